@@ -1,0 +1,1 @@
+"""The command line, the migration tool, the ksqlDB client and the embedded server."""

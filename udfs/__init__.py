@@ -1,0 +1,1 @@
+"""Python functions callable from the SQL."""
