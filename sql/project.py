@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
+import yaml
+
+from sql.errors import Place, SqlError
+from sql.parser import parse_script
 from sql.statements import Statement
+from sql.templates import Templates
+
+_FILE = re.compile(r"V(\d{3,9})__(\w+?)(\.down)?\.sql")
 
 
 @dataclass(frozen=True)
@@ -27,7 +39,85 @@ class Migration:
 
 @dataclass(frozen=True)
 class Project:
-    """The migrations of a folder, in order of version."""
+    """The settings, and the migrations in order of version."""
 
     root: Path
+    settings: Mapping[str, Any]
     migrations: tuple[Migration, ...]
+
+
+def find_root() -> Path:
+    """``./sql`` if it holds settings and migrations, else the folder that is installed."""
+    here = Path("sql")
+    if (here / "settings.yml").is_file() and (here / "migrations").is_dir():
+        return here
+    return Path(str(resources.files("sql")))
+
+
+def load_project(root: Path | None = None, variables: Mapping[str, str] | None = None) -> Project:
+    """Read, render and parse a project; ``variables`` override settings (values are YAML).
+
+    Raises SqlError with file, line and column for a missing or malformed file, an undefined
+    variable, or a syntax error.
+    """
+    root = root or find_root()
+    settings = load_settings(root, variables or {})
+    templates = Templates(root, settings)
+    files: dict[int, dict[bool, Path]] = {}
+    if not (root / "migrations").is_dir():
+        raise SqlError(f"there is no folder {root / 'migrations'}", hint="see --sql")
+    for path in sorted((root / "migrations").glob("*.sql")):
+        match = _FILE.fullmatch(path.name)
+        if match is None:
+            hint = "migrations are named V###__name.sql, their rollbacks V###__name.down.sql"
+            raise SqlError(f"'{path.name}' is no name of a migration", Place(str(path), 1, 1), hint)
+        version, is_down = int(match[1]), bool(match[3])
+        if is_down in files.setdefault(version, {}):
+            other = files[version][is_down].name
+            raise SqlError(f"version {version} is taken by {other}", Place(str(path), 1, 1))
+        files[version][is_down] = path
+    return Project(
+        root, settings, tuple(_migration(v, files[v], templates) for v in sorted(files))
+    )
+
+
+def load_settings(root: Path, variables: Mapping[str, str]) -> dict[str, Any]:
+    """``settings.yml`` with overrides. Raises SqlError if it is not a mapping of names to values,
+    or an override names no setting."""
+    path = root / "settings.yml"
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(settings, dict):
+            raise SqlError("settings are 'name: value' lines", Place(str(path), 1, 1))
+        for name, value in variables.items():
+            settings[name] = yaml.safe_load(value)
+    except OSError as error:
+        raise SqlError(f"cannot read {path}: {error.strerror}", hint="see --sql") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = Place(str(path), mark.line + 1, mark.column + 1) if mark else None
+        raise SqlError(f"not YAML: {getattr(error, 'problem', error)}", place) from error
+    return settings
+
+
+def _migration(version: int, files: Mapping[bool, Path], templates: Templates) -> Migration:
+    if False not in files:
+        path = files[True]
+        raise SqlError("a rollback without its migration", Place(str(path), 1, 1))
+    path = files[False]
+    rendered = templates.render(path)
+    match = _FILE.fullmatch(path.name)
+    assert match is not None
+    down = None
+    if True in files:
+        undo = templates.render(files[True])
+        down = parse_script(undo.text, str(files[True]), undo.place)
+    return Migration(
+        version=version,
+        name=match[2],
+        path=path,
+        rendered=rendered.text,
+        statements=parse_script(rendered.text, str(path), rendered.place),
+        checksum=hashlib.sha256(rendered.text.encode()).hexdigest(),
+        down=down,
+    )

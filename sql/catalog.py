@@ -1,0 +1,415 @@
+"""The catalog: which streams, tables and queries there are after some statements.
+
+``Catalog`` is plain data; :func:`applied` gives the catalog after one more statement, or says why
+that statement is refused. The rules are ksqlDB's (shared/ksqldb-facts.md); the embedded server and
+the checks before a migration use the same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from sql.analysis import (
+    Analysis,
+    Column,
+    Source,
+    Window,
+    aggregates,
+    analyse,
+)
+from sql.errors import SqlError, SqlErrors
+from sql.functions import FUNCTIONS
+from sql.inference import Scope, infer
+from sql.parser import where
+from sql.project import Project
+from sql.statements import Kind, Statement
+from sql.types import NULL, common, from_ast, name_of
+
+_PROPERTIES = {
+    "KAFKA_TOPIC", "VALUE_FORMAT", "KEY_FORMAT", "FORMAT", "PARTITIONS", "REPLICAS", "TIMESTAMP",
+    "TIMESTAMP_FORMAT", "RETENTION_MS", "CLEANUP_POLICY", "WINDOW_TYPE", "WINDOW_SIZE",
+    "WRAP_SINGLE_VALUE", "VALUE_DELIMITER", "KEY_SCHEMA_ID", "VALUE_SCHEMA_ID",
+    "VALUE_SCHEMA_FULL_NAME", "KEY_SCHEMA_FULL_NAME",
+}  # fmt: skip
+_MILLISECONDS = {"SECOND": 1_000, "MINUTE": 60_000, "HOUR": 3_600_000, "DAY": 86_400_000}
+
+
+@dataclass(frozen=True)
+class Query:
+    """A persistent query: ``id`` as a server names it, the sink it writes, its SELECT resolved."""
+
+    id: str
+    sink: str
+    analysis: Analysis
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The names of the sources."""
+        return (self.analysis.source.name, *(source.name for source in self.analysis.joined))
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Sources by name and running queries by id, in order of creation."""
+
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    queries: Mapping[str, Query] = field(default_factory=dict)
+
+    def readers(self, name: str) -> list[Query]:
+        """The queries that read a source."""
+        return [query for query in self.queries.values() if name in query.reads]
+
+    def writers(self, name: str) -> list[Query]:
+        """The queries that write into a source."""
+        return [query for query in self.queries.values() if query.sink == name]
+
+
+def check(project: Project) -> Catalog:
+    """The catalog after all migrations of a project, from nothing.
+
+    Raises SqlErrors with everything that is wrong in any of them: a statement that fails is
+    reported once, and what builds on it is not reported again.
+    """
+    catalog = Catalog()
+    errors: list[SqlError] = []
+    broken: set[str] = set()
+    for migration in project.migrations:
+        for statement in migration.statements:
+            try:
+                catalog = applied(catalog, statement, len(catalog.queries))
+            except SqlError as error:
+                if not broken.intersection(statement.reads):
+                    errors.append(error)
+                if statement.name:
+                    broken.add(statement.name)
+    if errors:
+        raise SqlErrors(errors)
+    return catalog
+
+
+def applied(catalog: Catalog, statement: Statement, number: int) -> Catalog:
+    """The catalog after a statement; ``number`` makes the ids of new queries unique.
+
+    Raises SqlError if ksqlDB would refuse the statement. Statements that change no catalog (SET,
+    SHOW, INSERT VALUES …) are checked and leave it as it is.
+    """
+    match statement.kind:
+        case Kind.CREATE_STREAM | Kind.CREATE_TABLE:
+            return _declared(catalog, statement)
+        case Kind.CREATE_STREAM_AS | Kind.CREATE_TABLE_AS:
+            return _created_as(catalog, statement, number)
+        case Kind.INSERT_SELECT:
+            return _inserting(catalog, statement, number)
+        case Kind.INSERT_VALUES:
+            insert_columns(catalog, statement)
+            return catalog
+        case Kind.DROP_STREAM | Kind.DROP_TABLE:
+            return _dropped(catalog, statement)
+        case Kind.TERMINATE:
+            return _terminated(catalog, statement)
+        case Kind.SELECT:
+            analyse(statement, statement.ast, dict(catalog.sources))
+            return catalog
+        case _:
+            return catalog
+
+
+def insert_columns(catalog: Catalog, statement: Statement) -> tuple[Column, ...]:
+    """The columns that an INSERT … VALUES fills, in the order of its values. Raises SqlError."""
+    source = _existing(catalog, statement)
+    if source.is_table and source.window:
+        raise SqlError("Cannot insert values into windowed table", statement.place)
+    by_name = {column.name: column for column in source.columns}
+    named = statement.ast.args.get("columns") or []
+    for identifier in named:
+        if name_of(identifier) not in by_name:
+            raise SqlError(
+                f"{source.name} has no column {name_of(identifier)}", where(statement, identifier)
+            )
+    columns = tuple(by_name[name_of(i)] for i in named) if named else source.columns
+    values = statement.ast.expressions
+    if len(columns) != len(values):
+        raise SqlError(
+            f"{len(columns)} columns and {len(values)} values", statement.place
+        )
+    scope = Scope(statement, {})
+    for column, value in zip(columns, values, strict=True):
+        kind = infer(value, scope)
+        if common(column.type, kind) is None:
+            raise scope.error(value, f"{column.name} takes {column.type}, not {kind}")
+    return columns
+
+
+def _declared(catalog: Catalog, statement: Statement) -> Catalog:
+    if (known := _already(catalog, statement)) is not None:
+        return known
+    columns = []
+    for definition in statement.ast.expressions:
+        kind = from_ast(definition.args["kind"])
+        if kind is None:
+            raise SqlError(
+                f"column {name_of(definition.this)} has an unknown type",
+                where(statement, definition.this),
+                "ksqlDB's types: BOOLEAN INTEGER BIGINT DOUBLE DECIMAL(p,s) VARCHAR BYTES DATE TIME"
+                " TIMESTAMP ARRAY<> MAP<,> STRUCT<…>",
+            )
+        columns.append(Column(name_of(definition.this), kind, definition.args.get("role")))
+    properties = _properties(statement)
+    if "KAFKA_TOPIC" not in properties:
+        raise SqlError("Missing required property \"KAFKA_TOPIC\"", statement.place)
+    if not columns:
+        raise SqlError("a CREATE without AS SELECT needs columns", statement.place)
+    is_table = statement.kind is Kind.CREATE_TABLE
+    if is_table and not any(column.role == "PRIMARY KEY" for column in columns):
+        raise SqlError("a TABLE needs a PRIMARY KEY column", statement.place)
+    timestamp = properties.get("TIMESTAMP")
+    if timestamp is not None:
+        names = {column.name: column.name for column in columns}
+        timestamp = names.get(timestamp, names.get(timestamp.upper()))
+        if timestamp is None:
+            raise SqlError(
+                f"TIMESTAMP='{properties['TIMESTAMP']}' names no column",
+                statement.place,
+                "only a top-level column of the value can be the timestamp",
+            )
+    source = Source(
+        name=_name(statement),
+        kind="TABLE" if is_table else "STREAM",
+        columns=tuple(columns),
+        topic=properties["KAFKA_TOPIC"],
+        value_format=_format(properties, "VALUE_FORMAT", None, statement),
+        key_format=_format(properties, "KEY_FORMAT", "KAFKA", statement),
+        statement=statement,
+        window=_declared_window(statement, properties, columns),
+        timestamp=timestamp,
+        partitions=int(properties.get("PARTITIONS", 1)),
+        replicas=int(properties.get("REPLICAS", 1)),
+    )
+    return replace(catalog, sources={**catalog.sources, source.name: source})
+
+
+def _declared_window(
+    statement: Statement, properties: Mapping[str, str], columns: Iterable[Column]
+) -> Window | None:
+    kind = properties.get("WINDOW_TYPE")
+    if kind is None:
+        return None
+    if not any(column.is_key for column in columns):
+        raise SqlError("Windowed sources require a key column.", statement.place)
+    size = 0
+    if kind.upper() != "SESSION":
+        amount, _, unit = properties.get("WINDOW_SIZE", "").partition(" ")
+        scale = _MILLISECONDS.get(unit.strip().upper().removesuffix("S"))
+        if not amount.isdigit() or scale is None:
+            raise SqlError(
+                f"WINDOW_TYPE='{kind}' needs WINDOW_SIZE such as '1 MINUTE'", statement.place
+            )
+        size = int(amount) * scale
+    return Window(kind.upper(), size, size, 0)
+
+
+def _created_as(catalog: Catalog, statement: Statement, number: int) -> Catalog:
+    if (known := _already(catalog, statement)) is not None:
+        return known
+    analysis = analyse(statement, statement.ast.args["query"], dict(catalog.sources))
+    is_table = statement.kind is Kind.CREATE_TABLE_AS
+    source = analysis.source
+    if is_table and not (analysis.is_aggregation or source.is_table):
+        raise SqlError(
+            "CREATE TABLE AS SELECT from a stream needs GROUP BY and an aggregate function",
+            statement.place,
+        )
+    if not is_table and (analysis.is_aggregation or source.is_table):
+        raise SqlError("this SELECT gives a table: use CREATE TABLE AS SELECT", statement.place)
+    if analysis.is_aggregation and source.is_table and source.window:
+        # Observed: 400 (shared/ksqldb-facts.md, section 4).
+        raise SqlError(
+            "KSQL does not support persistent queries on windowed tables",
+            statement.place,
+            "declare the table's topic again as a stream and aggregate that",
+        )
+    _check_changelog(catalog, statement, analysis)
+    properties = _properties(statement)
+    name = _name(statement)
+    columns = analysis.columns
+    key_format = _format(properties, "KEY_FORMAT", source.key_format, statement)
+    if sum(column.is_key for column in columns) > 1 and key_format == "KAFKA":
+        raise SqlError(
+            "the KAFKA key format holds one key column only",
+            statement.place,
+            "add KEY_FORMAT='JSON' to the WITH clause",
+        )
+    sink = Source(
+        name=name,
+        kind="TABLE" if is_table else "STREAM",
+        columns=columns,
+        topic=properties.get("KAFKA_TOPIC", name),
+        value_format=_format(properties, "VALUE_FORMAT", source.value_format, statement),
+        key_format=key_format,
+        statement=statement,
+        window=analysis.window if is_table else source.window,
+        timestamp=properties.get("TIMESTAMP"),
+        partitions=int(properties.get("PARTITIONS", source.partitions)),
+        replicas=int(properties.get("REPLICAS", source.replicas)),
+    )
+    query = Query(f"{'CTAS' if is_table else 'CSAS'}_{name}_{number}", name, analysis)
+    return Catalog({**catalog.sources, name: sink}, {**catalog.queries, query.id: query})
+
+
+def _inserting(catalog: Catalog, statement: Statement, number: int) -> Catalog:
+    sink = _existing(catalog, statement)
+    if sink.is_table:
+        raise SqlError("INSERT INTO … SELECT writes into streams only", statement.place)
+    analysis = analyse(statement, statement.ast.args["query"], dict(catalog.sources))
+    if analysis.is_aggregation:
+        raise SqlError("INSERT INTO … SELECT cannot aggregate", statement.place)
+    made = [(column.name, column.type) for column in analysis.columns]
+    wanted = [(column.name, column.type) for column in sink.columns]
+    compatible = len(made) == len(wanted) and all(
+        name == other and (kind == NULL or kind == needed)
+        for (name, kind), (other, needed) in zip(made, wanted, strict=True)
+    )
+    if not compatible:
+        raise SqlError(
+            "Incompatible schema between results and sink."
+            f"\n  the SELECT gives {_schema(made)}\n  {sink.name} has     {_schema(wanted)}",
+            statement.place,
+            "names, order and types must agree: use AS and CAST",
+        )
+    query = Query(f"INSERTQUERY_{number}", sink.name, analysis)
+    return replace(catalog, queries={**catalog.queries, query.id: query})
+
+
+def _schema(columns: Iterable[tuple[str, object]]) -> str:
+    return ", ".join(f"`{name}` {kind}" for name, kind in columns)
+
+
+def _check_changelog(catalog: Catalog, statement: Statement, analysis: Analysis) -> None:
+    """A stream over a table's topic repeats a key with every change: summing it would be wrong."""
+    if not analysis.is_aggregation or not _over_table_topic(catalog, analysis.source):
+        return
+    for projection in analysis.projections:
+        for call in aggregates(projection.expression):
+            function = FUNCTIONS[str(call.this)]
+            if not function.changelog_safe:
+                safe = ", ".join(sorted(f.name for f in FUNCTIONS.values() if f.changelog_safe))
+                raise SqlError(
+                    f"{function.name} over {analysis.source.name} would count a key again with "
+                    "each of its changes, as that stream is declared over a table's topic",
+                    where(statement, call),
+                    f"aggregates that bear repeats: {safe}",
+                )
+
+
+def _over_table_topic(catalog: Catalog, source: Source) -> bool:
+    if source.is_table:
+        return False
+    topics = {other.topic for other in catalog.sources.values() if other.is_table}
+    if source.topic in topics:
+        return True
+    return any(
+        _over_table_topic(catalog, catalog.sources[name])
+        for query in catalog.writers(source.name)
+        for name in query.reads
+        if name in catalog.sources
+    )
+
+
+def _dropped(catalog: Catalog, statement: Statement) -> Catalog:
+    name = _name(statement)
+    if name not in catalog.sources:
+        if statement.ast.args["if_exists"]:
+            return catalog
+        raise SqlError(f"Source {name} does not exist.", statement.place)
+    source = catalog.sources[name]
+    if source.kind != statement.ast.args["kind"]:
+        raise SqlError(
+            f"Incompatible data source type is {source.kind}, but statement was "
+            f"DROP {statement.ast.args['kind']}",
+            statement.place,
+        )
+    own = {query.id for query in catalog.writers(name) if not query.id.startswith("INSERT")}
+    readers = [query.sink for query in catalog.readers(name)]
+    derived = [
+        other.name
+        for other in catalog.sources.values()
+        if name in other.statement.reads and other.name not in readers
+    ]
+    if readers or derived:
+        raise SqlError(
+            f"Cannot drop {name}.\nThe following streams and/or tables read from this source: "
+            f"[{', '.join(sorted({*readers, *derived}))}].\nYou need to drop them before dropping "
+            f"{name}.",
+            statement.place,
+        )
+    writers = [query.id for query in catalog.writers(name) if query.id not in own]
+    if writers:
+        raise SqlError(
+            f"Cannot drop {name}.\nThe following queries write into this source: "
+            f"[{', '.join(writers)}].\nYou need to terminate them before dropping {name}.",
+            statement.place,
+        )
+    return Catalog(
+        {key: value for key, value in catalog.sources.items() if key != name},
+        {key: value for key, value in catalog.queries.items() if key not in own},
+    )
+
+
+def _terminated(catalog: Catalog, statement: Statement) -> Catalog:
+    name = str(statement.name)
+    if name == "ALL":
+        return replace(catalog, queries={})
+    if name not in catalog.queries:
+        raise SqlError(f"Unknown queryId: {name}", statement.place)
+    queries = {key: value for key, value in catalog.queries.items() if key != name}
+    return replace(catalog, queries=queries)
+
+
+def _already(catalog: Catalog, statement: Statement) -> Catalog | None:
+    """The catalog unchanged for IF NOT EXISTS, an error for an existing name, else None."""
+    name = _name(statement)
+    if name not in catalog.sources:
+        return None
+    if statement.ast.args["if_not_exists"]:
+        return catalog
+    kind = catalog.sources[name].kind.lower()
+    wanted = "table" if statement.kind in (Kind.CREATE_TABLE, Kind.CREATE_TABLE_AS) else "stream"
+    raise SqlError(
+        f"Cannot add {wanted} '{name}': A {kind} with the same name already exists",
+        statement.place,
+    )
+
+
+def _existing(catalog: Catalog, statement: Statement) -> Source:
+    name = _name(statement)
+    if name not in catalog.sources:
+        raise SqlError(f"{name} does not exist.", statement.place)
+    return catalog.sources[name]
+
+
+def _name(statement: Statement) -> str:
+    assert statement.name is not None
+    return statement.name
+
+
+def _properties(statement: Statement) -> dict[str, str]:
+    properties = statement.properties
+    for name in properties:
+        if name not in _PROPERTIES:
+            raise SqlError(f"Invalid config variable in the WITH clause: {name}", statement.place)
+    for name in ("PARTITIONS", "REPLICAS", "RETENTION_MS"):
+        if not properties.get(name, "0").lstrip("-").isdigit():
+            raise SqlError(f"{name} takes a whole number", statement.place)
+    return properties
+
+
+def _format(
+    properties: Mapping[str, str], name: str, default: str | None, statement: Statement
+) -> str:
+    found = properties.get(name) or properties.get("FORMAT") or default
+    if found is None:
+        raise SqlError(f'Missing required property "{name}"', statement.place)
+    return found.upper()
+
+

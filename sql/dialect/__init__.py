@@ -1,0 +1,19 @@
+"""A sqlglot dialect for ksqlDB: ``sqlglot.parse_one(text, read="ksqldb")``."""
+
+from __future__ import annotations
+
+from sqlglot.dialects.dialect import Dialect
+
+from sql.dialect.generator import KsqlDBGenerator
+from sql.dialect.parser import KsqlDBParser
+from sql.dialect.tokenizer import KsqlDBTokenizer
+
+
+class KsqlDB(Dialect):
+    """ksqlDB 7.9: names upper-cased unless quoted, arrays counted from 1."""
+
+    INDEX_OFFSET = 1
+
+    Tokenizer = KsqlDBTokenizer
+    Parser = KsqlDBParser
+    Generator = KsqlDBGenerator

@@ -1,0 +1,128 @@
+"""Nodes of ksqlDB statements that sqlglot has no node for."""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+
+class ColumnDefinition(exp.Expression):
+    """``name TYPE [KEY | PRIMARY KEY | HEADERS]`` in a CREATE; ``role`` is one of these or None."""
+
+    arg_types = {"this": True, "kind": True, "role": False}
+
+
+class CreateSource(exp.Expression):
+    """``CREATE [OR REPLACE] [SOURCE] STREAM|TABLE [IF NOT EXISTS] name (columns) WITH (…)``.
+
+    With ``query`` it is a CREATE … AS SELECT. ``kind`` is "STREAM" or "TABLE"; ``properties`` are
+    :class:`Property` nodes.
+    """
+
+    arg_types = {
+        "this": True,
+        "kind": True,
+        "replace": False,
+        "read_only": False,
+        "if_not_exists": False,
+        "expressions": False,
+        "properties": False,
+        "query": False,
+    }
+
+
+class Property(exp.Expression):
+    """``NAME = literal`` of a WITH clause."""
+
+    arg_types = {"this": True, "value": True}
+
+
+class InsertSelect(exp.Expression):
+    """``INSERT INTO name [WITH (…)] SELECT …``."""
+
+    arg_types = {"this": True, "properties": False, "query": True}
+
+
+class InsertValues(exp.Expression):
+    """``INSERT INTO name [(columns)] VALUES (…)``."""
+
+    arg_types = {"this": True, "columns": False, "expressions": True}
+
+
+class Query(exp.Expression):
+    """A SELECT in ksqlDB's clause order; ``emit`` is "CHANGES", "FINAL" or None (a pull query)."""
+
+    arg_types = {
+        "expressions": True,
+        "source": True,
+        "joins": False,
+        "window": False,
+        "where": False,
+        "group": False,
+        "partition": False,
+        "having": False,
+        "emit": False,
+        "limit": False,
+    }
+
+
+class Source(exp.Expression):
+    """A stream or table of a FROM clause; ``alias`` is an Identifier or None."""
+
+    arg_types = {"this": True, "alias": False}
+
+
+class SourceJoin(exp.Expression):
+    """``[INNER | LEFT | RIGHT | FULL] JOIN source [WITHIN …] ON condition``."""
+
+    arg_types = {"this": True, "side": True, "within": False, "on": True}
+
+
+class SourceWindow(exp.Expression):
+    """``WINDOW TUMBLING | HOPPING | SESSION (…)``; all durations in milliseconds.
+
+    ``size`` is the window's size, or the gap of inactivity of a session window.
+    """
+
+    arg_types = {
+        "kind": True,
+        "size": True,
+        "advance": False,
+        "retention": False,
+        "grace": False,
+    }
+
+
+class DropSource(exp.Expression):
+    """``DROP STREAM|TABLE [IF EXISTS] name [DELETE TOPIC]``."""
+
+    arg_types = {"this": True, "kind": True, "if_exists": False, "delete_topic": False}
+
+
+class QueryControl(exp.Expression):
+    """``TERMINATE | PAUSE | RESUME query_id|ALL``."""
+
+    arg_types = {"this": True, "action": True}
+
+
+class SetProperty(exp.Expression):
+    """``SET 'name' = 'value'``, or ``UNSET 'name'`` where ``value`` is None."""
+
+    arg_types = {"this": True, "value": False}
+
+
+class Show(exp.Expression):
+    """``SHOW | LIST what [EXTENDED]``, ``what`` upper-cased, such as ``QUERIES``."""
+
+    arg_types = {"this": True, "extended": False}
+
+
+class DescribeSource(exp.Expression):
+    """``DESCRIBE name [EXTENDED]`` or ``DESCRIBE FUNCTION name``."""
+
+    arg_types = {"this": True, "extended": False, "function": False}
+
+
+class Explain(exp.Expression):
+    """``EXPLAIN query_id`` (``this``) or ``EXPLAIN statement`` (``statement``)."""
+
+    arg_types = {"this": False, "statement": False}

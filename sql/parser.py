@@ -1,0 +1,135 @@
+"""Text → statements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import ParseError, TokenError
+from sqlglot.tokens import Token, TokenType
+
+from sql.dialect import KsqlDB
+from sql.dialect import expressions as node
+from sql.errors import Place, SqlError
+from sql.statements import Kind, Statement
+from sql.types import name_of
+
+_DIALECT = KsqlDB()
+
+
+def parse_script(
+    text: str, file: str, place: Callable[[int], Place] | None = None
+) -> tuple[Statement, ...]:
+    """The statements of a script.
+
+    ``place`` maps an offset in ``text`` to a place in the user's file where the text was rendered
+    from a template; without it the text is the file. Raises SqlError at the first syntax error.
+    """
+    locate = place or (lambda offset: _position(text, file, offset))
+    try:
+        tokens = _DIALECT.tokenize(text)
+    except TokenError as error:
+        raise SqlError(f"syntax error: {error}", locate(error.start or 0)) from error
+    statements = []
+    chunk: list[Token] = []
+    for token in tokens:
+        if token.token_type != TokenType.SEMICOLON:
+            chunk.append(token)
+        elif chunk:
+            statements.append(_statement(text, [*chunk, token], locate))
+            chunk = []
+    if chunk:
+        end = chunk[-1].end
+        raise SqlError("syntax error: a statement ends with ';'", locate(end))
+    return tuple(statements)
+
+
+def parse_statement(text: str) -> Statement:
+    """The one statement of ``text``. Raises SqlError if there is none, or more than one."""
+    statements = parse_script(text, "<statement>")
+    if len(statements) != 1:
+        raise SqlError(f"one statement is expected, not {len(statements)}")
+    return statements[0]
+
+
+def where(statement: Statement, expression: exp.Expression) -> Place:
+    """The place of an expression (of its first part that has a position), else of the statement."""
+    for part in expression.walk():
+        offset = part.meta.get("start")
+        if offset is not None:
+            return statement.locate(int(offset))
+    return statement.place
+
+
+def _position(text: str, file: str, offset: int) -> Place:
+    before = text[:offset]
+    return Place(file, before.count("\n") + 1, offset - before.rfind("\n"))
+
+
+def _statement(
+    text: str, tokens: list[Token], locate: Callable[[int], Place]
+) -> Statement:
+    body = tokens[:-1]
+    start, end = body[0].start, tokens[-1].end + 1
+    try:
+        parsed: Any = _DIALECT.parser(error_level=sqlglot.ErrorLevel.IMMEDIATE).parse(body, text)
+    except ParseError as error:
+        detail = error.errors[0]
+        offset = _offset_of(tokens, detail)
+        raise SqlError(f"syntax error: {detail['description']}", locate(offset)) from error
+    ast = parsed[0]
+    return Statement(
+        kind=_kind(ast),
+        text=text[start:end],
+        place=locate(start),
+        ast=ast,
+        name=_target(ast),
+        reads=tuple(name_of(source.this) for source in ast.find_all(node.Source)),
+        locate=locate,
+    )
+
+
+def _offset_of(tokens: list[Token], detail: dict[str, Any]) -> int:
+    for token in tokens:
+        if token.line == detail["line"] and token.col == detail["col"]:
+            return int(token.start)
+    return int(tokens[-1].start)
+
+
+def _kind(ast: exp.Expression) -> Kind:
+    match ast:
+        case node.CreateSource():
+            words = f"create {ast.args['kind'].lower()}"
+            return Kind(f"{words} as select" if ast.args.get("query") else words)
+        case node.DropSource():
+            return Kind(f"drop {ast.args['kind'].lower()}")
+        case node.QueryControl():
+            return Kind(str(ast.args["action"]).lower())
+        case node.SetProperty():
+            return Kind.SET if ast.args.get("value") else Kind.UNSET
+        case _:
+            return _KINDS[type(ast)]
+
+
+_KINDS: dict[type, Kind] = {
+    node.InsertSelect: Kind.INSERT_SELECT,
+    node.InsertValues: Kind.INSERT_VALUES,
+    node.Query: Kind.SELECT,
+    node.Show: Kind.SHOW,
+    node.DescribeSource: Kind.DESCRIBE,
+    node.Explain: Kind.EXPLAIN,
+}
+
+
+def _target(ast: exp.Expression) -> str | None:
+    named = (
+        node.CreateSource,
+        node.DropSource,
+        node.InsertSelect,
+        node.InsertValues,
+        node.QueryControl,
+        node.DescribeSource,
+    )
+    return name_of(ast.this) if isinstance(ast, named) else None

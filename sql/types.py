@@ -1,0 +1,214 @@
+"""ksqlDB's types as plain data, and their forms in a server's replies and in DuckDB."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlglot import exp
+
+
+@dataclass(frozen=True)
+class KsqlType:
+    """A scalar type, by ksqlDB's name: BOOLEAN, INTEGER, BIGINT, DOUBLE, STRING, BYTES, DATE, …"""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class DecimalType(KsqlType):
+    """DECIMAL(precision, scale)."""
+
+    precision: int = 38
+    scale: int = 0
+
+    def __str__(self) -> str:
+        return f"DECIMAL({self.precision}, {self.scale})"
+
+
+@dataclass(frozen=True)
+class ArrayType(KsqlType):
+    """ARRAY<element>."""
+
+    element: KsqlType = KsqlType("STRING")
+
+    def __str__(self) -> str:
+        return f"ARRAY<{self.element}>"
+
+
+@dataclass(frozen=True)
+class MapType(KsqlType):
+    """MAP<key, value>."""
+
+    key: KsqlType = KsqlType("STRING")
+    value: KsqlType = KsqlType("STRING")
+
+    def __str__(self) -> str:
+        return f"MAP<{self.key}, {self.value}>"
+
+
+@dataclass(frozen=True)
+class StructType(KsqlType):
+    """STRUCT<name type, …>; names as they are after upper-casing."""
+
+    fields: tuple[tuple[str, KsqlType], ...] = ()
+
+    def __str__(self) -> str:
+        return "STRUCT<" + ", ".join(f"`{name}` {kind}" for name, kind in self.fields) + ">"
+
+    def field(self, name: str) -> KsqlType | None:
+        """The type of a field, or None if there is none of that name."""
+        return dict(self.fields).get(name)
+
+
+BOOLEAN = KsqlType("BOOLEAN")
+INTEGER = KsqlType("INTEGER")
+BIGINT = KsqlType("BIGINT")
+DOUBLE = KsqlType("DOUBLE")
+STRING = KsqlType("STRING")
+BYTES = KsqlType("BYTES")
+DATE = KsqlType("DATE")
+TIME = KsqlType("TIME")
+TIMESTAMP = KsqlType("TIMESTAMP")
+NULL = KsqlType("NULL")
+"""The type of a bare NULL: fits everywhere."""
+
+_SCALARS = {
+    exp.DType.BOOLEAN: BOOLEAN,
+    exp.DType.INT: INTEGER,
+    exp.DType.BIGINT: BIGINT,
+    exp.DType.DOUBLE: DOUBLE,
+    exp.DType.VARCHAR: STRING,
+    exp.DType.TEXT: STRING,
+    exp.DType.VARBINARY: BYTES,
+    exp.DType.DATE: DATE,
+    exp.DType.TIME: TIME,
+    exp.DType.TIMESTAMP: TIMESTAMP,
+}
+
+_DUCKDB = {
+    "INTEGER": "INTEGER",
+    "BIGINT": "BIGINT",
+    "DOUBLE": "DOUBLE",
+    "BOOLEAN": "BOOLEAN",
+    "STRING": "VARCHAR",
+    "BYTES": "BLOB",
+    "DATE": "DATE",
+    "TIME": "TIME",
+    "TIMESTAMP": "TIMESTAMP",
+    "NULL": "VARCHAR",
+}
+
+_NUMERIC = ("INTEGER", "BIGINT", "DECIMAL", "DOUBLE")
+
+
+def name_of(identifier: exp.Expression) -> str:
+    """An identifier's name as ksqlDB keeps it: upper-cased unless quoted."""
+    name = str(identifier.this)
+    return name if identifier.args.get("quoted") else name.upper()
+
+
+def array(element: KsqlType) -> ArrayType:
+    """ARRAY<element>."""
+    return ArrayType("ARRAY", element)
+
+
+def struct(*fields: tuple[str, KsqlType]) -> StructType:
+    """STRUCT of (name, type) pairs."""
+    return StructType("STRUCT", tuple(fields))
+
+
+def from_ast(kind: exp.Expression) -> KsqlType | None:
+    """The type that a parsed type stands for, or None if ksqlDB has none like it."""
+    if not isinstance(kind, exp.DataType):
+        return None
+    if scalar := _SCALARS.get(kind.this):
+        return scalar
+    parts = kind.expressions
+    if kind.this == exp.DType.DECIMAL:
+        sizes = [int(part.name) for part in parts] or [38, 0]
+        return DecimalType("DECIMAL", sizes[0], sizes[1] if len(sizes) > 1 else 0)
+    if kind.this == exp.DType.STRUCT:
+        fields = []
+        for part in parts:
+            field = from_ast(part.args["kind"]) if isinstance(part, exp.ColumnDef) else None
+            if field is None:
+                return None
+            fields.append((name_of(part.this), field))
+        return struct(*fields)
+    inner = [from_ast(part) for part in parts]
+    if None in inner:
+        return None
+    if kind.this == exp.DType.ARRAY and len(inner) == 1 and inner[0]:
+        return array(inner[0])
+    if kind.this == exp.DType.MAP and len(inner) == 2 and inner[0] and inner[1]:
+        return MapType("MAP", inner[0], inner[1])
+    return None
+
+
+def is_numeric(kind: KsqlType) -> bool:
+    """True for INTEGER, BIGINT, DECIMAL and DOUBLE."""
+    return kind.name in _NUMERIC
+
+
+def common(left: KsqlType, right: KsqlType) -> KsqlType | None:
+    """The type that holds both without a cast, or None: NULL < any; INTEGER < BIGINT < DOUBLE."""
+    if left == right or right == NULL:
+        return left
+    if left == NULL:
+        return right
+    if is_numeric(left) and is_numeric(right):
+        if left.name == right.name == "DECIMAL":
+            return _wider_decimal(left, right)
+        return max(left, right, key=lambda kind: _NUMERIC.index(kind.name))
+    return None
+
+
+def _wider_decimal(left: KsqlType, right: KsqlType) -> DecimalType:
+    assert isinstance(left, DecimalType)
+    assert isinstance(right, DecimalType)
+    scale = max(left.scale, right.scale)
+    whole = max(left.precision - left.scale, right.precision - right.scale)
+    return DecimalType("DECIMAL", whole + scale, scale)
+
+
+def duckdb(kind: KsqlType) -> str:
+    """The DuckDB type that holds a ksqlDB type.
+
+    Precision over 38 digits is DuckDB's limit: such a DECIMAL has no DuckDB type and raises
+    ValueError.
+    """
+    match kind:
+        case DecimalType():
+            if kind.precision > 38:
+                raise ValueError(f"{kind} has more than DuckDB's 38 digits")
+            return f"DECIMAL({kind.precision},{kind.scale})"
+        case ArrayType():
+            return f"{duckdb(kind.element)}[]"
+        case MapType():
+            return f"MAP({duckdb(kind.key)}, {duckdb(kind.value)})"
+        case StructType():
+            fields = ", ".join(f'"{name}" {duckdb(inner)}' for name, inner in kind.fields)
+            return f"STRUCT({fields})"
+        case _:
+            return _DUCKDB[kind.name]
+
+
+def schema(kind: KsqlType) -> dict[str, Any]:
+    """The ``schema`` object of a field in DESCRIBE's reply (ksqldb-replies/describe_table.json)."""
+    reply: dict[str, Any] = {"type": kind.name, "fields": None, "memberSchema": None}
+    match kind:
+        case DecimalType():
+            reply["parameters"] = {"precision": kind.precision, "scale": kind.scale}
+        case ArrayType():
+            reply["memberSchema"] = schema(kind.element)
+        case MapType():
+            reply["memberSchema"] = schema(kind.value)
+        case StructType():
+            reply["fields"] = [
+                {"name": name, "schema": schema(inner)} for name, inner in kind.fields
+            ]
+    return reply
