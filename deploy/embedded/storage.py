@@ -1,0 +1,100 @@
+"""The database of the embedded server: one DuckDB file in the data directory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from sql.lowering.macros import MACROS
+
+_TABLES = """
+CREATE SCHEMA IF NOT EXISTS meta;
+-- The statements that made what there is, in order; the catalog is rebuilt from them at start.
+CREATE TABLE IF NOT EXISTS meta.commands (
+  seq BIGINT PRIMARY KEY, statement VARCHAR NOT NULL, at TIMESTAMP DEFAULT now());
+-- Up to where (exclusive) a query has read a part of a topic.
+CREATE TABLE IF NOT EXISTS meta.positions (query VARCHAR, part VARCHAR, position BIGINT);
+-- Stream time (greatest ROWTIME, epoch ms) that a query has seen.
+CREATE TABLE IF NOT EXISTS meta.stream_time (query VARCHAR PRIMARY KEY, time BIGINT);
+-- Rows that came later than their window's grace allows, by query.
+CREATE TABLE IF NOT EXISTS meta.late (query VARCHAR PRIMARY KEY, count BIGINT);
+-- Pieces of archive files, in the order in which they were found. Bytes count for files that grow.
+CREATE TABLE IF NOT EXISTS meta.segments (
+  topic VARCHAR, seq BIGINT, path VARCHAR, start_byte BIGINT, end_byte BIGINT);
+-- Records put in by INSERT … VALUES: key and value as JSON objects.
+CREATE TABLE IF NOT EXISTS meta.inserted (
+  topic VARCHAR, _off BIGINT, ts BIGINT, key VARCHAR, value VARCHAR);
+CREATE SEQUENCE IF NOT EXISTS meta.inserted_offset;
+-- Topics that exist, and what makes them so: a statement, or a directory of the archive.
+CREATE TABLE IF NOT EXISTS meta.topics (
+  name VARCHAR PRIMARY KEY, partitions INTEGER, replicas INTEGER);
+-- Records that could not be read, with the reason.
+CREATE TABLE IF NOT EXISTS meta.dead_letters (
+  topic VARCHAR, path VARCHAR, reason VARCHAR, line VARCHAR, ts BIGINT);
+CREATE SCHEMA IF NOT EXISTS log;
+CREATE SCHEMA IF NOT EXISTS state;
+"""
+
+
+class StorageError(Exception):
+    """The data directory cannot be used; the message says why and what to do."""
+
+
+class Storage:
+    """Owns the DuckDB database; every thread takes its own :meth:`cursor`."""
+
+    def __init__(self, directory: Path, memory_limit: str = "300MB") -> None:
+        """Open or create the database.
+
+        Raises StorageError if the directory cannot be written or another server holds it.
+        """
+        self.directory = directory
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            probe = directory / ".writable"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise StorageError(
+                f"cannot write to the data directory {directory}: {error.strerror}; "
+                "give another one with --data-dir"
+            ) from error
+        try:
+            self._database = duckdb.connect(str(directory / "state.duckdb"))
+        except duckdb.IOException as error:
+            message = str(error).splitlines()[0]
+            if "lock" in message.lower():
+                message = "another server uses it; stop that one, or give another --data-dir"
+            raise StorageError(f"cannot open {directory / 'state.duckdb'}: {message}") from error
+        self._database.execute(f"SET memory_limit = '{memory_limit}'")
+        self._database.execute(f"SET temp_directory = '{directory / 'tmp'}'")
+        self._database.execute("SET TimeZone = 'UTC'")
+        self._database.execute("SET error_on_division_by_zero = false")
+        self._database.execute(_TABLES)
+        for macro in MACROS:
+            self._database.execute(macro)
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A connection of its own to the database, for one thread."""
+        cursor = self._database.cursor()
+        cursor.execute("SET TimeZone = 'UTC'")
+        return cursor
+
+    def close(self) -> None:
+        """Write everything down and let go of the file."""
+        self._database.close()
+
+
+@contextmanager
+def transaction(cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """All or nothing: what stands inside is committed at the end, or undone on an exception."""
+    cursor.execute("BEGIN")
+    try:
+        yield
+    except BaseException:
+        cursor.execute("ROLLBACK")
+        raise
+    cursor.execute("COMMIT")

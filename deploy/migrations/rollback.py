@@ -1,0 +1,281 @@
+"""What is to be undone: a pure function of the record, of down files and of the server.
+
+Statements are undone in the reverse of the order in which they were applied. A statement can read
+only what exists, so that order ends readers before writers and drops dependants first; and an
+interruption leaves a version with its first statements in effect, where ``apply`` can go on.
+
+DROP … DELETE TOPIC is never sent for what others may read: ksqlDB 7.9.1 deletes the topic even if
+it refuses the DROP. A topic goes after its stream has gone, and only if a migration made it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from deploy.client import literal, quoted
+from deploy.migrations.errors import Irreversible, MigrationError
+from deploy.migrations.server import Server, effect_of
+from deploy.migrations.state import (
+    MAKES_SOURCE,
+    MAKES_STREAM,
+    Recorded,
+    StatementRecord,
+    VersionRecord,
+    VersionState,
+)
+from sql.statements import Kind, Statement
+
+# Streams that exist only between two statements, to delete a topic over REST.
+PRIVATE_PREFIX = "OPENSEA_METRICS_DELETES_"
+
+
+@dataclass(frozen=True)
+class Terminate:
+    """End a persistent query."""
+
+    query_id: str
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What is sent."""
+        return (f"TERMINATE {self.query_id};",)
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Drop a stream or table (``kind`` STREAM or TABLE); its topic stays."""
+
+    kind: str
+    name: str
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What is sent."""
+        return (f"DROP {self.kind} {quoted(self.name)};",)
+
+
+@dataclass(frozen=True)
+class DeleteTopic:
+    """Delete a topic, by declaring it under a private name that nothing else can read."""
+
+    topic: str
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What is sent."""
+        name = quoted(PRIVATE_PREFIX + self.topic)
+        return (
+            f"CREATE STREAM IF NOT EXISTS {name} (unused STRING)"
+            f" WITH (KAFKA_TOPIC={literal(self.topic)}, VALUE_FORMAT='JSON');",
+            f"DROP STREAM {name} DELETE TOPIC;",
+        )
+
+
+@dataclass(frozen=True)
+class KeepTopic:
+    """Leave a topic that a migration made; ``reason`` says why."""
+
+    topic: str
+    reason: str
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Nothing is sent."""
+        return ()
+
+
+@dataclass(frozen=True)
+class Run:
+    """A statement of a down file."""
+
+    statement: Statement
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What is sent."""
+        return (self.statement.text,)
+
+
+Action = Terminate | Drop | DeleteTopic | KeepTopic | Run
+
+
+@dataclass(frozen=True)
+class Undo:
+    """The actions that undo ``records``: one statement, or with a down file all of a version."""
+
+    records: tuple[StatementRecord, ...]
+    actions: tuple[Action, ...]
+
+
+@dataclass(frozen=True)
+class VersionRollback:
+    """How one version is undone; afterwards the version ``current`` is the newest applied one."""
+
+    record: VersionRecord
+    undos: tuple[Undo, ...]
+    current: VersionRecord | None
+
+
+@dataclass(frozen=True)
+class RollbackPlan:
+    """Versions in the order in which they are undone; empty if there is nothing to do."""
+
+    versions: tuple[VersionRollback, ...] = ()
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """All actions, in order."""
+        return tuple(a for each in self.versions for undo in each.undos for a in undo.actions)
+
+    @property
+    def deleted_topics(self) -> tuple[str, ...]:
+        """The topics whose data will be lost."""
+        return tuple(each.topic for each in self.actions if isinstance(each, DeleteTopic))
+
+
+def versions_above(recorded: Recorded, target: int | None) -> tuple[VersionRecord, ...]:
+    """The applied or begun versions to undo, newest first.
+
+    ``target`` None means the newest alone. Raises MigrationError for an unknown target.
+    """
+    begun = {each.version for each in recorded.statements if each.in_effect}
+    present = [
+        each
+        for each in reversed(recorded.versions)
+        if each.state is not VersionState.PENDING
+        and (each.state is VersionState.MIGRATED or each.version in begun)
+    ]
+    if target is None:
+        return tuple(present[:1])
+    if target != 0 and target not in {each.version for each in present}:
+        known = ", ".join(str(each.version) for each in reversed(present)) or "none"
+        raise MigrationError(f"version {target} is not applied (applied: {known}; 0 means all)")
+    return tuple(each for each in present if each.version > target)
+
+
+def sources_to_drop(recorded: Recorded, versions: Sequence[VersionRecord]) -> tuple[str, ...]:
+    """The streams and tables that exist because of these versions."""
+    numbers = {each.version for each in versions}
+    return tuple(
+        each.target
+        for each in recorded.statements
+        if each.version in numbers and each.in_effect and each.made_source and each.target
+    )
+
+
+def make_rollback(
+    recorded: Recorded,
+    versions: Sequence[VersionRecord],
+    downs: Mapping[int, tuple[Statement, ...]],
+    server: Server,
+    keep_topics: bool = False,
+) -> RollbackPlan:
+    """The plan that undoes ``versions`` (newest first).
+
+    ``downs`` are the statements of down files by version; ``server`` has been asked for the readers
+    of ``sources_to_drop``. Raises Irreversible where the statements do not say how to undo them,
+    MigrationError where something that no migration made reads or writes what would be dropped.
+    """
+    records = [
+        each
+        for version in versions
+        for each in reversed(recorded.statements_of(version.version))
+        if each.in_effect
+    ]
+    derived = [version for version in versions if version.version not in downs]
+    for version in derived:
+        if not recorded.statements_of(version.version):
+            raise Irreversible(
+                f"version {version.version} was applied by another tool, which recorded no"
+                f" statements\n  hint: write V{version.version:03}__{version.name}.down.sql"
+            )
+    dropped = frozenset(sources_to_drop(recorded, versions))
+    _refuse_irreversible([each for each in records if each.version not in downs], dropped)
+    ended = {each.query_id or _query_of(each, server) for each in records}
+    for name in sources_to_drop(recorded, derived):
+        _refuse_foreign(name, dropped, ended, server)
+    plans = []
+    for version in versions:
+        own = tuple(each for each in records if each.version == version.version)
+        if version.version in downs:
+            undos: tuple[Undo, ...] = (
+                Undo(own, tuple(Run(each) for each in downs[version.version])),
+            )
+        else:
+            undos = tuple(
+                Undo((each,), _actions(each, server, dropped, keep_topics)) for each in own
+            )
+        below = recorded.newest_below(version.version)
+        current = None if below is None else recorded.version(below)
+        plans.append(VersionRollback(version, undos, current))
+    return RollbackPlan(tuple(plans))
+
+
+def _actions(
+    record: StatementRecord, server: Server, dropped: frozenset[str], keep_topics: bool
+) -> tuple[Action, ...]:
+    if record.kind is Kind.INSERT_SELECT:
+        query_id = _query_of(record, server)
+        return (Terminate(query_id),) if query_id in server.queries else ()
+    if not record.made_source or record.target is None:
+        return ()
+    actions: list[Action] = []
+    if record.target in server.sources:
+        actions.append(Drop("STREAM" if record.kind in MAKES_STREAM else "TABLE", record.target))
+    if record.made_topic and record.topic in server.topics:
+        readers = sorted(
+            each.name
+            for each in server.sources.values()
+            if each.topic == record.topic
+            and each.name not in dropped
+            and not each.name.startswith(PRIVATE_PREFIX)
+        )
+        if keep_topics:
+            actions.append(KeepTopic(record.topic, "as asked"))
+        elif readers:
+            actions.append(KeepTopic(record.topic, f"{', '.join(readers)} is declared over it"))
+        else:
+            actions.append(DeleteTopic(record.topic))
+    return tuple(actions)
+
+
+def _query_of(record: StatementRecord, server: Server) -> str:
+    effect = None if record.query_id else effect_of(record, server)
+    return record.query_id or (effect.query_id if effect else None) or ""
+
+
+def _refuse_irreversible(undone: Sequence[StatementRecord], dropped: frozenset[str]) -> None:
+    for record in undone:
+        existed = record.kind in MAKES_SOURCE and record.target_existed
+        if existed and re.match(r"\s*CREATE\s+OR\s+REPLACE\b", record.text, re.IGNORECASE):
+            reason = "replaces a definition that is not recorded"
+        elif record.kind in (Kind.DROP_STREAM, Kind.DROP_TABLE) and record.target_existed:
+            reason = "has dropped it, with its query's state"
+        elif record.kind is Kind.TERMINATE:
+            reason = "has ended a query, which cannot be started again"
+        elif record.kind is Kind.INSERT_VALUES and record.target not in dropped:
+            reason = "has written rows, which cannot be taken back"
+        else:
+            continue
+        raise Irreversible(
+            f"version {record.version} cannot be rolled back: its statement {record.number}"
+            f" ({record.kind.value} {record.target}) {reason}\n"
+            "  hint: write a down file (V###__name.down.sql) for that version"
+        )
+
+
+def _refuse_foreign(name: str, dropped: frozenset[str], ended: set[str], server: Server) -> None:
+    touching = {each.id: each for each in server.readers.get(name, ())}
+    touching |= {each: server.queries[each] for each in server.writers(name)}
+    for query in touching.values():
+        # A query without sinks is a push query: it does not hinder a DROP. The query of a
+        # CREATE … AS ends with its sink, also where its id was never learned.
+        own = set(query.sinks) <= dropped and query.id.startswith(("CSAS_", "CTAS_"))
+        if query.sinks and query.id not in ended and not own:
+            raise MigrationError(
+                f"{name} cannot be dropped: query {query.id} (into {', '.join(query.sinks)}),"
+                " which these migrations did not start, uses it\n"
+                "  hint: drop what it writes into, or TERMINATE it, first"
+            )

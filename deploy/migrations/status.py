@@ -1,0 +1,63 @@
+"""Where each version stands: a pure function of the files and of the record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from deploy.migrations.plan import SETTINGS
+from deploy.migrations.state import Recorded, StatementState, VersionState
+from sql.project import Migration
+
+
+@dataclass(frozen=True)
+class VersionStatus:
+    """One version; times in milliseconds since 1970. ``total`` is None where the file is missing.
+
+    ``changed``: the file differs from what was applied.
+    """
+
+    version: int
+    name: str
+    state: VersionState
+    done: int
+    total: int | None
+    started_on: int | None = None
+    completed_on: int | None = None
+    error_reason: str | None = None
+    changed: bool = False
+
+
+def make_status(migrations: Sequence[Migration], recorded: Recorded) -> tuple[VersionStatus, ...]:
+    """The status of each version that has a file, or has not been rolled back, in order."""
+    files = {each.version: each for each in migrations}
+    records = {
+        each.version: each for each in recorded.versions if each.state is not VersionState.PENDING
+    }
+    return tuple(
+        _status(version, files.get(version), recorded) for version in sorted(files | records)
+    )
+
+
+def _status(version: int, file: Migration | None, recorded: Recorded) -> VersionStatus:
+    record = recorded.version(version)
+    statements = recorded.statements_of(version)
+    done = sum(each.state is StatementState.DONE for each in statements)
+    total = None if file is None else sum(s.kind not in SETTINGS for s in file.statements)
+    if record is None:
+        name = file.name if file is not None else ""
+        return VersionStatus(version, name, VersionState.PENDING, done, total)
+    applied = record.state is VersionState.MIGRATED
+    if applied and not statements and total is not None:
+        done = total  # applied by ksql-migrations, which records no statements
+    return VersionStatus(
+        version,
+        record.name,
+        record.state,
+        done,
+        total,
+        record.started_on,
+        record.completed_on,
+        record.error_reason,
+        changed=applied and file is not None and file.checksum != record.checksum,
+    )

@@ -1,0 +1,158 @@
+"""ksqlDB's aggregate functions as DuckDB expressions that can be computed in parts.
+
+An aggregate has accumulators, each a column of the aggregation's state. ``partial`` makes one from
+rows and ``merge`` one from several made earlier, both as DuckDB aggregates; ``tidy`` is applied to
+what they give. ``finish`` is the result, from the accumulators. In ``partial``, ``{0}``, ``{1}`` … are
+the arguments and ``{off}`` the row's offset; in the others ``{a}`` is the accumulator's own column and
+``{b}`` the next one's; in ``merge``, ``{src}`` is 0 for an older part and 1 for a newer one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from sql.lowering.duckdb import Lowering, wrapped
+from sql.types import BIGINT, DOUBLE, INTEGER, DecimalType, duckdb
+
+
+@dataclass(frozen=True)
+class Accumulator:
+    """One column of an aggregation's state."""
+
+    partial: str
+    merge: str
+    tidy: str = "{a}"
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """An aggregate function's accumulators, and its result from them."""
+
+    accumulators: tuple[Accumulator, ...]
+    finish: str
+
+
+def _one(partial: str, merge: str, finish: str = "{a}", tidy: str = "{a}") -> Aggregate:
+    return Aggregate((Accumulator(partial, merge, tidy),), finish)
+
+
+_IN_ORDER = "flatten(list({a} ORDER BY {src}))"
+_DISTINCT = _one(
+    "list(DISTINCT {0}) FILTER ({0} IS NOT NULL)",
+    "list_distinct(flatten(list({a})))",
+    "CAST(coalesce(len({a}), 0) AS BIGINT)",
+)
+_SIMPLE: dict[str, Aggregate] = {
+    "COUNT": _one("count({0})", "CAST(sum({a}) AS BIGINT)"),
+    "MIN": _one("min({0})", "min({a})"),
+    "MAX": _one("max({0})", "max({a})"),
+    "AVG": Aggregate(
+        (
+            Accumulator("sum(CAST({0} AS DOUBLE))", "sum({a})"),
+            Accumulator("count({0})", "CAST(sum({a}) AS BIGINT)"),
+        ),
+        "CASE WHEN {b} > 0 THEN {a} / {b} ELSE 0 END",
+    ),
+    "COUNT_DISTINCT": _DISTINCT,
+    "COUNT_DISTINCT_EXACT": _DISTINCT,
+    "COLLECT_LIST": _one("list({0} ORDER BY {off})", _IN_ORDER, tidy="{a}[1:1000]"),
+    "COLLECT_SET": _one(
+        "list({0} ORDER BY {off})", _IN_ORDER, tidy="first_occurrences({a})"
+    ),
+    "LATEST_BY_OFFSET": Aggregate(
+        (
+            Accumulator("arg_max({0}, {off}) FILTER ({0} IS NOT NULL)", "arg_max({a}, {b})"),
+            Accumulator("max({off}) FILTER ({0} IS NOT NULL)", "max({a})"),
+        ),
+        "{a}",
+    ),
+    "EARLIEST_BY_OFFSET": Aggregate(
+        (
+            Accumulator("arg_min({0}, {off}) FILTER ({0} IS NOT NULL)", "arg_min({a}, {b})"),
+            Accumulator("min({off}) FILTER ({0} IS NOT NULL)", "min({a})"),
+        ),
+        "{a}",
+    ),
+}
+_TOP_ENTRY = "{{'k': {0}, 'no': -{off}, 'v': CAST({1} AS DOUBLE), 'd': {2}}}"
+_TOP_BY_KEY = Aggregate(
+    (
+        Accumulator(
+            f"list_sort(list({_TOP_ENTRY}) FILTER ({{0}} IS NOT NULL AND {{1}} IS NOT NULL))",
+            "list_sort(flatten(list({a})))",
+            "top_entries({a}, {n})",
+        ),
+    ),
+    "coalesce(list_transform({a}, lambda e: {{'KEY': e.k, 'VALUE': e.v, 'DETAIL': e.d}}), [])",
+)
+
+
+def aggregate(call: exp.Anonymous, lowering: Lowering) -> Aggregate:
+    """The accumulators of one call, its arguments put into ``partial``.
+
+    Raises SqlError for an aggregate that the embedded server cannot give exactly.
+    """
+    name = str(call.this).upper()
+    arguments = list(call.expressions)
+    if name == "COUNT" and (not arguments or isinstance(arguments[0], exp.Star)):
+        return _one("count(*)", "CAST(sum({a}) AS BIGINT)")
+    kind = lowering.type_of(call)
+    written = [lowering.value(argument) for argument in arguments]
+    if name == "SUM":
+        found = _sum(kind)
+    elif name in ("TOPK", "TOPKDISTINCT"):
+        found = _greatest(name, arguments, call, lowering)
+    elif name == "TOP_BY_KEY":
+        found = _with_count(_TOP_BY_KEY, arguments[3], call, lowering)
+    elif name in _SIMPLE:
+        found = _SIMPLE[name]
+    else:
+        raise lowering.refused(call, name)
+    return Aggregate(
+        tuple(
+            Accumulator(part.partial.format(*written, off="_off"), part.merge, part.tidy)
+            for part in found.accumulators
+        ),
+        found.finish,
+    )
+
+
+def _sum(kind: object) -> Aggregate:
+    """Nothing sums to 0. Integers wrap around, as Java's do."""
+    if kind in (INTEGER, BIGINT):
+        result = wrapped(BIGINT if kind == BIGINT else INTEGER, "coalesce({a}, 0)")
+        return _one("sum({0})::HUGEINT", "sum({a})", result)
+    if isinstance(kind, DecimalType):
+        return _one("sum({0})", "sum({a})", f"CAST(coalesce({{a}}, 0) AS {duckdb(kind)})")
+    assert kind == DOUBLE
+    return _one("sum({0})", "sum({a})", "coalesce({a}, CAST(0 AS DOUBLE))")
+
+
+def _greatest(
+    name: str, arguments: list[exp.Expression], call: exp.Anonymous, lowering: Lowering
+) -> Aggregate:
+    distinct = "list_distinct({a})" if name == "TOPKDISTINCT" else "{a}"
+    top = _one(
+        "list({0}) FILTER ({0} IS NOT NULL)",
+        "flatten(list({a}))",
+        tidy=f"list_sort({distinct}, 'DESC')[1:{{n}}]",
+        finish="coalesce({a}, [])",
+    )
+    return _with_count(top, arguments[1], call, lowering)
+
+
+def _with_count(
+    found: Aggregate, count: exp.Expression, call: exp.Anonymous, lowering: Lowering
+) -> Aggregate:
+    """Puts a literal count into ``{n}`` of the tidying."""
+    if not isinstance(count, exp.Literal) or count.is_string:
+        raise lowering.refused(call, f"{call.this} with a count that is no literal")
+    return Aggregate(
+        tuple(
+            Accumulator(part.partial, part.merge, part.tidy.replace("{n}", str(count.this)))
+            for part in found.accumulators
+        ),
+        found.finish,
+    )

@@ -1,0 +1,36 @@
+"""DuckDB macros that the lowered SQL uses."""
+
+from __future__ import annotations
+
+MACROS = (
+    # Text → number as Java's parsers take it, else NULL. The characters are checked first, as
+    # DuckDB's casts also take '1_0', ' 1' and, for integers, '1.5'.
+    """CREATE OR REPLACE MACRO parse_bigint(x) AS (
+      CASE WHEN ltrim(x, '+-0123456789') = '' THEN TRY_CAST(x AS BIGINT) END)""",
+    """CREATE OR REPLACE MACRO parse_integer(x) AS (
+      CASE WHEN ltrim(x, '+-0123456789') = '' THEN TRY_CAST(x AS INTEGER) END)""",
+    """CREATE OR REPLACE MACRO parse_double(x) AS (
+      CASE WHEN ltrim(x, '+-.0123456789eE') = '' THEN TRY_CAST(x AS DOUBLE) END)""",
+    # Integers of any size, wrapped around as Java's arithmetic does.
+    """CREATE OR REPLACE MACRO wrap64(x) AS (
+      (((((x)::HUGEINT + 9223372036854775808) % 18446744073709551616 + 18446744073709551616)
+        % 18446744073709551616) - 9223372036854775808)::BIGINT)""",
+    """CREATE OR REPLACE MACRO wrap32(x) AS (
+      (((((x)::HUGEINT + 2147483648) % 4294967296 + 4294967296) % 4294967296)
+        - 2147483648)::INTEGER)""",
+    # Integer division towards zero; NULL for a division by zero.
+    """CREATE OR REPLACE MACRO trunc_div(a, b) AS (
+      CASE WHEN b <> 0 THEN sign(a) * sign(b) * (abs(a::HUGEINT) // abs(b::HUGEINT)) END)""",
+    # Of entries sorted by key and newest first: each key's newest, then the n greatest by value,
+    # equal values by key. Entries are {k: key, no: -offset, v: value, d: detail}.
+    """CREATE OR REPLACE MACRO top_entries(l, n) AS (
+      list_transform(
+        list_sort(list_transform(
+          list_filter(l, lambda e, i: i = 1 OR l[i - 1].k <> e.k),
+          lambda e: {'nv': -e.v, 'k': e.k, 'no': e.no, 'd': e.d}))[1:n],
+        lambda e: {'k': e.k, 'no': e.no, 'v': -e.nv, 'd': e.d}))""",
+    # First occurrences in order, at most 1,000: ksqlDB's default limit of a collection.
+    """CREATE OR REPLACE MACRO first_occurrences(l) AS (
+      list_filter(l, lambda e, i: list_position(l, e) = i)[1:1000])""",
+)
+"""To be run once in a database."""

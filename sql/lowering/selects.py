@@ -1,0 +1,176 @@
+"""Whole SELECTs in DuckDB's SQL: row by row, and grouped in parts.
+
+A source is given as a relation: SQL of a SELECT with the source's columns under their ksqlDB names,
+``ROWTIME`` (epoch ms) and ``_off`` (the offset, growing along the topic). Of a windowed source it has
+WINDOWSTART and WINDOWEND too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from sql.analysis import Analysis, Window, aggregates
+from sql.errors import SqlError
+from sql.inference import Scope
+from sql.lowering.aggregates import Aggregate, aggregate
+from sql.lowering.duckdb import Lowering, quoted
+from sql.types import BIGINT
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """A grouped SELECT, in parts.
+
+    ``partial(relation)`` gives rows of state: ``k0 …`` the group keys, ``_ws`` the window's start
+    (windowed only), ``a0 …`` the accumulators, ``_ts`` the newest ROWTIME. ``merge(rows)`` makes one
+    row a key of rows of state that have ``_src`` (0 older, 1 newer) besides. ``finish(rows)`` gives
+    the SELECT's columns, WINDOWSTART, WINDOWEND, ROWTIME and ``_off``.
+    """
+
+    analysis: Analysis
+    key_sql: tuple[str, ...]
+    found: tuple[Aggregate, ...]
+    columns_sql: tuple[tuple[str, str], ...]
+    where_sql: str
+    having_sql: str
+
+    @property
+    def keys(self) -> list[str]:
+        """The columns that tell rows of state apart."""
+        keys = [f"k{index}" for index in range(len(self.key_sql))]
+        return [*keys, "_ws"] if self.analysis.window else keys
+
+    def partial(self, relation: str) -> str:
+        """Rows of state made of the rows of a relation."""
+        keys = [f"{sql} AS k{index}" for index, sql in enumerate(self.key_sql)]
+        made = [f"{part.partial} AS a{i}" for i, part in enumerate(self._accumulators())]
+        rows = f"({_windowed(relation, self.analysis.window)})"
+        selected = ", ".join([*keys, *self._window_key(), *made, "max(ROWTIME) AS _ts"])
+        not_null = "".join(f" AND {sql} IS NOT NULL" for sql in self.key_sql)
+        grouped = (
+            f"SELECT {selected} FROM {rows} WHERE {self.where_sql}{not_null} "
+            f"GROUP BY {', '.join(str(i + 1) for i in range(len(self.keys)))}"
+        )
+        return self._tidied(grouped)
+
+    def merge(self, rows: str) -> str:
+        """One row for each key, of rows of state."""
+        made = [
+            f"{part.merge.format(a=f'a{i}', b=f'a{i + 1}', src='_src')} AS a{i}"
+            for i, part in enumerate(self._accumulators())
+        ]
+        keys = ", ".join(self.keys)
+        selected = ", ".join([keys, *made, "max(_ts) AS _ts"])
+        return self._tidied(f"SELECT {selected} FROM ({rows}) GROUP BY {keys}")
+
+    def finish(self, rows: str) -> str:
+        """The SELECT's columns from rows of state that have ``_off``."""
+        columns = ", ".join(f"{sql} AS {quoted(name)}" for name, sql in self.columns_sql)
+        window = ""
+        if self.analysis.window:
+            window = f", _ws AS WINDOWSTART, _ws + {self.analysis.window.size} AS WINDOWEND"
+        return (
+            f"SELECT {columns}{window}, _ts AS ROWTIME, _off FROM ({rows}) WHERE {self.having_sql}"
+        )
+
+    def _accumulators(self) -> Iterator[object]:
+        for found in self.found:
+            yield from found.accumulators
+
+    def _window_key(self) -> list[str]:
+        return ["_ws"] if self.analysis.window else []
+
+    def _tidied(self, grouped: str) -> str:
+        tidied = [
+            f"{part.tidy.format(a=f'a{i}')} AS a{i}"
+            for i, part in enumerate(self._accumulators())
+        ]
+        return f"SELECT {', '.join([*self.keys, *tidied, '_ts'])} FROM ({grouped})"
+
+
+def scope_of(analysis: Analysis) -> Scope:
+    """The names of a SELECT's source, for lowering its expressions."""
+    columns = analysis.source.readable()
+    if analysis.window:
+        columns |= {"WINDOWSTART": BIGINT, "WINDOWEND": BIGINT}
+    return Scope(analysis.statement, {analysis.source.name: columns})
+
+
+def rows(analysis: Analysis, relation: str) -> str:
+    """A SELECT without groups over a relation: its columns, ROWTIME and ``_off``."""
+    _check(analysis)
+    lowering = Lowering(scope_of(analysis))
+    columns = [
+        f"{lowering.value(projection.expression)} AS {quoted(projection.column.name)}"
+        for projection in analysis.projections
+    ]
+    kept = lowering.condition(analysis.where) if analysis.where is not None else "true"
+    return f"SELECT {', '.join([*columns, *_hidden(analysis)])} FROM ({relation}) WHERE {kept}"
+
+
+def _hidden(analysis: Analysis) -> list[str]:
+    taken = {projection.column.name for projection in analysis.projections}
+    window = ["WINDOWSTART", "WINDOWEND"] if analysis.source.window else []
+    return [name for name in [*window, "ROWTIME"] if name not in taken] + ["_off"]
+
+
+def grouping(analysis: Analysis) -> Grouping:
+    """The parts of a grouped SELECT. Raises SqlError for what cannot be given exactly."""
+    _check(analysis)
+    lowering = Lowering(scope_of(analysis))
+    calls: dict[exp.Expression, Aggregate] = {}
+    wanted = [projection.expression for projection in analysis.projections]
+    if analysis.having is not None:
+        wanted.append(analysis.having)
+    for expression in wanted:
+        for call in aggregates(expression):
+            if call not in calls:
+                calls[call] = aggregate(call, lowering)
+    substitutes: dict[exp.Expression, str] = {}
+    position = 0
+    for call, found in calls.items():
+        substitutes[call] = found.finish.format(a=f"a{position}", b=f"a{position + 1}")
+        position += len(found.accumulators)
+    for index, key in enumerate(analysis.group):
+        substitutes[key] = f"k{index}"
+    if analysis.window:
+        bounds = {"WINDOWSTART": "_ws", "WINDOWEND": f"(_ws + {analysis.window.size})"}
+        for name, sql in bounds.items():
+            substitutes[exp.Column(this=exp.Identifier(this=name, quoted=True))] = sql
+    after = Lowering(scope_of(analysis), substitutes)
+    return Grouping(
+        analysis=analysis,
+        key_sql=tuple(lowering.value(key) for key in analysis.group),
+        found=tuple(calls.values()),
+        columns_sql=tuple(
+            (projection.column.name, after.value(projection.expression))
+            for projection in analysis.projections
+        ),
+        where_sql=lowering.condition(analysis.where) if analysis.where is not None else "true",
+        having_sql=after.condition(analysis.having) if analysis.having is not None else "true",
+    )
+
+
+def _check(analysis: Analysis) -> None:
+    place = analysis.statement.place
+    if analysis.joined:
+        raise SqlError("JOIN is not supported by the embedded server", place)
+    if analysis.emit == "FINAL":
+        raise SqlError("EMIT FINAL is not supported by the embedded server", place)
+    if analysis.window and analysis.window.kind == "SESSION":
+        raise SqlError("SESSION windows are not supported by the embedded server", place)
+
+
+def _windowed(relation: str, window: Window | None) -> str:
+    """The relation with ``_ws``, a row once for each window that it falls into."""
+    if window is None:
+        return relation
+    last = f"(ROWTIME - (ROWTIME % {window.advance}))"
+    if window.advance == window.size:
+        return f"SELECT *, {last} AS _ws FROM ({relation})"
+    # The windows that hold a time are the last one to start and those before it, while they last.
+    starts = f"range({last}, greatest(ROWTIME - {window.size}, -1), -{window.advance})"
+    return f"SELECT *, unnest({starts}) AS _ws FROM ({relation})"

@@ -1,0 +1,297 @@
+"""Apply and rollback on a server: the real one at KSQLDB_URL if that is set, else an embedded one.
+
+A real server must not be managed by this tool or by ksql-migrations otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from deploy import commands
+from deploy.client import KsqlClient, OutcomeUnknown
+from deploy.migrations.errors import MigrationError, StepFailed
+from deploy.migrations.execute import Progress
+from deploy.migrations.rollback import DeleteTopic, RollbackPlan
+from deploy.migrations.server import look
+from deploy.migrations.state import VersionState
+from deploy.migrations.store import METADATA
+from deploy.replies import CommandResult
+from tests.deploy.conftest import Write
+from tests.deploy.projects import REFUSED, THREE
+
+
+def agreed(_: RollbackPlan) -> bool:
+    return True
+
+
+def seen(client: KsqlClient) -> tuple[list[str], list[str], list[str]]:
+    """Streams and tables, sinks of queries, and topics, without those of the record."""
+    server = look(client)
+    return (
+        sorted(set(server.sources) - METADATA),
+        sorted(sink for q in server.queries.values() for sink in q.sinks if sink not in METADATA),
+        sorted(topic for topic in server.topics if not topic.endswith(tuple(METADATA))),
+    )
+
+
+@pytest.fixture
+def client(server_url: str, write_project: Write) -> Iterator[KsqlClient]:
+    """A client of a server on which nothing is applied, neither before nor after the test."""
+    made = KsqlClient(server_url)
+    before = seen(made)
+    yield made
+    commands.rollback(made, agreed, root=write_project({}), target=0)
+    assert seen(made) == before
+
+
+def new_names(now: list[str], then: list[str]) -> set[str]:
+    return set(now) - set(then)
+
+
+def states(client: KsqlClient, root: Path) -> list[tuple[int, str, int]]:
+    return [(each.version, str(each.state), each.done) for each in commands.status(client, root)]
+
+
+def current(client: KsqlClient) -> dict[str, str]:
+    (row,) = client.pull("SELECT * FROM MIGRATION_SCHEMA_VERSIONS WHERE version_key = 'CURRENT';")
+    return row
+
+
+def test_apply_and_roll_back(client: KsqlClient, write_project: Write) -> None:
+    root = write_project(THREE)
+    before = seen(client)
+    assert len(commands.plan(client, root).steps) == 6
+    assert seen(client) == before  # a plan changes nothing
+
+    news: list[Progress] = []
+    made = commands.apply(client, root, report=news.append)
+    assert [each.migration.version for each in made.migrations] == [1, 2, 3]
+    assert [each.what for each in news if each.seconds is not None][-1] == (
+        "create stream OMT_CHANGES"
+    )
+    sources, sinks, topics = map(new_names, seen(client), before)
+    assert sources == {"OMT_RAW", "OMT_SALES", "OMT_BY_COLL", "OMT_CHANGES"}
+    assert sinks == {"OMT_SALES", "OMT_BY_COLL"}
+    assert topics == {"omt.raw", "omt_sales", "omt_by_coll"}
+    assert seen(client)[1].count("OMT_SALES") == 2
+    assert states(client, root) == [(1, "MIGRATED", 2), (2, "MIGRATED", 2), (3, "MIGRATED", 2)]
+    assert (current(client)["VERSION"], current(client)["PREVIOUS"]) == ("3", "2")
+
+    assert commands.plan(client, root).migrations == ()
+    assert commands.apply(client, root).migrations == ()
+
+    undone = commands.rollback(client, agreed, root)
+    assert [each.record.version for each in undone.versions] == [3]
+    assert (current(client)["VERSION"], current(client)["STATE"]) == ("2", "MIGRATED")
+    assert states(client, root) == [(1, "MIGRATED", 2), (2, "MIGRATED", 2), (3, "PENDING", 0)]
+
+    assert [step.number for step in commands.apply(client, root).steps] == [1, 2]
+    commands.rollback(client, agreed, root, target=0)
+    assert seen(client) == before
+    assert (current(client)["VERSION"], current(client)["STATE"]) == ("<none>", "PENDING")
+    assert commands.rollback(client, agreed, root, target=0).versions == ()
+
+
+def test_up_to_a_version_and_topics_kept(client: KsqlClient, write_project: Write) -> None:
+    root = write_project(THREE)
+    before = seen(client)
+    commands.apply(client, root, target=2)
+    commands.rollback(client, agreed, root, target=0, keep_topics=True)
+    assert set(seen(client)[2]) - set(before[2]) == {"omt.raw", "omt_sales"}
+    # Applied over topics that exist, nothing is deleted either.
+    commands.apply(client, root, target=2)
+    made = commands.rollback(client, agreed, root, target=0)
+    assert made.deleted_topics == ()
+    for topic in ("omt.raw", "omt_sales"):
+        for text in DeleteTopic(topic).texts:
+            client.execute(text)
+
+
+def test_without_consent_nothing_is_done(client: KsqlClient, write_project: Write) -> None:
+    root = write_project(THREE)
+    commands.apply(client, root, target=1)
+    before = seen(client)
+    with pytest.raises(MigrationError, match="no consent"):
+        commands.rollback(client, lambda made: made.deleted_topics != ("omt.raw",), root)
+    assert seen(client) == before
+    assert states(client, root)[0] == (1, "MIGRATED", 2)
+
+
+def test_a_refusal_midway_and_on_from_there(client: KsqlClient, write_project: Write) -> None:
+    root = write_project(REFUSED)
+    with pytest.raises(StepFailed) as caught:
+        commands.apply(client, root)
+    message = str(caught.value)
+    assert "V002__sales.sql:3:1: the server refused statement 2 of 3" in message
+    assert "omt.nowhere" in message
+    assert "1 of 3 statements" in message
+    _, failed = commands.status(client, root)
+    assert (failed.state, failed.done, failed.total) == (VersionState.ERROR, 1, 3)
+    assert "omt.nowhere" in (failed.error_reason or "")
+    (query,) = look(client).writers("OMT_SALES")
+
+    mended = REFUSED["V002__sales.sql"].replace("omt.nowhere", "omt.raw")
+    write_project({"V002__sales.sql": mended})
+    assert [step.number for step in commands.apply(client, root).steps] == [2, 3]
+    assert look(client).writers("OMT_SALES") == (query,)  # not made again
+    assert states(client, root)[1] == (2, "MIGRATED", 3)
+
+
+def test_a_begun_version_is_rolled_back(client: KsqlClient, write_project: Write) -> None:
+    root = write_project(REFUSED)
+    with pytest.raises(StepFailed):
+        commands.apply(client, root)
+    commands.rollback(client, agreed, root)
+    assert states(client, root) == [(1, "MIGRATED", 2), (2, "PENDING", 0)]
+
+
+def test_files_that_contradict_the_record(client: KsqlClient, write_project: Write) -> None:
+    root = write_project({"V001__raw.sql": THREE["V001__raw.sql"]})
+    commands.apply(client, root)
+    write_project({"V001__raw.sql": THREE["V001__raw.sql"] + "-- edited\n"})
+    with pytest.raises(MigrationError, match=r"V001__raw\.sql was changed after it was applied"):
+        commands.apply(client, root)
+    write_project({"V001__raw.sql": THREE["V001__raw.sql"]})
+    (root / "migrations/V001__raw.sql").rename(root / "migrations/V002__raw.sql")
+    with pytest.raises(MigrationError, match=r"version 1 .* file is missing"):
+        commands.apply(client, root)
+
+
+def test_out_of_order(client: KsqlClient, write_project: Write) -> None:
+    root = write_project({"V002__raw.sql": THREE["V001__raw.sql"]})
+    commands.apply(client, root)
+    write_project({"V001__late.sql": THREE["V001__raw.sql"].replace("omt", "omt_late")})
+    with pytest.raises(MigrationError, match=r"V001__late\.sql is pending, and version 2 above"):
+        commands.apply(client, root)
+
+
+def test_a_foreign_reader_stops_a_rollback(client: KsqlClient, write_project: Write) -> None:
+    root = write_project(THREE)
+    commands.apply(client, root, target=1)
+    client.execute("CREATE STREAM omt_foreign AS SELECT * FROM omt_raw EMIT CHANGES;")
+    before = seen(client)
+    try:
+        with pytest.raises(MigrationError, match=r"OMT_RAW cannot be dropped: .*OMT_FOREIGN"):
+            commands.rollback(client, agreed, root)
+        assert seen(client) == before
+    finally:
+        client.execute("DROP STREAM omt_foreign;")
+        for text in DeleteTopic("OMT_FOREIGN").texts:
+            client.execute(text)
+
+
+def test_a_down_file(client: KsqlClient, write_project: Write) -> None:
+    down = "DROP STREAM omt_raw;"
+    root = write_project({"V001__raw.sql": THREE["V001__raw.sql"], "V001__raw.down.sql": down})
+    commands.apply(client, root)
+    commands.rollback(client, agreed, root)
+    assert "OMT_RAW" not in look(client).sources
+    assert "omt.raw" in look(client).topics  # the down file says nothing of it
+    for text in DeleteTopic("omt.raw").texts:
+        client.execute(text)
+
+
+class Interrupted(BaseException):
+    """The process is killed."""
+
+
+@dataclass
+class Unlucky(KsqlClient):
+    """Fails once at the first statement that begins with ``at``: before it is sent, or after."""
+
+    at: str = ""
+    after: bool = False
+    error: Callable[[], BaseException] = Interrupted
+    sent: list[str] = field(default_factory=list)
+
+    def execute(
+        self, text: str, properties: Mapping[str, str] | None = None
+    ) -> tuple[CommandResult, ...]:
+        due = bool(self.at) and text.startswith(self.at)
+        self.at = "" if due else self.at
+        if due and not self.after:
+            raise self.error()
+        result = super().execute(text, properties)
+        self.sent.append(text)
+        if due:
+            raise self.error()
+        return result
+
+
+STATEMENTS = [
+    "CREATE STREAM omt_raw",
+    "CREATE STREAM omt_sales",
+    "INSERT INTO omt_sales",
+    "CREATE TABLE omt_by_coll",
+    "CREATE STREAM omt_changes",
+]
+UNDOING = ["DROP STREAM `OMT_CHANGES`", "TERMINATE", "DROP STREAM `OPENSEA", "DROP STREAM `OMT_RAW"]
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("at", [*STATEMENTS, "INSERT INTO MIGRATION_EVENTS"])
+def test_killed_while_applying(
+    client: KsqlClient, write_project: Write, at: str, after: bool
+) -> None:
+    root = write_project(THREE)
+    unlucky = Unlucky(client.url, at=at, after=after)
+    with pytest.raises(Interrupted):
+        commands.apply(unlucky, root)
+    commands.apply(unlucky, root)
+    for statement in STATEMENTS:
+        assert len([text for text in unlucky.sent if text.startswith(statement)]) == 1
+    assert states(client, root) == [(1, "MIGRATED", 2), (2, "MIGRATED", 2), (3, "MIGRATED", 2)]
+    assert len(look(client).writers("OMT_SALES")) == 2
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("at", STATEMENTS)
+def test_an_unknown_outcome_is_looked_up(
+    client: KsqlClient, write_project: Write, at: str, after: bool
+) -> None:
+    root = write_project(THREE)
+    lost = lambda: OutcomeUnknown(at, "connection lost")  # noqa: E731
+    unlucky = Unlucky(client.url, at=at, after=after, error=lost)
+    commands.apply(unlucky, root)
+    for statement in STATEMENTS:
+        assert len([text for text in unlucky.sent if text.startswith(statement)]) == 1
+    assert len(look(client).writers("OMT_SALES")) == 2
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("at", UNDOING)
+@pytest.mark.parametrize("error", [Interrupted, lambda: OutcomeUnknown("", "lost")])
+def test_trouble_while_rolling_back(
+    client: KsqlClient,
+    write_project: Write,
+    at: str,
+    after: bool,
+    error: Callable[[], BaseException],
+) -> None:
+    root = write_project(THREE)
+    before = seen(client)
+    commands.apply(client, root)
+    unlucky = Unlucky(client.url, at=at, after=after, error=error)
+    try:
+        commands.rollback(unlucky, agreed, root, target=0)
+    except Interrupted:
+        commands.rollback(unlucky, agreed, root, target=0)
+    assert seen(client) == before
+    assert states(client, root) == [(1, "PENDING", 0), (2, "PENDING", 0), (3, "PENDING", 0)]
+
+
+def test_apply_goes_on_after_a_rollback_that_was_killed(
+    client: KsqlClient, write_project: Write
+) -> None:
+    root = write_project(THREE)
+    commands.apply(client, root)
+    with pytest.raises(Interrupted):
+        commands.rollback(Unlucky(client.url, at="DROP STREAM `OMT_SALES`"), agreed, root, target=0)
+    assert states(client, root) == [(1, "MIGRATED", 2), (2, "RUNNING", 1), (3, "PENDING", 0)]
+    made = commands.apply(client, root)
+    assert [(step.version, step.number) for step in made.steps] == [(2, 2), (3, 1), (3, 2)]
+    assert len(look(client).writers("OMT_SALES")) == 2

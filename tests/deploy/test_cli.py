@@ -1,0 +1,129 @@
+"""The command line: exit codes, messages, output."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from deploy import cli
+from deploy.client import KsqlClient
+from deploy.config import Settings
+from tests.deploy.conftest import Write
+from tests.deploy.projects import THREE
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Runs the command; gives its exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)  # away from a developer's .env
+
+    def runs(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["opensea-metrics", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return runs
+
+
+VERBS = [each.callback.__name__ for each in cli.app.registered_commands if each.callback]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself_with_an_example(verb: str) -> None:
+    result = CliRunner().invoke(cli.app, [verb, "--help"])
+    assert f"Example: opensea-metrics {verb}" in result.output
+
+
+def test_a_mistyped_option_is_not_taken_for_pending_changes(run: Run) -> None:
+    code, out, err = run("plan", "--serve", "x")
+    assert (code, out) == (1, "")
+    assert "--server" in err
+
+
+def test_an_unreachable_server(run: Run, write_project: Write) -> None:
+    root = str(write_project(THREE))
+    code, out, err = run("status", "--sql", root, "--server", "http://me:secret@127.0.0.1:1")
+    assert (code, out) == (1, "")
+    assert err.startswith("error: no ksqlDB server answers at http://127.0.0.1:1: ")
+    assert "secret" not in err
+
+
+def test_an_error_in_a_file(run: Run, write_project: Write) -> None:
+    root = str(write_project({"V001__x.sql": "CREATE STREAM s AS\n SELECT nope FROM omt_raw;"}))
+    code, _, err = run("validate", "--sql", root)
+    assert code == 1
+    assert "V001__x.sql:2:" in err
+    assert "Traceback" not in err
+
+
+def test_validate(run: Run, write_project: Write) -> None:
+    code, out, _ = run("validate", "--sql", str(write_project(THREE)))
+    assert (code, out.startswith("3 migrations, 6 statements")) == (0, True)
+
+
+def test_a_variable_without_a_value(run: Run) -> None:
+    code, _, err = run("validate", "--var", "windows")
+    assert code == 1
+    assert "NAME=VALUE" in err
+
+
+def test_only_queries_are_run(run: Run) -> None:
+    code, _, err = run("query", "DROP STREAM x")
+    assert code == 1
+    assert "a query is a SELECT" in err
+
+
+def test_all_verbs_on_a_server(run: Run, write_project: Write, server_url: str) -> None:
+    where = ("--sql", str(write_project(THREE)), "--server", server_url)
+    code, out, _ = run("plan", *where)
+    assert code == 2
+    assert "V003 windows\n  1. create table as select OMT_BY_COLL  from OMT_SALES" in out
+    code, out, err = run("apply", *where)
+    assert (code, out) == (0, "applied V001, V002, V003\n")
+    assert "V002 sales  1/2  create stream as select OMT_SALES" in err
+    try:
+        assert run("plan", *where)[:2] == (0, "nothing to do\n")
+        assert run("apply", *where)[:2] == (0, "nothing to do\n")
+        code, out, _ = run("status", *where)
+        assert code == 0
+        assert out.count("MIGRATED") == 3
+        code, out, _ = run("query", "SHOW TABLES", "--server", server_url)
+        assert code == 0
+        assert "OMT_BY_COLL" in out
+        code, out, _ = run("query", "DESCRIBE omt_raw", "--server", server_url)
+        assert code == 0
+        assert "PRICE" in out
+        assert "DOUBLE" in out
+        text = "SELECT id, coll FROM omt_raw"
+        KsqlClient(server_url).execute("INSERT INTO omt_raw (id, coll) VALUES ('b', 'ape');")
+        code, out, _ = run("query", text, "--json", "--server", server_url)
+        assert code == 0
+        assert {"ID": "a", "COLL": "it's"} in [json.loads(line) for line in out.splitlines()]
+        code, out, err = run("rollback", "--to", "0", *where)
+        assert (code, out) == (1, "")
+        assert "  omt_by_coll" in err
+        assert "give consent with --yes" in err
+    finally:
+        code, out, _ = run("rollback", "--to", "0", "--yes", *where)
+    assert (code, out) == (0, "rolled back V003, V002, V001\n")
+    assert run("rollback", "--yes", *where)[:2] == (0, "nothing to do\n")
+
+
+def test_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KSQLDB_URL", raising=False)
+    assert Settings().ksqldb_url == "http://127.0.0.1:8088"
+    (tmp_path / ".env").write_text("KSQLDB_URL=http://u:secret@a\nKAFKA=b\n", encoding="utf-8")
+    assert Settings().ksqldb_url == "http://u:secret@a"
+    assert "secret" not in repr(Settings())
+    monkeypatch.setenv("OPENSEA_METRICS_KSQLDB_URL", "http://c")
+    assert Settings().ksqldb_url == "http://c"

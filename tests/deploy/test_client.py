@@ -1,0 +1,214 @@
+"""The client against recorded replies of ksqlDB 7.9.1, and against bad servers."""
+
+import doctest
+
+import pytest
+
+from deploy import replies
+from deploy.client import (
+    KsqlClient,
+    KsqlError,
+    OutcomeUnknown,
+    ServerUnreachable,
+    StatementFailed,
+)
+from deploy.replies import Column, columns_of, objects_of
+from tests.deploy.conftest import Canned, Stub
+
+recorded = Canned.recorded
+
+
+def test_info(stub: Stub) -> None:
+    found = stub.will_reply(recorded("info")).info()
+    assert (found.version, found.service_id) == ("7.9.1", "ksqlreal_")
+
+
+def test_a_created_query_has_an_id(stub: Stub) -> None:
+    client = stub.will_reply(recorded("create_stream_as_select"))
+    (result,) = client.execute("CREATE STREAM …;", {"auto.offset.reset": "earliest"})
+    assert (result.status, result.query_id) == ("SUCCESS", "CSAS_SALES_101")
+    path, body = stub.requests[0]
+    assert path == "/ksql"
+    assert body["streamsProperties"] == {"auto.offset.reset": "earliest"}
+
+
+def command(status: str, query_id: str | None = None) -> dict[str, object]:
+    return {"status": status, "message": "m", "queryId": query_id}
+
+
+def accepted(status: str) -> Canned:
+    return Canned.json(
+        [
+            {
+                "@type": "currentStatus",
+                "statementText": "s",
+                "commandId": "stream/`A`/create",
+                "commandStatus": command(status),
+            }
+        ]
+    )
+
+
+def test_a_slow_command_is_awaited(stub: Stub) -> None:
+    later = (Canned.json(command("EXECUTING")), Canned.json(command("SUCCESS", "CSAS_A_1")))
+    (result,) = stub.will_reply(accepted("QUEUED"), *later).execute("s;")
+    assert result.query_id == "CSAS_A_1"
+    assert [path for path, _ in stub.requests] == ["/ksql", *["/status/stream/%60A%60/create"] * 2]
+
+
+def test_a_command_that_fails_later(stub: Stub) -> None:
+    client = stub.will_reply(accepted("EXECUTING"), Canned.json(command("ERROR")))
+    with pytest.raises(StatementFailed, match="m"):
+        client.execute("s;")
+
+
+def test_a_command_that_failed_at_once(stub: Stub) -> None:
+    with pytest.raises(StatementFailed, match="m"):
+        stub.will_reply(accepted("ERROR")).execute("s;")
+
+
+def test_a_command_that_never_ends(stub: Stub) -> None:
+    client = stub.will_reply(accepted("QUEUED"), *[Canned.json(command("EXECUTING"))] * 50)
+    client.patience = 0.5
+    with pytest.raises(OutcomeUnknown, match="still EXECUTING"):
+        client.execute("s;")
+
+
+def test_a_statement_without_effect(stub: Stub) -> None:
+    (result,) = stub.will_reply(recorded("warn_if_not_exists")).execute("s;")
+    assert (result.status, result.query_id) == ("WARNING", None)
+
+
+def test_a_refusal(stub: Stub) -> None:
+    with pytest.raises(KsqlError, match="same name already exists") as caught:
+        stub.will_reply(recorded("err_already_exists")).execute("s;")
+    assert (caught.value.status, caught.value.error_code) == (400, 40001)
+
+
+def test_a_statement_is_sent_once(stub: Stub) -> None:
+    with pytest.raises(KsqlError, match="Could not write the statement") as caught:
+        stub.will_reply(recorded("err_command_runner_busy")).execute("s;")
+    assert caught.value.status == 500
+    assert len(stub.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Canned(502, b"<html>Bad Gateway</html>"),
+        Canned(200, b"[{", cut=True),
+        Canned(200, b""),
+        Canned(200, b"[]", delay=3),
+    ],
+    ids=["a proxy's page", "cut off", "empty", "too late"],
+)
+def test_an_unusable_answer_leaves_the_outcome_open(stub: Stub, reply: Canned) -> None:
+    with pytest.raises(OutcomeUnknown):
+        stub.will_reply(reply).execute("s;")
+    assert len(stub.requests) == 1
+
+
+def test_what_only_reads_is_repeated(stub: Stub) -> None:
+    client = stub.will_reply(
+        recorded("err_command_sequence_timeout"), Canned(502, b"?"), recorded("show_streams")
+    )
+    assert {each.name for each in client.streams()} >= {"SSRC", "S_FIN"}
+    assert len(stub.requests) == 3
+
+
+def test_describe(stub: Stub) -> None:
+    found = stub.will_reply(recorded("describe_table")).describe("VOL_CHG")
+    assert found.columns[0] == Column("COLL", "STRING", key=True)
+    assert [each.id for each in found.write_queries] == ["CTAS_VOL_CHG_3"]
+    assert stub.requests[0][1]["ksql"] == "DESCRIBE `VOL_CHG`;"
+
+
+def test_queries(stub: Stub) -> None:
+    found = {each.id: each for each in stub.will_reply(recorded("show_queries")).queries()}
+    assert found["CTAS_TOP_B_17"].sinks == ("TOP_B",)
+
+
+def test_pull(stub: Stub) -> None:
+    rows = stub.will_reply(recorded("pull_scan_old_query")).pull("SELECT * FROM vol_chg;")
+    assert rows[0] == {
+        "COLL": "azuki",
+        "WINDOWSTART": 1795482720000,
+        "WINDOWEND": 1795482780000,
+        "CNAME": "azuki",
+        "WS": 1795482720000,
+        "WE": 1795482780000,
+        "N": 9,
+        "VOL": 292.60999999999996,
+    }
+
+
+def test_a_pull_query_waits_for_its_table(stub: Stub) -> None:
+    message = "Cannot determine which host contains the required partitions to serve the query."
+    busy = Canned.json({"@type": "generic_error", "error_code": 40001, "message": message}, 400)
+    assert stub.will_reply(busy, busy, recorded("pull_scan_old_query")).pull("SELECT …;")
+
+
+def test_a_pull_query_that_is_wrong_is_not_repeated(stub: Stub) -> None:
+    with pytest.raises(KsqlError, match="NOPE does not exist"):
+        stub.will_reply(recorded("err_old_query_unknown")).pull("SELECT * FROM nope;")
+    assert len(stub.requests) == 1
+
+
+def test_an_error_after_rows(stub: Stub) -> None:
+    body = (
+        b'[{"header":{"queryId":"q","schema":"`A` BIGINT"}},\n{"row":{"columns":[1]}},\n'
+        b'{"errorMessage":{"@type":"generic_error","error_code":50000,"message":"broken"}}]'
+    )
+    with pytest.raises(KsqlError, match="broken"):
+        stub.will_reply(Canned(200, body)).pull("SELECT …;")
+
+
+def test_push_ends_with_its_limit(stub: Stub) -> None:
+    rows = list(stub.will_reply(recorded("push_old_query")).push("SELECT … EMIT CHANGES LIMIT 3;"))
+    assert [row["ID"] for row in rows] == ["e4", "e0", "e5"]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+def test_chunks_may_end_anywhere(size: int) -> None:
+    rows = '{"row":{"columns":["Ä€🐵, ]", null]}},\n\n{"finalMessage":"x"}]\n'
+    text = f'[{{"header":{{}}}},\n{rows}'.encode()
+    chunks = (text[at : at + size] for at in range(0, len(text), size))
+    assert [*objects_of(chunks)] == [
+        {"header": {}},
+        {"row": {"columns": ["Ä€🐵, ]", None]}},
+        {"finalMessage": "x"},
+    ]
+
+
+def test_columns_with_odd_names_and_nested_types() -> None:
+    schema = "`a, ``b` STRING KEY, `C` MAP<STRING, DECIMAL(10, 2)>, `D` STRUCT<`x<` INTEGER>"
+    assert columns_of(schema) == (
+        Column("a, `b", "STRING", key=True),
+        Column("C", "MAP<STRING, DECIMAL(10, 2)>"),
+        Column("D", "STRUCT<`x<` INTEGER>"),
+    )
+
+
+def test_an_unreachable_server_is_named_without_its_password() -> None:
+    client = KsqlClient("http://user:secret@127.0.0.1:1/")
+    with pytest.raises(ServerUnreachable) as caught:
+        client.info()
+    assert "http://127.0.0.1:1" in str(caught.value)
+    assert "secret" not in str(caught.value) + repr(client)
+
+
+@pytest.mark.parametrize("url", ["ftp://x", "localhost:8088", "http://", ""])
+def test_a_url_that_is_none(url: str) -> None:
+    with pytest.raises(ServerUnreachable):
+        KsqlClient(url)
+
+
+def test_healthcheck(stub: Stub) -> None:
+    assert stub.will_reply(Canned.json({"isHealthy": True})).healthcheck()
+    assert not stub.will_reply(Canned.json({"isHealthy": False}, 503)).healthcheck()
+    assert not KsqlClient("http://127.0.0.1:1").healthcheck()
+
+
+def test_the_examples_in_docstrings() -> None:
+    result = doctest.testmod(replies)
+    assert (result.failed, result.attempted) == (0, 2)

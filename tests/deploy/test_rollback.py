@@ -1,0 +1,280 @@
+"""Rollback plans as data."""
+
+from dataclasses import replace
+
+import pytest
+
+from deploy.migrations.errors import Irreversible, MigrationError
+from deploy.migrations.rollback import (
+    Action,
+    DeleteTopic,
+    Drop,
+    KeepTopic,
+    RollbackPlan,
+    Run,
+    Terminate,
+    make_rollback,
+    sources_to_drop,
+    versions_above,
+)
+from deploy.migrations.server import Server, effect_of
+from deploy.migrations.state import (
+    Recorded,
+    StatementRecord,
+    StatementState,
+    VersionRecord,
+    VersionState,
+)
+from deploy.replies import Query, Source
+from sql.parser import parse_script
+from sql.statements import Kind, Statement
+
+SCRIPTS = {
+    1: "CREATE STREAM raw (a VARCHAR) WITH (KAFKA_TOPIC='t.raw', PARTITIONS=1);",
+    2: "CREATE STREAM copy AS SELECT a FROM raw EMIT CHANGES;"
+    "INSERT INTO copy SELECT a FROM raw EMIT CHANGES;",
+    3: "CREATE TABLE counts AS SELECT a, COUNT(*) AS n FROM copy GROUP BY a EMIT CHANGES;"
+    "CREATE STREAM changes (n BIGINT) WITH (KAFKA_TOPIC='COUNTS');",
+}
+QUERIES = {(2, 1): "CSAS_COPY_1", (2, 2): "INSERTQUERY_3", (3, 1): "CTAS_COUNTS_5"}
+VERSIONS = tuple(
+    VersionRecord(number, f"m{number}", VersionState.MIGRATED, "") for number in SCRIPTS
+)
+
+
+def record(version: int, number: int, statement: Statement) -> StatementRecord:
+    return StatementRecord(
+        version=version,
+        number=number,
+        kind=statement.kind,
+        text=statement.text,
+        target=statement.name,
+        topic=statement.topic,
+        state=StatementState.DONE,
+        topic_existed=statement.name == "CHANGES",
+        query_id=QUERIES.get((version, number)),
+    )
+
+
+STATEMENTS = tuple(
+    record(version, number, statement)
+    for version, text in SCRIPTS.items()
+    for number, statement in enumerate(parse_script(text, "f"), 1)
+)
+RECORDED = Recorded(VERSIONS, STATEMENTS)
+CSAS = Query("CSAS_COPY_1", ("COPY",), "RUNNING", "")
+INSERT = Query("INSERTQUERY_3", ("COPY",), "RUNNING", "")
+CTAS = Query("CTAS_COUNTS_5", ("COUNTS",), "RUNNING", "")
+
+
+def source(name: str, topic: str, kind: str = "STREAM") -> Source:
+    return Source(name, kind, topic, "JSON", False)
+
+
+SERVER = Server(
+    sources={
+        "RAW": source("RAW", "t.raw"),
+        "COPY": source("COPY", "COPY"),
+        "COUNTS": source("COUNTS", "COUNTS", "TABLE"),
+        "CHANGES": source("CHANGES", "COUNTS"),
+    },
+    queries={each.id: each for each in (CSAS, INSERT, CTAS)},
+    topics=frozenset({"t.raw", "COPY", "COUNTS", "foreign"}),
+    readers={"RAW": (CSAS, INSERT), "COPY": (CTAS,)},
+)
+
+
+def plan(
+    target: int | None,
+    server: Server = SERVER,
+    recorded: Recorded = RECORDED,
+    downs: dict[int, tuple[Statement, ...]] | None = None,
+    keep_topics: bool = False,
+) -> RollbackPlan:
+    versions = versions_above(recorded, target)
+    return make_rollback(recorded, versions, downs or {}, server, keep_topics)
+
+
+def changed(of: StatementRecord, **values: object) -> Recorded:
+    statements = tuple(
+        replace(each, **values) if each is of else each  # type: ignore[arg-type]
+        for each in STATEMENTS
+    )
+    return Recorded(VERSIONS, statements)
+
+
+ALL: tuple[Action, ...] = (
+    Drop("STREAM", "CHANGES"),
+    Drop("TABLE", "COUNTS"),
+    DeleteTopic("COUNTS"),
+    Terminate("INSERTQUERY_3"),
+    Drop("STREAM", "COPY"),
+    DeleteTopic("COPY"),
+    Drop("STREAM", "RAW"),
+    DeleteTopic("t.raw"),
+)
+
+
+def test_everything_readers_before_writers() -> None:
+    made = plan(0)
+    assert made.actions == ALL
+    assert made.deleted_topics == ("COUNTS", "COPY", "t.raw")
+    assert [each.current and each.current.version for each in made.versions] == [2, 1, None]
+
+
+def test_no_drop_of_a_source_that_others_may_read_deletes_its_topic() -> None:
+    texts = [text for action in plan(0).actions for text in action.texts]
+    deleting = [text for text in texts if "DELETE TOPIC" in text]
+    assert len(deleting) == 3
+    assert all("`OPENSEA_METRICS_DELETES_" in text for text in deleting)
+
+
+def test_the_newest_version_alone_by_default() -> None:
+    assert plan(None).actions == ALL[:3]
+
+
+def test_to_a_version() -> None:
+    assert plan(2).actions == ALL[:3]
+    assert plan(3).versions == ()
+
+
+def test_an_unknown_target() -> None:
+    with pytest.raises(MigrationError, match=r"version 9 is not applied \(applied: 1, 2, 3;"):
+        plan(9)
+
+
+def test_topics_can_be_kept() -> None:
+    made = plan(0, keep_topics=True)
+    assert made.deleted_topics == ()
+    assert KeepTopic("COPY", "as asked") in made.actions
+
+
+def test_a_topic_that_existed_before_is_kept() -> None:
+    made = plan(0, recorded=changed(STATEMENTS[0], topic_existed=True))
+    assert made.deleted_topics == ("COUNTS", "COPY")
+
+
+def test_a_topic_that_others_have_declared_is_kept() -> None:
+    others = {**SERVER.sources, "MINE": source("MINE", "COPY")}
+    made = plan(0, replace(SERVER, sources=others))
+    assert KeepTopic("COPY", "MINE is declared over it") in made.actions
+
+
+def test_a_source_that_existed_before_is_kept() -> None:
+    made = plan(0, recorded=changed(STATEMENTS[0], target_existed=True))
+    assert made.actions == ALL[:-2]
+
+
+def test_what_is_gone_already_is_passed_over() -> None:
+    """As after an interrupted rollback: COUNTS was dropped, and its topic not yet."""
+    left = {name: each for name, each in SERVER.sources.items() if each.topic != "COUNTS"}
+    assert plan(2, replace(SERVER, sources=left)).actions == (DeleteTopic("COUNTS"),)
+    assert plan(2, replace(SERVER, sources=left, topics=frozenset())).actions == ()
+    assert plan(2, replace(SERVER, sources=left, topics=frozenset())).versions != ()
+
+
+def test_a_leftover_private_stream_does_not_keep_a_topic() -> None:
+    name = "OPENSEA_METRICS_DELETES_COUNTS"
+    left = {name: source(name, "COUNTS")}
+    assert plan(2, replace(SERVER, sources=left)).actions == (DeleteTopic("COUNTS"),)
+
+
+def test_a_partly_applied_version_is_undone_as_far_as_it_went() -> None:
+    failed = changed(STATEMENTS[2], state=StatementState.ERROR, query_id=None)
+    versions = (VERSIONS[0], replace(VERSIONS[1], state=VersionState.ERROR))
+    server = replace(SERVER, queries={CSAS.id: CSAS}, readers={"RAW": (CSAS,)})
+    made = plan(None, server, Recorded(versions, failed.statements[:3]))
+    assert made.actions == ALL[4:6]
+
+
+def test_a_query_whose_id_was_never_learned_is_found() -> None:
+    running = changed(
+        STATEMENTS[2], state=StatementState.RUNNING, query_id=None, writers=("CSAS_COPY_1",)
+    )
+    assert Terminate("INSERTQUERY_3") in plan(0, recorded=running).actions
+
+
+def test_a_foreign_reader_stops_it_before_anything_is_done() -> None:
+    mine = Query("CSAS_MINE_9", ("MINE",), "RUNNING", "")
+    server = replace(SERVER, readers={"COPY": (CTAS, mine)})
+    with pytest.raises(MigrationError, match=r"COPY cannot be dropped: query CSAS_MINE_9 \(into"):
+        plan(0, server)
+
+
+def test_a_foreign_writer_stops_it() -> None:
+    mine = Query("INSERTQUERY_9", ("COPY",), "RUNNING", "")
+    server = replace(SERVER, queries={**SERVER.queries, mine.id: mine})
+    with pytest.raises(MigrationError, match="COPY cannot be dropped: query INSERTQUERY_9"):
+        plan(0, server)
+
+
+def test_a_push_query_stops_nothing() -> None:
+    push = Query("transient_COPY_1", (), "RUNNING", "")
+    assert plan(0, replace(SERVER, readers={"COPY": (CTAS, push)})).actions == ALL
+
+
+def with_statement(text: str, **values: object) -> Recorded:
+    (statement,) = parse_script(text, "f")
+    last = replace(record(3, 3, statement), **values)  # type: ignore[arg-type]
+    return Recorded(VERSIONS, (*STATEMENTS, last))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("DROP STREAM other;", "has dropped it"),
+        ("TERMINATE CSAS_COPY_1;", "has ended a query"),
+        ("INSERT INTO other (a) VALUES ('x');", "has written rows"),
+        (
+            "CREATE OR REPLACE STREAM raw (a VARCHAR, b INT) WITH (KAFKA_TOPIC='t.raw');",
+            "replaces a definition",
+        ),
+    ],
+)
+def test_irreversible(text: str, reason: str) -> None:
+    recorded = with_statement(text, target_existed=True)
+    with pytest.raises(Irreversible, match=f"statement 3 .*{reason}"):
+        plan(0, recorded=recorded)
+
+
+def test_rows_go_with_the_stream_that_they_were_written_to() -> None:
+    assert plan(0, recorded=with_statement("INSERT INTO raw (a) VALUES ('x');")).actions == ALL
+
+
+def test_a_drop_that_dropped_nothing_is_no_hindrance() -> None:
+    assert plan(0, recorded=with_statement("DROP STREAM IF EXISTS other;")).actions == ALL
+
+
+def test_a_down_file_overrides() -> None:
+    down = parse_script("DROP STREAM changes; DROP TABLE counts;", "V003__m3.down.sql")
+    made = plan(0, recorded=with_statement("TERMINATE X_1;"), downs={3: down})
+    assert made.actions == (*(Run(each) for each in down), *ALL[3:])
+    assert [each.number for each in made.versions[0].undos[0].records] == [3, 2, 1]
+
+
+def test_a_version_of_another_tool_needs_a_down_file() -> None:
+    recorded = Recorded(VERSIONS[:1])
+    with pytest.raises(Irreversible, match=r"write V001__m1\.down\.sql"):
+        plan(0, recorded=recorded)
+
+
+def test_sources_to_drop() -> None:
+    assert sources_to_drop(RECORDED, VERSIONS[2:]) == ("COUNTS", "CHANGES")
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "existed", "done"),
+    [
+        (Kind.CREATE_STREAM, "RAW", False, True),
+        (Kind.CREATE_STREAM, "RAW", True, False),
+        (Kind.CREATE_STREAM, "NEW", False, False),
+        (Kind.DROP_STREAM, "NEW", True, True),
+        (Kind.DROP_STREAM, "RAW", True, False),
+        (Kind.TERMINATE, "CSAS_X_1", True, True),
+        (Kind.TERMINATE, "CSAS_COPY_1", True, False),
+        (Kind.INSERT_VALUES, "RAW", True, False),
+    ],
+)
+def test_effects_seen_on_a_server(kind: Kind, target: str, existed: bool, done: bool) -> None:
+    sent = replace(STATEMENTS[0], kind=kind, target=target, target_existed=existed)
+    assert (effect_of(sent, SERVER) is not None) is done
