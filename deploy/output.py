@@ -23,6 +23,7 @@ from deploy.migrations.status import VersionStatus
 from deploy.replies import Rows, type_text
 
 PIPED_WIDTH = 240  # characters: a pipe has no width, and rich would fold at 80
+NOISE = ("@type", "statementText", "sinkKafkaTopics", "statusCount", "queryType", "extended")
 STYLES = {
     VersionState.MIGRATED: "green",
     VersionState.PENDING: "yellow",
@@ -149,37 +150,44 @@ def show_json(rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def show_reply(reply: Sequence[Mapping[str, Any]]) -> None:
-    """Print the reply to SHOW, DESCRIBE or EXPLAIN: its lists of objects as tables."""
+    """Print the reply to SHOW, DESCRIBE or EXPLAIN: single values, then lists, as tables."""
     for entity in reply:
         body = entity.get("sourceDescription") or entity.get("queryDescription") or entity
-        plain = {
-            name: value
-            for name, value in body.items()
-            if isinstance(value, str | int | float) and value not in ("", "@type")
-        }
-        for name in ("@type", "statementText"):
-            plain.pop(name, None)
-        if plain:
-            _print_table(["", " "], plain.items())
+        single = Table(show_header=False)
         for name, value in body.items():
-            if isinstance(value, dict) and value:
+            if isinstance(value, str | int | float) and value != "" and name not in NOISE:
+                single.add_row(name, Text(_cell(value)))
+        if single.rows:
+            console().print(single)
+        for name, value in body.items():
+            if isinstance(value, dict):
                 value = [{"name": key, "value": inner} for key, inner in value.items()]
             if isinstance(value, list) and value and isinstance(value[0], dict):
                 rows = [_field(each) if name == "fields" else each for each in value]
-                names = list(dict.fromkeys(key for row in rows for key in row))
-                _print_table(names, ([row.get(key) for key in names] for row in rows))
+                _print_list(name, rows)
+
+
+def _print_list(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    keys = dict.fromkeys(key for row in rows for key in row)
+    names = [each for each in keys if each not in NOISE]
+    # What a row is called comes first; of long texts (queries) the first line is enough.
+    names.sort(key=lambda each: each not in ("id", "name"))
+    cells = ([_cell(row.get(name)).partition("\n")[0] for name in names] for row in rows)
+    _print_table(names, cells, title)
 
 
 def _field(field: Mapping[str, Any]) -> Mapping[str, Any]:
     return {
-        "column": field["name"],
+        "name": field["name"],
         "type": type_text(field["schema"]),
         "key": "KEY" if field.get("type") == "KEY" else "",
     }
 
 
-def _print_table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    table = Table()
+def _print_table(
+    names: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None
+) -> None:
+    table = Table(title=title, title_justify="left")
     for name in names:
         table.add_column(Text(name))
     for row in rows:

@@ -14,7 +14,7 @@ _TABLES = """
 CREATE SCHEMA IF NOT EXISTS meta;
 -- The statements that made what there is, in order; the catalog is rebuilt from them at start.
 CREATE TABLE IF NOT EXISTS meta.commands (
-  seq BIGINT PRIMARY KEY, statement VARCHAR NOT NULL, at TIMESTAMP DEFAULT now());
+  seq BIGINT PRIMARY KEY, statement VARCHAR NOT NULL);
 -- Up to where (exclusive) a query has read a part of a topic.
 CREATE TABLE IF NOT EXISTS meta.positions (query VARCHAR, part VARCHAR, position BIGINT);
 -- Stream time (greatest ROWTIME, epoch ms) that a query has seen.
@@ -63,12 +63,12 @@ class Storage:
                 "give another one with --data-dir"
             ) from error
         try:
-            self._database = duckdb.connect(str(directory / "state.duckdb"))
+            self._database = duckdb.connect(str(directory / "embedded.duckdb"))
         except duckdb.IOException as error:
             message = str(error).splitlines()[0]
             if "lock" in message.lower():
                 message = "another server uses it; stop that one, or give another --data-dir"
-            raise StorageError(f"cannot open {directory / 'state.duckdb'}: {message}") from error
+            raise StorageError(f"cannot open {directory / 'embedded.duckdb'}: {message}") from error
         self._database.execute(f"SET memory_limit = '{memory_limit}'")
         self._database.execute(f"SET temp_directory = '{directory / 'tmp'}'")
         self._database.execute("SET TimeZone = 'UTC'")

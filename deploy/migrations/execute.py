@@ -30,7 +30,6 @@ from deploy.migrations.rollback import (
 )
 from deploy.migrations.server import Effect, Server, effect_of, look
 from deploy.migrations.state import (
-    MAKES_SOURCE,
     Recorded,
     StatementRecord,
     StatementState,
@@ -41,6 +40,9 @@ from deploy.migrations.store import Store
 from sql.statements import Kind, Statement
 
 log = structlog.get_logger()
+
+# What a server says with status 500 that has not carried out a statement, and later may.
+BUSY = ("Could not write the statement", "Another command with the same id")
 
 
 @dataclass(frozen=True)
@@ -107,16 +109,16 @@ def _apply_one(
         news = Progress(version.version, migration.name, step.number, plan.total, what)
         report(news)
         started = time.monotonic()
-        record = step.unfinished or _record_of(step, look(client))
+        record = step.unfinished
+        if record is None:
+            record = _record_of(step, look(client))
+            store.write_statement(record)
         try:
-            if step.unfinished is None:
-                store.write_statement(record)
-            effect = effect_of(record, look(client)) if step.unfinished else None
-            effect = effect or _send(client, step.statement.text, dict(step.properties), record)
+            effect = _carry_out(step, record, client)
         except KsqlError as error:
             reason = str(error)
-            record = replace(record, state=StatementState.ERROR, error_reason=reason)
-            store.write_statement(replace(record, completed_on=_now()))
+            failed = replace(record, state=StatementState.ERROR, error_reason=reason)
+            store.write_statement(replace(failed, completed_on=_now()))
             version = replace(version, state=VersionState.ERROR, error_reason=reason)
             store.write_version(replace(version, completed_on=_now()))
             store.settle()
@@ -127,8 +129,8 @@ def _apply_one(
                 " statements of this version\n"
                 "  hint: mend the statement and apply again: it goes on from there"
             ) from error
-        record = replace(record, query_id=effect.query_id)
-        store.write_statement(replace(record, state=StatementState.DONE, completed_on=_now()))
+        record = replace(record, state=StatementState.DONE, query_id=effect.query_id)
+        store.write_statement(replace(record, completed_on=_now()))
         report(replace(news, seconds=time.monotonic() - started))
     store.write_version(replace(version, state=VersionState.MIGRATED, completed_on=_now()))
 
@@ -151,13 +153,15 @@ def _record_of(step: Step, server: Server) -> StatementRecord:
     )
 
 
-def _send(
-    client: KsqlClient, text: str, properties: Mapping[str, str], record: StatementRecord
-) -> Effect:
-    result = certainly(client, text, properties, lambda: effect_of(record, look(client)))
-    if result.query_id is None and record.kind in (*MAKES_SOURCE, Kind.INSERT_SELECT):
-        return effect_of(record, look(client)) or result
-    return result
+def _carry_out(step: Step, record: StatementRecord, client: KsqlClient) -> Effect:
+    def seen() -> Effect | None:
+        return effect_of(record, look(client))
+
+    if step.unfinished and (effect := seen()):
+        return effect
+    effect = certainly(client, step.statement.text, dict(step.properties), seen)
+    # A reply that came late, or not at all, does not name the query.
+    return effect if effect.query_id or not step.statement.starts_query else seen() or effect
 
 
 def certainly(
@@ -179,18 +183,24 @@ def certainly(
             results = client.execute(text, properties)
             return Effect(results[-1].query_id if results else None)
         except ClientError as error:
-            refused = isinstance(error, KsqlError) and error.status < 500
             # After an attempt without an answer, "already exists" may be its late success.
-            if refused and first:
+            if isinstance(error, KsqlError) and error.status < 500 and first:
                 raise
             effect = _once_back(client, seen)
             if effect is not None:
                 return effect
-            if refused or time.monotonic() > deadline:
+            if not _may_pass(error) or time.monotonic() > deadline:
                 raise
             log.warning("sending again", statement=text, reason=str(error))
         time.sleep(wait)
         wait, first = min(2 * wait, 5), False
+
+
+def _may_pass(error: ClientError) -> bool:
+    # Other errors 500 are refusals, such as of a window's retention that is shorter than its grace.
+    if isinstance(error, KsqlError):
+        return error.status == 503 or any(each in error.message for each in BUSY)
+    return True
 
 
 def _once_back(client: KsqlClient, seen: Callable[[], Effect | None]) -> Effect | None:

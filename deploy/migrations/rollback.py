@@ -140,12 +140,8 @@ def versions_above(recorded: Recorded, target: int | None) -> tuple[VersionRecor
 
     ``target`` None means the newest alone. Raises MigrationError for an unknown target.
     """
-    begun = {each.version for each in recorded.statements if each.in_effect}
     present = [
-        each
-        for each in reversed(recorded.versions)
-        if each.state is not VersionState.PENDING
-        and (each.state is VersionState.MIGRATED or each.version in begun)
+        each for each in reversed(recorded.versions) if each.state is not VersionState.PENDING
     ]
     if target is None:
         return tuple(present[:1])
@@ -186,7 +182,9 @@ def make_rollback(
     ]
     derived = [version for version in versions if version.version not in downs]
     for version in derived:
-        if not recorded.statements_of(version.version):
+        # Killed before its first statement, a version of this tool is RUNNING without any.
+        unknown = not recorded.statements_of(version.version)
+        if unknown and version.state is not VersionState.RUNNING:
             raise Irreversible(
                 f"version {version.version} was applied by another tool, which recorded no"
                 f" statements\n  hint: write V{version.version:03}__{version.name}.down.sql"

@@ -15,7 +15,7 @@ from sqlglot import exp
 from sql.analysis import Analysis, Window, aggregates
 from sql.errors import SqlError
 from sql.inference import Scope
-from sql.lowering.aggregates import Aggregate, aggregate
+from sql.lowering.aggregates import Accumulator, Aggregate, aggregate
 from sql.lowering.duckdb import Lowering, quoted
 from sql.types import BIGINT
 
@@ -24,7 +24,7 @@ from sql.types import BIGINT
 class Grouping:
     """A grouped SELECT, in parts.
 
-    ``partial(relation)`` gives rows of state: ``k0 …`` the group keys, ``_ws`` the window's start
+    ``partial(relation, …)`` gives rows of state: ``k0 …`` the group keys, ``_ws`` the window's start
     (windowed only), ``a0 …`` the accumulators, ``_ts`` the newest ROWTIME. ``merge(rows)`` makes one
     row a key of rows of state that have ``_src`` (0 older, 1 newer) besides. ``finish(rows)`` gives
     the SELECT's columns, WINDOWSTART, WINDOWEND, ROWTIME and ``_off``.
@@ -43,18 +43,36 @@ class Grouping:
         keys = [f"k{index}" for index in range(len(self.key_sql))]
         return [*keys, "_ws"] if self.analysis.window else keys
 
-    def partial(self, relation: str) -> str:
-        """Rows of state made of the rows of a relation."""
+    def partial(self, relation: str, stream_time: int | None) -> str:
+        """Rows of state made of the rows of a relation.
+
+        With a stream time (epoch ms) rows are left out whose window has closed when they come.
+        """
         keys = [f"{sql} AS k{index}" for index, sql in enumerate(self.key_sql)]
         made = [f"{part.partial} AS a{i}" for i, part in enumerate(self._accumulators())]
-        rows = f"({_windowed(relation, self.analysis.window)})"
+        rows = f"SELECT * FROM ({_windowed(relation, self.analysis.window)}) WHERE {self._kept()}"
+        if stream_time is not None:
+            rows = f"SELECT * FROM ({self._timed(rows, stream_time)}) WHERE NOT _late"
         selected = ", ".join([*keys, *self._window_key(), *made, "max(ROWTIME) AS _ts"])
-        not_null = "".join(f" AND {sql} IS NOT NULL" for sql in self.key_sql)
-        grouped = (
-            f"SELECT {selected} FROM {rows} WHERE {self.where_sql}{not_null} "
-            f"GROUP BY {', '.join(str(i + 1) for i in range(len(self.keys)))}"
-        )
-        return self._tidied(grouped)
+        groups = ", ".join(str(i + 1) for i in range(len(self.keys)))
+        return self._tidied(f"SELECT {selected} FROM ({rows}) GROUP BY {groups}")
+
+    def count_late(self, relation: str, stream_time: int) -> str:
+        """The number of rows that come after their window has closed."""
+        rows = f"SELECT * FROM ({_windowed(relation, self.analysis.window)}) WHERE {self._kept()}"
+        return f"SELECT count(*) FROM ({self._timed(rows, stream_time)}) WHERE _late"
+
+    def _kept(self) -> str:
+        return " AND ".join([self.where_sql, *(f"{sql} IS NOT NULL" for sql in self.key_sql)])
+
+    def _timed(self, rows: str, stream_time: int) -> str:
+        """Rows with ``_late``: whether size and grace of their window have passed in stream time,
+        which is the greatest ROWTIME up to and including the row (as Kafka Streams has it)."""
+        window = self.analysis.window
+        assert window is not None
+        now = "max(ROWTIME) OVER (ORDER BY _off ROWS UNBOUNDED PRECEDING)"
+        closes = f"_ws + {window.size + window.grace}"
+        return f"SELECT *, {closes} <= greatest({now}, {stream_time}) AS _late FROM ({rows})"
 
     def merge(self, rows: str) -> str:
         """One row for each key, of rows of state."""
@@ -76,7 +94,7 @@ class Grouping:
             f"SELECT {columns}{window}, _ts AS ROWTIME, _off FROM ({rows}) WHERE {self.having_sql}"
         )
 
-    def _accumulators(self) -> Iterator[object]:
+    def _accumulators(self) -> Iterator[Accumulator]:
         for found in self.found:
             yield from found.accumulators
 

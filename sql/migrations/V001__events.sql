@@ -1,5 +1,6 @@
 {% import 'values.sql' as values %}
 -- The events, as they come and as flat columns.
+SET 'auto.offset.reset' = 'earliest';   -- read what the topics already hold
 
 -- OPENSEA_RAW_EVENTS: the topic that the producer writes, one JSON object an event:
 --   {"event_time": 1789467000000, "topic": "collection:<slug>", "event": "item_sold", "payload": {…}}

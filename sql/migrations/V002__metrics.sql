@@ -4,6 +4,7 @@
 --   SELECT * FROM collection_1_minute WHERE collection = 'some-slug' AND WINDOWSTART >= '2026-09-15T10:00:00';
 -- Beside each table stands a stream of its changes (declared over the table's topic, value only, so
 -- key and window are carried in the value): what tops and the long form are made of.
+SET 'auto.offset.reset' = 'earliest';   -- read what the topics already hold
 
 -- What all three count. SUM of nothing is 0, MIN of nothing is NULL.
 {% macro sums() -%}

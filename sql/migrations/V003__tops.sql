@@ -3,6 +3,7 @@
 --   TOP_BY_KEY(key, value, detail, n): the n keys with the greatest newest values, ties by key;
 --   COUNT_DISTINCT_EXACT(x): ksqlDB's own COUNT_DISTINCT estimates.
 -- DETAIL is JSON text, read with EXTRACTJSONFIELD(entry->detail, '$.SALES').
+SET 'auto.offset.reset' = 'earliest';   -- read what the topics already hold
 {% for window in windows %}
 {% set name = w.suffix(window) %}
 

@@ -5,6 +5,7 @@
 -- TIMESTAMP is the window's end. A row is repeated whenever its value changes: the newest counts.
 -- An asset or collection that a top list no longer holds keeps its last row, which the rows that
 -- overtook it exceed: read a top list as the N greatest values.
+SET 'auto.offset.reset' = 'earliest';   -- read what the topics already hold
 
 CREATE STREAM enriched_global_events (
   metric VARCHAR, collection VARCHAR, window_start BIGINT, `timestamp` BIGINT, value DOUBLE)

@@ -5,56 +5,14 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deploy.client import KsqlClient
-
-REPLIES = Path(__file__).parent / "replies"
-
-
-@dataclass(frozen=True)
-class Canned:
-    """A reply; ``delay`` in seconds, ``cut``: the connection is closed before all is sent."""
-
-    status: int
-    body: bytes
-    delay: float = 0.0
-    cut: bool = False
-
-    @classmethod
-    def recorded(cls, name: str) -> Canned:
-        """A reply of a real ksqlDB 7.9.1, from the folder ``replies``."""
-        case = json.loads((REPLIES / f"{name}.json").read_text(encoding="utf-8"))
-        if "response_lines" in case:
-            return cls(case["status"], "\n".join(case["response_lines"]).encode())
-        reply = case["response"]
-        text = reply if isinstance(reply, str) else json.dumps(reply)
-        return cls(case["status"], text.encode())
-
-    @classmethod
-    def json(cls, body: Any, status: int = 200) -> Canned:
-        """Any object as the reply."""
-        return cls(status, json.dumps(body).encode())
-
-
-@dataclass
-class Stub:
-    """A server that gives the replies that it was told to, in order."""
-
-    url: str = ""
-    replies: list[Canned] = field(default_factory=list)
-    requests: list[tuple[str, Any]] = field(default_factory=list)
-
-    def will_reply(self, *replies: Canned) -> KsqlClient:
-        """A client of this server, whose next requests get these replies."""
-        self.replies = list(replies)
-        return KsqlClient(self.url, timeout=2, patience=3)
+from tests.deploy.stub import Stub, Write
 
 
 @pytest.fixture
@@ -98,9 +56,6 @@ def server_url(tmp_path: Path) -> Iterator[str]:
 
     with running(tmp_path / "data") as url:
         yield url
-
-
-Write = Callable[[Mapping[str, str]], Path]
 
 
 @pytest.fixture

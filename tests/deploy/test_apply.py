@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from deploy import commands
-from deploy.client import KsqlClient, OutcomeUnknown
+from deploy.client import KsqlClient, KsqlError, OutcomeUnknown
 from deploy.migrations.errors import MigrationError, StepFailed
 from deploy.migrations.execute import Progress
 from deploy.migrations.rollback import DeleteTopic, RollbackPlan
@@ -20,8 +20,8 @@ from deploy.migrations.server import look
 from deploy.migrations.state import VersionState
 from deploy.migrations.store import METADATA
 from deploy.replies import CommandResult
-from tests.deploy.conftest import Write
 from tests.deploy.projects import REFUSED, THREE
+from tests.deploy.stub import Write
 
 
 def agreed(_: RollbackPlan) -> bool:
@@ -248,14 +248,26 @@ def test_killed_while_applying(
     assert len(look(client).writers("OMT_SALES")) == 2
 
 
+def lost() -> Exception:
+    return OutcomeUnknown("", "connection lost")
+
+
+def busy() -> Exception:
+    return KsqlError(500, 50000, "Could not write the statement 'x' into the command topic.")
+
+
+@pytest.mark.parametrize("error", [lost, busy])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("at", STATEMENTS)
 def test_an_unknown_outcome_is_looked_up(
-    client: KsqlClient, write_project: Write, at: str, after: bool
+    client: KsqlClient,
+    write_project: Write,
+    at: str,
+    after: bool,
+    error: Callable[[], BaseException],
 ) -> None:
     root = write_project(THREE)
-    lost = lambda: OutcomeUnknown(at, "connection lost")  # noqa: E731
-    unlucky = Unlucky(client.url, at=at, after=after, error=lost)
+    unlucky = Unlucky(client.url, at=at, after=after, error=error)
     commands.apply(unlucky, root)
     for statement in STATEMENTS:
         assert len([text for text in unlucky.sent if text.startswith(statement)]) == 1
@@ -264,7 +276,7 @@ def test_an_unknown_outcome_is_looked_up(
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("at", UNDOING)
-@pytest.mark.parametrize("error", [Interrupted, lambda: OutcomeUnknown("", "lost")])
+@pytest.mark.parametrize("error", [Interrupted, lost])
 def test_trouble_while_rolling_back(
     client: KsqlClient,
     write_project: Write,
@@ -282,6 +294,19 @@ def test_trouble_while_rolling_back(
         commands.rollback(unlucky, agreed, root, target=0)
     assert seen(client) == before
     assert states(client, root) == [(1, "PENDING", 0), (2, "PENDING", 0), (3, "PENDING", 0)]
+
+
+def test_an_internal_error_is_a_refusal_if_nothing_was_done(
+    client: KsqlClient, write_project: Write
+) -> None:
+    def internal() -> Exception:
+        return KsqlError(500, 50000, "the retention period must be no smaller than …")
+
+    root = write_project(THREE)
+    with pytest.raises(StepFailed, match="no smaller"):
+        commands.apply(Unlucky(client.url, at="CREATE TABLE omt", error=internal), root)
+    unlucky = Unlucky(client.url, at="CREATE TABLE omt", after=True, error=internal)
+    assert [step.number for step in commands.apply(unlucky, root).steps] == [1, 2]
 
 
 def test_apply_goes_on_after_a_rollback_that_was_killed(

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from deploy import cli
 from deploy.client import KsqlClient
 from deploy.config import Settings
-from tests.deploy.conftest import Write
 from tests.deploy.projects import THREE
+from tests.deploy.stub import Write
 
 Run = Callable[..., tuple[int, str, str]]
 

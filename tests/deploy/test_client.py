@@ -13,7 +13,7 @@ from deploy.client import (
     StatementFailed,
 )
 from deploy.replies import Column, columns_of, objects_of
-from tests.deploy.conftest import Canned, Stub
+from tests.deploy.stub import Canned, Stub
 
 recorded = Canned.recorded
 

@@ -187,6 +187,14 @@ def test_a_partly_applied_version_is_undone_as_far_as_it_went() -> None:
     assert made.actions == ALL[4:6]
 
 
+def test_a_version_that_was_undone_and_not_yet_marked() -> None:
+    undone = tuple(replace(each, state=StatementState.UNDONE) for each in STATEMENTS)
+    (version,) = plan(
+        None, recorded=Recorded((replace(VERSIONS[0], state=VersionState.RUNNING),), undone)
+    ).versions
+    assert version.undos == ()
+
+
 def test_a_query_whose_id_was_never_learned_is_found() -> None:
     running = changed(
         STATEMENTS[2], state=StatementState.RUNNING, query_id=None, writers=("CSAS_COPY_1",)

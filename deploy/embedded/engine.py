@@ -1,0 +1,321 @@
+"""The engine: statements change the catalog, a thread moves data through the running queries."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import structlog
+
+from deploy.embedded import aggregation, metastore, topics
+from deploy.embedded.metastore import TopicInfo
+from deploy.embedded.reader import Reader, set_aside
+from deploy.embedded.storage import Storage, transaction
+from sql.catalog import Catalog, Query, applied, insert_columns
+from sql.errors import SqlError
+from sql.lowering import selects
+from sql.lowering.duckdb import Lowering, quoted
+from sql.inference import Scope
+from sql.statements import Kind, Statement
+from sql.types import duckdb as duckdb_type
+
+log = structlog.get_logger()
+
+_IDLE = 0.15
+"""Seconds between two looks for new data."""
+_QUIET = 0.25
+"""Seconds without statements before data is moved, so that queries made in a row start together."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a statement did: the command's number, its message, the query that it started."""
+
+    number: int
+    message: str
+    query_id: str | None = None
+
+
+class Engine:
+    """Owns the catalog and the data. Statements and the moving of data take turns."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._cursor = storage.cursor()
+        self._turn = threading.RLock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._last_statement = 0.0
+        self.root: Path = storage.directory / "topics"
+        self.catalog, self._next = metastore.load(self._cursor)
+        self.failures: dict[str, str] = {}
+        self.paused: set[str] = set()
+        self.is_idle = False
+
+    # -- life ---------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to move data."""
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the step under way, then stop and write everything down."""
+        self._stop.set()
+        if self._thread:
+            self._thread.join()
+        with self._turn:
+            self._cursor.close()
+            self._storage.close()
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A connection for a query of its own."""
+        return self._storage.cursor()
+
+    # -- statements ---------------------------------------------------------------------------
+
+    def execute(self, statement: Statement, properties: Mapping[str, str]) -> Outcome:
+        """Carry out a CREATE, DROP, INSERT, TERMINATE, PAUSE or RESUME.
+
+        Raises SqlError if it is refused; then nothing has changed.
+        """
+        with self._turn:
+            self._last_statement = time.monotonic()
+            if statement.kind is Kind.INSERT_VALUES:
+                return self._insert(statement)
+            if statement.kind in (Kind.PAUSE, Kind.RESUME):
+                return self._pause(statement)
+            before, number = self.catalog, self._next
+            after = applied(before, statement, number)
+            if after is before:
+                return Outcome(number - 1, self._unchanged(statement))
+            with transaction(self._cursor):
+                message, query_id = self._carry_out(statement, before, after, properties)
+                metastore.record(self._cursor, number, statement.text)
+            self.catalog, self._next = after, number + 1
+            return Outcome(number, message, query_id)
+
+    def _carry_out(
+        self,
+        statement: Statement,
+        before: Catalog,
+        after: Catalog,
+        properties: Mapping[str, str],
+    ) -> tuple[str, str | None]:
+        name = statement.name or ""
+        match statement.kind:
+            case Kind.CREATE_STREAM | Kind.CREATE_TABLE:
+                self._ensure_topic(statement, after, declared=True)
+                kind = "Stream" if statement.kind is Kind.CREATE_STREAM else "Table"
+                return f"{kind} created", None
+            case Kind.CREATE_STREAM_AS | Kind.CREATE_TABLE_AS | Kind.INSERT_SELECT:
+                query = next(q for i, q in after.queries.items() if i not in before.queries)
+                if statement.kind is not Kind.INSERT_SELECT:
+                    self._ensure_topic(statement, after, declared=False)
+                self._begin(query, properties)
+                return f"Created query with ID {query.id}", query.id
+            case Kind.DROP_STREAM | Kind.DROP_TABLE:
+                topic = before.sources[name].topic
+                self._end_queries(before, after)
+                if statement.ast.args["delete_topic"]:
+                    metastore.delete_topic(self._cursor, before, topic)
+                return f"Source `{name}` (topic: {topic}) was dropped.", None
+            case _:
+                self._end_queries(before, after)
+                return "Query terminated.", None
+
+    def _unchanged(self, statement: Statement) -> str:
+        if statement.kind in (Kind.DROP_STREAM, Kind.DROP_TABLE):
+            return f"Source `{statement.name}` does not exist."
+        kind = "stream" if "stream" in statement.kind.value else "table"
+        return f"Cannot add {kind} `{statement.name}`: A {kind} with the same name already exists."
+
+    def _ensure_topic(self, statement: Statement, after: Catalog, declared: bool) -> None:
+        source = after.sources[statement.name or ""]
+        known = {topic.name for topic in metastore.list_topics(self._cursor, self.root)}
+        if declared and source.topic not in known and "PARTITIONS" not in statement.properties:
+            raise SqlError(
+                f"Topic does not exist: {source.topic}",
+                statement.place,
+                "with PARTITIONS in the WITH clause, the topic is made",
+            )
+        metastore.add_topic(
+            self._cursor, TopicInfo(source.topic, source.partitions, source.replicas)
+        )
+
+    def _begin(self, query: Query, properties: Mapping[str, str]) -> None:
+        analysis = query.analysis
+        if analysis.source.is_table:
+            raise SqlError(
+                "a persistent query over a table is not supported by the embedded server",
+                analysis.statement.place,
+            )
+        if analysis.is_aggregation:
+            grouping = selects.grouping(analysis)
+            aggregation.create(self._cursor, grouping, topics.state_table(query.id))
+        else:
+            self._cursor.execute(
+                f"SELECT * FROM ({selects.rows(analysis, topics.nothing(analysis.source))})"
+            )
+        reset = properties.get("auto.offset.reset") or properties.get(
+            "ksql.streams.auto.offset.reset", "earliest"
+        )
+        if reset == "latest":
+            ends = self.reader(self._cursor).ends(self._cursor, analysis.source)
+            for part, end in ends.items():
+                self._set_position(query, part, end)
+
+    def _end_queries(self, before: Catalog, after: Catalog) -> None:
+        for query_id in before.queries:
+            if query_id not in after.queries:
+                metastore.leave_rows(self._cursor, before, query_id)
+                self._cursor.execute(f"DROP TABLE IF EXISTS {topics.state_table(query_id)}")
+                for table in ("positions", "stream_time", "late"):
+                    self._cursor.execute(f"DELETE FROM meta.{table} WHERE query = ?", [query_id])
+                self.failures.pop(query_id, None)
+
+    def _pause(self, statement: Statement) -> Outcome:
+        name = statement.name or ""
+        chosen = set(self.catalog.queries) if name == "ALL" else {name}
+        if unknown := chosen - set(self.catalog.queries):
+            raise SqlError(f"Unknown queryId: {unknown.pop()}", statement.place)
+        if statement.kind is Kind.PAUSE:
+            self.paused |= chosen
+            return Outcome(self._next - 1, "Query paused.")
+        self.paused -= chosen
+        return Outcome(self._next - 1, "Query resumed.")
+
+    def _insert(self, statement: Statement) -> Outcome:
+        columns = insert_columns(self.catalog, statement)
+        source = self.catalog.sources[statement.name or ""]
+        lowering = Lowering(Scope(statement, {}))
+        values = dict(
+            zip(columns, map(lowering.value, statement.ast.expressions), strict=True)
+        )
+
+        def record(keys: bool) -> str:
+            fields = [
+                f"{quoted(column.name)} := CAST({value} AS {duckdb_type(column.type)})"
+                for column, value in values.items()
+                if column.is_key == keys
+            ]
+            return f"to_json(struct_pack({', '.join(fields)}))::VARCHAR" if fields else "NULL"
+
+        with transaction(self._cursor):
+            self._cursor.execute(
+                "INSERT INTO meta.inserted SELECT ?, nextval('meta.inserted_offset'),"
+                f" epoch_ms(now()), {record(True)}, coalesce({record(False)}, '{{}}')",
+                [source.topic],
+            )
+        return Outcome(self._next - 1, "")
+
+    # -- data ---------------------------------------------------------------------------------
+
+    def reader(self, cursor: duckdb.DuckDBPyConnection) -> Reader:
+        """A reader of the topics as they are now."""
+        return Reader(self.catalog, metastore.logs(cursor), self.root)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            if time.monotonic() - self._last_statement < _QUIET:
+                self._stop.wait(0.05)
+                continue
+            worked = False
+            for query in list(self.catalog.queries.values()):
+                for _ in range(4):
+                    if self._stop.is_set() or not self._step(query):
+                        break
+                    worked = True
+            self.is_idle = not worked
+            if not worked:
+                self._stop.wait(_IDLE)
+
+    def _step(self, query: Query) -> bool:
+        """Move one piece of data through a query; False if there is none."""
+        with self._turn:
+            if self.catalog.queries.get(query.id) is not query or query.id in self.paused:
+                return False
+            try:
+                return self._move(query)
+            except Exception as error:
+                message = str(error).splitlines()[0]
+                if self.failures.get(query.id) != message:
+                    log.error("query failed; it is tried again", query=query.id, error=message)
+                self.failures[query.id] = message
+                return False
+
+    def _move(self, query: Query) -> bool:
+        analysis = query.analysis
+        positions = self.positions(query)
+        pieces = self.reader(self._cursor).pieces(self._cursor, analysis.source, positions)
+        for piece in pieces:
+            if not analysis.is_aggregation and not piece.is_json:
+                return False  # a selection: nothing is stored
+            if not analysis.is_aggregation:
+                # Outside the transaction: DuckDB 2.0.0 loses rows that a transaction inserts into a
+                # table that it has itself made by a CREATE TABLE AS without rows.
+                empty = selects.rows(analysis, topics.nothing(analysis.source))
+                self._cursor.execute(
+                    f"CREATE TABLE IF NOT EXISTS {self._log_table(query)} AS {empty}"
+                )
+            with transaction(self._cursor):
+                if piece.is_json:
+                    set_aside(self._cursor, analysis.source.topic)
+                if analysis.is_aggregation:
+                    self._absorb(query, piece.relation)
+                else:
+                    self._append(query, piece.relation)
+                self._set_position(query, piece.part, piece.position)
+            self.failures.pop(query.id, None)
+            return True
+        return False
+
+    def _absorb(self, query: Query, relation: str) -> None:
+        row = self._cursor.execute(
+            "SELECT time FROM meta.stream_time WHERE query = ?", [query.id]
+        ).fetchone()
+        now, late = aggregation.absorb(
+            self._cursor,
+            selects.grouping(query.analysis),
+            topics.state_table(query.id),
+            relation,
+            row[0] if row else 0,
+        )
+        self._cursor.execute(
+            "INSERT OR REPLACE INTO meta.stream_time VALUES (?, ?)", [query.id, now]
+        )
+        if late:
+            self._cursor.execute(
+                "INSERT INTO meta.late VALUES (?, ?) "
+                "ON CONFLICT DO UPDATE SET count = count + excluded.count",
+                [query.id, late],
+            )
+
+    def _append(self, query: Query, relation: str) -> None:
+        rows = selects.rows(query.analysis, relation)
+        self._cursor.execute(f"INSERT INTO {self._log_table(query)} {rows}")
+
+    def _log_table(self, query: Query) -> str:
+        name = topics.log_table(self.catalog.sources[query.sink].topic, f"{query.id} of JSON")
+        return f"log.{quoted(name)}"
+
+    def positions(self, query: Query) -> dict[str, int]:
+        """Up to where a query has read each part of its source's topic."""
+        rows = self._cursor.execute(
+            "SELECT part, position FROM meta.positions WHERE query = ?", [query.id]
+        ).fetchall()
+        return dict(rows)
+
+    def _set_position(self, query: Query, part: str, position: int) -> None:
+        self._cursor.execute(
+            "DELETE FROM meta.positions WHERE query = ? AND part = ?", [query.id, part]
+        )
+        self._cursor.execute(
+            "INSERT INTO meta.positions VALUES (?, ?, ?)", [query.id, part, position]
+        )
+
+

@@ -1,0 +1,169 @@
+"""Where a topic's records are.
+
+A topic is made of parts, each with offsets of its own that only grow. Typed parts are relations that
+can be read from an offset on:
+
+- a log: rows that a stream's query made of JSON, or that a dropped stream or table left;
+- the changes of a table: its newest row for each key, at the offset of its last change (as in a
+  compacted topic, older changes of a key are not seen by who comes later);
+- a selection: what a stream's SELECT gives over a typed part of another topic. Nothing is stored.
+
+Besides these a topic may have JSON: files of the archive, and records put in by INSERT … VALUES. They
+are read through :mod:`deploy.embedded.records`, by the source that declares their columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import duckdb
+
+from sql.analysis import Source
+from sql.catalog import Catalog, Query
+from sql.lowering import selects
+from sql.lowering.duckdb import quoted
+from sql.types import duckdb as duckdb_type
+
+_SEPARATOR = " of "
+
+
+class Part(Protocol):
+    """A typed part of a topic; ``id`` names it in the positions of its readers."""
+
+    @property
+    def id(self) -> str: ...
+
+    def end(self, cursor: duckdb.DuckDBPyConnection) -> int:
+        """The offset after the last record."""
+        ...
+
+    def relation(self, source: Source, low: int | None, high: int | None) -> str:
+        """The records with offsets in [low, high): the columns of ``source``, ROWTIME, ``_off``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Log:
+    """Rows in a DuckDB table that has the given columns, ROWTIME and ``_off``."""
+
+    id: str
+    table: str
+    columns: tuple[str, ...]
+
+    def end(self, cursor: duckdb.DuckDBPyConnection) -> int:
+        return _end(cursor, self.table)
+
+    def relation(self, source: Source, low: int | None, high: int | None) -> str:
+        return _as(source, f"SELECT * FROM {self.table}{_between(low, high)}", self.columns)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """The newest row of each key of an aggregation."""
+
+    query: Query
+
+    @property
+    def id(self) -> str:
+        return self.query.id
+
+    def end(self, cursor: duckdb.DuckDBPyConnection) -> int:
+        return _end(cursor, state_table(self.query.id))
+
+    def relation(self, source: Source, low: int | None, high: int | None) -> str:
+        rows = f"SELECT * FROM {state_table(self.query.id)}{_between(low, high)}"
+        finished = selects.grouping(self.query.analysis).finish(rows)
+        return _as(source, finished, [*_columns(self.query), "WINDOWSTART", "WINDOWEND"])
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A stream's SELECT over a part of its source's topic."""
+
+    query: Query
+    over: Part
+
+    @property
+    def id(self) -> str:
+        return f"{self.query.id} over {self.over.id}"
+
+    def end(self, cursor: duckdb.DuckDBPyConnection) -> int:
+        return self.over.end(cursor)
+
+    def relation(self, source: Source, low: int | None, high: int | None) -> str:
+        analysis = self.query.analysis
+        rows = selects.rows(analysis, self.over.relation(analysis.source, low, high))
+        return _as(source, rows, _columns(self.query))
+
+
+def parts(catalog: Catalog, logs: Mapping[str, tuple[str, ...]], topic: str) -> list[Part]:
+    """The typed parts of a topic; ``logs`` are the log tables that exist, with their columns."""
+    found: list[Part] = []
+    for name, columns in logs.items():
+        owner, _, made_by = name.partition(_SEPARATOR)
+        if owner == topic:
+            found.append(Log(made_by, f"log.{quoted(name)}", columns))
+    for query in catalog.queries.values():
+        if catalog.sources[query.sink].topic != topic:
+            continue
+        if query.analysis.is_aggregation:
+            found.append(Changes(query))
+        else:
+            below = parts(catalog, logs, query.analysis.source.topic)
+            found.extend(Selection(query, part) for part in below)
+    return found
+
+
+def log_table(topic: str, part: str) -> str:
+    """The name, in schema ``log``, of the table with a part's rows of a topic."""
+    return f"{topic}{_SEPARATOR}{part}"
+
+
+def state_table(query_id: str) -> str:
+    """The table with an aggregation's state."""
+    return f"state.{quoted(query_id)}"
+
+
+def nothing(source: Source) -> str:
+    """A relation of the source's columns without rows."""
+    columns = [
+        f"CAST(NULL AS {duckdb_type(column.type)}) AS {quoted(column.name)}"
+        for column in source.columns
+    ]
+    bounds = ["0::BIGINT AS WINDOWSTART", "0::BIGINT AS WINDOWEND"] if source.window else []
+    hidden = [*bounds, "0::BIGINT AS ROWTIME", "0::BIGINT AS _off"]
+    return f"SELECT {', '.join([*columns, *hidden])} WHERE false"
+
+
+def _columns(query: Query) -> list[str]:
+    return [column.name for column in query.analysis.columns]
+
+
+def _as(source: Source, relation: str, available: Sequence[str]) -> str:
+    """A relation in the columns of a source that reads it: by name in any case, NULL where missing."""
+    known = {name.upper(): name for name in available}
+    columns = []
+    for column in source.columns:
+        name = known.get(column.name.upper())
+        value = quoted(name) if name else "NULL"
+        columns.append(f"CAST({value} AS {duckdb_type(column.type)}) AS {quoted(column.name)}")
+    time = quoted(source.timestamp) if source.timestamp else "ROWTIME"
+    bounds = ["WINDOWSTART", "WINDOWEND"] if source.window and "WINDOWSTART" in known else []
+    hidden = [*bounds, f"{time} AS ROWTIME", "_off"]
+    return f"SELECT {', '.join([*columns, *hidden])} FROM ({relation})"
+
+
+def _end(cursor: duckdb.DuckDBPyConnection, table: str) -> int:
+    row = cursor.execute(f"SELECT max(_off) FROM {table}").fetchone()
+    return 0 if row is None or row[0] is None else int(row[0]) + 1
+
+
+def _between(low: int | None, high: int | None) -> str:
+    bounds = []
+    if low:
+        bounds.append(f"_off >= {low}")
+    if high is not None:
+        bounds.append(f"_off < {high}")
+    return f" WHERE {' AND '.join(bounds)}" if bounds else ""
