@@ -12,7 +12,7 @@ from sql.dialect import expressions as node
 from sql.errors import SqlError
 from sql.inference import Scope, infer
 from sql.parser import where
-from sql.statements import Statement
+from sql.statements import Kind, Statement
 from sql.types import BIGINT, INTEGER, KsqlType, name_of
 
 KEY_ROLES = ("KEY", "PRIMARY KEY")
@@ -223,7 +223,7 @@ def _projections(
         if isinstance(item, exp.Star):
             for alias, source in sources:
                 prefix = f"{alias}_" if len(sources) > 1 else ""
-                for column in source.columns:
+                for column in _starred(scope.statement, source):
                     identifier = exp.Identifier(this=column.name, quoted=True)
                     renamed = Column(prefix + column.name, column.type, column.role)
                     yield Projection(renamed, exp.Column(this=identifier))
@@ -244,6 +244,16 @@ def _projections(
             known = {column.name: column.role for column in sources[0][1].columns}
             role = known.get(expression.name)
         yield Projection(Column(name, kind, role), expression)
+
+
+def _starred(statement: Statement, source: Source) -> list[Column]:
+    """The columns of ``*``: a query of a client sees a window's bounds after the keys."""
+    keys = [column for column in source.columns if column.is_key]
+    values = [column for column in source.columns if not column.is_key]
+    bounds = []
+    if source.window and statement.kind is Kind.SELECT:
+        bounds = [Column("WINDOWSTART", BIGINT), Column("WINDOWEND", BIGINT)]
+    return [*keys, *bounds, *values]
 
 
 def _checked(analysis: Analysis) -> Analysis:

@@ -13,7 +13,7 @@ import structlog
 
 from deploy.embedded import aggregation, metastore, topics
 from deploy.embedded.metastore import TopicInfo
-from deploy.embedded.reader import Reader, set_aside
+from deploy.embedded.reader import DECODED, Reader, set_aside
 from deploy.embedded.storage import Storage, transaction
 from sql.catalog import Catalog, Query, applied, insert_columns
 from sql.errors import SqlError
@@ -270,6 +270,8 @@ class Engine:
                 else:
                     self._append(query, piece.relation)
                 self._set_position(query, piece.part, piece.position)
+                if piece.decoded is not None:
+                    self._set_position(query, DECODED, piece.decoded)
             self.failures.pop(query.id, None)
             return True
         return False
@@ -303,9 +305,11 @@ class Engine:
         name = topics.log_table(self.catalog.sources[query.sink].topic, f"{query.id} of JSON")
         return f"log.{quoted(name)}"
 
-    def positions(self, query: Query) -> dict[str, int]:
+    def positions(
+        self, query: Query, cursor: duckdb.DuckDBPyConnection | None = None
+    ) -> dict[str, int]:
         """Up to where a query has read each part of its source's topic."""
-        rows = self._cursor.execute(
+        rows = (cursor or self._cursor).execute(
             "SELECT part, position FROM meta.positions WHERE query = ?", [query.id]
         ).fetchall()
         return dict(rows)

@@ -18,17 +18,24 @@ from sql.catalog import Catalog
 _BATCH = "batch"
 FILES = "files"
 INSERTED = "inserted"
+DECODED = "decoded"
+"""Not a part: counts the JSON records read, which are numbered in that order."""
 
 
 @dataclass(frozen=True)
 class Piece:
     """Some records of one part: read them from ``relation``; after that the part's position is
-    ``position``. ``is_json``: they were decoded, into a temporary table that the next piece replaces."""
+    ``position``. Decoded JSON lies in a temporary table that the next piece replaces; ``decoded`` is
+    then the number of records decoded so far, else None."""
 
     part: str
     position: int
     relation: str
-    is_json: bool
+    decoded: int | None = None
+
+    @property
+    def is_json(self) -> bool:
+        return self.decoded is not None
 
 
 @dataclass(frozen=True)
@@ -45,13 +52,16 @@ class Reader:
         self, cursor: duckdb.DuckDBPyConnection, source: Source, positions: Mapping[str, int]
     ) -> Iterator[Piece]:
         """The pieces of a source's topic from positions on (by part; missing is the beginning)."""
-        yield from self._files(cursor, source, positions.get(FILES, 0))
-        yield from self._inserted(cursor, source, positions.get(INSERTED, 0))
+        decoded = positions.get(DECODED, 0)
+        for piece in self._files(cursor, source, positions.get(FILES, 0), decoded):
+            decoded = piece.decoded or 0
+            yield piece
+        yield from self._inserted(cursor, source, positions.get(INSERTED, 0), decoded)
         for part in topics.parts(self.catalog, self.logs, source.topic):
             low, end = positions.get(part.id, 0), part.end(cursor)
             while low < end:
                 high = min(end, low + self.most_rows)
-                yield Piece(part.id, high, part.relation(source, low, high), False)
+                yield Piece(part.id, high, part.relation(source, low, high))
                 low = high
 
     def ends(self, cursor: duckdb.DuckDBPyConnection, source: Source) -> dict[str, int]:
@@ -66,7 +76,7 @@ class Reader:
         return {FILES: files, INSERTED: inserted, **{part.id: part.end(cursor) for part in typed}}
 
     def _files(
-        self, cursor: duckdb.DuckDBPyConnection, source: Source, first: int
+        self, cursor: duckdb.DuckDBPyConnection, source: Source, first: int, decoded: int
     ) -> Iterator[Piece]:
         archive.discover(cursor, self.root, source.topic)
         while pending := archive.segments(cursor, source.topic, first):
@@ -77,7 +87,8 @@ class Reader:
                 archive.forget(cursor, source.topic, growing.segment)
                 continue
             first = chosen[-1].seq + 1
-            yield Piece(FILES, first, _decoded(chosen[0].seq << 32), True)
+            relation, decoded = _decoded(cursor, decoded)
+            yield Piece(FILES, first, relation, decoded)
 
     def _decode(
         self, cursor: duckdb.DuckDBPyConnection, source: Source, chosen: list[Segment]
@@ -99,7 +110,7 @@ class Reader:
         cursor.unregister("python_lines")
 
     def _inserted(
-        self, cursor: duckdb.DuckDBPyConnection, source: Source, low: int
+        self, cursor: duckdb.DuckDBPyConnection, source: Source, low: int, decoded: int
     ) -> Iterator[Piece]:
         (high,) = cursor.execute(
             "SELECT coalesce(max(_off) + 1, 0) FROM meta.inserted WHERE topic = ?", [source.topic]
@@ -114,8 +125,10 @@ class Reader:
             f"WHERE topic = '{topic}' AND _off >= {low} AND _off < {high} ORDER BY _off",
             source,
             None,
+            exact=True,
         )
-        yield Piece(INSERTED, high, _decoded(low), True)
+        relation, decoded = _decoded(cursor, decoded)
+        yield Piece(INSERTED, high, relation, decoded)
 
 
 def set_aside(cursor: duckdb.DuckDBPyConnection, topic: str) -> int:
@@ -131,11 +144,14 @@ def set_aside(cursor: duckdb.DuckDBPyConnection, topic: str) -> int:
     return int(count)
 
 
-def _decoded(base: int) -> str:
-    return (
+def _decoded(cursor: duckdb.DuckDBPyConnection, before: int) -> tuple[str, int]:
+    """The relation of what was decoded last, and how many records that makes with those before."""
+    (count,) = cursor.execute(f"SELECT count(*) FROM {_BATCH}").fetchone()  # type: ignore[misc]
+    relation = (
         "SELECT * EXCLUDE (_reason, _line, _path, _failed), "
-        f"{base} + rowid AS _off FROM {_BATCH} WHERE _failed IS NULL"
+        f"{before} + rowid AS _off FROM {_BATCH} WHERE _failed IS NULL"
     )
+    return relation, before + int(count)
 
 
 def _first_line(segment: Segment) -> str | None:

@@ -37,16 +37,21 @@ _READERS = {
 
 
 def batch(
-    cursor: duckdb.DuckDBPyConnection, name: str, lines: str, source: Source, sample: str | None
+    cursor: duckdb.DuckDBPyConnection,
+    name: str,
+    lines: str,
+    source: Source,
+    sample: str | None,
+    exact: bool = False,
 ) -> None:
     """Make the temporary table ``name`` of the rows of a relation of lines.
 
     ``lines`` has ``line`` (the value), ``path`` and, for records with a key, ``key`` and ``ts``. The
     table has the source's columns, ROWTIME, and for rows that cannot be read ``_reason`` with
     ``_line`` and ``_path``; its ``rowid`` counts in the order of the lines. ``sample`` is a record
-    from which the case of the fields' names is taken.
+    from which the case of the fields' names is taken; with ``exact`` they are written as declared.
     """
-    names = _field_names(source.columns, sample)
+    names = _field_names(source.columns, sample, exact)
     keys = [column for column in source.columns if column.is_key]
     values = [column for column in source.columns if not column.is_key]
     columns = [
@@ -65,7 +70,9 @@ def batch(
     )
 
 
-def _field_names(columns: Sequence[Column], sample: str | None) -> dict[tuple[str, ...], str]:
+def _field_names(
+    columns: Sequence[Column], sample: str | None, exact: bool
+) -> dict[tuple[str, ...], str]:
     """The JSON name of each declared field, by its path of ksqlDB names."""
     try:
         record = json.loads(sample) if sample else {}
@@ -75,7 +82,7 @@ def _field_names(columns: Sequence[Column], sample: str | None) -> dict[tuple[st
 
     def look(path: tuple[str, ...], kind: KsqlType, owner: Any) -> None:
         known = {str(key).upper(): str(key) for key in owner} if isinstance(owner, dict) else {}
-        key = known.get(path[-1].upper(), path[-1].lower())
+        key = path[-1] if exact else known.get(path[-1].upper(), path[-1].lower())
         names[path] = key
         if isinstance(kind, StructType):
             inner = owner.get(key) if isinstance(owner, dict) else None

@@ -1,0 +1,141 @@
+"""Pull and push queries: a SELECT over what there is, or over that and all that comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+
+from deploy.embedded import aggregation, topics
+from deploy.embedded.engine import Engine
+from deploy.embedded.reader import DECODED
+from sql.analysis import Analysis, Column, Source, analyse
+from sql.errors import SqlError
+from sql.lowering import selects
+from sql.lowering.duckdb import quoted
+from sql.statements import Statement
+
+_STATE = "transient_state"
+_FETCH = 2_000
+
+
+class TransientQuery:
+    """One client's SELECT. ``columns`` are the result's; ``rows()`` gives what there is by now, and
+    called again what has come since (of a table: the keys whose row has changed)."""
+
+    def __init__(self, engine: Engine, statement: Statement, properties: Mapping[str, str]) -> None:
+        """Check the query. Raises SqlError if it is refused."""
+        self._engine = engine
+        self._analysis = analyse(statement, statement.ast, dict(engine.catalog.sources))
+        self.is_push = self._analysis.emit is not None
+        self.source = self._analysis.source
+        if self._analysis.is_aggregation and not self.is_push:
+            raise SqlError("Pull queries don't support GROUP BY clauses.", statement.place)
+        if self.source.is_table and not self._engine.catalog.writers(self.source.name):
+            raise SqlError(
+                f"The `{self.source.name}` table isn't queryable. To derive a queryable table, you "
+                f"can do 'CREATE TABLE QUERYABLE_{self.source.name} AS SELECT * FROM "
+                f"{self.source.name}'.",
+                statement.place,
+            )
+        self.columns: tuple[Column, ...] = tuple(p.column for p in self._analysis.projections)
+        self._positions: dict[str, int] = {}
+        self._left = self._analysis.limit
+        self._cursor = engine.cursor()
+        self._grouping = None
+        if self._analysis.is_aggregation:
+            self._grouping = selects.grouping(self._analysis)
+            aggregation.create(self._cursor, self._grouping, _STATE, temporary=True)
+            self._time = self._seen = 0
+        else:
+            selects.rows(self._analysis, topics.nothing(self.source))
+        if self.is_push and properties.get("auto.offset.reset") == "latest":
+            if self.source.is_table:
+                part = self._changes()
+                self._positions = {part.id: part.end(self._cursor)}
+            else:
+                self._positions = engine.reader(self._cursor).ends(self._cursor, self.source)
+
+    @property
+    def is_complete(self) -> bool:
+        """True when the LIMIT is reached."""
+        return self._left == 0
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._cursor.close()
+
+    def rows(self) -> Iterator[list[Any]]:
+        """Rows that are there and have not been given yet, up to the LIMIT."""
+        for relation in self._relations():
+            if self.is_complete:
+                return
+            names = ", ".join(quoted(column.name) for column in self.columns)
+            limit = f" LIMIT {self._left}" if self._left is not None else ""
+            order = self._order()
+            result = self._cursor.execute(f"SELECT {names} FROM ({relation}){order}{limit}")
+            while batch := result.fetchmany(_FETCH):
+                for row in batch:
+                    yield list(row)
+                if self._left is not None:
+                    self._left -= len(batch)
+
+    def _order(self) -> str:
+        """Rows of a table by key and window, records of a stream as they came."""
+        if not self.source.is_table or self._grouping:
+            return " ORDER BY _off"
+        names = {column.name for column in self.columns}
+        keys = [quoted(c.name) for c in self.source.columns if c.is_key and c.name in names]
+        return f" ORDER BY {', '.join([*keys, *(['WINDOWSTART'] if self.source.window else [])] or ['1'])}"
+
+    def _relations(self) -> Iterator[str]:
+        if self._grouping is not None:
+            yield from self._changed_groups(self._analysis)
+            return
+        for relation in self._unread():
+            yield selects.rows(self._analysis, relation)
+
+    def _changed_groups(self, analysis: Analysis) -> Iterator[str]:
+        assert self._grouping is not None
+        for relation in self._unread():
+            self._time, _ = aggregation.absorb(
+                self._cursor, self._grouping, _STATE, relation, self._time
+            )
+        end = int(
+            self._cursor.execute(f"SELECT coalesce(max(_off) + 1, 0) FROM {_STATE}").fetchone()[0]  # type: ignore[index]
+        )
+        seen, self._seen = self._seen, end
+        if end > seen:
+            yield self._grouping.finish(f"SELECT * FROM {_STATE} WHERE _off >= {seen}")
+
+    def _unread(self) -> Iterator[str]:
+        if self.source.is_table:
+            part = self._changes()
+            low, high = self._positions.get(part.id, 0), part.end(self._cursor)
+            if low < high:
+                self._positions[part.id] = high
+                yield part.relation(self.source, low, high)
+            return
+        reader = self._engine.reader(self._cursor)
+        if self._left is not None and not self._grouping:
+            reader = replace(reader, most_bytes=8_000_000)  # a LIMIT rarely needs much
+        for piece in reader.pieces(self._cursor, self.source, self._positions):
+            self._positions[piece.part] = piece.position
+            if piece.decoded is not None:
+                self._positions[DECODED] = piece.decoded
+            yield piece.relation
+
+    def _changes(self) -> topics.Changes:
+        return topics.Changes(self._engine.catalog.writers(self.source.name)[0])
+
+
+def describe(columns: tuple[Column, ...], source: Source) -> str:
+    """The columns as the old /query endpoint's header has them."""
+    keys = {column.name for column in source.columns if column.is_key} | {"WINDOWSTART", "WINDOWEND"}
+    return ", ".join(
+        f"`{column.name}` {column.type}{' KEY' if source.is_table and column.name in keys else ''}"
+        for column in columns
+    )
+
+
