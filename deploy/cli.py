@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import sys
+import tempfile
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -18,9 +20,17 @@ import typer
 from deploy import commands, output
 from deploy.client import ClientError, KsqlClient
 from deploy.config import Settings
+from deploy.demo import DemoFailed
+from deploy.demo import run as run_demo
+from deploy.embedded import server as embedded
+from deploy.embedded.storage import StorageError
 from deploy.migrations.errors import MigrationError
 from deploy.migrations.rollback import RollbackPlan
 from deploy.replies import Rows
+from producer.archive import ArchiveError
+from producer.replay import ArchiveSink, Counts, SourceError, frames_of
+from producer.replay import replay as replay_frames
+from producer.sample import bundled, write_sample
 from sql.errors import SqlError
 
 
@@ -174,6 +184,110 @@ def query(
             output.show_rows(found)
 
 
+@app.command()
+def demo(
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the server up until Ctrl-C, and say what to try.")
+    ] = False,
+    port: Annotated[int, typer.Option(help="Port on loopback; 0: a free one.")] = 0,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where to keep the data [default: a temporary folder]."),
+    ] = None,
+) -> None:
+    """Run everything on sample events, with the embedded server, and show metrics.
+
+    Example: opensea-metrics demo --keep --port 8088
+    """
+    with tempfile.TemporaryDirectory(prefix="opensea-metrics-") as temporary:
+        run_demo(data_dir or Path(temporary), port, _hold if keep else None)
+
+
+def _hold(url: str) -> None:
+    print(
+        f"""
+the server stays up at {url} until Ctrl-C; in another terminal:
+  opensea-metrics query --server {url} "SELECT * FROM collection_1_minute WHERE collection = 'otters-000'"
+  opensea-metrics query --server {url} "SELECT collection, usd FROM sales WHERE usd > 1000 EMIT CHANGES LIMIT 5"
+  opensea-metrics status --server {url}
+  opensea-metrics rollback --server {url} --to 3"""
+    )
+    with suppress(KeyboardInterrupt):
+        threading.Event().wait()
+
+
+@app.command()
+def serve(
+    data_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where data is [default: ./.opensea-metrics].")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8088,
+) -> None:
+    """Run the embedded server until Ctrl-C; topics are the folders DIR/topics/<topic>.
+
+    Example: opensea-metrics serve --data-dir /var/lib/opensea-metrics
+    """
+    directory = data_dir or Settings().data_dir
+    print(f"serving on http://{host}:{port}, data in {directory}", file=sys.stderr)
+    embedded.serve(directory, host, port)
+
+
+@app.command()
+def sample(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The events go to DIR/topics/.")],
+    events: Annotated[int, typer.Option(help="How many.")] = 100_000,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same events.")] = 1,
+) -> None:
+    """Make sample events as archive files: a day of a busy market.
+
+    Example: opensea-metrics sample --events 1000000 --out .opensea-metrics
+    """
+
+    def progress(counts: Counts) -> None:
+        print(f"{counts.read} of {events} events", file=sys.stderr)
+
+    print(write_sample(out, events, seed, progress=progress))
+
+
+@app.command()
+def replay(
+    recording: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="Frames, one a line (.ndjson, .gz) [the sample]."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The server's data [./.opensea-metrics].")
+    ] = None,
+    speed: Annotated[
+        float | None, typer.Option(help="Times the original speed [as fast as possible].")
+    ] = None,
+) -> None:
+    """Replay recorded frames into an archive that the embedded server reads.
+
+    Example: opensea-metrics replay recording.ndjson.gz --speed 10
+    """
+    frames = frames_of(recording) if recording else bundled()
+    sink = ArchiveSink(out or Settings().data_dir)
+    try:
+        print(replay_frames(frames, sink, speed=speed, flush_seconds=1.0))
+    finally:
+        sink.close()
+
+
+_FORESEEN = (
+    SqlError,
+    ClientError,
+    MigrationError,
+    StorageError,
+    embedded.PortInUse,
+    DemoFailed,
+    ArchiveError,
+    SourceError,
+    OSError,
+)
+
+
 def main() -> None:
     """Run the command; every foreseeable error becomes one message on stderr and exit code 1."""
     structlog.configure(
@@ -185,7 +299,7 @@ def main() -> None:
         app()
     except ChangesPending:
         code = 2
-    except (SqlError, ClientError, MigrationError, OSError) as error:
+    except _FORESEEN as error:
         print(f"error: {error}", file=sys.stderr)
         code = 1
     except SystemExit as error:

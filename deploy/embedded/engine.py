@@ -211,6 +211,10 @@ class Engine:
                 f" epoch_ms(now()), {record(True)}, coalesce({record(False)}, '{{}}')",
                 [source.topic],
             )
+        # So that who inserts and then asks a table made of it, such as the migration tool's record,
+        # finds it there.
+        for query in self.catalog.readers(source.name):
+            self._step(query)
         return Outcome(self._next - 1, "")
 
     # -- data ---------------------------------------------------------------------------------

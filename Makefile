@@ -1,0 +1,33 @@
+# Every command that a newcomer or CI needs; each works in a fresh clone.
+PYTHON ?= python3
+VENV ?= .venv
+
+.PHONY: help demo install test lint bench
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/  —/'
+
+$(VENV)/demo-ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e ".[test]"
+	touch $@ $(VENV)/demo-ready
+
+demo: $(VENV)/demo-ready ## run the whole thing on sample events and show metrics
+	$(VENV)/bin/opensea-metrics demo
+
+install: $(VENV)/ready ## make .venv with everything for development
+
+test: install ## run the tests
+	$(VENV)/bin/python -m pytest
+
+lint: install ## ruff and mypy
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+
+bench: install ## replay speed against one hand-written query
+	$(VENV)/bin/python tests/bench/replay.py

@@ -1,0 +1,150 @@
+"""The whole thing on sample events: server, migrations, replay, metrics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from deploy import commands, output
+from deploy.client import KsqlClient
+from deploy.embedded import server
+from producer import sample
+from producer.replay import ArchiveSink, replay
+from sql.project import load_project
+
+_TIMEOUT = 120.0
+
+
+class DemoFailed(Exception):
+    """The demo did not get its metrics; the message says why."""
+
+
+def run(data_dir: Path, port: int, hold: Callable[[str], None] | None = None) -> None:
+    """Run the demo in a data directory, print what happens and the metrics.
+
+    ``hold`` is called with the server's URL at the end, before the server is stopped. Raises
+    DemoFailed, PortInUse, StorageError, and what the migration tool raises.
+    """
+    console = output.console()
+    with server.running(data_dir, port) as url:
+        console.print(f"[bold]1.[/] embedded server at {url}, data in {data_dir}")
+        client = KsqlClient(url)
+        with output.Reporter() as report:
+            made = commands.apply(client, report=report)
+        console.print(f"[bold]2.[/] applied {len(made.migrations)} migrations over HTTP")
+        if not any(data_dir.glob("topics/OpenSeaRawEvents/year=*")):
+            sink = ArchiveSink(data_dir)
+            try:
+                counts = replay(sample.bundled(), sink)
+            finally:
+                sink.close()
+            console.print(
+                f"[bold]3.[/] replayed {counts.read} sample frames: {counts.written} records, "
+                f"{counts.dead} dead letters, {counts.skipped} control frames"
+            )
+        with _waiting(console, "counting"):
+            wait_until_read(client, _TIMEOUT)
+        show(client, console)
+        if hold is not None:
+            hold(url)
+
+
+def wait_until_read(client: KsqlClient, timeout: float) -> None:
+    """Return when every persistent query has read all that its topics hold.
+
+    Raises DemoFailed after ``timeout`` seconds.
+    """
+    deadline = time.monotonic() + timeout
+    quiet = 0
+    # A query's output is another one's input, so one look that finds nothing to do is not enough.
+    while quiet < 3:
+        behind = sum(_lag(client))
+        quiet = 0 if behind else quiet + 1
+        if time.monotonic() > deadline:
+            raise DemoFailed(f"after {timeout:.0f} s the queries still have {behind} offsets to read")
+        time.sleep(0.2)
+
+
+def _lag(client: KsqlClient) -> Iterator[int]:
+    for query in client.queries():
+        for sink in query.sinks:
+            (reply,) = client.ask(f"DESCRIBE `{sink}` EXTENDED;")
+            for summary in reply["sourceDescription"]["queryOffsetSummaries"]:
+                for topic in summary["topicSummaries"]:
+                    for offset in topic["offsets"]:
+                        yield max(0, offset["logEndOffset"] - offset["consumerOffset"])
+
+
+def show(client: KsqlClient, console: Console) -> None:
+    """Print, for every window: the market, the top collections, one collection and its top assets.
+
+    Of each table it is the window with the most sales.
+    """
+    for window in load_project().settings["windows"]:
+        name = str(window["size"]).replace(" ", "_").upper()
+        if "slide" in window:
+            name += "_BY_" + str(window["slide"]).replace(" ", "_").upper()
+        markets = client.pull(f"SELECT * FROM global_{name};")
+        if not markets:
+            raise DemoFailed(f"GLOBAL_{name} is empty")
+        market = max(markets, key=lambda row: (row["SALES"], row["WS"]))
+        at = f"WINDOWSTART = {market['WS']}"
+        console.rule(f"{window['size'].lower()} from {_clock(market['WS'])}, of {len(markets)} windows")
+        _print(console, "the market", [market], _MARKET)
+        tops = client.pull(f"SELECT * FROM top_collections_{name} WHERE scope = 'all' AND {at};")
+        best = tops[0]["BY_USD_VOLUME"][:5]
+        rows = [
+            client.pull(f"SELECT * FROM collection_{name} WHERE collection = '{e['KEY']}' AND {at};")[0]
+            for e in best
+        ]
+        _print(console, "top collections by volume", rows, _COLLECTION)
+        if best:
+            slug = best[0]["KEY"]
+            where = f"collection = '{slug}' AND {at}"
+            (assets,) = client.pull(f"SELECT * FROM top_assets_{name} WHERE {where};")
+            console.print(f"[bold]{slug}[/]: {assets['ASSETS_SOLD']} assets sold; top assets:")
+            _print(console, None, assets["BY_USD_VOLUME"][:5], {"KEY": "nft_id", "VALUE": "USD"})
+
+
+_MARKET = {
+    "EVENTS": "events", "TRANSFERS": "transfers", "ITEMS_TRANSFERRED": "items transferred",
+    "SALES": "sales", "USD_VOLUME": "USD", "ETH_VOLUME": "ETH",
+}  # fmt: skip
+_COLLECTION = {
+    "COLLECTION": "collection", "SALES": "sales", "USD_VOLUME": "USD", "ETH_VOLUME": "ETH",
+    "FLOOR_USD": "floor USD", "AVG_USD": "average USD", "TRANSFERS": "transfers",
+}  # fmt: skip
+
+
+def _print(
+    console: Console, title: str | None, rows: list[Mapping[str, Any]], columns: Mapping[str, str]
+) -> None:
+    table = Table(title=title, title_justify="left")
+    for label in columns.values():
+        table.add_column(label, justify="left" if label in ("collection", "nft_id") else "right")
+    for row in rows:
+        table.add_row(*(_cell(row[name]) for name in columns))
+    console.print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _clock(moment: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(moment / 1000))
+
+
+@contextmanager
+def _waiting(console: Console, what: str) -> Iterator[None]:
+    status: AbstractContextManager[Any] = console.status(what)
+    with status:
+        yield
