@@ -1,0 +1,171 @@
+"""What the metrics must be: plain Python from the definitions, without SQL and without the product.
+
+Reads the lines of the archive and computes everything for one window size (milliseconds, epoch-aligned;
+with an advance, hopping).
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+_STRUCTS = ("collection", "item", "payment_token", "maker", "taker", "from_account", "to_account")
+
+
+@dataclass
+class Group:
+    """What is counted over the records of a group."""
+
+    events: int = 0
+    transfers: int = 0
+    items_transferred: int = 0
+    sales: int = 0
+    items_sold: int = 0
+    usd: list[float] = field(default_factory=list)
+    eth: list[float] = field(default_factory=list)
+    units: list[float] = field(default_factory=list)
+    sold_assets: set[str] = field(default_factory=set)
+    newest: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def usd_volume(self) -> float:
+        return math.fsum(self.usd)
+
+    @property
+    def eth_volume(self) -> float:
+        return math.fsum(self.eth)
+
+    @property
+    def floor_usd(self) -> float | None:
+        return min(self.units, default=None)
+
+    @property
+    def avg_usd(self) -> float | None:
+        return self.usd_volume / self.items_sold if self.items_sold else None
+
+    def add(self, event: str, record: dict[str, Any]) -> None:
+        self.events += 1
+        if event == "item_transferred":
+            self.transfers += 1
+            self.items_transferred += record["quantity"]
+        if event == "item_sold":
+            self.sales += 1
+            self.items_sold += record["quantity"]
+            if record["nft_id"] is not None:
+                self.sold_assets.add(record["nft_id"])
+            if record["usd"] is not None:
+                self.usd.append(record["usd"])
+                self.units.append(record["usd"] / record["quantity"])
+            if record["eth"] is not None:
+                self.eth.append(record["eth"])
+        for name in ("name", "url", "image"):
+            if record[name] is not None:
+                self.newest[name] = record[name]
+
+
+@dataclass
+class Metrics:
+    """By window start: the market; by (start, collection) and (start, collection, nft_id) the rest."""
+
+    market: dict[int, Group]
+    collections: dict[tuple[int, str], Group]
+    assets: dict[tuple[int, str, str], Group]
+
+
+def read(root: Path) -> tuple[list[tuple[str, int, dict[str, Any]]], int]:
+    """(event, time, record) of all good lines under a topic's directory, and how many were bad."""
+    good = []
+    bad = 0
+    for line in _lines(root):
+        record = _record(line)
+        if record is None:
+            bad += 1
+        else:
+            good.append(record)
+    return good, bad
+
+
+def compute(
+    records: list[tuple[str, int, dict[str, Any]]], size: int, advance: int | None = None
+) -> Metrics:
+    """All metrics of one kind of window."""
+    market: dict[int, Group] = defaultdict(Group)
+    collections: dict[tuple[int, str], Group] = defaultdict(Group)
+    assets: dict[tuple[int, str, str], Group] = defaultdict(Group)
+    for event, time, record in records:
+        start = time - time % (advance or size)
+        while start > time - size and start >= 0:
+            market[start].add(event, record)
+            slug, nft = record["slug"], record["nft_id"]
+            if event in ("item_sold", "item_transferred") and slug is not None:
+                collections[start, slug].add(event, record)
+                if nft is not None:
+                    assets[start, slug, nft].add(event, record)
+            start -= advance or size
+    return Metrics(dict(market), dict(collections), dict(assets))
+
+
+def _lines(root: Path) -> Iterator[bytes]:
+    for path in sorted(root.rglob("*.json*")):
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+            yield from file
+
+
+def _record(line: bytes) -> tuple[str, int, dict[str, Any]] | None:
+    try:
+        outer = json.loads(line, parse_float=str, parse_int=str)
+    except ValueError:
+        return None
+    if not isinstance(outer, dict) or not re.fullmatch("-?[0-9]+", str(outer.get("event_time"))):
+        return None
+    middle = outer.get("payload")
+    if middle is not None and not isinstance(middle, dict):
+        return None
+    inner = (middle or {}).get("payload")
+    if inner is not None and not isinstance(inner, dict):
+        return None
+    inner = inner or {}
+    item = inner.get("item")
+    parts = [inner.get(name) for name in (*_STRUCTS, "transaction")]
+    parts.append(item.get("metadata") if isinstance(item, dict) else None)
+    if any(part is not None and not isinstance(part, dict) for part in parts):
+        return None
+    item = item or {}
+    metadata = item.get("metadata") or {}
+    token = inner.get("payment_token") or {}
+    quantity = _match("-?[0-9]{1,18}", inner.get("quantity"))
+    units = int(quantity) if quantity is not None and int(quantity) > 0 else 1
+    price = _match("[0-9]{1,78}", inner.get("sale_price"))
+    decimals = _match("[0-9]{1,2}", token.get("decimals"))
+    values = {}
+    for name in ("usd", "eth"):
+        rate = _match(r"[0-9]{1,20}([.][0-9]{1,30})?", token.get(f"{name}_price"))
+        values[name] = (
+            float(price) / 10.0 ** int(decimals) * float(rate)
+            if price is not None and decimals is not None and rate is not None
+            else None
+        )
+    return (
+        str(outer.get("event")),
+        int(outer["event_time"]),
+        {
+            "slug": (inner.get("collection") or {}).get("slug"),
+            "nft_id": item.get("nft_id"),
+            "name": metadata.get("name"),
+            "url": item.get("permalink"),
+            "image": metadata.get("image_url"),
+            "quantity": units,
+            **values,
+        },
+    )
+
+
+def _match(pattern: str, value: Any) -> str | None:
+    return value if isinstance(value, str) and re.fullmatch(pattern, value) else None
