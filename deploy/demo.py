@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -123,7 +123,7 @@ _COLLECTION = {
 
 
 def _print(
-    console: Console, title: str | None, rows: list[Mapping[str, Any]], columns: Mapping[str, str]
+    console: Console, title: str | None, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]
 ) -> None:
     table = Table(title=title, title_justify="left")
     for label in columns.values():

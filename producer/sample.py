@@ -84,8 +84,7 @@ def _frames(
         moment = max(start_ms, arrival - int(20_000 * late**6) - rng.randrange(900))
         collection = bisect.bisect(weights, rng.random() * weights[-1])
         frame = _event(rng, number, moment, arrival, collection, sales_share)
-        for each in frame:
-            yield each
+        yield from frame
         chance = rng.random()
         if chance < 0.004:
             yield frame[0]  # OpenSea sends an event again now and then

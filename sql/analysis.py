@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from sqlglot import exp
 
 from sql import functions
-from sql.dialect import expressions as node
 from sql.errors import SqlError
 from sql.inference import Scope, infer
 from sql.parser import where
@@ -104,7 +103,7 @@ class Analysis:
         return tuple(sorted(columns, key=lambda column: not column.is_key))
 
 
-def analyse(statement: Statement, query: node.Query, sources: dict[str, Source]) -> Analysis:
+def analyse(statement: Statement, query: exp.Expression, sources: dict[str, Source]) -> Analysis:
     """Resolve a SELECT against the sources that there are. Raises SqlError."""
     first, *rest = [query.args["source"], *(join.this for join in query.args["joins"])]
     source = _find(statement, first, sources)
@@ -216,7 +215,7 @@ def _window(statement: Statement, window: exp.Expression | None) -> Window | Non
 
 
 def _projections(
-    query: node.Query, scope: Scope, sources: list[tuple[str, Source]]
+    query: exp.Expression, scope: Scope, sources: list[tuple[str, Source]]
 ) -> Iterator[Projection]:
     generated = 0
     for item in query.expressions:

@@ -267,7 +267,7 @@ def _inserting(catalog: Catalog, statement: Statement, number: int) -> Catalog:
     made = [(column.name, column.type) for column in analysis.columns]
     wanted = [(column.name, column.type) for column in sink.columns]
     compatible = len(made) == len(wanted) and all(
-        name == other and (kind == NULL or kind == needed)
+        name == other and (kind in (NULL, needed))
         for (name, kind), (other, needed) in zip(made, wanted, strict=True)
     )
     if not compatible:

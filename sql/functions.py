@@ -193,7 +193,7 @@ def _fits(parameter: str, argument: KsqlType, bound: dict[str, KsqlType]) -> boo
             return False
         bound[parameter] = wider
         return True
-    if argument == NULL or parameter == "ANY" or parameter.startswith("T") and parameter[1:] == "0":
+    if argument == NULL or parameter == "ANY" or (parameter.startswith("T") and parameter[1:] == "0"):
         return True
     match parameter:
         case "T":

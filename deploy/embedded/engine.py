@@ -17,9 +17,9 @@ from deploy.embedded.reader import DECODED, Reader, set_aside
 from deploy.embedded.storage import Storage, transaction
 from sql.catalog import Catalog, Query, applied, insert_columns
 from sql.errors import SqlError
+from sql.inference import Scope
 from sql.lowering import selects
 from sql.lowering.duckdb import Lowering, quoted
-from sql.inference import Scope
 from sql.statements import Kind, Statement
 from sql.types import duckdb as duckdb_type
 

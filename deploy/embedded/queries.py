@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-
 from deploy.embedded import aggregation, topics
 from deploy.embedded.engine import Engine
 from deploy.embedded.reader import DECODED

@@ -101,5 +101,5 @@ async def _serve(engine: Engine, bound: socket.socket, stop: asyncio.Event) -> N
     await hypercorn.asyncio.serve(
         app.create(engine),  # type: ignore[arg-type]
         config,
-        shutdown_trigger=stop.wait,  # type: ignore[arg-type]
+        shutdown_trigger=stop.wait,
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from sqlglot import exp, parser
-from sqlglot.tokens import TokenType
+from sqlglot.tokenizer_core import TokenType
 
 from sql.dialect import expressions as node
 
@@ -89,12 +89,14 @@ class KsqlDBParser(parser.Parser):
         name = self._parse_id_var()
         if not isinstance(name, exp.Identifier):
             self.raise_error("Expecting a name")
+            raise AssertionError  # raise_error has raised
         return name
 
     def _literal(self) -> exp.Expression:
         value = self._parse_unary()
         if not isinstance(value, exp.Literal | exp.Boolean | exp.Neg | exp.Null):
             self.raise_error("Expecting a literal", self._prev)
+            raise AssertionError  # raise_error has raised
         return value
 
     def _expression(self) -> exp.Expression:
@@ -102,6 +104,7 @@ class KsqlDBParser(parser.Parser):
         if value is None:
             found = f"'{self._curr.text}'" if self._curr else "the end of the statement"
             self.raise_error(f"Expecting an expression, found {found}")
+        assert isinstance(value, exp.Expression)
         return value
 
     # -- CREATE, INSERT, DROP ---------------------------------------------------------------

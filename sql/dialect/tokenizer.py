@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sqlglot import tokens
-from sqlglot.tokens import TokenType
+from sqlglot.tokenizer_core import TokenType
 
 _SQLGLOT = tokens.Tokenizer.KEYWORDS
 

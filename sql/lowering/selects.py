@@ -149,8 +149,8 @@ def grouping(analysis: Analysis) -> Grouping:
                 calls[call] = aggregate(call, lowering)
     substitutes: dict[exp.Expression, str] = {}
     position = 0
-    for call, found in calls.items():
-        substitutes[call] = found.finish.format(a=f"a{position}", b=f"a{position + 1}")
+    for aggregated, found in calls.items():
+        substitutes[aggregated] = found.finish.format(a=f"a{position}", b=f"a{position + 1}")
         position += len(found.accumulators)
     for index, key in enumerate(analysis.group):
         substitutes[key] = f"k{index}"
