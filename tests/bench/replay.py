@@ -1,0 +1,106 @@
+"""Events/s of a cold recompute on the embedded server, beside one hand-written DuckDB query.
+
+Both read the same files and compute the market, collections and assets for the four windows; the
+server computes the top lists too. Run: make bench [EVENTS=1000000]
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import duckdb
+
+from deploy import commands
+from deploy.client import KsqlClient
+from deploy.demo import wait_until_read
+from deploy.embedded import server
+from producer.sample import write_sample
+
+_BODY = (
+    "STRUCT(collection STRUCT(slug VARCHAR), item STRUCT(nft_id VARCHAR, permalink VARCHAR, metadata "
+    "STRUCT(name VARCHAR, image_url VARCHAR)), quantity VARCHAR, sale_price VARCHAR, payment_token "
+    "STRUCT(decimals VARCHAR, eth_price VARCHAR, usd_price VARCHAR))"
+)
+
+
+def by_hand(files: str) -> None:
+    """The same metrics, as somebody would write them for DuckDB alone."""
+    database = duckdb.connect()
+    database.execute(
+        f"""CREATE TABLE events AS SELECT event_time AS t, event, p.collection.slug AS slug,
+          p.item.nft_id AS nft, p.item.permalink AS url, p.item.metadata.name AS name,
+          p.item.metadata.image_url AS image,
+          greatest(coalesce(TRY_CAST(p.quantity AS BIGINT), 1), 1) AS quantity,
+          CASE WHEN event = 'item_sold' THEN TRY_CAST(p.sale_price AS DOUBLE)
+            / pow(10, TRY_CAST(p.payment_token.decimals AS INT)) END AS amount,
+          amount * TRY_CAST(p.payment_token.usd_price AS DOUBLE) AS usd,
+          amount * TRY_CAST(p.payment_token.eth_price AS DOUBLE) AS eth
+        FROM (SELECT event_time, event, payload.payload AS p FROM read_json('{files}',
+          format = 'newline_delimited', ignore_errors = true, columns = {{event_time: 'BIGINT',
+          event: 'VARCHAR', payload: 'STRUCT(payload {_BODY})'}}))"""
+    )
+    sums = "count(*) n, sum(quantity) items, count(usd) sales, sum(usd) usd, sum(eth) eth"
+    for size in (30_000, 60_000, 300_000, 1_800_000):
+        ws = f"t - t % {size} AS ws"
+        for keys, extra in (
+            ("", ""),
+            (", slug", ", min(usd / quantity), count(DISTINCT nft) FILTER (event = 'item_sold')"),
+            (", slug, nft", ", arg_max(name, t), arg_max(url, t), arg_max(image, t)"),
+        ):
+            where = "WHERE event IN ('item_sold', 'item_transferred')" if keys else ""
+            database.execute(
+                f"CREATE OR REPLACE TABLE result{size}{len(keys)} AS "
+                f"SELECT {ws}{keys}, {sums}{extra} FROM events {where} GROUP BY ws{keys}"
+            )
+        database.execute(
+            f"CREATE OR REPLACE TABLE top{size} AS SELECT * FROM result{size}11 QUALIFY row_number() "
+            "OVER (PARTITION BY ws, slug ORDER BY usd DESC, nft) <= 20"
+        )
+
+
+def embedded(data: Path) -> float:
+    """Seconds from starting the server to all metrics read."""
+    begun = time.perf_counter()
+    with server.running(data) as url:
+        client = KsqlClient(url)
+        commands.apply(client)
+        wait_until_read(client, 600)
+        return time.perf_counter() - begun
+
+
+def main() -> None:
+    events = int(os.environ.get("EVENTS", "1000000"))
+    if len(sys.argv) > 1:
+        seconds = embedded(Path(sys.argv[1]))
+        print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder)
+        write_sample(data, events)
+        ours = []
+        hand = []
+        for _ in range(2):
+            for name in ("embedded.duckdb", "embedded.duckdb.wal"):
+                (data / name).unlink(missing_ok=True)
+            shutil.rmtree(data / "tmp", ignore_errors=True)
+            command = [sys.executable, __file__, folder]
+            made = subprocess.run(command, capture_output=True, text=True, check=True)
+            seconds, peak = map(float, made.stdout.split()[-2:])
+            ours.append(seconds)
+            begun = time.perf_counter()
+            by_hand(f"{data}/topics/OpenSeaRawEvents/**/*.json.gz")
+            hand.append(time.perf_counter() - begun)
+        print(f"embedded server: {events / min(ours):,.0f} events/s, {min(ours):.1f} s, {peak:.0f} MB")
+        print(f"by hand:         {events / min(hand):,.0f} events/s, {min(hand):.1f} s")
+        print(f"ratio: {min(ours) / min(hand):.2f}")
+
+
+if __name__ == "__main__":
+    main()
