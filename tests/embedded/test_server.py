@@ -1,0 +1,138 @@
+"""The server as a client sees it: durability, files that grow, refusals."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from deploy.client import KsqlClient
+from deploy.embedded import server
+from deploy.embedded.storage import Storage, StorageError
+
+SETUP = (
+    "CREATE STREAM raw (t BIGINT, k VARCHAR, a BIGINT)"
+    " WITH (KAFKA_TOPIC='raw', VALUE_FORMAT='JSON', PARTITIONS=1, TIMESTAMP='t');",
+    "CREATE STREAM flat WITH (KAFKA_TOPIC='flat') AS SELECT k, a FROM raw EMIT CHANGES;",
+    "CREATE TABLE sums AS SELECT k, COUNT(*) AS n, SUM(a) AS total FROM flat GROUP BY k EMIT CHANGES;",
+)
+
+
+def line(k: str, a: int, t: int = 1_789_467_000_000) -> bytes:
+    return f'{{"t":{t},"k":"{k}","a":{a}}}\n'.encode()
+
+
+def write(data: Path, name: str, content: bytes) -> Path:
+    path = data / "topics/raw/year=2026" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    hidden = path.with_name("." + path.name)
+    hidden.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    hidden.rename(path)
+    return path
+
+
+def eventually(look: Callable[[], object], expected: object) -> None:
+    deadline = time.monotonic() + 20
+    while look() != expected and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert look() == expected
+
+
+def sums(client: KsqlClient) -> dict[str, tuple[int, int]]:
+    return {row["K"]: (row["N"], row["TOTAL"]) for row in client.pull("SELECT * FROM sums;")}
+
+
+def test_a_server_started_again_goes_on_and_counts_nothing_twice(tmp_path: Path) -> None:
+    with server.running(tmp_path) as url:
+        client = KsqlClient(url)
+        for statement in SETUP:
+            client.execute(statement)
+        write(tmp_path, "raw+0+0000000000.json.gz", line("x", 1) + line("y", 5))
+        eventually(lambda: sums(client), {"x": (1, 1), "y": (1, 5)})
+    write(tmp_path, "raw+0+0000000002.json.gz", line("x", 10))
+    with server.running(tmp_path) as url:
+        client = KsqlClient(url)
+        eventually(lambda: sums(client), {"x": (2, 11), "y": (1, 5)})
+        write(tmp_path, "raw+0+0000000003.json.gz", line("z", 7))
+        eventually(lambda: sums(client), {"x": (2, 11), "y": (1, 5), "z": (1, 7)})
+        assert [query.id for query in client.queries()] == ["CSAS_FLAT_1", "CTAS_SUMS_2"]
+
+
+def test_whole_lines_of_a_growing_file_are_read(tmp_path: Path) -> None:
+    with server.running(tmp_path) as url:
+        client = KsqlClient(url)
+        for statement in SETUP:
+            client.execute(statement)
+        path = write(tmp_path, "raw.json", line("x", 1) + line("x", 2)[:9])
+        eventually(lambda: sums(client), {"x": (1, 1)})
+        with path.open("ab") as file:
+            file.write(line("x", 2)[9:])
+        eventually(lambda: sums(client), {"x": (2, 3)})
+
+
+def test_bad_lines_and_a_damaged_file_stop_nothing(tmp_path: Path) -> None:
+    with server.running(tmp_path) as url:
+        client = KsqlClient(url)
+        for statement in SETUP:
+            client.execute(statement)
+        path = write(tmp_path, "a.json.gz", line("x", 1) * 5_000)
+        path.write_bytes(path.read_bytes()[:-12])
+        os.utime(path, (1, 1))
+        write(tmp_path, "b.json.gz", b"{broken\n\xff\xfe\n[1]\n" + line("y", 2) + b'{"t":1,"a":"no"}\n')
+        eventually(lambda: sums(client).get("y"), (1, 2))
+        assert client.healthcheck()
+
+
+def test_a_table_may_be_dropped_before_its_source_only(tmp_path: Path) -> None:
+    with server.running(tmp_path) as url:
+        client = KsqlClient(url)
+        for statement in SETUP:
+            client.execute(statement)
+        reply = httpx.post(f"{url}/ksql", json={"ksql": "DROP STREAM flat;"})
+        assert reply.status_code == 400
+        assert "read from this source: [SUMS]" in reply.json()["message"]
+        client.execute("DROP TABLE sums;")
+        client.execute("DROP STREAM flat;")
+        assert {source.name for source in client.streams()} == {"RAW"}
+
+
+def test_push_query_gives_what_comes_later(tmp_path: Path) -> None:
+    with server.running(tmp_path) as url:
+        client = KsqlClient(url)
+        for statement in SETUP:
+            client.execute(statement)
+        write(tmp_path, "a.json.gz", line("x", 1) + line("x", 2))
+        rows = list(client.push("SELECT k, a FROM flat EMIT CHANGES LIMIT 2;"))
+        assert [row["A"] for row in rows] == [1, 2]
+
+
+def test_late_rows_are_left_out(tmp_path: Path) -> None:
+    minute = 60_000
+    with server.running(tmp_path) as url:
+        client = KsqlClient(url)
+        client.execute(SETUP[0])
+        client.execute(
+            "CREATE TABLE w AS SELECT k, COUNT(*) AS n FROM raw WINDOW TUMBLING (SIZE 1 MINUTE, "
+            "RETENTION 1 HOUR, GRACE PERIOD 1 MINUTE) GROUP BY k EMIT CHANGES;"
+        )
+        # The second row comes a minute and a half late and counts, the last one too late.
+        times = [2 * minute, minute + 1, 10 * minute, minute]
+        write(tmp_path, "a.json.gz", b"".join(line("x", 1, t) for t in times))
+        counts = {minute: 1, 2 * minute: 1, 10 * minute: 1}
+        eventually(lambda: {r["WINDOWSTART"]: r["N"] for r in client.pull("SELECT * FROM w;")}, counts)
+
+
+def test_a_taken_port_and_a_held_directory_are_told(tmp_path: Path) -> None:
+    with server.running(tmp_path) as url:
+        port = int(url.rsplit(":", 1)[1])
+        with pytest.raises(server.PortInUse, match="--port"), server.running(tmp_path / "b", port):
+            pass
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(StorageError, match="--data-dir"):
+        Storage(file / "data")

@@ -1,0 +1,70 @@
+"""What is wrong in a SQL file is told with file, line and column, before anything is sent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sql.catalog import check
+from sql.errors import SqlError
+from sql.project import load_project
+
+DECLARED = (
+    "CREATE STREAM raw (a BIGINT, s VARCHAR, p STRUCT<x INTEGER>)\n"
+    "  WITH (KAFKA_TOPIC='raw', VALUE_FORMAT='JSON', PARTITIONS=1);\n"
+)
+
+
+def errors(tmp_path: Path, text: str, settings: str = "size: 1 MINUTE") -> str:
+    (tmp_path / "migrations").mkdir()
+    (tmp_path / "settings.yml").write_text(settings)
+    (tmp_path / "migrations/V001__one.sql").write_text(DECLARED + text)
+    with pytest.raises(SqlError) as caught:
+        check(load_project(tmp_path))
+    return str(caught.value).replace(str(tmp_path), "")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("CREATE STREAM b AS SELECT aa FROM raw EMIT CHANGES;", ":3:27: column 'AA' cannot be resolved"),
+        ("CREATE STREAM b AS SELECT\n  p->y FROM raw EMIT CHANGES;", ":4:6: STRUCT has no field 'Y'"),
+        ("CREATE STREAM b AS SELECT SUMM(a) AS c FROM raw EMIT CHANGES;", ":3:27: there is no function SUMM"),
+        ("CREATE STREAM b AS SELECT a FROM rawer EMIT CHANGES;", ":3:34: RAWER does not exist."),
+        ("CREATE STREAM b AS SELECT a + s AS c FROM raw EMIT CHANGES;", "'+' does not take BIGINT and STRING"),
+        ("CREATE STREAM b AS SELECT a FROM raw WHERE EMIT CHANGES", "syntax error"),
+        ("SELECT {{ sise }} FROM raw;", ":3:1: template: 'sise' is undefined"),
+        ("{% for i in range(2) %}\nDROP STREAM nothing;\n{% endfor %}", ":4:1: Source NOTHING does not exist."),
+        (
+            "CREATE TABLE t AS SELECT s, COUNT(*) AS n FROM raw WINDOW TUMBLING (SIZE 1 DAY, RETENTION 1 DAY,"
+            " GRACE PERIOD 1 DAY) GROUP BY s EMIT CHANGES;",
+            "is shorter than SIZE + GRACE PERIOD",
+        ),
+        (
+            "CREATE TABLE t WITH (KAFKA_TOPIC='t') AS SELECT s, COUNT(*) AS n FROM raw GROUP BY s EMIT CHANGES;"
+            "\nCREATE STREAM c (n BIGINT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON');"
+            "\nCREATE TABLE u AS SELECT 'all' AS k, SUM(n) AS n FROM c GROUP BY 'all' EMIT CHANGES;",
+            ":5:38: SUM over C would count a key again",
+        ),
+    ],
+)
+def test_an_error_names_its_place(tmp_path: Path, text: str, expected: str) -> None:
+    assert expected in errors(tmp_path, text)
+
+
+def test_all_errors_are_told_at_once(tmp_path: Path) -> None:
+    told = errors(
+        tmp_path,
+        "CREATE STREAM b AS SELECT x FROM raw EMIT CHANGES;\n"
+        "CREATE STREAM c AS SELECT a FROM b EMIT CHANGES;\n"  # follows from the first: not told
+        "CREATE STREAM d AS SELECT y FROM raw EMIT CHANGES;",
+    )
+    assert told.count("cannot be resolved") == 2
+    assert "B does not exist" not in told
+
+
+def test_the_products_migrations_are_sound() -> None:
+    catalog = check(load_project(Path("sql")))
+    assert {"EVENTS", "SALES", "TRANSFERS", "TOP_ASSETS_30_MINUTES"} <= catalog.sources.keys()
+    assert len(catalog.queries) == 3 + 9 * 4
