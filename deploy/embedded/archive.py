@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import threading
 import time
 import zlib
 from collections.abc import Iterable, Iterator
@@ -27,6 +28,9 @@ LINE_LIMIT = 2_000_000
 
 _SETTLED = 60.0
 """Seconds after which a file that is cut short is taken for damaged, not for half written."""
+
+
+_DISCOVERING = threading.Lock()
 
 
 class StillGrowing(Exception):
@@ -52,7 +56,16 @@ class Segment:
 
 
 def discover(cursor: duckdb.DuckDBPyConnection, root: Path, topic: str) -> None:
-    """Register what is new in a topic's directory since the last call."""
+    """Register what is new in a topic's directory since the last call.
+
+    The engine and the queries of clients all call this: one at a time, or a file would be registered
+    twice and its records counted twice.
+    """
+    with _DISCOVERING:
+        _discover(cursor, root, topic)
+
+
+def _discover(cursor: duckdb.DuckDBPyConnection, root: Path, topic: str) -> None:
     directory = root / topic
     if not directory.is_dir():
         return
@@ -80,7 +93,7 @@ def discover(cursor: duckdb.DuckDBPyConnection, root: Path, topic: str) -> None:
         "SELECT coalesce(max(seq) + 1, 0) FROM meta.segments WHERE topic = ?", [topic]
     ).fetchone()  # type: ignore[misc]
     cursor.executemany(
-        "INSERT INTO meta.segments VALUES (?, ?, ?, ?, ?)",
+        "INSERT OR IGNORE INTO meta.segments VALUES (?, ?, ?, ?, ?)",
         [(topic, first + index, *segment) for index, segment in enumerate(found)],
     )
 

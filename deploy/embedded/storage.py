@@ -23,7 +23,8 @@ CREATE TABLE IF NOT EXISTS meta.stream_time (query VARCHAR PRIMARY KEY, time BIG
 CREATE TABLE IF NOT EXISTS meta.late (query VARCHAR PRIMARY KEY, count BIGINT);
 -- Pieces of archive files, in the order in which they were found. Bytes count for files that grow.
 CREATE TABLE IF NOT EXISTS meta.segments (
-  topic VARCHAR, seq BIGINT, path VARCHAR, start_byte BIGINT, end_byte BIGINT);
+  topic VARCHAR, seq BIGINT, path VARCHAR, start_byte BIGINT, end_byte BIGINT,
+  PRIMARY KEY (topic, path, start_byte));
 -- Records put in by INSERT … VALUES: key and value as JSON objects.
 CREATE TABLE IF NOT EXISTS meta.inserted (
   topic VARCHAR, _off BIGINT, ts BIGINT, key VARCHAR, value VARCHAR);
