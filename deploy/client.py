@@ -43,6 +43,7 @@ from deploy.replies import (
     columns_of,
     objects_of,
 )
+from sql.errors import OpenSeaMetricsError
 
 T = TypeVar("T")
 
@@ -56,7 +57,7 @@ NOT_READY = (
 )
 
 
-class ClientError(Exception):
+class ClientError(OpenSeaMetricsError):
     """Base of all that can go wrong between this client and a server."""
 
 

@@ -16,12 +16,13 @@ from deploy.client import KsqlClient
 from deploy.embedded import server
 from producer import sample
 from producer.replay import ArchiveSink, replay
+from sql.errors import OpenSeaMetricsError
 from sql.project import load_project
 
 _TIMEOUT = 120.0
 
 
-class DemoFailed(Exception):
+class DemoFailed(OpenSeaMetricsError):
     """The demo did not get its metrics; the message says why."""
 
 

@@ -22,6 +22,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from sql.errors import OpenSeaMetricsError
+
 HOUR_MS = 3_600_000
 _CHUNK = 256 * 1024
 """Bytes of lines that are compressed at a time."""
@@ -29,7 +31,7 @@ _HOURS = "year=*/month=*/day=*/hour=*"
 _NAME = re.compile(r"[^.].*\+([0-9]+)\+([0-9]+)\.json\.gz")
 
 
-class ArchiveError(Exception):
+class ArchiveError(OpenSeaMetricsError):
     """The archive cannot be written or read; the message has the path and what to do."""
 
 

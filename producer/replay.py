@@ -13,6 +13,7 @@ from typing import Protocol
 from producer import envelope
 from producer.archive import ArchiveWriter
 from producer.envelope import DeadLetter, Record
+from sql.errors import OpenSeaMetricsError
 
 _PROGRESS_FRAMES = 10_000
 _HOLE_MS = 600_000
@@ -43,7 +44,7 @@ class Counts:
     skipped: int = 0
 
 
-class SourceError(Exception):
+class SourceError(OpenSeaMetricsError):
     """A recording cannot be read; the message says which and why."""
 
 

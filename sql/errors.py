@@ -1,4 +1,4 @@
-"""Errors in SQL files, with the place that the user wrote."""
+"""The base of all errors that a user can meet, and errors in SQL files with their place."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ class Place:
         return f"{self.file}:{self.line}:{self.column}"
 
 
-class SqlError(Exception):
+class OpenSeaMetricsError(Exception):
+    """Something that a user can mend; the message says how. The command prints it and exits with 1."""
+
+
+class SqlError(OpenSeaMetricsError):
     """Something is wrong in a SQL file or statement.
 
     ``message`` says what, ``place`` where (None if the text came from no file and no position is

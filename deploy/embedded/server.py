@@ -16,11 +16,12 @@ from hypercorn.config import Config
 from deploy.embedded import app
 from deploy.embedded.engine import Engine
 from deploy.embedded.storage import Storage
+from sql.errors import OpenSeaMetricsError
 
 LOOPBACK = "127.0.0.1"
 
 
-class PortInUse(Exception):
+class PortInUse(OpenSeaMetricsError):
     """The address is taken; the message says what to do."""
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 
+from sql.errors import OpenSeaMetricsError
 from sql.lowering.macros import MACROS
 
 _TABLES = """
@@ -40,7 +41,7 @@ CREATE SCHEMA IF NOT EXISTS state;
 """
 
 
-class StorageError(Exception):
+class StorageError(OpenSeaMetricsError):
     """The data directory cannot be used; the message says why and what to do."""
 
 

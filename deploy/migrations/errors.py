@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from sql.errors import OpenSeaMetricsError
 
-class MigrationError(Exception):
+
+class MigrationError(OpenSeaMetricsError):
     """The migrations, their record and the server do not go together; the message says what to do.
 
     ::

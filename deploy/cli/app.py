@@ -1,0 +1,49 @@
+"""The command ``opensea-metrics``: options → plain functions → ``output``, and nothing else.
+
+Exit codes: 0 done, or nothing to do; 1 an error, told on stderr in one message; 2 (``plan``
+only) changes are pending.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+import typer
+
+from sql.errors import OpenSeaMetricsError
+
+
+class ChangesPending(Exception):
+    """Raised by ``plan`` for exit code 2."""
+
+
+app = typer.Typer(
+    name="opensea-metrics",
+    help="Streaming metrics of the NFT market, defined in ksqlDB SQL.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Run the command; every foreseeable error becomes one message on stderr and exit code 1."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    code: int | str | None
+    try:
+        app()
+    except ChangesPending:
+        code = 2
+    except (OpenSeaMetricsError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 1
+    except SystemExit as error:
+        # A mistyped option ends with 2, which here means that changes are pending.
+        code = 1 if error.code == 2 else error.code
+    sys.exit(code)

@@ -1,0 +1,91 @@
+"""The embedded server, and queries to it or to ksqlDB."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deploy import commands, output
+from deploy.cli import options
+from deploy.cli.app import app
+from deploy.config import Settings
+from deploy.demo import run as run_demo
+from deploy.embedded import server as embedded
+from deploy.replies import Rows
+
+
+@app.command()
+def query(
+    text: Annotated[str, typer.Argument(metavar="QUERY", help="A SELECT, SHOW or DESCRIBE.")],
+    server: options.Server = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+) -> None:
+    """Run a query and print its rows; EMIT CHANGES goes on until LIMIT or Ctrl-C.
+
+    Example: opensea-metrics query "SHOW TABLES"
+    """
+    found = commands.query(options.client(server), text)
+    with suppress(KeyboardInterrupt):
+        if json:
+            output.show_json(found)
+        elif not isinstance(found, Rows):
+            output.show_reply(found)
+        elif commands.is_push(text):
+            output.show_push(found)
+        else:
+            output.show_rows(found)
+
+
+@app.command()
+def demo(
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the server up until Ctrl-C, and say what to try.")
+    ] = False,
+    port: Annotated[int, typer.Option(help="Port on loopback; 0: a free one.")] = 0,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where to keep the data [default: a temporary folder]."),
+    ] = None,
+) -> None:
+    """Run everything on sample events, with the embedded server, and show metrics.
+
+    Example: opensea-metrics demo --keep --port 8088
+    """
+    with tempfile.TemporaryDirectory(prefix="opensea-metrics-") as temporary:
+        run_demo(data_dir or Path(temporary), port, _hold if keep else None)
+
+
+def _hold(url: str) -> None:
+    print(
+        f"""
+the server stays up at {url} until Ctrl-C; in another terminal:
+  opensea-metrics query --server {url} "SELECT * FROM collection_1_minute WHERE collection = 'otters-000'"
+  opensea-metrics query --server {url} "SELECT collection, usd FROM sales WHERE usd > 1000 EMIT CHANGES LIMIT 5"
+  opensea-metrics status --server {url}
+  opensea-metrics rollback --server {url} --to 3"""
+    )
+    with suppress(KeyboardInterrupt):
+        threading.Event().wait()
+
+
+@app.command()
+def serve(
+    data_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where data is [default: ./.opensea-metrics].")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8088,
+) -> None:
+    """Run the embedded server until Ctrl-C; topics are the folders DIR/topics/<topic>.
+
+    Example: opensea-metrics serve --data-dir /var/lib/opensea-metrics
+    """
+    directory = data_dir or Settings().data_dir
+    print(f"serving on http://{host}:{port}, data in {directory}", file=sys.stderr)
+    embedded.serve(directory, host, port)
