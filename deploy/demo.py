@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy import commands, output
-from deploy.client import KsqlClient
+from deploy.client import KsqlClient, quoted
 from deploy.embedded import server
 from producer import sample
 from producer.replay import ArchiveSink, replay
@@ -62,24 +62,31 @@ def wait_until_read(client: KsqlClient, timeout: float) -> None:
     Raises DemoFailed after ``timeout`` seconds.
     """
     deadline = time.monotonic() + timeout
+    sinks = sorted({sink for query in client.queries() for sink in query.sinks})
     quiet = 0
     # A query's output is another one's input, so one look that finds nothing to do is not enough.
     while quiet < 3:
-        behind = sum(_lag(client))
-        quiet = 0 if behind else quiet + 1
-        if time.monotonic() > deadline:
-            raise DemoFailed(f"after {timeout:.0f} s the queries still have {behind} offsets to read")
+        quiet += 1
+        for sink in sinks:
+            while behind := _lag(client, sink):
+                quiet = 0
+                if time.monotonic() > deadline:
+                    raise DemoFailed(
+                        f"after {timeout:.0f} s {sink} still has {behind} offsets to read"
+                    )
+                time.sleep(0.1)
         time.sleep(0.2)
 
 
-def _lag(client: KsqlClient) -> Iterator[int]:
-    for query in client.queries():
-        for sink in query.sinks:
-            (reply,) = client.ask(f"DESCRIBE `{sink}` EXTENDED;")
-            for summary in reply["sourceDescription"]["queryOffsetSummaries"]:
-                for topic in summary["topicSummaries"]:
-                    for offset in topic["offsets"]:
-                        yield max(0, offset["logEndOffset"] - offset["consumerOffset"])
+def _lag(client: KsqlClient, sink: str) -> int:
+    """The offsets that the queries into a sink have still to read."""
+    (reply,) = client.ask(f"DESCRIBE {quoted(sink)} EXTENDED;")
+    return sum(
+        max(0, offset["logEndOffset"] - offset["consumerOffset"])
+        for summary in reply["sourceDescription"]["queryOffsetSummaries"]
+        for topic in summary["topicSummaries"]
+        for offset in topic["offsets"]
+    )
 
 
 def show(client: KsqlClient, console: Console) -> None:

@@ -79,9 +79,12 @@ class Projection:
     expression: exp.Expression
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Analysis:
-    """A SELECT, resolved. ``source`` is the (first) source; ``group`` is empty without GROUP BY."""
+    """A SELECT, resolved. ``source`` is the (first) source; ``group`` is empty without GROUP BY.
+
+    Compared by identity, so that what is made of it can be kept beside it (functools.cache).
+    """
 
     statement: Statement
     source: Source

@@ -64,6 +64,17 @@ class Catalog:
         """The queries that write into a source."""
         return [query for query in self.queries.values() if query.sink == name]
 
+    def fed_by(self, topic: str) -> list[str]:
+        """Ids of the queries that a record in a topic may concern, in order of creation: those that
+        read the topic, and those that read what a stream's query makes of it."""
+        reached = {topic}
+        for query in self.queries.values():  # a query is younger than what it reads
+            if query.analysis.source.topic in reached and not query.analysis.is_aggregation:
+                reached.add(self.sources[query.sink].topic)
+        return [
+            query.id for query in self.queries.values() if query.analysis.source.topic in reached
+        ]
+
 
 def check(project: Project) -> Catalog:
     """The catalog after all migrations of a project, from nothing.

@@ -37,8 +37,8 @@ def absorb(
     late = 0
     window = grouping.analysis.window
     bounds = "min(_ws), max(_ws)" if window else "NULL, NULL"
-    first, last, newest = cursor.execute(
-        f"SELECT {bounds}, max(_ts) FROM delta"
+    first, last, newest, known = cursor.execute(
+        f"SELECT {bounds}, max(_ts), (SELECT coalesce(max(_off) + 1, 0) FROM {table}) FROM delta"
     ).fetchone()  # type: ignore[misc]
     if newest is None:
         return stream_time, 0
@@ -46,7 +46,7 @@ def absorb(
         late = int(cursor.execute(grouping.count_late(relation, stream_time)).fetchone()[0])  # type: ignore[index]
         if late:
             cursor.execute(f"{_MADE} delta AS {grouping.partial(relation, stream_time)}")
-    _merge(cursor, grouping, table, (first, last) if window else None)
+    _merge(cursor, grouping, table, (first, last) if window else None, known)
     return max(newest, stream_time), late
 
 
@@ -55,9 +55,10 @@ def _merge(
     grouping: Grouping,
     table: str,
     windows: tuple[int, int] | None,
+    known: int,
 ) -> None:
-    """The rows of ``delta`` into the state, each changed key's row moved to a new offset."""
-    (known,) = cursor.execute(f"SELECT coalesce(max(_off) + 1, 0) FROM {table}").fetchone()  # type: ignore[misc]
+    """The rows of ``delta`` into the state, each changed key's row moved to a new offset, from
+    ``known`` on."""
     same = " AND ".join(f"old.{key} = new.{key}" for key in grouping.keys)
     near = f" AND old._ws BETWEEN {windows[0]} AND {windows[1]}" if windows else ""
     changed = "SELECT * FROM delta"

@@ -33,12 +33,8 @@ _SETTLED = 60.0
 _DISCOVERING = threading.Lock()
 
 
-class StillGrowing(Exception):
-    """A compressed file is not complete yet; ``segment`` is its segment."""
-
-    def __init__(self, segment: Segment) -> None:
-        super().__init__(segment.path)
-        self.segment = segment
+class _StillGrowing(Exception):
+    """A compressed file is not complete yet."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +59,12 @@ def discover(cursor: duckdb.DuckDBPyConnection, root: Path, topic: str) -> None:
     """
     with _DISCOVERING:
         _discover(cursor, root, topic)
+
+
+def ends(cursor: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """The number after the last registered segment of each topic that has any."""
+    rows = cursor.execute("SELECT topic, max(seq) + 1 FROM meta.segments GROUP BY topic")
+    return dict(rows.fetchall())
 
 
 def _discover(cursor: duckdb.DuckDBPyConnection, root: Path, topic: str) -> None:
@@ -137,21 +139,29 @@ def native(chosen: list[Segment]) -> str | None:
     )
 
 
-def table(chosen: list[Segment]) -> pa.Table:
-    """The lines of segments, with their paths. Damaged parts are given as lines that are no JSON.
+def table(chosen: list[Segment]) -> tuple[pa.Table, list[Segment]]:
+    """The lines of segments, with their paths, and the segments that are left for later.
 
-    Raises StillGrowing for a compressed file that ends too early and was written to lately.
+    Damaged parts are given as lines that are no JSON. A compressed file that ends too early and was
+    written to lately is taken for one in the making, and left.
     """
     rows: list[str] = []
     paths: list[str] = []
+    growing = []
     for segment in chosen:
-        for raw in _raw_lines(segment):
+        try:
+            raw_lines = list(_raw_lines(segment))
+        except _StillGrowing:
+            growing.append(segment)
+            continue
+        for raw in raw_lines:
             if raw.strip():
                 # What is not UTF-8 is no JSON: it is kept with replacement characters.
-                text = raw.decode("utf-8", "replace").replace("\x00", "\ufffd")
+                text = raw.rstrip(b"\r\n").decode("utf-8", "replace").replace("\x00", "\ufffd")
                 rows.append(text[:LINE_LIMIT])
                 paths.append(segment.path)
-    return pa.table({"line": pa.array(rows, pa.string()), "path": pa.array(paths, pa.string())})
+    lines = pa.table({"line": pa.array(rows, pa.string()), "path": pa.array(paths, pa.string())})
+    return lines, growing
 
 
 def forget(cursor: duckdb.DuckDBPyConnection, topic: str, segment: Segment) -> None:
@@ -199,6 +209,6 @@ def _raw_lines(segment: Segment) -> Iterator[bytes]:
             yield from file
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         if time.time() - os.stat(segment.path).st_mtime < _SETTLED:
-            raise StillGrowing(segment) from error
+            raise _StillGrowing from error
         # What could be read has been given; that the rest cannot be is reported as one record.
         yield f"damaged gzip file: {error}".encode()

@@ -11,15 +11,15 @@ from pathlib import Path
 import duckdb
 import structlog
 
-from deploy.embedded import aggregation, metastore, topics
+from deploy.embedded import archive, metastore, persistent, processing_log
 from deploy.embedded.metastore import TopicInfo
-from deploy.embedded.reader import DECODED, Reader, set_aside
+from deploy.embedded.reader import Reader
 from deploy.embedded.storage import Storage, transaction
 from sql.catalog import Catalog, Query, applied, insert_columns
 from sql.errors import SqlError
 from sql.inference import Scope
-from sql.lowering import selects
 from sql.lowering.duckdb import Lowering, quoted
+from sql.parser import parse_statement
 from sql.statements import Kind, Statement
 from sql.types import duckdb as duckdb_type
 
@@ -27,6 +27,8 @@ log = structlog.get_logger()
 
 _IDLE = 0.15
 """Seconds between two looks for new data."""
+_TURNS = 4
+"""Pieces of one query in a row, before the next one has its turn."""
 _QUIET = 0.25
 """Seconds without statements before data is moved, so that queries made in a row start together."""
 
@@ -54,7 +56,12 @@ class Engine:
         self.catalog, self._next = metastore.load(self._cursor)
         self.failures: dict[str, str] = {}
         self.paused: set[str] = set()
-        self.is_idle = False
+        self._logs = metastore.logs(self._cursor)
+        self._due = set(self.catalog.queries)
+        self._segments: dict[str, int] = {}
+        if processing_log.STREAM not in self.catalog.sources:
+            self.execute(parse_statement(processing_log.STATEMENT), {})
+            self._last_statement = 0.0
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -97,6 +104,8 @@ class Engine:
                 message, query_id = self._carry_out(statement, before, after, properties)
                 metastore.record(self._cursor, number, statement.text)
             self.catalog, self._next = after, number + 1
+            self._logs = metastore.logs(self._cursor)
+            self._due = (self._due | after.queries.keys()) if query_id else self._due
             return Outcome(number, message, query_id)
 
     def _carry_out(
@@ -148,34 +157,19 @@ class Engine:
         )
 
     def _begin(self, query: Query, properties: Mapping[str, str]) -> None:
-        analysis = query.analysis
-        if analysis.source.is_table:
-            raise SqlError(
-                "a persistent query over a table is not supported by the embedded server",
-                analysis.statement.place,
-            )
-        if analysis.is_aggregation:
-            grouping = selects.grouping(analysis)
-            aggregation.create(self._cursor, grouping, topics.state_table(query.id))
-        else:
-            self._cursor.execute(
-                f"SELECT * FROM ({selects.rows(analysis, topics.nothing(analysis.source))})"
-            )
+        persistent.begin(self._cursor, query)
         reset = properties.get("auto.offset.reset") or properties.get(
             "ksql.streams.auto.offset.reset", "earliest"
         )
         if reset == "latest":
-            ends = self.reader(self._cursor).ends(self._cursor, analysis.source)
-            for part, end in ends.items():
-                self._set_position(query, part, end)
+            ends = self.reader().ends(self._cursor, query.analysis.source)
+            persistent.set_positions(self._cursor, query.id, ends)
 
     def _end_queries(self, before: Catalog, after: Catalog) -> None:
         for query_id in before.queries:
             if query_id not in after.queries:
                 metastore.leave_rows(self._cursor, before, query_id)
-                self._cursor.execute(f"DROP TABLE IF EXISTS {topics.state_table(query_id)}")
-                for table in ("positions", "stream_time", "late"):
-                    self._cursor.execute(f"DELETE FROM meta.{table} WHERE query = ?", [query_id])
+                persistent.end(self._cursor, query_id)
                 self.failures.pop(query_id, None)
 
     def _pause(self, statement: Statement) -> Outcome:
@@ -187,6 +181,7 @@ class Engine:
             self.paused |= chosen
             return Outcome(self._next - 1, "Query paused.")
         self.paused -= chosen
+        self._due |= chosen
         return Outcome(self._next - 1, "Query resumed.")
 
     def _insert(self, statement: Statement) -> Outcome:
@@ -211,6 +206,7 @@ class Engine:
                 f" epoch_ms(now()), {record(True)}, coalesce({record(False)}, '{{}}')",
                 [source.topic],
             )
+        self._due.update(self.catalog.fed_by(source.topic))
         # So that who inserts and then asks a table made of it, such as the migration tool's record,
         # finds it there.
         for query in self.catalog.readers(source.name):
@@ -219,111 +215,63 @@ class Engine:
 
     # -- data ---------------------------------------------------------------------------------
 
-    def reader(self, cursor: duckdb.DuckDBPyConnection) -> Reader:
+    def reader(self) -> Reader:
         """A reader of the topics as they are now."""
-        return Reader(self.catalog, metastore.logs(cursor), self.root)
+        return Reader(self.catalog, self._logs, self.root)
 
     def _run(self) -> None:
         while not self._stop.is_set():
             if time.monotonic() - self._last_statement < _QUIET:
                 self._stop.wait(0.05)
                 continue
-            worked = False
-            for query in list(self.catalog.queries.values()):
-                for _ in range(4):
-                    if self._stop.is_set() or not self._step(query):
-                        break
-                    worked = True
-            self.is_idle = not worked
-            if not worked:
-                self._stop.wait(_IDLE)
+            begun = time.monotonic()
+            self._look_for_files()
+            looking = time.monotonic() - begun
+            if not self._move_due():
+                # A large archive takes long to walk through: not more than a tenth of the time.
+                self._stop.wait(max(_IDLE, 10 * looking))
+
+    def _look_for_files(self) -> None:
+        """New files of a topic make the queries over it due, whoever found them: a client's
+        DESCRIBE EXTENDED looks for files too."""
+        with self._turn:
+            for topic in {query.analysis.source.topic for query in self.catalog.queries.values()}:
+                archive.discover(self._cursor, self.root, topic)
+            ends = archive.ends(self._cursor)
+            for topic, end in ends.items():
+                if self._segments.get(topic) != end:
+                    self._due.update(self.catalog.fed_by(topic))
+            self._segments = ends
+
+    def _move_due(self) -> bool:
+        """Move pieces through the queries that are due; False if there were none to move."""
+        worked = False
+        for query in list(self.catalog.queries.values()):
+            for _ in range(_TURNS):
+                if self._stop.is_set() or query.id not in self._due or not self._step(query):
+                    break
+                worked = True
+        return worked
 
     def _step(self, query: Query) -> bool:
         """Move one piece of data through a query; False if there is none."""
         with self._turn:
             if self.catalog.queries.get(query.id) is not query or query.id in self.paused:
                 return False
+            sink = self.catalog.sources[query.sink]
             try:
-                return self._move(query)
+                if not persistent.move(self._cursor, self.reader(), query, sink.topic):
+                    self._due.discard(query.id)
+                    return False
             except Exception as error:
                 message = str(error).splitlines()[0]
                 if self.failures.get(query.id) != message:
                     log.error("query failed; it is tried again", query=query.id, error=message)
                 self.failures[query.id] = message
                 return False
-
-    def _move(self, query: Query) -> bool:
-        analysis = query.analysis
-        positions = self.positions(query)
-        pieces = self.reader(self._cursor).pieces(self._cursor, analysis.source, positions)
-        for piece in pieces:
-            if not analysis.is_aggregation and not piece.is_json:
-                return False  # a selection: nothing is stored
-            if not analysis.is_aggregation:
-                # Outside the transaction: DuckDB 2.0.0 loses rows that a transaction inserts into a
-                # table that it has itself made by a CREATE TABLE AS without rows.
-                empty = selects.rows(analysis, topics.nothing(analysis.source))
-                self._cursor.execute(
-                    f"CREATE TABLE IF NOT EXISTS {self._log_table(query)} AS {empty}"
-                )
-            with transaction(self._cursor):
-                if piece.is_json:
-                    set_aside(self._cursor, analysis.source.topic)
-                if analysis.is_aggregation:
-                    self._absorb(query, piece.relation)
-                else:
-                    self._append(query, piece.relation)
-                self._set_position(query, piece.part, piece.position)
-                if piece.decoded is not None:
-                    self._set_position(query, DECODED, piece.decoded)
             self.failures.pop(query.id, None)
+            if not query.analysis.is_aggregation:
+                self._logs = metastore.logs(self._cursor)  # its first piece makes its log
+            self._due.update(self.catalog.fed_by(sink.topic))
+            self._due.update(self.catalog.fed_by(processing_log.TOPIC))
             return True
-        return False
-
-    def _absorb(self, query: Query, relation: str) -> None:
-        row = self._cursor.execute(
-            "SELECT time FROM meta.stream_time WHERE query = ?", [query.id]
-        ).fetchone()
-        now, late = aggregation.absorb(
-            self._cursor,
-            selects.grouping(query.analysis),
-            topics.state_table(query.id),
-            relation,
-            row[0] if row else 0,
-        )
-        self._cursor.execute(
-            "INSERT OR REPLACE INTO meta.stream_time VALUES (?, ?)", [query.id, now]
-        )
-        if late:
-            self._cursor.execute(
-                "INSERT INTO meta.late VALUES (?, ?) "
-                "ON CONFLICT DO UPDATE SET count = count + excluded.count",
-                [query.id, late],
-            )
-
-    def _append(self, query: Query, relation: str) -> None:
-        rows = selects.rows(query.analysis, relation)
-        self._cursor.execute(f"INSERT INTO {self._log_table(query)} {rows}")
-
-    def _log_table(self, query: Query) -> str:
-        name = topics.log_table(self.catalog.sources[query.sink].topic, f"{query.id} of JSON")
-        return f"log.{quoted(name)}"
-
-    def positions(
-        self, query: Query, cursor: duckdb.DuckDBPyConnection | None = None
-    ) -> dict[str, int]:
-        """Up to where a query has read each part of its source's topic."""
-        rows = (cursor or self._cursor).execute(
-            "SELECT part, position FROM meta.positions WHERE query = ?", [query.id]
-        ).fetchall()
-        return dict(rows)
-
-    def _set_position(self, query: Query, part: str, position: int) -> None:
-        self._cursor.execute(
-            "DELETE FROM meta.positions WHERE query = ? AND part = ?", [query.id, part]
-        )
-        self._cursor.execute(
-            "INSERT INTO meta.positions VALUES (?, ?, ?)", [query.id, part, position]
-        )
-
-

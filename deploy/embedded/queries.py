@@ -8,7 +8,7 @@ from typing import Any
 
 from deploy.embedded import aggregation, topics
 from deploy.embedded.engine import Engine
-from deploy.embedded.reader import DECODED
+from deploy.embedded.reader import DECODED, Json, numbered
 from sql.analysis import Analysis, Column, Source, analyse
 from sql.errors import SqlError
 from sql.lowering import selects
@@ -16,6 +16,7 @@ from sql.lowering.duckdb import quoted
 from sql.statements import Statement
 
 _STATE = "transient_state"
+_BATCH = "transient_batch"
 _FETCH = 2_000
 
 
@@ -54,7 +55,7 @@ class TransientQuery:
                 part = self._changes()
                 self._positions = {part.id: part.end(self._cursor)}
             else:
-                self._positions = engine.reader(self._cursor).ends(self._cursor, self.source)
+                self._positions = engine.reader().ends(self._cursor, self.source)
 
     @property
     def is_complete(self) -> bool:
@@ -116,14 +117,17 @@ class TransientQuery:
                 self._positions[part.id] = high
                 yield part.relation(self.source, low, high)
             return
-        reader = self._engine.reader(self._cursor)
+        reader = self._engine.reader()
         if self._left is not None and not self._grouping:
             reader = replace(reader, most_bytes=8_000_000)  # a LIMIT rarely needs much
         for piece in reader.pieces(self._cursor, self.source, self._positions):
             self._positions[piece.part] = piece.position
-            if piece.decoded is not None:
-                self._positions[DECODED] = piece.decoded
-            yield piece.relation
+            if isinstance(piece, Json):
+                before = self._positions.get(DECODED, 0)
+                relation, self._positions[DECODED] = numbered(self._cursor, piece, _BATCH, before)
+                yield relation
+            else:
+                yield piece.relation
 
     def _changes(self) -> topics.Changes:
         return topics.Changes(self._engine.catalog.writers(self.source.name)[0])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gzip
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -14,28 +15,62 @@ from deploy.embedded import archive, records, topics
 from deploy.embedded.archive import Segment
 from sql.analysis import Source
 from sql.catalog import Catalog
+from sql.lowering.duckdb import text
 
-_BATCH = "batch"
 FILES = "files"
 INSERTED = "inserted"
 DECODED = "decoded"
-"""Not a part: counts the JSON records read, which are numbered in that order."""
+"""No part but a counter: of the JSON records read, where they are numbered in that order."""
+
+Lines = Callable[[duckdb.DuckDBPyConnection], str]
+"""Makes a relation of lines: ``line``, ``path``, ``key``, ``ts``."""
+
+_DAMAGED = (duckdb.InvalidInputException, duckdb.IOException, duckdb.ConversionException)
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Some records of one part: read them from ``relation``; after that the part's position is
-    ``position``. Decoded JSON lies in a temporary table that the next piece replaces; ``decoded`` is
-    then the number of records decoded so far, else None."""
+class Typed:
+    """Some records of a typed part: read them from ``relation``; after that the part's position is
+    ``position``."""
 
     part: str
     position: int
     relation: str
-    decoded: int | None = None
 
-    @property
-    def is_json(self) -> bool:
-        return self.decoded is not None
+
+@dataclass(frozen=True)
+class Json:
+    """Some JSON records of a source: a segment of files, or what INSERT … VALUES put in.
+
+    ``lines`` makes relations of the lines, the later ones for what the earlier ones cannot read.
+    """
+
+    part: str
+    position: int
+    source: Source
+    sample: str | None
+    lines: tuple[Lines, ...]
+
+    def read(
+        self, cursor: duckdb.DuckDBPyConnection, consume: Callable[[str], None]
+    ) -> None:
+        """Call ``consume`` with the decoded relation (:func:`records.decoded`).
+
+        It is called again, with a slower relation, if reading the first fails, as DuckDB's reader
+        does on a damaged file: so it must do its work in one transaction.
+        """
+        for attempt, lines in enumerate(self.lines, 1):
+            exact = self.part == INSERTED
+            try:
+                consume(records.decoded(lines(cursor), self.source, self.sample, exact))
+            except _DAMAGED:
+                if attempt == len(self.lines):
+                    raise
+            else:
+                return
+
+
+Piece = Typed | Json
 
 
 @dataclass(frozen=True)
@@ -52,16 +87,13 @@ class Reader:
         self, cursor: duckdb.DuckDBPyConnection, source: Source, positions: Mapping[str, int]
     ) -> Iterator[Piece]:
         """The pieces of a source's topic from positions on (by part; missing is the beginning)."""
-        decoded = positions.get(DECODED, 0)
-        for piece in self._files(cursor, source, positions.get(FILES, 0), decoded):
-            decoded = piece.decoded or 0
-            yield piece
-        yield from self._inserted(cursor, source, positions.get(INSERTED, 0), decoded)
+        yield from self._files(cursor, source, positions.get(FILES, 0))
+        yield from self._inserted(cursor, source, positions.get(INSERTED, 0))
         for part in topics.parts(self.catalog, self.logs, source.topic):
             low, end = positions.get(part.id, 0), part.end(cursor)
             while low < end:
                 high = min(end, low + self.most_rows)
-                yield Piece(part.id, high, part.relation(source, low, high))
+                yield Typed(part.id, high, part.relation(source, low, high))
                 low = high
 
     def ends(self, cursor: duckdb.DuckDBPyConnection, source: Source) -> dict[str, int]:
@@ -76,82 +108,70 @@ class Reader:
         return {FILES: files, INSERTED: inserted, **{part.id: part.end(cursor) for part in typed}}
 
     def _files(
-        self, cursor: duckdb.DuckDBPyConnection, source: Source, first: int, decoded: int
+        self, cursor: duckdb.DuckDBPyConnection, source: Source, first: int
     ) -> Iterator[Piece]:
         archive.discover(cursor, self.root, source.topic)
         while pending := archive.segments(cursor, source.topic, first):
             chosen = archive.chunk(pending, self.most_bytes)
-            try:
-                self._decode(cursor, source, chosen)
-            except archive.StillGrowing as growing:
-                archive.forget(cursor, source.topic, growing.segment)
-                continue
             first = chosen[-1].seq + 1
-            relation, decoded = _decoded(cursor, decoded)
-            yield Piece(FILES, first, relation, decoded)
-
-    def _decode(
-        self, cursor: duckdb.DuckDBPyConnection, source: Source, chosen: list[Segment]
-    ) -> None:
-        lines = "SELECT line, path, NULL::VARCHAR AS key, {now}::BIGINT AS ts FROM ({lines})"
-        now = int(time.time() * 1000)
-        sample = _first_line(chosen[0])
-        native = archive.native(chosen)
-        if native is not None:
-            try:
-                records.batch(cursor, _BATCH, lines.format(now=now, lines=native), source, sample)
-            except (duckdb.InvalidInputException, duckdb.IOException, duckdb.ConversionException):
-                pass  # a damaged file, or text that is not UTF-8: read it line by line
-            else:
-                return
-        cursor.register("python_lines", archive.table(chosen))
-        relation = lines.format(now=now, lines="SELECT line, path FROM python_lines")
-        records.batch(cursor, _BATCH, relation, source, sample)
-        cursor.unregister("python_lines")
+            ways: list[Lines] = [partial(_line_by_line, source.topic, chosen)]
+            if native := archive.native(chosen):
+                ways.insert(0, partial(_natively, native))
+            yield Json(FILES, first, source, _first_line(chosen[0]), tuple(ways))
 
     def _inserted(
-        self, cursor: duckdb.DuckDBPyConnection, source: Source, low: int, decoded: int
+        self, cursor: duckdb.DuckDBPyConnection, source: Source, low: int
     ) -> Iterator[Piece]:
         (high,) = cursor.execute(
             "SELECT coalesce(max(_off) + 1, 0) FROM meta.inserted WHERE topic = ?", [source.topic]
         ).fetchone()  # type: ignore[misc]
-        if low >= high:
-            return
-        topic = source.topic.replace("'", "''")
-        records.batch(
-            cursor,
-            _BATCH,
-            "SELECT value AS line, 'INSERT VALUES' AS path, key, ts FROM meta.inserted "
-            f"WHERE topic = '{topic}' AND _off >= {low} AND _off < {high} ORDER BY _off",
-            source,
-            None,
-            exact=True,
-        )
-        relation, decoded = _decoded(cursor, decoded)
-        yield Piece(INSERTED, high, relation, decoded)
+        if low < high:
+            lines = (
+                "SELECT value AS line, 'INSERT VALUES' AS path, key, ts FROM meta.inserted "
+                f"WHERE topic = {text(source.topic)} AND _off >= {low} AND _off < {high} "
+                "ORDER BY _off"
+            )
+            yield Json(INSERTED, high, source, None, (lambda _: lines,))
 
 
-def set_aside(cursor: duckdb.DuckDBPyConnection, topic: str) -> int:
-    """Keep what of the last decoded piece could not be read; the number of such records."""
-    cursor.execute(
-        "INSERT INTO meta.dead_letters SELECT ?, _path, _failed, _line, epoch_ms(now()) "
-        f"FROM {_BATCH} WHERE _failed IS NOT NULL",
-        [topic],
-    )
-    (count,) = cursor.execute(
-        f"SELECT count(*) FROM {_BATCH} WHERE _failed IS NOT NULL"
-    ).fetchone()  # type: ignore[misc]
-    return int(count)
+def numbered(
+    cursor: duckdb.DuckDBPyConnection, piece: Json, table: str, before: int
+) -> tuple[str, int]:
+    """Decode a piece into the temporary table ``table``, its records numbered from ``before`` on.
 
+    Returns the relation of those that could be read, with ``_off``, and the number of the next one.
+    """
 
-def _decoded(cursor: duckdb.DuckDBPyConnection, before: int) -> tuple[str, int]:
-    """The relation of what was decoded last, and how many records that makes with those before."""
-    (count,) = cursor.execute(f"SELECT count(*) FROM {_BATCH}").fetchone()  # type: ignore[misc]
+    def consume(rows: str) -> None:
+        cursor.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {rows}")
+
+    piece.read(cursor, consume)
+    (count,) = cursor.execute(f"SELECT count(*) FROM {table}").fetchone()  # type: ignore[misc]
     relation = (
-        "SELECT * EXCLUDE (_reason, _line, _path, _failed), "
-        f"{before} + rowid AS _off FROM {_BATCH} WHERE _failed IS NULL"
+        f"SELECT * EXCLUDE (_failed, _line, _path), {before} + rowid AS _off "
+        f"FROM {table} WHERE _failed IS NULL"
     )
     return relation, before + int(count)
+
+
+def _natively(lines: str, _: duckdb.DuckDBPyConnection) -> str:
+    return _stamped(lines)
+
+
+def _line_by_line(
+    topic: str, chosen: list[Segment], cursor: duckdb.DuckDBPyConnection
+) -> str:
+    lines, growing = archive.table(chosen)
+    for segment in growing:
+        archive.forget(cursor, topic, segment)
+    cursor.register("python_lines", lines)
+    return _stamped("SELECT line, path FROM python_lines")
+
+
+def _stamped(lines: str) -> str:
+    """Lines of files: without a key, and with the time (epoch ms) at which they are read."""
+    now = int(time.time() * 1000)
+    return f"SELECT line, path, NULL::VARCHAR AS key, {now}::BIGINT AS ts FROM ({lines})"
 
 
 def _first_line(segment: Segment) -> str | None:

@@ -11,8 +11,6 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import duckdb
-
 from sql.analysis import Column, Source
 from sql.lowering.duckdb import quoted, text
 from sql.types import (
@@ -36,37 +34,33 @@ _READERS = {
 }
 
 
-def batch(
-    cursor: duckdb.DuckDBPyConnection,
-    name: str,
-    lines: str,
-    source: Source,
-    sample: str | None,
-    exact: bool = False,
-) -> None:
-    """Make the temporary table ``name`` of the rows of a relation of lines.
+def decoded(
+    lines: str, source: Source, sample: str | None, exact: bool = False
+) -> str:
+    """The rows of a relation of lines, as a relation.
 
     ``lines`` has ``line`` (the value), ``path`` and, for records with a key, ``key`` and ``ts``. The
-    table has the source's columns, ROWTIME, and for rows that cannot be read ``_reason`` with
-    ``_line`` and ``_path``; its ``rowid`` counts in the order of the lines. ``sample`` is a record
-    from which the case of the fields' names is taken; with ``exact`` they are written as declared.
+    result has the source's columns and ROWTIME; for a record that cannot be read ``_failed`` says why
+    and ``_line`` is its text; ``_path`` is where it stood. ``sample`` is a record from which the case
+    of the fields' names is taken; with ``exact`` they are written as declared.
     """
     names = _field_names(source.columns, sample, exact)
     keys = [column for column in source.columns if column.is_key]
     values = [column for column in source.columns if not column.is_key]
     columns = [
-        f"{_read(column, 'v', names)} AS {quoted(column.name)}" for column in values
-    ] + [f"{_read(column, 'k', names)} AS {quoted(column.name)}" for column in keys]
-    time = f'rows.{quoted(source.timestamp)}' if source.timestamp else "rows._ts"
-    cursor.execute(
-        f"CREATE OR REPLACE TEMP TABLE {name} AS "
-        f"SELECT rows.* EXCLUDE (_ts), {time} AS ROWTIME, "
-        f"  CASE WHEN _reason IS NULL AND {time} IS NULL THEN 'no timestamp' ELSE _reason END"
-        "     AS _failed "
-        f"FROM (SELECT {', '.join(columns)}, {_reason(values, names)} AS _reason, "
-        "  CASE WHEN _reason IS NOT NULL THEN line END AS _line, path AS _path, ts AS _ts FROM ("
+        f"{_read(column, record, names)} AS {quoted(column.name)}"
+        for record, some in (("v", values), ("k", keys))
+        for column in some
+    ]
+    time = quoted(source.timestamp) if source.timestamp else "_ts"
+    reason = f"CASE WHEN _reason IS NULL AND {time} IS NULL THEN 'no timestamp' ELSE _reason END"
+    return (
+        f"SELECT * EXCLUDE (_reason, _text, _ts), {time} AS ROWTIME, {reason} AS _failed,"
+        "  CASE WHEN _failed IS NOT NULL THEN _text END AS _line "
+        f"FROM (SELECT {', '.join(columns)}, {_reason(values, names)} AS _reason,"
+        "  line AS _text, path AS _path, ts AS _ts FROM ("
         f"    SELECT line, path, ts, {_parsed('line', values, names)} AS v, "
-        f"      {_parsed('key', keys, names)} AS k FROM ({lines}))) AS rows"
+        f"      {_parsed('key', keys, names)} AS k FROM ({lines})))"
     )
 
 

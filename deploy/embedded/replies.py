@@ -6,7 +6,7 @@ from typing import Any
 
 import duckdb
 
-from deploy.embedded import metastore
+from deploy.embedded import metastore, persistent
 from deploy.embedded.engine import Engine, Outcome
 from deploy.embedded.reader import FILES, INSERTED
 from sql import functions
@@ -316,8 +316,8 @@ def _offsets(
 ) -> dict[str, Any]:
     """How far a query has read: a part of a topic is shown as a partition."""
     source = query.analysis.source
-    ends = engine.reader(cursor).ends(cursor, source)
-    read = engine.positions(query, cursor)
+    ends = engine.reader().ends(cursor, source)
+    read = persistent.positions(cursor, query.id)
     stored = query.analysis.is_aggregation
     offsets = []
     for number, (part, end) in enumerate(ends.items()):

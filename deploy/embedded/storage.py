@@ -16,12 +16,10 @@ CREATE SCHEMA IF NOT EXISTS meta;
 -- The statements that made what there is, in order; the catalog is rebuilt from them at start.
 CREATE TABLE IF NOT EXISTS meta.commands (
   seq BIGINT PRIMARY KEY, statement VARCHAR NOT NULL);
--- Up to where (exclusive) a query has read a part of a topic.
-CREATE TABLE IF NOT EXISTS meta.positions (query VARCHAR, part VARCHAR, position BIGINT);
--- Stream time (greatest ROWTIME, epoch ms) that a query has seen.
-CREATE TABLE IF NOT EXISTS meta.stream_time (query VARCHAR PRIMARY KEY, time BIGINT);
--- Rows that came later than their window's grace allows, by query.
-CREATE TABLE IF NOT EXISTS meta.late (query VARCHAR PRIMARY KEY, count BIGINT);
+-- What a query has reached: up to where (exclusive) it has read each part of its topic, and the
+-- counters of deploy/embedded/persistent.py.
+CREATE TABLE IF NOT EXISTS meta.positions (
+  query VARCHAR, part VARCHAR, position BIGINT, PRIMARY KEY (query, part));
 -- Pieces of archive files, in the order in which they were found. Bytes count for files that grow.
 CREATE TABLE IF NOT EXISTS meta.segments (
   topic VARCHAR, seq BIGINT, path VARCHAR, start_byte BIGINT, end_byte BIGINT,
@@ -33,9 +31,6 @@ CREATE SEQUENCE IF NOT EXISTS meta.inserted_offset;
 -- Topics that exist, and what makes them so: a statement, or a directory of the archive.
 CREATE TABLE IF NOT EXISTS meta.topics (
   name VARCHAR PRIMARY KEY, partitions INTEGER, replicas INTEGER);
--- Records that could not be read, with the reason.
-CREATE TABLE IF NOT EXISTS meta.dead_letters (
-  topic VARCHAR, path VARCHAR, reason VARCHAR, line VARCHAR, ts BIGINT);
 CREATE SCHEMA IF NOT EXISTS log;
 CREATE SCHEMA IF NOT EXISTS state;
 """
@@ -48,7 +43,7 @@ class StorageError(OpenSeaMetricsError):
 class Storage:
     """Owns the DuckDB database; every thread takes its own :meth:`cursor`."""
 
-    def __init__(self, directory: Path, memory_limit: str = "300MB") -> None:
+    def __init__(self, directory: Path, memory_limit: str = "450MB") -> None:
         """Open or create the database.
 
         Raises StorageError if the directory cannot be written or another server holds it.

@@ -27,6 +27,8 @@ from sql.lowering.duckdb import quoted
 from sql.types import duckdb as duckdb_type
 
 _SEPARATOR = " of "
+UNREADABLE = ("_failed", "_line", "_path")
+"""Columns of a log made of JSON: for a record that cannot be read why, its text, and where it stood."""
 
 
 class Part(Protocol):
@@ -46,17 +48,35 @@ class Part(Protocol):
 
 @dataclass(frozen=True)
 class Log:
-    """Rows in a DuckDB table that has the given columns, ROWTIME and ``_off``."""
+    """Rows in a DuckDB table: made of JSON by a query, or left by one that has ended (``is_left``).
+
+    The first kind holds unreadable records too (``_failed`` says why, in ``UNREADABLE``) and its
+    offsets are DuckDB's own row numbers, as nothing is ever deleted from it: numbering rows while they
+    are written would keep DuckDB from reading files on several threads.
+    """
 
     id: str
     table: str
     columns: tuple[str, ...]
 
+    @property
+    def is_left(self) -> bool:
+        return "_off" in self.columns
+
     def end(self, cursor: duckdb.DuckDBPyConnection) -> int:
-        return _end(cursor, self.table)
+        if self.is_left:
+            return _end(cursor, self.table)
+        (count,) = cursor.execute(f"SELECT count(*) FROM {self.table}").fetchone()  # type: ignore[misc]
+        return int(count)
 
     def relation(self, source: Source, low: int | None, high: int | None) -> str:
-        return _as(source, f"SELECT * FROM {self.table}{_between(low, high)}", self.columns)
+        rows = f"SELECT * FROM {self.table}"
+        if not self.is_left:
+            rows = (
+                f"SELECT * EXCLUDE ({', '.join(UNREADABLE)}), rowid AS _off FROM {self.table}"
+                " WHERE _failed IS NULL"
+            )
+        return _as(source, f"SELECT * FROM ({rows}){_between(low, high)}", self.columns)
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ WINDOWSTART and WINDOWEND too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from sqlglot import exp
 
@@ -117,24 +118,38 @@ def scope_of(analysis: Analysis) -> Scope:
     return Scope(analysis.statement, {analysis.source.name: columns})
 
 
-def rows(analysis: Analysis, relation: str) -> str:
-    """A SELECT without groups over a relation: its columns, ROWTIME and ``_off``."""
+def rows(analysis: Analysis, relation: str, unreadable: Sequence[str] = ()) -> str:
+    """A SELECT without groups over a relation: its columns, ROWTIME and ``_off``.
+
+    With ``unreadable`` the relation has those columns in place of ``_off``; they are passed on, and
+    so are the rows in which the first of them is not NULL, whatever the WHERE clause says.
+    """
+    columns, kept = _selected(analysis)
+    hidden = [*_hidden(analysis), *(unreadable or ["_off"])]
+    if unreadable:
+        kept = f"({kept}) OR {unreadable[0]} IS NOT NULL"
+    return f"SELECT {', '.join([*columns, *hidden])} FROM ({relation}) WHERE {kept}"
+
+
+@lru_cache(maxsize=1_000)
+def _selected(analysis: Analysis) -> tuple[list[str], str]:
+    """The columns and the condition of a SELECT without groups."""
     _check(analysis)
     lowering = Lowering(scope_of(analysis))
     columns = [
         f"{lowering.value(projection.expression)} AS {quoted(projection.column.name)}"
         for projection in analysis.projections
     ]
-    kept = lowering.condition(analysis.where) if analysis.where is not None else "true"
-    return f"SELECT {', '.join([*columns, *_hidden(analysis)])} FROM ({relation}) WHERE {kept}"
+    return columns, lowering.condition(analysis.where) if analysis.where is not None else "true"
 
 
 def _hidden(analysis: Analysis) -> list[str]:
     taken = {projection.column.name for projection in analysis.projections}
     window = ["WINDOWSTART", "WINDOWEND"] if analysis.source.window else []
-    return [name for name in [*window, "ROWTIME"] if name not in taken] + ["_off"]
+    return [name for name in [*window, "ROWTIME"] if name not in taken]
 
 
+@lru_cache(maxsize=1_000)
 def grouping(analysis: Analysis) -> Grouping:
     """The parts of a grouped SELECT. Raises SqlError for what cannot be given exactly."""
     _check(analysis)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import os
 import time
@@ -60,7 +61,7 @@ def test_a_server_started_again_goes_on_and_counts_nothing_twice(tmp_path: Path)
         eventually(lambda: sums(client), {"x": (2, 11), "y": (1, 5)})
         write(tmp_path, "raw+0+0000000003.json.gz", line("z", 7))
         eventually(lambda: sums(client), {"x": (2, 11), "y": (1, 5), "z": (1, 7)})
-        assert [query.id for query in client.queries()] == ["CSAS_FLAT_1", "CTAS_SUMS_2"]
+        assert [query.id for query in client.queries()] == ["CSAS_FLAT_2", "CTAS_SUMS_3"]
 
 
 def test_whole_lines_of_a_growing_file_are_read(tmp_path: Path) -> None:
@@ -75,6 +76,19 @@ def test_whole_lines_of_a_growing_file_are_read(tmp_path: Path) -> None:
         eventually(lambda: sums(client), {"x": (2, 3)})
 
 
+def test_files_that_a_client_finds_first_are_counted(tmp_path: Path) -> None:
+    with server.running(tmp_path) as url:
+        client = KsqlClient(url)
+        for statement in SETUP:
+            client.execute(statement)
+        eventually(lambda: sums(client), {})
+        for number in range(30):
+            write(tmp_path, f"raw+0+{number:010}.json.gz", line("x", 1))
+            client.ask("DESCRIBE flat EXTENDED;")  # looks for new files, to tell the lag
+            time.sleep(0.02)
+        eventually(lambda: sums(client), {"x": (30, 30)})
+
+
 def test_bad_lines_and_a_damaged_file_stop_nothing(tmp_path: Path) -> None:
     with server.running(tmp_path) as url:
         client = KsqlClient(url)
@@ -86,6 +100,17 @@ def test_bad_lines_and_a_damaged_file_stop_nothing(tmp_path: Path) -> None:
         write(tmp_path, "b.json.gz", b"{broken\n\xff\xfe\n[1]\n" + line("y", 2) + b'{"t":1,"a":"no"}\n')
         eventually(lambda: sums(client).get("y"), (1, 2))
         assert client.healthcheck()
+        log = client.pull(
+            "SELECT message->deserializationError->errorMessage AS reason,"
+            " message->deserializationError->recordB64 AS record FROM KSQL_PROCESSING_LOG;"
+        )
+        reasons = [row["REASON"].split("raw. ")[1] for row in log]
+        assert [reason.split(" (")[0] for reason in reasons] == [
+            "not JSON", "not JSON", "not JSON", "not a JSON object", "A is no BIGINT",
+        ]  # fmt: skip
+        assert "a.json.gz" in reasons[0]
+        assert "damaged gzip file" in base64.b64decode(log[0]["RECORD"]).decode()
+        assert base64.b64decode(log[4]["RECORD"]) == b'{"t":1,"a":"no"}'
 
 
 def test_a_table_may_be_dropped_before_its_source_only(tmp_path: Path) -> None:
@@ -98,7 +123,7 @@ def test_a_table_may_be_dropped_before_its_source_only(tmp_path: Path) -> None:
         assert "read from this source: [SUMS]" in reply.json()["message"]
         client.execute("DROP TABLE sums;")
         client.execute("DROP STREAM flat;")
-        assert {source.name for source in client.streams()} == {"RAW"}
+        assert {source.name for source in client.streams()} == {"RAW", "KSQL_PROCESSING_LOG"}
 
 
 def test_push_query_gives_what_comes_later(tmp_path: Path) -> None:

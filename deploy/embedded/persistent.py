@@ -1,0 +1,131 @@
+"""Persistent queries: data moved from topics into logs and states, a piece at a time.
+
+A piece and the position after it are written in one transaction: whatever happens in between, a
+record counts once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import duckdb
+
+from deploy.embedded import aggregation, processing_log, topics
+from deploy.embedded.reader import DECODED, Json, Piece, Reader, numbered
+from deploy.embedded.storage import transaction
+from deploy.embedded.topics import UNREADABLE
+from sql.catalog import Query
+from sql.errors import SqlError
+from sql.lowering import selects
+from sql.lowering.duckdb import quoted
+
+_BATCH = "batch"
+STREAM_TIME = "stream time"
+"""No part but a counter: the greatest ROWTIME (epoch ms) that a query has seen."""
+LATE = "late"
+"""No part but a counter: of the rows left out, as their window had closed when they came."""
+
+
+def begin(cursor: duckdb.DuckDBPyConnection, query: Query) -> None:
+    """Make what a new query needs. Raises SqlError if the embedded server cannot run it."""
+    analysis = query.analysis
+    if analysis.source.is_table:
+        raise SqlError(
+            "a persistent query over a table is not supported by the embedded server",
+            analysis.statement.place,
+        )
+    if analysis.is_aggregation:
+        aggregation.create(cursor, selects.grouping(analysis), topics.state_table(query.id))
+    else:
+        cursor.execute(selects.rows(analysis, topics.nothing(analysis.source)))
+
+
+def end(cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
+    """Forget a query that has ended."""
+    cursor.execute(f"DROP TABLE IF EXISTS {topics.state_table(query_id)}")
+    cursor.execute("DELETE FROM meta.positions WHERE query = ?", [query_id])
+
+
+def move(
+    cursor: duckdb.DuckDBPyConnection, reader: Reader, query: Query, sink_topic: str
+) -> bool:
+    """Move one piece through a query; False if there is none."""
+    known = positions(cursor, query.id)
+    piece = next(reader.pieces(cursor, query.analysis.source, known), None)
+    if piece is None:
+        return False
+    if query.analysis.is_aggregation:
+        _aggregate(cursor, query, piece, known)
+    elif isinstance(piece, Json):
+        _append(cursor, query, piece, sink_topic)
+    else:
+        return False  # a selection over typed rows: nothing is stored (see topics.Selection)
+    return True
+
+
+def positions(cursor: duckdb.DuckDBPyConnection, query_id: str) -> dict[str, int]:
+    """Up to where a query has read each part of its source's topic."""
+    rows = cursor.execute(
+        "SELECT part, position FROM meta.positions WHERE query = ?", [query_id]
+    ).fetchall()
+    return dict(rows)
+
+
+def set_positions(
+    cursor: duckdb.DuckDBPyConnection, query_id: str, reached: Mapping[str, int]
+) -> None:
+    """Keep up to where (exclusive) a query has read some parts, and its counters."""
+    values = [value for item in reached.items() for value in (query_id, *item)]
+    if values:
+        places = ", ".join(["(?, ?, ?)"] * len(reached))
+        cursor.execute(f"INSERT OR REPLACE INTO meta.positions VALUES {places}", values)
+
+
+def _append(
+    cursor: duckdb.DuckDBPyConnection, query: Query, piece: Json, sink_topic: str
+) -> None:
+    """JSON records through a stream's SELECT into its log, in one pass."""
+    table = f"log.{quoted(topics.log_table(sink_topic, f'{query.id} of JSON'))}"
+    empty = ", ".join(f"NULL::VARCHAR AS {name}" for name in UNREADABLE)
+    nothing = f"SELECT * EXCLUDE (_off), {empty} FROM ({topics.nothing(piece.source)})"
+    # Outside the transaction: DuckDB 2.0 loses rows that a transaction inserts into a table that it
+    # has itself made by a CREATE TABLE AS without rows.
+    cursor.execute(
+        f"CREATE TABLE IF NOT EXISTS {table} AS {selects.rows(query.analysis, nothing, UNREADABLE)}"
+    )
+
+    def consume(decoded: str) -> None:
+        with transaction(cursor):
+            (before,) = cursor.execute(f"SELECT count(*) FROM {table}").fetchone()  # type: ignore[misc]
+            rows = selects.rows(query.analysis, decoded, UNREADABLE)
+            cursor.execute(f"INSERT INTO {table} {rows}")
+            added = f"SELECT {', '.join(UNREADABLE)} FROM {table} WHERE rowid >= {before}"
+            processing_log.record(cursor, query.id, piece.source.topic, added)
+            set_positions(cursor, query.id, {piece.part: piece.position})
+
+    piece.read(cursor, consume)
+
+
+def _aggregate(
+    cursor: duckdb.DuckDBPyConnection, query: Query, piece: Piece, known: Mapping[str, int]
+) -> None:
+    reached = {piece.part: piece.position}
+    unreadable = None
+    if isinstance(piece, Json):
+        relation, reached[DECODED] = numbered(cursor, piece, _BATCH, known.get(DECODED, 0))
+        unreadable = f"SELECT {', '.join(UNREADABLE)} FROM {_BATCH}"
+    else:
+        relation = piece.relation
+    with transaction(cursor):
+        if unreadable:
+            processing_log.record(cursor, query.id, query.analysis.source.topic, unreadable)
+        reached[STREAM_TIME], late = aggregation.absorb(
+            cursor,
+            selects.grouping(query.analysis),
+            topics.state_table(query.id),
+            relation,
+            known.get(STREAM_TIME, 0),
+        )
+        if late:
+            reached[LATE] = known.get(LATE, 0) + late
+        set_positions(cursor, query.id, reached)
