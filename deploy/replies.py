@@ -88,18 +88,24 @@ class Source:
 
 @dataclass(frozen=True)
 class Query:
-    """A query: the names of its ``sinks``, and its ``state`` (RUNNING, ERROR, …)."""
+    """A query: the names of its ``sinks``, and its ``state`` (RUNNING, ERROR, …).
+
+    A paused query's state says RUNNING; only its counts by state say that it is ``paused``.
+    """
 
     id: str
     sinks: tuple[str, ...]
     state: str
     text: str
+    paused: bool = False
 
     @classmethod
     def of(cls, reply: Json) -> Query:
         """Read one entry of ``queries``, ``readQueries`` or ``writeQueries``."""
         sinks = tuple(reply.get("sinks") or ())
-        return cls(reply["id"], sinks, reply.get("state") or "", reply.get("queryString", ""))
+        paused = "PAUSED" in (reply.get("statusCount") or {})
+        text = reply.get("queryString", "")
+        return cls(reply["id"], sinks, reply.get("state") or "", text, paused)
 
 
 @dataclass(frozen=True)
@@ -125,8 +131,26 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Offsets:
+    """How far a query has read one partition: it has consumed all records before ``consumed``.
+
+    ``group`` is its consumer group, whose name ends with the query's id.
+    """
+
+    group: str
+    topic: str
+    partition: int
+    end: int
+    consumed: int
+
+
+@dataclass(frozen=True)
 class Description:
-    """DESCRIBE: columns, and the queries that read from and write into the source."""
+    """DESCRIBE: columns, and the queries that read from and write into the source.
+
+    ``statement`` is the definition as the server writes it; ``window`` TUMBLING, HOPPING, SESSION
+    or None. Only EXTENDED gives ``offsets`` and ``partitions``.
+    """
 
     name: str
     kind: str
@@ -134,6 +158,13 @@ class Description:
     columns: tuple[Column, ...]
     read_queries: tuple[Query, ...]
     write_queries: tuple[Query, ...]
+    statement: str = ""
+    key_format: str = ""
+    value_format: str = ""
+    window: str | None = None
+    timestamp: str = ""
+    partitions: int = 0
+    offsets: tuple[Offsets, ...] = ()
 
     @classmethod
     def of(cls, reply: Json) -> Description:
@@ -148,7 +179,27 @@ class Description:
             ),
             tuple(Query.of(each) for each in reply.get("readQueries") or ()),
             tuple(Query.of(each) for each in reply.get("writeQueries") or ()),
+            reply.get("statement") or "",
+            reply.get("keyFormat") or "",
+            reply.get("valueFormat") or "",
+            reply.get("windowType"),
+            reply.get("timestamp") or "",
+            reply.get("partitions") or 0,
+            tuple(_offsets(reply.get("queryOffsetSummaries") or ())),
         )
+
+
+def _offsets(summaries: Sequence[Json]) -> Iterator[Offsets]:
+    for summary in summaries:
+        for topic in summary.get("topicSummaries") or ():
+            for each in topic.get("offsets") or ():
+                yield Offsets(
+                    summary["groupId"],
+                    topic["kafkaTopic"],
+                    each["partition"],
+                    each["logEndOffset"],
+                    each["consumerOffset"],
+                )
 
 
 @dataclass(frozen=True)

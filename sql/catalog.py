@@ -25,6 +25,7 @@ from sql.parser import where
 from sql.project import Project
 from sql.statements import Kind, Statement
 from sql.types import NULL, common, from_ast, name_of
+from sql.upgrade import Definition, changes, refusals
 
 _PROPERTIES = {
     "KAFKA_TOPIC", "VALUE_FORMAT", "KEY_FORMAT", "FORMAT", "PARTITIONS", "REPLICAS", "TIMESTAMP",
@@ -60,6 +61,13 @@ class Catalog:
         """The queries that read a source."""
         return [query for query in self.queries.values() if name in query.reads]
 
+    def definition(self, name: str) -> Definition | None:
+        """A source with the SELECT that fills it, None if there is no such source."""
+        if name not in self.sources:
+            return None
+        own = [each for each in self.writers(name) if not each.id.startswith("INSERT")]
+        return Definition(self.sources[name], own[0].analysis if own else None)
+
     def writers(self, name: str) -> list[Query]:
         """The queries that write into a source."""
         return [query for query in self.queries.values() if query.sink == name]
@@ -80,15 +88,18 @@ def check(project: Project) -> Catalog:
     """The catalog after all migrations of a project, from nothing.
 
     Raises SqlErrors with everything that is wrong in any of them: a statement that fails is
-    reported once, and what builds on it is not reported again.
+    reported once, and what builds on it is not reported again. Whether a server takes a CREATE OR
+    REPLACE in place is left to the plan, as it may also be carried out side by side.
     """
     catalog = Catalog()
+    number = 0
     errors: list[SqlError] = []
     broken: set[str] = set()
     for migration in project.migrations:
         for statement in migration.statements:
             try:
-                catalog = applied(catalog, statement, len(catalog.queries))
+                number += 1
+                catalog = applied(catalog, statement, number, any_replacement=True)
             except SqlError as error:
                 if not broken.intersection(statement.reads):
                     errors.append(error)
@@ -99,22 +110,27 @@ def check(project: Project) -> Catalog:
     return catalog
 
 
-def applied(catalog: Catalog, statement: Statement, number: int) -> Catalog:
+def applied(
+    catalog: Catalog, statement: Statement, number: int, any_replacement: bool = False
+) -> Catalog:
     """The catalog after a statement; ``number`` makes the ids of new queries unique.
 
+    ``any_replacement``: CREATE OR REPLACE may also change what ksqlDB does not replace in place.
     Raises SqlError if ksqlDB would refuse the statement. Statements that change no catalog (SET,
     SHOW, INSERT VALUES …) are checked and leave it as it is.
     """
     match statement.kind:
         case Kind.CREATE_STREAM | Kind.CREATE_TABLE:
-            return _declared(catalog, statement)
+            return _declared(catalog, statement, any_replacement)
         case Kind.CREATE_STREAM_AS | Kind.CREATE_TABLE_AS:
-            return _created_as(catalog, statement, number)
+            return _created_as(catalog, statement, number, any_replacement)
         case Kind.INSERT_SELECT:
             return _inserting(catalog, statement, number)
         case Kind.INSERT_VALUES:
             insert_columns(catalog, statement)
             return catalog
+        case Kind.ALTER:
+            return _altered(catalog, statement)
         case Kind.DROP_STREAM | Kind.DROP_TABLE:
             return _dropped(catalog, statement)
         case Kind.TERMINATE:
@@ -152,20 +168,10 @@ def insert_columns(catalog: Catalog, statement: Statement) -> tuple[Column, ...]
     return columns
 
 
-def _declared(catalog: Catalog, statement: Statement) -> Catalog:
+def _declared(catalog: Catalog, statement: Statement, any_replacement: bool) -> Catalog:
     if (known := _already(catalog, statement)) is not None:
         return known
-    columns = []
-    for definition in statement.ast.expressions:
-        kind = from_ast(definition.args["kind"])
-        if kind is None:
-            raise SqlError(
-                f"column {name_of(definition.this)} has an unknown type",
-                where(statement, definition.this),
-                "ksqlDB's types: BOOLEAN INTEGER BIGINT DOUBLE DECIMAL(p,s) VARCHAR BYTES DATE TIME"
-                " TIMESTAMP ARRAY<> MAP<,> STRUCT<…>",
-            )
-        columns.append(Column(name_of(definition.this), kind, definition.args.get("role")))
+    columns = _declared_columns(statement)
     properties = _properties(statement)
     if "KAFKA_TOPIC" not in properties:
         raise SqlError("Missing required property \"KAFKA_TOPIC\"", statement.place)
@@ -197,7 +203,64 @@ def _declared(catalog: Catalog, statement: Statement) -> Catalog:
         partitions=int(properties.get("PARTITIONS", 1)),
         replicas=int(properties.get("REPLICAS", 1)),
     )
+    if not any_replacement:
+        _check_replaced(catalog, statement, Definition(source))
     return replace(catalog, sources={**catalog.sources, source.name: source})
+
+
+def _declared_columns(statement: Statement) -> list[Column]:
+    columns = []
+    for definition in statement.ast.expressions:
+        kind = from_ast(definition.args["kind"])
+        if kind is None:
+            raise SqlError(
+                f"column {name_of(definition.this)} has an unknown type",
+                where(statement, definition.this),
+                "ksqlDB's types: BOOLEAN INTEGER BIGINT DOUBLE DECIMAL(p,s) VARCHAR BYTES DATE TIME"
+                " TIMESTAMP ARRAY<> MAP<,> STRUCT<…>",
+            )
+        columns.append(Column(name_of(definition.this), kind, definition.args.get("role")))
+    return columns
+
+
+def _check_replaced(catalog: Catalog, statement: Statement, new: Definition) -> None:
+    """Refuse a CREATE OR REPLACE of what cannot be replaced by it (sql/upgrade.py)."""
+    old = catalog.definition(new.source.name)
+    if old is None:
+        return
+    reasons = refusals(changes(old, new))
+    if reasons:
+        raise SqlError(
+            "\n\tAND ".join(reasons),
+            statement.place,
+            "to change it all the same, drop it and create it again in the same migration (its state"
+            " is lost), or build it beside the old one: apply --side-by-side",
+        )
+
+
+def _altered(catalog: Catalog, statement: Statement) -> Catalog:
+    source = _existing(catalog, statement)
+    if source.kind != statement.ast.args["kind"]:
+        raise SqlError(
+            f"Incompatible data source type is {source.kind}, but statement was "
+            f"ALTER {statement.ast.args['kind']}",
+            statement.place,
+        )
+    if catalog.definition(source.name) != Definition(source):
+        raise SqlError(
+            "ALTER command is not supported for CREATE ... AS statements.", statement.place
+        )
+    columns = list(source.columns)
+    for column in _declared_columns(statement):
+        if column.name in {each.name for each in columns}:
+            raise SqlError(
+                f"Cannot add column `{column.name}` to schema. A column with the same name already"
+                " exists.",
+                statement.place,
+            )
+        columns.append(column)
+    altered = replace(source, columns=tuple(columns))
+    return replace(catalog, sources={**catalog.sources, source.name: altered})
 
 
 def _declared_window(
@@ -220,7 +283,9 @@ def _declared_window(
     return Window(kind.upper(), size, size, 0)
 
 
-def _created_as(catalog: Catalog, statement: Statement, number: int) -> Catalog:
+def _created_as(
+    catalog: Catalog, statement: Statement, number: int, any_replacement: bool
+) -> Catalog:
     if (known := _already(catalog, statement)) is not None:
         return known
     analysis = analyse(statement, statement.ast.args["query"], dict(catalog.sources))
@@ -264,8 +329,12 @@ def _created_as(catalog: Catalog, statement: Statement, number: int) -> Catalog:
         partitions=int(properties.get("PARTITIONS", source.partitions)),
         replicas=int(properties.get("REPLICAS", source.replicas)),
     )
+    if not any_replacement:
+        _check_replaced(catalog, statement, Definition(sink, analysis))
     query = Query(f"{'CTAS' if is_table else 'CSAS'}_{name}_{number}", name, analysis)
-    return Catalog({**catalog.sources, name: sink}, {**catalog.queries, query.id: query})
+    replaced = {each.id for each in catalog.writers(name) if not each.id.startswith("INSERT")}
+    others = {key: value for key, value in catalog.queries.items() if key not in replaced}
+    return Catalog({**catalog.sources, name: sink}, {**others, query.id: query})
 
 
 def _inserting(catalog: Catalog, statement: Statement, number: int) -> Catalog:
@@ -381,6 +450,8 @@ def _already(catalog: Catalog, statement: Statement) -> Catalog | None:
     """The catalog unchanged for IF NOT EXISTS, an error for an existing name, else None."""
     name = _name(statement)
     if name not in catalog.sources:
+        return None
+    if statement.replaces:
         return None
     if statement.ast.args["if_not_exists"]:
         return catalog

@@ -103,6 +103,8 @@ def _kind(ast: exp.Expression) -> Kind:
         case node.CreateSource():
             words = f"create {ast.args['kind'].lower()}"
             return Kind(f"{words} as select" if ast.args.get("query") else words)
+        case node.AlterSource():
+            return Kind.ALTER
         case node.DropSource():
             return Kind(f"drop {ast.args['kind'].lower()}")
         case node.QueryControl():
@@ -126,6 +128,7 @@ _KINDS: dict[type, Kind] = {
 def _target(ast: exp.Expression) -> str | None:
     named = (
         node.CreateSource,
+        node.AlterSource,
         node.DropSource,
         node.InsertSelect,
         node.InsertValues,

@@ -20,6 +20,7 @@ class Kind(Enum):
     CREATE_TABLE_AS = "create table as select"
     INSERT_SELECT = "insert into … select"
     INSERT_VALUES = "insert into … values"
+    ALTER = "alter"
     DROP_STREAM = "drop stream"
     DROP_TABLE = "drop table"
     TERMINATE = "terminate"
@@ -68,6 +69,11 @@ class Statement:
             return named
         made = (Kind.CREATE_STREAM_AS, Kind.CREATE_TABLE_AS)
         return self.name if self.kind in made else None
+
+    @property
+    def replaces(self) -> bool:
+        """True for CREATE OR REPLACE."""
+        return bool(self.ast.args.get("replace"))
 
     @property
     def starts_query(self) -> bool:

@@ -6,7 +6,8 @@ import asyncio
 import base64
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import nullcontext
 from decimal import Decimal
 from typing import Any
 
@@ -29,7 +30,8 @@ _DELIMITED = "application/vnd.ksqlapi.delimited.v1"
 _OLD = "application/vnd.ksql.v1+json"
 _COMMANDS = {
     Kind.CREATE_STREAM, Kind.CREATE_TABLE, Kind.CREATE_STREAM_AS, Kind.CREATE_TABLE_AS,
-    Kind.INSERT_SELECT, Kind.DROP_STREAM, Kind.DROP_TABLE, Kind.TERMINATE, Kind.PAUSE, Kind.RESUME,
+    Kind.INSERT_SELECT, Kind.ALTER, Kind.DROP_STREAM, Kind.DROP_TABLE, Kind.TERMINATE, Kind.PAUSE,
+    Kind.RESUME,
 }  # fmt: skip
 _POLL = 0.1
 """Seconds between two looks for rows of a push query."""
@@ -81,33 +83,47 @@ class _Handlers:
             return _json(replies.generic_error(40000, str(error)), 400)
         properties = {str(k): str(v) for k, v in (body.get("streamsProperties") or {}).items()}
         text = str(body.get("ksql") or "")
+        awaited = body.get("commandSequenceNumber")
+        if isinstance(awaited, int) and awaited > self._engine.last_command:
+            # There is one server, so nothing that it waited for could come.
+            return _json(replies.sequence_timeout(awaited), 503)
         return await run_in_threadpool(self._statements, text, properties)
 
     def _statements(self, text: str, properties: dict[str, str]) -> Response:
         current = text
+        entities = []
         try:
             statements = parse_script(text, "statement")
-            self._check(statements)
-            entities = []
-            for statement in statements:
-                current = statement.text
-                if entity := self._statement(statement, properties):
-                    entities.append(entity)
+            changing = any(
+                each.kind in _COMMANDS or each.kind is Kind.INSERT_VALUES for each in statements
+            )
+            # In one turn, so that what was checked still holds when it is carried out.
+            with self._engine.turn() if changing else nullcontext():
+                for statement in self._checking(statements):
+                    current = statement.text
+                for statement in statements:
+                    current = statement.text
+                    if entity := self._statement(statement, properties):
+                        entities.append(entity)
         except SqlError as error:
             code = 40002 if "'/query'" in error.message else 40001
             return _json(replies.statement_error(current, error, code), 400)
         return _json(entities)
 
-    def _check(self, statements: tuple[Statement, ...]) -> None:
-        """All are checked before any is carried out, as ksqlDB does."""
+    def _checking(self, statements: tuple[Statement, ...]) -> Iterator[Statement]:
+        """All are checked before any is carried out, as ksqlDB does; gives each, then checks it."""
         catalog = self._engine.catalog
         for number, statement in enumerate(statements):
+            yield statement
             if statement.kind is Kind.SELECT:
                 raise SqlError(
                     "The following statement types should be issued to the websocket endpoint "
                     "'/query':\n\t* PRINT\n\t* SELECT"
                 )
-            if statement.kind is not Kind.PAUSE and statement.kind is not Kind.RESUME:
+            if statement.kind is Kind.DESCRIBE and not statement.ast.args["function"]:
+                if statement.name not in catalog.sources:
+                    raise replies.unknown_source(statement.name or "")
+            elif statement.kind is not Kind.PAUSE and statement.kind is not Kind.RESUME:
                 # The ids that queries get here are not theirs in the end, so they must not clash.
                 catalog = applied(catalog, statement, 10**12 + number)
 

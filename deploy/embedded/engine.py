@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,6 +86,15 @@ class Engine:
 
     # -- statements ---------------------------------------------------------------------------
 
+    def turn(self) -> AbstractContextManager[bool]:
+        """Hold this while several statements must see no other request's in between."""
+        return self._turn
+
+    @property
+    def last_command(self) -> int:
+        """The number of the newest statement that changed something, -1 before the first."""
+        return self._next - 1
+
     def execute(self, statement: Statement, properties: Mapping[str, str]) -> Outcome:
         """Carry out a CREATE, DROP, INSERT, TERMINATE, PAUSE or RESUME.
 
@@ -121,11 +131,17 @@ class Engine:
                 self._ensure_topic(statement, after, declared=True)
                 kind = "Stream" if statement.kind is Kind.CREATE_STREAM else "Table"
                 return f"{kind} created", None
+            case Kind.ALTER:
+                kind = after.sources[name].kind.capitalize()
+                return f"{kind} {name} altered.", None
             case Kind.CREATE_STREAM_AS | Kind.CREATE_TABLE_AS | Kind.INSERT_SELECT:
                 query = next(q for i, q in after.queries.items() if i not in before.queries)
                 if statement.kind is not Kind.INSERT_SELECT:
                     self._ensure_topic(statement, after, declared=False)
+                replaced = [each for i, each in before.queries.items() if i not in after.queries]
                 self._begin(query, properties)
+                for old in replaced:
+                    self._take_over(query, old, before, after)
                 return f"Created query with ID {query.id}", query.id
             case Kind.DROP_STREAM | Kind.DROP_TABLE:
                 topic = before.sources[name].topic
@@ -164,6 +180,30 @@ class Engine:
         if reset == "latest":
             ends = self.reader().ends(self._cursor, query.analysis.source)
             persistent.set_positions(self._cursor, query.id, ends)
+
+    def _take_over(self, query: Query, old: Query, before: Catalog, after: Catalog) -> None:
+        """CREATE OR REPLACE: the new query goes on where the old one stood, with its state."""
+        if query.analysis.is_aggregation:
+            for table in ("positions", "stream_time", "late"):
+                self._cursor.execute(
+                    f"UPDATE meta.{table} SET query = ? WHERE query = ?", [query.id, old.id]
+                )
+            table, was = topics.state_table(query.id), topics.state_table(old.id)
+            self._cursor.execute(f"CREATE OR REPLACE TABLE {table} AS SELECT * FROM {was}")
+            self._cursor.execute(f"DROP TABLE {was}")
+            return
+        source = old.analysis.source
+        if topics.parts(before, metastore.logs(self._cursor), source.topic):
+            raise SqlError(
+                f"CREATE OR REPLACE of {query.sink} is not supported by the embedded server, as"
+                f" {source.name} is itself made by a query",
+                query.analysis.statement.place,
+            )
+        self._cursor.execute("DELETE FROM meta.positions WHERE query = ?", [query.id])
+        self._cursor.execute(
+            "UPDATE meta.positions SET query = ? WHERE query = ?", [query.id, old.id]
+        )
+        self._end_queries(before, after)
 
     def _end_queries(self, before: Catalog, after: Catalog) -> None:
         for query_id in before.queries:

@@ -71,6 +71,8 @@ def command_id(statement: Statement) -> str:
     """Such as ``stream/`EVENTS`/create``, ``table/T/drop``, ``terminate/CTAS_T_1/execute``."""
     if statement.kind in (Kind.TERMINATE, Kind.PAUSE, Kind.RESUME):
         return f"{statement.kind.value}/{statement.name}/execute"
+    if statement.kind is Kind.ALTER:
+        return f"{str(statement.ast.args['kind']).lower()}/{statement.name}/alter"
     if statement.kind in (Kind.DROP_STREAM, Kind.DROP_TABLE):
         return f"{statement.kind.value.split()[1]}/{statement.name}/drop"
     kind = "table" if "table" in statement.kind.value else "stream"
@@ -104,6 +106,20 @@ def statement_error(text: str, error: SqlError, code: int = 40001) -> dict[str, 
 def generic_error(code: int, message: str) -> dict[str, Any]:
     """A request that could not be understood."""
     return {"@type": "generic_error", "error_code": code, "message": message}
+
+
+def unknown_source(name: str) -> SqlError:
+    """DESCRIBE of what does not exist."""
+    return SqlError(f"Could not find STREAM/TABLE '{name}' in the Metastore")
+
+
+def sequence_timeout(number: int) -> dict[str, Any]:
+    """A commandSequenceNumber that no command has (ksqldb-replies/err_command_sequence_timeout)."""
+    return generic_error(
+        50301,
+        "Timed out while waiting for a previous command to execute. command sequence number:"
+        f" {number}",
+    )
 
 
 def listing(
@@ -174,7 +190,7 @@ def description(
     if statement.ast.args["function"]:
         return _function(statement, name)
     if name not in engine.catalog.sources:
-        raise SqlError(f"Could not find STREAM/TABLE '{name}' in the Metastore")
+        raise unknown_source(name)
     extended = bool(statement.ast.args["extended"])
     return {
         "@type": "sourceDescription",

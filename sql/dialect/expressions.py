@@ -92,6 +92,12 @@ class SourceWindow(exp.Expression):
     }
 
 
+class AlterSource(exp.Expression):
+    """``ALTER STREAM|TABLE name ADD COLUMN name TYPE, …``."""
+
+    arg_types = {"this": True, "kind": True, "expressions": True}
+
+
 class DropSource(exp.Expression):
     """``DROP STREAM|TABLE [IF EXISTS] name [DELETE TOPIC]``."""
 

@@ -58,6 +58,7 @@ class KsqlDBParser(parser.Parser):
             "CREATE": self._ksql_create,
             "INSERT": self._ksql_insert,
             "SELECT": self._ksql_query,
+            "ALTER": self._ksql_alter,
             "DROP": self._ksql_drop,
             "TERMINATE": self._ksql_query_control,
             "PAUSE": self._ksql_query_control,
@@ -204,6 +205,24 @@ class KsqlDBParser(parser.Parser):
         return self.expression(
             node.InsertSelect(this=name, properties=properties, query=self._ksql_query())
         )
+
+    def _ksql_alter(self) -> exp.Expression:
+        self._expect("ALTER")
+        kind = self._stream_or_table()
+        name = self._name()
+        columns = [self._ksql_added_column()]
+        while self._match(TokenType.COMMA):
+            columns.append(self._ksql_added_column())
+        return self.expression(node.AlterSource(this=name, kind=kind, expressions=columns))
+
+    def _ksql_added_column(self) -> exp.Expression:
+        self._expect("ADD")
+        self._word("COLUMN")
+        name = self._name()
+        kind = self._parse_types(schema=True)
+        if not isinstance(kind, exp.DataType):
+            self.raise_error(f"Expecting a type for column {name.name}")
+        return self.expression(node.ColumnDefinition(this=name, kind=kind, role=None))
 
     def _ksql_drop(self) -> exp.Expression:
         self._expect("DROP")
