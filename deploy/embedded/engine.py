@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 import structlog
 
-from deploy.embedded import archive, metastore, persistent, processing_log
+from deploy.embedded import archive, metastore, persistent, processing_log, topics
 from deploy.embedded.metastore import TopicInfo
 from deploy.embedded.reader import Reader
 from deploy.embedded.storage import Storage, transaction
@@ -183,27 +183,16 @@ class Engine:
 
     def _take_over(self, query: Query, old: Query, before: Catalog, after: Catalog) -> None:
         """CREATE OR REPLACE: the new query goes on where the old one stood, with its state."""
-        if query.analysis.is_aggregation:
-            for table in ("positions", "stream_time", "late"):
-                self._cursor.execute(
-                    f"UPDATE meta.{table} SET query = ? WHERE query = ?", [query.id, old.id]
-                )
-            table, was = topics.state_table(query.id), topics.state_table(old.id)
-            self._cursor.execute(f"CREATE OR REPLACE TABLE {table} AS SELECT * FROM {was}")
-            self._cursor.execute(f"DROP TABLE {was}")
-            return
         source = old.analysis.source
-        if topics.parts(before, metastore.logs(self._cursor), source.topic):
+        if not query.analysis.is_aggregation and topics.parts(before, self._logs, source.topic):
             raise SqlError(
                 f"CREATE OR REPLACE of {query.sink} is not supported by the embedded server, as"
                 f" {source.name} is itself made by a query",
                 query.analysis.statement.place,
             )
-        self._cursor.execute("DELETE FROM meta.positions WHERE query = ?", [query.id])
-        self._cursor.execute(
-            "UPDATE meta.positions SET query = ? WHERE query = ?", [query.id, old.id]
-        )
-        self._end_queries(before, after)
+        persistent.take_over(self._cursor, query, old)
+        if not query.analysis.is_aggregation:
+            self._end_queries(before, after)
 
     def _end_queries(self, before: Catalog, after: Catalog) -> None:
         for query_id in before.queries:

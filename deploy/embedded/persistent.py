@@ -40,6 +40,16 @@ def begin(cursor: duckdb.DuckDBPyConnection, query: Query) -> None:
         cursor.execute(selects.rows(analysis, topics.nothing(analysis.source)))
 
 
+def take_over(cursor: duckdb.DuckDBPyConnection, query: Query, old: Query) -> None:
+    """Give a query the positions and the state of the one that it replaces."""
+    cursor.execute("DELETE FROM meta.positions WHERE query = ?", [query.id])
+    cursor.execute("UPDATE meta.positions SET query = ? WHERE query = ?", [query.id, old.id])
+    if query.analysis.is_aggregation:
+        table, was = topics.state_table(query.id), topics.state_table(old.id)
+        cursor.execute(f"CREATE OR REPLACE TABLE {table} AS SELECT * FROM {was}")
+        cursor.execute(f"DROP TABLE {was}")
+
+
 def end(cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
     """Forget a query that has ended."""
     cursor.execute(f"DROP TABLE IF EXISTS {topics.state_table(query_id)}")

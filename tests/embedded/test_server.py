@@ -161,3 +161,21 @@ def test_a_taken_port_and_a_held_directory_are_told(tmp_path: Path) -> None:
     file.touch()
     with pytest.raises(StorageError, match="--data-dir"):
         Storage(file / "data")
+
+
+def test_a_replaced_query_goes_on_where_the_old_one_stood(tmp_path: Path) -> None:
+    with server.running(tmp_path) as url:
+        client = KsqlClient(url)
+        for statement in SETUP:
+            client.execute(statement)
+        write(tmp_path, "a.json.gz", line("x", 1) + line("x", 200))
+        eventually(lambda: sums(client), {"x": (2, 201)})
+        client.execute(
+            "CREATE OR REPLACE STREAM flat WITH (KAFKA_TOPIC='flat') AS"
+            " SELECT k, a FROM raw WHERE a < 100 EMIT CHANGES;"
+        )
+        client.execute(SETUP[2].replace("CREATE", "CREATE OR REPLACE"))
+        write(tmp_path, "b.json.gz", line("x", 3) + line("x", 400))
+        eventually(lambda: sums(client), {"x": (3, 204)})
+    with server.running(tmp_path) as url:
+        assert sums(KsqlClient(url)) == {"x": (3, 204)}
