@@ -289,9 +289,7 @@ class Engine:
                 return False
             sink = self.catalog.sources[query.sink]
             try:
-                if not persistent.move(self._cursor, self.reader(), query, sink.topic):
-                    self._due.discard(query.id)
-                    return False
+                worked = persistent.move(self._cursor, self.reader(), query, sink.topic)
             except Exception as error:
                 message = str(error).splitlines()[0]
                 if self.failures.get(query.id) != message:
@@ -299,6 +297,9 @@ class Engine:
                 self.failures[query.id] = message
                 return False
             self.failures.pop(query.id, None)
+            if not worked:
+                self._due.discard(query.id)
+                return False
             if not query.analysis.is_aggregation:
                 self._logs = metastore.logs(self._cursor)  # its first piece makes its log
             self._due.update(self.catalog.fed_by(sink.topic))

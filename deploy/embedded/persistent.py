@@ -120,14 +120,15 @@ def _aggregate(
     cursor: duckdb.DuckDBPyConnection, query: Query, piece: Piece, known: Mapping[str, int]
 ) -> None:
     reached = {piece.part: piece.position}
-    unreadable = None
+    failed = 0
     if isinstance(piece, Json):
-        relation, reached[DECODED] = numbered(cursor, piece, _BATCH, known.get(DECODED, 0))
-        unreadable = f"SELECT {', '.join(UNREADABLE)} FROM {_BATCH}"
+        decoded = numbered(cursor, piece, _BATCH, known.get(DECODED, 0))
+        relation, reached[DECODED], failed = decoded.relation, decoded.next, decoded.failed
     else:
         relation = piece.relation
     with transaction(cursor):
-        if unreadable:
+        if failed:
+            unreadable = f"SELECT {', '.join(UNREADABLE)} FROM {_BATCH}"
             processing_log.record(cursor, query.id, query.analysis.source.topic, unreadable)
         reached[STREAM_TIME], late = aggregation.absorb(
             cursor,

@@ -124,8 +124,9 @@ class TransientQuery:
             self._positions[piece.part] = piece.position
             if isinstance(piece, Json):
                 before = self._positions.get(DECODED, 0)
-                relation, self._positions[DECODED] = numbered(self._cursor, piece, _BATCH, before)
-                yield relation
+                decoded = numbered(self._cursor, piece, _BATCH, before)
+                self._positions[DECODED] = decoded.next
+                yield decoded.relation
             else:
                 yield piece.relation
 

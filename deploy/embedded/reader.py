@@ -80,7 +80,7 @@ class Reader:
     catalog: Catalog
     logs: Mapping[str, tuple[str, ...]]
     root: Path
-    most_bytes: int = 128 * 1024 * 1024
+    most_bytes: int = 256 * 1024 * 1024
     most_rows: int = 1_000_000
 
     def pieces(
@@ -134,24 +134,31 @@ class Reader:
             yield Json(INSERTED, high, source, None, (lambda _: lines,))
 
 
+@dataclass(frozen=True)
+class Numbered:
+    """Decoded records: those that could be read as a ``relation`` with ``_off``, the number of the
+    ``next`` one, and how many could not be read."""
+
+    relation: str
+    next: int
+    failed: int
+
+
 def numbered(
     cursor: duckdb.DuckDBPyConnection, piece: Json, table: str, before: int
-) -> tuple[str, int]:
-    """Decode a piece into the temporary table ``table``, its records numbered from ``before`` on.
-
-    Returns the relation of those that could be read, with ``_off``, and the number of the next one.
-    """
+) -> Numbered:
+    """Decode a piece into the temporary table ``table``, its records numbered from ``before`` on."""
 
     def consume(rows: str) -> None:
         cursor.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {rows}")
 
     piece.read(cursor, consume)
-    (count,) = cursor.execute(f"SELECT count(*) FROM {table}").fetchone()  # type: ignore[misc]
+    count, failed = cursor.execute(f"SELECT count(*), count(_failed) FROM {table}").fetchone()  # type: ignore[misc]
     relation = (
         f"SELECT * EXCLUDE (_failed, _line, _path), {before} + rowid AS _off "
         f"FROM {table} WHERE _failed IS NULL"
     )
-    return relation, before + int(count)
+    return Numbered(relation, before + int(count), int(failed))
 
 
 def _natively(lines: str, _: duckdb.DuckDBPyConnection) -> str:
