@@ -15,11 +15,12 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from deploy.migrations.execute import Progress, describe
+from deploy.migrations.actions import KeepTopic, describe
 from deploy.migrations.plan import Plan
-from deploy.migrations.rollback import KeepTopic, RollbackPlan
+from deploy.migrations.rollback import RollbackPlan
 from deploy.migrations.state import VersionState
 from deploy.migrations.status import VersionStatus
+from deploy.migrations.work import Catching, Progress
 from deploy.replies import Rows, type_text
 
 PIPED_WIDTH = 240  # characters: a pipe has no width, and rich would fold at 80
@@ -60,8 +61,10 @@ class Reporter(AbstractContextManager["Reporter"]):
         if self._status is not None:
             self._status.stop()
 
-    def __call__(self, news: Progress) -> None:
+    def __call__(self, news: Progress | Catching) -> None:
         """Take the news of one step."""
+        if isinstance(news, Catching):
+            return
         what = f"V{news.version:03} {news.name}  {news.number}/{news.total}  {news.what}"
         if news.seconds is not None:
             self._console.print(Text(f"{what}  {news.seconds:.1f} s"))
@@ -82,7 +85,7 @@ def show_plan(plan: Plan) -> None:
     """Print what apply would do."""
     out = console()
     for each in plan.migrations:
-        out.print(Text(f"V{each.migration.version:03} {each.migration.name}", "bold"))
+        out.print(Text(f"V{each.version:03} {each.name}", "bold"))
         if each.done:
             out.print(Text(f"  goes on after statement {each.done} of {each.total}", "dim"))
         for step in each.steps:

@@ -24,7 +24,8 @@ _FILE = re.compile(r"V(\d{3,9})__(\w+?)(\.down)?\.sql")
 class Migration:
     """One file ``V###__name.sql``, rendered with the settings and parsed.
 
-    ``checksum`` is the SHA-256 (hex) of the rendered text; ``down`` are the statements of
+    ``checksum`` is the SHA-256 (hex) of the rendered text, ``md5`` that of the file's bytes, by
+    which ksql-migrations knows a file; ``down`` are the statements of
     ``V###__name.down.sql`` where there is one, else None (rollback is then derived).
     """
 
@@ -35,6 +36,7 @@ class Migration:
     statements: tuple[Statement, ...]
     checksum: str
     down: tuple[Statement, ...] | None = None
+    md5: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,4 +122,5 @@ def _migration(version: int, files: Mapping[bool, Path], templates: Templates) -
         statements=parse_script(rendered.text, str(path), rendered.place),
         checksum=hashlib.sha256(rendered.text.encode()).hexdigest(),
         down=down,
+        md5=hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest(),
     )

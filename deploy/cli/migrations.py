@@ -46,7 +46,7 @@ def apply(
     """
     with output.Reporter() as report:
         made = commands.apply(options.client(server), sql, options.variables(var), to, report)
-    versions = ", ".join(f"V{each.migration.version:03}" for each in made.migrations)
+    versions = ", ".join(f"V{each.version:03}" for each in made.migrations)
     print(f"applied {versions}" if versions else "nothing to do")
 
 

@@ -59,7 +59,7 @@ class KsqlClient:
         self._transport = made
         self.url = made.url
 
-    def under(self, guard: str) -> Self:
+    def under(self, guard: str | None) -> Self:
         """This client, whose commands are refused (GuardFailed) once the stream ``guard`` is gone."""
         guarded = copy.copy(self)
         guarded.guard = guard

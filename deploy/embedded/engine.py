@@ -57,6 +57,7 @@ class Engine:
         self.catalog, self._next = metastore.load(self._cursor)
         self.failures: dict[str, str] = {}
         self.paused: set[str] = set()
+        self._behind: set[str] = set()
         self._logs = metastore.logs(self._cursor)
         self._due = set(self.catalog.queries)
         self._segments: dict[str, int] = {}
@@ -236,11 +237,18 @@ class Engine:
                 [source.topic],
             )
         self._due.update(self.catalog.fed_by(source.topic))
-        # So that who inserts and then asks a table made of it, such as the migration tool's record,
-        # finds it there.
-        for query in self.catalog.readers(source.name):
-            self._step(query)
+        self._behind.update(query.id for query in self.catalog.readers(source.name))
         return Outcome(self._next - 1, "")
+
+    def catch_up(self, name: str) -> None:
+        """Move what INSERT … VALUES has put into the sources of a table: who inserts and then asks
+        the table, such as the migration tool of its record, finds it there."""
+        with self._turn:
+            for query in self.catalog.writers(name):
+                if query.id in self._behind:
+                    while self._step(query):
+                        pass
+                    self._behind.discard(query.id)
 
     # -- data ---------------------------------------------------------------------------------
 

@@ -39,6 +39,8 @@ class TransientQuery:
                 f"{self.source.name}'.",
                 statement.place,
             )
+        if self.source.is_table:
+            engine.catch_up(self.source.name)
         self.columns: tuple[Column, ...] = tuple(p.column for p in self._analysis.projections)
         self._positions: dict[str, int] = {}
         self._left = self._analysis.limit

@@ -11,9 +11,24 @@ class MigrationError(OpenSeaMetricsError):
     ::
 
         MigrationError
+        ├── Refused            the plan holds a step that the server would refuse; nothing changed
         ├── Irreversible       a rollback that cannot be derived; nothing was changed
+        ├── Locked             somebody else is at work; nothing was changed
+        ├── LockLost           the lock was taken away; what was done until then is recorded
         └── StepFailed         a step was refused; what was done before it stays done and recorded
     """
+
+
+class Refused(MigrationError):
+    """A statement of the plan would be refused; the message names statement and clause."""
+
+
+class Locked(MigrationError):
+    """Somebody else holds the lock."""
+
+
+class LockLost(MigrationError):
+    """The lock was taken away from this run, which was taken for dead."""
 
 
 class Irreversible(MigrationError):

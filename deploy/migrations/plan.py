@@ -1,15 +1,21 @@
-"""What is to be applied: a pure function of the files and of the record."""
+"""What is to be applied: a pure function of the files, of the record and of the server."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
-from deploy.migrations.errors import MigrationError
+from deploy.migrations.errors import MigrationError, Refused
+from deploy.migrations.impact import Impact, Verdict, World, assess
+from deploy.migrations.live import catalog_of
+from deploy.migrations.server import Server, effect_of
 from deploy.migrations.state import (
     Recorded,
     StatementRecord,
     StatementState,
+    VersionRecord,
     VersionState,
 )
 from sql.errors import SqlError
@@ -19,13 +25,18 @@ from sql.statements import Kind, Statement
 # SET and UNSET are not sent: they become properties of the statements after them.
 SETTINGS = (Kind.SET, Kind.UNSET)
 ANSWERING = (Kind.SELECT, Kind.SHOW, Kind.DESCRIBE, Kind.EXPLAIN)
+# For these it matters which queries run.
+ENDING = (Kind.DROP_STREAM, Kind.DROP_TABLE, Kind.TERMINATE, Kind.ALTER, Kind.PAUSE, Kind.RESUME)
+PENDING = Impact(Verdict.NEW, "")
 
 
 @dataclass(frozen=True)
 class Step:
-    """One statement to send, with the properties that SET gives it.
+    """One statement to send, with the properties that SET gives it, and what it will do.
 
-    ``unfinished`` is its record if an earlier run sent it and did not learn the outcome.
+    ``unfinished`` is its record if an earlier run sent it and did not learn the outcome. ``logical``
+    is the name in the files of what is built side by side under another one, ``await_query`` the
+    sink whose queries must have caught up before the statement is sent.
     """
 
     version: int
@@ -33,13 +44,18 @@ class Step:
     statement: Statement
     properties: tuple[tuple[str, str], ...] = ()
     unfinished: StatementRecord | None = None
+    impact: Impact = PENDING
+    logical: str | None = None
+    await_query: str | None = None
 
 
 @dataclass(frozen=True)
 class MigrationPlan:
-    """The steps of one migration that are left; the first ``done`` statements are applied."""
+    """The steps of one migration that are left; ``done`` of its statements are applied."""
 
-    migration: Migration
+    version: int
+    name: str
+    checksum: str
     done: int
     steps: tuple[Step, ...]
 
@@ -51,54 +67,97 @@ class MigrationPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """Migrations in the order in which they are applied; empty if there is nothing to do."""
+    """Migrations in the order in which they are applied; empty if there is nothing to do.
+
+    ``basis`` is a checksum of what it was made from: what is recorded, and how the streams and
+    tables that it names are defined on the server.
+    """
 
     migrations: tuple[MigrationPlan, ...] = ()
+    basis: str = ""
 
     @property
     def steps(self) -> tuple[Step, ...]:
         """All steps, in order."""
         return tuple(step for each in self.migrations for step in each.steps)
 
+    def refuse(self) -> None:
+        """Raise Refused if the server would refuse one of the steps."""
+        refused = [each for each in self.steps if each.impact.verdict is Verdict.REFUSED]
+        if refused:
+            raise Refused("\n".join(map(_refusal, refused)))
+
 
 def make_plan(
-    migrations: Sequence[Migration], recorded: Recorded, target: int | None = None
+    migrations: Sequence[Migration],
+    recorded: Recorded,
+    server: Server | None = None,
+    target: int | None = None,
+    one: bool = False,
+    out_of_order: bool = False,
 ) -> Plan:
     """The plan that brings what is recorded up to ``target`` (None: to the newest file).
 
-    Raises MigrationError if the files contradict the record: an applied file was changed or is
-    missing, a pending one is older than an applied one, or ``target`` is no version of a file.
+    ``one``: the next migration only; ``out_of_order``: also those below an applied one. ``server``
+    has been asked to describe everything. Raises MigrationError if the files contradict the record:
+    an applied file was changed or is missing, a pending one is older than an applied one, or
+    ``target`` is no version of a file.
     """
+    server = server or Server()
     by_version = {each.version: each for each in migrations}
     if target is not None and target not in by_version:
         raise MigrationError(f"there is no migration with version {target}")
-    pending = []
     applied = [each for each in recorded.versions if each.state is VersionState.MIGRATED]
     for record in applied:
-        file = by_version.get(record.version)
-        if file is None:
-            raise MigrationError(
-                f"version {record.version} ({record.name}) is applied, and its file is missing"
-            )
-        if file.checksum != record.checksum:
-            raise MigrationError(
-                f"{file.path} was changed after it was applied: undo the change (of the file, or"
-                " of the settings that it uses) and write a new migration instead,\n"
-                f"  or roll version {record.version} back and apply it again"
-            )
+        _check_applied(record, by_version.get(record.version), recorded)
     done = {each.version for each in applied}
     begun = {each.version for each in recorded.statements if each.in_effect}
     newest = max(done | begun, default=0)
+    pending = []
     for version, file in sorted(by_version.items()):
         if version in done or (target is not None and version > target):
             continue
-        if version < newest:
+        if version < newest and version not in begun and not out_of_order:
             raise MigrationError(
                 f"{file.path} is pending, and version {newest} above it is already applied or"
-                f" begun: give it a number above {newest}, or roll back to below {version} first"
+                f" begun: give it a number above {newest}, roll back to below {version} first, or"
+                " apply it with --out-of-order"
             )
         pending.append(_remaining(file, recorded.statements_of(version)))
-    return Plan(tuple(pending))
+    return assessed(pending[:1] if one else pending, recorded, server)
+
+
+def assessed(pending: Iterable[MigrationPlan], recorded: Recorded, server: Server) -> Plan:
+    """The plan with the impact of each step on what is on the server."""
+    pending = tuple(pending)
+    steps = [step for each in pending for step in each.steps]
+    kinds = {step.statement.kind for step in steps}
+    with_queries = bool(kinds.intersection(ENDING)) or any(s.statement.replaces for s in steps)
+    world = World(catalog_of(server, with_queries), server.topics)
+    number = 0
+    plans = []
+    for plan in pending:
+        made = []
+        for step in plan.steps:
+            number += 1
+            if step.unfinished is not None and effect_of(step.unfinished, server) is not None:
+                impact = Impact(Verdict.UNCHANGED, "nothing: it was carried out, and is recorded now")
+            else:
+                impact, world = assess(step.statement, dict(step.properties), world, number)
+            made.append(replace(step, impact=impact))
+        plans.append(replace(plan, steps=tuple(made)))
+    return Plan(tuple(plans), basis_of(recorded, server, steps))
+
+
+def basis_of(recorded: Recorded, server: Server, steps: Iterable[Step]) -> str:
+    """What a plan rests on, as a checksum (SHA-256, hex)."""
+    names = {name for each in steps for name in (each.statement.name, *each.statement.reads)}
+    facts = [
+        [[each.version, each.state, each.checksum] for each in recorded.versions],
+        [[each.version, each.number, each.state, each.text] for each in recorded.statements],
+        sorted([n, server.described[n].statement] for n in names if n and n in server.described),
+    ]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def statements_to_send(migration: Migration) -> tuple[Step, ...]:
@@ -119,29 +178,57 @@ def statements_to_send(migration: Migration) -> tuple[Step, ...]:
     return tuple(steps)
 
 
+def same_statements(file: Migration, records: Sequence[StatementRecord]) -> bool:
+    """True if a file's statements are those that were recorded, whatever comments it has."""
+    steps = statements_to_send(file)
+    return [each.statement.text for each in steps] == [each.text for each in records] and [
+        each.properties for each in steps
+    ] == [each.properties for each in records]
+
+
+def _check_applied(record: VersionRecord, file: Migration | None, recorded: Recorded) -> None:
+    if file is None:
+        raise MigrationError(
+            f"version {record.version} ({record.name}) is applied, and its file is missing"
+        )
+    if record.checksum in (file.checksum, file.md5):
+        return
+    if not same_statements(file, recorded.statements_of(record.version)):
+        raise MigrationError(
+            f"{file.path} was changed after it was applied ('validate' shows how): undo the change"
+            " (of the file, or of the settings that it uses) and write a new migration instead,\n"
+            f"  or roll version {record.version} back and apply it again"
+        )
+
+
 def _remaining(migration: Migration, records: Sequence[StatementRecord]) -> MigrationPlan:
     steps = statements_to_send(migration)
-    by_number = {record.number: record for record in records}
-    done = 0
-    while (record := by_number.get(done + 1)) and record.state is StatementState.DONE:
-        if done >= len(steps) or steps[done].statement.text != record.text:
-            place = steps[done].statement.place if done < len(steps) else migration.path
-            raise MigrationError(
-                f"{place}: statement {record.number} of version {migration.version} is applied,"
-                " and was changed since: undo the change, or roll the version back first"
+    by_number = {step.number: step for step in steps}
+    left = {step.number: step for step in steps}
+    for record in records:
+        if not record.in_effect:
+            continue
+        step = by_number.get(record.number)
+        if step is None or step.statement.text != record.text:
+            place = step.statement.place if step else migration.path
+            known = (
+                f"statement {record.number} of version {migration.version} is applied, and"
+                if record.state is StatementState.DONE
+                else f"it is not known whether statement {record.number} of version"
+                f" {migration.version} was applied, and it"
             )
-        done += 1
-    left = list(steps[done:])
-    if record and left and record.state is StatementState.RUNNING:
-        if left[0].statement.text != record.text:
             raise MigrationError(
-                f"{left[0].statement.place}: it is not known whether statement {record.number} of"
-                f" version {migration.version} was applied, and it was changed since:"
-                " undo the change, or roll the version back first"
+                f"{place}: {known} was changed since: undo the change, or roll the version back"
+                " first"
             )
-        first = left[0]
-        left[0] = Step(first.version, first.number, first.statement, first.properties, record)
-    return MigrationPlan(migration, done, tuple(left))
+        if record.state is StatementState.DONE:
+            del left[record.number]
+        else:
+            left[record.number] = replace(step, unfinished=record)
+    done = len(steps) - len(left)
+    return MigrationPlan(
+        migration.version, migration.name, migration.checksum, done, tuple(left.values())
+    )
 
 
 def _set(properties: dict[str, str], statement: Statement) -> None:
@@ -150,3 +237,20 @@ def _set(properties: dict[str, str], statement: Statement) -> None:
         properties.pop(str(name.this), None)
     else:
         properties[str(name.this)] = str(value.this)
+
+
+def _refusal(step: Step) -> str:
+    statement, impact = step.statement, step.impact
+    clause = f", because of {impact.clause}" if impact.clause else ""
+    hint = ""
+    if statement.replaces:
+        hint = (
+            "\n  hint: drop it and create it again in this migration (its state is lost), or build it"
+            " beside the old one: --side-by-side"
+        )
+    return (
+        f"{statement.place}: the server would refuse statement {step.number} of version"
+        f" {step.version} ({statement.kind.value} {statement.name}){clause}: {impact.reason}{hint}"
+    )
+
+

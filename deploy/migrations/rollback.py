@@ -4,8 +4,8 @@ Statements are undone in the reverse of the order in which they were applied. A 
 only what exists, so that order ends readers before writers and drops dependants first; and an
 interruption leaves a version with its first statements in effect, where ``apply`` can go on.
 
-DROP … DELETE TOPIC is never sent for what others may read: ksqlDB 7.9.1 deletes the topic even if
-it refuses the DROP. A topic goes after its stream has gone, and only if a migration made it.
+What a statement dropped or replaced is made again as the record says it was. A topic goes after its
+stream has gone, and only if a migration made it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,19 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from deploy.client import literal, quoted
+from deploy.migrations.actions import (
+    PRIVATE_PREFIX,
+    Action,
+    DeleteTopic,
+    Drop,
+    KeepTopic,
+    Restore,
+    Run,
+    Terminate,
+)
 from deploy.migrations.errors import Irreversible, MigrationError
+from deploy.migrations.impact import Verdict, World, assess
+from deploy.migrations.live import catalog_of, parsed
 from deploy.migrations.server import Server, effect_of
 from deploy.migrations.state import (
     MAKES_SOURCE,
@@ -27,78 +38,7 @@ from deploy.migrations.state import (
 )
 from sql.statements import Kind, Statement
 
-# Streams that exist only between two statements, to delete a topic over REST.
-PRIVATE_PREFIX = "OPENSEA_METRICS_DELETES_"
-
-
-@dataclass(frozen=True)
-class Terminate:
-    """End a persistent query."""
-
-    query_id: str
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """What is sent."""
-        return (f"TERMINATE {self.query_id};",)
-
-
-@dataclass(frozen=True)
-class Drop:
-    """Drop a stream or table (``kind`` STREAM or TABLE); its topic stays."""
-
-    kind: str
-    name: str
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """What is sent."""
-        return (f"DROP {self.kind} {quoted(self.name)};",)
-
-
-@dataclass(frozen=True)
-class DeleteTopic:
-    """Delete a topic, by declaring it under a private name that nothing else can read."""
-
-    topic: str
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """What is sent."""
-        name = quoted(PRIVATE_PREFIX + self.topic)
-        return (
-            f"CREATE STREAM IF NOT EXISTS {name} (unused STRING)"
-            f" WITH (KAFKA_TOPIC={literal(self.topic)}, VALUE_FORMAT='JSON');",
-            f"DROP STREAM {name} DELETE TOPIC;",
-        )
-
-
-@dataclass(frozen=True)
-class KeepTopic:
-    """Leave a topic that a migration made; ``reason`` says why."""
-
-    topic: str
-    reason: str
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """Nothing is sent."""
-        return ()
-
-
-@dataclass(frozen=True)
-class Run:
-    """A statement of a down file."""
-
-    statement: Statement
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """What is sent."""
-        return (self.statement.text,)
-
-
-Action = Terminate | Drop | DeleteTopic | KeepTopic | Run
+DROPS = (Kind.DROP_STREAM, Kind.DROP_TABLE)
 
 
 @dataclass(frozen=True)
@@ -130,21 +70,31 @@ class RollbackPlan:
         return tuple(a for each in self.versions for undo in each.undos for a in undo.actions)
 
     @property
+    def loses_state(self) -> tuple[str, ...]:
+        """What is defined as before and starts from the beginning of its sources."""
+        return tuple(
+            each.name for each in self.actions if isinstance(each, Restore) and each.loses_state
+        )
+
+    @property
     def deleted_topics(self) -> tuple[str, ...]:
         """The topics whose data will be lost."""
         return tuple(each.topic for each in self.actions if isinstance(each, DeleteTopic))
 
 
-def versions_above(recorded: Recorded, target: int | None) -> tuple[VersionRecord, ...]:
+def versions_above(
+    recorded: Recorded, target: int | None, steps: int | None = None
+) -> tuple[VersionRecord, ...]:
     """The applied or begun versions to undo, newest first.
 
-    ``target`` None means the newest alone. Raises MigrationError for an unknown target.
+    With ``target`` those above it (0: all), with ``steps`` so many, with neither the newest alone.
+    Raises MigrationError for an unknown target.
     """
     present = [
         each for each in reversed(recorded.versions) if each.state is not VersionState.PENDING
     ]
     if target is None:
-        return tuple(present[:1])
+        return tuple(present[: 1 if steps is None else steps])
     if target != 0 and target not in {each.version for each in present}:
         known = ", ".join(str(each.version) for each in reversed(present)) or "none"
         raise MigrationError(f"version {target} is not applied (applied: {known}; 0 means all)")
@@ -170,8 +120,8 @@ def make_rollback(
 ) -> RollbackPlan:
     """The plan that undoes ``versions`` (newest first).
 
-    ``downs`` are the statements of down files by version; ``server`` has been asked for the readers
-    of ``sources_to_drop``. Raises Irreversible where the statements do not say how to undo them,
+    ``downs`` are the statements of down files by version; ``server`` has been asked to describe
+    everything. Raises Irreversible where the statements do not say how to undo them,
     MigrationError where something that no migration made reads or writes what would be dropped.
     """
     records = [
@@ -190,7 +140,8 @@ def make_rollback(
                 f" statements\n  hint: write V{version.version:03}__{version.name}.down.sql"
             )
     dropped = frozenset(sources_to_drop(recorded, versions))
-    _refuse_irreversible([each for each in records if each.version not in downs], dropped)
+    undone = [each for each in records if each.version not in downs]
+    _refuse_irreversible(undone, dropped, server)
     ended = {each.query_id or _query_of(each, server) for each in records}
     for name in sources_to_drop(recorded, derived):
         _refuse_foreign(name, dropped, ended, server)
@@ -214,6 +165,11 @@ def make_rollback(
 def _actions(
     record: StatementRecord, server: Server, dropped: frozenset[str], keep_topics: bool
 ) -> tuple[Action, ...]:
+    if record.previous is not None and record.target is not None:
+        if record.kind is Kind.ALTER or (record.kind in MAKES_SOURCE and record.target in dropped):
+            return ()  # it goes altogether
+        restored = _restored(record)
+        return () if _is_there(record, restored, server, dropped) else (restored,)
     if record.kind is Kind.INSERT_SELECT:
         query_id = _query_of(record, server)
         return (Terminate(query_id),) if query_id in server.queries else ()
@@ -239,33 +195,86 @@ def _actions(
     return tuple(actions)
 
 
+def _restored(record: StatementRecord) -> Restore:
+    """The definition before a DROP, a TERMINATE or a CREATE OR REPLACE."""
+    previous, target = record.previous or "", record.target or ""
+    if record.kind is Kind.TERMINATE:
+        found = parsed(previous)
+        return Restore((found and found.name) or target, previous, loses_state=True)
+    if record.kind in DROPS:
+        return Restore(target, _plain(previous), loses_state=True)
+    return Restore(target, _plain(previous, "CREATE OR REPLACE"), loses_state=False)
+
+
+def _is_there(
+    record: StatementRecord, restored: Restore, server: Server, dropped: frozenset[str]
+) -> bool:
+    """True if an interrupted rollback has made it again already."""
+    if record.kind is Kind.TERMINATE:
+        return restored.text in {each.text for each in server.queries.values()}
+    here = restored.name in server.sources and restored.name not in dropped
+    return record.kind in DROPS and here
+
+
+def _plain(text: str, words: str = "CREATE") -> str:
+    """A server's CREATE, which may say OR REPLACE or IF NOT EXISTS, with other first words."""
+    text = re.sub(r"^\s*CREATE(\s+OR\s+REPLACE)?\b", words, text, flags=re.IGNORECASE)
+    return re.sub(r"\b(STREAM|TABLE)\s+IF\s+NOT\s+EXISTS\b", r"\1", text, count=1)
+
+
 def _query_of(record: StatementRecord, server: Server) -> str:
     effect = None if record.query_id else effect_of(record, server)
     return record.query_id or (effect.query_id if effect else None) or ""
 
 
-def _refuse_irreversible(undone: Sequence[StatementRecord], dropped: frozenset[str]) -> None:
+def _refuse_irreversible(
+    undone: Sequence[StatementRecord], dropped: frozenset[str], server: Server
+) -> None:
     for record in undone:
-        existed = record.kind in MAKES_SOURCE and record.target_existed
-        if existed and re.match(r"\s*CREATE\s+OR\s+REPLACE\b", record.text, re.IGNORECASE):
-            reason = "replaces a definition that is not recorded"
-        elif record.kind in (Kind.DROP_STREAM, Kind.DROP_TABLE) and record.target_existed:
-            reason = "has dropped it, with its query's state"
-        elif record.kind is Kind.TERMINATE:
-            reason = "has ended a query, which cannot be started again"
-        elif record.kind is Kind.INSERT_VALUES and record.target not in dropped:
-            reason = "has written rows, which cannot be taken back"
-        else:
-            continue
-        raise Irreversible(
-            f"version {record.version} cannot be rolled back: its statement {record.number}"
-            f" ({record.kind.value} {record.target}) {reason}\n"
-            "  hint: write a down file (V###__name.down.sql) for that version"
-        )
+        reason = _irreversible(record, dropped, server)
+        if reason is not None:
+            raise Irreversible(
+                f"version {record.version} cannot be rolled back: its statement {record.number}"
+                f" ({record.kind.value} {record.target}) {reason}\n"
+                "  hint: write a down file (V###__name.down.sql) for that version"
+            )
+
+
+def _irreversible(
+    record: StatementRecord, dropped: frozenset[str], server: Server
+) -> str | None:
+    replaced = re.match(r"\s*CREATE\s+OR\s+REPLACE\b", record.text, re.IGNORECASE) is not None
+    if record.kind in MAKES_SOURCE and record.target_existed and replaced:
+        if record.previous is None:
+            return "replaces a definition that is not recorded"
+        return None if record.target in dropped else _not_replaceable(record, server)
+    if record.kind in DROPS and record.target_existed and record.previous is None:
+        return "has dropped it, and its definition is not recorded"
+    if record.kind is Kind.TERMINATE and not (record.previous or "").startswith("INSERT"):
+        return "has ended a query, which cannot be started again without its sink"
+    if record.kind is Kind.ALTER and record.target not in dropped:
+        return "has added columns, which cannot be taken away"
+    if record.kind is Kind.INSERT_VALUES and record.target not in dropped:
+        return "has written rows, which cannot be taken back"
+    return None
+
+
+def _not_replaceable(record: StatementRecord, server: Server) -> str | None:
+    """Why the definition before cannot be put back in place, by ksqlDB's upgrade rules."""
+    text = _restored(record).text
+    statement = parsed(text)
+    if statement is None:
+        return "replaces a definition that cannot be read"
+    world = World(catalog_of(server, with_queries=True), server.topics)
+    impact, _ = assess(statement, {}, world, 0)
+    if impact.verdict is not Verdict.REFUSED:
+        return None
+    clause = f" ({impact.clause})" if impact.clause else ""
+    return f"cannot be replaced by what was before{clause}: {impact.reason}"
 
 
 def _refuse_foreign(name: str, dropped: frozenset[str], ended: set[str], server: Server) -> None:
-    touching = {each.id: each for each in server.readers.get(name, ())}
+    touching = {each.id: each for each in server.readers(name)}
     touching |= {each: server.queries[each] for each in server.writers(name)}
     for query in touching.values():
         # A query without sinks is a push query: it does not hinder a DROP. The query of a

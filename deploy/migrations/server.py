@@ -7,21 +7,27 @@ from dataclasses import dataclass, field
 
 from deploy.client import KsqlClient
 from deploy.migrations.state import MAKES_SOURCE, StatementRecord
-from deploy.replies import Query, Source
+from deploy.replies import Column, Description, Query, Source
+from sql.parser import parse_statement
 from sql.statements import Kind
+from sql.types import from_ast, name_of
 
 
 @dataclass(frozen=True)
 class Server:
     """Streams and tables by name, queries by id, the names of topics.
 
-    ``readers``: for the names that were asked for, the queries that read from each.
+    ``described``: the streams and tables of which a description was asked for, and that exist.
     """
 
     sources: Mapping[str, Source] = field(default_factory=dict)
     queries: Mapping[str, Query] = field(default_factory=dict)
     topics: frozenset[str] = frozenset()
-    readers: Mapping[str, tuple[Query, ...]] = field(default_factory=dict)
+    described: Mapping[str, Description] = field(default_factory=dict)
+
+    def readers(self, name: str) -> tuple[Query, ...]:
+        """The queries that read from a stream or table that was described."""
+        return self.described[name].read_queries if name in self.described else ()
 
     def writers(self, target: str | None) -> tuple[str, ...]:
         """The ids of the queries that write into a stream or table."""
@@ -30,43 +36,55 @@ class Server:
 
 @dataclass(frozen=True)
 class Effect:
-    """A statement is seen to have been carried out; ``query_id`` of the query that it started."""
+    """A statement is seen to have been carried out.
+
+    ``query_id`` of the query that it started; ``defined``: the statement as the server wrote it;
+    ``again``: it was sent more than once, so it may also have been carried out more than once.
+    """
 
     query_id: str | None = None
+    defined: str | None = None
+    again: bool = False
 
 
-def look(client: KsqlClient, describe: Iterable[str] = ()) -> Server:
-    """Ask a server; ``describe`` names the streams and tables whose readers matter."""
+def look(client: KsqlClient, describe: Iterable[str] | None = ()) -> Server:
+    """Ask a server; ``describe`` names what is to be described: None means everything."""
     sources, queries, topics = client.everything()
-    names = {each.name for each in sources}
+    names = [each.name for each in sources]
+    wanted = names if describe is None else [each for each in set(describe) if each in names]
     return Server(
         sources={each.name: each for each in sources},
         queries={each.id: each for each in queries},
         topics=frozenset(each.name for each in topics),
-        readers={
-            name: client.describe(name).read_queries
-            for name in dict.fromkeys(describe)
-            if name in names
-        },
+        described={each.name: each for each in client.describe_all(sorted(wanted))},
     )
 
 
 def effect_of(record: StatementRecord, server: Server) -> Effect | None:
     """Whether a statement that was sent is seen to be carried out, by comparing with before it.
 
-    None if it is not, or if it leaves no trace that could be seen (INSERT INTO … VALUES; a second
-    definition of what existed already).
+    None if it is not, or if it leaves no trace that could be seen (INSERT INTO … VALUES, PAUSE), or
+    if doing it again does no harm (CREATE OR REPLACE without a query).
     """
     target, present = record.target, record.target in server.sources
     started = [each for each in server.writers(target) if each not in record.writers]
     if record.kind in MAKES_SOURCE:
-        done = present and not record.target_existed
+        done = present and (not record.target_existed or bool(started))
     elif record.kind in (Kind.DROP_STREAM, Kind.DROP_TABLE):
         done = record.target_existed and not present
     elif record.kind is Kind.INSERT_SELECT:
         done = bool(started)
+    elif record.kind is Kind.ALTER:
+        known = server.described.get(target or "")
+        done = known is not None and known.columns[-1:] == _last_added(record.text)
     elif record.kind is Kind.TERMINATE:
         done = record.target_existed and target not in server.queries
     else:
         done = False
     return Effect(started[0] if started else None) if done else None
+
+
+def _last_added(text: str) -> tuple[Column, ...]:
+    """The last column that an ALTER adds: it is the last of the stream once that is done."""
+    definition = parse_statement(text).ast.expressions[-1]
+    return (Column(name_of(definition.this), str(from_ast(definition.args["kind"]))),)

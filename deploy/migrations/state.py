@@ -22,8 +22,12 @@ class VersionState(StrEnum):
 
 
 class StatementState(StrEnum):
-    """RUNNING is written before a statement is sent: found later, its outcome is unknown."""
+    """RUNNING is written before a statement is sent: found later, its outcome is unknown.
 
+    PLANNED is written of statements that follow from others (side by side), before the first.
+    """
+
+    PLANNED = "PLANNED"
     RUNNING = "RUNNING"
     DONE = "DONE"
     ERROR = "ERROR"
@@ -51,10 +55,14 @@ class VersionRecord:
 class StatementRecord:
     """A row of MIGRATION_STATEMENTS: a statement, and how things were before it was sent.
 
-    ``number`` counts from 1 within the version; ``target`` is the stream, table or query that the
-    statement makes, writes into or ends. ``target_existed``, ``topic_existed`` and ``writers``
-    (ids of the queries that wrote into the target) are of the moment before: from them follows
-    what the statement itself has made, whether it was carried out, and what undoing it means.
+    ``number`` counts from 1 within the version; ``properties`` are those that SET gave it;
+    ``target`` is the stream, table or query that the statement makes, changes, writes into or ends.
+    ``target_existed``, ``topic_existed``, ``writers`` (ids of the queries that wrote into the
+    target) and ``previous`` (what defined the target, or was the query's text) are of the moment
+    before: from them follows what the statement itself has made, whether it was carried out, and
+    what undoing it means. ``defined`` is the server's own text of what was made, to see later
+    whether it was altered. ``logical`` is the name in the files of what was built side by side.
+    ``functions``: the user-defined functions that it calls, with the checksums of their sources.
     """
 
     version: int
@@ -71,6 +79,12 @@ class StatementRecord:
     started_on: int | None = None
     completed_on: int | None = None
     error_reason: str | None = None
+    properties: tuple[tuple[str, str], ...] = ()
+    previous: str | None = None
+    defined: str | None = None
+    who: str | None = None
+    logical: str | None = None
+    functions: tuple[tuple[str, str], ...] = ()
 
     @property
     def in_effect(self) -> bool:

@@ -1,117 +1,39 @@
-"""The record of migrations, kept in ksqlDB itself.
-
-``MIGRATION_EVENTS`` and ``MIGRATION_SCHEMA_VERSIONS`` are those of Confluent's ksql-migrations
-7.9.1, with its names, columns and topics (``<service id>ksql_<name>``), so that a server that was
-managed with it is understood, and its ``info`` shows what this tool did. Beside them,
-``MIGRATION_STATEMENT_EVENTS`` and ``MIGRATION_STATEMENTS`` hold the statements of each version.
+"""The record of migrations, kept in ksqlDB itself (its form: ``ledger``).
 
 A write is an INSERT INTO the stream, a read a pull query on the table, which lags behind. All
 events of a stream are in one partition, so a reader that sees a marker written by itself sees all
-that was written before it: see ``settle``.
-
-Source: MetadataUtil.java, InitializeMigrationCommand.java and ApplyMigrationCommand.java in
-https://github.com/confluentinc/ksql/tree/master/ksqldb-tools
+that was written before it: see ``settle``. Only the holder of the lock writes.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
 import tenacity
 
-from deploy.client import ClientError, KsqlClient, KsqlError, literal
+from deploy.client import ClientError, GuardFailed, KsqlClient, KsqlError
+from deploy.migrations import ledger as ledgers
+from deploy.migrations.certainty import certainly
 from deploy.migrations.errors import MigrationError
-from deploy.migrations.state import (
-    Recorded,
-    StatementRecord,
-    StatementState,
-    VersionRecord,
-    VersionState,
+from deploy.migrations.ledger import (
+    CURRENT,
+    HEARTBEAT,
+    LEDGERS,
+    MARKER,
+    METADATA,
+    NONE_VERSION,
+    STATEMENTS,
+    VERSIONS,
+    Ledger,
 )
-from sql.statements import Kind
-
-NONE_VERSION = "<none>"
-NO_ERROR = "N/A"
-CURRENT = "CURRENT"
-MARKER = "MARKER"
-
-
-@dataclass(frozen=True)
-class _Ledger:
-    """A stream of events, and the table of the latest event per key."""
-
-    stream: str
-    table: str
-    key: str
-    columns: tuple[str, ...]
-
-    def create_stream(self, prefix: str) -> str:
-        columns = ", ".join(f"{name} STRING" for name in self.columns)
-        # No RETENTION_MS in ksql-migrations: there the stream loses its events after seven days,
-        # and the table cannot be made anew from it.
-        return (
-            f"CREATE STREAM IF NOT EXISTS {self.stream} ({self.key} STRING KEY, {columns})"
-            f" WITH (KAFKA_TOPIC='{prefix}{self.stream}', VALUE_FORMAT='JSON', PARTITIONS=1,"
-            " RETENTION_MS=-1);"
-        )
-
-    def create_table(self, prefix: str) -> str:
-        columns = ", ".join(f"LATEST_BY_OFFSET({name}) AS {name}" for name in self.columns)
-        return (
-            f"CREATE TABLE IF NOT EXISTS {self.table} WITH (KAFKA_TOPIC='{prefix}{self.table}')"
-            f" AS SELECT {self.key}, {columns} FROM {self.stream} GROUP BY {self.key};"
-        )
-
-    def insert(self, key: str, values: Mapping[str, str]) -> str:
-        # LATEST_BY_OFFSET passes over NULLs, so every column is written, if need be as ''.
-        row = [key, *(values.get(name, "") for name in self.columns)]
-        names = ", ".join((self.key, *self.columns))
-        return f"INSERT INTO {self.stream} ({names}) VALUES ({', '.join(map(literal, row))});"
-
-
-VERSIONS = _Ledger(
-    "MIGRATION_EVENTS",
-    "MIGRATION_SCHEMA_VERSIONS",
-    "version_key",
-    (
-        "version",
-        "name",
-        "state",
-        "checksum",
-        "started_on",
-        "completed_on",
-        "previous",
-        "error_reason",
-    ),
-)
-STATEMENTS = _Ledger(
-    "MIGRATION_STATEMENT_EVENTS",
-    "MIGRATION_STATEMENTS",
-    "statement_key",
-    (
-        "version",
-        "number",
-        "kind",
-        "statement_text",
-        "target",
-        "topic_name",
-        "state",
-        "target_existed",
-        "topic_existed",
-        "writers",
-        "query_id",
-        "started_on",
-        "completed_on",
-        "error_reason",
-    ),
-)
-LEDGERS = (VERSIONS, STATEMENTS)
-METADATA = frozenset(name for ledger in LEDGERS for name in (ledger.stream, ledger.table))
+from deploy.migrations.server import Effect
+from deploy.migrations.state import Recorded, StatementRecord, VersionRecord
 
 
 @dataclass(frozen=True)
@@ -121,30 +43,37 @@ class Store:
     client: KsqlClient
     patience: float = 120.0
 
+    def of(self, client: KsqlClient) -> Store:
+        """The same over another client of the same server."""
+        return replace(self, client=client)
+
     def read(self) -> Recorded:
         """What is recorded; empty where this tool and ksql-migrations never ran."""
         tables = {each.name for each in self.client.tables()}
         versions = self._rows(VERSIONS, tables)
         statements = self._rows(STATEMENTS, tables)
         return Recorded(
-            tuple(sorted(map(_version, versions), key=attrgetter("version"))),
-            tuple(sorted(map(_statement, statements), key=attrgetter("version", "number"))),
+            tuple(sorted(map(ledgers.version_of, versions), key=attrgetter("version"))),
+            tuple(
+                sorted(map(ledgers.statement_of, statements), key=attrgetter("version", "number"))
+            ),
         )
 
-    def open(self) -> None:
-        """Create what is missing of the streams and tables, and wait until they are usable."""
+    def create(self) -> None:
+        """Create what is missing of the streams and tables; may be done by several at once."""
         names = {each.name for each in (*self.client.streams(), *self.client.tables())}
-        prefix = "" if names >= METADATA else f"{self.client.info().service_id}ksql_"
+        if names >= METADATA:
+            return
+        prefix = f"{self.client.info().service_id}ksql_"
         for ledger in LEDGERS:
             # One by one: what ksql-migrations has made has other properties, and stays as it is.
             if ledger.stream not in names:
-                self.client.execute(ledger.create_stream(prefix))
+                self._make(ledger.stream, ledger.create_stream(prefix), {})
             if ledger.table not in names:
                 # By default a new query reads from the latest offset, which is found when it
                 # starts: what was written before would be missed.
                 earliest = {"auto.offset.reset": "earliest"}
-                self.client.execute(ledger.create_table(prefix), earliest)
-        self.settle()
+                self._make(ledger.table, ledger.create_table(prefix), earliest)
 
     def settle(self) -> None:
         """Wait until the tables show all that was written. Raises MigrationError if they do not."""
@@ -156,16 +85,7 @@ class Store:
 
     def write_version(self, record: VersionRecord) -> None:
         """Record a version, and what is current now: the version itself unless it is PENDING."""
-        row = {
-            "version": str(record.version),
-            "name": record.name,
-            "state": str(record.state),
-            "checksum": record.checksum,
-            "started_on": _text(record.started_on),
-            "completed_on": _text(record.completed_on),
-            "previous": NONE_VERSION if record.previous is None else str(record.previous),
-            "error_reason": record.error_reason or NO_ERROR,
-        }
+        row = ledgers.version_row(record)
         self._insert(VERSIONS, CURRENT, row)
         self._insert(VERSIONS, str(record.version), row)
 
@@ -179,41 +99,61 @@ class Store:
 
     def write_statement(self, record: StatementRecord) -> None:
         """Record a statement."""
-        row = {
-            "version": str(record.version),
-            "number": str(record.number),
-            "kind": record.kind.name,
-            "statement_text": record.text,
-            "target": record.target or "",
-            "topic_name": record.topic or "",
-            "state": str(record.state),
-            "target_existed": str(record.target_existed).lower(),
-            "topic_existed": str(record.topic_existed).lower(),
-            "writers": " ".join(record.writers),
-            "query_id": record.query_id or "",
-            "started_on": _text(record.started_on),
-            "completed_on": _text(record.completed_on),
-            "error_reason": record.error_reason or NO_ERROR,
-        }
-        self._insert(STATEMENTS, f"{record.version}/{record.number}", row)
+        self._insert(STATEMENTS, ledgers.statement_key(record), ledgers.statement_row(record))
 
-    def _rows(self, ledger: _Ledger, tables: set[str]) -> list[dict[str, Any]]:
+    def write_statements(self, records: Iterable[StatementRecord]) -> None:
+        """Record several statements."""
+        for record in records:
+            self.write_statement(record)
+
+    def beat(self, token: str, now: int) -> None:
+        """Record that the holder of the lock was alive at ``now`` (ms since 1970); once, no retry."""
+        values = {"state": HEARTBEAT, "error_reason": token, "completed_on": str(now)}
+        self.client.execute(STATEMENTS.insert(HEARTBEAT, values))
+
+    def last_beat(self) -> tuple[str, int] | None:
+        """The token and the time of the newest :meth:`beat`."""
+        if STATEMENTS.table not in {each.name for each in self.client.tables()}:
+            return None
+        rows = self.client.pull(
+            f"SELECT error_reason, completed_on FROM {STATEMENTS.table}"
+            f" WHERE {STATEMENTS.key} = '{HEARTBEAT}';"
+        )
+        return (rows[0]["ERROR_REASON"], int(rows[0]["COMPLETED_ON"])) if rows else None
+
+    def topic(self) -> str:
+        """The topic of the journal."""
+        streams = {each.name: each for each in self.client.streams()}
+        return streams[STATEMENTS.stream].topic
+
+    def _make(self, name: str, text: str, properties: Mapping[str, str]) -> None:
+        certainly(self.client, text, properties, partial(self._made, name))
+
+    def _made(self, name: str) -> Effect | None:
+        known = {each.name for each in (*self.client.streams(), *self.client.tables())}
+        return Effect() if name in known else None
+
+    def _rows(self, ledger: Ledger, tables: set[str]) -> list[dict[str, Any]]:
         if ledger.table not in tables:
             return []
         rows = self.client.pull(f"SELECT * FROM {ledger.table};")
-        return [row for row in rows if row[ledger.key.upper()] not in (CURRENT, MARKER)]
+        return [
+            row for row in rows if row[ledger.key.upper()] not in (CURRENT, MARKER, HEARTBEAT)
+        ]
 
-    def _insert(self, ledger: _Ledger, key: str, values: Mapping[str, str]) -> None:
+    def _insert(self, ledger: Ledger, key: str, values: Mapping[str, str]) -> None:
         # The same row written twice is the same record: it may be repeated without harm.
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_may_pass),
-            wait=tenacity.wait_random_exponential(multiplier=0.2, max=5),
+            wait=tenacity.wait_random_exponential(
+                multiplier=self.client.wait / 2, max=10 * self.client.wait
+            ),
             stop=tenacity.stop_after_delay(self.patience),
             reraise=True,
         )
         retrying(self.client.execute, ledger.insert(key, values))
 
-    def _await(self, ledger: _Ledger, token: str) -> None:
+    def _await(self, ledger: Ledger, token: str) -> None:
         text = f"SELECT error_reason FROM {ledger.table} WHERE {ledger.key} = '{MARKER}';"
         deadline = time.monotonic() + self.patience
         while [row["ERROR_REASON"] for row in self.client.pull(text)] != [token]:
@@ -222,52 +162,10 @@ class Store:
                     f"{ledger.table} does not show what was written to {ledger.stream}"
                     f" {self.patience:g} s ago\n  hint: see its query's state in SHOW QUERIES"
                 )
-            time.sleep(0.1)
+            time.sleep(self.client.wait / 5)
 
 
 def _may_pass(error: BaseException) -> bool:
     if isinstance(error, KsqlError):
         return error.status >= 500
-    return isinstance(error, ClientError)
-
-
-def _text(moment: int | None) -> str:
-    return "" if moment is None else str(moment)
-
-
-def _moment(text: str | None) -> int | None:
-    return int(text) if text else None
-
-
-def _version(row: Mapping[str, Any]) -> VersionRecord:
-    previous, reason = row["PREVIOUS"], row["ERROR_REASON"]
-    return VersionRecord(
-        int(row["VERSION_KEY"]),
-        row["NAME"],
-        VersionState(row["STATE"]),
-        row["CHECKSUM"],
-        _moment(row["STARTED_ON"]),
-        _moment(row["COMPLETED_ON"]),
-        None if previous in (NONE_VERSION, "", None) else int(previous),
-        None if reason in (NO_ERROR, "", None) else reason,
-    )
-
-
-def _statement(row: Mapping[str, Any]) -> StatementRecord:
-    reason = row["ERROR_REASON"]
-    return StatementRecord(
-        version=int(row["VERSION"]),
-        number=int(row["NUMBER"]),
-        kind=Kind[row["KIND"]],
-        text=row["STATEMENT_TEXT"],
-        target=row["TARGET"] or None,
-        topic=row["TOPIC_NAME"] or None,
-        state=StatementState(row["STATE"]),
-        target_existed=row["TARGET_EXISTED"] == "true",
-        topic_existed=row["TOPIC_EXISTED"] == "true",
-        writers=tuple(row["WRITERS"].split()),
-        query_id=row["QUERY_ID"] or None,
-        started_on=_moment(row["STARTED_ON"]),
-        completed_on=_moment(row["COMPLETED_ON"]),
-        error_reason=None if reason in (NO_ERROR, "", None) else reason,
-    )
+    return isinstance(error, ClientError) and not isinstance(error, GuardFailed)

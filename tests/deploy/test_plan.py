@@ -52,7 +52,7 @@ APPLIED_FIRST = Recorded(
 
 
 def names(plan_of: tuple[Migration, ...], recorded: Recorded, to: int | None = None) -> list[str]:
-    plan = make_plan(plan_of, recorded, to)
+    plan = make_plan(plan_of, recorded, target=to)
     return [f"{step.version}.{step.number} {step.statement.name}" for step in plan.steps]
 
 
@@ -66,7 +66,7 @@ def test_a_target_ends_the_plan() -> None:
 
 def test_an_unknown_target() -> None:
     with pytest.raises(MigrationError, match="no migration with version 7"):
-        make_plan((FIRST,), Recorded(), 7)
+        make_plan((FIRST,), Recorded(), target=7)
 
 
 def test_nothing_to_do() -> None:
@@ -79,7 +79,11 @@ def test_only_what_is_pending() -> None:
 
 def test_an_applied_file_may_not_change() -> None:
     with pytest.raises(MigrationError, match=r"V001__m1\.sql was changed"):
-        make_plan((migration(1, RAW + "--"),), APPLIED_FIRST)
+        make_plan((migration(1, RAW + COPY),), APPLIED_FIRST)
+
+
+def test_comments_of_an_applied_file_may_change() -> None:
+    assert make_plan((migration(1, RAW + "-- more"),), APPLIED_FIRST).migrations == ()
 
 
 def test_an_applied_file_may_not_vanish() -> None:

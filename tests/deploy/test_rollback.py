@@ -4,15 +4,18 @@ from dataclasses import replace
 
 import pytest
 
-from deploy.migrations.errors import Irreversible, MigrationError
-from deploy.migrations.rollback import (
+from deploy.migrations.actions import (
     Action,
     DeleteTopic,
     Drop,
     KeepTopic,
-    RollbackPlan,
+    Restore,
     Run,
     Terminate,
+)
+from deploy.migrations.errors import Irreversible, MigrationError
+from deploy.migrations.rollback import (
+    RollbackPlan,
     make_rollback,
     sources_to_drop,
     versions_above,
@@ -25,7 +28,7 @@ from deploy.migrations.state import (
     VersionRecord,
     VersionState,
 )
-from deploy.replies import Query, Source
+from deploy.replies import Column, Description, Query, Source
 from sql.parser import parse_script
 from sql.statements import Kind, Statement
 
@@ -71,6 +74,10 @@ def source(name: str, topic: str, kind: str = "STREAM") -> Source:
     return Source(name, kind, topic, "JSON", False)
 
 
+def read_by(name: str, *queries: Query) -> Description:
+    return Description(name, "STREAM", "", (), queries, ())
+
+
 SERVER = Server(
     sources={
         "RAW": source("RAW", "t.raw"),
@@ -80,7 +87,7 @@ SERVER = Server(
     },
     queries={each.id: each for each in (CSAS, INSERT, CTAS)},
     topics=frozenset({"t.raw", "COPY", "COUNTS", "foreign"}),
-    readers={"RAW": (CSAS, INSERT), "COPY": (CTAS,)},
+    described={"RAW": read_by("RAW", CSAS, INSERT), "COPY": read_by("COPY", CTAS)},
 )
 
 
@@ -182,7 +189,7 @@ def test_a_leftover_private_stream_does_not_keep_a_topic() -> None:
 def test_a_partly_applied_version_is_undone_as_far_as_it_went() -> None:
     failed = changed(STATEMENTS[2], state=StatementState.ERROR, query_id=None)
     versions = (VERSIONS[0], replace(VERSIONS[1], state=VersionState.ERROR))
-    server = replace(SERVER, queries={CSAS.id: CSAS}, readers={"RAW": (CSAS,)})
+    server = replace(SERVER, queries={CSAS.id: CSAS}, described={"RAW": read_by("RAW", CSAS)})
     made = plan(None, server, Recorded(versions, failed.statements[:3]))
     assert made.actions == ALL[4:6]
 
@@ -204,7 +211,7 @@ def test_a_query_whose_id_was_never_learned_is_found() -> None:
 
 def test_a_foreign_reader_stops_it_before_anything_is_done() -> None:
     mine = Query("CSAS_MINE_9", ("MINE",), "RUNNING", "")
-    server = replace(SERVER, readers={"COPY": (CTAS, mine)})
+    server = replace(SERVER, described={"COPY": read_by("COPY", CTAS, mine)})
     with pytest.raises(MigrationError, match=r"COPY cannot be dropped: query CSAS_MINE_9 \(into"):
         plan(0, server)
 
@@ -218,7 +225,7 @@ def test_a_foreign_writer_stops_it() -> None:
 
 def test_a_push_query_stops_nothing() -> None:
     push = Query("transient_COPY_1", (), "RUNNING", "")
-    assert plan(0, replace(SERVER, readers={"COPY": (CTAS, push)})).actions == ALL
+    assert plan(0, replace(SERVER, described={"COPY": read_by("COPY", CTAS, push)})).actions == ALL
 
 
 def with_statement(text: str, **values: object) -> Recorded:
@@ -230,11 +237,12 @@ def with_statement(text: str, **values: object) -> Recorded:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("DROP STREAM other;", "has dropped it"),
+        ("DROP STREAM other;", "has dropped it, and its definition is not recorded"),
+        ("ALTER STREAM other ADD COLUMN b INT;", "has added columns"),
         ("TERMINATE CSAS_COPY_1;", "has ended a query"),
         ("INSERT INTO other (a) VALUES ('x');", "has written rows"),
         (
-            "CREATE OR REPLACE STREAM raw (a VARCHAR, b INT) WITH (KAFKA_TOPIC='t.raw');",
+            "CREATE OR REPLACE STREAM other (a VARCHAR, b INT) WITH (KAFKA_TOPIC='t');",
             "replaces a definition",
         ),
     ],
@@ -243,6 +251,59 @@ def test_irreversible(text: str, reason: str) -> None:
     recorded = with_statement(text, target_existed=True)
     with pytest.raises(Irreversible, match=f"statement 3 .*{reason}"):
         plan(0, recorded=recorded)
+
+
+def test_what_was_dropped_is_defined_as_before() -> None:
+    text = "CREATE TABLE OTHER WITH (KAFKA_TOPIC='other') AS SELECT …;"
+    recorded = with_statement("DROP TABLE other;", target_existed=True, previous=text)
+    assert plan(2, recorded=recorded).actions[0] == Restore("OTHER", text, loses_state=True)
+    assert plan(2, recorded=recorded).loses_state == ("OTHER",)
+
+
+def test_what_an_interrupted_rollback_has_defined_again_is_passed_over() -> None:
+    recorded = with_statement("DROP TABLE other;", target_existed=True, previous="CREATE TABLE …;")
+    again = {**SERVER.sources, "OTHER": source("OTHER", "other", "TABLE")}
+    assert plan(2, replace(SERVER, sources=again), recorded).actions == ALL[:3]
+
+
+def test_an_ended_insert_query_is_started_again() -> None:
+    text = "INSERT INTO COPY SELECT * FROM RAW RAW EMIT CHANGES;"
+    recorded = with_statement("TERMINATE INSERTQUERY_9;", target_existed=True, previous=text)
+    assert plan(2, recorded=recorded).actions[0] == Restore("COPY", text, loses_state=True)
+
+
+def described(text: str, *columns: Column) -> Server:
+    """OTHER is on the server, as ``text`` (with ``columns``) defines it."""
+    other = Description(
+        "OTHER", "STREAM", "t", columns, (), (), text, "KAFKA", "JSON"
+    )
+    sources = {**SERVER.sources, "OTHER": source("OTHER", "t")}
+    return replace(SERVER, sources=sources, described={**SERVER.described, "OTHER": other})
+
+
+A, B = Column("A", "STRING"), Column("B", "INTEGER")
+OTHER = "CREATE STREAM OTHER (A STRING) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON');"
+
+
+def test_what_was_replaced_in_place_is_replaced_again() -> None:
+    recorded = with_statement(
+        "CREATE OR REPLACE STREAM other (a VARCHAR) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON');",
+        target_existed=True,
+        previous=OTHER,
+    )
+    text = OTHER.replace("CREATE", "CREATE OR REPLACE")
+    made = plan(2, described(OTHER, A), recorded)
+    assert made.actions[0] == Restore("OTHER", text, loses_state=False)
+
+
+def test_a_column_added_in_place_cannot_be_taken_away() -> None:
+    recorded = with_statement(
+        "CREATE OR REPLACE STREAM other (a VARCHAR, b INT) WITH (KAFKA_TOPIC='t');",
+        target_existed=True,
+        previous=OTHER,
+    )
+    with pytest.raises(Irreversible, match=r"cannot be replaced by what was before \(columns\)"):
+        plan(2, described("", A, B), recorded)
 
 
 def test_rows_go_with_the_stream_that_they_were_written_to() -> None:

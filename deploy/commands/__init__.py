@@ -1,0 +1,35 @@
+"""One function per verb of the command line: plain values in, plain data out, nothing printed.
+
+``root`` is a folder with settings.yml and migrations/ (None: ./sql, else the packaged one), and
+``variables`` override its settings. All raise SqlError for what is wrong in the files, ClientError
+for what goes wrong with the server, MigrationError for what does not go together.
+"""
+
+from deploy.commands.migrate import (
+    Choice,
+    Site,
+    Validation,
+    apply,
+    dry_run,
+    plan,
+    plan_rollback,
+    rollback,
+    status,
+    validate,
+)
+from deploy.commands.query import is_push, query
+
+__all__ = [
+    "Choice",
+    "Site",
+    "Validation",
+    "apply",
+    "dry_run",
+    "is_push",
+    "plan",
+    "plan_rollback",
+    "query",
+    "rollback",
+    "status",
+    "validate",
+]

@@ -1,0 +1,265 @@
+"""plan, apply, rollback, status, validate."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deploy.client import KsqlClient
+from deploy.migrations import catchup, execute, lock, undo
+from deploy.migrations.dry_run import check_on_server
+from deploy.migrations.errors import MigrationError
+from deploy.migrations.plan import Plan, basis_of, make_plan, statements_to_send
+from deploy.migrations.rollback import RollbackPlan, make_rollback, versions_above
+from deploy.migrations.server import look
+from deploy.migrations.state import Recorded, StatementRecord
+from deploy.migrations.status import VersionStatus, make_status
+from deploy.migrations.store import Store
+from deploy.migrations.topics import DeleteByBroker
+from deploy.migrations.work import Report, Work, ignore
+from sql.catalog import check
+from sql.project import Project, load_project
+
+Variables = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a check of the files has covered."""
+
+    root: Path
+    migrations: int
+    statements: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which pending migrations are applied, and how; see :func:`make_plan`."""
+
+    target: int | None = None
+    one: bool = False
+    out_of_order: bool = False
+
+
+@dataclass(frozen=True)
+class Site:
+    """What changes to one server need beside the files.
+
+    ``functions``: user-defined functions by name, with the checksums of their sources, which are
+    recorded with the statements that call them; ``timeout``: seconds to wait for catch-up; ``ttl``:
+    seconds without a sign of life after which the lock's holder counts as dead.
+    """
+
+    functions: Mapping[str, str] = field(default_factory=dict)
+    delete_by_broker: DeleteByBroker | None = None
+    timeout: float = 3600.0
+    ttl: float = lock.TTL
+
+
+def who() -> str:
+    """Who is at work: user and host."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a container's user without a name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+def validate(root: Path | None = None, variables: Variables | None = None) -> Validation:
+    """Render and check every statement; no server is asked."""
+    project = _checked(root, variables)
+    statements = [statements_to_send(each) for each in project.migrations]
+    return Validation(project.root, len(statements), sum(map(len, statements)))
+
+
+def plan(
+    client: KsqlClient,
+    root: Path | None = None,
+    variables: Variables | None = None,
+    target: int | None = None,
+    choice: Choice | None = None,
+) -> Plan:
+    """What ``apply`` would do now; nothing is changed."""
+    recorded = Store(client).read()
+    return _planned(client, recorded, root, variables, choice or Choice(target))
+
+
+def apply(
+    client: KsqlClient,
+    root: Path | None = None,
+    variables: Variables | None = None,
+    target: int | None = None,
+    report: Report = ignore,
+    *,
+    choice: Choice | None = None,
+    saved: Plan | None = None,
+    wait: bool = False,
+    site: Site | None = None,
+) -> Plan:
+    """Apply what is pending, or the plan ``saved``; returns what was done (maybe nothing).
+
+    All pending statements are checked before the first is sent. ``wait``: until the queries that
+    were started have caught up. Raises StepFailed if the server refuses a statement (the next run
+    goes on from there), Refused, Locked, MigrationError.
+    """
+    choice = choice or Choice(target)
+    if saved is None:
+        _checked(root, variables)  # errors in files are told before a server is touched
+    with _at_work(client, site or Site(), report) as work:
+        recorded = work.store.read()
+        if saved is not None:
+            made = _still_right(saved, recorded, work.client)
+        else:
+            made = _planned(work.client, recorded, root, variables, choice)
+        made.refuse()
+        if made.migrations:
+            done = execute.apply(made, recorded, work)
+            if wait:
+                _await_caught_up(done, work)
+    return made
+
+
+def dry_run(
+    client: KsqlClient,
+    root: Path | None = None,
+    variables: Variables | None = None,
+    choice: Choice | None = None,
+    saved: Plan | None = None,
+) -> Plan:
+    """The plan, each statement of which the server itself has checked; nothing is changed.
+
+    Raises Refused with the first statement that the server would refuse.
+    """
+    recorded = Store(client).read()
+    if saved is not None:
+        made = _still_right(saved, recorded, client)
+    else:
+        made = _planned(client, recorded, root, variables, choice or Choice())
+    made.refuse()
+    check_on_server(made, client)
+    return made
+
+
+def rollback(
+    client: KsqlClient,
+    consent: Callable[[RollbackPlan], bool],
+    root: Path | None = None,
+    variables: Variables | None = None,
+    target: int | None = None,
+    keep_topics: bool = False,
+    report: Report = ignore,
+    *,
+    steps: int | None = None,
+    site: Site | None = None,
+) -> RollbackPlan:
+    """Undo all versions above ``target`` (0: all) or the newest ``steps`` (1); returns what was done.
+
+    ``consent`` is asked with the plan before anything is changed, and again if things have changed
+    meanwhile; MigrationError if it is denied.
+    """
+    first = plan_rollback(client, root, variables, target, keep_topics, steps=steps)
+    if not first.versions:
+        return first
+    # Asked before the lock is taken: who thinks it over keeps nobody else from work.
+    if not consent(first):
+        raise MigrationError("nothing was rolled back: there was no consent")
+    with _at_work(client, site or Site(), report) as work:
+        recorded = work.store.read()
+        made = _planned_rollback(work.client, recorded, root, variables, target, keep_topics, steps)
+        if made != first and not consent(made):
+            raise MigrationError("nothing was rolled back: there was no consent")
+        undo.roll_back(made, work)
+    return made
+
+
+def plan_rollback(
+    client: KsqlClient,
+    root: Path | None = None,
+    variables: Variables | None = None,
+    target: int | None = None,
+    keep_topics: bool = False,
+    *,
+    steps: int | None = None,
+) -> RollbackPlan:
+    """What ``rollback`` would do now; nothing is changed."""
+    recorded = Store(client).read()
+    return _planned_rollback(client, recorded, root, variables, target, keep_topics, steps)
+
+
+def status(
+    client: KsqlClient, root: Path | None = None, variables: Variables | None = None
+) -> tuple[VersionStatus, ...]:
+    """Where each version stands."""
+    return make_status(load_project(root, variables).migrations, Store(client).read())
+
+
+@contextmanager
+def _at_work(client: KsqlClient, site: Site, report: Report) -> Iterator[Work]:
+    """The record made if need be, the lock held, and all that was written before to be seen."""
+    store = Store(client)
+    store.create()
+    name = who()
+    with lock.held(store, f"{name} pid {os.getpid()}", site.ttl) as guarded:
+        store = store.of(guarded)
+        store.settle()
+        yield Work(
+            guarded, store, report, name, site.functions, site.delete_by_broker, site.timeout
+        )
+
+
+def _planned(
+    client: KsqlClient,
+    recorded: Recorded,
+    root: Path | None,
+    variables: Variables | None,
+    choice: Choice,
+) -> Plan:
+    project = _checked(root, variables)
+    server = look(client, describe=None)
+    return make_plan(
+        project.migrations, recorded, server, choice.target, choice.one, choice.out_of_order
+    )
+
+
+def _planned_rollback(
+    client: KsqlClient,
+    recorded: Recorded,
+    root: Path | None,
+    variables: Variables | None,
+    target: int | None,
+    keep_topics: bool,
+    steps: int | None,
+) -> RollbackPlan:
+    migrations = load_project(root, variables).migrations
+    downs = {each.version: each.down for each in migrations if each.down is not None}
+    versions = versions_above(recorded, target, steps)
+    server = look(client, describe=None)
+    return make_rollback(recorded, versions, downs, server, keep_topics)
+
+
+def _still_right(saved: Plan, recorded: Recorded, client: KsqlClient) -> Plan:
+    now = basis_of(recorded, look(client, describe=None), saved.steps)
+    if now != saved.basis:
+        raise MigrationError(
+            "the plan no longer fits: what is recorded, or what its statements name on the server,"
+            " has changed since it was made\n  hint: make a new plan and look at it"
+        )
+    return saved
+
+
+def _await_caught_up(done: tuple[StatementRecord, ...], work: Work) -> None:
+    sinks = {each.query_id: each.target for each in done if each.query_id and each.target}
+    catchup.wait(work.client, sinks, work.report, work.timeout)
+
+
+def _checked(root: Path | None, variables: Variables | None) -> Project:
+    project = load_project(root, variables)
+    check(project)
+    for each in project.migrations:
+        statements_to_send(each)
+    return project

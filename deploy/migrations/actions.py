@@ -1,0 +1,121 @@
+"""What a rollback consists of, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from deploy.client import literal, quoted
+from sql.statements import Statement
+
+# Streams that exist only between two statements, to delete a topic over REST.
+PRIVATE_PREFIX = "OPENSEA_METRICS_DELETES_"
+
+
+@dataclass(frozen=True)
+class Terminate:
+    """End a persistent query."""
+
+    query_id: str
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What is sent."""
+        return (f"TERMINATE {self.query_id};",)
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Drop a stream or table (``kind`` STREAM or TABLE); its topic stays."""
+
+    kind: str
+    name: str
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What is sent."""
+        return (f"DROP {self.kind} {quoted(self.name)};",)
+
+
+@dataclass(frozen=True)
+class DeleteTopic:
+    """Delete a topic: by Kafka's admin client, or declared under a private name and dropped."""
+
+    topic: str
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What is sent to ksqlDB where no brokers are configured."""
+        name = quoted(PRIVATE_PREFIX + self.topic)
+        return (
+            f"CREATE STREAM IF NOT EXISTS {name} (unused STRING)"
+            f" WITH (KAFKA_TOPIC={literal(self.topic)}, VALUE_FORMAT='JSON');",
+            f"DROP STREAM {name} DELETE TOPIC;",
+        )
+
+
+@dataclass(frozen=True)
+class KeepTopic:
+    """Leave a topic that a migration made; ``reason`` says why."""
+
+    topic: str
+    reason: str
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Nothing is sent."""
+        return ()
+
+
+@dataclass(frozen=True)
+class Restore:
+    """Make again what there was before: ``name`` as ``text`` defines it.
+
+    ``loses_state``: it reads its sources from the start again; else it is replaced in place.
+    """
+
+    name: str
+    text: str
+    loses_state: bool
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What is sent."""
+        return (self.text,)
+
+    @property
+    def properties(self) -> dict[str, str]:
+        """From where the query reads: from the start, as its first state was made so too."""
+        return {"auto.offset.reset": "earliest"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A statement of a down file."""
+
+    statement: Statement
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What is sent."""
+        return (self.statement.text,)
+
+
+Action = Terminate | Drop | DeleteTopic | KeepTopic | Restore | Run
+
+
+def describe(action: Action) -> str:
+    """An action in a few words."""
+    match action:
+        case Terminate(query_id):
+            return f"terminate {query_id}"
+        case Drop(kind, name):
+            return f"drop {kind.lower()} {name}"
+        case DeleteTopic(topic):
+            return f"delete topic {topic}"
+        case KeepTopic(topic, reason):
+            return f"keep topic {topic} ({reason})"
+        case Restore(name, _, loses_state):
+            how = "from the start of its sources" if loses_state else "in place"
+            return f"define {name} as before, {how}"
+        case Run(statement):
+            return f"{statement.kind.value} {statement.name or ''}".rstrip()

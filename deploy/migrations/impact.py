@@ -1,0 +1,179 @@
+"""What a statement will do to data, and whether a server takes it: pure, from the catalog before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from sql.catalog import Catalog, applied
+from sql.errors import SqlError
+from sql.statements import Kind, Statement
+from sql.upgrade import Change, changes
+
+CREATES = (Kind.CREATE_STREAM, Kind.CREATE_TABLE, Kind.CREATE_STREAM_AS, Kind.CREATE_TABLE_AS)
+RESET = "auto.offset.reset"
+
+
+class Verdict(StrEnum):
+    """What becomes of what a statement names."""
+
+    NEW = "new"
+    UNCHANGED = "unchanged"
+    IN_PLACE = "in place"
+    REBUILD = "rebuild"
+    SIDE_BY_SIDE = "side by side"
+    DROPPED = "dropped"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Impact:
+    """``data`` says in words what happens to data; ``clause`` which clause made the verdict.
+
+    ``reason`` is the server's (expected) reason for a refusal.
+    """
+
+    verdict: Verdict
+    data: str
+    clause: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class World:
+    """Things as they are before a statement: the server's, and what the plan did up to there.
+
+    ``dropped``: names that the plan itself has dropped.
+    """
+
+    catalog: Catalog
+    topics: frozenset[str]
+    dropped: frozenset[str] = frozenset()
+
+
+def assess(
+    statement: Statement, properties: dict[str, str], world: World, number: int
+) -> tuple[Impact, World]:
+    """The impact of a statement, and the world after it (as before, if it is refused)."""
+    before = world.catalog
+    name = statement.name or ""
+    try:
+        after = applied(before, statement, number)
+    except SqlError as error:
+        return _refusal(statement, before, number, error), world
+    impact = _impact(statement, properties, world, after)
+    topics, dropped = world.topics, world.dropped
+    if statement.kind in CREATES and name in after.sources:
+        topics |= {after.sources[name].topic}
+    if statement.kind in (Kind.DROP_STREAM, Kind.DROP_TABLE) and name in before.sources:
+        dropped |= {name}
+        if statement.ast.args["delete_topic"]:
+            topics -= {before.sources[name].topic}
+    return impact, World(after, topics, dropped)
+
+
+def _impact(
+    statement: Statement, properties: dict[str, str], world: World, after: Catalog
+) -> Impact:
+    name = statement.name or ""
+    before = world.catalog
+    match statement.kind:
+        case kind if kind in CREATES and name in before.sources:
+            return _second_definition(statement, before, after)
+        case kind if kind in CREATES:
+            return _creation(statement, properties, world, after)
+        case Kind.INSERT_SELECT:
+            return Impact(
+                Verdict.NEW, f"{_reading(statement, properties)}; rows are added to {name}"
+            )
+        case Kind.INSERT_VALUES:
+            return Impact(Verdict.NEW, f"one row is added to {name}")
+        case Kind.DROP_STREAM | Kind.DROP_TABLE if name not in before.sources:
+            return Impact(Verdict.UNCHANGED, "nothing: it does not exist")
+        case Kind.DROP_STREAM | Kind.DROP_TABLE:
+            topic = before.sources[name].topic
+            fate = "deleted with all its rows" if statement.ast.args["delete_topic"] else "kept"
+            return Impact(Verdict.DROPPED, f"dropped, its query's state is lost; topic {topic} {fate}")
+        case Kind.TERMINATE:
+            return Impact(Verdict.DROPPED, "the query ends; what it has written stays")
+        case Kind.ALTER:
+            return Impact(Verdict.IN_PLACE, "columns added; rows written before have none", "columns")
+        case _:
+            return Impact(Verdict.IN_PLACE, "no data is touched")
+
+
+def _creation(
+    statement: Statement, properties: dict[str, str], world: World, after: Catalog
+) -> Impact:
+    source = after.sources[statement.name or ""]
+    is_there = source.topic in world.topics
+    if statement.starts_query:
+        data = _reading(statement, properties)
+        data += f"; writes topic {source.topic}" + (", to the rows in it" if is_there else "")
+    elif is_there:
+        data = f"declared over topic {source.topic}, which stays as it is"
+    else:
+        data = f"topic {source.topic} is made"
+    if source.name not in world.dropped:
+        return Impact(Verdict.NEW, data)
+    lost = "state lost; " if statement.starts_query else ""
+    return Impact(Verdict.REBUILD, f"{lost}{data}", "DROP")
+
+
+def _second_definition(statement: Statement, before: Catalog, after: Catalog) -> Impact:
+    name = statement.name or ""
+    if not statement.replaces:  # IF NOT EXISTS
+        differing = _differences(statement, before)
+        if differing is None:
+            return Impact(Verdict.UNCHANGED, "nothing: it exists")
+        clauses = ", ".join(dict.fromkeys(each.clause for each in differing))
+        if not differing:
+            return Impact(Verdict.UNCHANGED, "nothing: it exists, as defined here")
+        return Impact(
+            Verdict.UNCHANGED, "nothing: it exists, with another definition, which stays", clauses
+        )
+    old, new = before.definition(name), after.definition(name)
+    assert old is not None
+    assert new is not None
+    found = changes(old, new)
+    if not found:
+        return Impact(Verdict.UNCHANGED, "the same definition; state and offsets are kept")
+    clauses = ", ".join(dict.fromkeys(each.clause for each in found))
+    what = "; ".join(each.what for each in found)
+    return Impact(
+        Verdict.IN_PLACE,
+        f"replaced in place ({what}): state and offsets are kept, rows already written stay",
+        clauses,
+    )
+
+
+def _differences(statement: Statement, before: Catalog) -> tuple[Change, ...] | None:
+    """How a definition differs from the one there is; None if that cannot be told."""
+    name = statement.name or ""
+    old = before.definition(name)
+    others = {key: value for key, value in before.sources.items() if key != name}
+    try:
+        new = applied(replace(before, sources=others), statement, -1).definition(name)
+    except SqlError:
+        return None
+    return changes(old, new) if old is not None and new is not None else None
+
+
+def _refusal(statement: Statement, before: Catalog, number: int, error: SqlError) -> Impact:
+    clause = None
+    if statement.replaces and (old := before.definition(statement.name or "")) is not None:
+        try:
+            after = applied(before, statement, number, any_replacement=True)
+        except SqlError:
+            return Impact(Verdict.REFUSED, "nothing", None, error.message)
+        new = after.definition(statement.name or "")
+        found = changes(old, new) if new is not None else ()
+        refused = [each for each in found if each.refusal is not None]
+        clause = ", ".join(dict.fromkeys(each.clause for each in refused)) or None
+    return Impact(Verdict.REFUSED, "nothing", clause, error.message)
+
+
+def _reading(statement: Statement, properties: dict[str, str]) -> str:
+    start = properties.get(RESET) or properties.get(f"ksql.streams.{RESET}")
+    where = f"the {start}" if start else "the server's default"
+    return f"reads {', '.join(statement.reads)} from {where} offset on"

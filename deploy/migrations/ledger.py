@@ -1,0 +1,218 @@
+"""The streams and tables in ksqlDB that hold the record, and the form of their rows.
+
+``MIGRATION_EVENTS`` and ``MIGRATION_SCHEMA_VERSIONS`` are those of Confluent's ksql-migrations
+7.9.1, with its names, columns and topics (``<service id>ksql_<name>``), so that a server that was
+managed with it is understood, and its ``info`` shows what this tool did. Beside them,
+``MIGRATION_STATEMENT_EVENTS`` and ``MIGRATION_STATEMENTS`` hold the statements of each version.
+
+Source: MetadataUtil.java, InitializeMigrationCommand.java and ApplyMigrationCommand.java in
+https://github.com/confluentinc/ksql/tree/master/ksqldb-tools
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from deploy.client import literal
+from deploy.migrations.state import (
+    StatementRecord,
+    StatementState,
+    VersionRecord,
+    VersionState,
+)
+from sql.statements import Kind
+
+NONE_VERSION = "<none>"
+NO_ERROR = "N/A"
+# Keys that are no version's and no statement's.
+CURRENT = "CURRENT"
+MARKER = "MARKER"
+HEARTBEAT = "HEARTBEAT"
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """A stream of events, and the table of the latest event per key."""
+
+    stream: str
+    table: str
+    key: str
+    columns: tuple[str, ...]
+
+    def create_stream(self, prefix: str) -> str:
+        """The statement; ``prefix`` of the topic's name."""
+        columns = ", ".join(f"{name} STRING" for name in self.columns)
+        # No RETENTION_MS in ksql-migrations: there the stream loses its events after seven days,
+        # and the table cannot be made anew from it.
+        return (
+            f"CREATE STREAM IF NOT EXISTS {self.stream} ({self.key} STRING KEY, {columns})"
+            f" WITH (KAFKA_TOPIC='{prefix}{self.stream}', VALUE_FORMAT='JSON', PARTITIONS=1,"
+            " RETENTION_MS=-1);"
+        )
+
+    def create_table(self, prefix: str) -> str:
+        """The statement; ``prefix`` of the topic's name."""
+        columns = ", ".join(f"LATEST_BY_OFFSET({name}) AS {name}" for name in self.columns)
+        return (
+            f"CREATE TABLE IF NOT EXISTS {self.table} WITH (KAFKA_TOPIC='{prefix}{self.table}')"
+            f" AS SELECT {self.key}, {columns} FROM {self.stream} GROUP BY {self.key};"
+        )
+
+    def insert(self, key: str, values: Mapping[str, str]) -> str:
+        """The statement that records ``values`` under ``key``."""
+        # LATEST_BY_OFFSET passes over NULLs, so every column is written, if need be as ''.
+        row = [key, *(values.get(name, "") for name in self.columns)]
+        names = ", ".join((self.key, *self.columns))
+        return f"INSERT INTO {self.stream} ({names}) VALUES ({', '.join(map(literal, row))});"
+
+
+VERSIONS = Ledger(
+    "MIGRATION_EVENTS",
+    "MIGRATION_SCHEMA_VERSIONS",
+    "version_key",
+    (
+        "version",
+        "name",
+        "state",
+        "checksum",
+        "started_on",
+        "completed_on",
+        "previous",
+        "error_reason",
+    ),
+)
+STATEMENTS = Ledger(
+    "MIGRATION_STATEMENT_EVENTS",
+    "MIGRATION_STATEMENTS",
+    "statement_key",
+    (
+        "version",
+        "number",
+        "kind",
+        "statement_text",
+        "properties",
+        "target",
+        "topic_name",
+        "state",
+        "target_existed",
+        "topic_existed",
+        "writers",
+        "previous_text",
+        "defined_text",
+        "query_id",
+        "logical_name",
+        "functions",
+        "who",
+        "started_on",
+        "completed_on",
+        "error_reason",
+    ),
+)
+LEDGERS = (VERSIONS, STATEMENTS)
+METADATA = frozenset(name for ledger in LEDGERS for name in (ledger.stream, ledger.table))
+
+
+def version_row(record: VersionRecord) -> dict[str, str]:
+    """The columns of a version."""
+    return {
+        "version": str(record.version),
+        "name": record.name,
+        "state": str(record.state),
+        "checksum": record.checksum,
+        "started_on": _text(record.started_on),
+        "completed_on": _text(record.completed_on),
+        "previous": NONE_VERSION if record.previous is None else str(record.previous),
+        "error_reason": record.error_reason or NO_ERROR,
+    }
+
+
+def version_of(row: Mapping[str, Any]) -> VersionRecord:
+    """The version of a row of MIGRATION_SCHEMA_VERSIONS."""
+    previous = row["PREVIOUS"]
+    return VersionRecord(
+        int(row["VERSION_KEY"]),
+        row["NAME"],
+        VersionState(row["STATE"]),
+        row["CHECKSUM"],
+        _moment(row["STARTED_ON"]),
+        _moment(row["COMPLETED_ON"]),
+        None if previous in (NONE_VERSION, "", None) else int(previous),
+        _reason(row),
+    )
+
+
+def statement_key(record: StatementRecord) -> str:
+    """The key of a statement's row."""
+    return f"{record.version}/{record.number}"
+
+
+def statement_row(record: StatementRecord) -> dict[str, str]:
+    """The columns of a statement."""
+    return {
+        "version": str(record.version),
+        "number": str(record.number),
+        "kind": record.kind.name,
+        "statement_text": record.text,
+        "properties": json.dumps(dict(record.properties)) if record.properties else "",
+        "target": record.target or "",
+        "topic_name": record.topic or "",
+        "state": str(record.state),
+        "target_existed": str(record.target_existed).lower(),
+        "topic_existed": str(record.topic_existed).lower(),
+        "writers": " ".join(record.writers),
+        "previous_text": record.previous or "",
+        "defined_text": record.defined or "",
+        "query_id": record.query_id or "",
+        "logical_name": record.logical or "",
+        "functions": json.dumps(dict(record.functions)) if record.functions else "",
+        "who": record.who or "",
+        "started_on": _text(record.started_on),
+        "completed_on": _text(record.completed_on),
+        "error_reason": record.error_reason or NO_ERROR,
+    }
+
+
+def statement_of(row: Mapping[str, Any]) -> StatementRecord:
+    """The statement of a row of MIGRATION_STATEMENTS."""
+    return StatementRecord(
+        version=int(row["VERSION"]),
+        number=int(row["NUMBER"]),
+        kind=Kind[row["KIND"]],
+        text=row["STATEMENT_TEXT"],
+        target=row["TARGET"] or None,
+        topic=row["TOPIC_NAME"] or None,
+        state=StatementState(row["STATE"]),
+        target_existed=row["TARGET_EXISTED"] == "true",
+        topic_existed=row["TOPIC_EXISTED"] == "true",
+        writers=tuple(row["WRITERS"].split()),
+        query_id=row["QUERY_ID"] or None,
+        started_on=_moment(row["STARTED_ON"]),
+        completed_on=_moment(row["COMPLETED_ON"]),
+        error_reason=_reason(row),
+        properties=_pairs(row["PROPERTIES"]),
+        previous=row["PREVIOUS_TEXT"] or None,
+        defined=row["DEFINED_TEXT"] or None,
+        who=row["WHO"] or None,
+        logical=row["LOGICAL_NAME"] or None,
+        functions=_pairs(row["FUNCTIONS"]),
+    )
+
+
+def _pairs(text: str | None) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(json.loads(text).items())) if text else ()
+
+
+def _reason(row: Mapping[str, Any]) -> str | None:
+    reason = row["ERROR_REASON"]
+    return None if reason in (NO_ERROR, "", None) else str(reason)
+
+
+def _text(moment: int | None) -> str:
+    return "" if moment is None else str(moment)
+
+
+def _moment(text: str | None) -> int | None:
+    return int(text) if text else None

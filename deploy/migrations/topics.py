@@ -1,0 +1,72 @@
+"""Deleting a topic, after what was declared over it has gone.
+
+DROP … DELETE TOPIC is never sent for what others may read: ksqlDB 7.9.1 deletes the topic even if
+it refuses the DROP.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from deploy.client import KsqlClient, KsqlError
+from deploy.migrations.actions import DeleteTopic
+from deploy.migrations.certainty import certainly
+from deploy.migrations.errors import MigrationError
+from deploy.migrations.server import Effect
+
+DeleteByBroker = Callable[[str], None]
+
+
+def by_admin(config: Mapping[str, str], timeout: float = 30.0) -> DeleteByBroker:
+    """A function that deletes a topic with Kafka's admin client; ``config`` is librdkafka's.
+
+    It raises MigrationError if the brokers refuse, or do not answer within ``timeout`` seconds.
+    """
+
+    def delete(topic: str) -> None:
+        admin = AdminClient({**config, "socket.timeout.ms": str(int(timeout * 1000))})
+        (asked,) = admin.delete_topics(
+            [topic], operation_timeout=timeout, request_timeout=timeout
+        ).values()
+        try:
+            asked.result()
+        except KafkaException as error:
+            code = error.args[0].code()
+            if code != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise MigrationError(
+                    f"the Kafka brokers did not delete topic {topic}: {error.args[0].str()}"
+                ) from error
+
+    return delete
+
+
+def delete_topic(topic: str, client: KsqlClient, by_broker: DeleteByBroker | None) -> None:
+    """Delete a topic and wait until it is gone; nothing is done if it is gone already.
+
+    Raises ClientError or MigrationError.
+    """
+    if not _exists(topic, client):
+        return
+    if by_broker is not None:
+        by_broker(topic)
+    else:
+        for text in DeleteTopic(topic).texts:
+            certainly(client, text, {}, partial(_gone, topic, client))
+    deadline = time.monotonic() + client.patience
+    while _exists(topic, client):  # Kafka deletes a topic some time after it was asked to
+        if time.monotonic() > deadline:
+            raise KsqlError(200, None, f"topic {topic} is still there, {client.patience:g} s later")
+        time.sleep(0.2)
+
+
+def _exists(topic: str, client: KsqlClient) -> bool:
+    return topic in {each.name for each in client.topics()}
+
+
+def _gone(topic: str, client: KsqlClient) -> Effect | None:
+    return None if _exists(topic, client) else Effect()

@@ -1,0 +1,94 @@
+"""Rollbacks carried out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from functools import partial
+
+from deploy.client import ClientError, GuardFailed, KsqlClient
+from deploy.migrations.actions import Action, DeleteTopic, Drop, Restore, Run, Terminate, describe
+from deploy.migrations.certainty import certainly
+from deploy.migrations.errors import MigrationError, StepFailed
+from deploy.migrations.execute import indented
+from deploy.migrations.rollback import RollbackPlan, VersionRollback
+from deploy.migrations.server import Effect, look
+from deploy.migrations.state import StatementState, VersionState
+from deploy.migrations.topics import delete_topic
+from deploy.migrations.work import Progress, Work, now
+from sql.statements import Kind, Statement
+
+
+def roll_back(plan: RollbackPlan, work: Work) -> None:
+    """Carry out a rollback. Raises StepFailed at the first refusal, GuardFailed if the lock is lost."""
+    for each in plan.versions:
+        _roll_back_one(each, work)
+    work.store.settle()
+
+
+def _roll_back_one(plan: VersionRollback, work: Work) -> None:
+    version = replace(plan.record, state=VersionState.RUNNING, error_reason="being rolled back")
+    work.store.write_version(version)
+    total = sum(len(undo.actions) for undo in plan.undos)
+    number = 0
+    for undo in plan.undos:
+        for action in undo.actions:
+            number += 1
+            news = Progress(version.version, version.name, number, total, describe(action))
+            work.report(news)
+            started = time.monotonic()
+            try:
+                _carry_out(action, work)
+            except GuardFailed:
+                raise
+            except (ClientError, MigrationError) as error:
+                reason = f"rollback stopped at '{describe(action)}': {error}"
+                failed = replace(version, state=VersionState.ERROR, error_reason=reason)
+                work.store.write_version(failed)
+                work.store.settle()
+                raise StepFailed(
+                    f"version {version.version}: {indented(reason)}\n"
+                    "  hint: remove what stands in the way and roll back again: it goes on there"
+                ) from error
+            work.report(replace(news, seconds=time.monotonic() - started))
+        work.store.write_statements(
+            replace(record, state=StatementState.UNDONE, completed_on=now())
+            for record in undo.records
+        )
+    undone = replace(
+        plan.record,
+        state=VersionState.PENDING,
+        started_on=None,
+        completed_on=None,
+        error_reason=None,
+    )
+    work.store.write_rolled_back(undone, plan.current)
+
+
+def _carry_out(action: Action, work: Work) -> None:
+    if isinstance(action, DeleteTopic):
+        delete_topic(action.topic, work.client, work.delete_by_broker)
+        return
+    properties = action.properties if isinstance(action, Restore) else {}
+    for text in action.texts:
+        certainly(work.client, text, properties, partial(_done, action, work.client))
+
+
+def _done(action: Action, client: KsqlClient) -> Effect | None:
+    server = look(client)
+    match action:
+        case Terminate(query_id):
+            done = query_id not in server.queries
+        case Drop(_, name):
+            done = name not in server.sources
+        case Restore(name, text, loses_state):
+            # Replacing in place may be done twice.
+            done = loses_state and (
+                name in server.sources if not text.startswith("INSERT") else
+                text in {each.text for each in server.queries.values()}
+            )
+        case Run(Statement(kind=Kind.DROP_STREAM | Kind.DROP_TABLE, name=name)):
+            done = name not in server.sources
+        case _:
+            done = False
+    return Effect() if done else None
