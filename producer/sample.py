@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 
-from producer.replay import ArchiveSink, Counts, replay
+from producer.replay import Counts, replay
+from producer.sinks import ArchiveSink
 
 BUNDLED = "sample_events.ndjson.gz"
 BUNDLED_EVENTS = 6_000
