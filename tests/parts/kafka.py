@@ -149,7 +149,7 @@ def read_topic(bootstrap: str, topic: str) -> list[Message]:
             consumer.assign([TopicPartition(topic, partition, low)])
             deadline = time.monotonic() + 120
             while low < high:
-                for message in consumer.consume(10_000, timeout=5):
+                for message in consumer.consume(10_000, timeout=0.2):
                     assert message.error() is None, message.error()
                     found.append(message)
                     low = message.offset() + 1  # type: ignore[operator]

@@ -93,8 +93,12 @@ class Behaviour:
     key: str = KEY
     status: int | None = None
     """An HTTP status for every handshake."""
+    location: str = ""
+    """Where a status that redirects leads."""
     answers_heartbeats: Callable[[Session], bool] = lambda _: True
     join_delay: float = 0.0
+    before_join: Script | None = None
+    """What to send before the reply to a join."""
     join_reply: Callable[[str, int], Any] = lambda topic, attempt: {"status": "ok", "response": {}}
     """The payload of the reply to a topic's n-th join (from 0); None: no reply at all."""
 
@@ -149,7 +153,10 @@ def running(behaviour: Behaviour, ssl: Any = None) -> Iterator[Server]:
 def _checked(server: Server, socket: ServerConnection, request: Request) -> Response | None:
     server.handshakes.append(request.path)
     if server.behaviour.status is not None:
-        return socket.respond(HTTPStatus(server.behaviour.status), "no\n")
+        response = socket.respond(HTTPStatus(server.behaviour.status), "no\n")
+        if server.behaviour.location:
+            response.headers["Location"] = server.behaviour.location
+        return response
     query = parse_qs(urlsplit(request.path).query)
     if query.get("token") != [server.behaviour.key]:
         return socket.respond(HTTPStatus.UNAUTHORIZED, "bad token\n")
@@ -179,6 +186,8 @@ async def _serve(server: Server, socket: ServerConnection) -> None:
                 joins[topic] = attempt + 1
                 reply = server.behaviour.join_reply(topic, attempt)
                 await asyncio.sleep(server.behaviour.join_delay)
+                if server.behaviour.before_join is not None:
+                    await server.behaviour.before_join(session)
                 if reply is None:
                     continue
                 await _reply(session, join_ref, ref, topic, reply)

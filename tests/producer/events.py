@@ -63,7 +63,12 @@ _COMMAND = (sys.executable, "-c", "from deploy.cli import main; main()")
 def run_command(folder: Path, *arguments: str) -> str:
     """The command ``opensea-metrics`` in a folder of its own; its stdout, as it must succeed."""
     done = subprocess.run(
-        (*_COMMAND, *arguments), cwd=folder, capture_output=True, text=True, timeout=300, check=False
+        (*_COMMAND, *arguments),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
