@@ -52,17 +52,11 @@ class Session:
         """Bytes of the websocket's own framing, once there is room for them in the buffer."""
         transport = self.socket.transport
         transport.write(data)
+        await asyncio.sleep(0)  # the server has to read, too
         while transport.get_write_buffer_size() > 256 * 1024:
             await asyncio.sleep(0.001)
-            if transport.is_closing():
-                raise ConnectionResetError
-
-    async def drained(self) -> None:
-        """Until all that was written is in the kernel's hands."""
-        while self.socket.transport.get_write_buffer_size():
-            await asyncio.sleep(0.001)
-            if self.socket.transport.is_closing():
-                raise ConnectionResetError
+        if transport.is_closing():
+            raise ConnectionResetError
 
     def cut(self) -> None:
         """Reset the connection: what is under way is lost."""

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
+from websockets.protocol import State
 
 from producer.connection import Item, Stream, StreamError, StreamOptions
 from producer.envelope import DeadLetter, Record
@@ -254,11 +255,29 @@ def test_the_end_of_the_channel_joined_before_is_old_news() -> None:
         await session.raw(b'["0",null,"%b","phx_close",{}]' % session.topic.encode())
         await session.raw(b'["1",null,"collection:others","phx_close",{}]')
         await send(session, 1)
+        await asyncio.sleep(0.5)  # long enough to join again
+        await send(session, 2)
 
     with phoenix.running(Behaviour(script)) as server:
         run = Run(server.url)
-        run.until(lambda: run.numbers == [1])
+        run.until(lambda: 2 in run.numbers)
+        assert run.numbers == [1, 2]
         assert sum(frame[3] == "phx_join" for frame in server.received) == 1
+
+
+def test_stopping_takes_what_was_sent_before_the_closing_handshake() -> None:
+    sent = 0
+
+    async def endless(session: Session) -> None:
+        nonlocal sent
+        while session.socket.state is State.OPEN:
+            sent += 1
+            await send(session, sent)
+
+    with phoenix.running(Behaviour(endless)) as server:
+        run = Run(server.url)
+        run.until(lambda: len(run.items) > 2_000)
+    assert run.numbers == list(range(1, sent + 1))
 
 
 def test_silence_raises_an_alarm_and_reconnects_when_all_collections_are_wanted() -> None:
