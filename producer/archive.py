@@ -151,7 +151,7 @@ class ArchiveWriter:
         if file.count >= self._roll or file.size >= self._roll_bytes:
             self._publish(place)
         elif file.waiting >= _CHUNK:
-            with _errors_at(file.path):
+            with self._or_abandoned(place):
                 file.drain()
 
     def flush(self) -> None:
@@ -194,7 +194,7 @@ class ArchiveWriter:
         partition = place[1]
         offset = self._offsets.get(partition, 0)
         final = file.path.with_name(f"{self._topic}+{partition}+{offset:010d}.json.gz")
-        with _errors_at(file.path):
+        with self._or_abandoned(place):
             file.drain()
             file.zipped.close()
             file.raw.flush()
@@ -207,6 +207,18 @@ class ArchiveWriter:
         self._offsets[partition] = offset + file.count
         self._published += file.count
         del self._open[place]
+
+    @contextmanager
+    def _or_abandoned(self, place: tuple[int, int]) -> Iterator[None]:
+        """After an error nobody knows what is in a file: it must not be published later."""
+        file = self._open[place]
+        try:
+            with _errors_at(file.path):
+                yield
+        except ArchiveError:
+            del self._open[place]
+            file.abandon()
+            raise
 
 
 def _next_offsets(root: Path, topic: str) -> dict[int, int]:

@@ -26,8 +26,8 @@ from producer.phoenix import FrameError, Message
 
 TOPIC = "OpenSeaRawEvents"
 DEAD_LETTER_TOPIC = "OpenSeaRawEvents.dlq"
-DEAD_FRAME_LIMIT = 256 * 1024
-"""Bytes of a frame that a dead letter keeps: with JSON's escapes it stays under Kafka's 1 MB."""
+DEAD_FRAME_LIMIT = 150 * 1024
+"""Bytes of a frame that a dead letter keeps: even if each became an escape of six it stays under Kafka's 1 MB."""
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):

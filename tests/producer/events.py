@@ -57,13 +57,13 @@ def number_of(value: bytes) -> int:
     return found
 
 
-_COMMAND = (sys.executable, "-c", "from deploy.cli import main; main()")
+COMMAND = (sys.executable, "-c", "from deploy.cli import main; main()")
 
 
 def run_command(folder: Path, *arguments: str) -> str:
     """The command ``opensea-metrics`` in a folder of its own; its stdout, as it must succeed."""
     done = subprocess.run(
-        (*_COMMAND, *arguments),
+        (*COMMAND, *arguments),
         cwd=folder,
         capture_output=True,
         text=True,
@@ -82,7 +82,7 @@ def producing(
     environment = {**os.environ, "OPENSEA_API_KEY": key, "OPENSEA_STREAM_URL": url}
     with open(folder / "stderr", "ab") as stderr:
         process = subprocess.Popen(
-            (*_COMMAND, "produce", *arguments),
+            (*COMMAND, "produce", *arguments),
             cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=stderr, text=True,
         )  # fmt: skip
     try:
