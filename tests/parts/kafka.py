@@ -136,6 +136,20 @@ def running(data: Path) -> Iterator[Broker]:
         broker.stop()
 
 
+def size_of(bootstrap: str, topic: str) -> int:
+    """How many messages a topic has."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "none"})
+    try:
+        partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
+        marks = [
+            consumer.get_watermark_offsets(TopicPartition(topic, each), timeout=30)
+            for each in partitions
+        ]
+        return sum(high - low for low, high in marks)
+    finally:
+        consumer.close()
+
+
 def read_topic(bootstrap: str, topic: str) -> list[Message]:
     """All messages of a topic now: partition by partition, in order of offset."""
     consumer = Consumer(

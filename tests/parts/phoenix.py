@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 from websockets.asyncio.server import Request, Response, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-KEY = "key-that/must+not=leak"
+KEY = "key/that+must=not leak"
 
 
 @dataclass
