@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable
 from mmap import mmap
 
 _SLOTS = 2**21
+_MASK = _SLOTS - 1
 _MOST = _SLOTS * 7 // 10
 """Entries of a table; in a fuller one of this kind, looking one up takes long."""
 _WORD = 2**64 - 1
@@ -33,13 +34,16 @@ class Recent:
         now = self._clock()
         if now >= self._turn or self._count >= _MOST:
             self._turn_over(now)
-        mark = (hash(identity) & _WORD) or 1  # 0 marks a free slot
-        if self._old[_slot(self._old, mark)]:
+        mark = hash(identity) & _WORD or 1  # 0 marks a free slot
+        first = mark & _MASK
+        # Most are new, and find a free slot at once: only the others are worth a call.
+        if self._old[first] and self._old[_slot(self._old, mark)]:
             return True
-        slot = _slot(self._young, mark)
-        if self._young[slot]:
+        young = self._young
+        slot = _slot(young, mark) if young[first] else first
+        if young[slot]:
             return True
-        self._young[slot] = mark
+        young[slot] = mark
         self._count += 1
         return False
 
@@ -53,9 +57,9 @@ class Recent:
 
 def _slot(table: memoryview, mark: int) -> int:
     """Where a fingerprint is, or the free slot where it belongs."""
-    slot = mark % _SLOTS
+    slot = mark & _MASK
     while (found := table[slot]) and found != mark:
-        slot = (slot + 1) % _SLOTS
+        slot = (slot + 1) & _MASK
     return slot
 
 

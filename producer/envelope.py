@@ -213,6 +213,7 @@ _TIME = re.compile(
     r"(?:\.([0-9]{1,9}))?(Z|[+-][0-9]{2}:?[0-9]{2})?"
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
 _END_MS = 253_402_300_800_000
 """Year 10000, which archive paths have no room for."""
 
@@ -223,7 +224,15 @@ def epoch_ms(text: str | None) -> int | None:
     None for what is not such a time, and for times before 1970 (Kafka has no negative timestamps)
     or after 9999.
     """
-    match = _TIME.fullmatch(text) if text else None
+    if not text:
+        return None
+    if len(text) == 27 and text[4] == text[7] == "-" and text[10::16] == "TZ" and text[19] == ".":
+        try:  # the form that OpenSea sends, three times as fast
+            time = (datetime.fromisoformat(text) - _EPOCH) // _MS
+        except ValueError:
+            return None
+        return time if 0 <= time < _END_MS else None
+    match = _TIME.fullmatch(text)
     if match is None:
         return None
     seconds, fraction, zone = match.groups()

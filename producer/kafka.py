@@ -164,21 +164,16 @@ class KafkaSink:
             return self.dead(DeadLetter("event time is over an hour ahead of now", record.value))
         if len(record.value) > _MOST_BYTES:
             return self.dead(DeadLetter("too large for a record in Kafka", record.value))
-        return self._send(
-            envelope.TOPIC,
-            record.value,
-            record.key,
-            record.timestamp_ms,
-            [
-                ("event_type", record.event.encode()),
-                ("chain", record.chain.encode() if record.chain is not None else None),
-                ("received_at", b"%d" % now),
-            ],
-        )
+        headers: _Headers = [
+            ("event_type", record.event),
+            ("chain", record.chain),
+            ("received_at", str(now)),
+        ]
+        return self._send(envelope.TOPIC, record.value, record.key, record.timestamp_ms, headers)
 
     def dead(self, letter: DeadLetter) -> bool:
         now = self._clock()
-        headers: _Headers = [("received_at", b"%d" % now)]
+        headers: _Headers = [("received_at", str(now))]
         return self._send(envelope.DEAD_LETTER_TOPIC, letter.value, None, now, headers)
 
     def _send(

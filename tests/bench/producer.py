@@ -144,6 +144,8 @@ def produced(folder: Path, url: str, broker: kafka.Broker, events: int, *argumen
             time.sleep(0.2)
         status = Path(f"/proc/{process.pid}/status").read_text()
         peak = int(status.split("VmHWM:")[1].split()[0]) // 1024
+        ticks = sum(map(int, Path(f"/proc/{process.pid}/stat").read_text().split()[13:15]))
+        cpu = ticks / os.sysconf("SC_CLK_TCK")
         process.terminate()
         process.wait(30)
     messages = kafka.read_topic(broker.bootstrap, TOPIC)
@@ -160,6 +162,7 @@ def produced(folder: Path, url: str, broker: kafka.Broker, events: int, *argumen
         max(came + wait for came, wait in zip(received, appended, strict=True)) - min(received)
     ) / 1000
     print(f"  events/s, first received to last in Kafka  {events / span:>9,.0f}")
+    print(f"  CPU of the producer, µs an event           {cpu / events * 1e6:>9,.1f}")
     print(f"  peak RSS, MB                               {peak:>9,}")
     print(
         f"  received to in Kafka, ms: p50, p99         {at_share(appended, 0.5)} {at_share(appended, 0.99)}"
