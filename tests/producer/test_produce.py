@@ -12,7 +12,7 @@ import pytest
 
 from producer.archive import files, lines
 from producer.envelope import DEAD_LETTER_TOPIC, TOPIC
-from producer.settings import SettingsError, checked_url
+from producer.settings import KafkaSettings, SettingsError, StreamSettings, checked_url
 from tests.parts import phoenix
 from tests.parts.kafka import Broker, read_topic
 from tests.parts.phoenix import KEY, Behaviour, Session
@@ -196,3 +196,23 @@ def test_replays_that_make_no_sense(
     assert done.returncode == 1
     assert complaint in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_every_variable_is_explained_in_the_example_of_env() -> None:
+    text = (Path(__file__).parents[2] / ".env.example").read_text()
+    for settings in (StreamSettings, KafkaSettings):
+        prefix = settings.model_config["env_prefix"]
+        for name in settings.model_fields:
+            assert f"{prefix}{name}".upper() + "=" in text
+
+
+def test_secrets_are_read_from_env_files_and_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OPENSEA_API_KEY", raising=False)
+    (tmp_path / ".env").write_text("OPENSEA_API_KEY=hidden-1\nKAFKA_SASL_PASSWORD=hidden-2\nX=y\n")
+    stream, kafka = StreamSettings(), KafkaSettings(security_protocol="SASL_SSL")
+    assert stream.api_key.get_secret_value() == "hidden-1"
+    assert kafka.client()["sasl.password"] == "hidden-2"
+    assert "hidden" not in f"{stream!r} {kafka!r} {stream} {kafka.model_dump()}"
