@@ -139,7 +139,7 @@ def test_sigterm_loses_nothing_that_was_received(
 
 
 def test_sigterm_without_a_broker_puts_events_into_a_file(tmp_path: Path) -> None:
-    feed = Feed([event(number) for number in range(400_000)], {})
+    feed = Feed([event(number) for number in range(150_000)], {})
     with (
         kafka.running(tmp_path / "kafka") as broker,
         phoenix.running(Behaviour(feed)) as server,

@@ -54,6 +54,7 @@ def test_missing_topics_are_made_and_present_ones_left_alone(broker: Broker) -> 
     specs = [TopicSpec(mine, 3, 1, 86_400_000), TopicSpec(theirs, 3, 1, 86_400_000)]
     assert ensure_topics(client(broker), specs, 60) == [mine]
     assert ensure_topics(client(broker), specs, 60) == []
+    until(lambda: mine in admin.list_topics().topics, "metadata with the new topic")
     found = admin.list_topics().topics
     assert (len(found[mine].partitions), len(found[theirs].partitions)) == (3, 5)
     assert config(broker, mine)["retention.ms"] == "86400000"
