@@ -15,7 +15,8 @@ from deploy import commands, output
 from deploy.client import KsqlClient, quoted
 from deploy.embedded import server
 from producer import sample
-from producer.replay import ArchiveSink, replay
+from producer.replay import replay
+from producer.sinks import ArchiveSink
 from sql.errors import OpenSeaMetricsError
 from sql.project import load_project
 

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO
 
@@ -47,6 +48,12 @@ def files(root: Path, topic: str) -> list[Path]:
     return sorted(named, key=lambda path: (path.parent.as_posix(), *_position(path)))
 
 
+def hours(root: Path, topic: str) -> Iterator[list[list[Path]]]:
+    """Hour by hour, the files of each partition in order of their offsets."""
+    for _, of_hour in groupby(files(root, topic), lambda path: path.parent):
+        yield [list(group) for _, group in groupby(of_hour, lambda path: _position(path)[0])]
+
+
 def lines(root: Path, topic: str) -> Iterator[bytes]:
     """The values of a topic in topic order, without line ends.
 
@@ -64,6 +71,7 @@ class _OpenFile:
     raw: BinaryIO
     zipped: gzip.GzipFile
     count: int = 0
+    size: int = 0
     waiting: int = 0
     lines: list[bytes] = field(default_factory=list)
 
@@ -86,8 +94,9 @@ class _OpenFile:
 class ArchiveWriter:
     """Writes one topic into an archive.
 
-    A file becomes visible whole, by a rename: when it has ``roll`` records, when more than
-    ``max_open`` are open (the one opened first goes), at :meth:`flush` and at :meth:`close`. What
+    A file becomes visible whole, by a rename: when it has ``roll`` records or ``roll_bytes`` (before
+    compression), when more than ``max_open`` are open (the one opened first goes), at :meth:`flush`
+    and at :meth:`close`. What
     was not published when the process dies is lost, and its hidden files are removed by the next
     writer. A topic has one writer at a time, which holds a lock. ``level`` is gzip's (1 is fast, 9
     small).
@@ -103,10 +112,12 @@ class ArchiveWriter:
         roll: int = 50_000,
         level: int = 1,
         max_open: int = 64,
+        roll_bytes: int = 64 * 1024 * 1024,
     ) -> None:
         self._topic = topic
         self._partitions = partitions
         self._roll = roll
+        self._roll_bytes = roll_bytes
         self._level = level
         self._max_open = max_open
         self._open: dict[tuple[int, int], _OpenFile] = {}
@@ -117,6 +128,17 @@ class ArchiveWriter:
             for leftover in self._directory.glob(f"{_HOURS}/.*.tmp"):
                 leftover.unlink()
         self._offsets = _next_offsets(root, topic)
+        self._published = 0
+
+    @property
+    def published(self) -> int:
+        """Records that are in published files, of those that this writer was given."""
+        return self._published
+
+    @property
+    def waiting(self) -> int:
+        """Records in files that are not published yet."""
+        return sum(file.count for file in self._open.values())
 
     def write(self, key: str | None, timestamp_ms: int, value: bytes) -> None:
         """Add a record: ``value`` is one line without its end, the time in years 1970 to 9999."""
@@ -124,11 +146,12 @@ class ArchiveWriter:
         file = self._open.get(place) or self._start(*place)
         file.lines.append(value)
         file.count += 1
+        file.size += len(value)
         file.waiting += len(value)
-        if file.count >= self._roll:
+        if file.count >= self._roll or file.size >= self._roll_bytes:
             self._publish(place)
         elif file.waiting >= _CHUNK:
-            with _errors_at(file.path):
+            with self._or_abandoned(place):
                 file.drain()
 
     def flush(self) -> None:
@@ -171,7 +194,7 @@ class ArchiveWriter:
         partition = place[1]
         offset = self._offsets.get(partition, 0)
         final = file.path.with_name(f"{self._topic}+{partition}+{offset:010d}.json.gz")
-        with _errors_at(file.path):
+        with self._or_abandoned(place):
             file.drain()
             file.zipped.close()
             file.raw.flush()
@@ -182,7 +205,20 @@ class ArchiveWriter:
             file.path.rename(final)
             _sync_directory(final.parent)
         self._offsets[partition] = offset + file.count
+        self._published += file.count
         del self._open[place]
+
+    @contextmanager
+    def _or_abandoned(self, place: tuple[int, int]) -> Iterator[None]:
+        """After an error nobody knows what is in a file: it must not be published later."""
+        file = self._open[place]
+        try:
+            with _errors_at(file.path):
+                yield
+        except ArchiveError:
+            del self._open[place]
+            file.abandon()
+            raise
 
 
 def _next_offsets(root: Path, topic: str) -> dict[int, int]:

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import gzip
 import time
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
+from itertools import islice
+from typing import Any
 
 from producer import envelope
-from producer.archive import ArchiveWriter
 from producer.envelope import DeadLetter, Record
-from sql.errors import OpenSeaMetricsError
+from producer.recording import Bookmark, Recording, SourceError, Span
+from producer.sinks import Sink, SinkError, now_ms
 
-_PROGRESS_FRAMES = 10_000
+_PROGRESS_FRAMES = 1_000
 _HOLE_MS = 600_000
 """A longer jump in event time, forth or back, is a hole in the recording: it is not waited for."""
-
-
-class Sink(Protocol):
-    """Where records go. Every method may raise the sink's own error, which ends the replay."""
-
-    def write(self, record: Record) -> None: ...
-
-    def dead(self, letter: DeadLetter) -> None: ...
-
-    def flush(self) -> None:
-        """Make everything so far visible to readers."""
-
-    def close(self) -> None:
-        """Flush and let go."""
+_STEP = 0.1
+"""Seconds between looks at what is due, and at whether to stop, while there is nothing to do."""
 
 
 @dataclass(frozen=True)
@@ -44,99 +30,117 @@ class Counts:
     skipped: int = 0
 
 
-class SourceError(OpenSeaMetricsError):
-    """A recording cannot be read; the message says which and why."""
-
-
-class ArchiveSink:
-    """Records and dead letters into the archive under ``root``, as two topics.
-
-    Dead letters, whose event time is not known, are filed under ``clock`` (epoch ms), by default
-    the time at which they are set aside. Raises ArchiveError.
-    """
-
-    def __init__(
-        self,
-        root: Path,
-        partitions: int = 2,
-        clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
-    ) -> None:
-        self._clock = clock
-        self._records = ArchiveWriter(root, envelope.TOPIC, partitions)
-        try:
-            self._dead = ArchiveWriter(root, envelope.DEAD_LETTER_TOPIC)
-        except BaseException:
-            self._records.close()
-            raise
-
-    def write(self, record: Record) -> None:
-        self._records.write(record.key, record.timestamp_ms, record.value)
-
-    def dead(self, letter: DeadLetter) -> None:
-        self._dead.write(None, self._clock(), letter.value)
-
-    def flush(self) -> None:
-        self._records.flush()
-        self._dead.flush()
-
-    def close(self) -> None:
-        try:
-            self._records.close()
-        finally:
-            self._dead.close()
-
-
 def replay(
     frames: Iterable[bytes],
     sink: Sink,
     *,
     speed: float | None = None,
+    shift_ms: int = 0,
     flush_seconds: float | None = None,
     progress: Callable[[Counts], None] = lambda _: None,
+    flushed: Callable[[Counts], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Counts:
     """Pass frames on to a sink, in order, and flush it at the end; the sink stays open.
 
     ``speed`` is a factor on the original speed, told by event times (2: twice as fast); None is as
-    fast as possible. ``flush_seconds``: flush that often while frames come, so that readers see them
-    soon. ``progress`` is called every few thousand frames, and at each flush. Duplicates are passed
-    on as they are. Raises ValueError for a speed that is not positive.
+    fast as possible. ``shift_ms`` is added to event times; payloads stay as they are.
+    ``flush_seconds``: flush that often, so that readers see events soon. ``progress`` is called every
+    thousand frames and at each flush, ``flushed`` when all that was counted is safe. When ``stop``
+    says so, it ends early, and the sink may not be flushed. Duplicates are passed on as they are.
+    Raises ValueError for a speed that is not positive.
     """
-    pace = _Pace(speed, clock, sleep) if speed is not None else None
-    written = dead = skipped = read = 0
-    flushed = clock()
-    for read, frame in enumerate(frames, 1):
-        match envelope.decode(frame):
-            case Record() as record:
-                if pace is not None:
-                    pace.wait(record.timestamp_ms)
-                sink.write(record)
-                written += 1
-            case DeadLetter() as letter:
-                sink.dead(letter)
-                dead += 1
-            case None:
-                skipped += 1
-        due = flush_seconds is not None and clock() - flushed >= flush_seconds
-        if due:
-            sink.flush()
-            flushed = clock()
-        if due or read % _PROGRESS_FRAMES == 0:
-            progress(Counts(read, written, dead, skipped))
-    sink.flush()
-    counts = Counts(read, written, dead, skipped)
-    progress(counts)
-    return counts
+    run = _Replay(sink, shift_ms, flush_seconds, progress, flushed, stop, clock, sleep)
+    pace = _Pace(speed) if speed is not None else None
+    for frame in frames:
+        if stop() or not run.take(frame, pace):
+            break
+    run.flush()
+    return run.counts()
+
+
+@dataclass
+class _Replay:
+    sink: Sink
+    shift_ms: int
+    flush_seconds: float | None
+    progress: Callable[[Counts], None]
+    flushed: Callable[[Counts], None]
+    stop: Callable[[], bool]
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
+    written: int = 0
+    dead: int = 0
+    skipped: int = 0
+    due: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.due = self.clock() + (self.flush_seconds or 0.0)
+
+    def counts(self) -> Counts:
+        read = self.written + self.dead + self.skipped
+        return Counts(read, self.written, self.dead, self.skipped)
+
+    def take(self, frame: bytes, pace: _Pace | None) -> bool:
+        """Pass a frame on; False if it was not, as we are to stop."""
+        item = envelope.decode(frame)
+        if isinstance(item, Record):
+            if pace is not None and not self._until(pace.due(item.timestamp_ms, self.clock())):
+                return False
+            record = item.at(item.timestamp_ms + self.shift_ms) if self.shift_ms else item
+            if not self._insist(self.sink.write, record):
+                return False
+            self.written += 1
+        elif isinstance(item, DeadLetter):
+            if not self._insist(self.sink.dead, item):
+                return False
+            self.dead += 1
+        else:
+            self.skipped += 1
+        if (self.written + self.dead + self.skipped) % _PROGRESS_FRAMES == 0:
+            self.sink.poll()
+            self.progress(self.counts())
+        self._flush_if_due()
+        return True
+
+    def flush(self) -> None:
+        """Wait until all is safe, or we are to stop."""
+        while not self.sink.flush(_STEP * 10):
+            if self.stop():
+                return
+        self.flushed(self.counts())
+        self.progress(self.counts())
+
+    def _flush_if_due(self) -> None:
+        if self.flush_seconds is not None and self.clock() >= self.due:
+            self.flush()
+            self.due = self.clock() + self.flush_seconds
+
+    def _insist(self, write: Callable[[Any], bool], item: Record | DeadLetter) -> bool:
+        while not write(item):
+            if self.stop():
+                return False
+            self.sink.poll()
+            self.sleep(_STEP / 10)
+        return True
+
+    def _until(self, due: float) -> bool:
+        while (left := due - self.clock()) > 0:
+            if self.stop():
+                return False
+            self.sink.poll()
+            self._flush_if_due()
+            self.sleep(min(left, _STEP))
+        return True
 
 
 @dataclass
 class _Pace:
-    """Waits so that event time passes ``speed`` times as fast as the clock."""
+    """Tells when an event is due, so that event time passes ``speed`` times as fast as the clock."""
 
     speed: float
-    clock: Callable[[], float]
-    sleep: Callable[[float], None]
     _anchor: tuple[int, float] | None = field(default=None, init=False)
     _last_ms: int = field(default=0, init=False)
 
@@ -144,26 +148,97 @@ class _Pace:
         if not self.speed > 0:
             raise ValueError(f"speed must be positive, not {self.speed}")
 
-    def wait(self, timestamp_ms: int) -> None:
-        now = self.clock()
+    def due(self, timestamp_ms: int, now: float) -> float:
         if self._anchor is None or abs(timestamp_ms - self._last_ms) > _HOLE_MS:
             self._anchor = timestamp_ms, now
         self._last_ms = timestamp_ms
         first_ms, started = self._anchor
-        due = started + (timestamp_ms - first_ms) / 1000 / self.speed
-        if due > now:
-            self.sleep(due - now)
+        return started + (timestamp_ms - first_ms) / 1000 / self.speed
 
 
-def frames_of(path: Path) -> Iterator[bytes]:
-    """The frames of a recording, one a line; gzip if its name ends in ``.gz``. Skips blank lines.
+def span(recording: Recording, progress: Callable[[Counts], None] = lambda _: None) -> Span:
+    """The times between which a recording's events are. Raises SourceError if it has none."""
+    first, last = None, 0
+    for number, frame in enumerate(recording.frames()):
+        item = envelope.decode(frame)
+        if isinstance(item, Record):
+            first = min(item.timestamp_ms, item.timestamp_ms if first is None else first)
+            last = max(item.timestamp_ms, last)
+        if number % _PROGRESS_FRAMES == 0:
+            progress(Counts(number))
+    if first is None:
+        raise SourceError(f"There are no events in {recording.path}")
+    return Span(first, last)
 
-    Raises SourceError for a file that is missing, unreadable or damaged.
+
+def shift_to_now(times: Span, speed: float | None, now: int) -> int:
+    """Milliseconds to add to event times so that the newest event is new when it is replayed.
+
+    So at original speed the first event is now; at other speeds, it is that much before.
+    """
+    lasts_ms = (times.last_ms - times.first_ms) / speed if speed is not None else 0
+    return now + int(lasts_ms) - times.last_ms
+
+
+def replay_recording(
+    recording: Recording,
+    sink: Sink,
+    bookmark: Bookmark,
+    *,
+    resume: bool = False,
+    to_now: bool = False,
+    speed: float | None = None,
+    progress: Callable[[Counts], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> tuple[Counts, bool]:
+    """Replay a recording and close the sink; the counts of this run, and whether it was finished.
+
+    The position is kept while it runs, and after an early end, so that ``resume`` goes on behind the
+    last frame that is safe. Only a killed process repeats frames: those of its last second. Raises
+    SourceError and what the sink raises.
     """
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
-            for line in file:
-                if frame := line.strip():
-                    yield frame
-    except (OSError, EOFError, zlib.error) as error:
-        raise SourceError(f"Cannot read {path}: {error}") from error
+        position = bookmark.load() if resume else None
+        start = position.frames if position else 0
+        if position:
+            shift = position.shift_ms
+        else:
+            shift = shift_to_now(span(recording, progress), speed, now_ms()) if to_now else 0
+            bookmark.clear()
+        finished = True
+
+        def stops() -> bool:
+            nonlocal finished
+            finished = finished and not stop()
+            return not finished
+
+        counts = Counts()
+
+        def note(now: Counts) -> None:
+            nonlocal counts
+            counts = now
+            progress(Counts(start + now.read, now.written, now.dead, now.skipped))
+
+        counts = replay(
+            islice(recording.frames(), start, None),
+            sink,
+            speed=speed,
+            shift_ms=shift,
+            flush_seconds=1.0,
+            progress=note,
+            flushed=lambda safe: bookmark.save(start + safe.read, shift),
+            stop=stops,
+        )
+    except BaseException:
+        sink.close(5.0)
+        raise
+    try:
+        sink.close(5.0)
+    except SinkError:  # what could not be delivered is in a file, so it need not be repeated
+        bookmark.save(start + counts.read, shift)
+        raise
+    if finished:
+        bookmark.clear()
+    else:
+        bookmark.save(start + counts.read, shift)
+    return counts, finished

@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 
-from producer.replay import ArchiveSink, Counts, replay
+from producer.replay import Counts, replay
+from producer.sinks import ArchiveSink
 
 BUNDLED = "sample_events.ndjson.gz"
 BUNDLED_EVENTS = 6_000
@@ -36,6 +37,9 @@ _TOKENS = (
     ("WETH", "Wrapped Ether", 18, "1.000863124510729", "2502.157811276822"),
     ("USDC", "USD Coin", 6, "0.000400000000000", "1.000000000000000000"),
 )
+_AGAIN = 0.004
+_ODD = 0.004
+"""Shares of the draws."""
 _BIDS = ("item_received_bid", "collection_offer", "trait_offer", "item_cancelled")
 _NAMES = ("Otters", "Kobolds", "Lanterns", "Müllpunks", "月の猫", "Tiny Bricks", "Neon Fjord")
 
@@ -46,6 +50,18 @@ def frames(
     """About ``events`` frames in order of arrival, spread over ``duration_ms`` (epoch ms) from
     ``start_ms``; ``sales_share`` of them (0 to 1) are sales, each followed by its transfer."""
     return itertools.islice(_frames(events, seed, start_ms, duration_ms, sales_share), events)
+
+
+def made_for_the_package() -> Iterator[bytes]:
+    """The frames that the sample file of the package was made of; see ``make_bundled``."""
+    return frames(BUNDLED_EVENTS, 1, BUNDLED_START, 2 * HOUR, 0.2)
+
+
+def make_bundled(path: Path) -> None:
+    """Write the sample file of the package anew, as after a change to this module."""
+    with open(path, "wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as file:
+        for frame in made_for_the_package():
+            file.write(frame + b"\n")
 
 
 def bundled() -> Iterator[bytes]:
@@ -76,9 +92,11 @@ def _frames(
 ) -> Iterator[bytes]:
     rng = random.Random(seed)
     weights = list(itertools.accumulate(1 / (rank + 2) for rank in range(_COLLECTIONS)))
-    step = duration_ms / max(events, 1)
+    # A draw brings a second frame if it is a sale, and now and then an odd one or the same again.
+    frames_per_draw = 1 + _sold(sales_share) + _AGAIN + _ODD
+    step = duration_ms * frames_per_draw / max(events, 1)
     for number in itertools.count():
-        arrival = start_ms + int(number * step)
+        arrival = start_ms + min(int(number * step), duration_ms - 1)
         # Events come up to 20 s late, most of them within a second or two.
         late = rng.random()
         moment = max(start_ms, arrival - int(20_000 * late**6) - rng.randrange(900))
@@ -86,17 +104,21 @@ def _frames(
         frame = _event(rng, number, moment, arrival, collection, sales_share)
         yield from frame
         chance = rng.random()
-        if chance < 0.004:
+        if chance < _AGAIN:
             yield frame[0]  # OpenSea sends an event again now and then
-        elif chance < 0.008:
+        elif chance < _AGAIN + _ODD:
             yield _odd(rng, number, moment)
+
+
+def _sold(sales_share: float) -> float:
+    """The share of draws that are sales: each brings two frames, so it is not that of the frames."""
+    return sales_share / (1 - sales_share)
 
 
 def _event(
     rng: random.Random, number: int, moment: int, arrival: int, collection: int, sales_share: float
 ) -> list[bytes]:
-    # A sale brings two frames, so fewer draws than frames must be sales.
-    sold = sales_share / (1 - sales_share)
+    sold = _sold(sales_share)
     draw = rng.random()
     if draw < sold:
         hash_ = f"0x{rng.getrandbits(256):064x}"

@@ -1,18 +1,190 @@
-"""Where events come from: samples and replays."""
+"""Where events come from: the live stream, samples and replays."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import signal
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from enum import StrEnum
+from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from deploy import output
 from deploy.cli.app import app
 from deploy.config import Settings
-from producer.replay import ArchiveSink, Counts, frames_of
-from producer.replay import replay as replay_frames
-from producer.sample import bundled, write_sample
+from producer import metrics
+from producer import sample as samples
+from producer.connection import StreamOptions
+from producer.kafka import open_kafka, topics
+from producer.recording import Bookmark, Recording
+from producer.replay import Counts, replay_recording
+from producer.run import run
+from producer.settings import KafkaSettings, SettingsError, StreamSettings, checked_url
+from producer.sinks import ArchiveSink, Sink
+from sql.project import find_root, load_settings
+
+
+class SinkName(StrEnum):
+    """Where records go."""
+
+    KAFKA = "kafka"
+    ARCHIVE = "archive"
+
+
+class Compression(StrEnum):
+    """How batches to Kafka are compressed."""
+
+    LZ4 = "lz4"
+    ZSTD = "zstd"
+
+
+class Protocol(StrEnum):
+    """The version of the Phoenix protocol: arrays, or the objects that came before."""
+
+    ARRAYS = "2.0.0"
+    OBJECTS = "1.0.0"
+
+
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="With --sink archive: the server's data (default: ./.opensea-metrics)."
+    ),
+]
+Bootstrap = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="Kafka (default: $KAFKA_BOOTSTRAP_SERVERS)."),
+]
+
+
+@app.command()
+def produce(
+    collection: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SLUG", help="May be repeated (default: all)."),
+    ] = None,
+    event_type: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TYPE", help="item_sold, say; may be repeated (default: all)."),
+    ] = None,
+    sink: Annotated[SinkName, typer.Option(help="Where events go.")] = SinkName.KAFKA,
+    bootstrap: Bootstrap = None,
+    out: Out = None,
+    url: Annotated[
+        str | None, typer.Option(help="The stream (default: $OPENSEA_STREAM_URL, or OpenSea's).")
+    ] = None,
+    vsn: Annotated[Protocol, typer.Option(help="Version of the protocol.")] = Protocol.ARRAYS,
+    compression: Annotated[Compression, typer.Option(help="With Kafka.")] = Compression.LZ4,
+    retention_hours: Annotated[
+        float | None,
+        typer.Option(
+            help="Of the raw topic, if it has to be made (default: no limit, as its SQL declares)."
+        ),
+    ] = None,
+    roll_seconds: Annotated[
+        float, typer.Option(min=0.1, help="With --sink archive: a file at least that often.")
+    ] = 10.0,
+    dedup_seconds: Annotated[
+        float, typer.Option(min=0, help="Drop events seen in that time; 0: keep all.")
+    ] = 300.0,
+    silence_seconds: Annotated[
+        float, typer.Option(min=1, help="Raise an alarm when no event came for that long.")
+    ] = 120.0,
+    shutdown_seconds: Annotated[
+        float, typer.Option(min=0, help="After SIGTERM or Ctrl-C: time to deliver what came.")
+    ] = 8.0,
+    metrics_port: Annotated[
+        int | None, typer.Option(help="Serve metrics for Prometheus at this port (default: no).")
+    ] = None,
+) -> None:
+    """Put OpenSea's live stream into Kafka, or into an archive, until SIGTERM or Ctrl-C.
+
+    The API key is read from OPENSEA_API_KEY, in the environment or in .env. Kafka's topics are made
+    when missing, with the partitions and replicas of sql/settings.yml. Frames that are no events go
+    to the topic OpenSeaRawEvents.dlq. What Kafka did not take in time after SIGTERM is put into a
+    file that can be replayed.
+
+    Example: opensea-metrics produce --event-type item_sold --event-type item_transferred
+    """
+    settings = StreamSettings()
+    if not settings.api_key.get_secret_value():
+        raise SettingsError(
+            "There is no API key: set OPENSEA_API_KEY in the environment or in .env. "
+            "Without one, `opensea-metrics replay` sends sample events."
+        )
+    options = StreamOptions(
+        url=checked_url(url or settings.stream_url),
+        key=settings.api_key,
+        slugs=tuple(collection or ("*",)),
+        event_types=tuple(event_type or ()),
+        version=vsn.value,
+        silence_seconds=silence_seconds,
+    )
+    stats = metrics.Stats()
+    with _reporting() as show:
+        target: Sink
+        if sink is SinkName.KAFKA:
+            target = _kafka(bootstrap, compression, retention_hours, stats.latency)
+        else:
+            target = ArchiveSink(_data_dir(out), roll_seconds=roll_seconds)
+        if metrics_port is not None:
+            metrics.serve(stats, target, metrics_port)
+        line = metrics.StatusLine(stats, target)
+        work = run(
+            options, target, stats, dedup_seconds=dedup_seconds, shutdown_seconds=shutdown_seconds,
+            report=lambda: show(line.text()), report_seconds=1.0 if sys.stderr.isatty() else 10.0,
+        )  # fmt: skip
+        asyncio.run(work)
+    print(
+        f"{stats.received} events received: {target.delivered} delivered, of which {stats.dead} dead "
+        f"letters; {stats.duplicates} duplicates dropped; {stats.reconnects} reconnects"
+    )
+
+
+@contextmanager
+def _reporting() -> Iterator[Callable[[str], None]]:
+    """Shows a line of text on stderr: in place on a terminal, one after another elsewhere."""
+    console = output.console(stderr=True)
+    with ExitStack() as stack:
+        if console.is_terminal:
+            status = stack.enter_context(console.status("starting"))
+            show: Callable[[str], None] = status.update
+        else:
+            show = console.print
+        # Made after the status, which puts itself between stderr and the terminal.
+        structlog.configure(
+            wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        )
+        yield show
+
+
+def _kafka(
+    bootstrap: str | None,
+    compression: Compression = Compression.LZ4,
+    retention_hours: float | None = None,
+    latency: metrics.Latency | None = None,
+) -> Sink:
+    settings = KafkaSettings()
+    if bootstrap:
+        settings.bootstrap_servers = bootstrap
+    declared = load_settings(find_root(), {})
+    retention_ms = -1 if retention_hours is None else int(retention_hours * 3_600_000)
+    wanted = topics(int(declared["partitions"]), int(declared["replicas"]), retention_ms)
+    undelivered = Settings().data_dir / "undelivered"
+    return open_kafka(settings, undelivered, wanted, compression=compression.value, latency=latency)
+
+
+def _data_dir(out: Path | None) -> Path:
+    return out or Settings().data_dir
 
 
 @app.command()
@@ -25,33 +197,112 @@ def sample(
 
     Example: opensea-metrics sample --events 1000000 --out .opensea-metrics
     """
-
-    def progress(counts: Counts) -> None:
-        print(f"{counts.read} of {events} events", file=sys.stderr)
-
-    print(write_sample(out, events, seed, progress=progress))
+    with _progress("making", events) as progress:
+        made = samples.write_sample(
+            out, events, seed, progress=lambda counts: progress(counts.read)
+        )
+    print(_summary(made))
 
 
 @app.command()
 def replay(
-    recording: Annotated[
+    source: Annotated[
         Path | None,
-        typer.Argument(metavar="[FILE]", help="Frames, one a line (.ndjson, .gz) [the sample]."),
+        typer.Argument(
+            metavar="[SOURCE]",
+            help="Frames, one a line (.ndjson, .gz), or a folder with topics/ (default: the sample).",
+        ),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The server's data [./.opensea-metrics].")
-    ] = None,
+    sink: Annotated[SinkName, typer.Option(help="Where events go.")] = SinkName.ARCHIVE,
+    bootstrap: Bootstrap = None,
+    out: Out = None,
     speed: Annotated[
-        float | None, typer.Option(help="Times the original speed [as fast as possible].")
+        float | None,
+        typer.Option(
+            help="Times the original speed, 1 is as it was (default: as fast as possible)."
+        ),
     ] = None,
+    to_now: Annotated[
+        bool,
+        typer.Option("--to-now", help="Shift event times, so that the newest are of now."),
+    ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on where the replay of this source was stopped."),
+    ] = False,
 ) -> None:
-    """Replay recorded frames into an archive that the embedded server reads.
+    """Replay recorded events into an archive that the embedded server reads, or into Kafka.
 
-    Example: opensea-metrics replay recording.ndjson.gz --speed 10
+    With --to-now and a speed the last event is of the moment when it is sent. Duplicates are sent as
+    they are.
+
+    Example: opensea-metrics replay recording.ndjson.gz --speed 10 --to-now
     """
-    frames = frames_of(recording) if recording else bundled()
-    sink = ArchiveSink(out or Settings().data_dir)
+    if speed is not None and speed <= 0:
+        raise typer.BadParameter("a speed is greater than 0", param_hint="--speed")
+    recording = Recording(source or Path(str(resources.files("producer") / samples.BUNDLED)))
+    directory = _data_dir(out).resolve()
+    if sink is SinkName.ARCHIVE and recording.path.resolve() == directory:
+        raise typer.BadParameter("an archive cannot be replayed into itself", param_hint="SOURCE")
+    target = _kafka(bootstrap) if sink is SinkName.KAFKA else ArchiveSink(directory)
+    name = f"kafka {bootstrap or KafkaSettings().bootstrap_servers}"
+    bookmark = Bookmark(
+        directory / "replays", recording, name if sink is SinkName.KAFKA else str(directory)
+    )
+    with _progress("replaying", recording.total_bytes) as progress, _stopping() as stopped:
+        counts, finished = replay_recording(
+            recording,
+            target,
+            bookmark,
+            resume=resume,
+            to_now=to_now,
+            speed=speed,
+            progress=lambda counts: progress(recording.read_bytes, counts.read),
+            stop=stopped,
+        )
+    print(_summary(counts))
+    if not finished:
+        print("stopped before the end: go on with --resume", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def _summary(counts: Counts) -> str:
+    return (
+        f"{counts.read} frames: {counts.written} records, {counts.dead} dead letters, "
+        f"{counts.skipped} control frames"
+    )
+
+
+@contextmanager
+def _stopping() -> Iterator[Callable[[], bool]]:
+    """Whether SIGTERM or Ctrl-C came; a second Ctrl-C does not wait."""
+    came = False
+
+    def note(number: int, _: object) -> None:
+        nonlocal came
+        came = True
+        signal.signal(number, before[signal.Signals(number)])
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        print(replay_frames(frames, sink, speed=speed, flush_seconds=1.0))
+        yield lambda: came
     finally:
-        sink.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _progress(what: str, total: int) -> Iterator[Callable[..., None]]:
+    """A bar on a terminal, and nothing elsewhere: called with what is done, and a count to show."""
+    console = output.console(stderr=True)
+    columns = (
+        TextColumn(what), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
+        TextColumn("{task.fields[count]:,} frames"), TimeElapsedColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=total, count=0)
+
+        def update(done: int, count: int | None = None) -> None:
+            bar.update(task, completed=done, count=done if count is None else count)
+
+        yield update

@@ -14,7 +14,8 @@ from deploy.client import KsqlClient
 from deploy.demo import wait_until_read
 from deploy.embedded import server
 from producer import sample
-from producer.replay import ArchiveSink, replay
+from producer.replay import replay
+from producer.sinks import ArchiveSink
 from tests import oracle
 
 TUMBLING = {"30_SECONDS": 30_000, "1_MINUTE": 60_000, "5_MINUTES": 300_000, "30_MINUTES": 1_800_000}

@@ -1,0 +1,68 @@
+"""Which events were seen lately, in bounded memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable
+from mmap import mmap
+
+_SLOTS = 2**21
+_MASK = _SLOTS - 1
+_MOST = _SLOTS * 7 // 10
+"""Entries of a table; in a fuller one of this kind, looking one up takes long."""
+_WORD = 2**64 - 1
+
+
+class Recent:
+    """Remembers identities for ``seconds`` to twice that, but at most the last 1.4 to 2.9 million.
+
+    Two hash tables of 64-bit fingerprints (16 MiB each): what is new goes into the younger, and when
+    its time is over, or it is full, it becomes the older. A fingerprint is Python's hash of the
+    identity, keyed anew in each process, so no sender can make two collide; by chance one of
+    6 × 10¹² look-ups among 2.9 million finds another's.
+    """
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._young, self._old = _table(), _table()
+        self._count = 0
+        self._turn = clock() + seconds
+
+    def seen(self, identity: Hashable) -> bool:
+        """Whether the identity was seen lately; from now on it was."""
+        now = self._clock()
+        if now >= self._turn or self._count >= _MOST:
+            self._turn_over(now)
+        mark = hash(identity) & _WORD or 1  # 0 marks a free slot
+        first = mark & _MASK
+        # Most are new, and find a free slot at once: only the others are worth a call.
+        if self._old[first] and self._old[_slot(self._old, mark)]:
+            return True
+        young = self._young
+        slot = _slot(young, mark) if young[first] else first
+        if young[slot]:
+            return True
+        young[slot] = mark
+        self._count += 1
+        return False
+
+    def _turn_over(self, now: float) -> None:
+        # After a long silence, what the younger table holds is too old as well.
+        self._old = self._young if now < self._turn + self._seconds else _table()
+        self._young = _table()
+        self._count = 0
+        self._turn = now + self._seconds
+
+
+def _slot(table: memoryview, mark: int) -> int:
+    """Where a fingerprint is, or the free slot where it belongs."""
+    slot = mark & _MASK
+    while (found := table[slot]) and found != mark:
+        slot = (slot + 1) & _MASK
+    return slot
+
+
+def _table() -> memoryview:
+    """Zeroed slots; memory is taken as they are used."""
+    return memoryview(mmap(-1, _SLOTS * 8)).cast("Q")

@@ -1,0 +1,173 @@
+"""A real Kafka broker (KRaft, one node) on loopback, from Maven Central's jars.
+
+The jars are fetched once, with Maven, into ``$XDG_CACHE_HOME/opensea-metrics-tests`` (44 MB).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import time
+import uuid
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from tests.parts.ports import free_port
+
+VERSION = "4.3.1"
+_POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion><groupId>test</groupId><artifactId>kafka</artifactId>
+  <version>1</version>
+  <dependencies><dependency><groupId>org.apache.kafka</groupId>
+    <artifactId>kafka_2.13</artifactId><version>{VERSION}</version></dependency></dependencies>
+</project>"""
+_JAVA = ("java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+
+
+def jars() -> Path:
+    """The folder with Kafka's jars, fetched if need be. Skips the test without Java or Maven."""
+    for tool in ("java", "mvn"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"a Kafka broker needs {tool}")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    root = cache / "opensea-metrics-tests"
+    root.mkdir(parents=True, exist_ok=True)
+    folder = root / f"kafka-{VERSION}"
+    with open(root / "kafka.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.is_dir():
+            return folder
+        making = root / f".kafka-{uuid.uuid4().hex}"
+        making.mkdir()
+        (making / "pom.xml").write_text(_POM, encoding="utf-8")
+        made = subprocess.run(
+            ("mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=jars",
+             "-DincludeScope=runtime"),
+            cwd=making, capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        if made.returncode != 0:
+            shutil.rmtree(making)
+            pytest.skip(f"Maven does not get Kafka's jars: {made.stdout[-300:]}")
+        (making / "jars").rename(folder)
+        shutil.rmtree(making)
+    return folder
+
+
+class Broker:
+    """A broker that can be killed and started again on the same port with the same data."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._classpath = f"{jars()}/*"
+        self._process: subprocess.Popen[bytes] | None = None
+        port, controller = free_port(), free_port()
+        self.bootstrap = f"127.0.0.1:{port}"
+        self._config = data / "server.properties"
+        data.mkdir(parents=True, exist_ok=True)
+        self._config.write_text(
+            f"""process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://{self.bootstrap},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://{self.bootstrap}
+controller.listener.names=CONTROLLER
+log.dirs={data}/logs
+offsets.topic.replication.factor=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+auto.create.topics.enable=false
+""",
+            encoding="utf-8",
+        )
+        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        subprocess.run(
+            (*_JAVA, "-cp", self._classpath, "kafka.tools.StorageTool", "format",
+             "-t", cluster, "-c", str(self._config)),
+            check=True, capture_output=True, timeout=120,
+        )  # fmt: skip
+
+    def start(self) -> None:
+        """Start, and wait until the broker answers."""
+        with open(self._data / "out.log", "ab") as out:
+            self._process = subprocess.Popen(
+                (*_JAVA, "-cp", self._classpath, "kafka.Kafka", str(self._config)),
+                stdout=out, stderr=out,
+            )  # fmt: skip
+        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                admin.list_topics(timeout=2)
+                return
+            except KafkaException:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    log = (self._data / "out.log").read_text(errors="replace")
+                    raise RuntimeError(f"the broker does not start: {log[-2000:]}") from None
+
+    def kill(self) -> None:
+        """kill -9."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
+    def stop(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()  # what it stored is thrown away, so it need not end in order
+            self._process.wait()
+
+
+@contextmanager
+def running(data: Path) -> Iterator[Broker]:
+    """A broker for the time of a block."""
+    broker = Broker(data)
+    try:
+        broker.start()
+        yield broker
+    finally:
+        broker.stop()
+
+
+def size_of(bootstrap: str, topic: str) -> int:
+    """How many messages a topic has."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "none"})
+    try:
+        partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
+        marks = [
+            consumer.get_watermark_offsets(TopicPartition(topic, each), timeout=30)
+            for each in partitions
+        ]
+        return sum(high - low for low, high in marks)
+    finally:
+        consumer.close()
+
+
+def read_topic(bootstrap: str, topic: str) -> list[Message]:
+    """All messages of a topic now: partition by partition, in order of offset."""
+    consumer = Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": "none", "enable.auto.commit": False}
+    )
+    found: list[Message] = []
+    try:
+        partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
+        for partition in sorted(partitions):
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)
+            consumer.assign([TopicPartition(topic, partition, low)])
+            deadline = time.monotonic() + 120
+            while low < high:
+                for message in consumer.consume(10_000, timeout=0.2):
+                    assert message.error() is None, message.error()
+                    found.append(message)
+                    low = message.offset() + 1  # type: ignore[operator]
+                assert time.monotonic() < deadline, f"{topic} cannot be read to its end"
+    finally:
+        consumer.close()
+    return found
