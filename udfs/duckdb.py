@@ -1,0 +1,103 @@
+"""The functions in DuckDB.
+
+Scalar functions go by their SQL names, table functions too (they give lists: ``unnest`` them). An
+aggregate, unless it has a native form, is three functions over states that are JSON text, here called
+``NAME_partial``, ``NAME_merge`` and ``NAME_finish``: see :func:`parts`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from functools import lru_cache
+from typing import Any
+
+import duckdb
+
+from sql.types import duckdb as duckdb_type
+from udfs import calls, registry
+from udfs.definition import Definition, Native
+
+
+def register(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make all functions known to a database: its other connections see them too.
+
+    Functions stay until the database is closed, and do not become part of its file.
+    """
+    for definition in registry.functions().values():
+        if definition.kind == "aggregate":
+            _register_aggregate(connection, definition)
+        else:
+            _register_scalar(connection, definition)
+
+
+def parts(definition: Definition) -> Native:
+    """An aggregate in parts: its native form, or calls of the three functions made of it."""
+    if definition.native is not None:
+        return definition.native
+    name = definition.name
+    columns = ", ".join(
+        f"c{i} := CAST({{{i}}} AS {duckdb_type(p.type)})" for i, p in enumerate(definition.parameters)
+    )
+    constants = "".join(f", {{{p.name}}}" for p in definition.constants)
+    return Native(
+        partial=f"{name}_partial(list(struct_pack({columns}) ORDER BY {{off}}){constants})",
+        merge=f"{name}_merge(list({{a}} ORDER BY {{src}}){constants})",
+        finish=f"{name}_finish({{a}}{constants})",
+    )
+
+
+def _register_scalar(connection: duckdb.DuckDBPyConnection, definition: Definition) -> None:
+    parameters = [duckdb_type(p.type) for p in definition.parameters]
+    result = duckdb_type(definition.result)
+    if definition.arrow is not None:
+        _create(connection, definition.name, definition.arrow, parameters, result, "arrow")
+    else:
+        _create(connection, definition.name, calls.guarded(definition), parameters, result)
+
+
+def _register_aggregate(connection: duckdb.DuckDBPyConnection, definition: Definition) -> None:
+    if definition.native is not None:
+        for macro in definition.native.macros:
+            connection.execute(macro)
+        return
+
+    @lru_cache(maxsize=None)
+    def made(constants: tuple[Any, ...]) -> calls.Aggregation:
+        return calls.Aggregation(definition, constants)
+
+    def partial(*arguments: Any) -> str:
+        rows, *constants = arguments
+        return made(tuple(constants)).partial([tuple(row.values()) for row in rows])
+
+    def merge(*arguments: Any) -> str:
+        states, *constants = arguments
+        return made(tuple(constants)).merged(states)
+
+    def finish(*arguments: Any) -> Any:
+        state, *constants = arguments
+        return made(tuple(constants)).finish(state)
+
+    columns = ", ".join(f"c{i} {duckdb_type(p.type)}" for i, p in enumerate(definition.parameters))
+    constants = [duckdb_type(p.type) for p in definition.constants]
+    name = definition.name
+    for suffix, function, first, result in (
+        ("partial", partial, f"STRUCT({columns})[]", "VARCHAR"),
+        ("merge", merge, "VARCHAR[]", "VARCHAR"),
+        ("finish", finish, "VARCHAR", duckdb_type(definition.result)),
+    ):
+        _create(connection, f"{name}_{suffix}", function, [first, *constants], result)
+
+
+def _create(
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    function: Any,
+    parameters: list[str],
+    result: str,
+    kind: str = "native",
+) -> None:
+    # DuckDB counts a function's parameters; *arguments would be one.
+    function.__signature__ = inspect.Signature(
+        inspect.Parameter(f"a{i}", inspect.Parameter.POSITIONAL_ONLY) for i in range(len(parameters))
+    )
+    connection.create_function(name, function, parameters, result, type=kind, null_handling="special")
