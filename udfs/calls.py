@@ -147,19 +147,20 @@ class Aggregation:
     def _text(self, state: Any) -> str:
         text = self._encode(state)
         # The encoder writes NaN and infinity as null, which would be read back as something else.
-        if b"null" in text and not _is_finite(state):
+        if b"null" in text and not is_finite(state):
             raise StateError("the state holds NaN or infinity, which JSON does not have")
         return text.decode()
 
 
-def _is_finite(state: Any) -> bool:
+def is_finite(state: Any) -> bool:
+    """True if there is no NaN or infinity in a value of JSON's kinds."""
     match state:
         case float():
             return math.isfinite(state)
         case dict():
-            return all(map(_is_finite, state.values()))
+            return all(map(is_finite, state.values()))
         case list() | tuple() | set():
-            return all(map(_is_finite, state))
+            return all(map(is_finite, state))
     if is_dataclass(state):
-        return all(_is_finite(getattr(state, field.name)) for field in fields(state))
+        return all(is_finite(getattr(state, field.name)) for field in fields(state))
     return True

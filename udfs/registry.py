@@ -19,7 +19,6 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-from sql.types import KsqlType
 from udfs import functions as shipped
 from udfs.api import ATTRIBUTE
 from udfs.definition import Definition, UdfError
@@ -51,11 +50,6 @@ def checksum(name: str) -> str:
     if definition.arrow is not None:
         wanted.append(definition.arrow.__name__)
     return hashlib.sha256(_code(module, wanted).encode()).hexdigest()
-
-
-def describe_type(kind: KsqlType) -> str:
-    """A type as statements write it: STRING is VARCHAR, and names are not quoted."""
-    return str(kind).replace("STRING", "VARCHAR").replace("`", "")
 
 
 @cache

@@ -29,9 +29,11 @@ from sql.types import (
     STRING,
     TIME,
     TIMESTAMP,
+    ArrayType,
     DecimalType,
     KsqlType,
     MapType,
+    StructType,
     array,
     struct,
 )
@@ -98,6 +100,19 @@ def sql_type(hint: Any) -> KsqlType:
         " Annotated[Decimal, Digits(p, s)], date, time, datetime, list[T], dict[str, T] and frozen"
         " dataclasses"
     )
+
+
+def declaration(kind: KsqlType, quote: str = "`") -> str:
+    """A type as statements and annotations of ksqlDB write it."""
+    match kind:
+        case ArrayType():
+            return f"ARRAY<{declaration(kind.element, quote)}>"
+        case MapType():
+            return f"MAP<{declaration(kind.key, quote)}, {declaration(kind.value, quote)}>"
+        case StructType():
+            members = (f"{quote}{n}{quote} {declaration(t, quote)}" for n, t in kind.fields)
+            return f"STRUCT<{', '.join(members)}>"
+    return {STRING: "VARCHAR", INTEGER: "INT"}.get(kind, str(kind))
 
 
 def fields(hint: type) -> list[tuple[str, Any]]:

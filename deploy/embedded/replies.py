@@ -16,7 +16,7 @@ from sql.errors import SqlError
 from sql.statements import Kind, Statement
 from sql.types import schema
 from udfs.definition import Definition
-from udfs.registry import describe_type
+from udfs.types import declaration
 
 VERSION = "7.9.1"
 SERVICE_ID = "embedded_"
@@ -226,14 +226,14 @@ def _python_function(statement: Statement, definition: Definition) -> dict[str, 
     arguments = [
         {
             "name": parameter.name,
-            "type": describe_type(parameter.type),
+            "type": declaration(parameter.type, quote=""),
             "description": parameter.description,
             "isVariadic": False,
         }
         for parameter in (*definition.parameters, *definition.constants)
     ]
     text = "\n".join(filter(None, (definition.description, definition.examples)))
-    result = describe_type(definition.result)
+    result = declaration(definition.result, quote="")
     return _described(statement, definition.name, definition.kind, text, arguments, result)
 
 
