@@ -8,6 +8,7 @@ aggregate, unless it has a native form, is three functions over states that are 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -35,15 +36,28 @@ def parts(definition: Definition) -> Native:
     if definition.native is not None:
         return definition.native
     name = definition.name
-    columns = ", ".join(
-        f"c{i} := CAST({{{i}}} AS {duckdb_type(p.type)})" for i, p in enumerate(definition.parameters)
-    )
+    columns = ", ".join(f"c{i} := {{{i}}}" for i in range(len(definition.parameters)))
     constants = "".join(f", {{{p.name}}}" for p in definition.constants)
     return Native(
         partial=f"{name}_partial(list(struct_pack({columns}) ORDER BY {{off}}){constants})",
         merge=f"{name}_merge(list({{a}} ORDER BY {{src}}){constants})",
         finish=f"{name}_finish({{a}}{constants})",
     )
+
+
+def filled(definition: Definition, constants: Sequence[str]) -> Native:
+    """The parts of an aggregate with its constants, given as SQL, put in."""
+
+    def fill(text: str) -> str:
+        for parameter, value in zip(definition.constants, constants, strict=True):
+            # Braces are doubled, as the arguments or the state are put in later.
+            text = text.replace(
+                f"{{{parameter.name}}}", value.replace("{", "{{").replace("}", "}}")
+            )
+        return text
+
+    made = parts(definition)
+    return Native(fill(made.partial), fill(made.merge), fill(made.finish), fill(made.tidy))
 
 
 def _register_scalar(connection: duckdb.DuckDBPyConnection, definition: Definition) -> None:

@@ -90,14 +90,20 @@ def aggregate(call: exp.Anonymous, lowering: Lowering) -> Aggregate:
         return _one("count(*)", "CAST(sum({a}) AS BIGINT)")
     kind = lowering.type_of(call)
     written = [lowering.value(argument) for argument in arguments]
+    function = functions.find(name)
     if name == "SUM":
         found = _sum(kind)
     elif name in ("TOPK", "TOPKDISTINCT"):
         found = _greatest(name, arguments, call, lowering)
     elif name in _SIMPLE:
         found = _SIMPLE[name]
-    elif (function := functions.find(name)) and function.definition:
-        found = _python(function.definition, written[len(function.definition.parameters) :])
+    elif function and function.definition:
+        columns = function.definition.parameters
+        found = _python(function.definition, written[len(columns) :])
+        written = [
+            f"CAST({value} AS {duckdb(column.type)})"
+            for value, column in zip(written, columns, strict=False)
+        ]
     else:
         raise lowering.refused(call, name)
     return Aggregate(
@@ -111,16 +117,8 @@ def aggregate(call: exp.Anonymous, lowering: Lowering) -> Aggregate:
 
 def _python(definition: Definition, constants: list[str]) -> Aggregate:
     """An aggregate of ``udfs``: its native form, or Python over its state as text."""
-    parts = duckdb_udfs.parts(definition)
-    filled = {}
-    for part in ("partial", "merge", "finish", "tidy"):
-        text = getattr(parts, part)
-        for parameter, value in zip(definition.constants, constants, strict=True):
-            # Braces are doubled, as the arguments or the state are put in later.
-            escaped = value.replace("{", "{{").replace("}", "}}")
-            text = text.replace(f"{{{parameter.name}}}", escaped)
-        filled[part] = text
-    return _one(**filled)
+    parts = duckdb_udfs.filled(definition, constants)
+    return _one(parts.partial, parts.merge, parts.finish, parts.tidy)
 
 
 def _sum(kind: object) -> Aggregate:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from udfs import udaf
 from udfs.definition import Native
 
-_ENTRY = "{{'k': {0}, 'no': -{off}, 'v': CAST({1} AS DOUBLE), 'd': {2}}}"
+_ENTRY = "{{'k': {0}, 'no': -{off}, 'v': {1}, 'd': {2}}}"
 # Of entries sorted by key and newest first: each key's newest, then the n greatest by value, equal
 # values by key. Entries are {k: key, no: -offset, v: value, d: detail}.
 _TOP_ENTRIES = """CREATE OR REPLACE MACRO top_entries(l, n) AS (

@@ -87,26 +87,26 @@ def _converted(
 
 def _in(parameter: Parameter) -> Converter | None:
     """As it crossed → what the function expects."""
-    plain, read = _plain(parameter.type), reader(parameter.hint)
+    plain, read = from_java(parameter.type), reader(parameter.hint)
     if isinstance(parameter.type, ArrayType | MapType | StructType):
         decode = msgspec.json.Decoder().decode
         return lambda text: read(plain(decode(text))) if read else plain(decode(text))
     return plain if parameter.type not in _AS_THEY_ARE else None
 
 
-def _plain(kind: KsqlType) -> Converter:
+def from_java(kind: KsqlType) -> Converter:
     """As it crossed (JSON decoded) → plain value."""
     match kind:
         case DecimalType():
             return Decimal
         case ArrayType():
-            item = _plain(kind.element)
+            item = from_java(kind.element)
             return lambda value: [None if v is None else item(v) for v in value]
         case MapType():
-            item = _plain(kind.value)
+            item = from_java(kind.value)
             return lambda value: {k: None if v is None else item(v) for k, v in value.items()}
         case StructType():
-            members = {name: _plain(inner) for name, inner in kind.fields}
+            members = {name: from_java(inner) for name, inner in kind.fields}
             return lambda value: {
                 name: None if value[name] is None else item(value[name])
                 for name, item in members.items()
@@ -130,7 +130,7 @@ def _out(definition: Definition) -> Converter | None:
         return None
     if isinstance(kind, DecimalType):
         return lambda value: None if value is None else str(value)
-    write, cross = writer(kind), _crossing(kind)
+    write, cross = writer(kind), to_java(kind)
     encode = msgspec.json.Encoder().encode
     if not isinstance(kind, ArrayType | MapType | StructType):
         return lambda value: None if value is None else cross(write(value))
@@ -165,19 +165,19 @@ def _is_json(kind: KsqlType) -> bool:
     return kind in _AS_THEY_ARE
 
 
-def _crossing(kind: KsqlType) -> Converter:
+def to_java(kind: KsqlType) -> Converter:
     """Plain value → as it crosses."""
     match kind:
         case DecimalType():
             return lambda value: None if value is None else str(value)
         case ArrayType():
-            item = _crossing(kind.element)
+            item = to_java(kind.element)
             return lambda value: None if value is None else [item(v) for v in value]
         case MapType():
-            item = _crossing(kind.value)
+            item = to_java(kind.value)
             return lambda value: None if value is None else {k: item(v) for k, v in value.items()}
         case StructType():
-            members = {name: _crossing(inner) for name, inner in kind.fields}
+            members = {name: to_java(inner) for name, inner in kind.fields}
             return lambda value: (
                 None if value is None else {n: item(value[n]) for n, item in members.items()}
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,6 +134,25 @@ def source(definition: Definition) -> str:
         strict=[f"a{i} == null" for i, p in enumerate(definition.parameters) if not p.nullable],
         values=[_argument(p.type, f"a{i}") for i, p in enumerate(definition.parameters)],
     )
+
+
+def harness(definitions: Sequence[Definition]) -> str:
+    """The source of the class that calls the others, for checks."""
+    return _template("harness").render(
+        functions=[
+            {
+                "name": definition.name,
+                "class_name": f"{PACKAGE}.{class_name(definition)}",
+                "row": _fields(definition.parameters),
+                "constants": _fields(definition.constants),
+            }
+            for definition in definitions
+        ]
+    )
+
+
+def _fields(parameters: Sequence[Parameter]) -> str:
+    return ", ".join(f'"A{i}", {_schema(p.type)}' for i, p in enumerate(parameters))
 
 
 def _template(name: str) -> jinja2.Template:
