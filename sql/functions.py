@@ -226,6 +226,8 @@ def _python_result(definition: Definition, arguments: Sequence[KsqlType]) -> Ksq
             raise TypeError(
                 f"{definition.name} takes {parameter.type} for {parameter.name} and got {argument}"
             )
+    if isinstance(definition.result, ArrayType) and definition.kind == "table":
+        return definition.result.element
     return definition.result
 
 

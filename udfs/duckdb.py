@@ -8,14 +8,16 @@ aggregate, unless it has a native form, is three functions over states that are 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
+from sql.types import STRING
 from sql.types import duckdb as duckdb_type
-from udfs import calls, registry
+from udfs import arrow, calls, registry
 from udfs.definition import Definition, Native
 
 
@@ -63,10 +65,7 @@ def filled(definition: Definition, constants: Sequence[str]) -> Native:
 def _register_scalar(connection: duckdb.DuckDBPyConnection, definition: Definition) -> None:
     parameters = [duckdb_type(p.type) for p in definition.parameters]
     result = duckdb_type(definition.result)
-    if definition.arrow is not None:
-        _create(connection, definition.name, definition.arrow, parameters, result, "arrow")
-    else:
-        _create(connection, definition.name, calls.guarded(definition), parameters, result)
+    _create(connection, definition.name, arrow.scalar(definition), parameters, result)
 
 
 def _register_aggregate(connection: duckdb.DuckDBPyConnection, definition: Definition) -> None:
@@ -75,28 +74,27 @@ def _register_aggregate(connection: duckdb.DuckDBPyConnection, definition: Defin
             connection.execute(macro)
         return
 
-    @lru_cache(maxsize=None)
-    def made(constants: tuple[Any, ...]) -> calls.Aggregation:
+    @cache
+    def made(*constants: Any) -> calls.Aggregation:
         return calls.Aggregation(definition, constants)
 
-    def partial(*arguments: Any) -> str:
-        rows, *constants = arguments
-        return made(tuple(constants)).partial([tuple(row.values()) for row in rows])
+    def by_row(call: Callable[..., Any], kind: pa.DataType) -> Callable[..., pa.Array]:
+        def rows(*columns: pa.Array) -> pa.Array:
+            arguments = zip(*(column.to_pylist() for column in columns), strict=True)
+            return arrow.array((call(made(*constants), first) for first, *constants in arguments), kind)
 
-    def merge(*arguments: Any) -> str:
-        states, *constants = arguments
-        return made(tuple(constants)).merged(states)
+        return rows
 
-    def finish(*arguments: Any) -> Any:
-        state, *constants = arguments
-        return made(tuple(constants)).finish(state)
+    def partial(aggregation: calls.Aggregation, rows: Sequence[dict[str, Any]]) -> str:
+        return aggregation.partial([tuple(row.values()) for row in rows])
 
+    name, text = definition.name, arrow.arrow_type(STRING)
     columns = ", ".join(f"c{i} {duckdb_type(p.type)}" for i, p in enumerate(definition.parameters))
     constants = [duckdb_type(p.type) for p in definition.constants]
-    name = definition.name
+    finish = by_row(calls.Aggregation.finish, arrow.arrow_type(definition.result))
     for suffix, function, first, result in (
-        ("partial", partial, f"STRUCT({columns})[]", "VARCHAR"),
-        ("merge", merge, "VARCHAR[]", "VARCHAR"),
+        ("partial", by_row(partial, text), f"STRUCT({columns})[]", "VARCHAR"),
+        ("merge", by_row(calls.Aggregation.merged, text), "VARCHAR[]", "VARCHAR"),
         ("finish", finish, "VARCHAR", duckdb_type(definition.result)),
     ):
         _create(connection, f"{name}_{suffix}", function, [first, *constants], result)
@@ -108,10 +106,12 @@ def _create(
     function: Any,
     parameters: list[str],
     result: str,
-    kind: str = "native",
 ) -> None:
-    # DuckDB counts a function's parameters; *arguments would be one.
+    # DuckDB counts a function's parameters; *columns would be one.
     function.__signature__ = inspect.Signature(
         inspect.Parameter(f"a{i}", inspect.Parameter.POSITIONAL_ONLY) for i in range(len(parameters))
     )
-    connection.create_function(name, function, parameters, result, type=kind, null_handling="special")
+    # Through Arrow, as DuckDB's other way makes NULL of NaN.
+    connection.create_function(
+        name, function, parameters, result, type="arrow", null_handling="special"
+    )

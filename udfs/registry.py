@@ -14,6 +14,7 @@ import importlib.util
 import os
 import pkgutil
 import sys
+import threading
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -24,11 +25,14 @@ from udfs.api import ATTRIBUTE
 from udfs.definition import Definition, UdfError
 
 VARIABLE = "OPENSEA_METRICS_UDFS"
+_LOADING = threading.RLock()
 
 
 def functions() -> dict[str, Definition]:
     """All functions by name. Raises UdfError for one that cannot be read, or a name taken twice."""
-    return _load(os.environ.get(VARIABLE, ""))
+    # ksqlDB's threads come here together; half an imported file must not be taken for all of it.
+    with _LOADING:
+        return _load(os.environ.get(VARIABLE, ""))
 
 
 def find(name: str) -> Definition | None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
+import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -20,24 +22,38 @@ import pyarrow as pa
 
 import sql
 import udfs
-from sql.types import BIGINT, DATE, DOUBLE, INTEGER, STRING, TIMESTAMP, ArrayType, DecimalType, KsqlType
-from sql.types import BOOLEAN, BYTES, MapType, StructType
+from sql.types import (
+    BIGINT,
+    BOOLEAN,
+    BYTES,
+    DATE,
+    DOUBLE,
+    INTEGER,
+    STRING,
+    TIMESTAMP,
+    ArrayType,
+    DecimalType,
+    KsqlType,
+    MapType,
+    StructType,
+)
 from udfs import calls, registry
 from udfs.api import ATTRIBUTE
+from udfs.arrow import arrow_type, scalar
 from udfs.definition import Definition, UdfError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-_TYPES: dict[KsqlType, tuple[str, pa.DataType]] = {
-    BOOLEAN: ("BOOLEAN", pa.bool_()),
-    INTEGER: ("INT", pa.int32()),
-    BIGINT: ("BIGINT", pa.int64()),
-    DOUBLE: ("DOUBLE", pa.float64()),
-    STRING: ("STRING", pa.string()),
-    BYTES: ("BINARY", pa.binary()),
-    DATE: ("DATE", pa.date32()),
-    TIMESTAMP: ("TIMESTAMP_NTZ", pa.timestamp("us")),
+_NAMES: dict[KsqlType, str] = {
+    BOOLEAN: "BOOLEAN",
+    INTEGER: "INT",
+    BIGINT: "BIGINT",
+    DOUBLE: "DOUBLE",
+    STRING: "STRING",
+    BYTES: "BINARY",
+    DATE: "DATE",
+    TIMESTAMP: "TIMESTAMP_NTZ",
 }
 
 
@@ -54,6 +70,28 @@ def register(session: SparkSession) -> None:
         call = _aggregate if definition.kind == "aggregate" else _scalar
         function = _bound(call, definition)
         session.udf.register(definition.name, arrow_udf(function, ddl(definition), kind))
+
+
+def local_session() -> SparkSession:
+    """A small Spark in this process, whose workers run this Python. Raises UdfError without pyspark
+    or Java."""
+    try:
+        from pyspark.errors import PySparkException
+        from pyspark.sql import SparkSession
+    except ImportError as error:
+        raise UdfError("Spark is not installed: pip install 'opensea-metrics[spark]'") from error
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    try:
+        return (
+            SparkSession.builder.master("local[2]")
+            .config("spark.ui.enabled", "false")
+            .config("spark.sql.shuffle.partitions", "2")
+            .config("spark.driver.bindAddress", "127.0.0.1")
+            .config("spark.driver.host", "127.0.0.1")
+            .getOrCreate()
+        )
+    except PySparkException as error:
+        raise UdfError(f"Spark does not start: {str(error).splitlines()[0]}") from error
 
 
 def ddl(definition: Definition) -> str:
@@ -74,20 +112,7 @@ def _ddl(kind: KsqlType) -> str:
             return f"MAP<STRING, {_ddl(kind.value)}>"
         case StructType():
             return f"STRUCT<{', '.join(f'`{name}`: {_ddl(inner)}' for name, inner in kind.fields)}>"
-    return _TYPES[kind][0]
-
-
-def _arrow(kind: KsqlType) -> pa.DataType:
-    match kind:
-        case DecimalType():
-            return pa.decimal128(kind.precision, kind.scale)
-        case ArrayType():
-            return pa.list_(_arrow(kind.element))
-        case MapType():
-            return pa.map_(pa.string(), _arrow(kind.value))
-        case StructType():
-            return pa.struct([pa.field(name, _arrow(inner)) for name, inner in kind.fields])
-    return _TYPES[kind][1]
+    return _NAMES[kind]
 
 
 def _send(session: SparkSession) -> None:
@@ -124,9 +149,8 @@ def _definition(module: str, name: str) -> Definition:
 
 
 @cache
-def _guarded(module: str, name: str) -> tuple[Callable[..., Any], pa.DataType]:
-    definition = _definition(module, name)
-    return calls.guarded(definition), _arrow(definition.result)
+def _function(module: str, name: str) -> Callable[..., pa.Array]:
+    return scalar(_definition(module, name))
 
 
 @cache
@@ -137,11 +161,7 @@ def _aggregation(module: str, name: str, constants: tuple[Any, ...]) -> calls.Ag
 def _scalar(module: str, name: str, *arrays: pa.Array) -> pa.Array:
     definition = _definition(module, name)
     columns = [_cast(a, p.type) for a, p in zip(arrays, definition.parameters, strict=True)]
-    if definition.arrow is not None:
-        return definition.arrow(*columns)
-    call, kind = _guarded(module, name)
-    rows = zip(*(column.to_pylist() for column in columns), strict=True)
-    return pa.array([call(*row) for row in rows], kind)
+    return _function(module, name)(*columns)
 
 
 def _aggregate(module: str, name: str, *arrays: pa.Array) -> Any:
@@ -156,5 +176,5 @@ def _aggregate(module: str, name: str, *arrays: pa.Array) -> Any:
 
 def _cast(array: pa.Array, kind: KsqlType) -> pa.Array:
     """Spark's own functions bring other widths of numbers, and NULL alone has no type."""
-    wanted = _arrow(kind)
+    wanted = arrow_type(kind)
     return array if array.type == wanted or pa.types.is_nested(wanted) else array.cast(wanted)

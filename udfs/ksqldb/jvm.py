@@ -17,7 +17,7 @@ from udfs.ksqldb import build, render
 from udfs.ksqldb.adaptor import from_java, to_java
 from udfs.samples import Group, Row
 
-_SECONDS = 600
+_SECONDS = 300
 
 
 class Jvm:
