@@ -240,9 +240,7 @@ def _accepts(parameter: KsqlType, argument: KsqlType, exactly: bool) -> bool:
     if argument in (NULL, parameter):
         return True
     if exactly:
-        return argument == INTEGER and parameter in (BIGINT, DOUBLE) or (
-            argument == BIGINT and parameter == DOUBLE
-        )
+        return parameter in {INTEGER: (BIGINT, DOUBLE), BIGINT: (DOUBLE,)}.get(argument, ())
     if not (is_numeric(parameter) and is_numeric(argument)):
         return False
     if parameter.name == argument.name == "DECIMAL":

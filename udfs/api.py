@@ -81,7 +81,7 @@ def udaf(
         where = f"{inspect.getfile(cls)}: aggregate {cls.__name__}"
         if missing := [m for m in _METHODS if not callable(getattr(cls, m, None))]:
             raise UdfError(f"{where} has no method {missing[0]}")
-        accumulate = _parameters(cls.accumulate, where)[1:]
+        accumulate = _parameters(cls.accumulate, where)[1:]  # type: ignore[attr-defined]
         doc = inspect.getdoc(cls) or ""
         finish, state = (
             _hints(getattr(cls, method), where).get("return") for method in ("finish", "initialize")
@@ -169,7 +169,8 @@ def _parameters(function: Any, where: str) -> list[tuple[str, Any]]:
 
 
 def _described(parameters: list[tuple[str, Any]], doc: str, where: str) -> tuple[Parameter, ...]:
-    texts = dict(m.groups() for line in doc.splitlines() if (m := _DESCRIPTION.match(line.strip())))
+    found = (_DESCRIPTION.match(line.strip()) for line in doc.splitlines())
+    texts = {match[1]: match[2] for match in found if match}
     made = []
     for name, hint in parameters:
         if hint is None:

@@ -145,9 +145,14 @@ def same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and bool(one == other)
 
 
-def _literal(value: Any) -> str:
-    """A constant as SQL."""
-    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)
+def _literal(value: Any, quote: str = "''") -> str:
+    """A constant as SQL, ``quote`` being how a quote is written in a text."""
+    return "'" + value.replace("'", quote) + "'" if isinstance(value, str) else str(value)
+
+
+def _spark_literal(value: Any) -> str:
+    """A constant as Spark's SQL, where a backslash escapes."""
+    return _literal(value.replace("\\", "\\\\") if isinstance(value, str) else value, "\\'")
 
 
 class Python:
@@ -287,7 +292,7 @@ class Spark:
         names = "".join(f"c{i}, " for i in range(len(definition.parameters)))
         for constants in {group.constants for group in groups}:
             chosen = [i for i, group in enumerate(groups) if group.constants == constants]
-            arguments = (names + ", ".join(map(_literal, constants))).rstrip(", ")
+            arguments = (names + ", ".join(map(_spark_literal, constants))).rstrip(", ")
             query = (
                 f"SELECT id, {definition.name}({arguments}) AS result FROM calls"
                 f" WHERE id IN ({', '.join(map(str, chosen))}) GROUP BY id"

@@ -14,6 +14,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from sql.types import STRING
 from sql.types import duckdb as duckdb_type
@@ -109,9 +110,14 @@ def _create(
 ) -> None:
     # DuckDB counts a function's parameters; *columns would be one.
     function.__signature__ = inspect.Signature(
-        inspect.Parameter(f"a{i}", inspect.Parameter.POSITIONAL_ONLY) for i in range(len(parameters))
+        [inspect.Parameter(f"a{i}", inspect.Parameter.POSITIONAL_ONLY) for i in range(len(parameters))]
     )
     # Through Arrow, as DuckDB's other way makes NULL of NaN.
     connection.create_function(
-        name, function, parameters, result, type="arrow", null_handling="special"
+        name,
+        function,
+        [*parameters],
+        result,
+        type=PythonUDFType.ARROW,
+        null_handling=FunctionNullHandling.SPECIAL,
     )

@@ -35,6 +35,7 @@ from udfs.definition import Definition
 
 Row = tuple[Any, ...]
 _NULLS = 0.06
+_CONSTANTS = 4
 _TEXTS = (
     "", " ", "0", "00", "-1", "é", "日本語", "😀", "e\u0301", "a\tb", "a'b\"c\\", "null", "{}", "[]",
     "9" * 78, "9" * 79, "x" * 5_000, "٣", "\u00a0", "/", "//",
@@ -58,7 +59,8 @@ class Samples:
         self._definition = definition
         self._random = random.Random(f"{definition.name} {seed}")
         seeds = [v for v in _literals(definition.examples) if v is not None]
-        self._texts = [value for value in seeds if isinstance(value, str)] or ["text"]
+        self._texts: list[str] = [v for v in seeds if isinstance(v, str)] or ["text"]
+        self._constants: list[Row] = []
         self._numbers = [v for v in seeds if isinstance(v, int) and not isinstance(v, bool)] or [1]
 
     def row(self) -> Row:
@@ -80,14 +82,15 @@ class Samples:
         return Group(self.constants(), tuple(map(tuple, parts)))
 
     def constants(self) -> Row:
-        """Literal arguments that the constructor takes."""
-        while True:
+        """Literal arguments that the constructor takes: one of a few."""
+        while len(self._constants) < _CONSTANTS:
             made = tuple(self._constant(parameter.type) for parameter in self._definition.constants)
             try:
                 self._definition.call(*made)
             except Exception:
                 continue
-            return made
+            self._constants.append(made)
+        return self._random.choice(self._constants)
 
     def value(self, kind: KsqlType) -> Any:
         """A plain value that is not NULL; inside of it there may be NULLs."""
@@ -117,14 +120,14 @@ class Samples:
         chance = self._random
         match chance.randint(0, 5):
             case 0:
-                return chance.choice(_TEXTS)
+                return str(chance.choice(_TEXTS))
             case 1:
                 return str(chance.randrange(10 ** chance.randint(1, 80)))
             case 2:
                 return "".join(chance.choices(_ALPHABET, k=chance.randint(1, 12)))
             case 3:
                 return chance.choice(self._texts)
-        text = chance.choice(self._texts)
+        text: str = chance.choice(self._texts)
         cut = chance.randint(0, len(text))
         return text[:cut] + chance.choice(("", *_ALPHABET)) + text[cut + chance.randint(0, 1) :]
 

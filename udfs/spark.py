@@ -62,14 +62,15 @@ def register(session: SparkSession) -> None:
 
     Raises UdfError for a function with a type that Spark does not have (TIME).
     """
-    from pyspark.sql.functions import ArrowUDFType, arrow_udf
-
+    spark: Any = importlib.import_module("pyspark.sql.functions")
     _send(session)
     for definition in registry.functions().values():
-        kind = ArrowUDFType.GROUPED_AGG if definition.kind == "aggregate" else ArrowUDFType.SCALAR
-        call = _aggregate if definition.kind == "aggregate" else _scalar
-        function = _bound(call, definition)
-        session.udf.register(definition.name, arrow_udf(function, ddl(definition), kind))
+        if definition.kind == "aggregate":
+            call, kind = _aggregate, spark.ArrowUDFType.GROUPED_AGG
+        else:
+            call, kind = _scalar, spark.ArrowUDFType.SCALAR
+        function = spark.arrow_udf(_bound(call, definition), ddl(definition), kind)
+        session.udf.register(definition.name, function)
 
 
 def local_session() -> SparkSession:

@@ -46,7 +46,7 @@ def reader(hint: Any) -> Converter | None:
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin is list:
         item = reader(inner[0])
-        return item and (lambda value: [None if v is None else item(v) for v in value])
+        return None if item is None else _each(item)
     if origin is dict:
         item = reader(inner[1])
         return lambda value: {
@@ -92,6 +92,10 @@ def writer(kind: KsqlType) -> Converter:
     if kind == STRING:
         return _string
     return lambda value: None if value is None else _a(_CLASSES[kind], value)
+
+
+def _each(item: Converter) -> Converter:
+    return lambda value: [None if v is None else item(v) for v in value]
 
 
 def _field(value: Any, lowered: str) -> Any:

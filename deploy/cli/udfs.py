@@ -50,7 +50,7 @@ def list_functions(
 
 
 @udfs.command("test")
-def test_functions(
+def check_functions(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]…", help="Only these.")] = None,
     count: Annotated[int, typer.Option(help="Random arguments for each function.")] = 2_000,
     seed: Annotated[int, typer.Option(help="The same seed makes the same arguments.")] = 1,

@@ -45,13 +45,15 @@ def _merge(older: Bins, newer: Bins) -> Bins:
 
 
 def _quantile(bins: Bins, quantile: float) -> float | None:
-    stores = []
+    stores: list[DenseStore] = []
     for side in (bins.positive, bins.negative):
         store = DenseStore()
         for key, count in side.items():
             store.add(key, count)
         stores.append(store)
-    value = BaseDDSketch(_MAPPING, *stores, bins.zeros).get_quantile_value(quantile)
+    positive, negative = stores
+    sketch = BaseDDSketch(_MAPPING, positive, negative, bins.zeros)
+    value = sketch.get_quantile_value(quantile)
     return None if value is None else float(value)
 
 

@@ -8,7 +8,7 @@ from udfs import udtf
 
 
 @udtf
-def json_items(array: str) -> list[str]:
+def json_items(array: str) -> list[str | None]:
     """The items of a JSON array, one row each: texts as they are, anything else as JSON text.
 
     NULL items stay NULL; what is no JSON array gives no rows.
