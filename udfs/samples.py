@@ -129,7 +129,8 @@ class Samples:
                 return chance.choice(self._texts)
         text: str = chance.choice(self._texts)
         cut = chance.randint(0, len(text))
-        return text[:cut] + chance.choice(("", *_ALPHABET)) + text[cut + chance.randint(0, 1) :]
+        inserted: str = chance.choice(("", *_ALPHABET))
+        return text[:cut] + inserted + text[cut + chance.randint(0, 1) :]
 
     def whole(self, bits: int) -> int:
         """Small ones, examples, extremes."""

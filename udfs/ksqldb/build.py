@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from sql import functions
 from udfs import registry
 from udfs.definition import UdfError
 from udfs.ksqldb import render
@@ -43,6 +44,7 @@ def build(out: Path, ksqldb: Iterable[Path], one: bool = False) -> Built:
     ``ksqldb`` are jars of ksqlDB, or folders of them. Raises UdfError where a JDK, Jep or ksqlDB's
     classes are missing, or javac refuses something.
     """
+    functions.known()  # that no name is one of ksqlDB's own
     with tempfile.TemporaryDirectory() as temporary:
         made = Path(temporary)
         generated, runtime = made / "generated", made / "runtime"
