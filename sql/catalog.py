@@ -19,7 +19,7 @@ from sql.analysis import (
     analyse,
 )
 from sql.errors import SqlError, SqlErrors
-from sql.functions import FUNCTIONS
+from sql.functions import known
 from sql.inference import Scope, infer
 from sql.parser import where
 from sql.project import Project
@@ -371,9 +371,9 @@ def _check_changelog(catalog: Catalog, statement: Statement, analysis: Analysis)
         return
     for projection in analysis.projections:
         for call in aggregates(projection.expression):
-            function = FUNCTIONS[str(call.this)]
+            function = known()[str(call.this)]
             if not function.changelog_safe:
-                safe = ", ".join(sorted(f.name for f in FUNCTIONS.values() if f.changelog_safe))
+                safe = ", ".join(sorted(f.name for f in known().values() if f.changelog_safe))
                 raise SqlError(
                     f"{function.name} over {analysis.source.name} would count a key again with "
                     "each of its changes, as that stream is declared over a table's topic",

@@ -5,7 +5,8 @@ left to right, optional ones in brackets, a last one with ``...`` may repeat. Wo
 type stand for: NUM any number, ANY anything, T the same type throughout (numbers widen to the
 widest), ARRAY / MAP / STRUCT any of that shape, E the element of the ARRAY, K and V key and value of
 the MAP. Which functions ksqlDB has and what they give: its manual, and the observations in
-shared/ksqldb-facts.md. A function that is not here is refused by name before anything is sent.
+shared/ksqldb-facts.md. The Python functions of ``udfs`` are known besides, with the types of their
+hints. A function that is neither is refused by name before anything is sent.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from sql.types import (
     BIGINT,
@@ -34,6 +36,8 @@ from sql.types import (
     is_numeric,
     struct,
 )
+from udfs import registry
+from udfs.definition import Definition, UdfError
 
 _TYPES = {
     kind.name: kind
@@ -47,12 +51,14 @@ class Function:
 
     ``changelog_safe``: an aggregate that gives the same result when a key's older values are seen
     before its newest, or are never seen; only such may read a stream over a table's topic.
+    ``definition`` is that of a Python function.
     """
 
     name: str
     signature: str
     kind: str = "scalar"
     changelog_safe: bool = False
+    definition: Definition | None = None
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -123,16 +129,28 @@ HISTOGRAM: STRING -> MAP<STRING,BIGINT>
 
 _CHANGELOG_SAFE = """
 LATEST_BY_OFFSET: ANY -> T0
-COUNT_DISTINCT_EXACT: STRING -> BIGINT
-TOP_BY_KEY: STRING DOUBLE STRING INTEGER -> ARRAY<TOP_ENTRY>
 """
 
 _TABLE = """
 EXPLODE: ARRAY -> E
 """
 
-TOP_ENTRY = struct(("KEY", STRING), ("VALUE", DOUBLE), ("DETAIL", STRING))
-"""What TOP_BY_KEY returns for each of the N greatest keys."""
+_UNREAD = """
+ACOS ARRAY_EXCEPT ARRAY_INTERSECT ARRAY_MAX ARRAY_MIN ARRAY_REMOVE ARRAY_SORT ARRAY_UNION ASIN
+AS_MAP ATAN ATAN2 ATTR BIGINT_FROM_BYTES CBRT CONCAT_WS CONVERT_TZ CORRELATION COS COSH COT
+CUBE_EXPLODE DATEADD DATESUB DATETOSTRING DEGREES DOUBLE_FROM_BYTES ELT ENCODE FIELD FILTER
+FORMAT_DATE FORMAT_TIME FROM_BYTES FROM_DAYS GENERATE_SERIES GEO_DISTANCE INITCAP INT_FROM_BYTES
+IS_JSON_STRING JSON_ARRAY_CONTAINS JSON_ARRAY_LENGTH JSON_CONCAT JSON_ITEMS JSON_KEYS JSON_RECORDS
+LOG MAP_KEYS MAP_UNION MAP_VALUES MASK MASK_KEEP_LEFT MASK_KEEP_RIGHT MASK_LEFT MASK_RIGHT MD5
+PARSE_DATE PARSE_TIME PARSE_TIMESTAMP PI RADIANS RANDOM REDUCE REGEXP_EXTRACT_ALL
+REGEXP_SPLIT_TO_ARRAY ROUND SIN SINH SPLIT_TO_MAP STDDEV_SAMP STDDEV_SAMPLE STRINGTODATE
+STRINGTOTIMESTAMP SUM_LIST TAN TANH TIMEADD TIMESTAMPADD TIMESTAMPSUB TIMESTAMPTOSTRING TIMESUB
+TO_BYTES TRANSFORM TRUNC UNIX_DATE URL_DECODE_PARAM URL_ENCODE_PARAM URL_EXTRACT_FRAGMENT
+URL_EXTRACT_HOST URL_EXTRACT_PARAMETER URL_EXTRACT_PATH URL_EXTRACT_PORT URL_EXTRACT_PROTOCOL
+URL_EXTRACT_QUERY UUID
+"""
+"""ksqlDB's other functions (SHOW FUNCTIONS of 7.9.1). Their signatures are not known here, so calls are
+refused, but their names are taken: a server does not start with a second function of a name."""
 
 
 def _read(text: str, kind: str, changelog_safe: bool = False) -> dict[str, Function]:
@@ -143,7 +161,7 @@ def _read(text: str, kind: str, changelog_safe: bool = False) -> dict[str, Funct
     return functions
 
 
-FUNCTIONS: dict[str, Function] = {
+BUILT_IN: dict[str, Function] = {
     **_read(_SCALAR, "scalar"),
     **_read(_AGGREGATE, "aggregate"),
     **_read(_CHANGELOG_SAFE, "aggregate", changelog_safe=True),
@@ -151,15 +169,41 @@ FUNCTIONS: dict[str, Function] = {
 }
 
 
+def known() -> dict[str, Function]:
+    """All functions by name: ksqlDB's, and those of ``udfs``. Raises UdfError."""
+    return BUILT_IN | _registered()
+
+
 def find(name: str) -> Function | None:
     """The function of that name (any case), or None."""
-    return FUNCTIONS.get(name.upper())
+    return BUILT_IN.get(name.upper()) or _registered().get(name.upper())
 
 
 def suggestion(name: str) -> str | None:
     """The known function whose name is nearest, for an error's hint."""
-    near = difflib.get_close_matches(name.upper(), FUNCTIONS, n=1)
+    near = difflib.get_close_matches(name.upper(), known(), n=1)
     return near[0] if near else None
+
+
+def _registered() -> dict[str, Function]:
+    return _as_functions(tuple(registry.functions().values()))
+
+
+@cache
+def _as_functions(definitions: tuple[Definition, ...]) -> dict[str, Function]:
+    made = {}
+    for definition in definitions:
+        if definition.name in BUILT_IN or definition.name in _UNREAD.split():
+            raise UdfError(f"{definition.place}: ksqlDB has a function {definition.name} of its own")
+        arguments = (*definition.parameters, *definition.constants)
+        made[definition.name] = Function(
+            definition.name,
+            f"{' '.join(str(p.type) for p in arguments)} -> {definition.result}",
+            definition.kind,
+            definition.changelog_safe,
+            definition,
+        )
+    return made
 
 
 def result_type(function: Function, arguments: Sequence[KsqlType]) -> KsqlType:
@@ -167,6 +211,8 @@ def result_type(function: Function, arguments: Sequence[KsqlType]) -> KsqlType:
 
     Raises TypeError with what does not fit (count or type of an argument).
     """
+    if function.definition is not None:
+        return _python_result(function.definition, arguments)
     parameters = list(function.parameters)
     repeats = bool(parameters) and parameters[-1].endswith("...")
     needed = sum(not p.startswith("[") and not p.endswith("...") for p in parameters)
@@ -184,6 +230,40 @@ def result_type(function: Function, arguments: Sequence[KsqlType]) -> KsqlType:
             )
         bound[f"T{position}"] = argument
     return _result(function.result, bound)
+
+
+def _python_result(definition: Definition, arguments: Sequence[KsqlType]) -> KsqlType:
+    parameters = (*definition.parameters, *definition.constants)
+    if len(arguments) != len(parameters):
+        raise TypeError(
+            f"{definition.signature} takes {len(parameters)} argument{'s' * (len(parameters) != 1)}"
+            f" and got {len(arguments)}"
+        )
+    for parameter, argument in zip(parameters, arguments, strict=True):
+        if not _accepts(parameter.type, argument, definition.kind == "aggregate"):
+            raise TypeError(
+                f"{definition.name} takes {parameter.type} for {parameter.name} and got {argument}"
+            )
+    if isinstance(definition.result, ArrayType) and definition.kind == "table":
+        return definition.result.element
+    return definition.result
+
+
+def _accepts(parameter: KsqlType, argument: KsqlType, exactly: bool) -> bool:
+    """Whether ksqlDB finds a function with that parameter for that argument.
+
+    Of an aggregate it widens nothing, but the jar has variants that take INTEGER and BIGINT for
+    DOUBLE, and INTEGER for BIGINT (udfs/ksqldb).
+    """
+    if argument in (NULL, parameter):
+        return True
+    if exactly:
+        return parameter in {INTEGER: (BIGINT, DOUBLE), BIGINT: (DOUBLE,)}.get(argument, ())
+    if not (is_numeric(parameter) and is_numeric(argument)):
+        return False
+    if parameter.name == argument.name == "DECIMAL":
+        return True
+    return parameter == common(parameter, argument)
 
 
 def _fits(parameter: str, argument: KsqlType, bound: dict[str, KsqlType]) -> bool:
@@ -227,8 +307,6 @@ def _result(text: str, bound: dict[str, KsqlType]) -> KsqlType:
     if text.startswith("MAP<"):
         key, value = text[len("MAP<") : -1].split(",")
         return MapType("MAP", _TYPES[key], _TYPES[value])
-    if text == "TOP_ENTRY":
-        return TOP_ENTRY
     if text in bound:
         return bound[text]
     return _TYPES.get(text, DOUBLE if text == "NUM" else NULL)

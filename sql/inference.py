@@ -30,6 +30,7 @@ from sql.types import (
     name_of,
     struct,
 )
+from udfs.definition import Definition
 
 _ARITHMETIC: dict[type[exp.Expression], str] = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.Mod: "%"}
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
@@ -250,9 +251,28 @@ def _call(call: exp.Anonymous, scope: Scope) -> KsqlType:
         return BIGINT
     kinds = [infer(argument, scope) for argument in arguments]
     try:
-        return functions.result_type(function, kinds)
+        kind = functions.result_type(function, kinds)
     except TypeError as error:
         raise scope.error(call, str(error)) from None
+    if function.definition is not None and function.definition.constants:
+        _check_constants(function.definition, call, scope)
+    return kind
+
+
+def _check_constants(definition: Definition, call: exp.Anonymous, scope: Scope) -> None:
+    """The literal arguments of a Python aggregate are what its constructor takes."""
+    values: list[int | str | bool] = []
+    for argument in call.expressions[len(definition.parameters) :]:
+        if not isinstance(argument, exp.Literal | exp.Boolean):
+            parameter = definition.constants[len(values)]
+            raise scope.error(argument, f"{definition.name} takes a literal for {parameter.name}")
+        text = argument.this
+        is_number = isinstance(argument, exp.Literal) and not argument.is_string
+        values.append(int(text) if is_number else text)
+    try:
+        definition.call(*values)
+    except Exception as error:
+        raise scope.error(call, f"{definition.name}: {error}") from None
 
 
 def _struct(call: exp.Anonymous, scope: Scope) -> KsqlType:

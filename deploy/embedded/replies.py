@@ -15,6 +15,8 @@ from sql.catalog import Query
 from sql.errors import SqlError
 from sql.statements import Kind, Statement
 from sql.types import schema
+from udfs.definition import Definition
+from udfs.types import declaration
 
 VERSION = "7.9.1"
 SERVICE_ID = "embedded_"
@@ -158,7 +160,7 @@ def listing(
         case "FUNCTIONS", False:
             found = [
                 {"name": function.name, "type": function.kind.upper(), "category": "OTHER"}
-                for function in functions.FUNCTIONS.values()
+                for function in functions.known().values()
             ]
             reply |= {"@type": "function_names", "functions": found}
         case "PROPERTIES", False:
@@ -220,6 +222,8 @@ def _function(statement: Statement, name: str) -> dict[str, Any]:
     function = functions.find(name)
     if function is None:
         raise SqlError(f"Can't find any functions with the name '{name}'")
+    if function.definition is not None:
+        return _python_function(statement, function.definition)
     arguments = [
         {
             "name": f"val{index + 1}",
@@ -229,23 +233,51 @@ def _function(statement: Statement, name: str) -> dict[str, Any]:
         }
         for index, parameter in enumerate(function.parameters)
     ]
+    return _described(
+        statement, function.name, function.kind, function.signature, arguments, function.result
+    )
+
+
+def _python_function(statement: Statement, definition: Definition) -> dict[str, Any]:
+    arguments = [
+        {
+            "name": parameter.name,
+            "type": declaration(parameter.type, quote=""),
+            "description": parameter.description,
+            "isVariadic": False,
+        }
+        for parameter in (*definition.parameters, *definition.constants)
+    ]
+    text = "\n".join(filter(None, (definition.description, definition.examples)))
+    result = declaration(definition.result, quote="")
+    return _described(statement, definition.name, definition.kind, text, arguments, result)
+
+
+def _described(
+    statement: Statement,
+    name: str,
+    kind: str,
+    description: str,
+    arguments: list[dict[str, Any]],
+    result: str,
+) -> dict[str, Any]:
     return {
         "@type": "describe_function",
         "statementText": statement.text,
-        "name": function.name,
-        "description": function.signature,
+        "name": name,
+        "description": description,
         "author": "",
         "version": "",
         "path": "internal",
         "functions": [
             {
                 "arguments": arguments,
-                "returnType": function.result,
+                "returnType": result,
                 "description": "",
                 "argumentTypes": [argument["type"] for argument in arguments],
             }
         ],
-        "type": function.kind.upper(),
+        "type": kind.upper(),
         "warnings": [],
     }
 

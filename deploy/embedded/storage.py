@@ -10,6 +10,7 @@ import duckdb
 
 from sql.errors import OpenSeaMetricsError
 from sql.lowering.macros import MACROS
+from udfs import duckdb as udfs
 
 _TABLES = """
 CREATE SCHEMA IF NOT EXISTS meta;
@@ -73,6 +74,7 @@ class Storage:
         self._database.execute(_TABLES)
         for macro in MACROS:
             self._database.execute(macro)
+        udfs.register(self._database)
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own to the database, for one thread."""

@@ -13,8 +13,11 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
+from sql import functions
 from sql.lowering.duckdb import Lowering, wrapped
 from sql.types import BIGINT, DOUBLE, INTEGER, DecimalType, duckdb
+from udfs import duckdb as duckdb_udfs
+from udfs.definition import Definition
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,6 @@ def _one(partial: str, merge: str, finish: str = "{a}", tidy: str = "{a}") -> Ag
 
 # arg_max and arg_min leave NULLs out. A FILTER would do so too, at 0.15 ms a query and aggregate.
 _IN_ORDER = "flatten(list({a} ORDER BY {src}))"
-_DISTINCT = _one(
-    "list(DISTINCT {0}) FILTER ({0} IS NOT NULL)",
-    "list_distinct(flatten(list({a})))",
-    "CAST(coalesce(len({a}), 0) AS BIGINT)",
-)
 _SIMPLE: dict[str, Aggregate] = {
     "COUNT": _one("count({0})", "CAST(sum({a}) AS BIGINT)"),
     "MIN": _one("min({0})", "min({a})"),
@@ -56,8 +54,11 @@ _SIMPLE: dict[str, Aggregate] = {
         ),
         "CASE WHEN {b} > 0 THEN {a} / {b} ELSE 0 END",
     ),
-    "COUNT_DISTINCT": _DISTINCT,
-    "COUNT_DISTINCT_EXACT": _DISTINCT,
+    "COUNT_DISTINCT": _one(
+        "list(DISTINCT {0}) FILTER ({0} IS NOT NULL)",
+        "list_distinct(flatten(list({a})))",
+        "CAST(coalesce(len({a}), 0) AS BIGINT)",
+    ),
     "COLLECT_LIST": _one("list({0} ORDER BY {off})", _IN_ORDER, tidy="{a}[1:1000]"),
     "COLLECT_SET": _one(
         "list({0} ORDER BY {off})", _IN_ORDER, tidy="first_occurrences({a})"
@@ -77,17 +78,6 @@ _SIMPLE: dict[str, Aggregate] = {
         "{a}",
     ),
 }
-_TOP_ENTRY = "{{'k': {0}, 'no': -{off}, 'v': CAST({1} AS DOUBLE), 'd': {2}}}"
-_TOP_BY_KEY = Aggregate(
-    (
-        Accumulator(
-            f"list_sort(list({_TOP_ENTRY}) FILTER ({{0}} IS NOT NULL AND {{1}} IS NOT NULL))",
-            "list_sort(flatten(list({a})))",
-            "top_entries({a}, {n})",
-        ),
-    ),
-    "coalesce(list_transform({a}, lambda e: {{'KEY': e.k, 'VALUE': e.v, 'DETAIL': e.d}}), [])",
-)
 
 
 def aggregate(call: exp.Anonymous, lowering: Lowering) -> Aggregate:
@@ -101,14 +91,20 @@ def aggregate(call: exp.Anonymous, lowering: Lowering) -> Aggregate:
         return _one("count(*)", "CAST(sum({a}) AS BIGINT)")
     kind = lowering.type_of(call)
     written = [lowering.value(argument) for argument in arguments]
+    function = functions.find(name)
     if name == "SUM":
         found = _sum(kind)
     elif name in ("TOPK", "TOPKDISTINCT"):
         found = _greatest(name, arguments, call, lowering)
-    elif name == "TOP_BY_KEY":
-        found = _with_count(_TOP_BY_KEY, arguments[3], call, lowering)
     elif name in _SIMPLE:
         found = _SIMPLE[name]
+    elif function and function.definition:
+        columns = function.definition.parameters
+        found = _python(function.definition, written[len(columns) :])
+        written = [
+            f"CAST({value} AS {duckdb(column.type)})"
+            for value, column in zip(written, columns, strict=False)
+        ]
     else:
         raise lowering.refused(call, name)
     return Aggregate(
@@ -118,6 +114,12 @@ def aggregate(call: exp.Anonymous, lowering: Lowering) -> Aggregate:
         ),
         found.finish,
     )
+
+
+def _python(definition: Definition, constants: list[str]) -> Aggregate:
+    """An aggregate of ``udfs``: its native form, or Python over its state as text."""
+    parts = duckdb_udfs.filled(definition, constants)
+    return _one(parts.partial, parts.merge, parts.finish, parts.tidy)
 
 
 def _sum(kind: object) -> Aggregate:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
 
+from sql import functions
 from sql.errors import SqlError
 from sql.inference import Scope, infer
 from sql.lowering.duckdb_functions import TEMPLATES, fill
@@ -26,6 +27,7 @@ from sql.types import (
     duckdb,
     name_of,
 )
+from udfs.definition import Definition
 
 _OPERATORS: dict[type[exp.Expression], str] = {
     exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
@@ -252,9 +254,21 @@ class Lowering:
                 return self._format_timestamp(call, arguments)
             case "SUBSTRING" if len(arguments) == 3:
                 return fill("substring({0}, {1}, {2})", [self.value(a) for a in arguments])
+        function = functions.find(name)
+        if function and function.definition:
+            return self._python(function.definition, arguments)
         if name not in TEMPLATES:
             raise self.refused(call, name)
         return fill(TEMPLATES[name], [self.value(argument) for argument in arguments])
+
+    def _python(self, definition: Definition, arguments: list[exp.Expression]) -> str:
+        """A function of ``udfs``, registered with DuckDB under its name."""
+        casts = ", ".join(
+            f"CAST({self.value(argument)} AS {duckdb(parameter.type)})"
+            for argument, parameter in zip(arguments, definition.parameters, strict=True)
+        )
+        called = f"{definition.name}({casts})"
+        return f"unnest({called})" if definition.kind == "table" else called
 
     def _higher_order(self, name: str, arguments: list[exp.Expression]) -> str:
         values, function = arguments[0], arguments[-1]

@@ -21,14 +21,6 @@ MACROS = (
     # Integer division towards zero; NULL for a division by zero.
     """CREATE OR REPLACE MACRO trunc_div(a, b) AS (
       CASE WHEN b <> 0 THEN sign(a) * sign(b) * (abs(a::HUGEINT) // abs(b::HUGEINT)) END)""",
-    # Of entries sorted by key and newest first: each key's newest, then the n greatest by value,
-    # equal values by key. Entries are {k: key, no: -offset, v: value, d: detail}.
-    """CREATE OR REPLACE MACRO top_entries(l, n) AS (
-      list_transform(
-        list_sort(list_transform(
-          list_filter(l, lambda e, i: i = 1 OR l[i - 1].k <> e.k),
-          lambda e: {'nv': -e.v, 'k': e.k, 'no': e.no, 'd': e.d}))[1:n],
-        lambda e: {'k': e.k, 'no': e.no, 'v': -e.nv, 'd': e.d}))""",
     # First occurrences in order, at most 1,000: ksqlDB's default limit of a collection.
     """CREATE OR REPLACE MACRO first_occurrences(l) AS (
       list_filter(l, lambda e, i: list_position(l, e) = i)[1:1000])""",

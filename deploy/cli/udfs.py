@@ -1,0 +1,121 @@
+"""Python functions in SQL."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deploy.cli.app import app
+from udfs import check, registry
+from udfs.definition import Definition, UdfError
+from udfs.ksqldb import build as jars
+from udfs.ksqldb.image import build_image
+
+udfs = typer.Typer(help="Python functions that SQL can call.", no_args_is_help=True)
+app.add_typer(udfs, name="udfs")
+
+KsqlDb = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--ksqldb",
+        metavar="DIR",
+        help="A folder with ksqlDB's jars, such as /usr/share/java/ksqldb-rest-app; may be repeated.",
+    ),
+]
+
+
+_SHOWN = 5
+
+
+@udfs.command("list")
+def list_functions(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]…", help="Only these.")] = None,
+) -> None:
+    """List the functions with their parameters, results and checksums of their code.
+
+    A project's own are the *.py files of the folders that $OPENSEA_METRICS_UDFS lists.
+
+    Example: opensea-metrics udfs list TOP_BY_KEY
+    """
+    for definition in _chosen(names):
+        print(f"{definition.signature}\n  {definition.description}")
+        for parameter in (*definition.parameters, *definition.constants):
+            nullable = " (may be NULL)" if parameter.nullable else ""
+            print(f"    {parameter.name}: {parameter.description}{nullable}")
+        print(f"  {definition.kind}, {definition.place}, {registry.checksum(definition.name)[:12]}")
+
+
+@udfs.command("test")
+def check_functions(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]…", help="Only these.")] = None,
+    count: Annotated[int, typer.Option(help="Random arguments for each function.")] = 2_000,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same arguments.")] = 1,
+    ksqldb: KsqlDb = None,
+    spark: Annotated[bool, typer.Option("--spark", help="In Spark too (pyspark, a JDK).")] = False,
+) -> None:
+    """Run the examples in docstrings, and random arguments on every engine; show where they differ.
+
+    Engines are plain Python and DuckDB; with --ksqldb the generated Java classes in a JVM; with
+    --spark a local Spark. Exits with 1 if something differs.
+
+    Example: opensea-metrics udfs test --count 10000 --ksqldb /usr/share/java/ksqldb-rest-app
+    """
+    logging.getLogger("udfs").setLevel(logging.CRITICAL)  # random arguments make functions raise
+    chosen = _chosen(names)
+    with tempfile.TemporaryDirectory() as folder:
+        engines = check.engines(Path(folder), ksqldb or (), spark)
+        found = 0
+        for definition in chosen:
+            wrong = [*check.examples(definition), *check.laws(definition, count, seed)]
+            wrong += map(str, check.differences(definition, engines, count, seed))
+            found += len(wrong)
+            engine_names = ", ".join(["python", *(engine.name for engine in engines)])
+            print(f"{definition.name}: {f'{len(wrong)} failures' if wrong else 'the same'} on {engine_names}")
+            for each in wrong[:_SHOWN]:
+                print(f"  {each}")
+    if found:
+        raise UdfError(f"{found} failures")
+
+
+@udfs.command("build")
+def build_jars(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the jars go.")] = Path("build/udfs"),
+    ksqldb: KsqlDb = None,
+    one: Annotated[
+        bool,
+        typer.Option("--one", help="One jar with all in it, for a server whose class path is not yours."),
+    ] = False,
+    docker: Annotated[
+        bool, typer.Option("--docker", help="Build an image of ksqlDB with the functions instead.")
+    ] = False,
+    tag: Annotated[str, typer.Option(help="The image's name, with --docker.")] = "opensea-metrics-ksqldb",
+) -> None:
+    """Make the functions' jars for ksqlDB, or with --docker an image that has everything.
+
+    Needs a JDK, Jep (pip install 'opensea-metrics[ksqldb]') and ksqlDB's jars, or with --docker only
+    a Docker engine.
+
+    Example: opensea-metrics udfs build --ksqldb /usr/share/java/ksqldb-rest-app
+    """
+    if docker:
+        build_image(tag)
+        print(f"image {tag}")
+        return
+    if not ksqldb:
+        raise UdfError("give the folder of ksqlDB's jars with --ksqldb DIR, or --docker")
+    built = jars.build(out, ksqldb, one)
+    print(f"{built.extension}: for the folder that ksql.extension.dir names")
+    for jar in built.class_path:
+        print(f"{jar}: for the server's class path (KSQL_CLASSPATH)")
+    print("the server's JVM needs -Dpyudf.venv=DIR, a virtual environment with opensea-metrics[ksqldb]")
+
+
+def _chosen(names: list[str] | None) -> list[Definition]:
+    known = registry.functions()
+    if unknown := [name for name in names or () if name.upper() not in known]:
+        raise UdfError(f"there is no Python function {unknown[0]}; see opensea-metrics udfs list")
+    return [known[name.upper()] for name in names] if names else list(known.values())

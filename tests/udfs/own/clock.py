@@ -1,0 +1,12 @@
+"""TIME, which Spark does not have."""
+
+from __future__ import annotations
+
+from datetime import time
+
+from udfs import udf
+
+
+@udf
+def echo_time(value: time) -> time:
+    return value

@@ -1,0 +1,230 @@
+"""The decorators. What they decorate stays what it was: a function to call, a class to make.
+
+    @udf
+    def net_price(usd: float, fee_bps: int) -> float:
+        \"\"\"A price without the market's fee.
+
+        fee_bps: the fee in hundredths of a percent
+
+        >>> net_price(200.0, 250)
+        195.0
+        \"\"\"
+        return usd * (10_000 - fee_bps) / 10_000
+
+In SQL it is NET_PRICE. A plain parameter that gets NULL makes the result NULL without a call; with
+``T | None`` the function is called with None. An exception gives NULL and a line in the log.
+"""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+import re
+import textwrap
+import typing
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar, overload
+
+from sql.types import BIGINT, BOOLEAN, INTEGER, STRING, ArrayType, KsqlType
+from udfs.definition import Definition, Kind, Native, Parameter, UdfError
+from udfs.types import optional, sql_type
+
+F = TypeVar("F", bound=Callable[..., Any])
+C = TypeVar("C", bound=type)
+
+ATTRIBUTE = "__udf__"
+"""Where a decorated function or class carries its Definition."""
+_DESCRIPTION = re.compile(r"^(\w+): (.+)$")
+_METHODS = ("initialize", "accumulate", "merge", "finish")
+
+
+@overload
+def udf(function: F) -> F: ...
+@overload
+def udf(*, name: str | None = None, arrow: Callable[..., Any] | None = None) -> Callable[[F], F]: ...
+def udf(
+    function: Any = None, *, name: str | None = None, arrow: Callable[..., Any] | None = None
+) -> Any:
+    """Make a type-hinted function one of SQL, called ``name`` (its own name, upper-cased).
+
+    ``arrow`` gives the same results from whole Arrow arrays, for DuckDB and Spark. Raises UdfError
+    for a parameter or result whose hint has no SQL type.
+    """
+    return _decorator("scalar", function, name, arrow)
+
+
+@overload
+def udtf(function: F) -> F: ...
+@overload
+def udtf(*, name: str | None = None) -> Callable[[F], F]: ...
+def udtf(function: Any = None, *, name: str | None = None) -> Any:
+    """Make a function that returns ``list[T]`` a table function: one row an element, as EXPLODE."""
+    return _decorator("table", function, name, None)
+
+
+def udaf(
+    *, name: str | None = None, changelog_safe: bool = False, native: Native | None = None
+) -> Callable[[C], C]:
+    """Make a class an aggregate of SQL.
+
+    Its methods: ``initialize() -> State``, ``accumulate(state, column, …) -> State``,
+    ``merge(older, newer) -> State`` and ``finish(state) -> Result``. State is made of what JSON has
+    (typed: list, dict, set, tuple, str, int, float, bool, None, dataclasses), as it is kept as text
+    between calls. The constructor's parameters (int, str, bool) are literal arguments that come
+    after the columns in SQL. ``changelog_safe`` states that older values of a key, seen before its
+    newest, change nothing: only such aggregates may read a stream over a table's topic.
+
+    Raises UdfError for what does not fit.
+    """
+
+    def decorate(cls: C) -> C:
+        where = f"{inspect.getfile(cls)}: aggregate {cls.__name__}"
+        if missing := [m for m in _METHODS if not callable(getattr(cls, m, None))]:
+            raise UdfError(f"{where} has no method {missing[0]}")
+        accumulate = _parameters(cls.accumulate, where)[1:]  # type: ignore[attr-defined]
+        doc = inspect.getdoc(cls) or ""
+        finish, state = (
+            _hints(getattr(cls, method), where).get("return") for method in ("finish", "initialize")
+        )
+        if state is None:
+            raise UdfError(f"{where}: initialize needs a return hint, the state's type")
+        setattr(
+            cls,
+            ATTRIBUTE,
+            Definition(
+                name=(name or _snake(cls.__name__)).upper(),
+                kind="aggregate",
+                call=cls,
+                parameters=_described(accumulate, doc, where),
+                result=_result(finish, f"{where}: finish"),
+                result_hint=finish,
+                constants=_constants(cls, doc, where),
+                state=state,
+                changelog_safe=changelog_safe,
+                native=native,
+                description=_description(doc),
+                examples=_examples(doc),
+            ),
+        )
+        return cls
+
+    return decorate
+
+
+def aggregate(aggregator: Any, rows: Iterable[Sequence[Any]]) -> Any:
+    """The result of an aggregate over rows of its columns, for examples and tests.
+
+    Rows with None for a column that is not nullable are left out, as in SQL.
+    """
+    definition: Definition = getattr(type(aggregator), ATTRIBUTE)
+    state = aggregator.initialize()
+    for row in rows:
+        if not any(v is None and not p.nullable for v, p in zip(row, definition.parameters, strict=True)):
+            state = aggregator.accumulate(state, *row)
+    return aggregator.finish(state)
+
+
+def _decorator(kind: Kind, function: Any, name: str | None, arrow: Any) -> Any:
+    def decorate(function: Any) -> Any:
+        where = f"{function.__code__.co_filename}: function {function.__name__}"
+        doc = inspect.getdoc(function) or ""
+        result_hint = _hints(function, where).get("return")
+        result = _result(result_hint, where)
+        if kind == "table" and not isinstance(result, ArrayType):
+            raise UdfError(f"{where}: a table function returns list[T], not {result}")
+        function.__dict__[ATTRIBUTE] = Definition(
+            name=(name or function.__name__).upper(),
+            kind=kind,
+            call=function,
+            parameters=_described(_parameters(function, where), doc, where),
+            result=result,
+            result_hint=result_hint,
+            arrow=arrow,
+            description=_description(doc),
+            examples=_examples(doc),
+        )
+        return function
+
+    return decorate if function is None else decorate(function)
+
+
+def _hints(function: Any, where: str) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except (NameError, TypeError) as error:
+        raise UdfError(f"{where}: {error}") from error
+
+
+def _parameters(function: Any, where: str) -> list[tuple[str, Any]]:
+    """Names and hints; a method's ``self`` is left out."""
+    hints = _hints(function, where)
+    found = []
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.name == "self":
+            continue
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise UdfError(f"{where}: parameter {parameter.name}: SQL's arguments are positional")
+        found.append((parameter.name, hints.get(parameter.name)))
+    return found
+
+
+def _described(parameters: list[tuple[str, Any]], doc: str, where: str) -> tuple[Parameter, ...]:
+    found = (_DESCRIPTION.match(line.strip()) for line in doc.splitlines())
+    texts = {match[1]: match[2] for match in found if match}
+    made = []
+    for name, hint in parameters:
+        if hint is None:
+            raise UdfError(f"{where}: parameter {name} has no type hint")
+        try:
+            kind = sql_type(hint)
+        except TypeError as error:
+            raise UdfError(f"{where}: parameter {name}: {error}") from None
+        inner, nullable = optional(hint)
+        made.append(Parameter(name, inner, kind, nullable, texts.get(name, "")))
+    return tuple(made)
+
+
+def _constants(cls: type, doc: str, where: str) -> tuple[Parameter, ...]:
+    if cls.__init__ is object.__init__:  # type: ignore[misc]
+        return ()
+    made = []
+    for parameter in _described(_parameters(cls.__init__, where), doc, where):  # type: ignore[misc]
+        if parameter.type not in (BIGINT, INTEGER, STRING, BOOLEAN) or parameter.nullable:
+            raise UdfError(
+                f"{where}: parameter {parameter.name} of the constructor: a literal argument is an"
+                " int, str or bool (a literal such as 0.5 is a DECIMAL in ksqlDB)"
+            )
+        kind = INTEGER if parameter.type == BIGINT else parameter.type
+        made.append(Parameter(parameter.name, parameter.hint, kind, False, parameter.description))
+    return tuple(made)
+
+
+def _result(hint: Any, where: str) -> KsqlType:
+    if hint is None or hint is type(None):
+        raise UdfError(f"{where}: the result has no type hint")
+    try:
+        return sql_type(hint)
+    except TypeError as error:
+        raise UdfError(f"{where}: result: {error}") from None
+
+
+def _description(doc: str) -> str:
+    """The docstring's prose: up to descriptions of parameters and examples, as one line."""
+    lines = []
+    for line in doc.splitlines():
+        if line.startswith(">>>") or _DESCRIPTION.match(line):
+            break
+        lines.append(line.strip())
+    return " ".join(" ".join(lines).split())
+
+
+def _examples(doc: str) -> str:
+    examples = doctest.DocTestParser().get_examples(doc)
+    return "\n".join(
+        f">>> {textwrap.indent(e.source, '... ')[4:].rstrip()}\n{e.want.rstrip()}" for e in examples
+    )
+
+
+def _snake(name: str) -> str:
+    """TopByKey → top_by_key."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()

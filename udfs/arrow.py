@@ -1,0 +1,81 @@
+"""Functions over whole Arrow arrays: how DuckDB and Spark call them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+
+from sql.types import (
+    BIGINT,
+    BOOLEAN,
+    BYTES,
+    DATE,
+    DOUBLE,
+    INTEGER,
+    STRING,
+    TIME,
+    TIMESTAMP,
+    ArrayType,
+    DecimalType,
+    KsqlType,
+    MapType,
+    StructType,
+)
+from udfs import calls
+from udfs.definition import Definition
+
+_TYPES: dict[KsqlType, pa.DataType] = {
+    BOOLEAN: pa.bool_(),
+    INTEGER: pa.int32(),
+    BIGINT: pa.int64(),
+    DOUBLE: pa.float64(),
+    STRING: pa.string(),
+    BYTES: pa.binary(),
+    DATE: pa.date32(),
+    TIME: pa.time64("us"),
+    TIMESTAMP: pa.timestamp("us"),
+}
+
+
+def arrow_type(kind: KsqlType) -> pa.DataType:
+    """The type as Arrow has it."""
+    match kind:
+        case DecimalType():
+            return pa.decimal128(kind.precision, kind.scale)
+        case ArrayType():
+            return pa.list_(arrow_type(kind.element))
+        case MapType():
+            return pa.map_(pa.string(), arrow_type(kind.value))
+        case StructType():
+            return pa.struct([pa.field(name, arrow_type(inner)) for name, inner in kind.fields])
+    return _TYPES[kind]
+
+
+def scalar(definition: Definition) -> Callable[..., pa.Array]:
+    """A scalar or table function over arrays of its arguments; it never raises."""
+    call, kind = calls.guarded(definition), arrow_type(definition.result)
+
+    def row_by_row(*columns: pa.Array) -> pa.Array:
+        rows = zip(*(column.to_pylist() for column in columns), strict=True)
+        return array((call(*row) for row in rows), kind)
+
+    def vectorised(*columns: pa.Array) -> pa.Array:
+        assert definition.arrow is not None
+        try:
+            return definition.arrow(*map(_whole, columns))
+        except Exception as error:
+            calls.log_error(definition.name, error)
+            return row_by_row(*columns)
+
+    return row_by_row if definition.arrow is None else vectorised
+
+
+def array(values: Any, kind: pa.DataType) -> pa.Array:
+    """An array of plain values; NaN stays NaN."""
+    return pa.array([*values], kind, from_pandas=False)
+
+
+def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column

@@ -1,0 +1,166 @@
+"""The rules of a call, the same on all engines: NULL, errors, and the state of aggregates as JSON.
+
+A plain parameter that is NULL makes the result NULL without a call (an aggregate leaves the row out).
+An exception makes the result NULL (an aggregate leaves the row out) and is logged under
+``udfs.<NAME>`` with the traceback's last line.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields, is_dataclass
+from functools import cached_property
+from typing import Any
+
+import msgspec
+
+from udfs.definition import Definition
+from udfs.values import Converter, reader, writer
+
+
+def log_error(name: str, error: BaseException) -> None:
+    """One line: the traceback's last line, and where it was raised."""
+    last = traceback.format_exception_only(error)[-1].strip()
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    logging.getLogger(f"udfs.{name}").error("%s%s", last, where)
+
+
+def guarded(definition: Definition) -> Callable[..., Any]:
+    """A scalar or table function over plain values, that never raises."""
+    call, write = definition.call, writer(definition.result)
+    strict = [index for index, p in enumerate(definition.parameters) if not p.nullable]
+    readers = [reader(p.hint) for p in definition.parameters]
+    convert = any(readers)
+
+    def guard(*arguments: Any) -> Any:
+        for index in strict:
+            if arguments[index] is None:
+                return None
+        try:
+            if convert:
+                arguments = tuple(map(_read, readers, arguments))
+            return write(call(*arguments))
+        except Exception as error:
+            log_error(definition.name, error)
+            return None
+
+    return guard
+
+
+def _read(read: Converter | None, value: Any) -> Any:
+    return value if read is None or value is None else read(value)
+
+
+class StateError(ValueError):
+    """A state is not what JSON has."""
+
+
+class Aggregation:
+    """An aggregate with given constants, its state as JSON text between calls."""
+
+    def __init__(self, definition: Definition, constants: Sequence[Any]) -> None:
+        """Raises whatever the class's constructor raises for the constants."""
+        self.definition = definition
+        self._aggregator = definition.call(*constants)
+        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(definition.state)
+        self._encode = msgspec.json.Encoder().encode
+        self._strict = [i for i, p in enumerate(definition.parameters) if not p.nullable]
+        self._readers = [reader(p.hint) for p in definition.parameters]
+        self._convert = any(self._readers)
+        # Bound once: ksqlDB calls these for every record.
+        self._decode = self._decoder.decode
+        self._accumulate = self._aggregator.accumulate
+
+    # Raising forms, for who has its own way to report errors.
+
+    def initialize(self) -> str:
+        """A new state."""
+        return self._text(self._aggregator.initialize())
+
+    def accumulate(self, state: str, *columns: Any) -> str:
+        """The state with a row."""
+        return self._text(self._accumulate(self._decode(state), *columns))
+
+    def merge(self, older: str, newer: str) -> str:
+        """The state of the rows of both."""
+        return self._text(self._aggregator.merge(self._decode(older), self._decode(newer)))
+
+    def result(self, state: str) -> Any:
+        """The result as the class returns it."""
+        return self._aggregator.finish(self._decode(state))
+
+    # Forms that never raise, over many values: for engines that hand over whole groups.
+
+    def partial(self, rows: Sequence[Sequence[Any] | None]) -> str:
+        """A state made of rows of plain values; bad rows are left out."""
+        kept = [
+            [*map(_read, self._readers, row)] if self._convert else row
+            for row in rows
+            if row is not None and not any(row[index] is None for index in self._strict)
+        ]
+        try:
+            state = self._aggregator.initialize()
+            for row in kept:
+                state = self._accumulate(state, *row)
+            return self._text(state)
+        except Exception:
+            return self._row_by_row(kept)
+
+    def _row_by_row(self, rows: Iterable[Sequence[Any]]) -> str:
+        """As ksqlDB does it: what a bad row has half changed is forgotten."""
+        text = self.initialize()
+        for row in rows:
+            try:
+                text = self.accumulate(text, *row)
+            except Exception as error:
+                log_error(self.definition.name, error)
+        return text
+
+    def merged(self, states: Iterable[str | None]) -> str:
+        """The state of several, older ones first; one that cannot be merged is left out."""
+        merged = None
+        for state in states:
+            if state is None:
+                continue
+            try:
+                merged = state if merged is None else self.merge(merged, state)
+            except Exception as error:
+                log_error(self.definition.name, error)
+        return merged if merged is not None else self.initialize()
+
+    def finish(self, state: str | None) -> Any:
+        """The result as a plain value, NULL if it cannot be made."""
+        try:
+            return self._write(self.result(self.initialize() if state is None else state))
+        except Exception as error:
+            log_error(self.definition.name, error)
+            return None
+
+    @cached_property
+    def _write(self) -> Converter:
+        return writer(self.definition.result)
+
+    def _text(self, state: Any) -> str:
+        text = self._encode(state)
+        # The encoder writes NaN and infinity as null, which would be read back as something else.
+        if b"null" in text and not is_finite(state):
+            raise StateError("the state holds NaN or infinity, which JSON does not have")
+        return text.decode()
+
+
+def is_finite(state: Any) -> bool:
+    """True if there is no NaN or infinity in a value of JSON's kinds."""
+    match state:
+        case float():
+            return math.isfinite(state)
+        case dict():
+            return all(map(is_finite, state.values()))
+        case list() | tuple() | set():
+            return all(map(is_finite, state))
+    if is_dataclass(state):
+        return all(is_finite(getattr(state, field.name)) for field in fields(state))
+    return True

@@ -1,0 +1,82 @@
+"""A registered function as plain data: all that engines, checks and help texts need to know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sql.errors import OpenSeaMetricsError
+from sql.types import KsqlType
+
+Kind = Literal["scalar", "table", "aggregate"]
+
+
+class UdfError(OpenSeaMetricsError):
+    """A Python function cannot be one of SQL; the message names file, function and parameter."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter. A function is called with NULL only where it is ``nullable``."""
+
+    name: str
+    hint: Any
+    type: KsqlType
+    nullable: bool
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Native:
+    """An aggregate in DuckDB's own SQL, for where Python would be too slow.
+
+    ``partial`` makes a state from rows, ``merge`` one from several, both as DuckDB aggregates; ``tidy``
+    is applied to what they give, ``finish`` makes the result. In ``partial`` ``{0}``, ``{1}`` … are
+    the arguments and ``{off}`` the row's offset; in the others ``{a}`` is the state. Constants stand
+    everywhere by name (``{n}``), and braces are doubled. ``macros`` are statements to be run before.
+    Tests hold it against the Python form.
+    """
+
+    partial: str
+    merge: str
+    finish: str
+    tidy: str = "{a}"
+    macros: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A function of SQL that Python computes.
+
+    ``call`` is the plain function or the aggregate's class. ``parameters`` are a function's arguments
+    or an aggregate's columns; ``constants`` an aggregate's literal arguments, which come after its
+    columns in SQL and go to its constructor. ``state`` is the hint of an aggregate's state. ``arrow``
+    does the same over whole Arrow arrays. ``result`` of a table function is an ARRAY of its rows.
+    """
+
+    name: str
+    kind: Kind
+    call: Any
+    parameters: tuple[Parameter, ...]
+    result: KsqlType
+    result_hint: Any
+    constants: tuple[Parameter, ...] = ()
+    state: Any = None
+    changelog_safe: bool = False
+    native: Native | None = None
+    arrow: Callable[..., Any] | None = None
+    description: str = ""
+    examples: str = ""
+
+    @property
+    def signature(self) -> str:
+        """Such as ``TOP_BY_KEY(key STRING, value DOUBLE, detail STRING, n INTEGER) → ARRAY<…>``."""
+        arguments = ", ".join(f"{p.name} {p.type}" for p in (*self.parameters, *self.constants))
+        return f"{self.name}({arguments}) → {self.result}"
+
+    @property
+    def place(self) -> str:
+        """The file and line of the source."""
+        code = getattr(self.call, "__code__", None) or self.call.accumulate.__code__
+        return f"{code.co_filename}:{code.co_firstlineno}"

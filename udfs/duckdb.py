@@ -1,0 +1,123 @@
+"""The functions in DuckDB.
+
+Scalar functions go by their SQL names, table functions too (they give lists: ``unnest`` them). An
+aggregate, unless it has a native form, is three functions over states that are JSON text, here called
+``NAME_partial``, ``NAME_merge`` and ``NAME_finish``: see :func:`parts`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from duckdb.func import FunctionNullHandling, PythonUDFType
+
+from sql.types import STRING
+from sql.types import duckdb as duckdb_type
+from udfs import arrow, calls, registry
+from udfs.definition import Definition, Native
+
+
+def register(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make all functions known to a database: its other connections see them too.
+
+    Functions stay until the database is closed, and do not become part of its file.
+    """
+    for definition in registry.functions().values():
+        if definition.kind == "aggregate":
+            _register_aggregate(connection, definition)
+        else:
+            _register_scalar(connection, definition)
+
+
+def parts(definition: Definition) -> Native:
+    """An aggregate in parts: its native form, or calls of the three functions made of it."""
+    if definition.native is not None:
+        return definition.native
+    name = definition.name
+    columns = ", ".join(f"c{i} := {{{i}}}" for i in range(len(definition.parameters)))
+    constants = "".join(f", {{{p.name}}}" for p in definition.constants)
+    return Native(
+        partial=f"{name}_partial(list(struct_pack({columns}) ORDER BY {{off}}){constants})",
+        merge=f"{name}_merge(list({{a}} ORDER BY {{src}}){constants})",
+        finish=f"{name}_finish({{a}}{constants})",
+    )
+
+
+def filled(definition: Definition, constants: Sequence[str]) -> Native:
+    """The parts of an aggregate with its constants, given as SQL, put in."""
+
+    def fill(text: str) -> str:
+        for parameter, value in zip(definition.constants, constants, strict=True):
+            # Braces are doubled, as the arguments or the state are put in later.
+            text = text.replace(
+                f"{{{parameter.name}}}", value.replace("{", "{{").replace("}", "}}")
+            )
+        return text
+
+    made = parts(definition)
+    return Native(fill(made.partial), fill(made.merge), fill(made.finish), fill(made.tidy))
+
+
+def _register_scalar(connection: duckdb.DuckDBPyConnection, definition: Definition) -> None:
+    parameters = [duckdb_type(p.type) for p in definition.parameters]
+    result = duckdb_type(definition.result)
+    _create(connection, definition.name, arrow.scalar(definition), parameters, result)
+
+
+def _register_aggregate(connection: duckdb.DuckDBPyConnection, definition: Definition) -> None:
+    if definition.native is not None:
+        for macro in definition.native.macros:
+            connection.execute(macro)
+        return
+
+    @cache
+    def made(*constants: Any) -> calls.Aggregation:
+        return calls.Aggregation(definition, constants)
+
+    def by_row(call: Callable[..., Any], kind: pa.DataType) -> Callable[..., pa.Array]:
+        def rows(*columns: pa.Array) -> pa.Array:
+            arguments = zip(*(column.to_pylist() for column in columns), strict=True)
+            return arrow.array((call(made(*constants), first) for first, *constants in arguments), kind)
+
+        return rows
+
+    def partial(aggregation: calls.Aggregation, rows: Sequence[dict[str, Any]]) -> str:
+        return aggregation.partial([tuple(row.values()) for row in rows])
+
+    name, text = definition.name, arrow.arrow_type(STRING)
+    columns = ", ".join(f"c{i} {duckdb_type(p.type)}" for i, p in enumerate(definition.parameters))
+    constants = [duckdb_type(p.type) for p in definition.constants]
+    finish = by_row(calls.Aggregation.finish, arrow.arrow_type(definition.result))
+    for suffix, function, first, result in (
+        ("partial", by_row(partial, text), f"STRUCT({columns})[]", "VARCHAR"),
+        ("merge", by_row(calls.Aggregation.merged, text), "VARCHAR[]", "VARCHAR"),
+        ("finish", finish, "VARCHAR", duckdb_type(definition.result)),
+    ):
+        _create(connection, f"{name}_{suffix}", function, [first, *constants], result)
+
+
+def _create(
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    function: Any,
+    parameters: list[str],
+    result: str,
+) -> None:
+    # DuckDB counts a function's parameters; *columns would be one.
+    function.__signature__ = inspect.Signature(
+        [inspect.Parameter(f"a{i}", inspect.Parameter.POSITIONAL_ONLY) for i in range(len(parameters))]
+    )
+    # Through Arrow, as DuckDB's other way makes NULL of NaN.
+    connection.create_function(
+        name,
+        function,
+        [*parameters],
+        result,
+        type=PythonUDFType.ARROW,
+        null_handling=FunctionNullHandling.SPECIAL,
+    )

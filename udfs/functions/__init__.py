@@ -1,0 +1,1 @@
+"""The functions that are shipped; each module is one idea."""

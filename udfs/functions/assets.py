@@ -1,0 +1,59 @@
+"""Identities of assets and accounts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from udfs import udf
+
+_HEX_ADDRESS = re.compile("0[xX][0-9a-fA-F]{40}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class NftId:
+    """The parts of an nft_id."""
+
+    chain: str
+    contract: str
+    token: str
+
+
+@udf
+def nft_id_parts(nft_id: str) -> NftId | None:
+    """The chain, contract and token of an nft_id such as ethereum/0x…/17.
+
+    The token is text, as it has up to 78 digits. A hexadecimal contract is lower-cased. NULL for
+    what is not of three parts.
+
+    nft_id: an asset's id as OpenSea writes it
+
+    >>> nft_id_parts("ethereum/0xBC4CA0EdA7647A8aB7C2061c2E118A18a936f13D/17").token
+    '17'
+    >>> nft_id_parts("ethereum/17") is None
+    True
+    """
+    parts = nft_id.split("/")
+    if len(parts) != 3 or not all(parts):
+        return None
+    chain, contract, token = parts
+    return NftId(chain, normalize_address(contract) or contract, token)
+
+
+@udf
+def normalize_address(address: str) -> str | None:
+    """An account's or contract's address in the one form that can be compared.
+
+    Hexadecimal addresses (0x and 40 digits) are lower-cased, as their capitals are only a checksum;
+    others (Solana's are base 58, where case counts) stay. Blanks around are taken off; nothing left
+    is NULL.
+
+    address: the address as it came
+
+    >>> normalize_address(" 0xBC4CA0EdA7647A8aB7C2061c2E118A18a936f13D")
+    '0xbc4ca0eda7647a8ab7c2061c2e118a18a936f13d'
+    >>> normalize_address("DYw8jCTfwHNRJhhmFcbXvVDTqWMEVFBX6ZKUmG5CNSKK")
+    'DYw8jCTfwHNRJhhmFcbXvVDTqWMEVFBX6ZKUmG5CNSKK'
+    """
+    address = address.strip(" \t\r\n")
+    return address.lower() if _HEX_ADDRESS.fullmatch(address) else address or None

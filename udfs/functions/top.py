@@ -1,0 +1,95 @@
+"""The top-N aggregate."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from udfs import udaf
+from udfs.definition import Native
+
+_ENTRY = "{{'k': {0}, 'no': -{off}, 'v': {1}, 'd': {2}}}"
+# Of entries sorted by key and newest first: each key's newest, then the n greatest by value, equal
+# values by key. Entries are {k: key, no: -offset, v: value, d: detail}.
+_TOP_ENTRIES = """CREATE OR REPLACE MACRO top_entries(l, n) AS (
+  list_transform(
+    list_sort(list_transform(
+      list_filter(l, lambda e, i: i = 1 OR l[i - 1].k <> e.k),
+      lambda e: {'nv': -e.v, 'k': e.k, 'no': e.no, 'd': e.d}))[1:n],
+    lambda e: {'k': e.k, 'no': e.no, 'v': -e.nv, 'd': e.d}))"""
+
+
+@dataclass(frozen=True)
+class TopEntry:
+    """One of the N greatest keys."""
+
+    key: str
+    value: float
+    detail: str | None
+
+
+State = list[tuple[float, str, str | None]]
+"""(-value, key, detail), in order: the greatest value first, equal values by key."""
+
+
+@udaf(
+    changelog_safe=True,
+    native=Native(
+        partial=f"list_sort(list({_ENTRY}) FILTER ({{0}} IS NOT NULL AND isfinite({{1}})))",
+        merge="list_sort(flatten(list({a})))",
+        tidy="top_entries({a}, {n})",
+        finish="coalesce(list_transform({a},"
+        " lambda e: {{'KEY': e.k, 'VALUE': e.v, 'DETAIL': e.d}}), [])",
+        macros=(_TOP_ENTRIES,),
+    ),
+)
+class TopByKey:
+    """The n keys with the greatest newest values, greatest first, equal values by key.
+
+    A key's newer value replaces its older one, so it may read a stream of a table's changes, where a
+    key comes again with each change. Only n keys are kept: the result is exact as long as no key's
+    value sinks, as with sums and counts that grow.
+
+    key: what is ranked; NULL leaves the row out
+    value: by what it is ranked; NULL, infinite or NaN leaves the row out
+    detail: text that is carried along with the key's newest value
+    n: how many keys
+
+    >>> rows = [("a", 1.0, None), ("b", 2.0, "x"), ("a", 3.0, "y"), ("c", 2.0, None)]
+    >>> [(entry.key, entry.value, entry.detail) for entry in aggregate(TopByKey(2), rows)]
+    [('a', 3.0, 'y'), ('b', 2.0, 'x')]
+    """
+
+    def __init__(self, n: int) -> None:
+        if n < 1:
+            raise ValueError(f"n must be 1 or more, not {n}")
+        self.n = n
+
+    def initialize(self) -> State:
+        return []
+
+    def accumulate(self, state: State, key: str, value: float, detail: str | None) -> State:
+        if not math.isfinite(value):
+            return state
+        entry = (-value, key, detail)
+        for index, known in enumerate(state):
+            if known[1] == key:
+                del state[index]
+                break
+        else:
+            if len(state) == self.n and entry[:2] > state[-1][:2]:
+                return state
+        index = len(state)
+        while index and entry[:2] < state[index - 1][:2]:
+            index -= 1
+        state.insert(index, entry)
+        del state[self.n :]
+        return state
+
+    def merge(self, older: State, newer: State) -> State:
+        replaced = {key for _, key, _ in newer}
+        kept = [entry for entry in older if entry[1] not in replaced]
+        return sorted([*kept, *newer], key=lambda entry: entry[:2])[: self.n]
+
+    def finish(self, state: State) -> list[TopEntry]:
+        return [TopEntry(key, 0.0 - value, detail) for value, key, detail in state]

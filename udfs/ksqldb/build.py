@@ -1,0 +1,151 @@
+"""Java sources → jars, with javac.
+
+Two layouts. ``apart``: the classes alone in a jar for ``ksql.extension.dir``, the runtime and Jep in
+jars for the server's class path; any number of projects can so share a server. ``one``: everything in
+one jar for ``ksql.extension.dir``; there must be only one such jar in a server, as Python can be loaded
+only once.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import tempfile
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from sql import functions
+from udfs import registry
+from udfs.definition import UdfError
+from udfs.ksqldb import render
+
+JAR = "opensea-metrics-udfs.jar"
+RUNTIME = "pyudf.jar"
+_RELEASE = "11"
+"""The oldest Java that ksqlDB 7.9 runs on."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """The jars: ``extension`` for ``ksql.extension.dir``, ``class_path`` for the server's."""
+
+    extension: Path
+    class_path: tuple[Path, ...]
+
+
+def build(out: Path, ksqldb: Iterable[Path], one: bool = False) -> Built:
+    """Render, compile and pack all functions into jars under ``out``.
+
+    ``ksqldb`` are jars of ksqlDB, or folders of them. Raises UdfError where a JDK, Jep or ksqlDB's
+    classes are missing, or javac refuses something.
+    """
+    functions.known()  # that no name is one of ksqlDB's own
+    with tempfile.TemporaryDirectory() as temporary:
+        made = Path(temporary)
+        generated, runtime = made / "generated", made / "runtime"
+        class_path = [*jars(ksqldb), jep_jar()]
+        compile_java(runtime_sources(), runtime, class_path)
+        compile_java(function_sources(), generated, [*class_path, runtime])
+        extension = out / "ext" / JAR
+        if one:
+            _pack(extension, [_classes(generated), _classes(runtime), _unpacked(jep_jar())])
+            return Built(extension, ())
+        _pack(extension, [_classes(generated)])
+        library = out / "lib" / RUNTIME
+        _pack(library, [_classes(runtime)])
+        jep = library.with_name(jep_jar().name)
+        shutil.copyfile(jep_jar(), jep)
+        return Built(extension, (library, jep))
+
+
+def function_sources() -> dict[str, str]:
+    """The sources of all functions' classes, by path."""
+    folder = render.PACKAGE.replace(".", "/")
+    return {
+        f"{folder}/{render.class_name(definition)}.java": render.source(definition)
+        for definition in registry.functions().values()
+    }
+
+
+def runtime_sources() -> dict[str, str]:
+    """The sources of the runtime, by path."""
+    folder = resources.files("udfs.ksqldb") / "java" / "pyudf"
+    return {f"pyudf/{file.name}": file.read_text("utf-8") for file in folder.iterdir()}
+
+
+def compile_java(sources: Mapping[str, str], out: Path, class_path: Iterable[Path]) -> None:
+    """Compile into a folder. Raises UdfError with what javac says."""
+    with tempfile.TemporaryDirectory() as temporary:
+        files = []
+        for path, text in sources.items():
+            file = Path(temporary) / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, "utf-8")
+            files.append(str(file))
+        out.mkdir(parents=True, exist_ok=True)
+        command = [javac(), "--release", _RELEASE, "-encoding", "UTF-8", "-nowarn", "-proc:none"]
+        path = os.pathsep.join(map(str, class_path))
+        done = subprocess.run(
+            [*command, "-cp", path, "-d", str(out), *files], capture_output=True, text=True
+        )
+    if done.returncode:
+        raise UdfError(f"javac: {done.stderr.strip()}")
+
+
+def javac() -> str:
+    """The compiler. Raises UdfError if there is none."""
+    home = os.environ.get("JAVA_HOME")
+    found = shutil.which("javac", path=f"{home}/bin" if home else None)
+    if found is None:
+        raise UdfError(
+            "there is no javac: install a JDK (11 or newer) and set JAVA_HOME, or give --docker"
+        )
+    return found
+
+
+def jep_jar() -> Path:
+    """Jep's own jar. Raises UdfError if Jep is not installed."""
+    spec = importlib.util.find_spec("jep")
+    folders = spec.submodule_search_locations if spec else None
+    for folder in folders or ():
+        for jar in Path(folder).glob("jep-*.jar"):
+            return jar
+    raise UdfError(
+        "Jep is not installed: pip install 'opensea-metrics[ksqldb]' with JAVA_HOME set to a JDK"
+        " (needs a C compiler), or give --docker"
+    )
+
+
+def jars(paths: Iterable[Path]) -> list[Path]:
+    """The jars named, and those in the folders named. Raises UdfError if one is not there."""
+    found: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise UdfError(f"{path} is not there; it should hold ksqlDB's jars")
+        found += sorted(path.glob("*.jar")) if path.is_dir() and any(path.glob("*.jar")) else [path]
+    return found
+
+
+def _classes(folder: Path) -> dict[str, bytes]:
+    files = sorted(folder.rglob("*.class"))
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
+
+
+def _unpacked(jar: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(jar) as packed:
+        return {n: packed.read(n) for n in packed.namelist() if n.endswith(".class")}
+
+
+def _pack(jar: Path, contents: Iterable[Mapping[str, bytes]]) -> None:
+    """Write a jar; the same classes make the same bytes."""
+    jar.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(jar, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr(zipfile.ZipInfo("META-INF/MANIFEST.MF"), "Manifest-Version: 1.0\r\n\r\n")
+        for entries in contents:
+            for name, data in entries.items():
+                packed.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)

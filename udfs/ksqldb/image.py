@@ -1,0 +1,36 @@
+"""An image of ksqlDB with the functions in it, built by Docker."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from udfs import registry
+from udfs.definition import UdfError
+
+_DOCKERFILE = Path("deploy/compose/ksqldb/Dockerfile")
+
+
+def build_image(tag: str, checkout: Path | None = None) -> None:
+    """Build the image from a checkout (the working directory), a project's own functions included.
+
+    Docker's progress goes to the terminal. Raises UdfError if there is no Docker, no checkout, or the
+    build fails.
+    """
+    root = checkout or Path.cwd()
+    if not (root / _DOCKERFILE).is_file():
+        raise UdfError(f"{_DOCKERFILE} is not here: run this in a checkout of opensea-metrics")
+    if shutil.which("docker") is None:
+        raise UdfError("there is no docker command: install Docker, or build jars with --ksqldb DIR")
+    with tempfile.TemporaryDirectory() as own:
+        for file in registry.own_files():
+            shutil.copy(file, own)
+        done = subprocess.run(
+            ["docker", "build", "-f", _DOCKERFILE, "-t", tag, "--build-context", f"own={own}", "."],
+            cwd=root,
+            check=False,
+        )
+    if done.returncode:
+        raise UdfError(f"docker build failed with exit code {done.returncode}")

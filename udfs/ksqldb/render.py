@@ -1,0 +1,251 @@
+"""Definitions → Java sources."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jinja2
+
+from sql.types import (
+    BIGINT,
+    BOOLEAN,
+    BYTES,
+    DATE,
+    DOUBLE,
+    INTEGER,
+    STRING,
+    TIME,
+    TIMESTAMP,
+    ArrayType,
+    DecimalType,
+    KsqlType,
+    MapType,
+    StructType,
+)
+from udfs.definition import Definition, Parameter, UdfError
+from udfs.types import declaration
+
+PACKAGE = "pyudf.functions"
+MODULE = "udfs.ksqldb.adaptor"
+
+_JAVA: dict[KsqlType, str] = {
+    BOOLEAN: "Boolean",
+    INTEGER: "Integer",
+    BIGINT: "Long",
+    DOUBLE: "Double",
+    STRING: "String",
+    BYTES: "java.nio.ByteBuffer",
+    DATE: "java.sql.Date",
+    TIME: "java.sql.Time",
+    TIMESTAMP: "java.sql.Timestamp",
+}
+_CONSTANTS: dict[KsqlType, str] = {INTEGER: "int", STRING: "String", BOOLEAN: "boolean"}
+_SCHEMAS: dict[KsqlType, str] = {
+    BOOLEAN: "Schema.OPTIONAL_BOOLEAN_SCHEMA",
+    INTEGER: "Schema.OPTIONAL_INT32_SCHEMA",
+    BIGINT: "Schema.OPTIONAL_INT64_SCHEMA",
+    DOUBLE: "Schema.OPTIONAL_FLOAT64_SCHEMA",
+    STRING: "Schema.OPTIONAL_STRING_SCHEMA",
+    BYTES: "Schema.OPTIONAL_BYTES_SCHEMA",
+    DATE: "org.apache.kafka.connect.data.Date.builder().optional().build()",
+    TIME: "org.apache.kafka.connect.data.Time.builder().optional().build()",
+    TIMESTAMP: "org.apache.kafka.connect.data.Timestamp.builder().optional().build()",
+}
+_WIDENED: dict[KsqlType, tuple[KsqlType, ...]] = {
+    DOUBLE: (DOUBLE, BIGINT, INTEGER),
+    BIGINT: (BIGINT, INTEGER),
+}
+"""The types that a column of an aggregate may have, by its declared type."""
+_WIDER: dict[KsqlType, str] = {DOUBLE: ".doubleValue()", BIGINT: ".longValue()"}
+_TUPLES = {
+    2: ("io.confluent.ksql.util.Pair", ("getLeft()", "getRight()")),
+    3: ("io.confluent.ksql.util.Triple", ("getLeft()", "getMiddle()", "getRight()")),
+    4: (
+        "io.confluent.ksql.util.Quadruple",
+        ("getFirst()", "getSecond()", "getThird()", "getFourth()"),
+    ),
+    5: (
+        "io.confluent.ksql.util.Quintuple",
+        ("getFirst()", "getSecond()", "getThird()", "getFourth()", "getFifth()"),
+    ),
+}
+"""How ksqlDB hands the columns of an aggregate over; of more than five it cannot."""
+
+
+@dataclass(frozen=True)
+class _Variant:
+    """A factory of an aggregate: its row's Java type, and its columns as expressions."""
+
+    row: str
+    schemas: tuple[str, ...]
+    strict: tuple[str, ...]
+    values: tuple[str, ...]
+
+
+def class_name(definition: Definition) -> str:
+    """TOP_BY_KEY → TopByKey."""
+    return "".join(part.capitalize() for part in definition.name.split("_"))
+
+
+def source(definition: Definition) -> str:
+    """The Java source of a function's class. Raises UdfError for what ksqlDB cannot have."""
+    common: dict[str, Any] = {
+        "package": PACKAGE,
+        "module": MODULE,
+        "name": definition.name,
+        "kind": definition.kind,
+        "class_name": class_name(definition),
+        "description": " ".join(
+            filter(None, (definition.description, *definition.examples.splitlines()))
+        ),
+        "schema": _schema(definition.result),
+        "result": declaration(definition.result),
+        "java_result": _java(definition.result),
+    }
+    if definition.kind == "aggregate":
+        return _template("aggregate").render(
+            **common,
+            variants=_variants(definition),
+            constants=[
+                {
+                    "name": c.name,
+                    "variable": f"c{index}",
+                    "java": _CONSTANTS[c.type],
+                    "description": c.description,
+                }
+                for index, c in enumerate(definition.constants)
+            ],
+        )
+    return _template("function").render(
+        **common,
+        parameters=[
+            {
+                "name": p.name,
+                "java": _java(p.type),
+                "schema": _declared(p.type),
+                "description": p.description,
+            }
+            for p in definition.parameters
+        ],
+        strict=[f"a{i} == null" for i, p in enumerate(definition.parameters) if not p.nullable],
+        values=[_argument(p.type, f"a{i}") for i, p in enumerate(definition.parameters)],
+    )
+
+
+def harness(definitions: Sequence[Definition]) -> str:
+    """The source of the class that calls the others, for checks."""
+    return _template("harness").render(
+        functions=[
+            {
+                "name": definition.name,
+                "class_name": f"{PACKAGE}.{class_name(definition)}",
+                "row": _fields(definition.parameters),
+                "constants": _fields(definition.constants),
+            }
+            for definition in definitions
+        ]
+    )
+
+
+def _fields(parameters: Sequence[Parameter]) -> str:
+    return ", ".join(f'"A{i}", {_schema(p.type)}' for i, p in enumerate(parameters))
+
+
+def _template(name: str) -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("udfs.ksqldb"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,
+    )
+    environment.filters["java"] = _literal
+    return environment.get_template(f"{name}.java.j2")
+
+
+def _literal(text: str) -> str:
+    """A Java string literal. Java reads \\u escapes before anything else, so a backslash before a u
+    that is no escape must not come out of it: JSON doubles backslashes."""
+    return json.dumps(text)
+
+
+def _java(kind: KsqlType) -> str:
+    match kind:
+        case DecimalType():
+            return "java.math.BigDecimal"
+        case ArrayType():
+            return f"java.util.List<{_java(kind.element)}>"
+        case MapType():
+            return f"java.util.Map<String, {_java(kind.value)}>"
+        case StructType():
+            return "org.apache.kafka.connect.data.Struct"
+    return _JAVA[kind]
+
+
+def _schema(kind: KsqlType) -> str:
+    match kind:
+        case DecimalType():
+            return f"Values.decimal({kind.precision}, {kind.scale})"
+        case ArrayType():
+            return _built(f"array({_schema(kind.element)})")
+        case MapType():
+            return _built(f"map(Schema.OPTIONAL_STRING_SCHEMA, {_schema(kind.value)})")
+        case StructType():
+            fields = (f"{_literal(name)}, {_schema(inner)}" for name, inner in kind.fields)
+            return f"Values.struct({', '.join(fields)})"
+    return _SCHEMAS[kind]
+
+
+def _built(call: str) -> str:
+    return f"org.apache.kafka.connect.data.SchemaBuilder.{call}.optional().build()"
+
+
+def _declared(kind: KsqlType) -> str:
+    """The schema that an annotation must name, as Java's type does not tell it."""
+    return "" if kind in _JAVA else declaration(kind)
+
+
+def _argument(kind: KsqlType, expression: str) -> str:
+    crosses = kind in (BOOLEAN, INTEGER, BIGINT, DOUBLE, STRING)
+    return expression if crosses else f"Values.argument({expression})"
+
+
+def _variants(definition: Definition) -> list[_Variant]:
+    parameters = definition.parameters
+    if len(parameters) > max(_TUPLES) or not parameters:
+        raise UdfError(
+            f"{definition.place}: ksqlDB takes 1 to {max(_TUPLES)} columns for an aggregate,"
+            f" and {definition.name} has {len(parameters)}"
+        )
+    choices = [_WIDENED.get(p.type, (p.type,)) for p in parameters]
+    return [_variant(parameters, kinds) for kinds in itertools.product(*choices)]
+
+
+def _variant(parameters: tuple[Parameter, ...], kinds: tuple[KsqlType, ...]) -> _Variant:
+    if len(parameters) == 1:
+        row, columns = _java(kinds[0]), ["row"]
+    else:
+        tuple_name, getters = _TUPLES[len(parameters)]
+        row = f"{tuple_name}<{', '.join(map(_java, kinds))}>"
+        columns = [f"row.{getter}" for getter in getters]
+    values = []
+    for parameter, kind, column in zip(parameters, kinds, columns, strict=True):
+        value = _argument(kind, column)
+        if kind != parameter.type:
+            wider = f"{column}{_WIDER[parameter.type]}"
+            value = f"{column} == null ? null : (Object) {wider}" if parameter.nullable else wider
+        values.append(value)
+    return _Variant(
+        row=row,
+        schemas=tuple(declaration(kind) for kind in kinds),
+        strict=tuple(
+            f"{column} == null"
+            for parameter, column in zip(parameters, columns, strict=True)
+            if not parameter.nullable
+        ),
+        values=tuple(values),
+    )

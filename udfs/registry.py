@@ -1,0 +1,157 @@
+"""All functions that SQL can call: those shipped in ``udfs/functions``, and a project's own.
+
+A project's own are the ``*.py`` files (in folders, or named one by one) that the environment
+variable OPENSEA_METRICS_UDFS lists, separated as in PATH. They are read when a function is first
+looked for.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import importlib.util
+import os
+import pkgutil
+import sys
+import threading
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+from udfs import functions as shipped
+from udfs.api import ATTRIBUTE
+from udfs.definition import Definition, UdfError
+
+VARIABLE = "OPENSEA_METRICS_UDFS"
+_LOADING = threading.RLock()
+
+
+def functions() -> dict[str, Definition]:
+    """All functions by name. Raises UdfError for one that cannot be read, or a name taken twice."""
+    # ksqlDB's threads come here together; half an imported file must not be taken for all of it.
+    with _LOADING:
+        return _load(os.environ.get(VARIABLE, ""))
+
+
+def find(name: str) -> Definition | None:
+    """The function of that name (any case), or None."""
+    return functions().get(name.upper())
+
+
+def checksum(name: str) -> str:
+    """SHA-256 (hex) of the code that a function runs.
+
+    It covers the function or class and what they use of their own file (functions, classes,
+    constants), not comments, docstrings or layout: when it differs, results may, and the queries that
+    call the function are due for a rebuild. Code of other modules is not covered. Raises KeyError for
+    a function that is not registered.
+    """
+    definition = functions()[name.upper()]
+    module = sys.modules[definition.call.__module__]
+    wanted = [definition.call.__name__]
+    if definition.arrow is not None:
+        wanted.append(definition.arrow.__name__)
+    return hashlib.sha256(_code(module, wanted).encode()).hexdigest()
+
+
+@cache
+def _load(own: str) -> dict[str, Definition]:
+    found: dict[str, Definition] = {}
+    for module in (*_shipped(), *map(_import, own_files(own))):
+        for definition in _defined(module):
+            if definition.name in found:
+                raise UdfError(
+                    f"{definition.place}: {definition.name} is already at {found[definition.name].place}"
+                )
+            found[definition.name] = definition
+    return found
+
+
+def _shipped() -> Iterable[ModuleType]:
+    for info in pkgutil.iter_modules(shipped.__path__):
+        yield importlib.import_module(f"{shipped.__name__}.{info.name}")
+
+
+def own_files(listed: str | None = None) -> list[Path]:
+    """The files of the project's own functions. Raises UdfError for a path that is not there."""
+    files = []
+    for path in map(Path, filter(None, (listed or os.environ.get(VARIABLE, "")).split(os.pathsep))):
+        if path.is_dir():
+            files += sorted(p for p in path.glob("*.py") if not p.name.startswith("_"))
+        elif path.is_file():
+            files.append(path)
+        else:
+            raise UdfError(f"{VARIABLE} names {path}, which is not there")
+    return [file.resolve() for file in files]
+
+
+def _import(path: Path) -> ModuleType:
+    """The module of a file; by its own name, so that it can be sent to Spark's workers."""
+    name = path.stem
+    known = sys.modules.get(name)
+    if known is not None:
+        if getattr(known, "__file__", None) == str(path):
+            return known
+        raise UdfError(f"{path}: rename the file, as there is another module called {name}")
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except UdfError:
+        del sys.modules[name]
+        raise
+    except Exception as error:
+        del sys.modules[name]
+        raise UdfError(f"{path}: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _defined(module: ModuleType) -> Iterable[Definition]:
+    for value in vars(module).values():
+        definition = getattr(value, "__dict__", {}).get(ATTRIBUTE)
+        if definition is not None and definition.call.__module__ == module.__name__:
+            yield definition
+
+
+def _code(module: ModuleType, wanted: list[str]) -> str:
+    """The source of top-level names and, of the same file, of all that they use."""
+    tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
+    nodes: dict[str, list[ast.stmt]] = {}
+    for node in tree.body:
+        for name in _names(node):
+            nodes.setdefault(name, []).append(node)
+    seen: set[str] = set()
+    while wanted:
+        name = wanted.pop()
+        if name in nodes and name not in seen:
+            seen.add(name)
+            for node in nodes[name]:
+                wanted += [n.id for n in ast.walk(node) if isinstance(n, ast.Name)]
+    used = [node for node in tree.body if not seen.isdisjoint(_names(node))]
+    return "\n".join(ast.unparse(_without_docstrings(node)) for node in used)
+
+
+def _names(node: ast.stmt) -> list[str]:
+    """The top-level names that a statement gives."""
+    match node:
+        case ast.FunctionDef() | ast.ClassDef():
+            return [node.name]
+        case ast.Import() | ast.ImportFrom():
+            return [(alias.asname or alias.name).split(".")[0] for alias in node.names]
+        case ast.Assign():
+            return [n.id for target in node.targets for n in ast.walk(target) if isinstance(n, ast.Name)]
+        case ast.AnnAssign(target=ast.Name(id=name)):
+            return [name]
+    return []
+
+
+def _without_docstrings(node: ast.stmt) -> ast.stmt:
+    for part in ast.walk(node):
+        if isinstance(part, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(part) is not None:
+            part.body = part.body[1:] or [ast.Pass()]
+    return node

@@ -1,0 +1,139 @@
+"""Python's type hints and the SQL types that they stand for: the one table.
+
+    bool BOOLEAN · int BIGINT · Int32 INTEGER · float DOUBLE · str STRING · bytes BYTES
+    Annotated[Decimal, Digits(p, s)] DECIMAL(p, s) · date DATE · time TIME
+    datetime TIMESTAMP (UTC, without a zone, milliseconds)
+    list[T] ARRAY<T> · dict[str, T] MAP<STRING, T> · a frozen dataclass STRUCT (names upper-cased)
+
+``T | None`` (or ``Optional[T]``) is a T that may be NULL. Elements and fields may always be NULL in
+SQL, so a hint such as ``list[str]`` says nothing about NULLs inside.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Annotated, Any, NewType, Union
+
+from sql.types import (
+    BIGINT,
+    BOOLEAN,
+    BYTES,
+    DATE,
+    DOUBLE,
+    INTEGER,
+    STRING,
+    TIME,
+    TIMESTAMP,
+    ArrayType,
+    DecimalType,
+    KsqlType,
+    MapType,
+    StructType,
+    array,
+    struct,
+)
+
+Int32 = NewType("Int32", int)
+"""An int that is INTEGER in SQL; a plain int is BIGINT."""
+
+
+@dataclass(frozen=True)
+class Digits:
+    """``Annotated[Decimal, Digits(precision, scale)]``: at most 38 digits, ``scale`` of them after
+    the point."""
+
+    precision: int
+    scale: int
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.precision <= 38 and 0 <= self.scale <= self.precision):
+            raise TypeError("Digits takes a precision of 1 to 38 and a scale of 0 to the precision")
+
+
+SCALARS: dict[Any, KsqlType] = {
+    bool: BOOLEAN,
+    int: BIGINT,
+    Int32: INTEGER,
+    float: DOUBLE,
+    str: STRING,
+    bytes: BYTES,
+    date: DATE,
+    time: TIME,
+    datetime: TIMESTAMP,
+}
+
+
+def optional(hint: Any) -> tuple[Any, bool]:
+    """``T | None`` as (T, True), any other hint as (hint, False)."""
+    if typing.get_origin(hint) in (Union, types.UnionType):
+        inner = [part for part in typing.get_args(hint) if part is not type(None)]
+        if len(inner) == 1:
+            return inner[0], True
+    return hint, False
+
+
+def sql_type(hint: Any) -> KsqlType:
+    """The SQL type of a hint. Raises TypeError, with what would do, for a hint without one."""
+    hint, _ = optional(hint)
+    if hint in SCALARS:
+        return SCALARS[hint]
+    if hint is Decimal:
+        raise TypeError("a Decimal needs its digits: Annotated[Decimal, Digits(38, 18)]")
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated and inner[0] is Decimal and isinstance(inner[1], Digits):
+        return DecimalType("DECIMAL", inner[1].precision, inner[1].scale)
+    if origin is list:
+        return array(sql_type(inner[0]))
+    if origin is dict:
+        if sql_type(inner[0]) != STRING:
+            raise TypeError("a dict's keys are str, as those of ksqlDB's MAP")
+        return MapType("MAP", STRING, sql_type(inner[1]))
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return _struct(hint)
+    raise TypeError(
+        f"{_name(hint)} has no SQL type; there are bool, int, Int32, float, str, bytes,"
+        " Annotated[Decimal, Digits(p, s)], date, time, datetime, list[T], dict[str, T] and frozen"
+        " dataclasses"
+    )
+
+
+def declaration(kind: KsqlType, quote: str = "`") -> str:
+    """A type as statements and annotations of ksqlDB write it."""
+    match kind:
+        case ArrayType():
+            return f"ARRAY<{declaration(kind.element, quote)}>"
+        case MapType():
+            return f"MAP<{declaration(kind.key, quote)}, {declaration(kind.value, quote)}>"
+        case StructType():
+            members = (f"{quote}{n}{quote} {declaration(t, quote)}" for n, t in kind.fields)
+            return f"STRUCT<{', '.join(members)}>"
+    return {STRING: "VARCHAR", INTEGER: "INT"}.get(kind, str(kind))
+
+
+def fields(hint: type) -> list[tuple[str, Any]]:
+    """The fields of a dataclass with their hints."""
+    hints = typing.get_type_hints(hint, include_extras=True)
+    return [(field.name, hints[field.name]) for field in dataclasses.fields(hint)]
+
+
+def _struct(hint: type) -> KsqlType:
+    if not hint.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        raise TypeError(f"the dataclass {hint.__name__} must be frozen to be a STRUCT")
+    made = []
+    for name, inner in fields(hint):
+        try:
+            made.append((name.upper(), sql_type(inner)))
+        except TypeError as error:
+            raise TypeError(f"field {name} of {hint.__name__}: {error}") from None
+    if not made:
+        raise TypeError(f"the dataclass {hint.__name__} has no fields")
+    return struct(*made)
+
+
+def _name(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) else str(hint)
