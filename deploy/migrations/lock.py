@@ -41,12 +41,16 @@ TTL = 60.0  # seconds
 
 @dataclass(frozen=True)
 class Generation:
-    """One link of the chain. ``holder`` is None if it is free; ``since`` in ms since 1970."""
+    """One link of the chain. ``holder`` is None if it is free; ``since`` in ms since 1970.
+
+    ``settled``: all that was recorded before it is to be seen in the tables of the record.
+    """
 
     number: int
     holder: str | None = None
     since: int = 0
     token: str = ""
+    settled: bool = False
 
     @property
     def name(self) -> str:
@@ -58,6 +62,8 @@ class Generation:
         columns = [f"token {self.token}"]
         if self.holder is not None:
             columns += [f"holder {self.holder}", f"since {self.since}"]
+        elif self.settled:
+            columns.append("settled")
         names = ", ".join(f"{quoted(each)} STRING" for each in columns)
         return (
             f"CREATE STREAM {quoted(self.name)} ({names})"
@@ -87,12 +93,21 @@ def holder_of(client: KsqlClient) -> Generation | None:
     return found if found is not None and found.holder is not None else None
 
 
-@contextmanager
-def held(store: Store, who: str, ttl: float = TTL) -> Iterator[KsqlClient]:
-    """Hold the lock; gives a client whose statements are refused once the lock is lost.
+@dataclass
+class Lease:
+    """The lock, held. ``client``: its statements are refused once the lock is lost.
 
-    Raises Locked if somebody else holds it, LockLost if it was taken away meanwhile.
+    ``settled``: what was recorded so far is to be seen in the tables. Set it before the lease ends,
+    if it is so then: it saves the next holder from waiting for it.
     """
+
+    client: KsqlClient
+    settled: bool
+
+
+@contextmanager
+def held(store: Store, who: str, ttl: float = TTL) -> Iterator[Lease]:
+    """Hold the lock. Raises Locked if somebody else holds it, LockLost if it was taken away."""
     mine = _acquire(store, who, ttl)
     client = store.client.under(mine.name)
     stop = threading.Event()
@@ -100,8 +115,9 @@ def held(store: Store, who: str, ttl: float = TTL) -> Iterator[KsqlClient]:
         target=_beat, args=(store.of(client), mine.token, ttl / 4, stop), daemon=True
     )
     beating.start()
+    lease = Lease(client, mine.settled)
     try:
-        yield client
+        yield lease
     except GuardFailed as error:
         now = holder_of(store.client)
         by = f" by {now.holder}" if now else ""
@@ -111,7 +127,7 @@ def held(store: Store, who: str, ttl: float = TTL) -> Iterator[KsqlClient]:
         ) from error
     finally:
         stop.set()
-        _release(client, store.topic, mine)
+        _release(client, store.topic, mine, lease.settled)
 
 
 def break_lock(store: Store, force: bool, ttl: float = TTL) -> Generation | None:
@@ -125,7 +141,7 @@ def break_lock(store: Store, force: bool, ttl: float = TTL) -> Generation | None
     if not force:
         age = _age(store, found)
         if age < ttl:
-            raise Locked(f"{_describe(found)} is alive ({age:.0f} s ago): see --force")
+            raise Locked(f"{describe(found)} is alive ({age:.0f} s ago): see --force")
     if not _append(store.client, store.topic(), Generation(found.number + 1, token=_token()), found):
         raise Locked("the lock has just passed on to somebody else: look again")
     _drop_older(store.client, found.number + 1)
@@ -139,7 +155,9 @@ def _acquire(store: Store, who: str, ttl: float) -> Generation:
         if last is not None and last.holder is not None:
             _refuse_unless_dead(store, last, ttl)
         now = int(time.time() * 1000)
-        mine = Generation(last.number + 1 if last else 1, _printable(who), now, _token())
+        settled = last is not None and last.settled
+        number = last.number + 1 if last else 1
+        mine = Generation(number, _printable(who), now, _token(), settled)
         if not _append(client, topic, mine, last):
             continue
         # Who slept since it looked may have made a link that the others have long passed.
@@ -161,7 +179,7 @@ def _refuse_unless_dead(store: Store, last: Generation, ttl: float) -> None:
             return
         age = 0
     raise Locked(
-        f"{_describe(last)}; last sign of life {age:.0f} s ago\n"
+        f"{describe(last)}; last sign of life {age:.0f} s ago\n"
         f"  hint: wait for it; {ttl:g} s after its last sign of life the lock can be taken, and"
         " 'unlock' frees it at once"
     )
@@ -208,8 +226,10 @@ def _is_mine(client: KsqlClient, link: Generation) -> bool:
     return there is not None and there.token == link.token
 
 
-def _release(client: KsqlClient, topic: Callable[[], str], mine: Generation) -> None:
-    free = Generation(mine.number + 1, token=_token())
+def _release(
+    client: KsqlClient, topic: Callable[[], str], mine: Generation, settled: bool
+) -> None:
+    free = Generation(mine.number + 1, token=_token(), settled=settled)
     try:
         if _append(client, topic(), free, mine):
             _drop_older(client, free.number)
@@ -242,7 +262,8 @@ def _read(client: KsqlClient, number: int) -> Generation | None:
         name, _, value = column.name.partition(" ")
         values[name] = value
     since = int(values.get("since", 0))
-    return Generation(number, values.get("holder"), since, values["token"])
+    settled = "settled" in values and "holder" not in values
+    return Generation(number, values.get("holder"), since, values["token"], settled)
 
 
 def _drop_older(client: KsqlClient, number: int) -> None:
@@ -265,7 +286,8 @@ def _drop(client: KsqlClient, name: str) -> None:
             time.sleep(client.wait)
 
 
-def _describe(generation: Generation) -> str:
+def describe(generation: Generation) -> str:
+    """Who holds the lock since when."""
     since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(generation.since / 1000))
     return f"{generation.holder} holds the lock since {since}"
 
