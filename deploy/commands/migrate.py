@@ -12,6 +12,7 @@ from pathlib import Path
 
 from deploy.client import KsqlClient
 from deploy.migrations import catchup, execute, lock, undo
+from deploy.migrations.chain import holder_of
 from deploy.migrations.dry_run import check_on_server
 from deploy.migrations.errors import MigrationError
 from deploy.migrations.plan import Plan, basis_of, make_plan, statements_to_send
@@ -200,7 +201,7 @@ def status(
 
 def lock_holder(client: KsqlClient) -> str | None:
     """Who holds the lock since when, None if nobody does."""
-    held_by = lock.holder_of(client)
+    held_by = holder_of(client)
     return None if held_by is None else lock.describe(held_by)
 
 
