@@ -38,14 +38,14 @@ FAULTS = (
     "truncated",
     "not JSON",
 )
-TIMEOUT = 1.0  # seconds
 
 
 class Proxy:
     """Passes requests on to ``upstream``, and disturbs a part of them as ``chance`` has it."""
 
-    def __init__(self, upstream: str) -> None:
+    def __init__(self, upstream: str, timeout: float) -> None:
         self.upstream = urlsplit(upstream).netloc
+        self.timeout = timeout  # the client's, in seconds
         self.chance: random.Random | None = None  # None: nothing is disturbed
         self.share = 0.0
         self.seen: list[str] = []
@@ -86,7 +86,7 @@ def _handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
             if fault == "not JSON":
                 return self._send(502, b"<html>Bad Gateway</html>")
             if fault == "stalled":
-                time.sleep(TIMEOUT * 1.2)
+                time.sleep(proxy.timeout * 1.2)
             if fault == "truncated":
                 self._send(status, reply[: len(reply) // 2], announced=len(reply))
                 return self._reset()
@@ -143,9 +143,9 @@ def _error(code: int, message: str) -> bytes:
 
 
 @contextmanager
-def proxied(upstream: str) -> Iterator[tuple[str, Proxy]]:
+def proxied(upstream: str, timeout: float) -> Iterator[tuple[str, Proxy]]:
     """A running proxy: its URL, and what governs it."""
-    proxy = Proxy(upstream)
+    proxy = Proxy(upstream, timeout)
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(proxy))
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -183,12 +183,16 @@ PIECES = (
 )
 
 
-def project_of(chance: random.Random) -> dict[str, str]:
-    """One or two migrations at random, beside the first."""
-    files = {"V001__raw.sql": RAW}
-    for version in range(2, chance.choice((3, 3, 4))):
-        files[f"V{version:03}__m.sql"] = chance.choice(PIECES).format(n=version)
-    return files
+def _projects() -> list[dict[str, str]]:
+    """One or two of the pieces in migrations of their own, beside the first."""
+    chosen = [(piece,) for piece in PIECES] + list(zip(PIECES, reversed(PIECES), strict=True))[:4]
+    return [
+        {
+            "V001__raw.sql": RAW,
+            **{f"V{n:03}__m.sql": each.format(n=n) for n, each in enumerate(pieces, 2)},
+        }
+        for pieces in chosen
+    ]
 
 
 def end_state(client: KsqlClient) -> Mapping[str, Any]:
@@ -216,9 +220,9 @@ def end_state(client: KsqlClient) -> Mapping[str, Any]:
     }
 
 
-def client_of(url: str) -> KsqlClient:
+def client_of(url: str, timeout: float) -> KsqlClient:
     """A client that does not wait long."""
-    return KsqlClient(url, timeout=TIMEOUT, patience=10, wait=0.01)
+    return KsqlClient(url, timeout=timeout, patience=10 * timeout, wait=0.01)
 
 
 SITE = commands.Site(ttl=0.4)
@@ -239,21 +243,22 @@ def until_done(run: Run, client: KsqlClient, root: Path) -> None:
     raise AssertionError(f"no run of 40 came to its end: {errors[-5:]}")
 
 
-def disturbed(url: str, seeds: range) -> list[str]:
+def disturbed(url: str, seeds: range, timeout: float = 1.0) -> list[str]:
     """Apply and roll back through a disturbing proxy, an own schedule for each; gives what is wrong.
 
     Each is compared with the same run undisturbed. Two schedules a seed.
     """
-    direct = client_of(url)
+    direct = client_of(url, timeout)
+    projects = _projects()
     expected: dict[str, Mapping[str, Any]] = {}
-    with proxied(url) as (through, proxy):
-        client = client_of(through)
+    before = end_state(direct)
+    with proxied(url, timeout) as (through, proxy):
+        client = client_of(through, timeout)
         for seed in seeds:
             chance = random.Random(seed)
-            files = project_of(chance)
+            files = chance.choice(projects)
             with tempfile.TemporaryDirectory() as directory:
                 root = _written(files, Path(directory))
-                before = end_state(direct)
                 key = json.dumps(files)
                 if key not in expected:
                     _apply(direct, root)
