@@ -1,19 +1,26 @@
 """Settings from the environment and from ``.env`` in the working directory.
 
 Every variable begins with ``OPENSEA_METRICS_``; ``KSQLDB_URL`` is understood as well. Secrets are
-given this way only (user and password as part of the URL), and are never printed.
+given this way only, and are never printed.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """Where the server is, and where the embedded one keeps its data."""
+    """Where the server is and how it lets one in, and where the embedded one keeps its data.
+
+    ``ksqldb_user`` and ``ksqldb_password`` (or both in the URL): basic authentication;
+    ``ksqldb_token``: a bearer token; ``ksqldb_headers``: further headers, as a JSON object.
+    ``ksqldb_ca_file``, ``ksqldb_cert_file``, ``ksqldb_key_file``: certificates and key (PEM) for TLS.
+    ``kafka``: settings of librdkafka as a JSON object, such as
+    ``{"bootstrap.servers": "broker:9092"}``: with it topics are deleted by the brokers themselves.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix="OPENSEA_METRICS_",
@@ -27,4 +34,13 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("OPENSEA_METRICS_KSQLDB_URL", "KSQLDB_URL"),
         repr=False,
     )
+    ksqldb_user: str | None = Field(default=None, repr=False)
+    ksqldb_password: SecretStr | None = None
+    ksqldb_token: SecretStr | None = None
+    ksqldb_headers: dict[str, SecretStr] = {}
+    ksqldb_ca_file: Path | None = None
+    ksqldb_cert_file: Path | None = None
+    ksqldb_key_file: Path | None = None
+    ksqldb_key_password: SecretStr | None = None
+    kafka: dict[str, str] = Field(default={}, repr=False)
     data_dir: Path = Path(".opensea-metrics")

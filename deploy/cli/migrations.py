@@ -1,8 +1,10 @@
-"""The verbs of the migration tool."""
+"""The verbs that change a server: plan, apply, rollback, and what they stand on."""
 
 from __future__ import annotations
 
+import json as json_module
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,6 +12,8 @@ import typer
 from deploy import commands, output
 from deploy.cli import options
 from deploy.cli.app import ChangesPending, app
+from deploy.commands import Choice
+from deploy.migrations import planfile
 from deploy.migrations.errors import MigrationError
 from deploy.migrations.rollback import RollbackPlan
 
@@ -19,18 +23,27 @@ def plan(
     server: options.Server = None,
     sql: options.Sql = None,
     var: options.Var = None,
-    to: Annotated[int | None, typer.Option(metavar="V", help="Stop at version V.")] = None,
+    to: options.To = None,
+    one: options.One = False,
+    out_of_order: options.OutOfOrder = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="As JSON, which apply --plan carries out.")
+    ] = False,
 ) -> None:
-    """Show what apply would do; exits with 2 if changes are pending.
+    """Show what apply would do, and to which data; exits with 2 if changes are pending.
 
-    Example: opensea-metrics plan --server http://ksqldb:8088
+    Example: opensea-metrics plan --json > plan.json
     """
-    made = commands.plan(options.client(server), sql, options.variables(var), to)
-    if not made.migrations:
+    choice = Choice(to, one, out_of_order)
+    made = commands.plan(options.client(server), sql, options.variables(var), choice=choice)
+    if json:
+        print(json_module.dumps(planfile.to_json(made), indent=1, ensure_ascii=False))
+    elif made.migrations:
+        output.show_plan(made)
+    else:
         print("nothing to do")
-        return
-    output.show_plan(made)
-    raise ChangesPending
+    if made.migrations:
+        raise ChangesPending
 
 
 @app.command()
@@ -38,14 +51,43 @@ def apply(
     server: options.Server = None,
     sql: options.Sql = None,
     var: options.Var = None,
-    to: Annotated[int | None, typer.Option(metavar="V", help="Stop at version V.")] = None,
+    to: options.To = None,
+    one: options.One = False,
+    out_of_order: options.OutOfOrder = False,
+    plan: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Carry out a plan made by plan --json.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Let the server check every statement; change nothing.")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Until new queries have read what their sources hold.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds that --wait waits.")] = 3600.0,
 ) -> None:
     """Apply the pending migrations; after a failure, goes on where it stopped.
 
-    Example: opensea-metrics apply --to 3
+    Example: opensea-metrics apply --to 3 --wait
     """
+    client, variables = options.client(server), options.variables(var)
+    choice = Choice(to, one, out_of_order)
+    saved = None if plan is None else planfile.read(plan)
+    if dry_run:
+        made = commands.dry_run(client, sql, variables, choice, saved)
+        output.show_plan(made)
+        print(f"{len(made.steps)} statements: the server would take them all")
+        return
     with output.Reporter() as report:
-        made = commands.apply(options.client(server), sql, options.variables(var), to, report)
+        made = commands.apply(
+            client,
+            sql,
+            variables,
+            report=report,
+            choice=choice,
+            saved=saved,
+            wait=wait,
+            site=options.site(timeout),
+        )
     versions = ", ".join(f"V{each.version:03}" for each in made.migrations)
     print(f"applied {versions}" if versions else "nothing to do")
 
@@ -56,15 +98,19 @@ def rollback(
     sql: options.Sql = None,
     var: options.Var = None,
     to: Annotated[
+        int | None, typer.Option(metavar="V", help="Undo all versions above V, 0 for all.")
+    ] = None,
+    steps: Annotated[
         int | None,
-        typer.Option(
-            metavar="V", help="Undo all versions above V, 0 for all [default: the newest only]."
-        ),
+        typer.Option(metavar="N", min=1, help="Undo the newest N versions [default: 1]."),
     ] = None,
     keep_topics: Annotated[
         bool, typer.Option("--keep-topics", help="Delete no topics: the data stays.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")
+    ] = False,
+    yes: options.Yes = False,
 ) -> None:
     """Undo applied migrations, the newest first, and delete the topics that they made.
 
@@ -79,20 +125,55 @@ def rollback(
             raise MigrationError("nothing was rolled back: give consent with --yes")
         return typer.confirm("Roll back?", err=True)
 
+    if to is not None and steps is not None:
+        raise typer.BadParameter("give either --to or --steps")
     variables, client = options.variables(var), options.client(server)
+    if dry_run:
+        planned = commands.plan_rollback(client, sql, variables, to, keep_topics, steps=steps)
+        output.show_rollback(planned)
+        return
     with output.Reporter() as report:
-        made = commands.rollback(client, consent, sql, variables, to, keep_topics, report)
+        made = commands.rollback(
+            client,
+            consent,
+            sql,
+            variables,
+            to,
+            keep_topics,
+            report,
+            steps=steps,
+            site=options.site(),
+        )
     versions = ", ".join(f"V{each.record.version:03}" for each in made.versions)
     print(f"rolled back {versions}" if versions else "nothing to do")
 
 
 @app.command()
 def status(server: options.Server = None, sql: options.Sql = None, var: options.Var = None) -> None:
-    """Show where each version stands.
+    """Show where each version stands, and who holds the lock.
 
     Example: opensea-metrics status
     """
-    output.show_status(commands.status(options.client(server), sql, options.variables(var)))
+    client = options.client(server)
+    output.show_status(commands.status(client, sql, options.variables(var)))
+    holder = commands.lock_holder(client)
+    if holder is not None:
+        print(holder)
+
+
+@app.command()
+def unlock(
+    server: options.Server = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Even if its holder seems to be alive.")
+    ] = False,
+) -> None:
+    """Free the lock of a run that has died. Its holder, if it lives, stops at its next statement.
+
+    Example: opensea-metrics unlock
+    """
+    freed = commands.unlock(options.client(server), force)
+    print(f"freed: {freed}" if freed else "nobody holds the lock")
 
 
 @app.command()

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import SettingsError as PydanticSettingsError
 
-from deploy.client import KsqlClient
+from deploy.client import Access, KsqlClient
+from deploy.commands import Site
 from deploy.config import Settings
+from deploy.migrations.topics import by_admin
+from sql.errors import OpenSeaMetricsError
+
+
+class SettingsError(OpenSeaMetricsError):
+    """A setting in the environment or in .env cannot be read."""
+
+
 
 Server = Annotated[
     str | None,
@@ -33,9 +45,52 @@ Var = Annotated[
 ]
 
 
+To = Annotated[int | None, typer.Option(metavar="V", help="Stop at version V.")]
+One = Annotated[bool, typer.Option("--one", help="The next migration only.")]
+OutOfOrder = Annotated[
+    bool,
+    typer.Option("--out-of-order", help="Also migrations below one that is applied already."),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def settings() -> Settings:
+    """The settings. Raises SettingsError for one that cannot be read, without showing its value."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = ", ".join(str(each["loc"][0]) for each in error.errors())
+        raise SettingsError(f"in the environment or .env: cannot read {wrong}") from None
+    except PydanticSettingsError as error:
+        # Its message names the field; its cause would show the value.
+        raise SettingsError(f"in the environment or .env: {error}") from None
+
+
 def client(server: str | None) -> KsqlClient:
     """A client of the named server, else of the one in the settings."""
-    return KsqlClient(server or Settings().ksqldb_url)
+    found = settings()
+    access = Access(
+        user=found.ksqldb_user,
+        password=_plain(found.ksqldb_password),
+        token=_plain(found.ksqldb_token),
+        ca_file=found.ksqldb_ca_file,
+        cert_file=found.ksqldb_cert_file,
+        key_file=found.ksqldb_key_file,
+        key_password=_plain(found.ksqldb_key_password),
+        headers={name: each.get_secret_value() for name, each in found.ksqldb_headers.items()},
+    )
+    return KsqlClient(server or found.ksqldb_url, access=access)
+
+
+def site(timeout: float | None = None) -> Site:
+    """What changes to a server need beside the files, from the settings."""
+    kafka = settings().kafka
+    made = Site(delete_by_broker=by_admin(kafka) if kafka else None)
+    return made if timeout is None else replace(made, timeout=timeout)
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
 
 
 def variables(given: list[str] | None) -> dict[str, str]:

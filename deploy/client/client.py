@@ -140,7 +140,9 @@ class KsqlClient:
             text = " ".join(f"DESCRIBE {quoted(name)}{ending};" for name in chunk)
             try:
                 reply = self.ask(text)
-            except KsqlError:
+            except KsqlError as error:
+                if "Could not find STREAM/TABLE" not in error.message:
+                    raise
                 if len(chunk) > 1:  # one of them is gone, and the server refused all
                     for name in chunk:
                         found.extend(self.describe_all([name], extended))

@@ -136,7 +136,7 @@ class Transport:
 
         def hopeless(state: tenacity.RetryCallState) -> bool:
             error = state.outcome.exception() if state.outcome else None
-            if isinstance(error, KsqlError):
+            if isinstance(error, KsqlError) and _is_not_ready(error):
                 return (state.seconds_since_start or 0) > self._patience
             return state.attempt_number >= 3  # a wrong URL should be told soon
 
@@ -151,8 +151,12 @@ class Transport:
 
 def _passes(error: BaseException) -> bool:
     if isinstance(error, KsqlError):
-        return error.status == 503 or any(each in error.message for each in NOT_READY)
+        return error.status >= 500 or _is_not_ready(error)
     return isinstance(error, (ServerUnreachable, OutcomeUnknown))
+
+
+def _is_not_ready(error: KsqlError) -> bool:
+    return error.status == 503 or any(each in error.message for each in NOT_READY)
 
 
 def _reason(error: Exception) -> str:

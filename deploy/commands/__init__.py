@@ -11,10 +11,12 @@ from deploy.commands.migrate import (
     Validation,
     apply,
     dry_run,
+    lock_holder,
     plan,
     plan_rollback,
     rollback,
     status,
+    unlock,
     validate,
 )
 from deploy.commands.query import is_push, query
@@ -26,10 +28,12 @@ __all__ = [
     "apply",
     "dry_run",
     "is_push",
+    "lock_holder",
     "plan",
     "plan_rollback",
     "query",
     "rollback",
     "status",
+    "unlock",
     "validate",
 ]

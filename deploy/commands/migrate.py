@@ -12,6 +12,7 @@ from pathlib import Path
 
 from deploy.client import KsqlClient
 from deploy.migrations import catchup, execute, lock, undo
+from deploy.migrations.chain import holder_of
 from deploy.migrations.dry_run import check_on_server
 from deploy.migrations.errors import MigrationError
 from deploy.migrations.plan import Plan, basis_of, make_plan, statements_to_send
@@ -198,18 +199,39 @@ def status(
     return make_status(load_project(root, variables).migrations, Store(client).read())
 
 
+def lock_holder(client: KsqlClient) -> str | None:
+    """Who holds the lock since when, None if nobody does."""
+    held_by = holder_of(client)
+    return None if held_by is None else lock.describe(held_by)
+
+
+def unlock(client: KsqlClient, force: bool = False, ttl: float = lock.TTL) -> str | None:
+    """Free the lock; gives who held it. Raises Locked if the holder is alive, unless ``force``."""
+    freed = lock.break_lock(Store(client), force, ttl)
+    return None if freed is None else lock.describe(freed)
+
+
 @contextmanager
 def _at_work(client: KsqlClient, site: Site, report: Report) -> Iterator[Work]:
     """The record made if need be, the lock held, and all that was written before to be seen."""
     store = Store(client)
     store.create()
     name = who()
-    with lock.held(store, f"{name} pid {os.getpid()}", site.ttl) as guarded:
-        store = store.of(guarded)
-        store.settle()
+    with lock.held(store, f"{name} pid {os.getpid()}", site.ttl) as lease:
+        store = store.of(lease.client)
+        if not lease.settled:
+            store.settle()
+        lease.settled = False
         yield Work(
-            guarded, store, report, name, site.functions, site.delete_by_broker, site.timeout
+            lease.client,
+            store,
+            report,
+            name,
+            site.functions,
+            site.delete_by_broker,
+            site.timeout,
         )
+        lease.settled = True  # the last thing that apply and rollback do is to settle
 
 
 def _planned(

@@ -23,6 +23,13 @@ BUSY = ("Could not write the statement", "Another command with the same id")
 LONGEST_WAIT = 5.0  # seconds between two attempts
 
 
+class Refusal(ClientError):
+    """The server has refused a statement, which is known to be without effect."""
+
+    def __init__(self, error: KsqlError) -> None:
+        super().__init__(str(error))
+
+
 def certainly(
     client: KsqlClient,
     text: str,
@@ -32,8 +39,8 @@ def certainly(
     """Send a statement until it is known to be done or refused; ``seen`` looks for its effect.
 
     A server that is busy stopping a query refuses others for up to a minute (observed), so this
-    goes on for the client's patience. Raises KsqlError if the statement is refused, GuardFailed,
-    other ClientErrors if the server stays away or busy.
+    goes on for the client's patience. Raises Refusal if the statement is refused and was not
+    carried out, GuardFailed, another ClientError if that cannot be known now.
     """
     deadline = time.monotonic() + client.patience
     wait, first = client.wait, True
@@ -47,11 +54,13 @@ def certainly(
         except ClientError as error:
             # After an attempt without an answer, "already exists" may be its late success.
             if isinstance(error, KsqlError) and error.status < 500 and first:
-                raise
+                raise Refusal(error) from error
             effect = once_back(client, seen)
             if effect is not None:
                 return effect
-            if not may_pass(error) or time.monotonic() > deadline:
+            if isinstance(error, KsqlError) and not may_pass(error):
+                raise Refusal(error) from error
+            if time.monotonic() > deadline:
                 raise
             log.warning("sending again", statement=text, reason=str(error))
         time.sleep(wait)

@@ -11,9 +11,8 @@ from operator import attrgetter
 
 from sqlglot import exp
 
-from deploy.client import KsqlError
 from deploy.migrations import catchup
-from deploy.migrations.certainty import certainly
+from deploy.migrations.certainty import Refusal, certainly
 from deploy.migrations.errors import StepFailed
 from deploy.migrations.plan import MigrationPlan, Plan, Step
 from deploy.migrations.server import Effect, Server, effect_of, look
@@ -72,7 +71,7 @@ def _apply_one(
             work.store.write_statement(record)
         try:
             effect = _carry_out(step, record, work)
-        except KsqlError as error:
+        except Refusal as error:
             raise _failed(plan, step, version, record, error, work) from error
         record = replace(
             record,
@@ -97,7 +96,7 @@ def _failed(
     step: Step,
     version: VersionRecord,
     record: StatementRecord,
-    error: KsqlError,
+    error: Refusal,
     work: Work,
 ) -> StepFailed:
     """Record a refusal, and say what is to be done."""

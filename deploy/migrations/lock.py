@@ -28,71 +28,39 @@ from dataclasses import dataclass
 
 import structlog
 
-from deploy.client import ClientError, GuardFailed, KsqlClient, KsqlError, literal, quoted
-from deploy.migrations.certainty import LONGEST_WAIT, may_pass
+from deploy.client import ClientError, GuardFailed, KsqlClient
+from deploy.migrations.chain import (
+    Generation,
+    append,
+    drop,
+    drop_older,
+    holder_of,
+    newest,
+    numbers_of,
+)
 from deploy.migrations.errors import Locked, LockLost
 from deploy.migrations.store import Store
 
 log = structlog.get_logger()
 
-PREFIX = "OPENSEA_METRICS_LOCK_"
 TTL = 60.0  # seconds
 
 
-@dataclass(frozen=True)
-class Generation:
-    """One link of the chain. ``holder`` is None if it is free; ``since`` in ms since 1970."""
+@dataclass
+class Lease:
+    """The lock, held. ``client``: its statements are refused once the lock is lost.
 
-    number: int
-    holder: str | None = None
-    since: int = 0
-    token: str = ""
+    ``settled``: what was recorded so far is to be seen in the tables. Set it before the lease ends,
+    if it is so then: it saves the next holder from waiting for it.
+    """
 
-    @property
-    def name(self) -> str:
-        """The stream's name."""
-        return f"{PREFIX}{self.number}"
-
-    def create(self, topic: str) -> str:
-        """The statement that makes it, if nobody was quicker."""
-        columns = [f"token {self.token}"]
-        if self.holder is not None:
-            columns += [f"holder {self.holder}", f"since {self.since}"]
-        names = ", ".join(f"{quoted(each)} STRING" for each in columns)
-        return (
-            f"CREATE STREAM {quoted(self.name)} ({names})"
-            f" WITH (KAFKA_TOPIC={literal(topic)}, VALUE_FORMAT='JSON');"
-        )
-
-
-def is_lock(name: str) -> bool:
-    """True for a stream that is part of a lock."""
-    return name.startswith(PREFIX)
-
-
-def newest(client: KsqlClient) -> Generation | None:
-    """The newest generation, None if the lock was never taken."""
-    while True:
-        numbers = _numbers(client)
-        if not numbers:
-            return None
-        found = _read(client, numbers[-1])
-        if found is not None:  # else it was replaced just now
-            return found
-
-
-def holder_of(client: KsqlClient) -> Generation | None:
-    """The generation of who holds the lock now, None if nobody does."""
-    found = newest(client)
-    return found if found is not None and found.holder is not None else None
+    client: KsqlClient
+    settled: bool
 
 
 @contextmanager
-def held(store: Store, who: str, ttl: float = TTL) -> Iterator[KsqlClient]:
-    """Hold the lock; gives a client whose statements are refused once the lock is lost.
-
-    Raises Locked if somebody else holds it, LockLost if it was taken away meanwhile.
-    """
+def held(store: Store, who: str, ttl: float = TTL) -> Iterator[Lease]:
+    """Hold the lock. Raises Locked if somebody else holds it, LockLost if it was taken away."""
     mine = _acquire(store, who, ttl)
     client = store.client.under(mine.name)
     stop = threading.Event()
@@ -100,8 +68,9 @@ def held(store: Store, who: str, ttl: float = TTL) -> Iterator[KsqlClient]:
         target=_beat, args=(store.of(client), mine.token, ttl / 4, stop), daemon=True
     )
     beating.start()
+    lease = Lease(client, mine.settled)
     try:
-        yield client
+        yield lease
     except GuardFailed as error:
         now = holder_of(store.client)
         by = f" by {now.holder}" if now else ""
@@ -111,7 +80,7 @@ def held(store: Store, who: str, ttl: float = TTL) -> Iterator[KsqlClient]:
         ) from error
     finally:
         stop.set()
-        _release(client, store.topic, mine)
+        _release(client, store.topic, mine, lease.settled)
 
 
 def break_lock(store: Store, force: bool, ttl: float = TTL) -> Generation | None:
@@ -125,10 +94,10 @@ def break_lock(store: Store, force: bool, ttl: float = TTL) -> Generation | None
     if not force:
         age = _age(store, found)
         if age < ttl:
-            raise Locked(f"{_describe(found)} is alive ({age:.0f} s ago): see --force")
-    if not _append(store.client, store.topic(), Generation(found.number + 1, token=_token()), found):
+            raise Locked(f"{describe(found)} is alive ({age:.0f} s ago): see --force")
+    if not append(store.client, store.topic(), Generation(found.number + 1, token=_token()), found):
         raise Locked("the lock has just passed on to somebody else: look again")
-    _drop_older(store.client, found.number + 1)
+    drop_older(store.client, found.number + 1)
     return found
 
 
@@ -139,14 +108,16 @@ def _acquire(store: Store, who: str, ttl: float) -> Generation:
         if last is not None and last.holder is not None:
             _refuse_unless_dead(store, last, ttl)
         now = int(time.time() * 1000)
-        mine = Generation(last.number + 1 if last else 1, _printable(who), now, _token())
-        if not _append(client, topic, mine, last):
+        settled = last is not None and last.settled
+        number = last.number + 1 if last else 1
+        mine = Generation(number, _printable(who), now, _token(), settled)
+        if not append(client, topic, mine, last):
             continue
         # Who slept since it looked may have made a link that the others have long passed.
-        if _numbers(client)[-1] != mine.number:
-            _drop(client, mine.name)
+        if numbers_of(client)[-1] != mine.number:
+            drop(client, mine.name)
             continue
-        _drop_older(client, mine.number)
+        drop_older(client, mine.number)
         return mine
     raise Locked("the lock changes hands all the time: try again")
 
@@ -161,7 +132,7 @@ def _refuse_unless_dead(store: Store, last: Generation, ttl: float) -> None:
             return
         age = 0
     raise Locked(
-        f"{_describe(last)}; last sign of life {age:.0f} s ago\n"
+        f"{describe(last)}; last sign of life {age:.0f} s ago\n"
         f"  hint: wait for it; {ttl:g} s after its last sign of life the lock can be taken, and"
         " 'unlock' frees it at once"
     )
@@ -174,45 +145,13 @@ def _age(store: Store, held_by: Generation) -> float:
     return max(0.0, time.time() - last / 1000)
 
 
-def _append(client: KsqlClient, topic: str, link: Generation, last: Generation | None) -> bool:
-    """Add a link after ``last``; False if somebody else has added one.
-
-    Raises ClientError if the server stays away.
-    """
-    if last is not None:
-        client = client.under(last.name)  # its place in the chain is right only while that exists
-    deadline = time.monotonic() + client.patience
-    wait = client.wait
-    while True:
-        try:
-            client.execute(link.create(topic))
-            return True
-        except GuardFailed:
-            # After an attempt without an answer it may be one's own link that has followed.
-            return _is_mine(client, link)
-        except ClientError as error:
-            there = _read(client, link.number)
-            if there is not None:
-                return there.token == link.token
-            refused = isinstance(error, KsqlError) and not may_pass(error)
-            if refused and "already exists" in str(error):
-                return False  # it was there, and has been dropped already
-            if refused or time.monotonic() > deadline:
-                raise
-        time.sleep(wait)
-        wait = min(2 * wait, LONGEST_WAIT)
-
-
-def _is_mine(client: KsqlClient, link: Generation) -> bool:
-    there = _read(client, link.number)
-    return there is not None and there.token == link.token
-
-
-def _release(client: KsqlClient, topic: Callable[[], str], mine: Generation) -> None:
-    free = Generation(mine.number + 1, token=_token())
+def _release(
+    client: KsqlClient, topic: Callable[[], str], mine: Generation, settled: bool
+) -> None:
+    free = Generation(mine.number + 1, token=_token(), settled=settled)
     try:
-        if _append(client, topic(), free, mine):
-            _drop_older(client, free.number)
+        if append(client, topic(), free, mine):
+            drop_older(client, free.number)
     except ClientError as error:
         # It is found free when it has expired.
         log.warning("the lock could not be released", reason=str(error))
@@ -228,44 +167,8 @@ def _beat(store: Store, token: str, every: float, stop: threading.Event) -> None
             log.warning("no sign of life could be given", reason=str(error))
 
 
-def _numbers(client: KsqlClient) -> list[int]:
-    names = [each.name.removeprefix(PREFIX) for each in client.streams() if is_lock(each.name)]
-    return sorted(int(each) for each in names if each.isdigit())
-
-
-def _read(client: KsqlClient, number: int) -> Generation | None:
-    found = client.describe_all([f"{PREFIX}{number}"])
-    if not found:
-        return None
-    values: dict[str, str] = {}
-    for column in found[0].columns:
-        name, _, value = column.name.partition(" ")
-        values[name] = value
-    since = int(values.get("since", 0))
-    return Generation(number, values.get("holder"), since, values["token"])
-
-
-def _drop_older(client: KsqlClient, number: int) -> None:
-    """Drop the links before ``number``, the oldest first, so that the chain has no gap."""
-    for older in _numbers(client):
-        if older < number:
-            _drop(client, f"{PREFIX}{older}")
-
-
-def _drop(client: KsqlClient, name: str) -> None:
-    client = client.under(None) if client.guard == name else client
-    deadline = time.monotonic() + client.patience
-    while True:
-        try:
-            client.execute(f"DROP STREAM IF EXISTS {quoted(name)};")
-            return
-        except ClientError as error:
-            if not may_pass(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(client.wait)
-
-
-def _describe(generation: Generation) -> str:
+def describe(generation: Generation) -> str:
+    """Who holds the lock since when."""
     since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(generation.since / 1000))
     return f"{generation.holder} holds the lock since {since}"
 

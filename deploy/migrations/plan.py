@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from deploy.migrations.errors import MigrationError, Refused
@@ -28,6 +28,9 @@ ANSWERING = (Kind.SELECT, Kind.SHOW, Kind.DESCRIBE, Kind.EXPLAIN)
 # For these it matters which queries run.
 ENDING = (Kind.DROP_STREAM, Kind.DROP_TABLE, Kind.TERMINATE, Kind.ALTER, Kind.PAUSE, Kind.RESUME)
 PENDING = Impact(Verdict.NEW, "")
+REVERSIBLE = "reversible"
+WITH_LOSS = "reversible with loss of state"
+IRREVERSIBLE = "irreversible"
 
 
 @dataclass(frozen=True)
@@ -51,13 +54,18 @@ class Step:
 
 @dataclass(frozen=True)
 class MigrationPlan:
-    """The steps of one migration that are left; ``done`` of its statements are applied."""
+    """The steps of one migration that are left; ``done`` of its statements are applied.
+
+    ``reversible`` says whether what is left can be rolled back: "reversible", "reversible with loss
+    of state" or "irreversible"; a down file makes everything reversible.
+    """
 
     version: int
     name: str
     checksum: str
     done: int
     steps: tuple[Step, ...]
+    reversible: str = REVERSIBLE
 
     @property
     def total(self) -> int:
@@ -124,11 +132,18 @@ def make_plan(
                 " apply it with --out-of-order"
             )
         pending.append(_remaining(file, recorded.statements_of(version)))
-    return assessed(pending[:1] if one else pending, recorded, server)
+    downs = {each.version for each in migrations if each.down is not None}
+    return assessed(pending[:1] if one else pending, recorded, server, downs)
 
 
-def assessed(pending: Iterable[MigrationPlan], recorded: Recorded, server: Server) -> Plan:
-    """The plan with the impact of each step on what is on the server."""
+def assessed(
+    pending: Iterable[MigrationPlan],
+    recorded: Recorded,
+    server: Server,
+    downs: Collection[int] = (),
+) -> Plan:
+    """The plan with the impact of each step on what is on the server; ``downs``: the versions that
+    have a down file."""
     pending = tuple(pending)
     steps = [step for each in pending for step in each.steps]
     kinds = {step.statement.kind for step in steps}
@@ -145,8 +160,31 @@ def assessed(pending: Iterable[MigrationPlan], recorded: Recorded, server: Serve
             else:
                 impact, world = assess(step.statement, dict(step.properties), world, number)
             made.append(replace(step, impact=impact))
-        plans.append(replace(plan, steps=tuple(made)))
+        kind = plan.reversible if plan.version in downs else _reversible(made)
+        plans.append(replace(plan, steps=tuple(made), reversible=kind))
     return Plan(tuple(plans), basis_of(recorded, server, steps))
+
+
+def _reversible(steps: Sequence[Step]) -> str:
+    """What a rollback of these steps can do (see rollback)."""
+    made = {
+        each.statement.name
+        for each in steps
+        if each.impact.verdict in (Verdict.NEW, Verdict.REBUILD)
+    }
+    lossy = False
+    for step in steps:
+        statement, verdict = step.statement, step.impact.verdict
+        match statement.kind:
+            case Kind.INSERT_VALUES | Kind.ALTER if statement.name not in made:
+                return IRREVERSIBLE
+            case Kind.TERMINATE if not (statement.name or "").startswith("INSERTQUERY"):
+                return IRREVERSIBLE
+            case Kind.DROP_STREAM | Kind.DROP_TABLE | Kind.TERMINATE:
+                lossy = lossy or verdict is Verdict.DROPPED
+            case _ if verdict is Verdict.IN_PLACE and "added at the end" in step.impact.data:
+                return IRREVERSIBLE
+    return WITH_LOSS if lossy else REVERSIBLE
 
 
 def basis_of(recorded: Recorded, server: Server, steps: Iterable[Step]) -> str:

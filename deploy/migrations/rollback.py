@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deploy.migrations.actions import (
     PRIVATE_PREFIX,
@@ -36,6 +36,7 @@ from deploy.migrations.state import (
     VersionRecord,
     VersionState,
 )
+from deploy.replies import Source
 from sql.statements import Kind, Statement
 
 DROPS = (Kind.DROP_STREAM, Kind.DROP_TABLE)
@@ -153,20 +154,49 @@ def make_rollback(
                 Undo(own, tuple(Run(each) for each in downs[version.version])),
             )
         else:
-            undos = tuple(
-                Undo((each,), _actions(each, server, dropped, keep_topics)) for each in own
-            )
+            undos, server = _undos(own, records, server, dropped, keep_topics)
         below = recorded.newest_below(version.version)
         current = None if below is None else recorded.version(below)
         plans.append(VersionRollback(version, undos, current))
     return RollbackPlan(tuple(plans))
 
 
+def _undos(
+    own: Sequence[StatementRecord],
+    records: Sequence[StatementRecord],
+    server: Server,
+    dropped: frozenset[str],
+    keep_topics: bool,
+) -> tuple[tuple[Undo, ...], Server]:
+    """How statements are undone, each on the server as those before it leave it."""
+    undos = []
+    for record in own:
+        earlier = [r for r in records if (r.version, r.number) < (record.version, record.number)]
+        goes = record.target in {each.target for each in earlier if each.made_source}
+        actions = _actions(record, server, dropped, keep_topics, goes)
+        undos.append(Undo((record,), actions))
+        sources = dict(server.sources)
+        for action in actions:
+            match action:
+                case Drop(_, name):
+                    sources.pop(name, None)
+                case Restore(name) if record.kind is not Kind.TERMINATE:
+                    kind = "STREAM" if "STREAM" in action.text.split("(")[0].upper() else "TABLE"
+                    sources[name] = Source(name, kind, record.topic or "", "", False)
+        server = replace(server, sources=sources)
+    return tuple(undos), server
+
+
 def _actions(
-    record: StatementRecord, server: Server, dropped: frozenset[str], keep_topics: bool
+    record: StatementRecord,
+    server: Server,
+    dropped: frozenset[str],
+    keep_topics: bool,
+    goes: bool,
 ) -> tuple[Action, ...]:
+    """``goes``: a statement before this one made the target, and is undone too."""
     if record.previous is not None and record.target is not None:
-        if record.kind is Kind.ALTER or (record.kind in MAKES_SOURCE and record.target in dropped):
+        if goes or record.kind is Kind.ALTER:
             return ()  # it goes altogether
         restored = _restored(record)
         return () if _is_there(record, restored, server, dropped) else (restored,)

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deploy.migrations.plan import SETTINGS
-from deploy.migrations.state import Recorded, StatementState, VersionState
+from deploy.migrations.plan import SETTINGS, same_statements
+from deploy.migrations.state import (
+    Recorded,
+    StatementRecord,
+    StatementState,
+    VersionRecord,
+    VersionState,
+)
 from sql.project import Migration
 
 
@@ -14,7 +20,7 @@ from sql.project import Migration
 class VersionStatus:
     """One version; times in milliseconds since 1970. ``total`` is None where the file is missing.
 
-    ``changed``: the file differs from what was applied.
+    ``changed``: the file's statements differ from what was applied; ``who`` sent the last one.
     """
 
     version: int
@@ -26,6 +32,7 @@ class VersionStatus:
     completed_on: int | None = None
     error_reason: str | None = None
     changed: bool = False
+    who: str | None = None
 
 
 def make_status(migrations: Sequence[Migration], recorded: Recorded) -> tuple[VersionStatus, ...]:
@@ -59,5 +66,13 @@ def _status(version: int, file: Migration | None, recorded: Recorded) -> Version
         record.started_on,
         record.completed_on,
         record.error_reason,
-        changed=applied and file is not None and file.checksum != record.checksum,
+        changed=applied and file is not None and not _is_same(file, record, statements),
+        who=next((each.who for each in reversed(statements) if each.who), None),
     )
+
+
+def _is_same(
+    file: Migration, record: VersionRecord, statements: Sequence[StatementRecord]
+) -> bool:
+    known = record.checksum in (file.checksum, file.md5)
+    return known or same_statements(file, statements)

@@ -35,6 +35,8 @@ from deploy.migrations.ledger import (
 from deploy.migrations.server import Effect
 from deploy.migrations.state import Recorded, StatementRecord, VersionRecord
 
+WRITTEN_AT_ONCE = 20  # rows in one request
+
 
 @dataclass(frozen=True)
 class Store:
@@ -78,16 +80,15 @@ class Store:
     def settle(self) -> None:
         """Wait until the tables show all that was written. Raises MigrationError if they do not."""
         token = uuid.uuid4().hex
-        for ledger in LEDGERS:
-            self._insert(ledger, MARKER, {"state": MARKER, "error_reason": token})
+        marker = {"state": MARKER, "error_reason": token}
+        self._insert(*(ledger.insert(MARKER, marker) for ledger in LEDGERS))
         for ledger in LEDGERS:
             self._await(ledger, token)
 
     def write_version(self, record: VersionRecord) -> None:
         """Record a version, and what is current now: the version itself unless it is PENDING."""
         row = ledgers.version_row(record)
-        self._insert(VERSIONS, CURRENT, row)
-        self._insert(VERSIONS, str(record.version), row)
+        self._insert(VERSIONS.insert(CURRENT, row), VERSIONS.insert(str(record.version), row))
 
     def write_rolled_back(self, record: VersionRecord, now_current: VersionRecord | None) -> None:
         """Record that a version is PENDING again, and which one is current thereby."""
@@ -95,16 +96,19 @@ class Store:
         if now_current is not None:
             self.write_version(now_current)
         else:
-            self._insert(VERSIONS, CURRENT, {"version": NONE_VERSION, "state": "PENDING"})
+            nothing = {"version": NONE_VERSION, "state": "PENDING"}
+            self._insert(VERSIONS.insert(CURRENT, nothing))
 
     def write_statement(self, record: StatementRecord) -> None:
         """Record a statement."""
-        self._insert(STATEMENTS, ledgers.statement_key(record), ledgers.statement_row(record))
+        self.write_statements([record])
 
     def write_statements(self, records: Iterable[StatementRecord]) -> None:
         """Record several statements."""
-        for record in records:
-            self.write_statement(record)
+        rows = [(ledgers.statement_key(each), ledgers.statement_row(each)) for each in records]
+        for start in range(0, len(rows), WRITTEN_AT_ONCE):
+            chunk = rows[start : start + WRITTEN_AT_ONCE]
+            self._insert(*(STATEMENTS.insert(key, row) for key, row in chunk))
 
     def beat(self, token: str, now: int) -> None:
         """Record that the holder of the lock was alive at ``now`` (ms since 1970); once, no retry."""
@@ -141,7 +145,7 @@ class Store:
             row for row in rows if row[ledger.key.upper()] not in (CURRENT, MARKER, HEARTBEAT)
         ]
 
-    def _insert(self, ledger: Ledger, key: str, values: Mapping[str, str]) -> None:
+    def _insert(self, *texts: str) -> None:
         # The same row written twice is the same record: it may be repeated without harm.
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_may_pass),
@@ -151,7 +155,7 @@ class Store:
             stop=tenacity.stop_after_delay(self.patience),
             reraise=True,
         )
-        retrying(self.client.execute, ledger.insert(key, values))
+        retrying(self.client.execute, " ".join(texts))
 
     def _await(self, ledger: Ledger, token: str) -> None:
         text = f"SELECT error_reason FROM {ledger.table} WHERE {ledger.key} = '{MARKER}';"

@@ -13,8 +13,8 @@ import pytest
 
 from deploy import commands
 from deploy.client import KsqlClient, KsqlError, OutcomeUnknown
-from deploy.migrations import lock
 from deploy.migrations.actions import DeleteTopic
+from deploy.migrations.chain import is_lock
 from deploy.migrations.errors import MigrationError, StepFailed
 from deploy.migrations.ledger import METADATA
 from deploy.migrations.rollback import RollbackPlan
@@ -34,7 +34,7 @@ def seen(client: KsqlClient) -> tuple[list[str], list[str], list[str]]:
     """Streams and tables, sinks of queries, and topics, without those of the record."""
     server = look(client)
     return (
-        sorted(each for each in set(server.sources) - METADATA if not lock.is_lock(each)),
+        sorted(each for each in set(server.sources) - METADATA if not is_lock(each)),
         sorted(sink for q in server.queries.values() for sink in q.sinks if sink not in METADATA),
         sorted(topic for topic in server.topics if not topic.endswith(tuple(METADATA))),
     )

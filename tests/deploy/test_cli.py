@@ -86,7 +86,8 @@ def test_all_verbs_on_a_server(run: Run, write_project: Write, server_url: str) 
     where = ("--sql", str(write_project(THREE)), "--server", server_url)
     code, out, _ = run("plan", *where)
     assert code == 2
-    assert "V003 windows\n  1. create table as select OMT_BY_COLL  from OMT_SALES" in out
+    assert "V003 windows  (reversible)\n  1. create table as select OMT_BY_COLL  new\n" in out
+    assert "reads OMT_SALES from the earliest offset on; writes topic omt_by_coll" in out
     code, out, err = run("apply", *where)
     assert (code, out) == (0, "applied V001, V002, V003\n")
     assert "V002 sales  1/2  create stream as select OMT_SALES" in err

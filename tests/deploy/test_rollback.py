@@ -266,6 +266,32 @@ def test_what_an_interrupted_rollback_has_defined_again_is_passed_over() -> None
     assert plan(2, replace(SERVER, sources=again), recorded).actions == ALL[:3]
 
 
+def test_what_was_made_and_dropped_by_what_is_undone_is_not_made_again() -> None:
+    """Only its topic is still there to be deleted."""
+    recorded = with_statement("DROP STREAM raw;", target_existed=True, previous="CREATE STREAM …;")
+    left = {name: each for name, each in SERVER.sources.items() if name != "RAW"}
+    made = plan(0, replace(SERVER, sources=left), recorded)
+    assert made.actions == tuple(each for each in ALL if each != Drop("STREAM", "RAW"))
+
+
+def test_what_was_dropped_and_made_anew_is_made_as_it_was() -> None:
+    anew = parse_script("CREATE STREAM raw (b VARCHAR) WITH (KAFKA_TOPIC='t.raw');", "f")[0]
+    last = replace(record(3, 4, anew), topic_existed=True)
+    text = "CREATE STREAM RAW (A STRING) WITH (KAFKA_TOPIC='t.raw');"
+    before = with_statement("DROP STREAM raw;", target_existed=True, previous=text)
+    recorded = Recorded(VERSIONS, (*before.statements, last))
+    server = replace(SERVER, described={})  # nothing reads it any more
+    assert plan(2, server, recorded).actions == (
+        Drop("STREAM", "RAW"),
+        Restore("RAW", text, loses_state=True),
+        *ALL[:3],
+    )
+    assert plan(0, server, recorded).actions == (
+        Drop("STREAM", "RAW"),
+        *(each for each in ALL if each != Drop("STREAM", "RAW")),
+    )
+
+
 def test_an_ended_insert_query_is_started_again() -> None:
     text = "INSERT INTO COPY SELECT * FROM RAW RAW EMIT CHANGES;"
     recorded = with_statement("TERMINATE INSERTQUERY_9;", target_existed=True, previous=text)

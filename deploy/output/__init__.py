@@ -1,0 +1,18 @@
+"""Plain data → what people read in a terminal. Results go to stdout, progress to stderr."""
+
+from deploy.output.console import console
+from deploy.output.plans import show_plan, show_rollback, show_status
+from deploy.output.progress import Reporter
+from deploy.output.rows import show_json, show_push, show_reply, show_rows
+
+__all__ = [
+    "Reporter",
+    "console",
+    "show_json",
+    "show_plan",
+    "show_push",
+    "show_reply",
+    "show_rollback",
+    "show_rows",
+    "show_status",
+]

@@ -1,0 +1,99 @@
+"""Plans and the state of versions, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from deploy.migrations.actions import KeepTopic, describe
+from deploy.migrations.impact import Verdict
+from deploy.migrations.plan import REVERSIBLE, Plan, Step
+from deploy.migrations.rollback import RollbackPlan
+from deploy.migrations.state import VersionState
+from deploy.migrations.status import VersionStatus
+from deploy.output.console import console, time_text
+
+STYLES = {
+    VersionState.MIGRATED: "green",
+    VersionState.PENDING: "yellow",
+    VersionState.RUNNING: "cyan",
+    VersionState.ERROR: "red",
+}
+VERDICTS = {
+    Verdict.NEW: "green",
+    Verdict.UNCHANGED: "dim",
+    Verdict.IN_PLACE: "cyan",
+    Verdict.SIDE_BY_SIDE: "cyan",
+    Verdict.REBUILD: "yellow",
+    Verdict.DROPPED: "yellow",
+    Verdict.REFUSED: "bold red",
+}
+
+
+def show_plan(plan: Plan) -> None:
+    """Print what apply would do: two lines a statement, the second on what happens to data."""
+    out = console()
+    for each in plan.migrations:
+        title = Text(f"V{each.version:03} {each.name}", "bold")
+        title.append(f"  ({each.reversible})", "dim" if each.reversible == REVERSIBLE else "yellow")
+        out.print(title)
+        if each.done:
+            out.print(Text(f"  {each.done} of {each.total} statements are applied already", "dim"))
+        for step in each.steps:
+            _show_step(step, out.print)
+
+
+def _show_step(step: Step, show: Callable[[Text], None]) -> None:
+    statement, impact = step.statement, step.impact
+    line = Text(f"  {step.number}. {statement.kind.value} {statement.name or ''}".rstrip())
+    line.append(f"  {impact.verdict}", VERDICTS[impact.verdict])
+    if impact.clause:
+        line.append(f" ({impact.clause})")
+    show(line)
+    detail = impact.reason if impact.verdict is Verdict.REFUSED else impact.data
+    if detail:
+        show(Text(f"     {detail}", "dim"))
+
+
+def show_rollback(plan: RollbackPlan, stderr: bool = False) -> None:
+    """Print what a rollback does, what starts anew, and which topics lose their data."""
+    out = console(stderr)
+    for each in plan.versions:
+        out.print(Text(f"V{each.record.version:03} {each.record.name}", "bold"))
+        for action in (action for undo in each.undos for action in undo.actions):
+            style = "dim" if isinstance(action, KeepTopic) else ""
+            out.print(Text(f"  {describe(action)}", style))
+    if plan.loses_state:
+        out.print(Text("Made again from the start of their sources, as their state is lost:", "bold"))
+        for name in plan.loses_state:
+            out.print(Text(f"  {name}"))
+    if plan.deleted_topics:
+        out.print(Text("Topics that are deleted, with all data in them:", "bold red"))
+        for topic in plan.deleted_topics:
+            out.print(Text(f"  {topic}"))
+
+
+def show_status(versions: Sequence[VersionStatus]) -> None:
+    """Print one line per version."""
+    table = Table(
+        "version", "name", "state", "statements", "by", "started", "completed", "seconds", ""
+    )
+    for each in versions:
+        took = ""
+        if each.started_on is not None and each.completed_on is not None:
+            took = f"{(each.completed_on - each.started_on) / 1000:.1f}"
+        note = each.error_reason or ("the file was changed since" if each.changed else "")
+        table.add_row(
+            f"V{each.version:03}",
+            each.name,
+            Text(str(each.state), STYLES[each.state]),
+            f"{each.done}/{'?' if each.total is None else each.total}",
+            Text(each.who or ""),
+            time_text(each.started_on),
+            time_text(each.completed_on),
+            took,
+            Text(note),
+        )
+    console().print(table)

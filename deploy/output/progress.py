@@ -1,0 +1,91 @@
+"""Progress on stderr: steps as they end, a spinner with the one under way, a bar per query."""
+
+from __future__ import annotations
+
+import time
+from contextlib import AbstractContextManager
+from types import TracebackType
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.status import Status
+from rich.text import Text
+
+from deploy.migrations import work
+from deploy.output.console import console
+
+EVERY = 10.0  # seconds between two lines on a query's progress where there is no terminal
+
+
+class Reporter(AbstractContextManager["Reporter"]):
+    """Takes the news of a run."""
+
+    def __init__(self) -> None:
+        self._console = console(stderr=True)
+        self._status: Status | None = None
+        self._bars: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._said: dict[str, float] = {}
+        self._started = time.monotonic()
+
+    def __enter__(self) -> Reporter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop()
+
+    def __call__(self, news: work.Progress | work.Catching) -> None:
+        """Take the news of one step, or of one query."""
+        if isinstance(news, work.Catching):
+            self._catching(news)
+            return
+        what = f"V{news.version:03} {news.name}  {news.number}/{news.total}  {news.what}"
+        if news.seconds is not None:
+            self._console.print(Text(f"{what}  {news.seconds:.1f} s"))
+        elif self._console.is_terminal:
+            elapsed = time.monotonic() - self._started
+            self._spin(Text(f"{what}  (since the start: {elapsed:.0f} s)"))
+
+    def _spin(self, text: Text) -> None:
+        # Not before there is news: a question may have to be asked first, on the same terminal.
+        if self._bars is not None:
+            self._stop()
+        if self._status is None:
+            self._status = self._console.status(text)
+            self._status.start()
+        else:
+            self._status.update(text)
+
+    def _catching(self, news: work.Catching) -> None:
+        if not self._console.is_terminal:
+            self._say(news)
+            return
+        if self._bars is None:
+            self._stop()
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+            self._bars = Progress(*columns, console=self._console)
+            self._bars.start()
+        if news.query_id not in self._tasks:
+            self._tasks[news.query_id] = self._bars.add_task(f"{news.query_id} catches up")
+        task = self._tasks[news.query_id]
+        self._bars.update(task, completed=news.consumed, total=max(news.end, 1))
+
+    def _say(self, news: work.Catching) -> None:
+        done = news.end > 0 and news.consumed >= news.end
+        now = time.monotonic()
+        if done or now - self._said.get(news.query_id, -EVERY) >= EVERY:
+            self._said[news.query_id] = now
+            line = f"{news.query_id} catches up: {news.consumed} of {news.end} records"
+            self._console.print(Text(line))
+
+    def _stop(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+        if self._bars is not None:
+            self._bars.stop()
+        self._status = self._bars = None
+        self._tasks = {}

@@ -1,0 +1,87 @@
+"""Rows of queries, and the replies to SHOW, DESCRIBE and EXPLAIN."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from deploy.output.console import console
+from deploy.replies import Rows, type_text
+
+NOISE = ("@type", "statementText", "sinkKafkaTopics", "statusCount", "queryType", "extended")
+
+
+def show_rows(rows: Rows) -> None:
+    """Print the rows of a pull query as a table."""
+    _print_table([column.name for column in rows.columns], rows.values)
+
+
+def show_push(rows: Rows) -> None:
+    """Print rows as they come, in columns as wide as their names or as usual values."""
+    widths = [max(len(column.name), 14) for column in rows.columns]
+    names = [column.name for column in rows.columns]
+    for cells in (names, *(map(_cell, values) for values in rows.values)):
+        line = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        print(line.rstrip(), flush=True)
+
+
+def show_json(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print one JSON object per line, as rows come."""
+    for row in rows:
+        print(json.dumps(row, ensure_ascii=False), flush=True)
+
+
+def show_reply(reply: Sequence[Mapping[str, Any]]) -> None:
+    """Print the reply to SHOW, DESCRIBE or EXPLAIN: single values, then lists, as tables."""
+    for entity in reply:
+        body = entity.get("sourceDescription") or entity.get("queryDescription") or entity
+        single = Table(show_header=False)
+        for name, value in body.items():
+            if isinstance(value, str | int | float) and value != "" and name not in NOISE:
+                single.add_row(name, Text(_cell(value)))
+        if single.rows:
+            console().print(single)
+        for name, value in body.items():
+            if isinstance(value, dict):
+                value = [{"name": key, "value": inner} for key, inner in value.items()]
+            if isinstance(value, list) and value and isinstance(value[0], dict):
+                rows = [_field(each) if name == "fields" else each for each in value]
+                _print_list(name, rows)
+
+
+def _print_list(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    keys = dict.fromkeys(key for row in rows for key in row)
+    names = [each for each in keys if each not in NOISE]
+    # What a row is called comes first; of long texts (queries) the first line is enough.
+    names.sort(key=lambda each: each not in ("id", "name"))
+    cells = ([_cell(row.get(name)).partition("\n")[0] for name in names] for row in rows)
+    _print_table(names, cells, title)
+
+
+def _field(field: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {
+        "name": field["name"],
+        "type": type_text(field["schema"]),
+        "key": "KEY" if field.get("type") == "KEY" else "",
+    }
+
+
+def _print_table(
+    names: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None
+) -> None:
+    table = Table(title=title, title_justify="left")
+    for name in names:
+        table.add_column(Text(name))
+    for row in rows:
+        table.add_row(*(Text(_cell(value), "dim" if value is None else "") for value in row))
+    console().print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

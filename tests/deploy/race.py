@@ -1,0 +1,41 @@
+"""One of many processes that apply at once; started, and killed, by test_race."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+from deploy import commands
+from deploy.client import ClientError, KsqlClient
+from deploy.migrations.errors import Locked, LockLost, MigrationError
+
+SITE = commands.Site(ttl=2.0)
+
+
+def contend(url: str, root: str, result: str, start: float, deadline: float) -> None:
+    """Apply until there is nothing to do; then write into the file ``result`` how it went.
+
+    ``start`` and ``deadline`` are times of the clock. "refused" anywhere in the result is a bug:
+    it means that something was done twice, or the record does not fit what there is.
+    """
+    client = KsqlClient(url, patience=30, wait=0.02)
+    said: list[str] = []
+    time.sleep(max(0.0, start - time.time()))
+    while time.time() < deadline:
+        try:
+            made = commands.apply(client, Path(root), site=SITE)
+        except (Locked, LockLost) as error:
+            said.append(type(error).__name__)
+            time.sleep(random.uniform(0.1, 0.5))
+        except ClientError as error:  # a server with so many clients may have no time for one
+            said.append(f"no answer: {error}")
+        except MigrationError as error:
+            said.append(f"refused: {error}")
+            break
+        else:
+            said.append("applied" if made.migrations else "nothing to do")
+            break
+    else:
+        said.append("refused: not done in time")
+    Path(result).write_text("\n".join(said))
