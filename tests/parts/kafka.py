@@ -141,13 +141,22 @@ def size_of(bootstrap: str, topic: str) -> int:
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "none"})
     try:
         partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
-        marks = [
-            consumer.get_watermark_offsets(TopicPartition(topic, each), timeout=30)
-            for each in partitions
-        ]
+        marks = [_bounds(consumer, TopicPartition(topic, each)) for each in partitions]
         return sum(high - low for low, high in marks)
     finally:
         consumer.close()
+
+
+def _bounds(consumer: Consumer, partition: TopicPartition) -> tuple[int, int]:
+    """The first offset of a partition and the next one; a new partition has no leader at first."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return consumer.get_watermark_offsets(partition, timeout=10)
+        except KafkaException:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def read_topic(bootstrap: str, topic: str) -> list[Message]:
@@ -159,7 +168,7 @@ def read_topic(bootstrap: str, topic: str) -> list[Message]:
     try:
         partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
         for partition in sorted(partitions):
-            low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)
+            low, high = _bounds(consumer, TopicPartition(topic, partition))
             consumer.assign([TopicPartition(topic, partition, low)])
             deadline = time.monotonic() + 120
             while low < high:
