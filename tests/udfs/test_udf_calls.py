@@ -19,8 +19,8 @@ from deploy.embedded import server
 from udfs import aggregate, registry
 from udfs import duckdb as duckdb_udfs
 from udfs.calls import Aggregation
-from udfs.functions.top import TopByKey
 from udfs.functions.quantiles import SketchMedian, SketchPercentile
+from udfs.functions.top import TopByKey
 
 
 @pytest.fixture
