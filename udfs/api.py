@@ -27,7 +27,7 @@ from typing import Any, TypeVar, overload
 
 from sql.types import BIGINT, BOOLEAN, INTEGER, STRING, ArrayType, KsqlType
 from udfs.definition import Definition, Kind, Native, Parameter, UdfError
-from udfs.types import optional, sql_type
+from udfs.types import name_of, no_json, optional, sql_type
 
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)
@@ -88,6 +88,8 @@ def udaf(
         )
         if state is None:
             raise UdfError(f"{where}: initialize needs a return hint, the state's type")
+        if (foreign := no_json(state)) is not None:
+            raise UdfError(f"{where}: state: {name_of(foreign)} cannot be kept as JSON")
         setattr(
             cls,
             ATTRIBUTE,

@@ -96,7 +96,7 @@ def sql_type(hint: Any) -> KsqlType:
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return _struct(hint)
     raise TypeError(
-        f"{_name(hint)} has no SQL type; there are bool, int, Int32, float, str, bytes,"
+        f"{name_of(hint)} has no SQL type; there are bool, int, Int32, float, str, bytes,"
         " Annotated[Decimal, Digits(p, s)], date, time, datetime, list[T], dict[str, T] and frozen"
         " dataclasses"
     )
@@ -135,5 +135,19 @@ def _struct(hint: type) -> KsqlType:
     return struct(*made)
 
 
-def _name(hint: Any) -> str:
+def no_json(hint: Any) -> Any | None:
+    """The part of a state's hint that JSON cannot hold, or None."""
+    if hint in (bool, int, float, str, type(None), Ellipsis):
+        return None
+    if typing.get_origin(hint) in (list, set, tuple, dict, Union, types.UnionType):
+        parts = typing.get_args(hint)
+    elif dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        parts = tuple(inner for _, inner in fields(hint))
+    else:
+        return hint
+    return next((part for part in map(no_json, parts) if part is not None), None)
+
+
+def name_of(hint: Any) -> str:
+    """A hint as it was written, for messages."""
     return hint.__name__ if isinstance(hint, type) else str(hint)
