@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from deploy.migrations.errors import MigrationError, Refused
-from deploy.migrations.impact import Impact, Verdict, World, assess
+from deploy.migrations.impact import CREATES, Impact, Verdict, World, assess
 from deploy.migrations.live import catalog_of
 from deploy.migrations.server import Server, effect_of
 from deploy.migrations.state import (
@@ -147,7 +147,8 @@ def assessed(
     pending = tuple(pending)
     steps = [step for each in pending for step in each.steps]
     kinds = {step.statement.kind for step in steps}
-    with_queries = bool(kinds.intersection(ENDING)) or any(s.statement.replaces for s in steps)
+    again = any(s.statement.replaces or s.statement.ast.args.get("if_not_exists") for s in steps)
+    with_queries = again or bool(kinds.intersection(ENDING))
     world = World(catalog_of(server, with_queries), server.topics)
     number = 0
     plans = []
@@ -170,7 +171,8 @@ def _reversible(steps: Sequence[Step]) -> str:
     made = {
         each.statement.name
         for each in steps
-        if each.impact.verdict in (Verdict.NEW, Verdict.REBUILD)
+        if each.statement.kind in CREATES
+        and each.impact.verdict in (Verdict.NEW, Verdict.REBUILD)
     }
     lossy = False
     for step in steps:
