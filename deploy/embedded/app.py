@@ -118,6 +118,9 @@ class _Handlers:
         topics = self._engine.topic_names() if declares else set()
         for number, statement in enumerate(statements):
             yield statement
+            if statement.kind in (Kind.ASSERT, Kind.CONNECTOR):
+                what = statement.kind.name
+                raise SqlError(f"{what} is not supported by the embedded server", statement.place)
             if statement.kind is Kind.SELECT:
                 raise SqlError(
                     "The following statement types should be issued to the websocket endpoint "
