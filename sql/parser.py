@@ -107,7 +107,7 @@ def _kind(ast: exp.Expression) -> Kind:
             return Kind.ALTER
         case node.DropSource():
             return Kind(f"drop {ast.args['kind'].lower()}")
-        case node.QueryControl():
+        case node.QueryControl() | node.Verbatim():
             return Kind(str(ast.args["action"]).lower())
         case node.SetProperty():
             return Kind.SET if ast.args.get("value") else Kind.UNSET

@@ -15,17 +15,17 @@ import yaml
 from sql.errors import Place, SqlError
 from sql.parser import parse_script
 from sql.statements import Statement
-from sql.templates import Templates
+from sql.templates import Templates, with_definitions
 
-_FILE = re.compile(r"V(\d{3,9})__(\w+?)(\.down)?\.sql")
+FOREIGN_SETTINGS = "ksql-migrations.properties"
+_FILE = re.compile(r"V(\d{3,9})__([\w -]+?)(\.down)?\.sql")
 
 
 @dataclass(frozen=True)
 class Migration:
     """One file ``V###__name.sql``, rendered with the settings and parsed.
 
-    ``checksum`` is the SHA-256 (hex) of the rendered text, ``md5`` that of the file's bytes, by
-    which ksql-migrations knows a file; ``down`` are the statements of
+    ``checksum`` is the SHA-256 (hex) of the rendered text; ``down`` are the statements of
     ``V###__name.down.sql`` where there is one, else None (rollback is then derived).
     """
 
@@ -36,7 +36,9 @@ class Migration:
     statements: tuple[Statement, ...]
     checksum: str
     down: tuple[Statement, ...] | None = None
-    md5: str = ""
+    foreign_checksum: str = ""
+    """What Confluent's ksql-migrations records: the bytes of the file's MD5, read as UTF-8 text, with
+    a replacement character for what is none."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,13 @@ class Project:
 
 
 def find_root() -> Path:
-    """``./sql`` if it holds settings and migrations, else the folder that is installed."""
+    """``./sql`` if it holds settings and migrations, ``.`` if it is a project of ksql-migrations,
+    else the folder that is installed."""
     here = Path("sql")
     if (here / "settings.yml").is_file() and (here / "migrations").is_dir():
         return here
+    if Path(FOREIGN_SETTINGS).is_file() and Path("migrations").is_dir():
+        return Path()
     return Path(str(resources.files("sql")))
 
 
@@ -88,7 +93,10 @@ def load_settings(root: Path, variables: Mapping[str, str]) -> dict[str, Any]:
     or an override names no setting."""
     path = root / "settings.yml"
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not path.exists() and (root / FOREIGN_SETTINGS).exists():
+            settings: Any = {}  # a project of ksql-migrations, as it is
+        else:
+            settings = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not isinstance(settings, dict):
             raise SqlError("settings are 'name: value' lines", Place(str(path), 1, 1))
         for name, value in variables.items():
@@ -107,12 +115,12 @@ def _migration(version: int, files: Mapping[bool, Path], templates: Templates) -
         path = files[True]
         raise SqlError("a rollback without its migration", Place(str(path), 1, 1))
     path = files[False]
-    rendered = templates.render(path)
+    rendered = with_definitions(templates.render(path), templates.variables)
     match = _FILE.fullmatch(path.name)
     assert match is not None
     down = None
     if True in files:
-        undo = templates.render(files[True])
+        undo = with_definitions(templates.render(files[True]), templates.variables)
         down = parse_script(undo.text, str(files[True]), undo.place)
     return Migration(
         version=version,
@@ -122,5 +130,7 @@ def _migration(version: int, files: Mapping[bool, Path], templates: Templates) -
         statements=parse_script(rendered.text, str(path), rendered.place),
         checksum=hashlib.sha256(rendered.text.encode()).hexdigest(),
         down=down,
-        md5=hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest(),
+        foreign_checksum=hashlib.md5(path.read_bytes(), usedforsecurity=False)
+        .digest()
+        .decode("utf-8", errors="replace"),
     )

@@ -26,6 +26,8 @@ class Kind(Enum):
     TERMINATE = "terminate"
     PAUSE = "pause"
     RESUME = "resume"
+    ASSERT = "assert"
+    CONNECTOR = "connector"
     SELECT = "select"
     SET = "set"
     UNSET = "unset"

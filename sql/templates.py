@@ -22,6 +22,13 @@ from sql.errors import Place, SqlError
 
 _MARK = "\ue000{file}\ue001{line}\ue001{column}\ue002"
 _MARKS = re.compile("\ue000(\\d+)\ue001(\\d+)\ue001(\\d+)\ue002")
+_DEFINE = re.compile(r"^\s*(UN)?DEFINE\s", re.IGNORECASE | re.MULTILINE)
+_DEFINED = re.compile(
+    r"^[ \t]*DEFINE\s+(?P<define>\w+)\s*=\s*'(?P<value>(?:[^']|'')*)'\s*;"
+    r"|^[ \t]*UNDEFINE\s+(?P<undefine>\w+)\s*;"
+    r"|\$\{(?P<use>\w+)\}",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,7 @@ class Templates:
     """The templates of a project: macros under ``root/macros`` are found by their file name."""
 
     def __init__(self, root: Path, variables: Mapping[str, Any]) -> None:
-        self._root = root
+        self.variables = variables
         self._environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader([root / "macros", root / "migrations"]),
             undefined=jinja2.StrictUndefined,
@@ -116,6 +123,54 @@ class Templates:
             raise SqlError(f"not UTF-8: {error}", Place(str(path), 1, 1)) from error
         files: list[str] = self._environment.marked_files  # type: ignore[attr-defined]
         return _unmark(marked, files, str(path))
+
+
+def with_definitions(rendered: Rendered, variables: Mapping[str, Any]) -> Rendered:
+    """ksqlDB's own variables, as ksql-migrations resolves them: ``DEFINE name = 'value';`` and
+    ``${name}``, which may also name one of ``variables``.
+
+    Raises SqlError for a name that is not defined there: ksqlDB would use ``${name}`` as it stands.
+    """
+    if "${" not in rendered.text and not _DEFINE.search(rendered.text):
+        return rendered
+    values = {name: str(value) for name, value in variables.items()}
+    pieces: list[str] = []
+    offsets, places = list(rendered.offsets), list(rendered.places)
+    shifted: list[tuple[int, Place]] = []
+    length = end = 0
+
+    def add(text: str, start: int) -> None:
+        nonlocal length
+        shifted.append((length, rendered.place(start)))
+        shifted.extend(
+            (length + offset - start, place)
+            for offset, place in zip(offsets, places, strict=True)
+            if start <= offset < start + len(text)
+        )
+        pieces.append(text)
+        length += len(text)
+
+    for match in _DEFINED.finditer(rendered.text):
+        add(rendered.text[end : match.start()], end)
+        end = match.end()
+        if match["define"]:
+            values[match["define"]] = match["value"].replace("''", "'")
+        elif match["undefine"]:
+            values.pop(match["undefine"], None)
+        elif match["use"] not in values:
+            place = rendered.place(match.start())
+            hint = "DEFINE it above, or give --var NAME=VALUE"
+            raise SqlError(f"${{{match['use']}}} is not defined", place, hint)
+        else:
+            pieces.append(values[match["use"]])
+            length += len(values[match["use"]])
+    add(rendered.text[end:], end)
+    shifted.sort(key=lambda each: each[0])
+    return Rendered(
+        "".join(pieces),
+        tuple(offset for offset, _ in shifted),
+        tuple(place for _, place in shifted),
+    )
 
 
 def _unmark(marked: str, files: list[str], path: str) -> Rendered:

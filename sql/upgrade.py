@@ -91,6 +91,7 @@ def _query_changes(old: Definition, new: Definition) -> Iterator[Change]:
         # Even if nothing else has changed: observed.
         reason = "Upgrades not yet supported for StreamWindowedAggregate"
         yield Change("WINDOW", "an aggregation by window cannot be replaced", reason)
+        return
     sources = [each.name for each in (was.source, *was.joined)]
     if sources != [each.name for each in (now.source, *now.joined)]:
         yield Change("FROM", "another source", "a query's sources cannot be changed in place")

@@ -1,7 +1,7 @@
 """The command ``opensea-metrics``: options → plain functions → ``output``, and nothing else.
 
 Exit codes: 0 done, or nothing to do; 1 an error, told on stderr in one message; 2 (``plan``
-only) changes are pending.
+and ``diff`` only) changes are pending, or the server has drifted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sql.errors import OpenSeaMetricsError
 
 
 class ChangesPending(Exception):
-    """Raised by ``plan`` for exit code 2."""
+    """Raised by ``plan`` and ``diff`` for exit code 2."""
 
 
 app = typer.Typer(

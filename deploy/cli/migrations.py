@@ -174,13 +174,3 @@ def unlock(
     """
     freed = commands.unlock(options.client(server), force)
     print(f"freed: {freed}" if freed else "nobody holds the lock")
-
-
-@app.command()
-def validate(sql: options.Sql = None, var: options.Var = None) -> None:
-    """Render and check all statements; no server is needed.
-
-    Example: opensea-metrics validate --sql ./sql --var windows="[30s, 1m]"
-    """
-    found = commands.validate(sql, options.variables(var))
-    print(f"{found.migrations} migrations, {found.statements} statements in {found.root}: valid")

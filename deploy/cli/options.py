@@ -66,6 +66,11 @@ def settings() -> Settings:
         raise SettingsError(f"in the environment or .env: {error}") from None
 
 
+def is_configured() -> bool:
+    """True if the environment or .env names a server."""
+    return "ksqldb_url" in settings().model_fields_set
+
+
 def client(server: str | None) -> KsqlClient:
     """A client of the named server, else of the one in the settings."""
     found = settings()

@@ -20,18 +20,25 @@ from deploy.commands.migrate import (
     validate,
 )
 from deploy.commands.query import is_push, query
+from deploy.commands.upkeep import adopt, baseline, changed, diff, new, repair
 
 __all__ = [
     "Choice",
     "Site",
     "Validation",
+    "adopt",
     "apply",
+    "baseline",
+    "changed",
+    "diff",
     "dry_run",
     "is_push",
     "lock_holder",
+    "new",
     "plan",
     "plan_rollback",
     "query",
+    "repair",
     "rollback",
     "status",
     "unlock",

@@ -73,7 +73,7 @@ def who() -> str:
 
 def validate(root: Path | None = None, variables: Variables | None = None) -> Validation:
     """Render and check every statement; no server is asked."""
-    project = _checked(root, variables)
+    project = checked(root, variables)
     statements = [statements_to_send(each) for each in project.migrations]
     return Validation(project.root, len(statements), sum(map(len, statements)))
 
@@ -110,8 +110,8 @@ def apply(
     """
     choice = choice or Choice(target)
     if saved is None:
-        _checked(root, variables)  # errors in files are told before a server is touched
-    with _at_work(client, site or Site(), report) as work:
+        checked(root, variables)  # errors in files are told before a server is touched
+    with at_work(client, site or Site(), report) as work:
         recorded = work.store.read()
         if saved is not None:
             made = _still_right(saved, recorded, work.client)
@@ -169,7 +169,7 @@ def rollback(
     # Asked before the lock is taken: who thinks it over keeps nobody else from work.
     if not consent(first):
         raise MigrationError("nothing was rolled back: there was no consent")
-    with _at_work(client, site or Site(), report) as work:
+    with at_work(client, site or Site(), report) as work:
         recorded = work.store.read()
         made = _planned_rollback(work.client, recorded, root, variables, target, keep_topics, steps)
         if made != first and not consent(made):
@@ -212,7 +212,7 @@ def unlock(client: KsqlClient, force: bool = False, ttl: float = lock.TTL) -> st
 
 
 @contextmanager
-def _at_work(client: KsqlClient, site: Site, report: Report) -> Iterator[Work]:
+def at_work(client: KsqlClient, site: Site, report: Report) -> Iterator[Work]:
     """The record made if need be, the lock held, and all that was written before to be seen."""
     store = Store(client)
     store.create()
@@ -241,7 +241,7 @@ def _planned(
     variables: Variables | None,
     choice: Choice,
 ) -> Plan:
-    project = _checked(root, variables)
+    project = checked(root, variables)
     server = look(client, describe=None)
     return make_plan(
         project.migrations, recorded, server, choice.target, choice.one, choice.out_of_order
@@ -279,7 +279,8 @@ def _await_caught_up(done: tuple[StatementRecord, ...], work: Work) -> None:
     catchup.wait(work.client, sinks, work.report, work.timeout)
 
 
-def _checked(root: Path | None, variables: Variables | None) -> Project:
+def checked(root: Path | None, variables: Variables | None) -> Project:
+    """The project, all of whose statements fit together. Raises SqlErrors."""
     project = load_project(root, variables)
     check(project)
     for each in project.migrations:

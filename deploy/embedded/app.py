@@ -19,7 +19,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from deploy.embedded import replies
-from deploy.embedded.engine import Engine
+from deploy.embedded.engine import Engine, check_topic
 from deploy.embedded.queries import TransientQuery, describe
 from sql.catalog import applied
 from sql.errors import SqlError
@@ -33,6 +33,7 @@ _COMMANDS = {
     Kind.INSERT_SELECT, Kind.ALTER, Kind.DROP_STREAM, Kind.DROP_TABLE, Kind.TERMINATE, Kind.PAUSE,
     Kind.RESUME,
 }  # fmt: skip
+_DECLARATIONS = (Kind.CREATE_STREAM, Kind.CREATE_TABLE)
 _POLL = 0.1
 """Seconds between two looks for rows of a push query."""
 
@@ -113,8 +114,13 @@ class _Handlers:
     def _checking(self, statements: tuple[Statement, ...]) -> Iterator[Statement]:
         """All are checked before any is carried out, as ksqlDB does; gives each, then checks it."""
         catalog = self._engine.catalog
+        declares = any(each.kind in _DECLARATIONS for each in statements)
+        topics = self._engine.topic_names() if declares else set()
         for number, statement in enumerate(statements):
             yield statement
+            if statement.kind in (Kind.ASSERT, Kind.CONNECTOR):
+                what = statement.kind.name
+                raise SqlError(f"{what} is not supported by the embedded server", statement.place)
             if statement.kind is Kind.SELECT:
                 raise SqlError(
                     "The following statement types should be issued to the websocket endpoint "
@@ -125,7 +131,12 @@ class _Handlers:
                     raise replies.unknown_source(statement.name or "")
             elif statement.kind is not Kind.PAUSE and statement.kind is not Kind.RESUME:
                 # The ids that queries get here are not theirs in the end, so they must not clash.
-                catalog = applied(catalog, statement, 10**12 + number)
+                before, catalog = catalog, applied(catalog, statement, 10**12 + number)
+                made = catalog.sources.get(statement.name or "")
+                if catalog is not before and made is not None:
+                    if statement.kind in _DECLARATIONS:
+                        check_topic(statement, made.topic, topics)
+                    topics.add(made.topic)
 
     def _statement(
         self, statement: Statement, properties: dict[str, str]

@@ -96,6 +96,10 @@ class Engine:
         """The number of the newest statement that changed something, -1 before the first."""
         return self._next - 1
 
+    def topic_names(self) -> set[str]:
+        """The topics that there are."""
+        return {topic.name for topic in metastore.list_topics(self._cursor, self.root)}
+
     def execute(self, statement: Statement, properties: Mapping[str, str]) -> Outcome:
         """Carry out a CREATE, DROP, INSERT, TERMINATE, PAUSE or RESUME.
 
@@ -162,13 +166,8 @@ class Engine:
 
     def _ensure_topic(self, statement: Statement, after: Catalog, declared: bool) -> None:
         source = after.sources[statement.name or ""]
-        known = {topic.name for topic in metastore.list_topics(self._cursor, self.root)}
-        if declared and source.topic not in known and "PARTITIONS" not in statement.properties:
-            raise SqlError(
-                f"Topic does not exist: {source.topic}",
-                statement.place,
-                "with PARTITIONS in the WITH clause, the topic is made",
-            )
+        if declared:
+            check_topic(statement, source.topic, self.topic_names())
         metastore.add_topic(
             self._cursor, TopicInfo(source.topic, source.partitions, source.replicas)
         )
@@ -313,3 +312,13 @@ class Engine:
             self._due.update(self.catalog.fed_by(sink.topic))
             self._due.update(self.catalog.fed_by(processing_log.TOPIC))
             return True
+
+
+def check_topic(statement: Statement, topic: str, known: set[str]) -> None:
+    """Refuse a declaration over a topic that does not exist, unless it says how to make one."""
+    if topic not in known and "PARTITIONS" not in statement.properties:
+        raise SqlError(
+            f"Topic does not exist: {topic}",
+            statement.place,
+            "with PARTITIONS in the WITH clause, the topic is made",
+        )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from deploy.migrations.errors import MigrationError, Refused
-from deploy.migrations.impact import Impact, Verdict, World, assess
+from deploy.migrations.impact import CREATES, Impact, Verdict, World, assess
 from deploy.migrations.live import catalog_of
 from deploy.migrations.server import Server, effect_of
 from deploy.migrations.state import (
@@ -147,7 +148,8 @@ def assessed(
     pending = tuple(pending)
     steps = [step for each in pending for step in each.steps]
     kinds = {step.statement.kind for step in steps}
-    with_queries = bool(kinds.intersection(ENDING)) or any(s.statement.replaces for s in steps)
+    again = any(s.statement.replaces or s.statement.ast.args.get("if_not_exists") for s in steps)
+    with_queries = again or bool(kinds.intersection(ENDING))
     world = World(catalog_of(server, with_queries), server.topics)
     number = 0
     plans = []
@@ -170,7 +172,8 @@ def _reversible(steps: Sequence[Step]) -> str:
     made = {
         each.statement.name
         for each in steps
-        if each.impact.verdict in (Verdict.NEW, Verdict.REBUILD)
+        if each.statement.kind in CREATES
+        and each.impact.verdict in (Verdict.NEW, Verdict.REBUILD)
     }
     lossy = False
     for step in steps:
@@ -216,6 +219,13 @@ def statements_to_send(migration: Migration) -> tuple[Step, ...]:
     return tuple(steps)
 
 
+def knows(record: VersionRecord, file: Migration) -> bool:
+    """True if a file is, byte for byte, what was recorded: by this tool, or by ksql-migrations."""
+    # Two decoders need not put the same number of replacement characters.
+    foreign = (re.sub("\ufffd+", "\ufffd", each) for each in (record.checksum, file.foreign_checksum))
+    return record.checksum == file.checksum or len(set(foreign)) == 1
+
+
 def same_statements(file: Migration, records: Sequence[StatementRecord]) -> bool:
     """True if a file's statements are those that were recorded, whatever comments it has."""
     steps = statements_to_send(file)
@@ -229,7 +239,7 @@ def _check_applied(record: VersionRecord, file: Migration | None, recorded: Reco
         raise MigrationError(
             f"version {record.version} ({record.name}) is applied, and its file is missing"
         )
-    if record.checksum in (file.checksum, file.md5):
+    if knows(record, file):
         return
     if not same_statements(file, recorded.statements_of(record.version)):
         raise MigrationError(

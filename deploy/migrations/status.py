@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deploy.migrations.plan import SETTINGS, same_statements
+from deploy.migrations.plan import SETTINGS, knows, same_statements
 from deploy.migrations.state import (
     Recorded,
     StatementRecord,
@@ -74,5 +74,4 @@ def _status(version: int, file: Migration | None, recorded: Recorded) -> Version
 def _is_same(
     file: Migration, record: VersionRecord, statements: Sequence[StatementRecord]
 ) -> bool:
-    known = record.checksum in (file.checksum, file.md5)
-    return known or same_statements(file, statements)
+    return knows(record, file) or same_statements(file, statements)

@@ -4,10 +4,13 @@ from deploy.output.console import console
 from deploy.output.plans import show_plan, show_rollback, show_status
 from deploy.output.progress import Reporter
 from deploy.output.rows import show_json, show_push, show_reply, show_rows
+from deploy.output.upkeep import show_changed, show_drift
 
 __all__ = [
     "Reporter",
     "console",
+    "show_changed",
+    "show_drift",
     "show_json",
     "show_plan",
     "show_push",

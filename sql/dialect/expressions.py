@@ -104,6 +104,15 @@ class DropSource(exp.Expression):
     arg_types = {"this": True, "kind": True, "if_exists": False, "delete_topic": False}
 
 
+class Verbatim(exp.Expression):
+    """A statement that only a server reads: ``ASSERT …``, ``CREATE | DROP … CONNECTOR …``.
+
+    ``action`` is "ASSERT" or "CONNECTOR".
+    """
+
+    arg_types = {"action": True}
+
+
 class QueryControl(exp.Expression):
     """``TERMINATE | PAUSE | RESUME query_id|ALL``."""
 

@@ -58,6 +58,7 @@ class KsqlDBParser(parser.Parser):
             "CREATE": self._ksql_create,
             "INSERT": self._ksql_insert,
             "SELECT": self._ksql_query,
+            "ASSERT": self._ksql_verbatim,
             "ALTER": self._ksql_alter,
             "DROP": self._ksql_drop,
             "TERMINATE": self._ksql_query_control,
@@ -110,8 +111,19 @@ class KsqlDBParser(parser.Parser):
 
     # -- CREATE, INSERT, DROP ---------------------------------------------------------------
 
+    def _ksql_verbatim(self, action: str = "ASSERT") -> exp.Expression:
+        while self._curr:
+            self._advance()
+        return self.expression(node.Verbatim(action=action))
+
+    def _is_connector(self) -> bool:
+        words = [token.text.upper() for token in self._tokens[self._index : self._index + 2]]
+        return "CONNECTOR" in words
+
     def _ksql_create(self) -> exp.Expression:
         self._expect("CREATE")
+        if self._is_connector():  # CREATE SOURCE|SINK CONNECTOR
+            return self._ksql_verbatim("CONNECTOR")
         replace = self._word("OR", "REPLACE")
         read_only = self._word("SOURCE")
         kind = self._stream_or_table()
@@ -226,6 +238,8 @@ class KsqlDBParser(parser.Parser):
 
     def _ksql_drop(self) -> exp.Expression:
         self._expect("DROP")
+        if self._is_connector():
+            return self._ksql_verbatim("CONNECTOR")
         kind = self._stream_or_table()
         if_exists = self._word("IF", "EXISTS")
         name = self._name()

@@ -1,0 +1,127 @@
+"""The verbs that keep files, record and server together."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from deploy import commands, output
+from deploy.cli import options
+from deploy.cli.app import ChangesPending, app
+from deploy.migrations.errors import MigrationError
+from deploy.migrations.repair import Repair
+
+
+@app.command()
+def validate(
+    server: options.Server = None,
+    sql: options.Sql = None,
+    var: options.Var = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Ask no server, also if one is configured.")
+    ] = False,
+) -> None:
+    """Render and check all statements; with a server named or configured, also against what is applied.
+
+    Example: opensea-metrics validate --sql ./sql --var windows="[{size: 1 MINUTE}]"
+    """
+    variables = options.variables(var)
+    found = commands.validate(sql, variables)
+    print(f"{found.migrations} migrations, {found.statements} statements in {found.root}: valid")
+    if offline or not (server or options.is_configured()):
+        return
+    changed = commands.changed(options.client(server), sql, variables)
+    output.show_changed(changed)
+    if changed:
+        versions = ", ".join(f"V{each:03}" for each in sorted({c.version for c in changed}))
+        raise MigrationError(
+            f"{versions}: changed since applied\n"
+            "  hint: undo the change and write a new migration (opensea-metrics new), or roll back"
+        )
+    print("nothing that is applied was changed")
+
+
+@app.command()
+def diff(server: options.Server = None, sql: options.Sql = None, var: options.Var = None) -> None:
+    """Show where the server has come away from what was applied; exits with 2 if it has.
+
+    Example: opensea-metrics diff --server http://ksqldb:8088
+    """
+    found = commands.diff(options.client(server), sql, options.variables(var))
+    output.show_drift(found)
+    if found:
+        raise ChangesPending
+    print("the server is as it was left")
+
+
+@app.command()
+def baseline(
+    version: Annotated[int, typer.Argument(metavar="V", help="All versions up to V.")],
+    server: options.Server = None,
+    sql: options.Sql = None,
+    var: options.Var = None,
+) -> None:
+    """Record migrations as applied whose streams and tables are on the server already.
+
+    Example: opensea-metrics baseline 3
+    """
+    made = commands.baseline(
+        options.client(server), version, sql, options.variables(var), options.site()
+    )
+    print(f"recorded as applied: {_versions(made)}" if made else "nothing to do")
+
+
+@app.command()
+def adopt(server: options.Server = None, sql: options.Sql = None, var: options.Var = None) -> None:
+    """Go on with a project of Confluent's ksql-migrations: its files and its record, as they are.
+
+    Example: opensea-metrics adopt --sql ./my-ksql-migrations-project
+    """
+    made = commands.adopt(options.client(server), sql, options.variables(var), options.site())
+    print(f"adopted: {_versions(made)}" if made else "nothing to adopt")
+
+
+@app.command()
+def repair(
+    server: options.Server = None,
+    sql: options.Sql = None,
+    var: options.Var = None,
+    yes: options.Yes = False,
+) -> None:
+    """Make the record say what is on the server, after something was changed by hand.
+
+    Example: opensea-metrics repair
+    """
+
+    def consent(made: Repair) -> bool:
+        for reason in made.reasons:
+            print(reason, file=sys.stderr)
+        if yes:
+            return True
+        if not sys.stdin.isatty():
+            raise MigrationError("nothing was repaired: give consent with --yes")
+        return typer.confirm("Write this into the record?", err=True)
+
+    made = commands.repair(
+        options.client(server), consent, sql, options.variables(var), options.site()
+    )
+    print(f"repaired: {len(made.reasons)} findings" if made.reasons else "nothing to repair")
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Such as sales_by_chain.")],
+    sql: options.Sql = None,
+    var: options.Var = None,
+) -> None:
+    """Begin a migration: a file with the next version.
+
+    Example: opensea-metrics new sales_by_chain --sql ./sql
+    """
+    print(commands.new(name, sql, options.variables(var)))
+
+
+def _versions(found: tuple[int, ...]) -> str:
+    return ", ".join(f"V{each:03}" for each in found)

@@ -1,0 +1,36 @@
+"""Changed files and drift, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from deploy.migrations.drift import Drift
+from deploy.migrations.verify import Changed
+from deploy.output.console import console
+
+DIFF = {"+": "green", "-": "red", "@": "cyan"}
+
+
+def show_changed(changes: Sequence[Changed]) -> None:
+    """Print diffs, and what replacing the live definition would be."""
+    out = console()
+    for each in changes:
+        out.print(Text(f"V{each.version:03} {each.what}", "bold"))
+        for line in each.diff:
+            out.print(Text(f"  {line}", DIFF.get(line[:1], "")))
+        if each.impact is not None:
+            clause = f" ({each.impact.clause})" if each.impact.clause else ""
+            out.print(Text(f"  as CREATE OR REPLACE: {each.impact.verdict}{clause}", "yellow"))
+
+
+def show_drift(found: Sequence[Drift]) -> None:
+    """Print one line per difference."""
+    if not found:
+        return
+    table = Table("drift", "name", "")
+    for each in found:
+        table.add_row(each.kind, Text(each.name), Text(each.detail))
+    console().print(table)

@@ -1,0 +1,122 @@
+"""Dry runs and saved plans on a server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deploy import commands
+from deploy.client import KsqlClient
+from deploy.commands import Choice
+from deploy.migrations import planfile
+from deploy.migrations.errors import MigrationError, Refused
+from deploy.migrations.plan import Plan
+from tests.deploy.projects import REFUSED, THREE
+from tests.deploy.stub import Write
+from tests.deploy.test_apply import agreed, client, seen, states
+
+__all__ = ["client"]  # a fixture
+
+
+def test_a_dry_run_lets_the_server_check_everything(
+    client: KsqlClient, write_project: Write
+) -> None:
+    before = seen(client)
+    made = commands.dry_run(client, write_project(THREE))
+    assert len(made.steps) == 6
+    assert seen(client) == before
+
+
+def test_a_dry_run_finds_what_only_the_server_knows(
+    client: KsqlClient, write_project: Write
+) -> None:
+    before = seen(client)
+    with pytest.raises(Refused, match=r"V002__sales\.sql:3:1: .* statement 2 of version 2") as caught:
+        commands.dry_run(client, write_project(REFUSED))
+    assert "omt.nowhere" in str(caught.value)
+    assert seen(client) == before
+
+
+def test_one_at_a_time(client: KsqlClient, write_project: Write) -> None:
+    root = write_project(THREE)
+    for version in (1, 2, 3):
+        made = commands.apply(client, root, choice=Choice(one=True))
+        assert [each.version for each in made.migrations] == [version]
+    assert commands.apply(client, root, choice=Choice(one=True)).migrations == ()
+
+
+def test_several_steps_back(client: KsqlClient, write_project: Write) -> None:
+    root = write_project(THREE)
+    commands.apply(client, root)
+    made = commands.rollback(client, agreed, root, steps=2)
+    assert [each.record.version for each in made.versions] == [3, 2]
+
+
+def test_out_of_order_if_asked_for(client: KsqlClient, write_project: Write) -> None:
+    root = write_project({"V002__raw.sql": THREE["V001__raw.sql"]})
+    commands.apply(client, root)
+    write_project({"V001__late.sql": THREE["V001__raw.sql"].replace("omt", "omt_late")})
+    commands.apply(client, root, choice=Choice(out_of_order=True))
+    assert states(client, root) == [(1, "MIGRATED", 2), (2, "MIGRATED", 2)]
+    (row,) = client.pull("SELECT * FROM MIGRATION_SCHEMA_VERSIONS WHERE version_key = 'CURRENT';")
+    assert row["VERSION"] == "2"
+    assert commands.rollback(client, agreed, root).versions[0].record.version == 2
+
+
+Save = Callable[[Plan], Plan]
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Save:
+    """Writes a plan into a file and reads it again."""
+
+    def write(made: Plan) -> Plan:
+        path = tmp_path / "plan.json"
+        path.write_text(json.dumps(planfile.to_json(made)), encoding="utf-8")
+        return planfile.read(path)
+
+    return write
+
+
+def test_the_very_plan_is_applied(client: KsqlClient, write_project: Write, saved: Save) -> None:
+    root = write_project(THREE)
+    made = saved(commands.plan(client, root, target=2))
+    for path in (root / "migrations").iterdir():
+        path.unlink()  # it holds all that is needed
+    applied = commands.apply(client, root, saved=made)
+    assert [each.version for each in applied.migrations] == [1, 2]
+    write_project(THREE)
+    assert states(client, root) == [(1, "MIGRATED", 2), (2, "MIGRATED", 2), (3, "PENDING", 0)]
+    assert len(commands.plan(client, root).steps) == 2
+
+
+def test_a_plan_that_no_longer_fits_is_not_applied(
+    client: KsqlClient, write_project: Write, saved: Save
+) -> None:
+    root = write_project(THREE)
+    made = saved(commands.plan(client, root))
+    commands.apply(client, root, target=1)
+    before = seen(client)
+    with pytest.raises(MigrationError, match="the plan no longer fits"):
+        commands.apply(client, root, saved=made)
+    assert seen(client) == before
+
+
+def test_what_is_no_plan(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    with pytest.raises(MigrationError, match="cannot read"):
+        planfile.read(path)
+    for text in ("[]", "{", '{"format": 1}'):
+        path.write_text(text)
+        with pytest.raises(MigrationError, match="is no plan"):
+            planfile.read(path)
+
+
+def test_waiting_for_queries(client: KsqlClient, write_project: Write) -> None:
+    root = write_project(THREE)
+    news: list[object] = []
+    commands.apply(client, root, report=news.append, wait=True, site=commands.Site(timeout=180))
+    assert any("consumed" in vars(each) for each in news)

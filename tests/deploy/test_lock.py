@@ -1,0 +1,163 @@
+"""The lock on a server: who wins, who is told what, and what a holder taken for dead can still do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy import commands
+from deploy.client import GuardFailed, KsqlClient
+from deploy.migrations import chain, lock
+from deploy.migrations.chain import Generation
+from deploy.migrations.errors import Locked, LockLost
+from deploy.migrations.ledger import METADATA
+from deploy.migrations.store import Store
+from tests.deploy.projects import THREE
+from tests.deploy.stub import Write
+
+TTL = 1.0  # seconds
+
+
+@pytest.fixture
+def store(server_url: str) -> Iterator[Store]:
+    made = Store(KsqlClient(server_url, wait=0.1))
+    made.create()
+    yield made
+    lock.break_lock(made, force=True)
+    for name in ("OML_X", "OML_Y"):
+        made.client.execute(f"DROP STREAM IF EXISTS {name};")
+
+
+def links(store: Store) -> list[int]:
+    return chain.numbers_of(store.client)
+
+
+def declare(store: Store, name: str) -> str:
+    return f"CREATE STREAM {name} (a STRING) WITH (KAFKA_TOPIC='{store.topic()}', VALUE_FORMAT='JSON');"
+
+
+def test_held_and_released(store: Store) -> None:
+    assert lock.holder_of(store.client) is None
+    with lock.held(store, "anna@here pid 1") as lease:
+        holder = lock.holder_of(store.client)
+        assert holder is not None
+        assert holder.holder == "anna@here pid 1"
+        assert abs(holder.since / 1000 - time.time()) < 60
+        lease.client.execute(declare(store, "oml_x"))
+    assert lock.holder_of(store.client) is None
+    assert len(links(store)) == 1  # older links are cleared away
+
+
+def test_the_second_is_told_who_holds_it(store: Store) -> None:
+    with (
+        lock.held(store, "anna"),
+        pytest.raises(Locked, match=r"anna holds the lock since 20.* UTC; last sign of life \d+ s ago"),
+        lock.held(store, "bert"),
+    ):
+        raise AssertionError("two hold it")
+    with lock.held(store, "bert"):
+        pass
+
+
+def dead_holder(store: Store) -> KsqlClient:
+    """Takes the lock as a process does that is then killed: no sign of life, no release."""
+    last = chain.newest(store.client)
+    number = last.number + 1 if last else 1
+    mine = Generation(number, "dead@there", int(time.time() * 1000), "t0ken")
+    assert chain.append(store.client, store.topic(), mine, last)
+    chain.drop_older(store.client, number)
+    return store.client.under(mine.name)
+
+
+def test_a_dead_holders_lock_expires_and_he_can_do_nothing_more(store: Store) -> None:
+    dead = dead_holder(store)
+    dead.execute(declare(store, "oml_x"))  # as long as nobody has taken the lock
+    with pytest.raises(Locked), lock.held(store, "bert", ttl=60):
+        pass
+    time.sleep(TTL)
+    with lock.held(store, "bert", ttl=TTL):
+        with pytest.raises(GuardFailed):
+            dead.execute(declare(store, "oml_y"))
+        with pytest.raises(GuardFailed):
+            store.of(dead).beat("t0ken", 0)
+    assert "OML_Y" not in {each.name for each in store.client.streams()}
+
+
+def test_a_living_holder_keeps_it_however_long_it_takes(store: Store) -> None:
+    with lock.held(store, "anna", ttl=TTL):
+        time.sleep(2 * TTL)
+        with pytest.raises(Locked), lock.held(store, "bert", ttl=TTL):
+            pass
+
+
+def test_a_clock_that_is_wrong_takes_nothing_away(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with lock.held(store, "anna", ttl=4 * TTL):
+        monkeypatch.setattr(lock, "_age", lambda *_: 10_000.0)  # a year, it seems
+        with pytest.raises(Locked), lock.held(store, "bert", ttl=4 * TTL):
+            pass
+
+
+def test_who_is_too_late_has_not_got_it(store: Store) -> None:
+    with lock.held(store, "anna"):
+        pass
+    old = chain.newest(store.client)
+    with lock.held(store, "anna"):
+        pass
+    assert old is not None
+    late = Generation(old.number + 1, "late", 0, "late")
+    assert not chain.append(store.client, store.topic(), late, old)
+
+
+def test_a_run_that_loses_the_lock_says_so(store: Store) -> None:
+    def taken_away() -> None:
+        with lock.held(store, "anna") as lease:
+            lock.break_lock(store, force=True)
+            with lock.held(store, "bert"):
+                lease.client.execute(declare(store, "oml_x"))
+
+    with pytest.raises(LockLost, match="taken away by bert"):
+        taken_away()
+
+
+def test_unlock(store: Store) -> None:
+    assert commands.unlock(store.client) is None
+    dead_holder(store)
+    assert "dead@there" in str(commands.lock_holder(store.client))
+    with pytest.raises(Locked, match="--force"):
+        commands.unlock(store.client, ttl=60)
+    assert "dead@there" in str(commands.unlock(store.client, force=True))
+    assert commands.lock_holder(store.client) is None
+    dead_holder(store)
+    assert commands.unlock(store.client, ttl=0) is not None
+
+
+def test_an_apply_in_the_middle_of_another(store: Store, write_project: Write) -> None:
+    """The second ends with an error, the first goes on; nothing is done twice."""
+    root = write_project(THREE)
+    told: list[str] = []
+
+    def meanwhile(_: object) -> None:
+        if not told:
+            with pytest.raises(Locked) as caught:
+                commands.apply(KsqlClient(store.client.url), root)
+            told.append(str(caught.value))
+
+    try:
+        made = commands.apply(store.client, root, report=meanwhile)
+        assert len(made.steps) == 6
+        assert " pid " in told[0]
+    finally:
+        commands.rollback(store.client, lambda _: True, root, target=0)
+
+
+def test_the_metadata_is_all_that_is_left(store: Store, tmp_path: Path) -> None:
+    with lock.held(store, "anna"):
+        pass
+    names = {each.name for each in (*store.client.streams(), *store.client.tables())}
+    left = {each for each in names if each in METADATA or chain.is_lock(each)}
+    assert left == {*METADATA, f"OPENSEA_METRICS_LOCK_{links(store)[0]}"}

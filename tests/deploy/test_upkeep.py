@@ -1,0 +1,212 @@
+"""validate, diff, baseline, adopt, repair, new: on a server."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deploy import commands
+from deploy.client import KsqlClient
+from deploy.migrations.actions import DeleteTopic
+from deploy.migrations.errors import MigrationError
+from deploy.migrations.repair import Repair
+from deploy.migrations.server import look
+from deploy.migrations.state import StatementState, VersionRecord, VersionState
+from deploy.migrations.store import Store
+from tests.deploy.projects import THREE
+from tests.deploy.stub import Write
+from tests.deploy.test_apply import agreed, client, seen, states
+
+__all__ = ["client"]  # a fixture
+
+SALES = "V002__sales.sql"
+
+
+def drift(client: KsqlClient, root: Path) -> list[tuple[str, str]]:
+    """What is found of this test's own: a real server may hold more."""
+    return [(d.kind, d.name) for d in commands.diff(client, root) if "OMT" in f"{d.name} {d.detail}"]
+
+
+def test_what_changed_since_as_a_diff_with_a_verdict(
+    client: KsqlClient, write_project: Write
+) -> None:
+    root = write_project(THREE)
+    commands.apply(client, root)
+    assert commands.changed(client, root) == ()
+    edited = THREE[SALES].replace("price IS NOT NULL", "price > 1").replace("* 2", "* 3")
+    write_project({SALES: edited})
+    first, second = commands.changed(client, root)
+    assert (first.version, first.number) == (2, 1)
+    assert "-  SELECT id, coll, price FROM omt_raw WHERE price IS NOT NULL EMIT CHANGES;" in first.diff
+    assert "+  SELECT id, coll, price FROM omt_raw WHERE price > 1 EMIT CHANGES;" in first.diff
+    assert first.impact is not None
+    assert (str(first.impact.verdict), first.impact.clause) == ("in place", "WHERE")
+    assert (second.number, second.impact) == (2, None)
+    write_project({SALES: "-- only a comment\n" + THREE[SALES]})
+    assert commands.changed(client, root) == ()
+    (root / "migrations" / SALES).unlink()
+    (missing,) = commands.changed(client, root)
+    assert "the file is missing" in missing.what
+    write_project(THREE)
+
+
+def test_drift(client: KsqlClient, write_project: Write) -> None:
+    root = write_project(THREE)
+    commands.apply(client, root)
+    assert drift(client, root) == []
+    query = next(q for q in look(client).writers("OMT_SALES") if q.startswith("INSERT"))
+    client.execute(f"TERMINATE {query};")
+    client.execute("DROP STREAM omt_changes;")
+    client.execute("INSERT INTO omt_sales SELECT id, coll, price FROM omt_raw EMIT CHANGES;")
+    client.execute("CREATE STREAM omt_mine AS SELECT id FROM omt_raw EMIT CHANGES;")
+    client.execute("ALTER STREAM omt_raw ADD COLUMN extra INT;")
+    (table,) = look(client).writers("OMT_BY_COLL")
+    client.execute(f"PAUSE {table};")
+    (foreign,) = (q for q in look(client).writers("OMT_SALES") if q.startswith("INSERT"))
+    try:
+        assert sorted(drift(client, root)) == sorted(
+            [
+                ("missing", "OMT_CHANGES"),
+                ("missing", query),
+                ("extra", "OMT_MINE"),
+                ("extra", foreign),
+                ("altered", "OMT_RAW"),
+                ("paused", table),
+            ]
+        )
+    finally:
+        client.execute(f"RESUME {table};")
+        client.execute(f"TERMINATE {foreign};")
+        client.execute("DROP STREAM omt_mine;")
+        for text in DeleteTopic("OMT_MINE").texts:
+            client.execute(text)
+
+
+def make_by_hand(client: KsqlClient) -> None:
+    """What THREE makes, without the tool."""
+    for text in THREE.values():
+        client.execute(text.replace("\nSET 'auto.offset.reset' = 'earliest';", ""))
+
+
+def remove_by_hand(client: KsqlClient) -> None:
+    server = look(client)
+    for query in server.writers("OMT_SALES"):
+        if query.startswith("INSERT"):
+            client.execute(f"TERMINATE {query};")
+    for kind, name in (
+        ("STREAM", "OMT_CHANGES"),
+        ("TABLE", "OMT_BY_COLL"),
+        ("STREAM", "OMT_SALES"),
+        ("STREAM", "OMT_RAW"),
+    ):
+        client.execute(f"DROP {kind} IF EXISTS {name};")
+    for topic in ("omt_by_coll", "omt_sales", "omt.raw"):
+        if topic in look(client).topics:
+            for text in DeleteTopic(topic).texts:
+                client.execute(text)
+
+
+def test_a_baseline(client: KsqlClient, write_project: Write) -> None:
+    root = write_project(THREE)
+    with pytest.raises(MigrationError, match="not on the server"):
+        commands.baseline(client, 2, root)
+    make_by_hand(client)
+    try:
+        assert commands.baseline(client, 2, root) == (1, 2)
+        assert commands.baseline(client, 2, root) == ()
+        assert states(client, root)[:2] == [(1, "MIGRATED", 2), (2, "MIGRATED", 2)]
+        assert [step.version for step in commands.plan(client, root).steps] == [3, 3]
+        assert commands.baseline(client, 3, root) == (3,)
+        assert drift(client, root) == []
+        undone = commands.rollback(client, agreed, root, steps=2)
+        assert undone.deleted_topics == ()  # nobody knows who made them
+        assert set(look(client).sources) & {"OMT_RAW", "OMT_SALES"} == {"OMT_RAW"}
+        commands.rollback(client, agreed, root, target=0)
+    finally:
+        remove_by_hand(client)
+
+
+def test_a_project_of_ksql_migrations_is_adopted(client: KsqlClient, tmp_path: Path) -> None:
+    root = tmp_path / "theirs"
+    (root / "migrations").mkdir(parents=True)
+    (root / "ksql-migrations.properties").write_text("ksql.server.url=http://localhost:8088\n")
+    text = "DEFINE name = 'omt_raw';\n" + THREE["V001__raw.sql"].replace("omt_raw", "${name}")
+    first = root / "migrations" / "V000001__raw.sql"
+    first.write_text(text)
+    (root / "migrations" / "V000002__sales.sql").write_text(THREE[SALES])
+    store = Store(client)
+    store.create()
+    client.execute(THREE["V001__raw.sql"])
+    # As ksql-migrations writes it (MigrationsDirectoryUtil.computeHashForFile).
+    checksum = hashlib.md5(text.encode()).digest().decode("utf-8", errors="replace")
+    record = VersionRecord(1, "raw", VersionState.MIGRATED, checksum, 1, 2)
+    store.write_version(record)
+    store.settle()
+    try:
+        assert commands.adopt(client, root) == (1,)
+        assert commands.adopt(client, root) == ()
+        assert store.read().version(1) == record
+        commands.apply(client, root)
+        assert states(client, root) == [(1, "MIGRATED", 2), (2, "MIGRATED", 2)]
+        assert drift(client, root) == []
+        first.write_text(text + "-- edited")
+        commands.plan(client, root)  # comments may change
+        commands.rollback(client, agreed, root, target=0)
+        assert "OMT_RAW" not in look(client).sources
+    finally:
+        remove_by_hand(client)
+
+
+def test_an_edited_file_is_not_adopted(client: KsqlClient, write_project: Write) -> None:
+    root = write_project(THREE)
+    store = Store(client)
+    store.create()
+    store.write_version(VersionRecord(1, "raw", VersionState.MIGRATED, "other", 1, 2))
+    store.settle()
+    with pytest.raises(MigrationError, match=r"V001__raw\.sql was changed after ksql-migrations"):
+        commands.adopt(client, root)
+    store.write_rolled_back(VersionRecord(1, "raw", VersionState.PENDING, "other"), None)
+    store.settle()
+
+
+def test_a_repair(client: KsqlClient, write_project: Write) -> None:
+    root = write_project(THREE)
+    commands.apply(client, root)
+
+    def nothing(_: Repair) -> bool:
+        raise AssertionError("nothing is to be repaired")
+
+    assert commands.repair(client, nothing, root).reasons == ()
+    # A stream was dropped by hand, and a run was killed just after its last statement but one.
+    client.execute("DROP STREAM omt_changes;")
+    store = Store(client)
+    recorded = store.read()
+    table = next(each for each in recorded.statements if each.target == "OMT_BY_COLL")
+    running = replace(table, state=StatementState.RUNNING, query_id=None, writers=())
+    store.write_statement(running)
+    store.settle()
+    before = seen(client)
+    with pytest.raises(MigrationError, match="no consent"):
+        commands.repair(client, lambda _: False, root)
+    made = commands.repair(client, lambda _: True, root)
+    assert made.reasons == (
+        "V003 statement 1 (create table as select OMT_BY_COLL): was carried out",
+        "V003 statement 2 (create stream OMT_CHANGES): is gone from the server; apply will make it again",
+        "V003 windows: 1 of 2 statements are applied",
+    )
+    assert seen(client) == before
+    assert [step.statement.name for step in commands.apply(client, root).steps] == ["OMT_CHANGES"]
+    assert drift(client, root) == []
+
+
+def test_a_new_migration(write_project: Write) -> None:
+    root = write_project(THREE)
+    path = commands.new("sales by chain", root)
+    assert path.name == "V004__sales_by_chain.sql"
+    path.write_text(path.read_text() + "CREATE STREAM x AS SELECT id FROM omt_raw EMIT CHANGES;\n")
+    assert commands.validate(root).migrations == 4
+    with pytest.raises(MigrationError, match="is no name"):
+        commands.new("../x", root)
