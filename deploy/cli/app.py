@@ -29,12 +29,18 @@ app = typer.Typer(
 )
 
 
+def log_to_stderr(level: int) -> None:
+    """Log from ``level`` on to what is stderr when something is logged: a status line of rich stands
+    in for it while it is shown."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+    )
+
+
 def main() -> None:
     """Run the command; every foreseeable error becomes one message on stderr and exit code 1."""
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    log_to_stderr(logging.WARNING)
     code: int | str | None
     try:
         app()

@@ -13,12 +13,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
-import structlog
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from deploy import output
-from deploy.cli.app import app
+from deploy.cli.app import app, log_to_stderr
 from deploy.config import Settings
 from producer import metrics
 from producer import sample as samples
@@ -159,11 +158,7 @@ def _reporting() -> Iterator[Callable[[str], None]]:
             show: Callable[[str], None] = status.update
         else:
             show = console.print
-        # Made after the status, which puts itself between stderr and the terminal.
-        structlog.configure(
-            wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        )
+        log_to_stderr(logging.INFO)
         yield show
 
 
