@@ -1,36 +1,27 @@
-"""OpenSea's stream as a client sees it: connect, join, heartbeat, reconnect; frames go to a callback.
+"""OpenSea's stream for as long as it is wanted: connect, and connect again.
 
-One socket carries all channels. What is slow to take is waited for: the socket is then not read,
-and TCP holds the sender back. Delays are those of OpenSea's own client, with jitter.
+One socket carries all channels (``session.py``). Delays are those of OpenSea's own client, with
+jitter. The key is in the URL, so no error or log of a connection goes out as it is.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import structlog
-from pydantic import SecretStr
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.exceptions import InvalidStatus, WebSocketException
 
-from producer import phoenix
-from producer.envelope import DeadLetter, Record, decode
 from producer.metrics import Stats
-from producer.phoenix import Message, Version
-from sql.errors import OpenSeaMetricsError
+from producer.session import Delays, Insist, Session, StreamError, StreamOptions, Take
 
 log = structlog.get_logger()
 
-RECONNECT_DELAYS = (0.01, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0)
-REJOIN_DELAYS = (1.0, 2.0, 5.0, 10.0)
 _PASSING = frozenset({408, 425, 429})
 """HTTP statuses below 500 that may be gone when we try again."""
 _FRAME_LIMIT = 8 * 1024 * 1024
@@ -38,43 +29,6 @@ _QUEUE = (4096, 1024)
 """Frames that wait in the client before the socket is not read any more, and until it is again."""
 
 T = TypeVar("T")
-
-
-class StreamError(OpenSeaMetricsError):
-    """The stream refuses us for good; the message says what to mend."""
-
-
-class _SessionOver(Exception):
-    """The connection is of no use any more; the text says why."""
-
-
-@dataclass(frozen=True)
-class StreamOptions:
-    """What to connect to and to ask for. ``slugs`` are collections', ``*`` is all of them."""
-
-    url: str
-    key: SecretStr
-    slugs: tuple[str, ...] = ("*",)
-    event_types: tuple[str, ...] = ()
-    version: Version = "2.0.0"
-    heartbeat_seconds: float = 30.0
-    join_seconds: float = 10.0
-    silence_seconds: float = 120.0
-    open_seconds: float = 10.0
-    close_seconds: float = 3.0
-    reconnect_delays: tuple[float, ...] = RECONNECT_DELAYS
-    rejoin_delays: tuple[float, ...] = REJOIN_DELAYS
-
-    @property
-    def topics(self) -> tuple[str, ...]:
-        return tuple(f"collection:{slug}" for slug in self.slugs)
-
-
-Item = Record | DeadLetter
-Take = Callable[[Item], bool]
-"""Takes an item at once, or says False: there is no room."""
-Insist = Callable[[Item], Awaitable[None]]
-"""Takes an item that was refused, as soon as there is room."""
 
 
 class Stream:
@@ -92,7 +46,7 @@ class Stream:
 
     async def run(self) -> None:
         """Pass on what comes, until :meth:`stop`. Raises StreamError, and what taking raises."""
-        delays = _Delays(self._options.reconnect_delays)
+        delays = Delays(self._options.reconnect_delays)
         while not self._stopping:
             with suppress(asyncio.CancelledError):  # of what stop() interrupts
                 reason = await self._once(delays)
@@ -112,7 +66,7 @@ class Stream:
         elif self._idle is not None:
             self._idle.cancel()
 
-    async def _once(self, delays: _Delays) -> str:
+    async def _once(self, delays: Delays) -> str:
         """One connection from its beginning to its end; why it ended."""
         try:
             socket = await self._interruptible(self._connect())
@@ -126,7 +80,7 @@ class Stream:
         self._socket = socket
         self._stats.connections += 1
         log.info("connected", url=self._options.url)
-        session = _Session(socket, self._options, self._stats, self._take, self._insist)
+        session = Session(socket, self._options, self._stats, self._take, self._insist)
         try:
             return self._hidden(await session.run())
         finally:
@@ -185,183 +139,3 @@ class Stream:
         finally:
             task.cancel()
             self._idle = None
-
-
-class _Session:
-    """One connection: a reader, a heartbeat, a watch on silence, and a task for each channel."""
-
-    def __init__(
-        self,
-        socket: ClientConnection,
-        options: StreamOptions,
-        stats: Stats,
-        take: Take,
-        insist: Insist,
-    ) -> None:
-        self._socket = socket
-        self._options = options
-        self._stats = stats
-        self._take = take
-        self._insist = insist
-        self._refs = map(str, itertools.count(1))
-        self._replies: dict[str, asyncio.Future[Message]] = {}
-        self._channels: dict[str, tuple[str, asyncio.Future[str]]] = {}
-        """By topic: the join_ref, and what becomes the reason when the channel ends."""
-        self._blocked = self._was_blocked = False
-        """Whether the sink has no room now, or had none since the last heartbeat."""
-        self._received_before = stats.received
-
-    @property
-    def heard(self) -> bool:
-        """Whether an event came."""
-        return self._stats.received > self._received_before
-
-    async def run(self) -> str:
-        """Until the connection ends; why it did. Raises StreamError, and what taking raises."""
-        reader = asyncio.create_task(self._read())
-        helpers = [asyncio.create_task(self._heartbeat()), asyncio.create_task(self._silence())]
-        helpers += [asyncio.create_task(self._channel(topic)) for topic in self._options.topics]
-        try:
-            await asyncio.wait((reader, *helpers), return_when=asyncio.FIRST_COMPLETED)
-            error = _first_error(helpers)
-            if error is not None:
-                self._socket.transport.abort()
-            reason = await reader  # it takes what had been received
-            if isinstance(error, _SessionOver):
-                return str(error)
-            if error is not None:
-                raise error
-            return reason
-        finally:
-            for task in (reader, *helpers):
-                task.cancel()
-            await asyncio.gather(reader, *helpers, return_exceptions=True)
-            self._socket.transport.abort()
-            self._stats.joined = 0
-
-    async def _read(self) -> str:
-        # No await for each frame but recv's, which does not suspend while frames wait.
-        recv, take, stats = self._socket.recv, self._take, self._stats
-        try:
-            while True:
-                item = decode(await recv(decode=False))
-                if not isinstance(item, (Record, DeadLetter)):
-                    self._control(item)
-                    continue
-                stats.received += 1
-                if not take(item):
-                    self._blocked = self._was_blocked = True
-                    await self._insist(item)
-                    self._blocked = False
-        except ConnectionClosed as error:
-            return str(error)
-
-    def _control(self, message: Message) -> None:
-        if message.event == "phx_reply":
-            reply = self._replies.pop(message.ref, None) if isinstance(message.ref, str) else None
-            if reply is not None and not reply.done():
-                reply.set_result(message)
-        elif message.event in ("phx_error", "phx_close") and message.topic in self._channels:
-            join_ref, ended = self._channels[message.topic]
-            # An end of the channel that we joined before, under another join_ref, is old news.
-            # Version 1 has no join_ref, and sends it as ref with phx_close.
-            told = message.join_ref if message.join_ref is not None else message.ref
-            if told in (None, join_ref) and not ended.done():
-                ended.set_result(message.event)
-
-    async def _asked(self, ref: str, text: str, seconds: float) -> Message:
-        """Send a message and wait for its reply. Raises TimeoutError."""
-        reply: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        self._replies[ref] = reply
-        try:
-            await self._socket.send(text)
-            async with asyncio.timeout(seconds):
-                return await reply
-        finally:
-            self._replies.pop(ref, None)
-
-    async def _heartbeat(self) -> None:
-        seconds = pause = self._options.heartbeat_seconds
-        while True:
-            await asyncio.sleep(pause)
-            ref = next(self._refs)
-            self._was_blocked = self._blocked
-            try:
-                await self._asked(ref, phoenix.heartbeat(self._options.version, ref), seconds)
-                pause = seconds
-            except TimeoutError:
-                if not self._was_blocked:
-                    raise _SessionOver(f"no answer to the heartbeat in {seconds:.0f} s") from None
-                pause = 0.0  # the answer may wait in what we did not read
-
-    async def _silence(self) -> None:
-        seconds, loop = self._options.silence_seconds, asyncio.get_running_loop()
-        received, since = self._stats.received, loop.time()
-        while True:
-            await asyncio.sleep(seconds / 4)
-            if self._stats.received != received or self._blocked:
-                received, since = self._stats.received, loop.time()
-            elif loop.time() - since >= seconds:
-                since = loop.time()
-                self._stats.silences += 1
-                log.warning(
-                    "no event for long: is the slug right, and are there such events?",
-                    seconds=seconds, topics=self._options.topics[:5],
-                    event_types=self._options.event_types,
-                )  # fmt: skip
-                if "*" in self._options.slugs:  # somewhere there is always something
-                    raise _SessionOver(f"no event for {seconds:.0f} s")
-
-    async def _channel(self, topic: str) -> None:
-        """Join a channel, and again whenever it ends."""
-        options = self._options
-        delays = _Delays(options.rejoin_delays)
-        joined_once = False
-        while True:
-            ref = next(self._refs)
-            ended = asyncio.get_running_loop().create_future()
-            self._channels[topic] = ref, ended
-            request = phoenix.join(options.version, ref, topic, options.event_types)
-            try:
-                reply = await self._asked(ref, request, options.join_seconds)
-                reason = phoenix.refusal(reply)
-                if reason is None:
-                    self._stats.joined += 1
-                    joined_once = True
-                    delays.reset()
-                    log.info("joined", topic=topic)
-                    try:
-                        reason = await ended
-                    finally:
-                        self._stats.joined -= 1
-                elif not joined_once:
-                    raise StreamError(
-                        f"The stream refuses {topic}: {reason}. Check the slug (--collection)."
-                    )
-            except TimeoutError:
-                reason = f"no answer in {options.join_seconds:.0f} s"
-            delay = next(delays)
-            log.warning("not joined", topic=topic, reason=reason, retry_in=f"{delay:.1f} s")
-            await asyncio.sleep(delay)
-
-
-def _first_error(tasks: list[asyncio.Task[None]]) -> BaseException | None:
-    """What a task failed with; not that the connection is closed: the reader tells that better."""
-    errors = [task.exception() for task in tasks if task.done()]
-    return next((each for each in errors if not isinstance(each, ConnectionClosed | None)), None)
-
-
-class _Delays:
-    """Seconds to wait, longer each time, and half as much more or less at random."""
-
-    def __init__(self, delays: tuple[float, ...]) -> None:
-        self._all = delays
-        self._next = 0
-
-    def __next__(self) -> float:
-        delay = self._all[min(self._next, len(self._all) - 1)]
-        self._next += 1
-        return delay * random.uniform(0.5, 1.5)
-
-    def reset(self) -> None:
-        self._next = 0

@@ -1,28 +1,21 @@
-"""Kafka as a sink: topics made when missing, records delivered once and in order, nothing lost."""
+"""Kafka as a sink: records delivered once and in order, nothing lost."""
 
 from __future__ import annotations
 
-import gzip
-import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 
 from producer import envelope
 from producer.envelope import DeadLetter, Record
 from producer.metrics import Latency
 from producer.settings import KafkaSettings
 from producer.sinks import SinkError, now_ms
-
-Client = Mapping[str, str | int | bool]
-"""librdkafka's settings that tell how to connect; see KafkaSettings."""
+from producer.topics import Client, TopicSpec, ensure_topics, quiet_logger
+from producer.undelivered import Undelivered
 
 _Headers = list[tuple[str, str | bytes | None]]
 
@@ -34,76 +27,6 @@ _MOST_BYTES = 950_000
 """A larger record does not fit a broker's default message.max.bytes of 1 MB with its headers."""
 _SAY_AGAIN = 30.0
 """Seconds before the same trouble is reported again."""
-_DAY_MS = 86_400_000
-
-
-@dataclass(frozen=True)
-class TopicSpec:
-    """A topic to make if it is missing. ``retention_ms`` -1 keeps records for ever."""
-
-    name: str
-    partitions: int
-    replicas: int = 1
-    retention_ms: int = -1
-
-
-def topics(partitions: int, replicas: int, retention_ms: int) -> tuple[TopicSpec, TopicSpec]:
-    """The raw topic and that of the dead letters, which are kept for 30 days."""
-    return (
-        TopicSpec(envelope.TOPIC, partitions, replicas, retention_ms),
-        TopicSpec(envelope.DEAD_LETTER_TOPIC, 1, replicas, 30 * _DAY_MS),
-    )
-
-
-def ensure_topics(client: Client, wanted: Sequence[TopicSpec], wait_seconds: float) -> list[str]:
-    """Make the topics that are missing, and return their names; those that exist stay as they are.
-
-    Waits up to ``wait_seconds`` for a broker. Raises SinkError.
-    """
-    admin = AdminClient({**client, "log_level": 0}, logger=_quiet())
-    existing = _existing(admin, str(client["bootstrap.servers"]), wait_seconds)
-    made = []
-    missing = [
-        NewTopic(
-            spec.name,
-            num_partitions=spec.partitions,
-            replication_factor=spec.replicas,
-            config={
-                "cleanup.policy": "delete",
-                "retention.ms": str(spec.retention_ms),
-                "compression.type": "producer",  # stored as the producer compressed it
-            },
-        )
-        for spec in wanted
-        if spec.name not in existing
-    ]
-    for name, future in (admin.create_topics(missing) if missing else {}).items():
-        try:
-            future.result()
-            made.append(name)
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise SinkError(
-                    f"Kafka does not let us make the topic {name}: {error.args[0].str()}. "
-                    "Make it by hand, or grant the right to."
-                ) from None
-    return made
-
-
-def _existing(admin: AdminClient, servers: str, wait_seconds: float) -> set[str]:
-    deadline = time.monotonic() + wait_seconds
-    while True:
-        try:
-            return set(admin.list_topics(timeout=3.0).topics)
-        except KafkaException as error:
-            reason = error.args[0].str()
-            if time.monotonic() >= deadline:
-                raise SinkError(
-                    f"No Kafka broker answers at {servers}: {reason}. "
-                    "Check KAFKA_BOOTSTRAP_SERVERS (or --bootstrap) and the other KAFKA_… variables."
-                ) from None
-        log.warning("waiting for Kafka", servers=servers, reason=reason)
-        time.sleep(0.5)
 
 
 class KafkaSink:
@@ -125,10 +48,11 @@ class KafkaSink:
         latency: Latency | None = None,
         clock: Callable[[], int] = now_ms,
     ) -> None:
-        self._undelivered = _Undelivered(undelivered_dir)
+        self._undelivered = Undelivered(undelivered_dir)
         self._observe = (latency or Latency()).observe
         self._clock = clock
         self._delivered = 0
+        self._dead_letters = 0
         self._fatal: str | None = None
         self._gave_up = False
         self._said: dict[int, float] = {}
@@ -147,7 +71,7 @@ class KafkaSink:
                 "error_cb": self._error,
                 "log_level": 0,
             },
-            logger=_quiet(),
+            logger=quiet_logger(),
         )
 
     @property
@@ -157,6 +81,10 @@ class KafkaSink:
     @property
     def queued(self) -> int:
         return len(self._producer)
+
+    @property
+    def dead_letters(self) -> int:
+        return self._dead_letters
 
     def write(self, record: Record) -> bool:
         now = self._clock()
@@ -174,7 +102,9 @@ class KafkaSink:
     def dead(self, letter: DeadLetter) -> bool:
         now = self._clock()
         headers: _Headers = [("received_at", str(now))]
-        return self._send(envelope.DEAD_LETTER_TOPIC, letter.value, None, now, headers)
+        taken = self._send(envelope.DEAD_LETTER_TOPIC, letter.value, None, now, headers)
+        self._dead_letters += taken
+        return taken
 
     def _send(
         self,
@@ -267,33 +197,3 @@ def open_kafka(
     for name in ensure_topics(client, wanted, wait_seconds):
         log.info("made topic", topic=name)
     return KafkaSink(client, undelivered_dir, compression, latency)
-
-
-class _Undelivered:
-    """A file of values, one a line, made when the first one comes."""
-
-    def __init__(self, directory: Path) -> None:
-        name = f"undelivered-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}.ndjson.gz"
-        self.path = directory / name
-        self.count = 0
-        self.reason: str | None = None
-        self._file: gzip.GzipFile | None = None
-
-    def add(self, value: bytes) -> None:
-        if self._file is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = gzip.open(self.path, "wb", 1)  # noqa: SIM115 - open until close()
-        self._file.write(value + b"\n")
-        self.count += 1
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-
-
-def _quiet() -> logging.Logger:
-    """librdkafka's own log repeats itself; ``error_cb`` tells what matters."""
-    logger = logging.getLogger("producer.kafka.librdkafka")
-    logger.addHandler(logging.NullHandler())
-    logger.propagate = False
-    return logger

@@ -47,11 +47,10 @@ def quantile(counts: list[int], share: float) -> float | None:
 
 @dataclass
 class Stats:
-    """Counts since the start. ``received`` = records + duplicates + dead letters, and one in hand."""
+    """What the stream's side counts since the start; the sink counts the rest."""
 
     received: int = 0
     duplicates: int = 0
-    dead: int = 0
     connections: int = 0
     joined: int = 0
     silences: int = 0
@@ -90,7 +89,7 @@ class StatusLine:
                 f"lag {lag:,.1f} s" if lag is not None else "lag –",
                 f"queue {sink.queued:,}",
                 f"delivered {sink.delivered:,}",
-                f"dead {stats.dead:,}",
+                f"dead {sink.dead_letters:,}",
                 f"duplicates {stats.duplicates:,}",
                 f"reconnects {stats.reconnects:,}",
                 *([f"ack p99 ≤ {p99 * 1000:,.0f} ms"] if p99 is not None else []),
@@ -108,7 +107,7 @@ class _Collector(Collector):
             ("received", "Frames with an event, or that should have one", stats.received),
             ("delivered", "Records and dead letters that the sink has made safe", sink.delivered),
             ("duplicates", "Events dropped as seen before", stats.duplicates),
-            ("dead_letters", "Frames that could not become records", stats.dead),
+            ("dead_letters", "Frames that could not become records", sink.dead_letters),
             ("connections", "Connections opened to the stream", stats.connections),
             ("silences", "Alarms because no event came for long", stats.silences),
         ):

@@ -9,10 +9,11 @@ from collections.abc import Callable
 
 import structlog
 
-from producer.connection import Item, Stream, StreamOptions
+from producer.connection import Stream
 from producer.dedup import Recent
 from producer.envelope import Record
 from producer.metrics import Stats
+from producer.session import Item, StreamOptions
 from producer.sinks import Sink
 
 log = structlog.get_logger()
@@ -39,7 +40,6 @@ class Pipeline:
                 return True
             stats.last_event_ms = item.timestamp_ms
             return self._sink.write(item)
-        stats.dead += 1
         return self._sink.dead(item)
 
     async def insist(self, item: Item) -> None:

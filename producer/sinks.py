@@ -31,6 +31,10 @@ class Sink(Protocol):
     def queued(self) -> int:
         """Records and dead letters that were taken and are not safe yet."""
 
+    @property
+    def dead_letters(self) -> int:
+        """Dead letters that were taken, those among them that the sink made of records itself."""
+
     def write(self, record: Record) -> bool:
         """Take a record; False if there is no room: it was not taken, try again after a while."""
 
@@ -87,6 +91,10 @@ class ArchiveSink:
     @property
     def queued(self) -> int:
         return self._records.waiting + self._dead.waiting
+
+    @property
+    def dead_letters(self) -> int:
+        return self._dead.published + self._dead.waiting
 
     def write(self, record: Record) -> bool:
         self._records.write(record.key, record.timestamp_ms, record.value)

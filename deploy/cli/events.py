@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from deploy import output
-from deploy.cli.app import app, log_to_stderr
+from deploy.cli import progress
+from deploy.cli.app import app
 from deploy.config import Settings
 from producer import metrics
 from producer import sample as samples
-from producer.connection import StreamOptions
-from producer.kafka import open_kafka, topics
+from producer.kafka import open_kafka
 from producer.recording import Bookmark, Recording
 from producer.replay import Counts, replay_recording
 from producer.run import run
+from producer.session import StreamOptions
 from producer.settings import KafkaSettings, SettingsError, StreamSettings, checked_url
 from producer.sinks import ArchiveSink, Sink
+from producer.topics import topics
 from sql.project import find_root, load_settings
 
 
@@ -128,7 +124,7 @@ def produce(
         silence_seconds=silence_seconds,
     )
     stats = metrics.Stats()
-    with _reporting() as show:
+    with progress.reporting() as show:
         target: Sink
         if sink is SinkName.KAFKA:
             target = _kafka(bootstrap, compression, retention_hours, stats.latency)
@@ -143,23 +139,9 @@ def produce(
         )  # fmt: skip
         asyncio.run(work)
     print(
-        f"{stats.received} events received: {target.delivered} delivered, of which {stats.dead} dead "
+        f"{stats.received} events received: {target.delivered} delivered, of which {target.dead_letters} dead "
         f"letters; {stats.duplicates} duplicates dropped; {stats.reconnects} reconnects"
     )
-
-
-@contextmanager
-def _reporting() -> Iterator[Callable[[str], None]]:
-    """Shows a line of text on stderr: in place on a terminal, one after another elsewhere."""
-    console = output.console(stderr=True)
-    with ExitStack() as stack:
-        if console.is_terminal:
-            status = stack.enter_context(console.status("starting"))
-            show: Callable[[str], None] = status.update
-        else:
-            show = console.print
-        log_to_stderr(logging.INFO)
-        yield show
 
 
 def _kafka(
@@ -192,10 +174,8 @@ def sample(
 
     Example: opensea-metrics sample --events 1000000 --out .opensea-metrics
     """
-    with _progress("making", events) as progress:
-        made = samples.write_sample(
-            out, events, seed, progress=lambda counts: progress(counts.read)
-        )
+    with progress.bar("making", events) as show:
+        made = samples.write_sample(out, events, seed, progress=lambda counts: show(counts.read))
     print(_summary(made))
 
 
@@ -244,7 +224,7 @@ def replay(
     bookmark = Bookmark(
         directory / "replays", recording, name if sink is SinkName.KAFKA else str(directory)
     )
-    with _progress("replaying", recording.total_bytes) as progress, _stopping() as stopped:
+    with progress.bar("replaying", recording.total_bytes) as show, progress.stopping() as stopped:
         counts, finished = replay_recording(
             recording,
             target,
@@ -252,7 +232,7 @@ def replay(
             resume=resume,
             to_now=to_now,
             speed=speed,
-            progress=lambda counts: progress(recording.read_bytes, counts.read),
+            progress=lambda counts: show(recording.read_bytes, counts.read),
             stop=stopped,
         )
     print(_summary(counts))
@@ -266,38 +246,3 @@ def _summary(counts: Counts) -> str:
         f"{counts.read} frames: {counts.written} records, {counts.dead} dead letters, "
         f"{counts.skipped} control frames"
     )
-
-
-@contextmanager
-def _stopping() -> Iterator[Callable[[], bool]]:
-    """Whether SIGTERM or Ctrl-C came; a second Ctrl-C does not wait."""
-    came = False
-
-    def note(number: int, _: object) -> None:
-        nonlocal came
-        came = True
-        signal.signal(number, before[signal.Signals(number)])
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _progress(what: str, total: int) -> Iterator[Callable[..., None]]:
-    """A bar on a terminal, and nothing elsewhere: called with what is done, and a count to show."""
-    console = output.console(stderr=True)
-    columns = (
-        TextColumn(what), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
-        TextColumn("{task.fields[count]:,} frames"), TimeElapsedColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=total, count=0)
-
-        def update(done: int, count: int | None = None) -> None:
-            bar.update(task, completed=done, count=done if count is None else count)
-
-        yield update

@@ -12,11 +12,12 @@ from confluent_kafka.cimpl import NewTopic
 from pydantic import SecretStr
 
 from producer.envelope import DEAD_LETTER_TOPIC, TOPIC, DeadLetter, Record
-from producer.kafka import KafkaSink, TopicSpec, ensure_topics, topics
+from producer.kafka import KafkaSink
 from producer.metrics import Latency
 from producer.recording import Recording
 from producer.settings import KafkaSettings
 from producer.sinks import SinkError, now_ms
+from producer.topics import TopicSpec, ensure_topics, topics
 from tests.parts.kafka import Broker, read_topic
 from tests.parts.ports import free_port
 from tests.producer.events import event, until

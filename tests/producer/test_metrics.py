@@ -8,16 +8,24 @@ import urllib.request
 import pytest
 
 from producer import metrics
+from producer.envelope import DeadLetter
 from producer.metrics import PortError, Stats, StatusLine, quantile
 from producer.sinks import now_ms
 from tests.producer.test_replay import ListSink
 
 
 def observed(*seconds: float) -> Stats:
-    stats = Stats(received=1_000, duplicates=3, dead=2, connections=4, joined=1)
+    stats = Stats(received=1_000, duplicates=3, connections=4, joined=1)
     for each in seconds:
         stats.latency.observe(each)
     return stats
+
+
+def with_letters() -> ListSink:
+    sink = ListSink()
+    for _ in range(2):
+        sink.dead(DeadLetter("why", b"junk"))
+    return sink
 
 
 def test_quantiles_are_bounds_of_buckets() -> None:
@@ -30,7 +38,7 @@ def test_quantiles_are_bounds_of_buckets() -> None:
 
 
 def test_status_line() -> None:
-    stats, sink = observed(0.02), ListSink()
+    stats, sink = observed(0.02), with_letters()
     line = StatusLine(stats, sink)
     stats.received += 500
     stats.last_event_ms = now_ms() - 5_000
@@ -38,7 +46,7 @@ def test_status_line() -> None:
     text = line.text()
     assert " events/s · lag 5." in text
     assert text.endswith(
-        "queue 0 · delivered 0 · dead 2 · duplicates 3 · reconnects 3 · ack p99 ≤ 250 ms"
+        "queue 0 · delivered 2 · dead 2 · duplicates 3 · reconnects 3 · ack p99 ≤ 250 ms"
     )
     again = line.text()
     assert again.startswith("0 events/s")
@@ -48,7 +56,7 @@ def test_status_line() -> None:
 
 
 def test_prometheus_reads_the_numbers() -> None:
-    port = metrics.serve(observed(0.02, 0.2, 99.0), ListSink(), 0, "127.0.0.1")
+    port = metrics.serve(observed(0.02, 0.2, 99.0), with_letters(), 0, "127.0.0.1")
     url = f"http://127.0.0.1:{port}/metrics"
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     text = opener.open(url, timeout=30).read().decode()
@@ -57,7 +65,7 @@ def test_prometheus_reads_the_numbers() -> None:
         "opensea_producer_duplicates_total 3.0",
         "opensea_producer_dead_letters_total 2.0",
         "opensea_producer_connections_total 4.0",
-        "opensea_producer_delivered_total 0.0",
+        "opensea_producer_delivered_total 2.0",
         "opensea_producer_queue 0.0",
         "opensea_producer_channels_joined 1.0",
         'opensea_producer_ack_latency_seconds_bucket{le="0.025"} 1.0',

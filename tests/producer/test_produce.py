@@ -35,6 +35,12 @@ def error_of(process: subprocess.Popen[str], folder: Path) -> str:
     return (folder / "stderr").read_text()
 
 
+def scraped(port: int) -> str:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    text: str = opener.open(f"http://127.0.0.1:{port}/metrics", timeout=30).read().decode()
+    return text
+
+
 def test_into_an_archive(tmp_path: Path) -> None:
     port = free_port()
     with (
@@ -46,10 +52,8 @@ def test_into_an_archive(tmp_path: Path) -> None:
     ):  # fmt: skip
         until(lambda: len(list(lines(tmp_path / "data", TOPIC))) == 100, "files after some time")
         until(lambda: len(files(tmp_path / "data", DEAD_LETTER_TOPIC)) == 1, "dead letters, too")
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        text = opener.open(f"http://127.0.0.1:{port}/metrics", timeout=30).read().decode()
-        assert "\nopensea_producer_delivered_total 101.0\n" in text
-        assert "\nopensea_producer_duplicates_total 1.0\n" in text
+        until(lambda: "\nopensea_producer_delivered_total 101.0\n" in scraped(port), "all counted")
+        assert "\nopensea_producer_duplicates_total 1.0\n" in scraped(port)
         code, out = ended(process)
     assert (code, out) == (
         0, "102 events received: 101 delivered, of which 1 dead letters; 1 duplicates dropped; "

@@ -34,6 +34,10 @@ class ListSink:
 
     queued = 0
 
+    @property
+    def dead_letters(self) -> int:
+        return len(self.letters)
+
     def write(self, record: Record) -> bool:
         if self._left == 0:
             return False

@@ -1,0 +1,62 @@
+"""What long-running verbs show on stderr, and how they are told to stop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from deploy import output
+from deploy.cli.app import log_to_stderr
+
+
+@contextmanager
+def reporting() -> Iterator[Callable[[str], None]]:
+    """Shows a line of text on stderr: in place on a terminal, one after another elsewhere."""
+    console = output.console(stderr=True)
+    with ExitStack() as stack:
+        if console.is_terminal:
+            status = stack.enter_context(console.status("starting"))
+            show: Callable[[str], None] = status.update
+        else:
+            show = console.print
+        log_to_stderr(logging.INFO)
+        yield show
+
+
+@contextmanager
+def stopping() -> Iterator[Callable[[], bool]]:
+    """Whether SIGTERM or Ctrl-C came; a second Ctrl-C does not wait."""
+    came = False
+
+    def note(number: int, _: object) -> None:
+        nonlocal came
+        came = True
+        signal.signal(number, before[signal.Signals(number)])
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def bar(what: str, total: int) -> Iterator[Callable[..., None]]:
+    """A bar on a terminal, and nothing elsewhere: called with what is done, and a count to show."""
+    console = output.console(stderr=True)
+    columns = (
+        TextColumn(what), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
+        TextColumn("{task.fields[count]:,} frames"), TimeElapsedColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=total, count=0)
+
+        def update(done: int, count: int | None = None) -> None:
+            bar.update(task, completed=done, count=done if count is None else count)
+
+        yield update

@@ -1,0 +1,100 @@
+"""Kafka's topics, made when they are missing."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from producer import envelope
+from producer.sinks import SinkError
+
+Client = Mapping[str, str | int | bool]
+"""librdkafka's settings that tell how to connect; see KafkaSettings."""
+
+log = structlog.get_logger()
+
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True)
+class TopicSpec:
+    """A topic to make if it is missing. ``retention_ms`` -1 keeps records for ever."""
+
+    name: str
+    partitions: int
+    replicas: int = 1
+    retention_ms: int = -1
+
+
+def topics(partitions: int, replicas: int, retention_ms: int) -> tuple[TopicSpec, TopicSpec]:
+    """The raw topic and that of the dead letters, which are kept for 30 days."""
+    return (
+        TopicSpec(envelope.TOPIC, partitions, replicas, retention_ms),
+        TopicSpec(envelope.DEAD_LETTER_TOPIC, 1, replicas, 30 * _DAY_MS),
+    )
+
+
+def ensure_topics(client: Client, wanted: Sequence[TopicSpec], wait_seconds: float) -> list[str]:
+    """Make the topics that are missing, and return their names; those that exist stay as they are.
+
+    Waits up to ``wait_seconds`` for a broker. Raises SinkError.
+    """
+    admin = AdminClient({**client, "log_level": 0}, logger=quiet_logger())
+    existing = _existing(admin, str(client["bootstrap.servers"]), wait_seconds)
+    made = []
+    missing = [
+        NewTopic(
+            spec.name,
+            num_partitions=spec.partitions,
+            replication_factor=spec.replicas,
+            config={
+                "cleanup.policy": "delete",
+                "retention.ms": str(spec.retention_ms),
+                "compression.type": "producer",  # stored as the producer compressed it
+            },
+        )
+        for spec in wanted
+        if spec.name not in existing
+    ]
+    for name, future in (admin.create_topics(missing) if missing else {}).items():
+        try:
+            future.result()
+            made.append(name)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise SinkError(
+                    f"Kafka does not let us make the topic {name}: {error.args[0].str()}. "
+                    "Make it by hand, or grant the right to."
+                ) from None
+    return made
+
+
+def _existing(admin: AdminClient, servers: str, wait_seconds: float) -> set[str]:
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        try:
+            return set(admin.list_topics(timeout=3.0).topics)
+        except KafkaException as error:
+            reason = error.args[0].str()
+            if time.monotonic() >= deadline:
+                raise SinkError(
+                    f"No Kafka broker answers at {servers}: {reason}. "
+                    "Check KAFKA_BOOTSTRAP_SERVERS (or --bootstrap) and the other KAFKA_… variables."
+                ) from None
+        log.warning("waiting for Kafka", servers=servers, reason=reason)
+        time.sleep(0.5)
+
+
+def quiet_logger() -> logging.Logger:
+    """For librdkafka, whose own log repeats itself; errors and ``error_cb`` tell what matters."""
+    logger = logging.getLogger("producer.kafka.librdkafka")
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False
+    return logger
