@@ -28,9 +28,12 @@ class Kind(Enum):
     SELECT = "select"
     SET = "set"
     UNSET = "unset"
+    DEFINE = "define"
+    UNDEFINE = "undefine"
     SHOW = "show"
     DESCRIBE = "describe"
     EXPLAIN = "explain"
+    ASSERT = "assert"
 
 
 @dataclass(frozen=True)

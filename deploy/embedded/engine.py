@@ -83,6 +83,11 @@ class Engine:
         """A connection for a query of its own."""
         return self._storage.cursor()
 
+    @property
+    def number(self) -> int:
+        """The number of the next command."""
+        return self._next
+
     # -- statements ---------------------------------------------------------------------------
 
     def execute(self, statement: Statement, properties: Mapping[str, str]) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -68,10 +69,15 @@ class KsqlDBParser(parser.Parser):
             "LIST": self._ksql_show,
             "DESCRIBE": self._ksql_describe,
             "EXPLAIN": self._ksql_explain,
+            "DEFINE": self._ksql_define,
+            "UNDEFINE": self._ksql_define,
+            "ASSERT": self._ksql_assert,
         }
         reader = readers.get(first)
         if reader is None:
-            self.raise_error(f"'{self._curr.text}' starts no statement known here")
+            near = difflib.get_close_matches(first, readers, n=1)
+            meant = f"\nDid you mean '{near[0]}'?" if near else ""
+            self.raise_error(f"Unknown statement '{self._curr.text}'{meant}")
             return None
         return reader()
 
@@ -375,6 +381,40 @@ class KsqlDBParser(parser.Parser):
             value = self._literal()
         return self.expression(node.SetProperty(this=name, value=value))
 
+    def _ksql_define(self) -> exp.Expression:
+        is_define = self._word("DEFINE")
+        if not is_define:
+            self._expect("UNDEFINE")
+        name = self._name()
+        value = None
+        if is_define:
+            if not self._match(TokenType.EQ):
+                self.raise_error("Expecting '='")
+            value = self._literal()
+        return self.expression(node.Define(this=name, value=value))
+
+    def _ksql_assert(self) -> exp.Expression:
+        self._expect("ASSERT")
+        exists = not self._word("NOT", "EXISTS")
+        if self._word("SCHEMA"):
+            while self._curr:
+                self._advance()
+            return self.expression(node.Assert(this=exp.var("SCHEMA"), kind="SCHEMA", exists=exists))
+        if not self._word("TOPIC"):
+            self._unexpected()
+        name = self._parse_string() or self._name()
+        properties = self._ksql_properties()
+        timeout = self._duration() if self._word("TIMEOUT") else None
+        return self.expression(
+            node.Assert(this=name, kind="TOPIC", exists=exists, properties=properties, timeout=timeout)
+        )
+
+    def _unexpected(self) -> None:
+        """Raise the error for a word that does not belong where it stands."""
+        found = self._curr.text if self._curr else "<EOF>"
+        place = f" at line {self._curr.line}:{self._curr.col - len(found) + 1}" if self._curr else ""
+        self.raise_error(f"Syntax error at or near '{found}'{place}")
+
     def _ksql_show(self) -> exp.Expression:
         if not self._word("SHOW"):
             self._expect("LIST")
@@ -391,6 +431,12 @@ class KsqlDBParser(parser.Parser):
     def _ksql_describe(self) -> exp.Expression:
         self._expect("DESCRIBE")
         function = self._word("FUNCTION")
+        for words in ("STREAMS", "TABLES"):
+            if not function and self._word(words):
+                extended = self._word("EXTENDED")
+                return self.expression(
+                    node.Show(this=exp.var(words), extended=extended, described=True)
+                )
         name = self._name()
         extended = self._word("EXTENDED")
         return self.expression(
