@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from sqlglot import exp
 
 from sql import functions
-from sql.errors import SqlError
-from sql.inference import Scope, infer
+from sql.errors import SqlError, Stage
+from sql.inference import Scope, condition_error, infer, shown
 from sql.parser import where
 from sql.statements import Kind, Statement
-from sql.types import BIGINT, INTEGER, KsqlType, name_of
+from sql.types import BIGINT, BOOLEAN, INTEGER, NULL, KsqlType, name_of
 
 KEY_ROLES = ("KEY", "PRIMARY KEY")
 
@@ -119,14 +119,18 @@ def analyse(statement: Statement, query: exp.Expression, sources: dict[str, Sour
     if window:
         columns[aliases[0]] |= {"WINDOWSTART": BIGINT, "WINDOWEND": BIGINT}
     scope = Scope(statement, columns)
-    projections = _projections(query, scope, list(zip(aliases, (source, *joined), strict=True)))
-    group = tuple(normalised(e) for e in query.args.get("group") or ())
-    partition = tuple(normalised(e) for e in query.args.get("partition") or ())
+    for clause in ("group", "partition"):
+        for expression in query.args.get(clause) or ():
+            infer(expression, replace(scope, clause=f"{clause.upper()} BY"))
     for clause in ("where", "having"):
         if (condition := query.args.get(clause)) is not None:
-            infer(condition, scope)
-    for expression in (*(query.args.get("group") or ()), *(query.args.get("partition") or ())):
-        infer(expression, scope)
+            inner = replace(scope, clause=clause.upper())
+            if (kind := infer(condition, inner)) not in (BOOLEAN, NULL):
+                raise condition_error(condition, kind, inner)
+    named = list(zip(aliases, (source, *joined), strict=True))
+    projections = tuple(_projections(query, scope, named))
+    group = tuple(normalised(e) for e in query.args.get("group") or ())
+    partition = tuple(normalised(e) for e in query.args.get("partition") or ())
     for join in query.args["joins"]:
         infer(join.args["on"], scope)
     limit = query.args.get("limit")
@@ -134,13 +138,14 @@ def analyse(statement: Statement, query: exp.Expression, sources: dict[str, Sour
         statement=statement,
         source=source,
         joined=joined,
-        projections=tuple(projections),
+        projections=projections,
         window=window or (source.window if not group else None),
         where=_normalised_or_none(query.args.get("where")),
         group=group,
         partition=partition,
         having=_normalised_or_none(query.args.get("having")),
-        emit=query.args.get("emit"),
+        # A persistent query emits changes, said or not.
+        emit=query.args.get("emit") or (None if statement.kind is Kind.SELECT else "CHANGES"),
         limit=int(limit.this) if limit else None,
         is_aggregation=bool(group) or any(is_aggregate(p.expression) for p in projections),
     )
@@ -185,7 +190,9 @@ def _find(statement: Statement, item: exp.Expression, sources: dict[str, Source]
     name = name_of(item.this)
     if name not in sources:
         hint = "create it in an earlier migration or statement"
-        raise SqlError(f"{name} does not exist.", where(statement, item.this), hint)
+        raise SqlError(
+            f"{name} does not exist.", where(statement, item.this), hint, stage=Stage.SOURCES
+        )
     return sources[name]
 
 
@@ -208,10 +215,12 @@ def _window(statement: Statement, window: exp.Expression | None) -> Window | Non
         grace = max(0, 86_400_000 - size)
     retention = duration("retention")
     if retention is not None and retention < size + grace:
-        # Observed: an HTTP 500 at CREATE (shared/ksqldb-facts.md, section 3).
         raise SqlError(
-            f"RETENTION of {retention} ms is shorter than SIZE + GRACE PERIOD ({size + grace} ms)",
+            "The retention period of the window store Aggregate-Aggregate-Materialize must be no smaller "
+            f"than its window size plus the grace period. Got size=[{size}], grace=[{grace}], "
+            f"retention=[{retention}]",
             statement.place,
+            code=50000,
         )
     kind = str(window.args["kind"])
     return Window(kind, size, duration("advance") or size, grace)
@@ -264,18 +273,43 @@ def _checked(analysis: Analysis) -> Analysis:
     names = [projection.column.name for projection in analysis.projections]
     for name in names:
         if names.count(name) > 1:
-            raise SqlError(f"two columns of the result are called {name}", statement.place)
-    if analysis.is_aggregation:
-        if not analysis.group:
+            kind = next(p.column.type for p in reversed(analysis.projections) if p.column.name == name)
             raise SqlError(
-                "Use of aggregate functions requires a GROUP BY clause.",
+                f"Duplicate value columns found in schema: `{name}` {kind}",
+                statement.place,
+                stage=Stage.QUERY,
+            )
+    if analysis.is_aggregation:
+        calls = [call for p in analysis.projections for call in aggregates(p.expression)]
+        if not analysis.group and statement.kind is not Kind.SELECT:
+            raise SqlError(
+                f"{statement.kind.value.upper()} statement does not support aggregate function "
+                f"[{_without_star(calls[0])}] without a GROUP BY clause.",
                 statement.place,
                 "for one row over everything: SELECT 'all' AS scope, … GROUP BY 'all'",
+                stage=Stage.QUERY,
             )
+        if not calls and not (analysis.having is not None and is_aggregate(analysis.having)):
+            raise SqlError(
+                "GROUP BY requires aggregate functions in either the SELECT or HAVING clause.",
+                statement.place,
+                stage=Stage.QUERY,
+            )
+        if not analysis.group:  # a client's query may aggregate everything
+            analysis = replace(analysis, group=(exp.true(),))
         return _keyed(analysis, analysis.group, "PRIMARY KEY")
     if analysis.partition:
         return _keyed(analysis, analysis.partition, "KEY")
     return analysis
+
+
+def _without_star(call: exp.Anonymous) -> str:
+    """A call as ksqlDB names it in a message: it puts ROWTIME in the place of a star."""
+    arguments = ", ".join(
+        "ROWTIME" if isinstance(argument, exp.Star) else shown(argument)
+        for argument in call.expressions
+    )
+    return f"{call.this}({arguments or 'ROWTIME'})"
 
 
 def _keyed(
@@ -293,12 +327,15 @@ def _keyed(
         column = Column(projection.column.name, projection.column.type, role if is_key else None)
         projections.append(Projection(column, projection.expression))
     missing = [key for key in keys if key not in found]
-    if missing and analysis.emit is not None:
-        clause = "GROUP BY" if analysis.is_aggregation else "PARTITION BY"
+    if missing and statement.kind is not Kind.SELECT:
+        clause = "grouping" if analysis.is_aggregation else "partitioning"
+        text = shown(missing[0])
         raise SqlError(
-            f"the {clause} expression {missing[0].sql(dialect='ksqldb')} is not in the SELECT",
+            f"Key missing from projection (ie, SELECT). \nThe query used to build `{statement.name}` "
+            f"must include the {clause} expression {text} in its projection (eg, SELECT {text}...).",
             where(statement, missing[0]),
             "ksqlDB keeps it as the key of the result, so it must be selected",
+            stage=Stage.QUERY,
         )
     return replace(analysis, projections=tuple(projections))
 
@@ -317,8 +354,10 @@ def _check_grouped(
         if expression.name in ("WINDOWSTART", "WINDOWEND"):
             return
         raise SqlError(
-            f"column '{expression.name}' is neither in GROUP BY nor in an aggregate function",
+            f"Non-aggregate SELECT expression(s) not part of GROUP BY: {expression.name}\n"
+            "Either add the column(s) to the GROUP BY or remove them from the SELECT.",
             where(statement, expression),
+            stage=Stage.QUERY,
         )
     for part in expression.iter_expressions():
         if not isinstance(part, exp.Identifier | exp.DataType):

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from sqlglot import exp
+
 from sql.analysis import (
     Analysis,
     Column,
@@ -18,13 +20,23 @@ from sql.analysis import (
     aggregates,
     analyse,
 )
-from sql.errors import SqlError, SqlErrors
+from sql.errors import SqlError, SqlErrors, Stage
 from sql.functions import known
 from sql.inference import Scope, infer
 from sql.parser import where
 from sql.project import Project
 from sql.statements import Kind, Statement
-from sql.types import NULL, common, from_ast, name_of
+from sql.types import (
+    BIGINT,
+    NULL,
+    STRING,
+    TIMESTAMP,
+    KsqlType,
+    common,
+    from_ast,
+    name_of,
+    unknown_type,
+)
 from sql.upgrade import Definition, changes, refusals
 
 _PROPERTIES = {
@@ -32,6 +44,9 @@ _PROPERTIES = {
     "TIMESTAMP_FORMAT", "RETENTION_MS", "CLEANUP_POLICY", "WINDOW_TYPE", "WINDOW_SIZE",
     "WRAP_SINGLE_VALUE", "VALUE_DELIMITER", "KEY_SCHEMA_ID", "VALUE_SCHEMA_ID",
     "VALUE_SCHEMA_FULL_NAME", "KEY_SCHEMA_FULL_NAME",
+}  # fmt: skip
+_FORMATS = {
+    "JSON", "JSON_SR", "KAFKA", "AVRO", "PROTOBUF", "PROTOBUF_NOSR", "DELIMITED", "NONE",
 }  # fmt: skip
 _MILLISECONDS = {"SECOND": 1_000, "MINUTE": 60_000, "HOUR": 3_600_000, "DAY": 86_400_000}
 
@@ -144,28 +159,62 @@ def applied(
 
 def insert_columns(catalog: Catalog, statement: Statement) -> tuple[Column, ...]:
     """The columns that an INSERT … VALUES fills, in the order of its values. Raises SqlError."""
-    source = _existing(catalog, statement)
-    if source.is_table and source.window:
-        raise SqlError("Cannot insert values into windowed table", statement.place)
-    by_name = {column.name: column for column in source.columns}
+    name = _name(statement)
+    source = catalog.sources.get(name)
+    if source is None:
+        message = f"Cannot insert values into an unknown stream/table: `{name}`"
+        raise SqlError(message, statement.place, code=40000)
+    if source.window:
+        message = "Cannot insert values into windowed stream/table!"
+        raise SqlError(message, statement.place, code=40000)
+    by_name = {
+        "ROWTIME": Column("ROWTIME", BIGINT), **{column.name: column for column in source.columns}
+    }
     named = statement.ast.args.get("columns") or []
+    failed = f"Failed to insert values into '{name}'."
     for identifier in named:
         if name_of(identifier) not in by_name:
             raise SqlError(
-                f"{source.name} has no column {name_of(identifier)}", where(statement, identifier)
+                f"{failed} Column name `{name_of(identifier)}` does not exist.",
+                where(statement, identifier),
             )
     columns = tuple(by_name[name_of(i)] for i in named) if named else source.columns
     values = statement.ast.expressions
-    if len(columns) != len(values):
+    if named and len(columns) != len(values):
         raise SqlError(
-            f"{len(columns)} columns and {len(values)} values", statement.place
+            f"Expected number columns and values to match: {len(columns)}, {len(values)}",
+            statement.place,
+            stage=Stage.PREPARE,
+        )
+    if len(columns) != len(values):
+        got = ", ".join(value.sql(dialect="ksqldb") for value in values)
+        raise SqlError(
+            f"{failed} Expected a value for each column. Expected Columns: []. Got [{got}]",
+            statement.place,
+            f"{name} has the columns {_schema(columns)}",
         )
     scope = Scope(statement, {})
     for column, value in zip(columns, values, strict=True):
         kind = infer(value, scope)
-        if common(column.type, kind) is None:
-            raise scope.error(value, f"{column.name} takes {column.type}, not {kind}")
+        if not _takes(column.type, kind):
+            raise SqlError(
+                f"{failed} Expected type {column.type} for field `{column.name}` but got "
+                f"{kind}({value.this if isinstance(value, exp.Literal) else value.sql('ksqldb')})",
+                where(statement, value),
+            )
+    missing = [c.name for c in source.columns if c.role == "PRIMARY KEY" and c not in columns]
+    if missing:
+        raise SqlError(
+            f"{failed} Value for primary key column(s) {', '.join(missing)} is required for tables",
+            statement.place,
+        )
     return columns
+
+
+def _takes(column: KsqlType, value: KsqlType) -> bool:
+    """Whether a value fits into a column without a cast: it is no wider."""
+    wider = common(column, value)
+    return wider == column or (wider is not None and column.name == "DECIMAL")
 
 
 def _declared(catalog: Catalog, statement: Statement, any_replacement: bool) -> Catalog:
@@ -174,32 +223,24 @@ def _declared(catalog: Catalog, statement: Statement, any_replacement: bool) -> 
     columns = _declared_columns(statement)
     properties = _properties(statement)
     if "KAFKA_TOPIC" not in properties:
-        raise SqlError("Missing required property \"KAFKA_TOPIC\"", statement.place)
-    if not columns:
-        raise SqlError("a CREATE without AS SELECT needs columns", statement.place)
+        raise SqlError(
+            'Missing required property "KAFKA_TOPIC" which has no default value.',
+            statement.place,
+            stage=Stage.PREPARE,
+        )
+    _check_columns(statement, columns)
+    value_format = _format(properties, "VALUE_FORMAT", None, statement)
     is_table = statement.kind is Kind.CREATE_TABLE
-    if is_table and not any(column.role == "PRIMARY KEY" for column in columns):
-        raise SqlError("a TABLE needs a PRIMARY KEY column", statement.place)
-    timestamp = properties.get("TIMESTAMP")
-    if timestamp is not None:
-        names = {column.name: column.name for column in columns}
-        timestamp = names.get(timestamp, names.get(timestamp.upper()))
-        if timestamp is None:
-            raise SqlError(
-                f"TIMESTAMP='{properties['TIMESTAMP']}' names no column",
-                statement.place,
-                "only a top-level column of the value can be the timestamp",
-            )
     source = Source(
         name=_name(statement),
         kind="TABLE" if is_table else "STREAM",
         columns=tuple(columns),
         topic=properties["KAFKA_TOPIC"],
-        value_format=_format(properties, "VALUE_FORMAT", None, statement),
+        value_format=value_format,
         key_format=_format(properties, "KEY_FORMAT", "KAFKA", statement),
         statement=statement,
         window=_declared_window(statement, properties, columns),
-        timestamp=timestamp,
+        timestamp=_timestamp(statement, properties, columns),
         partitions=int(properties.get("PARTITIONS", 1)),
         replicas=int(properties.get("REPLICAS", 1)),
     )
@@ -214,10 +255,11 @@ def _declared_columns(statement: Statement) -> list[Column]:
         kind = from_ast(definition.args["kind"])
         if kind is None:
             raise SqlError(
-                f"column {name_of(definition.this)} has an unknown type",
+                f"Cannot resolve unknown type: {unknown_type(definition.args['kind'])}",
                 where(statement, definition.this),
-                "ksqlDB's types: BOOLEAN INTEGER BIGINT DOUBLE DECIMAL(p,s) VARCHAR BYTES DATE TIME"
-                " TIMESTAMP ARRAY<> MAP<,> STRUCT<…>",
+                f"of column {name_of(definition.this)}; ksqlDB's types: BOOLEAN INTEGER BIGINT DOUBLE"
+                " DECIMAL(p,s) VARCHAR BYTES DATE TIME TIMESTAMP ARRAY<> MAP<,> STRUCT<…>",
+                stage=Stage.PREPARE,
             )
         columns.append(Column(name_of(definition.this), kind, definition.args.get("role")))
     return columns
@@ -239,7 +281,9 @@ def _check_replaced(catalog: Catalog, statement: Statement, new: Definition) -> 
 
 
 def _altered(catalog: Catalog, statement: Statement) -> Catalog:
-    source = _existing(catalog, statement)
+    source = catalog.sources.get(_name(statement))
+    if source is None:
+        raise SqlError(f"Source {statement.name} does not exist.", statement.place)
     if source.kind != statement.ast.args["kind"]:
         raise SqlError(
             f"Incompatible data source type is {source.kind}, but statement was "
@@ -263,6 +307,70 @@ def _altered(catalog: Catalog, statement: Statement) -> Catalog:
     return replace(catalog, sources={**catalog.sources, source.name: altered})
 
 
+def _check_columns(statement: Statement, columns: list[Column]) -> None:
+    if not columns:
+        raise SqlError(
+            "No columns supplied.", statement.place, "a CREATE without AS SELECT needs columns"
+        )
+    seen: set[str] = set()
+    for definition, column in zip(statement.ast.expressions, columns, strict=True):
+        if column.name in seen:
+            raise SqlError(
+                f"Duplicate column names: `{column.name}`",
+                where(statement, definition.this),
+                stage=Stage.PREPARE,
+            )
+        seen.add(column.name)
+    wrong, right, kind = "PRIMARY KEY", "KEY", "streams"
+    if statement.kind is Kind.CREATE_TABLE:
+        wrong, right, kind = "KEY", "PRIMARY KEY", "tables"
+    for definition, column in zip(statement.ast.expressions, columns, strict=True):
+        if column.role == wrong:
+            raise SqlError(
+                f"Column `{column.name}` is a '{wrong}' column: please use '{right}' for {kind}.\n"
+                "Tables have PRIMARY KEYs, which are unique and NON NULL.\n"
+                "Streams have KEYs, which have no uniqueness or NON NULL constraints.",
+                where(statement, definition.this),
+                located=True,
+            )
+    if kind == "tables" and not any(column.is_key for column in columns):
+        raise SqlError(
+            "Tables require a PRIMARY KEY. Please define the PRIMARY KEY.", statement.place
+        )
+
+
+def _timestamp(
+    statement: Statement, properties: Mapping[str, str], columns: list[Column]
+) -> str | None:
+    """The column that the TIMESTAMP property names."""
+    written = properties.get("TIMESTAMP")
+    if written is None:
+        return None
+    if "->" in written:
+        raise SqlError(
+            f"Cannot parse text that is not column reference: {written}",
+            statement.place,
+            "only a top-level column of the value can be the timestamp",
+        )
+    known = {column.name: column for column in columns}
+    column = known.get(written, known.get(written.upper()))
+    if column is None:
+        raise SqlError(
+            "The TIMESTAMP column set in the WITH clause does not exist in the schema: "
+            f"'{written.upper()}'",
+            statement.place,
+        )
+    if column.type not in (BIGINT, TIMESTAMP) and not (
+        column.type == STRING and "TIMESTAMP_FORMAT" in properties
+    ):
+        raise SqlError(
+            f"Timestamp column, `{column.name}`, should be LONG(INT64), TIMESTAMP, or a String with a "
+            "timestamp_format specified.",
+            statement.place,
+        )
+    return column.name
+
+
 def _declared_window(
     statement: Statement, properties: Mapping[str, str], columns: Iterable[Column]
 ) -> Window | None:
@@ -277,7 +385,10 @@ def _declared_window(
         scale = _MILLISECONDS.get(unit.strip().upper().removesuffix("S"))
         if not amount.isdigit() or scale is None:
             raise SqlError(
-                f"WINDOW_TYPE='{kind}' needs WINDOW_SIZE such as '1 MINUTE'", statement.place
+                f"{kind.upper()} windows require 'WINDOW_SIZE' to be provided in the WITH clause. "
+                "For example: 'WINDOW_SIZE'='10 SECONDS'",
+                statement.place,
+                stage=Stage.PREPARE,
             )
         size = int(amount) * scale
     return Window(kind.upper(), size, size, 0)
@@ -291,30 +402,37 @@ def _created_as(
     analysis = analyse(statement, statement.ast.args["query"], dict(catalog.sources))
     is_table = statement.kind is Kind.CREATE_TABLE_AS
     source = analysis.source
-    if is_table and not (analysis.is_aggregation or source.is_table):
+    gives_table = analysis.is_aggregation or source.is_table
+    if is_table != gives_table:
+        kind = "TABLE" if gives_table else "STREAM"
         raise SqlError(
-            "CREATE TABLE AS SELECT from a stream needs GROUP BY and an aggregate function",
+            f"Invalid result type. Your SELECT query produces a {kind}. Please use CREATE {kind} AS "
+            f"SELECT statement instead.\nStatement: {statement.text}",
             statement.place,
+            stage=Stage.QUERY,
         )
-    if not is_table and (analysis.is_aggregation or source.is_table):
-        raise SqlError("this SELECT gives a table: use CREATE TABLE AS SELECT", statement.place)
     if analysis.is_aggregation and source.is_table and source.window:
-        # Observed: 400 (shared/ksqldb-facts.md, section 4).
         raise SqlError(
-            "KSQL does not support persistent queries on windowed tables",
+            "KSQL does not support persistent queries on windowed tables.",
             statement.place,
             "declare the table's topic again as a stream and aggregate that",
+            stage=Stage.QUERY,
         )
     _check_changelog(catalog, statement, analysis)
     properties = _properties(statement)
     name = _name(statement)
     columns = analysis.columns
     key_format = _format(properties, "KEY_FORMAT", source.key_format, statement)
-    if sum(column.is_key for column in columns) > 1 and key_format == "KAFKA":
+    keys = [column for column in columns if column.is_key]
+    if len(keys) > 1 and key_format == "KAFKA":
+        listed = ", ".join(f"`{column.name}` {column.type} KEY" for column in keys)
         raise SqlError(
-            "the KAFKA key format holds one key column only",
+            "Key format does not support schema.\nformat: KAFKA\n"
+            f"schema: Persistence{{columns=[{listed}], features=[]}}\n"
+            f"reason: The 'KAFKA' format only supports a single field. Got: [{listed}]",
             statement.place,
             "add KEY_FORMAT='JSON' to the WITH clause",
+            code=40000,
         )
     sink = Source(
         name=name,
@@ -338,22 +456,32 @@ def _created_as(
 
 
 def _inserting(catalog: Catalog, statement: Statement, number: int) -> Catalog:
-    sink = _existing(catalog, statement)
+    sink = catalog.sources.get(_name(statement))
+    if sink is None:
+        raise SqlError(
+            f"Source `{statement.name}` does not exist.",
+            where(statement, statement.ast.this),
+            stage=Stage.SOURCES,
+            located=True,
+        )
     if sink.is_table:
-        raise SqlError("INSERT INTO … SELECT writes into streams only", statement.place)
+        raise SqlError(
+            f"INSERT INTO can only be used to insert into a stream. {sink.name} is a table.",
+            statement.place,
+            stage=Stage.SOURCES,
+        )
     analysis = analyse(statement, statement.ast.args["query"], dict(catalog.sources))
     if analysis.is_aggregation:
         raise SqlError("INSERT INTO … SELECT cannot aggregate", statement.place)
-    made = [(column.name, column.type) for column in analysis.columns]
-    wanted = [(column.name, column.type) for column in sink.columns]
+    made, wanted = analysis.columns, sink.columns
     compatible = len(made) == len(wanted) and all(
-        name == other and (kind in (NULL, needed))
-        for (name, kind), (other, needed) in zip(made, wanted, strict=True)
+        column.name == other.name and column.type in (NULL, other.type)
+        for column, other in zip(made, wanted, strict=True)
     )
     if not compatible:
         raise SqlError(
             "Incompatible schema between results and sink."
-            f"\n  the SELECT gives {_schema(made)}\n  {sink.name} has     {_schema(wanted)}",
+            f"\nResult schema is {_schema(made)}\nSink schema is {_schema(wanted)}",
             statement.place,
             "names, order and types must agree: use AS and CAST",
         )
@@ -361,8 +489,10 @@ def _inserting(catalog: Catalog, statement: Statement, number: int) -> Catalog:
     return replace(catalog, queries={**catalog.queries, query.id: query})
 
 
-def _schema(columns: Iterable[tuple[str, object]]) -> str:
-    return ", ".join(f"`{name}` {kind}" for name, kind in columns)
+def _schema(columns: Iterable[Column]) -> str:
+    return ", ".join(
+        f"`{column.name}` {column.type}{' KEY' if column.is_key else ''}" for column in columns
+    )
 
 
 def _check_changelog(catalog: Catalog, statement: Statement, analysis: Analysis) -> None:
@@ -401,15 +531,24 @@ def _dropped(catalog: Catalog, statement: Statement) -> Catalog:
     if name not in catalog.sources:
         if statement.ast.args["if_exists"]:
             return catalog
-        raise SqlError(f"Source {name} does not exist.", statement.place)
+        kind = str(statement.ast.args["kind"]).capitalize()
+        raise SqlError(f"{kind} {name} does not exist.", statement.place)
     source = catalog.sources[name]
     if source.kind != statement.ast.args["kind"]:
         raise SqlError(
-            f"Incompatible data source type is {source.kind}, but statement was "
-            f"DROP {statement.ast.args['kind']}",
+            f"Incompatible data source type is {source.kind.lower()}, but statement was "
+            f"DROP {str(statement.ast.args['kind']).lower()}",
             statement.place,
         )
     own = {query.id for query in catalog.writers(name) if not query.id.startswith("INSERT")}
+    writers = [query.id for query in catalog.writers(name) if query.id not in own]
+    if writers:
+        raise SqlError(
+            f"Cannot drop {name}.\nThe following queries read from this source: [].\n"
+            "The following queries write into this source: "
+            f"[{', '.join(writers)}].\nYou need to terminate them before dropping {name}.",
+            statement.place,
+        )
     readers = [query.sink for query in catalog.readers(name)]
     derived = [
         other.name
@@ -421,13 +560,6 @@ def _dropped(catalog: Catalog, statement: Statement) -> Catalog:
             f"Cannot drop {name}.\nThe following streams and/or tables read from this source: "
             f"[{', '.join(sorted({*readers, *derived}))}].\nYou need to drop them before dropping "
             f"{name}.",
-            statement.place,
-        )
-    writers = [query.id for query in catalog.writers(name) if query.id not in own]
-    if writers:
-        raise SqlError(
-            f"Cannot drop {name}.\nThe following queries write into this source: "
-            f"[{', '.join(writers)}].\nYou need to terminate them before dropping {name}.",
             statement.place,
         )
     return Catalog(
@@ -460,14 +592,8 @@ def _already(catalog: Catalog, statement: Statement) -> Catalog | None:
     raise SqlError(
         f"Cannot add {wanted} '{name}': A {kind} with the same name already exists",
         statement.place,
+        stage=Stage.QUERY,
     )
-
-
-def _existing(catalog: Catalog, statement: Statement) -> Source:
-    name = _name(statement)
-    if name not in catalog.sources:
-        raise SqlError(f"{name} does not exist.", statement.place)
-    return catalog.sources[name]
 
 
 def _name(statement: Statement) -> str:
@@ -479,10 +605,18 @@ def _properties(statement: Statement) -> dict[str, str]:
     properties = statement.properties
     for name in properties:
         if name not in _PROPERTIES:
-            raise SqlError(f"Invalid config variable in the WITH clause: {name}", statement.place)
+            raise SqlError(
+                f"Invalid config variable(s) in the WITH clause: {name}",
+                statement.place,
+                stage=Stage.PREPARE,
+            )
     for name in ("PARTITIONS", "REPLICAS", "RETENTION_MS"):
         if not properties.get(name, "0").lstrip("-").isdigit():
-            raise SqlError(f"{name} takes a whole number", statement.place)
+            raise SqlError(
+                f"Invalid value {properties[name]} for property {name}: Not a number of type INT",
+                statement.place,
+                stage=Stage.PREPARE,
+            )
     return properties
 
 
@@ -491,7 +625,12 @@ def _format(
 ) -> str:
     found = properties.get(name) or properties.get("FORMAT") or default
     if found is None:
-        raise SqlError(f'Missing required property "{name}"', statement.place)
+        raise SqlError(
+            f"Statement is missing the '{name}' property from the WITH clause. Either provide one or "
+            f"set a default via the 'ksql.persistence.default.format.{name.split('_')[0].lower()}' "
+            "config.",
+            statement.place,
+        )
+    if found.upper() not in _FORMATS:
+        raise SqlError(f"Unknown format: {found.upper()}", statement.place)
     return found.upper()
-
-

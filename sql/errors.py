@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 
 @dataclass(frozen=True)
@@ -22,21 +23,45 @@ class OpenSeaMetricsError(Exception):
     """Something that a user can mend; the message says how. The command prints it and exits with 1."""
 
 
+class Stage(Enum):
+    """Where ksqlDB notices an error; its replies begin accordingly (tests/embedded/replies)."""
+
+    SYNTAX = "Syntax Error"
+    PREPARE = "Failed to prepare statement: "
+    SOURCES = "Exception while preparing statement: "
+    QUERY = "Could not determine output schema for query due to error: "
+    EXECUTE = ""
+
+
 class SqlError(OpenSeaMetricsError):
     """Something is wrong in a SQL file or statement.
 
-    ``message`` says what, ``place`` where (None if the text came from no file and no position is
-    known), ``hint`` what to do about it.
+    ``message`` says what, in ksqlDB's words where it has a fixed sentence for it; ``place`` where (None
+    if the text came from no file and no position is known), ``hint`` what to do about it. ``code`` is
+    ksqlDB's error code (an HTTP status and two digits). ``located``: ksqlDB's own message has the place.
     """
 
-    def __init__(self, message: str, place: Place | None = None, hint: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        place: Place | None = None,
+        hint: str | None = None,
+        *,
+        stage: Stage = Stage.EXECUTE,
+        code: int = 40001,
+        located: bool = False,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.place = place
         self.hint = hint
+        self.stage = stage
+        self.code = code
+        self.located = located
 
     def __str__(self) -> str:
         where = f"{self.place}: " if self.place else ""
+        where += "syntax error: " if self.stage is Stage.SYNTAX else ""
         hint = f"\n  hint: {self.hint}" if self.hint else ""
         return f"{where}{self.message}{hint}"
 

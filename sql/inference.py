@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from sqlglot import exp
 
 from sql import functions
-from sql.errors import SqlError
+from sql.errors import SqlError, Stage
 from sql.parser import where
 from sql.statements import Statement
 from sql.types import (
@@ -33,20 +33,38 @@ from sql.types import (
 from udfs.definition import Definition
 
 _ARITHMETIC: dict[type[exp.Expression], str] = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.Mod: "%"}
-_COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
+_COMPARISONS: dict[type[exp.Expression], tuple[str, str]] = {
+    exp.EQ: ("=", "EQUAL"),
+    exp.NEQ: ("<>", "NOT_EQUAL"),
+    exp.LT: ("<", "LESS_THAN"),
+    exp.LTE: ("<=", "LESS_THAN_OR_EQUAL"),
+    exp.GT: (">", "GREATER_THAN"),
+    exp.GTE: (">=", "GREATER_THAN_OR_EQUAL"),
+}
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What names stand for: ``columns`` of each source by its alias, and lambdas' parameters."""
+    """What names stand for: ``columns`` of each source by its alias, and lambdas' parameters.
+
+    ``clause`` is where the expression stands, for errors: SELECT, WHERE, GROUP BY …
+    """
 
     statement: Statement
     columns: Mapping[str, Mapping[str, KsqlType]]
     parameters: Mapping[str, KsqlType] = field(default_factory=dict)
+    clause: str = "SELECT"
 
-    def error(self, expression: exp.Expression, message: str, hint: str | None = None) -> SqlError:
+    def error(
+        self,
+        expression: exp.Expression,
+        message: str,
+        hint: str | None = None,
+        located: bool = False,
+    ) -> SqlError:
         """An error at the place of an expression."""
-        return SqlError(message, where(self.statement, expression), hint)
+        place = where(self.statement, expression)
+        return SqlError(message, place, hint, stage=Stage.QUERY, located=located)
 
 
 def infer(expression: exp.Expression, scope: Scope) -> KsqlType:
@@ -86,7 +104,7 @@ def infer(expression: exp.Expression, scope: Scope) -> KsqlType:
             return _call(expression, scope)
         case exp.Lambda():
             raise scope.error(expression, "a lambda stands only as the argument of a function")
-    if isinstance(expression, _COMPARISONS):
+    if type(expression) in _COMPARISONS:
         return _comparison(expression, scope)
     if type(expression) in _ARITHMETIC:
         return _arithmetic(expression, scope)
@@ -112,7 +130,8 @@ def _column(column: exp.Column, scope: Scope) -> KsqlType:
     known = [name for columns in scope.columns.values() for name in columns]
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-    raise scope.error(column, f"column '{name}' cannot be resolved", hint)
+    message = f"{scope.clause} column '{name}' cannot be resolved."
+    raise scope.error(column, message, hint, located=True)
 
 
 def _parameter(identifier: exp.Identifier, scope: Scope) -> KsqlType:
@@ -147,7 +166,8 @@ def _field(dot: exp.Dot, scope: Scope) -> KsqlType:
         names = [field_name for field_name, _ in base.fields]
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
-        raise scope.error(dot.expression, f"STRUCT has no field '{name}'", hint)
+        message = f"Could not find field '{name}' in '{shown(dot.this)}'."
+        raise scope.error(dot.expression, message, hint)
     return found
 
 
@@ -194,7 +214,10 @@ def _predicate(expression: exp.Expression, scope: Scope) -> KsqlType:
         case exp.In():
             _widest([expression.this, *expression.expressions], scope)
         case exp.Between():
-            _widest([expression.this, expression.args["low"], expression.args["high"]], scope)
+            bounds = [expression.args["low"], expression.args["high"]]
+            if is_time_bound(expression.this) and {infer(b, scope) for b in bounds} == {STRING}:
+                return BOOLEAN
+            _widest([expression.this, *bounds], scope)
         case exp.Like():
             for side in (expression.this, expression.expression):
                 if infer(side, scope) not in (STRING, NULL):
@@ -207,13 +230,51 @@ def _predicate(expression: exp.Expression, scope: Scope) -> KsqlType:
 def _expect_boolean(expression: exp.Expression, scope: Scope) -> None:
     kind = infer(expression, scope)
     if kind not in (BOOLEAN, NULL):
-        raise scope.error(expression, f"a condition is expected, not {kind}")
+        raise condition_error(expression, kind, scope)
+
+
+def condition_error(expression: exp.Expression, kind: KsqlType, scope: Scope) -> SqlError:
+    """The error for a condition that is none."""
+    text = shown(expression)
+    return scope.error(
+        expression,
+        f"Type error in {scope.clause} expression: Should evaluate to boolean but is {text} ({kind}) "
+        f"instead.\nStatement: {text}",
+    )
+
+
+def shown(expression: exp.Expression) -> str:
+    """An expression as ksqlDB's messages write it: names upper-cased, operations in parentheses."""
+    match expression:
+        case exp.Column():
+            return name_of(expression.this)
+        case exp.Dot():
+            return f"{shown(expression.this)}->{name_of(expression.expression)}"
+    operator = _ARITHMETIC.get(type(expression)) or _COMPARISONS.get(type(expression), ("", ""))[0]
+    if operator:
+        return f"({shown(expression.this)} {operator} {shown(expression.expression)})"
+    return expression.sql(dialect="ksqldb")
+
+
+def is_time_bound(expression: exp.Expression) -> bool:
+    """Whether it is a time of ksqlDB's own, which may be compared with a text such as
+    '2026-09-15T10:00:00'."""
+    bounds = ("WINDOWSTART", "WINDOWEND", "ROWTIME")
+    return isinstance(expression, exp.Column) and name_of(expression.this) in bounds
 
 
 def _comparison(expression: exp.Expression, scope: Scope) -> KsqlType:
     left, right = infer(expression.this, scope), infer(expression.expression, scope)
-    if common(left, right) is None:
-        raise scope.error(expression, f"{left} cannot be compared with {right}", "use CAST")
+    is_time = any(map(is_time_bound, (expression.this, expression.expression)))
+    if common(left, right) is None and not (is_time and STRING in (left, right)):
+        text, name = shown(expression), _COMPARISONS[type(expression)][1]
+        raise scope.error(
+            expression,
+            f"Error in {scope.clause} expression: Cannot compare {shown(expression.this)} ({left}) to "
+            f"{shown(expression.expression)} ({right}) with {name}.\nStatement: {text}\n"
+            f"Statement: {text}",
+            "use CAST",
+        )
     return BOOLEAN
 
 
@@ -222,7 +283,13 @@ def _arithmetic(expression: exp.Expression, scope: Scope) -> KsqlType:
     operator = _ARITHMETIC[type(expression)]
     kind = functions.arithmetic(operator, left, right)
     if kind is None:
-        raise scope.error(expression, f"'{operator}' does not take {left} and {right}", "use CAST")
+        text = shown(expression)
+        raise scope.error(
+            expression,
+            f"Error processing expression: {text}. Unsupported arithmetic types. {left} {right}\n"
+            f"Statement: {text}",
+            "use CAST",
+        )
     return kind
 
 
@@ -246,14 +313,16 @@ def _call(call: exp.Anonymous, scope: Scope) -> KsqlType:
     if function is None:
         near = functions.suggestion(name)
         hint = f"did you mean {near}?" if near else "see SHOW FUNCTIONS"
-        raise scope.error(call, f"there is no function {name}", hint)
+        raise scope.error(call, f"Can't find any functions with the name '{name}'", hint)
     if name == "COUNT" and len(arguments) == 1 and isinstance(arguments[0], exp.Star):
         return BIGINT
     kinds = [infer(argument, scope) for argument in arguments]
     try:
         kind = functions.result_type(function, kinds)
     except TypeError as error:
-        raise scope.error(call, str(error)) from None
+        given = ", ".join(map(str, kinds))
+        message = f"Function '{name.lower()}' does not accept parameters ({given})."
+        raise scope.error(call, message, str(error)) from None
     if function.definition is not None and function.definition.constants:
         _check_constants(function.definition, call, scope)
     return kind

@@ -12,7 +12,8 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from sql.dialect import KsqlDB
 from sql.dialect import expressions as node
-from sql.errors import Place, SqlError
+from sql.dialect.reserved import RESERVED
+from sql.errors import Place, SqlError, Stage
 from sql.statements import Kind, Statement
 from sql.types import name_of
 
@@ -31,7 +32,7 @@ def parse_script(
     try:
         tokens = _DIALECT.tokenize(text)
     except TokenError as error:
-        raise SqlError(f"syntax error: {error}", locate(error.start or 0)) from error
+        raise _syntax_error(str(error), locate(error.start or 0)) from error
     statements = []
     chunk: list[Token] = []
     for token in tokens:
@@ -41,8 +42,7 @@ def parse_script(
             statements.append(_statement(text, [*chunk, token], locate))
             chunk = []
     if chunk:
-        end = chunk[-1].end
-        raise SqlError("syntax error: a statement ends with ';'", locate(end))
+        raise _syntax_error("missing ';' at '<EOF>'", locate(chunk[-1].end + 1))
     return tuple(statements)
 
 
@@ -78,8 +78,9 @@ def _statement(
     except ParseError as error:
         detail = error.errors[0]
         offset = _offset_of(tokens, detail)
-        raise SqlError(f"syntax error: {detail['description']}", locate(offset)) from error
+        raise _syntax_error(detail["description"], locate(offset)) from error
     ast = parsed[0]
+    _check_names(ast, locate)
     return Statement(
         kind=_kind(ast),
         text=text[start:end],
@@ -89,6 +90,25 @@ def _statement(
         reads=tuple(name_of(source.this) for source in ast.find_all(node.Source)),
         locate=locate,
     )
+
+
+def _check_names(ast: exp.Expression, locate: Callable[[int], Place]) -> None:
+    """Reserved words must be quoted where they are names (of columns, fields, sources …)."""
+    if isinstance(ast, node.QueryControl):
+        return  # TERMINATE ALL
+    for name in ast.find_all(exp.Identifier):
+        word = str(name.this)
+        if not name.args.get("quoted") and word.upper() in RESERVED:
+            raise _syntax_error(
+                f'"{word}" is a reserved keyword and it can\'t be used as an identifier. '
+                f"You can use it as an identifier by escaping it as '{word}' ",
+                locate(int(name.meta.get("start", 0))),
+                f"write `{word.upper()}`",
+            )
+
+
+def _syntax_error(message: str, place: Place, hint: str | None = None) -> SqlError:
+    return SqlError(message, place, hint, stage=Stage.SYNTAX)
 
 
 def _offset_of(tokens: list[Token], detail: dict[str, Any]) -> int:
@@ -107,10 +127,12 @@ def _kind(ast: exp.Expression) -> Kind:
             return Kind.ALTER
         case node.DropSource():
             return Kind(f"drop {ast.args['kind'].lower()}")
-        case node.QueryControl() | node.Verbatim():
+        case node.QueryControl():
             return Kind(str(ast.args["action"]).lower())
         case node.SetProperty():
             return Kind.SET if ast.args.get("value") else Kind.UNSET
+        case node.Define():
+            return Kind.DEFINE if ast.args.get("value") else Kind.UNDEFINE
         case _:
             return _KINDS[type(ast)]
 
@@ -122,6 +144,8 @@ _KINDS: dict[type, Kind] = {
     node.Show: Kind.SHOW,
     node.DescribeSource: Kind.DESCRIBE,
     node.Explain: Kind.EXPLAIN,
+    node.Assert: Kind.ASSERT,
+    node.Connector: Kind.CONNECTOR,
 }
 
 

@@ -31,6 +31,8 @@ class Kind(Enum):
     SELECT = "select"
     SET = "set"
     UNSET = "unset"
+    DEFINE = "define"
+    UNDEFINE = "undefine"
     SHOW = "show"
     DESCRIBE = "describe"
     EXPLAIN = "explain"

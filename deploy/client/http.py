@@ -110,8 +110,10 @@ class Pooled(SimplifiedAPI):  # type: ignore[misc]
         body = {"ksql": self._validate_sql_string(text), "streamsProperties": properties}
         if self.sequence is not None:
             body["commandSequenceNumber"] = self.sequence
+        # Else /query answers in the form of /query-stream.
+        headers = {**self.headers, "Accept": "application/vnd.ksql.v1+json"}
         return self._http.build_request(
-            "POST", f"{self.url}/{endpoint}", headers=self.headers, json=body, timeout=self.timeout
+            "POST", f"{self.url}/{endpoint}", headers=headers, json=body, timeout=self.timeout
         )
 
 

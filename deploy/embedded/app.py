@@ -6,8 +6,9 @@ import asyncio
 import base64
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -15,14 +16,19 @@ import orjson
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from deploy.embedded import replies
-from deploy.embedded.engine import Engine, check_topic
+from deploy.embedded import properties, replies
+from deploy.embedded.assertions import asserted
+from deploy.embedded.engine import Engine
+from deploy.embedded.metastore import TopicInfo
 from deploy.embedded.queries import TransientQuery, describe
-from sql.catalog import applied
-from sql.errors import SqlError
+from deploy.embedded.variables import filled, pieces
+from sql.analysis import Source
+from sql.catalog import Catalog, applied
+from sql.errors import Place, SqlError, Stage
+from sql.lowering.duckdb import text
 from sql.parser import parse_script
 from sql.statements import Kind, Statement
 
@@ -33,13 +39,31 @@ _COMMANDS = {
     Kind.INSERT_SELECT, Kind.ALTER, Kind.DROP_STREAM, Kind.DROP_TABLE, Kind.TERMINATE, Kind.PAUSE,
     Kind.RESUME,
 }  # fmt: skip
-_DECLARATIONS = (Kind.CREATE_STREAM, Kind.CREATE_TABLE)
 _POLL = 0.1
 """Seconds between two looks for rows of a push query."""
+_REGISTRY = {"AVRO", "JSON_SR", "PROTOBUF"}
+"""Formats that ksqlDB takes only with a Schema Registry."""
 
 
 class BadRequest(Exception):
     """The body of a request cannot be used; the message says why."""
+
+
+@dataclass
+class _Request:
+    """What came to /ksql: ``text`` as it came, the properties of its queries, and its variables."""
+
+    text: str
+    properties: dict[str, str]
+    variables: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A statement that is to be carried out, with the variables that it sees."""
+
+    statement: Statement
+    variables: Mapping[str, str]
 
 
 def create(engine: Engine) -> Starlette:
@@ -50,6 +74,7 @@ def create(engine: Engine) -> Starlette:
             Route("/", lambda request: RedirectResponse("/info", 307)),
             Route("/info", handlers.info),
             Route("/healthcheck", handlers.healthcheck),
+            Route("/is_valid_property/{name}", handlers.is_valid_property),
             Route("/v1/metadata", lambda request: _json(replies.METADATA)),
             Route("/v1/metadata/id", lambda request: _json(replies.METADATA["clusterId"])),
             Route("/ksql", handlers.ksql, methods=["POST"]),
@@ -58,8 +83,15 @@ def create(engine: Engine) -> Starlette:
             Route("/close-query", handlers.close_query, methods=["POST"]),
             Route("/status", handlers.all_status),
             Route("/status/{command:path}", handlers.status),
-        ]
+        ],
+        exception_handlers={404: _not_found},
     )
+
+
+async def _not_found(request: Request, _: Exception) -> Response:
+    if request.url.path == "/clusterStatus":  # as on a server without heartbeats
+        return Response(status_code=404, media_type="application/json")
+    return HTMLResponse("<html><body><h1>Resource not found</h1></body></html>", 404)
 
 
 class _Handlers:
@@ -77,81 +109,140 @@ class _Handlers:
 
     # -- statements ---------------------------------------------------------------------------
 
+    async def is_valid_property(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        if name in properties.PROHIBITED:
+            return _json(
+                replies.generic_error(
+                    40000,
+                    "One or more properties overrides set locally are prohibited by the KSQL server "
+                    f"(use UNSET to reset their default value): [{name}]",
+                ),
+                400,
+            )
+        return _json(True)
+
     async def ksql(self, request: Request) -> Response:
         try:
             body = await _body(request)
+            asked = _Request(
+                str(body.get("ksql") or ""),
+                _texts(body.get("streamsProperties")),
+                _texts(body.get("sessionVariables")),
+            )
+            number = int(body.get("commandSequenceNumber") or -1)
         except BadRequest as error:
-            return _json(replies.generic_error(40000, str(error)), 400)
-        properties = {str(k): str(v) for k, v in (body.get("streamsProperties") or {}).items()}
-        text = str(body.get("ksql") or "")
-        awaited = body.get("commandSequenceNumber")
-        if isinstance(awaited, int) and awaited > self._engine.last_command:
+            return _bad(error)
+        if number > self._engine.last_command:
             # There is one server, so nothing that it waited for could come.
-            return _json(replies.sequence_timeout(awaited), 503)
-        return await run_in_threadpool(self._statements, text, properties)
+            return _json(replies.sequence_timeout(number), 503)
+        return await run_in_threadpool(self._statements, asked)
 
-    def _statements(self, text: str, properties: dict[str, str]) -> Response:
-        current = text
-        entities = []
+    def _statements(self, asked: _Request) -> Response:
+        current: Statement | str = asked.text
+        entities: list[dict[str, Any]] = []
         try:
-            statements = parse_script(text, "statement")
+            prepared = list(self._prepared(asked, entities))
             changing = any(
-                each.kind in _COMMANDS or each.kind is Kind.INSERT_VALUES for each in statements
+                item.statement.kind in _COMMANDS or item.statement.kind is Kind.INSERT_VALUES
+                for item in prepared
             )
             # In one turn, so that what was checked still holds when it is carried out.
             with self._engine.turn() if changing else nullcontext():
-                for statement in self._checking(statements):
-                    current = statement.text
-                for statement in statements:
-                    current = statement.text
-                    if entity := self._statement(statement, properties):
+                catalog = self._engine.catalog
+                topics = self._engine.topics() if changing else {}
+                # All are checked before any is carried out, as ksqlDB does.
+                for number, item in enumerate(prepared):
+                    current = item.statement
+                    # The ids that queries get here are not theirs in the end: they must not clash.
+                    catalog = self._checked(item.statement, catalog, topics, 10**12 + number)
+                for item in prepared:
+                    current = item.statement
+                    if entity := self._statement(item, asked.properties):
                         entities.append(entity)
         except SqlError as error:
-            code = 40002 if "'/query'" in error.message else 40001
-            return _json(replies.statement_error(current, error, code), 400)
+            return self._refusal(current, asked.text, error)
         return _json(entities)
 
-    def _checking(self, statements: tuple[Statement, ...]) -> Iterator[Statement]:
-        """All are checked before any is carried out, as ksqlDB does; gives each, then checks it."""
-        catalog = self._engine.catalog
-        declares = any(each.kind in _DECLARATIONS for each in statements)
-        topics = self._engine.topic_names() if declares else set()
-        for number, statement in enumerate(statements):
-            yield statement
-            if statement.kind in (Kind.ASSERT, Kind.CONNECTOR):
-                what = statement.kind.name
-                raise SqlError(f"{what} is not supported by the embedded server", statement.place)
-            if statement.kind is Kind.SELECT:
-                raise SqlError(
-                    "The following statement types should be issued to the websocket endpoint "
-                    "'/query':\n\t* PRINT\n\t* SELECT"
-                )
-            if statement.kind is Kind.DESCRIBE and not statement.ast.args["function"]:
-                if statement.name not in catalog.sources:
-                    raise replies.unknown_source(statement.name or "")
-            elif statement.kind is not Kind.PAUSE and statement.kind is not Kind.RESUME:
-                # The ids that queries get here are not theirs in the end, so they must not clash.
-                before, catalog = catalog, applied(catalog, statement, 10**12 + number)
-                made = catalog.sources.get(statement.name or "")
-                if catalog is not before and made is not None:
-                    if statement.kind in _DECLARATIONS:
-                        check_topic(statement, made.topic, topics)
-                    topics.add(made.topic)
+    @staticmethod
+    def _refusal(current: Statement | str, request: str, error: SqlError) -> Response:
+        creates = False
+        text = request
+        if isinstance(current, Statement):
+            text = current.text
+            creates = current.kind in (Kind.CREATE_STREAM_AS, Kind.CREATE_TABLE_AS)
+        if error.stage is Stage.SYNTAX:
+            text = request
+        body, status = replies.error(text, error, creates)
+        return _json(body, status)
+
+    def _prepared(self, asked: _Request, entities: list[dict[str, Any]]) -> Iterator[_Prepared]:
+        """The statements of a request, one after the other, with variables put in."""
+        variables = dict(asked.variables)
+        for piece in pieces(asked.text):
+            text = filled(piece, variables, asked.text)
+
+            def place(offset: int, start: int = piece.start) -> Place:
+                before = asked.text[: start + offset]
+                column = len(before) - before.rfind("\n")
+                return Place("statement", before.count("\n") + 1, column)
+
+            for statement in parse_script(text, "statement", place):
+                if statement.kind is Kind.DEFINE:
+                    variables[str(statement.ast.this.this)] = str(statement.ast.args["value"].this)
+                elif statement.kind is Kind.UNDEFINE:
+                    name = str(statement.ast.this.this)
+                    if variables.pop(name, None) is None:
+                        message = f"Cannot undefine variable '{name}' which was never defined"
+                        entities.append(replies.warning(statement, message))
+                else:
+                    yield _Prepared(statement, dict(variables))
+
+    def _checked(
+        self,
+        statement: Statement,
+        catalog: Catalog,
+        topics: dict[str, TopicInfo],
+        number: int,
+    ) -> Catalog:
+        """The catalog after a statement. Raises SqlError if it will be refused."""
+        if statement.kind is Kind.SELECT:
+            raise SqlError(
+                "The following statement types should be issued to the websocket endpoint "
+                "'/query':\n\t* PRINT\n\t* SELECT",
+                code=40002,
+            )
+        if statement.kind is Kind.CONNECTOR:
+            raise SqlError("connectors are not supported by the embedded server", statement.place)
+        if statement.kind in (Kind.PAUSE, Kind.RESUME):
+            return catalog
+        if statement.kind is Kind.DESCRIBE and not statement.ast.args["function"]:
+            replies.described(catalog, statement)
+        after = applied(catalog, statement, number)
+        made = after.sources.get(statement.name or "")
+        if made is not None and statement.name not in catalog.sources:
+            _check_topic(statement, made, topics)
+        return after
 
     def _statement(
-        self, statement: Statement, properties: dict[str, str]
+        self, prepared: _Prepared, given: dict[str, str]
     ) -> dict[str, Any] | None:
+        statement = prepared.statement
         if statement.kind in (Kind.SET, Kind.UNSET):
             name = str(statement.ast.this.this)
-            properties.pop(name, None)
+            if not properties.is_known(name):
+                raise SqlError(f"Unknown property: {name}")
+            given.pop(name, None)
             if statement.kind is Kind.SET:
-                properties[name] = str(statement.ast.args["value"].this)
+                given[name] = str(statement.ast.args["value"].this)
             return None
         if statement.kind is Kind.INSERT_VALUES:
-            self._engine.execute(statement, properties)
+            self._engine.execute(statement, given)
             return None
         if statement.kind in _COMMANDS:
-            outcome = self._engine.execute(statement, properties)
+            if statement.starts_query:
+                _check_properties(given)
+            outcome = self._engine.execute(statement, given)
             if statement.ast.args.get("if_not_exists") and "already exists" in outcome.message:
                 return replies.warning(statement, outcome.message)
             entity = replies.current_status(statement, outcome)
@@ -161,11 +252,15 @@ class _Handlers:
         try:
             match statement.kind:
                 case Kind.SHOW:
-                    return replies.listing(self._engine, cursor, statement)
+                    return replies.listing(
+                        self._engine, cursor, statement, prepared.variables, given
+                    )
                 case Kind.DESCRIBE:
                     return replies.description(self._engine, cursor, statement)
+                case Kind.ASSERT:
+                    return asserted(self._engine, cursor, statement)
                 case _:
-                    return replies.explanation(self._engine, statement)
+                    return replies.explanation(self._engine, statement, given)
         finally:
             cursor.close()
 
@@ -182,78 +277,61 @@ class _Handlers:
     # -- queries ------------------------------------------------------------------------------
 
     async def query_stream(self, request: Request) -> Response:
-        as_list = "application/json" in request.headers.get("accept", "")
-
-        def header(query: TransientQuery, query_id: str) -> dict[str, Any]:
-            return {
-                "queryId": query_id,
-                "columnNames": [column.name for column in query.columns],
-                "columnTypes": [str(column.type) for column in query.columns],
-            }
-
-        frame = _Frame("[", ",", "]", "application/json") if as_list else _Frame(
-            "", "\n", "\n", _DELIMITED
-        )
-        return await self._answer(request, ("sql", "properties"), frame, header, lambda row: row, None)
+        return await self._answer(request, "sql", "properties")
 
     async def old_query(self, request: Request) -> Response:
-        def header(query: TransientQuery, query_id: str) -> dict[str, Any]:
-            return {
-                "header": {"queryId": query_id, "schema": describe(query.columns, query.source)}
-            }
-
-        return await self._answer(
-            request,
-            ("ksql", "streamsProperties"),
-            _Frame("[", ",\n", "]", _OLD),
-            header,
-            lambda row: {"row": {"columns": row}},
-            {"finalMessage": "Limit Reached"},
-        )
+        return await self._answer(request, "ksql", "streamsProperties")
 
     async def close_query(self, request: Request) -> Response:
-        body = await _body(request)
-        event = self._open.get(str(body.get("queryId")))
+        try:
+            name = str((await _body(request)).get("queryId"))
+        except BadRequest as error:
+            return _bad(error)
+        event = self._open.get(name)
         if event is None:
-            return _json(replies.generic_error(40000, "No query with id"), 400)
+            message = f"No query with id {name}"
+            return _untyped(replies.generic_error(40000, message), 400)
         event.set()
         return Response(status_code=200)
 
-    async def _answer(
-        self,
-        request: Request,
-        names: tuple[str, str],
-        frame: _Frame,
-        header: Callable[[TransientQuery, str], Any],
-        row_of: Callable[[list[Any]], Any],
-        at_limit: Any,
-    ) -> Response:
+    async def _answer(self, request: Request, sql: str, properties_name: str) -> Response:
+        is_old = sql == "ksql"
         text = ""
         try:
             body = await _body(request)
-            text = str(body.get(names[0]) or "")
-            properties = {str(k): str(v) for k, v in (body.get(names[1]) or {}).items()}
-            query = await run_in_threadpool(self._query, text, properties)
+            if not is_old and "sql" not in body:
+                raise BadRequest("Missing required creator property 'sql' (index 0)")
+            text = str(body.get(sql) or "")
+            given = _texts(body.get(properties_name))
+            query = await run_in_threadpool(self._query, text, given, is_old)
         except BadRequest as error:
-            return _json(replies.generic_error(40000, str(error)), 400)
+            return _bad(error)
         except SqlError as error:
-            return _json(replies.statement_error(text, error), 400)
-        prefix = f"transient_{query.source.name}" if query.is_push else "query"
+            reply, status = replies.error(text, error)
+            if error.stage is Stage.SYNTAX:
+                reply["message"] += f"\nStatement: {text}"
+            return _json(reply, status) if is_old else _untyped(reply, status)
+        is_transient = query.is_push or not query.source.is_table
+        prefix = f"transient_{query.source.name}" if is_transient else "query"
         query_id = f"{prefix}_{next(self._numbers)}"
         closed = self._open[query_id] = asyncio.Event()
+        frame = _frame(request.headers.get("accept", ""))
 
         async def stream() -> AsyncIterator[bytes]:
             try:
-                yield frame.start.encode() + _dump(header(query, query_id))
+                yield frame.start.encode() + _dump(frame.header(query, query_id))
                 while True:
                     rows = query.rows()
                     while batch := await run_in_threadpool(_take, rows):
-                        yield b"".join(frame.between.encode() + _dump(row_of(r)) for r in batch)
+                        yield b"".join(
+                            frame.between.encode() + _dump(frame.row(row)) for row in batch
+                        )
                     if not query.is_push or query.is_complete or closed.is_set():
                         break
                     await asyncio.sleep(_POLL)
-                if query.is_push and query.is_complete and at_limit is not None:
-                    yield frame.between.encode() + _dump(at_limit)
+                if is_transient and frame.last and not closed.is_set():
+                    why = "Limit Reached" if query.is_complete else "Query Completed"
+                    yield frame.between.encode() + _dump({"finalMessage": why})
                 yield frame.end.encode()
             finally:
                 self._open.pop(query_id, None)
@@ -261,23 +339,116 @@ class _Handlers:
 
         return StreamingResponse(stream(), media_type=frame.media_type)
 
-    def _query(self, text: str, properties: dict[str, str]) -> TransientQuery:
+    def _query(self, text: str, given: dict[str, str], is_old: bool) -> TransientQuery:
         statements = parse_script(text, "statement")
         if len(statements) != 1:
-            raise SqlError(f"Expected exactly one KSQL statement; found {len(statements)} instead")
+            raise SqlError(
+                f"Expected exactly one KSQL statement; found {len(statements)} instead\n"
+                f"Statement: {text}"
+            )
         if statements[0].kind is not Kind.SELECT:
+            if is_old:
+                raise SqlError(
+                    "Statement type `io.confluent.ksql.parser.KsqlParser$PreparedStatement' not "
+                    "supported for this resource",
+                    code=40000,
+                )
             raise SqlError(f"Neither a query nor a print statement\nStatement: {text}")
-        return TransientQuery(self._engine, statements[0], properties)
+        return TransientQuery(self._engine, statements[0], given)
 
 
+@dataclass(frozen=True)
 class _Frame:
-    """What stands around and between the parts of an answer."""
+    """What a query's answer looks like: its parts, and what stands around and between them."""
 
-    def __init__(self, start: str, between: str, end: str, media_type: str) -> None:
-        self.start = start
-        self.between = between
-        self.end = end
-        self.media_type = media_type
+    start: str
+    between: str
+    end: str
+    media_type: str
+    header: Callable[[TransientQuery, str], Any]
+    row: Callable[[list[Any]], Any]
+    last: bool = False
+    """Whether the end is told by a message."""
+
+
+def _header(query: TransientQuery, query_id: str) -> dict[str, Any]:
+    return {
+        "queryId": query_id,
+        "columnNames": [column.name for column in query.columns],
+        "columnTypes": [str(column.type) for column in query.columns],
+    }
+
+
+def _old_header(query: TransientQuery, query_id: str) -> dict[str, Any]:
+    return {"header": {"queryId": query_id, "schema": describe(query)}}
+
+
+_LINES = _Frame("", "\n", "\n", _DELIMITED, _header, lambda row: row)
+_LIST = _Frame("[", ",", "]", "application/json", _header, lambda row: row)
+_OLD_LIST = _Frame(
+    "[", ",\n", "]", _OLD, _old_header, lambda row: {"row": {"columns": row}}, last=True
+)
+
+
+def _frame(accept: str) -> _Frame:
+    """Both endpoints give what the Accept header asks for (tests/embedded/replies/queries.yml)."""
+    if _OLD in accept:
+        return _OLD_LIST
+    return _LIST if "application/json" in accept else _LINES
+
+
+def _check_topic(statement: Statement, source: Source, topics: dict[str, TopicInfo]) -> None:
+    """Whether the topic of a new source is there, or can be made; then it counts as made."""
+    if needs := {source.value_format, source.key_format} & _REGISTRY:
+        raise SqlError(
+            f"Cannot create topic '{source.topic}' with format {needs.pop()} without configuring "
+            "'ksql.schema.registry.url'",
+            code=42801,
+        )
+    known = topics.setdefault(
+        source.topic, TopicInfo(source.topic, source.partitions, source.replicas)
+    ) if statement.starts_query or "PARTITIONS" in statement.properties else topics.get(source.topic)
+    if known is None:
+        kind = "TABLE" if source.is_table else "STREAM"
+        columns = ", ".join(
+            f"{c.name} {c.type}{f' {c.role}' if c.role else ''}" for c in source.columns
+        )
+        written = {**statement.properties, "KEY_FORMAT": source.key_format, "PARTITIONS": "2"}
+        listed = ", ".join(
+            f"{name}={value if name == 'PARTITIONS' else text(value)}"
+            for name, value in sorted(written.items())
+        )
+        raise SqlError(
+            f"Topic '{source.topic}' does not exist. If you want to create a new topic for the "
+            "stream/table please re-run the statement providing the required 'PARTITIONS' configuration "
+            "in the WITH clause (and optionally 'REPLICAS'). For example: "
+            f"CREATE {kind} {source.name} ({columns}) WITH ({listed});",
+            code=40000,
+        )
+    if known.partitions != source.partitions and "PARTITIONS" in statement.properties:
+        raise SqlError(
+            f"A Kafka topic with the name '{source.topic}' already exists, with different "
+            "partition/replica/retention configuration than required. KSQL expects "
+            f"{source.partitions} partitions (topic has {known.partitions}), {source.replicas} "
+            f"replication factor (topic has {known.replicas}).",
+            code=50000,
+        )
+
+
+def _check_properties(given: Mapping[str, str]) -> None:
+    for name in given:
+        if not properties.is_known(name):
+            raise SqlError(
+                f"Not recognizable as ksql, streams, consumer, or producer property: '{name}'",
+                code=50000,
+            )
+
+
+def _texts(value: Any) -> dict[str, str]:
+    """A field of a request that maps names to values."""
+    if not isinstance(value or {}, dict):
+        raise BadRequest("properties and variables are objects")
+    return {str(key): str(item) for key, item in (value or {}).items()}
 
 
 def _take(rows: Any) -> list[list[Any]]:
@@ -288,10 +459,19 @@ async def _body(request: Request) -> dict[str, Any]:
     try:
         body = orjson.loads(await request.body() or b"{}")
     except orjson.JSONDecodeError as error:
-        raise BadRequest(f"Invalid JSON in request: {error}") from error
+        raise BadRequest(str(error)) from error
     if not isinstance(body, dict):
-        raise BadRequest("Invalid JSON in request: an object is expected")
+        raise BadRequest("an object is expected")
     return body
+
+
+def _bad(error: BadRequest) -> Response:
+    return _untyped(replies.generic_error(40000, f"Invalid JSON in request: {error}"), 400)
+
+
+def _untyped(body: Any, status: int) -> Response:
+    """JSON without a Content-Type: so are ksqlDB's errors of queries."""
+    return Response(_dump(body), status)
 
 
 def _json(body: Any, status: int = 200) -> Response:

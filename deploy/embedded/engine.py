@@ -16,6 +16,7 @@ from deploy.embedded import archive, metastore, persistent, processing_log, topi
 from deploy.embedded.metastore import TopicInfo
 from deploy.embedded.reader import Reader
 from deploy.embedded.storage import Storage, transaction
+from sql.analysis import Source
 from sql.catalog import Catalog, Query, applied, insert_columns
 from sql.errors import SqlError
 from sql.inference import Scope
@@ -96,9 +97,9 @@ class Engine:
         """The number of the newest statement that changed something, -1 before the first."""
         return self._next - 1
 
-    def topic_names(self) -> set[str]:
-        """The topics that there are."""
-        return {topic.name for topic in metastore.list_topics(self._cursor, self.root)}
+    def topics(self) -> dict[str, TopicInfo]:
+        """The topics that there are, by name. To be called while holding :meth:`turn`."""
+        return {topic.name: topic for topic in metastore.list_topics(self._cursor, self.root)}
 
     def execute(self, statement: Statement, properties: Mapping[str, str]) -> Outcome:
         """Carry out a CREATE, DROP, INSERT, TERMINATE, PAUSE or RESUME.
@@ -133,7 +134,7 @@ class Engine:
         name = statement.name or ""
         match statement.kind:
             case Kind.CREATE_STREAM | Kind.CREATE_TABLE:
-                self._ensure_topic(statement, after, declared=True)
+                self._ensure_topic(after.sources[name])
                 kind = "Stream" if statement.kind is Kind.CREATE_STREAM else "Table"
                 return f"{kind} created", None
             case Kind.ALTER:
@@ -142,7 +143,7 @@ class Engine:
             case Kind.CREATE_STREAM_AS | Kind.CREATE_TABLE_AS | Kind.INSERT_SELECT:
                 query = next(q for i, q in after.queries.items() if i not in before.queries)
                 if statement.kind is not Kind.INSERT_SELECT:
-                    self._ensure_topic(statement, after, declared=False)
+                    self._ensure_topic(after.sources[name])
                 replaced = [each for i, each in before.queries.items() if i not in after.queries]
                 self._begin(query, properties)
                 for old in replaced:
@@ -164,10 +165,7 @@ class Engine:
         kind = "stream" if "stream" in statement.kind.value else "table"
         return f"Cannot add {kind} `{statement.name}`: A {kind} with the same name already exists."
 
-    def _ensure_topic(self, statement: Statement, after: Catalog, declared: bool) -> None:
-        source = after.sources[statement.name or ""]
-        if declared:
-            check_topic(statement, source.topic, self.topic_names())
+    def _ensure_topic(self, source: Source) -> None:
         metastore.add_topic(
             self._cursor, TopicInfo(source.topic, source.partitions, source.replicas)
         )
@@ -312,13 +310,3 @@ class Engine:
             self._due.update(self.catalog.fed_by(sink.topic))
             self._due.update(self.catalog.fed_by(processing_log.TOPIC))
             return True
-
-
-def check_topic(statement: Statement, topic: str, known: set[str]) -> None:
-    """Refuse a declaration over a topic that does not exist, unless it says how to make one."""
-    if topic not in known and "PARTITIONS" not in statement.properties:
-        raise SqlError(
-            f"Topic does not exist: {topic}",
-            statement.place,
-            "with PARTITIONS in the WITH clause, the topic is made",
-        )

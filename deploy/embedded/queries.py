@@ -9,7 +9,7 @@ from typing import Any
 from deploy.embedded import aggregation, topics
 from deploy.embedded.engine import Engine
 from deploy.embedded.reader import DECODED, Json, numbered
-from sql.analysis import Analysis, Column, Source, analyse
+from sql.analysis import Analysis, Column, analyse
 from sql.errors import SqlError
 from sql.lowering import selects
 from sql.lowering.duckdb import quoted
@@ -18,6 +18,10 @@ from sql.statements import Statement
 _STATE = "transient_state"
 _BATCH = "transient_batch"
 _FETCH = 2_000
+_MORE = (
+    " See https://cnfl.io/queries for more info.\n"
+    "Add EMIT CHANGES if you intended to issue a push query."
+)
 
 
 class TransientQuery:
@@ -30,15 +34,8 @@ class TransientQuery:
         self._analysis = analyse(statement, statement.ast, dict(engine.catalog.sources))
         self.is_push = self._analysis.emit is not None
         self.source = self._analysis.source
-        if self._analysis.is_aggregation and not self.is_push:
-            raise SqlError("Pull queries don't support GROUP BY clauses.", statement.place)
-        if self.source.is_table and not self._engine.catalog.writers(self.source.name):
-            raise SqlError(
-                f"The `{self.source.name}` table isn't queryable. To derive a queryable table, you "
-                f"can do 'CREATE TABLE QUERYABLE_{self.source.name} AS SELECT * FROM "
-                f"{self.source.name}'.",
-                statement.place,
-            )
+        if not self.is_push:
+            self._check_pull(statement)
         if self.source.is_table:
             engine.catch_up(self.source.name)
         self.columns: tuple[Column, ...] = tuple(p.column for p in self._analysis.projections)
@@ -58,6 +55,24 @@ class TransientQuery:
                 self._positions = {part.id: part.end(self._cursor)}
             else:
                 self._positions = engine.reader().ends(self._cursor, self.source)
+
+    def _check_pull(self, statement: Statement) -> None:
+        analysis = self._analysis
+        clauses = {
+            "GROUP BY": analysis.is_aggregation,
+            "PARTITION BY": analysis.partition,
+            "HAVING": analysis.having is not None,
+            "WINDOW": statement.ast.args.get("window"),
+        }
+        for clause, is_there in clauses.items():
+            if is_there:
+                raise SqlError(f"Pull queries don't support {clause} clauses.{_MORE}")
+        name = self.source.name
+        if self.source.is_table and not self._engine.catalog.writers(name):
+            raise SqlError(
+                f"The `{name}` table isn't queryable. To derive a queryable table, you can do "
+                f"'CREATE TABLE QUERYABLE_{name} AS SELECT * FROM {name}'.{_MORE}"
+            )
 
     @property
     def is_complete(self) -> bool:
@@ -136,12 +151,13 @@ class TransientQuery:
         return topics.Changes(self._engine.catalog.writers(self.source.name)[0])
 
 
-def describe(columns: tuple[Column, ...], source: Source) -> str:
-    """The columns as the old /query endpoint's header has them."""
-    keys = {column.name for column in source.columns if column.is_key} | {"WINDOWSTART", "WINDOWEND"}
+def describe(query: TransientQuery) -> str:
+    """The columns as a header in the old format has them: keys are told of pulled tables only."""
+    keys: set[str] = set()
+    if query.source.is_table and not query.is_push:
+        keys = {column.name for column in query.source.columns if column.is_key}
+        keys |= {"WINDOWSTART", "WINDOWEND"}
     return ", ".join(
-        f"`{column.name}` {column.type}{' KEY' if source.is_table and column.name in keys else ''}"
-        for column in columns
+        f"`{column.name}` {column.type}{' KEY' if column.name in keys else ''}"
+        for column in query.columns
     )
-
-

@@ -104,13 +104,10 @@ class DropSource(exp.Expression):
     arg_types = {"this": True, "kind": True, "if_exists": False, "delete_topic": False}
 
 
-class Verbatim(exp.Expression):
-    """A statement that only a server reads: ``ASSERT …``, ``CREATE | DROP … CONNECTOR …``.
+class Connector(exp.Expression):
+    """``CREATE | DROP … CONNECTOR …``, which only a server reads: nothing of it is kept."""
 
-    ``action`` is "ASSERT" or "CONNECTOR".
-    """
-
-    arg_types = {"action": True}
+    arg_types = {}
 
 
 class QueryControl(exp.Expression):
@@ -125,10 +122,32 @@ class SetProperty(exp.Expression):
     arg_types = {"this": True, "value": False}
 
 
-class Show(exp.Expression):
-    """``SHOW | LIST what [EXTENDED]``, ``what`` upper-cased, such as ``QUERIES``."""
+class Define(exp.Expression):
+    """``DEFINE name = 'value'``, or ``UNDEFINE name`` where ``value`` is None."""
 
-    arg_types = {"this": True, "extended": False}
+    arg_types = {"this": True, "value": False}
+
+
+class Assert(exp.Expression):
+    """``ASSERT [NOT EXISTS] TOPIC name [WITH (…)] [TIMEOUT …]``; ``timeout`` in milliseconds.
+
+    ``kind`` is "TOPIC" or "SCHEMA"; of a schema nothing else is kept.
+    """
+
+    arg_types = {
+        "this": True,
+        "kind": True,
+        "exists": True,
+        "properties": False,
+        "timeout": False,
+    }
+
+
+class Show(exp.Expression):
+    """``SHOW | LIST what [EXTENDED]``, ``what`` upper-cased, such as ``QUERIES``; ``DESCRIBE STREAMS``
+    and ``DESCRIBE TABLES`` have ``described`` besides."""
+
+    arg_types = {"this": True, "extended": False, "described": False}
 
 
 class DescribeSource(exp.Expression):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -58,7 +59,6 @@ class KsqlDBParser(parser.Parser):
             "CREATE": self._ksql_create,
             "INSERT": self._ksql_insert,
             "SELECT": self._ksql_query,
-            "ASSERT": self._ksql_verbatim,
             "ALTER": self._ksql_alter,
             "DROP": self._ksql_drop,
             "TERMINATE": self._ksql_query_control,
@@ -70,10 +70,15 @@ class KsqlDBParser(parser.Parser):
             "LIST": self._ksql_show,
             "DESCRIBE": self._ksql_describe,
             "EXPLAIN": self._ksql_explain,
+            "DEFINE": self._ksql_define,
+            "UNDEFINE": self._ksql_define,
+            "ASSERT": self._ksql_assert,
         }
         reader = readers.get(first)
         if reader is None:
-            self.raise_error(f"'{self._curr.text}' starts no statement known here")
+            near = difflib.get_close_matches(first, readers, n=1)
+            meant = f"\nDid you mean '{near[0]}'?" if near else ""
+            self.raise_error(f"Unknown statement '{self._curr.text}'{meant}")
             return None
         return reader()
 
@@ -111,10 +116,10 @@ class KsqlDBParser(parser.Parser):
 
     # -- CREATE, INSERT, DROP ---------------------------------------------------------------
 
-    def _ksql_verbatim(self, action: str = "ASSERT") -> exp.Expression:
+    def _ksql_connector(self) -> exp.Expression:
         while self._curr:
             self._advance()
-        return self.expression(node.Verbatim(action=action))
+        return self.expression(node.Connector())
 
     def _is_connector(self) -> bool:
         words = [token.text.upper() for token in self._tokens[self._index : self._index + 2]]
@@ -123,7 +128,7 @@ class KsqlDBParser(parser.Parser):
     def _ksql_create(self) -> exp.Expression:
         self._expect("CREATE")
         if self._is_connector():  # CREATE SOURCE|SINK CONNECTOR
-            return self._ksql_verbatim("CONNECTOR")
+            return self._ksql_connector()
         replace = self._word("OR", "REPLACE")
         read_only = self._word("SOURCE")
         kind = self._stream_or_table()
@@ -239,7 +244,7 @@ class KsqlDBParser(parser.Parser):
     def _ksql_drop(self) -> exp.Expression:
         self._expect("DROP")
         if self._is_connector():
-            return self._ksql_verbatim("CONNECTOR")
+            return self._ksql_connector()
         kind = self._stream_or_table()
         if_exists = self._word("IF", "EXISTS")
         name = self._name()
@@ -408,6 +413,40 @@ class KsqlDBParser(parser.Parser):
             value = self._literal()
         return self.expression(node.SetProperty(this=name, value=value))
 
+    def _ksql_define(self) -> exp.Expression:
+        is_define = self._word("DEFINE")
+        if not is_define:
+            self._expect("UNDEFINE")
+        name = self._name()
+        value = None
+        if is_define:
+            if not self._match(TokenType.EQ):
+                self.raise_error("Expecting '='")
+            value = self._literal()
+        return self.expression(node.Define(this=name, value=value))
+
+    def _ksql_assert(self) -> exp.Expression:
+        self._expect("ASSERT")
+        exists = not self._word("NOT", "EXISTS")
+        if self._word("SCHEMA"):
+            while self._curr:
+                self._advance()
+            return self.expression(node.Assert(this=exp.var("SCHEMA"), kind="SCHEMA", exists=exists))
+        if not self._word("TOPIC"):
+            self._unexpected()
+        name = self._parse_string() or self._name()
+        properties = self._ksql_properties()
+        timeout = self._duration() if self._word("TIMEOUT") else None
+        return self.expression(
+            node.Assert(this=name, kind="TOPIC", exists=exists, properties=properties, timeout=timeout)
+        )
+
+    def _unexpected(self) -> None:
+        """Raise the error for a word that does not belong where it stands."""
+        found = self._curr.text if self._curr else "<EOF>"
+        place = f" at line {self._curr.line}:{self._curr.col - len(found) + 1}" if self._curr else ""
+        self.raise_error(f"Syntax error at or near '{found}'{place}")
+
     def _ksql_show(self) -> exp.Expression:
         if not self._word("SHOW"):
             self._expect("LIST")
@@ -424,6 +463,12 @@ class KsqlDBParser(parser.Parser):
     def _ksql_describe(self) -> exp.Expression:
         self._expect("DESCRIBE")
         function = self._word("FUNCTION")
+        for words in ("STREAMS", "TABLES"):
+            if not function and self._word(words):
+                extended = self._word("EXTENDED")
+                return self.expression(
+                    node.Show(this=exp.var(words), extended=extended, described=True)
+                )
         name = self._name()
         extended = self._word("EXTENDED")
         return self.expression(

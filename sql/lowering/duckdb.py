@@ -13,7 +13,7 @@ from sqlglot import exp
 
 from sql import functions
 from sql.errors import SqlError
-from sql.inference import Scope, infer
+from sql.inference import Scope, infer, is_time_bound
 from sql.lowering.duckdb_functions import TEMPLATES, fill
 from sql.parser import where
 from sql.types import (
@@ -67,6 +67,8 @@ class Lowering:
         if expression in self.substitutes:
             return self.substitutes[expression]
         match expression:
+            case exp.Column() if name_of(expression.this) in ("ROWPARTITION", "ROWOFFSET"):
+                raise self.refused(expression, name_of(expression.this))
             case exp.Column() | exp.Identifier():
                 return quoted(name_of(expression.this) if expression.key == "column"
                               else name_of(expression))  # fmt: skip
@@ -118,7 +120,8 @@ class Lowering:
                 return f"({self.value(expression.this)} IN ({choices}))"
             case exp.Between():
                 low, high = expression.args["low"], expression.args["high"]
-                return f"({self.value(expression.this)} BETWEEN {self.value(low)} AND {self.value(high)})"
+                written = [self._time(side, expression.this) for side in (low, high)]
+                return f"({self.value(expression.this)} BETWEEN {written[0]} AND {written[1]})"
             case exp.Like():
                 return f"({self.value(expression.this)} LIKE {self.value(expression.expression)})"
         if type(expression) in _OPERATORS and isinstance(expression, exp.Predicate):
@@ -139,14 +142,16 @@ class Lowering:
         )
 
     def _comparable(self, expression: exp.Expression) -> tuple[str, str]:
-        """Both sides of a comparison; a text beside WINDOWSTART or ROWTIME is an ISO time."""
-        sides = [expression.this, expression.expression]
-        written = [self.value(side) for side in sides]
-        for index, side in enumerate(sides):
-            other = sides[1 - index]
-            if _is_time_bound(other) and isinstance(side, exp.Literal) and side.is_string:
-                written[index] = f"epoch_ms({written[index]}::TIMESTAMPTZ)"
-        return written[0], written[1]
+        """Both sides of a comparison."""
+        left, right = expression.this, expression.expression
+        return self._time(left, right), self._time(right, left)
+
+    def _time(self, side: exp.Expression, other: exp.Expression) -> str:
+        """A side of a comparison: a text beside WINDOWSTART or ROWTIME is an ISO time."""
+        value = self.value(side)
+        if is_time_bound(other) and isinstance(side, exp.Literal) and side.is_string:
+            return f"epoch_ms({value}::TIMESTAMPTZ)"
+        return value
 
     def _arithmetic(self, expression: exp.Expression) -> str:
         left, right = self.value(expression.this), self.value(expression.expression)
@@ -319,7 +324,3 @@ def _spans_all(pattern: exp.Expression) -> bool:
     written = str(pattern.this)
     return written.startswith("^") and written.endswith("$") and "|" not in written
 
-
-def _is_time_bound(expression: exp.Expression) -> bool:
-    bounds = ("WINDOWSTART", "WINDOWEND", "ROWTIME")
-    return isinstance(expression, exp.Column) and name_of(expression.this) in bounds

@@ -1,0 +1,62 @@
+"""``ASSERT TOPIC``: wait until a topic is there (or is not), or fail."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import duckdb
+
+from deploy.embedded import metastore
+from deploy.embedded.engine import Engine
+from sql.errors import SqlError
+from sql.statements import Statement
+
+_DEFAULT_TIMEOUT = 1_000
+"""Milliseconds."""
+_POLL = 0.1
+
+
+def asserted(
+    engine: Engine, cursor: duckdb.DuckDBPyConnection, statement: Statement
+) -> dict[str, Any]:
+    """The reply if it holds before the time is over. Raises SqlError (417) otherwise."""
+    ast = statement.ast
+    if ast.args["kind"] == "SCHEMA":
+        raise SqlError(
+            "Cannot check schema existence: KSQL is not configured to use a schema registry. To enable "
+            "it, please set ksql.schema.registry.url",
+            code=41700,
+        )
+    # Unlike other names, that of a topic is not upper-cased.
+    name = str(ast.this.this)
+    timeout = ast.args.get("timeout")
+    deadline = time.monotonic() + (int(timeout.this) if timeout else _DEFAULT_TIMEOUT) / 1_000
+    while (failure := _failure(engine, cursor, statement, name)) and time.monotonic() < deadline:
+        time.sleep(_POLL)
+    if failure:
+        raise SqlError(failure, code=41700)
+    return {
+        "@type": "assert_topic",
+        "statementText": statement.text,
+        "topicName": name,
+        "exists": bool(ast.args["exists"]),
+        "warnings": [],
+    }
+
+
+def _failure(
+    engine: Engine, cursor: duckdb.DuckDBPyConnection, statement: Statement, name: str
+) -> str | None:
+    topics = {topic.name: topic for topic in metastore.list_topics(cursor, engine.root)}
+    if not statement.ast.args["exists"]:
+        return f"Topic {name} exists" if name in topics else None
+    if name not in topics:
+        return f"Topic {name} does not exist"
+    found = {"PARTITIONS": topics[name].partitions, "REPLICAS": topics[name].replicas}
+    wrong = [
+        f"For config {key.lower()}, expected {value} got {found[key]}"
+        for key, value in statement.properties.items()
+        if key in found and str(found[key]) != value
+    ]
+    return f"Mismatched configuration for topic {name}: {' '.join(wrong)}" if wrong else None

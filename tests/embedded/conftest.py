@@ -1,0 +1,22 @@
+"""The servers that the conformance tests run against."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.embedded import server
+
+SERVERS = ("embedded", "ksqldb")
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """URLs by kind: an embedded server, and the real one at KSQLDB_URL where that is set."""
+    with server.running(tmp_path_factory.mktemp("server")) as url:
+        found = {"embedded": url}
+        if real := os.environ.get("KSQLDB_URL"):
+            found["ksqldb"] = real.rstrip("/")
+        yield found

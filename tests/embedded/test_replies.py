@@ -1,0 +1,63 @@
+"""Every kind of request gets the reply that ksqlDB gives it: the cases of replies/*.yml.
+
+A file has statements that are carried out first (``given``), queries that must have a number of rows
+before the cases begin (``await``), and cases. A case has a request (``ksql``, ``query_stream``,
+``query``, ``get`` or ``post``) and what comes back: ``status``, ``type`` (the content type) and
+``reply``, in which the patterns of ``conformance.differences`` may stand. Each expectation was taken
+from a real 7.9.1 and is checked there again wherever KSQLDB_URL is set. Where the embedded server
+answers otherwise on purpose, ``embedded`` has what it says instead; ``without`` says why a case cannot
+run on a server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.embedded.conformance import Case, Run, differences
+from tests.embedded.conftest import SERVERS
+
+FILES = {
+    path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))
+    for path in sorted((Path(__file__).parent / "replies").glob("*.yml"))
+}
+CASES = [
+    pytest.param(kind, name, case, id=f"{kind}-{name}-{case['name']}")
+    for kind in SERVERS
+    for name, file in FILES.items()
+    for case in file["cases"]
+]
+
+
+@pytest.fixture(scope="module")
+def begun(servers: dict[str, str]) -> Iterator[Callable[[str, str], Run]]:
+    """Gives the run of a file against a server; its ``given`` is carried out once for all its cases."""
+    runs: dict[tuple[str, str], Run] = {}
+
+    def begin(kind: str, name: str) -> Run:
+        if kind not in servers:
+            pytest.skip("KSQLDB_URL is not set")
+        if (kind, name) not in runs:
+            run = runs[kind, name] = Run(servers[kind], is_real=kind == "ksqldb")
+            run.begin(FILES[name])
+        return runs[kind, name]
+
+    yield begin
+    for run in runs.values():
+        run.clean_up()
+
+
+@pytest.mark.parametrize(("kind", "name", "case"), CASES)
+def test_reply(begun: Callable[[str, str], Run], kind: str, name: str, case: Case) -> None:
+    if kind in case.get("without", {}):
+        pytest.skip(case["without"][kind])
+    run = begun(kind, name)
+    expected = {**case, **({} if run.is_real else case.get("embedded", {}))}
+    reply = run.ask(case)
+    assert reply.status == expected["status"], reply.text
+    assert reply.content_type == expected["type"]
+    found = differences(run.filled(expected["reply"]), reply.body, longer=not run.is_real)
+    assert not found, "\n".join([*found, reply.text])
