@@ -18,6 +18,7 @@ from deploy.migrations.errors import MigrationError
 from deploy.migrations.plan import Plan, basis_of, make_plan, statements_to_send
 from deploy.migrations.rollback import RollbackPlan, make_rollback, versions_above
 from deploy.migrations.server import look
+from deploy.migrations.sidebyside import physical_names
 from deploy.migrations.state import Recorded, StatementRecord
 from deploy.migrations.status import VersionStatus, make_status
 from deploy.migrations.store import Store
@@ -45,6 +46,7 @@ class Choice:
     target: int | None = None
     one: bool = False
     out_of_order: bool = False
+    side_by_side: bool = False
 
 
 @dataclass(frozen=True)
@@ -242,9 +244,16 @@ def _planned(
     choice: Choice,
 ) -> Plan:
     project = checked(root, variables)
-    server = look(client, describe=None)
+    if physical := physical_names(recorded):
+        project = load_project(root, variables, physical)
     return make_plan(
-        project.migrations, recorded, server, choice.target, choice.one, choice.out_of_order
+        project.migrations,
+        recorded,
+        look(client, describe=None),
+        choice.target,
+        choice.one,
+        choice.out_of_order,
+        choice.side_by_side,
     )
 
 
@@ -257,7 +266,7 @@ def _planned_rollback(
     keep_topics: bool,
     steps: int | None,
 ) -> RollbackPlan:
-    migrations = load_project(root, variables).migrations
+    migrations = load_project(root, variables, physical_names(recorded)).migrations
     downs = {each.version: each.down for each in migrations if each.down is not None}
     versions = versions_above(recorded, target, steps)
     server = look(client, describe=None)

@@ -104,6 +104,7 @@ STATEMENTS = Ledger(
         "defined_text",
         "query_id",
         "logical_name",
+        "awaits",
         "functions",
         "who",
         "started_on",
@@ -167,6 +168,7 @@ def statement_row(record: StatementRecord) -> dict[str, str]:
         "defined_text": record.defined or "",
         "query_id": record.query_id or "",
         "logical_name": record.logical or "",
+        "awaits": json.dumps(record.awaits) if record.awaits else "",
         "functions": json.dumps(dict(record.functions)) if record.functions else "",
         "who": record.who or "",
         "started_on": _text(record.started_on),
@@ -198,6 +200,7 @@ def statement_of(row: Mapping[str, Any]) -> StatementRecord:
         who=row["WHO"] or None,
         logical=row["LOGICAL_NAME"] or None,
         functions=_pairs(row["FUNCTIONS"]),
+        awaits=tuple(json.loads(row["AWAITS"])) if row["AWAITS"] else (),
     )
 
 

@@ -9,9 +9,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from deploy.migrations.errors import MigrationError, Refused
-from deploy.migrations.impact import CREATES, Impact, Verdict, World, assess
+from deploy.migrations.impact import CREATES, RESET, Impact, Verdict, World, assess
 from deploy.migrations.live import catalog_of
 from deploy.migrations.server import Server, effect_of
+from deploy.migrations.sidebyside import Part, expand
 from deploy.migrations.state import (
     Recorded,
     StatementRecord,
@@ -19,7 +20,8 @@ from deploy.migrations.state import (
     VersionRecord,
     VersionState,
 )
-from sql.errors import SqlError
+from sql.errors import Place, SqlError
+from sql.parser import parse_statement
 from sql.project import Migration
 from sql.statements import Kind, Statement
 
@@ -39,8 +41,8 @@ class Step:
     """One statement to send, with the properties that SET gives it, and what it will do.
 
     ``unfinished`` is its record if an earlier run sent it and did not learn the outcome. ``logical``
-    is the name in the files of what is built side by side under another one, ``await_query`` the
-    sink whose queries must have caught up before the statement is sent.
+    is the name in the files of what is built side by side under another one, ``awaits`` are the
+    streams and tables whose queries must have caught up before the statement is sent.
     """
 
     version: int
@@ -50,7 +52,7 @@ class Step:
     unfinished: StatementRecord | None = None
     impact: Impact = PENDING
     logical: str | None = None
-    await_query: str | None = None
+    awaits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class MigrationPlan:
     """The steps of one migration that are left; ``done`` of its statements are applied.
 
     ``reversible`` says whether what is left can be rolled back: "reversible", "reversible with loss
-    of state" or "irreversible"; a down file makes everything reversible.
+    of state" or "irreversible"; a down file makes everything reversible. ``side_by_side``: some
+    steps follow from what was on the server, so all are recorded before the first is sent.
     """
 
     version: int
@@ -67,6 +70,7 @@ class MigrationPlan:
     done: int
     steps: tuple[Step, ...]
     reversible: str = REVERSIBLE
+    side_by_side: bool = False
 
     @property
     def total(self) -> int:
@@ -104,11 +108,13 @@ def make_plan(
     target: int | None = None,
     one: bool = False,
     out_of_order: bool = False,
+    side_by_side: bool = False,
 ) -> Plan:
     """The plan that brings what is recorded up to ``target`` (None: to the newest file).
 
-    ``one``: the next migration only; ``out_of_order``: also those below an applied one. ``server``
-    has been asked to describe everything. Raises MigrationError if the files contradict the record:
+    ``one``: the next migration only; ``out_of_order``: also those below an applied one;
+    ``side_by_side``: what cannot be replaced in place is built beside the old one. ``server`` has
+    been asked to describe everything. Raises MigrationError if the files contradict the record:
     an applied file was changed or is missing, a pending one is older than an applied one, or
     ``target`` is no version of a file.
     """
@@ -134,7 +140,7 @@ def make_plan(
             )
         pending.append(_remaining(file, recorded.statements_of(version)))
     downs = {each.version for each in migrations if each.down is not None}
-    return assessed(pending[:1] if one else pending, recorded, server, downs)
+    return assessed(pending[:1] if one else pending, recorded, server, downs, side_by_side)
 
 
 def assessed(
@@ -142,6 +148,7 @@ def assessed(
     recorded: Recorded,
     server: Server,
     downs: Collection[int] = (),
+    side_by_side: bool = False,
 ) -> Plan:
     """The plan with the impact of each step on what is on the server; ``downs``: the versions that
     have a down file."""
@@ -151,20 +158,57 @@ def assessed(
     again = any(s.statement.replaces or s.statement.ast.args.get("if_not_exists") for s in steps)
     with_queries = again or bool(kinds.intersection(ENDING))
     world = World(catalog_of(server, with_queries), server.topics)
-    number = 0
     plans = []
     for plan in pending:
-        made = []
+        made: list[Step] = []
         for step in plan.steps:
-            number += 1
-            if step.unfinished is not None and effect_of(step.unfinished, server) is not None:
-                impact = Impact(Verdict.UNCHANGED, "nothing: it was carried out, and is recorded now")
-            else:
-                impact, world = assess(step.statement, dict(step.properties), world, number)
-            made.append(replace(step, impact=impact))
+            impact, after = _assessed(step, world, len(made), server)
+            expandable = impact.verdict is Verdict.REFUSED and step.statement.replaces
+            if side_by_side and expandable and step.statement.name in server.described:
+                parts = expand(step.statement, recorded, server)
+                made.extend(_beside(step, parts, step.number + len(made) - plan.steps.index(step)))
+                plan = replace(plan, side_by_side=True)
+                continue
+            world = after
+            number = step.number + len(made) - plan.steps.index(step)
+            made.append(replace(step, number=number, impact=impact))
         kind = plan.reversible if plan.version in downs else _reversible(made)
         plans.append(replace(plan, steps=tuple(made), reversible=kind))
     return Plan(tuple(plans), basis_of(recorded, server, steps))
+
+
+def _assessed(step: Step, world: World, number: int, server: Server) -> tuple[Impact, World]:
+    if step.unfinished is not None and effect_of(step.unfinished, server) is not None:
+        return Impact(Verdict.UNCHANGED, "nothing: it was carried out, and is recorded now"), world
+    impact, after = assess(step.statement, dict(step.properties), world, number)
+    if step.logical is not None and impact.verdict is Verdict.NEW:
+        impact = replace(impact, verdict=Verdict.SIDE_BY_SIDE)
+    return impact, after
+
+
+def _beside(step: Step, parts: Sequence[Part], first: int) -> list[Step]:
+    """The parts of a change side by side, as steps."""
+    steps = []
+    for number, part in enumerate(parts, first):
+        verdict = Verdict.SIDE_BY_SIDE
+        if part.statement.kind in (Kind.DROP_STREAM, Kind.DROP_TABLE, Kind.TERMINATE):
+            verdict = Verdict.DROPPED
+        data = part.data
+        if part.awaits:
+            data = f"after {', '.join(part.awaits)} caught up: {data}"
+        properties = {**dict(step.properties), RESET: "earliest"}
+        steps.append(
+            Step(
+                step.version,
+                number,
+                part.statement,
+                tuple(sorted(properties.items())),
+                impact=Impact(verdict, data),
+                logical=part.logical,
+                awaits=part.awaits,
+            )
+        )
+    return steps
 
 
 def _reversible(steps: Sequence[Step]) -> str:
@@ -250,6 +294,8 @@ def _check_applied(record: VersionRecord, file: Migration | None, recorded: Reco
 
 
 def _remaining(migration: Migration, records: Sequence[StatementRecord]) -> MigrationPlan:
+    if is_side_by_side(records):
+        return _recorded(migration, records)
     steps = statements_to_send(migration)
     by_number = {step.number: step for step in steps}
     left = {step.number: step for step in steps}
@@ -276,6 +322,33 @@ def _remaining(migration: Migration, records: Sequence[StatementRecord]) -> Migr
     done = len(steps) - len(left)
     return MigrationPlan(
         migration.version, migration.name, migration.checksum, done, tuple(left.values())
+    )
+
+
+def is_side_by_side(records: Sequence[StatementRecord]) -> bool:
+    """True if a version's statements are those of the record, which its file does not tell."""
+    return any(each.in_effect and each.logical for each in records)
+
+
+def _recorded(migration: Migration, records: Sequence[StatementRecord]) -> MigrationPlan:
+    """What is left of a change side by side that was begun."""
+    left = [each for each in records if each.state is not StatementState.DONE]
+    steps = [
+        Step(
+            each.version,
+            each.number,
+            replace(parse_statement(each.text), place=Place(str(migration.path), 1, 1)),
+            each.properties,
+            each if each.state is StatementState.RUNNING else None,
+            logical=each.logical,
+            awaits=each.awaits,
+        )
+        for each in left
+        if each.state is not StatementState.UNDONE
+    ]
+    done = len(records) - len(left)
+    return MigrationPlan(
+        migration.version, migration.name, migration.checksum, done, tuple(steps), side_by_side=True
     )
 
 

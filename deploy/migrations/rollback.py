@@ -44,10 +44,14 @@ DROPS = (Kind.DROP_STREAM, Kind.DROP_TABLE)
 
 @dataclass(frozen=True)
 class Undo:
-    """The actions that undo ``records``: one statement, or with a down file all of a version."""
+    """The actions that undo ``records``: one statement, or with a down file all of a version.
+
+    ``owner`` is the statement that had made what is made again: its query gets a new id.
+    """
 
     records: tuple[StatementRecord, ...]
     actions: tuple[Action, ...]
+    owner: StatementRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -154,7 +158,7 @@ def make_rollback(
                 Undo(own, tuple(Run(each) for each in downs[version.version])),
             )
         else:
-            undos, server = _undos(own, records, server, dropped, keep_topics)
+            undos, server = _undos(own, records, recorded, server, dropped, keep_topics)
         below = recorded.newest_below(version.version)
         current = None if below is None else recorded.version(below)
         plans.append(VersionRollback(version, undos, current))
@@ -164,6 +168,7 @@ def make_rollback(
 def _undos(
     own: Sequence[StatementRecord],
     records: Sequence[StatementRecord],
+    recorded: Recorded,
     server: Server,
     dropped: frozenset[str],
     keep_topics: bool,
@@ -173,8 +178,10 @@ def _undos(
     for record in own:
         earlier = [r for r in records if (r.version, r.number) < (record.version, record.number)]
         goes = record.target in {each.target for each in earlier if each.made_source}
+        if record.kind is Kind.TERMINATE:
+            goes = record.target in {each.query_id for each in earlier}
         actions = _actions(record, server, dropped, keep_topics, goes)
-        undos.append(Undo((record,), actions))
+        undos.append(Undo((record,), actions, _owner(record, recorded)))
         sources = dict(server.sources)
         for action in actions:
             match action:
@@ -185,6 +192,18 @@ def _undos(
                     sources[name] = Source(name, kind, record.topic or "", "", False)
         server = replace(server, sources=sources)
     return tuple(undos), server
+
+
+def _owner(record: StatementRecord, recorded: Recorded) -> StatementRecord | None:
+    if record.previous is None:
+        return None
+    for each in reversed(recorded.statements):
+        if each.in_effect and (each.version, each.number) < (record.version, record.number):
+            ended = record.kind is Kind.TERMINATE and each.query_id == record.target
+            made = record.kind is not Kind.TERMINATE and each.target == record.target
+            if ended or (made and each.kind in MAKES_SOURCE):
+                return each
+    return None
 
 
 def _actions(
@@ -198,8 +217,7 @@ def _actions(
     if record.previous is not None and record.target is not None:
         if goes or record.kind is Kind.ALTER:
             return ()  # it goes altogether
-        restored = _restored(record)
-        return () if _is_there(record, restored, server, dropped) else (restored,)
+        return (_restored(record),)
     if record.kind is Kind.INSERT_SELECT:
         query_id = _query_of(record, server)
         return (Terminate(query_id),) if query_id in server.queries else ()
@@ -234,16 +252,6 @@ def _restored(record: StatementRecord) -> Restore:
     if record.kind in DROPS:
         return Restore(target, _plain(previous), loses_state=True)
     return Restore(target, _plain(previous, "CREATE OR REPLACE"), loses_state=False)
-
-
-def _is_there(
-    record: StatementRecord, restored: Restore, server: Server, dropped: frozenset[str]
-) -> bool:
-    """True if an interrupted rollback has made it again already."""
-    if record.kind is Kind.TERMINATE:
-        return restored.text in {each.text for each in server.queries.values()}
-    here = restored.name in server.sources and restored.name not in dropped
-    return record.kind in DROPS and here
 
 
 def _plain(text: str, words: str = "CREATE") -> str:
