@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from deploy.client import KsqlClient, quoted
-from deploy.commands.migrate import Site, Variables, at_work, checked, who
+from deploy.commands.site import Site, Variables, at_work, checked, who
 from deploy.migrations.baseline import Baseline, make_adoption, make_baseline
 from deploy.migrations.drift import Drift, expected, find_drift
 from deploy.migrations.errors import MigrationError

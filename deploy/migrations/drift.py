@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from deploy.migrations.actions import PRIVATE_PREFIX
 from deploy.migrations.chain import is_lock
+from deploy.migrations.files import statements_to_send
 from deploy.migrations.ledger import METADATA
 from deploy.migrations.live import catalog_of, parsed
-from deploy.migrations.plan import statements_to_send
 from deploy.migrations.server import Server
 from deploy.migrations.state import MAKES_SOURCE, Recorded, StatementRecord, StatementState
 from sql.analysis import Column, Source

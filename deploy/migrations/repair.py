@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from deploy.migrations.actions import PRIVATE_PREFIX
 from deploy.migrations.drift import expected
-from deploy.migrations.plan import is_side_by_side, knows, same_statements, statements_to_send
+from deploy.migrations.files import is_side_by_side, knows, same_statements, statements_to_send
 from deploy.migrations.server import Server, effect_of
 from deploy.migrations.state import (
     Recorded,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deploy.migrations.plan import SETTINGS, is_side_by_side, knows, same_statements
+from deploy.migrations.files import SETTINGS, is_side_by_side, knows, same_statements
 from deploy.migrations.state import (
     Recorded,
     StatementRecord,
