@@ -61,8 +61,15 @@ def find_root() -> Path:
     return Path(str(resources.files("sql")))
 
 
-def load_project(root: Path | None = None, variables: Mapping[str, str] | None = None) -> Project:
+def load_project(
+    root: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+    physical: Mapping[str, str] | None = None,
+) -> Project:
     """Read, render and parse a project; ``variables`` override settings (values are YAML).
+
+    ``physical`` are the names that ``ref('name')`` stands for on a server; checksums are those of
+    the files without them.
 
     Raises SqlError with file, line and column for a missing or malformed file, an undefined
     variable, or a syntax error.
@@ -84,7 +91,7 @@ def load_project(root: Path | None = None, variables: Mapping[str, str] | None =
             raise SqlError(f"version {version} is taken by {other}", Place(str(path), 1, 1))
         files[version][is_down] = path
     return Project(
-        root, settings, tuple(_migration(v, files[v], templates) for v in sorted(files))
+        root, settings, tuple(_migration(v, files[v], templates, physical) for v in sorted(files))
     )
 
 
@@ -110,17 +117,25 @@ def load_settings(root: Path, variables: Mapping[str, str]) -> dict[str, Any]:
     return settings
 
 
-def _migration(version: int, files: Mapping[bool, Path], templates: Templates) -> Migration:
+def _migration(
+    version: int,
+    files: Mapping[bool, Path],
+    templates: Templates,
+    physical: Mapping[str, str] | None,
+) -> Migration:
     if False not in files:
         path = files[True]
         raise SqlError("a rollback without its migration", Place(str(path), 1, 1))
     path = files[False]
     rendered = with_definitions(templates.render(path), templates.variables)
+    checksum = hashlib.sha256(rendered.text.encode()).hexdigest()
+    if physical:
+        rendered = with_definitions(templates.render(path, physical), templates.variables)
     match = _FILE.fullmatch(path.name)
     assert match is not None
     down = None
     if True in files:
-        undo = with_definitions(templates.render(files[True]), templates.variables)
+        undo = with_definitions(templates.render(files[True], physical), templates.variables)
         down = parse_script(undo.text, str(files[True]), undo.place)
     return Migration(
         version=version,
@@ -128,7 +143,7 @@ def _migration(version: int, files: Mapping[bool, Path], templates: Templates) -
         path=path,
         rendered=rendered.text,
         statements=parse_script(rendered.text, str(path), rendered.place),
-        checksum=hashlib.sha256(rendered.text.encode()).hexdigest(),
+        checksum=checksum,
         down=down,
         foreign_checksum=hashlib.md5(path.read_bytes(), usedforsecurity=False)
         .digest()

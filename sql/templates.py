@@ -86,6 +86,7 @@ class Templates:
 
     def __init__(self, root: Path, variables: Mapping[str, Any]) -> None:
         self.variables = variables
+        self._physical: Mapping[str, str] = {}
         self._environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader([root / "macros", root / "migrations"]),
             undefined=jinja2.StrictUndefined,
@@ -97,13 +98,18 @@ class Templates:
         )
         self._environment.marked_files = []  # type: ignore[attr-defined]
         self._environment.globals.update(variables)
+        self._environment.globals["ref"] = self._ref
 
-    def render(self, path: Path) -> Rendered:
-        """Render one file.
+    def _ref(self, name: str) -> str:
+        return self._physical.get(name.upper(), name)
+
+    def render(self, path: Path, physical: Mapping[str, str] | None = None) -> Rendered:
+        """Render one file; ``physical``: what ``ref('name')`` stands for, where not for the name.
 
         Raises SqlError at the place of an undefined variable, a syntax error of the template, or a
         failing expression in it.
         """
+        self._physical = physical or {}
         try:
             source = path.read_text(encoding="utf-8")
             code = self._environment.compile(source, name=path.name, filename=str(path))

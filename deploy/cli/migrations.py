@@ -26,6 +26,7 @@ def plan(
     to: options.To = None,
     one: options.One = False,
     out_of_order: options.OutOfOrder = False,
+    side_by_side: options.SideBySide = False,
     json: Annotated[
         bool, typer.Option("--json", help="As JSON, which apply --plan carries out.")
     ] = False,
@@ -34,7 +35,7 @@ def plan(
 
     Example: opensea-metrics plan --json > plan.json
     """
-    choice = Choice(to, one, out_of_order)
+    choice = Choice(to, one, out_of_order, side_by_side)
     made = commands.plan(options.client(server), sql, options.variables(var), choice=choice)
     if json:
         print(json_module.dumps(planfile.to_json(made), indent=1, ensure_ascii=False))
@@ -54,6 +55,7 @@ def apply(
     to: options.To = None,
     one: options.One = False,
     out_of_order: options.OutOfOrder = False,
+    side_by_side: options.SideBySide = False,
     plan: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Carry out a plan made by plan --json.")
     ] = None,
@@ -70,7 +72,7 @@ def apply(
     Example: opensea-metrics apply --to 3 --wait
     """
     client, variables = options.client(server), options.variables(var)
-    choice = Choice(to, one, out_of_order)
+    choice = Choice(to, one, out_of_order, side_by_side)
     saved = None if plan is None else planfile.read(plan)
     if dry_run:
         made = commands.dry_run(client, sql, variables, choice, saved)

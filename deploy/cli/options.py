@@ -51,6 +51,13 @@ OutOfOrder = Annotated[
     bool,
     typer.Option("--out-of-order", help="Also migrations below one that is applied already."),
 ]
+SideBySide = Annotated[
+    bool,
+    typer.Option(
+        "--side-by-side",
+        help="Build what cannot be replaced in place beside the old one, then switch over.",
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 

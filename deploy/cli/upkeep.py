@@ -49,7 +49,7 @@ def diff(server: options.Server = None, sql: options.Sql = None, var: options.Va
 
     Example: opensea-metrics diff --server http://ksqldb:8088
     """
-    found = commands.diff(options.client(server), sql, options.variables(var))
+    found = commands.diff(options.client(server), sql, options.variables(var), options.site())
     output.show_drift(found)
     if found:
         raise ChangesPending

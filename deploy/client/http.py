@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +13,9 @@ import httpx
 from ksql import KSQLAPI, SimplifiedAPI
 
 from deploy.client.errors import AccessError
+
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?|")
 
 
 @dataclass(frozen=True)
@@ -44,12 +48,12 @@ class Access:
         headers = dict(self.headers)
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token}"
+        for name, value in headers.items():
+            # The library would show the value.
+            if not _HEADER.fullmatch(value) or not _NAME.fullmatch(name):
+                raise AccessError(f"header {name!r} has characters that HTTP forbids")
         auth = (self.user, self.password or "") if self.user is not None else None
-        try:
-            return httpx.Client(auth=auth, headers=headers, verify=self._tls())
-        except (ValueError, UnicodeError):
-            # The library's message would show the value.
-            raise AccessError("a header, user, password or token has characters that HTTP forbids") from None
+        return httpx.Client(auth=auth, headers=headers, verify=self._tls())
 
     def _tls(self) -> ssl.SSLContext | bool:
         if self.ca_file is None and self.cert_file is None:

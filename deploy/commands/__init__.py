@@ -6,8 +6,6 @@ for what goes wrong with the server, MigrationError for what does not go togethe
 """
 
 from deploy.commands.migrate import (
-    Choice,
-    Site,
     Validation,
     apply,
     dry_run,
@@ -20,6 +18,7 @@ from deploy.commands.migrate import (
     validate,
 )
 from deploy.commands.query import is_push, query
+from deploy.commands.site import Choice, Site
 from deploy.commands.upkeep import adopt, baseline, changed, diff, new, repair
 
 __all__ = [

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.client import KsqlClient
+from deploy.commands.site import Choice, Site, Variables, at_work, checked
 from deploy.migrations import catchup, execute, lock, undo
 from deploy.migrations.chain import holder_of
 from deploy.migrations.dry_run import check_on_server
 from deploy.migrations.errors import MigrationError
-from deploy.migrations.plan import Plan, basis_of, make_plan, statements_to_send
+from deploy.migrations.files import statements_to_send
+from deploy.migrations.plan import Plan
+from deploy.migrations.planning import basis_of, make_plan
 from deploy.migrations.rollback import RollbackPlan, make_rollback, versions_above
 from deploy.migrations.server import look
+from deploy.migrations.sidebyside import physical_names
 from deploy.migrations.state import Recorded, StatementRecord
 from deploy.migrations.status import VersionStatus, make_status
 from deploy.migrations.store import Store
-from deploy.migrations.topics import DeleteByBroker
 from deploy.migrations.work import Report, Work, ignore
-from sql.catalog import check
-from sql.project import Project, load_project
-
-Variables = Mapping[str, str]
+from sql.project import load_project
 
 
 @dataclass(frozen=True)
@@ -36,39 +32,6 @@ class Validation:
     root: Path
     migrations: int
     statements: int
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which pending migrations are applied, and how; see :func:`make_plan`."""
-
-    target: int | None = None
-    one: bool = False
-    out_of_order: bool = False
-
-
-@dataclass(frozen=True)
-class Site:
-    """What changes to one server need beside the files.
-
-    ``functions``: user-defined functions by name, with the checksums of their sources, which are
-    recorded with the statements that call them; ``timeout``: seconds to wait for catch-up; ``ttl``:
-    seconds without a sign of life after which the lock's holder counts as dead.
-    """
-
-    functions: Mapping[str, str] = field(default_factory=dict)
-    delete_by_broker: DeleteByBroker | None = None
-    timeout: float = 3600.0
-    ttl: float = lock.TTL
-
-
-def who() -> str:
-    """Who is at work: user and host."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):  # a container's user without a name
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
 
 
 def validate(root: Path | None = None, variables: Variables | None = None) -> Validation:
@@ -211,29 +174,6 @@ def unlock(client: KsqlClient, force: bool = False, ttl: float = lock.TTL) -> st
     return None if freed is None else lock.describe(freed)
 
 
-@contextmanager
-def at_work(client: KsqlClient, site: Site, report: Report) -> Iterator[Work]:
-    """The record made if need be, the lock held, and all that was written before to be seen."""
-    store = Store(client)
-    store.create()
-    name = who()
-    with lock.held(store, f"{name} pid {os.getpid()}", site.ttl) as lease:
-        store = store.of(lease.client)
-        if not lease.settled:
-            store.settle()
-        lease.settled = False
-        yield Work(
-            lease.client,
-            store,
-            report,
-            name,
-            site.functions,
-            site.delete_by_broker,
-            site.timeout,
-        )
-        lease.settled = True  # the last thing that apply and rollback do is to settle
-
-
 def _planned(
     client: KsqlClient,
     recorded: Recorded,
@@ -242,9 +182,16 @@ def _planned(
     choice: Choice,
 ) -> Plan:
     project = checked(root, variables)
-    server = look(client, describe=None)
+    if physical := physical_names(recorded):
+        project = load_project(root, variables, physical)
     return make_plan(
-        project.migrations, recorded, server, choice.target, choice.one, choice.out_of_order
+        project.migrations,
+        recorded,
+        look(client, describe=None),
+        choice.target,
+        choice.one,
+        choice.out_of_order,
+        choice.side_by_side,
     )
 
 
@@ -257,7 +204,7 @@ def _planned_rollback(
     keep_topics: bool,
     steps: int | None,
 ) -> RollbackPlan:
-    migrations = load_project(root, variables).migrations
+    migrations = load_project(root, variables, physical_names(recorded)).migrations
     downs = {each.version: each.down for each in migrations if each.down is not None}
     versions = versions_above(recorded, target, steps)
     server = look(client, describe=None)
@@ -279,10 +226,3 @@ def _await_caught_up(done: tuple[StatementRecord, ...], work: Work) -> None:
     catchup.wait(work.client, sinks, work.report, work.timeout)
 
 
-def checked(root: Path | None, variables: Variables | None) -> Project:
-    """The project, all of whose statements fit together. Raises SqlErrors."""
-    project = load_project(root, variables)
-    check(project)
-    for each in project.migrations:
-        statements_to_send(each)
-    return project

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from deploy.client import KsqlClient, quoted
-from deploy.commands.migrate import Site, Variables, at_work, checked, who
+from deploy.commands.site import Site, Variables, at_work, checked, who
 from deploy.migrations.baseline import Baseline, make_adoption, make_baseline
 from deploy.migrations.drift import Drift, expected, find_drift
 from deploy.migrations.errors import MigrationError
@@ -34,16 +34,20 @@ def changed(
 
 
 def diff(
-    client: KsqlClient, root: Path | None = None, variables: Variables | None = None
+    client: KsqlClient,
+    root: Path | None = None,
+    variables: Variables | None = None,
+    site: Site | None = None,
 ) -> tuple[Drift, ...]:
-    """Where the server has come away from what was applied."""
+    """Where the server, or a function that it calls, has come away from what was applied."""
     project = load_project(root, variables)
     wanted = expected(Store(client).read(), project.migrations)
     server = look(client, describe=None)
     failed = [
         each.id for each in server.queries.values() if each.state == "ERROR" and each.id in wanted.queries
     ]
-    return find_drift(wanted, server, {each: client.query_errors(each) for each in failed})
+    errors = {each: client.query_errors(each) for each in failed}
+    return find_drift(wanted, server, errors, (site or Site()).functions)
 
 
 def baseline(

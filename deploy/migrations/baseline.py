@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deploy.migrations.errors import MigrationError
-from deploy.migrations.plan import Step, knows, statements_to_send
+from deploy.migrations.files import knows, statements_to_send
+from deploy.migrations.plan import Step
 from deploy.migrations.server import Server
 from deploy.migrations.state import (
     MAKES_SOURCE,

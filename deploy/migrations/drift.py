@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from deploy.migrations.actions import PRIVATE_PREFIX
 from deploy.migrations.chain import is_lock
+from deploy.migrations.files import statements_to_send
 from deploy.migrations.ledger import METADATA
 from deploy.migrations.live import catalog_of, parsed
-from deploy.migrations.plan import statements_to_send
 from deploy.migrations.server import Server
 from deploy.migrations.state import MAKES_SOURCE, Recorded, StatementRecord, StatementState
 from sql.analysis import Column, Source
@@ -68,10 +68,15 @@ def expected(recorded: Recorded, migrations: Sequence[Migration] = ()) -> Expect
 
 
 def find_drift(
-    wanted: Expected, server: Server, errors: Mapping[str, Sequence[str]] | None = None
+    wanted: Expected,
+    server: Server,
+    errors: Mapping[str, Sequence[str]] | None = None,
+    functions: Mapping[str, str] | None = None,
 ) -> tuple[Drift, ...]:
-    """All differences; ``errors``: what the server says of failed queries, by id."""
+    """All differences; ``errors``: what the server says of failed queries, by id; ``functions``:
+    user-defined functions by name, with the checksums of their sources now."""
     return (
+        *_outdated(wanted, functions or {}),
         *_missing(wanted, server),
         *_extra(wanted, server),
         *_altered(wanted, server),
@@ -100,6 +105,14 @@ def _in_order(recorded: Recorded, migrations: Sequence[Migration]) -> Iterator[S
 
 def _inserts(record: StatementRecord) -> bool:
     return record.kind is Kind.INSERT_SELECT
+
+
+def _outdated(wanted: Expected, functions: Mapping[str, str]) -> Iterator[Drift]:
+    for record in {**wanted.sources, **wanted.queries}.values():
+        for name, checksum in record.functions:
+            if name in functions and functions[name] != checksum:
+                detail = f"its function {name} was changed since {_where(record)}: rebuild it"
+                yield Drift("altered", record.target or "", detail)
 
 
 def _missing(wanted: Expected, server: Server) -> Iterator[Drift]:

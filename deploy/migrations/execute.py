@@ -58,13 +58,15 @@ def _apply_one(
         previous=max((v.version for v in applied if v.version < plan.version), default=None),
     )
     work.store.write_version(version)
+    if plan.side_by_side:
+        work.store.write_statements(_planned(step) for step in plan.steps if not step.unfinished)
     for step in plan.steps:
         what = describe(step.statement)
         news = Progress(version.version, plan.name, step.number, plan.total, what)
         work.report(news)
         started = time.monotonic()
-        if step.await_query is not None:
-            catchup.wait(work.client, _running(work, step.await_query), work.report, work.timeout)
+        if step.awaits:
+            catchup.wait(work.client, _running(work, step.awaits), work.report, work.timeout)
         record = step.unfinished
         if record is None:
             record = _record_of(step, look(work.client, [step.statement.name or ""]), work)
@@ -116,6 +118,22 @@ def _failed(
     )
 
 
+def _planned(step: Step) -> StatementRecord:
+    statement = step.statement
+    return StatementRecord(
+        step.version,
+        step.number,
+        statement.kind,
+        statement.text,
+        statement.name,
+        statement.topic,
+        StatementState.PLANNED,
+        properties=step.properties,
+        logical=step.logical,
+        awaits=step.awaits,
+    )
+
+
 def _record_of(step: Step, server: Server, work: Work) -> StatementRecord:
     statement = step.statement
     target, topic = statement.name, statement.topic
@@ -146,6 +164,7 @@ def _record_of(step: Step, server: Server, work: Work) -> StatementRecord:
         previous=previous,
         who=work.who,
         logical=step.logical,
+        awaits=step.awaits,
         functions=tuple(sorted((f, work.functions[f]) for f in called & work.functions.keys())),
     )
 
@@ -190,8 +209,10 @@ def _ended(query_id: str, work: Work) -> Effect | None:
     return None if query_id in look(work.client).queries else Effect()
 
 
-def _running(work: Work, sink: str) -> Mapping[str, str]:
-    return dict.fromkeys(look(work.client).writers(sink), sink)
+def _running(work: Work, sinks: Sequence[str]) -> Mapping[str, str]:
+    """The queries that write into these, with what they write into."""
+    server = look(work.client)
+    return {query: sink for sink in sinks for query in server.writers(sink)}
 
 
 def describe(statement: Statement) -> str:

@@ -1,33 +1,17 @@
-"""What is to be applied: a pure function of the files, of the record and of the server."""
+"""Plans as data: what is to be applied, and what each step does to data.
+
+Made by ``planning``, printed by ``output``, carried out by ``execute``: none can differ from another.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from deploy.migrations.errors import MigrationError, Refused
-from deploy.migrations.impact import CREATES, Impact, Verdict, World, assess
-from deploy.migrations.live import catalog_of
-from deploy.migrations.server import Server, effect_of
-from deploy.migrations.state import (
-    Recorded,
-    StatementRecord,
-    StatementState,
-    VersionRecord,
-    VersionState,
-)
-from sql.errors import SqlError
-from sql.project import Migration
-from sql.statements import Kind, Statement
+from deploy.migrations.errors import Refused
+from deploy.migrations.impact import Impact, Verdict
+from deploy.migrations.state import StatementRecord
+from sql.statements import Statement
 
-# SET and UNSET are not sent: they become properties of the statements after them.
-SETTINGS = (Kind.SET, Kind.UNSET)
-ANSWERING = (Kind.SELECT, Kind.SHOW, Kind.DESCRIBE, Kind.EXPLAIN)
-# For these it matters which queries run.
-ENDING = (Kind.DROP_STREAM, Kind.DROP_TABLE, Kind.TERMINATE, Kind.ALTER, Kind.PAUSE, Kind.RESUME)
 PENDING = Impact(Verdict.NEW, "")
 REVERSIBLE = "reversible"
 WITH_LOSS = "reversible with loss of state"
@@ -39,8 +23,8 @@ class Step:
     """One statement to send, with the properties that SET gives it, and what it will do.
 
     ``unfinished`` is its record if an earlier run sent it and did not learn the outcome. ``logical``
-    is the name in the files of what is built side by side under another one, ``await_query`` the
-    sink whose queries must have caught up before the statement is sent.
+    is the name in the files of what is built side by side under another one, ``awaits`` are the
+    streams and tables whose queries must have caught up before the statement is sent.
     """
 
     version: int
@@ -50,7 +34,7 @@ class Step:
     unfinished: StatementRecord | None = None
     impact: Impact = PENDING
     logical: str | None = None
-    await_query: str | None = None
+    awaits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,7 +42,8 @@ class MigrationPlan:
     """The steps of one migration that are left; ``done`` of its statements are applied.
 
     ``reversible`` says whether what is left can be rolled back: "reversible", "reversible with loss
-    of state" or "irreversible"; a down file makes everything reversible.
+    of state" or "irreversible"; a down file makes everything reversible. ``side_by_side``: some
+    steps follow from what was on the server, so all are recorded before the first is sent.
     """
 
     version: int
@@ -67,6 +52,7 @@ class MigrationPlan:
     done: int
     steps: tuple[Step, ...]
     reversible: str = REVERSIBLE
+    side_by_side: bool = False
 
     @property
     def total(self) -> int:
@@ -95,196 +81,6 @@ class Plan:
         refused = [each for each in self.steps if each.impact.verdict is Verdict.REFUSED]
         if refused:
             raise Refused("\n".join(map(_refusal, refused)))
-
-
-def make_plan(
-    migrations: Sequence[Migration],
-    recorded: Recorded,
-    server: Server | None = None,
-    target: int | None = None,
-    one: bool = False,
-    out_of_order: bool = False,
-) -> Plan:
-    """The plan that brings what is recorded up to ``target`` (None: to the newest file).
-
-    ``one``: the next migration only; ``out_of_order``: also those below an applied one. ``server``
-    has been asked to describe everything. Raises MigrationError if the files contradict the record:
-    an applied file was changed or is missing, a pending one is older than an applied one, or
-    ``target`` is no version of a file.
-    """
-    server = server or Server()
-    by_version = {each.version: each for each in migrations}
-    if target is not None and target not in by_version:
-        raise MigrationError(f"there is no migration with version {target}")
-    applied = [each for each in recorded.versions if each.state is VersionState.MIGRATED]
-    for record in applied:
-        _check_applied(record, by_version.get(record.version), recorded)
-    done = {each.version for each in applied}
-    begun = {each.version for each in recorded.statements if each.in_effect}
-    newest = max(done | begun, default=0)
-    pending = []
-    for version, file in sorted(by_version.items()):
-        if version in done or (target is not None and version > target):
-            continue
-        if version < newest and version not in begun and not out_of_order:
-            raise MigrationError(
-                f"{file.path} is pending, and version {newest} above it is already applied or"
-                f" begun: give it a number above {newest}, roll back to below {version} first, or"
-                " apply it with --out-of-order"
-            )
-        pending.append(_remaining(file, recorded.statements_of(version)))
-    downs = {each.version for each in migrations if each.down is not None}
-    return assessed(pending[:1] if one else pending, recorded, server, downs)
-
-
-def assessed(
-    pending: Iterable[MigrationPlan],
-    recorded: Recorded,
-    server: Server,
-    downs: Collection[int] = (),
-) -> Plan:
-    """The plan with the impact of each step on what is on the server; ``downs``: the versions that
-    have a down file."""
-    pending = tuple(pending)
-    steps = [step for each in pending for step in each.steps]
-    kinds = {step.statement.kind for step in steps}
-    again = any(s.statement.replaces or s.statement.ast.args.get("if_not_exists") for s in steps)
-    with_queries = again or bool(kinds.intersection(ENDING))
-    world = World(catalog_of(server, with_queries), server.topics)
-    number = 0
-    plans = []
-    for plan in pending:
-        made = []
-        for step in plan.steps:
-            number += 1
-            if step.unfinished is not None and effect_of(step.unfinished, server) is not None:
-                impact = Impact(Verdict.UNCHANGED, "nothing: it was carried out, and is recorded now")
-            else:
-                impact, world = assess(step.statement, dict(step.properties), world, number)
-            made.append(replace(step, impact=impact))
-        kind = plan.reversible if plan.version in downs else _reversible(made)
-        plans.append(replace(plan, steps=tuple(made), reversible=kind))
-    return Plan(tuple(plans), basis_of(recorded, server, steps))
-
-
-def _reversible(steps: Sequence[Step]) -> str:
-    """What a rollback of these steps can do (see rollback)."""
-    made = {
-        each.statement.name
-        for each in steps
-        if each.statement.kind in CREATES
-        and each.impact.verdict in (Verdict.NEW, Verdict.REBUILD)
-    }
-    lossy = False
-    for step in steps:
-        statement, verdict = step.statement, step.impact.verdict
-        match statement.kind:
-            case Kind.INSERT_VALUES | Kind.ALTER if statement.name not in made:
-                return IRREVERSIBLE
-            case Kind.TERMINATE if not (statement.name or "").startswith("INSERTQUERY"):
-                return IRREVERSIBLE
-            case Kind.DROP_STREAM | Kind.DROP_TABLE | Kind.TERMINATE:
-                lossy = lossy or verdict is Verdict.DROPPED
-            case _ if verdict is Verdict.IN_PLACE and "added at the end" in step.impact.data:
-                return IRREVERSIBLE
-    return WITH_LOSS if lossy else REVERSIBLE
-
-
-def basis_of(recorded: Recorded, server: Server, steps: Iterable[Step]) -> str:
-    """What a plan rests on, as a checksum (SHA-256, hex)."""
-    names = {name for each in steps for name in (each.statement.name, *each.statement.reads)}
-    facts = [
-        [[each.version, each.state, each.checksum] for each in recorded.versions],
-        [[each.version, each.number, each.state, each.text] for each in recorded.statements],
-        sorted([n, server.described[n].statement] for n in names if n and n in server.described),
-    ]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-
-def statements_to_send(migration: Migration) -> tuple[Step, ...]:
-    """All statements of a migration that a server gets.
-
-    Raises SqlError for a statement that has no place in a migration.
-    """
-    properties: dict[str, str] = {}
-    steps: list[Step] = []
-    for statement in migration.statements:
-        if statement.kind in ANSWERING:
-            raise SqlError(f"a migration holds no {statement.kind.value}", statement.place)
-        if statement.kind in SETTINGS:
-            _set(properties, statement)
-        else:
-            now = tuple(sorted(properties.items()))
-            steps.append(Step(migration.version, len(steps) + 1, statement, now))
-    return tuple(steps)
-
-
-def knows(record: VersionRecord, file: Migration) -> bool:
-    """True if a file is, byte for byte, what was recorded: by this tool, or by ksql-migrations."""
-    # Two decoders need not put the same number of replacement characters.
-    foreign = (re.sub("\ufffd+", "\ufffd", each) for each in (record.checksum, file.foreign_checksum))
-    return record.checksum == file.checksum or len(set(foreign)) == 1
-
-
-def same_statements(file: Migration, records: Sequence[StatementRecord]) -> bool:
-    """True if a file's statements are those that were recorded, whatever comments it has."""
-    steps = statements_to_send(file)
-    return [each.statement.text for each in steps] == [each.text for each in records] and [
-        each.properties for each in steps
-    ] == [each.properties for each in records]
-
-
-def _check_applied(record: VersionRecord, file: Migration | None, recorded: Recorded) -> None:
-    if file is None:
-        raise MigrationError(
-            f"version {record.version} ({record.name}) is applied, and its file is missing"
-        )
-    if knows(record, file):
-        return
-    if not same_statements(file, recorded.statements_of(record.version)):
-        raise MigrationError(
-            f"{file.path} was changed after it was applied ('validate' shows how): undo the change"
-            " (of the file, or of the settings that it uses) and write a new migration instead,\n"
-            f"  or roll version {record.version} back and apply it again"
-        )
-
-
-def _remaining(migration: Migration, records: Sequence[StatementRecord]) -> MigrationPlan:
-    steps = statements_to_send(migration)
-    by_number = {step.number: step for step in steps}
-    left = {step.number: step for step in steps}
-    for record in records:
-        if not record.in_effect:
-            continue
-        step = by_number.get(record.number)
-        if step is None or step.statement.text != record.text:
-            place = step.statement.place if step else migration.path
-            known = (
-                f"statement {record.number} of version {migration.version} is applied, and"
-                if record.state is StatementState.DONE
-                else f"it is not known whether statement {record.number} of version"
-                f" {migration.version} was applied, and it"
-            )
-            raise MigrationError(
-                f"{place}: {known} was changed since: undo the change, or roll the version back"
-                " first"
-            )
-        if record.state is StatementState.DONE:
-            del left[record.number]
-        else:
-            left[record.number] = replace(step, unfinished=record)
-    done = len(steps) - len(left)
-    return MigrationPlan(
-        migration.version, migration.name, migration.checksum, done, tuple(left.values())
-    )
-
-
-def _set(properties: dict[str, str], statement: Statement) -> None:
-    name, value = statement.ast.this, statement.ast.args.get("value")
-    if value is None:
-        properties.pop(str(name.this), None)
-    else:
-        properties[str(name.this)] = str(value.this)
 
 
 def _refusal(step: Step) -> str:

@@ -33,6 +33,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
                 "checksum": each.checksum,
                 "done": each.done,
                 "reversible": each.reversible,
+                "side_by_side": each.side_by_side,
                 "steps": [_step_to_json(step) for step in each.steps],
             }
             for each in plan.migrations
@@ -55,6 +56,7 @@ def read(path: Path) -> Plan:
                     each["done"],
                     tuple(_step_of(each["version"], step) for step in each["steps"]),
                     each["reversible"],
+                    each["side_by_side"],
                 )
                 for each in found["migrations"]
             ),
@@ -84,7 +86,7 @@ def _step_to_json(step: Step) -> dict[str, Any]:
         "statement": statement.text,
         "properties": dict(step.properties),
         "logical": step.logical,
-        "await_query": step.await_query,
+        "awaits": list(step.awaits),
     }
     if step.unfinished is not None:
         found["unfinished"] = ledger.statement_row(step.unfinished)
@@ -108,5 +110,5 @@ def _step_of(version: int, found: dict[str, Any]) -> Step:
             Verdict(found["verdict"]), found["data"], found["clause"], found["reason"]
         ),
         logical=found["logical"],
-        await_query=found["await_query"],
+        awaits=tuple(found["awaits"]),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from deploy.migrations.actions import PRIVATE_PREFIX
 from deploy.migrations.drift import expected
-from deploy.migrations.plan import knows, same_statements, statements_to_send
+from deploy.migrations.files import is_side_by_side, knows, same_statements, statements_to_send
 from deploy.migrations.server import Server, effect_of
 from deploy.migrations.state import (
     Recorded,
@@ -91,7 +91,8 @@ def _version(
         return record
     where = f"V{record.version:03} {record.name}"
     done = [each for each in statements if each.state is StatementState.DONE]
-    total = len(statements_to_send(file)) if file is not None else len(statements)
+    by_file = file is not None and not is_side_by_side(statements)
+    total = len(statements_to_send(file)) if file is not None and by_file else len(statements)
     mended = record
     if len(done) >= total and record.state is not VersionState.MIGRATED:
         reasons.append(f"{where}: all {total} statements are applied")

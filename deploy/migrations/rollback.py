@@ -10,44 +10,27 @@ stream has gone, and only if a migration made it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from deploy.migrations.actions import (
-    PRIVATE_PREFIX,
     Action,
     DeleteTopic,
-    Drop,
-    KeepTopic,
     Restore,
     Run,
-    Terminate,
 )
 from deploy.migrations.errors import Irreversible, MigrationError
-from deploy.migrations.impact import Verdict, World, assess
-from deploy.migrations.live import catalog_of, parsed
-from deploy.migrations.server import Server, effect_of
+from deploy.migrations.reversal import Undo, irreversible, query_of, undos
+from deploy.migrations.server import Server
 from deploy.migrations.state import (
-    MAKES_SOURCE,
-    MAKES_STREAM,
     Recorded,
     StatementRecord,
     VersionRecord,
     VersionState,
 )
-from deploy.replies import Source
 from sql.statements import Kind, Statement
 
 DROPS = (Kind.DROP_STREAM, Kind.DROP_TABLE)
-
-
-@dataclass(frozen=True)
-class Undo:
-    """The actions that undo ``records``: one statement, or with a down file all of a version."""
-
-    records: tuple[StatementRecord, ...]
-    actions: tuple[Action, ...]
 
 
 @dataclass(frozen=True)
@@ -143,164 +126,35 @@ def make_rollback(
     dropped = frozenset(sources_to_drop(recorded, versions))
     undone = [each for each in records if each.version not in downs]
     _refuse_irreversible(undone, dropped, server)
-    ended = {each.query_id or _query_of(each, server) for each in records}
+    ended = {each.query_id or query_of(each, server) for each in records}
     for name in sources_to_drop(recorded, derived):
         _refuse_foreign(name, dropped, ended, server)
     plans = []
     for version in versions:
         own = tuple(each for each in records if each.version == version.version)
         if version.version in downs:
-            undos: tuple[Undo, ...] = (
+            planned: tuple[Undo, ...] = (
                 Undo(own, tuple(Run(each) for each in downs[version.version])),
             )
         else:
-            undos, server = _undos(own, records, server, dropped, keep_topics)
+            planned, server = undos(own, records, recorded, server, dropped, keep_topics)
         below = recorded.newest_below(version.version)
         current = None if below is None else recorded.version(below)
-        plans.append(VersionRollback(version, undos, current))
+        plans.append(VersionRollback(version, planned, current))
     return RollbackPlan(tuple(plans))
-
-
-def _undos(
-    own: Sequence[StatementRecord],
-    records: Sequence[StatementRecord],
-    server: Server,
-    dropped: frozenset[str],
-    keep_topics: bool,
-) -> tuple[tuple[Undo, ...], Server]:
-    """How statements are undone, each on the server as those before it leave it."""
-    undos = []
-    for record in own:
-        earlier = [r for r in records if (r.version, r.number) < (record.version, record.number)]
-        goes = record.target in {each.target for each in earlier if each.made_source}
-        actions = _actions(record, server, dropped, keep_topics, goes)
-        undos.append(Undo((record,), actions))
-        sources = dict(server.sources)
-        for action in actions:
-            match action:
-                case Drop(_, name):
-                    sources.pop(name, None)
-                case Restore(name) if record.kind is not Kind.TERMINATE:
-                    kind = "STREAM" if "STREAM" in action.text.split("(")[0].upper() else "TABLE"
-                    sources[name] = Source(name, kind, record.topic or "", "", False)
-        server = replace(server, sources=sources)
-    return tuple(undos), server
-
-
-def _actions(
-    record: StatementRecord,
-    server: Server,
-    dropped: frozenset[str],
-    keep_topics: bool,
-    goes: bool,
-) -> tuple[Action, ...]:
-    """``goes``: a statement before this one made the target, and is undone too."""
-    if record.previous is not None and record.target is not None:
-        if goes or record.kind is Kind.ALTER:
-            return ()  # it goes altogether
-        restored = _restored(record)
-        return () if _is_there(record, restored, server, dropped) else (restored,)
-    if record.kind is Kind.INSERT_SELECT:
-        query_id = _query_of(record, server)
-        return (Terminate(query_id),) if query_id in server.queries else ()
-    if not record.made_source or record.target is None:
-        return ()
-    actions: list[Action] = []
-    if record.target in server.sources:
-        actions.append(Drop("STREAM" if record.kind in MAKES_STREAM else "TABLE", record.target))
-    if record.made_topic and record.topic in server.topics:
-        readers = sorted(
-            each.name
-            for each in server.sources.values()
-            if each.topic == record.topic
-            and each.name not in dropped
-            and not each.name.startswith(PRIVATE_PREFIX)
-        )
-        if keep_topics:
-            actions.append(KeepTopic(record.topic, "as asked"))
-        elif readers:
-            actions.append(KeepTopic(record.topic, f"{', '.join(readers)} is declared over it"))
-        else:
-            actions.append(DeleteTopic(record.topic))
-    return tuple(actions)
-
-
-def _restored(record: StatementRecord) -> Restore:
-    """The definition before a DROP, a TERMINATE or a CREATE OR REPLACE."""
-    previous, target = record.previous or "", record.target or ""
-    if record.kind is Kind.TERMINATE:
-        found = parsed(previous)
-        return Restore((found and found.name) or target, previous, loses_state=True)
-    if record.kind in DROPS:
-        return Restore(target, _plain(previous), loses_state=True)
-    return Restore(target, _plain(previous, "CREATE OR REPLACE"), loses_state=False)
-
-
-def _is_there(
-    record: StatementRecord, restored: Restore, server: Server, dropped: frozenset[str]
-) -> bool:
-    """True if an interrupted rollback has made it again already."""
-    if record.kind is Kind.TERMINATE:
-        return restored.text in {each.text for each in server.queries.values()}
-    here = restored.name in server.sources and restored.name not in dropped
-    return record.kind in DROPS and here
-
-
-def _plain(text: str, words: str = "CREATE") -> str:
-    """A server's CREATE, which may say OR REPLACE or IF NOT EXISTS, with other first words."""
-    text = re.sub(r"^\s*CREATE(\s+OR\s+REPLACE)?\b", words, text, flags=re.IGNORECASE)
-    return re.sub(r"\b(STREAM|TABLE)\s+IF\s+NOT\s+EXISTS\b", r"\1", text, count=1)
-
-
-def _query_of(record: StatementRecord, server: Server) -> str:
-    effect = None if record.query_id else effect_of(record, server)
-    return record.query_id or (effect.query_id if effect else None) or ""
 
 
 def _refuse_irreversible(
     undone: Sequence[StatementRecord], dropped: frozenset[str], server: Server
 ) -> None:
     for record in undone:
-        reason = _irreversible(record, dropped, server)
+        reason = irreversible(record, dropped, server)
         if reason is not None:
             raise Irreversible(
                 f"version {record.version} cannot be rolled back: its statement {record.number}"
                 f" ({record.kind.value} {record.target}) {reason}\n"
                 "  hint: write a down file (V###__name.down.sql) for that version"
             )
-
-
-def _irreversible(
-    record: StatementRecord, dropped: frozenset[str], server: Server
-) -> str | None:
-    replaced = re.match(r"\s*CREATE\s+OR\s+REPLACE\b", record.text, re.IGNORECASE) is not None
-    if record.kind in MAKES_SOURCE and record.target_existed and replaced:
-        if record.previous is None:
-            return "replaces a definition that is not recorded"
-        return None if record.target in dropped else _not_replaceable(record, server)
-    if record.kind in DROPS and record.target_existed and record.previous is None:
-        return "has dropped it, and its definition is not recorded"
-    if record.kind is Kind.TERMINATE and not (record.previous or "").startswith("INSERT"):
-        return "has ended a query, which cannot be started again without its sink"
-    if record.kind is Kind.ALTER and record.target not in dropped:
-        return "has added columns, which cannot be taken away"
-    if record.kind is Kind.INSERT_VALUES and record.target not in dropped:
-        return "has written rows, which cannot be taken back"
-    return None
-
-
-def _not_replaceable(record: StatementRecord, server: Server) -> str | None:
-    """Why the definition before cannot be put back in place, by ksqlDB's upgrade rules."""
-    text = _restored(record).text
-    statement = parsed(text)
-    if statement is None:
-        return "replaces a definition that cannot be read"
-    world = World(catalog_of(server, with_queries=True), server.topics)
-    impact, _ = assess(statement, {}, world, 0)
-    if impact.verdict is not Verdict.REFUSED:
-        return None
-    clause = f" ({impact.clause})" if impact.clause else ""
-    return f"cannot be replaced by what was before{clause}: {impact.reason}"
 
 
 def _refuse_foreign(name: str, dropped: frozenset[str], ended: set[str], server: Server) -> None:

@@ -61,7 +61,8 @@ class StatementRecord:
     target) and ``previous`` (what defined the target, or was the query's text) are of the moment
     before: from them follows what the statement itself has made, whether it was carried out, and
     what undoing it means. ``defined`` is the server's own text of what was made, to see later
-    whether it was altered. ``logical`` is the name in the files of what was built side by side.
+    whether it was altered. ``logical`` is the name in the files of what was built side by side,
+    ``awaits`` are the streams and tables whose queries had to catch up first.
     ``functions``: the user-defined functions that it calls, with the checksums of their sources.
     """
 
@@ -85,6 +86,7 @@ class StatementRecord:
     who: str | None = None
     logical: str | None = None
     functions: tuple[tuple[str, str], ...] = ()
+    awaits: tuple[str, ...] = ()
 
     @property
     def in_effect(self) -> bool:

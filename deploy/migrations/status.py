@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deploy.migrations.plan import SETTINGS, knows, same_statements
+from deploy.migrations.files import SETTINGS, is_side_by_side, knows, same_statements
 from deploy.migrations.state import (
     Recorded,
     StatementRecord,
@@ -51,6 +51,8 @@ def _status(version: int, file: Migration | None, recorded: Recorded) -> Version
     statements = recorded.statements_of(version)
     done = sum(each.state is StatementState.DONE for each in statements)
     total = None if file is None else sum(s.kind not in SETTINGS for s in file.statements)
+    if is_side_by_side(statements):
+        total = len(statements)
     if record is None:
         name = file.name if file is not None else ""
         return VersionStatus(version, name, VersionState.PENDING, done, total)

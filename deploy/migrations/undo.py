@@ -38,7 +38,7 @@ def _roll_back_one(plan: VersionRollback, work: Work) -> None:
             work.report(news)
             started = time.monotonic()
             try:
-                _carry_out(action, work)
+                effect = _carry_out(action, work)
             except GuardFailed:
                 raise
             except (ClientError, MigrationError) as error:
@@ -51,6 +51,10 @@ def _roll_back_one(plan: VersionRollback, work: Work) -> None:
                     "  hint: remove what stands in the way and roll back again: it goes on there"
                 ) from error
             work.report(replace(news, seconds=time.monotonic() - started))
+            if isinstance(action, Restore) and undo.owner is not None:
+                query_id = effect.query_id or _query_of(action, work)
+                owner = replace(undo.owner, query_id=query_id, defined=effect.defined)
+                work.store.write_statement(owner)
         work.store.write_statements(
             replace(record, state=StatementState.UNDONE, completed_on=now())
             for record in undo.records
@@ -65,13 +69,30 @@ def _roll_back_one(plan: VersionRollback, work: Work) -> None:
     work.store.write_rolled_back(undone, plan.current)
 
 
-def _carry_out(action: Action, work: Work) -> None:
+def _carry_out(action: Action, work: Work) -> Effect:
     if isinstance(action, DeleteTopic):
         delete_topic(action.topic, work.client, work.delete_by_broker)
-        return
-    properties = action.properties if isinstance(action, Restore) else {}
+        return Effect()
+    properties: dict[str, str] = {}
+    effect = Effect()
+    if isinstance(action, Restore):
+        properties = action.properties
+        there = _done(action, work.client)
+        if there is not None:  # an interrupted rollback has made it already
+            return there
     for text in action.texts:
-        certainly(work.client, text, properties, partial(_done, action, work.client))
+        effect = certainly(work.client, text, properties, partial(_done, action, work.client))
+    return effect
+
+
+def _query_of(action: Restore, work: Work) -> str | None:
+    """The query of what was made again, where no reply named it."""
+    server = look(work.client)
+    if action.text.startswith("INSERT"):
+        found = [each.id for each in server.queries.values() if each.text == action.text]
+    else:
+        found = [each for each in server.writers(action.name) if each.startswith("C")]
+    return found[-1] if found else None
 
 
 def _done(action: Action, client: KsqlClient) -> Effect | None:

@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from deploy.migrations.files import knows, same_statements, statements_to_send
 from deploy.migrations.impact import CREATES, Impact, World, assess
 from deploy.migrations.live import catalog_of, parsed
-from deploy.migrations.plan import Step, knows, same_statements, statements_to_send
+from deploy.migrations.plan import Step
 from deploy.migrations.server import Server
 from deploy.migrations.state import Recorded, StatementRecord, VersionState
 from sql.project import Migration

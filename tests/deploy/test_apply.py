@@ -217,6 +217,7 @@ class Unlucky(KsqlClient):
     at: str = ""
     after: bool = False
     error: Callable[[], BaseException] = Interrupted
+    anycase: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -227,7 +228,8 @@ class Unlucky(KsqlClient):
         self, text: str, properties: Mapping[str, str] | None = None
     ) -> tuple[CommandResult, ...]:
         luck = self.luck
-        due = bool(luck.at) and text.startswith(luck.at)
+        said = text.upper() if self.anycase else text
+        due = bool(luck.at) and said.startswith(luck.at.upper() if self.anycase else luck.at)
         luck.at = "" if due else luck.at
         if due and not luck.after:
             raise luck.error()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deploy.migrations.errors import MigrationError
-from deploy.migrations.plan import make_plan
+from deploy.migrations.planning import make_plan
 from deploy.migrations.state import (
     Recorded,
     StatementRecord,

@@ -260,12 +260,6 @@ def test_what_was_dropped_is_defined_as_before() -> None:
     assert plan(2, recorded=recorded).loses_state == ("OTHER",)
 
 
-def test_what_an_interrupted_rollback_has_defined_again_is_passed_over() -> None:
-    recorded = with_statement("DROP TABLE other;", target_existed=True, previous="CREATE TABLE …;")
-    again = {**SERVER.sources, "OTHER": source("OTHER", "other", "TABLE")}
-    assert plan(2, replace(SERVER, sources=again), recorded).actions == ALL[:3]
-
-
 def test_what_was_made_and_dropped_by_what_is_undone_is_not_made_again() -> None:
     """Only its topic is still there to be deleted."""
     recorded = with_statement("DROP STREAM raw;", target_existed=True, previous="CREATE STREAM …;")

@@ -85,6 +85,17 @@ def test_drift(client: KsqlClient, write_project: Write) -> None:
             client.execute(text)
 
 
+def test_a_function_that_was_changed(client: KsqlClient, write_project: Write) -> None:
+    root = write_project(THREE)
+    commands.apply(client, root, site=commands.Site(functions={"COUNT": "one", "OTHER": "x"}))
+    (record,) = (s for s in Store(client).read().statements if s.target == "OMT_BY_COLL")
+    assert record.functions == (("COUNT", "one"),)
+    (found,) = commands.diff(client, root, site=commands.Site(functions={"COUNT": "two"}))
+    assert (found.kind, found.name) == ("altered", "OMT_BY_COLL")
+    assert "its function COUNT was changed" in found.detail
+    assert drift(client, root) == []
+
+
 def make_by_hand(client: KsqlClient) -> None:
     """What THREE makes, without the tool."""
     for text in THREE.values():

@@ -9,7 +9,8 @@ import pytest
 
 from deploy.migrations.errors import Refused
 from deploy.migrations.impact import Verdict
-from deploy.migrations.plan import Plan, make_plan
+from deploy.migrations.plan import Plan
+from deploy.migrations.planning import make_plan
 from deploy.migrations.server import Server
 from deploy.migrations.state import Recorded
 from deploy.replies import Column, Description, Query, Source

@@ -1,0 +1,170 @@
+"""How one statement is undone, or why it cannot be: from its record and from the server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from deploy.migrations.actions import (
+    PRIVATE_PREFIX,
+    Action,
+    DeleteTopic,
+    Drop,
+    KeepTopic,
+    Restore,
+    Terminate,
+)
+from deploy.migrations.impact import Verdict, World, assess
+from deploy.migrations.live import catalog_of, parsed
+from deploy.migrations.server import Server, effect_of
+from deploy.migrations.state import MAKES_SOURCE, MAKES_STREAM, Recorded, StatementRecord
+from deploy.replies import Source
+from sql.statements import Kind
+
+DROPS = (Kind.DROP_STREAM, Kind.DROP_TABLE)
+
+
+@dataclass(frozen=True)
+class Undo:
+    """The actions that undo ``records``: one statement, or with a down file all of a version.
+
+    ``owner`` is the statement that had made what is made again: its query gets a new id.
+    """
+
+    records: tuple[StatementRecord, ...]
+    actions: tuple[Action, ...]
+    owner: StatementRecord | None = None
+
+
+def undos(
+    own: Sequence[StatementRecord],
+    records: Sequence[StatementRecord],
+    recorded: Recorded,
+    server: Server,
+    dropped: frozenset[str],
+    keep_topics: bool,
+) -> tuple[tuple[Undo, ...], Server]:
+    """How statements are undone, each on the server as those before it leave it."""
+    planned = []
+    for record in own:
+        earlier = [r for r in records if (r.version, r.number) < (record.version, record.number)]
+        goes = record.target in {each.target for each in earlier if each.made_source}
+        if record.kind is Kind.TERMINATE:
+            goes = record.target in {each.query_id for each in earlier}
+        actions = _actions(record, server, dropped, keep_topics, goes)
+        planned.append(Undo((record,), actions, _owner(record, recorded)))
+        sources = dict(server.sources)
+        for action in actions:
+            match action:
+                case Drop(_, name):
+                    sources.pop(name, None)
+                case Restore(name) if record.kind is not Kind.TERMINATE:
+                    kind = "STREAM" if "STREAM" in action.text.split("(")[0].upper() else "TABLE"
+                    sources[name] = Source(name, kind, record.topic or "", "", False)
+        server = replace(server, sources=sources)
+    return tuple(planned), server
+
+
+def _owner(record: StatementRecord, recorded: Recorded) -> StatementRecord | None:
+    if record.previous is None:
+        return None
+    for each in reversed(recorded.statements):
+        if each.in_effect and (each.version, each.number) < (record.version, record.number):
+            ended = record.kind is Kind.TERMINATE and each.query_id == record.target
+            made = record.kind is not Kind.TERMINATE and each.target == record.target
+            if ended or (made and each.kind in MAKES_SOURCE):
+                return each
+    return None
+
+
+def _actions(
+    record: StatementRecord,
+    server: Server,
+    dropped: frozenset[str],
+    keep_topics: bool,
+    goes: bool,
+) -> tuple[Action, ...]:
+    """``goes``: a statement before this one made the target, and is undone too."""
+    if record.previous is not None and record.target is not None:
+        if goes or record.kind is Kind.ALTER:
+            return ()  # it goes altogether
+        return (_restored(record),)
+    if record.kind is Kind.INSERT_SELECT:
+        query_id = query_of(record, server)
+        return (Terminate(query_id),) if query_id in server.queries else ()
+    if not record.made_source or record.target is None:
+        return ()
+    actions: list[Action] = []
+    if record.target in server.sources:
+        actions.append(Drop("STREAM" if record.kind in MAKES_STREAM else "TABLE", record.target))
+    if record.made_topic and record.topic in server.topics:
+        readers = sorted(
+            each.name
+            for each in server.sources.values()
+            if each.topic == record.topic
+            and each.name not in dropped
+            and not each.name.startswith(PRIVATE_PREFIX)
+        )
+        if keep_topics:
+            actions.append(KeepTopic(record.topic, "as asked"))
+        elif readers:
+            actions.append(KeepTopic(record.topic, f"{', '.join(readers)} is declared over it"))
+        else:
+            actions.append(DeleteTopic(record.topic))
+    return tuple(actions)
+
+
+def _restored(record: StatementRecord) -> Restore:
+    """The definition before a DROP, a TERMINATE or a CREATE OR REPLACE."""
+    previous, target = record.previous or "", record.target or ""
+    if record.kind is Kind.TERMINATE:
+        found = parsed(previous)
+        return Restore((found and found.name) or target, previous, loses_state=True)
+    if record.kind in DROPS:
+        return Restore(target, _plain(previous), loses_state=True)
+    return Restore(target, _plain(previous, "CREATE OR REPLACE"), loses_state=False)
+
+
+def _plain(text: str, words: str = "CREATE") -> str:
+    """A server's CREATE, which may say OR REPLACE or IF NOT EXISTS, with other first words."""
+    text = re.sub(r"^\s*CREATE(\s+OR\s+REPLACE)?\b", words, text, flags=re.IGNORECASE)
+    return re.sub(r"\b(STREAM|TABLE)\s+IF\s+NOT\s+EXISTS\b", r"\1", text, count=1)
+
+
+def query_of(record: StatementRecord, server: Server) -> str:
+    effect = None if record.query_id else effect_of(record, server)
+    return record.query_id or (effect.query_id if effect else None) or ""
+
+
+def irreversible(
+    record: StatementRecord, dropped: frozenset[str], server: Server
+) -> str | None:
+    replaced = re.match(r"\s*CREATE\s+OR\s+REPLACE\b", record.text, re.IGNORECASE) is not None
+    if record.kind in MAKES_SOURCE and record.target_existed and replaced:
+        if record.previous is None:
+            return "replaces a definition that is not recorded"
+        return None if record.target in dropped else _not_replaceable(record, server)
+    if record.kind in DROPS and record.target_existed and record.previous is None:
+        return "has dropped it, and its definition is not recorded"
+    if record.kind is Kind.TERMINATE and not (record.previous or "").startswith("INSERT"):
+        return "has ended a query, which cannot be started again without its sink"
+    if record.kind is Kind.ALTER and record.target not in dropped:
+        return "has added columns, which cannot be taken away"
+    if record.kind is Kind.INSERT_VALUES and record.target not in dropped:
+        return "has written rows, which cannot be taken back"
+    return None
+
+
+def _not_replaceable(record: StatementRecord, server: Server) -> str | None:
+    """Why the definition before cannot be put back in place, by ksqlDB's upgrade rules."""
+    text = _restored(record).text
+    statement = parsed(text)
+    if statement is None:
+        return "replaces a definition that cannot be read"
+    world = World(catalog_of(server, with_queries=True), server.topics)
+    impact, _ = assess(statement, {}, world, 0)
+    if impact.verdict is not Verdict.REFUSED:
+        return None
+    clause = f" ({impact.clause})" if impact.clause else ""
+    return f"cannot be replaced by what was before{clause}: {impact.reason}"
