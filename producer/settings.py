@@ -66,6 +66,7 @@ def checked_url(url: str) -> str:
     try:
         parts = urlsplit(url)
         valid = parts.scheme in ("ws", "wss") and bool(parts.hostname)
+        (parts.hostname or "").encode("idna")  # UnicodeError is a ValueError, too
         _ = parts.port
     except ValueError:
         valid = False

@@ -135,6 +135,7 @@ def test_a_taken_archive_is_one_clear_error(tmp_path: Path) -> None:
         "wss://",
         "x",
         "wss://h:x/",
+        "wss://a..b/",
         f"wss://h/p?token={KEY}",
         "wss://user:password@h/",
         "wss://h/#x",
