@@ -8,17 +8,16 @@ An exception makes the result NULL (an aggregate leaves the row out) and is logg
 from __future__ import annotations
 
 import logging
-import math
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import fields, is_dataclass
 from functools import cached_property
 from typing import Any
 
 import msgspec
 
 from udfs.definition import Definition
-from udfs.values import Converter, reader, writer
+from udfs.types import is_immutable
+from udfs.values import Converter, reader, unfinite, writer
 
 
 def log_error(name: str, error: BaseException) -> None:
@@ -71,6 +70,8 @@ class Aggregation:
         self._strict = [i for i, p in enumerate(definition.parameters) if not p.nullable]
         self._readers = [reader(p.hint) for p in definition.parameters]
         self._convert = any(self._readers)
+        self._unfinite = unfinite(definition.state)
+        self._immutable = is_immutable(definition.state)
         # Bound once: ksqlDB calls these for every record.
         self._decode = self._decoder.decode
         self._accumulate = self._aggregator.accumulate
@@ -83,7 +84,9 @@ class Aggregation:
 
     def accumulate(self, state: str, *columns: Any) -> str:
         """The state with a row."""
-        return self._text(self._accumulate(self._decode(state), *columns))
+        before = self._decode(state)
+        after = self._accumulate(before, *columns)
+        return state if after is before and self._immutable else self._text(after)
 
     def merge(self, older: str, newer: str) -> str:
         """The state of the rows of both."""
@@ -147,20 +150,6 @@ class Aggregation:
     def _text(self, state: Any) -> str:
         text = self._encode(state)
         # The encoder writes NaN and infinity as null, which would be read back as something else.
-        if b"null" in text and not is_finite(state):
+        if b"null" in text and self._unfinite is not None and self._unfinite(state):
             raise StateError("the state holds NaN or infinity, which JSON does not have")
         return text.decode()
-
-
-def is_finite(state: Any) -> bool:
-    """True if there is no NaN or infinity in a value of JSON's kinds."""
-    match state:
-        case float():
-            return math.isfinite(state)
-        case dict():
-            return all(map(is_finite, state.values()))
-        case list() | tuple() | set():
-            return all(map(is_finite, state))
-    if is_dataclass(state):
-        return all(is_finite(getattr(state, field.name)) for field in fields(state))
-    return True

@@ -148,6 +148,18 @@ def no_json(hint: Any) -> Any | None:
     return next((part for part in map(no_json, parts) if part is not None), None)
 
 
+def is_immutable(hint: Any) -> bool:
+    """Whether a value of a state's hint cannot be changed, nor anything inside of it."""
+    if hint in (bool, int, float, str, type(None), Ellipsis):
+        return True
+    if typing.get_origin(hint) in (tuple, Union, types.UnionType):
+        return all(map(is_immutable, typing.get_args(hint)))
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        is_frozen: bool = hint.__dataclass_params__.frozen  # type: ignore[attr-defined]
+        return is_frozen and all(is_immutable(inner) for _, inner in fields(hint))
+    return False
+
+
 def name_of(hint: Any) -> str:
     """A hint as it was written, for messages."""
     return hint.__name__ if isinstance(hint, type) else str(hint)

@@ -7,10 +7,12 @@ for MAP, and for STRUCT dict by upper-cased names. Both directions keep None.
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time
 from decimal import ROUND_HALF_UP, Context, Decimal
+from operator import attrgetter
 from typing import Any
 
 from sql.types import (
@@ -61,6 +63,32 @@ def reader(hint: Any) -> Converter | None:
             return hint(*(v if v is None or item is None else item(v) for v, item in plain))
 
         return read
+    return None
+
+
+def unfinite(hint: Any) -> Callable[[Any], bool] | None:
+    """A function that finds NaN or infinity in a value of that hint; None if it cannot hold any."""
+    hint, _ = optional(hint)
+    if hint is float:
+        return lambda value: value is not None and not math.isfinite(value)
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (list, set, tuple, dict):
+        found = [unfinite(part) for part in inner if part is not Ellipsis]
+        if not any(found):
+            return None
+        if origin is tuple and Ellipsis not in inner:
+            return lambda value: value is not None and any(
+                find is not None and find(v) for find, v in zip(found, value, strict=True)
+            )
+        find = found[-1]
+        assert find is not None
+        values = dict.values if origin is dict else iter
+        return lambda value: value is not None and any(map(find, values(value)))
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        members = [(attrgetter(n), find) for n, kind in fields(hint) if (find := unfinite(kind))]
+        if not members:
+            return None
+        return lambda value: value is not None and any(find(get(value)) for get, find in members)
     return None
 
 

@@ -4,18 +4,16 @@ reason where its parts are missing."""
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.udfs import jars
 from udfs import check, registry
 from udfs.definition import UdfError
-from udfs.ksqldb import build
 from udfs.ksqldb.jvm import Jvm
 
 if TYPE_CHECKING:
@@ -23,14 +21,6 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 OWN = HERE / "own"
-# What ksqlDB brings besides its own classes, which standins/ stands for.
-LIBRARIES = (
-    "org.apache.kafka:connect-api:3.9.1",
-    "org.apache.kafka:kafka-clients:3.9.1",
-    "com.fasterxml.jackson.core:jackson-core:2.17.2",
-    "org.slf4j:slf4j-api:1.7.36",
-)
-
 
 @pytest.fixture
 def own(monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -43,32 +33,9 @@ def own(monkeypatch: pytest.MonkeyPatch) -> Path:
 def ksqldb_classes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """ksqlDB's jars (folders in $KSQLDB_JARS, separated as in PATH), or stand-ins."""
     try:
-        build.javac()
-        build.jep_jar()
+        return jars.ksqldb_classes(tmp_path_factory.mktemp("ksqldb"))
     except UdfError as error:
         pytest.skip(str(error))
-    if given := os.environ.get("KSQLDB_JARS"):
-        return [Path(path) for path in given.split(os.pathsep)]
-    libraries = tmp_path_factory.mktemp("libraries")
-    for artifact in LIBRARIES:
-        _copy(artifact, libraries)
-    classes = tmp_path_factory.mktemp("standins")
-    root = HERE / "standins"
-    sources = {str(f.relative_to(root)): f.read_text("utf-8") for f in root.rglob("*.java")}
-    build.compile_java(sources, classes, build.jars([libraries]))
-    return [classes, libraries]
-
-
-def _copy(artifact: str, folder: Path) -> None:
-    maven = shutil.which("mvn")
-    if maven is None:
-        pytest.skip("there is no mvn to get Kafka's and Jackson's jars with")
-    command = [maven, "-q", "-B", "dependency:copy", f"-Dartifact={artifact}"]
-    done = subprocess.run(
-        [*command, f"-DoutputDirectory={folder}"], capture_output=True, text=True, timeout=300
-    )
-    if done.returncode:
-        pytest.skip(f"mvn cannot get {artifact}: {done.stdout.strip()[-300:]}")
 
 
 @pytest.fixture(scope="session")

@@ -2,61 +2,79 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from decimal import Context, Decimal
-from typing import Annotated, Any
+from typing import Annotated
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from udfs import Digits, Int32, udf
 
-_UNITS = re.compile("[0-9]{1,78}", re.ASCII)  # 2^256 has 78 digits
-_EXACT = Context(prec=120)
+_MOST_DIGITS = 78  # as 2^256 has
+_DECIMALS = range(100)
 _SCALE = 18
 _WHOLE = 20
+_EXACT_TYPE = pa.decimal128(_WHOLE + _SCALE, _SCALE)
+_EXACT = Context(prec=120)
+
+Finish = Callable[[pa.Array, int], pa.Array]
+"""Digits and a number of decimals → amounts."""
 
 
-def _digits(base_units: pa.Array, decimals: pa.Array, d: int) -> Any:
-    """The rows with d decimals as text with a point, NULL where they are no amount."""
-    good = pc.and_(pc.equal(decimals, d), pc.match_substring_regex(base_units, r"\A[0-9]{1,78}\z"))
-    padded = pc.utf8_lpad(pc.if_else(good, base_units, None), d + 1, "0")
-    if d == 0:
-        return padded
-    point = pc.binary_length(padded)
-    del point
-    return pc.binary_replace_slice(padded, -d, -d, ".")
+def _is_amount(base_units: str, decimals: int) -> bool:
+    return (
+        0 <= decimals <= 99
+        and base_units.isdecimal()
+        and base_units.isascii()
+        and len(base_units) <= _MOST_DIGITS
+    )
 
 
-def _by_decimals(base_units: pa.Array, decimals: pa.Array, finish: Any, kind: pa.DataType) -> pa.Array:
-    """Arrow has no slice by a row's own number: one pass for each number of decimals there is."""
+def _pointed(digits: pa.Array, d: int) -> pa.Array:
+    """Digits as text with a point before the last d of them."""
+    padded = pc.ascii_lpad(digits, d + 1, "0")
+    return padded if d == 0 else pc.binary_replace_slice(padded, -d, -d, ".")
+
+
+def _by_decimals(base_units: pa.Array, decimals: pa.Array, finish: Finish, kind: pa.DataType) -> pa.Array:
+    """Arrow cannot slice by a row's own number: one pass for each number of decimals there is."""
+    good = pc.and_(
+        pc.ascii_is_decimal(base_units), pc.less_equal(pc.binary_length(base_units), _MOST_DIGITS)
+    )
+    digits = pc.if_else(good, base_units, None)
+    found = pc.unique(decimals).to_pylist()
+    if len(found) == 1 and found[0] in _DECIMALS:
+        return finish(digits, found[0])
     result = pa.nulls(len(base_units), kind)
-    for d in pc.unique(decimals).to_pylist():
-        if d is not None and 0 <= d <= 99:
-            result = pc.coalesce(result, finish(_digits(base_units, decimals, d), d))
+    for d in found:
+        if d in _DECIMALS:
+            chosen = pc.if_else(pc.equal(decimals, d), digits, None)
+            result = pc.coalesce(result, finish(chosen, d))
     return result
 
 
-def _exact(text: pa.Array, d: int) -> pa.Array:
+def _exact(digits: pa.Array, d: int) -> pa.Array:
+    digits = pc.ascii_ltrim(digits, "0")
     if d > _SCALE:  # the digits beyond the scale must be zeros
-        beyond = pc.utf8_slice_codeunits(text, -(d - _SCALE), None)
-        kept = pc.utf8_slice_codeunits(text, 0, -(d - _SCALE))
-        text = pc.if_else(pc.match_substring_regex(beyond, r"\A0*\z"), kept, None)
-    text = pc.utf8_ltrim(text, "0")
-    whole = pc.find_substring(text, ".") if d else pc.binary_length(text)
-    text = pc.if_else(pc.less_equal(whole, _WHOLE), text, None)
-    return pc.cast(pc.binary_join_element_wise("0", text, ""), pa.decimal128(38, _SCALE))
+        padded = pc.ascii_lpad(digits, d - _SCALE, "0")
+        beyond = pc.ascii_ltrim(pc.utf8_slice_codeunits(padded, _SCALE - d, None), "0")
+        kept = pc.utf8_slice_codeunits(padded, 0, _SCALE - d)
+        digits, d = pc.if_else(pc.equal(pc.binary_length(beyond), 0), kept, None), _SCALE
+    digits = pc.if_else(pc.less_equal(pc.binary_length(digits), _WHOLE + d), digits, None)
+    return pc.cast(_pointed(digits, d), _EXACT_TYPE)
 
 
 def _token_amounts(base_units: pa.Array, decimals: pa.Array) -> pa.Array:
-    return _by_decimals(base_units, decimals, _exact, pa.decimal128(38, _SCALE))
+    return _by_decimals(base_units, decimals, _exact, _EXACT_TYPE)
+
+
+def _nearest(digits: pa.Array, d: int) -> pa.Array:
+    return pc.cast(_pointed(digits, d), pa.float64())
 
 
 def _token_amounts_double(base_units: pa.Array, decimals: pa.Array) -> pa.Array:
-    def nearest(text: pa.Array, _: int) -> pa.Array:
-        return pc.cast(text, pa.float64())
-
-    return _by_decimals(base_units, decimals, nearest, pa.float64())
+    return _by_decimals(base_units, decimals, _nearest, pa.float64())
 
 
 @udf(arrow=_token_amounts)
@@ -76,7 +94,7 @@ def token_amount(base_units: str, decimals: Int32) -> Annotated[Decimal, Digits(
     >>> token_amount("1", 19) is None
     True
     """
-    if not 0 <= decimals <= 99 or not _UNITS.fullmatch(base_units):
+    if not _is_amount(base_units, decimals):
         return None
     if decimals > _SCALE:
         if base_units[_SCALE - decimals :].strip("0"):
@@ -101,6 +119,6 @@ def token_amount_double(base_units: str, decimals: Int32) -> float | None:
     >>> token_amount_double("12x", 18) is None
     True
     """
-    if not 0 <= decimals <= 99 or not _UNITS.fullmatch(base_units):
+    if not _is_amount(base_units, decimals):
         return None
     return float(f"{base_units}e-{decimals}")

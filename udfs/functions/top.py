@@ -28,8 +28,8 @@ class TopEntry:
     detail: str | None
 
 
-State = list[tuple[float, str, str | None]]
-"""(-value, key, detail), in order: the greatest value first, equal values by key."""
+State = tuple[TopEntry, ...]
+"""In order: the greatest value first, equal values by key."""
 
 
 @udaf(
@@ -66,30 +66,28 @@ class TopByKey:
         self.n = n
 
     def initialize(self) -> State:
-        return []
+        return ()
 
     def accumulate(self, state: State, key: str, value: float, detail: str | None) -> State:
         if not math.isfinite(value):
             return state
-        entry = (-value, key, detail)
-        for index, known in enumerate(state):
-            if known[1] == key:
-                del state[index]
-                break
-        else:
-            if len(state) == self.n and entry[:2] > state[-1][:2]:
-                return state
-        index = len(state)
-        while index and entry[:2] < state[index - 1][:2]:
+        kept = [entry for entry in state if entry.key != key]
+        index = len(kept)
+        while index and _before(key, value, kept[index - 1]):
             index -= 1
-        state.insert(index, entry)
-        del state[self.n :]
-        return state
+        if index == self.n:
+            return state
+        kept.insert(index, TopEntry(key, value, detail))
+        return tuple(kept[: self.n])
 
     def merge(self, older: State, newer: State) -> State:
-        replaced = {key for _, key, _ in newer}
-        kept = [entry for entry in older if entry[1] not in replaced]
-        return sorted([*kept, *newer], key=lambda entry: entry[:2])[: self.n]
+        replaced = {entry.key for entry in newer}
+        kept = [entry for entry in older if entry.key not in replaced]
+        return tuple(sorted([*kept, *newer], key=lambda e: (-e.value, e.key))[: self.n])
 
     def finish(self, state: State) -> list[TopEntry]:
-        return [TopEntry(key, 0.0 - value, detail) for value, key, detail in state]
+        return list(state)
+
+
+def _before(key: str, value: float, entry: TopEntry) -> bool:
+    return value > entry.value or (value == entry.value and key < entry.key)

@@ -30,9 +30,9 @@ from sql.types import (
     StructType,
 )
 from udfs import registry
-from udfs.calls import Aggregation, is_finite
+from udfs.calls import Aggregation
 from udfs.definition import Definition, Parameter
-from udfs.values import Converter, reader, writer
+from udfs.values import Converter, reader, unfinite, writer
 
 _AS_THEY_ARE = (BOOLEAN, INTEGER, BIGINT, DOUBLE, STRING)
 _EPOCH = datetime(1970, 1, 1)
@@ -140,6 +140,7 @@ def _out(definition: Definition) -> Converter | None:
 
     if not _is_json(kind):
         return checked
+    find = unfinite(definition.result_hint)
 
     def straight(value: Any) -> str | None:
         """The encoder knows dataclasses, and Java checks the types; only what is not finite it
@@ -147,7 +148,7 @@ def _out(definition: Definition) -> Converter | None:
         if value is None:
             return None
         text = encode(value)
-        if b"null" in text and not is_finite(value):
+        if b"null" in text and find is not None and find(value):
             return checked(value)
         return text.decode()
 

@@ -204,8 +204,14 @@ public final class Values {
         return entries;
       case STRUCT:
         final Struct struct = new Struct(schema);
-        while (in.nextToken() == JsonToken.FIELD_NAME) {
-          final Field field = schema.field(in.currentName().toUpperCase(Locale.ROOT));
+        final List<Field> fields = schema.fields();
+        for (int i = 0; in.nextToken() == JsonToken.FIELD_NAME; i++) {
+          // Python's names are in lower case, and mostly in order.
+          final String name = in.currentName();
+          final Field field =
+              i < fields.size() && fields.get(i).name().equalsIgnoreCase(name)
+                  ? fields.get(i)
+                  : schema.field(name.toUpperCase(Locale.ROOT));
           in.nextToken();
           struct.put(field, read(in, field.schema()));
         }
