@@ -153,7 +153,7 @@ def test_a_begun_version_is_rolled_back(client: KsqlClient, write_project: Write
 def test_files_that_contradict_the_record(client: KsqlClient, write_project: Write) -> None:
     root = write_project({"V001__raw.sql": THREE["V001__raw.sql"]})
     commands.apply(client, root)
-    write_project({"V001__raw.sql": THREE["V001__raw.sql"].replace("price DOUBLE", "price BIGINT")})
+    write_project({"V001__raw.sql": THREE["V001__raw.sql"].replace("PARTITIONS=1", "PARTITIONS=2")})
     with pytest.raises(MigrationError, match=r"V001__raw\.sql was changed after it was applied"):
         commands.apply(client, root)
     write_project({"V001__raw.sql": THREE["V001__raw.sql"]})
