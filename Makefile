@@ -1,6 +1,8 @@
 # Every command that a newcomer or CI needs; each works in a fresh clone.
 PYTHON ?= python3
 VENV ?= .venv
+# Of pyproject.toml; with spark and ksqldb (which needs a JDK and a C compiler) all tests run.
+EXTRAS ?= test
 
 .PHONY: help demo install test lint bench
 
@@ -14,7 +16,7 @@ $(VENV)/demo-ready: pyproject.toml
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e ".[test]"
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e ".[$(EXTRAS)]"
 	touch $@ $(VENV)/demo-ready
 
 demo: $(VENV)/demo-ready ## run the whole thing on sample events and show metrics
