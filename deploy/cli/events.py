@@ -78,12 +78,6 @@ def produce(
     ] = None,
     vsn: Annotated[Protocol, typer.Option(help="Version of the protocol.")] = Protocol.ARRAYS,
     compression: Annotated[Compression, typer.Option(help="With Kafka.")] = Compression.LZ4,
-    retention_hours: Annotated[
-        float | None,
-        typer.Option(
-            help="Of the raw topic, if it has to be made (default: no limit, as its SQL declares)."
-        ),
-    ] = None,
     roll_seconds: Annotated[
         float, typer.Option(min=0.1, help="With --sink archive: a file at least that often.")
     ] = 10.0,
@@ -103,7 +97,7 @@ def produce(
     """Put OpenSea's live stream into Kafka, or into an archive, until SIGTERM or Ctrl-C.
 
     The API key is read from OPENSEA_API_KEY, in the environment or in .env. Kafka's topics are made
-    when missing, with the partitions and replicas of sql/settings.yml. Frames that are no events go
+    when missing, with the partitions, replicas and retention of sql/settings.yml. Frames that are no events go
     to the topic OpenSeaRawEvents.dlq. What Kafka did not take in time after SIGTERM is put into a
     file that can be replayed.
 
@@ -127,7 +121,7 @@ def produce(
     with progress.reporting() as show:
         target: Sink
         if sink is SinkName.KAFKA:
-            target = _kafka(bootstrap, compression, retention_hours, stats.latency)
+            target = _kafka(bootstrap, compression, stats.latency)
         else:
             target = ArchiveSink(_data_dir(out), roll_seconds=roll_seconds)
         if metrics_port is not None:
@@ -147,17 +141,23 @@ def produce(
 def _kafka(
     bootstrap: str | None,
     compression: Compression = Compression.LZ4,
-    retention_hours: float | None = None,
     latency: metrics.Latency | None = None,
 ) -> Sink:
     settings = KafkaSettings()
     if bootstrap:
         settings.bootstrap_servers = bootstrap
-    declared = load_settings(find_root(), {})
-    retention_ms = -1 if retention_hours is None else int(retention_hours * 3_600_000)
-    wanted = topics(int(declared["partitions"]), int(declared["replicas"]), retention_ms)
+    wanted = topics(*map(_declared, ("partitions", "replicas", "raw_retention_ms")))
     undelivered = Settings().data_dir / "undelivered"
     return open_kafka(settings, undelivered, wanted, compression=compression.value, latency=latency)
+
+
+def _declared(name: str) -> int:
+    """A setting of the SQL, whose streams need topics that are as it declares them."""
+    root = find_root()
+    value = load_settings(root, {}).get(name)
+    if not isinstance(value, int):
+        raise SettingsError(f"{root / 'settings.yml'} has no whole number named {name}.")
+    return value
 
 
 def _data_dir(out: Path | None) -> Path:

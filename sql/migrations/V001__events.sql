@@ -36,7 +36,7 @@ CREATE STREAM opensea_raw_events (
       transaction STRUCT<hash VARCHAR>>>
 ) WITH (
   KAFKA_TOPIC='{{ raw_topic }}', VALUE_FORMAT='JSON', PARTITIONS={{ partitions }},
-  REPLICAS={{ replicas }}, RETENTION_MS=-1, TIMESTAMP='event_time');
+  REPLICAS={{ replicas }}, RETENTION_MS={{ raw_retention_ms }}, TIMESTAMP='event_time');
 
 -- EVENTS: every event as flat columns. Metrics are made from this stream, or from SALES and TRANSFERS.
 CREATE STREAM events WITH (KAFKA_TOPIC='opensea.events', VALUE_FORMAT='JSON', RETENTION_MS=-1) AS

@@ -128,6 +128,17 @@ def test_a_taken_archive_is_one_clear_error(tmp_path: Path) -> None:
         assert ended(first)[0] == 0
 
 
+def test_topics_need_settings_of_the_sql(tmp_path: Path) -> None:
+    (tmp_path / "sql/migrations").mkdir(parents=True)
+    (tmp_path / "sql/settings.yml").write_text("partitions: many\n")
+    done = subprocess.run(
+        (*COMMAND, "replay", "--sink", "kafka"),
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "error: sql/settings.yml has no whole number named partitions.\n"
+
+
 @pytest.mark.parametrize(
     "url",
     [
