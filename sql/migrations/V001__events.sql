@@ -10,7 +10,7 @@ SET 'auto.offset.reset' = 'earliest';   -- read what the topics already hold
 -- Declare more fields here when a metric needs them.
 CREATE STREAM opensea_raw_events (
   event_time BIGINT,   -- epoch ms of the event on the chain or market, not of its arrival
-  topic VARCHAR,       -- the channel it came through, collection:<slug>
+  `TOPIC` VARCHAR,     -- (a reserved word) the channel it came through, collection:<slug>
   event VARCHAR,       -- item_sold, item_transferred, item_listed, item_received_bid, …
   payload STRUCT<
     event_type VARCHAR,

@@ -103,7 +103,7 @@ def test_jars_apart_and_in_one(
 
 
 def test_what_javac_refuses_is_told(ksqldb_classes: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(UdfError, match="javac: .*A.java:1: error"):
+    with pytest.raises(UdfError, match=r"javac: .*A\.java:1: error"):
         build.compile_java({"A.java": "class A { int x = y; }"}, tmp_path, ksqldb_classes)
 
 
