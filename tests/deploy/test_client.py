@@ -204,7 +204,7 @@ def test_an_error_after_rows(stub: Stub) -> None:
         b'{"errorMessage":{"@type":"generic_error","error_code":50000,"message":"broken"}}]'
     )
     with pytest.raises(KsqlError, match="broken"):
-        stub.will_reply(Canned(200, body)).pull("SELECT …;")
+        stub.will_reply(*[Canned(200, body)] * 3).pull("SELECT …;")  # tried three times
 
 
 def test_push_ends_with_its_limit(stub: Stub) -> None:
