@@ -6,6 +6,7 @@ import pytest
 
 from deploy import replies
 from deploy.client import (
+    GuardFailed,
     KsqlClient,
     KsqlError,
     OutcomeUnknown,
@@ -36,17 +37,17 @@ def command(status: str, query_id: str | None = None) -> dict[str, object]:
     return {"status": status, "message": "m", "queryId": query_id}
 
 
+def accepted_status(status: str) -> dict[str, object]:
+    return {
+        "@type": "currentStatus",
+        "statementText": "s",
+        "commandId": "stream/`A`/create",
+        "commandStatus": command(status),
+    }
+
+
 def accepted(status: str) -> Canned:
-    return Canned.json(
-        [
-            {
-                "@type": "currentStatus",
-                "statementText": "s",
-                "commandId": "stream/`A`/create",
-                "commandStatus": command(status),
-            }
-        ]
-    )
+    return Canned.json([accepted_status(status)])
 
 
 def test_a_slow_command_is_awaited(stub: Stub) -> None:
@@ -77,6 +78,49 @@ def test_a_command_that_never_ends(stub: Stub) -> None:
 def test_a_statement_without_effect(stub: Stub) -> None:
     (result,) = stub.will_reply(recorded("warn_if_not_exists")).execute("s;")
     assert (result.status, result.query_id) == ("WARNING", None)
+
+
+def test_the_newest_command_is_awaited_by_what_follows(stub: Stub) -> None:
+    client = stub.will_reply(
+        recorded("create_stream_as_select"), Canned.json([]), recorded("show_streams")
+    )
+    client.execute("CREATE STREAM …;")
+    client.under("L").execute("INSERT …;")
+    client.streams()
+    bodies = [body for _, body in stub.requests]
+    assert [each.get("commandSequenceNumber") for each in bodies] == [None, 102, 102]
+
+
+def test_a_server_that_has_not_caught_up_with_another_is_waited_for(stub: Stub) -> None:
+    client = stub.will_reply(recorded("err_command_sequence_timeout"), recorded("show_streams"))
+    assert client.streams()
+
+
+def test_a_guarded_statement(stub: Stub) -> None:
+    client = stub.will_reply(
+        Canned.json([{"@type": "sourceDescription"}, accepted_status("SUCCESS")]),
+        recorded("err_describe_unknown"),
+        recorded("err_already_exists"),
+    )
+    (result,) = client.under("L").execute("CREATE …;")
+    assert result.status == "SUCCESS"
+    assert stub.requests[0][1]["ksql"] == "DESCRIBE `L`; CREATE …;"
+    with pytest.raises(GuardFailed):
+        client.under("NOTHING_HERE").execute("CREATE …;")
+    with pytest.raises(KsqlError, match="already exists"):
+        client.under("L").execute("CREATE …;")
+
+
+def test_how_far_a_query_has_read(stub: Stub) -> None:
+    found = stub.will_reply(recorded("describe_extended")).describe("VOL_CHG", extended=True)
+    assert (found.window, found.value_format, found.partitions) == ("TUMBLING", "JSON", 1)
+    assert found.statement.startswith("CREATE TABLE VOL_CHG WITH (CLEANUP_POLICY=")
+    assert [(each.topic, each.end, each.consumed) for each in found.offsets[:2]] == [
+        ("ssrc", 163, 163),
+        ("ssrc", 166, 166),
+    ]
+    assert found.offsets[0].group.endswith("query_CTAS_VOL_CHG_3")
+    assert len(found.offsets) == 4
 
 
 def test_a_refusal(stub: Stub) -> None:
@@ -160,7 +204,7 @@ def test_an_error_after_rows(stub: Stub) -> None:
         b'{"errorMessage":{"@type":"generic_error","error_code":50000,"message":"broken"}}]'
     )
     with pytest.raises(KsqlError, match="broken"):
-        stub.will_reply(Canned(200, body)).pull("SELECT …;")
+        stub.will_reply(*[Canned(200, body)] * 3).pull("SELECT …;")  # tried three times
 
 
 def test_push_ends_with_its_limit(stub: Stub) -> None:
