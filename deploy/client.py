@@ -143,7 +143,8 @@ class _Pooled(SimplifiedAPI):  # type: ignore[misc]
         return self._http.build_request(
             "POST",
             f"{self.url}/{endpoint}",
-            headers=self.headers,
+            # Without it httpx asks for */*, and ksqlDB then gives rows in another format.
+            headers={**self.headers, "Accept": "application/vnd.ksql.v1+json"},
             json={"ksql": self._validate_sql_string(text), "streamsProperties": properties},
             timeout=self.timeout,
         )
