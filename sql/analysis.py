@@ -300,7 +300,23 @@ def _checked(analysis: Analysis) -> Analysis:
         return _keyed(analysis, analysis.group, "PRIMARY KEY")
     if analysis.partition:
         return _keyed(analysis, analysis.partition, "KEY")
+    if statement.kind is not Kind.SELECT:
+        _check_keys(analysis)
     return analysis
+
+
+def _check_keys(analysis: Analysis) -> None:
+    """A persistent query keeps the keys of its source; so they must be selected."""
+    selected = {p.expression.name for p in analysis.projections if isinstance(p.expression, exp.Column)}
+    missing = [c.name for c in analysis.source.columns if c.is_key and c.name not in selected]
+    if missing and not analysis.joined:
+        raise SqlError(
+            f"Key missing from projection (ie, SELECT). \nThe query used to build "
+            f"`{analysis.statement.name}` must include the key column {missing[0]} in its projection "
+            f"(eg, SELECT {missing[0]}...).",
+            analysis.statement.place,
+            stage=Stage.QUERY,
+        )
 
 
 def _without_star(call: exp.Anonymous) -> str:

@@ -2,9 +2,9 @@
 
 A signature is written as text, such as ``"STRING INTEGER [INTEGER] -> STRING"``: parameters from
 left to right, optional ones in brackets, a last one with ``...`` may repeat. Words that are not a
-type stand for: NUM any number, ANY anything, T the same type throughout (numbers widen to the
-widest), ARRAY / MAP / STRUCT any of that shape, E the element of the ARRAY, K and V key and value of
-the MAP. Which functions ksqlDB has and what they give: its manual, and the observations in
+type stand for: NUM any number, ANY anything, T the same type throughout (ksqlDB widens nothing
+here), ARRAY / MAP / STRUCT any of that shape, E the element of the ARRAY, K and V key and value of the
+MAP. Which functions ksqlDB has and what they give: its manual, and the observations in
 shared/ksqldb-facts.md. The Python functions of ``udfs`` are known besides, with the types of their
 hints. A function that is neither is refused by name before anything is sent.
 """
@@ -32,8 +32,10 @@ from sql.types import (
     KsqlType,
     MapType,
     array,
+    as_decimal,
     common,
     is_numeric,
+    same,
     struct,
 )
 from udfs import registry
@@ -267,18 +269,23 @@ def _accepts(parameter: KsqlType, argument: KsqlType, exactly: bool) -> bool:
 
 
 def _fits(parameter: str, argument: KsqlType, bound: dict[str, KsqlType]) -> bool:
-    if parameter in ("T", "E", "K", "V") and parameter in bound:
+    if parameter == "T" and parameter in bound:
+        if not same(bound["T"], argument):
+            return False
+        bound["T"] = argument if bound["T"] == NULL else bound["T"]
+        return True
+    if parameter in ("E", "K", "V") and parameter in bound:
         wider = common(bound[parameter], argument)
         if wider is None:
             return False
         bound[parameter] = wider
         return True
+    if parameter == "T":
+        bound["T"] = argument
+        return True
     if argument == NULL or parameter == "ANY" or (parameter.startswith("T") and parameter[1:] == "0"):
         return True
     match parameter:
-        case "T":
-            bound["T"] = argument
-            return True
         case "NUM":
             return is_numeric(argument)
         case "DOUBLE":
@@ -319,15 +326,13 @@ def arithmetic(operator: str, left: KsqlType, right: KsqlType) -> KsqlType | Non
     """
     if operator == "+" and left == right == STRING:
         return STRING
-    if NULL in (left, right):
-        return left if right == NULL else right
     if not (is_numeric(left) and is_numeric(right)):
         return None
     if DOUBLE in (left, right):
         return DOUBLE
     if "DECIMAL" not in (left.name, right.name):
         return common(left, right)
-    a, b = _as_decimal(left), _as_decimal(right)
+    a, b = as_decimal(left), as_decimal(right)
     if operator in "+-":
         scale = max(a.scale, b.scale)
         whole = max(a.precision - a.scale, b.precision - b.scale)
@@ -341,8 +346,3 @@ def arithmetic(operator: str, left: KsqlType, right: KsqlType) -> KsqlType | Non
     scale = max(6, a.scale + b.precision + 1)
     return DecimalType("DECIMAL", a.precision - a.scale + b.scale + scale, scale)
 
-
-def _as_decimal(kind: KsqlType) -> DecimalType:
-    if isinstance(kind, DecimalType):
-        return kind
-    return DecimalType("DECIMAL", 10 if kind == INTEGER else 19, 0)

@@ -28,6 +28,7 @@ from sql.types import (
     common,
     from_ast,
     name_of,
+    same,
     struct,
 )
 from udfs.definition import Definition
@@ -75,7 +76,7 @@ def infer(expression: exp.Expression, scope: Scope) -> KsqlType:
         case exp.Identifier():
             return _parameter(expression, scope)
         case exp.Literal():
-            return _literal(expression)
+            return _literal(expression, scope)
         case exp.Boolean():
             return BOOLEAN
         case exp.Null():
@@ -141,16 +142,17 @@ def _parameter(identifier: exp.Identifier, scope: Scope) -> KsqlType:
     raise scope.error(identifier, f"'{name}' cannot be resolved")
 
 
-def _literal(literal: exp.Literal) -> KsqlType:
+def _literal(literal: exp.Literal, scope: Scope) -> KsqlType:
     if literal.is_string:
         return STRING
     text = str(literal.this)
     if "e" in text.lower():
         return DOUBLE
     if "." in text:
-        digits = text.replace(".", "").lstrip("0") or "0"
-        scale = len(text.split(".")[1])
-        return DecimalType("DECIMAL", max(len(digits), scale), scale)
+        whole, fraction = text.split(".")
+        return DecimalType("DECIMAL", len(whole.lstrip("0") or "0") + len(fraction), len(fraction))
+    if int(text) >= 2**63:
+        raise scope.error(literal, f"Invalid numeric literal: {text}")
     return INTEGER if int(text) < 2**31 else BIGINT
 
 
@@ -174,7 +176,7 @@ def _field(dot: exp.Dot, scope: Scope) -> KsqlType:
 def _element(bracket: exp.Bracket, scope: Scope) -> KsqlType:
     base = infer(bracket.this, scope)
     index = infer(bracket.expressions[0], scope)
-    if isinstance(base, ArrayType) and index in (INTEGER, BIGINT):
+    if isinstance(base, ArrayType) and index == INTEGER:
         return base.element
     if isinstance(base, MapType) and common(base.key, index):
         return base.value
@@ -190,7 +192,15 @@ def _case(case: exp.Case, scope: Scope) -> KsqlType:
         _expect_boolean(branch.this, scope)
     if (default := case.args.get("default")) is not None:
         branches.append(default)
-    return _widest(branches, scope)
+    found: KsqlType = NULL
+    for branch in branches:
+        kind = infer(branch, scope)
+        if not same(found, kind):
+            raise scope.error(
+                branch, f"CASE gives {found} and {kind}, which fails in ksqlDB", "use CAST"
+            )
+        found = kind if found == NULL else found
+    return found
 
 
 def _widest(expressions: list[exp.Expression], scope: Scope) -> KsqlType:
@@ -215,7 +225,8 @@ def _predicate(expression: exp.Expression, scope: Scope) -> KsqlType:
             _widest([expression.this, *expression.expressions], scope)
         case exp.Between():
             bounds = [expression.args["low"], expression.args["high"]]
-            if is_time_bound(expression.this) and {infer(b, scope) for b in bounds} == {STRING}:
+            is_time = scope.clause == "WHERE" and is_time_bound(expression.this)
+            if is_time and {infer(b, scope) for b in bounds} == {STRING}:
                 return BOOLEAN
             _widest([expression.this, *bounds], scope)
         case exp.Like():
@@ -265,7 +276,7 @@ def is_time_bound(expression: exp.Expression) -> bool:
 
 def _comparison(expression: exp.Expression, scope: Scope) -> KsqlType:
     left, right = infer(expression.this, scope), infer(expression.expression, scope)
-    is_time = any(map(is_time_bound, (expression.this, expression.expression)))
+    is_time = scope.clause == "WHERE" and any(map(is_time_bound, (expression.this, expression.expression)))
     if common(left, right) is None and not (is_time and STRING in (left, right)):
         text, name = shown(expression), _COMPARISONS[type(expression)][1]
         raise scope.error(
@@ -295,9 +306,9 @@ def _arithmetic(expression: exp.Expression, scope: Scope) -> KsqlType:
 
 def _string_sum(expression: exp.DPipe, scope: Scope) -> KsqlType:
     for side in (expression.this, expression.expression):
-        if infer(side, scope) not in (STRING, NULL):
-            raise scope.error(side, "'||' takes strings", "use CAST(… AS VARCHAR)")
-    return STRING
+        infer(side, scope)
+    # Observed: "Cannot get name for `concat` 0 times" on 7.9.1.
+    raise scope.error(expression.this, "'||' fails in ksqlDB", "use CONCAT or +")
 
 
 def _call(call: exp.Anonymous, scope: Scope) -> KsqlType:

@@ -98,6 +98,8 @@ def _check_names(ast: exp.Expression, locate: Callable[[int], Place]) -> None:
         return  # TERMINATE ALL
     for name in ast.find_all(exp.Identifier):
         word = str(name.this)
+        if isinstance(name.parent, exp.Column) and isinstance(name.parent.parent, exp.Anonymous):
+            continue  # DATEADD(DAYS, …): a unit, or an error that is found later
         if not name.args.get("quoted") and word.upper() in RESERVED:
             raise _syntax_error(
                 f'"{word}" is a reserved keyword and it can\'t be used as an identifier. '

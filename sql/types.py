@@ -169,15 +169,26 @@ def common(left: KsqlType, right: KsqlType) -> KsqlType | None:
     if left == NULL:
         return right
     if is_numeric(left) and is_numeric(right):
-        if left.name == right.name == "DECIMAL":
-            return _wider_decimal(left, right)
+        names = {left.name, right.name}
+        if "DECIMAL" in names and "DOUBLE" not in names:
+            return _wider_decimal(as_decimal(left), as_decimal(right))
         return max(left, right, key=lambda kind: _NUMERIC.index(kind.name))
     return None
 
 
-def _wider_decimal(left: KsqlType, right: KsqlType) -> DecimalType:
-    assert isinstance(left, DecimalType)
-    assert isinstance(right, DecimalType)
+def as_decimal(kind: KsqlType) -> DecimalType:
+    """A number that is no DOUBLE as a DECIMAL: an INTEGER counts as (10,0), a BIGINT as (19,0)."""
+    if isinstance(kind, DecimalType):
+        return kind
+    return DecimalType("DECIMAL", 10 if kind == INTEGER else 19, 0)
+
+
+def same(left: KsqlType, right: KsqlType) -> bool:
+    """Whether two values may stand for each other where ksqlDB widens nothing (CASE, COALESCE …)."""
+    return left == right or NULL in (left, right)
+
+
+def _wider_decimal(left: DecimalType, right: DecimalType) -> DecimalType:
     scale = max(left.scale, right.scale)
     whole = max(left.precision - left.scale, right.precision - right.scale)
     return DecimalType("DECIMAL", whole + scale, scale)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import itertools
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+import duckdb
 import orjson
+import structlog
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -31,6 +35,8 @@ from sql.errors import Place, SqlError, Stage
 from sql.lowering.duckdb import text
 from sql.parser import parse_script
 from sql.statements import Kind, Statement
+
+log = structlog.get_logger()
 
 _DELIMITED = "application/vnd.ksqlapi.delimited.v1"
 _OLD = "application/vnd.ksql.v1+json"
@@ -162,6 +168,9 @@ class _Handlers:
                         entities.append(entity)
         except SqlError as error:
             return self._refusal(current, asked.text, error)
+        except duckdb.Error as error:
+            failed = SqlError(f"the embedded server failed: {_first_line(error)}", code=50000)
+            return self._refusal(current, asked.text, failed)
         return _json(entities)
 
     @staticmethod
@@ -315,7 +324,8 @@ class _Handlers:
         prefix = f"transient_{query.source.name}" if is_transient else "query"
         query_id = f"{prefix}_{next(self._numbers)}"
         closed = self._open[query_id] = asyncio.Event()
-        frame = _frame(request.headers.get("accept", ""))
+        has_doubles = any("DOUBLE" in str(column.type) for column in query.columns)
+        frame = _frame(request.headers.get("accept", ""), is_old)
 
         async def stream() -> AsyncIterator[bytes]:
             try:
@@ -323,6 +333,8 @@ class _Handlers:
                 while True:
                     rows = query.rows()
                     while batch := await run_in_threadpool(_take, rows):
+                        if has_doubles:
+                            batch = [_finite(row) for row in batch]
                         yield b"".join(
                             frame.between.encode() + _dump(frame.row(row)) for row in batch
                         )
@@ -332,6 +344,11 @@ class _Handlers:
                 if is_transient and frame.last and not closed.is_set():
                     why = "Limit Reached" if query.is_complete else "Query Completed"
                     yield frame.between.encode() + _dump({"finalMessage": why})
+                yield frame.end.encode()
+            except duckdb.Error as error:
+                log.error("query failed", query=query_id, error=_first_line(error))
+                failed = f"the query failed: {_first_line(error)}"
+                yield frame.between.encode() + _dump(replies.generic_error(50000, failed))
                 yield frame.end.encode()
             finally:
                 self._open.pop(query_id, None)
@@ -390,11 +407,14 @@ _OLD_LIST = _Frame(
 )
 
 
-def _frame(accept: str) -> _Frame:
-    """Both endpoints give what the Accept header asks for (tests/embedded/replies/queries.yml)."""
+def _frame(accept: str, is_old: bool) -> _Frame:
+    """What the Accept header asks for (tests/embedded/replies/queries.yml): without one, or for plain
+    JSON, the two endpoints differ."""
     if _OLD in accept:
         return _OLD_LIST
-    return _LIST if "application/json" in accept else _LINES
+    if "application/json" in accept or not accept:
+        return _OLD_LIST if is_old else _LIST if accept else _LINES
+    return _LINES
 
 
 def _check_topic(statement: Statement, source: Source, topics: dict[str, TopicInfo]) -> None:
@@ -451,6 +471,10 @@ def _texts(value: Any) -> dict[str, str]:
     return {str(key): str(item) for key, item in (value or {}).items()}
 
 
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
+
+
 def _take(rows: Any) -> list[list[Any]]:
     return list(itertools.islice(rows, 1_000))
 
@@ -479,12 +503,30 @@ def _json(body: Any, status: int = 200) -> Response:
 
 
 def _dump(value: Any) -> bytes:
-    return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
+    return orjson.dumps(
+        value, default=_plain, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATETIME
+    )
 
 
 def _plain(value: Any) -> Any:
+    """What JSON has no word for, as ksqlDB writes it (tests/embedded/semantics)."""
     if isinstance(value, Decimal):
-        return float(value)
+        return orjson.Fragment(format(value, "f"))
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds")
     return str(value)
+
+
+def _finite(value: Any) -> Any:
+    """A value with text for the numbers that JSON cannot write: orjson would write null."""
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return value
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return value

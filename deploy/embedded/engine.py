@@ -219,6 +219,9 @@ class Engine:
             zip(columns, map(lowering.value, statement.ast.expressions), strict=True)
         )
 
+        time_column = next((column for column in values if column.name == "ROWTIME"), None)
+        stamp = values.pop(time_column) if time_column else "epoch_ms(now())"
+
         def record(keys: bool) -> str:
             fields = [
                 f"{quoted(column.name)} := CAST({value} AS {duckdb_type(column.type)})"
@@ -230,7 +233,7 @@ class Engine:
         with transaction(self._cursor):
             self._cursor.execute(
                 "INSERT INTO meta.inserted SELECT ?, nextval('meta.inserted_offset'),"
-                f" epoch_ms(now()), {record(True)}, coalesce({record(False)}, '{{}}')",
+                f" {stamp}, {record(True)}, coalesce({record(False)}, '{{}}')",
                 [source.topic],
             )
         self._due.update(self.catalog.fed_by(source.topic))

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+import duckdb
+
 from deploy.embedded import aggregation, topics
 from deploy.embedded.engine import Engine
 from deploy.embedded.reader import DECODED, Json, numbered
@@ -48,7 +50,14 @@ class TransientQuery:
             aggregation.create(self._cursor, self._grouping, _STATE, temporary=True)
             self._time = self._seen = 0
         else:
-            selects.rows(self._analysis, topics.nothing(self.source))
+            bound = selects.rows(self._analysis, topics.nothing(self.source))
+            try:
+                self._cursor.execute(f"SELECT * FROM ({bound})")
+            except duckdb.Error as error:
+                message = str(error).splitlines()[0]
+                raise SqlError(
+                    f"this query is not supported by the embedded server: {message}", statement.place
+                ) from error
         if self.is_push and properties.get("auto.offset.reset") == "latest":
             if self.source.is_table:
                 part = self._changes()

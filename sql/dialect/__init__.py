@@ -12,7 +12,8 @@ from sql.dialect.tokenizer import KsqlDBTokenizer
 class KsqlDB(Dialect):
     """ksqlDB 7.9: names upper-cased unless quoted, arrays counted from 1."""
 
-    INDEX_OFFSET = 1
+    # sqlglot leaves an index as it is written.
+    INDEX_OFFSET = 0
 
     Tokenizer = KsqlDBTokenizer
     Parser = KsqlDBParser

@@ -47,13 +47,6 @@ _SIMPLE: dict[str, Aggregate] = {
     "COUNT": _one("count({0})", "CAST(sum({a}) AS BIGINT)"),
     "MIN": _one("min({0})", "min({a})"),
     "MAX": _one("max({0})", "max({a})"),
-    "AVG": Aggregate(
-        (
-            Accumulator("sum(CAST({0} AS DOUBLE))", "sum({a})"),
-            Accumulator("count({0})", "CAST(sum({a}) AS BIGINT)"),
-        ),
-        "CASE WHEN {b} > 0 THEN {a} / {b} ELSE 0 END",
-    ),
     "COUNT_DISTINCT": _one(
         "list(DISTINCT {0}) FILTER ({0} IS NOT NULL)",
         "list_distinct(flatten(list({a})))",
@@ -94,6 +87,10 @@ def aggregate(call: exp.Anonymous, lowering: Lowering) -> Aggregate:
     function = functions.find(name)
     if name == "SUM":
         found = _sum(kind)
+    elif name == "AVG":
+        if isinstance(lowering.type_of(arguments[0]), DecimalType):
+            raise lowering.refused(call, "AVG of DECIMAL (which ksqlDB refuses, too)")
+        found = _average(_sum(lowering.type_of(arguments[0])))
     elif name in ("TOPK", "TOPKDISTINCT"):
         found = _greatest(name, arguments, call, lowering)
     elif name in _SIMPLE:
@@ -128,9 +125,17 @@ def _sum(kind: object) -> Aggregate:
         result = wrapped(BIGINT if kind == BIGINT else INTEGER, "coalesce({a}, 0)")
         return _one("sum({0})::HUGEINT", "sum({a})", result)
     if isinstance(kind, DecimalType):
-        return _one("sum({0})", "sum({a})", f"CAST(coalesce({{a}}, 0) AS {duckdb(kind)})")
+        # A sum of too many digits is NULL here; ksqlDB leaves the row out that would make it so.
+        return _one("sum({0})", "sum({a})", f"TRY_CAST(coalesce({{a}}, 0) AS {duckdb(kind)})")
     assert kind == DOUBLE
     return _one("sum({0})", "sum({a})", "coalesce({a}, CAST(0 AS DOUBLE))")
+
+
+def _average(total: Aggregate) -> Aggregate:
+    """The sum, which wraps around, by the number of values; of nothing it is 0."""
+    count = Accumulator("count({0})", "CAST(sum({a}) AS BIGINT)")
+    result = f"CASE WHEN {{b}} > 0 THEN CAST({total.finish} AS DOUBLE) / {{b}} ELSE 0 END"
+    return Aggregate((*total.accumulators, count), result)
 
 
 def _greatest(

@@ -1,11 +1,13 @@
 """Expressions and SELECTs, from ksqlDB to DuckDB.
 
 In ksqlDB a comparison with NULL is false, in DuckDB it is NULL. Where a condition only decides
-whether a row or branch is taken the two are the same; elsewhere NULL is turned into false.
+whether a row or branch is taken the two are the same; elsewhere NULL is turned into false. AND, OR, NOT
+and LIKE know three values in both (tests/embedded/semantics).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -33,6 +35,8 @@ _OPERATORS: dict[type[exp.Expression], str] = {
     exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
     exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.Mod: "%",
 }  # fmt: skip
+_JAVA_ONLY = re.compile(r"\(\?[=!<]|[*+?}]\+|\\[1-9]")
+"""In regular expressions: what DuckDB's engine has not."""
 _WRAP = {BIGINT: "wrap64", INTEGER: "wrap32"}
 
 
@@ -94,23 +98,34 @@ class Lowering:
                 return self._case(expression)
             case exp.Anonymous():
                 return self._call(expression)
-            case exp.DPipe():
-                return f"({self.value(expression.this)} || {self.value(expression.expression)})"
+            case exp.And() | exp.Or():
+                word = "AND" if isinstance(expression, exp.And) else "OR"
+                left = self.value(expression.this)
+                both = f"({left} {word} {self.value(expression.expression)})"
+                if not self.may_fail(expression.this):
+                    return both
+                return f"CASE WHEN {left} IS NOT NULL THEN {both} END"
+            case exp.Not():
+                return f"(NOT {self.value(expression.this)})"
+            case exp.Like() | exp.Is():
+                return self.condition(expression)
         if type(expression) in _OPERATORS and not isinstance(expression, exp.Predicate):
             return self._arithmetic(expression)
+        if self.may_fail(expression):
+            return self.condition(expression)
         return f"coalesce({self.condition(expression)}, false)"
 
     def condition(self, expression: exp.Expression) -> str:
         """The expression as a condition, where NULL and false are the same."""
         match expression:
             case exp.And() | exp.Or():
+                if self.may_fail(expression):
+                    return self.value(expression)
                 word = "AND" if isinstance(expression, exp.And) else "OR"
                 left, right = expression.this, expression.expression
                 return f"({self.condition(left)} {word} {self.condition(right)})"
             case exp.Not():
-                if isinstance(expression.this, exp.Is):
-                    return f"(NOT {self.condition(expression.this)})"
-                return f"(NOT coalesce({self.condition(expression.this)}, false))"
+                return f"(NOT {self.value(expression.this)})"
             case exp.Paren():
                 return f"({self.condition(expression.this)})"
             case exp.Is():
@@ -123,7 +138,8 @@ class Lowering:
                 written = [self._time(side, expression.this) for side in (low, high)]
                 return f"({self.value(expression.this)} BETWEEN {written[0]} AND {written[1]})"
             case exp.Like():
-                return f"({self.value(expression.this)} LIKE {self.value(expression.expression)})"
+                word = "NOT LIKE" if expression.args.get("negate") else "LIKE"
+                return f"({self.value(expression.this)} {word} {self.value(expression.expression)})"
         if type(expression) in _OPERATORS and isinstance(expression, exp.Predicate):
             left, right = self._comparable(expression)
             return f"({left} {_OPERATORS[type(expression)]} {right})"
@@ -158,7 +174,8 @@ class Lowering:
         operator = _OPERATORS[type(expression)]
         kind = self.type_of(expression)
         if kind == STRING:
-            return f"({left} || {right})"
+            # Observed: 'x' + NULL is 'xnull'.
+            return f"(coalesce({left}, 'null') || coalesce({right}, 'null'))"
         if kind in _WRAP:
             if operator == "/":
                 # Towards zero as in Java; NULL for a division by zero (facts, section 2).
@@ -183,9 +200,7 @@ class Lowering:
         base, index = self.value(bracket.this), bracket.expressions[0]
         if self.type_of(bracket.this).name == "MAP":
             return f"map_extract_value({base}, {self.value(index)})"
-        # The parser counts from 0, ksqlDB and DuckDB from 1.
-        position = int(index.this) + 1 if isinstance(index, exp.Literal) else self.value(index)
-        return f"list_extract({base}, {position})"
+        return f"list_extract({base}, {self.value(index)})"
 
     def _cast(self, cast: exp.Cast) -> str:
         source, target = self.type_of(cast.this), self.type_of(cast)
@@ -199,10 +214,11 @@ class Lowering:
         if source == STRING and target == DOUBLE:
             return f"parse_double({value})"
         if source == STRING and target == BOOLEAN:
-            return f"(lower({value}) = 'true')"
+            # Observed: 't', 'tr', 'y', 'yes' … are true as well, and nothing else is.
+            return f"parse_boolean({value})"
         if source == STRING and target.name == "DECIMAL":
-            digits = f"ltrim({value}, '+-.0123456789eE') = ''"
-            return f"CASE WHEN {digits} THEN TRY_CAST({value} AS {self._duckdb_type(cast, target)}) END"
+            digits = f"ltrim({value}, '+-.0123456789eE ') = ''"
+            return f"CASE WHEN {digits} THEN TRY_CAST(trim({value}) AS {self._duckdb_type(cast, target)}) END"
         if source in (INTEGER, BIGINT, BOOLEAN) and target == STRING:
             return f"CAST({value} AS VARCHAR)"
         if source == INTEGER and target == BIGINT:
@@ -229,10 +245,11 @@ class Lowering:
         )
 
     def _case(self, case: exp.Case) -> str:
-        branches = "".join(
-            f" WHEN {self.condition(branch.this)} THEN {self.value(branch.args['true'])}"
-            for branch in case.args["ifs"]
-        )
+        branches = ""
+        for branch in case.args["ifs"]:
+            if self.may_be_null(branch.this):  # then ksqlDB gives up: the result is NULL
+                branches += f" WHEN {self.value(branch.this)} IS NULL THEN NULL"
+            branches += f" WHEN {self.condition(branch.this)} THEN {self.value(branch.args['true'])}"
         default = case.args.get("default")
         return f"CASE{branches} ELSE {self.value(default) if default is not None else 'NULL'} END"
 
@@ -253,12 +270,16 @@ class Lowering:
                 return self._higher_order(name, arguments)
             case "EXPLODE":
                 return f"unnest({self.value(arguments[0])})"
+            case "ABS" | "CEIL" | "FLOOR":
+                return self._rounded(name, arguments[0])
+            case "COALESCE" | "IFNULL" | "NULLIF" | "GREATEST" | "LEAST" | "CONCAT":
+                return self._absorbing(name, arguments)
             case "REGEXP_EXTRACT":
                 return self._regexp_extract(call, arguments)
             case "FORMAT_TIMESTAMP":
                 return self._format_timestamp(call, arguments)
             case "SUBSTRING" if len(arguments) == 3:
-                return fill("substring({0}, {1}, {2})", [self.value(a) for a in arguments])
+                return fill("substring_java({0}, {1}, {2})", [self.value(a) for a in arguments])
         function = functions.find(name)
         if function and function.definition:
             return self._python(function.definition, arguments)
@@ -275,6 +296,56 @@ class Lowering:
         called = f"{definition.name}({casts})"
         return f"unnest({called})" if definition.kind == "table" else called
 
+    def _rounded(self, name: str, argument: exp.Expression) -> str:
+        """ABS, CEIL and FLOOR keep the type. The least integer has no absolute value: it stays."""
+        kind, value = self.type_of(argument), self.value(argument)
+        if kind in _WRAP:
+            return wrapped(kind, f"abs({value}::HUGEINT)") if name == "ABS" else value
+        return f"CAST({name.lower()}({value}) AS {self._duckdb_type(argument, kind)})"
+
+    def _absorbing(self, name: str, arguments: list[exp.Expression]) -> str:
+        """Functions that make something of NULL, but not of arithmetic on NULL: that fails in ksqlDB,
+        and the whole expression is NULL."""
+        written = [self.value(argument) for argument in arguments]
+        failing = []
+        for argument, value in zip(arguments, written, strict=True):
+            if _is_arithmetic(argument):
+                failing.append(f"{value} IS NULL")
+            elif self.may_fail(argument):
+                raise self.refused(argument, f"arithmetic inside an argument of {name}")
+        call = fill(TEMPLATES[name], written)
+        return f"CASE WHEN NOT ({' OR '.join(failing)}) THEN {call} END" if failing else call
+
+    def may_fail(self, expression: exp.Expression) -> bool:
+        """Whether arithmetic on NULL could make an expression NULL, whatever stands around it."""
+        if isinstance(expression, exp.Anonymous) and expression not in self.substitutes:
+            name = str(expression.this).upper()
+            if name in ("STRUCT", "MAP", "TRANSFORM", "FILTER", "REDUCE"):
+                return False  # they take the NULL for themselves
+        if isinstance(expression, exp.Array) or expression in self.substitutes:
+            return False
+        if _is_arithmetic(expression):
+            return any(not isinstance(part, exp.Literal) for part in expression.iter_expressions())
+        return any(self.may_fail(part) for part in expression.iter_expressions())
+
+    def may_be_null(self, condition: exp.Expression) -> bool:
+        """Whether a condition can be NULL in ksqlDB, rather than true or false."""
+        match condition:
+            case exp.Paren():
+                return self.may_be_null(condition.this)
+            case exp.And() | exp.Or():
+                sides = (condition.this, condition.expression)
+                return any(self.may_be_null(side) for side in sides)
+            case exp.Not():
+                return self.may_be_null(condition.this)
+            case exp.Is() | exp.In() | exp.Between():
+                return self.may_fail(condition)
+            case exp.Boolean():
+                return False
+        if type(condition) in _OPERATORS and isinstance(condition, exp.Predicate):
+            return self.may_fail(condition)
+        return True
+
     def _higher_order(self, name: str, arguments: list[exp.Expression]) -> str:
         values, function = arguments[0], arguments[-1]
         kind = self.type_of(values)
@@ -286,14 +357,28 @@ class Lowering:
         inner = replace(self, scope=replace(self.scope, parameters=parameters))
         body = f"lambda {', '.join(map(quoted, names))}: {inner.value(function.this)}"
         if name == "REDUCE":
-            return f"list_reduce({self.value(values)}, {body}, {self.value(arguments[1])})"
-        return f"list_{name.lower()}({self.value(values)}, {body})"
+            start = self.value(arguments[1])
+            return f"coalesce(list_reduce({self.value(values)}, {body}, {start}), {start})"
+        mapped = f"list_{name.lower()}({self.value(values)}, {body})"
+        if name == "TRANSFORM" and inner.may_fail(function.this):
+            return f"CASE WHEN len(list_filter({mapped}, lambda e: e IS NULL)) = 0 THEN {mapped} END"
+        if inner.may_fail(function.this):
+            raise self.refused(function, f"arithmetic inside the lambda of {name}")
+        return mapped
 
     def _regexp_extract(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
         """NULL where nothing matches; DuckDB gives ''. A pattern of the whole text gives the text."""
+        literal = arguments[0]
+        if not isinstance(literal, exp.Literal):
+            raise self.refused(call, "REGEXP_EXTRACT with a pattern that is no literal")
+        if _JAVA_ONLY.search(str(literal.this)):
+            raise self.refused(call, "a look-around, possessive or back reference of REGEXP_EXTRACT")
+        if len(arguments) == 3 and re.search(r"[?*|]|\{0", str(literal.this)):
+            # A group that takes no part is NULL in ksqlDB, one that is empty ''; DuckDB has '' for both.
+            raise self.refused(call, "a group of REGEXP_EXTRACT beside something optional")
         pattern, value = self.value(arguments[0]), self.value(arguments[1])
         if len(arguments) == 3:
-            extracted = f"regexp_extract({value}, {pattern}, {self.value(arguments[2])})"
+            extracted = f"nullif(regexp_extract({value}, {pattern}, {self.value(arguments[2])}), '')"
         elif _spans_all(arguments[0]):
             extracted = value
         else:
@@ -315,6 +400,14 @@ class Lowering:
             raise self.refused(call, "this pattern of FORMAT_TIMESTAMP")
         written = written.replace("'T'", "T").replace("''", "'")
         return f"strftime({self.value(arguments[0])}, {text(written)})"
+
+
+def _is_arithmetic(expression: exp.Expression) -> bool:
+    if isinstance(expression, exp.Paren):
+        return _is_arithmetic(expression.this)
+    if isinstance(expression, exp.Neg):
+        return not isinstance(expression.this, exp.Literal)
+    return isinstance(expression, exp.Add | exp.Sub | exp.Mul | exp.Div | exp.Mod)
 
 
 def _spans_all(pattern: exp.Expression) -> bool:

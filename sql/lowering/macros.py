@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 MACROS = (
-    # Text → number as Java's parsers take it, else NULL. The characters are checked first, as
-    # DuckDB's casts also take '1_0', ' 1' and, for integers, '1.5'.
+    # Text → number as ksqlDB takes it, else NULL. The characters are checked first, as DuckDB's casts
+    # also take '1_0' and, for integers, '1.5'. Blanks around are fine; so is 1.5d; too great is NULL.
     """CREATE OR REPLACE MACRO parse_bigint(x) AS (
-      CASE WHEN ltrim(x, '+-0123456789') = '' THEN TRY_CAST(x AS BIGINT) END)""",
+      CASE WHEN ltrim(x, '+-0123456789 ') = '' THEN TRY_CAST(trim(x) AS BIGINT) END)""",
     """CREATE OR REPLACE MACRO parse_integer(x) AS (
-      CASE WHEN ltrim(x, '+-0123456789') = '' THEN TRY_CAST(x AS INTEGER) END)""",
+      CASE WHEN ltrim(x, '+-0123456789 ') = '' THEN TRY_CAST(trim(x) AS INTEGER) END)""",
+    """CREATE OR REPLACE MACRO finite(x) AS (CASE WHEN isfinite(x) THEN x END)""",
     """CREATE OR REPLACE MACRO parse_double(x) AS (
-      CASE WHEN ltrim(x, '+-.0123456789eE') = '' THEN TRY_CAST(x AS DOUBLE) END)""",
+      CASE WHEN ltrim(x, '+-.0123456789eE') = '' THEN finite(TRY_CAST(x AS DOUBLE))
+        WHEN regexp_full_match(x, ' *[-+.0-9eE]+[dDfF]? *')
+          THEN finite(TRY_CAST(rtrim(trim(x), 'dDfF') AS DOUBLE)) END)""",
+    """CREATE OR REPLACE MACRO parse_boolean(x) AS (
+      trim(x) <> '' AND
+      (starts_with('true', lower(trim(x))) OR starts_with('yes', lower(trim(x)))))""",
+    # From position p (0 is 1, negative from the end, at most to the start), n characters.
+    """CREATE OR REPLACE MACRO substring_from(x, p) AS (
+      substring(x, CASE WHEN p > 0 THEN p WHEN p = 0 THEN 1
+        WHEN length(x) + p >= 0 THEN length(x) + p + 1 WHEN p < 0 THEN 1 END))""",
+    """CREATE OR REPLACE MACRO substring_java(x, p, n) AS (
+      left(substring_from(x, p), CASE WHEN n > 0 THEN n WHEN n <= 0 THEN 0 END))""",
     # Integers of any size, wrapped around as Java's arithmetic does.
     """CREATE OR REPLACE MACRO wrap64(x) AS (
       (((((x)::HUGEINT + 9223372036854775808) % 18446744073709551616 + 18446744073709551616)

@@ -25,3 +25,8 @@ ARRAY[
 {% macro number(field) -%}
 CAST(EXTRACTJSONFIELD(x->detail, '$.{{ field }}') AS DOUBLE)
 {%- endmacro %}
+
+{# A text in the details of exploded top entries: EXTRACTJSONFIELD makes 'null' of a JSON null. #}
+{% macro text(rows, field) -%}
+NULLIF(EXTRACTJSONFIELD(EXPLODE({{ rows }})->detail, '$.{{ field }}'), 'null')
+{%- endmacro %}

@@ -98,9 +98,10 @@ INSERT INTO enriched_collections_events
     we AS `timestamp`,
     EXPLODE({{ rows }})->value AS value,
     -- A nameless asset is called by its id, as the predecessor did.
-    COALESCE(EXTRACTJSONFIELD(EXPLODE({{ rows }})->detail, '$.NAME'), EXPLODE({{ rows }})->k) AS asset_name,
-    EXTRACTJSONFIELD(EXPLODE({{ rows }})->detail, '$.URL') AS asset_url,
-    EXTRACTJSONFIELD(EXPLODE({{ rows }})->detail, '$.IMAGE') AS image_url
+    -- (EXTRACTJSONFIELD gives the text 'null' for a JSON null.)
+    COALESCE({{ long_form.text(rows, 'NAME') }}, EXPLODE({{ rows }})->k) AS asset_name,
+    {{ long_form.text(rows, 'URL') }} AS asset_url,
+    {{ long_form.text(rows, 'IMAGE') }} AS image_url
   FROM top_assets_{{ name }}_changes
   EMIT CHANGES;
 {% endfor %}

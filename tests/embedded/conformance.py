@@ -43,6 +43,7 @@ class Run:
     prefix: str = field(default_factory=lambda: f"T{secrets.token_hex(3)}_".upper())
     names: dict[str, str] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    _http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60))
 
     def filled(self, value: Any) -> Any:
         """A case's value with this run's names in it."""
@@ -138,9 +139,7 @@ class Run:
     ) -> Reply:
         content = body if isinstance(body, str) or body is None else json.dumps(body)
         headers = {"Content-Type": "application/json", **(headers or {})}
-        reply = httpx.request(
-            method, self.url + path, content=content, headers=headers, timeout=60 if self.is_real else 15
-        )
+        reply = self._http.request(method, self.url + path, content=content, headers=headers)
         content_type = (reply.headers.get("content-type") or "").split(";")[0] or None
         return Reply(reply.status_code, content_type, _parsed(reply.text, content_type), reply.text)
 

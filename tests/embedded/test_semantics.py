@@ -1,0 +1,92 @@
+"""Values as ksqlDB computes them: the expressions, tables and streams of semantics/*.yml.
+
+``scalars.yml`` maps expressions over one row to what they give, with the type; ``tables.yml`` has
+SELECTs and the rows of the tables and streams made of them. Each expectation was taken from a real
+7.9.1 and is checked there again wherever KSQLDB_URL is set. ``refused`` says that the embedded server
+refuses by name; ``embedded`` is what it gives instead, and ``because`` why that is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.embedded.conformance import Case, Run
+from tests.embedded.conftest import SERVERS
+
+FOLDER = Path(__file__).parent / "semantics"
+FILES: dict[str, Any] = {
+    path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))
+    for path in sorted(FOLDER.glob("*.yml"))
+}
+REFUSALS = ("not supported by the embedded server", "Can't find any functions", "does not accept")
+
+
+@pytest.fixture(scope="module")
+def begun(servers: dict[str, str]) -> Iterator[Callable[[str, str], Run]]:
+    """Gives the run of a file against a server; its ``given`` is carried out once for all its cases."""
+    runs: dict[tuple[str, str], Run] = {}
+
+    def begin(kind: str, name: str) -> Run:
+        if kind not in servers:
+            pytest.skip("KSQLDB_URL is not set")
+        if (kind, name) not in runs:
+            run = runs[kind, name] = Run(servers[kind], is_real=kind == "ksqldb")
+            run.begin(FILES[name])
+        return runs[kind, name]
+
+    yield begin
+    for run in runs.values():
+        run.clean_up()
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, id=case["expression"]) for case in FILES["scalars"]["cases"]]
+)
+def test_expression(begun: Callable[[str, str], Run], kind: str, case: Case) -> None:
+    run = begun(kind, "scalars")
+    sql = f"SELECT {case['expression']} AS v FROM RUN_s;"
+    reply = run.ask({"query_stream": sql, "accept": "application/json"})
+    if "fails" in case or (not run.is_real and case.get("refused")):
+        assert reply.status == 400, reply.text
+        if "fails" not in case:
+            assert any(words in reply.body["message"] for words in REFUSALS), reply.text
+        return
+    assert reply.status == 200, reply.text
+    header, *rows = reply.body
+    value = case["value"]
+    if not run.is_real and "embedded" in case:
+        value = case["embedded"]
+    assert rows == [[value]]
+    assert header["columnTypes"] == [case["type"]]
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+@pytest.mark.parametrize(
+    ("number", "case"),
+    [pytest.param(n, case, id=case["name"]) for n, case in enumerate(FILES["tables"]["cases"])],
+)
+def test_rows(begun: Callable[[str, str], Run], kind: str, number: int, case: Case) -> None:
+    run = begun(kind, "tables")
+    what, select = ("TABLE", case["table"]) if "table" in case else ("STREAM", case["stream"])
+    with_clause = " WITH (KEY_FORMAT='JSON')" if what == "TABLE" else ""
+    statement = f"CREATE {what} RUN_X{number}{with_clause} AS {select};"
+    if not run.is_real and case.get("refused"):
+        reply = run.ask({"ksql": statement})
+        assert reply.status == 400
+        assert any(words in reply.body["message"] for words in REFUSALS), reply.text
+        return
+    run.execute(statement)
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        rows = sorted(run.rows(f"SELECT * FROM RUN_X{number};"), key=str)
+        if rows == sorted(case["rows"], key=str):
+            return
+        time.sleep(0.3)
+    assert rows == sorted(case["rows"], key=str)
