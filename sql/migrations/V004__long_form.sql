@@ -3,18 +3,19 @@
 -- The long form: one row for each metric, for sinks that want rows (Cassandra) and for the
 -- predecessor's consumers, under its metric names and topics. METRIC ends in the window's size;
 -- TIMESTAMP is the window's end. A row is repeated whenever its value changes: the newest counts.
+-- One partition: the rows have no key, and of two in different partitions none is the newer.
 -- An asset or collection that a top list no longer holds keeps its last row, which the rows that
 -- overtook it exceed: read a top list as the N greatest values.
 SET 'auto.offset.reset' = 'earliest';   -- read what the topics already hold
 
 CREATE STREAM enriched_global_events (
   metric VARCHAR, collection VARCHAR, window_start BIGINT, `timestamp` BIGINT, value DOUBLE)
-  WITH (KAFKA_TOPIC='{{ global_topic }}', VALUE_FORMAT='JSON', PARTITIONS={{ partitions }}, REPLICAS={{ replicas }}, RETENTION_MS=-1);
+  WITH (KAFKA_TOPIC='{{ global_topic }}', VALUE_FORMAT='JSON', PARTITIONS=1, REPLICAS={{ replicas }}, RETENTION_MS=-1);
 
 CREATE STREAM enriched_collections_events (
   metric VARCHAR, collection VARCHAR, nft_id VARCHAR, window_start BIGINT, `timestamp` BIGINT,
   value DOUBLE, asset_name VARCHAR, asset_url VARCHAR, image_url VARCHAR)
-  WITH (KAFKA_TOPIC='{{ collections_topic }}', VALUE_FORMAT='JSON', PARTITIONS={{ partitions }}, REPLICAS={{ replicas }}, RETENTION_MS=-1);
+  WITH (KAFKA_TOPIC='{{ collections_topic }}', VALUE_FORMAT='JSON', PARTITIONS=1, REPLICAS={{ replicas }}, RETENTION_MS=-1);
 
 {% for window in windows %}
 {% set name = w.suffix(window) %}
