@@ -183,7 +183,14 @@ def _carry_out(step: Step, record: StatementRecord, work: Work) -> Effect:
             text = re.sub(r"\s+DELETE\s+TOPIC\s*;\s*$", ";", text, flags=re.IGNORECASE)
         effect = certainly(work.client, text, dict(step.properties), seen)
     if statement.kind in _DROPS and statement.ast.args["delete_topic"] and record.topic:
-        delete_topic(record.topic, work.client, work.delete_by_broker)
+        try:
+            delete_topic(record.topic, work.client, work.delete_by_broker)
+        except Refusal as error:
+            # The statement itself was carried out: it stays recorded as under way.
+            raise StepFailed(
+                f"{statement.place}: {record.target} is dropped, and its topic {record.topic} could"
+                f" not be deleted:\n  {indented(str(error))}\n  hint: apply again: it goes on there"
+            ) from error
     if statement.starts_query:
         return _only_one(record, effect, work)
     return effect

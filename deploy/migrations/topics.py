@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from deploy.client import KsqlClient, KsqlError
-from deploy.migrations.actions import DeleteTopic
+from deploy.migrations.actions import PRIVATE_PREFIX, DeleteTopic
 from deploy.migrations.certainty import certainly
 from deploy.migrations.errors import MigrationError
 from deploy.migrations.server import Effect
@@ -55,8 +55,9 @@ def delete_topic(topic: str, client: KsqlClient, by_broker: DeleteByBroker | Non
     if by_broker is not None:
         by_broker(topic)
     else:
-        for text in DeleteTopic(topic).texts:
-            certainly(client, text, {}, partial(_gone, topic, client))
+        declare, drop = DeleteTopic(topic).texts
+        certainly(client, declare, {}, partial(_declared, topic, client))
+        certainly(client, drop, {}, partial(_gone, topic, client))
     deadline = time.monotonic() + client.patience
     while _exists(topic, client):  # Kafka deletes a topic some time after it was asked to
         if time.monotonic() > deadline:
@@ -66,6 +67,11 @@ def delete_topic(topic: str, client: KsqlClient, by_broker: DeleteByBroker | Non
 
 def _exists(topic: str, client: KsqlClient) -> bool:
     return topic in {each.name for each in client.topics()}
+
+
+def _declared(topic: str, client: KsqlClient) -> Effect | None:
+    there = PRIVATE_PREFIX + topic in {each.name for each in client.streams()}
+    return Effect() if there else _gone(topic, client)
 
 
 def _gone(topic: str, client: KsqlClient) -> Effect | None:

@@ -269,6 +269,8 @@ def disturbed(url: str, seeds: range, timeout: float = 1.0) -> list[str]:
                     proxy.seen = []
                     try:
                         until_done(run, client, root)
+                    except AssertionError as error:
+                        return [f"seed {seed}, {run.__name__}, after {proxy.seen}: {error}"]
                     finally:
                         proxy.chance = None
                     found = end_state(direct)

@@ -338,3 +338,20 @@ def test_apply_goes_on_after_a_rollback_that_was_killed(
     made = commands.apply(client, root)
     assert [(step.version, step.number) for step in made.steps] == [(2, 2), (3, 1), (3, 2)]
     assert len(look(client).writers("OMT_SALES")) == 2
+
+
+def test_a_topic_that_could_not_be_deleted_yet(client: KsqlClient, write_project: Write) -> None:
+    """The DROP before it was carried out, and is not sent again."""
+
+    def internal() -> Exception:
+        return KsqlError(500, 50000, "something has gone wrong")
+
+    text = THREE["V001__raw.sql"] + "DROP STREAM omt_raw DELETE TOPIC;"
+    root = write_project({"V001__raw.sql": text})
+    unlucky = Unlucky(client.url, at="CREATE STREAM IF NOT EXISTS `OPENSEA", error=internal)
+    with pytest.raises(StepFailed, match=r"OMT_RAW is dropped, and its topic omt\.raw could not be"):
+        commands.apply(unlucky, root)
+    assert [step.number for step in commands.apply(unlucky, root).steps] == [3]
+    assert len([each for each in unlucky.sent if each.startswith("DROP STREAM omt_raw")]) == 1
+    assert "omt.raw" not in look(client).topics
+    assert states(client, root) == [(1, "MIGRATED", 3)]
