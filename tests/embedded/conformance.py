@@ -24,6 +24,10 @@ _BUSY = "command topic"
 """In the message of a real server that has not yet got round to a statement: to be sent again."""
 
 
+_STARTING = "Cannot determine which host contains the required partitions"
+"""In the message of a real server whose table was only just made."""
+
+
 @dataclass(frozen=True)
 class Reply:
     """An HTTP reply; ``body`` is its JSON (of lines: a list), or its text if it is none."""
@@ -102,8 +106,13 @@ class Run:
         raise ValueError(f"this case has no request: {case}")
 
     def rows(self, sql: str) -> list[Any]:
-        """The rows of a query; an error fails the test."""
+        """The rows of a query; an error fails the test, except that a table is not ready yet."""
         reply = self.ask({"query_stream": sql})
+        for _ in range(120):
+            if _STARTING not in reply.text:
+                break
+            time.sleep(0.5)
+            reply = self.ask({"query_stream": sql})
         assert reply.status == 200, reply.text
         return list(reply.body[1:])
 

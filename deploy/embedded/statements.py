@@ -1,0 +1,236 @@
+"""The statements of a request to /ksql: variables put in, all of them checked, then carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+from deploy.embedded import properties, replies
+from deploy.embedded.assertions import asserted
+from deploy.embedded.engine import Engine
+from deploy.embedded.metastore import TopicInfo
+from deploy.embedded.variables import filled, pieces
+from sql.analysis import Source
+from sql.catalog import Catalog, applied
+from sql.errors import Place, SqlError, Stage
+from sql.lowering.duckdb import text
+from sql.parser import parse_script
+from sql.statements import Kind, Statement
+
+_COMMANDS = {
+    Kind.CREATE_STREAM, Kind.CREATE_TABLE, Kind.CREATE_STREAM_AS, Kind.CREATE_TABLE_AS,
+    Kind.INSERT_SELECT, Kind.ALTER, Kind.DROP_STREAM, Kind.DROP_TABLE, Kind.TERMINATE, Kind.PAUSE,
+    Kind.RESUME,
+}  # fmt: skip
+_REGISTRY = {"AVRO", "JSON_SR", "PROTOBUF"}
+"""Formats that ksqlDB takes only with a Schema Registry."""
+
+
+@dataclass
+class Asked:
+    """What came to /ksql: ``text`` as it came, the properties of its queries, and its variables."""
+
+    text: str
+    properties: dict[str, str]
+    variables: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A statement that is to be carried out, with the variables that it sees."""
+
+    statement: Statement
+    variables: Mapping[str, str]
+
+
+class Statements:
+    """Carries out statements; ``statuses`` are those of the commands so far, by their ids."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.statuses: dict[str, dict[str, Any]] = {}
+
+    def run(self, asked: Asked) -> tuple[Any, int]:
+        """Carry out the statements of a request. Returns the reply and the HTTP status."""
+        current: Statement | str = asked.text
+        entities: list[dict[str, Any]] = []
+        try:
+            prepared = list(self._prepared(asked, entities))
+            changing = any(
+                item.statement.kind in _COMMANDS or item.statement.kind is Kind.INSERT_VALUES
+                for item in prepared
+            )
+            # In one turn, so that what was checked still holds when it is carried out.
+            with self._engine.turn() if changing else nullcontext():
+                catalog = self._engine.catalog
+                topics = self._engine.topics() if changing else {}
+                # All are checked before any is carried out, as ksqlDB does.
+                for number, item in enumerate(prepared):
+                    current = item.statement
+                    # The ids that queries get here are not theirs in the end: they must not clash.
+                    catalog = self._checked(item.statement, catalog, topics, 10**12 + number)
+                for item in prepared:
+                    current = item.statement
+                    if entity := self._statement(item, asked.properties):
+                        entities.append(entity)
+        except SqlError as error:
+            return self._refusal(current, asked.text, error)
+        except duckdb.Error as error:
+            failed = SqlError(f"the embedded server failed: {first_line(error)}", code=50000)
+            return self._refusal(current, asked.text, failed)
+        return entities, 200
+
+    @staticmethod
+    def _refusal(current: Statement | str, request: str, error: SqlError) -> tuple[Any, int]:
+        creates = False
+        text = request
+        if isinstance(current, Statement):
+            text = current.text
+            creates = current.kind in (Kind.CREATE_STREAM_AS, Kind.CREATE_TABLE_AS)
+        if error.stage is Stage.SYNTAX:
+            text = request
+        return replies.error(text, error, creates)
+
+    def _prepared(self, asked: Asked, entities: list[dict[str, Any]]) -> Iterator[_Prepared]:
+        """The statements of a request, one after the other, with variables put in."""
+        variables = dict(asked.variables)
+        for piece in pieces(asked.text):
+            text = filled(piece, variables, asked.text)
+
+            def place(offset: int, start: int = piece.start) -> Place:
+                before = asked.text[: start + offset]
+                column = len(before) - before.rfind("\n")
+                return Place("statement", before.count("\n") + 1, column)
+
+            for statement in parse_script(text, "statement", place):
+                if statement.kind is Kind.DEFINE:
+                    variables[str(statement.ast.this.this)] = str(statement.ast.args["value"].this)
+                elif statement.kind is Kind.UNDEFINE:
+                    name = str(statement.ast.this.this)
+                    if variables.pop(name, None) is None:
+                        message = f"Cannot undefine variable '{name}' which was never defined"
+                        entities.append(replies.warning(statement, message))
+                else:
+                    yield _Prepared(statement, dict(variables))
+
+    def _checked(
+        self,
+        statement: Statement,
+        catalog: Catalog,
+        topics: dict[str, TopicInfo],
+        number: int,
+    ) -> Catalog:
+        """The catalog after a statement. Raises SqlError if it will be refused."""
+        if statement.kind is Kind.SELECT:
+            raise SqlError(
+                "The following statement types should be issued to the websocket endpoint "
+                "'/query':\n\t* PRINT\n\t* SELECT",
+                code=40002,
+            )
+        if statement.kind is Kind.CONNECTOR:
+            raise SqlError("connectors are not supported by the embedded server", statement.place)
+        if statement.kind in (Kind.PAUSE, Kind.RESUME):
+            return catalog
+        if statement.kind is Kind.DESCRIBE and not statement.ast.args["function"]:
+            replies.described(catalog, statement)
+        after = applied(catalog, statement, number)
+        made = after.sources.get(statement.name or "")
+        if made is not None and statement.name not in catalog.sources:
+            _check_topic(statement, made, topics)
+        return after
+
+    def _statement(
+        self, prepared: _Prepared, given: dict[str, str]
+    ) -> dict[str, Any] | None:
+        statement = prepared.statement
+        if statement.kind in (Kind.SET, Kind.UNSET):
+            name = str(statement.ast.this.this)
+            if not properties.is_known(name):
+                raise SqlError(f"Unknown property: {name}")
+            given.pop(name, None)
+            if statement.kind is Kind.SET:
+                given[name] = str(statement.ast.args["value"].this)
+            return None
+        if statement.kind is Kind.INSERT_VALUES:
+            self._engine.execute(statement, given)
+            return None
+        if statement.kind in _COMMANDS:
+            if statement.starts_query:
+                _check_properties(given)
+            outcome = self._engine.execute(statement, given)
+            if statement.ast.args.get("if_not_exists") and "already exists" in outcome.message:
+                return replies.warning(statement, outcome.message)
+            entity = replies.current_status(statement, outcome)
+            self.statuses[entity["commandId"]] = entity["commandStatus"]
+            return entity
+        cursor = self._engine.cursor()
+        try:
+            match statement.kind:
+                case Kind.SHOW:
+                    return replies.listing(
+                        self._engine, cursor, statement, prepared.variables, given
+                    )
+                case Kind.DESCRIBE:
+                    return replies.description(self._engine, cursor, statement)
+                case Kind.ASSERT:
+                    return asserted(self._engine, cursor, statement)
+                case _:
+                    return replies.explanation(self._engine, statement, given)
+        finally:
+            cursor.close()
+
+
+def _check_topic(statement: Statement, source: Source, topics: dict[str, TopicInfo]) -> None:
+    """Whether the topic of a new source is there, or can be made; then it counts as made."""
+    if needs := {source.value_format, source.key_format} & _REGISTRY:
+        raise SqlError(
+            f"Cannot create topic '{source.topic}' with format {needs.pop()} without configuring "
+            "'ksql.schema.registry.url'",
+            code=42801,
+        )
+    known = topics.setdefault(
+        source.topic, TopicInfo(source.topic, source.partitions, source.replicas)
+    ) if statement.starts_query or "PARTITIONS" in statement.properties else topics.get(source.topic)
+    if known is None:
+        kind = "TABLE" if source.is_table else "STREAM"
+        columns = ", ".join(
+            f"{c.name} {c.type}{f' {c.role}' if c.role else ''}" for c in source.columns
+        )
+        written = {**statement.properties, "KEY_FORMAT": source.key_format, "PARTITIONS": "2"}
+        listed = ", ".join(
+            f"{name}={value if name == 'PARTITIONS' else text(value)}"
+            for name, value in sorted(written.items())
+        )
+        raise SqlError(
+            f"Topic '{source.topic}' does not exist. If you want to create a new topic for the "
+            "stream/table please re-run the statement providing the required 'PARTITIONS' configuration "
+            "in the WITH clause (and optionally 'REPLICAS'). For example: "
+            f"CREATE {kind} {source.name} ({columns}) WITH ({listed});",
+            code=40000,
+        )
+    if known.partitions != source.partitions and "PARTITIONS" in statement.properties:
+        raise SqlError(
+            f"A Kafka topic with the name '{source.topic}' already exists, with different "
+            "partition/replica/retention configuration than required. KSQL expects "
+            f"{source.partitions} partitions (topic has {known.partitions}), {source.replicas} "
+            f"replication factor (topic has {known.replicas}).",
+            code=50000,
+        )
+
+
+def _check_properties(given: Mapping[str, str]) -> None:
+    for name in given:
+        if not properties.is_known(name):
+            raise SqlError(
+                f"Not recognizable as ksql, streams, consumer, or producer property: '{name}'",
+                code=50000,
+            )
+
+
+def first_line(error: Exception) -> str:
+    """DuckDB's errors go on with the SQL that they concern."""
+    return str(error).splitlines()[0]
