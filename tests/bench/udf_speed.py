@@ -3,7 +3,7 @@
 Times are of the CPU for DuckDB and for one thread of the JVM, so that they hold on a busy machine.
 TOKEN_AMOUNT beside CAST and POWER, TOP_BY_KEY beside a list's N greatest (TOPK as the embedded server
 has it), on DuckDB and, where it is installed, Spark; then calls of the generated classes in a JVM.
-Run: python tests/bench/udfs.py [ROWS] [CALLS OF THE SOAK TEST]
+Run: PYTHONPATH=. python tests/bench/udf_speed.py [ROWS] [CALLS OF THE SOAK TEST]
 """
 
 from __future__ import annotations
