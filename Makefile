@@ -4,10 +4,10 @@ VENV ?= .venv
 # Of pyproject.toml; with spark and ksqldb (which needs a JDK and a C compiler) all tests run.
 EXTRAS ?= test
 
-.PHONY: help demo install test lint bench
+.PHONY: help demo install test test-faults lint bench
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/  —/'
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/  —/'
 
 $(VENV)/demo-ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -26,6 +26,9 @@ install: $(VENV)/ready ## make .venv with everything for development
 
 test: install ## run the tests
 	$(VENV)/bin/python -m pytest
+
+test-faults: install ## a thousand schedules of faults between the migration tool and a server
+	FAULT_SEEDS=500 $(VENV)/bin/python -m pytest tests/deploy/test_faults.py
 
 lint: install ## ruff and mypy
 	$(VENV)/bin/ruff check .
