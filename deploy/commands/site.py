@@ -16,7 +16,7 @@ from deploy.migrations.files import statements_to_send
 from deploy.migrations.store import Store
 from deploy.migrations.topics import DeleteByBroker
 from deploy.migrations.work import Report, Work
-from sql.catalog import check
+from sql.changes import check
 from sql.project import Project, load_project
 
 Variables = Mapping[str, str]

@@ -17,9 +17,11 @@ from deploy.embedded.metastore import TopicInfo
 from deploy.embedded.reader import Reader
 from deploy.embedded.storage import Storage, transaction
 from sql.analysis import Source
-from sql.catalog import Catalog, Query, applied, insert_columns
+from sql.catalog import Catalog, Query
+from sql.changes import applied
 from sql.errors import SqlError
 from sql.inference import Scope
+from sql.inserts import insert_columns
 from sql.lowering.duckdb import Lowering, quoted
 from sql.parser import parse_statement
 from sql.statements import Kind, Statement

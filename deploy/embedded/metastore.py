@@ -8,7 +8,8 @@ from pathlib import Path
 import duckdb
 
 from deploy.embedded import topics
-from sql.catalog import Catalog, applied
+from sql.catalog import Catalog
+from sql.changes import applied
 from sql.lowering.duckdb import quoted
 from sql.parser import parse_statement
 

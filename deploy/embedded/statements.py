@@ -9,13 +9,14 @@ from typing import Any
 
 import duckdb
 
-from deploy.embedded import properties, replies
+from deploy.embedded import descriptions, listings, properties, replies
 from deploy.embedded.assertions import asserted
 from deploy.embedded.engine import Engine
 from deploy.embedded.metastore import TopicInfo
 from deploy.embedded.variables import filled, pieces
 from sql.analysis import Source
-from sql.catalog import Catalog, applied
+from sql.catalog import Catalog
+from sql.changes import applied
 from sql.errors import Place, SqlError, Stage
 from sql.lowering.duckdb import text
 from sql.parser import parse_script
@@ -136,7 +137,7 @@ class Statements:
         if statement.kind in (Kind.PAUSE, Kind.RESUME):
             return catalog
         if statement.kind is Kind.DESCRIBE and not statement.ast.args["function"]:
-            replies.described(catalog, statement)
+            descriptions.described(catalog, statement)
         after = applied(catalog, statement, number)
         made = after.sources.get(statement.name or "")
         if made is not None and statement.name not in catalog.sources:
@@ -171,15 +172,15 @@ class Statements:
         try:
             match statement.kind:
                 case Kind.SHOW:
-                    return replies.listing(
+                    return listings.listing(
                         self._engine, cursor, statement, prepared.variables, given
                     )
                 case Kind.DESCRIBE:
-                    return replies.description(self._engine, cursor, statement)
+                    return descriptions.description(self._engine, cursor, statement)
                 case Kind.ASSERT:
                     return asserted(self._engine, cursor, statement)
                 case _:
-                    return replies.explanation(self._engine, statement, given)
+                    return descriptions.explanation(self._engine, statement, given)
         finally:
             cursor.close()
 

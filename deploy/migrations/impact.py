@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from sql.catalog import Catalog, applied
+from sql.catalog import Catalog
+from sql.changes import applied
 from sql.errors import SqlError
 from sql.statements import Kind, Statement
 from sql.upgrade import Change, changes

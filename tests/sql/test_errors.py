@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sql.catalog import check
+from sql.changes import check
 from sql.errors import SqlError
 from sql.project import load_project
 

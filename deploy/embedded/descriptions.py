@@ -1,0 +1,215 @@
+"""DESCRIBE and EXPLAIN: streams, tables and queries in detail."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import duckdb
+
+from deploy.embedded import persistent
+from deploy.embedded.engine import Engine
+from deploy.embedded.functions import function_description
+from deploy.embedded.reader import FILES, INSERTED
+from deploy.embedded.replies import SERVICE_ID
+from sql.analysis import Analysis, Column, Source, analyse
+from sql.catalog import Catalog, Query
+from sql.changes import applied
+from sql.errors import SqlError
+from sql.parser import parse_statement
+from sql.statements import Kind, Statement
+from sql.types import schema
+
+
+def described(catalog: Catalog, statement: Statement) -> Source:
+    """What a DESCRIBE names. Raises SqlError for what does not exist."""
+    name = statement.name or ""
+    if name not in catalog.sources:
+        raise SqlError(f"Could not find STREAM/TABLE '{name}' in the Metastore")
+    return catalog.sources[name]
+
+
+def description(
+    engine: Engine, cursor: duckdb.DuckDBPyConnection, statement: Statement
+) -> dict[str, Any]:
+    """DESCRIBE name [EXTENDED] and DESCRIBE FUNCTION name. Raises SqlError for an unknown name."""
+    if statement.ast.args["function"]:
+        return function_description(statement, statement.name or "")
+    source = described(engine.catalog, statement)
+    extended = bool(statement.ast.args["extended"])
+    return {
+        "@type": "sourceDescription",
+        "statementText": statement.text,
+        "sourceDescription": source_description(engine, cursor, source, extended),
+        "warnings": [],
+    }
+
+
+def explanation(
+    engine: Engine, statement: Statement, properties: Mapping[str, str]
+) -> dict[str, Any]:
+    """EXPLAIN of a query or statement. Raises SqlError for an unknown query, or no query."""
+    named = statement.ast.this
+    if named is None:
+        described = _explained_statement(engine, statement, properties)
+    else:
+        name = str(named.this).upper()
+        if name not in engine.catalog.queries:
+            raise SqlError(
+                f"Query with id:{name} does not exist, "
+                "use SHOW QUERIES to view the full set of queries."
+            )
+        described = query_description(engine, engine.catalog.queries[name])
+    return {
+        "@type": "queryDescription",
+        "statementText": statement.text,
+        "queryDescription": described,
+        "warnings": [],
+    }
+
+
+def _explained_statement(
+    engine: Engine, statement: Statement, properties: Mapping[str, str]
+) -> dict[str, Any]:
+    """What a statement would run, if it were sent."""
+    inner = parse_statement(statement.text[len("EXPLAIN") :].strip())
+    catalog = engine.catalog
+    if inner.kind is Kind.SELECT:
+        analysis = analyse(inner, inner.ast, dict(catalog.sources))
+        query_id = f"transient_{analysis.source.name}_{time.time_ns()}"
+        keys = [c for c in analysis.source.columns if c.is_key] if not analysis.group else []
+        selected = [replace(column, role=None) for column in analysis.columns]
+        if analysis.group:
+            selected = list(analysis.columns)
+        description = described_query(query_id, inner, analysis, [*keys, *selected], None)
+        return {**description, "overriddenProperties": dict(properties), "queryType": "PUSH"}
+    after = applied(catalog, inner, engine.last_command + 1)
+    query = next((q for i, q in after.queries.items() if i not in catalog.queries), None)
+    if query is None:
+        raise SqlError("The provided statement does not run a ksql query")
+    sink = after.sources[query.sink]
+    description = described_query(query.id, inner, query.analysis, list(sink.columns), sink.name)
+    return {**description, "overriddenProperties": dict(properties)}
+
+
+def listed_query(engine: Engine, query: Query) -> dict[str, Any]:
+    """A query as SHOW QUERIES and DESCRIBE give it."""
+    sink = engine.catalog.sources[query.sink]
+    state = "ERROR" if query.id in engine.failures else "RUNNING"
+    counted = "PAUSED" if query.id in engine.paused else state
+    return {
+        "queryString": query.analysis.statement.text,
+        "sinks": [sink.name],
+        "sinkKafkaTopics": [sink.topic],
+        "id": query.id,
+        "statusCount": {counted: 1},
+        "queryType": "PERSISTENT",
+        "state": state,
+    }
+
+
+def query_description(engine: Engine, query: Query) -> dict[str, Any]:
+    """A running query as EXPLAIN gives it."""
+    sink = engine.catalog.sources[query.sink]
+    state = "ERROR" if query.id in engine.failures else "RUNNING"
+    failure = engine.failures.get(query.id)
+    statement = query.analysis.statement
+    return {
+        **described_query(query.id, statement, query.analysis, list(sink.columns), sink.name),
+        "ksqlHostQueryStatus": {"embedded": state},
+        "queryErrors": [{"errorMessage": failure, "type": "UNKNOWN"}] if failure else [],
+        "state": state,
+    }
+
+
+def described_query(
+    query_id: str, statement: Statement, analysis: Analysis, columns: list[Column], sink: str | None
+) -> dict[str, Any]:
+    """The description of a query; that of one that is not running."""
+    return {
+        "id": query_id,
+        "statementText": statement.text,
+        "windowType": analysis.window.kind if analysis.window and analysis.group else None,
+        "fields": [_field(column) for column in columns],
+        "sources": [source.name for source in (analysis.source, *analysis.joined)],
+        "sinks": [sink] if sink else [],
+        "topology": "",
+        "executionPlan": "",
+        "overriddenProperties": {},
+        "ksqlHostQueryStatus": {},
+        "queryType": "PERSISTENT",
+        "queryErrors": [],
+        "tasksMetadata": [],
+        "consumerGroupId": f"_confluent-ksql-{SERVICE_ID}query_{query_id}",
+        "state": None,
+    }
+
+
+def source_description(
+    engine: Engine, cursor: duckdb.DuckDBPyConnection, source: Source, extended: bool
+) -> dict[str, Any]:
+    """A stream or table as DESCRIBE gives it."""
+    writers = engine.catalog.writers(source.name)
+    summaries = [_offsets(engine, cursor, query) for query in writers] if extended else []
+    return {
+        "name": source.name,
+        "windowType": source.window.kind if source.window else None,
+        "readQueries": [listed_query(engine, query) for query in engine.catalog.readers(source.name)],
+        "writeQueries": [listed_query(engine, query) for query in writers],
+        "fields": [_field(column) for column in source.columns],
+        "type": source.kind,
+        "timestamp": source.timestamp or "",
+        "statistics": "",
+        "errorStats": "",
+        "extended": extended,
+        "keyFormat": source.key_format,
+        "valueFormat": source.value_format,
+        "topic": source.topic,
+        "partitions": source.partitions,
+        "replication": source.replicas,
+        "statement": source.statement.text,
+        "queryOffsetSummaries": summaries,
+        "sourceConstraints": [
+            other.name
+            for other in engine.catalog.sources.values()
+            if source.name in other.statement.reads
+        ],
+        "clusterStatistics": [],
+        "clusterErrorStats": [],
+    }
+
+
+def _offsets(
+    engine: Engine, cursor: duckdb.DuckDBPyConnection, query: Query
+) -> dict[str, Any]:
+    """How far a query has read: a part of a topic is shown as a partition."""
+    source = query.analysis.source
+    ends = engine.reader().ends(cursor, source)
+    read = persistent.positions(cursor, query.id)
+    stored = query.analysis.is_aggregation
+    offsets = []
+    for number, (part, end) in enumerate(ends.items()):
+        # A stream's SELECT over typed rows is computed when it is read: it is never behind.
+        done = read.get(part, 0) if stored or part in _JSON_PARTS else end
+        offsets.append(
+            {
+                "partition": number,
+                "logStartOffset": 0,
+                "logEndOffset": end,
+                "consumerOffset": done,
+            }
+        )
+    return {
+        "groupId": f"_confluent-ksql-{SERVICE_ID}query_{query.id}",
+        "topicSummaries": [{"kafkaTopic": source.topic, "offsets": offsets}],
+    }
+
+
+_JSON_PARTS = (FILES, INSERTED)
+
+
+def _field(column: Column) -> dict[str, Any]:
+    reply: dict[str, Any] = {"name": column.name, "schema": schema(column.type)}
+    return {**reply, "type": "KEY"} if column.is_key else reply

@@ -1,0 +1,121 @@
+"""SHOW and LIST: what there is, a line each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import duckdb
+
+from deploy.embedded import metastore
+from deploy.embedded.descriptions import listed_query, query_description, source_description
+from deploy.embedded.engine import Engine
+from deploy.embedded.replies import SERVICE_ID
+from sql import functions
+from sql.analysis import Source
+from sql.errors import Place, SqlError, Stage
+from sql.statements import Statement
+
+
+def listing(
+    engine: Engine,
+    cursor: duckdb.DuckDBPyConnection,
+    statement: Statement,
+    variables: Mapping[str, str],
+    properties: Mapping[str, str],
+) -> dict[str, Any]:
+    """SHOW / LIST. Raises SqlError for what the embedded server does not list."""
+    what = str(statement.ast.this.name)
+    extended = bool(statement.ast.args["extended"])
+    reply: dict[str, Any] = {"statementText": statement.text}
+    sources = engine.catalog.sources.values()
+    match what, extended:
+        case ("STREAMS" | "TABLES"), _ if extended or statement.ast.args.get("described"):
+            kind = what.removesuffix("S")
+            found = [source_description(engine, cursor, s, extended) for s in sources if s.kind == kind]
+            reply |= {"@type": "source_descriptions", "sourceDescriptions": found}
+        case "STREAMS", False:
+            streams = [_listed(source) for source in sources if not source.is_table]
+            reply |= {"@type": "streams", "streams": streams}
+        case "TABLES", False:
+            tables = [_listed(source) for source in sources if source.is_table]
+            reply |= {"@type": "tables", "tables": tables}
+        case "QUERIES", False:
+            found = [listed_query(engine, query) for query in engine.catalog.queries.values()]
+            reply |= {"@type": "queries", "queries": found}
+        case "QUERIES", True:
+            found = [query_description(engine, query) for query in engine.catalog.queries.values()]
+            reply |= {"@type": "query_descriptions", "queryDescriptions": found}
+        case ("TOPICS" | "ALL TOPICS"), _:
+            found = [
+                {
+                    "name": topic.name,
+                    "replicaInfo": [topic.replicas] * topic.partitions,
+                    **(_consumers(engine, topic) if extended else {}),
+                }
+                for topic in metastore.list_topics(cursor, engine.root)
+            ]
+            kind = "kafka_topics_extended" if extended else "kafka_topics"
+            reply |= {"@type": kind, "topics": found}
+        case "FUNCTIONS", False:
+            found = [
+                {"name": function.name, "type": function.kind.upper(), "category": "OTHER"}
+                for function in functions.known().values()
+            ]
+            reply |= {"@type": "function_names", "functions": found}
+        case "PROPERTIES", False:
+            reply |= {
+                "@type": "properties",
+                "properties": _PROPERTIES,
+                "overwrittenProperties": list(properties),
+                "defaultProperties": [item["name"] for item in _PROPERTIES],
+            }
+        case "TYPES", False:
+            reply |= {"@type": "type_list", "types": {}}
+        case "VARIABLES", False:
+            found = [{"name": name, "value": value} for name, value in variables.items()]
+            reply |= {"@type": "variables", "variables": found}
+        case "CONNECTORS", False:
+            raise SqlError(
+                "Could not connect to the server. The embedded server runs no Kafka Connect.", code=50000
+            )
+        case _:
+            word = what.split(" ")[0]
+            place = statement.place
+            column = place.column + len(statement.text.split(None, 1)[0]) + 1
+            raise SqlError(
+                f"Syntax error at or near '{word}' at line {place.line}:{column}",
+                Place(place.file, place.line, column),
+                "the embedded server shows STREAMS, TABLES, QUERIES, TOPICS, FUNCTIONS, PROPERTIES, TYPES"
+                " and VARIABLES",
+                stage=Stage.SYNTAX,
+            )
+    return {**reply, "warnings": []}
+
+
+def _consumers(engine: Engine, topic: metastore.TopicInfo) -> dict[str, int]:
+    """How many queries read a topic; each has a consumer for each partition."""
+    queries = engine.catalog.queries.values()
+    groups = sum(query.analysis.source.topic == topic.name for query in queries)
+    return {"consumerCount": groups * topic.partitions, "consumerGroupCount": groups}
+
+
+_PROPERTIES = [
+    {"name": name, "scope": "KSQL", "value": value, "editable": False, "level": "SERVER"}
+    for name, value in {
+        "ksql.service.id": SERVICE_ID,
+        "ksql.streams.auto.offset.reset": "earliest",
+        "ksql.query.pull.table.scan.enabled": "true",
+    }.items()
+]
+
+
+def _listed(source: Source) -> dict[str, Any]:
+    return {
+        "type": source.kind,
+        "name": source.name,
+        "topic": source.topic,
+        "keyFormat": source.key_format,
+        "valueFormat": source.value_format,
+        "isWindowed": source.window is not None,
+    }

@@ -1,0 +1,41 @@
+"""Streams declared over a table's topic, which repeat a key with each of its changes."""
+
+from __future__ import annotations
+
+from sql.analysis import Analysis, Source, aggregates
+from sql.catalog import Catalog
+from sql.errors import SqlError
+from sql.functions import known
+from sql.parser import where
+from sql.statements import Statement
+
+
+def check_changelog(catalog: Catalog, statement: Statement, analysis: Analysis) -> None:
+    """A stream over a table's topic repeats a key with every change: summing it would be wrong."""
+    if not analysis.is_aggregation or not _over_table_topic(catalog, analysis.source):
+        return
+    for projection in analysis.projections:
+        for call in aggregates(projection.expression):
+            function = known()[str(call.this)]
+            if not function.changelog_safe:
+                safe = ", ".join(sorted(f.name for f in known().values() if f.changelog_safe))
+                raise SqlError(
+                    f"{function.name} over {analysis.source.name} would count a key again with "
+                    "each of its changes, as that stream is declared over a table's topic",
+                    where(statement, call),
+                    f"aggregates that bear repeats: {safe}",
+                )
+
+
+def _over_table_topic(catalog: Catalog, source: Source) -> bool:
+    if source.is_table:
+        return False
+    topics = {other.topic for other in catalog.sources.values() if other.is_table}
+    if source.topic in topics:
+        return True
+    return any(
+        _over_table_topic(catalog, catalog.sources[name])
+        for query in catalog.writers(source.name)
+        for name in query.reads
+        if name in catalog.sources
+    )

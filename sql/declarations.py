@@ -1,0 +1,178 @@
+"""What a CREATE says of its own: columns, keys, formats, the timestamp, the window of its keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from sql.analysis import Column, Window
+from sql.errors import SqlError, Stage
+from sql.parser import where
+from sql.statements import Kind, Statement
+from sql.types import BIGINT, STRING, TIMESTAMP, from_ast, name_of, unknown_type
+
+_PROPERTIES = {
+    "KAFKA_TOPIC", "VALUE_FORMAT", "KEY_FORMAT", "FORMAT", "PARTITIONS", "REPLICAS", "TIMESTAMP",
+    "TIMESTAMP_FORMAT", "RETENTION_MS", "CLEANUP_POLICY", "WINDOW_TYPE", "WINDOW_SIZE",
+    "WRAP_SINGLE_VALUE", "VALUE_DELIMITER", "KEY_SCHEMA_ID", "VALUE_SCHEMA_ID",
+    "VALUE_SCHEMA_FULL_NAME", "KEY_SCHEMA_FULL_NAME",
+}  # fmt: skip
+_FORMATS = {
+    "JSON", "JSON_SR", "KAFKA", "AVRO", "PROTOBUF", "PROTOBUF_NOSR", "DELIMITED", "NONE",
+}  # fmt: skip
+_MILLISECONDS = {"SECOND": 1_000, "MINUTE": 60_000, "HOUR": 3_600_000, "DAY": 86_400_000}
+
+
+def columns_of(statement: Statement) -> list[Column]:
+    """The columns that a CREATE or ALTER lists. Raises SqlError for an unknown type."""
+    columns = []
+    for definition in statement.ast.expressions:
+        kind = from_ast(definition.args["kind"])
+        if kind is None:
+            raise SqlError(
+                f"Cannot resolve unknown type: {unknown_type(definition.args['kind'])}",
+                where(statement, definition.this),
+                f"of column {name_of(definition.this)}; ksqlDB's types: BOOLEAN INTEGER BIGINT DOUBLE"
+                " DECIMAL(p,s) VARCHAR BYTES DATE TIME TIMESTAMP ARRAY<> MAP<,> STRUCT<…>",
+                stage=Stage.PREPARE,
+            )
+        columns.append(Column(name_of(definition.this), kind, definition.args.get("role")))
+    return columns
+
+
+def check_columns(statement: Statement, columns: list[Column]) -> None:
+    """Refuse a declaration without columns, with one twice, or with the wrong kind of key."""
+    if not columns:
+        raise SqlError(
+            "No columns supplied.", statement.place, "a CREATE without AS SELECT needs columns"
+        )
+    seen: set[str] = set()
+    for definition, column in zip(statement.ast.expressions, columns, strict=True):
+        if column.name in seen:
+            raise SqlError(
+                f"Duplicate column names: `{column.name}`",
+                where(statement, definition.this),
+                stage=Stage.PREPARE,
+            )
+        seen.add(column.name)
+    wrong, right, kind = "PRIMARY KEY", "KEY", "streams"
+    if statement.kind is Kind.CREATE_TABLE:
+        wrong, right, kind = "KEY", "PRIMARY KEY", "tables"
+    for definition, column in zip(statement.ast.expressions, columns, strict=True):
+        if column.role == wrong:
+            raise SqlError(
+                f"Column `{column.name}` is a '{wrong}' column: please use '{right}' for {kind}.\n"
+                "Tables have PRIMARY KEYs, which are unique and NON NULL.\n"
+                "Streams have KEYs, which have no uniqueness or NON NULL constraints.",
+                where(statement, definition.this),
+                located=True,
+            )
+    if kind == "tables" and not any(column.is_key for column in columns):
+        raise SqlError(
+            "Tables require a PRIMARY KEY. Please define the PRIMARY KEY.", statement.place
+        )
+
+
+def timestamp_of(
+    statement: Statement, properties: Mapping[str, str], columns: list[Column]
+) -> str | None:
+    """The column that the TIMESTAMP property names."""
+    written = properties.get("TIMESTAMP")
+    if written is None:
+        return None
+    if "->" in written:
+        raise SqlError(
+            f"Cannot parse text that is not column reference: {written}",
+            statement.place,
+            "only a top-level column of the value can be the timestamp",
+        )
+    known = {column.name: column for column in columns}
+    column = known.get(written, known.get(written.upper()))
+    if column is None:
+        raise SqlError(
+            "The TIMESTAMP column set in the WITH clause does not exist in the schema: "
+            f"'{written.upper()}'",
+            statement.place,
+        )
+    if column.type not in (BIGINT, TIMESTAMP) and not (
+        column.type == STRING and "TIMESTAMP_FORMAT" in properties
+    ):
+        raise SqlError(
+            f"Timestamp column, `{column.name}`, should be LONG(INT64), TIMESTAMP, or a String with a "
+            "timestamp_format specified.",
+            statement.place,
+        )
+    return column.name
+
+
+def window_of(
+    statement: Statement, properties: Mapping[str, str], columns: Iterable[Column]
+) -> Window | None:
+    """The window that WINDOW_TYPE and WINDOW_SIZE give a declared source's keys."""
+    kind = properties.get("WINDOW_TYPE")
+    if kind is None:
+        return None
+    if not any(column.is_key for column in columns):
+        raise SqlError("Windowed sources require a key column.", statement.place)
+    size = 0
+    if kind.upper() != "SESSION":
+        amount, _, unit = properties.get("WINDOW_SIZE", "").partition(" ")
+        scale = _MILLISECONDS.get(unit.strip().upper().removesuffix("S"))
+        if not amount.isdigit() or scale is None:
+            raise SqlError(
+                f"{kind.upper()} windows require 'WINDOW_SIZE' to be provided in the WITH clause. "
+                "For example: 'WINDOW_SIZE'='10 SECONDS'",
+                statement.place,
+                stage=Stage.PREPARE,
+            )
+        size = int(amount) * scale
+    return Window(kind.upper(), size, size, 0)
+
+
+def properties_of(statement: Statement) -> dict[str, str]:
+    """The WITH clause, checked. Raises SqlError for a property that ksqlDB does not have."""
+    properties = statement.properties
+    for name in properties:
+        if name not in _PROPERTIES:
+            raise SqlError(
+                f"Invalid config variable(s) in the WITH clause: {name}",
+                statement.place,
+                stage=Stage.PREPARE,
+            )
+    for name in ("PARTITIONS", "REPLICAS", "RETENTION_MS"):
+        if not properties.get(name, "0").lstrip("-").isdigit():
+            raise SqlError(
+                f"Invalid value {properties[name]} for property {name}: Not a number of type INT",
+                statement.place,
+                stage=Stage.PREPARE,
+            )
+    return properties
+
+
+def format_of(
+    properties: Mapping[str, str], name: str, default: str | None, statement: Statement
+) -> str:
+    """The format of keys or values: as declared, else the default."""
+    found = properties.get(name) or properties.get("FORMAT") or default
+    if found is None:
+        raise SqlError(
+            f"Statement is missing the '{name}' property from the WITH clause. Either provide one or "
+            f"set a default via the 'ksql.persistence.default.format.{name.split('_')[0].lower()}' "
+            "config.",
+            statement.place,
+        )
+    if found.upper() not in _FORMATS:
+        raise SqlError(f"Unknown format: {found.upper()}", statement.place)
+    return found.upper()
+
+
+def target(statement: Statement) -> str:
+    """The name that a statement makes or changes."""
+    assert statement.name is not None
+    return statement.name
+
+
+def schema_text(columns: Iterable[Column]) -> str:
+    """Columns as ksqlDB's messages list them."""
+    return ", ".join(
+        f"`{column.name}` {column.type}{' KEY' if column.is_key else ''}" for column in columns
+    )

@@ -1,0 +1,74 @@
+"""What INSERT … VALUES puts where."""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from sql.analysis import Column
+from sql.catalog import Catalog
+from sql.declarations import schema_text, target
+from sql.errors import SqlError, Stage
+from sql.inference import Scope, infer
+from sql.parser import where
+from sql.statements import Statement
+from sql.types import BIGINT, KsqlType, common, name_of
+
+
+def insert_columns(catalog: Catalog, statement: Statement) -> tuple[Column, ...]:
+    """The columns that an INSERT … VALUES fills, in the order of its values. Raises SqlError."""
+    name = target(statement)
+    source = catalog.sources.get(name)
+    if source is None:
+        message = f"Cannot insert values into an unknown stream/table: `{name}`"
+        raise SqlError(message, statement.place, code=40000)
+    if source.window:
+        message = "Cannot insert values into windowed stream/table!"
+        raise SqlError(message, statement.place, code=40000)
+    by_name = {
+        "ROWTIME": Column("ROWTIME", BIGINT), **{column.name: column for column in source.columns}
+    }
+    named = statement.ast.args.get("columns") or []
+    failed = f"Failed to insert values into '{name}'."
+    for identifier in named:
+        if name_of(identifier) not in by_name:
+            raise SqlError(
+                f"{failed} Column name `{name_of(identifier)}` does not exist.",
+                where(statement, identifier),
+            )
+    columns = tuple(by_name[name_of(i)] for i in named) if named else source.columns
+    values = statement.ast.expressions
+    if named and len(columns) != len(values):
+        raise SqlError(
+            f"Expected number columns and values to match: {len(columns)}, {len(values)}",
+            statement.place,
+            stage=Stage.PREPARE,
+        )
+    if len(columns) != len(values):
+        got = ", ".join(value.sql(dialect="ksqldb") for value in values)
+        raise SqlError(
+            f"{failed} Expected a value for each column. Expected Columns: []. Got [{got}]",
+            statement.place,
+            f"{name} has the columns {schema_text(columns)}",
+        )
+    scope = Scope(statement, {})
+    for column, value in zip(columns, values, strict=True):
+        kind = infer(value, scope)
+        if not _takes(column.type, kind):
+            raise SqlError(
+                f"{failed} Expected type {column.type} for field `{column.name}` but got "
+                f"{kind}({value.this if isinstance(value, exp.Literal) else value.sql('ksqldb')})",
+                where(statement, value),
+            )
+    missing = [c.name for c in source.columns if c.role == "PRIMARY KEY" and c not in columns]
+    if missing:
+        raise SqlError(
+            f"{failed} Value for primary key column(s) {', '.join(missing)} is required for tables",
+            statement.place,
+        )
+    return columns
+
+
+def _takes(column: KsqlType, value: KsqlType) -> bool:
+    """Whether a value fits into a column without a cast: it is no wider."""
+    wider = common(column, value)
+    return wider == column or (wider is not None and column.name == "DECIMAL")
