@@ -14,6 +14,8 @@ from ksql import KSQLAPI, SimplifiedAPI
 
 from deploy.client.errors import AccessError
 
+# Without it, /query of ksqlDB 7.9.1 replies as /query-stream does (observed).
+MEDIA_TYPE = "application/vnd.ksql.v1+json"
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?|")
 
@@ -114,10 +116,12 @@ class Pooled(SimplifiedAPI):  # type: ignore[misc]
         body = {"ksql": self._validate_sql_string(text), "streamsProperties": properties}
         if self.sequence is not None:
             body["commandSequenceNumber"] = self.sequence
-        # Else /query answers in the form of /query-stream.
-        headers = {**self.headers, "Accept": "application/vnd.ksql.v1+json"}
         return self._http.build_request(
-            "POST", f"{self.url}/{endpoint}", headers=headers, json=body, timeout=self.timeout
+            "POST",
+            f"{self.url}/{endpoint}",
+            headers={**self.headers, "Accept": MEDIA_TYPE},
+            json=body,
+            timeout=self.timeout,
         )
 
 

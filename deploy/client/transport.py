@@ -27,6 +27,7 @@ T = TypeVar("T")
 NOT_READY = (
     "Cannot determine which host contains",
     "State store currently unavailable",
+    "is not available yet. Please try again later",
     "Exhausted standby hosts",
     "All nodes are dead or exceed max allowed lag",
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass
 
 from deploy.client import literal, quoted
@@ -9,6 +11,16 @@ from sql.statements import Statement
 
 # Streams that exist only between two statements, to delete a topic over REST.
 PRIVATE_PREFIX = "OPENSEA_METRICS_DELETES_"
+
+
+def private_name(topic: str) -> str:
+    """The stream that is declared over a topic to delete it.
+
+    ksqlDB allows letters, digits, '_' and '-' in the names of streams only (observed); a checksum
+    keeps apart what becomes alike thereby.
+    """
+    checksum = hashlib.sha256(topic.encode()).hexdigest()[:8]
+    return f"{PRIVATE_PREFIX}{re.sub(r'[^A-Za-z0-9_-]', '_', topic)}_{checksum}"
 
 
 @dataclass(frozen=True)
@@ -45,7 +57,7 @@ class DeleteTopic:
     @property
     def texts(self) -> tuple[str, ...]:
         """What is sent to ksqlDB where no brokers are configured."""
-        name = quoted(PRIVATE_PREFIX + self.topic)
+        name = quoted(private_name(self.topic))
         return (
             f"CREATE STREAM IF NOT EXISTS {name} (unused STRING)"
             f" WITH (KAFKA_TOPIC={literal(self.topic)}, VALUE_FORMAT='JSON');",

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from deploy.client import KsqlClient, KsqlError
-from deploy.migrations.actions import PRIVATE_PREFIX, DeleteTopic
+from deploy.migrations.actions import DeleteTopic, private_name
 from deploy.migrations.certainty import certainly
 from deploy.migrations.errors import MigrationError
 from deploy.migrations.server import Effect
@@ -70,7 +70,7 @@ def _exists(topic: str, client: KsqlClient) -> bool:
 
 
 def _declared(topic: str, client: KsqlClient) -> Effect | None:
-    there = PRIVATE_PREFIX + topic in {each.name for each in client.streams()}
+    there = private_name(topic) in {each.name for each in client.streams()}
     return Effect() if there else _gone(topic, client)
 
 

@@ -25,6 +25,7 @@ def stub() -> Iterator[Stub]:
             length = int(self.headers.get("Content-Length") or 0)
             body = self.rfile.read(length)
             made.requests.append((self.path, json.loads(body) if body else None))
+            made.accepted.append(self.headers.get("Accept", ""))
             reply = made.replies.pop(0)
             threading.Event().wait(reply.delay)
             self.send_response(reply.status)

@@ -29,6 +29,6 @@ REFUSED = {
     "V002__sales.sql": """
 CREATE STREAM omt_sales AS SELECT id, price FROM omt_raw EMIT CHANGES;
 CREATE STREAM omt_other (a VARCHAR) WITH (KAFKA_TOPIC='omt.nowhere', VALUE_FORMAT='JSON');
-CREATE STREAM omt_last AS SELECT id FROM omt_sales EMIT CHANGES;
+CREATE STREAM omt_last AS SELECT id, price FROM omt_sales EMIT CHANGES;
 """,
 }

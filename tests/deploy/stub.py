@@ -46,6 +46,7 @@ class Stub:
     url: str = ""
     replies: list[Canned] = field(default_factory=list)
     requests: list[tuple[str, Any]] = field(default_factory=list)
+    accepted: list[str] = field(default_factory=list)  # the media types that requests ask for
 
     def will_reply(self, *replies: Canned) -> KsqlClient:
         """A client of this server, whose next requests get these replies."""

@@ -123,6 +123,21 @@ def test_how_far_a_query_has_read(stub: Stub) -> None:
     assert len(found.offsets) == 4
 
 
+def test_queries_ask_for_the_form_that_is_read(stub: Stub) -> None:
+    """ksqlDB 7.9.1 replies otherwise, if they do not."""
+    stub.will_reply(recorded("pull_scan_old_query")).pull("SELECT …;")
+    assert stub.accepted == ["application/vnd.ksql.v1+json"]
+
+
+def test_a_key_that_is_not_there_yet_is_waited_for(stub: Stub) -> None:
+    reason = (
+        "Error starting pull query: Materialized data for key ['K']-Optional.empty is not available"
+        " yet. Please try again later."
+    )
+    late = Canned.json({"@type": "statement_error", "error_code": 40001, "message": reason}, 400)
+    assert stub.will_reply(late, recorded("pull_scan_old_query")).pull("SELECT …;")
+
+
 def test_a_refusal(stub: Stub) -> None:
     with pytest.raises(KsqlError, match="same name already exists") as caught:
         stub.will_reply(recorded("err_already_exists")).execute("s;")

@@ -39,7 +39,7 @@ INSERT INTO omr_sales SELECT id, price * 2 AS price FROM omr_raw EMIT CHANGES;
 INSERT INTO omr_sales SELECT id, price * 3 AS price FROM omr_raw EMIT CHANGES;
 """,
     "V003__more.sql": """
-CREATE STREAM omr_more AS SELECT id FROM omr_sales EMIT CHANGES;
+CREATE STREAM omr_more AS SELECT id, price FROM omr_sales EMIT CHANGES;
 """,
 }
 

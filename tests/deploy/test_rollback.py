@@ -1,5 +1,6 @@
 """Rollback plans as data."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -178,6 +179,12 @@ def test_what_is_gone_already_is_passed_over() -> None:
     assert plan(2, replace(SERVER, sources=left)).actions == (DeleteTopic("COUNTS"),)
     assert plan(2, replace(SERVER, sources=left, topics=frozenset())).actions == ()
     assert plan(2, replace(SERVER, sources=left, topics=frozenset())).versions != ()
+
+
+def test_private_names_are_names_and_differ() -> None:
+    names = {DeleteTopic(each).texts[1].split("`")[1] for each in ("a.b", "a_b", "a:b")}
+    assert len(names) == 3
+    assert all(re.fullmatch(r"OPENSEA_METRICS_DELETES_a_b_[0-9a-f]{8}", each) for each in names)
 
 
 def test_a_leftover_private_stream_does_not_keep_a_topic() -> None:

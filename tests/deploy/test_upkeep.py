@@ -61,7 +61,7 @@ def test_drift(client: KsqlClient, write_project: Write) -> None:
     client.execute(f"TERMINATE {query};")
     client.execute("DROP STREAM omt_changes;")
     client.execute("INSERT INTO omt_sales SELECT id, coll, price FROM omt_raw EMIT CHANGES;")
-    client.execute("CREATE STREAM omt_mine AS SELECT id FROM omt_raw EMIT CHANGES;")
+    client.execute("CREATE STREAM omt_mine AS SELECT id, coll FROM omt_raw EMIT CHANGES;")
     client.execute("ALTER STREAM omt_raw ADD COLUMN extra INT;")
     (table,) = look(client).writers("OMT_BY_COLL")
     client.execute(f"PAUSE {table};")
@@ -217,7 +217,7 @@ def test_a_new_migration(write_project: Write) -> None:
     root = write_project(THREE)
     path = commands.new("sales by chain", root)
     assert path.name == "V004__sales_by_chain.sql"
-    path.write_text(path.read_text() + "CREATE STREAM x AS SELECT id FROM omt_raw EMIT CHANGES;\n")
+    path.write_text(path.read_text() + "CREATE STREAM x AS SELECT id, coll FROM omt_raw EMIT CHANGES;\n")
     assert commands.validate(root).migrations == 4
     with pytest.raises(MigrationError, match="is no name"):
         commands.new("../x", root)
