@@ -30,7 +30,10 @@ def errors(tmp_path: Path, text: str, settings: str = "size: 1 MINUTE") -> str:
     [
         ("CREATE STREAM b AS SELECT aa FROM raw EMIT CHANGES;", ":3:27: SELECT column 'AA' cannot be resolved."),
         ("CREATE STREAM b AS SELECT\n  p->y FROM raw EMIT CHANGES;", ":4:6: Could not find field 'Y' in 'P'."),
-        ("CREATE STREAM b AS SELECT SUMM(a) AS c FROM raw EMIT CHANGES;", ":3:27: Can't find any functions with the name 'SUMM'"),
+        (
+            "CREATE STREAM b AS SELECT SUMM(a) AS c FROM raw EMIT CHANGES;",
+            ":3:27: Can't find any functions with the name 'SUMM'",
+        ),
         ("CREATE STREAM b AS SELECT a FROM rawer EMIT CHANGES;", ":3:34: RAWER does not exist."),
         ("CREATE STREAM b AS SELECT a + s AS c FROM raw EMIT CHANGES;", "Unsupported arithmetic types. BIGINT STRING"),
         ("CREATE STREAM b AS SELECT a FROM raw WHERE EMIT CHANGES", "syntax error"),
