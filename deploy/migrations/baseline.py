@@ -75,7 +75,7 @@ def make_adoption(
     files = {each.version: each for each in migrations}
     adopted = []
     for record in recorded.versions:
-        if record.state is not VersionState.MIGRATED or recorded.statements_of(record.version):
+        if record.state is not VersionState.MIGRATED or recorded.applied_of(record.version):
             continue
         file = files.get(record.version)
         if file is None:

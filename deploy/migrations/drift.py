@@ -88,7 +88,7 @@ def find_drift(
 def _in_order(recorded: Recorded, migrations: Sequence[Migration]) -> Iterator[StatementRecord]:
     files = {each.version: each for each in migrations}
     for version in recorded.versions:
-        statements = recorded.statements_of(version.version)
+        statements = recorded.applied_of(version.version)
         file = files.get(version.version)
         if not statements and file is not None and version.state == "MIGRATED":
             for step in statements_to_send(file):
@@ -109,7 +109,8 @@ def _inserts(record: StatementRecord) -> bool:
 
 
 def _outdated(wanted: Expected, functions: Mapping[str, str]) -> Iterator[Drift]:
-    for record in {**wanted.sources, **wanted.queries}.values():
+    records = (*wanted.sources.values(), *wanted.queries.values())
+    for record in {(each.version, each.number): each for each in records}.values():
         for name, checksum in record.functions:
             if name in functions and functions[name] != checksum:
                 detail = f"its function {name} was changed since {_where(record)}: rebuild it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 
 from sqlglot import exp
@@ -81,6 +82,16 @@ def parsed(text: str) -> Statement | None:
         return parse_statement(text)
     except SqlError:
         return None
+
+
+def sendable(text: str) -> str:
+    """A definition as a server writes it, as it takes it again.
+
+    ksqlDB completes the WITH clause with CLEANUP_POLICY, and refuses one that holds it (observed).
+    """
+    text = re.sub(r"\bCLEANUP_POLICY\s*=\s*'[^']*'\s*,\s*", "", text, count=1)
+    text = re.sub(r",\s*CLEANUP_POLICY\s*=\s*'[^']*'", "", text, count=1)
+    return re.sub(r"\bWITH\s*\(\s*CLEANUP_POLICY\s*=\s*'[^']*'\s*\)\s*", "", text, count=1)
 
 
 def _statement(known: Description) -> Statement:

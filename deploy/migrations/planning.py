@@ -193,7 +193,7 @@ def _check_applied(record: VersionRecord, file: Migration | None, recorded: Reco
         )
     if knows(record, file):
         return
-    if not same_statements(file, recorded.statements_of(record.version)):
+    if not same_statements(file, recorded.applied_of(record.version)):
         raise MigrationError(
             f"{file.path} was changed after it was applied ('validate' shows how): undo the change"
             " (of the file, or of the settings that it uses) and write a new migration instead,\n"

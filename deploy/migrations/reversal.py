@@ -16,7 +16,7 @@ from deploy.migrations.actions import (
     Terminate,
 )
 from deploy.migrations.impact import Verdict, World, assess
-from deploy.migrations.live import catalog_of, parsed
+from deploy.migrations.live import catalog_of, parsed, sendable
 from deploy.migrations.server import Server, effect_of
 from deploy.migrations.state import MAKES_SOURCE, MAKES_STREAM, Recorded, StatementRecord
 from deploy.replies import Source
@@ -128,6 +128,7 @@ def _restored(record: StatementRecord) -> Restore:
 
 def _plain(text: str, words: str = "CREATE") -> str:
     """A server's CREATE, which may say OR REPLACE or IF NOT EXISTS, with other first words."""
+    text = sendable(text)
     text = re.sub(r"^\s*CREATE(\s+OR\s+REPLACE)?\b", words, text, flags=re.IGNORECASE)
     return re.sub(r"\b(STREAM|TABLE)\s+IF\s+NOT\s+EXISTS\b", r"\1", text, count=1)
 

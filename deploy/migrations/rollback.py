@@ -116,9 +116,9 @@ def make_rollback(
     ]
     derived = [version for version in versions if version.version not in downs]
     for version in derived:
-        # Killed before its first statement, a version of this tool is RUNNING without any.
-        unknown = not recorded.statements_of(version.version)
-        if unknown and version.state is not VersionState.RUNNING:
+        # Only another tool records a version as applied without any of its statements.
+        unknown = not recorded.applied_of(version.version)
+        if unknown and version.state is VersionState.MIGRATED:
             raise Irreversible(
                 f"version {version.version} was applied by another tool, which recorded no"
                 f" statements\n  hint: write V{version.version:03}__{version.name}.down.sql"

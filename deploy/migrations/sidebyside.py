@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from deploy.client import literal, quoted
 from deploy.migrations.errors import MigrationError
+from deploy.migrations.live import sendable
 from deploy.migrations.server import Server
 from deploy.migrations.state import MAKES_SOURCE, Recorded, StatementRecord
 from deploy.replies import Query
@@ -122,6 +123,7 @@ def rewritten(text: str, names: Mapping[str, str], topics: Mapping[str, str]) ->
 
     A source keeps its old name as its alias, so that columns may go on being qualified by it.
     """
+    text = sendable(text)
     statement = parse_statement(text)
     edits: list[tuple[int, int, str]] = []
     target = statement.ast.this

@@ -119,6 +119,10 @@ class Recorded:
         """The recorded statements of a version."""
         return tuple(each for each in self.statements if each.version == version)
 
+    def applied_of(self, version: int) -> tuple[StatementRecord, ...]:
+        """Those of a version's recorded statements that were carried out, or may have been."""
+        return tuple(each for each in self.statements_of(version) if each.in_effect)
+
     def newest_below(self, version: float) -> int | None:
         """The newest applied version below ``version``."""
         applied = (

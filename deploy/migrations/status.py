@@ -57,7 +57,7 @@ def _status(version: int, file: Migration | None, recorded: Recorded) -> Version
         name = file.name if file is not None else ""
         return VersionStatus(version, name, VersionState.PENDING, done, total)
     applied = record.state is VersionState.MIGRATED
-    if applied and not statements and total is not None:
+    if applied and not done and total is not None:
         done = total  # applied by ksql-migrations, which records no statements
     return VersionStatus(
         version,

@@ -44,7 +44,7 @@ def changed_files(
         if file is None:
             found.append(Changed(record.version, None, f"{record.name}: the file is missing"))
             continue
-        statements = recorded.statements_of(record.version)
+        statements = recorded.applied_of(record.version)
         if knows(record, file) or same_statements(file, statements):
             continue
         if not statements:

@@ -202,6 +202,10 @@ def test_what_others_made_over_it_stops_it(live: KsqlClient, write_project: Writ
             "CREATE TABLE T AS SELECT X.A A FROM S X INNER JOIN U U ON ((X.A = U.A));",
             "CREATE TABLE `T_V2` AS SELECT X.A A FROM `S_V2` X INNER JOIN U U ON ((X.A = U.A));",
         ),
+        (  # as a server writes it: it refuses a CLEANUP_POLICY that is given to it
+            "CREATE TABLE T WITH (CLEANUP_POLICY='compact', KAFKA_TOPIC='t') AS SELECT * FROM X;",
+            "CREATE TABLE `T_V2` WITH (KAFKA_TOPIC='t.2') AS SELECT * FROM X;",
+        ),
         ("INSERT INTO t SELECT * FROM s;", "INSERT INTO `T_V2` SELECT * FROM `S_V2` AS `S`;"),
         (
             "CREATE STREAM u (t INT, s INT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON');",
