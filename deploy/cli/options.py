@@ -15,6 +15,7 @@ from deploy.commands import Site
 from deploy.config import Settings
 from deploy.migrations.topics import by_admin
 from sql.errors import OpenSeaMetricsError
+from udfs import registry
 
 
 class SettingsError(OpenSeaMetricsError):
@@ -97,7 +98,10 @@ def client(server: str | None) -> KsqlClient:
 def site(timeout: float | None = None) -> Site:
     """What changes to a server need beside the files, from the settings."""
     kafka = settings().kafka
-    made = Site(delete_by_broker=by_admin(kafka) if kafka else None)
+    made = Site(
+        functions={name: registry.checksum(name) for name in registry.functions()},
+        delete_by_broker=by_admin(kafka) if kafka else None,
+    )
     return made if timeout is None else replace(made, timeout=timeout)
 
 
