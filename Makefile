@@ -35,4 +35,4 @@ lint: install ## ruff and mypy
 	$(VENV)/bin/mypy
 
 bench: install ## replay speed against one hand-written query
-	$(VENV)/bin/python tests/bench/replay.py
+	$(VENV)/bin/python -m tests.bench.replay

@@ -1,7 +1,7 @@
 """How fresh the metrics are while the firehose runs: seconds from an event to the tables that count it.
 
 A thread appends events to a file of the archive at a steady rate; the tables of the market are asked
-over HTTP, one for each window, how many events they have counted. Run: python tests/bench/live.py
+over HTTP, one for each window, how many events they have counted. Run: python -m tests.bench.live
 [EVENTS_PER_SECOND=4100] [SECONDS=60]
 """
 

@@ -108,7 +108,7 @@ def main() -> None:
             for name in ("embedded.duckdb", "embedded.duckdb.wal"):
                 (data / name).unlink(missing_ok=True)
             shutil.rmtree(data / "tmp", ignore_errors=True)
-            command = [sys.executable, __file__, folder]
+            command = [sys.executable, "-m", "tests.bench.replay", folder]
             made = subprocess.run(command, capture_output=True, text=True, check=True)
             ours.append([float(figure) for figure in made.stdout.split()[-4:]])
             begun, cpu = time.perf_counter(), time.process_time()
