@@ -9,7 +9,7 @@ can be read from an offset on:
 - a selection: what a stream's SELECT gives over a typed part of another topic. Nothing is stored.
 
 Besides these a topic may have JSON: files of the archive, and records put in by INSERT … VALUES. They
-are read through :mod:`deploy.embedded.records`, by the source that declares their columns.
+are read through :mod:`sql.lowering.records`, by the source that declares their columns.
 """
 
 from __future__ import annotations
