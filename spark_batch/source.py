@@ -1,13 +1,10 @@
 """A topic's folder in the archive, on a local disk or in an S3 bucket, and the files in it.
 
-The layout is that of the S3 sink (see ``producer.archive``):
-``…/topics/<topic>/year=YYYY/month=MM/day=DD/hour=HH/<topic>+<partition>+<start offset>.json.gz``.
-A compacted file is named ``<topic>+<partition>+<start>-<end, exclusive>.parquet``.
+The names of folders and files are those of ``producer.layout``.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,37 +13,15 @@ from typing import Any
 
 import fsspec
 
+from producer.layout import HOUR_MS, ArchiveFile, archive_file, newest_cover
 from spark_batch.settings import S3Settings, s3_settings
 from sql.errors import OpenSeaMetricsError
 
-HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
-_NAME = re.compile(
-    r"(?P<topic>[^./+][^/+]*)\+(?P<partition>\d+)\+(?P<start>\d+)(-(?P<end>\d+))?\.(?P<form>json|json\.gz|parquet)"
-)
-_HOUR = re.compile(r"(?:^|/)year=(\d{4})/month=(\d{1,2})/day=(\d{1,2})/hour=(\d{1,2})/[^/]+$")
 
 
 class SourceError(OpenSeaMetricsError):
     """An archive cannot be found or reached; the message has the URL and what to do."""
-
-
-@dataclass(frozen=True, order=True)
-class ArchiveFile:
-    """One file of a topic, in topic order: by hour, partition, start offset.
-
-    ``hour_ms`` is the folder's hour (epoch ms, UTC), -1 outside the layout's folders; ``end`` is the
-    offset after the last record where the name tells it; ``form`` is json, json.gz or parquet;
-    ``size`` in bytes; ``path`` as the file system takes it.
-    """
-
-    hour_ms: int
-    partition: int
-    start: int
-    path: str
-    size: int
-    form: str
-    end: int | None = None
 
 
 @dataclass(frozen=True)
@@ -64,14 +39,16 @@ class Source:
     def files(self, first_ms: int | None = None, end_ms: int | None = None) -> list[ArchiveFile]:
         """The files of the hours in [first_ms, end_ms) and those outside all hours, in topic order.
 
-        Raises SourceError if the folder is not there or cannot be listed.
+        Of a compacted file and those that it was made of it is the compacted one
+        (``producer.layout.newest_cover``). Raises SourceError if the folder is not there or cannot be listed.
         """
-        return self.listing(first_ms, end_ms)[0]
+        return newest_cover(self.listing(first_ms, end_ms)[0])
 
     def listing(
         self, first_ms: int | None = None, end_ms: int | None = None
     ) -> tuple[list[ArchiveFile], list[str]]:
-        """:meth:`files`, and the paths whose names are not of the layout. Hidden files are neither."""
+        """All the files, those too that a compacted one covers, and the paths whose names are not of
+        the layout. Hidden files are neither."""
         found: list[ArchiveFile] = []
         strange: list[str] = []
         for path, size in self._list(first_ms, end_ms):
@@ -125,28 +102,6 @@ class Source:
 
     def _children(self, folder: str) -> list[str]:
         return [str(path) for path in self.fs.ls(folder, detail=False)]
-
-
-def archive_file(path: str, size: int = 0) -> ArchiveFile | None:
-    """The file that a path names, None if its name is not of the layout."""
-    match = _NAME.fullmatch(path.rsplit("/", 1)[-1])
-    if match is None or (match["form"] == "parquet") != (match["end"] is not None):
-        return None
-    hour_ms = -1
-    if folder := _HOUR.search(path):
-        try:
-            hour_ms = int(datetime(*map(int, folder.groups()), tzinfo=UTC).timestamp()) * 1000  # type: ignore[arg-type, misc]
-        except ValueError:
-            return None
-    return ArchiveFile(
-        hour_ms=hour_ms,
-        partition=int(match["partition"]),
-        start=int(match["start"]),
-        path=path,
-        size=size,
-        form=match["form"],
-        end=int(match["end"]) if match["end"] else None,
-    )
 
 
 def open_source(url: str | Path) -> Source:
