@@ -107,6 +107,14 @@ class Expressions(ABC):
     def integer(self, kind: KsqlType, left: str, operator: str, right: str) -> str:
         """Arithmetic of INTEGER or BIGINT as Java does it; NULL for a division by zero."""
 
+    def double(self, left: str, operator: str, right: str) -> str:
+        """Arithmetic of DOUBLEs as Java does it: a division by zero is infinite, or NaN."""
+        return f"({left} {operator} {right})"
+
+    def rounded(self, name: str, kind: KsqlType, value: str) -> str:
+        """ABS, CEIL or FLOOR of a DOUBLE or DECIMAL."""
+        return f"CAST({name.lower()}({value}) AS {self.type_name(kind)})"
+
     @abstractmethod
     def cast_integer(self, kind: KsqlType, value: str) -> str:
         """BIGINT → INTEGER, wrapped around."""
@@ -297,7 +305,7 @@ class Expressions(ABC):
             if operator in "/%":
                 raise self.refused(expression, f"'{operator}' of DECIMALs")
             return f"CAST({left} {operator} {right} AS {self.checked_type(expression, kind)})"
-        return f"(CAST({left} AS DOUBLE) {operator} CAST({right} AS DOUBLE))"
+        return self.double(f"CAST({left} AS DOUBLE)", operator, f"CAST({right} AS DOUBLE)")
 
     def _cast(self, cast: exp.Cast) -> str:
         source, target = self.type_of(cast.this), self.type_of(cast)
@@ -381,7 +389,8 @@ class Expressions(ABC):
         kind, value = self.type_of(argument), self.value(argument)
         if kind in INTEGERS:
             return self.absolute(kind, value) if name == "ABS" else value
-        return f"CAST({name.lower()}({value}) AS {self.checked_type(argument, kind)})"
+        self.checked_type(argument, kind)
+        return self.rounded(name, kind, value)
 
     def _absorbing(self, name: str, arguments: list[exp.Expression]) -> str:
         """Functions that make something of NULL, but not of arithmetic on NULL: that fails in ksqlDB,
