@@ -37,6 +37,10 @@ class WindowChoice:
     advance: int | None
     slide: str | None = None
 
+    @property
+    def text(self) -> str:
+        return f"{self.label} every {self.slide}" if self.slide else self.label
+
 
 @dataclass(frozen=True)
 class Period:
@@ -91,6 +95,19 @@ def parse_window(size: str, slide: str | None) -> WindowChoice:
     if advance > length or length % advance:
         raise PeriodError(f"a window of {size} cannot slide by {slide}: it must be a multiple of it")
     return WindowChoice(label, length, advance, " ".join(slide.upper().split()))
+
+
+def choice(size: int, advance: int) -> WindowChoice:
+    """The kind of windows of a size and an advance, in milliseconds."""
+    slide = None if advance == size else _text(advance)
+    return WindowChoice(_text(size), size, advance, slide)
+
+
+def _text(length: int) -> str:
+    """A duration as SQL has it, in the largest unit that gives a whole number."""
+    unit = max((u for u in _UNITS if length % _UNITS[u] == 0 and u != "WEEK"), key=_UNITS.__getitem__)
+    amount = length // _UNITS[unit]
+    return f"{amount} {unit}{'S' if amount > 1 else ''}"
 
 
 def duration(text: str) -> int:
