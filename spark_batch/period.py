@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import lcm
 
 from sql.analysis import Window
 from sql.errors import OpenSeaMetricsError
@@ -135,14 +136,13 @@ def settle(
     """
     if trailing and end is None:
         raise PeriodError("--trailing windows end at --to: give it")
-    sized = sorted((w for w in windows if w.advance), key=lambda w: w.advance or 0, reverse=True)
+    sized = [window for window in windows if window.advance]
     start, stop = available[0] if first is None else first, available[1] if end is None else end
-    for window in sized:
-        assert window.advance is not None
-        if first is None:
-            start -= (start - stop) % window.advance if trailing else start % window.advance
-        if end is None:
-            stop += -stop % window.advance
+    step = lcm(*(window.advance or 1 for window in sized))
+    if first is None:
+        start -= (start - stop) % step if trailing else start % step
+    if end is None:
+        stop += -stop % step
     _check_order(start, stop)
     for window in sized:
         if trailing:
