@@ -1,10 +1,26 @@
 from __future__ import annotations
 
+import importlib.util
+import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from spark_batch.settings import BatchSettings
 from tests.parts import s3
+
+
+@pytest.fixture(scope="session")
+def spark() -> Any:
+    """A session of a Spark on two threads of this machine."""
+    if importlib.util.find_spec("pyspark") is None:
+        pytest.skip("pyspark is not installed")
+    if shutil.which("java") is None:
+        pytest.skip("Spark needs Java")
+    from spark_batch.spark_session import open_session
+
+    return open_session(BatchSettings(spark_master="local[2]"), None)
 
 
 @pytest.fixture(scope="session")
