@@ -87,7 +87,7 @@ def parse_window(size: str, slide: str | None) -> WindowChoice:
         if slide:
             raise PeriodError("a window over all time does not slide: leave --slide out")
         return WindowChoice(ALL_TIME, None, None)
-    length = duration(label)
+    length = duration(size)
     if length % _WEEK == 0 and "WEEK" in label:  # a unit that SQL does not have
         label = f"{length // _DAY} DAYS"
     if not slide:

@@ -24,6 +24,7 @@ from spark_batch.source import open_source
 from tests import oracle
 
 TOPIC = "OpenSeaRawEvents"
+SQL = Path("sql").absolute()
 DAY_MS = 24 * HOUR_MS
 START = 1_788_998_400_000
 """2026-09-10T00:00:00Z, a Thursday, where windows of 14 days begin."""
@@ -120,7 +121,7 @@ def request(
 def recomputed(
     source: Path | str,
     asked: Request,
-    root: Path | None = Path("sql"),
+    root: Path | None = SQL,
     variables: Mapping[str, str] | None = None,
 ) -> tuple[dict[str, Rows], Prepared, Any]:
     """Every target's rows, what was done, and what was read."""

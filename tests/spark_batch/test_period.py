@@ -160,7 +160,10 @@ def test_trailing_periods(
     [
         (
             ("1 hour",), "2026-09-15T10:30", "2026-09-15T12:00",
-            ("--from 2026-09-15T10:30:00Z cuts a window of 1 HOUR in two", "give 2026-09-15T10:00:00Z or 2026-09-15T11:00:00Z"),
+            (
+                "--from 2026-09-15T10:30:00Z cuts a window of 1 HOUR in two",
+                "give 2026-09-15T10:00:00Z or 2026-09-15T11:00:00Z",
+            ),
         ),
         (
             ("1 hour", "1 day"), "2026-09-15", "2026-09-15T12:00",

@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 import zlib
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from spark_batch.source import SourceError, open_source
 from tests.parts.s3 import S3
 from tests.spark_batch.archives import (
     DAY_MS,
+    SQL,
     START,
     TOPIC,
     Expected,
@@ -65,7 +65,7 @@ def test_a_period_reads_only_its_hours(own: Path) -> None:
 
     def hours(**more: int) -> list[int]:
         asked = request("1 hour", first=first, end=end, **more)
-        files = prepare(asked, open_source(own), Path("sql")).job.files
+        files = prepare(asked, open_source(own), SQL).job.files
         return sorted({(file.hour_ms - START) // HOUR_MS for file in files})
 
     assert hours() == [3, 4, 5, 6]
@@ -198,11 +198,11 @@ def test_bounds_are_utc_whatever_the_zone(
 
 
 @pytest.fixture
-def bucket(s3_server: S3, day: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def bucket(s3_server: S3, day: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     s3_server.upload(day, f"raw/{TOPIC}")
-    yield f"s3a://raw/{TOPIC}"
+    return f"s3a://raw/{TOPIC}"
 
 
 def test_a_bucket(bucket: str, day: Path, engine: str) -> None:
@@ -213,14 +213,14 @@ def test_a_bucket(bucket: str, day: Path, engine: str) -> None:
 def test_a_bucket_without_the_key(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret")
     with pytest.raises(SourceError, match=r"Cannot list s3a://raw/OpenSeaRawEvents: .*") as refused:
-        prepare(request("1 hour"), open_source(bucket), Path("sql"))
+        prepare(request("1 hour"), open_source(bucket), SQL)
     assert "wrong-secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize("form", ["json.gz", "json"])
 def test_a_file_that_goes_away_while_it_is_read(own: Path, bucket: str, s3_server: S3, form: str) -> None:
     for source in (open_source(own), open_source(bucket)):
-        prepared = prepare(request("1 hour"), source, Path("sql"))
+        prepared = prepare(request("1 hour"), source, SQL)
         gone = replace(prepared.job.files[3], path=f"{prepared.job.files[3].path}.gone.{form}", form=form)
         files = [*prepared.job.files[:3], gone]
         changed = replace(prepared, job=replace(prepared.job, files=files))
@@ -237,7 +237,7 @@ def test_a_file_that_goes_away_while_it_is_read(own: Path, bucket: str, s3_serve
 )
 def test_no_source(url: str, message: str) -> None:
     with pytest.raises(SourceError, match=message):
-        prepare(request("1 hour"), open_source(url), Path("sql"))
+        prepare(request("1 hour"), open_source(url), SQL)
 
 
 def test_keys_in_an_url_are_refused_without_being_shown() -> None:
