@@ -165,13 +165,16 @@ def _send(prepared: Prepared, results: Results) -> None:
 
     sink = KafkaSink(KafkaSettings())
     try:
-        for stream in prepared.long_form.values():
-            rows = sink.send(stream.topic, results.table(stream.name).batches)
-            print(f"{rows} rows for the topic {stream.topic}")
+        sent = {
+            stream.topic: sink.send(stream.topic, results.table(stream.name).batches)
+            for stream in prepared.long_form.values()
+        }
         sink.commit()
     except BaseException:
         sink.abort()
         raise
+    for topic, rows in sent.items():
+        print(f"{rows} rows for the topic {topic}")
 
 
 def _insert(prepared: Prepared, results: Results) -> None:
