@@ -11,7 +11,7 @@ from sqlglot import exp
 
 from sql.lowering.expressions import Expressions
 from sql.lowering.spark_functions import TEMPLATES
-from sql.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, KsqlType, spark
+from sql.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, STRING, KsqlType, spark
 
 
 def quoted(name: str) -> str:
@@ -61,7 +61,8 @@ class SparkLowering(Expressions):
         return f"map({', '.join(f'{key}, {value}' for key, value in pairs)})"
 
     def function(self, parameters: Sequence[str], body: str) -> str:
-        return f"({', '.join(map(quoted, parameters))}) -> {body}"
+        names = ", ".join(map(quoted, parameters))
+        return f"{names if len(parameters) == 1 else f'({names})'} -> {body}"
 
     def higher_order(self, name: str, values: str, function: str, start: str | None) -> str:
         if start is not None:
@@ -136,6 +137,8 @@ class SparkLowering(Expressions):
             raise self.refused(call, "a group of REGEXP_EXTRACT beside something optional")
         pattern, value = self.value(literal), self.value(arguments[1])
         group = self.value(arguments[2]) if len(arguments) == 3 else "0"
+        if group.isdigit() and int(group) > _groups(str(literal.this)):
+            return f"CAST(NULL AS {spark(STRING)})"
         return f"CASE WHEN {value} RLIKE {pattern} THEN regexp_extract({value}, {pattern}, {group}) END"
 
     def format_timestamp(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
@@ -148,3 +151,9 @@ class SparkLowering(Expressions):
 
     def exploded(self, call: exp.Expression, values: str) -> str:
         raise self.refused(call, "a table function here")  # where it may be, it is substituted
+
+
+def _groups(pattern: str) -> int:
+    """The number of a regular expression's capturing groups."""
+    without_escapes = re.sub(r"\\.|\[[^\]]*\]", "", pattern)
+    return len(re.findall(r"\((?!\?)|\(\?<[A-Za-z]", without_escapes))

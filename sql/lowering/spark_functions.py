@@ -8,6 +8,8 @@ from __future__ import annotations
 # Java's String.trim takes off everything up to U+0020.
 _BLANKS = "".join(f"\\u{code:04x}" for code in range(1, 33))
 
+_PATH = """replace({1}, '"', "'")"""
+
 _SUBSTRING = (
     "substring({0}, CASE WHEN {1} > 0 THEN {1} WHEN {1} = 0 THEN 1"
     " WHEN char_length({0}) + {1} >= 0 THEN char_length({0}) + {1} + 1 WHEN {1} < 0 THEN 1 END"
@@ -18,17 +20,16 @@ TEMPLATES: dict[str, str] = {
     "ARRAY_CONCAT": "CASE WHEN {0} IS NOT NULL OR {1} IS NOT NULL"
     " THEN concat(coalesce({0}, array()), coalesce({1}, array())) END",
     # NULL may be looked for.
-    "ARRAY_CONTAINS": "CASE WHEN {1} IS NULL THEN coalesce(exists({0}, e -> e IS NULL), false)"
-    " ELSE coalesce(array_contains({0}, {1}), false) END",
+    "ARRAY_CONTAINS": "coalesce(exists({0}, e -> e <=> {1}), false)",
     "ARRAY_DISTINCT": "array_distinct({0})",
     "ARRAY_LENGTH": "CASE WHEN {0} IS NOT NULL THEN size({0}) END",
     "COALESCE": "coalesce({*})",
     # Both leave NULLs out.
     "CONCAT": "concat_ws('', {*})",
     "EXP": "exp({0})",
-    # Observed: a JSON null gives the text 'null'.
-    "EXTRACTJSONFIELD": "CASE WHEN is_variant_null(try_variant_get(try_parse_json({0}), {1}, 'variant'))"
-    " THEN 'null' ELSE get_json_object({0}, {1}) END",
+    # Observed: a JSON null gives the text 'null'. Of quotes in a path Spark knows the single one.
+    "EXTRACTJSONFIELD": f"CASE WHEN is_variant_null(try_variant_get(try_parse_json({{0}}), {_PATH},"
+    f" 'variant')) THEN 'null' ELSE get_json_object({{0}}, {_PATH}) END",
     "FROM_UNIXTIME": "CAST(timestamp_millis({0}) AS TIMESTAMP_NTZ)",
     "GREATEST": "greatest({*})",
     "IFNULL": "coalesce({*})",
@@ -48,7 +49,9 @@ TEMPLATES: dict[str, str] = {
     "SQRT": "sqrt({0})",
     "SUBSTRING": _SUBSTRING + ")",
     "SUBSTRING OF LENGTH": _SUBSTRING + ", CASE WHEN {2} > 0 THEN {2} WHEN {2} <= 0 THEN 0 END)",
-    "TO_JSON_STRING": "coalesce(to_json({0}, map('ignoreNullFields', 'false')), 'null')",
+    # Spark takes no scalars: so it is a field, which is taken out of its braces.
+    "TO_JSON_STRING": "regexp_extract(to_json(named_struct('v', {0}), map('ignoreNullFields', 'false')),"
+    " '(?s)^.{{5}}(.*).$', 1)",
     "TRIM": f"trim(BOTH '{_BLANKS}' FROM {{0}})",
     "UCASE": "upper({0})",
     "UNIX_TIMESTAMP": "unix_millis(CAST({0} AS TIMESTAMP))",
