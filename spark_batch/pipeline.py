@@ -161,6 +161,17 @@ def plan(catalog: Catalog, names: Sequence[str], raw_topic: str, period: Period)
     )
 
 
+def window_of(pipeline: Pipeline, table: Source) -> tuple[Window, int | None] | None:
+    """The windows of a table's rows, and how long a server keeps them (ms, None if not said)."""
+    query = _grouping(pipeline.catalog, table.topic)
+    if query is None or query.analysis.window is None:
+        return None
+    for node in query.analysis.statement.ast.walk():
+        if (retention := node.args.get("retention")) is not None:
+            return query.analysis.window, int(retention.this)
+    return query.analysis.window, None
+
+
 def columns_read(analysis: Analysis) -> set[str]:
     """The columns that a SELECT names, and its source's timestamp."""
     names = {name_of(column.this) for column in _columns(analysis)}
@@ -237,14 +248,19 @@ def _counted(query: Query, period: Period) -> Query:
 
 
 def _window(catalog: Catalog, topic: str) -> Window | None:
-    """The windows by which the rows of a topic are grouped; what is made of a grouping has its windows,
+    grouping = _grouping(catalog, topic)
+    return grouping.analysis.window if grouping else None
+
+
+def _grouping(catalog: Catalog, topic: str) -> Query | None:
+    """The query whose windows the rows of a topic have: what is made of a grouping has its windows,
     though it may say others (those over the changes of hopping windows tumble)."""
     for query in _writers(catalog, topic):
-        window = _window(catalog, query.analysis.source.topic)
-        if window is None and query.analysis.is_aggregation:
-            window = query.analysis.window
-        if window is not None:
-            return window
+        found = _grouping(catalog, query.analysis.source.topic)
+        if found is not None:
+            return found
+        if query.analysis.is_aggregation and query.analysis.window is not None:
+            return query
     return None
 
 
