@@ -78,7 +78,7 @@ class Source:
         except SourceError:
             raise
         except Exception as error:  # fsspec's file systems each have errors of their own
-            raise SourceError(f"Cannot list {self.url}: {_reason(error)}") from error
+            raise SourceError(f"Cannot list {self.url}: {reason(error)}") from error
 
     def _folders(self, first_ms: int | None, end_ms: int | None) -> list[str]:
         """What to list: the days of a period, if they are fewer than the archive's could be."""
@@ -112,6 +112,11 @@ def open_source(url: str | Path) -> Source:
         return Source(str(path), str(path), fsspec.filesystem("file"))
     if scheme not in ("s3", "s3a") or not rest:
         raise SourceError(f"{given}: an archive is a folder, or s3a://bucket/path")
+    if set("@:") & set(rest.partition("/")[0]):
+        raise SourceError(
+            f"{scheme}://{rest.rpartition('@')[2]}: keys are taken from AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, not from the URL"
+        )
     s3 = s3_settings()
     try:
         fs = fsspec.filesystem("s3", **s3.s3fs())
@@ -120,10 +125,12 @@ def open_source(url: str | Path) -> Source:
     return Source(given, rest, fs, s3)
 
 
-def _reason(error: Exception) -> str:
-    """What went wrong, in one line without keys: S3's own code and message."""
+def reason(error: Exception) -> str:
+    """What went wrong, in one line without keys: the system's or S3's own words."""
     response = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
     if isinstance(response, dict) and "Error" in response:
         details = response["Error"]
         return f"{details.get('Code')}: {details.get('Message')}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return f"{type(error).__name__}: {error}".splitlines()[0]

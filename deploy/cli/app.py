@@ -1,7 +1,7 @@
 """The command ``opensea-metrics``: options → plain functions → ``output``, and nothing else.
 
-Exit codes: 0 done, or nothing to do; 1 an error, told on stderr in one message; 2 (``plan``
-and ``diff`` only) changes are pending, or the server has drifted.
+Exit codes: 0 done, or nothing to do; 1 an error, told on stderr in one message; 2 (``plan``,
+``diff`` and ``reconcile`` only) changes are pending, the server has drifted, or numbers differ.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sql.errors import OpenSeaMetricsError
 
 
 class ChangesPending(Exception):
-    """Raised by ``plan`` and ``diff`` for exit code 2."""
+    """Raised by ``plan``, ``diff`` and ``reconcile`` for exit code 2."""
 
 
 app = typer.Typer(

@@ -4,6 +4,7 @@ from deploy.output.batch import show_counts, show_table, size_text
 from deploy.output.console import console
 from deploy.output.plans import show_plan, show_rollback, show_status
 from deploy.output.progress import Reporter
+from deploy.output.reconcile import show_differences, show_differences_json
 from deploy.output.rows import show_json, show_push, show_reply, show_rows
 from deploy.output.upkeep import show_changed, show_drift
 
@@ -12,6 +13,8 @@ __all__ = [
     "console",
     "show_changed",
     "show_counts",
+    "show_differences",
+    "show_differences_json",
     "show_drift",
     "show_json",
     "show_plan",
