@@ -1,5 +1,6 @@
 """Plain data → what people read in a terminal. Results go to stdout, progress to stderr."""
 
+from deploy.output.archive import show_groups, show_outcome, show_report
 from deploy.output.console import console
 from deploy.output.plans import show_plan, show_rollback, show_status
 from deploy.output.progress import Reporter
@@ -11,10 +12,13 @@ __all__ = [
     "console",
     "show_changed",
     "show_drift",
+    "show_groups",
     "show_json",
+    "show_outcome",
     "show_plan",
     "show_push",
     "show_reply",
+    "show_report",
     "show_rollback",
     "show_rows",
     "show_status",

@@ -67,14 +67,16 @@ def rows(lines: str, stream: Stream) -> str:
 @contextmanager
 def database(memory: str = "512MB") -> Iterator[duckdb.DuckDBPyConnection]:
     """A database in memory that can decode lines; what is more than ``memory`` goes to a disk."""
-    with tempfile.TemporaryDirectory(prefix="opensea-archive-") as folder:
-        with duckdb.connect(str(Path(folder) / "work.duckdb")) as connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            connection.execute(f"SET memory_limit = '{memory}'")
-            connection.execute(f"SET temp_directory = '{folder}'")
-            for macro in MACROS:
-                connection.execute(macro)
-            yield connection
+    with (
+        tempfile.TemporaryDirectory(prefix="opensea-archive-") as folder,
+        duckdb.connect(str(Path(folder) / "work.duckdb")) as connection,
+    ):
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(f"SET memory_limit = '{memory}'")
+        connection.execute(f"SET temp_directory = '{folder}'")
+        for macro in MACROS:
+            connection.execute(macro)
+        yield connection
 
 
 def table(files: list[int], offsets: list[int], lines: list[bytes]) -> pa.Table:

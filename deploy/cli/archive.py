@@ -1,0 +1,137 @@
+"""The archive's upkeep."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deploy import output
+from deploy.cli import options, progress
+from deploy.cli.app import SomethingFound, app
+from deploy.config import Settings
+from producer.envelope import TOPIC
+from producer.sinks import now_ms
+from spark_batch.archive.check import check
+from spark_batch.archive.compact import Options, compact
+from spark_batch.archive.rows import raw_stream
+from spark_batch.archive.runs import groups
+from spark_batch.source import Source, open_source
+from sql.analysis import Source as Stream
+from sql.changes import check as check_project
+from sql.project import load_project
+
+archive = typer.Typer(
+    help="The archive of events: what is wrong with it, and small files made large.",
+    no_args_is_help=True,
+)
+app.add_typer(archive, name="archive")
+
+SourceUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--source",
+        metavar="URL|DIR",
+        help="A topic's folder: s3a://bucket/topics/OpenSeaRawEvents, or a local one"
+        " [default: that of the embedded server].",
+    ),
+]
+_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
+From = Annotated[
+    datetime | None,
+    typer.Option("--from", formats=_FORMATS, help="From that time on (UTC, hours that begin then or later)."),
+]
+To = Annotated[
+    datetime | None,
+    typer.Option("--to", formats=_FORMATS, help="Before that time (UTC, hours that end by then)."),
+]
+
+
+@archive.command("check")
+def check_archive(
+    source: SourceUrl = None,
+    from_: From = None,
+    to: To = None,
+    json: Annotated[bool, typer.Option("--json", help="The whole report as JSON.")] = False,
+    sql: options.Sql = None,
+    var: options.Var = None,
+) -> None:
+    """Read an archive and say what is wrong with it. Changes nothing.
+
+    Looks for gaps and overlaps of offsets, files that are damaged, empty or misnamed, records in
+    another hour's folder, records that the raw stream cannot read, and repeated records. Exits with
+    0 if the archive is sound (remarks may be shown), 2 if it is not, 1 after an error.
+
+    Example: opensea-metrics archive check --source s3a://raw-data/topics/OpenSeaRawEvents --from 2026-09-15
+    """
+    found = _source(source)
+    stream = _stream(found, sql, var)
+    with progress.bar("checking", unit="files") as show:
+        report = check(
+            found, stream, _ms(from_), _ms(to),
+            progress=lambda done, total, files: show(done, files, total),
+        )  # fmt: skip
+    if json:
+        output.show_json([report.as_json()])
+    else:
+        output.show_report(report)
+    if not report.is_clean:
+        raise SomethingFound
+
+
+@archive.command("compact")
+def compact_archive(
+    source: SourceUrl = None,
+    from_: From = None,
+    to: To = None,
+    min_age_hours: Annotated[
+        float, typer.Option(min=0, help="Only hours that ended that long ago, as late events still come.")
+    ] = 24.0,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the originals; readers pass them over.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be compacted.")] = False,
+    sql: options.Sql = None,
+    var: options.Var = None,
+) -> None:
+    """Turn the many JSON files of past hours into few of sorted, compressed Parquet.
+
+    Files with adjoining offsets become one, per hour and partition. Each is read back and compared
+    with its originals before these are removed. May be stopped at any time: the next run goes on.
+    Exits with 2 if files were left as they are, because they are damaged or overlap.
+
+    Example: opensea-metrics archive compact --source s3a://raw-data/topics/OpenSeaRawEvents --dry-run
+    """
+    found = _source(source)
+    stream = _stream(found, sql, var)
+    files, _ = found.listing(_ms(from_), _ms(to))
+    planned = groups(files, now_ms(), int(min_age_hours * 3_600_000), _ms(from_), _ms(to))
+    if dry_run:
+        output.show_groups(planned)
+        return
+    with progress.bar("compacting", unit="files") as show, progress.stopping() as stopped:
+        outcome = compact(
+            found, stream, planned, Options(keep=keep),
+            progress=lambda done, total, files: show(done, files, total), stop=stopped,
+        )  # fmt: skip
+    output.show_outcome(outcome)
+    if not outcome.finished:
+        raise typer.Exit(1)
+    if outcome.left:
+        raise SomethingFound
+
+
+def _source(given: str | None) -> Source:
+    return open_source(given or Settings().data_dir / "topics" / TOPIC)
+
+
+def _stream(source: Source, sql: Path | None, var: list[str] | None) -> Stream:
+    catalog = check_project(load_project(sql, options.variables(var)))
+    return raw_stream(catalog, source.root.rsplit("/", 1)[-1])
+
+
+def _ms(moment: datetime | None) -> int | None:
+    """Epoch milliseconds of a time in UTC."""
+    return None if moment is None else int(moment.replace(tzinfo=UTC).timestamp() * 1000)
