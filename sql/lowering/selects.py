@@ -13,12 +13,12 @@ from functools import lru_cache
 
 from sqlglot import exp
 
-from sql.analysis import Analysis, Window, aggregates
+from sql.analysis import Analysis, Source, Window, aggregates
 from sql.errors import SqlError
 from sql.inference import Scope
 from sql.lowering.aggregates import Accumulator, Aggregate, aggregate
 from sql.lowering.duckdb import Lowering, quoted
-from sql.types import BIGINT
+from sql.types import BIGINT, duckdb
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,20 @@ def scope_of(analysis: Analysis) -> Scope:
     return Scope(analysis.statement, {analysis.source.name: columns})
 
 
+def as_source(source: Source, relation: str, available: Sequence[str]) -> str:
+    """A relation in the columns of a source that reads it: by name in any case, NULL where missing."""
+    known = {name.upper(): name for name in available}
+    columns = []
+    for column in source.columns:
+        name = known.get(column.name.upper())
+        value = quoted(name) if name else "NULL"
+        columns.append(f"CAST({value} AS {duckdb(column.type)}) AS {quoted(column.name)}")
+    time = quoted(source.timestamp) if source.timestamp else "ROWTIME"
+    bounds = ["WINDOWSTART", "WINDOWEND"] if source.window and "WINDOWSTART" in known else []
+    hidden = [*bounds, f"{time} AS ROWTIME", "_off"]
+    return f"SELECT {', '.join([*columns, *hidden])} FROM ({relation})"
+
+
 def rows(analysis: Analysis, relation: str, unreadable: Sequence[str] = ()) -> str:
     """A SELECT without groups over a relation: its columns, ROWTIME and ``_off``.
 
@@ -201,9 +215,10 @@ def _windowed(relation: str, window: Window | None) -> str:
     """The relation with ``_ws``, a row once for each window that it falls into."""
     if window is None:
         return relation
-    last = f"(ROWTIME - (ROWTIME % {window.advance}))"
+    since = f"(ROWTIME - {window.origin})" if window.origin else "ROWTIME"
+    last = f"(ROWTIME - ({since} % {window.advance}))"
     if window.advance == window.size:
         return f"SELECT *, {last} AS _ws FROM ({relation})"
     # The windows that hold a time are the last one to start and those before it, while they last.
-    starts = f"range({last}, greatest(ROWTIME - {window.size}, -1), -{window.advance})"
+    starts = f"range({last}, greatest(ROWTIME - {window.size}, {window.origin - 1}), -{window.advance})"
     return f"SELECT *, unnest({starts}) AS _ws FROM ({relation})"
