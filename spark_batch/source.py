@@ -17,6 +17,8 @@ from producer.layout import HOUR_MS, ArchiveFile, archive_file, newest_cover
 from spark_batch.settings import S3Settings, s3_settings
 from sql.errors import OpenSeaMetricsError
 
+__all__ = ["ArchiveFile", "Source", "SourceError", "archive_file", "open_source"]
+
 DAY_MS = 24 * HOUR_MS
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +17,7 @@ from spark_batch.archive.check import check
 from spark_batch.archive.compact import Options, compact
 from spark_batch.archive.rows import raw_stream
 from spark_batch.archive.runs import groups
+from spark_batch.period import duration, parse_time
 from spark_batch.source import Source, open_source
 from sql.analysis import Source as Stream
 from sql.changes import check as check_project
@@ -38,14 +38,12 @@ SourceUrl = Annotated[
         " [default: that of the embedded server].",
     ),
 ]
-_FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
 From = Annotated[
-    datetime | None,
-    typer.Option("--from", formats=_FORMATS, help="From that time on (UTC, hours that begin then or later)."),
+    str | None,
+    typer.Option("--from", metavar="TIME", help="Hours from that time on (UTC, 2026-09-15T10:00)."),
 ]
 To = Annotated[
-    datetime | None,
-    typer.Option("--to", formats=_FORMATS, help="Before that time (UTC, hours that end by then)."),
+    str | None, typer.Option("--to", metavar="TIME", help="Hours before that time (UTC).")
 ]
 
 
@@ -86,9 +84,10 @@ def compact_archive(
     source: SourceUrl = None,
     from_: From = None,
     to: To = None,
-    min_age_hours: Annotated[
-        float, typer.Option(min=0, help="Only hours that ended that long ago, as late events still come.")
-    ] = 24.0,
+    min_age: Annotated[
+        str,
+        typer.Option(metavar="DURATION", help="Only hours that ended that long ago: events come late."),
+    ] = "24 hours",
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep the originals; readers pass them over.")
     ] = False,
@@ -107,7 +106,7 @@ def compact_archive(
     found = _source(source)
     stream = _stream(found, sql, var)
     files, _ = found.listing(_ms(from_), _ms(to))
-    planned = groups(files, now_ms(), int(min_age_hours * 3_600_000), _ms(from_), _ms(to))
+    planned = groups(files, now_ms(), duration(min_age), _ms(from_), _ms(to))
     if dry_run:
         output.show_groups(planned)
         return
@@ -132,6 +131,5 @@ def _stream(source: Source, sql: Path | None, var: list[str] | None) -> Stream:
     return raw_stream(catalog, source.root.rsplit("/", 1)[-1])
 
 
-def _ms(moment: datetime | None) -> int | None:
-    """Epoch milliseconds of a time in UTC."""
-    return None if moment is None else int(moment.replace(tzinfo=UTC).timestamp() * 1000)
+def _ms(time: str | None) -> int | None:
+    return None if time is None else parse_time(time)

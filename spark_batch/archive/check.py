@@ -21,8 +21,8 @@ from spark_batch.archive.rows import database
 from spark_batch.source import DAY_MS, Source
 from sql.analysis import Source as Stream
 
-WORKERS = 8
-"""Files are waited for more than they are worked on, in a bucket at least."""
+WORKERS = 2
+"""Units of files at a time: one is read while another is decoded."""
 
 Progress = Callable[[int, int, int], None]
 Item = TypeVar("Item")
