@@ -20,6 +20,7 @@ class Settings(BaseSettings):
     ``ksqldb_ca_file``, ``ksqldb_cert_file``, ``ksqldb_key_file``: certificates and key (PEM) for TLS.
     ``kafka``: settings of librdkafka as a JSON object, such as
     ``{"bootstrap.servers": "broker:9092"}``: with it topics are deleted by the brokers themselves.
+    ``variables``: overrides of ``sql/settings.yml`` as a JSON object of YAML texts, as by ``--var``.
     """
 
     model_config = SettingsConfigDict(
@@ -43,4 +44,5 @@ class Settings(BaseSettings):
     ksqldb_key_file: Path | None = None
     ksqldb_key_password: SecretStr | None = None
     kafka: dict[str, str] = Field(default={}, repr=False)
+    variables: dict[str, str] = {}
     data_dir: Path = Path(".opensea-metrics")

@@ -124,7 +124,7 @@ class DuckDbResults:
         reasons: Counter[str] = Counter()
         damaged: dict[str, str] = {}
         for chunk in chunks.read(self._job, progress):
-            read += chunk.rows
+            read += chunk.rows.num_rows
             damaged |= chunk.damaged
             chosen, why = self._stage(chunk)
             used += chosen

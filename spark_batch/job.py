@@ -8,9 +8,10 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from producer.layout import ArchiveFile
 from spark_batch.period import Period
 from spark_batch.pipeline import Pipeline
-from spark_batch.source import ArchiveFile, Source
+from spark_batch.source import Source
 
 Progress = Callable[[int, int], None]
 """Told bytes of the archive that were read, and how many there are."""

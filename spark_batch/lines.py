@@ -1,4 +1,4 @@
-"""The records of archive files as Arrow batches: text lines, read and unpacked ahead of who uses them.
+"""The records of text files of an archive as Arrow batches of lines.
 
 DuckDB's own readers of compressed text take more than twice the CPU: unpacking is what most of
 it goes into, and igzip does that faster than any zlib.
@@ -7,110 +7,85 @@ it goes into, and igzip does that faster than any zlib.
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
-from itertools import islice
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from isal import igzip, isal_zlib
 
-from spark_batch.source import ArchiveFile, Source, SourceError
+from producer.layout import ArchiveFile
+from spark_batch.source import Source, SourceError
 
 _PIECE = 32 * 1024 * 1024
 """Bytes of text that are unpacked at a time."""
 _STEP = 8 * 1024
 _DAMAGED: Any = (gzip.BadGzipFile, EOFError, isal_zlib.error)
 _ROWS = 8_192
-"""Rows of an Arrow batch: what threads share out."""
-AHEAD = 2
-"""Pieces that are read ahead."""
+NO_ROWS = pa.table({"line": pa.array([], pa.large_string()), "_off": pa.array([], pa.int64())})
 
 
 @dataclass(frozen=True)
 class Lines:
-    """Consecutive lines of one file: ``lines`` without their ends, the first one's number in the file.
-
-    ``damage`` says why the file cannot be read beyond them, None if it can.
-    """
+    """Consecutive lines of one file, with their ends. ``damage`` says why the file cannot be read beyond
+    them, None if it can; ``is_last``: there are no more."""
 
     file: ArchiveFile
-    first: int
     lines: pa.LargeStringArray
+    is_last: bool
     damage: str | None = None
 
+    @property
+    def nbytes(self) -> int:
+        return int(self.lines.nbytes)
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers the lines take along the archive."""
+        return len(self.lines)
+
     def batches(self, offset: int) -> list[pa.RecordBatch]:
-        """The lines as ``line`` and ``_off``, their numbers from ``offset`` on, in batches."""
-        count = len(self.lines)
-        numbers = pa.array(np.arange(offset, offset + count, dtype=np.int64))
-        return [
-            pa.record_batch(
-                [self.lines.slice(start, _ROWS), numbers.slice(start, _ROWS)], ["line", "_off"]
-            )
-            for start in range(0, count, _ROWS)
-        ]
+        """The lines as ``line`` and ``_off``, their numbers from ``offset`` on."""
+        numbers = pa.array(np.arange(offset, offset + len(self.lines), dtype=np.int64))
+        whole = pa.record_batch([self.lines, numbers], NO_ROWS.schema)
+        # DuckDB's threads share out batches.
+        return [whole.slice(start, _ROWS) for start in range(0, max(1, len(self.lines)), _ROWS)]
 
 
-def read_lines(source: Source, files: Sequence[ArchiveFile]) -> Iterator[Lines]:
-    """All lines of text files, in order, read ahead in threads. A damaged file ends where its damage
-    begins. Raises SourceError for a file that cannot be opened."""
-    return ahead(partial(_pieces, source, file) for file in files)
+def pieces(source: Source, file: ArchiveFile) -> Iterator[Lines]:
+    """All lines of a text file. A damaged file ends where its damage begins.
 
-
-def ahead(makers: Iterator[Callable[[], Iterator[Any]]]) -> Iterator[Any]:
-    """What iterators give, one after the other, each begun before its turn: the first piece of the next
-    few is made while those before are used."""
-    with ThreadPoolExecutor(AHEAD) as pool:
-        waiting: list[Future[tuple[list[Any], Iterator[Any]]]] = []
-
-        def begin() -> None:
-            for make in islice(makers, 1):
-                waiting.append(pool.submit(_begun, make))
-
-        for _ in range(AHEAD):
-            begin()
-        while waiting:
-            made, rest = waiting.pop(0).result()
-            begin()
-            yield from made
-            yield from rest
-
-
-def _begun(make: Callable[[], Iterator[Any]]) -> tuple[list[Any], Iterator[Any]]:
-    pieces = make()
-    return list(islice(pieces, 1)), pieces
-
-
-def _pieces(source: Source, file: ArchiveFile) -> Iterator[Lines]:
-    number = 0
+    Raises SourceError for a file that cannot be opened.
+    """
     rest = b""
-    for block, damage in _blocks(source, file):
+    for block, is_last, damage in _blocks(source, file):
         text = rest + block
         # Only whole lines; at the end, of a whole file, also one without its end.
-        end = len(text) if not block and not damage else text.rfind(b"\n") + 1
+        end = len(text) if is_last and not damage else text.rfind(b"\n") + 1
         rest = text[end:]
-        lines = _split(text[:end])
-        if len(lines) or damage:
-            yield Lines(file, number, lines, damage)
-        number += len(lines)
+        yield Lines(file, _split(text[:end]), is_last, damage)
 
 
-def _blocks(source: Source, file: ArchiveFile) -> Iterator[tuple[bytes, str | None]]:
-    """The text of a file in blocks, an empty one at the end, and what is wrong with it from there on."""
+def _blocks(source: Source, file: ArchiveFile) -> Iterator[tuple[bytes, bool, str | None]]:
+    """The text of a file in blocks, whether it is the last one, and what is wrong with it after it."""
     given = 0
+    last = b""
     try:
         with _opened(source, file) as text:
             while block := text.read(_PIECE):
-                yield block, None
-                given += len(block)
+                if last:
+                    yield last, False, None
+                    given += len(last)
+                last = block
+                if len(block) < _PIECE:
+                    break
+            text.read(1)  # which checks the sum at the end
     except _DAMAGED as error:
-        yield _before_damage(source, file, given), f"{error}"
+        yield _before_damage(source, file, given), True, f"{error}"
     else:
-        yield b"", None
+        yield last, True, None
 
 
 def _before_damage(source: Source, file: ArchiveFile, given: int) -> bytes:

@@ -6,9 +6,11 @@ Times are epoch ms, UTC. A period is [first, end).
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from sql.analysis import Window
 from sql.errors import OpenSeaMetricsError
 
 ALL_TIME = "ALL TIME"
@@ -38,11 +40,17 @@ class WindowChoice:
 
 @dataclass(frozen=True)
 class Period:
-    """A time [first, end) in epoch ms, and the ``origin`` that windows are counted from."""
+    """A time [first, end) in epoch ms. ``trailing``: windows are counted back from its end, not from the
+    epoch on."""
 
     first: int
     end: int
-    origin: int = 0
+    trailing: bool = False
+
+    def origin(self, window: Window) -> int:
+        """Where windows of a kind start (epoch ms)."""
+        counted_back = self.trailing or window.size == self.end - self.first
+        return self.end % window.advance if counted_back else 0
 
     @property
     def text(self) -> str:
@@ -97,7 +105,7 @@ def duration(text: str) -> int:
 
 
 def settle(
-    window: WindowChoice,
+    windows: Sequence[WindowChoice],
     first: int | None,
     end: int | None,
     trailing: bool,
@@ -110,36 +118,38 @@ def settle(
     """
     if trailing and end is None:
         raise PeriodError("--trailing windows end at --to: give it")
-    given_first, given_end = first, end
-    first = available[0] if first is None else first
-    end = available[1] if end is None else end
-    if window.size is None or window.advance is None:
-        _check_order(first, end)
-        return Period(first, end, first)
-    if trailing:
-        if given_first is None:
-            first = end - window.size
-        _check_order(first, end)
-        if (end - first) % window.advance:
-            raise PeriodError(
-                f"From {iso(first)} to {iso(end)} is no multiple of {window.slide or window.label}: "
-                f"leave --from out for the one window that ends at --to, or begin at "
-                f"{iso(end - -(-(end - first) // window.advance) * window.advance)}"
-            )
-        return Period(first, end, end % window.advance)
-    if given_first is None:
-        first -= first % window.advance
-    if given_end is None:
-        end += -end % window.advance
-    _check_order(first, end)
-    _check_aligned("--from", first, window)
-    _check_aligned("--to", end, window)
-    return Period(first, end)
+    sized = sorted((w for w in windows if w.advance), key=lambda w: w.advance or 0, reverse=True)
+    start, stop = available[0] if first is None else first, available[1] if end is None else end
+    for window in sized:
+        assert window.advance is not None
+        if first is None:
+            start -= (start - stop) % window.advance if trailing else start % window.advance
+        if end is None:
+            stop += -stop % window.advance
+    _check_order(start, stop)
+    for window in sized:
+        if trailing:
+            _check_multiple(start, stop, window)
+        else:
+            _check_aligned("--from", start, window)
+            _check_aligned("--to", stop, window)
+    return Period(start, stop, trailing)
 
 
 def _check_order(first: int, end: int) -> None:
     if first >= end:
         raise PeriodError(f"the period is empty: it begins at {iso(first)} and ends at {iso(end)}")
+
+
+def _check_multiple(first: int, end: int, window: WindowChoice) -> None:
+    assert window.advance is not None
+    if (end - first) % window.advance or end - first < (window.size or 0):
+        count = max(1, (end - first) // window.advance)
+        start = iso(end - max(count * window.advance, window.size or 0))
+        raise PeriodError(
+            f"from {iso(first)} to {iso(end)} is no number of windows of {window.slide or window.label}: "
+            f"give --from {start}, or leave it out"
+        )
 
 
 def _check_aligned(option: str, time: int, window: WindowChoice) -> None:

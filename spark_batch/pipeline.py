@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
+from spark_batch.period import Period, WindowChoice
 from sql.analysis import Analysis, Source, Window
 from sql.catalog import Catalog, Query
 from sql.errors import OpenSeaMetricsError
@@ -46,6 +47,15 @@ class Pipeline:
         """The streams declared over the archive that are read."""
         return _raw_sources(self.catalog, self.raw_topic)
 
+    def leaves(self) -> set[str]:
+        """The fields of the archive's records that are read, by their paths (payload.sent_at)."""
+        return {
+            path
+            for query in self.catalog.queries.values()
+            if query.analysis.source.topic == self.raw_topic
+            for path in paths_read(query.analysis)
+        }
+
     def reading(self, source: Source, among: Sequence[Query]) -> list[Query]:
         """Those of some queries that read a source."""
         return [query for query in among if query.analysis.source.name == source.name]
@@ -65,16 +75,16 @@ class Pipeline:
         return names
 
 
-def choose(project: Project, catalog: Catalog, wanted: str, window: Window | None) -> list[str]:
+def choose(project: Project, catalog: Catalog, wanted: str, windows: Sequence[WindowChoice]) -> list[str]:
     """The names of the tables and streams that ``global``, ``collections``, ``all`` or a name means.
 
     ``global`` and ``collections`` are the tables that the long-form topic of that name is made of,
-    ``all`` every table of the window. Raises TargetError.
+    ``all`` every table of the windows (without any: of all windows). Raises TargetError.
     """
     tables = [
         source.name
         for source in catalog.sources.values()
-        if source.is_table and source.window and _same_window(source.window, window)
+        if source.is_table and source.window and _is_asked_for(source.window, windows)
     ]
     name = wanted.lower()
     if name == "all" and tables:
@@ -98,8 +108,8 @@ def choose(project: Project, catalog: Catalog, wanted: str, window: Window | Non
     )
 
 
-def plan(catalog: Catalog, names: Sequence[str], raw_topic: str, origin: int) -> Pipeline:
-    """What has to be computed for some tables and streams, with windows that start at ``origin``.
+def plan(catalog: Catalog, names: Sequence[str], raw_topic: str, period: Period) -> Pipeline:
+    """What has to be computed for some tables and streams, its windows counted as the period says.
 
     Raises TargetError if one of them reads another topic than the archive's, or takes its time from
     elsewhere than the records.
@@ -108,7 +118,7 @@ def plan(catalog: Catalog, names: Sequence[str], raw_topic: str, origin: int) ->
     for name in names:
         _need(catalog, catalog.sources[name].topic, raw_topic, name, needed)
     queries = {
-        id_: _from_origin(query, origin) for id_, query in catalog.queries.items() if id_ in needed
+        id_: _counted(query, period) for id_, query in catalog.queries.items() if id_ in needed
     }
     reduced = Catalog(catalog.sources, queries)
     selections: list[Query] = []
@@ -137,11 +147,32 @@ def plan(catalog: Catalog, names: Sequence[str], raw_topic: str, origin: int) ->
 
 def columns_read(analysis: Analysis) -> set[str]:
     """The columns that a SELECT names, and its source's timestamp."""
+    names = {name_of(column.this) for column in _columns(analysis)}
+    return names | ({analysis.source.timestamp} if analysis.source.timestamp else set())
+
+
+def paths_read(analysis: Analysis) -> set[str]:
+    """The fields that a SELECT reads of a stream of JSON, as lower-case paths, and its timestamp."""
+    value = {column.name: column.name.lower() for column in analysis.source.columns}
+    paths = {analysis.source.timestamp.lower()} if analysis.source.timestamp else set()
+    for node in _columns(analysis):
+        if name_of(node.this) not in value:
+            continue  # ROWTIME
+        path = [name_of(node.this)]
+        owner: exp.Expression = node
+        while isinstance(owner.parent, exp.Dot) and owner.parent.this is owner:
+            owner = owner.parent
+            path.append(name_of(owner.expression))
+        paths.add(".".join(path).lower())
+    return paths
+
+
+def _columns(analysis: Analysis) -> Iterator[exp.Column]:
     parts: list[exp.Expression] = [projection.expression for projection in analysis.projections]
     parts += [*analysis.group, *analysis.partition]
     parts += [part for part in (analysis.where, analysis.having) if part is not None]
-    names = {name_of(column.this) for part in parts for column in part.find_all(exp.Column)}
-    return names | ({analysis.source.timestamp} if analysis.source.timestamp else set())
+    for part in parts:
+        yield from part.find_all(exp.Column)
 
 
 def _writers(catalog: Catalog, topic: str) -> list[Query]:
@@ -181,13 +212,13 @@ def _is_of_raw(catalog: Catalog, query: Query) -> bool:
     )
 
 
-def _from_origin(query: Query, origin: int) -> Query:
+def _counted(query: Query, period: Period) -> Query:
     window = query.analysis.window
-    if window is None or not query.analysis.is_aggregation or not origin:
+    if window is None or not query.analysis.is_aggregation:
         return query
-    moved = replace(window, origin=origin % window.advance)
+    moved = replace(window, origin=period.origin(window))
     return replace(query, analysis=replace(query.analysis, window=moved))
 
 
-def _same_window(window: Window, other: Window | None) -> bool:
-    return other is None or (window.size, window.advance) == (other.size, other.advance)
+def _is_asked_for(window: Window, asked: Sequence[WindowChoice]) -> bool:
+    return not asked or any((window.size, window.advance) == (w.size, w.advance) for w in asked)

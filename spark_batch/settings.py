@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sql.errors import OpenSeaMetricsError
+
+Kind = TypeVar("Kind", bound=BaseSettings)
 
 
 class BatchSettingsError(OpenSeaMetricsError):
@@ -67,12 +69,35 @@ class S3Settings(BaseSettings):
         return found
 
 
+class BatchSettings(BaseSettings):
+    """Where batch work runs. ``spark_master`` (``spark://host:7077``, ``local[4]``): with it Spark is
+    what computes, unless told otherwise; else Spark takes over from ``spark_from_gb`` on, of files."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="OPENSEA_METRICS_", env_file=".env", extra="ignore"
+    )
+
+    spark_master: str | None = None
+    spark_from_gb: float = Field(default=50, gt=0)
+    spark_driver_memory: str = "2g"
+
+
+def batch_settings() -> BatchSettings:
+    """The settings. Raises BatchSettingsError for one that cannot be read."""
+    return _read(BatchSettings)
+
+
 def s3_settings() -> S3Settings:
     """The settings. Raises BatchSettingsError for one that cannot be read."""
+    return _read(S3Settings)
+
+
+def _read(kind: type[Kind]) -> Kind:
     try:
-        return S3Settings()
+        return kind()
     except ValidationError as error:
-        wrong = ", ".join(str(each["loc"][0]).upper() for each in error.errors())
+        prefix = str(kind.model_config.get("env_prefix", ""))
+        wrong = ", ".join(prefix + str(each["loc"][0]).upper() for each in error.errors())
         raise BatchSettingsError(f"in the environment or .env: cannot read {wrong}") from None
 
 

@@ -1,6 +1,6 @@
 """The command line. Each module holds the verbs of one idea; importing it registers them."""
 
-from deploy.cli import archive, events, migrations, server, udfs, upkeep
+from deploy.cli import archive, batch, events, migrations, server, udfs, upkeep
 from deploy.cli.app import app, main
 
-__all__ = ["app", "archive", "events", "main", "migrations", "server", "udfs", "upkeep"]
+__all__ = ["app", "archive", "batch", "events", "main", "migrations", "server", "udfs", "upkeep"]

@@ -110,8 +110,11 @@ def _plain(secret: SecretStr | None) -> str | None:
 
 
 def variables(given: list[str] | None) -> dict[str, str]:
-    """``--var NAME=VALUE`` as a mapping. Raises BadParameter without an equals sign."""
-    found = {}
+    """``--var NAME=VALUE`` as a mapping, over those of the settings.
+
+    Raises BadParameter without an equals sign.
+    """
+    found = dict(settings().variables)
     for each in given or ():
         name, equals, value = each.partition("=")
         if not equals:

@@ -1,6 +1,7 @@
 """Plain data → what people read in a terminal. Results go to stdout, progress to stderr."""
 
 from deploy.output.archive import show_groups, show_outcome, show_report
+from deploy.output.batch import show_counts, show_table, size_text
 from deploy.output.console import console
 from deploy.output.plans import show_plan, show_rollback, show_status
 from deploy.output.progress import Reporter
@@ -11,6 +12,7 @@ __all__ = [
     "Reporter",
     "console",
     "show_changed",
+    "show_counts",
     "show_drift",
     "show_groups",
     "show_json",
@@ -22,4 +24,6 @@ __all__ = [
     "show_rollback",
     "show_rows",
     "show_status",
+    "show_table",
+    "size_text",
 ]

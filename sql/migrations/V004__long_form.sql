@@ -3,6 +3,8 @@
 -- The long form: one row for each metric, for sinks that want rows (Cassandra) and for the
 -- predecessor's consumers, under its metric names and topics. METRIC ends in the window's size;
 -- TIMESTAMP is the window's end. A row is repeated whenever its value changes: the newest counts.
+-- COLLECTION is '' in rows of the market and NFT_ID in rows of a collection, not NULL: both are part of
+-- the key under which a sink stores a row.
 -- One partition: the rows have no key, and of two in different partitions none is the newer.
 -- An asset or collection that a top list no longer holds keeps its last row, which the rows that
 -- overtook it exceed: read a top list as the N greatest values.
@@ -10,12 +12,12 @@ SET 'auto.offset.reset' = 'earliest';   -- read what the topics already hold
 
 CREATE STREAM enriched_global_events (
   metric VARCHAR, collection VARCHAR, window_start BIGINT, `timestamp` BIGINT, value DOUBLE)
-  WITH (KAFKA_TOPIC='{{ global_topic }}', VALUE_FORMAT='JSON', PARTITIONS=1, REPLICAS={{ replicas }}, RETENTION_MS=-1);
+  WITH (KAFKA_TOPIC='{{ global_topic }}', VALUE_FORMAT='{{ long_form_format }}', PARTITIONS=1, REPLICAS={{ replicas }}, RETENTION_MS=-1);
 
 CREATE STREAM enriched_collections_events (
   metric VARCHAR, collection VARCHAR, nft_id VARCHAR, window_start BIGINT, `timestamp` BIGINT,
   value DOUBLE, asset_name VARCHAR, asset_url VARCHAR, image_url VARCHAR)
-  WITH (KAFKA_TOPIC='{{ collections_topic }}', VALUE_FORMAT='JSON', PARTITIONS=1, REPLICAS={{ replicas }}, RETENTION_MS=-1);
+  WITH (KAFKA_TOPIC='{{ collections_topic }}', VALUE_FORMAT='{{ long_form_format }}', PARTITIONS=1, REPLICAS={{ replicas }}, RETENTION_MS=-1);
 
 {% for window in windows %}
 {% set name = w.suffix(window) %}
@@ -71,7 +73,7 @@ INSERT INTO enriched_collections_events
   SELECT
     EXPLODE({{ rows }})->metric AS metric,
     slug AS collection,
-    CAST(NULL AS VARCHAR) AS nft_id,
+    '' AS nft_id,
     ws AS window_start,
     we AS `timestamp`,
     EXPLODE({{ rows }})->value AS value,
@@ -94,7 +96,7 @@ INSERT INTO enriched_collections_events
   SELECT
     EXPLODE({{ rows }})->metric AS metric,
     slug AS collection,
-    EXPLODE({{ rows }})->k AS nft_id,
+    COALESCE(EXPLODE({{ rows }})->k, '') AS nft_id,
     ws AS window_start,
     we AS `timestamp`,
     EXPLODE({{ rows }})->value AS value,
