@@ -83,12 +83,12 @@ def _blocks(source: Source, file: ArchiveFile) -> Iterator[tuple[bytes, bool, st
                     break
             text.read(1)  # which checks the sum at the end
     except _DAMAGED as error:
-        yield _before_damage(source, file, given), True, f"{error}"
+        yield before_damage(source, file, given), True, f"{error}"
     else:
         yield last, True, None
 
 
-def _before_damage(source: Source, file: ArchiveFile, given: int) -> bytes:
+def before_damage(source: Source, file: ArchiveFile, given: int) -> bytes:
     """What can be read of a damaged file, beyond the first bytes: in small steps, as the step in which
     the damage is met gives nothing."""
     text = bytearray()

@@ -64,11 +64,12 @@ def check_archive(
 
     Example: opensea-metrics archive check --source s3a://raw-data/topics/OpenSeaRawEvents --from 2026-09-15
     """
+    first, end = _ms(from_), _ms(to)
     found = _source(source)
     stream = _stream(found, sql, var)
     with progress.bar("checking", unit="files") as show:
         report = check(
-            found, stream, _ms(from_), _ms(to),
+            found, stream, first, end,
             progress=lambda done, total, files: show(done, files, total),
         )  # fmt: skip
     if json:
@@ -103,10 +104,10 @@ def compact_archive(
 
     Example: opensea-metrics archive compact --source s3a://raw-data/topics/OpenSeaRawEvents --dry-run
     """
+    first, end, age = _ms(from_), _ms(to), duration(min_age)
     found = _source(source)
     stream = _stream(found, sql, var)
-    files, _ = found.listing(_ms(from_), _ms(to))
-    planned = groups(files, now_ms(), duration(min_age), _ms(from_), _ms(to))
+    planned = groups(found.listing(first, end)[0], now_ms(), age, first, end)
     if dry_run:
         output.show_groups(planned)
         return

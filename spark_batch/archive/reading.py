@@ -11,6 +11,7 @@ import msgspec
 from isal import igzip, isal_zlib
 
 from producer.layout import ArchiveFile
+from spark_batch.lines import before_damage
 from spark_batch.source import Source, SourceError
 
 _PIECE = 4 * 1024 * 1024
@@ -44,10 +45,16 @@ def pieces(
 
     Raises Unreadable for a damaged file, and SourceError if it cannot be had at all.
     """
+    given = 0
     try:
         with _opened(source, file) if content is None else io.BytesIO(content) as raw:
-            yield from _pieces(raw, file.form == "json.gz")
+            for piece in _pieces(raw, file.form == "json.gz"):
+                yield piece
+                given += sum(map(len, piece)) + len(piece)
     except _DAMAGED as error:
+        rest = before_damage(source, file, given)
+        if lines := rest.split(b"\n")[:-1]:
+            yield lines
         raise Unreadable(str(error) or type(error).__name__) from error
     except OSError as error:
         raise _not_had(file.path, error) from error

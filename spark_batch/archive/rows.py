@@ -28,11 +28,11 @@ class UndeclaredError(OpenSeaMetricsError):
 
 def raw_stream(catalog: Catalog, topic: str) -> Stream:
     """The stream that is declared over a topic of JSON. Raises UndeclaredError."""
-    written = {query.sink for query in catalog.queries.values()}
+    written = {catalog.sources[query.sink].topic for query in catalog.queries.values()}
     declared = {
         stream.topic: stream
         for stream in catalog.sources.values()
-        if stream.value_format == "JSON" and stream.timestamp and stream.name not in written
+        if stream.value_format == "JSON" and stream.timestamp and stream.topic not in written
     }
     if topic not in declared:
         raise UndeclaredError(

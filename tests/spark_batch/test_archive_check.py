@@ -79,7 +79,10 @@ def test_damaged_files(place: Place, stream: Stream) -> None:
     assert not report.is_clean
     details = [each.detail for each in report.of(Kind.UNREADABLE)]
     assert details[-1] == "the last line is cut short; 4 records before that"
-    assert "2000 records before that" in details[2]
+    salvaged = [int(detail.rsplit("; ", 1)[1].split()[0]) for detail in details[:3]]
+    assert salvaged[0] > 1_900
+    assert 900 < salvaged[1] < 1_100
+    assert salvaged[2] > 1_900
 
 
 def test_names_and_places(place: Place, stream: Stream) -> None:
