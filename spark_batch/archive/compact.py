@@ -8,6 +8,7 @@ next compaction goes on from there.
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -32,7 +33,7 @@ from spark_batch.archive.runs import (
     runs,
 )
 from spark_batch.archive.store import CompactError, Store, open_store, staged_name
-from spark_batch.archive.writing import measured, verify, write
+from spark_batch.archive.writing import measured, unlike, verify, write
 from spark_batch.source import Source
 from sql.analysis import Source as Stream
 
@@ -162,10 +163,13 @@ class _Work:
         parquet = archive_file(path, made.stat().st_size)
         assert parquet is not None
         staged = staged_name(path)
+        written = _sha256(made)
         try:
             self.store.stage(made, staged)
             made.unlink()
             (at,) = self.store.fetched([replace(parquet, path=staged)], self.folder)
+            if _sha256(Path(at.path)) != written:
+                raise unlike(parquet, "other bytes than were written")
             verify(self.connection, parquet, at, run)
             self.lock.check()
             self.store.publish(staged, path)
@@ -184,6 +188,11 @@ class _Work:
         self.lock.check()
         self.store.remove([each.file.path for each in originals])
         self.outcome.removed += len(originals)
+
+
+def _sha256(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _refuse_embedded(source: Source) -> None:

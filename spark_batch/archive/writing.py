@@ -99,7 +99,7 @@ def verify(
         )
         _compare(_fetched(found), parquet, originals)
     except duckdb.Error as error:
-        raise _unlike(parquet, str(error).partition("\n")[0]) from error
+        raise unlike(parquet, str(error).partition("\n")[0]) from error
 
 
 def _compare(
@@ -110,7 +110,7 @@ def _compare(
     expected = parquet.start
     for offset, line in lines:
         if offset != expected:
-            raise _unlike(parquet, f"offset {expected} is not there once")
+            raise unlike(parquet, f"offset {expected} is not there once")
         while waiting and waiting[-1].records == 0:
             waiting.pop()
         expected += 1
@@ -119,12 +119,12 @@ def _compare(
             if expected == waiting[-1].end:
                 original = waiting.pop()
                 if digest.hexdigest() != original.digest:
-                    raise _unlike(parquet, f"other records than {original.file.path}")
+                    raise unlike(parquet, f"other records than {original.file.path}")
                 digest = hashlib.sha256()
     if expected != parquet.end:
-        raise _unlike(parquet, f"it ends with offset {expected - 1}")
+        raise unlike(parquet, f"it ends with offset {expected - 1}")
     if left := [each for each in waiting if each.records]:
-        raise _unlike(parquet, f"not the records of {left[-1].file.path}")
+        raise unlike(parquet, f"not the records of {left[-1].file.path}")
 
 
 def _fetched(found: duckdb.DuckDBPyConnection) -> Iterator[tuple[int, str]]:
@@ -132,7 +132,8 @@ def _fetched(found: duckdb.DuckDBPyConnection) -> Iterator[tuple[int, str]]:
         yield from batch
 
 
-def _unlike(parquet: ArchiveFile, reason: str) -> CompactError:
+def unlike(parquet: ArchiveFile, reason: str) -> CompactError:
+    """The error of a compacted file that may not be published, or not stand for its originals."""
     return CompactError(
         f"{parquet.path} does not have what its originals have: {reason}. The originals are kept."
     )
