@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from deploy import cli
 from producer.layout import HOUR_MS
@@ -225,3 +226,9 @@ def test_the_command(
     code, out, err = run(monkeypatch, capsys, "check", "--source", place.url, "--from", "noon")
     assert (code, out) == (1, "")
     assert "'noon' is no time" in err
+
+
+@pytest.mark.parametrize("verb", ["check", "compact"])
+def test_help_has_an_example(verb: str) -> None:
+    result = CliRunner().invoke(cli.app, ["archive", verb, "--help"])
+    assert f"Example: opensea-metrics archive {verb}" in result.output

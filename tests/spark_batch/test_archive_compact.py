@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -265,6 +269,27 @@ def test_killed_while_originals_are_removed(
     done(place, stream)
     assert set(place.names()) - {".keep"} == set(expected)
     assert place.records() == before
+
+
+def test_killed_with_the_kernels_signal(disk: Place, tmp_path: Path) -> None:
+    """The command itself, ended three times in the midst of its work."""
+    for hour in range(12):
+        for start in range(hour * 40, hour * 40 + 40, 10):
+            disk.write(hour, 0, start, events(hour, start, 10))
+    before = disk.records()
+    program = "from deploy.cli import main; main()"
+    command = ["-c", program, "archive", "compact", "--source", disk.url]
+    for published in (1, 4, 8):
+        process = subprocess.Popen([sys.executable, *command], env=os.environ | {"TMPDIR": str(tmp_path)})
+        while sum(path.endswith(".parquet") for path in disk.names()) < published:
+            assert process.poll() is None
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert disk.records() == before
+    subprocess.run([sys.executable, *command], check=True, timeout=120)
+    assert disk.names() == [parquet(hour, 0, hour * 40, hour * 40 + 40) for hour in range(12)]
+    assert disk.records() == before
 
 
 @pytest.mark.parametrize("harm", ["* REPLACE (upper(_line) AS _line)", "* WHERE _offset <> 17",
