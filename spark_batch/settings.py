@@ -71,7 +71,8 @@ class S3Settings(BaseSettings):
 
 class BatchSettings(BaseSettings):
     """Where batch work runs. ``spark_master`` (``spark://host:7077``, ``local[4]``): with it Spark is
-    what computes, unless told otherwise; else Spark takes over from ``spark_from_gb`` on, of files."""
+    what computes, unless told otherwise; else Spark takes over from ``spark_from_gb`` on, of files.
+    ``spark_fetch_s3a``: fetch what s3a:// needs from Maven Central; not where Spark has it already."""
 
     model_config = SettingsConfigDict(
         env_prefix="OPENSEA_METRICS_", env_file=".env", extra="ignore"
@@ -80,6 +81,7 @@ class BatchSettings(BaseSettings):
     spark_master: str | None = None
     spark_from_gb: float = Field(default=50, gt=0)
     spark_driver_memory: str = "2g"
+    spark_fetch_s3a: bool = True
 
 
 def batch_settings() -> BatchSettings:

@@ -79,8 +79,12 @@ class Source:
                     f"There is no archive at {self.url}. --source names a topic's folder, such as "
                     "s3a://bucket/topics/OpenSeaRawEvents."
                 )
+            # A folder of a disk that may not be read must not be passed over in silence.
+            strict = {"on_error": "raise"} if self.s3 is None else {}
             for folder in self._folders(first_ms, end_ms):
-                for path, info in self.fs.find(folder, detail=True).items():
+                if self.s3 is None and not self.fs.exists(folder):
+                    continue
+                for path, info in self.fs.find(folder, detail=True, **strict).items():
                     yield path, int(info["size"] or 0)
         except SourceError:
             raise

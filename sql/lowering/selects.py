@@ -139,7 +139,7 @@ def rows(analysis: Analysis, relation: str, unreadable: Sequence[str] = ()) -> s
     so are the rows in which the first of them is not NULL, whatever the WHERE clause says.
     """
     columns, kept = _selected(analysis)
-    hidden = [*_hidden(analysis), *(unreadable or ["_off"])]
+    hidden = [*hidden_columns(analysis), *(unreadable or ["_off"])]
     if unreadable:
         kept = f"({kept}) OR {unreadable[0]} IS NOT NULL"
     return f"SELECT {', '.join([*columns, *hidden])} FROM ({relation}) WHERE {kept}"
@@ -148,7 +148,7 @@ def rows(analysis: Analysis, relation: str, unreadable: Sequence[str] = ()) -> s
 @lru_cache(maxsize=1_000)
 def _selected(analysis: Analysis) -> tuple[list[str], str]:
     """The columns and the condition of a SELECT without groups."""
-    _check(analysis)
+    check_supported(analysis, Lowering.engine)
     lowering = Lowering(scope_of(analysis))
     columns = [
         f"{lowering.value(projection.expression)} AS {quoted(projection.column.name)}"
@@ -157,7 +157,8 @@ def _selected(analysis: Analysis) -> tuple[list[str], str]:
     return columns, lowering.condition(analysis.where) if analysis.where is not None else "true"
 
 
-def _hidden(analysis: Analysis) -> list[str]:
+def hidden_columns(analysis: Analysis) -> list[str]:
+    """What a row of a SELECT without groups has beside its columns: the window's bounds and ROWTIME."""
     taken = {projection.column.name for projection in analysis.projections}
     window = ["WINDOWSTART", "WINDOWEND"] if analysis.source.window else []
     return [name for name in [*window, "ROWTIME"] if name not in taken]
@@ -166,7 +167,7 @@ def _hidden(analysis: Analysis) -> list[str]:
 @lru_cache(maxsize=1_000)
 def grouping(analysis: Analysis) -> Grouping:
     """The parts of a grouped SELECT. Raises SqlError for what cannot be given exactly."""
-    _check(analysis)
+    check_supported(analysis, Lowering.engine)
     lowering = Lowering(scope_of(analysis))
     calls: dict[exp.Expression, Aggregate] = {}
     wanted = [projection.expression for projection in analysis.projections]
@@ -201,14 +202,18 @@ def grouping(analysis: Analysis) -> Grouping:
     )
 
 
-def _check(analysis: Analysis) -> None:
+def check_supported(analysis: Analysis, engine: str) -> None:
+    """Raises SqlError for a clause that the engines do not have."""
     place = analysis.statement.place
+    what = None
     if analysis.joined:
-        raise SqlError("JOIN is not supported by the embedded server", place)
-    if analysis.emit == "FINAL":
-        raise SqlError("EMIT FINAL is not supported by the embedded server", place)
-    if analysis.window and analysis.window.kind == "SESSION":
-        raise SqlError("SESSION windows are not supported by the embedded server", place)
+        what = "JOIN"
+    elif analysis.emit == "FINAL":
+        what = "EMIT FINAL"
+    elif analysis.window and analysis.window.kind == "SESSION":
+        what = "a SESSION window"
+    if what:
+        raise SqlError(f"{what} is not supported by {engine}", place)
 
 
 def _windowed(relation: str, window: Window | None) -> str:

@@ -1,17 +1,33 @@
 from __future__ import annotations
 
+import importlib.util
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from spark_batch.archive.rows import raw_stream
+from spark_batch.settings import BatchSettings
 from sql.analysis import Source
 from sql.changes import check
 from sql.project import load_project
 from tests.parts import s3
 from tests.spark_batch.archives import TOPIC, Place, on_disk
+
+
+@pytest.fixture(scope="session")
+def spark() -> Any:
+    """A session of a Spark on two threads of this machine."""
+    if importlib.util.find_spec("pyspark") is None:
+        pytest.skip("pyspark is not installed")
+    if shutil.which("java") is None:
+        pytest.skip("Spark needs Java")
+    from spark_batch.spark_session import open_session
+
+    return open_session(BatchSettings(spark_master="local[2]"), None)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -186,6 +187,26 @@ def test_no_archive(disk: Place, bucket: Place, stream: Stream, monkeypatch: pyt
     with pytest.raises(SourceError, match="Cannot list") as caught:
         check(open_source(bucket.url), stream)
     assert "not-the-key" not in str(caught.value)
+
+
+def test_a_folder_that_may_not_be_read(
+    disk: Place, stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told, not passed over."""
+    disk.write(0, 0, 0, events(0, 0, 3))
+    disk.write(1, 0, 3, events(1, 3, 3))
+    closed = f"{disk.root}/{folder(1)}"
+    scandir = os.scandir
+
+    def guarded(path: str) -> object:
+        if str(path) == closed:
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr("fsspec.implementations.local.os.scandir", guarded)
+    for period in ((None, None), (TEN, TEN + 2 * HOUR_MS)):
+        with pytest.raises(SourceError, match="Permission denied"):
+            check(disk.source, stream, *period)
 
 
 def run(
