@@ -5,6 +5,7 @@ The names of folders and files are those of ``producer.layout``.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -79,12 +80,11 @@ class Source:
                     f"There is no archive at {self.url}. --source names a topic's folder, such as "
                     "s3a://bucket/topics/OpenSeaRawEvents."
                 )
-            # A folder of a disk that may not be read must not be passed over in silence.
-            strict = {"on_error": "raise"} if self.s3 is None else {}
             for folder in self._folders(first_ms, end_ms):
-                if self.s3 is None and not self.fs.exists(folder):
+                if self.s3 is None:
+                    yield from _walk(folder)
                     continue
-                for path, info in self.fs.find(folder, detail=True, **strict).items():
+                for path, info in self.fs.find(folder, detail=True).items():
                     yield path, int(info["size"] or 0)
         except SourceError:
             raise
@@ -129,6 +129,22 @@ def open_source(url: str | Path) -> Source:
     except ImportError as error:
         raise SourceError("S3 needs s3fs: pip install 'opensea-metrics[s3]'") from error
     return Source(given, rest, fs, s3)
+
+
+def _walk(folder: str) -> Iterator[tuple[str, int]]:
+    """A local folder's files and their sizes. fsspec would pass over a folder that may not be read."""
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise error
+
+    for parent, _, names in os.walk(folder, onerror=refuse, followlinks=True):
+        for name in names:
+            path = f"{parent}/{name}"
+            try:
+                yield path, os.stat(path).st_size
+            except FileNotFoundError:
+                continue  # it has just gone
 
 
 def _reason(error: Exception) -> str:

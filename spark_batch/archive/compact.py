@@ -146,7 +146,10 @@ class _Work:
         self.outcome.left += [Left(each.file.path, each.problem or "") for each in damaged]
         whole = [each for each in originals if not each.problem]
         (at,) = self.store.fetched([parquet], self.folder)
-        verify(self.connection, parquet, at, whole)
+        try:
+            verify(self.connection, parquet, at, whole)
+        except CompactError as error:
+            raise CompactError(f"{error} Remove it, and readers take them again.") from error
         self._remove(whole)
 
     def _make(self, run: Sequence[Measured], copies: Sequence[ArchiveFile], local: Source) -> None:

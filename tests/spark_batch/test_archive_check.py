@@ -203,7 +203,7 @@ def test_a_folder_that_may_not_be_read(
             raise PermissionError(13, "Permission denied", path)
         return scandir(path)
 
-    monkeypatch.setattr("fsspec.implementations.local.os.scandir", guarded)
+    monkeypatch.setattr("os.scandir", guarded)
     for period in ((None, None), (TEN, TEN + 2 * HOUR_MS)):
         with pytest.raises(SourceError, match="Permission denied"):
             check(disk.source, stream, *period)

@@ -199,9 +199,12 @@ def test_originals_that_are_not_what_a_compacted_file_has_are_kept(
     filled(place)
     done(place, stream, Options(keep=True))
     place.write(0, 0, 30, [*events(0, 30, 4), event(TEN, 99)])
-    with pytest.raises(CompactError, match=r"other records than .*0000000030.json.gz.*are kept"):
+    with pytest.raises(CompactError, match=r"other records than .*0000000030.json.gz.*are kept. Remove it"):
         done(place, stream)
     assert name(0, 0, 30) in place.names()
+    place.fs.rm_file(f"{place.root}/{parquet(0, 0, 0, 42)}")
+    assert done(place, stream).compacted == 1
+    assert event(TEN, 99) in [line for *_, line in place.records()]
 
 
 class Killed(BaseException):
