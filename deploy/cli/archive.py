@@ -10,7 +10,6 @@ import typer
 from deploy import output
 from deploy.cli import options, progress
 from deploy.cli.app import SomethingFound, app
-from deploy.config import Settings
 from producer.envelope import TOPIC
 from producer.sinks import now_ms
 from spark_batch.archive.check import check
@@ -107,7 +106,8 @@ def compact_archive(
     first, end, age = _ms(from_), _ms(to), duration(min_age)
     found = _source(source)
     stream = _stream(found, sql, var)
-    planned = groups(found.listing(first, end)[0], now_ms(), age, first, end)
+    with progress.bar("listing", unit="files"):
+        planned = groups(found.listing(first, end)[0], now_ms(), age, first, end)
     if dry_run:
         output.show_groups(planned)
         return
@@ -124,7 +124,7 @@ def compact_archive(
 
 
 def _source(given: str | None) -> Source:
-    return open_source(given or Settings().data_dir / "topics" / TOPIC)
+    return open_source(given or options.settings().data_dir / "topics" / TOPIC)
 
 
 def _stream(source: Source, sql: Path | None, var: list[str] | None) -> Stream:
