@@ -132,12 +132,15 @@ def open_source(url: str | Path) -> Source:
 
 
 def _walk(folder: str) -> Iterator[tuple[str, int]]:
-    """A local folder's files and their sizes. fsspec would pass over a folder that may not be read."""
+    """A local folder's files, or the file that it is, with sizes. fsspec would pass over a folder that
+    may not be read."""
 
     def refuse(error: OSError) -> None:
-        if not isinstance(error, FileNotFoundError):
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
             raise error
 
+    if os.path.isfile(folder):
+        yield folder, os.stat(folder).st_size
     for parent, _, names in os.walk(folder, onerror=refuse, followlinks=True):
         for name in names:
             path = f"{parent}/{name}"

@@ -144,10 +144,13 @@ def test_a_period(disk: Place, stream: Stream) -> None:
     disk.write(1, 0, 12, events(1, 12, 1))
     disk.write(2, 0, 13, events(2, 13, 5))
     disk.put(name(0, 3, 0), b"damaged")
+    disk.put(".lock", b"")
+    disk.put("notes.txt", b"")
     report = check(disk.source, stream, TEN + HOUR_MS, TEN + 2 * HOUR_MS)
-    assert report.findings == ()
+    assert found(report) == [("STRANGE", "notes.txt", 0)]
     assert [(each.start, each.end, each.records) for each in report.partitions] == [(5, 13, 6)]
-    assert [each.kind for each in check(disk.source, stream).findings] == [Kind.UNREADABLE]
+    whole = check(disk.source, stream)
+    assert [each.kind for each in whole.findings] == [Kind.UNREADABLE, Kind.STRANGE]
 
 
 @pytest.mark.parametrize("kind", ["disk", "bucket"])
