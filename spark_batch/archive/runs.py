@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from producer.layout import HOUR_MS, ArchiveFile, covers
 
-MOST_RECORDS = 500_000
-MOST_BYTES = 512 * 1024 * 1024
+MOST_RECORDS = 250_000
+MOST_BYTES = 256 * 1024 * 1024
 """Records and bytes of text in a compacted file; a single original may have more."""
 
 

@@ -64,9 +64,16 @@ def write(
             database.execute("INSERT INTO lines SELECT * FROM batch")
             database.unregister("batch")
             offset += len(piece)
+    # The decoded rows are several times as large as what they are sorted by.
     order = ", ".join([*sort_keys(stream), "_offset"])
+    decoded = rows("SELECT * FROM lines", stream)
     database.execute(
-        f"COPY (SELECT * EXCLUDE (file, _time) FROM ({rows('SELECT * FROM lines', stream)}) ORDER BY {order})"
+        "CREATE OR REPLACE TEMP TABLE places AS SELECT _offset,"
+        f" row_number() OVER (ORDER BY {order}) AS place FROM ({decoded})"
+    )
+    ordered = "SELECT file, _offset, line FROM lines JOIN places USING (_offset) ORDER BY place"
+    database.execute(
+        f"COPY (SELECT * EXCLUDE (file, _time) FROM ({rows(ordered, stream)}))"
         f" TO {text(str(path))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})"
     )
     database.execute("DROP TABLE lines")
