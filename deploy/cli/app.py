@@ -1,7 +1,8 @@
 """The command ``opensea-metrics``: options → plain functions → ``output``, and nothing else.
 
-Exit codes: 0 done, or nothing to do; 1 an error, told on stderr in one message; 2 (``plan``,
-``diff`` and ``reconcile`` only) changes are pending, the server has drifted, or numbers differ.
+Exit codes: 0 done, or nothing to do; 1 an error, told on stderr in one message; 2 (``plan``, ``diff``)
+changes are pending, or the server has drifted, (``reconcile``) numbers differ, (``archive``) something
+was found.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from sql.errors import OpenSeaMetricsError
 
 class ChangesPending(Exception):
     """Raised by ``plan``, ``diff`` and ``reconcile`` for exit code 2."""
+
+
+class SomethingFound(Exception):
+    """Raised for exit code 2 by verbs that look for what is wrong, and have shown it."""
 
 
 app = typer.Typer(
@@ -44,7 +49,7 @@ def main() -> None:
     code: int | str | None
     try:
         app()
-    except ChangesPending:
+    except (ChangesPending, SomethingFound):
         code = 2
     except (OpenSeaMetricsError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
