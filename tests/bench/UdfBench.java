@@ -6,6 +6,7 @@ import java.lang.reflect.Method;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.concurrent.CountDownLatch;
+import pyudf.PythonFunction;
 import pyudf.functions.TokenAmount;
 import pyudf.functions.TokenAmountDouble;
 import pyudf.functions.TopByKey;
@@ -30,11 +31,17 @@ public final class UdfBench {
     amount.call("1", 18);
     System.out.printf("start, first call [s]\t%.3f%n", (System.nanoTime() - start) / 1e9);
 
+    // What a call costs when Python does nothing: the same arguments, a constant result.
+    final PythonFunction bare = new PythonFunction("tests.bench.bare", "scalar");
+    final PythonFunction bareUpdate = new PythonFunction("tests.bench.bare", "update");
+    final PythonFunction bareChange = new PythonFunction("tests.bench.bare", "change");
+
     final String[] prices = new String[1024];
     for (int i = 0; i < prices.length; i++) {
       prices[i] = Long.toString(10_000_000_000_000_000L * (i + 1) + 123_456_789L * i);
     }
     final TokenAmount exact = new TokenAmount();
+    time("bare call (STRING, INTEGER) -> DOUBLE", count, i -> bare.call(prices[i & 1023], 18));
     time("token_amount (DECIMAL)", count, i -> exact.call(prices[i & 1023], 18));
     time("token_amount_double", count, i -> amount.call(prices[i & 1023], 18));
 
@@ -51,6 +58,14 @@ public final class UdfBench {
       state[0] = top.aggregate(row, state[0]);
     }
     final String full = state[0];
+    time("bare call (place, key, value, detail) -> None", count, i -> {
+      final Triple<String, Double, String> row = rows[i & 1023];
+      return bareUpdate.call(null, 7, row.getLeft(), row.getMiddle(), row.getRight());
+    });
+    time("bare call (state, key, value, detail) -> state", count, i -> {
+      final Triple<String, Double, String> row = rows[i & 1023];
+      return bareChange.call(full, row.getLeft(), row.getMiddle(), row.getRight());
+    });
     final double[] next = {1000};
     time("top_by_key update, n = 10", count, i -> {
       final Triple<String, Double, String> row = rows[i & 1023];

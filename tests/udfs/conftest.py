@@ -4,6 +4,7 @@ reason where its parts are missing."""
 from __future__ import annotations
 
 import importlib.util
+import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,16 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 OWN = HERE / "own"
+
+
+@pytest.fixture(autouse=True)
+def log_level_as_it_was() -> Iterator[None]:
+    """``udfs test`` silences the functions' log for its process."""
+    logger = logging.getLogger("udfs")
+    level = logger.level
+    yield
+    logger.setLevel(level)
+
 
 @pytest.fixture
 def own(monkeypatch: pytest.MonkeyPatch) -> Path:
