@@ -1,17 +1,53 @@
-"""Whether the tables and topics of one window on a server are what the oracle says."""
+"""Whether the tables and topics of one window on a server are what the oracle says, and the events
+for that."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from deploy.client import KsqlClient
+from producer import sample
 from tests import oracle
 
 Check = Callable[[KsqlClient, str, oracle.Metrics], None]
+
+
+def frames() -> Iterator[bytes]:
+    """The bundled sample, then what it does not have: a mint, a burn, trades back and forth, and of an
+    account with itself."""
+    first: dict[str, dict[str, Any]] = {}
+    for frame in sample.bundled():
+        yield frame
+        if len(first) < 2 and (b'"item_sold"' in frame or b'"item_transferred"' in frame):
+            event = json.loads(frame)
+            first.setdefault(event["event"], event)
+    moves: list[tuple[str | None, str | None]] = [(_NOBODY, _SOMEONE), (_SOMEONE, _DEAD)]
+    moves += [(_SOMEONE, _NOBODY), (None, _SOMEONE), (_SOMEONE, None)]
+    for source, target in moves:
+        event = first["item_transferred"]
+        parties = {"from_account": {"address": source}, "to_account": {"address": target}}
+        yield _changed(event, parties)
+    sold = first["item_sold"]["payload"]["payload"]
+    yield _changed(first["item_sold"], {"maker": sold["taker"], "taker": sold["maker"]})
+    itself = {"maker": {"address": _SOMEONE}, "taker": {"address": f" {_SOMEONE.lower()}"}}
+    yield _changed(first["item_sold"], itself)
+    for changes in (itself | {"item": None}, {"taker": None}, {"maker": {"address": ""}}, {"chain": None}):
+        yield _changed(first["item_sold"], changes)
+
+
+_NOBODY = "0x" + 40 * "0"
+_DEAD = "0x" + 36 * "0" + "dEaD"
+_SOMEONE = "0xBC4CA0EdA7647A8aB7C2061c2E118A18a936f13D"
+
+
+def _changed(event: dict[str, Any], changes: dict[str, Any]) -> bytes:
+    payload = event["payload"]
+    changed = {**payload, "payload": payload["payload"] | changes}
+    return json.dumps({**event, "payload": changed}).encode()
 
 
 def near(value: float | None) -> Any:
@@ -99,6 +135,28 @@ def top_assets(client: KsqlClient, name: str, expected: oracle.Metrics) -> None:
         assert [(e["KEY"], e["VALUE"]) for e in row["BY_TRANSFERS"]] == top(groups, "transfers", 20)
 
 
+def trading(client: KsqlClient, name: str, expected: oracle.Metrics) -> None:
+    pulled = client.pull(f"SELECT * FROM trading_{name};")
+    rows = {(row["WINDOWSTART"], row["SCOPE"], row["NAME"]): row for row in pulled}
+    assert rows.keys() == expected.trading.keys()
+    for key, group in expected.trading.items():
+        median = group.median_usd
+        wanted = {
+            "SALES": group.sales,
+            "USD_VOLUME": near(group.usd_volume),
+            "TRADERS": len(group.traders),
+            "MEDIAN_USD": None if median is None else pytest.approx(median, rel=0.01),
+            "ORGANIC_USD_VOLUME": pytest.approx(group.organic_usd_volume, rel=1e-9, abs=1e-6),
+            "MINTS": group.mints,
+            "BURNS": group.burns,
+            "TRANSFERS_WITHOUT_SALE": group.transfers_without_sale,
+        }
+        assert {column: rows[key][column] for column in wanted} == wanted, key
+    groups = expected.trading.values()
+    assert any(group.organic_usd_volume < group.usd_volume - 1 for group in groups)
+    assert all(any(getattr(group, name) for group in groups) for name in ("mints", "burns"))
+
+
 def long_form(client: KsqlClient, name: str, expected: oracle.Metrics) -> None:
     newest = {
         (row["METRIC"], row["WINDOW_START"]): row["VALUE"]
@@ -109,4 +167,4 @@ def long_form(client: KsqlClient, name: str, expected: oracle.Metrics) -> None:
         assert newest[f"total_usd_volume__{name.lower()}", start] == near(group.usd_volume)
 
 
-CHECKS: tuple[Check, ...] = (market, collections, assets, top_collections, top_assets, long_form)
+CHECKS: tuple[Check, ...] = (market, collections, assets, top_collections, top_assets, trading, long_form)

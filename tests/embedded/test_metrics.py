@@ -12,11 +12,10 @@ from deploy import commands
 from deploy.client import KsqlClient
 from deploy.demo import wait_until_read
 from deploy.embedded import server
-from producer import sample
 from producer.replay import replay
 from producer.sinks import ArchiveSink
 from tests import oracle
-from tests.metrics import CHECKS, Check
+from tests.metrics import CHECKS, Check, frames
 
 TUMBLING = {"30_SECONDS": 30_000, "1_MINUTE": 60_000, "5_MINUTES": 300_000, "30_MINUTES": 1_800_000}
 HOPPING = {"2_MINUTES_BY_30_SECONDS": (120_000, 30_000)}
@@ -25,7 +24,7 @@ HOPPING = {"2_MINUTES_BY_30_SECONDS": (120_000, 30_000)}
 def replay_sample(data: Path) -> None:
     sink = ArchiveSink(data)
     try:
-        replay(sample.bundled(), sink)
+        replay(frames(), sink)
     finally:
         sink.close()
     # What no producer would write, but a topic may hold.

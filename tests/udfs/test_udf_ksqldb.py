@@ -21,11 +21,10 @@ import pytest
 from deploy.client import KsqlClient
 from deploy.demo import wait_until_read
 from deploy.embedded import server
-from producer import sample
 from producer.replay import replay
 from producer.sinks import ArchiveSink
 from tests import oracle
-from tests.metrics import CHECKS
+from tests.metrics import CHECKS, frames
 from tests.udfs.conftest import OWN
 from udfs import check, registry
 from udfs.definition import Definition
@@ -101,7 +100,8 @@ def test_shipped_functions_through_sql(client: KsqlClient, name: str) -> None:
     aggregates = (
         "TOP_BY_KEY(k, v, a, 3) AS top, TOP_BY_KEY(k, n, a, 2) AS top_n,"
         " COUNT_DISTINCT_EXACT(k) AS keys, SKETCH_MEDIAN(v) AS median,"
-        " SKETCH_PERCENTILE(n, 90) AS percentile, WASH_VOLUME(a, b, v) AS wash"
+        " SKETCH_PERCENTILE(n, 90) AS percentile, WASH_VOLUME(k, a, b, v) AS wash,"
+        " COUNT_DISTINCT_EITHER(a, b) AS either"
     )
     client.execute(
         f"CREATE TABLE {name}_t WITH (KAFKA_TOPIC='{name}_t', VALUE_FORMAT='JSON')"
@@ -147,7 +147,8 @@ def _check_aggregates(client: KsqlClient, name: str, rows: list[tuple[Any, ...]]
         "KEYS": ("COUNT_DISTINCT_EXACT", (), [(k,) for *_, k, _, _ in rows]),
         "MEDIAN": ("SKETCH_MEDIAN", (), [(v,) for *_, v, _ in rows]),
         "PERCENTILE": ("SKETCH_PERCENTILE", (90,), [(float(n),) for *_, n in rows]),
-        "WASH": ("WASH_VOLUME", (), [(a, b, v) for _, a, b, _, _, v, _ in rows]),
+        "WASH": ("WASH_VOLUME", (), [(k, a, b, v) for _, a, b, _, k, v, _ in rows]),
+        "EITHER": ("COUNT_DISTINCT_EITHER", (), [(a, b) for _, a, b, *_ in rows]),
     }
     for column, (aggregate, constants, columns) in wanted.items():
         (result,) = check.Python().results(function(aggregate), [Group(constants, (tuple(columns),))])
@@ -289,14 +290,19 @@ def _command(*arguments: str) -> str:
 class Deployed:
     """The metrics on the server, and what has been sent to it."""
 
-    def __init__(self, client: KsqlClient, brokers: str, archive: Path) -> None:
+    def __init__(self, client: KsqlClient, brokers: str, folder: Path) -> None:
         self.client, self.brokers = client, brokers
-        self.records, _ = oracle.read(archive)
+        self.recording = folder / "frames.ndjson"
+        self.recording.write_bytes(b"".join(frame + b"\n" for frame in frames()))
+        sink = ArchiveSink(folder)
+        replay(frames(), sink)
+        sink.close()
+        self.records, _ = oracle.read(folder / "topics/OpenSeaRawEvents")
         self.expected: list[Any] = []
 
     def send(self) -> None:
-        """The sample's events (once more)."""
-        _command("replay", "--sink", "kafka", "--bootstrap", self.brokers)
+        """All events (once more)."""
+        _command("replay", str(self.recording), "--sink", "kafka", "--bootstrap", self.brokers)
         self.expected += self.records
         wait_until_read(self.client, 600)
 
@@ -324,13 +330,9 @@ def deployed(client: KsqlClient, tmp_path_factory: pytest.TempPathFactory) -> It
     brokers = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
     if not brokers:
         pytest.skip("KAFKA_BOOTSTRAP_SERVERS does not name the brokers of the server at KSQLDB_URL")
-    archive = tmp_path_factory.mktemp("archive")
-    sink = ArchiveSink(archive)
-    replay(sample.bundled(), sink)
-    sink.close()
     windows = "[{size: 1 MINUTE}, {size: 2 MINUTES, slide: 30 SECONDS}]"
     _command("apply", "--server", _URL, "--sql", "sql", "--var", f"windows={windows}")
-    made = Deployed(client, brokers, archive / "topics/OpenSeaRawEvents")
+    made = Deployed(client, brokers, tmp_path_factory.mktemp("events"))
     made.send()
     yield made
     _command("rollback", "--server", _URL, "--sql", "sql", "--to", "0", "--yes")

@@ -17,7 +17,7 @@ _MOST_DIGITS = 78  # as 2^256 has
 _DECIMALS = range(100)
 _SCALE = 18
 _WHOLE = 20
-_POWERS = tuple(10**d for d in _DECIMALS)
+_POWERS: tuple[int, ...] = tuple(10**d for d in _DECIMALS)
 
 Finish = Callable[["pa.Array", int], "pa.Array"]
 """Digits and a number of decimals → amounts."""
