@@ -7,12 +7,15 @@ and ``diff`` only) changes are pending, or the server has drifted.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 
 import structlog
 import typer
 
+from deploy.config import FunctionSettings
 from sql.errors import OpenSeaMetricsError
+from udfs import registry
 
 
 class ChangesPending(Exception):
@@ -43,6 +46,9 @@ def main() -> None:
     log_to_stderr(logging.WARNING)
     code: int | str | None
     try:
+        # Through the environment, as processes that are started from here need to know it, too.
+        if own := FunctionSettings().udfs:
+            os.environ[registry.VARIABLE] = own
         app()
     except ChangesPending:
         code = 2

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.udfs import jars
-from udfs import check, registry
+from udfs import engines, registry
 from udfs.definition import UdfError
 from udfs.ksqldb.jvm import Jvm
 
@@ -74,8 +74,8 @@ def spark() -> Iterator[SparkSession]:
 
 
 @pytest.fixture(scope="session")
-def duckdb_engine() -> Iterator[check.DuckDb]:
+def duckdb_engine() -> Iterator[engines.DuckDb]:
     """DuckDB with the shipped functions and those of own/."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(registry.VARIABLE, str(OWN))
-        yield check.DuckDb()
+        yield engines.DuckDb()

@@ -159,6 +159,22 @@ def test_list_and_test(
     assert (code, err[:41]) == (1, "error: there is no Python function nothin")
 
 
+def test_own_functions_are_named_in_dotenv_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "functions"
+    folder.mkdir()
+    (folder / "dotenv_fees.py").write_text(
+        "from udfs import udf\n@udf\ndef net_of_fee(usd: float) -> float:\n    return usd * 0.975\n"
+    )
+    monkeypatch.setenv(registry.VARIABLE, "")  # so that it is put back
+    monkeypatch.delenv(registry.VARIABLE)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text(f"{registry.VARIABLE}=functions\nKSQLDB_URL=http://a\n")
+    code, out, _ = run(monkeypatch, capsys, "list", "net_of_fee")
+    assert (code, out.splitlines()[0]) == (0, "NET_OF_FEE(usd DOUBLE) → DOUBLE")
+
+
 def test_test_shows_what_differs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

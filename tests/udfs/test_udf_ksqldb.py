@@ -26,7 +26,7 @@ from producer.sinks import ArchiveSink
 from tests import oracle
 from tests.metrics import CHECKS, frames
 from tests.udfs.conftest import OWN
-from udfs import check, registry
+from udfs import engines, registry
 from udfs.definition import Definition
 from udfs.samples import Group, Samples
 
@@ -117,7 +117,7 @@ def test_shipped_functions_through_sql(client: KsqlClient, name: str) -> None:
         for definition in scalars:
             given = {"TOKEN_AMOUNT": (a, d), "TOKEN_AMOUNT_DOUBLE": (a, d), "IS_WASH_TRADE": (a, b)}
             case = given.get(definition.name, (b,))
-            (wanted,) = check.Python().results(definition, [case])
+            (wanted,) = engines.Python().results(definition, [case])
             _same(got[definition.name], wanted)
     _check_aggregates(client, name, rows)
 
@@ -151,7 +151,7 @@ def _check_aggregates(client: KsqlClient, name: str, rows: list[tuple[Any, ...]]
         "EITHER": ("COUNT_DISTINCT_EITHER", (), [(a, b) for _, a, b, *_ in rows]),
     }
     for column, (aggregate, constants, columns) in wanted.items():
-        (result,) = check.Python().results(function(aggregate), [Group(constants, (tuple(columns),))])
+        (result,) = engines.Python().results(function(aggregate), [Group(constants, (tuple(columns),))])
         _same(got[column], result)
 
 

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 from udfs import Digits, Int32, udf
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
-# pyarrow is imported where it is used: inside ksqlDB it is not, and would delay the first call.
+# These are imported where they are used: inside ksqlDB they are not, and would delay the first call.
 
 _MOST_DIGITS = 78  # as 2^256 has
 _DECIMALS = range(100)
 _SCALE = 18
 _WHOLE = 20
+_INT64_DIGITS = 18
 _POWERS: tuple[int, ...] = tuple(10**d for d in _DECIMALS)
 
 Finish = Callable[["pa.Array", int], "pa.Array"]
@@ -38,10 +41,9 @@ def _by_decimals(base_units: pa.Array, decimals: pa.Array, finish: Finish, kind:
     import pyarrow.compute as pc
 
     digits = base_units
-    good = pc.ascii_is_decimal(base_units)
-    if not pc.all(good, min_count=0).as_py() or _longest(base_units) > _MOST_DIGITS:
-        good = pc.and_(good, pc.less_equal(pc.binary_length(base_units), _MOST_DIGITS))
-        digits = pc.if_else(good, base_units, None)
+    if not _are_amounts(base_units):
+        length = pc.less_equal(pc.binary_length(base_units), _MOST_DIGITS)
+        digits = pc.if_else(pc.and_(pc.ascii_is_decimal(base_units), length), base_units, None)
     found = pc.unique(decimals).to_pylist()
     if len(found) == 1 and found[0] in _DECIMALS:
         return finish(digits, found[0])
@@ -53,6 +55,26 @@ def _by_decimals(base_units: pa.Array, decimals: pa.Array, finish: Finish, kind:
     return result
 
 
+def _are_amounts(texts: pa.Array) -> bool:
+    """Whether all are, told from the bytes; False where it is not as simple as that."""
+    import numpy as np
+    import pyarrow as pa
+
+    if texts.type != pa.string() or texts.null_count or not len(texts):
+        return False
+    lengths, data = _bytes(texts)
+    return bool(lengths.min() > 0 and lengths.max() <= _MOST_DIGITS and (data - np.uint8(48) <= 9).all())
+
+
+def _bytes(texts: pa.Array) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    """The lengths of texts that are not NULL, and their bytes."""
+    import numpy as np
+
+    _, offsets, data = texts.buffers()
+    ends = np.frombuffer(offsets, np.int32, len(texts) + 1, texts.offset * 4)
+    return np.diff(ends), np.frombuffer(data, np.uint8)[ends[0] : ends[-1]]
+
+
 def _longest(digits: pa.Array) -> int:
     import pyarrow.compute as pc
 
@@ -60,17 +82,50 @@ def _longest(digits: pa.Array) -> int:
 
 
 def _exact(digits: pa.Array, d: int) -> pa.Array:
+    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if d > _SCALE or _longest(digits) > _WHOLE + d:
         digits, d = _fitting(digits, d)
-    # The digits of the amount with its 18 decimals, and then the point moved without another pass.
+    # The amount's digits with all 18 decimals: the point is moved without touching them again.
     if d < _SCALE:
         digits = pc.binary_replace_slice(digits, _MOST_DIGITS, _MOST_DIGITS, "0" * (_SCALE - d))
-    whole = pc.cast(digits, pa.decimal128(_WHOLE + _SCALE, 0))
+    valid = None
+    if digits.null_count:
+        valid = pc.is_valid(digits).buffers()[1]
+        digits = pc.fill_null(digits, "0")
+    short = pc.less_equal(pc.binary_length(digits), _INT64_DIGITS).to_numpy(zero_copy_only=False)
+    if short.all():
+        words = _short_words(digits)
+    elif not short.any():
+        words = _long_words(digits)
+    else:
+        words = np.empty((len(digits), 2), np.int64)
+        words[short] = _short_words(digits.filter(pa.array(short)))
+        words[~short] = _long_words(digits.filter(pa.array(~short)))
     kind = pa.decimal128(_WHOLE + _SCALE, _SCALE)
-    return pa.Array.from_buffers(kind, len(whole), whole.buffers(), offset=whole.offset)
+    return pa.Array.from_buffers(kind, len(digits), [valid, pa.py_buffer(words)])
+
+
+def _short_words(digits: pa.Array) -> NDArray[np.int64]:
+    """Digits as 128-bit integers, the lower half first; Arrow reads 64-bit ones three times as fast."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    words = np.zeros((len(digits), 2), np.int64)
+    words[:, 0] = pc.cast(digits, pa.int64()).to_numpy()
+    return words
+
+
+def _long_words(digits: pa.Array) -> NDArray[np.int64]:
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    whole = pc.cast(digits, pa.decimal128(_WHOLE + _SCALE, 0))
+    return np.frombuffer(whole.buffers()[1], np.int64, 2 * len(whole)).reshape(-1, 2)
 
 
 def _fitting(digits: pa.Array, d: int) -> tuple[pa.Array, int]:

@@ -74,4 +74,4 @@ def _key(asset: str | None, one: str, other: str) -> str:
     if one == other:
         return _SELF
     text = f"{len(asset or '')} {len(one)} {asset}{one}{other}"
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
