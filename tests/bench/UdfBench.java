@@ -26,15 +26,19 @@ public final class UdfBench {
   public static void main(final String[] arguments) throws Exception {
     final int count = Integer.parseInt(arguments[0]);
     final int many = Integer.parseInt(arguments[1]);
-    final long start = System.nanoTime();
-    final TokenAmountDouble amount = new TokenAmountDouble();
-    amount.call("1", 18);
-    System.out.printf("start, first call [s]\t%.3f%n", (System.nanoTime() - start) / 1e9);
-
     // What a call costs when Python does nothing: the same arguments, a constant result.
     final PythonFunction bare = new PythonFunction("tests.bench.bare", "scalar");
     final PythonFunction bareUpdate = new PythonFunction("tests.bench.bare", "update");
     final PythonFunction bareChange = new PythonFunction("tests.bench.bare", "change");
+
+    final long start = System.nanoTime();
+    bare.call("1", 18);
+    final long started = System.nanoTime();
+    final TokenAmountDouble amount = new TokenAmountDouble();
+    amount.call("1", 18);
+    final long ready = System.nanoTime();
+    System.out.printf("start of Python alone [s]\t%.3f%n", (started - start) / 1e9);
+    System.out.printf("start with the functions [s]\t%.3f%n", (ready - start) / 1e9);
 
     final String[] prices = new String[1024];
     for (int i = 0; i < prices.length; i++) {

@@ -40,7 +40,6 @@ class CountDistinctExact:
 
 
 @udaf(
-    changelog_safe=True,
     native=Native(
         partial="list_distinct(flatten(list([{0}, {1}])))",  # which leaves NULL out
         merge="list_distinct(flatten(list({a})))",
