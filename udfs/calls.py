@@ -150,6 +150,6 @@ class Aggregation:
         """A state as text. Raises StateError if JSON does not have it."""
         text = self._encode(state)
         # The encoder writes NaN and infinity as null, which would be read back as something else.
-        if b"null" in text and self._unfinite is not None and self._unfinite(state):
+        if self._unfinite is not None and b"null" in text and self._unfinite(state):
             raise StateError("the state holds NaN or infinity, which JSON does not have")
         return text.decode()

@@ -146,7 +146,7 @@ def in_jvm(calls: int) -> None:
         source = Path(__file__).with_name("UdfBench.java")
         build.compile_java({source.name: source.read_text()}, folder / "classes", jvm.class_path)
         print(subprocess.run(
-            jvm.command("UdfBench", "200000", str(calls)), check=True, capture_output=True, text=True
+            jvm.command("UdfBench", "1000000", str(calls)), check=True, capture_output=True, text=True
         ).stdout)  # fmt: skip
 
 

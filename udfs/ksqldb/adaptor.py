@@ -229,7 +229,7 @@ def _out(definition: Definition) -> Converter | None:
         if value is None:
             return None
         text = encode(value)
-        if b"null" in text and find is not None and find(value):
+        if find is not None and b"null" in text and find(value):
             return checked(value)
         return text.decode()
 
