@@ -8,12 +8,15 @@ was found.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 
 import structlog
 import typer
 
+from deploy.config import FunctionSettings
 from sql.errors import OpenSeaMetricsError
+from udfs import registry
 
 
 class ChangesPending(Exception):
@@ -48,6 +51,9 @@ def main() -> None:
     log_to_stderr(logging.WARNING)
     code: int | str | None
     try:
+        # Through the environment, as processes that are started from here need to know it, too.
+        if own := FunctionSettings().udfs:
+            os.environ[registry.VARIABLE] = own
         app()
     except (ChangesPending, SomethingFound):
         code = 2
