@@ -43,7 +43,9 @@ def batch(**columns: list[Any]) -> pa.RecordBatch:
     names = ("METRIC", "COLLECTION", "NFT_ID", "VALUE", "ASSET_NAME", "ASSET_URL", "IMAGE_URL")
     size = len(columns["METRIC"])
     arrays = {
-        name: pa.array(columns.get(name, [None] * size), pa.float64() if name == "VALUE" else pa.string())
+        name: pa.array(
+            columns.get(name, [None] * size), pa.float64() if name == "VALUE" else pa.string()
+        )
         for name in names
     }
     arrays["timestamp"] = pa.array(columns.get("timestamp", [NOON] * size), pa.int64())
@@ -73,7 +75,11 @@ def test_the_schema_can_be_run_again_and_has_the_keys(node: CassandraSettings) -
         " WHERE keyspace_name = 'opensea'",
     )
     keys = {
-        (row["table_name"], row["column_name"]): (row["kind"], row["position"], row["clustering_order"])
+        (row["table_name"], row["column_name"]): (
+            row["kind"],
+            row["position"],
+            row["clustering_order"],
+        )
         for row in found
         if row["kind"] != "regular"
     }
@@ -124,7 +130,9 @@ def test_rows_of_the_long_form_are_all_stored_each_with_its_last_value(
     key = ("METRIC", "COLLECTION", "timestamp", "NFT_ID")
     last = {tuple(row.get(each) for each in key): row for row in rows}
     assert len(last) > 100
-    assert all(row.get("NFT_ID", "") is not None for row in rows)  # Cassandra takes no NULL in a key
+    assert all(
+        row.get("NFT_ID", "") is not None for row in rows
+    )  # Cassandra takes no NULL in a key
     # A recompute has one row for each key; of several their order would be left to chance.
     batches = [pa.RecordBatch.from_pylist(list(last.values()))]
     assert write(batches, table, empty) == len(last)
@@ -150,22 +158,29 @@ def test_top_assets_of_one_moment_do_not_overwrite_one_another(empty: CassandraS
         ASSET_NAME=["One", None, "Three", None],
     )
     assert write([rows], "collections_metrics", empty) == 4
-    found = cassandra.read(empty, "SELECT * FROM collections_metrics WHERE collection='otters' AND metric='top__1_hour'")
+    found = cassandra.read(
+        empty,
+        "SELECT * FROM collections_metrics WHERE collection='otters' AND metric='top__1_hour'",
+    )
     assert [(row["nft_id"], row["value"], row["asset_name"]) for row in found] == [
         ("ethereum/0x1/1", 3.0, "One"),
         ("ethereum/0x1/2", 2.0, None),
         ("ethereum/0x1/3", 1.0, "Three"),
     ]
-    (floor,) = cassandra.read(empty, "SELECT * FROM collections_metrics WHERE collection='otters' AND metric='floor__1_hour'")
+    (floor,) = cassandra.read(
+        empty,
+        "SELECT * FROM collections_metrics WHERE collection='otters' AND metric='floor__1_hour'",
+    )
     assert floor["nft_id"] == ""
     assert floor["value"] is None
     assert floor["timestamp"].replace(tzinfo=UTC) == datetime.fromtimestamp(NOON / 1000, UTC)
 
 
 def test_a_later_write_replaces_also_by_a_lower_value_or_none(empty: CassandraSettings) -> None:
+    named = {"METRIC": ["floor"], "COLLECTION": ["otters"]}
     for value in (5.0, 4.0, None):
-        write([batch(METRIC=["floor"], COLLECTION=["otters"], VALUE=[value], ASSET_NAME=["kept"])], "collections_metrics", empty)
-        write([batch(METRIC=["floor"], COLLECTION=["otters"], VALUE=[value])], "collections_metrics", empty)
+        for texts in ({"ASSET_NAME": ["kept"]}, {}):
+            write([batch(**named, VALUE=[value], **texts)], "collections_metrics", empty)
         (row,) = cassandra.read(empty, "SELECT * FROM collections_metrics")
         assert (row["value"], row["asset_name"]) == (value, "kept")
 
@@ -193,7 +208,11 @@ def test_what_cannot_be_a_key_is_told_before_it_is_sent(empty: CassandraSettings
     with pytest.raises(CassandraError, match="NULL in METRIC"):
         write([batch(METRIC=[None], COLLECTION=["otters"])], "global_metrics", empty)
     with pytest.raises(CassandraError, match="lack the columns ASSET_NAME"):
-        write([batch(METRIC=["m"], COLLECTION=["c"]).drop_columns(["ASSET_NAME"])], "collections_metrics", empty)
+        write(
+            [batch(METRIC=["m"], COLLECTION=["c"]).drop_columns(["ASSET_NAME"])],
+            "collections_metrics",
+            empty,
+        )
 
 
 def test_the_predecessors_table_is_told(empty: CassandraSettings) -> None:
@@ -229,14 +248,18 @@ def test_the_first_start_of_the_stack(
     cqlsh = shutil.which("cqlsh") or shutil.which("cqlsh", path=os.path.dirname(os.sys.executable))
     if cqlsh is None:
         pytest.skip("needs cqlsh: pip install cqlsh")
-    options = (COMPOSE.parent.parent / "docker-compose.yml").read_text().split("JVM_EXTRA_OPTS: >-")[1]
+    options = (
+        (COMPOSE.parent.parent / "docker-compose.yml").read_text().split("JVM_EXTRA_OPTS: >-")[1]
+    )
     properties = tuple(each for each in options.split("ports:")[0].split() if each.startswith("-D"))
     assert any("PasswordAuthenticator" in each for each in properties)
     user, password = "opensea", "it's a secret"
     with cassandra.running(tmp_path / "node", properties) as settings:
         script = tmp_path / "init.sh"
         script.write_text(
-            (COMPOSE / "cassandra/init.sh").read_text().replace("/schema.cql", str(cassandra.SCHEMA.resolve()))
+            (COMPOSE / "cassandra/init.sh")
+            .read_text()
+            .replace("/schema.cql", str(cassandra.SCHEMA.resolve()))
         )
         environment = {
             "PATH": f"{os.path.dirname(cqlsh)}:{os.environ['PATH']}", "HOME": str(tmp_path),
@@ -244,7 +267,9 @@ def test_the_first_start_of_the_stack(
             "CASSANDRA_USER": user, "CASSANDRA_PASSWORD": password,
         }  # fmt: skip
         for _ in range(2):  # the second start changes nothing
-            done = subprocess.run(["bash", script], env=environment, capture_output=True, text=True, timeout=180)
+            done = subprocess.run(
+                ["bash", script], env=environment, capture_output=True, text=True, timeout=180
+            )
             assert done.returncode == 0, done.stderr
             assert password not in done.stdout + done.stderr
         known = settings.model_copy(update={"user": user, "password": SecretStr(password)})
