@@ -116,7 +116,12 @@ def connected(settings: CassandraSettings) -> Iterator[Session]:
     """A session in the settings' keyspace. Raises CassandraError."""
     try:
         from cassandra.auth import PlainTextAuthProvider
-        from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
+        from cassandra.cluster import (
+            EXEC_PROFILE_DEFAULT,
+            Cluster,
+            ExecutionProfile,
+            NoHostAvailable,
+        )
         from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
         from cassandra.query import dict_factory
     except ImportError as error:
@@ -208,13 +213,17 @@ def _values(rows: Iterable[pa.RecordBatch], table: Table) -> Iterator[tuple[Any,
         for name, source in columns.items():
             column = batch.column(source)
             if name == "timestamp":
-                column = column.cast(pa.timestamp("ms")) if pa.types.is_integer(column.type) else column
+                column = (
+                    column.cast(pa.timestamp("ms")) if pa.types.is_integer(column.type) else column
+                )
             values = column.to_pylist()
             if name in EMPTY_IN_KEY:
                 values = ["" if each is None else each for each in values]
             elif name in ("metric", "timestamp"):
                 if column.null_count:
-                    raise CassandraError(f"rows for {table} have a NULL in {source}, part of the key")
+                    raise CassandraError(
+                        f"rows for {table} have a NULL in {source}, part of the key"
+                    )
             elif name != "value":
                 values = [UNSET_VALUE if each is None else each for each in values]
             lists.append(values)
@@ -235,7 +244,9 @@ def _send(
         results = execute_concurrent_with_args(
             session, insert, rows, concurrency=CONCURRENCY, raise_on_first_error=False
         )
-        failed = [(row, result) for row, (done, result) in zip(rows, results, strict=True) if not done]
+        failed = [
+            (row, result) for row, (done, result) in zip(rows, results, strict=True) if not done
+        ]
         if not failed:
             return
         rows, reason = [row for row, _ in failed], failed[0][1]

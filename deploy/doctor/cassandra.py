@@ -54,7 +54,11 @@ def judge(version: str, tables: Mapping[Table, TableFacts], now: float) -> list[
                     table,
                     "no such table" if facts is None else f"its key is {', '.join(facts.key)}",
                     "make it by deploy/compose/cassandra/schema.cql"
-                    + ("" if facts is None else ", after DROP TABLE: rows overwrite one another in it"),
+                    + (
+                        ""
+                        if facts is None
+                        else ", after DROP TABLE: rows overwrite one another in it"
+                    ),
                 )
             )
         elif facts.written is None:

@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    ConfigResource,
+    OffsetSpec,
+    ResourceType,
+)
 
 from deploy.doctor.checks import Check, Report, Unreachable, age_text, moment_text
 from producer.settings import KafkaSettings
@@ -104,7 +109,9 @@ def _topic(name: str, topic: TopicFacts | None) -> Check:
 def _arriving(name: str, topic: TopicFacts, now: float) -> Check:
     if topic.newest is None:
         return report.warning(
-            "events", f"{name} is empty", "opensea-metrics produce (needs OPENSEA_API_KEY) or replay"
+            "events",
+            f"{name} is empty",
+            "opensea-metrics produce (needs OPENSEA_API_KEY) or replay",
         )
     age = now - topic.newest
     if age > QUIET:
@@ -135,9 +142,15 @@ def _readers(lags: Mapping[str, tuple[int, ...]]) -> list[Check]:
     if behind:
         most = max(behind, key=lambda group: behind[group][-1])
         return [
-            report.ok("lag", f"{len(behind)} readers catch up, {most} has {behind[most][-1]:,} to go")
+            report.ok(
+                "lag", f"{len(behind)} readers catch up, {most} has {behind[most][-1]:,} to go"
+            )
         ]
-    return [report.ok("lag", f"{len(lags)} readers, {sum(seen[-1] for seen in lags.values()):,} records")]
+    return [
+        report.ok(
+            "lag", f"{len(lags)} readers, {sum(seen[-1] for seen in lags.values()):,} records"
+        )
+    ]
 
 
 def fetch(settings: KafkaSettings, names: Sequence[str], prefixes: tuple[str, ...]) -> KafkaFacts:
@@ -149,9 +162,7 @@ def fetch(settings: KafkaSettings, names: Sequence[str], prefixes: tuple[str, ..
         described = {name: _described(metadata.topics[name]) for name in there}
         append = _append_time(admin, there)
         ends = {name: _offsets(admin, name, described[name][0]) for name in there}
-        facts = {
-            name: TopicFacts(*described[name], *ends[name], append[name]) for name in there
-        }
+        facts = {name: TopicFacts(*described[name], *ends[name], append[name]) for name in there}
         return KafkaFacts(len(metadata.brokers), facts, _lags(admin, prefixes))
     except KafkaException as error:
         raise Unreachable(

@@ -52,14 +52,12 @@ def judge(
             report.failed(
                 "queries",
                 f"{len(bad)} of {len(queries)} do not run: {_some(bad)}",
-                "opensea-metrics query \"EXPLAIN <id>;\" shows its errors;"
+                'opensea-metrics query "EXPLAIN <id>;" shows its errors;'
                 " mended, it is tried again by itself, or at a restart of the server",
             )
         )
     elif not queries:
-        found.append(
-            report.warning("queries", "none", "opensea-metrics apply makes the metrics")
-        )
+        found.append(report.warning("queries", "none", "opensea-metrics apply makes the metrics"))
     elif paused:
         found.append(
             report.warning(

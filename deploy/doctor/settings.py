@@ -33,7 +33,9 @@ def part_settings() -> PartSettings:
     try:
         return PartSettings()
     except ValidationError as error:
-        wrong = ", ".join(f"OPENSEA_METRICS_{str(each['loc'][0]).upper()}" for each in error.errors())
+        wrong = ", ".join(
+            f"OPENSEA_METRICS_{str(each['loc'][0]).upper()}" for each in error.errors()
+        )
         raise SettingsError(f"in the environment or .env: cannot read {wrong}") from None
 
 

@@ -35,5 +35,8 @@ def judge(page: Mapping[str, Any]) -> list[Check]:
     memory = sum(each["memory"] for each in workers)
     text = f"{len(workers)} alive, {cores} cores, {memory} MB for executors"
     if dead:
-        return [*found, report.warning("workers", f"{text}; {dead} dead", "see the dead ones' logs")]
+        return [
+            *found,
+            report.warning("workers", f"{text}; {dead} dead", "see the dead ones' logs"),
+        ]
     return [*found, report.ok("workers", text)]

@@ -35,7 +35,9 @@ def get(url: str, path: str) -> Any:
     except httpx.HTTPStatusError as error:
         raise Unreachable(f"{plain(url)} answers {error.response.status_code} to /{path}") from None
     except httpx.HTTPError as error:
-        raise Unreachable(f"{plain(url)} does not answer: {str(error) or type(error).__name__}") from None
+        raise Unreachable(
+            f"{plain(url)} does not answer: {str(error) or type(error).__name__}"
+        ) from None
     except ValueError:
         raise Unreachable(f"{plain(url)} does not answer /{path} with JSON") from None
 

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import time
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from spark_batch.cassandra import CassandraSettings
-from tests.parts.cache import once
+from tests.parts import maven, process
 from tests.parts.ports import free_port
 
 VERSION = "5.0.6"
 SCHEMA = Path(__file__).parents[2] / "deploy" / "compose" / "cassandra" / "schema.cql"
-_POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
-  <modelVersion>4.0.0</modelVersion><groupId>test</groupId><artifactId>cassandra</artifactId>
-  <version>1</version>
-  <dependencies><dependency><groupId>org.apache.cassandra</groupId>
-    <artifactId>cassandra-all</artifactId><version>{VERSION}</version></dependency></dependencies>
-</project>"""
 # What Cassandra's own start script passes to a JDK 17 (conf/jvm17-server.options).
 _OPENED = (
     "java.base/java.io", "java.base/java.lang", "java.base/java.lang.reflect", "java.base/java.math",
@@ -43,29 +33,10 @@ _EXPORTED = (
 )  # fmt: skip
 
 
-def jars() -> Path:
-    """The folder with Cassandra's jars, fetched if need be. Skips the test without Java or Maven."""
-    for tool in ("java", "mvn"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"Cassandra needs {tool}")
-    return once(f"cassandra-{VERSION}", _fetch) / "jars"
-
-
-def _fetch(folder: Path) -> None:
-    (folder / "pom.xml").write_text(_POM, encoding="utf-8")
-    made = subprocess.run(
-        ("mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=jars",
-         "-DincludeScope=runtime"),
-        cwd=folder, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    if made.returncode != 0:
-        pytest.skip(f"Maven does not get Cassandra's jars: {made.stdout[-300:]}")
-
-
 @contextmanager
 def running(data: Path, properties: tuple[str, ...] = ()) -> Iterator[CassandraSettings]:
     """A node for the time of a block; ``properties`` are further arguments of its JVM."""
-    classpath = f"{jars()}/*"
+    jars = maven.jars(f"cassandra-{VERSION}", f"org.apache.cassandra:cassandra-all:{VERSION}")
     port, storage = free_port(), free_port()
     data.mkdir(parents=True)
     (data / "cassandra.yaml").write_text(
@@ -100,35 +71,18 @@ auto_snapshot: false
         "-Djava.security.manager=allow",
         *(f"--add-opens={each}=ALL-UNNAMED" for each in _OPENED),
         *(f"--add-exports={each}=ALL-UNNAMED" for each in _EXPORTED),
-        *properties, "-cp", classpath, "org.apache.cassandra.service.CassandraDaemon",
+        *properties, "-cp", f"{jars}/*", "org.apache.cassandra.service.CassandraDaemon",
     ]  # fmt: skip
     settings = CassandraSettings(
         _env_file=None, contact_points="127.0.0.1", port=port, user="", password="", timeout=30
     )
-    with open(data / "out.log", "wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, cwd=data)
-        try:
-            _wait(process, settings, data / "out.log")
-            yield settings
-        finally:
-            process.kill()  # what it stored is thrown away
-            process.wait()
-
-
-def _wait(process: subprocess.Popen[bytes], settings: CassandraSettings, log: Path) -> None:
-    deadline = time.monotonic() + 180
-    marker = b"Starting listening for CQL clients"
-    while marker not in log.read_bytes():
-        if process.poll() is not None or time.monotonic() > deadline:
-            text = log.read_text(errors="replace")
-            raise RuntimeError(f"Cassandra does not start: {text[-2000:]}")
-        time.sleep(0.2)
+    log = data / "out.log"
+    with process.running(command, log, lambda: b"Starting listening for CQL" in log.read_bytes()):
+        yield settings
 
 
 def make_tables(settings: CassandraSettings) -> None:
     """Run the file that docker compose runs."""
-    import re
-
     from cassandra.cluster import Cluster
 
     text = re.sub(r"--.*", "", SCHEMA.read_text(encoding="utf-8"))
