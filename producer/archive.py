@@ -1,7 +1,6 @@
-"""Topics as files: ``<root>/topics/<topic>/year=YYYY/month=MM/day=DD/hour=HH/``
-``<topic>+<partition>+<start offset, 10 digits>.json.gz``, one JSON value a line.
+"""Topics as files under ``<root>/topics/<topic>/``, in the layout of ``producer.layout``.
 
-The layout is that of Confluent's S3 sink. The hour is the record's timestamp in UTC. A file's lines
+The hour is the record's timestamp in UTC. A file's lines
 have the offsets from its start offset on without a gap, as offsets are given when a file is
 published: a partition's next offset is its newest file's start plus that file's lines. Within an
 hour and partition, lines keep the order in which they were written.
@@ -13,7 +12,6 @@ import errno
 import fcntl
 import gzip
 import os
-import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,13 +21,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO
 
+import duckdb
+
+from producer.layout import HOUR_MS, archive_file, newest_cover
 from sql.errors import OpenSeaMetricsError
 
-HOUR_MS = 3_600_000
 _CHUNK = 256 * 1024
 """Bytes of lines that are compressed at a time."""
 _HOURS = "year=*/month=*/day=*/hour=*"
-_NAME = re.compile(r"[^.].*\+([0-9]+)\+([0-9]+)\.json\.gz")
 
 
 class ArchiveError(OpenSeaMetricsError):
@@ -42,10 +41,13 @@ def partition_of(key: str | None, partitions: int) -> int:
 
 
 def files(root: Path, topic: str) -> list[Path]:
-    """A topic's published files in topic order: by hour, then partition, then start offset."""
-    found = (root / "topics" / topic).glob(f"{_HOURS}/*.json.gz")
-    named = [path for path in found if _NAME.fullmatch(path.name)]
-    return sorted(named, key=lambda path: (path.parent.as_posix(), *_position(path)))
+    """A topic's published files in topic order: by hour, then partition, then start offset.
+
+    Of a compacted file and those that it was made of it is the compacted one.
+    """
+    found = (root / "topics" / topic).glob(f"{_HOURS}/*")
+    named = (archive_file(path.as_posix()) for path in found)
+    return [Path(file.path) for file in newest_cover(filter(None, named))]
 
 
 def hours(root: Path, topic: str) -> Iterator[list[list[Path]]]:
@@ -60,7 +62,7 @@ def lines(root: Path, topic: str) -> Iterator[bytes]:
     Raises ArchiveError for a file that cannot be read or is damaged.
     """
     for path in files(root, topic):
-        yield from _lines_of(path)
+        yield from lines_of(path)
 
 
 @dataclass
@@ -227,25 +229,48 @@ def _next_offsets(root: Path, topic: str) -> dict[int, int]:
     for path in files(root, topic):
         partition, offset = _position(path)
         newest[partition] = max((offset, path), newest.get(partition, (0, path)))
-    return {
-        partition: offset + sum(1 for _ in _lines_of(path))
-        for partition, (offset, path) in newest.items()
-    }
+    return {partition: _end(offset, path) for partition, (offset, path) in newest.items()}
 
 
 def _position(path: Path) -> tuple[int, int]:
     """Partition and start offset in the name of a published file."""
-    _, partition, offset = path.name.removesuffix(".json.gz").rsplit("+", 2)
-    return int(partition), int(offset)
+    file = archive_file(path.name)
+    assert file is not None
+    return file.partition, file.start
 
 
-def _lines_of(path: Path) -> Iterator[bytes]:
+def _end(start: int, path: Path) -> int:
+    """The offset after a file's last record."""
+    file = archive_file(path.name)
+    assert file is not None
+    return file.end or start + sum(1 for _ in lines_of(path))
+
+
+def lines_of(path: Path) -> Iterator[bytes]:
+    """The values in a file in order of offset, without line ends.
+
+    Raises ArchiveError for a file that cannot be read or is damaged.
+    """
     try:
-        with gzip.open(path, "rb") as file:
+        if path.suffix == ".parquet":
+            yield from _compacted_lines(path)
+            return
+        with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as file:
             for line in file:
                 yield line.rstrip(b"\n")
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error, duckdb.Error) as error:
         raise ArchiveError(f"Cannot read {path}: {error}. Move the file away to go on.") from error
+
+
+def _compacted_lines(path: Path) -> Iterator[bytes]:
+    with duckdb.connect() as database:
+        database.execute("SET memory_limit = '256MB'")  # the rest of a large file is sorted on disk
+        found = database.execute(
+            "SELECT _line FROM read_parquet(?) ORDER BY _offset", [str(path)]
+        )
+        while batch := found.fetchmany(10_000):
+            for (line,) in batch:
+                yield line.encode()
 
 
 def _locked(directory: Path) -> BinaryIO:

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import msgspec
 
 from producer import archive
-from producer.envelope import TOPIC
+from producer.envelope import TOPIC, payload_time_ms
 from sql.errors import OpenSeaMetricsError
 
 
@@ -62,6 +62,10 @@ class Recording:
 
     def _frames_of(self, path: Path) -> Iterator[bytes]:
         before = 0
+        if path.suffix == ".parquet":
+            yield from _compacted_frames(path)
+            self.read_bytes += path.stat().st_size
+            return
         try:
             with open(path, "rb") as raw:
                 lines: BinaryIO = raw
@@ -77,8 +81,15 @@ class Recording:
             raise SourceError(f"Cannot read {path}: {error}") from error
 
 
+def _compacted_frames(path: Path) -> Iterator[bytes]:
+    try:
+        yield from archive.lines_of(path)
+    except archive.ArchiveError as error:
+        raise SourceError(str(error)) from error
+
+
 class _Time(msgspec.Struct):
-    event_time: int = 0
+    event_time: int | None = None
 
 
 _decode_time = msgspec.json.Decoder(_Time).decode
@@ -86,9 +97,10 @@ _decode_time = msgspec.json.Decoder(_Time).decode
 
 def _event_time(line: bytes) -> int:
     try:
-        return _decode_time(line).event_time
+        time = _decode_time(line).event_time
     except (msgspec.DecodeError, RecursionError):
         return 0
+    return time if time is not None else payload_time_ms(line) or 0
 
 
 @dataclass(frozen=True)

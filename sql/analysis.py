@@ -35,12 +35,14 @@ class Window:
     """A window; durations in milliseconds. ``kind`` is TUMBLING, HOPPING or SESSION.
 
     ``grace`` where the statement says none: 24 hours less the size (shared/ksqldb-facts.md, 3).
+    ``origin`` is where a window starts (epoch ms): in ksqlDB at the epoch.
     """
 
     kind: str
     size: int
     advance: int
     grace: int
+    origin: int = 0
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,18 @@ _DUCKDB = {
     "NULL": "VARCHAR",
 }
 
+_SPARK = {
+    "INTEGER": "INT",
+    "BIGINT": "BIGINT",
+    "DOUBLE": "DOUBLE",
+    "BOOLEAN": "BOOLEAN",
+    "STRING": "STRING",
+    "BYTES": "BINARY",
+    "DATE": "DATE",
+    "TIMESTAMP": "TIMESTAMP_NTZ",
+    "NULL": "STRING",
+}
+
 _NUMERIC = ("INTEGER", "BIGINT", "DECIMAL", "DOUBLE")
 
 
@@ -214,6 +226,26 @@ def duckdb(kind: KsqlType) -> str:
             return f"STRUCT({fields})"
         case _:
             return _DUCKDB[kind.name]
+
+
+def spark(kind: KsqlType) -> str:
+    """The Spark type that holds a ksqlDB type. Raises ValueError for TIME, which Spark does not have, and
+    for a DECIMAL of more than 38 digits."""
+    match kind:
+        case DecimalType():
+            if kind.precision > 38:
+                raise ValueError(f"{kind} has more than Spark's 38 digits")
+            return f"DECIMAL({kind.precision}, {kind.scale})"
+        case ArrayType():
+            return f"ARRAY<{spark(kind.element)}>"
+        case MapType():
+            return f"MAP<{spark(kind.key)}, {spark(kind.value)}>"
+        case StructType():
+            fields = ", ".join(f"`{name}`: {spark(inner)}" for name, inner in kind.fields)
+            return f"STRUCT<{fields}>"
+    if kind.name not in _SPARK:
+        raise ValueError(f"Spark has no type for {kind}")
+    return _SPARK[kind.name]
 
 
 def schema(kind: KsqlType) -> dict[str, Any]:

@@ -22,44 +22,26 @@ import pyarrow as pa
 
 import sql
 import udfs
-from sql.types import (
-    BIGINT,
-    BOOLEAN,
-    BYTES,
-    DATE,
-    DOUBLE,
-    INTEGER,
-    STRING,
-    TIMESTAMP,
-    ArrayType,
-    DecimalType,
-    KsqlType,
-    MapType,
-    StructType,
-)
+from sql.types import KsqlType
+from sql.types import spark as spark_type
 from udfs import calls, registry
 from udfs.api import ATTRIBUTE
+from udfs.arrow import array as array_of
 from udfs.arrow import arrow_type, scalar
 from udfs.definition import Definition, UdfError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-_NAMES: dict[KsqlType, str] = {
-    BOOLEAN: "BOOLEAN",
-    INTEGER: "INT",
-    BIGINT: "BIGINT",
-    DOUBLE: "DOUBLE",
-    STRING: "STRING",
-    BYTES: "BINARY",
-    DATE: "DATE",
-    TIMESTAMP: "TIMESTAMP_NTZ",
-}
+LIST = "_OF_LIST"
+"""An aggregate's function over a list of rows is named NAME_OF_LIST."""
 
 
 def register(session: SparkSession) -> None:
     """Make all functions known to a session's SQL, under their names.
 
+    An aggregate is known by two: Spark does not mix aggregates in Python with its own in one SELECT, so
+    there is also a function NAME_OF_LIST over an array of structs, the rows in order, and the constants.
     Raises UdfError for a function with a type that Spark does not have (TIME).
     """
     spark: Any = importlib.import_module("pyspark.sql.functions")
@@ -71,6 +53,11 @@ def register(session: SparkSession) -> None:
             call, kind = _scalar, spark.ArrowUDFType.SCALAR
         function = spark.arrow_udf(_bound(call, definition), ddl(definition), kind)
         session.udf.register(definition.name, function)
+        if definition.kind == "aggregate":
+            of_list = spark.arrow_udf(
+                _bound(_aggregate_list, definition), ddl(definition), spark.ArrowUDFType.SCALAR
+            )
+            session.udf.register(definition.name + LIST, of_list)
 
 
 def local_session() -> SparkSession:
@@ -98,22 +85,9 @@ def local_session() -> SparkSession:
 def ddl(definition: Definition) -> str:
     """The type of the result as Spark writes it."""
     try:
-        return _ddl(definition.result)
-    except KeyError as error:
-        raise UdfError(f"{definition.place}: Spark has no type for {error.args[0]}") from None
-
-
-def _ddl(kind: KsqlType) -> str:
-    match kind:
-        case DecimalType():
-            return f"DECIMAL({kind.precision}, {kind.scale})"
-        case ArrayType():
-            return f"ARRAY<{_ddl(kind.element)}>"
-        case MapType():
-            return f"MAP<STRING, {_ddl(kind.value)}>"
-        case StructType():
-            return f"STRUCT<{', '.join(f'`{name}`: {_ddl(inner)}' for name, inner in kind.fields)}>"
-    return _NAMES[kind]
+        return spark_type(definition.result)
+    except ValueError as error:
+        raise UdfError(f"{definition.place}: {error}") from None
 
 
 def _send(session: SparkSession) -> None:
@@ -173,6 +147,17 @@ def _aggregate(module: str, name: str, *arrays: pa.Array) -> Any:
     aggregation = _aggregation(module, name, constants)
     rows = list(zip(*(column.to_pylist() for column in columns), strict=True))
     return aggregation.finish(aggregation.partial(rows))
+
+
+def _aggregate_list(module: str, name: str, *arrays: pa.Array) -> pa.Array:
+    definition = _definition(module, name)
+    lists, *constants = (array.to_pylist() for array in arrays)
+    results = []
+    for row, *given in zip(lists, *constants, strict=True):
+        aggregation = _aggregation(module, name, tuple(given))
+        rows = [tuple(each.values()) for each in row or ()]
+        results.append(aggregation.finish(aggregation.partial(rows)))
+    return array_of(results, arrow_type(definition.result))
 
 
 def _cast(array: pa.Array, kind: KsqlType) -> pa.Array:

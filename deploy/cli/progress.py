@@ -46,12 +46,12 @@ def stopping() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def bar(what: str, total: int) -> Iterator[Callable[..., None]]:
+def bar(what: str, total: int, unit: str = "frames") -> Iterator[Callable[..., None]]:
     """A bar on a terminal, and nothing elsewhere: called with what is done, and a count to show."""
     console = output.console(stderr=True)
     columns = (
         TextColumn(what), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
-        TextColumn("{task.fields[count]:,} frames"), TimeElapsedColumn(),
+        TextColumn(f"{{task.fields[count]:,}} {unit}"), TimeElapsedColumn(),
     )  # fmt: skip
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=total, count=0)

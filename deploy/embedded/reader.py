@@ -11,10 +11,11 @@ from pathlib import Path
 
 import duckdb
 
-from deploy.embedded import archive, records, topics
+from deploy.embedded import archive, topics
 from deploy.embedded.archive import Segment
 from sql.analysis import Source
 from sql.catalog import Catalog
+from sql.lowering import records
 from sql.lowering.duckdb import text
 
 FILES = "files"
@@ -54,7 +55,7 @@ class Json:
     def read(
         self, cursor: duckdb.DuckDBPyConnection, consume: Callable[[str], None]
     ) -> None:
-        """Call ``consume`` with the decoded relation (:func:`records.decoded`).
+        """Call ``consume`` with the decoded relation (:func:`sql.lowering.records.decoded`).
 
         It is called again, with a slower relation, if reading the first fails, as DuckDB's reader
         does on a damaged file: so it must do its work in one transaction.

@@ -9,12 +9,12 @@ can be read from an offset on:
 - a selection: what a stream's SELECT gives over a typed part of another topic. Nothing is stored.
 
 Besides these a topic may have JSON: files of the archive, and records put in by INSERT … VALUES. They
-are read through :mod:`deploy.embedded.records`, by the source that declares their columns.
+are read through :mod:`sql.lowering.records`, by the source that declares their columns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -76,7 +76,7 @@ class Log:
                 f"SELECT * EXCLUDE ({', '.join(UNREADABLE)}), rowid AS _off FROM {self.table}"
                 " WHERE _failed IS NULL"
             )
-        return _as(source, f"SELECT * FROM ({rows}){_between(low, high)}", self.columns)
+        return selects.as_source(source, f"SELECT * FROM ({rows}){_between(low, high)}", self.columns)
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Changes:
     def relation(self, source: Source, low: int | None, high: int | None) -> str:
         rows = f"SELECT * FROM {state_table(self.query.id)}{_between(low, high)}"
         finished = selects.grouping(self.query.analysis).finish(rows)
-        return _as(source, finished, [*_columns(self.query), "WINDOWSTART", "WINDOWEND"])
+        return selects.as_source(source, finished, [*_columns(self.query), "WINDOWSTART", "WINDOWEND"])
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Selection:
     def relation(self, source: Source, low: int | None, high: int | None) -> str:
         analysis = self.query.analysis
         rows = selects.rows(analysis, self.over.relation(analysis.source, low, high))
-        return _as(source, rows, _columns(self.query))
+        return selects.as_source(source, rows, _columns(self.query))
 
 
 def parts(catalog: Catalog, logs: Mapping[str, tuple[str, ...]], topic: str) -> list[Part]:
@@ -159,20 +159,6 @@ def nothing(source: Source) -> str:
 
 def _columns(query: Query) -> list[str]:
     return [column.name for column in query.analysis.columns]
-
-
-def _as(source: Source, relation: str, available: Sequence[str]) -> str:
-    """A relation in the columns of a source that reads it: by name in any case, NULL where missing."""
-    known = {name.upper(): name for name in available}
-    columns = []
-    for column in source.columns:
-        name = known.get(column.name.upper())
-        value = quoted(name) if name else "NULL"
-        columns.append(f"CAST({value} AS {duckdb_type(column.type)}) AS {quoted(column.name)}")
-    time = quoted(source.timestamp) if source.timestamp else "ROWTIME"
-    bounds = ["WINDOWSTART", "WINDOWEND"] if source.window and "WINDOWSTART" in known else []
-    hidden = [*bounds, f"{time} AS ROWTIME", "_off"]
-    return f"SELECT {', '.join([*columns, *hidden])} FROM ({relation})"
 
 
 def _end(cursor: duckdb.DuckDBPyConnection, table: str) -> int:

@@ -1,5 +1,6 @@
 """Plain data → what people read in a terminal. Results go to stdout, progress to stderr."""
 
+from deploy.output.batch import show_counts, show_table, size_text
 from deploy.output.console import console
 from deploy.output.plans import show_plan, show_rollback, show_status
 from deploy.output.progress import Reporter
@@ -10,6 +11,7 @@ __all__ = [
     "Reporter",
     "console",
     "show_changed",
+    "show_counts",
     "show_drift",
     "show_json",
     "show_plan",
@@ -18,4 +20,6 @@ __all__ = [
     "show_rollback",
     "show_rows",
     "show_status",
+    "show_table",
+    "size_text",
 ]

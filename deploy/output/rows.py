@@ -17,7 +17,7 @@ NOISE = ("@type", "statementText", "sinkKafkaTopics", "statusCount", "queryType"
 
 def show_rows(rows: Rows) -> None:
     """Print the rows of a pull query as a table."""
-    _print_table([column.name for column in rows.columns], rows.values)
+    print_table([column.name for column in rows.columns], rows.values)
 
 
 def show_push(rows: Rows) -> None:
@@ -59,7 +59,7 @@ def _print_list(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     # What a row is called comes first; of long texts (queries) the first line is enough.
     names.sort(key=lambda each: each not in ("id", "name"))
     cells = ([_cell(row.get(name)).partition("\n")[0] for name in names] for row in rows)
-    _print_table(names, cells, title)
+    print_table(names, cells, title)
 
 
 def _field(field: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -70,9 +70,10 @@ def _field(field: Mapping[str, Any]) -> Mapping[str, Any]:
     }
 
 
-def _print_table(
+def print_table(
     names: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None
 ) -> None:
+    """Print rows as a table."""
     table = Table(title=title, title_justify="left")
     for name in names:
         table.add_column(Text(name))

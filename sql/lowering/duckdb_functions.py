@@ -48,13 +48,10 @@ TEMPLATES: dict[str, str] = {
     "SPLIT": "CASE WHEN {1} IS NOT NULL THEN string_split({0}, {1}) END",
     "SQRT": "sqrt({0})",
     "SUBSTRING": "substring_from({0}, {1})",
+    "SUBSTRING OF LENGTH": "substring_java({0}, {1}, {2})",
     "TO_JSON_STRING": "coalesce(CAST(to_json({0}) AS VARCHAR), 'null')",
     "TRIM": f"trim({{0}}, '{_BLANKS}')",
     "UCASE": "upper(replace({0}, 'ß', 'SS'))",
     "UNIX_TIMESTAMP": "epoch_ms({0})",
 }
 
-
-def fill(template: str, arguments: list[str]) -> str:
-    """The template with its arguments put in."""
-    return template.replace("{*}", ", ".join(arguments)).format(*arguments)

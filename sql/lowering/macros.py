@@ -5,13 +5,17 @@ from __future__ import annotations
 MACROS = (
     # Text → number as ksqlDB takes it, else NULL. The characters are checked first, as DuckDB's casts
     # also take '1_0' and, for integers, '1.5'. Blanks around are fine; so is 1.5d; too great is NULL.
+    # What most texts look like comes first, as it is asked at a tenth of the cost.
     """CREATE OR REPLACE MACRO parse_bigint(x) AS (
-      CASE WHEN ltrim(x, '+-0123456789 ') = '' THEN TRY_CAST(trim(x) AS BIGINT) END)""",
+      CASE WHEN regexp_full_match(x, '-?[0-9]{1,18}') THEN TRY_CAST(x AS BIGINT)
+        WHEN ltrim(x, '+-0123456789 ') = '' THEN TRY_CAST(trim(x) AS BIGINT) END)""",
     """CREATE OR REPLACE MACRO parse_integer(x) AS (
-      CASE WHEN ltrim(x, '+-0123456789 ') = '' THEN TRY_CAST(trim(x) AS INTEGER) END)""",
+      CASE WHEN regexp_full_match(x, '-?[0-9]{1,9}') THEN TRY_CAST(x AS INTEGER)
+        WHEN ltrim(x, '+-0123456789 ') = '' THEN TRY_CAST(trim(x) AS INTEGER) END)""",
     """CREATE OR REPLACE MACRO finite(x) AS (CASE WHEN isfinite(x) THEN x END)""",
     """CREATE OR REPLACE MACRO parse_double(x) AS (
-      CASE WHEN ltrim(x, '+-.0123456789eE') = '' THEN finite(TRY_CAST(x AS DOUBLE))
+      CASE WHEN regexp_full_match(x, '-?[0-9]{1,90}([.][0-9]{1,30})?') THEN TRY_CAST(x AS DOUBLE)
+        WHEN ltrim(x, '+-.0123456789eE') = '' THEN finite(TRY_CAST(x AS DOUBLE))
         WHEN regexp_full_match(x, ' *[-+.0-9eE]+[dDfF]? *')
           THEN finite(TRY_CAST(rtrim(trim(x), 'dDfF') AS DOUBLE)) END)""",
     """CREATE OR REPLACE MACRO parse_boolean(x) AS (

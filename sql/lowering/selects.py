@@ -13,12 +13,12 @@ from functools import lru_cache
 
 from sqlglot import exp
 
-from sql.analysis import Analysis, Window, aggregates
+from sql.analysis import Analysis, Source, Window, aggregates
 from sql.errors import SqlError
 from sql.inference import Scope
 from sql.lowering.aggregates import Accumulator, Aggregate, aggregate
 from sql.lowering.duckdb import Lowering, quoted
-from sql.types import BIGINT
+from sql.types import BIGINT, duckdb
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,20 @@ def scope_of(analysis: Analysis) -> Scope:
     return Scope(analysis.statement, {analysis.source.name: columns})
 
 
+def as_source(source: Source, relation: str, available: Sequence[str]) -> str:
+    """A relation in the columns of a source that reads it: by name in any case, NULL where missing."""
+    known = {name.upper(): name for name in available}
+    columns = []
+    for column in source.columns:
+        name = known.get(column.name.upper())
+        value = quoted(name) if name else "NULL"
+        columns.append(f"CAST({value} AS {duckdb(column.type)}) AS {quoted(column.name)}")
+    time = quoted(source.timestamp) if source.timestamp else "ROWTIME"
+    bounds = ["WINDOWSTART", "WINDOWEND"] if source.window and "WINDOWSTART" in known else []
+    hidden = [*bounds, f"{time} AS ROWTIME", "_off"]
+    return f"SELECT {', '.join([*columns, *hidden])} FROM ({relation})"
+
+
 def rows(analysis: Analysis, relation: str, unreadable: Sequence[str] = ()) -> str:
     """A SELECT without groups over a relation: its columns, ROWTIME and ``_off``.
 
@@ -125,7 +139,7 @@ def rows(analysis: Analysis, relation: str, unreadable: Sequence[str] = ()) -> s
     so are the rows in which the first of them is not NULL, whatever the WHERE clause says.
     """
     columns, kept = _selected(analysis)
-    hidden = [*_hidden(analysis), *(unreadable or ["_off"])]
+    hidden = [*hidden_columns(analysis), *(unreadable or ["_off"])]
     if unreadable:
         kept = f"({kept}) OR {unreadable[0]} IS NOT NULL"
     return f"SELECT {', '.join([*columns, *hidden])} FROM ({relation}) WHERE {kept}"
@@ -134,7 +148,7 @@ def rows(analysis: Analysis, relation: str, unreadable: Sequence[str] = ()) -> s
 @lru_cache(maxsize=1_000)
 def _selected(analysis: Analysis) -> tuple[list[str], str]:
     """The columns and the condition of a SELECT without groups."""
-    _check(analysis)
+    check_supported(analysis, Lowering.engine)
     lowering = Lowering(scope_of(analysis))
     columns = [
         f"{lowering.value(projection.expression)} AS {quoted(projection.column.name)}"
@@ -143,7 +157,8 @@ def _selected(analysis: Analysis) -> tuple[list[str], str]:
     return columns, lowering.condition(analysis.where) if analysis.where is not None else "true"
 
 
-def _hidden(analysis: Analysis) -> list[str]:
+def hidden_columns(analysis: Analysis) -> list[str]:
+    """What a row of a SELECT without groups has beside its columns: the window's bounds and ROWTIME."""
     taken = {projection.column.name for projection in analysis.projections}
     window = ["WINDOWSTART", "WINDOWEND"] if analysis.source.window else []
     return [name for name in [*window, "ROWTIME"] if name not in taken]
@@ -152,7 +167,7 @@ def _hidden(analysis: Analysis) -> list[str]:
 @lru_cache(maxsize=1_000)
 def grouping(analysis: Analysis) -> Grouping:
     """The parts of a grouped SELECT. Raises SqlError for what cannot be given exactly."""
-    _check(analysis)
+    check_supported(analysis, Lowering.engine)
     lowering = Lowering(scope_of(analysis))
     calls: dict[exp.Expression, Aggregate] = {}
     wanted = [projection.expression for projection in analysis.projections]
@@ -187,23 +202,28 @@ def grouping(analysis: Analysis) -> Grouping:
     )
 
 
-def _check(analysis: Analysis) -> None:
+def check_supported(analysis: Analysis, engine: str) -> None:
+    """Raises SqlError for a clause that the engines do not have."""
     place = analysis.statement.place
+    what = None
     if analysis.joined:
-        raise SqlError("JOIN is not supported by the embedded server", place)
-    if analysis.emit == "FINAL":
-        raise SqlError("EMIT FINAL is not supported by the embedded server", place)
-    if analysis.window and analysis.window.kind == "SESSION":
-        raise SqlError("SESSION windows are not supported by the embedded server", place)
+        what = "JOIN"
+    elif analysis.emit == "FINAL":
+        what = "EMIT FINAL"
+    elif analysis.window and analysis.window.kind == "SESSION":
+        what = "a SESSION window"
+    if what:
+        raise SqlError(f"{what} is not supported by {engine}", place)
 
 
 def _windowed(relation: str, window: Window | None) -> str:
     """The relation with ``_ws``, a row once for each window that it falls into."""
     if window is None:
         return relation
-    last = f"(ROWTIME - (ROWTIME % {window.advance}))"
+    since = f"(ROWTIME - {window.origin})" if window.origin else "ROWTIME"
+    last = f"(ROWTIME - ({since} % {window.advance}))"
     if window.advance == window.size:
         return f"SELECT *, {last} AS _ws FROM ({relation})"
     # The windows that hold a time are the last one to start and those before it, while they last.
-    starts = f"range({last}, greatest(ROWTIME - {window.size}, -1), -{window.advance})"
+    starts = f"range({last}, greatest(ROWTIME - {window.size}, {window.origin - 1}), -{window.advance})"
     return f"SELECT *, unnest({starts}) AS _ws FROM ({relation})"

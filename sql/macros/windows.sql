@@ -1,8 +1,9 @@
 {# Names and clauses of windows, so that no statement is written once per window. #}
 
-{# suffix({size: 30 SECONDS}) → 30_SECONDS; with a slide of 10 SECONDS → 30_SECONDS_BY_10_SECONDS #}
+{# suffix({size: 30 SECONDS}) → 30_SECONDS; with a slide of 10 SECONDS → 30_SECONDS_BY_10_SECONDS. A window
+   may have a name to go by instead of its size: recompute gives ALL TIME to the one of a whole period. #}
 {% macro suffix(window) -%}
-{{ window.size | replace(' ', '_') | upper }}
+{{ window.name | default(window.size) | replace(' ', '_') | upper }}
 {%- if window.slide is defined %}_BY_{{ window.slide | replace(' ', '_') | upper }}{% endif %}
 {%- endmacro %}
 

@@ -3,7 +3,7 @@
 ``scalars.yml`` maps expressions over one row to what they give, with the type; ``tables.yml`` has
 SELECTs and the rows of the tables and streams made of them. Each expectation was taken from a real
 7.9.1 and is checked there again wherever KSQLDB_URL is set. ``refused`` says that the embedded server
-refuses by name; ``embedded`` is what it gives instead, and ``because`` why that is.
+refuses by name; ``embedded`` is what it gives instead (``spark``: what Spark does), and ``because`` why that is.
 """
 
 from __future__ import annotations

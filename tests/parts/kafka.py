@@ -5,8 +5,6 @@ The jars are fetched once, with Maven, into ``$XDG_CACHE_HOME/opensea-metrics-te
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 import signal
 import subprocess
@@ -21,6 +19,7 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from tests.parts.cache import once
 from tests.parts.ports import free_port
 
 VERSION = "4.3.1"
@@ -38,28 +37,18 @@ def jars() -> Path:
     for tool in ("java", "mvn"):
         if shutil.which(tool) is None:
             pytest.skip(f"a Kafka broker needs {tool}")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    root = cache / "opensea-metrics-tests"
-    root.mkdir(parents=True, exist_ok=True)
-    folder = root / f"kafka-{VERSION}"
-    with open(root / "kafka.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if folder.is_dir():
-            return folder
-        making = root / f".kafka-{uuid.uuid4().hex}"
-        making.mkdir()
-        (making / "pom.xml").write_text(_POM, encoding="utf-8")
-        made = subprocess.run(
-            ("mvn", "-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=jars",
-             "-DincludeScope=runtime"),
-            cwd=making, capture_output=True, text=True, timeout=300, check=False,
-        )  # fmt: skip
-        if made.returncode != 0:
-            shutil.rmtree(making)
-            pytest.skip(f"Maven does not get Kafka's jars: {made.stdout[-300:]}")
-        (making / "jars").rename(folder)
-        shutil.rmtree(making)
-    return folder
+    return once(f"kafka-{VERSION}", _fetch)
+
+
+def _fetch(folder: Path) -> None:
+    (folder / "pom.xml").write_text(_POM, encoding="utf-8")
+    made = subprocess.run(
+        ("mvn", "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={folder}",
+         "-DincludeScope=runtime"),
+        cwd=folder, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    if made.returncode != 0:
+        pytest.skip(f"Maven does not get Kafka's jars: {made.stdout[-300:]}")
 
 
 class Broker:

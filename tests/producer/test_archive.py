@@ -39,7 +39,7 @@ def test_a_key_stays_in_its_partition_and_in_order(tmp_path: Path) -> None:
     with ArchiveWriter(tmp_path, "t", partitions=4) as writer:
         for number in range(400):
             writer.write(f"k{number % 20}", TEN, b"%d" % number)
-    partitions = [[int(line) for line in archive._lines_of(path)] for path in files(tmp_path, "t")]
+    partitions = [[int(line) for line in archive.lines_of(path)] for path in files(tmp_path, "t")]
     assert len(partitions) == 4
     for numbers in partitions:
         for key in range(20):

@@ -35,14 +35,19 @@ _READERS = {
 
 
 def decoded(
-    lines: str, source: Source, sample: str | None, exact: bool = False
+    lines: str,
+    source: Source,
+    sample: str | None,
+    exact: bool = False,
+    carried: Sequence[str] = (),
 ) -> str:
     """The rows of a relation of lines, as a relation.
 
     ``lines`` has ``line`` (the value), ``path`` and, for records with a key, ``key`` and ``ts``. The
     result has the source's columns and ROWTIME; for a record that cannot be read ``_failed`` says why
     and ``_line`` is its text; ``_path`` is where it stood. ``sample`` is a record from which the case
-    of the fields' names is taken; with ``exact`` they are written as declared.
+    of the fields' names is taken; with ``exact`` they are written as declared. ``carried`` are further
+    columns of ``lines``, passed on.
     """
     names = _field_names(source.columns, sample, exact)
     keys = [column for column in source.columns if column.is_key]
@@ -53,13 +58,14 @@ def decoded(
         for column in some
     ]
     time = quoted(source.timestamp) if source.timestamp else "_ts"
+    passed = "".join(f", {name}" for name in carried)
     reason = f"CASE WHEN _reason IS NULL AND {time} IS NULL THEN 'no timestamp' ELSE _reason END"
     return (
         f"SELECT * EXCLUDE (_reason, _text, _ts), {time} AS ROWTIME, {reason} AS _failed,"
         "  CASE WHEN _failed IS NOT NULL THEN _text END AS _line "
         f"FROM (SELECT {', '.join(columns)}, {_reason(values, names)} AS _reason,"
-        "  line AS _text, path AS _path, ts AS _ts FROM ("
-        f"    SELECT line, path, ts, {_parsed('line', values, names)} AS v, "
+        f"  line AS _text, path AS _path, ts AS _ts{passed} FROM ("
+        f"    SELECT line, path, ts{passed}, {_parsed('line', values, names)} AS v, "
         f"      {_parsed('key', keys, names)} AS k FROM ({lines})))"
     )
 
@@ -111,33 +117,37 @@ def _read(column: Column, record: str, names: dict[tuple[str, ...], str]) -> str
 
 def _reason(columns: Sequence[Column], names: dict[tuple[str, ...], str]) -> str:
     """NULL for a record that can be read, else why not."""
+    odd = ["v IS NULL"]
     checks = ["WHEN v IS NULL THEN 'not JSON'"]
     nothing = " AND ".join(
         f"struct_extract(v, {text(names[column.name,])}) IS NULL" for column in columns
     )
+    odd.append(f"({nothing})")
     checks.append(f"WHEN {nothing} AND json_type(line) <> 'OBJECT' THEN 'not a JSON object'")
     for column in columns:
         if column.type != STRING and column.type in _READERS:
             raw = f"struct_extract(v, {text(names[column.name,])})"
-            checks.append(
-                f"WHEN {raw} IS NOT NULL AND {_read(column, 'v', names)} IS NULL"
-                f" THEN {text(f'{column.name} is no {column.type}')}"
-            )
+            wrong = f"{raw} IS NOT NULL AND {_read(column, 'v', names)} IS NULL"
+            odd.append(f"({wrong})")
+            checks.append(f"WHEN {wrong} THEN {text(f'{column.name} is no {column.type}')}")
     for path, kind in _structs(columns):
         # A value that is no object reads as a struct of NULLs; so does an object without any of the
         # fields, which is why the text is asked, for these few rows only.
         owner = "v"
         for depth in range(len(path)):
             owner = f"struct_extract({owner}, {text(names[path[: depth + 1]])})"
-        empty = " AND ".join(
+        empty = f"{owner} IS NOT NULL AND " + " AND ".join(
             f"struct_extract({owner}, {text(names[*path, name])}) IS NULL" for name, _ in kind.fields
         )
+        odd.append(f"({empty})")
         where = "$." + ".".join(f'"{names[path[: depth + 1]]}"' for depth in range(len(path)))
         checks.append(
-            f"WHEN {owner} IS NOT NULL AND {empty} AND json_type(line, {text(where)}) <> 'OBJECT'"
+            f"WHEN {empty} AND json_type(line, {text(where)}) <> 'OBJECT'"
             f" THEN {text('->'.join(path) + ' is no STRUCT')}"
         )
-    return f"CASE {' '.join(checks)} END"
+    # DuckDB picks rows out of nested structs for each branch of a CASE, which is dear: so it is asked
+    # first, of all rows at once (which the cast is for), whether there is anything to look at.
+    return f"CASE WHEN CAST({' OR '.join(odd)} AS INTEGER) = 1 THEN CASE {' '.join(checks)} END END"
 
 
 def _structs(columns: Sequence[Column]) -> Iterator[tuple[tuple[str, ...], StructType]]:

@@ -1,0 +1,182 @@
+"""Past periods from the archive."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import ExitStack
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from deploy import output
+from deploy.cli import options, progress
+from deploy.cli.app import app, log_to_stderr
+from deploy.config import Settings
+from producer.settings import KafkaSettings
+from spark_batch import publish
+from spark_batch.job import Results
+from spark_batch.period import duration, parse_time, parse_window
+from spark_batch.recompute import Prepared, Request, computed, description, prepare
+from spark_batch.source import open_source
+from sql.project import find_root, load_settings
+
+
+class EngineName(StrEnum):
+    """What computes."""
+
+    AUTO = "auto"
+    DUCKDB = "duckdb"
+    SPARK = "spark"
+
+
+class LogLevel(StrEnum):
+    """From which level on it is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+SourceUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--source",
+        metavar="URL",
+        help="The topic's folder: a path, or s3a://bucket/topics/OpenSeaRawEvents"
+        " [default: that of the embedded server].",
+    ),
+]
+From = Annotated[
+    str | None, typer.Option("--from", metavar="TIME", help="Start, UTC: 2026-09-15[T10:30].")
+]
+Until = Annotated[str | None, typer.Option("--to", metavar="TIME", help="End, exclusive, UTC.")]
+Margin = Annotated[
+    str,
+    typer.Option(
+        metavar="DURATION",
+        help="How long after its event a record may have been filed: so many more hours are read.",
+    ),
+]
+
+
+@app.command()
+def recompute(
+    wanted: Annotated[
+        str,
+        typer.Argument(
+            metavar="global|collections|all|TABLE",
+            help="Metrics of the market, of collections, every table of the windows, or one by name.",
+        ),
+    ] = "all",
+    window: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SIZE",
+            help="'1 hour', '12 hours', '1 day', '7 days', '14 days', 'all time' or any other; may be"
+            " repeated [default: the windows of settings.yml].",
+        ),
+    ] = None,
+    slide: Annotated[
+        str | None, typer.Option(metavar="STEP", help="Hopping windows: one starts every STEP.")
+    ] = None,
+    trailing: Annotated[
+        bool,
+        typer.Option("--trailing", help="Count windows back from --to, not from 1970-01-01 on."),
+    ] = False,
+    from_: From = None,
+    to: Until = None,
+    source: SourceUrl = None,
+    engine: Annotated[
+        EngineName, typer.Option(help="auto: Spark if a master is set or the files are many GB.")
+    ] = EngineName.AUTO,
+    margin: Margin = "1 hour",
+    to_parquet: Annotated[
+        str | None, typer.Option(metavar="URL", help="A Parquet file a table, into a folder or bucket.")
+    ] = None,
+    to_json: Annotated[
+        str | None, typer.Option(metavar="URL", help="A file of JSON lines a table.")
+    ] = None,
+    to_kafka: Annotated[
+        bool, typer.Option("--to-kafka", help="The long form, into its topics, in one transaction.")
+    ] = False,
+    to_cassandra: Annotated[
+        bool, typer.Option("--to-cassandra", help="The long form, into its tables.")
+    ] = False,
+    sql: options.Sql = None,
+    var: options.Var = None,
+    log_level: Annotated[LogLevel, typer.Option(help="What is logged, on stderr.")] = LogLevel.WARNING,
+) -> None:
+    """Compute the metrics of a past period from the archive, with the statements of sql/.
+
+    Without a --to-… option the tables are shown. Windows are [start, end) in UTC, counted from 1970-01-01
+    on as in ksqlDB (7-day windows start on Thursdays) or, with --trailing, back from --to.
+
+    Example: opensea-metrics recompute all --window '1 day' --from 2026-09-15 --to 2026-09-16 --to-parquet out
+    """
+    log_to_stderr(getattr(logging, log_level.upper()))
+    variables = options.variables(var)
+    request = Request(
+        wanted=wanted,
+        windows=tuple(parse_window(each, slide) for each in window or ()),
+        first=parse_time(from_) if from_ else None,
+        end=parse_time(to) if to else None,
+        trailing=trailing,
+        engine=engine,
+        margin=duration(margin),
+        long_form=to_kafka or to_cassandra,
+    )
+    prepared = prepare(request, open_source(source or _archive(sql, variables)), sql, variables)
+    began = time.time()
+    size = sum(file.size for file in prepared.job.files)
+    with ExitStack() as stack:
+        with progress.bar(f"reading {output.size_text(size)}", size, "bytes") as update:
+            results = stack.enter_context(computed(prepared, lambda done, _: update(done)))
+        for form, url in (("parquet", to_parquet), ("ndjson", to_json)):
+            if url:
+                _write(prepared, results, form, url, began)
+        if to_kafka:
+            _send(prepared, results)
+        if to_cassandra:
+            _insert(prepared, results)
+        if not (to_parquet or to_json or request.long_form):
+            for name in prepared.tables:
+                table = results.table(name)
+                output.show_table(name, table.schema, table.batches)
+        output.show_counts(prepared.job.period.text, prepared.engine, results.counts, time.time() - began)
+
+
+def _archive(sql: options.Sql, variables: dict[str, str]) -> str:
+    topic = load_settings(sql or find_root(), variables).get("raw_topic")
+    return str(Settings().data_dir / "topics" / str(topic))
+
+
+def _write(prepared: Prepared, results: Results, form: str, url: str, began: float) -> None:
+    with publish.published(url) as folder:
+        rows = publish.write_tables(folder, (results.table(name) for name in prepared.tables), form)
+        publish.write_description(folder, description(prepared, results.counts, rows, began))
+    print(f"{sum(rows.values())} rows of {len(rows)} tables in {url}")
+
+
+def _send(prepared: Prepared, results: Results) -> None:
+    from spark_batch.kafka import KafkaSink
+
+    sink = KafkaSink(KafkaSettings())
+    try:
+        for stream in prepared.long_form.values():
+            rows = sink.send(stream.topic, results.table(stream.name).batches)
+            print(f"{rows} rows for the topic {stream.topic}")
+        sink.commit()
+    except BaseException:
+        sink.abort()
+        raise
+
+
+def _insert(prepared: Prepared, results: Results) -> None:
+    from spark_batch import cassandra
+
+    for kind, stream in prepared.long_form.items():
+        rows = cassandra.write(results.table(stream.name).batches, f"{kind}_metrics")
+        print(f"{rows} rows for the table {kind}_metrics")

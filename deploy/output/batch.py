@@ -1,0 +1,51 @@
+"""Results of batch work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pyarrow as pa
+
+from deploy.output.console import console, time_text
+from deploy.output.rows import print_table
+from spark_batch.job import Counts
+
+_SHOWN = 20
+_TIMES = ("WINDOWSTART", "WINDOWEND", "WS", "WE")
+
+
+def size_text(size: int) -> str:
+    """Bytes as people read them."""
+    amount, unit = float(size), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if amount < 1000:
+            break
+        amount, unit = amount / 1000, larger
+    return f"{amount:.0f} {unit}" if amount >= 100 or unit == "bytes" else f"{amount:.1f} {unit}"
+
+
+def show_table(name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+    """Print the first rows of a result; times as UTC."""
+    rows: list[list[object]] = []
+    count = 0
+    for batch in batches:
+        count += batch.num_rows
+        for row in batch.slice(0, _SHOWN - len(rows)).to_pylist():
+            rows.append(
+                [time_text(v) if key in _TIMES and isinstance(v, int) else v for key, v in row.items()]
+            )
+    print_table(schema.names, rows, name)
+    if count > _SHOWN:
+        console().print(f"… and {count - _SHOWN:,} more rows: --to-parquet or --to-json has all of them")
+
+
+def show_counts(period: str, engine: str, counts: Counts, seconds: float) -> None:
+    """Print, to stderr, what a run has read, and what it could not."""
+    to = console(stderr=True)
+    to.print(
+        f"{period}: {counts.used:,} of {counts.read:,} records, {engine}, {seconds:.1f} s"
+    )
+    for reason, number in sorted(counts.reasons.items(), key=lambda each: -each[1])[:5]:
+        to.print(f"  {number:,} records could not be read: {reason}")
+    for path, damage in counts.damaged.items():
+        to.print(f"  {path} is damaged, and was read up to there: {damage}")

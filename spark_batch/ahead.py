@@ -1,0 +1,34 @@
+"""Work begun before its turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+_AT_ONCE = 2
+
+Item = TypeVar("Item")
+
+
+def ahead(makers: Iterator[Callable[[], Iterator[Item]]]) -> Iterator[Item]:
+    """What iterators give, one after the other; the first item of the next few is made in a thread
+    while those before are used."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        waiting: list[Future[tuple[list[Item], Iterator[Item]]]] = []
+
+        def begin(count: int) -> None:
+            waiting.extend(pool.submit(_begun, make) for make in islice(makers, count))
+
+        begin(_AT_ONCE)
+        while waiting:
+            made, rest = waiting.pop(0).result()
+            begin(1)
+            yield from made
+            yield from rest
+
+
+def _begun(make: Callable[[], Iterator[Item]]) -> tuple[list[Item], Iterator[Item]]:
+    items = make()
+    return list(islice(items, 1)), items

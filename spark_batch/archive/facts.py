@@ -1,0 +1,170 @@
+"""What is in files: read, decoded and counted, several at a time."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+
+from producer.layout import HOUR_MS, ArchiveFile
+from spark_batch.archive.reading import Unreadable, pieces
+from spark_batch.archive.rows import rows, table
+from spark_batch.source import Source, SourceError
+from sql.analysis import Source as Stream
+from sql.lowering.duckdb import quoted, text
+
+_BATCH_BYTES = 8 * 1024 * 1024
+_UNIT_BYTES = 2 * 1024 * 1024
+_UNIT_FILES = 100
+
+Hashes = npt.NDArray[np.uint64]
+
+
+@dataclass
+class Facts:
+    """What is in one file. ``damage``: why it cannot be read to its end, None if it can.
+
+    ``failed`` records cannot be read as declared, the first at ``failed_offset`` for ``failed_reason``;
+    ``misplaced`` are of another hour than the folder's, up to ``early_ms`` before and ``late_ms`` after it.
+    ``hashes`` has one of each record's text.
+    """
+
+    file: ArchiveFile
+    records: int = 0
+    damage: str | None = None
+    failed: int = 0
+    failed_offset: int | None = None
+    failed_reason: str | None = None
+    misplaced: int = 0
+    early_ms: int = 0
+    late_ms: int = 0
+    hashes: list[Hashes] = field(default_factory=list)
+
+
+def units(files: Sequence[ArchiveFile]) -> Iterator[list[ArchiveFile]]:
+    """The files in order, small ones together: what is worth one query."""
+    unit: list[ArchiveFile] = []
+    size = 0
+    for file in files:
+        if unit and (size + file.size > _UNIT_BYTES or len(unit) == _UNIT_FILES):
+            yield unit
+            unit, size = [], 0
+        unit.append(file)
+        size += file.size
+    if unit:
+        yield unit
+
+
+def facts_of(
+    source: Source, unit: Sequence[ArchiveFile], cursor: duckdb.DuckDBPyConnection, stream: Stream
+) -> list[Facts]:
+    """Read some files. Raises SourceError for one that cannot be had; damaged ones are facts."""
+    found = [Facts(file) for file in unit]
+    numbers: list[int] = []
+    offsets: list[int] = []
+    lines: list[bytes] = []
+    size = 0
+
+    def flush() -> None:
+        nonlocal size
+        if lines:
+            batch = table(numbers, offsets, lines)
+            cursor.register("batch", batch)
+            _count(cursor, rows("SELECT * FROM batch", stream), found)
+            cursor.unregister("batch")
+            for waiting in (numbers, offsets, lines):
+                waiting.clear()
+            size = 0
+
+    for number, facts in enumerate(found):
+        if facts.file.form == "parquet":
+            flush()
+            _count_parquet(source, number, cursor, stream, found)
+            continue
+        try:
+            for piece in pieces(source, facts.file):
+                first = facts.file.start + facts.records
+                facts.records += len(piece)
+                lines.extend(piece)
+                offsets.extend(range(first, first + len(piece)))
+                numbers.extend([number] * len(piece))
+                size += sum(map(len, piece))
+                if size >= _BATCH_BYTES:
+                    flush()
+        except Unreadable as damage:
+            facts.damage = str(damage)
+    flush()
+    return found
+
+
+def _count(cursor: duckdb.DuckDBPyConnection, relation: str, found: list[Facts]) -> None:
+    cursor.execute(
+        "CREATE OR REPLACE TEMP TABLE decoded AS SELECT file, _offset, _failed, _time,"
+        f" hash(_line) AS h FROM ({relation})"
+    )
+    hours = ", ".join(f"({number}, {facts.file.hour_ms})" for number, facts in enumerate(found))
+    counted = cursor.execute(
+        f"""SELECT file, count(_failed), min(_offset) FILTER (_failed IS NOT NULL),
+          min_by(_failed, _offset) FILTER (_failed IS NOT NULL),
+          count(*) FILTER (hour >= 0 AND (_time < hour OR _time >= hour + {HOUR_MS})),
+          coalesce(max(hour - _time) FILTER (hour >= 0), 0),
+          coalesce(max(_time - hour - {HOUR_MS - 1}) FILTER (hour >= 0), 0)
+        FROM decoded JOIN (VALUES {hours}) AS hours(file, hour) USING (file) GROUP BY file"""
+    ).fetchall()
+    for number, failed, offset, reason, misplaced, early, late in counted:
+        facts = found[number]
+        facts.failed += failed
+        if facts.failed_offset is None and offset is not None:
+            facts.failed_offset, facts.failed_reason = offset, reason
+        facts.misplaced += misplaced
+        facts.early_ms = max(facts.early_ms, early)
+        facts.late_ms = max(facts.late_ms, late)
+    hashed = cursor.execute("SELECT file, h FROM decoded ORDER BY file").fetchnumpy()
+    edges = np.searchsorted(hashed["file"], np.arange(len(found) + 1))
+    for number, facts in enumerate(found):
+        if edges[number] < edges[number + 1]:
+            facts.hashes.append(hashed["h"][edges[number] : edges[number + 1]])
+
+
+def _count_parquet(
+    source: Source,
+    number: int,
+    cursor: duckdb.DuckDBPyConnection,
+    stream: Stream,
+    found: list[Facts],
+) -> None:
+    facts = found[number]
+    file = facts.file
+    assert stream.timestamp is not None
+    with tempfile.TemporaryDirectory(prefix="opensea-archive-") as folder:
+        path = file.path
+        if source.s3 is not None:
+            path = str(Path(folder) / "compacted")
+            try:
+                source.fs.get_file(file.path, path)
+            except OSError as error:
+                raise SourceError(f"Cannot read {file.path}: {error}") from error
+        relation = f"read_parquet({text(path)})"
+        try:
+            facts.records, distinct, low, end = cursor.execute(
+                "SELECT count(*), count(DISTINCT _offset), min(_offset), max(_offset) + 1"
+                f" FROM {relation}"
+            ).fetchone()  # type: ignore[misc]
+            _count(
+                cursor,
+                f"SELECT {number} AS file, _offset, _line, _failed,"
+                f" CASE WHEN _failed IS NULL THEN {quoted(stream.timestamp.lower())} END AS _time FROM {relation}",
+                found,
+            )
+        except duckdb.Error as error:
+            facts.damage = str(error).partition("\n")[0]
+            return
+    if facts.records == 0 or (low, end) != (file.start, file.end) or not distinct == facts.records == end - low:
+        facts.damage = (
+            f"it has {facts.records} records of offsets {low} to {end} (exclusive), not those in its name"
+        )

@@ -1,0 +1,90 @@
+"""Lines of an archive → rows, as the raw stream declares them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from spark_batch.archive.legacy import stamped_sql
+from sql.analysis import Source as Stream
+from sql.catalog import Catalog
+from sql.errors import OpenSeaMetricsError
+from sql.lowering.duckdb import quoted
+from sql.lowering.macros import MACROS
+from sql.lowering.records import decoded
+
+LINES = pa.schema([("file", pa.int32()), ("_offset", pa.int64()), ("line", pa.string())])
+"""Lines to be decoded: the number of the file they are of, their offset, their text."""
+
+
+class UndeclaredError(OpenSeaMetricsError):
+    """No stream of the project reads the archive's topic."""
+
+
+def raw_stream(catalog: Catalog, topic: str) -> Stream:
+    """The stream that is declared over a topic of JSON. Raises UndeclaredError."""
+    written = {query.sink for query in catalog.queries.values()}
+    declared = {
+        stream.topic: stream
+        for stream in catalog.sources.values()
+        if stream.value_format == "JSON" and stream.timestamp and stream.name not in written
+    }
+    if topic not in declared:
+        raise UndeclaredError(
+            f"No stream of JSON with a TIMESTAMP is declared over the topic {topic!r}, but over "
+            f"{', '.join(declared) or 'none'}. The last folder of --source is the topic's name."
+        )
+    return declared[topic]
+
+
+def rows(lines: str, stream: Stream) -> str:
+    """The rows of a relation with the columns of LINES, as a relation.
+
+    ``file``, ``_offset``, ``_line`` (the text as it is), ``_time`` (epoch ms), ``_failed`` (NULL, or
+    why ksqlDB could not read the record), and the declared columns under the JSON's names.
+    """
+    given = (
+        f"SELECT {stamped_sql('line')} AS line, NULL::VARCHAR AS key, NULL::BIGINT AS ts,"
+        f" {{'file': file, 'offset': _offset, 'line': line}} AS path FROM ({lines})"
+    )
+    columns = [
+        f"{quoted(column.name)} AS {quoted(column.name.lower())}"
+        for column in stream.columns
+        if not column.is_key
+    ]
+    return (
+        "SELECT _path.file AS file, _path.offset AS _offset, _path.line AS _line, _failed,"
+        f" CASE WHEN _failed IS NULL THEN ROWTIME END AS _time, {', '.join(columns)}"
+        f" FROM ({decoded(given, stream, None)})"
+    )
+
+
+@contextmanager
+def database(memory: str = "512MB") -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database in memory that can decode lines; what is more than ``memory`` goes to a disk."""
+    with (
+        tempfile.TemporaryDirectory(prefix="opensea-archive-") as folder,
+        duckdb.connect(str(Path(folder) / "work.duckdb")) as connection,
+    ):
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(f"SET memory_limit = '{memory}'")
+        connection.execute(f"SET temp_directory = '{folder}'")
+        for macro in MACROS:
+            connection.execute(macro)
+        yield connection
+
+
+def table(files: list[int], offsets: list[int], lines: list[bytes]) -> pa.Table:
+    """A table with the columns of LINES; what is not UTF-8 becomes replacement characters."""
+    try:
+        texts = pa.array(lines, pa.binary()).cast(pa.string())
+    except pa.ArrowInvalid:
+        texts = pa.array([line.decode("utf-8", "replace") for line in lines], pa.string())
+    return pa.table(
+        [pa.array(files, pa.int32()), pa.array(offsets, pa.int64()), texts], schema=LINES
+    )

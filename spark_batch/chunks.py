@@ -1,0 +1,109 @@
+"""An archive's records a chunk at a time, as relations of DuckDB."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
+
+import duckdb
+import pyarrow as pa
+
+from producer.layout import ArchiveFile
+from spark_batch import compacted, lines
+from spark_batch.ahead import ahead
+from spark_batch.archive.legacy import stamped_sql
+from spark_batch.job import Job, Progress
+from sql.analysis import Source
+from sql.lowering import records
+from sql.lowering.duckdb import quoted
+
+_BYTES = 64 * 1024 * 1024
+"""Of Arrow data in a chunk, about: some 50,000 events as text."""
+
+
+@dataclass(frozen=True)
+class Chunk(ABC):
+    """Some records of an archive. ``_off`` numbers them along the archive."""
+
+    rows: pa.Table
+    damaged: Mapping[str, str] = field(default_factory=dict)
+
+    @abstractmethod
+    def relation(self, database: duckdb.DuckDBPyConnection, source: Source) -> str:
+        """The records as a source declares them: its columns, ROWTIME, ``_off``, ``_failed``."""
+        ...
+
+
+class TextChunk(Chunk):
+    """Lines: ``line`` and ``_off``."""
+
+    def relation(self, database: duckdb.DuckDBPyConnection, source: Source) -> str:
+        database.register("chunk", self.rows)
+        sample = self.rows["line"][0].as_py() if self.rows.num_rows else None
+        text = (
+            f"SELECT {stamped_sql('line')} AS line, NULL::VARCHAR AS path, NULL::VARCHAR AS key, "
+            "NULL::BIGINT AS ts, _off FROM chunk"
+        )
+        return records.decoded(text, source, sample, carried=("_off",))
+
+
+class RowChunk(Chunk):
+    """Rows that are decoded already, of compacted files: the columns that are needed, under the JSON's
+    names, ``_off`` and ``_failed``."""
+
+    def relation(self, database: duckdb.DuckDBPyConnection, source: Source) -> str:
+        database.register("chunk", self.rows)
+        assert source.timestamp is not None
+        names = {name.upper(): name for name in self.rows.column_names}
+        columns = [
+            f"{quoted(names[column.name.upper()])} AS {quoted(column.name)}"
+            for column in source.columns
+            if column.name.upper() in names
+        ]
+        time = quoted(names[source.timestamp.upper()])
+        return f"SELECT {', '.join(columns)}, {time} AS ROWTIME, _off, _failed FROM chunk"
+
+
+def read(job: Job, progress: Progress) -> Iterator[Chunk]:
+    """The chunks of a job's files, at least one. Raises SourceError."""
+    total = sum(file.size for file in job.files)
+    done = offset = 0
+    progress(0, total)
+    given = False
+    for kind, pieces in groupby(_pieces(job), type):
+        make = TextChunk if kind is lines.Lines else RowChunk
+        batches: list[pa.RecordBatch] = []
+        damaged: dict[str, str] = {}
+        size = 0
+        for piece in pieces:
+            batches += piece.batches(offset)
+            size += piece.nbytes
+            offset += piece.numbers
+            if piece.damage:
+                damaged[piece.file.path] = piece.damage
+            if piece.is_last:
+                done += piece.file.size
+                progress(done, total)
+            if size >= _BYTES:
+                yield make(pa.Table.from_batches(batches), damaged)
+                batches, damaged, size, given = [], {}, 0, True
+        if batches or damaged:
+            yield make(pa.Table.from_batches(batches or piece.batches(offset)), damaged)
+            given = True
+    if not given:
+        yield TextChunk(lines.NO_ROWS)
+
+
+def _pieces(job: Job) -> Iterator[lines.Lines | compacted.Rows]:
+    """All pieces of all files, in order."""
+    leaves = job.pipeline.leaves()
+
+    def open_(file: ArchiveFile) -> Iterator[lines.Lines | compacted.Rows]:
+        if file.form == "parquet":
+            return compacted.pieces(job.source, file, leaves)
+        return lines.pieces(job.source, file)
+
+    return ahead(partial(open_, file) for file in job.files)

@@ -1,0 +1,225 @@
+"""The DuckDB engine: one pass over the files, a chunk of records at a time.
+
+Of each chunk only the columns that are needed are kept, as long as the groupings take their parts of it;
+so memory holds a chunk and the groups, whatever the archive's size (and groups go to disk beyond
+``_MEMORY``).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import duckdb
+
+from spark_batch import chunks
+from spark_batch.chunks import Chunk
+from spark_batch.job import Counts, Job, Progress, Table
+from spark_batch.pipeline import columns_read
+from sql.analysis import Source
+from sql.catalog import Query
+from sql.lowering import selects
+from sql.lowering.duckdb import quoted
+from sql.lowering.macros import MACROS
+from udfs import duckdb as duckdb_udfs
+
+_MEMORY = "400MB"
+_PIECE = 200_000
+"""Rows of results that a later grouping takes at a time."""
+_UNREADABLE = ("_failed", "_off")
+
+
+@contextmanager
+def computed(job: Job, progress: Progress) -> Iterator[DuckDbResults]:
+    """Compute a job's tables. Raises SqlError for statements that DuckDB cannot give exactly."""
+    with (
+        tempfile.TemporaryDirectory(prefix="opensea-metrics-") as folder,
+        duckdb.connect(config={"memory_limit": _MEMORY, "temp_directory": folder}) as database,
+    ):
+        database.execute("SET preserve_insertion_order = false")
+        database.execute("SET TimeZone = 'UTC'")
+        for macro in MACROS:
+            database.execute(macro)
+        duckdb_udfs.register(database)
+        results = DuckDbResults(database, job)
+        results.compute(progress)
+        yield results
+
+
+@dataclass
+class _State:
+    """The parts of a grouping made so far: in table ``name``, merged when there are many."""
+
+    database: duckdb.DuckDBPyConnection
+    query: Query
+    name: str
+    rows: int = 0
+    merged: int = 0
+    part: int = 0
+
+    def absorb(self, relation: str) -> None:
+        partial = selects.grouping(self.query.analysis).partial(relation, None)
+        self.part += 1
+        made = f"SELECT *, {self.part} AS _src FROM ({partial})"
+        if self.part == 1:
+            self.database.execute(f"CREATE TABLE {self.name} AS {made}")
+            count = f"SELECT count(*) FROM {self.name}"
+        else:
+            count = f"INSERT INTO {self.name} {made}"
+        self.rows += _number(self.database, count)
+        if self.rows > max(500_000, 2 * self.merged):
+            self._merge()
+
+    def finish(self, name: str, kept: str) -> None:
+        """The rows that the SELECT gives, into a table, in order of windows."""
+        grouping = selects.grouping(self.query.analysis)
+        order = "ORDER BY _ws" if self.query.analysis.window else ""
+        rows = self.name
+        if self.part > 1 and self.rows != self.merged:
+            rows = f"({grouping.merge(f'SELECT * FROM {self.name}')})"
+        numbered = f"SELECT *, row_number() OVER ({order}) AS _off FROM {rows}"
+        self.database.execute(
+            f"CREATE TABLE {name} AS SELECT * FROM ({grouping.finish(numbered)}) {kept} ORDER BY _off"
+        )
+        self.database.execute(f"DROP TABLE {self.name}")
+
+    def _merge(self) -> None:
+        merged = selects.grouping(self.query.analysis).merge(f"SELECT * FROM {self.name}")
+        self.database.execute(f"CREATE TABLE merging AS SELECT *, 0 AS _src FROM ({merged})")
+        self.database.execute(f"DROP TABLE {self.name}")
+        self.database.execute(f"ALTER TABLE merging RENAME TO {self.name}")
+        self.rows = self.merged = _number(self.database, f"SELECT count(*) FROM {self.name}")
+
+
+class DuckDbResults:
+    """The results in a database that lives as long as they do."""
+
+    def __init__(self, database: duckdb.DuckDBPyConnection, job: Job) -> None:
+        self._database = database
+        self._job = job
+        self._pipeline = job.pipeline
+        self._names = {
+            query.id: quoted(f"result {query.id}")
+            for query in (*job.pipeline.first, *job.pipeline.later)
+        }
+        self._stages = {
+            query.id: quoted(f"stage {query.id}") for query in job.pipeline.selections
+        }
+        self._counts = Counts()
+
+    @property
+    def counts(self) -> Counts:
+        return self._counts
+
+    def compute(self, progress: Progress) -> None:
+        """Everything; called once."""
+        states = [
+            _State(self._database, query, quoted(f"state {query.id}"))
+            for query in self._pipeline.first
+        ]
+        read = used = failed = 0
+        reasons: Counter[str] = Counter()
+        damaged: dict[str, str] = {}
+        for chunk in chunks.read(self._job, progress):
+            read += chunk.rows.num_rows
+            damaged |= chunk.damaged
+            chosen, why = self._stage(chunk)
+            used += chosen
+            failed += sum(why.values())
+            reasons.update(why)
+            for state in states:
+                state.absorb(self._relation(state.query.analysis.source))
+        self._counts = Counts(read, used, failed, dict(reasons), damaged)
+        for state in states:
+            self._finish(state)
+        for query in self._pipeline.later:
+            state = _State(self._database, query, quoted(f"state {query.id}"))
+            relation = self._relation(query.analysis.source)
+            end = _number(self._database, f"SELECT coalesce(max(_off), 0) + 1 FROM ({relation})")
+            for low in range(0, end, _PIECE):
+                state.absorb(
+                    f"SELECT * FROM ({relation}) WHERE _off >= {low} AND _off < {low + _PIECE}"
+                )
+            self._finish(state)
+
+    def table(self, name: str) -> Table:
+        source = self._pipeline.catalog.sources[name]
+        columns = [quoted(column.name) for column in source.columns]
+        order = ""
+        if source.window:
+            columns += ["WINDOWSTART", "WINDOWEND"]
+            keys = [quoted(column.name) for column in source.columns if column.is_key]
+            order = f" ORDER BY {', '.join(['WINDOWSTART', *keys])}"
+        rows = self._database.sql(
+            f"SELECT {', '.join(columns)} FROM ({self._relation(source)}){order}"
+        ).to_arrow_reader(50_000)
+        return Table(name, rows.schema, iter(rows))
+
+    def _finish(self, state: _State) -> None:
+        period, kept = self._job.period, ""
+        if state.query.analysis.window and state.query in self._pipeline.first:
+            kept = f"WHERE WINDOWSTART >= {period.first} AND WINDOWEND <= {period.end}"
+        state.finish(self._names[state.query.id], kept)
+
+    def _stage(self, chunk: Chunk) -> tuple[int, Counter[str]]:
+        """Decode a chunk. Gives how many records are in the period, and why others cannot be read."""
+        made = []
+        for source in self._pipeline.raw_sources():
+            relation = chunk.relation(self._database, source)
+            selections = self._pipeline.reading(source, self._pipeline.selections)
+            groupings = self._pipeline.reading(source, self._pipeline.first)
+            if groupings or len(selections) > 1:
+                # Read more than once: decoded only once.
+                names = set().union(*(columns_read(q.analysis) for q in selections + groupings))
+                made.append(self._decoded(source))
+                self._keep(made[-1], relation, names & set(source.readable()))
+                relation = f"SELECT * FROM {made[-1]}"
+            for query in selections:
+                names = self._pipeline.used(query) & {c.name for c in query.analysis.columns}
+                made.append(self._stages[query.id])
+                self._keep(made[-1], selects.rows(query.analysis, relation, _UNREADABLE), names)
+        found = self._database.execute(
+            f"SELECT _failed, count(*) FILTER ({self._readable}), count(*) FROM {made[0]} GROUP BY 1"
+        ).fetchall()
+        reasons = {reason: count for reason, _, count in found if reason is not None}
+        return sum(used for _, used, _ in found), Counter(reasons)
+
+    @property
+    def _readable(self) -> str:
+        # Asked where records are grouped: DuckDB would decode them a second time to ask it before.
+        period = self._job.period
+        return f"_failed IS NULL AND ROWTIME >= {period.first} AND ROWTIME < {period.end}"
+
+    def _keep(self, table: str, relation: str, names: set[str]) -> None:
+        columns = ", ".join([*map(quoted, sorted(names - {"ROWTIME"})), "ROWTIME", "_off", "_failed"])
+        self._database.execute(
+            f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {columns} FROM ({relation})"
+        )
+
+    def _decoded(self, source: Source) -> str:
+        return quoted(f"decoded {source.name}")
+
+    def _relation(self, source: Source) -> str:
+        """A source's rows, of the chunk or of results."""
+        parts = []
+        if source.topic == self._pipeline.raw_topic:
+            parts.append(f"SELECT * FROM {self._decoded(source)} WHERE {self._readable}")
+        for query in self._pipeline.writers(source.topic):
+            names = [column.name for column in query.analysis.columns]
+            if query.id in self._names:
+                rows = f"SELECT * FROM {self._names[query.id]}"
+                names += ["WINDOWSTART", "WINDOWEND"] if query.analysis.window else []
+            elif query.id in self._stages:
+                rows = f"SELECT * FROM {self._stages[query.id]} WHERE {self._readable}"
+                names = [name for name in names if name in self._pipeline.used(query)]
+            else:
+                rows = selects.rows(query.analysis, self._relation(query.analysis.source))
+            parts.append(selects.as_source(source, rows, names))
+        return " UNION ALL ".join(parts)
+
+
+def _number(database: duckdb.DuckDBPyConnection, query: str) -> int:
+    return int(database.execute(query).fetchall()[0][0])

@@ -1,0 +1,62 @@
+"""What an engine is given and what it gives back: plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import pyarrow as pa
+
+from producer.layout import ArchiveFile
+from spark_batch.period import Period
+from spark_batch.pipeline import Pipeline
+from spark_batch.source import Source
+
+Progress = Callable[[int, int], None]
+"""Told bytes of the archive that were read, and how many there are."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A pipeline over some files of an archive, for the records whose event time is in the period.
+
+    Windows that are not wholly in it are left out.
+    """
+
+    pipeline: Pipeline
+    source: Source
+    files: Sequence[ArchiveFile]
+    period: Period
+
+
+@dataclass(frozen=True)
+class Table:
+    """A result: its rows, read once, in order of window and key. ``schema`` has the columns in order."""
+
+    name: str
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a run has read: ``read`` records, of which ``used`` were in the period and ``set_aside`` could
+    not be read, with examples of why; ``damaged`` files were read up to their damage only."""
+
+    read: int = 0
+    used: int = 0
+    set_aside: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    damaged: Mapping[str, str] = field(default_factory=dict)
+
+
+class Results(Protocol):
+    """The results of a run, until they are closed."""
+
+    @property
+    def counts(self) -> Counts: ...
+
+    def table(self, name: str) -> Table:
+        """The rows of one target."""
+        ...

@@ -1,0 +1,125 @@
+"""The records of text files of an archive as Arrow batches of lines.
+
+DuckDB's own readers of compressed text take more than twice the CPU: unpacking is what most of
+it goes into, and igzip does that faster than any zlib.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from isal import igzip, isal_zlib
+
+from producer.layout import ArchiveFile
+from spark_batch.source import Source, SourceError
+
+_PIECE = 32 * 1024 * 1024
+"""Bytes of text that are unpacked at a time."""
+_STEP = 8 * 1024
+_DAMAGED: Any = (gzip.BadGzipFile, EOFError, isal_zlib.error)
+_ROWS = 8_192
+NO_ROWS = pa.table({"line": pa.array([], pa.large_string()), "_off": pa.array([], pa.int64())})
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Consecutive lines of one file, with their ends. ``damage`` says why the file cannot be read beyond
+    them, None if it can; ``is_last``: there are no more."""
+
+    file: ArchiveFile
+    lines: pa.LargeStringArray
+    is_last: bool
+    damage: str | None = None
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.lines.nbytes)
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers the lines take along the archive."""
+        return len(self.lines)
+
+    def batches(self, offset: int) -> list[pa.RecordBatch]:
+        """The lines as ``line`` and ``_off``, their numbers from ``offset`` on."""
+        numbers = pa.array(np.arange(offset, offset + len(self.lines), dtype=np.int64))
+        whole = pa.record_batch([self.lines, numbers], NO_ROWS.schema)
+        # DuckDB's threads share out batches.
+        return [whole.slice(start, _ROWS) for start in range(0, max(1, len(self.lines)), _ROWS)]
+
+
+def pieces(source: Source, file: ArchiveFile) -> Iterator[Lines]:
+    """All lines of a text file. A damaged file ends where its damage begins.
+
+    Raises SourceError for a file that cannot be opened.
+    """
+    rest = b""
+    for block, is_last, damage in _blocks(source, file):
+        text = rest + block
+        # Only whole lines; at the end, of a whole file, also one without its end.
+        end = len(text) if is_last and not damage else text.rfind(b"\n") + 1
+        rest = text[end:]
+        yield Lines(file, _split(text[:end]), is_last, damage)
+
+
+def _blocks(source: Source, file: ArchiveFile) -> Iterator[tuple[bytes, bool, str | None]]:
+    """The text of a file in blocks, whether it is the last one, and what is wrong with it after it."""
+    given = 0
+    last = b""
+    try:
+        with _opened(source, file) as text:
+            while block := text.read(_PIECE):
+                if last:
+                    yield last, False, None
+                    given += len(last)
+                last = block
+                if len(block) < _PIECE:
+                    break
+            text.read(1)  # which checks the sum at the end
+    except _DAMAGED as error:
+        yield _before_damage(source, file, given), True, f"{error}"
+    else:
+        yield last, True, None
+
+
+def _before_damage(source: Source, file: ArchiveFile, given: int) -> bytes:
+    """What can be read of a damaged file, beyond the first bytes: in small steps, as the step in which
+    the damage is met gives nothing."""
+    text = bytearray()
+    with suppress(*_DAMAGED), _opened(source, file) as again:
+        while block := again.read1(_STEP):
+            text += block
+    return bytes(text[given:])
+
+
+def _opened(source: Source, file: ArchiveFile) -> Any:
+    try:
+        raw = source.fs.open(file.path, "rb", **({"cache_type": "readahead"} if source.s3 else {}))
+    except OSError as error:
+        raise SourceError(f"Cannot read {file.path}: {error}") from error
+    return igzip.open(raw, "rb") if file.form == "json.gz" else raw
+
+
+def _split(text: bytes) -> pa.LargeStringArray:
+    """Whole lines as an array over the same memory, their ends included; blank lines are left out, and
+    what is no UTF-8 becomes replacement characters."""
+    ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n")) + 1
+    if text and not text.endswith(b"\n"):
+        ends = np.append(ends, len(text))
+    bounds = np.concatenate(([0], ends)).astype(np.int64)
+    buffers = pa.py_buffer(bounds), pa.py_buffer(text)
+    lines = pa.LargeStringArray.from_buffers(len(ends), *buffers)
+    try:
+        lines.validate(full=True)
+    except pa.ArrowInvalid:
+        return _split(text.decode("utf-8", "replace").encode())
+    lengths = np.diff(bounds)
+    if len(lengths) and lengths.min() == 1:
+        lines = lines.filter(pa.array(lengths > 1))
+    return lines

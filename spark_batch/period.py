@@ -1,0 +1,167 @@
+"""Which windows of which time: sizes, bounds, and where windows start.
+
+Times are epoch ms, UTC. A period is [first, end).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sql.analysis import Window
+from sql.errors import OpenSeaMetricsError
+
+ALL_TIME = "ALL TIME"
+_UNITS = {
+    "MILLISECOND": 1, "SECOND": 1_000, "MINUTE": 60_000, "HOUR": 3_600_000, "DAY": 86_400_000,
+    "WEEK": 604_800_000,
+}  # fmt: skip
+_DURATION = re.compile(r"(\d{1,9})[ _]+([A-Z]+?)S?")
+_DAY = 86_400_000
+_WEEK = 7 * _DAY
+
+
+class PeriodError(OpenSeaMetricsError):
+    """A time, duration or period that cannot be; the message says what to give instead."""
+
+
+@dataclass(frozen=True)
+class WindowChoice:
+    """A kind of window as it was asked for: ``size`` and ``advance`` in milliseconds, None for one window
+    over the whole period; ``label`` is the size as SQL has it."""
+
+    label: str
+    size: int | None
+    advance: int | None
+    slide: str | None = None
+
+
+@dataclass(frozen=True)
+class Period:
+    """A time [first, end) in epoch ms. ``trailing``: windows are counted back from its end, not from the
+    epoch on."""
+
+    first: int
+    end: int
+    trailing: bool = False
+
+    def origin(self, window: Window) -> int:
+        """Where windows of a kind start (epoch ms)."""
+        counted_back = self.trailing or window.size == self.end - self.first
+        return self.end % window.advance if counted_back else 0
+
+    @property
+    def text(self) -> str:
+        return f"{iso(self.first)} to {iso(self.end)}"
+
+
+def parse_time(text: str) -> int:
+    """An ISO date or time as epoch ms; UTC where it says no zone. Raises PeriodError."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise PeriodError(
+            f"{text!r} is no time: give a date or time such as 2026-09-15 or 2026-09-15T10:30"
+        ) from None
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    return round(moment.timestamp() * 1000)
+
+
+def iso(time_ms: int) -> str:
+    """A time as text, in UTC, without what is zero at the end."""
+    text = datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "").replace(".000", "") + "Z"
+
+
+def parse_window(size: str, slide: str | None) -> WindowChoice:
+    """``'1 hour'``, ``'7 days'``, ``'all time'`` … Raises PeriodError for what is no window."""
+    label = " ".join(size.replace("_", " ").upper().split())
+    if label == ALL_TIME:
+        if slide:
+            raise PeriodError("a window over all time does not slide: leave --slide out")
+        return WindowChoice(ALL_TIME, None, None)
+    length = duration(label)
+    if length % _WEEK == 0 and "WEEK" in label:  # a unit that SQL does not have
+        label = f"{length // _DAY} DAYS"
+    if not slide:
+        return WindowChoice(label, length, length)
+    advance = duration(slide)
+    if advance > length or length % advance:
+        raise PeriodError(f"a window of {size} cannot slide by {slide}: it must be a multiple of it")
+    return WindowChoice(label, length, advance, " ".join(slide.upper().split()))
+
+
+def duration(text: str) -> int:
+    """``'30 minutes'`` in milliseconds. Raises PeriodError."""
+    match = _DURATION.fullmatch(" ".join(text.upper().split()))
+    if match is None or match[2] not in _UNITS or int(match[1]) == 0:
+        raise PeriodError(
+            f"{text!r} is no duration: give an amount and a unit, such as '30 minutes', '1 hour' or "
+            "'7 days', or 'all time'"
+        )
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def settle(
+    windows: Sequence[WindowChoice],
+    first: int | None,
+    end: int | None,
+    trailing: bool,
+    available: tuple[int, int],
+) -> Period:
+    """The period of a run. Raises PeriodError if its bounds would cut a window in two.
+
+    Without bounds it is what the archive holds (``available``: from the first hour to the end of the
+    last), rounded outwards to whole windows. ``trailing``: windows end at ``end``.
+    """
+    if trailing and end is None:
+        raise PeriodError("--trailing windows end at --to: give it")
+    sized = sorted((w for w in windows if w.advance), key=lambda w: w.advance or 0, reverse=True)
+    start, stop = available[0] if first is None else first, available[1] if end is None else end
+    for window in sized:
+        assert window.advance is not None
+        if first is None:
+            start -= (start - stop) % window.advance if trailing else start % window.advance
+        if end is None:
+            stop += -stop % window.advance
+    _check_order(start, stop)
+    for window in sized:
+        if trailing:
+            _check_multiple(start, stop, window)
+        else:
+            _check_aligned("--from", start, window)
+            _check_aligned("--to", stop, window)
+    return Period(start, stop, trailing)
+
+
+def _check_order(first: int, end: int) -> None:
+    if first >= end:
+        raise PeriodError(f"the period is empty: it begins at {iso(first)} and ends at {iso(end)}")
+
+
+def _check_multiple(first: int, end: int, window: WindowChoice) -> None:
+    assert window.advance is not None
+    if (end - first) % window.advance or end - first < (window.size or 0):
+        count = max(1, (end - first) // window.advance)
+        start = iso(end - max(count * window.advance, window.size or 0))
+        raise PeriodError(
+            f"from {iso(first)} to {iso(end)} is no number of windows of {window.slide or window.label}: "
+            f"give --from {start}, or leave it out"
+        )
+
+
+def _check_aligned(option: str, time: int, window: WindowChoice) -> None:
+    assert window.advance is not None
+    past = time % window.advance
+    if not past:
+        return
+    before, after = iso(time - past), iso(time - past + window.advance)
+    why = ""
+    if window.advance % _WEEK == 0:
+        why = " (windows are counted from 1970-01-01, so weeks begin on Thursdays)"
+    raise PeriodError(
+        f"{option} {iso(time)} cuts a window of {window.label} in two{why}: give {before} or {after}, or "
+        "--trailing for windows that end at --to"
+    )

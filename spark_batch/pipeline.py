@@ -1,0 +1,224 @@
+"""From a catalog to what has to be computed, and in which order. Pure.
+
+A query reads a topic: the archive's (``raw``), or one that other queries write. Selections row by row
+are put into the queries that read them; what is left are groupings, of two kinds: the ``first`` ones
+are made of the archive's records in one pass, the ``later`` ones of the rows of other groupings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from sqlglot import exp
+
+from spark_batch.period import Period, WindowChoice
+from sql.analysis import Analysis, Source, Window
+from sql.catalog import Catalog, Query
+from sql.errors import OpenSeaMetricsError
+from sql.project import Project
+from sql.types import name_of
+
+
+class TargetError(OpenSeaMetricsError):
+    """What was asked for is not in the project, or cannot be made of the archive."""
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What has to be computed.
+
+    ``raw_topic`` is the archive's; ``selections`` are the queries that read it row by row, ``first`` and
+    ``later`` the groupings in order; ``targets`` are the tables and streams that were asked for.
+    """
+
+    catalog: Catalog
+    raw_topic: str
+    selections: tuple[Query, ...]
+    first: tuple[Query, ...]
+    later: tuple[Query, ...]
+    targets: tuple[Source, ...]
+
+    def writers(self, topic: str) -> list[Query]:
+        """The queries that write a topic."""
+        return _writers(self.catalog, topic)
+
+    def raw_sources(self) -> list[Source]:
+        """The streams declared over the archive that are read."""
+        return _raw_sources(self.catalog, self.raw_topic)
+
+    def leaves(self) -> set[str]:
+        """The fields of the archive's records that are read, by their paths (payload.sent_at)."""
+        return {
+            path
+            for query in self.catalog.queries.values()
+            if query.analysis.source.topic == self.raw_topic
+            for path in paths_read(query.analysis)
+        }
+
+    def reading(self, source: Source, among: Sequence[Query]) -> list[Query]:
+        """Those of some queries that read a source."""
+        return [query for query in among if query.analysis.source.name == source.name]
+
+    def used(self, query: Query) -> set[str]:
+        """The columns of a selection that others read, as far as they are needed."""
+        topic = self.catalog.sources[query.sink].topic
+        names = {
+            name
+            for reader in self.catalog.queries.values()
+            if reader.analysis.source.topic == topic
+            for name in columns_read(reader.analysis)
+        }
+        for target in self.targets:
+            if target.topic == topic:
+                names |= {column.name for column in target.columns}
+        return names
+
+
+def choose(project: Project, catalog: Catalog, wanted: str, windows: Sequence[WindowChoice]) -> list[str]:
+    """The names of the tables and streams that ``global``, ``collections``, ``all`` or a name means.
+
+    ``global`` and ``collections`` are the tables that the long-form topic of that name is made of,
+    ``all`` every table of the windows (without any: of all windows). Raises TargetError.
+    """
+    tables = [
+        source.name
+        for source in catalog.sources.values()
+        if source.is_table and source.window and _is_asked_for(source.window, windows)
+    ]
+    name = wanted.lower()
+    if name == "all" and tables:
+        return tables
+    if name in ("global", "collections"):
+        topic = project.settings.get(f"{name}_topic")
+        read = {
+            query.analysis.source.topic
+            for query in catalog.queries.values()
+            if catalog.sources[query.sink].topic == topic
+        }
+        if chosen := [each for each in tables if catalog.sources[each].topic in read]:
+            return chosen
+    known = {source.upper(): source for source in catalog.sources}
+    exact = known.get(wanted.upper())
+    if exact and _writers(catalog, catalog.sources[exact].topic):
+        return [exact]
+    raise TargetError(
+        f"there is no table '{wanted}' for this window. There are: global, collections, all, "
+        + ", ".join(each.lower() for each in tables)
+    )
+
+
+def plan(catalog: Catalog, names: Sequence[str], raw_topic: str, period: Period) -> Pipeline:
+    """What has to be computed for some tables and streams, its windows counted as the period says.
+
+    Raises TargetError if one of them reads another topic than the archive's, or takes its time from
+    elsewhere than the records.
+    """
+    needed: set[str] = set()
+    for name in names:
+        _need(catalog, catalog.sources[name].topic, raw_topic, name, needed)
+    queries = {
+        id_: _counted(query, period) for id_, query in catalog.queries.items() if id_ in needed
+    }
+    reduced = Catalog(catalog.sources, queries)
+    selections: list[Query] = []
+    first: list[Query] = []
+    later: list[Query] = []
+    for query in queries.values():
+        if query.analysis.is_aggregation:
+            (first if _is_of_raw(reduced, query) else later).append(query)
+        elif query.analysis.source.topic == raw_topic:
+            selections.append(query)
+    for source in _raw_sources(reduced, raw_topic):
+        if source.timestamp is None:
+            raise TargetError(
+                f"{source.name} takes its time from Kafka, which files do not hold: declare it WITH "
+                "(TIMESTAMP='…')"
+            )
+    return Pipeline(
+        catalog=reduced,
+        raw_topic=raw_topic,
+        selections=tuple(selections),
+        first=tuple(first),
+        later=tuple(later),
+        targets=tuple(catalog.sources[name] for name in names),
+    )
+
+
+def columns_read(analysis: Analysis) -> set[str]:
+    """The columns that a SELECT names, and its source's timestamp."""
+    names = {name_of(column.this) for column in _columns(analysis)}
+    return names | ({analysis.source.timestamp} if analysis.source.timestamp else set())
+
+
+def paths_read(analysis: Analysis) -> set[str]:
+    """The fields that a SELECT reads of a stream of JSON, as lower-case paths, and its timestamp."""
+    value = {column.name: column.name.lower() for column in analysis.source.columns}
+    paths = {analysis.source.timestamp.lower()} if analysis.source.timestamp else set()
+    for node in _columns(analysis):
+        if name_of(node.this) not in value:
+            continue  # ROWTIME
+        path = [name_of(node.this)]
+        owner: exp.Expression = node
+        while isinstance(owner.parent, exp.Dot) and owner.parent.this is owner:
+            owner = owner.parent
+            path.append(name_of(owner.expression))
+        paths.add(".".join(path).lower())
+    return paths
+
+
+def _columns(analysis: Analysis) -> Iterator[exp.Column]:
+    parts: list[exp.Expression] = [projection.expression for projection in analysis.projections]
+    parts += [*analysis.group, *analysis.partition]
+    parts += [part for part in (analysis.where, analysis.having) if part is not None]
+    for part in parts:
+        yield from part.find_all(exp.Column)
+
+
+def _writers(catalog: Catalog, topic: str) -> list[Query]:
+    return [q for q in catalog.queries.values() if catalog.sources[q.sink].topic == topic]
+
+
+def _raw_sources(catalog: Catalog, topic: str) -> list[Source]:
+    found = {
+        query.analysis.source.name: query.analysis.source
+        for query in catalog.queries.values()
+        if query.analysis.source.topic == topic
+    }
+    return list(found.values())
+
+
+def _need(catalog: Catalog, topic: str, raw: str, wanted: str, needed: set[str]) -> None:
+    writers = _writers(catalog, topic)
+    if not writers and topic != raw:
+        raise TargetError(f"{wanted} reads the topic {topic}, which is not in this archive of {raw}")
+    for query in writers:
+        if query.id not in needed:
+            needed.add(query.id)
+            for source in _sources(query):
+                _need(catalog, source.topic, raw, wanted, needed)
+
+
+def _sources(query: Query) -> Iterator[Source]:
+    yield query.analysis.source
+    yield from query.analysis.joined
+
+
+def _is_of_raw(catalog: Catalog, query: Query) -> bool:
+    """Whether a query's rows come from the archive without a grouping in between."""
+    return all(
+        not writer.analysis.is_aggregation and _is_of_raw(catalog, writer)
+        for writer in _writers(catalog, query.analysis.source.topic)
+    )
+
+
+def _counted(query: Query, period: Period) -> Query:
+    window = query.analysis.window
+    if window is None or not query.analysis.is_aggregation:
+        return query
+    moved = replace(window, origin=period.origin(window))
+    return replace(query, analysis=replace(query.analysis, window=moved))
+
+
+def _is_asked_for(window: Window, asked: Sequence[WindowChoice]) -> bool:
+    return not asked or any((window.size, window.advance) == (w.size, w.advance) for w in asked)

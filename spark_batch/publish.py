@@ -1,0 +1,144 @@
+"""Results as files of a folder or bucket: all of them appear when the last one is written, or none.
+
+One Parquet or JSON file a table, ``<table>.parquet`` or ``<table>.ndjson``, and ``run.json``, which
+describes the run and appears last. Files of the same names are replaced; others are left alone.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, cast
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from spark_batch.job import Table
+from spark_batch.source import open_source
+from sql.errors import OpenSeaMetricsError
+
+RUN = "run.json"
+
+
+class PublishError(OpenSeaMetricsError):
+    """Results cannot be written; the message says where and why."""
+
+
+class Folder(Protocol):
+    """Where files are written to, unseen until :meth:`publish`."""
+
+    def open(self, name: str) -> BinaryIO: ...
+
+    def publish(self) -> None: ...
+
+    def discard(self) -> None: ...
+
+
+@dataclass
+class _LocalFolder:
+    path: Path
+    made: dict[Path, Path] = field(default_factory=dict)
+
+    def open(self, name: str) -> BinaryIO:
+        self.path.mkdir(parents=True, exist_ok=True)
+        hidden = self.path / f".{name}.{uuid.uuid4().hex[:8]}.tmp"
+        self.made[hidden] = self.path / name
+        return open(hidden, "wb")
+
+    def publish(self) -> None:
+        for hidden in self.made:
+            with open(hidden, "rb") as file:
+                os.fsync(file.fileno())
+        for hidden, final in self.made.items():
+            hidden.replace(final)
+
+    def discard(self) -> None:
+        for hidden in self.made:
+            hidden.unlink(missing_ok=True)
+
+
+@dataclass
+class _Bucket:
+    """An object is there when its upload is completed: until then nothing of it can be seen."""
+
+    fs: Any
+    root: str
+    made: list[Any] = field(default_factory=list)
+
+    def open(self, name: str) -> BinaryIO:
+        file = self.fs.open(f"{self.root}/{name}", "wb", autocommit=False)
+        self.made.append(file)
+        return cast(BinaryIO, file)
+
+    def publish(self) -> None:
+        for file in self.made:
+            file.commit()
+
+    def discard(self) -> None:
+        for file in self.made:
+            file.discard()
+
+
+@contextmanager
+def published(url: str) -> Iterator[Folder]:
+    """A folder whose files appear when the block ends, and not at all if it fails. Raises PublishError."""
+    place = open_source(url)
+    folder: Folder = (
+        _LocalFolder(Path(place.root)) if place.s3 is None else _Bucket(place.fs, place.root)
+    )
+    try:
+        yield folder
+        folder.publish()
+    except OpenSeaMetricsError:
+        folder.discard()
+        raise
+    except OSError as error:
+        folder.discard()
+        raise PublishError(f"Cannot write results to {url}: {error}") from error
+    except BaseException:
+        folder.discard()
+        raise
+
+
+Writer = Callable[[BinaryIO, pa.Schema, Iterable[pa.RecordBatch]], int]
+
+
+def write_tables(folder: Folder, tables: Iterable[Table], form: str) -> dict[str, int]:
+    """Write tables as ``parquet`` or ``ndjson`` files; gives the rows of each."""
+    rows = {}
+    for table in tables:
+        with folder.open(f"{table.name.lower()}.{form}") as file:
+            rows[table.name] = _WRITERS[form](file, table.schema, table.batches)
+    return rows
+
+
+def write_description(folder: Folder, facts: Mapping[str, Any]) -> None:
+    """Write ``run.json``."""
+    with folder.open(RUN) as file:
+        file.write(orjson.dumps(facts, option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def _parquet(file: BinaryIO, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+    rows = 0
+    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+            rows += batch.num_rows
+    return rows
+
+
+def _ndjson(file: BinaryIO, _: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+    rows = 0
+    for batch in batches:
+        for row in batch.to_pylist():
+            file.write(orjson.dumps(row) + b"\n")
+            rows += 1
+    return rows
+
+
+_WRITERS: Mapping[str, Writer] = {"parquet": _parquet, "ndjson": _ndjson}

@@ -1,0 +1,196 @@
+"""``recompute``: from what is asked for to results, with what there is to know about the run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from producer.layout import HOUR_MS, ArchiveFile
+from spark_batch.job import Counts, Job, Progress, Results
+from spark_batch.period import ALL_TIME, Period, WindowChoice, iso, settle
+from spark_batch.pipeline import TargetError, choose, plan
+from spark_batch.settings import BatchSettings, batch_settings
+from spark_batch.source import Source, SourceError
+from sql.analysis import Source as Stream
+from sql.catalog import Catalog
+from sql.changes import check
+from sql.project import Project, load_project
+from udfs import registry
+
+DAY_MS = 24 * HOUR_MS
+LONG_FORM = ("global", "collections")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for. Times in epoch ms; ``margin`` (ms) is how long after its event a record may have
+    been filed; ``long_form``: the long-form streams too."""
+
+    wanted: str
+    windows: Sequence[WindowChoice]
+    first: int | None
+    end: int | None
+    trailing: bool = False
+    engine: str = "auto"
+    margin: int = HOUR_MS
+    long_form: bool = False
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What will be done: nothing was read yet but the names of files."""
+
+    project: Project
+    request: Request
+    job: Job
+    engine: str
+
+    @property
+    def tables(self) -> list[str]:
+        """The names of what was asked for, without the long form."""
+        return [s.name for s in self.job.pipeline.targets if s not in self.long_form.values()]
+
+    @property
+    def long_form(self) -> dict[str, Stream]:
+        """The long-form streams by kind, ``global`` and ``collections``; none if not asked for."""
+        if not self.request.long_form:
+            return {}
+        kinds = {self.project.settings.get(f"{kind}_topic"): kind for kind in LONG_FORM}
+        streams = self.job.pipeline.targets
+        return {kinds[s.topic]: s for s in streams if not s.is_table and s.topic in kinds}
+
+
+def prepare(
+    request: Request,
+    source: Source,
+    root: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+    settings: BatchSettings | None = None,
+) -> Prepared:
+    """Render and check the statements, settle the period and list its files.
+
+    Raises SqlError, PeriodError, TargetError or SourceError.
+    """
+    listed = source.files(request.first, request.end)
+    period = settle(request.windows, request.first, request.end, request.trailing, _bounds(source, listed))
+    windows = [_sized(window, period) for window in request.windows]
+    project = load_project(root, {**_settings_of(windows), **(variables or {})})
+    catalog = check(project)
+    names = choose(project, catalog, request.wanted, windows)
+    if request.long_form:
+        names += _long_form(project, catalog, request.wanted)
+    raw_topic = str(project.settings.get("raw_topic", source.root.rsplit("/", 1)[-1]))
+    pipeline = plan(catalog, names, raw_topic, period)
+    # An event is filed under its own hour, by our producer and sink; others file it when it comes.
+    files = [
+        file
+        for file in source.files(period.first, period.end + request.margin)
+        if file.hour_ms < period.end + request.margin
+    ]
+    job = Job(pipeline, source, files, period)
+    return Prepared(project, request, job, _engine(request.engine, files, settings or batch_settings()))
+
+
+@contextmanager
+def computed(prepared: Prepared, progress: Progress) -> Iterator[Results]:
+    """Compute what was prepared. The results last as long as the block."""
+    engine = import_module(f"spark_batch.{prepared.engine}_engine")
+    made: AbstractContextManager[Results] = engine.computed(prepared.job, progress)
+    with made as results:
+        yield results
+
+
+def description(
+    prepared: Prepared, counts: Counts, rows: Mapping[str, int], began: float
+) -> dict[str, Any]:
+    """What there is to know about a run that ends now: ``rows`` are those of each table, ``began`` its
+    start in seconds since the epoch."""
+    project, job = prepared.project, prepared.job
+    return {
+        "opensea_metrics": version("opensea-metrics"),
+        "engine": prepared.engine,
+        "began": iso(round(began * 1000)),
+        "seconds": round(time.time() - began, 3),
+        "source": job.source.url,
+        "from": iso(job.period.first),
+        "to": iso(job.period.end),
+        "windows": [
+            {"size": w.label, **({"slide": w.slide} if w.slide else {})} for w in prepared.request.windows
+        ],
+        "trailing": job.period.trailing,
+        "migrations": [
+            {"version": m.version, "name": m.name, "checksum": m.checksum} for m in project.migrations
+        ],
+        "functions": {name: registry.checksum(name) for name in sorted(registry.functions())},
+        "files": len(job.files),
+        "bytes": sum(file.size for file in job.files),
+        "records": {"read": counts.read, "in_period": counts.used, "set_aside": counts.set_aside},
+        "set_aside": dict(counts.reasons),
+        "damaged_files": dict(counts.damaged),
+        "rows": dict(rows),
+    }
+
+
+def _bounds(source: Source, files: Sequence[ArchiveFile]) -> tuple[int, int]:
+    """From the first hour to the end of the last one that the archive holds."""
+    hours = [file.hour_ms for file in files if file.hour_ms >= 0]
+    if not hours:
+        if files:
+            raise SourceError(
+                f"{source.url} has files outside the folders of hours only: give --from and --to"
+            )
+        raise SourceError(f"{source.url} has no files of that period")
+    return min(hours), max(hours) + HOUR_MS
+
+
+def _sized(window: WindowChoice, period: Period) -> WindowChoice:
+    """A window over all time gets the period's length."""
+    if window.size is not None:
+        return window
+    length = period.end - period.first
+    return replace(window, size=length, advance=length)
+
+
+def _settings_of(windows: Sequence[WindowChoice]) -> dict[str, str]:
+    """The settings that make the statements those of some windows."""
+    if not windows:
+        return {}
+    rendered = []
+    for window in windows:
+        size = window.label
+        named = {}
+        if window.label == ALL_TIME:
+            size, named = f"{window.size} MILLISECONDS", {"name": ALL_TIME}
+        rendered.append({"size": size, **({"slide": window.slide} if window.slide else {}), **named})
+    longest = max(window.size or 0 for window in windows)
+    # Nothing is dropped for being late here, so these two are only to be consistent.
+    return {
+        "windows": yaml.safe_dump(rendered, default_flow_style=True, width=10_000),
+        "grace": "1 DAY",
+        "retention": f"{-(-longest // DAY_MS) + 1} DAYS",
+    }
+
+
+def _long_form(project: Project, catalog: Catalog, wanted: str) -> list[str]:
+    kinds = LONG_FORM if wanted.lower() == "all" else (wanted.lower(),)
+    topics = {project.settings.get(f"{kind}_topic") for kind in kinds}
+    found = [source.name for source in catalog.sources.values() if source.topic in topics]
+    if not found:
+        raise TargetError(f"{wanted} has no long form: it is made of global, collections or all")
+    return found
+
+
+def _engine(asked: str, files: Sequence[ArchiveFile], settings: BatchSettings) -> str:
+    if asked != "auto":
+        return asked
+    large = sum(file.size for file in files) >= settings.spark_from_gb * 1024**3
+    return "spark" if settings.spark_master or large else "duckdb"
+

@@ -1,0 +1,107 @@
+"""Settings of batch work from the environment and from ``.env`` in the working directory."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from sql.errors import OpenSeaMetricsError
+
+Kind = TypeVar("Kind", bound=BaseSettings)
+
+
+class BatchSettingsError(OpenSeaMetricsError):
+    """A setting cannot be read; the message names it, and not its value."""
+
+
+class S3Settings(BaseSettings):
+    """How buckets are reached: the variables that AWS's own tools read.
+
+    ``aws_endpoint_url`` is that of MinIO or another server; buckets are then named in the path.
+    """
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore")
+
+    aws_access_key_id: SecretStr | None = None
+    aws_secret_access_key: SecretStr | None = None
+    aws_session_token: SecretStr | None = None
+    aws_endpoint_url: str | None = Field(default=None, pattern="^https?://")
+    aws_region: str = "us-east-1"
+
+    def s3fs(self) -> dict[str, Any]:
+        """Arguments of s3fs's file system; without keys it looks where AWS's tools look."""
+        return {
+            "key": _plain(self.aws_access_key_id),
+            "secret": _plain(self.aws_secret_access_key),
+            "token": _plain(self.aws_session_token),
+            "endpoint_url": self.aws_endpoint_url,
+            "client_kwargs": {"region_name": self.aws_region},
+            "config_kwargs": {
+                "s3": {"addressing_style": "path" if self.aws_endpoint_url else "auto"},
+                "connect_timeout": 10,
+                "read_timeout": 60,
+                "retries": {"max_attempts": 5, "mode": "standard"},
+            },
+            "use_listings_cache": False,
+        }
+
+    def hadoop(self) -> dict[str, str]:
+        """Settings of Hadoop's s3a file system, to be given to Spark with ``spark.hadoop.`` before."""
+        found = {
+            "fs.s3a.path.style.access": "true" if self.aws_endpoint_url else "false",
+            "fs.s3a.endpoint.region": self.aws_region,
+            "fs.s3a.connection.establish.timeout": "10s",
+            "fs.s3a.connection.timeout": "60s",
+            "fs.s3a.attempts.maximum": "5",
+        }
+        if self.aws_endpoint_url:
+            found["fs.s3a.endpoint"] = self.aws_endpoint_url
+            found["fs.s3a.connection.ssl.enabled"] = str(
+                self.aws_endpoint_url.startswith("https:")
+            ).lower()
+        if self.aws_access_key_id and self.aws_secret_access_key:
+            found["fs.s3a.access.key"] = self.aws_access_key_id.get_secret_value()
+            found["fs.s3a.secret.key"] = self.aws_secret_access_key.get_secret_value()
+        if self.aws_session_token:
+            found["fs.s3a.session.token"] = self.aws_session_token.get_secret_value()
+        return found
+
+
+class BatchSettings(BaseSettings):
+    """Where batch work runs. ``spark_master`` (``spark://host:7077``, ``local[4]``): with it Spark is
+    what computes, unless told otherwise; else Spark takes over from ``spark_from_gb`` on, of files.
+    ``spark_fetch_s3a``: fetch what s3a:// needs from Maven Central; not where Spark has it already."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="OPENSEA_METRICS_", env_file=".env", extra="ignore"
+    )
+
+    spark_master: str | None = None
+    spark_from_gb: float = Field(default=50, gt=0)
+    spark_driver_memory: str = "2g"
+    spark_fetch_s3a: bool = True
+
+
+def batch_settings() -> BatchSettings:
+    """The settings. Raises BatchSettingsError for one that cannot be read."""
+    return _read(BatchSettings)
+
+
+def s3_settings() -> S3Settings:
+    """The settings. Raises BatchSettingsError for one that cannot be read."""
+    return _read(S3Settings)
+
+
+def _read(kind: type[Kind]) -> Kind:
+    try:
+        return kind()
+    except ValidationError as error:
+        prefix = str(kind.model_config.get("env_prefix", ""))
+        wrong = ", ".join(prefix + str(each["loc"][0]).upper() for each in error.errors())
+        raise BatchSettingsError(f"in the environment or .env: cannot read {wrong}") from None
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()

@@ -1,0 +1,134 @@
+"""A topic's folder in the archive, on a local disk or in an S3 bucket, and the files in it.
+
+The names of folders and files are those of ``producer.layout``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from producer.layout import HOUR_MS, ArchiveFile, archive_file, newest_cover
+from spark_batch.settings import S3Settings, s3_settings
+from sql.errors import OpenSeaMetricsError
+
+DAY_MS = 24 * HOUR_MS
+
+
+class SourceError(OpenSeaMetricsError):
+    """An archive cannot be found or reached; the message has the URL and what to do."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A topic's folder: ``url`` as given, ``root`` as the file system ``fs`` takes it.
+
+    ``s3`` is how the bucket is reached, None for a local folder.
+    """
+
+    url: str
+    root: str
+    fs: Any
+    s3: S3Settings | None = None
+
+    def files(self, first_ms: int | None = None, end_ms: int | None = None) -> list[ArchiveFile]:
+        """The files of the hours in [first_ms, end_ms) and those outside all hours, in topic order.
+
+        Of a compacted file and those that it was made of it is the compacted one
+        (``producer.layout.newest_cover``). Raises SourceError if the folder is not there or cannot be listed.
+        """
+        return newest_cover(self.listing(first_ms, end_ms)[0])
+
+    def listing(
+        self, first_ms: int | None = None, end_ms: int | None = None
+    ) -> tuple[list[ArchiveFile], list[str]]:
+        """All the files, those too that a compacted one covers, and the paths whose names are not of
+        the layout. Hidden files are neither."""
+        found: list[ArchiveFile] = []
+        strange: list[str] = []
+        for path, size in self._list(first_ms, end_ms):
+            inside = path[len(self.root) + 1 :]
+            if any(part.startswith((".", "_")) for part in inside.split("/")):
+                continue
+            file = archive_file(path, size)
+            if file is None:
+                strange.append(path)
+            elif file.hour_ms < 0 or (
+                (first_ms is None or file.hour_ms + HOUR_MS > first_ms)
+                and (end_ms is None or file.hour_ms < end_ms)
+            ):
+                found.append(file)
+        return sorted(found), sorted(strange)
+
+    def address(self, file: ArchiveFile) -> str:
+        """The file as DuckDB and Spark take it: a path, or an s3:// or s3a:// URL as given."""
+        scheme, separator, _ = self.url.partition("://")
+        return f"{scheme}://{file.path}" if separator else file.path
+
+    def _list(self, first_ms: int | None, end_ms: int | None) -> Iterator[tuple[str, int]]:
+        try:
+            if not self.fs.exists(self.root):
+                raise SourceError(
+                    f"There is no archive at {self.url}. --source names a topic's folder, such as "
+                    "s3a://bucket/topics/OpenSeaRawEvents."
+                )
+            for folder in self._folders(first_ms, end_ms):
+                for path, info in self.fs.find(folder, detail=True).items():
+                    yield path, int(info["size"] or 0)
+        except SourceError:
+            raise
+        except Exception as error:  # fsspec's file systems each have errors of their own
+            raise SourceError(f"Cannot list {self.url}: {_reason(error)}") from error
+
+    def _folders(self, first_ms: int | None, end_ms: int | None) -> list[str]:
+        """What to list: the days of a period, if they are fewer than the archive's could be."""
+        if first_ms is None or end_ms is None or end_ms - first_ms > 62 * DAY_MS:
+            return [self.root]
+        day = datetime.fromtimestamp(first_ms // 1000, UTC).replace(hour=0, minute=0, second=0)
+        folders = [
+            path
+            for path in self._children(self.root)
+            if not path.rsplit("/", 1)[-1].startswith("year=")
+        ]
+        while day.timestamp() * 1000 < end_ms:
+            folders.append(f"{self.root}/{day:year=%Y/month=%m/day=%d}")
+            day += timedelta(days=1)
+        return folders
+
+    def _children(self, folder: str) -> list[str]:
+        return [str(path) for path in self.fs.ls(folder, detail=False)]
+
+
+def open_source(url: str | Path) -> Source:
+    """The topic's folder that a path or an s3:// or s3a:// URL names.
+
+    Keys and endpoint come from the environment or ``.env`` (:class:`S3Settings`). Raises SourceError for
+    another scheme, or without s3fs.
+    """
+    given = str(url).rstrip("/")
+    scheme, separator, rest = given.partition("://")
+    if not separator or scheme == "file":
+        path = Path(rest if separator else given).absolute()
+        return Source(str(path), str(path), fsspec.filesystem("file"))
+    if scheme not in ("s3", "s3a") or not rest:
+        raise SourceError(f"{given}: an archive is a folder, or s3a://bucket/path")
+    s3 = s3_settings()
+    try:
+        fs = fsspec.filesystem("s3", **s3.s3fs())
+    except ImportError as error:
+        raise SourceError("S3 needs s3fs: pip install 'opensea-metrics[s3]'") from error
+    return Source(given, rest, fs, s3)
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in one line without keys: S3's own code and message."""
+    response = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
+    if isinstance(response, dict) and "Error" in response:
+        details = response["Error"]
+        return f"{details.get('Code')}: {details.get('Message')}"
+    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -1,0 +1,76 @@
+"""A Spark session for batch work."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from spark_batch.settings import BatchSettings, S3Settings
+from udfs import spark as functions
+from udfs.definition import UdfError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+AWS_VERSION = "2.40.2"
+S3A = (
+    "org.apache.hadoop:hadoop-aws:3.5.0",
+    f"software.amazon.awssdk:s3:{AWS_VERSION}",
+    f"software.amazon.awssdk:s3-transfer-manager:{AWS_VERSION}",
+    f"software.amazon.awssdk:sts:{AWS_VERSION}",
+)
+"""What s3a:// needs; the release of hadoop-aws is that of pyspark's Hadoop. Its bundle of all of AWS (686 MB)
+is left out."""
+_SQL = {
+    # ksqlDB's arithmetic is Java's: integers wrap around, and what cannot be cast is NULL.
+    "spark.sql.ansi.enabled": "false",
+    "spark.sql.session.timeZone": "UTC",
+    # A damaged file is read up to its damage, as by the other engine.
+    "spark.sql.files.ignoreCorruptFiles": "true",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    # Both only matter to tasks of a few milliseconds.
+    "spark.sql.adaptive.coalescePartitions.minPartitionSize": "8MB",
+}
+
+
+def open_session(settings: BatchSettings, s3: S3Settings | None) -> SparkSession:
+    """A session, new or of the Spark that runs in this process already; functions are registered.
+
+    Raises UdfError if Spark is not installed or does not start.
+    """
+    try:
+        from pyspark.errors import PySparkException
+        from pyspark.sql import SparkSession
+    except ImportError as error:
+        raise UdfError("Spark is not installed: pip install 'opensea-metrics[spark]'") from error
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    master = settings.spark_master or "local[*]"
+    builder = (
+        SparkSession.builder.appName("opensea-metrics")
+        .master(master)
+        .config("spark.driver.memory", settings.spark_driver_memory)
+        .config("spark.ui.showConsoleProgress", "false")
+        .config("spark.log.level", "ERROR")
+    )
+    if master.startswith("local"):
+        builder = builder.config("spark.ui.enabled", "false")
+        builder = builder.config("spark.driver.bindAddress", "127.0.0.1")
+        builder = builder.config("spark.driver.host", "127.0.0.1")
+    if s3 is not None and settings.spark_fetch_s3a:
+        builder = builder.config("spark.jars.packages", ",".join(S3A))
+        builder = builder.config("spark.jars.excludes", "software.amazon.awssdk:bundle")
+    try:
+        session = builder.getOrCreate().newSession()
+    except PySparkException as error:
+        raise UdfError(f"Spark does not start: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # py4j: the JVM ended, or there is no Java
+        raise UdfError(f"Spark does not start: {str(error).splitlines()[0]} (is there a JDK 17?)") from error
+    for name, value in _SQL.items():
+        session.conf.set(name, value)
+    if s3 is not None:
+        hadoop = session.sparkContext._jsc.hadoopConfiguration()
+        for name, value in s3.hadoop().items():
+            hadoop.set(name, value)
+    functions.register(session)
+    return session

@@ -1,0 +1,433 @@
+"""Expressions of ksqlDB → an engine's SQL: what holds for every engine.
+
+In ksqlDB a comparison with NULL is false, in SQL it is NULL. Where a condition only decides whether a row
+or branch is taken the two are the same; elsewhere NULL is turned into false. AND, OR, NOT and LIKE know
+three values in both (tests/embedded/semantics).
+
+How an engine writes things is in its own class: ``duckdb.Lowering``, ``spark.SparkLowering``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from sqlglot import exp
+
+from sql import functions
+from sql.errors import SqlError
+from sql.inference import Scope, infer, is_time_bound
+from sql.parser import where
+from sql.types import (
+    BIGINT,
+    BOOLEAN,
+    DOUBLE,
+    INTEGER,
+    NULL,
+    STRING,
+    KsqlType,
+    name_of,
+)
+from udfs.definition import Definition
+
+OPERATORS: dict[type[exp.Expression], str] = {
+    exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
+    exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.Mod: "%",
+}  # fmt: skip
+INTEGERS = (BIGINT, INTEGER)
+
+
+def fill(template: str, arguments: Sequence[str]) -> str:
+    """A template with its arguments put in: ``{0}``, ``{1}`` … and ``{*}`` for all of them."""
+    return template.replace("{*}", ", ".join(arguments)).format(*arguments)
+
+
+@dataclass(frozen=True)
+class Expressions(ABC):
+    """Writes expressions of one statement in an engine's SQL.
+
+    ``scope`` has the types of names; ``substitutes`` maps expressions (by their text) to SQL that
+    stands for them, as for the keys and aggregates of a grouped SELECT.
+    """
+
+    scope: Scope
+    substitutes: Mapping[exp.Expression, str] = field(default_factory=dict)
+
+    engine: ClassVar[str]
+    """What refuses, in errors."""
+    templates: ClassVar[Mapping[str, str]]
+    """How functions are written, for :func:`fill`."""
+
+    # How the engine writes things.
+
+    @abstractmethod
+    def name(self, name: str) -> str:
+        """An identifier."""
+
+    @abstractmethod
+    def text(self, value: str) -> str:
+        """A string literal."""
+
+    @abstractmethod
+    def type_name(self, kind: KsqlType) -> str:
+        """A type; ValueError if the engine has none that holds it."""
+
+    @abstractmethod
+    def member(self, struct: str, field: str) -> str:
+        """A field of a STRUCT."""
+
+    @abstractmethod
+    def element(self, base: str, index: str, of_map: bool) -> str:
+        """An element of an array (from 1 on, from the end with a negative index) or map; NULL if none."""
+
+    @abstractmethod
+    def array(self, values: Sequence[str]) -> str: ...
+
+    @abstractmethod
+    def struct(self, fields: Sequence[tuple[str, str]]) -> str: ...
+
+    @abstractmethod
+    def map(self, pairs: Sequence[tuple[str, str]]) -> str: ...
+
+    @abstractmethod
+    def function(self, parameters: Sequence[str], body: str) -> str:
+        """A lambda; the parameters are ksqlDB names."""
+
+    @abstractmethod
+    def higher_order(self, name: str, values: str, function: str, start: str | None) -> str:
+        """TRANSFORM, FILTER or REDUCE."""
+
+    @abstractmethod
+    def without_nulls(self, values: str) -> str:
+        """An array, NULL if it holds a NULL."""
+
+    @abstractmethod
+    def integer(self, kind: KsqlType, left: str, operator: str, right: str) -> str:
+        """Arithmetic of INTEGER or BIGINT as Java does it; NULL for a division by zero."""
+
+    def double(self, left: str, operator: str, right: str) -> str:
+        """Arithmetic of DOUBLEs as Java does it: a division by zero is infinite, or NaN."""
+        return f"({left} {operator} {right})"
+
+    def rounded(self, name: str, kind: KsqlType, value: str) -> str:
+        """ABS, CEIL or FLOOR of a DOUBLE or DECIMAL."""
+        return f"CAST({name.lower()}({value}) AS {self.type_name(kind)})"
+
+    @abstractmethod
+    def cast_integer(self, kind: KsqlType, value: str) -> str:
+        """BIGINT → INTEGER, wrapped around."""
+
+    @abstractmethod
+    def truncated(self, kind: KsqlType, value: str) -> str:
+        """DOUBLE → integer as in Java: towards zero, NaN is 0, the bounds are kept."""
+
+    @abstractmethod
+    def parsed(self, kind: KsqlType, value: str) -> str:
+        """A text as a number or BOOLEAN, NULL for what is none."""
+
+    @abstractmethod
+    def absolute(self, kind: KsqlType, value: str) -> str:
+        """ABS of an integer; the least integer has no absolute value: it stays."""
+
+    @abstractmethod
+    def milliseconds(self, text: str) -> str:
+        """A literal of an ISO time as epoch ms."""
+
+    @abstractmethod
+    def like(self, value: str, pattern: str, negated: bool) -> str: ...
+
+    @abstractmethod
+    def regexp_extract(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
+        """NULL where nothing matches."""
+
+    @abstractmethod
+    def format_timestamp(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str: ...
+
+    @abstractmethod
+    def exploded(self, call: exp.Expression, values: str) -> str:
+        """What a table function gives, of the array that it makes rows of."""
+
+    # What holds for every engine.
+
+    def value(self, expression: exp.Expression) -> str:
+        """The expression as a value. Raises SqlError for what the engine cannot give exactly."""
+        if expression in self.substitutes:
+            return self.substitutes[expression]
+        match expression:
+            case exp.Column() if name_of(expression.this) in ("ROWPARTITION", "ROWOFFSET"):
+                raise self.refused(expression, name_of(expression.this))
+            case exp.Column():
+                return self.name(name_of(expression.this))
+            case exp.Identifier():
+                return self.name(name_of(expression))
+            case exp.Literal():
+                return self.literal(expression)
+            case exp.Boolean() | exp.Null():
+                return expression.sql(dialect="duckdb")
+            case exp.Paren():
+                return f"({self.value(expression.this)})"
+            case exp.Neg():
+                return f"(-{self.value(expression.this)})"
+            case exp.Dot():
+                return self.member(self.value(expression.this), name_of(expression.expression))
+            case exp.Bracket():
+                of_map = self.type_of(expression.this).name == "MAP"
+                index = self.value(expression.expressions[0])
+                return self.element(self.value(expression.this), index, of_map)
+            case exp.Array():
+                return self.array([self.value(each) for each in expression.expressions])
+            case exp.Cast():
+                return self._cast(expression)
+            case exp.Case():
+                return self._case(expression)
+            case exp.Anonymous():
+                return self._call(expression)
+            case exp.And() | exp.Or():
+                word = "AND" if isinstance(expression, exp.And) else "OR"
+                left = self.value(expression.this)
+                both = f"({left} {word} {self.value(expression.expression)})"
+                if not self.may_fail(expression.this):
+                    return both
+                return f"CASE WHEN {left} IS NOT NULL THEN {both} END"
+            case exp.Not():
+                return f"(NOT {self.value(expression.this)})"
+            case exp.Like() | exp.Is():
+                return self.condition(expression)
+        if type(expression) in OPERATORS and not isinstance(expression, exp.Predicate):
+            return self._arithmetic(expression)
+        if self.may_fail(expression):
+            return self.condition(expression)
+        return f"coalesce({self.condition(expression)}, false)"
+
+    def condition(self, expression: exp.Expression) -> str:
+        """The expression as a condition, where NULL and false are the same."""
+        match expression:
+            case exp.And() | exp.Or():
+                if self.may_fail(expression):
+                    return self.value(expression)
+                word = "AND" if isinstance(expression, exp.And) else "OR"
+                left, right = expression.this, expression.expression
+                return f"({self.condition(left)} {word} {self.condition(right)})"
+            case exp.Not():
+                return f"(NOT {self.value(expression.this)})"
+            case exp.Paren():
+                return f"({self.condition(expression.this)})"
+            case exp.Is():
+                return f"({self.value(expression.this)} IS {expression.expression.sql()})"
+            case exp.In():
+                choices = ", ".join(self.value(e) for e in expression.expressions)
+                return f"({self.value(expression.this)} IN ({choices}))"
+            case exp.Between():
+                low, high = expression.args["low"], expression.args["high"]
+                written = [self._time(side, expression.this) for side in (low, high)]
+                return f"({self.value(expression.this)} BETWEEN {written[0]} AND {written[1]})"
+            case exp.Like():
+                value, pattern = self.value(expression.this), self.value(expression.expression)
+                return self.like(value, pattern, bool(expression.args.get("negate")))
+        if type(expression) in OPERATORS and isinstance(expression, exp.Predicate):
+            left, right = expression.this, expression.expression
+            sides = self._time(left, right), self._time(right, left)
+            return f"({sides[0]} {OPERATORS[type(expression)]} {sides[1]})"
+        return self.value(expression)
+
+    def literal(self, literal: exp.Literal) -> str:
+        """A text or number."""
+        return self.text(str(literal.this)) if literal.is_string else str(literal.this)
+
+    def type_of(self, expression: exp.Expression) -> KsqlType:
+        """The ksqlDB type of an expression."""
+        return infer(expression, self.scope)
+
+    def refused(self, expression: exp.Expression, what: str) -> SqlError:
+        """The error for something that the engine cannot give as ksqlDB does."""
+        return SqlError(
+            f"{what} is not supported by {self.engine}",
+            where(self.scope.statement, expression),
+            "ksqlDB itself takes it; see README, 'Limits'",
+        )
+
+    def checked_type(self, expression: exp.Expression, kind: KsqlType) -> str:
+        """A type in the engine's SQL. Raises SqlError if it has none."""
+        try:
+            return self.type_name(kind)
+        except ValueError as error:
+            raise self.refused(expression, str(error)) from None
+
+    def may_fail(self, expression: exp.Expression) -> bool:
+        """Whether arithmetic on NULL could make an expression NULL, whatever stands around it."""
+        if isinstance(expression, exp.Anonymous) and expression not in self.substitutes:
+            name = str(expression.this).upper()
+            if name in ("STRUCT", "MAP", "TRANSFORM", "FILTER", "REDUCE"):
+                return False  # they take the NULL for themselves
+        if isinstance(expression, exp.Array) or expression in self.substitutes:
+            return False
+        if is_arithmetic(expression):
+            return any(not isinstance(part, exp.Literal) for part in expression.iter_expressions())
+        return any(self.may_fail(part) for part in expression.iter_expressions())
+
+    def may_be_null(self, condition: exp.Expression) -> bool:
+        """Whether a condition can be NULL in ksqlDB, rather than true or false."""
+        match condition:
+            case exp.Paren():
+                return self.may_be_null(condition.this)
+            case exp.And() | exp.Or():
+                sides = (condition.this, condition.expression)
+                return any(self.may_be_null(side) for side in sides)
+            case exp.Not():
+                return self.may_be_null(condition.this)
+            case exp.Is() | exp.In() | exp.Between():
+                return self.may_fail(condition)
+            case exp.Boolean():
+                return False
+        if type(condition) in OPERATORS and isinstance(condition, exp.Predicate):
+            return self.may_fail(condition)
+        return True
+
+    def _time(self, side: exp.Expression, other: exp.Expression) -> str:
+        """A side of a comparison: a text beside WINDOWSTART or ROWTIME is an ISO time."""
+        value = self.value(side)
+        if is_time_bound(other) and isinstance(side, exp.Literal) and side.is_string:
+            return self.milliseconds(value)
+        return value
+
+    def _arithmetic(self, expression: exp.Expression) -> str:
+        left, right = self.value(expression.this), self.value(expression.expression)
+        operator = OPERATORS[type(expression)]
+        kind = self.type_of(expression)
+        if kind == STRING:
+            # Observed: 'x' + NULL is 'xnull'.
+            return f"(coalesce({left}, 'null') || coalesce({right}, 'null'))"
+        if kind in INTEGERS:
+            return self.integer(kind, left, operator, right)
+        if kind.name == "DECIMAL":
+            if operator in "/%":
+                raise self.refused(expression, f"'{operator}' of DECIMALs")
+            return f"CAST({left} {operator} {right} AS {self.checked_type(expression, kind)})"
+        return self.double(f"CAST({left} AS DOUBLE)", operator, f"CAST({right} AS DOUBLE)")
+
+    def _cast(self, cast: exp.Cast) -> str:
+        source, target = self.type_of(cast.this), self.type_of(cast)
+        value = self.value(cast.this)
+        if source == target:
+            return value
+        if source == NULL:
+            return f"CAST(NULL AS {self.checked_type(cast, target)})"
+        if source == STRING and (target in (*INTEGERS, DOUBLE, BOOLEAN) or target.name == "DECIMAL"):
+            self.checked_type(cast, target)
+            return self.parsed(target, value)
+        if source in (INTEGER, BIGINT, BOOLEAN) and target == STRING:
+            return f"CAST({value} AS {self.type_name(STRING)})"
+        if source == INTEGER and target == BIGINT:
+            return f"CAST({value} AS BIGINT)"
+        if source == BIGINT and target == INTEGER:
+            return self.cast_integer(INTEGER, value)
+        if source.name in ("INTEGER", "BIGINT", "DECIMAL") and target == DOUBLE:
+            return f"CAST({value} AS DOUBLE)"
+        if source == DOUBLE and target in INTEGERS:
+            return self.truncated(target, value)
+        if source.name in ("INTEGER", "BIGINT") and target.name == "DECIMAL":
+            return f"TRY_CAST({value} AS {self.checked_type(cast, target)})"
+        raise self.refused(cast, f"CAST of {source} AS {target}")
+
+    def _case(self, case: exp.Case) -> str:
+        branches = ""
+        for branch in case.args["ifs"]:
+            if self.may_be_null(branch.this):  # then ksqlDB gives up: the result is NULL
+                branches += f" WHEN {self.value(branch.this)} IS NULL THEN NULL"
+            branches += f" WHEN {self.condition(branch.this)} THEN {self.value(branch.args['true'])}"
+        default = case.args.get("default")
+        return f"CASE{branches} ELSE {self.value(default) if default is not None else 'NULL'} END"
+
+    def _call(self, call: exp.Anonymous) -> str:
+        name = str(call.this).upper()
+        arguments = list(call.expressions)
+        match name:
+            case "STRUCT":
+                return self.struct(
+                    [(name_of(item.this), self.value(item.expression)) for item in arguments]
+                )
+            case "MAP":
+                return self.map(
+                    [(self.value(item.this), self.value(item.expression)) for item in arguments]
+                )
+            case "TRANSFORM" | "FILTER" | "REDUCE":
+                return self._higher_order(name, arguments)
+            case "EXPLODE":
+                return self.exploded(call, self.value(arguments[0]))
+            case "ABS" | "CEIL" | "FLOOR":
+                return self._rounded(name, arguments[0])
+            case "COALESCE" | "IFNULL" | "NULLIF" | "GREATEST" | "LEAST" | "CONCAT":
+                return self._absorbing(name, arguments)
+            case "REGEXP_EXTRACT":
+                return self.regexp_extract(call, arguments)
+            case "FORMAT_TIMESTAMP":
+                return self.format_timestamp(call, arguments)
+        function = functions.find(name)
+        if function and function.definition:
+            return self._python(call, function.definition, arguments)
+        if name == "SUBSTRING" and len(arguments) == 3:
+            name = "SUBSTRING OF LENGTH"
+        if name not in self.templates:
+            raise self.refused(call, name)
+        return fill(self.templates[name], [self.value(argument) for argument in arguments])
+
+    def _python(
+        self, call: exp.Anonymous, definition: Definition, arguments: list[exp.Expression]
+    ) -> str:
+        """A function of ``udfs``, registered with the engine under its name."""
+        casts = ", ".join(
+            f"CAST({self.value(argument)} AS {self.type_name(parameter.type)})"
+            for argument, parameter in zip(arguments, definition.parameters, strict=True)
+        )
+        called = f"{definition.name}({casts})"
+        return self.exploded(call, called) if definition.kind == "table" else called
+
+    def _rounded(self, name: str, argument: exp.Expression) -> str:
+        """ABS, CEIL and FLOOR keep the type."""
+        kind, value = self.type_of(argument), self.value(argument)
+        if kind in INTEGERS:
+            return self.absolute(kind, value) if name == "ABS" else value
+        self.checked_type(argument, kind)
+        return self.rounded(name, kind, value)
+
+    def _absorbing(self, name: str, arguments: list[exp.Expression]) -> str:
+        """Functions that make something of NULL, but not of arithmetic on NULL: that fails in ksqlDB,
+        and the whole expression is NULL."""
+        written = [self.value(argument) for argument in arguments]
+        failing = []
+        for argument, value in zip(arguments, written, strict=True):
+            if is_arithmetic(argument):
+                failing.append(f"{value} IS NULL")
+            elif self.may_fail(argument):
+                raise self.refused(argument, f"arithmetic inside an argument of {name}")
+        call = fill(self.templates[name], written)
+        return f"CASE WHEN NOT ({' OR '.join(failing)}) THEN {call} END" if failing else call
+
+    def _higher_order(self, name: str, arguments: list[exp.Expression]) -> str:
+        values, function = arguments[0], arguments[-1]
+        kind = self.type_of(values)
+        kinds = [getattr(kind, "element", NULL)]
+        if name == "REDUCE":
+            kinds.insert(0, self.type_of(arguments[1]))
+        names = [name_of(parameter) for parameter in function.expressions]
+        parameters = {**self.scope.parameters, **dict(zip(names, kinds, strict=False))}
+        inner = replace(self, scope=replace(self.scope, parameters=parameters))
+        body = self.function(names, inner.value(function.this))
+        start = self.value(arguments[1]) if name == "REDUCE" else None
+        made = self.higher_order(name, self.value(values), body, start)
+        if name == "TRANSFORM" and inner.may_fail(function.this):
+            return self.without_nulls(made)
+        if name != "REDUCE" and inner.may_fail(function.this):
+            raise self.refused(function, f"arithmetic inside the lambda of {name}")
+        return made
+
+
+def is_arithmetic(expression: exp.Expression) -> bool:
+    """Whether an expression is arithmetic at its top."""
+    if isinstance(expression, exp.Paren):
+        return is_arithmetic(expression.this)
+    if isinstance(expression, exp.Neg):
+        return not isinstance(expression.this, exp.Literal)
+    return isinstance(expression, exp.Add | exp.Sub | exp.Mul | exp.Div | exp.Mod)

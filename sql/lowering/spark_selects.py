@@ -1,0 +1,218 @@
+"""Whole SELECTs in Spark's SQL: row by row, and grouped in one go.
+
+A source is given as a relation, as in ``selects``: its columns under their ksqlDB names, ``ROWTIME``
+(epoch ms) and ``_off`` (growing along the topic); of a windowed source WINDOWSTART and WINDOWEND too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlglot import exp
+
+from sql import functions
+from sql.analysis import Analysis, Source, Window, aggregates
+from sql.lowering.selects import check_supported, hidden_columns, scope_of
+from sql.lowering.spark import SparkLowering, quoted
+from sql.types import BIGINT, DOUBLE, INTEGER, DecimalType, spark
+from udfs.definition import Definition
+
+OF_LIST = "_OF_LIST"
+"""What ``udfs.spark`` adds to the name of an aggregate for the one over a list of rows."""
+
+_IN_ORDER = "transform(array_sort(collect_list(named_struct('o', _off, 'x', {0}))), e -> e.x)"
+_SIMPLE = {
+    "COUNT": "count({0})",
+    "MIN": "min({0})",
+    "MAX": "max({0})",
+    "COUNT_DISTINCT": "CAST(size(collect_set({0})) AS BIGINT)",
+    "COLLECT_LIST": f"slice({_IN_ORDER}, 1, 1000)",
+    "COLLECT_SET": f"slice(array_distinct({_IN_ORDER}), 1, 1000)",
+    "LATEST_BY_OFFSET": "max_by({0}, _off) FILTER (WHERE {0} IS NOT NULL)",
+    "EARLIEST_BY_OFFSET": "min_by({0}, _off) FILTER (WHERE {0} IS NOT NULL)",
+    "TOPK": "slice(sort_array(collect_list({0}), false), 1, {n})",
+    "TOPKDISTINCT": "slice(sort_array(collect_set({0}), false), 1, {n})",
+}
+
+
+def as_source(source: Source, relation: str, available: Sequence[str]) -> str:
+    """A relation in the columns of a source that reads it: by name in any case, NULL where missing."""
+    known = {name.upper(): name for name in available}
+    columns = []
+    for column in source.columns:
+        name = known.get(column.name.upper())
+        value = quoted(name) if name else "NULL"
+        columns.append(f"CAST({value} AS {spark(column.type)}) AS {quoted(column.name)}")
+    time = quoted(source.timestamp) if source.timestamp else "ROWTIME"
+    bounds = ["WINDOWSTART", "WINDOWEND"] if source.window and "WINDOWSTART" in known else []
+    return f"SELECT {', '.join([*columns, *bounds, f'{time} AS ROWTIME', '_off'])} FROM ({relation})"
+
+
+def rows(analysis: Analysis, relation: str, passed: Sequence[str] = ()) -> str:
+    """A SELECT without groups over a relation: its columns, ROWTIME and ``_off``.
+
+    ``passed`` are further columns of the relation that are passed on; rows in which the first of them
+    is not NULL are kept, whatever the WHERE clause says.
+    """
+    check_supported(analysis, SparkLowering.engine)
+    scope = scope_of(analysis)
+    exploding = _exploding(analysis)
+    lowering = SparkLowering(scope)
+    if exploding:
+        # Spark has one generator a SELECT, and none inside expressions: all arrays side by side.
+        lists = []
+        for i, call in enumerate(exploding):
+            array = lowering.value(call.expressions[0]) if _is_explode(call) else _table(lowering, call)
+            lists.append(f"{array} AS _l{i}")
+        zipped = f"arrays_zip({', '.join(f'_l{i}' for i in range(len(lists)))})"
+        relation = (
+            f"SELECT *, explode({zipped}) AS _row FROM (SELECT *, {', '.join(lists)} FROM ({relation}))"
+        )
+        lowering = SparkLowering(scope, {call: f"_row._l{i}" for i, call in enumerate(exploding)})
+    columns = [
+        f"{lowering.value(projection.expression)} AS {quoted(projection.column.name)}"
+        for projection in analysis.projections
+    ]
+    kept = lowering.condition(analysis.where) if analysis.where is not None else "true"
+    if passed:
+        kept = f"({kept}) OR {passed[0]} IS NOT NULL"
+    selected = ", ".join([*columns, *hidden_columns(analysis), "_off", *passed])
+    return f"SELECT {selected} FROM ({relation}) WHERE {kept}"
+
+
+def grouped(analysis: Analysis, relation: str) -> str:
+    """A grouped SELECT over a relation: its columns, WINDOWSTART, WINDOWEND, ROWTIME and ``_off``."""
+    check_supported(analysis, SparkLowering.engine)
+    lowering = SparkLowering(scope_of(analysis))
+    calls: dict[exp.Anonymous, str] = {}
+    wanted = [projection.expression for projection in analysis.projections]
+    if analysis.having is not None:
+        wanted.append(analysis.having)
+    for expression in wanted:
+        for call in aggregates(expression):
+            calls.setdefault(call, "")
+    made: list[str] = []
+    for index, call in enumerate(list(calls)):
+        part, calls[call] = _aggregate(call, lowering, f"a{index}")
+        made.append(f"{part} AS a{index}")
+    substitutes: dict[exp.Expression, str] = {call: result for call, result in calls.items()}
+    substitutes |= {key: f"k{index}" for index, key in enumerate(analysis.group)}
+    keys = [f"{lowering.value(key)} AS k{index}" for index, key in enumerate(analysis.group)]
+    window, bounds, grouping = analysis.window, "", [f"k{i}" for i in range(len(keys))]
+    if window:
+        ends = {"WINDOWSTART": "_ws", "WINDOWEND": f"(_ws + {window.size})"}
+        for name, sql in ends.items():
+            substitutes[exp.Column(this=exp.Identifier(this=name, quoted=True))] = sql
+        bounds = f", _ws AS WINDOWSTART, _ws + {window.size} AS WINDOWEND"
+        grouping.append("_ws")
+    after = SparkLowering(scope_of(analysis), substitutes)
+    columns = ", ".join(
+        f"{after.value(p.expression)} AS {quoted(p.column.name)}" for p in analysis.projections
+    )
+    where = lowering.condition(analysis.where) if analysis.where is not None else "true"
+    having = after.condition(analysis.having) if analysis.having is not None else "true"
+    keyed = f"SELECT *, {', '.join(keys)} FROM ({_windowed(relation, window)}) WHERE {where}"
+    present = " AND ".join(f"k{i} IS NOT NULL" for i in range(len(keys)))
+    state = (
+        f"SELECT {', '.join([*grouping, *made, 'max(ROWTIME) AS _ts'])} FROM ({keyed})"
+        f" WHERE {present} GROUP BY {', '.join(grouping)}"
+    )
+    off = "_ws" if window else "CAST(0 AS BIGINT)"
+    return f"SELECT {columns}{bounds}, _ts AS ROWTIME, {off} AS _off FROM ({state}) WHERE {having}"
+
+
+def _aggregate(call: exp.Anonymous, lowering: SparkLowering, state: str) -> tuple[str, str]:
+    """An aggregate of Spark's, and the result of it where it is called ``state``."""
+    name = str(call.this).upper()
+    arguments = list(call.expressions)
+    if name == "COUNT" and (not arguments or isinstance(arguments[0], exp.Star)):
+        return "count(*)", state
+    kind = lowering.type_of(call)
+    written = [lowering.value(argument) for argument in arguments]
+    function = functions.find(name)
+    if name == "SUM":
+        return f"sum({written[0]})", _sum(kind, state)
+    if name == "AVG":
+        kind = lowering.type_of(arguments[0])
+        if isinstance(kind, DecimalType):
+            raise lowering.refused(call, "AVG of DECIMAL (which ksqlDB refuses, too)")
+        both = f"named_struct('s', sum({written[0]}), 'n', count({written[0]}))"
+        total = f"CAST({_sum(kind, f'{state}.s')} AS DOUBLE)"
+        return both, f"CASE WHEN {state}.n > 0 THEN {total} / {state}.n ELSE CAST(0 AS DOUBLE) END"
+    if name in _SIMPLE:
+        count = arguments[-1]
+        if "{n}" in _SIMPLE[name] and (not isinstance(count, exp.Literal) or count.is_string):
+            raise lowering.refused(call, f"{name} with a count that is no literal")
+        return _SIMPLE[name].replace("{0}", written[0]).replace("{n}", written[-1]), state
+    if function and function.definition:
+        return _python(function.definition, written, state)
+    raise lowering.refused(call, name)
+
+
+def _sum(kind: object, total: str) -> str:
+    """Nothing sums to 0. Integers wrap around, as Java's do."""
+    if kind == INTEGER:
+        return f"CAST(coalesce({total}, 0) AS INT)"
+    if kind == BIGINT:
+        return f"coalesce({total}, CAST(0 AS BIGINT))"
+    if isinstance(kind, DecimalType):
+        return f"TRY_CAST(coalesce({total}, 0) AS {spark(kind)})"
+    assert kind == DOUBLE
+    return f"coalesce({total}, CAST(0 AS DOUBLE))"
+
+
+def _python(definition: Definition, written: Sequence[str], state: str) -> tuple[str, str]:
+    """An aggregate of ``udfs``: the rows in order, and the Python function over them."""
+    count = len(definition.parameters)
+    fields = [
+        f"'c{i}', CAST({value} AS {spark(parameter.type)})"
+        for i, (value, parameter) in enumerate(zip(written, definition.parameters, strict=False))
+    ]
+    listed = _IN_ORDER.replace("{0}", f"named_struct({', '.join(fields)})")
+    constants = [
+        f"CAST({value} AS {spark(constant.type)})"
+        for value, constant in zip(written[count:], definition.constants, strict=True)
+    ]
+    return listed, f"{definition.name}{OF_LIST}({', '.join([state, *constants])})"
+
+
+def _exploding(analysis: Analysis) -> list[exp.Anonymous]:
+    """The different calls of table functions in a SELECT."""
+    found: dict[exp.Anonymous, None] = {}
+    for projection in analysis.projections:
+        for call in projection.expression.find_all(exp.Anonymous):
+            function = functions.find(str(call.this))
+            if function and function.kind == "table":
+                found.setdefault(call)
+    return list(found)
+
+
+def _is_explode(call: exp.Anonymous) -> bool:
+    return str(call.this).upper() == "EXPLODE"
+
+
+def _table(lowering: SparkLowering, call: exp.Anonymous) -> str:
+    definition = functions.known()[str(call.this)].definition
+    if definition is None:
+        raise lowering.refused(call, str(call.this))
+    casts = ", ".join(
+        f"CAST({lowering.value(argument)} AS {spark(parameter.type)})"
+        for argument, parameter in zip(call.expressions, definition.parameters, strict=True)
+    )
+    return f"{definition.name}({casts})"
+
+
+def _windowed(relation: str, window: Window | None) -> str:
+    """The relation with ``_ws``, a row once for each window that it falls into."""
+    if window is None:
+        return relation
+    since = f"(ROWTIME - {window.origin})" if window.origin else "ROWTIME"
+    last = f"(ROWTIME - ({since} % {window.advance}))"
+    if window.advance == window.size:
+        return f"SELECT *, {last} AS _ws FROM ({relation})"
+    first = f"greatest(ROWTIME - {window.size} + 1, {window.origin})"
+    # The starts from the last one back, as long as their windows hold the time.
+    count = f"(({last} - {first}) DIV {window.advance})"
+    starts = f"transform(sequence(0, {count}), i -> {last} - i * {window.advance})"
+    return f"SELECT *, explode({starts}) AS _ws FROM ({relation})"
+

@@ -1,0 +1,133 @@
+"""Spark gives what a real ksqlDB gives: the expressions of tests/embedded/semantics, lowered for Spark.
+
+Where it gives something else the case says so, under ``spark``.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sql.analysis import analyse
+from sql.catalog import Catalog
+from sql.changes import applied
+from sql.errors import SqlError
+from sql.inference import Scope
+from sql.inserts import insert_columns
+from sql.lowering import spark_selects
+from sql.lowering.spark import SparkLowering, quoted
+from sql.parser import parse_script
+from sql.statements import Kind
+from sql.types import spark as spark_type
+
+FILE = Path(__file__).parents[1] / "embedded/semantics/scalars.yml"
+CASES: Any = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+AT_ONCE = 30
+
+
+def lowered(catalog: Catalog, expression: str) -> Any:
+    """The SELECT's analysis; SqlError for what ksqlDB refuses, too."""
+    (statement,) = parse_script(f"SELECT {expression} AS v FROM RUN_s;", "case")
+    return analyse(statement, statement.ast, dict(catalog.sources))
+
+
+@pytest.fixture(scope="module")
+def given(spark: Any) -> tuple[Catalog, str]:
+    """The catalog, and the one row as a relation."""
+    catalog = Catalog()
+    rows = ""
+    for number, text in enumerate(CASES["given"]):
+        (statement,) = parse_script(text, "given")
+        if statement.kind is not Kind.INSERT_VALUES:
+            catalog = applied(catalog, statement, number)
+            continue
+        lowering = SparkLowering(Scope(statement, {}))
+        values = {
+            column.name: f"CAST({lowering.value(value)} AS {spark_type(column.type)})"
+            for column, value in zip(
+                insert_columns(catalog, statement), statement.ast.expressions, strict=True
+            )
+        }
+        source = catalog.sources["RUN_S"]
+        columns = [
+            f"{values.get(c.name, f'CAST(NULL AS {spark_type(c.type)})')} AS {quoted(c.name)}"
+            for c in source.columns
+        ]
+        rows = f"SELECT {', '.join(columns)}, {values['ROWTIME']} AS ROWTIME, CAST(0 AS BIGINT) AS _off"
+    # From a table, not from constants: these would be computed by the optimizer.
+    spark.sql(rows).cache().createOrReplaceTempView("given_row")
+    return catalog, "SELECT * FROM given_row"
+
+
+@pytest.fixture(scope="module")
+def computed(spark: Any, given: tuple[Catalog, str]) -> dict[str, Any]:
+    """What Spark gives for each expression, or the error."""
+    catalog, relation = given
+    found: dict[str, Any] = {}
+    queries: dict[str, str] = {}
+    for case in CASES["cases"]:
+        try:
+            analysis = lowered(catalog, case["expression"])
+            queries[case["expression"]] = spark_selects.rows(analysis, relation)
+        except SqlError as error:
+            found[case["expression"]] = error
+    texts = list(queries)
+    for start in range(0, len(texts), AT_ONCE):
+        some = texts[start : start + AT_ONCE]
+        joined = " CROSS JOIN ".join(
+            f"(SELECT V AS v{i} FROM ({queries[each]}))" for i, each in enumerate(some)
+        )
+        try:
+            row = spark.sql(f"SELECT * FROM {joined}").collect()[0]
+            found |= dict(zip(some, row, strict=True))
+        except Exception:
+            for each in some:
+                try:
+                    found[each] = spark.sql(queries[each]).collect()[0]["V"]
+                except Exception as error:
+                    found[each] = error
+    return found
+
+
+def plain(value: Any) -> Any:
+    """A value of Spark's as the YAML has it."""
+    if isinstance(value, datetime.datetime):
+        return value.isoformat(timespec="milliseconds")
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    if isinstance(value, decimal.Decimal):
+        return float(value)
+    if hasattr(value, "asDict"):
+        return {key: plain(inner) for key, inner in value.asDict().items()}
+    if isinstance(value, list):
+        return [plain(each) for each in value]
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN")
+    return value
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, id=case["expression"]) for case in CASES["cases"]]
+)
+def test_expression(computed: dict[str, Any], case: Any) -> None:
+    value = computed[case["expression"]]
+    if "fails" in case:
+        assert isinstance(value, SqlError)
+        return
+    if isinstance(value, SqlError):
+        # Refused by name, as the embedded server does with it, or with what only Spark does not have.
+        assert case.get("refused") or "not supported by Spark" in str(value), value
+        return
+    assert not isinstance(value, Exception), value
+    expected = case.get("spark", case.get("embedded", case["value"]))
+    if isinstance(expected, float):
+        expected = pytest.approx(expected, rel=1e-15, abs=0)  # EXP, LN: the last bit
+    assert plain(value) in (expected, case["value"])
