@@ -38,6 +38,7 @@ def open_session(settings: BatchSettings, s3: S3Settings | None) -> SparkSession
     Raises UdfError if Spark is not installed or does not start.
     """
     try:
+        from py4j.protocol import Py4JError
         from pyspark.errors import PySparkException
         from pyspark.sql import SparkSession
     except ImportError as error:
@@ -61,10 +62,8 @@ def open_session(settings: BatchSettings, s3: S3Settings | None) -> SparkSession
         builder = builder.config("spark.jars.excludes", "software.amazon.awssdk:bundle")
     try:
         session = builder.getOrCreate().newSession()
-    except PySparkException as error:
-        raise UdfError(f"Spark does not start: {str(error).splitlines()[0]}") from error
-    except Exception as error:  # py4j: the JVM ended, or there is no Java
-        raise UdfError(f"Spark does not start: {str(error).splitlines()[0]} (is there a JDK 17?)") from error
+    except (PySparkException, Py4JError) as error:
+        raise UdfError(f"Spark does not start at {master}: {_first_reason(error)}") from error
     for name, value in _SQL.items():
         session.conf.set(name, value)
     # 200, the default, is for clusters; tasks must not be so small that starting them is all the work.
@@ -76,3 +75,9 @@ def open_session(settings: BatchSettings, s3: S3Settings | None) -> SparkSession
             hadoop.set(name, value)
     functions.register(session)
     return session
+
+
+def _first_reason(error: Exception) -> str:
+    """What Java says, in one line: of py4j's errors the line that begins with a colon."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return next((line.lstrip(": ") for line in lines if line.startswith(": ")), lines[0])

@@ -1,0 +1,115 @@
+"""What only Spark has: one scan for all tables, s3a://, a cluster. (That its numbers are right is tested
+beside the other engine's, in ``test_recompute``.)"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from spark_batch.recompute import prepare
+from spark_batch.source import open_source
+from spark_batch.spark_engine import SparkResults
+from tests.parts import spark as parts
+from tests.parts.s3 import S3
+from tests.spark_batch.archives import SQL, START, request, write_sample
+
+HOUR_MS = 3_600_000
+
+
+def test_the_archive_is_scanned_once(spark: Any, tmp_path: Path) -> None:
+    topic = write_sample(tmp_path, 400, START, 2 * HOUR_MS)
+    prepared = prepare(
+        request("1 hour", "2 hours", engine="spark", first=START, end=START + 2 * HOUR_MS),
+        open_source(topic),
+        SQL,
+    )
+    results = SparkResults(spark, prepared.job)
+    try:
+        results.compute(lambda done, total: None)
+        for name in prepared.tables:
+            assert sum(batch.num_rows for batch in results.table(name).batches)
+        archive, *groupings = results.plans()
+    finally:
+        results.close()
+    final = archive.partition("== Initial Plan ==")[0]
+    assert final.count("FileScan text") == 1, archive
+    assert len(groupings) >= 4
+    for plan in groupings:
+        # What stands below an InMemoryRelation is how that was made, once.
+        own = plan.partition("InMemoryRelation")[0]
+        assert "InMemoryTableScan" in own
+        assert "FileScan" not in own
+
+
+def recompute(
+    tmp_path: Path, environment: dict[str, str], *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own: a process has one Spark."""
+    program = "from deploy.cli import main; main()"
+    return subprocess.run(
+        (sys.executable, "-c", program, "recompute", "all", "--window", "1 hour", "--sql", str(SQL),
+         *arguments),
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(SQL.parent)} | environment,
+        capture_output=True, text=True, timeout=540, check=False,
+    )  # fmt: skip
+
+
+def rows(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    return {path.stem: _plain(pq.read_table(path).to_pylist()) for path in folder.glob("*.parquet")}
+
+
+def _plain(value: Any) -> Any:
+    """Values to compare: sums to ten digits, JSON texts parsed, times of windows as they are."""
+    if isinstance(value, float):
+        return float(f"{value:.10g}")
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, str) and value.startswith("{"):
+        return _plain(json.loads(value))
+    return value
+
+
+def test_a_cluster_reads_a_bucket(tmp_path: Path, s3_server: S3) -> None:
+    parts.needed()
+    topic = write_sample(tmp_path / "made", 600, START, 3 * HOUR_MS)
+    s3_server.upload(topic, f"spark-raw/topics/{topic.name}")
+    source = ("--source", f"s3a://spark-raw/topics/{topic.name}")
+    by_duckdb, by_spark = tmp_path / "duckdb", tmp_path / "spark"
+    said = recompute(
+        tmp_path, s3_server.environment, *source, "--engine", "duckdb", "--to-parquet", str(by_duckdb)
+    )
+    assert said.returncode == 0, said.stderr
+    (tmp_path / "logs").mkdir()
+    with parts.cluster(tmp_path / "logs") as master:
+        environment = s3_server.environment | {
+            "OPENSEA_METRICS_SPARK_MASTER": master,
+            "OPENSEA_METRICS_SPARK_DRIVER_MEMORY": "512m",
+            "SPARK_LOCAL_IP": "127.0.0.1",
+        }
+        # A master that is set is used without being asked for.
+        said = recompute(tmp_path, environment, *source, "--to-parquet", str(by_spark))
+    assert said.returncode == 0, said.stderr
+    facts = json.loads((by_spark / "run.json").read_text())
+    assert facts["engine"] == "spark"
+    assert s3_server.secret_key not in json.dumps(facts) + said.stdout + said.stderr
+    found, expected = rows(by_spark), rows(by_duckdb)
+    assert found.keys() == expected.keys()
+    for name in expected:
+        assert found[name] == expected[name], name
+
+
+def test_a_master_that_is_not_there(tmp_path: Path) -> None:
+    parts.needed()
+    topic = write_sample(tmp_path / "made", 50, START, HOUR_MS)
+    environment = {"OPENSEA_METRICS_SPARK_MASTER": "spark://127.0.0.1:1", "SPARK_LOCAL_IP": "127.0.0.1"}
+    said = recompute(tmp_path, environment, "--source", str(topic))
+    assert said.returncode == 1
+    assert "error: Spark" in said.stderr
