@@ -35,7 +35,7 @@ TUMBLING = {
 END = START + 28 * DAY_MS
 
 
-@pytest.fixture(scope="module", params=["duckdb"])
+@pytest.fixture(scope="module", params=["duckdb", "spark"])
 def engine(request: pytest.FixtureRequest) -> str:
     needs(request.param)
     return str(request.param)
