@@ -43,6 +43,10 @@ class Pipeline:
         """The queries that write a topic."""
         return _writers(self.catalog, topic)
 
+    def readers(self, topic: str) -> list[Query]:
+        """The queries that read a topic."""
+        return [q for q in self.catalog.queries.values() if q.analysis.source.topic == topic]
+
     def raw_sources(self) -> list[Source]:
         """The streams declared over the archive that are read."""
         return _raw_sources(self.catalog, self.raw_topic)

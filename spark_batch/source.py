@@ -65,11 +65,6 @@ class Source:
                 found.append(file)
         return sorted(found), sorted(strange)
 
-    def address(self, file: ArchiveFile) -> str:
-        """The file as DuckDB and Spark take it: a path, or an s3:// or s3a:// URL as given."""
-        scheme, separator, _ = self.url.partition("://")
-        return f"{scheme}://{file.path}" if separator else file.path
-
     def _list(self, first_ms: int | None, end_ms: int | None) -> Iterator[tuple[str, int]]:
         try:
             if not self.fs.exists(self.root):
