@@ -86,14 +86,14 @@ def _blocks(source: Source, file: ArchiveFile) -> Iterator[tuple[bytes, bool, st
                     break
             text.read(1)  # which checks the sum at the end
     except _DAMAGED as error:
-        yield _before_damage(source, file, given), True, f"{error}"
+        yield before_damage(source, file, given), True, f"{error}"
     except OSError as error:
         raise SourceError(f"Cannot read {file.path}: {reason(error)}") from error
     else:
         yield last, True, None
 
 
-def _before_damage(source: Source, file: ArchiveFile, given: int) -> bytes:
+def before_damage(source: Source, file: ArchiveFile, given: int) -> bytes:
     """What can be unpacked of a damaged file, beyond the first bytes."""
     text = bytearray()
     unpacker = zlib.decompressobj(wbits=_GZIP)

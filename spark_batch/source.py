@@ -5,6 +5,7 @@ The names of folders and files are those of ``producer.layout``.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,8 @@ import fsspec
 from producer.layout import HOUR_MS, ArchiveFile, archive_file, newest_cover
 from spark_batch.settings import S3Settings, s3_settings
 from sql.errors import OpenSeaMetricsError
+
+__all__ = ["ArchiveFile", "Source", "SourceError", "archive_file", "open_source"]
 
 DAY_MS = 24 * HOUR_MS
 
@@ -73,6 +76,9 @@ class Source:
                     "s3a://bucket/topics/OpenSeaRawEvents."
                 )
             for folder in self._folders(first_ms, end_ms):
+                if self.s3 is None:
+                    yield from _walk(folder)
+                    continue
                 for path, info in self.fs.find(folder, detail=True).items():
                     yield path, int(info["size"] or 0)
         except SourceError:
@@ -123,6 +129,25 @@ def open_source(url: str | Path) -> Source:
     except ImportError as error:
         raise SourceError("S3 needs s3fs: pip install 'opensea-metrics[s3]'") from error
     return Source(given, rest, fs, s3)
+
+
+def _walk(folder: str) -> Iterator[tuple[str, int]]:
+    """A local folder's files, or the file that it is, with sizes. fsspec would pass over a folder that
+    may not be read."""
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise error
+
+    if os.path.isfile(folder):
+        yield folder, os.stat(folder).st_size
+    for parent, _, names in os.walk(folder, onerror=refuse, followlinks=True):
+        for name in names:
+            path = f"{parent}/{name}"
+            try:
+                yield path, os.stat(path).st_size
+            except FileNotFoundError:
+                continue  # it has just gone
 
 
 def reason(error: Exception) -> str:

@@ -181,6 +181,10 @@ def _send(prepared: Prepared, results: Results) -> None:
 def _insert(prepared: Prepared, results: Results) -> None:
     from spark_batch import cassandra
 
+    settings = cassandra.cassandra_settings()
+    tables: dict[str, cassandra.Table] = {
+        "global": "global_metrics", "collections": "collections_metrics",
+    }  # fmt: skip
     for kind, stream in prepared.long_form.items():
-        rows = cassandra.write(results.table(stream.name).batches, f"{kind}_metrics")
-        print(f"{rows} rows for the table {kind}_metrics")
+        rows = cassandra.write(results.table(stream.name).batches, tables[kind], settings)
+        print(f"{rows} rows for the table {tables[kind]}")

@@ -1,5 +1,6 @@
 """Plain data → what people read in a terminal. Results go to stdout, progress to stderr."""
 
+from deploy.output.archive import show_groups, show_outcome, show_report
 from deploy.output.batch import show_counts, show_table, size_text
 from deploy.output.console import console
 from deploy.output.plans import show_plan, show_rollback, show_status
@@ -16,10 +17,13 @@ __all__ = [
     "show_differences",
     "show_differences_json",
     "show_drift",
+    "show_groups",
     "show_json",
+    "show_outcome",
     "show_plan",
     "show_push",
     "show_reply",
+    "show_report",
     "show_rollback",
     "show_rows",
     "show_status",

@@ -10,16 +10,25 @@ as() { # NAME PASSWORD: how cqlsh signs in from now on
   printf '[PlainTextAuthProvider]\nusername = %s\npassword = %s\n' "$1" "$2" > "$home/credentials"
   printf '[auth_provider]\nmodule = cassandra.auth\nclassname = PlainTextAuthProvider\nusername = %s\n' "$1" > "$home/cqlshrc"
 }
-cql() { cqlsh --cqlshrc "$home/cqlshrc" --credentials "$home/credentials" cassandra "$@"; }
+cql() { cqlsh --cqlshrc "$home/cqlshrc" --credentials "$home/credentials" "${CASSANDRA_HOST:-cassandra}" "$@"; }
 
 as "$CASSANDRA_USER" "$CASSANDRA_PASSWORD"
 if ! cql -e 'SELECT release_version FROM system.local' > /dev/null 2>&1; then
   echo "first start: making the user $CASSANDRA_USER"
   as cassandra cassandra
+  # Cassandra makes its first user some ten seconds after it has begun to listen.
+  for attempt in {1..60}; do
+    reply=$(cql -e 'SELECT release_version FROM system.local' 2>&1) && break
+    if [ "$attempt" = 60 ]; then
+      echo "neither $CASSANDRA_USER nor the first user of a new Cassandra can sign in: $reply" >&2
+      exit 1
+    fi
+    sleep 2
+  done
   password=${CASSANDRA_PASSWORD//\'/\'\'}
-  cql -f /dev/stdin <<CQL
-CREATE ROLE IF NOT EXISTS "$CASSANDRA_USER" WITH PASSWORD = '$password' AND SUPERUSER = true AND LOGIN = true;
-CQL
+  printf "CREATE ROLE IF NOT EXISTS \"%s\" WITH PASSWORD = '%s' AND SUPERUSER = true AND LOGIN = true;\n" \
+    "$CASSANDRA_USER" "$password" > "$home/role.cql"
+  cql -f "$home/role.cql"
   # Nobody may sign in with the user and password that every new Cassandra has.
   as "$CASSANDRA_USER" "$CASSANDRA_PASSWORD"
   cql -e 'ALTER ROLE cassandra WITH SUPERUSER = false AND LOGIN = false'

@@ -1,0 +1,103 @@
+"""The archive of raw events: is its folder or bucket there, and does it grow?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from deploy.doctor.checks import Check, Report, Unreachable, age_text
+from spark_batch.source import Source, SourceError, open_source
+from sql.errors import OpenSeaMetricsError
+
+LEVELS = ("year=", "month=", "day=", "hour=")
+QUIET = 1800  # seconds without a file that are worth a word; the sink writes one every ten minutes
+report = Report("archive")
+
+
+@dataclass(frozen=True)
+class ArchiveFacts:
+    """The newest hours that have files: how many files and bytes, and when one was last written."""
+
+    hour: str
+    files: int
+    size: int
+    written: float | None  # epoch seconds
+
+
+def examine(url: str, now: Callable[[], float] = time.time) -> list[Check]:
+    """Look into the newest folders at ``url``. Raises Unreachable."""
+    try:
+        source = open_source(url)
+        facts = fetch(source)
+    except OpenSeaMetricsError as error:
+        raise Unreachable(str(error)) from None
+    except Exception as error:  # fsspec's file systems each have errors of their own
+        raise Unreachable(f"cannot list {url}: {type(error).__name__}: {error}") from None
+    return judge(url, facts, now())
+
+
+def judge(url: str, facts: ArchiveFacts | None, now: float) -> list[Check]:
+    """Checks of what was found; ``now`` in epoch seconds."""
+    if facts is None:
+        return [
+            report.warning(
+                "files",
+                f"{url} has none yet",
+                "the sink writes the first within ten minutes of an event: does it run (connect)?",
+            )
+        ]
+    found = [
+        report.ok(
+            "files", f"newest hour {facts.hour}: {facts.files} files, {facts.size / 1e6:.1f} MB"
+        )
+    ]
+    if facts.written is None:
+        return found
+    age = max(now - facts.written, 0)
+    if age > QUIET:
+        return [
+            *found,
+            report.warning(
+                "growing",
+                f"last written {age_text(age)} ago",
+                "does the sink run (connect)? do events come in (kafka)?",
+            ),
+        ]
+    return [*found, report.ok("growing", f"last written {age_text(age)} ago")]
+
+
+def fetch(source: Source) -> ArchiveFacts | None:
+    """The newest hour with files, None if the folder is empty. Raises SourceError if there is none."""
+    if not source.fs.exists(source.root):
+        raise SourceError(
+            f"there is no archive at {source.url}: the sink makes it with its first file"
+        )
+    folder = source.root
+    for level in LEVELS:
+        below = sorted(
+            path
+            for path in source.fs.ls(folder, detail=False)
+            if str(path).rstrip("/").rpartition("/")[2].startswith(level)
+        )
+        if not below:
+            break
+        folder = below[-1]
+    files = [each for each in source.fs.ls(folder, detail=True) if each["type"] == "file"]
+    if not files:
+        return None
+    times = [moment for each in files if (moment := _written(each)) is not None]
+    return ArchiveFacts(
+        folder[len(source.root) :].strip("/") or ".",
+        len(files),
+        sum(int(each["size"] or 0) for each in files),
+        max(times) if times else None,
+    )
+
+
+def _written(info: dict[str, Any]) -> float | None:
+    """When a file was last written: S3 says LastModified, a local disk mtime."""
+    moment = info.get("LastModified") or info.get("mtime")
+    return moment.timestamp() if isinstance(moment, datetime) else moment

@@ -1,0 +1,102 @@
+"""Cassandra: is it there, has it the tables, and do rows arrive?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from deploy.doctor.checks import Check, Report, Unreachable, age_text
+from spark_batch.cassandra import CassandraError, CassandraSettings, Table, connected
+
+TABLES: tuple[Table, ...] = get_args(Table)
+KEYS: dict[Table, tuple[str, ...]] = {
+    "global_metrics": ("metric", "collection", "timestamp"),
+    "collections_metrics": ("collection", "metric", "timestamp", "nft_id"),
+}
+QUIET = 600  # seconds without a written row that are worth a word
+SAMPLED = 200  # partitions that are asked for their newest row
+report = Report("cassandra")
+
+
+@dataclass(frozen=True)
+class TableFacts:
+    """One table: its key, and when the newest of the rows looked at was written (epoch s)."""
+
+    key: tuple[str, ...]
+    written: float | None
+
+
+def examine(settings: CassandraSettings, now: Callable[[], float] = time.time) -> list[Check]:
+    """Ask the node. Raises Unreachable."""
+    try:
+        with connected(settings) as session:
+            version = session.execute("SELECT release_version FROM system.local").one()
+            facts = {table: _table(session, settings.keyspace, table) for table in TABLES}
+    except CassandraError as error:
+        raise Unreachable(str(error)) from None
+    return judge(
+        version["release_version"],
+        {table: each for table, each in facts.items() if each is not None},
+        now(),
+    )
+
+
+def judge(version: str, tables: Mapping[Table, TableFacts], now: float) -> list[Check]:
+    """Checks of the tables that exist; ``now`` in epoch seconds."""
+    found = [report.ok("reachable", f"version {version}")]
+    for table in TABLES:
+        facts = tables.get(table)
+        if facts is None or facts.key != KEYS[table]:
+            found.append(
+                report.failed(
+                    table,
+                    "no such table" if facts is None else f"its key is {', '.join(facts.key)}",
+                    "make it by deploy/compose/cassandra/schema.cql"
+                    + (
+                        ""
+                        if facts is None
+                        else ", after DROP TABLE: rows overwrite one another in it"
+                    ),
+                )
+            )
+        elif facts.written is None:
+            found.append(
+                report.warning(
+                    table, "empty", "do the sinks run (connect)? has the long form rows (kafka)?"
+                )
+            )
+        elif now - facts.written > QUIET:
+            found.append(
+                report.warning(
+                    table,
+                    f"newest row written {age_text(now - facts.written)} ago",
+                    "do the sinks run (connect)? do events come in (kafka)?",
+                )
+            )
+        else:
+            found.append(
+                report.ok(table, f"newest row written {age_text(max(now - facts.written, 0))} ago")
+            )
+    return found
+
+
+def _table(session: Any, keyspace: str, table: Table) -> TableFacts | None:
+    known = session.cluster.metadata.keyspaces[keyspace].tables.get(table)
+    if known is None:
+        return None
+    key = tuple(each.name for each in known.primary_key)
+    partition = ", ".join(each.name for each in known.partition_key)
+    where = " AND ".join(f"{each.name} = %s" for each in known.partition_key)
+    parts = session.execute(f"SELECT DISTINCT {partition} FROM {table} LIMIT {SAMPLED}")
+    written = [
+        row["written"]
+        for part in parts
+        for row in session.execute(
+            f"SELECT writetime(value) AS written FROM {table} WHERE {where} LIMIT 1",
+            tuple(part.values()),
+        )
+        if row["written"] is not None
+    ]
+    return TableFacts(key, max(written) / 1e6 if written else None)

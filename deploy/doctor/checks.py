@@ -1,0 +1,58 @@
+"""What is found out about a part, and in which words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from sql.errors import OpenSeaMetricsError
+
+Verdict = Literal["ok", "warning", "failed", "left out"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding: ``found`` is what was seen, ``advice`` what to do unless the verdict is ok."""
+
+    part: str
+    name: str
+    verdict: Verdict
+    found: str
+    advice: str = ""
+
+
+class Unreachable(OpenSeaMetricsError):
+    """A part does not answer, or not as it should; the message says how."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Makes the checks of one part."""
+
+    part: str
+
+    def ok(self, name: str, found: str) -> Check:
+        return Check(self.part, name, "ok", found)
+
+    def warning(self, name: str, found: str, advice: str) -> Check:
+        return Check(self.part, name, "warning", found, advice)
+
+    def failed(self, name: str, found: str, advice: str) -> Check:
+        return Check(self.part, name, "failed", found, advice)
+
+    def left_out(self, advice: str) -> Check:
+        return Check(self.part, "configured", "left out", "not configured", advice)
+
+
+def age_text(seconds: float) -> str:
+    """A time span as people say it: 42 s, 5 min, 3 h, 12 days."""
+    for limit, unit, size in ((120, "s", 1), (7200, "min", 60), (172_800, "h", 3600)):
+        if seconds < limit:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 86_400:.0f} days"
+
+
+def moment_text(epoch_seconds: float) -> str:
+    """A moment in UTC, to the second."""
+    return datetime.fromtimestamp(epoch_seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -1,0 +1,72 @@
+"""Kafka Connect: is it there, and do its connectors and their tasks run?
+
+Source: https://docs.confluent.io/platform/7.9/connect/references/restapi.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from deploy.doctor import web
+from deploy.doctor.checks import Check, Report
+
+# Those of deploy/compose/connect/connectors, and what is missing without each.
+EXPECTED = {
+    "s3-raw-events": "the archive",
+    "cassandra-global-metrics": "metrics of the market in Cassandra",
+    "cassandra-collections-metrics": "metrics of collections in Cassandra",
+}
+report = Report("connect")
+
+
+def examine(url: str) -> list[Check]:
+    """Ask the worker at ``url``. Raises Unreachable."""
+    root = web.get(url, "")
+    return judge(root, web.get(url, "connectors?expand=status"))
+
+
+def judge(root: Mapping[str, Any], connectors: Mapping[str, Any]) -> list[Check]:
+    """Checks of the replies to ``GET /`` and ``GET /connectors?expand=status``."""
+    found = [report.ok("reachable", f"version {root.get('version', 'unknown')}")]
+    for name in sorted(connectors):
+        found.append(_connector(name, connectors[name]["status"]))
+    for name, purpose in EXPECTED.items():
+        if name not in connectors:
+            found.append(
+                report.warning(
+                    name,
+                    f"not registered: {purpose} gets nothing",
+                    "docker compose up connectors registers it; without it, leave it so",
+                )
+            )
+    return found
+
+
+def _connector(name: str, status: Mapping[str, Any]) -> Check:
+    state = status["connector"]["state"]
+    tasks = status.get("tasks", [])
+    broken = [each for each in tasks if each["state"] == "FAILED"]
+    if state == "FAILED" or broken:
+        trace = (broken[0] if broken else status["connector"]).get("trace", "")
+        reason = trace.strip().splitlines()[0] if trace.strip() else "without a reason"
+        causes = [line for line in trace.splitlines() if line.startswith("Caused by: ")]
+        return report.failed(
+            name,
+            f"{len(broken)} of {len(tasks)} tasks failed: {causes[-1] if causes else reason}",
+            "mend the cause, then POST"
+            f" /connectors/{name}/restart?includeTasks=true&onlyFailed=true to Connect;"
+            " it goes on where it stopped",
+        )
+    if state in ("PAUSED", "STOPPED"):
+        return report.warning(
+            name, state.lower(), f"PUT /connectors/{name}/resume to Connect, if that was not meant"
+        )
+    waiting = [each for each in tasks if each["state"] != "RUNNING"]
+    if state != "RUNNING" or waiting or not tasks:
+        return report.warning(
+            name,
+            f"{state.lower()}, {len(tasks) - len(waiting)} of {len(tasks)} tasks run",
+            "it is being started or moved: look again in a minute, then at Connect's log",
+        )
+    return report.ok(name, f"running, {len(tasks)} task{'s' if len(tasks) != 1 else ''}")

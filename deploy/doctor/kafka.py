@@ -1,0 +1,239 @@
+"""Kafka: are the brokers and topics there, do events come in, and do their readers keep up?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    ConfigResource,
+    OffsetSpec,
+    ResourceType,
+)
+
+from deploy.doctor.checks import Check, Report, Unreachable, age_text, moment_text
+from producer.settings import KafkaSettings
+from producer.topics import quiet_logger
+
+TIMEOUT = 15.0  # seconds for one request
+LAG_NOTICED = 10_000  # records; less is what a reader has under way
+LAG_PAUSE = 5.0  # seconds between two looks at a reader that is behind
+QUIET = 600  # seconds without an event that are worth a word
+report = Report("kafka")
+
+
+@dataclass(frozen=True)
+class TopicFacts:
+    """One topic: ``records`` it holds, ``newest`` timestamp (epoch s) among them, None if empty.
+
+    ``short`` are partitions that lack a leader or a replica in step.
+    """
+
+    partitions: int
+    short: int
+    records: int
+    newest: float | None
+    append_time: bool
+
+
+@dataclass(frozen=True)
+class KafkaFacts:
+    """``topics`` that exist of those asked for; ``lags`` by group: records behind, at one or two looks."""
+
+    brokers: int
+    topics: Mapping[str, TopicFacts]
+    lags: Mapping[str, tuple[int, ...]]
+
+
+def examine(
+    settings: KafkaSettings,
+    raw: str,
+    long_form: Sequence[str],
+    dead: Sequence[str],
+    groups: str,
+    now: Callable[[], float] = time.time,
+) -> list[Check]:
+    """Ask the brokers. ``groups`` is how ksqlDB's consumer groups begin. Raises Unreachable."""
+    facts = fetch(settings, [raw, *long_form, *dead], (groups, "connect-"))
+    return judge(facts, raw, long_form, dead, now())
+
+
+def judge(
+    facts: KafkaFacts, raw: str, long_form: Sequence[str], dead: Sequence[str], now: float
+) -> list[Check]:
+    """Checks of what was fetched; ``now`` in epoch seconds."""
+    found = [report.ok("reachable", f"{facts.brokers} broker{'s' if facts.brokers != 1 else ''}")]
+    for name in (raw, *long_form):
+        found.append(_topic(name, facts.topics.get(name)))
+    if (events := facts.topics.get(raw)) is not None:
+        found.append(_arriving(raw, events, now))
+    for name in long_form:
+        if (topic := facts.topics.get(name)) is not None and not topic.append_time:
+            found.append(
+                report.warning(
+                    f"{name} time",
+                    "records carry the window's time: in Cassandra the greatest value of a window"
+                    " would win, not the last",
+                    "kafka-configs --alter --entity-type topics --entity-name"
+                    f" {name} --add-config message.timestamp.type=LogAppendTime",
+                )
+            )
+    for name in dead:
+        if (topic := facts.topics.get(name)) is not None and topic.records:
+            found.append(
+                report.warning(
+                    name,
+                    f"{topic.records} records that could not be used",
+                    "their headers have the reasons; mended, they can be sent again",
+                )
+            )
+    return [*found, *_readers(facts.lags)]
+
+
+def _topic(name: str, topic: TopicFacts | None) -> Check:
+    if topic is None:
+        return report.failed(name, "no such topic", "opensea-metrics apply makes it")
+    if topic.short:
+        return report.failed(
+            name,
+            f"{topic.short} of {topic.partitions} partitions lack a leader or a replica in step",
+            "a broker is down or behind: see its log",
+        )
+    return report.ok(name, f"{topic.partitions} partitions, {topic.records:,} records")
+
+
+def _arriving(name: str, topic: TopicFacts, now: float) -> Check:
+    if topic.newest is None:
+        return report.warning(
+            "events",
+            f"{name} is empty",
+            "opensea-metrics produce (needs OPENSEA_API_KEY) or replay",
+        )
+    age = now - topic.newest
+    if age > QUIET:
+        return report.warning(
+            "events",
+            f"newest of {moment_text(topic.newest)}, {age_text(age)} ago",
+            "if events should come in now, see the producer's log; a replay has old times",
+        )
+    return report.ok("events", f"newest {age_text(max(age, 0))} ago")
+
+
+def _readers(lags: Mapping[str, tuple[int, ...]]) -> list[Check]:
+    if not lags:
+        return []
+    behind = {group: seen for group, seen in lags.items() if seen[-1] > LAG_NOTICED}
+    stuck = sorted(group for group, seen in behind.items() if seen[-1] >= seen[0])
+    if stuck:
+        first = stuck[0]
+        return [
+            report.warning(
+                "lag",
+                f"{len(stuck)} of {len(lags)} readers fall behind:"
+                f" {first} by {behind[first][-1]:,} records",
+                "does its query or connector run (above)? else more partitions and servers:"
+                " docs/operations.md, Scaling out",
+            )
+        ]
+    if behind:
+        most = max(behind, key=lambda group: behind[group][-1])
+        return [
+            report.ok(
+                "lag", f"{len(behind)} readers catch up, {most} has {behind[most][-1]:,} to go"
+            )
+        ]
+    return [
+        report.ok(
+            "lag", f"{len(lags)} readers, {sum(seen[-1] for seen in lags.values()):,} records"
+        )
+    ]
+
+
+def fetch(settings: KafkaSettings, names: Sequence[str], prefixes: tuple[str, ...]) -> KafkaFacts:
+    """Ask the brokers for topics and for the consumer groups that begin so. Raises Unreachable."""
+    admin = AdminClient({**settings.client(), "log_level": 0}, logger=quiet_logger())
+    try:
+        metadata = admin.list_topics(timeout=TIMEOUT)
+        there = [name for name in names if name in metadata.topics]
+        described = {name: _described(metadata.topics[name]) for name in there}
+        append = _append_time(admin, there)
+        ends = {name: _offsets(admin, name, described[name][0]) for name in there}
+        facts = {name: TopicFacts(*described[name], *ends[name], append[name]) for name in there}
+        return KafkaFacts(len(metadata.brokers), facts, _lags(admin, prefixes))
+    except KafkaException as error:
+        raise Unreachable(
+            f"{settings.bootstrap_servers} does not answer: {error.args[0].str()}"
+        ) from None
+
+
+def _described(topic: Any) -> tuple[int, int]:
+    parts = topic.partitions.values()
+    short = [each for each in parts if each.leader < 0 or len(each.isrs) < len(each.replicas)]
+    return len(parts), len(short)
+
+
+def _append_time(admin: AdminClient, names: Sequence[str]) -> dict[str, bool]:
+    asked = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    replies = admin.describe_configs(asked, request_timeout=TIMEOUT) if asked else {}
+    return {
+        resource.name: future.result()["message.timestamp.type"].value == "LogAppendTime"
+        for resource, future in replies.items()
+    }
+
+
+def _offsets(admin: AdminClient, name: str, partitions: int) -> tuple[int, float | None]:
+    """How many records, and the greatest timestamp among them."""
+    parts = [TopicPartition(name, each) for each in range(partitions)]
+    asked = [
+        admin.list_offsets(dict.fromkeys(parts, spec), request_timeout=TIMEOUT)
+        for spec in (OffsetSpec.earliest(), OffsetSpec.latest(), OffsetSpec.max_timestamp())
+    ]
+    first, end, newest = ([each.result() for each in futures.values()] for futures in asked)
+    records = sum(e.offset for e in end) - sum(f.offset for f in first)
+    times = [each.timestamp for each in newest if each.timestamp > 0]
+    return records, max(times) / 1000 if times else None
+
+
+def _lags(admin: AdminClient, prefixes: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+    listed = admin.list_consumer_groups(request_timeout=TIMEOUT).result().valid
+    groups = [each.group_id for each in listed if each.group_id.startswith(prefixes)]
+    looks = [_lag(admin, groups)]
+    if any(lag > LAG_NOTICED for lag in looks[0].values()):
+        time.sleep(LAG_PAUSE)
+        looks.append(_lag(admin, groups))
+    return {group: tuple(look[group] for look in looks) for group in looks[0]}
+
+
+def _lag(admin: AdminClient, groups: Sequence[str]) -> dict[str, int]:
+    """Records behind, by group; groups that have committed nothing are left out."""
+    futures = [
+        future
+        for group in groups
+        for future in admin.list_consumer_group_offsets(
+            [ConsumerGroupTopicPartitions(group)], request_timeout=TIMEOUT
+        ).values()
+    ]
+    committed = {
+        reply.group_id: [each for each in reply.topic_partitions if each.offset >= 0]
+        for reply in (future.result() for future in futures)
+    }
+    parts = {TopicPartition(p.topic, p.partition) for ps in committed.values() for p in ps}
+    ends = {}
+    if parts:
+        asked = admin.list_offsets(
+            dict.fromkeys(parts, OffsetSpec.latest()), request_timeout=TIMEOUT
+        )
+        for part, future in asked.items():
+            try:
+                ends[part.topic, part.partition] = future.result().offset
+            except KafkaException:
+                continue  # a topic that was deleted since
+    return {
+        group: sum(max(ends.get((p.topic, p.partition), p.offset) - p.offset, 0) for p in parts_of)
+        for group, parts_of in committed.items()
+        if parts_of
+    }

@@ -1,0 +1,47 @@
+"""The Schema Registry: is it there, and does it know the long form?
+
+Source: https://docs.confluent.io/platform/7.9/schema-registry/develop/api.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from deploy.doctor import web
+from deploy.doctor.checks import Check, Report
+
+report = Report("schema registry")
+
+
+def examine(url: str, topics: Sequence[str]) -> list[Check]:
+    """Ask the registry at ``url`` for the values of ``topics``. Raises Unreachable."""
+    subjects = web.get(url, "subjects")
+    latest = {
+        topic: web.get(url, f"subjects/{topic}-value/versions/latest")
+        for topic in topics
+        if f"{topic}-value" in subjects
+    }
+    return judge(subjects, topics, latest)
+
+
+def judge(
+    subjects: Sequence[str], topics: Sequence[str], latest: Mapping[str, Mapping[str, Any]]
+) -> list[Check]:
+    """Checks of ``GET /subjects`` and of the latest version of each topic's value."""
+    found = [report.ok("reachable", f"{len(subjects)} subjects")]
+    for topic in topics:
+        if topic in latest:
+            schema = latest[topic]
+            kind = schema.get("schemaType", "AVRO")  # the registry leaves out what is the default
+            found.append(report.ok(topic, f"{kind}, version {schema['version']}"))
+        else:
+            found.append(
+                report.warning(
+                    topic,
+                    "no schema: the sinks for Cassandra cannot read its records",
+                    "apply the migrations with the setting long_form_format=AVRO"
+                    " (OPENSEA_METRICS_VARIABLES; docker compose does)",
+                )
+            )
+    return found

@@ -1,0 +1,260 @@
+"""Long-form rows → Cassandra, as upserts under the keys of ``deploy/compose/cassandra/schema.cql``.
+
+The columns are those that the streaming sink maps (``deploy/compose/connect/connectors``), so that a recomputed
+row takes the place of the streamed one: of two writes of a row the later wins, in both directions.
+Needs ``pip install 'opensea-metrics[cassandra]'``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
+import structlog
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from sql.errors import OpenSeaMetricsError
+
+if TYPE_CHECKING:
+    from cassandra.cluster import Session
+
+Table = Literal["global_metrics", "collections_metrics"]
+
+# Cassandra's column → the long form's.
+COLUMNS: dict[Table, dict[str, str]] = {
+    "global_metrics": {
+        "metric": "METRIC",
+        "collection": "COLLECTION",
+        "timestamp": "timestamp",
+        "value": "VALUE",
+    },
+    "collections_metrics": {
+        "metric": "METRIC",
+        "collection": "COLLECTION",
+        "timestamp": "timestamp",
+        "nft_id": "NFT_ID",
+        "value": "VALUE",
+        "asset_name": "ASSET_NAME",
+        "asset_url": "ASSET_URL",
+        "image_url": "IMAGE_URL",
+    },
+}
+EMPTY_IN_KEY = ("collection", "nft_id")  # part of the key, hence '' where a row has none
+CHUNK = 5_000  # rows sent before the next are looked at
+CONCURRENCY = 100  # requests under way at once
+ATTEMPTS = 5
+PROTOCOL = 5  # Cassandra 4.0 and later
+
+log = structlog.get_logger()
+
+
+class CassandraError(OpenSeaMetricsError):
+    """Cassandra cannot be reached or does not take rows; the message says what to do."""
+
+
+class CassandraSettings(BaseSettings):
+    """Variables ``CASSANDRA_…``; what they mean is in ``.env.example``. ``timeout`` in seconds."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CASSANDRA_", env_file=".env", extra="ignore", hide_input_in_errors=True
+    )
+
+    contact_points: str = "127.0.0.1"
+    port: int = 9042
+    keyspace: str = "opensea"
+    user: str = ""
+    password: SecretStr = SecretStr("")
+    local_dc: str = "datacenter1"
+    timeout: float = 20.0
+
+    @property
+    def address(self) -> str:
+        """The nodes and their port, as told to people."""
+        return f"{self.contact_points}:{self.port}"
+
+
+def cassandra_settings() -> CassandraSettings:
+    """The settings. Raises CassandraError for one that cannot be read, without its value."""
+    try:
+        return CassandraSettings()
+    except ValidationError as error:
+        wrong = ", ".join(f"CASSANDRA_{str(each['loc'][0]).upper()}" for each in error.errors())
+        raise CassandraError(f"in the environment or .env: cannot read {wrong}") from None
+
+
+def write(rows: Iterable[pa.RecordBatch], table: Table, settings: CassandraSettings) -> int:
+    """Upsert long-form rows, and return how many were written.
+
+    Batches have the long form's columns; ``timestamp`` as epoch milliseconds or a timestamp, and no
+    NULL in METRIC and ``timestamp``. NULL texts write nothing; a NULL value replaces an older one.
+    Raises CassandraError; what was written before it stays, and writing again does no harm.
+    """
+    columns = COLUMNS[table]
+    names = ", ".join(columns)
+    marks = ", ".join("?" * len(columns))
+    with connected(settings) as session:
+        insert = _prepare(
+            session, f"INSERT INTO {settings.keyspace}.{table} ({names}) VALUES ({marks})", settings
+        )
+        insert.is_idempotent = True
+        written = 0
+        values = _values(rows, table)
+        while chunk := list(islice(values, CHUNK)):
+            _send(session, insert, chunk, settings)
+            written += len(chunk)
+            log.info("cassandra.rows_written", table=table, rows=written)
+    return written
+
+
+@contextmanager
+def connected(settings: CassandraSettings) -> Iterator[Session]:
+    """A session in the settings' keyspace. Raises CassandraError."""
+    try:
+        from cassandra.auth import PlainTextAuthProvider
+        from cassandra.cluster import (
+            EXEC_PROFILE_DEFAULT,
+            Cluster,
+            ExecutionProfile,
+            NoHostAvailable,
+        )
+        from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
+        from cassandra.query import dict_factory
+    except ImportError as error:
+        raise CassandraError(
+            f"Cassandra's driver is missing ({error}): pip install 'opensea-metrics[cassandra]'"
+        ) from None
+    password = settings.password.get_secret_value()
+    cluster = Cluster(
+        [each.strip() for each in settings.contact_points.split(",")],
+        port=settings.port,
+        auth_provider=PlainTextAuthProvider(settings.user, password) if settings.user else None,
+        connect_timeout=settings.timeout,
+        protocol_version=PROTOCOL,
+        execution_profiles={
+            EXEC_PROFILE_DEFAULT: ExecutionProfile(
+                load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy(settings.local_dc)),
+                consistency_level=_consistency(),
+                request_timeout=settings.timeout,
+                row_factory=dict_factory,
+            )
+        },
+    )
+    try:
+        try:
+            session = cluster.connect()
+        except NoHostAvailable as error:
+            raise _unreachable(error, settings) from None
+        if settings.keyspace not in cluster.metadata.keyspaces:
+            raise CassandraError(
+                f"Cassandra at {settings.address} has no keyspace {settings.keyspace}.\n"
+                "  hint: cqlsh -f deploy/compose/cassandra/schema.cql"
+            )
+        session.set_keyspace(settings.keyspace)
+        yield session
+    finally:
+        cluster.shutdown()
+
+
+def _consistency() -> int:
+    from cassandra import ConsistencyLevel
+
+    return int(ConsistencyLevel.LOCAL_QUORUM)
+
+
+def _unreachable(error: Any, settings: CassandraSettings) -> CassandraError:
+    from cassandra import AuthenticationFailed
+
+    # By node, or a list of nodes when none was asked.
+    causes = list(error.errors.values()) if isinstance(error.errors, dict) else []
+    if any(isinstance(each, AuthenticationFailed) for each in causes):
+        return CassandraError(
+            f"Cassandra at {settings.address} refuses the user {settings.user!r}.\n"
+            "  hint: CASSANDRA_USER and CASSANDRA_PASSWORD in the environment or .env"
+        )
+    if not causes:
+        return CassandraError(
+            f"Cassandra at {settings.address} has no node in the data center {settings.local_dc}.\n"
+            "  hint: CASSANDRA_LOCAL_DC; nodetool status shows its name"
+        )
+    return CassandraError(
+        f"Cassandra at {settings.address} cannot be reached: {causes[0]}\n"
+        "  hint: is it up? CASSANDRA_CONTACT_POINTS and CASSANDRA_PORT name it"
+    )
+
+
+def _prepare(session: Session, statement: str, settings: CassandraSettings) -> Any:
+    from cassandra import InvalidRequest
+
+    try:
+        return session.prepare(statement)
+    except InvalidRequest as error:
+        raise CassandraError(
+            f"Cassandra at {settings.address}, keyspace {settings.keyspace}: {error}\n"
+            "  hint: make the tables anew by deploy/compose/cassandra/schema.cql"
+            " (the predecessor's have other keys)"
+        ) from None
+
+
+def _values(rows: Iterable[pa.RecordBatch], table: Table) -> Iterator[tuple[Any, ...]]:
+    """The values of each row in the order of COLUMNS."""
+    from cassandra.query import UNSET_VALUE
+
+    columns = COLUMNS[table]
+    for batch in rows:
+        missing = sorted(set(columns.values()) - set(batch.schema.names))
+        if missing:
+            raise CassandraError(f"rows for {table} lack the columns {', '.join(missing)}")
+        lists = []
+        for name, source in columns.items():
+            column = batch.column(source)
+            if name == "timestamp":
+                column = (
+                    column.cast(pa.timestamp("ms")) if pa.types.is_integer(column.type) else column
+                )
+            values = column.to_pylist()
+            if name in EMPTY_IN_KEY:
+                values = ["" if each is None else each for each in values]
+            elif name in ("metric", "timestamp"):
+                if column.null_count:
+                    raise CassandraError(
+                        f"rows for {table} have a NULL in {source}, part of the key"
+                    )
+            elif name != "value":
+                values = [UNSET_VALUE if each is None else each for each in values]
+            lists.append(values)
+        yield from zip(*lists, strict=True)
+
+
+def _send(
+    session: Session,
+    insert: Any,
+    rows: list[tuple[Any, ...]],
+    settings: CassandraSettings,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Write rows; those that fail are written again, with growing pauses. Upserts may be repeated."""
+    from cassandra.concurrent import execute_concurrent_with_args
+
+    for attempt in range(1, ATTEMPTS + 1):
+        results = execute_concurrent_with_args(
+            session, insert, rows, concurrency=CONCURRENCY, raise_on_first_error=False
+        )
+        failed = [
+            (row, result) for row, (done, result) in zip(rows, results, strict=True) if not done
+        ]
+        if not failed:
+            return
+        rows, reason = [row for row, _ in failed], failed[0][1]
+        if attempt == ATTEMPTS:
+            raise CassandraError(
+                f"Cassandra at {settings.address} does not take {len(rows)} rows"
+                f" after {ATTEMPTS} attempts: {type(reason).__name__}: {reason}\n"
+                "  hint: nodetool status and tpstats tell how it is; then run this again"
+            )
+        log.warning("cassandra.retrying", rows=len(rows), attempt=attempt, error=str(reason))
+        sleep(0.5 * 2**attempt)
