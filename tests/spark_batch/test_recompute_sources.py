@@ -13,13 +13,8 @@ from pathlib import Path
 import pytest
 
 from producer.layout import HOUR_MS
-from spark_batch.archive.compact import Options, compact
-from spark_batch.archive.rows import raw_stream
-from spark_batch.archive.runs import groups
 from spark_batch.recompute import computed, prepare
 from spark_batch.source import SourceError, open_source
-from sql.changes import check as check_project
-from sql.project import load_project
 from tests.parts.s3 import S3
 from tests.spark_batch.archives import (
     DAY_MS,
@@ -28,6 +23,7 @@ from tests.spark_batch.archives import (
     TOPIC,
     Expected,
     add,
+    compacted,
     event,
     folder_of,
     needs,
@@ -193,15 +189,6 @@ def test_the_predecessors_archive(tmp_path: Path, engine: str) -> None:
     stamped = tmp_path / "stamped"
     add(stamped, START, 0, [event(*each) for each in args])
     check(tmp_path / TOPIC, engine, stamped)
-
-
-def compacted(topic: Path, first: int, end: int, keep: bool = False) -> None:
-    """Compact the hours in [first, end)."""
-    source = open_source(topic)
-    stream = raw_stream(check_project(load_project(SQL)), TOPIC)
-    planned = groups(source.listing()[0], START + 90 * DAY_MS, 0, first, end)
-    made = compact(source, stream, planned, Options(keep=keep))
-    assert made.compacted > 0
 
 
 @pytest.mark.parametrize("keep", [False, True])
