@@ -171,8 +171,8 @@ class DuckDbResults:
             relation = chunk.relation(self._database, source)
             selections = self._pipeline.reading(source, self._pipeline.selections)
             groupings = self._pipeline.reading(source, self._pipeline.first)
-            if groupings or len(selections) > 1:
-                # Read more than once: decoded only once.
+            if self._pipeline.is_kept(source):
+                # Decoded only once.
                 names = set().union(*(columns_read(q.analysis) for q in selections + groupings))
                 made.append(self._decoded(source))
                 self._keep(made[-1], relation, names & set(source.readable()))

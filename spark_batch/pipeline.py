@@ -64,6 +64,14 @@ class Pipeline:
         """Those of some queries that read a source."""
         return [query for query in among if query.analysis.source.name == source.name]
 
+    def is_kept(self, source: Source) -> bool:
+        """Whether a source's records are kept as they are decoded: several queries read them, or one
+        that leaves some out, which are counted all the same."""
+        readers = self.reading(source, (*self.selections, *self.first))
+        return len(readers) > 1 or any(
+            query in self.first or query.analysis.where is not None for query in readers
+        )
+
     def used(self, query: Query) -> set[str]:
         """The columns of a selection that others read, as far as they are needed."""
         topic = self.catalog.sources[query.sink].topic

@@ -128,7 +128,7 @@ class SparkResults:
             selections = self._pipeline.reading(source, self._pipeline.selections)
             groupings = self._pipeline.reading(source, self._pipeline.first)
             relation = self._records(source)
-            if groupings or len(selections) > 1:
+            if self._pipeline.is_kept(source):
                 names = set().union(*(columns_read(q.analysis) for q in selections + groupings))
                 kept = self._chosen(relation, names & set(source.readable()))
                 self._view(source.name, self._session.sql(kept), keep=True)

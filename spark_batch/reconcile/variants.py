@@ -23,13 +23,14 @@ Kept = Callable[[ArchiveFile, int, bytes], bool]
 
 
 def records(source: Source, file: ArchiveFile) -> Iterator[tuple[int, bytes]]:
-    """The records of a file, with their offsets; of a damaged one those before the damage."""
+    """The records of a file, with their offsets, in order; of a damaged one those before the damage."""
     if file.form == "parquet":
         with source.fs.open(file.path, "rb") as raw, pq.ParquetFile(raw) as opened:
-            for batch in opened.iter_batches(20_000, columns=["_offset", "_line"]):
-                lines = batch.column("_line").to_pylist()
-                for offset, line in zip(batch.column("_offset").to_pylist(), lines, strict=True):
-                    yield offset, line.encode()
+            found = opened.read(["_offset", "_line"]).sort_by("_offset")
+        for batch in found.to_batches(20_000):
+            texts = batch.column("_line").to_pylist()
+            for offset, text in zip(batch.column("_offset").to_pylist(), texts, strict=True):
+                yield offset, text.encode()
         return
     offset = file.start
     with suppress(Unreadable):

@@ -18,9 +18,14 @@ from producer.layout import HOUR_MS
 from producer.replay import replay
 from producer.sample import frames
 from producer.sinks import ArchiveSink
+from spark_batch.archive.compact import Options, compact
+from spark_batch.archive.rows import raw_stream
+from spark_batch.archive.runs import groups
 from spark_batch.period import parse_window
 from spark_batch.recompute import Prepared, Request, computed, prepare
 from spark_batch.source import open_source
+from sql.changes import check
+from sql.project import load_project
 from tests import oracle
 
 TOPIC = "OpenSeaRawEvents"
@@ -97,6 +102,15 @@ def event(
         "payload": {"event_type": kind, "sent_at": sent_at, "payload": payload},
     }
     return json.dumps(record, separators=(",", ":")).encode()
+
+
+def compacted(topic: Path, first: int, end: int, keep: bool = False) -> None:
+    """Compact the hours in [first, end)."""
+    source = open_source(topic)
+    stream = raw_stream(check(load_project(SQL)), TOPIC)
+    planned = groups(source.listing()[0], START + 90 * DAY_MS, 0, first, end)
+    made = compact(source, stream, planned, Options(keep=keep))
+    assert made.compacted > 0
 
 
 def records_of(topic: Path, period: tuple[int, int] | None = None) -> list[Record]:

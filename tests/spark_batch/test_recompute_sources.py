@@ -23,6 +23,7 @@ from tests.spark_batch.archives import (
     TOPIC,
     Expected,
     add,
+    compacted,
     event,
     folder_of,
     needs,
@@ -188,6 +189,58 @@ def test_the_predecessors_archive(tmp_path: Path, engine: str) -> None:
     stamped = tmp_path / "stamped"
     add(stamped, START, 0, [event(*each) for each in args])
     check(tmp_path / TOPIC, engine, stamped)
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_compacted_files_and_text_mixed(own: Path, day: Path, engine: str, keep: bool) -> None:
+    compacted(own, START, START + 9 * HOUR_MS, keep)
+    (own / "year=2026/month=09/day=10/hour=03/_in_the_making.parquet").write_bytes(b"x")
+    text = folder_of(own, START + 10 * HOUR_MS)
+    assert list(text.glob("*.json.gz"))
+    assert list(folder_of(own, START).glob("*.json.gz")) == [] or keep
+    check(own, engine, day)
+    # A late file beside a compacted one of its hour.
+    late = event(START + 5 * HOUR_MS, "late")
+    add(own, START + 5 * HOUR_MS, 9_000_000, [late])
+    tables, _, counts = recomputed(own, request("1 hour", wanted="global", engine=engine))
+    (row,) = (r for r in tables["GLOBAL_1_HOUR"] if r["WS"] == START + 5 * HOUR_MS)
+    before, _, whole = recomputed(day, request("1 hour", wanted="global", engine=engine))
+    (old,) = (r for r in before["GLOBAL_1_HOUR"] if r["WS"] == START + 5 * HOUR_MS)
+    assert row["SALES"] == old["SALES"] + 1
+    assert (counts.read, counts.set_aside) == (whole.read + 1, whole.set_aside)
+
+
+def test_all_compacted_but_a_field_that_was_declared_later(
+    own: Path, day: Path, engine: str, tmp_path: Path
+) -> None:
+    compacted(own, START, START + DAY_MS)
+    assert not list(own.rglob("*.json.gz"))
+    check(own, engine, day)
+    sql = Path(shutil.copytree(SQL, tmp_path / "sql", ignore=shutil.ignore_patterns("*.py*", "__py*")))
+    events = sql / "migrations/V001__events.sql"
+    text = events.read_text()
+    text = text.replace("      chain VARCHAR,\n", "      chain VARCHAR, event_timestamp VARCHAR,\n")
+    text = text.replace("payload->payload->chain AS chain", "payload->payload->event_timestamp AS chain")
+    events.write_text(text)
+    (sql / "migrations/V900__own.sql").write_text(
+        "CREATE TABLE moments WITH (VALUE_FORMAT='JSON') AS SELECT chain, COUNT(*) AS n FROM events"
+        " WINDOW TUMBLING (SIZE 1 HOUR) GROUP BY chain EMIT CHANGES;"
+    )
+    found, expected = (
+        recomputed(topic, request(wanted="moments", engine=engine), sql)[0]["MOMENTS"]
+        for topic in (own, day)
+    )
+    assert found == expected
+    assert sum(row["N"] for row in found) > 2_000
+
+
+def test_a_damaged_compacted_file(own: Path) -> None:
+    compacted(own, START, START + DAY_MS)
+    path = sorted(own.rglob("*.parquet"))[5]
+    path.write_bytes(path.read_bytes()[:-100])
+    prepared = prepare(request("1 hour"), open_source(own), SQL)
+    with pytest.raises(SourceError, match=re.escape(f"Cannot read {path}: ")), computed(prepared, print):
+        pass
 
 
 def test_bounds_are_utc_whatever_the_zone(

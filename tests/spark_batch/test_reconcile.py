@@ -17,7 +17,16 @@ from deploy.client import KsqlClient
 from deploy.demo import wait_until_read
 from deploy.embedded import server
 from producer.layout import HOUR_MS, archive_file
-from tests.spark_batch.archives import SQL, START, TOPIC, add, event, needs, write_sample
+from tests.spark_batch.archives import (
+    SQL,
+    START,
+    TOPIC,
+    add,
+    compacted,
+    event,
+    needs,
+    write_sample,
+)
 
 HALF = HOUR_MS // 2
 VARIABLES = {
@@ -151,6 +160,15 @@ def test_late_rows_in_other_tables(run: Run, streamed: Streamed, table: str, row
     assert causes(found) == {"late beyond grace"}
     assert len(found) == rows
     assert {each["window_start"] for each in found} == {"2026-09-10T00:00:00Z"}
+
+
+@pytest.mark.parametrize("table", ["asset_30_minutes", "top_assets_1_hour_by_30_minutes"])
+def test_late_rows_of_compacted_files(run: Run, streamed: Streamed, tmp_path: Path, table: str) -> None:
+    archive = Path(shutil.copytree(streamed.topic, tmp_path / TOPIC))
+    compacted(archive, START, START + 5 * HOUR_MS)
+    found = differing(run, table, archive)
+    assert causes(found) == {"late beyond grace"}
+    assert len(found) == 2
 
 
 def test_it_is_told_in_a_table_too(run: Run, streamed: Streamed, monkeypatch: pytest.MonkeyPatch) -> None:
