@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import structlog
@@ -23,10 +23,8 @@ from sql.errors import OpenSeaMetricsError
 if TYPE_CHECKING:
     from cassandra.cluster import Session
 
-Table = Literal["global_metrics", "collections_metrics"]
-
 # Cassandra's column → the long form's.
-COLUMNS: dict[Table, dict[str, str]] = {
+COLUMNS: dict[str, dict[str, str]] = {
     "global_metrics": {
         "metric": "METRIC",
         "collection": "COLLECTION",
@@ -87,13 +85,17 @@ def cassandra_settings() -> CassandraSettings:
         raise CassandraError(f"in the environment or .env: cannot read {wrong}") from None
 
 
-def write(rows: Iterable[pa.RecordBatch], table: Table, settings: CassandraSettings) -> int:
-    """Upsert long-form rows, and return how many were written.
+def write(
+    rows: Iterable[pa.RecordBatch], table: str, settings: CassandraSettings | None = None
+) -> int:
+    """Upsert long-form rows into one of the tables of COLUMNS, and return how many were written.
 
-    Batches have the long form's columns; ``timestamp`` as epoch milliseconds or a timestamp, and no
-    NULL in METRIC and ``timestamp``. NULL texts write nothing; a NULL value replaces an older one.
+    ``settings``: by default those of the environment. Batches have the long form's columns;
+    ``timestamp`` as epoch milliseconds or a timestamp, and no NULL in METRIC and ``timestamp``.
+    NULL texts write nothing; a NULL value replaces an older one.
     Raises CassandraError; what was written before it stays, and writing again does no harm.
     """
+    settings = settings or cassandra_settings()
     columns = COLUMNS[table]
     names = ", ".join(columns)
     marks = ", ".join("?" * len(columns))
@@ -200,7 +202,7 @@ def _prepare(session: Session, statement: str, settings: CassandraSettings) -> A
         ) from None
 
 
-def _values(rows: Iterable[pa.RecordBatch], table: Table) -> Iterator[tuple[Any, ...]]:
+def _values(rows: Iterable[pa.RecordBatch], table: str) -> Iterator[tuple[Any, ...]]:
     """The values of each row in the order of COLUMNS."""
     from cassandra.query import UNSET_VALUE
 
