@@ -46,3 +46,16 @@ class Settings(BaseSettings):
     kafka: dict[str, str] = Field(default={}, repr=False)
     variables: dict[str, str] = {}
     data_dir: Path = Path(".opensea-metrics")
+
+
+class FunctionSettings(BaseSettings):
+    """``udfs``: files and folders of a project's own Python functions, separated as in PATH.
+
+    Apart from the rest, as every verb needs it, also where another setting cannot be read.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="OPENSEA_METRICS_", env_file=".env", extra="ignore"
+    )
+
+    udfs: str = ""

@@ -6,7 +6,8 @@ repeats the rows; of equal (metric, collection, nft_id, timestamp) the newest co
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import orjson
 import pyarrow as pa
@@ -36,9 +37,12 @@ class KafkaSink:
         )
         self._try(lambda: self._producer.init_transactions(_WAIT))
         self._try(self._producer.begin_transaction)
+        self._topics = self._try(lambda: self._producer.list_topics(timeout=_WAIT)).topics
 
     def send(self, topic: str, batches: Iterable[pa.RecordBatch]) -> int:
         """Send rows; gives how many. Raises KafkaSinkError."""
+        if topic not in self._topics:
+            raise KafkaSinkError(f"there is no topic {topic}: apply the migrations first")
         rows = 0
         for batch in batches:
             for row in batch.to_pylist():
@@ -66,9 +70,9 @@ class KafkaSink:
                 self._producer.poll(0)
                 return
 
-    def _try(self, call: object) -> None:
+    def _try(self, call: Callable[[], Any]) -> Any:
         try:
-            call()  # type: ignore[operator]
+            return call()
         except KafkaException as error:
             raise KafkaSinkError(
                 f"Kafka does not take results: {error.args[0].str()}. Are the brokers of "

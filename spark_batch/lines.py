@@ -7,6 +7,7 @@ it goes into, and igzip does that faster than any zlib.
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,11 +18,13 @@ import pyarrow as pa
 from isal import igzip, isal_zlib
 
 from producer.layout import ArchiveFile
-from spark_batch.source import Source, SourceError
+from spark_batch.source import Source, SourceError, reason
 
 _PIECE = 32 * 1024 * 1024
 """Bytes of text that are unpacked at a time."""
 _STEP = 8 * 1024
+_GZIP = 31
+"""zlib's name for gzip with the largest window."""
 _DAMAGED: Any = (gzip.BadGzipFile, EOFError, isal_zlib.error)
 _ROWS = 8_192
 NO_ROWS = pa.table({"line": pa.array([], pa.large_string()), "_off": pa.array([], pa.int64())})
@@ -57,7 +60,7 @@ class Lines:
 def pieces(source: Source, file: ArchiveFile) -> Iterator[Lines]:
     """All lines of a text file. A damaged file ends where its damage begins.
 
-    Raises SourceError for a file that cannot be opened.
+    Raises SourceError for a file that cannot be had.
     """
     rest = b""
     for block, is_last, damage in _blocks(source, file):
@@ -83,27 +86,49 @@ def _blocks(source: Source, file: ArchiveFile) -> Iterator[tuple[bytes, bool, st
                     break
             text.read(1)  # which checks the sum at the end
     except _DAMAGED as error:
-        yield _before_damage(source, file, given), True, f"{error}"
+        yield before_damage(source, file, given), True, f"{error}"
+    except OSError as error:
+        raise SourceError(f"Cannot read {file.path}: {reason(error)}") from error
     else:
         yield last, True, None
 
 
-def _before_damage(source: Source, file: ArchiveFile, given: int) -> bytes:
-    """What can be read of a damaged file, beyond the first bytes: in small steps, as the step in which
-    the damage is met gives nothing."""
+def before_damage(source: Source, file: ArchiveFile, given: int) -> bytes:
+    """What can be unpacked of a damaged file, beyond the first bytes."""
     text = bytearray()
-    with suppress(*_DAMAGED), _opened(source, file) as again:
-        while block := again.read1(_STEP):
-            text += block
+    unpacker = zlib.decompressobj(wbits=_GZIP)
+    with _raw(source, file) as raw, suppress(zlib.error):
+        while step := raw.read(_STEP):
+            before = unpacker.copy()
+            try:
+                made, unpacker = _unpacked(unpacker, step)
+            except zlib.error:  # byte by byte: what fails gives nothing
+                for byte in step:
+                    made, before = _unpacked(before, bytes((byte,)))
+                    text += made
+                break
+            text += made
     return bytes(text[given:])
 
 
+def _unpacked(unpacker: Any, data: bytes) -> tuple[bytes, Any]:
+    """The text of some packed bytes, and what unpacks those that follow."""
+    text = b""
+    while data:
+        text += unpacker.decompress(data)
+        data = unpacker.unused_data
+        if unpacker.eof:
+            unpacker = zlib.decompressobj(wbits=_GZIP)
+    return text, unpacker
+
+
 def _opened(source: Source, file: ArchiveFile) -> Any:
-    try:
-        raw = source.fs.open(file.path, "rb", **({"cache_type": "readahead"} if source.s3 else {}))
-    except OSError as error:
-        raise SourceError(f"Cannot read {file.path}: {error}") from error
+    raw = _raw(source, file)
     return igzip.open(raw, "rb") if file.form == "json.gz" else raw
+
+
+def _raw(source: Source, file: ArchiveFile) -> Any:
+    return source.fs.open(file.path, "rb", **({"cache_type": "readahead"} if source.s3 else {}))
 
 
 def _split(text: bytes) -> pa.LargeStringArray:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import lcm
 
 from sql.analysis import Window
 from sql.errors import OpenSeaMetricsError
@@ -36,6 +37,10 @@ class WindowChoice:
     size: int | None
     advance: int | None
     slide: str | None = None
+
+    @property
+    def text(self) -> str:
+        return f"{self.label} every {self.slide}" if self.slide else self.label
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ def parse_window(size: str, slide: str | None) -> WindowChoice:
         if slide:
             raise PeriodError("a window over all time does not slide: leave --slide out")
         return WindowChoice(ALL_TIME, None, None)
-    length = duration(label)
+    length = duration(size)
     if length % _WEEK == 0 and "WEEK" in label:  # a unit that SQL does not have
         label = f"{length // _DAY} DAYS"
     if not slide:
@@ -91,6 +96,19 @@ def parse_window(size: str, slide: str | None) -> WindowChoice:
     if advance > length or length % advance:
         raise PeriodError(f"a window of {size} cannot slide by {slide}: it must be a multiple of it")
     return WindowChoice(label, length, advance, " ".join(slide.upper().split()))
+
+
+def choice(size: int, advance: int) -> WindowChoice:
+    """The kind of windows of a size and an advance, in milliseconds."""
+    slide = None if advance == size else _text(advance)
+    return WindowChoice(_text(size), size, advance, slide)
+
+
+def _text(length: int) -> str:
+    """A duration as SQL has it, in the largest unit that gives a whole number."""
+    unit = max((u for u in _UNITS if length % _UNITS[u] == 0 and u != "WEEK"), key=_UNITS.__getitem__)
+    amount = length // _UNITS[unit]
+    return f"{amount} {unit}{'S' if amount > 1 else ''}"
 
 
 def duration(text: str) -> int:
@@ -118,14 +136,13 @@ def settle(
     """
     if trailing and end is None:
         raise PeriodError("--trailing windows end at --to: give it")
-    sized = sorted((w for w in windows if w.advance), key=lambda w: w.advance or 0, reverse=True)
+    sized = [window for window in windows if window.advance]
     start, stop = available[0] if first is None else first, available[1] if end is None else end
-    for window in sized:
-        assert window.advance is not None
-        if first is None:
-            start -= (start - stop) % window.advance if trailing else start % window.advance
-        if end is None:
-            stop += -stop % window.advance
+    step = lcm(*(window.advance or 1 for window in sized))
+    if first is None:
+        start -= (start - stop) % step if trailing else start % step
+    if end is None:
+        stop += -stop % step
     _check_order(start, stop)
     for window in sized:
         if trailing:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
-from spark_batch.period import Period, WindowChoice
+from spark_batch.period import Period, WindowChoice, choice
 from sql.analysis import Analysis, Source, Window
 from sql.catalog import Catalog, Query
 from sql.errors import OpenSeaMetricsError
@@ -42,6 +42,10 @@ class Pipeline:
     def writers(self, topic: str) -> list[Query]:
         """The queries that write a topic."""
         return _writers(self.catalog, topic)
+
+    def readers(self, topic: str) -> list[Query]:
+        """The queries that read a topic."""
+        return [q for q in self.catalog.queries.values() if q.analysis.source.topic == topic]
 
     def raw_sources(self) -> list[Source]:
         """The streams declared over the archive that are read."""
@@ -84,7 +88,7 @@ def choose(project: Project, catalog: Catalog, wanted: str, windows: Sequence[Wi
     tables = [
         source.name
         for source in catalog.sources.values()
-        if source.is_table and source.window and _is_asked_for(source.window, windows)
+        if source.is_table and _is_asked_for(_window(catalog, source.topic), windows)
     ]
     name = wanted.lower()
     if name == "all" and tables:
@@ -98,21 +102,33 @@ def choose(project: Project, catalog: Catalog, wanted: str, windows: Sequence[Wi
         }
         if chosen := [each for each in tables if catalog.sources[each].topic in read]:
             return chosen
-    known = {source.upper(): source for source in catalog.sources}
+    known = {name.upper(): source for name, source in catalog.sources.items()}
     exact = known.get(wanted.upper())
-    if exact and _writers(catalog, catalog.sources[exact].topic):
-        return [exact]
+    if exact and _writers(catalog, exact.topic):
+        own = _window(catalog, exact.topic)
+        if own and not _is_asked_for(own, windows):
+            own_text = choice(own.size, own.advance).text
+            raise TargetError(
+                f"{exact.name} has a window of its own, {own_text}: leave --window and --slide out"
+            )
+        return [exact.name]
     raise TargetError(
         f"there is no table '{wanted}' for this window. There are: global, collections, all, "
         + ", ".join(each.lower() for each in tables)
     )
 
 
+def windows_of(catalog: Catalog, names: Sequence[str]) -> list[WindowChoice]:
+    """The kinds of windows that some tables have, each once."""
+    windows = (_window(catalog, catalog.sources[name].topic) for name in names)
+    return list(dict.fromkeys(choice(w.size, w.advance) for w in windows if w))
+
+
 def plan(catalog: Catalog, names: Sequence[str], raw_topic: str, period: Period) -> Pipeline:
     """What has to be computed for some tables and streams, its windows counted as the period says.
 
-    Raises TargetError if one of them reads another topic than the archive's, or takes its time from
-    elsewhere than the records.
+    Raises TargetError if one of them reads another topic than the archive's, takes its time from
+    elsewhere than the records, or is no more than the records themselves.
     """
     needed: set[str] = set()
     for name in names:
@@ -121,6 +137,10 @@ def plan(catalog: Catalog, names: Sequence[str], raw_topic: str, period: Period)
         id_: _counted(query, period) for id_, query in catalog.queries.items() if id_ in needed
     }
     reduced = Catalog(catalog.sources, queries)
+    for name in names:
+        writers = _writers(reduced, catalog.sources[name].topic)
+        if not any(w.analysis.is_aggregation or not _is_of_raw(reduced, w) for w in writers):
+            raise TargetError(f"{name} has a row for each event: recompute gives tables of groups")
     selections: list[Query] = []
     first: list[Query] = []
     later: list[Query] = []
@@ -143,6 +163,17 @@ def plan(catalog: Catalog, names: Sequence[str], raw_topic: str, period: Period)
         later=tuple(later),
         targets=tuple(catalog.sources[name] for name in names),
     )
+
+
+def window_of(pipeline: Pipeline, table: Source) -> tuple[Window, int | None] | None:
+    """The windows of a table's rows, and how long a server keeps them (ms, None if not said)."""
+    query = _grouping(pipeline.catalog, table.topic)
+    if query is None or query.analysis.window is None:
+        return None
+    for node in query.analysis.statement.ast.walk():
+        if (retention := node.args.get("retention")) is not None:
+            return query.analysis.window, int(retention.this)
+    return query.analysis.window, None
 
 
 def columns_read(analysis: Analysis) -> set[str]:
@@ -220,5 +251,24 @@ def _counted(query: Query, period: Period) -> Query:
     return replace(query, analysis=replace(query.analysis, window=moved))
 
 
-def _is_asked_for(window: Window, asked: Sequence[WindowChoice]) -> bool:
-    return not asked or any((window.size, window.advance) == (w.size, w.advance) for w in asked)
+def _window(catalog: Catalog, topic: str) -> Window | None:
+    grouping = _grouping(catalog, topic)
+    return grouping.analysis.window if grouping else None
+
+
+def _grouping(catalog: Catalog, topic: str) -> Query | None:
+    """The query whose windows the rows of a topic have: what is made of a grouping has its windows,
+    though it may say others (those over the changes of hopping windows tumble)."""
+    for query in _writers(catalog, topic):
+        found = _grouping(catalog, query.analysis.source.topic)
+        if found is not None:
+            return found
+        if query.analysis.is_aggregation and query.analysis.window is not None:
+            return query
+    return None
+
+
+def _is_asked_for(window: Window | None, asked: Sequence[WindowChoice]) -> bool:
+    if window is None or not asked:
+        return window is not None
+    return any((window.size, window.advance) == (w.size, w.advance) for w in asked)

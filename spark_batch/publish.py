@@ -1,7 +1,8 @@
 """Results as files of a folder or bucket: all of them appear when the last one is written, or none.
 
 One Parquet or JSON file a table, ``<table>.parquet`` or ``<table>.ndjson``, and ``run.json``, which
-describes the run and appears last. Files of the same names are replaced; others are left alone.
+describes the run: an older one goes first and the new one comes last, so that files which lie beside
+one are of one run. Files of the same names are replaced; others are left alone.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ class _LocalFolder:
         for hidden in self.made:
             with open(hidden, "rb") as file:
                 os.fsync(file.fileno())
+        (self.path / RUN).unlink(missing_ok=True)
         for hidden, final in self.made.items():
             hidden.replace(final)
 
@@ -76,6 +78,8 @@ class _Bucket:
         return cast(BinaryIO, file)
 
     def publish(self) -> None:
+        if self.fs.exists(f"{self.root}/{RUN}"):
+            self.fs.rm_file(f"{self.root}/{RUN}")
         for file in self.made:
             file.commit()
 

@@ -16,7 +16,7 @@ import yaml
 from producer.layout import HOUR_MS, ArchiveFile
 from spark_batch.job import Counts, Job, Progress, Results
 from spark_batch.period import ALL_TIME, Period, WindowChoice, iso, settle
-from spark_batch.pipeline import TargetError, choose, plan
+from spark_batch.pipeline import TargetError, choose, plan, windows_of
 from spark_batch.settings import BatchSettings, batch_settings
 from spark_batch.source import Source, SourceError
 from sql.analysis import Source as Stream
@@ -50,6 +50,7 @@ class Prepared:
 
     project: Project
     request: Request
+    windows: Sequence[WindowChoice]
     job: Job
     engine: str
 
@@ -79,24 +80,23 @@ def prepare(
 
     Raises SqlError, PeriodError, TargetError or SourceError.
     """
-    listed = source.files(request.first, request.end)
-    period = settle(request.windows, request.first, request.end, request.trailing, _bounds(source, listed))
+    available = _bounds(source, source.files(request.first, request.end))
+    period = settle(request.windows, request.first, request.end, request.trailing, available)
     windows = [_sized(window, period) for window in request.windows]
     project = load_project(root, {**_settings_of(windows), **(variables or {})})
     catalog = check(project)
     names = choose(project, catalog, request.wanted, windows)
+    if not windows:  # those of the statements
+        windows = windows_of(catalog, names)
+        period = settle(windows, request.first, request.end, request.trailing, available)
     if request.long_form:
         names += _long_form(project, catalog, request.wanted)
     raw_topic = str(project.settings.get("raw_topic", source.root.rsplit("/", 1)[-1]))
     pipeline = plan(catalog, names, raw_topic, period)
     # An event is filed under its own hour, by our producer and sink; others file it when it comes.
-    files = [
-        file
-        for file in source.files(period.first, period.end + request.margin)
-        if file.hour_ms < period.end + request.margin
-    ]
+    files = source.files(period.first, period.end + request.margin)
     job = Job(pipeline, source, files, period)
-    return Prepared(project, request, job, _engine(request.engine, files, settings or batch_settings()))
+    return Prepared(project, request, windows, job, _engine(request.engine, files, settings or batch_settings()))
 
 
 @contextmanager
@@ -123,7 +123,7 @@ def description(
         "from": iso(job.period.first),
         "to": iso(job.period.end),
         "windows": [
-            {"size": w.label, **({"slide": w.slide} if w.slide else {})} for w in prepared.request.windows
+            {"size": w.label, **({"slide": w.slide} if w.slide else {})} for w in prepared.windows
         ],
         "trailing": job.period.trailing,
         "migrations": [

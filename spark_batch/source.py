@@ -5,6 +5,7 @@ The names of folders and files are those of ``producer.layout``.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,8 @@ import fsspec
 from producer.layout import HOUR_MS, ArchiveFile, archive_file, newest_cover
 from spark_batch.settings import S3Settings, s3_settings
 from sql.errors import OpenSeaMetricsError
+
+__all__ = ["ArchiveFile", "Source", "SourceError", "archive_file", "open_source"]
 
 DAY_MS = 24 * HOUR_MS
 
@@ -65,11 +68,6 @@ class Source:
                 found.append(file)
         return sorted(found), sorted(strange)
 
-    def address(self, file: ArchiveFile) -> str:
-        """The file as DuckDB and Spark take it: a path, or an s3:// or s3a:// URL as given."""
-        scheme, separator, _ = self.url.partition("://")
-        return f"{scheme}://{file.path}" if separator else file.path
-
     def _list(self, first_ms: int | None, end_ms: int | None) -> Iterator[tuple[str, int]]:
         try:
             if not self.fs.exists(self.root):
@@ -78,12 +76,15 @@ class Source:
                     "s3a://bucket/topics/OpenSeaRawEvents."
                 )
             for folder in self._folders(first_ms, end_ms):
+                if self.s3 is None:
+                    yield from _walk(folder)
+                    continue
                 for path, info in self.fs.find(folder, detail=True).items():
                     yield path, int(info["size"] or 0)
         except SourceError:
             raise
         except Exception as error:  # fsspec's file systems each have errors of their own
-            raise SourceError(f"Cannot list {self.url}: {_reason(error)}") from error
+            raise SourceError(f"Cannot list {self.url}: {reason(error)}") from error
 
     def _folders(self, first_ms: int | None, end_ms: int | None) -> list[str]:
         """What to list: the days of a period, if they are fewer than the archive's could be."""
@@ -117,6 +118,11 @@ def open_source(url: str | Path) -> Source:
         return Source(str(path), str(path), fsspec.filesystem("file"))
     if scheme not in ("s3", "s3a") or not rest:
         raise SourceError(f"{given}: an archive is a folder, or s3a://bucket/path")
+    if set("@:") & set(rest.partition("/")[0]):
+        raise SourceError(
+            f"{scheme}://{rest.rpartition('@')[2]}: keys are taken from AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, not from the URL"
+        )
     s3 = s3_settings()
     try:
         fs = fsspec.filesystem("s3", **s3.s3fs())
@@ -125,10 +131,31 @@ def open_source(url: str | Path) -> Source:
     return Source(given, rest, fs, s3)
 
 
-def _reason(error: Exception) -> str:
-    """What went wrong, in one line without keys: S3's own code and message."""
+def _walk(folder: str) -> Iterator[tuple[str, int]]:
+    """A local folder's files, or the file that it is, with sizes. fsspec would pass over a folder that
+    may not be read."""
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise error
+
+    if os.path.isfile(folder):
+        yield folder, os.stat(folder).st_size
+    for parent, _, names in os.walk(folder, onerror=refuse, followlinks=True):
+        for name in names:
+            path = f"{parent}/{name}"
+            try:
+                yield path, os.stat(path).st_size
+            except FileNotFoundError:
+                continue  # it has just gone
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, in one line without keys: the system's or S3's own words."""
     response = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
     if isinstance(response, dict) and "Error" in response:
         details = response["Error"]
         return f"{details.get('Code')}: {details.get('Message')}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return f"{type(error).__name__}: {error}".splitlines()[0]

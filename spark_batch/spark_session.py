@@ -29,8 +29,6 @@ _SQL = {
     # A damaged file is read up to its damage, as by the other engine.
     "spark.sql.files.ignoreCorruptFiles": "true",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
-    # Both only matter to tasks of a few milliseconds.
-    "spark.sql.adaptive.coalescePartitions.minPartitionSize": "8MB",
 }
 
 
@@ -51,7 +49,8 @@ def open_session(settings: BatchSettings, s3: S3Settings | None) -> SparkSession
         .master(master)
         .config("spark.driver.memory", settings.spark_driver_memory)
         .config("spark.ui.showConsoleProgress", "false")
-        .config("spark.log.level", "ERROR")
+        # What goes wrong is raised; what is logged beside it (code too long to compile, say) is not.
+        .config("spark.log.level", "OFF")
     )
     if master.startswith("local"):
         builder = builder.config("spark.ui.enabled", "false")
@@ -68,6 +67,9 @@ def open_session(settings: BatchSettings, s3: S3Settings | None) -> SparkSession
         raise UdfError(f"Spark does not start: {str(error).splitlines()[0]} (is there a JDK 17?)") from error
     for name, value in _SQL.items():
         session.conf.set(name, value)
+    # 200, the default, is for clusters; tasks must not be so small that starting them is all the work.
+    cores = session.sparkContext.defaultParallelism
+    session.conf.set("spark.sql.shuffle.partitions", str(max(2, 2 * cores)))
     if s3 is not None:
         hadoop = session.sparkContext._jsc.hadoopConfiguration()
         for name, value in s3.hadoop().items():

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlglot import exp
+if TYPE_CHECKING:
+    from sqlglot import exp
+
+# The parser is imported where a parsed type is read: functions inside ksqlDB need types, but no parser,
+# whose import would be half of their start.
 
 
 @dataclass(frozen=True)
@@ -77,16 +81,16 @@ NULL = KsqlType("NULL")
 """The type of a bare NULL: fits everywhere."""
 
 _SCALARS = {
-    exp.DType.BOOLEAN: BOOLEAN,
-    exp.DType.INT: INTEGER,
-    exp.DType.BIGINT: BIGINT,
-    exp.DType.DOUBLE: DOUBLE,
-    exp.DType.VARCHAR: STRING,
-    exp.DType.TEXT: STRING,
-    exp.DType.VARBINARY: BYTES,
-    exp.DType.DATE: DATE,
-    exp.DType.TIME: TIME,
-    exp.DType.TIMESTAMP: TIMESTAMP,
+    "BOOLEAN": BOOLEAN,
+    "INT": INTEGER,
+    "BIGINT": BIGINT,
+    "DOUBLE": DOUBLE,
+    "VARCHAR": STRING,
+    "TEXT": STRING,
+    "VARBINARY": BYTES,
+    "DATE": DATE,
+    "TIME": TIME,
+    "TIMESTAMP": TIMESTAMP,
 }
 
 _DUCKDB = {
@@ -135,9 +139,11 @@ def struct(*fields: tuple[str, KsqlType]) -> StructType:
 
 def from_ast(kind: exp.Expression) -> KsqlType | None:
     """The type that a parsed type stands for, or None if ksqlDB has none like it."""
+    from sqlglot import exp
+
     if not isinstance(kind, exp.DataType):
         return None
-    if scalar := _SCALARS.get(kind.this):
+    if isinstance(kind.this, exp.DType) and (scalar := _SCALARS.get(kind.this.name)):
         return scalar
     parts = kind.expressions
     if kind.this == exp.DType.DECIMAL:
@@ -163,6 +169,8 @@ def from_ast(kind: exp.Expression) -> KsqlType | None:
 
 def unknown_type(kind: exp.Expression) -> str:
     """The name of the part of a parsed type that ksqlDB does not know (:func:`from_ast` gives None)."""
+    from sqlglot import exp
+
     for part in kind.find_all(exp.DataType):
         if part.this == exp.DType.USERDEFINED or not (part.expressions or from_ast(part)):
             return str(part.args.get("kind") or part.this.name).upper()

@@ -10,7 +10,7 @@ import gzip
 import json
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,12 +71,73 @@ class Group:
 
 
 @dataclass
+class Trading:
+    """What is counted over the sales and transfers of the market, a chain or a collection."""
+
+    sales: int = 0
+    transfers: int = 0
+    mints: int = 0
+    burns: int = 0
+    usd: list[float] = field(default_factory=list)
+    units: list[float] = field(default_factory=list)
+    traders: set[str] = field(default_factory=set)
+    trades: list[tuple[str | None, frozenset[str], float]] = field(default_factory=list)
+
+    @property
+    def usd_volume(self) -> float:
+        return math.fsum(self.usd)
+
+    @property
+    def median_usd(self) -> float | None:
+        """Of an even number the lower one in the middle."""
+        return sorted(self.units)[(len(self.units) - 1) // 2] if self.units else None
+
+    @property
+    def organic_usd_volume(self) -> float:
+        """Without trades of an account with itself, and of a pair that trades an asset repeatedly."""
+        pairs = Counter((asset, parties) for asset, parties, _ in self.trades)
+        wash = [
+            usd
+            for asset, parties, usd in self.trades
+            if len(parties) == 1 or (asset is not None and pairs[asset, parties] > 1)
+        ]
+        return self.usd_volume - math.fsum(wash)
+
+    @property
+    def transfers_without_sale(self) -> int:
+        return max(self.transfers - self.sales, 0)
+
+    def add(self, event: str, record: dict[str, Any]) -> None:
+        if event == "item_transferred":
+            self.transfers += 1
+            if record["from"] == _NOBODY:
+                self.mints += 1
+            elif (record["to"] or "").lower() in (_NOBODY, _DEAD):
+                self.burns += 1
+            return
+        self.sales += 1
+        parties = [account for account in (record["maker"], record["taker"]) if account is not None]
+        self.traders.update(parties)
+        if record["usd"] is not None:
+            self.usd.append(record["usd"])
+            self.units.append(record["usd"] / record["quantity"])
+            if len(parties) == 2:
+                self.trades.append((record["nft_id"], frozenset(parties), record["usd"]))
+
+
+_NOBODY = "0x" + 40 * "0"
+_DEAD = "0x" + 36 * "0" + "dead"
+
+
+@dataclass
 class Metrics:
-    """By window start: the market; by (start, collection) and (start, collection, nft_id) the rest."""
+    """By window start: the market; by (start, collection) and (start, collection, nft_id) the rest;
+    by (start, scope, name) what is counted for market, chains and collections alike."""
 
     market: dict[int, Group]
     collections: dict[tuple[int, str], Group]
     assets: dict[tuple[int, str, str], Group]
+    trading: dict[tuple[int, str, str], Trading]
 
 
 def read(root: Path) -> tuple[list[tuple[str, int, dict[str, Any]]], int]:
@@ -99,17 +160,23 @@ def compute(
     market: dict[int, Group] = defaultdict(Group)
     collections: dict[tuple[int, str], Group] = defaultdict(Group)
     assets: dict[tuple[int, str, str], Group] = defaultdict(Group)
+    trading: dict[tuple[int, str, str], Trading] = defaultdict(Trading)
     for event, time, record in records:
         start = time - time % (advance or size)
         while start > time - size and start >= 0:
             market[start].add(event, record)
             slug, nft = record["slug"], record["nft_id"]
+            if event in ("item_sold", "item_transferred"):
+                scopes = {"market": "all", "chain": record["chain"], "collection": slug}
+                for scope, name in scopes.items():
+                    if name is not None:
+                        trading[start, scope, name].add(event, record)
             if event in ("item_sold", "item_transferred") and slug is not None:
                 collections[start, slug].add(event, record)
                 if nft is not None:
                     assets[start, slug, nft].add(event, record)
             start -= advance or size
-    return Metrics(dict(market), dict(collections), dict(assets))
+    return Metrics(dict(market), dict(collections), dict(assets), dict(trading))
 
 
 def _lines(root: Path) -> Iterator[bytes]:
@@ -162,9 +229,20 @@ def _record(line: bytes) -> tuple[str, int, dict[str, Any]] | None:
             "url": item.get("permalink"),
             "image": metadata.get("image_url"),
             "quantity": units,
+            "chain": inner.get("chain"),
+            "maker": _account(inner.get("maker")),
+            "taker": _account(inner.get("taker")),
+            "from": (inner.get("from_account") or {}).get("address"),
+            "to": (inner.get("to_account") or {}).get("address"),
             **values,
         },
     )
+
+
+def _account(account: dict[str, Any] | None) -> str | None:
+    """Hexadecimal addresses without the capitals that are their checksum."""
+    address = str((account or {}).get("address") or "").strip(" \t\r\n")
+    return address.lower() if re.fullmatch("0[xX][0-9a-fA-F]{40}", address) else address or None
 
 
 def _match(pattern: str, value: Any) -> str | None:

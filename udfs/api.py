@@ -17,7 +17,6 @@ In SQL it is NET_PRICE. A plain parameter that gets NULL makes the result NULL w
 
 from __future__ import annotations
 
-import doctest
 import inspect
 import re
 import textwrap
@@ -221,6 +220,10 @@ def _description(doc: str) -> str:
 
 
 def _examples(doc: str) -> str:
+    if ">>>" not in doc:
+        return ""
+    import doctest
+
     examples = doctest.DocTestParser().get_examples(doc)
     return "\n".join(
         f">>> {textwrap.indent(e.source, '... ')[4:].rstrip()}\n{e.want.rstrip()}" for e in examples

@@ -71,30 +71,29 @@ class Aggregation:
         self._readers = [reader(p.hint) for p in definition.parameters]
         self._convert = any(self._readers)
         self._unfinite = unfinite(definition.state)
-        self._immutable = is_immutable(definition.state)
+        self.immutable = is_immutable(definition.state)
         # Bound once: ksqlDB calls these for every record.
-        self._decode = self._decoder.decode
-        self._accumulate = self._aggregator.accumulate
+        self.decode = self._decoder.decode
+        self.add = self._aggregator.accumulate
+        self.conclude = self._aggregator.finish
 
     # Raising forms, for who has its own way to report errors.
 
     def initialize(self) -> str:
         """A new state."""
-        return self._text(self._aggregator.initialize())
+        return self.text(self._aggregator.initialize())
 
     def accumulate(self, state: str, *columns: Any) -> str:
         """The state with a row."""
-        before = self._decode(state)
-        after = self._accumulate(before, *columns)
-        return state if after is before and self._immutable else self._text(after)
+        return self.text(self.add(self.decode(state), *columns))
 
     def merge(self, older: str, newer: str) -> str:
         """The state of the rows of both."""
-        return self._text(self._aggregator.merge(self._decode(older), self._decode(newer)))
+        return self.text(self._aggregator.merge(self.decode(older), self.decode(newer)))
 
     def result(self, state: str) -> Any:
         """The result as the class returns it."""
-        return self._aggregator.finish(self._decode(state))
+        return self.conclude(self.decode(state))
 
     # Forms that never raise, over many values: for engines that hand over whole groups.
 
@@ -108,8 +107,8 @@ class Aggregation:
         try:
             state = self._aggregator.initialize()
             for row in kept:
-                state = self._accumulate(state, *row)
-            return self._text(state)
+                state = self.add(state, *row)
+            return self.text(state)
         except Exception:
             return self._row_by_row(kept)
 
@@ -147,9 +146,10 @@ class Aggregation:
     def _write(self) -> Converter:
         return writer(self.definition.result)
 
-    def _text(self, state: Any) -> str:
+    def text(self, state: Any) -> str:
+        """A state as text. Raises StateError if JSON does not have it."""
         text = self._encode(state)
         # The encoder writes NaN and infinity as null, which would be read back as something else.
-        if b"null" in text and self._unfinite is not None and self._unfinite(state):
+        if self._unfinite is not None and b"null" in text and self._unfinite(state):
             raise StateError("the state holds NaN or infinity, which JSON does not have")
         return text.decode()

@@ -5,37 +5,14 @@ from __future__ import annotations
 import doctest
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
-import duckdb
-import pyarrow as pa
-
-from sql.types import duckdb as duckdb_type
-from udfs import api, calls
-from udfs import duckdb as duckdb_udfs
-from udfs import spark as spark_udfs
-from udfs.arrow import array, arrow_type
-from udfs.definition import Definition, Parameter
-from udfs.ksqldb.jvm import Jvm
+from udfs import api
+from udfs.definition import Definition
+from udfs.engines import Case, Engine, Python
 from udfs.samples import Group, Row, Samples
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
-Case = Row | Group
-
-
-class Engine(Protocol):
-    """Computes plain results; ``name`` is for the report."""
-
-    name: str
-
-    def results(self, definition: Definition, cases: Sequence[Case]) -> list[Any]:
-        """The results of one function, in order."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -105,16 +82,6 @@ def counts(definition: Definition, row: Row) -> bool:
     )
 
 
-def engines(folder: Path, ksqldb: Iterable[Path], spark: bool) -> list[Engine]:
-    """DuckDB, and on request the JVM (compiled into ``folder`` against ksqlDB's jars) and Spark."""
-    made: list[Engine] = [DuckDb()]
-    if jars := tuple(ksqldb):
-        made.append(JavaBridge(Jvm(jars, folder)))
-    if spark:
-        made.append(Spark())
-    return made
-
-
 def differences(
     definition: Definition, engines: Iterable[Engine], count: int, seed: int = 1
 ) -> list[Difference]:
@@ -143,171 +110,3 @@ def same(one: Any, other: Any) -> bool:
         case dict(), dict():
             return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
     return type(one) is type(other) and bool(one == other)
-
-
-def _literal(value: Any, quote: str = "''") -> str:
-    """A constant as SQL, ``quote`` being how a quote is written in a text."""
-    return "'" + value.replace("'", quote) + "'" if isinstance(value, str) else str(value)
-
-
-def _spark_literal(value: Any) -> str:
-    """A constant as Spark's SQL, where a backslash escapes."""
-    return _literal(value.replace("\\", "\\\\") if isinstance(value, str) else value, "\\'")
-
-
-class Python:
-    """The function itself, under the rules of a call."""
-
-    name = "python"
-
-    def results(self, definition: Definition, cases: Sequence[Case]) -> list[Any]:
-        """Groups are computed in one go: parts and merging are for the engines."""
-        if definition.kind != "aggregate":
-            call = calls.guarded(definition)
-            return [call(*case) for case in cases if isinstance(case, tuple)]
-        found = []
-        for case in cases:
-            assert isinstance(case, Group)
-            aggregation = calls.Aggregation(definition, case.constants)
-            found.append(aggregation.finish(aggregation.partial([r for p in case.parts for r in p])))
-        return found
-
-
-class DuckDb:
-    """DuckDB, with the statements that the embedded server makes of a call."""
-
-    name = "duckdb"
-
-    def __init__(self) -> None:
-        self._connection = duckdb.connect()
-        duckdb_udfs.register(self._connection)
-
-    def results(self, definition: Definition, cases: Sequence[Case]) -> list[Any]:
-        """Groups with the same constants are computed together, by parts that are then merged."""
-        if definition.kind != "aggregate":
-            rows = [case for case in cases if isinstance(case, tuple)]
-            self._load(definition.parameters, [(i, 0, *row) for i, row in enumerate(rows)])
-            names = ", ".join(f"c{i}" for i in range(len(definition.parameters)))
-            result = self._connection.execute(
-                f"SELECT {definition.name}({names}) FROM calls ORDER BY id"
-            )
-            return [row[0] for row in result.fetchall()]
-        found: list[Any] = [None] * len(cases)
-        groups = [(i, case) for i, case in enumerate(cases) if isinstance(case, Group)]
-        for constants in {group.constants for _, group in groups}:
-            chosen = [(i, group) for i, group in groups if group.constants == constants]
-            for index, value in self._aggregate(definition, constants, chosen):
-                found[index] = value
-        return found
-
-    def _aggregate(
-        self, definition: Definition, constants: Row, groups: Sequence[tuple[int, Group]]
-    ) -> list[tuple[int, Any]]:
-        rows = [
-            (index, number, *row)
-            for index, group in groups
-            for number, part in enumerate(group.parts)
-            for row in part or [(None,) * len(definition.parameters)]
-        ]
-        self._load(definition.parameters, rows)
-        native = duckdb_udfs.filled(definition, [_literal(value) for value in constants])
-        columns = [
-            f"CAST(c{i} AS {duckdb_type(p.type)})" for i, p in enumerate(definition.parameters)
-        ]
-        partial = native.partial.format(*columns, off="off")
-        tidy = native.tidy.format(a="a")
-        parts = (
-            f"SELECT id, part, {tidy} AS a FROM (SELECT id, part, {partial} AS a FROM calls"
-            " GROUP BY id, part)"
-        )
-        merged = native.merge.format(a="a", src="part")
-        whole = f"SELECT id, {tidy} AS a FROM (SELECT id, {merged} AS a FROM ({parts}) GROUP BY id)"
-        return self._connection.execute(
-            f"SELECT id, {native.finish.format(a='a')} FROM ({whole})"
-        ).fetchall()
-
-    def _load(self, parameters: Sequence[Parameter], rows: Sequence[Row]) -> None:
-        self._connection.register("arrived", _table(parameters, rows))
-        self._connection.execute(
-            "CREATE OR REPLACE TEMP TABLE calls AS"
-            " SELECT *, row_number() OVER () AS off FROM arrived"
-        )
-        self._connection.unregister("arrived")
-
-
-def _table(parameters: Sequence[Parameter], rows: Sequence[Row]) -> pa.Table:
-    """``id``, ``part`` and the columns ``c0`` …"""
-    kinds = [("id", pa.int64()), ("part", pa.int64())]
-    kinds += [(f"c{i}", arrow_type(p.type)) for i, p in enumerate(parameters)]
-    columns = zip(*rows, strict=True)
-    return pa.table({n: array(column, kind) for (n, kind), column in zip(kinds, columns, strict=True)})
-
-
-class JavaBridge:
-    """The generated classes and CPython in a JVM."""
-
-    name = "jvm"
-
-    def __init__(self, jvm: Jvm) -> None:
-        self._jvm = jvm
-
-    def results(self, definition: Definition, cases: Sequence[Case]) -> list[Any]:
-        """From four threads at once."""
-        return self._jvm.run([(definition, case) for case in cases])
-
-
-class Spark:
-    """A local Spark, in which groups are not merged: Spark hands over whole ones."""
-
-    name = "spark"
-
-    def __init__(self, session: SparkSession | None = None) -> None:
-        """Takes a session, or makes one. Raises UdfError without pyspark."""
-        if session is None:
-            session = spark_udfs.local_session()
-        self._session = session
-        spark_udfs.register(session)
-
-    def results(self, definition: Definition, cases: Sequence[Case]) -> list[Any]:
-        """Through SQL, from a table of Arrow's."""
-        if definition.kind == "aggregate":
-            return self._groups(definition, cases)
-        rows = [(i, 0, *case) for i, case in enumerate(cases) if isinstance(case, tuple)]
-        self._load(definition.parameters, rows)
-        names = ", ".join(f"c{i}" for i in range(len(definition.parameters)))
-        query = f"SELECT id, {definition.name}({names}) AS result FROM calls"
-        return self._answers(query, len(cases))
-
-    def _groups(self, definition: Definition, cases: Sequence[Case]) -> list[Any]:
-        found: list[Any] = []
-        empty = (None,) * len(definition.parameters)
-        groups = [case for case in cases if isinstance(case, Group)]
-        rows = [
-            (index, number, *row)
-            for index, group in enumerate(groups)
-            for number, row in enumerate([r for part in group.parts for r in part] or [empty])
-        ]
-        self._load(definition.parameters, rows)
-        found = [None] * len(groups)
-        names = "".join(f"c{i}, " for i in range(len(definition.parameters)))
-        for constants in {group.constants for group in groups}:
-            chosen = [i for i, group in enumerate(groups) if group.constants == constants]
-            arguments = (names + ", ".join(map(_spark_literal, constants))).rstrip(", ")
-            query = (
-                f"SELECT id, {definition.name}({arguments}) AS result FROM calls"
-                f" WHERE id IN ({', '.join(map(str, chosen))}) GROUP BY id"
-            )
-            answers = self._answers(query, len(groups))
-            for index in chosen:
-                found[index] = answers[index]
-        return found
-
-    def _answers(self, query: str, count: int) -> list[Any]:
-        found: list[Any] = [None] * count
-        for row in self._session.sql(query).toArrow().to_pylist():
-            found[row["id"]] = row["result"]
-        return found
-
-    def _load(self, parameters: Sequence[Parameter], rows: Sequence[Row]) -> None:
-        table = _table(parameters, rows)
-        self._session.createDataFrame(table).createOrReplaceTempView("calls")

@@ -3,7 +3,8 @@
     bool BOOLEAN · int BIGINT · Int32 INTEGER · float DOUBLE · str STRING · bytes BYTES
     Annotated[Decimal, Digits(p, s)] DECIMAL(p, s) · date DATE · time TIME
     datetime TIMESTAMP (UTC, without a zone, milliseconds)
-    list[T] ARRAY<T> · dict[str, T] MAP<STRING, T> · a frozen dataclass STRUCT (names upper-cased)
+    list[T] ARRAY<T> · dict[str, T] MAP<STRING, T>
+    a NamedTuple or frozen dataclass STRUCT (names upper-cased)
 
 ``T | None`` (or ``Optional[T]``) is a T that may be NULL. Elements and fields may always be NULL in
 SQL, so a hint such as ``list[str]`` says nothing about NULLs inside.
@@ -93,12 +94,12 @@ def sql_type(hint: Any) -> KsqlType:
         if sql_type(inner[0]) != STRING:
             raise TypeError("a dict's keys are str, as those of ksqlDB's MAP")
         return MapType("MAP", STRING, sql_type(inner[1]))
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+    if is_record(hint):
         return _struct(hint)
     raise TypeError(
         f"{name_of(hint)} has no SQL type; there are bool, int, Int32, float, str, bytes,"
-        " Annotated[Decimal, Digits(p, s)], date, time, datetime, list[T], dict[str, T] and frozen"
-        " dataclasses"
+        " Annotated[Decimal, Digits(p, s)], date, time, datetime, list[T], dict[str, T], NamedTuples"
+        " and frozen dataclasses"
     )
 
 
@@ -115,14 +116,28 @@ def declaration(kind: KsqlType, quote: str = "`") -> str:
     return {STRING: "VARCHAR", INTEGER: "INT"}.get(kind, str(kind))
 
 
+def is_record(hint: Any) -> bool:
+    """Whether a hint is a class with named, typed fields: a NamedTuple or a dataclass."""
+    return isinstance(hint, type) and (
+        dataclasses.is_dataclass(hint) or (issubclass(hint, tuple) and hasattr(hint, "_fields"))
+    )
+
+
 def fields(hint: type) -> list[tuple[str, Any]]:
-    """The fields of a dataclass with their hints."""
+    """The fields of a record with their hints."""
     hints = typing.get_type_hints(hint, include_extras=True)
-    return [(field.name, hints[field.name]) for field in dataclasses.fields(hint)]
+    names = [f.name for f in dataclasses.fields(hint)] if _frozen(hint) is not None else hint._fields  # type: ignore[attr-defined]
+    return [(name, hints[name]) for name in names]
+
+
+def _frozen(hint: type) -> bool | None:
+    """Whether a dataclass is frozen; None for a NamedTuple."""
+    parameters = getattr(hint, "__dataclass_params__", None)
+    return None if parameters is None else bool(parameters.frozen)
 
 
 def _struct(hint: type) -> KsqlType:
-    if not hint.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+    if _frozen(hint) is False:
         raise TypeError(f"the dataclass {hint.__name__} must be frozen to be a STRUCT")
     made = []
     for name, inner in fields(hint):
@@ -131,7 +146,7 @@ def _struct(hint: type) -> KsqlType:
         except TypeError as error:
             raise TypeError(f"field {name} of {hint.__name__}: {error}") from None
     if not made:
-        raise TypeError(f"the dataclass {hint.__name__} has no fields")
+        raise TypeError(f"{hint.__name__} has no fields")
     return struct(*made)
 
 
@@ -141,7 +156,7 @@ def no_json(hint: Any) -> Any | None:
         return None
     if typing.get_origin(hint) in (list, set, tuple, dict, Union, types.UnionType):
         parts = typing.get_args(hint)
-    elif dataclasses.is_dataclass(hint) and isinstance(hint, type):
+    elif is_record(hint):
         parts = tuple(inner for _, inner in fields(hint))
     else:
         return hint
@@ -154,9 +169,8 @@ def is_immutable(hint: Any) -> bool:
         return True
     if typing.get_origin(hint) in (tuple, Union, types.UnionType):
         return all(map(is_immutable, typing.get_args(hint)))
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        is_frozen: bool = hint.__dataclass_params__.frozen  # type: ignore[attr-defined]
-        return is_frozen and all(is_immutable(inner) for _, inner in fields(hint))
+    if is_record(hint):
+        return _frozen(hint) is not False and all(is_immutable(inner) for _, inner in fields(hint))
     return False
 
 

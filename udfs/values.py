@@ -6,7 +6,6 @@ for MAP, and for STRUCT dict by upper-cased names. Both directions keep None.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import typing
 from collections.abc import Callable, Mapping
@@ -31,7 +30,7 @@ from sql.types import (
     MapType,
     StructType,
 )
-from udfs.types import fields, optional
+from udfs.types import fields, is_record, optional
 
 Converter = Callable[[Any], Any]
 
@@ -55,7 +54,7 @@ def reader(hint: Any) -> Converter | None:
             k: v if v is None or item is None else item(v)
             for k, v in (value.items() if isinstance(value, Mapping) else value)
         }
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+    if is_record(hint):
         members = [(name, reader(kind)) for name, kind in fields(hint)]
 
         def read(value: Mapping[str, Any]) -> Any:
@@ -84,7 +83,7 @@ def unfinite(hint: Any) -> Callable[[Any], bool] | None:
         assert find is not None
         values = dict.values if origin is dict else iter
         return lambda value: value is not None and any(map(find, values(value)))
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+    if is_record(hint):
         members = [(attrgetter(n), find) for n, kind in fields(hint) if (find := unfinite(kind))]
         if not members:
             return None
@@ -127,9 +126,12 @@ def _each(item: Converter) -> Converter:
 
 
 def _field(value: Any, lowered: str) -> Any:
-    for name in (lowered, *(f.name for f in dataclasses.fields(value))):
-        if name.lower() == lowered and hasattr(value, name):
-            return getattr(value, name)
+    if is_record(type(value)):
+        if hasattr(value, lowered):
+            return getattr(value, lowered)
+        for name, _ in fields(type(value)):
+            if name.lower() == lowered:
+                return getattr(value, name)
     raise TypeError(f"{value!r} has no field {lowered}")
 
 

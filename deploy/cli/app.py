@@ -1,22 +1,30 @@
 """The command ``opensea-metrics``: options → plain functions → ``output``, and nothing else.
 
-Exit codes: 0 done, or nothing to do; 1 an error, told on stderr in one message; 2 (``plan``
-and ``diff`` only) changes are pending, or the server has drifted.
+Exit codes: 0 done, or nothing to do; 1 an error, told on stderr in one message; 2 (``plan``, ``diff``)
+changes are pending, or the server has drifted, (``reconcile``) numbers differ, (``archive``) something
+was found.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 
 import structlog
 import typer
 
+from deploy.config import FunctionSettings
 from sql.errors import OpenSeaMetricsError
+from udfs import registry
 
 
 class ChangesPending(Exception):
-    """Raised by ``plan`` and ``diff`` for exit code 2."""
+    """Raised by ``plan``, ``diff`` and ``reconcile`` for exit code 2."""
+
+
+class SomethingFound(Exception):
+    """Raised for exit code 2 by verbs that look for what is wrong, and have shown it."""
 
 
 app = typer.Typer(
@@ -43,8 +51,11 @@ def main() -> None:
     log_to_stderr(logging.WARNING)
     code: int | str | None
     try:
+        # Through the environment, as processes that are started from here need to know it, too.
+        if own := FunctionSettings().udfs:
+            os.environ[registry.VARIABLE] = own
         app()
-    except ChangesPending:
+    except (ChangesPending, SomethingFound):
         code = 2
     except (OpenSeaMetricsError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -128,7 +128,7 @@ def recompute(
         margin=duration(margin),
         long_form=to_kafka or to_cassandra,
     )
-    prepared = prepare(request, open_source(source or _archive(sql, variables)), sql, variables)
+    prepared = prepare(request, open_source(source or archive(sql, variables)), sql, variables)
     began = time.time()
     size = sum(file.size for file in prepared.job.files)
     with ExitStack() as stack:
@@ -148,7 +148,8 @@ def recompute(
         output.show_counts(prepared.job.period.text, prepared.engine, results.counts, time.time() - began)
 
 
-def _archive(sql: options.Sql, variables: dict[str, str]) -> str:
+def archive(sql: options.Sql, variables: dict[str, str]) -> str:
+    """The raw topic's folder of the embedded server."""
     topic = load_settings(sql or find_root(), variables).get("raw_topic")
     return str(Settings().data_dir / "topics" / str(topic))
 
@@ -165,18 +166,25 @@ def _send(prepared: Prepared, results: Results) -> None:
 
     sink = KafkaSink(KafkaSettings())
     try:
-        for stream in prepared.long_form.values():
-            rows = sink.send(stream.topic, results.table(stream.name).batches)
-            print(f"{rows} rows for the topic {stream.topic}")
+        sent = {
+            stream.topic: sink.send(stream.topic, results.table(stream.name).batches)
+            for stream in prepared.long_form.values()
+        }
         sink.commit()
     except BaseException:
         sink.abort()
         raise
+    for topic, rows in sent.items():
+        print(f"{rows} rows for the topic {topic}")
 
 
 def _insert(prepared: Prepared, results: Results) -> None:
     from spark_batch import cassandra
 
+    settings = cassandra.cassandra_settings()
+    tables: dict[str, cassandra.Table] = {
+        "global": "global_metrics", "collections": "collections_metrics",
+    }  # fmt: skip
     for kind, stream in prepared.long_form.items():
-        rows = cassandra.write(results.table(stream.name).batches, f"{kind}_metrics")
-        print(f"{rows} rows for the table {kind}_metrics")
+        rows = cassandra.write(results.table(stream.name).batches, tables[kind], settings)
+        print(f"{rows} rows for the table {tables[kind]}")

@@ -46,17 +46,21 @@ def stopping() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
-def bar(what: str, total: int, unit: str = "frames") -> Iterator[Callable[..., None]]:
-    """A bar on a terminal, and nothing elsewhere: called with what is done, and a count to show."""
+def bar(
+    what: str, total: int | None = None, unit: str = "frames"
+) -> Iterator[Callable[..., None]]:
+    """A bar on a terminal, and nothing elsewhere: called with what is done, and a count to show of
+    ``unit``; without a ``total`` it is given with each call."""
     console = output.console(stderr=True)
     columns = (
         TextColumn(what), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
-        TextColumn(f"{{task.fields[count]:,}} {unit}"), TimeElapsedColumn(),
+        TextColumn("{task.fields[count]:,} {task.fields[unit]}"), TimeElapsedColumn(),
     )  # fmt: skip
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=total, count=0)
+        task = bar.add_task(what, total=total, count=0, unit=unit)
 
-        def update(done: int, count: int | None = None) -> None:
-            bar.update(task, completed=done, count=done if count is None else count)
+        def update(done: int, count: int | None = None, total: int | None = None) -> None:
+            count = done if count is None else count
+            bar.update(task, completed=done, count=count, total=total)
 
         yield update

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from deploy.cli.app import app
-from udfs import check, registry
+from udfs import check, engines, registry
 from udfs.definition import Definition, UdfError
 from udfs.ksqldb import build as jars
 from udfs.ksqldb.image import build_image
@@ -67,13 +67,13 @@ def check_functions(
     logging.getLogger("udfs").setLevel(logging.CRITICAL)  # random arguments make functions raise
     chosen = _chosen(names)
     with tempfile.TemporaryDirectory() as folder:
-        engines = check.engines(Path(folder), ksqldb or (), spark)
+        chosen_engines = engines.present(Path(folder), ksqldb or (), spark)
         found = 0
         for definition in chosen:
             wrong = [*check.examples(definition), *check.laws(definition, count, seed)]
-            wrong += map(str, check.differences(definition, engines, count, seed))
+            wrong += map(str, check.differences(definition, chosen_engines, count, seed))
             found += len(wrong)
-            engine_names = ", ".join(["python", *(engine.name for engine in engines)])
+            engine_names = ", ".join(["python", *(engine.name for engine in chosen_engines)])
             print(f"{definition.name}: {f'{len(wrong)} failures' if wrong else 'the same'} on {engine_names}")
             for each in wrong[:_SHOWN]:
                 print(f"  {each}")

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import TypeVar
@@ -20,9 +21,10 @@ from spark_batch.archive.rows import database
 from spark_batch.source import DAY_MS, Source
 from sql.analysis import Source as Stream
 
-WORKERS = 8
-"""Files are waited for more than they are worked on, in a bucket at least."""
+WORKERS = 2
+"""Units of files at a time: one is read while another is decoded."""
 
+Progress = Callable[[int, int, int], None]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -32,19 +34,17 @@ def check(
     stream: Stream,
     first_ms: int | None = None,
     end_ms: int | None = None,
-    progress: Callable[[int, int], None] = lambda done, files: None,
-    total: Callable[[int], None] = lambda size: None,
+    progress: Progress = lambda done, total, files: None,
 ) -> Report:
     """Read the files of the hours in [first_ms, end_ms) and report what is wrong.
 
-    ``stream`` declares the topic (``rows.raw_stream``). ``total`` is told how many bytes there are,
-    ``progress`` how many bytes and files are done. Memory does not grow with the archive but by a
+    ``stream`` declares the topic (``rows.raw_stream``). ``progress`` is told how many bytes are done, of
+    how many, and how many files. Memory does not grow with the archive but by a
     few numbers a file. Raises SourceError if the archive or one of its files cannot be had.
     """
     began = time.monotonic()
     listed, strange = source.listing(first_ms, end_ms)
     files = newest_cover(listed)
-    total(sum(file.size for file in files))
     kept = {file.path for file in files}
     findings = [Finding(Kind.STRANGE, path, "passed over by every reader") for path in strange]
     findings += [
@@ -67,7 +67,10 @@ def check(
     return Report(
         url=source.url,
         partitions=tuple(_summaries(counted)),
-        findings=tuple(sorted(findings, key=lambda each: (order.index(each.kind), each.where))),
+        findings=tuple(
+            replace(each, where=each.where.removeprefix(f"{source.root}/"))
+            for each in sorted(findings, key=lambda each: (order.index(each.kind), each.where))
+        ),
         first_ms=min((file.hour_ms for file in files if file.hour_ms >= 0), default=None),
         last_ms=max((file.hour_ms for file in files if file.hour_ms >= 0), default=None),
         seconds=time.monotonic() - began,
@@ -95,9 +98,10 @@ def _read(
     source: Source,
     stream: Stream,
     files: Sequence[ArchiveFile],
-    progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> Iterator[Facts]:
     done = size = 0
+    total = sum(file.size for file in files)
     with database() as connection, ThreadPoolExecutor(WORKERS) as pool:
 
         def work(unit: list[ArchiveFile]) -> list[Facts]:
@@ -109,7 +113,7 @@ def _read(
             for facts in found:
                 done, size = done + 1, size + facts.file.size
                 yield facts
-            progress(size, done)
+            progress(size, total, done)
 
 
 def _of_hours(found: Iterable[Facts]) -> Iterator[list[Facts]]:
@@ -151,17 +155,23 @@ def _repeated(group: Sequence[Facts]) -> Iterator[Finding]:
     if repeated := len(every) - len(np.unique(every)):
         file = group[0].file
         yield Finding(
-            Kind.REPEATED, file.folder, f"partition {file.partition}: {len(every)} records", repeated
+            Kind.REPEATED, file.folder, f"of {len(every):,} in partition {file.partition}", repeated
         )
 
 
 def _broken(partition: int, each: Break) -> Finding:
+    names = " and ".join(_hour_and_name(file) for file in (each.after, each.before))
     if each.kind == "gap":
-        kind, detail = Kind.GAP, f"between {each.after.path} and {each.before.path}"
+        kind, detail = Kind.GAP, f"between {names}"
     else:
-        kind, detail = Kind.OVERLAP, f"in {each.after.path} and {each.before.path}"
+        kind, detail = Kind.OVERLAP, f"in {names}"
     where = f"partition {partition}, offsets {each.start} to {each.end - 1}"
     return Finding(kind, where, detail, each.end - each.start)
+
+
+def _hour_and_name(file: ArchiveFile) -> str:
+    """The end of a path, from the year on."""
+    return "/".join(file.path.rsplit("/", 5)[-5:]) if file.hour_ms >= 0 else file.name
 
 
 def _starts_elsewhere(

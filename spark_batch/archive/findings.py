@@ -36,7 +36,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing found: where (a path, or a partition's offsets), what, and how many records."""
+    """One thing found: where (a path in the source, or a partition's offsets), what, and how many records."""
 
     kind: Kind
     where: str

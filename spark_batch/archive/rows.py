@@ -14,9 +14,9 @@ from spark_batch.archive.legacy import stamped_sql
 from sql.analysis import Source as Stream
 from sql.catalog import Catalog
 from sql.errors import OpenSeaMetricsError
+from sql.lowering import records
 from sql.lowering.duckdb import quoted
 from sql.lowering.macros import MACROS
-from sql.lowering.records import decoded
 
 LINES = pa.schema([("file", pa.int32()), ("_offset", pa.int64()), ("line", pa.string())])
 """Lines to be decoded: the number of the file they are of, their offset, their text."""
@@ -28,11 +28,11 @@ class UndeclaredError(OpenSeaMetricsError):
 
 def raw_stream(catalog: Catalog, topic: str) -> Stream:
     """The stream that is declared over a topic of JSON. Raises UndeclaredError."""
-    written = {query.sink for query in catalog.queries.values()}
+    written = {catalog.sources[query.sink].topic for query in catalog.queries.values()}
     declared = {
         stream.topic: stream
         for stream in catalog.sources.values()
-        if stream.value_format == "JSON" and stream.timestamp and stream.name not in written
+        if stream.value_format == "JSON" and stream.timestamp and stream.topic not in written
     }
     if topic not in declared:
         raise UndeclaredError(
@@ -49,18 +49,18 @@ def rows(lines: str, stream: Stream) -> str:
     why ksqlDB could not read the record), and the declared columns under the JSON's names.
     """
     given = (
-        f"SELECT {stamped_sql('line')} AS line, NULL::VARCHAR AS key, NULL::BIGINT AS ts,"
-        f" {{'file': file, 'offset': _offset, 'line': line}} AS path FROM ({lines})"
+        f"SELECT {stamped_sql('line')} AS line, NULL::VARCHAR AS path, NULL::VARCHAR AS key,"
+        f" NULL::BIGINT AS ts, file, _offset, line AS exact FROM ({lines})"
     )
     columns = [
         f"{quoted(column.name)} AS {quoted(column.name.lower())}"
         for column in stream.columns
         if not column.is_key
     ]
+    decoded = records.decoded(given, stream, None, carried=("file", "_offset", "exact"))
     return (
-        "SELECT _path.file AS file, _path.offset AS _offset, _path.line AS _line, _failed,"
-        f" CASE WHEN _failed IS NULL THEN ROWTIME END AS _time, {', '.join(columns)}"
-        f" FROM ({decoded(given, stream, None)})"
+        "SELECT file, _offset, exact AS _line, _failed,"
+        f" CASE WHEN _failed IS NULL THEN ROWTIME END AS _time, {', '.join(columns)} FROM ({decoded})"
     )
 
 

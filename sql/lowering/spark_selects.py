@@ -84,19 +84,21 @@ def grouped(analysis: Analysis, relation: str) -> str:
     """A grouped SELECT over a relation: its columns, WINDOWSTART, WINDOWEND, ROWTIME and ``_off``."""
     check_supported(analysis, SparkLowering.engine)
     lowering = SparkLowering(scope_of(analysis))
-    calls: dict[exp.Anonymous, str] = {}
+    calls: dict[exp.Expression, str] = {}
     wanted = [projection.expression for projection in analysis.projections]
     if analysis.having is not None:
         wanted.append(analysis.having)
     for expression in wanted:
-        for call in aggregates(expression):
-            calls.setdefault(call, "")
+        calls |= dict.fromkeys(aggregates(expression), "")
     made: list[str] = []
     for index, call in enumerate(list(calls)):
+        assert isinstance(call, exp.Anonymous)
         part, calls[call] = _aggregate(call, lowering, f"a{index}")
         made.append(f"{part} AS a{index}")
-    substitutes: dict[exp.Expression, str] = {call: result for call, result in calls.items()}
-    substitutes |= {key: f"k{index}" for index, key in enumerate(analysis.group)}
+    substitutes: dict[exp.Expression, str] = {
+        key: f"k{index}" for index, key in enumerate(analysis.group)
+    }
+    substitutes.update(calls)
     keys = [f"{lowering.value(key)} AS k{index}" for index, key in enumerate(analysis.group)]
     window, bounds, grouping = analysis.window, "", [f"k{i}" for i in range(len(keys))]
     if window:

@@ -6,14 +6,18 @@ import java.lang.reflect.Method;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.concurrent.CountDownLatch;
+import pyudf.PythonFunction;
 import pyudf.functions.TokenAmount;
 import pyudf.functions.TokenAmountDouble;
 import pyudf.functions.TopByKey;
 
-/** Times of calls of the generated classes; one line a figure: name, value. */
+/** Times of calls of the generated classes: of the fastest tenth of the rounds, and of the median one. */
 public final class UdfBench {
 
   private static final ThreadMXBean CPU = ManagementFactory.getThreadMXBean();
+
+  /** Calls of a round: short, so that many rounds are not disturbed by what else the machine does. */
+  private static final int ROUND = 1_000;
 
   private interface Call {
     Object at(int i) throws Exception;
@@ -25,16 +29,26 @@ public final class UdfBench {
   public static void main(final String[] arguments) throws Exception {
     final int count = Integer.parseInt(arguments[0]);
     final int many = Integer.parseInt(arguments[1]);
+    // What a call costs when Python does nothing: the same arguments, a constant result.
+    final PythonFunction bare = new PythonFunction("tests.bench.bare", "scalar");
+    final PythonFunction bareUpdate = new PythonFunction("tests.bench.bare", "update");
+    final PythonFunction bareChange = new PythonFunction("tests.bench.bare", "change");
+
     final long start = System.nanoTime();
+    bare.call("1", 18);
+    final long started = System.nanoTime();
     final TokenAmountDouble amount = new TokenAmountDouble();
     amount.call("1", 18);
-    System.out.printf("start, first call [s]\t%.3f%n", (System.nanoTime() - start) / 1e9);
+    final long ready = System.nanoTime();
+    System.out.printf("start of Python alone [s]\t%.3f%n", (started - start) / 1e9);
+    System.out.printf("start with the functions [s]\t%.3f%n", (ready - start) / 1e9);
 
     final String[] prices = new String[1024];
     for (int i = 0; i < prices.length; i++) {
       prices[i] = Long.toString(10_000_000_000_000_000L * (i + 1) + 123_456_789L * i);
     }
     final TokenAmount exact = new TokenAmount();
+    time("bare call (STRING, INTEGER) -> DOUBLE", count, i -> bare.call(prices[i & 1023], 18));
     time("token_amount (DECIMAL)", count, i -> exact.call(prices[i & 1023], 18));
     time("token_amount_double", count, i -> amount.call(prices[i & 1023], 18));
 
@@ -51,6 +65,14 @@ public final class UdfBench {
       state[0] = top.aggregate(row, state[0]);
     }
     final String full = state[0];
+    time("bare call (place, key, value, detail) -> None", count, i -> {
+      final Triple<String, Double, String> row = rows[i & 1023];
+      return bareUpdate.call(null, 7, row.getLeft(), row.getMiddle(), row.getRight());
+    });
+    time("bare call (state, key, value, detail) -> state", count, i -> {
+      final Triple<String, Double, String> row = rows[i & 1023];
+      return bareChange.call(full, row.getLeft(), row.getMiddle(), row.getRight());
+    });
     final double[] next = {1000};
     time("top_by_key update, n = 10", count, i -> {
       final Triple<String, Double, String> row = rows[i & 1023];
@@ -101,15 +123,17 @@ public final class UdfBench {
     for (int i = 0; i < count / 4; i++) {
       call.at(i);
     }
-    double best = Double.MAX_VALUE;
-    for (int round = 0; round < 5; round++) {
+    final double[] rounds = new double[count / ROUND];
+    for (int round = 0; round < rounds.length; round++) {
       final long start = CPU.getCurrentThreadCpuTime();
-      for (int i = 0; i < count; i++) {
+      for (int i = 0; i < ROUND; i++) {
         call.at(i);
       }
-      best = Math.min(best, (CPU.getCurrentThreadCpuTime() - start) / 1e3 / count);
+      rounds[round] = (CPU.getCurrentThreadCpuTime() - start) / 1e3 / ROUND;
     }
-    System.out.printf("%s [us]\t%.2f%n", name, best);
+    java.util.Arrays.sort(rounds);
+    System.out.printf(
+        "%s [us]\t%.2f (median %.2f)%n", name, rounds[rounds.length / 10], rounds[rounds.length / 2]);
   }
 
   private static long resident() {

@@ -2,8 +2,9 @@
 
 Times are of the CPU for DuckDB and for one thread of the JVM, so that they hold on a busy machine.
 TOKEN_AMOUNT beside CAST and POWER, TOP_BY_KEY beside a list's N greatest (TOPK as the embedded server
-has it), on DuckDB and, where it is installed, Spark; then calls of the generated classes in a JVM.
-Run: PYTHONPATH=. python tests/bench/udf_speed.py [ROWS] [CALLS OF THE SOAK TEST]
+has it), on DuckDB and, where it is installed, Spark; then calls of the generated classes in a JVM, each
+beside a bare call through Jep with the same arguments.
+Run: python -m tests.bench.udf_speed [ROWS] [CALLS OF THE SOAK TEST]
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from udfs.ksqldb import build
 from udfs.ksqldb.jvm import Jvm
 
 _ROWS = (
-    "SELECT CAST(1e15 + range * 7919 AS BIGINT)::VARCHAR AS price, 18 AS decimals,"
+    # From a thousandth of an ETH to ten.
+    "SELECT CAST((1e15 + range % 1000000 * 7919)::HUGEINT * pow(10, range % 5)::HUGEINT AS VARCHAR) AS price,"
+    " 18 AS decimals,"
     " 'collection-' || (range * 37 % 2000) AS slug, (range * 31 % 100003)::DOUBLE AS volume,"
     " range AS off, range % 50 AS w FROM range({rows})"
 )
@@ -98,7 +101,8 @@ def on_spark(rows: int) -> None:
     session = spark_udfs.local_session()
     spark_udfs.register(session)
     session.sql(
-        "SELECT CAST(1000000000000000 + id * 7919 AS STRING) AS price, 18 AS decimals,"
+        "SELECT CAST((1000000000000000 + id % 1000000 * 7919) * CAST(pow(10, id % 5) AS DECIMAL(10, 0))"
+        " AS STRING) AS price, 18 AS decimals,"
         " concat('collection-', id * 37 % 2000) AS slug, CAST(id * 31 % 100003 AS DOUBLE) AS volume,"
         f" id % 50 AS w FROM range({rows})"
     ).cache().createOrReplaceTempView("t")
@@ -142,7 +146,7 @@ def in_jvm(calls: int) -> None:
         source = Path(__file__).with_name("UdfBench.java")
         build.compile_java({source.name: source.read_text()}, folder / "classes", jvm.class_path)
         print(subprocess.run(
-            jvm.command("UdfBench", "200000", str(calls)), check=True, capture_output=True, text=True
+            jvm.command("UdfBench", "1000000", str(calls)), check=True, capture_output=True, text=True
         ).stdout)  # fmt: skip
 
 

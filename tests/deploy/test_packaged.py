@@ -19,7 +19,16 @@ VERSIONS = [each.version for each in load_project().migrations]
 @pytest.fixture(scope="module")
 def functions() -> frozenset[str]:
     """The functions that the packaged migrations need beyond ksqlDB's own."""
-    return frozenset({"TOP_BY_KEY", "COUNT_DISTINCT_EXACT"})
+    return frozenset(
+        {
+            "COUNT_DISTINCT_EITHER",
+            "COUNT_DISTINCT_EXACT",
+            "NORMALIZE_ADDRESS",
+            "SKETCH_MEDIAN",
+            "TOP_BY_KEY",
+            "WASH_VOLUME",
+        }
+    )
 
 
 @pytest.mark.timeout(1800)

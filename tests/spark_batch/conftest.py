@@ -2,13 +2,20 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from spark_batch.archive.rows import raw_stream
 from spark_batch.settings import BatchSettings
+from sql.analysis import Source
+from sql.changes import check
+from sql.project import load_project
 from tests.parts import s3
+from tests.spark_batch.archives import TOPIC, Place, on_disk
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +34,34 @@ def spark() -> Any:
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3.S3]:
     with s3.running(tmp_path_factory.mktemp("s3")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def stream() -> Source:
+    """The raw stream as sql/ declares it."""
+    return raw_stream(check(load_project()), TOPIC)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Place:
+    """An archive on the disk."""
+    return on_disk(tmp_path)
+
+
+@pytest.fixture
+def bucket(s3_server: s3.S3, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """An archive in a bucket of its own."""
+    for variable, value in s3_server.environment.items():
+        monkeypatch.setenv(variable, value)
+    made = f"raw-{uuid.uuid4().hex}"
+    fs = s3_server.filesystem()
+    fs.call_s3("create_bucket", Bucket=made)
+    fs.pipe_file(f"{made}/topics/{TOPIC}/.keep", b"")
+    return Place(f"s3a://{made}/topics/{TOPIC}", f"{made}/topics/{TOPIC}", fs)
+
+
+@pytest.fixture(params=["disk", "bucket"])
+def place(request: pytest.FixtureRequest) -> Place:
+    """An archive, of both kinds."""
+    found: Place = request.getfixturevalue(request.param)
+    return found

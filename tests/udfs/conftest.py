@@ -4,6 +4,7 @@ reason where its parts are missing."""
 from __future__ import annotations
 
 import importlib.util
+import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.udfs import jars
-from udfs import check, registry
+from udfs import engines, registry
 from udfs.definition import UdfError
 from udfs.ksqldb.jvm import Jvm
 
@@ -21,6 +22,16 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 OWN = HERE / "own"
+
+
+@pytest.fixture(autouse=True)
+def log_level_as_it_was() -> Iterator[None]:
+    """``udfs test`` silences the functions' log for its process."""
+    logger = logging.getLogger("udfs")
+    level = logger.level
+    yield
+    logger.setLevel(level)
+
 
 @pytest.fixture
 def own(monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -63,8 +74,8 @@ def spark() -> Iterator[SparkSession]:
 
 
 @pytest.fixture(scope="session")
-def duckdb_engine() -> Iterator[check.DuckDb]:
+def duckdb_engine() -> Iterator[engines.DuckDb]:
     """DuckDB with the shipped functions and those of own/."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(registry.VARIABLE, str(OWN))
-        yield check.DuckDb()
+        yield engines.DuckDb()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any, NamedTuple, Optional
 
 import pytest
 
@@ -21,6 +21,11 @@ from udfs.types import declaration, sql_type
 class Point:
     x: int
     label: str | None
+
+
+class Pair(NamedTuple):
+    left: str | None
+    right: list[int]
 
 
 @dataclass
@@ -50,6 +55,7 @@ class Deep:
         (list[str | None], "ARRAY<VARCHAR>"),
         (dict[str, list[float]], "MAP<VARCHAR, ARRAY<DOUBLE>>"),
         (Point, "STRUCT<`X` BIGINT, `LABEL` VARCHAR>"),
+        (Pair, "STRUCT<`LEFT` VARCHAR, `RIGHT` ARRAY<BIGINT>>"),
     ],
 )
 def test_types(hint: Any, expected: str) -> None:

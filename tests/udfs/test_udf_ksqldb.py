@@ -1,223 +1,84 @@
-"""The bridge into ksqlDB: errors of Python in the generated classes, jars, the command line, and
-(with KSQLDB_URL, on a server that has the jar) all of it through SQL."""
+"""The functions through SQL: on the server at KSQLDB_URL, else on the embedded one.
+
+A server at KSQLDB_URL needs the functions' jar, made with OPENSEA_METRICS_UDFS=tests/udfs/own. Tests of
+the metrics further want KAFKA_BOOTSTRAP_SERVERS, its brokers, and KSQLDB_RESTART, a shell command that
+stops the server, starts it and returns when it answers again.
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import time
 import uuid
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import tenacity
 
-from deploy import cli
 from deploy.client import KsqlClient
+from deploy.demo import wait_until_read
 from deploy.embedded import server
-from udfs import check, registry
-from udfs.definition import Definition, UdfError
-from udfs.ksqldb import build, render
-from udfs.ksqldb.jvm import Jvm
-from udfs.samples import Group
+from producer.replay import replay
+from producer.sinks import ArchiveSink
+from tests import oracle
+from tests.metrics import CHECKS, frames
+from tests.udfs.conftest import OWN
+from udfs import engines, registry
+from udfs.definition import Definition
+from udfs.samples import Group, Samples
+
+_URL = os.environ.get("KSQLDB_URL")
+_PATIENCE = 120.0
+_EARLIEST = {"auto.offset.reset": "earliest"}
 
 
 def function(name: str) -> Definition:
     return registry.functions()[name]
 
 
-def test_an_exception_of_a_scalar_is_thrown_with_the_last_line(jvm: Jvm, own: Path) -> None:
-    """ksqlDB makes NULL of it, and an entry of the processing log with the message."""
-    assert jvm.run([(function("WHOLE"), ("12",)), (function("WHOLE"), ("x",))]) == [12, None]
-    assert jvm.log == "processing.udf ValueError: invalid literal for int() with base 10: 'x'\n"
-
-
-def test_an_exception_of_an_aggregate_is_caught_and_logged(jvm: Jvm, own: Path) -> None:
-    group = Group(("-", 5), ((("a", 1), ("bb", 13)), ((None, 2), ("c", None))))
-    assert jvm.run([(function("LONGEST_TEXT"), group)]) == ["a1-2"]
-    (line,) = jvm.log.splitlines()
-    assert line.startswith("processing.udaf.LONGEST_TEXT Struct{type=1,recordProcessingError=")
-    assert "ValueError: 13 is refused" in line
-
-
-def test_results_of_the_wrong_type_are_null(jvm: Jvm, own: Path) -> None:
-    cases = [
-        (function("WRONG_TYPE"), ("a",)),
-        (function("HALF_UP"), ("999.995",)),
-        (function("HALF_UP"), ("NaN",)),
-        (function("WHOLE"), ("9223372036854775808",)),
-    ]
-    assert jvm.run(cases) == [None] * 4
-    assert len(jvm.log.splitlines()) == 4
-
-
-def test_a_function_that_cannot_be_loaded_is_an_error_and_not_a_bad_row(
-    jvm: Jvm, own: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A RuntimeException would leave every row out, in silence."""
-    cases = [(function("LONGEST_TEXT"), Group(("-", 5), ((("a", 1),), (), ())))]
-    monkeypatch.delenv(registry.VARIABLE)  # so that the JVM does not find it
-    with pytest.raises(UdfError, match=r"java\.lang\.Error: Python function .*LONGEST_TEXT"):
-        jvm.run(cases)
-
-
-def test_python_that_cannot_start_is_an_error(jvm: Jvm, own: Path, tmp_path: Path) -> None:
-    command = jvm.command("Harness", "1")
-    command = [f"-Dpyudf.venv={tmp_path}" if "pyudf.venv" in part else part for part in command]
-    done = subprocess.run(
-        command, input=b'WHOLE\t\t{"A0": "1"}\n', capture_output=True, timeout=120, check=False
-    )
-    assert done.returncode == 1
-    assert b"java.lang.Error: pyudf.venv is no virtual environment" in done.stderr
-
-
-def test_factories_for_the_types_that_ksqldb_does_not_widen(own: Path) -> None:
-    text = render.source(function("TOP_BY_KEY"))
-    for kind in ("Double", "Long", "Integer"):
-        assert f"Triple<String, {kind}, String>, String, java.util.List<" in text
-    assert '@UdfParameter(value = "n"' in text
-    assert "row.getLeft() == null || row.getMiddle() == null" in text
-    assert "getRight() == null" not in text  # detail may be NULL
-
-
-def test_jars_apart_and_in_one(
-    ksqldb_classes: list[Path], tmp_path: Path, own: Path
-) -> None:
-    apart = build.build(tmp_path / "apart", ksqldb_classes)
-    names = set(zipfile.ZipFile(apart.extension).namelist())
-    assert "pyudf/functions/TopByKey.class" in names
-    assert "pyudf/functions/LongestText.class" in names  # the project's own
-    assert not any(name.startswith(("pyudf/Python", "jep/", "io/")) for name in names)
-    runtime, jep = apart.class_path
-    assert "pyudf/PythonFunction.class" in zipfile.ZipFile(runtime).namelist()
-    assert "jep/SharedInterpreter.class" in zipfile.ZipFile(jep).namelist()
-    again = build.build(tmp_path / "again", ksqldb_classes)
-    assert again.extension.read_bytes() == apart.extension.read_bytes()
-    one = build.build(tmp_path / "one", ksqldb_classes, one=True)
-    names = set(zipfile.ZipFile(one.extension).namelist())
-    assert one.class_path == ()
-    assert {"pyudf/functions/TopByKey.class", "pyudf/Values.class", "jep/Jep.class"} <= names
-
-
-def test_what_javac_refuses_is_told(ksqldb_classes: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(UdfError, match=r"javac: .*A\.java:1: error"):
-        build.compile_java({"A.java": "class A { int x = y; }"}, tmp_path, ksqldb_classes)
-
-
-def test_six_columns_are_more_than_ksqldb_takes() -> None:
-    from dataclasses import replace
-
-    wide = function("TOP_BY_KEY")
-    wide = replace(wide, parameters=wide.parameters * 2)
-    with pytest.raises(UdfError, match="ksqlDB takes 1 to 5 columns for an aggregate, and"):
-        render.source(wide)
-
-
-# -- the command line -------------------------------------------------------------------------
-
-
-def run(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
-) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["opensea-metrics", "udfs", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    out, err = capsys.readouterr()
-    return int(ended.value.code or 0), out, err
-
-
-@pytest.mark.parametrize("verb", ["list", "test", "build"])
-def test_every_verb_has_an_example(
-    verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code, out, _ = run(monkeypatch, capsys, verb, "--help")
-    assert code == 0
-    assert f"Example: opensea-metrics udfs {verb}" in out
-
-
-def test_list_and_test(
-    own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code, out, _ = run(monkeypatch, capsys, "list", "or_default")
-    assert code == 0
-    assert out.startswith("OR_DEFAULT(value STRING, default STRING) → STRING\n")
-    assert "value: may be NULL (may be NULL)" in out
-    assert registry.checksum("OR_DEFAULT")[:12] in out
-    code, out, err = run(monkeypatch, capsys, "test", "or_default", "top_by_key", "--count", "200")
-    assert (code, err) == (0, "")
-    assert "OR_DEFAULT: the same on python, duckdb" in out
-    code, _, err = run(monkeypatch, capsys, "test", "nothing")
-    assert (code, err[:41]) == (1, "error: there is no Python function nothin")
-
-
-def test_test_shows_what_differs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "differing.py"
-    file.write_text(
-        "from udfs import udf\n"
-        "from sys import _getframe\n"
-        "def _arrow(column):\n    return column\n"
-        "@udf(arrow=_arrow)\n"
-        'def differs(x: int) -> int:\n    """A number.\n\n    >>> differs(1)\n    3\n    """\n'
-        "    return x + (x > 50)\n"
-    )
-    monkeypatch.setenv(registry.VARIABLE, str(file))
-    code, out, err = run(monkeypatch, capsys, "test", "differs", "--count", "300")
-    assert code == 1
-    assert "failures on python, duckdb" in out
-    assert "Expected:\n    3\nGot:\n    1" in out
-    assert "DIFFERS of (" in out
-    assert err.endswith("failures\n")
-
-
-def test_build_says_what_is_missing(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    code, _, err = run(monkeypatch, capsys, "build")
-    assert (code, err) == (
-        1, "error: give the folder of ksqlDB's jars with --ksqldb DIR, or --docker\n"
-    )  # fmt: skip
-    code, _, err = run(monkeypatch, capsys, "build", "--ksqldb", str(tmp_path / "none"))
-    assert code == 1
-    assert "none is not there; it should hold ksqlDB's jars" in err or "Jep is not" in err
-    monkeypatch.chdir(tmp_path)
-    code, _, err = run(monkeypatch, capsys, "build", "--docker")
-    assert (code, "run this in a checkout" in err) == (1, True)
-    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
-    with pytest.raises(UdfError, match="there is no javac: install a JDK"):
-        build.javac()
-
-
-# -- through SQL ------------------------------------------------------------------------------
+@pytest.fixture(scope="module", autouse=True)
+def own_functions() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(registry.VARIABLE, str(OWN / "echoes.py"))
+        yield
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KsqlClient]:
-    """$KSQLDB_URL where it has the shipped functions, else the embedded server."""
-    url = os.environ.get("KSQLDB_URL")
-    if url is None:
+def client(tmp_path_factory: pytest.TempPathFactory, own_functions: None) -> Iterator[KsqlClient]:
+    if _URL is None:
         with server.running(tmp_path_factory.mktemp("data")) as url:
             yield KsqlClient(url)
         return
-    client = KsqlClient(url)
+    client = KsqlClient(_URL)
     (reply,) = client.ask("SHOW FUNCTIONS;")
-    if "TOP_BY_KEY" not in {f["name"].upper() for f in reply["functions"]}:
-        pytest.skip("the server at KSQLDB_URL has not the functions' jar (udfs build)")
+    if missing := {"TOP_BY_KEY", "LONGEST_TEXT"} - {f["name"].upper() for f in reply["functions"]}:
+        pytest.skip(f"the server at KSQLDB_URL has no {missing}: build the jar with tests/udfs/own")
     yield client
+
+
+@pytest.fixture
+def name(client: KsqlClient) -> Iterator[str]:
+    """A name to build on: what is called NAME_t, NAME_s and NAME is dropped at the end."""
+    name = f"udf_{uuid.uuid4().hex[:8]}"
+    yield name
+    client.execute(f"DROP TABLE IF EXISTS {name}_t DELETE TOPIC;")
+    client.execute(f"DROP STREAM IF EXISTS {name}_s DELETE TOPIC;")
+    client.execute(f"DROP STREAM IF EXISTS {name} DELETE TOPIC;")
+
+
+# -- shipped functions --------------------------------------------------------------------------
 
 
 SHIPPED = {n: d for n, d in registry.functions().items() if d.call.__module__.startswith("udfs.")}
 
 
-def test_shipped_functions_through_sql(client: KsqlClient) -> None:
+def test_shipped_functions_through_sql(client: KsqlClient, name: str) -> None:
     """Random rows in, every function's results out: those of plain Python."""
-    name = f"udf_{uuid.uuid4().hex[:8]}"
     scalars = [d for d in SHIPPED.values() if d.kind == "scalar"]
-    rows = _rows(scalars)
+    rows = _rows()
     client.execute(
         f"CREATE STREAM {name} (id BIGINT, a VARCHAR, b VARCHAR, d INT, k VARCHAR, v DOUBLE, n BIGINT)"
         f" WITH (KAFKA_TOPIC='{name}', VALUE_FORMAT='JSON', PARTITIONS=1);"
@@ -231,44 +92,37 @@ def test_shipped_functions_through_sql(client: KsqlClient) -> None:
     }
     assert {d.name.lower() for d in scalars} == calls.keys()
     selected = ", ".join(f"{call} AS {column}" for column, call in calls.items())
-    earliest = {"auto.offset.reset": "earliest"}
     client.execute(
         f"CREATE STREAM {name}_s WITH (KAFKA_TOPIC='{name}_s', VALUE_FORMAT='JSON')"
         f" AS SELECT id, {selected} FROM {name};",
-        earliest,
+        _EARLIEST,
     )
     aggregates = (
         "TOP_BY_KEY(k, v, a, 3) AS top, TOP_BY_KEY(k, n, a, 2) AS top_n,"
         " COUNT_DISTINCT_EXACT(k) AS keys, SKETCH_MEDIAN(v) AS median,"
-        " SKETCH_PERCENTILE(n, 90) AS percentile, WASH_VOLUME(a, b, v) AS wash"
+        " SKETCH_PERCENTILE(n, 90) AS percentile, WASH_VOLUME(k, a, b, v) AS wash,"
+        " COUNT_DISTINCT_EITHER(a, b) AS either"
     )
     client.execute(
         f"CREATE TABLE {name}_t WITH (KAFKA_TOPIC='{name}_t', VALUE_FORMAT='JSON')"
         f" AS SELECT 'all' AS scope, COUNT(*) AS c, {aggregates} FROM {name} GROUP BY 'all';",
-        earliest,
+        _EARLIEST,
     )
-    try:
-        for row in rows:
-            values = ", ".join(map(_sql, row))
-            client.execute(f"INSERT INTO {name} (id, a, b, d, k, v, n) VALUES ({values});")
-        found = _until(client, f"SELECT * FROM {name}_s;", len(rows))
-        for row, got in zip(rows, sorted(found, key=lambda r: r["ID"]), strict=True):
-            _, a, b, d, *_ = row
-            for definition in scalars:
-                given = {"TOKEN_AMOUNT": (a, d), "TOKEN_AMOUNT_DOUBLE": (a, d), "IS_WASH_TRADE": (a, b)}
-                case = given.get(definition.name, (b,))
-                (wanted,) = check.Python().results(definition, [case])
-                _same(got[definition.name], wanted)
-        _check_aggregates(client, name, rows)
-    finally:
-        client.execute(f"DROP TABLE IF EXISTS {name}_t DELETE TOPIC;")
-        client.execute(f"DROP STREAM IF EXISTS {name}_s DELETE TOPIC;")
-        client.execute(f"DROP STREAM IF EXISTS {name} DELETE TOPIC;")
+    for row in rows:
+        values = ", ".join(map(_sql, row))
+        client.execute(f"INSERT INTO {name} (id, a, b, d, k, v, n) VALUES ({values});")
+    found = _until(client, f"SELECT * FROM {name}_s;", lambda found: len(found) == len(rows))
+    for row, got in zip(rows, sorted(found, key=lambda r: r["ID"]), strict=True):
+        _, a, b, d, *_ = row
+        for definition in scalars:
+            given = {"TOKEN_AMOUNT": (a, d), "TOKEN_AMOUNT_DOUBLE": (a, d), "IS_WASH_TRADE": (a, b)}
+            case = given.get(definition.name, (b,))
+            (wanted,) = engines.Python().results(definition, [case])
+            _same(got[definition.name], wanted)
+    _check_aggregates(client, name, rows)
 
 
-def _rows(scalars: list[Definition]) -> list[tuple[Any, ...]]:
-    from udfs.samples import Samples
-
+def _rows() -> list[tuple[Any, ...]]:
     amounts = Samples(function("TOKEN_AMOUNT"), 7)
     ids = Samples(function("NFT_ID_PARTS"), 7)
     rows: list[tuple[Any, ...]] = []
@@ -278,46 +132,34 @@ def _rows(scalars: list[Definition]) -> list[tuple[Any, ...]]:
         key = None if index % 9 == 0 else f"k{index % 5}"
         value = None if index % 11 == 0 else float(index)
         rows.append((index, amount, nft_id, decimals, key, value, index))
-    assert scalars
     return rows
 
 
 def _check_aggregates(client: KsqlClient, name: str, rows: list[tuple[Any, ...]]) -> None:
-    @tenacity.retry(
-        stop=tenacity.stop_after_delay(120),
-        wait=tenacity.wait_fixed(0.5),
-        retry=tenacity.retry_if_result(lambda found: not found or found[0]["C"] < len(rows)),
-        retry_error_callback=lambda state: state.outcome.result() if state.outcome else [],
+    (got,) = _until(
+        client,
+        f"SELECT * FROM {name}_t WHERE scope = 'all';",
+        lambda found: bool(found) and found[0]["C"] == len(rows),
     )
-    def pull() -> list[Any]:
-        return client.pull(f"SELECT * FROM {name}_t WHERE scope = 'all';")
-
-    (got,) = pull()
     wanted = {
         "TOP": ("TOP_BY_KEY", (3,), [(k, v, a) for _, a, _, _, k, v, _ in rows]),
         "TOP_N": ("TOP_BY_KEY", (2,), [(k, float(n), a) for _, a, _, _, k, _, n in rows]),
         "KEYS": ("COUNT_DISTINCT_EXACT", (), [(k,) for *_, k, _, _ in rows]),
         "MEDIAN": ("SKETCH_MEDIAN", (), [(v,) for *_, v, _ in rows]),
         "PERCENTILE": ("SKETCH_PERCENTILE", (90,), [(float(n),) for *_, n in rows]),
-        "WASH": ("WASH_VOLUME", (), [(a, b, v) for _, a, b, _, _, v, _ in rows]),
+        "WASH": ("WASH_VOLUME", (), [(k, a, b, v) for _, a, b, _, k, v, _ in rows]),
+        "EITHER": ("COUNT_DISTINCT_EITHER", (), [(a, b) for _, a, b, *_ in rows]),
     }
     for column, (aggregate, constants, columns) in wanted.items():
-        (result,) = check.Python().results(function(aggregate), [Group(constants, (tuple(columns),))])
+        (result,) = engines.Python().results(function(aggregate), [Group(constants, (tuple(columns),))])
         _same(got[column], result)
 
 
-def _until(client: KsqlClient, query: str, count: int) -> list[Any]:
-    @tenacity.retry(
-        stop=tenacity.stop_after_delay(120),
-        wait=tenacity.wait_fixed(0.5),
-        retry=tenacity.retry_if_result(lambda found: len(found) < count),
-        retry_error_callback=lambda state: state.outcome.result() if state.outcome else [],
-    )
-    def pull() -> list[Any]:
-        return client.pull(query)
-
-    found = pull()
-    assert len(found) == count
+def _until(client: KsqlClient, query: str, done: Callable[[list[Any]], bool]) -> list[Any]:
+    """The rows of a pull query as soon as they are as wished, or as they are after two minutes."""
+    deadline = time.monotonic() + _PATIENCE
+    while not done(found := client.pull(query)) and time.monotonic() < deadline:
+        time.sleep(0.5)
     return found
 
 
@@ -341,3 +183,191 @@ def _same(got: Any, wanted: Any) -> None:
         assert float(got) == pytest.approx(float(wanted), rel=1e-15)
 
 
+# -- a project's own functions, and errors --------------------------------------------------------
+
+
+def test_own_functions_and_errors(client: KsqlClient, name: str) -> None:
+    """An exception is NULL (an aggregate leaves the row out), and the queries go on."""
+    _declare(client, name)
+    client.execute(
+        f"CREATE STREAM {name}_s WITH (KAFKA_TOPIC='{name}_s', VALUE_FORMAT='JSON') AS SELECT id,"
+        " WHOLE(text) AS whole, OR_DEFAULT(text, '-') AS or_default, HALF_UP(text) AS half_up,"
+        f" LETTERS(text, 2) AS letter FROM {name};",
+        _EARLIEST,
+    )
+    client.execute(
+        f"CREATE TABLE {name}_t WITH (KAFKA_TOPIC='{name}_t', VALUE_FORMAT='JSON') AS SELECT"
+        f" 'all' AS scope, LONGEST_TEXT(text, id, '+', 2) AS longest FROM {name} GROUP BY 'all';",
+        _EARLIEST,
+    )
+    # WHOLE and HALF_UP raise for some texts, LONGEST_TEXT for 13; of no text there are no letters.
+    for number, text in ((1, "5"), (2, "x"), (13, "3.005"), (3, None), (4, "1e9")):
+        client.execute(f"INSERT INTO {name} (id, text) VALUES ({number}, {_sql(text)});")
+    expected = {
+        1: [5, "5", 5.0, "5", "5"],
+        2: [None, "x", None, "x", "x"],
+        13: [None, "3.005", 3.01, *"3.0053.005"],
+        4: [None, "1e9", None, *"1e91e9"],
+    }
+    count = sum(len(row) - 3 for row in expected.values())
+    found: dict[int, list[Any]] = {}
+    for row in _until(client, f"SELECT * FROM {name}_s;", lambda rows: len(rows) == count):
+        half_up = None if row["HALF_UP"] is None else float(row["HALF_UP"])
+        found.setdefault(row["ID"], [row["WHOLE"], row["OR_DEFAULT"], half_up]).append(row["LETTER"])
+    assert found == expected
+    pull = f"SELECT * FROM {name}_t WHERE scope = 'all';"
+    (row,) = _until(client, pull, lambda rows: bool(rows) and "1e94" in rows[0]["LONGEST"])
+    assert row["LONGEST"] == "1e94+51"
+
+
+@pytest.mark.skipif(_URL is None, reason="the embedded server tells errors in its own log")
+def test_errors_are_in_the_processing_log(client: KsqlClient, name: str) -> None:
+    _declare(client, name)
+    client.execute(
+        f"CREATE TABLE {name}_t WITH (KAFKA_TOPIC='{name}_t', VALUE_FORMAT='JSON') AS SELECT"
+        " 'all' AS scope, LONGEST_TEXT(text, id, '+', 2) AS longest, MAX(WHOLE(text)) AS greatest"
+        f" FROM {name} GROUP BY 'all';",
+        _EARLIEST,
+    )
+    for number, text in ((13, name), (7, "77")):
+        client.execute(f"INSERT INTO {name} (id, text) VALUES ({number}, {_sql(text)});")
+    wanted = ("ValueError: 13 is refused", f"ValueError: invalid literal for int() with base 10: '{name}'")
+
+    def told(rows: list[Any]) -> bool:
+        return all(any(each in str(row) for row in rows) for each in wanted)
+
+    assert told(_until(client, "SELECT * FROM KSQL_PROCESSING_LOG;", told))
+    pull = f"SELECT * FROM {name}_t WHERE scope = 'all';"
+    (row,) = _until(client, pull, lambda rows: bool(rows) and rows[0]["GREATEST"] == 77)
+    assert (row["LONGEST"], row["GREATEST"]) == ("777", 77)
+
+
+def test_scalars_in_pull_and_push_queries(client: KsqlClient, name: str) -> None:
+    _declare(client, name)
+    client.execute(f"INSERT INTO {name} (id, text) VALUES (18, '1500000000000000000');")
+    query = f"SELECT TOKEN_AMOUNT_DOUBLE(text, 18) AS amount FROM {name} WHERE WHOLE(text) > 7"
+    assert _until(client, f"{query};", bool) == [{"AMOUNT": 1.5}]
+    (row,) = client.push(f"{query} EMIT CHANGES LIMIT 1;", _EARLIEST)
+    assert row == {"AMOUNT": 1.5}
+
+
+def test_describe_function_tells_what_the_docstring_does(client: KsqlClient) -> None:
+    (reply,) = client.ask("DESCRIBE FUNCTION top_by_key;")
+    assert (reply["name"], reply["type"].upper()) == ("TOP_BY_KEY", "AGGREGATE")
+    assert reply["description"].startswith("The n keys with the greatest newest values")
+    assert ">>> [(entry.key, entry.value, entry.detail)" in reply["description"]
+    (reply,) = client.ask("DESCRIBE FUNCTION or_default;")
+    (arguments,) = [each["arguments"] for each in reply["functions"]]
+    assert [(a["name"], a["type"], a["description"]) for a in arguments] == [
+        ("value", "VARCHAR", "may be NULL"),
+        ("default", "VARCHAR", "what stands for NULL"),
+    ]
+
+
+def _declare(client: KsqlClient, name: str) -> None:
+    client.execute(
+        f"CREATE STREAM {name} (id BIGINT, text VARCHAR)"
+        f" WITH (KAFKA_TOPIC='{name}', VALUE_FORMAT='JSON', PARTITIONS=1);"
+    )
+
+
+# -- the metrics on the real server (embedded: tests/embedded/test_metrics.py) ---------------------
+
+_WINDOWS = {
+    "1_MINUTE": (60_000, None),
+    "2_MINUTES_BY_30_SECONDS": (120_000, 30_000),
+}
+
+
+def _command(*arguments: str) -> str:
+    """Run the command; gives what it prints."""
+    command = [str(Path(sys.executable).with_name("opensea-metrics")), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1_200, check=False)
+    assert done.returncode == 0, done.stderr[-3_000:]
+    return done.stdout
+
+
+class Deployed:
+    """The metrics on the server, and what has been sent to it."""
+
+    def __init__(self, client: KsqlClient, brokers: str, folder: Path) -> None:
+        self.client, self.brokers = client, brokers
+        self.recording = folder / "frames.ndjson"
+        self.recording.write_bytes(b"".join(frame + b"\n" for frame in frames()))
+        sink = ArchiveSink(folder)
+        replay(frames(), sink)
+        sink.close()
+        self.records, _ = oracle.read(folder / "topics/OpenSeaRawEvents")
+        self.expected: list[Any] = []
+
+    def send(self) -> None:
+        """All events (once more)."""
+        _command("replay", str(self.recording), "--sink", "kafka", "--bootstrap", self.brokers)
+        self.expected += self.records
+        wait_until_read(self.client, 600)
+
+    def check(self, window: str) -> None:
+        """All metrics of a window; once more until they are right or two minutes are over, as a
+        server that has just started may answer with what it knew some moments before it stopped."""
+        metrics = oracle.compute(self.expected, *_WINDOWS[window])
+        deadline = time.monotonic() + _PATIENCE
+        for compare in CHECKS:
+            while True:
+                try:
+                    compare(self.client, window, metrics)
+                    break
+                except AssertionError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(2)
+
+
+@pytest.fixture(scope="module")
+def deployed(client: KsqlClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    """All migrations on the real server, for two windows; rolled back at the end."""
+    if _URL is None:
+        pytest.skip("KSQLDB_URL names no server")
+    brokers = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+    if not brokers:
+        pytest.skip("KAFKA_BOOTSTRAP_SERVERS does not name the brokers of the server at KSQLDB_URL")
+    windows = "[{size: 1 MINUTE}, {size: 2 MINUTES, slide: 30 SECONDS}]"
+    _command("apply", "--server", _URL, "--sql", "sql", "--var", f"windows={windows}")
+    made = Deployed(client, brokers, tmp_path_factory.mktemp("events"))
+    made.send()
+    yield made
+    _command("rollback", "--server", _URL, "--sql", "sql", "--to", "0", "--yes")
+
+
+@pytest.mark.timeout(1_800)
+@pytest.mark.parametrize("window", _WINDOWS)
+def test_metrics_on_the_real_server(deployed: Deployed, window: str) -> None:
+    deployed.check(window)
+
+
+@pytest.fixture(scope="module")
+def restarted(deployed: Deployed) -> Deployed:
+    """The server has been stopped and started."""
+    command = os.environ.get("KSQLDB_RESTART")
+    if not command:
+        pytest.skip("KSQLDB_RESTART has no command that restarts the server at KSQLDB_URL")
+    subprocess.run(command, shell=True, check=True, timeout=600)
+    return deployed
+
+
+@pytest.mark.timeout(1_800)
+@pytest.mark.parametrize("window", _WINDOWS)
+def test_state_is_kept_over_a_restart(restarted: Deployed, window: str) -> None:
+    restarted.check(window)
+
+
+@pytest.fixture(scope="module")
+def resumed(restarted: Deployed) -> Deployed:
+    """More events have been sent after the restart."""
+    restarted.send()
+    return restarted
+
+
+@pytest.mark.timeout(1_800)
+@pytest.mark.parametrize("window", _WINDOWS)
+def test_queries_resume_after_a_restart(resumed: Deployed, window: str) -> None:
+    resumed.check(window)

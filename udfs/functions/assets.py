@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from udfs import udf
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_BLANKS = " \t\r\n"
 _HEX_ADDRESS = re.compile("0[xX][0-9a-fA-F]{40}", re.ASCII)
 
 
@@ -40,7 +45,16 @@ def nft_id_parts(nft_id: str) -> NftId | None:
     return NftId(chain, normalize_address(contract) or contract, token)
 
 
-@udf
+def _normalize_addresses(addresses: pa.Array) -> pa.Array:
+    import pyarrow.compute as pc
+
+    trimmed = pc.utf8_trim(addresses, characters=_BLANKS)
+    is_hex = pc.match_substring_regex(trimmed, f"^{_HEX_ADDRESS.pattern}$")
+    normal = pc.if_else(is_hex, pc.ascii_lower(trimmed), trimmed)
+    return pc.if_else(pc.equal(normal, ""), None, normal)
+
+
+@udf(arrow=_normalize_addresses)
 def normalize_address(address: str) -> str | None:
     """An account's or contract's address in the one form that can be compared.
 
@@ -55,5 +69,5 @@ def normalize_address(address: str) -> str | None:
     >>> normalize_address("DYw8jCTfwHNRJhhmFcbXvVDTqWMEVFBX6ZKUmG5CNSKK")
     'DYw8jCTfwHNRJhhmFcbXvVDTqWMEVFBX6ZKUmG5CNSKK'
     """
-    address = address.strip(" \t\r\n")
+    address = address.strip(_BLANKS)
     return address.lower() if _HEX_ADDRESS.fullmatch(address) else address or None

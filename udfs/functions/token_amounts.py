@@ -3,46 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Context, Decimal
-from typing import Annotated
-
-import pyarrow as pa
-import pyarrow.compute as pc
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated
 
 from udfs import Digits, Int32, udf
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+# These are imported where they are used: inside ksqlDB they are not, and would delay the first call.
 
 _MOST_DIGITS = 78  # as 2^256 has
 _DECIMALS = range(100)
 _SCALE = 18
 _WHOLE = 20
-_EXACT_TYPE = pa.decimal128(_WHOLE + _SCALE, _SCALE)
-_EXACT = Context(prec=120)
+_INT64_DIGITS = 18
+_POWERS: tuple[int, ...] = tuple(10**d for d in _DECIMALS)
 
-Finish = Callable[[pa.Array, int], pa.Array]
+Finish = Callable[["pa.Array", int], "pa.Array"]
 """Digits and a number of decimals → amounts."""
 
 
 def _is_amount(base_units: str, decimals: int) -> bool:
     return (
-        0 <= decimals <= 99
-        and base_units.isdecimal()
+        base_units.isdecimal()
         and base_units.isascii()
         and len(base_units) <= _MOST_DIGITS
+        and 0 <= decimals <= 99
     )
-
-
-def _pointed(digits: pa.Array, d: int) -> pa.Array:
-    """Digits as text with a point before the last d of them."""
-    padded = pc.ascii_lpad(digits, d + 1, "0")
-    return padded if d == 0 else pc.binary_replace_slice(padded, -d, -d, ".")
 
 
 def _by_decimals(base_units: pa.Array, decimals: pa.Array, finish: Finish, kind: pa.DataType) -> pa.Array:
     """Arrow cannot slice by a row's own number: one pass for each number of decimals there is."""
-    good = pc.and_(
-        pc.ascii_is_decimal(base_units), pc.less_equal(pc.binary_length(base_units), _MOST_DIGITS)
-    )
-    digits = pc.if_else(good, base_units, None)
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    digits = base_units
+    if not _are_amounts(base_units):
+        length = pc.less_equal(pc.binary_length(base_units), _MOST_DIGITS)
+        digits = pc.if_else(pc.and_(pc.ascii_is_decimal(base_units), length), base_units, None)
     found = pc.unique(decimals).to_pylist()
     if len(found) == 1 and found[0] in _DECIMALS:
         return finish(digits, found[0])
@@ -54,7 +55,83 @@ def _by_decimals(base_units: pa.Array, decimals: pa.Array, finish: Finish, kind:
     return result
 
 
+def _are_amounts(texts: pa.Array) -> bool:
+    """Whether all are, told from the bytes; False where it is not as simple as that."""
+    import numpy as np
+    import pyarrow as pa
+
+    if texts.type != pa.string() or texts.null_count or not len(texts):
+        return False
+    lengths, data = _bytes(texts)
+    return bool(lengths.min() > 0 and lengths.max() <= _MOST_DIGITS and (data - np.uint8(48) <= 9).all())
+
+
+def _bytes(texts: pa.Array) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    """The lengths of texts that are not NULL, and their bytes."""
+    import numpy as np
+
+    _, offsets, data = texts.buffers()
+    ends = np.frombuffer(offsets, np.int32, len(texts) + 1, texts.offset * 4)
+    return np.diff(ends), np.frombuffer(data, np.uint8)[ends[0] : ends[-1]]
+
+
+def _longest(digits: pa.Array) -> int:
+    import pyarrow.compute as pc
+
+    return pc.max(pc.binary_length(digits)).as_py() or 0
+
+
 def _exact(digits: pa.Array, d: int) -> pa.Array:
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if d > _SCALE or _longest(digits) > _WHOLE + d:
+        digits, d = _fitting(digits, d)
+    # The amount's digits with all 18 decimals: the point is moved without touching them again.
+    if d < _SCALE:
+        digits = pc.binary_replace_slice(digits, _MOST_DIGITS, _MOST_DIGITS, "0" * (_SCALE - d))
+    valid = None
+    if digits.null_count:
+        valid = pc.is_valid(digits).buffers()[1]
+        digits = pc.fill_null(digits, "0")
+    short = pc.less_equal(pc.binary_length(digits), _INT64_DIGITS).to_numpy(zero_copy_only=False)
+    if short.all():
+        words = _short_words(digits)
+    elif not short.any():
+        words = _long_words(digits)
+    else:
+        words = np.empty((len(digits), 2), np.int64)
+        words[short] = _short_words(digits.filter(pa.array(short)))
+        words[~short] = _long_words(digits.filter(pa.array(~short)))
+    kind = pa.decimal128(_WHOLE + _SCALE, _SCALE)
+    return pa.Array.from_buffers(kind, len(digits), [valid, pa.py_buffer(words)])
+
+
+def _short_words(digits: pa.Array) -> NDArray[np.int64]:
+    """Digits as 128-bit integers, the lower half first; Arrow reads 64-bit ones three times as fast."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    words = np.zeros((len(digits), 2), np.int64)
+    words[:, 0] = pc.cast(digits, pa.int64()).to_numpy()
+    return words
+
+
+def _long_words(digits: pa.Array) -> NDArray[np.int64]:
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    whole = pc.cast(digits, pa.decimal128(_WHOLE + _SCALE, 0))
+    return np.frombuffer(whole.buffers()[1], np.int64, 2 * len(whole)).reshape(-1, 2)
+
+
+def _fitting(digits: pa.Array, d: int) -> tuple[pa.Array, int]:
+    """Digits without zeros in front, at most 18 of them decimals; NULL where that is not possible."""
+    import pyarrow.compute as pc
+
     digits = pc.ascii_ltrim(digits, "0")
     if d > _SCALE:  # the digits beyond the scale must be zeros
         padded = pc.ascii_lpad(digits, d - _SCALE, "0")
@@ -62,18 +139,30 @@ def _exact(digits: pa.Array, d: int) -> pa.Array:
         kept = pc.utf8_slice_codeunits(padded, 0, _SCALE - d)
         digits, d = pc.if_else(pc.equal(pc.binary_length(beyond), 0), kept, None), _SCALE
     digits = pc.if_else(pc.less_equal(pc.binary_length(digits), _WHOLE + d), digits, None)
-    return pc.cast(_pointed(digits, d), _EXACT_TYPE)
+    return pc.ascii_lpad(digits, 1, "0"), d
 
 
 def _token_amounts(base_units: pa.Array, decimals: pa.Array) -> pa.Array:
-    return _by_decimals(base_units, decimals, _exact, _EXACT_TYPE)
+    import pyarrow as pa
+
+    return _by_decimals(base_units, decimals, _exact, pa.decimal128(_WHOLE + _SCALE, _SCALE))
 
 
 def _nearest(digits: pa.Array, d: int) -> pa.Array:
-    return pc.cast(_pointed(digits, d), pa.float64())
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if d:
+        shortest = pc.min(pc.binary_length(digits)).as_py() or 0
+        if shortest <= d:
+            digits = pc.ascii_lpad(digits, d + 1, "0")
+        digits = pc.binary_replace_slice(digits, -d, -d, ".")
+    return pc.cast(digits, pa.float64())
 
 
 def _token_amounts_double(base_units: pa.Array, decimals: pa.Array) -> pa.Array:
+    import pyarrow as pa
+
     return _by_decimals(base_units, decimals, _nearest, pa.float64())
 
 
@@ -90,7 +179,7 @@ def token_amount(base_units: str, decimals: Int32) -> Annotated[Decimal, Digits(
     >>> token_amount("1500000000000000000", 18)
     Decimal('1.500000000000000000')
     >>> token_amount("2500000", 6)
-    Decimal('2.500000000000000000')
+    Decimal('2.500000')
     >>> token_amount("1", 19) is None
     True
     """
@@ -100,7 +189,7 @@ def token_amount(base_units: str, decimals: Int32) -> Annotated[Decimal, Digits(
         if base_units[_SCALE - decimals :].strip("0"):
             return None
         base_units, decimals = base_units[: _SCALE - decimals] or "0", Int32(_SCALE)
-    amount = Decimal(base_units + "0" * (_SCALE - decimals)).scaleb(-_SCALE, _EXACT)
+    amount = Decimal(f"{base_units}e-{decimals}")
     return amount if amount.adjusted() < _WHOLE else None
 
 
@@ -121,4 +210,4 @@ def token_amount_double(base_units: str, decimals: Int32) -> float | None:
     """
     if not _is_amount(base_units, decimals):
         return None
-    return float(f"{base_units}e-{decimals}")
+    return int(base_units) / _POWERS[decimals]  # of two ints: rounded once, to the nearest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from udfs import udaf
 from udfs.definition import Native
@@ -19,8 +19,7 @@ _TOP_ENTRIES = """CREATE OR REPLACE MACRO top_entries(l, n) AS (
     lambda e: {'k': e.k, 'no': e.no, 'v': -e.nv, 'd': e.d}))"""
 
 
-@dataclass(frozen=True)
-class TopEntry:
+class TopEntry(NamedTuple):
     """One of the N greatest keys."""
 
     key: str
@@ -71,9 +70,12 @@ class TopByKey:
     def accumulate(self, state: State, key: str, value: float, detail: str | None) -> State:
         if not math.isfinite(value):
             return state
-        kept = [entry for entry in state if entry.key != key]
+        kept = [entry for entry in state if entry[0] != key]
         index = len(kept)
-        while index and _before(key, value, kept[index - 1]):
+        while index:  # written out: it runs for every record
+            above, least, _ = kept[index - 1]
+            if value < least or (value == least and key > above):
+                break
             index -= 1
         if index == self.n:
             return state
@@ -88,6 +90,3 @@ class TopByKey:
     def finish(self, state: State) -> list[TopEntry]:
         return list(state)
 
-
-def _before(key: str, value: float, entry: TopEntry) -> bool:
-    return value > entry.value or (value == entry.value and key < entry.key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import math
 
 from udfs import udaf, udf
@@ -25,44 +25,53 @@ def is_wash_trade(maker: str, taker: str) -> bool:
     return normalize_address(maker) == normalize_address(taker)
 
 
+Values = dict[str, list[float]]
+"""By asset and pair of accounts (a digest of them): what the trades were worth."""
+_SELF = ""
+
+
 @udaf()
 class WashVolume:
-    """The volume of trades that look like wash trades, over the trades of one asset.
+    """The volume of trades that look like wash trades.
 
-    Counted are trades with one account on both sides, and all trades of two accounts that trade the
-    asset with each other more than once: back and forth. Which of them is the maker does not
-    matter, as the maker of an accepted offer is the buyer. Group by asset (and window).
+    Counted are trades with one account on both sides, and all trades of two accounts that trade one
+    asset with each other more than once: back and forth. Which of them is the maker does not matter,
+    as the maker of an accepted offer is the buyer.
 
+    asset: which asset is traded, such as an nft_id; with NULL only the accounts are looked at
     maker: the account that made the order
     taker: the account that took it
     value: the trade's value; NULL, infinite or NaN leaves the trade out
 
-    >>> aggregate(WashVolume(), [("a", "b", 10.0), ("b", "a", 11.0), ("c", "a", 5.0)])
-    21.0
+    >>> trades = [("x", "a", "b", 10.0), ("x", "b", "a", 11.0), ("y", "a", "b", 5.0), ("y", "c", "c", 1.0)]
+    >>> aggregate(WashVolume(), trades)
+    22.0
     """
 
-    def initialize(self) -> dict[str, list[float]]:
+    def initialize(self) -> Values:
         return {}
 
     def accumulate(
-        self, state: dict[str, list[float]], maker: str, taker: str, value: float
-    ) -> dict[str, list[float]]:
-        if math.isfinite(value):
-            pair = sorted(normalize_address(side) or "" for side in (maker, taker))
-            state.setdefault(json.dumps(pair), []).append(value)
+        self, state: Values, asset: str | None, maker: str, taker: str, value: float
+    ) -> Values:
+        pair = sorted(normalize_address(side) or "" for side in (maker, taker))
+        if math.isfinite(value) and (asset is not None or pair[0] == pair[1]):
+            state.setdefault(_key(asset, *pair), []).append(value)
         return state
 
-    def merge(
-        self, older: dict[str, list[float]], newer: dict[str, list[float]]
-    ) -> dict[str, list[float]]:
-        for pair, values in newer.items():
-            older.setdefault(pair, []).extend(values)
+    def merge(self, older: Values, newer: Values) -> Values:
+        for key, values in newer.items():
+            older.setdefault(key, []).extend(values)
         return older
 
-    def finish(self, state: dict[str, list[float]]) -> float:
-        flagged = []
-        for pair, values in state.items():
-            maker, taker = json.loads(pair)
-            if maker == taker or len(values) > 1:
-                flagged += values
-        return math.fsum(flagged)
+    def finish(self, state: Values) -> float:
+        flagged = (values for key, values in state.items() if key == _SELF or len(values) > 1)
+        return math.fsum(value for values in flagged for value in values)
+
+
+def _key(asset: str | None, one: str, other: str) -> str:
+    """Short, as the state holds every trade of a window."""
+    if one == other:
+        return _SELF
+    text = f"{len(asset or '')} {len(one)} {asset}{one}{other}"
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]

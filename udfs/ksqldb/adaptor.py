@@ -1,10 +1,15 @@
 """What the generated Java classes call: ``bind`` gives a callable over values as they cross to Java.
 
 How each type crosses: ``java/pyudf/Values.java``. Callables raise; Java catches and logs.
+
+An aggregate's state is text in ksqlDB, but reading and writing it would take most of the time. So a
+thread's newest states are kept on this side as well, in numbered places; ``java/pyudf/States.java``
+knows which text is in which place, and hands over the text only if it is in none.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -31,7 +36,7 @@ from sql.types import (
 )
 from udfs import registry
 from udfs.calls import Aggregation
-from udfs.definition import Definition, Parameter
+from udfs.definition import Definition, Parameter, UdfError
 from udfs.values import Converter, reader, unfinite, writer
 
 _AS_THEY_ARE = (BOOLEAN, INTEGER, BIGINT, DOUBLE, STRING)
@@ -39,10 +44,28 @@ _EPOCH = datetime(1970, 1, 1)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-def bind(name: str, method: str, *constants: Any) -> Callable[..., Any]:
+_PROTOCOL = 2
+"""What calls look like between Java and here; to be raised with every change of it."""
+
+
+def made_for(definition: Definition) -> str:
+    """What a generated class must fit: the function's signature, and the protocol."""
+    return f"{definition.signature} [{_PROTOCOL}]"
+
+
+def bind(name: str, method: str, fits: str, *constants: Any) -> Callable[..., Any]:
     """A function's ``call``, or ``initialize``, ``accumulate``, ``merge`` or ``finish`` of an
-    aggregate with its constants. Raises KeyError for a function that is not registered."""
+    aggregate with its constants.
+
+    ``fits`` is what the class was made for. Raises UdfError if that is not the function, KeyError if
+    it is not registered.
+    """
     definition = registry.functions()[name]
+    if fits != made_for(definition):
+        raise UdfError(
+            f"the jar was made for {fits}, and here is {made_for(definition)}: build it again"
+            " (opensea-metrics udfs build)"
+        )
     if definition.kind != "aggregate":
         return _converted(definition.call, definition.parameters, _out(definition))
     aggregation = _aggregation(name, constants)
@@ -50,17 +73,75 @@ def bind(name: str, method: str, *constants: Any) -> Callable[..., Any]:
         case "initialize":
             return aggregation.initialize
         case "accumulate":
-            # The state comes first, as the text it is.
-            return _converted(aggregation.accumulate, definition.parameters, None, shift=1)
+            # The state and its place come first.
+            accumulate = _accumulate(aggregation, _kept(name, constants))
+            return _converted(accumulate, definition.parameters, None, shift=2)
         case "merge":
             return aggregation.merge
         case _:
-            return _converted(aggregation.result, (), _out(definition))
+            finish = _finish(aggregation, _kept(name, constants))
+            return _converted(finish, (), _out(definition))
 
 
 @cache
 def _aggregation(name: str, constants: tuple[Any, ...]) -> Aggregation:
     return Aggregation(registry.functions()[name], constants)
+
+
+Kept = dict[int, tuple[Any, str]]
+"""By place: a state, and its text."""
+
+
+class _Thread(threading.local):
+    """What a thread has kept, by aggregate and constants."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, tuple[Any, ...]], Kept] = {}
+
+
+_THREAD = _Thread()
+
+
+def _kept(name: str, constants: tuple[Any, ...]) -> Kept:
+    """This thread's states of an aggregate."""
+    return _THREAD.kept.setdefault((name, constants), {})
+
+
+def _accumulate(aggregation: Aggregation, kept: Kept) -> Callable[..., str | None]:
+    """(state or None if it is kept, its place, columns …) → the new state, or None if it is the same.
+
+    The new one is kept in the same place; -1 is none.
+    """
+    decode, add, write = aggregation.decode, aggregation.add, aggregation.text
+    immutable = aggregation.immutable
+
+    def accumulate(text: str | None, place: int, *columns: Any) -> str | None:
+        before = kept[place][0] if text is None else decode(text)
+        after = add(before, *columns)
+        if immutable and after is before:
+            if text is not None and place >= 0:
+                kept[place] = before, text
+            return None
+        new = write(after)
+        if place >= 0:
+            kept[place] = after, new
+        return new
+
+    return accumulate
+
+
+def _finish(aggregation: Aggregation, kept: Kept) -> Callable[[str | None, int], Any]:
+    """(state or None if it is kept, its place) → the result."""
+    decode, conclude, immutable = aggregation.decode, aggregation.conclude, aggregation.immutable
+
+    def finish(text: str | None, place: int) -> Any:
+        if text is not None:
+            return conclude(decode(text))
+        state, text = kept[place]
+        # What finish may change must not be the state that is kept.
+        return conclude(state if immutable else decode(text))
+
+    return finish
 
 
 def _converted(
@@ -143,12 +224,12 @@ def _out(definition: Definition) -> Converter | None:
     find = unfinite(definition.result_hint)
 
     def straight(value: Any) -> str | None:
-        """The encoder knows dataclasses, and Java checks the types; only what is not finite it
+        """The encoder knows records, and Java checks the types; only what is not finite it
         writes as null."""
         if value is None:
             return None
         text = encode(value)
-        if b"null" in text and find is not None and find(value):
+        if find is not None and b"null" in text and find(value):
             return checked(value)
         return text.decode()
 

@@ -27,6 +27,7 @@ from sql.types import (
     StructType,
 )
 from udfs.definition import Definition, Parameter, UdfError
+from udfs.ksqldb.adaptor import made_for
 from udfs.types import declaration
 
 PACKAGE = "pyudf.functions"
@@ -103,7 +104,8 @@ def source(definition: Definition) -> str:
             filter(None, (definition.description, *definition.examples.splitlines()))
         ),
         "schema": _schema(definition.result),
-        "result": declaration(definition.result),
+        "result": declaration(_returned(definition)),
+        "fits": made_for(definition),
         "java_result": _java(definition.result),
     }
     if definition.kind == "aggregate":
@@ -134,6 +136,13 @@ def source(definition: Definition) -> str:
         strict=[f"a{i} == null" for i, p in enumerate(definition.parameters) if not p.nullable],
         values=[_argument(p.type, f"a{i}") for i, p in enumerate(definition.parameters)],
     )
+
+
+def _returned(definition: Definition) -> KsqlType:
+    """What the annotation names: of a table function, the type of one row."""
+    if definition.kind == "table" and isinstance(definition.result, ArrayType):
+        return definition.result.element
+    return definition.result
 
 
 def harness(definitions: Sequence[Definition]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Optional
+from typing import Annotated, NamedTuple, Optional
 
 from udfs import Digits, Int32, udaf, udf, udtf
 
@@ -15,6 +15,11 @@ class Trait:
     name: str
     rarity: Annotated[Decimal, Digits(10, 4)]
     seen: date
+
+
+class Point(NamedTuple):
+    name: str | None
+    value: float
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,31 @@ def echo_struct(value: Asset) -> Asset:
     assert isinstance(value, Asset)
     assert all(trait is None or isinstance(trait, Trait) for trait in value.traits or ())
     return value
+
+
+class Spot(NamedTuple):
+    """A NamedTuple is a STRUCT as a dataclass is."""
+
+    name: str
+    at: datetime
+    value: float
+    inner: list[Trait]
+
+
+@udf
+def echo_named_tuple(value: Spot) -> Spot:
+    assert isinstance(value, Spot)
+    return value
+
+
+@udf
+def spots(text: str, value: float) -> list[Point]:
+    """Of JSON's types only, so they cross as they are.
+
+    >>> spots("a", 1.0)
+    [Point(name='a', value=1.0), Point(name=None, value=1.0)]
+    """
+    return [Point(text, value), Point(None, value)]
 
 
 @udf

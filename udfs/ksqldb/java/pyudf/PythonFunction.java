@@ -57,6 +57,11 @@ public final class PythonFunction {
     }
   }
 
+  /** The states that Python keeps for the calling thread; of an aggregate's function. */
+  States states() {
+    return SESSION.get().states(slot);
+  }
+
   static String lastLine(final JepException e) {
     final String message = String.valueOf(e.getMessage());
     // "<class 'ValueError'>: no number" → "ValueError: no number"
@@ -108,6 +113,17 @@ public final class PythonFunction {
   private static final class Session {
     private final SharedInterpreter interpreter = Python.interpreter();
     private PyCallable[] callables = new PyCallable[16];
+    private States[] states = new States[16];
+
+    States states(final int slot) {
+      if (slot >= states.length) {
+        states = Arrays.copyOf(states, 2 * slot);
+      }
+      if (states[slot] == null) {
+        states[slot] = new States();
+      }
+      return states[slot];
+    }
 
     PyCallable callable(final PythonFunction function) {
       if (function.slot >= callables.length) {

@@ -32,9 +32,9 @@ public final class PythonUdaf<I, O> implements Udaf<I, String, O> {
   /**
    * Made once a query.
    *
-   * @param columns a row as Python's arguments, the first place left free for the state; null for a
-   *     row that is left out
-   * @param constants literal arguments
+   * @param columns a row as Python's arguments, the first two places left free for the state; null
+   *     for a row that is left out
+   * @param constants further arguments of {@code bind}: literal ones among them
    */
   public PythonUdaf(
       final String module,
@@ -71,14 +71,25 @@ public final class PythonUdaf<I, O> implements Udaf<I, String, O> {
 
   @Override
   public String aggregate(final I row, final String state) {
+    final States states = accumulate.states();
+    int place = -1;
     try {
       final Object[] arguments = columns.apply(row);
       if (arguments == null) {
         return state;
       }
-      arguments[0] = state;
-      return (String) accumulate.call(arguments);
+      place = states.find(state);
+      if (place < 0) {
+        place = states.free(state);
+        arguments[0] = state;
+      }
+      arguments[1] = place;
+      final String changed = (String) accumulate.call(arguments);
+      final String after = changed == null ? state : changed;
+      states.keep(place, after);
+      return after;
     } catch (final RuntimeException e) {
+      states.forget(place); // Python may have changed it half
       log(e, String.valueOf(row));
       return state;
     }
@@ -98,7 +109,8 @@ public final class PythonUdaf<I, O> implements Udaf<I, String, O> {
   @SuppressWarnings("unchecked")
   public O map(final String state) {
     try {
-      return (O) Values.result(finish.call(state), result);
+      final int place = accumulate.states().find(state);
+      return (O) Values.result(finish.call(place < 0 ? state : null, place), result);
     } catch (final RuntimeException e) {
       log(e, null);
       return null;

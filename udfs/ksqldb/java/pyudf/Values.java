@@ -30,7 +30,8 @@ import org.apache.kafka.connect.data.Timestamp;
  *
  * <p>Booleans, whole numbers, doubles and strings cross as they are; a DECIMAL as its digits, BYTES as
  * text of one character a byte, DATE, TIME and TIMESTAMP as milliseconds; ARRAY, MAP and STRUCT as JSON
- * of these, where a double that is not finite is text.
+ * of these, where a double that is not finite is text. A STRUCT from Python may be an array, too: its
+ * fields in order.
  */
 public final class Values {
 
@@ -205,6 +206,12 @@ public final class Values {
       case STRUCT:
         final Struct struct = new Struct(schema);
         final List<Field> fields = schema.fields();
+        if (in.currentToken() == JsonToken.START_ARRAY) {
+          for (int i = 0; in.nextToken() != JsonToken.END_ARRAY; i++) {
+            struct.put(fields.get(i), read(in, fields.get(i).schema()));
+          }
+          return struct;
+        }
         for (int i = 0; in.nextToken() == JsonToken.FIELD_NAME; i++) {
           // Python's names are in lower case, and mostly in order.
           final String name = in.currentName();

@@ -1,0 +1,136 @@
+"""The archive's upkeep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deploy import output
+from deploy.cli import options, progress
+from deploy.cli.app import SomethingFound, app
+from producer.envelope import TOPIC
+from producer.sinks import now_ms
+from spark_batch.archive.check import check
+from spark_batch.archive.compact import Options, compact
+from spark_batch.archive.rows import raw_stream
+from spark_batch.archive.runs import groups
+from spark_batch.period import duration, parse_time
+from spark_batch.source import Source, open_source
+from sql.analysis import Source as Stream
+from sql.changes import check as check_project
+from sql.project import load_project
+
+archive = typer.Typer(
+    help="The archive of events: what is wrong with it, and small files made large.",
+    no_args_is_help=True,
+)
+app.add_typer(archive, name="archive")
+
+SourceUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--source",
+        metavar="URL|DIR",
+        help="A topic's folder: s3a://bucket/topics/OpenSeaRawEvents, or a local one"
+        " [default: that of the embedded server].",
+    ),
+]
+From = Annotated[
+    str | None,
+    typer.Option("--from", metavar="TIME", help="Hours from that time on (UTC, 2026-09-15T10:00)."),
+]
+To = Annotated[
+    str | None, typer.Option("--to", metavar="TIME", help="Hours before that time (UTC).")
+]
+
+
+@archive.command("check")
+def check_archive(
+    source: SourceUrl = None,
+    from_: From = None,
+    to: To = None,
+    json: Annotated[bool, typer.Option("--json", help="The whole report as JSON.")] = False,
+    sql: options.Sql = None,
+    var: options.Var = None,
+) -> None:
+    """Read an archive and say what is wrong with it. Changes nothing.
+
+    Looks for gaps and overlaps of offsets, files that are damaged, empty or misnamed, records in
+    another hour's folder, records that the raw stream cannot read, and repeated records. Exits with
+    0 if the archive is sound (remarks may be shown), 2 if it is not, 1 after an error.
+
+    Example: opensea-metrics archive check --source s3a://raw-data/topics/OpenSeaRawEvents --from 2026-09-15
+    """
+    first, end = _ms(from_), _ms(to)
+    found = _source(source)
+    stream = _stream(found, sql, var)
+    with progress.bar("checking", unit="files") as show:
+        report = check(
+            found, stream, first, end,
+            progress=lambda done, total, files: show(done, files, total),
+        )  # fmt: skip
+    if json:
+        output.show_json([report.as_json()])
+    else:
+        output.show_report(report)
+    if not report.is_clean:
+        raise SomethingFound
+
+
+@archive.command("compact")
+def compact_archive(
+    source: SourceUrl = None,
+    from_: From = None,
+    to: To = None,
+    min_age: Annotated[
+        str,
+        typer.Option(metavar="DURATION", help="Only hours that ended that long ago: events come late."),
+    ] = "24 hours",
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the originals; readers pass them over.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be compacted.")] = False,
+    sql: options.Sql = None,
+    var: options.Var = None,
+) -> None:
+    """Turn the many JSON files of past hours into few of sorted, compressed Parquet.
+
+    Files with adjoining offsets become one, per hour and partition. Each is read back and compared
+    with its originals before these are removed. May be stopped at any time: the next run goes on.
+    Exits with 2 if files were left as they are, because they are damaged or overlap.
+
+    Example: opensea-metrics archive compact --source s3a://raw-data/topics/OpenSeaRawEvents --dry-run
+    """
+    first, end, age = _ms(from_), _ms(to), duration(min_age)
+    found = _source(source)
+    stream = _stream(found, sql, var)
+    with progress.bar("listing", unit="files"):
+        planned = groups(found.listing(first, end)[0], now_ms(), age, first, end)
+    if dry_run:
+        output.show_groups(planned)
+        return
+    with progress.bar("compacting", unit="files") as show, progress.stopping() as stopped:
+        outcome = compact(
+            found, stream, planned, Options(keep=keep),
+            progress=lambda done, total, files: show(done, files, total), stop=stopped,
+        )  # fmt: skip
+    output.show_outcome(outcome)
+    if not outcome.finished:
+        raise typer.Exit(1)
+    if outcome.left:
+        raise SomethingFound
+
+
+def _source(given: str | None) -> Source:
+    return open_source(given or options.settings().data_dir / "topics" / TOPIC)
+
+
+def _stream(source: Source, sql: Path | None, var: list[str] | None) -> Stream:
+    catalog = check_project(load_project(sql, options.variables(var)))
+    return raw_stream(catalog, source.root.rsplit("/", 1)[-1])
+
+
+def _ms(time: str | None) -> int | None:
+    return None if time is None else parse_time(time)

@@ -1,0 +1,78 @@
+"""Streamed windows beside those recomputed from the archive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+import typer
+
+from deploy import output
+from deploy.cli import options, progress
+from deploy.cli.app import ChangesPending, app
+from deploy.cli.batch import EngineName, From, Margin, SourceUrl, Until, archive
+from deploy.client import quoted
+from spark_batch.period import duration, parse_time
+from spark_batch.pipeline import window_of
+from spark_batch.recompute import Request, prepare
+from spark_batch.reconcile import run as comparison
+from spark_batch.source import open_source
+
+
+@app.command()
+def reconcile(
+    table: Annotated[
+        str, typer.Option("--table", metavar="T", help="A windowed table, such as collection_1_minute.")
+    ],
+    from_: From = None,
+    to: Until = None,
+    source: SourceUrl = None,
+    engine: Annotated[
+        EngineName, typer.Option(help="auto: Spark if a master is set or the files are many GB.")
+    ] = EngineName.AUTO,
+    margin: Margin = "1 hour",
+    server: options.Server = None,
+    sql: options.Sql = None,
+    var: options.Var = None,
+    json: Annotated[bool, typer.Option("--json", help="All that differs, as one JSON object.")] = False,
+) -> None:
+    """Compare a table's windows on the server with those recomputed from the archive.
+
+    Shows every row that differs, by how much, and why: late rows, duplicates or gaps in the archive,
+    a window that is not closed yet. Exits with 2 if there are any.
+
+    Example: opensea-metrics reconcile --table collection_30_minutes --from 2026-09-15 --to 2026-09-16
+    """
+    variables = options.variables(var)
+    request = Request(
+        wanted=table,
+        windows=(),
+        first=parse_time(from_) if from_ else None,
+        end=parse_time(to) if to else None,
+        engine=engine,
+        margin=duration(margin),
+    )
+    prepared = prepare(request, open_source(source or archive(sql, variables)), sql, variables)
+    target = comparison.table_of(prepared)
+    client = options.client(server)
+
+    def pull(
+        name: str, first: int, end: int, limit: int | None = None
+    ) -> Iterable[Mapping[str, Any]]:
+        windows = f"WINDOWSTART >= {first} AND WINDOWSTART < {end}"
+        ending = "" if limit is None else f" LIMIT {limit}"
+        return client.pull(f"SELECT * FROM {quoted(name)} WHERE {windows}{ending};")
+
+    period = prepared.job.period
+    with progress.bar(f"comparing {target.name}", period.end - period.first, "ms") as update:
+        compared = list(comparison.reconcile(prepared, pull, lambda done, _: update(done)))
+    findings = [finding for each in compared for finding in each.findings]
+    found = window_of(prepared.job.pipeline, target)
+    assert found is not None
+    size = found[0].size
+    if json:
+        output.show_differences_json(target, size, (period.first, period.end), compared, findings)
+    else:
+        output.show_differences(target, period.text, compared, findings)
+    if findings:
+        raise ChangesPending

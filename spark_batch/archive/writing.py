@@ -1,0 +1,155 @@
+"""A compacted file: written, and read back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import duckdb
+
+from producer.layout import ArchiveFile
+from spark_batch.archive.reading import Unreadable, pieces
+from spark_batch.archive.rows import rows, table
+from spark_batch.archive.runs import Measured
+from spark_batch.archive.store import CompactError
+from spark_batch.source import Source
+from sql.analysis import Source as Stream
+from sql.lowering.duckdb import quoted, text
+from sql.types import KsqlType, StructType
+
+ROW_GROUP = 30_720
+"""Records in a row group: few enough that a reader of one event type passes most groups over."""
+_ORDER = (("EVENT",), ("PAYLOAD", "PAYLOAD", "COLLECTION", "SLUG"))
+"""Fields by which a compacted file is sorted, if the stream declares them, before the offset."""
+_FETCHED = 10_000
+
+
+def measured(local: Source, file: ArchiveFile, at: ArchiveFile) -> Measured:
+    """Read an original, of which ``at`` is a copy on the local disk. Raises SourceError."""
+    digest = hashlib.sha256()
+    records = size = 0
+    problem = None
+    try:
+        for piece in pieces(local, at):
+            whole = b"\n".join([*piece, b""])
+            digest.update(whole)
+            size += len(whole)
+            if problem is None and not whole.isascii():
+                problem = _not_utf8(piece, file.start + records)
+            records += len(piece)
+    except Unreadable as damage:
+        problem = f"it cannot be read to its end: {damage}"
+    return Measured(file, records, size, digest.hexdigest(), problem)
+
+
+def write(
+    database: duckdb.DuckDBPyConnection,
+    local: Source,
+    files: Iterable[ArchiveFile],
+    stream: Stream,
+    path: Path,
+) -> None:
+    """Write the records of files with adjoining offsets, on the local disk, as one Parquet file.
+
+    Its columns: ``_offset``, ``_line`` (the exact text), ``_failed`` (NULL, or why the record cannot
+    be read as declared), then the stream's own under the JSON's names.
+    """
+    database.execute("CREATE OR REPLACE TEMP TABLE lines (file INTEGER, _offset BIGINT, line VARCHAR)")
+    for file in files:
+        offset = file.start
+        for piece in pieces(local, file):
+            offsets = list(range(offset, offset + len(piece)))
+            database.register("batch", table([0] * len(piece), offsets, piece))
+            database.execute("INSERT INTO lines SELECT * FROM batch")
+            database.unregister("batch")
+            offset += len(piece)
+    # The decoded rows are several times as large as what they are sorted by.
+    order = ", ".join([*sort_keys(stream), "_offset"])
+    decoded = rows("SELECT * FROM lines", stream)
+    database.execute(
+        "CREATE OR REPLACE TEMP TABLE places AS SELECT _offset,"
+        f" row_number() OVER (ORDER BY {order}) AS place FROM ({decoded})"
+    )
+    ordered = "SELECT file, _offset, line FROM lines JOIN places USING (_offset) ORDER BY place"
+    database.execute(
+        f"COPY (SELECT * EXCLUDE (file, _time) FROM ({rows(ordered, stream)}))"
+        f" TO {text(str(path))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})"
+    )
+    database.execute("DROP TABLE lines")
+
+
+def sort_keys(stream: Stream) -> Iterator[str]:
+    """The declared fields by which a compacted file is sorted, as expressions of DuckDB."""
+    for path in _ORDER:
+        kind: KsqlType | None = StructType("STRUCT", tuple((c.name, c.type) for c in stream.columns))
+        for name in path:
+            kind = dict(kind.fields).get(name) if isinstance(kind, StructType) else None
+        if kind is not None:
+            yield ".".join(quoted(name.lower()) for name in path)
+
+
+def verify(
+    database: duckdb.DuckDBPyConnection,
+    parquet: ArchiveFile,
+    at: ArchiveFile,
+    originals: Sequence[Measured],
+) -> None:
+    """Read a compacted file, of which ``at`` is a copy on the local disk, and compare it with originals.
+
+    It must have each offset of its name once, and for every original as many lines with the same
+    SHA-256 in order. Raises CompactError.
+    """
+    try:
+        found = database.execute(
+            f"SELECT _offset, _line FROM read_parquet({text(at.path)}) ORDER BY _offset"
+        )
+        _compare(_fetched(found), parquet, originals)
+    except duckdb.Error as error:
+        raise unlike(parquet, str(error).partition("\n")[0]) from error
+
+
+def _compare(
+    lines: Iterator[tuple[int, str]], parquet: ArchiveFile, originals: Sequence[Measured]
+) -> None:
+    waiting = sorted(originals, key=lambda each: each.file.start, reverse=True)
+    digest = hashlib.sha256()
+    expected = parquet.start
+    for offset, line in lines:
+        if offset != expected:
+            raise unlike(parquet, f"offset {expected} is not there once")
+        while waiting and waiting[-1].records == 0:
+            waiting.pop()
+        expected += 1
+        if waiting and offset >= waiting[-1].file.start:
+            digest.update(line.encode() + b"\n")
+            if expected == waiting[-1].end:
+                original = waiting.pop()
+                if digest.hexdigest() != original.digest:
+                    raise unlike(parquet, f"other records than {original.file.path}")
+                digest = hashlib.sha256()
+    if expected != parquet.end:
+        raise unlike(parquet, f"it ends with offset {expected - 1}")
+    if left := [each for each in waiting if each.records]:
+        raise unlike(parquet, f"not the records of {left[-1].file.path}")
+
+
+def _fetched(found: duckdb.DuckDBPyConnection) -> Iterator[tuple[int, str]]:
+    while batch := found.fetchmany(_FETCHED):
+        yield from batch
+
+
+def unlike(parquet: ArchiveFile, reason: str) -> CompactError:
+    """The error of a compacted file that may not be published, or not stand for its originals."""
+    return CompactError(
+        f"{parquet.path} does not have what its originals have: {reason}. The originals are kept."
+    )
+
+
+def _not_utf8(piece: list[bytes], first: int) -> str | None:
+    for offset, line in enumerate(piece, first):
+        try:
+            line.decode()
+        except UnicodeDecodeError:
+            return f"the record at offset {offset} is not UTF-8"
+    return None

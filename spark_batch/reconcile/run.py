@@ -1,0 +1,130 @@
+"""A table's windows of a period, compared range by range."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Protocol
+
+from producer.layout import HOUR_MS, ArchiveFile
+from spark_batch.period import Period
+from spark_batch.pipeline import window_of
+from spark_batch.recompute import Prepared, computed
+from spark_batch.reconcile.causes import Cause, Investigator
+from spark_batch.reconcile.compare import Row, RowDifference, RowKey, by_key, differences
+from spark_batch.source import Source
+from sql.analysis import Source as Table
+from sql.errors import OpenSeaMetricsError
+
+_RANGE_MS = 6 * HOUR_MS
+"""Windows of that long a time are compared at once: rows of so many are in memory."""
+
+
+
+class Pull(Protocol):
+    """Rows of a table whose windows start in [first, end), from a server; ``limit``: not all of them."""
+
+    def __call__(self, name: str, first: int, end: int, limit: int | None = None) -> Iterable[Row]: ...
+
+
+Progress = Callable[[int, int], None]
+
+
+class ReconcileError(OpenSeaMetricsError):
+    """What was asked for has no windows to compare."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A row that differs, and why."""
+
+    row: RowDifference
+    cause: Cause
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The windows that start in [first, end): how many rows were compared, and what differs."""
+
+    first: int
+    end: int
+    rows: int
+    findings: tuple[Finding, ...]
+
+
+def table_of(prepared: Prepared) -> Table:
+    """The one table that was prepared. Raises ReconcileError if it has no windows, or is not alone."""
+    table, *others = prepared.job.pipeline.targets
+    if others:
+        raise ReconcileError(f"{prepared.request.wanted} is several tables: reconcile one table at a time")
+    if not table.is_table or window_of(prepared.job.pipeline, table) is None:
+        raise ReconcileError(f"{table.name} is no table with windows, which is what is reconciled")
+    return table
+
+
+def reconcile(prepared: Prepared, pull: Pull, progress: Progress) -> Iterator[Compared]:
+    """Compare the windows of a period. ``progress`` is told milliseconds of it that are done.
+
+    Raises what recomputing and pulling raise, and ReconcileError.
+    """
+    table = table_of(prepared)
+    found = window_of(prepared.job.pipeline, table)
+    assert found is not None
+    window, retention = found
+    keys = [column.name for column in table.columns if column.is_key]
+    period = prepared.job.period
+    (raw, *_) = prepared.job.pipeline.raw_sources()
+    assert raw.timestamp is not None
+    investigator: Investigator | None = None
+    step = max(1, _RANGE_MS // window.advance) * window.advance
+    last = period.end - window.size + 1
+    for first in range(period.first, last, step):
+        progress(first - period.first, period.end - period.first)
+        end = min(first + step, last)
+        job = replace(
+            prepared.job,
+            period=Period(first, min(first + step - window.advance + window.size, period.end)),
+        )
+        files = _files(prepared, job.period)
+        part = replace(prepared, job=replace(job, files=files))
+        recomputed = _rows(part, keys, part.job.source)
+        streamed = by_key(iter(pull(table.name, first, end)), keys)
+        columns = [column.name for column in table.columns if not column.is_key]
+        unlike = differences(streamed, recomputed, columns)
+        causes: Mapping[RowKey, Cause] = {}
+        if unlike:
+            investigator = investigator or Investigator(
+                source=prepared.job.source,
+                files=prepared.job.source.files(),
+                window=window,
+                retention=retention,
+                time=raw.timestamp,
+                columns=columns,
+                has_older=lambda start: any(True for _ in pull(table.name, 0, start, limit=1)),
+            )
+            causes = investigator.explain(unlike, streamed, files, partial(_rows, part, keys))
+        findings = tuple(Finding(each, causes[each.row_key]) for each in unlike)
+        yield Compared(first, end, len(streamed.keys() | recomputed.keys()), findings)
+    progress(1, 1)
+
+
+def _files(prepared: Prepared, period: Period) -> list[ArchiveFile]:
+    end = period.end + prepared.request.margin
+    return [
+        file
+        for file in prepared.job.files
+        if file.hour_ms < 0 or (file.hour_ms + HOUR_MS > period.first and file.hour_ms < end)
+    ]
+
+
+def _rows(prepared: Prepared, keys: list[str], source: Source) -> dict[RowKey, Row]:
+    """The recomputed rows, from the archive or from a copy of it on this machine."""
+    job, engine = prepared.job, prepared.engine
+    if source is not job.source:
+        job, engine = replace(job, source=source, files=source.files()), "duckdb"
+    with computed(replace(prepared, job=job, engine=engine), lambda done, total: None) as results:
+        (target,) = job.pipeline.targets
+        batches = results.table(target.name).batches
+        return by_key((row for batch in batches for row in batch.to_pylist()), keys)
+

@@ -1,0 +1,94 @@
+"""Copies of an archive's files without some of their records."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow.parquet as pq
+from isal import igzip
+
+from producer.envelope import payload_time_ms
+from producer.layout import HOUR_MS, ArchiveFile
+from spark_batch.archive.reading import Unreadable, pieces
+from spark_batch.source import Source, open_source
+
+Kept = Callable[[ArchiveFile, int, bytes], bool]
+"""Whether a record is copied: its file, offset and text."""
+
+
+def records(source: Source, file: ArchiveFile) -> Iterator[tuple[int, bytes]]:
+    """The records of a file, with their offsets; of a damaged one those before the damage."""
+    if file.form == "parquet":
+        with source.fs.open(file.path, "rb") as raw, pq.ParquetFile(raw) as opened:
+            for batch in opened.iter_batches(20_000, columns=["_offset", "_line"]):
+                lines = batch.column("_line").to_pylist()
+                for offset, line in zip(batch.column("_offset").to_pylist(), lines, strict=True):
+                    yield offset, line.encode()
+        return
+    offset = file.start
+    with suppress(Unreadable):
+        for lines in pieces(source, file):
+            for line in lines:
+                yield offset, line
+                offset += 1
+
+
+def copied(source: Source, files: Sequence[ArchiveFile], to: Path, kept: Kept) -> Source:
+    """An archive in the folder ``to`` with the records of some files that are to be kept."""
+    to.mkdir(parents=True)
+    for file in files:
+        folder = to / file.folder[len(source.root) + 1 :]
+        folder.mkdir(parents=True, exist_ok=True)
+        with igzip.open(folder / f"variant+{file.partition}+{file.start:010d}.json.gz", "wb") as out:
+            for offset, line in records(source, file):
+                if kept(file, offset, line):
+                    out.write(line + b"\n")
+    return open_source(to)
+
+
+def once(in_all: bool) -> Kept:
+    """Keeps one of equal records: of those in different files or, ``in_all``, of all.
+
+    Equal records have one event time, so they are looked for in an hour's files and those of the hour
+    before; memory holds the digests of two hours.
+    """
+    hours: dict[int, Counter[bytes]] = {}
+    own: Counter[bytes] = Counter()
+    current = ""
+
+    def kept(file: ArchiveFile, offset: int, line: bytes) -> bool:
+        nonlocal current
+        if file.path != current:
+            current = file.path
+            own.clear()
+            for hour in [hour for hour in hours if hour < file.hour_ms - HOUR_MS]:
+                del hours[hour]
+        digest = blake2b(line, digest_size=16).digest()
+        own[digest] += 1
+        before = sum(counted[digest] for counted in hours.values())
+        if before >= (1 if in_all else own[digest]):
+            return False
+        hours.setdefault(file.hour_ms, Counter())[digest] += 1
+        return True
+
+    return kept
+
+
+def time_of(line: bytes, name: str) -> int | None:
+    """A record's event time (epoch ms): the field that its stream names as TIMESTAMP, in any case."""
+    start = b'{"' + name.lower().encode() + b'":'
+    with suppress(ValueError):
+        if line.startswith(start):
+            return int(line[len(start) : line.index(b",")])
+        record: Any = orjson.loads(line)
+        if isinstance(record, dict):
+            for key, value in record.items():
+                if key.upper() == name.upper():
+                    return int(value)
+    return payload_time_ms(line)

@@ -1,0 +1,214 @@
+"""The Spark engine: the archive is scanned once, for all tables of a run.
+
+What the groupings read of the records is kept (in memory, else on disks) when it is first read; each
+grouping then reads that. Results go through the driver, a partition at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from producer.layout import ArchiveFile
+from spark_batch.job import Counts, Job, Progress, Table
+from spark_batch.pipeline import columns_read
+from spark_batch.settings import batch_settings
+from spark_batch.spark_session import open_session
+from spark_batch.spark_source import compacted, text_lines
+from sql.analysis import Source
+from sql.errors import OpenSeaMetricsError
+from sql.lowering import spark_selects
+from sql.lowering.spark import quoted
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
+class SparkError(OpenSeaMetricsError):
+    """Spark gave up; the message has the first line of its reason."""
+
+
+@contextmanager
+def computed(job: Job, progress: Progress) -> Iterator[SparkResults]:
+    """Compute a job's tables. Raises SqlError for statements that Spark cannot give exactly."""
+    session = open_session(batch_settings(), job.source.s3)
+    results = SparkResults(session, job)
+    try:
+        results.compute(progress)
+        yield results
+    finally:
+        results.close()
+
+
+class SparkResults:
+    """The results as data frames of a session."""
+
+    def __init__(self, session: SparkSession, job: Job) -> None:
+        self._session = session
+        self._job = job
+        self._pipeline = job.pipeline
+        self._views: dict[str, str] = {}
+        """The view of each selection and grouping that was made, by its query's id."""
+        self._kept: list[DataFrame] = []
+        self._counts = Counts()
+
+    @property
+    def counts(self) -> Counts:
+        return self._counts
+
+    def compute(self, progress: Progress) -> None:
+        """Everything; called once."""
+        total = sum(file.size for file in self._job.files)
+        progress(0, total)
+        with _errors():
+            self._stage()
+            self._count()
+        progress(total, total)
+        period = self._job.period
+        for query in (*self._pipeline.first, *self._pipeline.later):
+            grouped = spark_selects.grouped(
+                query.analysis, self._relation(query.analysis.source)
+            )
+            if query.analysis.window and query in self._pipeline.first:
+                grouped = (
+                    f"SELECT * FROM ({grouped}) WHERE WINDOWSTART >= {period.first} "
+                    f"AND WINDOWEND <= {period.end}"
+                )
+            frame = self._session.sql(grouped)
+            topic = self._pipeline.catalog.sources[query.sink].topic
+            self._view(query.id, frame, keep=bool(self._pipeline.readers(topic)))
+
+    def table(self, name: str) -> Table:
+        """The rows of one target."""
+        source = self._pipeline.catalog.sources[name]
+        columns = [quoted(column.name) for column in source.columns]
+        order = ""
+        if source.window:
+            columns += ["WINDOWSTART", "WINDOWEND"]
+            keys = [quoted(column.name) for column in source.columns if column.is_key]
+            order = f" ORDER BY {', '.join(['WINDOWSTART', *keys])}"
+        selected = [
+            f"SELECT {', '.join(columns)} FROM ({relation}){order}"
+            for relation in self._relations(source)
+        ]
+        with _errors():
+            schema = self._arrow(f"{selected[0]} LIMIT 0").schema
+        return Table(name, schema, self._batches(selected))
+
+    def _arrow(self, query: str) -> pa.Table:
+        return self._session.sql(query).toArrow()
+
+    def _batches(self, queries: list[str]) -> Iterator[pa.RecordBatch]:
+        """The rows of several queries: one after the other, as code for all at once would be too long
+        for a method in Java."""
+        for query in queries:
+            with _errors():
+                rows = self._arrow(query)
+            yield from rows.to_batches(50_000)
+
+    def close(self) -> None:
+        """Let go of what was kept."""
+        for frame in self._kept:
+            with suppress(Exception):  # the JVM may have ended, which frees it too
+                frame.unpersist()
+        for view in self._views.values():
+            with suppress(Exception):
+                self._session.catalog.dropTempView(view)
+
+    def plans(self) -> list[str]:
+        """How Spark carries out what was kept of the archive, as text; for who wants to check."""
+        return [str(frame._jdf.queryExecution().executedPlan().toString()) for frame in self._kept]
+
+    def _stage(self) -> None:
+        """Read the archive, as far as it is needed."""
+        files = list(enumerate(self._job.files))
+        for source in self._pipeline.raw_sources():
+            selections = self._pipeline.reading(source, self._pipeline.selections)
+            groupings = self._pipeline.reading(source, self._pipeline.first)
+            relation = self._records(source, files)
+            if groupings or len(selections) > 1:
+                names = set().union(*(columns_read(q.analysis) for q in selections + groupings))
+                kept = self._chosen(relation, names & set(source.readable()))
+                self._view(source.name, self._session.sql(kept), keep=True)
+                relation = f"SELECT * FROM {self._views[source.name]}"
+            for query in selections:
+                names = self._pipeline.used(query) & {c.name for c in query.analysis.columns}
+                rows = spark_selects.rows(query.analysis, relation, ("_failed",))
+                self._view(query.id, self._session.sql(self._chosen(rows, names)), keep=True)
+
+    def _records(self, source: Source, files: list[tuple[int, ArchiveFile]]) -> str:
+        """The records as a source declares them: its columns, ROWTIME, ``_off``, ``_failed``."""
+        parts = []
+        for is_compacted, make in ((False, text_lines), (True, compacted)):
+            some = [(n, self._address(f)) for n, f in files if (f.form == "parquet") is is_compacted]
+            if some or not (files or is_compacted):
+                parts.append(make(self._session, some, source))
+        return " UNION ALL ".join(parts)
+
+    def _address(self, file: ArchiveFile) -> str:
+        return file.path if self._job.source.s3 is None else f"s3a://{file.path}"
+
+    def _chosen(self, relation: str, names: set[str]) -> str:
+        columns = [*map(quoted, sorted(names - {"ROWTIME"})), "ROWTIME", "_off", "_failed"]
+        return f"SELECT {', '.join(columns)} FROM ({relation})"
+
+    def _count(self) -> None:
+        period = self._job.period
+        inside = f"_failed IS NULL AND ROWTIME >= {period.first} AND ROWTIME < {period.end}"
+        view = next(iter(self._views.values()))
+        found = self._session.sql(
+            f"SELECT _failed, count(*) AS n, count_if({inside}) AS used FROM {view} GROUP BY 1"
+        ).collect()
+        reasons = {row["_failed"]: row["n"] for row in found if row["_failed"] is not None}
+        read = sum(row["n"] for row in found)
+        used = sum(row["used"] for row in found)
+        self._counts = Counts(read, used, sum(reasons.values()), reasons)
+
+    def _relation(self, source: Source) -> str:
+        """A source's rows, of the archive or of results."""
+        return " UNION ALL ".join(self._relations(source))
+
+    def _relations(self, source: Source) -> list[str]:
+        """A source's rows by who wrote them."""
+        period = self._job.period
+        readable = f"_failed IS NULL AND ROWTIME >= {period.first} AND ROWTIME < {period.end}"
+        parts = []
+        if source.topic == self._pipeline.raw_topic:
+            parts.append(f"SELECT * FROM {self._views[source.name]} WHERE {readable}")
+        for query in self._pipeline.writers(source.topic):
+            names = [column.name for column in query.analysis.columns]
+            if query.analysis.is_aggregation:
+                rows = f"SELECT * FROM {self._views[query.id]}"
+                names += ["WINDOWSTART", "WINDOWEND"] if query.analysis.window else []
+            elif query.id in self._views:
+                rows = f"SELECT * FROM {self._views[query.id]} WHERE {readable}"
+                names = [name for name in names if name in self._pipeline.used(query)]
+            else:
+                rows = spark_selects.rows(query.analysis, self._relation(query.analysis.source))
+            parts.append(spark_selects.as_source(source, rows, names))
+        return parts
+
+    def _view(self, key: str, frame: DataFrame, keep: bool) -> None:
+        name = f"step_{len(self._views)}"
+        if keep:
+            frame.persist()
+            self._kept.append(frame)
+        frame.createOrReplaceTempView(name)
+        self._views[key] = name
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Errors of Spark in one line."""
+    try:
+        from pyspark.errors import PySparkException
+    except ImportError:  # then the session was not opened
+        yield
+        return
+    try:
+        yield
+    except PySparkException as error:
+        raise SparkError(f"Spark: {str(error).strip().splitlines()[0]}") from error

@@ -1,0 +1,141 @@
+"""An archive's files as relations of Spark: SQL over views of a session."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from sql.analysis import Column, Source
+from sql.lowering.spark import quoted, text
+from sql.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, STRING, KsqlType, StructType, spark
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_PARSED = (BIGINT, INTEGER, DOUBLE, BOOLEAN)
+_LEGAL = "/!$&'()*+,;=:@-._~"
+"""Characters that a URI's path may have."""
+_WHOLE = "'^ *[-+]?[0-9]+ *$'"
+
+
+def _epoch_ms(path: str) -> str:
+    """The time that a text of a record tells, as ``producer.envelope`` reads it."""
+    found = f"get_json_object(value, '{path}')"
+    looks = r"r'^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:?\d\d)?$'"
+    colon = f"regexp_replace({found}, r'([+-]\\d\\d)(\\d\\d)$', r'$1:$2')"
+    return f"CASE WHEN {found} RLIKE {looks} THEN unix_millis(TRY_CAST({colon} AS TIMESTAMP)) END"
+
+
+# A record without event_time, of the predecessor's (see spark_batch.archive.legacy).
+_TOLD = (
+    "CASE WHEN get_json_object(value, '$.event_time') IS NULL THEN coalesce("
+    f"{_epoch_ms('$.payload.payload.event_timestamp')}, {_epoch_ms('$.payload.sent_at')}) END"
+)
+
+
+def text_lines(session: SparkSession, files: Sequence[tuple[int, str]], source: Source) -> str:
+    """The records of text files as a stream declares them: its columns, ROWTIME, ``_off``, ``_failed``.
+
+    ``files`` are numbers, in topic order, and addresses.
+    """
+    _numbered(session, files)
+    lines = (
+        session.read.text([address for _, address in files])
+        if files
+        else session.createDataFrame([], "value STRING").selectExpr("value")
+    )
+    columns = ["value"]
+    if files:
+        columns += ["_metadata.file_path AS _path", "monotonically_increasing_id() AS _row"]
+    else:
+        columns += ["'' AS _path", "0L AS _row"]
+    lines.selectExpr(*columns).createOrReplaceTempView("archive_lines")
+    shape = ", ".join(f"`{c.name.lower()}` {_json_type(c.type)}" for c in _values(source))
+    parsed = (
+        f"from_json(value, {text(f'{shape}, _corrupt STRING')}, "
+        "map('columnNameOfCorruptRecord', '_corrupt', 'mode', 'PERMISSIVE'))"
+    )
+    record = (
+        f"SELECT /*+ BROADCAST(archive_files) */ {parsed} AS v, value,"
+        # Spark numbers the rows of a task; the lines of a file are in one task, in order.
+        " (number << 33) | (_row & 8589934591) AS _off"
+        " FROM archive_lines JOIN archive_files ON _path = path"
+    )
+    columns, wrong = [], ["v._corrupt IS NOT NULL"]
+    for column in _values(source):
+        raw = f"v.{quoted(column.name.lower())}"
+        value = _value(column.type, raw)
+        columns.append(f"{value} AS {quoted(column.name)}")
+        if column.type in _PARSED:
+            wrong.append(f"({raw} IS NOT NULL AND {value} IS NULL)")
+    decoded = (
+        f"SELECT {', '.join(columns)}, _off, ({' OR '.join(wrong)}) AS _wrong, value FROM ({record})"
+    )
+    time = quoted(str(source.timestamp))
+    told = f"CASE WHEN {time} IS NULL AND NOT _wrong THEN {_TOLD} END"
+    timed = f"SELECT * EXCEPT (value), coalesce({time}, {told}) AS ROWTIME FROM ({decoded})"
+    reason = "CASE WHEN _wrong THEN 'not as declared' WHEN ROWTIME IS NULL THEN 'no timestamp' END"
+    return (
+        f"SELECT * EXCEPT (_wrong, {time}), ROWTIME AS {time}, {reason} AS _failed FROM ({timed})"
+    )
+
+
+def compacted(session: SparkSession, files: Sequence[tuple[int, str]], source: Source) -> str:
+    """The records of compacted files, as :func:`text_lines` gives them."""
+    _numbered(session, files, "compacted_files")
+    rows = session.read.parquet(*(address for _, address in files))
+    rows.selectExpr("*", "_metadata.file_path AS _path").createOrReplaceTempView("archive_rows")
+    there = set(rows.columns)
+    columns = [
+        f"CAST({quoted(c.name.lower())} AS {spark(c.type)}) AS {quoted(c.name)}"
+        for c in _values(source)
+        if c.name.lower() in there
+    ]
+    time = quoted(str(source.timestamp).lower())
+    # A compacted file's records are numbered by their offsets, which the text's rows start from 0.
+    return (
+        f"SELECT /*+ BROADCAST(compacted_files) */ {', '.join(columns)},"
+        f" (number << 33) | (_offset & 8589934591) AS _off, {time} AS ROWTIME, _failed"
+        " FROM archive_rows JOIN compacted_files ON _path = path"
+    )
+
+
+def _numbered(session: SparkSession, files: Sequence[tuple[int, str]], view: str = "archive_files") -> None:
+    """A view of the files' numbers by their paths, as Spark's metadata has them."""
+    rows = [(number, _as_spark(address)) for number, address in files]
+    session.createDataFrame(rows, "number BIGINT, path STRING").createOrReplaceTempView(view)
+
+
+def _as_spark(address: str) -> str:
+    """An address as Spark's metadata has it: a URI of Java's."""
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        scheme, separator, rest = "file", ":", address
+    return f"{scheme}{separator}{quote(rest, safe=_LEGAL)}"
+
+
+def _values(source: Source) -> list[Column]:
+    return [column for column in source.columns if not column.is_key]
+
+
+def _json_type(kind: KsqlType, depth: int = 0) -> str:
+    """What a field is read as: scalars at the top as texts, to be checked."""
+    if isinstance(kind, StructType):
+        fields = (f"`{name.lower()}`: {_json_type(inner, depth + 1)}" for name, inner in kind.fields)
+        return f"STRUCT<{', '.join(fields)}>"
+    return "STRING" if kind in _PARSED and depth == 0 else spark(kind)
+
+
+def _value(kind: KsqlType, raw: str) -> str:
+    if kind == STRING or kind not in _PARSED:
+        return raw
+    if kind == BOOLEAN:
+        return f"CASE {raw} WHEN 'true' THEN true WHEN 'false' THEN false END"
+    number = f"TRY_CAST({raw} AS DOUBLE)"
+    if kind == DOUBLE:
+        return number
+    # 1.7 is 1 for an INTEGER or BIGINT; an INTEGER wraps around (observed).
+    exact = f"CASE WHEN {raw} RLIKE {_WHOLE} THEN TRY_CAST(trim({raw}) AS BIGINT) END"
+    whole = f"coalesce({exact}, CAST({number} AS BIGINT))"
+    return whole if kind == BIGINT else f"CAST({whole} AS INT)"

@@ -1,0 +1,246 @@
+"""Archives of every kind as sources: damaged, of many small files, of the predecessor, in a bucket."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import shutil
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from producer.layout import HOUR_MS
+from spark_batch.recompute import computed, prepare
+from spark_batch.source import SourceError, open_source
+from tests.parts.s3 import S3
+from tests.spark_batch.archives import (
+    DAY_MS,
+    SQL,
+    START,
+    TOPIC,
+    Expected,
+    add,
+    event,
+    folder_of,
+    needs,
+    recomputed,
+    records_of,
+    request,
+    write_sample,
+)
+
+
+@pytest.fixture(scope="module", params=["duckdb"])
+def engine(request: pytest.FixtureRequest) -> str:
+    needs(request.param)
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def day(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A day of events; not to be changed."""
+    return write_sample(tmp_path_factory.mktemp("day"), 3_000)
+
+
+@pytest.fixture
+def own(day: Path, tmp_path: Path) -> Path:
+    """A copy of the day, to be changed."""
+    return Path(shutil.copytree(day, tmp_path / TOPIC))
+
+
+def check(topic: Path | str, engine: str, expected: Path, **more: object) -> None:
+    asked = request("1 hour", engine=engine, first=START, end=START + DAY_MS, **more)
+    tables, _, _ = recomputed(topic, asked)
+    Expected(records_of(expected, (START, START + DAY_MS)), HOUR_MS).check(tables, "1_HOUR")
+
+
+def test_a_period_reads_only_its_hours(own: Path) -> None:
+    (own / "year=2026/month=09/day=10/hour=12" / "README.txt").write_text("no file of the layout")
+    add(own, START + 30 * DAY_MS, 0, [event(START)])
+    add(own, START - DAY_MS, 0, [event(START - DAY_MS)])
+    first, end = START + 3 * HOUR_MS, START + 6 * HOUR_MS
+
+    def hours(**more: int) -> list[int]:
+        asked = request("1 hour", first=first, end=end, **more)
+        files = prepare(asked, open_source(own), SQL).job.files
+        return sorted({(file.hour_ms - START) // HOUR_MS for file in files})
+
+    assert hours() == [3, 4, 5, 6]
+    assert hours(margin=0) == [3, 4, 5]
+    assert hours(margin=1) == [3, 4, 5, 6]
+    assert hours(margin=4 * HOUR_MS) == list(range(3, 10))
+
+
+def test_what_was_filed_late_counts_within_the_margin(own: Path, engine: str, tmp_path: Path) -> None:
+    late = [event(START + DAY_MS - 1, "late"), event(START + DAY_MS, "of the day after")]
+    add(own, START + DAY_MS, 5_000_000, late)
+    add(own, START + DAY_MS + HOUR_MS, 6_000_000, [event(START + DAY_MS - 2, "too late")])
+    expected = Path(shutil.copytree(own, tmp_path / "expected"))
+    shutil.rmtree(folder_of(expected, START + DAY_MS + HOUR_MS))
+    check(own, engine, expected)
+    check(own, engine, own, margin=2 * HOUR_MS)
+    shutil.rmtree(folder_of(expected, START + DAY_MS))
+    check(own, engine, expected, margin=0)
+
+
+def test_damaged_files_are_read_up_to_their_damage(own: Path, engine: str, tmp_path: Path) -> None:
+    """Cut short, no gzip at all, empty, and one with wrong bytes in its middle."""
+    expected = Path(shutil.copytree(own, tmp_path / "expected"))
+
+    def of_hour(hour: int) -> list[bytes]:
+        start = START + hour * HOUR_MS
+        return [event(start + n, f"slug-{n % 50}", f"n/{n * 7919}") for n in range(20_000)]
+
+    cut = add(own, START + HOUR_MS, 1_000_000, of_hour(1))
+    whole = cut.read_bytes()
+    cut.write_bytes(whole[: len(whole) * 2 // 3])
+    text = zlib.decompressobj(wbits=31).decompress(cut.read_bytes())
+    left = text.splitlines()[: text.count(b"\n")]
+    assert 10_000 < len(left) < 19_000
+    add(expected, START + HOUR_MS, 1_000_000, left)
+    no_gzip = add(own, START + 2 * HOUR_MS, 1_000_000, [event(START + 2 * HOUR_MS)])
+    no_gzip.write_bytes(b"this is no gzip file")
+    empty = add(own, START + 3 * HOUR_MS, 1_000_000, [])
+    empty.write_bytes(b"")
+    # Wrong bytes may give other text that still unpacks: such a file is told of, the rest is exact.
+    broken = add(own, START + 25 * HOUR_MS, 1_000_000, of_hour(25))
+    raw = bytearray(broken.read_bytes())
+    raw[len(raw) // 2 : len(raw) // 2 + 64] = bytes(range(64))
+    broken.write_bytes(bytes(raw))
+    asked = request("1 hour", engine=engine, first=START, end=START + DAY_MS, margin=2 * HOUR_MS)
+    tables, _, counts = recomputed(own, asked)
+    assert counts.damaged.keys() == {str(cut), str(no_gzip), str(broken)}
+    assert all(counts.damaged.values())
+    records = records_of(expected, (START, START + DAY_MS))
+    assert counts.used == len(records)
+    Expected(records, HOUR_MS).check(tables, "1_HOUR")
+
+
+def test_records_that_cannot_be_read_are_counted(own: Path, engine: str) -> None:
+    before = recomputed(own, request("1 hour", engine=engine))[2]
+    bad = [
+        b"{bad", b"5", b'"text"', b"[]", b'{"event_time":null}', b"{}",
+        b'{"event_time":%d,"event":"item_sold","payload":7}' % START,
+        b'{"event_time":"soon","event":"item_sold"}',
+    ]  # fmt: skip
+    add(own, START, 7_000_000, [*bad, b"", b""])
+    asked = request("1 hour", engine=engine)
+    _, _, counts = recomputed(own, asked)
+    assert counts.set_aside - before.set_aside == len(bad)
+    assert counts.read - before.read == len(bad)
+    assert counts.used == before.used
+    assert sum(counts.reasons.values()) == counts.set_aside
+
+
+def test_a_last_line_without_an_end_and_plain_text(own: Path, engine: str, tmp_path: Path) -> None:
+    expected = Path(shutil.copytree(own, tmp_path / "expected"))
+    lines = [event(START + n, "plain", f"n/{n}") for n in range(5)]
+    (folder_of(own, START) / f"{TOPIC}+0+0009000000.json").write_bytes(b"\r\n".join(lines))
+    (folder_of(own, START) / f"{TOPIC}+1+0009000000.json.gz").write_bytes(
+        gzip.compress(b"\n".join(lines)) + gzip.compress(b"\n" + lines[0])  # of two members
+    )
+    for number in (0, 1):
+        add(expected, START, 9_000_000, lines + lines[:number], number)
+    check(own, engine, expected)
+
+
+def test_a_day_of_ten_thousand_tiny_files(tmp_path: Path, engine: str) -> None:
+    topic = tmp_path / TOPIC
+    for number in range(10_000):
+        time = START + number * DAY_MS // 10_000
+        folder = folder_of(topic, time)
+        if number % 400 == 0 or not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{TOPIC}+{number % 2}+{number:010d}.json").write_bytes(
+            event(time, f"slug-{number % 23}", f"n/{number % 97}") + b"\n"
+        )
+    check(topic, engine, topic)
+
+
+def test_nothing_but_empty_hours(tmp_path: Path, engine: str) -> None:
+    topic = tmp_path / TOPIC
+    add(topic, START, 0, [])
+    tables, _, counts = recomputed(topic, request("1 hour", engine=engine))
+    assert len(tables) == 5
+    assert not any(tables.values())
+    assert (counts.read, counts.used, counts.set_aside) == (0, 0, 0)
+
+
+def legacy(topic: Path, lines: list[bytes]) -> None:
+    """Files of three events in the hours in which they came, as the predecessor's sink made them."""
+    for start in range(0, len(lines), 3):
+        sent = json.loads(lines[start])["payload"]["sent_at"]
+        folder = topic / f"year={sent[:4]}/month={sent[5:7]}/day={sent[8:10]}/hour={sent[11:13]}"
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"{TOPIC}-0-{start:010d}.json"
+        (folder / name).write_bytes(b"".join(line + b"\n" for line in lines[start : start + 3]))
+
+
+def test_the_predecessors_archive(tmp_path: Path, engine: str) -> None:
+    times = [START + n * 97_001 for n in range(890)]
+    args = [(t, f"slug-{t % 7}", f"n/{t % 31}", ("item_sold", "item_transferred")[t % 2]) for t in times]
+    legacy(tmp_path / TOPIC, [event(*each, stamped=False) for each in args])
+    reply = b'{"ref":0,"payload":{"status":"ok","response":{}},"topic":"collection:*","event":"phx_reply"}'
+    (folder_of(tmp_path / TOPIC, START) / f"{TOPIC}-0-0000099999.json").write_bytes(reply + b"\n")
+    stamped = tmp_path / "stamped"
+    add(stamped, START, 0, [event(*each) for each in args])
+    check(tmp_path / TOPIC, engine, stamped)
+
+
+def test_bounds_are_utc_whatever_the_zone(
+    day: Path, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    check(day, engine, day)
+
+
+@pytest.fixture
+def bucket(s3_server: S3, day: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    s3_server.upload(day, f"raw/{TOPIC}")
+    return f"s3a://raw/{TOPIC}"
+
+
+def test_a_bucket(bucket: str, day: Path, engine: str) -> None:
+    check(bucket, engine, day)
+    check(bucket.replace("s3a", "s3"), engine, day)
+
+
+def test_a_bucket_without_the_key(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret")
+    with pytest.raises(SourceError, match=r"Cannot list s3a://raw/OpenSeaRawEvents: .*") as refused:
+        prepare(request("1 hour"), open_source(bucket), SQL)
+    assert "wrong-secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("form", ["json.gz", "json"])
+def test_a_file_that_goes_away_while_it_is_read(own: Path, bucket: str, s3_server: S3, form: str) -> None:
+    for source in (open_source(own), open_source(bucket)):
+        prepared = prepare(request("1 hour"), source, SQL)
+        gone = replace(prepared.job.files[3], path=f"{prepared.job.files[3].path}.gone.{form}", form=form)
+        files = [*prepared.job.files[:3], gone]
+        changed = replace(prepared, job=replace(prepared.job, files=files))
+        with pytest.raises(SourceError, match=re.escape(f"Cannot read {gone.path}: ")), computed(changed, print):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("/nowhere/topics/x", "There is no archive at /nowhere/topics/x"),
+        ("gs://bucket/x", "gs://bucket/x: an archive is a folder, or s3a://bucket/path"),
+    ],
+)
+def test_no_source(url: str, message: str) -> None:
+    with pytest.raises(SourceError, match=message):
+        prepare(request("1 hour"), open_source(url), SQL)
+
+
+def test_keys_in_an_url_are_refused_without_being_shown() -> None:
+    with pytest.raises(SourceError, match="AWS_SECRET_ACCESS_KEY") as refused:
+        open_source("s3a://AKIAKEY:verysecret@bucket/topics/x")
+    assert "verysecret" not in str(refused.value)
