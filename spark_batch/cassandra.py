@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 import structlog
@@ -23,8 +23,10 @@ from sql.errors import OpenSeaMetricsError
 if TYPE_CHECKING:
     from cassandra.cluster import Session
 
+Table = Literal["global_metrics", "collections_metrics"]
+
 # Cassandra's column → the long form's.
-COLUMNS: dict[str, dict[str, str]] = {
+COLUMNS: dict[Table, dict[str, str]] = {
     "global_metrics": {
         "metric": "METRIC",
         "collection": "COLLECTION",
@@ -86,9 +88,9 @@ def cassandra_settings() -> CassandraSettings:
 
 
 def write(
-    rows: Iterable[pa.RecordBatch], table: str, settings: CassandraSettings | None = None
+    rows: Iterable[pa.RecordBatch], table: Table, settings: CassandraSettings | None = None
 ) -> int:
-    """Upsert long-form rows into one of the tables of COLUMNS, and return how many were written.
+    """Upsert long-form rows into a table, and return how many were written.
 
     ``settings``: by default those of the environment. Batches have the long form's columns;
     ``timestamp`` as epoch milliseconds or a timestamp, and no NULL in METRIC and ``timestamp``.
@@ -202,7 +204,7 @@ def _prepare(session: Session, statement: str, settings: CassandraSettings) -> A
         ) from None
 
 
-def _values(rows: Iterable[pa.RecordBatch], table: str) -> Iterator[tuple[Any, ...]]:
+def _values(rows: Iterable[pa.RecordBatch], table: Table) -> Iterator[tuple[Any, ...]]:
     """The values of each row in the order of COLUMNS."""
     from cassandra.query import UNSET_VALUE
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from deploy.doctor.checks import Check, Report, Unreachable, age_text
-from spark_batch.cassandra import CassandraError, CassandraSettings, connected
+from spark_batch.cassandra import CassandraError, CassandraSettings, Table, connected
 
-KEYS: dict[str, tuple[str, ...]] = {
+KEYS: dict[Table, tuple[str, ...]] = {
     "global_metrics": ("metric", "collection", "timestamp"),
     "collections_metrics": ("collection", "metric", "timestamp", "nft_id"),
 }
@@ -42,7 +42,7 @@ def examine(settings: CassandraSettings, now: Callable[[], float] = time.time) -
     )
 
 
-def judge(version: str, tables: Mapping[str, TableFacts], now: float) -> list[Check]:
+def judge(version: str, tables: Mapping[Table, TableFacts], now: float) -> list[Check]:
     """Checks of the tables that exist; ``now`` in epoch seconds."""
     found = [report.ok("reachable", f"version {version}")]
     for table in KEYS:
@@ -81,7 +81,7 @@ def judge(version: str, tables: Mapping[str, TableFacts], now: float) -> list[Ch
     return found
 
 
-def _table(session: Any, keyspace: str, table: str) -> TableFacts | None:
+def _table(session: Any, keyspace: str, table: Table) -> TableFacts | None:
     known = session.cluster.metadata.keyspaces[keyspace].tables.get(table)
     if known is None:
         return None
