@@ -101,7 +101,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
     settings = {name: f"Aa1-{uuid.uuid4().hex}" for name in SECRETS}
     settings |= {f"{name}_PORT": str(free_port()) for name in PORTS}
-    # One window: 10 persistent queries instead of 36.
+    # One window, and a quarter of the persistent queries.
     settings["OPENSEA_METRICS_VARIABLES"] = json.dumps(WINDOW | {"long_form_format": "AVRO"})
     file = tmp_path_factory.mktemp("stack") / "env"
     file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
