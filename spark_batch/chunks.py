@@ -26,7 +26,8 @@ _BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Chunk(ABC):
-    """Some records of an archive. ``_off`` numbers them along the archive."""
+    """Some records of an archive. ``_off`` are their offsets: a key's records are in one partition, where
+    these tell which is the newer one, wherever it is filed."""
 
     rows: pa.Table
     damaged: Mapping[str, str] = field(default_factory=dict)
@@ -70,7 +71,7 @@ class RowChunk(Chunk):
 def read(job: Job, progress: Progress) -> Iterator[Chunk]:
     """The chunks of a job's files, at least one. Raises SourceError."""
     total = sum(file.size for file in job.files)
-    done = offset = 0
+    done = 0
     progress(0, total)
     given = False
     for kind, pieces in groupby(_pieces(job), type):
@@ -79,9 +80,8 @@ def read(job: Job, progress: Progress) -> Iterator[Chunk]:
         damaged: dict[str, str] = {}
         size = 0
         for piece in pieces:
-            batches += piece.batches(offset)
+            batches += piece.batches()
             size += piece.nbytes
-            offset += piece.numbers
             if piece.damage:
                 damaged[piece.file.path] = piece.damage
             if piece.is_last:
@@ -91,7 +91,7 @@ def read(job: Job, progress: Progress) -> Iterator[Chunk]:
                 yield make(pa.Table.from_batches(batches), damaged)
                 batches, damaged, size, given = [], {}, 0, True
         if batches or damaged:
-            yield make(pa.Table.from_batches(batches or piece.batches(offset)), damaged)
+            yield make(pa.Table.from_batches(batches or piece.batches()), damaged)
             given = True
     if not given:
         yield TextChunk(lines.NO_ROWS)

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from producer.layout import ArchiveFile
@@ -30,16 +29,10 @@ class Rows:
     def nbytes(self) -> int:
         return int(self.rows.nbytes)
 
-    @property
-    def numbers(self) -> int:
-        """How many numbers the file's records take along the archive."""
-        return (self.file.end or 0) - self.file.start if self.is_last else 0
-
-    def batches(self, offset: int) -> list[pa.RecordBatch]:
-        """The rows with ``_off``, numbered from ``offset`` on by their offsets, in ``_offset``'s place."""
-        place = self.rows.schema.get_field_index("_offset")
-        numbers = pc.add(self.rows.column(place), offset - self.file.start)
-        return [self.rows.set_column(place, "_off", numbers)]
+    def batches(self) -> list[pa.RecordBatch]:
+        """The rows, their offsets as ``_off``."""
+        names = ["_off" if name == "_offset" else name for name in self.rows.schema.names]
+        return [self.rows.rename_columns(names)]
 
 
 def pieces(source: Source, file: ArchiveFile, leaves: Collection[str]) -> Iterator[Rows | Lines]:
@@ -62,7 +55,7 @@ def pieces(source: Source, file: ArchiveFile, leaves: Collection[str]) -> Iterat
     except (OSError, pa.ArrowException) as error:
         raise SourceError(f"Cannot read {file.path}: {error}") from error
     lines = texts["_line"].cast(pa.large_string()).combine_chunks()
-    yield Lines(file, lines, is_last=True)
+    yield Lines(file, file.start, lines, is_last=True)
 
 
 def _is_in(schema: pa.Schema, path: list[str]) -> bool:

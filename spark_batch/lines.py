@@ -32,10 +32,11 @@ NO_ROWS = pa.table({"line": pa.array([], pa.large_string()), "_off": pa.array([]
 
 @dataclass(frozen=True)
 class Lines:
-    """Consecutive lines of one file, with their ends. ``damage`` says why the file cannot be read beyond
-    them, None if it can; ``is_last``: there are no more."""
+    """Consecutive lines of one file, with their ends, from offset ``first`` on. ``damage`` says why the
+    file cannot be read beyond them, None if it can; ``is_last``: there are no more."""
 
     file: ArchiveFile
+    first: int
     lines: pa.LargeStringArray
     is_last: bool
     damage: str | None = None
@@ -44,15 +45,10 @@ class Lines:
     def nbytes(self) -> int:
         return int(self.lines.nbytes)
 
-    @property
-    def numbers(self) -> int:
-        """How many numbers the lines take along the archive."""
-        return len(self.lines)
-
-    def batches(self, offset: int) -> list[pa.RecordBatch]:
-        """The lines as ``line`` and ``_off``, their numbers from ``offset`` on."""
-        numbers = pa.array(np.arange(offset, offset + len(self.lines), dtype=np.int64))
-        whole = pa.record_batch([self.lines, numbers], NO_ROWS.schema)
+    def batches(self) -> list[pa.RecordBatch]:
+        """The lines as ``line`` and ``_off``, their offsets, in batches."""
+        offsets = pa.array(np.arange(self.first, self.first + len(self.lines), dtype=np.int64))
+        whole = pa.record_batch([self.lines, offsets], NO_ROWS.schema)
         # DuckDB's threads share out batches.
         return [whole.slice(start, _ROWS) for start in range(0, max(1, len(self.lines)), _ROWS)]
 
@@ -62,13 +58,15 @@ def pieces(source: Source, file: ArchiveFile) -> Iterator[Lines]:
 
     Raises SourceError for a file that cannot be had.
     """
-    rest = b""
+    rest, offset = b"", file.start
     for block, is_last, damage in _blocks(source, file):
         text = rest + block
         # Only whole lines; at the end, of a whole file, also one without its end.
         end = len(text) if is_last and not damage else text.rfind(b"\n") + 1
         rest = text[end:]
-        yield Lines(file, _split(text[:end]), is_last, damage)
+        lines = _split(text[:end])
+        yield Lines(file, offset, lines, is_last, damage)
+        offset += len(lines)
 
 
 def _blocks(source: Source, file: ArchiveFile) -> Iterator[tuple[bytes, bool, str | None]]:

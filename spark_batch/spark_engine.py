@@ -124,11 +124,10 @@ class SparkResults:
 
     def _stage(self) -> None:
         """Read the archive, as far as it is needed."""
-        files = list(enumerate(self._job.files))
         for source in self._pipeline.raw_sources():
             selections = self._pipeline.reading(source, self._pipeline.selections)
             groupings = self._pipeline.reading(source, self._pipeline.first)
-            relation = self._records(source, files)
+            relation = self._records(source)
             if groupings or len(selections) > 1:
                 names = set().union(*(columns_read(q.analysis) for q in selections + groupings))
                 kept = self._chosen(relation, names & set(source.readable()))
@@ -139,13 +138,14 @@ class SparkResults:
                 rows = spark_selects.rows(query.analysis, relation, ("_failed",))
                 self._view(query.id, self._session.sql(self._chosen(rows, names)), keep=True)
 
-    def _records(self, source: Source, files: list[tuple[int, ArchiveFile]]) -> str:
+    def _records(self, source: Source) -> str:
         """The records as a source declares them: its columns, ROWTIME, ``_off``, ``_failed``."""
-        parts = []
-        for is_compacted, make in ((False, text_lines), (True, compacted)):
-            some = [(n, self._address(f)) for n, f in files if (f.form == "parquet") is is_compacted]
-            if some or not (files or is_compacted):
-                parts.append(make(self._session, some, source))
+        files = self._job.files
+        texts = [(f.start, self._address(f)) for f in files if f.form != "parquet"]
+        rows = [(f.start, self._address(f)) for f in files if f.form == "parquet"]
+        parts = [text_lines(self._session, texts, source)] if texts or not rows else []
+        if rows:
+            parts.append(compacted(self._session, rows, source))
         return " UNION ALL ".join(parts)
 
     def _address(self, file: ArchiveFile) -> str:

@@ -37,9 +37,9 @@ _TOLD = (
 def text_lines(session: SparkSession, files: Sequence[tuple[int, str]], source: Source) -> str:
     """The records of text files as a stream declares them: its columns, ROWTIME, ``_off``, ``_failed``.
 
-    ``files`` are numbers, in topic order, and addresses.
+    ``files`` are start offsets and addresses; ``_off`` tells a partition's newer records from older ones.
     """
-    _numbered(session, files)
+    _starts(session, files)
     lines = (
         session.read.text([address for _, address in files])
         if files
@@ -59,7 +59,7 @@ def text_lines(session: SparkSession, files: Sequence[tuple[int, str]], source: 
     record = (
         f"SELECT /*+ BROADCAST(archive_files) */ {parsed} AS v, value,"
         # Spark numbers the rows of a task; the lines of a file are in one task, in order.
-        " (number << 33) | (_row & 8589934591) AS _off"
+        " named_struct('f', start, 'r', _row) AS _off"
         " FROM archive_lines JOIN archive_files ON _path = path"
     )
     columns, wrong = [], ["v._corrupt IS NOT NULL"]
@@ -83,9 +83,8 @@ def text_lines(session: SparkSession, files: Sequence[tuple[int, str]], source: 
 
 def compacted(session: SparkSession, files: Sequence[tuple[int, str]], source: Source) -> str:
     """The records of compacted files, as :func:`text_lines` gives them."""
-    _numbered(session, files, "compacted_files")
     rows = session.read.parquet(*(address for _, address in files))
-    rows.selectExpr("*", "_metadata.file_path AS _path").createOrReplaceTempView("archive_rows")
+    rows.createOrReplaceTempView("archive_rows")
     there = set(rows.columns)
     columns = [
         f"CAST({quoted(c.name.lower())} AS {spark(c.type)}) AS {quoted(c.name)}"
@@ -93,18 +92,16 @@ def compacted(session: SparkSession, files: Sequence[tuple[int, str]], source: S
         if c.name.lower() in there
     ]
     time = quoted(str(source.timestamp).lower())
-    # A compacted file's records are numbered by their offsets, which the text's rows start from 0.
     return (
-        f"SELECT /*+ BROADCAST(compacted_files) */ {', '.join(columns)},"
-        f" (number << 33) | (_offset & 8589934591) AS _off, {time} AS ROWTIME, _failed"
-        " FROM archive_rows JOIN compacted_files ON _path = path"
+        f"SELECT {', '.join(columns)}, named_struct('f', _offset, 'r', 0L) AS _off,"
+        f" {time} AS ROWTIME, _failed FROM archive_rows"
     )
 
 
-def _numbered(session: SparkSession, files: Sequence[tuple[int, str]], view: str = "archive_files") -> None:
-    """A view of the files' numbers by their paths, as Spark's metadata has them."""
-    rows = [(number, _as_spark(address)) for number, address in files]
-    session.createDataFrame(rows, "number BIGINT, path STRING").createOrReplaceTempView(view)
+def _starts(session: SparkSession, files: Sequence[tuple[int, str]]) -> None:
+    """A view of the files' start offsets by their paths, as Spark's metadata has them."""
+    rows = [(start, _as_spark(address)) for start, address in files]
+    session.createDataFrame(rows, "start BIGINT, path STRING").createOrReplaceTempView("archive_files")
 
 
 def _as_spark(address: str) -> str:

@@ -10,7 +10,7 @@ from producer.layout import HOUR_MS, ArchiveFile, covers
 
 MOST_RECORDS = 250_000
 MOST_BYTES = 256 * 1024 * 1024
-"""Records and bytes of text in a compacted file; a single original may have more."""
+"""Records and bytes of text in a compacted file; a single original may have twice as many."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,8 @@ def runs(
         reason = each.problem or overlapping.get(each.file.path)
         if reason is None and each.records == 0:
             reason = "it has no records"
+        if reason is None and (each.records > 2 * most_records or each.bytes > 2 * most_bytes):
+            reason = f"it is too large to be sorted: {each.records:,} records, {each.bytes:,} bytes of text"
         if reason is not None:
             left.append(Left(each.file.path, reason))
             continue

@@ -15,7 +15,7 @@ from sql.analysis import Source
 from sql.changes import check
 from sql.project import load_project
 from tests.parts import s3
-from tests.spark_batch.archives import TOPIC, Place, on_disk
+from tests.spark_batch.places import TOPIC, Place, on_disk
 
 
 @pytest.fixture(scope="session")

@@ -151,6 +151,14 @@ def test_limits_of_a_file(disk: Place, stream: Stream) -> None:
     assert disk.records() == before
 
 
+def test_a_file_that_is_too_large_is_left(disk: Place, stream: Stream) -> None:
+    small, large = disk.write(0, 0, 0, events(0, 0, 10)), disk.write(0, 0, 10, events(0, 10, 11))
+    outcome = done(disk, stream, Options(most_records=5))
+    assert disk.names() == sorted([parquet(0, 0, 0, 10), large])
+    assert small not in disk.names()
+    assert [each.reason.partition(":")[0] for each in outcome.left] == ["it is too large to be sorted"]
+
+
 def test_what_cannot_be_compacted_is_left(place: Place, stream: Stream) -> None:
     place.write(0, 0, 0, events(0, 0, 10))
     overlap = [place.write(0, 0, 10, events(0, 10, 10)), place.write(0, 0, 15, events(0, 15, 9))]

@@ -83,7 +83,7 @@ def name_of(window: str) -> str:
 
 
 def test_one_run_has_the_tables_of_every_window(tables: dict[str, Rows]) -> None:
-    assert len(tables) == 5 * len(TUMBLING)
+    assert len(tables) == 6 * len(TUMBLING)
 
 
 @pytest.mark.parametrize("window", TUMBLING)

@@ -164,7 +164,7 @@ def test_nothing_but_empty_hours(tmp_path: Path, engine: str) -> None:
     topic = tmp_path / TOPIC
     add(topic, START, 0, [])
     tables, _, counts = recomputed(topic, request("1 hour", engine=engine))
-    assert len(tables) == 5
+    assert len(tables) == 6
     assert not any(tables.values())
     assert (counts.read, counts.used, counts.set_aside) == (0, 0, 0)
 

@@ -70,4 +70,4 @@ def test_all_errors_are_told_at_once(tmp_path: Path) -> None:
 def test_the_products_migrations_are_sound() -> None:
     catalog = check(load_project(Path("sql")))
     assert {"EVENTS", "SALES", "TRANSFERS", "TOP_ASSETS_30_MINUTES"} <= catalog.sources.keys()
-    assert len(catalog.queries) == 3 + 9 * 4
+    assert len(catalog.queries) == 4 + 10 * 4

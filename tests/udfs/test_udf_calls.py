@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,10 +18,11 @@ from hypothesis import strategies as st
 from deploy.client import KsqlClient
 from deploy.demo import wait_until_read
 from deploy.embedded import server
-from udfs import aggregate, registry
+from udfs import Int32, aggregate, registry
 from udfs import duckdb as duckdb_udfs
 from udfs.calls import Aggregation
 from udfs.functions.quantiles import SketchMedian, SketchPercentile
+from udfs.functions.token_amounts import token_amount, token_amount_double
 from udfs.functions.top import TopByKey
 
 
@@ -213,3 +216,37 @@ def test_describe_function(client: KsqlClient) -> None:
         ("value", "VARCHAR", "may be NULL"),
         ("default", "VARCHAR", "what stands for NULL"),
     ]
+
+
+_LENGTHS = {"short": 18, "long": 38, "longest": 78}
+_ODD = (None, "", "-1", "1e5", " 1", "x", "9" * 79)
+
+
+@pytest.mark.parametrize("lengths", _LENGTHS)
+@pytest.mark.parametrize("decimals", [(18,), (6,), (0,), (19,), (18, 6, 30, None, -1, 100)])
+@pytest.mark.parametrize("odd", [0, 1], ids=["amounts", "some odd"])
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()], ids=str)
+def test_amounts_over_arrays_are_those_one_by_one(
+    lengths: str, decimals: tuple[int | None, ...], odd: int, kind: pa.DataType
+) -> None:
+    """Which of the ways they are computed in depends on what is in the array."""
+    rng = random.Random(f"{lengths}{decimals}{odd}")
+
+    def text() -> str | None:
+        if odd and rng.random() < 0.1:
+            return rng.choice(_ODD)
+        return "".join(rng.choices("0123456789", k=rng.randint(1, _LENGTHS[lengths])))
+
+    for count in (0, 1, 7, 300):
+        texts = [text() for _ in range(count)]
+        places = [rng.choice(decimals) for _ in range(count)]
+        start = count // 3
+        columns = pa.array(texts, kind).slice(start), pa.array(places, pa.int32()).slice(start)
+        for function in (token_amount, token_amount_double):
+            definition = registry.functions()[function.__name__.upper()]
+            expected = [
+                None if a is None or d is None else function(a, Int32(d))
+                for a, d in zip(texts[start:], places[start:], strict=True)
+            ]
+            assert definition.arrow is not None
+            assert definition.arrow(*columns).to_pylist() == expected

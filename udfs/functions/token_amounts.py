@@ -75,10 +75,15 @@ def _bytes(texts: pa.Array) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
     return np.diff(ends), np.frombuffer(data, np.uint8)[ends[0] : ends[-1]]
 
 
-def _longest(digits: pa.Array) -> int:
+def _lengths(digits: pa.Array) -> NDArray[np.int32]:
+    """How many digits, 0 for NULL."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    return pc.max(pc.binary_length(digits)).as_py() or 0
+    if digits.null_count or not len(digits) or digits.type != pa.string():
+        lengths: NDArray[np.int32] = pc.fill_null(pc.binary_length(digits), 0).to_numpy()
+        return lengths
+    return _bytes(digits)[0]
 
 
 def _exact(digits: pa.Array, d: int) -> pa.Array:
@@ -86,8 +91,10 @@ def _exact(digits: pa.Array, d: int) -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if d > _SCALE or _longest(digits) > _WHOLE + d:
+    lengths = _lengths(digits)
+    if d > _SCALE or lengths.max(initial=0) > _WHOLE + d:
         digits, d = _fitting(digits, d)
+        lengths = _lengths(digits)
     # The amount's digits with all 18 decimals: the point is moved without touching them again.
     if d < _SCALE:
         digits = pc.binary_replace_slice(digits, _MOST_DIGITS, _MOST_DIGITS, "0" * (_SCALE - d))
@@ -95,7 +102,7 @@ def _exact(digits: pa.Array, d: int) -> pa.Array:
     if digits.null_count:
         valid = pc.is_valid(digits).buffers()[1]
         digits = pc.fill_null(digits, "0")
-    short = pc.less_equal(pc.binary_length(digits), _INT64_DIGITS).to_numpy(zero_copy_only=False)
+    short = lengths <= _INT64_DIGITS - (_SCALE - d)
     if short.all():
         words = _short_words(digits)
     elif not short.any():
@@ -153,8 +160,7 @@ def _nearest(digits: pa.Array, d: int) -> pa.Array:
     import pyarrow.compute as pc
 
     if d:
-        shortest = pc.min(pc.binary_length(digits)).as_py() or 0
-        if shortest <= d:
+        if _lengths(digits).min(initial=_MOST_DIGITS) <= d:
             digits = pc.ascii_lpad(digits, d + 1, "0")
         digits = pc.binary_replace_slice(digits, -d, -d, ".")
     return pc.cast(digits, pa.float64())
