@@ -87,13 +87,17 @@ def cassandra_settings() -> CassandraSettings:
         raise CassandraError(f"in the environment or .env: cannot read {wrong}") from None
 
 
-def write(rows: Iterable[pa.RecordBatch], table: Table, settings: CassandraSettings) -> int:
-    """Upsert long-form rows, and return how many were written.
+def write(
+    rows: Iterable[pa.RecordBatch], table: Table, settings: CassandraSettings | None = None
+) -> int:
+    """Upsert long-form rows into a table, and return how many were written.
 
-    Batches have the long form's columns; ``timestamp`` as epoch milliseconds or a timestamp, and no
-    NULL in METRIC and ``timestamp``. NULL texts write nothing; a NULL value replaces an older one.
+    ``settings``: by default those of the environment. Batches have the long form's columns;
+    ``timestamp`` as epoch milliseconds or a timestamp, and no NULL in METRIC and ``timestamp``.
+    NULL texts write nothing; a NULL value replaces an older one.
     Raises CassandraError; what was written before it stays, and writing again does no harm.
     """
+    settings = settings or cassandra_settings()
     columns = COLUMNS[table]
     names = ", ".join(columns)
     marks = ", ".join("?" * len(columns))

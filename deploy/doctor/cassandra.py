@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 from deploy.doctor.checks import Check, Report, Unreachable, age_text
 from spark_batch.cassandra import CassandraError, CassandraSettings, Table, connected
 
-TABLES: tuple[Table, ...] = get_args(Table)
 KEYS: dict[Table, tuple[str, ...]] = {
     "global_metrics": ("metric", "collection", "timestamp"),
     "collections_metrics": ("collection", "metric", "timestamp", "nft_id"),
@@ -33,7 +32,7 @@ def examine(settings: CassandraSettings, now: Callable[[], float] = time.time) -
     try:
         with connected(settings) as session:
             version = session.execute("SELECT release_version FROM system.local").one()
-            facts = {table: _table(session, settings.keyspace, table) for table in TABLES}
+            facts = {table: _table(session, settings.keyspace, table) for table in KEYS}
     except CassandraError as error:
         raise Unreachable(str(error)) from None
     return judge(
@@ -46,7 +45,7 @@ def examine(settings: CassandraSettings, now: Callable[[], float] = time.time) -
 def judge(version: str, tables: Mapping[Table, TableFacts], now: float) -> list[Check]:
     """Checks of the tables that exist; ``now`` in epoch seconds."""
     found = [report.ok("reachable", f"version {version}")]
-    for table in TABLES:
+    for table in KEYS:
         facts = tables.get(table)
         if facts is None or facts.key != KEYS[table]:
             found.append(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import (  # type: ignore[attr-defined]
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-exports them without saying so
     AdminClient,
     ConfigResource,
     OffsetSpec,
@@ -225,7 +225,7 @@ def _lag(admin: AdminClient, groups: Sequence[str]) -> dict[str, int]:
     ends = {}
     if parts:
         asked = admin.list_offsets(
-            dict.fromkeys(parts, OffsetSpec.latest()), request_timeout=TIMEOUT
+            {part: OffsetSpec.latest() for part in parts}, request_timeout=TIMEOUT
         )
         for part, future in asked.items():
             try:

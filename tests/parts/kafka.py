@@ -5,7 +5,6 @@ The jars are fetched once, with Maven, into ``$XDG_CACHE_HOME/opensea-metrics-te
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 import time
@@ -15,40 +14,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from tests.parts.cache import once
+from tests.parts import maven
 from tests.parts.ports import free_port
 
 VERSION = "4.3.1"
-_POM = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
-  <modelVersion>4.0.0</modelVersion><groupId>test</groupId><artifactId>kafka</artifactId>
-  <version>1</version>
-  <dependencies><dependency><groupId>org.apache.kafka</groupId>
-    <artifactId>kafka_2.13</artifactId><version>{VERSION}</version></dependency></dependencies>
-</project>"""
 _JAVA = ("java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 
 def jars() -> Path:
     """The folder with Kafka's jars, fetched if need be. Skips the test without Java or Maven."""
-    for tool in ("java", "mvn"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"a Kafka broker needs {tool}")
-    return once(f"kafka-{VERSION}", _fetch)
-
-
-def _fetch(folder: Path) -> None:
-    (folder / "pom.xml").write_text(_POM, encoding="utf-8")
-    made = subprocess.run(
-        ("mvn", "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={folder}",
-         "-DincludeScope=runtime"),
-        cwd=folder, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    if made.returncode != 0:
-        pytest.skip(f"Maven does not get Kafka's jars: {made.stdout[-300:]}")
+    return maven.jars(f"kafka-{VERSION}", f"org.apache.kafka:kafka_2.13:{VERSION}")
 
 
 class Broker:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,6 +15,7 @@ import httpx
 import pyarrow as pa
 import pytest
 import tenacity
+import yaml
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
@@ -21,7 +23,7 @@ from typer.testing import CliRunner
 
 from deploy import cli, commands
 from deploy.client import KsqlClient
-from deploy.doctor import Check, Choice, connect, examine, kafka, registry
+from deploy.doctor import Check, Choice, connect, examine, kafka, registry, spark
 from deploy.doctor.checks import Unreachable
 from deploy.embedded import server
 from producer.settings import KafkaSettings
@@ -29,6 +31,7 @@ from spark_batch.cassandra import write
 from tests.parts import cassandra as cassandra_part
 from tests.parts import connect as connect_part
 from tests.parts import kafka as kafka_part
+from tests.parts import process
 from tests.parts import s3 as s3_part
 from tests.parts.ports import free_port
 
@@ -228,6 +231,53 @@ def test_parts_that_are_down_fail_and_hide_no_other(
     assert failed == {"ksqldb", "connect", "schema registry", "archive", "cassandra", "spark"}
     assert any(line["part"] == "kafka" and line["verdict"] == "ok" for line in lines)
     assert "hidden" not in done.output
+
+
+def test_a_cluster_of_spark_as_docker_compose_starts_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pyspark = pytest.importorskip("pyspark", reason="needs the extra spark")
+    if shutil.which("java") is None:
+        pytest.skip("Spark needs java")
+    starter = [str(Path(pyspark.__file__).parent / "bin/spark-class")]
+    services = yaml.safe_load(Path("docker-compose.yml").read_text())["services"]
+    port, page, other = free_port(), free_port(), free_port()
+    here = {"spark-master": "127.0.0.1", "7077": str(port), "8080": str(page)}
+    env = os.environ | {"SPARK_LOCAL_DIRS": str(tmp_path), "SPARK_NO_DAEMONIZE": "1"}
+    master = [here.get(each, each) for each in services["spark-master"]["command"][1:]]
+    worker = [
+        each.replace("spark-master:7077", f"127.0.0.1:{port}").replace("/var/spark", str(tmp_path))
+        for each in services["spark-worker"]["command"][1:]
+    ]
+    given = {name: str(value) for name, value in services["spark-worker"]["environment"].items()}
+    given["SPARK_WORKER_WEBUI_PORT"] = str(other)
+    url = f"http://127.0.0.1:{page}"
+    with ExitStack() as parts:
+        parts.enter_context(
+            process.running(
+                [*starter, *master], tmp_path / "master.log", lambda: answers(url), env=env
+            )
+        )
+        assert spark.examine(f"spark://127.0.0.1:{port}", url)[-1].verdict == "failed"
+        parts.enter_context(
+            process.running(
+                [*starter, *worker], tmp_path / "worker.log",
+                lambda: spark.examine(f"spark://127.0.0.1:{port}", url)[-1].verdict == "ok",
+                env=env | given,
+            )
+        )  # fmt: skip
+        found = spark.examine(f"spark://127.0.0.1:{port}", url)
+        assert found[-1].found == "1 alive, 1 cores, 640 MB for executors"
+        # What docker compose's jobs ask for is what its workers have.
+        defaults = Path("deploy/compose/spark/spark-defaults.conf").read_text()
+        assert f"spark.executor.memory                 {given['SPARK_WORKER_MEMORY']}" in defaults
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 def test_a_broker_that_is_down() -> None:
