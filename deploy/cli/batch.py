@@ -17,6 +17,7 @@ from deploy.config import Settings
 from producer.settings import KafkaSettings
 from spark_batch import publish
 from spark_batch.job import Results
+from spark_batch.kafka import KafkaSink, KafkaSinkError
 from spark_batch.period import duration, parse_time, parse_window
 from spark_batch.recompute import Prepared, Request, computed, description, prepare
 from spark_batch.source import open_source
@@ -129,6 +130,8 @@ def recompute(
         long_form=to_kafka or to_cassandra,
     )
     prepared = prepare(request, open_source(source or archive(sql, variables)), sql, variables)
+    if to_kafka:
+        _check_json(prepared)
     began = time.time()
     size = sum(file.size for file in prepared.job.files)
     with ExitStack() as stack:
@@ -161,9 +164,17 @@ def _write(prepared: Prepared, results: Results, form: str, url: str, began: flo
     print(f"{sum(rows.values())} rows of {len(rows)} tables in {url}")
 
 
-def _send(prepared: Prepared, results: Results) -> None:
-    from spark_batch.kafka import KafkaSink
+def _check_json(prepared: Prepared) -> None:
+    """Refuse what would be records that no reader of the topics understands."""
+    for stream in prepared.long_form.values():
+        if stream.value_format != "JSON":
+            raise KafkaSinkError(
+                f"The topic {stream.topic} holds {stream.value_format} (long_form_format), and --to-kafka "
+                "writes JSON. Write the rows with --to-cassandra, or as files with --to-parquet."
+            )
 
+
+def _send(prepared: Prepared, results: Results) -> None:
     sink = KafkaSink(KafkaSettings())
     try:
         sent = {

@@ -208,3 +208,13 @@ def test_a_topic_that_is_not_there(
     assert run(monkeypatch, *COMMAND, *source, *missing) == 1
     assert "error: there is no topic Missing: apply the migrations" in capsys.readouterr().err
     assert committed(broker, TOPICS[0]) == []
+
+
+def test_topics_of_another_format(
+    data: Path, engine: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = ("--source", str(data / "topics/OpenSeaRawEvents"), "--engine", engine)
+    assert run(monkeypatch, *COMMAND, *source, "--var", "long_form_format=AVRO") == 1
+    said = capsys.readouterr().err
+    assert "holds AVRO (long_form_format)" in said
+    assert "--to-cassandra" in said
