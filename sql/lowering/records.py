@@ -24,6 +24,8 @@ from sql.types import (
 )
 from sql.types import duckdb as duckdb_type
 
+_BITS = 60
+"""Of a BIGINT that hold something."""
 _READERS = {
     # 1.7 is 1 for an INTEGER or BIGINT; an INTEGER wraps around (observed).
     BIGINT: "coalesce(parse_bigint({0}), TRY_CAST(trunc(parse_double({0})) AS BIGINT))",
@@ -59,11 +61,24 @@ def decoded(
     ]
     time = quoted(source.timestamp) if source.timestamp else "_ts"
     passed = "".join(f", {name}" for name in carried)
-    reason = f"CASE WHEN _reason IS NULL AND {time} IS NULL THEN 'no timestamp' ELSE _reason END"
+    checks = _checks(values, names)
+    # Which checks a record does not pass are numbers, of a bit for each. To ask for the checks in a CASE
+    # is dear: DuckDB then picks rows out of the nested structs for every branch.
+    words: list[list[str]] = [[] for _ in range(0, len(checks), _BITS)]
+    branches = ""
+    for number, (doubt, proof, reason) in enumerate(checks):
+        word, bit = divmod(number, _BITS)
+        words[word].append(f"({doubt})::BIGINT * {1 << bit}")
+        branches += f" WHEN _odd{word} & {1 << bit} <> 0 AND {proof} THEN {text(reason)}"
+    odd = ", ".join(f"{' + '.join(bits)} AS _odd{word}" for word, bits in enumerate(words))
+    fine = " AND ".join(f"_odd{word} = 0" for word in range(len(words)))
+    hidden = ", ".join([*(f"_odd{word}" for word in range(len(words))), "_text", "_ts"])
     return (
-        f"SELECT * EXCLUDE (_reason, _text, _ts), {time} AS ROWTIME, {reason} AS _failed,"
+        f"SELECT * EXCLUDE ({hidden}), {time} AS ROWTIME,"
+        f" CASE WHEN {fine} AND {time} IS NOT NULL THEN NULL{branches}"
+        f"   WHEN {time} IS NULL THEN 'no timestamp' END AS _failed,"
         "  CASE WHEN _failed IS NOT NULL THEN _text END AS _line "
-        f"FROM (SELECT {', '.join(columns)}, {_reason(values, names)} AS _reason,"
+        f"FROM (SELECT {', '.join(columns)}, {odd},"
         f"  line AS _text, path AS _path, ts AS _ts{passed} FROM ("
         f"    SELECT line, path, ts{passed}, {_parsed('line', values, names)} AS v, "
         f"      {_parsed('key', keys, names)} AS k FROM ({lines})))"
@@ -115,39 +130,36 @@ def _read(column: Column, record: str, names: dict[tuple[str, ...], str]) -> str
     return _READERS[column.type].format(value) if column.type in _READERS else value
 
 
-def _reason(columns: Sequence[Column], names: dict[tuple[str, ...], str]) -> str:
-    """NULL for a record that can be read, else why not."""
-    odd = ["v IS NULL"]
-    checks = ["WHEN v IS NULL THEN 'not JSON'"]
+def _checks(
+    columns: Sequence[Column], names: dict[tuple[str, ...], str]
+) -> list[tuple[str, str, str]]:
+    """What can be wrong with a record: a doubt, of what was read (``v``), the proof, of the record's text
+    (``_text``) where there is a doubt, and the reason to give. Most serious first."""
     nothing = " AND ".join(
         f"struct_extract(v, {text(names[column.name,])}) IS NULL" for column in columns
     )
-    odd.append(f"({nothing})")
-    checks.append(f"WHEN {nothing} AND json_type(line) <> 'OBJECT' THEN 'not a JSON object'")
+    checks = [
+        ("v IS NULL", "true", "not JSON"),
+        (nothing, "json_type(_text) <> 'OBJECT'", "not a JSON object"),
+    ]
     for column in columns:
         if column.type != STRING and column.type in _READERS:
             raw = f"struct_extract(v, {text(names[column.name,])})"
             wrong = f"{raw} IS NOT NULL AND {_read(column, 'v', names)} IS NULL"
-            odd.append(f"({wrong})")
-            checks.append(f"WHEN {wrong} THEN {text(f'{column.name} is no {column.type}')}")
+            checks.append((wrong, "true", f"{column.name} is no {column.type}"))
     for path, kind in _structs(columns):
         # A value that is no object reads as a struct of NULLs; so does an object without any of the
-        # fields, which is why the text is asked, for these few rows only.
+        # fields, which is why the text is asked.
         owner = "v"
         for depth in range(len(path)):
             owner = f"struct_extract({owner}, {text(names[path[: depth + 1]])})"
         empty = f"{owner} IS NOT NULL AND " + " AND ".join(
             f"struct_extract({owner}, {text(names[*path, name])}) IS NULL" for name, _ in kind.fields
         )
-        odd.append(f"({empty})")
         where = "$." + ".".join(f'"{names[path[: depth + 1]]}"' for depth in range(len(path)))
-        checks.append(
-            f"WHEN {empty} AND json_type(line, {text(where)}) <> 'OBJECT'"
-            f" THEN {text('->'.join(path) + ' is no STRUCT')}"
-        )
-    # DuckDB picks rows out of nested structs for each branch of a CASE, which is dear: so it is asked
-    # first, of all rows at once (which the cast is for), whether there is anything to look at.
-    return f"CASE WHEN CAST({' OR '.join(odd)} AS INTEGER) = 1 THEN CASE {' '.join(checks)} END END"
+        proof = f"json_type(_text, {text(where)}) <> 'OBJECT'"
+        checks.append((empty, proof, f"{'->'.join(path)} is no STRUCT"))
+    return checks
 
 
 def _structs(columns: Sequence[Column]) -> Iterator[tuple[tuple[str, ...], StructType]]:

@@ -1,0 +1,60 @@
+"""Decoding of JSON records: what is read, and why a record cannot be."""
+
+from __future__ import annotations
+
+import duckdb
+import pytest
+
+from sql.catalog import Catalog
+from sql.changes import applied
+from sql.lowering.macros import MACROS
+from sql.lowering.records import decoded
+from sql.parser import parse_script
+
+WIDE = 130
+
+
+@pytest.fixture(scope="module")
+def reasons() -> list[tuple[object, str | None]]:
+    """(last column, why it failed) of some records of a stream with very many columns."""
+    columns = ", ".join(f"c{n} BIGINT" for n in range(WIDE))
+    (statement,) = parse_script(
+        f"CREATE STREAM wide ({columns}, s STRUCT<x VARCHAR>) WITH (KAFKA_TOPIC='w', VALUE_FORMAT='JSON',"
+        " PARTITIONS=1, TIMESTAMP='c0');",
+        "wide",
+    )
+    source = applied(Catalog(), statement, 1).sources["WIDE"]
+    lines = [
+        f'{{"c0": 1, "c{WIDE - 1}": 7}}',
+        f'{{"c0": 1, "c{WIDE - 1}": "x"}}',
+        '{"c0": 1, "c61": [], "s": 5}',
+        '{"c0": 1, "s": 5}',
+        '{"c0": 1, "s": {}}',
+        '{"c1": 1}',
+        "[]",
+        "nonsense",
+    ]
+    database = duckdb.connect()
+    for macro in MACROS:
+        database.execute(macro)
+    given = " UNION ALL ".join(
+        f"SELECT {n} AS n, '{line}' AS line, '' AS path, NULL AS key, 0::BIGINT AS ts"
+        for n, line in enumerate(lines)
+    )
+    found: list[tuple[object, str | None]] = database.execute(
+        f'SELECT "C{WIDE - 1}", _failed FROM ({decoded(given, source, None, carried=("n",))}) ORDER BY n'
+    ).fetchall()
+    return found
+
+
+def test_why_records_fail(reasons: list[tuple[object, str | None]]) -> None:
+    assert reasons == [
+        (7, None),
+        (None, f"C{WIDE - 1} is no BIGINT"),
+        (None, "C61 is no BIGINT"),
+        (None, "S is no STRUCT"),
+        (None, None),
+        (None, "no timestamp"),
+        (None, "not a JSON object"),
+        (None, "not JSON"),
+    ]
