@@ -24,8 +24,9 @@ demo: $(VENV)/demo-ready ## run the whole thing on sample events and show metric
 
 install: $(VENV)/ready ## make .venv with everything for development
 
+# Two files at a time; one after the other against a ksqlDB that they share.
 test: install ## run the tests
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest $(if $(KSQLDB_URL),,-n 2 --dist loadfile)
 
 test-faults: install ## a thousand schedules of faults between the migration tool and a server
 	FAULT_SEEDS=500 $(VENV)/bin/python -m pytest tests/deploy/test_faults.py
