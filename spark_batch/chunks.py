@@ -94,7 +94,7 @@ def read(job: Job, progress: Progress) -> Iterator[Chunk]:
             yield make(pa.Table.from_batches(batches or piece.batches()), damaged)
             given = True
     if not given:
-        yield TextChunk(lines.NO_ROWS)
+        yield TextChunk(lines.SCHEMA.empty_table())
 
 
 def _pieces(job: Job) -> Iterator[lines.Lines | compacted.Rows]:

@@ -27,7 +27,7 @@ _GZIP = 31
 """zlib's name for gzip with the largest window."""
 _DAMAGED: Any = (gzip.BadGzipFile, EOFError, isal_zlib.error)
 _ROWS = 8_192
-NO_ROWS = pa.table({"line": pa.array([], pa.large_string()), "_off": pa.array([], pa.int64())})
+SCHEMA = pa.schema([("line", pa.large_string()), ("_off", pa.int64())])
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,13 @@ class Lines:
 
     def batches(self) -> list[pa.RecordBatch]:
         """The lines as ``line`` and ``_off``, their offsets, in batches."""
-        offsets = pa.array(np.arange(self.first, self.first + len(self.lines), dtype=np.int64))
-        whole = pa.record_batch([self.lines, offsets], NO_ROWS.schema)
+        count = len(self.lines)
+        numbers = np.arange(self.first, self.first + count, dtype=np.int64)
+        # Of buffers, as pa.array would load pandas to ask whether it is given a Series.
+        offsets = pa.Int64Array.from_buffers(pa.int64(), count, [None, pa.py_buffer(numbers)])
+        whole = pa.record_batch([self.lines, offsets], SCHEMA)
         # DuckDB's threads share out batches.
-        return [whole.slice(start, _ROWS) for start in range(0, max(1, len(self.lines)), _ROWS)]
+        return [whole.slice(start, _ROWS) for start in range(0, max(1, count), _ROWS)]
 
 
 def pieces(source: Source, file: ArchiveFile) -> Iterator[Lines]:
