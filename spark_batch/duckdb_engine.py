@@ -26,7 +26,7 @@ from sql.lowering.duckdb import quoted
 from sql.lowering.macros import MACROS
 from udfs import duckdb as duckdb_udfs
 
-_MEMORY = "400MB"
+_MEMORY = "300MB"
 _PIECE = 200_000
 """Rows of results that a later grouping takes at a time."""
 _UNREADABLE = ("_failed", "_off")
