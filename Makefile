@@ -26,7 +26,7 @@ install: $(VENV)/ready ## make .venv with everything for development
 
 # Two files at a time; one after the other against a ksqlDB that they share.
 test: install ## run the tests
-	$(VENV)/bin/python -m pytest $(if $(KSQLDB_URL),,-n 2 --dist loadfile)
+	$(VENV)/bin/python -m pytest $(if $(KSQLDB_URL),,-n 2 --dist loadfile --no-loadscope-reorder)
 
 test-faults: install ## a thousand schedules of faults between the migration tool and a server
 	FAULT_SEEDS=500 $(VENV)/bin/python -m pytest tests/deploy/test_faults.py

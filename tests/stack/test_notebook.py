@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
+import io
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-NOTEBOOK = Path("deploy/compose/notebook/opensea-metrics.ipynb").resolve()
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOK = ROOT / "deploy/compose/notebook/opensea-metrics.ipynb"
 NAMED = (
     "OPENSEA_METRICS_ARCHIVE", "OPENSEA_METRICS_SPARK_MASTER", "KSQLDB_URL", "CASSANDRA_CONTACT_POINTS",
 )  # fmt: skip
@@ -20,49 +27,63 @@ def cells(kind: str) -> list[str]:
     return ["".join(cell["source"]) for cell in found if cell["cell_type"] == kind]
 
 
-def test_all_cells_run_on_sample_events(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    matplotlib = pytest.importorskip("matplotlib", reason="needs matplotlib")
-    matplotlib.use("Agg")
+def execute(with_spark: bool) -> dict[str, Any]:
+    """Run all cells in this process and working directory; gives what they made."""
+    import matplotlib
     import matplotlib.pyplot as plt
 
-    pytest.importorskip("pandas", reason="needs the extra spark")
-    with_spark = shutil.which("java") is not None
-    try:
-        import pyspark  # noqa: F401
-    except ImportError:
-        with_spark = False
-    for name in NAMED:
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("SAMPLE_EVENTS", "20000")
-    monkeypatch.chdir(tmp_path)
+    matplotlib.use("Agg")
     drawn: list[list[str]] = []
 
     def show() -> None:
         drawn.append([axis.get_title() for axis in plt.gcf().axes if axis.has_data()])
         plt.close("all")
 
-    monkeypatch.setattr(plt, "show", show)
+    plt.show = show
     names: dict[str, Any] = {}
-    try:
+    told = io.StringIO()
+    with contextlib.redirect_stdout(told):
         for source in cells("code"):
-            if "pyspark" in source and not with_spark:
-                continue
-            exec(compile(source, "notebook", "exec"), names)
-    finally:
-        if "spark" in names:
-            names["spark"].stop()
-    titles = [title for figure in drawn for title in figure if title]
-    assert titles[:2] == ["The market by the hour (UTC)", "Top collections by volume of sales"]
-    assert len(drawn) == (4 if with_spark else 3)
-    assert len(names["market"]) == 24
-    assert names["market"]["EVENTS"].sum() > 15_000
-    assert len(names["top"]) == 10
+            if with_spark or "pyspark" not in source:
+                exec(compile(source, "notebook", "exec"), names)
+    return {
+        "drawn": len(drawn),
+        "titles": [title for figure in drawn for title in figure if title],
+        "hours": len(names["market"]),
+        "events": int(names["market"]["EVENTS"].sum()),
+        "top": len(names["top"]),
+        "by_spark": int(names["by_hour"].to_numpy().sum()) if with_spark else None,
+        "told": told.getvalue(),
+    }
+
+
+def test_all_cells_run_on_sample_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib", reason="needs matplotlib")
+    pytest.importorskip("pandas", reason="needs the extra spark")
+    with_spark = shutil.which("java") is not None and importlib.util.find_spec("pyspark") is not None
+    for name in NAMED:
+        monkeypatch.delenv(name, raising=False)
+    # In a process of its own: a Spark that other tests have started has another working directory.
+    program = (
+        f"import json; from tests.stack.test_notebook import execute; "
+        f"print('\\n' + json.dumps(execute({with_spark})))"
+    )
+    done = subprocess.run(
+        (sys.executable, "-c", program),
+        cwd=tmp_path,
+        env=os.environ | {"SAMPLE_EVENTS": "20000", "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=540, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    made = json.loads(done.stdout.splitlines()[-1])
+    assert made["titles"][:2] == ["The market by the hour (UTC)", "Top collections by volume of sales"]
+    assert made["drawn"] == (4 if with_spark else 3)
+    assert made["hours"] == 24
+    assert made["events"] > 15_000
+    assert made["top"] == 10
     if with_spark:
-        assert names["by_hour"].to_numpy().sum() > 15_000
-    told = capsys.readouterr().out
-    assert "KSQLDB_URL is not set" in told
+        assert made["by_spark"] > 15_000
+    assert "KSQLDB_URL is not set" in made["told"]
 
 
 def test_it_shows_its_plots_and_names_no_place() -> None:
