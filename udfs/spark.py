@@ -12,6 +12,7 @@ import io
 import os
 import sys
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Callable
 from functools import cache
@@ -46,18 +47,21 @@ def register(session: SparkSession) -> None:
     """
     spark: Any = importlib.import_module("pyspark.sql.functions")
     _send(session)
-    for definition in registry.functions().values():
-        if definition.kind == "aggregate":
-            call, kind = _aggregate, spark.ArrowUDFType.GROUPED_AGG
-        else:
-            call, kind = _scalar, spark.ArrowUDFType.SCALAR
-        function = spark.arrow_udf(_bound(call, definition), ddl(definition), kind)
-        session.udf.register(definition.name, function)
-        if definition.kind == "aggregate":
-            of_list = spark.arrow_udf(
-                _bound(_aggregate_list, definition), ddl(definition), spark.ArrowUDFType.SCALAR
-            )
-            session.udf.register(definition.name + LIST, of_list)
+    with warnings.catch_warnings():
+        # It asks for type hints of pyarrow's in place of the kind of function.
+        warnings.simplefilter("ignore", UserWarning)
+        for definition in registry.functions().values():
+            if definition.kind == "aggregate":
+                call, kind = _aggregate, spark.ArrowUDFType.GROUPED_AGG
+            else:
+                call, kind = _scalar, spark.ArrowUDFType.SCALAR
+            function = spark.arrow_udf(_bound(call, definition), ddl(definition), kind)
+            session.udf.register(definition.name, function)
+            if definition.kind == "aggregate":
+                of_list = spark.arrow_udf(
+                    _bound(_aggregate_list, definition), ddl(definition), spark.ArrowUDFType.SCALAR
+                )
+                session.udf.register(definition.name + LIST, of_list)
 
 
 def local_session() -> SparkSession:
