@@ -55,7 +55,8 @@ auto.create.topics.enable=false
 """,
             encoding="utf-8",
         )
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # One that begins with a dash would be taken for an option.
+        cluster = urlsafe_b64encode(b"\x00" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
         subprocess.run(
             (*_JAVA, "-cp", self._classpath, "kafka.tools.StorageTool", "format",
              "-t", cluster, "-c", str(self._config)),
