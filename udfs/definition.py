@@ -11,6 +11,9 @@ from sql.types import KsqlType
 
 Kind = Literal["scalar", "table", "aggregate"]
 
+OF_LIST = "_OF_LIST"
+"""In Spark an aggregate's function over a list of rows is named NAME_OF_LIST."""
+
 
 class UdfError(OpenSeaMetricsError):
     """A Python function cannot be one of SQL; the message names file, function and parameter."""

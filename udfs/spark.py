@@ -29,14 +29,10 @@ from udfs import calls, registry
 from udfs.api import ATTRIBUTE
 from udfs.arrow import array as array_of
 from udfs.arrow import arrow_type, scalar
-from udfs.definition import Definition, UdfError
+from udfs.definition import OF_LIST, Definition, UdfError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-LIST = "_OF_LIST"
-"""An aggregate's function over a list of rows is named NAME_OF_LIST."""
-
 
 def register(session: SparkSession) -> None:
     """Make all functions known to a session's SQL, under their names.
@@ -61,7 +57,7 @@ def register(session: SparkSession) -> None:
                 of_list = spark.arrow_udf(
                     _bound(_aggregate_list, definition), ddl(definition), spark.ArrowUDFType.SCALAR
                 )
-                session.udf.register(definition.name + LIST, of_list)
+                session.udf.register(definition.name + OF_LIST, of_list)
 
 
 def local_session() -> SparkSession:

@@ -7,7 +7,7 @@ WINDOWSTART and WINDOWEND too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,7 +18,7 @@ from sql.errors import SqlError
 from sql.inference import Scope
 from sql.lowering.aggregates import Accumulator, Aggregate, aggregate
 from sql.lowering.duckdb import Lowering, quoted
-from sql.types import BIGINT, duckdb
+from sql.types import BIGINT, KsqlType, duckdb
 
 
 @dataclass(frozen=True)
@@ -118,15 +118,24 @@ def scope_of(analysis: Analysis) -> Scope:
     return Scope(analysis.statement, {analysis.source.name: columns})
 
 
-def as_source(source: Source, relation: str, available: Sequence[str]) -> str:
-    """A relation in the columns of a source that reads it: by name in any case, NULL where missing."""
-    known = {name.upper(): name for name in available}
+def as_source(
+    source: Source,
+    relation: str,
+    available: Sequence[str],
+    name: Callable[[str], str] = quoted,
+    type_name: Callable[[KsqlType], str] = duckdb,
+) -> str:
+    """A relation in the columns of a source that reads it: by name in any case, NULL where missing.
+
+    ``name`` and ``type_name`` write identifiers and types as the engine does.
+    """
+    known = {each.upper(): each for each in available}
     columns = []
     for column in source.columns:
-        name = known.get(column.name.upper())
-        value = quoted(name) if name else "NULL"
-        columns.append(f"CAST({value} AS {duckdb(column.type)}) AS {quoted(column.name)}")
-    time = quoted(source.timestamp) if source.timestamp else "ROWTIME"
+        found = known.get(column.name.upper())
+        value = name(found) if found else "NULL"
+        columns.append(f"CAST({value} AS {type_name(column.type)}) AS {name(column.name)}")
+    time = name(source.timestamp) if source.timestamp else "ROWTIME"
     bounds = ["WINDOWSTART", "WINDOWEND"] if source.window and "WINDOWSTART" in known else []
     hidden = [*bounds, f"{time} AS ROWTIME", "_off"]
     return f"SELECT {', '.join([*columns, *hidden])} FROM ({relation})"

@@ -12,13 +12,11 @@ from sqlglot import exp
 
 from sql import functions
 from sql.analysis import Analysis, Source, Window, aggregates
+from sql.lowering import selects
 from sql.lowering.selects import check_supported, hidden_columns, scope_of
 from sql.lowering.spark import SparkLowering, quoted
 from sql.types import BIGINT, DOUBLE, INTEGER, DecimalType, spark
-from udfs.definition import Definition
-
-OF_LIST = "_OF_LIST"
-"""What ``udfs.spark`` adds to the name of an aggregate for the one over a list of rows."""
+from udfs.definition import OF_LIST, Definition
 
 _IN_ORDER = "transform(array_sort(collect_list(named_struct('o', _off, 'x', {0}))), e -> e.x)"
 _SIMPLE = {
@@ -36,16 +34,8 @@ _SIMPLE = {
 
 
 def as_source(source: Source, relation: str, available: Sequence[str]) -> str:
-    """A relation in the columns of a source that reads it: by name in any case, NULL where missing."""
-    known = {name.upper(): name for name in available}
-    columns = []
-    for column in source.columns:
-        name = known.get(column.name.upper())
-        value = quoted(name) if name else "NULL"
-        columns.append(f"CAST({value} AS {spark(column.type)}) AS {quoted(column.name)}")
-    time = quoted(source.timestamp) if source.timestamp else "ROWTIME"
-    bounds = ["WINDOWSTART", "WINDOWEND"] if source.window and "WINDOWSTART" in known else []
-    return f"SELECT {', '.join([*columns, *bounds, f'{time} AS ROWTIME', '_off'])} FROM ({relation})"
+    """``selects.as_source`` in Spark's SQL."""
+    return selects.as_source(source, relation, available, quoted, spark)
 
 
 def rows(analysis: Analysis, relation: str, passed: Sequence[str] = ()) -> str:
