@@ -11,9 +11,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from deploy import commands, output
+from deploy import commands
 from deploy.client import KsqlClient, quoted
 from deploy.embedded import server
+from deploy.output.console import console
+from deploy.output.progress import Reporter
 from producer import sample
 from producer.replay import replay
 from producer.sinks import ArchiveSink
@@ -33,26 +35,26 @@ def run(data_dir: Path, port: int, hold: Callable[[str], None] | None = None) ->
     ``hold`` is called with the server's URL at the end, before the server is stopped. Raises
     DemoFailed, PortInUse, StorageError, and what the migration tool raises.
     """
-    console = output.console()
+    screen = console()
     with server.running(data_dir, port) as url:
-        console.print(f"[bold]1.[/] embedded server at {url}, data in {data_dir}")
+        screen.print(f"[bold]1.[/] embedded server at {url}, data in {data_dir}")
         client = KsqlClient(url)
-        with output.Reporter() as report:
+        with Reporter() as report:
             made = commands.apply(client, report=report)
-        console.print(f"[bold]2.[/] applied {len(made.migrations)} migrations over HTTP")
+        screen.print(f"[bold]2.[/] applied {len(made.migrations)} migrations over HTTP")
         if not any(data_dir.glob("topics/OpenSeaRawEvents/year=*")):
             sink = ArchiveSink(data_dir)
             try:
                 counts = replay(sample.bundled(), sink)
             finally:
                 sink.close()
-            console.print(
+            screen.print(
                 f"[bold]3.[/] replayed {counts.read} sample frames: {counts.written} records, "
                 f"{counts.dead} dead letters, {counts.skipped} control frames"
             )
-        with _waiting(console, "counting"):
+        with _waiting(screen, "counting"):
             wait_until_read(client, _TIMEOUT)
-        show(client, console)
+        show(client, screen)
         if hold is not None:
             hold(url)
 

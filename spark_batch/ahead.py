@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import TypeVar
+from typing import TypeVar, cast
 
 _AT_ONCE = 2
 
@@ -27,6 +27,16 @@ def ahead(makers: Iterator[Callable[[], Iterator[Item]]]) -> Iterator[Item]:
             begin(1)
             yield from made
             yield from rest
+
+
+def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """What an iterator gives; each item is made in a thread while the one before is used."""
+    nothing = object()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(next, items, nothing)
+        while (item := waiting.result()) is not nothing:
+            waiting = pool.submit(next, items, nothing)
+            yield cast(Item, item)
 
 
 def _begun(make: Callable[[], Iterator[Item]]) -> tuple[list[Item], Iterator[Item]]:

@@ -10,11 +10,12 @@ from itertools import groupby
 
 import duckdb
 import pyarrow as pa
+from pyarrow import compute
 
 from producer.layout import ArchiveFile
 from spark_batch import compacted, lines
-from spark_batch.ahead import ahead
-from spark_batch.archive.legacy import stamped_sql
+from spark_batch.ahead import ahead, one_ahead
+from spark_batch.archive.legacy import STAMP, stamped_sql
 from spark_batch.job import Job, Progress
 from sql.analysis import Source
 from sql.lowering import records
@@ -33,29 +34,40 @@ class Chunk(ABC):
     damaged: Mapping[str, str] = field(default_factory=dict)
 
     @abstractmethod
-    def relation(self, database: duckdb.DuckDBPyConnection, source: Source) -> str:
-        """The records as a source declares them: its columns, ROWTIME, ``_off``, ``_failed``."""
+    def relation(
+        self, database: duckdb.DuckDBPyConnection, source: Source, all_json: bool
+    ) -> str:
+        """The records as a source declares them: its columns, ROWTIME, ``_off``, ``_failed``.
+
+        With ``all_json`` text that is no JSON fails the query (duckdb.InvalidInputException).
+        """
         ...
 
 
 class TextChunk(Chunk):
     """Lines: ``line`` and ``_off``."""
 
-    def relation(self, database: duckdb.DuckDBPyConnection, source: Source) -> str:
+    def relation(
+        self, database: duckdb.DuckDBPyConnection, source: Source, all_json: bool
+    ) -> str:
         database.register("chunk", self.rows)
-        sample = self.rows["line"][0].as_py() if self.rows.num_rows else None
+        lines = self.rows["line"]
+        sample = lines[0].as_py() if lines else None
+        stamped = compute.all(compute.starts_with(lines, STAMP)).as_py()
         text = (
-            f"SELECT {stamped_sql('line')} AS line, NULL::VARCHAR AS path, NULL::VARCHAR AS key, "
-            "NULL::BIGINT AS ts, _off FROM chunk"
+            f"SELECT {'line' if stamped else stamped_sql('line')} AS line, NULL::VARCHAR AS path, "
+            "NULL::VARCHAR AS key, NULL::BIGINT AS ts, _off FROM chunk"
         )
-        return records.decoded(text, source, sample, carried=("_off",))
+        return records.decoded(text, source, sample, carried=("_off",), all_json=all_json)
 
 
 class RowChunk(Chunk):
     """Rows that are decoded already, of compacted files: the columns that are needed, under the JSON's
     names, ``_off`` and ``_failed``."""
 
-    def relation(self, database: duckdb.DuckDBPyConnection, source: Source) -> str:
+    def relation(
+        self, database: duckdb.DuckDBPyConnection, source: Source, all_json: bool
+    ) -> str:
         database.register("chunk", self.rows)
         assert source.timestamp is not None
         names = {name.upper(): name for name in self.rows.column_names}
@@ -69,7 +81,14 @@ class RowChunk(Chunk):
 
 
 def read(job: Job, progress: Progress) -> Iterator[Chunk]:
-    """The chunks of a job's files, at least one. Raises SourceError."""
+    """The chunks of a job's files, at least one, each read while the one before is used.
+
+    ``progress`` is told in another thread. Raises SourceError.
+    """
+    return one_ahead(_read(job, progress))
+
+
+def _read(job: Job, progress: Progress) -> Iterator[Chunk]:
     total = sum(file.size for file in job.files)
     done = 0
     progress(0, total)

@@ -44,7 +44,7 @@ def pieces(source: Source, file: ArchiveFile, leaves: Collection[str]) -> Iterat
     try:
         with source.fs.open(file.path, "rb") as raw, pq.ParquetFile(raw) as opened:
             schema = opened.schema_arrow
-            if all(_is_in(schema, leaf.split(".")) for leaf in leaves):
+            if _has_all(schema, leaves):
                 columns = ["_offset", "_failed", *sorted(leaves)]
                 left = opened.metadata.num_rows
                 for batch in opened.iter_batches(_ROWS, columns=columns):
@@ -56,6 +56,20 @@ def pieces(source: Source, file: ArchiveFile, leaves: Collection[str]) -> Iterat
         raise SourceError(f"Cannot read {file.path}: {error}") from error
     lines = texts["_line"].cast(pa.large_string()).combine_chunks()
     yield Lines(file, file.start, lines, is_last=True)
+
+
+def has_fields(source: Source, file: ArchiveFile, leaves: Collection[str]) -> bool:
+    """Whether a compacted file has all these fields. Raises SourceError for a file that cannot be read."""
+    try:
+        with source.fs.open(file.path, "rb") as raw:
+            schema = pq.read_schema(raw)
+    except (OSError, pa.ArrowException) as error:
+        raise SourceError(f"Cannot read {file.path}: {error}") from error
+    return _has_all(schema, leaves)
+
+
+def _has_all(schema: pa.Schema, leaves: Collection[str]) -> bool:
+    return all(_is_in(schema, leaf.split(".")) for leaf in leaves)
 
 
 def _is_in(schema: pa.Schema, path: list[str]) -> bool:

@@ -18,7 +18,7 @@ import duckdb
 from spark_batch import chunks
 from spark_batch.chunks import Chunk
 from spark_batch.job import Counts, Job, Progress, Table
-from spark_batch.pipeline import columns_read
+from spark_batch.narrowing import columns_read
 from sql.analysis import Source
 from sql.catalog import Query
 from sql.lowering import selects
@@ -166,9 +166,15 @@ class DuckDbResults:
 
     def _stage(self, chunk: Chunk) -> tuple[int, Counter[str]]:
         """Decode a chunk. Gives how many records are in the period, and why others cannot be read."""
+        try:
+            return self._staged(chunk, all_json=True)
+        except duckdb.InvalidInputException:
+            return self._staged(chunk, all_json=False)
+
+    def _staged(self, chunk: Chunk, all_json: bool) -> tuple[int, Counter[str]]:
         made = []
         for source in self._pipeline.raw_sources():
-            relation = chunk.relation(self._database, source)
+            relation = chunk.relation(self._database, source, all_json)
             selections = self._pipeline.reading(source, self._pipeline.selections)
             groupings = self._pipeline.reading(source, self._pipeline.first)
             if self._pipeline.is_kept(source):
@@ -178,7 +184,7 @@ class DuckDbResults:
                 self._keep(made[-1], relation, names & set(source.readable()))
                 relation = f"SELECT * FROM {made[-1]}"
             for query in selections:
-                names = self._pipeline.used(query) & {c.name for c in query.analysis.columns}
+                names = {column.name for column in query.analysis.columns}
                 made.append(self._stages[query.id])
                 self._keep(made[-1], selects.rows(query.analysis, relation, _UNREADABLE), names)
         found = self._database.execute(
@@ -214,7 +220,6 @@ class DuckDbResults:
                 names += ["WINDOWSTART", "WINDOWEND"] if query.analysis.window else []
             elif query.id in self._stages:
                 rows = f"SELECT * FROM {self._stages[query.id]} WHERE {self._readable}"
-                names = [name for name in names if name in self._pipeline.used(query)]
             else:
                 rows = selects.rows(query.analysis, self._relation(query.analysis.source))
             parts.append(selects.as_source(source, rows, names))

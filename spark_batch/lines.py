@@ -20,8 +20,8 @@ from isal import igzip, isal_zlib
 from producer.layout import ArchiveFile
 from spark_batch.source import Source, SourceError, reason
 
-_PIECE = 32 * 1024 * 1024
-"""Bytes of text that are unpacked at a time."""
+_PIECE = 2 * 1024 * 1024
+"""Bytes of text that are unpacked at a time: more do not stay in a processor's cache."""
 _STEP = 8 * 1024
 _GZIP = 31
 """zlib's name for gzip with the largest window."""

@@ -10,14 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from sqlglot import exp
-
+from spark_batch.narrowing import narrowed, paths_read
 from spark_batch.period import Period, WindowChoice, choice
-from sql.analysis import Analysis, Source, Window
+from sql.analysis import Source, Window
 from sql.catalog import Catalog, Query
 from sql.errors import OpenSeaMetricsError
 from sql.project import Project
-from sql.types import name_of
 
 
 class TargetError(OpenSeaMetricsError):
@@ -71,20 +69,6 @@ class Pipeline:
         return len(readers) > 1 or any(
             query in self.first or query.analysis.where is not None for query in readers
         )
-
-    def used(self, query: Query) -> set[str]:
-        """The columns of a selection that others read, as far as they are needed."""
-        topic = self.catalog.sources[query.sink].topic
-        names = {
-            name
-            for reader in self.catalog.queries.values()
-            if reader.analysis.source.topic == topic
-            for name in columns_read(reader.analysis)
-        }
-        for target in self.targets:
-            if target.topic == topic:
-                names |= {column.name for column in target.columns}
-        return names
 
 
 def choose(project: Project, catalog: Catalog, wanted: str, windows: Sequence[WindowChoice]) -> list[str]:
@@ -144,7 +128,8 @@ def plan(catalog: Catalog, names: Sequence[str], raw_topic: str, period: Period)
     queries = {
         id_: _counted(query, period) for id_, query in catalog.queries.items() if id_ in needed
     }
-    reduced = Catalog(catalog.sources, queries)
+    targets = tuple(catalog.sources[name] for name in names)
+    reduced = narrowed(Catalog(catalog.sources, queries), raw_topic, targets)
     for name in names:
         writers = _writers(reduced, catalog.sources[name].topic)
         if not any(w.analysis.is_aggregation or not _is_of_raw(reduced, w) for w in writers):
@@ -152,7 +137,7 @@ def plan(catalog: Catalog, names: Sequence[str], raw_topic: str, period: Period)
     selections: list[Query] = []
     first: list[Query] = []
     later: list[Query] = []
-    for query in queries.values():
+    for query in reduced.queries.values():
         if query.analysis.is_aggregation:
             (first if _is_of_raw(reduced, query) else later).append(query)
         elif query.analysis.source.topic == raw_topic:
@@ -169,7 +154,7 @@ def plan(catalog: Catalog, names: Sequence[str], raw_topic: str, period: Period)
         selections=tuple(selections),
         first=tuple(first),
         later=tuple(later),
-        targets=tuple(catalog.sources[name] for name in names),
+        targets=targets,
     )
 
 
@@ -182,36 +167,6 @@ def window_of(pipeline: Pipeline, table: Source) -> tuple[Window, int | None] | 
         if (retention := node.args.get("retention")) is not None:
             return query.analysis.window, int(retention.this)
     return query.analysis.window, None
-
-
-def columns_read(analysis: Analysis) -> set[str]:
-    """The columns that a SELECT names, and its source's timestamp."""
-    names = {name_of(column.this) for column in _columns(analysis)}
-    return names | ({analysis.source.timestamp} if analysis.source.timestamp else set())
-
-
-def paths_read(analysis: Analysis) -> set[str]:
-    """The fields that a SELECT reads of a stream of JSON, as lower-case paths, and its timestamp."""
-    value = {column.name: column.name.lower() for column in analysis.source.columns}
-    paths = {analysis.source.timestamp.lower()} if analysis.source.timestamp else set()
-    for node in _columns(analysis):
-        if name_of(node.this) not in value:
-            continue  # ROWTIME
-        path = [name_of(node.this)]
-        owner: exp.Expression = node
-        while isinstance(owner.parent, exp.Dot) and owner.parent.this is owner:
-            owner = owner.parent
-            path.append(name_of(owner.expression))
-        paths.add(".".join(path).lower())
-    return paths
-
-
-def _columns(analysis: Analysis) -> Iterator[exp.Column]:
-    parts: list[exp.Expression] = [projection.expression for projection in analysis.projections]
-    parts += [*analysis.group, *analysis.partition]
-    parts += [part for part in (analysis.where, analysis.having) if part is not None]
-    for part in parts:
-        yield from part.find_all(exp.Column)
 
 
 def _writers(catalog: Catalog, topic: str) -> list[Query]:

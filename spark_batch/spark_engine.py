@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from producer.layout import ArchiveFile
+from spark_batch.compacted import has_fields
 from spark_batch.job import Counts, Job, Progress, Table
-from spark_batch.pipeline import columns_read
+from spark_batch.narrowing import columns_read
 from spark_batch.settings import batch_settings
 from spark_batch.spark_session import open_session
-from spark_batch.spark_source import compacted, text_lines
+from spark_batch.spark_source import compacted_rows, compacted_text, text_lines
 from sql.analysis import Source
 from sql.errors import OpenSeaMetricsError
 from sql.lowering import spark_selects
@@ -25,6 +26,9 @@ from sql.lowering.spark import quoted
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+
+
+_HIDDEN = ("ROWTIME", "_off", "_failed")
 
 
 class SparkError(OpenSeaMetricsError):
@@ -134,25 +138,38 @@ class SparkResults:
                 self._view(source.name, self._session.sql(kept), keep=True)
                 relation = f"SELECT * FROM {self._views[source.name]}"
             for query in selections:
-                names = self._pipeline.used(query) & {c.name for c in query.analysis.columns}
+                names = {column.name for column in query.analysis.columns}
                 rows = spark_selects.rows(query.analysis, relation, ("_failed",))
                 self._view(query.id, self._session.sql(self._chosen(rows, names)), keep=True)
 
     def _records(self, source: Source) -> str:
         """The records as a source declares them: its columns, ROWTIME, ``_off``, ``_failed``."""
-        files = self._job.files
-        texts = [(f.start, self._address(f)) for f in files if f.form != "parquet"]
-        rows = [(f.start, self._address(f)) for f in files if f.form == "parquet"]
-        parts = [text_lines(self._session, texts, source)] if texts or not rows else []
-        if rows:
-            parts.append(compacted(self._session, rows, source))
-        return " UNION ALL ".join(parts)
+        leaves = self._pipeline.leaves()
+        texts: list[tuple[int, str]] = []
+        whole: list[str] = []
+        lacking: list[str] = []
+        for file in self._job.files:
+            if file.form != "parquet":
+                texts.append((file.start, self._address(file)))
+            elif has_fields(self._job.source, file, leaves):
+                whole.append(self._address(file))
+            else:
+                lacking.append(self._address(file))
+        parts = []
+        if whole:
+            parts.append(compacted_rows(self._session, whole, source))
+        if lacking:
+            parts.append(compacted_text(self._session, lacking, source))
+        if texts or not parts:
+            parts.append(text_lines(self._session, texts, source))
+        columns = ", ".join([*(quoted(c.name) for c in source.columns if not c.is_key), *_HIDDEN])
+        return " UNION ALL ".join(f"SELECT {columns} FROM ({part})" for part in parts)
 
     def _address(self, file: ArchiveFile) -> str:
         return file.path if self._job.source.s3 is None else f"s3a://{file.path}"
 
     def _chosen(self, relation: str, names: set[str]) -> str:
-        columns = [*map(quoted, sorted(names - {"ROWTIME"})), "ROWTIME", "_off", "_failed"]
+        columns = [*map(quoted, sorted(names - {"ROWTIME"})), *_HIDDEN]
         return f"SELECT {', '.join(columns)} FROM ({relation})"
 
     def _count(self) -> None:
@@ -185,7 +202,6 @@ class SparkResults:
                 names += ["WINDOWSTART", "WINDOWEND"] if query.analysis.window else []
             elif query.id in self._views:
                 rows = f"SELECT * FROM {self._views[query.id]} WHERE {readable}"
-                names = [name for name in names if name in self._pipeline.used(query)]
             else:
                 rows = spark_selects.rows(query.analysis, self._relation(query.analysis.source))
             parts.append(spark_selects.as_source(source, rows, names))

@@ -13,6 +13,7 @@ from sql.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, STRING, KsqlType, Struct
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+_OFFSET = "named_struct('f', _offset, 'r', 0L)"
 _PARSED = (BIGINT, INTEGER, DOUBLE, BOOLEAN)
 _LEGAL = "/!$&'()*+,;=:@-._~"
 """Characters that a URI's path may have."""
@@ -51,17 +52,38 @@ def text_lines(session: SparkSession, files: Sequence[tuple[int, str]], source: 
     else:
         columns += ["'' AS _path", "0L AS _row"]
     lines.selectExpr(*columns).createOrReplaceTempView("archive_lines")
+    return _decoded(
+        # Spark numbers the rows of a task; the lines of a file are in one task, in order.
+        "SELECT /*+ BROADCAST(archive_files) */ value, named_struct('f', start, 'r', _row) AS _off"
+        " FROM archive_lines JOIN archive_files ON _path = path",
+        source,
+    )
+
+
+def compacted_text(session: SparkSession, addresses: Sequence[str], source: Source) -> str:
+    """The records of compacted files, decoded from their texts."""
+    session.read.parquet(*addresses).createOrReplaceTempView("archive_texts")
+    return _decoded(f"SELECT _line AS value, {_OFFSET} AS _off FROM archive_texts", source)
+
+
+def compacted_rows(session: SparkSession, addresses: Sequence[str], source: Source) -> str:
+    """The records of compacted files that have all the fields of a stream, as they were decoded."""
+    columns = [f"{quoted(column.name)} {spark(column.type)}" for column in _values(source)]
+    schema = ", ".join([*columns, "_offset BIGINT", "_failed STRING"])
+    session.read.schema(schema).parquet(*addresses).createOrReplaceTempView("archive_rows")
+    names = ", ".join(quoted(column.name) for column in _values(source))
+    time = quoted(str(source.timestamp))
+    return f"SELECT {names}, {_OFFSET} AS _off, {time} AS ROWTIME, _failed FROM archive_rows"
+
+
+def _decoded(lines: str, source: Source) -> str:
+    """The rows of a relation with ``value`` and ``_off``."""
     shape = ", ".join(f"`{c.name.lower()}` {_json_type(c.type)}" for c in _values(source))
     parsed = (
         f"from_json(value, {text(f'{shape}, _corrupt STRING')}, "
         "map('columnNameOfCorruptRecord', '_corrupt', 'mode', 'PERMISSIVE'))"
     )
-    record = (
-        f"SELECT /*+ BROADCAST(archive_files) */ {parsed} AS v, value,"
-        # Spark numbers the rows of a task; the lines of a file are in one task, in order.
-        " named_struct('f', start, 'r', _row) AS _off"
-        " FROM archive_lines JOIN archive_files ON _path = path"
-    )
+    record = f"SELECT {parsed} AS v, value, _off FROM ({lines})"
     columns, wrong = [], ["v._corrupt IS NOT NULL"]
     for column in _values(source):
         raw = f"v.{quoted(column.name.lower())}"
@@ -78,23 +100,6 @@ def text_lines(session: SparkSession, files: Sequence[tuple[int, str]], source: 
     reason = "CASE WHEN _wrong THEN 'not as declared' WHEN ROWTIME IS NULL THEN 'no timestamp' END"
     return (
         f"SELECT * EXCEPT (_wrong, {time}), ROWTIME AS {time}, {reason} AS _failed FROM ({timed})"
-    )
-
-
-def compacted(session: SparkSession, files: Sequence[tuple[int, str]], source: Source) -> str:
-    """The records of compacted files, as :func:`text_lines` gives them."""
-    rows = session.read.parquet(*(address for _, address in files))
-    rows.createOrReplaceTempView("archive_rows")
-    there = set(rows.columns)
-    columns = [
-        f"CAST({quoted(c.name.lower())} AS {spark(c.type)}) AS {quoted(c.name)}"
-        for c in _values(source)
-        if c.name.lower() in there
-    ]
-    time = quoted(str(source.timestamp).lower())
-    return (
-        f"SELECT {', '.join(columns)}, named_struct('f', _offset, 'r', 0L) AS _off,"
-        f" {time} AS ROWTIME, _failed FROM archive_rows"
     )
 
 

@@ -156,9 +156,18 @@ def analyse(statement: Statement, query: exp.Expression, sources: dict[str, Sour
 
 def aggregates(expression: exp.Expression) -> Iterator[exp.Anonymous]:
     """The calls of aggregate functions in an expression."""
+    return _calls(expression, "aggregate")
+
+
+def table_calls(expression: exp.Expression) -> Iterator[exp.Anonymous]:
+    """The calls of table functions in an expression."""
+    return _calls(expression, "table")
+
+
+def _calls(expression: exp.Expression, kind: str) -> Iterator[exp.Anonymous]:
     for call in expression.find_all(exp.Anonymous):
         function = functions.find(str(call.this))
-        if function and function.kind == "aggregate":
+        if function and function.kind == kind:
             yield call
 
 

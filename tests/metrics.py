@@ -1,10 +1,10 @@
-"""Whether the tables and topics of one window on a server are what the oracle says, and the events
-for that."""
+"""Whether the tables of one kind of window are what the oracle says, whoever computed them, and the
+events for that."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -13,7 +13,9 @@ from deploy.client import KsqlClient
 from producer import sample
 from tests import oracle
 
-Check = Callable[[KsqlClient, str, oracle.Metrics], None]
+Row = dict[str, Any]
+Rows = list[Row]
+Check = Callable[[Rows, oracle.Metrics], None]
 
 
 def frames() -> Iterator[bytes]:
@@ -50,11 +52,131 @@ def _changed(event: dict[str, Any], changes: dict[str, Any]) -> bytes:
     return json.dumps({**event, "payload": changed}).encode()
 
 
-def near(value: float | None) -> Any:
-    return None if value is None else pytest.approx(value, rel=1e-9, abs=1e-12)
+def near(value: Any) -> Any:
+    """Equal to this value, however deep, but for the last digits of its floats: sums are made in no
+    particular order."""
+    if isinstance(value, float):
+        return pytest.approx(value, rel=1e-9, abs=1e-12)
+    if isinstance(value, list):
+        return [near(each) for each in value]
+    if isinstance(value, dict):
+        return {key: near(each) for key, each in value.items()}
+    return value
 
 
-def counted(group: oracle.Group) -> dict[str, Any]:
+def market(rows: Rows, expected: oracle.Metrics) -> None:
+    wanted = {
+        start: {"SCOPE": "all", "EVENTS": group.events, **_counted(group)}
+        for start, group in expected.market.items()
+    }
+    _equal(rows, ("WS",), wanted)
+
+
+def collections(rows: Rows, expected: oracle.Metrics) -> None:
+    wanted = {
+        key: _counted(group) | {"FLOOR_USD": near(group.floor_usd), "AVG_USD": near(group.avg_usd)}
+        for key, group in expected.collections.items()
+    }
+    _equal(rows, ("WINDOWSTART", "COLLECTION"), wanted)
+
+
+def assets(rows: Rows, expected: oracle.Metrics) -> None:
+    wanted = {
+        key: {
+            "TRANSFERS": group.transfers,
+            "SALES": group.sales,
+            "USD_VOLUME": near(group.usd_volume),
+            "ASSET_NAME": group.newest.get("name"),
+            "ASSET_URL": group.newest.get("url"),
+            "IMAGE_URL": group.newest.get("image"),
+        }
+        for key, group in expected.assets.items()
+    }
+    _equal(rows, ("WINDOWSTART", "COLLECTION", "NFT_ID"), wanted)
+
+
+def top_collections(rows: Rows, expected: oracle.Metrics) -> None:
+    by_window: dict[int, dict[str, oracle.Group]] = {}
+    for (start, slug), group in expected.collections.items():
+        by_window.setdefault(start, {})[slug] = group
+    found = _by(rows, ("WS",))
+    assert found.keys() == by_window.keys()
+    for start, groups in by_window.items():
+        sold, moved = (found[start][column] for column in ("BY_USD_VOLUME", "BY_TRANSFERS"))
+        assert _entries(sold) == _top(groups, "sales", 10), start
+        assert _entries(moved) == _top(groups, "transfers", 10), start
+        for entry in sold:
+            group = groups[entry["KEY"]]
+            assert json.loads(entry["DETAIL"]) == {
+                "SALES": group.sales,
+                "FLOOR_USD": near(group.floor_usd),
+                "AVG_USD": near(group.avg_usd),
+            }
+        for entry in moved:
+            detail = {"ITEMS_TRANSFERRED": groups[entry["KEY"]].items_transferred}
+            assert json.loads(entry["DETAIL"]) == detail
+
+
+def top_assets(rows: Rows, expected: oracle.Metrics) -> None:
+    by_key: dict[tuple[int, str], dict[str, oracle.Group]] = {}
+    for (start, slug, nft), group in expected.assets.items():
+        by_key.setdefault((start, slug), {})[nft] = group
+    found = _by(rows, ("WINDOWSTART", "COLLECTION"))
+    assert found.keys() == by_key.keys()
+    for key, groups in by_key.items():
+        row = found[key]
+        assert row["ASSETS_SOLD"] == len(expected.collections[key].sold_assets), key
+        assert _entries(row["BY_USD_VOLUME"]) == _top(groups, "sales", 20), key
+        assert _entries(row["BY_TRANSFERS"]) == _top(groups, "transfers", 20), key
+        for entry in row["BY_USD_VOLUME"]:
+            assert json.loads(entry["DETAIL"])["SALES"] == groups[entry["KEY"]].sales
+
+
+def trading(rows: Rows, expected: oracle.Metrics) -> None:
+    wanted = {
+        key: {
+            "SALES": group.sales,
+            "USD_VOLUME": near(group.usd_volume),
+            "TRADERS": len(group.traders),
+            "MEDIAN_USD": None if group.median_usd is None else pytest.approx(group.median_usd, rel=0.01),
+            "ORGANIC_USD_VOLUME": pytest.approx(group.organic_usd_volume, rel=1e-9, abs=1e-6),
+            "MINTS": group.mints,
+            "BURNS": group.burns,
+            "TRANSFERS_WITHOUT_SALE": group.transfers_without_sale,
+        }
+        for key, group in expected.trading.items()
+    }
+    _equal(rows, ("WINDOWSTART", "SCOPE", "NAME"), wanted)
+
+
+TABLES: Mapping[str, Check] = {
+    "global": market,
+    "collection": collections,
+    "asset": assets,
+    "top_collections": top_collections,
+    "top_assets": top_assets,
+    "trading": trading,
+}
+"""By what the tables' names begin with."""
+
+
+def table_on_server(client: KsqlClient, kind: str, window: str, expected: oracle.Metrics) -> None:
+    """The table of a kind (see TABLES) and window (1_HOUR), by a pull query."""
+    TABLES[kind](list(client.pull(f"SELECT * FROM {kind}_{window};")), expected)
+
+
+def long_form(client: KsqlClient, window: str, expected: oracle.Metrics) -> None:
+    """The market's rows of the topic that all windows write."""
+    newest = {
+        (row["METRIC"], row["WINDOW_START"]): row["VALUE"]
+        for row in client.pull("SELECT * FROM enriched_global_events WHERE collection = '';")
+    }
+    for start, group in expected.market.items():
+        assert newest[f"total_sales__{window.lower()}", start] == group.sales
+        assert newest[f"total_usd_volume__{window.lower()}", start] == near(group.usd_volume)
+
+
+def _counted(group: oracle.Group) -> Row:
     return {
         "TRANSFERS": group.transfers,
         "ITEMS_TRANSFERRED": group.items_transferred,
@@ -65,106 +187,28 @@ def counted(group: oracle.Group) -> dict[str, Any]:
     }
 
 
-def market(client: KsqlClient, name: str, expected: oracle.Metrics) -> None:
-    rows = {row["WS"]: row for row in client.pull(f"SELECT * FROM global_{name};")}
-    assert rows.keys() == expected.market.keys()
-    for start, group in expected.market.items():
-        wanted = {**counted(group), "EVENTS": group.events}
-        assert {key: rows[start][key] for key in wanted} == wanted, start
+def _equal(rows: Rows, names: tuple[str, ...], wanted: Mapping[Any, Row]) -> None:
+    found = _by(rows, names)
+    assert found.keys() == wanted.keys()
+    for key, values in wanted.items():
+        assert {column: found[key][column] for column in values} == values, key
 
 
-def collections(client: KsqlClient, name: str, expected: oracle.Metrics) -> None:
-    pulled = client.pull(f"SELECT * FROM collection_{name};")
-    rows = {(row["WINDOWSTART"], row["COLLECTION"]): row for row in pulled}
-    assert rows.keys() == expected.collections.keys()
-    for key, group in expected.collections.items():
-        wanted = counted(group) | {"FLOOR_USD": near(group.floor_usd), "AVG_USD": near(group.avg_usd)}
-        assert {column: rows[key][column] for column in wanted} == wanted, key
+def _by(rows: Rows, names: tuple[str, ...]) -> dict[Any, Row]:
+    """Rows by their key, which none shares with another."""
+    keys = [tuple(row[name] for name in names) for row in rows]
+    assert len(set(keys)) == len(keys)
+    return {key if len(names) > 1 else key[0]: row for key, row in zip(keys, rows, strict=True)}
 
 
-def assets(client: KsqlClient, name: str, expected: oracle.Metrics) -> None:
-    pulled = client.pull(f"SELECT * FROM asset_{name};")
-    rows = {(row["WINDOWSTART"], row["COLLECTION"], row["NFT_ID"]): row for row in pulled}
-    assert rows.keys() == expected.assets.keys()
-    for key, group in expected.assets.items():
-        wanted = {
-            "TRANSFERS": group.transfers,
-            "SALES": group.sales,
-            "USD_VOLUME": near(group.usd_volume),
-            "ASSET_NAME": group.newest.get("name"),
-            "ASSET_URL": group.newest.get("url"),
-            "IMAGE_URL": group.newest.get("image"),
-        }
-        assert {column: rows[key][column] for column in wanted} == wanted, key
+def _entries(top: list[Row]) -> list[tuple[str, Any]]:
+    return [(entry["KEY"], entry["VALUE"]) for entry in top]
 
 
-def top(groups: dict[str, oracle.Group], by: str, count: int) -> list[tuple[str, Any]]:
+def _top(groups: Mapping[str, oracle.Group], by: str, count: int) -> list[tuple[str, Any]]:
     value = "usd_volume" if by == "sales" else "transfers"
     ranked = sorted(
         ((key, getattr(group, value)) for key, group in groups.items() if getattr(group, by)),
         key=lambda entry: (-entry[1], entry[0]),
     )
     return [(key, near(float(number))) for key, number in ranked[:count]]
-
-
-def top_collections(client: KsqlClient, name: str, expected: oracle.Metrics) -> None:
-    by_window: dict[int, dict[str, oracle.Group]] = {}
-    for (start, slug), group in expected.collections.items():
-        by_window.setdefault(start, {})[slug] = group
-    rows = {row["WS"]: row for row in client.pull(f"SELECT * FROM top_collections_{name};")}
-    assert rows.keys() == by_window.keys()
-    for start, groups in by_window.items():
-        row = rows[start]
-        assert [(e["KEY"], e["VALUE"]) for e in row["BY_USD_VOLUME"]] == top(groups, "sales", 10)
-        assert [(e["KEY"], e["VALUE"]) for e in row["BY_TRANSFERS"]] == top(groups, "transfers", 10)
-        for entry in row["BY_USD_VOLUME"]:
-            assert json.loads(entry["DETAIL"])["SALES"] == groups[entry["KEY"]].sales
-
-
-def top_assets(client: KsqlClient, name: str, expected: oracle.Metrics) -> None:
-    by_key: dict[tuple[int, str], dict[str, oracle.Group]] = {}
-    for (start, slug, nft), group in expected.assets.items():
-        by_key.setdefault((start, slug), {})[nft] = group
-    pulled = client.pull(f"SELECT * FROM top_assets_{name};")
-    rows = {(row["WINDOWSTART"], row["COLLECTION"]): row for row in pulled}
-    assert rows.keys() == by_key.keys()
-    for key, groups in by_key.items():
-        row = rows[key]
-        assert row["ASSETS_SOLD"] == len(expected.collections[key].sold_assets)
-        assert [(e["KEY"], e["VALUE"]) for e in row["BY_USD_VOLUME"]] == top(groups, "sales", 20)
-        assert [(e["KEY"], e["VALUE"]) for e in row["BY_TRANSFERS"]] == top(groups, "transfers", 20)
-
-
-def trading(client: KsqlClient, name: str, expected: oracle.Metrics) -> None:
-    pulled = client.pull(f"SELECT * FROM trading_{name};")
-    rows = {(row["WINDOWSTART"], row["SCOPE"], row["NAME"]): row for row in pulled}
-    assert rows.keys() == expected.trading.keys()
-    for key, group in expected.trading.items():
-        median = group.median_usd
-        wanted = {
-            "SALES": group.sales,
-            "USD_VOLUME": near(group.usd_volume),
-            "TRADERS": len(group.traders),
-            "MEDIAN_USD": None if median is None else pytest.approx(median, rel=0.01),
-            "ORGANIC_USD_VOLUME": pytest.approx(group.organic_usd_volume, rel=1e-9, abs=1e-6),
-            "MINTS": group.mints,
-            "BURNS": group.burns,
-            "TRANSFERS_WITHOUT_SALE": group.transfers_without_sale,
-        }
-        assert {column: rows[key][column] for column in wanted} == wanted, key
-    groups = expected.trading.values()
-    assert any(group.organic_usd_volume < group.usd_volume - 1 for group in groups)
-    assert all(any(getattr(group, name) for group in groups) for name in ("mints", "burns"))
-
-
-def long_form(client: KsqlClient, name: str, expected: oracle.Metrics) -> None:
-    newest = {
-        (row["METRIC"], row["WINDOW_START"]): row["VALUE"]
-        for row in client.pull("SELECT * FROM enriched_global_events WHERE collection = '';")
-    }
-    for start, group in expected.market.items():
-        assert newest[f"total_sales__{name.lower()}", start] == group.sales
-        assert newest[f"total_usd_volume__{name.lower()}", start] == near(group.usd_volume)
-
-
-CHECKS: tuple[Check, ...] = (market, collections, assets, top_collections, top_assets, trading, long_form)

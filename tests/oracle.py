@@ -10,12 +10,15 @@ import gzip
 import json
 import math
 import re
+import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+Record = tuple[str, int, dict[str, Any]]
 _STRUCTS = ("collection", "item", "payment_token", "maker", "taker", "from_account", "to_account")
 
 
@@ -140,7 +143,7 @@ class Metrics:
     trading: dict[tuple[int, str, str], Trading]
 
 
-def read(root: Path) -> tuple[list[tuple[str, int, dict[str, Any]]], int]:
+def read(root: Path) -> tuple[list[Record], int]:
     """(event, time, record) of all good lines under a topic's directory, and how many were bad."""
     good = []
     bad = 0
@@ -154,16 +157,24 @@ def read(root: Path) -> tuple[list[tuple[str, int, dict[str, Any]]], int]:
 
 
 def compute(
-    records: list[tuple[str, int, dict[str, Any]]], size: int, advance: int | None = None
+    records: Sequence[Record],
+    size: int,
+    advance: int | None = None,
+    origin: int = 0,
+    period: tuple[int, int] | None = None,
 ) -> Metrics:
-    """All metrics of one kind of window."""
+    """All metrics of one kind of window: ``size`` ms every ``advance`` ms, counted from ``origin`` on;
+    of a period those windows that lie in it."""
+    first, end = period or (0, sys.maxsize)
     market: dict[int, Group] = defaultdict(Group)
     collections: dict[tuple[int, str], Group] = defaultdict(Group)
     assets: dict[tuple[int, str, str], Group] = defaultdict(Group)
     trading: dict[tuple[int, str, str], Trading] = defaultdict(Trading)
     for event, time, record in records:
-        start = time - time % (advance or size)
-        while start > time - size and start >= 0:
+        newest = time - (time - origin) % (advance or size)
+        for start in range(newest, time - size, -(advance or size)):
+            if start < first or start + size > end:
+                continue
             market[start].add(event, record)
             slug, nft = record["slug"], record["nft_id"]
             if event in ("item_sold", "item_transferred"):
@@ -175,17 +186,21 @@ def compute(
                 collections[start, slug].add(event, record)
                 if nft is not None:
                     assets[start, slug, nft].add(event, record)
-            start -= advance or size
     return Metrics(dict(market), dict(collections), dict(assets), dict(trading))
 
 
 def _lines(root: Path) -> Iterator[bytes]:
+    """In order of offsets, which are those of the files' names and the lines after them."""
+    found: list[tuple[int, bytes]] = []
     for path in sorted(root.rglob("*.json*")):
+        start = int(path.name.split("+")[2].partition(".")[0])
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
-            yield from file
+            lines = (line for line in file if line != b"\n")
+            found += [(start + number, line) for number, line in enumerate(lines)]
+    return (line for _, line in sorted(found, key=itemgetter(0)))
 
 
-def _record(line: bytes) -> tuple[str, int, dict[str, Any]] | None:
+def _record(line: bytes) -> Record | None:
     try:
         outer = json.loads(line, parse_float=str, parse_int=str)
     except ValueError:

@@ -7,9 +7,11 @@ what it needs (pyarrow, msgspec, sqlglot, ddsketch) must be installed there.
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import io
 import os
+import shutil
 import sys
 import tempfile
 import warnings
@@ -99,6 +101,8 @@ def _send(session: SparkSession) -> None:
             for file in sorted(root.rglob("*.py")):
                 archive.writestr(zipfile.ZipInfo(f"{root.name}/{file.relative_to(root)}"), file.read_bytes())
     folder = Path(tempfile.mkdtemp(prefix="opensea-metrics-udfs-"))
+    # Workers fetch the file at any time while the session lives.
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = folder / "opensea_metrics_udfs.zip"
     path.write_bytes(packed.getvalue())
     for file in (path, *registry.own_files()):

@@ -1,28 +1,5 @@
 """The command line. Each module holds the verbs of one idea; importing it registers them."""
 
-from deploy.cli import (
-    archive,
-    batch,
-    doctor,
-    events,
-    migrations,
-    reconcile,
-    server,
-    udfs,
-    upkeep,
-)
-from deploy.cli.app import app, main
+from deploy.cli.app import main, whole_app
 
-__all__ = [
-    "app",
-    "archive",
-    "batch",
-    "doctor",
-    "events",
-    "main",
-    "migrations",
-    "reconcile",
-    "server",
-    "udfs",
-    "upkeep",
-]
+__all__ = ["main", "whole_app"]

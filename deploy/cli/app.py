@@ -14,6 +14,7 @@ import sys
 import structlog
 import typer
 
+from deploy.cli import verbs
 from deploy.config import FunctionSettings
 from sql.errors import OpenSeaMetricsError
 from udfs import registry
@@ -37,6 +38,12 @@ app = typer.Typer(
 )
 
 
+def whole_app() -> typer.Typer:
+    """The command with all its verbs."""
+    verbs.load(None)
+    return app
+
+
 def log_to_stderr(level: int) -> None:
     """Log from ``level`` on to what is stderr when something is logged: a status line of rich stands
     in for it while it is shown."""
@@ -54,6 +61,7 @@ def main() -> None:
         # Through the environment, as processes that are started from here need to know it, too.
         if own := FunctionSettings().udfs:
             os.environ[registry.VARIABLE] = own
+        verbs.load(next(iter(sys.argv[1:]), None))
         app()
     except (ChangesPending, SomethingFound):
         code = 2

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from deploy import output
 from deploy.cli import options, progress
 from deploy.cli.app import SomethingFound, app
+from deploy.output.archive import show_groups, show_outcome, show_report
+from deploy.output.rows import show_json
 from producer.envelope import TOPIC
 from producer.sinks import now_ms
 from spark_batch.archive.check import check
@@ -72,9 +73,9 @@ def check_archive(
             progress=lambda done, total, files: show(done, files, total),
         )  # fmt: skip
     if json:
-        output.show_json([report.as_json()])
+        show_json([report.as_json()])
     else:
-        output.show_report(report)
+        show_report(report)
     if not report.is_clean:
         raise SomethingFound
 
@@ -109,14 +110,14 @@ def compact_archive(
     with progress.bar("listing", unit="files"):
         planned = groups(found.listing(first, end)[0], now_ms(), age, first, end)
     if dry_run:
-        output.show_groups(planned)
+        show_groups(planned)
         return
     with progress.bar("compacting", unit="files") as show, progress.stopping() as stopped:
         outcome = compact(
             found, stream, planned, Options(keep=keep),
             progress=lambda done, total, files: show(done, files, total), stop=stopped,
         )  # fmt: skip
-    output.show_outcome(outcome)
+    show_outcome(outcome)
     if not outcome.finished:
         raise typer.Exit(1)
     if outcome.left:

@@ -10,10 +10,10 @@ from typing import Annotated
 
 import typer
 
-from deploy import output
 from deploy.cli import options, progress
 from deploy.cli.app import app, log_to_stderr
 from deploy.config import Settings
+from deploy.output.batch import show_counts, show_table, size_text
 from producer.settings import KafkaSettings
 from spark_batch import publish
 from spark_batch.job import Results
@@ -135,7 +135,7 @@ def recompute(
     began = time.time()
     size = sum(file.size for file in prepared.job.files)
     with ExitStack() as stack:
-        with progress.bar(f"reading {output.size_text(size)}", size, "bytes") as update:
+        with progress.bar(f"reading {size_text(size)}", size, "bytes") as update:
             results = stack.enter_context(computed(prepared, lambda done, _: update(done)))
         for form, url in (("parquet", to_parquet), ("ndjson", to_json)):
             if url:
@@ -147,8 +147,8 @@ def recompute(
         if not (to_parquet or to_json or request.long_form):
             for name in prepared.tables:
                 table = results.table(name)
-                output.show_table(name, table.schema, table.batches)
-        output.show_counts(prepared.job.period.text, prepared.engine, results.counts, time.time() - began)
+                show_table(name, table.schema, table.batches)
+        show_counts(prepared.job.period.text, prepared.engine, results.counts, time.time() - began)
 
 
 def archive(sql: options.Sql, variables: dict[str, str]) -> str:

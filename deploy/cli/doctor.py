@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
-from deploy import output
-from deploy.cli import options
+from deploy.cli import options, server_access
 from deploy.cli.app import app
+from deploy.doctor import Choice, examine
+from deploy.output.console import console
+from deploy.output.doctor import show_checks, show_checks_json
 
 PATIENCE = 10.0  # seconds for which a ksqlDB that does not answer is asked again
 
@@ -30,14 +32,10 @@ def doctor(
 
     Example: opensea-metrics doctor --json
     """
-    # Not at the top: what it takes to ask every part would slow down each other verb.
-    from deploy.doctor import Choice, examine
-    from deploy.output.doctor import show_checks, show_checks_json
-
     named = bool(server) or options.is_configured()
-    client = replace(options.client(server), timeout=15.0, patience=PATIENCE) if named else None
+    client = replace(server_access.client(server), timeout=15.0, patience=PATIENCE) if named else None
     choice = Choice(client, sql, options.variables(var))
-    with output.console(stderr=True).status("") as status:
+    with console(stderr=True).status("") as status:
         found = examine(choice, lambda part: status.update(f"asking {part} …"))
     (show_checks_json if as_json else show_checks)(found)
     if any(each.verdict == "failed" for each in found):

@@ -9,13 +9,15 @@ from typing import Annotated
 
 import typer
 
-from deploy import commands, output
-from deploy.cli import options
+from deploy import commands
+from deploy.cli import options, server_access
 from deploy.cli.app import ChangesPending, app
 from deploy.commands import Choice
 from deploy.migrations import planfile
 from deploy.migrations.errors import MigrationError
 from deploy.migrations.rollback import RollbackPlan
+from deploy.output.plans import show_plan, show_rollback, show_status
+from deploy.output.progress import Reporter
 
 
 @app.command()
@@ -36,11 +38,11 @@ def plan(
     Example: opensea-metrics plan --json > plan.json
     """
     choice = Choice(to, one, out_of_order, side_by_side)
-    made = commands.plan(options.client(server), sql, options.variables(var), choice=choice)
+    made = commands.plan(server_access.client(server), sql, options.variables(var), choice=choice)
     if json:
         print(json_module.dumps(planfile.to_json(made), indent=1, ensure_ascii=False))
     elif made.migrations:
-        output.show_plan(made)
+        show_plan(made)
     else:
         print("nothing to do")
     if made.migrations:
@@ -71,15 +73,15 @@ def apply(
 
     Example: opensea-metrics apply --to 3 --wait
     """
-    client, variables = options.client(server), options.variables(var)
+    client, variables = server_access.client(server), options.variables(var)
     choice = Choice(to, one, out_of_order, side_by_side)
     saved = None if plan is None else planfile.read(plan)
     if dry_run:
         made = commands.dry_run(client, sql, variables, choice, saved)
-        output.show_plan(made)
+        show_plan(made)
         print(f"{len(made.steps)} statements: the server would take them all")
         return
-    with output.Reporter() as report:
+    with Reporter() as report:
         made = commands.apply(
             client,
             sql,
@@ -88,7 +90,7 @@ def apply(
             choice=choice,
             saved=saved,
             wait=wait,
-            site=options.site(timeout),
+            site=server_access.site(timeout),
         )
     versions = ", ".join(f"V{each.version:03}" for each in made.migrations)
     print(f"applied {versions}" if versions else "nothing to do")
@@ -122,19 +124,19 @@ def rollback(
     def consent(made: RollbackPlan) -> bool:
         if yes:
             return True
-        output.show_rollback(made, stderr=True)
+        show_rollback(made, stderr=True)
         if not sys.stdin.isatty():
             raise MigrationError("nothing was rolled back: give consent with --yes")
         return typer.confirm("Roll back?", err=True)
 
     if to is not None and steps is not None:
         raise typer.BadParameter("give either --to or --steps")
-    variables, client = options.variables(var), options.client(server)
+    variables, client = options.variables(var), server_access.client(server)
     if dry_run:
         planned = commands.plan_rollback(client, sql, variables, to, keep_topics, steps=steps)
-        output.show_rollback(planned)
+        show_rollback(planned)
         return
-    with output.Reporter() as report:
+    with Reporter() as report:
         made = commands.rollback(
             client,
             consent,
@@ -144,7 +146,7 @@ def rollback(
             keep_topics,
             report,
             steps=steps,
-            site=options.site(),
+            site=server_access.site(),
         )
     versions = ", ".join(f"V{each.record.version:03}" for each in made.versions)
     print(f"rolled back {versions}" if versions else "nothing to do")
@@ -156,8 +158,8 @@ def status(server: options.Server = None, sql: options.Sql = None, var: options.
 
     Example: opensea-metrics status
     """
-    client = options.client(server)
-    output.show_status(commands.status(client, sql, options.variables(var)))
+    client = server_access.client(server)
+    show_status(commands.status(client, sql, options.variables(var)))
     holder = commands.lock_holder(client)
     if holder is not None:
         print(holder)
@@ -174,5 +176,5 @@ def unlock(
 
     Example: opensea-metrics unlock
     """
-    freed = commands.unlock(options.client(server), force)
+    freed = commands.unlock(server_access.client(server), force)
     print(f"freed: {freed}" if freed else "nobody holds the lock")

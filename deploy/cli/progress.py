@@ -9,20 +9,20 @@ from contextlib import ExitStack, contextmanager
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from deploy import output
 from deploy.cli.app import log_to_stderr
+from deploy.output.console import console
 
 
 @contextmanager
 def reporting() -> Iterator[Callable[[str], None]]:
     """Shows a line of text on stderr: in place on a terminal, one after another elsewhere."""
-    console = output.console(stderr=True)
+    screen = console(stderr=True)
     with ExitStack() as stack:
-        if console.is_terminal:
-            status = stack.enter_context(console.status("starting"))
+        if screen.is_terminal:
+            status = stack.enter_context(screen.status("starting"))
             show: Callable[[str], None] = status.update
         else:
-            show = console.print
+            show = screen.print
         log_to_stderr(logging.INFO)
         yield show
 
@@ -51,12 +51,12 @@ def bar(
 ) -> Iterator[Callable[..., None]]:
     """A bar on a terminal, and nothing elsewhere: called with what is done, and a count to show of
     ``unit``; without a ``total`` it is given with each call."""
-    console = output.console(stderr=True)
+    screen = console(stderr=True)
     columns = (
         TextColumn(what), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
         TextColumn("{task.fields[count]:,} {task.fields[unit]}"), TimeElapsedColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=screen, disable=not screen.is_terminal) as bar:
         task = bar.add_task(what, total=total, count=0, unit=unit)
 
         def update(done: int, count: int | None = None, total: int | None = None) -> None:

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy import output
-from deploy.cli import options, progress
+from deploy.cli import options, progress, server_access
 from deploy.cli.app import ChangesPending, app
 from deploy.cli.batch import EngineName, From, Margin, SourceUrl, Until, archive
 from deploy.client import quoted
+from deploy.output.reconcile import show_differences, show_differences_json
 from spark_batch.period import duration, parse_time
 from spark_batch.pipeline import window_of
 from spark_batch.recompute import Request, prepare
@@ -54,7 +54,7 @@ def reconcile(
     )
     prepared = prepare(request, open_source(source or archive(sql, variables)), sql, variables)
     target = comparison.table_of(prepared)
-    client = options.client(server)
+    client = server_access.client(server)
 
     def pull(
         name: str, first: int, end: int, limit: int | None = None
@@ -71,8 +71,8 @@ def reconcile(
     assert found is not None
     size = found[0].size
     if json:
-        output.show_differences_json(target, size, (period.first, period.end), compared, findings)
+        show_differences_json(target, size, (period.first, period.end), compared, findings)
     else:
-        output.show_differences(target, period.text, compared, findings)
+        show_differences(target, period.text, compared, findings)
     if findings:
         raise ChangesPending

@@ -11,12 +11,13 @@ from typing import Annotated
 
 import typer
 
-from deploy import commands, output
-from deploy.cli import options
+from deploy import commands
+from deploy.cli import options, server_access
 from deploy.cli.app import app
 from deploy.config import Settings
 from deploy.demo import run as run_demo
 from deploy.embedded import server as embedded
+from deploy.output.rows import show_json, show_push, show_reply, show_rows
 from deploy.replies import Rows
 
 
@@ -30,16 +31,16 @@ def query(
 
     Example: opensea-metrics query "SHOW TABLES"
     """
-    found = commands.query(options.client(server), text)
+    found = commands.query(server_access.client(server), text)
     with suppress(KeyboardInterrupt):
         if json:
-            output.show_json(found)
+            show_json(found)
         elif not isinstance(found, Rows):
-            output.show_reply(found)
+            show_reply(found)
         elif commands.is_push(text):
-            output.show_push(found)
+            show_push(found)
         else:
-            output.show_rows(found)
+            show_rows(found)
 
 
 @app.command()

@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from deploy import commands, output
-from deploy.cli import options
+from deploy import commands
+from deploy.cli import options, server_access
 from deploy.cli.app import ChangesPending, app
 from deploy.migrations.errors import MigrationError
 from deploy.migrations.repair import Repair
+from deploy.output.upkeep import show_changed, show_drift
 
 
 @app.command()
@@ -32,8 +33,8 @@ def validate(
     print(f"{found.migrations} migrations, {found.statements} statements in {found.root}: valid")
     if offline or not (server or options.is_configured()):
         return
-    changed = commands.changed(options.client(server), sql, variables)
-    output.show_changed(changed)
+    changed = commands.changed(server_access.client(server), sql, variables)
+    show_changed(changed)
     if changed:
         versions = ", ".join(f"V{each:03}" for each in sorted({c.version for c in changed}))
         raise MigrationError(
@@ -49,8 +50,8 @@ def diff(server: options.Server = None, sql: options.Sql = None, var: options.Va
 
     Example: opensea-metrics diff --server http://ksqldb:8088
     """
-    found = commands.diff(options.client(server), sql, options.variables(var), options.site())
-    output.show_drift(found)
+    found = commands.diff(server_access.client(server), sql, options.variables(var), server_access.site())
+    show_drift(found)
     if found:
         raise ChangesPending
     print("the server is as it was left")
@@ -68,7 +69,7 @@ def baseline(
     Example: opensea-metrics baseline 3
     """
     made = commands.baseline(
-        options.client(server), version, sql, options.variables(var), options.site()
+        server_access.client(server), version, sql, options.variables(var), server_access.site()
     )
     print(f"recorded as applied: {_versions(made)}" if made else "nothing to do")
 
@@ -79,7 +80,7 @@ def adopt(server: options.Server = None, sql: options.Sql = None, var: options.V
 
     Example: opensea-metrics adopt --sql ./my-ksql-migrations-project
     """
-    made = commands.adopt(options.client(server), sql, options.variables(var), options.site())
+    made = commands.adopt(server_access.client(server), sql, options.variables(var), server_access.site())
     print(f"adopted: {_versions(made)}" if made else "nothing to adopt")
 
 
@@ -105,7 +106,7 @@ def repair(
         return typer.confirm("Write this into the record?", err=True)
 
     made = commands.repair(
-        options.client(server), consent, sql, options.variables(var), options.site()
+        server_access.client(server), consent, sql, options.variables(var), server_access.site()
     )
     print(f"repaired: {len(made.reasons)} findings" if made.reasons else "nothing to repair")
 

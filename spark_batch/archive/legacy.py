@@ -11,7 +11,10 @@ from __future__ import annotations
 
 from producer.envelope import payload_time_ms
 
-__all__ = ["event_time_sql", "payload_time_ms", "stamped_sql"]
+__all__ = ["STAMP", "event_time_sql", "payload_time_ms", "stamped_sql"]
+
+STAMP = '{"event_time":'
+"""What a line of our producer begins with."""
 
 _TIME = (
     "([0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])"
@@ -39,10 +42,10 @@ def stamped_sql(line: str) -> str:
     time = event_time_sql(line)
     lacking = f"TRY(json_type({line}) = 'OBJECT' AND json_type({line}, '$.event_time') IS NULL)"
     stamped = (
-        f"""'{{"event_time":' || {time} || ',' || substr({line}, strpos({line}, '{{') + 1)"""
+        f"""'{STAMP}' || {time} || ',' || substr({line}, strpos({line}, '{{') + 1)"""
     )
     return (
-        f"""CASE WHEN starts_with({line}, '{{"event_time":') THEN {line} """
+        f"CASE WHEN starts_with({line}, '{STAMP}') THEN {line} "
         f"WHEN {lacking} THEN coalesce({stamped}, {line}) ELSE {line} END"
     )
 

@@ -147,23 +147,48 @@ def rows(analysis: Analysis, relation: str, unreadable: Sequence[str] = ()) -> s
     With ``unreadable`` the relation has those columns in place of ``_off``; they are passed on, and
     so are the rows in which the first of them is not NULL, whatever the WHERE clause says.
     """
-    columns, kept = _selected(analysis)
+    fields, columns, kept = _selected(analysis)
     hidden = [*hidden_columns(analysis), *(unreadable or ["_off"])]
     if unreadable:
         kept = f"({kept}) OR {unreadable[0]} IS NOT NULL"
+    if fields:
+        relation = f"SELECT *, {', '.join(fields)} FROM ({relation})"
     return f"SELECT {', '.join([*columns, *hidden])} FROM ({relation}) WHERE {kept}"
 
 
 @lru_cache(maxsize=1_000)
-def _selected(analysis: Analysis) -> tuple[list[str], str]:
-    """The columns and the condition of a SELECT without groups."""
+def _selected(analysis: Analysis) -> tuple[list[str], list[str], str]:
+    """The fields of structs that a SELECT without groups reads, its columns, and its condition.
+
+    The fields are taken out first: for each branch of a CASE DuckDB picks the rows out of whole structs.
+    """
     check_supported(analysis, Lowering.engine)
     lowering = Lowering(scope_of(analysis))
+    wanted = [projection.expression for projection in analysis.projections]
+    wanted += [analysis.where] if analysis.where is not None else []
+    named: dict[exp.Expression, str] = {
+        field: f"_f{number}" for number, field in enumerate(dict.fromkeys(_fields(wanted)))
+    }
+    fields = [f"{lowering.value(field)} AS {name}" for field, name in named.items()]
+    lowering = Lowering(scope_of(analysis), named)
     columns = [
         f"{lowering.value(projection.expression)} AS {quoted(projection.column.name)}"
         for projection in analysis.projections
     ]
-    return columns, lowering.condition(analysis.where) if analysis.where is not None else "true"
+    kept = lowering.condition(analysis.where) if analysis.where is not None else "true"
+    return fields, columns, kept
+
+
+def _fields(expressions: Sequence[exp.Expression]) -> Iterator[exp.Dot]:
+    """The fields of a column's structs that expressions read, each as deep as they read it."""
+    for expression in expressions:
+        for dot in expression.find_all(exp.Dot):
+            inner: exp.Expression = dot
+            while isinstance(inner, exp.Dot):
+                inner = inner.this
+            is_whole = not isinstance(dot.parent, exp.Dot)
+            if is_whole and isinstance(inner, exp.Column) and not dot.find_ancestor(exp.Lambda):
+                yield dot
 
 
 def hidden_columns(analysis: Analysis) -> list[str]:

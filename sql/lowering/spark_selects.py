@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from sqlglot import exp
 
 from sql import functions
-from sql.analysis import Analysis, Source, Window, aggregates
+from sql.analysis import Analysis, Source, Window, aggregates, table_calls
 from sql.lowering import selects
 from sql.lowering.selects import check_supported, hidden_columns, scope_of
 from sql.lowering.spark import SparkLowering, quoted
@@ -170,13 +170,8 @@ def _python(definition: Definition, written: Sequence[str], state: str) -> tuple
 
 def _exploding(analysis: Analysis) -> list[exp.Anonymous]:
     """The different calls of table functions in a SELECT."""
-    found: dict[exp.Anonymous, None] = {}
-    for projection in analysis.projections:
-        for call in projection.expression.find_all(exp.Anonymous):
-            function = functions.find(str(call.this))
-            if function and function.kind == "table":
-                found.setdefault(call)
-    return list(found)
+    calls = (call for each in analysis.projections for call in table_calls(each.expression))
+    return list(dict.fromkeys(calls))
 
 
 def _is_explode(call: exp.Anonymous) -> bool:

@@ -140,7 +140,11 @@ def ours(engine: str) -> Callable[[str, str, str], None]:
         shutil.copytree("sql", sql, ignore=shutil.ignore_patterns("V005*", "*.py", "__pycache__"))
         sys.argv = ["opensea-metrics", "recompute", "all", "--window", "1 hour", "--source", source]
         sys.argv += ["--engine", engine, "--to-parquet", out, "--sql", str(sql)]
-        cli.app(standalone_mode=False)
+        try:
+            cli.main()
+        except SystemExit as ended:
+            if ended.code:
+                raise
 
     return run
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from deploy.cli import options
+from deploy.cli import options, server_access
 from deploy.client import Access, AccessError, KsqlClient, ServerUnreachable
 from deploy.client.client import KsqlClient as Client
 
@@ -98,17 +98,17 @@ def test_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         'OPENSEA_METRICS_KSQLDB_HEADERS={"X-Tenant": "nft"}\n'
         'OPENSEA_METRICS_KAFKA={"bootstrap.servers": "broker:9092"}\n'
     )
-    client = options.client(None)
+    client = server_access.client(None)
     assert isinstance(client, Client)
     assert client.url == "http://ksqldb:8088"
     assert (client.access.user, client.access.password) == ("anna", "s3cret")
     assert client.access.headers == {"X-Tenant": "nft"}
     assert options.is_configured()
-    assert options.site().delete_by_broker is not None
+    assert server_access.site().delete_by_broker is not None
     assert "s3cret" not in repr(options.settings())
     (tmp_path / ".env").write_text("OPENSEA_METRICS_KSQLDB_HEADERS=s3cret\n")
     with pytest.raises(options.SettingsError) as caught:
-        options.client(None)
+        server_access.client(None)
     assert "s3cret" not in str(caught.value)
     assert "ksqldb_headers" in str(caught.value)
 

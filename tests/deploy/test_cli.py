@@ -34,12 +34,12 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     return runs
 
 
-VERBS = [each.callback.__name__ for each in cli.app.registered_commands if each.callback]
+VERBS = [each.callback.__name__ for each in cli.whole_app().registered_commands if each.callback]
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_explains_itself_with_an_example(verb: str) -> None:
-    result = CliRunner().invoke(cli.app, [verb, "--help"])
+    result = CliRunner().invoke(cli.whole_app(), [verb, "--help"])
     assert f"Example: opensea-metrics {verb}" in result.output
 
 

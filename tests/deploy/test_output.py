@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from deploy import output
 from deploy.migrations.execute import Progress
+from deploy.output.progress import Reporter
+from deploy.output.rows import show_json, show_push, show_reply, show_rows
 from deploy.replies import Column, Rows
 from tests.deploy.stub import REPLIES
 
@@ -24,7 +25,7 @@ def rows() -> Rows:
 
 
 def test_rows(capsys: pytest.CaptureFixture[str]) -> None:
-    output.show_rows(rows())
+    show_rows(rows())
     lines = capsys.readouterr().out.splitlines()
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if "│" in line]
     assert cells == [["[bold]ape[/]", "1", '["ä"]'], ["NULL", "2.5", "NULL"]]
@@ -32,7 +33,7 @@ def test_rows(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_rows_as_they_come(capsys: pytest.CaptureFixture[str]) -> None:
-    output.show_push(rows())
+    show_push(rows())
     assert capsys.readouterr().out.splitlines() == [
         "A               B [x]           C",
         '[bold]ape[/]    1               ["ä"]',
@@ -41,7 +42,7 @@ def test_rows_as_they_come(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_rows_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    output.show_json(rows())
+    show_json(rows())
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [
         {"A": "[bold]ape[/]", "B [x]": 1, "C": ["ä"]},
         {"A": None, "B [x]": 2.5, "C": None},
@@ -49,7 +50,7 @@ def test_rows_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_description(capsys: pytest.CaptureFixture[str]) -> None:
-    output.show_reply(reply("describe_stream"))
+    show_reply(reply("describe_stream"))
     out = capsys.readouterr().out
     lines = [line.split("│")[1:-1] for line in out.splitlines()]
     cells = [[cell.strip() for cell in line] for line in lines]
@@ -60,7 +61,7 @@ def test_a_description(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_list(capsys: pytest.CaptureFixture[str]) -> None:
-    output.show_reply(reply("show_streams"))
+    show_reply(reply("show_streams"))
     out = capsys.readouterr().out
     assert "S_CHG_W" in out
     assert "@type" not in out
@@ -68,7 +69,7 @@ def test_a_list(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_progress_goes_to_stderr_in_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     news = Progress(2, "sales", 1, 3, "create stream SALES")
-    with output.Reporter() as report:
+    with Reporter() as report:
         report(news)
         report(Progress(2, "sales", 1, 3, "create stream SALES", seconds=1.26))
     out, err = capsys.readouterr()

@@ -15,7 +15,7 @@ from deploy.embedded import server
 from producer.replay import replay
 from producer.sinks import ArchiveSink
 from tests import oracle
-from tests.metrics import CHECKS, Check, frames
+from tests.metrics import TABLES, frames, long_form, table_on_server
 
 TUMBLING = {"30_SECONDS": 30_000, "1_MINUTE": 60_000, "5_MINUTES": 300_000, "30_MINUTES": 1_800_000}
 HOPPING = {"2_MINUTES_BY_30_SECONDS": (120_000, 30_000)}
@@ -68,6 +68,17 @@ def window(request: pytest.FixtureRequest, records: list[Any]) -> tuple[str, ora
     return name, oracle.compute(records, *HOPPING[name])
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_metrics(client: KsqlClient, window: tuple[str, oracle.Metrics], check: Check) -> None:
-    check(client, *window)
+@pytest.mark.parametrize("kind", TABLES)
+def test_tables(client: KsqlClient, window: tuple[str, oracle.Metrics], kind: str) -> None:
+    table_on_server(client, kind, *window)
+
+
+def test_long_form(client: KsqlClient, window: tuple[str, oracle.Metrics]) -> None:
+    long_form(client, *window)
+
+
+def test_the_sample_has_what_trading_tells_apart(window: tuple[str, oracle.Metrics]) -> None:
+    groups = window[1].trading.values()
+    assert any(group.organic_usd_volume < group.usd_volume - 1 for group in groups)
+    assert any(group.mints for group in groups)
+    assert any(group.burns for group in groups)

@@ -6,7 +6,7 @@ import gzip
 import importlib.util
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +27,7 @@ from spark_batch.source import open_source
 from sql.changes import check
 from sql.project import load_project
 from tests import oracle
+from tests.metrics import TABLES, Rows
 
 TOPIC = "OpenSeaRawEvents"
 SQL = Path("sql").absolute()
@@ -34,8 +35,7 @@ DAY_MS = 24 * HOUR_MS
 START = 1_788_998_400_000
 """2026-09-10T00:00:00Z, a Thursday, where windows of 14 days begin."""
 
-Record = tuple[str, int, dict[str, Any]]
-Rows = list[dict[str, Any]]
+_KEYS = ("WINDOWSTART", "COLLECTION", "NFT_ID", "SCOPE", "NAME")
 
 
 def needs(engine: str) -> None:
@@ -113,7 +113,7 @@ def compacted(topic: Path, first: int, end: int, keep: bool = False) -> None:
     assert made.compacted > 0
 
 
-def records_of(topic: Path, period: tuple[int, int] | None = None) -> list[Record]:
+def records_of(topic: Path, period: tuple[int, int] | None = None) -> list[oracle.Record]:
     """The records of a folder as the oracle reads them; with a period those in it only."""
     good, _ = oracle.read(topic)
     return [r for r in good if period is None or period[0] <= r[1] < period[1]]
@@ -149,137 +149,11 @@ def recomputed(
         return tables, prepared, results.counts
 
 
-def near(value: float | None) -> Any:
-    return None if value is None else pytest.approx(value, rel=1e-9, abs=1e-12)
-
-
-def _counted(group: oracle.Group) -> dict[str, Any]:
-    return {
-        "TRANSFERS": group.transfers,
-        "ITEMS_TRANSFERRED": group.items_transferred,
-        "SALES": group.sales,
-        "ITEMS_SOLD": group.items_sold,
-        "USD_VOLUME": near(group.usd_volume),
-        "ETH_VOLUME": near(group.eth_volume),
-    }
-
-
-class Expected:
-    """What the tables of one kind of window must be, of records: windows of ``size`` ms every
-    ``advance`` ms, counted from ``origin`` on, that lie in the period."""
-
-    def __init__(
-        self,
-        records: Sequence[Record],
-        size: int,
-        advance: int | None = None,
-        origin: int = 0,
-        period: tuple[int, int] | None = None,
-    ) -> None:
-        moved = [(kind, time - origin, record) for kind, time, record in records]
-        made = oracle.compute(moved, size, advance)
-
-        def kept(start: int) -> bool:
-            return period is None or (period[0] <= start and start + size <= period[1])
-
-        self.size = size
-        self.market = {s + origin: g for s, g in made.market.items() if kept(s + origin)}
-        self.collections = {
-            (s + origin, slug): g for (s, slug), g in made.collections.items() if kept(s + origin)
-        }
-        self.assets = {
-            (s + origin, *key): g for (s, *key), g in made.assets.items() if kept(s + origin)
-        }
-
-    def check(self, tables: Mapping[str, Rows], suffix: str, newest: bool = True) -> None:
-        """Compare the five tables of a window; ``newest``: the newest names of assets too."""
-        self._check_market(tables[f"GLOBAL_{suffix}"])
-        self._check_collections(tables[f"COLLECTION_{suffix}"])
-        self._check_assets(tables[f"ASSET_{suffix}"], newest)
-        self._check_top_collections(tables[f"TOP_COLLECTIONS_{suffix}"])
-        self._check_top_assets(tables[f"TOP_ASSETS_{suffix}"])
-
-    def _check_market(self, rows: Rows) -> None:
-        assert [row["WINDOWSTART"] for row in rows] == sorted(self.market)
-        for row in rows:
-            group = self.market[row["WS"]]
-            wanted = {
-                "SCOPE": "all", "WE": row["WS"] + self.size, "WINDOWSTART": row["WS"],
-                "WINDOWEND": row["WS"] + self.size, "EVENTS": group.events, **_counted(group),
-            }  # fmt: skip
-            assert {key: row[key] for key in wanted} == wanted
-
-    def _check_collections(self, rows: Rows) -> None:
-        found = [(row["WINDOWSTART"], row["COLLECTION"]) for row in rows]
-        assert found == sorted(self.collections)
-        for row in rows:
-            group = self.collections[row["WS"], row["SLUG"]]
-            wanted = _counted(group) | {
-                "FLOOR_USD": near(group.floor_usd), "AVG_USD": near(group.avg_usd),
-            }  # fmt: skip
-            assert {key: row[key] for key in wanted} == wanted, row
-
-    def _check_assets(self, rows: Rows, newest: bool) -> None:
-        found = [(row["WINDOWSTART"], row["COLLECTION"], row["NFT_ID"]) for row in rows]
-        assert found == sorted(self.assets)
-        for row in rows:
-            group = self.assets[row["WS"], row["SLUG"], row["ASSET"]]
-            wanted = {
-                "TRANSFERS": group.transfers, "SALES": group.sales,
-                "USD_VOLUME": near(group.usd_volume),
-            }  # fmt: skip
-            if newest:
-                wanted |= {
-                    "ASSET_NAME": group.newest.get("name"), "ASSET_URL": group.newest.get("url"),
-                    "IMAGE_URL": group.newest.get("image"),
-                }  # fmt: skip
-            assert {key: row[key] for key in wanted} == wanted, row
-
-    def _check_top_collections(self, rows: Rows) -> None:
-        by_window: dict[int, dict[str, oracle.Group]] = {}
-        for (start, slug), group in self.collections.items():
-            by_window.setdefault(start, {})[slug] = group
-        assert [row["WINDOWSTART"] for row in rows] == sorted(by_window)
-        for row in rows:
-            groups = by_window[row["WS"]]
-            assert row["WE"] == row["WS"] + self.size
-            by_usd = _entries(row["BY_USD_VOLUME"])
-            assert [each[:2] for each in by_usd] == _top(groups, "sales", 10)
-            for slug, _, detail in by_usd:
-                group = groups[slug]
-                assert detail == {
-                    "SALES": group.sales, "FLOOR_USD": near(group.floor_usd),
-                    "AVG_USD": near(group.avg_usd),
-                }  # fmt: skip
-            by_transfers = _entries(row["BY_TRANSFERS"])
-            assert [each[:2] for each in by_transfers] == _top(groups, "transfers", 10)
-            for slug, _, detail in by_transfers:
-                assert detail == {"ITEMS_TRANSFERRED": groups[slug].items_transferred}
-
-    def _check_top_assets(self, rows: Rows) -> None:
-        by_key: dict[tuple[int, str], dict[str, oracle.Group]] = {}
-        for (start, slug, nft), group in self.assets.items():
-            by_key.setdefault((start, slug), {})[nft] = group
-        assert [(row["WINDOWSTART"], row["COLLECTION"]) for row in rows] == sorted(by_key)
-        for row in rows:
-            key = row["WS"], row["SLUG"]
-            assert row["ASSETS_SOLD"] == len(self.collections[key].sold_assets)
-            for by, column in (("sales", "BY_USD_VOLUME"), ("transfers", "BY_TRANSFERS")):
-                entries = _entries(row[column])
-                assert [each[:2] for each in entries] == _top(by_key[key], by, 20)
-                if by == "sales":
-                    for nft, _, detail in entries:
-                        assert detail["SALES"] == by_key[key][nft].sales
-
-
-def _entries(top: list[dict[str, Any]]) -> list[tuple[str, Any, dict[str, Any]]]:
-    return [(entry["KEY"], entry["VALUE"], json.loads(entry["DETAIL"])) for entry in top]
-
-
-def _top(groups: Mapping[str, oracle.Group], by: str, count: int) -> list[tuple[str, Any]]:
-    value = "usd_volume" if by == "sales" else "transfers"
-    ranked = sorted(
-        ((key, getattr(group, value)) for key, group in groups.items() if getattr(group, by)),
-        key=lambda entry: (-entry[1], entry[0]),
-    )
-    return [(key, near(float(number))) for key, number in ranked[:count]]
+def compare(tables: Mapping[str, Rows], suffix: str, expected: oracle.Metrics) -> None:
+    """The tables of a kind of window with what they must be, and in order."""
+    for kind, holds in TABLES.items():
+        rows = tables[f"{kind}_{suffix}".upper()]
+        names = [name for name in _KEYS if rows and name in rows[0]]
+        keys = [[row[name] for name in names] for row in rows]
+        assert keys == sorted(keys)
+        holds(rows, expected)

@@ -254,5 +254,5 @@ def test_the_command(
 
 @pytest.mark.parametrize("verb", ["check", "compact"])
 def test_help_has_an_example(verb: str) -> None:
-    result = CliRunner().invoke(cli.app, ["archive", verb, "--help"])
+    result = CliRunner().invoke(cli.whole_app(), ["archive", verb, "--help"])
     assert f"Example: opensea-metrics archive {verb}" in result.output

@@ -15,15 +15,16 @@ import pytest
 from producer.layout import HOUR_MS
 from spark_batch.recompute import computed, prepare
 from spark_batch.source import SourceError, open_source
+from tests import oracle
 from tests.parts.s3 import S3
 from tests.spark_batch.archives import (
     DAY_MS,
     SQL,
     START,
     TOPIC,
-    Expected,
     add,
     compacted,
+    compare,
     event,
     folder_of,
     needs,
@@ -55,7 +56,8 @@ def own(day: Path, tmp_path: Path) -> Path:
 def check(topic: Path | str, engine: str, expected: Path, **more: object) -> None:
     asked = request("1 hour", engine=engine, first=START, end=START + DAY_MS, **more)
     tables, _, _ = recomputed(topic, asked)
-    Expected(records_of(expected, (START, START + DAY_MS)), HOUR_MS).check(tables, "1_HOUR")
+    records = records_of(expected, (START, START + DAY_MS))
+    compare(tables, "1_HOUR", oracle.compute(records, HOUR_MS))
 
 
 def test_a_period_reads_only_its_hours(own: Path) -> None:
@@ -117,7 +119,7 @@ def test_damaged_files_are_read_up_to_their_damage(own: Path, engine: str, tmp_p
     assert all(counts.damaged.values())
     records = records_of(expected, (START, START + DAY_MS))
     assert counts.used == len(records)
-    Expected(records, HOUR_MS).check(tables, "1_HOUR")
+    compare(tables, "1_HOUR", oracle.compute(records, HOUR_MS))
 
 
 def test_records_that_cannot_be_read_are_counted(own: Path, engine: str) -> None:
@@ -210,12 +212,25 @@ def test_compacted_files_and_text_mixed(own: Path, day: Path, engine: str, keep:
     assert (counts.read, counts.set_aside) == (whole.read + 1, whole.set_aside)
 
 
+def test_every_form_by_spark(own: Path, day: Path, tmp_path: Path) -> None:
+    needs("spark")
+    expected = Path(shutil.copytree(day, tmp_path / "expected" / TOPIC))
+    compacted(own, START, START + 9 * HOUR_MS)
+    noon = START + 12 * HOUR_MS
+    args = [(noon + n * 997, "late", f"n/{n % 7}") for n in range(40)]
+    legacy(own, [event(*each, stamped=False) for each in args])
+    add(expected, noon, 9_000_000, [event(*each) for each in args])
+    check(own, "spark", expected)
+
+
+@pytest.mark.parametrize("kind", ["duckdb", "spark"])
 def test_all_compacted_but_a_field_that_was_declared_later(
-    own: Path, day: Path, engine: str, tmp_path: Path
+    own: Path, day: Path, kind: str, tmp_path: Path
 ) -> None:
+    needs(kind)
     compacted(own, START, START + DAY_MS)
     assert not list(own.rglob("*.json.gz"))
-    check(own, engine, day)
+    check(own, kind, day)
     sql = Path(shutil.copytree(SQL, tmp_path / "sql", ignore=shutil.ignore_patterns("*.py*", "__py*")))
     events = sql / "migrations/V001__events.sql"
     text = events.read_text()
@@ -227,7 +242,7 @@ def test_all_compacted_but_a_field_that_was_declared_later(
         " WINDOW TUMBLING (SIZE 1 HOUR) GROUP BY chain EMIT CHANGES;"
     )
     found, expected = (
-        recomputed(topic, request(wanted="moments", engine=engine), sql)[0]["MOMENTS"]
+        recomputed(topic, request(wanted="moments", engine=kind), sql)[0]["MOMENTS"]
         for topic in (own, day)
     )
     assert found == expected

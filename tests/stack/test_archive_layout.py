@@ -72,7 +72,7 @@ def recomputed(source: str, out: Path, tables: str = "all") -> dict[str, list[di
         "--engine",
         "duckdb",
     ]
-    done = CliRunner().invoke(cli.app, [*arguments, "--source", source, "--to-json", str(out)])
+    done = CliRunner().invoke(cli.whole_app(), [*arguments, "--source", source, "--to-json", str(out)])
     assert done.exit_code == 0, f"{done.output} {done.exception!r}"
     return {
         path.name: sorted(

@@ -198,13 +198,13 @@ def test_pending_migrations_and_other_settings(named: dict[str, str]) -> None:
 
 
 def test_the_command(named: dict[str, str]) -> None:
-    done = CliRunner().invoke(cli.app, ["doctor", "--json"])
+    done = CliRunner().invoke(cli.whole_app(), ["doctor", "--json"])
     assert done.exit_code == 0, done.output
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert {line["part"] for line in lines} == {
         "ksqldb", "kafka", "connect", "schema registry", "archive", "cassandra", "spark",
     }  # fmt: skip
-    table = CliRunner().invoke(cli.app, ["doctor"]).stdout
+    table = CliRunner().invoke(cli.whole_app(), ["doctor"]).stdout
     assert "kafka-configs --alter" in table
     assert "1 left out" in table
 
@@ -224,7 +224,7 @@ def test_parts_that_are_down_fail_and_hide_no_other(
         "CASSANDRA_TIMEOUT": "3",
     }.items():
         monkeypatch.setenv(name, value)
-    done = CliRunner().invoke(cli.app, ["doctor", "--json"])
+    done = CliRunner().invoke(cli.whole_app(), ["doctor", "--json"])
     assert done.exit_code == 1
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     failed = {line["part"] for line in lines if line["verdict"] == "failed"}
@@ -296,7 +296,7 @@ def test_nothing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
         monkeypatch.delenv(name, raising=False)
     sql = Path("sql").resolve()
     monkeypatch.chdir(tmp_path)  # where there is no .env
-    done = CliRunner().invoke(cli.app, ["doctor", "--sql", str(sql)])
+    done = CliRunner().invoke(cli.whole_app(), ["doctor", "--sql", str(sql)])
     assert done.exit_code == 0
     assert done.stdout.count("left out") == 7 + 1  # and in the sum
     assert os.listdir(tmp_path) == []

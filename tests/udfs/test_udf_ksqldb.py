@@ -13,6 +13,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from deploy.embedded import server
 from producer.replay import replay
 from producer.sinks import ArchiveSink
 from tests import oracle
-from tests.metrics import CHECKS, frames
+from tests.metrics import TABLES, frames, long_form, table_on_server
 from tests.udfs.conftest import OWN
 from udfs import engines, registry
 from udfs.definition import Definition
@@ -311,10 +312,11 @@ class Deployed:
         server that has just started may answer with what it knew some moments before it stopped."""
         metrics = oracle.compute(self.expected, *_WINDOWS[window])
         deadline = time.monotonic() + _PATIENCE
-        for compare in CHECKS:
+        checks = [partial(table_on_server, self.client, kind) for kind in TABLES]
+        for compare in (*checks, partial(long_form, self.client)):
             while True:
                 try:
-                    compare(self.client, window, metrics)
+                    compare(window, metrics)
                     break
                 except AssertionError:
                     if time.monotonic() > deadline:

@@ -1,0 +1,43 @@
+"""The server that a verb works on, from its options and the settings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pydantic import SecretStr
+
+from deploy.cli.options import settings
+from deploy.client import Access, KsqlClient
+from deploy.commands import Site
+from deploy.migrations.topics import by_admin
+from udfs import registry
+
+
+def client(server: str | None) -> KsqlClient:
+    """A client of the named server, else of the one in the settings."""
+    found = settings()
+    access = Access(
+        user=found.ksqldb_user,
+        password=_plain(found.ksqldb_password),
+        token=_plain(found.ksqldb_token),
+        ca_file=found.ksqldb_ca_file,
+        cert_file=found.ksqldb_cert_file,
+        key_file=found.ksqldb_key_file,
+        key_password=_plain(found.ksqldb_key_password),
+        headers={name: each.get_secret_value() for name, each in found.ksqldb_headers.items()},
+    )
+    return KsqlClient(server or found.ksqldb_url, access=access)
+
+
+def site(timeout: float | None = None) -> Site:
+    """What changes to a server need beside the files, from the settings."""
+    kafka = settings().kafka
+    made = Site(
+        functions={name: registry.checksum(name) for name in registry.functions()},
+        delete_by_broker=by_admin(kafka) if kafka else None,
+    )
+    return made if timeout is None else replace(made, timeout=timeout)
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()

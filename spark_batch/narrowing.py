@@ -1,0 +1,106 @@
+"""Statements without what nobody reads: fewer columns, and fewer fields of the archive's records. Pure.
+
+Which records can be read, and which rows there are, stays as it is: so of a struct one field at least is
+left, scalars that are not text are all left, and table functions too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+
+from sqlglot import exp
+
+from sql.analysis import Analysis, Source, table_calls
+from sql.catalog import Catalog, Query
+from sql.types import STRING, KsqlType, StructType, name_of
+
+
+def narrowed(catalog: Catalog, raw_topic: str, targets: Sequence[Source]) -> Catalog:
+    """A catalog whose queries over a topic give, row by row, only columns that others or the targets
+    read, of a topic of which only the fields are declared that they read in turn."""
+    queries = {
+        id_: _with_used_columns(catalog, query, targets)
+        if query.analysis.source.topic == raw_topic and not query.analysis.is_aggregation
+        else query
+        for id_, query in catalog.queries.items()
+    }
+    read: dict[str, set[str]] = {}
+    for query in queries.values():
+        if query.analysis.source.topic == raw_topic:
+            read.setdefault(query.analysis.source.name, set()).update(paths_read(query.analysis))
+    sources = {
+        name: replace(source, columns=tuple(
+            replace(column, type=_pruned(column.type, column.name.lower(), read[name]))
+            for column in source.columns
+            if column.is_key or column.type != STRING or column.name.lower() in read[name]
+        ))
+        for name, source in catalog.sources.items()
+        if name in read
+    }  # fmt: skip
+    return Catalog(
+        {**catalog.sources, **sources},
+        {
+            id_: replace(query, analysis=replace(query.analysis, source=sources[name]))
+            if (name := query.analysis.source.name) in sources
+            else query
+            for id_, query in queries.items()
+        },
+    )
+
+
+def columns_read(analysis: Analysis) -> set[str]:
+    """The columns that a SELECT names, and its source's timestamp."""
+    names = {name_of(column.this) for column in _columns(analysis)}
+    return names | ({analysis.source.timestamp} if analysis.source.timestamp else set())
+
+
+def paths_read(analysis: Analysis) -> set[str]:
+    """The fields that a SELECT reads of a stream of JSON, as lower-case paths, and its timestamp."""
+    value = {column.name: column.name.lower() for column in analysis.source.columns}
+    paths = {analysis.source.timestamp.lower()} if analysis.source.timestamp else set()
+    for node in _columns(analysis):
+        if name_of(node.this) not in value:
+            continue  # ROWTIME
+        path = [name_of(node.this)]
+        owner: exp.Expression = node
+        while isinstance(owner.parent, exp.Dot) and owner.parent.this is owner:
+            owner = owner.parent
+            path.append(name_of(owner.expression))
+        paths.add(".".join(path).lower())
+    return paths
+
+
+def _columns(analysis: Analysis) -> Iterator[exp.Column]:
+    parts: list[exp.Expression] = [projection.expression for projection in analysis.projections]
+    parts += [*analysis.group, *analysis.partition]
+    parts += [part for part in (analysis.where, analysis.having) if part is not None]
+    for part in parts:
+        yield from part.find_all(exp.Column)
+
+
+def _with_used_columns(catalog: Catalog, query: Query, targets: Sequence[Source]) -> Query:
+    topic = catalog.sources[query.sink].topic
+    used = {column.name for target in targets if target.topic == topic for column in target.columns}
+    for reader in catalog.queries.values():
+        if reader.analysis.source.topic == topic:
+            used |= columns_read(reader.analysis)
+    projections = tuple(
+        each
+        for each in query.analysis.projections
+        if each.column.name in used or any(table_calls(each.expression))
+    )
+    return replace(query, analysis=replace(query.analysis, projections=projections))
+
+
+def _pruned(kind: KsqlType, path: str, read: Collection[str]) -> KsqlType:
+    """A type without the fields that are not read, if it is a struct that is not read as a whole."""
+    if not isinstance(kind, StructType) or path in read:
+        return kind
+    fields = [(name, f"{path}.{name.lower()}", inner) for name, inner in kind.fields]
+    kept = [
+        (name, _pruned(inner, inside, read))
+        for name, inside, inner in fields
+        if inner != STRING or inside in read
+    ]
+    return replace(kind, fields=tuple(kept or kind.fields[:1]))
