@@ -10,7 +10,6 @@ from itertools import groupby
 
 import duckdb
 import pyarrow as pa
-from pyarrow import compute
 
 from producer.layout import ArchiveFile
 from spark_batch import compacted, lines
@@ -51,9 +50,10 @@ class TextChunk(Chunk):
         self, database: duckdb.DuckDBPyConnection, source: Source, all_json: bool
     ) -> str:
         database.register("chunk", self.rows)
-        lines = self.rows["line"]
-        sample = lines[0].as_py() if lines else None
-        stamped = compute.all(compute.starts_with(lines, STAMP)).as_py()
+        sample = self.rows["line"][0].as_py() if self.rows.num_rows else None
+        ((stamped,),) = database.execute(
+            f"SELECT bool_and(starts_with(line, '{STAMP}')) FROM chunk"
+        ).fetchall()
         text = (
             f"SELECT {'line' if stamped else stamped_sql('line')} AS line, NULL::VARCHAR AS path, "
             "NULL::VARCHAR AS key, NULL::BIGINT AS ts, _off FROM chunk"

@@ -11,7 +11,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import duckdb
 
@@ -28,7 +28,7 @@ from udfs import duckdb as duckdb_udfs
 
 _MEMORY = "300MB"
 _PIECE = 200_000
-"""Rows of results that a later grouping takes at a time."""
+"""Rows that groupings take at a time, about: enough for two threads, few enough to stay in memory."""
 _UNREADABLE = ("_failed", "_off")
 
 
@@ -94,6 +94,28 @@ class _State:
         self.rows = self.merged = _number(self.database, f"SELECT count(*) FROM {self.name}")
 
 
+@dataclass
+class _Tally:
+    """What was read so far."""
+
+    read: int = 0
+    used: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    damaged: dict[str, str] = field(default_factory=dict)
+
+    def add(self, rows: list[tuple[str | None, int, int]]) -> None:
+        """Rows of why records cannot be read, how many there are, and how many can be, in the period."""
+        for reason, count, used in rows:
+            self.read += count
+            self.used += used
+            if reason is not None:
+                self.reasons[reason] += count
+
+    def counts(self) -> Counts:
+        failed = sum(self.reasons.values())
+        return Counts(self.read, self.used, failed, dict(self.reasons), self.damaged)
+
+
 class DuckDbResults:
     """The results in a database that lives as long as they do."""
 
@@ -104,9 +126,6 @@ class DuckDbResults:
         self._names = {
             query.id: quoted(f"result {query.id}")
             for query in (*job.pipeline.first, *job.pipeline.later)
-        }
-        self._stages = {
-            query.id: quoted(f"stage {query.id}") for query in job.pipeline.selections
         }
         self._counts = Counts()
 
@@ -120,19 +139,18 @@ class DuckDbResults:
             _State(self._database, query, quoted(f"state {query.id}"))
             for query in self._pipeline.first
         ]
-        read = used = failed = 0
-        reasons: Counter[str] = Counter()
-        damaged: dict[str, str] = {}
+        tally = _Tally()
+        parts = waiting = 0
         for chunk in chunks.read(self._job, progress):
-            read += chunk.rows.num_rows
-            damaged |= chunk.damaged
-            chosen, why = self._stage(chunk)
-            used += chosen
-            failed += sum(why.values())
-            reasons.update(why)
-            for state in states:
-                state.absorb(self._relation(state.query.analysis.source))
-        self._counts = Counts(read, used, failed, dict(reasons), damaged)
+            self._stage(chunk, parts)
+            tally.damaged |= chunk.damaged
+            parts, waiting = parts + 1, waiting + chunk.rows.num_rows
+            if waiting >= _PIECE:
+                self._absorb(states, tally, parts)
+                parts = waiting = 0
+        if parts:
+            self._absorb(states, tally, parts)
+        self._counts = tally.counts()
         for state in states:
             self._finish(state)
         for query in self._pipeline.later:
@@ -164,34 +182,56 @@ class DuckDbResults:
             kept = f"WHERE WINDOWSTART >= {period.first} AND WINDOWEND <= {period.end}"
         state.finish(self._names[state.query.id], kept)
 
-    def _stage(self, chunk: Chunk) -> tuple[int, Counter[str]]:
-        """Decode a chunk. Gives how many records are in the period, and why others cannot be read."""
+    def _stage(self, chunk: Chunk, part: int) -> None:
+        """Decode a chunk, a part of what the groupings take at a time."""
         try:
-            return self._staged(chunk, all_json=True)
+            self._decode(chunk, part, all_json=True)
         except duckdb.InvalidInputException:
-            return self._staged(chunk, all_json=False)
+            self._decode(chunk, part, all_json=False)
 
-    def _staged(self, chunk: Chunk, all_json: bool) -> tuple[int, Counter[str]]:
-        made = []
+    def _decode(self, chunk: Chunk, part: int, all_json: bool) -> None:
         for source in self._pipeline.raw_sources():
             relation = chunk.relation(self._database, source, all_json)
             selections = self._pipeline.reading(source, self._pipeline.selections)
-            groupings = self._pipeline.reading(source, self._pipeline.first)
             if self._pipeline.is_kept(source):
                 # Decoded only once.
+                groupings = self._pipeline.reading(source, self._pipeline.first)
                 names = set().union(*(columns_read(q.analysis) for q in selections + groupings))
-                made.append(self._decoded(source))
-                self._keep(made[-1], relation, names & set(source.readable()))
-                relation = f"SELECT * FROM {made[-1]}"
+                kept = self._keep(f"decoded {source.name}", part, relation, names & set(source.readable()))
+                relation = f"SELECT * FROM {kept}"
             for query in selections:
                 names = {column.name for column in query.analysis.columns}
-                made.append(self._stages[query.id])
-                self._keep(made[-1], selects.rows(query.analysis, relation, _UNREADABLE), names)
-        found = self._database.execute(
-            f"SELECT _failed, count(*) FILTER ({self._readable}), count(*) FROM {made[0]} GROUP BY 1"
-        ).fetchall()
-        reasons = {reason: count for reason, _, count in found if reason is not None}
-        return sum(used for _, used, _ in found), Counter(reasons)
+                rows = selects.rows(query.analysis, relation, _UNREADABLE)
+                self._keep(f"stage {query.id}", part, rows, names)
+
+    def _keep(self, name: str, part: int, relation: str, names: set[str]) -> str:
+        """Make a table of columns of a relation. As a new table for each part: DuckDB writes what is
+        inserted into one twice, until it fills a row group."""
+        table = quoted(f"{name} {part}")
+        columns = ", ".join([*map(quoted, sorted(names - {"ROWTIME"})), "ROWTIME", "_off", "_failed"])
+        self._database.execute(
+            f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {columns} FROM ({relation})"
+        )
+        return table
+
+    def _absorb(self, states: list[_State], tally: _Tally, parts: int) -> None:
+        """Have the groupings take what is staged."""
+        names = [f"stage {query.id}" for query in self._pipeline.selections]
+        names += [f"decoded {s.name}" for s in self._pipeline.raw_sources() if self._pipeline.is_kept(s)]
+        for name in names:
+            tables = (f"SELECT * FROM {quoted(f'{name} {part}')}" for part in range(parts))
+            self._database.execute(
+                f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS {' UNION ALL '.join(tables)}"
+            )
+        # All records are in the last one, as it is not filtered.
+        tally.add(
+            self._database.execute(
+                f"SELECT _failed, count(*), count(*) FILTER ({self._readable}) FROM {quoted(names[-1])}"
+                " GROUP BY 1"
+            ).fetchall()
+        )
+        for state in states:
+            state.absorb(self._relation(state.query.analysis.source))
 
     @property
     def _readable(self) -> str:
@@ -199,27 +239,18 @@ class DuckDbResults:
         period = self._job.period
         return f"_failed IS NULL AND ROWTIME >= {period.first} AND ROWTIME < {period.end}"
 
-    def _keep(self, table: str, relation: str, names: set[str]) -> None:
-        columns = ", ".join([*map(quoted, sorted(names - {"ROWTIME"})), "ROWTIME", "_off", "_failed"])
-        self._database.execute(
-            f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {columns} FROM ({relation})"
-        )
-
-    def _decoded(self, source: Source) -> str:
-        return quoted(f"decoded {source.name}")
-
     def _relation(self, source: Source) -> str:
-        """A source's rows, of the chunk or of results."""
+        """A source's rows, of what is staged or of results."""
         parts = []
         if source.topic == self._pipeline.raw_topic:
-            parts.append(f"SELECT * FROM {self._decoded(source)} WHERE {self._readable}")
+            parts.append(f"SELECT * FROM {quoted(f'decoded {source.name}')} WHERE {self._readable}")
         for query in self._pipeline.writers(source.topic):
             names = [column.name for column in query.analysis.columns]
             if query.id in self._names:
                 rows = f"SELECT * FROM {self._names[query.id]}"
                 names += ["WINDOWSTART", "WINDOWEND"] if query.analysis.window else []
-            elif query.id in self._stages:
-                rows = f"SELECT * FROM {self._stages[query.id]} WHERE {self._readable}"
+            elif query in self._pipeline.selections:
+                rows = f"SELECT * FROM {quoted(f'stage {query.id}')} WHERE {self._readable}"
             else:
                 rows = selects.rows(query.analysis, self._relation(query.analysis.source))
             parts.append(selects.as_source(source, rows, names))

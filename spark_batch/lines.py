@@ -63,13 +63,19 @@ def pieces(source: Source, file: ArchiveFile) -> Iterator[Lines]:
     """
     rest, offset = b"", file.start
     for block, is_last, damage in _blocks(source, file):
-        text = rest + block
-        # Only whole lines; at the end, of a whole file, also one without its end.
-        end = len(text) if is_last and not damage else text.rfind(b"\n") + 1
-        rest = text[end:]
-        lines = _split(text[:end])
-        yield Lines(file, offset, lines, is_last, damage)
-        offset += len(lines)
+        # The line that a block begins in is put together by itself, so that the others need no copy.
+        first = block.find(b"\n") + 1 if rest else 0
+        end = block.rfind(b"\n") + 1
+        parts = [(rest + block[:first], 0, len(rest) + first)] if first else []
+        parts.append((block, first, end))
+        rest = block[end:] if end or not rest else rest + block
+        if is_last and not damage:  # which may lack its end
+            parts.append((rest, 0, len(rest)))
+        for number, part in enumerate(parts, 1):
+            lines = _split(*part)
+            ended = is_last and number == len(parts)
+            yield Lines(file, offset, lines, ended, damage if ended else None)
+            offset += len(lines)
 
 
 def _blocks(source: Source, file: ArchiveFile) -> Iterator[tuple[bytes, bool, str | None]]:
@@ -132,19 +138,21 @@ def _raw(source: Source, file: ArchiveFile) -> Any:
     return source.fs.open(file.path, "rb", **({"cache_type": "readahead"} if source.s3 else {}))
 
 
-def _split(text: bytes) -> pa.LargeStringArray:
-    """Whole lines as an array over the same memory, their ends included; blank lines are left out, and
-    what is no UTF-8 becomes replacement characters."""
-    ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n")) + 1
-    if text and not text.endswith(b"\n"):
-        ends = np.append(ends, len(text))
-    bounds = np.concatenate(([0], ends)).astype(np.int64)
+def _split(text: bytes, first: int, end: int) -> pa.LargeStringArray:
+    """Whole lines between two places of a text as an array over the same memory, their ends included;
+    blank lines are left out, and what is no UTF-8 becomes replacement characters."""
+    found = np.frombuffer(text, np.uint8, end - first, first) == ord("\n")
+    bounds = np.concatenate(([0], np.flatnonzero(found) + 1)).astype(np.int64) + first
+    if bounds[-1] < end:
+        bounds = np.append(bounds, end)
     buffers = pa.py_buffer(bounds), pa.py_buffer(text)
-    lines = pa.LargeStringArray.from_buffers(len(ends), *buffers)
-    try:
-        lines.validate(full=True)
-    except pa.ArrowInvalid:
-        return _split(text.decode("utf-8", "replace").encode())
+    lines = pa.LargeStringArray.from_buffers(len(bounds) - 1, *buffers)
+    if not text.isascii():
+        try:
+            lines.validate(full=True)
+        except pa.ArrowInvalid:
+            whole = text[first:end].decode("utf-8", "replace").encode()
+            return _split(whole, 0, len(whole))
     lengths = np.diff(bounds)
     if len(lengths) and lengths.min() == 1:
         lines = lines.filter(pa.array(lengths > 1))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from spark_batch.narrowing import narrowed, paths_read
 from spark_batch.period import Period, WindowChoice, choice
-from sql.analysis import Source, Window
+from sql.analysis import Source, Window, table_calls
 from sql.catalog import Catalog, Query
 from sql.errors import OpenSeaMetricsError
 from sql.project import Project
@@ -64,10 +64,13 @@ class Pipeline:
 
     def is_kept(self, source: Source) -> bool:
         """Whether a source's records are kept as they are decoded: several queries read them, or one
-        that leaves some out, which are counted all the same."""
+        that leaves some out or makes more of them, which are counted as they are all the same."""
         readers = self.reading(source, (*self.selections, *self.first))
         return len(readers) > 1 or any(
-            query in self.first or query.analysis.where is not None for query in readers
+            query in self.first
+            or query.analysis.where is not None
+            or any(True for each in query.analysis.projections for _ in table_calls(each.expression))
+            for query in readers
         )
 
 

@@ -30,12 +30,17 @@ class SomethingFound(Exception):
 
 app = typer.Typer(
     name="opensea-metrics",
-    help="Streaming metrics of the NFT market, defined in ksqlDB SQL.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def _verbs() -> None:
+    """Streaming metrics of the NFT market, defined in ksqlDB SQL."""
+    # Without a function for the whole, typer takes a verb that is alone for the command itself.
 
 
 def whole_app() -> typer.Typer:

@@ -8,7 +8,7 @@ value of the wrong type, text that is no JSON, or a record without its timestamp
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sql.analysis import Column, Source
@@ -24,8 +24,6 @@ from sql.types import (
 )
 from sql.types import duckdb as duckdb_type
 
-_BITS = 60
-"""Of a BIGINT that hold something."""
 _READERS = {
     # 1.7 is 1 for an INTEGER or BIGINT; an INTEGER wraps around (observed).
     BIGINT: "coalesce(parse_bigint({0}), TRY_CAST(trunc(parse_double({0})) AS BIGINT))",
@@ -61,29 +59,40 @@ def decoded(
         for record, some in (("v", values), ("k", keys))
         for column in some
     ]
-    time = quoted(source.timestamp) if source.timestamp else "_ts"
     passed = "".join(f", {name}" for name in carried)
-    checks = _checks(values, names)
-    # Which checks a record does not pass are numbers, of a bit for each. To ask for the checks in a CASE
-    # is dear: DuckDB then picks rows out of the nested structs for every branch.
-    words: list[list[str]] = [[] for _ in range(0, len(checks), _BITS)]
-    branches = ""
-    for number, (doubt, proof, reason) in enumerate(checks):
-        word, bit = divmod(number, _BITS)
-        words[word].append(f"({doubt})::BIGINT * {1 << bit}")
-        branches += f" WHEN _odd{word} & {1 << bit} <> 0 AND {proof} THEN {text(reason)}"
-    odd = ", ".join(f"{' + '.join(bits)} AS _odd{word}" for word, bits in enumerate(words))
-    fine = " AND ".join(f"_odd{word} = 0" for word in range(len(words)))
-    hidden = ", ".join([*(f"_odd{word}" for word in range(len(words))), "_text", "_ts"])
+    parsed = (
+        f"SELECT line, path, ts{passed}, {_parsed('line', values, names, all_json)} AS v,"
+        f" {_parsed('key', keys, names, all_json)} AS k FROM ({lines})"
+    )
+    structs = _structs(values)
+    for depth in range(1, 1 + max(map(len, structs), default=0)):
+        # Each struct as a column: expressions over them stay short, however deep they are.
+        taken = (
+            f"{_field(structs.get(path[:-1], 'v'), names[path])} AS {structs[path]}"
+            for path in structs
+            if len(path) == depth
+        )
+        parsed = f"SELECT *, {', '.join(taken)} FROM ({parsed})"
+    time = quoted(source.timestamp) if source.timestamp else "_ts"
+    places = ["$", *(_place(path, names) for path in _checked(values))]
+    kinds = f"json_type(_text, [{', '.join(map(text, places))}])"
+    reasons = [("_no_json", "not JSON"), ("_kinds[1] <> 'OBJECT'", "not a JSON object")]
+    for number, (path, kind) in enumerate(_checked(values).items(), 2):
+        if isinstance(kind, StructType):
+            wrong = f"_kinds[{number}] NOT IN ('OBJECT', 'NULL')"
+            reasons.append((wrong, f"{'->'.join(path)} is no STRUCT"))
+        else:
+            wrong = f"_kinds[{number}] <> 'NULL' AND {quoted(path[0])} IS NULL"
+            reasons.append((wrong, f"{path[0]} is no {kind}"))
+    reasons.append((f"{time} IS NULL", "no timestamp"))
+    branches = " ".join(f"WHEN {wrong} THEN {text(reason)}" for wrong, reason in reasons)
     return (
-        f"SELECT * EXCLUDE ({hidden}), {time} AS ROWTIME,"
-        f" CASE WHEN {fine} AND {time} IS NOT NULL THEN NULL{branches}"
-        f"   WHEN {time} IS NULL THEN 'no timestamp' END AS _failed,"
+        f"SELECT * EXCLUDE (_odd, _no_json, _kinds, _text, _ts), {time} AS ROWTIME,"
+        f" CASE WHEN NOT _odd AND {time} IS NOT NULL THEN NULL {branches} END AS _failed,"
         "  CASE WHEN _failed IS NOT NULL THEN _text END AS _line "
-        f"FROM (SELECT {', '.join(columns)}, {odd},"
-        f"  line AS _text, path AS _path, ts AS _ts{passed} FROM ("
-        f"    SELECT line, path, ts{passed}, {_parsed('line', values, names, all_json)} AS v, "
-        f"      {_parsed('key', keys, names, all_json)} AS k FROM ({lines})))"
+        f"FROM (SELECT *, CASE WHEN _odd AND NOT _no_json THEN {kinds} END AS _kinds"
+        f" FROM (SELECT {', '.join(columns)}, {_doubt(values, names, structs)} AS _odd,"
+        f" v IS NULL AS _no_json, line AS _text, path AS _path, ts AS _ts{passed} FROM ({parsed})))"
     )
 
 
@@ -132,50 +141,63 @@ def _parsed(
 
 
 def _read(column: Column, record: str, names: dict[tuple[str, ...], str]) -> str:
-    value = f"struct_extract({record}, {text(names[column.name,])})"
+    value = _field(record, names[column.name,])
     return _READERS[column.type].format(value) if column.type in _READERS else value
 
 
-def _checks(
-    columns: Sequence[Column], names: dict[tuple[str, ...], str]
-) -> list[tuple[str, str, str]]:
-    """What can be wrong with a record: a doubt, of what was read (``v``), the proof, of the record's text
-    (``_text``) where there is a doubt, and the reason to give. Most serious first."""
-    nothing = " AND ".join(
-        f"struct_extract(v, {text(names[column.name,])}) IS NULL" for column in columns
-    )
-    checks = [
-        ("v IS NULL", "true", "not JSON"),
-        (nothing, "json_type(_text) <> 'OBJECT'", "not a JSON object"),
-    ]
-    for column in columns:
-        if column.type != STRING and column.type in _READERS:
-            raw = f"struct_extract(v, {text(names[column.name,])})"
-            wrong = f"{raw} IS NOT NULL AND {_read(column, 'v', names)} IS NULL"
-            checks.append((wrong, "true", f"{column.name} is no {column.type}"))
-    for path, kind in _structs(columns):
-        # A value that is no object reads as a struct of NULLs; so does an object without any of the
-        # fields, which is why the text is asked.
-        owner = "v"
-        for depth in range(len(path)):
-            owner = f"struct_extract({owner}, {text(names[path[: depth + 1]])})"
-        empty = f"{owner} IS NOT NULL AND " + " AND ".join(
-            f"struct_extract({owner}, {text(names[*path, name])}) IS NULL" for name, _ in kind.fields
-        )
-        where = "$." + ".".join(f'"{names[path[: depth + 1]]}"' for depth in range(len(path)))
-        proof = f"json_type(_text, {text(where)}) <> 'OBJECT'"
-        checks.append((empty, proof, f"{'->'.join(path)} is no STRUCT"))
-    return checks
+def _field(struct: str, name: str) -> str:
+    return f"struct_extract({struct}, {text(name)})"
 
 
-def _structs(columns: Sequence[Column]) -> Iterator[tuple[tuple[str, ...], StructType]]:
-    def inside(path: tuple[str, ...], kind: KsqlType) -> Iterator[tuple[tuple[str, ...], StructType]]:
+def _place(path: tuple[str, ...], names: dict[tuple[str, ...], str]) -> str:
+    """Where a field is, for DuckDB's functions of JSON."""
+    return "$." + ".".join(f'"{names[path[: depth + 1]]}"' for depth in range(len(path)))
+
+
+def _doubt(
+    columns: Sequence[Column],
+    names: dict[tuple[str, ...], str],
+    structs: Mapping[tuple[str, ...], str],
+) -> str:
+    """Whether something may be wrong with a record, of what was read of it.
+
+    A value that is no object reads as a struct of NULLs, and so does an object without any of the
+    fields: the text has to be asked which it is.
+    """
+    top = [_field("v", names[column.name,]) for column in columns]
+    doubts = ["v IS NULL", " AND ".join(f"{value} IS NULL" for value in top)]
+    for path, kind in _checked(columns).items():
         if isinstance(kind, StructType):
-            yield path, kind
+            struct = structs[path]
+            fields = (_field(struct, names[*path, name]) for name, _ in kind.fields)
+            empty = " AND ".join(f"{field} IS NULL" for field in fields)
+            doubts.append(f"{struct} IS NOT NULL AND {empty}")
+        else:
+            value = _field("v", names[path])
+            doubts.append(f"{value} IS NOT NULL AND {_READERS[kind].format(value)} IS NULL")
+    return " OR ".join(f"({doubt})" for doubt in doubts)
+
+
+def _checked(columns: Sequence[Column]) -> dict[tuple[str, ...], KsqlType]:
+    """The fields in which a wrong value costs the whole record, by their paths: scalars of a record that
+    are no text, and structs however deep."""
+    found: dict[tuple[str, ...], KsqlType] = {}
+
+    def look(path: tuple[str, ...], kind: KsqlType) -> None:
+        if isinstance(kind, StructType):
+            found[path] = kind
             for name, field in kind.fields:
-                yield from inside((*path, name), field)
+                look((*path, name), field)
+        elif len(path) == 1 and kind != STRING and kind in _READERS:
+            found[path] = kind
 
     for column in columns:
-        yield from inside((column.name,), column.type)
+        look((column.name,), column.type)
+    scalars = {path: kind for path, kind in found.items() if not isinstance(kind, StructType)}
+    return scalars | found
 
 
+def _structs(columns: Sequence[Column]) -> dict[tuple[str, ...], str]:
+    """The names of the columns in which the structs are taken out, by their paths."""
+    paths = (path for path, kind in _checked(columns).items() if isinstance(kind, StructType))
+    return {path: f"_s{number}" for number, path in enumerate(paths)}
