@@ -21,7 +21,9 @@ from sql.lowering import records
 from sql.lowering.duckdb import quoted
 
 _BYTES = 64 * 1024 * 1024
-"""Of Arrow data in a chunk, about: some 50,000 events as text."""
+"""Of Arrow data in a chunk, about: some 60,000 events as text."""
+_ROWS = 100_000
+"""In a chunk, about."""
 
 
 @dataclass(frozen=True)
@@ -97,18 +99,20 @@ def _read(job: Job, progress: Progress) -> Iterator[Chunk]:
         make = TextChunk if kind is lines.Lines else RowChunk
         batches: list[pa.RecordBatch] = []
         damaged: dict[str, str] = {}
-        size = 0
+        size = rows = 0
         for piece in pieces:
-            batches += piece.batches()
+            made = piece.batches()
+            batches += made
             size += piece.nbytes
+            rows += sum(batch.num_rows for batch in made)
             if piece.damage:
                 damaged[piece.file.path] = piece.damage
             if piece.is_last:
                 done += piece.file.size
                 progress(done, total)
-            if size >= _BYTES:
+            if size >= _BYTES or rows >= _ROWS:
                 yield make(pa.Table.from_batches(batches), damaged)
-                batches, damaged, size, given = [], {}, 0, True
+                batches, damaged, size, rows, given = [], {}, 0, 0, True
         if batches or damaged:
             yield make(pa.Table.from_batches(batches or piece.batches()), damaged)
             given = True

@@ -57,15 +57,19 @@ class Json:
     ) -> None:
         """Call ``consume`` with the decoded relation (:func:`sql.lowering.records.decoded`).
 
-        It is called again, with a slower relation, if reading the first fails, as DuckDB's reader
-        does on a damaged file: so it must do its work in one transaction.
+        It is called again, with a slower relation, if reading the first fails, as it does where a line
+        is no JSON or a file is damaged: so it must do its work in one transaction.
         """
-        for attempt, lines in enumerate(self.lines, 1):
+        ways = [(lines, all_json) for lines in self.lines for all_json in (True, False)]
+        for attempt, (lines, all_json) in enumerate(ways, 1):
             exact = self.part == INSERTED
+            given = lines(cursor)
             try:
-                consume(records.decoded(lines(cursor), self.source, self.sample, exact))
+                consume(
+                    records.decoded(given, self.source, self.sample, exact, all_json=all_json)
+                )
             except _DAMAGED:
-                if attempt == len(self.lines):
+                if attempt == len(ways):
                     raise
             else:
                 return

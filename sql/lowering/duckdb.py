@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from sql.lowering.duckdb_functions import TEMPLATES
-from sql.lowering.expressions import Expressions
+from sql.lowering.expressions import Expressions, spans_all
 from sql.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, KsqlType, duckdb
 
 _JAVA_ONLY = re.compile(r"\(\?[=!<]|[*+?}]\+|\\[1-9]")
@@ -127,7 +127,7 @@ class Lowering(Expressions):
         pattern, value = self.value(arguments[0]), self.value(arguments[1])
         if len(arguments) == 3:
             extracted = f"nullif(regexp_extract({value}, {pattern}, {self.value(arguments[2])}), '')"
-        elif _spans_all(str(literal.this)):
+        elif spans_all(str(literal.this)):
             extracted = value
         else:
             extracted = f"regexp_extract({value}, {pattern})"
@@ -151,8 +151,3 @@ class Lowering(Expressions):
 
     def exploded(self, call: exp.Expression, values: str) -> str:
         return f"unnest({values})"
-
-
-def _spans_all(pattern: str) -> bool:
-    """True for a pattern from ^ to $, without alternatives that could end earlier."""
-    return pattern.startswith("^") and pattern.endswith("$") and "|" not in pattern

@@ -431,3 +431,8 @@ def is_arithmetic(expression: exp.Expression) -> bool:
     if isinstance(expression, exp.Neg):
         return not isinstance(expression.this, exp.Literal)
     return isinstance(expression, exp.Add | exp.Sub | exp.Mul | exp.Div | exp.Mod)
+
+
+def spans_all(pattern: str) -> bool:
+    """True for a pattern from ^ to $, without alternatives that could end earlier."""
+    return pattern.startswith("^") and pattern.endswith("$") and "|" not in pattern

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from sql.lowering.expressions import Expressions
+from sql.lowering.expressions import Expressions, spans_all
 from sql.lowering.spark_functions import TEMPLATES
 from sql.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, STRING, KsqlType, spark
+
+_LINE_ENDS = "\n\r\u0085\u2028\u2029"
 
 
 def quoted(name: str) -> str:
@@ -106,12 +108,21 @@ class SparkLowering(Expressions):
     def parsed(self, kind: KsqlType, value: str) -> str:
         match kind:
             case k if k in (BIGINT, INTEGER):
-                looks = f"{value} RLIKE '^ *[-+]?[0-9]+ *$'"
+                looks = f"translate({value}, ' +-0123456789', '') = ''"
                 return f"CASE WHEN {looks} THEN TRY_CAST(trim({value}) AS {spark(kind)}) END"
             case k if k == DOUBLE:
                 number = f"TRY_CAST(regexp_replace(trim({value}), '[dDfF]$', '') AS DOUBLE)"
-                finite = f"nullif(nullif({number}, double('Infinity')), double('-Infinity'))"
-                return f"CASE WHEN {value} RLIKE '^ *[-+.0-9eE]+[dDfF]? *$' THEN {finite} END"
+                plain = f"TRY_CAST(trim({value}) AS DOUBLE)"
+                # Java's suffixes are rare, and regular expressions dear.
+                cases = (
+                    (f"translate({value}, ' +-.0123456789eE', '') = ''", plain),
+                    (f"{value} RLIKE '^ *[-+.0-9eE]+[dDfF] *$'", number),
+                )
+                finite = " ".join(
+                    f"WHEN {looks} THEN CASE WHEN abs({each}) < double('Infinity') THEN {each} END"
+                    for looks, each in cases
+                )
+                return f"CASE {finite} END"
             case k if k == BOOLEAN:
                 begins = [f"startswith('{word}', lower(trim({value})))" for word in ("true", "yes")]
                 return f"(trim({value}) <> '' AND ({' OR '.join(begins)}))"
@@ -139,7 +150,12 @@ class SparkLowering(Expressions):
         group = self.value(arguments[2]) if len(arguments) == 3 else "0"
         if group.isdigit() and int(group) > _groups(str(literal.this)):
             return f"CAST(NULL AS {spark(STRING)})"
-        return f"CASE WHEN {value} RLIKE {pattern} THEN regexp_extract({value}, {pattern}, {group}) END"
+        extracted = f"regexp_extract({value}, {pattern}, {group})"
+        if group == "0" and spans_all(str(literal.this)):
+            # All of the text, but that Java's $ is before the end of a last line, too.
+            ends = ", ".join(map(text, _LINE_ENDS))
+            extracted = f"CASE WHEN right({value}, 1) IN ({ends}) THEN {extracted} ELSE {value} END"
+        return f"CASE WHEN {value} RLIKE {pattern} THEN {extracted} END"
 
     def format_timestamp(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
         pattern = arguments[1]

@@ -7,11 +7,12 @@ A source is given as a relation, as in ``selects``: its columns under their ksql
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sqlglot import exp
 
 from sql import functions
-from sql.analysis import Analysis, Source, Window, aggregates, table_calls
+from sql.analysis import Analysis, Source, Window, aggregates, is_aggregate, table_calls
 from sql.lowering import selects
 from sql.lowering.selects import check_supported, hidden_columns, scope_of
 from sql.lowering.spark import SparkLowering, quoted
@@ -59,6 +60,8 @@ def rows(analysis: Analysis, relation: str, passed: Sequence[str] = ()) -> str:
             f"SELECT *, explode({zipped}) AS _row FROM (SELECT *, {', '.join(lists)} FROM ({relation}))"
         )
         lowering = SparkLowering(scope, {call: f"_row._l{i}" for i, call in enumerate(exploding)})
+    wanted = [projection.expression for projection in analysis.projections]
+    relation, lowering = _bound([*wanted, *_given(analysis.where)], relation, lowering)
     columns = [
         f"{lowering.value(projection.expression)} AS {quoted(projection.column.name)}"
         for projection in analysis.projections
@@ -73,13 +76,18 @@ def rows(analysis: Analysis, relation: str, passed: Sequence[str] = ()) -> str:
 def grouped(analysis: Analysis, relation: str) -> str:
     """A grouped SELECT over a relation: its columns, WINDOWSTART, WINDOWEND, ROWTIME and ``_off``."""
     check_supported(analysis, SparkLowering.engine)
-    lowering = SparkLowering(scope_of(analysis))
     calls: dict[exp.Expression, str] = {}
     wanted = [projection.expression for projection in analysis.projections]
     if analysis.having is not None:
         wanted.append(analysis.having)
     for expression in wanted:
         calls |= dict.fromkeys(aggregates(expression), "")
+    arguments = [argument for call in calls for argument in call.expressions]
+    relation, lowering = _bound(
+        [*arguments, *analysis.group, *_given(analysis.where)],
+        _windowed(relation, analysis.window),
+        SparkLowering(scope_of(analysis)),
+    )
     made: list[str] = []
     for index, call in enumerate(list(calls)):
         assert isinstance(call, exp.Anonymous)
@@ -103,7 +111,7 @@ def grouped(analysis: Analysis, relation: str) -> str:
     )
     where = lowering.condition(analysis.where) if analysis.where is not None else "true"
     having = after.condition(analysis.having) if analysis.having is not None else "true"
-    keyed = f"SELECT *, {', '.join(keys)} FROM ({_windowed(relation, window)}) WHERE {where}"
+    keyed = f"SELECT *, {', '.join(keys)} FROM ({relation}) WHERE {where}"
     present = " AND ".join(f"k{i} IS NOT NULL" for i in range(len(keys)))
     state = (
         f"SELECT {', '.join([*grouping, *made, 'max(ROWTIME) AS _ts'])} FROM ({keyed})"
@@ -166,6 +174,53 @@ def _python(definition: Definition, written: Sequence[str], state: str) -> tuple
         for value, constant in zip(written[count:], definition.constants, strict=True)
     ]
     return listed, f"{definition.name}{OF_LIST}({', '.join([state, *constants])})"
+
+
+def _bound(
+    expressions: Sequence[exp.Expression], relation: str, lowering: SparkLowering
+) -> tuple[str, SparkLowering]:
+    """The relation with what is dear, or written several times in Spark's SQL, as columns of its own, and
+    the lowering that uses them: SQL that grows with every level of an expression cannot be compiled."""
+    levels: dict[int, dict[exp.Expression, str]] = {}
+
+    def visit(node: exp.Expression) -> int:
+        """Bind what is inside; gives the level of the last that was."""
+        if isinstance(node, exp.Lambda) or node in lowering.substitutes:
+            return 0
+        if isinstance(node, exp.Dot) and isinstance(_base(node), exp.Column):
+            level = 1
+        else:
+            level = max(map(visit, node.iter_expressions()), default=0)
+            if not _is_dear(node) or is_aggregate(node) or any(table_calls(node)):
+                return level
+            level += 1
+        found = levels.setdefault(level, {})
+        found.setdefault(node, f"_e{level}_{len(found)}")
+        return level
+
+    for expression in expressions:
+        visit(expression)
+    for _, named in sorted(levels.items()):
+        made = (f"{lowering.value(node)} AS {name}" for node, name in named.items())
+        relation = f"SELECT *, {', '.join(made)} FROM ({relation})"
+        lowering = replace(lowering, substitutes={**lowering.substitutes, **named})
+    return relation, lowering
+
+
+def _is_dear(node: exp.Expression) -> bool:
+    if isinstance(node, exp.Anonymous):
+        return str(node.this).upper() == "REGEXP_EXTRACT"
+    return isinstance(node, exp.Cast | exp.Div | exp.Mod)
+
+
+def _base(dot: exp.Expression) -> exp.Expression:
+    while isinstance(dot, exp.Dot):
+        dot = dot.this
+    return dot
+
+
+def _given(expression: exp.Expression | None) -> list[exp.Expression]:
+    return [] if expression is None else [expression]
 
 
 def _exploding(analysis: Analysis) -> list[exp.Anonymous]:
