@@ -26,7 +26,7 @@ from sql.lowering.duckdb import quoted
 from sql.lowering.macros import MACROS
 from udfs import duckdb as duckdb_udfs
 
-_MEMORY = "300MB"
+_MEMORY = "200MB"
 _PIECE = 200_000
 """Rows that groupings take at a time, about: enough for two threads, few enough to stay in memory."""
 _UNREADABLE = ("_failed", "_off")
