@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import duckdb
+import pyarrow as pa
 
 from spark_batch import chunks
 from spark_batch.chunks import Chunk
@@ -26,7 +27,7 @@ from sql.lowering.duckdb import quoted
 from sql.lowering.macros import MACROS
 from udfs import duckdb as duckdb_udfs
 
-_MEMORY = "200MB"
+_MEMORY = "256MB"
 _PIECE = 200_000
 """Rows that groupings take at a time, about: enough for two threads, few enough to stay in memory."""
 _UNREADABLE = ("_failed", "_off")
@@ -35,6 +36,8 @@ _UNREADABLE = ("_failed", "_off")
 @contextmanager
 def computed(job: Job, progress: Progress) -> Iterator[DuckDbResults]:
     """Compute a job's tables. Raises SqlError for statements that DuckDB cannot give exactly."""
+    # Arrow's own allocator keeps a hundred MB that it needs no more.
+    pa.set_memory_pool(pa.system_memory_pool())
     with (
         tempfile.TemporaryDirectory(prefix="opensea-metrics-") as folder,
         duckdb.connect(config={"memory_limit": _MEMORY, "temp_directory": folder}) as database,

@@ -213,8 +213,6 @@ def available(way: str) -> str | None:
         return None
     if shutil.which("java") is None or importlib.util.find_spec("pyspark") is None:
         return "needs java and pyspark"
-    if way.startswith("recompute") and importlib.util.find_spec("spark_batch.spark_engine") is None:
-        return "there is no Spark engine yet"
     return None
 
 

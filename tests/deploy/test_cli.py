@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from deploy import cli
+from deploy.cli.verbs import MODULES
 from deploy.client import KsqlClient
 from deploy.config import Settings
 from tests.deploy.projects import THREE
@@ -35,6 +36,15 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 
 
 VERBS = [each.callback.__name__ for each in cli.whole_app().registered_commands if each.callback]
+
+
+def test_each_module_has_its_verbs() -> None:
+    app = cli.whole_app()
+    commands = [each.callback for each in app.registered_commands if each.callback]
+    found = {(each.__module__, each.__name__) for each in commands}
+    found |= {(f"deploy.cli.{group.name}", str(group.name)) for group in app.registered_groups}
+    said = {(f"deploy.cli.{module}", verb) for module, verbs in MODULES.items() for verb in verbs}
+    assert found == said
 
 
 @pytest.mark.parametrize("verb", VERBS)

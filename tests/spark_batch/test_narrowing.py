@@ -1,0 +1,52 @@
+"""What is left out of statements because nobody reads it, and what must not be."""
+
+from __future__ import annotations
+
+from spark_batch.narrowing import narrowed, paths_read
+from sql.catalog import Catalog
+from sql.changes import applied
+from sql.parser import parse_script
+from sql.types import BIGINT, StructType
+
+SCRIPT = """
+CREATE STREAM raw (at BIGINT, kind VARCHAR, unread VARCHAR, number INTEGER,
+  body STRUCT<name VARCHAR, other VARCHAR, count BIGINT, tags ARRAY<VARCHAR>,
+    token STRUCT<symbol VARCHAR, price VARCHAR>, maker STRUCT<address VARCHAR, nick VARCHAR>>)
+  WITH (KAFKA_TOPIC='raw', VALUE_FORMAT='JSON', PARTITIONS=1, TIMESTAMP='at');
+CREATE STREAM flat WITH (KAFKA_TOPIC='flat', VALUE_FORMAT='JSON') AS
+  SELECT body->name AS name, body->other AS other, body->token->price AS price, kind FROM raw EMIT CHANGES;
+CREATE STREAM rows WITH (KAFKA_TOPIC='rows', VALUE_FORMAT='JSON') AS
+  SELECT body->token AS token, EXPLODE(body->tags) AS item FROM raw EMIT CHANGES;
+CREATE TABLE counted WITH (KAFKA_TOPIC='counted', VALUE_FORMAT='JSON') AS
+  SELECT name, COUNT(*) AS n FROM flat WINDOW TUMBLING (SIZE 1 HOUR) WHERE price > '' GROUP BY name EMIT CHANGES;
+CREATE TABLE tokens WITH (KAFKA_TOPIC='tokens', VALUE_FORMAT='JSON') AS
+  SELECT token->symbol AS symbol, COUNT(*) AS n FROM rows WINDOW TUMBLING (SIZE 1 HOUR)
+  GROUP BY token->symbol EMIT CHANGES;
+"""
+
+
+def test_what_is_left() -> None:
+    catalog = Catalog()
+    for number, statement in enumerate(parse_script(SCRIPT, "script.sql")):
+        catalog = applied(catalog, statement, number)
+    made = narrowed(catalog, "raw", [catalog.sources["COUNTED"], catalog.sources["TOKENS"]])
+    columns = {
+        query.sink: [each.column.name for each in query.analysis.projections]
+        for query in made.queries.values()
+    }
+    # ITEM is read by nobody, but makes rows.
+    assert columns["FLAT"] == ["NAME", "PRICE"]
+    assert columns["ROWS"] == ["TOKEN", "ITEM"]
+    raw = made.sources["RAW"]
+    assert [column.name for column in raw.columns] == ["AT", "NUMBER", "BODY"]
+    body = {column.name: column.type for column in raw.columns}["BODY"]
+    assert isinstance(body, StructType)
+    # TOKEN is read as a whole by one of them; of MAKER one field tells whether it is an object.
+    assert [name for name, _ in body.fields] == ["NAME", "COUNT", "TAGS", "TOKEN", "MAKER"]
+    assert body.field("COUNT") == BIGINT
+    assert str(body.field("TOKEN")) == "STRUCT<`SYMBOL` STRING, `PRICE` STRING>"
+    assert str(body.field("MAKER")) == "STRUCT<`ADDRESS` STRING>"
+    readers = [query for query in made.queries.values() if query.analysis.source.name == "RAW"]
+    assert all(query.analysis.source == raw for query in readers)
+    read = set().union(*(paths_read(query.analysis) for query in readers))
+    assert read == {"at", "body.name", "body.token.price", "body.token", "body.tags"}
