@@ -16,9 +16,9 @@ from spark_batch import compacted, lines
 from spark_batch.ahead import ahead, one_ahead
 from spark_batch.archive.legacy import STAMP, stamped_sql
 from spark_batch.job import Job, Progress
-from sql.analysis import Source
 from sql.lowering import records
 from sql.lowering.duckdb import quoted
+from sql.sources import Source
 
 _BYTES = 64 * 1024 * 1024
 """Of Arrow data in a chunk, about: some 60,000 events as text."""

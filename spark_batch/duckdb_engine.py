@@ -20,11 +20,11 @@ from spark_batch import chunks
 from spark_batch.chunks import Chunk
 from spark_batch.job import Counts, Job, Progress, Table
 from spark_batch.narrowing import columns_read
-from sql.analysis import Source
 from sql.catalog import Query
 from sql.lowering import selects
 from sql.lowering.duckdb import quoted
 from sql.lowering.macros import MACROS
+from sql.sources import Source
 from udfs import duckdb as duckdb_udfs
 
 _MEMORY = "256MB"
@@ -168,15 +168,8 @@ class DuckDbResults:
 
     def table(self, name: str) -> Table:
         source = self._pipeline.catalog.sources[name]
-        columns = [quoted(column.name) for column in source.columns]
-        order = ""
-        if source.window:
-            columns += ["WINDOWSTART", "WINDOWEND"]
-            keys = [quoted(column.name) for column in source.columns if column.is_key]
-            order = f" ORDER BY {', '.join(['WINDOWSTART', *keys])}"
-        rows = self._database.sql(
-            f"SELECT {', '.join(columns)} FROM ({self._relation(source)}){order}"
-        ).to_arrow_reader(50_000)
+        found = self._database.sql(selects.listed(source, self._relation(source)))
+        rows = found.to_arrow_reader(50_000)
         return Table(name, rows.schema, iter(rows))
 
     def _finish(self, state: _State) -> None:

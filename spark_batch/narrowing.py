@@ -11,8 +11,9 @@ from dataclasses import replace
 
 from sqlglot import exp
 
-from sql.analysis import Analysis, Source, table_calls
+from sql.analysis import Analysis, table_calls
 from sql.catalog import Catalog, Query
+from sql.sources import Source
 from sql.types import STRING, KsqlType, StructType, name_of
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import lcm
 
-from sql.analysis import Window
 from sql.errors import OpenSeaMetricsError
+from sql.sources import Window
 
 ALL_TIME = "ALL TIME"
 _UNITS = {

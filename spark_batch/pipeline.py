@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 
 from spark_batch.narrowing import narrowed, paths_read
 from spark_batch.period import Period, WindowChoice, choice
-from sql.analysis import Source, Window, table_calls
+from sql.analysis import table_calls
 from sql.catalog import Catalog, Query
 from sql.errors import OpenSeaMetricsError
 from sql.project import Project
+from sql.sources import Source, Window
 
 
 class TargetError(OpenSeaMetricsError):

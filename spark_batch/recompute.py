@@ -19,10 +19,10 @@ from spark_batch.period import ALL_TIME, Period, WindowChoice, iso, settle
 from spark_batch.pipeline import TargetError, choose, plan, windows_of
 from spark_batch.settings import BatchSettings, batch_settings
 from spark_batch.source import Source, SourceError
-from sql.analysis import Source as Stream
 from sql.catalog import Catalog
 from sql.changes import check
 from sql.project import Project, load_project
+from sql.sources import Source as Stream
 from udfs import registry
 
 DAY_MS = 24 * HOUR_MS

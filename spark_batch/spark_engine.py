@@ -19,10 +19,10 @@ from spark_batch.narrowing import columns_read
 from spark_batch.settings import batch_settings
 from spark_batch.spark_session import open_session
 from spark_batch.spark_source import compacted_rows, compacted_text, text_lines
-from sql.analysis import Source
 from sql.errors import OpenSeaMetricsError
-from sql.lowering import spark_selects
+from sql.lowering import selects, spark_selects
 from sql.lowering.spark import quoted
+from sql.sources import Source
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -88,18 +88,9 @@ class SparkResults:
     def table(self, name: str) -> Table:
         """The rows of one target."""
         source = self._pipeline.catalog.sources[name]
-        columns = [quoted(column.name) for column in source.columns]
-        order = ""
-        if source.window:
-            columns += ["WINDOWSTART", "WINDOWEND"]
-            keys = [quoted(column.name) for column in source.columns if column.is_key]
-            order = f" ORDER BY {', '.join(['WINDOWSTART', *keys])}"
-        selected = [
-            f"SELECT {', '.join(columns)} FROM ({relation}){order}"
-            for relation in self._relations(source)
-        ]
+        selected = [selects.listed(source, relation, quoted) for relation in self._relations(source)]
         with _errors():
-            schema = self._arrow(f"{selected[0]} LIMIT 0").schema
+            schema = self._arrow(f"SELECT * FROM ({selected[0]}) LIMIT 0").schema
         return Table(name, schema, self._batches(selected))
 
     def _arrow(self, query: str) -> pa.Table:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from sql.analysis import Column, Source
 from sql.lowering.spark import quoted, text
+from sql.sources import Column, Source
 from sql.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, STRING, KsqlType, StructType, spark
 
 if TYPE_CHECKING:

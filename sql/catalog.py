@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sql.analysis import Analysis, Source
+from sql.analysis import Analysis
+from sql.sources import Source
 from sql.upgrade import Definition
 
 

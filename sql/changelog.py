@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from sql.analysis import Analysis, Source, aggregates
+from sql.analysis import Analysis, aggregates
 from sql.catalog import Catalog
 from sql.errors import SqlError
 from sql.functions import known
 from sql.parser import where
+from sql.sources import Source
 from sql.statements import Statement
 
 

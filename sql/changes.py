@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sql.analysis import Source, analyse
+from sql.analysis import analyse
 from sql.catalog import Catalog, Query
 from sql.changelog import check_changelog
 from sql.declarations import (
@@ -26,6 +26,7 @@ from sql.errors import SqlError, SqlErrors, Stage
 from sql.inserts import insert_columns
 from sql.parser import where
 from sql.project import Project
+from sql.sources import Source
 from sql.statements import Kind, Statement
 from sql.types import NULL
 from sql.upgrade import Definition, changes, refusals

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sql.analysis import Column, Window
 from sql.errors import SqlError, Stage
 from sql.parser import where
+from sql.sources import Column, Window
 from sql.statements import Kind, Statement
 from sql.types import BIGINT, STRING, TIMESTAMP, from_ast, name_of, unknown_type
 

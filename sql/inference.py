@@ -11,6 +11,7 @@ from sqlglot import exp
 from sql import functions
 from sql.errors import SqlError, Stage
 from sql.parser import where
+from sql.signatures import arithmetic, result_type
 from sql.statements import Statement
 from sql.types import (
     BIGINT,
@@ -292,7 +293,7 @@ def _comparison(expression: exp.Expression, scope: Scope) -> KsqlType:
 def _arithmetic(expression: exp.Expression, scope: Scope) -> KsqlType:
     left, right = infer(expression.this, scope), infer(expression.expression, scope)
     operator = _ARITHMETIC[type(expression)]
-    kind = functions.arithmetic(operator, left, right)
+    kind = arithmetic(operator, left, right)
     if kind is None:
         text = shown(expression)
         raise scope.error(
@@ -329,7 +330,7 @@ def _call(call: exp.Anonymous, scope: Scope) -> KsqlType:
         return BIGINT
     kinds = [infer(argument, scope) for argument in arguments]
     try:
-        kind = functions.result_type(function, kinds)
+        kind = result_type(function, kinds)
     except TypeError as error:
         given = ", ".join(map(str, kinds))
         message = f"Function '{name.lower()}' does not accept parameters ({given})."

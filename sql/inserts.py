@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from sql.analysis import Column
 from sql.catalog import Catalog
 from sql.declarations import schema_text, target
 from sql.errors import SqlError, Stage
 from sql.inference import Scope, infer
 from sql.parser import where
+from sql.sources import Column
 from sql.statements import Statement
 from sql.types import BIGINT, KsqlType, common, name_of
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from sql.analysis import Analysis, Column, Source
+from sql.analysis import Analysis
+from sql.sources import Column, Source
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from spark_batch.archive.rows import raw_stream
 from spark_batch.archive.runs import groups
 from spark_batch.period import duration, parse_time
 from spark_batch.source import Source, open_source
-from sql.analysis import Source as Stream
 from sql.changes import check as check_project
 from sql.project import load_project
+from sql.sources import Source as Stream
 
 archive = typer.Typer(
     help="The archive of events: what is wrong with it, and small files made large.",

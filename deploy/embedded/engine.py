@@ -16,7 +16,6 @@ from deploy.embedded import archive, metastore, persistent, processing_log, topi
 from deploy.embedded.metastore import TopicInfo
 from deploy.embedded.reader import Reader
 from deploy.embedded.storage import Storage, transaction
-from sql.analysis import Source
 from sql.catalog import Catalog, Query
 from sql.changes import applied
 from sql.errors import SqlError
@@ -24,6 +23,7 @@ from sql.inference import Scope
 from sql.inserts import insert_columns
 from sql.lowering.duckdb import Lowering, quoted
 from sql.parser import parse_statement
+from sql.sources import Source
 from sql.statements import Kind, Statement
 from sql.types import duckdb as duckdb_type
 

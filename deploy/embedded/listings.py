@@ -12,8 +12,8 @@ from deploy.embedded.descriptions import listed_query, query_description, source
 from deploy.embedded.engine import Engine
 from deploy.embedded.replies import SERVICE_ID
 from sql import functions
-from sql.analysis import Source
 from sql.errors import Place, SqlError, Stage
+from sql.sources import Source
 from sql.statements import Statement
 
 

@@ -13,10 +13,10 @@ import duckdb
 
 from deploy.embedded import archive, topics
 from deploy.embedded.archive import Segment
-from sql.analysis import Source
 from sql.catalog import Catalog
 from sql.lowering import records
 from sql.lowering.duckdb import text
+from sql.sources import Source
 
 FILES = "files"
 INSERTED = "inserted"

@@ -14,12 +14,12 @@ from deploy.embedded.assertions import asserted
 from deploy.embedded.engine import Engine
 from deploy.embedded.metastore import TopicInfo
 from deploy.embedded.variables import filled, pieces
-from sql.analysis import Source
 from sql.catalog import Catalog
 from sql.changes import applied
 from sql.errors import Place, SqlError, Stage
 from sql.lowering.duckdb import text
 from sql.parser import parse_script
+from sql.sources import Source
 from sql.statements import Kind, Statement
 
 _COMMANDS = {

@@ -20,10 +20,10 @@ from typing import Protocol
 
 import duckdb
 
-from sql.analysis import Source
 from sql.catalog import Catalog, Query
 from sql.lowering import selects
 from sql.lowering.duckdb import quoted
+from sql.sources import Source
 from sql.types import duckdb as duckdb_type
 
 _SEPARATOR = " of "

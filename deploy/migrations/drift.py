@@ -12,11 +12,11 @@ from deploy.migrations.ledger import METADATA
 from deploy.migrations.live import catalog_of, parsed
 from deploy.migrations.server import Server
 from deploy.migrations.state import MAKES_SOURCE, Recorded, StatementRecord, StatementState
-from sql.analysis import Column, Source
 from sql.catalog import Catalog
 from sql.changes import applied
 from sql.errors import SqlError
 from sql.project import Migration
+from sql.sources import Column, Source
 from sql.statements import Kind
 from sql.upgrade import changes
 

@@ -12,7 +12,7 @@ from deploy.output.rows import print_table
 from spark_batch.period import iso
 from spark_batch.reconcile.compare import ColumnDifference
 from spark_batch.reconcile.run import Compared, Finding
-from sql.analysis import Source
+from sql.sources import Source
 
 _SHOWN = 50
 

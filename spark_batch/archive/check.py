@@ -19,7 +19,7 @@ from spark_batch.archive.findings import Finding, Kind, PartitionSummary, Report
 from spark_batch.archive.offsets import Break, Counted, breaks
 from spark_batch.archive.rows import database
 from spark_batch.source import DAY_MS, Source
-from sql.analysis import Source as Stream
+from sql.sources import Source as Stream
 
 WORKERS = 2
 """Units of files at a time: one is read while another is decoded."""

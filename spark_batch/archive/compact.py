@@ -35,7 +35,7 @@ from spark_batch.archive.runs import (
 from spark_batch.archive.store import CompactError, Store, open_store, staged_name
 from spark_batch.archive.writing import measured, unlike, verify, write
 from spark_batch.source import Source
-from sql.analysis import Source as Stream
+from sql.sources import Source as Stream
 
 _READERS = 4
 

@@ -15,8 +15,8 @@ from producer.layout import HOUR_MS, ArchiveFile
 from spark_batch.archive.reading import Unreadable, fetched, pieces
 from spark_batch.archive.rows import rows, table
 from spark_batch.source import Source, SourceError
-from sql.analysis import Source as Stream
 from sql.lowering.duckdb import quoted, text
+from sql.sources import Source as Stream
 
 _BATCH_BYTES = 16 * 1024 * 1024
 """Of text that is decoded with one query, whose planning takes as long as some 5,000 records."""

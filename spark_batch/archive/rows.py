@@ -11,12 +11,12 @@ import duckdb
 import pyarrow as pa
 
 from spark_batch.archive.legacy import stamped_sql
-from sql.analysis import Source as Stream
 from sql.catalog import Catalog
 from sql.errors import OpenSeaMetricsError
 from sql.lowering import records
 from sql.lowering.duckdb import quoted
 from sql.lowering.macros import MACROS
+from sql.sources import Source as Stream
 
 LINES = pa.schema([("file", pa.int32()), ("_offset", pa.int64()), ("line", pa.string())])
 """Lines to be decoded: the number of the file they are of, their offset, their text."""

@@ -14,8 +14,8 @@ from spark_batch.archive.rows import rows, table
 from spark_batch.archive.runs import Measured
 from spark_batch.archive.store import CompactError
 from spark_batch.source import Source
-from sql.analysis import Source as Stream
 from sql.lowering.duckdb import quoted, text
+from sql.sources import Source as Stream
 from sql.types import KsqlType, StructType
 
 ROW_GROUP = 30_720

@@ -17,7 +17,7 @@ from spark_batch.period import iso
 from spark_batch.reconcile.compare import Row, RowDifference, RowKey, differences
 from spark_batch.reconcile.variants import Kept, copied, once, records, time_of
 from spark_batch.source import Source
-from sql.analysis import Window
+from sql.sources import Window
 
 LATE = "late beyond grace"
 DUPLICATES = "duplicates in the archive"

@@ -14,8 +14,8 @@ from spark_batch.recompute import Prepared, computed
 from spark_batch.reconcile.causes import Cause, Investigator
 from spark_batch.reconcile.compare import Row, RowDifference, RowKey, by_key, differences
 from spark_batch.source import Source
-from sql.analysis import Source as Table
 from sql.errors import OpenSeaMetricsError
+from sql.sources import Source as Table
 
 _RANGE_MS = 6 * HOUR_MS
 """Windows of that long a time are compared at once: rows of so many are in memory."""

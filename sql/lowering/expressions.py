@@ -4,21 +4,20 @@ In ksqlDB a comparison with NULL is false, in SQL it is NULL. Where a condition 
 or branch is taken the two are the same; elsewhere NULL is turned into false. AND, OR, NOT and LIKE know
 three values in both (tests/embedded/semantics).
 
-How an engine writes things is in its own class: ``duckdb.Lowering``, ``spark.SparkLowering``.
+How an engine writes things (``writing``) is in its own class: ``duckdb.Lowering``, ``spark.SparkLowering``.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
 
 from sqlglot import exp
 
 from sql import functions
 from sql.errors import SqlError
 from sql.inference import Scope, infer, is_time_bound
+from sql.lowering.writing import Writing
 from sql.parser import where
 from sql.types import (
     BIGINT,
@@ -45,7 +44,7 @@ def fill(template: str, arguments: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True)
-class Expressions(ABC):
+class Expressions(Writing):
     """Writes expressions of one statement in an engine's SQL.
 
     ``scope`` has the types of names; ``substitutes`` maps expressions (by their text) to SQL that
@@ -54,102 +53,6 @@ class Expressions(ABC):
 
     scope: Scope
     substitutes: Mapping[exp.Expression, str] = field(default_factory=dict)
-
-    engine: ClassVar[str]
-    """What refuses, in errors."""
-    templates: ClassVar[Mapping[str, str]]
-    """How functions are written, for :func:`fill`."""
-
-    # How the engine writes things.
-
-    @abstractmethod
-    def name(self, name: str) -> str:
-        """An identifier."""
-
-    @abstractmethod
-    def text(self, value: str) -> str:
-        """A string literal."""
-
-    @abstractmethod
-    def type_name(self, kind: KsqlType) -> str:
-        """A type; ValueError if the engine has none that holds it."""
-
-    @abstractmethod
-    def member(self, struct: str, field: str) -> str:
-        """A field of a STRUCT."""
-
-    @abstractmethod
-    def element(self, base: str, index: str, of_map: bool) -> str:
-        """An element of an array (from 1 on, from the end with a negative index) or map; NULL if none."""
-
-    @abstractmethod
-    def array(self, values: Sequence[str]) -> str: ...
-
-    @abstractmethod
-    def struct(self, fields: Sequence[tuple[str, str]]) -> str: ...
-
-    @abstractmethod
-    def map(self, pairs: Sequence[tuple[str, str]]) -> str: ...
-
-    @abstractmethod
-    def function(self, parameters: Sequence[str], body: str) -> str:
-        """A lambda; the parameters are ksqlDB names."""
-
-    @abstractmethod
-    def higher_order(self, name: str, values: str, function: str, start: str | None) -> str:
-        """TRANSFORM, FILTER or REDUCE."""
-
-    @abstractmethod
-    def without_nulls(self, values: str) -> str:
-        """An array, NULL if it holds a NULL."""
-
-    @abstractmethod
-    def integer(self, kind: KsqlType, left: str, operator: str, right: str) -> str:
-        """Arithmetic of INTEGER or BIGINT as Java does it; NULL for a division by zero."""
-
-    def double(self, left: str, operator: str, right: str) -> str:
-        """Arithmetic of DOUBLEs as Java does it: a division by zero is infinite, or NaN."""
-        return f"({left} {operator} {right})"
-
-    def rounded(self, name: str, kind: KsqlType, value: str) -> str:
-        """ABS, CEIL or FLOOR of a DOUBLE or DECIMAL."""
-        return f"CAST({name.lower()}({value}) AS {self.type_name(kind)})"
-
-    @abstractmethod
-    def cast_integer(self, kind: KsqlType, value: str) -> str:
-        """BIGINT → INTEGER, wrapped around."""
-
-    @abstractmethod
-    def truncated(self, kind: KsqlType, value: str) -> str:
-        """DOUBLE → integer as in Java: towards zero, NaN is 0, the bounds are kept."""
-
-    @abstractmethod
-    def parsed(self, kind: KsqlType, value: str) -> str:
-        """A text as a number or BOOLEAN, NULL for what is none."""
-
-    @abstractmethod
-    def absolute(self, kind: KsqlType, value: str) -> str:
-        """ABS of an integer; the least integer has no absolute value: it stays."""
-
-    @abstractmethod
-    def milliseconds(self, text: str) -> str:
-        """A literal of an ISO time as epoch ms."""
-
-    @abstractmethod
-    def like(self, value: str, pattern: str, negated: bool) -> str: ...
-
-    @abstractmethod
-    def regexp_extract(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
-        """NULL where nothing matches."""
-
-    @abstractmethod
-    def format_timestamp(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str: ...
-
-    @abstractmethod
-    def exploded(self, call: exp.Expression, values: str) -> str:
-        """What a table function gives, of the array that it makes rows of."""
-
-    # What holds for every engine.
 
     def value(self, expression: exp.Expression) -> str:
         """The expression as a value. Raises SqlError for what the engine cannot give exactly."""

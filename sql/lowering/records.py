@@ -11,8 +11,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sql.analysis import Column, Source
 from sql.lowering.duckdb import quoted, text
+from sql.sources import Column, Source
 from sql.types import (
     BIGINT,
     BOOLEAN,

@@ -13,11 +13,12 @@ from functools import lru_cache
 
 from sqlglot import exp
 
-from sql.analysis import Analysis, Source, Window, aggregates
+from sql.analysis import Analysis, aggregates
 from sql.errors import SqlError
 from sql.inference import Scope
 from sql.lowering.aggregates import Accumulator, Aggregate, aggregate
 from sql.lowering.duckdb import Lowering, quoted
+from sql.sources import Source, Window
 from sql.types import BIGINT, KsqlType, duckdb
 
 
@@ -51,7 +52,7 @@ class Grouping:
         """
         keys = [f"{sql} AS k{index}" for index, sql in enumerate(self.key_sql)]
         made = [f"{part.partial} AS a{i}" for i, part in enumerate(self._accumulators())]
-        rows = f"SELECT * FROM ({_windowed(relation, self.analysis.window)}) WHERE {self._kept()}"
+        rows = f"SELECT * FROM ({windowed(relation, self.analysis.window)}) WHERE {self._kept()}"
         if stream_time is not None:
             rows = f"SELECT * FROM ({self._timed(rows, stream_time)}) WHERE NOT _late"
         selected = ", ".join([*keys, *self._window_key(), *made, "max(ROWTIME) AS _ts"])
@@ -60,7 +61,7 @@ class Grouping:
 
     def count_late(self, relation: str, stream_time: int) -> str:
         """The number of rows that come after their window has closed."""
-        rows = f"SELECT * FROM ({_windowed(relation, self.analysis.window)}) WHERE {self._kept()}"
+        rows = f"SELECT * FROM ({windowed(relation, self.analysis.window)}) WHERE {self._kept()}"
         return f"SELECT count(*) FROM ({self._timed(rows, stream_time)}) WHERE _late"
 
     def _kept(self) -> str:
@@ -139,6 +140,18 @@ def as_source(
     bounds = ["WINDOWSTART", "WINDOWEND"] if source.window and "WINDOWSTART" in known else []
     hidden = [*bounds, f"{time} AS ROWTIME", "_off"]
     return f"SELECT {', '.join([*columns, *hidden])} FROM ({relation})"
+
+
+def listed(source: Source, relation: str, name: Callable[[str], str] = quoted) -> str:
+    """A source's rows as results: its columns and the window's bounds, in order of window and key."""
+    columns = [name(column.name) for column in source.columns]
+    if not source.window:
+        return f"SELECT {', '.join(columns)} FROM ({relation})"
+    keys = [name(column.name) for column in source.columns if column.is_key]
+    return (
+        f"SELECT {', '.join([*columns, 'WINDOWSTART', 'WINDOWEND'])} FROM ({relation})"
+        f" ORDER BY {', '.join(['WINDOWSTART', *keys])}"
+    )
 
 
 def rows(analysis: Analysis, relation: str, unreadable: Sequence[str] = ()) -> str:
@@ -250,14 +263,22 @@ def check_supported(analysis: Analysis, engine: str) -> None:
         raise SqlError(f"{what} is not supported by {engine}", place)
 
 
-def _windowed(relation: str, window: Window | None) -> str:
-    """The relation with ``_ws``, a row once for each window that it falls into."""
+def windowed(
+    relation: str, window: Window | None, hops: Callable[[str, Window], str] | None = None
+) -> str:
+    """The relation with ``_ws``, a row once for each window that it falls into.
+
+    ``hops`` writes, as the engine does, the rows of starts from the last one back.
+    """
     if window is None:
         return relation
     since = f"(ROWTIME - {window.origin})" if window.origin else "ROWTIME"
-    last = f"(ROWTIME - ({since} % {window.advance}))"
-    if window.advance == window.size:
-        return f"SELECT *, {last} AS _ws FROM ({relation})"
-    # The windows that hold a time are the last one to start and those before it, while they last.
-    starts = f"range({last}, greatest(ROWTIME - {window.size}, {window.origin - 1}), -{window.advance})"
-    return f"SELECT *, unnest({starts}) AS _ws FROM ({relation})"
+    start = f"(ROWTIME - ({since} % {window.advance}))"
+    if window.advance != window.size:
+        start = (hops or _hops)(start, window)
+    return f"SELECT *, {start} AS _ws FROM ({relation})"
+
+
+def _hops(last: str, window: Window) -> str:
+    end = f"greatest(ROWTIME - {window.size}, {window.origin - 1})"
+    return f"unnest(range({last}, {end}, -{window.advance}))"

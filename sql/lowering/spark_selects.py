@@ -12,10 +12,11 @@ from dataclasses import replace
 from sqlglot import exp
 
 from sql import functions
-from sql.analysis import Analysis, Source, Window, aggregates, is_aggregate, table_calls
+from sql.analysis import Analysis, aggregates, is_aggregate, table_calls
 from sql.lowering import selects
-from sql.lowering.selects import check_supported, hidden_columns, scope_of
+from sql.lowering.selects import check_supported, hidden_columns, scope_of, windowed
 from sql.lowering.spark import SparkLowering, quoted
+from sql.sources import Source, Window
 from sql.types import BIGINT, DOUBLE, INTEGER, DecimalType, spark
 from udfs.definition import OF_LIST, Definition
 
@@ -85,7 +86,7 @@ def grouped(analysis: Analysis, relation: str) -> str:
     arguments = [argument for call in calls for argument in call.expressions]
     relation, lowering = _bound(
         [*arguments, *analysis.group, *_given(analysis.where)],
-        _windowed(relation, analysis.window),
+        windowed(relation, analysis.window, _hops),
         SparkLowering(scope_of(analysis)),
     )
     made: list[str] = []
@@ -244,17 +245,7 @@ def _table(lowering: SparkLowering, call: exp.Anonymous) -> str:
     return f"{definition.name}({casts})"
 
 
-def _windowed(relation: str, window: Window | None) -> str:
-    """The relation with ``_ws``, a row once for each window that it falls into."""
-    if window is None:
-        return relation
-    since = f"(ROWTIME - {window.origin})" if window.origin else "ROWTIME"
-    last = f"(ROWTIME - ({since} % {window.advance}))"
-    if window.advance == window.size:
-        return f"SELECT *, {last} AS _ws FROM ({relation})"
+def _hops(last: str, window: Window) -> str:
     first = f"greatest(ROWTIME - {window.size} + 1, {window.origin})"
-    # The starts from the last one back, as long as their windows hold the time.
     count = f"(({last} - {first}) DIV {window.advance})"
-    starts = f"transform(sequence(0, {count}), i -> {last} - i * {window.advance})"
-    return f"SELECT *, explode({starts}) AS _ws FROM ({relation})"
-
+    return f"explode(transform(sequence(0, {count}), i -> {last} - i * {window.advance}))"

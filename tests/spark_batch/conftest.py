@@ -11,9 +11,9 @@ import pytest
 
 from spark_batch.archive.rows import raw_stream
 from spark_batch.settings import BatchSettings
-from sql.analysis import Source
 from sql.changes import check
 from sql.project import load_project
+from sql.sources import Source
 from tests.parts import s3
 from tests.spark_batch.places import TOPIC, Place, on_disk
 

@@ -18,7 +18,7 @@ from producer.sample import write_sample
 from spark_batch.archive.check import check
 from spark_batch.archive.findings import Kind, Report
 from spark_batch.source import SourceError, open_source
-from sql.analysis import Source as Stream
+from sql.sources import Source as Stream
 from tests.spark_batch.places import (
     TEN,
     TOPIC,

@@ -28,9 +28,9 @@ from spark_batch.archive.rows import raw_stream
 from spark_batch.archive.runs import groups
 from spark_batch.archive.store import CompactError, open_store
 from spark_batch.archive.writing import write
-from sql.analysis import Source as Stream
 from sql.changes import check as check_project
 from sql.project import load_project
+from sql.sources import Source as Stream
 from tests.spark_batch.places import (
     LATER,
     TEN,
