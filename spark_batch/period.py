@@ -87,12 +87,12 @@ def parse_window(size: str, slide: str | None) -> WindowChoice:
         if slide:
             raise PeriodError("a window over all time does not slide: leave --slide out")
         return WindowChoice(ALL_TIME, None, None)
-    length = duration(size)
+    length = _length(size, ", or 'all time'")
     if length % _WEEK == 0 and "WEEK" in label:  # a unit that SQL does not have
         label = f"{length // _DAY} DAYS"
     if not slide:
         return WindowChoice(label, length, length)
-    advance = duration(slide)
+    advance = _length(slide)
     if advance > length or length % advance:
         raise PeriodError(f"a window of {size} cannot slide by {slide}: it must be a multiple of it")
     return WindowChoice(label, length, advance, " ".join(slide.upper().split()))
@@ -112,14 +112,29 @@ def _text(length: int) -> str:
 
 
 def duration(text: str) -> int:
-    """``'30 minutes'`` in milliseconds. Raises PeriodError."""
+    """``'30 minutes'`` in milliseconds; ``'0 hours'`` is one, too. Raises PeriodError."""
     match = _DURATION.fullmatch(" ".join(text.upper().split()))
-    if match is None or match[2] not in _UNITS or int(match[1]) == 0:
-        raise PeriodError(
-            f"{text!r} is no duration: give an amount and a unit, such as '30 minutes', '1 hour' or "
-            "'7 days', or 'all time'"
-        )
+    if match is None or match[2] not in _UNITS:
+        raise _no_duration(text)
     return int(match[1]) * _UNITS[match[2]]
+
+
+def _length(text: str, further: str = "") -> int:
+    """The duration of something that lasts; ``further`` is what else the text might have been."""
+    try:
+        length = duration(text)
+    except PeriodError:
+        length = 0
+    if not length:
+        raise _no_duration(text, further)
+    return length
+
+
+def _no_duration(text: str, further: str = "") -> PeriodError:
+    return PeriodError(
+        f"{text!r} is no duration: give an amount and a unit, such as '30 minutes', '1 hour' or "
+        f"'7 days'{further}"
+    )
 
 
 def settle(

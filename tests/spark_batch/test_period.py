@@ -77,6 +77,14 @@ def test_windows(text: str, label: str, size: int | None) -> None:
     assert parse_window(text, None) == WindowChoice(label, size, size)
 
 
+def test_nothing_is_a_duration_but_no_window() -> None:
+    assert duration("0 hours") == 0
+    with pytest.raises(PeriodError, match=r"'0 hours' is no duration: .* or 'all time'$"):
+        parse_window("0 hours", None)
+    with pytest.raises(PeriodError, match=r"'0 minutes' is no duration: .* or '7 days'$"):
+        parse_window("1 hour", "0 minutes")
+
+
 @pytest.mark.parametrize("text", ["", "1", "hour", "0 hours", "-1 day", "1 month", "1.5 hours", "all"])
 def test_no_windows(text: str) -> None:
     with pytest.raises(PeriodError, match="is no duration"):
