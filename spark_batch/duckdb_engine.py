@@ -27,7 +27,7 @@ from sql.lowering.macros import MACROS
 from sql.sources import Source
 from udfs import duckdb as duckdb_udfs
 
-_MEMORY = "256MB"
+_MEMORY = "300MB"
 _PIECE = 200_000
 """Rows that groupings take at a time, about: enough for two threads, few enough to stay in memory."""
 _UNREADABLE = ("_failed", "_off")
