@@ -8,17 +8,16 @@ so memory holds a chunk and the groups, whatever the archive's size (and groups 
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
 
 from spark_batch import chunks
 from spark_batch.chunks import Chunk
-from spark_batch.job import Counts, Job, Progress, Table
+from spark_batch.job import Counts, Job, Progress, Table, counted
 from spark_batch.narrowing import columns_read
 from sql.catalog import Query
 from sql.lowering import selects
@@ -97,28 +96,6 @@ class _State:
         self.rows = self.merged = _number(self.database, f"SELECT count(*) FROM {self.name}")
 
 
-@dataclass
-class _Tally:
-    """What was read so far."""
-
-    read: int = 0
-    used: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)
-    damaged: dict[str, str] = field(default_factory=dict)
-
-    def add(self, rows: list[tuple[str | None, int, int]]) -> None:
-        """Rows of why records cannot be read, how many there are, and how many can be, in the period."""
-        for reason, count, used in rows:
-            self.read += count
-            self.used += used
-            if reason is not None:
-                self.reasons[reason] += count
-
-    def counts(self) -> Counts:
-        failed = sum(self.reasons.values())
-        return Counts(self.read, self.used, failed, dict(self.reasons), self.damaged)
-
-
 class DuckDbResults:
     """The results in a database that lives as long as they do."""
 
@@ -142,18 +119,19 @@ class DuckDbResults:
             _State(self._database, query, quoted(f"state {query.id}"))
             for query in self._pipeline.first
         ]
-        tally = _Tally()
+        found: list[tuple[str | None, int, int]] = []
+        damaged: dict[str, str] = {}
         parts = waiting = 0
         for chunk in chunks.read(self._job, progress):
             self._stage(chunk, parts)
-            tally.damaged |= chunk.damaged
+            damaged |= chunk.damaged
             parts, waiting = parts + 1, waiting + chunk.rows.num_rows
             if waiting >= _PIECE:
-                self._absorb(states, tally, parts)
+                found += self._absorb(states, parts)
                 parts = waiting = 0
         if parts:
-            self._absorb(states, tally, parts)
-        self._counts = tally.counts()
+            found += self._absorb(states, parts)
+        self._counts = counted(found, damaged)
         for state in states:
             self._finish(state)
         for query in self._pipeline.later:
@@ -210,8 +188,8 @@ class DuckDbResults:
         )
         return table
 
-    def _absorb(self, states: list[_State], tally: _Tally, parts: int) -> None:
-        """Have the groupings take what is staged."""
+    def _absorb(self, states: list[_State], parts: int) -> list[tuple[str | None, int, int]]:
+        """Have the groupings take what is staged. Gives what it is, for ``counted``."""
         names = [f"stage {query.id}" for query in self._pipeline.selections]
         names += [f"decoded {s.name}" for s in self._pipeline.raw_sources() if self._pipeline.is_kept(s)]
         for name in names:
@@ -219,34 +197,29 @@ class DuckDbResults:
             self._database.execute(
                 f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS {' UNION ALL '.join(tables)}"
             )
-        # All records are in the last one, as it is not filtered.
-        tally.add(
-            self._database.execute(
-                f"SELECT _failed, count(*), count(*) FILTER ({self._readable}) FROM {quoted(names[-1])}"
-                " GROUP BY 1"
-            ).fetchall()
-        )
         for state in states:
             state.absorb(self._relation(state.query.analysis.source))
-
-    @property
-    def _readable(self) -> str:
-        # Asked where records are grouped: DuckDB would decode them a second time to ask it before.
-        period = self._job.period
-        return f"_failed IS NULL AND ROWTIME >= {period.first} AND ROWTIME < {period.end}"
+        # All records are in the last one, as it is not filtered.
+        return self._database.execute(
+            f"SELECT _failed, count(*), count(*) FILTER ({self._job.readable}) FROM {quoted(names[-1])}"
+            " GROUP BY 1"
+        ).fetchall()
 
     def _relation(self, source: Source) -> str:
-        """A source's rows, of what is staged or of results."""
+        """A source's rows, of what is staged or of results.
+
+        Which records are used is asked here: DuckDB would decode them a second time to ask it before.
+        """
         parts = []
         if source.topic == self._pipeline.raw_topic:
-            parts.append(f"SELECT * FROM {quoted(f'decoded {source.name}')} WHERE {self._readable}")
+            parts.append(f"SELECT * FROM {quoted(f'decoded {source.name}')} WHERE {self._job.readable}")
         for query in self._pipeline.writers(source.topic):
             names = [column.name for column in query.analysis.columns]
             if query.id in self._names:
                 rows = f"SELECT * FROM {self._names[query.id]}"
                 names += ["WINDOWSTART", "WINDOWEND"] if query.analysis.window else []
             elif query in self._pipeline.selections:
-                rows = f"SELECT * FROM {quoted(f'stage {query.id}')} WHERE {self._readable}"
+                rows = f"SELECT * FROM {quoted(f'stage {query.id}')} WHERE {self._job.readable}"
             else:
                 rows = selects.rows(query.analysis, self._relation(query.analysis.source))
             parts.append(selects.as_source(source, rows, names))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -29,6 +30,11 @@ class Job:
     files: Sequence[ArchiveFile]
     period: Period
 
+    @property
+    def readable(self) -> str:
+        """The condition, as every engine writes it, for records that are used."""
+        return f"_failed IS NULL AND ROWTIME >= {self.period.first} AND ROWTIME < {self.period.end}"
+
 
 @dataclass(frozen=True)
 class Table:
@@ -49,6 +55,20 @@ class Counts:
     set_aside: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
     damaged: Mapping[str, str] = field(default_factory=dict)
+
+
+def counted(
+    rows: Iterable[tuple[str | None, int, int]], damaged: Mapping[str, str] | None = None
+) -> Counts:
+    """What was read, of rows of a reason (None for what can be read), of how many records it holds, and of
+    how many of these are used."""
+    read = used = 0
+    reasons: Counter[str] = Counter()
+    for reason, count, chosen in rows:
+        read, used = read + count, used + chosen
+        if reason is not None:
+            reasons[reason] += count
+    return Counts(read, used, sum(reasons.values()), dict(reasons), damaged or {})
 
 
 class Results(Protocol):

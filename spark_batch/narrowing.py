@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from sqlglot import exp
 
-from sql.analysis import Analysis, table_calls
+from sql.analysis import Analysis, makes_rows
 from sql.catalog import Catalog, Query
 from sql.sources import Source
 from sql.types import STRING, KsqlType, StructType, name_of
@@ -89,7 +89,7 @@ def _with_used_columns(catalog: Catalog, query: Query, targets: Sequence[Source]
     projections = tuple(
         each
         for each in query.analysis.projections
-        if each.column.name in used or any(table_calls(each.expression))
+        if each.column.name in used or makes_rows(each.expression)
     )
     return replace(query, analysis=replace(query.analysis, projections=projections))
 

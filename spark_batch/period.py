@@ -113,21 +113,22 @@ def _text(length: int) -> str:
 
 def duration(text: str) -> int:
     """``'30 minutes'`` in milliseconds; ``'0 hours'`` is one, too. Raises PeriodError."""
-    match = _DURATION.fullmatch(" ".join(text.upper().split()))
-    if match is None or match[2] not in _UNITS:
+    length = _milliseconds(text)
+    if length is None:
         raise _no_duration(text)
-    return int(match[1]) * _UNITS[match[2]]
+    return length
 
 
 def _length(text: str, further: str = "") -> int:
     """The duration of something that lasts; ``further`` is what else the text might have been."""
-    try:
-        length = duration(text)
-    except PeriodError:
-        length = 0
-    if not length:
+    if not (length := _milliseconds(text)):
         raise _no_duration(text, further)
     return length
+
+
+def _milliseconds(text: str) -> int | None:
+    match = _DURATION.fullmatch(" ".join(text.upper().split()))
+    return int(match[1]) * _UNITS[match[2]] if match and match[2] in _UNITS else None
 
 
 def _no_duration(text: str, further: str = "") -> PeriodError:

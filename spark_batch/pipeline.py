@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from spark_batch.narrowing import narrowed, paths_read
 from spark_batch.period import Period, WindowChoice, choice
-from sql.analysis import table_calls
+from sql.analysis import makes_rows
 from sql.catalog import Catalog, Query
 from sql.errors import OpenSeaMetricsError
 from sql.project import Project
@@ -70,7 +70,7 @@ class Pipeline:
         return len(readers) > 1 or any(
             query in self.first
             or query.analysis.where is not None
-            or any(True for each in query.analysis.projections for _ in table_calls(each.expression))
+            or any(makes_rows(each.expression) for each in query.analysis.projections)
             for query in readers
         )
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from producer.layout import ArchiveFile
 from spark_batch.compacted import has_fields
-from spark_batch.job import Counts, Job, Progress, Table
+from spark_batch.job import Counts, Job, Progress, Table, counted
 from spark_batch.narrowing import columns_read
 from spark_batch.settings import batch_settings
 from spark_batch.spark_session import open_session
@@ -164,16 +164,11 @@ class SparkResults:
         return f"SELECT {', '.join(columns)} FROM ({relation})"
 
     def _count(self) -> None:
-        period = self._job.period
-        inside = f"_failed IS NULL AND ROWTIME >= {period.first} AND ROWTIME < {period.end}"
         view = next(iter(self._views.values()))
         found = self._session.sql(
-            f"SELECT _failed, count(*) AS n, count_if({inside}) AS used FROM {view} GROUP BY 1"
+            f"SELECT _failed, count(*), count_if({self._job.readable}) FROM {view} GROUP BY 1"
         ).collect()
-        reasons = {row["_failed"]: row["n"] for row in found if row["_failed"] is not None}
-        read = sum(row["n"] for row in found)
-        used = sum(row["used"] for row in found)
-        self._counts = Counts(read, used, sum(reasons.values()), reasons)
+        self._counts = counted((reason, count, used) for reason, count, used in found)
 
     def _relation(self, source: Source) -> str:
         """A source's rows, of the archive or of results."""
@@ -181,18 +176,16 @@ class SparkResults:
 
     def _relations(self, source: Source) -> list[str]:
         """A source's rows by who wrote them."""
-        period = self._job.period
-        readable = f"_failed IS NULL AND ROWTIME >= {period.first} AND ROWTIME < {period.end}"
         parts = []
         if source.topic == self._pipeline.raw_topic:
-            parts.append(f"SELECT * FROM {self._views[source.name]} WHERE {readable}")
+            parts.append(f"SELECT * FROM {self._views[source.name]} WHERE {self._job.readable}")
         for query in self._pipeline.writers(source.topic):
             names = [column.name for column in query.analysis.columns]
             if query.analysis.is_aggregation:
                 rows = f"SELECT * FROM {self._views[query.id]}"
                 names += ["WINDOWSTART", "WINDOWEND"] if query.analysis.window else []
             elif query.id in self._views:
-                rows = f"SELECT * FROM {self._views[query.id]} WHERE {readable}"
+                rows = f"SELECT * FROM {self._views[query.id]} WHERE {self._job.readable}"
             else:
                 rows = spark_selects.rows(query.analysis, self._relation(query.analysis.source))
             parts.append(spark_selects.as_source(source, rows, names))

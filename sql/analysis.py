@@ -119,6 +119,11 @@ def is_aggregate(expression: exp.Expression) -> bool:
     return next(aggregates(expression), None) is not None
 
 
+def makes_rows(expression: exp.Expression) -> bool:
+    """True if a table function is called in it."""
+    return next(table_calls(expression), None) is not None
+
+
 def normalised(expression: exp.Expression) -> exp.Expression:
     """A copy in which equal things look equal: upper-cased names, no sources before columns."""
 

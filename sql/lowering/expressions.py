@@ -336,6 +336,13 @@ def is_arithmetic(expression: exp.Expression) -> bool:
     return isinstance(expression, exp.Add | exp.Sub | exp.Mul | exp.Div | exp.Mod)
 
 
+def owner(expression: exp.Expression) -> exp.Expression:
+    """What a path of fields (``a->b->c``) begins with; an expression that is no path itself."""
+    while isinstance(expression, exp.Dot):
+        expression = expression.this
+    return expression
+
+
 def spans_all(pattern: str) -> bool:
     """True for a pattern from ^ to $, without alternatives that could end earlier."""
     return pattern.startswith("^") and pattern.endswith("$") and "|" not in pattern

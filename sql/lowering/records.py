@@ -64,7 +64,8 @@ def decoded(
         f"SELECT line, path, ts{passed}, {_parsed('line', values, names, all_json)} AS v,"
         f" {_parsed('key', keys, names, all_json)} AS k FROM ({lines})"
     )
-    structs = _structs(values)
+    checked = _checked(values)
+    structs = {path: f"_s{n}" for n, path in enumerate(checked) if isinstance(checked[path], StructType)}
     for depth in range(1, 1 + max(map(len, structs), default=0)):
         # Each struct as a column: expressions over them stay short, however deep they are.
         taken = (
@@ -74,10 +75,10 @@ def decoded(
         )
         parsed = f"SELECT *, {', '.join(taken)} FROM ({parsed})"
     time = quoted(source.timestamp) if source.timestamp else "_ts"
-    places = ["$", *(_place(path, names) for path in _checked(values))]
+    places = ["$", *(_place(path, names) for path in checked)]
     kinds = f"json_type(_text, [{', '.join(map(text, places))}])"
     reasons = [("_no_json", "not JSON"), ("_kinds[1] <> 'OBJECT'", "not a JSON object")]
-    for number, (path, kind) in enumerate(_checked(values).items(), 2):
+    for number, (path, kind) in enumerate(checked.items(), 2):
         if isinstance(kind, StructType):
             wrong = f"_kinds[{number}] NOT IN ('OBJECT', 'NULL')"
             reasons.append((wrong, f"{'->'.join(path)} is no STRUCT"))
@@ -91,7 +92,7 @@ def decoded(
         f" CASE WHEN NOT _odd AND {time} IS NOT NULL THEN NULL {branches} END AS _failed,"
         "  CASE WHEN _failed IS NOT NULL THEN _text END AS _line "
         f"FROM (SELECT *, CASE WHEN _odd AND NOT _no_json THEN {kinds} END AS _kinds"
-        f" FROM (SELECT {', '.join(columns)}, {_doubt(values, names, structs)} AS _odd,"
+        f" FROM (SELECT {', '.join(columns)}, {_doubt(values, names, checked, structs)} AS _odd,"
         f" v IS NULL AS _no_json, line AS _text, path AS _path, ts AS _ts{passed} FROM ({parsed})))"
     )
 
@@ -157,6 +158,7 @@ def _place(path: tuple[str, ...], names: dict[tuple[str, ...], str]) -> str:
 def _doubt(
     columns: Sequence[Column],
     names: dict[tuple[str, ...], str],
+    checked: Mapping[tuple[str, ...], KsqlType],
     structs: Mapping[tuple[str, ...], str],
 ) -> str:
     """Whether something may be wrong with a record, of what was read of it.
@@ -166,7 +168,7 @@ def _doubt(
     """
     top = [_field("v", names[column.name,]) for column in columns]
     doubts = ["v IS NULL", " AND ".join(f"{value} IS NULL" for value in top)]
-    for path, kind in _checked(columns).items():
+    for path, kind in checked.items():
         if isinstance(kind, StructType):
             struct = structs[path]
             fields = (_field(struct, names[*path, name]) for name, _ in kind.fields)
@@ -195,9 +197,3 @@ def _checked(columns: Sequence[Column]) -> dict[tuple[str, ...], KsqlType]:
         look((column.name,), column.type)
     scalars = {path: kind for path, kind in found.items() if not isinstance(kind, StructType)}
     return scalars | found
-
-
-def _structs(columns: Sequence[Column]) -> dict[tuple[str, ...], str]:
-    """The names of the columns in which the structs are taken out, by their paths."""
-    paths = (path for path, kind in _checked(columns).items() if isinstance(kind, StructType))
-    return {path: f"_s{number}" for number, path in enumerate(paths)}

@@ -18,6 +18,7 @@ from sql.errors import SqlError
 from sql.inference import Scope
 from sql.lowering.aggregates import Accumulator, Aggregate, aggregate
 from sql.lowering.duckdb import Lowering, quoted
+from sql.lowering.expressions import owner
 from sql.sources import Source, Window
 from sql.types import BIGINT, KsqlType, duckdb
 
@@ -196,11 +197,8 @@ def _fields(expressions: Sequence[exp.Expression]) -> Iterator[exp.Dot]:
     """The fields of a column's structs that expressions read, each as deep as they read it."""
     for expression in expressions:
         for dot in expression.find_all(exp.Dot):
-            inner: exp.Expression = dot
-            while isinstance(inner, exp.Dot):
-                inner = inner.this
             is_whole = not isinstance(dot.parent, exp.Dot)
-            if is_whole and isinstance(inner, exp.Column) and not dot.find_ancestor(exp.Lambda):
+            if is_whole and isinstance(owner(dot), exp.Column) and not dot.find_ancestor(exp.Lambda):
                 yield dot
 
 
@@ -263,8 +261,13 @@ def check_supported(analysis: Analysis, engine: str) -> None:
         raise SqlError(f"{what} is not supported by {engine}", place)
 
 
+def _hops(last: str, window: Window) -> str:
+    end = f"greatest(ROWTIME - {window.size}, {window.origin - 1})"
+    return f"unnest(range({last}, {end}, -{window.advance}))"
+
+
 def windowed(
-    relation: str, window: Window | None, hops: Callable[[str, Window], str] | None = None
+    relation: str, window: Window | None, hops: Callable[[str, Window], str] = _hops
 ) -> str:
     """The relation with ``_ws``, a row once for each window that it falls into.
 
@@ -275,10 +278,5 @@ def windowed(
     since = f"(ROWTIME - {window.origin})" if window.origin else "ROWTIME"
     start = f"(ROWTIME - ({since} % {window.advance}))"
     if window.advance != window.size:
-        start = (hops or _hops)(start, window)
+        start = hops(start, window)
     return f"SELECT *, {start} AS _ws FROM ({relation})"
-
-
-def _hops(last: str, window: Window) -> str:
-    end = f"greatest(ROWTIME - {window.size}, {window.origin - 1})"
-    return f"unnest(range({last}, {end}, -{window.advance}))"

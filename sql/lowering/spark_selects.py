@@ -12,8 +12,9 @@ from dataclasses import replace
 from sqlglot import exp
 
 from sql import functions
-from sql.analysis import Analysis, aggregates, is_aggregate, table_calls
+from sql.analysis import Analysis, aggregates, is_aggregate, makes_rows, table_calls
 from sql.lowering import selects
+from sql.lowering.expressions import owner
 from sql.lowering.selects import check_supported, hidden_columns, scope_of, windowed
 from sql.lowering.spark import SparkLowering, quoted
 from sql.sources import Source, Window
@@ -188,11 +189,11 @@ def _bound(
         """Bind what is inside; gives the level of the last that was."""
         if isinstance(node, exp.Lambda) or node in lowering.substitutes:
             return 0
-        if isinstance(node, exp.Dot) and isinstance(_base(node), exp.Column):
+        if isinstance(node, exp.Dot) and isinstance(owner(node), exp.Column):
             level = 1
         else:
             level = max(map(visit, node.iter_expressions()), default=0)
-            if not _is_dear(node) or is_aggregate(node) or any(table_calls(node)):
+            if not _is_dear(node) or is_aggregate(node) or makes_rows(node):
                 return level
             level += 1
         found = levels.setdefault(level, {})
@@ -212,12 +213,6 @@ def _is_dear(node: exp.Expression) -> bool:
     if isinstance(node, exp.Anonymous):
         return str(node.this).upper() == "REGEXP_EXTRACT"
     return isinstance(node, exp.Cast | exp.Div | exp.Mod)
-
-
-def _base(dot: exp.Expression) -> exp.Expression:
-    while isinstance(dot, exp.Dot):
-        dot = dot.this
-    return dot
 
 
 def _given(expression: exp.Expression | None) -> list[exp.Expression]:
