@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
@@ -29,13 +30,13 @@ def ahead(makers: Iterator[Callable[[], Iterator[Item]]]) -> Iterator[Item]:
             yield from rest
 
 
-def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """What an iterator gives; each item is made in a thread while the one before is used."""
+def few_ahead(items: Iterator[Item], count: int) -> Iterator[Item]:
+    """What an iterator gives; so many items are made in a thread while those before are used."""
     nothing = object()
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(next, items, nothing)
-        while (item := waiting.result()) is not nothing:
-            waiting = pool.submit(next, items, nothing)
+        waiting = deque(pool.submit(next, items, nothing) for _ in range(count))
+        while (item := waiting.popleft().result()) is not nothing:
+            waiting.append(pool.submit(next, items, nothing))
             yield cast(Item, item)
 
 

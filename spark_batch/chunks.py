@@ -2,131 +2,168 @@
 
 from __future__ import annotations
 
+import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
 from producer.layout import ArchiveFile
-from spark_batch import compacted, lines
-from spark_batch.ahead import ahead, one_ahead
-from spark_batch.archive.legacy import STAMP, stamped_sql
+from spark_batch.ahead import ahead, few_ahead
+from spark_batch.archive.legacy import stamped_sql
+from spark_batch.compacted import Compacted, fetched, has_fields
 from spark_batch.job import Job, Progress
+from spark_batch.source import SourceError
+from spark_batch.texts import Texts, TextStream
 from sql.lowering import records
-from sql.lowering.duckdb import quoted
+from sql.lowering.duckdb import quoted, text
 from sql.sources import Source
 
-_BYTES = 64 * 1024 * 1024
-"""Of Arrow data in a chunk, about: some 60,000 events as text."""
-_ROWS = 100_000
-"""In a chunk, about."""
+_ROWS = 400_000
+"""Records in a chunk, about: so many that to plan its statements takes no time, so few that what is
+kept of them stays in memory."""
 
 
-@dataclass(frozen=True)
 class Chunk(ABC):
     """Some records of an archive. ``_off`` are their offsets: a key's records are in one partition, where
     these tell which is the newer one, wherever it is filed."""
 
-    rows: pa.Table
-    damaged: Mapping[str, str] = field(default_factory=dict)
-
     @abstractmethod
-    def relation(
-        self, database: duckdb.DuckDBPyConnection, source: Source, all_json: bool
-    ) -> str:
-        """The records as a source declares them: its columns, ROWTIME, ``_off``, ``_failed``.
+    def relation(self, database: duckdb.DuckDBPyConnection, source: Source, all_json: bool) -> str:
+        """The records as a source declares them: its columns, ROWTIME, ``_off``, ``_failed``; for one
+        query.
 
         With ``all_json`` text that is no JSON fails the query (duckdb.InvalidInputException).
         """
         ...
 
+    @abstractmethod
+    def error(self, raised: duckdb.Error) -> SourceError | None:
+        """What was wrong with the archive, if that is what a query has failed of."""
+        ...
 
+    @property
+    @abstractmethod
+    def damaged(self) -> Mapping[str, str]:
+        """Files that could be read up to their damage only, with the reasons, once a query was run."""
+        ...
+
+
+@dataclass(frozen=True)
 class TextChunk(Chunk):
-    """Lines: ``line`` and ``_off``."""
+    """Lines."""
 
-    def relation(
-        self, database: duckdb.DuckDBPyConnection, source: Source, all_json: bool
-    ) -> str:
-        database.register("chunk", self.rows)
-        sample = self.rows["line"][0].as_py() if self.rows.num_rows else None
-        ((stamped,),) = database.execute(
-            f"SELECT bool_and(starts_with(line, '{STAMP}')) FROM chunk"
-        ).fetchall()
-        text = (
-            f"SELECT {'line' if stamped else stamped_sql('line')} AS line, NULL::VARCHAR AS path, "
-            "NULL::VARCHAR AS key, NULL::BIGINT AS ts, _off FROM chunk"
+    stream: TextStream
+
+    def relation(self, database: duckdb.DuckDBPyConnection, source: Source, all_json: bool) -> str:
+        database.register("chunk", self.stream.reader())
+        line = (
+            f"SELECT {stamped_sql('line')} AS line, NULL::VARCHAR AS path, NULL::VARCHAR AS key,"
+            " NULL::BIGINT AS ts, _off FROM chunk"
         )
-        return records.decoded(text, source, sample, carried=("_off",), all_json=all_json)
+        sample = self.stream.sample
+        return records.decoded(line, source, sample, carried=("_off",), all_json=all_json)
+
+    def error(self, raised: duckdb.Error) -> SourceError | None:
+        return self.stream.error
+
+    @property
+    def damaged(self) -> Mapping[str, str]:
+        return self.stream.damaged
 
 
+@dataclass(frozen=True)
 class RowChunk(Chunk):
-    """Rows that are decoded already, of compacted files: the columns that are needed, under the JSON's
-    names, ``_off`` and ``_failed``."""
+    """Compacted files of one schema, with all the fields that are needed: their records are decoded
+    already."""
 
-    def relation(
-        self, database: duckdb.DuckDBPyConnection, source: Source, all_json: bool
-    ) -> str:
-        database.register("chunk", self.rows)
-        assert source.timestamp is not None
-        names = {name.upper(): name for name in self.rows.column_names}
+    files: Sequence[Compacted]
+    schema: pa.Schema
+
+    def relation(self, database: duckdb.DuckDBPyConnection, source: Source, all_json: bool) -> str:
+        names = {name.upper(): name for name in self.schema.names}
         columns = [
             f"{quoted(names[column.name.upper()])} AS {quoted(column.name)}"
             for column in source.columns
             if column.name.upper() in names
         ]
+        assert source.timestamp is not None
         time = quoted(names[source.timestamp.upper()])
-        return f"SELECT {', '.join(columns)}, {time} AS ROWTIME, _off, _failed FROM chunk"
+        paths = ", ".join(text(str(file.path)) for file in self.files)
+        return (
+            f"SELECT {', '.join(columns)}, {time} AS ROWTIME, _offset AS _off, _failed"
+            f" FROM read_parquet([{paths}], hive_partitioning = false)"
+        )
+
+    def error(self, raised: duckdb.Error) -> SourceError | None:
+        message = str(raised).partition("\n")[0]
+        named = [each.file.path for each in self.files if str(each.path) in message]
+        if not named and not isinstance(raised, duckdb.InvalidInputException):
+            return None
+        return SourceError(f"Cannot read {(named or [self.files[0].file.folder])[0]}: {message}")
+
+    @property
+    def damaged(self) -> Mapping[str, str]:
+        return {}
 
 
 def read(job: Job, progress: Progress) -> Iterator[Chunk]:
-    """The chunks of a job's files, at least one, each read while the one before is used.
+    """The chunks of a job's files, at least one; each is to be used before the next one is asked for.
 
-    ``progress`` is told in another thread. Raises SourceError.
+    ``progress`` is told in any thread. Raises SourceError.
     """
-    return one_ahead(_read(job, progress))
-
-
-def _read(job: Job, progress: Progress) -> Iterator[Chunk]:
     total = sum(file.size for file in job.files)
     done = 0
+
+    def finished(file: ArchiveFile) -> None:
+        nonlocal done
+        done += file.size
+        progress(done, total)
+
     progress(0, total)
-    given = False
-    for kind, pieces in groupby(_pieces(job), type):
-        make = TextChunk if kind is lines.Lines else RowChunk
-        batches: list[pa.RecordBatch] = []
-        damaged: dict[str, str] = {}
-        size = rows = 0
-        for piece in pieces:
-            made = piece.batches()
-            batches += made
-            size += piece.nbytes
-            rows += sum(batch.num_rows for batch in made)
-            if piece.damage:
-                damaged[piece.file.path] = piece.damage
-            if piece.is_last:
-                done += piece.file.size
-                progress(done, total)
-            if size >= _BYTES or rows >= _ROWS:
-                yield make(pa.Table.from_batches(batches), damaged)
-                batches, damaged, size, rows, given = [], {}, 0, 0, True
-        if batches or damaged:
-            yield make(pa.Table.from_batches(batches or piece.batches()), damaged)
-            given = True
-    if not given:
-        yield TextChunk(lines.SCHEMA.empty_table())
-
-
-def _pieces(job: Job) -> Iterator[lines.Lines | compacted.Rows]:
-    """All pieces of all files, in order."""
+    if not job.files:
+        yield from _texts(Texts(job.source, [], finished))
     leaves = job.pipeline.leaves()
+    with tempfile.TemporaryDirectory(prefix="opensea-metrics-") as folder:
+        for is_text, group in groupby(job.files, lambda file: file.form != "parquet"):
+            if is_text:
+                yield from _texts(Texts(job.source, list(group), finished))
+                continue
+            found = ahead(partial(fetched, job.source, file, Path(folder)) for file in group)
+            for schema, files in few_ahead(_shared_out(found), 1):
+                if not has_fields(schema, leaves):
+                    yield from _texts(Texts(job.source, [each.file for each in files], finished))
+                    continue
+                yield RowChunk(files, schema)
+                for each in files:
+                    finished(each.file)
+                    if job.source.s3 is not None:
+                        each.path.unlink()
 
-    def open_(file: ArchiveFile) -> Iterator[lines.Lines | compacted.Rows]:
-        if file.form == "parquet":
-            return compacted.pieces(job.source, file, leaves)
-        return lines.pieces(job.source, file)
 
-    return ahead(partial(open_, file) for file in job.files)
+def _texts(texts: Texts) -> Iterator[TextChunk]:
+    """The chunks of texts, at least one."""
+    while True:
+        yield TextChunk(TextStream(texts, _ROWS))
+        if texts.is_read():
+            return
+
+
+def _shared_out(files: Iterable[Compacted]) -> Iterator[tuple[pa.Schema, list[Compacted]]]:
+    """Compacted files in groups of a chunk's size, each of one schema."""
+    for schema, group in groupby(files, lambda each: each.schema):
+        some: list[Compacted] = []
+        rows = 0
+        for each in group:
+            some.append(each)
+            rows += (each.file.end or each.file.start) - each.file.start
+            if rows >= _ROWS:
+                yield schema, some
+                some, rows = [], 0
+        if some:
+            yield schema, some

@@ -1,75 +1,67 @@
-"""The records of compacted files (see ``spark_batch.archive``) as Arrow batches: of the columns only
-those fields that are needed."""
+"""Compacted files (see ``spark_batch.archive``): which fields they have, and the texts that they keep."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from producer.layout import ArchiveFile
 from spark_batch.lines import Lines
-from spark_batch.source import Source, SourceError
-
-_ROWS = 65_536
+from spark_batch.source import Source, SourceError, reason
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Some rows of one file, in no particular order: the records' offsets are in ``_offset``."""
+class Compacted:
+    """A compacted file, its columns, and where it is on the local disk."""
 
     file: ArchiveFile
-    rows: pa.RecordBatch
-    is_last: bool
-    damage: str | None = None
-
-    @property
-    def nbytes(self) -> int:
-        return int(self.rows.nbytes)
-
-    def batches(self) -> list[pa.RecordBatch]:
-        """The rows, their offsets as ``_off``."""
-        names = ["_off" if name == "_offset" else name for name in self.rows.schema.names]
-        return [self.rows.rename_columns(names)]
+    schema: pa.Schema
+    path: Path
 
 
-def pieces(source: Source, file: ArchiveFile, leaves: Collection[str]) -> Iterator[Rows | Lines]:
-    """The records of a compacted file, with the fields whose paths are given (``payload.sent_at``).
+def fetched(source: Source, file: ArchiveFile, into: Path) -> Iterator[Compacted]:
+    """A file, on the local disk: one of a bucket is copied into a folder, as many readings of its parts
+    take longer than one of it all. Raises SourceError for a file that cannot be read."""
+    path = Path(file.path)
+    if source.s3 is not None:
+        path = into / f"{file.hour_ms}-{file.name}"
+        with _errors(file):
+            source.fs.get_file(file.path, str(path))
+    with _errors(file):
+        found = pq.read_schema(path).remove_metadata()
+    yield Compacted(file, found, path)
 
-    Where a field is not in the file, as it was declared later, the records' texts are given instead.
-    Raises SourceError for a file that cannot be read.
-    """
-    try:
-        with source.fs.open(file.path, "rb") as raw, pq.ParquetFile(raw) as opened:
-            schema = opened.schema_arrow
-            if _has_all(schema, leaves):
-                columns = ["_offset", "_failed", *sorted(leaves)]
-                left = opened.metadata.num_rows
-                for batch in opened.iter_batches(_ROWS, columns=columns):
-                    left -= batch.num_rows
-                    yield Rows(file, batch, is_last=left == 0)
-                return
-            texts = opened.read(["_offset", "_line"]).sort_by("_offset")
-    except (OSError, pa.ArrowException) as error:
-        raise SourceError(f"Cannot read {file.path}: {error}") from error
-    lines = texts["_line"].cast(pa.large_string()).combine_chunks()
+
+def schema(source: Source, file: ArchiveFile) -> pa.Schema:
+    """A file's columns. Raises SourceError for a file that cannot be read."""
+    with _errors(file), source.fs.open(file.path, "rb") as raw:
+        return pq.read_schema(raw).remove_metadata()
+
+
+def has_fields(schema: pa.Schema, leaves: Collection[str]) -> bool:
+    """Whether there are all the fields whose paths are given (``payload.sent_at``)."""
+    return all(_is_in(schema, leaf.split(".")) for leaf in leaves)
+
+
+def texts(source: Source, file: ArchiveFile) -> Iterator[Lines]:
+    """The texts of a file's records, in order. Raises SourceError for a file that cannot be read."""
+    with _errors(file), source.fs.open(file.path, "rb") as raw:
+        rows = pq.read_table(raw, columns=["_offset", "_line"]).sort_by("_offset")
+    lines = rows["_line"].cast(pa.large_string()).combine_chunks()
     yield Lines(file, file.start, lines, is_last=True)
 
 
-def has_fields(source: Source, file: ArchiveFile, leaves: Collection[str]) -> bool:
-    """Whether a compacted file has all these fields. Raises SourceError for a file that cannot be read."""
+@contextmanager
+def _errors(file: ArchiveFile) -> Iterator[None]:
     try:
-        with source.fs.open(file.path, "rb") as raw:
-            schema = pq.read_schema(raw)
+        yield
     except (OSError, pa.ArrowException) as error:
-        raise SourceError(f"Cannot read {file.path}: {error}") from error
-    return _has_all(schema, leaves)
-
-
-def _has_all(schema: pa.Schema, leaves: Collection[str]) -> bool:
-    return all(_is_in(schema, leaf.split(".")) for leaf in leaves)
+        raise SourceError(f"Cannot read {file.path}: {reason(error)}") from error
 
 
 def _is_in(schema: pa.Schema, path: list[str]) -> bool:

@@ -28,7 +28,7 @@ from udfs import duckdb as duckdb_udfs
 
 _MEMORY = "300MB"
 _PIECE = 200_000
-"""Rows that groupings take at a time, about: enough for two threads, few enough to stay in memory."""
+"""Rows of results that later groupings take at a time."""
 _UNREADABLE = ("_failed", "_off")
 
 
@@ -108,6 +108,7 @@ class DuckDbResults:
             for query in (*job.pipeline.first, *job.pipeline.later)
         }
         self._counts = Counts()
+        self._all_json = True
 
     @property
     def counts(self) -> Counts:
@@ -121,16 +122,10 @@ class DuckDbResults:
         ]
         found: list[tuple[str | None, int, int]] = []
         damaged: dict[str, str] = {}
-        parts = waiting = 0
         for chunk in chunks.read(self._job, progress):
-            self._stage(chunk, parts)
+            self._stage(chunk)
+            found += self._absorb(states)
             damaged |= chunk.damaged
-            parts, waiting = parts + 1, waiting + chunk.rows.num_rows
-            if waiting >= _PIECE:
-                found += self._absorb(states, parts)
-                parts = waiting = 0
-        if parts:
-            found += self._absorb(states, parts)
         self._counts = counted(found, damaged)
         for state in states:
             self._finish(state)
@@ -147,6 +142,8 @@ class DuckDbResults:
     def table(self, name: str) -> Table:
         source = self._pipeline.catalog.sources[name]
         found = self._database.sql(selects.listed(source, self._relation(source)))
+        if order := selects.order(source):
+            found = found.order(", ".join(map(quoted, order)))
         rows = found.to_arrow_reader(50_000)
         return Table(name, rows.schema, iter(rows))
 
@@ -156,52 +153,52 @@ class DuckDbResults:
             kept = f"WHERE WINDOWSTART >= {period.first} AND WINDOWEND <= {period.end}"
         state.finish(self._names[state.query.id], kept)
 
-    def _stage(self, chunk: Chunk, part: int) -> None:
-        """Decode a chunk, a part of what the groupings take at a time."""
+    def _stage(self, chunk: Chunk) -> None:
+        """Decode a chunk. Where text is no JSON, that costs more from then on."""
         try:
-            self._decode(chunk, part, all_json=True)
-        except duckdb.InvalidInputException:
-            self._decode(chunk, part, all_json=False)
+            try:
+                self._decode(chunk)
+            except duckdb.InvalidInputException as raised:
+                if not self._all_json or chunk.error(raised):
+                    raise
+                self._all_json = False
+                self._decode(chunk)
+        except duckdb.Error as raised:
+            if error := chunk.error(raised):
+                raise error from raised
+            raise
 
-    def _decode(self, chunk: Chunk, part: int, all_json: bool) -> None:
+    def _decode(self, chunk: Chunk) -> None:
         for source in self._pipeline.raw_sources():
-            relation = chunk.relation(self._database, source, all_json)
+            relation = chunk.relation(self._database, source, self._all_json)
             selections = self._pipeline.reading(source, self._pipeline.selections)
             if self._pipeline.is_kept(source):
                 # Decoded only once.
                 groupings = self._pipeline.reading(source, self._pipeline.first)
                 names = set().union(*(columns_read(q.analysis) for q in selections + groupings))
-                kept = self._keep(f"decoded {source.name}", part, relation, names & set(source.readable()))
-                relation = f"SELECT * FROM {kept}"
+                self._keep(_decoded(source), relation, names & set(source.readable()))
+                relation = f"SELECT * FROM {_decoded(source)}"
             for query in selections:
                 names = {column.name for column in query.analysis.columns}
-                rows = selects.rows(query.analysis, relation, _UNREADABLE)
-                self._keep(f"stage {query.id}", part, rows, names)
+                self._keep(_staged(query), selects.rows(query.analysis, relation, _UNREADABLE), names)
 
-    def _keep(self, name: str, part: int, relation: str, names: set[str]) -> str:
-        """Make a table of columns of a relation. As a new table for each part: DuckDB writes what is
-        inserted into one twice, until it fills a row group."""
-        table = quoted(f"{name} {part}")
+    def _keep(self, table: str, relation: str, names: set[str]) -> None:
+        """Make a table of columns of a relation. As a new one: DuckDB writes what is inserted into one
+        twice, until it fills a row group."""
         columns = ", ".join([*map(quoted, sorted(names - {"ROWTIME"})), "ROWTIME", "_off", "_failed"])
         self._database.execute(
             f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {columns} FROM ({relation})"
         )
-        return table
 
-    def _absorb(self, states: list[_State], parts: int) -> list[tuple[str | None, int, int]]:
+    def _absorb(self, states: list[_State]) -> list[tuple[str | None, int, int]]:
         """Have the groupings take what is staged. Gives what it is, for ``counted``."""
-        names = [f"stage {query.id}" for query in self._pipeline.selections]
-        names += [f"decoded {s.name}" for s in self._pipeline.raw_sources() if self._pipeline.is_kept(s)]
-        for name in names:
-            tables = (f"SELECT * FROM {quoted(f'{name} {part}')}" for part in range(parts))
-            self._database.execute(
-                f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS {' UNION ALL '.join(tables)}"
-            )
         for state in states:
             state.absorb(self._relation(state.query.analysis.source))
-        # All records are in the last one, as it is not filtered.
+        tables = [_decoded(s) for s in self._pipeline.raw_sources() if self._pipeline.is_kept(s)]
+        tables += [_staged(query) for query in self._pipeline.selections]
+        # All records are in the first one, as it is not filtered.
         return self._database.execute(
-            f"SELECT _failed, count(*), count(*) FILTER ({self._job.readable}) FROM {quoted(names[-1])}"
+            f"SELECT _failed, count(*), count(*) FILTER ({self._job.readable}) FROM {tables[0]}"
             " GROUP BY 1"
         ).fetchall()
 
@@ -212,18 +209,28 @@ class DuckDbResults:
         """
         parts = []
         if source.topic == self._pipeline.raw_topic:
-            parts.append(f"SELECT * FROM {quoted(f'decoded {source.name}')} WHERE {self._job.readable}")
+            parts.append(f"SELECT * FROM {_decoded(source)} WHERE {self._job.readable}")
         for query in self._pipeline.writers(source.topic):
             names = [column.name for column in query.analysis.columns]
             if query.id in self._names:
                 rows = f"SELECT * FROM {self._names[query.id]}"
                 names += ["WINDOWSTART", "WINDOWEND"] if query.analysis.window else []
             elif query in self._pipeline.selections:
-                rows = f"SELECT * FROM {quoted(f'stage {query.id}')} WHERE {self._job.readable}"
+                rows = f"SELECT * FROM {_staged(query)} WHERE {self._job.readable}"
             else:
                 rows = selects.rows(query.analysis, self._relation(query.analysis.source))
             parts.append(selects.as_source(source, rows, names))
         return " UNION ALL ".join(parts)
+
+
+def _decoded(source: Source) -> str:
+    """The table of a source's records."""
+    return quoted(f"decoded {source.name}")
+
+
+def _staged(query: Query) -> str:
+    """The table of what a selection makes of the records."""
+    return quoted(f"stage {query.id}")
 
 
 def _number(database: duckdb.DuckDBPyConnection, query: str) -> int:

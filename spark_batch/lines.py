@@ -11,22 +11,27 @@ import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 from isal import igzip, isal_zlib
 
 from producer.layout import ArchiveFile
+from spark_batch.buffers import Buffers
 from spark_batch.source import Source, SourceError, reason
 
 _PIECE = 2 * 1024 * 1024
 """Bytes of text that are unpacked at a time: more do not stay in a processor's cache."""
+_BUFFERS = Buffers(_PIECE)
 _STEP = 8 * 1024
 _GZIP = 31
 """zlib's name for gzip with the largest window."""
 _DAMAGED: Any = (gzip.BadGzipFile, EOFError, isal_zlib.error)
-_ROWS = 8_192
+_ROWS = 512
+"""In a batch: DuckDB's threads share out batches, and the memory in which it reads the JSON of more rows
+is cleared anew each time."""
+_Text = bytes | memoryview
 SCHEMA = pa.schema([("line", pa.large_string()), ("_off", pa.int64())])
 
 
@@ -41,10 +46,6 @@ class Lines:
     is_last: bool
     damage: str | None = None
 
-    @property
-    def nbytes(self) -> int:
-        return int(self.lines.nbytes)
-
     def batches(self) -> list[pa.RecordBatch]:
         """The lines as ``line`` and ``_off``, their offsets, in batches."""
         count = len(self.lines)
@@ -52,7 +53,6 @@ class Lines:
         # Of buffers, as pa.array would load pandas to ask whether it is given a Series.
         offsets = pa.Int64Array.from_buffers(pa.int64(), count, [None, pa.py_buffer(numbers)])
         whole = pa.record_batch([self.lines, offsets], SCHEMA)
-        # DuckDB's threads share out batches.
         return [whole.slice(start, _ROWS) for start in range(0, max(1, count), _ROWS)]
 
 
@@ -61,43 +61,37 @@ def pieces(source: Source, file: ArchiveFile) -> Iterator[Lines]:
 
     Raises SourceError for a file that cannot be had.
     """
-    rest, offset = b"", file.start
-    for block, is_last, damage in _blocks(source, file):
-        # The line that a block begins in is put together by itself, so that the others need no copy.
-        first = block.find(b"\n") + 1 if rest else 0
-        end = block.rfind(b"\n") + 1
-        parts = [(rest + block[:first], 0, len(rest) + first)] if first else []
-        parts.append((block, first, end))
-        rest = block[end:] if end or not rest else rest + block
-        if is_last and not damage:  # which may lack its end
-            parts.append((rest, 0, len(rest)))
-        for number, part in enumerate(parts, 1):
-            lines = _split(*part)
-            ended = is_last and number == len(parts)
-            yield Lines(file, offset, lines, ended, damage if ended else None)
-            offset += len(lines)
+    offset = file.start
+    for block, end, is_last, damage in _blocks(source, file):
+        lines = _split(block, end)
+        yield Lines(file, offset, lines, is_last, damage)
+        offset += len(lines)
 
 
-def _blocks(source: Source, file: ArchiveFile) -> Iterator[tuple[bytes, bool, str | None]]:
-    """The text of a file in blocks, whether it is the last one, and what is wrong with it after it."""
+def _blocks(source: Source, file: ArchiveFile) -> Iterator[tuple[_Text, int, bool, str | None]]:
+    """The text of a file in blocks, where the whole lines of each end, whether it is the last one, and
+    what is wrong with the text after it."""
     given = 0
-    last = b""
+    rest: _Text = b""
     try:
         with _opened(source, file) as text:
-            while block := text.read(_PIECE):
-                if last:
-                    yield last, False, None
-                    given += len(last)
-                last = block
-                if len(block) < _PIECE:
-                    break
-            text.read(1)  # which checks the sum at the end
+            is_last = False
+            while not is_last:
+                block = _BUFFERS.take(max(_PIECE, 2 * len(rest)))
+                block[: len(rest)] = rest
+                filled = len(rest)
+                while filled < len(block) and (count := text.readinto(block[filled:])):
+                    filled += count
+                is_last = filled < len(block)
+                end = filled if is_last else _searchable(block).rfind(b"\n", 0, filled) + 1
+                rest = bytes(block[end:filled])
+                given += end
+                yield block, end, is_last, None
     except _DAMAGED as error:
-        yield before_damage(source, file, given), True, f"{error}"
+        left = before_damage(source, file, given)
+        yield left, left.rfind(b"\n") + 1, True, f"{error}"
     except OSError as error:
         raise SourceError(f"Cannot read {file.path}: {reason(error)}") from error
-    else:
-        yield last, True, None
 
 
 def before_damage(source: Source, file: ArchiveFile, given: int) -> bytes:
@@ -138,21 +132,28 @@ def _raw(source: Source, file: ArchiveFile) -> Any:
     return source.fs.open(file.path, "rb", **({"cache_type": "readahead"} if source.s3 else {}))
 
 
-def _split(text: bytes, first: int, end: int) -> pa.LargeStringArray:
-    """Whole lines between two places of a text as an array over the same memory, their ends included;
-    blank lines are left out, and what is no UTF-8 becomes replacement characters."""
-    found = np.frombuffer(text, np.uint8, end - first, first) == ord("\n")
-    bounds = np.concatenate(([0], np.flatnonzero(found) + 1)).astype(np.int64) + first
-    if bounds[-1] < end:
-        bounds = np.append(bounds, end)
+def _searchable(text: _Text) -> bytes | bytearray:
+    """What a text is of: a view cannot be searched."""
+    return cast(bytearray, text.obj) if isinstance(text, memoryview) else text
+
+
+def _split(text: _Text, end: int) -> pa.LargeStringArray:
+    """The lines of a text up to a place as an array over the same memory, their ends included; blank
+    lines are left out, and what is no UTF-8 becomes replacement characters."""
+    whole = _searchable(text)
+    ends = [0]
+    while at := whole.find(b"\n", ends[-1], end) + 1:
+        ends.append(at)
+    if ends[-1] < end:
+        ends.append(end)
+    bounds = np.array(ends, np.int64)
     buffers = pa.py_buffer(bounds), pa.py_buffer(text)
     lines = pa.LargeStringArray.from_buffers(len(bounds) - 1, *buffers)
-    if not text.isascii():
-        try:
-            lines.validate(full=True)
-        except pa.ArrowInvalid:
-            whole = text[first:end].decode("utf-8", "replace").encode()
-            return _split(whole, 0, len(whole))
+    try:
+        lines.validate(full=True)
+    except pa.ArrowInvalid:
+        replaced = bytes(text[:end]).decode("utf-8", "replace").encode()
+        return _split(replaced, len(replaced))
     lengths = np.diff(bounds)
     if len(lengths) and lengths.min() == 1:
         lines = lines.filter(pa.array(lengths > 1))

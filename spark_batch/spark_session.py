@@ -26,6 +26,8 @@ _SQL = {
     # ksqlDB's arithmetic is Java's: integers wrap around, and what cannot be cast is NULL.
     "spark.sql.ansi.enabled": "false",
     "spark.sql.session.timeZone": "UTC",
+    # Java does not compile longer methods: Spark then makes short ones, for one operator each.
+    "spark.sql.codegen.hugeMethodLimit": "8000",
     # A damaged file is read up to its damage, as by the other engine.
     "spark.sql.files.ignoreCorruptFiles": "true",
     "spark.sql.execution.arrow.pyspark.enabled": "true",

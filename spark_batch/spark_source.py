@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+import pyarrow as pa
+
 from sql.lowering.spark import quoted, text
 from sql.sources import Column, Source
 from sql.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, STRING, KsqlType, StructType, spark
@@ -105,8 +107,11 @@ def _decoded(lines: str, source: Source) -> str:
 
 def _starts(session: SparkSession, files: Sequence[tuple[int, str]]) -> None:
     """A view of the files' start offsets by their paths, as Spark's metadata has them."""
-    rows = [(start, _as_spark(address)) for start, address in files]
-    session.createDataFrame(rows, "start BIGINT, path STRING").createOrReplaceTempView("archive_files")
+    starts = pa.array([start for start, _ in files], pa.int64())
+    paths = pa.array([_as_spark(address) for _, address in files], pa.string())
+    # As an Arrow table: rows of Python's would take a worker in Python to read them.
+    table = pa.table({"start": starts, "path": paths})
+    session.createDataFrame(table).createOrReplaceTempView("archive_files")
 
 
 def _as_spark(address: str) -> str:

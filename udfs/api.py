@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar, overload
 
 from sql.types import BIGINT, BOOLEAN, INTEGER, STRING, ArrayType, KsqlType
-from udfs.definition import Definition, Kind, Native, Parameter, UdfError
+from udfs.definition import Definition, Kind, Native, NativeSpark, Parameter, UdfError
 from udfs.types import name_of, no_json, optional, sql_type
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -62,7 +62,11 @@ def udtf(function: Any = None, *, name: str | None = None) -> Any:
 
 
 def udaf(
-    *, name: str | None = None, changelog_safe: bool = False, native: Native | None = None
+    *,
+    name: str | None = None,
+    changelog_safe: bool = False,
+    native: Native | None = None,
+    native_spark: NativeSpark | None = None,
 ) -> Callable[[C], C]:
     """Make a class an aggregate of SQL.
 
@@ -103,6 +107,7 @@ def udaf(
                 state=state,
                 changelog_safe=changelog_safe,
                 native=native,
+                native_spark=native_spark,
                 description=_description(doc),
                 examples=_examples(doc),
             ),

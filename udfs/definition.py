@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -49,6 +49,15 @@ class Native:
 
 
 @dataclass(frozen=True)
+class NativeSpark:
+    """An aggregate in Spark's own SQL: ``partial`` is an aggregate of Spark's over the rows, ``finish``
+    the result made of it. They are written as those of :class:`Native`."""
+
+    partial: str
+    finish: str
+
+
+@dataclass(frozen=True)
 class Definition:
     """A function of SQL that Python computes.
 
@@ -68,6 +77,7 @@ class Definition:
     state: Any = None
     changelog_safe: bool = False
     native: Native | None = None
+    native_spark: NativeSpark | None = None
     arrow: Callable[..., Any] | None = None
     description: str = ""
     examples: str = ""
@@ -77,6 +87,14 @@ class Definition:
         """Such as ``TOP_BY_KEY(key STRING, value DOUBLE, detail STRING, n INTEGER) → ARRAY<…>``."""
         arguments = ", ".join(f"{p.name} {p.type}" for p in (*self.parameters, *self.constants))
         return f"{self.name}({arguments}) → {self.result}"
+
+    def with_constants(self, text: str, values: Sequence[str]) -> str:
+        """A text of a native form with the aggregate's constants, given as SQL, put in."""
+        for constant, value in zip(self.constants, values, strict=True):
+            # Braces are doubled, as the arguments or the state are put in later.
+            written = value.replace("{", "{{").replace("}", "}}")
+            text = text.replace(f"{{{constant.name}}}", written)
+        return text
 
     @property
     def place(self) -> str:

@@ -51,13 +51,9 @@ def parts(definition: Definition) -> Native:
 def filled(definition: Definition, constants: Sequence[str]) -> Native:
     """The parts of an aggregate with its constants, given as SQL, put in."""
 
+
     def fill(text: str) -> str:
-        for parameter, value in zip(definition.constants, constants, strict=True):
-            # Braces are doubled, as the arguments or the state are put in later.
-            text = text.replace(
-                f"{{{parameter.name}}}", value.replace("{", "{{").replace("}", "}}")
-            )
-        return text
+        return definition.with_constants(text, constants)
 
     made = parts(definition)
     return Native(fill(made.partial), fill(made.merge), fill(made.finish), fill(made.tidy))

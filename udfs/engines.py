@@ -188,13 +188,19 @@ class Spark:
         ]
         self._load(definition.parameters, rows)
         found = [None] * len(groups)
-        names = "".join(f"c{i}, " for i in range(len(definition.parameters)))
+        names = [f"c{i}" for i in range(len(definition.parameters))]
         for constants in {group.constants for group in groups}:
             chosen = [i for i, group in enumerate(groups) if group.constants == constants]
-            arguments = (names + ", ".join(map(_spark_literal, constants))).rstrip(", ")
+            literals = [_spark_literal(value) for value in constants]
+            partial, finish = f"{definition.name}({', '.join([*names, *literals])})", "{a}"
+            if native := definition.native_spark:
+                partial, finish = (
+                    definition.with_constants(text, literals) for text in (native.partial, native.finish)
+                )
+                partial = partial.format(*names, off="part")
             query = (
-                f"SELECT id, {definition.name}({arguments}) AS result FROM calls"
-                f" WHERE id IN ({', '.join(map(str, chosen))}) GROUP BY id"
+                f"SELECT id, {finish.format(a='a')} AS result FROM (SELECT id, {partial} AS a FROM calls"
+                f" WHERE id IN ({', '.join(map(str, chosen))}) GROUP BY id)"
             )
             answers = self._answers(query, len(groups))
             for index in chosen:

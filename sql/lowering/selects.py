@@ -144,15 +144,17 @@ def as_source(
 
 
 def listed(source: Source, relation: str, name: Callable[[str], str] = quoted) -> str:
-    """A source's rows as results: its columns and the window's bounds, in order of window and key."""
+    """A source's rows as results: its columns and the window's bounds."""
     columns = [name(column.name) for column in source.columns]
+    bounds = ["WINDOWSTART", "WINDOWEND"] if source.window else []
+    return f"SELECT {', '.join([*columns, *bounds])} FROM ({relation})"
+
+
+def order(source: Source) -> list[str]:
+    """The columns by which results are sorted: those of a window by its start and by key."""
     if not source.window:
-        return f"SELECT {', '.join(columns)} FROM ({relation})"
-    keys = [name(column.name) for column in source.columns if column.is_key]
-    return (
-        f"SELECT {', '.join([*columns, 'WINDOWSTART', 'WINDOWEND'])} FROM ({relation})"
-        f" ORDER BY {', '.join(['WINDOWSTART', *keys])}"
-    )
+        return []
+    return ["WINDOWSTART", *(column.name for column in source.columns if column.is_key)]
 
 
 def rows(analysis: Analysis, relation: str, unreadable: Sequence[str] = ()) -> str:

@@ -21,7 +21,7 @@ from sql.sources import Source, Window
 from sql.types import BIGINT, DOUBLE, INTEGER, DecimalType, spark
 from udfs.definition import OF_LIST, Definition
 
-_IN_ORDER = "transform(array_sort(collect_list(named_struct('o', _off, 'x', {0}))), e -> e.x)"
+_IN_ORDER = "transform(sort_array(collect_list(named_struct('o', _off, 'x', {0}))), e -> e.x)"
 _SIMPLE = {
     "COUNT": "count({0})",
     "MIN": "min({0})",
@@ -164,12 +164,19 @@ def _sum(kind: object, total: str) -> str:
 
 
 def _python(definition: Definition, written: Sequence[str], state: str) -> tuple[str, str]:
-    """An aggregate of ``udfs``: the rows in order, and the Python function over them."""
+    """An aggregate of ``udfs``: in its native form, or the rows in order and the Python function over them."""
     count = len(definition.parameters)
-    fields = [
-        f"'c{i}', CAST({value} AS {spark(parameter.type)})"
-        for i, (value, parameter) in enumerate(zip(written, definition.parameters, strict=False))
+    columns = [
+        f"CAST({value} AS {spark(parameter.type)})"
+        for value, parameter in zip(written, definition.parameters, strict=False)
     ]
+    if definition.native_spark:
+        native = definition.native_spark
+        partial, finish = (
+            definition.with_constants(text, written[count:]) for text in (native.partial, native.finish)
+        )
+        return partial.format(*columns, off="_off"), finish.format(a=state)
+    fields = [f"'c{i}', {column}" for i, column in enumerate(columns)]
     listed = _IN_ORDER.replace("{0}", f"named_struct({', '.join(fields)})")
     constants = [
         f"CAST({value} AS {spark(constant.type)})"
@@ -184,6 +191,7 @@ def _bound(
     """The relation with what is dear, or written several times in Spark's SQL, as columns of its own, and
     the lowering that uses them: SQL that grows with every level of an expression cannot be compiled."""
     levels: dict[int, dict[exp.Expression, str]] = {}
+    guards = _guards(expressions)
 
     def visit(node: exp.Expression) -> int:
         """Bind what is inside; gives the level of the last that was."""
@@ -195,6 +203,8 @@ def _bound(
             level = max(map(visit, node.iter_expressions()), default=0)
             if not _is_dear(node) or is_aggregate(node) or makes_rows(node):
                 return level
+            if guard := guards.get(node):
+                level = max(level, visit(guard))
             level += 1
         found = levels.setdefault(level, {})
         found.setdefault(node, f"_e{level}_{len(found)}")
@@ -203,10 +213,34 @@ def _bound(
     for expression in expressions:
         visit(expression)
     for _, named in sorted(levels.items()):
-        made = (f"{lowering.value(node)} AS {name}" for node, name in named.items())
+        made = (
+            f"{_guarded(lowering, node, guards.get(node))} AS {name}" for node, name in named.items()
+        )
         relation = f"SELECT *, {', '.join(made)} FROM ({relation})"
         lowering = replace(lowering, substitutes={**lowering.substitutes, **named})
     return relation, lowering
+
+
+def _guards(expressions: Sequence[exp.Expression]) -> dict[exp.Expression, exp.Expression | None]:
+    """Of every expression in others the condition without which it is not asked for: that of the one
+    branch of a CASE in which it stands; None if there is no such condition, or more than one."""
+    found: dict[exp.Expression, exp.Expression | None] = {}
+
+    def visit(node: exp.Expression, guard: exp.Expression | None) -> None:
+        if found.setdefault(node, guard) != guard:
+            found[node] = None
+        branch = node.this if isinstance(node, exp.If) else None
+        for inside in node.iter_expressions():
+            visit(inside, guard or (branch if inside is not branch else None))
+
+    for expression in expressions:
+        visit(expression, None)
+    return found
+
+
+def _guarded(lowering: SparkLowering, node: exp.Expression, guard: exp.Expression | None) -> str:
+    value = lowering.value(node)
+    return f"CASE WHEN {lowering.condition(guard)} THEN {value} END" if guard else value
 
 
 def _is_dear(node: exp.Expression) -> bool:

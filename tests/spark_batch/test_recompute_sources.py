@@ -278,6 +278,17 @@ def test_a_bucket(bucket: str, day: Path, engine: str) -> None:
     check(bucket.replace("s3a", "s3"), engine, day)
 
 
+def test_a_compacted_bucket(
+    own: Path, day: Path, s3_server: S3, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some of its hours: the others are text."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    compacted(own, START, START + DAY_MS // 2)
+    s3_server.upload(own, f"half/{TOPIC}")
+    check(f"s3a://half/{TOPIC}", engine, day)
+
+
 def test_a_bucket_without_the_key(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret")
     with pytest.raises(SourceError, match=r"Cannot list s3a://raw/OpenSeaRawEvents: .*") as refused:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from udfs import udaf
-from udfs.definition import Native
+from udfs.definition import Native, NativeSpark
+
+_SIZE = "CAST(size({a}) AS BIGINT)"
 
 
 @udaf(
@@ -13,6 +15,7 @@ from udfs.definition import Native
         merge="list_distinct(flatten(list({a})))",
         finish="CAST(coalesce(len({a}), 0) AS BIGINT)",
     ),
+    native_spark=NativeSpark(partial="collect_set({0})", finish=_SIZE),
 )
 class CountDistinctExact:
     """The number of distinct values, exact: ksqlDB's own COUNT_DISTINCT estimates.
@@ -44,6 +47,9 @@ class CountDistinctExact:
         partial="list_distinct(flatten(list([{0}, {1}])))",  # which leaves NULL out
         merge="list_distinct(flatten(list({a})))",
         finish="CAST(coalesce(len({a}), 0) AS BIGINT)",
+    ),
+    native_spark=NativeSpark(
+        partial="array_union(collect_set({0}), collect_set({1}))", finish=_SIZE
     ),
 )
 class CountDistinctEither:

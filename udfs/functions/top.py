@@ -6,9 +6,10 @@ import math
 from typing import NamedTuple
 
 from udfs import udaf
-from udfs.definition import Native
+from udfs.definition import Native, NativeSpark
 
 _ENTRY = "{{'k': {0}, 'no': -{off}, 'v': {1}, 'd': {2}}}"
+_SPARK_ENTRY = "named_struct('k', {0}, 'o', {off}, 'v', {1}, 'd', {2})"
 # Of entries sorted by key and newest first: each key's newest, then the n greatest by value, equal
 # values by key. Entries are {k: key, no: -offset, v: value, d: detail}.
 _TOP_ENTRIES = """CREATE OR REPLACE MACRO top_entries(l, n) AS (
@@ -40,6 +41,15 @@ State = tuple[TopEntry, ...]
         finish="coalesce(list_transform({a},"
         " lambda e: {{'KEY': e.k, 'VALUE': e.v, 'DETAIL': e.d}}), [])",
         macros=(_TOP_ENTRIES,),
+    ),
+    native_spark=NativeSpark(
+        partial=f"sort_array(collect_list({_SPARK_ENTRY}) FILTER (WHERE {{0}} IS NOT NULL"
+        " AND abs({1}) < double('Infinity')))",
+        # Each key's newest, then as in DuckDB.
+        finish="transform(slice(sort_array(transform("
+        "filter({a}, (e, i) -> coalesce(get({a}, i + 1).k <> e.k, true)),"
+        " e -> named_struct('nv', -e.v, 'KEY', e.k, 'DETAIL', e.d))), 1, {n}),"
+        " e -> named_struct('KEY', e.KEY, 'VALUE', -e.nv, 'DETAIL', e.DETAIL))",
     ),
 )
 class TopByKey:

@@ -1,0 +1,119 @@
+"""The records of text files as streams of Arrow batches, which can be read again."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain
+
+import pyarrow as pa
+
+from producer.layout import ArchiveFile
+from spark_batch import compacted, lines
+from spark_batch.ahead import ahead, few_ahead
+from spark_batch.lines import Lines
+from spark_batch.source import Source, SourceError
+
+_AHEAD = 4
+"""Pieces: so many that DuckDB's threads do not wait for one."""
+
+
+class Texts:
+    """The lines of files in order, a few pieces of them read ahead. Compacted files give the texts that
+    they were made of. ``finished`` is told of each file that was read, in any thread."""
+
+    def __init__(
+        self,
+        source: Source,
+        files: Sequence[ArchiveFile],
+        finished: Callable[[ArchiveFile], None],
+    ) -> None:
+        self._source = source
+        self._finished = finished
+        self._unread = few_ahead(ahead(partial(self.of, file) for file in files), _AHEAD)
+        self._waiting: deque[Lines] = deque()
+
+    def of(self, file: ArchiveFile) -> Iterator[Lines]:
+        """The lines of one file, from its beginning."""
+        read = compacted.texts if file.form == "parquet" else lines.pieces
+        return read(self._source, file)
+
+    def sample(self) -> str | None:
+        """A line that is still to come, None if there is none."""
+        for piece in chain(self._waiting, self._take_ahead()):
+            if len(piece.lines):
+                return str(piece.lines[0].as_py())
+        return None
+
+    def is_read(self) -> bool:
+        """Whether nothing is still to come, not even a file without lines."""
+        return not self._waiting and not any(True for _ in self._take_ahead())
+
+    def rest(self) -> Iterator[Lines]:
+        """What is still to come; of whoever stops, the next one goes on."""
+        while not self.is_read():
+            piece = self._waiting.popleft()
+            if piece.is_last:
+                self._finished(piece.file)
+            yield piece
+
+    def _take_ahead(self) -> Iterator[Lines]:
+        for piece in self._unread:
+            self._waiting.append(piece)
+            yield piece
+
+
+class TextStream:
+    """The next ``most`` records of some texts, about: ``line``, its end included, and ``_off``."""
+
+    def __init__(self, texts: Texts, most: int) -> None:
+        self.sample = texts.sample()
+        """One of the records, None if there are none."""
+        self.error: SourceError | None = None
+        """What a reader has failed of, which wraps it."""
+        self._texts = texts
+        self._most = most
+        self._taken: dict[ArchiveFile, tuple[int, int]] = {}
+        self._damaged: dict[str, str] = {}
+
+    def reader(self) -> pa.RecordBatchReader:
+        """All the records, each time that it is called; the second time they are read again from their
+        files."""
+        return pa.RecordBatchReader.from_batches(lines.SCHEMA, self._batches())
+
+    @property
+    def damaged(self) -> Mapping[str, str]:
+        """Files that could be read up to their damage only, with the reasons, of what was read."""
+        return self._damaged
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        try:
+            for piece in chain(self._again(), self._next()):
+                yield from piece.batches()
+        except SourceError as error:
+            self.error = error
+            raise
+
+    def _again(self) -> Iterator[Lines]:
+        """What was taken already."""
+        for file, (first, end) in list(self._taken.items()):
+            for piece in self._texts.of(file):
+                if piece.first >= end:
+                    break
+                if piece.first >= first:
+                    yield piece
+
+    def _next(self) -> Iterator[Lines]:
+        count = sum(end - first for first, end in self._taken.values())
+        if count >= self._most:
+            return
+        for piece in self._texts.rest():
+            first, _ = self._taken.get(piece.file, (piece.first, 0))
+            self._taken[piece.file] = (first, piece.first + len(piece.lines))
+            count += len(piece.lines)
+            if piece.damage:
+                self._damaged[piece.file.path] = piece.damage
+            yield piece
+            if count >= self._most:
+                return

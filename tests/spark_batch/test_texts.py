@@ -1,0 +1,134 @@
+"""Text files as streams of lines: in blocks of memory that is used again, and a second time if need be."""
+
+from __future__ import annotations
+
+import gzip
+import random
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from producer.layout import HOUR_MS, ArchiveFile, archive_file
+from spark_batch import chunks, lines
+from spark_batch.buffers import Buffers
+from spark_batch.source import Source, SourceError, open_source
+from spark_batch.texts import Texts, TextStream
+from tests import oracle
+from tests.spark_batch.archives import START, add, compare, event, recomputed, records_of, request
+from tests.spark_batch.places import TOPIC
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Source:
+    (tmp_path / TOPIC).mkdir()
+    return open_source(tmp_path / TOPIC)
+
+
+def written(source: Source, start: int, content: list[bytes]) -> ArchiveFile:
+    path = Path(source.root) / f"{TOPIC}+0+{start:010d}.json.gz"
+    path.write_bytes(gzip.compress(b"\n".join(content)))
+    file = archive_file(str(path), path.stat().st_size)
+    assert file is not None
+    return file
+
+
+def texts_of(rows: Iterator[pa.RecordBatch] | pa.RecordBatchReader) -> list[tuple[int, str]]:
+    return [(row["_off"], row["line"].rstrip("\n")) for batch in rows for row in batch.to_pylist()]
+
+
+def test_a_buffer_is_not_taken_while_somebody_refers_to_it() -> None:
+    buffers = Buffers(1_000)
+    first = buffers.take(1_000)
+    array = pa.Array.from_buffers(pa.uint8(), 1_000, [None, pa.py_buffer(first)])
+    memory = array.buffers()[1].address
+    del first
+    second = buffers.take(10)
+    assert pa.py_buffer(second).address != memory
+    del array
+    again = buffers.take(1_000)
+    assert pa.py_buffer(again).address == memory
+    assert len(buffers.take(5_000)) == 5_000
+
+
+def test_buffers_of_many_threads_are_never_the_same() -> None:
+    buffers, wrong = Buffers(64), []
+
+    def work(mark: int) -> None:
+        for _ in range(2_000):
+            taken = buffers.take(64)
+            taken[:] = bytes([mark]) * 64
+            if bytes(taken) != bytes([mark]) * 64:
+                wrong.append(mark)
+
+    threads = [threading.Thread(target=work, args=(mark,)) for mark in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 1_000])
+def test_lines_are_the_same_whatever_a_block_holds(
+    source: Source, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "_PIECE", size)
+    monkeypatch.setattr(lines, "_BUFFERS", Buffers(size))
+    chance = random.Random(size)
+    content = [
+        chance.choice([b"x", "é".encode(), b"{}", b"ab\xff"]) * chance.choice([0, 1, 5, 70, 900])
+        for _ in range(300)
+    ]
+    found = [
+        row for piece in lines.pieces(source, written(source, 40, content)) for row in texts_of(iter(piece.batches()))
+    ]
+    expected = [line.decode("utf-8", "replace") for line in content if line]
+    assert found == list(enumerate(expected, 40))
+
+
+def test_streams_share_out_the_lines_and_can_be_read_again(source: Source) -> None:
+    files = [written(source, n * 10_000, [b"%d" % (n * 10_000 + i) for i in range(7_000)]) for n in range(3)]
+    finished: list[ArchiveFile] = []
+    texts = Texts(source, files, finished.append)
+    found = []
+    while not texts.is_read():
+        stream = TextStream(texts, 5_000)
+        begun = stream.reader()
+        begun.read_next_batch()  # and no more, as of a query that fails
+        del begun
+        whole = texts_of(stream.reader())
+        assert texts_of(stream.reader()) == whole
+        assert stream.sample is not None
+        assert int(stream.sample) == whole[0][0]
+        found += whole
+    assert found == [(n * 10_000 + i, str(n * 10_000 + i)) for n in range(3) for i in range(7_000)]
+    assert finished == files
+
+
+def test_what_a_reader_fails_of_is_told(source: Source) -> None:
+    files = [written(source, 0, [b"1"] * 10), written(source, 10, [b"2"])]
+    Path(files[1].path).unlink()
+    stream = TextStream(Texts(source, files, lambda file: None), 1_000)
+    with pytest.raises(Exception, match="Cannot read"):
+        stream.reader().read_all()
+    assert isinstance(stream.error, SourceError)
+
+
+@pytest.mark.parametrize("at", [0, 2_700, 5_999])
+def test_a_line_that_is_no_json_in_any_chunk(
+    tmp_path: Path, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The chunk is read again then, and nothing is counted twice."""
+    monkeypatch.setattr(chunks, "_ROWS", 1_000)
+    monkeypatch.setattr(lines, "_PIECE", 64 * 1024)
+    topic = tmp_path / TOPIC
+    events = [event(START + n, f"slug-{n % 7}", f"n/{n % 501}") for n in range(6_000)]
+    events[at] = b'{"event_time":1, no JSON'
+    for first in range(0, 6_000, 1_500):
+        add(topic, START, first, events[first : first + 1_500])
+    tables, _, counts = recomputed(topic, request("1 hour"))
+    assert (counts.read, counts.set_aside, dict(counts.reasons)) == (6_000, 1, {"not JSON": 1})
+    compare(tables, "1_HOUR", oracle.compute(records_of(topic), HOUR_MS))
