@@ -23,6 +23,7 @@ from sql.errors import OpenSeaMetricsError
 from sql.lowering import selects, spark_selects
 from sql.lowering.spark import quoted
 from sql.sources import Source
+from sql.types import ArrayType, KsqlType, MapType, StructType
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -91,7 +92,12 @@ class SparkResults:
         selected = [selects.listed(source, relation, quoted) for relation in self._relations(source)]
         with _errors():
             schema = self._arrow(f"SELECT * FROM ({selected[0]}) LIMIT 0").schema
-        return Table(name, schema, self._batches(selected, selects.order(source)))
+        order = selects.order(source)
+        if not all(_arrow_sorts(column.type) for column in source.columns if column.is_key):
+            by = ", ".join(map(quoted, order))
+            selected = [f"{query} ORDER BY {by}" for query in selected] if order else selected
+            order = []
+        return Table(name, schema, self._batches(selected, order))
 
     def _arrow(self, query: str) -> pa.Table:
         return self._session.sql(query).toArrow()
@@ -200,6 +206,12 @@ class SparkResults:
             self._kept.append(frame)
         frame.createOrReplaceTempView(name)
         self._views[key] = name
+
+
+def _arrow_sorts(kind: KsqlType) -> bool:
+    if isinstance(kind, StructType):
+        return all(_arrow_sorts(inner) for _, inner in kind.fields)
+    return not isinstance(kind, ArrayType | MapType)
 
 
 @contextmanager
