@@ -11,17 +11,17 @@ from itertools import groupby
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
 
 from producer.layout import ArchiveFile
+from spark_batch import compacted
 from spark_batch.ahead import ahead, few_ahead
 from spark_batch.archive.legacy import stamped_sql
-from spark_batch.compacted import Compacted, fetched, has_fields
+from spark_batch.compacted import Compacted
 from spark_batch.job import Job, Progress
 from spark_batch.source import SourceError
 from spark_batch.texts import Texts, TextStream
 from sql.lowering import records
-from sql.lowering.duckdb import quoted, text
+from sql.lowering.duckdb import quoted
 from sql.sources import Source
 
 _ROWS = 400_000
@@ -43,8 +43,8 @@ class Chunk(ABC):
         ...
 
     @abstractmethod
-    def error(self, raised: duckdb.Error) -> SourceError | None:
-        """What was wrong with the archive, if that is what a query has failed of."""
+    def error(self) -> SourceError | None:
+        """What is wrong with the archive, asked when a query has failed; None if that was not it."""
         ...
 
     @property
@@ -69,7 +69,7 @@ class TextChunk(Chunk):
         sample = self.stream.sample
         return records.decoded(line, source, sample, carried=("_off",), all_json=all_json)
 
-    def error(self, raised: duckdb.Error) -> SourceError | None:
+    def error(self) -> SourceError | None:
         return self.stream.error
 
     @property
@@ -83,10 +83,9 @@ class RowChunk(Chunk):
     already."""
 
     files: Sequence[Compacted]
-    schema: pa.Schema
 
     def relation(self, database: duckdb.DuckDBPyConnection, source: Source, all_json: bool) -> str:
-        names = {name.upper(): name for name in self.schema.names}
+        names = {name.upper(): name for name in self.files[0].schema.names}
         columns = [
             f"{quoted(names[column.name.upper()])} AS {quoted(column.name)}"
             for column in source.columns
@@ -94,18 +93,13 @@ class RowChunk(Chunk):
         ]
         assert source.timestamp is not None
         time = quoted(names[source.timestamp.upper()])
-        paths = ", ".join(text(str(file.path)) for file in self.files)
         return (
             f"SELECT {', '.join(columns)}, {time} AS ROWTIME, _offset AS _off, _failed"
-            f" FROM read_parquet([{paths}], hive_partitioning = false)"
+            f" FROM {compacted.relation(self.files)}"
         )
 
-    def error(self, raised: duckdb.Error) -> SourceError | None:
-        message = str(raised).partition("\n")[0]
-        named = [each.file.path for each in self.files if str(each.path) in message]
-        if not named and not isinstance(raised, duckdb.InvalidInputException):
-            return None
-        return SourceError(f"Cannot read {(named or [self.files[0].file.folder])[0]}: {message}")
+    def error(self) -> SourceError | None:
+        return compacted.unreadable(self.files)
 
     @property
     def damaged(self) -> Mapping[str, str]:
@@ -134,12 +128,12 @@ def read(job: Job, progress: Progress) -> Iterator[Chunk]:
             if is_text:
                 yield from _texts(Texts(job.source, list(group), finished))
                 continue
-            found = ahead(partial(fetched, job.source, file, Path(folder)) for file in group)
-            for schema, files in few_ahead(_shared_out(found), 1):
-                if not has_fields(schema, leaves):
+            found = ahead(partial(compacted.fetched, job.source, file, Path(folder)) for file in group)
+            for files in few_ahead(_shared_out(found), 1):
+                if not compacted.has_fields(files[0].schema, leaves):
                     yield from _texts(Texts(job.source, [each.file for each in files], finished))
                     continue
-                yield RowChunk(files, schema)
+                yield RowChunk(files)
                 for each in files:
                     finished(each.file)
                     if job.source.s3 is not None:
@@ -154,16 +148,16 @@ def _texts(texts: Texts) -> Iterator[TextChunk]:
             return
 
 
-def _shared_out(files: Iterable[Compacted]) -> Iterator[tuple[pa.Schema, list[Compacted]]]:
+def _shared_out(files: Iterable[Compacted]) -> Iterator[list[Compacted]]:
     """Compacted files in groups of a chunk's size, each of one schema."""
-    for schema, group in groupby(files, lambda each: each.schema):
+    for _, group in groupby(files, lambda each: each.schema):
         some: list[Compacted] = []
         rows = 0
         for each in group:
             some.append(each)
             rows += (each.file.end or each.file.start) - each.file.start
             if rows >= _ROWS:
-                yield schema, some
+                yield some
                 some, rows = [], 0
         if some:
-            yield schema, some
+            yield some

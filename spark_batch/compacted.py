@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from producer.layout import ArchiveFile
 from spark_batch.lines import Lines
 from spark_batch.source import Source, SourceError, reason
+from sql.lowering.duckdb import text
 
 
 @dataclass(frozen=True)
@@ -27,14 +29,28 @@ class Compacted:
 def fetched(source: Source, file: ArchiveFile, into: Path) -> Iterator[Compacted]:
     """A file, on the local disk: one of a bucket is copied into a folder, as many readings of its parts
     take longer than one of it all. Raises SourceError for a file that cannot be read."""
-    path = Path(file.path)
-    if source.s3 is not None:
-        path = into / f"{file.hour_ms}-{file.name}"
-        with _errors(file):
-            source.fs.get_file(file.path, str(path))
+    path = source.on_disk(file, into)
     with _errors(file):
         found = pq.read_schema(path).remove_metadata()
     yield Compacted(file, found, path)
+
+
+def relation(files: Iterable[Compacted]) -> str:
+    """The rows of files of one schema, for DuckDB."""
+    paths = ", ".join(text(str(each.path)) for each in files)
+    return f"read_parquet([{paths}], hive_partitioning = false)"
+
+
+def unreadable(files: Iterable[Compacted]) -> SourceError | None:
+    """The error of the first of some files that DuckDB cannot read to its end, None if there is none:
+    what it raises seldom names the file."""
+    with duckdb.connect() as database:
+        for each in files:
+            try:
+                database.execute(f"SELECT max(COLUMNS(*)) FROM {relation([each])}").fetchall()
+            except duckdb.Error as error:
+                return SourceError(f"Cannot read {each.file.path}: {str(error).partition(chr(10))[0]}")
+    return None
 
 
 def schema(source: Source, file: ArchiveFile) -> pa.Schema:

@@ -156,17 +156,14 @@ class DuckDbResults:
     def _stage(self, chunk: Chunk) -> None:
         """Decode a chunk. Where text is no JSON, that costs more from then on."""
         try:
-            try:
-                self._decode(chunk)
-            except duckdb.InvalidInputException as raised:
-                if not self._all_json or chunk.error(raised):
-                    raise
-                self._all_json = False
-                self._decode(chunk)
+            self._decode(chunk)
         except duckdb.Error as raised:
-            if error := chunk.error(raised):
+            if error := chunk.error():
                 raise error from raised
-            raise
+            if not self._all_json or not isinstance(raised, duckdb.InvalidInputException):
+                raise
+            self._all_json = False
+            self._stage(chunk)
 
     def _decode(self, chunk: Chunk) -> None:
         for source in self._pipeline.raw_sources():
@@ -194,11 +191,11 @@ class DuckDbResults:
         """Have the groupings take what is staged. Gives what it is, for ``counted``."""
         for state in states:
             state.absorb(self._relation(state.query.analysis.source))
-        tables = [_decoded(s) for s in self._pipeline.raw_sources() if self._pipeline.is_kept(s)]
-        tables += [_staged(query) for query in self._pipeline.selections]
-        # All records are in the first one, as it is not filtered.
+        # All records are in one that is not filtered.
+        kept = [source for source in self._pipeline.raw_sources() if self._pipeline.is_kept(source)]
+        whole = _decoded(kept[0]) if kept else _staged(self._pipeline.selections[0])
         return self._database.execute(
-            f"SELECT _failed, count(*), count(*) FILTER ({self._job.readable}) FROM {tables[0]}"
+            f"SELECT _failed, count(*), count(*) FILTER ({self._job.readable}) FROM {whole}"
             " GROUP BY 1"
         ).fetchall()
 

@@ -68,6 +68,20 @@ class Source:
                 found.append(file)
         return sorted(found), sorted(strange)
 
+    def on_disk(self, file: ArchiveFile, folder: Path) -> Path:
+        """Where a file is on the local disk: as it is, or, of a bucket, copied into a folder.
+
+        Raises SourceError for a file that cannot be had.
+        """
+        if self.s3 is None:
+            return Path(file.path)
+        path = folder / f"{file.hour_ms}-{file.name}"
+        try:
+            self.fs.get_file(file.path, str(path))
+        except OSError as error:
+            raise SourceError(f"Cannot read {file.path}: {reason(error)}") from error
+        return path
+
     def _list(self, first_ms: int | None, end_ms: int | None) -> Iterator[tuple[str, int]]:
         try:
             if not self.fs.exists(self.root):

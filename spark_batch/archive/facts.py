@@ -14,7 +14,7 @@ import numpy.typing as npt
 from producer.layout import HOUR_MS, ArchiveFile
 from spark_batch.archive.reading import Unreadable, fetched, pieces
 from spark_batch.archive.rows import rows, table
-from spark_batch.source import Source, SourceError
+from spark_batch.source import Source
 from sql.lowering.duckdb import quoted, text
 from sql.sources import Source as Stream
 
@@ -144,14 +144,7 @@ def _count_parquet(
     file = facts.file
     assert stream.timestamp is not None
     with tempfile.TemporaryDirectory(prefix="opensea-archive-") as folder:
-        path = file.path
-        if source.s3 is not None:
-            path = str(Path(folder) / "compacted")
-            try:
-                source.fs.get_file(file.path, path)
-            except OSError as error:
-                raise SourceError(f"Cannot read {file.path}: {error}") from error
-        relation = f"read_parquet({text(path)})"
+        relation = f"read_parquet({text(str(source.on_disk(file, Path(folder))))})"
         try:
             facts.records, distinct, low, end = cursor.execute(
                 "SELECT count(*), count(DISTINCT _offset), min(_offset), max(_offset) + 1"

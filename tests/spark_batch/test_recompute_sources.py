@@ -10,6 +10,7 @@ import zlib
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from producer.layout import HOUR_MS
@@ -253,6 +254,21 @@ def test_a_damaged_compacted_file(own: Path) -> None:
     compacted(own, START, START + DAY_MS)
     path = sorted(own.rglob("*.parquet"))[5]
     path.write_bytes(path.read_bytes()[:-100])
+    prepared = prepare(request("1 hour"), open_source(own), SQL)
+    with pytest.raises(SourceError, match=re.escape(f"Cannot read {path}: ")), computed(prepared, print):
+        pass
+
+
+def test_a_compacted_file_that_is_damaged_inside(own: Path) -> None:
+    """DuckDB's own error does not say in which of many files."""
+    compacted(own, START, START + DAY_MS)
+    path = sorted(own.rglob("*.parquet"))[5]
+    group = pq.read_metadata(path).row_group(0)
+    columns = (group.column(number) for number in range(group.num_columns))
+    times = next(column for column in columns if column.path_in_schema == "event_time")
+    at = times.dictionary_page_offset or times.data_page_offset
+    content = path.read_bytes()
+    path.write_bytes(content[:at] + b"\xff" * 8 + content[at + 8 :])
     prepared = prepare(request("1 hour"), open_source(own), SQL)
     with pytest.raises(SourceError, match=re.escape(f"Cannot read {path}: ")), computed(prepared, print):
         pass
