@@ -72,7 +72,7 @@ def _blocks(source: Source, file: ArchiveFile) -> Iterator[tuple[_Text, int, boo
     """The text of a file in blocks, where the whole lines of each end, whether it is the last one, and
     what is wrong with the text after it."""
     given = 0
-    rest: _Text = b""
+    rest = b""
     try:
         with _opened(source, file) as text:
             is_last = False

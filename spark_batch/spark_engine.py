@@ -93,9 +93,9 @@ class SparkResults:
         with _errors():
             schema = self._arrow(f"SELECT * FROM ({selected[0]}) LIMIT 0").schema
         order = selects.order(source)
-        if not all(_arrow_sorts(column.type) for column in source.columns if column.is_key):
+        if order and not all(_arrow_sorts(column.type) for column in source.columns if column.is_key):
             by = ", ".join(map(quoted, order))
-            selected = [f"{query} ORDER BY {by}" for query in selected] if order else selected
+            selected = [f"{query} ORDER BY {by}" for query in selected]
             order = []
         return Table(name, schema, self._batches(selected, order))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 
@@ -41,14 +41,14 @@ class Texts:
 
     def sample(self) -> str | None:
         """A line that is still to come, None if there is none."""
-        for piece in chain(self._waiting, self._take_ahead()):
+        for piece in chain(self._waiting, iter(self._take, None)):
             if len(piece.lines):
                 return str(piece.lines[0].as_py())
         return None
 
     def is_read(self) -> bool:
         """Whether nothing is still to come, not even a file without lines."""
-        return not self._waiting and not any(True for _ in self._take_ahead())
+        return not self._waiting and self._take() is None
 
     def rest(self) -> Iterator[Lines]:
         """What is still to come; of whoever stops, the next one goes on."""
@@ -58,10 +58,11 @@ class Texts:
                 self._finished(piece.file)
             yield piece
 
-    def _take_ahead(self) -> Iterator[Lines]:
-        for piece in self._unread:
+    def _take(self) -> Lines | None:
+        """The next piece, which waits from then on; None if there are no more."""
+        if (piece := next(self._unread, None)) is not None:
             self._waiting.append(piece)
-            yield piece
+        return piece
 
 
 class TextStream:
@@ -72,20 +73,16 @@ class TextStream:
         """One of the records, None if there are none."""
         self.error: SourceError | None = None
         """What a reader has failed of, which wraps it."""
+        self.damaged: dict[str, str] = {}
+        """Files that could be read up to their damage only, with the reasons, of what was read."""
         self._texts = texts
         self._most = most
         self._taken: dict[ArchiveFile, tuple[int, int]] = {}
-        self._damaged: dict[str, str] = {}
 
     def reader(self) -> pa.RecordBatchReader:
         """All the records, each time that it is called; the second time they are read again from their
         files."""
         return pa.RecordBatchReader.from_batches(lines.SCHEMA, self._batches())
-
-    @property
-    def damaged(self) -> Mapping[str, str]:
-        """Files that could be read up to their damage only, with the reasons, of what was read."""
-        return self._damaged
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         try:
@@ -113,7 +110,7 @@ class TextStream:
             self._taken[piece.file] = (first, piece.first + len(piece.lines))
             count += len(piece.lines)
             if piece.damage:
-                self._damaged[piece.file.path] = piece.damage
+                self.damaged[piece.file.path] = piece.damage
             yield piece
             if count >= self._most:
                 return

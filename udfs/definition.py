@@ -96,6 +96,17 @@ class Definition:
             text = text.replace(f"{{{constant.name}}}", written)
         return text
 
+    def in_spark(
+        self, columns: Sequence[str], constants: Sequence[str], off: str, state: str
+    ) -> tuple[str, str] | None:
+        """The native form in Spark of a call whose arguments are given as SQL: the aggregate over the rows,
+        ``off`` being their offsets, and the result of it where it is called ``state``. None if there is none."""
+        if self.native_spark is None:
+            return None
+        partial = self.with_constants(self.native_spark.partial, constants)
+        finish = self.with_constants(self.native_spark.finish, constants)
+        return partial.format(*columns, off=off), finish.format(a=state)
+
     @property
     def place(self) -> str:
         """The file and line of the source."""

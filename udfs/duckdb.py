@@ -51,7 +51,6 @@ def parts(definition: Definition) -> Native:
 def filled(definition: Definition, constants: Sequence[str]) -> Native:
     """The parts of an aggregate with its constants, given as SQL, put in."""
 
-
     def fill(text: str) -> str:
         return definition.with_constants(text, constants)
 

@@ -192,14 +192,10 @@ class Spark:
         for constants in {group.constants for group in groups}:
             chosen = [i for i, group in enumerate(groups) if group.constants == constants]
             literals = [_spark_literal(value) for value in constants]
-            partial, finish = f"{definition.name}({', '.join([*names, *literals])})", "{a}"
-            if native := definition.native_spark:
-                partial, finish = (
-                    definition.with_constants(text, literals) for text in (native.partial, native.finish)
-                )
-                partial = partial.format(*names, off="part")
+            by_python = f"{definition.name}({', '.join([*names, *literals])})", "a"
+            partial, finish = definition.in_spark(names, literals, "part", "a") or by_python
             query = (
-                f"SELECT id, {finish.format(a='a')} AS result FROM (SELECT id, {partial} AS a FROM calls"
+                f"SELECT id, {finish} AS result FROM (SELECT id, {partial} AS a FROM calls"
                 f" WHERE id IN ({', '.join(map(str, chosen))}) GROUP BY id)"
             )
             answers = self._answers(query, len(groups))

@@ -170,12 +170,8 @@ def _python(definition: Definition, written: Sequence[str], state: str) -> tuple
         f"CAST({value} AS {spark(parameter.type)})"
         for value, parameter in zip(written, definition.parameters, strict=False)
     ]
-    if definition.native_spark:
-        native = definition.native_spark
-        partial, finish = (
-            definition.with_constants(text, written[count:]) for text in (native.partial, native.finish)
-        )
-        return partial.format(*columns, off="_off"), finish.format(a=state)
+    if native := definition.in_spark(columns, written[count:], "_off", state):
+        return native
     fields = [f"'c{i}', {column}" for i, column in enumerate(columns)]
     listed = _IN_ORDER.replace("{0}", f"named_struct({', '.join(fields)})")
     constants = [
@@ -222,12 +218,12 @@ def _bound(
 
 
 def _guards(expressions: Sequence[exp.Expression]) -> dict[exp.Expression, exp.Expression | None]:
-    """Of every expression in others the condition without which it is not asked for: that of the one
+    """Of every dear expression in others the condition without which it is not asked for: that of the one
     branch of a CASE in which it stands; None if there is no such condition, or more than one."""
     found: dict[exp.Expression, exp.Expression | None] = {}
 
     def visit(node: exp.Expression, guard: exp.Expression | None) -> None:
-        if found.setdefault(node, guard) != guard:
+        if _is_dear(node) and found.setdefault(node, guard) != guard:
             found[node] = None
         branch = node.this if isinstance(node, exp.If) else None
         for inside in node.iter_expressions():
