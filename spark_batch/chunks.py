@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
 
@@ -22,7 +23,10 @@ from spark_batch.source import SourceError
 from spark_batch.texts import Texts, TextStream
 from sql.lowering import records
 from sql.lowering.duckdb import quoted
+from sql.lowering.macros import MACROS
 from sql.sources import Source
+
+Item = TypeVar("Item")
 
 _ROWS = 400_000
 """Records in a chunk, about: so many that to plan its statements takes no time, so few that what is
@@ -106,6 +110,36 @@ class RowChunk(Chunk):
         return {}
 
 
+class Attempts:
+    """Text is taken to be JSON. Where some is not, that costs more from then on."""
+
+    def __init__(self) -> None:
+        self._all_json = True
+
+    def at(self, chunk: Chunk, query: Callable[[bool], Item]) -> Item:
+        """What a query over a chunk gives, which is told whether to take all text to be JSON.
+
+        Raises SourceError if the archive is what it failed of.
+        """
+        try:
+            return query(self._all_json)
+        except duckdb.Error as raised:
+            if error := chunk.error():
+                raise error from raised
+            if not self._all_json or not isinstance(raised, duckdb.InvalidInputException):
+                raise
+        self._all_json = False
+        return self.at(chunk, query)
+
+
+def prepare(database: duckdb.DuckDBPyConnection) -> None:
+    """Have a database know what the relations of chunks need."""
+    database.execute("SET preserve_insertion_order = false")
+    database.execute("SET TimeZone = 'UTC'")
+    for macro in MACROS:
+        database.execute(macro)
+
+
 def read(job: Job, progress: Progress) -> Iterator[Chunk]:
     """The chunks of a job's files, at least one; each is to be used before the next one is asked for.
 
@@ -121,17 +155,17 @@ def read(job: Job, progress: Progress) -> Iterator[Chunk]:
 
     progress(0, total)
     if not job.files:
-        yield from _texts(Texts(job.source, [], finished))
+        yield from of_texts(Texts(job.source, [], finished))
     leaves = job.pipeline.leaves()
     with tempfile.TemporaryDirectory(prefix="opensea-metrics-") as folder:
         for is_text, group in groupby(job.files, lambda file: file.form != "parquet"):
             if is_text:
-                yield from _texts(Texts(job.source, list(group), finished))
+                yield from of_texts(Texts(job.source, list(group), finished))
                 continue
             found = ahead(partial(compacted.fetched, job.source, file, Path(folder)) for file in group)
             for files in few_ahead(_shared_out(found), 1):
                 if not compacted.has_fields(files[0].schema, leaves):
-                    yield from _texts(Texts(job.source, [each.file for each in files], finished))
+                    yield from of_texts(Texts(job.source, [each.file for each in files], finished))
                     continue
                 yield RowChunk(files)
                 for each in files:
@@ -140,10 +174,10 @@ def read(job: Job, progress: Progress) -> Iterator[Chunk]:
                         each.path.unlink()
 
 
-def _texts(texts: Texts) -> Iterator[TextChunk]:
-    """The chunks of texts, at least one."""
+def of_texts(texts: Texts, rows: int = _ROWS) -> Iterator[TextChunk]:
+    """The chunks of texts, at least one, each of so many records, about."""
     while True:
-        yield TextChunk(TextStream(texts, _ROWS))
+        yield TextChunk(TextStream(texts, rows))
         if texts.is_read():
             return
 

@@ -11,18 +11,18 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import duckdb
 import pyarrow as pa
 
 from spark_batch import chunks
-from spark_batch.chunks import Chunk
+from spark_batch.chunks import Attempts, Chunk
 from spark_batch.job import Counts, Job, Progress, Table, counted
 from spark_batch.narrowing import columns_read
 from sql.catalog import Query
 from sql.lowering import selects
 from sql.lowering.duckdb import quoted
-from sql.lowering.macros import MACROS
 from sql.sources import Source
 from udfs import duckdb as duckdb_udfs
 
@@ -41,10 +41,7 @@ def computed(job: Job, progress: Progress) -> Iterator[DuckDbResults]:
         tempfile.TemporaryDirectory(prefix="opensea-metrics-") as folder,
         duckdb.connect(config={"memory_limit": _MEMORY, "temp_directory": folder}) as database,
     ):
-        database.execute("SET preserve_insertion_order = false")
-        database.execute("SET TimeZone = 'UTC'")
-        for macro in MACROS:
-            database.execute(macro)
+        chunks.prepare(database)
         duckdb_udfs.register(database)
         results = DuckDbResults(database, job)
         results.compute(progress)
@@ -108,7 +105,6 @@ class DuckDbResults:
             for query in (*job.pipeline.first, *job.pipeline.later)
         }
         self._counts = Counts()
-        self._all_json = True
 
     @property
     def counts(self) -> Counts:
@@ -122,8 +118,9 @@ class DuckDbResults:
         ]
         found: list[tuple[str | None, int, int]] = []
         damaged: dict[str, str] = {}
+        attempts = Attempts()
         for chunk in chunks.read(self._job, progress):
-            self._stage(chunk)
+            attempts.at(chunk, partial(self._decode, chunk))
             found += self._absorb(states)
             damaged |= chunk.damaged
         self._counts = counted(found, damaged)
@@ -153,21 +150,9 @@ class DuckDbResults:
             kept = f"WHERE WINDOWSTART >= {period.first} AND WINDOWEND <= {period.end}"
         state.finish(self._names[state.query.id], kept)
 
-    def _stage(self, chunk: Chunk) -> None:
-        """Decode a chunk. Where text is no JSON, that costs more from then on."""
-        try:
-            self._decode(chunk)
-        except duckdb.Error as raised:
-            if error := chunk.error():
-                raise error from raised
-            if not self._all_json or not isinstance(raised, duckdb.InvalidInputException):
-                raise
-            self._all_json = False
-            self._stage(chunk)
-
-    def _decode(self, chunk: Chunk) -> None:
+    def _decode(self, chunk: Chunk, all_json: bool) -> None:
         for source in self._pipeline.raw_sources():
-            relation = chunk.relation(self._database, source, self._all_json)
+            relation = chunk.relation(self._database, source, all_json)
             selections = self._pipeline.reading(source, self._pipeline.selections)
             if self._pipeline.is_kept(source):
                 # Decoded only once.

@@ -17,8 +17,9 @@ from spark_batch.compacted import has_fields, schema
 from spark_batch.job import Counts, Job, Progress, Table, counted
 from spark_batch.narrowing import columns_read
 from spark_batch.settings import batch_settings
-from spark_batch.spark_session import open_session
-from spark_batch.spark_source import compacted_rows, compacted_text, text_lines
+from spark_batch.source import SourceError
+from spark_batch.spark_session import first_reason, open_session
+from spark_batch.spark_source import compacted_rows, damaged_files, text_rows
 from sql.errors import OpenSeaMetricsError
 from sql.lowering import selects, spark_selects
 from sql.lowering.spark import quoted
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 
 _HIDDEN = ("ROWTIME", "_off", "_failed")
+_SOURCE_ERROR = f"{SourceError.__module__}.{SourceError.__name__}: "
+"""How Python writes it in a worker's traceback."""
 
 
 class SparkError(OpenSeaMetricsError):
@@ -39,7 +42,9 @@ class SparkError(OpenSeaMetricsError):
 @contextmanager
 def computed(job: Job, progress: Progress) -> Iterator[SparkResults]:
     """Compute a job's tables. Raises SqlError for statements that Spark cannot give exactly."""
-    session = open_session(batch_settings(), job.source.s3)
+    # Compacted files are read by Spark itself, others by what decodes them.
+    of_spark = any(file.form == "parquet" for file in job.files)
+    session = open_session(batch_settings(), job.source.s3 if of_spark else None)
     results = SparkResults(session, job)
     try:
         results.compute(progress)
@@ -59,6 +64,7 @@ class SparkResults:
         """The view of each selection and grouping that was made, by its query's id."""
         self._kept: list[DataFrame] = []
         self._counts = Counts()
+        self._damaged = damaged_files(session)
 
     @property
     def counts(self) -> Counts:
@@ -144,23 +150,18 @@ class SparkResults:
     def _records(self, source: Source) -> str:
         """The records as a source declares them: its columns, ROWTIME, ``_off``, ``_failed``."""
         leaves = self._pipeline.leaves()
-        texts: list[tuple[int, str]] = []
+        texts: list[ArchiveFile] = []
         whole: list[str] = []
-        lacking: list[str] = []
         for file in self._job.files:
-            if file.form != "parquet":
-                texts.append((file.start, self._address(file)))
-            elif has_fields(schema(self._job.source, file), leaves):
+            if file.form == "parquet" and has_fields(schema(self._job.source, file), leaves):
                 whole.append(self._address(file))
             else:
-                lacking.append(self._address(file))
+                texts.append(file)
         parts = []
         if whole:
             parts.append(compacted_rows(self._session, whole, source))
-        if lacking:
-            parts.append(compacted_text(self._session, lacking, source))
         if texts or not parts:
-            parts.append(text_lines(self._session, texts, source))
+            parts.append(text_rows(self._session, self._job.source, texts, source, self._damaged))
         columns = ", ".join([*(quoted(c.name) for c in source.columns if not c.is_key), *_HIDDEN])
         return " UNION ALL ".join(f"SELECT {columns} FROM ({part})" for part in parts)
 
@@ -176,7 +177,8 @@ class SparkResults:
         found = self._session.sql(
             f"SELECT _failed, count(*), count_if({self._job.readable}) FROM {view} GROUP BY 1"
         ).collect()
-        self._counts = counted((reason, count, used) for reason, count, used in found)
+        rows = ((reason, count, used) for reason, count, used in found)
+        self._counts = counted(rows, self._damaged.value)
 
     def _relation(self, source: Source) -> str:
         """A source's rows, of the archive or of results."""
@@ -218,11 +220,15 @@ def _arrow_sorts(kind: KsqlType) -> bool:
 def _errors() -> Iterator[None]:
     """Errors of Spark in one line."""
     try:
+        from py4j.protocol import Py4JError
         from pyspark.errors import PySparkException
     except ImportError:  # then the session was not opened
         yield
         return
     try:
         yield
-    except PySparkException as error:
-        raise SparkError(f"Spark: {str(error).strip().splitlines()[0]}") from error
+    except (PySparkException, Py4JError) as error:
+        reason = first_reason(error)
+        if reason.startswith(_SOURCE_ERROR):
+            raise SourceError(reason.removeprefix(_SOURCE_ERROR)) from error
+        raise SparkError(f"Spark: {reason}") from error

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import TYPE_CHECKING
 
+import producer
+import spark_batch
 from spark_batch.settings import BatchSettings, S3Settings
 from udfs import spark as functions
 from udfs.definition import UdfError
@@ -28,8 +31,6 @@ _SQL = {
     "spark.sql.session.timeZone": "UTC",
     # Java does not compile longer methods: Spark then makes short ones, for one operator each.
     "spark.sql.codegen.hugeMethodLimit": "8000",
-    # A damaged file is read up to its damage, as by the other engine.
-    "spark.sql.files.ignoreCorruptFiles": "true",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
 }
 
@@ -67,7 +68,7 @@ def open_session(settings: BatchSettings, s3: S3Settings | None) -> SparkSession
     try:
         session = builder.getOrCreate().newSession()
     except (PySparkException, Py4JError) as error:
-        raise UdfError(f"Spark does not start at {master}: {_first_reason(error)}") from error
+        raise UdfError(f"Spark does not start at {master}: {first_reason(error)}") from error
     for name, value in _SQL.items():
         session.conf.set(name, value)
     # 200, the default, is for clusters; tasks must not be so small that starting them is all the work.
@@ -78,10 +79,15 @@ def open_session(settings: BatchSettings, s3: S3Settings | None) -> SparkSession
         for name, value in s3.hadoop().items():
             hadoop.set(name, value)
     functions.register(session)
+    functions.send(session, producer, spark_batch)
     return session
 
 
-def _first_reason(error: Exception) -> str:
-    """What Java says, in one line: of py4j's errors the line that begins with a colon."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+def first_reason(error: Exception) -> str:
+    """What went wrong, in one line: what a worker's Python raised, else what Java says (of py4j's errors
+    the line that begins with a colon)."""
+    text = str(error).strip() or type(error).__name__
+    if told := re.search(r"^.*Traceback \(most.*\n(?:[ \t].*\n)+(\S.*)", text, re.MULTILINE):
+        return told[1]
+    lines = text.splitlines()
     return next((line.lstrip(": ") for line in lines if line.startswith(": ")), lines[0])

@@ -19,6 +19,7 @@ import zipfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -44,7 +45,9 @@ def register(session: SparkSession) -> None:
     Raises UdfError for a function with a type that Spark does not have (TIME).
     """
     spark: Any = importlib.import_module("pyspark.sql.functions")
-    _send(session)
+    send(session, udfs, sql)
+    for file in registry.own_files():
+        session.sparkContext.addPyFile(str(file))
     with warnings.catch_warnings():
         # It asks for type hints of pyarrow's in place of the kind of function.
         warnings.simplefilter("ignore", UserWarning)
@@ -92,21 +95,20 @@ def ddl(definition: Definition) -> str:
         raise UdfError(f"{definition.place}: {error}") from None
 
 
-def _send(session: SparkSession) -> None:
-    """The packages and the project's own files, to the workers."""
+def send(session: SparkSession, *packages: ModuleType) -> None:
+    """Have a session's workers import packages as they are here."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
-        for package in (udfs, sql):
+        for package in packages:
             root = Path(str(package.__file__)).parent
             for file in sorted(root.rglob("*.py")):
                 archive.writestr(zipfile.ZipInfo(f"{root.name}/{file.relative_to(root)}"), file.read_bytes())
-    folder = Path(tempfile.mkdtemp(prefix="opensea-metrics-udfs-"))
+    folder = Path(tempfile.mkdtemp(prefix="opensea-metrics-"))
     # Workers fetch the file at any time while the session lives.
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    path = folder / "opensea_metrics_udfs.zip"
+    path = folder / f"{'_'.join(package.__name__ for package in packages)}.zip"
     path.write_bytes(packed.getvalue())
-    for file in (path, *registry.own_files()):
-        session.sparkContext.addPyFile(str(file))
+    session.sparkContext.addPyFile(str(path))
 
 
 def _bound(

@@ -10,7 +10,17 @@ from sqlglot import exp
 
 from sql.lowering.duckdb_functions import TEMPLATES
 from sql.lowering.expressions import Expressions, spans_all
-from sql.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, KsqlType, duckdb
+from sql.types import (
+    BIGINT,
+    BOOLEAN,
+    DOUBLE,
+    INTEGER,
+    ArrayType,
+    KsqlType,
+    MapType,
+    StructType,
+    duckdb,
+)
 
 _JAVA_ONLY = re.compile(r"\(\?[=!<]|[*+?}]\+|\\[1-9]")
 """In regular expressions: what DuckDB's engine has not."""
@@ -43,6 +53,14 @@ class Lowering(Expressions):
 
     engine = "the embedded server"
     templates = TEMPLATES
+
+    def value(self, expression: exp.Expression) -> str:
+        """As ksqlDB has it: what is read of JSON has its fields under their names there, until whole
+        structs are taken."""
+        written = super().value(expression)
+        if not isinstance(expression, exp.Column | exp.Dot) or isinstance(expression.parent, exp.Dot):
+            return written
+        return _named(self.type_of(expression), written)
 
     def name(self, name: str) -> str:
         return quoted(name)
@@ -151,3 +169,22 @@ class Lowering(Expressions):
 
     def exploded(self, call: exp.Expression, values: str) -> str:
         return f"unnest({values})"
+
+
+def _named(kind: KsqlType, value: str, depth: int = 0) -> str:
+    """A value whose structs have their fields under ksqlDB's names: a cast leaves names as they are if
+    they differ in case only."""
+    each = f"_e{depth}"
+    match kind:
+        case StructType():
+            fields = (
+                (name, _named(inner, f"struct_extract({value}, {text(name)})", depth))
+                for name, inner in kind.fields
+            )
+            made = ", ".join(f"{quoted(name)} := {field}" for name, field in fields)
+            return f"CASE WHEN {value} IS NOT NULL THEN struct_pack({made}) END"
+        case ArrayType() if (named := _named(kind.element, each, depth + 1)) != each:
+            return f"list_transform({value}, lambda {each}: {named})"
+        case MapType() if (named := _named(kind.value, each, depth + 1)) != each:
+            return f"MAP(map_keys({value}), list_transform(map_values({value}), lambda {each}: {named}))"
+    return value

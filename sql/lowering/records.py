@@ -8,7 +8,8 @@ value of the wrong type, text that is no JSON, or a record without its timestamp
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sql.lowering.duckdb import quoted, text
@@ -19,11 +20,14 @@ from sql.types import (
     DOUBLE,
     INTEGER,
     STRING,
+    ArrayType,
     KsqlType,
+    MapType,
     StructType,
 )
 from sql.types import duckdb as duckdb_type
 
+_Path = tuple[str, ...]
 _READERS = {
     # 1.7 is 1 for an INTEGER or BIGINT; an INTEGER wraps around (observed).
     BIGINT: "coalesce(parse_bigint({0}), TRY_CAST(trunc(parse_double({0})) AS BIGINT))",
@@ -51,7 +55,7 @@ def decoded(
     columns of ``lines``, passed on. With ``all_json`` a line that is no JSON fails the query
     (duckdb.InvalidInputException), which is faster than to look for such lines.
     """
-    names = _field_names(source.columns, sample, exact)
+    names, types = _as_written(source.columns, sample, exact)
     keys = [column for column in source.columns if column.is_key]
     values = [column for column in source.columns if not column.is_key]
     columns = [
@@ -61,8 +65,8 @@ def decoded(
     ]
     passed = "".join(f", {name}" for name in carried)
     parsed = (
-        f"SELECT line, path, ts{passed}, {_parsed('line', values, names, all_json)} AS v,"
-        f" {_parsed('key', keys, names, all_json)} AS k FROM ({lines})"
+        f"SELECT line, path, ts{passed}, {_parsed('line', values, names, types, all_json)} AS v,"
+        f" {_parsed('key', keys, names, types, all_json)} AS k FROM ({lines})"
     )
     checked = _checked(values)
     structs = {path: f"_s{n}" for n, path in enumerate(checked) if isinstance(checked[path], StructType)}
@@ -97,51 +101,84 @@ def decoded(
     )
 
 
-def _field_names(
+def _as_written(
     columns: Sequence[Column], sample: str | None, exact: bool
-) -> dict[tuple[str, ...], str]:
-    """The JSON name of each declared field, by its path of ksqlDB names."""
+) -> tuple[dict[_Path, str], dict[_Path, KsqlType]]:
+    """The JSON name of each declared field, by its path of ksqlDB names, and its type, in which structs
+    have the names of the JSON too."""
     try:
         record = json.loads(sample) if sample else {}
     except ValueError:
         record = {}
-    names: dict[tuple[str, ...], str] = {}
+    names: dict[_Path, str] = {}
+    kinds: dict[_Path, KsqlType] = {}
 
-    def look(path: tuple[str, ...], kind: KsqlType, owner: Any) -> None:
-        known = {str(key).upper(): str(key) for key in owner} if isinstance(owner, dict) else {}
-        key = path[-1] if exact else known.get(path[-1].upper(), path[-1].lower())
-        names[path] = key
+    def look(path: _Path, kind: KsqlType, owner: Any) -> None:
+        names[path] = key = path[-1] if exact else _name_in(owner, path[-1])
+        inner = owner.get(key) if isinstance(owner, dict) else None
+        kinds[path] = kind if exact else _type_in(inner, kind)
         if isinstance(kind, StructType):
-            inner = owner.get(key) if isinstance(owner, dict) else None
             for name, field in kind.fields:
                 look((*path, name), field, inner)
 
     for column in columns:
         look((column.name,), column.type, record)
-    return names
+    return names, kinds
+
+
+def _name_in(owner: Any, name: str) -> str:
+    """A field's name in a JSON object, in whatever case; in lower case if it is not there."""
+    known = {str(key).upper(): str(key) for key in owner} if isinstance(owner, dict) else {}
+    return known.get(name.upper(), name.lower())
+
+
+def _type_in(value: Any, kind: KsqlType) -> KsqlType:
+    """A type whose structs have their fields under the names of a JSON value."""
+    match kind:
+        case StructType():
+            fields = value if isinstance(value, dict) else {}
+            written = ((_name_in(fields, name), inner) for name, inner in kind.fields)
+            return replace(
+                kind, fields=tuple((key, _type_in(fields.get(key), inner)) for key, inner in written)
+            )
+        case ArrayType():
+            elements = value if isinstance(value, list) else []
+            return replace(kind, element=_type_in(_first(elements), kind.element))
+        case MapType():
+            values = value.values() if isinstance(value, dict) else []
+            return replace(kind, value=_type_in(_first(values), kind.value))
+    return kind
+
+
+def _first(values: Iterable[Any]) -> Any:
+    return next((value for value in values if value is not None), None)
 
 
 def _parsed(
-    value: str, columns: Sequence[Column], names: dict[tuple[str, ...], str], all_json: bool
+    value: str,
+    columns: Sequence[Column],
+    names: Mapping[_Path, str],
+    kinds: Mapping[_Path, KsqlType],
+    all_json: bool,
 ) -> str:
     """``from_json`` of a text; NULL if it is no JSON, unless all are. Scalars are read as text, to be
     checked."""
     if not columns:
         return "NULL"
 
-    def structure(path: tuple[str, ...], kind: KsqlType) -> Any:
+    def structure(path: _Path, kind: KsqlType) -> Any:
         if isinstance(kind, StructType):
             return {
                 names[*path, name]: structure((*path, name), field) for name, field in kind.fields
             }
-        return "VARCHAR" if len(path) == 1 and kind in _READERS else duckdb_type(kind)
+        return "VARCHAR" if len(path) == 1 and kind in _READERS else duckdb_type(kinds[path])
 
     shape = {names[column.name,]: structure((column.name,), column.type) for column in columns}
     read = f"from_json({value}, {text(json.dumps(shape))})"
     return read if all_json else f"TRY({read})"
 
 
-def _read(column: Column, record: str, names: dict[tuple[str, ...], str]) -> str:
+def _read(column: Column, record: str, names: Mapping[_Path, str]) -> str:
     value = _field(record, names[column.name,])
     return _READERS[column.type].format(value) if column.type in _READERS else value
 
@@ -150,16 +187,16 @@ def _field(struct: str, name: str) -> str:
     return f"struct_extract({struct}, {text(name)})"
 
 
-def _place(path: tuple[str, ...], names: dict[tuple[str, ...], str]) -> str:
+def _place(path: _Path, names: Mapping[_Path, str]) -> str:
     """Where a field is, for DuckDB's functions of JSON."""
     return "$." + ".".join(f'"{names[path[: depth + 1]]}"' for depth in range(len(path)))
 
 
 def _doubt(
     columns: Sequence[Column],
-    names: dict[tuple[str, ...], str],
-    checked: Mapping[tuple[str, ...], KsqlType],
-    structs: Mapping[tuple[str, ...], str],
+    names: Mapping[_Path, str],
+    checked: Mapping[_Path, KsqlType],
+    structs: Mapping[_Path, str],
 ) -> str:
     """Whether something may be wrong with a record, of what was read of it.
 
@@ -180,12 +217,12 @@ def _doubt(
     return " OR ".join(f"({doubt})" for doubt in doubts)
 
 
-def _checked(columns: Sequence[Column]) -> dict[tuple[str, ...], KsqlType]:
+def _checked(columns: Sequence[Column]) -> dict[_Path, KsqlType]:
     """The fields in which a wrong value costs the whole record, by their paths: scalars of a record that
     are no text, and structs however deep."""
-    found: dict[tuple[str, ...], KsqlType] = {}
+    found: dict[_Path, KsqlType] = {}
 
-    def look(path: tuple[str, ...], kind: KsqlType) -> None:
+    def look(path: _Path, kind: KsqlType) -> None:
         if isinstance(kind, StructType):
             found[path] = kind
             for name, field in kind.fields:

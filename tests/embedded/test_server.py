@@ -136,6 +136,27 @@ def test_push_query_gives_what_comes_later(tmp_path: Path) -> None:
         assert [row["A"] for row in rows] == [1, 2]
 
 
+def test_whole_structs_have_the_names_that_were_declared(tmp_path: Path) -> None:
+    """Whatever the case of the names in the JSON (ksqlDB writes a STRUCT's fields as declared)."""
+    with server.running(tmp_path) as url:
+        client = KsqlClient(url)
+        client.execute(
+            "CREATE STREAM nested (s STRUCT<a VARCHAR, l ARRAY<STRUCT<`b` BIGINT, c VARCHAR>>, m MAP<VARCHAR,"
+            " STRUCT<d BIGINT>>>) WITH (KAFKA_TOPIC='raw', VALUE_FORMAT='JSON', PARTITIONS=1);"
+        )
+        record = b'{"s":{"a":"x","l":[{"b":1,"c":"y"},null],"m":{"k":{"d":2}}}}\n'
+        write(tmp_path, "a.json.gz", record + b'{"s":{"a":"z"}}\n')
+        query = "SELECT s, s->l[1] AS e, TO_JSON_STRING(s->l) AS j FROM nested EMIT CHANGES LIMIT 2;"
+        assert list(client.push(query)) == [
+            {
+                "S": {"A": "x", "L": [{"b": 1, "C": "y"}, None], "M": {"k": {"D": 2}}},
+                "E": {"b": 1, "C": "y"},
+                "J": '[{"b":1,"C":"y"},null]',
+            },
+            {"S": {"A": "z", "L": None, "M": None}, "E": None, "J": "null"},
+        ]
+
+
 def test_late_rows_are_left_out(tmp_path: Path) -> None:
     minute = 60_000
     with server.running(tmp_path) as url:

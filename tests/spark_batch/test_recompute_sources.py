@@ -16,6 +16,7 @@ import pytest
 from producer.layout import HOUR_MS
 from spark_batch.recompute import computed, prepare
 from spark_batch.source import SourceError, open_source
+from sql.errors import OpenSeaMetricsError
 from tests import oracle
 from tests.parts.s3 import S3
 from tests.spark_batch.archives import (
@@ -36,7 +37,7 @@ from tests.spark_batch.archives import (
 )
 
 
-@pytest.fixture(scope="module", params=["duckdb"])
+@pytest.fixture(scope="module", params=["duckdb", "spark"])
 def engine(request: pytest.FixtureRequest) -> str:
     needs(request.param)
     return str(request.param)
@@ -137,6 +138,26 @@ def test_records_that_cannot_be_read_are_counted(own: Path, engine: str) -> None
     assert counts.read - before.read == len(bad)
     assert counts.used == before.used
     assert sum(counts.reasons.values()) == counts.set_aside
+
+
+def test_text_that_is_no_json_after_much_that_is(tmp_path: Path, engine: str) -> None:
+    """More than is decoded at a time, so rows of the file were given before."""
+    lines = [event(START + n % HOUR_MS, f"slug-{n % 9}", f"n/{n % 5}") for n in range(250_000)]
+    add(tmp_path / TOPIC, START, 0, [*lines[:240_000], b"no JSON", *lines[240_000:]])
+    tables, _, counts = recomputed(tmp_path / TOPIC, request("1 hour", wanted="global", engine=engine))
+    assert (counts.read, counts.set_aside, counts.reasons) == (250_001, 1, {"not JSON": 1})
+    assert [(row["EVENTS"], row["SALES"]) for row in tables["GLOBAL_1_HOUR"]] == [(250_000, 250_000)]
+
+
+def test_names_of_fields_match_in_any_case(own: Path, engine: str, tmp_path: Path) -> None:
+    args = [(START + n, f"slug-{n % 3}", f"n/{n % 5}") for n in range(30)]
+    folder = tmp_path / "upper" / TOPIC
+    upper = [re.sub(rb'"(event|payload|collection|slug|item|nft_id|quantity)":',
+                    lambda found: found[0].upper(), event(*each)) for each in args]
+    add(folder, START, 0, upper)
+    assert b'"SLUG":' in upper[0]
+    add(tmp_path / "lower" / TOPIC, START, 0, [event(*each) for each in args])
+    check(folder, engine, tmp_path / "lower" / TOPIC)
 
 
 def test_a_last_line_without_an_end_and_plain_text(own: Path, engine: str, tmp_path: Path) -> None:
@@ -250,17 +271,17 @@ def test_all_compacted_but_a_field_that_was_declared_later(
     assert sum(row["N"] for row in found) > 2_000
 
 
-def test_a_damaged_compacted_file(own: Path) -> None:
+def test_a_damaged_compacted_file(own: Path, engine: str) -> None:
     compacted(own, START, START + DAY_MS)
     path = sorted(own.rglob("*.parquet"))[5]
     path.write_bytes(path.read_bytes()[:-100])
-    prepared = prepare(request("1 hour"), open_source(own), SQL)
+    prepared = prepare(request("1 hour", engine=engine), open_source(own), SQL)
     with pytest.raises(SourceError, match=re.escape(f"Cannot read {path}: ")), computed(prepared, print):
         pass
 
 
-def test_a_compacted_file_that_is_damaged_inside(own: Path) -> None:
-    """DuckDB's own error does not say in which of many files."""
+def test_a_compacted_file_that_is_damaged_inside(own: Path, engine: str) -> None:
+    """DuckDB's own error does not say in which of many files, Spark's does."""
     compacted(own, START, START + DAY_MS)
     path = sorted(own.rglob("*.parquet"))[5]
     group = pq.read_metadata(path).row_group(0)
@@ -269,8 +290,8 @@ def test_a_compacted_file_that_is_damaged_inside(own: Path) -> None:
     at = times.dictionary_page_offset or times.data_page_offset
     content = path.read_bytes()
     path.write_bytes(content[:at] + b"\xff" * 8 + content[at + 8 :])
-    prepared = prepare(request("1 hour"), open_source(own), SQL)
-    with pytest.raises(SourceError, match=re.escape(f"Cannot read {path}: ")), computed(prepared, print):
+    prepared = prepare(request("1 hour", engine=engine), open_source(own), SQL)
+    with pytest.raises(OpenSeaMetricsError, match=re.escape(str(path))), computed(prepared, print):
         pass
 
 
@@ -295,14 +316,14 @@ def test_a_bucket(bucket: str, day: Path, engine: str) -> None:
 
 
 def test_a_compacted_bucket(
-    own: Path, day: Path, s3_server: S3, engine: str, monkeypatch: pytest.MonkeyPatch
+    own: Path, day: Path, s3_server: S3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some of its hours: the others are text."""
+    """Some of its hours: the others are text. (By Spark in ``test_recompute_spark``: it needs jars.)"""
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     compacted(own, START, START + DAY_MS // 2)
     s3_server.upload(own, f"half/{TOPIC}")
-    check(f"s3a://half/{TOPIC}", engine, day)
+    check(f"s3a://half/{TOPIC}", "duckdb", day)
 
 
 def test_a_bucket_without_the_key(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,9 +334,9 @@ def test_a_bucket_without_the_key(bucket: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("form", ["json.gz", "json"])
-def test_a_file_that_goes_away_while_it_is_read(own: Path, bucket: str, s3_server: S3, form: str) -> None:
+def test_a_file_that_goes_away_while_it_is_read(own: Path, bucket: str, engine: str, form: str) -> None:
     for source in (open_source(own), open_source(bucket)):
-        prepared = prepare(request("1 hour"), source, SQL)
+        prepared = prepare(request("1 hour", engine=engine), source, SQL)
         gone = replace(prepared.job.files[3], path=f"{prepared.job.files[3].path}.gone.{form}", form=form)
         files = [*prepared.job.files[:3], gone]
         changed = replace(prepared, job=replace(prepared.job, files=files))
