@@ -135,6 +135,8 @@ class Attempts:
 def prepare(database: duckdb.DuckDBPyConnection) -> None:
     """Have a database know what the relations of chunks need."""
     database.execute("SET preserve_insertion_order = false")
+    # What is kept lives for a chunk.
+    database.execute("SET force_compression = 'uncompressed'")
     database.execute("SET TimeZone = 'UTC'")
     for macro in MACROS:
         database.execute(macro)

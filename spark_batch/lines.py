@@ -21,7 +21,7 @@ from producer.layout import ArchiveFile
 from spark_batch.buffers import Buffers
 from spark_batch.source import Source, SourceError, reason
 
-_PIECE = 2 * 1024 * 1024
+_PIECE = 1024 * 1024
 """Bytes of text that are unpacked at a time: more do not stay in a processor's cache."""
 _BUFFERS = Buffers(_PIECE)
 _STEP = 8 * 1024

@@ -2,7 +2,7 @@
 
 Spark has no table functions of this kind in SELECT: they are functions that give arrays, to be
 exploded. Aggregates see a whole group at once, in no particular order. The code is sent to the workers;
-what it needs (pyarrow, msgspec, sqlglot, ddsketch) must be installed there.
+what this package depends on must be installed there.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ value of the wrong type, text that is no JSON, or a record without its timestamp
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +28,7 @@ from sql.types import (
 from sql.types import duckdb as duckdb_type
 
 _Path = tuple[str, ...]
+_ROOT = "$"
 _READERS = {
     # 1.7 is 1 for an INTEGER or BIGINT; an INTEGER wraps around (observed).
     BIGINT: "coalesce(parse_bigint({0}), TRY_CAST(trunc(parse_double({0})) AS BIGINT))",
@@ -79,25 +80,22 @@ def decoded(
         )
         parsed = f"SELECT *, {', '.join(taken)} FROM ({parsed})"
     time = quoted(source.timestamp) if source.timestamp else "_ts"
-    places = ["$", *(_place(path, names) for path in checked)]
-    kinds = f"json_type(_text, [{', '.join(map(text, places))}])"
-    reasons = [("_no_json", "not JSON"), ("_kinds[1] <> 'OBJECT'", "not a JSON object")]
-    for number, (path, kind) in enumerate(checked.items(), 2):
-        if isinstance(kind, StructType):
-            wrong = f"_kinds[{number}] NOT IN ('OBJECT', 'NULL')"
-            reasons.append((wrong, f"{'->'.join(path)} is no STRUCT"))
-        else:
-            wrong = f"_kinds[{number}] <> 'NULL' AND {quoted(path[0])} IS NULL"
-            reasons.append((wrong, f"{path[0]} is no {kind}"))
-    reasons.append((f"{time} IS NULL", "no timestamp"))
-    branches = " ".join(f"WHEN {wrong} THEN {text(reason)}" for wrong, reason in reasons)
+    doubts, reasons = [], []
+    for number, (doubt, place, reason) in enumerate(_doubts(values, names, checked, structs)):
+        doubts.append(f"{doubt} AS _d{number}")
+        wrong = f"_d{number}"
+        if place is not None:
+            kinds = "('OBJECT')" if place == _ROOT else "('OBJECT', 'NULL')"
+            wrong = f"CASE WHEN {wrong} THEN json_type(_text, {text(place)}) END NOT IN {kinds}"
+        reasons.append(f"WHEN {wrong} THEN {text(reason)}")
+    any_doubt = " OR ".join(f"_d{number}" for number in range(len(doubts)))
     return (
-        f"SELECT * EXCLUDE (_odd, _no_json, _kinds, _text, _ts), {time} AS ROWTIME,"
-        f" CASE WHEN NOT _odd AND {time} IS NOT NULL THEN NULL {branches} END AS _failed,"
+        f"SELECT * EXCLUDE (_text, _ts, {any_doubt.replace(' OR ', ', ')}), {time} AS ROWTIME,"
+        f" CASE WHEN NOT ({any_doubt}) AND {time} IS NOT NULL THEN NULL {' '.join(reasons)}"
+        f" WHEN {time} IS NULL THEN 'no timestamp' END AS _failed,"
         "  CASE WHEN _failed IS NOT NULL THEN _text END AS _line "
-        f"FROM (SELECT *, CASE WHEN _odd AND NOT _no_json THEN {kinds} END AS _kinds"
-        f" FROM (SELECT {', '.join(columns)}, {_doubt(values, names, checked, structs)} AS _odd,"
-        f" v IS NULL AS _no_json, line AS _text, path AS _path, ts AS _ts{passed} FROM ({parsed})))"
+        f"FROM (SELECT {', '.join([*columns, *doubts])}, line AS _text, path AS _path, ts AS _ts{passed}"
+        f" FROM ({parsed}))"
     )
 
 
@@ -189,32 +187,37 @@ def _field(struct: str, name: str) -> str:
 
 def _place(path: _Path, names: Mapping[_Path, str]) -> str:
     """Where a field is, for DuckDB's functions of JSON."""
-    return "$." + ".".join(f'"{names[path[: depth + 1]]}"' for depth in range(len(path)))
+    return f"{_ROOT}." + ".".join(f'"{names[path[: depth + 1]]}"' for depth in range(len(path)))
 
 
-def _doubt(
+def _doubts(
     columns: Sequence[Column],
     names: Mapping[_Path, str],
     checked: Mapping[_Path, KsqlType],
     structs: Mapping[_Path, str],
-) -> str:
-    """Whether something may be wrong with a record, of what was read of it.
+) -> Iterator[tuple[str, str | None, str]]:
+    """What may be wrong with a record, in the order in which it is told: a condition of what was read of
+    it, where in the text there has to be an object (None: the condition says enough), and the reason.
 
     A value that is no object reads as a struct of NULLs, and so does an object without any of the
-    fields: the text has to be asked which it is.
+    fields: the text has to be asked which it is. That is dear, so only of what is in doubt.
     """
-    top = [_field("v", names[column.name,]) for column in columns]
-    doubts = ["v IS NULL", " AND ".join(f"{value} IS NULL" for value in top)]
+    yield "v IS NULL", None, "not JSON"
+    top = (_field("v", names[column.name,]) for column in columns)
+    yield f"v IS NOT NULL AND {_all_null(top)}", _ROOT, "not a JSON object"
     for path, kind in checked.items():
         if isinstance(kind, StructType):
-            struct = structs[path]
-            fields = (_field(struct, names[*path, name]) for name, _ in kind.fields)
-            empty = " AND ".join(f"{field} IS NULL" for field in fields)
-            doubts.append(f"{struct} IS NOT NULL AND {empty}")
+            fields = (_field(structs[path], names[*path, name]) for name, _ in kind.fields)
+            empty = f"{structs[path]} IS NOT NULL AND {_all_null(fields)}"
+            yield empty, _place(path, names), f"{'->'.join(path)} is no STRUCT"
         else:
             value = _field("v", names[path])
-            doubts.append(f"{value} IS NOT NULL AND {_READERS[kind].format(value)} IS NULL")
-    return " OR ".join(f"({doubt})" for doubt in doubts)
+            wrong = f"{value} IS NOT NULL AND {_READERS[kind].format(value)} IS NULL"
+            yield wrong, None, f"{path[0]} is no {kind}"
+
+
+def _all_null(values: Iterable[str]) -> str:
+    return " AND ".join(f"{value} IS NULL" for value in values)
 
 
 def _checked(columns: Sequence[Column]) -> dict[_Path, KsqlType]:
