@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 _GROUP = 32 * 1024 * 1024
-"""Bytes of files that a task reads, at most about; and there are ``_TASKS`` of them for each core, if they
-are not smaller than ``_FILE``, which is what it costs to open a file, in bytes."""
+"""Bytes of files that a task reads, about, at most."""
 _TASKS = 4
+"""For each core, if there are not more of them for their size."""
 _FILE = 64 * 1024
+"""What it costs to open a file, in bytes that are read meanwhile."""
 _ROWS = 100_000
 """Records that a worker has decoded at a time, about."""
 _BATCH = 10_000
@@ -56,7 +57,7 @@ def text_rows(
 
     ``damaged`` is an accumulator (:func:`damaged_files`) of files that could be read up to their damage.
     """
-    groups = list(_shared_out(files, _TASKS * session.sparkContext.defaultParallelism))
+    groups = list(shared_out(files, _TASKS * session.sparkContext.defaultParallelism))
     rows = pa.array([list(map(asdict, group)) for group in groups], _FILES)
     # A task each.
     session.conf.set("spark.sql.leafNodeDefaultParallelism", max(1, len(groups)))
@@ -121,8 +122,8 @@ class _Decoding:
         return database.sql(f"SELECT {names}, ROWTIME, _off, _failed FROM ({relation})").to_arrow_table()
 
 
-def _shared_out(files: Sequence[ArchiveFile], tasks: int) -> Iterator[list[ArchiveFile]]:
-    """Files in groups, in their order, about so many of them, or more if they are large."""
+def shared_out(files: Sequence[ArchiveFile], tasks: int) -> Iterator[list[ArchiveFile]]:
+    """Files in groups for tasks, in their order: about so many groups, or more if the files are large."""
     most = min(_GROUP, sum(file.size + _FILE for file in files) / tasks)
     group: list[ArchiveFile] = []
     size = 0

@@ -14,9 +14,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from producer.layout import archive_file
 from spark_batch.recompute import prepare
 from spark_batch.source import open_source
 from spark_batch.spark_engine import SparkResults
+from spark_batch.spark_source import shared_out
 from tests.metrics import near
 from tests.parts import spark as parts
 from tests.parts.s3 import S3
@@ -48,6 +50,22 @@ def test_the_archive_is_scanned_once(spark: Any, tmp_path: Path) -> None:
         own = plan.partition("InMemoryRelation")[0]
         assert "InMemoryTableScan" in own
         assert "FileScan" not in own
+
+
+def test_files_are_shared_out_by_their_size() -> None:
+    def shared(sizes: list[int], tasks: int) -> list[list[int]]:
+        files = [archive_file(f"t+0+{n:010d}.json.gz", size) for n, size in enumerate(sizes)]
+        groups = list(shared_out([file for file in files if file], tasks))
+        assert [file.start for group in groups for file in group] == list(range(len(sizes)))
+        return [[file.size for file in group] for group in groups]
+
+    mega = 1024 * 1024
+    assert shared([], 8) == []
+    assert shared([mega] * 4, 8) == [[mega]] * 4
+    assert shared([mega] * 40, 4) == [[mega] * 10] * 4
+    assert [len(group) for group in shared([1_000] * 10_000, 8)] == [505] * 19 + [405]
+    assert [len(group) for group in shared([16 * mega] * 400, 8)] == [2] * 200
+    assert shared([500 * mega, 1, 1], 2) == [[500 * mega], [1, 1]]
 
 
 def test_results_are_in_the_same_order_whatever_the_key(spark: Any, tmp_path: Path) -> None:
