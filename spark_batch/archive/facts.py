@@ -76,7 +76,7 @@ def facts_of(
         if lines:
             batch = table(numbers, offsets, lines)
             cursor.register("batch", batch)
-            _count(cursor, rows("SELECT * FROM batch", stream), found)
+            _count(cursor, rows("SELECT * FROM batch", stream, lines[0]), found)
             cursor.unregister("batch")
             for waiting in (numbers, offsets, lines):
                 waiting.clear()

@@ -42,8 +42,9 @@ def raw_stream(catalog: Catalog, topic: str) -> Stream:
     return declared[topic]
 
 
-def rows(lines: str, stream: Stream) -> str:
-    """The rows of a relation with the columns of LINES, as a relation.
+def rows(lines: str, stream: Stream, sample: bytes | None) -> str:
+    """The rows of a relation with the columns of LINES, as a relation. ``sample`` is one of the lines, from
+    which the case of the fields' names is taken.
 
     ``file``, ``_offset``, ``_line`` (the text as it is), ``_time`` (epoch ms), ``_failed`` (NULL, or
     why ksqlDB could not read the record), and the declared columns under the JSON's names.
@@ -57,7 +58,8 @@ def rows(lines: str, stream: Stream) -> str:
         for column in stream.columns
         if not column.is_key
     ]
-    decoded = records.decoded(given, stream, None, carried=("file", "_offset", "exact"))
+    example = None if sample is None else sample.decode("utf-8", "replace")
+    decoded = records.decoded(given, stream, example, carried=("file", "_offset", "exact"))
     return (
         "SELECT file, _offset, exact AS _line, _failed,"
         f" CASE WHEN _failed IS NULL THEN ROWTIME END AS _time, {', '.join(columns)} FROM ({decoded})"

@@ -56,9 +56,11 @@ def write(
     be read as declared), then the stream's own under the JSON's names.
     """
     database.execute("CREATE OR REPLACE TEMP TABLE lines (file INTEGER, _offset BIGINT, line VARCHAR)")
+    sample = None
     for file in files:
         offset = file.start
         for piece in pieces(local, file):
+            sample = sample or piece[0]
             offsets = list(range(offset, offset + len(piece)))
             database.register("batch", table([0] * len(piece), offsets, piece))
             database.execute("INSERT INTO lines SELECT * FROM batch")
@@ -66,14 +68,14 @@ def write(
             offset += len(piece)
     # The decoded rows are several times as large as what they are sorted by.
     order = ", ".join([*sort_keys(stream), "_offset"])
-    decoded = rows("SELECT * FROM lines", stream)
+    decoded = rows("SELECT * FROM lines", stream, sample)
     database.execute(
         "CREATE OR REPLACE TEMP TABLE places AS SELECT _offset,"
         f" row_number() OVER (ORDER BY {order}) AS place FROM ({decoded})"
     )
     ordered = "SELECT file, _offset, line FROM lines JOIN places USING (_offset) ORDER BY place"
     database.execute(
-        f"COPY (SELECT * EXCLUDE (file, _time) FROM ({rows(ordered, stream)}))"
+        f"COPY (SELECT * EXCLUDE (file, _time) FROM ({rows(ordered, stream, sample)}))"
         f" TO {text(str(path))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})"
     )
     database.execute("DROP TABLE lines")

@@ -158,6 +158,8 @@ def test_names_of_fields_match_in_any_case(own: Path, engine: str, tmp_path: Pat
     assert b'"SLUG":' in upper[0]
     add(tmp_path / "lower" / TOPIC, START, 0, [event(*each) for each in args])
     check(folder, engine, tmp_path / "lower" / TOPIC)
+    compacted(folder, START, START + HOUR_MS)
+    check(folder, engine, tmp_path / "lower" / TOPIC)
 
 
 def test_a_last_line_without_an_end_and_plain_text(own: Path, engine: str, tmp_path: Path) -> None:
