@@ -18,6 +18,7 @@ from spark_batch import compacted
 from spark_batch.ahead import ahead, few_ahead
 from spark_batch.archive.legacy import stamped_sql
 from spark_batch.compacted import Compacted
+from spark_batch.groups import in_groups
 from spark_batch.job import Job, Progress
 from spark_batch.source import SourceError
 from spark_batch.texts import Texts, TextStream
@@ -187,13 +188,8 @@ def of_texts(texts: Texts, rows: int = _ROWS) -> Iterator[TextChunk]:
 def _shared_out(files: Iterable[Compacted]) -> Iterator[list[Compacted]]:
     """Compacted files in groups of a chunk's size, each of one schema."""
     for _, group in groupby(files, lambda each: each.schema):
-        some: list[Compacted] = []
-        rows = 0
-        for each in group:
-            some.append(each)
-            rows += (each.file.end or each.file.start) - each.file.start
-            if rows >= _ROWS:
-                yield some
-                some, rows = [], 0
-        if some:
-            yield some
+        yield from in_groups(group, _records, _ROWS)
+
+
+def _records(each: Compacted) -> int:
+    return (each.file.end or each.file.start) - each.file.start

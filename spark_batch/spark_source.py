@@ -17,6 +17,7 @@ import pyarrow as pa
 from producer.layout import ArchiveFile
 from spark_batch import chunks
 from spark_batch.chunks import Attempts, Chunk
+from spark_batch.groups import in_groups
 from spark_batch.source import Source as Archive
 from spark_batch.texts import Texts
 from sql.lowering import duckdb as duckdb_sql
@@ -61,8 +62,7 @@ def text_rows(
     rows = pa.array([list(map(asdict, group)) for group in groups], _FILES)
     # A task each.
     session.conf.set("spark.sql.leafNodeDefaultParallelism", max(1, len(groups)))
-    columns = [f"{quoted(column.name)} {spark(column.type)}" for column in _values(stream)]
-    schema = ", ".join([*columns, "ROWTIME BIGINT", "_off BIGINT", "_failed STRING"])
+    schema = _schema(stream, "ROWTIME BIGINT", "_off BIGINT", "_failed STRING")
     decoding = _Decoding(archive, stream, damaged)
     frame = session.createDataFrame(pa.table({"files": rows})).mapInArrow(decoding, schema)
     frame.createOrReplaceTempView("archive_texts")
@@ -71,8 +71,7 @@ def text_rows(
 
 def compacted_rows(session: SparkSession, addresses: Sequence[str], stream: Source) -> str:
     """The records of compacted files that have all the fields of a stream, as they were decoded."""
-    columns = [f"{quoted(column.name)} {spark(column.type)}" for column in _values(stream)]
-    schema = ", ".join([*columns, "_offset BIGINT", "_failed STRING"])
+    schema = _schema(stream, "_offset BIGINT", "_failed STRING")
     session.read.schema(schema).parquet(*addresses).createOrReplaceTempView("archive_rows")
     names = ", ".join(quoted(column.name) for column in _values(stream))
     time = quoted(str(stream.timestamp))
@@ -124,17 +123,18 @@ class _Decoding:
 
 def shared_out(files: Sequence[ArchiveFile], tasks: int) -> Iterator[list[ArchiveFile]]:
     """Files in groups for tasks, in their order: about so many groups, or more if the files are large."""
-    most = min(_GROUP, sum(file.size + _FILE for file in files) / tasks)
-    group: list[ArchiveFile] = []
-    size = 0
-    for file in files:
-        group.append(file)
-        size += file.size + _FILE
-        if size >= most:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group
+    least = min(_GROUP, sum(map(_cost, files)) / tasks)
+    return in_groups(files, _cost, least)
+
+
+def _cost(file: ArchiveFile) -> int:
+    return file.size + _FILE
+
+
+def _schema(stream: Source, *hidden: str) -> str:
+    """The stream's columns and others, as Spark declares them."""
+    columns = (f"{quoted(column.name)} {spark(column.type)}" for column in _values(stream))
+    return ", ".join([*columns, *hidden])
 
 
 def _values(stream: Source) -> list[Column]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from sql.lowering.duckdb import quoted, text
 from sql.sources import Column, Source
@@ -24,11 +24,13 @@ from sql.types import (
     KsqlType,
     MapType,
     StructType,
+    struct,
 )
 from sql.types import duckdb as duckdb_type
 
 _Path = tuple[str, ...]
 _ROOT = "$"
+Kind = TypeVar("Kind", bound=KsqlType)
 _READERS = {
     # 1.7 is 1 for an INTEGER or BIGINT; an INTEGER wraps around (observed).
     BIGINT: "coalesce(parse_bigint({0}), TRY_CAST(trunc(parse_double({0})) AS BIGINT))",
@@ -56,7 +58,10 @@ def decoded(
     columns of ``lines``, passed on. With ``all_json`` a line that is no JSON fails the query
     (duckdb.InvalidInputException), which is faster than to look for such lines.
     """
-    names, types = _as_written(source.columns, sample, exact)
+    declared = struct(*((column.name, column.type) for column in source.columns))
+    written = declared if exact else _type_in(_parse(sample), declared)
+    names = dict(_names(declared, written))
+    fields = {column.name: field for column, field in zip(source.columns, written.fields, strict=True)}
     keys = [column for column in source.columns if column.is_key]
     values = [column for column in source.columns if not column.is_key]
     columns = [
@@ -66,8 +71,9 @@ def decoded(
     ]
     passed = "".join(f", {name}" for name in carried)
     parsed = (
-        f"SELECT line, path, ts{passed}, {_parsed('line', values, names, types, all_json)} AS v,"
-        f" {_parsed('key', keys, names, types, all_json)} AS k FROM ({lines})"
+        f"SELECT line, path, ts{passed},"
+        f" {_parsed('line', [fields[column.name] for column in values], all_json)} AS v,"
+        f" {_parsed('key', [fields[column.name] for column in keys], all_json)} AS k FROM ({lines})"
     )
     checked = _checked(values)
     structs = {path: f"_s{n}" for n, path in enumerate(checked) if isinstance(checked[path], StructType)}
@@ -88,10 +94,10 @@ def decoded(
             kinds = "('OBJECT')" if place == _ROOT else "('OBJECT', 'NULL')"
             wrong = f"CASE WHEN {wrong} THEN json_type(_text, {text(place)}) END NOT IN {kinds}"
         reasons.append(f"WHEN {wrong} THEN {text(reason)}")
-    any_doubt = " OR ".join(f"_d{number}" for number in range(len(doubts)))
+    flags = [f"_d{number}" for number in range(len(doubts))]
     return (
-        f"SELECT * EXCLUDE (_text, _ts, {any_doubt.replace(' OR ', ', ')}), {time} AS ROWTIME,"
-        f" CASE WHEN NOT ({any_doubt}) AND {time} IS NOT NULL THEN NULL {' '.join(reasons)}"
+        f"SELECT * EXCLUDE (_text, _ts, {', '.join(flags)}), {time} AS ROWTIME,"
+        f" CASE WHEN NOT ({' OR '.join(flags)}) AND {time} IS NOT NULL THEN NULL {' '.join(reasons)}"
         f" WHEN {time} IS NULL THEN 'no timestamp' END AS _failed,"
         "  CASE WHEN _failed IS NOT NULL THEN _text END AS _line "
         f"FROM (SELECT {', '.join([*columns, *doubts])}, line AS _text, path AS _path, ts AS _ts{passed}"
@@ -99,29 +105,19 @@ def decoded(
     )
 
 
-def _as_written(
-    columns: Sequence[Column], sample: str | None, exact: bool
-) -> tuple[dict[_Path, str], dict[_Path, KsqlType]]:
-    """The JSON name of each declared field, by its path of ksqlDB names, and its type, in which structs
-    have the names of the JSON too."""
+def _parse(sample: str | None) -> Any:
     try:
-        record = json.loads(sample) if sample else {}
+        return json.loads(sample) if sample else None
     except ValueError:
-        record = {}
-    names: dict[_Path, str] = {}
-    kinds: dict[_Path, KsqlType] = {}
+        return None
 
-    def look(path: _Path, kind: KsqlType, owner: Any) -> None:
-        names[path] = key = path[-1] if exact else _name_in(owner, path[-1])
-        inner = owner.get(key) if isinstance(owner, dict) else None
-        kinds[path] = kind if exact else _type_in(inner, kind)
-        if isinstance(kind, StructType):
-            for name, field in kind.fields:
-                look((*path, name), field, inner)
 
-    for column in columns:
-        look((column.name,), column.type, record)
-    return names, kinds
+def _names(kind: StructType, written: StructType, path: _Path = ()) -> Iterator[tuple[_Path, str]]:
+    """The JSON name of each field of a struct and of those in it, by its path of ksqlDB names."""
+    for (name, inner), (key, inner_written) in zip(kind.fields, written.fields, strict=True):
+        yield (*path, name), key
+        if isinstance(inner, StructType) and isinstance(inner_written, StructType):
+            yield from _names(inner, inner_written, (*path, name))
 
 
 def _name_in(owner: Any, name: str) -> str:
@@ -130,15 +126,13 @@ def _name_in(owner: Any, name: str) -> str:
     return known.get(name.upper(), name.lower())
 
 
-def _type_in(value: Any, kind: KsqlType) -> KsqlType:
+def _type_in(value: Any, kind: Kind) -> Kind:
     """A type whose structs have their fields under the names of a JSON value."""
     match kind:
         case StructType():
-            fields = value if isinstance(value, dict) else {}
-            written = ((_name_in(fields, name), inner) for name, inner in kind.fields)
-            return replace(
-                kind, fields=tuple((key, _type_in(fields.get(key), inner)) for key, inner in written)
-            )
+            owner = value if isinstance(value, dict) else {}
+            fields = ((_name_in(owner, name), inner) for name, inner in kind.fields)
+            return replace(kind, fields=tuple((key, _type_in(owner.get(key), inner)) for key, inner in fields))
         case ArrayType():
             elements = value if isinstance(value, list) else []
             return replace(kind, element=_type_in(_first(elements), kind.element))
@@ -152,26 +146,18 @@ def _first(values: Iterable[Any]) -> Any:
     return next((value for value in values if value is not None), None)
 
 
-def _parsed(
-    value: str,
-    columns: Sequence[Column],
-    names: Mapping[_Path, str],
-    kinds: Mapping[_Path, KsqlType],
-    all_json: bool,
-) -> str:
+def _parsed(value: str, fields: Sequence[tuple[str, KsqlType]], all_json: bool) -> str:
     """``from_json`` of a text; NULL if it is no JSON, unless all are. Scalars are read as text, to be
     checked."""
-    if not columns:
+    if not fields:
         return "NULL"
 
-    def structure(path: _Path, kind: KsqlType) -> Any:
+    def structure(kind: KsqlType) -> Any:
         if isinstance(kind, StructType):
-            return {
-                names[*path, name]: structure((*path, name), field) for name, field in kind.fields
-            }
-        return "VARCHAR" if len(path) == 1 and kind in _READERS else duckdb_type(kinds[path])
+            return {name: structure(inner) for name, inner in kind.fields}
+        return duckdb_type(kind)
 
-    shape = {names[column.name,]: structure((column.name,), column.type) for column in columns}
+    shape = {name: "VARCHAR" if kind in _READERS else structure(kind) for name, kind in fields}
     read = f"from_json({value}, {text(json.dumps(shape))})"
     return read if all_json else f"TRY({read})"
 
