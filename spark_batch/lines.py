@@ -24,6 +24,7 @@ from spark_batch.source import Source, SourceError, reason
 _PIECE = 1024 * 1024
 """Bytes of text that are unpacked at a time: more do not stay in a processor's cache."""
 _BUFFERS = Buffers(_PIECE)
+_NEWLINE = ord("\n")
 _STEP = 8 * 1024
 _GZIP = 31
 """zlib's name for gzip with the largest window."""
@@ -140,13 +141,9 @@ def _searchable(text: _Text) -> bytes | bytearray:
 def _split(text: _Text, end: int) -> pa.LargeStringArray:
     """The lines of a text up to a place as an array over the same memory, their ends included; blank
     lines are left out, and what is no UTF-8 becomes replacement characters."""
-    whole = _searchable(text)
-    ends = [0]
-    while at := whole.find(b"\n", ends[-1], end) + 1:
-        ends.append(at)
-    if ends[-1] < end:
-        ends.append(end)
-    bounds = np.array(ends, np.int64)
+    ends = np.flatnonzero(np.frombuffer(text, np.uint8, end) == _NEWLINE) + 1
+    last = [end] if end and (not len(ends) or ends[-1] < end) else []
+    bounds = np.concatenate([[0], ends, last]).astype(np.int64)
     buffers = pa.py_buffer(bounds), pa.py_buffer(text)
     lines = pa.LargeStringArray.from_buffers(len(bounds) - 1, *buffers)
     try:

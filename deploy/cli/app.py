@@ -7,7 +7,6 @@ was found.
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import sys
@@ -61,8 +60,6 @@ def log_to_stderr(level: int) -> None:
 
 def main() -> None:
     """Run the command; every foreseeable error becomes one message on stderr and exit code 1."""
-    # Statements are many small objects that stay: to look through them again and again is a fifth of planning.
-    gc.set_threshold(100_000, 20, 20)
     log_to_stderr(logging.WARNING)
     code: int | str | None
     try:

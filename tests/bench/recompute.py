@@ -1,8 +1,9 @@
 """recompute beside hand-written DuckDB SQL and hand-written PySpark, for the same numbers.
 
 The market, collections, assets and top lists of one-hour windows, from gz and from compacted Parquet,
-written as Parquet files. Each in a process of its own, in turns; wall time, CPU and the greatest resident
-memory are of a process with all that come of it. What cannot run here is left out, and said so.
+written as Parquet files. Each in a process of its own, in turns; wall time (from its start to its end,
+as ``time`` shows it), CPU and the greatest resident memory are of a process with all that come of it.
+What cannot run here is left out, and said so.
 
 Run: [EVENTS="1000000 5000000"] [RUNS=3] python -m tests.bench.recompute [a topic's folder, as it is]
 """
@@ -20,10 +21,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-import duckdb
-
-from producer.sample import write_sample
 
 HOUR = 3_600_000
 TOPIC = "topics/OpenSeaRawEvents"
@@ -66,6 +63,8 @@ def tables(newest: Callable[[str], str]) -> dict[str, str]:
 
 def by_duckdb(source: str, out: str, form: str) -> None:
     """As somebody would write it for DuckDB alone."""
+    import duckdb
+
     database = duckdb.connect()
     reader = (
         f"read_parquet('{source}/**/*.parquet')"
@@ -168,12 +167,10 @@ class Figures:
 
 
 def child(way: str, source: str, out: str, form: str) -> None:
-    """One way, measured; prints the figures."""
-    begun = time.perf_counter()
+    """One way; prints its CPU seconds and MB."""
     WAYS[way](source, out, form)
-    wall = time.perf_counter() - begun
     used = list(processes(os.getpid()))
-    print("figures", wall, sum(cpu for cpu, _ in used), sum(peak for _, peak in used))
+    print("figures", sum(cpu for cpu, _ in used), sum(peak for _, peak in used))
 
 
 def processes(pid: int) -> Iterator[tuple[float, float]]:
@@ -182,7 +179,10 @@ def processes(pid: int) -> Iterator[tuple[float, float]]:
     text = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     status = Path(f"/proc/{pid}/status").read_text()
     peak = re.search(r"VmHWM:\s+(\d+)", status)
-    yield sum(map(int, text[11:15])) / os.sysconf("SC_CLK_TCK"), int(peak[1]) / 1024 if peak else 0.0
+    yield (
+        sum(map(int, text[11:15])) / os.sysconf("SC_CLK_TCK"),
+        int(peak[1]) / 1024 if peak else 0.0,
+    )
     for task in Path(f"/proc/{pid}/task").iterdir():
         for each in (task / "children").read_text().split():
             yield from processes(int(each))
@@ -200,11 +200,13 @@ def measured(way: str, source: Path, form: str) -> Figures | None:
             f"{folder}/out",
             form,
         ]
+        begun = time.perf_counter()
         made = subprocess.run(command, capture_output=True, text=True, check=False)
+        wall = time.perf_counter() - begun
     if made.returncode != 0:
         print(f"{way}: {(made.stderr.strip().splitlines() or ['failed'])[-1]}")
         return None
-    return Figures(*map(float, made.stdout.split("figures")[1].split()))
+    return Figures(wall, *map(float, made.stdout.split("figures")[1].split()))
 
 
 def available(way: str) -> str | None:
@@ -245,6 +247,8 @@ def main() -> None:
     if len(sys.argv) == 5:
         child(*sys.argv[1:])
         return
+    from producer.sample import write_sample  # By hand nothing of this project is needed.
+
     runs = int(os.environ.get("RUNS", "3"))
     with tempfile.TemporaryDirectory() as folder:
         for events in map(int, os.environ.get("EVENTS", "1000000 5000000").split()):
