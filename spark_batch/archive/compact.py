@@ -11,15 +11,17 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import duckdb
 import fsspec
 
 from producer.layout import ArchiveFile, archive_file, parquet_name
+from spark_batch.ahead import ahead
 from spark_batch.archive.lock import Lock, locked
 from spark_batch.archive.reading import Unreadable
 from spark_batch.archive.rows import database
@@ -67,6 +69,16 @@ class Outcome:
     finished: bool = True
     seconds: float = 0.0
 
+    def add(self, other: Outcome) -> None:
+        """Count in what was done elsewhere."""
+        self.originals += other.originals
+        self.original_bytes += other.original_bytes
+        self.compacted += other.compacted
+        self.compacted_bytes += other.compacted_bytes
+        self.records += other.records
+        self.removed += other.removed
+        self.left += other.left
+
 
 def compact(
     source: Source,
@@ -76,10 +88,10 @@ def compact(
     progress: Callable[[int, int, int], None] = lambda done, total, files: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Compact groups (``runs.groups``) one after another; ``stop`` is asked before each.
+    """Compact groups (``runs.groups``), in order, two at once; ``stop`` is asked before each.
 
     ``progress`` is told how many bytes are done, of how many, and how many files. Memory is bounded by
-    the limits of one compacted file. Raises CompactError or SourceError, with everything that is done so far in order.
+    the limits of two compacted files. Raises CompactError or SourceError, with everything that is done so far in order.
     """
     began = time.monotonic()
     outcome = Outcome()
@@ -88,17 +100,30 @@ def compact(
     store = open_store(source)
     done = files = 0
     total = sum(group.bytes for group in groups)
-    cleared = ""
     with locked(source) as lock, database() as connection:
-        for group in groups:
-            if stop():
-                outcome.finished = False
-                break
-            if group.folder != cleared:
-                store.remove(store.leftovers(group.folder))
-                cleared = group.folder
-            with tempfile.TemporaryDirectory(prefix="opensea-archive-") as folder:
-                _Work(source, stream, options, store, lock, connection, Path(folder), outcome).run(group)
+
+        def compacted(group: Group) -> Iterator[Outcome]:
+            made = Outcome()
+            with (
+                tempfile.TemporaryDirectory(prefix="opensea-archive-") as folder,
+                connection.cursor() as cursor,
+            ):
+                _Work(source, stream, options, store, lock, cursor, Path(folder), made).run(group)
+            yield made
+
+        def works() -> Iterator[Callable[[], Iterator[Outcome]]]:
+            cleared = ""
+            for group in groups:
+                if stop():
+                    outcome.finished = False
+                    return
+                if group.folder != cleared:  # none of its groups has begun
+                    store.remove(store.leftovers(group.folder))
+                    cleared = group.folder
+                yield partial(compacted, group)
+
+        for group, made in zip(groups, ahead(works()), strict=False):  # fewer after a stop
+            outcome.add(made)
             done, files = done + group.bytes, files + len(group.originals)
             progress(done, total, files)
     outcome.seconds = time.monotonic() - began

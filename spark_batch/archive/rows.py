@@ -68,12 +68,12 @@ def rows(lines: str, stream: Stream, sample: bytes | None) -> str:
 
 @contextmanager
 def database(memory: str = "512MB") -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database in memory that can decode lines; what is more than ``memory`` goes to a disk."""
+    """A database that can decode lines, as can its cursors; what is more than ``memory`` goes to a disk."""
     with (
         tempfile.TemporaryDirectory(prefix="opensea-archive-") as folder,
         duckdb.connect(str(Path(folder) / "work.duckdb")) as connection,
     ):
-        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET GLOBAL TimeZone = 'UTC'")
         connection.execute(f"SET memory_limit = '{memory}'")
         connection.execute(f"SET temp_directory = '{folder}'")
         for macro in MACROS:

@@ -282,6 +282,21 @@ def test_killed_while_originals_are_removed(
     assert place.records() == before
 
 
+def test_a_stop_lets_what_has_begun_be_done(disk: Place, stream: Stream) -> None:
+    for hour in range(6):
+        disk.write(hour, 0, hour * 10, events(hour, hour * 10, 10))
+    before = disk.records()
+    asked = iter(range(6))
+    source = disk.source
+    outcome = compact(
+        source, stream, groups(source.listing()[0], LATER, 0), stop=lambda: next(asked) == 3
+    )
+    assert (outcome.finished, outcome.compacted, outcome.records) == (False, 3, 30)
+    assert sum(name.endswith(".parquet") for name in disk.names()) == 3
+    assert disk.records() == before
+    assert done(disk, stream).compacted == 3
+
+
 def test_killed_with_the_kernels_signal(disk: Place, tmp_path: Path) -> None:
     """The command itself, ended twice in the midst of its work."""
     for hour in range(12):
@@ -308,8 +323,8 @@ def test_killed_with_the_kernels_signal(disk: Place, tmp_path: Path) -> None:
 def test_a_file_without_all_the_records_is_not_published(
     place: Place, stream: Stream, monkeypatch: pytest.MonkeyPatch, harm: str
 ) -> None:
-    filled(place)
-    names = place.names()
+    first, *_ = filled(place)
+    before = place.records()
     chosen, _, where = harm.partition(" WHERE ")
 
     def harmed(database: duckdb.DuckDBPyConnection, *arguments: Any) -> None:
@@ -323,7 +338,9 @@ def test_a_file_without_all_the_records_is_not_published(
     monkeypatch.setattr("spark_batch.archive.compact.write", harmed)
     with pytest.raises(CompactError, match=r"does not have what its originals have: .*are kept"):
         done(place, stream)
-    assert place.names() == names
+    assert first not in place.names()
+    assert not [each for each in place.names() if each.endswith(".compacting")]
+    assert place.records() == before
 
 
 def test_a_file_that_is_stored_otherwise_is_not_published(
