@@ -24,7 +24,7 @@ from spark_batch.source import SourceError
 from spark_batch.texts import Texts, TextStream
 from sql.lowering import records
 from sql.lowering.duckdb import quoted
-from sql.lowering.macros import MACROS
+from sql.lowering.macros import SETUP
 from sql.sources import Source
 
 Item = TypeVar("Item")
@@ -138,9 +138,8 @@ def prepare(database: duckdb.DuckDBPyConnection) -> None:
     database.execute("SET preserve_insertion_order = false")
     # What is kept lives for a chunk.
     database.execute("SET force_compression = 'uncompressed'")
-    database.execute("SET TimeZone = 'UTC'")
-    for macro in MACROS:
-        database.execute(macro)
+    for statement in SETUP:
+        database.execute(statement)
 
 
 def read(job: Job, progress: Progress) -> Iterator[Chunk]:

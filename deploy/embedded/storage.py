@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 
 from sql.errors import OpenSeaMetricsError
-from sql.lowering.macros import MACROS
+from sql.lowering.macros import SETUP
 from udfs import duckdb as udfs
 
 _TABLES = """
@@ -69,18 +69,15 @@ class Storage:
             raise StorageError(f"cannot open {directory / 'embedded.duckdb'}: {message}") from error
         self._database.execute(f"SET memory_limit = '{memory_limit}'")
         self._database.execute(f"SET temp_directory = '{directory / 'tmp'}'")
-        self._database.execute("SET TimeZone = 'UTC'")
         self._database.execute("SET error_on_division_by_zero = false")
         self._database.execute(_TABLES)
-        for macro in MACROS:
-            self._database.execute(macro)
+        for statement in SETUP:
+            self._database.execute(statement)
         udfs.register(self._database)
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own to the database, for one thread."""
-        cursor = self._database.cursor()
-        cursor.execute("SET TimeZone = 'UTC'")
-        return cursor
+        return self._database.cursor()
 
     def close(self) -> None:
         """Write everything down and let go of the file."""

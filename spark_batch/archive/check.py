@@ -106,7 +106,6 @@ def _read(
 
         def work(unit: list[ArchiveFile]) -> list[Facts]:
             with connection.cursor() as cursor:
-                cursor.execute("SET TimeZone = 'UTC'")
                 return facts_of(source, unit, cursor, stream)
 
         for found in in_order(pool, work, units(files), 2 * WORKERS):

@@ -15,7 +15,7 @@ from sql.catalog import Catalog
 from sql.errors import OpenSeaMetricsError
 from sql.lowering import records
 from sql.lowering.duckdb import quoted
-from sql.lowering.macros import MACROS
+from sql.lowering.macros import SETUP
 from sql.sources import Source as Stream
 
 LINES = pa.schema([("file", pa.int32()), ("_offset", pa.int64()), ("line", pa.string())])
@@ -73,11 +73,10 @@ def database(memory: str = "512MB") -> Iterator[duckdb.DuckDBPyConnection]:
         tempfile.TemporaryDirectory(prefix="opensea-archive-") as folder,
         duckdb.connect(str(Path(folder) / "work.duckdb")) as connection,
     ):
-        connection.execute("SET GLOBAL TimeZone = 'UTC'")
         connection.execute(f"SET memory_limit = '{memory}'")
         connection.execute(f"SET temp_directory = '{folder}'")
-        for macro in MACROS:
-            connection.execute(macro)
+        for statement in SETUP:
+            connection.execute(statement)
         yield connection
 
 

@@ -6,6 +6,13 @@ from sqlglot import exp, parser
 from sqlglot.tokenizer_core import TokenType
 
 from sql.dialect import expressions as node
+from sql.errors import OpenSeaMetricsError
+
+if not str(parser.__file__).endswith(".py"):
+    raise OpenSeaMetricsError(
+        "sqlglot is installed in its compiled form, whose parser cannot be extended: "
+        "run `pip uninstall sqlglotc`."
+    )
 
 _MILLISECONDS = {
     "MILLISECOND": 1,

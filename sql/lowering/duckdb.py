@@ -49,7 +49,7 @@ def wrapped(kind: KsqlType, value: str) -> str:
 
 @dataclass(frozen=True)
 class Lowering(Expressions):
-    """Writes expressions of one statement in DuckDB's SQL; it needs ``macros.MACROS``."""
+    """Writes expressions of one statement in DuckDB's SQL; it needs ``macros.SETUP``."""
 
     engine = "the embedded server"
     templates = TEMPLATES

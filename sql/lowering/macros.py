@@ -1,8 +1,9 @@
-"""DuckDB macros that the lowered SQL uses."""
+"""What the lowered SQL needs of a DuckDB database."""
 
 from __future__ import annotations
 
-MACROS = (
+SETUP = (
+    "SET GLOBAL TimeZone = 'UTC'",
     # Text → number as ksqlDB takes it, else NULL. The characters are checked, as DuckDB's casts also
     # take '1_0' and, for integers, '1.5'. Blanks around are fine; so is 1.5d; too great is NULL. What
     # most texts look like comes first, as it is asked at a tenth of the cost: whole numbers are written
@@ -42,4 +43,4 @@ MACROS = (
     """CREATE OR REPLACE MACRO first_occurrences(l) AS (
       list_filter(l, lambda e, i: list_position(l, e) = i)[1:1000])""",
 )
-"""To be run once in a database."""
+"""Statements to be run once in a database, for all its cursors."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -138,3 +139,12 @@ def test_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert "secret" not in repr(Settings())
     monkeypatch.setenv("OPENSEA_METRICS_KSQLDB_URL", "http://c")
     assert Settings().ksqldb_url == "http://c"
+
+
+def test_a_compiled_sqlglot_is_told_apart() -> None:
+    """As it is after ``pip install sqlglot[c]``: its parser cannot be extended."""
+    program = "import sqlglot.parser as p; p.__file__ = 'p.so'; from deploy.cli import main; main()"
+    run = subprocess.run([sys.executable, "-c", program, "plan"], capture_output=True, text=True)
+    assert run.returncode == 1
+    assert run.stderr.startswith("error: sqlglot is installed in its compiled form")
+    assert "pip uninstall sqlglotc" in run.stderr

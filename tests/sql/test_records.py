@@ -7,7 +7,7 @@ import pytest
 
 from sql.catalog import Catalog
 from sql.changes import applied
-from sql.lowering.macros import MACROS
+from sql.lowering.macros import SETUP
 from sql.lowering.records import decoded
 from sql.parser import parse_script
 
@@ -35,8 +35,8 @@ def reasons() -> list[tuple[object, str | None]]:
         "nonsense",
     ]
     database = duckdb.connect()
-    for macro in MACROS:
-        database.execute(macro)
+    for statement in SETUP:
+        database.execute(statement)
     given = " UNION ALL ".join(
         f"SELECT {n} AS n, '{line}' AS line, '' AS path, NULL AS key, 0::BIGINT AS ts"
         for n, line in enumerate(lines)
