@@ -35,7 +35,9 @@ class KafkaSink:
     Keyed by the collection's slug, with the event time as timestamp and the headers ``event_type``,
     ``chain`` and ``received_at`` (epoch ms, when the record was written to this sink). The producer
     is idempotent: with brokers that come and go, a record is there once and a key's records are in
-    order. It waits for brokers without limit of time, holding at most 32 MiB or 100,000 records.
+    order; but a broker that was killed forgets producers whose newest record is older than
+    ``producer.id.expiration.ms`` (a day) by its timestamp, so of old events those under way can then be
+    there twice (observed, Kafka 4.3.1). It waits for brokers without limit of time, holding at most 32 MiB or 100,000 records.
     What cannot be delivered (refused by the broker, or given up on) is written to a file in
     ``undelivered_dir``, which can be replayed, and makes :meth:`close` raise SinkError.
     """

@@ -6,7 +6,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -82,10 +83,13 @@ def check(messages: list[Message], events: list[Event]) -> None:
         assert value == sent.record
         assert message.key() == sent.slug.encode()
         order[sent.slug].append(sent.number)
-    assert all(numbers == sorted(numbers) for numbers in order.values())
-    found = [number for numbers in order.values() for number in numbers]
-    assert len(found) == len(set(found)), "events are there twice"
-    assert len(found) == len(events), f"{len(events) - len(found)} events are lost"
+    found = Counter(number for numbers in order.values() for number in numbers)
+    twice = sorted(number for number, times in found.items() if times > 1)
+    assert not twice, f"{len(twice)} events are there twice, the first are {twice[:5]}"
+    lost = sorted(by_number.keys() - found.keys())
+    assert not lost, f"{len(lost)} events are lost, the first are {lost[:5]}"
+    late = [pair for numbers in order.values() for pair in pairwise(numbers) if pair[0] > pair[1]]
+    assert not late, f"{len(late)} events come after newer ones of their key, the first are {late[:5]}"
 
 
 def test_socket_cut_fifty_times_and_broker_killed(tmp_path: Path) -> None:
