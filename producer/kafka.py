@@ -37,7 +37,8 @@ class KafkaSink:
     is idempotent: with brokers that come and go, a record is there once and a key's records are in
     order; but a broker that was killed forgets producers whose newest record is older than
     ``producer.id.expiration.ms`` (a day) by its timestamp, so of old events those under way can then be
-    there twice (observed, Kafka 4.3.1). It waits for brokers without limit of time, holding at most 32 MiB or 100,000 records.
+    there twice (observed, Kafka 4.3.1). It waits for brokers without limit of time, holding at most
+    32 MiB or 100,000 records.
     What cannot be delivered (refused by the broker, or given up on) is written to a file in
     ``undelivered_dir``, which can be replayed, and makes :meth:`close` raise SinkError.
     """
