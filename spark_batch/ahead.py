@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar, cast
@@ -11,6 +11,7 @@ from typing import TypeVar, cast
 _AT_ONCE = 2
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def ahead(makers: Iterator[Callable[[], Iterator[Item]]]) -> Iterator[Item]:
@@ -38,6 +39,23 @@ def few_ahead(items: Iterator[Item], count: int) -> Iterator[Item]:
         while (item := waiting.popleft().result()) is not nothing:
             waiting.append(pool.submit(next, items, nothing))
             yield cast(Item, item)
+
+
+def in_order(
+    pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item], most: int
+) -> Iterator[Result]:
+    """The results of work on items, in the items' order, at most ``most`` of them unused."""
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) >= most:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 def _begun(make: Callable[[], Iterator[Item]]) -> tuple[list[Item], Iterator[Item]]:

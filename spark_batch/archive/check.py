@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import groupby
-from typing import TypeVar
 
 import numpy as np
 
 from producer.layout import ArchiveFile, newest_cover
+from spark_batch.ahead import in_order
 from spark_batch.archive.facts import Facts, facts_of, units
 from spark_batch.archive.findings import Finding, Kind, PartitionSummary, Report
 from spark_batch.archive.offsets import Break, Counted, breaks
@@ -25,8 +24,6 @@ WORKERS = 2
 """Units of files at a time: one is read while another is decoded."""
 
 Progress = Callable[[int, int, int], None]
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 def check(
@@ -75,23 +72,6 @@ def check(
         last_ms=max((file.hour_ms for file in files if file.hour_ms >= 0), default=None),
         seconds=time.monotonic() - began,
     )
-
-
-def in_order(
-    pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item], ahead: int
-) -> Iterator[Result]:
-    """The results of work on items, in the items' order, at most ``ahead`` of them unused."""
-    waiting: deque[Future[Result]] = deque()
-    try:
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) >= ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
 
 
 def _read(

@@ -14,14 +14,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 import duckdb
 import fsspec
 
 from producer.layout import ArchiveFile, archive_file, parquet_name
-from spark_batch.ahead import ahead
+from spark_batch.ahead import in_order
 from spark_batch.archive.lock import Lock, locked
 from spark_batch.archive.reading import Unreadable
 from spark_batch.archive.rows import database
@@ -39,6 +38,7 @@ from spark_batch.archive.writing import measured, unlike, verify, write
 from spark_batch.source import Source
 from sql.sources import Source as Stream
 
+_AT_ONCE = 2
 _READERS = 4
 
 
@@ -100,18 +100,22 @@ def compact(
     store = open_store(source)
     done = files = 0
     total = sum(group.bytes for group in groups)
-    with locked(source) as lock, database() as connection:
+    with (
+        locked(source) as lock,
+        database() as connection,
+        ThreadPoolExecutor(_AT_ONCE) as pool,
+    ):
 
-        def compacted(group: Group) -> Iterator[Outcome]:
+        def compacted(group: Group) -> Outcome:
             made = Outcome()
             with (
                 tempfile.TemporaryDirectory(prefix="opensea-archive-") as folder,
                 connection.cursor() as cursor,
             ):
                 _Work(source, stream, options, store, lock, cursor, Path(folder), made).run(group)
-            yield made
+            return made
 
-        def works() -> Iterator[Callable[[], Iterator[Outcome]]]:
+        def wanted() -> Iterator[Group]:
             cleared = ""
             for group in groups:
                 if stop():
@@ -120,9 +124,10 @@ def compact(
                 if group.folder != cleared:  # none of its groups has begun
                     store.remove(store.leftovers(group.folder))
                     cleared = group.folder
-                yield partial(compacted, group)
+                yield group
 
-        for group, made in zip(groups, ahead(works()), strict=False):  # fewer after a stop
+        results = in_order(pool, compacted, wanted(), _AT_ONCE)
+        for group, made in zip(groups, results, strict=False):  # fewer after a stop
             outcome.add(made)
             done, files = done + group.bytes, files + len(group.originals)
             progress(done, total, files)

@@ -179,10 +179,7 @@ def processes(pid: int) -> Iterator[tuple[float, float]]:
     text = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     status = Path(f"/proc/{pid}/status").read_text()
     peak = re.search(r"VmHWM:\s+(\d+)", status)
-    yield (
-        sum(map(int, text[11:15])) / os.sysconf("SC_CLK_TCK"),
-        int(peak[1]) / 1024 if peak else 0.0,
-    )
+    yield sum(map(int, text[11:15])) / os.sysconf("SC_CLK_TCK"), int(peak[1]) / 1024 if peak else 0.0
     for task in Path(f"/proc/{pid}/task").iterdir():
         for each in (task / "children").read_text().split():
             yield from processes(int(each))

@@ -324,6 +324,7 @@ def test_a_file_without_all_the_records_is_not_published(
     place: Place, stream: Stream, monkeypatch: pytest.MonkeyPatch, harm: str
 ) -> None:
     first, *_ = filled(place)
+    originals = {name for name in place.names() if name.startswith(f"{folder(0)}/{TOPIC}+0+")}
     before = place.records()
     chosen, _, where = harm.partition(" WHERE ")
 
@@ -338,6 +339,8 @@ def test_a_file_without_all_the_records_is_not_published(
     monkeypatch.setattr("spark_batch.archive.compact.write", harmed)
     with pytest.raises(CompactError, match=r"does not have what its originals have: .*are kept"):
         done(place, stream)
+    assert originals
+    assert originals <= set(place.names())
     assert first not in place.names()
     assert not [each for each in place.names() if each.endswith(".compacting")]
     assert place.records() == before
