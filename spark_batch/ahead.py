@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import TypeVar, cast
+from typing import TypeVar
 
 _AT_ONCE = 2
 
@@ -29,16 +29,6 @@ def ahead(makers: Iterator[Callable[[], Iterator[Item]]]) -> Iterator[Item]:
             begin(1)
             yield from made
             yield from rest
-
-
-def few_ahead(items: Iterator[Item], count: int) -> Iterator[Item]:
-    """What an iterator gives; so many items are made in a thread while those before are used."""
-    nothing = object()
-    with ThreadPoolExecutor(1) as pool:
-        waiting = deque(pool.submit(next, items, nothing) for _ in range(count))
-        while (item := waiting.popleft().result()) is not nothing:
-            waiting.append(pool.submit(next, items, nothing))
-            yield cast(Item, item)
 
 
 def in_order(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -15,11 +15,11 @@ import duckdb
 
 from producer.layout import ArchiveFile
 from spark_batch import compacted
-from spark_batch.ahead import ahead, few_ahead
+from spark_batch.ahead import ahead
 from spark_batch.archive.legacy import stamped_sql
 from spark_batch.compacted import Compacted
 from spark_batch.groups import in_groups
-from spark_batch.job import Job, Progress
+from spark_batch.source import Source as Archive
 from spark_batch.source import SourceError
 from spark_batch.texts import Texts, TextStream
 from sql.lowering import records
@@ -112,7 +112,7 @@ class RowChunk(Chunk):
 
 
 class Attempts:
-    """Text is taken to be JSON. Where some is not, that costs more from then on."""
+    """Text is taken to be JSON. Where some is not, that costs more from then on. For any thread."""
 
     def __init__(self) -> None:
         self._all_json = True
@@ -142,38 +142,34 @@ def prepare(database: duckdb.DuckDBPyConnection) -> None:
         database.execute(statement)
 
 
-def read(job: Job, progress: Progress) -> Iterator[Chunk]:
-    """The chunks of a job's files, at least one; each is to be used before the next one is asked for.
+def read(
+    archive: Archive,
+    files: Sequence[ArchiveFile],
+    leaves: Collection[str],
+    finished: Callable[[ArchiveFile], None],
+) -> Iterator[Chunk]:
+    """The chunks of files, at least one; each is to be used before the next one is asked for.
 
-    ``progress`` is told in any thread. Raises SourceError.
+    ``leaves`` are the fields that are needed; ``finished`` is told of each file that was read. Raises
+    SourceError.
     """
-    total = sum(file.size for file in job.files)
-    done = 0
-
-    def finished(file: ArchiveFile) -> None:
-        nonlocal done
-        done += file.size
-        progress(done, total)
-
-    progress(0, total)
-    if not job.files:
-        yield from of_texts(Texts(job.source, [], finished))
-    leaves = job.pipeline.leaves()
+    if not files:
+        yield from of_texts(Texts(archive, [], finished))
     with tempfile.TemporaryDirectory(prefix="opensea-metrics-") as folder:
-        for is_text, group in groupby(job.files, lambda file: file.form != "parquet"):
+        for is_text, group in groupby(files, lambda file: file.form != "parquet"):
             if is_text:
-                yield from of_texts(Texts(job.source, list(group), finished))
+                yield from of_texts(Texts(archive, list(group), finished))
                 continue
-            found = ahead(partial(compacted.fetched, job.source, file, Path(folder)) for file in group)
-            for files in few_ahead(_shared_out(found), 1):
-                if not compacted.has_fields(files[0].schema, leaves):
-                    yield from of_texts(Texts(job.source, [each.file for each in files], finished))
+            found = ahead(partial(compacted.fetched, archive, file, Path(folder)) for file in group)
+            for each in _shared_out(found):
+                if not compacted.has_fields(each[0].schema, leaves):
+                    yield from of_texts(Texts(archive, [one.file for one in each], finished))
                     continue
-                yield RowChunk(files)
-                for each in files:
-                    finished(each.file)
-                    if job.source.s3 is not None:
-                        each.path.unlink()
+                yield RowChunk(each)
+                for one in each:
+                    finished(one.file)
+                    if archive.s3 is not None:
+                        one.path.unlink()
 
 
 def of_texts(texts: Texts, rows: int = _ROWS) -> Iterator[TextChunk]:

@@ -1,25 +1,32 @@
-"""The DuckDB engine: one pass over the files, a chunk of records at a time.
+"""The DuckDB engine: one pass over the files, in lanes that each take a group of them at a time.
 
-Of each chunk only the columns that are needed are kept, as long as the groupings take their parts of it;
-so memory holds a chunk and the groups, whatever the archive's size (and groups go to disk beyond
-``_MEMORY``).
+A lane decodes a group in chunks. Of each chunk only the columns that are needed are kept, as long as the
+groupings make their parts of it; so memory holds a chunk for each lane and the parts, whatever the
+archive's size (and what is kept goes to disk beyond ``_MEMORY``).
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from functools import partial
+from threading import Lock
 
 import duckdb
 import pyarrow as pa
 
+from producer.layout import ArchiveFile
 from spark_batch import chunks
+from spark_batch.ahead import in_order
 from spark_batch.chunks import Attempts, Chunk
+from spark_batch.groups import shared_out
 from spark_batch.job import Counts, Job, Progress, Table, counted
 from spark_batch.narrowing import columns_read
+from spark_batch.parts import Part, Parts, made, number
 from sql.catalog import Query
 from sql.lowering import selects
 from sql.lowering.duckdb import quoted
@@ -27,6 +34,12 @@ from sql.sources import Source
 from udfs import duckdb as duckdb_udfs
 
 _MEMORY = "300MB"
+_LANES = 4
+"""At most: each needs some 20 MB."""
+_GROUPS = 4
+"""For each lane, if their files are not too small, so that none has to wait long for the others."""
+_LEAST = 8 * 1024 * 1024
+"""Packed bytes in a group: so many that to plan its statements takes little time."""
 _PIECE = 200_000
 """Rows of results that later groupings take at a time."""
 _UNREADABLE = ("_failed", "_off")
@@ -49,48 +62,13 @@ def computed(job: Job, progress: Progress) -> Iterator[DuckDbResults]:
 
 
 @dataclass
-class _State:
-    """The parts of a grouping made so far: in table ``name``, merged when there are many."""
+class _Taken:
+    """What a lane has made of a group of files: parts for groupings by their queries' ids, older ones
+    first, and what was read, for ``counted``."""
 
-    database: duckdb.DuckDBPyConnection
-    query: Query
-    name: str
-    rows: int = 0
-    merged: int = 0
-    part: int = 0
-
-    def absorb(self, relation: str) -> None:
-        partial = selects.grouping(self.query.analysis).partial(relation, None)
-        self.part += 1
-        made = f"SELECT *, {self.part} AS _src FROM ({partial})"
-        if self.part == 1:
-            self.database.execute(f"CREATE TABLE {self.name} AS {made}")
-            count = f"SELECT count(*) FROM {self.name}"
-        else:
-            count = f"INSERT INTO {self.name} {made}"
-        self.rows += _number(self.database, count)
-        if self.rows > max(500_000, 2 * self.merged):
-            self._merge()
-
-    def finish(self, name: str, kept: str) -> None:
-        """The rows that the SELECT gives, into a table, in order of windows."""
-        grouping = selects.grouping(self.query.analysis)
-        order = "ORDER BY _ws" if self.query.analysis.window else ""
-        rows = self.name
-        if self.part > 1 and self.rows != self.merged:
-            rows = f"({grouping.merge(f'SELECT * FROM {self.name}')})"
-        numbered = f"SELECT *, row_number() OVER ({order}) AS _off FROM {rows}"
-        self.database.execute(
-            f"CREATE TABLE {name} AS SELECT * FROM ({grouping.finish(numbered)}) {kept} ORDER BY _off"
-        )
-        self.database.execute(f"DROP TABLE {self.name}")
-
-    def _merge(self) -> None:
-        merged = selects.grouping(self.query.analysis).merge(f"SELECT * FROM {self.name}")
-        self.database.execute(f"CREATE TABLE merging AS SELECT *, 0 AS _src FROM ({merged})")
-        self.database.execute(f"DROP TABLE {self.name}")
-        self.database.execute(f"ALTER TABLE merging RENAME TO {self.name}")
-        self.rows = self.merged = _number(self.database, f"SELECT count(*) FROM {self.name}")
+    parts: list[tuple[str, Part]] = field(default_factory=list)
+    read: list[tuple[str | None, int, int]] = field(default_factory=list)
+    damaged: dict[str, str] = field(default_factory=dict)
 
 
 class DuckDbResults:
@@ -105,6 +83,8 @@ class DuckDbResults:
             for query in (*job.pipeline.first, *job.pipeline.later)
         }
         self._counts = Counts()
+        self._attempts = Attempts()
+        self._lanes: set[duckdb.DuckDBPyConnection] = set()
 
     @property
     def counts(self) -> Counts:
@@ -112,29 +92,26 @@ class DuckDbResults:
 
     def compute(self, progress: Progress) -> None:
         """Everything; called once."""
-        states = [
-            _State(self._database, query, quoted(f"state {query.id}"))
-            for query in self._pipeline.first
-        ]
-        found: list[tuple[str | None, int, int]] = []
+        all_parts = {query.id: Parts(self._database, query) for query in self._pipeline.first}
+        read: list[tuple[str | None, int, int]] = []
         damaged: dict[str, str] = {}
-        attempts = Attempts()
-        for chunk in chunks.read(self._job, progress):
-            attempts.at(chunk, partial(self._decode, chunk))
-            found += self._absorb(states)
-            damaged |= chunk.damaged
-        self._counts = counted(found, damaged)
-        for state in states:
-            self._finish(state)
+        with closing(self._taken(progress)) as of_groups:
+            for taken in of_groups:
+                for query_id, part in taken.parts:
+                    all_parts[query_id].add(part)
+                read += taken.read
+                damaged |= taken.damaged
+        self._counts = counted(read, damaged)
+        for parts in all_parts.values():
+            self._finish(parts)
         for query in self._pipeline.later:
-            state = _State(self._database, query, quoted(f"state {query.id}"))
+            parts = Parts(self._database, query)
             relation = self._relation(query.analysis.source)
-            end = _number(self._database, f"SELECT coalesce(max(_off), 0) + 1 FROM ({relation})")
+            end = number(self._database, f"SELECT coalesce(max(_off), 0) + 1 FROM ({relation})")
             for low in range(0, end, _PIECE):
-                state.absorb(
-                    f"SELECT * FROM ({relation}) WHERE _off >= {low} AND _off < {low + _PIECE}"
-                )
-            self._finish(state)
+                piece = f"SELECT * FROM ({relation}) WHERE _off >= {low} AND _off < {low + _PIECE}"
+                parts.add(made(self._database, query, piece, str(low)))
+            self._finish(parts)
 
     def table(self, name: str) -> Table:
         source = self._pipeline.catalog.sources[name]
@@ -144,42 +121,83 @@ class DuckDbResults:
         rows = found.to_arrow_reader(50_000)
         return Table(name, rows.schema, iter(rows))
 
-    def _finish(self, state: _State) -> None:
-        period, kept = self._job.period, ""
-        if state.query.analysis.window and state.query in self._pipeline.first:
-            kept = f"WHERE WINDOWSTART >= {period.first} AND WINDOWEND <= {period.end}"
-        state.finish(self._names[state.query.id], kept)
+    def _taken(self, progress: Progress) -> Generator[_Taken]:
+        """What the lanes make of the files, in the files' order.
 
-    def _decode(self, chunk: Chunk, all_json: bool) -> None:
+        Each lane has one of the processors to itself, so that text is decoded where it was unpacked and
+        none of them waits for another; DuckDB's own threads have those that are left.
+        """
+        processors = number(self._database, "SELECT current_setting('threads')")
+        most = min(max(2, processors), _LANES)  # with two, one can wait for a bucket
+        groups = list(shared_out(self._job.files, _GROUPS * most, _LEAST)) or [[]]
+        lanes = min(most, len(groups))
+        self._database.execute(f"SET threads = {max(1, processors - lanes + 1)}")
+        take = partial(self._take, finished=_adding_up(self._job.files, progress))
+        with ThreadPoolExecutor(lanes) as pool:
+            try:
+                yield from in_order(pool, take, enumerate(groups), lanes + 1)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                while self._lanes:  # again, as one may have been between two queries
+                    for lane in self._lanes.copy():
+                        lane.interrupt()
+                    time.sleep(0.01)
+                raise
+        self._database.execute(f"SET threads = {processors}")
+
+    def _take(
+        self, numbered: tuple[int, Sequence[ArchiveFile]], finished: Callable[[ArchiveFile], None]
+    ) -> _Taken:
+        """What there is to make of a group, in a lane."""
+        group, files = numbered
+        taken = _Taken()
+        with self._lane() as lane:
+            read = chunks.read(self._job.source, files, self._pipeline.leaves(), finished)
+            for at, chunk in enumerate(read):
+                self._attempts.at(chunk, partial(self._decode, lane, chunk))
+                for query in self._pipeline.first:
+                    relation = self._relation(query.analysis.source)
+                    taken.parts.append((query.id, made(lane, query, relation, f"{group}.{at}")))
+                taken.read += self._counted(lane)
+                taken.damaged |= chunk.damaged
+        return taken
+
+    @contextmanager
+    def _lane(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection of a lane's own, whose queries can be interrupted as long as it is open."""
+        with self._database.cursor() as lane:
+            self._lanes.add(lane)
+            try:
+                yield lane
+            finally:
+                self._lanes.discard(lane)
+
+    def _finish(self, parts: Parts) -> None:
+        period, kept = self._job.period, ""
+        if parts.query.analysis.window and parts.query in self._pipeline.first:
+            kept = f"WHERE WINDOWSTART >= {period.first} AND WINDOWEND <= {period.end}"
+        parts.finish(self._names[parts.query.id], kept)
+
+    def _decode(self, lane: duckdb.DuckDBPyConnection, chunk: Chunk, all_json: bool) -> None:
         for source in self._pipeline.raw_sources():
-            relation = chunk.relation(self._database, source, all_json)
+            relation = chunk.relation(lane, source, all_json)
             selections = self._pipeline.reading(source, self._pipeline.selections)
             if self._pipeline.is_kept(source):
                 # Decoded only once.
                 groupings = self._pipeline.reading(source, self._pipeline.first)
                 names = set().union(*(columns_read(q.analysis) for q in selections + groupings))
-                self._keep(_decoded(source), relation, names & set(source.readable()))
+                _keep(lane, _decoded(source), relation, names & set(source.readable()))
                 relation = f"SELECT * FROM {_decoded(source)}"
             for query in selections:
                 names = {column.name for column in query.analysis.columns}
-                self._keep(_staged(query), selects.rows(query.analysis, relation, _UNREADABLE), names)
+                _keep(lane, _staged(query), selects.rows(query.analysis, relation, _UNREADABLE), names)
 
-    def _keep(self, table: str, relation: str, names: set[str]) -> None:
-        """Make a table of columns of a relation. As a new one: DuckDB writes what is inserted into one
-        twice, until it fills a row group."""
-        columns = ", ".join([*map(quoted, sorted(names - {"ROWTIME"})), "ROWTIME", "_off", "_failed"])
-        self._database.execute(
-            f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {columns} FROM ({relation})"
-        )
-
-    def _absorb(self, states: list[_State]) -> list[tuple[str | None, int, int]]:
-        """Have the groupings take what is staged. Gives what it is, for ``counted``."""
-        for state in states:
-            state.absorb(self._relation(state.query.analysis.source))
+    def _counted(self, lane: duckdb.DuckDBPyConnection) -> list[tuple[str | None, int, int]]:
+        """What is staged, for ``counted``."""
         # All records are in one that is not filtered.
         kept = [source for source in self._pipeline.raw_sources() if self._pipeline.is_kept(source)]
         whole = _decoded(kept[0]) if kept else _staged(self._pipeline.selections[0])
-        return self._database.execute(
+        return lane.execute(
             f"SELECT _failed, count(*), count(*) FILTER ({self._job.readable}) FROM {whole}"
             " GROUP BY 1"
         ).fetchall()
@@ -205,6 +223,29 @@ class DuckDbResults:
         return " UNION ALL ".join(parts)
 
 
+def _keep(lane: duckdb.DuckDBPyConnection, table: str, relation: str, names: set[str]) -> None:
+    """Make a table, which only a lane sees, of columns of a relation. As a new one: DuckDB writes what is
+    inserted into one twice, until it fills a row group."""
+    columns = ", ".join([*map(quoted, sorted(names - {"ROWTIME"})), "ROWTIME", "_off", "_failed"])
+    lane.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {columns} FROM ({relation})")
+
+
+def _adding_up(files: Sequence[ArchiveFile], progress: Progress) -> Callable[[ArchiveFile], None]:
+    """Tells how many bytes of files are done, when it is told of each file, in any thread."""
+    total = sum(file.size for file in files)
+    done = 0
+    lock = Lock()
+
+    def finished(file: ArchiveFile) -> None:
+        nonlocal done
+        with lock:
+            done += file.size
+            progress(done, total)
+
+    progress(0, total)
+    return finished
+
+
 def _decoded(source: Source) -> str:
     """The table of a source's records."""
     return quoted(f"decoded {source.name}")
@@ -213,7 +254,3 @@ def _decoded(source: Source) -> str:
 def _staged(query: Query) -> str:
     """The table of what a selection makes of the records."""
     return quoted(f"stage {query.id}")
-
-
-def _number(database: duckdb.DuckDBPyConnection, query: str) -> int:
-    return int(database.execute(query).fetchall()[0][0])

@@ -1,11 +1,20 @@
-"""Things in groups of a size."""
+"""Things in groups of a size, and an archive's files in groups of about as much work."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
+from producer.layout import ArchiveFile
+
 Item = TypeVar("Item")
+
+_GROUP = 32 * 1024 * 1024
+"""Packed bytes of a group, about, at most: 200,000 events."""
+_FILE = 64 * 1024
+"""What it costs to open a file, in packed bytes that are read meanwhile."""
+_PACKED = 7
+"""How many times smaller text is when packed."""
 
 
 def in_groups(items: Iterable[Item], size: Callable[[Item], int], least: float) -> Iterator[list[Item]]:
@@ -20,3 +29,14 @@ def in_groups(items: Iterable[Item], size: Callable[[Item], int], least: float) 
             group, total = [], 0
     if group:
         yield group
+
+
+def shared_out(files: Sequence[ArchiveFile], tasks: int, least: int = 0) -> Iterator[list[ArchiveFile]]:
+    """Files in groups for tasks, in their order: about so many groups, more if the files are large, and
+    fewer if groups would have fewer packed bytes than ``least``."""
+    size = min(_GROUP, max(least, sum(map(_cost, files)) / tasks))
+    return in_groups(files, _cost, size)
+
+
+def _cost(file: ArchiveFile) -> int:
+    return (file.size // _PACKED if file.form == "json" else file.size) + _FILE

@@ -17,7 +17,7 @@ import pyarrow as pa
 from producer.layout import ArchiveFile
 from spark_batch import chunks
 from spark_batch.chunks import Attempts, Chunk
-from spark_batch.groups import in_groups
+from spark_batch.groups import shared_out
 from spark_batch.source import Source as Archive
 from spark_batch.texts import Texts
 from sql.lowering import duckdb as duckdb_sql
@@ -28,12 +28,8 @@ from sql.types import spark
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-_GROUP = 32 * 1024 * 1024
-"""Bytes of files that a task reads, about, at most."""
 _TASKS = 4
 """For each core, if there are not more of them for their size."""
-_FILE = 64 * 1024
-"""What it costs to open a file, in bytes that are read meanwhile."""
 _ROWS = 100_000
 """Records that a worker has decoded at a time, about."""
 _BATCH = 10_000
@@ -119,16 +115,6 @@ class _Decoding:
         relation = chunk.relation(database, self.stream, all_json)
         names = ", ".join(duckdb_sql.quoted(column.name) for column in _values(self.stream))
         return database.sql(f"SELECT {names}, ROWTIME, _off, _failed FROM ({relation})").to_arrow_table()
-
-
-def shared_out(files: Sequence[ArchiveFile], tasks: int) -> Iterator[list[ArchiveFile]]:
-    """Files in groups for tasks, in their order: about so many groups, or more if the files are large."""
-    least = min(_GROUP, sum(map(_cost, files)) / tasks)
-    return in_groups(files, _cost, least)
-
-
-def _cost(file: ArchiveFile) -> int:
-    return file.size + _FILE
 
 
 def _schema(stream: Source, *hidden: str) -> str:

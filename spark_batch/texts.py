@@ -11,17 +11,17 @@ import pyarrow as pa
 
 from producer.layout import ArchiveFile
 from spark_batch import compacted, lines
-from spark_batch.ahead import ahead, few_ahead
+from spark_batch.ahead import ahead
 from spark_batch.lines import Lines
 from spark_batch.source import Source, SourceError
 
-_AHEAD = 4
-"""Pieces: so many that DuckDB's threads do not wait for one."""
-
 
 class Texts:
-    """The lines of files in order, a few pieces of them read ahead. Compacted files give the texts that
-    they were made of. ``finished`` is told of each file that was read, in any thread."""
+    """The lines of files in order. Compacted files give the texts that they were made of. ``finished`` is
+    told of each file that was read.
+
+    Text is unpacked when it is asked for, in the thread that decodes it: it is in its processor's cache then.
+    """
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class Texts:
     ) -> None:
         self._source = source
         self._finished = finished
-        self._unread = few_ahead(ahead(partial(self.of, file) for file in files), _AHEAD)
+        self._unread = ahead(partial(self.of, file) for file in files)
         self._waiting: deque[Lines] = deque()
 
     def of(self, file: ArchiveFile) -> Iterator[Lines]:

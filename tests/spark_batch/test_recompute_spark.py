@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from producer.layout import archive_file
+from spark_batch.groups import shared_out
 from spark_batch.recompute import prepare
 from spark_batch.source import open_source
 from spark_batch.spark_engine import SparkResults
-from spark_batch.spark_source import shared_out
 from tests.metrics import near
 from tests.parts import spark as parts
 from tests.parts.s3 import S3

@@ -1,0 +1,80 @@
+"""A grouping in DuckDB, made in parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import duckdb
+
+from sql.catalog import Query
+from sql.lowering import selects
+from sql.lowering.duckdb import quoted
+
+_ROWS = 500_000
+"""Rows of parts that are worth merging."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A table of rows of state (see ``selects.Grouping``), one for each key."""
+
+    table: str
+    rows: int
+
+
+def made(connection: duckdb.DuckDBPyConnection, query: Query, relation: str, name: str) -> Part:
+    """The part of a grouping's query that the rows of a relation make. A connection of its own may make
+    it: all of a database see it."""
+    return _kept(connection, f"part {name} of {query.id}", selects.grouping(query.analysis).partial(relation, None))
+
+
+@dataclass
+class Parts:
+    """The parts of a grouping, older ones first, merged when they have many rows."""
+
+    database: duckdb.DuckDBPyConnection
+    query: Query
+    parts: list[Part] = field(default_factory=list)
+    merged: int = 0
+
+    def add(self, part: Part) -> None:
+        """Take a part of rows that come after those before."""
+        self.parts.append(part)
+        if sum(each.rows for each in self.parts) > max(_ROWS, 2 * self.merged):
+            whole = _kept(self.database, f"merging {self.query.id}", self._whole())
+            self._drop()
+            merged = quoted(f"merged {self.query.id}")
+            self.database.execute(f"ALTER TABLE {whole.table} RENAME TO {merged}")
+            self.parts.append(Part(merged, whole.rows))
+            self.merged = whole.rows
+
+    def finish(self, name: str, kept: str) -> None:
+        """The rows that the SELECT gives, into a table, in order of windows."""
+        grouping = selects.grouping(self.query.analysis)
+        order = "ORDER BY _ws" if self.query.analysis.window else ""
+        rows = self.parts[0].table if len(self.parts) == 1 else f"({self._whole()})"
+        numbered = f"SELECT *, row_number() OVER ({order}) AS _off FROM {rows}"
+        self.database.execute(
+            f"CREATE TABLE {name} AS SELECT * FROM ({grouping.finish(numbered)}) {kept} ORDER BY _off"
+        )
+        self._drop()
+
+    def _whole(self) -> str:
+        """One row for each key of all the parts."""
+        rows = (f"SELECT *, {at} AS _src FROM {part.table}" for at, part in enumerate(self.parts))
+        return selects.grouping(self.query.analysis).merge(" UNION ALL ".join(rows))
+
+    def _drop(self) -> None:
+        for part in self.parts:
+            self.database.execute(f"DROP TABLE {part.table}")
+        self.parts.clear()
+
+
+def _kept(connection: duckdb.DuckDBPyConnection, name: str, rows: str) -> Part:
+    table = quoted(name)
+    return Part(table, number(connection, f"CREATE TABLE {table} AS {rows}"))
+
+
+def number(connection: duckdb.DuckDBPyConnection, statement: str) -> int:
+    """The number that a statement gives: of one that makes a table, its rows."""
+    return int(connection.execute(statement).fetchall()[0][0])

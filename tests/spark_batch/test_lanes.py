@@ -1,0 +1,116 @@
+"""The DuckDB engine's lanes: what they make of groups of files side by side is what one of them would make
+of all, in the files' order, and an error in one ends them all."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from producer.layout import HOUR_MS
+from spark_batch import duckdb_engine, groups, parts
+from spark_batch.duckdb_engine import DuckDbResults
+from spark_batch.recompute import computed, prepare
+from spark_batch.source import SourceError, open_source
+from tests import oracle
+from tests.spark_batch.archives import (
+    SQL,
+    START,
+    compacted,
+    compare,
+    recomputed,
+    records_of,
+    request,
+    write_sample,
+)
+
+
+@pytest.fixture(params=[1, 2, 4])
+def lanes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """So many lanes, for groups of a file or two."""
+    monkeypatch.setattr(duckdb_engine, "_LANES", request.param)
+    monkeypatch.setattr(duckdb_engine, "_LEAST", 0)
+    monkeypatch.setattr(groups, "_GROUP", groups._FILE)
+    connect = duckdb.connect
+
+    def with_processors(*place: str, config: dict[str, Any] | None = None) -> duckdb.DuckDBPyConnection:
+        return connect(*place, config=(config or {}) | {"threads": request.param})
+
+    monkeypatch.setattr(duckdb, "connect", with_processors)
+    return int(request.param)
+
+
+def test_lanes_give_the_same_numbers(lanes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "_ROWS", 100)  # merged again and again
+    topic = write_sample(tmp_path, 6_000)
+    records = records_of(topic)
+    compacted(topic, START + 6 * HOUR_MS, START + 12 * HOUR_MS)
+    used, take = set(), DuckDbResults._take
+
+    def watched(self: DuckDbResults, numbered: Any, finished: Any) -> Any:
+        used.add(threading.get_ident())
+        time.sleep(0.01)
+        return take(self, numbered, finished)
+
+    monkeypatch.setattr(DuckDbResults, "_take", watched)
+    tables, prepared, counts = recomputed(topic, request("1 hour"))
+    assert len(prepared.job.files) > 20
+    assert len(used) == lanes
+    assert counts.used == len(records)
+    compare(tables, "1_HOUR", oracle.compute(records, HOUR_MS))
+
+
+def test_what_depends_on_order_is_in_the_order_of_the_files(
+    lanes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the first group may be done last."""
+    monkeypatch.setattr(parts, "_ROWS", 40)
+    topic = write_sample(tmp_path, 3_000)
+    sql = Path(shutil.copytree(SQL, tmp_path / "sql", ignore=shutil.ignore_patterns("*.py*", "__py*")))
+    (sql / "migrations/V900__own.sql").write_text(
+        "CREATE TABLE sent WITH (VALUE_FORMAT='JSON') AS SELECT payload->payload->collection->slug AS slug,"
+        " COLLECT_LIST(event_time) AS times FROM opensea_raw_events WINDOW TUMBLING (SIZE 7 DAYS)"
+        " GROUP BY payload->payload->collection->slug EMIT CHANGES;"
+    )
+    take = DuckDbResults._take
+
+    def slower(self: DuckDbResults, numbered: Any, finished: Any) -> Any:
+        time.sleep(0.05 if numbered[0] % 3 == 0 else 0)
+        return take(self, numbered, finished)
+
+    monkeypatch.setattr(DuckDbResults, "_take", slower)
+    rows = recomputed(topic, request(wanted="sent"), sql)[0]["SENT"]
+    expected = defaultdict(list)
+    for _, sent_at, body in records_of(topic):
+        if body["slug"] is not None:
+            expected[body["slug"]].append(sent_at)
+    found = {row["SLUG"]: row["TIMES"] for row in rows}
+    assert max(map(len, found.values())) > 50
+    assert found == {slug: times[:1_000] for slug, times in expected.items()}
+
+
+def test_an_error_in_one_lane_ends_the_others(
+    lanes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = write_sample(tmp_path, 500)
+    begun: list[int] = []
+
+    def decode(self: DuckDbResults, lane: duckdb.DuckDBPyConnection, chunk: Any, all_json: bool) -> None:
+        begun.append(threading.get_ident())
+        if len(begun) > 1:
+            lane.execute("SELECT count(*) FROM range(1_000_000_000_000) AS a(n) WHERE hash(n) = 1")
+        while len(begun) < lanes:
+            time.sleep(0.01)
+        raise SourceError("no more of it")
+
+    monkeypatch.setattr(DuckDbResults, "_decode", decode)
+    prepared = prepare(request("1 hour"), open_source(topic), SQL)
+    with pytest.raises(SourceError, match="no more of it"), computed(prepared, lambda done, total: None):
+        pass
+    assert len(begun) <= lanes + 1
