@@ -80,7 +80,7 @@ def prepare(
 
     Raises SqlError, PeriodError, TargetError or SourceError.
     """
-    available = _bounds(source, source.files(request.first, request.end))
+    available = _bounds(source, request)
     period = settle(request.windows, request.first, request.end, request.trailing, available)
     windows = [_sized(window, period) for window in request.windows]
     project = load_project(root, {**_settings_of(windows), **(variables or {})})
@@ -139,16 +139,20 @@ def description(
     }
 
 
-def _bounds(source: Source, files: Sequence[ArchiveFile]) -> tuple[int, int]:
-    """From the first hour to the end of the last one that the archive holds."""
+def _bounds(source: Source, request: Request) -> tuple[int, int]:
+    """From the first hour to the end of the last one that the archive holds of the period asked for. Files
+    outside the folders of hours may hold any: only who asks for a period has them read."""
+    files = source.files(request.first, request.end)
     hours = [file.hour_ms for file in files if file.hour_ms >= 0]
-    if not hours:
-        if files:
-            raise SourceError(
-                f"{source.url} has files outside the folders of hours only: give --from and --to"
-            )
+    if hours:
+        return min(hours), max(hours) + HOUR_MS
+    if not files:
         raise SourceError(f"{source.url} has no files of that period")
-    return min(hours), max(hours) + HOUR_MS
+    if request.first is None or request.end is None:
+        raise SourceError(
+            f"{source.url} has files outside the folders of hours only: give --from and --to"
+        )
+    return request.first, request.end
 
 
 def _sized(window: WindowChoice, period: Period) -> WindowChoice:

@@ -79,6 +79,19 @@ def test_a_period_reads_only_its_hours(own: Path) -> None:
     assert hours(margin=4 * HOUR_MS) == list(range(3, 10))
 
 
+def test_files_in_no_folder_of_an_hour_are_read_for_a_period_only(
+    day: Path, tmp_path: Path, engine: str
+) -> None:
+    topic = tmp_path / TOPIC
+    topic.mkdir()
+    for path in day.rglob("*.json.gz"):
+        shutil.copy(path, topic)
+    check(topic, engine, day)
+    for first, end in ((None, None), (START, None), (None, START + DAY_MS)):
+        with pytest.raises(SourceError, match="outside the folders of hours only: give --from and --to"):
+            recomputed(topic, request("1 hour", engine=engine, first=first, end=end))
+
+
 def test_what_was_filed_late_counts_within_the_margin(own: Path, engine: str, tmp_path: Path) -> None:
     late = [event(START + DAY_MS - 1, "late"), event(START + DAY_MS, "of the day after")]
     add(own, START + DAY_MS, 5_000_000, late)
