@@ -2,7 +2,7 @@
 
 A lane decodes a group in chunks. Of each chunk only the columns that are needed are kept, as long as the
 groupings make their parts of it; so memory holds a chunk for each lane and the parts, whatever the
-archive's size (and what is kept goes to disk beyond ``_MEMORY``).
+archive's size (and what is kept goes to disk beyond the least of ``memory``).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from spark_batch.ahead import in_order
 from spark_batch.chunks import Attempts, Chunk
 from spark_batch.groups import shared_out
 from spark_batch.job import Counts, Job, Progress, Table, counted
+from spark_batch.memory import Memory
 from spark_batch.narrowing import columns_read
 from spark_batch.parts import Part, Parts, made, number
 from sql.catalog import Query
@@ -33,15 +34,16 @@ from sql.lowering.duckdb import quoted
 from sql.sources import Source
 from udfs import duckdb as duckdb_udfs
 
-_MEMORY = "300MB"
 _LANES = 4
-"""At most: each needs some 20 MB."""
+"""At most: each needs some 30 MB."""
 _GROUPS = 4
 """For each lane, if their files are not too small, so that none has to wait long for the others."""
 _LEAST = 8 * 1024 * 1024
 """Packed bytes in a group: so many that to plan its statements takes little time."""
 _PIECE = 200_000
 """Rows of results that later groupings take at a time."""
+_THREADS = 2
+"""For results, at most: each thread holds lists of its own of the rows at hand."""
 _UNREADABLE = ("_failed", "_off")
 
 
@@ -52,7 +54,7 @@ def computed(job: Job, progress: Progress) -> Iterator[DuckDbResults]:
     pa.set_memory_pool(pa.system_memory_pool())
     with (
         tempfile.TemporaryDirectory(prefix="opensea-metrics-") as folder,
-        duckdb.connect(config={"memory_limit": _MEMORY, "temp_directory": folder}) as database,
+        duckdb.connect(config={"temp_directory": folder}) as database,
     ):
         chunks.prepare(database)
         duckdb_udfs.register(database)
@@ -79,10 +81,11 @@ class DuckDbResults:
         self._job = job
         self._pipeline = job.pipeline
         self._names = {
-            query.id: quoted(f"result {query.id}")
+            query.id: f"result {query.id}"
             for query in (*job.pipeline.first, *job.pipeline.later)
         }
         self._counts = Counts()
+        self._memory = Memory(database)
         self._attempts = Attempts()
         self._lanes: set[duckdb.DuckDBPyConnection] = set()
 
@@ -92,7 +95,7 @@ class DuckDbResults:
 
     def compute(self, progress: Progress) -> None:
         """Everything; called once."""
-        all_parts = {query.id: Parts(self._database, query) for query in self._pipeline.first}
+        all_parts = {query.id: Parts(self._database, self._memory, query) for query in self._pipeline.first}
         read: list[tuple[str | None, int, int]] = []
         damaged: dict[str, str] = {}
         with closing(self._taken(progress)) as of_groups:
@@ -105,12 +108,12 @@ class DuckDbResults:
         for parts in all_parts.values():
             self._finish(parts)
         for query in self._pipeline.later:
-            parts = Parts(self._database, query)
+            parts = Parts(self._database, self._memory, query)
             relation = self._relation(query.analysis.source)
             end = number(self._database, f"SELECT coalesce(max(_off), 0) + 1 FROM ({relation})")
             for low in range(0, end, _PIECE):
                 piece = f"SELECT * FROM ({relation}) WHERE _off >= {low} AND _off < {low + _PIECE}"
-                parts.add(made(self._database, query, piece, str(low)))
+                parts.add(made(self._database, self._memory, query, piece, str(low)))
             self._finish(parts)
 
     def table(self, name: str) -> Table:
@@ -143,7 +146,7 @@ class DuckDbResults:
                         lane.interrupt()
                     time.sleep(0.01)
                 raise
-        self._database.execute(f"SET threads = {processors}")
+        self._database.execute(f"SET threads = {min(processors, _THREADS)}")
 
     def _take(
         self, numbered: tuple[int, Sequence[ArchiveFile]], finished: Callable[[ArchiveFile], None]
@@ -154,10 +157,12 @@ class DuckDbResults:
         with self._lane() as lane:
             read = chunks.read(self._job.source, files, self._pipeline.leaves(), finished)
             for at, chunk in enumerate(read):
-                self._attempts.at(chunk, partial(self._decode, lane, chunk))
+                decode = partial(self._attempts.at, chunk, partial(self._decode, lane, chunk))
+                self._memory.enough(decode)
                 for query in self._pipeline.first:
                     relation = self._relation(query.analysis.source)
-                    taken.parts.append((query.id, made(lane, query, relation, f"{group}.{at}")))
+                    part = made(lane, self._memory, query, relation, f"{group}.{at}")
+                    taken.parts.append((query.id, part))
                 taken.read += self._counted(lane)
                 taken.damaged |= chunk.damaged
         return taken
@@ -213,7 +218,7 @@ class DuckDbResults:
         for query in self._pipeline.writers(source.topic):
             names = [column.name for column in query.analysis.columns]
             if query.id in self._names:
-                rows = f"SELECT * FROM {self._names[query.id]}"
+                rows = f"SELECT * FROM {quoted(self._names[query.id])}"
                 names += ["WINDOWSTART", "WINDOWEND"] if query.analysis.window else []
             elif query in self._pipeline.selections:
                 rows = f"SELECT * FROM {_staged(query)} WHERE {self._job.readable}"

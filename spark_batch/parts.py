@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import duckdb
 
+from spark_batch.memory import Memory
 from sql.catalog import Query
 from sql.lowering import selects
 from sql.lowering.duckdb import quoted
@@ -22,10 +24,13 @@ class Part:
     rows: int
 
 
-def made(connection: duckdb.DuckDBPyConnection, query: Query, relation: str, name: str) -> Part:
-    """The part of a grouping's query that the rows of a relation make. A connection of its own may make
-    it: all of a database see it."""
-    return _kept(connection, f"part {name} of {query.id}", selects.grouping(query.analysis).partial(relation, None))
+def made(
+    connection: duckdb.DuckDBPyConnection, memory: Memory, query: Query, relation: str, name: str
+) -> Part:
+    """The part of a grouping's query that the rows of a relation make. Any connection may make it: all of
+    a database see it."""
+    rows = selects.grouping(query.analysis).partial(relation, None)
+    return memory.enough(partial(_kept, connection, f"part {name} of {query.id}", rows))
 
 
 @dataclass
@@ -33,6 +38,7 @@ class Parts:
     """The parts of a grouping, older ones first, merged when they have many rows."""
 
     database: duckdb.DuckDBPyConnection
+    memory: Memory
     query: Query
     parts: list[Part] = field(default_factory=list)
     merged: int = 0
@@ -41,7 +47,8 @@ class Parts:
         """Take a part of rows that come after those before."""
         self.parts.append(part)
         if sum(each.rows for each in self.parts) > max(_ROWS, 2 * self.merged):
-            whole = _kept(self.database, f"merging {self.query.id}", self._whole())
+            merging = partial(_kept, self.database, f"merging {self.query.id}", self._whole())
+            whole = self.memory.enough(merging)
             self._drop()
             merged = quoted(f"merged {self.query.id}")
             self.database.execute(f"ALTER TABLE {whole.table} RENAME TO {merged}")
@@ -49,14 +56,14 @@ class Parts:
             self.merged = whole.rows
 
     def finish(self, name: str, kept: str) -> None:
-        """The rows that the SELECT gives, into a table, in order of windows."""
+        """The rows that the SELECT gives, into a table, in order of windows; ``kept`` is a condition or
+        nothing."""
         grouping = selects.grouping(self.query.analysis)
         order = "ORDER BY _ws" if self.query.analysis.window else ""
         rows = self.parts[0].table if len(self.parts) == 1 else f"({self._whole()})"
         numbered = f"SELECT *, row_number() OVER ({order}) AS _off FROM {rows}"
-        self.database.execute(
-            f"CREATE TABLE {name} AS SELECT * FROM ({grouping.finish(numbered)}) {kept} ORDER BY _off"
-        )
+        finished = f"SELECT * FROM ({grouping.finish(numbered)}) {kept} ORDER BY _off"
+        self.memory.enough(partial(_kept, self.database, name, finished))
         self._drop()
 
     def _whole(self) -> str:

@@ -100,15 +100,22 @@ def test_an_error_in_one_lane_ends_the_others(
 ) -> None:
     topic = write_sample(tmp_path, 500)
     begun: list[int] = []
+    own = threading.local()
+    take = DuckDbResults._take
+
+    def noted(self: DuckDbResults, numbered: Any, finished: Any) -> Any:
+        own.group = numbered[0]
+        return take(self, numbered, finished)
 
     def decode(self: DuckDbResults, lane: duckdb.DuckDBPyConnection, chunk: Any, all_json: bool) -> None:
-        begun.append(threading.get_ident())
-        if len(begun) > 1:
+        begun.append(own.group)
+        if own.group > 0:
             lane.execute("SELECT count(*) FROM range(1_000_000_000_000) AS a(n) WHERE hash(n) = 1")
         while len(begun) < lanes:
             time.sleep(0.01)
         raise SourceError("no more of it")
 
+    monkeypatch.setattr(DuckDbResults, "_take", noted)
     monkeypatch.setattr(DuckDbResults, "_decode", decode)
     prepared = prepare(request("1 hour"), open_source(topic), SQL)
     with pytest.raises(SourceError, match="no more of it"), computed(prepared, lambda done, total: None):
