@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from threading import Lock
 
 import duckdb
 import pyarrow as pa
@@ -24,7 +23,7 @@ from spark_batch import chunks
 from spark_batch.ahead import in_order
 from spark_batch.chunks import Attempts, Chunk
 from spark_batch.groups import shared_out
-from spark_batch.job import Counts, Job, Progress, Table, counted
+from spark_batch.job import Counts, Job, Progress, Table, adding_up, counted
 from spark_batch.memory import Memory
 from spark_batch.narrowing import columns_read
 from spark_batch.parts import Part, Parts, made, number
@@ -135,7 +134,7 @@ class DuckDbResults:
         groups = list(shared_out(self._job.files, _GROUPS * most, _LEAST)) or [[]]
         lanes = min(most, len(groups))
         self._database.execute(f"SET threads = {max(1, processors - lanes + 1)}")
-        take = partial(self._take, finished=_adding_up(self._job.files, progress))
+        take = partial(self._take, finished=adding_up(self._job.files, progress))
         with ThreadPoolExecutor(lanes) as pool:
             try:
                 yield from in_order(pool, take, enumerate(groups), lanes + 1)
@@ -233,22 +232,6 @@ def _keep(lane: duckdb.DuckDBPyConnection, table: str, relation: str, names: set
     inserted into one twice, until it fills a row group."""
     columns = ", ".join([*map(quoted, sorted(names - {"ROWTIME"})), "ROWTIME", "_off", "_failed"])
     lane.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {columns} FROM ({relation})")
-
-
-def _adding_up(files: Sequence[ArchiveFile], progress: Progress) -> Callable[[ArchiveFile], None]:
-    """Tells how many bytes of files are done, when it is told of each file, in any thread."""
-    total = sum(file.size for file in files)
-    done = 0
-    lock = Lock()
-
-    def finished(file: ArchiveFile) -> None:
-        nonlocal done
-        with lock:
-            done += file.size
-            progress(done, total)
-
-    progress(0, total)
-    return finished
 
 
 def _decoded(source: Source) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Protocol
 
 import pyarrow as pa
@@ -69,6 +70,22 @@ def counted(
         if reason is not None:
             reasons[reason] += count
     return Counts(read, used, sum(reasons.values()), dict(reasons), damaged or {})
+
+
+def adding_up(files: Sequence[ArchiveFile], progress: Progress) -> Callable[[ArchiveFile], None]:
+    """What is told of each file that is done, in any thread, and tells how many bytes these are."""
+    total = sum(file.size for file in files)
+    done = 0
+    lock = Lock()
+
+    def finished(file: ArchiveFile) -> None:
+        nonlocal done
+        with lock:
+            done += file.size
+            progress(done, total)
+
+    progress(0, total)
+    return finished
 
 
 class Results(Protocol):
