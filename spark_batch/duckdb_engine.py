@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -87,6 +87,7 @@ class DuckDbResults:
         self._memory = Memory(database)
         self._attempts = Attempts()
         self._lanes: set[duckdb.DuckDBPyConnection] = set()
+        self._stopped = False
 
     @property
     def counts(self) -> Counts:
@@ -139,7 +140,7 @@ class DuckDbResults:
             try:
                 yield from in_order(pool, take, enumerate(groups), lanes + 1)
             except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
+                self._stopped = True
                 while self._lanes:  # again, as one may have been between two queries
                     for lane in self._lanes.copy():
                         lane.interrupt()
@@ -168,10 +169,15 @@ class DuckDbResults:
 
     @contextmanager
     def _lane(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection of a lane's own, whose queries can be interrupted as long as it is open."""
+        """A connection of a lane's own, whose queries can be interrupted as long as it is open.
+
+        Raises CancelledError if the lanes were stopped before there was one to interrupt.
+        """
         with self._database.cursor() as lane:
             self._lanes.add(lane)
             try:
+                if self._stopped:
+                    raise CancelledError
                 yield lane
             finally:
                 self._lanes.discard(lane)

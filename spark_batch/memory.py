@@ -52,6 +52,6 @@ class Memory:
                         self._set(min(2 * limit, self._most))
 
     def _set(self, limit: int) -> None:
-        with self._database.cursor() as connection:
+        with self._database.cursor() as connection:  # the database's own may be at a query
             connection.execute(f"SET GLOBAL memory_limit = '{limit}B'")
         self._limit = limit

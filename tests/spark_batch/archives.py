@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from producer.layout import HOUR_MS
@@ -45,6 +46,16 @@ def needs(engine: str) -> None:
             pytest.skip("Spark needs java")
         if importlib.util.find_spec("pyspark") is None:
             pytest.skip("Spark needs pyspark: make install EXTRAS=test,spark")
+
+
+def configure(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> None:
+    """Have every DuckDB that is opened from now on begin with some settings."""
+    connect = duckdb.connect
+
+    def connected(*place: str, config: dict[str, Any] | None = None) -> duckdb.DuckDBPyConnection:
+        return connect(*place, config=(config or {}) | settings)
+
+    monkeypatch.setattr(duckdb, "connect", connected)
 
 
 def write_sample(

@@ -24,6 +24,7 @@ from tests.spark_batch.archives import (
     START,
     compacted,
     compare,
+    configure,
     recomputed,
     records_of,
     request,
@@ -37,12 +38,7 @@ def lanes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
     monkeypatch.setattr(duckdb_engine, "_LANES", request.param)
     monkeypatch.setattr(duckdb_engine, "_LEAST", 0)
     monkeypatch.setattr(groups, "_GROUP", groups._FILE)
-    connect = duckdb.connect
-
-    def with_processors(*place: str, config: dict[str, Any] | None = None) -> duckdb.DuckDBPyConnection:
-        return connect(*place, config=(config or {}) | {"threads": request.param})
-
-    monkeypatch.setattr(duckdb, "connect", with_processors)
+    configure(monkeypatch, threads=request.param)
     return int(request.param)
 
 
@@ -105,6 +101,8 @@ def test_an_error_in_one_lane_ends_the_others(
 
     def noted(self: DuckDbResults, numbered: Any, finished: Any) -> Any:
         own.group = numbered[0]
+        if own.group >= lanes:
+            time.sleep(0.3)  # the others are stopped before it has a query
         return take(self, numbered, finished)
 
     def decode(self: DuckDbResults, lane: duckdb.DuckDBPyConnection, chunk: Any, all_json: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pytest
@@ -13,7 +12,14 @@ from producer.layout import HOUR_MS
 from spark_batch import memory
 from spark_batch.memory import Memory, MemoryExhausted
 from tests import oracle
-from tests.spark_batch.archives import compare, recomputed, records_of, request, write_sample
+from tests.spark_batch.archives import (
+    compare,
+    configure,
+    recomputed,
+    records_of,
+    request,
+    write_sample,
+)
 
 
 @pytest.fixture
@@ -46,13 +52,8 @@ def test_recompute_takes_more_memory_where_it_has_to(
 def test_more_than_there_is_is_an_error_that_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connect = duckdb.connect
-
-    def small(*place: str, config: dict[str, Any] | None = None) -> duckdb.DuckDBPyConnection:
-        return connect(*place, config=(config or {}) | {"memory_limit": "3MB"})
-
     topic = write_sample(tmp_path, 6_000)
-    monkeypatch.setattr(duckdb, "connect", small)
+    configure(monkeypatch, memory_limit="3MB")
     with pytest.raises(MemoryExhausted, match=r"more than the 0\.0 GB .* shorter period, or with --engine spark"):
         recomputed(topic, request("1 hour"))
 
