@@ -12,6 +12,7 @@ from deploy.cli.app import ChangesPending, app
 from deploy.cli.batch import EngineName, From, Margin, SourceUrl, Until, archive
 from deploy.client import quoted
 from deploy.output.reconcile import show_differences, show_differences_json
+from producer.layout import HOUR_MS
 from spark_batch.period import duration, parse_time
 from spark_batch.pipeline import window_of
 from spark_batch.recompute import Request, prepare
@@ -64,8 +65,12 @@ def reconcile(
         return client.pull(f"SELECT * FROM {quoted(name)} WHERE {windows}{ending};")
 
     period = prepared.job.period
-    with progress.bar(f"comparing {target.name}", period.end - period.first, "ms") as update:
-        compared = list(comparison.reconcile(prepared, pull, lambda done, _: update(done)))
+    with progress.bar(f"comparing {target.name}", period.end - period.first, "hours") as update:
+
+        def show(done: int, _: object) -> None:
+            update(done, done // HOUR_MS)
+
+        compared = list(comparison.reconcile(prepared, pull, show))
     findings = [finding for each in compared for finding in each.findings]
     found = window_of(prepared.job.pipeline, target)
     assert found is not None

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pyarrow as pa
 
 from deploy.output.console import console, time_text
-from deploy.output.rows import print_table
+from deploy.output.tables import print_rows
 from spark_batch.job import Counts
 
 _SHOWN = 20
@@ -34,7 +34,7 @@ def show_table(name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) 
             rows.append(
                 [time_text(v) if key in _TIMES and isinstance(v, int) else v for key, v in row.items()]
             )
-    print_table(schema.names, rows, name)
+    print_rows(schema.names, rows, name)
     if count > _SHOWN:
         console().print(f"… and {count - _SHOWN:,} more rows: --to-parquet or --to-json has all of them")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -76,24 +77,33 @@ def show_rollback(plan: RollbackPlan, stderr: bool = False) -> None:
 
 
 def show_status(versions: Sequence[VersionStatus]) -> None:
-    """Print one line per version."""
-    table = Table(
-        "version", "name", "state", "statements", "by", "started", "completed", "seconds", ""
-    )
+    """Print one line per version, which 80 characters hold, and what there is to say of some below."""
+    out = console()
+    table = Table(box=SIMPLE_HEAD, padding=0)
+    for name in ("version", "name", "state", "statements", "by", "started, UTC", "seconds"):
+        table.add_column(name, no_wrap=name in ("version", "state", "statements"), overflow="fold")
+    table.columns[-1].justify = "right"
+    notes = []
     for each in versions:
         took = ""
         if each.started_on is not None and each.completed_on is not None:
             took = f"{(each.completed_on - each.started_on) / 1000:.1f}"
-        note = each.error_reason or ("the file was changed since" if each.changed else "")
+        number = f"V{each.version:03}"
         table.add_row(
-            f"V{each.version:03}",
+            number,
             each.name,
             Text(str(each.state), STYLES[each.state]),
             f"{each.done}/{'?' if each.total is None else each.total}",
             Text(each.who or ""),
             time_text(each.started_on),
-            time_text(each.completed_on),
             took,
-            Text(note),
         )
-    console().print(table)
+        if each.error_reason:
+            notes.append(Text(f"{number}: {each.error_reason}", "red"))
+        elif each.total is None:
+            notes.append(Text(f"{number}: its file is missing", "yellow"))
+        elif each.changed:
+            notes.append(Text(f"{number}: the file was changed since", "yellow"))
+    out.print(table)
+    for note in notes:
+        out.print(note)

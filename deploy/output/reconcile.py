@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from deploy.output.console import console
-from deploy.output.rows import print_table
+from deploy.output.tables import print_table
 from spark_batch.period import iso
 from spark_batch.reconcile.compare import ColumnDifference
 from spark_batch.reconcile.run import Compared, Finding

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy.output.console import console
+from deploy.output.tables import cell, print_rows, print_table
 from deploy.replies import Rows, type_text
 
 NOISE = ("@type", "statementText", "sinkKafkaTopics", "statusCount", "queryType", "extended")
@@ -17,14 +18,14 @@ NOISE = ("@type", "statementText", "sinkKafkaTopics", "statusCount", "queryType"
 
 def show_rows(rows: Rows) -> None:
     """Print the rows of a pull query as a table."""
-    print_table([column.name for column in rows.columns], rows.values)
+    print_rows([column.name for column in rows.columns], rows.values)
 
 
 def show_push(rows: Rows) -> None:
     """Print rows as they come, in columns as wide as their names or as usual values."""
     widths = [max(len(column.name), 14) for column in rows.columns]
     names = [column.name for column in rows.columns]
-    for cells in (names, *(map(_cell, values) for values in rows.values)):
+    for cells in (names, *(map(cell, values) for values in rows.values)):
         line = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
         print(line.rstrip(), flush=True)
 
@@ -42,7 +43,7 @@ def show_reply(reply: Sequence[Mapping[str, Any]]) -> None:
         single = Table(show_header=False)
         for name, value in body.items():
             if isinstance(value, str | int | float) and value != "" and name not in NOISE:
-                single.add_row(name, Text(_cell(value)))
+                single.add_row(name, Text(cell(value)))
         if single.rows:
             console().print(single)
         for name, value in body.items():
@@ -58,7 +59,7 @@ def _print_list(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     names = [each for each in keys if each not in NOISE]
     # What a row is called comes first; of long texts (queries) the first line is enough.
     names.sort(key=lambda each: each not in ("id", "name"))
-    cells = ([_cell(row.get(name)).partition("\n")[0] for name in names] for row in rows)
+    cells = ([cell(row.get(name)).partition("\n")[0] for name in names] for row in rows)
     print_table(names, cells, title)
 
 
@@ -68,21 +69,3 @@ def _field(field: Mapping[str, Any]) -> Mapping[str, Any]:
         "type": type_text(field["schema"]),
         "key": "KEY" if field.get("type") == "KEY" else "",
     }
-
-
-def print_table(
-    names: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None
-) -> None:
-    """Print rows as a table."""
-    table = Table(title=title, title_justify="left")
-    for name in names:
-        table.add_column(Text(name))
-    for row in rows:
-        table.add_row(*(Text(_cell(value), "dim" if value is None else "") for value in row))
-    console().print(table)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "NULL"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from deploy.migrations.execute import Progress
+from deploy.migrations.state import VersionState
+from deploy.migrations.status import VersionStatus
+from deploy.output.plans import show_status
 from deploy.output.progress import Reporter
 from deploy.output.rows import show_json, show_push, show_reply, show_rows
 from deploy.replies import Column, Rows
@@ -30,6 +34,31 @@ def test_rows(capsys: pytest.CaptureFixture[str]) -> None:
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if "│" in line]
     assert cells == [["[bold]ape[/]", "1", '["ä"]'], ["NULL", "2.5", "NULL"]]
     assert "B [x]" in lines[1]
+
+
+def test_lists_of_structs_have_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    top = [{"KEY": "ape", "DETAIL": '{"SALES":2}'}, {"KEY": "cat", "DETAIL": None}]
+    show_rows(Rows((Column("TOP", "ARRAY<STRUCT<…>>"),), iter([[top]])))
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    cells = [line.strip("│ ") for line in lines]
+    assert cells == ['{KEY=ape, DETAIL={"SALES":2}}', "{KEY=cat, DETAIL=NULL}"]
+
+
+def test_rows_one_after_another_where_a_table_would_cut_them(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = tuple(Column(f"AMOUNT_{number}", "DOUBLE") for number in range(12))
+    values = [901102.2135418539 + number for number in range(12)]
+    monkeypatch.setattr("deploy.output.console.PIPED_WIDTH", 12 * (len("901102.2135418539") + 3))
+    show_rows(Rows(columns, iter([values, values])))
+    first, *fields = capsys.readouterr().out.splitlines()[:13]
+    assert first.startswith("row 1 ─")
+    assert [field.split() for field in fields] == [
+        [column.name, str(value)] for column, value in zip(columns, values, strict=True)
+    ]
+    monkeypatch.setattr("deploy.output.console.PIPED_WIDTH", 12 * (len("901102.2135418539") + 3) + 1)
+    show_rows(Rows(columns, iter([values])))
+    assert "row 1" not in capsys.readouterr().out
 
 
 def test_rows_as_they_come(capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,3 +103,31 @@ def test_progress_goes_to_stderr_in_plain_lines(capsys: pytest.CaptureFixture[st
         report(Progress(2, "sales", 1, 3, "create stream SALES", seconds=1.26))
     out, err = capsys.readouterr()
     assert (out, err) == ("", "V002 sales  1/3  create stream SALES  1.3 s\n")
+
+
+def test_a_status_fits_80_characters(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.output.console.PIPED_WIDTH", 80)
+    done = VersionStatus(
+        1, "long_form", VersionState.MIGRATED, 18, 18, started_on=0, completed_on=4400, who="root@vm"
+    )
+    failed = replace(
+        done, version=2, state=VersionState.ERROR, done=3, error_reason="no topic " + "t" * 90
+    )
+    show_status(
+        [done, failed, replace(done, version=3, changed=True), replace(done, version=4, total=None)]
+    )
+    out = capsys.readouterr().out
+    lines = [line.split() for line in out.splitlines() if "root@vm" in line]
+    rest = ["root@vm", "1970-01-01", "00:00:00", "4.4"]
+    assert lines == [
+        ["V001", "long_form", "MIGRATED", "18/18", *rest],
+        ["V002", "long_form", "ERROR", "3/18", *rest],
+        ["V003", "long_form", "MIGRATED", "18/18", *rest],
+        ["V004", "long_form", "MIGRATED", "18/?", *rest],
+    ]
+    notes = out.replace("\n", "").partition("V002: ")[2]
+    assert notes == (
+        f"no topic {'t' * 90}V003: the file was changed sinceV004: its file is missing"
+    )
