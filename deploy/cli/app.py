@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from inspect import cleandoc
 
 import structlog
 import typer
@@ -45,8 +46,17 @@ def _verbs() -> None:
 
 def whole_app() -> typer.Typer:
     """The command with all its verbs."""
-    verbs.load(None)
+    _load(None)
     return app
+
+
+def _load(verb: str | None) -> None:
+    verbs.load(verb)
+    for group in (app, *(each.typer_instance for each in app.registered_groups)):
+        for command in group.registered_commands if group else ():
+            # Lines are as long as those of the source; a terminal's are its own.
+            paragraphs = cleandoc(command.callback.__doc__ or "").split("\n\n")
+            command.help = "\n\n".join(each.replace("\n", " ") for each in paragraphs)
 
 
 def log_to_stderr(level: int) -> None:
@@ -66,7 +76,7 @@ def main() -> None:
         # Through the environment, as processes that are started from here need to know it, too.
         if own := FunctionSettings().udfs:
             os.environ[registry.VARIABLE] = own
-        verbs.load(next(iter(sys.argv[1:]), None))
+        _load(next(iter(sys.argv[1:]), None))
         app()
     except (ChangesPending, SomethingFound):
         code = 2

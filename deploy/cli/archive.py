@@ -34,8 +34,8 @@ SourceUrl = Annotated[
     typer.Option(
         "--source",
         metavar="URL|DIR",
-        help="A topic's folder: s3a://bucket/topics/OpenSeaRawEvents, or a local one"
-        " [default: that of the embedded server].",
+        help="A topic's folder: s3a://bucket/topics/OpenSeaRawEvents, or a local one.",
+        show_default="that of the embedded server",
     ),
 ]
 From = Annotated[

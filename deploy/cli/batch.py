@@ -46,8 +46,8 @@ SourceUrl = Annotated[
     typer.Option(
         "--source",
         metavar="URL",
-        help="The topic's folder: a path, or s3a://bucket/topics/OpenSeaRawEvents"
-        " [default: that of the embedded server].",
+        help="The topic's folder: a path, or s3a://bucket/topics/OpenSeaRawEvents.",
+        show_default="that of the embedded server",
     ),
 ]
 From = Annotated[
@@ -77,7 +77,8 @@ def recompute(
         typer.Option(
             metavar="SIZE",
             help="'1 hour', '12 hours', '1 day', '7 days', '14 days', 'all time' or any other; may be"
-            " repeated [default: the windows of settings.yml].",
+            " repeated.",
+            show_default="the windows of settings.yml",
         ),
     ] = None,
     slide: Annotated[

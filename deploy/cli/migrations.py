@@ -106,7 +106,7 @@ def rollback(
     ] = None,
     steps: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Undo the newest N versions [default: 1]."),
+        typer.Option(metavar="N", min=1, help="Undo the newest N versions; 1 without --to."),
     ] = None,
     keep_topics: Annotated[
         bool, typer.Option("--keep-topics", help="Delete no topics: the data stays.")

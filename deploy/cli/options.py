@@ -22,8 +22,8 @@ Server = Annotated[
     typer.Option(
         "--server",
         metavar="URL",
-        help="The ksqlDB server or embedded server"
-        " [default: $KSQLDB_URL, else http://127.0.0.1:8088].",
+        help="The ksqlDB server or embedded server.",
+        show_default="$KSQLDB_URL, else http://127.0.0.1:8088",
     ),
 ]
 Sql = Annotated[
@@ -31,7 +31,8 @@ Sql = Annotated[
     typer.Option(
         "--sql",
         metavar="DIR",
-        help="Folder with settings.yml and migrations/ [default: ./sql, else the packaged one].",
+        help="Folder with settings.yml and migrations/.",
+        show_default="./sql, else the packaged one",
     ),
 ]
 Var = Annotated[

@@ -22,28 +22,6 @@ from deploy.replies import Rows
 
 
 @app.command()
-def query(
-    text: Annotated[str, typer.Argument(metavar="QUERY", help="A SELECT, SHOW or DESCRIBE.")],
-    server: options.Server = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
-) -> None:
-    """Run a query and print its rows; EMIT CHANGES goes on until LIMIT or Ctrl-C.
-
-    Example: opensea-metrics query "SHOW TABLES"
-    """
-    found = commands.query(server_access.client(server), text)
-    with suppress(KeyboardInterrupt):
-        if json:
-            show_json(found)
-        elif not isinstance(found, Rows):
-            show_reply(found)
-        elif commands.is_push(text):
-            show_push(found)
-        else:
-            show_rows(found)
-
-
-@app.command()
 def demo(
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the server up until Ctrl-C, and say what to try.")
@@ -51,7 +29,9 @@ def demo(
     port: Annotated[int, typer.Option(help="Port on loopback; 0: a free one.")] = 0,
     data_dir: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Where to keep the data [default: a temporary folder]."),
+        typer.Option(
+            metavar="DIR", help="Where to keep the data.", show_default="a temporary folder"
+        ),
     ] = None,
 ) -> None:
     """Run everything on sample events, with the embedded server, and show metrics.
@@ -78,7 +58,8 @@ the server stays up at {url} until Ctrl-C; in another terminal:
 @app.command()
 def serve(
     data_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where data is [default: ./.opensea-metrics].")
+        Path | None,
+        typer.Option(metavar="DIR", help="Where data is.", show_default="./.opensea-metrics"),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8088,
@@ -90,3 +71,25 @@ def serve(
     directory = data_dir or Settings().data_dir
     print(f"serving on http://{host}:{port}, data in {directory}", file=sys.stderr)
     embedded.serve(directory, host, port)
+
+
+@app.command()
+def query(
+    text: Annotated[str, typer.Argument(metavar="QUERY", help="A SELECT, SHOW or DESCRIBE.")],
+    server: options.Server = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
+) -> None:
+    """Run a query and print its rows; EMIT CHANGES goes on until LIMIT or Ctrl-C.
+
+    Example: opensea-metrics query "SHOW TABLES"
+    """
+    found = commands.query(server_access.client(server), text)
+    with suppress(KeyboardInterrupt):
+        if json:
+            show_json(found)
+        elif not isinstance(found, Rows):
+            show_reply(found)
+        elif commands.is_push(text):
+            show_push(found)
+        else:
+            show_rows(found)

@@ -6,17 +6,18 @@ from __future__ import annotations
 from importlib import import_module
 
 MODULES: dict[str, tuple[str, ...]] = {
-    "archive": ("archive",),
-    "batch": ("recompute",),
-    "doctor": ("doctor",),
-    "events": ("produce", "sample", "replay"),
+    "server": ("demo", "serve", "query"),
     "migrations": ("plan", "apply", "rollback", "status", "unlock"),
-    "reconcile": ("reconcile",),
-    "server": ("query", "demo", "serve"),
-    "udfs": ("udfs",),
     "upkeep": ("validate", "diff", "baseline", "adopt", "repair", "new"),
+    "events": ("produce", "sample", "replay"),
+    "batch": ("recompute",),
+    "reconcile": ("reconcile",),
+    "archive": ("archive",),
+    "udfs": ("udfs",),
+    "doctor": ("doctor",),
 }
-"""By the modules of ``deploy.cli``, which register their verbs when they are imported."""
+"""By the modules of ``deploy.cli``, which register their verbs when they are imported; in the order in
+which they are listed for a newcomer."""
 
 
 def load(verb: str | None) -> None:

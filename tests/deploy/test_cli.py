@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.markup import render
+from typer.main import get_group
 from typer.testing import CliRunner
 
 from deploy import cli
@@ -52,6 +54,18 @@ def test_each_module_has_its_verbs() -> None:
 def test_every_verb_explains_itself_with_an_example(verb: str) -> None:
     result = CliRunner().invoke(cli.whole_app(), [verb, "--help"])
     assert f"Example: opensea-metrics {verb}" in result.output
+
+
+def test_all_of_an_options_help_is_shown() -> None:
+    """Rich takes [words] in help for markup, and leaves them out: defaults were not to be seen."""
+    verbs = list(get_group(cli.whole_app()).commands.values())
+    verbs += [each for verb in verbs for each in getattr(verb, "commands", {}).values()]
+    options = [option for verb in verbs for option in verb.params]
+    helps = {str(getattr(option, "help", None) or "") for option in options}
+    assert len(helps) > 50
+    assert {text for text in helps if render(text).plain != text} == set()
+    where = CliRunner(env={"COLUMNS": "200"}).invoke(cli.whole_app(), ["plan", "--help"]).output
+    assert "[default: ($KSQLDB_URL, else http://127.0.0.1:8088)]" in where
 
 
 def test_a_mistyped_option_is_not_taken_for_pending_changes(run: Run) -> None:
