@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from producer import envelope
-from producer.archive import ArchiveWriter
+from producer.archive_writer import ArchiveWriter
 from producer.envelope import DeadLetter, Record
 from sql.errors import OpenSeaMetricsError
 

@@ -1,18 +1,15 @@
-"""Names and types of expressions: every column is found, every call fits, or it is an error."""
+"""Types of expressions: every column is found and operations fit, or it is an error."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 
 from sqlglot import exp
 
-from sql import functions
-from sql.errors import SqlError, Stage
-from sql.parser import where
-from sql.signatures import arithmetic, result_type
-from sql.statements import Statement
+from sql.calls import call_type, widest
+from sql.errors import SqlError
+from sql.scope import ARITHMETIC, COMPARISONS, Scope, shown
+from sql.signatures import arithmetic
 from sql.types import (
     BIGINT,
     BOOLEAN,
@@ -30,43 +27,7 @@ from sql.types import (
     from_ast,
     name_of,
     same,
-    struct,
 )
-from udfs.definition import Definition
-
-_ARITHMETIC: dict[type[exp.Expression], str] = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.Mod: "%"}
-_COMPARISONS: dict[type[exp.Expression], tuple[str, str]] = {
-    exp.EQ: ("=", "EQUAL"),
-    exp.NEQ: ("<>", "NOT_EQUAL"),
-    exp.LT: ("<", "LESS_THAN"),
-    exp.LTE: ("<=", "LESS_THAN_OR_EQUAL"),
-    exp.GT: (">", "GREATER_THAN"),
-    exp.GTE: (">=", "GREATER_THAN_OR_EQUAL"),
-}
-
-
-@dataclass(frozen=True)
-class Scope:
-    """What names stand for: ``columns`` of each source by its alias, and lambdas' parameters.
-
-    ``clause`` is where the expression stands, for errors: SELECT, WHERE, GROUP BY …
-    """
-
-    statement: Statement
-    columns: Mapping[str, Mapping[str, KsqlType]]
-    parameters: Mapping[str, KsqlType] = field(default_factory=dict)
-    clause: str = "SELECT"
-
-    def error(
-        self,
-        expression: exp.Expression,
-        message: str,
-        hint: str | None = None,
-        located: bool = False,
-    ) -> SqlError:
-        """An error at the place of an expression."""
-        place = where(self.statement, expression)
-        return SqlError(message, place, hint, stage=Stage.QUERY, located=located)
 
 
 def infer(expression: exp.Expression, scope: Scope) -> KsqlType:
@@ -89,7 +50,7 @@ def infer(expression: exp.Expression, scope: Scope) -> KsqlType:
         case exp.Bracket():
             return _element(expression, scope)
         case exp.Array():
-            return array(_widest(list(expression.expressions), scope))
+            return array(widest(expression.expressions, scope, infer))
         case exp.Cast():
             infer(expression.this, scope)
             kind = from_ast(expression.to)
@@ -103,12 +64,12 @@ def infer(expression: exp.Expression, scope: Scope) -> KsqlType:
         case exp.DPipe():
             return _string_sum(expression, scope)
         case exp.Anonymous():
-            return _call(expression, scope)
+            return call_type(expression, scope, infer)
         case exp.Lambda():
             raise scope.error(expression, "a lambda stands only as the argument of a function")
-    if type(expression) in _COMPARISONS:
+    if type(expression) in COMPARISONS:
         return _comparison(expression, scope)
-    if type(expression) in _ARITHMETIC:
+    if type(expression) in ARITHMETIC:
         return _arithmetic(expression, scope)
     raise scope.error(expression, f"'{expression.sql()}' is not understood")
 
@@ -204,17 +165,6 @@ def _case(case: exp.Case, scope: Scope) -> KsqlType:
     return found
 
 
-def _widest(expressions: list[exp.Expression], scope: Scope) -> KsqlType:
-    widest: KsqlType = NULL
-    for expression in expressions:
-        kind = infer(expression, scope)
-        wider = common(widest, kind)
-        if wider is None:
-            raise scope.error(expression, f"{kind} does not fit with {widest}", "use CAST")
-        widest = wider
-    return widest
-
-
 def _predicate(expression: exp.Expression, scope: Scope) -> KsqlType:
     match expression:
         case exp.And() | exp.Or():
@@ -223,13 +173,13 @@ def _predicate(expression: exp.Expression, scope: Scope) -> KsqlType:
         case exp.Not():
             _expect_boolean(expression.this, scope)
         case exp.In():
-            _widest([expression.this, *expression.expressions], scope)
+            widest([expression.this, *expression.expressions], scope, infer)
         case exp.Between():
             bounds = [expression.args["low"], expression.args["high"]]
             is_time = scope.clause == "WHERE" and is_time_bound(expression.this)
             if is_time and {infer(b, scope) for b in bounds} == {STRING}:
                 return BOOLEAN
-            _widest([expression.this, *bounds], scope)
+            widest([expression.this, *bounds], scope, infer)
         case exp.Like():
             for side in (expression.this, expression.expression):
                 if infer(side, scope) not in (STRING, NULL):
@@ -255,19 +205,6 @@ def condition_error(expression: exp.Expression, kind: KsqlType, scope: Scope) ->
     )
 
 
-def shown(expression: exp.Expression) -> str:
-    """An expression as ksqlDB's messages write it: names upper-cased, operations in parentheses."""
-    match expression:
-        case exp.Column():
-            return name_of(expression.this)
-        case exp.Dot():
-            return f"{shown(expression.this)}->{name_of(expression.expression)}"
-    operator = _ARITHMETIC.get(type(expression)) or _COMPARISONS.get(type(expression), ("", ""))[0]
-    if operator:
-        return f"({shown(expression.this)} {operator} {shown(expression.expression)})"
-    return expression.sql(dialect="ksqldb")
-
-
 def is_time_bound(expression: exp.Expression) -> bool:
     """Whether it is a time of ksqlDB's own, which may be compared with a text such as
     '2026-09-15T10:00:00'."""
@@ -279,7 +216,7 @@ def _comparison(expression: exp.Expression, scope: Scope) -> KsqlType:
     left, right = infer(expression.this, scope), infer(expression.expression, scope)
     is_time = scope.clause == "WHERE" and any(map(is_time_bound, (expression.this, expression.expression)))
     if common(left, right) is None and not (is_time and STRING in (left, right)):
-        text, name = shown(expression), _COMPARISONS[type(expression)][1]
+        text, name = shown(expression), COMPARISONS[type(expression)][1]
         raise scope.error(
             expression,
             f"Error in {scope.clause} expression: Cannot compare {shown(expression.this)} ({left}) to "
@@ -292,7 +229,7 @@ def _comparison(expression: exp.Expression, scope: Scope) -> KsqlType:
 
 def _arithmetic(expression: exp.Expression, scope: Scope) -> KsqlType:
     left, right = infer(expression.this, scope), infer(expression.expression, scope)
-    operator = _ARITHMETIC[type(expression)]
+    operator = ARITHMETIC[type(expression)]
     kind = arithmetic(operator, left, right)
     if kind is None:
         text = shown(expression)
@@ -310,86 +247,3 @@ def _string_sum(expression: exp.DPipe, scope: Scope) -> KsqlType:
         infer(side, scope)
     # Observed: "Cannot get name for `concat` 0 times" on 7.9.1.
     raise scope.error(expression.this, "'||' fails in ksqlDB", "use CONCAT or +")
-
-
-def _call(call: exp.Anonymous, scope: Scope) -> KsqlType:
-    name = str(call.this).upper()
-    arguments = list(call.expressions)
-    if name == "STRUCT":
-        return _struct(call, scope)
-    if name == "MAP":
-        return _map(call, scope)
-    if name in ("TRANSFORM", "FILTER", "REDUCE"):
-        return _higher_order(name, call, scope)
-    function = functions.find(name)
-    if function is None:
-        near = functions.suggestion(name)
-        hint = f"did you mean {near}?" if near else "see SHOW FUNCTIONS"
-        raise scope.error(call, f"Can't find any functions with the name '{name}'", hint)
-    if name == "COUNT" and len(arguments) == 1 and isinstance(arguments[0], exp.Star):
-        return BIGINT
-    kinds = [infer(argument, scope) for argument in arguments]
-    try:
-        kind = result_type(function, kinds)
-    except TypeError as error:
-        given = ", ".join(map(str, kinds))
-        message = f"Function '{name.lower()}' does not accept parameters ({given})."
-        raise scope.error(call, message, str(error)) from None
-    if function.definition is not None and function.definition.constants:
-        _check_constants(function.definition, call, scope)
-    return kind
-
-
-def _check_constants(definition: Definition, call: exp.Anonymous, scope: Scope) -> None:
-    """The literal arguments of a Python aggregate are what its constructor takes."""
-    values: list[int | str | bool] = []
-    for argument in call.expressions[len(definition.parameters) :]:
-        if not isinstance(argument, exp.Literal | exp.Boolean):
-            parameter = definition.constants[len(values)]
-            raise scope.error(argument, f"{definition.name} takes a literal for {parameter.name}")
-        text = argument.this
-        is_number = isinstance(argument, exp.Literal) and not argument.is_string
-        values.append(int(text) if is_number else text)
-    try:
-        definition.call(*values)
-    except Exception as error:
-        raise scope.error(call, f"{definition.name}: {error}") from None
-
-
-def _struct(call: exp.Anonymous, scope: Scope) -> KsqlType:
-    fields = []
-    for item in call.expressions:
-        if not isinstance(item, exp.PropertyEQ):
-            raise scope.error(call, "STRUCT takes name := value")
-        fields.append((name_of(item.this), infer(item.expression, scope)))
-    return struct(*fields)
-
-
-def _map(call: exp.Anonymous, scope: Scope) -> KsqlType:
-    for item in call.expressions:
-        if not isinstance(item, exp.PropertyEQ):
-            raise scope.error(call, "MAP takes key := value")
-    keys = _widest([item.this for item in call.expressions], scope)
-    return MapType("MAP", keys, _widest([item.expression for item in call.expressions], scope))
-
-
-def _higher_order(name: str, call: exp.Anonymous, scope: Scope) -> KsqlType:
-    arguments = list(call.expressions)
-    lambdas = [argument for argument in arguments if isinstance(argument, exp.Lambda)]
-    if len(lambdas) != 1 or arguments[-1] is not lambdas[0]:
-        raise scope.error(call, f"{name} takes one lambda, last", "such as (x) => x + 1")
-    base = infer(arguments[0], scope)
-    if not isinstance(base, ArrayType):
-        raise scope.error(arguments[0], f"{name} takes an ARRAY here, not {base}")
-    kinds = [base.element]
-    if name == "REDUCE":
-        kinds.insert(0, infer(arguments[1], scope))
-    parameters = {
-        name_of(parameter): kind
-        for parameter, kind in zip(lambdas[0].expressions, kinds, strict=False)
-    }
-    inner = replace(scope, parameters={**scope.parameters, **parameters})
-    body = infer(lambdas[0].this, inner)
-    return {"TRANSFORM": array(body), "FILTER": base, "REDUCE": kinds[0]}[name]
-
-

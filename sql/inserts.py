@@ -7,8 +7,9 @@ from sqlglot import exp
 from sql.catalog import Catalog
 from sql.declarations import schema_text, target
 from sql.errors import SqlError, Stage
-from sql.inference import Scope, infer
+from sql.inference import infer
 from sql.parser import where
+from sql.scope import Scope
 from sql.sources import Column
 from sql.statements import Statement
 from sql.types import BIGINT, KsqlType, common, name_of

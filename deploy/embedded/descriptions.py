@@ -14,11 +14,12 @@ from deploy.embedded.engine import Engine
 from deploy.embedded.functions import function_description
 from deploy.embedded.reader import FILES, INSERTED
 from deploy.embedded.replies import SERVICE_ID
-from sql.analysis import Analysis, analyse
+from sql.analysis import Analysis
 from sql.catalog import Catalog, Query
 from sql.changes import applied
 from sql.errors import SqlError
 from sql.parser import parse_statement
+from sql.resolution import analyse
 from sql.sources import Column, Source
 from sql.statements import Kind, Statement
 from sql.types import schema

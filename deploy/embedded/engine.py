@@ -19,10 +19,10 @@ from deploy.embedded.storage import Storage, transaction
 from sql.catalog import Catalog, Query
 from sql.changes import applied
 from sql.errors import SqlError
-from sql.inference import Scope
 from sql.inserts import insert_columns
 from sql.lowering.duckdb import Lowering, quoted
 from sql.parser import parse_statement
+from sql.scope import Scope
 from sql.sources import Source
 from sql.statements import Kind, Statement
 from sql.types import duckdb as duckdb_type

@@ -11,10 +11,11 @@ import duckdb
 from deploy.embedded import aggregation, topics
 from deploy.embedded.engine import Engine
 from deploy.embedded.reader import DECODED, Json, numbered
-from sql.analysis import Analysis, analyse
+from sql.analysis import Analysis
 from sql.errors import SqlError
 from sql.lowering import selects
 from sql.lowering.duckdb import quoted
+from sql.resolution import analyse
 from sql.sources import Column
 from sql.statements import Statement
 

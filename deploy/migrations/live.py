@@ -10,11 +10,11 @@ from sqlglot import exp
 from deploy.client import quoted
 from deploy.migrations.server import Server
 from deploy.replies import Description
-from sql.analysis import analyse
 from sql.catalog import Catalog, Query
 from sql.dialect import expressions as node
 from sql.errors import Place, SqlError
 from sql.parser import parse_statement
+from sql.resolution import analyse
 from sql.sources import Column, Source, Window
 from sql.statements import Kind, Statement
 from sql.types import KsqlType, from_ast

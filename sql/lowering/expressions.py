@@ -16,9 +16,10 @@ from sqlglot import exp
 
 from sql import functions
 from sql.errors import SqlError
-from sql.inference import Scope, infer, is_time_bound
+from sql.inference import infer, is_time_bound
 from sql.lowering.writing import Writing
 from sql.parser import where
+from sql.scope import Scope
 from sql.types import (
     BIGINT,
     BOOLEAN,

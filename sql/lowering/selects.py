@@ -15,10 +15,10 @@ from sqlglot import exp
 
 from sql.analysis import Analysis, aggregates
 from sql.errors import SqlError
-from sql.inference import Scope
 from sql.lowering.aggregates import Accumulator, Aggregate, aggregate
 from sql.lowering.duckdb import Lowering, quoted
 from sql.lowering.expressions import owner
+from sql.scope import Scope
 from sql.sources import Source, Window
 from sql.types import BIGINT, KsqlType, duckdb
 

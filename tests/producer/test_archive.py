@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from producer import archive
-from producer.archive import HOUR_MS, ArchiveError, ArchiveWriter, files, lines
+from producer.archive import ArchiveError, files, lines
+from producer.archive_writer import ArchiveWriter
+from producer.layout import HOUR_MS
 
 TEN = 1_789_466_400_000  # 2026-09-15T10:00:00Z
 
@@ -163,5 +165,5 @@ def test_hours_give_the_files_of_each_partition(tmp_path: Path) -> None:
     assert [sum(map(len, hour)) for hour in found] == [4, 4]
     for hour in found:
         for partition in hour:
-            assert len({archive._position(path)[0] for path in partition}) == 1
+            assert len({archive.position(path)[0] for path in partition}) == 1
             assert partition == sorted(partition)

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from producer import envelope
-from producer.archive import HOUR_MS, ArchiveWriter, lines
+from producer.archive import lines
+from producer.archive_writer import ArchiveWriter
 from producer.envelope import TOPIC, DeadLetter, Record
+from producer.layout import HOUR_MS
 from producer.recording import Bookmark, Recording, SourceError
 from producer.replay import Counts, replay, replay_recording, shift_to_now, span
 from producer.sinks import ArchiveSink, SinkError

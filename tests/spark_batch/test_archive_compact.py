@@ -17,7 +17,8 @@ import duckdb
 import pytest
 
 from deploy import cli
-from producer import archive as writer
+from producer import archive
+from producer.archive_writer import ArchiveWriter
 from producer.layout import HOUR_MS
 from producer.recording import Recording
 from spark_batch.archive import lock
@@ -455,20 +456,20 @@ def test_the_data_of_an_embedded_server(tmp_path: Path, disk: Place, stream: Str
 
 def test_the_producer_goes_on_and_replays(tmp_path: Path, disk: Place, stream: Stream) -> None:
     """Offsets continue after a compacted file, and its records are read again in their order."""
-    with writer.ArchiveWriter(tmp_path, TOPIC) as first:
+    with ArchiveWriter(tmp_path, TOPIC) as first:
         for number in range(20):
             first.write(None, TEN + number, event(TEN + number, number))
-    lines = list(writer.lines(tmp_path, TOPIC))
+    lines = list(archive.lines(tmp_path, TOPIC))
     done(disk, stream)
     assert disk.names() == [".lock", parquet(0, 0, 0, 20)]
-    assert list(writer.lines(tmp_path, TOPIC)) == lines
+    assert list(archive.lines(tmp_path, TOPIC)) == lines
     recording = Recording(tmp_path)
     assert list(recording.frames()) == lines
     assert recording.read_bytes == recording.total_bytes
-    with writer.ArchiveWriter(tmp_path, TOPIC) as second:
+    with ArchiveWriter(tmp_path, TOPIC) as second:
         second.write(None, TEN, event(TEN, 20))
     assert name(0, 0, 20) in disk.names()
-    assert list(writer.lines(tmp_path, TOPIC)) == [*lines, event(TEN, 20)]
+    assert list(archive.lines(tmp_path, TOPIC)) == [*lines, event(TEN, 20)]
 
 
 def test_the_predecessors_archive(place: Place, stream: Stream) -> None:

@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 import yaml
 
-from sql.analysis import analyse
 from sql.catalog import Catalog
 from sql.changes import applied
 from sql.errors import SqlError
-from sql.inference import Scope
 from sql.inserts import insert_columns
 from sql.lowering import spark_selects
 from sql.lowering.spark import SparkLowering, quoted
 from sql.parser import parse_script
+from sql.resolution import analyse
+from sql.scope import Scope
 from sql.statements import Kind
 from sql.types import spark as spark_type
 

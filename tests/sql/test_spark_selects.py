@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from sql.analysis import analyse
 from sql.catalog import Catalog
 from sql.changes import applied
 from sql.lowering import spark_selects
 from sql.parser import parse_script
+from sql.resolution import analyse
 
 STREAM = (
     "CREATE STREAM raw (kind VARCHAR, price VARCHAR, rate VARCHAR)"
