@@ -12,20 +12,15 @@ from pathlib import Path
 import duckdb
 import structlog
 
-from deploy.embedded import archive, metastore, persistent, processing_log, topics
+from deploy.embedded import archive, effects, metastore, persistent, processing_log
 from deploy.embedded.metastore import TopicInfo
 from deploy.embedded.reader import Reader
 from deploy.embedded.storage import Storage, transaction
-from sql.catalog import Catalog, Query
+from sql.catalog import Query
 from sql.changes import applied
 from sql.errors import SqlError
-from sql.inserts import insert_columns
-from sql.lowering.duckdb import Lowering, quoted
 from sql.parser import parse_statement
-from sql.scope import Scope
-from sql.sources import Source
 from sql.statements import Kind, Statement
-from sql.types import duckdb as duckdb_type
 
 log = structlog.get_logger()
 
@@ -117,89 +112,17 @@ class Engine:
             before, number = self.catalog, self._next
             after = applied(before, statement, number)
             if after is before:
-                return Outcome(number - 1, self._unchanged(statement))
+                return Outcome(number - 1, effects.unchanged(statement))
             with transaction(self._cursor):
-                message, query_id = self._carry_out(statement, before, after, properties)
+                message, query_id = effects.carry_out(
+                    self._cursor, statement, self.reader(), after, properties
+                )
                 metastore.record(self._cursor, number, statement.text)
             self.catalog, self._next = after, number + 1
+            self.failures = {i: why for i, why in self.failures.items() if i in after.queries}
             self._logs = metastore.logs(self._cursor)
             self._due = (self._due | after.queries.keys()) if query_id else self._due
             return Outcome(number, message, query_id)
-
-    def _carry_out(
-        self,
-        statement: Statement,
-        before: Catalog,
-        after: Catalog,
-        properties: Mapping[str, str],
-    ) -> tuple[str, str | None]:
-        name = statement.name or ""
-        match statement.kind:
-            case Kind.CREATE_STREAM | Kind.CREATE_TABLE:
-                self._ensure_topic(after.sources[name])
-                kind = "Stream" if statement.kind is Kind.CREATE_STREAM else "Table"
-                return f"{kind} created", None
-            case Kind.ALTER:
-                kind = after.sources[name].kind.capitalize()
-                return f"{kind} {name} altered.", None
-            case Kind.CREATE_STREAM_AS | Kind.CREATE_TABLE_AS | Kind.INSERT_SELECT:
-                query = next(q for i, q in after.queries.items() if i not in before.queries)
-                if statement.kind is not Kind.INSERT_SELECT:
-                    self._ensure_topic(after.sources[name])
-                replaced = [each for i, each in before.queries.items() if i not in after.queries]
-                self._begin(query, properties)
-                for old in replaced:
-                    self._take_over(query, old, before, after)
-                return f"Created query with ID {query.id}", query.id
-            case Kind.DROP_STREAM | Kind.DROP_TABLE:
-                topic = before.sources[name].topic
-                self._end_queries(before, after)
-                if statement.ast.args["delete_topic"]:
-                    metastore.delete_topic(self._cursor, before, topic)
-                return f"Source `{name}` (topic: {topic}) was dropped.", None
-            case _:
-                self._end_queries(before, after)
-                return "Query terminated.", None
-
-    def _unchanged(self, statement: Statement) -> str:
-        if statement.kind in (Kind.DROP_STREAM, Kind.DROP_TABLE):
-            return f"Source `{statement.name}` does not exist."
-        kind = "stream" if "stream" in statement.kind.value else "table"
-        return f"Cannot add {kind} `{statement.name}`: A {kind} with the same name already exists."
-
-    def _ensure_topic(self, source: Source) -> None:
-        metastore.add_topic(
-            self._cursor, TopicInfo(source.topic, source.partitions, source.replicas)
-        )
-
-    def _begin(self, query: Query, properties: Mapping[str, str]) -> None:
-        persistent.begin(self._cursor, query)
-        reset = properties.get("auto.offset.reset") or properties.get(
-            "ksql.streams.auto.offset.reset", "earliest"
-        )
-        if reset == "latest":
-            ends = self.reader().ends(self._cursor, query.analysis.source)
-            persistent.set_positions(self._cursor, query.id, ends)
-
-    def _take_over(self, query: Query, old: Query, before: Catalog, after: Catalog) -> None:
-        """CREATE OR REPLACE: the new query goes on where the old one stood, with its state."""
-        source = old.analysis.source
-        if not query.analysis.is_aggregation and topics.parts(before, self._logs, source.topic):
-            raise SqlError(
-                f"CREATE OR REPLACE of {query.sink} is not supported by the embedded server, as"
-                f" {source.name} is itself made by a query",
-                query.analysis.statement.place,
-            )
-        persistent.take_over(self._cursor, query, old)
-        if not query.analysis.is_aggregation:
-            self._end_queries(before, after)
-
-    def _end_queries(self, before: Catalog, after: Catalog) -> None:
-        for query_id in before.queries:
-            if query_id not in after.queries:
-                metastore.leave_rows(self._cursor, before, query_id)
-                persistent.end(self._cursor, query_id)
-                self.failures.pop(query_id, None)
 
     def _pause(self, statement: Statement) -> Outcome:
         name = statement.name or ""
@@ -214,30 +137,9 @@ class Engine:
         return Outcome(self._next - 1, "Query resumed.")
 
     def _insert(self, statement: Statement) -> Outcome:
-        columns = insert_columns(self.catalog, statement)
-        source = self.catalog.sources[statement.name or ""]
-        lowering = Lowering(Scope(statement, {}))
-        values = dict(
-            zip(columns, map(lowering.value, statement.ast.expressions), strict=True)
-        )
-
-        time_column = next((column for column in values if column.name == "ROWTIME"), None)
-        stamp = values.pop(time_column) if time_column else "epoch_ms(now())"
-
-        def record(keys: bool) -> str:
-            fields = [
-                f"{quoted(column.name)} := CAST({value} AS {duckdb_type(column.type)})"
-                for column, value in values.items()
-                if column.is_key == keys
-            ]
-            return f"to_json(struct_pack({', '.join(fields)}))::VARCHAR" if fields else "NULL"
-
         with transaction(self._cursor):
-            self._cursor.execute(
-                "INSERT INTO meta.inserted SELECT ?, nextval('meta.inserted_offset'),"
-                f" {stamp}, {record(True)}, coalesce({record(False)}, '{{}}')",
-                [source.topic],
-            )
+            effects.insert(self._cursor, statement, self.catalog)
+        source = self.catalog.sources[statement.name or ""]
         self._due.update(self.catalog.fed_by(source.topic))
         self._behind.update(query.id for query in self.catalog.readers(source.name))
         return Outcome(self._next - 1, "")

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
+from sql.lowering.calls import Calls
 from sql.lowering.duckdb_functions import TEMPLATES
-from sql.lowering.expressions import Expressions, spans_all
+from sql.lowering.expressions import spans_all
 from sql.types import (
     BIGINT,
     BOOLEAN,
@@ -48,7 +49,7 @@ def wrapped(kind: KsqlType, value: str) -> str:
 
 
 @dataclass(frozen=True)
-class Lowering(Expressions):
+class Lowering(Calls):
     """Writes expressions of one statement in DuckDB's SQL; it needs ``macros.SETUP``."""
 
     engine = "the embedded server"

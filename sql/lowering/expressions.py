@@ -9,12 +9,12 @@ How an engine writes things (``writing``) is in its own class: ``duckdb.Lowering
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from sqlglot import exp
 
-from sql import functions
 from sql.errors import SqlError
 from sql.inference import infer, is_time_bound
 from sql.lowering.writing import Writing
@@ -30,18 +30,12 @@ from sql.types import (
     KsqlType,
     name_of,
 )
-from udfs.definition import Definition
 
 OPERATORS: dict[type[exp.Expression], str] = {
     exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
     exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.Mod: "%",
 }  # fmt: skip
 INTEGERS = (BIGINT, INTEGER)
-
-
-def fill(template: str, arguments: Sequence[str]) -> str:
-    """A template with its arguments put in: ``{0}``, ``{1}`` … and ``{*}`` for all of them."""
-    return template.replace("{*}", ", ".join(arguments)).format(*arguments)
 
 
 @dataclass(frozen=True)
@@ -87,7 +81,7 @@ class Expressions(Writing):
             case exp.Case():
                 return self._case(expression)
             case exp.Anonymous():
-                return self._call(expression)
+                return self.call(expression)
             case exp.And() | exp.Or():
                 word = "AND" if isinstance(expression, exp.And) else "OR"
                 left = self.value(expression.this)
@@ -104,6 +98,10 @@ class Expressions(Writing):
         if self.may_fail(expression):
             return self.condition(expression)
         return f"coalesce({self.condition(expression)}, false)"
+
+    @abstractmethod
+    def call(self, call: exp.Anonymous) -> str:
+        """A call of a function."""
 
     def condition(self, expression: exp.Expression) -> str:
         """The expression as a condition, where NULL and false are the same."""
@@ -243,89 +241,6 @@ class Expressions(Writing):
             branches += f" WHEN {self.condition(branch.this)} THEN {self.value(branch.args['true'])}"
         default = case.args.get("default")
         return f"CASE{branches} ELSE {self.value(default) if default is not None else 'NULL'} END"
-
-    def _call(self, call: exp.Anonymous) -> str:
-        name = str(call.this).upper()
-        arguments = list(call.expressions)
-        match name:
-            case "STRUCT":
-                return self.struct(
-                    [(name_of(item.this), self.value(item.expression)) for item in arguments]
-                )
-            case "MAP":
-                return self.map(
-                    [(self.value(item.this), self.value(item.expression)) for item in arguments]
-                )
-            case "TRANSFORM" | "FILTER" | "REDUCE":
-                return self._higher_order(name, arguments)
-            case "EXPLODE":
-                return self.exploded(call, self.value(arguments[0]))
-            case "ABS" | "CEIL" | "FLOOR":
-                return self._rounded(name, arguments[0])
-            case "COALESCE" | "IFNULL" | "NULLIF" | "GREATEST" | "LEAST" | "CONCAT":
-                return self._absorbing(name, arguments)
-            case "REGEXP_EXTRACT":
-                return self.regexp_extract(call, arguments)
-            case "FORMAT_TIMESTAMP":
-                return self.format_timestamp(call, arguments)
-        function = functions.find(name)
-        if function and function.definition:
-            return self._python(call, function.definition, arguments)
-        if name == "SUBSTRING" and len(arguments) == 3:
-            name = "SUBSTRING OF LENGTH"
-        if name not in self.templates:
-            raise self.refused(call, name)
-        return fill(self.templates[name], [self.value(argument) for argument in arguments])
-
-    def _python(
-        self, call: exp.Anonymous, definition: Definition, arguments: list[exp.Expression]
-    ) -> str:
-        """A function of ``udfs``, registered with the engine under its name."""
-        casts = ", ".join(
-            f"CAST({self.value(argument)} AS {self.type_name(parameter.type)})"
-            for argument, parameter in zip(arguments, definition.parameters, strict=True)
-        )
-        called = f"{definition.name}({casts})"
-        return self.exploded(call, called) if definition.kind == "table" else called
-
-    def _rounded(self, name: str, argument: exp.Expression) -> str:
-        """ABS, CEIL and FLOOR keep the type."""
-        kind, value = self.type_of(argument), self.value(argument)
-        if kind in INTEGERS:
-            return self.absolute(kind, value) if name == "ABS" else value
-        self.checked_type(argument, kind)
-        return self.rounded(name, kind, value)
-
-    def _absorbing(self, name: str, arguments: list[exp.Expression]) -> str:
-        """Functions that make something of NULL, but not of arithmetic on NULL: that fails in ksqlDB,
-        and the whole expression is NULL."""
-        written = [self.value(argument) for argument in arguments]
-        failing = []
-        for argument, value in zip(arguments, written, strict=True):
-            if is_arithmetic(argument):
-                failing.append(f"{value} IS NULL")
-            elif self.may_fail(argument):
-                raise self.refused(argument, f"arithmetic inside an argument of {name}")
-        call = fill(self.templates[name], written)
-        return f"CASE WHEN NOT ({' OR '.join(failing)}) THEN {call} END" if failing else call
-
-    def _higher_order(self, name: str, arguments: list[exp.Expression]) -> str:
-        values, function = arguments[0], arguments[-1]
-        kind = self.type_of(values)
-        kinds = [getattr(kind, "element", NULL)]
-        if name == "REDUCE":
-            kinds.insert(0, self.type_of(arguments[1]))
-        names = [name_of(parameter) for parameter in function.expressions]
-        parameters = {**self.scope.parameters, **dict(zip(names, kinds, strict=False))}
-        inner = replace(self, scope=replace(self.scope, parameters=parameters))
-        body = self.function(names, inner.value(function.this))
-        start = self.value(arguments[1]) if name == "REDUCE" else None
-        made = self.higher_order(name, self.value(values), body, start)
-        if name == "TRANSFORM" and inner.may_fail(function.this):
-            return self.without_nulls(made)
-        if name != "REDUCE" and inner.may_fail(function.this):
-            raise self.refused(function, f"arithmetic inside the lambda of {name}")
-        return made
 
 
 def is_arithmetic(expression: exp.Expression) -> bool:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from sql.lowering.expressions import Expressions, spans_all
+from sql.lowering.calls import Calls
+from sql.lowering.expressions import spans_all
 from sql.lowering.spark_functions import TEMPLATES
 from sql.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, STRING, KsqlType, spark
 
@@ -27,7 +28,7 @@ def text(value: str) -> str:
 
 
 @dataclass(frozen=True)
-class SparkLowering(Expressions):
+class SparkLowering(Calls):
     """Writes expressions of one statement in Spark's SQL."""
 
     engine = "Spark"

@@ -17,7 +17,7 @@ class Writing(ABC):
     engine: ClassVar[str]
     """What refuses, in errors."""
     templates: ClassVar[Mapping[str, str]]
-    """How functions are written, for :func:`fill`."""
+    """How functions are written, for :func:`sql.lowering.calls.fill`."""
 
     @abstractmethod
     def name(self, name: str) -> str:

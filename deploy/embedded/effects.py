@@ -1,0 +1,130 @@
+"""What statements do to the data that is stored: topics, records, positions and states of queries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import duckdb
+
+from deploy.embedded import metastore, persistent, topics
+from deploy.embedded.metastore import TopicInfo
+from deploy.embedded.reader import Reader
+from sql.catalog import Catalog, Query
+from sql.errors import SqlError
+from sql.inserts import insert_columns
+from sql.lowering.duckdb import Lowering, quoted
+from sql.scope import Scope
+from sql.sources import Source
+from sql.statements import Kind, Statement
+from sql.types import duckdb as duckdb_type
+
+
+def carry_out(
+    cursor: duckdb.DuckDBPyConnection,
+    statement: Statement,
+    reader: Reader,
+    after: Catalog,
+    properties: Mapping[str, str],
+) -> tuple[str, str | None]:
+    """Do what leads from the catalog of ``reader`` to ``after``, within the caller's transaction.
+
+    Gives the message of the server and the id of the query that was started. Raises SqlError for what the
+    embedded server cannot do.
+    """
+    name, before = statement.name or "", reader.catalog
+    match statement.kind:
+        case Kind.CREATE_STREAM | Kind.CREATE_TABLE:
+            _ensure_topic(cursor, after.sources[name])
+            kind = "Stream" if statement.kind is Kind.CREATE_STREAM else "Table"
+            return f"{kind} created", None
+        case Kind.ALTER:
+            kind = after.sources[name].kind.capitalize()
+            return f"{kind} {name} altered.", None
+        case Kind.CREATE_STREAM_AS | Kind.CREATE_TABLE_AS | Kind.INSERT_SELECT:
+            query = next(q for i, q in after.queries.items() if i not in before.queries)
+            if statement.kind is not Kind.INSERT_SELECT:
+                _ensure_topic(cursor, after.sources[name])
+            replaced = [each for i, each in before.queries.items() if i not in after.queries]
+            _begin(cursor, query, reader, properties)
+            for old in replaced:
+                _take_over(cursor, query, old, reader, after)
+            return f"Created query with ID {query.id}", query.id
+        case Kind.DROP_STREAM | Kind.DROP_TABLE:
+            topic = before.sources[name].topic
+            _end_queries(cursor, before, after)
+            if statement.ast.args["delete_topic"]:
+                metastore.delete_topic(cursor, before, topic)
+            return f"Source `{name}` (topic: {topic}) was dropped.", None
+        case _:
+            _end_queries(cursor, before, after)
+            return "Query terminated.", None
+
+
+def unchanged(statement: Statement) -> str:
+    """The message for a statement that changed no catalog: IF EXISTS, or IF NOT EXISTS."""
+    if statement.kind in (Kind.DROP_STREAM, Kind.DROP_TABLE):
+        return f"Source `{statement.name}` does not exist."
+    kind = "stream" if "stream" in statement.kind.value else "table"
+    return f"Cannot add {kind} `{statement.name}`: A {kind} with the same name already exists."
+
+
+def insert(cursor: duckdb.DuckDBPyConnection, statement: Statement, catalog: Catalog) -> None:
+    """Add the record of an INSERT … VALUES to its topic. Raises SqlError."""
+    columns = insert_columns(catalog, statement)
+    source = catalog.sources[statement.name or ""]
+    lowering = Lowering(Scope(statement, {}))
+    values = dict(zip(columns, map(lowering.value, statement.ast.expressions), strict=True))
+    time_column = next((column for column in values if column.name == "ROWTIME"), None)
+    stamp = values.pop(time_column) if time_column else "epoch_ms(now())"
+
+    def record(keys: bool) -> str:
+        fields = [
+            f"{quoted(column.name)} := CAST({value} AS {duckdb_type(column.type)})"
+            for column, value in values.items()
+            if column.is_key == keys
+        ]
+        return f"to_json(struct_pack({', '.join(fields)}))::VARCHAR" if fields else "NULL"
+
+    cursor.execute(
+        "INSERT INTO meta.inserted SELECT ?, nextval('meta.inserted_offset'),"
+        f" {stamp}, {record(True)}, coalesce({record(False)}, '{{}}')",
+        [source.topic],
+    )
+
+
+def _ensure_topic(cursor: duckdb.DuckDBPyConnection, source: Source) -> None:
+    metastore.add_topic(cursor, TopicInfo(source.topic, source.partitions, source.replicas))
+
+
+def _begin(
+    cursor: duckdb.DuckDBPyConnection, query: Query, reader: Reader, properties: Mapping[str, str]
+) -> None:
+    persistent.begin(cursor, query)
+    reset = properties.get("auto.offset.reset") or properties.get(
+        "ksql.streams.auto.offset.reset", "earliest"
+    )
+    if reset == "latest":
+        persistent.set_positions(cursor, query.id, reader.ends(cursor, query.analysis.source))
+
+
+def _take_over(
+    cursor: duckdb.DuckDBPyConnection, query: Query, old: Query, reader: Reader, after: Catalog
+) -> None:
+    """CREATE OR REPLACE: the new query goes on where the old one stood, with its state."""
+    source = old.analysis.source
+    if not query.analysis.is_aggregation and topics.parts(reader.catalog, reader.logs, source.topic):
+        raise SqlError(
+            f"CREATE OR REPLACE of {query.sink} is not supported by the embedded server, as"
+            f" {source.name} is itself made by a query",
+            query.analysis.statement.place,
+        )
+    persistent.take_over(cursor, query, old)
+    if not query.analysis.is_aggregation:
+        _end_queries(cursor, reader.catalog, after)
+
+
+def _end_queries(cursor: duckdb.DuckDBPyConnection, before: Catalog, after: Catalog) -> None:
+    for query_id in before.queries:
+        if query_id not in after.queries:
+            metastore.leave_rows(cursor, before, query_id)
+            persistent.end(cursor, query_id)
