@@ -18,8 +18,8 @@ class Settings(BaseSettings):
     ``ksqldb_user`` and ``ksqldb_password`` (or both in the URL): basic authentication;
     ``ksqldb_token``: a bearer token; ``ksqldb_headers``: further headers, as a JSON object.
     ``ksqldb_ca_file``, ``ksqldb_cert_file``, ``ksqldb_key_file``: certificates and key (PEM) for TLS.
-    ``kafka``: settings of librdkafka as a JSON object, such as
-    ``{"bootstrap.servers": "broker:9092"}``: with it topics are deleted by the brokers themselves.
+    ``delete_by_broker``: topics are deleted by the brokers that ``KAFKA_…`` names (the producer's
+    settings), not through ksqlDB.
     ``variables``: overrides of ``sql/settings.yml`` as a JSON object of YAML texts, as by ``--var``.
     """
 
@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     ksqldb_cert_file: Path | None = None
     ksqldb_key_file: Path | None = None
     ksqldb_key_password: SecretStr | None = None
-    kafka: dict[str, str] = Field(default={}, repr=False)
+    delete_by_broker: bool = False
     variables: dict[str, str] = {}
     data_dir: Path = Path(".opensea-metrics")
 

@@ -10,6 +10,7 @@ from deploy.cli.options import settings
 from deploy.client import Access, KsqlClient
 from deploy.commands import Site
 from deploy.migrations.topics import by_admin
+from producer.settings import KafkaSettings
 from udfs import registry
 
 
@@ -31,10 +32,10 @@ def client(server: str | None) -> KsqlClient:
 
 def site(timeout: float | None = None) -> Site:
     """What changes to a server need beside the files, from the settings."""
-    kafka = settings().kafka
+    by_broker = settings().delete_by_broker
     made = Site(
         functions={name: registry.checksum(name) for name in registry.functions()},
-        delete_by_broker=by_admin(kafka) if kafka else None,
+        delete_by_broker=by_admin(KafkaSettings().client()) if by_broker else None,
     )
     return made if timeout is None else replace(made, timeout=timeout)
 

@@ -18,18 +18,20 @@ from deploy.migrations.actions import DeleteTopic, private_name
 from deploy.migrations.certainty import certainly
 from deploy.migrations.errors import MigrationError
 from deploy.migrations.server import Effect
+from producer.topics import quiet_logger
 
 DeleteByBroker = Callable[[str], None]
 
 
-def by_admin(config: Mapping[str, str], timeout: float = 30.0) -> DeleteByBroker:
+def by_admin(config: Mapping[str, str | int | bool], timeout: float = 30.0) -> DeleteByBroker:
     """A function that deletes a topic with Kafka's admin client; ``config`` is librdkafka's.
 
     It raises MigrationError if the brokers refuse, or do not answer within ``timeout`` seconds.
     """
 
     def delete(topic: str) -> None:
-        admin = AdminClient({**config, "socket.timeout.ms": str(int(timeout * 1000))})
+        limits = {"socket.timeout.ms": int(timeout * 1000), "log_level": 0}
+        admin = AdminClient({**config, **limits}, logger=quiet_logger())
         (asked,) = admin.delete_topics(
             [topic], operation_timeout=timeout, request_timeout=timeout
         ).values()

@@ -96,7 +96,7 @@ def test_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         "OPENSEA_METRICS_KSQLDB_USER=anna\n"
         "OPENSEA_METRICS_KSQLDB_PASSWORD=s3cret\n"
         'OPENSEA_METRICS_KSQLDB_HEADERS={"X-Tenant": "nft"}\n'
-        'OPENSEA_METRICS_KAFKA={"bootstrap.servers": "broker:9092"}\n'
+        "OPENSEA_METRICS_DELETE_BY_BROKER=true\n"
     )
     client = server_access.client(None)
     assert isinstance(client, Client)
