@@ -14,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 
-from producer.layout import archive_file, newest_cover
+from producer.layout import ArchiveFile, archive_file, newest_cover
 from sql.errors import OpenSeaMetricsError
 
 HOURS = "year=*/month=*/day=*/hour=*"
@@ -25,20 +25,26 @@ class ArchiveError(OpenSeaMetricsError):
     """The archive cannot be written or read; the message has the path and what to do."""
 
 
-def files(root: Path, topic: str) -> list[Path]:
+def published(root: Path, topic: str) -> list[ArchiveFile]:
     """A topic's published files in topic order: by hour, then partition, then start offset.
 
     Of a compacted file and those that it was made of it is the compacted one.
     """
     found = (root / "topics" / topic).glob(f"{HOURS}/*")
     named = (archive_file(path.as_posix()) for path in found)
-    return [Path(file.path) for file in newest_cover(filter(None, named))]
+    return newest_cover(filter(None, named))
+
+
+def files(root: Path, topic: str) -> list[Path]:
+    """The paths of the published files, in topic order."""
+    return [Path(file.path) for file in published(root, topic)]
 
 
 def hours(root: Path, topic: str) -> Iterator[list[list[Path]]]:
     """Hour by hour, the files of each partition in order of their offsets."""
-    for _, of_hour in groupby(files(root, topic), lambda path: path.parent):
-        yield [list(group) for _, group in groupby(of_hour, lambda path: position(path)[0])]
+    for _, of_hour in groupby(published(root, topic), lambda file: file.folder):
+        partitions = groupby(of_hour, lambda file: file.partition)
+        yield [[Path(file.path) for file in of_partition] for _, of_partition in partitions]
 
 
 def lines(root: Path, topic: str) -> Iterator[bytes]:
@@ -48,13 +54,6 @@ def lines(root: Path, topic: str) -> Iterator[bytes]:
     """
     for path in files(root, topic):
         yield from lines_of(path)
-
-
-def position(path: Path) -> tuple[int, int]:
-    """Partition and start offset in the name of a published file."""
-    file = archive_file(path.name)
-    assert file is not None
-    return file.partition, file.start
 
 
 def lines_of(path: Path) -> Iterator[bytes]:

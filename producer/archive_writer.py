@@ -18,8 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from producer.archive import HOURS, ArchiveError, files, lines_of, position
-from producer.layout import HOUR_MS, archive_file
+from producer.archive import HOURS, ArchiveError, lines_of, published
+from producer.layout import HOUR_MS, ArchiveFile
 
 _CHUNK = 256 * 1024
 """Bytes of lines that are compressed at a time."""
@@ -190,18 +190,16 @@ class ArchiveWriter:
 
 def _next_offsets(root: Path, topic: str) -> dict[int, int]:
     """Each partition's records so far: only its newest file has to be counted."""
-    newest: dict[int, tuple[int, Path]] = {}
-    for path in files(root, topic):
-        partition, offset = position(path)
-        newest[partition] = max((offset, path), newest.get(partition, (0, path)))
-    return {partition: _end(offset, path) for partition, (offset, path) in newest.items()}
+    newest: dict[int, ArchiveFile] = {}
+    for file in published(root, topic):
+        known = newest.get(file.partition, file)
+        newest[file.partition] = max(known, file, key=lambda each: (each.start, each.path))
+    return {partition: _end(file) for partition, file in newest.items()}
 
 
-def _end(start: int, path: Path) -> int:
+def _end(file: ArchiveFile) -> int:
     """The offset after a file's last record."""
-    file = archive_file(path.name)
-    assert file is not None
-    return file.end or start + sum(1 for _ in lines_of(path))
+    return file.end or file.start + sum(1 for _ in lines_of(Path(file.path)))
 
 
 def _locked(directory: Path) -> BinaryIO:

@@ -10,11 +10,12 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from producer import envelope
+from producer.clients import Client, quiet_logger
 from producer.envelope import DeadLetter, Record
 from producer.metrics import Latency
 from producer.settings import KafkaSettings
 from producer.sinks import SinkError, now_ms
-from producer.topics import Client, TopicSpec, ensure_topics, quiet_logger
+from producer.topics import TopicSpec, ensure_topics
 from producer.undelivered import Undelivered
 
 _Headers = list[tuple[str, str | bytes | None]]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -13,10 +12,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from producer import envelope
+from producer.clients import Client, admin_client
 from producer.sinks import SinkError
-
-Client = Mapping[str, str | int | bool]
-"""librdkafka's settings that tell how to connect; see KafkaSettings."""
 
 log = structlog.get_logger()
 
@@ -46,7 +43,7 @@ def ensure_topics(client: Client, wanted: Sequence[TopicSpec], wait_seconds: flo
 
     Waits up to ``wait_seconds`` for a broker. Raises SinkError.
     """
-    admin = AdminClient({**client, "log_level": 0}, logger=quiet_logger())
+    admin = admin_client(client)
     existing = _existing(admin, str(client["bootstrap.servers"]), wait_seconds)
     made = []
     missing = [
@@ -90,11 +87,3 @@ def _existing(admin: AdminClient, servers: str, wait_seconds: float) -> set[str]
                 ) from None
         log.warning("waiting for Kafka", servers=servers, reason=reason)
         time.sleep(0.5)
-
-
-def quiet_logger() -> logging.Logger:
-    """For librdkafka, whose own log repeats itself; errors and ``error_cb`` tell what matters."""
-    logger = logging.getLogger("producer.kafka.librdkafka")
-    logger.addHandler(logging.NullHandler())
-    logger.propagate = False
-    return logger

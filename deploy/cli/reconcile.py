@@ -66,11 +66,9 @@ def reconcile(
 
     period = prepared.job.period
     with progress.bar(f"comparing {target.name}", period.end - period.first, "hours") as update:
-
-        def show(done: int, _: object) -> None:
-            update(done, done // HOUR_MS)
-
-        compared = list(comparison.reconcile(prepared, pull, show))
+        compared = list(
+            comparison.reconcile(prepared, pull, lambda done, _: update(done, done // HOUR_MS))
+        )
     findings = [finding for each in compared for finding in each.findings]
     found = window_of(prepared.job.pipeline, target)
     assert found is not None

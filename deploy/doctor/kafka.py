@@ -16,8 +16,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-expor
 )
 
 from deploy.doctor.checks import Check, Report, Unreachable, age_text, moment_text
+from producer.clients import admin_client
 from producer.settings import KafkaSettings
-from producer.topics import quiet_logger
 
 TIMEOUT = 15.0  # seconds for one request
 LAG_NOTICED = 10_000  # records; less is what a reader has under way
@@ -155,7 +155,7 @@ def _readers(lags: Mapping[str, tuple[int, ...]]) -> list[Check]:
 
 def fetch(settings: KafkaSettings, names: Sequence[str], prefixes: tuple[str, ...]) -> KafkaFacts:
     """Ask the brokers for topics and for the consumer groups that begin so. Raises Unreachable."""
-    admin = AdminClient({**settings.client(), "log_level": 0}, logger=quiet_logger())
+    admin = admin_client(settings.client())
     try:
         metadata = admin.list_topics(timeout=TIMEOUT)
         there = [name for name in names if name in metadata.topics]

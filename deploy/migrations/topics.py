@@ -7,31 +7,29 @@ it refuses the DROP.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
 
 from deploy.client import KsqlClient, KsqlError
 from deploy.migrations.actions import DeleteTopic, private_name
 from deploy.migrations.certainty import certainly
 from deploy.migrations.errors import MigrationError
 from deploy.migrations.server import Effect
-from producer.topics import quiet_logger
+from producer.clients import Client, admin_client
 
 DeleteByBroker = Callable[[str], None]
 
 
-def by_admin(config: Mapping[str, str | int | bool], timeout: float = 30.0) -> DeleteByBroker:
+def by_admin(config: Client, timeout: float = 30.0) -> DeleteByBroker:
     """A function that deletes a topic with Kafka's admin client; ``config`` is librdkafka's.
 
     It raises MigrationError if the brokers refuse, or do not answer within ``timeout`` seconds.
     """
 
     def delete(topic: str) -> None:
-        limits = {"socket.timeout.ms": int(timeout * 1000), "log_level": 0}
-        admin = AdminClient({**config, **limits}, logger=quiet_logger())
+        admin = admin_client({**config, "socket.timeout.ms": int(timeout * 1000)})
         (asked,) = admin.delete_topics(
             [topic], operation_timeout=timeout, request_timeout=timeout
         ).values()

@@ -25,8 +25,8 @@ def show_push(rows: Rows) -> None:
     """Print rows as they come, in columns as wide as their names or as usual values."""
     widths = [max(len(column.name), 14) for column in rows.columns]
     names = [column.name for column in rows.columns]
-    for cells in (names, *(map(cell, values) for values in rows.values)):
-        line = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+    for texts in (names, *(map(cell, values) for values in rows.values)):
+        line = "  ".join(text.ljust(width) for text, width in zip(texts, widths, strict=True))
         print(line.rstrip(), flush=True)
 
 

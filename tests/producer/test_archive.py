@@ -165,5 +165,5 @@ def test_hours_give_the_files_of_each_partition(tmp_path: Path) -> None:
     assert [sum(map(len, hour)) for hour in found] == [4, 4]
     for hour in found:
         for partition in hour:
-            assert len({archive.position(path)[0] for path in partition}) == 1
+            assert len({path.name.split("+")[1] for path in partition}) == 1
             assert partition == sorted(partition)
