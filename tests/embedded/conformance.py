@@ -12,6 +12,7 @@ import json
 import re
 import secrets
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -136,12 +137,16 @@ class Run:
             ours = [s for s in sources if s["name"].startswith(self.prefix)]
             if not ours:
                 return
+            users = Counter(source["topic"] for source in sources)
             for source in ours:
                 described = self.ask({"ksql": f"DESCRIBE `{source['name']}`;"}).body
                 if described[0]["sourceDescription"]["readQueries"]:
                     continue  # its turn comes; DELETE TOPIC would delete the topic all the same
+                # A topic that another source is of goes with the last of them; before, it is refused.
+                delete = " DELETE TOPIC" if users[source["topic"]] == 1 else ""
                 with contextlib.suppress(AssertionError):
-                    self.execute(f"DROP {source['type']} `{source['name']}` DELETE TOPIC;")
+                    self.execute(f"DROP {source['type']} `{source['name']}`{delete};")
+                    users[source["topic"]] -= 1
 
     def _send(
         self, method: str, path: str, body: Any, headers: Mapping[str, str] | None = None
