@@ -58,9 +58,8 @@ def who() -> str:
 
 @contextmanager
 def at_work(client: KsqlClient, site: Site, report: Report) -> Iterator[Work]:
-    """The record made if need be, the lock held, and all that was written before to be seen."""
+    """The lock held, the record made if need be, and all that was written before to be seen."""
     store = Store(client)
-    store.create()
     name = who()
     with lock.held(store, f"{name} pid {os.getpid()}", site.ttl) as lease:
         store = store.of(lease.client)

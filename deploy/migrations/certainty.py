@@ -13,7 +13,14 @@ from collections.abc import Callable, Mapping
 import structlog
 import tenacity
 
-from deploy.client import ClientError, GuardFailed, KsqlClient, KsqlError, ServerUnreachable
+from deploy.client import (
+    ClientError,
+    GuardFailed,
+    KsqlClient,
+    KsqlError,
+    OutcomeUnknown,
+    ServerUnreachable,
+)
 from deploy.migrations.server import Effect
 
 log = structlog.get_logger()
@@ -21,6 +28,10 @@ log = structlog.get_logger()
 # What a server says with status 500 that has not carried out a statement, and later may.
 BUSY = ("Could not write the statement", "Another command with the same id")
 LONGEST_WAIT = 5.0  # seconds between two attempts
+# Looks for the effect of a statement without an answer, before it is sent again. ksqlDB may still be
+# at it: it waits for others for up to 5 seconds (ksql.server.command.response.timeout.ms, twice).
+# Two CREATE of one topic at once may leave the source without its topic (see Store.create).
+LOOKS = 20
 
 
 class Refusal(ClientError):
@@ -56,6 +67,8 @@ def certainly(
             if isinstance(error, KsqlError) and error.status < 500 and first:
                 raise Refusal(error) from error
             effect = once_back(client, seen)
+            if isinstance(error, OutcomeUnknown):
+                effect = effect or _late(client, seen)
             if effect is not None:
                 return effect
             if isinstance(error, KsqlError) and not may_pass(error):
@@ -73,6 +86,15 @@ def may_pass(error: BaseException) -> bool:
     if isinstance(error, KsqlError):
         return error.status == 503 or any(each in error.message for each in BUSY)
     return isinstance(error, ClientError) and not isinstance(error, GuardFailed)
+
+
+def _late(client: KsqlClient, seen: Callable[[], Effect | None]) -> Effect | None:
+    """What is seen before long."""
+    for _ in range(LOOKS):
+        time.sleep(client.wait)
+        if (effect := once_back(client, seen)) is not None:
+            return effect
+    return None
 
 
 def once_back(client: KsqlClient, seen: Callable[[], Effect | None]) -> Effect | None:

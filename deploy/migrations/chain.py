@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from deploy.client import ClientError, GuardFailed, KsqlClient, KsqlError, literal, quoted
 from deploy.migrations.certainty import LONGEST_WAIT, may_pass
+from deploy.migrations.ledger import topic_prefix
 
 PREFIX = "OPENSEA_METRICS_LOCK_"
 
@@ -29,17 +30,18 @@ class Generation:
         """The stream's name."""
         return f"{PREFIX}{self.number}"
 
-    def create(self, topic: str) -> str:
-        """The statement that makes it, if nobody was quicker."""
+    def create(self, topic: str, is_new: bool) -> str:
+        """The statement that makes it, if nobody was quicker; ``is_new``: and its topic."""
         columns = [f"token {self.token}"]
         if self.holder is not None:
             columns += [f"holder {self.holder}", f"since {self.since}"]
         elif self.settled:
             columns.append("settled")
         names = ", ".join(f"{quoted(each)} STRING" for each in columns)
+        partitions = ", PARTITIONS=1" if is_new else ""
         return (
             f"CREATE STREAM {quoted(self.name)} ({names})"
-            f" WITH (KAFKA_TOPIC={literal(topic)}, VALUE_FORMAT='JSON');"
+            f" WITH (KAFKA_TOPIC={literal(topic)}, VALUE_FORMAT='JSON'{partitions});"
         )
 
 
@@ -65,18 +67,25 @@ def holder_of(client: KsqlClient) -> Generation | None:
     return found if found is not None and found.holder is not None else None
 
 
-def append(client: KsqlClient, topic: str, link: Generation, last: Generation | None) -> bool:
-    """Add a link after ``last``; False if somebody else has added one.
+def append(
+    client: KsqlClient, topic: str | None, link: Generation, last: Generation | None
+) -> bool:
+    """Add a link after ``last``, on ``topic`` (None: one of its own); False if somebody else has.
 
     Raises ClientError if the server stays away.
     """
+    is_new = topic is None
+    if topic is None:
+        # ksqlDB 7.9.1 deletes the topic that a refused statement has made, also if another statement
+        # uses it by then (observed): no two contenders may name the same new topic.
+        topic = f"{topic_prefix(client.info().service_id)}{PREFIX}{link.token}"
     if last is not None:
         client = client.under(last.name)  # its place in the chain is right only while that exists
     deadline = time.monotonic() + client.patience
     wait = client.wait
     while True:
         try:
-            client.execute(link.create(topic))
+            client.execute(link.create(topic, is_new))
             return True
         except GuardFailed:
             # After an attempt without an answer it may be one's own link that has followed.
@@ -101,8 +110,13 @@ def _is_mine(client: KsqlClient, link: Generation) -> bool:
 
 def numbers_of(client: KsqlClient) -> list[int]:
     """The numbers of the links that exist, ascending."""
-    names = [each.name.removeprefix(PREFIX) for each in client.streams() if is_lock(each.name)]
-    return sorted(int(each) for each in names if each.isdigit())
+    return sorted(topics_of(client))
+
+
+def topics_of(client: KsqlClient) -> dict[int, str]:
+    """The topics of the links that exist, by their numbers."""
+    links = {s.name.removeprefix(PREFIX): s.topic for s in client.streams() if is_lock(s.name)}
+    return {int(number): topic for number, topic in links.items() if number.isdigit()}
 
 
 def _read(client: KsqlClient, number: int) -> Generation | None:
@@ -120,18 +134,20 @@ def _read(client: KsqlClient, number: int) -> Generation | None:
 
 def drop_older(client: KsqlClient, number: int) -> None:
     """Drop the links before ``number``, the oldest first, so that the chain has no gap."""
-    for older in numbers_of(client):
+    for older, topic in sorted(topics_of(client).items()):
         if older < number:
-            drop(client, f"{PREFIX}{older}")
+            drop(client, older, topic)
 
 
-def drop(client: KsqlClient, name: str) -> None:
-    """Drop a link."""
+def drop(client: KsqlClient, number: int, topic: str) -> None:
+    """Drop a link, and its topic if that is its own."""
+    name = f"{PREFIX}{number}"
+    delete = " DELETE TOPIC" if PREFIX in topic else ""
     client = client.under(None) if client.guard == name else client
     deadline = time.monotonic() + client.patience
     while True:
         try:
-            client.execute(f"DROP STREAM IF EXISTS {quoted(name)};")
+            client.execute(f"DROP STREAM IF EXISTS {quoted(name)}{delete};")
             return
         except ClientError as error:
             if not may_pass(error) or time.monotonic() > deadline:

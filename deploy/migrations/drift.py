@@ -119,8 +119,12 @@ def _outdated(wanted: Expected, functions: Mapping[str, str]) -> Iterator[Drift]
 
 def _missing(wanted: Expected, server: Server) -> Iterator[Drift]:
     for name, record in wanted.sources.items():
-        if name not in server.sources:
+        source = server.sources.get(name)
+        if source is None:
             yield Drift("missing", name, f"made by {_where(record)}")
+        elif source.topic not in server.topics and not record.topic_existed:
+            detail = f"the topic of {name}, which neither gives nor takes rows now: roll back and apply"
+            yield Drift("missing", source.topic, f"{detail} version {record.version}")
     for query_id, record in wanted.queries.items():
         if query_id not in server.queries and record.target in server.sources:
             yield Drift("missing", query_id, f"the query of {_where(record)}, into {record.target}")

@@ -116,6 +116,11 @@ LEDGERS = (VERSIONS, STATEMENTS)
 METADATA = frozenset(name for ledger in LEDGERS for name in (ledger.stream, ledger.table))
 
 
+def topic_prefix(service_id: str) -> str:
+    """What the names of the record's topics begin with, as those of ksql-migrations."""
+    return f"{service_id}ksql_"
+
+
 def version_row(record: VersionRecord) -> dict[str, str]:
     """The columns of a version."""
     return {

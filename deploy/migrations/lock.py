@@ -36,7 +36,7 @@ from deploy.migrations.chain import (
     drop_older,
     holder_of,
     newest,
-    numbers_of,
+    topics_of,
 )
 from deploy.migrations.errors import Locked, LockLost
 from deploy.migrations.store import Store
@@ -60,16 +60,20 @@ class Lease:
 
 @contextmanager
 def held(store: Store, who: str, ttl: float = TTL) -> Iterator[Lease]:
-    """Hold the lock. Raises Locked if somebody else holds it, LockLost if it was taken away."""
+    """Hold the lock, and make the record if there is none.
+
+    Raises Locked if somebody else holds it, LockLost if it was taken away.
+    """
     mine = _acquire(store, who, ttl)
     client = store.client.under(mine.name)
     stop = threading.Event()
     beating = threading.Thread(
         target=_beat, args=(store.of(client), mine.token, ttl / 4, stop), daemon=True
     )
-    beating.start()
     lease = Lease(client, mine.settled)
     try:
+        store.of(client).create()
+        beating.start()
         yield lease
     except GuardFailed as error:
         now = holder_of(store.client)
@@ -114,8 +118,9 @@ def _acquire(store: Store, who: str, ttl: float) -> Generation:
         if not append(client, topic, mine, last):
             continue
         # Who slept since it looked may have made a link that the others have long passed.
-        if numbers_of(client)[-1] != mine.number:
-            drop(client, mine.name)
+        links = topics_of(client)
+        if max(links) != mine.number:
+            drop(client, mine.number, links.get(mine.number, ""))
             continue
         drop_older(client, mine.number)
         return mine
@@ -146,7 +151,7 @@ def _age(store: Store, held_by: Generation) -> float:
 
 
 def _release(
-    client: KsqlClient, topic: Callable[[], str], mine: Generation, settled: bool
+    client: KsqlClient, topic: Callable[[], str | None], mine: Generation, settled: bool
 ) -> None:
     free = Generation(mine.number + 1, token=_token(), settled=settled)
     try:

@@ -62,11 +62,15 @@ class Store:
         )
 
     def create(self) -> None:
-        """Create what is missing of the streams and tables; may be done by several at once."""
+        """Create what is missing of the streams and tables, under the lock.
+
+        Of two that create a table at once on ksqlDB 7.9.1, one is refused and takes the topic of the
+        other with it (observed): the table then never shows anything.
+        """
         names = {each.name for each in (*self.client.streams(), *self.client.tables())}
         if names >= METADATA:
             return
-        prefix = f"{self.client.info().service_id}ksql_"
+        prefix = ledgers.topic_prefix(self.client.info().service_id)
         for ledger in LEDGERS:
             # One by one: what ksql-migrations has made has other properties, and stays as it is.
             if ledger.stream not in names:
@@ -125,10 +129,10 @@ class Store:
         )
         return (rows[0]["ERROR_REASON"], int(rows[0]["COMPLETED_ON"])) if rows else None
 
-    def topic(self) -> str:
-        """The topic of the journal."""
+    def topic(self) -> str | None:
+        """The topic of the journal, None as long as there is none."""
         streams = {each.name: each for each in self.client.streams()}
-        return streams[STATEMENTS.stream].topic
+        return streams[STATEMENTS.stream].topic if STATEMENTS.stream in streams else None
 
     def _make(self, name: str, text: str, properties: Mapping[str, str]) -> None:
         certainly(self.client, text, properties, partial(self._made, name))
@@ -164,7 +168,9 @@ class Store:
             if time.monotonic() > deadline:
                 raise MigrationError(
                     f"{ledger.table} does not show what was written to {ledger.stream}"
-                    f" {self.patience:g} s ago\n  hint: see its query's state in SHOW QUERIES"
+                    f" {self.patience:g} s ago\n  hint: see its query's state in SHOW QUERIES, and its"
+                    " topic in SHOW TOPICS; if either is gone, DROP the table: the next run makes it"
+                    " again from the stream"
                 )
             time.sleep(self.client.wait / 5)
 

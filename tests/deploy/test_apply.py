@@ -5,6 +5,7 @@ A real server must not be managed by this tool or by ksql-migrations otherwise.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -289,6 +290,30 @@ def test_an_unknown_outcome_is_looked_up(
     commands.apply(unlucky, root)
     for statement in STATEMENTS:
         assert len([text for text in unlucky.sent if text.startswith(statement)]) == 1
+    assert len(look(client).writers("OMT_SALES")) == 2
+
+
+def test_a_statement_without_an_answer_may_still_be_under_way(
+    client: KsqlClient, write_project: Write
+) -> None:
+    """Sent again too soon there would be two of it, of which ksqlDB may delete the topic."""
+    late: list[threading.Timer] = []
+
+    class Slow(Unlucky):
+        def execute(
+            self, text: str, properties: Mapping[str, str] | None = None
+        ) -> tuple[CommandResult, ...]:
+            if not text.startswith("CREATE STREAM omt_sales"):
+                return super().execute(text, properties)
+            self.luck.sent.append(text)
+            late.append(threading.Timer(2 * self.wait, client.execute, (text, properties)))
+            late[-1].start()
+            raise lost()
+
+    slow = Slow(client.url)
+    commands.apply(slow, write_project(THREE))
+    late[0].join()
+    assert len([text for text in slow.sent if text.startswith("CREATE STREAM omt_sales")]) == 1
     assert len(look(client).writers("OMT_SALES")) == 2
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from deploy import commands
 from deploy.client import GuardFailed, KsqlClient
+from deploy.embedded import server
 from deploy.migrations import chain, lock
 from deploy.migrations.chain import Generation
 from deploy.migrations.errors import Locked, LockLost
 from deploy.migrations.ledger import METADATA
+from deploy.migrations.server import look
 from deploy.migrations.store import Store
 from tests.deploy.projects import THREE
 from tests.deploy.stub import Write
@@ -49,6 +52,27 @@ def test_held_and_released(store: Store) -> None:
         lease.client.execute(declare(store, "oml_x"))
     assert lock.holder_of(store.client) is None
     assert len(links(store)) == 1  # older links are cleared away
+
+
+def test_the_record_is_made_under_the_lock(tmp_path: Path) -> None:
+    """The first lock cannot lie on the record's topic; its own is nobody else's, and goes with it."""
+    with server.running(tmp_path / "new") as url:
+        new = Store(KsqlClient(url, wait=0.1))
+        dead = Generation(1, "dead@there", 0, "t0ken")  # killed before it had made the record
+        assert chain.append(new.client, new.topic(), dead, None)
+        assert lock_topics(new) == {"embedded_ksql_OPENSEA_METRICS_LOCK_t0ken"}
+        assert not chain.append(new.client, new.topic(), replace(dead, token="other"), None)
+        assert new.topic() is None
+        with lock.held(new, "anna"):
+            assert new.topic() is not None
+            assert look(new.client).sources.keys() >= METADATA
+            assert len(lock_topics(new)) == 1
+        assert lock_topics(new) == set()
+        assert new.topic() in look(new.client).topics
+
+
+def lock_topics(store: Store) -> set[str]:
+    return {each for each in look(store.client).topics if chain.PREFIX in each}
 
 
 def test_the_second_is_told_who_holds_it(store: Store) -> None:

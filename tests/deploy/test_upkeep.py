@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from deploy import commands
 from deploy.client import KsqlClient
 from deploy.migrations.actions import DeleteTopic
+from deploy.migrations.drift import Drift, expected, find_drift
 from deploy.migrations.errors import MigrationError
 from deploy.migrations.repair import Repair
 from deploy.migrations.server import look
@@ -27,7 +29,11 @@ SALES = "V002__sales.sql"
 
 def drift(client: KsqlClient, root: Path) -> list[tuple[str, str]]:
     """What is found of this test's own: a real server may hold more."""
-    return [(d.kind, d.name) for d in commands.diff(client, root) if "OMT" in f"{d.name} {d.detail}"]
+    return [(each.kind, each.name) for each in ours(commands.diff(client, root))]
+
+
+def ours(found: Iterable[Drift]) -> list[Drift]:
+    return [each for each in found if "OMT" in f"{each.name} {each.detail}"]
 
 
 def test_what_changed_since_as_a_diff_with_a_verdict(
@@ -83,6 +89,17 @@ def test_drift(client: KsqlClient, write_project: Write) -> None:
         client.execute("DROP STREAM omt_mine;")
         for text in DeleteTopic("OMT_MINE").texts:
             client.execute(text)
+
+
+def test_a_stream_without_its_topic_is_a_drift(client: KsqlClient, write_project: Write) -> None:
+    root = write_project(THREE)
+    commands.apply(client, root)
+    server, wanted = look(client, describe=None), expected(Store(client).read())
+    assert ours(find_drift(wanted, server)) == []
+    topic = server.sources["OMT_SALES"].topic
+    (found,) = ours(find_drift(wanted, replace(server, topics=server.topics - {topic})))
+    assert (found.kind, found.name) == ("missing", topic)
+    assert "the topic of OMT_SALES" in found.detail
 
 
 def test_a_function_that_was_changed(client: KsqlClient, write_project: Write) -> None:
