@@ -22,12 +22,14 @@ _STEP = 0.1
 
 @dataclass(frozen=True)
 class Counts:
-    """Frames so far: read = written + dead + skipped (control frames)."""
+    """Frames so far: read = written + dead + skipped (control frames). ``oldest_ms``: the earliest
+    event time written (epoch ms)."""
 
     read: int = 0
     written: int = 0
     dead: int = 0
     skipped: int = 0
+    oldest_ms: int | None = None
 
 
 def replay(
@@ -74,6 +76,7 @@ class _Replay:
     written: int = 0
     dead: int = 0
     skipped: int = 0
+    oldest_ms: int | None = None
     due: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -81,7 +84,7 @@ class _Replay:
 
     def counts(self) -> Counts:
         read = self.written + self.dead + self.skipped
-        return Counts(read, self.written, self.dead, self.skipped)
+        return Counts(read, self.written, self.dead, self.skipped, self.oldest_ms)
 
     def take(self, frame: bytes, pace: _Pace | None) -> bool:
         """Pass a frame on; False if it was not, as we are to stop."""
@@ -93,6 +96,8 @@ class _Replay:
             if not self._insist(self.sink.write, record):
                 return False
             self.written += 1
+            if self.oldest_ms is None or record.timestamp_ms < self.oldest_ms:
+                self.oldest_ms = record.timestamp_ms
         elif isinstance(item, DeadLetter):
             if not self._insist(self.sink.dead, item):
                 return False

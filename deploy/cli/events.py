@@ -22,8 +22,9 @@ from producer.replay import Counts, replay_recording
 from producer.run import run
 from producer.session import StreamOptions
 from producer.settings import KafkaSettings, SettingsError, StreamSettings, checked_url
-from producer.sinks import ArchiveSink, Sink
+from producer.sinks import ArchiveSink, Sink, now_ms
 from producer.topics import topics
+from spark_batch import period
 from sql.project import find_root, load_settings
 
 
@@ -236,9 +237,28 @@ def replay(
             stop=stopped,
         )
     print(_summary(counts))
+    if sink is SinkName.KAFKA and counts.oldest_ms is not None:
+        _warn_if_old(counts.oldest_ms)
     if not finished:
         print("stopped before the end: go on with --resume", file=sys.stderr)
         raise typer.Exit(1)
+
+
+def _warn_if_old(oldest_ms: int) -> None:
+    """A broker deletes old events from the topics between two queries (docs/producer.md, Replays)."""
+    retention = str(load_settings(find_root(), {}).get("retention", ""))
+    try:
+        kept_ms = period.duration(retention)
+    except period.PeriodError:
+        return  # `validate` tells of it
+    if oldest_ms < now_ms() - kept_ms:
+        print(
+            f"note: the oldest event is of {period.iso(oldest_ms)}. A real ksqlDB keeps what lies between"
+            f" its queries for {retention} of event time, so that metrics of older events may lack some.\n"
+            "  hint: --to-now shifts them; `recompute` gives metrics of the past; or raise `retention`"
+            " (docs/producer.md)",
+            file=sys.stderr,
+        )
 
 
 def _summary(counts: Counts) -> str:

@@ -170,6 +170,12 @@ def test_replay_into_kafka_and_back_out_of_its_archive(broker: Broker, tmp_path:
     assert out == "6000 frames: 5993 records, 6 dead letters, 1 control frames\n"
     messages = read_topic(broker.bootstrap, TOPIC)
     assert len(messages) >= 5_993
+    as_it_is = subprocess.run(
+        (*COMMAND, "replay", "--sink", "kafka", "--bootstrap", broker.bootstrap),
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert "note: the oldest event is of 2026-09-15" in as_it_is.stderr
+    assert "for 2 DAYS of event time" in as_it_is.stderr
     out = run_command(tmp_path, "replay", "--out", "a")
     out = run_command(tmp_path, "replay", "a", "--out", "b")
     assert out == "5993 frames: 5993 records, 0 dead letters, 0 control frames\n"

@@ -98,7 +98,7 @@ def test_everything_is_passed_on_in_order_and_counted() -> None:
     control = b'["1","1","t","phx_reply",{}]'
     frames = [frame(3), b"junk", control, frame(1), frame(1)]
     counts = replay(frames, sink, progress=seen.append)
-    assert counts == Counts(read=5, written=3, dead=1, skipped=1)
+    assert counts == Counts(read=5, written=3, dead=1, skipped=1, oldest_ms=START_MS + 1)
     assert sink.numbers == [3, 1, 1]
     assert [each.frame for each in sink.letters] == [b"junk"]
     assert sink.flushes == [4]
@@ -253,8 +253,8 @@ def test_a_stopped_replay_goes_on_without_a_gap_or_a_repeat(tmp_path: Path) -> N
 
 def test_without_resume_it_begins_again(tmp_path: Path) -> None:
     source = recorded(tmp_path / "r.ndjson", *range(100))
-    assert run(tmp_path, source, 50) == (Counts(50, 50), False)
-    assert run(tmp_path, source) == (Counts(100, 100), True)
+    assert run(tmp_path, source, 50) == (Counts(50, 50, oldest_ms=START_MS), False)
+    assert run(tmp_path, source) == (Counts(100, 100, oldest_ms=START_MS), True)
 
 
 def test_the_shift_is_kept_when_it_goes_on(tmp_path: Path) -> None:
