@@ -30,15 +30,15 @@ class Generation:
         """The stream's name."""
         return f"{PREFIX}{self.number}"
 
-    def create(self, topic: str, is_new: bool) -> str:
-        """The statement that makes it, if nobody was quicker; ``is_new``: and its topic."""
+    def create(self, topic: str) -> str:
+        """The statement that makes it, if nobody was quicker, with its topic if that is its own."""
         columns = [f"token {self.token}"]
         if self.holder is not None:
             columns += [f"holder {self.holder}", f"since {self.since}"]
         elif self.settled:
             columns.append("settled")
         names = ", ".join(f"{quoted(each)} STRING" for each in columns)
-        partitions = ", PARTITIONS=1" if is_new else ""
+        partitions = ", PARTITIONS=1" if _is_own(topic) else ""
         return (
             f"CREATE STREAM {quoted(self.name)} ({names})"
             f" WITH (KAFKA_TOPIC={literal(topic)}, VALUE_FORMAT='JSON'{partitions});"
@@ -48,6 +48,11 @@ class Generation:
 def is_lock(name: str) -> bool:
     """True for a stream that is part of a lock."""
     return name.startswith(PREFIX)
+
+
+def _is_own(topic: str) -> bool:
+    """True for the topic of a single link, which is not the journal's."""
+    return PREFIX in topic
 
 
 def newest(client: KsqlClient) -> Generation | None:
@@ -74,10 +79,7 @@ def append(
 
     Raises ClientError if the server stays away.
     """
-    is_new = topic is None
-    if topic is None:
-        # ksqlDB 7.9.1 deletes the topic that a refused statement has made, also if another statement
-        # uses it by then (observed): no two contenders may name the same new topic.
+    if topic is None:  # no two contenders may name the same new topic: see Store.create
         topic = f"{topic_prefix(client.info().service_id)}{PREFIX}{link.token}"
     if last is not None:
         client = client.under(last.name)  # its place in the chain is right only while that exists
@@ -85,7 +87,7 @@ def append(
     wait = client.wait
     while True:
         try:
-            client.execute(link.create(topic, is_new))
+            client.execute(link.create(topic))
             return True
         except GuardFailed:
             # After an attempt without an answer it may be one's own link that has followed.
@@ -142,7 +144,7 @@ def drop_older(client: KsqlClient, number: int) -> None:
 def drop(client: KsqlClient, number: int, topic: str) -> None:
     """Drop a link, and its topic if that is its own."""
     name = f"{PREFIX}{number}"
-    delete = " DELETE TOPIC" if PREFIX in topic else ""
+    delete = " DELETE TOPIC" if _is_own(topic) else ""
     client = client.under(None) if client.guard == name else client
     deadline = time.monotonic() + client.patience
     while True:

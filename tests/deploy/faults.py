@@ -78,7 +78,7 @@ def _handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
             if fault == "503":
                 return self._send(503, _error(50301, "Timed out while waiting for a previous"))
             if fault == "slow":
-                time.sleep(SITE.ttl / 8)
+                time.sleep(0.05)
             status, reply = self._pass_on(body)
             if fault == "reset after":
                 return self._reset()
@@ -227,7 +227,7 @@ def client_of(url: str, timeout: float) -> KsqlClient:
 
 
 # A real server takes seconds for a statement: who was cut off must be dead for longer than that.
-SITE = commands.Site(ttl=10.0 if "KSQLDB_URL" in os.environ else 0.4)
+SITE = commands.Site(ttl=10.0 if os.environ.get("KSQLDB_URL") else 0.4)
 Run = Callable[[KsqlClient, Path], None]
 
 

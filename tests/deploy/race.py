@@ -11,8 +11,9 @@ from deploy import commands
 from deploy.client import ClientError, KsqlClient
 from deploy.migrations.errors import Locked, LockLost, MigrationError
 
+REAL = bool(os.environ.get("KSQLDB_URL"))
 # A real server takes seconds for a statement: who was killed must be dead for longer than that.
-SITE = commands.Site(ttl=20.0 if "KSQLDB_URL" in os.environ else 2.0)
+SITE = commands.Site(ttl=20.0 if REAL else 2.0)
 
 
 def contend(url: str, root: str, result: str, start: float, deadline: float) -> None:

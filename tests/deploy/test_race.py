@@ -21,11 +21,10 @@ from deploy.client import KsqlClient
 from deploy.migrations.server import look
 from deploy.migrations.state import StatementState, VersionState
 from deploy.migrations.store import Store
-from tests.deploy.race import SITE, contend
+from tests.deploy.race import REAL, SITE, contend
 from tests.deploy.stub import Write
 
 PROCESSES = 20
-REAL = "KSQLDB_URL" in os.environ
 ROUNDS = 5 if REAL else 20
 PATIENCE = 900 if REAL else 240  # seconds for a round
 KILLED = 8

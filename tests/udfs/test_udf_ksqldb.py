@@ -22,10 +22,6 @@ import pytest
 from deploy.client import KsqlClient
 from deploy.demo import wait_until_read
 from deploy.embedded import server
-from producer import envelope
-from producer.envelope import Record
-from producer.replay import replay
-from producer.sinks import ArchiveSink
 from tests import oracle
 from tests.metrics import TABLES, frames, long_form, table_on_server
 from tests.udfs.conftest import OWN
@@ -295,13 +291,11 @@ class Deployed:
 
     def __init__(self, client: KsqlClient, brokers: str, folder: Path) -> None:
         self.client, self.brokers, self.folder = client, brokers, folder
+        recording = folder / "frames.ndjson"
+        recording.write_bytes(b"".join(frame + b"\n" for frame in frames()))
         # As of now: a broker deletes events that are older than RETENTION from the topics of windowed
         # tables at its next check, whether or not the queries behind them have read them.
-        decoded = [item for item in map(envelope.decode, frames()) if isinstance(item, Record)]
-        newest = max(record.timestamp_ms for record in decoded)
-        sink = ArchiveSink(folder)
-        replay(frames(), sink, shift_ms=int(time.time() * 1000) - newest)
-        sink.close()
+        _command("replay", str(recording), "--out", str(folder), "--to-now")
         self.records, _ = oracle.read(folder / "topics/OpenSeaRawEvents")
         self.expected: list[Any] = []
 
