@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sql.errors import SqlError
+from sql.quoting import quoted, spark_quoted
+
 if TYPE_CHECKING:
     from sqlglot import exp
 
@@ -214,46 +217,63 @@ def _wider_decimal(left: DecimalType, right: DecimalType) -> DecimalType:
     return DecimalType("DECIMAL", whole + scale, scale)
 
 
+class NoSuchType(SqlError, ValueError):
+    """An engine has no type that holds the values of a type of ksqlDB."""
+
+
 def duckdb(kind: KsqlType) -> str:
     """The DuckDB type that holds a ksqlDB type.
 
-    Precision over 38 digits is DuckDB's limit: such a DECIMAL has no DuckDB type and raises
-    ValueError.
+    Raises NoSuchType for a DECIMAL of more than 38 digits, and for a STRUCT with two fields that DuckDB
+    cannot tell apart.
     """
     match kind:
         case DecimalType():
             if kind.precision > 38:
-                raise ValueError(f"{kind} has more than DuckDB's 38 digits")
+                raise NoSuchType(f"{kind} has more than DuckDB's 38 digits")
             return f"DECIMAL({kind.precision},{kind.scale})"
         case ArrayType():
             return f"{duckdb(kind.element)}[]"
         case MapType():
             return f"MAP({duckdb(kind.key)}, {duckdb(kind.value)})"
         case StructType():
-            fields = ", ".join(f'"{name}" {duckdb(inner)}' for name, inner in kind.fields)
+            _check_distinct(kind, "DuckDB")
+            fields = ", ".join(f"{quoted(name)} {duckdb(inner)}" for name, inner in kind.fields)
             return f"STRUCT({fields})"
         case _:
             return _DUCKDB[kind.name]
 
 
 def spark(kind: KsqlType) -> str:
-    """The Spark type that holds a ksqlDB type. Raises ValueError for TIME, which Spark does not have, and
-    for a DECIMAL of more than 38 digits."""
+    """The Spark type that holds a ksqlDB type.
+
+    Raises NoSuchType for TIME, for a DECIMAL of more than 38 digits, and for a STRUCT with two fields that
+    Spark cannot tell apart.
+    """
     match kind:
         case DecimalType():
             if kind.precision > 38:
-                raise ValueError(f"{kind} has more than Spark's 38 digits")
+                raise NoSuchType(f"{kind} has more than Spark's 38 digits")
             return f"DECIMAL({kind.precision}, {kind.scale})"
         case ArrayType():
             return f"ARRAY<{spark(kind.element)}>"
         case MapType():
             return f"MAP<{spark(kind.key)}, {spark(kind.value)}>"
         case StructType():
-            fields = ", ".join(f"`{name}`: {spark(inner)}" for name, inner in kind.fields)
+            _check_distinct(kind, "Spark")
+            fields = ", ".join(f"{spark_quoted(name)}: {spark(inner)}" for name, inner in kind.fields)
             return f"STRUCT<{fields}>"
     if kind.name not in _SPARK:
-        raise ValueError(f"Spark has no type for {kind}")
+        raise NoSuchType(f"Spark has no type for {kind}")
     return _SPARK[kind.name]
+
+
+def _check_distinct(kind: StructType, engine: str) -> None:
+    """Engines compare the names of fields without regard to case."""
+    known: dict[str, str] = {}
+    for name, _ in kind.fields:
+        if (other := known.setdefault(name.upper(), name)) != name:
+            raise NoSuchType(f"{engine} cannot tell the fields `{other}` and `{name}` apart")
 
 
 def schema(kind: KsqlType) -> dict[str, Any]:

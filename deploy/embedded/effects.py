@@ -12,7 +12,8 @@ from deploy.embedded.reader import Reader
 from sql.catalog import Catalog, Query
 from sql.errors import SqlError
 from sql.inserts import insert_columns
-from sql.lowering.duckdb import Lowering, quoted
+from sql.lowering.duckdb import Lowering
+from sql.quoting import quoted
 from sql.scope import Scope
 from sql.sources import Source
 from sql.statements import Kind, Statement

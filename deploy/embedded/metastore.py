@@ -10,8 +10,8 @@ import duckdb
 from deploy.embedded import topics
 from sql.catalog import Catalog
 from sql.changes import applied
-from sql.lowering.duckdb import quoted
 from sql.parser import parse_statement
+from sql.quoting import quoted
 
 
 @dataclass(frozen=True)

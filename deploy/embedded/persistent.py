@@ -17,7 +17,7 @@ from deploy.embedded.topics import UNREADABLE
 from sql.catalog import Query
 from sql.errors import SqlError
 from sql.lowering import selects
-from sql.lowering.duckdb import quoted
+from sql.quoting import quoted
 
 _BATCH = "batch"
 STREAM_TIME = "stream time"

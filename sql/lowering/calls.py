@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,10 +13,21 @@ from sql.lowering.expressions import INTEGERS, Expressions, is_arithmetic
 from sql.types import NULL, name_of
 from udfs.definition import Definition
 
+_PART_OF_TEMPLATE = re.compile(r"\{(\*|[0-9]+)\}|\{\{|\}\}")
+
 
 def fill(template: str, arguments: Sequence[str]) -> str:
-    """A template with its arguments put in: ``{0}``, ``{1}`` … and ``{*}`` for all of them."""
-    return template.replace("{*}", ", ".join(arguments)).format(*arguments)
+    """A template with its arguments put in: ``{0}``, ``{1}`` … and ``{*}`` for all of them.
+
+    Other braces of the template are doubled. Arguments may contain any braces: they are put in in one pass.
+    """
+
+    def part(found: re.Match[str]) -> str:
+        if found[1] is None:
+            return found[0][0]
+        return ", ".join(arguments) if found[1] == "*" else arguments[int(found[1])]
+
+    return _PART_OF_TEMPLATE.sub(part, template)
 
 
 class Calls(Expressions):
@@ -62,7 +74,7 @@ class Calls(Expressions):
             f"CAST({self.value(argument)} AS {self.type_name(parameter.type)})"
             for argument, parameter in zip(arguments, definition.parameters, strict=True)
         )
-        called = f"{definition.name}({casts})"
+        called = f"{self.function_name(definition.name)}({casts})"
         return self.exploded(call, called) if definition.kind == "table" else called
 
     def _rounded(self, name: str, argument: exp.Expression) -> str:

@@ -11,6 +11,7 @@ from sqlglot import exp
 from sql.lowering.calls import Calls
 from sql.lowering.duckdb_functions import TEMPLATES
 from sql.lowering.expressions import spans_all
+from sql.quoting import column, quoted, text
 from sql.types import (
     BIGINT,
     BOOLEAN,
@@ -31,16 +32,6 @@ _PARSE = {
     # Observed: 't', 'tr', 'y', 'yes' … are true as well, and nothing else is.
     BOOLEAN: "parse_boolean",
 }  # fmt: skip
-
-
-def quoted(name: str) -> str:
-    """A name as a DuckDB identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def text(value: str) -> str:
-    """A string as a DuckDB literal."""
-    return "'" + value.replace("'", "''") + "'"
 
 
 def wrapped(kind: KsqlType, value: str) -> str:
@@ -64,6 +55,9 @@ class Lowering(Calls):
         return _named(self.type_of(expression), written)
 
     def name(self, name: str) -> str:
+        return column(name)
+
+    def function_name(self, name: str) -> str:
         return quoted(name)
 
     def text(self, value: str) -> str:
@@ -88,7 +82,7 @@ class Lowering(Calls):
         return f"MAP {{{', '.join(f'{key}: {value}' for key, value in pairs)}}}"
 
     def function(self, parameters: Sequence[str], body: str) -> str:
-        return f"lambda {', '.join(map(quoted, parameters))}: {body}"
+        return f"lambda {', '.join(map(column, parameters))}: {body}"
 
     def higher_order(self, name: str, values: str, function: str, start: str | None) -> str:
         if start is not None:
@@ -96,7 +90,7 @@ class Lowering(Calls):
         return f"list_{name.lower()}({values}, {function})"
 
     def without_nulls(self, values: str) -> str:
-        return f"CASE WHEN len(list_filter({values}, lambda e: e IS NULL)) = 0 THEN {values} END"
+        return f"CASE WHEN len(list_filter({values}, lambda _e: _e IS NULL)) = 0 THEN {values} END"
 
     def integer(self, kind: KsqlType, left: str, operator: str, right: str) -> str:
         if operator == "/":
