@@ -150,6 +150,8 @@ def from_ast(kind: exp.Expression) -> KsqlType | None:
         return scalar
     parts = kind.expressions
     if kind.this == exp.DType.DECIMAL:
+        if not all(part.name.isdecimal() for part in parts):
+            return None
         sizes = [int(part.name) for part in parts] or [38, 0]
         return DecimalType("DECIMAL", sizes[0], sizes[1] if len(sizes) > 1 else 0)
     if kind.this == exp.DType.STRUCT:
@@ -266,6 +268,24 @@ def spark(kind: KsqlType) -> str:
     if kind.name not in _SPARK:
         raise NoSuchType(f"Spark has no type for {kind}")
     return _SPARK[kind.name]
+
+
+def duplicate_field(kind: KsqlType) -> tuple[str, str] | None:
+    """Two fields of a STRUCT in a type that have the same name, as ksqlDB writes them; None if there are none."""
+    match kind:
+        case ArrayType():
+            return duplicate_field(kind.element)
+        case MapType():
+            return duplicate_field(kind.key) or duplicate_field(kind.value)
+        case StructType():
+            known: dict[str, str] = {}
+            for name, inner in kind.fields:
+                if twice := duplicate_field(inner):
+                    return twice
+                if name in known:
+                    return known[name], f"`{name}` {inner}"
+                known[name] = f"`{name}` {inner}"
+    return None
 
 
 def _check_distinct(kind: StructType, engine: str) -> None:

@@ -21,6 +21,8 @@ from sql.parser import parse_script
 from sql.quoting import text
 from sql.sources import Source
 from sql.statements import Kind, Statement
+from sql.types import NoSuchType, struct
+from sql.types import duckdb as duckdb_type
 
 _COMMANDS = {
     Kind.CREATE_STREAM, Kind.CREATE_TABLE, Kind.CREATE_STREAM_AS, Kind.CREATE_TABLE_AS,
@@ -140,6 +142,8 @@ class Statements:
             descriptions.described(catalog, statement)
         after = applied(catalog, statement, number)
         made = after.sources.get(statement.name or "")
+        if made is not None and made is not catalog.sources.get(made.name):
+            _check_types(statement, made)
         if made is not None and statement.name not in catalog.sources:
             _check_topic(statement, made, topics)
         return after
@@ -183,6 +187,18 @@ class Statements:
                     return descriptions.explanation(self._engine, statement, given)
         finally:
             cursor.close()
+
+
+def _check_types(statement: Statement, made: Source) -> None:
+    """Raises SqlError if the embedded server cannot hold the values of a source's columns."""
+    try:
+        duckdb_type(struct(*((column.name, column.type) for column in made.columns)))
+    except NoSuchType as error:
+        raise SqlError(
+            f"a column of {made.name} is not supported by the embedded server: {error}",
+            statement.place,
+            "ksqlDB itself takes it; see README, 'Limits'",
+        ) from None
 
 
 def _check_topic(statement: Statement, source: Source, topics: dict[str, TopicInfo]) -> None:

@@ -38,6 +38,7 @@ class Calls(Expressions):
         arguments = list(call.expressions)
         match name:
             case "STRUCT":
+                self.checked_type(call, self.type_of(call))
                 return self.struct(
                     [(name_of(item.this), self.value(item.expression)) for item in arguments]
                 )

@@ -117,7 +117,7 @@ class Expressions(Writing):
             case exp.Paren():
                 return f"({self.condition(expression.this)})"
             case exp.Is():
-                return f"({self.value(expression.this)} IS {expression.expression.sql()})"
+                return f"({self.value(expression.this)} IS {self.value(expression.expression)})"
             case exp.In():
                 choices = ", ".join(self.value(e) for e in expression.expressions)
                 return f"({self.value(expression.this)} IN ({choices}))"
@@ -155,7 +155,7 @@ class Expressions(Writing):
         try:
             return self.type_name(kind)
         except ValueError as error:
-            raise self.refused(expression, str(error)) from None
+            raise self.refused(expression, f"{kind} ({error})") from None
 
     def may_fail(self, expression: exp.Expression) -> bool:
         """Whether arithmetic on NULL could make an expression NULL, whatever stands around it."""
