@@ -12,13 +12,17 @@ import duckdb
 import structlog
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
-from deploy.embedded import properties, replies, wire
+from deploy.embedded import bodies, failures, origins, properties, replies, wire
 from deploy.embedded.engine import Engine
 from deploy.embedded.frames import frame as frame_for
+from deploy.embedded.gate import Gate
+from deploy.embedded.policy import Policy
 from deploy.embedded.queries import TransientQuery
 from deploy.embedded.statements import Asked, Statements, first_line
 from sql.errors import SqlError, Stage
@@ -31,10 +35,11 @@ _POLL = 0.1
 """Seconds between two looks for rows of a push query."""
 
 
-def create(engine: Engine) -> Starlette:
-    """The application."""
+def create(engine: Engine, policy: Policy | None = None, listens_on: str = "127.0.0.1") -> ASGIApp:
+    """The application; ``listens_on`` is the address that it is served on."""
+    policy = policy or Policy()
     handlers = _Handlers(engine)
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", lambda request: RedirectResponse("/info", 307)),
             Route("/info", handlers.info),
@@ -49,14 +54,29 @@ def create(engine: Engine) -> Starlette:
             Route("/status", handlers.all_status),
             Route("/status/{command:path}", handlers.status),
         ],
-        exception_handlers={404: _not_found},
+        exception_handlers={404: _not_found, 405: _not_allowed, Exception: _failed},
     )
+    checks = (origins.check(policy.allowed_hosts, listens_on), bodies.check_kind)
+    return Gate(app, checks, policy.limits, streaming=())
 
 
 async def _not_found(request: Request, _: Exception) -> Response:
     if request.url.path == "/clusterStatus":  # as on a server without heartbeats
         return Response(status_code=404, media_type="application/json")
     return HTMLResponse("<html><body><h1>Resource not found</h1></body></html>", 404)
+
+
+async def _not_allowed(request: Request, error: Exception) -> Response:
+    message = f"{request.url.path} does not take {request.method}"
+    reply = wire.json(replies.generic_error(40500, message), 405)
+    if isinstance(error, HTTPException) and error.headers:
+        reply.headers.update(error.headers)
+    return reply
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    message = failures.logged(error, f"{request.method} {request.url.path}")
+    return wire.json(replies.generic_error(50000, message), 500)
 
 
 class _Handlers:
