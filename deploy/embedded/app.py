@@ -8,8 +8,6 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-import duckdb
-import structlog
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -24,12 +22,10 @@ from deploy.embedded.frames import frame as frame_for
 from deploy.embedded.gate import Gate
 from deploy.embedded.policy import Policy
 from deploy.embedded.queries import TransientQuery
-from deploy.embedded.statements import Asked, Statements, first_line
+from deploy.embedded.statements import Asked, Statements
 from sql.errors import SqlError, Stage
 from sql.parser import parse_script
 from sql.statements import Kind
-
-log = structlog.get_logger()
 
 _POLL = 0.1
 """Seconds between two looks for rows of a push query."""
@@ -176,31 +172,24 @@ class _Handlers:
         query_id = f"{prefix}_{next(self._numbers)}"
         closed = self._open[query_id] = asyncio.Event()
         has_doubles = any("DOUBLE" in str(column.type) for column in query.columns)
-        frame = frame_for(request.headers.get("accept", ""), is_old)
+        frame = frame_for(request.headers.get("accept", ""), is_old, is_transient)
 
         async def stream() -> AsyncIterator[bytes]:
             try:
-                yield frame.start.encode() + wire.dump(frame.header(query, query_id))
+                yield frame.opening(query, query_id)
                 while True:
                     rows = query.rows()
                     while batch := await run_in_threadpool(_take, rows):
                         if has_doubles:
                             batch = [wire.finite(row) for row in batch]
-                        yield b"".join(
-                            frame.between.encode() + wire.dump(frame.row(row)) for row in batch
-                        )
+                        yield frame.rows(batch)
                     if not query.is_push or query.is_complete or closed.is_set():
                         break
                     await asyncio.sleep(_POLL)
-                if is_transient and frame.last and not closed.is_set():
-                    why = "Limit Reached" if query.is_complete else "Query Completed"
-                    yield frame.between.encode() + wire.dump({"finalMessage": why})
-                yield frame.end.encode()
-            except duckdb.Error as error:
-                log.error("query failed", query=query_id, error=first_line(error))
-                failed = f"the query failed: {first_line(error)}"
-                yield frame.between.encode() + wire.dump(replies.generic_error(50000, failed))
-                yield frame.end.encode()
+                yield frame.ending("Limit Reached" if query.is_complete else "Query Completed")
+            except Exception as error:
+                message = failures.logged(error, f"query {query_id}")
+                yield frame.failing(replies.generic_error(50000, message))
             finally:
                 self._open.pop(query_id, None)
                 query.close()

@@ -9,6 +9,9 @@ import structlog
 
 log = structlog.get_logger()
 
+_LONGEST = 300
+"""Characters of an exception's text that the client gets."""
+
 
 def logged(error: BaseException, doing: str) -> str:
     """Log a failure with its traceback; returns the message for the client, with the number.
@@ -21,7 +24,8 @@ def logged(error: BaseException, doing: str) -> str:
         error_id=number,
         exception="".join(traceback.format_exception(error)).rstrip(),
     )
+    lines = str(error).splitlines() or [""]
     return (
-        f"The server failed: {type(error).__name__}. This is a fault of the server, not of the request."
-        f" Its log has the details under the number {number}"
+        f"The server failed (error {number}; its log has the details under this number):"
+        f" {type(error).__name__}: {lines[0][:_LONGEST]}"
     )
