@@ -11,6 +11,7 @@ from sqlglot import exp
 
 from sql.lowering.calls import Calls
 from sql.lowering.expressions import spans_all
+from sql.lowering.refusals import SPARK
 from sql.lowering.spark_functions import TEMPLATES
 from sql.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, STRING, KsqlType, spark
 
@@ -31,7 +32,7 @@ def text(value: str) -> str:
 class SparkLowering(Calls):
     """Writes expressions of one statement in Spark's SQL."""
 
-    engine = "Spark"
+    engine = SPARK
     templates = TEMPLATES
 
     def name(self, name: str) -> str:
