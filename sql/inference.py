@@ -28,6 +28,7 @@ from sql.types import (
     name_of,
     same,
 )
+from sql.variations import UNIT
 
 
 def infer(expression: exp.Expression, scope: Scope) -> KsqlType:
@@ -65,6 +66,8 @@ def infer(expression: exp.Expression, scope: Scope) -> KsqlType:
             return _string_sum(expression, scope)
         case exp.Anonymous():
             return call_type(expression, scope, infer)
+        case exp.Var():
+            return UNIT
         case exp.Lambda():
             raise scope.error(expression, "a lambda stands only as the argument of a function")
     if type(expression) in COMPARISONS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 import sqlglot
 from sqlglot import exp
@@ -12,7 +12,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from sql.dialect import KsqlDB
 from sql.dialect import expressions as node
-from sql.dialect.reserved import RESERVED
+from sql.dialect.reserved import RESERVED, UNITS
 from sql.errors import Place, SqlError, Stage
 from sql.naming import is_source
 from sql.quoting import checked_text
@@ -103,9 +103,13 @@ def _statement(
 
 
 def _check_names(ast: exp.Expression, locate: Callable[[int], Place]) -> None:
-    """Names must be names, and reserved words must be quoted where they are names (of columns, fields …)."""
-    for name in ast.find_all(exp.Identifier):
+    """Names must be names, and reserved words must be quoted where they are names (of columns, fields …).
+
+    A unit of time as an argument becomes an ``exp.Var``.
+    """
+    for name in list(ast.find_all(exp.Identifier)):
         word = str(name.this)
+        column = name.parent
         place = locate(int(name.meta.get("start", 0)))
         if not word:
             raise SqlError("name is empty", place, stage=Stage.PREPARE)
@@ -115,9 +119,9 @@ def _check_names(ast: exp.Expression, locate: Callable[[int], Place]) -> None:
             _check_source_name(name, place)
         if isinstance(ast, node.QueryControl):
             continue  # TERMINATE ALL
-        if isinstance(name.parent, exp.Column) and isinstance(name.parent.parent, exp.Anonymous):
-            continue  # DATEADD(DAYS, …): a unit, or an error that is found later
-        if not name.args.get("quoted") and word.upper() in RESERVED:
+        if word.upper() in UNITS and _is_argument(column) and not name.args.get("quoted"):
+            column.replace(exp.Var(this=word.upper()))
+        elif not name.args.get("quoted") and word.upper() in RESERVED:
             raise _syntax_error(
                 f'"{word}" is a reserved keyword and it can\'t be used as an identifier. '
                 f"You can use it as an identifier by escaping it as '{word}' ",
@@ -148,6 +152,13 @@ def _check_source_name(name: exp.Identifier, place: Place) -> None:
             place,
             located=True,
         )
+def _is_argument(node: exp.Expr | None) -> TypeGuard[exp.Column]:
+    """Whether it is a column without a source as the argument of a function."""
+    return (
+        isinstance(node, exp.Column)
+        and not node.args.get("table")
+        and isinstance(node.parent, exp.Anonymous)
+    )
 
 
 def _syntax_error(message: str, place: Place, hint: str | None = None) -> SqlError:

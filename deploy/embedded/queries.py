@@ -13,7 +13,8 @@ from deploy.embedded.engine import Engine
 from deploy.embedded.reader import DECODED, Json, numbered
 from sql.analysis import Analysis
 from sql.errors import SqlError
-from sql.lowering import selects
+from sql.lowering import selects, support
+from sql.lowering.refusals import EMBEDDED, Unsupported
 from sql.quoting import column as column_of
 from sql.resolution import analyse
 from sql.sources import Column
@@ -45,6 +46,7 @@ class TransientQuery:
         self.columns: tuple[Column, ...] = tuple(p.column for p in self._analysis.projections)
         self._positions: dict[str, int] = {}
         self._left = self._analysis.limit
+        support.check_query(self._analysis, EMBEDDED)
         self._cursor = engine.cursor()
         self._grouping = None
         if self._analysis.is_aggregation:
@@ -56,10 +58,8 @@ class TransientQuery:
             try:
                 self._cursor.execute(f"SELECT * FROM ({bound})")
             except duckdb.Error as error:
-                message = str(error).splitlines()[0]
-                raise SqlError(
-                    f"this query is not supported by the embedded server: {message}", statement.place
-                ) from error
+                feature = f"this query (DuckDB: {str(error).splitlines()[0]})"
+                raise Unsupported(feature, EMBEDDED, statement.place) from error
         if self.is_push and properties.get("auto.offset.reset") == "latest":
             if self.source.is_table:
                 part = self._changes()

@@ -134,13 +134,14 @@ class Statements:
                 "'/query':\n\t* PRINT\n\t* SELECT",
                 code=40002,
             )
-        if statement.kind is Kind.CONNECTOR:
-            raise SqlError("connectors are not supported by the embedded server", statement.place)
+        if statement.kind in (Kind.SET, Kind.UNSET):
+            _check_known(str(statement.ast.this.this))
         if statement.kind in (Kind.PAUSE, Kind.RESUME):
             return catalog
         if statement.kind is Kind.DESCRIBE and not statement.ast.args["function"]:
             descriptions.described(catalog, statement)
         after = applied(catalog, statement, number)
+        self._engine.check(statement, catalog, after)
         made = after.sources.get(statement.name or "")
         if made is not None and made is not catalog.sources.get(made.name):
             _check_types(statement, made)
@@ -154,8 +155,6 @@ class Statements:
         statement = prepared.statement
         if statement.kind in (Kind.SET, Kind.UNSET):
             name = str(statement.ast.this.this)
-            if not properties.is_known(name):
-                raise SqlError(f"Unknown property: {name}")
             given.pop(name, None)
             if statement.kind is Kind.SET:
                 given[name] = str(statement.ast.args["value"].this)
@@ -237,6 +236,11 @@ def _check_topic(statement: Statement, source: Source, topics: dict[str, TopicIn
             f"replication factor (topic has {known.replicas}).",
             code=50000,
         )
+
+
+def _check_known(name: str) -> None:
+    if not properties.is_known(name):
+        raise SqlError(f"Unknown property: {name}")
 
 
 def _check_properties(given: Mapping[str, str]) -> None:

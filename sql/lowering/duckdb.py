@@ -11,6 +11,7 @@ from sqlglot import exp
 from sql.lowering.calls import Calls
 from sql.lowering.duckdb_functions import TEMPLATES
 from sql.lowering.expressions import spans_all
+from sql.lowering.refusals import EMBEDDED
 from sql.quoting import column, quoted, text
 from sql.types import (
     BIGINT,
@@ -43,7 +44,7 @@ def wrapped(kind: KsqlType, value: str) -> str:
 class Lowering(Calls):
     """Writes expressions of one statement in DuckDB's SQL; it needs ``macros.SETUP``."""
 
-    engine = "the embedded server"
+    engine = EMBEDDED
     templates = TEMPLATES
 
     def value(self, expression: exp.Expression) -> str:

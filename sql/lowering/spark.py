@@ -11,6 +11,7 @@ from sqlglot import exp
 
 from sql.lowering.calls import Calls
 from sql.lowering.expressions import spans_all
+from sql.lowering.refusals import SPARK
 from sql.lowering.spark_functions import TEMPLATES
 from sql.quoting import spark_column, spark_quoted, spark_text
 from sql.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, STRING, KsqlType, spark
@@ -22,7 +23,7 @@ _LINE_ENDS = "\n\r\u0085\u2028\u2029"
 class SparkLowering(Calls):
     """Writes expressions of one statement in Spark's SQL."""
 
-    engine = "Spark"
+    engine = SPARK
     templates = TEMPLATES
 
     def name(self, name: str) -> str:

@@ -15,7 +15,7 @@ class Writing(ABC):
     """Pieces of SQL, made of arguments that are SQL already."""
 
     engine: ClassVar[str]
-    """What refuses, in errors."""
+    """Its name in refusals, see :mod:`sql.lowering.refusals`."""
     templates: ClassVar[Mapping[str, str]]
     """How functions are written, for :func:`sql.lowering.calls.fill`."""
 

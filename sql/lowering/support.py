@@ -1,0 +1,81 @@
+"""What the engines can run of what ksqlDB takes: pure, so that files are checked without a server."""
+
+from __future__ import annotations
+
+from sql import functions
+from sql.analysis import Analysis
+from sql.catalog import Catalog, Query
+from sql.functions import Function
+from sql.lowering import aggregates, selects, spark_selects
+from sql.lowering.calls import OWN_WAY, PARTLY
+from sql.lowering.duckdb import Lowering
+from sql.lowering.duckdb_functions import TEMPLATES
+from sql.lowering.refusals import EMBEDDED, SPARK, Unsupported
+from sql.scope import Scope
+from sql.statements import Kind, Statement
+from sql.types import duckdb, spark
+from sql.variations import Variation
+
+
+def check_statement(before: Catalog, statement: Statement, after: Catalog) -> None:
+    """Raises Unsupported if the embedded server cannot run a statement, which ksqlDB takes.
+
+    ``before`` and ``after`` are the catalogs around the statement.
+    """
+    if statement.kind is Kind.CONNECTOR:
+        raise Unsupported("a connector", EMBEDDED, statement.place)
+    if statement.kind is Kind.INSERT_VALUES:
+        lowering = Lowering(Scope(statement, {}))
+        for value in statement.ast.expressions:
+            lowering.value(value)
+    for query in _started(before, after):
+        if query.analysis.source.is_table:
+            raise Unsupported("a persistent query over a table", EMBEDDED, statement.place)
+        check_query(query.analysis, EMBEDDED)
+
+
+def check_replacement(before: Catalog, statement: Statement, after: Catalog) -> None:
+    """Raises Unsupported if the embedded server cannot replace a query in place, which ksqlDB can."""
+    sinks = {query.sink for id_, query in before.queries.items() if id_ not in after.queries}
+    written = {before.sources[query.sink].topic for query in before.queries.values()}
+    for query in _started(before, after):
+        source = query.analysis.source
+        if query.sink in sinks and not query.analysis.is_aggregation and source.topic in written:
+            feature = f"CREATE OR REPLACE of a stream over {source.name}, which a query makes,"
+            raise Unsupported(feature, EMBEDDED, statement.place)
+
+
+def check_query(analysis: Analysis, engine: str) -> None:
+    """Raises Unsupported if an engine (a name of :mod:`sql.lowering.refusals`) cannot run a SELECT."""
+    place = analysis.statement.place
+    for column in analysis.source.columns:
+        try:
+            (spark if engine == SPARK else duckdb)(column.type)
+        except ValueError:
+            feature = f"the type {column.type} (column {column.name} of {analysis.source.name})"
+            raise Unsupported(feature, engine, place) from None
+    try:
+        if engine == SPARK:
+            (spark_selects.grouped if analysis.is_aggregation else spark_selects.rows)(analysis, "")
+        elif analysis.is_aggregation:
+            selects.grouping(analysis)
+        else:
+            selects.rows(analysis, "")
+    except Unsupported as error:
+        raise Unsupported(error.feature, engine, error.place) from None
+
+
+def runnable() -> dict[str, Function]:
+    """The functions that the embedded server runs, by name: ksqlDB's and those of ``udfs``."""
+    names = {*TEMPLATES, *OWN_WAY, *aggregates.NAMES}
+    return {n: f for n, f in functions.known().items() if f.definition or n in names}
+
+
+def runnable_variations(function: Function) -> tuple[Variation, ...]:
+    """The ways to call one of ksqlDB's functions that the embedded server runs."""
+    partly = PARTLY.get(function.name)
+    return tuple(v for v in function.variations if partly is None or v.text in partly)
+
+
+def _started(before: Catalog, after: Catalog) -> list[Query]:
+    return [query for id_, query in after.queries.items() if id_ not in before.queries]
