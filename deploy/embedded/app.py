@@ -20,6 +20,7 @@ from deploy.embedded import bodies, failures, origins, properties, replies, wire
 from deploy.embedded.engine import Engine
 from deploy.embedded.frames import frame as frame_for
 from deploy.embedded.gate import Gate
+from deploy.embedded.insert_stream import InsertStream
 from deploy.embedded.policy import Policy
 from deploy.embedded.queries import TransientQuery
 from deploy.embedded.statements import Asked, Statements
@@ -27,6 +28,7 @@ from sql.errors import SqlError, Stage
 from sql.parser import parse_script
 from sql.statements import Kind
 
+INSERTS = "/inserts-stream"
 _POLL = 0.1
 """Seconds between two looks for rows of a push query."""
 
@@ -46,6 +48,9 @@ def create(engine: Engine, policy: Policy | None = None, listens_on: str = "127.
             Route("/ksql", handlers.ksql, methods=["POST"]),
             Route("/query", handlers.old_query, methods=["POST"]),
             Route("/query-stream", handlers.query_stream, methods=["POST"]),
+            Route(
+                INSERTS, InsertStream(engine, policy.limits.body), methods=["POST"]
+            ),
             Route("/close-query", handlers.close_query, methods=["POST"]),
             Route("/status", handlers.all_status),
             Route("/status/{command:path}", handlers.status),
@@ -53,7 +58,7 @@ def create(engine: Engine, policy: Policy | None = None, listens_on: str = "127.
         exception_handlers={404: _not_found, 405: _not_allowed, Exception: _failed},
     )
     checks = (origins.check(policy.allowed_hosts, listens_on), bodies.check_kind)
-    return Gate(app, checks, policy.limits, streaming=())
+    return Gate(app, checks, policy.limits, streaming=(INSERTS,))
 
 
 async def _not_found(request: Request, _: Exception) -> Response:
@@ -107,14 +112,14 @@ class _Handlers:
         try:
             body = await wire.body(request)
             asked = Asked(
-                str(body.get("ksql") or ""),
-                wire.texts(body.get("streamsProperties")),
-                wire.texts(body.get("sessionVariables")),
+                wire.text(body, "ksql"),
+                wire.texts(body, "streamsProperties"),
+                wire.texts(body, "sessionVariables"),
             )
-            number = int(body.get("commandSequenceNumber") or -1)
+            number = wire.whole_number(body, "commandSequenceNumber")
         except wire.BadRequest as error:
             return wire.bad(error)
-        if number > self._engine.last_command:
+        if number is not None and number > self._engine.last_command:
             # There is one server, so nothing that it waited for could come.
             return wire.json(replies.sequence_timeout(number), 503)
         reply, status = await run_in_threadpool(self._statements.run, asked)
@@ -140,7 +145,7 @@ class _Handlers:
 
     async def close_query(self, request: Request) -> Response:
         try:
-            name = str((await wire.body(request)).get("queryId"))
+            name = wire.text(await wire.body(request), "queryId", required=True)
         except wire.BadRequest as error:
             return wire.bad(error)
         event = self._open.get(name)
@@ -155,10 +160,8 @@ class _Handlers:
         text = ""
         try:
             body = await wire.body(request)
-            if not is_old and "sql" not in body:
-                raise wire.BadRequest("Missing required creator property 'sql' (index 0)")
-            text = str(body.get(sql) or "")
-            given = wire.texts(body.get(properties_name))
+            text = wire.text(body, sql, required=not is_old)
+            given = wire.texts(body, properties_name)
             query = await run_in_threadpool(self._query, text, given, is_old)
         except wire.BadRequest as error:
             return wire.bad(error)

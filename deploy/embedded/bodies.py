@@ -80,17 +80,3 @@ async def read(receive: Receive, limits: Limits) -> bytes:
                 408, 40800, f"The body was not complete within {limits.body_time:g} s; send it again"
             )
         ) from None
-
-
-async def discard(receive: Receive, seconds: float) -> None:
-    """Read what is left of a body, so that a client that is still sending can read the reply.
-
-    Ends with the body, or after ``seconds``.
-    """
-    try:
-        async with asyncio.timeout(seconds):
-            while (message := await receive())["type"] == "http.request":
-                if not message.get("more_body"):
-                    return
-    except TimeoutError:
-        return

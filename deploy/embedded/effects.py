@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import duckdb
 
-from deploy.embedded import metastore, persistent, topics
+from deploy.embedded import inserts, metastore, persistent, topics
 from deploy.embedded.metastore import TopicInfo
 from deploy.embedded.reader import Reader
 from sql.catalog import Catalog, Query
@@ -100,11 +100,8 @@ def insert(cursor: duckdb.DuckDBPyConnection, statement: Statement, catalog: Cat
         ]
         return f"to_json(struct_pack({', '.join(fields)}))::VARCHAR" if fields else "NULL"
 
-    cursor.execute(
-        "INSERT INTO meta.inserted SELECT ?, nextval('meta.inserted_offset'),"
-        f" {stamp}, {record(True)}, coalesce({record(False)}, '{{}}')",
-        [source.topic],
-    )
+    row = cursor.execute(f"SELECT {stamp}, {record(True)}, coalesce({record(False)}, '{{}}')")
+    inserts.append(cursor, source.topic, [inserts.Record(*row.fetchone())])  # type: ignore[misc]
 
 
 def _ensure_topic(cursor: duckdb.DuckDBPyConnection, source: Source) -> None:

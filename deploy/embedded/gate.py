@@ -8,10 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deploy.embedded import bodies, failures
 from deploy.embedded.policy import Limits
-from deploy.embedded.refusals import Check, Refusal, send_refusal
-
-_LINGER = 5.0
-"""Seconds for which the rest of a refused body is read and thrown away."""
+from deploy.embedded.refusals import Check, refuse
 
 
 class Gate:
@@ -36,7 +33,7 @@ class Gate:
             return
         for check in self._checks:
             if refusal := check(scope):
-                await self._refuse(scope, receive, send, refusal)
+                await refuse(scope, receive, send, refusal)
                 return
         if scope["type"] == "websocket" or scope["path"] in self._streaming:
             await self._answer(scope, receive, send)
@@ -46,7 +43,7 @@ class Gate:
                 raise bodies.Refused(refusal)
             body = await bodies.read(receive, self._limits)
         except bodies.Refused as error:
-            await self._refuse(scope, receive, send, error.refusal)
+            await refuse(scope, receive, send, error.refusal)
         except bodies.Disconnected:
             return
         else:
@@ -67,15 +64,6 @@ class Gate:
             if not is_over:
                 failures.logged(error, f"the reply to {scope['path']!r}")
                 raise  # the connection ends: half a reply must not look like a whole one
-
-    @staticmethod
-    async def _refuse(scope: Scope, receive: Receive, send: Send, refusal: Refusal) -> None:
-        if scope["type"] == "websocket":
-            await send_refusal(scope, send, refusal)
-            return
-        await send_refusal(scope, send, refusal, is_last=False)
-        await bodies.discard(receive, _LINGER)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _replaying(body: bytes, receive: Receive) -> Receive:

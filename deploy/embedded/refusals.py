@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import orjson
-from starlette.types import Scope, Send
+from starlette.types import Receive, Scope, Send
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,15 @@ Check = Callable[[Scope], Refusal | None]
 """Looks at the head of a request and gives the reason to refuse it, or None."""
 
 
-async def send_refusal(scope: Scope, send: Send, refusal: Refusal, *, is_last: bool = True) -> None:
-    """Send an error reply, to an HTTP request or instead of a websocket.
+_LINGER = 5.0
+"""Seconds for which the rest of a refused body is read and thrown away."""
 
-    Without ``is_last`` the caller ends the reply later, by an empty last part.
+
+async def refuse(scope: Scope, receive: Receive, send: Send, refusal: Refusal) -> None:
+    """Answer with an error: a request whose body need not have been read, or instead of a websocket.
+
+    A client that is still sending its body could not read the reply if the connection were closed at
+    once: the rest of the body is read and thrown away, for some seconds.
     """
     prefix = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
     body = refusal.body()
@@ -42,4 +49,15 @@ async def send_refusal(scope: Scope, send: Send, refusal: Refusal, *, is_last: b
         *refusal.headers,
     ]
     await send({"type": f"{prefix}.start", "status": refusal.status, "headers": headers})
-    await send({"type": f"{prefix}.body", "body": body, "more_body": not is_last})
+    await send({"type": f"{prefix}.body", "body": body, "more_body": scope["type"] == "http"})
+    if scope["type"] == "http":
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER):
+                await _discard(receive)
+        await send({"type": f"{prefix}.body", "body": b"", "more_body": False})
+
+
+async def _discard(receive: Receive) -> None:
+    while (message := await receive())["type"] == "http.request":
+        if not message.get("more_body"):
+            return
