@@ -18,16 +18,25 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class ServerInfo:
-    """``GET /info``; ``service_id`` ends with an underscore where the operator wrote one."""
+    """``GET /info``; ``service_id`` ends with an underscore where the operator wrote one.
+
+    ``is_embedded``: it is this project's embedded server, which names itself as its cluster.
+    """
 
     version: str
     service_id: str
     status: str
+    is_embedded: bool = False
 
     @classmethod
     def of(cls, reply: Json) -> ServerInfo:
         """Read the object ``KsqlServerInfo``."""
-        return cls(reply["version"], reply["ksqlServiceId"], reply.get("serverStatus", "RUNNING"))
+        return cls(
+            reply["version"],
+            reply["ksqlServiceId"],
+            reply.get("serverStatus", "RUNNING"),
+            reply.get("kafkaClusterId") == "embedded",
+        )
 
 
 @dataclass(frozen=True)

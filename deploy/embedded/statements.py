@@ -18,6 +18,7 @@ from sql.catalog import Catalog
 from sql.changes import applied
 from sql.errors import Place, SqlError, Stage
 from sql.lowering.duckdb import text
+from sql.lowering.support import REGISTRY_FORMATS
 from sql.parser import parse_script
 from sql.sources import Source
 from sql.statements import Kind, Statement
@@ -27,9 +28,6 @@ _COMMANDS = {
     Kind.INSERT_SELECT, Kind.ALTER, Kind.DROP_STREAM, Kind.DROP_TABLE, Kind.TERMINATE, Kind.PAUSE,
     Kind.RESUME,
 }  # fmt: skip
-_REGISTRY = {"AVRO", "JSON_SR", "PROTOBUF"}
-"""Formats that ksqlDB takes only with a Schema Registry."""
-
 
 @dataclass
 class Asked:
@@ -186,7 +184,7 @@ class Statements:
 
 def _check_topic(statement: Statement, source: Source, topics: dict[str, TopicInfo]) -> None:
     """Whether the topic of a new source is there, or can be made; then it counts as made."""
-    if needs := {source.value_format, source.key_format} & _REGISTRY:
+    if needs := {source.value_format, source.key_format} & REGISTRY_FORMATS:
         raise SqlError(
             f"Cannot create topic '{source.topic}' with format {needs.pop()} without configuring "
             "'ksql.schema.registry.url'",

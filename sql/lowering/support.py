@@ -16,6 +16,9 @@ from sql.statements import Kind, Statement
 from sql.types import duckdb, spark
 from sql.variations import Variation
 
+REGISTRY_FORMATS = frozenset(("AVRO", "JSON_SR", "PROTOBUF"))
+"""Formats that ksqlDB takes only with a Schema Registry."""
+
 
 def check_statement(before: Catalog, statement: Statement, after: Catalog) -> None:
     """Raises Unsupported if the embedded server cannot run a statement, which ksqlDB takes.
@@ -43,6 +46,17 @@ def check_replacement(before: Catalog, statement: Statement, after: Catalog) -> 
         if query.sink in sinks and not query.analysis.is_aggregation and source.topic in written:
             feature = f"CREATE OR REPLACE of a stream over {source.name}, which a query makes,"
             raise Unsupported(feature, EMBEDDED, statement.place)
+
+
+def check_registry(before: Catalog, statement: Statement, after: Catalog) -> None:
+    """Raises Unsupported if a statement needs a Schema Registry, which the embedded server does not have."""
+    if statement.kind is Kind.ASSERT and statement.ast.args["kind"] == "SCHEMA":
+        raise Unsupported("ASSERT SCHEMA", EMBEDDED, statement.place)
+    name = statement.name or ""
+    if name in after.sources and name not in before.sources:
+        source = after.sources[name]
+        if needs := sorted({source.value_format, source.key_format} & REGISTRY_FORMATS):
+            raise Unsupported(f"the format {needs[0]}", EMBEDDED, statement.place)
 
 
 def check_query(analysis: Analysis, engine: str) -> None:

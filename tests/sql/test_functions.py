@@ -75,8 +75,7 @@ def refusal_of(analysis: Analysis, engine: str) -> str | None:
     try:
         support.check_query(analysis, engine)
     except Unsupported as error:
-        assert error.message == f"{error.feature} is not supported by {engine}. ksqlDB supports it."
-        return error.feature
+        return error.message.removesuffix(f" is not supported by {engine}. ksqlDB supports it.")
     return None
 
 
