@@ -20,11 +20,11 @@ def check_changelog(catalog: Catalog, statement: Statement, analysis: Analysis) 
     for projection in analysis.projections:
         for call in aggregates(projection.expression):
             function = known()[str(call.this)]
-            several = _keeps_several(call)
+            several = " of several values" if _keeps_several(call) else ""
             if not function.changelog_safe or several:
                 safe = ", ".join(sorted(f.name for f in known().values() if f.changelog_safe))
                 raise SqlError(
-                    f"{function.name}{' of several values' * several} over {analysis.source.name} would count a key again with "
+                    f"{function.name}{several} over {analysis.source.name} would count a key again with "
                     "each of its changes, as that stream is declared over a table's topic",
                     where(statement, call),
                     f"aggregates that bear repeats: {safe}",
