@@ -175,7 +175,13 @@ def _predicate(expression: exp.Expression, scope: Scope) -> KsqlType:
             _expect_boolean(expression.expression, scope)
         case exp.Not():
             _expect_boolean(expression.this, scope)
+        case exp.Is():
+            infer(expression.this, scope)
+            if not isinstance(expression.expression, exp.Null):
+                raise scope.error(expression.expression, "IS takes NULL", "write IS NULL or IS NOT NULL")
         case exp.In():
+            if not expression.expressions:
+                raise scope.error(expression, "IN takes a list of values", "such as x IN (1, 2)")
             widest([expression.this, *expression.expressions], scope, infer)
         case exp.Between():
             bounds = [expression.args["low"], expression.args["high"]]

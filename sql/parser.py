@@ -14,6 +14,8 @@ from sql.dialect import KsqlDB
 from sql.dialect import expressions as node
 from sql.dialect.reserved import RESERVED, UNITS
 from sql.errors import Place, SqlError, Stage
+from sql.naming import is_source
+from sql.quoting import checked_text
 from sql.statements import Kind, Statement
 from sql.types import name_of
 
@@ -29,6 +31,11 @@ def parse_script(
     from a template; without it the text is the file. Raises SqlError at the first syntax error.
     """
     locate = place or (lambda offset: _position(text, file, offset))
+    try:
+        checked_text(text)
+    except SqlError as error:
+        half = next(at for at, character in enumerate(text) if 0xD800 <= ord(character) <= 0xDFFF)
+        raise _syntax_error(error.message, locate(half)) from None
     try:
         tokens = _DIALECT.tokenize(text)
     except TokenError as error:
@@ -80,6 +87,9 @@ def _statement(
         offset = _offset_of(tokens, detail)
         raise _syntax_error(detail["description"], locate(offset)) from error
     ast = parsed[0]
+    for call in ast.find_all(exp.Anonymous):
+        if isinstance(call.this, exp.Identifier):  # a function's name in quotes
+            call.set("this", str(call.this.this))
     _check_names(ast, locate)
     return Statement(
         kind=_kind(ast),
@@ -93,26 +103,55 @@ def _statement(
 
 
 def _check_names(ast: exp.Expression, locate: Callable[[int], Place]) -> None:
-    """Reserved words must be quoted where they are names (of columns, fields, sources …).
+    """Names must be names, and reserved words must be quoted where they are names (of columns, fields …).
 
     A unit of time as an argument becomes an ``exp.Var``.
     """
-    if isinstance(ast, node.QueryControl):
-        return  # TERMINATE ALL
     for name in list(ast.find_all(exp.Identifier)):
         word = str(name.this)
         column = name.parent
+        place = locate(int(name.meta.get("start", 0)))
+        if not word:
+            raise SqlError("name is empty", place, stage=Stage.PREPARE)
+        if "\0" in word:
+            raise SqlError("a name contains the character U+0000", place, stage=Stage.PREPARE)
+        if isinstance(name.parent, _NAMED_SOURCES) and name.arg_key in ("this", "alias"):
+            _check_source_name(name, place)
+        if isinstance(ast, node.QueryControl):
+            continue  # TERMINATE ALL
         if word.upper() in UNITS and _is_argument(column) and not name.args.get("quoted"):
             column.replace(exp.Var(this=word.upper()))
         elif not name.args.get("quoted") and word.upper() in RESERVED:
             raise _syntax_error(
                 f'"{word}" is a reserved keyword and it can\'t be used as an identifier. '
                 f"You can use it as an identifier by escaping it as '{word}' ",
-                locate(int(name.meta.get("start", 0))),
+                place,
                 f"write `{word.upper()}`",
             )
 
 
+_NAMED_SOURCES = (
+    node.CreateSource,
+    node.AlterSource,
+    node.DropSource,
+    node.InsertSelect,
+    node.InsertValues,
+    node.Source,
+    node.DescribeSource,
+)
+
+
+def _check_source_name(name: exp.Identifier, place: Place) -> None:
+    """Raises SqlError for a name that ksqlDB takes for no stream or table, and for no alias of one."""
+    if isinstance(name.parent, node.DescribeSource) and name.parent.args.get("function"):
+        return
+    if not is_source(str(name.this)):
+        raise SqlError(
+            f"Illegal argument at Line: {place.line}, Col: {place.column}. Source names may only contain"
+            f" alphanumeric values, '_' or '-'. Got: '{name.this}'",
+            place,
+            located=True,
+        )
 def _is_argument(node: exp.Expr | None) -> TypeGuard[exp.Column]:
     """Whether it is a column without a source as the argument of a function."""
     return (

@@ -12,8 +12,9 @@ from deploy.embedded.reader import Reader
 from sql.catalog import Catalog, Query
 from sql.inserts import insert_columns
 from sql.lowering import support
-from sql.lowering.duckdb import Lowering, quoted
+from sql.lowering.duckdb import Lowering
 from sql.lowering.refusals import EMBEDDED, Unsupported
+from sql.quoting import quoted
 from sql.scope import Scope
 from sql.sources import Source
 from sql.statements import Kind, Statement

@@ -16,8 +16,8 @@ from deploy.embedded.storage import transaction
 from deploy.embedded.topics import UNREADABLE
 from sql.catalog import Query
 from sql.lowering import selects
-from sql.lowering.duckdb import quoted
 from sql.lowering.refusals import EMBEDDED, Unsupported
+from sql.quoting import quoted
 
 _BATCH = "batch"
 STREAM_TIME = "stream time"

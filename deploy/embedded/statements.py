@@ -17,9 +17,9 @@ from deploy.embedded.variables import filled, pieces
 from sql.catalog import Catalog
 from sql.changes import applied
 from sql.errors import Place, SqlError, Stage
-from sql.lowering.duckdb import text
 from sql.lowering.support import REGISTRY_FORMATS
 from sql.parser import parse_script
+from sql.quoting import text
 from sql.sources import Source
 from sql.statements import Kind, Statement
 

@@ -37,7 +37,9 @@ class Queries(Reading):
             emit = next((word for word in ("CHANGES", "FINAL") if self._word(word)), None)
             if emit is None:
                 self.raise_error("Expecting CHANGES or FINAL after EMIT")
-        limit = self._literal() if self._word("LIMIT") else None
+        limit = None
+        if self._word("LIMIT"):
+            limit = exp.Literal.number(self._whole_number("a number of rows"))
         return self.expression(
             node.Query(
                 expressions=projections,

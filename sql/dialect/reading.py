@@ -78,14 +78,17 @@ class Reading(parser.Parser):
         return properties
 
     def _duration(self) -> exp.Expression:
-        if not self._match(TokenType.NUMBER):
-            self.raise_error("Expecting a duration such as 30 SECONDS")
-        amount = int(self._prev.text)
+        amount = self._whole_number("a duration such as 30 SECONDS")
         unit = self._curr.text.upper().removesuffix("S") if self._curr else ""
         if unit not in _MILLISECONDS:
             self.raise_error("Expecting a unit of time (MILLISECONDS, SECONDS, MINUTES, HOURS, DAYS)")
         self._advance()
         return exp.Literal.number(amount * _MILLISECONDS[unit])
+
+    def _whole_number(self, what: str) -> int:
+        if not self._match(TokenType.NUMBER) or not self._prev.text.isdecimal():
+            self.raise_error(f"Expecting {what}")
+        return int(self._prev.text)
 
     def _unexpected(self) -> None:
         """Raise the error for a word that does not belong where it stands."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from sql.lowering.expressions import INTEGERS, Expressions, is_arithmetic
 from sql.types import BYTES, DATE, NULL, STRING, TIME, TIMESTAMP, MapType, name_of
 from udfs.definition import Definition
 
+_PART_OF_TEMPLATE = re.compile(r"\{(\*|[0-9]+)\}|\{\{|\}\}")
 PARTLY: dict[str, tuple[str, ...]] = {
     "CHR": ("INT",),
     "CONCAT": ("VARCHAR...",),
@@ -39,8 +41,17 @@ OWN_WAY = frozenset(
 
 
 def fill(template: str, arguments: Sequence[str]) -> str:
-    """A template with its arguments put in: ``{0}``, ``{1}`` … and ``{*}`` for all of them."""
-    return template.replace("{*}", ", ".join(arguments)).format(*arguments)
+    """A template with its arguments put in: ``{0}``, ``{1}`` … and ``{*}`` for all of them.
+
+    Other braces of the template are doubled. Arguments may contain any braces: they are put in in one pass.
+    """
+
+    def part(found: re.Match[str]) -> str:
+        if found[1] is None:
+            return found[0][0]
+        return ", ".join(arguments) if found[1] == "*" else arguments[int(found[1])]
+
+    return _PART_OF_TEMPLATE.sub(part, template)
 
 
 class Calls(Expressions):
@@ -51,6 +62,7 @@ class Calls(Expressions):
         arguments = list(call.expressions)
         match name:
             case "STRUCT":
+                self.checked_type(call, self.type_of(call))
                 return self.struct(
                     [(name_of(item.this), self.value(item.expression)) for item in arguments]
                 )
@@ -102,7 +114,7 @@ class Calls(Expressions):
             f"CAST({self.value(argument)} AS {self.type_name(parameter.type)})"
             for argument, parameter in zip(arguments, definition.parameters, strict=True)
         )
-        called = f"{definition.name}({casts})"
+        called = f"{self.function_name(definition.name)}({casts})"
         return self.exploded(call, called) if definition.kind == "table" else called
 
     def _rounded(self, name: str, argument: exp.Expression) -> str:

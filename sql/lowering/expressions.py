@@ -117,7 +117,7 @@ class Expressions(Writing):
             case exp.Paren():
                 return f"({self.condition(expression.this)})"
             case exp.Is():
-                return f"({self.value(expression.this)} IS {expression.expression.sql()})"
+                return f"({self.value(expression.this)} IS {self.value(expression.expression)})"
             case exp.In():
                 choices = ", ".join(self.value(e) for e in expression.expressions)
                 return f"({self.value(expression.this)} IN ({choices}))"

@@ -21,7 +21,11 @@ class Writing(ABC):
 
     @abstractmethod
     def name(self, name: str) -> str:
-        """An identifier."""
+        """A column, or a lambda's parameter."""
+
+    @abstractmethod
+    def function_name(self, name: str) -> str:
+        """A function of ``udfs``."""
 
     @abstractmethod
     def text(self, value: str) -> str:
