@@ -28,17 +28,22 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class ServerInfo:
-    """``GET /info``; ``service_id`` ends with an underscore where the operator wrote one."""
+    """``GET /info``; ``service_id`` ends with an underscore where the operator wrote one.
+
+    ``is_embedded``: it is this project's embedded server, which names itself as its cluster.
+    """
 
     version: str
     service_id: str
     status: str
+    is_embedded: bool = False
 
     @classmethod
     def of(cls, reply: Json) -> ServerInfo:
         """Read the object ``KsqlServerInfo``."""
         status = text_or_none(reply, "serverStatus") or "RUNNING"
-        return cls(text(reply, "version"), text(reply, "ksqlServiceId"), status)
+        is_embedded = text_or_none(reply, "kafkaClusterId") == "embedded"
+        return cls(text(reply, "version"), text(reply, "ksqlServiceId"), status, is_embedded)
 
 
 @dataclass(frozen=True)

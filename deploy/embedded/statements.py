@@ -17,21 +17,17 @@ from deploy.embedded.variables import filled, pieces
 from sql.catalog import Catalog
 from sql.changes import applied
 from sql.errors import Place, SqlError, Stage
+from sql.lowering.support import REGISTRY_FORMATS
 from sql.parser import parse_script
 from sql.quoting import text
 from sql.sources import Source
 from sql.statements import Kind, Statement
-from sql.types import NoSuchType, struct
-from sql.types import duckdb as duckdb_type
 
 _COMMANDS = {
     Kind.CREATE_STREAM, Kind.CREATE_TABLE, Kind.CREATE_STREAM_AS, Kind.CREATE_TABLE_AS,
     Kind.INSERT_SELECT, Kind.ALTER, Kind.DROP_STREAM, Kind.DROP_TABLE, Kind.TERMINATE, Kind.PAUSE,
     Kind.RESUME,
 }  # fmt: skip
-_REGISTRY = {"AVRO", "JSON_SR", "PROTOBUF"}
-"""Formats that ksqlDB takes only with a Schema Registry."""
-
 
 @dataclass
 class Asked:
@@ -143,8 +139,6 @@ class Statements:
         after = applied(catalog, statement, number)
         self._engine.check(statement, catalog, after)
         made = after.sources.get(statement.name or "")
-        if made is not None and made is not catalog.sources.get(made.name):
-            _check_types(statement, made)
         if made is not None and statement.name not in catalog.sources:
             _check_topic(statement, made, topics)
         return after
@@ -188,21 +182,9 @@ class Statements:
             cursor.close()
 
 
-def _check_types(statement: Statement, made: Source) -> None:
-    """Raises SqlError if the embedded server cannot hold the values of a source's columns."""
-    try:
-        duckdb_type(struct(*((column.name, column.type) for column in made.columns)))
-    except NoSuchType as error:
-        raise SqlError(
-            f"a column of {made.name} is not supported by the embedded server: {error}",
-            statement.place,
-            "ksqlDB itself takes it; see README, 'Limits'",
-        ) from None
-
-
 def _check_topic(statement: Statement, source: Source, topics: dict[str, TopicInfo]) -> None:
     """Whether the topic of a new source is there, or can be made; then it counts as made."""
-    if needs := {source.value_format, source.key_format} & _REGISTRY:
+    if needs := {source.value_format, source.key_format} & REGISTRY_FORMATS:
         raise SqlError(
             f"Cannot create topic '{source.topic}' with format {needs.pop()} without configuring "
             "'ksql.schema.registry.url'",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sql import functions
 from sql.analysis import Analysis
 from sql.catalog import Catalog, Query
+from sql.errors import Place
 from sql.functions import Function
 from sql.lowering import aggregates, selects, spark_selects
 from sql.lowering.calls import OWN_WAY, PARTLY
@@ -12,9 +13,13 @@ from sql.lowering.duckdb import Lowering
 from sql.lowering.duckdb_functions import TEMPLATES
 from sql.lowering.refusals import EMBEDDED, SPARK, Unsupported
 from sql.scope import Scope
+from sql.sources import Source
 from sql.statements import Kind, Statement
-from sql.types import duckdb, spark
+from sql.types import NoSuchType, duckdb, spark, struct
 from sql.variations import Variation
+
+REGISTRY_FORMATS = frozenset(("AVRO", "JSON_SR", "PROTOBUF"))
+"""Formats that ksqlDB takes only with a Schema Registry."""
 
 
 def check_statement(before: Catalog, statement: Statement, after: Catalog) -> None:
@@ -28,6 +33,9 @@ def check_statement(before: Catalog, statement: Statement, after: Catalog) -> No
         lowering = Lowering(Scope(statement, {}))
         for value in statement.ast.expressions:
             lowering.value(value)
+    for name, source in after.sources.items():
+        if source is not before.sources.get(name):
+            _check_types(source, EMBEDDED, statement.place)
     for query in _started(before, after):
         if query.analysis.source.is_table:
             raise Unsupported("a persistent query over a table", EMBEDDED, statement.place)
@@ -45,15 +53,20 @@ def check_replacement(before: Catalog, statement: Statement, after: Catalog) -> 
             raise Unsupported(feature, EMBEDDED, statement.place)
 
 
+def check_registry(before: Catalog, statement: Statement, after: Catalog) -> None:
+    """Raises Unsupported if a statement needs a Schema Registry, which the embedded server does not have."""
+    if statement.kind is Kind.ASSERT and statement.ast.args["kind"] == "SCHEMA":
+        raise Unsupported("ASSERT SCHEMA", EMBEDDED, statement.place)
+    name = statement.name or ""
+    if name in after.sources and name not in before.sources:
+        source = after.sources[name]
+        if needs := sorted({source.value_format, source.key_format} & REGISTRY_FORMATS):
+            raise Unsupported(f"the format {needs[0]}", EMBEDDED, statement.place)
+
+
 def check_query(analysis: Analysis, engine: str) -> None:
     """Raises Unsupported if an engine (a name of :mod:`sql.lowering.refusals`) cannot run a SELECT."""
-    place = analysis.statement.place
-    for column in analysis.source.columns:
-        try:
-            (spark if engine == SPARK else duckdb)(column.type)
-        except ValueError:
-            feature = f"the type {column.type} (column {column.name} of {analysis.source.name})"
-            raise Unsupported(feature, engine, place) from None
+    _check_types(analysis.source, engine, analysis.statement.place)
     try:
         if engine == SPARK:
             (spark_selects.grouped if analysis.is_aggregation else spark_selects.rows)(analysis, "")
@@ -75,6 +88,17 @@ def runnable_variations(function: Function) -> tuple[Variation, ...]:
     """The ways to call one of ksqlDB's functions that the embedded server runs."""
     partly = PARTLY.get(function.name)
     return tuple(v for v in function.variations if partly is None or v.text in partly)
+
+
+def _check_types(source: Source, engine: str, place: Place) -> None:
+    """Raises Unsupported if an engine cannot hold the values of a source's columns."""
+    columns = {f"the column {column.name} of {source.name}": column.type for column in source.columns}
+    columns[source.name] = struct(*((column.name, column.type) for column in source.columns))
+    for feature, kind in columns.items():
+        try:
+            (spark if engine == SPARK else duckdb)(kind)
+        except NoSuchType as error:
+            raise Unsupported(f"{feature} ({error.message})", engine, place) from None
 
 
 def _started(before: Catalog, after: Catalog) -> list[Query]:

@@ -75,8 +75,7 @@ def refusal_of(analysis: Analysis, engine: str) -> str | None:
     try:
         support.check_query(analysis, engine)
     except Unsupported as error:
-        assert error.message == f"{error.feature} is not supported by {engine}. ksqlDB supports it."
-        return error.feature
+        return error.message.removesuffix(f" is not supported by {engine}. ksqlDB supports it.")
     return None
 
 
@@ -90,7 +89,7 @@ def test_an_engine_runs_a_call_or_refuses_it_by_name(case: dict[str, str], engin
 @each_case
 def test_spark_runs_a_call_or_refuses_it_by_name(case: dict[str, str]) -> None:
     if re.search(r"\bti\b", case["call"]):
-        assert refusal_of(analysis_of(case["call"]), SPARK) == "the type TIME (column TI of S)"
+        assert refusal_of(analysis_of(case["call"]), SPARK) == "the column TI of S (Spark has no type for TIME)"
         return
     feature = refusal_of(analysis_of(case["call"], GIVEN.replace("ti TIME, ", "")), SPARK)
     own = name_of(case) if name_of(case) in ("CHR", "LN", "REPLACE") else None
