@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from producer.layout import ArchiveFile
 from spark_batch.lines import Lines
 from spark_batch.source import Source, SourceError, reason
+from sql.database import scratch_database
 from sql.quoting import text
 from sql.sources import Source as Stream
 
@@ -49,7 +50,8 @@ def relation(files: Iterable[Compacted]) -> str:
 def unreadable(files: Iterable[Compacted]) -> SourceError | None:
     """The error of the first of some files that DuckDB cannot read to its end, None if there is none:
     what it raises seldom names the file."""
-    with duckdb.connect() as database:
+    files = list(files)
+    with scratch_database(directories={each.path.parent for each in files}) as (database, _):
         for each in files:
             try:
                 database.execute(f"SELECT max(COLUMNS(*)) FROM {relation([each])}").fetchall()

@@ -20,6 +20,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from sql.naming import is_topic
 from sql.quoting import text
 
 _PIECE = 64 * 1024 * 1024
@@ -71,7 +72,7 @@ def ends(cursor: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 def _discover(cursor: duckdb.DuckDBPyConnection, root: Path, topic: str) -> None:
     directory = root / topic
-    if not directory.is_dir():
+    if not is_topic(topic) or not directory.is_dir() or _leads_out(root, str(directory)):
         return
     known = dict(
         cursor.execute(
@@ -179,10 +180,17 @@ def _files(directory: Path) -> Iterator[tuple[str, int]]:
             if name.startswith((".", "_")) or not name.endswith((".json", ".json.gz", ".ndjson")):
                 continue
             path = os.path.join(folder, name)
+            if _leads_out(directory.parent, path):
+                continue
             try:
                 yield path, os.stat(path).st_size
             except OSError:
                 continue  # it has just gone
+
+
+def _leads_out(root: Path, path: str) -> bool:
+    """Whether a path is a link to somewhere outside of the topics."""
+    return os.path.islink(path) and not Path(path).resolve().is_relative_to(root.resolve())
 
 
 def _end_of_line(path: str, start: int, end: int) -> int:

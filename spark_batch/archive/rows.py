@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 from spark_batch.archive.legacy import stamped_sql
 from spark_batch.compacted import names_in_files
 from sql.catalog import Catalog
+from sql.database import open_database
 from sql.errors import OpenSeaMetricsError
 from sql.lowering import records
 from sql.lowering.macros import SETUP
@@ -67,17 +68,25 @@ def rows(lines: str, stream: Stream, sample: bytes | None) -> str:
 
 
 @contextmanager
-def database(memory: str = "512MB") -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database that can decode lines, as can its cursors; what is more than ``memory`` goes to a disk."""
+def database(
+    directories: Iterable[str], memory: str = "512MB"
+) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
+    """A database that can decode lines, as can its cursors, and a temporary folder.
+
+    What is more than ``memory`` goes to a disk. The database reaches files in the folder and in
+    ``directories`` only.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="opensea-archive-") as folder,
-        duckdb.connect(str(Path(folder) / "work.duckdb")) as connection,
+        open_database(
+            Path(folder) / "work.duckdb",
+            Path(folder) / "spilled",
+            directories=[folder, *directories],
+            settings={"memory_limit": memory},
+            setup=SETUP,
+        ) as connection,
     ):
-        connection.execute(f"SET memory_limit = '{memory}'")
-        connection.execute(f"SET temp_directory = '{folder}'")
-        for statement in SETUP:
-            connection.execute(statement)
-        yield connection
+        yield connection, Path(folder)
 
 
 def table(files: list[int], offsets: list[int], lines: list[bytes]) -> pa.Table:
