@@ -123,6 +123,14 @@ def test_a_statement_that_only_duckdb_can_refuse_is_refused_before_the_first_is_
     assert seen(client) == before
 
 
+@pytest.mark.parametrize("text", ["SHOW CONNECTOR PLUGINS;", "DESCRIBE FUNCTION round;"])
+def test_what_only_ksqldb_shows_is_refused_by_name(client: KsqlClient, text: str) -> None:
+    feature = "ROUND" if "round" in text else "SHOW CONNECTOR PLUGINS"
+    words = f"{feature} is not supported by the embedded server. ksqlDB supports it."
+    with pytest.raises(KsqlError, match=re.escape(words)):
+        client.ask(text)
+
+
 def test_an_unknown_property_is_refused_before_the_first_is_carried_out(client: KsqlClient) -> None:
     before = seen(client)
     with pytest.raises(KsqlError, match=r"Unknown property: no\.such"):
