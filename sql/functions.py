@@ -11,10 +11,10 @@ hints. A function that is neither is refused by name before anything is sent.
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from functools import cache
 
+from sql.suggestions import nearest
 from udfs import registry
 from udfs.definition import Definition, UdfError
 
@@ -155,8 +155,7 @@ def find(name: str) -> Function | None:
 
 def suggestion(name: str) -> str | None:
     """The known function whose name is nearest, for an error's hint."""
-    near = difflib.get_close_matches(name.upper(), known(), n=1)
-    return near[0] if near else None
+    return nearest(name.upper(), known())
 
 
 def _registered() -> dict[str, Function]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -14,10 +15,14 @@ from sql.dialect import KsqlDB
 from sql.dialect import expressions as node
 from sql.dialect.reserved import RESERVED
 from sql.errors import Place, SqlError, Stage
+from sql.lexical import first_unclosed
+from sql.nesting import BRACKETS, OPERATIONS, RECURSION, first_too_deep, too_deep
+from sql.places import Lines
 from sql.statements import Kind, Statement
 from sql.types import name_of
 
 _DIALECT = KsqlDB()
+sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION))
 
 
 def parse_script(
@@ -26,9 +31,13 @@ def parse_script(
     """The statements of a script.
 
     ``place`` maps an offset in ``text`` to a place in the user's file where the text was rendered
-    from a template; without it the text is the file. Raises SqlError at the first syntax error.
+    from a template; without it the text is the file. Raises SqlError at the first syntax error, and for
+    a statement that is nested too deeply (:mod:`sql.nesting`).
     """
-    locate = place or (lambda offset: _position(text, file, offset))
+    locate = place or Lines(text, file).place
+    if (unclosed := first_unclosed(text)) is not None:
+        start, end = unclosed
+        raise _syntax_error(f"{text[start : start + 2]!r} is never closed by {end!r}", locate(start))
     try:
         tokens = _DIALECT.tokenize(text)
     except TokenError as error:
@@ -56,16 +65,8 @@ def parse_statement(text: str) -> Statement:
 
 def where(statement: Statement, expression: exp.Expression) -> Place:
     """The place of an expression (of its first part that has a position), else of the statement."""
-    for part in expression.walk():
-        offset = part.meta.get("start")
-        if offset is not None:
-            return statement.locate(int(offset))
-    return statement.place
-
-
-def _position(text: str, file: str, offset: int) -> Place:
-    before = text[:offset]
-    return Place(file, before.count("\n") + 1, offset - before.rfind("\n"))
+    offset = _start_of(expression)
+    return statement.place if offset is None else statement.locate(offset)
 
 
 def _statement(
@@ -73,13 +74,21 @@ def _statement(
 ) -> Statement:
     body = tokens[:-1]
     start, end = body[0].start, tokens[-1].end + 1
+    if (bracket := first_too_deep(body)) is not None:
+        raise _too_deep(f"more than {BRACKETS} brackets and CASEs", locate(bracket.start))
+    parser = _DIALECT.parser(error_level=sqlglot.ErrorLevel.IMMEDIATE)
     try:
-        parsed: Any = _DIALECT.parser(error_level=sqlglot.ErrorLevel.IMMEDIATE).parse(body, text)
+        parsed: Any = parser.parse(body, text)
     except ParseError as error:
         detail = error.errors[0]
         offset = _offset_of(tokens, detail)
         raise _syntax_error(detail["description"], locate(offset)) from error
+    except RecursionError:  # what is not in brackets, such as NOT NOT NOT …
+        raise _too_deep(f"more than {OPERATIONS} operations", locate(parser._curr.start)) from None
     ast = parsed[0]
+    if (operation := too_deep(ast)) is not None:
+        deep = _start_of(operation)
+        raise _too_deep(f"more than {OPERATIONS} operations", locate(start if deep is None else deep))
     _check_names(ast, locate)
     return Statement(
         kind=_kind(ast),
@@ -90,6 +99,12 @@ def _statement(
         reads=tuple(name_of(source.this) for source in ast.find_all(node.Source)),
         locate=locate,
     )
+
+
+def _start_of(expression: exp.Expression) -> int | None:
+    """The offset of the first part of an expression that has one."""
+    starts = (part.meta.get("start") for part in expression.walk())
+    return next((int(start) for start in starts if start is not None), None)
 
 
 def _check_names(ast: exp.Expression, locate: Callable[[int], Place]) -> None:
@@ -111,6 +126,14 @@ def _check_names(ast: exp.Expression, locate: Callable[[int], Place]) -> None:
 
 def _syntax_error(message: str, place: Place, hint: str | None = None) -> SqlError:
     return SqlError(message, place, hint, stage=Stage.SYNTAX)
+
+
+def _too_deep(what: str, place: Place) -> SqlError:
+    return SqlError(
+        f"Statement is too large to parse: {what} inside each other",
+        place,
+        "compute the inner part in a stream of its own",
+    )
 
 
 def _offset_of(tokens: list[Token], detail: dict[str, Any]) -> int:
