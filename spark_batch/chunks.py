@@ -23,8 +23,9 @@ from spark_batch.source import Source as Archive
 from spark_batch.source import SourceError
 from spark_batch.texts import Texts, TextStream
 from sql.lowering import records
-from sql.lowering.duckdb import quoted
 from sql.lowering.macros import SETUP
+from sql.quoting import column as column_of
+from sql.quoting import quoted
 from sql.sources import Source
 
 Item = TypeVar("Item")
@@ -90,9 +91,11 @@ class RowChunk(Chunk):
     files: Sequence[Compacted]
 
     def relation(self, database: duckdb.DuckDBPyConnection, source: Source, all_json: bool) -> str:
-        names = {name.upper(): name for name in self.files[0].schema.names}
+        names = {
+            name.upper(): name for name in self.files[0].schema.names if name not in compacted.OWN
+        }
         columns = [
-            f"{quoted(names[column.name.upper()])} AS {quoted(column.name)}"
+            f"{quoted(names[column.name.upper()])} AS {column_of(column.name)}"
             for column in source.columns
             if column.name.upper() in names
         ]

@@ -29,7 +29,8 @@ from spark_batch.narrowing import columns_read
 from spark_batch.parts import Part, Parts, made, number
 from sql.catalog import Query
 from sql.lowering import selects
-from sql.lowering.duckdb import quoted
+from sql.quoting import column as column_of
+from sql.quoting import quoted
 from sql.sources import Source
 from udfs import duckdb as duckdb_udfs
 
@@ -120,9 +121,9 @@ class DuckDbResults:
         source = self._pipeline.catalog.sources[name]
         found = self._database.sql(selects.listed(source, self._relation(source)))
         if order := selects.order(source):
-            found = found.order(", ".join(map(quoted, order)))
+            found = found.order(", ".join(map(column_of, order)))
         rows = found.to_arrow_reader(50_000)
-        return Table(name, rows.schema, iter(rows))
+        return Table.of_engine(name, rows.schema, iter(rows))
 
     def _taken(self, progress: Progress) -> Generator[_Taken]:
         """What the lanes make of the files, in the files' order.
@@ -236,7 +237,7 @@ class DuckDbResults:
 def _keep(lane: duckdb.DuckDBPyConnection, table: str, relation: str, names: set[str]) -> None:
     """Make a table, which only a lane sees, of columns of a relation. As a new one: DuckDB writes what is
     inserted into one twice, until it fills a row group."""
-    columns = ", ".join([*map(quoted, sorted(names - {"ROWTIME"})), "ROWTIME", "_off", "_failed"])
+    columns = ", ".join([*map(column_of, sorted(names - {"ROWTIME"})), "ROWTIME", "_off", "_failed"])
     lane.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {columns} FROM ({relation})")
 
 

@@ -28,6 +28,7 @@ from sql.types import (
     name_of,
     same,
 )
+from sql.variations import UNIT
 
 
 def infer(expression: exp.Expression, scope: Scope) -> KsqlType:
@@ -76,6 +77,8 @@ def _infer(expression: exp.Expression, scope: Scope) -> KsqlType:
             return _string_sum(expression, scope)
         case exp.Anonymous():
             return call_type(expression, scope, infer)
+        case exp.Var():
+            return UNIT
         case exp.Lambda():
             raise scope.error(expression, "a lambda stands only as the argument of a function")
     if type(expression) in COMPARISONS:
@@ -184,7 +187,13 @@ def _predicate(expression: exp.Expression, scope: Scope) -> KsqlType:
             _expect_boolean(expression.expression, scope)
         case exp.Not():
             _expect_boolean(expression.this, scope)
+        case exp.Is():
+            infer(expression.this, scope)
+            if not isinstance(expression.expression, exp.Null):
+                raise scope.error(expression.expression, "IS takes NULL", "write IS NULL or IS NOT NULL")
         case exp.In():
+            if not expression.expressions:
+                raise scope.error(expression, "IN takes a list of values", "such as x IN (1, 2)")
             widest([expression.this, *expression.expressions], scope, infer)
         case exp.Between():
             bounds = [expression.args["low"], expression.args["high"]]

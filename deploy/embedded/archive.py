@@ -20,6 +20,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from sql.quoting import text
+
 _PIECE = 64 * 1024 * 1024
 """The most bytes of a growing file that one segment takes."""
 LINE_LIMIT = 2_000_000
@@ -131,7 +133,7 @@ def native(chosen: list[Segment]) -> str | None:
     """
     if not all(segment.is_compressed for segment in chosen):
         return None
-    paths = ", ".join("'" + segment.path.replace("'", "''") + "'" for segment in chosen)
+    paths = ", ".join(text(segment.path) for segment in chosen)
     return (
         "SELECT line, filename AS path FROM read_csv([" + paths + "], columns = {'line': 'VARCHAR'},"
         " delim = '\x01', quote = '', escape = '', header = false, auto_detect = false,"

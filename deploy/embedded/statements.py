@@ -16,9 +16,10 @@ from deploy.embedded.metastore import TopicInfo
 from sql.catalog import Catalog
 from sql.changes import applied
 from sql.errors import Place, SqlError, Stage
-from sql.lowering.duckdb import text
+from sql.lowering.support import REGISTRY_FORMATS
 from sql.parser import parse_script
 from sql.places import Lines
+from sql.quoting import text
 from sql.sources import Source
 from sql.statements import Kind, Statement
 from sql.variables import Filled, Variables, filled, pieces
@@ -28,9 +29,6 @@ _COMMANDS = {
     Kind.INSERT_SELECT, Kind.ALTER, Kind.DROP_STREAM, Kind.DROP_TABLE, Kind.TERMINATE, Kind.PAUSE,
     Kind.RESUME,
 }  # fmt: skip
-_REGISTRY = {"AVRO", "JSON_SR", "PROTOBUF"}
-"""Formats that ksqlDB takes only with a Schema Registry."""
-
 
 @dataclass
 class Asked:
@@ -139,13 +137,14 @@ class Statements:
                 "'/query':\n\t* PRINT\n\t* SELECT",
                 code=40002,
             )
-        if statement.kind is Kind.CONNECTOR:
-            raise SqlError("connectors are not supported by the embedded server", statement.place)
+        if statement.kind in (Kind.SET, Kind.UNSET):
+            _check_known(str(statement.ast.this.this))
         if statement.kind in (Kind.PAUSE, Kind.RESUME):
             return catalog
         if statement.kind is Kind.DESCRIBE and not statement.ast.args["function"]:
             descriptions.described(catalog, statement)
         after = applied(catalog, statement, number)
+        self._engine.check(statement, catalog, after)
         made = after.sources.get(statement.name or "")
         if made is not None and statement.name not in catalog.sources:
             _check_topic(statement, made, topics)
@@ -157,8 +156,6 @@ class Statements:
         statement = prepared.statement
         if statement.kind in (Kind.SET, Kind.UNSET):
             name = str(statement.ast.this.this)
-            if not properties.is_known(name):
-                raise SqlError(f"Unknown property: {name}")
             given.pop(name, None)
             if statement.kind is Kind.SET:
                 given[name] = str(statement.ast.args["value"].this)
@@ -194,7 +191,7 @@ class Statements:
 
 def _check_topic(statement: Statement, source: Source, topics: dict[str, TopicInfo]) -> None:
     """Whether the topic of a new source is there, or can be made; then it counts as made."""
-    if needs := {source.value_format, source.key_format} & _REGISTRY:
+    if needs := {source.value_format, source.key_format} & REGISTRY_FORMATS:
         raise SqlError(
             f"Cannot create topic '{source.topic}' with format {needs.pop()} without configuring "
             "'ksql.schema.registry.url'",
@@ -228,6 +225,11 @@ def _check_topic(statement: Statement, source: Source, topics: dict[str, TopicIn
             f"replication factor (topic has {known.replicas}).",
             code=50000,
         )
+
+
+def _check_known(name: str) -> None:
+    if not properties.is_known(name):
+        raise SqlError(f"Unknown property: {name}")
 
 
 def _check_properties(given: Mapping[str, str]) -> None:

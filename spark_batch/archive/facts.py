@@ -14,8 +14,9 @@ import numpy.typing as npt
 from producer.layout import HOUR_MS, ArchiveFile
 from spark_batch.archive.reading import Unreadable, fetched, pieces
 from spark_batch.archive.rows import rows, table
+from spark_batch.compacted import names_in_files
 from spark_batch.source import Source
-from sql.lowering.duckdb import quoted, text
+from sql.quoting import quoted, text
 from sql.sources import Source as Stream
 
 _BATCH_BYTES = 16 * 1024 * 1024
@@ -106,7 +107,7 @@ def facts_of(
 
 def _count(cursor: duckdb.DuckDBPyConnection, relation: str, found: list[Facts]) -> None:
     cursor.execute(
-        "CREATE OR REPLACE TEMP TABLE decoded AS SELECT file, _offset, _failed, _time,"
+        "CREATE OR REPLACE TEMP TABLE decoded AS SELECT _file AS file, _offset, _failed, _time,"
         f" hash(_line) AS h FROM ({relation})"
     )
     hours = ", ".join(f"({number}, {facts.file.hour_ms})" for number, facts in enumerate(found))
@@ -142,7 +143,8 @@ def _count_parquet(
 ) -> None:
     facts = found[number]
     file = facts.file
-    assert stream.timestamp is not None
+    stored = names_in_files(stream).get(str(stream.timestamp))
+    time = f"CASE WHEN _failed IS NULL THEN {quoted(stored)} END" if stored else "NULL::BIGINT"
     with tempfile.TemporaryDirectory(prefix="opensea-archive-") as folder:
         relation = f"read_parquet({text(str(source.on_disk(file, Path(folder))))})"
         try:
@@ -152,8 +154,7 @@ def _count_parquet(
             ).fetchone()  # type: ignore[misc]
             _count(
                 cursor,
-                f"SELECT {number} AS file, _offset, _line, _failed,"
-                f" CASE WHEN _failed IS NULL THEN {quoted(stream.timestamp.lower())} END AS _time FROM {relation}",
+                f"SELECT {number} AS _file, _offset, _line, _failed, {time} AS _time FROM {relation}",
                 found,
             )
         except duckdb.Error as error:

@@ -12,10 +12,10 @@ TEMPLATES: dict[str, str] = {
     "AS_VALUE": "{0}",
     "ARRAY_CONCAT": "CASE WHEN {0} IS NOT NULL OR {1} IS NOT NULL THEN list_concat({0}, {1}) END",
     # NULL may be looked for.
-    "ARRAY_CONTAINS": "CASE WHEN {1} IS NULL THEN coalesce(len(list_filter({0}, lambda e: e IS NULL)) > 0,"
+    "ARRAY_CONTAINS": "CASE WHEN {1} IS NULL THEN coalesce(len(list_filter({0}, lambda _e: _e IS NULL)) > 0,"
     " false) ELSE coalesce(list_contains({0}, {1}), false) END",
     # First occurrences in order; DuckDB's list_distinct keeps no order.
-    "ARRAY_DISTINCT": "list_filter({0}, lambda e, i: list_position({0}, e) = i)",
+    "ARRAY_DISTINCT": "list_filter({0}, lambda _e, _i: list_position({0}, _e) = _i)",
     "ARRAY_LENGTH": "CAST(len({0}) AS INTEGER)",
     "CHR": "CASE WHEN {0} BETWEEN 0 AND 55295 OR {0} BETWEEN 57344 AND 1114111 THEN chr({0}) END",
     "COALESCE": "coalesce({*})",

@@ -124,7 +124,7 @@ def test_expression(computed: dict[str, Any], case: Any) -> None:
         return
     if isinstance(value, SqlError):
         # Refused by name, as the embedded server does with it, or with what only Spark does not have.
-        assert case.get("refused") or "not supported by Spark" in str(value), value
+        assert case.get("refused") or "not supported by recompute on Spark" in str(value), value
         return
     assert not isinstance(value, Exception), value
     expected = case.get("spark", case.get("embedded", case["value"]))

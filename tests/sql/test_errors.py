@@ -50,6 +50,13 @@ def errors(tmp_path: Path, text: str, settings: str = "size: 1 MINUTE") -> str:
             "\nCREATE TABLE u AS SELECT 'all' AS k, SUM(n) AS n FROM c GROUP BY 'all' EMIT CHANGES;",
             ":5:38: SUM over C would count a key again",
         ),
+        (
+            "CREATE TABLE t WITH (KAFKA_TOPIC='t') AS SELECT s, COUNT(*) AS n FROM raw GROUP BY s EMIT CHANGES;"
+            "\nCREATE STREAM c (n BIGINT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON');"
+            "\nCREATE TABLE u AS SELECT 'all' AS k, LATEST_BY_OFFSET(n, false) AS m, LATEST_BY_OFFSET(n, 3) AS n"
+            " FROM c GROUP BY 'all' EMIT CHANGES;",
+            ":5:71: LATEST_BY_OFFSET of several values over C would count a key again",
+        ),
     ],
 )
 def test_an_error_names_its_place(tmp_path: Path, text: str, expected: str) -> None:
