@@ -6,11 +6,11 @@ and recompute can run is a question for :mod:`sql.lowering`.
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from functools import cache, cached_property
 
 from sql import builtin
+from sql.suggestions import nearest
 from sql.variations import Variation, read
 from udfs import registry
 from udfs.definition import Definition, UdfError
@@ -71,8 +71,7 @@ def find(name: str) -> Function | None:
 
 def suggestion(name: str) -> str | None:
     """The known function whose name is nearest, for an error's hint."""
-    near = difflib.get_close_matches(name.upper(), known(), n=1)
-    return near[0] if near else None
+    return nearest(name.upper(), known())
 
 
 def _registered() -> dict[str, Function]:

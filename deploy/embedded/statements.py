@@ -13,15 +13,16 @@ from deploy.embedded import descriptions, listings, properties, replies
 from deploy.embedded.assertions import asserted
 from deploy.embedded.engine import Engine
 from deploy.embedded.metastore import TopicInfo
-from deploy.embedded.variables import filled, pieces
 from sql.catalog import Catalog
 from sql.changes import applied
 from sql.errors import Place, SqlError, Stage
 from sql.lowering.support import REGISTRY_FORMATS
 from sql.parser import parse_script
+from sql.places import Lines
 from sql.quoting import text
 from sql.sources import Source
 from sql.statements import Kind, Statement
+from sql.variables import Filled, Variables, filled, pieces
 
 _COMMANDS = {
     Kind.CREATE_STREAM, Kind.CREATE_TABLE, Kind.CREATE_STREAM_AS, Kind.CREATE_TABLE_AS,
@@ -40,7 +41,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A statement that is to be carried out, with the variables that it sees."""
+    """A statement that is to be carried out, with the variables that a SHOW sees."""
 
     statement: Statement
     variables: Mapping[str, str]
@@ -96,25 +97,31 @@ class Statements:
 
     def _prepared(self, asked: Asked, entities: list[dict[str, Any]]) -> Iterator[_Prepared]:
         """The statements of a request, one after the other, with variables put in."""
-        variables = dict(asked.variables)
+        variables = Variables(asked.variables)
+        lines = Lines(asked.text, "statement")
         for piece in pieces(asked.text):
-            text = filled(piece, variables, asked.text)
 
-            def place(offset: int, start: int = piece.start) -> Place:
-                before = asked.text[: start + offset]
-                column = len(before) - before.rfind("\n")
-                return Place("statement", before.count("\n") + 1, column)
+            def written(offset: int, start: int = piece.start) -> Place:
+                return lines.place(start + offset)
 
-            for statement in parse_script(text, "statement", place):
+            part = filled(piece.text, variables, written)
+
+            def place(offset: int, part: Filled = part, start: int = piece.start) -> Place:
+                return lines.place(start + part.origin(offset))
+
+            for statement in parse_script(part.text, "statement", place):
                 if statement.kind is Kind.DEFINE:
-                    variables[str(statement.ast.this.this)] = str(statement.ast.args["value"].this)
+                    variables.define(
+                        str(statement.ast.this.this), str(statement.ast.args["value"].this)
+                    )
                 elif statement.kind is Kind.UNDEFINE:
                     name = str(statement.ast.this.this)
-                    if variables.pop(name, None) is None:
+                    if not variables.undefine(name):
                         message = f"Cannot undefine variable '{name}' which was never defined"
                         entities.append(replies.warning(statement, message))
                 else:
-                    yield _Prepared(statement, dict(variables))
+                    shown = dict(variables) if statement.kind is Kind.SHOW else {}
+                    yield _Prepared(statement, shown)
 
     def _checked(
         self,
