@@ -62,12 +62,14 @@ class Json:
         """
         ways = [(lines, all_json) for lines in self.lines for all_json in (True, False)]
         for attempt, (lines, all_json) in enumerate(ways, 1):
-            exact = self.part == INSERTED
+            names = (
+                records.as_declared(self.source)
+                if self.part == INSERTED
+                else records.spelled(self.source, self.sample)
+            )
             given = lines(cursor)
             try:
-                consume(
-                    records.decoded(given, self.source, self.sample, exact, all_json=all_json)
-                )
+                consume(records.decoded(given, self.source, names, all_json=all_json))
             except _DAMAGED:
                 if attempt == len(ways):
                     raise

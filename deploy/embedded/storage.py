@@ -10,6 +10,7 @@ import duckdb
 
 from sql.database import open_database
 from sql.errors import OpenSeaMetricsError
+from sql.lowering import python
 from sql.lowering.macros import SETUP
 from udfs import duckdb as udfs
 
@@ -78,6 +79,7 @@ class Storage:
                 message = "another server uses it; stop that one, or give another --data-dir"
             raise StorageError(f"cannot open {directory / 'embedded.duckdb'}: {message}") from error
         udfs.register(self._database)
+        python.register(self._database)
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own to the database, for one thread."""
