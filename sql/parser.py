@@ -86,6 +86,8 @@ def _statement(
         detail = error.errors[0]
         offset = _offset_of(tokens, detail)
         raise _syntax_error(detail["description"], locate(offset)) from error
+    except TokenError as error:
+        raise _syntax_error(str(error), locate(start)) from error
     ast = parsed[0]
     for call in ast.find_all(exp.Anonymous):
         if isinstance(call.this, exp.Identifier):  # a function's name in quotes
