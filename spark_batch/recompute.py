@@ -21,6 +21,8 @@ from spark_batch.settings import BatchSettings, batch_settings
 from spark_batch.source import Source, SourceError
 from sql.catalog import Catalog
 from sql.changes import check
+from sql.lowering import support
+from sql.lowering.refusals import DUCKDB, SPARK
 from sql.project import Project, load_project
 from sql.sources import Source as Stream
 from udfs import registry
@@ -101,7 +103,12 @@ def prepare(
 
 @contextmanager
 def computed(prepared: Prepared, progress: Progress) -> Iterator[Results]:
-    """Compute what was prepared. The results last as long as the block."""
+    """Compute what was prepared. The results last as long as the block.
+
+    Raises Unsupported, before anything is read, for a statement that the engine cannot run.
+    """
+    for query in prepared.job.pipeline.catalog.queries.values():
+        support.check_query(query.analysis, SPARK if prepared.engine == "spark" else DUCKDB)
     engine = import_module(f"spark_batch.{prepared.engine}_engine")
     made: AbstractContextManager[Results] = engine.computed(prepared.job, progress)
     with made as results:

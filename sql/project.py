@@ -15,7 +15,8 @@ import yaml
 from sql.errors import Place, SqlError
 from sql.parser import parse_script
 from sql.statements import Statement
-from sql.templates import Templates, with_definitions
+from sql.templates import Templates
+from sql.variables import resolved
 
 FOREIGN_SETTINGS = "ksql-migrations.properties"
 _FILE = re.compile(r"V(\d{3,9})__([\w -]+?)(\.down)?\.sql")
@@ -117,6 +118,12 @@ def load_settings(root: Path, variables: Mapping[str, str]) -> dict[str, Any]:
     return settings
 
 
+def _texts(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The settings that ``${name}`` may name."""
+    scalars = (str, int, float)
+    return {name: str(value) for name, value in settings.items() if isinstance(value, scalars)}
+
+
 def _migration(
     version: int,
     files: Mapping[bool, Path],
@@ -127,15 +134,15 @@ def _migration(
         path = files[True]
         raise SqlError("a rollback without its migration", Place(str(path), 1, 1))
     path = files[False]
-    rendered = with_definitions(templates.render(path), templates.variables)
+    rendered = resolved(templates.render(path), _texts(templates.variables))
     checksum = hashlib.sha256(rendered.text.encode()).hexdigest()
     if physical:
-        rendered = with_definitions(templates.render(path, physical), templates.variables)
+        rendered = resolved(templates.render(path, physical), _texts(templates.variables))
     match = _FILE.fullmatch(path.name)
     assert match is not None
     down = None
     if True in files:
-        undo = with_definitions(templates.render(files[True], physical), templates.variables)
+        undo = resolved(templates.render(files[True], physical), _texts(templates.variables))
         down = parse_script(undo.text, str(files[True]), undo.place)
     return Migration(
         version=version,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -88,17 +88,20 @@ def query(
     server: options.Server = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
 ) -> None:
-    """Run a query and print its rows; EMIT CHANGES goes on until LIMIT or Ctrl-C.
+    """Run a query and print its rows. With EMIT CHANGES rows come until LIMIT or Ctrl-C.
+
+    Ctrl-C closes the query on the server, and the exit code is 130.
 
     Example: opensea-metrics query "SHOW TABLES"
     """
-    found = commands.query(server_access.client(server), text)
-    with suppress(KeyboardInterrupt):
+    reply = commands.query(server_access.client(server), text)
+    if not isinstance(reply, Rows):
+        (show_json if json else show_reply)(reply)
+        return
+    with closing(reply):
         if json:
-            show_json(found)
-        elif not isinstance(found, Rows):
-            show_reply(found)
+            show_json(reply)
         elif commands.is_push(text):
-            show_push(found)
+            show_push(reply)
         else:
-            show_rows(found)
+            show_rows(reply)

@@ -20,6 +20,9 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from sql.naming import is_topic
+from sql.quoting import text
+
 _PIECE = 64 * 1024 * 1024
 """The most bytes of a growing file that one segment takes."""
 LINE_LIMIT = 2_000_000
@@ -69,7 +72,7 @@ def ends(cursor: duckdb.DuckDBPyConnection) -> dict[str, int]:
 
 def _discover(cursor: duckdb.DuckDBPyConnection, root: Path, topic: str) -> None:
     directory = root / topic
-    if not directory.is_dir():
+    if not is_topic(topic) or not directory.is_dir() or _leads_out(root, str(directory)):
         return
     known = dict(
         cursor.execute(
@@ -131,7 +134,7 @@ def native(chosen: list[Segment]) -> str | None:
     """
     if not all(segment.is_compressed for segment in chosen):
         return None
-    paths = ", ".join("'" + segment.path.replace("'", "''") + "'" for segment in chosen)
+    paths = ", ".join(text(segment.path) for segment in chosen)
     return (
         "SELECT line, filename AS path FROM read_csv([" + paths + "], columns = {'line': 'VARCHAR'},"
         " delim = '\x01', quote = '', escape = '', header = false, auto_detect = false,"
@@ -177,10 +180,17 @@ def _files(directory: Path) -> Iterator[tuple[str, int]]:
             if name.startswith((".", "_")) or not name.endswith((".json", ".json.gz", ".ndjson")):
                 continue
             path = os.path.join(folder, name)
+            if _leads_out(directory.parent, path):
+                continue
             try:
                 yield path, os.stat(path).st_size
             except OSError:
                 continue  # it has just gone
+
+
+def _leads_out(root: Path, path: str) -> bool:
+    """Whether a path is a link to somewhere outside of the topics."""
+    return os.path.islink(path) and not Path(path).resolve().is_relative_to(root.resolve())
 
 
 def _end_of_line(path: str, start: int, end: int) -> int:

@@ -17,7 +17,7 @@ from deploy.embedded.inserts import Record
 from deploy.embedded.metastore import TopicInfo
 from deploy.embedded.reader import Reader
 from deploy.embedded.storage import Storage, transaction
-from sql.catalog import Query
+from sql.catalog import Catalog, Query
 from sql.changes import applied
 from sql.errors import SqlError
 from sql.parser import parse_statement
@@ -100,8 +100,14 @@ class Engine:
         """The topics that there are, by name. To be called while holding :meth:`turn`."""
         return {topic.name: topic for topic in metastore.list_topics(self._cursor, self.root)}
 
+    def check(self, statement: Statement, before: Catalog, after: Catalog) -> None:
+        """Raises Unsupported for a statement that the embedded server cannot run; nothing is changed."""
+        with self._turn:
+            reader = Reader(before, self._logs, self.root)
+            effects.check(self._cursor, statement, reader, after)
+
     def execute(self, statement: Statement, properties: Mapping[str, str]) -> Outcome:
-        """Carry out a CREATE, DROP, INSERT, TERMINATE, PAUSE or RESUME.
+        """Carry out a CREATE, DROP, INSERT, TERMINATE, PAUSE or RESUME, which :meth:`check` has passed.
 
         Raises SqlError if it is refused; then nothing has changed.
         """

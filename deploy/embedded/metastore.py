@@ -10,8 +10,9 @@ import duckdb
 from deploy.embedded import topics
 from sql.catalog import Catalog
 from sql.changes import applied
-from sql.lowering.duckdb import quoted
+from sql.naming import is_topic
 from sql.parser import parse_statement
+from sql.quoting import quoted
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def list_topics(cursor: duckdb.DuckDBPyConnection, root: Path) -> list[TopicInfo
     known = {name: TopicInfo(name, partitions, replicas) for name, partitions, replicas in rows}
     if root.is_dir():
         for path in root.iterdir():
-            if path.is_dir() and path.name not in known:
+            if path.name not in known and is_topic(path.name) and path.is_dir():
                 known[path.name] = TopicInfo(path.name, 1, 1)
     return sorted(known.values(), key=lambda topic: topic.name)
 

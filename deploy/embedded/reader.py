@@ -15,7 +15,7 @@ from deploy.embedded import archive, topics
 from deploy.embedded.archive import Segment
 from sql.catalog import Catalog
 from sql.lowering import records
-from sql.lowering.duckdb import text
+from sql.quoting import text
 from sql.sources import Source
 
 FILES = "files"

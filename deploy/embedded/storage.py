@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 
+from sql.database import open_database
 from sql.errors import OpenSeaMetricsError
 from sql.lowering.macros import SETUP
 from udfs import duckdb as udfs
@@ -42,7 +43,10 @@ class StorageError(OpenSeaMetricsError):
 
 
 class Storage:
-    """Owns the DuckDB database; every thread takes its own :meth:`cursor`."""
+    """Owns the DuckDB database; every thread takes its own :meth:`cursor`.
+
+    Besides its own files the database can reach ``topics/`` and ``tmp/`` of the data directory only.
+    """
 
     def __init__(self, directory: Path, memory_limit: str = "450MB") -> None:
         """Open or create the database.
@@ -61,18 +65,18 @@ class Storage:
                 "give another one with --data-dir"
             ) from error
         try:
-            self._database = duckdb.connect(str(directory / "embedded.duckdb"))
+            self._database = open_database(
+                directory / "embedded.duckdb",
+                directory / "tmp",
+                directories=[directory / "topics"],
+                settings={"memory_limit": memory_limit, "error_on_division_by_zero": False},
+                setup=(_TABLES, *SETUP),
+            )
         except duckdb.IOException as error:
             message = str(error).splitlines()[0]
             if "lock" in message.lower():
                 message = "another server uses it; stop that one, or give another --data-dir"
             raise StorageError(f"cannot open {directory / 'embedded.duckdb'}: {message}") from error
-        self._database.execute(f"SET memory_limit = '{memory_limit}'")
-        self._database.execute(f"SET temp_directory = '{directory / 'tmp'}'")
-        self._database.execute("SET error_on_division_by_zero = false")
-        self._database.execute(_TABLES)
-        for statement in SETUP:
-            self._database.execute(statement)
         udfs.register(self._database)
 
     def cursor(self) -> duckdb.DuckDBPyConnection:

@@ -87,7 +87,7 @@ def _refusal(step: Step) -> str:
     statement, impact = step.statement, step.impact
     clause = f", because of {impact.clause}" if impact.clause else ""
     hint = ""
-    if statement.replaces:
+    if statement.replaces and impact.clause:
         hint = (
             "\n  hint: drop it and create it again in this migration (its state is lost), or build it"
             " beside the old one: --side-by-side"

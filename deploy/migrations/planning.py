@@ -98,13 +98,16 @@ def assessed(
     kinds = {step.statement.kind for step in steps}
     again = any(s.statement.replaces or s.statement.ast.args.get("if_not_exists") for s in steps)
     with_queries = again or bool(kinds.intersection(ENDING))
-    world = World(catalog_of(server, with_queries), server.topics)
+    catalog = catalog_of(server, with_queries)
+    world = World(catalog, server.topics, is_embedded=server.is_embedded)
     plans = []
     for plan in pending:
         made: list[Step] = []
         for step in plan.steps:
             impact, after = _assessed(step, world, len(made), server)
-            expandable = impact.verdict is Verdict.REFUSED and step.statement.replaces
+            expandable = step.statement.replaces and bool(
+                impact.verdict is Verdict.REFUSED and impact.clause
+            )
             if side_by_side and expandable and step.statement.name in server.described:
                 parts = expand(step.statement, recorded, server)
                 made.extend(_beside(step, parts, step.number + len(made) - plan.steps.index(step)))
