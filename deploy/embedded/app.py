@@ -31,6 +31,8 @@ from sql.statements import Kind
 INSERTS = "/inserts-stream"
 _POLL = 0.1
 """Seconds between two looks for rows of a push query."""
+_FEW = 100
+"""Rows of a push query that are sent in a frame each: some clients take a frame for a row."""
 
 
 def create(engine: Engine, policy: Policy | None = None, listens_on: str = "127.0.0.1") -> ASGIApp:
@@ -185,7 +187,12 @@ class _Handlers:
                     while batch := await run_in_threadpool(_take, rows):
                         if has_doubles:
                             batch = [wire.finite(row) for row in batch]
-                        yield frame.rows(batch)
+                        if query.is_push and len(batch) <= _FEW:
+                            for row in batch:
+                                yield frame.rows([row])
+                                await asyncio.sleep(0)  # lets the web server send it
+                        else:
+                            yield frame.rows(batch)
                     if not query.is_push or query.is_complete or closed.is_set():
                         break
                     await asyncio.sleep(_POLL)

@@ -6,8 +6,8 @@ import asyncio
 
 from starlette.types import Receive, Scope
 
+from deploy.embedded.denials import Refusal
 from deploy.embedded.policy import Limits
-from deploy.embedded.refusals import Refusal
 
 
 class Refused(Exception):

@@ -14,9 +14,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from deploy.embedded import failures, inserts, wire
 from deploy.embedded.coercion import Mismatch
+from deploy.embedded.denials import Refusal, refuse
 from deploy.embedded.engine import Engine
 from deploy.embedded.inserts import RowReader
-from deploy.embedded.refusals import Refusal, refuse
 from sql.errors import SqlError
 from sql.sources import Source
 

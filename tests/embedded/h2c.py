@@ -21,6 +21,7 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     is_over: bool = False
+    frames: int = 0
 
 
 class Connection:
@@ -93,6 +94,7 @@ class Connection:
                 self.replies[event.stream_id].headers = headers
             case h2.events.DataReceived():
                 self.replies[event.stream_id].body += event.data
+                self.replies[event.stream_id].frames += bool(event.data)
                 self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             case h2.events.StreamEnded():
                 self.replies[event.stream_id].is_over = True
