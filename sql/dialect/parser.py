@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Callable
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from sqlglot import exp, parser
 from sqlglot.tokenizer_core import TokenType
@@ -16,9 +14,6 @@ from sql.suggestions import nearest
 
 _UNREAD = ("PRINT", "CREATE TYPE", "DROP TYPE", "ALTER SYSTEM", "DESCRIBE CONNECTOR")
 """Statements that ksqlDB has and that are not read here."""
-
-
-_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def _field_access(
@@ -51,21 +46,6 @@ class KsqlDBParser(Definitions):
     }
     LAMBDAS: ClassVar[dict[Any, Any]] = {TokenType.FARROW: _lambda}
     STRICT_CAST = False
-
-    def _parse_types(
-        self,
-        check_func: bool = False,
-        schema: bool = False,
-        allow_identifiers: bool = True,
-        with_collation: bool = False,
-    ) -> exp.Expression | None:
-        """A type. sqlglot would read a quoted name of several words as SQL."""
-        is_quoted = allow_identifiers and self._curr and self._curr.token_type == TokenType.IDENTIFIER
-        if is_quoted and not _WORD.fullmatch(self._curr.text):
-            self._advance()
-            return exp.DataType(this=exp.DType.USERDEFINED, kind=self._prev.text)
-        found: Any = super()._parse_types(check_func, schema, allow_identifiers, with_collation)
-        return cast("exp.Expression | None", found)
 
     def _parse_statement(self) -> exp.Expression | None:
         if not self._curr:
