@@ -14,6 +14,7 @@ import typer
 from deploy import commands
 from deploy.cli import options, server_access
 from deploy.cli.app import app
+from deploy.config import Settings
 from deploy.demo import run as run_demo
 from deploy.embedded import server as embedded
 from deploy.embedded.policy import Policy
@@ -76,7 +77,7 @@ def serve(
 
     Example: opensea-metrics serve --data-dir /var/lib/opensea-metrics
     """
-    directory = data_dir or options.settings().data_dir
+    directory = data_dir or Settings().data_dir
     policy = Policy(allowed_hosts=tuple(allow_host or ()))
     print(f"serving on http://{host}:{port}, data in {directory}", file=sys.stderr)
     embedded.serve(directory, host, port, policy)
