@@ -14,6 +14,7 @@ import structlog
 
 from deploy.embedded import archive, effects, inserts, metastore, persistent, processing_log
 from deploy.embedded.inserts import Record
+from deploy.embedded.listeners import Listeners
 from deploy.embedded.metastore import TopicInfo
 from deploy.embedded.reader import Reader
 from deploy.embedded.storage import Storage, transaction
@@ -55,6 +56,7 @@ class Engine:
         self._last_statement = 0.0
         self.root: Path = storage.directory / "topics"
         self.catalog, self._next = metastore.load(self._cursor)
+        self.listeners = Listeners()
         self.failures: dict[str, str] = {}
         self.paused: set[str] = set()
         self._behind: set[str] = set()
@@ -129,7 +131,9 @@ class Engine:
             self.catalog, self._next = after, number + 1
             self.failures = {i: why for i, why in self.failures.items() if i in after.queries}
             self._logs = metastore.logs(self._cursor)
-            self._due = (self._due | after.queries.keys()) if query_id else self._due
+            if query_id:
+                self._due |= after.queries.keys()
+                self._feed(after.sources[statement.name or ""].topic)
             return Outcome(number, message, query_id)
 
     def _pause(self, statement: Statement) -> Outcome:
@@ -160,7 +164,7 @@ class Engine:
             self._note_inserted(source)
 
     def _note_inserted(self, source: Source) -> None:
-        self._due.update(self.catalog.fed_by(source.topic))
+        self._feed(source.topic)
         self._behind.update(query.id for query in self.catalog.readers(source.name))
 
     def catch_up(self, name: str) -> None:
@@ -174,6 +178,11 @@ class Engine:
                     self._behind.discard(query.id)
 
     # -- data ---------------------------------------------------------------------------------
+
+    def _feed(self, topic: str) -> None:
+        """Records have come into a topic: whoever reads it should look."""
+        self._due.update(self.catalog.fed_by(topic))
+        self.listeners.wake(self.catalog.reached_from(topic))
 
     def reader(self) -> Reader:
         """A reader of the topics as they are now."""
@@ -195,12 +204,13 @@ class Engine:
         """New files of a topic make the queries over it due, whoever found them: a client's
         DESCRIBE EXTENDED looks for files too."""
         with self._turn:
-            for topic in {query.analysis.source.topic for query in self.catalog.queries.values()}:
+            read = {query.analysis.source.topic for query in self.catalog.queries.values()}
+            for topic in read | self.listeners.topics():
                 archive.discover(self._cursor, self.root, topic)
             ends = archive.ends(self._cursor)
             for topic, end in ends.items():
                 if self._segments.get(topic) != end:
-                    self._due.update(self.catalog.fed_by(topic))
+                    self._feed(topic)
             self._segments = ends
 
     def _move_due(self) -> bool:
@@ -233,6 +243,6 @@ class Engine:
                 return False
             if not query.analysis.is_aggregation:
                 self._logs = metastore.logs(self._cursor)  # its first piece makes its log
-            self._due.update(self.catalog.fed_by(sink.topic))
-            self._due.update(self.catalog.fed_by(processing_log.TOPIC))
+            self._feed(sink.topic)
+            self._feed(processing_log.TOPIC)
             return True
