@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import random
-import re
 import resource
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -339,15 +339,15 @@ def test_any_damage_to_the_database_is_a_clear_error_or_harmless(
 def test_a_second_server_on_a_directory_is_refused(tmp_path: Path) -> None:
     """By a lock of the kernel: nothing is left to clear up when a server was killed."""
     main = "from deploy.cli import main; main()"
-    command = [sys.executable, "-uc", main, "serve", "--data-dir", str(tmp_path), "--port", "0"]
-    first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-c", main, "serve", "--data-dir", str(tmp_path), "--port"]
+    first = subprocess.Popen([*command, str(port)], stderr=subprocess.DEVNULL)
     try:
-        assert first.stdout is not None
-        url = re.search(r"http://[^\s,]+", first.stdout.readline())
-        assert url
-        eventually(lambda: KsqlClient(url[0]).healthcheck(), True)
+        eventually(KsqlClient(f"http://127.0.0.1:{port}").healthcheck, True)
         before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-        second = subprocess.run(command, capture_output=True, text=True)
+        second = subprocess.run([*command, "0"], capture_output=True, text=True)
         assert second.returncode == 1
         said = " ".join((second.stdout + second.stderr).split())
         assert "another server uses the data directory" in said
@@ -356,5 +356,5 @@ def test_a_second_server_on_a_directory_is_refused(tmp_path: Path) -> None:
         assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
     finally:
         first.kill()
-        first.communicate()
+        first.wait()
     Engine(Storage(tmp_path)).stop()
