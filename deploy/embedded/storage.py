@@ -16,6 +16,8 @@ from sql.lowering.macros import SETUP
 from udfs import duckdb as udfs
 
 _DATABASE = "embedded.duckdb"
+_HEADERS = 3 * 4096
+"""Bytes before the first block of a DuckDB file."""
 _TABLES = """
 CREATE SCHEMA IF NOT EXISTS meta;
 -- The statements that made what there is, in order; the catalog is rebuilt from them at start.
@@ -83,10 +85,38 @@ class Storage:
                 settings={"memory_limit": memory_limit, "error_on_division_by_zero": False},
                 setup=(_TABLES, *SETUP),
             )
+            try:
+                self._check_size()
+            except BaseException:
+                self._database.close()
+                raise
         except duckdb.Error as error:
             self._lock.close()
             raise damaged(directory, error) from error
         udfs.register(self._database)
+
+    def _check_size(self) -> None:
+        """Raise duckdb.IOException if the file is shorter than its tables need.
+
+        DuckDB itself notices that only when it reads what is missing.
+        """
+        query = self._database.execute
+        (size,) = query("SELECT block_size FROM pragma_database_size()").fetchone()  # type: ignore[misc]
+        names = query(
+            "SELECT format('\"{}\".\"{}\"', schema_name, replace(table_name, '\"', '\"\"'))"
+            " FROM duckdb_tables() WHERE NOT temporary"
+        ).fetchall()
+        blocks = 0
+        for name in names:
+            (last,) = query(
+                "SELECT max(greatest(block_id, coalesce(list_max(additional_block_ids), -1)))"
+                " FROM pragma_storage_info(?) WHERE persistent",
+                name,
+            ).fetchone()  # type: ignore[misc]
+            blocks = max(blocks, 0 if last is None else last + 1)
+        there, needed = (self.directory / _DATABASE).stat().st_size, _HEADERS + blocks * size
+        if there < needed:
+            raise duckdb.IOException(f"it has {there:,} bytes, and its tables need {needed:,}")
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own to the database, for one thread."""
@@ -116,7 +146,7 @@ def _locked(directory: Path) -> BinaryIO:
 
     DuckDB has a lock too, which goes when any descriptor of the file is closed.
     """
-    lock = open(directory / ".lock", "wb")  # noqa: SIM115 - open until the storage is closed
+    lock = open(directory / ".lock", "ab")  # noqa: SIM115 - open until the storage is closed
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -21,6 +21,7 @@ from deploy.embedded import lines as line_reader
 from deploy.embedded.archive import Segment
 from deploy.embedded.engine import Engine
 from deploy.embedded.lines import FileLines
+from sql.parser import parse_statement
 from tests.embedded.topic import Topic, lines, rows, running
 
 _NAMES = itertools.count()
@@ -41,9 +42,11 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def topic(server: Engine) -> Iterator[Topic]:
-    yield Topic(server, f"t{next(_NAMES)}")
+    made = Topic(server, f"t{next(_NAMES)}")
+    yield made
     server.work()
     assert server.faults() == {}
+    made.drop()
 
 
 def settled(path: Path) -> Path:
@@ -313,8 +316,6 @@ def test_a_new_query_reads_what_an_old_one_could_not_and_the_other_way_round(top
     undo = take_away(late)
     other = Topic(topic.engine, topic.name)
     assert other.counts() == {"early": 1, "late": 1}
-    from sql.parser import parse_statement
-
     topic.engine.execute(
         parse_statement(
             f"CREATE TABLE {topic.name}_new AS SELECT k, COUNT(*) AS n FROM {topic.name}_raw"
@@ -328,6 +329,7 @@ def test_a_new_query_reads_what_an_old_one_could_not_and_the_other_way_round(top
     undo()
     assert topic.counts() == {"early": 1, "late": 1}
     assert dict(rows(topic.engine, select)) == {"early": 1, "late": 1}
+    topic.engine.execute(parse_statement(f"DROP TABLE {topic.name}_new DELETE TOPIC;"), {})
 
 
 @pytest.mark.parametrize("name", ["x.json", "x.json.gz"])

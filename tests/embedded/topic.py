@@ -100,6 +100,12 @@ class Topic:
         )
         return [(logger, message) for logger, message, topic in found if topic == self.name]
 
+    def drop(self) -> None:
+        """End the queries."""
+        for statement in reversed(STATEMENTS):
+            kind, name = statement.format(n=self.name).split()[1:3]
+            self.engine.execute(parse_statement(f"DROP {kind} {name} DELETE TOPIC;"), {})
+
     def reasons(self) -> list[str]:
         """The distinct messages on the processing log about the topic, sorted."""
         return sorted({message for _, message in self.reports()})
