@@ -101,18 +101,18 @@ class Storage:
         DuckDB itself notices that only when it reads what is missing.
         """
         query = self._database.execute
-        (size,) = query("SELECT block_size FROM pragma_database_size()").fetchone()  # type: ignore[misc]
+        ((size,),) = query("SELECT block_size FROM pragma_database_size()").fetchall()
         names = query(
             "SELECT format('\"{}\".\"{}\"', schema_name, replace(table_name, '\"', '\"\"'))"
             " FROM duckdb_tables() WHERE NOT temporary"
         ).fetchall()
         blocks = 0
         for name in names:
-            (last,) = query(
+            ((last,),) = query(
                 "SELECT max(greatest(block_id, coalesce(list_max(additional_block_ids), -1)))"
                 " FROM pragma_storage_info(?) WHERE persistent",
                 name,
-            ).fetchone()  # type: ignore[misc]
+            ).fetchall()
             blocks = max(blocks, 0 if last is None else last + 1)
         there, needed = (self.directory / _DATABASE).stat().st_size, _HEADERS + blocks * size
         if there < needed:

@@ -72,7 +72,7 @@ def status() -> None:
 
 
 def plan() -> None:
-    statement = parse_statement("DROP STREAM `" + EVIL.replace("\x00", "") + "`;")
+    statement = parse_statement("DROP STREAM `" + EVIL.replace("\x00", "").replace("\ud800", "") + "`;")
     steps = tuple(
         Step(1, 1, statement, impact=Impact(verdict, EVIL, EVIL, EVIL))
         for verdict in (Verdict.NEW, Verdict.REFUSED)
