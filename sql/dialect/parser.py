@@ -13,7 +13,6 @@ from sqlglot.tokenizer_core import TokenType
 from sql.dialect import expressions as node
 from sql.dialect.definitions import Definitions
 
-
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -150,6 +149,8 @@ class KsqlDBParser(Definitions):
                 continue
             words.append(self._curr.text.upper())
             self._advance()
+        if not any(words):
+            self.raise_error("Expecting STREAMS, TABLES, QUERIES or another word after SHOW")
         return self.expression(node.Show(this=exp.var(" ".join(words)), extended=extended))
 
     def _ksql_describe(self) -> exp.Expression:
