@@ -188,6 +188,8 @@ class Lowering(Calls):
             "yyyy": "%Y", "MM": "%m", "dd": "%d", "HH": "%H", "mm": "%M", "ss": "%S", "SSS": "%g",
         }  # fmt: skip
         written = str(pattern.this) if isinstance(pattern, exp.Literal) else "?"
+        if not written or "%" in written:  # DuckDB's codes begin with it
+            raise self.refused(call, "this pattern of FORMAT_TIMESTAMP")
         for code, replacement in codes.items():
             written = written.replace(code, replacement)
         left = written.replace("''", "").replace("'T'", "T")
