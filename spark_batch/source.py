@@ -15,7 +15,7 @@ from typing import Any
 import fsspec
 
 from producer.layout import HOUR_MS, ArchiveFile, archive_file, newest_cover
-from spark_batch.settings import S3Settings, s3_settings
+from spark_batch.settings import S3Settings
 from sql.errors import OpenSeaMetricsError
 
 __all__ = ["ArchiveFile", "Source", "SourceError", "archive_file", "open_source"]
@@ -148,7 +148,7 @@ def open_source(url: str | Path) -> Source:
             f"{scheme}://{rest.rpartition('@')[2]}: keys are taken from AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, not from the URL"
         )
-    s3 = s3_settings()
+    s3 = S3Settings()
     try:
         fs = fsspec.filesystem("s3", **s3.s3fs())
     except ImportError as error:
