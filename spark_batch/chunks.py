@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -22,9 +23,11 @@ from spark_batch.groups import in_groups
 from spark_batch.source import Source as Archive
 from spark_batch.source import SourceError
 from spark_batch.texts import Texts, TextStream
+from sql.database import Setting, scratch_database
 from sql.lowering import records
-from sql.lowering.duckdb import quoted
 from sql.lowering.macros import SETUP
+from sql.quoting import column as column_of
+from sql.quoting import quoted
 from sql.sources import Source
 
 Item = TypeVar("Item")
@@ -90,9 +93,11 @@ class RowChunk(Chunk):
     files: Sequence[Compacted]
 
     def relation(self, database: duckdb.DuckDBPyConnection, source: Source, all_json: bool) -> str:
-        names = {name.upper(): name for name in self.files[0].schema.names}
+        names = {
+            name.upper(): name for name in self.files[0].schema.names if name not in compacted.OWN
+        }
         columns = [
-            f"{quoted(names[column.name.upper()])} AS {quoted(column.name)}"
+            f"{quoted(names[column.name.upper()])} AS {column_of(column.name)}"
             for column in source.columns
             if column.name.upper() in names
         ]
@@ -133,13 +138,20 @@ class Attempts:
         return self.at(chunk, query)
 
 
-def prepare(database: duckdb.DuckDBPyConnection) -> None:
-    """Have a database know what the relations of chunks need."""
-    database.execute("SET preserve_insertion_order = false")
+@contextmanager
+def database(
+    *,
+    directories: Iterable[str] = (),
+    settings: Mapping[str, Setting] | None = None,
+    adjustable: Sequence[str] = (),
+) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
+    """A database for the relations of chunks, and its folder (``sql.database.scratch_database``)."""
     # What is kept lives for a chunk.
-    database.execute("SET force_compression = 'uncompressed'")
-    for statement in SETUP:
-        database.execute(statement)
+    own: dict[str, Setting] = {"preserve_insertion_order": False, "force_compression": "uncompressed"}
+    with scratch_database(
+        directories=directories, settings=own | dict(settings or {}), adjustable=adjustable, setup=SETUP
+    ) as made:
+        yield made
 
 
 def read(
@@ -147,15 +159,16 @@ def read(
     files: Sequence[ArchiveFile],
     leaves: Collection[str],
     finished: Callable[[ArchiveFile], None],
+    into: Path,
 ) -> Iterator[Chunk]:
     """The chunks of files, at least one; each is to be used before the next one is asked for.
 
-    ``leaves`` are the fields that are needed; ``finished`` is told of each file that was read. Raises
-    SourceError.
+    ``leaves`` are the fields that are needed; ``finished`` is told of each file that was read. Compacted
+    files of a bucket are copied into the folder ``into``, as long as they are used. Raises SourceError.
     """
     if not files:
         yield from of_texts(Texts(archive, [], finished))
-    with tempfile.TemporaryDirectory(prefix="opensea-metrics-") as folder:
+    with tempfile.TemporaryDirectory(dir=into) as folder:
         for is_text, group in groupby(files, lambda file: file.form != "parquet"):
             if is_text:
                 yield from of_texts(Texts(archive, list(group), finished))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,12 @@ import pyarrow.parquet as pq
 from producer.layout import ArchiveFile
 from spark_batch.lines import Lines
 from spark_batch.source import Source, SourceError, reason
-from sql.lowering.duckdb import text
+from sql.database import scratch_database
+from sql.quoting import text
+from sql.sources import Source as Stream
+
+OWN = ("_offset", "_line", "_failed")
+"""The columns of a compacted file that are not fields of its records."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,8 @@ def relation(files: Iterable[Compacted]) -> str:
 def unreadable(files: Iterable[Compacted]) -> SourceError | None:
     """The error of the first of some files that DuckDB cannot read to its end, None if there is none:
     what it raises seldom names the file."""
-    with duckdb.connect() as database:
+    files = list(files)
+    with scratch_database(directories={each.path.parent for each in files}) as (database, _):
         for each in files:
             try:
                 database.execute(f"SELECT max(COLUMNS(*)) FROM {relation([each])}").fetchall()
@@ -57,6 +64,19 @@ def schema(source: Source, file: ArchiveFile) -> pa.Schema:
     """A file's columns. Raises SourceError for a file that cannot be read."""
     with _errors(file), source.fs.open(file.path, "rb") as raw:
         return pq.read_schema(raw).remove_metadata()
+
+
+def names_in_files(stream: Stream) -> dict[str, str]:
+    """The columns of a stream's values that compacted files have, with their names there.
+
+    These are in lower case. A column with the name of one of the files' own is only in the text of the
+    record, and so are two columns that differ in case only.
+    """
+    names = [column.name for column in stream.columns if not column.is_key]
+    lower = Counter(name.lower() for name in names)
+    return {
+        name: name.lower() for name in names if name.lower() not in OWN and lower[name.lower()] == 1
+    }
 
 
 def has_fields(schema: pa.Schema, leaves: Collection[str]) -> bool:
@@ -81,7 +101,7 @@ def _errors(file: ArchiveFile) -> Iterator[None]:
 
 
 def _is_in(schema: pa.Schema, path: list[str]) -> bool:
-    if path[0] not in schema.names:
+    if path[0] in OWN or path[0] not in schema.names:
         return False
     kind = schema.field(path[0]).type
     for name in path[1:]:

@@ -7,13 +7,13 @@ archive's size (and what is kept goes to disk beyond the least of ``memory``).
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -29,7 +29,8 @@ from spark_batch.narrowing import columns_read
 from spark_batch.parts import Part, Parts, made, number
 from sql.catalog import Query
 from sql.lowering import selects
-from sql.lowering.duckdb import quoted
+from sql.quoting import column as column_of
+from sql.quoting import quoted
 from sql.sources import Source
 from udfs import duckdb as duckdb_udfs
 
@@ -51,13 +52,12 @@ def computed(job: Job, progress: Progress) -> Iterator[DuckDbResults]:
     """Compute a job's tables. Raises SqlError for statements that DuckDB cannot give exactly."""
     # Arrow's own allocator keeps a hundred MB that it needs no more.
     pa.set_memory_pool(pa.system_memory_pool())
-    with (
-        tempfile.TemporaryDirectory(prefix="opensea-metrics-") as folder,
-        duckdb.connect(config={"temp_directory": folder}) as database,
-    ):
-        chunks.prepare(database)
+    compacted = [file for file in job.files if file.form == "parquet"]
+    with chunks.database(
+        directories=job.source.folders(compacted), adjustable=("memory_limit", "threads")
+    ) as (database, folder):
         duckdb_udfs.register(database)
-        results = DuckDbResults(database, job)
+        results = DuckDbResults(database, job, folder)
         results.compute(progress)
         yield results
 
@@ -75,8 +75,9 @@ class _Taken:
 class DuckDbResults:
     """The results in a database that lives as long as they do."""
 
-    def __init__(self, database: duckdb.DuckDBPyConnection, job: Job) -> None:
+    def __init__(self, database: duckdb.DuckDBPyConnection, job: Job, folder: Path) -> None:
         self._database = database
+        self._folder = folder
         self._job = job
         self._pipeline = job.pipeline
         self._names = {
@@ -120,9 +121,9 @@ class DuckDbResults:
         source = self._pipeline.catalog.sources[name]
         found = self._database.sql(selects.listed(source, self._relation(source)))
         if order := selects.order(source):
-            found = found.order(", ".join(map(quoted, order)))
+            found = found.order(", ".join(map(column_of, order)))
         rows = found.to_arrow_reader(50_000)
-        return Table(name, rows.schema, iter(rows))
+        return Table.of_engine(name, rows.schema, iter(rows))
 
     def _taken(self, progress: Progress) -> Generator[_Taken]:
         """What the lanes make of the files, in the files' order.
@@ -155,7 +156,7 @@ class DuckDbResults:
         group, files = numbered
         taken = _Taken()
         with self._lane() as lane:
-            read = chunks.read(self._job.source, files, self._pipeline.leaves(), finished)
+            read = chunks.read(self._job.source, files, self._pipeline.leaves(), finished, self._folder)
             for at, chunk in enumerate(read):
                 decode = partial(self._attempts.at, chunk, partial(self._decode, lane, chunk))
                 self._memory.enough(decode)
@@ -236,7 +237,7 @@ class DuckDbResults:
 def _keep(lane: duckdb.DuckDBPyConnection, table: str, relation: str, names: set[str]) -> None:
     """Make a table, which only a lane sees, of columns of a relation. As a new one: DuckDB writes what is
     inserted into one twice, until it fills a row group."""
-    columns = ", ".join([*map(quoted, sorted(names - {"ROWTIME"})), "ROWTIME", "_off", "_failed"])
+    columns = ", ".join([*map(column_of, sorted(names - {"ROWTIME"})), "ROWTIME", "_off", "_failed"])
     lane.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {columns} FROM ({relation})")
 
 

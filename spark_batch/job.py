@@ -14,6 +14,7 @@ from producer.layout import ArchiveFile
 from spark_batch.period import Period
 from spark_batch.pipeline import Pipeline
 from spark_batch.source import Source
+from sql.quoting import name_of_column
 
 Progress = Callable[[int, int], None]
 """Told bytes of the archive that were read, and how many there are."""
@@ -44,6 +45,13 @@ class Table:
     name: str
     schema: pa.Schema
     batches: Iterator[pa.RecordBatch]
+
+    @staticmethod
+    def of_engine(name: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Table:
+        """What an engine gives, its columns under the names that they have in statements."""
+        names = [name_of_column(column) for column in schema.names]
+        named = pa.schema([field.with_name(name) for field, name in zip(schema, names, strict=True)])
+        return Table(name, named, (batch.rename_columns(names) for batch in batches))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import duckdb
 from spark_batch.memory import Memory
 from sql.catalog import Query
 from sql.lowering import selects
-from sql.lowering.duckdb import quoted
+from sql.quoting import quoted
 
 _ROWS = 500_000
 """Rows of parts that are worth merging."""

@@ -6,7 +6,7 @@ The names of folders and files are those of ``producer.layout``.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 import fsspec
 
 from producer.layout import HOUR_MS, ArchiveFile, archive_file, newest_cover
-from spark_batch.settings import S3Settings, s3_settings
+from spark_batch.settings import S3Settings
 from sql.errors import OpenSeaMetricsError
 
 __all__ = ["ArchiveFile", "Source", "SourceError", "archive_file", "open_source"]
@@ -67,6 +67,17 @@ class Source:
             ):
                 found.append(file)
         return sorted(found), sorted(strange)
+
+    def folders(self, files: Iterable[ArchiveFile]) -> set[str]:
+        """The folders on the local disk in which some of the files are: the topic's, and those to which
+        links in it lead. None for a bucket."""
+        if self.s3 is not None:
+            return set()
+        root = os.path.realpath(self.root)
+        files = list(files)
+        found = {os.path.realpath(parent) for parent in {os.path.dirname(file.path) for file in files}}
+        found |= {os.path.dirname(os.path.realpath(file.path)) for file in files if os.path.islink(file.path)}
+        return {root} | {each for each in found if not f"{each}/".startswith(f"{root}/")}
 
     def on_disk(self, file: ArchiveFile, folder: Path) -> Path:
         """Where a file is on the local disk: as it is, or, of a bucket, copied into a folder.
@@ -137,7 +148,7 @@ def open_source(url: str | Path) -> Source:
             f"{scheme}://{rest.rpartition('@')[2]}: keys are taken from AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, not from the URL"
         )
-    s3 = s3_settings()
+    s3 = S3Settings()
     try:
         fs = fsspec.filesystem("s3", **s3.s3fs())
     except ImportError as error:

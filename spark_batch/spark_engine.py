@@ -16,13 +16,13 @@ from producer.layout import ArchiveFile
 from spark_batch.compacted import has_fields, schema
 from spark_batch.job import Counts, Job, Progress, Table, counted
 from spark_batch.narrowing import columns_read
-from spark_batch.settings import batch_settings
+from spark_batch.settings import BatchSettings
 from spark_batch.source import SourceError
 from spark_batch.spark_session import first_reason, open_session
 from spark_batch.spark_source import compacted_rows, damaged_files, text_rows
 from sql.errors import OpenSeaMetricsError
 from sql.lowering import selects, spark_selects
-from sql.lowering.spark import quoted
+from sql.quoting import column_name, spark_column
 from sql.sources import Source
 from sql.types import ArrayType, KsqlType, MapType, StructType
 
@@ -44,7 +44,7 @@ def computed(job: Job, progress: Progress) -> Iterator[SparkResults]:
     """Compute a job's tables. Raises SqlError for statements that Spark cannot give exactly."""
     # Compacted files are read by Spark itself, others by what decodes them.
     of_spark = any(file.form == "parquet" for file in job.files)
-    session = open_session(batch_settings(), job.source.s3 if of_spark else None)
+    session = open_session(BatchSettings(), job.source.s3 if of_spark else None)
     results = SparkResults(session, job)
     try:
         results.compute(progress)
@@ -95,15 +95,15 @@ class SparkResults:
     def table(self, name: str) -> Table:
         """The rows of one target."""
         source = self._pipeline.catalog.sources[name]
-        selected = [selects.listed(source, relation, quoted) for relation in self._relations(source)]
+        selected = [selects.listed(source, relation, spark_column) for relation in self._relations(source)]
         with _errors():
             schema = self._arrow(f"SELECT * FROM ({selected[0]}) LIMIT 0").schema
         order = selects.order(source)
         if order and not all(_arrow_sorts(column.type) for column in source.columns if column.is_key):
-            by = ", ".join(map(quoted, order))
+            by = ", ".join(map(spark_column, order))
             selected = [f"{query} ORDER BY {by}" for query in selected]
             order = []
-        return Table(name, schema, self._batches(selected, order))
+        return Table.of_engine(name, schema, self._batches(selected, order))
 
     def _arrow(self, query: str) -> pa.Table:
         return self._session.sql(query).toArrow()
@@ -115,7 +115,7 @@ class SparkResults:
             with _errors():
                 rows = self._arrow(query)
             if order:
-                rows = rows.sort_by([(name, "ascending") for name in order])
+                rows = rows.sort_by([(column_name(name), "ascending") for name in order])
             yield from rows.to_batches(50_000)
 
     def close(self) -> None:
@@ -162,14 +162,14 @@ class SparkResults:
             parts.append(compacted_rows(self._session, whole, source))
         if texts or not parts:
             parts.append(text_rows(self._session, self._job.source, texts, source, self._damaged))
-        columns = ", ".join([*(quoted(c.name) for c in source.columns if not c.is_key), *_HIDDEN])
+        columns = ", ".join([*(spark_column(c.name) for c in source.columns if not c.is_key), *_HIDDEN])
         return " UNION ALL ".join(f"SELECT {columns} FROM ({part})" for part in parts)
 
     def _address(self, file: ArchiveFile) -> str:
         return file.path if self._job.source.s3 is None else f"s3a://{file.path}"
 
     def _chosen(self, relation: str, names: set[str]) -> str:
-        columns = [*map(quoted, sorted(names - {"ROWTIME"})), *_HIDDEN]
+        columns = [*map(spark_column, sorted(names - {"ROWTIME"})), *_HIDDEN]
         return f"SELECT {', '.join(columns)} FROM ({relation})"
 
     def _count(self) -> None:

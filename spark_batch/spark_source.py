@@ -17,11 +17,11 @@ import pyarrow as pa
 from producer.layout import ArchiveFile
 from spark_batch import chunks
 from spark_batch.chunks import Attempts, Chunk
+from spark_batch.compacted import names_in_files
 from spark_batch.groups import shared_out
 from spark_batch.source import Source as Archive
 from spark_batch.texts import Texts
-from sql.lowering import duckdb as duckdb_sql
-from sql.lowering.spark import quoted
+from sql.quoting import column, spark_column, spark_quoted
 from sql.sources import Column, Source
 from sql.types import spark
 
@@ -67,11 +67,19 @@ def text_rows(
 
 def compacted_rows(session: SparkSession, addresses: Sequence[str], stream: Source) -> str:
     """The records of compacted files that have all the fields of a stream, as they were decoded."""
-    schema = _schema(stream, "_offset BIGINT", "_failed STRING")
-    session.read.schema(schema).parquet(*addresses).createOrReplaceTempView("archive_rows")
-    names = ", ".join(quoted(column.name) for column in _values(stream))
-    time = quoted(str(stream.timestamp))
-    return f"SELECT {names}, _offset AS _off, {time} AS ROWTIME, _failed FROM archive_rows"
+    stored = names_in_files(stream)
+    kept = [column for column in _values(stream) if column.name in stored]
+    schema = [f"{spark_quoted(stored[each.name])} {spark(each.type)}" for each in kept]
+    schema += ["_offset BIGINT", "_failed STRING"]
+    session.read.schema(", ".join(schema)).parquet(*addresses).createOrReplaceTempView("archive_rows")
+    columns = [
+        f"{spark_quoted(stored[each.name]) if each in kept else f'CAST(NULL AS {spark(each.type)})'}"
+        f" AS {spark_column(each.name)}"
+        for each in _values(stream)
+    ]
+    time = spark_quoted(stored[str(stream.timestamp)])
+    columns += ["_offset AS _off", f"{time} AS ROWTIME", "_failed"]
+    return f"SELECT {', '.join(columns)} FROM archive_rows"
 
 
 def damaged_files(session: SparkSession) -> Any:
@@ -99,8 +107,7 @@ class _Decoding:
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         # Arrow's own allocator keeps memory that it needs no more.
         pa.set_memory_pool(pa.system_memory_pool())
-        with duckdb.connect(config={"memory_limit": _MEMORY, "threads": 1}) as database:
-            chunks.prepare(database)
+        with chunks.database(settings={"memory_limit": _MEMORY, "threads": 1}) as (database, _):
             attempts = Attempts()
             for group in (row for batch in batches for row in batch.column("files").to_pylist()):
                 files = [ArchiveFile(**each) for each in group]
@@ -113,13 +120,13 @@ class _Decoding:
 
     def _rows(self, database: duckdb.DuckDBPyConnection, chunk: Chunk, all_json: bool) -> pa.Table:
         relation = chunk.relation(database, self.stream, all_json)
-        names = ", ".join(duckdb_sql.quoted(column.name) for column in _values(self.stream))
+        names = ", ".join(column(each.name) for each in _values(self.stream))
         return database.sql(f"SELECT {names}, ROWTIME, _off, _failed FROM ({relation})").to_arrow_table()
 
 
 def _schema(stream: Source, *hidden: str) -> str:
     """The stream's columns and others, as Spark declares them."""
-    columns = (f"{quoted(column.name)} {spark(column.type)}" for column in _values(stream))
+    columns = (f"{spark_column(each.name)} {spark(each.type)}" for each in _values(stream))
     return ", ".join([*columns, *hidden])
 
 

@@ -9,11 +9,13 @@ from sql.changelog import check_changelog
 from sql.declarations import (
     check_columns,
     columns_of,
+    count_of,
     format_of,
     properties_of,
     schema_text,
     target,
     timestamp_of,
+    topic_of,
     window_of,
 )
 from sql.errors import SqlError, Stage
@@ -31,12 +33,7 @@ def declared(catalog: Catalog, statement: Statement, any_replacement: bool) -> C
         return known
     columns = columns_of(statement)
     properties = properties_of(statement)
-    if "KAFKA_TOPIC" not in properties:
-        raise SqlError(
-            'Missing required property "KAFKA_TOPIC" which has no default value.',
-            statement.place,
-            stage=Stage.PREPARE,
-        )
+    topic = topic_of(statement, properties)
     check_columns(statement, columns)
     value_format = format_of(properties, "VALUE_FORMAT", None, statement)
     is_table = statement.kind is Kind.CREATE_TABLE
@@ -44,14 +41,14 @@ def declared(catalog: Catalog, statement: Statement, any_replacement: bool) -> C
         name=target(statement),
         kind="TABLE" if is_table else "STREAM",
         columns=tuple(columns),
-        topic=properties["KAFKA_TOPIC"],
+        topic=topic,
         value_format=value_format,
         key_format=format_of(properties, "KEY_FORMAT", "KAFKA", statement),
         statement=statement,
         window=window_of(statement, properties, columns),
         timestamp=timestamp_of(statement, properties, columns),
-        partitions=int(properties.get("PARTITIONS", 1)),
-        replicas=int(properties.get("REPLICAS", 1)),
+        partitions=count_of(statement, properties, "PARTITIONS", topic, 1),
+        replicas=count_of(statement, properties, "REPLICAS", topic, 1),
     )
     if not any_replacement:
         _check_replaced(catalog, statement, Definition(source))
@@ -86,6 +83,7 @@ def created_as(
     check_changelog(catalog, statement, analysis)
     properties = properties_of(statement)
     name = target(statement)
+    topic = topic_of(statement, properties, name)
     columns = analysis.columns
     key_format = format_of(properties, "KEY_FORMAT", source.key_format, statement)
     keys = [column for column in columns if column.is_key]
@@ -103,14 +101,14 @@ def created_as(
         name=name,
         kind="TABLE" if is_table else "STREAM",
         columns=columns,
-        topic=properties.get("KAFKA_TOPIC", name),
+        topic=topic,
         value_format=format_of(properties, "VALUE_FORMAT", source.value_format, statement),
         key_format=key_format,
         statement=statement,
         window=analysis.window if is_table else source.window,
         timestamp=properties.get("TIMESTAMP"),
-        partitions=int(properties.get("PARTITIONS", source.partitions)),
-        replicas=int(properties.get("REPLICAS", source.replicas)),
+        partitions=count_of(statement, properties, "PARTITIONS", topic, source.partitions),
+        replicas=count_of(statement, properties, "REPLICAS", topic, source.replicas),
     )
     if not any_replacement:
         _check_replaced(catalog, statement, Definition(sink, analysis))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
-from sql.errors import SqlError, Stage
+from sql.errors import Place, SqlError, Stage
+from sql.naming import SYSTEM_COLUMNS, TOPIC_RULE, is_topic
 from sql.parser import where
 from sql.sources import Column, Window
 from sql.statements import Kind, Statement
-from sql.types import BIGINT, STRING, TIMESTAMP, from_ast, name_of, unknown_type
+from sql.types import BIGINT, STRING, TIMESTAMP, duplicate_field, from_ast, name_of, unknown_type
 
 _PROPERTIES = {
     "KAFKA_TOPIC", "VALUE_FORMAT", "KEY_FORMAT", "FORMAT", "PARTITIONS", "REPLICAS", "TIMESTAMP",
@@ -19,6 +21,7 @@ _PROPERTIES = {
 _FORMATS = {
     "JSON", "JSON_SR", "KAFKA", "AVRO", "PROTOBUF", "PROTOBUF_NOSR", "DELIMITED", "NONE",
 }  # fmt: skip
+_INTEGER = re.compile(r"-?[0-9]{1,19}")
 _MILLISECONDS = {"SECOND": 1_000, "MINUTE": 60_000, "HOUR": 3_600_000, "DAY": 86_400_000}
 
 
@@ -35,7 +38,19 @@ def columns_of(statement: Statement) -> list[Column]:
                 " DECIMAL(p,s) VARCHAR BYTES DATE TIME TIMESTAMP ARRAY<> MAP<,> STRUCT<…>",
                 stage=Stage.PREPARE,
             )
-        columns.append(Column(name_of(definition.this), kind, definition.args.get("role")))
+        name = name_of(definition.this)
+        if name in SYSTEM_COLUMNS:
+            raise SqlError(
+                f"'{name}' is a reserved column name. You cannot use it as a name for a column.",
+                where(statement, definition.this),
+            )
+        if twice := duplicate_field(kind):
+            raise SqlError(
+                f"Duplicate field names found in STRUCT: '{twice[0]}' and '{twice[1]}'",
+                where(statement, definition.this),
+                stage=Stage.PREPARE,
+            )
+        columns.append(Column(name, kind, definition.args.get("role")))
     return columns
 
 
@@ -139,13 +154,70 @@ def properties_of(statement: Statement) -> dict[str, str]:
                 stage=Stage.PREPARE,
             )
     for name in ("PARTITIONS", "REPLICAS", "RETENTION_MS"):
-        if not properties.get(name, "0").lstrip("-").isdigit():
+        value = properties.get(name, "0")
+        bits = 63 if name == "RETENTION_MS" else 31
+        if not _INTEGER.fullmatch(value) or not -(2**bits) <= int(value) < 2**bits:
             raise SqlError(
-                f"Invalid value {properties[name]} for property {name}: Not a number of type INT",
-                statement.place,
+                f"Invalid value {value} for property {name}: Not a number of type INT",
+                _place_of(statement, name),
                 stage=Stage.PREPARE,
             )
     return properties
+
+
+def topic_of(statement: Statement, properties: Mapping[str, str], default: str | None = None) -> str:
+    """The topic that the WITH clause names, else the default. Raises SqlError if it is no topic's name."""
+    topic = properties.get("KAFKA_TOPIC", default)
+    if topic is None:
+        raise SqlError(
+            'Missing required property "KAFKA_TOPIC" which has no default value.',
+            statement.place,
+            stage=Stage.PREPARE,
+        )
+    place = _place_of(statement, "KAFKA_TOPIC")
+    if not topic:
+        raise SqlError(
+            "Invalid value  for property KAFKA_TOPIC: String must be non-empty",
+            place,
+            TOPIC_RULE,
+            stage=Stage.PREPARE,
+        )
+    if not is_topic(topic):
+        raise SqlError(
+            f"Failed to check if exists for topic: {topic}\n"
+            "Caused by: The request attempted to perform an operation on an invalid topic.",
+            place,
+            TOPIC_RULE,
+            code=50000,
+        )
+    return topic
+
+
+def count_of(
+    statement: Statement, properties: Mapping[str, str], name: str, topic: str, default: int
+) -> int:
+    """PARTITIONS or REPLICAS: what the WITH clause says, else the default. -1 is Kafka's own default, which
+    is 1. Raises SqlError for another number below 1."""
+    count = int(properties.get(name, default))
+    if count >= 1:
+        return count
+    if count == -1:
+        return 1
+    raise SqlError(
+        f"Failed to guarantee existence of topic {topic}\n"
+        f"Caused by: {name} is {count}, but must be larger than 0, or -1 for the default value.",
+        _place_of(statement, name),
+        f"write {name}=1 or more",
+        code=50000,
+    )
+
+
+def _place_of(statement: Statement, name: str) -> Place:
+    """Where a property of the WITH clause is, else the statement's place."""
+    for item in statement.ast.args.get("properties") or ():
+        if str(item.this.this).upper() == name:
+            return where(statement, item)
+    return statement.place
 
 
 def format_of(

@@ -11,6 +11,7 @@ from sql.analysis import Analysis, Projection, is_aggregate
 from sql.errors import SqlError, Stage
 from sql.inference import condition_error, infer
 from sql.keys import checked
+from sql.naming import SYSTEM_COLUMNS
 from sql.parser import where
 from sql.scope import Scope
 from sql.sources import Column, Source, Window
@@ -129,6 +130,7 @@ def _projections(
     query: exp.Expression, scope: Scope, sources: list[tuple[str, Source]]
 ) -> Iterator[Projection]:
     generated = 0
+    roles = {column.name: column.role for column in sources[0][1].columns} if len(sources) == 1 else {}
     for item in query.expressions:
         if isinstance(item, exp.Star):
             for alias, source in sources:
@@ -142,17 +144,23 @@ def _projections(
         expression = _normalised(item.this if isinstance(item, exp.Alias) else item)
         if isinstance(item, exp.Alias):
             name = name_of(item.args["alias"])
+            if name.upper() in SYSTEM_COLUMNS:
+                raise scope.error(
+                    item.args["alias"],
+                    f"`{name.upper()}` is a reserved column name. You cannot use it as an alias for a column.",
+                )
         elif isinstance(item, exp.Column):
             name = name_of(item.this)
+            if name in SYSTEM_COLUMNS and scope.statement.kind is not Kind.SELECT:
+                raise scope.error(
+                    item, f"Reserved column name in select: `{name}`. Please remove or alias the column."
+                )
         elif isinstance(item, exp.Dot):
             name = name_of(item.expression)
         else:
             name = f"KSQL_COL_{generated}"
             generated += 1
-        role = None
-        if isinstance(expression, exp.Column) and len(sources) == 1:
-            known = {column.name: column.role for column in sources[0][1].columns}
-            role = known.get(expression.name)
+        role = roles.get(expression.name) if isinstance(expression, exp.Column) else None
         yield Projection(Column(name, kind, role), expression)
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+from sql.errors import SqlError
+from sql.quoting import quoted, spark_quoted
 
 if TYPE_CHECKING:
     from sqlglot import exp
@@ -65,7 +70,11 @@ class StructType(KsqlType):
 
     def field(self, name: str) -> KsqlType | None:
         """The type of a field, or None if there is none of that name."""
-        return dict(self.fields).get(name)
+        return self._by_name.get(name)
+
+    @cached_property
+    def _by_name(self) -> dict[str, KsqlType]:
+        return dict(self.fields)
 
 
 BOOLEAN = KsqlType("BOOLEAN")
@@ -147,6 +156,8 @@ def from_ast(kind: exp.Expression) -> KsqlType | None:
         return scalar
     parts = kind.expressions
     if kind.this == exp.DType.DECIMAL:
+        if not all(part.name.isdecimal() for part in parts):
+            return None
         sizes = [int(part.name) for part in parts] or [38, 0]
         return DecimalType("DECIMAL", sizes[0], sizes[1] if len(sizes) > 1 else 0)
     if kind.this == exp.DType.STRUCT:
@@ -214,46 +225,81 @@ def _wider_decimal(left: DecimalType, right: DecimalType) -> DecimalType:
     return DecimalType("DECIMAL", whole + scale, scale)
 
 
+class NoSuchType(SqlError, ValueError):
+    """An engine has no type that holds the values of a type of ksqlDB."""
+
+
 def duckdb(kind: KsqlType) -> str:
     """The DuckDB type that holds a ksqlDB type.
 
-    Precision over 38 digits is DuckDB's limit: such a DECIMAL has no DuckDB type and raises
-    ValueError.
+    Raises NoSuchType for a DECIMAL of more than 38 digits, and for a STRUCT with two fields that DuckDB
+    cannot tell apart.
     """
     match kind:
         case DecimalType():
             if kind.precision > 38:
-                raise ValueError(f"{kind} has more than DuckDB's 38 digits")
+                raise NoSuchType(f"{kind} has more than DuckDB's 38 digits")
             return f"DECIMAL({kind.precision},{kind.scale})"
         case ArrayType():
             return f"{duckdb(kind.element)}[]"
         case MapType():
             return f"MAP({duckdb(kind.key)}, {duckdb(kind.value)})"
         case StructType():
-            fields = ", ".join(f'"{name}" {duckdb(inner)}' for name, inner in kind.fields)
+            _check_distinct(kind, "DuckDB", lambda name: name.encode().lower())  # the ASCII letters only
+            fields = ", ".join(f"{quoted(name)} {duckdb(inner)}" for name, inner in kind.fields)
             return f"STRUCT({fields})"
         case _:
             return _DUCKDB[kind.name]
 
 
 def spark(kind: KsqlType) -> str:
-    """The Spark type that holds a ksqlDB type. Raises ValueError for TIME, which Spark does not have, and
-    for a DECIMAL of more than 38 digits."""
+    """The Spark type that holds a ksqlDB type.
+
+    Raises NoSuchType for TIME, for a DECIMAL of more than 38 digits, and for a STRUCT with two fields that
+    Spark cannot tell apart.
+    """
     match kind:
         case DecimalType():
             if kind.precision > 38:
-                raise ValueError(f"{kind} has more than Spark's 38 digits")
+                raise NoSuchType(f"{kind} has more than Spark's 38 digits")
             return f"DECIMAL({kind.precision}, {kind.scale})"
         case ArrayType():
             return f"ARRAY<{spark(kind.element)}>"
         case MapType():
             return f"MAP<{spark(kind.key)}, {spark(kind.value)}>"
         case StructType():
-            fields = ", ".join(f"`{name}`: {spark(inner)}" for name, inner in kind.fields)
+            _check_distinct(kind, "Spark", str.lower)
+            fields = ", ".join(f"{spark_quoted(name)}: {spark(inner)}" for name, inner in kind.fields)
             return f"STRUCT<{fields}>"
     if kind.name not in _SPARK:
-        raise ValueError(f"Spark has no type for {kind}")
+        raise NoSuchType(f"Spark has no type for {kind}")
     return _SPARK[kind.name]
+
+
+def duplicate_field(kind: KsqlType) -> tuple[str, str] | None:
+    """Two fields of a STRUCT in a type that have the same name, as ksqlDB writes them; None if there are none."""
+    match kind:
+        case ArrayType():
+            return duplicate_field(kind.element)
+        case MapType():
+            return duplicate_field(kind.key) or duplicate_field(kind.value)
+        case StructType():
+            known: dict[str, str] = {}
+            for name, inner in kind.fields:
+                if twice := duplicate_field(inner):
+                    return twice
+                if name in known:
+                    return known[name], f"`{name}` {inner}"
+                known[name] = f"`{name}` {inner}"
+    return None
+
+
+def _check_distinct(kind: StructType, engine: str, folded: Callable[[str], object]) -> None:
+    """Engines compare the names of fields without regard to case."""
+    known: dict[object, str] = {}
+    for name, _ in kind.fields:
+        if (other := known.setdefault(folded(name), name)) != name:
+            raise NoSuchType(f"{engine} cannot tell the fields `{other}` and `{name}` apart")
 
 
 def schema(kind: KsqlType) -> dict[str, Any]:

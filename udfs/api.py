@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar, overload
 
 from sql.types import BIGINT, BOOLEAN, INTEGER, STRING, ArrayType, KsqlType
-from udfs.definition import Definition, Kind, Native, NativeSpark, Parameter, UdfError
+from udfs.definition import PLACEHOLDERS, Definition, Kind, Native, NativeSpark, Parameter, UdfError
 from udfs.types import name_of, no_json, optional, sql_type
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -34,6 +34,7 @@ C = TypeVar("C", bound=type)
 ATTRIBUTE = "__udf__"
 """Where a decorated function or class carries its Definition."""
 _DESCRIPTION = re.compile(r"^(\w+): (.+)$")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _METHODS = ("initialize", "accumulate", "merge", "finish")
 
 
@@ -97,7 +98,7 @@ def udaf(
             cls,
             ATTRIBUTE,
             Definition(
-                name=(name or _snake(cls.__name__)).upper(),
+                name=_sql_name(name or _snake(cls.__name__), where),
                 kind="aggregate",
                 call=cls,
                 parameters=_described(accumulate, doc, where),
@@ -139,7 +140,7 @@ def _decorator(kind: Kind, function: Any, name: str | None, arrow: Any) -> Any:
         if kind == "table" and not isinstance(result, ArrayType):
             raise UdfError(f"{where}: a table function returns list[T], not {result}")
         function.__dict__[ATTRIBUTE] = Definition(
-            name=(name or function.__name__).upper(),
+            name=_sql_name(name or function.__name__, where),
             kind=kind,
             call=function,
             parameters=_described(_parameters(function, where), doc, where),
@@ -152,6 +153,12 @@ def _decorator(kind: Kind, function: Any, name: str | None, arrow: Any) -> Any:
         return function
 
     return decorate if function is None else decorate(function)
+
+
+def _sql_name(name: str, where: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise UdfError(f"{where}: {name!r} cannot be a function's name: use letters A to Z, digits and _")
+    return name.upper()
 
 
 def _hints(function: Any, where: str) -> dict[str, Any]:
@@ -200,6 +207,8 @@ def _constants(cls: type, doc: str, where: str) -> tuple[Parameter, ...]:
                 f"{where}: parameter {parameter.name} of the constructor: a literal argument is an"
                 " int, str or bool (a literal such as 0.5 is a DECIMAL in ksqlDB)"
             )
+        if parameter.name in PLACEHOLDERS:
+            raise UdfError(f"{where}: parameter {parameter.name} of the constructor: choose another name")
         kind = INTEGER if parameter.type == BIGINT else parameter.type
         made.append(Parameter(parameter.name, parameter.hint, kind, False, parameter.description))
     return tuple(made)

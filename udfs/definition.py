@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,6 +11,9 @@ from sql.errors import OpenSeaMetricsError
 from sql.types import KsqlType
 
 Kind = Literal["scalar", "table", "aggregate"]
+PLACEHOLDERS = frozenset({"a", "b", "off", "src"})
+"""Names that the parts of an aggregate have in braces for something else than a constant."""
+_NAMED = re.compile(r"\{\{|\{(\w+)\}")
 
 OF_LIST = "_OF_LIST"
 """In Spark an aggregate's function over a list of rows is named NAME_OF_LIST."""
@@ -90,11 +94,12 @@ class Definition:
 
     def with_constants(self, text: str, values: Sequence[str]) -> str:
         """A text of a native form with the aggregate's constants, given as SQL, put in."""
-        for constant, value in zip(self.constants, values, strict=True):
-            # Braces are doubled, as the arguments or the state are put in later.
-            written = value.replace("{", "{{").replace("}", "}}")
-            text = text.replace(f"{{{constant.name}}}", written)
-        return text
+        # Braces are doubled because the arguments or the state are put in later.
+        written = {
+            constant.name: value.replace("{", "{{").replace("}", "}}")
+            for constant, value in zip(self.constants, values, strict=True)
+        }
+        return _NAMED.sub(lambda found: written.get(found[1], found[0]), text)
 
     def in_spark(
         self, columns: Sequence[str], constants: Sequence[str], off: str, state: str

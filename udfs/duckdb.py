@@ -16,6 +16,7 @@ import duckdb
 import pyarrow as pa
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
+from sql.quoting import quoted
 from sql.types import STRING
 from sql.types import duckdb as duckdb_type
 from udfs import arrow, calls, registry
@@ -38,13 +39,15 @@ def parts(definition: Definition) -> Native:
     """An aggregate in parts: its native form, or calls of the three functions made of it."""
     if definition.native is not None:
         return definition.native
-    name = definition.name
+    partial, merge, finish = (
+        quoted(f"{definition.name}_{suffix}") for suffix in ("partial", "merge", "finish")
+    )
     columns = ", ".join(f"c{i} := {{{i}}}" for i in range(len(definition.parameters)))
     constants = "".join(f", {{{p.name}}}" for p in definition.constants)
     return Native(
-        partial=f"{name}_partial(list(struct_pack({columns}) ORDER BY {{off}}){constants})",
-        merge=f"{name}_merge(list({{a}} ORDER BY {{src}}){constants})",
-        finish=f"{name}_finish({{a}}{constants})",
+        partial=f"{partial}(list(struct_pack({columns}) ORDER BY {{off}}){constants})",
+        merge=f"{merge}(list({{a}} ORDER BY {{src}}){constants})",
+        finish=f"{finish}({{a}}{constants})",
     )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import duckdb
 import pyarrow as pa
 
+from sql.database import open_database
+from sql.quoting import quoted, spark_quoted, spark_text, text
 from sql.types import duckdb as duckdb_type
 from udfs import calls
 from udfs import duckdb as duckdb_udfs
@@ -44,14 +46,9 @@ def present(folder: Path, ksqldb: Iterable[Path], spark: bool) -> list[Engine]:
     return made
 
 
-def _literal(value: Any, quote: str = "''") -> str:
-    """A constant as SQL, ``quote`` being how a quote is written in a text."""
-    return "'" + value.replace("'", quote) + "'" if isinstance(value, str) else str(value)
-
-
-def _spark_literal(value: Any) -> str:
-    """A constant as Spark's SQL, where a backslash escapes."""
-    return _literal(value.replace("\\", "\\\\") if isinstance(value, str) else value, "\\'")
+def _literal(value: Any, text: Callable[[str], str]) -> str:
+    """A constant as SQL, ``text`` being how the engine writes a text."""
+    return text(value) if isinstance(value, str) else str(value)
 
 
 class Python:
@@ -78,7 +75,8 @@ class DuckDb:
     name = "duckdb"
 
     def __init__(self) -> None:
-        self._connection = duckdb.connect()
+        self._folder = tempfile.TemporaryDirectory(prefix="opensea-metrics-")
+        self._connection = open_database(None, Path(self._folder.name))
         duckdb_udfs.register(self._connection)
 
     def results(self, definition: Definition, cases: Sequence[Case]) -> list[Any]:
@@ -88,7 +86,7 @@ class DuckDb:
             self._load(definition.parameters, [(i, 0, *row) for i, row in enumerate(rows)])
             names = ", ".join(f"c{i}" for i in range(len(definition.parameters)))
             result = self._connection.execute(
-                f"SELECT {definition.name}({names}) FROM calls ORDER BY id"
+                f"SELECT {quoted(definition.name)}({names}) FROM calls ORDER BY id"
             )
             return [row[0] for row in result.fetchall()]
         found: list[Any] = [None] * len(cases)
@@ -109,7 +107,7 @@ class DuckDb:
             for row in part or [(None,) * len(definition.parameters)]
         ]
         self._load(definition.parameters, rows)
-        native = duckdb_udfs.filled(definition, [_literal(value) for value in constants])
+        native = duckdb_udfs.filled(definition, [_literal(value, text) for value in constants])
         columns = [
             f"CAST(c{i} AS {duckdb_type(p.type)})" for i, p in enumerate(definition.parameters)
         ]
@@ -174,7 +172,7 @@ class Spark:
         rows = [(i, 0, *case) for i, case in enumerate(cases) if isinstance(case, tuple)]
         self._load(definition.parameters, rows)
         names = ", ".join(f"c{i}" for i in range(len(definition.parameters)))
-        query = f"SELECT id, {definition.name}({names}) AS result FROM calls"
+        query = f"SELECT id, {spark_quoted(definition.name)}({names}) AS result FROM calls"
         return self._answers(query, len(cases))
 
     def _groups(self, definition: Definition, cases: Sequence[Case]) -> list[Any]:
@@ -191,8 +189,8 @@ class Spark:
         names = [f"c{i}" for i in range(len(definition.parameters))]
         for constants in {group.constants for group in groups}:
             chosen = [i for i, group in enumerate(groups) if group.constants == constants]
-            literals = [_spark_literal(value) for value in constants]
-            by_python = f"{definition.name}({', '.join([*names, *literals])})", "a"
+            literals = [_literal(value, spark_text) for value in constants]
+            by_python = f"{spark_quoted(definition.name)}({', '.join([*names, *literals])})", "a"
             partial, finish = definition.in_spark(names, literals, "part", "a") or by_python
             query = (
                 f"SELECT id, {finish} AS result FROM (SELECT id, {partial} AS a FROM calls"

@@ -193,7 +193,7 @@ def _send(prepared: Prepared, results: Results) -> None:
 def _insert(prepared: Prepared, results: Results) -> None:
     from spark_batch import cassandra
 
-    settings = cassandra.cassandra_settings()
+    settings = cassandra.CassandraSettings()
     tables: dict[str, cassandra.Table] = {
         "global": "global_metrics", "collections": "collections_metrics",
     }  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +14,9 @@ import typer
 from deploy import commands
 from deploy.cli import options, server_access
 from deploy.cli.app import app
-from deploy.config import Settings
 from deploy.demo import run as run_demo
 from deploy.embedded import server as embedded
+from deploy.embedded.policy import Policy
 from deploy.output.rows import show_json, show_push, show_reply, show_rows
 from deploy.replies import Rows
 
@@ -63,14 +63,23 @@ def serve(
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8088,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-host",
+            metavar="NAME",
+            help="A further name by which clients call this server; may be repeated.",
+        ),
+    ] = None,
 ) -> None:
     """Run the embedded server until Ctrl-C; topics are the folders DIR/topics/<topic>.
 
     Example: opensea-metrics serve --data-dir /var/lib/opensea-metrics
     """
-    directory = data_dir or Settings().data_dir
+    directory = data_dir or options.settings().data_dir
+    policy = Policy(allowed_hosts=tuple(allow_host or ()))
     print(f"serving on http://{host}:{port}, data in {directory}", file=sys.stderr)
-    embedded.serve(directory, host, port)
+    embedded.serve(directory, host, port, policy)
 
 
 @app.command()
@@ -79,17 +88,20 @@ def query(
     server: options.Server = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
 ) -> None:
-    """Run a query and print its rows; EMIT CHANGES goes on until LIMIT or Ctrl-C.
+    """Run a query and print its rows. With EMIT CHANGES rows come until LIMIT or Ctrl-C.
+
+    Ctrl-C closes the query on the server, and the exit code is 130.
 
     Example: opensea-metrics query "SHOW TABLES"
     """
-    found = commands.query(server_access.client(server), text)
-    with suppress(KeyboardInterrupt):
+    reply = commands.query(server_access.client(server), text)
+    if not isinstance(reply, Rows):
+        (show_json if json else show_reply)(reply)
+        return
+    with closing(reply):
         if json:
-            show_json(found)
-        elif not isinstance(found, Rows):
-            show_reply(found)
+            show_json(reply)
         elif commands.is_push(text):
-            show_push(found)
+            show_push(reply)
         else:
-            show_rows(found)
+            show_rows(reply)

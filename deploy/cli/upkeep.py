@@ -13,6 +13,7 @@ from deploy.cli.app import ChangesPending, app
 from deploy.migrations.errors import MigrationError
 from deploy.migrations.repair import Repair
 from deploy.output.upkeep import show_changed, show_drift
+from sql.errors import SqlErrors
 
 
 @app.command()
@@ -26,14 +27,24 @@ def validate(
 ) -> None:
     """Render and check all statements; with a server named or configured, also against what is applied.
 
+    What the embedded server cannot run is an error if it is the target, and else a note. Without a server
+    named or configured, the embedded server is the target.
+
     Example: opensea-metrics validate --sql ./sql --var windows="[{size: 1 MINUTE}]"
     """
     variables = options.variables(var)
     found = commands.validate(sql, variables)
+    is_named = bool(server) or options.is_configured()
+    client = None if offline or not is_named else server_access.client(server)
+    is_embedded = client.info().is_embedded if client else not is_named
+    if is_embedded and found.unsupported:
+        raise SqlErrors(found.unsupported)
+    for each in found.unsupported:
+        print(f"note: {each.place}: {each.message}")
     print(f"{found.migrations} migrations, {found.statements} statements in {found.root}: valid")
-    if offline or not (server or options.is_configured()):
+    if client is None:
         return
-    changed = commands.changed(server_access.client(server), sql, variables)
+    changed = commands.changed(client, sql, variables)
     show_changed(changed)
     if changed:
         versions = ", ".join(f"V{each:03}" for each in sorted({c.version for c in changed}))

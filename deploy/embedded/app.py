@@ -8,33 +8,38 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-import duckdb
-import structlog
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
-from deploy.embedded import properties, replies, wire
+from deploy.embedded import bodies, failures, origins, properties, replies, wire
 from deploy.embedded.engine import Engine
 from deploy.embedded.frames import frame as frame_for
+from deploy.embedded.gate import Gate
+from deploy.embedded.insert_stream import InsertStream
+from deploy.embedded.policy import Policy
 from deploy.embedded.queries import TransientQuery
-from deploy.embedded.statements import Asked, Statements, first_line
+from deploy.embedded.statements import Asked, Statements
 from sql.errors import SqlError, Stage
 from sql.parser import parse_script
 from sql.statements import Kind
 
-log = structlog.get_logger()
-
+INSERTS = "/inserts-stream"
 _POLL = 0.1
 """Seconds between two looks for rows of a push query."""
+_FEW = 100
+"""Rows of a push query that are sent in a frame each: some clients take a frame for a row."""
 
 
-def create(engine: Engine) -> Starlette:
-    """The application."""
+def create(engine: Engine, policy: Policy | None = None, listens_on: str = "127.0.0.1") -> ASGIApp:
+    """The application; ``listens_on`` is the address that it is served on."""
+    policy = policy or Policy()
     handlers = _Handlers(engine)
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", lambda request: RedirectResponse("/info", 307)),
             Route("/info", handlers.info),
@@ -45,18 +50,36 @@ def create(engine: Engine) -> Starlette:
             Route("/ksql", handlers.ksql, methods=["POST"]),
             Route("/query", handlers.old_query, methods=["POST"]),
             Route("/query-stream", handlers.query_stream, methods=["POST"]),
+            Route(
+                INSERTS, InsertStream(engine, policy.limits.body), methods=["POST"]
+            ),
             Route("/close-query", handlers.close_query, methods=["POST"]),
             Route("/status", handlers.all_status),
             Route("/status/{command:path}", handlers.status),
         ],
-        exception_handlers={404: _not_found},
+        exception_handlers={404: _not_found, 405: _not_allowed, Exception: _failed},
     )
+    checks = (origins.check(policy.allowed_hosts, listens_on), bodies.check_kind)
+    return Gate(app, checks, policy.limits, streaming=(INSERTS,))
 
 
 async def _not_found(request: Request, _: Exception) -> Response:
     if request.url.path == "/clusterStatus":  # as on a server without heartbeats
         return Response(status_code=404, media_type="application/json")
     return HTMLResponse("<html><body><h1>Resource not found</h1></body></html>", 404)
+
+
+async def _not_allowed(request: Request, error: Exception) -> Response:
+    message = f"{request.url.path} does not take {request.method}"
+    reply = wire.json(replies.generic_error(40500, message), 405)
+    if isinstance(error, HTTPException) and error.headers:
+        reply.headers.update(error.headers)
+    return reply
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    message = failures.logged(error, f"{request.method} {request.url.path}")
+    return wire.json(replies.generic_error(50000, message), 500)
 
 
 class _Handlers:
@@ -91,14 +114,14 @@ class _Handlers:
         try:
             body = await wire.body(request)
             asked = Asked(
-                str(body.get("ksql") or ""),
-                wire.texts(body.get("streamsProperties")),
-                wire.texts(body.get("sessionVariables")),
+                wire.text(body, "ksql"),
+                wire.texts(body, "streamsProperties"),
+                wire.texts(body, "sessionVariables"),
             )
-            number = int(body.get("commandSequenceNumber") or -1)
+            number = wire.whole_number(body, "commandSequenceNumber")
         except wire.BadRequest as error:
             return wire.bad(error)
-        if number > self._engine.last_command:
+        if number is not None and number > self._engine.last_command:
             # There is one server, so nothing that it waited for could come.
             return wire.json(replies.sequence_timeout(number), 503)
         reply, status = await run_in_threadpool(self._statements.run, asked)
@@ -124,7 +147,7 @@ class _Handlers:
 
     async def close_query(self, request: Request) -> Response:
         try:
-            name = str((await wire.body(request)).get("queryId"))
+            name = wire.text(await wire.body(request), "queryId", required=True)
         except wire.BadRequest as error:
             return wire.bad(error)
         event = self._open.get(name)
@@ -139,10 +162,8 @@ class _Handlers:
         text = ""
         try:
             body = await wire.body(request)
-            if not is_old and "sql" not in body:
-                raise wire.BadRequest("Missing required creator property 'sql' (index 0)")
-            text = str(body.get(sql) or "")
-            given = wire.texts(body.get(properties_name))
+            text = wire.text(body, sql, required=not is_old)
+            given = wire.texts(body, properties_name)
             query = await run_in_threadpool(self._query, text, given, is_old)
         except wire.BadRequest as error:
             return wire.bad(error)
@@ -156,31 +177,29 @@ class _Handlers:
         query_id = f"{prefix}_{next(self._numbers)}"
         closed = self._open[query_id] = asyncio.Event()
         has_doubles = any("DOUBLE" in str(column.type) for column in query.columns)
-        frame = frame_for(request.headers.get("accept", ""), is_old)
+        frame = frame_for(request.headers.get("accept", ""), is_old, is_transient)
 
         async def stream() -> AsyncIterator[bytes]:
             try:
-                yield frame.start.encode() + wire.dump(frame.header(query, query_id))
+                yield frame.opening(query, query_id)
                 while True:
                     rows = query.rows()
                     while batch := await run_in_threadpool(_take, rows):
                         if has_doubles:
                             batch = [wire.finite(row) for row in batch]
-                        yield b"".join(
-                            frame.between.encode() + wire.dump(frame.row(row)) for row in batch
-                        )
+                        if query.is_push and len(batch) <= _FEW:
+                            for row in batch:
+                                yield frame.rows([row])
+                                await asyncio.sleep(0)  # lets the web server send it
+                        else:
+                            yield frame.rows(batch)
                     if not query.is_push or query.is_complete or closed.is_set():
                         break
                     await asyncio.sleep(_POLL)
-                if is_transient and frame.last and not closed.is_set():
-                    why = "Limit Reached" if query.is_complete else "Query Completed"
-                    yield frame.between.encode() + wire.dump({"finalMessage": why})
-                yield frame.end.encode()
-            except duckdb.Error as error:
-                log.error("query failed", query=query_id, error=first_line(error))
-                failed = f"the query failed: {first_line(error)}"
-                yield frame.between.encode() + wire.dump(replies.generic_error(50000, failed))
-                yield frame.end.encode()
+                yield frame.ending("Limit Reached" if query.is_complete else "Query Completed")
+            except Exception as error:
+                message = failures.logged(error, f"query {query_id}")
+                yield frame.failing(replies.generic_error(50000, message))
             finally:
                 self._open.pop(query_id, None)
                 query.close()

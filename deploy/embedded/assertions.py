@@ -10,6 +10,7 @@ import duckdb
 from deploy.embedded import metastore
 from deploy.embedded.engine import Engine
 from sql.errors import SqlError
+from sql.naming import is_topic
 from sql.statements import Statement
 
 _DEFAULT_TIMEOUT = 1_000
@@ -30,6 +31,10 @@ def asserted(
         )
     # Unlike other names, that of a topic is not upper-cased.
     name = str(ast.this.this)
+    if not is_topic(name):
+        raise SqlError(
+            f"Cannot check topic existence: Failed to check if exists for topic: {name}", code=41700
+        )
     timeout = ast.args.get("timeout")
     deadline = time.monotonic() + (int(timeout.this) if timeout else _DEFAULT_TIMEOUT) / 1_000
     while (failure := _failure(engine, cursor, statement, name)) and time.monotonic() < deadline:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from deploy.embedded import (
     archive,
     effects,
     health,
+    inserts,
     metastore,
     persistent,
     processing_log,
@@ -24,13 +25,15 @@ from deploy.embedded import (
 )
 from deploy.embedded.archive import Register
 from deploy.embedded.health import Health, Part
+from deploy.embedded.inserts import Record
 from deploy.embedded.metastore import TopicInfo
 from deploy.embedded.reader import Reader
 from deploy.embedded.storage import Storage, damaged, transaction
-from sql.catalog import Query
+from sql.catalog import Catalog, Query
 from sql.changes import applied
 from sql.errors import SqlError
 from sql.parser import parse_statement
+from sql.sources import Source
 from sql.statements import Kind, Statement
 
 _IDLE = 0.15
@@ -167,8 +170,14 @@ class Engine:
         """The topics that there are, by name. To be called while holding :meth:`turn`."""
         return {topic.name: topic for topic in metastore.list_topics(self._cursor, self.root)}
 
+    def check(self, statement: Statement, before: Catalog, after: Catalog) -> None:
+        """Raises Unsupported for a statement that the embedded server cannot run; nothing is changed."""
+        with self._turn:
+            reader = Reader(before, self._logs, self.register)
+            effects.check(self._cursor, statement, reader, after)
+
     def execute(self, statement: Statement, properties: Mapping[str, str]) -> Outcome:
-        """Carry out a CREATE, DROP, INSERT, TERMINATE, PAUSE or RESUME.
+        """Carry out a CREATE, DROP, INSERT, TERMINATE, PAUSE or RESUME, which :meth:`check` has passed.
 
         Raises SqlError if it is refused; then nothing has changed.
         """
@@ -213,10 +222,21 @@ class Engine:
     def _insert(self, statement: Statement) -> Outcome:
         with transaction(self._cursor):
             effects.insert(self._cursor, statement, self.catalog)
-        source = self.catalog.sources[statement.name or ""]
+        self._note_inserted(self.catalog.sources[statement.name or ""])
+        return Outcome(self._next - 1, "")
+
+    def insert(self, source: Source, records: Sequence[Record]) -> None:
+        """Add records to a source's topic, all or none. Raises SqlError if the source is not what it was."""
+        with self._turn:
+            if self.catalog.sources.get(source.name) is not source:
+                raise SqlError(f"{source.name} was dropped or replaced while rows were inserted into it")
+            with transaction(self._cursor):
+                inserts.append(self._cursor, source.topic, records)
+            self._note_inserted(source)
+
+    def _note_inserted(self, source: Source) -> None:
         self._due.update(self.catalog.fed_by(source.topic))
         self._behind.update(query.id for query in self.catalog.readers(source.name))
-        return Outcome(self._next - 1, "")
 
     def catch_up(self, name: str) -> None:
         """Move what INSERT … VALUES has put into the sources of a table: who inserts and then asks

@@ -11,8 +11,8 @@ from deploy.embedded import topics, walk
 from sql.catalog import Catalog
 from sql.changes import applied
 from sql.errors import SqlError
-from sql.lowering.duckdb import quoted
 from sql.parser import parse_statement
+from sql.quoting import quoted
 from sql.sources import Source
 
 

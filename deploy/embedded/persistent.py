@@ -16,9 +16,9 @@ from deploy.embedded.reader import DECODED, Json, Piece, Reader, numbered
 from deploy.embedded.storage import transaction
 from deploy.embedded.topics import UNREADABLE
 from sql.catalog import Query
-from sql.errors import SqlError
 from sql.lowering import selects
-from sql.lowering.duckdb import quoted
+from sql.lowering.refusals import EMBEDDED, Unsupported
+from sql.quoting import quoted
 
 _BATCH = "batch"
 STREAM_TIME = "stream time"
@@ -27,18 +27,29 @@ LATE = "late"
 """No part but a counter: of the rows left out, as their window had closed when they came."""
 
 
-def begin(cursor: duckdb.DuckDBPyConnection, query: Query) -> None:
-    """Make what a new query needs. Raises SqlError if the embedded server cannot run it."""
-    analysis = query.analysis
-    if analysis.source.is_table:
-        raise SqlError(
-            "a persistent query over a table is not supported by the embedded server",
-            analysis.statement.place,
-        )
+def check(cursor: duckdb.DuckDBPyConnection, query: Query) -> None:
+    """Have DuckDB read the SQL of a query that it can run by :mod:`sql.lowering.support`.
+
+    Raises Unsupported if DuckDB cannot read it.
+    """
+    analysis, nothing = query.analysis, topics.nothing(query.analysis.source)
     if analysis.is_aggregation:
-        aggregation.create(cursor, selects.grouping(analysis), topics.state_table(query.id))
+        grouping = selects.grouping(analysis)
+        merged = grouping.merge(f"SELECT 0 AS _src, * FROM ({grouping.partial(nothing, None)})")
+        sql = grouping.finish(f"SELECT *, 0 AS _off FROM ({merged})")
     else:
-        cursor.execute(selects.rows(analysis, topics.nothing(analysis.source)))
+        sql = selects.rows(analysis, nothing)
+    try:
+        cursor.execute(sql)
+    except duckdb.Error as error:
+        feature = f"this query (DuckDB: {str(error).splitlines()[0]})"
+        raise Unsupported(feature, EMBEDDED, analysis.statement.place) from error
+
+
+def begin(cursor: duckdb.DuckDBPyConnection, query: Query) -> None:
+    """Make what a new query needs, which :func:`check` has passed."""
+    if query.analysis.is_aggregation:
+        aggregation.create(cursor, selects.grouping(query.analysis), topics.state_table(query.id))
 
 
 def take_over(cursor: duckdb.DuckDBPyConnection, query: Query, old: Query) -> None:

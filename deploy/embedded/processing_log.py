@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import duckdb
 
 from deploy.embedded.topics import UNREADABLE
-from sql.lowering.duckdb import text
+from sql.quoting import text
 
 STREAM = "KSQL_PROCESSING_LOG"
 TOPIC = "embedded_ksql_processing_log"

@@ -15,8 +15,9 @@ from deploy.embedded.lines import Unread
 from deploy.embedded.reader import DECODED, Json, numbered
 from sql.analysis import Analysis
 from sql.errors import SqlError
-from sql.lowering import selects
-from sql.lowering.duckdb import quoted
+from sql.lowering import selects, support
+from sql.lowering.refusals import EMBEDDED, Unsupported
+from sql.quoting import column as column_of
 from sql.resolution import analyse
 from sql.sources import Column
 from sql.statements import Statement
@@ -48,6 +49,7 @@ class TransientQuery:
         self._positions: dict[str, int] = {}
         self._unread_files: dict[int, Unread] = {}  # of files, by segment
         self._left = self._analysis.limit
+        support.check_query(self._analysis, EMBEDDED)
         self._cursor = engine.cursor()
         self._grouping = None
         if self._analysis.is_aggregation:
@@ -59,10 +61,8 @@ class TransientQuery:
             try:
                 self._cursor.execute(f"SELECT * FROM ({bound})")
             except duckdb.Error as error:
-                message = str(error).splitlines()[0]
-                raise SqlError(
-                    f"this query is not supported by the embedded server: {message}", statement.place
-                ) from error
+                feature = f"this query (DuckDB: {str(error).splitlines()[0]})"
+                raise Unsupported(feature, EMBEDDED, statement.place) from error
         if self.is_push and properties.get("auto.offset.reset") == "latest":
             if self.source.is_table:
                 part = self._changes()
@@ -103,7 +103,7 @@ class TransientQuery:
         for relation in self._relations():
             if self.is_complete:
                 return
-            names = ", ".join(quoted(column.name) for column in self.columns)
+            names = ", ".join(column_of(column.name) for column in self.columns)
             limit = f" LIMIT {self._left}" if self._left is not None else ""
             order = self._order()
             result = self._cursor.execute(f"SELECT {names} FROM ({relation}){order}{limit}")
@@ -118,7 +118,7 @@ class TransientQuery:
         if not self.source.is_table or self._grouping:
             return " ORDER BY _off"
         names = {column.name for column in self.columns}
-        keys = [quoted(c.name) for c in self.source.columns if c.is_key and c.name in names]
+        keys = [column_of(c.name) for c in self.source.columns if c.is_key and c.name in names]
         return f" ORDER BY {', '.join([*keys, *(['WINDOWSTART'] if self.source.window else [])] or ['1'])}"
 
     def _relations(self) -> Iterator[str]:

@@ -18,7 +18,7 @@ from deploy.embedded.lines import LINE_LIMIT, FileLines, Unread, state
 from deploy.embedded.walk import opened
 from sql.catalog import Catalog
 from sql.lowering import records
-from sql.lowering.duckdb import text
+from sql.quoting import text
 from sql.sources import Source
 
 FILES = "files"

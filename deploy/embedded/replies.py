@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from deploy.embedded.engine import Engine, Outcome
 from deploy.embedded.health import Part
 from sql.errors import SqlError, Stage
 from sql.statements import Kind, Statement
+
+if TYPE_CHECKING:
+    from deploy.embedded.engine import Engine, Outcome
 
 VERSION = "7.9.1"
 SERVICE_ID = "embedded_"

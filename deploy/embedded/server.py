@@ -13,8 +13,9 @@ from pathlib import Path
 import hypercorn.asyncio
 from hypercorn.config import Config
 
-from deploy.embedded import app
+from deploy.embedded import app, http2
 from deploy.embedded.engine import Engine
+from deploy.embedded.policy import Policy
 from deploy.embedded.storage import Storage
 from sql.errors import OpenSeaMetricsError
 
@@ -25,7 +26,9 @@ class PortInUse(OpenSeaMetricsError):
     """The address is taken; the message says what to do."""
 
 
-def serve(data_dir: Path, host: str = LOOPBACK, port: int = 8088) -> None:
+def serve(
+    data_dir: Path, host: str = LOOPBACK, port: int = 8088, policy: Policy | None = None
+) -> None:
     """Serve until SIGINT or SIGTERM.
 
     Raises PortInUse, or StorageError if the data directory cannot be used.
@@ -36,7 +39,7 @@ def serve(data_dir: Path, host: str = LOOPBACK, port: int = 8088) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-        await _serve(engine, bound, stop)
+        await _serve(engine, bound, stop, policy or Policy(), host)
 
     with _listening(host, port) as bound:
         engine = Engine(Storage(data_dir))
@@ -48,7 +51,7 @@ def serve(data_dir: Path, host: str = LOOPBACK, port: int = 8088) -> None:
 
 
 @contextmanager
-def running(data_dir: Path, port: int = 0) -> Iterator[str]:
+def running(data_dir: Path, port: int = 0, policy: Policy | None = None) -> Iterator[str]:
     """A server in a thread of this process, on loopback; gives its URL.
 
     Port 0 takes a free one. Raises PortInUse or StorageError.
@@ -58,9 +61,8 @@ def running(data_dir: Path, port: int = 0) -> Iterator[str]:
         engine.start()
         loop = asyncio.new_event_loop()
         stop = asyncio.Event()
-        thread = threading.Thread(
-            target=lambda: loop.run_until_complete(_serve(engine, bound, stop)), name="server"
-        )
+        served = _serve(engine, bound, stop, policy or Policy(), LOOPBACK)
+        thread = threading.Thread(target=lambda: loop.run_until_complete(served), name="server")
         url = f"http://{LOOPBACK}:{bound.getsockname()[1]}"
         thread.start()
         try:
@@ -93,14 +95,18 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         bound.close()
 
 
-async def _serve(engine: Engine, bound: socket.socket, stop: asyncio.Event) -> None:
+async def _serve(
+    engine: Engine, bound: socket.socket, stop: asyncio.Event, policy: Policy, host: str
+) -> None:
+    http2.repair()
     config = Config()
     config.bind = [f"fd://{bound.detach()}"]  # it is the web server's to close
     config.accesslog = None
     config.errorlog = None
     config.graceful_timeout = 1.0
+    config.keep_alive_timeout = policy.limits.idle
     await hypercorn.asyncio.serve(
-        app.create(engine),  # type: ignore[arg-type]
+        app.create(engine, policy, host),  # type: ignore[arg-type]
         config,
         shutdown_trigger=stop.wait,
     )

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 import duckdb
 
+from sql.database import open_database
 from sql.errors import OpenSeaMetricsError
 from sql.lowering.macros import SETUP
 from udfs import duckdb as udfs
@@ -53,7 +54,11 @@ class StorageError(OpenSeaMetricsError):
 
 
 class Storage:
-    """Owns the DuckDB database; every thread takes its own :meth:`cursor`."""
+    """Owns the DuckDB database; every thread takes its own :meth:`cursor`.
+
+    Besides its own files the database can reach ``tmp/`` of the data directory only: lines of topics are given
+    to it (deploy/embedded/lines.py).
+    """
 
     def __init__(self, directory: Path, memory_limit: str = "450MB") -> None:
         """Open or create the database.
@@ -74,9 +79,15 @@ class Storage:
                 "give another one with --data-dir"
             ) from error
         try:
-            self._database = duckdb.connect(str(directory / _DATABASE))
+            self._database = open_database(
+                directory / _DATABASE,
+                directory / "tmp",
+                settings={"memory_limit": memory_limit, "error_on_division_by_zero": False},
+                setup=(_TABLES, *SETUP),
+            )
             try:
-                self._prepare(memory_limit)
+                self._check_size()
+                udfs.register(self._database)
             except BaseException:
                 self._database.close()
                 raise
@@ -84,34 +95,24 @@ class Storage:
             self._lock.close()
             raise damaged(directory, error) from error
 
-    def _prepare(self, memory_limit: str) -> None:
-        self._database.execute(f"SET memory_limit = '{memory_limit}'")
-        self._database.execute(f"SET temp_directory = '{self.directory / 'tmp'}'")
-        self._database.execute("SET error_on_division_by_zero = false")
-        self._check_size()
-        self._database.execute(_TABLES)
-        for statement in SETUP:
-            self._database.execute(statement)
-        udfs.register(self._database)
-
     def _check_size(self) -> None:
         """Raise duckdb.IOException if the file is shorter than its tables need.
 
         DuckDB itself notices that only when it reads what is missing.
         """
         query = self._database.execute
-        (size,) = query("SELECT block_size FROM pragma_database_size()").fetchone()  # type: ignore[misc]
+        ((size,),) = query("SELECT block_size FROM pragma_database_size()").fetchall()
         names = query(
             "SELECT format('\"{}\".\"{}\"', schema_name, replace(table_name, '\"', '\"\"'))"
             " FROM duckdb_tables() WHERE NOT temporary"
         ).fetchall()
         blocks = 0
         for name in names:
-            (last,) = query(
+            ((last,),) = query(
                 "SELECT max(greatest(block_id, coalesce(list_max(additional_block_ids), -1)))"
                 " FROM pragma_storage_info(?) WHERE persistent",
                 name,
-            ).fetchone()  # type: ignore[misc]
+            ).fetchall()
             blocks = max(blocks, 0 if last is None else last + 1)
         there, needed = (self.directory / _DATABASE).stat().st_size, _HEADERS + blocks * size
         if there < needed:

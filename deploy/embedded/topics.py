@@ -22,7 +22,8 @@ import duckdb
 
 from sql.catalog import Catalog, Query
 from sql.lowering import selects
-from sql.lowering.duckdb import quoted
+from sql.quoting import column as column_of
+from sql.quoting import name_of_column, quoted
 from sql.sources import Source
 from sql.types import duckdb as duckdb_type
 
@@ -76,7 +77,8 @@ class Log:
                 f"SELECT * EXCLUDE ({', '.join(UNREADABLE)}), rowid AS _off FROM {self.table}"
                 " WHERE _failed IS NULL"
             )
-        return selects.as_source(source, f"SELECT * FROM ({rows}){_between(low, high)}", self.columns)
+        names = [name_of_column(column) for column in self.columns]
+        return selects.as_source(source, f"SELECT * FROM ({rows}){_between(low, high)}", names)
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ def state_table(query_id: str) -> str:
 def nothing(source: Source) -> str:
     """A relation of the source's columns without rows."""
     columns = [
-        f"CAST(NULL AS {duckdb_type(column.type)}) AS {quoted(column.name)}"
+        f"CAST(NULL AS {duckdb_type(column.type)}) AS {column_of(column.name)}"
         for column in source.columns
     ]
     bounds = ["0::BIGINT AS WINDOWSTART", "0::BIGINT AS WINDOWEND"] if source.window else []

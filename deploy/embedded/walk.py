@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sql.naming import is_topic
+
 _SUFFIXES = (".json", ".json.gz", ".ndjson")
-_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 MOST_PARTITIONS = 10_000
 _KINDS = {
     stat.S_IFDIR: "a directory",
@@ -50,11 +51,6 @@ class Listing:
     files: list[File] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     unlisted: dict[str, str] = field(default_factory=dict)
-
-
-def is_topic(name: str) -> bool:
-    """Whether Kafka allows a topic of this name."""
-    return _TOPIC.fullmatch(name) is not None and name not in (".", "..")
 
 
 def listing(root: Path, topic: str, partitions: int | None) -> Listing:

@@ -14,8 +14,9 @@ import numpy.typing as npt
 from producer.layout import HOUR_MS, ArchiveFile
 from spark_batch.archive.reading import Unreadable, fetched, pieces
 from spark_batch.archive.rows import rows, table
+from spark_batch.compacted import names_in_files
 from spark_batch.source import Source
-from sql.lowering.duckdb import quoted, text
+from sql.quoting import quoted, text
 from sql.sources import Source as Stream
 
 _BATCH_BYTES = 16 * 1024 * 1024
@@ -62,9 +63,16 @@ def units(files: Sequence[ArchiveFile]) -> Iterator[list[ArchiveFile]]:
 
 
 def facts_of(
-    source: Source, unit: Sequence[ArchiveFile], cursor: duckdb.DuckDBPyConnection, stream: Stream
+    source: Source,
+    unit: Sequence[ArchiveFile],
+    cursor: duckdb.DuckDBPyConnection,
+    stream: Stream,
+    folder: Path,
 ) -> list[Facts]:
-    """Read some files. Raises SourceError for one that cannot be had; damaged ones are facts."""
+    """Read some files. Raises SourceError for one that cannot be had; damaged ones are facts.
+
+    Compacted files of a bucket are copied into ``folder``, one after the other.
+    """
     found = [Facts(file) for file in unit]
     numbers: list[int] = []
     offsets: list[int] = []
@@ -86,7 +94,7 @@ def facts_of(
     for number, facts in enumerate(found):
         if facts.file.form == "parquet":
             flush()
-            _count_parquet(source, number, cursor, stream, found)
+            _count_parquet(source, number, cursor, stream, found, folder)
             continue
         try:
             for piece in pieces(source, facts.file, contents.pop(facts.file.path, None)):
@@ -106,7 +114,7 @@ def facts_of(
 
 def _count(cursor: duckdb.DuckDBPyConnection, relation: str, found: list[Facts]) -> None:
     cursor.execute(
-        "CREATE OR REPLACE TEMP TABLE decoded AS SELECT file, _offset, _failed, _time,"
+        "CREATE OR REPLACE TEMP TABLE decoded AS SELECT _file AS file, _offset, _failed, _time,"
         f" hash(_line) AS h FROM ({relation})"
     )
     hours = ", ".join(f"({number}, {facts.file.hour_ms})" for number, facts in enumerate(found))
@@ -139,11 +147,13 @@ def _count_parquet(
     cursor: duckdb.DuckDBPyConnection,
     stream: Stream,
     found: list[Facts],
+    into: Path,
 ) -> None:
     facts = found[number]
     file = facts.file
-    assert stream.timestamp is not None
-    with tempfile.TemporaryDirectory(prefix="opensea-archive-") as folder:
+    stored = names_in_files(stream).get(str(stream.timestamp))
+    time = f"CASE WHEN _failed IS NULL THEN {quoted(stored)} END" if stored else "NULL::BIGINT"
+    with tempfile.TemporaryDirectory(dir=into) as folder:
         relation = f"read_parquet({text(str(source.on_disk(file, Path(folder))))})"
         try:
             facts.records, distinct, low, end = cursor.execute(
@@ -152,8 +162,7 @@ def _count_parquet(
             ).fetchone()  # type: ignore[misc]
             _count(
                 cursor,
-                f"SELECT {number} AS file, _offset, _line, _failed,"
-                f" CASE WHEN _failed IS NULL THEN {quoted(stream.timestamp.lower())} END AS _time FROM {relation}",
+                f"SELECT {number} AS _file, _offset, _line, _failed, {time} AS _time FROM {relation}",
                 found,
             )
         except duckdb.Error as error:

@@ -14,7 +14,7 @@ from spark_batch.archive.rows import rows, table
 from spark_batch.archive.runs import Measured
 from spark_batch.archive.store import CompactError
 from spark_batch.source import Source
-from sql.lowering.duckdb import quoted, text
+from sql.quoting import quoted, text
 from sql.sources import Source as Stream
 from sql.types import KsqlType, StructType
 
@@ -55,7 +55,7 @@ def write(
     Its columns: ``_offset``, ``_line`` (the exact text), ``_failed`` (NULL, or why the record cannot
     be read as declared), then the stream's own under the JSON's names.
     """
-    database.execute("CREATE OR REPLACE TEMP TABLE lines (file INTEGER, _offset BIGINT, line VARCHAR)")
+    database.execute("CREATE OR REPLACE TEMP TABLE lines (_file INTEGER, _offset BIGINT, line VARCHAR)")
     sample = None
     for file in files:
         offset = file.start
@@ -73,9 +73,9 @@ def write(
         "CREATE OR REPLACE TEMP TABLE places AS SELECT _offset,"
         f" row_number() OVER (ORDER BY {order}) AS place FROM ({decoded})"
     )
-    ordered = "SELECT file, _offset, line FROM lines JOIN places USING (_offset) ORDER BY place"
+    ordered = "SELECT _file, _offset, line FROM lines JOIN places USING (_offset) ORDER BY place"
     database.execute(
-        f"COPY (SELECT * EXCLUDE (file, _time) FROM ({rows(ordered, stream, sample)}))"
+        f"COPY (SELECT * EXCLUDE (_file, _time) FROM ({rows(ordered, stream, sample)}))"
         f" TO {text(str(path))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})"
     )
     database.execute("DROP TABLE lines")

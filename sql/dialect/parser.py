@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -11,6 +10,10 @@ from sqlglot.tokenizer_core import TokenType
 
 from sql.dialect import expressions as node
 from sql.dialect.definitions import Definitions
+from sql.suggestions import nearest
+
+_UNREAD = ("PRINT", "CREATE TYPE", "DROP TYPE", "ALTER SYSTEM", "DESCRIBE CONNECTOR")
+"""Statements that ksqlDB has and that are not read here."""
 
 
 def _field_access(
@@ -48,6 +51,10 @@ class KsqlDBParser(Definitions):
         if not self._curr:
             return None
         first = self._curr.text.upper()
+        second = self._next.text.upper() if self._next else ""
+        for words in (first, f"{first} {second}"):
+            if words in _UNREAD:
+                self.raise_error(f"{words} is not supported by opensea-metrics. ksqlDB supports it.")
         readers: dict[str, Callable[[], exp.Expression]] = {
             "CREATE": self._ksql_create,
             "INSERT": self._ksql_insert,
@@ -69,8 +76,8 @@ class KsqlDBParser(Definitions):
         }
         reader = readers.get(first)
         if reader is None:
-            near = difflib.get_close_matches(first, readers, n=1)
-            meant = f"\nDid you mean '{near[0]}'?" if near else ""
+            near = nearest(first, readers)
+            meant = f"\nDid you mean '{near}'?" if near else ""
             self.raise_error(f"Unknown statement '{self._curr.text}'{meant}")
             return None
         return reader()
@@ -96,12 +103,16 @@ class KsqlDBParser(Definitions):
         is_define = self._word("DEFINE")
         if not is_define:
             self._expect("UNDEFINE")
+        if self._curr and self._curr.token_type == TokenType.IDENTIFIER:
+            self.raise_error("Expecting IDENTIFIER")  # observed: a quoted name is refused
         name = self._name()
         value = None
         if is_define:
             if not self._match(TokenType.EQ):
                 self.raise_error("Expecting '='")
-            value = self._literal()
+            if not self._match(TokenType.STRING):
+                self.raise_error("Expecting STRING")
+            value = exp.Literal.string(self._prev.text)
         return self.expression(node.Define(this=name, value=value))
 
     def _ksql_assert(self) -> exp.Expression:

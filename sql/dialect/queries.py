@@ -8,10 +8,10 @@ from sqlglot import exp
 from sqlglot.tokenizer_core import TokenType
 
 from sql.dialect import expressions as node
-from sql.dialect.reading import Reading
+from sql.dialect.types import Types
 
 
-class Queries(Reading):
+class Queries(Types):
     """Reads a SELECT."""
 
     _AFTER_SOURCE: ClassVar[set[str]] = {
@@ -37,7 +37,9 @@ class Queries(Reading):
             emit = next((word for word in ("CHANGES", "FINAL") if self._word(word)), None)
             if emit is None:
                 self.raise_error("Expecting CHANGES or FINAL after EMIT")
-        limit = self._literal() if self._word("LIMIT") else None
+        limit = None
+        if self._word("LIMIT"):
+            limit = exp.Literal.number(self._whole_number("a number of rows"))
         return self.expression(
             node.Query(
                 expressions=projections,

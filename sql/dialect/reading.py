@@ -77,10 +77,15 @@ class Reading(parser.Parser):
         self._closing()
         return properties
 
+    def _whole_number(self, what: str) -> int:
+        """A number without a sign, a fraction, or more digits than ksqlDB's BIGINT has."""
+        token = self._curr
+        if not self._match(TokenType.NUMBER) or not token.text.isdigit() or len(token.text) > 18:
+            self.raise_error(f"Expecting {what}, which is a whole number", token)
+        return int(token.text)
+
     def _duration(self) -> exp.Expression:
-        if not self._match(TokenType.NUMBER):
-            self.raise_error("Expecting a duration such as 30 SECONDS")
-        amount = int(self._prev.text)
+        amount = self._whole_number("a duration such as 30 SECONDS")
         unit = self._curr.text.upper().removesuffix("S") if self._curr else ""
         if unit not in _MILLISECONDS:
             self.raise_error("Expecting a unit of time (MILLISECONDS, SECONDS, MINUTES, HOURS, DAYS)")

@@ -2,20 +2,56 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from sqlglot import exp
 
 from sql import functions
+from sql.calls import resolved
+from sql.inference import infer
 from sql.lowering.expressions import INTEGERS, Expressions, is_arithmetic
-from sql.types import NULL, name_of
+from sql.types import BYTES, DATE, NULL, STRING, TIME, TIMESTAMP, MapType, name_of
 from udfs.definition import Definition
+
+_PART_OF_TEMPLATE = re.compile(r"\{(\*|[0-9]+)\}|\{\{|\}\}")
+PARTLY: dict[str, tuple[str, ...]] = {
+    "CHR": ("INT",),
+    "CONCAT": ("VARCHAR...",),
+    "EARLIEST_BY_OFFSET": ("T",),
+    "FILTER": ("ARRAY<T> (T)=>BOOLEAN",),
+    "FORMAT_TIMESTAMP": ("TIMESTAMP VARCHAR",),
+    "INSTR": ("VARCHAR VARCHAR",),
+    "LATEST_BY_OFFSET": ("T",),
+    "LEN": ("VARCHAR",),
+    "LPAD": ("VARCHAR INT VARCHAR",),
+    "REDUCE": ("ARRAY<T> S (S,T)=>S",),
+    "RPAD": ("VARCHAR INT VARCHAR",),
+    "SPLIT": ("VARCHAR VARCHAR",),
+    "SUBSTRING": ("VARCHAR INT", "VARCHAR INT INT"),
+    "TRANSFORM": ("ARRAY<T> (T)=>R",),
+    "UNIX_TIMESTAMP": ("TIMESTAMP",),
+}
+"""Of functions that the engines do not run in all variations: those that they run."""
+OWN_WAY = frozenset(
+    ("ABS", "CEIL", "EXPLODE", "FILTER", "FLOOR", "FORMAT_TIMESTAMP", "REDUCE", "REGEXP_EXTRACT", "TRANSFORM")
+)
+"""Functions that are not written by a template, see :meth:`Calls.call`."""
 
 
 def fill(template: str, arguments: Sequence[str]) -> str:
-    """A template with its arguments put in: ``{0}``, ``{1}`` … and ``{*}`` for all of them."""
-    return template.replace("{*}", ", ".join(arguments)).format(*arguments)
+    """A template with its arguments put in: ``{0}``, ``{1}`` … and ``{*}`` for all of them.
+
+    Other braces of the template are doubled. Arguments may contain any braces: they are put in in one pass.
+    """
+
+    def part(found: re.Match[str]) -> str:
+        if found[1] is None:
+            return found[0][0]
+        return ", ".join(arguments) if found[1] == "*" else arguments[int(found[1])]
+
+    return _PART_OF_TEMPLATE.sub(part, template)
 
 
 class Calls(Expressions):
@@ -26,6 +62,7 @@ class Calls(Expressions):
         arguments = list(call.expressions)
         match name:
             case "STRUCT":
+                self.checked_type(call, self.type_of(call))
                 return self.struct(
                     [(name_of(item.this), self.value(item.expression)) for item in arguments]
                 )
@@ -34,7 +71,12 @@ class Calls(Expressions):
                     [(self.value(item.this), self.value(item.expression)) for item in arguments]
                 )
             case "TRANSFORM" | "FILTER" | "REDUCE":
-                return self._higher_order(name, arguments)
+                return self._higher_order(call, arguments)
+        function = functions.find(name)
+        if function and function.definition:
+            return self._python(call, function.definition, arguments)
+        self.check_runs(call)
+        match name:
             case "EXPLODE":
                 return self.exploded(call, self.value(arguments[0]))
             case "ABS" | "CEIL" | "FLOOR":
@@ -45,14 +87,24 @@ class Calls(Expressions):
                 return self.regexp_extract(call, arguments)
             case "FORMAT_TIMESTAMP":
                 return self.format_timestamp(call, arguments)
-        function = functions.find(name)
-        if function and function.definition:
-            return self._python(call, function.definition, arguments)
         if name == "SUBSTRING" and len(arguments) == 3:
             name = "SUBSTRING OF LENGTH"
         if name not in self.templates:
             raise self.refused(call, name)
         return fill(self.templates[name], [self.value(argument) for argument in arguments])
+
+    def check_runs(self, call: exp.Anonymous) -> None:
+        """Raises Unsupported for a variation of one of ksqlDB's functions that the engine does not run."""
+        found = resolved(call, self.scope, infer)
+        name = str(call.this).upper()
+        for argument, parameter in zip(call.expressions, found.parameters, strict=True):
+            if parameter.type in (DATE, TIME, TIMESTAMP, BYTES) and self.type_of(argument) == STRING:
+                raise self.refused(argument, f"a STRING as {parameter.type} for {name}")
+        variation = found.variation
+        without_any = bool(variation.parameters) and not call.expressions
+        if variation.text not in PARTLY.get(name, (variation.text,)) or found.as_list or without_any:
+            taken = ", ".join(map(str, map(self.type_of, call.expressions)))
+            raise self.refused(call, f"{name}({taken})")
 
     def _python(
         self, call: exp.Anonymous, definition: Definition, arguments: list[exp.Expression]
@@ -62,7 +114,7 @@ class Calls(Expressions):
             f"CAST({self.value(argument)} AS {self.type_name(parameter.type)})"
             for argument, parameter in zip(arguments, definition.parameters, strict=True)
         )
-        called = f"{definition.name}({casts})"
+        called = f"{self.function_name(definition.name)}({casts})"
         return self.exploded(call, called) if definition.kind == "table" else called
 
     def _rounded(self, name: str, argument: exp.Expression) -> str:
@@ -86,9 +138,12 @@ class Calls(Expressions):
         call = fill(self.templates[name], written)
         return f"CASE WHEN NOT ({' OR '.join(failing)}) THEN {call} END" if failing else call
 
-    def _higher_order(self, name: str, arguments: list[exp.Expression]) -> str:
+    def _higher_order(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
+        name = str(call.this).upper()
         values, function = arguments[0], arguments[-1]
         kind = self.type_of(values)
+        if isinstance(kind, MapType):
+            raise self.refused(call, f"{name} of a MAP")
         kinds = [getattr(kind, "element", NULL)]
         if name == "REDUCE":
             kinds.insert(0, self.type_of(arguments[1]))

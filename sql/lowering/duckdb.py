@@ -11,6 +11,8 @@ from sqlglot import exp
 from sql.lowering.calls import Calls
 from sql.lowering.duckdb_functions import TEMPLATES
 from sql.lowering.expressions import spans_all
+from sql.lowering.refusals import EMBEDDED
+from sql.quoting import column, quoted, text
 from sql.types import (
     BIGINT,
     BOOLEAN,
@@ -33,16 +35,6 @@ _PARSE = {
 }  # fmt: skip
 
 
-def quoted(name: str) -> str:
-    """A name as a DuckDB identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def text(value: str) -> str:
-    """A string as a DuckDB literal."""
-    return "'" + value.replace("'", "''") + "'"
-
-
 def wrapped(kind: KsqlType, value: str) -> str:
     """An integer expression of any size, wrapped around as Java does."""
     return f"{_WRAP[kind]}({value})"
@@ -52,7 +44,7 @@ def wrapped(kind: KsqlType, value: str) -> str:
 class Lowering(Calls):
     """Writes expressions of one statement in DuckDB's SQL; it needs ``macros.SETUP``."""
 
-    engine = "the embedded server"
+    engine = EMBEDDED
     templates = TEMPLATES
 
     def value(self, expression: exp.Expression) -> str:
@@ -64,6 +56,9 @@ class Lowering(Calls):
         return _named(self.type_of(expression), written)
 
     def name(self, name: str) -> str:
+        return column(name)
+
+    def function_name(self, name: str) -> str:
         return quoted(name)
 
     def text(self, value: str) -> str:
@@ -88,7 +83,7 @@ class Lowering(Calls):
         return f"MAP {{{', '.join(f'{key}: {value}' for key, value in pairs)}}}"
 
     def function(self, parameters: Sequence[str], body: str) -> str:
-        return f"lambda {', '.join(map(quoted, parameters))}: {body}"
+        return f"lambda {', '.join(map(column, parameters))}: {body}"
 
     def higher_order(self, name: str, values: str, function: str, start: str | None) -> str:
         if start is not None:
@@ -96,7 +91,7 @@ class Lowering(Calls):
         return f"list_{name.lower()}({values}, {function})"
 
     def without_nulls(self, values: str) -> str:
-        return f"CASE WHEN len(list_filter({values}, lambda e: e IS NULL)) = 0 THEN {values} END"
+        return f"CASE WHEN len(list_filter({values}, lambda _e: _e IS NULL)) = 0 THEN {values} END"
 
     def integer(self, kind: KsqlType, left: str, operator: str, right: str) -> str:
         if operator == "/":

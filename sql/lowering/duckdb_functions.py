@@ -5,17 +5,19 @@
 
 from __future__ import annotations
 
+from sql.quoting import text
+
 # Java's String.trim takes off everything up to U+0020; DuckDB's trim only spaces.
-_BLANKS = "".join(chr(code) for code in range(1, 33)).replace("'", "''")
+_BLANKS = text("".join(chr(code) for code in range(1, 33)))
 
 TEMPLATES: dict[str, str] = {
     "AS_VALUE": "{0}",
     "ARRAY_CONCAT": "CASE WHEN {0} IS NOT NULL OR {1} IS NOT NULL THEN list_concat({0}, {1}) END",
     # NULL may be looked for.
-    "ARRAY_CONTAINS": "CASE WHEN {1} IS NULL THEN coalesce(len(list_filter({0}, lambda e: e IS NULL)) > 0,"
+    "ARRAY_CONTAINS": "CASE WHEN {1} IS NULL THEN coalesce(len(list_filter({0}, lambda _e: _e IS NULL)) > 0,"
     " false) ELSE coalesce(list_contains({0}, {1}), false) END",
     # First occurrences in order; DuckDB's list_distinct keeps no order.
-    "ARRAY_DISTINCT": "list_filter({0}, lambda e, i: list_position({0}, e) = i)",
+    "ARRAY_DISTINCT": "list_filter({0}, lambda _e, _i: list_position({0}, _e) = _i)",
     "ARRAY_LENGTH": "CAST(len({0}) AS INTEGER)",
     "CHR": "CASE WHEN {0} BETWEEN 0 AND 55295 OR {0} BETWEEN 57344 AND 1114111 THEN chr({0}) END",
     "COALESCE": "coalesce({*})",
@@ -50,7 +52,7 @@ TEMPLATES: dict[str, str] = {
     "SUBSTRING": "substring_from({0}, {1})",
     "SUBSTRING OF LENGTH": "substring_java({0}, {1}, {2})",
     "TO_JSON_STRING": "coalesce(CAST(to_json({0}) AS VARCHAR), 'null')",
-    "TRIM": f"trim({{0}}, '{_BLANKS}')",
+    "TRIM": f"trim({{0}}, {_BLANKS})",
     "UCASE": "upper(replace({0}, 'ß', 'SS'))",
     "UNIX_TIMESTAMP": "epoch_ms({0})",
 }

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 from sqlglot import exp
 
-from sql.errors import SqlError
 from sql.inference import infer, is_time_bound
+from sql.lowering.refusals import Unsupported
 from sql.lowering.writing import Writing
 from sql.parser import where
 from sql.scope import Scope
@@ -117,7 +117,7 @@ class Expressions(Writing):
             case exp.Paren():
                 return f"({self.condition(expression.this)})"
             case exp.Is():
-                return f"({self.value(expression.this)} IS {expression.expression.sql()})"
+                return f"({self.value(expression.this)} IS {self.value(expression.expression)})"
             case exp.In():
                 choices = ", ".join(self.value(e) for e in expression.expressions)
                 return f"({self.value(expression.this)} IN ({choices}))"
@@ -142,20 +142,16 @@ class Expressions(Writing):
         """The ksqlDB type of an expression."""
         return infer(expression, self.scope)
 
-    def refused(self, expression: exp.Expression, what: str) -> SqlError:
+    def refused(self, expression: exp.Expression, feature: str) -> Unsupported:
         """The error for something that the engine cannot give as ksqlDB does."""
-        return SqlError(
-            f"{what} is not supported by {self.engine}",
-            where(self.scope.statement, expression),
-            "ksqlDB itself takes it; see README, 'Limits'",
-        )
+        return Unsupported(feature, self.engine, where(self.scope.statement, expression))
 
     def checked_type(self, expression: exp.Expression, kind: KsqlType) -> str:
         """A type in the engine's SQL. Raises SqlError if it has none."""
         try:
             return self.type_name(kind)
-        except ValueError as error:
-            raise self.refused(expression, str(error)) from None
+        except ValueError:
+            raise self.refused(expression, f"the type {kind}") from None
 
     def may_fail(self, expression: exp.Expression) -> bool:
         """Whether arithmetic on NULL could make an expression NULL, whatever stands around it."""

@@ -41,6 +41,6 @@ SETUP = (
       CASE WHEN b <> 0 THEN sign(a) * sign(b) * (abs(a::HUGEINT) // abs(b::HUGEINT)) END)""",
     # First occurrences in order, at most 1,000: ksqlDB's default limit of a collection.
     """CREATE OR REPLACE MACRO first_occurrences(l) AS (
-      list_filter(l, lambda e, i: list_position(l, e) = i)[1:1000])""",
+      list_filter(l, lambda _e, _i: list_position(l, _e) = _i)[1:1000])""",
 )
 """Statements to be run once in a database, for all its cursors."""

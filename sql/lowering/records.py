@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from sql.lowering.duckdb import quoted, text
+from sql.quoting import column as column_of
+from sql.quoting import json_pointer, text
 from sql.sources import Column, Source
 from sql.types import (
     BIGINT,
@@ -29,7 +30,7 @@ from sql.types import (
 from sql.types import duckdb as duckdb_type
 
 _Path = tuple[str, ...]
-_ROOT = "$"
+_ROOT = ""
 Kind = TypeVar("Kind", bound=KsqlType)
 _READERS = {
     # 1.7 is 1 for an INTEGER or BIGINT; an INTEGER wraps around (observed).
@@ -65,7 +66,7 @@ def decoded(
     keys = [column for column in source.columns if column.is_key]
     values = [column for column in source.columns if not column.is_key]
     columns = [
-        f"{_read(column, record, names)} AS {quoted(column.name)}"
+        f"{_read(column, record, names)} AS {column_of(column.name)}"
         for record, some in (("v", values), ("k", keys))
         for column in some
     ]
@@ -85,7 +86,7 @@ def decoded(
             if len(path) == depth
         )
         parsed = f"SELECT *, {', '.join(taken)} FROM ({parsed})"
-    time = quoted(source.timestamp) if source.timestamp else "_ts"
+    time = column_of(source.timestamp) if source.timestamp else "_ts"
     doubts, reasons = [], []
     for number, (doubt, place, reason) in enumerate(_doubts(values, names, checked, structs)):
         doubts.append(f"{doubt} AS _d{number}")
@@ -173,7 +174,7 @@ def _field(struct: str, name: str) -> str:
 
 def _place(path: _Path, names: Mapping[_Path, str]) -> str:
     """Where a field is, for DuckDB's functions of JSON."""
-    return f"{_ROOT}." + ".".join(f'"{names[path[: depth + 1]]}"' for depth in range(len(path)))
+    return _ROOT + json_pointer([names[path[: depth + 1]] for depth in range(len(path))])
 
 
 def _doubts(

@@ -1,8 +1,8 @@
 """Whole SELECTs in DuckDB's SQL: row by row, and grouped in parts.
 
-A source is given as a relation: SQL of a SELECT with the source's columns under their ksqlDB names,
-``ROWTIME`` (epoch ms) and ``_off`` (the offset, growing along the topic). Of a windowed source it has
-WINDOWSTART and WINDOWEND too.
+A source is given as a relation: SQL of a SELECT with the source's columns under the names that
+``sql.quoting.column`` gives them, ``ROWTIME`` (epoch ms) and ``_off`` (the offset, growing along the topic).
+Of a windowed source it has WINDOWSTART and WINDOWEND too.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from functools import lru_cache
 from sqlglot import exp
 
 from sql.analysis import Analysis, aggregates
-from sql.errors import SqlError
 from sql.lowering.aggregates import Accumulator, Aggregate, aggregate
-from sql.lowering.duckdb import Lowering, quoted
+from sql.lowering.duckdb import Lowering
 from sql.lowering.expressions import owner
+from sql.lowering.refusals import Unsupported
+from sql.quoting import column as duckdb_column
 from sql.scope import Scope
 from sql.sources import Source, Window
 from sql.types import BIGINT, KsqlType, duckdb
@@ -27,8 +28,8 @@ from sql.types import BIGINT, KsqlType, duckdb
 class Grouping:
     """A grouped SELECT, in parts.
 
-    ``partial(relation, …)`` gives rows of state: ``k0 …`` the group keys, ``_ws`` the window's start
-    (windowed only), ``a0 …`` the accumulators, ``_ts`` the newest ROWTIME. ``merge(rows)`` makes one
+    ``partial(relation, …)`` gives rows of state: ``_k0 …`` the group keys, ``_ws`` the window's start
+    (windowed only), ``_a0 …`` the accumulators, ``_ts`` the newest ROWTIME. ``merge(rows)`` makes one
     row a key of rows of state that have ``_src`` (0 older, 1 newer) besides. ``finish(rows)`` gives
     the SELECT's columns, WINDOWSTART, WINDOWEND, ROWTIME and ``_off``.
     """
@@ -43,7 +44,7 @@ class Grouping:
     @property
     def keys(self) -> list[str]:
         """The columns that tell rows of state apart."""
-        keys = [f"k{index}" for index in range(len(self.key_sql))]
+        keys = [f"_k{index}" for index in range(len(self.key_sql))]
         return [*keys, "_ws"] if self.analysis.window else keys
 
     def partial(self, relation: str, stream_time: int | None) -> str:
@@ -51,8 +52,8 @@ class Grouping:
 
         With a stream time (epoch ms) rows are left out whose window has closed when they come.
         """
-        keys = [f"{sql} AS k{index}" for index, sql in enumerate(self.key_sql)]
-        made = [f"{part.partial} AS a{i}" for i, part in enumerate(self._accumulators())]
+        keys = [f"{sql} AS _k{index}" for index, sql in enumerate(self.key_sql)]
+        made = [f"{part.partial} AS _a{i}" for i, part in enumerate(self._accumulators())]
         rows = f"SELECT * FROM ({windowed(relation, self.analysis.window)}) WHERE {self._kept()}"
         if stream_time is not None:
             rows = f"SELECT * FROM ({self._timed(rows, stream_time)}) WHERE NOT _late"
@@ -80,7 +81,7 @@ class Grouping:
     def merge(self, rows: str) -> str:
         """One row for each key, of rows of state."""
         made = [
-            f"{part.merge.format(a=f'a{i}', b=f'a{i + 1}', src='_src')} AS a{i}"
+            f"{part.merge.format(a=f'_a{i}', b=f'_a{i + 1}', src='_src')} AS _a{i}"
             for i, part in enumerate(self._accumulators())
         ]
         keys = ", ".join(self.keys)
@@ -89,7 +90,7 @@ class Grouping:
 
     def finish(self, rows: str) -> str:
         """The SELECT's columns from rows of state that have ``_off``."""
-        columns = ", ".join(f"{sql} AS {quoted(name)}" for name, sql in self.columns_sql)
+        columns = ", ".join(f"{sql} AS {duckdb_column(name)}" for name, sql in self.columns_sql)
         window = ""
         if self.analysis.window:
             window = f", _ws AS WINDOWSTART, _ws + {self.analysis.window.size} AS WINDOWEND"
@@ -106,7 +107,7 @@ class Grouping:
 
     def _tidied(self, grouped: str) -> str:
         tidied = [
-            f"{part.tidy.format(a=f'a{i}')} AS a{i}"
+            f"{part.tidy.format(a=f'_a{i}')} AS _a{i}"
             for i, part in enumerate(self._accumulators())
         ]
         return f"SELECT {', '.join([*self.keys, *tidied, '_ts'])} FROM ({grouped})"
@@ -124,17 +125,18 @@ def as_source(
     source: Source,
     relation: str,
     available: Sequence[str],
-    name: Callable[[str], str] = quoted,
+    name: Callable[[str], str] = duckdb_column,
     type_name: Callable[[KsqlType], str] = duckdb,
 ) -> str:
     """A relation in the columns of a source that reads it: by name in any case, NULL where missing.
 
-    ``name`` and ``type_name`` write identifiers and types as the engine does.
+    ``available`` are the relation's columns as statements name them; ``name`` and ``type_name`` write columns
+    and types as the engine does.
     """
     known = {each.upper(): each for each in available}
     columns = []
     for column in source.columns:
-        found = known.get(column.name.upper())
+        found = column.name if column.name in available else known.get(column.name.upper())
         value = name(found) if found else "NULL"
         columns.append(f"CAST({value} AS {type_name(column.type)}) AS {name(column.name)}")
     time = name(source.timestamp) if source.timestamp else "ROWTIME"
@@ -143,7 +145,9 @@ def as_source(
     return f"SELECT {', '.join([*columns, *hidden])} FROM ({relation})"
 
 
-def listed(source: Source, relation: str, name: Callable[[str], str] = quoted) -> str:
+def listed(
+    source: Source, relation: str, name: Callable[[str], str] = duckdb_column
+) -> str:
     """A source's rows as results: its columns and the window's bounds."""
     columns = [name(column.name) for column in source.columns]
     bounds = ["WINDOWSTART", "WINDOWEND"] if source.window else []
@@ -188,7 +192,7 @@ def _selected(analysis: Analysis) -> tuple[list[str], list[str], str]:
     fields = [f"{lowering.value(field)} AS {name}" for field, name in named.items()]
     lowering = Lowering(scope_of(analysis), named)
     columns = [
-        f"{lowering.value(projection.expression)} AS {quoted(projection.column.name)}"
+        f"{lowering.value(projection.expression)} AS {duckdb_column(projection.column.name)}"
         for projection in analysis.projections
     ]
     kept = lowering.condition(analysis.where) if analysis.where is not None else "true"
@@ -227,10 +231,10 @@ def grouping(analysis: Analysis) -> Grouping:
     substitutes: dict[exp.Expression, str] = {}
     position = 0
     for aggregated, found in calls.items():
-        substitutes[aggregated] = found.finish.format(a=f"a{position}", b=f"a{position + 1}")
+        substitutes[aggregated] = found.finish.format(a=f"_a{position}", b=f"_a{position + 1}")
         position += len(found.accumulators)
     for index, key in enumerate(analysis.group):
-        substitutes[key] = f"k{index}"
+        substitutes[key] = f"_k{index}"
     if analysis.window:
         bounds = {"WINDOWSTART": "_ws", "WINDOWEND": f"(_ws + {analysis.window.size})"}
         for name, sql in bounds.items():
@@ -250,17 +254,16 @@ def grouping(analysis: Analysis) -> Grouping:
 
 
 def check_supported(analysis: Analysis, engine: str) -> None:
-    """Raises SqlError for a clause that the engines do not have."""
-    place = analysis.statement.place
-    what = None
+    """Raises Unsupported for a clause that the engines do not have."""
+    feature = None
     if analysis.joined:
-        what = "JOIN"
+        feature = "JOIN"
     elif analysis.emit == "FINAL":
-        what = "EMIT FINAL"
+        feature = "EMIT FINAL"
     elif analysis.window and analysis.window.kind == "SESSION":
-        what = "a SESSION window"
-    if what:
-        raise SqlError(f"{what} is not supported by {engine}", place)
+        feature = "a SESSION window"
+    if feature:
+        raise Unsupported(feature, engine, analysis.statement.place)
 
 
 def _hops(last: str, window: Window) -> str:

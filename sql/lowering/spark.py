@@ -11,34 +11,29 @@ from sqlglot import exp
 
 from sql.lowering.calls import Calls
 from sql.lowering.expressions import spans_all
+from sql.lowering.refusals import SPARK
 from sql.lowering.spark_functions import TEMPLATES
+from sql.quoting import spark_column, spark_quoted, spark_text
 from sql.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, STRING, KsqlType, spark
 
 _LINE_ENDS = "\n\r\u0085\u2028\u2029"
-
-
-def quoted(name: str) -> str:
-    """A name as a Spark identifier."""
-    return "`" + name.replace("`", "``") + "`"
-
-
-def text(value: str) -> str:
-    """A string as a Spark literal."""
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 @dataclass(frozen=True)
 class SparkLowering(Calls):
     """Writes expressions of one statement in Spark's SQL."""
 
-    engine = "Spark"
+    engine = SPARK
     templates = TEMPLATES
 
     def name(self, name: str) -> str:
-        return quoted(name)
+        return spark_column(name)
+
+    def function_name(self, name: str) -> str:
+        return spark_quoted(name)
 
     def text(self, value: str) -> str:
-        return text(value)
+        return spark_text(value)
 
     def type_name(self, kind: KsqlType) -> str:
         return spark(kind)
@@ -49,7 +44,7 @@ class SparkLowering(Calls):
         return super().literal(literal)
 
     def member(self, struct: str, field: str) -> str:
-        return f"{struct}.{quoted(field)}"
+        return f"{struct}.{spark_quoted(field)}"
 
     def element(self, base: str, index: str, of_map: bool) -> str:
         return f"try_element_at({base}, {index if of_map else f'nullif({index}, 0)'})"
@@ -58,13 +53,13 @@ class SparkLowering(Calls):
         return f"array({', '.join(values)})"
 
     def struct(self, fields: Sequence[tuple[str, str]]) -> str:
-        return f"named_struct({', '.join(f'{text(name)}, {value}' for name, value in fields)})"
+        return f"named_struct({', '.join(f'{spark_text(name)}, {value}' for name, value in fields)})"
 
     def map(self, pairs: Sequence[tuple[str, str]]) -> str:
         return f"map({', '.join(f'{key}, {value}' for key, value in pairs)})"
 
     def function(self, parameters: Sequence[str], body: str) -> str:
-        names = ", ".join(map(quoted, parameters))
+        names = ", ".join(map(spark_column, parameters))
         return f"{names if len(parameters) == 1 else f'({names})'} -> {body}"
 
     def higher_order(self, name: str, values: str, function: str, start: str | None) -> str:
@@ -73,7 +68,7 @@ class SparkLowering(Calls):
         return f"{name.lower()}({values}, {function})"
 
     def without_nulls(self, values: str) -> str:
-        return f"CASE WHEN NOT exists({values}, e -> e IS NULL) THEN {values} END"
+        return f"CASE WHEN NOT exists({values}, _e -> _e IS NULL) THEN {values} END"
 
     def integer(self, kind: KsqlType, left: str, operator: str, right: str) -> str:
         if operator == "/":
@@ -154,7 +149,7 @@ class SparkLowering(Calls):
         extracted = f"regexp_extract({value}, {pattern}, {group})"
         if group == "0" and spans_all(str(literal.this)):
             # All of the text, but that Java's $ is before the end of a last line, too.
-            ends = ", ".join(map(text, _LINE_ENDS))
+            ends = ", ".join(map(spark_text, _LINE_ENDS))
             extracted = f"CASE WHEN right({value}, 1) IN ({ends}) THEN {extracted} ELSE {value} END"
         return f"CASE WHEN {value} RLIKE {pattern} THEN {extracted} END"
 

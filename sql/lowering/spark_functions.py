@@ -20,7 +20,7 @@ TEMPLATES: dict[str, str] = {
     "ARRAY_CONCAT": "CASE WHEN {0} IS NOT NULL OR {1} IS NOT NULL"
     " THEN concat(coalesce({0}, array()), coalesce({1}, array())) END",
     # NULL may be looked for.
-    "ARRAY_CONTAINS": "coalesce(exists({0}, e -> e <=> {1}), false)",
+    "ARRAY_CONTAINS": "coalesce(exists({0}, _e -> _e <=> {1}), false)",
     "ARRAY_DISTINCT": "array_distinct({0})",
     "ARRAY_LENGTH": "CASE WHEN {0} IS NOT NULL THEN size({0}) END",
     "COALESCE": "coalesce({*})",

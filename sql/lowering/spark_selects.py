@@ -1,7 +1,8 @@
 """Whole SELECTs in Spark's SQL: row by row, and grouped in one go.
 
-A source is given as a relation, as in ``selects``: its columns under their ksqlDB names, ``ROWTIME``
-(epoch ms) and ``_off`` (growing along the topic); of a windowed source WINDOWSTART and WINDOWEND too.
+A source is given as a relation, as in ``selects``: its columns under the names that
+``sql.quoting.column_name`` gives them, ``ROWTIME`` (epoch ms) and ``_off`` (growing along the topic); of a
+windowed source WINDOWSTART and WINDOWEND too.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from sql.analysis import Analysis, aggregates, is_aggregate, makes_rows, table_c
 from sql.lowering import selects
 from sql.lowering.expressions import owner
 from sql.lowering.selects import check_supported, hidden_columns, scope_of, windowed
-from sql.lowering.spark import SparkLowering, quoted
+from sql.lowering.spark import SparkLowering
+from sql.quoting import spark_column, spark_quoted
 from sql.sources import Source, Window
 from sql.types import BIGINT, DOUBLE, INTEGER, DecimalType, spark
 from udfs.definition import OF_LIST, Definition
 
-_IN_ORDER = "transform(sort_array(collect_list(named_struct('o', _off, 'x', {0}))), e -> e.x)"
+_IN_ORDER = "transform(sort_array(collect_list(named_struct('o', _off, 'x', {0}))), _e -> _e.x)"
 _SIMPLE = {
     "COUNT": "count({0})",
     "MIN": "min({0})",
@@ -38,7 +40,7 @@ _SIMPLE = {
 
 def as_source(source: Source, relation: str, available: Sequence[str]) -> str:
     """``selects.as_source`` in Spark's SQL."""
-    return selects.as_source(source, relation, available, quoted, spark)
+    return selects.as_source(source, relation, available, spark_column, spark)
 
 
 def rows(analysis: Analysis, relation: str, passed: Sequence[str] = ()) -> str:
@@ -65,7 +67,7 @@ def rows(analysis: Analysis, relation: str, passed: Sequence[str] = ()) -> str:
     wanted = [projection.expression for projection in analysis.projections]
     relation, lowering = _bound([*wanted, *_given(analysis.where)], relation, lowering)
     columns = [
-        f"{lowering.value(projection.expression)} AS {quoted(projection.column.name)}"
+        f"{lowering.value(projection.expression)} AS {spark_column(projection.column.name)}"
         for projection in analysis.projections
     ]
     kept = lowering.condition(analysis.where) if analysis.where is not None else "true"
@@ -93,14 +95,14 @@ def grouped(analysis: Analysis, relation: str) -> str:
     made: list[str] = []
     for index, call in enumerate(list(calls)):
         assert isinstance(call, exp.Anonymous)
-        part, calls[call] = _aggregate(call, lowering, f"a{index}")
-        made.append(f"{part} AS a{index}")
+        part, calls[call] = _aggregate(call, lowering, f"_a{index}")
+        made.append(f"{part} AS _a{index}")
     substitutes: dict[exp.Expression, str] = {
-        key: f"k{index}" for index, key in enumerate(analysis.group)
+        key: f"_k{index}" for index, key in enumerate(analysis.group)
     }
     substitutes.update(calls)
-    keys = [f"{lowering.value(key)} AS k{index}" for index, key in enumerate(analysis.group)]
-    window, bounds, grouping = analysis.window, "", [f"k{i}" for i in range(len(keys))]
+    keys = [f"{lowering.value(key)} AS _k{index}" for index, key in enumerate(analysis.group)]
+    window, bounds, grouping = analysis.window, "", [f"_k{i}" for i in range(len(keys))]
     if window:
         ends = {"WINDOWSTART": "_ws", "WINDOWEND": f"(_ws + {window.size})"}
         for name, sql in ends.items():
@@ -109,12 +111,12 @@ def grouped(analysis: Analysis, relation: str) -> str:
         grouping.append("_ws")
     after = SparkLowering(scope_of(analysis), substitutes)
     columns = ", ".join(
-        f"{after.value(p.expression)} AS {quoted(p.column.name)}" for p in analysis.projections
+        f"{after.value(p.expression)} AS {spark_column(p.column.name)}" for p in analysis.projections
     )
     where = lowering.condition(analysis.where) if analysis.where is not None else "true"
     having = after.condition(analysis.having) if analysis.having is not None else "true"
     keyed = f"SELECT *, {', '.join(keys)} FROM ({relation}) WHERE {where}"
-    present = " AND ".join(f"k{i} IS NOT NULL" for i in range(len(keys)))
+    present = " AND ".join(f"_k{i} IS NOT NULL" for i in range(len(keys)))
     state = (
         f"SELECT {', '.join([*grouping, *made, 'max(ROWTIME) AS _ts'])} FROM ({keyed})"
         f" WHERE {present} GROUP BY {', '.join(grouping)}"
@@ -132,20 +134,22 @@ def _aggregate(call: exp.Anonymous, lowering: SparkLowering, state: str) -> tupl
     kind = lowering.type_of(call)
     written = [lowering.value(argument) for argument in arguments]
     function = functions.find(name)
+    if function and function.definition is None:
+        lowering.check_runs(call)
     if name == "SUM":
         return f"sum({written[0]})", _sum(kind, state)
     if name == "AVG":
         kind = lowering.type_of(arguments[0])
-        if isinstance(kind, DecimalType):
-            raise lowering.refused(call, "AVG of DECIMAL (which ksqlDB refuses, too)")
         both = f"named_struct('s', sum({written[0]}), 'n', count({written[0]}))"
         total = f"CAST({_sum(kind, f'{state}.s')} AS DOUBLE)"
         return both, f"CASE WHEN {state}.n > 0 THEN {total} / {state}.n ELSE CAST(0 AS DOUBLE) END"
     if name in _SIMPLE:
+        if name == "TOPK" and len(arguments) > 2:
+            raise lowering.refused(call, "TOPK of several columns")
         count = arguments[-1]
         if "{n}" in _SIMPLE[name] and (not isinstance(count, exp.Literal) or count.is_string):
             raise lowering.refused(call, f"{name} with a count that is no literal")
-        return _SIMPLE[name].replace("{0}", written[0]).replace("{n}", written[-1]), state
+        return _SIMPLE[name].replace("{n}", written[-1]).replace("{0}", written[0]), state
     if function and function.definition:
         return _python(function.definition, written, state)
     raise lowering.refused(call, name)
@@ -178,7 +182,8 @@ def _python(definition: Definition, written: Sequence[str], state: str) -> tuple
         f"CAST({value} AS {spark(constant.type)})"
         for value, constant in zip(written[count:], definition.constants, strict=True)
     ]
-    return listed, f"{definition.name}{OF_LIST}({', '.join([state, *constants])})"
+    called = spark_quoted(definition.name + OF_LIST)
+    return listed, f"{called}({', '.join([state, *constants])})"
 
 
 def _bound(
@@ -267,10 +272,10 @@ def _table(lowering: SparkLowering, call: exp.Anonymous) -> str:
         f"CAST({lowering.value(argument)} AS {spark(parameter.type)})"
         for argument, parameter in zip(call.expressions, definition.parameters, strict=True)
     )
-    return f"{definition.name}({casts})"
+    return f"{lowering.function_name(definition.name)}({casts})"
 
 
 def _hops(last: str, window: Window) -> str:
     first = f"greatest(ROWTIME - {window.size} + 1, {window.origin})"
     count = f"(({last} - {first}) DIV {window.advance})"
-    return f"explode(transform(sequence(0, {count}), i -> {last} - i * {window.advance}))"
+    return f"explode(transform(sequence(0, {count}), _i -> {last} - _i * {window.advance}))"

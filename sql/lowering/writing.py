@@ -15,13 +15,17 @@ class Writing(ABC):
     """Pieces of SQL, made of arguments that are SQL already."""
 
     engine: ClassVar[str]
-    """What refuses, in errors."""
+    """Its name in refusals, see :mod:`sql.lowering.refusals`."""
     templates: ClassVar[Mapping[str, str]]
     """How functions are written, for :func:`sql.lowering.calls.fill`."""
 
     @abstractmethod
     def name(self, name: str) -> str:
-        """An identifier."""
+        """A column, or a lambda's parameter."""
+
+    @abstractmethod
+    def function_name(self, name: str) -> str:
+        """A function of ``udfs``."""
 
     @abstractmethod
     def text(self, value: str) -> str:
