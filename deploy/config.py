@@ -50,6 +50,23 @@ class Settings(Environment):
     data_dir: Path = Path(".opensea-metrics")
 
 
+class ServeSettings(Environment):
+    """What the embedded server asks of its clients, as variables ``OPENSEA_METRICS_SERVE_…``.
+
+    ``user`` and ``password``: basic authentication; ``token``: a bearer token. ``cert_file`` and
+    ``key_file`` (PEM), ``key_password``: the server's certificate and its key, for TLS.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="OPENSEA_METRICS_SERVE_")
+
+    user: str | None = Field(default=None, repr=False)
+    password: SecretStr | None = None
+    token: SecretStr | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    key_password: SecretStr | None = None
+
+
 class FunctionSettings(Environment):
     """``udfs``: files and folders of a project's own Python functions, separated as in PATH.
 

@@ -26,6 +26,7 @@ from deploy.embedded import (
 from deploy.embedded.archive import Register
 from deploy.embedded.health import Health, Part
 from deploy.embedded.inserts import Record
+from deploy.embedded.listeners import Listeners
 from deploy.embedded.metastore import TopicInfo
 from deploy.embedded.reader import Reader
 from deploy.embedded.storage import Storage, damaged, transaction
@@ -70,6 +71,7 @@ class Engine:
         self._last_statement = 0.0
         self.root: Path = storage.directory / "topics"
         self.health = Health()
+        self.listeners = Listeners()
         self.paused: set[str] = set()
         self._cursors: weakref.WeakSet[duckdb.DuckDBPyConnection] = weakref.WeakSet()
         try:
@@ -204,7 +206,9 @@ class Engine:
             self.catalog, self._next = after, number + 1
             self.health.keep_only(after.queries)
             self._logs = metastore.logs(self._cursor)
-            self._due = (self._due | after.queries.keys()) if query_id else self._due
+            if query_id:
+                self._due |= after.queries.keys()
+                self._feed(after.sources[statement.name or ""].topic)
             return Outcome(number, message, query_id)
 
     def _pause(self, statement: Statement) -> Outcome:
@@ -235,7 +239,7 @@ class Engine:
             self._note_inserted(source)
 
     def _note_inserted(self, source: Source) -> None:
-        self._due.update(self.catalog.fed_by(source.topic))
+        self._feed(source.topic)
         self._behind.update(query.id for query in self.catalog.readers(source.name))
 
     def catch_up(self, name: str) -> None:
@@ -249,6 +253,11 @@ class Engine:
                     self._behind.discard(query.id)
 
     # -- data ---------------------------------------------------------------------------------
+
+    def _feed(self, topic: str) -> None:
+        """Records have come into a topic: whoever reads it should look."""
+        self._due.update(self.catalog.fed_by(topic))
+        self.listeners.wake(self.catalog.reached_from(topic))
 
     def reader(self) -> Reader:
         """A reader of the topics as they are now."""
@@ -304,10 +313,11 @@ class Engine:
         client's DESCRIBE EXTENDED looks for files too."""
         with self._turn:
             listings = {"": walk.strangers(self.root)}
-            for topic in {query.analysis.source.topic for query in self.catalog.queries.values()}:
+            read = {query.analysis.source.topic for query in self.catalog.queries.values()}
+            for topic in read | self.listeners.topics():
                 listings[topic] = self.register.discover(self._cursor, topic)
                 if self._ends.get(topic) != (end := self.register.end(topic)):
-                    self._due.update(self.catalog.fed_by(topic))
+                    self._feed(topic)
                     self._ends[topic] = end
             unlisted = {
                 (topic, path): reason
@@ -321,7 +331,7 @@ class Engine:
             }
             refusals.keep(self._cursor, self.root, self._refused, refused | unlisted)
             if refused | unlisted != self._refused:
-                self._due.update(self.catalog.fed_by(processing_log.TOPIC))
+                self._feed(processing_log.TOPIC)
             self._refused = refused | unlisted
             places = [f"{self.root.joinpath(*where)}: {why}" for where, why in unlisted.items()]
             self.health.set(Part.TOPICS, "; ".join(places) or None)
@@ -361,6 +371,6 @@ class Engine:
                 return False
             if not query.analysis.is_aggregation:
                 self._logs = metastore.logs(self._cursor)  # its first piece makes its log
-            self._due.update(self.catalog.fed_by(sink.topic))
-            self._due.update(self.catalog.fed_by(processing_log.TOPIC))
+            self._feed(sink.topic)
+            self._feed(processing_log.TOPIC)
             return True

@@ -65,20 +65,19 @@ class Connection:
     def finished(self, number: int) -> Reply:
         """The whole reply. Raises TimeoutError, or ConnectionError if the connection ends before."""
         while not self.replies[number].is_over:
-            self._read()
+            self.read()
         return self.replies[number]
 
     def line(self, number: int) -> bytes:
-        """The next line of a reply."""
+        """The next line of a reply, or its end without a newline."""
         reply = self.replies[number]
-        while b"\n" not in reply.body:
-            if reply.is_over:
-                raise EOFError("the reply has ended")
-            self._read()
+        while b"\n" not in reply.body and not reply.is_over:
+            self.read()
         line, _, reply.body = reply.body.partition(b"\n")
         return line
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """Take in what arrives next."""
         data = self._raw.recv(65536)
         if not data:
             raise ConnectionError("the server has closed the connection")
