@@ -56,7 +56,8 @@ class StorageError(OpenSeaMetricsError):
 class Storage:
     """Owns the DuckDB database; every thread takes its own :meth:`cursor`.
 
-    Besides its own files the database can reach ``topics/`` and ``tmp/`` of the data directory only.
+    Besides its own files the database can reach ``tmp/`` of the data directory only: lines of topics are given
+    to it (deploy/embedded/lines.py).
     """
 
     def __init__(self, directory: Path, memory_limit: str = "450MB") -> None:
@@ -81,19 +82,18 @@ class Storage:
             self._database = open_database(
                 directory / _DATABASE,
                 directory / "tmp",
-                directories=[directory / "topics"],
                 settings={"memory_limit": memory_limit, "error_on_division_by_zero": False},
                 setup=(_TABLES, *SETUP),
             )
             try:
                 self._check_size()
+                udfs.register(self._database)
             except BaseException:
                 self._database.close()
                 raise
         except duckdb.Error as error:
             self._lock.close()
             raise damaged(directory, error) from error
-        udfs.register(self._database)
 
     def _check_size(self) -> None:
         """Raise duckdb.IOException if the file is shorter than its tables need.

@@ -74,7 +74,8 @@ class Topic:
 
     def register(self) -> None:
         """Register the files without reading them."""
-        self.engine.register.discover(self.engine._cursor, self.name)
+        with self.engine.turn():
+            self.engine.register.discover(self.engine._cursor, self.name)
 
     def work(self) -> None:
         """Read all there is to read."""
