@@ -198,7 +198,7 @@ def _predicate(expression: exp.Expression, scope: Scope) -> KsqlType:
         case exp.Between():
             bounds = [expression.args["low"], expression.args["high"]]
             is_time = scope.clause == "WHERE" and is_time_bound(expression.this)
-            if is_time and {infer(b, scope) for b in bounds} == {STRING}:
+            if is_time and all(map(_is_text, bounds)):
                 return BOOLEAN
             widest([expression.this, *bounds], scope, infer)
         case exp.Like():
@@ -233,10 +233,15 @@ def is_time_bound(expression: exp.Expression) -> bool:
     return isinstance(expression, exp.Column) and name_of(expression.this) in bounds
 
 
+def _is_text(expression: exp.Expression) -> bool:
+    return isinstance(expression, exp.Literal) and bool(expression.is_string)
+
+
 def _comparison(expression: exp.Expression, scope: Scope) -> KsqlType:
     left, right = infer(expression.this, scope), infer(expression.expression, scope)
-    is_time = scope.clause == "WHERE" and any(map(is_time_bound, (expression.this, expression.expression)))
-    if common(left, right) is None and not (is_time and STRING in (left, right)):
+    sides = (expression.this, expression.expression)
+    is_time = scope.clause == "WHERE" and any(map(is_time_bound, sides)) and any(map(_is_text, sides))
+    if common(left, right) is None and not is_time:
         text, name = shown(expression), COMPARISONS[type(expression)][1]
         raise scope.error(
             expression,

@@ -217,12 +217,20 @@ def _check_topic(statement: Statement, source: Source, topics: dict[str, TopicIn
             f"CREATE {kind} {source.name} ({columns}) WITH ({listed});",
             code=40000,
         )
-    if known.partitions != source.partitions and "PARTITIONS" in statement.properties:
+    is_said = "PARTITIONS" in statement.properties
+    if not known.is_declared and (not is_said or source.partitions >= known.partitions):
+        partitions = max(source.partitions, known.partitions)
+        topics[source.topic] = TopicInfo(source.topic, partitions, source.replicas)
+    elif is_said and known.partitions != source.partitions:
+        file = "" if known.is_declared else (
+            f"\nThe file {known.file} is of partition {known.partitions - 1}. Declare"
+            f" PARTITIONS={known.partitions}, or move such files out of the topic's directory."
+        )
         raise SqlError(
             f"A Kafka topic with the name '{source.topic}' already exists, with different "
             "partition/replica/retention configuration than required. KSQL expects "
             f"{source.partitions} partitions (topic has {known.partitions}), {source.replicas} "
-            f"replication factor (topic has {known.replicas}).",
+            f"replication factor (topic has {known.replicas}).{file}",
             code=50000,
         )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlglot.dialects import DuckDB, Spark
 
@@ -33,6 +33,7 @@ def database() -> Iterator[duckdb.DuckDBPyConnection]:
         yield made
 
 
+@settings(deadline=None)
 @given(name=ALLOWED)
 def test_duckdb_reads_what_was_written(database: duckdb.DuckDBPyConnection, name: str) -> None:
     written = f"SELECT {quoting.text(name)} AS {quoting.quoted(name)}, 1 AS {quoting.column(name)}"
@@ -50,6 +51,7 @@ def test_a_text_may_have_a_nul() -> None:
 
 
 @pytest.mark.parametrize("writer", WRITERS)
+@settings(deadline=None)
 @given(name=ALLOWED)
 def test_a_name_is_one_token(writer: str, name: str) -> None:
     dialect = Spark() if writer.startswith("spark") else DuckDB()
@@ -58,6 +60,7 @@ def test_a_name_is_one_token(writer: str, name: str) -> None:
     assert kinds == ["VAR", middle, "VAR"]
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_spark_finds_no_variable_in_a_text(value: str) -> None:
     if _is_unicode(value):
@@ -89,6 +92,7 @@ def test_a_column_has_a_name_that_no_other_has(name: str, stored: str) -> None:
     assert name_of_column(stored) == name
 
 
+@settings(deadline=None)
 @given(ALLOWED, ALLOWED)
 def test_columns_of_two_names_are_never_equal(one: str, other: str) -> None:
     assert name_of_column(column_name(one)) == one
