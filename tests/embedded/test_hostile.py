@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from sql.errors import SqlError
 from sql.naming import SYSTEM_COLUMNS, is_topic
 from tests.embedded.inside import Inside, inside
-from tests.hostile import NAMES, names
+from tests.hostile import NAMES, is_text, names
 
 IS_ALL = os.environ.get("HOSTILE") == "all"
 SHARE = 1 if IS_ALL else 80
@@ -367,8 +367,7 @@ def test_a_hostile_name_beside_a_statement(server: Inside, where: str) -> None:
 
 def is_file_name(name: str) -> bool:
     """Whether Linux takes it; names that are no UTF-8 are for tests/embedded/test_files.py."""
-    is_utf8 = not any("\ud800" <= character <= "\udfff" for character in name)
-    return is_utf8 and not set(name) & {"/", "\0"} and 0 < len(name.encode()) < 200 and name not in (".", "..")
+    return is_text(name) and not set(name) & {"/", "\0"} and 0 < len(name.encode()) < 200 and name not in (".", "..")
 
 
 FILES = list(filter(is_file_name, NAMES))[:: 1 if IS_ALL else 12]

@@ -12,7 +12,7 @@ from sql.errors import SqlError, SqlErrors
 from sql.naming import is_source, is_topic
 from sql.parser import parse_script
 from sql.project import load_project
-from tests.hostile import NAMES
+from tests.hostile import NAMES, is_text
 
 RAW = "CREATE STREAM raw (a INT)\n  WITH (VALUE_FORMAT='JSON',\n    {});\n"
 TOPIC_T = "Failed to guarantee existence of topic t\nCaused by: "
@@ -21,10 +21,6 @@ INVALID = (
     "Caused by: The request attempted to perform an operation on an invalid topic.\n"
     "  hint: a topic's name has 1 to 249 of the characters a-z A-Z 0-9 . _ - and is neither '.' nor '..'"
 )
-
-
-def is_text(name: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def catalog(text: str) -> Catalog:
