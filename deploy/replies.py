@@ -1,33 +1,49 @@
 """What ksqlDB replies, as plain data: one frozen class per kind of reply, read with ``of``.
 
-Only what this project reads is kept. Source: recorded replies of ksqlDB 7.9.1.
+Only what this project reads is kept. Each ``of`` raises WrongShape for a reply of another shape.
+Source: recorded replies of ksqlDB 7.9.1.
 """
 
 from __future__ import annotations
 
-import codecs
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-Json = Mapping[str, Any]
+from deploy.shapes import (
+    Json,
+    listed,
+    member,
+    members,
+    members_or_none,
+    number,
+    text,
+    text_or_none,
+    texts_or_none,
+)
+
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class ServerInfo:
-    """``GET /info``; ``service_id`` ends with an underscore where the operator wrote one."""
+    """``GET /info``; ``service_id`` ends with an underscore where the operator wrote one.
+
+    ``is_embedded``: it is this project's embedded server, which names itself as its cluster.
+    """
 
     version: str
     service_id: str
     status: str
+    is_embedded: bool = False
 
     @classmethod
     def of(cls, reply: Json) -> ServerInfo:
         """Read the object ``KsqlServerInfo``."""
-        return cls(reply["version"], reply["ksqlServiceId"], reply.get("serverStatus", "RUNNING"))
+        status = text_or_none(reply, "serverStatus") or "RUNNING"
+        is_embedded = text_or_none(reply, "kafkaClusterId") == "embedded"
+        return cls(text(reply, "version"), text(reply, "ksqlServiceId"), status, is_embedded)
 
 
 @dataclass(frozen=True)
@@ -47,20 +63,21 @@ class CommandResult:
     @classmethod
     def of(cls, reply: Json) -> CommandResult:
         """Read a ``currentStatus`` or a ``warning_entity``; any other reply means success."""
-        text = reply.get("statementText", "")
+        statement = text_or_none(reply, "statementText") or ""
         if reply.get("@type") == "warning_entity":
-            return cls(text, "WARNING", reply.get("message", ""))
+            return cls(statement, "WARNING", text_or_none(reply, "message") or "")
         if reply.get("@type") != "currentStatus":
-            return cls(text, "SUCCESS", "")
-        return cls(text, "QUEUED", "", reply["commandId"]).now(reply["commandStatus"])
+            return cls(statement, "SUCCESS", "")
+        queued = cls(statement, "QUEUED", "", text(reply, "commandId"))
+        return queued.now(member(reply, "commandStatus"))
 
     def now(self, status: Json) -> CommandResult:
         """The same command with a newer status (``commandStatus``, ``GET /status/<id>``)."""
         return replace(
             self,
-            status=status["status"],
-            message=status.get("message", ""),
-            query_id=status.get("queryId"),
+            status=text(status, "status"),
+            message=text_or_none(status, "message") or "",
+            query_id=text_or_none(status, "queryId"),
         )
 
 
@@ -78,10 +95,10 @@ class Source:
     def of(cls, reply: Json) -> Source:
         """Read one entry of ``streams`` or ``tables``."""
         return cls(
-            reply["name"],
-            reply["type"],
-            reply["topic"],
-            reply.get("valueFormat", ""),
+            text(reply, "name"),
+            text(reply, "type"),
+            text(reply, "topic"),
+            text_or_none(reply, "valueFormat") or "",
             bool(reply.get("isWindowed")),
         )
 
@@ -102,10 +119,14 @@ class Query:
     @classmethod
     def of(cls, reply: Json) -> Query:
         """Read one entry of ``queries``, ``readQueries`` or ``writeQueries``."""
-        sinks = tuple(reply.get("sinks") or ())
-        paused = "PAUSED" in (reply.get("statusCount") or {})
-        text = reply.get("queryString", "")
-        return cls(reply["id"], sinks, reply.get("state") or "", text, paused)
+        counts = member(reply, "statusCount") if reply.get("statusCount") else {}
+        return cls(
+            text(reply, "id"),
+            texts_or_none(reply, "sinks"),
+            text_or_none(reply, "state") or "",
+            text_or_none(reply, "queryString") or "",
+            "PAUSED" in counts,
+        )
 
 
 @dataclass(frozen=True)
@@ -118,7 +139,8 @@ class Topic:
     @classmethod
     def of(cls, reply: Json) -> Topic:
         """Read one entry of ``topics``."""
-        return cls(reply["name"], len(reply.get("replicaInfo", ())))
+        partitions = listed(reply, "replicaInfo") if reply.get("replicaInfo") else ()
+        return cls(text(reply, "name"), len(partitions))
 
 
 @dataclass(frozen=True)
@@ -170,35 +192,37 @@ class Description:
     def of(cls, reply: Json) -> Description:
         """Read a ``sourceDescription``."""
         return cls(
-            reply["name"],
-            reply["type"],
-            reply["topic"],
+            text(reply, "name"),
+            text(reply, "type"),
+            text(reply, "topic"),
             tuple(
-                Column(each["name"], type_text(each["schema"]), each.get("type") == "KEY")
-                for each in reply["fields"]
+                Column(
+                    text(each, "name"), type_text(member(each, "schema")), each.get("type") == "KEY"
+                )
+                for each in members(reply, "fields")
             ),
-            tuple(Query.of(each) for each in reply.get("readQueries") or ()),
-            tuple(Query.of(each) for each in reply.get("writeQueries") or ()),
-            reply.get("statement") or "",
-            reply.get("keyFormat") or "",
-            reply.get("valueFormat") or "",
-            reply.get("windowType"),
-            reply.get("timestamp") or "",
-            reply.get("partitions") or 0,
-            tuple(_offsets(reply.get("queryOffsetSummaries") or ())),
+            tuple(Query.of(each) for each in members_or_none(reply, "readQueries")),
+            tuple(Query.of(each) for each in members_or_none(reply, "writeQueries")),
+            text_or_none(reply, "statement") or "",
+            text_or_none(reply, "keyFormat") or "",
+            text_or_none(reply, "valueFormat") or "",
+            text_or_none(reply, "windowType"),
+            text_or_none(reply, "timestamp") or "",
+            number(reply, "partitions") if reply.get("partitions") else 0,
+            tuple(_offsets(members_or_none(reply, "queryOffsetSummaries"))),
         )
 
 
 def _offsets(summaries: Sequence[Json]) -> Iterator[Offsets]:
     for summary in summaries:
-        for topic in summary.get("topicSummaries") or ():
-            for each in topic.get("offsets") or ():
+        for topic in members_or_none(summary, "topicSummaries"):
+            for each in members_or_none(topic, "offsets"):
                 yield Offsets(
-                    summary["groupId"],
-                    topic["kafkaTopic"],
-                    each["partition"],
-                    each["logEndOffset"],
-                    each["consumerOffset"],
+                    text(summary, "groupId"),
+                    text(topic, "kafkaTopic"),
+                    number(each, "partition"),
+                    number(each, "logEndOffset"),
+                    number(each, "consumerOffset"),
                 )
 
 
@@ -207,10 +231,12 @@ class Rows:
     """The rows of a query, to be iterated once: dicts of column → value, in the query's order.
 
     DECIMAL and DOUBLE are floats; TIMESTAMP, DATE and TIME are as the server writes them (text).
+    ``close`` ends an endless query that is not wanted any more, also on the server.
     """
 
     columns: tuple[Column, ...]
     values: Iterator[Sequence[Any]]
+    close: Callable[[], None] = lambda: None
 
     def __iter__(self) -> Iterator[Row]:
         names = [column.name for column in self.columns]
@@ -224,16 +250,20 @@ def type_text(schema: Json) -> str:
     >>> type_text({"type": "ARRAY", "memberSchema": {"type": "STRING"}})
     'ARRAY<STRING>'
     """
-    name, member = schema["type"], schema.get("memberSchema")
+    name = text(schema, "type")
+    inner = member(schema, "memberSchema") if schema.get("memberSchema") else None
     if name == "STRUCT":
-        inner = (f"`{each['name']}` {type_text(each['schema'])}" for each in schema["fields"])
-        return f"STRUCT<{', '.join(inner)}>"
+        fields = (
+            f"`{text(each, 'name')}` {type_text(member(each, 'schema'))}"
+            for each in members(schema, "fields")
+        )
+        return f"STRUCT<{', '.join(fields)}>"
     if name == "DECIMAL":
-        limits = schema.get("parameters") or {}
+        limits = member(schema, "parameters") if schema.get("parameters") else {}
         return f"DECIMAL({limits.get('precision', '?')}, {limits.get('scale', '?')})"
     if name == "MAP":
-        return f"MAP<STRING, {type_text(member)}>" if member else name
-    return f"{name}<{type_text(member)}>" if member else str(name)
+        return f"MAP<STRING, {type_text(inner)}>" if inner else name
+    return f"{name}<{type_text(inner)}>" if inner else name
 
 
 def columns_of(schema: str) -> tuple[Column, ...]:
@@ -254,26 +284,8 @@ def columns_of(schema: str) -> tuple[Column, ...]:
     return tuple(_column(part.strip()) for part in [*parts, schema[start:]] if part.strip())
 
 
-def objects_of(chunks: Iterator[bytes]) -> Iterator[Row]:
-    """The JSON objects of an array that arrives in pieces; raises ValueError if it is cut off."""
-    text_of = codecs.getincrementaldecoder("utf-8")()
-    decoder = json.JSONDecoder()
-    buffer = ""
-    for chunk in chunks:
-        buffer = (buffer + text_of.decode(chunk)).lstrip("[], \r\n\t")
-        while buffer:
-            try:
-                value, end = decoder.raw_decode(buffer)
-            except json.JSONDecodeError:
-                break
-            yield value
-            buffer = buffer[end:].lstrip("[], \r\n\t")
-    if buffer:
-        raise ValueError(f"it ends with {buffer[:100]!r}")
-
-
-def _column(text: str) -> Column:
-    found = re.match(r"`((?:[^`]|``)*)` (.*?)( KEY)?$", text, re.DOTALL)
+def _column(written: str) -> Column:
+    found = re.match(r"`((?:[^`]|``)*)` (.*?)( KEY)?$", written, re.DOTALL)
     if found is None:
-        return Column(text, "")
+        return Column(written, "")
     return Column(found[1].replace("``", "`"), found[2], found[3] is not None)

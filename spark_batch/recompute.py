@@ -17,10 +17,12 @@ from producer.layout import HOUR_MS, ArchiveFile
 from spark_batch.job import Counts, Job, Progress, Results
 from spark_batch.period import ALL_TIME, Period, WindowChoice, iso, settle
 from spark_batch.pipeline import TargetError, choose, plan, windows_of
-from spark_batch.settings import BatchSettings, batch_settings
+from spark_batch.settings import BatchSettings
 from spark_batch.source import Source, SourceError
 from sql.catalog import Catalog
 from sql.changes import check
+from sql.lowering import support
+from sql.lowering.refusals import DUCKDB, SPARK
 from sql.project import Project, load_project
 from sql.sources import Source as Stream
 from udfs import registry
@@ -96,12 +98,17 @@ def prepare(
     # An event is filed under its own hour, by our producer and sink; others file it when it comes.
     files = source.files(period.first, period.end + request.margin)
     job = Job(pipeline, source, files, period)
-    return Prepared(project, request, windows, job, _engine(request.engine, files, settings or batch_settings()))
+    return Prepared(project, request, windows, job, _engine(request.engine, files, settings or BatchSettings()))
 
 
 @contextmanager
 def computed(prepared: Prepared, progress: Progress) -> Iterator[Results]:
-    """Compute what was prepared. The results last as long as the block."""
+    """Compute what was prepared. The results last as long as the block.
+
+    Raises Unsupported, before anything is read, for a statement that the engine cannot run.
+    """
+    for query in prepared.job.pipeline.catalog.queries.values():
+        support.check_query(query.analysis, SPARK if prepared.engine == "spark" else DUCKDB)
     engine = import_module(f"spark_batch.{prepared.engine}_engine")
     made: AbstractContextManager[Results] = engine.computed(prepared.job, progress)
     with made as results:

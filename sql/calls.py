@@ -7,10 +7,23 @@ from dataclasses import replace
 
 from sqlglot import exp
 
-from sql import functions
-from sql.scope import Scope
-from sql.signatures import result_type
-from sql.types import BIGINT, NULL, ArrayType, KsqlType, MapType, array, common, name_of, struct
+from sql import functions, variations
+from sql.functions import Function
+from sql.scope import Scope, shown
+from sql.signatures import python_result
+from sql.types import (
+    BIGINT,
+    BOOLEAN,
+    NULL,
+    ArrayType,
+    KsqlType,
+    MapType,
+    array,
+    common,
+    name_of,
+    same,
+    struct,
+)
 from udfs.definition import Definition
 
 Infer = Callable[[exp.Expression, Scope], KsqlType]
@@ -20,7 +33,6 @@ Infer = Callable[[exp.Expression, Scope], KsqlType]
 def call_type(call: exp.Anonymous, scope: Scope, infer: Infer) -> KsqlType:
     """The type of what a call gives. Raises SqlError at the place of what is wrong."""
     name = str(call.this).upper()
-    arguments = list(call.expressions)
     if name == "STRUCT":
         return _struct(call, scope, infer)
     if name == "MAP":
@@ -32,18 +44,55 @@ def call_type(call: exp.Anonymous, scope: Scope, infer: Infer) -> KsqlType:
         near = functions.suggestion(name)
         hint = f"did you mean {near}?" if near else "see SHOW FUNCTIONS"
         raise scope.error(call, f"Can't find any functions with the name '{name}'", hint)
-    if name == "COUNT" and len(arguments) == 1 and isinstance(arguments[0], exp.Star):
+    if name == "COUNT" and (not call.expressions or isinstance(call.expressions[0], exp.Star)):
         return BIGINT
-    kinds = [infer(argument, scope) for argument in arguments]
+    kinds = [infer(argument, scope) for argument in call.expressions]
+    if function.definition is None:
+        return _resolved(function, call, kinds, scope).type
     try:
-        kind = result_type(function, kinds)
+        kind = python_result(function.definition, kinds)
     except TypeError as error:
-        given = ", ".join(map(str, kinds))
-        message = f"Function '{name.lower()}' does not accept parameters ({given})."
-        raise scope.error(call, message, str(error)) from None
-    if function.definition is not None and function.definition.constants:
+        raise scope.error(call, _not_accepted(name, kinds), str(error)) from None
+    if function.definition.constants:
         _check_constants(function.definition, call, scope)
     return kind
+
+
+def resolved(call: exp.Anonymous, scope: Scope, infer: Infer) -> variations.Call:
+    """A call of one of ksqlDB's functions, with the variation that is meant. Raises SqlError."""
+    function = functions.BUILT_IN[str(call.this).upper()]
+    return _resolved(function, call, [infer(each, scope) for each in call.expressions], scope)
+
+
+def _resolved(
+    function: Function, call: exp.Anonymous, kinds: Sequence[KsqlType], scope: Scope
+) -> variations.Call:
+    try:
+        found = variations.resolved(function.variations, kinds, function.kind != "aggregate")
+    except variations.Mismatch as error:
+        hint = f"the calls that fit are {function.calls}"
+        if error.is_ambiguous:
+            message = f"cannot be resolved due to ambiguous method parameters ({_listed(kinds)})."
+            message = f"Function '{function.name.lower()}' {message}"
+            raise scope.error(call, message, f"use CAST; {hint}") from None
+        raise scope.error(call, _not_accepted(function.name, kinds), hint) from None
+    for number, parameter in enumerate(found.parameters):
+        argument = call.expressions[number]
+        if parameter.literal and not isinstance(argument, exp.Literal | exp.Boolean):
+            raise scope.error(
+                argument,
+                f"Parameter {number + 1} passed to function {function.name} must be a literal "
+                f"constant, but was expression: '{shown(argument)}'",
+            )
+    return found
+
+
+def _not_accepted(name: str, kinds: Sequence[KsqlType]) -> str:
+    return f"Function '{name.lower()}' does not accept parameters ({_listed(kinds)})."
+
+
+def _listed(kinds: Sequence[KsqlType]) -> str:
+    return ", ".join("null" if kind == NULL else str(kind) for kind in kinds)
 
 
 def _check_constants(definition: Definition, call: exp.Anonymous, scope: Scope) -> None:
@@ -81,23 +130,52 @@ def _map(call: exp.Anonymous, scope: Scope, infer: Infer) -> KsqlType:
 
 
 def _higher_order(name: str, call: exp.Anonymous, scope: Scope, infer: Infer) -> KsqlType:
-    arguments = list(call.expressions)
-    lambdas = [argument for argument in arguments if isinstance(argument, exp.Lambda)]
-    if len(lambdas) != 1 or arguments[-1] is not lambdas[0]:
-        raise scope.error(call, f"{name} takes one lambda, last", "such as (x) => x + 1")
-    base = infer(arguments[0], scope)
-    if not isinstance(base, ArrayType):
-        raise scope.error(arguments[0], f"{name} takes an ARRAY here, not {base}")
-    kinds = [base.element]
+    """TRANSFORM, FILTER or REDUCE of an ARRAY or a MAP, whose lambdas get element or key and value."""
+    count = len(call.expressions)
+    function = functions.BUILT_IN[name]
+    base = infer(call.expressions[0], scope) if count else NULL
+    match base:
+        case ArrayType():
+            kinds = [base.element]
+        case MapType():
+            kinds = [base.key, base.value]
+        case _:
+            raise scope.error(call, f"{name} takes an ARRAY or a MAP first, not {base}", function.calls)
+    lambdas = len(kinds) if name == "TRANSFORM" else 1
+    start = NULL
+    if name == "REDUCE" and count == 3:
+        start = infer(call.expressions[1], scope)
+        kinds = [start, *kinds]
+    if count != lambdas + (2 if name == "REDUCE" else 1):
+        raise scope.error(call, f"{name} of {base} got {count} arguments", function.calls)
+    bodies = [_body(each, kinds, call, scope, infer) for each in call.expressions[-lambdas:]]
+    if name == "FILTER":
+        if not same(bodies[0], BOOLEAN):
+            raise scope.error(call, f"FILTER needs a BOOLEAN of its lambda, not {bodies[0]}")
+        return base
     if name == "REDUCE":
-        kinds.insert(0, infer(arguments[1], scope))
-    parameters = {
-        name_of(parameter): kind
-        for parameter, kind in zip(lambdas[0].expressions, kinds, strict=False)
-    }
+        if not same(bodies[0], start):
+            message = f"REDUCE starts with {start}, and its lambda gives {bodies[0]}"
+            raise scope.error(call, message, "use CAST")
+        return start
+    return array(bodies[0]) if lambdas == 1 else MapType("MAP", *bodies)
+
+
+def _body(
+    given: exp.Expression,
+    kinds: Sequence[KsqlType],
+    call: exp.Anonymous,
+    scope: Scope,
+    infer: Infer,
+) -> KsqlType:
+    """The type that a lambda gives, whose parameters have the types ``kinds``."""
+    if not isinstance(given, exp.Lambda) or len(given.expressions) != len(kinds):
+        form = ", ".join("abc"[: len(kinds)])
+        message = f"{call.this} takes a lambda of {len(kinds)} parameter{'s' * (len(kinds) > 1)} here"
+        raise scope.error(given, message, f"such as ({form}) => …")
+    parameters = dict(zip(map(name_of, given.expressions), kinds, strict=True))
     inner = replace(scope, parameters={**scope.parameters, **parameters})
-    body = infer(lambdas[0].this, inner)
-    return {"TRANSFORM": array(body), "FILTER": base, "REDUCE": kinds[0]}[name]
+    return infer(given.this, inner)
 
 
 def widest(expressions: Sequence[exp.Expression], scope: Scope, infer: Infer) -> KsqlType:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from sqlglot import exp
+
 from sql.analysis import Analysis, aggregates
 from sql.catalog import Catalog
 from sql.errors import SqlError
-from sql.functions import known
+from sql.functions import BUILT_IN, known
 from sql.parser import where
 from sql.sources import Source
 from sql.statements import Statement
@@ -18,14 +20,21 @@ def check_changelog(catalog: Catalog, statement: Statement, analysis: Analysis) 
     for projection in analysis.projections:
         for call in aggregates(projection.expression):
             function = known()[str(call.this)]
-            if not function.changelog_safe:
+            several = " of several values" if _keeps_several(call) else ""
+            if not function.changelog_safe or several:
                 safe = ", ".join(sorted(f.name for f in known().values() if f.changelog_safe))
                 raise SqlError(
-                    f"{function.name} over {analysis.source.name} would count a key again with "
+                    f"{function.name}{several} over {analysis.source.name} would count a key again with "
                     "each of its changes, as that stream is declared over a table's topic",
                     where(statement, call),
                     f"aggregates that bear repeats: {safe}",
                 )
+
+
+def _keeps_several(call: exp.Anonymous) -> bool:
+    """Whether it is ``LATEST_BY_OFFSET(x, 3)``, which would keep several values of one key."""
+    is_built_in = str(call.this).upper() in BUILT_IN
+    return is_built_in and any(isinstance(each, exp.Literal) for each in call.expressions[1:])
 
 
 def _over_table_topic(catalog: Catalog, source: Source) -> bool:

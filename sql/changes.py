@@ -7,6 +7,7 @@ the same ones.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from sql.catalog import Catalog
@@ -19,9 +20,12 @@ from sql.resolution import analyse
 from sql.statements import Kind, Statement
 from sql.upgrade import Definition
 
+Step = Callable[[Catalog, Statement, Catalog], None]
+"""Called with a statement, and with the catalogs before and after it."""
 
-def check(project: Project) -> Catalog:
-    """The catalog after all migrations of a project, from nothing.
+
+def check(project: Project, step: Step = lambda *_: None) -> Catalog:
+    """The catalog after all migrations of a project, from nothing; ``step`` is called for each statement.
 
     Raises SqlErrors with everything that is wrong in any of them: a statement that fails is
     reported once, and what builds on it is not reported again. Whether a server takes a CREATE OR
@@ -35,7 +39,8 @@ def check(project: Project) -> Catalog:
         for statement in migration.statements:
             try:
                 number += 1
-                catalog = applied(catalog, statement, number, any_replacement=True)
+                before, catalog = catalog, applied(catalog, statement, number, any_replacement=True)
+                step(before, statement, catalog)
             except SqlError as error:
                 if not broken.intersection(statement.reads):
                     errors.append(error)

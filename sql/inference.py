@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-
 from sqlglot import exp
 
 from sql.calls import call_type, widest
 from sql.errors import SqlError
+from sql.nesting import is_chained
 from sql.scope import ARITHMETIC, COMPARISONS, Scope, shown
 from sql.signatures import arithmetic
+from sql.suggestions import listed, nearest
 from sql.types import (
     BIGINT,
     BOOLEAN,
@@ -28,10 +28,22 @@ from sql.types import (
     name_of,
     same,
 )
+from sql.variations import UNIT
 
 
 def infer(expression: exp.Expression, scope: Scope) -> KsqlType:
     """The type of an expression. Raises SqlError at the place of what is wrong."""
+    # A chain of operators is as deep as it is long: its types are found from the inside out.
+    pending = [expression]
+    while is_chained(pending[-1]) and id(pending[-1]) not in scope.types:
+        pending.append(pending[-1].this)
+    for part in reversed(pending):
+        if id(part) not in scope.types:
+            scope.types[id(part)] = part, _infer(part, scope)
+    return scope.types[id(expression)][1]
+
+
+def _infer(expression: exp.Expression, scope: Scope) -> KsqlType:
     match expression:
         case exp.Column():
             return _column(expression, scope)
@@ -65,6 +77,8 @@ def infer(expression: exp.Expression, scope: Scope) -> KsqlType:
             return _string_sum(expression, scope)
         case exp.Anonymous():
             return call_type(expression, scope, infer)
+        case exp.Var():
+            return UNIT
         case exp.Lambda():
             raise scope.error(expression, "a lambda stands only as the argument of a function")
     if type(expression) in COMPARISONS:
@@ -91,8 +105,8 @@ def _column(column: exp.Column, scope: Scope) -> KsqlType:
     if found:
         return found[0]
     known = [name for columns in scope.columns.values() for name in columns]
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+    near = nearest(name, known)
+    hint = f"did you mean {near}?" if near else f"there are {listed(known)}"
     message = f"{scope.clause} column '{name}' cannot be resolved."
     raise scope.error(column, message, hint, located=True)
 
@@ -113,9 +127,10 @@ def _literal(literal: exp.Literal, scope: Scope) -> KsqlType:
     if "." in text:
         whole, fraction = text.split(".")
         return DecimalType("DECIMAL", len(whole.lstrip("0") or "0") + len(fraction), len(fraction))
-    if int(text) >= 2**63:
+    digits = text.lstrip("0") or "0"
+    if len(digits) > 19 or int(digits) >= 2**63:
         raise scope.error(literal, f"Invalid numeric literal: {text}")
-    return INTEGER if int(text) < 2**31 else BIGINT
+    return INTEGER if int(digits) < 2**31 else BIGINT
 
 
 def _field(dot: exp.Dot, scope: Scope) -> KsqlType:
@@ -128,8 +143,8 @@ def _field(dot: exp.Dot, scope: Scope) -> KsqlType:
     found = base.field(name)
     if found is None:
         names = [field_name for field_name, _ in base.fields]
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+        near = nearest(name, names)
+        hint = f"did you mean {near}?" if near else f"there are {listed(names)}"
         message = f"Could not find field '{name}' in '{shown(dot.this)}'."
         raise scope.error(dot.expression, message, hint)
     return found

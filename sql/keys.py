@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Set
 from dataclasses import replace
 
 from sqlglot import exp
@@ -18,15 +20,14 @@ from sql.statements import Kind, Statement
 def checked(analysis: Analysis) -> Analysis:
     """The analysis with its keys, if the SELECT is allowed. Raises SqlError."""
     statement = analysis.statement
-    names = [projection.column.name for projection in analysis.projections]
-    for name in names:
-        if names.count(name) > 1:
-            kind = next(p.column.type for p in reversed(analysis.projections) if p.column.name == name)
-            raise SqlError(
-                f"Duplicate value columns found in schema: `{name}` {kind}",
-                statement.place,
-                stage=Stage.QUERY,
-            )
+    counts = Counter(projection.column.name for projection in analysis.projections)
+    if twice := next((name for name, count in counts.items() if count > 1), None):
+        kind = next(p.column.type for p in reversed(analysis.projections) if p.column.name == twice)
+        raise SqlError(
+            f"Duplicate value columns found in schema: `{twice}` {kind}",
+            statement.place,
+            stage=Stage.QUERY,
+        )
     if analysis.is_aggregation:
         calls = [call for p in analysis.projections for call in aggregates(p.expression)]
         if not analysis.group and statement.kind is not Kind.SELECT:
@@ -82,12 +83,13 @@ def _keyed(
     statement = analysis.statement
     projections = []
     found = set()
+    wanted = frozenset(keys)
     for projection in analysis.projections:
-        is_key = projection.expression in keys and projection.expression not in found
+        is_key = projection.expression in wanted and projection.expression not in found
         if is_key:
             found.add(projection.expression)
         elif analysis.is_aggregation:
-            _check_grouped(statement, projection.expression, keys)
+            _check_grouped(statement, projection.expression, wanted)
         column = Column(projection.column.name, projection.column.type, role if is_key else None)
         projections.append(Projection(column, projection.expression))
     missing = [key for key in keys if key not in found]
@@ -105,24 +107,25 @@ def _keyed(
 
 
 def _check_grouped(
-    statement: Statement, expression: exp.Expression, keys: tuple[exp.Expression, ...]
+    statement: Statement, expression: exp.Expression, keys: Set[exp.Expression]
 ) -> None:
     """Every column outside an aggregate must be a GROUP BY expression (or the window's bounds)."""
-    if expression in keys:
-        return
-    if isinstance(expression, exp.Anonymous):
-        function = functions.find(str(expression.this))
-        if function and function.kind == "aggregate":
-            return
-    if isinstance(expression, exp.Column):
-        if expression.name in ("WINDOWSTART", "WINDOWEND"):
-            return
-        raise SqlError(
-            f"Non-aggregate SELECT expression(s) not part of GROUP BY: {expression.name}\n"
-            "Either add the column(s) to the GROUP BY or remove them from the SELECT.",
-            where(statement, expression),
-            stage=Stage.QUERY,
-        )
-    for part in expression.iter_expressions():
-        if not isinstance(part, exp.Identifier | exp.DataType):
-            _check_grouped(statement, part, keys)
+    pending = [expression]
+    while pending:
+        part = pending.pop()
+        if part in keys or isinstance(part, exp.Identifier | exp.DataType):
+            continue
+        if isinstance(part, exp.Anonymous):
+            function = functions.find(str(part.this))
+            if function and function.kind == "aggregate":
+                continue
+        if isinstance(part, exp.Column):
+            if part.name in ("WINDOWSTART", "WINDOWEND"):
+                continue
+            raise SqlError(
+                f"Non-aggregate SELECT expression(s) not part of GROUP BY: {part.name}\n"
+                "Either add the column(s) to the GROUP BY or remove them from the SELECT.",
+                where(statement, part),
+                stage=Stage.QUERY,
+            )
+        pending.extend(reversed(list(part.iter_expressions())))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 import sqlglot
 from sqlglot import exp
@@ -12,14 +13,18 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from sql.dialect import KsqlDB
 from sql.dialect import expressions as node
-from sql.dialect.reserved import RESERVED
+from sql.dialect.reserved import RESERVED, UNITS
 from sql.errors import Place, SqlError, Stage
+from sql.lexical import first_unclosed
 from sql.naming import is_source
+from sql.nesting import BRACKETS, OPERATIONS, RECURSION, first_too_deep, too_deep
+from sql.places import Lines
 from sql.quoting import checked_text
 from sql.statements import Kind, Statement
 from sql.types import name_of
 
 _DIALECT = KsqlDB()
+sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION))
 
 
 def parse_script(
@@ -28,9 +33,13 @@ def parse_script(
     """The statements of a script.
 
     ``place`` maps an offset in ``text`` to a place in the user's file where the text was rendered
-    from a template; without it the text is the file. Raises SqlError at the first syntax error.
+    from a template; without it the text is the file. Raises SqlError at the first syntax error, and for
+    a statement that is nested too deeply (:mod:`sql.nesting`).
     """
-    locate = place or (lambda offset: _position(text, file, offset))
+    locate = place or Lines(text, file).place
+    if (unclosed := first_unclosed(text)) is not None:
+        start, end = unclosed
+        raise _syntax_error(f"{text[start : start + 2]!r} is never closed by {end!r}", locate(start))
     try:
         checked_text(text)
     except SqlError as error:
@@ -63,16 +72,8 @@ def parse_statement(text: str) -> Statement:
 
 def where(statement: Statement, expression: exp.Expression) -> Place:
     """The place of an expression (of its first part that has a position), else of the statement."""
-    for part in expression.walk():
-        offset = part.meta.get("start")
-        if offset is not None:
-            return statement.locate(int(offset))
-    return statement.place
-
-
-def _position(text: str, file: str, offset: int) -> Place:
-    before = text[:offset]
-    return Place(file, before.count("\n") + 1, offset - before.rfind("\n"))
+    offset = _start_of(expression)
+    return statement.place if offset is None else statement.locate(offset)
 
 
 def _statement(
@@ -80,15 +81,23 @@ def _statement(
 ) -> Statement:
     body = tokens[:-1]
     start, end = body[0].start, tokens[-1].end + 1
+    if (bracket := first_too_deep(body)) is not None:
+        raise _too_deep(f"more than {BRACKETS} brackets and CASEs", locate(bracket.start))
+    parser = _DIALECT.parser(error_level=sqlglot.ErrorLevel.IMMEDIATE)
     try:
-        parsed: Any = _DIALECT.parser(error_level=sqlglot.ErrorLevel.IMMEDIATE).parse(body, text)
+        parsed: Any = parser.parse(body, text)
     except ParseError as error:
         detail = error.errors[0]
         offset = _offset_of(tokens, detail)
         raise _syntax_error(detail["description"], locate(offset)) from error
+    except RecursionError:  # what is not in brackets, such as NOT NOT NOT …
+        raise _too_deep(f"more than {OPERATIONS} operations", locate(parser._curr.start)) from None
     except TokenError as error:
         raise _syntax_error(str(error), locate(start)) from error
     ast = parsed[0]
+    if (operation := too_deep(ast)) is not None:
+        deep = _start_of(operation)
+        raise _too_deep(f"more than {OPERATIONS} operations", locate(start if deep is None else deep))
     for call in ast.find_all(exp.Anonymous):
         if isinstance(call.this, exp.Identifier):  # a function's name in quotes
             call.set("this", str(call.this.this))
@@ -104,26 +113,36 @@ def _statement(
     )
 
 
+def _start_of(expression: exp.Expression) -> int | None:
+    """The offset of the first part of an expression that has one."""
+    starts = (part.meta.get("start") for part in expression.walk())
+    return next((int(start) for start in starts if start is not None), None)
+
+
 def _check_names(ast: exp.Expression, locate: Callable[[int], Place]) -> None:
-    """Names must be names, and reserved words must be quoted where they are names (of columns, fields …)."""
-    for name in ast.find_all(exp.Identifier):
+    """Names must be names, and reserved words must be quoted where they are names (of columns, fields …).
+
+    A unit of time as an argument becomes an ``exp.Var``.
+    """
+    for name in list(ast.find_all(exp.Identifier)):
         word = str(name.this)
-        place = locate(int(name.meta.get("start", 0)))
+        column = name.parent
+        start = int(name.meta.get("start", 0))
         if not word:
-            raise SqlError("name is empty", place, stage=Stage.PREPARE)
+            raise SqlError("name is empty", locate(start), stage=Stage.PREPARE)
         if "\0" in word:
-            raise SqlError("a name contains the character U+0000", place, stage=Stage.PREPARE)
+            raise SqlError("a name contains the character U+0000", locate(start), stage=Stage.PREPARE)
         if isinstance(name.parent, _NAMED_SOURCES) and name.arg_key in ("this", "alias"):
-            _check_source_name(name, place)
+            _check_source_name(name, locate(start))
         if isinstance(ast, node.QueryControl):
             continue  # TERMINATE ALL
-        if isinstance(name.parent, exp.Column) and isinstance(name.parent.parent, exp.Anonymous):
-            continue  # DATEADD(DAYS, …): a unit, or an error that is found later
-        if not name.args.get("quoted") and word.upper() in RESERVED:
+        if word.upper() in UNITS and _is_argument(column) and not name.args.get("quoted"):
+            column.replace(exp.Var(this=word.upper()))
+        elif not name.args.get("quoted") and word.upper() in RESERVED:
             raise _syntax_error(
                 f'"{word}" is a reserved keyword and it can\'t be used as an identifier. '
                 f"You can use it as an identifier by escaping it as '{word}' ",
-                place,
+                locate(start),
                 f"write `{word.upper()}`",
             )
 
@@ -150,10 +169,25 @@ def _check_source_name(name: exp.Identifier, place: Place) -> None:
             place,
             located=True,
         )
+def _is_argument(node: exp.Expr | None) -> TypeGuard[exp.Column]:
+    """Whether it is a column without a source as the argument of a function."""
+    return (
+        isinstance(node, exp.Column)
+        and not node.args.get("table")
+        and isinstance(node.parent, exp.Anonymous)
+    )
 
 
 def _syntax_error(message: str, place: Place, hint: str | None = None) -> SqlError:
     return SqlError(message, place, hint, stage=Stage.SYNTAX)
+
+
+def _too_deep(what: str, place: Place) -> SqlError:
+    return SqlError(
+        f"Statement is too large to parse: {what} inside each other",
+        place,
+        "compute the inner part in a stream of its own",
+    )
 
 
 def _offset_of(tokens: list[Token], detail: dict[str, Any]) -> int:

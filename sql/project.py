@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,7 +15,8 @@ import yaml
 from sql.errors import Place, SqlError
 from sql.parser import parse_script
 from sql.statements import Statement
-from sql.templates import Templates, with_definitions
+from sql.templates import Templates
+from sql.variables import resolved
 
 FOREIGN_SETTINGS = "ksql-migrations.properties"
 _FILE = re.compile(r"V(\d{3,9})__([\w -]+?)(\.down)?\.sql")
@@ -36,9 +37,8 @@ class Migration:
     statements: tuple[Statement, ...]
     checksum: str
     down: tuple[Statement, ...] | None = None
-    foreign_checksum: str = ""
-    """What Confluent's ksql-migrations records: the bytes of the file's MD5, read as UTF-8 text, with
-    a replacement character for what is none."""
+    file_md5: str = ""
+    """The MD5 (hex) of the file's bytes: the checksum that ksql-migrations 7.9.1 records (observed)."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,11 @@ def load_project(
     root: Path | None = None,
     variables: Mapping[str, str] | None = None,
     physical: Mapping[str, str] | None = None,
+    versions: Collection[int] | None = None,
 ) -> Project:
     """Read, render and parse a project; ``variables`` override settings (values are YAML).
+
+    With ``versions`` only their files are read: what is wrong in the others does not matter.
 
     ``physical`` are the names that ``ref('name')`` stands for on a server; checksums are those of
     the files without them.
@@ -82,6 +85,8 @@ def load_project(
         raise SqlError(f"there is no folder {root / 'migrations'}", hint="see --sql")
     for path in sorted((root / "migrations").glob("*.sql")):
         match = _FILE.fullmatch(path.name)
+        if versions is not None and (match is None or int(match[1]) not in versions):
+            continue
         if match is None:
             hint = "migrations are named V###__name.sql, their rollbacks V###__name.down.sql"
             raise SqlError(f"'{path.name}' is no name of a migration", Place(str(path), 1, 1), hint)
@@ -117,6 +122,12 @@ def load_settings(root: Path, variables: Mapping[str, str]) -> dict[str, Any]:
     return settings
 
 
+def _texts(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The settings that ``${name}`` may name."""
+    scalars = (str, int, float)
+    return {name: str(value) for name, value in settings.items() if isinstance(value, scalars)}
+
+
 def _migration(
     version: int,
     files: Mapping[bool, Path],
@@ -127,15 +138,15 @@ def _migration(
         path = files[True]
         raise SqlError("a rollback without its migration", Place(str(path), 1, 1))
     path = files[False]
-    rendered = with_definitions(templates.render(path), templates.variables)
+    rendered = resolved(templates.render(path), _texts(templates.variables))
     checksum = hashlib.sha256(rendered.text.encode()).hexdigest()
     if physical:
-        rendered = with_definitions(templates.render(path, physical), templates.variables)
+        rendered = resolved(templates.render(path, physical), _texts(templates.variables))
     match = _FILE.fullmatch(path.name)
     assert match is not None
     down = None
     if True in files:
-        undo = with_definitions(templates.render(files[True], physical), templates.variables)
+        undo = resolved(templates.render(files[True], physical), _texts(templates.variables))
         down = parse_script(undo.text, str(files[True]), undo.place)
     return Migration(
         version=version,
@@ -145,7 +156,5 @@ def _migration(
         statements=parse_script(rendered.text, str(path), rendered.place),
         checksum=checksum,
         down=down,
-        foreign_checksum=hashlib.md5(path.read_bytes(), usedforsecurity=False)
-        .digest()
-        .decode("utf-8", errors="replace"),
+        file_md5=hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest(),
     )

@@ -130,6 +130,7 @@ def _projections(
     query: exp.Expression, scope: Scope, sources: list[tuple[str, Source]]
 ) -> Iterator[Projection]:
     generated = 0
+    roles = {column.name: column.role for column in sources[0][1].columns} if len(sources) == 1 else {}
     for item in query.expressions:
         if isinstance(item, exp.Star):
             for alias, source in sources:
@@ -159,10 +160,7 @@ def _projections(
         else:
             name = f"KSQL_COL_{generated}"
             generated += 1
-        role = None
-        if isinstance(expression, exp.Column) and len(sources) == 1:
-            known = {column.name: column.role for column in sources[0][1].columns}
-            role = known.get(expression.name)
+        role = roles.get(expression.name) if isinstance(expression, exp.Column) else None
         yield Projection(Column(name, kind, role), expression)
 
 

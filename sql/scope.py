@@ -34,6 +34,10 @@ class Scope:
     columns: Mapping[str, Mapping[str, KsqlType]]
     parameters: Mapping[str, KsqlType] = field(default_factory=dict)
     clause: str = "SELECT"
+    types: dict[int, tuple[exp.Expression, KsqlType]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """Types that are known already, by the identity of an expression, which is kept alive beside."""
 
     def error(
         self,
@@ -49,12 +53,15 @@ class Scope:
 
 def shown(expression: exp.Expression) -> str:
     """An expression as ksqlDB's messages write it: names upper-cased, operations in parentheses."""
+    right: list[str] = []
+    while operator := ARITHMETIC.get(type(expression)) or COMPARISONS.get(type(expression), ("",))[0]:
+        right.append(f" {operator} {shown(expression.expression)})")
+        expression = expression.this
     match expression:
         case exp.Column():
-            return name_of(expression.this)
+            left = name_of(expression.this)
         case exp.Dot():
-            return f"{shown(expression.this)}->{name_of(expression.expression)}"
-    operator = ARITHMETIC.get(type(expression)) or COMPARISONS.get(type(expression), ("", ""))[0]
-    if operator:
-        return f"({shown(expression.this)} {operator} {shown(expression.expression)})"
-    return expression.sql(dialect="ksqldb")
+            left = f"{shown(expression.this)}->{name_of(expression.expression)}"
+        case _:
+            left = expression.sql(dialect="ksqldb")
+    return "(" * len(right) + left + "".join(reversed(right))

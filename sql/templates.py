@@ -10,7 +10,6 @@ from __future__ import annotations
 import bisect
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,39 +18,10 @@ from jinja2.ext import Extension
 from jinja2.lexer import Token, TokenStream
 
 from sql.errors import Place, SqlError
+from sql.places import Lines, Located
 
 _MARK = "\ue000{file}\ue001{line}\ue001{column}\ue002"
 _MARKS = re.compile("\ue000(\\d+)\ue001(\\d+)\ue001(\\d+)\ue002")
-_DEFINE = re.compile(r"^\s*(UN)?DEFINE\s", re.IGNORECASE | re.MULTILINE)
-_DEFINED = re.compile(
-    r"^[ \t]*DEFINE\s+(?P<define>\w+)\s*=\s*'(?P<value>(?:[^']|'')*)'\s*;"
-    r"|^[ \t]*UNDEFINE\s+(?P<undefine>\w+)\s*;"
-    r"|\$\{(?P<use>\w+)\}",
-    re.IGNORECASE | re.MULTILINE,
-)
-
-
-@dataclass(frozen=True)
-class Rendered:
-    """Rendered text; ``place(offset)`` tells where the text at an offset was written."""
-
-    text: str
-    offsets: tuple[int, ...]
-    places: tuple[Place, ...]
-
-    def place(self, offset: int) -> Place:
-        """The source place of a character of ``text`` (the last mark before it, plus the distance
-        on the same line)."""
-        index = bisect.bisect_right(self.offsets, offset) - 1
-        if index < 0:
-            return self.places[0]
-        start, place = self.offsets[index], self.places[index]
-        between = self.text[start:offset]
-        newlines = between.count("\n")
-        if newlines:
-            column = len(between) - between.rfind("\n")
-            return Place(place.file, place.line + newlines, column)
-        return Place(place.file, place.line, place.column + len(between))
 
 
 class _Marks(Extension):
@@ -103,7 +73,7 @@ class Templates:
     def _ref(self, name: str) -> str:
         return self._physical.get(name.upper(), name)
 
-    def render(self, path: Path, physical: Mapping[str, str] | None = None) -> Rendered:
+    def render(self, path: Path, physical: Mapping[str, str] | None = None) -> Located:
         """Render one file; ``physical``: what ``ref('name')`` stands for, where not for the name.
 
         Raises SqlError at the place of an undefined variable, a syntax error of the template, or a
@@ -131,68 +101,32 @@ class Templates:
         return _unmark(marked, files, str(path))
 
 
-def with_definitions(rendered: Rendered, variables: Mapping[str, Any]) -> Rendered:
-    """ksqlDB's own variables, as ksql-migrations resolves them: ``DEFINE name = 'value';`` and
-    ``${name}``, which may also name one of ``variables``.
-
-    Raises SqlError for a name that is not defined there: ksqlDB would use ``${name}`` as it stands.
-    """
-    if "${" not in rendered.text and not _DEFINE.search(rendered.text):
-        return rendered
-    values = {name: str(value) for name, value in variables.items()}
-    pieces: list[str] = []
-    offsets, places = list(rendered.offsets), list(rendered.places)
-    shifted: list[tuple[int, Place]] = []
-    length = end = 0
-
-    def add(text: str, start: int) -> None:
-        nonlocal length
-        shifted.append((length, rendered.place(start)))
-        shifted.extend(
-            (length + offset - start, place)
-            for offset, place in zip(offsets, places, strict=True)
-            if start <= offset < start + len(text)
-        )
-        pieces.append(text)
-        length += len(text)
-
-    for match in _DEFINED.finditer(rendered.text):
-        add(rendered.text[end : match.start()], end)
-        end = match.end()
-        if match["define"]:
-            values[match["define"]] = match["value"].replace("''", "'")
-        elif match["undefine"]:
-            values.pop(match["undefine"], None)
-        elif match["use"] not in values:
-            place = rendered.place(match.start())
-            hint = "DEFINE it above, or give --var NAME=VALUE"
-            raise SqlError(f"${{{match['use']}}} is not defined", place, hint)
-        else:
-            pieces.append(values[match["use"]])
-            length += len(values[match["use"]])
-    add(rendered.text[end:], end)
-    shifted.sort(key=lambda each: each[0])
-    return Rendered(
-        "".join(pieces),
-        tuple(offset for offset, _ in shifted),
-        tuple(place for _, place in shifted),
-    )
-
-
-def _unmark(marked: str, files: list[str], path: str) -> Rendered:
+def _unmark(marked: str, files: list[str], path: str) -> Located:
     pieces: list[str] = []
     offsets = [0]
-    places = [Place(path, 1, 1)]
+    marks = [Place(path, 1, 1)]
     length = end = 0
     for match in _MARKS.finditer(marked):
         piece = marked[end : match.start()]
         pieces.append(piece)
         length += len(piece)
         offsets.append(length)
-        places.append(Place(files[int(match[1])], int(match[2]), int(match[3])))
+        marks.append(Place(files[int(match[1])], int(match[2]), int(match[3])))
         end = match.end()
     pieces.append(marked[end:])
-    return Rendered("".join(pieces), tuple(offsets), tuple(places))
+    text = "".join(pieces)
+    lines = Lines(text, path)
+
+    def place(offset: int) -> Place:
+        """The last mark before a character, plus the distance."""
+        index = bisect.bisect_right(offsets, offset) - 1
+        mark, begins = marks[index], offsets[index]
+        here, there = lines.place(offset), lines.place(begins)
+        if here.line > there.line:
+            return Place(mark.file, mark.line + here.line - there.line, here.column)
+        return Place(mark.file, mark.line, mark.column + offset - begins)
+
+    return Located(text, place)
 
 
 def _raised_at(error: BaseException, path: Path) -> Place:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sql.errors import SqlError
@@ -69,7 +70,11 @@ class StructType(KsqlType):
 
     def field(self, name: str) -> KsqlType | None:
         """The type of a field, or None if there is none of that name."""
-        return dict(self.fields).get(name)
+        return self._by_name.get(name)
+
+    @cached_property
+    def _by_name(self) -> dict[str, KsqlType]:
+        return dict(self.fields)
 
 
 BOOLEAN = KsqlType("BOOLEAN")

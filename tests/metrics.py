@@ -39,7 +39,30 @@ def frames() -> Iterator[bytes]:
     yield _changed(first["item_sold"], itself)
     for changes in (itself | {"item": None}, {"taker": None}, {"maker": {"address": ""}}, {"chain": None}):
         yield _changed(first["item_sold"], changes)
+    yield from prices(first["item_sold"])
 
+
+def prices(sold: dict[str, Any]) -> Iterator[bytes]:
+    """Copies of a sale at its time, in collections with prices, without, with some, and free of charge;
+    PRICED has what must come out."""
+    token = {"decimals": 6, "eth_price": "0.001", "usd_price": "2.0"}
+    for slug, quantity, price in (
+        ("priced", 3, "3000000"), ("priced", 1, "6000000"),
+        ("priceless", 5, None), ("priceless", 2, "about 3"),
+        ("partly-priced", 3, "3000000"), ("partly-priced", 5, None),
+        ("free", 4, "0"),
+    ):  # fmt: skip
+        changes = {"collection": {"slug": slug}, "quantity": quantity, "sale_price": price}
+        yield _changed(sold, changes | {"payment_token": token})
+
+
+PRICED: Mapping[str, Row] = {
+    "priced": {"SALES": 2, "ITEMS_SOLD": 4, "USD_VOLUME": 18.0, "FLOOR_USD": 2.0, "AVG_USD": 4.5},
+    "priceless": {"SALES": 2, "ITEMS_SOLD": 7, "USD_VOLUME": 0.0, "FLOOR_USD": None, "AVG_USD": None},
+    "partly-priced": {"SALES": 2, "ITEMS_SOLD": 8, "USD_VOLUME": 6.0, "FLOOR_USD": 2.0, "AVG_USD": 2.0},
+    "free": {"SALES": 1, "ITEMS_SOLD": 4, "USD_VOLUME": 0.0, "FLOOR_USD": 0.0, "AVG_USD": 0.0},
+}
+"""By collection: its row in the one window that holds the sales of :func:`prices`."""
 
 _NOBODY = "0x" + 40 * "0"
 _DEAD = "0x" + 36 * "0" + "dEaD"
@@ -78,6 +101,22 @@ def collections(rows: Rows, expected: oracle.Metrics) -> None:
         for key, group in expected.collections.items()
     }
     _equal(rows, ("WINDOWSTART", "COLLECTION"), wanted)
+
+
+def averages(rows: Rows) -> None:
+    """The rows of a collection table, over the sales of :func:`prices`."""
+    made = {row["COLLECTION"]: row for row in rows if row["COLLECTION"] in PRICED}
+    assert {slug: {name: row[name] for name in PRICED[slug]} for slug, row in made.items()} == PRICED
+
+
+def averages_in_long_form(rows: Rows, window: str) -> None:
+    """The rows of the collections' long form, over the sales of :func:`prices`: also those whose value
+    is NULL."""
+    values = {(row["COLLECTION"], row["METRIC"]): row["VALUE"] for row in rows}
+    for slug, wanted in PRICED.items():
+        for kind, column in (("avg", "AVG_USD"), ("floor", "FLOOR_USD")):
+            metric = f"collection_{kind}_assets_usd_price__{window.lower()}"
+            assert values[slug, metric] == wanted[column], (slug, metric)
 
 
 def assets(rows: Rows, expected: oracle.Metrics) -> None:

@@ -31,6 +31,7 @@ class Group:
     items_transferred: int = 0
     sales: int = 0
     items_sold: int = 0
+    items_priced: int = 0
     usd: list[float] = field(default_factory=list)
     eth: list[float] = field(default_factory=list)
     units: list[float] = field(default_factory=list)
@@ -51,7 +52,7 @@ class Group:
 
     @property
     def avg_usd(self) -> float | None:
-        return self.usd_volume / self.items_sold if self.items_sold else None
+        return self.usd_volume / self.items_priced if self.items_priced else None
 
     def add(self, event: str, record: dict[str, Any]) -> None:
         self.events += 1
@@ -66,6 +67,7 @@ class Group:
             if record["usd"] is not None:
                 self.usd.append(record["usd"])
                 self.units.append(record["usd"] / record["quantity"])
+                self.items_priced += record["quantity"]
             if record["eth"] is not None:
                 self.eth.append(record["eth"])
         for name in ("name", "url", "image"):

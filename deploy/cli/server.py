@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from deploy import commands
-from deploy.cli import options, server_access
+from deploy.cli import options, server_access, serving
 from deploy.cli.app import app
-from deploy.config import Settings
+from deploy.config import ServeSettings, Settings
 from deploy.demo import run as run_demo
 from deploy.embedded import server as embedded
+from deploy.output.plain import say
 from deploy.output.rows import show_json, show_push, show_reply, show_rows
 from deploy.replies import Rows
 
@@ -43,7 +43,7 @@ def demo(
 
 
 def _hold(url: str) -> None:
-    print(
+    say(
         f"""
 the server stays up at {url} until Ctrl-C; in another terminal:
   opensea-metrics query --server {url} "SELECT * FROM collection_1_minute WHERE collection = 'otters-000'"
@@ -63,14 +63,33 @@ def serve(
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8088,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-host",
+            metavar="NAME",
+            help="A further name by which clients call this server; may be repeated.",
+        ),
+    ] = None,
+    insecure: Annotated[
+        bool,
+        typer.Option("--insecure", help="Let other machines in without asking who they are."),
+    ] = False,
 ) -> None:
     """Run the embedded server until Ctrl-C; topics are the folders DIR/topics/<topic>.
+
+    It listens on this machine only. For another address, set who may use it: a user and a password, or
+    a token, and a certificate (OPENSEA_METRICS_SERVE_… in the environment or .env).
 
     Example: opensea-metrics serve --data-dir /var/lib/opensea-metrics
     """
     directory = data_dir or Settings().data_dir
-    print(f"serving on http://{host}:{port}, data in {directory}", file=sys.stderr)
-    embedded.serve(directory, host, port)
+    policy, warnings = serving.policy(ServeSettings(), host, allow_host or (), insecure)
+    for warning in warnings:
+        say(f"warning: {warning}", stderr=True)
+    scheme = "https" if policy.certificate else "http"
+    say(f"serving on {scheme}://{host}:{port}, data in {directory}", stderr=True)
+    embedded.serve(directory, host, port, policy)
 
 
 @app.command()
@@ -79,17 +98,20 @@ def query(
     server: options.Server = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
 ) -> None:
-    """Run a query and print its rows; EMIT CHANGES goes on until LIMIT or Ctrl-C.
+    """Run a query and print its rows. With EMIT CHANGES rows come until LIMIT or Ctrl-C.
+
+    Ctrl-C closes the query on the server, and the exit code is 130.
 
     Example: opensea-metrics query "SHOW TABLES"
     """
-    found = commands.query(server_access.client(server), text)
-    with suppress(KeyboardInterrupt):
+    reply = commands.query(server_access.client(server), text)
+    if not isinstance(reply, Rows):
+        (show_json if json else show_reply)(reply)
+        return
+    with closing(reply):
         if json:
-            show_json(found)
-        elif not isinstance(found, Rows):
-            show_reply(found)
+            show_json(reply)
         elif commands.is_push(text):
-            show_push(found)
+            show_push(reply)
         else:
-            show_rows(found)
+            show_rows(reply)

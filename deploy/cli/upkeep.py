@@ -12,7 +12,9 @@ from deploy.cli import options, server_access
 from deploy.cli.app import ChangesPending, app
 from deploy.migrations.errors import MigrationError
 from deploy.migrations.repair import Repair
+from deploy.output.plain import say
 from deploy.output.upkeep import show_changed, show_drift
+from sql.errors import SqlErrors
 
 
 @app.command()
@@ -26,14 +28,24 @@ def validate(
 ) -> None:
     """Render and check all statements; with a server named or configured, also against what is applied.
 
+    What the embedded server cannot run is an error if it is the target, and else a note. Without a server
+    named or configured, the embedded server is the target.
+
     Example: opensea-metrics validate --sql ./sql --var windows="[{size: 1 MINUTE}]"
     """
     variables = options.variables(var)
     found = commands.validate(sql, variables)
-    print(f"{found.migrations} migrations, {found.statements} statements in {found.root}: valid")
-    if offline or not (server or options.is_configured()):
+    is_named = bool(server) or options.is_configured()
+    client = None if offline or not is_named else server_access.client(server)
+    is_embedded = client.info().is_embedded if client else not is_named
+    if is_embedded and found.unsupported:
+        raise SqlErrors(found.unsupported)
+    for each in found.unsupported:
+        say(f"note: {each.place}: {each.message}")
+    say(f"{found.migrations} migrations, {found.statements} statements in {found.root}: valid")
+    if client is None:
         return
-    changed = commands.changed(server_access.client(server), sql, variables)
+    changed = commands.changed(client, sql, variables)
     show_changed(changed)
     if changed:
         versions = ", ".join(f"V{each:03}" for each in sorted({c.version for c in changed}))
@@ -41,7 +53,7 @@ def validate(
             f"{versions}: changed since applied\n"
             "  hint: undo the change and write a new migration (opensea-metrics new), or roll back"
         )
-    print("nothing that is applied was changed")
+    say("nothing that is applied was changed")
 
 
 @app.command()
@@ -54,7 +66,7 @@ def diff(server: options.Server = None, sql: options.Sql = None, var: options.Va
     show_drift(found)
     if found:
         raise ChangesPending
-    print("the server is as it was left")
+    say("the server is as it was left")
 
 
 @app.command()
@@ -71,7 +83,7 @@ def baseline(
     made = commands.baseline(
         server_access.client(server), version, sql, options.variables(var), server_access.site()
     )
-    print(f"recorded as applied: {_versions(made)}" if made else "nothing to do")
+    say(f"recorded as applied: {_versions(made)}" if made else "nothing to do")
 
 
 @app.command()
@@ -81,7 +93,7 @@ def adopt(server: options.Server = None, sql: options.Sql = None, var: options.V
     Example: opensea-metrics adopt --sql ./my-ksql-migrations-project
     """
     made = commands.adopt(server_access.client(server), sql, options.variables(var), server_access.site())
-    print(f"adopted: {_versions(made)}" if made else "nothing to adopt")
+    say(f"adopted: {_versions(made)}" if made else "nothing to adopt")
 
 
 @app.command()
@@ -98,7 +110,7 @@ def repair(
 
     def consent(made: Repair) -> bool:
         for reason in made.reasons:
-            print(reason, file=sys.stderr)
+            say(reason, stderr=True)
         if yes:
             return True
         if not sys.stdin.isatty():
@@ -108,7 +120,7 @@ def repair(
     made = commands.repair(
         server_access.client(server), consent, sql, options.variables(var), server_access.site()
     )
-    print(f"repaired: {len(made.reasons)} findings" if made.reasons else "nothing to repair")
+    say(f"repaired: {len(made.reasons)} findings" if made.reasons else "nothing to repair")
 
 
 @app.command()
@@ -121,7 +133,7 @@ def new(
 
     Example: opensea-metrics new sales_by_chain --sql ./sql
     """
-    print(commands.new(name, sql, options.variables(var)))
+    say(commands.new(name, sql, options.variables(var)))
 
 
 def _versions(found: tuple[int, ...]) -> str:

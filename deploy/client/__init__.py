@@ -1,25 +1,31 @@
 """A client of ksqlDB's REST interface: what the migration tool, ``query`` and tests speak."""
 
+from deploy.client.access import Access
 from deploy.client.client import KsqlClient, literal, quoted
 from deploy.client.errors import (
     AccessError,
+    BadAddress,
+    BadReply,
     ClientError,
     GuardFailed,
     KsqlError,
     OutcomeUnknown,
+    QueryEnded,
     ServerUnreachable,
     StatementFailed,
 )
-from deploy.client.http import Access
 
 __all__ = [
     "Access",
     "AccessError",
+    "BadAddress",
+    "BadReply",
     "ClientError",
     "GuardFailed",
     "KsqlClient",
     "KsqlError",
     "OutcomeUnknown",
+    "QueryEnded",
     "ServerUnreachable",
     "StatementFailed",
     "literal",

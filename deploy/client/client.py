@@ -10,14 +10,25 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Self
+from typing import Self, TypeVar
 from urllib.parse import quote
 
-from deploy.client.errors import KsqlError, OutcomeUnknown, ServerUnreachable, StatementFailed
-from deploy.client.http import Access
+from deploy import shapes
+from deploy.client.access import Access
+from deploy.client.errors import (
+    BadReply,
+    KsqlError,
+    OutcomeUnknown,
+    ServerUnreachable,
+    StatementFailed,
+    error_in,
+    summary,
+)
+from deploy.client.rows import Values
 from deploy.client.transport import Transport
 from deploy.replies import (
     CommandResult,
@@ -30,6 +41,9 @@ from deploy.replies import (
     Topic,
     columns_of,
 )
+from deploy.shapes import Json, WrongShape, member, members, members_or_none, text_or_none
+
+T = TypeVar("T")
 
 IN_PROGRESS = ("QUEUED", "PARSING", "EXECUTING", "RUNNING")
 # Names in one request: a server answers hundreds of DESCRIBEs at once, and a proxy may limit size.
@@ -68,12 +82,13 @@ class KsqlClient:
     def info(self) -> ServerInfo:
         """Version, service id and status of the server."""
         reply = self._transport.patiently(partial(self._transport.get, "info"))
-        return ServerInfo.of(reply["KsqlServerInfo"])
+        with self._reading("GET /info"):
+            return ServerInfo.of(member(reply, "KsqlServerInfo"))
 
     def healthcheck(self) -> bool:
         """True if the server says that it is healthy; an error counts as False."""
         try:
-            return bool(self._transport.get("healthcheck").get("isHealthy"))
+            return self._transport.get("healthcheck").get("isHealthy") is True
         except (KsqlError, ServerUnreachable):
             return False
 
@@ -86,7 +101,11 @@ class KsqlClient:
         StatementFailed, OutcomeUnknown, ServerUnreachable, GuardFailed.
         """
         reply = self._transport.ksql(text, properties, self.guard)
-        return tuple(self._finished(CommandResult.of(entity)) for entity in reply)
+        try:
+            results = [CommandResult.of(entity) for entity in reply]
+        except WrongShape as error:
+            raise OutcomeUnknown(text, str(error), self.url) from None
+        return tuple(map(self._finished, results))
 
     def ask(self, text: str) -> list[Row]:
         """The raw reply to a statement that only reads: SHOW, LIST, DESCRIBE, EXPLAIN."""
@@ -95,41 +114,44 @@ class KsqlClient:
             try:
                 return self._transport.ksql(text)
             except OutcomeUnknown as error:
-                raise ServerUnreachable(self.url, error.reason) from error
+                raise BadReply(self.url, _request(text), error.reason) from error
 
         return self._transport.patiently(request)
 
     def everything(self) -> tuple[tuple[Source, ...], tuple[Query, ...], tuple[Topic, ...]]:
         """All streams and tables, queries, and topics, asked for in one request."""
-        streams, tables, queries, topics = self.ask(
-            "SHOW STREAMS; SHOW TABLES; SHOW QUERIES; SHOW TOPICS;"
-        )
-        return (
-            tuple(Source.of(each) for each in (*streams["streams"], *tables["tables"])),
-            tuple(Query.of(each) for each in queries["queries"]),
-            tuple(Topic.of(each) for each in topics["topics"]),
-        )
+        asked = "SHOW STREAMS; SHOW TABLES; SHOW QUERIES; SHOW TOPICS;"
+        streams, tables, queries, topics = self._entities(asked, 4)
+        with self._reading(_request(asked)):
+            sources = (*members(streams, "streams"), *members(tables, "tables"))
+            return (
+                tuple(map(Source.of, sources)),
+                tuple(map(Query.of, members(queries, "queries"))),
+                tuple(map(Topic.of, members(topics, "topics"))),
+            )
 
     def streams(self) -> tuple[Source, ...]:
         """All streams."""
-        return tuple(Source.of(each) for each in self.ask("SHOW STREAMS;")[0]["streams"])
+        return self._list("SHOW STREAMS;", "streams", Source.of)
 
     def tables(self) -> tuple[Source, ...]:
         """All tables."""
-        return tuple(Source.of(each) for each in self.ask("SHOW TABLES;")[0]["tables"])
+        return self._list("SHOW TABLES;", "tables", Source.of)
 
     def queries(self) -> tuple[Query, ...]:
         """All queries, persistent and (push) transient ones."""
-        return tuple(Query.of(each) for each in self.ask("SHOW QUERIES;")[0]["queries"])
+        return self._list("SHOW QUERIES;", "queries", Query.of)
 
     def topics(self) -> tuple[Topic, ...]:
         """All Kafka topics but ksqlDB's internal ones."""
-        return tuple(Topic.of(each) for each in self.ask("SHOW TOPICS;")[0]["topics"])
+        return self._list("SHOW TOPICS;", "topics", Topic.of)
 
     def describe(self, name: str, extended: bool = False) -> Description:
         """One stream or table; ``name`` is quoted here. Raises KsqlError if there is none."""
-        text = f"DESCRIBE {quoted(name)}{' EXTENDED' if extended else ''};"
-        return Description.of(self.ask(text)[0]["sourceDescription"])
+        asked = f"DESCRIBE {quoted(name)}{' EXTENDED' if extended else ''};"
+        (reply,) = self._entities(asked, 1)
+        with self._reading(_request(asked)):
+            return Description.of(member(reply, "sourceDescription"))
 
     def describe_all(self, names: Sequence[str], extended: bool = False) -> tuple[Description, ...]:
         """Several streams and tables, in few requests; those that do not exist are left out."""
@@ -137,9 +159,9 @@ class KsqlClient:
         for start in range(0, len(names), DESCRIBED_AT_ONCE):
             chunk = names[start : start + DESCRIBED_AT_ONCE]
             ending = " EXTENDED" if extended else ""
-            text = " ".join(f"DESCRIBE {quoted(name)}{ending};" for name in chunk)
+            asked = " ".join(f"DESCRIBE {quoted(name)}{ending};" for name in chunk)
             try:
-                reply = self.ask(text)
+                reply = self._entities(asked, len(chunk))
             except KsqlError as error:
                 if "Could not find STREAM/TABLE" not in error.message:
                     raise
@@ -147,13 +169,17 @@ class KsqlClient:
                     for name in chunk:
                         found.extend(self.describe_all([name], extended))
             else:
-                found.extend(Description.of(each["sourceDescription"]) for each in reply)
+                with self._reading(_request(asked)):
+                    found.extend(Description.of(member(r, "sourceDescription")) for r in reply)
         return tuple(found)
 
     def query_errors(self, query_id: str) -> tuple[str, ...]:
         """What the server says of a failed query, the newest last."""
-        reply = self.ask(f"EXPLAIN {query_id};")[0]["queryDescription"]
-        return tuple(each.get("errorMessage", "") for each in reply.get("queryErrors") or ())
+        asked = f"EXPLAIN {query_id};"
+        (reply,) = self._entities(asked, 1)
+        with self._reading(_request(asked)):
+            errors = members_or_none(member(reply, "queryDescription"), "queryErrors")
+            return tuple(text_or_none(each, "errorMessage") or "" for each in errors)
 
     def pull(self, text: str) -> list[Row]:
         """All rows of a pull query; repeated while the table is not ready."""
@@ -170,32 +196,65 @@ class KsqlClient:
 
     def push(self, text: str, properties: Mapping[str, str] | None = None) -> Iterator[Row]:
         """The rows of a push query (EMIT CHANGES) as they come, until its LIMIT or until closed."""
-        return iter(self.select(text, properties, endless=True))
+        rows = self.select(text, properties, endless=True)
+        with closing(rows):
+            yield from rows
 
     def select(
         self, text: str, properties: Mapping[str, str] | None = None, endless: bool = False
     ) -> Rows:
-        """Start a query and return when its columns are known; nothing is repeated."""
-        values = self._transport.stream(text, properties, endless)
-        header = next(values, None)
-        if header is None or "header" not in header:
-            raise ServerUnreachable(self.url, "its reply to a query has no header")
-        return Rows(columns_of(header["header"]["schema"]), _values(values, text))
+        """Start a query and return when its columns are known; nothing is repeated.
+
+        An endless query must be closed: the server runs it until then. Its rows raise QueryEnded if
+        the server ends it before its LIMIT.
+        """
+        replies = self._transport.stream(text, properties, endless)
+        with self._reading(f"POST /query ({summary(text)})"):
+            reply = next(replies, {})
+            if reply.get("errorMessage") is not None:
+                raise error_in(reply["errorMessage"], text)
+            header = member(reply, "header")
+            columns = columns_of(shapes.text(header, "schema"))
+            query_id = text_or_none(header, "queryId")
+        close = partial(self._transport.close_query, query_id or "") if endless else None
+        values = Values(replies, len(columns), text, self.url, close)
+        return Rows(columns, values, values.close)
+
+    def _entities(self, asked: str, number: int) -> list[Json]:
+        """The replies to so many statements that only read."""
+        reply = self.ask(asked)
+        if len(reply) != number:
+            reason = f"it has {len(reply)} parts for {number} statements"
+            raise BadReply(self.url, _request(asked), reason)
+        return list(reply)
+
+    def _list(self, asked: str, name: str, of: Callable[[Json], T]) -> tuple[T, ...]:
+        (reply,) = self._entities(asked, 1)
+        with self._reading(_request(asked)):
+            return tuple(map(of, members(reply, name)))
+
+    @contextmanager
+    def _reading(self, request: str) -> Iterator[None]:
+        """A reply of another shape than ksqlDB's becomes a BadReply."""
+        try:
+            yield
+        except WrongShape as error:
+            raise BadReply(self.url, request, str(error)) from None
 
     def _finished(self, result: CommandResult) -> CommandResult:
         deadline = time.monotonic() + self.patience
         while result.status in IN_PROGRESS:
             if time.monotonic() > deadline:
                 waited = f"still {result.status} after {self.patience:g} s"
-                raise OutcomeUnknown(result.statement, waited)
+                raise OutcomeUnknown(result.statement, waited, self.url)
             time.sleep(0.2)
             path = f"status/{quote(result.command_id)}"
             try:
                 news = self._transport.patiently(partial(self._transport.get, path))
-            except (KsqlError, ServerUnreachable) as error:
+                result = result.now(news)
+            except (KsqlError, ServerUnreachable, WrongShape) as error:
                 # The statement is under way; only how it ends cannot be learned from here.
-                raise OutcomeUnknown(result.statement, str(error)) from error
-            result = result.now(news)
+                raise OutcomeUnknown(result.statement, str(error), self.url) from error
         if result.status in ("ERROR", "TERMINATED"):
             raise StatementFailed(200, None, result.message, result.statement)
         return result
@@ -211,13 +270,5 @@ def literal(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def _values(replies: Iterator[Row], statement: str) -> Iterator[Sequence[Any]]:
-    for reply in replies:
-        if reply.get("row"):
-            yield reply["row"]["columns"]
-        elif reply.get("errorMessage"):
-            error = reply["errorMessage"]
-            code = error.get("error_code")
-            raise KsqlError((code or 50000) // 100, code, error.get("message", ""), statement)
-        elif "finalMessage" in reply:
-            return
+def _request(asked: str) -> str:
+    return f"POST /ksql ({summary(asked)})"

@@ -4,6 +4,9 @@
 
     ClientError
     ├── ServerUnreachable      no server answers at the URL
+    │   ├── BadReply           something answers there, and not as ksqlDB does
+    │   └── QueryEnded         the server ended an endless query
+    ├── BadAddress             the server's URL cannot be used
     ├── AccessError            a certificate, key or credential cannot be used
     ├── OutcomeUnknown         the statement was sent and no usable answer came: ask the server
     ├── GuardFailed            the statement was not looked at: what guards it is gone
@@ -14,6 +17,8 @@
 from __future__ import annotations
 
 import json
+import re
+from typing import Any
 
 from sql.errors import OpenSeaMetricsError
 
@@ -37,6 +42,36 @@ class ServerUnreachable(ClientError):
         )
 
 
+class BadReply(ServerUnreachable):
+    """The reply to ``request`` is not what ksqlDB would say; ``reason`` completes "the reply …"."""
+
+    def __init__(self, url: str, request: str, reason: str) -> None:
+        super().__init__(url, reason)
+        self.args = (url, request, reason)
+        self.request = request
+
+    def __str__(self) -> str:
+        return (
+            f"the server at {self.url} gave no usable reply to {self.request}: {self.reason}\n"
+            "  hint: --server or KSQLDB_URL must name ksqlDB itself; if it does, ask again or look at"
+            " the server's log"
+        )
+
+
+class QueryEnded(ServerUnreachable):
+    """The server ended a push query, or went away, before the query's own end."""
+
+    def __str__(self) -> str:
+        return (
+            f"the server at {self.url} ended the query: {self.reason}\n"
+            "  hint: start the query again; if the server is gone, start it first"
+        )
+
+
+class BadAddress(ClientError):
+    """The server's URL cannot be used; the message shows it only if no password can be in it."""
+
+
 class AccessError(ClientError):
     """What is needed to be let in cannot be used; the message names the setting or file."""
 
@@ -44,13 +79,18 @@ class AccessError(ClientError):
 class OutcomeUnknown(ClientError):
     """The statement was sent, and whether it was carried out is not known."""
 
-    def __init__(self, statement: str, reason: str) -> None:
-        super().__init__(statement, reason)
+    def __init__(self, statement: str, reason: str, url: str = "") -> None:
+        super().__init__(statement, reason, url)
         self.statement = statement
         self.reason = reason
+        self.url = url
 
     def __str__(self) -> str:
-        return f"no usable answer to a statement ({self.reason}); it may have been carried out"
+        server = f"the server at {self.url}" if self.url else "the server"
+        return (
+            f"{server} gave no usable reply to POST /ksql ({summary(self.statement)}): {self.reason};"
+            " the statement may have been carried out"
+        )
 
 
 class GuardFailed(ClientError):
@@ -85,10 +125,38 @@ class StatementFailed(KsqlError):
     """A command that the server accepted (HTTP 200) ended in the status ERROR or TERMINATED."""
 
 
+def summary(statement: str) -> str:
+    """The first words of a statement: without what is in brackets, where passwords can be."""
+    words = " ".join(statement.partition("(")[0].split())
+    return words if len(words) <= 80 else f"{words[:80]}…"
+
+
 def error_of(status: int, body: str, statement: str) -> KsqlError:
-    """The error that an HTTP reply stands for."""
+    """The error that an HTTP reply with another status than 200 stands for."""
     try:
         reply = json.loads(body)
-        return KsqlError(status, reply.get("error_code"), reply["message"], statement)
-    except (ValueError, AttributeError, LookupError, TypeError):
-        return KsqlError(status, None, f"HTTP {status}: {body[:500]}", statement)
+    except (ValueError, RecursionError):
+        reply = None
+    if not isinstance(reply, dict) or not isinstance(reply.get("message"), str):
+        return KsqlError(status, None, _summary(status, body), statement)
+    return KsqlError(status, _code(reply), reply["message"], statement)
+
+
+def error_in(reply: Any, statement: str) -> KsqlError:
+    """The error that comes after rows: HTTP had said 200 already."""
+    known = reply if isinstance(reply, dict) else {"message": reply}
+    message, code = known.get("message"), _code(known)
+    shown = message if isinstance(message, str) else "the server reports an error without a text"
+    return KsqlError((code or 50000) // 100, code, shown, statement)
+
+
+def _code(reply: dict[str, Any]) -> int | None:
+    code = reply.get("error_code")
+    return code if isinstance(code, int) and not isinstance(code, bool) else None
+
+
+def _summary(status: int, body: str) -> str:
+    """What there is to say of a page that is not ksqlDB's: its title or its beginning."""
+    title = re.search(r"<title>([^<]*)", body, re.IGNORECASE)
+    words = (title[1] if title else body).split()
+    return f"HTTP {status}: {' '.join(words)[:300]}".rstrip(": ")

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import TypeVar
+import json
+import math
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing, suppress
+from typing import Any, TypeVar
 
 import httpx
 import tenacity
-from ksql.errors import KSQLError
 
+from deploy.client.access import Access
+from deploy.client.address import server_address
 from deploy.client.errors import (
+    BadReply,
     GuardFailed,
     KsqlError,
     OutcomeUnknown,
+    QueryEnded,
     ServerUnreachable,
-    StatementFailed,
     error_of,
+    summary,
 )
-from deploy.client.http import Access, api
-from deploy.replies import Row, objects_of
+from deploy.client.http import HttpError, api
+from deploy.client.limits import BYTES_PER_SECOND, ROWS_BYTES, until
+from deploy.client.rows import Objects
+from deploy.replies import Row
+from deploy.shapes import WrongShape, not_too_deep
 
 T = TypeVar("T")
 
@@ -31,35 +40,29 @@ NOT_READY = (
     "Exhausted standby hosts",
     "All nodes are dead or exceed max allowed lag",
 )
+CLOSING = 5.0  # seconds to close a query that nobody reads any more
 
 
 class Transport:
     """Speaks HTTP with one server.
 
     ``url`` may hold a user and a password, which count as those of ``access`` and are kept out of
-    :attr:`url`. ``timeout``: seconds for one request; ``patience``: see :meth:`patiently`; ``wait``:
-    seconds before the first repetition, doubled for each further one.
+    :attr:`url`. ``timeout``: seconds for one reply, and more for a long one (see :meth:`stream`);
+    ``patience``: see :meth:`patiently`; ``wait``: seconds before the first repetition, doubled for
+    each further one.
     """
 
     def __init__(
         self, url: str, access: Access, timeout: float, patience: float, wait: float
     ) -> None:
-        try:
-            parsed = httpx.URL(url)
-        except httpx.InvalidURL as error:
-            raise ServerUnreachable("the given URL", str(error)) from None
-        # User and password are kept out of the URL, which appears in messages and logs.
-        self.url = str(parsed.copy_with(userinfo=b"")).rstrip("/")
-        if parsed.scheme not in ("http", "https") or not parsed.host:
-            raise ServerUnreachable(self.url, "the URL must begin with http:// or https://")
+        self.url, user = server_address(url)
+        self._timeout = timeout
         self._patience = patience
         self._wait = wait
-        if parsed.username:
-            access = access.as_user(parsed.username, parsed.password)
-        http = access.http()
-        self._commands = api(self.url, http, httpx.Timeout(timeout))
-        # A push query may be silent for hours: only its connection has a time-out.
-        self._pushes = api(self.url, http, httpx.Timeout(timeout, read=None))
+        http = (access.as_user(*user) if user else access).http()
+        self._commands = api(self.url, http, httpx.Timeout(timeout), ROWS_BYTES)
+        # A push query may be silent for hours.
+        self._pushes = api(self.url, http, httpx.Timeout(timeout, read=None), math.inf)
 
     def ksql(
         self, text: str, properties: Mapping[str, str] | None = None, guard: str | None = None
@@ -72,62 +75,99 @@ class Transport:
         """
         guarded = f"DESCRIBE `{guard}`; {text}" if guard else text
         try:
-            reply: list[Row] = self._commands.ksql(
-                guarded, stream_properties=dict(properties or {})
-            )
-        except KSQLError as error:
-            code = error.error_code
-            if guard and f"Could not find STREAM/TABLE '{guard}'" in error.msg:
+            with until(time.monotonic() + self._timeout):
+                reply = self._commands.ksql(guarded, stream_properties=dict(properties or {}))
+            entities = _entities(reply)
+        except HttpError as error:
+            refused = error_of(error.status, error.body, text)
+            if refused.error_code is None and error.status >= 500:
+                raise OutcomeUnknown(text, refused.message, self.url) from None
+            if guard and f"Could not find STREAM/TABLE '{guard}'" in refused.message:
                 raise GuardFailed(guard) from None
-            if code is None and error.msg.startswith("Unknown Error"):
-                raise KsqlError(500, None, error.msg, text) from None
-            if code is None:
-                raise StatementFailed(200, None, error.msg, text) from None
-            # ksqlDB's codes are the HTTP status and two more digits.
-            raise KsqlError(code // 100, code, error.msg, text) from None
+            raise refused from None
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
             raise ServerUnreachable(self.url, _reason(error)) from error
         except httpx.TransportError as error:
-            raise OutcomeUnknown(text, _reason(error)) from error
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            # The module parses the reply before it looks at the status: a proxy's error page.
-            raise OutcomeUnknown(text, f"the reply is not ksqlDB's: {error}") from error
-        numbers = [each.get("commandSequenceNumber") or 0 for each in reply]
-        self._commands.sa.sequence = max([self._commands.sa.sequence or 0, *numbers]) or None
-        return reply[1:] if guard else reply
+            raise OutcomeUnknown(text, self._why(error), self.url) from error
+        except (ValueError, RecursionError) as error:
+            raise OutcomeUnknown(text, _shape(error), self.url) from None
+        numbers = (each.get("commandSequenceNumber") for each in entities)
+        known = [each for each in numbers if isinstance(each, int)]
+        self._commands.sa.sequence = max([self._commands.sa.sequence or 0, *known]) or None
+        return entities[1:] if guard else entities
 
     def stream(
         self, text: str, properties: Mapping[str, str] | None, endless: bool
-    ) -> Iterator[Row]:
-        """The objects of a query's reply, as they come."""
+    ) -> Generator[Row, None, None]:
+        """The objects of a query's reply, as they come; closed early, the connection is closed.
+
+        A finite reply must come at 100 kB a second after the first ``timeout`` seconds. An endless
+        one may be silent between rows, and has ``timeout`` seconds for its header and for each row.
+        """
         chosen = self._pushes if endless else self._commands
         chosen.sa.sequence = self._commands.sa.sequence
         # The module decodes chunks one by one, which fails where a chunk ends inside a character:
         # as Latin-1, bytes pass through it unharmed.
         chunks = chosen.query(text, encoding="latin-1", stream_properties=dict(properties or {}))
+        objects = Objects()
+        begun, size, has_begun = time.monotonic(), 0, False
         try:
-            yield from objects_of(chunk.encode("latin-1") for chunk in chunks)
+            with closing(chunks):
+                while True:
+                    end = begun + self._timeout + size / BYTES_PER_SECOND
+                    if endless and has_begun and not objects.in_part:
+                        end = math.inf
+                    with until(end):
+                        piece = next(chunks, None)
+                    if piece is None:
+                        break
+                    if endless and not objects.in_part:
+                        begun, size = time.monotonic(), 0
+                    size += len(piece)
+                    for each in objects.feed(piece.encode("latin-1")):
+                        has_begun = True
+                        yield each
+        except HttpError as error:
+            raise error_of(error.status, error.body, text) from None
         except httpx.TransportError as error:
-            raise ServerUnreachable(self.url, _reason(error)) from error
-        except ValueError as error:
-            found = re.match(r"HTTP error encountered: (\d+): (.*)", str(error), re.DOTALL)
-            if found is None:
-                raise ServerUnreachable(self.url, f"its reply is not JSON: {error}") from error
-            raise error_of(int(found[1]), found[2], text) from None
+            if endless and has_begun:
+                raise QueryEnded(self.url, self._why(error)) from error
+            raise ServerUnreachable(self.url, self._why(error)) from error
+        except WrongShape as error:
+            raise BadReply(self.url, f"POST /query ({summary(text)})", str(error)) from None
+        if objects.in_part:
+            raise ServerUnreachable(self.url, "its reply to a query is cut off")
+
+    def close_query(self, query_id: str) -> None:
+        """End a push query on the server, if it can still be reached."""
+        with suppress(httpx.HTTPError, WrongShape), until(time.monotonic() + CLOSING):
+            self._commands.sa.post("close-query", {"queryId": query_id}).read()
 
     def get(self, path: str) -> Row:
-        """The reply to GET. Raises KsqlError or ServerUnreachable."""
+        """The object in reply to GET. Raises KsqlError, BadReply or ServerUnreachable."""
         try:
-            response = self._commands.sa.get_request(f"{self.url}/{path}")
+            with until(time.monotonic() + self._timeout):
+                response = self._commands.sa.get_request(f"{self.url}/{path}")
+                body = response.read()
         except httpx.TransportError as error:
-            raise ServerUnreachable(self.url, _reason(error)) from error
+            raise ServerUnreachable(self.url, self._why(error)) from error
+        except WrongShape as error:
+            raise BadReply(self.url, f"GET /{path}", str(error)) from None
         if response.status_code != 200:
-            raise error_of(response.status_code, response.text, "")
+            raise error_of(response.status_code, body.decode(errors="replace"), "")
         try:
-            reply: Row = response.json()
-        except ValueError:
-            raise ServerUnreachable(self.url, f"/{path} is not JSON: not a ksqlDB?") from None
+            reply = json.loads(body)
+            if not isinstance(reply, dict):
+                raise WrongShape("it is no JSON object")
+            not_too_deep(reply)
+        except (ValueError, RecursionError) as error:
+            raise BadReply(self.url, f"GET /{path}", _shape(error)) from None
         return reply
+
+    def _why(self, error: httpx.TransportError) -> str:
+        if isinstance(error, httpx.TimeoutException):
+            return f"it was not complete after {self._timeout:g} s"
+        return _reason(error)
 
     def patiently(self, request: Callable[[], T]) -> T:
         """Repeat a request that changes nothing, while there is reason to hope.
@@ -158,6 +198,23 @@ def _passes(error: BaseException) -> bool:
 
 def _is_not_ready(error: KsqlError) -> bool:
     return error.status == 503 or any(each in error.message for each in NOT_READY)
+
+
+def _entities(reply: Any) -> list[Row]:
+    """The reply to statements: a list of objects. Raises WrongShape."""
+    if not isinstance(reply, list) or not all(isinstance(each, dict) for each in reply):
+        raise WrongShape("it is no list of JSON objects")
+    not_too_deep(reply)
+    return reply
+
+
+def _shape(error: Exception) -> str:
+    """What is wrong with a reply that could be read to its end."""
+    if isinstance(error, WrongShape):
+        return str(error)
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else "it is not JSON"
 
 
 def _reason(error: Exception) -> str:

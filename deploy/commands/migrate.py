@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deploy.client import KsqlClient
@@ -22,23 +22,37 @@ from deploy.migrations.state import Recorded, StatementRecord
 from deploy.migrations.status import VersionStatus, make_status
 from deploy.migrations.store import Store
 from deploy.migrations.work import Report, Work, ignore
+from sql.catalog import Catalog
+from sql.lowering import support
+from sql.lowering.refusals import Unsupported
 from sql.project import load_project
+from sql.statements import Statement
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What a check of the files has covered."""
+    """What a check of the files has covered; ``unsupported``: what only a ksqlDB server can run."""
 
     root: Path
     migrations: int
     statements: int
+    unsupported: tuple[Unsupported, ...] = ()
 
 
 def validate(root: Path | None = None, variables: Variables | None = None) -> Validation:
     """Render and check every statement; no server is asked."""
-    project = checked(root, variables)
+    unsupported: list[Unsupported] = []
+
+    def support_of(before: Catalog, statement: Statement, after: Catalog) -> None:
+        try:
+            support.check_statement(before, statement, after)
+            support.check_registry(before, statement, after)
+        except Unsupported as error:
+            unsupported.append(error)
+
+    project = checked(root, variables, support_of)
     statements = [statements_to_send(each) for each in project.migrations]
-    return Validation(project.root, len(statements), sum(map(len, statements)))
+    return Validation(project.root, len(statements), sum(map(len, statements)), tuple(unsupported))
 
 
 def plan(
@@ -184,10 +198,11 @@ def _planned(
     project = checked(root, variables)
     if physical := physical_names(recorded):
         project = load_project(root, variables, physical)
+    server = replace(look(client, describe=None), is_embedded=client.info().is_embedded)
     return make_plan(
         project.migrations,
         recorded,
-        look(client, describe=None),
+        server,
         choice.target,
         choice.one,
         choice.out_of_order,

@@ -16,7 +16,7 @@ from deploy.migrations.files import statements_to_send
 from deploy.migrations.store import Store
 from deploy.migrations.topics import DeleteByBroker
 from deploy.migrations.work import Report, Work
-from sql.changes import check
+from sql.changes import Step, check
 from sql.project import Project, load_project
 
 Variables = Mapping[str, str]
@@ -78,10 +78,12 @@ def at_work(client: KsqlClient, site: Site, report: Report) -> Iterator[Work]:
         lease.settled = True  # the last thing that apply and rollback do is to settle
 
 
-def checked(root: Path | None, variables: Variables | None) -> Project:
-    """The project, all of whose statements fit together. Raises SqlErrors."""
+def checked(
+    root: Path | None, variables: Variables | None, step: Step = lambda *_: None
+) -> Project:
+    """The project, all of whose statements fit together; ``step`` gets each. Raises SqlErrors."""
     project = load_project(root, variables)
-    check(project)
+    check(project, step)
     for each in project.migrations:
         statements_to_send(each)
     return project

@@ -6,18 +6,31 @@ from collections.abc import Mapping
 
 import duckdb
 
-from deploy.embedded import metastore, persistent, topics
-from deploy.embedded.metastore import TopicInfo
+from deploy.embedded import inserts, metastore, persistent, topics
 from deploy.embedded.reader import Reader
 from sql.catalog import Catalog, Query
-from sql.errors import SqlError
 from sql.inserts import insert_columns
+from sql.lowering import support
 from sql.lowering.duckdb import Lowering
+from sql.lowering.refusals import EMBEDDED, Unsupported
 from sql.quoting import quoted
 from sql.scope import Scope
 from sql.sources import Source
 from sql.statements import Kind, Statement
 from sql.types import duckdb as duckdb_type
+
+
+def check(
+    cursor: duckdb.DuckDBPyConnection, statement: Statement, reader: Reader, after: Catalog
+) -> None:
+    """Raises Unsupported for what leads from the catalog of ``reader`` to ``after``, if the embedded server
+    cannot do it; nothing is changed."""
+    before = reader.catalog
+    support.check_statement(before, statement, after)
+    support.check_replacement(before, statement, after)
+    for query in after.queries.values():
+        if query.id not in before.queries:
+            persistent.check(cursor, query)
 
 
 def carry_out(
@@ -29,13 +42,13 @@ def carry_out(
 ) -> tuple[str, str | None]:
     """Do what leads from the catalog of ``reader`` to ``after``, within the caller's transaction.
 
-    Gives the message of the server and the id of the query that was started. Raises SqlError for what the
-    embedded server cannot do.
+    Gives the message of the server and the id of the query that was started. :func:`check` has passed
+    the statement. Raises Unsupported for a replacement that the records do not allow.
     """
     name, before = statement.name or "", reader.catalog
     match statement.kind:
         case Kind.CREATE_STREAM | Kind.CREATE_TABLE:
-            _ensure_topic(cursor, after.sources[name])
+            _declare_topic(cursor, reader, statement, after.sources[name])
             kind = "Stream" if statement.kind is Kind.CREATE_STREAM else "Table"
             return f"{kind} created", None
         case Kind.ALTER:
@@ -44,7 +57,7 @@ def carry_out(
         case Kind.CREATE_STREAM_AS | Kind.CREATE_TABLE_AS | Kind.INSERT_SELECT:
             query = next(q for i, q in after.queries.items() if i not in before.queries)
             if statement.kind is not Kind.INSERT_SELECT:
-                _ensure_topic(cursor, after.sources[name])
+                _declare_topic(cursor, reader, statement, after.sources[name])
             replaced = [each for i, each in before.queries.items() if i not in after.queries]
             _begin(cursor, query, reader, properties)
             for old in replaced:
@@ -86,15 +99,15 @@ def insert(cursor: duckdb.DuckDBPyConnection, statement: Statement, catalog: Cat
         ]
         return f"to_json(struct_pack({', '.join(fields)}))::VARCHAR" if fields else "NULL"
 
-    cursor.execute(
-        "INSERT INTO meta.inserted SELECT ?, nextval('meta.inserted_offset'),"
-        f" {stamp}, {record(True)}, coalesce({record(False)}, '{{}}')",
-        [source.topic],
-    )
+    row = cursor.execute(f"SELECT {stamp}, {record(True)}, coalesce({record(False)}, '{{}}')")
+    inserts.append(cursor, source.topic, [inserts.Record(*row.fetchone())])  # type: ignore[misc]
 
 
-def _ensure_topic(cursor: duckdb.DuckDBPyConnection, source: Source) -> None:
-    metastore.add_topic(cursor, TopicInfo(source.topic, source.partitions, source.replicas))
+def _declare_topic(
+    cursor: duckdb.DuckDBPyConnection, reader: Reader, statement: Statement, source: Source
+) -> None:
+    partitions = source.partitions if "PARTITIONS" in statement.properties else None
+    metastore.declare(cursor, reader.register.root, source, partitions)
 
 
 def _begin(
@@ -114,11 +127,8 @@ def _take_over(
     """CREATE OR REPLACE: the new query goes on where the old one stood, with its state."""
     source = old.analysis.source
     if not query.analysis.is_aggregation and topics.parts(reader.catalog, reader.logs, source.topic):
-        raise SqlError(
-            f"CREATE OR REPLACE of {query.sink} is not supported by the embedded server, as"
-            f" {source.name} is itself made by a query",
-            query.analysis.statement.place,
-        )
+        feature = f"CREATE OR REPLACE of a stream over {source.name}, which a query has made,"
+        raise Unsupported(feature, EMBEDDED, query.analysis.statement.place)
     persistent.take_over(cursor, query, old)
     if not query.analysis.is_aggregation:
         _end_queries(cursor, reader.catalog, after)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from deploy.embedded import wire
 from deploy.embedded.queries import TransientQuery, describe
 
 _DELIMITED = "application/vnd.ksqlapi.delimited.v1"
@@ -14,16 +15,41 @@ _OLD = "application/vnd.ksql.v1+json"
 
 @dataclass(frozen=True)
 class Frame:
-    """What a query's answer looks like: its parts, and what stands around and between them."""
+    """What a query's answer looks like: its parts, and the text around each of them.
+
+    Each row ends with its newline, so that who reads lines has a row as soon as there is one. ``before``
+    and ``after`` surround each row; ``after`` follows the header too. ``closing`` are the last part's
+    own words, if the format has any.
+    """
 
     start: str
-    between: str
+    before: str
+    after: str
     end: str
     media_type: str
     header: Callable[[TransientQuery, str], Any]
     row: Callable[[list[Any]], Any]
-    last: bool = False
-    """Whether the end is told by a message."""
+    failure: Callable[[Any], Any]
+    closing: Callable[[str], Any] | None = None
+
+    def opening(self, query: TransientQuery, query_id: str) -> bytes:
+        """The answer's beginning, with the columns."""
+        return self.start.encode() + wire.dump(self.header(query, query_id)) + self.after.encode()
+
+    def rows(self, batch: list[list[Any]]) -> bytes:
+        """Some rows."""
+        before, after = self.before.encode(), self.after.encode()
+        return b"".join(before + wire.dump(self.row(row)) + after for row in batch)
+
+    def ending(self, why: str) -> bytes:
+        """The answer's end; ``why`` is ksqlDB's sentence for it."""
+        last = b"" if self.closing is None else wire.dump(self.closing(why))
+        return last + self.end.encode()
+
+    def failing(self, error: Any) -> bytes:
+        """The answer's end where the query failed."""
+        last = self.before.encode() + wire.dump(self.failure(error))
+        return last + (self.end or self.after).encode()
 
 
 def _header(query: TransientQuery, query_id: str) -> dict[str, Any]:
@@ -38,18 +64,28 @@ def _old_header(query: TransientQuery, query_id: str) -> dict[str, Any]:
     return {"header": {"queryId": query_id, "schema": describe(query)}}
 
 
-_LINES = Frame("", "\n", "\n", _DELIMITED, _header, lambda row: row)
-_LIST = Frame("[", ",", "]", "application/json", _header, lambda row: row)
-_OLD_LIST = Frame(
-    "[", ",\n", "]", _OLD, _old_header, lambda row: {"row": {"columns": row}}, last=True
-)
+def _same(value: Any) -> Any:
+    return value
 
 
-def frame(accept: str, is_old: bool) -> Frame:
+_LINES = Frame("", "", "\n", "", _DELIMITED, _header, _same, _same)
+_LIST = Frame("[", ",", "", "]", "application/json", _header, _same, _same)
+_OLD_PULL = Frame(
+    "[", ",\n", "", "]", _OLD, _old_header,
+    row=lambda row: {"row": {"columns": row}},
+    failure=lambda error: {"errorMessage": error},
+)  # fmt: skip
+_OLD_PUSH = replace(
+    _OLD_PULL, before="", after=",\n", closing=lambda why: {"finalMessage": why}
+)  # a comma can follow every row, because a last part comes in any case
+
+
+def frame(accept: str, is_old: bool, is_transient: bool) -> Frame:
     """What the Accept header asks for (tests/embedded/replies/queries.yml): without one, or for plain
-    JSON, the two endpoints differ."""
+    JSON, the two endpoints differ. ``is_transient``: the query is not a pull query over a table."""
+    old = _OLD_PUSH if is_transient else _OLD_PULL
     if _OLD in accept:
-        return _OLD_LIST
+        return old
     if "application/json" in accept or not accept:
-        return _OLD_LIST if is_old else _LIST if accept else _LINES
+        return old if is_old else _LIST if accept else _LINES
     return _LINES

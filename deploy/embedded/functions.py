@@ -6,31 +6,42 @@ from typing import Any
 
 from sql import functions
 from sql.errors import SqlError
+from sql.lowering import support
+from sql.lowering.refusals import EMBEDDED, Unsupported
 from sql.statements import Statement
 from udfs.definition import Definition
 from udfs.types import declaration
 
 
 def function_description(statement: Statement, name: str) -> dict[str, Any]:
-    """The answer to DESCRIBE FUNCTION. Raises SqlError for an unknown name."""
+    """The answer to DESCRIBE FUNCTION, with the variations that the embedded server runs.
+
+    Raises SqlError for an unknown name, Unsupported for a function that only ksqlDB runs.
+    """
     function = functions.find(name)
     if function is None:
         written = str(statement.ast.this.this)
         raise SqlError(f"Can't find any functions with the name '{written}'", code=40000)
+    if function.name not in support.runnable():
+        raise Unsupported(function.name, EMBEDDED, statement.place)
     if function.definition is not None:
         return _python_function(statement, function.definition)
-    arguments = [
-        {
-            "name": f"val{index + 1}",
-            "type": _type_name(parameter.strip("[].").removesuffix("0")),
-            "description": "",
-            "isVariadic": parameter.endswith("..."),
-        }
-        for index, parameter in enumerate(function.parameters)
+    variations = support.runnable_variations(function)
+    described = [
+        ([_argument(p, n) for n, p in enumerate(v.text.split(), 1)], _spaced(v.result_text))
+        for v in variations
     ]
-    return _function_description(
-        statement, function.name, function.kind, function.signature, arguments, function.result
-    )
+    return _function_description(statement, function.name, function.kind, "", described)
+
+
+def _argument(parameter: str, number: int) -> dict[str, Any]:
+    written = parameter.removeprefix("#").removesuffix("...")
+    return {
+        "name": f"val{number}",
+        "type": _spaced(written),
+        "description": "",
+        "isVariadic": parameter.endswith("..."),
+    }
 
 
 def _python_function(statement: Statement, definition: Definition) -> dict[str, Any]:
@@ -45,7 +56,8 @@ def _python_function(statement: Statement, definition: Definition) -> dict[str, 
     ]
     text = "\n".join(filter(None, (definition.description, definition.examples)))
     result = declaration(definition.result, quote="")
-    return _function_description(statement, definition.name, definition.kind, text, arguments, result)
+    described = [(arguments, result)]
+    return _function_description(statement, definition.name, definition.kind, text, described)
 
 
 def _function_description(
@@ -53,8 +65,7 @@ def _function_description(
     name: str,
     kind: str,
     description: str,
-    arguments: list[dict[str, Any]],
-    result: str,
+    variations: list[tuple[list[dict[str, Any]], str]],
 ) -> dict[str, Any]:
     return {
         "@type": "describe_function",
@@ -71,12 +82,16 @@ def _function_description(
                 "description": "",
                 "argumentTypes": [argument["type"] for argument in arguments],
             }
+            for arguments, result in variations
         ],
         "type": kind.upper(),
         "warnings": [],
     }
 
 
-def _type_name(kind: str) -> str:
-    """A type as DESCRIBE FUNCTION writes it."""
-    return {"STRING": "VARCHAR", "INTEGER": "INT"}.get(kind, kind)
+def _spaced(kind: str) -> str:
+    """A type of :mod:`sql.builtin` as DESCRIBE FUNCTION writes it."""
+    if kind.startswith("("):
+        parameters, _, result = kind.partition("=>")
+        return f"LAMBDA {parameters.replace(',', ', ')} => {result}"
+    return kind.replace(",", ", ").replace(":", " ").replace("<TOP>", "<S>")

@@ -11,8 +11,9 @@ from deploy.embedded import metastore
 from deploy.embedded.descriptions import listed_query, query_description, source_description
 from deploy.embedded.engine import Engine
 from deploy.embedded.replies import SERVICE_ID
-from sql import functions
 from sql.errors import Place, SqlError, Stage
+from sql.lowering import support
+from sql.lowering.refusals import EMBEDDED, Unsupported
 from sql.sources import Source
 from sql.statements import Statement
 
@@ -60,7 +61,7 @@ def listing(
         case "FUNCTIONS", False:
             found = [
                 {"name": function.name, "type": function.kind.upper(), "category": "OTHER"}
-                for function in functions.known().values()
+                for function in support.runnable().values()
             ]
             reply |= {"@type": "function_names", "functions": found}
         case "PROPERTIES", False:
@@ -79,6 +80,8 @@ def listing(
             raise SqlError(
                 "Could not connect to the server. The embedded server runs no Kafka Connect.", code=50000
             )
+        case ("CONNECTOR PLUGINS" | "SOURCE CONNECTORS" | "SINK CONNECTORS"), _:
+            raise Unsupported(f"SHOW {what}", EMBEDDED, statement.place)
         case _:
             word = what.split(" ")[0]
             place = statement.place

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,30 +14,38 @@ from pathlib import Path
 import hypercorn.asyncio
 from hypercorn.config import Config
 
-from deploy.embedded import app
+from deploy.embedded import app, http2
 from deploy.embedded.engine import Engine
+from deploy.embedded.policy import Policy
 from deploy.embedded.storage import Storage
 from sql.errors import OpenSeaMetricsError
 
 LOOPBACK = "127.0.0.1"
 
 
+class CertificateError(OpenSeaMetricsError):
+    """The certificate or its key cannot be used; the message says why."""
+
+
 class PortInUse(OpenSeaMetricsError):
     """The address is taken; the message says what to do."""
 
 
-def serve(data_dir: Path, host: str = LOOPBACK, port: int = 8088) -> None:
+def serve(
+    data_dir: Path, host: str = LOOPBACK, port: int = 8088, policy: Policy | None = None
+) -> None:
     """Serve until SIGINT or SIGTERM.
 
-    Raises PortInUse, or StorageError if the data directory cannot be used.
+    Raises PortInUse, CertificateError, or StorageError if the data directory cannot be used.
     """
+    _check_certificate(policy)
 
     async def until_signalled() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-        await _serve(engine, bound, stop)
+        await _serve(engine, bound, stop, policy or Policy(), host)
 
     with _listening(host, port) as bound:
         engine = Engine(Storage(data_dir))
@@ -48,20 +57,21 @@ def serve(data_dir: Path, host: str = LOOPBACK, port: int = 8088) -> None:
 
 
 @contextmanager
-def running(data_dir: Path, port: int = 0) -> Iterator[str]:
+def running(data_dir: Path, port: int = 0, policy: Policy | None = None) -> Iterator[str]:
     """A server in a thread of this process, on loopback; gives its URL.
 
-    Port 0 takes a free one. Raises PortInUse or StorageError.
+    Port 0 takes a free one. Raises PortInUse, CertificateError or StorageError.
     """
+    _check_certificate(policy)
     with _listening(LOOPBACK, port) as bound:
         engine = Engine(Storage(data_dir))
         engine.start()
         loop = asyncio.new_event_loop()
         stop = asyncio.Event()
-        thread = threading.Thread(
-            target=lambda: loop.run_until_complete(_serve(engine, bound, stop)), name="server"
-        )
-        url = f"http://{LOOPBACK}:{bound.getsockname()[1]}"
+        served = _serve(engine, bound, stop, policy or Policy(), LOOPBACK)
+        thread = threading.Thread(target=lambda: loop.run_until_complete(served), name="server")
+        scheme = "https" if policy and policy.certificate else "http"
+        url = f"{scheme}://{LOOPBACK}:{bound.getsockname()[1]}"
         thread.start()
         try:
             yield url
@@ -77,6 +87,10 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # A client whose machine vanished keeps no query open: the system asks after a minute of silence.
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
     try:
         bound.bind((host, port))
         bound.listen()
@@ -93,14 +107,40 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         bound.close()
 
 
-async def _serve(engine: Engine, bound: socket.socket, stop: asyncio.Event) -> None:
+async def _serve(
+    engine: Engine, bound: socket.socket, stop: asyncio.Event, policy: Policy, host: str
+) -> None:
+    http2.repair()
     config = Config()
     config.bind = [f"fd://{bound.detach()}"]  # it is the web server's to close
     config.accesslog = None
     config.errorlog = None
     config.graceful_timeout = 1.0
+    config.keep_alive_timeout = config.ssl_handshake_timeout = policy.limits.idle
+    if policy.certificate:
+        config.certfile = str(policy.certificate.cert_file)
+        config.keyfile = str(policy.certificate.key_file or policy.certificate.cert_file)
+        # Some text in any case: without a password OpenSSL would ask on the terminal.
+        config.keyfile_password = policy.certificate.key_password or ""
     await hypercorn.asyncio.serve(
-        app.create(engine),  # type: ignore[arg-type]
+        app.create(engine, policy, host),  # type: ignore[arg-type]
         config,
         shutdown_trigger=stop.wait,
     )
+
+
+def _check_certificate(policy: Policy | None) -> None:
+    """Raises CertificateError if the certificate of a policy cannot be used."""
+    if policy is None or policy.certificate is None:
+        return
+    certificate = policy.certificate
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            certificate.cert_file, certificate.key_file, certificate.key_password or ""
+        )
+    except OSError as error:
+        key = certificate.key_file or "in the same file"
+        raise CertificateError(
+            f"cannot use the certificate {certificate.cert_file} with the key {key}:"
+            f" {error.strerror or error}"
+        ) from error

@@ -13,25 +13,22 @@ from deploy.embedded import descriptions, listings, properties, replies
 from deploy.embedded.assertions import asserted
 from deploy.embedded.engine import Engine
 from deploy.embedded.metastore import TopicInfo
-from deploy.embedded.variables import filled, pieces
 from sql.catalog import Catalog
 from sql.changes import applied
 from sql.errors import Place, SqlError, Stage
+from sql.lowering.support import REGISTRY_FORMATS
 from sql.parser import parse_script
+from sql.places import Lines
 from sql.quoting import text
 from sql.sources import Source
 from sql.statements import Kind, Statement
-from sql.types import NoSuchType, struct
-from sql.types import duckdb as duckdb_type
+from sql.variables import Filled, Variables, filled, pieces
 
 _COMMANDS = {
     Kind.CREATE_STREAM, Kind.CREATE_TABLE, Kind.CREATE_STREAM_AS, Kind.CREATE_TABLE_AS,
     Kind.INSERT_SELECT, Kind.ALTER, Kind.DROP_STREAM, Kind.DROP_TABLE, Kind.TERMINATE, Kind.PAUSE,
     Kind.RESUME,
 }  # fmt: skip
-_REGISTRY = {"AVRO", "JSON_SR", "PROTOBUF"}
-"""Formats that ksqlDB takes only with a Schema Registry."""
-
 
 @dataclass
 class Asked:
@@ -44,7 +41,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A statement that is to be carried out, with the variables that it sees."""
+    """A statement that is to be carried out, with the variables that a SHOW sees."""
 
     statement: Statement
     variables: Mapping[str, str]
@@ -100,25 +97,31 @@ class Statements:
 
     def _prepared(self, asked: Asked, entities: list[dict[str, Any]]) -> Iterator[_Prepared]:
         """The statements of a request, one after the other, with variables put in."""
-        variables = dict(asked.variables)
+        variables = Variables(asked.variables)
+        lines = Lines(asked.text, "statement")
         for piece in pieces(asked.text):
-            text = filled(piece, variables, asked.text)
 
-            def place(offset: int, start: int = piece.start) -> Place:
-                before = asked.text[: start + offset]
-                column = len(before) - before.rfind("\n")
-                return Place("statement", before.count("\n") + 1, column)
+            def written(offset: int, start: int = piece.start) -> Place:
+                return lines.place(start + offset)
 
-            for statement in parse_script(text, "statement", place):
+            part = filled(piece.text, variables, written)
+
+            def place(offset: int, part: Filled = part, start: int = piece.start) -> Place:
+                return lines.place(start + part.origin(offset))
+
+            for statement in parse_script(part.text, "statement", place):
                 if statement.kind is Kind.DEFINE:
-                    variables[str(statement.ast.this.this)] = str(statement.ast.args["value"].this)
+                    variables.define(
+                        str(statement.ast.this.this), str(statement.ast.args["value"].this)
+                    )
                 elif statement.kind is Kind.UNDEFINE:
                     name = str(statement.ast.this.this)
-                    if variables.pop(name, None) is None:
+                    if not variables.undefine(name):
                         message = f"Cannot undefine variable '{name}' which was never defined"
                         entities.append(replies.warning(statement, message))
                 else:
-                    yield _Prepared(statement, dict(variables))
+                    shown = dict(variables) if statement.kind is Kind.SHOW else {}
+                    yield _Prepared(statement, shown)
 
     def _checked(
         self,
@@ -134,16 +137,15 @@ class Statements:
                 "'/query':\n\t* PRINT\n\t* SELECT",
                 code=40002,
             )
-        if statement.kind is Kind.CONNECTOR:
-            raise SqlError("connectors are not supported by the embedded server", statement.place)
+        if statement.kind in (Kind.SET, Kind.UNSET):
+            _check_known(str(statement.ast.this.this))
         if statement.kind in (Kind.PAUSE, Kind.RESUME):
             return catalog
         if statement.kind is Kind.DESCRIBE and not statement.ast.args["function"]:
             descriptions.described(catalog, statement)
         after = applied(catalog, statement, number)
+        self._engine.check(statement, catalog, after)
         made = after.sources.get(statement.name or "")
-        if made is not None and made is not catalog.sources.get(made.name):
-            _check_types(statement, made)
         if made is not None and statement.name not in catalog.sources:
             _check_topic(statement, made, topics)
         return after
@@ -154,8 +156,6 @@ class Statements:
         statement = prepared.statement
         if statement.kind in (Kind.SET, Kind.UNSET):
             name = str(statement.ast.this.this)
-            if not properties.is_known(name):
-                raise SqlError(f"Unknown property: {name}")
             given.pop(name, None)
             if statement.kind is Kind.SET:
                 given[name] = str(statement.ast.args["value"].this)
@@ -189,21 +189,9 @@ class Statements:
             cursor.close()
 
 
-def _check_types(statement: Statement, made: Source) -> None:
-    """Raises SqlError if the embedded server cannot hold the values of a source's columns."""
-    try:
-        duckdb_type(struct(*((column.name, column.type) for column in made.columns)))
-    except NoSuchType as error:
-        raise SqlError(
-            f"a column of {made.name} is not supported by the embedded server: {error}",
-            statement.place,
-            "ksqlDB itself takes it; see README, 'Limits'",
-        ) from None
-
-
 def _check_topic(statement: Statement, source: Source, topics: dict[str, TopicInfo]) -> None:
     """Whether the topic of a new source is there, or can be made; then it counts as made."""
-    if needs := {source.value_format, source.key_format} & _REGISTRY:
+    if needs := {source.value_format, source.key_format} & REGISTRY_FORMATS:
         raise SqlError(
             f"Cannot create topic '{source.topic}' with format {needs.pop()} without configuring "
             "'ksql.schema.registry.url'",
@@ -229,14 +217,27 @@ def _check_topic(statement: Statement, source: Source, topics: dict[str, TopicIn
             f"CREATE {kind} {source.name} ({columns}) WITH ({listed});",
             code=40000,
         )
-    if known.partitions != source.partitions and "PARTITIONS" in statement.properties:
+    is_said = "PARTITIONS" in statement.properties
+    if not known.is_declared and (not is_said or source.partitions >= known.partitions):
+        partitions = max(source.partitions, known.partitions)
+        topics[source.topic] = TopicInfo(source.topic, partitions, source.replicas)
+    elif is_said and known.partitions != source.partitions:
+        file = "" if known.is_declared else (
+            f"\nThe file {known.file} is of partition {known.partitions - 1}. Declare"
+            f" PARTITIONS={known.partitions}, or move such files out of the topic's directory."
+        )
         raise SqlError(
             f"A Kafka topic with the name '{source.topic}' already exists, with different "
             "partition/replica/retention configuration than required. KSQL expects "
             f"{source.partitions} partitions (topic has {known.partitions}), {source.replicas} "
-            f"replication factor (topic has {known.replicas}).",
+            f"replication factor (topic has {known.replicas}).{file}",
             code=50000,
         )
+
+
+def _check_known(name: str) -> None:
+    if not properties.is_known(name):
+        raise SqlError(f"Unknown property: {name}")
 
 
 def _check_properties(given: Mapping[str, str]) -> None:

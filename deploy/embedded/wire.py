@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -13,23 +14,65 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deploy.embedded import replies
+from deploy.embedded.denials import Refusal
 
 
 class BadRequest(Exception):
     """The body of a request cannot be used; the message says why."""
 
 
-def texts(value: Any) -> dict[str, str]:
-    """A field of a request that maps names to values. Raises BadRequest."""
-    if not isinstance(value or {}, dict):
-        raise BadRequest("properties and variables are objects")
-    return {str(key): str(item) for key, item in (value or {}).items()}
+def text(sent: Mapping[str, Any], name: str, *, required: bool = False) -> str:
+    """A field of a request that is text. Raises BadRequest.
+
+    If it is not ``required``, it may be missing or null, and then is empty.
+    """
+    if required and name not in sent:
+        raise BadRequest(f"Missing required creator property '{name}' (index 0)")
+    value = sent.get(name)
+    if value is None and not required:
+        return ""
+    if not isinstance(value, str):
+        raise _wrong(name, "text", value)
+    return value
+
+
+def texts(sent: Mapping[str, Any], name: str) -> dict[str, str]:
+    """A field of a request that maps names to texts, numbers or flags, all as text. Raises BadRequest."""
+    value = sent.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise _wrong(name, "an object", value)
+    for key, item in value.items():
+        if not isinstance(item, str | int | float):
+            raise _wrong(f"{name}.{key}", "text, a number or a flag", item)
+    return {
+        key: str(item).lower() if isinstance(item, bool) else str(item) for key, item in value.items()
+    }
+
+
+def whole_number(sent: Mapping[str, Any], name: str) -> int | None:
+    """A field of a request that is a whole number; None without the field, or for null. Raises BadRequest."""
+    value = sent.get(name)
+    if value is not None and type(value) is not int:
+        raise _wrong(name, "a whole number", value)
+    return value
+
+
+def _wrong(name: str, wanted: str, value: Any) -> BadRequest:
+    kinds = {bool: "a flag", str: "text", list: "a list", dict: "an object", type(None): "null"}
+    return BadRequest(f"the field '{name}' must be {wanted}, not {kinds.get(type(value), 'a number')}")
 
 
 async def body(request: Request) -> dict[str, Any]:
     """The object that a request sends. Raises BadRequest."""
+    return loaded(await request.body() or b"{}")
+
+
+def loaded(text: bytes) -> dict[str, Any]:
+    """A JSON object. Raises BadRequest."""
     try:
-        sent = orjson.loads(await request.body() or b"{}")
+        sent = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise BadRequest(str(error)) from error
     if not isinstance(sent, dict):
@@ -40,6 +83,11 @@ async def body(request: Request) -> dict[str, Any]:
 def bad(error: BadRequest) -> Response:
     """The reply to a request that cannot be used."""
     return untyped(replies.generic_error(40000, f"Invalid JSON in request: {error}"), 400)
+
+
+def refused(refusal: Refusal) -> Response:
+    """The reply to a request that the server does not carry out."""
+    return json(replies.generic_error(refusal.code, refusal.message), refusal.status)
 
 
 def untyped(body: Any, status: int) -> Response:

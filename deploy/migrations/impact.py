@@ -8,6 +8,8 @@ from enum import StrEnum
 from sql.catalog import Catalog
 from sql.changes import applied
 from sql.errors import SqlError
+from sql.lowering import support
+from sql.lowering.refusals import Unsupported
 from sql.statements import Kind, Statement
 from sql.upgrade import Change, changes
 
@@ -44,24 +46,36 @@ class Impact:
 class World:
     """Things as they are before a statement: the server's, and what the plan did up to there.
 
-    ``dropped``: names that the plan itself has dropped.
+    ``dropped``: names that the plan itself has dropped; ``is_embedded`` as of :class:`Server`.
     """
 
     catalog: Catalog
     topics: frozenset[str]
     dropped: frozenset[str] = frozenset()
+    is_embedded: bool = False
 
 
 def assess(
     statement: Statement, properties: dict[str, str], world: World, number: int
 ) -> tuple[Impact, World]:
-    """The impact of a statement, and the world after it (as before, if it is refused)."""
+    """The impact of a statement, and the world after it.
+
+    If ksqlDB refuses the statement, the world is as before. If only the embedded server cannot run it,
+    the world is as after it, so that later statements are judged by themselves.
+    """
     before = world.catalog
     name = statement.name or ""
+    if world.is_embedded and (refused := _refused_by_embedded(statement, before, number)):
+        return refused[0], replace(world, catalog=refused[1])
     try:
         after = applied(before, statement, number)
     except SqlError as error:
         return _refusal(statement, before, number, error), world
+    if world.is_embedded:
+        try:
+            support.check_replacement(before, statement, after)
+        except Unsupported as error:
+            return replace(_unsupported(statement, error), clause="SELECT"), world
     impact = _impact(statement, properties, world, after)
     topics, dropped = world.topics, world.dropped
     if statement.kind in CREATES and name in after.sources:
@@ -70,7 +84,29 @@ def assess(
         dropped |= {name}
         if statement.ast.args["delete_topic"]:
             topics -= {before.sources[name].topic}
-    return impact, World(after, topics, dropped)
+    return impact, replace(world, catalog=after, topics=topics, dropped=dropped)
+
+
+def _refused_by_embedded(
+    statement: Statement, before: Catalog, number: int
+) -> tuple[Impact, Catalog] | None:
+    """The impact of what the embedded server cannot run, in place or side by side, and the catalog after it."""
+    try:
+        after = applied(before, statement, number, any_replacement=True)
+    except SqlError:
+        return None  # ksqlDB would refuse it, too
+    try:
+        support.check_statement(before, statement, after)
+        support.check_registry(before, statement, after)
+    except Unsupported as error:
+        return _unsupported(statement, error), after
+    return None
+
+
+def _unsupported(statement: Statement, error: Unsupported) -> Impact:
+    """The impact of what the embedded server does not have."""
+    place = f"{error.place}: " if error.place != statement.place else ""
+    return Impact(Verdict.REFUSED, "nothing", None, f"{place}{error.message}\n  hint: {error.hint}")
 
 
 def _impact(

@@ -98,13 +98,16 @@ def assessed(
     kinds = {step.statement.kind for step in steps}
     again = any(s.statement.replaces or s.statement.ast.args.get("if_not_exists") for s in steps)
     with_queries = again or bool(kinds.intersection(ENDING))
-    world = World(catalog_of(server, with_queries), server.topics)
+    catalog = catalog_of(server, with_queries)
+    world = World(catalog, server.topics, is_embedded=server.is_embedded)
     plans = []
     for plan in pending:
         made: list[Step] = []
         for step in plan.steps:
             impact, after = _assessed(step, world, len(made), server)
-            expandable = impact.verdict is Verdict.REFUSED and step.statement.replaces
+            expandable = step.statement.replaces and bool(
+                impact.verdict is Verdict.REFUSED and impact.clause
+            )
             if side_by_side and expandable and step.statement.name in server.described:
                 parts = expand(step.statement, recorded, server)
                 made.extend(_beside(step, parts, step.number + len(made) - plan.steps.index(step)))
@@ -228,9 +231,7 @@ def _remaining(migration: Migration, records: Sequence[StatementRecord]) -> Migr
         else:
             left[record.number] = replace(step, unfinished=record)
     done = len(steps) - len(left)
-    return MigrationPlan(
-        migration.version, migration.name, migration.checksum, done, tuple(left.values())
-    )
+    return _plan(migration, done, left.values())
 
 
 def _recorded(migration: Migration, records: Sequence[StatementRecord]) -> MigrationPlan:
@@ -250,6 +251,18 @@ def _recorded(migration: Migration, records: Sequence[StatementRecord]) -> Migra
         if each.state is not StatementState.UNDONE
     ]
     done = len(records) - len(left)
+    return _plan(migration, done, steps, side_by_side=True)
+
+
+def _plan(
+    migration: Migration, done: int, steps: Iterable[Step], side_by_side: bool = False
+) -> MigrationPlan:
     return MigrationPlan(
-        migration.version, migration.name, migration.checksum, done, tuple(steps), side_by_side=True
+        migration.version,
+        migration.name,
+        migration.file_md5,
+        migration.checksum,
+        done,
+        tuple(steps),
+        side_by_side=side_by_side,
     )

@@ -18,12 +18,14 @@ class Server:
     """Streams and tables by name, queries by id, the names of topics.
 
     ``described``: the streams and tables of which a description was asked for, and that exist.
+    ``is_embedded``: it is the embedded server, which cannot run everything that ksqlDB can.
     """
 
     sources: Mapping[str, Source] = field(default_factory=dict)
     queries: Mapping[str, Query] = field(default_factory=dict)
     topics: frozenset[str] = frozenset()
     described: Mapping[str, Description] = field(default_factory=dict)
+    is_embedded: bool = False
 
     def readers(self, name: str) -> tuple[Query, ...]:
         """The queries that read from a stream or table that was described."""

@@ -2,16 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
+
+from deploy.output.plain import CONTROL, end_of_pipe, visible
 
 PIPED_WIDTH = 240  # characters: a pipe has no width, and rich would fold at 80
 
 
+def shown(text: str, style: str = "") -> Text:
+    """A text for a console, with visible control characters; it is not read as markup."""
+    return Text(visible(text), style)
+
+
+class _Console(Console):
+    """Control characters that reach it are made visible here, too; columns may then be cut."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control is None and CONTROL.search(segment.text):
+                yield Segment(visible(segment.text), segment.style)
+            else:
+                yield segment
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        end_of_pipe()
+
+
 def console(stderr: bool = False) -> Console:
-    """A console on stdout or stderr, made when used: tests and pipes replace these."""
-    made = Console(stderr=stderr, highlight=False)
+    """A console on stdout or stderr, made when used: tests and pipes replace these.
+
+    It takes texts as they are, not as markup. ``shown`` makes coloured ones.
+    """
+    made = _Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not made.is_terminal:
         made.width = PIPED_WIDTH
     return made

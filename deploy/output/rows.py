@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
+from rich.cells import cell_len
 from rich.table import Table
-from rich.text import Text
 
-from deploy.output.console import console
+from deploy.output.console import console, shown
+from deploy.output.plain import one_line, say, say_json
 from deploy.output.tables import cell, print_rows, print_table
 from deploy.replies import Rows, type_text
 
+_WIDTH = 14  # characters: as wide as usual values
+_WIDEST = 48
 NOISE = ("@type", "statementText", "sinkKafkaTopics", "statusCount", "queryType", "extended")
 
 
@@ -22,18 +25,30 @@ def show_rows(rows: Rows) -> None:
 
 
 def show_push(rows: Rows) -> None:
-    """Print rows as they come, in columns as wide as their names or as usual values."""
-    widths = [max(len(column.name), 14) for column in rows.columns]
-    names = [column.name for column in rows.columns]
-    for texts in (names, *(map(cell, values) for values in rows.values)):
-        line = "  ".join(text.ljust(width) for text, width in zip(texts, widths, strict=True))
-        print(line.rstrip(), flush=True)
+    """Print rows as they come. On a terminal columns grow with their values; in a pipe they do not."""
+    names = [one_line(column.name) for column in rows.columns]
+    widths = [max(cell_len(name), _WIDTH) for name in names]
+    grows = console().is_terminal
+    for texts in chain([names], (list(map(_cell, values)) for values in rows.values)):
+        if grows:
+            widths = [
+                max(width, min(cell_len(text), _WIDEST))
+                for text, width in zip(texts, widths, strict=True)
+            ]
+        padded = (
+            text + " " * (width - cell_len(text)) for text, width in zip(texts, widths, strict=True)
+        )
+        say("  ".join(padded).rstrip())
+
+
+def _cell(value: Any) -> str:
+    return one_line(cell(value))
 
 
 def show_json(rows: Iterable[Mapping[str, Any]]) -> None:
     """Print one JSON object per line, as rows come."""
     for row in rows:
-        print(json.dumps(row, ensure_ascii=False), flush=True)
+        say_json(row)
 
 
 def show_reply(reply: Sequence[Mapping[str, Any]]) -> None:
@@ -43,7 +58,7 @@ def show_reply(reply: Sequence[Mapping[str, Any]]) -> None:
         single = Table(show_header=False)
         for name, value in body.items():
             if isinstance(value, str | int | float) and value != "" and name not in NOISE:
-                single.add_row(name, Text(cell(value)))
+                single.add_row(shown(name), shown(cell(value)))
         if single.rows:
             console().print(single)
         for name, value in body.items():

@@ -59,9 +59,7 @@ class Definitions(Queries):
         columns: list[exp.Expression] = []
         while True:
             name = self._name()
-            kind = self._parse_types(schema=True)
-            if not isinstance(kind, exp.DataType):
-                self.raise_error(f"Expecting a type for column {name.name}")
+            kind = self._parse_types()
             role = None
             if self._word("PRIMARY", "KEY"):
                 role = "PRIMARY KEY"
@@ -113,9 +111,7 @@ class Definitions(Queries):
         self._expect("ADD")
         self._word("COLUMN")
         name = self._name()
-        kind = self._parse_types(schema=True)
-        if not isinstance(kind, exp.DataType):
-            self.raise_error(f"Expecting a type for column {name.name}")
+        kind = self._parse_types()
         return self.expression(node.ColumnDefinition(this=name, kind=kind, role=None))
 
     def _ksql_drop(self) -> exp.Expression:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Callable
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from sqlglot import exp, parser
 from sqlglot.tokenizer_core import TokenType
 
 from sql.dialect import expressions as node
 from sql.dialect.definitions import Definitions
+from sql.suggestions import nearest
 
-_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_UNREAD = ("PRINT", "CREATE TYPE", "DROP TYPE", "ALTER SYSTEM", "DESCRIBE CONNECTOR")
+"""Statements that ksqlDB has and that are not read here."""
 
 
 def _field_access(
@@ -47,25 +47,14 @@ class KsqlDBParser(Definitions):
     LAMBDAS: ClassVar[dict[Any, Any]] = {TokenType.FARROW: _lambda}
     STRICT_CAST = False
 
-    def _parse_types(
-        self,
-        check_func: bool = False,
-        schema: bool = False,
-        allow_identifiers: bool = True,
-        with_collation: bool = False,
-    ) -> exp.Expression | None:
-        """A type. sqlglot would read a quoted name of several words as SQL."""
-        is_quoted = allow_identifiers and self._curr and self._curr.token_type == TokenType.IDENTIFIER
-        if is_quoted and not _WORD.fullmatch(self._curr.text):
-            self._advance()
-            return exp.DataType(this=exp.DType.USERDEFINED, kind=self._prev.text)
-        found: Any = super()._parse_types(check_func, schema, allow_identifiers, with_collation)
-        return cast("exp.Expression | None", found)
-
     def _parse_statement(self) -> exp.Expression | None:
         if not self._curr:
             return None
         first = self._curr.text.upper()
+        second = self._next.text.upper() if self._next else ""
+        for words in (first, f"{first} {second}"):
+            if words in _UNREAD:
+                self.raise_error(f"{words} is not supported by opensea-metrics. ksqlDB supports it.")
         readers: dict[str, Callable[[], exp.Expression]] = {
             "CREATE": self._ksql_create,
             "INSERT": self._ksql_insert,
@@ -87,8 +76,8 @@ class KsqlDBParser(Definitions):
         }
         reader = readers.get(first)
         if reader is None:
-            near = difflib.get_close_matches(first, readers, n=1)
-            meant = f"\nDid you mean '{near[0]}'?" if near else ""
+            near = nearest(first, readers)
+            meant = f"\nDid you mean '{near}'?" if near else ""
             self.raise_error(f"Unknown statement '{self._curr.text}'{meant}")
             return None
         return reader()
@@ -114,12 +103,16 @@ class KsqlDBParser(Definitions):
         is_define = self._word("DEFINE")
         if not is_define:
             self._expect("UNDEFINE")
+        if self._curr and self._curr.token_type == TokenType.IDENTIFIER:
+            self.raise_error("Expecting IDENTIFIER")  # observed: a quoted name is refused
         name = self._name()
         value = None
         if is_define:
             if not self._match(TokenType.EQ):
                 self.raise_error("Expecting '='")
-            value = self._literal()
+            if not self._match(TokenType.STRING):
+                self.raise_error("Expecting STRING")
+            value = exp.Literal.string(self._prev.text)
         return self.expression(node.Define(this=name, value=value))
 
     def _ksql_assert(self) -> exp.Expression:

@@ -8,10 +8,10 @@ from sqlglot import exp
 from sqlglot.tokenizer_core import TokenType
 
 from sql.dialect import expressions as node
-from sql.dialect.reading import Reading
+from sql.dialect.types import Types
 
 
-class Queries(Reading):
+class Queries(Types):
     """Reads a SELECT."""
 
     _AFTER_SOURCE: ClassVar[set[str]] = {

@@ -77,6 +77,13 @@ class Reading(parser.Parser):
         self._closing()
         return properties
 
+    def _whole_number(self, what: str) -> int:
+        """A number without a sign, a fraction, or more digits than ksqlDB's BIGINT has."""
+        token = self._curr
+        if not self._match(TokenType.NUMBER) or not token.text.isdigit() or len(token.text) > 18:
+            self.raise_error(f"Expecting {what}, which is a whole number", token)
+        return int(token.text)
+
     def _duration(self) -> exp.Expression:
         amount = self._whole_number("a duration such as 30 SECONDS")
         unit = self._curr.text.upper().removesuffix("S") if self._curr else ""
@@ -84,11 +91,6 @@ class Reading(parser.Parser):
             self.raise_error("Expecting a unit of time (MILLISECONDS, SECONDS, MINUTES, HOURS, DAYS)")
         self._advance()
         return exp.Literal.number(amount * _MILLISECONDS[unit])
-
-    def _whole_number(self, what: str) -> int:
-        if not self._match(TokenType.NUMBER) or not self._prev.text.isdecimal():
-            self.raise_error(f"Expecting {what}")
-        return int(self._prev.text)
 
     def _unexpected(self) -> None:
         """Raise the error for a word that does not belong where it stands."""

@@ -7,7 +7,7 @@ from sqlglot.tokenizer_core import TokenType
 
 _SQLGLOT = tokens.Tokenizer.KEYWORDS
 
-_OPERATORS = ("<>", "!=", "<=", ">=", ":=", "->", "=>", "||", "/*+")
+_OPERATORS = ("<>", "!=", "<=", ">=", ":=", "->", "=>", "||")
 _WORDS = (
     "ALL AND AS BETWEEN CASE DISTINCT ELSE END ESCAPE FALSE FROM IN INNER INTERVAL INTO IS JOIN "
     "LEFT LIKE LIMIT NOT NULL ON OR OUTER RIGHT FULL SELECT THEN TRUE VALUES WHEN WHERE WITH "
@@ -22,6 +22,7 @@ class KsqlDBTokenizer(tokens.Tokenizer):
     QUOTES = ["'"]
     STRING_ESCAPES = ["'"]
     COMMENTS = ["--", ("/*", "*/")]
+    NESTED_COMMENTS = False
     COMMANDS = set()
     KEYWORDS = {
         **{word: _SQLGLOT[word] for word in _OPERATORS + tuple(_WORDS.split())},

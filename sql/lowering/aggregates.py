@@ -71,6 +71,8 @@ _SIMPLE: dict[str, Aggregate] = {
         "{a}",
     ),
 }
+NAMES = frozenset((*_SIMPLE, "AVG", "SUM", "TOPK", "TOPKDISTINCT"))
+"""The functions that :func:`aggregate` knows."""
 
 
 def aggregate(call: exp.Anonymous, lowering: Lowering) -> Aggregate:
@@ -85,14 +87,16 @@ def aggregate(call: exp.Anonymous, lowering: Lowering) -> Aggregate:
     kind = lowering.type_of(call)
     written = [lowering.value(argument) for argument in arguments]
     function = functions.find(name)
+    if function and function.definition is None:
+        lowering.check_runs(call)
     if name == "SUM":
         found = _sum(kind)
     elif name == "AVG":
-        if isinstance(lowering.type_of(arguments[0]), DecimalType):
-            raise lowering.refused(call, "AVG of DECIMAL (which ksqlDB refuses, too)")
         found = _average(_sum(lowering.type_of(arguments[0])))
     elif name in ("TOPK", "TOPKDISTINCT"):
-        found = _greatest(name, arguments, call, lowering)
+        if len(arguments) > 2:
+            raise lowering.refused(call, "TOPK of several columns")
+        found = _greatest(name, str(arguments[1].this))
     elif name in _SIMPLE:
         found = _SIMPLE[name]
     elif function and function.definition:
@@ -138,29 +142,11 @@ def _average(total: Aggregate) -> Aggregate:
     return Aggregate((*total.accumulators, count), result)
 
 
-def _greatest(
-    name: str, arguments: list[exp.Expression], call: exp.Anonymous, lowering: Lowering
-) -> Aggregate:
+def _greatest(name: str, count: str) -> Aggregate:
     distinct = "list_distinct({a})" if name == "TOPKDISTINCT" else "{a}"
-    top = _one(
+    return _one(
         "list({0}) FILTER ({0} IS NOT NULL)",
         "flatten(list({a}))",
-        tidy=f"list_sort({distinct}, 'DESC')[1:{{n}}]",
+        tidy=f"list_sort({distinct}, 'DESC')[1:{count}]",
         finish="coalesce({a}, [])",
-    )
-    return _with_count(top, arguments[1], call, lowering)
-
-
-def _with_count(
-    found: Aggregate, count: exp.Expression, call: exp.Anonymous, lowering: Lowering
-) -> Aggregate:
-    """Puts a literal count into ``{n}`` of the tidying."""
-    if not isinstance(count, exp.Literal) or count.is_string:
-        raise lowering.refused(call, f"{call.this} with a count that is no literal")
-    return Aggregate(
-        tuple(
-            Accumulator(part.partial, part.merge, part.tidy.replace("{n}", str(count.this)))
-            for part in found.accumulators
-        ),
-        found.finish,
     )

@@ -9,11 +9,40 @@ from dataclasses import replace
 from sqlglot import exp
 
 from sql import functions
-from sql.lowering.expressions import INTEGERS, Expressions, is_arithmetic
-from sql.types import NULL, name_of
+from sql.calls import resolved
+from sql.inference import infer
+from sql.lowering.expressions import INTEGERS, Expressions
+from sql.lowering.failing import is_arithmetic
+from sql.types import BYTES, DATE, NULL, STRING, TIME, TIMESTAMP, MapType, name_of
 from udfs.definition import Definition
 
 _PART_OF_TEMPLATE = re.compile(r"\{(\*|[0-9]+)\}|\{\{|\}\}")
+PARTLY: dict[str, tuple[str, ...]] = {
+    "CHR": ("INT",),
+    "CONCAT": ("VARCHAR...",),
+    "EARLIEST_BY_OFFSET": ("T",),
+    "FILTER": ("ARRAY<T> (T)=>BOOLEAN",),
+    "FORMAT_TIMESTAMP": ("TIMESTAMP VARCHAR",),
+    "INSTR": ("VARCHAR VARCHAR",),
+    "LATEST_BY_OFFSET": ("T",),
+    "LEN": ("VARCHAR",),
+    "LPAD": ("VARCHAR INT VARCHAR",),
+    "REDUCE": ("ARRAY<T> S (S,T)=>S",),
+    "RPAD": ("VARCHAR INT VARCHAR",),
+    "SPLIT": ("VARCHAR VARCHAR",),
+    "SUBSTRING": ("VARCHAR INT", "VARCHAR INT INT"),
+    "TRANSFORM": ("ARRAY<T> (T)=>R",),
+    "UNIX_TIMESTAMP": ("TIMESTAMP",),
+}
+"""Of functions that the engines do not run in all variations: those that they run."""
+OWN_WAY = frozenset(
+    ("ABS", "CEIL", "EXPLODE", "FILTER", "FLOOR", "FORMAT_TIMESTAMP", "REDUCE", "REGEXP_EXTRACT", "TRANSFORM")
+)
+"""Functions that are not written by a template, see :meth:`Calls.call`."""
+
+
+LAMBDAS = 8
+"""Lambdas inside each other. DuckDB's time and memory double with each of them."""
 
 
 def fill(template: str, arguments: Sequence[str]) -> str:
@@ -47,7 +76,12 @@ class Calls(Expressions):
                     [(self.value(item.this), self.value(item.expression)) for item in arguments]
                 )
             case "TRANSFORM" | "FILTER" | "REDUCE":
-                return self._higher_order(name, arguments)
+                return self._higher_order(call, arguments)
+        function = functions.find(name)
+        if function and function.definition:
+            return self._python(call, function.definition, arguments)
+        self.check_runs(call)
+        match name:
             case "EXPLODE":
                 return self.exploded(call, self.value(arguments[0]))
             case "ABS" | "CEIL" | "FLOOR":
@@ -58,14 +92,33 @@ class Calls(Expressions):
                 return self.regexp_extract(call, arguments)
             case "FORMAT_TIMESTAMP":
                 return self.format_timestamp(call, arguments)
-        function = functions.find(name)
-        if function and function.definition:
-            return self._python(call, function.definition, arguments)
         if name == "SUBSTRING" and len(arguments) == 3:
             name = "SUBSTRING OF LENGTH"
         if name not in self.templates:
             raise self.refused(call, name)
-        return fill(self.templates[name], [self.value(argument) for argument in arguments])
+        return self._filled(name, [self.value(argument) for argument in arguments])
+
+    def _filled(self, name: str, arguments: Sequence[str]) -> str:
+        template = self.templates[name]
+        parts = _PART_OF_TEMPLATE.findall(template)
+        # The macros for SUBSTRING repeat their arguments, too.
+        repeats = len(parts) > len(set(parts)) or name.startswith("SUBSTRING")
+        if repeats:
+            return self.once(arguments, lambda each: fill(template, each))
+        return fill(template, arguments)
+
+    def check_runs(self, call: exp.Anonymous) -> None:
+        """Raises Unsupported for a variation of one of ksqlDB's functions that the engine does not run."""
+        found = resolved(call, self.scope, infer)
+        name = str(call.this).upper()
+        for argument, parameter in zip(call.expressions, found.parameters, strict=True):
+            if parameter.type in (DATE, TIME, TIMESTAMP, BYTES) and self.type_of(argument) == STRING:
+                raise self.refused(argument, f"a STRING as {parameter.type} for {name}")
+        variation = found.variation
+        without_any = bool(variation.parameters) and not call.expressions
+        if variation.text not in PARTLY.get(name, (variation.text,)) or found.as_list or without_any:
+            taken = ", ".join(map(str, map(self.type_of, call.expressions)))
+            raise self.refused(call, f"{name}({taken})")
 
     def _python(
         self, call: exp.Anonymous, definition: Definition, arguments: list[exp.Expression]
@@ -91,17 +144,28 @@ class Calls(Expressions):
         and the whole expression is NULL."""
         written = [self.value(argument) for argument in arguments]
         failing = []
-        for argument, value in zip(arguments, written, strict=True):
+        for number, argument in enumerate(arguments):
             if is_arithmetic(argument):
-                failing.append(f"{value} IS NULL")
+                failing.append(number)
             elif self.may_fail(argument):
                 raise self.refused(argument, f"arithmetic inside an argument of {name}")
-        call = fill(self.templates[name], written)
-        return f"CASE WHEN NOT ({' OR '.join(failing)}) THEN {call} END" if failing else call
+        if not failing:
+            return self._filled(name, written)
 
-    def _higher_order(self, name: str, arguments: list[exp.Expression]) -> str:
+        def write(each: Sequence[str]) -> str:
+            failed = " OR ".join(f"{each[number]} IS NULL" for number in failing)
+            return f"CASE WHEN NOT ({failed}) THEN {fill(self.templates[name], each)} END"
+
+        return self.once(written, write)
+
+    def _higher_order(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
+        name = str(call.this).upper()
         values, function = arguments[0], arguments[-1]
         kind = self.type_of(values)
+        if isinstance(kind, MapType):
+            raise self.refused(call, f"{name} of a MAP")
+        if _lambdas_around(call) >= LAMBDAS:
+            raise self.refused(call, f"a lambda inside {LAMBDAS} others")
         kinds = [getattr(kind, "element", NULL)]
         if name == "REDUCE":
             kinds.insert(0, self.type_of(arguments[1]))
@@ -116,3 +180,11 @@ class Calls(Expressions):
         if name != "REDUCE" and inner.may_fail(function.this):
             raise self.refused(function, f"arithmetic inside the lambda of {name}")
         return made
+
+
+def _lambdas_around(call: exp.Expression) -> int:
+    around, count = call.parent, 0
+    while around is not None:
+        count += isinstance(around, exp.Lambda)
+        around = around.parent
+    return count

@@ -14,10 +14,10 @@ from functools import lru_cache
 from sqlglot import exp
 
 from sql.analysis import Analysis, aggregates
-from sql.errors import SqlError
 from sql.lowering.aggregates import Accumulator, Aggregate, aggregate
 from sql.lowering.duckdb import Lowering
 from sql.lowering.expressions import owner
+from sql.lowering.refusals import Unsupported
 from sql.quoting import column as duckdb_column
 from sql.scope import Scope
 from sql.sources import Source, Window
@@ -202,10 +202,11 @@ def _selected(analysis: Analysis) -> tuple[list[str], list[str], str]:
 def _fields(expressions: Sequence[exp.Expression]) -> Iterator[exp.Dot]:
     """The fields of a column's structs that expressions read, each as deep as they read it."""
     for expression in expressions:
-        for dot in expression.find_all(exp.Dot):
-            is_whole = not isinstance(dot.parent, exp.Dot)
-            if is_whole and isinstance(owner(dot), exp.Column) and not dot.find_ancestor(exp.Lambda):
-                yield dot
+        for part in expression.walk(prune=lambda each: isinstance(each, exp.Lambda)):
+            if not isinstance(part, exp.Dot) or isinstance(part.parent, exp.Dot):
+                continue
+            if isinstance(owner(part), exp.Column):
+                yield part
 
 
 def hidden_columns(analysis: Analysis) -> list[str]:
@@ -254,17 +255,16 @@ def grouping(analysis: Analysis) -> Grouping:
 
 
 def check_supported(analysis: Analysis, engine: str) -> None:
-    """Raises SqlError for a clause that the engines do not have."""
-    place = analysis.statement.place
-    what = None
+    """Raises Unsupported for a clause that the engines do not have."""
+    feature = None
     if analysis.joined:
-        what = "JOIN"
+        feature = "JOIN"
     elif analysis.emit == "FINAL":
-        what = "EMIT FINAL"
+        feature = "EMIT FINAL"
     elif analysis.window and analysis.window.kind == "SESSION":
-        what = "a SESSION window"
-    if what:
-        raise SqlError(f"{what} is not supported by {engine}", place)
+        feature = "a SESSION window"
+    if feature:
+        raise Unsupported(feature, engine, analysis.statement.place)
 
 
 def _hops(last: str, window: Window) -> str:

@@ -134,16 +134,18 @@ def _aggregate(call: exp.Anonymous, lowering: SparkLowering, state: str) -> tupl
     kind = lowering.type_of(call)
     written = [lowering.value(argument) for argument in arguments]
     function = functions.find(name)
+    if function and function.definition is None:
+        lowering.check_runs(call)
     if name == "SUM":
         return f"sum({written[0]})", _sum(kind, state)
     if name == "AVG":
         kind = lowering.type_of(arguments[0])
-        if isinstance(kind, DecimalType):
-            raise lowering.refused(call, "AVG of DECIMAL (which ksqlDB refuses, too)")
         both = f"named_struct('s', sum({written[0]}), 'n', count({written[0]}))"
         total = f"CAST({_sum(kind, f'{state}.s')} AS DOUBLE)"
         return both, f"CASE WHEN {state}.n > 0 THEN {total} / {state}.n ELSE CAST(0 AS DOUBLE) END"
     if name in _SIMPLE:
+        if name == "TOPK" and len(arguments) > 2:
+            raise lowering.refused(call, "TOPK of several columns")
         count = arguments[-1]
         if "{n}" in _SIMPLE[name] and (not isinstance(count, exp.Literal) or count.is_string):
             raise lowering.refused(call, f"{name} with a count that is no literal")

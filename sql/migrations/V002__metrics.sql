@@ -46,9 +46,10 @@ CREATE TABLE collection_{{ name }}
     WINDOWSTART AS ws, WINDOWEND AS we,
     {{ sums() }},
     MIN(usd / quantity) AS floor_usd,                    -- lowest price of one unit sold
-    CASE WHEN SUM(CASE WHEN event = 'item_sold' THEN quantity END) > 0
-         THEN SUM(usd) / SUM(CASE WHEN event = 'item_sold' THEN quantity END)
-         END AS avg_usd                                  -- volume / items sold
+    -- Volume divided by the items of the sales that have a price. NULL if no sale has one.
+    CASE WHEN SUM(CASE WHEN usd IS NOT NULL THEN quantity END) > 0
+         THEN SUM(usd) / SUM(CASE WHEN usd IS NOT NULL THEN quantity END)
+         END AS avg_usd
   FROM events
   {{ w.clause(window) }}
   WHERE event IN ('item_sold', 'item_transferred')

@@ -42,7 +42,7 @@ def tables(newest: Callable[[str], str]) -> dict[str, str]:
     found = {
         "market": f"SELECT ws, count(*) AS events, {_SUMS} FROM events GROUP BY ws",
         "collection": f"""SELECT ws, slug, {_SUMS}, min(usd / quantity) AS floor,
-          sum(usd) / sum(CASE WHEN event = 'item_sold' THEN quantity END) AS average,
+          sum(usd) / sum(CASE WHEN usd IS NOT NULL THEN quantity END) AS average,
           count(DISTINCT CASE WHEN event = 'item_sold' THEN nft END) AS assets_sold
           FROM events WHERE {_COUNTED} AND slug IS NOT NULL GROUP BY ws, slug""",
         "asset": f"""SELECT ws, slug, nft, {_SUMS}, {newest("name")} AS name, {newest("url")} AS url,

@@ -60,7 +60,7 @@ def by_hand(files: str) -> None:
         for statement in (
             f"CREATE TABLE market{size} AS SELECT {ws}, count(*) AS events, {sums} FROM events GROUP BY ws",
             f"CREATE TABLE collection{size} AS SELECT {ws}, slug, {sums}, min(usd / quantity) AS floor,"
-            "   sum(usd) / sum(quantity) FILTER (event = 'item_sold') AS average,"
+            "   sum(usd) / sum(quantity) FILTER (usd IS NOT NULL) AS average,"
             "   count(DISTINCT nft) FILTER (event = 'item_sold') AS assets_sold"
             f" FROM events WHERE {counted} AND slug IS NOT NULL GROUP BY ws, slug",
             f"CREATE TABLE asset{size} AS SELECT {ws}, slug, nft, {sums},"

@@ -6,6 +6,7 @@ import pytest
 
 from deploy import replies
 from deploy.client import (
+    BadAddress,
     GuardFailed,
     KsqlClient,
     KsqlError,
@@ -13,7 +14,8 @@ from deploy.client import (
     ServerUnreachable,
     StatementFailed,
 )
-from deploy.replies import Column, columns_of, objects_of
+from deploy.client.rows import Objects
+from deploy.replies import Column, columns_of
 from tests.deploy.stub import Canned, Stub
 
 recorded = Canned.recorded
@@ -232,7 +234,8 @@ def test_chunks_may_end_anywhere(size: int) -> None:
     rows = '{"row":{"columns":["Ä€🐵, ]", null]}},\n\n{"finalMessage":"x"}]\n'
     text = f'[{{"header":{{}}}},\n{rows}'.encode()
     chunks = (text[at : at + size] for at in range(0, len(text), size))
-    assert [*objects_of(chunks)] == [
+    objects = Objects()
+    assert [each for chunk in chunks for each in objects.feed(chunk)] == [
         {"header": {}},
         {"row": {"columns": ["Ä€🐵, ]", None]}},
         {"finalMessage": "x"},
@@ -258,7 +261,7 @@ def test_an_unreachable_server_is_named_without_its_password() -> None:
 
 @pytest.mark.parametrize("url", ["ftp://x", "localhost:8088", "http://", ""])
 def test_a_url_that_is_none(url: str) -> None:
-    with pytest.raises(ServerUnreachable):
+    with pytest.raises(BadAddress):
         KsqlClient(url)
 
 

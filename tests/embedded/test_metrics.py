@@ -15,7 +15,14 @@ from deploy.embedded import server
 from producer.replay import replay
 from producer.sinks import ArchiveSink
 from tests import oracle
-from tests.metrics import TABLES, frames, long_form, table_on_server
+from tests.metrics import (
+    TABLES,
+    averages,
+    averages_in_long_form,
+    frames,
+    long_form,
+    table_on_server,
+)
 
 TUMBLING = {"30_SECONDS": 30_000, "1_MINUTE": 60_000, "5_MINUTES": 300_000, "30_MINUTES": 1_800_000}
 HOPPING = {"2_MINUTES_BY_30_SECONDS": (120_000, 30_000)}
@@ -75,6 +82,12 @@ def test_tables(client: KsqlClient, window: tuple[str, oracle.Metrics], kind: st
 
 def test_long_form(client: KsqlClient, window: tuple[str, oracle.Metrics]) -> None:
     long_form(client, *window)
+
+
+def test_sales_without_a_price_do_not_count_in_averages(client: KsqlClient) -> None:
+    averages(list(client.pull("SELECT * FROM collection_30_minutes;")))
+    stored = client.pull("SELECT * FROM enriched_collections_events;")
+    averages_in_long_form(list(stored), "30_MINUTES")
 
 
 def test_the_sample_has_what_trading_tells_apart(window: tuple[str, oracle.Metrics]) -> None:

@@ -6,6 +6,7 @@ the edges of windows, ties in top lists, a day without events, lines that are no
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 
 from producer.layout import HOUR_MS
 from tests import oracle
-from tests.metrics import Rows, near
+from tests.metrics import Rows, averages, averages_in_long_form, near, prices
 from tests.spark_batch.archives import (
     DAY_MS,
     START,
@@ -60,6 +61,7 @@ def topic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, time in enumerate(times):
         lines = [event(time, slug, eth=7) for slug in ("tie-b", "tie-a")]
         add(made, time - time % HOUR_MS, 20_000_000 + number * 10, [*lines, b"", b"{bad", b"[]"], 1)
+    add(made, START, 30_000_000, prices(json.loads(event(START + 1))))
     return made
 
 
@@ -91,6 +93,18 @@ def test_tumbling(tables: dict[str, Rows], records: list[oracle.Record], window:
         pytest.skip("the slow engine's run has fewer windows")
     expected = oracle.compute(records, TUMBLING[window], origin=START)
     compare(tables, name_of(window), expected)
+
+
+def test_sales_without_a_price_do_not_count_in_averages(tables: dict[str, Rows]) -> None:
+    averages(tables["COLLECTION_1_DAY"])
+
+
+@pytest.mark.parametrize("kind", ["duckdb", "spark"])
+def test_averages_in_the_long_form(tmp_path: Path, kind: str) -> None:
+    needs(kind)
+    add(tmp_path, START, 0, prices(json.loads(event(START + 1))))
+    asked = request("1 day", wanted="enriched_collections_events", engine=kind)
+    averages_in_long_form(recomputed(tmp_path, asked)[0]["ENRICHED_COLLECTIONS_EVENTS"], "1_DAY")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from sql.inserts import insert_columns
 from sql.lowering import spark_selects
 from sql.lowering.spark import SparkLowering
 from sql.parser import parse_script
-from sql.quoting import spark_column as quoted
+from sql.quoting import spark_quoted as quoted
 from sql.resolution import analyse
 from sql.scope import Scope
 from sql.statements import Kind
@@ -125,7 +125,7 @@ def test_expression(computed: dict[str, Any], case: Any) -> None:
         return
     if isinstance(value, SqlError):
         # Refused by name, as the embedded server does with it, or with what only Spark does not have.
-        assert case.get("refused") or "not supported by Spark" in str(value), value
+        assert case.get("refused") or "not supported by recompute on Spark" in str(value), value
         return
     assert not isinstance(value, Exception), value
     expected = case.get("spark", case.get("embedded", case["value"]))

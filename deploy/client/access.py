@@ -1,0 +1,87 @@
+"""How a server lets one in: users, tokens, headers, certificates."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import httpx
+
+from deploy.client.errors import AccessError
+from deploy.client.limits import limit_time
+
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?|")
+
+
+@dataclass(frozen=True)
+class Access:
+    """How a server lets one in; nothing of it is ever shown.
+
+    ``user`` and ``password`` are sent as basic authentication, ``token`` as a bearer token.
+    ``ca_file``: the certificates (PEM) to trust instead of the system's; ``cert_file`` with
+    ``key_file`` (and ``key_password``): the client's own certificate. ``headers`` go with every
+    request.
+    """
+
+    user: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    key_password: str | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def as_user(self, user: str, password: str) -> Access:
+        """The same with this user and password."""
+        return replace(self, user=user, password=password)
+
+    def http(self) -> httpx.Client:
+        """A pool of connections. Raises AccessError if a file or a combination cannot be used."""
+        if self.token is not None and self.user is not None:
+            raise AccessError("give either a user and password or a token, not both")
+        # Replies that are packed otherwise could not be unpacked within limits.
+        headers = {"Accept-Encoding": "gzip", **self.headers}
+        if self.token is not None:
+            headers["Authorization"] = f"Bearer {self.token}"
+        for name, value in headers.items():
+            # The library would show the value.
+            if not _HEADER.fullmatch(value) or not _NAME.fullmatch(name):
+                raise AccessError(f"header {name!r} has characters that HTTP forbids")
+        auth = (self.user, self.password or "") if self.user is not None else None
+        try:
+            client = httpx.Client(auth=auth, headers=headers, verify=self._tls())
+        except ValueError:  # the message would show the proxy's URL
+            raise AccessError(
+                "the proxy that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names cannot be used: "
+                "give http://host:port, or name this server in NO_PROXY"
+            ) from None
+        return limit_time(client)
+
+    def _tls(self) -> ssl.SSLContext | bool:
+        if self.ca_file is None and self.cert_file is None:
+            return True
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+        except OSError as error:
+            raise AccessError(f"cannot use the CA file {self.ca_file}: {_why(error)}") from error
+        if self.cert_file is not None:
+            try:
+                # A password is always given: without one OpenSSL would ask on the terminal.
+                context.load_cert_chain(
+                    self.cert_file, self.key_file, password=self.key_password or ""
+                )
+            except OSError as error:
+                raise AccessError(
+                    f"cannot use the client certificate {self.cert_file} with the key"
+                    f" {self.key_file or 'in it'}: {_why(error)}"
+                ) from error
+        return context
+
+
+def _why(error: OSError) -> str:
+    return error.strerror or str(error) or type(error).__name__

@@ -1,0 +1,112 @@
+"""A query's reply while it arrives: the objects of JSON, and the rows in them."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from deploy.client.errors import BadReply, ClientError, QueryEnded, error_in, summary
+from deploy.client.limits import REPLY_BYTES
+from deploy.replies import Row
+from deploy.shapes import WrongShape, listed, member, not_too_deep
+
+_BETWEEN = re.compile(r"[\[\], \r\n\t]*")
+_DECODER = json.JSONDecoder()
+
+
+class Objects:
+    """The objects of a JSON array that arrives in pieces, however these are cut."""
+
+    def __init__(self) -> None:
+        self._text_of = codecs.getincrementaldecoder("utf-8")().decode
+        self._buffer = ""
+
+    @property
+    def in_part(self) -> bool:
+        """True while an object has begun and has not ended."""
+        return bool(self._buffer)
+
+    def feed(self, piece: bytes) -> Iterator[Row]:
+        """The objects that end in this piece. Raises WrongShape for anything but JSON objects."""
+        try:
+            self._buffer += self._text_of(piece)
+        except UnicodeDecodeError:
+            raise WrongShape("it is not UTF-8") from None
+        at = self._skip(0)
+        while at < len(self._buffer) and b"}" in piece:  # else nothing has ended
+            try:
+                value, end = _DECODER.raw_decode(self._buffer, at)
+            except json.JSONDecodeError:
+                break
+            except RecursionError:
+                raise WrongShape("it is nested too deeply") from None
+            except ValueError:
+                raise WrongShape("it has a number of thousands of digits") from None
+            not_too_deep(value)
+            yield value
+            at = self._skip(end)
+        self._buffer = self._buffer[at:]
+        if len(self._buffer) > REPLY_BYTES:
+            raise WrongShape(f"it has a row of more than {REPLY_BYTES >> 20} MiB")
+
+    def _skip(self, at: int) -> int:
+        """The offset of the next object. Raises WrongShape if something else is there."""
+        found = _BETWEEN.match(self._buffer, at)
+        at = found.end() if found else at
+        if self._buffer[at : at + 1] == "<":
+            raise WrongShape("it is HTML or XML, not JSON")
+        if self._buffer[at : at + 1] not in ("", "{"):
+            raise WrongShape("it is no list of JSON objects")
+        return at
+
+
+@dataclass
+class Values(Iterator[Sequence[Any]]):
+    """The values of rows in the reply's order, ``width`` of them in each row.
+
+    ``close_query`` ends an endless query on the server; None for a finite one. Iterating raises
+    KsqlError if the server reports an error after rows, BadReply, and QueryEnded if an endless query
+    ends without the server's word for it.
+    """
+
+    replies: Generator[Row, None, None]
+    width: int
+    statement: str
+    url: str
+    close_query: Callable[[], None] | None
+    _has_ended: bool = field(default=False, init=False)
+
+    def __next__(self) -> Sequence[Any]:
+        try:
+            return self._next()
+        except WrongShape as error:
+            raise BadReply(self.url, f"POST /query ({summary(self.statement)})", str(error)) from None
+        except (StopIteration, ClientError):
+            self._has_ended = True
+            raise
+
+    def _next(self) -> Sequence[Any]:
+        for reply in self.replies:
+            if reply.get("row") is not None:
+                values = listed(member(reply, "row"), "columns")
+                if len(values) != self.width:
+                    raise WrongShape(f"it has {len(values)} values for {self.width} columns")
+                return values
+            if reply.get("errorMessage") is not None:
+                raise error_in(reply["errorMessage"], self.statement)
+            if "finalMessage" in reply:
+                raise StopIteration
+        if self.close_query is not None:
+            raise QueryEnded(self.url, "its reply stops without a final message")
+        raise StopIteration
+
+    def close(self) -> None:
+        """End the reply, and an endless query that has not ended, also on the server."""
+        if self.close_query is not None and not self._has_ended:
+            self._has_ended = True
+            self.close_query()
+        self.replies.close()

@@ -1,0 +1,234 @@
+"""JSON values as values of ksqlDB's types, by the rules of ksqlDB's /inserts-stream.
+
+The rules are those of a 7.9.1 (observed): no text becomes a number or the other way round, no 1.5 a whole
+number; a number of any kind becomes a DECIMAL or DOUBLE; DATE, TIME and TIMESTAMP are text, BYTES are
+base64. Results are as ksqlDB writes them into a JSON record: days since the epoch for a DATE,
+milliseconds for TIME and TIMESTAMP, base64 for BYTES.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Mapping
+from datetime import date, timedelta
+from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
+from typing import Any
+
+from sql.types import ArrayType, DecimalType, KsqlType, MapType, StructType
+
+Coercer = Callable[[Any], Any]
+"""Gives the value as a type has it. Raises Mismatch."""
+
+_EPOCH = date(1970, 1, 1).toordinal()
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
+_DATE = re.compile(r"(\d{4})(?:-(\d\d))?(?:-(\d\d))?", re.ASCII)
+_TIME = re.compile(r"(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?", re.ASCII)
+_ZONE = re.compile(r"([+-])(\d{1,2})(?::?(\d\d))?", re.ASCII)
+_WHOLE_DAY = "00:00:00.000"
+_DECIMALS = Context(prec=400, rounding=ROUND_HALF_UP)
+
+
+class Mismatch(Exception):
+    """A value that a type does not take; the message is for the client."""
+
+
+class Names:
+    """Names in JSON as ksqlDB reads them: in upper case, unless quoted by backquotes or quotes."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def columns(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """An object by the names of columns or fields. Raises Mismatch."""
+        by_name: dict[str, Any] = {}
+        for written, value in row.items():
+            name = self._known.get(written)
+            if name is None:
+                name = self._read(written)
+                if len(self._known) < 10_000:
+                    self._known[written] = name
+            if name in by_name:
+                raise Mismatch(f"Found duplicate column / struct field name: {name}")
+            by_name[name] = value
+        return by_name
+
+    @staticmethod
+    def _read(written: str) -> str:
+        try:
+            return identifier(written)
+        except ValueError as error:
+            raise Mismatch(
+                f"Invalid column / struct field name. Name: {written}. Reason: {error}."
+            ) from None
+
+
+def identifier(written: str) -> str:
+    """A name as a client writes it. Raises ValueError for quotes that do not match."""
+    quote = written[:1]
+    if quote not in ("`", '"'):
+        return written.upper()
+    if len(written) < 2 or written[-1] != quote:
+        raise ValueError("Expected matching quote at end of value")
+    inner = written[1:-1]
+    if quote in inner.replace(quote * 2, ""):
+        raise ValueError(f"Un-escaped quote in middle of value at index {1 + inner.index(quote)}")
+    return inner.replace(quote * 2, quote)
+
+
+def coercer(kind: KsqlType, names: Names) -> Coercer:
+    """What makes a value of ``kind`` of a JSON value; NULL of null."""
+    strict = _strict(kind, names)
+
+    def coerce(value: Any) -> Any:
+        return None if value is None else strict(value)
+
+    return coerce
+
+
+def _strict(kind: KsqlType, names: Names) -> Coercer:
+    match kind:
+        case DecimalType():
+            return lambda value: _decimal(value, kind)
+        case ArrayType():
+            element = coercer(kind.element, names)
+            return lambda value: [element(item) for item in _of(list, value, kind)]
+        case MapType():
+            key, inner = coercer(kind.key, names), coercer(kind.value, names)
+            return lambda value: {
+                key(name): inner(item) for name, item in _of(dict, value, kind).items()
+            }
+        case StructType():
+            fields = [(name, coercer(field, names)) for name, field in kind.fields]
+
+            def struct(value: Any) -> dict[str, Any]:
+                given = names.columns(_of(dict, value, kind))
+                return {name: field(given.get(name)) for name, field in fields}
+
+            return struct
+    scalar = _SCALARS[kind.name]
+
+    def coerce(value: Any) -> Any:
+        try:
+            result = scalar(value)
+        except (ValueError, OverflowError):
+            result = None
+        if result is None:
+            raise _mismatch(value, kind)
+        return result
+
+    return coerce
+
+
+def _of(wanted: type[Any], value: Any, kind: KsqlType) -> Any:
+    if not isinstance(value, wanted):
+        raise _mismatch(value, kind)
+    return value
+
+
+def _mismatch(value: Any, kind: KsqlType) -> Mismatch:
+    """ksqlDB's sentence; it names Java's classes."""
+    match value:
+        case bool():
+            name = "java.lang.Boolean"
+        case int():
+            bits = value.bit_length()
+            name = f"java.{'lang.Integer' if bits < 32 else 'lang.Long' if bits < 64 else 'math.BigInteger'}"
+        case float():
+            name = "java.lang.Double"
+        case str():
+            name = "java.lang.String"
+        case _:
+            name = f"io.vertx.core.json.Json{'Array' if isinstance(value, list) else 'Object'}"
+    return Mismatch(f"Can't coerce a field of type class {name} into type {kind}")
+
+
+def _decimal(value: Any, kind: DecimalType) -> Decimal:
+    text = value if isinstance(value, str) else repr(value)
+    if isinstance(value, bool) or not _NUMBER.fullmatch(text):
+        raise _mismatch(value, kind)
+    try:
+        number = Decimal(text).quantize(Decimal(1).scaleb(-kind.scale), context=_DECIMALS)
+    except InvalidOperation:
+        raise _mismatch(value, kind) from None
+    if abs(number) >= Decimal(1).scaleb(kind.precision - kind.scale):
+        raise _mismatch(value, kind)
+    return number
+
+
+def _whole(value: Any, bits: int) -> int | None:
+    if type(value) is not int or not -(2**bits) <= value < 2**bits:
+        return None
+    return value
+
+
+def _double(value: Any) -> float | None:
+    if type(value) is float:
+        return value
+    whole = _whole(value, 63)
+    return None if whole is None else float(whole)
+
+
+def _bytes(value: Any) -> str | None:
+    if not isinstance(value, str):
+        return None
+    text = value.rstrip("=")
+    try:
+        decoded = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except binascii.Error:
+        return None
+    return base64.b64encode(decoded).decode()
+
+
+def _days(value: Any) -> int | None:
+    match = _DATE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        return None
+    year, month, day = (int(part or 1) for part in match.groups())
+    return date(year, month, day).toordinal() - _EPOCH
+
+
+def _time(value: Any) -> int | None:
+    match = _TIME.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        return None
+    hours, minutes, seconds = (int(part or 0) for part in match.groups()[:3])
+    if hours > 23 or minutes > 59 or seconds > 59:
+        return None
+    return ((hours * 60 + minutes) * 60 + seconds) * 1000 + int((match[4] or "").ljust(3, "0")[:3])
+
+
+def _timestamp(value: Any) -> int | None:
+    """Text such as 2022-01, 2022-01-02 or 2022-01-02T03:04:05.678+0100; without a zone it is UTC."""
+    if not isinstance(value, str):
+        return None
+    day, separator, rest = value.strip().partition("T")
+    signs = [position for sign in "+-" if (position := rest.find(sign)) >= 0]
+    place = signs[0] if signs else len(rest)
+    clock, zone = rest[:place].removesuffix("Z"), rest[place:]
+    days = _days(day) if not separator or len(day) == len("2022-01-02") else None
+    time = _time(clock + _WHOLE_DAY[len(clock) :]) if len(clock) <= len(_WHOLE_DAY) else None
+    offset = _ZONE.fullmatch(zone)
+    if days is None or time is None or (zone and not offset):
+        return None
+    shift = timedelta(0)
+    if offset:
+        shift = timedelta(hours=int(offset[2]), minutes=int(offset[3] or 0))
+        if shift > timedelta(hours=18):
+            return None
+        shift = -shift if offset[1] == "-" else shift
+    return days * 86_400_000 + time - shift // timedelta(milliseconds=1)
+
+
+_SCALARS: Mapping[str, Callable[[Any], Any]] = {
+    "BOOLEAN": lambda value: value if isinstance(value, bool) else None,
+    "INTEGER": lambda value: _whole(value, 31),
+    "BIGINT": lambda value: _whole(value, 63),
+    "DOUBLE": _double,
+    "STRING": lambda value: value if isinstance(value, str) else None,
+    "BYTES": _bytes,
+    "DATE": _days,
+    "TIME": _time,
+    "TIMESTAMP": _timestamp,
+}

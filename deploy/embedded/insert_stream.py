@@ -1,0 +1,216 @@
+"""/inserts-stream: rows that come in one request, each acknowledged as soon as it is stored.
+
+Over HTTP/2 only, as on ksqlDB: requests and replies of HTTP/1.1 do not overlap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.types import Message, Receive, Scope, Send
+
+from deploy.embedded import bodies, failures, inserts, wire
+from deploy.embedded.coercion import Mismatch
+from deploy.embedded.denials import Refusal, refuse
+from deploy.embedded.engine import Engine
+from deploy.embedded.inserts import RowReader
+from deploy.embedded.places import Full, Places
+from deploy.embedded.policy import Limits
+from sql.errors import SqlError
+from sql.sources import Source
+
+_ROOM = 1024 * 1024
+"""Bytes of rows that wait to be stored, before the client has to wait."""
+
+
+class InsertStream:
+    """The ASGI application behind the path."""
+
+    def __init__(self, engine: Engine, places: Places, limits: Limits) -> None:
+        self._engine = engine
+        self._places = places
+        self._most = limits.body
+        self._patience = limits.body_time
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            with self._places.one():
+                await self._answer(scope, receive, send)
+        except Full as error:
+            await refuse(scope, receive, send, error.refusal)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not scope["http_version"].startswith(("2", "3")):
+            message = "This endpoint is only available when using HTTP2"
+            await refuse(scope, receive, send, Refusal(400, 40004, message))
+            return
+        lines = _Lines(receive, self._most)
+        try:
+            async with asyncio.timeout(self._patience):
+                first = await lines.first()
+            source = self._target(first)
+        except TimeoutError:
+            await refuse(scope, lines.receive, send, bodies.too_slow(self._patience))
+        except wire.BadRequest as error:
+            message = f"Invalid JSON in request: {error}"
+            await refuse(scope, lines.receive, send, Refusal(400, 40000, message))
+        except SqlError as error:
+            await refuse(scope, lines.receive, send, Refusal(400, error.code, error.message))
+        else:
+            accept = dict(scope["headers"]).get(b"accept", b"")
+            replies = _Replies(send, is_list=b"application/json" in accept)
+            await replies.begin()
+            await self._insert(source, lines, replies)
+
+    def _target(self, line: bytes) -> Source:
+        args = wire.loaded(line)
+        written = wire.text(args, "target", required=True)
+        wire.texts(args, "properties")
+        return inserts.target(self._engine.catalog, written)
+
+    async def _insert(self, source: Source, lines: _Lines, replies: _Replies) -> None:
+        reader = RowReader(source)
+        number = 0
+        pumping = asyncio.create_task(lines.pump())
+        try:
+            while (batch := await lines.take()) is not None:
+                stored, failure = await run_in_threadpool(self._store, source, reader, batch)
+                await replies.acknowledge(range(number, number + stored))
+                number += stored
+                if failure is not None:
+                    await replies.fail(number, *failure)
+                    break
+            await replies.end()
+        finally:
+            pumping.cancel()
+
+    def _store(
+        self, source: Source, reader: RowReader, batch: list[bytes]
+    ) -> tuple[int, tuple[int, str] | None]:
+        """Store rows up to the first that is wrong: their number, and that one's error."""
+        records: list[inserts.Record] = []
+        failure = None
+        now = time.time_ns() // 1_000_000
+        try:
+            for line in batch:
+                if len(line) > self._most:
+                    failure = (41300, f"A row may have at most {self._most:,} bytes")
+                    break
+                records.append(reader.record(line, now))
+        except Mismatch as error:
+            failure = (40000, str(error))
+        if not records:
+            return 0, failure
+        try:
+            self._engine.insert(source, records)
+        except SqlError as error:
+            return 0, (error.code, error.message)
+        except Exception as error:
+            return 0, (50000, failures.logged(error, f"inserting into {source.name}"))
+        return len(records), failure
+
+
+class _Replies:
+    """What is sent back: an object for each row, one a line, or all in one list."""
+
+    def __init__(self, send: Send, is_list: bool) -> None:
+        self._send = send
+        self._before, self._after = (b",", b"") if is_list else (b"", b"\n")
+        self._is_list = is_list
+        self._is_first = True
+
+    async def begin(self) -> None:
+        await self._send({"type": "http.response.start", "status": 200, "headers": []})
+        await self._write(b"[" if self._is_list else b"")
+
+    async def acknowledge(self, numbers: range) -> None:
+        await self._objects([{"status": "ok", "seq": number} for number in numbers])
+
+    async def fail(self, number: int, code: int, message: str) -> None:
+        error = {"@type": "InsertError", "status": "error", "seq": number}
+        await self._objects([{**error, "error_code": code, "message": message}])
+
+    async def end(self) -> None:
+        await self._write(b"]" if self._is_list else b"")
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _objects(self, objects: list[dict[str, Any]]) -> None:
+        body = b"".join(self._before + wire.dump(item) + self._after for item in objects)
+        if self._is_first and body:
+            body, self._is_first = body.removeprefix(self._before), False
+        await self._write(body)
+
+    async def _write(self, body: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+
+
+class _Lines:
+    """The lines of a request's body, as they arrive: while some are stored, the next ones are read."""
+
+    def __init__(self, receive: Receive, most: int) -> None:
+        self._receive = receive
+        self._most = most
+        self._buffer = bytearray()
+        self._has_line = False
+        self._is_over = False
+        self._arrived = asyncio.Event()
+        self._taken = asyncio.Event()
+
+    async def receive(self) -> Message:
+        """The next part of the body; after the last one it gives empty ones."""
+        if self._is_over:
+            return {"type": "http.request", "body": b"", "more_body": False}
+        message = await self._receive()
+        self._is_over = not message.get("more_body")
+        return message
+
+    async def first(self) -> bytes:
+        """The first line. Raises BadRequest if it is too long."""
+        while not (self._has_line or self._is_over):
+            await self._read()
+            if len(self._buffer) > self._most:
+                raise wire.BadRequest(f"the first line is longer than {self._most:,} bytes")
+        line, _, rest = self._buffer.partition(b"\n")
+        self._buffer = rest
+        self._has_line = b"\n" in rest
+        return bytes(line)
+
+    async def pump(self) -> None:
+        """Read what arrives, to the end; wait while much of it has not been taken."""
+        while not self._is_over:
+            await self._read()
+            self._arrived.set()
+            while self._has_line and len(self._buffer) > _ROOM:
+                self._taken.clear()
+                await self._taken.wait()
+
+    async def take(self) -> list[bytes] | None:
+        """All lines that have arrived, at least one; None at the end.
+
+        Of a line that is too long, what has arrived of it counts as a line.
+        """
+        while not (self._has_line or self._is_over or len(self._buffer) > self._most):
+            self._arrived.clear()
+            await self._arrived.wait()
+        lines = bytes(self._buffer).split(b"\n")
+        rest = lines.pop()
+        if rest and (self._is_over or len(rest) > self._most):
+            lines.append(rest)
+            rest = b""
+        self._buffer = bytearray(rest)
+        self._has_line = False
+        self._taken.set()
+        return lines or None
+
+    async def _read(self) -> None:
+        message = await self.receive()
+        if message["type"] != "http.request":  # the client has left: its last row may be half a row
+            self._buffer.clear()
+            self._has_line = False
+            return
+        part = message.get("body", b"")
+        self._has_line = self._has_line or b"\n" in part
+        self._buffer += part

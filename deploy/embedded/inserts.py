@@ -1,0 +1,89 @@
+"""Records that clients put into topics, by INSERT … VALUES or by /inserts-stream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import duckdb
+import msgspec
+
+from deploy.embedded import processing_log, wire
+from deploy.embedded.coercion import Mismatch, Names, coercer, identifier
+from sql.catalog import Catalog
+from sql.errors import SqlError
+from sql.sources import KEY_ROLES, Source
+
+_OBJECT = msgspec.json.Decoder(dict)
+
+
+class Record(NamedTuple):
+    """A record: its time (epoch ms), and its key (None: none) and value as JSON objects."""
+
+    time: int
+    key: str | None
+    value: str
+
+
+def append(cursor: duckdb.DuckDBPyConnection, topic: str, records: Sequence[Record]) -> None:
+    """Add records to a topic in their order, within the caller's transaction."""
+    times, keys, values = zip(*records, strict=True)
+    cursor.execute(
+        "INSERT INTO meta.inserted SELECT $topic, nextval('meta.inserted_offset'), time, key, value FROM ("
+        "SELECT unnest($times::BIGINT[]) AS time, unnest($keys::VARCHAR[]) AS key,"
+        " unnest($values::VARCHAR[]) AS value)",
+        {"topic": topic, "times": times, "keys": keys, "values": values},
+    )
+
+
+def target(catalog: Catalog, written: str) -> Source:
+    """The stream or table that rows are to go into. Raises SqlError."""
+    try:
+        name = identifier(written)
+    except ValueError as error:
+        raise SqlError(f"Invalid target name: {error}") from None
+    source = catalog.sources.get(name)
+    if source is None:
+        raise SqlError(f"Cannot insert values into an unknown stream/table: `{name}`")
+    if source.window:
+        raise SqlError("Cannot insert values into windowed stream/table")
+    if source.topic == processing_log.TOPIC:
+        raise SqlError(f"Cannot insert values into read-only topic: {source.topic}")
+    return source
+
+
+class RowReader:
+    """Makes records of a source from rows as clients send them: JSON objects.
+
+    Names match columns in any case, unless quoted. Fields that the source does not have are ignored, and
+    missing ones are NULL, except key columns.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._names = Names()
+        columns = [(c, coercer(c.type, self._names)) for c in source.columns if c.role != "HEADERS"]
+        self._keys = [(column.name, read) for column, read in columns if column.role in KEY_ROLES]
+        self._values = [(column.name, read) for column, read in columns if column.role is None]
+
+    def record(self, line: bytes, time: int) -> Record:
+        """The record of a row that came at ``time`` (epoch ms). Raises Mismatch."""
+        try:
+            row = _OBJECT.decode(line)
+        except (msgspec.DecodeError, RecursionError):
+            raise Mismatch("Invalid JSON in inserts stream") from None
+        given = self._names.columns(row)
+        for name, _ in self._keys:
+            if given.get(name) is None:
+                raise Mismatch(f"Key field must be specified: {name}")
+        key = self._object(self._keys, given) if self._keys else None
+        return Record(time, key, self._object(self._values, given))
+
+    @staticmethod
+    def _object(columns: Sequence[tuple[str, Any]], given: Mapping[str, Any]) -> str:
+        fields: dict[str, Any] = {}
+        for name, read in columns:
+            try:
+                fields[name] = read(given.get(name))
+            except Mismatch as error:
+                raise Mismatch(f"{error}\nColumn {name}") from None
+        return wire.dump(fields).decode()

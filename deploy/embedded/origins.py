@@ -1,0 +1,93 @@
+"""Which hosts the server answers to, and from which pages a browser may ask it.
+
+A browser lets every page that a user looks at send requests to this machine. Two headers reveal them:
+``Origin`` and ``Sec-Fetch-Site`` name the page's side. A page can also point a name of its own at this
+machine (DNS rebinding); then ``Host`` has that name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from starlette.types import Scope
+
+from deploy.embedded.denials import Check, Refusal
+
+_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]/@\\\s]+)(?::([0-9]*))?")
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
+
+
+def is_loopback(host: str) -> bool:
+    """True for names and addresses that only programs on this machine can reach."""
+    address = _address(host)
+    return host.lower() == "localhost" if address is None else address.is_loopback
+
+
+def check(allowed: Iterable[str], listens_on: str) -> Check:
+    """A check that refuses foreign hosts and foreign pages with 403.
+
+    ``allowed`` are names of this server beside those of loopback; ``listens_on`` is the address that
+    the server was told to listen on. If that is all addresses (0.0.0.0 or ::), the address at which a
+    connection arrives is allowed too: a page cannot rebind an address, only a name.
+    """
+    names = {_plain(name) for name in (*allowed, listens_on)}
+    address = _address(listens_on)
+    is_everywhere = address is not None and address.is_unspecified
+
+    def refusal(scope: Scope) -> Refusal | None:
+        headers = scope["headers"]
+        hosts = [value.decode("latin-1") for name, value in headers if name == b"host" and value]
+        arrived = (scope.get("server") or ("",))[0] or ""
+        for authority in hosts:
+            match = _AUTHORITY.fullmatch(authority)
+            name = _plain(match[1]) if match else None
+            if name is None or not (
+                name in names or is_loopback(name) or (is_everywhere and name == _plain(arrived))
+            ):
+                return _forbidden(
+                    f"This server does not answer to the host {authority!r}. Use one of its own names,"
+                    " or start it with --allow-host NAME"
+                )
+        client = (scope.get("client") or ("",))[0] or ""
+        if not hosts and not is_loopback(_plain(client)):
+            return _forbidden("A request from another machine must have a Host header")
+        for name, value in headers:
+            text = value.decode("latin-1")
+            if name == b"origin" and not (hosts and _is_origin_of(text, hosts[0])):
+                return _forbidden(f"Pages of {text!r} may not use this server")
+            if name == b"sec-fetch-site" and text.strip().lower() not in ("same-origin", "none"):
+                return _forbidden("Pages of another origin may not use this server")
+        return None
+
+    return refusal
+
+
+def _forbidden(message: str) -> Refusal:
+    return Refusal(403, 40300, message)
+
+
+def _plain(host: str) -> str:
+    """A host in the one form in which two of them can be compared."""
+    host = host.lower().removesuffix(".").removeprefix("[").removesuffix("]")
+    address = _address(host)
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return str(mapped or address or host)
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return None
+
+
+def _is_origin_of(origin: str, host: str) -> bool:
+    """Whether a page of ``origin`` came from ``host`` itself, port included."""
+    scheme, separator, authority = origin.strip().partition("://")
+    default = _DEFAULT_PORTS.get(scheme.lower())
+    ours, theirs = _AUTHORITY.fullmatch(host), _AUTHORITY.fullmatch(authority)
+    if not (separator and default and ours and theirs):
+        return False
+    return (_plain(ours[1]), ours[2] or default) == (_plain(theirs[1]), theirs[2] or default)

@@ -1,0 +1,82 @@
+"""How deep a statement may be nested.
+
+Reading, checking and writing a statement are recursive, and so is DuckDB. Python's own limit (1,000
+calls) would end at some 45 brackets; :data:`RECURSION` allows for all that passes the checks here. In
+C such calls take less than 4 MB, half of a thread's stack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from sqlglot import exp
+from sqlglot.tokenizer_core import Token, TokenType
+
+BRACKETS = 250
+"""Brackets, CASEs and the angles of types that may stand inside each other."""
+OPERATIONS = 300
+"""Operations of an expression that may stand inside each other: calls, casts, operators … A chain of
+ANDs, of ORs, or of additions and subtractions is one operation, however long it is."""
+RECURSION = 10_000
+
+_OPENING = (TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE)
+_CLOSING = (TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.END)
+_WITH_ANGLES = (TokenType.ARRAY, TokenType.MAP, TokenType.STRUCT)
+_CHAINS: dict[type[exp.Expression], tuple[type[exp.Expression], ...]] = {
+    exp.And: (exp.And,),
+    exp.Or: (exp.Or,),
+    exp.Add: (exp.Add, exp.Sub),
+    exp.Sub: (exp.Add, exp.Sub),
+}
+_PARTS = (
+    exp.Paren, exp.If, exp.PropertyEQ, exp.ColumnDef, exp.Column, exp.Identifier, exp.Alias, exp.Literal,
+)  # fmt: skip
+"""What is no operation of its own."""
+
+
+def first_too_deep(tokens: Sequence[Token]) -> Token | None:
+    """The bracket that stands in too many others, or None."""
+    depth = angles = 0
+    for before, token in pairwise(tokens):
+        kind = token.token_type
+        if kind in _OPENING:
+            depth += 1
+        elif kind in _CLOSING:
+            depth -= 1
+        elif kind == TokenType.LT and before.token_type in _WITH_ANGLES:
+            depth, angles = depth + 1, angles + 1
+        elif kind == TokenType.GT and angles:
+            depth, angles = depth - 1, angles - 1
+        if depth > BRACKETS:
+            return token
+    return None
+
+
+def too_deep(tree: exp.Expression) -> exp.Expression | None:
+    """An operation that stands in too many others, or None."""
+    pending = [(tree, 0)]
+    while pending:
+        node, depth = pending.pop()
+        if depth > OPERATIONS:
+            return node
+        chain = _CHAINS.get(type(node), ())
+        for part in node.iter_expressions():
+            goes_on = isinstance(part, _PARTS) or (part is node.this and type(part) in chain)
+            pending.append((part, depth if goes_on else depth + 1))
+    return None
+
+
+def is_chained(expression: exp.Expression) -> bool:
+    """Whether an expression is an operation that may be part of a chain of any length."""
+    return type(expression) in _CHAINS
+
+
+def operands(expression: exp.Expression) -> tuple[exp.Expression, list[exp.Expression]]:
+    """A chain of operators of one precedence: its first operand, and the operations from the innermost
+    to the whole, each of which has the next operand on its right."""
+    chain = _CHAINS[type(expression)]
+    operations = [expression]
+    while type(first := operations[-1].this) in chain:
+        operations.append(first)
+    return first, operations[::-1]

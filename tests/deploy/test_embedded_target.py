@@ -1,0 +1,242 @@
+"""What ksqlDB runs and the embedded server does not: no check says yes to what ``apply`` then refuses."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from deploy import cli, commands
+from deploy.client import KsqlClient, KsqlError
+from deploy.commands import Choice
+from deploy.embedded import server
+from deploy.migrations.errors import Refused
+from deploy.migrations.impact import Verdict
+from sql.lowering.duckdb_functions import TEMPLATES
+from tests.deploy.stub import Canned, Stub, Write
+from tests.deploy.test_apply import agreed, seen
+
+RAW = """\
+CREATE STREAM et_raw (id VARCHAR KEY, d DOUBLE, t BIGINT)
+  WITH (KAFKA_TOPIC='et.raw', VALUE_FORMAT='JSON', PARTITIONS=1);
+CREATE TABLE et_table (id VARCHAR PRIMARY KEY, name VARCHAR)
+  WITH (KAFKA_TOPIC='et.table', VALUE_FORMAT='JSON', PARTITIONS=1);
+CREATE STREAM et_flat AS SELECT id, d FROM et_raw EMIT CHANGES;
+CREATE STREAM et_chosen AS SELECT id, d FROM et_flat WHERE d > 1 EMIT CHANGES;
+CREATE TABLE et_counts WITH (PARTITIONS=1) AS
+  SELECT id, COUNT(*) AS n FROM et_raw WINDOW TUMBLING (SIZE 1 HOUR) GROUP BY id EMIT CHANGES;
+"""
+TUMBLING = "WINDOW TUMBLING (SIZE 1 HOUR)"
+CASES = {
+    "EMIT FINAL": f"CREATE TABLE et_x AS SELECT id, COUNT(*) AS n FROM et_raw {TUMBLING} GROUP BY id EMIT FINAL;",
+    "a SESSION window": (
+        "CREATE TABLE et_x AS SELECT id, COUNT(*) AS n FROM et_raw WINDOW SESSION (1 HOUR) GROUP BY id EMIT CHANGES;"
+    ),
+    "JOIN": (
+        "CREATE STREAM et_x AS SELECT r.id AS id, r.d AS d, t.name AS name\n"
+        "  FROM et_raw r JOIN et_table t ON r.id = t.id EMIT CHANGES;"
+    ),
+    "a persistent query over a table": "CREATE TABLE et_x AS SELECT * FROM et_table EMIT CHANGES;",
+    "HISTOGRAM": "CREATE TABLE et_x AS SELECT id, HISTOGRAM(id) AS h FROM et_raw GROUP BY id EMIT CHANGES;",
+    "ROUND": "CREATE STREAM et_x AS SELECT id,\n    ROUND(d, 2) AS d FROM et_raw EMIT CHANGES;",
+    "LATEST_BY_OFFSET(DOUBLE, INTEGER)": (
+        "CREATE TABLE et_x AS SELECT id, LATEST_BY_OFFSET(d, 3) AS l FROM et_raw GROUP BY id EMIT CHANGES;"
+    ),
+    "CAST of DOUBLE AS STRING": "CREATE STREAM et_x AS SELECT id, CAST(d AS VARCHAR) AS d FROM et_raw EMIT CHANGES;",
+    "INITCAP": "INSERT INTO et_table (id, name) VALUES ('a', INITCAP('otter'));",
+    "the column N of ET_X (DECIMAL(50, 2) has more than DuckDB's 38 digits)": (
+        "CREATE STREAM et_x (n DECIMAL(50, 2)) WITH (KAFKA_TOPIC='et.x', VALUE_FORMAT='JSON', PARTITIONS=1);"
+    ),
+    "ET_X (DuckDB cannot tell the fields `N` and `n` apart)": (
+        "CREATE STREAM et_x (n INT, `n` INT) WITH (KAFKA_TOPIC='et.x', VALUE_FORMAT='JSON', PARTITIONS=1);"
+    ),
+    "the format AVRO": (
+        "CREATE STREAM et_x (d DOUBLE) WITH (KAFKA_TOPIC='et.x', VALUE_FORMAT='AVRO', PARTITIONS=1);"
+    ),
+    "ASSERT SCHEMA": "ASSERT SCHEMA SUBJECT 'et.x-value';",
+    "a connector": "CREATE SINK CONNECTOR et_x WITH ('connector.class' = 'x');",
+}
+"""Statements by the feature that the embedded server does not have."""
+PLACES = {
+    "ROUND": "2:5", "HISTOGRAM": "1:33", "LATEST_BY_OFFSET(DOUBLE, INTEGER)": "1:33",
+    "CAST of DOUBLE AS STRING": "1:39", "INITCAP": "1:46",
+}  # fmt: skip
+"""Line and column of a feature that does not stand at the beginning of the statement."""
+
+
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KsqlClient]:
+    """A client of an embedded server on which RAW is applied as version 1."""
+    root = tmp_path_factory.mktemp("first")
+    (root / "migrations").mkdir()
+    (root / "settings.yml").write_text("{}")
+    (root / "migrations/V001__raw.sql").write_text(RAW)
+    with server.running(tmp_path_factory.mktemp("data")) as url:
+        made = KsqlClient(url)
+        commands.apply(made, root)
+        yield made
+
+
+@pytest.mark.parametrize("feature", CASES)
+def test_no_check_says_yes_to_what_apply_refuses(
+    client: KsqlClient, write_project: Write, feature: str
+) -> None:
+    before = seen(client)
+    root = write_project({"V001__raw.sql": RAW, "V002__more.sql": CASES[feature]})
+    words = f"{feature} is not supported by the embedded server. ksqlDB supports it."
+    place = root / "migrations" / f"V002__more.sql:{PLACES.get(feature, '1:1')}"
+    (found,) = commands.validate(root).unsupported
+    assert str(found).startswith(f"{place}: {words}")
+    (step,) = commands.plan(client, root).steps
+    assert step.impact.verdict is Verdict.REFUSED
+    assert words in str(step.impact.reason)
+    for refusing in (commands.dry_run, commands.apply):
+        with pytest.raises(Refused, match=re.escape(words)) as error:
+            refusing(client, root)
+        assert str(place) in str(error.value)
+    assert seen(client) == before
+
+
+def test_a_plan_names_every_statement_that_the_server_cannot_run(
+    client: KsqlClient, write_project: Write
+) -> None:
+    text = "CREATE STREAM et_x AS SELECT id, ROUND(d, 2) AS d FROM et_raw EMIT CHANGES;\n"
+    text += "CREATE STREAM et_y AS SELECT id, d * 2 AS d FROM et_x EMIT CHANGES;\n"
+    text += "CREATE TABLE et_z AS SELECT id, ATTR(d) AS d FROM et_y GROUP BY id EMIT CHANGES;"
+    root = write_project({"V001__raw.sql": RAW, "V002__more.sql": text})
+    first, second, third = commands.plan(client, root).steps
+    assert "V002__more.sql:1:34: ROUND is not supported" in str(first.impact.reason)
+    assert second.impact.verdict is Verdict.NEW
+    assert "V002__more.sql:3:33: ATTR is not supported" in str(third.impact.reason)
+
+
+@pytest.mark.parametrize("feature", [f for f in CASES if f not in ("the format AVRO", "ASSERT SCHEMA")])
+def test_the_server_itself_refuses_it_in_a_dry_run(client: KsqlClient, feature: str) -> None:
+    """Whoever sends statements together, as a dry run does, learns of it before the first is carried out."""
+    before = seen(client)
+    with pytest.raises(KsqlError, match=re.escape(f"{feature} is not supported by the embedded server.")):
+        client.execute(f"CREATE STREAM et_first AS SELECT id FROM et_raw EMIT CHANGES; {CASES[feature]}")
+    assert seen(client) == before
+
+
+def test_a_statement_that_only_duckdb_can_refuse_is_refused_before_the_first_is_carried_out(
+    client: KsqlClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TEMPLATES, "UCASE", "no_such_function({0})")
+    before = seen(client)
+    text = "CREATE STREAM et_a AS SELECT id FROM et_raw EMIT CHANGES;"
+    text += "CREATE TABLE et_b AS SELECT id, UCASE(MAX(id)) AS u FROM et_raw GROUP BY id EMIT CHANGES;"
+    with pytest.raises(KsqlError, match=r"this query .DuckDB: Catalog Error: .*is not supported by the"):
+        client.execute(text)
+    assert seen(client) == before
+
+
+@pytest.mark.parametrize("text", ["SHOW CONNECTOR PLUGINS;", "DESCRIBE FUNCTION round;"])
+def test_what_only_ksqldb_shows_is_refused_by_name(client: KsqlClient, text: str) -> None:
+    feature = "ROUND" if "round" in text else "SHOW CONNECTOR PLUGINS"
+    words = f"{feature} is not supported by the embedded server. ksqlDB supports it."
+    with pytest.raises(KsqlError, match=re.escape(words)):
+        client.ask(text)
+
+
+def test_an_unknown_property_is_refused_before_the_first_is_carried_out(client: KsqlClient) -> None:
+    before = seen(client)
+    with pytest.raises(KsqlError, match=r"Unknown property: no\.such"):
+        client.execute(
+            "CREATE STREAM et_a AS SELECT id FROM et_raw EMIT CHANGES; SET 'no.such' = '1';"
+        )
+    assert seen(client) == before
+
+
+def test_a_stream_over_a_derived_stream_is_not_replaced_in_place(
+    client: KsqlClient, write_project: Write
+) -> None:
+    text = "CREATE OR REPLACE STREAM et_chosen AS SELECT id, d FROM et_flat WHERE d > 2 EMIT CHANGES;"
+    root = write_project({"V001__raw.sql": RAW, "V002__more.sql": text})
+    assert commands.validate(root).unsupported == ()  # it may be carried out side by side
+    words = "CREATE OR REPLACE of a stream over ET_FLAT, which a query makes, is not supported by the"
+    for refusing in (commands.dry_run, commands.apply):
+        with pytest.raises(Refused, match=f"because of SELECT: {words} embedded server"):
+            refusing(client, root)
+    with pytest.raises(KsqlError, match=words):
+        client.execute(text)
+    made = commands.plan(client, root, choice=Choice(side_by_side=True))
+    assert {each.impact.verdict for each in made.steps} == {Verdict.SIDE_BY_SIDE, Verdict.DROPPED}
+
+
+def test_side_by_side_is_no_way_around_what_the_server_cannot_run(
+    client: KsqlClient, write_project: Write
+) -> None:
+    text = f"""\
+CREATE OR REPLACE TABLE et_counts WITH (PARTITIONS=1) AS
+  SELECT id, ROUND(AVG(d)) AS n FROM et_raw {TUMBLING} GROUP BY id EMIT CHANGES;"""
+    root = write_project({"V001__raw.sql": RAW, "V002__more.sql": text})
+    for choice in (Choice(), Choice(side_by_side=True)):
+        with pytest.raises(Refused, match="ROUND is not supported by the embedded server") as error:
+            commands.apply(client, root, choice=choice)
+        assert "side-by-side" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ((), 1),  # the default target is the embedded server
+        (("--offline",), 1),
+        (("--server", "embedded"), 1),
+        (("--server", "http://127.0.0.1:1", "--offline"), 0),
+    ],
+)
+def test_validate_knows_its_target(
+    client: KsqlClient,
+    write_project: Write,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...],
+    code: int,
+) -> None:
+    monkeypatch.chdir(write_project({"V001__raw.sql": RAW, "V002__more.sql": CASES["ROUND"]}))
+    monkeypatch.delenv("KSQLDB_URL", raising=False)
+    given = [client.url if each == "embedded" else each for each in options]
+    monkeypatch.setattr(sys, "argv", ["opensea-metrics", "validate", "--sql", ".", *given])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == code
+    out, err = capsys.readouterr()
+    words = "migrations/V002__more.sql:2:5: ROUND is not supported by the embedded server. ksqlDB supports it."
+    if code:
+        assert (out, err.splitlines()[0]) == ("", f"error: {words}")
+        assert "--server URL or KSQLDB_URL" in err
+    else:
+        assert out.splitlines()[0] == f"note: {words}"
+        assert out.splitlines()[1].endswith("in .: valid")
+
+
+def test_a_real_server_is_not_the_embedded_one(stub: Stub) -> None:
+    client = stub.will_reply(Canned.recorded("info"))
+    assert not client.info().is_embedded
+
+
+def test_the_embedded_server_is_known_by_its_reply(client: KsqlClient) -> None:
+    assert client.info().is_embedded
+
+
+@pytest.mark.skipif("KSQLDB_URL" not in os.environ, reason="KSQLDB_URL is not set")
+def test_a_real_server_takes_what_the_embedded_one_does_not(write_project: Write) -> None:
+    client = KsqlClient(os.environ["KSQLDB_URL"])
+    without = ("the format AVRO", "ASSERT SCHEMA", "a connector", "INITCAP")
+    files = {
+        f"V{number:03}__more.sql": text.replace("et_x", f"et_x{number}")
+        for number, (feature, text) in enumerate(CASES.items(), 2)
+        if feature not in without
+    }
+    root = write_project({"V001__raw.sql": RAW, **files})
+    try:
+        commands.dry_run(client, root)
+        commands.apply(client, root)
+    finally:
+        commands.rollback(client, agreed, root, target=0)

@@ -1,0 +1,178 @@
+"""The verb ``query``, run as users run it: rows as they come, and every way in which it ends."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from deploy.client import KsqlClient, KsqlError
+from deploy.commands import is_push, query
+from deploy.embedded.server import running
+from sql.errors import SqlError
+from tests.deploy.stub import Stub
+
+COMMAND = [sys.executable, "-c", "from deploy.cli import main; main()", "query"]
+Start = Callable[..., "subprocess.Popen[str]"]
+HEADER = "ID              N\n"
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running(tmp_path_factory.mktemp("data")) as found:
+        yield found
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[KsqlClient]:
+    """Of a server with an empty stream S."""
+    made = KsqlClient(url)
+    made.execute(
+        "CREATE STREAM s (id VARCHAR, n BIGINT)"
+        " WITH (KAFKA_TOPIC='s', PARTITIONS=1, VALUE_FORMAT='JSON');"
+    )
+    yield made
+    made.execute("DROP STREAM s DELETE TOPIC;")
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts the command beside the test, which sees what it prints while it runs."""
+    started: list[subprocess.Popen[str]] = []
+
+    def run(url: str, *arguments: str, terminal: int | None = None) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [*COMMAND, "--server", url, *arguments],
+            stdout=subprocess.PIPE if terminal is None else terminal,
+            stderr=subprocess.PIPE if terminal is None else terminal,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.getcwd()},
+            cwd=tmp_path,  # away from a developer's .env
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for each in started:
+        each.kill()
+        each.wait()
+
+
+def insert(client: KsqlClient, name: str, number: int) -> None:
+    client.execute(f"INSERT INTO s (id, n) VALUES ('{name}', {number});")
+
+
+def out(process: subprocess.Popen[str]) -> IO[str]:
+    assert process.stdout is not None
+    return process.stdout
+
+
+def test_a_row_is_shown_before_the_next_one_exists(client: KsqlClient, start: Start) -> None:
+    process = start(client.url, "SELECT * FROM s EMIT CHANGES")
+    assert out(process).readline() == HEADER
+    insert(client, "a", 1)
+    assert out(process).readline() == "a               1\n"
+    insert(client, "b", 2)
+    assert out(process).readline() == "b               2\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate() == ("", "")
+    assert process.returncode == 130
+
+
+def test_rows_as_json_until_the_limit(client: KsqlClient, start: Start) -> None:
+    process = start(client.url, "--json", "SELECT * FROM s EMIT CHANGES LIMIT 2;  -- two")
+    insert(client, "a", 1)
+    assert out(process).readline() == '{"ID": "a", "N": 1}\n'
+    insert(client, "b", 2)
+    assert process.communicate() == ('{"ID": "b", "N": 2}\n', "")
+    assert process.returncode == 0
+
+
+def test_a_reader_that_goes_away(client: KsqlClient, start: Start) -> None:
+    process = start(client.url, "SELECT * FROM s EMIT CHANGES")
+    assert out(process).readline() == HEADER
+    out(process).close()
+    insert(client, "a", 1)
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    assert process.wait() == 141
+
+
+def test_a_server_that_goes_away(tmp_path: Path, start: Start) -> None:
+    with running(tmp_path) as url:
+        client = KsqlClient(url)
+        client.execute(
+            "CREATE STREAM s (id VARCHAR, n BIGINT)"
+            " WITH (KAFKA_TOPIC='s', PARTITIONS=1, VALUE_FORMAT='JSON');"
+        )
+        process = start(url, "SELECT * FROM s EMIT CHANGES")
+        assert out(process).readline() == HEADER
+    rest, err = process.communicate()
+    assert (rest, process.returncode) == ("", 1)
+    assert err.startswith(f"error: the server at {url} ended the query: ")
+    assert "Traceback" not in err
+
+
+def test_on_a_terminal_columns_grow(client: KsqlClient, start: Start) -> None:
+    insert(client, "a-collection-with-a-long-name", 1)
+    insert(client, "日本", 2)
+    insert(client, "x" * 60, 3)
+    ours, theirs = pty.openpty()
+    process = start(client.url, "SELECT * FROM s EMIT CHANGES LIMIT 3", terminal=theirs)
+    assert process.wait() == 0
+    assert os.read(ours, 10_000).decode().replace("\r", "") == (
+        HEADER
+        + "a-collection-with-a-long-name  1\n"
+        + "日本                           2\n"
+        + "x" * 60
+        + "  3\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("SELECT * FROM s EMIT CHANGES", True),
+        ("-- of all\nselect * from s emit /* all */ changes limit 3;", True),
+        ("SELECT * FROM s EMIT FINAL;", True),
+        ("SELECT * FROM s WHERE id = 'EMIT CHANGES';", False),
+        ("SELECT * FROM s -- EMIT CHANGES", False),
+        ("SELECT `EMIT CHANGES` FROM s", False),
+    ],
+)
+def test_what_is_a_push_query(text: str, expected: bool) -> None:
+    assert is_push(text) == expected
+
+
+def test_a_comment_at_the_end_takes_nothing_with_it(client: KsqlClient) -> None:
+    insert(client, "a", 1)
+    rows = query(client, "-- all\nSELECT id FROM s;; -- all")
+    assert list(rows) == [{"ID": "a"}]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("SHOW STREAMS; DROP STREAM s;", "more than one statement"),
+        ("", "a query is a SELECT"),
+        ("-- nothing", "a query is a SELECT"),
+        ("DROP STREAM s;", "a query is a SELECT"),
+        ("SELECT 'a", "cannot be read"),
+    ],
+)
+def test_only_one_query(stub: Stub, text: str, message: str) -> None:
+    with pytest.raises(SqlError, match=message):
+        query(stub.will_reply(), text)
+    assert stub.requests == []
+
+
+def test_a_refused_query(client: KsqlClient) -> None:
+    with pytest.raises(KsqlError, match="NOPE"):
+        query(client, "SELECT * FROM nope EMIT CHANGES;")

@@ -1,0 +1,128 @@
+"""Rows of a query reach who reads lines as soon as they exist."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from deploy.client import KsqlClient
+from deploy.embedded import server
+from tests.embedded import h2c
+
+LINES = "application/vnd.ksqlapi.delimited.v1"
+LIST = "application/json"
+OLD = "application/vnd.ksql.v1+json"
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with server.running(tmp_path_factory.mktemp("data")) as running:
+        yield running
+
+
+NUMBERS = itertools.count()
+
+
+@pytest.fixture
+def source(url: str) -> str:
+    """A stream without records."""
+    name = f"S{next(NUMBERS)}"
+    KsqlClient(url).execute(
+        f"CREATE STREAM {name} (a INT) WITH (KAFKA_TOPIC='{name}', VALUE_FORMAT='JSON', PARTITIONS=1);"
+    )
+    return name
+
+
+@pytest.mark.parametrize("is_http2", [False, True], ids=["h1", "h2"])
+@pytest.mark.parametrize(
+    ("path", "accept", "row"),
+    [
+        ("/query-stream", None, "[{}]"),
+        ("/query-stream", LINES, "[{}]"),
+        ("/query-stream", OLD, '{{"row":{{"columns":[{}]}}}},'),
+        ("/query", OLD, '{{"row":{{"columns":[{}]}}}},'),
+        ("/query", LIST, '{{"row":{{"columns":[{}]}}}},'),
+    ],
+)
+def test_a_line_reader_has_a_row_before_there_is_a_next_one(
+    url: str, source: str, path: str, accept: str | None, row: str, is_http2: bool
+) -> None:
+    client = KsqlClient(url)
+    sql = f"SELECT a FROM {source} EMIT CHANGES;"
+    body = {"sql": sql} if path == "/query-stream" else {"ksql": sql}
+    headers = {"Accept": accept or ""}
+    with (
+        httpx.Client(http1=not is_http2, http2=is_http2, timeout=20) as http,
+        http.stream("POST", url + path, json=body, headers=headers) as reply,
+    ):
+        lines = reply.iter_lines()
+        assert "queryId" in next(lines)
+        for value in (1, 2):
+            client.ask(f"INSERT INTO {source} (a) VALUES ({value});")
+            assert next(lines) == row.format(value)
+
+
+@pytest.mark.parametrize(
+    ("path", "accept", "expected"),
+    [
+        ("/query-stream", LINES, "HEADER\n[1]\n[2]\n"),
+        ("/query-stream", LIST, "[HEADER,[1],[2]]"),
+        (
+            "/query",
+            OLD,
+            '[HEADER,\n{"row":{"columns":[1]}},\n{"row":{"columns":[2]}},\n{"finalMessage":"Limit Reached"}]',
+        ),
+    ],
+)
+def test_the_text_around_rows_is_ksqldbs(
+    url: str, source: str, path: str, accept: str, expected: str
+) -> None:
+    """As in shared/ksqldb-replies: push_query_stream, pull_query_stream_json, push_old_query."""
+    KsqlClient(url).ask(f"INSERT INTO {source} (a) VALUES (1); INSERT INTO {source} (a) VALUES (2);")
+    sql = f"SELECT a FROM {source} EMIT CHANGES LIMIT 2;"
+    body = {"sql": sql, "ksql": sql}
+    text = httpx.post(url + path, json=body, headers={"Accept": accept}).text
+    header = text.removeprefix("[").partition("}\n" if accept == LINES else "},")[0] + "}"
+    assert json.loads(header)
+    assert text.replace(header, "HEADER") == expected
+
+
+def test_an_old_pull_query_ends_without_a_message(url: str, source: str) -> None:
+    """As in shared/ksqldb-replies/pull_old_query.json."""
+    client = KsqlClient(url)
+    client.execute(f"CREATE TABLE {source}_t AS SELECT a, COUNT(*) AS n FROM {source} GROUP BY a;")
+    client.ask(f"INSERT INTO {source} (a) VALUES (1);")
+    body = {"ksql": f"SELECT * FROM {source}_t WHERE a = 1;"}
+    text = httpx.post(f"{url}/query", json=body, headers={"Accept": OLD}).text
+    assert text.endswith('},\n{"row":{"columns":[1,1]}}]')
+    assert len(json.loads(text)) == 2
+
+
+def test_closing_an_old_push_query_leaves_whole_json(url: str, source: str) -> None:
+    client = KsqlClient(url)
+    body = {"ksql": f"SELECT a FROM {source} EMIT CHANGES;"}
+    with httpx.stream("POST", f"{url}/query", json=body, headers={"Accept": OLD}, timeout=20) as reply:
+        lines = reply.iter_lines()
+        header = next(lines)
+        client.ask(f"INSERT INTO {source} (a) VALUES (1);")
+        row = next(lines)
+        query_id = json.loads(header.removeprefix("[").removesuffix(","))["header"]["queryId"]
+        assert httpx.post(f"{url}/close-query", json={"queryId": query_id}).status_code == 200
+        parts = json.loads("".join([header, row, *lines]))
+    assert parts[1:] == [{"row": {"columns": [1]}}, {"finalMessage": "Query Completed"}]
+
+
+def test_pushed_rows_are_frames_of_their_own(url: str, source: str) -> None:
+    """npm's ksqldb-client parses each frame as one row."""
+    body = json.dumps({"sql": f"SELECT a FROM {source} EMIT CHANGES LIMIT 3;"}).encode()
+    with h2c.connected(url) as connection:
+        number = connection.request("POST", "/query-stream", body=body)
+        connection.line(number)
+        inserts = " ".join(f"INSERT INTO {source} (a) VALUES ({value});" for value in (1, 2, 3))
+        KsqlClient(url).ask(inserts)
+        reply = connection.finished(number)
+    assert (reply.body, reply.frames) == (b"[1]\n[2]\n[3]\n", 4)
