@@ -12,6 +12,7 @@ import duckdb
 
 from sql.database import open_database
 from sql.errors import OpenSeaMetricsError
+from sql.lowering import python
 from sql.lowering.macros import SETUP
 from udfs import duckdb as udfs
 
@@ -88,6 +89,7 @@ class Storage:
             try:
                 self._check_size()
                 udfs.register(self._database)
+                python.register(self._database)
             except BaseException:
                 self._database.close()
                 raise
