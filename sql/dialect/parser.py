@@ -143,7 +143,7 @@ class KsqlDBParser(Definitions):
             words.append(self._curr.text.upper())
             self._advance()
         if not any(words):
-            self.raise_error("Expecting STREAMS, TABLES, QUERIES or another word after SHOW")
+            self._unexpected()
         return self.expression(node.Show(this=exp.var(" ".join(words)), extended=extended))
 
     def _ksql_describe(self) -> exp.Expression:

@@ -153,9 +153,6 @@ class Lowering(Calls):
     def absolute(self, kind: KsqlType, value: str) -> str:
         return wrapped(kind, f"abs({value}::HUGEINT)")
 
-    def milliseconds(self, text: str) -> str:
-        return f"epoch_ms({text}::TIMESTAMPTZ)"
-
     def like(self, value: str, pattern: str, negated: bool) -> str:
         return f"({value} {'NOT LIKE' if negated else 'LIKE'} {pattern})"
 

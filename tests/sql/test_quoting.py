@@ -16,15 +16,11 @@ from sqlglot.dialects import DuckDB, Spark
 from sql import quoting
 from sql.errors import SqlError
 from sql.quoting import column_name, name_of_column
-from tests.hostile import NAMES, names
+from tests.hostile import NAMES, is_text, names
 
 ROOT = Path(__file__).parents[2]
 WRITERS = ("quoted", "text", "column", "spark_quoted", "spark_text", "spark_column")
-ALLOWED = names().filter(lambda name: name and "\0" not in name and _is_unicode(name))
-
-
-def _is_unicode(name: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in name)
+ALLOWED = names().filter(lambda name: name and "\0" not in name and is_text(name))
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +59,7 @@ def test_a_name_is_one_token(writer: str, name: str) -> None:
 @settings(deadline=None)
 @given(st.text())
 def test_spark_finds_no_variable_in_a_text(value: str) -> None:
-    if _is_unicode(value):
+    if is_text(value):
         assert "$" not in quoting.spark_text("${env:HOME}" + value)
         (token,) = Spark().tokenize(quoting.spark_text(value.replace("$", "")))
         assert token.text == value.replace("$", "")
@@ -101,7 +97,7 @@ def test_columns_of_two_names_are_never_equal(one: str, other: str) -> None:
             assert column_name(one).lower() != column_name(name).lower()
 
 
-@pytest.mark.parametrize("name", [each for each in NAMES if each and "\0" not in each and _is_unicode(each)])
+@pytest.mark.parametrize("name", [each for each in NAMES if each and "\0" not in each and is_text(each)])
 def test_a_field_is_found_in_json(database: duckdb.DuckDBPyConnection, name: str) -> None:
     record = json.dumps({name: {name: 1}, "other": {}})
     place = quoting.text(quoting.json_pointer([name, name]))
