@@ -92,6 +92,8 @@ class Calls(Expressions):
                 return self.regexp_extract(call, arguments)
             case "FORMAT_TIMESTAMP":
                 return self.format_timestamp(call, arguments)
+            case "TO_JSON_STRING":
+                return self.json_text(self.type_of(arguments[0]), self.value(arguments[0]))
         if name == "SUBSTRING" and len(arguments) == 3:
             name = "SUBSTRING OF LENGTH"
         if name not in self.templates:

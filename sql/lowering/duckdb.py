@@ -11,6 +11,7 @@ from sqlglot import exp
 from sql.lowering.calls import Calls
 from sql.lowering.duckdb_functions import TEMPLATES
 from sql.lowering.expressions import spans_all
+from sql.lowering.json_text import json_text
 from sql.lowering.refusals import EMBEDDED
 from sql.lowering.writing import SHALLOW, balanced
 from sql.quoting import column, quoted, text
@@ -196,6 +197,9 @@ class Lowering(Calls):
             raise self.refused(call, "this pattern of FORMAT_TIMESTAMP")
         written = written.replace("'T'", "T").replace("''", "'")
         return f"strftime({self.value(arguments[0])}, {text(written)})"
+
+    def json_text(self, kind: KsqlType, value: str) -> str:
+        return self.once([value], lambda each: json_text(kind, each[0]))
 
     def exploded(self, call: exp.Expression, values: str) -> str:
         return f"unnest({values})"

@@ -141,6 +141,10 @@ class Writing(ABC):
     def format_timestamp(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str: ...
 
     @abstractmethod
+    def json_text(self, kind: KsqlType, value: str) -> str:
+        """TO_JSON_STRING."""
+
+    @abstractmethod
     def exploded(self, call: exp.Expression, values: str) -> str:
         """What a table function gives, of the array that it makes rows of."""
 
