@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import threading
 from contextlib import closing, suppress
@@ -17,6 +16,7 @@ from deploy.cli.app import app
 from deploy.config import ServeSettings, Settings
 from deploy.demo import run as run_demo
 from deploy.embedded import server as embedded
+from deploy.output.plain import say
 from deploy.output.rows import show_json, show_push, show_reply, show_rows
 from deploy.replies import Rows
 
@@ -43,7 +43,7 @@ def demo(
 
 
 def _hold(url: str) -> None:
-    print(
+    say(
         f"""
 the server stays up at {url} until Ctrl-C; in another terminal:
   opensea-metrics query --server {url} "SELECT * FROM collection_1_minute WHERE collection = 'otters-000'"
@@ -86,9 +86,9 @@ def serve(
     directory = data_dir or Settings().data_dir
     policy, warnings = serving.policy(ServeSettings(), host, allow_host or (), insecure)
     for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        say(f"warning: {warning}", stderr=True)
     scheme = "https" if policy.certificate else "http"
-    print(f"serving on {scheme}://{host}:{port}, data in {directory}", file=sys.stderr)
+    say(f"serving on {scheme}://{host}:{port}, data in {directory}", stderr=True)
     embedded.serve(directory, host, port, policy)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -307,7 +307,7 @@ class Engine:
             names = persistent.have_unread(self._cursor)
         for name in names:
             if query := self.catalog.queries.get(name):
-                self._step(query, persistent.move_unread)
+                self._step(query, unread=True)
         self._next_again = time.monotonic() + _AGAIN
 
     def _look_for_files(self) -> None:
@@ -348,18 +348,18 @@ class Engine:
                 worked = True
         return worked
 
-    def _step(
-        self,
-        query: Query,
-        move: Callable[[duckdb.DuckDBPyConnection, Reader, Query, str], bool] = persistent.move,
-    ) -> bool:
-        """Move one piece of data through a query; False if there is none."""
+    def _step(self, query: Query, unread: bool = False) -> bool:
+        """Move one piece of data through a query; False if there is none.
+
+        With ``unread`` that is what it has not read of files.
+        """
         with self._turn:
             if self.catalog.queries.get(query.id) is not query or query.id in self.paused:
                 return False
             if self._is_broken or self.health.must_wait(query.id):
                 return False
             sink = self.catalog.sources[query.sink]
+            move = persistent.move_unread if unread else persistent.move
             try:
                 worked = move(self._cursor, self.reader(), query, sink.topic)
             except Exception as error:
@@ -368,7 +368,7 @@ class Engine:
                 return False
             self.health.query_works(query.id)
             if not worked:
-                if move is persistent.move:
+                if not unread:
                     self._due.discard(query.id)
                 return False
             if not query.analysis.is_aggregation:

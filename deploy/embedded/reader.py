@@ -64,13 +64,15 @@ class Json:
         It is called again, with a slower relation, if a line is no JSON: so it must do its work in one
         transaction.
         """
+        names = (
+            records.as_declared(self.source)
+            if self.part == INSERTED
+            else records.spelled(self.source, self.sample)
+        )
         for all_json in (True, False):
-            exact = self.part == INSERTED
             given = self.lines(cursor)
             try:
-                consume(
-                    records.decoded(given, self.source, self.sample, exact, all_json=all_json)
-                )
+                consume(records.decoded(given, self.source, names, all_json=all_json))
             except _NO_JSON:
                 if not all_json:
                     raise

@@ -12,10 +12,13 @@ import duckdb
 
 from sql.database import open_database
 from sql.errors import OpenSeaMetricsError
+from sql.lowering import python
 from sql.lowering.macros import SETUP
 from udfs import duckdb as udfs
 
 _DATABASE = "embedded.duckdb"
+_HEADERS = 3 * 4096
+"""Bytes before the first block of a DuckDB file."""
 _TABLES = """
 CREATE SCHEMA IF NOT EXISTS meta;
 -- The statements that made what there is, in order; the catalog is rebuilt from them at start.
@@ -54,7 +57,8 @@ class StorageError(OpenSeaMetricsError):
 class Storage:
     """Owns the DuckDB database; every thread takes its own :meth:`cursor`.
 
-    Besides its own files the database can reach ``topics/`` and ``tmp/`` of the data directory only.
+    Besides its own files the database can reach ``tmp/`` of the data directory only: lines of topics are given
+    to it (deploy/embedded/lines.py).
     """
 
     def __init__(self, directory: Path, memory_limit: str = "450MB") -> None:
@@ -79,14 +83,42 @@ class Storage:
             self._database = open_database(
                 directory / _DATABASE,
                 directory / "tmp",
-                directories=[directory / "topics"],
                 settings={"memory_limit": memory_limit, "error_on_division_by_zero": False},
                 setup=(_TABLES, *SETUP),
             )
+            try:
+                self._check_size()
+                udfs.register(self._database)
+                python.register(self._database)
+            except BaseException:
+                self._database.close()
+                raise
         except duckdb.Error as error:
             self._lock.close()
             raise damaged(directory, error) from error
-        udfs.register(self._database)
+
+    def _check_size(self) -> None:
+        """Raise duckdb.IOException if the file is shorter than its tables need.
+
+        DuckDB itself notices that only when it reads what is missing.
+        """
+        query = self._database.execute
+        ((size,),) = query("SELECT block_size FROM pragma_database_size()").fetchall()
+        names = query(
+            "SELECT format('\"{}\".\"{}\"', schema_name, replace(table_name, '\"', '\"\"'))"
+            " FROM duckdb_tables() WHERE NOT temporary"
+        ).fetchall()
+        blocks = 0
+        for name in names:
+            ((last,),) = query(
+                "SELECT max(greatest(block_id, coalesce(list_max(additional_block_ids), -1)))"
+                " FROM pragma_storage_info(?) WHERE persistent",
+                name,
+            ).fetchall()
+            blocks = max(blocks, 0 if last is None else last + 1)
+        there, needed = (self.directory / _DATABASE).stat().st_size, _HEADERS + blocks * size
+        if there < needed:
+            raise duckdb.IOException(f"it has {there:,} bytes, and its tables need {needed:,}")
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own to the database, for one thread."""
@@ -116,7 +148,7 @@ def _locked(directory: Path) -> BinaryIO:
 
     DuckDB has a lock too, which goes when any descriptor of the file is closed.
     """
-    lock = open(directory / ".lock", "wb")  # noqa: SIM115 - open until the storage is closed
+    lock = open(directory / ".lock", "ab")  # noqa: SIM115 - open until the storage is closed
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

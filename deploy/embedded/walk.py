@@ -18,6 +18,7 @@ from pathlib import Path
 from sql.naming import is_topic
 
 _SUFFIXES = (".json", ".json.gz", ".ndjson")
+MOST_PARTITIONS = 10_000
 _KINDS = {
     stat.S_IFDIR: "a directory",
     stat.S_IFIFO: "a FIFO",
@@ -143,7 +144,7 @@ def partition(topic: str, name: str) -> int:
     >>> partition("raw", "raw+3+0000000017.json.gz"), partition("raw", "raw-2026-11.json")
     (3, -1)
     """
-    match = re.match(re.escape(topic) + r"\+([0-9]{1,18})\+[0-9]+\.", name)
+    match = re.match(re.escape(topic) + r"\+([0-9]+)\+[0-9]+\.", name)
     return int(match[1]) if match else -1
 
 
@@ -204,10 +205,12 @@ def _judged(
         return "a link that leads nowhere" if is_link else False  # it has just gone
     if not stat.S_ISREG(status.st_mode):
         return _not_a_file(status.st_mode)
-    if partitions is not None and (of := partition(topic, entry.name)) >= partitions:
+    if (of := partition(topic, entry.name)) >= (partitions or MOST_PARTITIONS):
         return (
-            f"its name says partition {of}, but the topic has {partitions}"
-            f" (0 to {partitions - 1}); rename the file"
+            f"its name says partition {of}, but the topic has {partitions} (0 to {partitions - 1});"
+            " rename the file"
+            if partitions
+            else f"its name says partition {of}, and a topic has at most {MOST_PARTITIONS:,}; rename the file"
         )
     return status
 

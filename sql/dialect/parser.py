@@ -142,7 +142,7 @@ class KsqlDBParser(Definitions):
                 continue
             words.append(self._curr.text.upper())
             self._advance()
-        if not words:
+        if not any(words):
             self._unexpected()
         return self.expression(node.Show(this=exp.var(" ".join(words)), extended=extended))
 

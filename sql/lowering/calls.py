@@ -11,7 +11,8 @@ from sqlglot import exp
 from sql import functions
 from sql.calls import resolved
 from sql.inference import infer
-from sql.lowering.expressions import INTEGERS, Expressions, is_arithmetic
+from sql.lowering.expressions import INTEGERS, Expressions
+from sql.lowering.failing import is_arithmetic
 from sql.types import BYTES, DATE, NULL, STRING, TIME, TIMESTAMP, MapType, name_of
 from udfs.definition import Definition
 
@@ -38,6 +39,10 @@ OWN_WAY = frozenset(
     ("ABS", "CEIL", "EXPLODE", "FILTER", "FLOOR", "FORMAT_TIMESTAMP", "REDUCE", "REGEXP_EXTRACT", "TRANSFORM")
 )
 """Functions that are not written by a template, see :meth:`Calls.call`."""
+
+
+LAMBDAS = 8
+"""Lambdas inside each other. DuckDB's time and memory double with each of them."""
 
 
 def fill(template: str, arguments: Sequence[str]) -> str:
@@ -91,7 +96,16 @@ class Calls(Expressions):
             name = "SUBSTRING OF LENGTH"
         if name not in self.templates:
             raise self.refused(call, name)
-        return fill(self.templates[name], [self.value(argument) for argument in arguments])
+        return self._filled(name, [self.value(argument) for argument in arguments])
+
+    def _filled(self, name: str, arguments: Sequence[str]) -> str:
+        template = self.templates[name]
+        parts = _PART_OF_TEMPLATE.findall(template)
+        # The macros for SUBSTRING repeat their arguments, too.
+        repeats = len(parts) > len(set(parts)) or name.startswith("SUBSTRING")
+        if repeats:
+            return self.once(arguments, lambda each: fill(template, each))
+        return fill(template, arguments)
 
     def check_runs(self, call: exp.Anonymous) -> None:
         """Raises Unsupported for a variation of one of ksqlDB's functions that the engine does not run."""
@@ -130,13 +144,19 @@ class Calls(Expressions):
         and the whole expression is NULL."""
         written = [self.value(argument) for argument in arguments]
         failing = []
-        for argument, value in zip(arguments, written, strict=True):
+        for number, argument in enumerate(arguments):
             if is_arithmetic(argument):
-                failing.append(f"{value} IS NULL")
+                failing.append(number)
             elif self.may_fail(argument):
                 raise self.refused(argument, f"arithmetic inside an argument of {name}")
-        call = fill(self.templates[name], written)
-        return f"CASE WHEN NOT ({' OR '.join(failing)}) THEN {call} END" if failing else call
+        if not failing:
+            return self._filled(name, written)
+
+        def write(each: Sequence[str]) -> str:
+            failed = " OR ".join(f"{each[number]} IS NULL" for number in failing)
+            return f"CASE WHEN NOT ({failed}) THEN {fill(self.templates[name], each)} END"
+
+        return self.once(written, write)
 
     def _higher_order(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
         name = str(call.this).upper()
@@ -144,6 +164,8 @@ class Calls(Expressions):
         kind = self.type_of(values)
         if isinstance(kind, MapType):
             raise self.refused(call, f"{name} of a MAP")
+        if _lambdas_around(call) >= LAMBDAS:
+            raise self.refused(call, f"a lambda inside {LAMBDAS} others")
         kinds = [getattr(kind, "element", NULL)]
         if name == "REDUCE":
             kinds.insert(0, self.type_of(arguments[1]))
@@ -158,3 +180,11 @@ class Calls(Expressions):
         if name != "REDUCE" and inner.may_fail(function.this):
             raise self.refused(function, f"arithmetic inside the lambda of {name}")
         return made
+
+
+def _lambdas_around(call: exp.Expression) -> int:
+    around, count = call.parent, 0
+    while around is not None:
+        count += isinstance(around, exp.Lambda)
+        around = around.parent
+    return count

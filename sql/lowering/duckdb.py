@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -12,6 +12,7 @@ from sql.lowering.calls import Calls
 from sql.lowering.duckdb_functions import TEMPLATES
 from sql.lowering.expressions import spans_all
 from sql.lowering.refusals import EMBEDDED
+from sql.lowering.writing import SHALLOW, balanced
 from sql.quoting import column, quoted, text
 from sql.types import (
     BIGINT,
@@ -87,11 +88,33 @@ class Lowering(Calls):
 
     def higher_order(self, name: str, values: str, function: str, start: str | None) -> str:
         if start is not None:
-            return f"coalesce(list_reduce({values}, {function}, {start}), {start})"
+            return self.once(
+                [start], lambda each: f"coalesce(list_reduce({values}, {function}, {each[0]}), {each[0]})"
+            )
         return f"list_{name.lower()}({values}, {function})"
 
     def without_nulls(self, values: str) -> str:
-        return f"CASE WHEN len(list_filter({values}, lambda _e: _e IS NULL)) = 0 THEN {values} END"
+        return self.once(
+            [values],
+            lambda each: (
+                f"CASE WHEN len(list_filter({each[0]}, lambda _e: _e IS NULL)) = 0 THEN {each[0]} END"
+            ),
+        )
+
+    def computed(self, values: Sequence[str], write: Callable[[Sequence[str]], str]) -> str:
+        names = [f"_v.v{number}" for number in range(len(values))]
+        packed = ", ".join(f"v{number} := {value}" for number, value in enumerate(values))
+        return f"list_transform([struct_pack({packed})], lambda _v: {write(names)})[1]"
+
+    def whole_sum(self, kind: KsqlType, terms: Sequence[tuple[str, str]]) -> str:
+        if len(terms) > SHALLOW:
+            signed = (f"{value}::HUGEINT" if sign == "+" else f"-({value}::HUGEINT)" for sign, value in terms)
+            return wrapped(kind, balanced(list(signed)))
+        (_, first), *rest = terms
+        return wrapped(kind, f"{first}::HUGEINT" + "".join(f" {sign} {value}" for sign, value in rest))
+
+    def folded(self, terms: Sequence[str]) -> str:
+        return f"list_reduce([{', '.join(terms)}], lambda _x, _y: _x + _y)"
 
     def integer(self, kind: KsqlType, left: str, operator: str, right: str) -> str:
         if operator == "/":
@@ -108,16 +131,24 @@ class Lowering(Calls):
             BIGINT: ("-9223372036854775808", "9223372036854775807"),
             INTEGER: ("-2147483648", "2147483647"),
         }[kind]
-        return (
-            f"CASE WHEN isnan({value}) THEN 0 WHEN {value} >= {high} THEN {high} "
-            f"WHEN {value} <= {low} THEN {low} ELSE CAST(trunc({value}) AS {kind.name}) END"
+        return self.once(
+            [value],
+            lambda each: (
+                f"CASE WHEN isnan({each[0]}) THEN 0 WHEN {each[0]} >= {high} THEN {high} "
+                f"WHEN {each[0]} <= {low} THEN {low} ELSE CAST(trunc({each[0]}) AS {kind.name}) END"
+            ),
         )
 
     def parsed(self, kind: KsqlType, value: str) -> str:
         if kind in _PARSE:
-            return f"{_PARSE[kind]}({value})"
-        digits = f"ltrim({value}, '+-.0123456789eE ') = ''"
-        return f"CASE WHEN {digits} THEN TRY_CAST(trim({value}) AS {duckdb(kind)}) END"
+            return self.once([value], lambda each: f"{_PARSE[kind]}({each[0]})")
+        return self.once(
+            [value],
+            lambda each: (
+                f"CASE WHEN ltrim({each[0]}, '+-.0123456789eE ') = ''"
+                f" THEN TRY_CAST(trim({each[0]}) AS {duckdb(kind)}) END"
+            ),
+        )
 
     def absolute(self, kind: KsqlType, value: str) -> str:
         return wrapped(kind, f"abs({value}::HUGEINT)")
@@ -135,14 +166,18 @@ class Lowering(Calls):
         if len(arguments) == 3 and re.search(r"[?*|]|\{0", str(literal.this)):
             # A group that takes no part is NULL in ksqlDB, one that is empty ''; DuckDB has '' for both.
             raise self.refused(call, "a group of REGEXP_EXTRACT beside something optional")
-        pattern, value = self.value(arguments[0]), self.value(arguments[1])
-        if len(arguments) == 3:
-            extracted = f"nullif(regexp_extract({value}, {pattern}, {self.value(arguments[2])}), '')"
-        elif spans_all(str(literal.this)):
-            extracted = value
-        else:
-            extracted = f"regexp_extract({value}, {pattern})"
-        return f"CASE WHEN regexp_matches({value}, {pattern}) THEN {extracted} END"
+        pattern = self.value(literal)
+        group = self.value(arguments[2]) if len(arguments) == 3 else None
+
+        def write(each: Sequence[str]) -> str:
+            extracted = f"regexp_extract({each[0]}, {pattern})"
+            if group is not None:
+                extracted = f"nullif(regexp_extract({each[0]}, {pattern}, {group}), '')"
+            elif spans_all(str(literal.this)):
+                extracted = each[0]
+            return f"CASE WHEN regexp_matches({each[0]}, {pattern}) THEN {extracted} END"
+
+        return self.once([self.value(arguments[1])], write)
 
     def format_timestamp(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
         pattern = arguments[1]
@@ -150,6 +185,8 @@ class Lowering(Calls):
             "yyyy": "%Y", "MM": "%m", "dd": "%d", "HH": "%H", "mm": "%M", "ss": "%S", "SSS": "%g",
         }  # fmt: skip
         written = str(pattern.this) if isinstance(pattern, exp.Literal) else "?"
+        if not written or "%" in written:  # DuckDB's codes begin with it
+            raise self.refused(call, "this pattern of FORMAT_TIMESTAMP")
         for code, replacement in codes.items():
             written = written.replace(code, replacement)
         left = written.replace("''", "").replace("'T'", "T")

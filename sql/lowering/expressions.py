@@ -10,14 +10,17 @@ How an engine writes things (``writing``) is in its own class: ``duckdb.Lowering
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from sqlglot import exp
 
 from sql.inference import infer, is_time_bound
+from sql.lowering.failing import may_be_null, may_fail, sides
 from sql.lowering.refusals import Unsupported
-from sql.lowering.writing import Writing
+from sql.lowering.writing import SHALLOW, Writing, is_long
+from sql.nesting import is_chained, operands
 from sql.parser import where
 from sql.scope import Scope
 from sql.timestamps import milliseconds
@@ -49,9 +52,29 @@ class Expressions(Writing):
 
     scope: Scope
     substitutes: Mapping[exp.Expression, str] = field(default_factory=dict)
+    written: dict[tuple[str, int], tuple[exp.Expression, str]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """What is written already, by its form and the identity of an expression, which is kept alive beside:
+    an expression is asked for by many that stand around it."""
 
     def value(self, expression: exp.Expression) -> str:
         """The expression as a value. Raises SqlError for what the engine cannot give exactly."""
+        return self._written("value", expression, self._value)
+
+    def condition(self, expression: exp.Expression) -> str:
+        """The expression as a condition, where NULL and false are the same."""
+        return self._written("condition", expression, self._condition)
+
+    def _written(
+        self, form: str, expression: exp.Expression, write: Callable[[exp.Expression], str]
+    ) -> str:
+        key = form, id(expression)
+        if key not in self.written:
+            self.written[key] = expression, write(expression)
+        return self.written[key][1]
+
+    def _value(self, expression: exp.Expression) -> str:
         if expression in self.substitutes:
             return self.substitutes[expression]
         match expression:
@@ -84,12 +107,7 @@ class Expressions(Writing):
             case exp.Anonymous():
                 return self.call(expression)
             case exp.And() | exp.Or():
-                word = "AND" if isinstance(expression, exp.And) else "OR"
-                left = self.value(expression.this)
-                both = f"({left} {word} {self.value(expression.expression)})"
-                if not self.may_fail(expression.this):
-                    return both
-                return f"CASE WHEN {left} IS NOT NULL THEN {both} END"
+                return self._connected(expression)
             case exp.Not():
                 return f"(NOT {self.value(expression.this)})"
             case exp.Like() | exp.Is():
@@ -104,15 +122,12 @@ class Expressions(Writing):
     def call(self, call: exp.Anonymous) -> str:
         """A call of a function."""
 
-    def condition(self, expression: exp.Expression) -> str:
-        """The expression as a condition, where NULL and false are the same."""
+    def _condition(self, expression: exp.Expression) -> str:
         match expression:
             case exp.And() | exp.Or():
                 if self.may_fail(expression):
                     return self.value(expression)
-                word = "AND" if isinstance(expression, exp.And) else "OR"
-                left, right = expression.this, expression.expression
-                return f"({self.condition(left)} {word} {self.condition(right)})"
+                return _joined(expression, [self.condition(side) for side in sides(expression)])
             case exp.Not():
                 return f"(NOT {self.value(expression.this)})"
             case exp.Paren():
@@ -131,8 +146,8 @@ class Expressions(Writing):
                 return self.like(value, pattern, bool(expression.args.get("negate")))
         if type(expression) in OPERATORS and isinstance(expression, exp.Predicate):
             left, right = expression.this, expression.expression
-            sides = self._time(left, right), self._time(right, left)
-            return f"({sides[0]} {OPERATORS[type(expression)]} {sides[1]})"
+            written = [self._time(left, right), self._time(right, left)]
+            return f"({written[0]} {OPERATORS[type(expression)]} {written[1]})"
         return self.value(expression)
 
     def literal(self, literal: exp.Literal) -> str:
@@ -156,33 +171,29 @@ class Expressions(Writing):
 
     def may_fail(self, expression: exp.Expression) -> bool:
         """Whether arithmetic on NULL could make an expression NULL, whatever stands around it."""
-        if isinstance(expression, exp.Anonymous) and expression not in self.substitutes:
-            name = str(expression.this).upper()
-            if name in ("STRUCT", "MAP", "TRANSFORM", "FILTER", "REDUCE"):
-                return False  # they take the NULL for themselves
-        if isinstance(expression, exp.Array) or expression in self.substitutes:
-            return False
-        if is_arithmetic(expression):
-            return any(not isinstance(part, exp.Literal) for part in expression.iter_expressions())
-        return any(self.may_fail(part) for part in expression.iter_expressions())
+        return may_fail(expression, self.substitutes)
 
-    def may_be_null(self, condition: exp.Expression) -> bool:
-        """Whether a condition can be NULL in ksqlDB, rather than true or false."""
-        match condition:
-            case exp.Paren():
-                return self.may_be_null(condition.this)
-            case exp.And() | exp.Or():
-                sides = (condition.this, condition.expression)
-                return any(self.may_be_null(side) for side in sides)
-            case exp.Not():
-                return self.may_be_null(condition.this)
-            case exp.Is() | exp.In() | exp.Between():
-                return self.may_fail(condition)
-            case exp.Boolean():
-                return False
-        if type(condition) in OPERATORS and isinstance(condition, exp.Predicate):
-            return self.may_fail(condition)
-        return True
+    def _connected(self, expression: exp.Expression) -> str:
+        """AND and OR as ksqlDB evaluates them, from the left on: once arithmetic on NULL has made what
+        stands to the left NULL, the whole is NULL; nothing to the right of what decides it counts."""
+        connected = sides(expression)
+        values = [self.value(side) for side in connected]
+        safe = next((at for at, side in enumerate(connected) if self.may_fail(side)), len(values)) + 1
+        first = _joined(expression, values[:safe])
+        if safe >= len(values):
+            return first
+        decided = "NOT {}", "false"
+        if isinstance(expression, exp.Or):
+            decided = "{}", "true"
+
+        def write(each: Sequence[str]) -> str:
+            cases = "".join(
+                f" WHEN {side} IS NULL THEN NULL WHEN {decided[0].format(side)} THEN {decided[1]}"
+                for side in each[:-1]
+            )
+            return f"CASE{cases} ELSE {each[-1]} END"
+
+        return self.once([first, *values[safe:]], write)
 
     def _time(self, side: exp.Expression, other: exp.Expression) -> str:
         """A side of a comparison: a text beside WINDOWSTART or ROWTIME is an ISO time."""
@@ -191,19 +202,37 @@ class Expressions(Writing):
         return self.value(side)
 
     def _arithmetic(self, expression: exp.Expression) -> str:
-        left, right = self.value(expression.this), self.value(expression.expression)
-        operator = OPERATORS[type(expression)]
-        kind = self.type_of(expression)
+        """An operation, or a chain of additions and subtractions, however long."""
+        first, operations = expression.this, [expression]
+        if is_chained(expression):
+            first, operations = operands(expression)
+        written = self.value(first)
+        for kind, run in groupby(operations, self.type_of):
+            written = self._calculated(kind, written, list(run))
+        return written
+
+    def _calculated(self, kind: KsqlType, left: str, operations: list[exp.Expression]) -> str:
+        """Operations one after the other, all of which give the same type."""
+        steps = [(OPERATORS[type(each)], self.value(each.expression)) for each in operations]
         if kind == STRING:
             # Observed: 'x' + NULL is 'xnull'.
-            return f"(coalesce({left}, 'null') || coalesce({right}, 'null'))"
-        if kind in INTEGERS:
-            return self.integer(kind, left, operator, right)
-        if kind.name == "DECIMAL":
-            if operator in "/%":
-                raise self.refused(expression, f"'{operator}' of DECIMALs")
-            return f"CAST({left} {operator} {right} AS {self.checked_type(expression, kind)})"
-        return self.double(f"CAST({left} AS DOUBLE)", operator, f"CAST({right} AS DOUBLE)")
+            texts = [left, *(right for _, right in steps)]
+            return self.concatenated([f"coalesce({each}, 'null')" for each in texts])
+        if kind in INTEGERS and steps[0][0] in "+-":
+            return self.whole_sum(kind, [("+", left), *steps])
+        if kind == DOUBLE and len(steps) > SHALLOW:
+            signed = (f"{sign if sign == '-' else ''}CAST({right} AS DOUBLE)" for sign, right in steps)
+            return self.folded([f"CAST({left} AS DOUBLE)", *signed])
+        for operation, (operator, right) in zip(operations, steps, strict=True):
+            if kind in INTEGERS:
+                left = self.integer(kind, left, operator, right)
+            elif kind.name == "DECIMAL":
+                if operator in "/%":
+                    raise self.refused(operation, f"'{operator}' of DECIMALs")
+                left = f"CAST({left} {operator} {right} AS {self.checked_type(operation, kind)})"
+            else:
+                left = self.double(f"CAST({left} AS DOUBLE)", operator, f"CAST({right} AS DOUBLE)")
+        return left
 
     def _cast(self, cast: exp.Cast) -> str:
         source, target = self.type_of(cast.this), self.type_of(cast)
@@ -230,22 +259,31 @@ class Expressions(Writing):
         raise self.refused(cast, f"CAST of {source} AS {target}")
 
     def _case(self, case: exp.Case) -> str:
-        branches = ""
-        for branch in case.args["ifs"]:
-            if self.may_be_null(branch.this):  # then ksqlDB gives up: the result is NULL
-                branches += f" WHEN {self.value(branch.this)} IS NULL THEN NULL"
-            branches += f" WHEN {self.condition(branch.this)} THEN {self.value(branch.args['true'])}"
+        tests = [branch.this for branch in case.args["ifs"]]
         default = case.args.get("default")
-        return f"CASE{branches} ELSE {self.value(default) if default is not None else 'NULL'} END"
+        values = [self.value(branch.args["true"]) for branch in case.args["ifs"]]
+        values.append(self.value(default) if default is not None else "NULL")
+        doubtful = [may_be_null(test, self.substitutes) for test in tests]
+        asked = [self.value(test) if doubt else "" for test, doubt in zip(tests, doubtful, strict=True)]
+        met = [self.condition(test) for test in tests]
+
+        def write(each: Sequence[str]) -> str:
+            branches = ""
+            count = len(tests)
+            for number, doubt in enumerate(doubtful):
+                if doubt:  # then ksqlDB gives up: the result is NULL
+                    branches += f" WHEN {each[number]} IS NULL THEN NULL"
+                branches += f" WHEN {each[count + number]} THEN {each[2 * count + number]}"
+            return f"CASE{branches} ELSE {each[-1]} END"
+
+        parts = [*asked, *met, *values]
+        # Only tests that may be NULL are repeated; the rest is long for other reasons.
+        return self.once(parts, write) if any(map(is_long, asked)) else write(parts)
 
 
-def is_arithmetic(expression: exp.Expression) -> bool:
-    """Whether an expression is arithmetic at its top."""
-    if isinstance(expression, exp.Paren):
-        return is_arithmetic(expression.this)
-    if isinstance(expression, exp.Neg):
-        return not isinstance(expression.this, exp.Literal)
-    return isinstance(expression, exp.Add | exp.Sub | exp.Mul | exp.Div | exp.Mod)
+def _joined(expression: exp.Expression, sides: Sequence[str]) -> str:
+    word = " AND " if isinstance(expression, exp.And) else " OR "
+    return f"({word.join(sides)})" if len(sides) > 1 else sides[0]
 
 
 def owner(expression: exp.Expression) -> exp.Expression:

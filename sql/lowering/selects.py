@@ -202,10 +202,11 @@ def _selected(analysis: Analysis) -> tuple[list[str], list[str], str]:
 def _fields(expressions: Sequence[exp.Expression]) -> Iterator[exp.Dot]:
     """The fields of a column's structs that expressions read, each as deep as they read it."""
     for expression in expressions:
-        for dot in expression.find_all(exp.Dot):
-            is_whole = not isinstance(dot.parent, exp.Dot)
-            if is_whole and isinstance(owner(dot), exp.Column) and not dot.find_ancestor(exp.Lambda):
-                yield dot
+        for part in expression.walk(prune=lambda each: isinstance(each, exp.Lambda)):
+            if not isinstance(part, exp.Dot) or isinstance(part.parent, exp.Dot):
+                continue
+            if isinstance(owner(part), exp.Column):
+                yield part
 
 
 def hidden_columns(analysis: Analysis) -> list[str]:

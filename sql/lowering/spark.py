@@ -4,7 +4,7 @@ wrap around, and DOUBLE becomes an integer, as in Java."""
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -13,6 +13,7 @@ from sql.lowering.calls import Calls
 from sql.lowering.expressions import spans_all
 from sql.lowering.refusals import SPARK
 from sql.lowering.spark_functions import TEMPLATES
+from sql.lowering.writing import SHALLOW, balanced
 from sql.quoting import spark_column, spark_quoted, spark_text
 from sql.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, STRING, KsqlType, spark
 
@@ -64,15 +65,39 @@ class SparkLowering(Calls):
 
     def higher_order(self, name: str, values: str, function: str, start: str | None) -> str:
         if start is not None:
-            return f"coalesce(aggregate({values}, {start}, {function}), {start})"
+            return self.once(
+                [start], lambda each: f"coalesce(aggregate({values}, {each[0]}, {function}), {each[0]})"
+            )
         return f"{name.lower()}({values}, {function})"
 
     def without_nulls(self, values: str) -> str:
-        return f"CASE WHEN NOT exists({values}, _e -> _e IS NULL) THEN {values} END"
+        return self.once(
+            [values],
+            lambda each: f"CASE WHEN NOT exists({each[0]}, _e -> _e IS NULL) THEN {each[0]} END",
+        )
+
+    def computed(self, values: Sequence[str], write: Callable[[Sequence[str]], str]) -> str:
+        names = [f"_v.v{number}" for number in range(len(values))]
+        packed = ", ".join(f"'v{number}', {value}" for number, value in enumerate(values))
+        return f"element_at(transform(array(named_struct({packed})), _v -> {write(names)}), 1)"
+
+    def whole_sum(self, kind: KsqlType, terms: Sequence[tuple[str, str]]) -> str:
+        if len(terms) > SHALLOW:
+            return balanced([value if sign == "+" else f"(-{value})" for sign, value in terms])
+        (_, written), *rest = terms
+        for sign, value in rest:
+            written = f"({written} {sign} {value})"
+        return written
+
+    def folded(self, terms: Sequence[str]) -> str:
+        return f"aggregate(array({', '.join(terms[1:])}), {terms[0]}, (_x, _y) -> _x + _y)"
 
     def integer(self, kind: KsqlType, left: str, operator: str, right: str) -> str:
         if operator == "/":
-            return f"CASE WHEN {right} <> 0 THEN CAST({left} DIV {right} AS {spark(kind)}) END"
+            return self.once(
+                [left, right],
+                lambda each: f"CASE WHEN {each[1]} <> 0 THEN CAST({each[0]} DIV {each[1]} AS {spark(kind)}) END",
+            )
         if operator == "%":
             return f"({left} % nullif({right}, 0))"
         return f"({left} {operator} {right})"
@@ -80,6 +105,9 @@ class SparkLowering(Calls):
     def double(self, left: str, operator: str, right: str) -> str:
         if operator not in "/%":
             return f"({left} {operator} {right})"
+        return self.once([left, right], lambda each: self._divided(each[0], operator, each[1]))
+
+    def _divided(self, left: str, operator: str, right: str) -> str:
         # Spark gives NULL for a division by zero.
         infinite = f"WHEN {left} > 0 THEN double('Infinity') WHEN {left} < 0 THEN double('-Infinity')"
         by_zero = (
@@ -92,8 +120,13 @@ class SparkLowering(Calls):
         if name == "ABS" or kind != DOUBLE:
             return super().rounded(name, kind, value)
         # Spark makes a BIGINT of it, which doubles from 2^53 on (all whole) need not fit.
-        whole = f"abs({value}) >= 9007199254740992D OR isnan({value})"
-        return f"CASE WHEN {whole} THEN {value} ELSE CAST({name.lower()}({value}) AS DOUBLE) END"
+        return self.once(
+            [value],
+            lambda each: (
+                f"CASE WHEN abs({each[0]}) >= 9007199254740992D OR isnan({each[0]}) THEN {each[0]}"
+                f" ELSE CAST({name.lower()}({each[0]}) AS DOUBLE) END"
+            ),
+        )
 
     def cast_integer(self, kind: KsqlType, value: str) -> str:
         return f"CAST({value} AS {spark(kind)})"
@@ -102,6 +135,9 @@ class SparkLowering(Calls):
         return f"CAST({value} AS {spark(kind)})"
 
     def parsed(self, kind: KsqlType, value: str) -> str:
+        return self.once([value], lambda each: self._parsed(kind, each[0]))
+
+    def _parsed(self, kind: KsqlType, value: str) -> str:
         match kind:
             case k if k in (BIGINT, INTEGER):
                 looks = f"translate({value}, ' +-0123456789', '') = ''"

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 from sqlglot import exp
 
 from sql.types import KsqlType
+
+SHALLOW = 16
+"""Operands of a chain that are written one inside the other; more of them are written side by side."""
+_LONG = 400
+"""Letters of the longest value that may be repeated."""
 
 
 class Writing(ABC):
@@ -65,8 +70,41 @@ class Writing(ABC):
         """An array, NULL if it holds a NULL."""
 
     @abstractmethod
+    def computed(self, values: Sequence[str], write: Callable[[Sequence[str]], str]) -> str:
+        """What ``write`` gives for names of the values, each of which is computed once."""
+
+    def once(self, values: Sequence[str], write: Callable[[Sequence[str]], str]) -> str:
+        """What ``write`` gives for the values, which may repeat them.
+
+        A long value is repeated by its name: text that repeats text that repeats text … grows by powers
+        of two, as nested calls do. Names stand in no other name's value, since DuckDB's time doubles with
+        every lambda inside a lambda.
+        """
+        long = list(filter(is_long, dict.fromkeys(values)))
+        if not long:
+            return write(values)
+
+        def written(names: Sequence[str]) -> str:
+            known = dict(zip(long, names, strict=True))
+            return write([known.get(value, value) for value in values])
+
+        return self.computed(long, written)
+
+    @abstractmethod
+    def whole_sum(self, kind: KsqlType, terms: Sequence[tuple[str, str]]) -> str:
+        """A sum of INTEGERs or BIGINTs as Java computes it: (+ or -, value) pairs."""
+
+    @abstractmethod
+    def folded(self, terms: Sequence[str]) -> str:
+        """A sum of DOUBLEs from left to right."""
+
+    def concatenated(self, texts: Sequence[str]) -> str:
+        """Texts that are not NULL, one after the other."""
+        return f"({' || '.join(texts)})" if len(texts) <= SHALLOW else f"concat({', '.join(texts)})"
+
+    @abstractmethod
     def integer(self, kind: KsqlType, left: str, operator: str, right: str) -> str:
-        """Arithmetic of INTEGER or BIGINT as Java does it; NULL for a division by zero."""
+        """``*``, ``/`` or ``%`` of INTEGER or BIGINT as Java does it; NULL for a division by zero."""
 
     def double(self, left: str, operator: str, right: str) -> str:
         """Arithmetic of DOUBLEs as Java does it: a division by zero is infinite, or NaN."""
@@ -105,3 +143,16 @@ class Writing(ABC):
     @abstractmethod
     def exploded(self, call: exp.Expression, values: str) -> str:
         """What a table function gives, of the array that it makes rows of."""
+
+
+def is_long(value: str) -> bool:
+    """Whether a value is too long to be repeated."""
+    return len(value) > _LONG
+
+
+def balanced(terms: Sequence[str]) -> str:
+    """A sum of terms whose order does not matter, no deeper than it must be."""
+    while len(terms) > 1:
+        pairs = [terms[at : at + 2] for at in range(0, len(terms), 2)]
+        terms = [f"({pair[0]} + {pair[1]})" if len(pair) > 1 else pair[0] for pair in pairs]
+    return terms[0]

@@ -102,6 +102,19 @@ def test_no_check_says_yes_to_what_apply_refuses(
     assert seen(client) == before
 
 
+def test_a_plan_names_every_statement_that_the_server_cannot_run(
+    client: KsqlClient, write_project: Write
+) -> None:
+    text = "CREATE STREAM et_x AS SELECT id, ROUND(d, 2) AS d FROM et_raw EMIT CHANGES;\n"
+    text += "CREATE STREAM et_y AS SELECT id, d * 2 AS d FROM et_x EMIT CHANGES;\n"
+    text += "CREATE TABLE et_z AS SELECT id, ATTR(d) AS d FROM et_y GROUP BY id EMIT CHANGES;"
+    root = write_project({"V001__raw.sql": RAW, "V002__more.sql": text})
+    first, second, third = commands.plan(client, root).steps
+    assert "V002__more.sql:1:34: ROUND is not supported" in str(first.impact.reason)
+    assert second.impact.verdict is Verdict.NEW
+    assert "V002__more.sql:3:33: ATTR is not supported" in str(third.impact.reason)
+
+
 @pytest.mark.parametrize("feature", [f for f in CASES if f not in ("the format AVRO", "ASSERT SCHEMA")])
 def test_the_server_itself_refuses_it_in_a_dry_run(client: KsqlClient, feature: str) -> None:
     """Whoever sends statements together, as a dry run does, learns of it before the first is carried out."""

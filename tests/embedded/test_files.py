@@ -21,6 +21,7 @@ from deploy.embedded import lines as line_reader
 from deploy.embedded.archive import Segment
 from deploy.embedded.engine import Engine
 from deploy.embedded.lines import FileLines
+from sql.parser import parse_statement
 from tests.embedded.topic import Topic, lines, rows, running
 
 _NAMES = itertools.count()
@@ -41,9 +42,11 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def topic(server: Engine) -> Iterator[Topic]:
-    yield Topic(server, f"t{next(_NAMES)}")
+    made = Topic(server, f"t{next(_NAMES)}")
+    yield made
     server.work()
     assert server.faults() == {}
+    made.drop()
 
 
 def settled(path: Path) -> Path:
@@ -313,8 +316,6 @@ def test_a_new_query_reads_what_an_old_one_could_not_and_the_other_way_round(top
     undo = take_away(late)
     other = Topic(topic.engine, topic.name)
     assert other.counts() == {"early": 1, "late": 1}
-    from sql.parser import parse_statement
-
     topic.engine.execute(
         parse_statement(
             f"CREATE TABLE {topic.name}_new AS SELECT k, COUNT(*) AS n FROM {topic.name}_raw"
@@ -328,6 +329,7 @@ def test_a_new_query_reads_what_an_old_one_could_not_and_the_other_way_round(top
     undo()
     assert topic.counts() == {"early": 1, "late": 1}
     assert dict(rows(topic.engine, select)) == {"early": 1, "late": 1}
+    topic.engine.execute(parse_statement(f"DROP TABLE {topic.name}_new DELETE TOPIC;"), {})
 
 
 @pytest.mark.parametrize("name", ["x.json", "x.json.gz"])
@@ -502,22 +504,22 @@ def flipped() -> bytes:
 @pytest.mark.parametrize(
     ("content", "least", "most", "reason"),
     [
-        (GOOD + GOOD, 200, 200, None),
-        (GOOD + bytes(1000), 100, 100, None),
-        (GOOD + bytes(1000) + GOOD, 200, 200, None),
-        (GOOD + b"garbage", 100, 100, "this file is damaged: "),
-        (GOOD + GOOD[:5], 100, 100, "this file is damaged: its end is missing"),
-        (wrong_checksum(), 100, 100, "this file is damaged: "),
-        (flipped(), 1, 9_999, "this file is damaged: "),
-        (GOOD[:-12], 90, 100, "this file is damaged: its end is missing"),
-        (b"", 0, 0, None),
-        (b"\x1f", 0, 0, "this file is damaged: its end is missing"),
-        (lines("x", 3), 0, 0, "this file is damaged: "),
-        (bytes(100), 0, 0, "this file is damaged: "),
-        (gzip.compress(b""), 0, 0, None),
-        (gzip.compress(lines("x", 2)[:-1]), 2, 2, None),
-        (gzip.compress(b"\n\r\n\n" + lines("x", 2).replace(b"\n", b"\r\n")), 2, 2, None),
-        (gzip.compress(b"\xef\xbb\xbf" + lines("x", 2)), 2, 2, None),
+        pytest.param(GOOD + GOOD, 200, 200, None, id="two members"),
+        pytest.param(GOOD + bytes(1000), 100, 100, None, id="zeros after"),
+        pytest.param(GOOD + bytes(1000) + GOOD, 200, 200, None, id="zeros between"),
+        pytest.param(GOOD + b"garbage", 100, 100, "this file is damaged: ", id="garbage after"),
+        pytest.param(GOOD + GOOD[:5], 100, 100, "this file is damaged: its end is missing", id="half a member after"),
+        pytest.param(wrong_checksum(), 100, 100, "this file is damaged: ", id="wrong checksum"),
+        pytest.param(flipped(), 1, 9_999, "this file is damaged: ", id="flipped bytes"),
+        pytest.param(GOOD[:-12], 90, 100, "this file is damaged: its end is missing", id="cut"),
+        pytest.param(b"", 0, 0, None, id="0 bytes"),
+        pytest.param(b"\x1f", 0, 0, "this file is damaged: its end is missing", id="1 byte"),
+        pytest.param(lines("x", 3), 0, 0, "this file is damaged: ", id="not gzip"),
+        pytest.param(bytes(100), 0, 0, "this file is damaged: ", id="zeros"),
+        pytest.param(gzip.compress(b""), 0, 0, None, id="no lines"),
+        pytest.param(gzip.compress(lines("x", 2)[:-1]), 2, 2, None, id="no newline at the end"),
+        pytest.param(gzip.compress(b"\n\r\n\n" + lines("x", 2).replace(b"\n", b"\r\n")), 2, 2, None, id="empty lines"),
+        pytest.param(gzip.compress(b"\xef\xbb\xbf" + lines("x", 2)), 2, 2, None, id="byte order mark"),
     ],
 )
 def test_kinds_of_compressed_files(

@@ -183,7 +183,8 @@ def test_names_that_differ_in_case_only_are_refused_by_the_embedded_server(serve
         f"CREATE STREAM cases ({columns}) WITH (KAFKA_TOPIC='cases', VALUE_FORMAT='JSON', PARTITIONS=1);"
     )
     assert status == 400
-    assert "not supported by the embedded server: DuckDB cannot tell the fields" in reply["message"]
+    assert "(DuckDB cannot tell the fields" in reply["message"]
+    assert "apart) is not supported by the embedded server. ksqlDB supports it." in reply["message"]
     assert "CASES" not in server.engine.catalog.sources
 
 

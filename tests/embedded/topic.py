@@ -74,7 +74,8 @@ class Topic:
 
     def register(self) -> None:
         """Register the files without reading them."""
-        self.engine.register.discover(self.engine._cursor, self.name)
+        with self.engine.turn():
+            self.engine.register.discover(self.engine._cursor, self.name)
 
     def work(self) -> None:
         """Read all there is to read."""
@@ -99,6 +100,12 @@ class Topic:
             " message->deserializationError->`topic` AS t FROM KSQL_PROCESSING_LOG;",
         )
         return [(logger, message) for logger, message, topic in found if topic == self.name]
+
+    def drop(self) -> None:
+        """End the queries."""
+        for statement in reversed(STATEMENTS):
+            kind, name = statement.format(n=self.name).split()[1:3]
+            self.engine.execute(parse_statement(f"DROP {kind} {name} DELETE TOPIC;"), {})
 
     def reasons(self) -> list[str]:
         """The distinct messages on the processing log about the topic, sorted."""
