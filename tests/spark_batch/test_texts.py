@@ -87,7 +87,9 @@ def test_lines_are_the_same_whatever_a_block_holds(
         for _ in range(300)
     ]
     found = [
-        row for piece in lines.pieces(source, written(source, 40, content)) for row in texts_of(iter(piece.batches(NO_NAMES)))
+        row
+        for piece in lines.pieces(source, written(source, 40, content))
+        for row in texts_of(iter(piece.batches(NO_NAMES)))
     ]
     expected = [line.decode("utf-8", "replace") for line in content if line]
     assert found == list(enumerate(expected, 40))
@@ -106,7 +108,7 @@ def test_streams_share_out_the_lines_and_can_be_read_again(source: Source) -> No
         whole = texts_of(stream.reader(NO_NAMES))
         assert texts_of(stream.reader(NO_NAMES)) == whole
         assert stream.sample is not None
-        assert int(stream.sample) == whole[0][0]
+        assert int(stream.sample.split()[0]) == whole[0][0]
         found += whole
     assert found == [(n * 10_000 + i, str(n * 10_000 + i)) for n in range(3) for i in range(7_000)]
     assert finished == files
