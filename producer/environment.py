@@ -54,6 +54,14 @@ class Environment(BaseSettings):
         raise SettingsError("\n  ".join([*dict.fromkeys(problems), hint]))
 
 
+def without_secrets(url: str) -> str:
+    """A URL without user, password, query and fragment, for messages; any text is taken."""
+    scheme, separator, rest = url.partition("://")
+    if not separator or "@" in scheme:
+        scheme, separator, rest = "", "", url
+    return scheme + separator + re.split("[?#]", rest.rpartition("@")[2])[0]
+
+
 def variable(kind: type[BaseSettings], field: str) -> str:
     """The environment variable of a field; an alias is one already."""
     if field not in kind.model_fields:

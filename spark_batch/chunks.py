@@ -24,7 +24,8 @@ from spark_batch.source import Source as Archive
 from spark_batch.source import SourceError
 from spark_batch.texts import Texts, TextStream
 from sql.database import Setting, scratch_database
-from sql.lowering import records
+from sql.lowering import python, records
+from sql.lowering.capitals import capitals
 from sql.lowering.macros import SETUP
 from sql.quoting import column as column_of
 from sql.quoting import quoted
@@ -69,13 +70,14 @@ class TextChunk(Chunk):
     stream: TextStream
 
     def relation(self, database: duckdb.DuckDBPyConnection, source: Source, all_json: bool) -> str:
-        database.register("chunk", self.stream.reader())
+        names = records.spelled(source, self.stream.sample)
+        database.register("chunk", self.stream.reader(capitals(names.capitalized)))
         line = (
             f"SELECT {stamped_sql('line')} AS line, NULL::VARCHAR AS path, NULL::VARCHAR AS key,"
-            " NULL::BIGINT AS ts, _off FROM chunk"
+            " NULL::BIGINT AS ts, _off, _odd FROM chunk"
         )
-        sample = self.stream.sample
-        return records.decoded(line, source, sample, carried=("_off",), all_json=all_json)
+        odd = "_odd" if names.is_lower else None
+        return records.decoded(line, source, names, odd, carried=("_off",), all_json=all_json)
 
     def error(self) -> SourceError | None:
         return self.stream.error
@@ -151,6 +153,7 @@ def database(
     with scratch_database(
         directories=directories, settings=own | dict(settings or {}), adjustable=adjustable, setup=SETUP
     ) as made:
+        python.register(made[0])
         yield made
 
 

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import fsspec
 
+from producer.environment import without_secrets
 from producer.layout import HOUR_MS, ArchiveFile, archive_file, newest_cover
 from spark_batch.settings import S3Settings
 from sql.errors import OpenSeaMetricsError
@@ -142,10 +143,10 @@ def open_source(url: str | Path) -> Source:
         path = Path(rest if separator else given).absolute()
         return Source(str(path), str(path), fsspec.filesystem("file"))
     if scheme not in ("s3", "s3a") or not rest:
-        raise SourceError(f"{given}: an archive is a folder, or s3a://bucket/path")
+        raise SourceError(f"{without_secrets(given)}: an archive is a folder, or s3a://bucket/path")
     if set("@:") & set(rest.partition("/")[0]):
         raise SourceError(
-            f"{scheme}://{rest.rpartition('@')[2]}: keys are taken from AWS_ACCESS_KEY_ID and "
+            f"{without_secrets(given)}: keys are taken from AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, not from the URL"
         )
     s3 = S3Settings()
@@ -173,6 +174,11 @@ def _walk(folder: str) -> Iterator[tuple[str, int]]:
                 yield path, os.stat(path).st_size
             except FileNotFoundError:
                 continue  # it has just gone
+
+
+def is_of_storage(error: BaseException) -> TypeGuard[Exception]:
+    """Whether a disk or bucket caused an error: S3's own errors are not all OSErrors."""
+    return isinstance(error, OSError) or type(error).__module__.startswith(("botocore", "aiohttp"))
 
 
 def reason(error: Exception) -> str:

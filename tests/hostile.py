@@ -30,6 +30,11 @@ NAMES: tuple[str, ...] = (
 """OUTSIDE stands for a folder that nothing may write to."""
 
 
+def is_text(name: str) -> bool:
+    """Whether UTF-8 has it: half a surrogate pair is none."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)
+
+
 def names() -> st.SearchStrategy[str]:
     """Those names, pieces of them put together, and any text."""
     anything = st.text(st.characters(exclude_categories=()), max_size=30)

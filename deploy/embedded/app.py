@@ -47,6 +47,7 @@ def create(engine: Engine, policy: Policy | None = None, listens_on: str = "127.
         ],
         exception_handlers={404: _not_found, 405: _not_allowed, Exception: _failed},
     )
+    app.router.redirect_slashes = False
     checks = (
         origins.check(policy.allowed_hosts, listens_on),
         access.check(policy.credentials),

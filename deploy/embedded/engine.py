@@ -232,7 +232,9 @@ class Engine:
     def insert(self, source: Source, records: Sequence[Record]) -> None:
         """Add records to a source's topic, all or none. Raises SqlError if the source is not what it was."""
         with self._turn:
-            if self.catalog.sources.get(source.name) is not source:
+            self._check()
+            current = self.catalog.sources.get(source.name)
+            if current is None or (current.topic, current.columns) != (source.topic, source.columns):
                 raise SqlError(f"{source.name} was dropped or replaced while rows were inserted into it")
             with transaction(self._cursor):
                 inserts.append(self._cursor, source.topic, records)

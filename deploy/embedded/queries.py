@@ -56,13 +56,14 @@ class TransientQuery:
             self._grouping = selects.grouping(self._analysis)
             aggregation.create(self._cursor, self._grouping, _STATE, temporary=True)
             self._time = self._seen = 0
+            bound = self._grouping.finish(f"SELECT * FROM {_STATE}")
         else:
             bound = selects.rows(self._analysis, topics.nothing(self.source))
-            try:
-                self._cursor.execute(f"SELECT * FROM ({bound})")
-            except duckdb.Error as error:
-                feature = f"this query (DuckDB: {str(error).splitlines()[0]})"
-                raise Unsupported(feature, EMBEDDED, statement.place) from error
+        try:
+            self._cursor.execute(f"SELECT * FROM ({bound})")
+        except duckdb.Error as error:
+            feature = f"this query (DuckDB: {str(error).splitlines()[0]})"
+            raise Unsupported(feature, EMBEDDED, statement.place) from error
         if self.is_push and properties.get("auto.offset.reset") == "latest":
             if self.source.is_table:
                 part = self._changes()

@@ -7,9 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
-
-from deploy.embedded import descriptions, listings, properties, replies
+from deploy.embedded import descriptions, failures, listings, properties, replies
 from deploy.embedded.assertions import asserted
 from deploy.embedded.engine import Engine
 from deploy.embedded.metastore import TopicInfo
@@ -79,8 +77,8 @@ class Statements:
                         entities.append(entity)
         except SqlError as error:
             return self._refusal(current, asked.text, error)
-        except duckdb.Error as error:
-            failed = SqlError(f"the embedded server failed: {first_line(error)}", code=50000)
+        except Exception as error:
+            failed = SqlError(failures.logged(error, "a statement"), code=50000)
             return self._refusal(current, asked.text, failed)
         return entities, 200
 
@@ -247,8 +245,3 @@ def _check_properties(given: Mapping[str, str]) -> None:
                 f"Not recognizable as ksql, streams, consumer, or producer property: '{name}'",
                 code=50000,
             )
-
-
-def first_line(error: Exception) -> str:
-    """DuckDB's errors go on with the SQL that they concern."""
-    return str(error).splitlines()[0]

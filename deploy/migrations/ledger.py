@@ -49,7 +49,7 @@ class Ledger:
         # and the table cannot be made anew from it.
         return (
             f"CREATE STREAM IF NOT EXISTS {self.stream} ({self.key} STRING KEY, {columns})"
-            f" WITH (KAFKA_TOPIC='{prefix}{self.stream}', VALUE_FORMAT='JSON', PARTITIONS=1,"
+            f" WITH (KAFKA_TOPIC={literal(prefix + self.stream)}, VALUE_FORMAT='JSON', PARTITIONS=1,"
             " RETENTION_MS=-1);"
         )
 
@@ -57,7 +57,7 @@ class Ledger:
         """The statement; ``prefix`` of the topic's name."""
         columns = ", ".join(f"LATEST_BY_OFFSET({name}) AS {name}" for name in self.columns)
         return (
-            f"CREATE TABLE IF NOT EXISTS {self.table} WITH (KAFKA_TOPIC='{prefix}{self.table}')"
+            f"CREATE TABLE IF NOT EXISTS {self.table} WITH (KAFKA_TOPIC={literal(prefix + self.table)})"
             f" AS SELECT {self.key}, {columns} FROM {self.stream} GROUP BY {self.key};"
         )
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from producer.layout import HOUR_MS, ArchiveFile
 from spark_batch.archive.reading import Unreadable, fetched, pieces
-from spark_batch.archive.rows import rows, table
+from spark_batch.archive.rows import rows, sample_of, table
 from spark_batch.compacted import names_in_files
 from spark_batch.source import Source
 from sql.quoting import quoted, text
@@ -84,7 +84,7 @@ def facts_of(
         if lines:
             batch = table(numbers, offsets, lines)
             cursor.register("batch", batch)
-            _count(cursor, rows("SELECT * FROM batch", stream, lines[0]), found)
+            _count(cursor, rows("SELECT * FROM batch", stream, sample_of(lines)), found)
             cursor.unregister("batch")
             for waiting in (numbers, offsets, lines):
                 waiting.clear()

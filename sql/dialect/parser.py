@@ -142,6 +142,8 @@ class KsqlDBParser(Definitions):
                 continue
             words.append(self._curr.text.upper())
             self._advance()
+        if not any(words):
+            self._unexpected()
         return self.expression(node.Show(this=exp.var(" ".join(words)), extended=extended))
 
     def _ksql_describe(self) -> exp.Expression:

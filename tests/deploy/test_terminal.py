@@ -10,6 +10,7 @@ import logging
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,7 @@ def status() -> None:
 
 
 def plan() -> None:
-    statement = parse_statement("DROP STREAM `" + EVIL.replace("\x00", "") + "`;")
+    statement = replace(parse_statement("DROP STREAM s;"), name=EVIL, text=f"DROP STREAM {EVIL};")
     steps = tuple(
         Step(1, 1, statement, impact=Impact(verdict, EVIL, EVIL, EVIL))
         for verdict in (Verdict.NEW, Verdict.REFUSED)

@@ -9,22 +9,18 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlglot.dialects import DuckDB, Spark
 
 from sql import quoting
 from sql.errors import SqlError
 from sql.quoting import column_name, name_of_column
-from tests.hostile import NAMES, names
+from tests.hostile import NAMES, is_text, names
 
 ROOT = Path(__file__).parents[2]
 WRITERS = ("quoted", "text", "column", "spark_quoted", "spark_text", "spark_column")
-ALLOWED = names().filter(lambda name: name and "\0" not in name and _is_unicode(name))
-
-
-def _is_unicode(name: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in name)
+ALLOWED = names().filter(lambda name: name and "\0" not in name and is_text(name))
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +29,7 @@ def database() -> Iterator[duckdb.DuckDBPyConnection]:
         yield made
 
 
+@settings(deadline=None)
 @given(name=ALLOWED)
 def test_duckdb_reads_what_was_written(database: duckdb.DuckDBPyConnection, name: str) -> None:
     written = f"SELECT {quoting.text(name)} AS {quoting.quoted(name)}, 1 AS {quoting.column(name)}"
@@ -50,6 +47,7 @@ def test_a_text_may_have_a_nul() -> None:
 
 
 @pytest.mark.parametrize("writer", WRITERS)
+@settings(deadline=None)
 @given(name=ALLOWED)
 def test_a_name_is_one_token(writer: str, name: str) -> None:
     dialect = Spark() if writer.startswith("spark") else DuckDB()
@@ -58,9 +56,10 @@ def test_a_name_is_one_token(writer: str, name: str) -> None:
     assert kinds == ["VAR", middle, "VAR"]
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_spark_finds_no_variable_in_a_text(value: str) -> None:
-    if _is_unicode(value):
+    if is_text(value):
         assert "$" not in quoting.spark_text("${env:HOME}" + value)
         (token,) = Spark().tokenize(quoting.spark_text(value.replace("$", "")))
         assert token.text == value.replace("$", "")
@@ -89,6 +88,7 @@ def test_a_column_has_a_name_that_no_other_has(name: str, stored: str) -> None:
     assert name_of_column(stored) == name
 
 
+@settings(deadline=None)
 @given(ALLOWED, ALLOWED)
 def test_columns_of_two_names_are_never_equal(one: str, other: str) -> None:
     assert name_of_column(column_name(one)) == one
@@ -97,7 +97,7 @@ def test_columns_of_two_names_are_never_equal(one: str, other: str) -> None:
             assert column_name(one).lower() != column_name(name).lower()
 
 
-@pytest.mark.parametrize("name", [each for each in NAMES if each and "\0" not in each and _is_unicode(each)])
+@pytest.mark.parametrize("name", [each for each in NAMES if each and "\0" not in each and is_text(each)])
 def test_a_field_is_found_in_json(database: duckdb.DuckDBPyConnection, name: str) -> None:
     record = json.dumps({name: {name: 1}, "other": {}})
     place = quoting.text(quoting.json_pointer([name, name]))
