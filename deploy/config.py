@@ -9,10 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from pydantic import AliasChoices, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
+
+from producer.environment import Environment
 
 
-class Settings(BaseSettings):
+class Settings(Environment):
     """Where the server is and how it lets one in, and where the embedded one keeps its data.
 
     ``ksqldb_user`` and ``ksqldb_password`` (or both in the URL): basic authentication;
@@ -23,12 +25,7 @@ class Settings(BaseSettings):
     ``variables``: overrides of ``sql/settings.yml`` as a JSON object of YAML texts, as by ``--var``.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="OPENSEA_METRICS_",
-        env_file=".env",
-        extra="ignore",  # .env is shared with the producer and with docker compose
-        populate_by_name=True,
-    )
+    model_config = SettingsConfigDict(env_prefix="OPENSEA_METRICS_", populate_by_name=True)
 
     ksqldb_url: str = Field(
         default="http://127.0.0.1:8088",
@@ -38,24 +35,44 @@ class Settings(BaseSettings):
     ksqldb_user: str | None = Field(default=None, repr=False)
     ksqldb_password: SecretStr | None = None
     ksqldb_token: SecretStr | None = None
-    ksqldb_headers: dict[str, SecretStr] = {}
+    ksqldb_headers: dict[str, SecretStr] = Field(
+        default={}, description='a JSON object of names and values, such as {"X-Tenant": "nft"}'
+    )
     ksqldb_ca_file: Path | None = None
     ksqldb_cert_file: Path | None = None
     ksqldb_key_file: Path | None = None
     ksqldb_key_password: SecretStr | None = None
     delete_by_broker: bool = False
-    variables: dict[str, str] = {}
+    variables: dict[str, str] = Field(
+        default={},
+        description='a JSON object of names and texts, such as {"long_form_format": "AVRO"}',
+    )
     data_dir: Path = Path(".opensea-metrics")
 
 
-class FunctionSettings(BaseSettings):
+class ServeSettings(Environment):
+    """What the embedded server asks of its clients, as variables ``OPENSEA_METRICS_SERVE_…``.
+
+    ``user`` and ``password``: basic authentication; ``token``: a bearer token. ``cert_file`` and
+    ``key_file`` (PEM), ``key_password``: the server's certificate and its key, for TLS.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="OPENSEA_METRICS_SERVE_")
+
+    user: str | None = Field(default=None, repr=False)
+    password: SecretStr | None = None
+    token: SecretStr | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    key_password: SecretStr | None = None
+
+
+class FunctionSettings(Environment):
     """``udfs``: files and folders of a project's own Python functions, separated as in PATH.
 
     Apart from the rest, as every verb needs it, also where another setting cannot be read.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="OPENSEA_METRICS_", env_file=".env", extra="ignore"
-    )
+    model_config = SettingsConfigDict(env_prefix="OPENSEA_METRICS_")
 
     udfs: str = ""

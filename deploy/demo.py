@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy import commands
-from deploy.client import KsqlClient, quoted
+from deploy.client import KsqlClient, literal
 from deploy.embedded import server
-from deploy.output.console import console
+from deploy.output.console import console, shown
+from deploy.output.plain import one_line
 from deploy.output.progress import Reporter
 from producer import sample
 from producer.replay import replay
@@ -37,11 +38,11 @@ def run(data_dir: Path, port: int, hold: Callable[[str], None] | None = None) ->
     """
     screen = console()
     with server.running(data_dir, port) as url:
-        screen.print(f"[bold]1.[/] embedded server at {url}, data in {data_dir}")
+        screen.print(shown("1.", "bold") + shown(f" embedded server at {url}, data in {data_dir}"))
         client = KsqlClient(url)
         with Reporter() as report:
             made = commands.apply(client, report=report)
-        screen.print(f"[bold]2.[/] applied {len(made.migrations)} migrations over HTTP")
+        screen.print(shown("2.", "bold") + f" applied {len(made.migrations)} migrations over HTTP")
         if not any(data_dir.glob("topics/OpenSeaRawEvents/year=*")):
             sink = ArchiveSink(data_dir)
             try:
@@ -49,7 +50,7 @@ def run(data_dir: Path, port: int, hold: Callable[[str], None] | None = None) ->
             finally:
                 sink.close()
             screen.print(
-                f"[bold]3.[/] replayed {counts.read} sample frames: {counts.written} records, "
+                shown("3.", "bold") + f" replayed {counts.read} sample frames: {counts.written} records, "
                 f"{counts.dead} dead letters, {counts.skipped} control frames"
             )
         with _waiting(screen, "counting"):
@@ -83,13 +84,8 @@ def wait_until_read(client: KsqlClient, timeout: float) -> None:
 
 def _lag(client: KsqlClient, sink: str) -> int:
     """The offsets that the queries into a sink have still to read."""
-    (reply,) = client.ask(f"DESCRIBE {quoted(sink)} EXTENDED;")
-    return sum(
-        max(0, offset["logEndOffset"] - offset["consumerOffset"])
-        for summary in reply["sourceDescription"]["queryOffsetSummaries"]
-        for topic in summary["topicSummaries"]
-        for offset in topic["offsets"]
-    )
+    offsets = client.describe(sink, extended=True).offsets
+    return sum(max(0, each.end - each.consumed) for each in offsets)
 
 
 def show(client: KsqlClient, console: Console) -> None:
@@ -111,15 +107,17 @@ def show(client: KsqlClient, console: Console) -> None:
         tops = client.pull(f"SELECT * FROM top_collections_{name} WHERE scope = 'all' AND {at};")
         best = tops[0]["BY_USD_VOLUME"][:5]
         rows = [
-            client.pull(f"SELECT * FROM collection_{name} WHERE collection = '{e['KEY']}' AND {at};")[0]
+            client.pull(
+                f"SELECT * FROM collection_{name} WHERE collection = {literal(e['KEY'])} AND {at};"
+            )[0]
             for e in best
         ]
         _print(console, "top collections by volume", rows, _COLLECTION)
         if best:
             slug = best[0]["KEY"]
-            where = f"collection = '{slug}' AND {at}"
+            where = f"collection = {literal(slug)} AND {at}"
             (assets,) = client.pull(f"SELECT * FROM top_assets_{name} WHERE {where};")
-            console.print(f"[bold]{slug}[/]: {assets['ASSETS_SOLD']} assets sold; top assets:")
+            console.print(shown(slug, "bold") + f": {assets['ASSETS_SOLD']} assets sold; top assets:")
             _print(console, None, assets["BY_USD_VOLUME"][:5], {"KEY": "nft_id", "VALUE": "USD"})
 
 
@@ -140,7 +138,7 @@ def _print(
     for label in columns.values():
         table.add_column(label, justify="left" if label in ("collection", "nft_id") else "right")
     for row in rows:
-        table.add_row(*(_cell(row[name]) for name in columns))
+        table.add_row(*(shown(one_line(_cell(row[name]))) for name in columns))
     console.print(table)
 
 

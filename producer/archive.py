@@ -15,6 +15,7 @@ from pathlib import Path
 import duckdb
 
 from producer.layout import ArchiveFile, archive_file, newest_cover
+from sql.database import scratch_database
 from sql.errors import OpenSeaMetricsError
 
 HOURS = "year=*/month=*/day=*/hour=*"
@@ -73,8 +74,11 @@ def lines_of(path: Path) -> Iterator[bytes]:
 
 
 def _compacted_lines(path: Path) -> Iterator[bytes]:
-    with duckdb.connect() as database:
-        database.execute("SET memory_limit = '256MB'")  # the rest of a large file is sorted on disk
+    # The rest of a large file is sorted on disk.
+    with scratch_database(directories=[path.resolve().parent], settings={"memory_limit": "256MB"}) as (
+        database,
+        _,
+    ):
         found = database.execute(
             "SELECT _line FROM read_parquet(?) ORDER BY _offset", [str(path)]
         )

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+
+from producer.environment import SettingsError
+
+T = TypeVar("T")
 
 Client = Mapping[str, str | int | bool]
 """librdkafka's settings that tell how to connect; see KafkaSettings."""
 
 
 def admin_client(client: Client) -> AdminClient:
-    """An admin client; what goes wrong is told by its calls."""
-    return AdminClient({**client, "log_level": 0}, logger=quiet_logger())
+    """An admin client. Raises SettingsError; without a broker its calls fail."""
+    return configured(AdminClient, {**client, "log_level": 0}, logger=quiet_logger())
+
+
+def configured(kind: Callable[..., T], config: Mapping[str, Any], **arguments: Any) -> T:
+    """A client of this kind. Raises SettingsError if librdkafka does not accept the settings."""
+    try:
+        return kind(config, **arguments)
+    except KafkaException as error:
+        raise SettingsError(
+            f"The settings of Kafka cannot be used: {error.args[0].str()}\n"
+            "  hint: correct the variables KAFKA_… in the environment or in .env"
+        ) from None
 
 
 def quiet_logger() -> logging.Logger:

@@ -10,7 +10,7 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from producer import envelope
-from producer.clients import Client, quiet_logger
+from producer.clients import Client, configured, quiet_logger
 from producer.envelope import DeadLetter, Record
 from producer.metrics import Latency
 from producer.settings import KafkaSettings
@@ -60,7 +60,8 @@ class KafkaSink:
         self._fatal: str | None = None
         self._gave_up = False
         self._said: dict[int, float] = {}
-        self._producer = Producer(
+        self._producer = configured(
+            Producer,
             {
                 **client,
                 "enable.idempotence": True,

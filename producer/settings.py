@@ -5,38 +5,40 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
-from sql.errors import OpenSeaMetricsError
+from producer.environment import Environment, SettingsError
+
+__all__ = ["KafkaSettings", "SettingsError", "StreamSettings", "checked_url"]
 
 DEFAULT_URL = "wss://stream-api.opensea.io/socket/websocket"
 
 
-class SettingsError(OpenSeaMetricsError):
-    """A setting is missing or wrong; the message names it."""
-
-
-class StreamSettings(BaseSettings):
+class StreamSettings(Environment):
     """OpenSea's side: ``OPENSEA_API_KEY`` and ``OPENSEA_STREAM_URL``."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="OPENSEA_", env_file=".env", extra="ignore", hide_input_in_errors=True
-    )
+    model_config = SettingsConfigDict(env_prefix="OPENSEA_")
 
     api_key: SecretStr = SecretStr("")
     stream_url: str = DEFAULT_URL
 
 
-class KafkaSettings(BaseSettings):
+class KafkaSettings(Environment):
     """Kafka's side, variables ``KAFKA_…``; what they mean is in ``.env.example``."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="KAFKA_", env_file=".env", extra="ignore", hide_input_in_errors=True
-    )
+    model_config = SettingsConfigDict(env_prefix="KAFKA_")
 
     bootstrap_servers: str = "127.0.0.1:9092"
-    security_protocol: str = "PLAINTEXT"
-    sasl_mechanism: str = "PLAIN"
+    security_protocol: str = Field(
+        default="PLAINTEXT",
+        pattern="(?i)^(PLAINTEXT|SSL|SASL_PLAINTEXT|SASL_SSL)$",
+        description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL",
+    )
+    sasl_mechanism: str = Field(
+        default="PLAIN",
+        pattern="(?i)^(PLAIN|SCRAM-SHA-256|SCRAM-SHA-512|GSSAPI|OAUTHBEARER)$",
+        description="PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, GSSAPI or OAUTHBEARER",
+    )
     sasl_username: str = ""
     sasl_password: SecretStr = Field(default=SecretStr(""))
     ssl_ca_location: str = ""

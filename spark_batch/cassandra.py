@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 import structlog
-from pydantic import SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import SecretStr
+from pydantic_settings import SettingsConfigDict
 
+from producer.environment import Environment
 from sql.errors import OpenSeaMetricsError
 
 if TYPE_CHECKING:
@@ -57,12 +58,10 @@ class CassandraError(OpenSeaMetricsError):
     """Cassandra cannot be reached or does not take rows; the message says what to do."""
 
 
-class CassandraSettings(BaseSettings):
+class CassandraSettings(Environment):
     """Variables ``CASSANDRA_…``; what they mean is in ``.env.example``. ``timeout`` in seconds."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="CASSANDRA_", env_file=".env", extra="ignore", hide_input_in_errors=True
-    )
+    model_config = SettingsConfigDict(env_prefix="CASSANDRA_")
 
     contact_points: str = "127.0.0.1"
     port: int = 9042
@@ -78,15 +77,6 @@ class CassandraSettings(BaseSettings):
         return f"{self.contact_points}:{self.port}"
 
 
-def cassandra_settings() -> CassandraSettings:
-    """The settings. Raises CassandraError for one that cannot be read, without its value."""
-    try:
-        return CassandraSettings()
-    except ValidationError as error:
-        wrong = ", ".join(f"CASSANDRA_{str(each['loc'][0]).upper()}" for each in error.errors())
-        raise CassandraError(f"in the environment or .env: cannot read {wrong}") from None
-
-
 def write(
     rows: Iterable[pa.RecordBatch], table: Table, settings: CassandraSettings | None = None
 ) -> int:
@@ -97,7 +87,7 @@ def write(
     NULL texts write nothing; a NULL value replaces an older one.
     Raises CassandraError; what was written before it stays, and writing again does no harm.
     """
-    settings = settings or cassandra_settings()
+    settings = settings or CassandraSettings()
     columns = COLUMNS[table]
     names = ", ".join(columns)
     marks = ", ".join("?" * len(columns))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -22,7 +23,9 @@ from spark_batch.groups import in_groups
 from spark_batch.source import Source as Archive
 from spark_batch.source import SourceError
 from spark_batch.texts import Texts, TextStream
-from sql.lowering import records
+from sql.database import Setting, scratch_database
+from sql.lowering import python, records
+from sql.lowering.capitals import capitals
 from sql.lowering.macros import SETUP
 from sql.quoting import column as column_of
 from sql.quoting import quoted
@@ -67,13 +70,14 @@ class TextChunk(Chunk):
     stream: TextStream
 
     def relation(self, database: duckdb.DuckDBPyConnection, source: Source, all_json: bool) -> str:
-        database.register("chunk", self.stream.reader())
+        names = records.spelled(source, self.stream.sample)
+        database.register("chunk", self.stream.reader(capitals(names.capitalized)))
         line = (
             f"SELECT {stamped_sql('line')} AS line, NULL::VARCHAR AS path, NULL::VARCHAR AS key,"
-            " NULL::BIGINT AS ts, _off FROM chunk"
+            " NULL::BIGINT AS ts, _off, _odd FROM chunk"
         )
-        sample = self.stream.sample
-        return records.decoded(line, source, sample, carried=("_off",), all_json=all_json)
+        odd = "_odd" if names.is_lower else None
+        return records.decoded(line, source, names, odd, carried=("_off",), all_json=all_json)
 
     def error(self) -> SourceError | None:
         return self.stream.error
@@ -136,13 +140,21 @@ class Attempts:
         return self.at(chunk, query)
 
 
-def prepare(database: duckdb.DuckDBPyConnection) -> None:
-    """Have a database know what the relations of chunks need."""
-    database.execute("SET preserve_insertion_order = false")
+@contextmanager
+def database(
+    *,
+    directories: Iterable[str] = (),
+    settings: Mapping[str, Setting] | None = None,
+    adjustable: Sequence[str] = (),
+) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
+    """A database for the relations of chunks, and its folder (``sql.database.scratch_database``)."""
     # What is kept lives for a chunk.
-    database.execute("SET force_compression = 'uncompressed'")
-    for statement in SETUP:
-        database.execute(statement)
+    own: dict[str, Setting] = {"preserve_insertion_order": False, "force_compression": "uncompressed"}
+    with scratch_database(
+        directories=directories, settings=own | dict(settings or {}), adjustable=adjustable, setup=SETUP
+    ) as made:
+        python.register(made[0])
+        yield made
 
 
 def read(
@@ -150,15 +162,16 @@ def read(
     files: Sequence[ArchiveFile],
     leaves: Collection[str],
     finished: Callable[[ArchiveFile], None],
+    into: Path,
 ) -> Iterator[Chunk]:
     """The chunks of files, at least one; each is to be used before the next one is asked for.
 
-    ``leaves`` are the fields that are needed; ``finished`` is told of each file that was read. Raises
-    SourceError.
+    ``leaves`` are the fields that are needed; ``finished`` is told of each file that was read. Compacted
+    files of a bucket are copied into the folder ``into``, as long as they are used. Raises SourceError.
     """
     if not files:
         yield from of_texts(Texts(archive, [], finished))
-    with tempfile.TemporaryDirectory(prefix="opensea-metrics-") as folder:
+    with tempfile.TemporaryDirectory(dir=into) as folder:
         for is_text, group in groupby(files, lambda file: file.form != "parquet"):
             if is_text:
                 yield from of_texts(Texts(archive, list(group), finished))

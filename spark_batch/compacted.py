@@ -15,11 +15,14 @@ import pyarrow.parquet as pq
 from producer.layout import ArchiveFile
 from spark_batch.lines import Lines
 from spark_batch.source import Source, SourceError, reason
+from sql.database import scratch_database
 from sql.quoting import text
 from sql.sources import Source as Stream
 
 OWN = ("_offset", "_line", "_failed")
 """The columns of a compacted file that are not fields of its records."""
+_WHILE_WRITING = ("_file", "_time")
+"""Columns that ``archive.rows`` has besides."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ def relation(files: Iterable[Compacted]) -> str:
 def unreadable(files: Iterable[Compacted]) -> SourceError | None:
     """The error of the first of some files that DuckDB cannot read to its end, None if there is none:
     what it raises seldom names the file."""
-    with duckdb.connect() as database:
+    files = list(files)
+    with scratch_database(directories={each.path.parent for each in files}) as (database, _):
         for each in files:
             try:
                 database.execute(f"SELECT max(COLUMNS(*)) FROM {relation([each])}").fetchall()
@@ -67,13 +71,14 @@ def schema(source: Source, file: ArchiveFile) -> pa.Schema:
 def names_in_files(stream: Stream) -> dict[str, str]:
     """The columns of a stream's values that compacted files have, with their names there.
 
-    These are in lower case. A column with the name of one of the files' own is only in the text of the
-    record, and so are two columns that differ in case only.
+    These are in lower case. A column with the name of one of the files' own columns is only in the text of
+    the record, and so are two columns that differ in case only.
     """
+    taken = (*OWN, *_WHILE_WRITING)
     names = [column.name for column in stream.columns if not column.is_key]
     lower = Counter(name.lower() for name in names)
     return {
-        name: name.lower() for name in names if name.lower() not in OWN and lower[name.lower()] == 1
+        name: name.lower() for name in names if name.lower() not in taken and lower[name.lower()] == 1
     }
 
 

@@ -7,13 +7,13 @@ archive's size (and what is kept goes to disk beyond the least of ``memory``).
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -52,13 +52,12 @@ def computed(job: Job, progress: Progress) -> Iterator[DuckDbResults]:
     """Compute a job's tables. Raises SqlError for statements that DuckDB cannot give exactly."""
     # Arrow's own allocator keeps a hundred MB that it needs no more.
     pa.set_memory_pool(pa.system_memory_pool())
-    with (
-        tempfile.TemporaryDirectory(prefix="opensea-metrics-") as folder,
-        duckdb.connect(config={"temp_directory": folder}) as database,
-    ):
-        chunks.prepare(database)
+    compacted = [file for file in job.files if file.form == "parquet"]
+    with chunks.database(
+        directories=job.source.folders(compacted), adjustable=("memory_limit", "threads")
+    ) as (database, folder):
         duckdb_udfs.register(database)
-        results = DuckDbResults(database, job)
+        results = DuckDbResults(database, job, folder)
         results.compute(progress)
         yield results
 
@@ -76,8 +75,9 @@ class _Taken:
 class DuckDbResults:
     """The results in a database that lives as long as they do."""
 
-    def __init__(self, database: duckdb.DuckDBPyConnection, job: Job) -> None:
+    def __init__(self, database: duckdb.DuckDBPyConnection, job: Job, folder: Path) -> None:
         self._database = database
+        self._folder = folder
         self._job = job
         self._pipeline = job.pipeline
         self._names = {
@@ -156,7 +156,7 @@ class DuckDbResults:
         group, files = numbered
         taken = _Taken()
         with self._lane() as lane:
-            read = chunks.read(self._job.source, files, self._pipeline.leaves(), finished)
+            read = chunks.read(self._job.source, files, self._pipeline.leaves(), finished, self._folder)
             for at, chunk in enumerate(read):
                 decode = partial(self._attempts.at, chunk, partial(self._decode, lane, chunk))
                 self._memory.enough(decode)

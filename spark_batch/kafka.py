@@ -13,6 +13,7 @@ import orjson
 import pyarrow as pa
 from confluent_kafka import KafkaException, Producer
 
+from producer.clients import configured
 from producer.settings import KafkaSettings
 from sql.errors import OpenSeaMetricsError
 
@@ -31,9 +32,10 @@ class KafkaSink:
 
     def __init__(self, settings: KafkaSettings) -> None:
         """Begin a transaction. Raises KafkaSinkError."""
-        self._producer = Producer(
+        self._producer = configured(
+            Producer,
             settings.client()
-            | {"transactional.id": _TRANSACTION_ID, "linger.ms": 20, "compression.type": "lz4"}
+            | {"transactional.id": _TRANSACTION_ID, "linger.ms": 20, "compression.type": "lz4"},
         )
         self._try(lambda: self._producer.init_transactions(_WAIT))
         self._try(self._producer.begin_transaction)

@@ -20,6 +20,7 @@ from isal import igzip, isal_zlib
 from producer.layout import ArchiveFile
 from spark_batch.buffers import Buffers
 from spark_batch.source import Source, SourceError, reason
+from sql.lowering.capitals import Capitals
 
 _PIECE = 2 * 1024 * 1024
 """Bytes of text that are unpacked at a time: more do not stay in a processor's cache."""
@@ -33,7 +34,7 @@ _ROWS = 512
 """In a batch: DuckDB's threads share out batches, and the memory in which it reads the JSON of more rows
 is cleared anew each time."""
 _Text = bytes | memoryview
-SCHEMA = pa.schema([("line", pa.large_string()), ("_off", pa.int64())])
+SCHEMA = pa.schema([("line", pa.large_string()), ("_off", pa.int64()), ("_odd", pa.bool_())])
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,16 @@ class Lines:
     is_last: bool
     damage: str | None = None
 
-    def batches(self) -> list[pa.RecordBatch]:
-        """The lines as ``line`` and ``_off``, their offsets, in batches."""
+    def batches(self, names: Capitals) -> list[pa.RecordBatch]:
+        """The lines as ``line``, ``_off``, their offsets, and ``_odd``, whether ``names`` finds them, in
+        batches."""
         count = len(self.lines)
         numbers = np.arange(self.first, self.first + count, dtype=np.int64)
+        odd = np.packbits(names.of(self.lines), bitorder="little")
         # Of buffers, as pa.array would load pandas to ask whether it is given a Series.
         offsets = pa.Int64Array.from_buffers(pa.int64(), count, [None, pa.py_buffer(numbers)])
-        whole = pa.record_batch([self.lines, offsets], SCHEMA)
+        flags = pa.BooleanArray.from_buffers(pa.bool_(), count, [None, pa.py_buffer(odd)])
+        whole = pa.record_batch([self.lines, offsets, flags], SCHEMA)
         return [whole.slice(start, _ROWS) for start in range(0, max(1, count), _ROWS)]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from spark_batch.job import Table
-from spark_batch.source import open_source
+from spark_batch.source import is_of_storage, open_source, reason
 from sql.errors import OpenSeaMetricsError
 
 RUN = "run.json"
@@ -98,14 +98,11 @@ def published(url: str) -> Iterator[Folder]:
     try:
         yield folder
         folder.publish()
-    except OpenSeaMetricsError:
-        folder.discard()
-        raise
-    except OSError as error:
-        folder.discard()
-        raise PublishError(f"Cannot write results to {url}: {error}") from error
-    except BaseException:
-        folder.discard()
+    except BaseException as error:
+        with suppress(Exception):  # what failed first is what is told
+            folder.discard()
+        if is_of_storage(error):
+            raise PublishError(f"Cannot write results to {url}: {reason(error)}") from error
         raise
 
 

@@ -17,7 +17,7 @@ from producer.layout import HOUR_MS, ArchiveFile
 from spark_batch.job import Counts, Job, Progress, Results
 from spark_batch.period import ALL_TIME, Period, WindowChoice, iso, settle
 from spark_batch.pipeline import TargetError, choose, plan, windows_of
-from spark_batch.settings import BatchSettings, batch_settings
+from spark_batch.settings import BatchSettings
 from spark_batch.source import Source, SourceError
 from sql.catalog import Catalog
 from sql.changes import check
@@ -98,7 +98,7 @@ def prepare(
     # An event is filed under its own hour, by our producer and sink; others file it when it comes.
     files = source.files(period.first, period.end + request.margin)
     job = Job(pipeline, source, files, period)
-    return Prepared(project, request, windows, job, _engine(request.engine, files, settings or batch_settings()))
+    return Prepared(project, request, windows, job, _engine(request.engine, files, settings or BatchSettings()))
 
 
 @contextmanager

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
 
-from sql.errors import OpenSeaMetricsError
+from producer.environment import Environment
 
-Kind = TypeVar("Kind", bound=BaseSettings)
-
-
-class BatchSettingsError(OpenSeaMetricsError):
-    """A setting cannot be read; the message names it, and not its value."""
+_ENDPOINT = "^https?://[^@?#]*$"
 
 
-class S3Settings(BaseSettings):
+class S3Settings(Environment):
     """How buckets are reached: the variables that AWS's own tools read.
 
     ``aws_endpoint_url`` is that of MinIO or another server; buckets are then named in the path.
     """
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore")
-
     aws_access_key_id: SecretStr | None = None
     aws_secret_access_key: SecretStr | None = None
     aws_session_token: SecretStr | None = None
-    aws_endpoint_url: str | None = Field(default=None, pattern="^https?://")
+    aws_endpoint_url: str | None = Field(
+        default=None,
+        pattern=_ENDPOINT,
+        description="http://host:port or https://host:port, without user and password: keys are"
+        " given in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    )
     aws_region: str = "us-east-1"
 
     def s3fs(self) -> dict[str, Any]:
@@ -69,38 +68,17 @@ class S3Settings(BaseSettings):
         return found
 
 
-class BatchSettings(BaseSettings):
+class BatchSettings(Environment):
     """Where batch work runs. ``spark_master`` (``spark://host:7077``, ``local[4]``): with it Spark is
     what computes, unless told otherwise; else Spark takes over from ``spark_from_gb`` on, of files.
     ``spark_fetch_s3a``: fetch what s3a:// needs from Maven Central; not where Spark has it already."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="OPENSEA_METRICS_", env_file=".env", extra="ignore"
-    )
+    model_config = SettingsConfigDict(env_prefix="OPENSEA_METRICS_")
 
     spark_master: str | None = None
     spark_from_gb: float = Field(default=50, gt=0)
     spark_driver_memory: str = "2g"
     spark_fetch_s3a: bool = True
-
-
-def batch_settings() -> BatchSettings:
-    """The settings. Raises BatchSettingsError for one that cannot be read."""
-    return _read(BatchSettings)
-
-
-def s3_settings() -> S3Settings:
-    """The settings. Raises BatchSettingsError for one that cannot be read."""
-    return _read(S3Settings)
-
-
-def _read(kind: type[Kind]) -> Kind:
-    try:
-        return kind()
-    except ValidationError as error:
-        prefix = str(kind.model_config.get("env_prefix", ""))
-        wrong = ", ".join(prefix + str(each["loc"][0]).upper() for each in error.errors())
-        raise BatchSettingsError(f"in the environment or .env: cannot read {wrong}") from None
 
 
 def _plain(secret: SecretStr | None) -> str | None:

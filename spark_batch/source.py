@@ -6,16 +6,17 @@ The names of folders and files are those of ``producer.layout``.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import fsspec
 
+from producer.environment import without_secrets
 from producer.layout import HOUR_MS, ArchiveFile, archive_file, newest_cover
-from spark_batch.settings import S3Settings, s3_settings
+from spark_batch.settings import S3Settings
 from sql.errors import OpenSeaMetricsError
 
 __all__ = ["ArchiveFile", "Source", "SourceError", "archive_file", "open_source"]
@@ -67,6 +68,17 @@ class Source:
             ):
                 found.append(file)
         return sorted(found), sorted(strange)
+
+    def folders(self, files: Iterable[ArchiveFile]) -> set[str]:
+        """The folders on the local disk in which some of the files are: the topic's, and those to which
+        links in it lead. None for a bucket."""
+        if self.s3 is not None:
+            return set()
+        root = os.path.realpath(self.root)
+        files = list(files)
+        found = {os.path.realpath(parent) for parent in {os.path.dirname(file.path) for file in files}}
+        found |= {os.path.dirname(os.path.realpath(file.path)) for file in files if os.path.islink(file.path)}
+        return {root} | {each for each in found if not f"{each}/".startswith(f"{root}/")}
 
     def on_disk(self, file: ArchiveFile, folder: Path) -> Path:
         """Where a file is on the local disk: as it is, or, of a bucket, copied into a folder.
@@ -131,13 +143,13 @@ def open_source(url: str | Path) -> Source:
         path = Path(rest if separator else given).absolute()
         return Source(str(path), str(path), fsspec.filesystem("file"))
     if scheme not in ("s3", "s3a") or not rest:
-        raise SourceError(f"{given}: an archive is a folder, or s3a://bucket/path")
+        raise SourceError(f"{without_secrets(given)}: an archive is a folder, or s3a://bucket/path")
     if set("@:") & set(rest.partition("/")[0]):
         raise SourceError(
-            f"{scheme}://{rest.rpartition('@')[2]}: keys are taken from AWS_ACCESS_KEY_ID and "
+            f"{without_secrets(given)}: keys are taken from AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, not from the URL"
         )
-    s3 = s3_settings()
+    s3 = S3Settings()
     try:
         fs = fsspec.filesystem("s3", **s3.s3fs())
     except ImportError as error:
@@ -162,6 +174,11 @@ def _walk(folder: str) -> Iterator[tuple[str, int]]:
                 yield path, os.stat(path).st_size
             except FileNotFoundError:
                 continue  # it has just gone
+
+
+def is_of_storage(error: BaseException) -> TypeGuard[Exception]:
+    """Whether a disk or bucket caused an error: S3's own errors are not all OSErrors."""
+    return isinstance(error, OSError) or type(error).__module__.startswith(("botocore", "aiohttp"))
 
 
 def reason(error: Exception) -> str:

@@ -16,7 +16,7 @@ from producer.layout import ArchiveFile
 from spark_batch.compacted import has_fields, schema
 from spark_batch.job import Counts, Job, Progress, Table, counted
 from spark_batch.narrowing import columns_read
-from spark_batch.settings import batch_settings
+from spark_batch.settings import BatchSettings
 from spark_batch.source import SourceError
 from spark_batch.spark_session import first_reason, open_session
 from spark_batch.spark_source import compacted_rows, damaged_files, text_rows
@@ -44,7 +44,7 @@ def computed(job: Job, progress: Progress) -> Iterator[SparkResults]:
     """Compute a job's tables. Raises SqlError for statements that Spark cannot give exactly."""
     # Compacted files are read by Spark itself, others by what decodes them.
     of_spark = any(file.form == "parquet" for file in job.files)
-    session = open_session(batch_settings(), job.source.s3 if of_spark else None)
+    session = open_session(BatchSettings(), job.source.s3 if of_spark else None)
     results = SparkResults(session, job)
     try:
         results.compute(progress)

@@ -29,6 +29,8 @@ _SQL = {
     # ksqlDB's arithmetic is Java's: integers wrap around, and what cannot be cast is NULL.
     "spark.sql.ansi.enabled": "false",
     "spark.sql.session.timeZone": "UTC",
+    # Spark would put the environment's and its own settings in the place of ${…} in names.
+    "spark.sql.variable.substitute": "false",
     # Java does not compile longer methods: Spark then makes short ones, for one operator each.
     "spark.sql.codegen.hugeMethodLimit": "8000",
     "spark.sql.execution.arrow.pyspark.enabled": "true",

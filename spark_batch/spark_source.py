@@ -107,8 +107,7 @@ class _Decoding:
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         # Arrow's own allocator keeps memory that it needs no more.
         pa.set_memory_pool(pa.system_memory_pool())
-        with duckdb.connect(config={"memory_limit": _MEMORY, "threads": 1}) as database:
-            chunks.prepare(database)
+        with chunks.database(settings={"memory_limit": _MEMORY, "threads": 1}) as (database, _):
             attempts = Attempts()
             for group in (row for batch in batches for row in batch.column("files").to_pylist()):
                 files = [ArchiveFile(**each) for each in group]

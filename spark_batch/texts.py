@@ -14,6 +14,10 @@ from spark_batch import compacted, lines
 from spark_batch.ahead import ahead
 from spark_batch.lines import Lines
 from spark_batch.source import Source, SourceError
+from sql.lowering.capitals import Capitals
+
+_SAMPLE = 100
+"""Lines from which the usual spelling of names is taken."""
 
 
 class Texts:
@@ -39,12 +43,12 @@ class Texts:
         read = compacted.texts if file.form == "parquet" else lines.pieces
         return read(self._source, file)
 
-    def sample(self) -> str | None:
-        """A line that is still to come, None if there is none."""
+    def sample(self) -> str:
+        """Some of the lines that are still to come."""
         for piece in chain(self._waiting, iter(self._take, None)):
             if len(piece.lines):
-                return str(piece.lines[0].as_py())
-        return None
+                return "\n".join(piece.lines[:_SAMPLE].to_pylist())
+        return ""
 
     def is_read(self) -> bool:
         """Whether nothing is still to come, not even a file without lines."""
@@ -66,11 +70,11 @@ class Texts:
 
 
 class TextStream:
-    """The next ``most`` records of some texts, about: ``line``, its end included, and ``_off``."""
+    """The next ``most`` records of some texts, about: ``line``, its end included, ``_off`` and ``_odd``."""
 
     def __init__(self, texts: Texts, most: int) -> None:
         self.sample = texts.sample()
-        """One of the records, None if there are none."""
+        """Some of the records."""
         self.error: SourceError | None = None
         """What a reader has failed of, which wraps it."""
         self.damaged: dict[str, str] = {}
@@ -79,15 +83,15 @@ class TextStream:
         self._most = most
         self._taken: dict[ArchiveFile, tuple[int, int]] = {}
 
-    def reader(self) -> pa.RecordBatchReader:
+    def reader(self, names: Capitals) -> pa.RecordBatchReader:
         """All the records, each time that it is called; the second time they are read again from their
         files."""
-        return pa.RecordBatchReader.from_batches(lines.SCHEMA, self._batches())
+        return pa.RecordBatchReader.from_batches(lines.SCHEMA, self._batches(names))
 
-    def _batches(self) -> Iterator[pa.RecordBatch]:
+    def _batches(self, names: Capitals) -> Iterator[pa.RecordBatch]:
         try:
             for piece in chain(self._again(), self._next()):
-                yield from piece.batches()
+                yield from piece.batches(names)
         except SourceError as error:
             self.error = error
             raise

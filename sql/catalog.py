@@ -49,10 +49,16 @@ class Catalog:
     def fed_by(self, topic: str) -> list[str]:
         """Ids of the queries that a record in a topic may concern, in order of creation: those that
         read the topic, and those that read what a stream's query makes of it."""
+        reached = self.reached_from(topic)
+        return [
+            query.id for query in self.queries.values() if query.analysis.source.topic in reached
+        ]
+
+    def reached_from(self, topic: str) -> set[str]:
+        """The topics that a record in a topic may concern: that one, and those of streams that queries
+        make of it."""
         reached = {topic}
         for query in self.queries.values():  # a query is younger than what it reads
             if query.analysis.source.topic in reached and not query.analysis.is_aggregation:
                 reached.add(self.sources[query.sink].topic)
-        return [
-            query.id for query in self.queries.values() if query.analysis.source.topic in reached
-        ]
+        return reached

@@ -10,6 +10,7 @@ from sql.nesting import is_chained
 from sql.scope import ARITHMETIC, COMPARISONS, Scope, shown
 from sql.signatures import arithmetic
 from sql.suggestions import listed, nearest
+from sql.timestamps import milliseconds
 from sql.types import (
     BIGINT,
     BOOLEAN,
@@ -198,7 +199,7 @@ def _predicate(expression: exp.Expression, scope: Scope) -> KsqlType:
         case exp.Between():
             bounds = [expression.args["low"], expression.args["high"]]
             is_time = scope.clause == "WHERE" and is_time_bound(expression.this)
-            if is_time and {infer(b, scope) for b in bounds} == {STRING}:
+            if is_time and all(_is_time(bound, scope) for bound in bounds):
                 return BOOLEAN
             widest([expression.this, *bounds], scope, infer)
         case exp.Like():
@@ -233,10 +234,26 @@ def is_time_bound(expression: exp.Expression) -> bool:
     return isinstance(expression, exp.Column) and name_of(expression.this) in bounds
 
 
+def _is_time(expression: exp.Expression, scope: Scope) -> bool:
+    """Whether it is a text that stands for a time. Raises SqlError for a text that is no time."""
+    if not (isinstance(expression, exp.Literal) and expression.is_string):
+        return False
+    text = str(expression.this)
+    if milliseconds(text) is None:
+        raise scope.error(
+            expression,
+            f"Failed to parse timestamp '{text}'",
+            "write it as 2020-05-26T23:59:58.000 or 2020-05-26T23:59:58.000+0200; parts may be missing from"
+            " the end, as in 2020-05-26",
+        )
+    return True
+
+
 def _comparison(expression: exp.Expression, scope: Scope) -> KsqlType:
     left, right = infer(expression.this, scope), infer(expression.expression, scope)
-    is_time = scope.clause == "WHERE" and any(map(is_time_bound, (expression.this, expression.expression)))
-    if common(left, right) is None and not (is_time and STRING in (left, right)):
+    sides = (expression.this, expression.expression)
+    is_time = scope.clause == "WHERE" and any(map(is_time_bound, sides))
+    if common(left, right) is None and not (is_time and any(_is_time(side, scope) for side in sides)):
         text, name = shown(expression), COMPARISONS[type(expression)][1]
         raise scope.error(
             expression,

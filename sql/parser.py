@@ -92,6 +92,10 @@ def _statement(
         raise _syntax_error(detail["description"], locate(offset)) from error
     except RecursionError:  # what is not in brackets, such as NOT NOT NOT …
         raise _too_deep(f"more than {OPERATIONS} operations", locate(parser._curr.start)) from None
+    except TokenError as error:
+        raise _syntax_error(str(error), locate(start)) from error
+    if not parsed:  # it begins with a word that ends a block, such as ELSE
+        raise _syntax_error(f"Unknown statement '{body[0].text}'", locate(start))
     ast = parsed[0]
     if (operation := too_deep(ast)) is not None:
         deep = _start_of(operation)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -37,9 +37,8 @@ class Migration:
     statements: tuple[Statement, ...]
     checksum: str
     down: tuple[Statement, ...] | None = None
-    foreign_checksum: str = ""
-    """What Confluent's ksql-migrations records: the bytes of the file's MD5, read as UTF-8 text, with
-    a replacement character for what is none."""
+    file_md5: str = ""
+    """The MD5 (hex) of the file's bytes: the checksum that ksql-migrations 7.9.1 records (observed)."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +65,11 @@ def load_project(
     root: Path | None = None,
     variables: Mapping[str, str] | None = None,
     physical: Mapping[str, str] | None = None,
+    versions: Collection[int] | None = None,
 ) -> Project:
     """Read, render and parse a project; ``variables`` override settings (values are YAML).
+
+    With ``versions`` only their files are read: what is wrong in the others does not matter.
 
     ``physical`` are the names that ``ref('name')`` stands for on a server; checksums are those of
     the files without them.
@@ -83,6 +85,8 @@ def load_project(
         raise SqlError(f"there is no folder {root / 'migrations'}", hint="see --sql")
     for path in sorted((root / "migrations").glob("*.sql")):
         match = _FILE.fullmatch(path.name)
+        if versions is not None and (match is None or int(match[1]) not in versions):
+            continue
         if match is None:
             hint = "migrations are named V###__name.sql, their rollbacks V###__name.down.sql"
             raise SqlError(f"'{path.name}' is no name of a migration", Place(str(path), 1, 1), hint)
@@ -152,7 +156,5 @@ def _migration(
         statements=parse_script(rendered.text, str(path), rendered.place),
         checksum=checksum,
         down=down,
-        foreign_checksum=hashlib.md5(path.read_bytes(), usedforsecurity=False)
-        .digest()
-        .decode("utf-8", errors="replace"),
+        file_md5=hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest(),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -244,7 +245,7 @@ def duckdb(kind: KsqlType) -> str:
         case MapType():
             return f"MAP({duckdb(kind.key)}, {duckdb(kind.value)})"
         case StructType():
-            _check_distinct(kind, "DuckDB")
+            _check_distinct(kind, "DuckDB", lambda name: name.encode().lower())  # the ASCII letters only
             fields = ", ".join(f"{quoted(name)} {duckdb(inner)}" for name, inner in kind.fields)
             return f"STRUCT({fields})"
         case _:
@@ -267,7 +268,7 @@ def spark(kind: KsqlType) -> str:
         case MapType():
             return f"MAP<{spark(kind.key)}, {spark(kind.value)}>"
         case StructType():
-            _check_distinct(kind, "Spark")
+            _check_distinct(kind, "Spark", str.lower)
             fields = ", ".join(f"{spark_quoted(name)}: {spark(inner)}" for name, inner in kind.fields)
             return f"STRUCT<{fields}>"
     if kind.name not in _SPARK:
@@ -293,11 +294,11 @@ def duplicate_field(kind: KsqlType) -> tuple[str, str] | None:
     return None
 
 
-def _check_distinct(kind: StructType, engine: str) -> None:
+def _check_distinct(kind: StructType, engine: str, folded: Callable[[str], object]) -> None:
     """Engines compare the names of fields without regard to case."""
-    known: dict[str, str] = {}
+    known: dict[object, str] = {}
     for name, _ in kind.fields:
-        if (other := known.setdefault(name.upper(), name)) != name:
+        if (other := known.setdefault(folded(name), name)) != name:
             raise NoSuchType(f"{engine} cannot tell the fields `{other}` and `{name}` apart")
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import duckdb
 import pyarrow as pa
 
+from sql.database import open_database
 from sql.quoting import quoted, spark_quoted, spark_text, text
 from sql.types import duckdb as duckdb_type
 from udfs import calls
@@ -74,7 +75,8 @@ class DuckDb:
     name = "duckdb"
 
     def __init__(self) -> None:
-        self._connection = duckdb.connect()
+        self._folder = tempfile.TemporaryDirectory(prefix="opensea-metrics-")
+        self._connection = open_database(None, Path(self._folder.name))
         duckdb_udfs.register(self._connection)
 
     def results(self, definition: Definition, cases: Sequence[Case]) -> list[Any]:

@@ -2,7 +2,7 @@
 
 Exit codes: 0 done, or nothing to do; 1 an error, told on stderr in one message; 2 (``plan``, ``diff``)
 changes are pending, or the server has drifted, (``reconcile``) numbers differ, (``archive``) something
-was found.
+was found; 130 after Ctrl-C; 141 if the reader of the output has gone away.
 """
 
 from __future__ import annotations
@@ -10,15 +10,21 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from inspect import cleandoc
+import traceback
+from typing import Any
 
 import structlog
 import typer
+from structlog.typing import EventDict
 
 from deploy.cli import verbs
+from deploy.cli.help import as_written
 from deploy.config import FunctionSettings
+from deploy.output.plain import one_line, say, visible, write_any_character
 from sql.errors import OpenSeaMetricsError
 from udfs import registry
+
+INTERRUPTED = 130  # as shells say it of Ctrl-C
 
 
 class ChangesPending(Exception):
@@ -54,22 +60,49 @@ def _load(verb: str | None) -> None:
     verbs.load(verb)
     for group in (app, *(each.typer_instance for each in app.registered_groups)):
         for command in group.registered_commands if group else ():
-            # Lines are as long as those of the source; a terminal's are its own.
-            paragraphs = cleandoc(command.callback.__doc__ or "").split("\n\n")
-            command.help = "\n\n".join(each.replace("\n", " ") for each in paragraphs)
+            as_written(command)
 
 
 def log_to_stderr(level: int) -> None:
     """Log from ``level`` on to what is stderr when something is logged: a status line of rich stands
-    in for it while it is shown."""
+    in for it while it is shown.
+
+    Tracebacks show no local variables, which may hold secrets.
+    """
     structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper("%Y-%m-%d %H:%M:%S", utc=False),
+            structlog.processors.format_exc_info,
+            _without_control,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty() and not os.environ.get("NO_COLOR"),
+                exception_formatter=structlog.dev.plain_traceback,
+            ),
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
+    if logging.lastResort is not None:  # what libraries log
+        logging.lastResort.setFormatter(_LibraryFormatter())
+
+
+def _without_control(_: Any, __: str, event: EventDict) -> EventDict:
+    return {
+        name: (visible if name == "exception" else one_line)(value) if isinstance(value, str) else value
+        for name, value in event.items()
+    }
+
+
+class _LibraryFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
 
 
 def main() -> None:
     """Run the command; every foreseeable error becomes one message on stderr and exit code 1."""
+    write_any_character()
     log_to_stderr(logging.WARNING)
     code: int | str | None
     try:
@@ -81,9 +114,15 @@ def main() -> None:
     except (ChangesPending, SomethingFound):
         code = 2
     except (OpenSeaMetricsError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        say(f"error: {error}", stderr=True)
         code = 1
     except SystemExit as error:
         # A mistyped option ends with 2, which here means that changes are pending.
         code = 1 if error.code == 2 else error.code
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except Exception:
+        say(traceback.format_exc().rstrip(), stderr=True)
+        say("error: a fault of opensea-metrics. Please report it with the lines above.", stderr=True)
+        code = 1
     sys.exit(code)

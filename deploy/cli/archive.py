@@ -9,6 +9,7 @@ import typer
 
 from deploy.cli import options, progress
 from deploy.cli.app import SomethingFound, app
+from deploy.config import Settings
 from deploy.output.archive import show_groups, show_outcome, show_report
 from deploy.output.rows import show_json
 from producer.envelope import TOPIC
@@ -125,7 +126,7 @@ def compact_archive(
 
 
 def _source(given: str | None) -> Source:
-    return open_source(given or options.settings().data_dir / "topics" / TOPIC)
+    return open_source(given or Settings().data_dir / "topics" / TOPIC)
 
 
 def _stream(source: Source, sql: Path | None, var: list[str] | None) -> Stream:

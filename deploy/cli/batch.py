@@ -14,6 +14,7 @@ from deploy.cli import options, progress
 from deploy.cli.app import app, log_to_stderr
 from deploy.config import Settings
 from deploy.output.batch import show_counts, show_table, size_text
+from deploy.output.plain import say
 from producer.settings import KafkaSettings
 from spark_batch import publish
 from spark_batch.job import Results
@@ -162,7 +163,7 @@ def _write(prepared: Prepared, results: Results, form: str, url: str, began: flo
     with publish.published(url) as folder:
         rows = publish.write_tables(folder, (results.table(name) for name in prepared.tables), form)
         publish.write_description(folder, description(prepared, results.counts, rows, began))
-    print(f"{sum(rows.values())} rows of {len(rows)} tables in {url}")
+    say(f"{sum(rows.values())} rows of {len(rows)} tables in {url}")
 
 
 def _check_json(prepared: Prepared) -> None:
@@ -187,16 +188,16 @@ def _send(prepared: Prepared, results: Results) -> None:
         sink.abort()
         raise
     for topic, rows in sent.items():
-        print(f"{rows} rows for the topic {topic}")
+        say(f"{rows} rows for the topic {topic}")
 
 
 def _insert(prepared: Prepared, results: Results) -> None:
     from spark_batch import cassandra
 
-    settings = cassandra.cassandra_settings()
+    settings = cassandra.CassandraSettings()
     tables: dict[str, cassandra.Table] = {
         "global": "global_metrics", "collections": "collections_metrics",
     }  # fmt: skip
     for kind, stream in prepared.long_form.items():
         rows = cassandra.write(results.table(stream.name).batches, tables[kind], settings)
-        print(f"{rows} rows for the table {tables[kind]}")
+        say(f"{rows} rows for the table {tables[kind]}")

@@ -10,7 +10,7 @@ import typer
 from deploy.cli import options, server_access
 from deploy.cli.app import app
 from deploy.doctor import Choice, examine
-from deploy.output.console import console
+from deploy.output.console import console, shown
 from deploy.output.doctor import show_checks, show_checks_json
 
 PATIENCE = 10.0  # seconds for which a ksqlDB that does not answer is asked again
@@ -36,7 +36,7 @@ def doctor(
     client = replace(server_access.client(server), timeout=15.0, patience=PATIENCE) if named else None
     choice = Choice(client, sql, options.variables(var))
     with console(stderr=True).status("") as status:
-        found = examine(choice, lambda part: status.update(f"asking {part} …"))
+        found = examine(choice, lambda part: status.update(shown(f"asking {part} …")))
     (show_checks_json if as_json else show_checks)(found)
     if any(each.verdict == "failed" for each in found):
         raise typer.Exit(1)

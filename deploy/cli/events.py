@@ -14,6 +14,7 @@ import typer
 from deploy.cli import progress
 from deploy.cli.app import app
 from deploy.config import Settings
+from deploy.output.plain import say
 from producer import metrics
 from producer import sample as samples
 from producer.kafka import open_kafka
@@ -133,7 +134,7 @@ def produce(
             report=lambda: show(line.text()), report_seconds=1.0 if sys.stderr.isatty() else 10.0,
         )  # fmt: skip
         asyncio.run(work)
-    print(
+    say(
         f"{stats.received} events received: {target.delivered} delivered, of which {target.dead_letters} dead "
         f"letters; {stats.duplicates} duplicates dropped; {stats.reconnects} reconnects"
     )
@@ -177,7 +178,7 @@ def sample(
     """
     with progress.bar("making", events) as show:
         made = samples.write_sample(out, events, seed, progress=lambda counts: show(counts.read))
-    print(_summary(made))
+    say(_summary(made))
 
 
 @app.command()
@@ -236,11 +237,11 @@ def replay(
             progress=lambda counts: show(recording.read_bytes, counts.read),
             stop=stopped,
         )
-    print(_summary(counts))
+    say(_summary(counts))
     if sink is SinkName.KAFKA and counts.oldest_ms is not None:
         _warn_if_old(counts.oldest_ms)
     if not finished:
-        print("stopped before the end: go on with --resume", file=sys.stderr)
+        say("stopped before the end: go on with --resume", stderr=True)
         raise typer.Exit(1)
 
 
@@ -252,12 +253,12 @@ def _warn_if_old(oldest_ms: int) -> None:
     except period.PeriodError:
         return  # `validate` tells of it
     if oldest_ms < now_ms() - kept_ms:
-        print(
+        say(
             f"note: the oldest event is of {period.iso(oldest_ms)}. A real ksqlDB keeps what lies between"
             f" its queries for {retention} of event time, so that metrics of older events may lack some.\n"
             "  hint: --to-now shifts them; `recompute` gives metrics of the past; or raise `retention`"
             " (docs/producer.md)",
-            file=sys.stderr,
+            stderr=True,
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +15,7 @@ from deploy.commands import Choice
 from deploy.migrations import planfile
 from deploy.migrations.errors import MigrationError
 from deploy.migrations.rollback import RollbackPlan
+from deploy.output.plain import say, say_json
 from deploy.output.plans import show_plan, show_rollback, show_status
 from deploy.output.progress import Reporter
 
@@ -40,11 +40,11 @@ def plan(
     choice = Choice(to, one, out_of_order, side_by_side)
     made = commands.plan(server_access.client(server), sql, options.variables(var), choice=choice)
     if json:
-        print(json_module.dumps(planfile.to_json(made), indent=1, ensure_ascii=False))
+        say_json(planfile.to_json(made), indent=1)
     elif made.migrations:
         show_plan(made)
     else:
-        print("nothing to do")
+        say("nothing to do")
     if made.migrations:
         raise ChangesPending
 
@@ -79,7 +79,7 @@ def apply(
     if dry_run:
         made = commands.dry_run(client, sql, variables, choice, saved)
         show_plan(made)
-        print(f"{len(made.steps)} statements: the server would take them all")
+        say(f"{len(made.steps)} statements: the server would take them all")
         return
     with Reporter() as report:
         made = commands.apply(
@@ -93,7 +93,7 @@ def apply(
             site=server_access.site(timeout),
         )
     versions = ", ".join(f"V{each.version:03}" for each in made.migrations)
-    print(f"applied {versions}" if versions else "nothing to do")
+    say(f"applied {versions}" if versions else "nothing to do")
 
 
 @app.command()
@@ -149,7 +149,7 @@ def rollback(
             site=server_access.site(),
         )
     versions = ", ".join(f"V{each.record.version:03}" for each in made.versions)
-    print(f"rolled back {versions}" if versions else "nothing to do")
+    say(f"rolled back {versions}" if versions else "nothing to do")
 
 
 @app.command()
@@ -162,7 +162,7 @@ def status(server: options.Server = None, sql: options.Sql = None, var: options.
     show_status(commands.status(client, sql, options.variables(var)))
     holder = commands.lock_holder(client)
     if holder is not None:
-        print(holder)
+        say(holder)
 
 
 @app.command()
@@ -177,4 +177,4 @@ def unlock(
     Example: opensea-metrics unlock
     """
     freed = commands.unlock(server_access.client(server), force)
-    print(f"freed: {freed}" if freed else "nobody holds the lock")
+    say(f"freed: {freed}" if freed else "nobody holds the lock")

@@ -6,16 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
-from pydantic_settings import SettingsError as PydanticSettingsError
 
 from deploy.config import Settings
-from sql.errors import OpenSeaMetricsError
-
-
-class SettingsError(OpenSeaMetricsError):
-    """A setting in the environment or in .env cannot be read."""
-
 
 Server = Annotated[
     str | None,
@@ -57,21 +49,9 @@ SideBySide = Annotated[
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
-def settings() -> Settings:
-    """The settings. Raises SettingsError for one that cannot be read, without showing its value."""
-    try:
-        return Settings()
-    except ValidationError as error:
-        wrong = ", ".join(str(each["loc"][0]) for each in error.errors())
-        raise SettingsError(f"in the environment or .env: cannot read {wrong}") from None
-    except PydanticSettingsError as error:
-        # Its message names the field; its cause would show the value.
-        raise SettingsError(f"in the environment or .env: {error}") from None
-
-
 def is_configured() -> bool:
     """True if the environment or .env names a server."""
-    return "ksqldb_url" in settings().model_fields_set
+    return "ksqldb_url" in Settings().model_fields_set
 
 
 def variables(given: list[str] | None) -> dict[str, str]:
@@ -79,7 +59,7 @@ def variables(given: list[str] | None) -> dict[str, str]:
 
     Raises BadParameter without an equals sign.
     """
-    found = dict(settings().variables)
+    found = dict(Settings().variables)
     for each in given or ():
         name, equals, value = each.partition("=")
         if not equals:

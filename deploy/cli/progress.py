@@ -6,11 +6,13 @@ import logging
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from deploy.cli.app import log_to_stderr
-from deploy.output.console import console
+from deploy.output.console import console, shown
+from deploy.output.plain import say, visible
 
 
 @contextmanager
@@ -20,9 +22,11 @@ def reporting() -> Iterator[Callable[[str], None]]:
     with ExitStack() as stack:
         if screen.is_terminal:
             status = stack.enter_context(screen.status("starting"))
-            show: Callable[[str], None] = status.update
+
+            def show(line: str) -> None:
+                status.update(shown(line))
         else:
-            show = screen.print
+            show = partial(say, stderr=True)
         log_to_stderr(logging.INFO)
         yield show
 
@@ -53,11 +57,11 @@ def bar(
     ``unit``; without a ``total`` it is given with each call."""
     screen = console(stderr=True)
     columns = (
-        TextColumn(what), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
+        TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
         TextColumn("{task.fields[count]:,} {task.fields[unit]}"), TimeElapsedColumn(),
     )  # fmt: skip
     with Progress(*columns, console=screen, disable=not screen.is_terminal) as bar:
-        task = bar.add_task(what, total=total, count=0, unit=unit)
+        task = bar.add_task(visible(what), total=total, count=0, unit=unit)
 
         def update(done: int, count: int | None = None, total: int | None = None) -> None:
             count = done if count is None else count

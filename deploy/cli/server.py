@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import threading
 from contextlib import closing, suppress
@@ -12,11 +11,12 @@ from typing import Annotated
 import typer
 
 from deploy import commands
-from deploy.cli import options, server_access
+from deploy.cli import options, server_access, serving
 from deploy.cli.app import app
+from deploy.config import ServeSettings, Settings
 from deploy.demo import run as run_demo
 from deploy.embedded import server as embedded
-from deploy.embedded.policy import Policy
+from deploy.output.plain import say
 from deploy.output.rows import show_json, show_push, show_reply, show_rows
 from deploy.replies import Rows
 
@@ -43,7 +43,7 @@ def demo(
 
 
 def _hold(url: str) -> None:
-    print(
+    say(
         f"""
 the server stays up at {url} until Ctrl-C; in another terminal:
   opensea-metrics query --server {url} "SELECT * FROM collection_1_minute WHERE collection = 'otters-000'"
@@ -71,14 +71,24 @@ def serve(
             help="A further name by which clients call this server; may be repeated.",
         ),
     ] = None,
+    insecure: Annotated[
+        bool,
+        typer.Option("--insecure", help="Let other machines in without asking who they are."),
+    ] = False,
 ) -> None:
     """Run the embedded server until Ctrl-C; topics are the folders DIR/topics/<topic>.
 
+    It listens on this machine only. For another address, set who may use it: a user and a password, or
+    a token, and a certificate (OPENSEA_METRICS_SERVE_… in the environment or .env).
+
     Example: opensea-metrics serve --data-dir /var/lib/opensea-metrics
     """
-    directory = data_dir or options.settings().data_dir
-    policy = Policy(allowed_hosts=tuple(allow_host or ()))
-    print(f"serving on http://{host}:{port}, data in {directory}", file=sys.stderr)
+    directory = data_dir or Settings().data_dir
+    policy, warnings = serving.policy(ServeSettings(), host, allow_host or (), insecure)
+    for warning in warnings:
+        say(f"warning: {warning}", stderr=True)
+    scheme = "https" if policy.certificate else "http"
+    say(f"serving on {scheme}://{host}:{port}, data in {directory}", stderr=True)
     embedded.serve(directory, host, port, policy)
 
 

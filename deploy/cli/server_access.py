@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from pydantic import SecretStr
 
-from deploy.cli.options import settings
 from deploy.client import Access, KsqlClient
 from deploy.commands import Site
+from deploy.config import Settings
 from deploy.migrations.topics import by_admin
 from producer.settings import KafkaSettings
 from udfs import registry
@@ -16,7 +16,7 @@ from udfs import registry
 
 def client(server: str | None) -> KsqlClient:
     """A client of the named server, else of the one in the settings."""
-    found = settings()
+    found = Settings()
     access = Access(
         user=found.ksqldb_user,
         password=_plain(found.ksqldb_password),
@@ -32,7 +32,7 @@ def client(server: str | None) -> KsqlClient:
 
 def site(timeout: float | None = None) -> Site:
     """What changes to a server need beside the files, from the settings."""
-    by_broker = settings().delete_by_broker
+    by_broker = Settings().delete_by_broker
     made = Site(
         functions={name: registry.checksum(name) for name in registry.functions()},
         delete_by_broker=by_admin(KafkaSettings().client()) if by_broker else None,

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from deploy.cli.app import app
+from deploy.output.plain import say
 from udfs import check, engines, registry
 from udfs.definition import Definition, UdfError
 from udfs.ksqldb import build as jars
@@ -42,11 +43,11 @@ def list_functions(
     Example: opensea-metrics udfs list TOP_BY_KEY
     """
     for definition in _chosen(names):
-        print(f"{definition.signature}\n  {definition.description}")
+        say(f"{definition.signature}\n  {definition.description}")
         for parameter in (*definition.parameters, *definition.constants):
             nullable = " (may be NULL)" if parameter.nullable else ""
-            print(f"    {parameter.name}: {parameter.description}{nullable}")
-        print(f"  {definition.kind}, {definition.place}, {registry.checksum(definition.name)[:12]}")
+            say(f"    {parameter.name}: {parameter.description}{nullable}")
+        say(f"  {definition.kind}, {definition.place}, {registry.checksum(definition.name)[:12]}")
 
 
 @udfs.command("test")
@@ -74,9 +75,9 @@ def check_functions(
             wrong += map(str, check.differences(definition, chosen_engines, count, seed))
             found += len(wrong)
             engine_names = ", ".join(["python", *(engine.name for engine in chosen_engines)])
-            print(f"{definition.name}: {f'{len(wrong)} failures' if wrong else 'the same'} on {engine_names}")
+            say(f"{definition.name}: {f'{len(wrong)} failures' if wrong else 'the same'} on {engine_names}")
             for each in wrong[:_SHOWN]:
-                print(f"  {each}")
+                say(f"  {each}")
     if found:
         raise UdfError(f"{found} failures")
 
@@ -103,15 +104,15 @@ def build_jars(
     """
     if docker:
         build_image(tag)
-        print(f"image {tag}")
+        say(f"image {tag}")
         return
     if not ksqldb:
         raise UdfError("give the folder of ksqlDB's jars with --ksqldb DIR, or --docker")
     built = jars.build(out, ksqldb, one)
-    print(f"{built.extension}: for the folder that ksql.extension.dir names")
+    say(f"{built.extension}: for the folder that ksql.extension.dir names")
     for jar in built.class_path:
-        print(f"{jar}: for the server's class path (KSQL_CLASSPATH)")
-    print("the server's JVM needs -Dpyudf.venv=DIR, a virtual environment with opensea-metrics[ksqldb]")
+        say(f"{jar}: for the server's class path (KSQL_CLASSPATH)")
+    say("the server's JVM needs -Dpyudf.venv=DIR, a virtual environment with opensea-metrics[ksqldb]")
 
 
 def _chosen(names: list[str] | None) -> list[Definition]:

@@ -12,6 +12,7 @@ from deploy.cli import options, server_access
 from deploy.cli.app import ChangesPending, app
 from deploy.migrations.errors import MigrationError
 from deploy.migrations.repair import Repair
+from deploy.output.plain import say
 from deploy.output.upkeep import show_changed, show_drift
 from sql.errors import SqlErrors
 
@@ -40,8 +41,8 @@ def validate(
     if is_embedded and found.unsupported:
         raise SqlErrors(found.unsupported)
     for each in found.unsupported:
-        print(f"note: {each.place}: {each.message}")
-    print(f"{found.migrations} migrations, {found.statements} statements in {found.root}: valid")
+        say(f"note: {each.place}: {each.message}")
+    say(f"{found.migrations} migrations, {found.statements} statements in {found.root}: valid")
     if client is None:
         return
     changed = commands.changed(client, sql, variables)
@@ -52,7 +53,7 @@ def validate(
             f"{versions}: changed since applied\n"
             "  hint: undo the change and write a new migration (opensea-metrics new), or roll back"
         )
-    print("nothing that is applied was changed")
+    say("nothing that is applied was changed")
 
 
 @app.command()
@@ -65,7 +66,7 @@ def diff(server: options.Server = None, sql: options.Sql = None, var: options.Va
     show_drift(found)
     if found:
         raise ChangesPending
-    print("the server is as it was left")
+    say("the server is as it was left")
 
 
 @app.command()
@@ -82,7 +83,7 @@ def baseline(
     made = commands.baseline(
         server_access.client(server), version, sql, options.variables(var), server_access.site()
     )
-    print(f"recorded as applied: {_versions(made)}" if made else "nothing to do")
+    say(f"recorded as applied: {_versions(made)}" if made else "nothing to do")
 
 
 @app.command()
@@ -92,7 +93,7 @@ def adopt(server: options.Server = None, sql: options.Sql = None, var: options.V
     Example: opensea-metrics adopt --sql ./my-ksql-migrations-project
     """
     made = commands.adopt(server_access.client(server), sql, options.variables(var), server_access.site())
-    print(f"adopted: {_versions(made)}" if made else "nothing to adopt")
+    say(f"adopted: {_versions(made)}" if made else "nothing to adopt")
 
 
 @app.command()
@@ -109,7 +110,7 @@ def repair(
 
     def consent(made: Repair) -> bool:
         for reason in made.reasons:
-            print(reason, file=sys.stderr)
+            say(reason, stderr=True)
         if yes:
             return True
         if not sys.stdin.isatty():
@@ -119,7 +120,7 @@ def repair(
     made = commands.repair(
         server_access.client(server), consent, sql, options.variables(var), server_access.site()
     )
-    print(f"repaired: {len(made.reasons)} findings" if made.reasons else "nothing to repair")
+    say(f"repaired: {len(made.reasons)} findings" if made.reasons else "nothing to repair")
 
 
 @app.command()
@@ -132,7 +133,7 @@ def new(
 
     Example: opensea-metrics new sales_by_chain --sql ./sql
     """
-    print(commands.new(name, sql, options.variables(var)))
+    say(commands.new(name, sql, options.variables(var)))
 
 
 def _versions(found: tuple[int, ...]) -> str:

@@ -13,6 +13,7 @@ from deploy.migrations.drift import Drift, expected, find_drift
 from deploy.migrations.errors import MigrationError
 from deploy.migrations.repair import Repair, make_repair
 from deploy.migrations.server import look
+from deploy.migrations.state import VersionState
 from deploy.migrations.store import Store
 from deploy.migrations.verify import Changed, changed_files
 from deploy.migrations.work import Work, ignore, now
@@ -77,11 +78,14 @@ def adopt(
 ) -> tuple[int, ...]:
     """Take over what ksql-migrations has applied from the same files; gives the versions.
 
-    Its own record stays as it is; the statements are recorded beside it.
+    Its own record stays as it is; the statements are recorded beside it. Only files of applied
+    versions are read: a broken file of another version does not matter yet.
     """
     root = root or find_root()
     _refuse_other_names(root)
-    project = checked(root, variables)
+    recorded = Store(client).read()
+    applied = {each.version for each in recorded.versions if each.state is VersionState.MIGRATED}
+    project = load_project(root, variables, versions=applied)
     with at_work(client, site or Site(), ignore) as work:
         recorded, server = work.store.read(), look(work.client, describe=None)
         made = make_adoption(project.migrations, recorded, server, who(), now())

@@ -10,7 +10,7 @@ from typing import Any
 from deploy.client import KsqlClient
 from deploy.doctor import archive, cassandra, connect, kafka, ksqldb, registry, spark
 from deploy.doctor.checks import Check, Report, Unreachable
-from deploy.doctor.settings import cassandra_if_named, kafka_if_named, part_settings
+from deploy.doctor.settings import PartSettings, cassandra_if_named, kafka_if_named
 from producer import envelope
 from sql.project import find_root, load_settings
 
@@ -49,7 +49,7 @@ def examine(choice: Choice, asking: Callable[[str], None] = lambda part: None) -
 
     Raises the errors of settings and of the project's files; what goes wrong with a part is a check.
     """
-    parts = part_settings()
+    parts = PartSettings()
     project = load_settings(choice.root or find_root(), choice.variables)
     raw = str(project.get("raw_topic", envelope.TOPIC))
     long_form = tuple(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import tenacity
 
 from deploy.doctor.checks import Unreachable
+from producer.environment import without_secrets
 
 TIMEOUT = httpx.Timeout(15, connect=5)
 
@@ -29,20 +29,14 @@ def get(url: str, path: str) -> Any:
     try:
         reply = retrying(httpx.get, address, timeout=TIMEOUT)
         if reply.status_code == 404:
-            raise NotFound(f"{plain(url)} does not know /{path}")
+            raise NotFound(f"{without_secrets(url)} does not know /{path}")
         reply.raise_for_status()
         return reply.json()
     except httpx.HTTPStatusError as error:
-        raise Unreachable(f"{plain(url)} answers {error.response.status_code} to /{path}") from None
+        raise Unreachable(f"{without_secrets(url)} answers {error.response.status_code} to /{path}") from None
     except httpx.HTTPError as error:
         raise Unreachable(
-            f"{plain(url)} does not answer: {str(error) or type(error).__name__}"
+            f"{without_secrets(url)} does not answer: {str(error) or type(error).__name__}"
         ) from None
     except ValueError:
-        raise Unreachable(f"{plain(url)} does not answer /{path} with JSON") from None
-
-
-def plain(url: str) -> str:
-    """A URL without the user and password that it may hold."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        raise Unreachable(f"{without_secrets(url)} does not answer /{path} with JSON") from None

@@ -2,41 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-import time
-from collections.abc import AsyncIterator
-from typing import Any
-
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from deploy.embedded import bodies, failures, origins, properties, replies, wire
+from deploy.embedded import access, bodies, failures, origins, properties, replies, wire
+from deploy.embedded.answers import Answers
 from deploy.embedded.engine import Engine
-from deploy.embedded.frames import frame as frame_for
 from deploy.embedded.gate import Gate
 from deploy.embedded.insert_stream import InsertStream
+from deploy.embedded.places import Places
 from deploy.embedded.policy import Policy
-from deploy.embedded.queries import TransientQuery
 from deploy.embedded.statements import Asked, Statements
-from sql.errors import SqlError, Stage
-from sql.parser import parse_script
-from sql.statements import Kind
 
 INSERTS = "/inserts-stream"
-_POLL = 0.1
-"""Seconds between two looks for rows of a push query."""
 
 
 def create(engine: Engine, policy: Policy | None = None, listens_on: str = "127.0.0.1") -> ASGIApp:
     """The application; ``listens_on`` is the address that it is served on."""
     policy = policy or Policy()
     handlers = _Handlers(engine)
+    places = Places(policy.limits.open_queries)
+    answers = Answers(engine, places)
+    inserts = InsertStream(engine, places, policy.limits)
     app = Starlette(
         routes=[
             Route("/", lambda request: RedirectResponse("/info", 307)),
@@ -46,18 +38,21 @@ def create(engine: Engine, policy: Policy | None = None, listens_on: str = "127.
             Route("/v1/metadata", lambda request: wire.json(replies.METADATA)),
             Route("/v1/metadata/id", lambda request: wire.json(replies.METADATA["clusterId"])),
             Route("/ksql", handlers.ksql, methods=["POST"]),
-            Route("/query", handlers.old_query, methods=["POST"]),
-            Route("/query-stream", handlers.query_stream, methods=["POST"]),
-            Route(
-                INSERTS, InsertStream(engine, policy.limits.body), methods=["POST"]
-            ),
-            Route("/close-query", handlers.close_query, methods=["POST"]),
+            Route("/query", answers.old_query, methods=["POST"]),
+            Route("/query-stream", answers.query_stream, methods=["POST"]),
+            Route(INSERTS, inserts, methods=["POST"]),
+            Route("/close-query", answers.close_query, methods=["POST"]),
             Route("/status", handlers.all_status),
             Route("/status/{command:path}", handlers.status),
         ],
         exception_handlers={404: _not_found, 405: _not_allowed, Exception: _failed},
     )
-    checks = (origins.check(policy.allowed_hosts, listens_on), bodies.check_kind)
+    app.router.redirect_slashes = False
+    checks = (
+        origins.check(policy.allowed_hosts, listens_on),
+        access.check(policy.credentials),
+        bodies.check_kind,
+    )
     return Gate(app, checks, policy.limits, streaming=(INSERTS,))
 
 
@@ -84,16 +79,12 @@ class _Handlers:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._statements = Statements(engine)
-        self._open: dict[str, asyncio.Event] = {}
-        self._numbers = itertools.count(time.time_ns() // 1_000_000)
 
     async def info(self, request: Request) -> Response:
         return wire.json(replies.INFO)
 
     async def healthcheck(self, request: Request) -> Response:
         return wire.json(replies.healthcheck(self._engine))
-
-    # -- statements ---------------------------------------------------------------------------
 
     async def is_valid_property(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -134,90 +125,3 @@ class _Handlers:
         if known is None:
             return wire.json(replies.generic_error(40400, "Command not found"), 404)
         return wire.json(known)
-
-    # -- queries ------------------------------------------------------------------------------
-
-    async def query_stream(self, request: Request) -> Response:
-        return await self._answer(request, "sql", "properties")
-
-    async def old_query(self, request: Request) -> Response:
-        return await self._answer(request, "ksql", "streamsProperties")
-
-    async def close_query(self, request: Request) -> Response:
-        try:
-            name = wire.text(await wire.body(request), "queryId", required=True)
-        except wire.BadRequest as error:
-            return wire.bad(error)
-        event = self._open.get(name)
-        if event is None:
-            message = f"No query with id {name}"
-            return wire.untyped(replies.generic_error(40000, message), 400)
-        event.set()
-        return Response(status_code=200)
-
-    async def _answer(self, request: Request, sql: str, properties_name: str) -> Response:
-        is_old = sql == "ksql"
-        text = ""
-        try:
-            body = await wire.body(request)
-            text = wire.text(body, sql, required=not is_old)
-            given = wire.texts(body, properties_name)
-            query = await run_in_threadpool(self._query, text, given, is_old)
-        except wire.BadRequest as error:
-            return wire.bad(error)
-        except SqlError as error:
-            reply, status = replies.error(text, error)
-            if error.stage is Stage.SYNTAX:
-                reply["message"] += f"\nStatement: {text}"
-            return wire.json(reply, status) if is_old else wire.untyped(reply, status)
-        is_transient = query.is_push or not query.source.is_table
-        prefix = f"transient_{query.source.name}" if is_transient else "query"
-        query_id = f"{prefix}_{next(self._numbers)}"
-        closed = self._open[query_id] = asyncio.Event()
-        has_doubles = any("DOUBLE" in str(column.type) for column in query.columns)
-        frame = frame_for(request.headers.get("accept", ""), is_old, is_transient)
-
-        async def stream() -> AsyncIterator[bytes]:
-            try:
-                yield frame.opening(query, query_id)
-                while True:
-                    rows = query.rows()
-                    while batch := await run_in_threadpool(_take, rows):
-                        if has_doubles:
-                            batch = [wire.finite(row) for row in batch]
-                        yield frame.rows(batch)
-                    if not query.is_push or query.is_complete or closed.is_set():
-                        break
-                    await asyncio.sleep(_POLL)
-                yield frame.ending("Limit Reached" if query.is_complete else "Query Completed")
-            except Exception as error:
-                message = failures.logged(error, f"query {query_id}")
-                yield frame.failing(replies.generic_error(50000, message))
-            finally:
-                self._open.pop(query_id, None)
-                query.close()
-
-        return StreamingResponse(stream(), media_type=frame.media_type)
-
-    def _query(self, text: str, given: dict[str, str], is_old: bool) -> TransientQuery:
-        statements = parse_script(text, "statement")
-        if len(statements) != 1:
-            raise SqlError(
-                f"Expected exactly one KSQL statement; found {len(statements)} instead\n"
-                f"Statement: {text}"
-            )
-        if statements[0].kind is not Kind.SELECT:
-            if is_old:
-                raise SqlError(
-                    "Statement type `io.confluent.ksql.parser.KsqlParser$PreparedStatement' not "
-                    "supported for this resource",
-                    code=40000,
-                )
-            raise SqlError(f"Neither a query nor a print statement\nStatement: {text}")
-        return TransientQuery(self._engine, statements[0], given)
-
-
-def _take(rows: Any) -> list[list[Any]]:
-    return list(itertools.islice(rows, 1_000))
-
-

@@ -1,119 +1,191 @@
-"""Files of a topic in the archive: finding new ones, and reading their lines.
+"""The register of archive files: which pieces of which files a topic consists of, in which order.
 
-A topic is a directory ``topics/<topic>/`` of the data directory, with files of one JSON value a line
-at any depth (the S3 sink's layout). ``.json.gz`` files are complete when they appear; ``.json`` files
-may grow, and only whole lines are taken. A file is read once, in pieces called segments; names that
-start with a dot or underscore are files in the making.
+A ``.json.gz`` file is registered whole, once. A ``.json`` file may grow: whole lines at its end are
+registered as they appear. Registered pieces are called segments. Queries remember a position in the
+order of segments, so a segment keeps its number for ever.
 """
 
 from __future__ import annotations
 
-import gzip
 import os
 import threading
-import time
 import zlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
 
-from sql.quoting import text
+from deploy.embedded import walk
+from deploy.embedded.walk import File, Listing
 
 _PIECE = 64 * 1024 * 1024
-"""The most bytes of a growing file that one segment takes."""
-LINE_LIMIT = 2_000_000
-"""Longer lines are set aside, unread."""
-
-
-_SETTLED = 60.0
-"""Seconds after which a file that is cut short is taken for damaged, not for half written."""
-
-
-_DISCOVERING = threading.Lock()
-
-
-class _StillGrowing(Exception):
-    """A compressed file is not complete yet."""
+"""The most bytes of a growing file that one segment takes, if it has a line's end in them."""
+_TAIL = 4096
+_MOST = 20_000
+"""Segments that are looked at in one go: of the predecessor's archives each has three records."""
+_CHANGED = "has changed since it was read; what is new in it is not read: put new records into a new file"
+_SHORTER = "is shorter than what was read of it; it is read on if it gets its old content back"
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A piece of a file: bytes [start, end) of it, in a topic's order of discovery ``seq``."""
+    """Bytes [start, end) of a file; ``seq`` is the place in the topic's order.
+
+    ``path`` is relative to the topic's directory. ``is_read`` says that a query has read all of it.
+    """
 
     seq: int
     path: str
     start: int
     end: int
+    is_read: bool = False
 
     @property
     def is_compressed(self) -> bool:
         return self.path.endswith(".gz")
 
 
-def discover(cursor: duckdb.DuckDBPyConnection, root: Path, topic: str) -> None:
-    """Register what is new in a topic's directory since the last call.
+@dataclass(frozen=True)
+class _Known:
+    """What is registered of a file: its bytes before ``end``, whose :func:`tail` is ``tail``.
 
-    The engine and the queries of clients all call this: one at a time, or a file would be registered
-    twice and its records counted twice.
+    A compressed file has no ``tail`` until a query has read all of it. ``stamp`` is the file's at the
+    last look, ``scanned`` the position up to which it was searched for a line's end, ``problem`` what
+    is wrong with it.
     """
-    with _DISCOVERING:
-        _discover(cursor, root, topic)
+
+    end: int = 0
+    tail: int | None = None
+    stamp: tuple[int, int, int] | None = None
+    scanned: int = 0
+    problem: str | None = None
 
 
-def ends(cursor: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    """The number after the last registered segment of each topic that has any."""
-    rows = cursor.execute("SELECT topic, max(seq) + 1 FROM meta.segments GROUP BY topic")
-    return dict(rows.fetchall())
+class Register:
+    """Registers the files of topics; any thread may use it.
 
+    The table ``meta.segments`` holds the register. Only this object writes to it, except for
+    :func:`keep_read`.
+    """
 
-def _discover(cursor: duckdb.DuckDBPyConnection, root: Path, topic: str) -> None:
-    directory = root / topic
-    if not directory.is_dir():
-        return
-    known = dict(
-        cursor.execute(
-            "SELECT path, max(end_byte) FROM meta.segments WHERE topic = ? GROUP BY path", [topic]
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._lock = threading.Lock()
+        self._known: dict[str, dict[str, _Known]] = {}
+        self._next: dict[str, int] = {}
+
+    def discover(self, cursor: duckdb.DuckDBPyConnection, topic: str) -> Listing:
+        """Register what is new in a topic's directory; gives the directory's listing.
+
+        It must not be called within a transaction, because other threads need to see at once what is
+        registered. Raises duckdb.Error if that cannot be written; then it is registered next time.
+        """
+        with self._lock:
+            declared = cursor.execute(
+                "SELECT partitions FROM meta.topics WHERE name = ?", [topic]
+            ).fetchone()
+            listing = walk.listing(self.root, topic, declared[0] if declared else None)
+            if topic not in self._known:
+                self._load(cursor, topic)
+            known = self._known[topic]
+            looked: dict[str, _Known] = {}
+            pieces: list[tuple[str, int, int, int | None]] = []
+            for file in listing.files:
+                before = known.get(file.path)
+                if before is None or before.stamp != file.stamp:
+                    try:
+                        after, new = _look(self.root / topic / file.path, file, before or _Known())
+                    except FileNotFoundError:
+                        continue  # it has just gone
+                    except OSError as error:
+                        listing.refused[file.path] = f"cannot read this file: {error.strerror}"
+                        continue
+                    pieces += [(file.path, *piece) for piece in new]
+                    looked[file.path] = before = after
+                if before.problem:
+                    listing.refused[file.path] = f"this file {before.problem}"
+            self._write(cursor, topic, pieces)
+            known.update(looked)
+        return listing
+
+    def end(self, topic: str) -> int:
+        """The number after a topic's last registered segment, as far as it was discovered."""
+        return self._next.get(topic, 0)
+
+    def note_read(self, topic: str, read: Iterable[Read]) -> None:
+        """Learn what :func:`keep_read` has written, after its transaction."""
+        with self._lock:
+            known = self._known.get(topic, {})
+            for item in read:
+                if item.path in known:
+                    known[item.path] = replace(known[item.path], end=item.size, tail=item.tail)
+
+    def _load(self, cursor: duckdb.DuckDBPyConnection, topic: str) -> None:
+        rows = cursor.execute(
+            "SELECT path, max(end_byte), arg_max(tail, end_byte), max(seq) FROM meta.segments"
+            " WHERE topic = ? GROUP BY path",
+            [topic],
         ).fetchall()
-    )
-    found = []
-    for path, size in _files(directory):
-        taken = known.get(path)
-        if path.endswith(".gz"):
-            # A compressed file is taken whole, once.
-            if taken is None and size > 0:
-                found.append((path, 0, size))
-        elif size > (taken or 0):
-            end = _end_of_line(path, taken or 0, size)
-            while (taken or 0) < end:
-                piece = _end_of_line(path, taken or 0, min(end, (taken or 0) + _PIECE))
-                found.append((path, taken or 0, piece if piece > (taken or 0) else end))
-                taken = found[-1][2]
-    if not found:
-        return
-    (first,) = cursor.execute(
-        "SELECT coalesce(max(seq) + 1, 0) FROM meta.segments WHERE topic = ?", [topic]
-    ).fetchone()  # type: ignore[misc]
-    cursor.executemany(
-        "INSERT OR IGNORE INTO meta.segments VALUES (?, ?, ?, ?, ?)",
-        [(topic, first + index, *segment) for index, segment in enumerate(found)],
-    )
+        self._known[topic] = {path: _Known(end, tail) for path, end, tail, _ in rows}
+        self._next[topic] = max((seq for *_, seq in rows), default=-1) + 1
+
+    def _write(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        topic: str,
+        pieces: Sequence[tuple[str, int, int, int | None]],
+    ) -> None:
+        if not pieces:
+            return
+        first = self._next[topic]
+        numbers = list(range(first, first + len(pieces)))
+        cursor.execute(
+            "INSERT INTO meta.segments (topic, seq, path, start_byte, end_byte, tail)"
+            " SELECT ?, unnest(?::BIGINT[]), unnest(?::VARCHAR[]), unnest(?::BIGINT[]),"
+            " unnest(?::BIGINT[]), unnest(?::BIGINT[])",
+            [topic, numbers, *map(list, zip(*pieces, strict=True))],
+        )
+        self._next[topic] = first + len(pieces)
 
 
-def segments(cursor: duckdb.DuckDBPyConnection, topic: str, first: int) -> list[Segment]:
-    """The segments of a topic from number ``first`` on."""
+@dataclass(frozen=True)
+class Read:
+    """A compressed file that was read to its end, with its size then and its :func:`tail`."""
+
+    seq: int
+    path: str
+    size: int
+    tail: int
+
+
+def keep_read(cursor: duckdb.DuckDBPyConnection, topic: str, read: Sequence[Read]) -> None:
+    """Write down what compressed files looked like when all of them was read."""
+    if read:
+        columns = map(list, zip(*((item.seq, item.size, item.tail) for item in read), strict=True))
+        cursor.execute(
+            "UPDATE meta.segments SET end_byte = r.size, tail = r.tail FROM (SELECT"
+            " unnest(?::BIGINT[]) AS seq, unnest(?::BIGINT[]) AS size, unnest(?::BIGINT[]) AS tail) r"
+            " WHERE segments.topic = ? AND segments.seq = r.seq",
+            [*columns, topic],
+        )
+
+
+def segments(
+    cursor: duckdb.DuckDBPyConnection, topic: str, first: int, numbers: Iterable[int] | None = None
+) -> list[Segment]:
+    """The segments of a topic from number ``first`` on, not always all; or those with ``numbers``."""
+    chosen = "seq >= ?" if numbers is None else "list_contains(?::BIGINT[], seq)"
     rows = cursor.execute(
-        "SELECT seq, path, start_byte, end_byte FROM meta.segments "
-        "WHERE topic = ? AND seq >= ? ORDER BY seq",
-        [topic, first],
+        "SELECT seq, path, start_byte, end_byte, tail IS NOT NULL FROM meta.segments "
+        f"WHERE topic = ? AND {chosen} ORDER BY seq LIMIT {_MOST}",
+        [topic, first if numbers is None else list(numbers)],
     ).fetchall()
     return [Segment(*row) for row in rows]
 
 
 def chunk(pending: Iterable[Segment], most_bytes: int) -> list[Segment]:
-    """The first of the segments, up to about that many bytes of files; at least one."""
+    """The first of the segments, up to about that many bytes of text; at least one."""
     chosen: list[Segment] = []
     total = 0
     for segment in pending:
@@ -126,91 +198,68 @@ def chunk(pending: Iterable[Segment], most_bytes: int) -> list[Segment]:
     return chosen
 
 
-def native(chosen: list[Segment]) -> str | None:
-    """A relation of ``line`` and ``path`` that DuckDB reads itself, for whole compressed files.
+def tail(descriptor: int, end: int) -> int:
+    """A checksum of the bytes of a file before a position: others mean that it was rewritten."""
+    start = max(0, end - _TAIL)
+    return zlib.crc32(os.pread(descriptor, end - start, start))
 
-    None if a segment is none. Reading it fails if a file is damaged: then :func:`table` reads it.
+
+def upgrade(cursor: duckdb.DuckDBPyConnection) -> None:
+    """Bring a register of an earlier version up to date: it has full paths, and no tails."""
+    columns = cursor.execute(
+        "SELECT column_name FROM duckdb_columns() WHERE schema_name = 'meta' AND table_name = 'segments'"
+    ).fetchall()
+    if ("tail",) not in columns:
+        cursor.execute("ALTER TABLE meta.segments ADD COLUMN tail BIGINT")
+        cursor.execute(
+            "UPDATE meta.segments SET path = substr(path, position('/topics/' || topic || '/' IN path)"
+            " + length(topic) + 9) WHERE contains(path, '/topics/' || topic || '/')"
+        )
+
+
+def _look(
+    path: Path, file: File, before: _Known
+) -> tuple[_Known, list[tuple[int, int, int | None]]]:
+    """What is known of a file after a look at it, and its new pieces: start, end, tail.
+
+    Raises OSError if the file cannot be read.
     """
-    if not all(segment.is_compressed for segment in chosen):
-        return None
-    paths = ", ".join(text(segment.path) for segment in chosen)
-    return (
-        "SELECT line, filename AS path FROM read_csv([" + paths + "], columns = {'line': 'VARCHAR'},"
-        " delim = '\x01', quote = '', escape = '', header = false, auto_detect = false,"
-        f" max_line_size = {LINE_LIMIT}, buffer_size = {2 * LINE_LIMIT}, filename = true)"
-    )
+    after = replace(before, stamp=file.stamp, problem=None)
+    if path.suffix == ".gz":
+        if before.end == 0 and file.size > 0:
+            return replace(after, end=file.size), [(0, file.size, None)]
+        if before.tail is not None:
+            with walk.opened(path) as descriptor:
+                is_same = file.size == before.end and tail(descriptor, before.end) == before.tail
+            return replace(after, problem=None if is_same else _CHANGED), []
+        return after, []
+    if file.size < before.end:
+        return replace(after, problem=_SHORTER), []
+    with walk.opened(path) as descriptor:
+        if before.tail is not None and tail(descriptor, before.end) != before.tail:
+            return replace(after, problem=_CHANGED), []
+        start = max(before.end, before.scanned)
+        end = _end_of_line(descriptor, start, file.size)
+        if end == start:
+            return replace(after, scanned=file.size), []
+        pieces: list[tuple[int, int, int | None]] = []
+        start = before.end
+        while start < end:
+            piece = _end_of_line(descriptor, start, min(end, start + _PIECE))
+            piece = piece if piece > start else end
+            pieces.append((start, piece, tail(descriptor, piece)))
+            start = piece
+    return replace(after, end=end, tail=pieces[-1][2], scanned=end), pieces
 
 
-def table(chosen: list[Segment]) -> tuple[pa.Table, list[Segment]]:
-    """The lines of segments, with their paths, and the segments that are left for later.
-
-    Damaged parts are given as lines that are no JSON. A compressed file that ends too early and was
-    written to lately is taken for one in the making, and left.
-    """
-    rows: list[str] = []
-    paths: list[str] = []
-    growing = []
-    for segment in chosen:
-        try:
-            raw_lines = list(_raw_lines(segment))
-        except _StillGrowing:
-            growing.append(segment)
-            continue
-        for raw in raw_lines:
-            if raw.strip():
-                # What is not UTF-8 is no JSON: it is kept with replacement characters.
-                text = raw.rstrip(b"\r\n").decode("utf-8", "replace").replace("\x00", "\ufffd")
-                rows.append(text[:LINE_LIMIT])
-                paths.append(segment.path)
-    lines = pa.table({"line": pa.array(rows, pa.string()), "path": pa.array(paths, pa.string())})
-    return lines, growing
-
-
-def forget(cursor: duckdb.DuckDBPyConnection, topic: str, segment: Segment) -> None:
-    """Take a segment out of the register, to be found again later."""
-    cursor.execute("DELETE FROM meta.segments WHERE topic = ? AND seq = ?", [topic, segment.seq])
-
-
-def _files(directory: Path) -> Iterator[tuple[str, int]]:
-    """Files with their sizes, in order of their paths: by hour, then partition, then offset."""
-    for folder, subfolders, names in os.walk(directory):
-        subfolders.sort()
-        for name in sorted(names):
-            if name.startswith((".", "_")) or not name.endswith((".json", ".json.gz", ".ndjson")):
-                continue
-            path = os.path.join(folder, name)
-            try:
-                yield path, os.stat(path).st_size
-            except OSError:
-                continue  # it has just gone
-
-
-def _end_of_line(path: str, start: int, end: int) -> int:
+def _end_of_line(descriptor: int, start: int, end: int) -> int:
     """The position after the last newline in bytes [start, end) of a file, or ``start``."""
     step = 65_536
-    with open(path, "rb") as file:
-        position = end
-        while position > start:
-            low = max(start, position - step)
-            file.seek(low)
-            found = file.read(position - low).rfind(b"\n")
-            if found >= 0:
-                return low + found + 1
-            position = low
+    position = end
+    while position > start:
+        low = max(start, position - step)
+        found = os.pread(descriptor, position - low, low).rfind(b"\n")
+        if found >= 0:
+            return low + found + 1
+        position = low
     return start
-
-
-def _raw_lines(segment: Segment) -> Iterator[bytes]:
-    if not segment.is_compressed:
-        with open(segment.path, "rb") as file:
-            file.seek(segment.start)
-            yield from file.read(segment.end - segment.start).splitlines()
-        return
-    try:
-        with gzip.open(segment.path, "rb") as file:
-            yield from file
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        if time.time() - os.stat(segment.path).st_mtime < _SETTLED:
-            raise _StillGrowing from error
-        # What could be read has been given; that the rest cannot be is reported as one record.
-        yield f"damaged gzip file: {error}".encode()

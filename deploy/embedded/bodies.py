@@ -6,8 +6,8 @@ import asyncio
 
 from starlette.types import Receive, Scope
 
+from deploy.embedded.denials import Refusal
 from deploy.embedded.policy import Limits
-from deploy.embedded.refusals import Refusal
 
 
 class Refused(Exception):
@@ -57,6 +57,11 @@ def too_large(limits: Limits) -> Refusal:
     )
 
 
+def too_slow(seconds: float) -> Refusal:
+    """The reply to a body that does not come to its end."""
+    return Refusal(408, 40800, f"The body was not complete within {seconds:g} s; send it again")
+
+
 async def read(receive: Receive, limits: Limits) -> bytes:
     """The whole body of a request. Raises Refused (413, 408) or Disconnected."""
     parts: list[bytes] = []
@@ -75,8 +80,4 @@ async def read(receive: Receive, limits: Limits) -> bytes:
                 if not message.get("more_body"):
                     return b"".join(parts)
     except TimeoutError:
-        raise Refused(
-            Refusal(
-                408, 40800, f"The body was not complete within {limits.body_time:g} s; send it again"
-            )
-        ) from None
+        raise Refused(too_slow(limits.body_time)) from None

@@ -12,21 +12,16 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Mapping
-from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from typing import Any
 
+from sql import timestamps
 from sql.types import ArrayType, DecimalType, KsqlType, MapType, StructType
 
 Coercer = Callable[[Any], Any]
 """Gives the value as a type has it. Raises Mismatch."""
 
-_EPOCH = date(1970, 1, 1).toordinal()
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
-_DATE = re.compile(r"(\d{4})(?:-(\d\d))?(?:-(\d\d))?", re.ASCII)
-_TIME = re.compile(r"(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?", re.ASCII)
-_ZONE = re.compile(r"([+-])(\d{1,2})(?::?(\d\d))?", re.ASCII)
-_WHOLE_DAY = "00:00:00.000"
 _DECIMALS = Context(prec=400, rounding=ROUND_HALF_UP)
 
 
@@ -181,46 +176,6 @@ def _bytes(value: Any) -> str | None:
     return base64.b64encode(decoded).decode()
 
 
-def _days(value: Any) -> int | None:
-    match = _DATE.fullmatch(value.strip()) if isinstance(value, str) else None
-    if match is None:
-        return None
-    year, month, day = (int(part or 1) for part in match.groups())
-    return date(year, month, day).toordinal() - _EPOCH
-
-
-def _time(value: Any) -> int | None:
-    match = _TIME.fullmatch(value.strip()) if isinstance(value, str) else None
-    if match is None:
-        return None
-    hours, minutes, seconds = (int(part or 0) for part in match.groups()[:3])
-    if hours > 23 or minutes > 59 or seconds > 59:
-        return None
-    return ((hours * 60 + minutes) * 60 + seconds) * 1000 + int((match[4] or "").ljust(3, "0")[:3])
-
-
-def _timestamp(value: Any) -> int | None:
-    """Text such as 2022-01, 2022-01-02 or 2022-01-02T03:04:05.678+0100; without a zone it is UTC."""
-    if not isinstance(value, str):
-        return None
-    day, separator, rest = value.strip().partition("T")
-    signs = [position for sign in "+-" if (position := rest.find(sign)) >= 0]
-    place = signs[0] if signs else len(rest)
-    clock, zone = rest[:place].removesuffix("Z"), rest[place:]
-    days = _days(day) if not separator or len(day) == len("2022-01-02") else None
-    time = _time(clock + _WHOLE_DAY[len(clock) :]) if len(clock) <= len(_WHOLE_DAY) else None
-    offset = _ZONE.fullmatch(zone)
-    if days is None or time is None or (zone and not offset):
-        return None
-    shift = timedelta(0)
-    if offset:
-        shift = timedelta(hours=int(offset[2]), minutes=int(offset[3] or 0))
-        if shift > timedelta(hours=18):
-            return None
-        shift = -shift if offset[1] == "-" else shift
-    return days * 86_400_000 + time - shift // timedelta(milliseconds=1)
-
-
 _SCALARS: Mapping[str, Callable[[Any], Any]] = {
     "BOOLEAN": lambda value: value if isinstance(value, bool) else None,
     "INTEGER": lambda value: _whole(value, 31),
@@ -228,7 +183,7 @@ _SCALARS: Mapping[str, Callable[[Any], Any]] = {
     "DOUBLE": _double,
     "STRING": lambda value: value if isinstance(value, str) else None,
     "BYTES": _bytes,
-    "DATE": _days,
-    "TIME": _time,
-    "TIMESTAMP": _timestamp,
+    "DATE": lambda value: timestamps.days(value) if isinstance(value, str) else None,
+    "TIME": lambda value: timestamps.time_of_day(value) if isinstance(value, str) else None,
+    "TIMESTAMP": lambda value: timestamps.milliseconds(value) if isinstance(value, str) else None,
 }

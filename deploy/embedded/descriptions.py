@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 
-from deploy.embedded import persistent
+from deploy.embedded import metastore, persistent
 from deploy.embedded.engine import Engine
 from deploy.embedded.functions import function_description
 from deploy.embedded.reader import FILES, INSERTED
@@ -109,6 +109,7 @@ def listed_query(engine: Engine, query: Query) -> dict[str, Any]:
         "statusCount": {counted: 1},
         "queryType": "PERSISTENT",
         "state": state,
+        **_errors(engine, query),
     }
 
 
@@ -116,14 +117,19 @@ def query_description(engine: Engine, query: Query) -> dict[str, Any]:
     """A running query as EXPLAIN gives it."""
     sink = engine.catalog.sources[query.sink]
     state = "ERROR" if query.id in engine.failures else "RUNNING"
-    failure = engine.failures.get(query.id)
     statement = query.analysis.statement
     return {
         **described_query(query.id, statement, query.analysis, list(sink.columns), sink.name),
         "ksqlHostQueryStatus": {"embedded": state},
-        "queryErrors": [{"errorMessage": failure, "type": "UNKNOWN"}] if failure else [],
         "state": state,
+        **_errors(engine, query),
     }
+
+
+def _errors(engine: Engine, query: Query) -> dict[str, Any]:
+    """Why a query fails. ksqlDB tells it of SHOW QUERIES EXTENDED and EXPLAIN only."""
+    failure = engine.failures.get(query.id)
+    return {"queryErrors": [{"errorMessage": failure, "type": "UNKNOWN"}]} if failure else {}
 
 
 def described_query(
@@ -169,7 +175,7 @@ def source_description(
         "keyFormat": source.key_format,
         "valueFormat": source.value_format,
         "topic": source.topic,
-        "partitions": source.partitions,
+        "partitions": metastore.partitions(cursor, source),
         "replication": source.replicas,
         "statement": source.statement.text,
         "queryOffsetSummaries": summaries,
@@ -188,6 +194,7 @@ def _offsets(
 ) -> dict[str, Any]:
     """How far a query has read: a part of a topic is shown as a partition."""
     source = query.analysis.source
+    engine.register.discover(cursor, source.topic)
     ends = engine.reader().ends(cursor, source)
     read = persistent.positions(cursor, query.id)
     stored = query.analysis.is_aggregation

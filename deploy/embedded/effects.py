@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import duckdb
 
 from deploy.embedded import inserts, metastore, persistent, topics
-from deploy.embedded.metastore import TopicInfo
 from deploy.embedded.reader import Reader
 from sql.catalog import Catalog, Query
 from sql.inserts import insert_columns
@@ -49,7 +48,7 @@ def carry_out(
     name, before = statement.name or "", reader.catalog
     match statement.kind:
         case Kind.CREATE_STREAM | Kind.CREATE_TABLE:
-            _ensure_topic(cursor, after.sources[name])
+            _declare_topic(cursor, reader, statement, after.sources[name])
             kind = "Stream" if statement.kind is Kind.CREATE_STREAM else "Table"
             return f"{kind} created", None
         case Kind.ALTER:
@@ -58,7 +57,7 @@ def carry_out(
         case Kind.CREATE_STREAM_AS | Kind.CREATE_TABLE_AS | Kind.INSERT_SELECT:
             query = next(q for i, q in after.queries.items() if i not in before.queries)
             if statement.kind is not Kind.INSERT_SELECT:
-                _ensure_topic(cursor, after.sources[name])
+                _declare_topic(cursor, reader, statement, after.sources[name])
             replaced = [each for i, each in before.queries.items() if i not in after.queries]
             _begin(cursor, query, reader, properties)
             for old in replaced:
@@ -104,8 +103,11 @@ def insert(cursor: duckdb.DuckDBPyConnection, statement: Statement, catalog: Cat
     inserts.append(cursor, source.topic, [inserts.Record(*row.fetchone())])  # type: ignore[misc]
 
 
-def _ensure_topic(cursor: duckdb.DuckDBPyConnection, source: Source) -> None:
-    metastore.add_topic(cursor, TopicInfo(source.topic, source.partitions, source.replicas))
+def _declare_topic(
+    cursor: duckdb.DuckDBPyConnection, reader: Reader, statement: Statement, source: Source
+) -> None:
+    partitions = source.partitions if "PARTITIONS" in statement.properties else None
+    metastore.declare(cursor, reader.register.root, source, partitions)
 
 
 def _begin(

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
-import structlog
 
-from deploy.embedded import archive, effects, inserts, metastore, persistent, processing_log
+from deploy.embedded import (
+    archive,
+    effects,
+    health,
+    inserts,
+    metastore,
+    persistent,
+    processing_log,
+    refusals,
+    walk,
+)
+from deploy.embedded.archive import Register
+from deploy.embedded.health import Health, Part
 from deploy.embedded.inserts import Record
+from deploy.embedded.listeners import Listeners
 from deploy.embedded.metastore import TopicInfo
 from deploy.embedded.reader import Reader
-from deploy.embedded.storage import Storage, transaction
+from deploy.embedded.storage import Storage, damaged, transaction
 from sql.catalog import Catalog, Query
 from sql.changes import applied
 from sql.errors import SqlError
@@ -24,14 +37,14 @@ from sql.parser import parse_statement
 from sql.sources import Source
 from sql.statements import Kind, Statement
 
-log = structlog.get_logger()
-
 _IDLE = 0.15
 """Seconds between two looks for new data."""
 _TURNS = 4
 """Pieces of one query in a row, before the next one has its turn."""
 _QUIET = 0.25
 """Seconds without statements before data is moved, so that queries made in a row start together."""
+_AGAIN = 1.0
+"""Seconds between two looks at the files that queries have not read to their end."""
 
 
 @dataclass(frozen=True)
@@ -44,23 +57,46 @@ class Outcome:
 
 
 class Engine:
-    """Owns the catalog and the data. Statements and the moving of data take turns."""
+    """Owns the catalog and the data. Statements and the moving of data take turns.
+
+    Whatever fails, the thread that moves data goes on: ``health`` says what fails, and it is tried again.
+    """
 
     def __init__(self, storage: Storage) -> None:
+        """Raises StorageError if the database is damaged."""
         self._storage = storage
-        self._cursor = storage.cursor()
         self._turn = threading.RLock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._last_statement = 0.0
         self.root: Path = storage.directory / "topics"
-        self.catalog, self._next = metastore.load(self._cursor)
-        self.failures: dict[str, str] = {}
+        self.health = Health()
+        self.listeners = Listeners()
         self.paused: set[str] = set()
+        self._cursors: weakref.WeakSet[duckdb.DuckDBPyConnection] = weakref.WeakSet()
+        try:
+            self._load()
+        except BaseException:
+            storage.close()
+            raise
+
+    def _load(self) -> None:
+        """Take what there is from the database."""
+        self._is_broken = False
+        self._cursor = self._storage.cursor()
         self._behind: set[str] = set()
-        self._logs = metastore.logs(self._cursor)
+        self._ends: dict[str, int] = {}
+        self._next_again = 0.0
+        self._rest = _IDLE
+        self.register = Register(self.root)
+        try:
+            archive.upgrade(self._cursor)
+            self.catalog, self._next = metastore.load(self._cursor)
+            self._logs = metastore.logs(self._cursor)
+            self._refused = refusals.load(self._cursor)
+        except duckdb.Error as error:
+            raise damaged(self._storage.directory, error) from error
         self._due = set(self.catalog.queries)
-        self._segments: dict[str, int] = {}
         if processing_log.STREAM not in self.catalog.sources:
             self.execute(parse_statement(processing_log.STATEMENT), {})
             self._last_statement = 0.0
@@ -82,8 +118,44 @@ class Engine:
             self._storage.close()
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
-        """A connection for a query of its own."""
-        return self._storage.cursor()
+        """A connection for a query of its own. Raises SqlError if there is none at the moment."""
+        self._check()
+        cursor = self._storage.cursor()
+        self._cursors.add(cursor)
+        return cursor
+
+    def faults(self) -> Mapping[Part, str]:
+        """What is wrong at the moment, by part."""
+        faults = self.health.faults()
+        if self._thread and not self._thread.is_alive() and not self._stop.is_set():
+            faults[Part.QUERIES] = "the thread that moves data has ended; restart the server"
+        return faults
+
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """The messages of the queries that fail, by their ids."""
+        return self.health.queries
+
+    def _check(self) -> None:
+        if self._is_broken:
+            why = self.health.faults().get(Part.DATABASE, "it is opened again")
+            raise SqlError(f"the embedded server cannot use its database: {why}", code=50000)
+
+    def _open_again(self) -> None:
+        """Open the database again, which DuckDB closes to all work when it cannot write.
+
+        Raises StorageError as long as that is impossible.
+        """
+        with self._turn:
+            for cursor in list(self._cursors):  # they are no good any more
+                with suppress(duckdb.Error):
+                    cursor.interrupt()
+            with suppress(duckdb.Error):
+                self._cursor.close()
+            with suppress(duckdb.Error):
+                self._storage.close()
+            self._storage = Storage(self._storage.directory)
+            self._load()
 
     # -- statements ---------------------------------------------------------------------------
 
@@ -103,7 +175,7 @@ class Engine:
     def check(self, statement: Statement, before: Catalog, after: Catalog) -> None:
         """Raises Unsupported for a statement that the embedded server cannot run; nothing is changed."""
         with self._turn:
-            reader = Reader(before, self._logs, self.root)
+            reader = Reader(before, self._logs, self.register)
             effects.check(self._cursor, statement, reader, after)
 
     def execute(self, statement: Statement, properties: Mapping[str, str]) -> Outcome:
@@ -112,6 +184,7 @@ class Engine:
         Raises SqlError if it is refused; then nothing has changed.
         """
         with self._turn:
+            self._check()
             self._last_statement = time.monotonic()
             if statement.kind is Kind.INSERT_VALUES:
                 return self._insert(statement)
@@ -121,15 +194,21 @@ class Engine:
             after = applied(before, statement, number)
             if after is before:
                 return Outcome(number - 1, effects.unchanged(statement))
+            for name in after.queries.keys() - before.queries.keys():
+                # A query that reads only what comes later needs to know what there is.
+                topic = after.queries[name].analysis.source.topic
+                self.register.discover(self._cursor, topic)
             with transaction(self._cursor):
                 message, query_id = effects.carry_out(
                     self._cursor, statement, self.reader(), after, properties
                 )
                 metastore.record(self._cursor, number, statement.text)
             self.catalog, self._next = after, number + 1
-            self.failures = {i: why for i, why in self.failures.items() if i in after.queries}
+            self.health.keep_only(after.queries)
             self._logs = metastore.logs(self._cursor)
-            self._due = (self._due | after.queries.keys()) if query_id else self._due
+            if query_id:
+                self._due |= after.queries.keys()
+                self._feed(after.sources[statement.name or ""].topic)
             return Outcome(number, message, query_id)
 
     def _pause(self, statement: Statement) -> Outcome:
@@ -153,14 +232,16 @@ class Engine:
     def insert(self, source: Source, records: Sequence[Record]) -> None:
         """Add records to a source's topic, all or none. Raises SqlError if the source is not what it was."""
         with self._turn:
-            if self.catalog.sources.get(source.name) is not source:
+            self._check()
+            current = self.catalog.sources.get(source.name)
+            if current is None or (current.topic, current.columns) != (source.topic, source.columns):
                 raise SqlError(f"{source.name} was dropped or replaced while rows were inserted into it")
             with transaction(self._cursor):
                 inserts.append(self._cursor, source.topic, records)
             self._note_inserted(source)
 
     def _note_inserted(self, source: Source) -> None:
-        self._due.update(self.catalog.fed_by(source.topic))
+        self._feed(source.topic)
         self._behind.update(query.id for query in self.catalog.readers(source.name))
 
     def catch_up(self, name: str) -> None:
@@ -175,33 +256,87 @@ class Engine:
 
     # -- data ---------------------------------------------------------------------------------
 
+    def _feed(self, topic: str) -> None:
+        """Records have come into a topic: whoever reads it should look."""
+        self._due.update(self.catalog.fed_by(topic))
+        self.listeners.wake(self.catalog.reached_from(topic))
+
     def reader(self) -> Reader:
         """A reader of the topics as they are now."""
-        return Reader(self.catalog, self._logs, self.root)
+        return Reader(self.catalog, self._logs, self.register)
 
     def _run(self) -> None:
         while not self._stop.is_set():
             if time.monotonic() - self._last_statement < _QUIET:
                 self._stop.wait(0.05)
                 continue
-            begun = time.monotonic()
+            if not self.work():
+                self._stop.wait(self._rest)
+
+    def work(self) -> bool:
+        """Look for files and move data, once; True if there was some to move.
+
+        The thread does this again and again. Nothing that fails is raised: see ``health``.
+        """
+        try:
+            return self._round()
+        except Exception as error:
+            self._is_broken = self._is_broken or health.is_fatal(error)
+            self.health.set(health.part_of(error), health.first_line(error))
+            return False
+
+    def _round(self) -> bool:
+        begun = time.monotonic()
+        if self._is_broken:
+            self._open_again()
+        try:
             self._look_for_files()
-            looking = time.monotonic() - begun
-            if not self._move_due():
-                # A large archive takes long to walk through: not more than a tenth of the time.
-                self._stop.wait(max(_IDLE, 10 * looking))
+            self._look_at_unread_files()
+        finally:
+            # A large archive takes long to walk through: not more than a tenth of the time.
+            self._rest = max(_IDLE, 10 * (time.monotonic() - begun))
+            worked = self._move_due()
+        for part in (Part.DATABASE, Part.QUERIES):
+            self.health.set(part, None)
+        return worked
+
+    def _look_at_unread_files(self) -> None:
+        if time.monotonic() < self._next_again:
+            return
+        with self._turn:
+            names = persistent.have_unread(self._cursor)
+        for name in names:
+            if query := self.catalog.queries.get(name):
+                self._step(query, unread=True)
+        self._next_again = time.monotonic() + _AGAIN
 
     def _look_for_files(self) -> None:
-        """New files of a topic make the queries over it due, whoever found them: a client's
-        DESCRIBE EXTENDED looks for files too."""
+        """Register new files; those of a topic make the queries over it due, whoever discovered them: a
+        client's DESCRIBE EXTENDED looks for files too."""
         with self._turn:
-            for topic in {query.analysis.source.topic for query in self.catalog.queries.values()}:
-                archive.discover(self._cursor, self.root, topic)
-            ends = archive.ends(self._cursor)
-            for topic, end in ends.items():
-                if self._segments.get(topic) != end:
-                    self._due.update(self.catalog.fed_by(topic))
-            self._segments = ends
+            listings = {"": walk.strangers(self.root)}
+            read = {query.analysis.source.topic for query in self.catalog.queries.values()}
+            for topic in read | self.listeners.topics():
+                listings[topic] = self.register.discover(self._cursor, topic)
+                if self._ends.get(topic) != (end := self.register.end(topic)):
+                    self._feed(topic)
+                    self._ends[topic] = end
+            unlisted = {
+                (topic, path): reason
+                for topic, listing in listings.items()
+                for path, reason in listing.unlisted.items()
+            }
+            refused = {
+                (topic, path): reason
+                for topic, listing in listings.items()
+                for path, reason in listing.refused.items()
+            }
+            refusals.keep(self._cursor, self.root, self._refused, refused | unlisted)
+            if refused | unlisted != self._refused:
+                self._feed(processing_log.TOPIC)
+            self._refused = refused | unlisted
+            places = [f"{self.root.joinpath(*where)}: {why}" for where, why in unlisted.items()]
+            self.health.set(Part.TOPICS, "; ".join(places) or None)
 
     def _move_due(self) -> bool:
         """Move pieces through the queries that are due; False if there were none to move."""
@@ -213,26 +348,31 @@ class Engine:
                 worked = True
         return worked
 
-    def _step(self, query: Query) -> bool:
-        """Move one piece of data through a query; False if there is none."""
+    def _step(self, query: Query, unread: bool = False) -> bool:
+        """Move one piece of data through a query; False if there is none.
+
+        With ``unread`` that is what it has not read of files.
+        """
         with self._turn:
             if self.catalog.queries.get(query.id) is not query or query.id in self.paused:
                 return False
-            sink = self.catalog.sources[query.sink]
-            try:
-                worked = persistent.move(self._cursor, self.reader(), query, sink.topic)
-            except Exception as error:
-                message = str(error).splitlines()[0]
-                if self.failures.get(query.id) != message:
-                    log.error("query failed; it is tried again", query=query.id, error=message)
-                self.failures[query.id] = message
+            if self._is_broken or self.health.must_wait(query.id):
                 return False
-            self.failures.pop(query.id, None)
+            sink = self.catalog.sources[query.sink]
+            move = persistent.move_unread if unread else persistent.move
+            try:
+                worked = move(self._cursor, self.reader(), query, sink.topic)
+            except Exception as error:
+                self._is_broken = health.is_fatal(error)
+                self.health.query_failed(query.id, error)
+                return False
+            self.health.query_works(query.id)
             if not worked:
-                self._due.discard(query.id)
+                if not unread:
+                    self._due.discard(query.id)
                 return False
             if not query.analysis.is_aggregation:
                 self._logs = metastore.logs(self._cursor)  # its first piece makes its log
-            self._due.update(self.catalog.fed_by(sink.topic))
-            self._due.update(self.catalog.fed_by(processing_log.TOPIC))
+            self._feed(sink.topic)
+            self._feed(processing_log.TOPIC)
             return True

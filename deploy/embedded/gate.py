@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deploy.embedded import bodies, failures
+from deploy.embedded.denials import Check, refuse
 from deploy.embedded.policy import Limits
-from deploy.embedded.refusals import Check, refuse
 
 
 class Gate:

@@ -12,11 +12,13 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Message, Receive, Scope, Send
 
-from deploy.embedded import failures, inserts, wire
+from deploy.embedded import bodies, failures, inserts, wire
 from deploy.embedded.coercion import Mismatch
+from deploy.embedded.denials import Refusal, refuse
 from deploy.embedded.engine import Engine
 from deploy.embedded.inserts import RowReader
-from deploy.embedded.refusals import Refusal, refuse
+from deploy.embedded.places import Full, Places
+from deploy.embedded.policy import Limits
 from sql.errors import SqlError
 from sql.sources import Source
 
@@ -25,20 +27,33 @@ _ROOM = 1024 * 1024
 
 
 class InsertStream:
-    """The ASGI application behind the path; ``most`` is the length of a row at most, in bytes."""
+    """The ASGI application behind the path."""
 
-    def __init__(self, engine: Engine, most: int) -> None:
+    def __init__(self, engine: Engine, places: Places, limits: Limits) -> None:
         self._engine = engine
-        self._most = most
+        self._places = places
+        self._most = limits.body
+        self._patience = limits.body_time
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            with self._places.one():
+                await self._answer(scope, receive, send)
+        except Full as error:
+            await refuse(scope, receive, send, error.refusal)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not scope["http_version"].startswith(("2", "3")):
             message = "This endpoint is only available when using HTTP2"
             await refuse(scope, receive, send, Refusal(400, 40004, message))
             return
         lines = _Lines(receive, self._most)
         try:
-            source = self._target(await lines.first())
+            async with asyncio.timeout(self._patience):
+                first = await lines.first()
+            source = self._target(first)
+        except TimeoutError:
+            await refuse(scope, lines.receive, send, bodies.too_slow(self._patience))
         except wire.BadRequest as error:
             message = f"Invalid JSON in request: {error}"
             await refuse(scope, lines.receive, send, Refusal(400, 40000, message))

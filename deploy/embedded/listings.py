@@ -13,6 +13,7 @@ from deploy.embedded.engine import Engine
 from deploy.embedded.replies import SERVICE_ID
 from sql.errors import Place, SqlError, Stage
 from sql.lowering import support
+from sql.lowering.refusals import EMBEDDED, Unsupported
 from sql.sources import Source
 from sql.statements import Statement
 
@@ -79,6 +80,8 @@ def listing(
             raise SqlError(
                 "Could not connect to the server. The embedded server runs no Kafka Connect.", code=50000
             )
+        case ("CONNECTOR PLUGINS" | "SOURCE CONNECTORS" | "SINK CONNECTORS"), _:
+            raise Unsupported(f"SHOW {what}", EMBEDDED, statement.place)
         case _:
             word = what.split(" ")[0]
             place = statement.place

@@ -7,21 +7,28 @@ from pathlib import Path
 
 import duckdb
 
-from deploy.embedded import topics
+from deploy.embedded import topics, walk
 from sql.catalog import Catalog
 from sql.changes import applied
-from sql.naming import is_topic
+from sql.errors import SqlError
 from sql.parser import parse_statement
 from sql.quoting import quoted
+from sql.sources import Source
 
 
 @dataclass(frozen=True)
 class TopicInfo:
-    """A topic as SHOW TOPICS gives it."""
+    """A topic as SHOW TOPICS gives it.
+
+    A directory of the archive is a topic before a statement declares it. Then ``is_declared`` is False,
+    ``partitions`` are what the names of its files tell, and ``file`` is one of the last partition.
+    """
 
     name: str
     partitions: int
     replicas: int
+    is_declared: bool = True
+    file: str = ""
 
 
 def load(cursor: duckdb.DuckDBPyConnection) -> tuple[Catalog, int]:
@@ -50,22 +57,47 @@ def logs(cursor: duckdb.DuckDBPyConnection) -> dict[str, tuple[str, ...]]:
 
 
 def list_topics(cursor: duckdb.DuckDBPyConnection, root: Path) -> list[TopicInfo]:
-    """The topics that statements made, and those that the archive holds."""
+    """The topics that statements made, and those that the archive holds.
+
+    Raises SqlError if the archive's directories cannot be listed.
+    """
     rows = cursor.execute("SELECT name, partitions, replicas FROM meta.topics").fetchall()
     known = {name: TopicInfo(name, partitions, replicas) for name, partitions, replicas in rows}
-    if root.is_dir():
-        for path in root.iterdir():
-            if path.name not in known and is_topic(path.name) and path.is_dir():
-                known[path.name] = TopicInfo(path.name, 1, 1)
-    return sorted(known.values(), key=lambda topic: topic.name)
+    try:
+        names = walk.directories(root)
+    except OSError as error:
+        raise SqlError(f"cannot list {root}: {error.strerror}", code=50000) from error
+    undeclared = (_of_directory(root, name) for name in names if name not in known)
+    return sorted([*known.values(), *undeclared], key=lambda topic: topic.name)
 
 
-def add_topic(cursor: duckdb.DuckDBPyConnection, topic: TopicInfo) -> None:
-    """Record a topic; one that exists stays as it is."""
+def declare(
+    cursor: duckdb.DuckDBPyConnection, root: Path, source: Source, partitions: int | None
+) -> None:
+    """Record the topic of a new source; one that is declared already stays as it is.
+
+    ``partitions`` are those that the statement says. If it says none, the topic has as many as its files
+    need.
+    """
+    if partitions is None:
+        partitions = max(source.partitions, _of_directory(root, source.topic).partitions)
     cursor.execute(
         "INSERT INTO meta.topics VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-        [topic.name, topic.partitions, topic.replicas],
+        [source.topic, partitions, source.replicas],
     )
+
+
+def partitions(cursor: duckdb.DuckDBPyConnection, source: Source) -> int:
+    """The partitions of a source's topic."""
+    declared = cursor.execute(
+        "SELECT partitions FROM meta.topics WHERE name = ?", [source.topic]
+    ).fetchone()
+    return declared[0] if declared else source.partitions
+
+
+def _of_directory(root: Path, name: str) -> TopicInfo:
+    last, file = walk.highest_partition(root, name)
+    return TopicInfo(name, max(1, last + 1), 1, is_declared=False, file=file)
 
 
 def delete_topic(cursor: duckdb.DuckDBPyConnection, catalog: Catalog, name: str) -> None:

@@ -1,7 +1,7 @@
 """Persistent queries: data moved from topics into logs and states, a piece at a time.
 
 A piece and the position after it are written in one transaction: whatever happens in between, a
-record counts once.
+record counts once. What a query has not read of a file is written down there too (``meta.unread``).
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 import duckdb
 
-from deploy.embedded import aggregation, processing_log, topics
+from deploy.embedded import aggregation, archive, health, processing_log, topics
+from deploy.embedded.lines import FileLines, Unread, Why
 from deploy.embedded.reader import DECODED, Json, Piece, Reader, numbered
 from deploy.embedded.storage import transaction
 from deploy.embedded.topics import UNREADABLE
@@ -55,6 +56,7 @@ def take_over(cursor: duckdb.DuckDBPyConnection, query: Query, old: Query) -> No
     """Give a query the positions and the state of the one that it replaces."""
     cursor.execute("DELETE FROM meta.positions WHERE query = ?", [query.id])
     cursor.execute("UPDATE meta.positions SET query = ? WHERE query = ?", [query.id, old.id])
+    cursor.execute("UPDATE meta.unread SET query = ? WHERE query = ?", [query.id, old.id])
     if query.analysis.is_aggregation:
         table, was = topics.state_table(query.id), topics.state_table(old.id)
         cursor.execute(f"CREATE OR REPLACE TABLE {table} AS SELECT * FROM {was}")
@@ -65,6 +67,7 @@ def end(cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
     """Forget a query that has ended."""
     cursor.execute(f"DROP TABLE IF EXISTS {topics.state_table(query_id)}")
     cursor.execute("DELETE FROM meta.positions WHERE query = ?", [query_id])
+    cursor.execute("DELETE FROM meta.unread WHERE query = ?", [query_id])
 
 
 def move(
@@ -73,14 +76,55 @@ def move(
     """Move one piece through a query; False if there is none."""
     known = positions(cursor, query.id)
     piece = next(reader.pieces(cursor, query.analysis.source, known), None)
-    if piece is None:
-        return False
+    return piece is not None and _absorb(cursor, reader, query, piece, known, sink_topic)
+
+
+def move_unread(
+    cursor: duckdb.DuckDBPyConnection, reader: Reader, query: Query, sink_topic: str
+) -> bool:
+    """Move what a query has left of files, if they are not as they were then; False if all are."""
+    known = positions(cursor, query.id)
+    piece = reader.again(cursor, query.analysis.source, known, unread(cursor, query.id))
+    return piece is not None and _absorb(cursor, reader, query, piece, known, sink_topic)
+
+
+def have_unread(cursor: duckdb.DuckDBPyConnection) -> list[str]:
+    """The ids of the queries that have left something of a file."""
+    return [name for (name,) in cursor.execute("SELECT DISTINCT query FROM meta.unread").fetchall()]
+
+
+def unread(cursor: duckdb.DuckDBPyConnection, query_id: str) -> list[Unread]:
+    """What a query has left of files."""
+    rows = cursor.execute(
+        "SELECT seq, taken, checksum, tried, why FROM meta.unread WHERE query = ?", [query_id]
+    ).fetchall()
+    return [
+        Unread(seq, taken, checksum, tried, Why(why)) for seq, taken, checksum, tried, why in rows
+    ]
+
+
+def _absorb(
+    cursor: duckdb.DuckDBPyConnection,
+    reader: Reader,
+    query: Query,
+    piece: Piece,
+    known: Mapping[str, int],
+    sink_topic: str,
+) -> bool:
     if query.analysis.is_aggregation:
         _aggregate(cursor, query, piece, known)
     elif isinstance(piece, Json):
         _append(cursor, query, piece, sink_topic)
     else:
         return False  # a selection over typed rows: nothing is stored (see topics.Selection)
+    if isinstance(piece, Json) and piece.files:
+        reader.register.note_read(piece.source.topic, piece.files.read)
+        if reports := piece.files.reports:
+            first = reports[0]
+            health.tell(
+                "files cannot be read, or not all of them; see KSQL_PROCESSING_LOG",
+                query=query.id, reports=str(len(reports)), first=first.path, reason=first.reason,
+            )  # fmt: skip
     return True
 
 
@@ -100,6 +144,27 @@ def set_positions(
     if values:
         places = ", ".join(["(?, ?, ?)"] * len(reached))
         cursor.execute(f"INSERT OR REPLACE INTO meta.positions VALUES {places}", values)
+
+
+def _set_unread(
+    cursor: duckdb.DuckDBPyConnection, query_id: str, topic: str, files: FileLines
+) -> None:
+    """Keep what a query has left of files now, and report it."""
+    outcome = files.outcome
+    cursor.execute(
+        "DELETE FROM meta.unread WHERE query = ? AND list_contains(?::BIGINT[], seq)",
+        [query_id, list(outcome)],
+    )
+    rows = [item for item in outcome.values() if item is not None]
+    if rows:
+        values = ((item.seq, item.taken, item.checksum, item.tried, item.why.value) for item in rows)
+        cursor.execute(
+            "INSERT INTO meta.unread SELECT ?, unnest(?::BIGINT[]), unnest(?::BIGINT[]),"
+            " unnest(?::BIGINT[]), unnest(?::BIGINT[]), unnest(?::VARCHAR[])",
+            [query_id, *map(list, zip(*values, strict=True))],
+        )
+    archive.keep_read(cursor, topic, files.read)
+    processing_log.report(cursor, processing_log.reader(query_id), topic, files.reports)
 
 
 def _append(
@@ -123,6 +188,8 @@ def _append(
             added = f"SELECT {', '.join(UNREADABLE)} FROM {table} WHERE rowid >= {before}"
             processing_log.record(cursor, query.id, piece.source.topic, added)
             set_positions(cursor, query.id, {piece.part: piece.position})
+            if piece.files:
+                _set_unread(cursor, query.id, piece.source.topic, piece.files)
 
     piece.read(cursor, consume)
 
@@ -151,3 +218,5 @@ def _aggregate(
         if late:
             reached[LATE] = known.get(LATE, 0) + late
         set_positions(cursor, query.id, reached)
+        if isinstance(piece, Json) and piece.files:
+            _set_unread(cursor, query.id, piece.source.topic, piece.files)

@@ -1,4 +1,4 @@
-"""ksqlDB's processing log: a stream of the records that queries could not read, and why.
+"""ksqlDB's processing log: a stream of the records and files that queries could not read, and why.
 
 Its columns are a real server's (shared/ksqldb-replies/describe_processing_log.json), so that one query
 finds the dead letters on both:
@@ -6,6 +6,12 @@ finds the dead letters on both:
 """
 
 from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import duckdb
 
@@ -27,6 +33,53 @@ STATEMENT = (
 )
 
 
+_READER = "processing.{}.KsqlTopic.Source.deserializer"
+FILES = "processing.files"
+"""The logger of what is refused before any query could read it."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A file that could not be read, or not all of it; ``line`` is the beginning of a single line."""
+
+    reason: str
+    path: str
+    line: bytes | None = None
+
+
+def reader(query_id: str) -> str:
+    """The logger of what a query could not read."""
+    return _READER.format(query_id)
+
+
+def report(
+    cursor: duckdb.DuckDBPyConnection, logger: str, topic: str, reports: Sequence[Report]
+) -> None:
+    """Put reports on files of a topic on the log."""
+    if not reports:
+        return
+    now = int(time.time() * 1000)
+    values = []
+    for item in reports:
+        line = None if item.line is None else base64.b64encode(item.line).decode()
+        failed = "Failed to deserialize value from topic" if line else "Skipped a file of topic"
+        error = {
+            "TARGET": "value",
+            "ERRORMESSAGE": f"{failed}: {topic}. {item.reason} ({item.path})",
+            "RECORDB64": line,
+            "CAUSE": [item.reason],
+            "topic": topic,
+        }
+        message = {"TYPE": 0, "DESERIALIZATIONERROR": error}
+        row = {"LOGGER": logger, "LEVEL": "ERROR", "TIME": now, "MESSAGE": message}
+        values.append(json.dumps(row))
+    cursor.execute(
+        "INSERT INTO meta.inserted SELECT ?, nextval('meta.inserted_offset'), ?, NULL, value"
+        " FROM (SELECT unnest(?::VARCHAR[]) AS value)",
+        [TOPIC, now, values],
+    )
+
+
 def record(
     cursor: duckdb.DuckDBPyConnection, query_id: str, topic: str, unreadable: str
 ) -> None:
@@ -35,7 +88,7 @@ def record(
     cursor.execute(
         f"""INSERT INTO meta.inserted
         SELECT {text(TOPIC)}, nextval('meta.inserted_offset'), epoch_ms(now()), NULL, to_json({{
-          'LOGGER': {text(f"processing.{query_id}.KsqlTopic.Source.deserializer")},
+          'LOGGER': {text(reader(query_id))},
           'LEVEL': 'ERROR',
           'TIME': epoch_ms(now()),
           'MESSAGE': {{

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import duckdb
 
 from deploy.embedded import aggregation, topics
 from deploy.embedded.engine import Engine
+from deploy.embedded.lines import Unread
 from deploy.embedded.reader import DECODED, Json, numbered
 from sql.analysis import Analysis
 from sql.errors import SqlError
@@ -45,6 +47,7 @@ class TransientQuery:
             engine.catch_up(self.source.name)
         self.columns: tuple[Column, ...] = tuple(p.column for p in self._analysis.projections)
         self._positions: dict[str, int] = {}
+        self._unread_files: dict[int, Unread] = {}  # of files, by segment
         self._left = self._analysis.limit
         support.check_query(self._analysis, EMBEDDED)
         self._cursor = engine.cursor()
@@ -53,18 +56,20 @@ class TransientQuery:
             self._grouping = selects.grouping(self._analysis)
             aggregation.create(self._cursor, self._grouping, _STATE, temporary=True)
             self._time = self._seen = 0
+            bound = self._grouping.finish(f"SELECT * FROM {_STATE}")
         else:
             bound = selects.rows(self._analysis, topics.nothing(self.source))
-            try:
-                self._cursor.execute(f"SELECT * FROM ({bound})")
-            except duckdb.Error as error:
-                feature = f"this query (DuckDB: {str(error).splitlines()[0]})"
-                raise Unsupported(feature, EMBEDDED, statement.place) from error
+        try:
+            self._cursor.execute(f"SELECT * FROM ({bound})")
+        except duckdb.Error as error:
+            feature = f"this query (DuckDB: {str(error).splitlines()[0]})"
+            raise Unsupported(feature, EMBEDDED, statement.place) from error
         if self.is_push and properties.get("auto.offset.reset") == "latest":
             if self.source.is_table:
                 part = self._changes()
                 self._positions = {part.id: part.end(self._cursor)}
             else:
+                engine.register.discover(self._cursor, self.source.topic)
                 self._positions = engine.reader().ends(self._cursor, self.source)
 
     def _check_pull(self, statement: Statement) -> None:
@@ -145,18 +150,29 @@ class TransientQuery:
                 self._positions[part.id] = high
                 yield part.relation(self.source, low, high)
             return
+        self._engine.register.discover(self._cursor, self.source.topic)
         reader = self._engine.reader()
         if self._left is not None and not self._grouping:
             reader = replace(reader, most_bytes=8_000_000)  # a LIMIT rarely needs much
-        for piece in reader.pieces(self._cursor, self.source, self._positions):
-            self._positions[piece.part] = piece.position
+        unread = self._unread_files.values()
+        again = reader.again(self._cursor, self.source, self._positions, unread) if unread else None
+        for piece in chain(
+            [again] if again else [], reader.pieces(self._cursor, self.source, self._positions)
+        ):
             if isinstance(piece, Json):
                 before = self._positions.get(DECODED, 0)
                 decoded = numbered(self._cursor, piece, _BATCH, before)
                 self._positions[DECODED] = decoded.next
-                yield decoded.relation
+                relation = decoded.relation
             else:
-                yield piece.relation
+                relation = piece.relation
+            self._positions[piece.part] = piece.position
+            if isinstance(piece, Json) and piece.files:
+                for number, item in piece.files.outcome.items():
+                    self._unread_files.pop(number, None)
+                    if item:
+                        self._unread_files[number] = item
+            yield relation
 
     def _changes(self) -> topics.Changes:
         return topics.Changes(self._engine.catalog.writers(self.source.name)[0])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gzip
 import time
-from collections.abc import Callable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,9 +13,13 @@ from pathlib import Path
 import duckdb
 
 from deploy.embedded import archive, topics
-from deploy.embedded.archive import Segment
+from deploy.embedded.archive import Register, Segment
+from deploy.embedded.lines import FileLines, Unread, state
+from deploy.embedded.walk import opened
 from sql.catalog import Catalog
 from sql.lowering import records
+from sql.lowering.capitals import Capitals, capitals
+from sql.lowering.spelling import Spelling
 from sql.quoting import text
 from sql.sources import Source
 
@@ -23,10 +28,13 @@ INSERTED = "inserted"
 DECODED = "decoded"
 """No part but a counter: of the JSON records read, where they are numbered in that order."""
 
-Lines = Callable[[duckdb.DuckDBPyConnection], str]
-"""Makes a relation of lines: ``line``, ``path``, ``key``, ``ts``."""
+_SAMPLE = 64 * 1024
+"""Bytes of text from which the usual spelling of names is taken."""
 
-_DAMAGED = (duckdb.InvalidInputException, duckdb.IOException, duckdb.ConversionException)
+Lines = Callable[[duckdb.DuckDBPyConnection, Capitals], str]
+"""Makes a relation of lines, which can be read once: ``line``, ``path``, ``key``, ``ts``."""
+
+_NO_JSON = (duckdb.InvalidInputException, duckdb.ConversionException)
 
 
 @dataclass(frozen=True)
@@ -43,33 +51,31 @@ class Typed:
 class Json:
     """Some JSON records of a source: a segment of files, or what INSERT … VALUES put in.
 
-    ``lines`` makes relations of the lines, the later ones for what the earlier ones cannot read.
+    ``lines`` makes a relation of the lines, and ``files`` says what became of those of files.
     """
 
     part: str
     position: int
     source: Source
-    sample: str | None
-    lines: tuple[Lines, ...]
+    names: Spelling
+    lines: Lines
+    files: FileLines | None = None
 
     def read(
         self, cursor: duckdb.DuckDBPyConnection, consume: Callable[[str], None]
     ) -> None:
         """Call ``consume`` with the decoded relation (:func:`sql.lowering.records.decoded`).
 
-        It is called again, with a slower relation, if reading the first fails, as it does where a line
-        is no JSON or a file is damaged: so it must do its work in one transaction.
+        It is called again, with a slower relation, if a line is no JSON: so it must do its work in one
+        transaction.
         """
-        ways = [(lines, all_json) for lines in self.lines for all_json in (True, False)]
-        for attempt, (lines, all_json) in enumerate(ways, 1):
-            exact = self.part == INSERTED
-            given = lines(cursor)
+        odd = "_odd" if self.files and self.names.is_lower else None
+        for all_json in (True, False):
+            given = self.lines(cursor, capitals(self.names.capitalized))
             try:
-                consume(
-                    records.decoded(given, self.source, self.sample, exact, all_json=all_json)
-                )
-            except _DAMAGED:
-                if attempt == len(ways):
+                consume(records.decoded(given, self.source, self.names, odd, all_json=all_json))
+            except _NO_JSON:
+                if not all_json:
                     raise
             else:
                 return
@@ -80,18 +86,21 @@ Piece = Typed | Json
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads topics as they are at a time: ``logs`` are the log tables, ``root`` the archive."""
+    """Reads topics as they are at a time: ``logs`` are the log tables, ``register`` has the files."""
 
     catalog: Catalog
     logs: Mapping[str, tuple[str, ...]]
-    root: Path
+    register: Register
     most_bytes: int = 256 * 1024 * 1024
     most_rows: int = 1_000_000
 
     def pieces(
         self, cursor: duckdb.DuckDBPyConnection, source: Source, positions: Mapping[str, int]
     ) -> Iterator[Piece]:
-        """The pieces of a source's topic from positions on (by part; missing is the beginning)."""
+        """The pieces of a source's topic from positions on (by part; missing is the beginning).
+
+        Of files those that are registered: see :meth:`Register.discover`.
+        """
         yield from self._files(cursor, source, positions.get(FILES, 0))
         yield from self._inserted(cursor, source, positions.get(INSERTED, 0))
         for part in topics.parts(self.catalog, self.logs, source.topic):
@@ -101,28 +110,51 @@ class Reader:
                 yield Typed(part.id, high, part.relation(source, low, high))
                 low = high
 
+    def again(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        source: Source,
+        positions: Mapping[str, int],
+        unread: Iterable[Unread],
+    ) -> Json | None:
+        """The rest of the files that a query has left, as far as they are not as they were then."""
+        by_number = {item.seq: item for item in unread}
+        known = archive.segments(cursor, source.topic, 0, by_number)
+        changed = [
+            segment
+            for segment in known
+            if state(self.register.root, source.topic, segment) != by_number[segment.seq].tried
+        ]
+        if not changed:
+            return None
+        before = [by_number[segment.seq] for segment in changed]
+        return self._of_files(source, positions.get(FILES, 0), changed, before)
+
     def ends(self, cursor: duckdb.DuckDBPyConnection, source: Source) -> dict[str, int]:
-        """The position after the last record of every part."""
-        archive.discover(cursor, self.root, source.topic)
-        files, inserted = cursor.execute(
-            "SELECT (SELECT coalesce(max(seq) + 1, 0) FROM meta.segments WHERE topic = $1),"
-            " (SELECT coalesce(max(_off) + 1, 0) FROM meta.inserted WHERE topic = $1)",
-            [source.topic],
+        """The position after the last record of every part, of files as they are registered."""
+        (inserted,) = cursor.execute(
+            "SELECT coalesce(max(_off) + 1, 0) FROM meta.inserted WHERE topic = ?", [source.topic]
         ).fetchone()  # type: ignore[misc]
+        files = self.register.end(source.topic)
         typed = topics.parts(self.catalog, self.logs, source.topic)
         return {FILES: files, INSERTED: inserted, **{part.id: part.end(cursor) for part in typed}}
 
     def _files(
         self, cursor: duckdb.DuckDBPyConnection, source: Source, first: int
     ) -> Iterator[Piece]:
-        archive.discover(cursor, self.root, source.topic)
         while pending := archive.segments(cursor, source.topic, first):
             chosen = archive.chunk(pending, self.most_bytes)
             first = chosen[-1].seq + 1
-            ways: list[Lines] = [partial(_line_by_line, source.topic, chosen)]
-            if native := archive.native(chosen):
-                ways.insert(0, partial(_natively, native))
-            yield Json(FILES, first, source, _first_line(chosen[0]), tuple(ways))
+            yield self._of_files(source, first, chosen)
+
+    def _of_files(
+        self, source: Source, position: int, chosen: list[Segment], before: Iterable[Unread] = ()
+    ) -> Json:
+        root = self.register.root
+        files = FileLines(root, source.topic, chosen, before)
+        sample = _first_lines(root / source.topic / chosen[0].path, chosen[0].is_compressed)
+        names = records.spelled(source, sample)
+        return Json(FILES, position, source, names, partial(_stamped, files), files)
 
     def _inserted(
         self, cursor: duckdb.DuckDBPyConnection, source: Source, low: int
@@ -136,7 +168,7 @@ class Reader:
                 f"WHERE topic = {text(source.topic)} AND _off >= {low} AND _off < {high} "
                 "ORDER BY _off"
             )
-            yield Json(INSERTED, high, source, None, (lambda _: lines,))
+            yield Json(INSERTED, high, source, records.as_declared(source), lambda *_: lines)
 
 
 @dataclass(frozen=True)
@@ -166,30 +198,18 @@ def numbered(
     return Numbered(relation, before + int(count), int(failed))
 
 
-def _natively(lines: str, _: duckdb.DuckDBPyConnection) -> str:
-    return _stamped(lines)
-
-
-def _line_by_line(
-    topic: str, chosen: list[Segment], cursor: duckdb.DuckDBPyConnection
-) -> str:
-    lines, growing = archive.table(chosen)
-    for segment in growing:
-        archive.forget(cursor, topic, segment)
-    cursor.register("python_lines", lines)
-    return _stamped("SELECT line, path FROM python_lines")
-
-
-def _stamped(lines: str) -> str:
+def _stamped(files: FileLines, cursor: duckdb.DuckDBPyConnection, names: Capitals) -> str:
     """Lines of files: without a key, and with the time (epoch ms) at which they are read."""
     now = int(time.time() * 1000)
-    return f"SELECT line, path, NULL::VARCHAR AS key, {now}::BIGINT AS ts FROM ({lines})"
+    lines = files.relation(cursor, names)
+    return f"SELECT line, path, _odd, NULL::VARCHAR AS key, {now}::BIGINT AS ts FROM ({lines})"
 
 
-def _first_line(segment: Segment) -> str | None:
+def _first_lines(path: Path, is_compressed: bool) -> str:
+    """The first lines of a file, as far as they can be read."""
     try:
-        opened = gzip.open if segment.is_compressed else open
-        with opened(segment.path, "rb") as file:
-            return file.readline(archive.LINE_LIMIT).decode("utf-8", "replace")
-    except (OSError, EOFError):
-        return None
+        with opened(path) as descriptor, open(descriptor, "rb", closefd=False) as raw:
+            file = gzip.GzipFile(fileobj=raw) if is_compressed else raw
+            return file.read(_SAMPLE).decode("utf-8", "replace")
+    except (OSError, EOFError, zlib.error):
+        return ""

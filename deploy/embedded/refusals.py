@@ -1,63 +1,46 @@
-"""Requests that the server does not carry out, and the JSON that says why."""
+"""Files that are refused as they are. Each is reported on the processing log when that begins."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
 
-import orjson
-from starlette.types import Receive, Scope, Send
+import duckdb
 
+from deploy.embedded import processing_log
+from deploy.embedded.processing_log import FILES, Report
+from deploy.embedded.storage import transaction
 
-@dataclass(frozen=True)
-class Refusal:
-    """An error reply: the HTTP ``status``, ksqlDB's error ``code``, the ``message`` for the client."""
-
-    status: int
-    code: int
-    message: str
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-
-    def body(self) -> bytes:
-        """The JSON that ksqlDB's clients read as an error."""
-        return orjson.dumps(
-            {"@type": "generic_error", "error_code": self.code, "message": self.message}
-        )
+Refused = Mapping[tuple[str, str], str]
+"""Reasons by topic and path, as :class:`deploy.embedded.walk.Listing` has them. The topic is empty for
+what is in no topic's directory."""
 
 
-Check = Callable[[Scope], Refusal | None]
-"""Looks at the head of a request and gives the reason to refuse it, or None."""
+def load(cursor: duckdb.DuckDBPyConnection) -> Refused:
+    """What has been reported and is still refused, as far as is known."""
+    rows = cursor.execute("SELECT topic, path, reason FROM meta.refused").fetchall()
+    return {(topic, path): reason for topic, path, reason in rows}
 
 
-_LINGER = 5.0
-"""Seconds for which the rest of a refused body is read and thrown away."""
-
-
-async def refuse(scope: Scope, receive: Receive, send: Send, refusal: Refusal) -> None:
-    """Answer with an error: a request whose body need not have been read, or instead of a websocket.
-
-    A client that is still sending its body could not read the reply if the connection were closed at
-    once: the rest of the body is read and thrown away, for some seconds.
-    """
-    prefix = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
-    body = refusal.body()
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        *refusal.headers,
-    ]
-    await send({"type": f"{prefix}.start", "status": refusal.status, "headers": headers})
-    await send({"type": f"{prefix}.body", "body": body, "more_body": scope["type"] == "http"})
-    if scope["type"] == "http":
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_LINGER):
-                await _discard(receive)
-        await send({"type": f"{prefix}.body", "body": b"", "more_body": False})
-
-
-async def _discard(receive: Receive) -> None:
-    while (message := await receive())["type"] == "http.request":
-        if not message.get("more_body"):
-            return
+def keep(
+    cursor: duckdb.DuckDBPyConnection, root: Path, before: Refused, now: Refused
+) -> None:
+    """Write down what is refused now, and report what was not refused before for the same reason."""
+    if now == before:
+        return
+    reports: dict[str, list[Report]] = defaultdict(list)
+    for (topic, path), reason in now.items():
+        if before.get((topic, path)) != reason:
+            reports[topic].append(Report(reason, str(root / topic / path)))
+    rows = [(topic, path, reason) for (topic, path), reason in now.items()]
+    with transaction(cursor):
+        cursor.execute("DELETE FROM meta.refused")
+        if rows:
+            cursor.execute(
+                "INSERT INTO meta.refused"
+                " SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[])",
+                list(map(list, zip(*rows, strict=True))),
+            )
+        for topic, items in reports.items():
+            processing_log.report(cursor, FILES, topic, items)

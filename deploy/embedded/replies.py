@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from deploy.embedded.health import Part
 from sql.errors import SqlError, Stage
 from sql.statements import Kind, Statement
 
@@ -35,14 +36,13 @@ METADATA = {
 
 
 def healthcheck(engine: Engine) -> dict[str, Any]:
-    """Healthy while no query fails."""
-    healthy = not engine.failures
-    parts = ("metastore", "kafka", "commandRunner")
-    return {
-        "isHealthy": healthy,
-        "details": {part: {"isHealthy": healthy or part != "commandRunner"} for part in parts},
-        "serverState": "READY",
+    """Healthy while nothing fails; ``message`` says what is wrong with a part, which ksqlDB leaves out."""
+    faults = engine.faults()
+    details = {
+        part.value: {"isHealthy": False, "message": faults[part]} if part in faults else {"isHealthy": True}
+        for part in Part
     }
+    return {"isHealthy": not faults, "details": details, "serverState": "READY"}
 
 
 def current_status(statement: Statement, outcome: Outcome) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,10 @@ from sql.errors import OpenSeaMetricsError
 LOOPBACK = "127.0.0.1"
 
 
+class CertificateError(OpenSeaMetricsError):
+    """The certificate or its key cannot be used; the message says why."""
+
+
 class PortInUse(OpenSeaMetricsError):
     """The address is taken; the message says what to do."""
 
@@ -31,8 +36,9 @@ def serve(
 ) -> None:
     """Serve until SIGINT or SIGTERM.
 
-    Raises PortInUse, or StorageError if the data directory cannot be used.
+    Raises PortInUse, CertificateError, or StorageError if the data directory cannot be used.
     """
+    _check_certificate(policy)
 
     async def until_signalled() -> None:
         stop = asyncio.Event()
@@ -54,8 +60,9 @@ def serve(
 def running(data_dir: Path, port: int = 0, policy: Policy | None = None) -> Iterator[str]:
     """A server in a thread of this process, on loopback; gives its URL.
 
-    Port 0 takes a free one. Raises PortInUse or StorageError.
+    Port 0 takes a free one. Raises PortInUse, CertificateError or StorageError.
     """
+    _check_certificate(policy)
     with _listening(LOOPBACK, port) as bound:
         engine = Engine(Storage(data_dir))
         engine.start()
@@ -63,7 +70,8 @@ def running(data_dir: Path, port: int = 0, policy: Policy | None = None) -> Iter
         stop = asyncio.Event()
         served = _serve(engine, bound, stop, policy or Policy(), LOOPBACK)
         thread = threading.Thread(target=lambda: loop.run_until_complete(served), name="server")
-        url = f"http://{LOOPBACK}:{bound.getsockname()[1]}"
+        scheme = "https" if policy and policy.certificate else "http"
+        url = f"{scheme}://{LOOPBACK}:{bound.getsockname()[1]}"
         thread.start()
         try:
             yield url
@@ -79,6 +87,10 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # A client whose machine vanished keeps no query open: the system asks after a minute of silence.
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
     try:
         bound.bind((host, port))
         bound.listen()
@@ -104,9 +116,31 @@ async def _serve(
     config.accesslog = None
     config.errorlog = None
     config.graceful_timeout = 1.0
-    config.keep_alive_timeout = policy.limits.idle
+    config.keep_alive_timeout = config.ssl_handshake_timeout = policy.limits.idle
+    if policy.certificate:
+        config.certfile = str(policy.certificate.cert_file)
+        config.keyfile = str(policy.certificate.key_file or policy.certificate.cert_file)
+        # Some text in any case: without a password OpenSSL would ask on the terminal.
+        config.keyfile_password = policy.certificate.key_password or ""
     await hypercorn.asyncio.serve(
         app.create(engine, policy, host),  # type: ignore[arg-type]
         config,
         shutdown_trigger=stop.wait,
     )
+
+
+def _check_certificate(policy: Policy | None) -> None:
+    """Raises CertificateError if the certificate of a policy cannot be used."""
+    if policy is None or policy.certificate is None:
+        return
+    certificate = policy.certificate
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            certificate.cert_file, certificate.key_file, certificate.key_password or ""
+        )
+    except OSError as error:
+        key = certificate.key_file or "in the same file"
+        raise CertificateError(
+            f"cannot use the certificate {certificate.cert_file} with the key {key}:"
+            f" {error.strerror or error}"
+        ) from error

@@ -7,9 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
-
-from deploy.embedded import descriptions, listings, properties, replies
+from deploy.embedded import descriptions, failures, listings, properties, replies
 from deploy.embedded.assertions import asserted
 from deploy.embedded.engine import Engine
 from deploy.embedded.metastore import TopicInfo
@@ -79,8 +77,8 @@ class Statements:
                         entities.append(entity)
         except SqlError as error:
             return self._refusal(current, asked.text, error)
-        except duckdb.Error as error:
-            failed = SqlError(f"the embedded server failed: {first_line(error)}", code=50000)
+        except Exception as error:
+            failed = SqlError(failures.logged(error, "a statement"), code=50000)
             return self._refusal(current, asked.text, failed)
         return entities, 200
 
@@ -217,12 +215,20 @@ def _check_topic(statement: Statement, source: Source, topics: dict[str, TopicIn
             f"CREATE {kind} {source.name} ({columns}) WITH ({listed});",
             code=40000,
         )
-    if known.partitions != source.partitions and "PARTITIONS" in statement.properties:
+    is_said = "PARTITIONS" in statement.properties
+    if not known.is_declared and (not is_said or source.partitions >= known.partitions):
+        partitions = max(source.partitions, known.partitions)
+        topics[source.topic] = TopicInfo(source.topic, partitions, source.replicas)
+    elif is_said and known.partitions != source.partitions:
+        file = "" if known.is_declared else (
+            f"\nThe file {known.file} is of partition {known.partitions - 1}. Declare"
+            f" PARTITIONS={known.partitions}, or move such files out of the topic's directory."
+        )
         raise SqlError(
             f"A Kafka topic with the name '{source.topic}' already exists, with different "
             "partition/replica/retention configuration than required. KSQL expects "
             f"{source.partitions} partitions (topic has {known.partitions}), {source.replicas} "
-            f"replication factor (topic has {known.replicas}).",
+            f"replication factor (topic has {known.replicas}).{file}",
             code=50000,
         )
 
@@ -239,8 +245,3 @@ def _check_properties(given: Mapping[str, str]) -> None:
                 f"Not recognizable as ksql, streams, consumer, or producer property: '{name}'",
                 code=50000,
             )
-
-
-def first_line(error: Exception) -> str:
-    """DuckDB's errors go on with the SQL that they concern."""
-    return str(error).splitlines()[0]

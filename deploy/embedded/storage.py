@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import duckdb
 
+from sql.database import open_database
 from sql.errors import OpenSeaMetricsError
+from sql.lowering import python
 from sql.lowering.macros import SETUP
+from sql.quoting import quoted
 from udfs import duckdb as udfs
 
+_DATABASE = "embedded.duckdb"
+_HEADERS = 3 * 4096
+"""Bytes before the first block of a DuckDB file."""
 _TABLES = """
 CREATE SCHEMA IF NOT EXISTS meta;
 -- The statements that made what there is, in order; the catalog is rebuilt from them at start.
@@ -21,10 +29,16 @@ CREATE TABLE IF NOT EXISTS meta.commands (
 -- counters of deploy/embedded/persistent.py.
 CREATE TABLE IF NOT EXISTS meta.positions (
   query VARCHAR, part VARCHAR, position BIGINT, PRIMARY KEY (query, part));
--- Pieces of archive files, in the order in which they were found. Bytes count for files that grow.
+-- The register of deploy/embedded/archive.py: pieces of archive files, in the order in which they
+-- appeared. Paths are relative to the topic's directory.
 CREATE TABLE IF NOT EXISTS meta.segments (
-  topic VARCHAR, seq BIGINT, path VARCHAR, start_byte BIGINT, end_byte BIGINT,
+  topic VARCHAR, seq BIGINT, path VARCHAR, start_byte BIGINT, end_byte BIGINT, tail BIGINT,
   PRIMARY KEY (topic, path, start_byte));
+-- What a query has not read of a segment (Left of deploy/embedded/lines.py).
+CREATE TABLE IF NOT EXISTS meta.unread (
+  query VARCHAR, seq BIGINT, taken BIGINT, checksum BIGINT, tried BIGINT, why VARCHAR);
+-- Files and directories that are refused at the moment, which was reported once.
+CREATE TABLE IF NOT EXISTS meta.refused (topic VARCHAR, path VARCHAR, reason VARCHAR);
 -- Records put in by INSERT … VALUES: key and value as JSON objects.
 CREATE TABLE IF NOT EXISTS meta.inserted (
   topic VARCHAR, _off BIGINT, ts BIGINT, key VARCHAR, value VARCHAR);
@@ -42,12 +56,17 @@ class StorageError(OpenSeaMetricsError):
 
 
 class Storage:
-    """Owns the DuckDB database; every thread takes its own :meth:`cursor`."""
+    """Owns the DuckDB database; every thread takes its own :meth:`cursor`.
+
+    Besides its own files the database can reach ``tmp/`` of the data directory only: lines of topics are given
+    to it (deploy/embedded/lines.py).
+    """
 
     def __init__(self, directory: Path, memory_limit: str = "450MB") -> None:
         """Open or create the database.
 
-        Raises StorageError if the directory cannot be written or another server holds it.
+        Raises StorageError if the directory cannot be written, another server holds it, or the database is
+        damaged.
         """
         self.directory = directory
         try:
@@ -55,33 +74,88 @@ class Storage:
             probe = directory / ".writable"
             probe.touch()
             probe.unlink()
+            self._lock = _locked(directory)
         except OSError as error:
             raise StorageError(
                 f"cannot write to the data directory {directory}: {error.strerror}; "
                 "give another one with --data-dir"
             ) from error
         try:
-            self._database = duckdb.connect(str(directory / "embedded.duckdb"))
-        except duckdb.IOException as error:
-            message = str(error).splitlines()[0]
-            if "lock" in message.lower():
-                message = "another server uses it; stop that one, or give another --data-dir"
-            raise StorageError(f"cannot open {directory / 'embedded.duckdb'}: {message}") from error
-        self._database.execute(f"SET memory_limit = '{memory_limit}'")
-        self._database.execute(f"SET temp_directory = '{directory / 'tmp'}'")
-        self._database.execute("SET error_on_division_by_zero = false")
-        self._database.execute(_TABLES)
-        for statement in SETUP:
-            self._database.execute(statement)
-        udfs.register(self._database)
+            self._database = open_database(
+                directory / _DATABASE,
+                directory / "tmp",
+                settings={"memory_limit": memory_limit, "error_on_division_by_zero": False},
+                setup=(_TABLES, *SETUP),
+            )
+            try:
+                self._check_size()
+                udfs.register(self._database)
+                python.register(self._database)
+            except BaseException:
+                self._database.close()
+                raise
+        except duckdb.Error as error:
+            self._lock.close()
+            raise damaged(directory, error) from error
+
+    def _check_size(self) -> None:
+        """Raise duckdb.IOException if the file is shorter than its tables need.
+
+        DuckDB itself notices that only when it reads what is missing.
+        """
+        query = self._database.execute
+        ((size,),) = query("SELECT block_size FROM pragma_database_size()").fetchall()
+        names = query("SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT temporary").fetchall()
+        blocks = 0
+        for schema, table in names:
+            ((last,),) = query(
+                "SELECT max(greatest(block_id, coalesce(list_max(additional_block_ids), -1)))"
+                " FROM pragma_storage_info(?) WHERE persistent",
+                [f"{quoted(schema)}.{quoted(table)}"],
+            ).fetchall()
+            blocks = max(blocks, 0 if last is None else last + 1)
+        there, needed = (self.directory / _DATABASE).stat().st_size, _HEADERS + blocks * size
+        if there < needed:
+            raise duckdb.IOException(f"it has {there:,} bytes, and its tables need {needed:,}")
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own to the database, for one thread."""
         return self._database.cursor()
 
     def close(self) -> None:
-        """Write everything down and let go of the file."""
-        self._database.close()
+        """Write everything down and let go of the directory."""
+        try:
+            self._database.close()
+        finally:
+            self._lock.close()
+
+
+def damaged(directory: Path, error: duckdb.Error) -> StorageError:
+    """The error for a database that cannot be read: what it means, and what to do."""
+    path = directory / _DATABASE
+    return StorageError(
+        f"cannot use {path}: {str(error).splitlines()[0]}\n"
+        f"If the file is damaged, restore a copy of it, or move {_DATABASE} and {_DATABASE}.wal away: the"
+        " server then starts empty, and `opensea-metrics apply` makes the metrics again from the files in"
+        f" {directory / 'topics'}. What INSERT … VALUES put in is lost then."
+    )
+
+
+def _locked(directory: Path) -> BinaryIO:
+    """The lock of a data directory: held until it is closed, or the process dies.
+
+    DuckDB has a lock too, which goes when any descriptor of the file is closed.
+    """
+    lock = open(directory / ".lock", "ab")  # noqa: SIM115 - open until the storage is closed
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise StorageError(
+            f"another server uses the data directory {directory}; "
+            "stop that one, or give another directory with --data-dir"
+        ) from error
+    return lock
 
 
 @contextmanager
@@ -91,6 +165,7 @@ def transaction(cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        cursor.execute("ROLLBACK")
+        with suppress(duckdb.Error):  # DuckDB may have done so itself
+            cursor.execute("ROLLBACK")
         raise
     cursor.execute("COMMIT")

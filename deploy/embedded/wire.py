@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deploy.embedded import replies
+from deploy.embedded.denials import Refusal
 
 
 class BadRequest(Exception):
@@ -82,6 +83,11 @@ def loaded(text: bytes) -> dict[str, Any]:
 def bad(error: BadRequest) -> Response:
     """The reply to a request that cannot be used."""
     return untyped(replies.generic_error(40000, f"Invalid JSON in request: {error}"), 400)
+
+
+def refused(refusal: Refusal) -> Response:
+    """The reply to a request that the server does not carry out."""
+    return json(replies.generic_error(refusal.code, refusal.message), refusal.status)
 
 
 def untyped(body: Any, status: int) -> Response:

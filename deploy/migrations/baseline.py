@@ -57,7 +57,14 @@ def make_baseline(
     for each in files:
         versions.append(
             VersionRecord(
-                each.version, each.name, VersionState.MIGRATED, each.checksum, now, now, previous
+                version=each.version,
+                name=each.name,
+                state=VersionState.MIGRATED,
+                checksum=each.file_md5,
+                started_on=now,
+                completed_on=now,
+                previous=previous,
+                rendered=each.checksum,
             )
         )
         previous = each.version

@@ -54,6 +54,7 @@ def _apply_one(
         name=plan.name,
         state=VersionState.RUNNING,
         checksum=plan.checksum,
+        rendered=plan.rendered,
         started_on=now(),
         previous=max((v.version for v in applied if v.version < plan.version), default=None),
     )

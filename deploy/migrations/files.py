@@ -35,10 +35,13 @@ def statements_to_send(migration: Migration) -> tuple[Step, ...]:
 
 
 def knows(record: VersionRecord, file: Migration) -> bool:
-    """True if a file is, byte for byte, what was recorded: by this tool, or by ksql-migrations."""
-    # Two decoders need not put the same number of replacement characters.
-    foreign = (re.sub("\ufffd+", "\ufffd", each) for each in (record.checksum, file.foreign_checksum))
-    return record.checksum == file.checksum or len(set(foreign)) == 1
+    """True if a file renders to what was recorded, also with the settings of now.
+
+    For a version that ksql-migrations applied: True if the file has the same bytes.
+    """
+    if record.rendered:
+        return record.rendered == file.checksum
+    return record.checksum == file.file_md5 or _as_text(record.checksum) == _old_form(file)
 
 
 def same_statements(file: Migration, records: Sequence[StatementRecord]) -> bool:
@@ -52,6 +55,16 @@ def same_statements(file: Migration, records: Sequence[StatementRecord]) -> bool
 def is_side_by_side(records: Sequence[StatementRecord]) -> bool:
     """True if a version's statements are those of the record, which its file does not tell."""
     return any(each.in_effect and each.logical for each in records)
+
+
+def _old_form(file: Migration) -> str:
+    """What older releases of ksql-migrations record: the bytes of the MD5, read as UTF-8 text."""
+    return _as_text(bytes.fromhex(file.file_md5).decode("utf-8", errors="replace"))
+
+
+def _as_text(checksum: str) -> str:
+    # Two decoders need not put the same number of replacement characters.
+    return re.sub("\ufffd+", "\ufffd", checksum)
 
 
 def _set(properties: dict[str, str], statement: Statement) -> None:

@@ -58,15 +58,17 @@ class World:
 def assess(
     statement: Statement, properties: dict[str, str], world: World, number: int
 ) -> tuple[Impact, World]:
-    """The impact of a statement, and the world after it (as before, if it is refused)."""
+    """The impact of a statement, and the world after it.
+
+    If ksqlDB refuses the statement, the world is as before. If only the embedded server cannot run it,
+    the world is as after it, so that later statements are judged by themselves.
+    """
     before = world.catalog
     name = statement.name or ""
+    if world.is_embedded and (refused := _refused_by_embedded(statement, before, number)):
+        return refused[0], replace(world, catalog=refused[1])
     try:
-        if world.is_embedded:
-            _check_embedded(before, statement, number)
         after = applied(before, statement, number)
-    except Unsupported as error:
-        return _unsupported(statement, error), world
     except SqlError as error:
         return _refusal(statement, before, number, error), world
     if world.is_embedded:
@@ -85,14 +87,20 @@ def assess(
     return impact, replace(world, catalog=after, topics=topics, dropped=dropped)
 
 
-def _check_embedded(before: Catalog, statement: Statement, number: int) -> None:
-    """Raises Unsupported for what the embedded server cannot run, in place or side by side."""
+def _refused_by_embedded(
+    statement: Statement, before: Catalog, number: int
+) -> tuple[Impact, Catalog] | None:
+    """The impact of what the embedded server cannot run, in place or side by side, and the catalog after it."""
     try:
         after = applied(before, statement, number, any_replacement=True)
     except SqlError:
-        return  # ksqlDB would refuse it, too
-    support.check_statement(before, statement, after)
-    support.check_registry(before, statement, after)
+        return None  # ksqlDB would refuse it, too
+    try:
+        support.check_statement(before, statement, after)
+        support.check_registry(before, statement, after)
+    except Unsupported as error:
+        return _unsupported(statement, error), after
+    return None
 
 
 def _unsupported(statement: Statement, error: Unsupported) -> Impact:

@@ -49,7 +49,7 @@ class Ledger:
         # and the table cannot be made anew from it.
         return (
             f"CREATE STREAM IF NOT EXISTS {self.stream} ({self.key} STRING KEY, {columns})"
-            f" WITH (KAFKA_TOPIC='{prefix}{self.stream}', VALUE_FORMAT='JSON', PARTITIONS=1,"
+            f" WITH (KAFKA_TOPIC={literal(prefix + self.stream)}, VALUE_FORMAT='JSON', PARTITIONS=1,"
             " RETENTION_MS=-1);"
         )
 
@@ -57,7 +57,7 @@ class Ledger:
         """The statement; ``prefix`` of the topic's name."""
         columns = ", ".join(f"LATEST_BY_OFFSET({name}) AS {name}" for name in self.columns)
         return (
-            f"CREATE TABLE IF NOT EXISTS {self.table} WITH (KAFKA_TOPIC='{prefix}{self.table}')"
+            f"CREATE TABLE IF NOT EXISTS {self.table} WITH (KAFKA_TOPIC={literal(prefix + self.table)})"
             f" AS SELECT {self.key}, {columns} FROM {self.stream} GROUP BY {self.key};"
         )
 
@@ -135,19 +135,46 @@ def version_row(record: VersionRecord) -> dict[str, str]:
     }
 
 
-def version_of(row: Mapping[str, Any]) -> VersionRecord:
-    """The version of a row of MIGRATION_SCHEMA_VERSIONS."""
-    previous = row["PREVIOUS"]
+def version_of(row: Mapping[str, Any], rendered: Mapping[tuple[int, str], str]) -> VersionRecord:
+    """The version of a row of MIGRATION_SCHEMA_VERSIONS; ``rendered``: see :func:`rendered_of`."""
+    version, checksum, previous = int(row["VERSION_KEY"]), row["CHECKSUM"], row["PREVIOUS"]
     return VersionRecord(
-        int(row["VERSION_KEY"]),
+        version,
         row["NAME"],
         VersionState(row["STATE"]),
-        row["CHECKSUM"],
+        checksum,
         _moment(row["STARTED_ON"]),
         _moment(row["COMPLETED_ON"]),
         None if previous in (NONE_VERSION, "", None) else int(previous),
         _reason(row),
+        rendered.get((version, checksum), ""),
     )
+
+
+def rendered_key(record: VersionRecord) -> str:
+    """The key in MIGRATION_STATEMENTS of what a version was rendered to, before its statements."""
+    return f"{record.version}/0"
+
+
+def rendered_row(record: VersionRecord) -> dict[str, str]:
+    """The columns of that row. The checksum says of which file it is: ksql-migrations may have
+    applied the version anew, and knows nothing of this row."""
+    return {
+        "version": str(record.version),
+        "statement_number": "0",
+        "statement_text": record.rendered,
+        "previous_text": record.checksum,
+    }
+
+
+def is_rendered(row: Mapping[str, Any]) -> bool:
+    """True if a row of MIGRATION_STATEMENTS is one of ``rendered_row``."""
+    return bool(row["STATEMENT_NUMBER"] == "0")
+
+
+def rendered_of(row: Mapping[str, Any]) -> tuple[tuple[int, str], str]:
+    """The version and the checksum of a file, and the SHA-256 of what it was rendered to."""
+    return (int(row["VERSION"]), row["PREVIOUS_TEXT"]), row["STATEMENT_TEXT"]
 
 
 def statement_key(record: StatementRecord) -> str:

@@ -40,6 +40,7 @@ class Step:
 @dataclass(frozen=True)
 class MigrationPlan:
     """The steps of one migration that are left; ``done`` of its statements are applied.
+    ``checksum`` and ``rendered`` are recorded with it (see VersionRecord).
 
     ``reversible`` says whether what is left can be rolled back: "reversible", "reversible with loss
     of state" or "irreversible"; a down file makes everything reversible. ``side_by_side``: some
@@ -49,6 +50,7 @@ class MigrationPlan:
     version: int
     name: str
     checksum: str
+    rendered: str
     done: int
     steps: tuple[Step, ...]
     reversible: str = REVERSIBLE

@@ -18,7 +18,7 @@ from deploy.migrations.plan import MigrationPlan, Plan, Step
 from sql.errors import Place, SqlError
 from sql.parser import parse_statement
 
-FORMAT = 1
+FORMAT = 2
 
 
 def to_json(plan: Plan) -> dict[str, Any]:
@@ -31,6 +31,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
                 "version": each.version,
                 "name": each.name,
                 "checksum": each.checksum,
+                "rendered": each.rendered,
                 "done": each.done,
                 "reversible": each.reversible,
                 "side_by_side": each.side_by_side,
@@ -53,6 +54,7 @@ def read(path: Path) -> Plan:
                     each["version"],
                     each["name"],
                     each["checksum"],
+                    each["rendered"],
                     each["done"],
                     tuple(_step_of(each["version"], step) for step in each["steps"]),
                     each["reversible"],

@@ -231,9 +231,7 @@ def _remaining(migration: Migration, records: Sequence[StatementRecord]) -> Migr
         else:
             left[record.number] = replace(step, unfinished=record)
     done = len(steps) - len(left)
-    return MigrationPlan(
-        migration.version, migration.name, migration.checksum, done, tuple(left.values())
-    )
+    return _plan(migration, done, left.values())
 
 
 def _recorded(migration: Migration, records: Sequence[StatementRecord]) -> MigrationPlan:
@@ -253,6 +251,18 @@ def _recorded(migration: Migration, records: Sequence[StatementRecord]) -> Migra
         if each.state is not StatementState.UNDONE
     ]
     done = len(records) - len(left)
+    return _plan(migration, done, steps, side_by_side=True)
+
+
+def _plan(
+    migration: Migration, done: int, steps: Iterable[Step], side_by_side: bool = False
+) -> MigrationPlan:
     return MigrationPlan(
-        migration.version, migration.name, migration.checksum, done, tuple(steps), side_by_side=True
+        migration.version,
+        migration.name,
+        migration.file_md5,
+        migration.checksum,
+        done,
+        tuple(steps),
+        side_by_side=side_by_side,
     )

@@ -103,5 +103,5 @@ def _version(
         mended = replace(mended, state=VersionState.ERROR, error_reason=reason)
     if file is not None and not knows(record, file) and same_statements(file, statements):
         reasons.append(f"{where}: only comments of the file have changed; its checksum is taken over")
-        mended = replace(mended, checksum=file.checksum)
+        mended = replace(mended, checksum=file.file_md5, rendered=file.checksum)
     return mended

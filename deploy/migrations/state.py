@@ -39,6 +39,8 @@ class VersionRecord:
     """A row of MIGRATION_SCHEMA_VERSIONS; times in milliseconds since 1970 (UTC).
 
     ``previous`` is the version that was the newest applied one before, None for the first.
+    ``checksum`` is the one that ksql-migrations compares: the MD5 of the file. ``rendered`` is the
+    SHA-256 of the rendered text, which depends on the settings, too; '' if this tool did not apply it.
     """
 
     version: int
@@ -49,6 +51,7 @@ class VersionRecord:
     completed_on: int | None = None
     previous: int | None = None
     error_reason: str | None = None
+    rendered: str = ""
 
 
 @dataclass(frozen=True)

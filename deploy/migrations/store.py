@@ -53,12 +53,13 @@ class Store:
         """What is recorded; empty where this tool and ksql-migrations never ran."""
         tables = {each.name for each in self.client.tables()}
         versions = self._rows(VERSIONS, tables)
-        statements = self._rows(STATEMENTS, tables)
+        journal = self._rows(STATEMENTS, tables)
+        rendered = dict(ledgers.rendered_of(row) for row in journal if ledgers.is_rendered(row))
+        records = (ledgers.version_of(row, rendered) for row in versions)
+        statements = (ledgers.statement_of(r) for r in journal if not ledgers.is_rendered(r))
         return Recorded(
-            tuple(sorted(map(ledgers.version_of, versions), key=attrgetter("version"))),
-            tuple(
-                sorted(map(ledgers.statement_of, statements), key=attrgetter("version", "number"))
-            ),
+            tuple(sorted(records, key=attrgetter("version"))),
+            tuple(sorted(statements, key=attrgetter("version", "number"))),
         )
 
     def create(self) -> None:
@@ -92,7 +93,11 @@ class Store:
     def write_version(self, record: VersionRecord) -> None:
         """Record a version, and what is current now: the version itself unless it is PENDING."""
         row = ledgers.version_row(record)
-        self._insert(VERSIONS.insert(CURRENT, row), VERSIONS.insert(str(record.version), row))
+        texts = [VERSIONS.insert(CURRENT, row), VERSIONS.insert(str(record.version), row)]
+        if record.rendered:
+            key = ledgers.rendered_key(record)
+            texts.insert(0, STATEMENTS.insert(key, ledgers.rendered_row(record)))
+        self._insert(*texts)
 
     def write_rolled_back(self, record: VersionRecord, now_current: VersionRecord | None) -> None:
         """Record that a version is PENDING again, and which one is current thereby."""

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from deploy.client import literal
 from deploy.migrations.files import knows, same_statements, statements_to_send
 from deploy.migrations.impact import CREATES, Impact, World, assess
 from deploy.migrations.live import catalog_of, parsed
@@ -88,4 +89,4 @@ def _impact(step: Step, record: StatementRecord, world: World) -> Impact | None:
 
 
 def _lines(text: str, properties: tuple[tuple[str, str], ...]) -> list[str]:
-    return [*(f"SET '{name}' = '{value}';" for name, value in properties), *text.split("\n")]
+    return [*(f"SET {literal(name)} = {literal(value)};" for name, value in properties), *text.split("\n")]

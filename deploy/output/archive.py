@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.markup import escape
 from rich.table import Table
 
-from deploy.output.console import console, time_text
+from deploy.output.console import console, shown, time_text
+from deploy.output.plain import say
 from spark_batch.archive.compact import Outcome
 from spark_batch.archive.findings import Kind, Report
 from spark_batch.archive.runs import Group
@@ -19,7 +19,7 @@ _SHOWN = 10
 def show_report(report: Report) -> None:
     """A table of the partitions, then what was found: defects before remarks."""
     out = console()
-    table = Table(title=escape(report.url), title_justify="left")
+    table = Table(title=shown(report.url), title_justify="left")
     table.add_column("partition", justify="right")
     for name in ("files", "compacted", "records", "MB", "first offset", "next offset"):
         table.add_column(name, justify="right")
@@ -31,7 +31,7 @@ def show_report(report: Report) -> None:
         )  # fmt: skip
     out.print(table)
     if report.first_ms is not None:
-        out.print(f"hours {_hour(report.first_ms)} to {_hour(report.last_ms)} UTC, {report.seconds:.1f} s")
+        say(f"hours {_hour(report.first_ms)} to {_hour(report.last_ms)} UTC, {report.seconds:.1f} s")
     for kind in Kind:
         found = report.of(kind)
         if not found:
@@ -39,13 +39,13 @@ def show_report(report: Report) -> None:
         records = sum(one.records for one in found)
         style = "red" if kind.is_defect else "yellow"
         counted = f" ({records:,} records)" if records else ""
-        out.print(f"[{style}]{len(found):,} {kind.text}{counted}[/]")
+        out.print(shown(f"{len(found):,} {kind.text}{counted}", style))
         for one in found[:_SHOWN]:
             note = f"{one.records:,} records, " if one.records else ""
-            out.print(f"  {escape(one.where)}: {note}{escape(one.detail)}", soft_wrap=True)
+            say(f"  {one.where}: {note}{one.detail}")
         if len(found) > _SHOWN:
-            out.print(f"  … and {len(found) - _SHOWN:,} more: --json lists all")
-    out.print("[green]sound[/]" if report.is_clean else "[red]not sound[/]")
+            say(f"  … and {len(found) - _SHOWN:,} more: --json lists all")
+    out.print(shown("sound", "green") if report.is_clean else shown("not sound", "red"))
 
 
 def show_groups(groups: Sequence[Group]) -> None:
@@ -62,23 +62,23 @@ def show_groups(groups: Sequence[Group]) -> None:
         out.print(table)
     files = sum(len(each.originals) for each in groups)
     size = sum(each.bytes for each in groups) / 1e6
-    out.print(f"{files:,} files, {size:,.1f} MB, of {len(groups):,} hours and partitions")
+    say(f"{files:,} files, {size:,.1f} MB, of {len(groups):,} hours and partitions")
 
 
 def show_outcome(outcome: Outcome) -> None:
     """What was compacted, and what was left and why."""
-    out = console()
-    out.print(
+    say(
         f"{outcome.originals:,} files ({outcome.original_bytes / 1e6:,.1f} MB) → {outcome.compacted:,} "
         f"({outcome.compacted_bytes / 1e6:,.1f} MB): {outcome.records:,} records, verified; "
         f"{outcome.removed:,} originals removed; {outcome.seconds:.1f} s"
     )
     for each in outcome.left[:_SHOWN]:
-        out.print(f"[yellow]left[/] {escape(each.path)}: {escape(each.reason)}", soft_wrap=True)
+        line = shown("left", "yellow") + shown(f" {each.path}: {each.reason}")
+        console().print(line, soft_wrap=True)
     if len(outcome.left) > _SHOWN:
-        out.print(f"… and {len(outcome.left) - _SHOWN:,} more: see opensea-metrics archive check")
+        say(f"… and {len(outcome.left) - _SHOWN:,} more: see opensea-metrics archive check")
     if not outcome.finished:
-        out.print("stopped before the end; run it again to go on")
+        say("stopped before the end; run it again to go on")
 
 
 def _hour(moment: int | None) -> str:

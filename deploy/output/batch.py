@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
-from deploy.output.console import console, time_text
+from deploy.output.console import time_text
+from deploy.output.plain import say
 from deploy.output.tables import print_rows
 from spark_batch.job import Counts
 
@@ -36,16 +37,15 @@ def show_table(name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) 
             )
     print_rows(schema.names, rows, name)
     if count > _SHOWN:
-        console().print(f"… and {count - _SHOWN:,} more rows: --to-parquet or --to-json has all of them")
+        say(f"… and {count - _SHOWN:,} more rows: --to-parquet or --to-json has all of them")
 
 
 def show_counts(period: str, engine: str, counts: Counts, seconds: float) -> None:
     """Print, to stderr, what a run has read, and what it could not."""
-    to = console(stderr=True)
-    to.print(
-        f"{period}: {counts.used:,} of {counts.read:,} records, {engine}, {seconds:.1f} s"
+    say(
+        f"{period}: {counts.used:,} of {counts.read:,} records, {engine}, {seconds:.1f} s", stderr=True
     )
     for reason, number in sorted(counts.reasons.items(), key=lambda each: -each[1])[:5]:
-        to.print(f"  {number:,} records could not be read: {reason}")
+        say(f"  {number:,} records could not be read: {reason}", stderr=True)
     for path, damage in counts.damaged.items():
-        to.print(f"  {path} is damaged, and was read up to there: {damage}")
+        say(f"  {path} is damaged, and was read up to there: {damage}", stderr=True)

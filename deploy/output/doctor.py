@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
 from rich.table import Table
-from rich.text import Text
 
 from deploy.doctor import Check
-from deploy.output.console import console
+from deploy.output.console import console, shown
+from deploy.output.plain import say_json
 
 STYLE = {"ok": "green", "warning": "yellow", "failed": "red", "left out": "dim"}
 
@@ -20,13 +19,14 @@ def show_checks(checks: Sequence[Check]) -> None:
     table = Table("part", "check", "", "found")
     for each in checks:
         style = STYLE[each.verdict]
-        table.add_row(each.part, Text(each.name), Text(each.verdict, style), Text(each.found))
+        found = shown(each.found)
+        table.add_row(each.part, shown(each.name), shown(each.verdict, style), found)
     out = console()
     out.print(table)
     for each in checks:
         if each.verdict in ("warning", "failed"):
-            line = Text(f"{each.part}, {each.name}: ", STYLE[each.verdict])
-            out.print(line + Text(each.advice), soft_wrap=True)
+            line = shown(f"{each.part}, {each.name}: ", STYLE[each.verdict])
+            out.print(line + shown(each.advice), soft_wrap=True)
     counts = {verdict: sum(c.verdict == verdict for c in checks) for verdict in STYLE}
     out.print(", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count))
 
@@ -34,4 +34,4 @@ def show_checks(checks: Sequence[Check]) -> None:
 def show_checks_json(checks: Sequence[Check]) -> None:
     """Print one JSON object per check and line."""
     for each in checks:
-        print(json.dumps(asdict(each), ensure_ascii=False))
+        say_json(asdict(each))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
-from rich.text import Text
+from rich.text import Text  # for types
 
 from deploy.migrations.actions import KeepTopic, describe
 from deploy.migrations.impact import Verdict
@@ -14,7 +14,7 @@ from deploy.migrations.plan import REVERSIBLE, Plan, Step
 from deploy.migrations.rollback import RollbackPlan
 from deploy.migrations.state import VersionState
 from deploy.migrations.status import VersionStatus
-from deploy.output.console import console, time_text
+from deploy.output.console import console, shown, time_text
 
 STYLES = {
     VersionState.MIGRATED: "green",
@@ -37,43 +37,44 @@ def show_plan(plan: Plan) -> None:
     """Print what apply would do: two lines a statement, the second on what happens to data."""
     out = console()
     for each in plan.migrations:
-        title = Text(f"V{each.version:03} {each.name}", "bold")
-        title.append(f"  ({each.reversible})", "dim" if each.reversible == REVERSIBLE else "yellow")
+        title = shown(f"V{each.version:03} {each.name}", "bold")
+        style = "dim" if each.reversible == REVERSIBLE else "yellow"
+        title.append(shown(f"  ({each.reversible})", style))
         out.print(title)
         if each.done:
-            out.print(Text(f"  {each.done} of {each.total} statements are applied already", "dim"))
+            out.print(shown(f"  {each.done} of {each.total} statements are applied already", "dim"))
         for step in each.steps:
             _show_step(step, out.print)
 
 
 def _show_step(step: Step, show: Callable[[Text], None]) -> None:
     statement, impact = step.statement, step.impact
-    line = Text(f"  {step.number}. {statement.kind.value} {statement.name or ''}".rstrip())
+    line = shown(f"  {step.number}. {statement.kind.value} {statement.name or ''}".rstrip())
     line.append(f"  {impact.verdict}", VERDICTS[impact.verdict])
     if impact.clause:
-        line.append(f" ({impact.clause})")
+        line.append(shown(f" ({impact.clause})"))
     show(line)
     detail = impact.reason if impact.verdict is Verdict.REFUSED else impact.data
     if detail:
-        show(Text(f"     {detail}", "dim"))
+        show(shown(f"     {detail}", "dim"))
 
 
 def show_rollback(plan: RollbackPlan, stderr: bool = False) -> None:
     """Print what a rollback does, what starts anew, and which topics lose their data."""
     out = console(stderr)
     for each in plan.versions:
-        out.print(Text(f"V{each.record.version:03} {each.record.name}", "bold"))
+        out.print(shown(f"V{each.record.version:03} {each.record.name}", "bold"))
         for action in (action for undo in each.undos for action in undo.actions):
             style = "dim" if isinstance(action, KeepTopic) else ""
-            out.print(Text(f"  {describe(action)}", style))
+            out.print(shown(f"  {describe(action)}", style))
     if plan.loses_state:
-        out.print(Text("Made again from the start of their sources, as their state is lost:", "bold"))
+        out.print(shown("Made again from the start of their sources, as their state is lost:", "bold"))
         for name in plan.loses_state:
-            out.print(Text(f"  {name}"))
+            out.print(shown(f"  {name}"))
     if plan.deleted_topics:
-        out.print(Text("Topics that are deleted, with all data in them:", "bold red"))
+        out.print(shown("Topics that are deleted, with all data in them:", "bold red"))
         for topic in plan.deleted_topics:
-            out.print(Text(f"  {topic}"))
+            out.print(shown(f"  {topic}"))
 
 
 def show_status(versions: Sequence[VersionStatus]) -> None:
@@ -91,19 +92,19 @@ def show_status(versions: Sequence[VersionStatus]) -> None:
         number = f"V{each.version:03}"
         table.add_row(
             number,
-            each.name,
-            Text(str(each.state), STYLES[each.state]),
+            shown(each.name),
+            shown(str(each.state), STYLES[each.state]),
             f"{each.done}/{'?' if each.total is None else each.total}",
-            Text(each.who or ""),
+            shown(each.who or ""),
             time_text(each.started_on),
             took,
         )
         if each.error_reason:
-            notes.append(Text(f"{number}: {each.error_reason}", "red"))
+            notes.append(shown(f"{number}: {each.error_reason}", "red"))
         elif each.total is None:
-            notes.append(Text(f"{number}: its file is missing", "yellow"))
+            notes.append(shown(f"{number}: its file is missing", "yellow"))
         elif each.changed:
-            notes.append(Text(f"{number}: the file was changed since", "yellow"))
+            notes.append(shown(f"{number}: the file was changed since", "yellow"))
     out.print(table)
     for note in notes:
         out.print(note)

@@ -8,10 +8,10 @@ from types import TracebackType
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.status import Status
-from rich.text import Text
 
 from deploy.migrations import work
-from deploy.output.console import console
+from deploy.output.console import console, shown
+from deploy.output.plain import visible
 
 EVERY = 10.0  # seconds between two lines on a query's progress where there is no terminal
 
@@ -45,20 +45,20 @@ class Reporter(AbstractContextManager["Reporter"]):
             return
         what = f"V{news.version:03} {news.name}  {news.number}/{news.total}  {news.what}"
         if news.seconds is not None:
-            self._console.print(Text(f"{what}  {news.seconds:.1f} s"))
+            self._console.print(shown(f"{what}  {news.seconds:.1f} s"))
         elif self._console.is_terminal:
             elapsed = time.monotonic() - self._started
-            self._spin(Text(f"{what}  (since the start: {elapsed:.0f} s)"))
+            self._spin(f"{what}  (since the start: {elapsed:.0f} s)")
 
-    def _spin(self, text: Text) -> None:
+    def _spin(self, text: str) -> None:
         # Not before there is news: a question may have to be asked first, on the same terminal.
         if self._bars is not None:
             self._stop()
         if self._status is None:
-            self._status = self._console.status(text)
+            self._status = self._console.status(shown(text))
             self._status.start()
         else:
-            self._status.update(text)
+            self._status.update(shown(text))
 
     def _catching(self, news: work.Catching) -> None:
         if not self._console.is_terminal:
@@ -66,11 +66,11 @@ class Reporter(AbstractContextManager["Reporter"]):
             return
         if self._bars is None:
             self._stop()
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+            columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
             self._bars = Progress(*columns, console=self._console)
             self._bars.start()
         if news.query_id not in self._tasks:
-            self._tasks[news.query_id] = self._bars.add_task(f"{news.query_id} catches up")
+            self._tasks[news.query_id] = self._bars.add_task(visible(f"{news.query_id} catches up"))
         task = self._tasks[news.query_id]
         self._bars.update(task, completed=news.consumed, total=max(news.end, 1))
 
@@ -80,7 +80,7 @@ class Reporter(AbstractContextManager["Reporter"]):
         if done or now - self._said.get(news.query_id, -EVERY) >= EVERY:
             self._said[news.query_id] = now
             line = f"{news.query_id} catches up: {news.consumed} of {news.end} records"
-            self._console.print(Text(line))
+            self._console.print(shown(line))
 
     def _stop(self) -> None:
         if self._status is not None:

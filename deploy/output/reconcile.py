@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from deploy.output.console import console
+from deploy.output.console import console, shown
+from deploy.output.plain import say, say_json
 from deploy.output.tables import print_table
 from spark_batch.period import iso
 from spark_batch.reconcile.compare import ColumnDifference
@@ -23,10 +23,10 @@ def show_differences(
     """Print how many rows agree, the first that do not with their causes, and the causes' numbers."""
     rows = sum(each.rows for each in compared)
     if not findings:
-        print(f"{table.name}, {period}: all {rows:,} rows of the stream and of the archive are equal")
+        say(f"{table.name}, {period}: all {rows:,} rows of the stream and of the archive are equal")
         return
     unlike = sum(len(each.findings) for each in compared)
-    print(f"{table.name}, {period}: {unlike:,} of {rows:,} rows differ")
+    say(f"{table.name}, {period}: {unlike:,} of {rows:,} rows differ")
     names = ["window", *(column.name for column in table.columns if column.is_key)]
     lines: list[list[object]] = []
     for finding in findings[:_SHOWN]:
@@ -36,10 +36,10 @@ def show_differences(
             head, cause = [""] * len(head), ""
     print_table([*names, "column", "streamed", "recomputed", "apart", "cause"], lines)
     if len(findings) > _SHOWN:
-        print(f"… and {len(findings) - _SHOWN:,} more rows: --json has all of them")
+        say(f"… and {len(findings) - _SHOWN:,} more rows: --json has all of them")
     causes = Counter((each.cause.name, each.cause.detail) for each in findings)
     for (name, detail), count in causes.most_common():
-        console().print(f"{count:,} rows: [bold]{name}[/]: {detail}", highlight=False)
+        console().print(shown(f"{count:,} rows: ") + shown(name, "bold") + shown(f": {detail}"))
 
 
 _WHOLE = {
@@ -71,7 +71,7 @@ def show_differences_json(
         "rows": sum(each.rows for each in compared),
         "differences": [_json(finding, keys, size) for finding in findings],
     }
-    print(json.dumps(found, ensure_ascii=False, indent=2, default=str))
+    say_json(found, indent=2)
 
 
 def _json(finding: Finding, keys: Sequence[str], size: int) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from typing import Any
 
 from rich.cells import cell_len
 from rich.table import Table
-from rich.text import Text
 
-from deploy.output.console import console, one_line, say, say_json
+from deploy.output.console import console, shown
+from deploy.output.plain import one_line, say, say_json
 from deploy.output.tables import cell, print_rows, print_table
 from deploy.replies import Rows, type_text
 
@@ -58,7 +58,7 @@ def show_reply(reply: Sequence[Mapping[str, Any]]) -> None:
         single = Table(show_header=False)
         for name, value in body.items():
             if isinstance(value, str | int | float) and value != "" and name not in NOISE:
-                single.add_row(name, Text(cell(value)))
+                single.add_row(shown(name), shown(cell(value)))
         if single.rows:
             console().print(single)
         for name, value in body.items():

@@ -8,9 +8,10 @@ from typing import Any
 
 from rich.measure import Measurement
 from rich.table import Table
-from rich.text import Text
+from rich.text import Text  # for types
 
-from deploy.output.console import console
+from deploy.output.console import console, shown
+from deploy.output.plain import one_line
 
 _ANY_WIDTH = 1_000_000  # characters: what a table would take is measured without a screen's end
 
@@ -38,19 +39,19 @@ def print_rows(names: Sequence[str], rows: Iterable[Sequence[Any]], title: str |
         to.print(table)
         return
     for number, row in enumerate(texts, 1):
-        to.rule(Text(f"{title}, row {number}" if title else f"row {number}"), align="left")
+        to.rule(shown(one_line(f"{title}, row {number}" if title else f"row {number}")), align="left")
         fields = Table.grid(padding=(0, 2))
         fields.add_column(no_wrap=True)
         fields.add_column(overflow="fold")
         for name, value in zip(names, row, strict=True):
-            fields.add_row(Text(name, "bold"), value)
+            fields.add_row(shown(one_line(name), "bold"), value)
         to.print(fields)
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[Text]], title: str | None) -> Table:
-    table = Table(title=title, title_justify="left")
+    table = Table(title=None if title is None else shown(one_line(title)), title_justify="left")
     for name in names:
-        table.add_column(Text(name), overflow="fold")
+        table.add_column(shown(one_line(name)), overflow="fold")
     for row in rows:
         table.add_row(*row)
     return table
@@ -62,8 +63,8 @@ def _texts(rows: Iterable[Sequence[Any]]) -> list[list[Text]]:
 
 def _text(value: Any) -> Text:
     if isinstance(value, list) and any(isinstance(each, dict) for each in value):
-        return Text("\n".join(map(_struct, value)))
-    return Text(_struct(value), "dim" if value is None else "")
+        return shown("\n".join(one_line(_struct(each)) for each in value))
+    return shown(one_line(_struct(value)), "dim" if value is None else "")
 
 
 def _struct(value: Any) -> str:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.table import Table
-from rich.text import Text
 
 from deploy.migrations.drift import Drift
 from deploy.migrations.verify import Changed
-from deploy.output.console import console
+from deploy.output.console import console, shown
 
 DIFF = {"+": "green", "-": "red", "@": "cyan"}
 
@@ -18,12 +17,12 @@ def show_changed(changes: Sequence[Changed]) -> None:
     """Print diffs, and what replacing the live definition would be."""
     out = console()
     for each in changes:
-        out.print(Text(f"V{each.version:03} {each.what}", "bold"))
+        out.print(shown(f"V{each.version:03} {each.what}", "bold"))
         for line in each.diff:
-            out.print(Text(f"  {line}", DIFF.get(line[:1], "")))
+            out.print(shown(f"  {line}", DIFF.get(line[:1], "")))
         if each.impact is not None:
             clause = f" ({each.impact.clause})" if each.impact.clause else ""
-            out.print(Text(f"  as CREATE OR REPLACE: {each.impact.verdict}{clause}", "yellow"))
+            out.print(shown(f"  as CREATE OR REPLACE: {each.impact.verdict}{clause}", "yellow"))
 
 
 def show_drift(found: Sequence[Drift]) -> None:
@@ -32,5 +31,5 @@ def show_drift(found: Sequence[Drift]) -> None:
         return
     table = Table("drift", "name", "")
     for each in found:
-        table.add_row(each.kind, Text(each.name), Text(each.detail))
+        table.add_row(each.kind, shown(each.name), shown(each.detail))
     console().print(table)

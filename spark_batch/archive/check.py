@@ -82,11 +82,14 @@ def _read(
 ) -> Iterator[Facts]:
     done = size = 0
     total = sum(file.size for file in files)
-    with database() as connection, ThreadPoolExecutor(WORKERS) as pool:
+    with (
+        database(source.folders(file for file in files if file.form == "parquet")) as (connection, folder),
+        ThreadPoolExecutor(WORKERS) as pool,
+    ):
 
         def work(unit: list[ArchiveFile]) -> list[Facts]:
             with connection.cursor() as cursor:
-                return facts_of(source, unit, cursor, stream)
+                return facts_of(source, unit, cursor, stream, folder)
 
         for found in in_order(pool, work, units(files), 2 * WORKERS):
             for facts in found:

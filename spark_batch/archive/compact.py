@@ -98,18 +98,19 @@ def compact(
     if not options.keep:
         _refuse_embedded(source)
     store = open_store(source)
+    found = [file for group in groups for file in (*group.originals[:1], *group.compacted)]
     done = files = 0
     total = sum(group.bytes for group in groups)
     with (
         locked(source) as lock,
-        database() as connection,
+        database(source.folders(found)) as (connection, temporary),
         ThreadPoolExecutor(_AT_ONCE) as pool,
     ):
 
         def compacted(group: Group) -> Outcome:
             made = Outcome()
             with (
-                tempfile.TemporaryDirectory(prefix="opensea-archive-") as folder,
+                tempfile.TemporaryDirectory(dir=temporary) as folder,
                 connection.cursor() as cursor,
             ):
                 _Work(source, stream, options, store, lock, cursor, Path(folder), made).run(group)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from producer.layout import HOUR_MS, ArchiveFile
 from spark_batch.archive.reading import Unreadable, fetched, pieces
-from spark_batch.archive.rows import rows, table
+from spark_batch.archive.rows import rows, sample_of, table
 from spark_batch.compacted import names_in_files
 from spark_batch.source import Source
 from sql.quoting import quoted, text
@@ -63,9 +63,16 @@ def units(files: Sequence[ArchiveFile]) -> Iterator[list[ArchiveFile]]:
 
 
 def facts_of(
-    source: Source, unit: Sequence[ArchiveFile], cursor: duckdb.DuckDBPyConnection, stream: Stream
+    source: Source,
+    unit: Sequence[ArchiveFile],
+    cursor: duckdb.DuckDBPyConnection,
+    stream: Stream,
+    folder: Path,
 ) -> list[Facts]:
-    """Read some files. Raises SourceError for one that cannot be had; damaged ones are facts."""
+    """Read some files. Raises SourceError for one that cannot be had; damaged ones are facts.
+
+    Compacted files of a bucket are copied into ``folder``, one after the other.
+    """
     found = [Facts(file) for file in unit]
     numbers: list[int] = []
     offsets: list[int] = []
@@ -77,7 +84,7 @@ def facts_of(
         if lines:
             batch = table(numbers, offsets, lines)
             cursor.register("batch", batch)
-            _count(cursor, rows("SELECT * FROM batch", stream, lines[0]), found)
+            _count(cursor, rows("SELECT * FROM batch", stream, sample_of(lines)), found)
             cursor.unregister("batch")
             for waiting in (numbers, offsets, lines):
                 waiting.clear()
@@ -87,7 +94,7 @@ def facts_of(
     for number, facts in enumerate(found):
         if facts.file.form == "parquet":
             flush()
-            _count_parquet(source, number, cursor, stream, found)
+            _count_parquet(source, number, cursor, stream, found, folder)
             continue
         try:
             for piece in pieces(source, facts.file, contents.pop(facts.file.path, None)):
@@ -140,12 +147,13 @@ def _count_parquet(
     cursor: duckdb.DuckDBPyConnection,
     stream: Stream,
     found: list[Facts],
+    into: Path,
 ) -> None:
     facts = found[number]
     file = facts.file
     stored = names_in_files(stream).get(str(stream.timestamp))
     time = f"CASE WHEN _failed IS NULL THEN {quoted(stored)} END" if stored else "NULL::BIGINT"
-    with tempfile.TemporaryDirectory(prefix="opensea-archive-") as folder:
+    with tempfile.TemporaryDirectory(dir=into) as folder:
         relation = f"read_parquet({text(str(source.on_disk(file, Path(folder))))})"
         try:
             facts.records, distinct, low, end = cursor.execute(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,8 +13,9 @@ import pyarrow as pa
 from spark_batch.archive.legacy import stamped_sql
 from spark_batch.compacted import names_in_files
 from sql.catalog import Catalog
+from sql.database import open_database
 from sql.errors import OpenSeaMetricsError
-from sql.lowering import records
+from sql.lowering import python, records
 from sql.lowering.macros import SETUP
 from sql.quoting import column as column_of
 from sql.quoting import quoted
@@ -44,9 +45,8 @@ def raw_stream(catalog: Catalog, topic: str) -> Stream:
     return declared[topic]
 
 
-def rows(lines: str, stream: Stream, sample: bytes | None) -> str:
-    """The rows of a relation with the columns of LINES, as a relation. ``sample`` is one of the lines, from
-    which the case of the fields' names is taken.
+def rows(lines: str, stream: Stream, sample: str) -> str:
+    """The rows of a relation with the columns of LINES, as a relation. ``sample`` has some of the lines.
 
     ``_file``, ``_offset``, ``_line`` (the text as it is), ``_time`` (epoch ms), ``_failed`` (NULL, or
     why ksqlDB could not read the record), and the declared columns (``compacted.names_in_files``).
@@ -59,25 +59,39 @@ def rows(lines: str, stream: Stream, sample: bytes | None) -> str:
         f"{column_of(name)} AS {quoted(stored)}" for name, stored in names_in_files(stream).items()
     ]
     time = "CASE WHEN _failed IS NULL THEN ROWTIME END AS _time"
-    example = None if sample is None else sample.decode("utf-8", "replace")
-    decoded = records.decoded(given, stream, example, carried=("_file", "_offset", "_exact"))
+    names = records.spelled(stream, sample)
+    decoded = records.decoded(given, stream, names, carried=("_file", "_offset", "_exact"))
     return (
         f"SELECT {', '.join(['_file, _offset, _exact AS _line, _failed', time, *columns])} FROM ({decoded})"
     )
 
 
+def sample_of(lines: Sequence[bytes]) -> str:
+    """Some of the lines."""
+    return b"\n".join(lines[:100]).decode("utf-8", "replace")
+
+
 @contextmanager
-def database(memory: str = "512MB") -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database that can decode lines, as can its cursors; what is more than ``memory`` goes to a disk."""
+def database(
+    directories: Iterable[str], memory: str = "512MB"
+) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
+    """A database that can decode lines, as can its cursors, and a temporary folder.
+
+    What is more than ``memory`` goes to a disk. The database reaches files in the folder and in
+    ``directories`` only.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="opensea-archive-") as folder,
-        duckdb.connect(str(Path(folder) / "work.duckdb")) as connection,
+        open_database(
+            Path(folder) / "work.duckdb",
+            Path(folder) / "spilled",
+            directories=[folder, *directories],
+            settings={"memory_limit": memory},
+            setup=SETUP,
+        ) as connection,
     ):
-        connection.execute(f"SET memory_limit = '{memory}'")
-        connection.execute(f"SET temp_directory = '{folder}'")
-        for statement in SETUP:
-            connection.execute(statement)
-        yield connection
+        python.register(connection)
+        yield connection, Path(folder)
 
 
 def table(files: list[int], offsets: list[int], lines: list[bytes]) -> pa.Table:

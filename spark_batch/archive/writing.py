@@ -10,7 +10,7 @@ import duckdb
 
 from producer.layout import ArchiveFile
 from spark_batch.archive.reading import Unreadable, pieces
-from spark_batch.archive.rows import rows, table
+from spark_batch.archive.rows import rows, sample_of, table
 from spark_batch.archive.runs import Measured
 from spark_batch.archive.store import CompactError
 from spark_batch.source import Source
@@ -56,11 +56,11 @@ def write(
     be read as declared), then the stream's own under the JSON's names.
     """
     database.execute("CREATE OR REPLACE TEMP TABLE lines (_file INTEGER, _offset BIGINT, line VARCHAR)")
-    sample = None
+    sample = ""
     for file in files:
         offset = file.start
         for piece in pieces(local, file):
-            sample = sample or piece[0]
+            sample = sample or sample_of(piece)
             offsets = list(range(offset, offset + len(piece)))
             database.register("batch", table([0] * len(piece), offsets, piece))
             database.execute("INSERT INTO lines SELECT * FROM batch")

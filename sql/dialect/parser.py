@@ -12,6 +12,9 @@ from sql.dialect import expressions as node
 from sql.dialect.definitions import Definitions
 from sql.suggestions import nearest
 
+_UNREAD = ("PRINT", "CREATE TYPE", "DROP TYPE", "ALTER SYSTEM", "DESCRIBE CONNECTOR")
+"""Statements that ksqlDB has and that are not read here."""
+
 
 def _field_access(
     self: KsqlDBParser, this: exp.Expression, field: exp.Expression
@@ -48,6 +51,10 @@ class KsqlDBParser(Definitions):
         if not self._curr:
             return None
         first = self._curr.text.upper()
+        second = self._next.text.upper() if self._next else ""
+        for words in (first, f"{first} {second}"):
+            if words in _UNREAD:
+                self.raise_error(f"{words} is not supported by opensea-metrics. ksqlDB supports it.")
         readers: dict[str, Callable[[], exp.Expression]] = {
             "CREATE": self._ksql_create,
             "INSERT": self._ksql_insert,
@@ -135,6 +142,8 @@ class KsqlDBParser(Definitions):
                 continue
             words.append(self._curr.text.upper())
             self._advance()
+        if not any(words):
+            self._unexpected()
         return self.expression(node.Show(this=exp.var(" ".join(words)), extended=extended))
 
     def _ksql_describe(self) -> exp.Expression:

@@ -166,9 +166,6 @@ class Lowering(Calls):
     def absolute(self, kind: KsqlType, value: str) -> str:
         return wrapped(kind, f"abs({value}::HUGEINT)")
 
-    def milliseconds(self, text: str) -> str:
-        return f"epoch_ms({text}::TIMESTAMPTZ)"
-
     def like(self, value: str, pattern: str, negated: bool) -> str:
         return f"({value} {'NOT LIKE' if negated else 'LIKE'} {pattern})"
 
@@ -201,6 +198,8 @@ class Lowering(Calls):
             "yyyy": "%Y", "MM": "%m", "dd": "%d", "HH": "%H", "mm": "%M", "ss": "%S", "SSS": "%g",
         }  # fmt: skip
         written = str(pattern.this) if isinstance(pattern, exp.Literal) else "?"
+        if not written or "%" in written:  # DuckDB's codes begin with it
+            raise self.refused(call, "this pattern of FORMAT_TIMESTAMP")
         for code, replacement in codes.items():
             written = written.replace(code, replacement)
         left = written.replace("''", "").replace("'T'", "T")

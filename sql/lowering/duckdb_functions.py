@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+from sql.quoting import text
+
 # Java's String.trim takes off everything up to U+0020; DuckDB's trim only spaces.
-_BLANKS = "".join(chr(code) for code in range(1, 33)).replace("'", "''")
+_BLANKS = text("".join(chr(code) for code in range(1, 33)))
 
 TEMPLATES: dict[str, str] = {
     "AS_VALUE": "{0}",
@@ -50,7 +52,7 @@ TEMPLATES: dict[str, str] = {
     "SUBSTRING": "substring_from({0}, {1})",
     "SUBSTRING OF LENGTH": "substring_java({0}, {1}, {2})",
     "TO_JSON_STRING": "coalesce(CAST(to_json({0}) AS VARCHAR), 'null')",
-    "TRIM": f"trim({{0}}, '{_BLANKS}')",
+    "TRIM": f"trim({{0}}, {_BLANKS})",
     "UCASE": "upper(replace({0}, 'ß', 'SS'))",
     "UNIX_TIMESTAMP": "epoch_ms({0})",
 }

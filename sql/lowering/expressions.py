@@ -23,6 +23,7 @@ from sql.lowering.writing import SHALLOW, Writing, is_long
 from sql.nesting import is_chained, operands
 from sql.parser import where
 from sql.scope import Scope
+from sql.timestamps import milliseconds
 from sql.types import (
     BIGINT,
     BOOLEAN,
@@ -199,10 +200,9 @@ class Expressions(Writing):
 
     def _time(self, side: exp.Expression, other: exp.Expression) -> str:
         """A side of a comparison: a text beside WINDOWSTART or ROWTIME is an ISO time."""
-        value = self.value(side)
         if is_time_bound(other) and isinstance(side, exp.Literal) and side.is_string:
-            return self.milliseconds(value)
-        return value
+            return str(milliseconds(str(side.this)))
+        return self.value(side)
 
     def _arithmetic(self, expression: exp.Expression) -> str:
         """An operation, or a chain of additions and subtractions, however long."""

@@ -39,6 +39,26 @@ SETUP = (
       ((((x)::HUGEINT + 2147483648) & 4294967295) - 2147483648)::INTEGER)""",
     # Integer division towards zero; NULL for a division by zero.
     "CREATE OR REPLACE MACRO trunc_div(a, b) AS ((a)::HUGEINT // nullif((b)::HUGEINT, 0))",
+    # Values of JSON records as text, strings with their quotes, in their common forms: NULL for all others,
+    # even if they are of the type (see readings.py). A number that is no integer is cut off at the point.
+    """CREATE OR REPLACE MACRO json_long(x) AS (
+      CASE WHEN CAST(TRY_CAST(x AS BIGINT) AS VARCHAR) = x THEN TRY_CAST(x AS BIGINT)
+        WHEN regexp_full_match(x, '"[+-]?[0-9]{1,18}"') THEN TRY_CAST(x[2:-2] AS BIGINT)
+        WHEN regexp_full_match(x, '-?[0-9]{1,15}[.][0-9]{1,15}')
+          THEN TRY_CAST(split_part(x, '.', 1) AS BIGINT) END)""",
+    """CREATE OR REPLACE MACRO json_integer(x) AS (
+      CASE WHEN CAST(TRY_CAST(x AS INTEGER) AS VARCHAR) = x THEN TRY_CAST(x AS INTEGER)
+        WHEN starts_with(x, '"') THEN TRY_CAST(json_long(x) AS INTEGER)
+        ELSE wrap32(json_long(x)) END)""",
+    """CREATE OR REPLACE MACRO json_double(x) AS (
+      CASE WHEN regexp_full_match(x, '-?[0-9]{1,90}([.][0-9]{1,30})?') THEN TRY_CAST(x AS DOUBLE)
+        WHEN ltrim(x, '+-.0123456789eE') = '' THEN finite(TRY_CAST(x AS DOUBLE))
+        WHEN regexp_full_match(x, '"-?[0-9]{1,90}([.][0-9]{1,30})?"') THEN TRY_CAST(x[2:-2] AS DOUBLE)
+        WHEN x IN ('"NaN"', '"Infinity"', '"-Infinity"') THEN CAST(x[2:-2] AS DOUBLE) END)""",
+    """CREATE OR REPLACE MACRO json_bytes(x) AS (
+      CASE WHEN regexp_full_match(x,
+          '"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"')
+        THEN from_base64(x[2:-2]) END)""",
     # First occurrences in order, at most 1,000: ksqlDB's default limit of a collection.
     """CREATE OR REPLACE MACRO first_occurrences(l) AS (
       list_filter(l, lambda _e, _i: list_position(l, _e) = _i)[1:1000])""",

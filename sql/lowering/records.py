@@ -1,52 +1,47 @@
 """JSON records → typed rows, as ksqlDB's deserializer gives them.
 
-Observed (shared/ksqldb-facts.md, section 1): names match in any case; unknown fields are ignored and
-missing ones NULL; a number is taken for a VARCHAR, an object or array for a VARCHAR as its text; a
-value of the wrong type, text that is no JSON, or a record without its timestamp costs the whole record.
+DuckDB parses all records, with the field names that a sample has. Records that DuckDB may read in another way
+than ksqlDB does are in doubt: ``sql.lowering.exact`` rewrites them, and DuckDB parses what it wrote. What a
+sample has matters for the speed only.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, TypeVar
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import zip_longest
 
+from sql.lowering import readings, spelling
+from sql.lowering.exact import spec_of
+from sql.lowering.readings import all_null, field, is_plain
+from sql.lowering.spelling import Spelling
 from sql.quoting import column as column_of
 from sql.quoting import json_pointer, text
 from sql.sources import Column, Source
-from sql.types import (
-    BIGINT,
-    BOOLEAN,
-    DOUBLE,
-    INTEGER,
-    STRING,
-    ArrayType,
-    KsqlType,
-    MapType,
-    StructType,
-    struct,
-)
-from sql.types import duckdb as duckdb_type
+from sql.types import STRING, ArrayType, DecimalType, KsqlType, MapType, StructType, struct
+
+_LONG_NUMBER = r"[:,\[]\s*-?(?:[0-9]{9,}[.][0-9]|[0-9]*[.][0-9]{7,}|[0-9.]{16,}[eE])"
+"""Numbers with a fraction that may have more digits than the DOUBLE that DuckDB makes of them."""
 
 _Path = tuple[str, ...]
-_ROOT = ""
-Kind = TypeVar("Kind", bound=KsqlType)
-_READERS = {
-    # 1.7 is 1 for an INTEGER or BIGINT; an INTEGER wraps around (observed).
-    BIGINT: "coalesce(parse_bigint({0}), TRY_CAST(trunc(parse_double({0})) AS BIGINT))",
-    INTEGER: "wrap32(coalesce(parse_bigint({0}), TRY_CAST(trunc(parse_double({0})) AS BIGINT)))",
-    DOUBLE: "parse_double({0})",
-    BOOLEAN: "CASE {0} WHEN 'true' THEN true WHEN 'false' THEN false END",
-    STRING: "{0}",
-}
+
+
+def spelled(source: Source, sample: str | None) -> Spelling:
+    """How the lines of a sample write the names of a source's fields."""
+    return spelling.sampled(_type_of(source.columns), sample)
+
+
+def as_declared(source: Source) -> Spelling:
+    """How lines are written that have the declared names."""
+    return spelling.declared(_type_of(source.columns))
 
 
 def decoded(
     lines: str,
     source: Source,
-    sample: str | None,
-    exact: bool = False,
+    names: Spelling,
+    odd: str | None = None,
     carried: Sequence[str] = (),
     all_json: bool = False,
 ) -> str:
@@ -54,173 +49,196 @@ def decoded(
 
     ``lines`` has ``line`` (the value), ``path`` and, for records with a key, ``key`` and ``ts``. The
     result has the source's columns and ROWTIME; for a record that cannot be read ``_failed`` says why
-    and ``_line`` is its text; ``_path`` is where it stood. ``sample`` is a record from which the case
-    of the fields' names is taken; with ``exact`` they are written as declared. ``carried`` are further
-    columns of ``lines``, passed on. With ``all_json`` a line that is no JSON fails the query
-    (duckdb.InvalidInputException), which is faster than to look for such lines.
+    and ``_line`` is its text; ``_path`` is where it stood. ``carried`` are further columns of ``lines``,
+    passed on.
+
+    ``names`` is how most lines write the names of fields. ``odd`` is a condition for the lines that may write
+    them in another way; without it the lines are searched for such names, which takes longer. With
+    ``all_json`` a line that is no JSON fails the query (duckdb.InvalidInputException), which is faster than
+    to look for such lines.
     """
-    declared = struct(*((column.name, column.type) for column in source.columns))
-    written = declared if exact else _type_in(_parse(sample), declared)
-    names = dict(_names(declared, written))
-    fields = {column.name: field for column, field in zip(source.columns, written.fields, strict=True)}
-    keys = [column for column in source.columns if column.is_key]
-    values = [column for column in source.columns if not column.is_key]
-    columns = [
-        f"{_read(column, record, names)} AS {column_of(column.name)}"
-        for record, some in (("v", values), ("k", keys))
-        for column in some
-    ]
-    passed = "".join(f", {name}" for name in carried)
-    parsed = (
-        f"SELECT line, path, ts{passed},"
-        f" {_parsed('line', [fields[column.name] for column in values], all_json)} AS v,"
-        f" {_parsed('key', [fields[column.name] for column in keys], all_json)} AS k FROM ({lines})"
-    )
-    checked = _checked(values)
-    structs = {path: f"_s{n}" for n, path in enumerate(checked) if isinstance(checked[path], StructType)}
-    for depth in range(1, 1 + max(map(len, structs), default=0)):
-        # Each struct as a column: expressions over them stay short, however deep they are.
-        taken = (
-            f"{_field(structs.get(path[:-1], 'v'), names[path])} AS {structs[path]}"
-            for path in structs
-            if len(path) == depth
+    value = _Side("_v", "line", [column for column in source.columns if not column.is_key], names)
+    key = _Side("_k", "key", [column for column in source.columns if column.is_key], names)
+    sides = [side for side in (value, key) if side.columns]
+    rows = f"SELECT *, {', '.join(side.parsed(all_json) for side in sides)} FROM ({lines})"
+    for layer in zip_longest(*(side.layers() for side in sides), fillvalue=()):
+        if made := [column for columns in layer for column in columns]:
+            rows = f"SELECT *, {', '.join(made)} FROM ({rows})"
+    for made in (
+        [doubt for side in sides for doubt in side.doubts(odd if side is value else None)],
+        [side.exact() for side in sides],
+        [side.merged() for side in sides],
+    ):
+        rows = f"SELECT *, {', '.join(made)} FROM ({rows})"
+    columns = {name: sql for side in sides for name, sql in side.values()}
+    time = columns[source.timestamp] if source.timestamp else "ts"
+    rows = f"SELECT *, {time} AS _time FROM ({rows})"
+    reasons = [side.reason for side in sides]
+    failed = f"coalesce({', '.join(reasons)}, CASE WHEN _time IS NULL THEN 'no timestamp' END)"
+    rows = f"SELECT *, {failed} AS _why FROM ({rows})"
+    made = [f"{columns[column.name]} AS {column_of(column.name)}" for column in source.columns]
+    made += [*carried, "path AS _path", "_time AS ROWTIME", "_why AS _failed"]
+    return f"SELECT {', '.join(made)}, CASE WHEN _why IS NOT NULL THEN line END AS _line FROM ({rows})"
+
+
+def _type_of(columns: Sequence[Column]) -> StructType:
+    return struct(*((column.name, column.type) for column in columns))
+
+
+@dataclass(frozen=True)
+class _Side:
+    """The value or the key of records: a JSON object in a column ``text`` with some of a source's columns.
+
+    What is made of it is in columns whose names begin with ``name``: the object as DuckDB parses it, its
+    structs, and the values that need more than DuckDB's parsing.
+    """
+
+    name: str
+    text: str
+    columns: Sequence[Column]
+    names: Spelling
+
+    @cached_property
+    def kind(self) -> StructType:
+        return _type_of(self.columns)
+
+    @cached_property
+    def structs(self) -> dict[_Path, tuple[StructType, str]]:
+        """The structs at fixed places in the object, and the object itself, with their columns."""
+        found = (path for path, kind in _places(self.kind) if isinstance(kind, StructType))
+        kinds = dict(_places(self.kind))
+        return {
+            path: (kind, f"{self.name}s{number}")
+            for number, path in enumerate(found)
+            if isinstance(kind := kinds[path], StructType)
+        }
+
+    @cached_property
+    def made(self) -> dict[_Path, tuple[KsqlType, str]]:
+        """The values that are no structs and no text, with their columns."""
+        return {
+            path: (kind, f"{self.name}m{number}")
+            for number, (path, kind) in enumerate(_places(self.kind))
+            if kind != STRING and not isinstance(kind, StructType)
+        }
+
+    @property
+    def exact_text(self) -> str:
+        """The column of what ``exact`` made of a text in doubt: an object, or why there is none."""
+        return f"{self.name}e"
+
+    @property
+    def is_exact(self) -> str:
+        """A condition: ``exact`` wrote an object."""
+        return f"starts_with({self.exact_text}, '{{')"
+
+    @property
+    def reason(self) -> str:
+        """Why ksqlDB cannot read a record; NULL if it can."""
+        return f"CASE WHEN starts_with({self.exact_text}, '!') THEN {self.exact_text}[2:] END"
+
+    def parsed(self, all_json: bool) -> str:
+        """The object; NULL for what is no JSON, unless all is."""
+        made = readings.parsed(self.text, self.kind, self.names.keys)
+        return f"{made if all_json else f'TRY({made})'} AS {self.structs[()][1]}"
+
+    def layers(self) -> Iterator[list[str]]:
+        """Columns, each layer made of those before: of expressions that were put into one another some
+        would be computed many times."""
+        for depth in range(1, 1 + max(map(len, self.structs))):
+            yield [
+                f"{self._given(path)} AS {column}"
+                for path, (_, column) in self.structs.items()
+                if len(path) == depth
+            ]
+        held, converted, assembled = [], [], []
+        for path, (kind, column) in self.made.items():
+            if isinstance(kind, ArrayType | MapType):
+                held.append(f"{readings.elements(kind, self._given(path), self.names.keys)} AS {column}h")
+                converted.append(f"{readings.converted(kind, f'{column}h', self.names.keys)} AS {column}c")
+                assembled.append(f"{readings.assembled(kind, f'{column}h', f'{column}c')} AS {column}")
+            else:
+                held.append(f"{readings.value(kind, self._given(path), self.names.keys)} AS {column}")
+        yield held
+        yield converted
+        yield assembled
+
+    def doubts(self, odd: str | None) -> list[str]:
+        """Columns of what may be wrong: ``d`` for the record, and ``d1`` … for each struct that may be
+        something else, as DuckDB makes a struct of NULLs of it."""
+        doubts = ["true" if self.names.is_unsafe else odd or f"regexp_matches({self.text}, {text(self.names.pattern)})"]
+        if any(isinstance(kind, DecimalType) for kind in _parts(self.kind)):
+            doubts.append(f"regexp_matches({self.text}, {text(_LONG_NUMBER)})")
+        doubts.append(f"({self.text} IS NOT NULL AND {self.structs[()][1]} IS NULL)")
+        for path, (_, column) in self.made.items():
+            doubts.append(f"({self._given(path)} IS NOT NULL AND {column} IS NULL)")
+        columns = [f"{' OR '.join(doubts)} AS {self.name}d"]
+        for number, (kind, column) in enumerate(self.structs.values()):
+            fields = [field(column, self.names.keys[name]) for name, _ in kind.fields]
+            columns.append(f"{column} IS NOT NULL AND {all_null(fields)} AS {self.name}d{number}")
+        return columns
+
+    def exact(self) -> str:
+        """The column :attr:`exact_text`, NULL where nothing is in doubt."""
+        flags = [f"{self.name}d"]
+        checks = [f"{self.name}d"]
+        for number, path in enumerate(self.structs):
+            flags.append(flag := f"{self.name}d{number}")
+            place = json_pointer([self.names.keys[name] for name in path])
+            kinds = "'OBJECT', 'NULL'" if path else "'OBJECT'"
+            checks.append(f"CASE WHEN {flag} THEN json_type({self.text}, {text(place)}) NOT IN ({kinds}) END")
+        exact = f"exact_record({self.text}, {text(spec_of(self.kind, self.names.keys))})"
+        return (
+            f"CASE WHEN {' OR '.join(flags)} THEN CASE WHEN {' OR '.join(checks)} THEN {exact} END END"
+            f" AS {self.exact_text}"
         )
-        parsed = f"SELECT *, {', '.join(taken)} FROM ({parsed})"
-    time = column_of(source.timestamp) if source.timestamp else "_ts"
-    doubts, reasons = [], []
-    for number, (doubt, place, reason) in enumerate(_doubts(values, names, checked, structs)):
-        doubts.append(f"{doubt} AS _d{number}")
-        wrong = f"_d{number}"
-        if place is not None:
-            kinds = "('OBJECT')" if place == _ROOT else "('OBJECT', 'NULL')"
-            wrong = f"CASE WHEN {wrong} THEN json_type(_text, {text(place)}) END NOT IN {kinds}"
-        reasons.append(f"WHEN {wrong} THEN {text(reason)}")
-    flags = [f"_d{number}" for number in range(len(doubts))]
-    return (
-        f"SELECT * EXCLUDE (_text, _ts, {', '.join(flags)}), {time} AS ROWTIME,"
-        f" CASE WHEN NOT ({' OR '.join(flags)}) AND {time} IS NOT NULL THEN NULL {' '.join(reasons)}"
-        f" WHEN {time} IS NULL THEN 'no timestamp' END AS _failed,"
-        "  CASE WHEN _failed IS NOT NULL THEN _text END AS _line "
-        f"FROM (SELECT {', '.join([*columns, *doubts])}, line AS _text, path AS _path, ts AS _ts{passed}"
-        f" FROM ({parsed}))"
-    )
+
+    def merged(self) -> str:
+        """The object, of what ``exact`` wrote where that was asked."""
+        made = readings.parsed(self.exact_text, self.kind, self.names.keys)
+        return f"CASE WHEN {self.is_exact} THEN {made} ELSE {self.structs[()][1]} END AS {self.name}"
+
+    def values(self) -> Iterator[tuple[str, str]]:
+        """The columns' values, by name."""
+        for name, kind in self.kind.fields:
+            given = field(self.name, self.names.keys[name])
+            if is_plain(kind):
+                yield name, given
+            else:
+                exact = readings.exact_value(kind, given, self.names.keys)
+                yield name, f"CASE WHEN {self.is_exact} THEN {exact} ELSE {self._value((name,), kind)} END"
+
+    def _value(self, path: _Path, kind: KsqlType) -> str:
+        """A value that is not in doubt."""
+        if is_plain(kind):
+            return self._given(path)
+        if isinstance(kind, StructType):
+            fields = [self._value((*path, name), inner) for name, inner in kind.fields]
+            return readings.packed(kind, self.structs[path][1], fields)
+        return self.made[path][1]
+
+    def _given(self, path: _Path) -> str:
+        """A field as DuckDB parses it."""
+        return field(self.structs[path[:-1]][1], self.names.keys[path[-1]])
 
 
-def _parse(sample: str | None) -> Any:
-    try:
-        return json.loads(sample) if sample else None
-    except ValueError:
-        return None
+def _places(kind: KsqlType, path: _Path = ()) -> Iterator[tuple[_Path, KsqlType]]:
+    """A type and the fields in it that have one place in a record, by their paths."""
+    yield path, kind
+    if isinstance(kind, StructType):
+        for name, inner in kind.fields:
+            yield from _places(inner, (*path, name))
 
 
-def _names(kind: StructType, written: StructType, path: _Path = ()) -> Iterator[tuple[_Path, str]]:
-    """The JSON name of each field of a struct and of those in it, by its path of ksqlDB names."""
-    for (name, inner), (key, inner_written) in zip(kind.fields, written.fields, strict=True):
-        yield (*path, name), key
-        if isinstance(inner, StructType) and isinstance(inner_written, StructType):
-            yield from _names(inner, inner_written, (*path, name))
-
-
-def _name_in(owner: Any, name: str) -> str:
-    """A field's name in a JSON object, in whatever case; in lower case if it is not there."""
-    known = {str(key).upper(): str(key) for key in owner} if isinstance(owner, dict) else {}
-    return known.get(name.upper(), name.lower())
-
-
-def _type_in(value: Any, kind: Kind) -> Kind:
-    """A type whose structs have their fields under the names of a JSON value."""
+def _parts(kind: KsqlType) -> Iterator[KsqlType]:
+    """A type and all types in it."""
+    yield kind
     match kind:
         case StructType():
-            owner = value if isinstance(value, dict) else {}
-            fields = ((_name_in(owner, name), inner) for name, inner in kind.fields)
-            return replace(kind, fields=tuple((key, _type_in(owner.get(key), inner)) for key, inner in fields))
+            for _, inner in kind.fields:
+                yield from _parts(inner)
         case ArrayType():
-            elements = value if isinstance(value, list) else []
-            return replace(kind, element=_type_in(_first(elements), kind.element))
+            yield from _parts(kind.element)
         case MapType():
-            values = value.values() if isinstance(value, dict) else []
-            return replace(kind, value=_type_in(_first(values), kind.value))
-    return kind
+            yield from _parts(kind.value)
 
-
-def _first(values: Iterable[Any]) -> Any:
-    return next((value for value in values if value is not None), None)
-
-
-def _parsed(value: str, fields: Sequence[tuple[str, KsqlType]], all_json: bool) -> str:
-    """``from_json`` of a text; NULL if it is no JSON, unless all are. Scalars are read as text, to be
-    checked."""
-    if not fields:
-        return "NULL"
-
-    def structure(kind: KsqlType) -> Any:
-        if isinstance(kind, StructType):
-            return {name: structure(inner) for name, inner in kind.fields}
-        return duckdb_type(kind)
-
-    shape = {name: "VARCHAR" if kind in _READERS else structure(kind) for name, kind in fields}
-    read = f"from_json({value}, {text(json.dumps(shape))})"
-    return read if all_json else f"TRY({read})"
-
-
-def _read(column: Column, record: str, names: Mapping[_Path, str]) -> str:
-    value = _field(record, names[column.name,])
-    return _READERS[column.type].format(value) if column.type in _READERS else value
-
-
-def _field(struct: str, name: str) -> str:
-    return f"struct_extract({struct}, {text(name)})"
-
-
-def _place(path: _Path, names: Mapping[_Path, str]) -> str:
-    """Where a field is, for DuckDB's functions of JSON."""
-    return _ROOT + json_pointer([names[path[: depth + 1]] for depth in range(len(path))])
-
-
-def _doubts(
-    columns: Sequence[Column],
-    names: Mapping[_Path, str],
-    checked: Mapping[_Path, KsqlType],
-    structs: Mapping[_Path, str],
-) -> Iterator[tuple[str, str | None, str]]:
-    """What may be wrong with a record, in the order in which it is told: a condition of what was read of
-    it, where in the text there has to be an object (None: the condition says enough), and the reason.
-
-    A value that is no object reads as a struct of NULLs, and so does an object without any of the
-    fields: the text has to be asked which it is. That is dear, so only of what is in doubt.
-    """
-    yield "v IS NULL", None, "not JSON"
-    top = (_field("v", names[column.name,]) for column in columns)
-    yield f"v IS NOT NULL AND {_all_null(top)}", _ROOT, "not a JSON object"
-    for path, kind in checked.items():
-        if isinstance(kind, StructType):
-            fields = (_field(structs[path], names[*path, name]) for name, _ in kind.fields)
-            empty = f"{structs[path]} IS NOT NULL AND {_all_null(fields)}"
-            yield empty, _place(path, names), f"{'->'.join(path)} is no STRUCT"
-        else:
-            value = _field("v", names[path])
-            wrong = f"{value} IS NOT NULL AND {_READERS[kind].format(value)} IS NULL"
-            yield wrong, None, f"{path[0]} is no {kind}"
-
-
-def _all_null(values: Iterable[str]) -> str:
-    return " AND ".join(f"{value} IS NULL" for value in values)
-
-
-def _checked(columns: Sequence[Column]) -> dict[_Path, KsqlType]:
-    """The fields in which a wrong value costs the whole record, by their paths: scalars of a record that
-    are no text, and structs however deep."""
-    found: dict[_Path, KsqlType] = {}
-
-    def look(path: _Path, kind: KsqlType) -> None:
-        if isinstance(kind, StructType):
-            found[path] = kind
-            for name, field in kind.fields:
-                look((*path, name), field)
-        elif len(path) == 1 and kind != STRING and kind in _READERS:
-            found[path] = kind
-
-    for column in columns:
-        look((column.name,), column.type)
-    scalars = {path: kind for path, kind in found.items() if not isinstance(kind, StructType)}
-    return scalars | found

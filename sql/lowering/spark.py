@@ -164,9 +164,6 @@ class SparkLowering(Calls):
     def absolute(self, kind: KsqlType, value: str) -> str:
         return f"abs({value})"
 
-    def milliseconds(self, text: str) -> str:
-        return f"unix_millis(CAST({text} AS TIMESTAMP))"
-
     def like(self, value: str, pattern: str, negated: bool) -> str:
         # Without a character of its own Spark takes a backslash for an escape.
         return f"({value} {'NOT LIKE' if negated else 'LIKE'} {pattern} ESCAPE '\\u0001')"

@@ -134,10 +134,6 @@ class Writing(ABC):
         """ABS of an integer; the least integer has no absolute value: it stays."""
 
     @abstractmethod
-    def milliseconds(self, text: str) -> str:
-        """A literal of an ISO time as epoch ms."""
-
-    @abstractmethod
     def like(self, value: str, pattern: str, negated: bool) -> str: ...
 
     @abstractmethod

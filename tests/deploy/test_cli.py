@@ -7,13 +7,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 import pytest
+import typer
 from rich.markup import render
 from typer.main import get_group
 from typer.testing import CliRunner
 
 from deploy import cli
+from deploy.cli.help import as_written
 from deploy.cli.verbs import MODULES
 from deploy.client import KsqlClient
 from deploy.config import Settings
@@ -56,16 +59,36 @@ def test_every_verb_explains_itself_with_an_example(verb: str) -> None:
     assert f"Example: opensea-metrics {verb}" in result.output
 
 
-def test_all_of_an_options_help_is_shown() -> None:
-    """Rich takes [words] in help for markup, and leaves them out: defaults were not to be seen."""
-    verbs = list(get_group(cli.whole_app()).commands.values())
-    verbs += [each for verb in verbs for each in getattr(verb, "commands", {}).values()]
-    options = [option for verb in verbs for option in verb.params]
-    helps = {str(getattr(option, "help", None) or "") for option in options}
-    assert len(helps) > 50
-    assert {text for text in helps if render(text).plain != text} == set()
-    where = CliRunner(env={"COLUMNS": "200"}).invoke(cli.whole_app(), ["plan", "--help"]).output
+def test_help_is_shown_as_it_is_written() -> None:
+    """Rich takes [words] for markup, and leaves them out."""
+    app = typer.Typer(rich_markup_mode="rich")
+
+    @app.command()
+    def verb(
+        option: Annotated[str, typer.Option(metavar="[X]…", help="As [red] or [ksqldb].")] = "a",
+    ) -> None:
+        """Install 'opensea-metrics[ksqldb]' first.
+
+        Then [bold] and \\[/] too.
+        """
+
+    (command,) = app.registered_commands
+    as_written(command)
+    out = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["--help"]).output
+    for each in ("opensea-metrics[ksqldb]' first", "Then [bold] and", "As [red] or [ksqldb].", "[X]…"):
+        assert each in out
+
+
+def test_all_help_is_to_be_seen() -> None:
+    env = {"COLUMNS": "250"}
+    where = CliRunner(env=env).invoke(cli.whole_app(), ["plan", "--help"]).output
     assert "[default: ($KSQLDB_URL, else http://127.0.0.1:8088)]" in where
+    build = CliRunner(env=env).invoke(cli.whole_app(), ["udfs", "build", "--help"]).output
+    assert "pip install 'opensea-metrics[ksqldb]'" in build
+    group = get_group(cli.whole_app())
+    groups = [each for each in group.commands.values() if hasattr(each, "commands")]
+    assert len(groups) == 2
+    assert {each.help for each in groups if render(each.help or "").plain != each.help} == set()
 
 
 def test_a_mistyped_option_is_not_taken_for_pending_changes(run: Run) -> None:

@@ -102,6 +102,19 @@ def test_no_check_says_yes_to_what_apply_refuses(
     assert seen(client) == before
 
 
+def test_a_plan_names_every_statement_that_the_server_cannot_run(
+    client: KsqlClient, write_project: Write
+) -> None:
+    text = "CREATE STREAM et_x AS SELECT id, ROUND(d, 2) AS d FROM et_raw EMIT CHANGES;\n"
+    text += "CREATE STREAM et_y AS SELECT id, d * 2 AS d FROM et_x EMIT CHANGES;\n"
+    text += "CREATE TABLE et_z AS SELECT id, ATTR(d) AS d FROM et_y GROUP BY id EMIT CHANGES;"
+    root = write_project({"V001__raw.sql": RAW, "V002__more.sql": text})
+    first, second, third = commands.plan(client, root).steps
+    assert "V002__more.sql:1:34: ROUND is not supported" in str(first.impact.reason)
+    assert second.impact.verdict is Verdict.NEW
+    assert "V002__more.sql:3:33: ATTR is not supported" in str(third.impact.reason)
+
+
 @pytest.mark.parametrize("feature", [f for f in CASES if f not in ("the format AVRO", "ASSERT SCHEMA")])
 def test_the_server_itself_refuses_it_in_a_dry_run(client: KsqlClient, feature: str) -> None:
     """Whoever sends statements together, as a dry run does, learns of it before the first is carried out."""
@@ -121,6 +134,14 @@ def test_a_statement_that_only_duckdb_can_refuse_is_refused_before_the_first_is_
     with pytest.raises(KsqlError, match=r"this query .DuckDB: Catalog Error: .*is not supported by the"):
         client.execute(text)
     assert seen(client) == before
+
+
+@pytest.mark.parametrize("text", ["SHOW CONNECTOR PLUGINS;", "DESCRIBE FUNCTION round;"])
+def test_what_only_ksqldb_shows_is_refused_by_name(client: KsqlClient, text: str) -> None:
+    feature = "ROUND" if "round" in text else "SHOW CONNECTOR PLUGINS"
+    words = f"{feature} is not supported by the embedded server. ksqlDB supports it."
+    with pytest.raises(KsqlError, match=re.escape(words)):
+        client.ask(text)
 
 
 def test_an_unknown_property_is_refused_before_the_first_is_carried_out(client: KsqlClient) -> None:

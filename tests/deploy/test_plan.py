@@ -33,7 +33,7 @@ def migration(version: int, text: str) -> Migration:
 
 
 def record(of: Migration, state: VersionState) -> VersionRecord:
-    return VersionRecord(of.version, of.name, state, of.checksum)
+    return VersionRecord(of.version, of.name, state, of.file_md5, rendered=of.checksum)
 
 
 def statements(of: Migration, states: Sequence[StatementState]) -> tuple[StatementRecord, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -158,35 +158,102 @@ def test_a_baseline(client: KsqlClient, write_project: Write) -> None:
         remove_by_hand(client)
 
 
-def test_a_project_of_ksql_migrations_is_adopted(client: KsqlClient, tmp_path: Path) -> None:
+def md5_as_hex(text: str) -> str:
+    """As ksql-migrations 7.9.1 writes it (observed)."""
+    return hashlib.md5(text.encode()).hexdigest()
+
+
+def md5_as_text(text: str) -> str:
+    """As older releases of it write it."""
+    return hashlib.md5(text.encode()).digest().decode("utf-8", errors="replace")
+
+
+@pytest.mark.parametrize("checksum_of", [md5_as_hex, md5_as_text])
+def test_a_project_of_ksql_migrations_is_adopted(
+    client: KsqlClient, tmp_path: Path, checksum_of: Callable[[str], str]
+) -> None:
     root = tmp_path / "theirs"
     (root / "migrations").mkdir(parents=True)
     (root / "ksql-migrations.properties").write_text("ksql.server.url=http://localhost:8088\n")
     text = "DEFINE name = 'omt_raw';\n" + THREE["V001__raw.sql"].replace("omt_raw", "${name}")
     first = root / "migrations" / "V000001__raw.sql"
     first.write_text(text)
-    (root / "migrations" / "V000002__sales.sql").write_text(THREE[SALES])
+    second = root / "migrations" / "V000002__sales.sql"
+    second.write_text("CREATE STREAM broken AS SELECT ${undefined} FORM omt_raw;")
+    (root / "migrations" / "notes.sql").write_text("not a migration")
     store = Store(client)
     store.create()
     client.execute(THREE["V001__raw.sql"])
-    # As ksql-migrations writes it (MigrationsDirectoryUtil.computeHashForFile).
-    checksum = hashlib.md5(text.encode()).digest().decode("utf-8", errors="replace")
-    record = VersionRecord(1, "raw", VersionState.MIGRATED, checksum, 1, 2)
+    record = VersionRecord(1, "raw", VersionState.MIGRATED, checksum_of(text), 1, 2)
     store.write_version(record)
+    failed = VersionRecord(2, "sales", VersionState.ERROR, "any", 3, 4, 1, "Unexpected FORM")
+    store.write_version(failed)
     store.settle()
     try:
         assert commands.adopt(client, root) == (1,)
         assert commands.adopt(client, root) == ()
-        assert store.read().version(1) == record
+        assert store.read().versions == (record, failed)
+        second.write_text(THREE[SALES])
+        (root / "migrations" / "notes.sql").unlink()
         commands.apply(client, root)
         assert states(client, root) == [(1, "MIGRATED", 2), (2, "MIGRATED", 2)]
         assert drift(client, root) == []
+        theirs = [] if checksum_of is md5_as_hex else ["1"]  # 7.9.1 does not know the older form
+        assert what_ksql_migrations_would_find(client, root) == theirs
         first.write_text(text + "-- edited")
         commands.plan(client, root)  # comments may change
         commands.rollback(client, agreed, root, target=0)
         assert "OMT_RAW" not in look(client).sources
     finally:
         remove_by_hand(client)
+
+
+def what_ksql_migrations_would_find(client: KsqlClient, root: Path) -> list[str]:
+    """What its ``validate`` would complain of: it goes from the current version to those before, and
+    compares each with the file of that version, of six digits."""
+    rows = {
+        row["VERSION_KEY"]: row for row in client.pull("SELECT * FROM MIGRATION_SCHEMA_VERSIONS;")
+    }
+    wrong = []
+    version = rows["CURRENT"]["VERSION"]
+    while version != "<none>":
+        row = rows[version]
+        (file,) = (root / "migrations").glob(f"V{int(version):06}__*.sql")
+        if row["STATE"] != "MIGRATED" or row["CHECKSUM"] != md5_as_hex(file.read_text()):
+            wrong.append(version)
+        version = row["PREVIOUS"]
+    return wrong
+
+
+def test_what_apply_records_is_what_ksql_migrations_expects(
+    client: KsqlClient, write_project: Write
+) -> None:
+    files = {name.replace("V00", "V00000"): text for name, text in THREE.items()}
+    files["V000001__raw.sql"] += "-- {{ 'rendered' }} without effect on the checksum"
+    root = write_project(files)
+    commands.apply(client, root)
+    assert what_ksql_migrations_would_find(client, root) == []
+    commands.rollback(client, agreed, root, target=2)
+    assert what_ksql_migrations_would_find(client, root) == []
+    commands.apply(client, root)
+    first = root / "migrations" / "V000001__raw.sql"
+    first.write_text(first.read_text() + "\n-- a comment that came later")
+    commands.repair(client, lambda _: True, root)
+    assert what_ksql_migrations_would_find(client, root) == []
+
+
+def test_a_setting_that_changes_what_was_applied_is_noticed(
+    client: KsqlClient, write_project: Write
+) -> None:
+    """The file itself has the same MD5."""
+    text = THREE["V001__raw.sql"].replace("1.5", "{{ price | default(1.5) }}")
+    root = write_project({"V001__raw.sql": text})
+    commands.apply(client, root)
+    assert commands.changed(client, root) == ()
+    (change,) = commands.changed(client, root, {"price": "2.5"})
+    assert (change.version, change.number) == (1, 2)
+    with pytest.raises(MigrationError, match="was changed after it was applied"):
+        commands.plan(client, root, {"price": "2.5"})
 
 
 def test_an_edited_file_is_not_adopted(client: KsqlClient, write_project: Write) -> None:

@@ -21,6 +21,7 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     is_over: bool = False
+    frames: int = 0
 
 
 class Connection:
@@ -64,20 +65,19 @@ class Connection:
     def finished(self, number: int) -> Reply:
         """The whole reply. Raises TimeoutError, or ConnectionError if the connection ends before."""
         while not self.replies[number].is_over:
-            self._read()
+            self.read()
         return self.replies[number]
 
     def line(self, number: int) -> bytes:
-        """The next line of a reply."""
+        """The next line of a reply, or its end without a newline."""
         reply = self.replies[number]
-        while b"\n" not in reply.body:
-            if reply.is_over:
-                raise EOFError("the reply has ended")
-            self._read()
+        while b"\n" not in reply.body and not reply.is_over:
+            self.read()
         line, _, reply.body = reply.body.partition(b"\n")
         return line
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """Take in what arrives next."""
         data = self._raw.recv(65536)
         if not data:
             raise ConnectionError("the server has closed the connection")
@@ -93,6 +93,7 @@ class Connection:
                 self.replies[event.stream_id].headers = headers
             case h2.events.DataReceived():
                 self.replies[event.stream_id].body += event.data
+                self.replies[event.stream_id].frames += bool(event.data)
                 self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             case h2.events.StreamEnded():
                 self.replies[event.stream_id].is_over = True

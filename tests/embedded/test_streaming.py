@@ -11,6 +11,7 @@ import pytest
 
 from deploy.client import KsqlClient
 from deploy.embedded import server
+from tests.embedded import h2c
 
 LINES = "application/vnd.ksqlapi.delimited.v1"
 LIST = "application/json"
@@ -113,3 +114,15 @@ def test_closing_an_old_push_query_leaves_whole_json(url: str, source: str) -> N
         assert httpx.post(f"{url}/close-query", json={"queryId": query_id}).status_code == 200
         parts = json.loads("".join([header, row, *lines]))
     assert parts[1:] == [{"row": {"columns": [1]}}, {"finalMessage": "Query Completed"}]
+
+
+def test_pushed_rows_are_frames_of_their_own(url: str, source: str) -> None:
+    """npm's ksqldb-client parses each frame as one row."""
+    body = json.dumps({"sql": f"SELECT a FROM {source} EMIT CHANGES LIMIT 3;"}).encode()
+    with h2c.connected(url) as connection:
+        number = connection.request("POST", "/query-stream", body=body)
+        connection.line(number)
+        inserts = " ".join(f"INSERT INTO {source} (a) VALUES ({value});" for value in (1, 2, 3))
+        KsqlClient(url).ask(inserts)
+        reply = connection.finished(number)
+    assert (reply.body, reply.frames) == (b"[1]\n[2]\n[3]\n", 4)

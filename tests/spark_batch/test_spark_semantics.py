@@ -19,8 +19,9 @@ from sql.changes import applied
 from sql.errors import SqlError
 from sql.inserts import insert_columns
 from sql.lowering import spark_selects
-from sql.lowering.spark import SparkLowering, quoted
+from sql.lowering.spark import SparkLowering
 from sql.parser import parse_script
+from sql.quoting import spark_column as quoted
 from sql.resolution import analyse
 from sql.scope import Scope
 from sql.statements import Kind

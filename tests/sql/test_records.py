@@ -7,8 +7,9 @@ import pytest
 
 from sql.catalog import Catalog
 from sql.changes import applied
+from sql.lowering import python
 from sql.lowering.macros import SETUP
-from sql.lowering.records import decoded
+from sql.lowering.records import decoded, spelled
 from sql.parser import parse_script
 
 WIDE = 130
@@ -37,12 +38,14 @@ def reasons() -> list[tuple[object, str | None]]:
     database = duckdb.connect()
     for statement in SETUP:
         database.execute(statement)
+    python.register(database)
     given = " UNION ALL ".join(
         f"SELECT {n} AS n, '{line}' AS line, '' AS path, NULL AS key, 0::BIGINT AS ts"
         for n, line in enumerate(lines)
     )
+    relation = decoded(given, source, spelled(source, None), carried=("n",))
     found: list[tuple[object, str | None]] = database.execute(
-        f'SELECT "C{WIDE - 1}", _failed FROM ({decoded(given, source, None, carried=("n",))}) ORDER BY n'
+        f'SELECT "C{WIDE - 1}", _failed FROM ({relation}) ORDER BY n'
     ).fetchall()
     return found
 

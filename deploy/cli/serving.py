@@ -1,0 +1,70 @@
+"""Who may use the embedded server that ``serve`` starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from deploy.config import ServeSettings
+from deploy.embedded.origins import is_loopback
+from deploy.embedded.policy import Certificate, Credentials, Policy
+from sql.errors import OpenSeaMetricsError
+
+_PREFIX = "OPENSEA_METRICS_SERVE_"
+
+
+class AccessNotSet(OpenSeaMetricsError):
+    """Settings of the server's access are missing, or do not fit together."""
+
+
+def policy(
+    settings: ServeSettings, host: str, allowed_hosts: Iterable[str], insecure: bool
+) -> tuple[Policy, list[str]]:
+    """The policy of a server that listens on ``host``, and warnings to show.
+
+    Raises AccessNotSet if a setting is missing, or if other machines could use the server unasked.
+    """
+    credentials = _credentials(settings)
+    certificate = _certificate(settings)
+    warnings: list[str] = []
+    if not is_loopback(host):
+        if credentials is None and not insecure:
+            raise AccessNotSet(
+                f"on {host}, other machines can use this server: set {_PREFIX}USER and {_PREFIX}PASSWORD,"
+                f" or {_PREFIX}TOKEN (in the environment or .env), or accept that everybody may use it with"
+                " --insecure"
+            )
+        if credentials is None:
+            warnings.append(
+                f"--insecure: whoever can reach {host} can read, change and delete all data of this"
+                " server, and make it read and write without limit"
+            )
+        if certificate is None:
+            warnings.append(
+                f"without a certificate, data{' and credentials' if credentials else ''} cross the network"
+                f" as plain text: set {_PREFIX}CERT_FILE and {_PREFIX}KEY_FILE, or put a proxy with TLS in"
+                " front"
+            )
+    return Policy(tuple(allowed_hosts), credentials, certificate), warnings
+
+
+def _credentials(settings: ServeSettings) -> Credentials | None:
+    user = settings.user or None
+    password = settings.password.get_secret_value() if settings.password else ""
+    token = settings.token.get_secret_value() if settings.token else ""
+    if bool(user) != bool(password):
+        missing = "PASSWORD" if user else "USER"
+        raise AccessNotSet(f"{_PREFIX}{missing} is not set: a user needs a password, and a password a user")
+    if user and ":" in user:
+        raise AccessNotSet(f"{_PREFIX}USER has a colon, which basic authentication forbids")
+    if not (user or token):
+        return None
+    return Credentials(user, password or None, token or None)
+
+
+def _certificate(settings: ServeSettings) -> Certificate | None:
+    if settings.cert_file is None:
+        if settings.key_file is not None:
+            raise AccessNotSet(f"{_PREFIX}KEY_FILE is set, but {_PREFIX}CERT_FILE is not")
+        return None
+    password = settings.key_password.get_secret_value() if settings.key_password else None
+    return Certificate(settings.cert_file, settings.key_file, password)

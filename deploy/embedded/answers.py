@@ -1,0 +1,185 @@
+"""/query-stream, /query and /close-query: the answers to queries, row by row."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import anyio
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from deploy.embedded import failures, replies, wire
+from deploy.embedded.engine import Engine
+from deploy.embedded.frames import Frame
+from deploy.embedded.frames import frame as frame_for
+from deploy.embedded.places import Full, Places
+from deploy.embedded.queries import TransientQuery
+from sql.errors import SqlError, Stage
+from sql.parser import parse_script
+from sql.statements import Kind
+
+_AGAIN = 10.0
+"""Seconds after which a push query looks for rows though nothing was heard of new ones."""
+_FEW = 100
+"""Rows of a push query that are sent in a frame each: some clients take a frame for a row."""
+_BATCH = 1_000
+_THREADS = 8
+"""Threads that look for rows of push queries: other requests do not queue behind hundreds of them."""
+
+
+class _Open:
+    """A query under way: ``news`` is set when it should look for rows, or see that it ``is_closed``."""
+
+    def __init__(self) -> None:
+        self.news = asyncio.Event()
+        self.is_closed = False
+
+
+class _Answer(StreamingResponse):
+    """A stream of rows that lets go of its query in any case, also when it was never begun."""
+
+    def __init__(
+        self, rows: AsyncIterator[bytes], media_type: str, let_go: Callable[[], None]
+    ) -> None:
+        super().__init__(rows, media_type=media_type)
+        self._let_go = let_go
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._let_go()
+
+
+class Answers:
+    """The handlers of queries."""
+
+    def __init__(self, engine: Engine, places: Places) -> None:
+        self._engine = engine
+        self._places = places
+        self._open: dict[str, _Open] = {}
+        self._numbers = itertools.count(time.time_ns() // 1_000_000)
+        self._threads = anyio.CapacityLimiter(_THREADS)
+
+    async def query_stream(self, request: Request) -> Response:
+        """POST /query-stream."""
+        return await self._answer(request, "sql", "properties")
+
+    async def old_query(self, request: Request) -> Response:
+        """POST /query."""
+        return await self._answer(request, "ksql", "streamsProperties")
+
+    async def close_query(self, request: Request) -> Response:
+        """POST /close-query."""
+        try:
+            name = wire.text(await wire.body(request), "queryId", required=True)
+        except wire.BadRequest as error:
+            return wire.bad(error)
+        query = self._open.get(name)
+        if query is None:
+            message = f"No query with id {name}"
+            return wire.untyped(replies.generic_error(40000, message), 400)
+        query.is_closed = True
+        query.news.set()
+        return Response(status_code=200)
+
+    async def _answer(self, request: Request, sql: str, properties_name: str) -> Response:
+        is_old = sql == "ksql"
+        text = ""
+        try:
+            body = await wire.body(request)
+            text = wire.text(body, sql, required=not is_old)
+            given = wire.texts(body, properties_name)
+            self._places.take()
+        except wire.BadRequest as error:
+            return wire.bad(error)
+        except Full as error:
+            return wire.refused(error.refusal)
+        try:
+            query = await run_in_threadpool(self._query, text, given, is_old)
+        except SqlError as error:
+            self._places.leave()
+            reply, status = replies.error(text, error)
+            if error.stage is Stage.SYNTAX:
+                reply["message"] += f"\nStatement: {text}"
+            return wire.json(reply, status) if is_old else wire.untyped(reply, status)
+        except BaseException:
+            self._places.leave()
+            raise
+        is_transient = query.is_push or not query.source.is_table
+        prefix = f"transient_{query.source.name}" if is_transient else "query"
+        query_id = f"{prefix}_{next(self._numbers)}"
+        state = self._open[query_id] = _Open()
+
+        def let_go() -> None:
+            del self._open[query_id]
+            self._places.leave()
+            query.close()
+
+        frame = frame_for(request.headers.get("accept", ""), is_old, is_transient)
+        return _Answer(self._rows(query, query_id, state, frame), frame.media_type, let_go)
+
+    async def _rows(
+        self, query: TransientQuery, query_id: str, state: _Open, frame: Frame
+    ) -> AsyncIterator[bytes]:
+        loop = asyncio.get_running_loop()
+        wake = partial(loop.call_soon_threadsafe, state.news.set)
+        try:
+            yield frame.opening(query, query_id)
+            with self._engine.listeners.listening(query.source.topic, wake):
+                while True:
+                    state.news.clear()
+                    async for batch in self._batches(query):
+                        if query.is_push and len(batch) <= _FEW:
+                            for row in batch:
+                                yield frame.rows([row])
+                                await asyncio.sleep(0)  # lets the web server send it
+                        else:
+                            yield frame.rows(batch)
+                    if not query.is_push or query.is_complete or state.is_closed:
+                        break
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(_AGAIN):
+                            await state.news.wait()
+            yield frame.ending("Limit Reached" if query.is_complete else "Query Completed")
+        except Exception as error:
+            message = failures.logged(error, f"query {query_id}")
+            yield frame.failing(replies.generic_error(50000, message))
+
+    async def _batches(self, query: TransientQuery) -> AsyncIterator[list[list[Any]]]:
+        """The rows that there are by now."""
+        has_doubles = any("DOUBLE" in str(column.type) for column in query.columns)
+        rows = query.rows()
+        take = partial(_take, rows)
+        limiter = self._threads if query.is_push else None
+        while batch := await anyio.to_thread.run_sync(take, limiter=limiter):
+            yield [wire.finite(row) for row in batch] if has_doubles else batch
+
+    def _query(self, text: str, given: dict[str, str], is_old: bool) -> TransientQuery:
+        statements = parse_script(text, "statement")
+        if len(statements) != 1:
+            raise SqlError(
+                f"Expected exactly one KSQL statement; found {len(statements)} instead\n"
+                f"Statement: {text}"
+            )
+        if statements[0].kind is not Kind.SELECT:
+            if is_old:
+                raise SqlError(
+                    "Statement type `io.confluent.ksql.parser.KsqlParser$PreparedStatement' not "
+                    "supported for this resource",
+                    code=40000,
+                )
+            raise SqlError(f"Neither a query nor a print statement\nStatement: {text}")
+        return TransientQuery(self._engine, statements[0], given)
+
+
+def _take(rows: Any) -> list[list[Any]]:
+    return list(itertools.islice(rows, _BATCH))

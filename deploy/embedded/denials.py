@@ -1,0 +1,63 @@
+"""Requests that the server does not carry out, and the JSON that says why."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import orjson
+from starlette.types import Receive, Scope, Send
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An error reply: the HTTP ``status``, ksqlDB's error ``code``, the ``message`` for the client."""
+
+    status: int
+    code: int
+    message: str
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    def body(self) -> bytes:
+        """The JSON that ksqlDB's clients read as an error."""
+        return orjson.dumps(
+            {"@type": "generic_error", "error_code": self.code, "message": self.message}
+        )
+
+
+Check = Callable[[Scope], Refusal | None]
+"""Looks at the head of a request and gives the reason to refuse it, or None."""
+
+
+_LINGER = 5.0
+"""Seconds for which the rest of a refused body is read and thrown away."""
+
+
+async def refuse(scope: Scope, receive: Receive, send: Send, refusal: Refusal) -> None:
+    """Answer with an error: a request whose body need not have been read, or instead of a websocket.
+
+    A client that is still sending its body could not read the reply if the connection were closed at
+    once: the rest of the body is read and thrown away, for some seconds.
+    """
+    prefix = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
+    body = refusal.body()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        *refusal.headers,
+    ]
+    await send({"type": f"{prefix}.start", "status": refusal.status, "headers": headers})
+    await send({"type": f"{prefix}.body", "body": body, "more_body": scope["type"] == "http"})
+    if scope["type"] == "http":
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER):
+                await _discard(receive)
+        await send({"type": f"{prefix}.body", "body": b"", "more_body": False})
+
+
+async def _discard(receive: Receive) -> None:
+    while (message := await receive())["type"] == "http.request":
+        if not message.get("more_body"):
+            return

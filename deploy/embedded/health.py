@@ -1,0 +1,127 @@
+"""What is wrong at the moment with the parts of the server. Each failure is logged when it begins."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+
+import duckdb
+import structlog
+
+from deploy.embedded.storage import StorageError
+
+log = structlog.get_logger()
+
+_LONGEST_PAUSE = 5.0
+"""Seconds, at most, until a query that fails is tried again."""
+
+
+class Part(StrEnum):
+    """The parts that /healthcheck names, as ksqlDB calls them."""
+
+    DATABASE = "metastore"
+    TOPICS = "kafka"
+    QUERIES = "commandRunner"
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """A query's failure: how often it has failed in a row, and when it is tried again (monotonic)."""
+
+    part: Part
+    message: str
+    times: int
+    due: float
+
+
+class Health:
+    """The failures of queries, and those of parts."""
+
+    def __init__(self) -> None:
+        self._queries: dict[str, _Failure] = {}
+        self._parts: dict[Part, str] = {}
+
+    @property
+    def queries(self) -> Mapping[str, str]:
+        """The messages of the queries that fail, by their ids."""
+        return {name: failure.message for name, failure in self._queries.copy().items()}
+
+    def faults(self) -> dict[Part, str]:
+        """What is wrong, by part; empty if all is well."""
+        messages: dict[Part, list[str]] = {part: [text] for part, text in self._parts.copy().items()}
+        for name, failure in self._queries.copy().items():
+            messages.setdefault(failure.part, []).append(f"query {name}: {failure.message}")
+        return {part: "; ".join(texts) for part, texts in messages.items()}
+
+    def query_failed(self, query_id: str, error: Exception) -> None:
+        """Note that a query failed; it is tried again after a pause that grows with each failure."""
+        before = self._queries.get(query_id)
+        times = before.times + 1 if before else 1
+        pause = min(0.1 * 2**times, _LONGEST_PAUSE)
+        failure = _Failure(part_of(error), first_line(error), times, time.monotonic() + pause)
+        self._queries[query_id] = failure
+        if before is None:
+            tell("query failed; it is tried again", query=query_id, error=failure.message)
+
+    def query_works(self, query_id: str) -> None:
+        """Note that a query does not fail any more."""
+        if self._queries.pop(query_id, None):
+            tell("query works again", query=query_id)
+
+    def must_wait(self, query_id: str) -> bool:
+        """Whether it is too early to try a query again."""
+        failure = self._queries.get(query_id)
+        return failure is not None and time.monotonic() < failure.due
+
+    def keep_only(self, query_ids: Iterable[str]) -> None:
+        """Forget the failures of all other queries."""
+        for name in self._queries.keys() - set(query_ids):
+            del self._queries[name]
+
+    def set(self, part: Part, message: str | None) -> None:
+        """Note what is wrong with a part, None if nothing is."""
+        before = self._parts.pop(part, None)
+        if message is not None:
+            self._parts[part] = message
+        if message is not None and before is None:
+            tell("a part of the server fails; it is tried again", part=part.value, error=message)
+        elif message is None and before is not None:
+            tell("a part of the server works again", part=part.value)
+
+
+def part_of(error: Exception) -> Part:
+    """The part at fault when moving data raised an error."""
+    if isinstance(error, OSError):
+        return Part.TOPICS
+    if isinstance(error, (StorageError, *_DATABASE)) or "No space left" in str(error):
+        return Part.DATABASE
+    return Part.QUERIES
+
+
+def is_fatal(error: Exception) -> bool:
+    """Whether DuckDB refuses all further work, until the database is opened again."""
+    return isinstance(error, duckdb.FatalException) or "has been invalidated" in str(error)
+
+
+def first_line(error: Exception) -> str:
+    """An error's message without the SQL that DuckDB adds."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+_DATABASE = (
+    duckdb.FatalException,
+    duckdb.InternalException,
+    duckdb.IOException,
+    duckdb.TransactionException,
+    duckdb.ConnectionException,
+)
+
+
+def tell(event: str, **fields: str) -> None:
+    """Log a warning."""
+    # What the log is written to may be the disk that is full.
+    with suppress(OSError):
+        log.warning(event, **fields)

@@ -1,0 +1,410 @@
+"""The lines of archive files, as a stream of Arrow batches that never holds more than a few megabytes.
+
+DuckDB does not read the files itself: it takes names for patterns, does not notice some damage, and fails
+as a whole where one file cannot be read. A file that cannot be read to its end stays *unread*: the query keeps
+how far it came, and reads the rest when the file has changed.
+"""
+
+from __future__ import annotations
+
+import codecs
+import errno
+import os
+import time
+import zlib
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from isal import isal_zlib
+
+from deploy.embedded import walk
+from deploy.embedded.archive import Read, Segment, tail
+from deploy.embedded.processing_log import Report
+from sql.lowering.capitals import Capitals
+
+LINE_LIMIT = 2_000_000
+"""Bytes of the longest line that is read. Longer ones are reported."""
+_HEAD = 1_000
+"""Bytes of such a line that the report has."""
+_STEP = 16 * 1024
+"""Compressed bytes that are unpacked at a time: at most 1,032 times as many come out."""
+_TEXT = 128 * 1024
+"""Bytes of text that are split into lines at a time: more do not stay in a processor's cache."""
+_ROWS = 2_048
+"""In a batch: as many as DuckDB works on at a time."""
+_SETTLED = 60.0
+"""Seconds after its last change in which a damaged file is taken for half written."""
+_GZIP = 31
+_ISAL_ERROR: Any = isal_zlib.error
+_VIEW = "python_lines"
+_SCHEMA = pa.schema([("line", pa.large_string()), ("path", pa.dictionary(pa.int16(), pa.string()))])
+_FLAGGED = _SCHEMA.append(pa.field("_odd", pa.bool_()))
+
+
+class Why(StrEnum):
+    """Why a file was not read to its end."""
+
+    GROWING = "growing"
+    UNREADABLE = "unreadable"
+    DAMAGED = "damaged"
+    CHANGED = "changed"
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A segment that a query has not read to its end.
+
+    The query has read the lines in the first ``taken`` bytes of its text, whose CRC is ``checksum``.
+    ``tried`` is the file's :func:`state` then, ``why`` the reason.
+    """
+
+    seq: int
+    taken: int
+    checksum: int
+    tried: int
+    why: Why
+
+
+class FileLines:
+    """The lines of some segments of a topic. :meth:`relation` may be called several times.
+
+    When a relation has been read to its end, ``unread`` has the segments that were not read to theirs,
+    ``read`` the compressed files that were for the first time, ``reports`` what users should know.
+    """
+
+    def __init__(
+        self, root: Path, topic: str, segments: Sequence[Segment], before: Iterable[Unread] = ()
+    ) -> None:
+        """``before`` is what a query has left of these segments, whose rest is read now."""
+        self._root = root
+        self._topic = topic
+        self._segments = segments
+        self._before = {item.seq: item for item in before}
+        self._restart()
+
+    def relation(self, cursor: duckdb.DuckDBPyConnection, names: Capitals) -> str:
+        """A relation of ``line``, ``path``, and ``_odd``, whether ``names`` finds the line, that can be read
+        once."""
+        self._restart()
+        batches = (_flagged(batch, names) for batch in self._batches())
+        cursor.register(_VIEW, pa.RecordBatchReader.from_batches(_FLAGGED, batches))
+        return f"SELECT line, path, _odd FROM {_VIEW}"
+
+    @property
+    def outcome(self) -> Mapping[int, Unread | None]:
+        """What has become of the segments that were left or are left now: None if read to the end.
+
+        Raises RuntimeError if the relation was not read to its end.
+        """
+        if not self._is_done:
+            raise RuntimeError("the lines of files have not all been read")
+        return {**dict.fromkeys(self._before), **self.unread}
+
+    def _restart(self) -> None:
+        self.unread: dict[int, Unread] = {}
+        self.read: list[Read] = []
+        self.reports: list[Report] = []
+        self._is_done = False
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        waiting: list[pa.Array] = []
+        paths: list[pa.Array] = []
+        rows = 0
+        for segment in self._segments:
+            path = str(self._root / self._topic / segment.path)
+            for block in self._blocks(segment, path):
+                lines = self._short_enough(_split(block), path)
+                waiting.append(lines)
+                paths.append(_repeated(path, len(lines)))
+                rows += len(lines)
+                if rows >= _ROWS:
+                    whole = _joined(waiting, paths)
+                    full = rows - rows % _ROWS
+                    for start in range(0, full, _ROWS):
+                        yield whole.slice(start, _ROWS)
+                    rest = whole.slice(full)
+                    waiting, paths, rows = [rest["line"]], [rest["path"]], len(rest)
+        if rows:
+            yield _joined(waiting, paths)
+        self._is_done = True
+
+    def _blocks(self, segment: Segment, path: str) -> Iterator[bytes]:
+        """The whole lines of a segment; notes what has become of it."""
+        before = self._before.get(segment.seq)
+        at = _Place(before.taken, before.checksum) if before else _Place()
+        tried = 0
+        try:
+            with _opened(self._root, path) as descriptor:
+                tried = _state(os.fstat(descriptor))
+                texts = _unpacked(descriptor) if segment.is_compressed else _plain(descriptor, segment)
+                if before:
+                    texts = _skipped(texts, before)
+                blocks = _whole_lines(texts, at, segment.is_compressed, self._too_long(path))
+                if segment.start == at.taken == 0:
+                    blocks = _without_mark(blocks)
+                yield from blocks
+                if segment.is_compressed and not segment.is_read:
+                    size = os.fstat(descriptor).st_size
+                    self.read.append(Read(segment.seq, segment.path, size, tail(descriptor, size)))
+        except OSError as error:
+            tried = -(error.errno or errno.EIO)
+            why, reason = Why.UNREADABLE, f"cannot read this file: {error.strerror or error}"
+        except _Damaged as error:
+            why, reason = Why.DAMAGED, f"this file is damaged: {error}"
+            if tried & 1:
+                why = Why.GROWING
+        except _Changed:
+            why, reason = Why.CHANGED, "this file has changed since a part of it was read"
+        else:
+            return
+        self.unread[segment.seq] = Unread(segment.seq, at.taken, at.checksum, tried, why)
+        if why is not Why.GROWING and (before is None or before.why is not why):
+            reason += f"; {_WHEN[why]}"
+            self.reports.append(Report(reason, path))
+
+    def _too_long(self, path: str) -> Callable[[bytes], None]:
+        def report(head: bytes) -> None:
+            reason = f"the line is longer than {LINE_LIMIT:,} bytes"
+            self.reports.append(Report(reason, path, head[:_HEAD]))
+
+        return report
+
+    def _short_enough(self, lines: pa.Array, path: str) -> pa.Array:
+        lengths = pc.binary_length(lines)
+        if (pc.max(lengths).as_py() or 0) <= LINE_LIMIT:
+            return lines
+        is_long = pc.greater(lengths, LINE_LIMIT)
+        for line in lines.filter(is_long):
+            self._too_long(path)(line.as_buffer().slice(0, _HEAD).to_pybytes())
+        return lines.filter(pc.invert(is_long))
+
+
+_WHEN = {
+    Why.UNREADABLE: "the server reads it when it can be read",
+    Why.DAMAGED: "the server has read the records before the damage, and reads the others when the file is whole",
+    Why.CHANGED: "the server reads the rest if the file gets its old content back",
+}
+
+
+def state(root: Path, topic: str, segment: Segment) -> int:
+    """A number for the state of a segment's file: reading it again may go better if that has changed.
+
+    It is negative if the file cannot be read.
+    """
+    try:
+        with _opened(root, str(root / topic / segment.path)) as descriptor:
+            os.pread(descriptor, 1, 0)
+            return _state(os.fstat(descriptor))
+    except OSError as error:
+        return -(error.errno or errno.EIO)
+
+
+def _state(status: os.stat_result) -> int:
+    """An odd number as long as the file may be half written."""
+    is_growing = abs(time.time() - status.st_mtime) < _SETTLED
+    signs = hash((status.st_size, status.st_mtime_ns, status.st_ino))
+    return (signs & 0x3FFF_FFFF_FFFF_FFFF) << 1 | is_growing
+
+
+@contextmanager
+def _opened(root: Path, path: str) -> Iterator[int]:
+    if reason := walk.outside(root, path):
+        raise OSError(errno.EXDEV, reason)
+    with walk.opened(path) as descriptor:
+        yield descriptor
+
+
+class _Damaged(Exception):
+    """The text ends here, though the file should have more."""
+
+
+class _Changed(Exception):
+    """The file is not the one of which a part was read or registered."""
+
+
+@dataclass
+class _Place:
+    """A place in a segment's text between two lines: how many bytes come before it, and their CRC."""
+
+    taken: int = 0
+    checksum: int = 0
+
+
+def _plain(descriptor: int, segment: Segment) -> Iterator[bytes]:
+    position = segment.start
+    while position < segment.end:
+        text = os.pread(descriptor, min(_TEXT, segment.end - position), position)
+        if not text:
+            raise _Damaged(f"it ends {segment.end - position:,} bytes too early")
+        yield text
+        position += len(text)
+
+
+def _unpacked(descriptor: int) -> Iterator[bytes]:
+    """The text of a gzip file. Raises _Damaged after all that can be unpacked."""
+    given = 0
+    unpacker = isal_zlib.decompressobj(wbits=_GZIP)
+    try:
+        for step in _steps(descriptor):
+            text, unpacker = _fed(unpacker, step, isal_zlib.decompressobj)
+            given += len(text)
+            yield text
+    except _ISAL_ERROR:
+        unpacker = yield from _before_damage(descriptor, given)
+    if not unpacker.eof:
+        raise _Damaged("its end is missing")
+
+
+def _before_damage(descriptor: int, given: int) -> Generator[bytes, None, Any]:
+    """What can be unpacked of a damaged file beyond the first bytes: igzip keeps back the last step."""
+    unpacker: Any = zlib.decompressobj(wbits=_GZIP)
+    for step in _steps(descriptor):
+        before = unpacker.copy()
+        try:
+            text, unpacker = _fed(unpacker, step, zlib.decompressobj)
+            yield text[given:]
+            given = max(0, given - len(text))
+        except zlib.error as error:
+            for byte in step:  # what fails gives nothing
+                try:
+                    text, before = _fed(before, bytes((byte,)), zlib.decompressobj)
+                except zlib.error:
+                    break
+                yield text[given:]
+                given = max(0, given - len(text))
+            raise _Damaged(str(error)) from error
+    return unpacker
+
+
+def _steps(descriptor: int) -> Iterator[bytes]:
+    position = 0
+    while step := os.pread(descriptor, _STEP, position):
+        position += len(step)
+        yield step
+
+
+def _fed(unpacker: Any, data: bytes, new: Callable[..., Any]) -> tuple[bytes, Any]:
+    """The text of some compressed bytes, and what unpacks those that follow."""
+    text = b""
+    while data:
+        if unpacker.eof:
+            data = data.lstrip(b"\0")  # a file may be filled up with zeros
+            if not data:
+                break
+            unpacker = new(wbits=_GZIP)
+        text += unpacker.decompress(data)
+        data = unpacker.unused_data
+    return text, unpacker
+
+
+def _skipped(texts: Iterator[bytes], before: Unread) -> Iterator[bytes]:
+    """The text after what was taken before. Raises _Changed if that was another text."""
+    rest, checksum = before.taken, 0
+    for text in texts:
+        if rest:
+            skipped = text[:rest]
+            checksum = isal_zlib.crc32(skipped, checksum)
+            rest -= len(skipped)
+            if rest == 0 and checksum != before.checksum:
+                raise _Changed
+            text = text[len(skipped) :]
+        yield text
+    if rest:
+        raise _Changed
+
+
+def _whole_lines(
+    texts: Iterator[bytes], at: _Place, ends_open: bool, too_long: Callable[[bytes], None]
+) -> Iterator[bytes]:
+    """A text in blocks of whole lines; ``at`` is moved behind each of them.
+
+    With ``ends_open`` the last line needs no newline, else that raises _Changed. ``too_long`` is given
+    the beginning of a line that is longer than the limit.
+    """
+    rest, is_too_long = b"", False
+    position, checksum = at.taken, at.checksum
+    for text in _gathered(texts):
+        end = text.rfind(b"\n") + 1
+        if end:
+            at.taken, at.checksum = position + end, isal_zlib.crc32(text[:end], checksum)
+            if is_too_long:
+                too_long(rest)
+                yield text[text.find(b"\n") + 1 : end]
+            else:
+                yield rest + text[:end]
+            rest, is_too_long, checksum = b"", False, at.checksum
+        position += len(text)
+        checksum = isal_zlib.crc32(text[end:], checksum)
+        rest = rest if is_too_long else rest + text[end:]
+        if len(rest) > LINE_LIMIT:
+            rest, is_too_long = rest[:_HEAD], True
+    if rest and not ends_open:
+        raise _Changed
+    at.taken, at.checksum = position, checksum
+    if is_too_long:
+        too_long(rest)
+    elif rest:
+        yield rest
+
+
+def _without_mark(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """Blocks without the byte order mark that editors put at the beginning of a file."""
+    for block in blocks:
+        yield block.removeprefix(codecs.BOM_UTF8)
+        yield from blocks
+
+
+def _gathered(texts: Iterator[bytes]) -> Iterator[bytes]:
+    """The same text in larger pieces; those before an exception come before it."""
+    parts: list[bytes] = []
+    size = 0
+    try:
+        for text in texts:
+            parts.append(text)
+            size += len(text)
+            if size >= _TEXT:
+                yield b"".join(parts)
+                parts, size = [], 0
+    except (OSError, _Damaged, _Changed):
+        yield b"".join(parts)
+        raise
+    if parts:
+        yield b"".join(parts)
+
+
+def _split(block: bytes) -> pa.LargeStringArray:
+    """The lines of a block without their ends. Blank lines are left out, what is not UTF-8 is replaced."""
+    if b"\r" in block:
+        block = block.replace(b"\r\n", b"\n")
+    if b"\0" in block:
+        block = block.replace(b"\0", "\ufffd".encode())
+    try:
+        text = pa.array([block], pa.large_binary()).cast(pa.large_string())
+    except pa.ArrowInvalid:
+        text = pa.array([block.decode("utf-8", "replace")], pa.large_string())
+    lines = pc.split_pattern(text, "\n").flatten()
+    lines = lines[:-1] if block.endswith(b"\n") else lines
+    lengths = pc.binary_length(lines)
+    return lines if pc.min(lengths).as_py() else lines.filter(pc.greater(lengths, 0))
+
+
+def _repeated(path: str, count: int) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int16()), count), pa.array([path]))
+
+
+def _flagged(batch: pa.RecordBatch, names: Capitals) -> pa.RecordBatch:
+    odd = pa.py_buffer(np.packbits(names.of(batch["line"]), bitorder="little"))
+    flags = pa.BooleanArray.from_buffers(pa.bool_(), len(batch), [None, odd])
+    return pa.record_batch([*batch.columns, flags], _FLAGGED)
+
+
+def _joined(lines: list[pa.Array], paths: list[pa.Array]) -> pa.RecordBatch:
+    return pa.record_batch([pa.concat_arrays(lines), pa.concat_arrays(paths)], _SCHEMA)

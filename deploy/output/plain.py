@@ -1,0 +1,78 @@
+"""Texts for a terminal or a pipe, without what a terminal would obey.
+
+Names and messages come from strangers, too: collections, topics, records, servers. Whatever is
+printed goes through ``say``, ``say_json`` or ``console.shown``, which write control characters in
+letters.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import sys
+from typing import Any, NoReturn
+
+READER_GONE = 141
+"""The exit code when the reader of a pipe goes away (``| head``): a shell's for SIGPIPE."""
+
+# C0 and C1 controls without tab and newline, marks that turn the direction of writing, line and
+# paragraph separators, and half surrogates, which no encoding has.
+CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+
+
+def visible(text: str) -> str:
+    r"""A text whose control characters are written as JSON writes them.
+
+    >>> visible("a\x1b[31mb")
+    'a\\u001b[31mb'
+    """
+    return CONTROL.sub(_in_letters, text.replace("\r\n", "\n"))
+
+
+def one_line(text: str) -> str:
+    r"""The same for a value, where a newline could be taken for the end of a row.
+
+    >>> one_line("a\nb")
+    'a\\nb'
+    """
+    return visible(text.replace("\r", "\\r").replace("\n", "\\n").replace("\t", "\\t"))
+
+
+def say(text: object = "", stderr: bool = False) -> None:
+    """Print a line at once."""
+    _write(visible(str(text)), sys.stderr if stderr else sys.stdout)
+
+
+def say_json(value: Any, indent: int | None = None) -> None:
+    """Print a value as JSON, exactly: JSON allows control characters to be escaped."""
+    written = json.dumps(value, ensure_ascii=False, indent=indent, default=str)
+    _write(CONTROL.sub(_in_letters, written), sys.stdout)
+
+
+def write_any_character() -> None:
+    """Make the output take characters that its encoding does not have: they are escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def end_of_pipe() -> NoReturn:
+    """End because nobody reads the output any more."""
+    # What is still in the buffer would be written at exit, and fail again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise SystemExit(READER_GONE)
+
+
+def _in_letters(each: re.Match[str]) -> str:
+    return f"\\u{ord(each[0]):04x}"
+
+
+def _write(line: str, to: Any) -> None:
+    try:
+        print(line, file=to, flush=True)
+    except BrokenPipeError:
+        end_of_pipe()

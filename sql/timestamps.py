@@ -1,0 +1,71 @@
+"""Dates, times and timestamps as ksqlDB reads them from text."""
+
+from __future__ import annotations
+
+import calendar
+import re
+from datetime import date, timedelta
+
+_EPOCH = date(1970, 1, 1).toordinal()
+_DATE = re.compile(r"(\d{4})(?:-(\d\d))?(?:-(\d\d))?", re.ASCII)
+_TIME = re.compile(r"(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?", re.ASCII)
+_ZONE = re.compile(r"([+-])(\d{1,2})(?::?(\d\d))?", re.ASCII)
+_MIDNIGHT = "00:00:00.000"
+_FULL_DATE = len("2022-01-02")
+
+
+def days(text: str) -> int | None:
+    """Days from the epoch to a date such as 2022-01-02, 2022-01 or 2022; None if it is no date."""
+    return _days(text, is_lenient=False)
+
+
+def time_of_day(text: str) -> int | None:
+    """Milliseconds since midnight of a time such as 10:11, 10:11:12 or 10:11:12.345; None if it is none."""
+    match = _TIME.fullmatch(text.strip())
+    if match is None:
+        return None
+    hours, minutes, seconds = (int(part or 0) for part in match.groups()[:3])
+    if hours > 23 or minutes > 59 or seconds > 59:
+        return None
+    return ((hours * 60 + minutes) * 60 + seconds) * 1000 + int((match[4] or "").ljust(3, "0")[:3])
+
+
+def milliseconds(text: str) -> int | None:
+    """Milliseconds from the epoch to a time such as 2022, 2022-01-02 or 2022-01-02T03:04:05.678+0100.
+
+    Without a zone it is UTC. None if it is no timestamp. A day that the month does not have is its last
+    one, as on a 7.9.1 (observed).
+    """
+    day, separator, rest = text.strip().partition("T")
+    place = min((at for sign in "+-" if (at := rest.find(sign)) >= 0), default=len(rest))
+    clock, zone = rest[:place].removesuffix("Z"), rest[place:]
+    date_part = _days(day, is_lenient=True) if not separator or len(day) == _FULL_DATE else None
+    time_part = time_of_day(clock + _MIDNIGHT[len(clock) :]) if len(clock) <= len(_MIDNIGHT) else None
+    shift = _offset(zone) if zone else 0
+    if date_part is None or time_part is None or shift is None:
+        return None
+    return date_part * 86_400_000 + time_part - shift
+
+
+def _days(text: str, is_lenient: bool) -> int | None:
+    match = _DATE.fullmatch(text.strip())
+    if match is None:
+        return None
+    year, month, day = (int(part or 1) for part in match.groups())
+    if not (year >= 1 and 1 <= month <= 12 and 1 <= day <= 31):
+        return None
+    last = calendar.monthrange(year, month)[1]
+    if day > last and not is_lenient:
+        return None
+    return date(year, month, min(day, last)).toordinal() - _EPOCH
+
+
+def _offset(zone: str) -> int | None:
+    """A zone such as +01, +0100 or +01:00 in milliseconds."""
+    match = _ZONE.fullmatch(zone)
+    if match is None:
+        return None
+    size = timedelta(hours=int(match[2]), minutes=int(match[3] or 0))
+    if size > timedelta(hours=18) or int(match[3] or 0) > 59:
+        return None
+    return (-1 if match[1] == "-" else 1) * (size // timedelta(milliseconds=1))

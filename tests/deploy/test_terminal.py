@@ -1,0 +1,222 @@
+"""Texts that strangers chose reach a terminal without anything that it would obey."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import io
+import json
+import logging
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy import cli
+from deploy.cli.app import log_to_stderr
+from deploy.doctor import Check
+from deploy.migrations.actions import DeleteTopic, Drop, KeepTopic, Restore
+from deploy.migrations.drift import Drift
+from deploy.migrations.execute import Progress
+from deploy.migrations.impact import Impact, Verdict
+from deploy.migrations.plan import MigrationPlan, Plan, Step
+from deploy.migrations.rollback import RollbackPlan, Undo, VersionRollback
+from deploy.migrations.state import VersionRecord, VersionState
+from deploy.migrations.status import VersionStatus
+from deploy.migrations.verify import Changed
+from deploy.migrations.work import Catching
+from deploy.output import plain
+from deploy.output.archive import show_groups, show_outcome, show_report
+from deploy.output.batch import show_counts
+from deploy.output.console import console
+from deploy.output.doctor import show_checks, show_checks_json
+from deploy.output.plain import CONTROL, one_line, say, say_json, visible
+from deploy.output.plans import show_plan, show_rollback, show_status
+from deploy.output.progress import Reporter
+from deploy.output.rows import show_json, show_push, show_reply, show_rows
+from deploy.output.upkeep import show_changed, show_drift
+from deploy.replies import Column, Rows
+from spark_batch.archive.compact import Outcome
+from spark_batch.archive.findings import Finding, Kind, Report
+from spark_batch.archive.runs import Left
+from spark_batch.job import Counts
+from sql.errors import OpenSeaMetricsError
+from sql.parser import parse_statement
+
+EVIL = (
+    "\x1b]0;title\x07\x1b[2J\x9b31m\x00\x7f\u202egnp\u2066[bold red]x[/] [/] :smile: {task} \ud800"
+    "\x1b[8mhidden"
+)
+RICH = re.compile(r"\x1b\[([0-9;]*m|\?25[lh]|2K|1A)|\r")  # its colours, and how it writes in place
+
+
+def reply() -> list[dict[str, object]]:
+    body = {"@type": "x", EVIL: EVIL, "list": [{"name": EVIL, EVIL: [EVIL]}], "map": {EVIL: EVIL}}
+    field = {"name": EVIL, "schema": {"type": EVIL}}
+    return [body, {"sourceDescription": {"name": EVIL, "fields": [field]}}]
+
+
+def rows() -> Rows:
+    columns = (Column(EVIL, "STRING"), Column("B", "ARRAY<STRUCT<…>>"))
+    return Rows(columns, iter([[EVIL, [{EVIL: EVIL}]], [{EVIL: [EVIL]}, None]]))
+
+
+def status() -> None:
+    version = VersionStatus(1, EVIL, VersionState.ERROR, 1, 2, who=EVIL, error_reason=EVIL)
+    show_status([version])
+
+
+def plan() -> None:
+    statement = replace(parse_statement("DROP STREAM s;"), name=EVIL, text=f"DROP STREAM {EVIL};")
+    steps = tuple(
+        Step(1, 1, statement, impact=Impact(verdict, EVIL, EVIL, EVIL))
+        for verdict in (Verdict.NEW, Verdict.REFUSED)
+    )
+    show_plan(Plan((MigrationPlan(1, EVIL, "", "", 0, steps),)))
+
+
+def rollback() -> None:
+    actions = (Drop("STREAM", EVIL), KeepTopic(EVIL, EVIL), Restore(EVIL, EVIL, True), DeleteTopic(EVIL))
+    version = VersionRecord(1, EVIL, VersionState.MIGRATED, EVIL)
+    show_rollback(RollbackPlan((VersionRollback(version, (Undo((), actions),), None),)))
+
+
+def progress() -> None:
+    with Reporter() as report:
+        report(Progress(1, EVIL, 1, 3, EVIL))
+        report(Progress(1, EVIL, 1, 3, EVIL, seconds=1.0))
+        report(Catching(EVIL, 1, 2))
+
+
+def archive() -> None:
+    show_report(Report(EVIL, (), (Finding(Kind.STRANGE, EVIL, EVIL),), 0, 0, 1.0))
+    show_outcome(Outcome(left=[Left(EVIL, EVIL)]))
+    show_groups([])
+
+
+SHOWN: dict[str, Callable[[], None]] = {
+    "rows": lambda: show_rows(rows()),
+    "push": lambda: show_push(rows()),
+    "json": lambda: show_json(rows()),
+    "reply": lambda: show_reply(reply()),
+    "status": status,
+    "plan": plan,
+    "rollback": rollback,
+    "drift": lambda: show_drift([Drift(EVIL, EVIL, EVIL)]),
+    "changed": lambda: show_changed([Changed(1, 1, EVIL, (f"-{EVIL}",))]),
+    "progress": progress,
+    "doctor": lambda: show_checks([Check(EVIL, EVIL, "failed", EVIL, EVIL)]),
+    "doctor json": lambda: show_checks_json([Check(EVIL, EVIL, "failed", EVIL, EVIL)]),
+    "archive": archive,
+    "counts": lambda: show_counts(EVIL, EVIL, Counts(1, 1, 1, {EVIL: 1}, {EVIL: EVIL}), 1.0),
+    "console": lambda: console().print(EVIL),
+    "line": lambda: say(EVIL),
+}
+
+
+@pytest.mark.parametrize("on_terminal", [False, True], ids=["pipe", "terminal"])
+@pytest.mark.parametrize("name", SHOWN)
+def test_nothing_that_a_terminal_would_obey(
+    name: str, on_terminal: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if on_terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setenv("TERM", "xterm-256color")
+        monkeypatch.setenv("COLUMNS", "400")
+    SHOWN[name]()
+    out, err = capsys.readouterr()
+    text = RICH.sub("", out + err) if on_terminal else out + err
+    assert CONTROL.search(text) is None
+    assert "\\u001b" in text
+    assert "[bold red]x[/]" in text.replace("\n", "")
+    assert ":smile:" in text
+
+
+def test_json_keeps_values_exactly(capsys: pytest.CaptureFixture[str]) -> None:
+    say_json({EVIL: [EVIL]})
+    assert json.loads(capsys.readouterr().out) == {EVIL: [EVIL]}
+
+
+@given(st.text(st.characters(exclude_categories=())))
+def test_any_text(text: str) -> None:
+    assert CONTROL.search(visible(text)) is None
+    assert not set("\n\t") & set(one_line(text))
+    visible(text).encode()
+
+
+def test_the_examples_in_docstrings() -> None:
+    assert tuple(doctest.testmod(plain)) == (0, 2)
+
+
+def test_an_error_of_the_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise OpenSeaMetricsError(EVIL)
+
+    monkeypatch.setattr(cli.app, "_load", fails)
+    monkeypatch.setattr(sys, "argv", ["opensea-metrics", "status"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    assert capsys.readouterr() == ("", f"error: {visible(EVIL)}\n")
+
+
+def test_a_fault_of_the_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        local = "s3cret"
+        raise RuntimeError(EVIL + str(len(local)))
+
+    monkeypatch.setattr(cli.app, "_load", fails)
+    monkeypatch.setattr(sys, "argv", ["opensea-metrics", "status"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    out, err = capsys.readouterr()
+    assert (ended.value.code, out) == (1, "")
+    assert "Please report it" in err
+    assert "test_terminal.py" in err
+    assert CONTROL.search(err) is None
+
+
+def test_logs(capsys: pytest.CaptureFixture[str]) -> None:
+    log_to_stderr(logging.WARNING)
+    local = "s3cret"
+    try:
+        raise RuntimeError(EVIL)
+    except RuntimeError:
+        structlog.get_logger().exception(EVIL, topic=f"{EVIL}\nforged line", number=len(local))
+    logging.getLogger("of.a.library").warning("%s", EVIL)
+    err = capsys.readouterr().err
+    assert CONTROL.search(err) is None
+    assert "\\nforged line" in err
+    assert "RuntimeError" in err
+    assert "s3cret" not in err.replace('local = "s3cret"', "")  # the source, not the value
+    structlog.reset_defaults()
+
+
+def test_an_encoding_that_lacks_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    bytes_ = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(bytes_, encoding="ascii"))
+    plain.write_any_character()
+    say("Zürich → 日本")
+    assert bytes_.getvalue() == b"Z\\xfcrich \\u2192 \\u65e5\\u672c\n"
+
+
+def test_one_place_prints() -> None:
+    """Whatever the command prints goes through deploy/output/plain.py and console.py."""
+    for path in (*Path("deploy/cli").glob("*.py"), *Path("deploy/output").glob("*.py"), Path("deploy/demo.py")):
+        if path.name in ("plain.py", "console.py"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in ("print", "Text", "Console"), f"{path}:{node.lineno}"
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                assert node.func.attr not in ("from_markup", "echo"), f"{path}:{node.lineno}"

@@ -1,0 +1,264 @@
+"""Who is let in: credentials and TLS of the embedded server, and what `serve` asks for."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from deploy.cli import server_access, serving
+from deploy.cli.app import whole_app
+from deploy.client import Access, KsqlClient, KsqlError
+from deploy.config import ServeSettings
+from deploy.embedded import access, server
+from deploy.embedded.policy import Certificate, Credentials, Policy
+from tests.embedded import h2c
+
+USER, PASSWORD, TOKEN = "anna", "s3cret:ü", "t0ken"
+BOTH = Credentials(USER, PASSWORD, TOKEN)
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    policy = Policy(credentials=BOTH)
+    with server.running(tmp_path_factory.mktemp("data"), policy=policy) as running:
+        yield running
+
+
+def basic(pair: str) -> str:
+    return "Basic " + base64.b64encode(pair.encode()).decode()
+
+
+RIGHT = [basic(f"{USER}:{PASSWORD}"), f"bearer  {TOKEN}"]
+WRONG = [
+    None, "", basic(f"{USER}:wrong"), basic(f"wrong:{PASSWORD}"), basic(USER), basic(f"{USER}:"), basic(":"),
+    "Basic !!", f"Bearer {TOKEN}x", "Bearer", f"Basic {TOKEN}", TOKEN, f"Digest {TOKEN}",
+    "Bearer " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("authorization", RIGHT)
+def test_who_has_the_credentials_is_let_in(url: str, authorization: str) -> None:
+    reply = httpx.get(f"{url}/info", headers={"Authorization": authorization})
+    assert reply.status_code == 200
+
+
+@pytest.mark.parametrize("authorization", WRONG)
+def test_who_has_not_is_refused(url: str, authorization: str | None) -> None:
+    headers = {} if authorization is None else {"Authorization": authorization}
+    reply = httpx.post(f"{url}/ksql", headers=headers, json={"ksql": "SHOW STREAMS;"})
+    assert reply.status_code == 401
+    assert (reply.json()["@type"], reply.json()["error_code"]) == ("generic_error", 40100)
+    assert reply.json()["message"].startswith("Unauthorized\n")
+    assert reply.headers.get_list("www-authenticate") == [
+        'Basic realm="opensea-metrics"', 'Bearer realm="opensea-metrics"',
+    ]  # fmt: skip
+    assert not any(secret in reply.text for secret in (USER, PASSWORD, TOKEN))
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/"), ("GET", "/info"), ("GET", "/healthcheck"), ("GET", "/v1/metadata"),
+        ("POST", "/ksql"), ("POST", "/query"), ("POST", "/query-stream"), ("POST", "/inserts-stream"),
+        ("POST", "/close-query"), ("GET", "/status"), ("GET", "/nothing"), ("OPTIONS", "/ksql"),
+    ],
+)  # fmt: skip
+def test_every_route_asks(url: str, method: str, path: str) -> None:
+    assert httpx.request(method, url + path).status_code == 401
+    with h2c.connected(url) as connection:
+        assert connection.finished(connection.request(method, path, body=b"{}")).status == 401
+
+
+def test_two_headers_are_none() -> None:
+    check = access.check(BOTH)
+    header = (b"authorization", b"Bearer t0ken")
+    assert check({"headers": [header]}) is None
+    assert check({"headers": [header, header]}) is not None
+
+
+def test_only_what_was_set_is_taken() -> None:
+    by_token = access.check(Credentials(token=TOKEN))
+    refusal = by_token({"headers": [(b"authorization", basic(":").encode())]})
+    assert refusal is not None
+    assert [value for _, value in refusal.headers] == [b'Bearer realm="opensea-metrics"']
+    assert access.check(None)({"headers": []}) is None
+
+
+def test_the_tools_own_client(url: str) -> None:
+    for let_in in (
+        Access(user=USER, password=PASSWORD),
+        Access(token=TOKEN),
+        Access(headers={"Authorization": f"Bearer {TOKEN}"}),
+    ):
+        client = KsqlClient(url, access=let_in)
+        assert client.info().version == "7.9.1"
+        assert [source.name for source in client.streams()] == ["KSQL_PROCESSING_LOG"]
+        assert list(client.push("SELECT * FROM KSQL_PROCESSING_LOG EMIT CHANGES LIMIT 0;")) == []
+    with pytest.raises(KsqlError, match="Unauthorized"):
+        KsqlClient(url, access=Access(token="wrong")).info()
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        f"OPENSEA_METRICS_KSQLDB_USER={USER}\nOPENSEA_METRICS_KSQLDB_PASSWORD={PASSWORD}\n",
+        f"OPENSEA_METRICS_KSQLDB_TOKEN={TOKEN}\n",
+        f'OPENSEA_METRICS_KSQLDB_HEADERS={{"Authorization": "Bearer {TOKEN}"}}\n',
+    ],
+    ids=["user", "token", "headers"],
+)
+def test_the_tools_settings(
+    url: str, lines: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KSQLDB_URL", raising=False)
+    (tmp_path / ".env").write_text(f"KSQLDB_URL={url}\n{lines}", encoding="utf-8")
+    assert server_access.client(None).info().version == "7.9.1"
+
+
+# -- what `serve` asks for ----------------------------------------------------------------------
+
+
+def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **given: str) -> ServeSettings:
+    monkeypatch.chdir(tmp_path)
+    for name in ServeSettings.model_fields:
+        monkeypatch.delenv(f"OPENSEA_METRICS_SERVE_{name.upper()}", raising=False)
+    lines = (f"OPENSEA_METRICS_SERVE_{name.upper()}={value}\n" for name, value in given.items())
+    (tmp_path / ".env").write_text("".join(lines), encoding="utf-8")
+    return ServeSettings()
+
+
+def test_on_loopback_nothing_is_needed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for host in ("127.0.0.1", "localhost", "::1", "127.0.0.2"):
+        policy, warnings = serving.policy(settings(monkeypatch, tmp_path), host, ["a"], False)
+        assert (policy, warnings) == (Policy(allowed_hosts=("a",)), [])
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "metrics.internal"])
+def test_elsewhere_credentials_are_needed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, host: str
+) -> None:
+    none = settings(monkeypatch, tmp_path)
+    with pytest.raises(serving.AccessNotSet, match=r"SERVE_USER .*SERVE_TOKEN.*--insecure"):
+        serving.policy(none, host, (), False)
+    policy, (everybody, plain) = serving.policy(none, host, (), True)
+    assert policy == Policy()
+    assert "can read, change and delete all data" in everybody
+    assert "plain text" in plain
+    for given in ({"user": USER, "password": "p"}, {"token": TOKEN}):
+        policy, (plain,) = serving.policy(settings(monkeypatch, tmp_path, **given), host, (), False)
+        assert policy.credentials is not None
+        assert "data and credentials cross the network as plain text" in plain
+        _, warnings = serving.policy(
+            settings(monkeypatch, tmp_path, cert_file="c.pem", **given), host, (), False
+        )
+        assert warnings == []
+
+
+def test_credentials_count_on_loopback_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given = settings(
+        monkeypatch, tmp_path, user=USER, password=PASSWORD, token=TOKEN, cert_file="c", key_file="k",
+        key_password="k3y",
+    )  # fmt: skip
+    policy, _ = serving.policy(given, "127.0.0.1", (), False)
+    assert policy.credentials == BOTH
+    assert policy.certificate == Certificate(Path("c"), Path("k"), "k3y")
+    for shown in (repr(given), repr(policy)):
+        assert not any(secret in shown for secret in (USER, PASSWORD, TOKEN, "k3y"))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"user": "a"}, "SERVE_PASSWORD is not set"),
+        ({"user": "a", "password": ""}, "SERVE_PASSWORD is not set"),
+        ({"password": "s3cret"}, "SERVE_USER is not set"),
+        ({"user": "a:b", "password": "s3cret"}, "SERVE_USER has a colon"),
+        ({"key_file": "k.pem"}, "SERVE_CERT_FILE is not"),
+        ({"user": "", "password": "", "token": ""}, "other machines can use this server"),
+    ],
+)
+def test_settings_that_do_not_fit_together(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: dict[str, str], message: str
+) -> None:
+    with pytest.raises(serving.AccessNotSet, match=message) as caught:
+        serving.policy(settings(monkeypatch, tmp_path, **given), "0.0.0.0", (), False)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_serve_says_what_it_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    settings(monkeypatch, tmp_path)
+    result = CliRunner().invoke(whole_app(), ["serve", "--host", "0.0.0.0", "--data-dir", "data"])
+    assert isinstance(result.exception, serving.AccessNotSet)
+    assert not (tmp_path / "data").exists()
+
+
+def test_serve_uses_what_was_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    served: list[tuple[object, ...]] = []
+    monkeypatch.setattr(server, "serve", lambda *arguments: served.append(arguments))
+    settings(monkeypatch, tmp_path, token=TOKEN)
+    options = ["--host", "0.0.0.0", "--port", "1", "--data-dir", "d", "--allow-host", "a", "--allow-host", "b"]
+    result = CliRunner().invoke(whole_app(), ["serve", *options])
+    assert result.exit_code == 0, result.output
+    policy = Policy(allowed_hosts=("a", "b"), credentials=Credentials(token=TOKEN))
+    assert served == [(Path("d"), "0.0.0.0", 1, policy)]
+    assert TOKEN not in result.output
+    assert "plain text" in result.output
+
+
+# -- TLS ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    if shutil.which("openssl") is None:
+        pytest.skip("the command openssl is not there to make a certificate")
+    folder = tmp_path_factory.mktemp("certificate")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-passout", "pass:k3y", "-keyout", "key.pem", "-out",
+         "cert.pem", "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"],
+        cwd=folder, check=True, capture_output=True,
+    )  # fmt: skip
+    return Certificate(folder / "cert.pem", folder / "key.pem", "k3y")
+
+
+def test_tls(certificate: Certificate, tmp_path: Path) -> None:
+    policy = Policy(credentials=BOTH, certificate=certificate)
+    with server.running(tmp_path, policy=policy) as url:
+        assert url.startswith("https://127.0.0.1:")
+        client = KsqlClient(url, access=Access(token=TOKEN, ca_file=certificate.cert_file))
+        assert client.info().version == "7.9.1"
+        with httpx.Client(http2=True, verify=str(certificate.cert_file)) as http:
+            rows = b'{"target":"nope"}\n'
+            reply = http.post(f"{url}/inserts-stream", content=rows, headers={"Authorization": RIGHT[1]})
+        assert (reply.http_version, reply.json()["error_code"]) == ("HTTP/2", 40001)
+        assert json.loads(reply.text)["@type"] == "generic_error"
+
+
+@pytest.mark.parametrize("password", [None, "wrong"])
+def test_a_certificate_that_cannot_be_used(
+    certificate: Certificate, tmp_path: Path, password: str | None
+) -> None:
+    wrong = Certificate(certificate.cert_file, certificate.key_file, password)
+    with (
+        pytest.raises(server.CertificateError, match=r"cert\.pem with the key .*key\.pem") as caught,
+        server.running(tmp_path, policy=Policy(certificate=wrong)),
+    ):
+        pass
+    assert "wrong" not in str(caught.value)
+    missing = Policy(certificate=Certificate(tmp_path / "nothing.pem"))
+    with (
+        pytest.raises(server.CertificateError, match=r"nothing\.pem.*No such file"),
+        server.running(tmp_path, policy=missing),
+    ):
+        pass
