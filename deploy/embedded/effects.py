@@ -87,7 +87,7 @@ def insert(cursor: duckdb.DuckDBPyConnection, statement: Statement, catalog: Cat
     columns = insert_columns(catalog, statement)
     source = catalog.sources[statement.name or ""]
     lowering = Lowering(Scope(statement, {}))
-    values = dict(zip(columns, map(lowering.value, statement.ast.expressions), strict=True))
+    values = dict(zip(columns, map(lowering.whole, statement.ast.expressions), strict=True))
     time_column = next((column for column in values if column.name == "ROWTIME"), None)
     stamp = values.pop(time_column) if time_column else "epoch_ms(now())"
 

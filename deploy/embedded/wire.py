@@ -101,10 +101,30 @@ def json(body: Any, status: int = 200) -> Response:
 
 
 def dump(value: Any) -> bytes:
-    """JSON text."""
+    """JSON text, however deep the value is."""
+    try:
+        return _dump(value)
+    except TypeError as error:
+        if "Recursion limit" not in str(error):
+            raise
+    return _dump(_in_fragments(value))
+
+
+def _dump(value: Any) -> bytes:
     return orjson.dumps(
         value, default=_plain, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATETIME
     )
+
+
+def _in_fragments(value: Any, depth: int = 1) -> Any:
+    """A value of which every hundredth level is JSON text already: orjson goes 254 levels deep."""
+    if isinstance(value, dict):
+        value = {key: _in_fragments(item, depth + 1) for key, item in value.items()}
+    elif isinstance(value, list | tuple):
+        value = [_in_fragments(item, depth + 1) for item in value]
+    else:
+        return value
+    return value if depth % 100 else orjson.Fragment(_dump(value))
 
 
 def _plain(value: Any) -> Any:
