@@ -89,7 +89,7 @@ def insert(cursor: duckdb.DuckDBPyConnection, statement: Statement, catalog: Cat
     columns = insert_columns(catalog, statement)
     source = catalog.sources[statement.name or ""]
     scope = Scope(statement, {})
-    written = [Lowering(scope).value(value) for value in statement.ast.expressions]
+    written = [Lowering(scope).whole(value) for value in statement.ast.expressions]
     values = cursor.execute(f"SELECT {', '.join([*written, 'epoch_ms(now())'])}").fetchone()
     assert values is not None
     time: Any = values[-1]

@@ -37,9 +37,9 @@ class Frame:
         return self.start.encode() + wire.dump(self.header(query, query_id)) + self.after.encode()
 
     def rows(self, batch: list[list[Any]]) -> bytes:
-        """Some rows."""
+        """Some rows, at least one."""
         before, after = self.before.encode(), self.after.encode()
-        return b"".join(before + wire.dump(self.row(row)) + after for row in batch)
+        return before + (after + before).join([wire.dump(self.row(row)) for row in batch]) + after
 
     def ending(self, why: str) -> bytes:
         """The answer's end; ``why`` is ksqlDB's sentence for it."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime, time
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -14,9 +13,6 @@ from starlette.responses import Response
 from deploy.embedded import replies
 from deploy.embedded.denials import Refusal
 from sql.topic_json import plain
-from sql.types import DATE, TIME, TIMESTAMP, ArrayType, KsqlType, MapType, StructType
-
-Convert = Callable[[Any], Any]
 
 
 class BadRequest(Exception):
@@ -36,6 +32,14 @@ def text(sent: Mapping[str, Any], name: str, *, required: bool = False) -> str:
     if not isinstance(value, str):
         raise _wrong(name, "text", value)
     return value
+
+
+def sql(sent: Mapping[str, Any], name: str, *, required: bool = False) -> str:
+    """A field of a request that is SQL, without the byte order mark that a file may have begun with.
+
+    Raises BadRequest as :func:`text` does.
+    """
+    return text(sent, name, required=required).removeprefix("\ufeff")
 
 
 def texts(sent: Mapping[str, Any], name: str) -> dict[str, str]:
@@ -103,68 +107,32 @@ def json(body: Any, status: int = 200) -> Response:
 
 
 def dump(value: Any) -> bytes:
-    """JSON text."""
+    """JSON text, however deep the value is."""
+    try:
+        return _dump(value)
+    except TypeError as error:
+        if "Recursion limit" not in str(error):
+            raise
+    return _dump(_in_fragments(value))
+
+
+def _dump(value: Any) -> bytes:
     return orjson.dumps(
         value, default=plain, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATETIME
     )
 
 
-def shown(kind: KsqlType, in_struct: bool = False) -> Convert | None:
-    """What makes of a value of DuckDB one that :func:`dump` writes as ksqlDB does; None if it is one.
-
-    ksqlDB writes times in a STRUCT as numbers, as in topics, and elsewhere as text (observed on 7.9.1).
-    """
-    match kind:
-        case StructType():
-            fields = [shown(inner, in_struct=True) for _, inner in kind.fields]
-            if any(fields):
-                return _of_given(lambda row: {
-                    name: field(value) if field else value
-                    for field, (name, value) in zip(fields, row.items(), strict=True)
-                })  # fmt: skip
-        case ArrayType():
-            if element := shown(kind.element, in_struct):
-                return _of_given(lambda row: [*map(element, row)])
-        case MapType():
-            if value := shown(kind.value, in_struct):
-                return _of_given(lambda row: {key: value(item) for key, item in row.items()})
-        case _ if kind in (DATE, TIME, TIMESTAMP):
-            return _of_given(_as_number if in_struct else _as_text)
-    return None
+def _in_fragments(value: Any, depth: int = 1) -> Any:
+    """A value of which every hundredth level is JSON text already: orjson goes 254 levels deep."""
+    if isinstance(value, dict):
+        value = {key: _in_fragments(item, depth + 1) for key, item in value.items()}
+    elif isinstance(value, list | tuple):
+        value = [_in_fragments(item, depth + 1) for item in value]
+    else:
+        return value
+    return value if depth % 100 else orjson.Fragment(_dump(value))
 
 
-def shown_row(kinds: Sequence[KsqlType]) -> Callable[[Sequence[Any]], list[Any]]:
-    """:func:`shown` of the values of a row."""
-    columns = [*map(shown, kinds)]
-    if not any(columns):
-        return list
-    return lambda row: [show(each) if show else each for show, each in zip(columns, row, strict=True)]
-
-
-def _of_given(convert: Convert) -> Convert:
-    return lambda value: None if value is None else convert(value)
-
-
-def _as_number(value: Any) -> Any:
-    return value if isinstance(value, str) else plain(value)
-
-
-def _as_text(value: Any) -> str:
-    """A time as text. DuckDB gives text of those that Python has no form for, of years beyond 9999."""
-    match value:
-        case datetime():
-            return value.isoformat(timespec="milliseconds")
-        case date():
-            return value.isoformat()
-        case time():
-            return value.isoformat("seconds" if value.second else "minutes")
-    day, _, clock = str(value).removesuffix(" (BC)").partition(" ")
-    if str(value).endswith(" (BC)"):
-        year, rest = day.split("-", 1)
-        day = f"{1 - int(year):05}-{rest}" if year != "0001" else f"0000-{rest}"
-    elif not clock:
-        day = f"+{day}"
-    return f"{day}T{clock.partition('.')[0]}.{clock.partition('.')[2]:0<3}" if clock else day
 
 
 def finite(value: Any) -> Any:

@@ -14,6 +14,9 @@ SHALLOW = 16
 """Operands of a chain that are written one inside the other; more of them are written side by side."""
 _LONG = 400
 """Letters of the longest value that may be repeated."""
+REPEATING = ("parse_", "substring_")
+"""What the names of macros that repeat their arguments begin with (see macros)."""
+_MACRO = 200
 
 
 class Writing(ABC):
@@ -150,8 +153,9 @@ class Writing(ABC):
 
 
 def is_long(value: str) -> bool:
-    """Whether a value is too long to be repeated."""
-    return len(value) > _LONG
+    """Whether a value is too long to be repeated: as it is written, or with its macros replaced by what
+    they stand for."""
+    return len(value) + sum(_MACRO * value.count(name) for name in REPEATING) > _LONG
 
 
 def balanced(terms: Sequence[str]) -> str:

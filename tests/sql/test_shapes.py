@@ -77,8 +77,13 @@ def shape(text: str, engine: str) -> list[str]:
 
 
 @cache
-def plain() -> dict[str, list[str]]:
-    return {engine: shape(text, engine) for engine, text in texts("NAME").items()}
+def plain() -> dict[str, list[list[str]]]:
+    """The shapes with names without anything special: long values are written once, under a name."""
+    shapes: dict[str, list[list[str]]] = {}
+    for length in (4, 20, 60, 120, 250, 500, 1_000, 10_000):
+        for engine, text in texts("N" * length).items():
+            shapes.setdefault(engine, []).append(shape(text, engine))
+    return shapes
 
 
 def is_refused(name: str) -> bool:
@@ -89,7 +94,7 @@ def is_refused(name: str) -> bool:
 
 def compare(name: str) -> None:
     for engine, text in texts(name).items():
-        assert shape(text, engine) == plain()[engine], engine
+        assert shape(text, engine) in plain()[engine], engine
 
 
 @pytest.mark.parametrize("name", NAMES)
