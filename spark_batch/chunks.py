@@ -27,6 +27,7 @@ from sql.database import Setting, scratch_database
 from sql.lowering import python, records
 from sql.lowering.capitals import capitals
 from sql.lowering.macros import SETUP
+from sql.lowering.times import event_time
 from sql.quoting import column as column_of
 from sql.quoting import quoted
 from sql.sources import Source
@@ -104,7 +105,7 @@ class RowChunk(Chunk):
             if column.name.upper() in names
         ]
         assert source.timestamp is not None
-        time = quoted(names[source.timestamp.upper()])
+        time = event_time(source, quoted(names[source.timestamp.upper()]))
         return (
             f"SELECT {', '.join(columns)}, {time} AS ROWTIME, _offset AS _off, _failed"
             f" FROM {compacted.relation(self.files)}"

@@ -21,6 +21,11 @@ from sql.sources import Source as Stream
 
 OWN = ("_offset", "_line", "_failed")
 """The columns of a compacted file that are not fields of its records."""
+DECODER = "2"
+"""The version of the decoding of fields. Files of other versions are read by the texts of their records: version 1
+did not find names in any case, nor read dates and times."""
+METADATA = "opensea_metrics_decoder"
+"""Where a file's metadata has the version."""
 _WHILE_WRITING = ("_file", "_time")
 """Columns that ``archive.rows`` has besides."""
 
@@ -39,7 +44,7 @@ def fetched(source: Source, file: ArchiveFile, into: Path) -> Iterator[Compacted
     take longer than one of it all. Raises SourceError for a file that cannot be read."""
     path = source.on_disk(file, into)
     with _errors(file):
-        found = pq.read_schema(path).remove_metadata()
+        found = _decoded(pq.read_schema(path))
     yield Compacted(file, found, path)
 
 
@@ -65,7 +70,7 @@ def unreadable(files: Iterable[Compacted]) -> SourceError | None:
 def schema(source: Source, file: ArchiveFile) -> pa.Schema:
     """A file's columns. Raises SourceError for a file that cannot be read."""
     with _errors(file), source.fs.open(file.path, "rb") as raw:
-        return pq.read_schema(raw).remove_metadata()
+        return _decoded(pq.read_schema(raw))
 
 
 def names_in_files(stream: Stream) -> dict[str, str]:
@@ -80,6 +85,13 @@ def names_in_files(stream: Stream) -> dict[str, str]:
     return {
         name: name.lower() for name in names if name.lower() not in taken and lower[name.lower()] == 1
     }
+
+
+def _decoded(schema: pa.Schema) -> pa.Schema:
+    """A file's columns, without the fields that another version has decoded."""
+    version = (schema.metadata or {}).get(METADATA.encode())
+    kept = [column for column in schema if version == DECODER.encode() or column.name in OWN]
+    return pa.schema(kept)
 
 
 def has_fields(schema: pa.Schema, leaves: Collection[str]) -> bool:

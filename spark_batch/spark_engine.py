@@ -24,7 +24,7 @@ from sql.errors import OpenSeaMetricsError
 from sql.lowering import selects, spark_selects
 from sql.quoting import column_name, spark_column
 from sql.sources import Source
-from sql.types import ArrayType, KsqlType, MapType, StructType
+from sql.types import STRING, ArrayType, KsqlType, MapType, StructType
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -153,7 +153,8 @@ class SparkResults:
         texts: list[ArchiveFile] = []
         whole: list[str] = []
         for file in self._job.files:
-            if file.form == "parquet" and has_fields(schema(self._job.source, file), leaves):
+            is_decoded = file.form == "parquet" and source.timestamp_type != STRING
+            if is_decoded and has_fields(schema(self._job.source, file), leaves):
                 whole.append(self._address(file))
             else:
                 texts.append(file)

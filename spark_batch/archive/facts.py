@@ -16,6 +16,7 @@ from spark_batch.archive.reading import Unreadable, fetched, pieces
 from spark_batch.archive.rows import rows, sample_of, table
 from spark_batch.compacted import names_in_files
 from spark_batch.source import Source
+from sql.lowering.times import event_time
 from sql.quoting import quoted, text
 from sql.sources import Source as Stream
 
@@ -152,7 +153,9 @@ def _count_parquet(
     facts = found[number]
     file = facts.file
     stored = names_in_files(stream).get(str(stream.timestamp))
-    time = f"CASE WHEN _failed IS NULL THEN {quoted(stored)} END" if stored else "NULL::BIGINT"
+    time = "NULL::BIGINT"
+    if stored:
+        time = f"CASE WHEN _failed IS NULL THEN {event_time(stream, quoted(stored))} END"
     with tempfile.TemporaryDirectory(dir=into) as folder:
         relation = f"read_parquet({text(str(source.on_disk(file, Path(folder))))})"
         try:

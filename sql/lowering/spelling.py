@@ -39,7 +39,7 @@ class Spelling:
     @property
     def is_lower(self) -> bool:
         """Whether each other way to write a name has a capital, an escape, or a letter beyond ASCII."""
-        return all(_LOWER.fullmatch(key) for key in self.inexact)
+        return not self.is_unsafe and all(map(_LOWER.fullmatch, self.inexact))
 
     @property
     def capitalized(self) -> tuple[str, ...]:
@@ -49,6 +49,8 @@ class Spelling:
     @property
     def pattern(self) -> str:
         """A regular expression (RE2) that is in each line that writes a name in another way."""
+        if self.is_unsafe:
+            return ""
         ways = "|".join(filter(None, map(_other_ways, self.inexact))) or r"[^\s\S]"
         letters = FOLDED if all(key.isascii() for key in self.inexact) else r"[:^ascii:]"
         plain = r'(?:[^"\\]|\\.)*'

@@ -15,6 +15,7 @@ from sql.lowering.refusals import EMBEDDED, SPARK, Unsupported
 from sql.scope import Scope
 from sql.sources import Source
 from sql.statements import Kind, Statement
+from sql.timestamp_formats import UnknownFormat, timestamp_format
 from sql.types import NoSuchType, duckdb, spark, struct
 from sql.variations import Variation
 
@@ -91,7 +92,12 @@ def runnable_variations(function: Function) -> tuple[Variation, ...]:
 
 
 def _check_types(source: Source, engine: str, place: Place) -> None:
-    """Raises Unsupported if an engine cannot hold the values of a source's columns."""
+    """Raises Unsupported if an engine cannot hold the values of a source's columns, or read its times."""
+    if source.timestamp_format:
+        try:
+            timestamp_format(source.timestamp_format)
+        except UnknownFormat as error:
+            raise Unsupported(f"TIMESTAMP_FORMAT with {error}", engine, place) from None
     columns = {f"the column {column.name} of {source.name}": column.type for column in source.columns}
     columns[source.name] = struct(*((column.name, column.type) for column in source.columns))
     for feature, kind in columns.items():

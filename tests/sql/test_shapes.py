@@ -57,7 +57,7 @@ def texts(name: str) -> dict[str, str]:
     return {
         "types in duckdb": ", ".join(duckdb(column.type) for column in source.columns),
         "types in spark": ", ".join(spark(column.type) for column in source.columns),
-        "records in duckdb": records.decoded(relation, source, None, exact=True),
+        "records in duckdb": records.decoded(relation, source, records.as_declared(source)),
         "source in duckdb": selects.as_source(source, relation, [name, "n"]),
         "source in spark": spark_selects.as_source(source, relation, [name, "n"]),
         "rows in spark": spark_selects.rows(row.analysis, relation),
