@@ -201,5 +201,7 @@ def _check(value: str, before: str, place: Place) -> None:
         else ""
     )
     raise SqlError(
-        f"Illegal argument at Line: {place.line}, Col: {place.column}. {rule}Got: '{value}'"
+        f"Illegal argument at Line: {place.line}, Col: {place.column}. {rule}Got: '{value}'",
+        place,
+        located=True,
     )

@@ -124,6 +124,14 @@ class Engine:
         self._cursors.add(cursor)
         return cursor
 
+    def discover(self, cursor: duckdb.DuckDBPyConnection, topic: str) -> None:
+        """Register the new files of a topic for a client's query, on the query's own connection.
+
+        If that cannot be written, the query sees the files that are registered; ``health`` says what fails.
+        """
+        with suppress(duckdb.Error):
+            self.register.discover(cursor, topic)
+
     def faults(self) -> Mapping[Part, str]:
         """What is wrong at the moment, by part."""
         faults = self.health.faults()

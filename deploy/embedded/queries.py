@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
@@ -69,7 +71,7 @@ class TransientQuery:
                 part = self._changes()
                 self._positions = {part.id: part.end(self._cursor)}
             else:
-                engine.register.discover(self._cursor, self.source.topic)
+                engine.discover(self._cursor, self.source.topic)
                 self._positions = engine.reader().ends(self._cursor, self.source)
 
     def _check_pull(self, statement: Statement) -> None:
@@ -96,8 +98,20 @@ class TransientQuery:
         return self._left == 0
 
     def close(self) -> None:
-        """Let go of the connection."""
-        self._cursor.close()
+        """Let go of the connection, also while another thread still looks for rows."""
+        try:
+            self._cursor.close()
+        except duckdb.ResourceInUseException:
+            threading.Thread(target=self._close_soon, name="close", daemon=True).start()
+
+    def _close_soon(self) -> None:
+        while True:
+            try:
+                self._cursor.interrupt()
+                self._cursor.close()
+                return
+            except duckdb.ResourceInUseException:
+                time.sleep(0.01)
 
     def rows(self) -> Iterator[list[Any]]:
         """Rows that are there and have not been given yet, up to the LIMIT."""
@@ -150,7 +164,7 @@ class TransientQuery:
                 self._positions[part.id] = high
                 yield part.relation(self.source, low, high)
             return
-        self._engine.register.discover(self._cursor, self.source.topic)
+        self._engine.discover(self._cursor, self.source.topic)
         reader = self._engine.reader()
         if self._left is not None and not self._grouping:
             reader = replace(reader, most_bytes=8_000_000)  # a LIMIT rarely needs much

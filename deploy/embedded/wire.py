@@ -36,6 +36,14 @@ def text(sent: Mapping[str, Any], name: str, *, required: bool = False) -> str:
     return value
 
 
+def sql(sent: Mapping[str, Any], name: str, *, required: bool = False) -> str:
+    """A field of a request that is SQL, without the byte order mark that a file may have begun with.
+
+    Raises BadRequest as :func:`text` does.
+    """
+    return text(sent, name, required=required).removeprefix("\ufeff")
+
+
 def texts(sent: Mapping[str, Any], name: str) -> dict[str, str]:
     """A field of a request that maps names to texts, numbers or flags, all as text. Raises BadRequest."""
     value = sent.get(name)

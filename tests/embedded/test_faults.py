@@ -205,6 +205,23 @@ def test_a_thread_that_has_ended_is_a_fault(
     assert details["commandRunner"]["message"] == "the thread that moves data has ended; restart the server"
 
 
+def test_a_query_may_be_closed_while_it_looks_for_rows(topic: Topic) -> None:
+    query = TransientQuery(topic.engine, parse_statement("SELECT * FROM t_raw EMIT CHANGES;"), {})
+    began, ended = threading.Event(), threading.Event()
+
+    def look() -> None:
+        began.set()
+        with suppress(duckdb.Error):
+            query._cursor.execute("SELECT count(*) FROM range(10**7) a, range(10**7) b").fetchall()
+        ended.set()
+
+    threading.Thread(target=look).start()
+    began.wait()
+    time.sleep(0.2)
+    query.close()
+    assert ended.wait(20)
+
+
 # -- the disk -----------------------------------------------------------------------------------
 
 
