@@ -203,5 +203,4 @@ def _check(value: str, before: str, place: Place) -> None:
     raise SqlError(
         f"Illegal argument at Line: {place.line}, Col: {place.column}. {rule}Got: '{value}'",
         place,
-        located=True,
     )
