@@ -19,7 +19,7 @@ NAMES = (
     "_K0", "_A0", "_E", "_E0", "_I", "ROWID", "K0", "A0", "A1", "E", "I", "K", "V", "L", "LINE", "PATH", "KEY", "TS",
     "FILE", "EXACT", "DELTA", "BATCH", "X", "P", "rowtime", "windowstart", "Windowend", "a b", "a'b", 'a"b',
     "a;--", "/*", "{0}", "{a}", "{n}", "{", "}}", "\\", "\\'", "é", "日本", "a\nb", "%s", "?", "$1", "a$0", "1",
-    "*", ".", "a.b", "~1", "$.x", "[0]", "select", "NULL", "current_date", "x" * 10_000,
+    "*", ".", "a.b", "~1", "$.x", "[0]", "select", "NULL", "current_date", "x" * 10_000, "Y" * 3_000,
 )  # fmt: skip
 ALIASES = [name for name in NAMES if name.upper() not in SYSTEM_COLUMNS]
 TIME = 1_789_467_000_000
