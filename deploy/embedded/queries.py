@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-from deploy.embedded import aggregation, topics
+from deploy.embedded import aggregation, shown, topics
 from deploy.embedded.engine import Engine
 from deploy.embedded.lines import Unread
 from deploy.embedded.reader import DECODED, Json, numbered
@@ -48,6 +48,7 @@ class TransientQuery:
         if self.source.is_table:
             engine.catch_up(self.source.name)
         self.columns: tuple[Column, ...] = tuple(p.column for p in self._analysis.projections)
+        self._shown = shown.row_converter([column.type for column in self.columns])
         self._positions: dict[str, int] = {}
         self._unread_files: dict[int, Unread] = {}  # of files, by segment
         self._left = self._analysis.limit
@@ -124,7 +125,7 @@ class TransientQuery:
             result = self._cursor.execute(f"SELECT {names} FROM ({relation}){order}{limit}")
             while batch := result.fetchmany(_FETCH):
                 for row in batch:
-                    yield list(row)
+                    yield self._shown(row)
                 if self._left is not None:
                     self._left -= len(batch)
 

@@ -252,3 +252,23 @@ def test_into_a_stream_made_by_a_query_and_a_table(url: str, source: str) -> Non
     assert acks(send(url, {"target": f"{source}_T"}, {"k": "x", "a": 1})) == [OK[0]]
     (error,) = acks(send(url, {"target": f"{source}_T"}, {"a": 1}))
     assert error["message"] == "Key field must be specified: K"
+
+
+def test_dates_times_and_bytes(url: str) -> None:
+    """They come as text, and are read as what they are: on their own, and inside of others."""
+    client = KsqlClient(url)
+    client.execute(
+        "CREATE STREAM kinds (da DATE, ti TIME, ts TIMESTAMP, y BYTES, e DECIMAL(6,2), st STRUCT<ts TIMESTAMP,"
+        " y BYTES>, ar ARRAY<DATE>, m MAP<VARCHAR, TIMESTAMP>)"
+        " WITH (KAFKA_TOPIC='kinds', VALUE_FORMAT='JSON', PARTITIONS=1);"
+    )
+    row = {"da": "2022-01-02", "ti": "10:11:12.5", "ts": "2022-01-02T03:04:05.678+0100", "y": "aGVsbG8"}
+    row |= {"e": 1.005, "st": {"ts": "2022", "y": "aGVsbG8="}, "ar": ["2022-01", None], "m": {"a": "2022-01-02"}}
+    assert acks(send(url, {"target": "kinds"}, row)) == [OK[0]]
+    (found,) = map(dict, client.push("SELECT * FROM kinds EMIT CHANGES LIMIT 1;"))
+    assert found.pop("TI").rstrip("0") == "10:11:12.5"
+    assert found == {
+        "DA": "2022-01-02", "TS": "2022-01-02T02:04:05.678", "Y": "aGVsbG8=", "E": 1.01,
+        "ST": {"TS": "2022-01-01T00:00:00.000", "Y": "aGVsbG8="}, "AR": ["2022-01-01", None],
+        "M": {"a": "2022-01-02T00:00:00.000"},
+    }  # fmt: skip
