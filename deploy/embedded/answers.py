@@ -96,7 +96,7 @@ class Answers:
         text = ""
         try:
             body = await wire.body(request)
-            text = wire.text(body, sql, required=not is_old)
+            text = wire.sql(body, sql, required=not is_old)
             given = wire.texts(body, properties_name)
             self._places.take()
         except wire.BadRequest as error:

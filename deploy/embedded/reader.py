@@ -15,7 +15,7 @@ import duckdb
 from deploy.embedded import archive, topics
 from deploy.embedded.archive import Register, Segment
 from deploy.embedded.lines import FileLines, Unread, state
-from deploy.embedded.walk import opened
+from deploy.embedded.walk import opened, outside
 from sql.catalog import Catalog
 from sql.lowering import records
 from sql.lowering.capitals import Capitals, capitals
@@ -34,7 +34,8 @@ _SAMPLE = 64 * 1024
 Lines = Callable[[duckdb.DuckDBPyConnection, Capitals], str]
 """Makes a relation of lines, which can be read once: ``line``, ``path``, ``key``, ``ts``."""
 
-_NO_JSON = (duckdb.InvalidInputException, duckdb.ConversionException)
+_NO_JSON = (duckdb.InvalidInputException, duckdb.ConversionException, UnicodeDecodeError)
+"""What reading a line that is no JSON raises. DuckDB cuts the line in its message, also within a letter."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ class Reader:
     ) -> Json:
         root = self.register.root
         files = FileLines(root, source.topic, chosen, before)
-        sample = _first_lines(root / source.topic / chosen[0].path, chosen[0].is_compressed)
+        sample = _first_lines(root, root / source.topic / chosen[0].path, chosen[0].is_compressed)
         names = records.spelled(source, sample)
         return Json(FILES, position, source, names, partial(_stamped, files), files)
 
@@ -205,8 +206,10 @@ def _stamped(files: FileLines, cursor: duckdb.DuckDBPyConnection, names: Capital
     return f"SELECT line, path, _odd, NULL::VARCHAR AS key, {now}::BIGINT AS ts FROM ({lines})"
 
 
-def _first_lines(path: Path, is_compressed: bool) -> str:
+def _first_lines(root: Path, path: Path, is_compressed: bool) -> str:
     """The first lines of a file, as far as they can be read."""
+    if outside(root, path):
+        return ""
     try:
         with opened(path) as descriptor, open(descriptor, "rb", closefd=False) as raw:
             file = gzip.GzipFile(fileobj=raw) if is_compressed else raw
