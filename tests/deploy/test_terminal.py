@@ -45,6 +45,7 @@ from deploy.replies import Column, Rows
 from spark_batch.archive.compact import Outcome
 from spark_batch.archive.findings import Finding, Kind, Report
 from spark_batch.archive.runs import Left
+from spark_batch.damage import Damage
 from spark_batch.job import Counts
 from sql.errors import OpenSeaMetricsError
 from sql.parser import parse_statement
@@ -114,7 +115,7 @@ SHOWN: dict[str, Callable[[], None]] = {
     "doctor": lambda: show_checks([Check(EVIL, EVIL, "failed", EVIL, EVIL)]),
     "doctor json": lambda: show_checks_json([Check(EVIL, EVIL, "failed", EVIL, EVIL)]),
     "archive": archive,
-    "counts": lambda: show_counts(EVIL, EVIL, Counts(1, 1, 1, {EVIL: 1}, {EVIL: EVIL}), 1.0),
+    "counts": lambda: show_counts(EVIL, EVIL, Counts(1, 1, 1, {EVIL: 1}, {EVIL: Damage(EVIL)}), 1.0),
     "console": lambda: console().print(EVIL),
     "line": lambda: say(EVIL),
 }
