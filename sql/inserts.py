@@ -6,13 +6,33 @@ from sqlglot import exp
 
 from sql.catalog import Catalog
 from sql.declarations import schema_text, target
-from sql.errors import SqlError, Stage
+from sql.errors import Place, SqlError, Stage
 from sql.inference import infer
 from sql.parser import where
 from sql.scope import Scope
 from sql.sources import Column
 from sql.statements import Statement
-from sql.types import BIGINT, KsqlType, common, name_of
+from sql.types import (
+    BIGINT,
+    BYTES,
+    DATE,
+    DOUBLE,
+    STRING,
+    TIME,
+    TIMESTAMP,
+    ArrayType,
+    KsqlType,
+    MapType,
+    StructType,
+    common,
+    name_of,
+)
+
+_FORMS = {
+    "DATE": "Date format must be yyyy-mm-dd",
+    "TIME": "Time format must be hh:mm:ss[.S]",
+    "TIMESTAMP": "Timestamp format must be yyyy-mm-ddThh:mm:ss[.S]",
+}
 
 
 def insert_columns(catalog: Catalog, statement: Statement) -> tuple[Column, ...]:
@@ -55,11 +75,7 @@ def insert_columns(catalog: Catalog, statement: Statement) -> tuple[Column, ...]
     for column, value in zip(columns, values, strict=True):
         kind = infer(value, scope)
         if not _takes(column.type, kind):
-            raise SqlError(
-                f"{failed} Expected type {column.type} for field `{column.name}` but got "
-                f"{kind}({value.this if isinstance(value, exp.Literal) else value.sql('ksqldb')})",
-                where(statement, value),
-            )
+            raise mismatch(name, column, kind, value, where(statement, value))
     missing = [c.name for c in source.columns if c.role == "PRIMARY KEY" and c not in columns]
     if missing:
         raise SqlError(
@@ -69,7 +85,28 @@ def insert_columns(catalog: Catalog, statement: Statement) -> tuple[Column, ...]
     return columns
 
 
+def mismatch(name: str, column: Column, kind: KsqlType, value: exp.Expression, place: Place | None) -> SqlError:
+    """The error for a value that does not fit into a column of the stream or table ``name``."""
+    written = value.this if isinstance(value, exp.Literal) else value.sql("ksqldb")
+    form = _FORMS.get(column.type.name) if kind == STRING else None
+    return SqlError(
+        f"Failed to insert values into '{name}'. Expected type {column.type} for field `{column.name}` but got"
+        f" {kind.name}({written}){f'. {form}' if form else ''}",
+        place,
+    )
+
+
 def _takes(column: KsqlType, value: KsqlType) -> bool:
-    """Whether a value fits into a column without a cast: it is no wider."""
+    """Whether a value may go into a column: it is no wider, or a text that may say a time or bytes."""
+    match column, value:
+        case ArrayType(), ArrayType():
+            return _takes(column.element, value.element)
+        case MapType(), MapType():
+            return _takes(column.key, value.key) and _takes(column.value, value.value)
+        case StructType(), StructType():
+            pairs = ((kind, value.field(name)) for name, kind in column.fields)
+            return all(given is None or _takes(kind, given) for kind, given in pairs)
+    if value == STRING and column in (DATE, TIME, TIMESTAMP, BYTES):
+        return True
     wider = common(column, value)
-    return wider == column or (wider is not None and column.name == "DECIMAL")
+    return wider == column or (column.name == "DECIMAL" and wider not in (None, DOUBLE))

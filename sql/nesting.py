@@ -15,7 +15,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 BRACKETS = 250
 """Brackets, CASEs and the angles of types that may stand inside each other."""
-OPERATIONS = 300
+OPERATIONS = 600
 """Operations of an expression that may stand inside each other: calls, casts, operators … A chain of
 ANDs, of ORs, or of additions and subtractions is one operation, however long it is."""
 RECURSION = 10_000

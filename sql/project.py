@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -13,13 +12,16 @@ from typing import Any
 import yaml
 
 from sql.errors import Place, SqlError
+from sql.filenames import MigrationFile, migration_files
+from sql.overrides import overridden
 from sql.parser import parse_script
+from sql.places import Located
+from sql.reading import read_text
 from sql.statements import Statement
-from sql.templates import Templates
+from sql.templates import Templates, plain
 from sql.variables import resolved
 
 FOREIGN_SETTINGS = "ksql-migrations.properties"
-_FILE = re.compile(r"V(\d{3,9})__([\w -]+?)(\.down)?\.sql")
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def load_project(
     physical: Mapping[str, str] | None = None,
     versions: Collection[int] | None = None,
 ) -> Project:
-    """Read, render and parse a project; ``variables`` override settings (values are YAML).
+    """Read, render and parse a project; ``variables`` override settings (:mod:`sql.overrides`).
 
     With ``versions`` only their files are read: what is wrong in the others does not matter.
 
@@ -79,47 +81,52 @@ def load_project(
     """
     root = root or find_root()
     settings = load_settings(root, variables or {})
-    templates = Templates(root, settings)
-    files: dict[int, dict[bool, Path]] = {}
-    if not (root / "migrations").is_dir():
-        raise SqlError(f"there is no folder {root / 'migrations'}", hint="see --sql")
-    for path in sorted((root / "migrations").glob("*.sql")):
-        match = _FILE.fullmatch(path.name)
-        if versions is not None and (match is None or int(match[1]) not in versions):
-            continue
-        if match is None:
-            hint = "migrations are named V###__name.sql, their rollbacks V###__name.down.sql"
-            raise SqlError(f"'{path.name}' is no name of a migration", Place(str(path), 1, 1), hint)
-        version, is_down = int(match[1]), bool(match[3])
-        if is_down in files.setdefault(version, {}):
-            other = files[version][is_down].name
-            raise SqlError(f"version {version} is taken by {other}", Place(str(path), 1, 1))
-        files[version][is_down] = path
-    return Project(
-        root, settings, tuple(_migration(v, files[v], templates, physical) for v in sorted(files))
-    )
+    files = migration_files(root / "migrations", versions)
+    wanted: list[tuple[Path, Mapping[str, str]]] = []
+    for _, both in sorted(files.items()):
+        wanted.append((both[False].path, {}))
+        if physical:
+            wanted.append((both[False].path, physical))
+        if True in both:
+            wanted.append((both[True].path, physical or {}))
+    if _is_foreign(root):
+        located = [plain(path, read_text(path)) for path, _ in wanted]
+    else:
+        located = Templates(root, settings).render(wanted)
+    texts = _texts(settings)
+    rendered = (resolved(text, texts) for text in located)
+    migrations = tuple(_migration(files[v], rendered, bool(physical)) for v in sorted(files))
+    return Project(root, settings, migrations)
+
+
+def _is_foreign(root: Path) -> bool:
+    """True for a project of ksql-migrations: its files are no templates."""
+    return not (root / "settings.yml").exists() and (root / FOREIGN_SETTINGS).exists()
 
 
 def load_settings(root: Path, variables: Mapping[str, str]) -> dict[str, Any]:
-    """``settings.yml`` with overrides. Raises SqlError if it is not a mapping of names to values,
-    or an override names no setting."""
+    """``settings.yml`` with overrides, which keep the types of settings (:mod:`sql.overrides`). A variable
+    that is no setting is text.
+
+    Raises SqlError if the file is not a mapping of names to values, or an override has another type.
+    """
     path = root / "settings.yml"
-    try:
-        if not path.exists() and (root / FOREIGN_SETTINGS).exists():
-            settings: Any = {}  # a project of ksql-migrations, as it is
-        else:
-            settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if not isinstance(settings, dict):
-            raise SqlError("settings are 'name: value' lines", Place(str(path), 1, 1))
-        for name, value in variables.items():
-            settings[name] = yaml.safe_load(value)
-    except OSError as error:
-        raise SqlError(f"cannot read {path}: {error.strerror}", hint="see --sql") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = Place(str(path), mark.line + 1, mark.column + 1) if mark else None
-        raise SqlError(f"not YAML: {getattr(error, 'problem', error)}", place) from error
-    return settings
+    settings: Any = {}  # of a project of ksql-migrations
+    if not _is_foreign(root):
+        if not path.exists():
+            raise SqlError(f"cannot read {path}: there is no such file", hint="see --sql")
+        try:
+            settings = yaml.safe_load(read_text(path))
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            place = Place(str(path), mark.line + 1, mark.column + 1) if mark else None
+            raise SqlError(f"not YAML: {getattr(error, 'problem', error)}", place) from error
+        except (ValueError, RecursionError) as error:  # such as the date 2026-13-01
+            raise SqlError(f"not YAML: {error}", Place(str(path), 1, 1)) from error
+    if not isinstance(settings, dict) or not all(isinstance(name, str) for name in settings):
+        raise SqlError("settings are 'name: value' lines", Place(str(path), 1, 1))
+    given = {name: overridden(name, value, settings.get(name, "")) for name, value in variables.items()}
+    return {**settings, **given}
 
 
 def _texts(settings: Mapping[str, Any]) -> dict[str, str]:
@@ -129,32 +136,24 @@ def _texts(settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _migration(
-    version: int,
-    files: Mapping[bool, Path],
-    templates: Templates,
-    physical: Mapping[str, str] | None,
+    files: Mapping[bool, MigrationFile], rendered: Iterator[Located], has_physical: bool
 ) -> Migration:
-    if False not in files:
-        path = files[True]
-        raise SqlError("a rollback without its migration", Place(str(path), 1, 1))
-    path = files[False]
-    rendered = resolved(templates.render(path), _texts(templates.variables))
-    checksum = hashlib.sha256(rendered.text.encode()).hexdigest()
-    if physical:
-        rendered = resolved(templates.render(path, physical), _texts(templates.variables))
-    match = _FILE.fullmatch(path.name)
-    assert match is not None
+    """One migration; ``rendered`` goes on with its file, that with physical names, and its rollback."""
+    file, text = files[False], next(rendered)
+    checksum = hashlib.sha256(text.text.encode(errors="surrogatepass")).hexdigest()
+    if has_physical:
+        text = next(rendered)
     down = None
     if True in files:
-        undo = resolved(templates.render(files[True], physical), _texts(templates.variables))
-        down = parse_script(undo.text, str(files[True]), undo.place)
+        undo = next(rendered)
+        down = parse_script(undo.text, str(files[True].path), undo.place)
     return Migration(
-        version=version,
-        name=match[2],
-        path=path,
-        rendered=rendered.text,
-        statements=parse_script(rendered.text, str(path), rendered.place),
+        version=file.version,
+        name=file.name,
+        path=file.path,
+        rendered=text.text,
+        statements=parse_script(text.text, str(file.path), text.place),
         checksum=checksum,
         down=down,
-        file_md5=hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest(),
+        file_md5=hashlib.md5(file.path.read_bytes(), usedforsecurity=False).hexdigest(),
     )

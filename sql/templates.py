@@ -1,104 +1,135 @@
 """Jinja2 rendering of SQL files that keeps track of where each piece of text came from.
 
-Before a template is compiled, every line of its literal text is given an invisible mark with file,
-line and column. The marks survive loops, includes and macros; after rendering they are taken out,
-and what is left of them is a table from positions in the rendered text to places in the sources.
+Templates run in a process of their own (:mod:`sql.rendering` says why). Before a template is compiled,
+every line of its literal text is given an invisible mark with file, line and column. The marks survive
+loops, includes and macros; after rendering they are taken out, and what is left of them is a table from
+positions in the rendered text to places in the sources.
 """
 
 from __future__ import annotations
 
 import bisect
+import json
+import pickle
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from jinja2.ext import Extension
-from jinja2.lexer import Token, TokenStream
-
+from sql import rendering
 from sql.errors import Place, SqlError
 from sql.places import Lines, Located
+from sql.reading import read_text
 
-_MARK = "\ue000{file}\ue001{line}\ue001{column}\ue002"
-_MARKS = re.compile("\ue000(\\d+)\ue001(\\d+)\ue001(\\d+)\ue002")
+SECONDS = 10.0
+"""CPU time that one file may take."""
+MEMORY = 512 << 20
+"""Bytes that the process may take, some 50 MB of them for Python (not enforced on macOS)."""
+CHARACTERS = 16 << 20
+"""Length of the text that one file may become."""
 
-
-class _Marks(Extension):
-    """Puts marks into the literal text of a template; ``files`` numbers the files."""
-
-    def filter_stream(self, stream: TokenStream) -> Iterable[Token]:
-        files: list[str] = self.environment.marked_files  # type: ignore[attr-defined]
-        name = stream.filename or stream.name or "<template>"
-        if name not in files:
-            files.append(name)
-        return self._mark(stream, files.index(name))
-
-    def _mark(self, stream: TokenStream, file: int) -> Iterator[Token]:
-        source_columns: dict[int, int] = {}
-        for token in stream:
-            if token.type != "data":
-                # Text after a tag on the same line starts right of it; the lexer does not say how
-                # far, and column 1 of the right line is close enough to find it.
-                source_columns[token.lineno] = 1
-                yield token
-                continue
-            pieces = token.value.split("\n")
-            marked = [
-                _MARK.format(file=file, line=token.lineno + index, column=1) + piece
-                for index, piece in enumerate(pieces)
-            ]
-            yield Token(token.lineno, "data", "\n".join(marked))
+_TAGS = ("{{", "{%", "{#")
+_FRAME = re.compile(r'^  File "(.*)", line (\d+) in ', re.MULTILINE)
 
 
 class Templates:
     """The templates of a project: macros under ``root/macros`` are found by their file name."""
 
     def __init__(self, root: Path, variables: Mapping[str, Any]) -> None:
-        self.variables = variables
-        self._physical: Mapping[str, str] = {}
-        self._environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader([root / "macros", root / "migrations"]),
-            undefined=jinja2.StrictUndefined,
-            extensions=[_Marks],
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=True,
-            autoescape=False,
-        )
-        self._environment.marked_files = []  # type: ignore[attr-defined]
-        self._environment.globals.update(variables)
-        self._environment.globals["ref"] = self._ref
+        self._root = root
+        self._variables = variables
 
-    def _ref(self, name: str) -> str:
-        return self._physical.get(name.upper(), name)
+    def render(self, files: Sequence[tuple[Path, Mapping[str, str]]]) -> list[Located]:
+        """Render files, each with the names that ``ref('name')`` stands for where not for the name.
 
-    def render(self, path: Path, physical: Mapping[str, str] | None = None) -> Located:
-        """Render one file; ``physical``: what ``ref('name')`` stands for, where not for the name.
-
-        Raises SqlError at the place of an undefined variable, a syntax error of the template, or a
-        failing expression in it.
+        Raises SqlError at the place of an undefined variable, a syntax error of the template, an
+        expression that fails or is not allowed, or where it exceeds a limit.
         """
-        self._physical = physical or {}
+        sources = [(path, read_text(path), names) for path, names in files]
+        jobs = [entry for entry in sources if any(tag in entry[1] for tag in _TAGS)]
+        rendered = iter(self._run([(str(path), text, names) for path, text, names in jobs]))
+        return [
+            next(rendered) if any(tag in text for tag in _TAGS) else plain(path, text)
+            for path, text, _ in sources
+        ]
+
+    def _run(self, files: list[tuple[str, str, Mapping[str, str]]]) -> list[Located]:
+        if not files:
+            return []
+        sources, unreadable = self._importable()
+        job = rendering.Job(
+            variables=self._variables,
+            sources=sources,
+            unreadable=unreadable,
+            files=files,
+            seconds=SECONDS,
+            memory=MEMORY,
+            characters=CHARACTERS,
+        )
+        # -I: nothing of the environment or of this folder (it has a types.py) is imported.
+        command = [sys.executable, "-I", "-X", "utf8", rendering.__file__]
         try:
-            source = path.read_text(encoding="utf-8")
-            code = self._environment.compile(source, name=path.name, filename=str(path))
-            template = jinja2.Template.from_code(
-                self._environment, code, dict(self._environment.globals)
+            ended = subprocess.run(
+                command, input=pickle.dumps(job), capture_output=True, env={}, check=False
             )
-            marked = template.render()
-        except jinja2.TemplateSyntaxError as error:
-            place = Place(error.filename or str(path), error.lineno, 1)
-            raise SqlError(f"template: {error.message}", place) from error
-        except jinja2.UndefinedError as error:
-            hint = "define it in settings.yml, or give --var NAME=VALUE"
-            raise SqlError(f"template: {error.message}", _raised_at(error, path), hint) from error
-        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError) as error:
-            raise SqlError(f"template: {error}", _raised_at(error, path)) from error
-        except UnicodeDecodeError as error:
-            raise SqlError(f"not UTF-8: {error}", Place(str(path), 1, 1)) from error
-        files: list[str] = self._environment.marked_files  # type: ignore[attr-defined]
-        return _unmark(marked, files, str(path))
+        except OSError as error:
+            message = f"cannot start {sys.executable} to render templates: {error.strerror}"
+            raise SqlError(message, Place(files[0][0], 1, 1)) from error
+        texts: list[Located] = []
+        compiled: dict[str, list[tuple[int, int]]] = {}
+        begun = files[0][0]
+        for line in ended.stdout.decode(errors="replace").splitlines():
+            match json.loads(line):
+                case {"begin": str(path)}:
+                    begun = path
+                case {"compiled": str(path), "lines": lines}:
+                    compiled[path] = lines
+                case {"text": str(marked), "files": names}:
+                    texts.append(_unmark(marked, names, begun))
+                case {"error": str(message), "file": file, "line": number}:
+                    undefined = message.endswith("is undefined")
+                    hint = "define it in settings.yml, or give --var NAME=VALUE" if undefined else None
+                    raise SqlError(f"template: {message}", Place(file, number, 1), hint)
+        if len(texts) < len(files):
+            dump = ended.stderr.decode("ascii", errors="backslashreplace")
+            if ended.returncode == -signal.SIGPROF:
+                message = f"template: it takes more than {SECONDS:g} seconds"
+            else:
+                message = f"template: rendering ended with status {ended.returncode}: {dump[-500:].strip()}"
+            raise SqlError(message, _interrupted_at(dump, compiled, begun))
+        return texts
+
+    def _importable(self) -> tuple[dict[str, tuple[str, str]], dict[str, tuple[str, int, str]]]:
+        """The files that templates may import, by name, and those among them that cannot be read."""
+        sources: dict[str, tuple[str, str]] = {}
+        unreadable: dict[str, tuple[str, int, str]] = {}
+        for folder in (self._root / "migrations", self._root / "macros"):
+            for path in sorted(folder.rglob("*")):
+                name = path.relative_to(folder).as_posix()
+                try:
+                    if path.is_file():
+                        sources[name] = (str(path), read_text(path))
+                except SqlError as error:  # an error only where it is imported
+                    line = error.place.line if error.place else 1
+                    unreadable[name] = (str(path), line, error.message)
+        return sources, unreadable
+
+
+def plain(path: Path, text: str) -> Located:
+    """The text of a file that is no template."""
+    return Located(text, Lines(text, str(path)).place)
+
+
+def _interrupted_at(dump: str, compiled: Mapping[str, list[tuple[int, int]]], path: str) -> Place:
+    """The line of a template in a dump of Python's frames, the innermost first."""
+    written = {name.encode("ascii", "backslashreplace").decode(): name for name in compiled}
+    for frame in _FRAME.finditer(dump):
+        if (name := written.get(frame[1])) is not None:
+            return Place(name, rendering.line_of(int(frame[2]), compiled[name]), 1)
+    return Place(path, 1, 1)
 
 
 def _unmark(marked: str, files: list[str], path: str) -> Located:
@@ -106,7 +137,9 @@ def _unmark(marked: str, files: list[str], path: str) -> Located:
     offsets = [0]
     marks = [Place(path, 1, 1)]
     length = end = 0
-    for match in _MARKS.finditer(marked):
+    for match in rendering.MARKS.finditer(marked):
+        if int(match[1]) >= len(files):
+            continue  # text of a value that looks like a mark
         piece = marked[end : match.start()]
         pieces.append(piece)
         length += len(piece)
@@ -127,15 +160,3 @@ def _unmark(marked: str, files: list[str], path: str) -> Located:
         return Place(mark.file, mark.line, mark.column + offset - begins)
 
     return Located(text, place)
-
-
-def _raised_at(error: BaseException, path: Path) -> Place:
-    """Jinja2 rewrites tracebacks so that template lines stand in them; the innermost one counts."""
-    place = Place(str(path), 1, 1)
-    traceback = error.__traceback__
-    while traceback is not None:
-        file = traceback.tb_frame.f_code.co_filename
-        if file.endswith(".sql"):
-            place = Place(file, traceback.tb_lineno, 1)
-        traceback = traceback.tb_next
-    return place

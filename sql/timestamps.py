@@ -10,6 +10,7 @@ _EPOCH = date(1970, 1, 1).toordinal()
 _DATE = re.compile(r"(\d{4})(?:-(\d\d))?(?:-(\d\d))?", re.ASCII)
 _TIME = re.compile(r"(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?", re.ASCII)
 _ZONE = re.compile(r"([+-])(\d{1,2})(?::?(\d\d))?", re.ASCII)
+_END_OF_DAY = re.compile(r"24(?::00(?::00(?:\.0{1,3})?)?)?")
 _MIDNIGHT = "00:00:00.000"
 _FULL_DATE = len("2022-01-02")
 
@@ -34,17 +35,20 @@ def milliseconds(text: str) -> int | None:
     """Milliseconds from the epoch to a time such as 2022, 2022-01-02 or 2022-01-02T03:04:05.678+0100.
 
     Without a zone it is UTC. None if it is no timestamp. A day that the month does not have is its last
-    one, as on a 7.9.1 (observed).
+    one, and 24:00 is the next day's midnight, as on a 7.9.1 (observed).
     """
     day, separator, rest = text.strip().partition("T")
     place = min((at for sign in "+-" if (at := rest.find(sign)) >= 0), default=len(rest))
     clock, zone = rest[:place].removesuffix("Z"), rest[place:]
+    days_later = 0
+    if _END_OF_DAY.fullmatch(clock):
+        clock, days_later = "", 1
     date_part = _days(day, is_lenient=True) if not separator or len(day) == _FULL_DATE else None
     time_part = time_of_day(clock + _MIDNIGHT[len(clock) :]) if len(clock) <= len(_MIDNIGHT) else None
     shift = _offset(zone) if zone else 0
     if date_part is None or time_part is None or shift is None:
         return None
-    return date_part * 86_400_000 + time_part - shift
+    return (date_part + days_later) * 86_400_000 + time_part - shift
 
 
 def _days(text: str, is_lenient: bool) -> int | None:

@@ -101,7 +101,7 @@ class Answers:
         state = _Open()
         try:
             body = await wire.body(request)
-            text = wire.text(body, sql, required=not is_old)
+            text = wire.sql(body, sql, required=not is_old)
             given = wire.texts(body, properties_name)
             self._places.take(state.close)
         except wire.BadRequest as error:

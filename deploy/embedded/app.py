@@ -101,7 +101,7 @@ class _Handlers:
         try:
             body = await wire.body(request)
             asked = Asked(
-                wire.text(body, "ksql"),
+                wire.sql(body, "ksql"),
                 wire.texts(body, "streamsProperties"),
                 wire.texts(body, "sessionVariables"),
             )

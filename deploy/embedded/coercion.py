@@ -15,8 +15,9 @@ from collections.abc import Callable, Mapping
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from typing import Any
 
+from deploy.embedded.wire import finite
 from sql import timestamps
-from sql.types import ArrayType, DecimalType, KsqlType, MapType, StructType
+from sql.types import DOUBLE, ArrayType, DecimalType, KsqlType, MapType, StructType
 
 Coercer = Callable[[Any], Any]
 """Gives the value as a type has it. Raises Mismatch."""
@@ -80,6 +81,31 @@ def coercer(kind: KsqlType, names: Names) -> Coercer:
         return None if value is None else strict(value)
 
     return coerce
+
+
+def stored(kind: KsqlType, value: Any) -> Any:
+    """A value of INSERT … VALUES as JSON in a topic has it. ``value`` is what the statement's SQL gives, of a
+    type that may go into a column of ``kind``. Raises Mismatch for a text or number that does not fit."""
+    if value is None:
+        return None
+    match kind:
+        case DecimalType():
+            number = Decimal(value)
+            fitted = number.quantize(Decimal(1).scaleb(-kind.scale), context=_DECIMALS)
+            if fitted != number or abs(number) >= Decimal(1).scaleb(kind.precision - kind.scale):
+                raise _mismatch(value, kind)
+            return fitted
+        case ArrayType():
+            return [stored(kind.element, element) for element in value]
+        case MapType():
+            return {stored(kind.key, key): stored(kind.value, item) for key, item in value.items()}
+        case StructType():
+            return {name: stored(field, value.get(name)) for name, field in kind.fields}
+        case _ if kind == DOUBLE:
+            return finite(float(value))
+        case _ if isinstance(value, str):
+            return coercer(kind, Names())(value)
+    return value
 
 
 def _strict(kind: KsqlType, names: Names) -> Coercer:

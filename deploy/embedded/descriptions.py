@@ -194,7 +194,7 @@ def _offsets(
 ) -> dict[str, Any]:
     """How far a query has read: a part of a topic is shown as a partition."""
     source = query.analysis.source
-    engine.register.discover(cursor, source.topic)
+    engine.discover(cursor, source.topic)
     ends = engine.reader().ends(cursor, source)
     read = persistent.positions(cursor, query.id)
     stored = query.analysis.is_aggregation

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import duckdb
 
-from deploy.embedded import inserts, metastore, persistent, topics
+from deploy.embedded import coercion, inserts, metastore, persistent, topics
 from deploy.embedded.reader import Reader
 from sql.catalog import Catalog, Query
-from sql.inserts import insert_columns
+from sql.inference import infer
+from sql.inserts import insert_columns, mismatch
 from sql.lowering import support
 from sql.lowering.duckdb import Lowering
 from sql.lowering.refusals import EMBEDDED, Unsupported
-from sql.quoting import quoted
+from sql.parser import where
 from sql.scope import Scope
 from sql.sources import Source
 from sql.statements import Kind, Statement
-from sql.types import duckdb as duckdb_type
+from sql.topic_json import dump
 
 
 def check(
@@ -86,21 +88,25 @@ def insert(cursor: duckdb.DuckDBPyConnection, statement: Statement, catalog: Cat
     """Add the record of an INSERT … VALUES to its topic. Raises SqlError."""
     columns = insert_columns(catalog, statement)
     source = catalog.sources[statement.name or ""]
-    lowering = Lowering(Scope(statement, {}))
-    values = dict(zip(columns, map(lowering.value, statement.ast.expressions), strict=True))
-    time_column = next((column for column in values if column.name == "ROWTIME"), None)
-    stamp = values.pop(time_column) if time_column else "epoch_ms(now())"
-
-    def record(keys: bool) -> str:
-        fields = [
-            f"{quoted(column.name)} := CAST({value} AS {duckdb_type(column.type)})"
-            for column, value in values.items()
-            if column.is_key == keys
-        ]
-        return f"to_json(struct_pack({', '.join(fields)}))::VARCHAR" if fields else "NULL"
-
-    row = cursor.execute(f"SELECT {stamp}, {record(True)}, coalesce({record(False)}, '{{}}')")
-    inserts.append(cursor, source.topic, [inserts.Record(*row.fetchone())])  # type: ignore[misc]
+    scope = Scope(statement, {})
+    written = [Lowering(scope).whole(value) for value in statement.ast.expressions]
+    values = cursor.execute(f"SELECT {', '.join([*written, 'epoch_ms(now())'])}").fetchone()
+    assert values is not None
+    time: Any = values[-1]
+    key: dict[str, Any] = {}
+    value: dict[str, Any] = {}
+    for column, given, expression in zip(columns, values, statement.ast.expressions, strict=False):
+        try:
+            stored = coercion.stored(column.type, given)
+        except coercion.Mismatch:
+            kind, place = infer(expression, scope), where(statement, expression)
+            raise mismatch(source.name, column, kind, expression, place) from None
+        if column.name == "ROWTIME":
+            time = stored
+        else:
+            (key if column.is_key else value)[column.name] = stored
+    record = inserts.Record(time, dump(key).decode() if key else None, dump(value).decode())
+    inserts.append(cursor, source.topic, [record])
 
 
 def _declare_topic(

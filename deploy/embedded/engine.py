@@ -43,6 +43,8 @@ _TURNS = 4
 """Pieces of one query in a row, before the next one has its turn."""
 _QUIET = 0.25
 """Seconds without statements before data is moved, so that queries made in a row start together."""
+_PATIENCE = 10.0
+"""Seconds, at most, for which statements keep data from being moved."""
 _AGAIN = 1.0
 """Seconds between two looks at the files that queries have not read to their end."""
 
@@ -123,6 +125,14 @@ class Engine:
         cursor = self._storage.cursor()
         self._cursors.add(cursor)
         return cursor
+
+    def discover(self, cursor: duckdb.DuckDBPyConnection, topic: str) -> None:
+        """Register the new files of a topic for a client's query, on the query's own connection.
+
+        If that cannot be written, the query sees the files that are registered; ``health`` says what fails.
+        """
+        with suppress(duckdb.Error):
+            self.register.discover(cursor, topic)
 
     def faults(self) -> Mapping[Part, str]:
         """What is wrong at the moment, by part."""
@@ -266,10 +276,13 @@ class Engine:
         return Reader(self.catalog, self._logs, self.register)
 
     def _run(self) -> None:
+        moved = time.monotonic()
         while not self._stop.is_set():
-            if time.monotonic() - self._last_statement < _QUIET:
+            now = time.monotonic()
+            if now - self._last_statement < _QUIET and now - moved < _PATIENCE:
                 self._stop.wait(0.05)
                 continue
+            moved = now
             if not self.work():
                 self._stop.wait(self._rest)
 
@@ -286,15 +299,12 @@ class Engine:
             return False
 
     def _round(self) -> bool:
-        begun = time.monotonic()
         if self._is_broken:
             self._open_again()
         try:
             self._look_for_files()
             self._look_at_unread_files()
         finally:
-            # A large archive takes long to walk through: not more than a tenth of the time.
-            self._rest = max(_IDLE, 10 * (time.monotonic() - begun))
             worked = self._move_due()
         for part in (Part.DATABASE, Part.QUERIES):
             self.health.set(part, None)
@@ -314,6 +324,7 @@ class Engine:
         """Register new files; those of a topic make the queries over it due, whoever discovered them: a
         client's DESCRIBE EXTENDED looks for files too."""
         with self._turn:
+            begun = time.monotonic()
             listings = {"": walk.strangers(self.root)}
             read = {query.analysis.source.topic for query in self.catalog.queries.values()}
             for topic in read | self.listeners.topics():
@@ -321,6 +332,8 @@ class Engine:
                 if self._ends.get(topic) != (end := self.register.end(topic)):
                     self._feed(topic)
                     self._ends[topic] = end
+            # A large archive takes long to walk through: not more than a tenth of the time.
+            self._rest = max(_IDLE, 10 * (time.monotonic() - begun))
             unlisted = {
                 (topic, path): reason
                 for topic, listing in listings.items()

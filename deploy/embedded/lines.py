@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from isal import isal_zlib
@@ -27,6 +28,7 @@ from isal import isal_zlib
 from deploy.embedded import walk
 from deploy.embedded.archive import Read, Segment, tail
 from deploy.embedded.processing_log import Report
+from sql.lowering.capitals import Capitals
 
 LINE_LIMIT = 2_000_000
 """Bytes of the longest line that is read. Longer ones are reported."""
@@ -44,6 +46,7 @@ _GZIP = 31
 _ISAL_ERROR: Any = isal_zlib.error
 _VIEW = "python_lines"
 _SCHEMA = pa.schema([("line", pa.large_string()), ("path", pa.dictionary(pa.int16(), pa.string()))])
+_FLAGGED = _SCHEMA.append(pa.field("_odd", pa.bool_()))
 
 
 class Why(StrEnum):
@@ -87,11 +90,13 @@ class FileLines:
         self._before = {item.seq: item for item in before}
         self._restart()
 
-    def relation(self, cursor: duckdb.DuckDBPyConnection) -> str:
-        """A relation of ``line`` and ``path`` that can be read once."""
+    def relation(self, cursor: duckdb.DuckDBPyConnection, names: Capitals) -> str:
+        """A relation of ``line``, ``path``, and ``_odd``, whether ``names`` finds the line, that can be read
+        once."""
         self._restart()
-        cursor.register(_VIEW, pa.RecordBatchReader.from_batches(_SCHEMA, self._batches()))
-        return f"SELECT line, path FROM {_VIEW}"
+        batches = (_flagged(batch, names) for batch in self._batches())
+        cursor.register(_VIEW, pa.RecordBatchReader.from_batches(_FLAGGED, batches))
+        return f"SELECT line, path, _odd FROM {_VIEW}"
 
     @property
     def outcome(self) -> Mapping[int, Unread | None]:
@@ -108,6 +113,7 @@ class FileLines:
         self.read: list[Read] = []
         self.reports: list[Report] = []
         self._is_done = False
+        self._folders: dict[str, str | None] = {}
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         waiting: list[pa.Array] = []
@@ -137,7 +143,7 @@ class FileLines:
         at = _Place(before.taken, before.checksum) if before else _Place()
         tried = 0
         try:
-            with _opened(self._root, path) as descriptor:
+            with _opened(self._root, path, self._folders) as descriptor:
                 tried = _state(os.fstat(descriptor))
                 texts = _unpacked(descriptor) if segment.is_compressed else _plain(descriptor, segment)
                 if before:
@@ -195,7 +201,7 @@ def state(root: Path, topic: str, segment: Segment) -> int:
     It is negative if the file cannot be read.
     """
     try:
-        with _opened(root, str(root / topic / segment.path)) as descriptor:
+        with _opened(root, str(root / topic / segment.path), {}) as descriptor:
             os.pread(descriptor, 1, 0)
             return _state(os.fstat(descriptor))
     except OSError as error:
@@ -210,8 +216,15 @@ def _state(status: os.stat_result) -> int:
 
 
 @contextmanager
-def _opened(root: Path, path: str) -> Iterator[int]:
-    if reason := walk.outside(root, path):
+def _opened(root: Path, path: str, folders: dict[str, str | None]) -> Iterator[int]:
+    """A descriptor of a file that is within ``root``, also when links are followed.
+
+    ``folders`` remembers why a folder is refused. Raises OSError.
+    """
+    folder = os.path.dirname(path)
+    if folder not in folders:
+        folders[folder] = walk.outside(root, folder)
+    if reason := folders[folder] or (walk.outside(root, path) if os.path.islink(path) else None):
         raise OSError(errno.EXDEV, reason)
     with walk.opened(path) as descriptor:
         yield descriptor
@@ -393,6 +406,12 @@ def _split(block: bytes) -> pa.LargeStringArray:
 
 def _repeated(path: str, count: int) -> pa.Array:
     return pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int16()), count), pa.array([path]))
+
+
+def _flagged(batch: pa.RecordBatch, names: Capitals) -> pa.RecordBatch:
+    odd = pa.py_buffer(np.packbits(names.of(batch["line"]), bitorder="little"))
+    flags = pa.BooleanArray.from_buffers(pa.bool_(), len(batch), [None, odd])
+    return pa.record_batch([*batch.columns, flags], _FLAGGED)
 
 
 def _joined(lines: list[pa.Array], paths: list[pa.Array]) -> pa.RecordBatch:

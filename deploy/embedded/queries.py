@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
@@ -9,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-from deploy.embedded import aggregation, topics
+from deploy.embedded import aggregation, shown, topics
 from deploy.embedded.engine import Engine
 from deploy.embedded.lines import Unread
 from deploy.embedded.reader import DECODED, Json, numbered
@@ -46,6 +48,7 @@ class TransientQuery:
         if self.source.is_table:
             engine.catch_up(self.source.name)
         self.columns: tuple[Column, ...] = tuple(p.column for p in self._analysis.projections)
+        self._shown = shown.row_converter([column.type for column in self.columns])
         self._positions: dict[str, int] = {}
         self._unread_files: dict[int, Unread] = {}  # of files, by segment
         self._left = self._analysis.limit
@@ -69,7 +72,7 @@ class TransientQuery:
                 part = self._changes()
                 self._positions = {part.id: part.end(self._cursor)}
             else:
-                engine.register.discover(self._cursor, self.source.topic)
+                engine.discover(self._cursor, self.source.topic)
                 self._positions = engine.reader().ends(self._cursor, self.source)
 
     def _check_pull(self, statement: Statement) -> None:
@@ -96,8 +99,20 @@ class TransientQuery:
         return self._left == 0
 
     def close(self) -> None:
-        """Let go of the connection."""
-        self._cursor.close()
+        """Let go of the connection, also while another thread still looks for rows."""
+        try:
+            self._cursor.close()
+        except duckdb.ResourceInUseException:
+            threading.Thread(target=self._close_soon, name="close", daemon=True).start()
+
+    def _close_soon(self) -> None:
+        while True:
+            try:
+                self._cursor.interrupt()
+                self._cursor.close()
+                return
+            except duckdb.ResourceInUseException:
+                time.sleep(0.01)
 
     def rows(self) -> Iterator[list[Any]]:
         """Rows that are there and have not been given yet, up to the LIMIT."""
@@ -110,7 +125,7 @@ class TransientQuery:
             result = self._cursor.execute(f"SELECT {names} FROM ({relation}){order}{limit}")
             while batch := result.fetchmany(_FETCH):
                 for row in batch:
-                    yield list(row)
+                    yield self._shown(row)
                 if self._left is not None:
                     self._left -= len(batch)
 
@@ -150,7 +165,7 @@ class TransientQuery:
                 self._positions[part.id] = high
                 yield part.relation(self.source, low, high)
             return
-        self._engine.register.discover(self._cursor, self.source.topic)
+        self._engine.discover(self._cursor, self.source.topic)
         reader = self._engine.reader()
         if self._left is not None and not self._grouping:
             reader = replace(reader, most_bytes=8_000_000)  # a LIMIT rarely needs much

@@ -14,10 +14,12 @@ import duckdb
 
 from deploy.embedded import archive, topics
 from deploy.embedded.archive import Register, Segment
-from deploy.embedded.lines import LINE_LIMIT, FileLines, Unread, state
-from deploy.embedded.walk import opened
+from deploy.embedded.lines import FileLines, Unread, state
+from deploy.embedded.walk import opened, outside
 from sql.catalog import Catalog
 from sql.lowering import records
+from sql.lowering.capitals import Capitals, capitals
+from sql.lowering.spelling import Spelling
 from sql.quoting import text
 from sql.sources import Source
 
@@ -26,10 +28,14 @@ INSERTED = "inserted"
 DECODED = "decoded"
 """No part but a counter: of the JSON records read, where they are numbered in that order."""
 
-Lines = Callable[[duckdb.DuckDBPyConnection], str]
+_SAMPLE = 64 * 1024
+"""Bytes of text from which the usual spelling of names is taken."""
+
+Lines = Callable[[duckdb.DuckDBPyConnection, Capitals], str]
 """Makes a relation of lines, which can be read once: ``line``, ``path``, ``key``, ``ts``."""
 
-_NO_JSON = (duckdb.InvalidInputException, duckdb.ConversionException)
+_NO_JSON = (duckdb.InvalidInputException, duckdb.ConversionException, UnicodeDecodeError)
+"""What reading a line that is no JSON raises. DuckDB cuts the line in its message, also within a letter."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class Json:
     part: str
     position: int
     source: Source
-    sample: str | None
+    names: Spelling
     lines: Lines
     files: FileLines | None = None
 
@@ -64,15 +70,11 @@ class Json:
         It is called again, with a slower relation, if a line is no JSON: so it must do its work in one
         transaction.
         """
-        names = (
-            records.as_declared(self.source)
-            if self.part == INSERTED
-            else records.spelled(self.source, self.sample)
-        )
+        odd = "_odd" if self.files and self.names.is_lower else None
         for all_json in (True, False):
-            given = self.lines(cursor)
+            given = self.lines(cursor, capitals(self.names.capitalized))
             try:
-                consume(records.decoded(given, self.source, names, all_json=all_json))
+                consume(records.decoded(given, self.source, self.names, odd, all_json=all_json))
             except _NO_JSON:
                 if not all_json:
                     raise
@@ -151,8 +153,9 @@ class Reader:
     ) -> Json:
         root = self.register.root
         files = FileLines(root, source.topic, chosen, before)
-        sample = _first_line(root / source.topic / chosen[0].path, chosen[0].is_compressed)
-        return Json(FILES, position, source, sample, partial(_stamped, files), files)
+        sample = _first_lines(root, root / source.topic / chosen[0].path, chosen[0].is_compressed)
+        names = records.spelled(source, sample)
+        return Json(FILES, position, source, names, partial(_stamped, files), files)
 
     def _inserted(
         self, cursor: duckdb.DuckDBPyConnection, source: Source, low: int
@@ -166,7 +169,7 @@ class Reader:
                 f"WHERE topic = {text(source.topic)} AND _off >= {low} AND _off < {high} "
                 "ORDER BY _off"
             )
-            yield Json(INSERTED, high, source, None, lambda _: lines)
+            yield Json(INSERTED, high, source, records.as_declared(source), lambda *_: lines)
 
 
 @dataclass(frozen=True)
@@ -196,17 +199,20 @@ def numbered(
     return Numbered(relation, before + int(count), int(failed))
 
 
-def _stamped(files: FileLines, cursor: duckdb.DuckDBPyConnection) -> str:
+def _stamped(files: FileLines, cursor: duckdb.DuckDBPyConnection, names: Capitals) -> str:
     """Lines of files: without a key, and with the time (epoch ms) at which they are read."""
     now = int(time.time() * 1000)
-    lines = files.relation(cursor)
-    return f"SELECT line, path, NULL::VARCHAR AS key, {now}::BIGINT AS ts FROM ({lines})"
+    lines = files.relation(cursor, names)
+    return f"SELECT line, path, _odd, NULL::VARCHAR AS key, {now}::BIGINT AS ts FROM ({lines})"
 
 
-def _first_line(path: Path, is_compressed: bool) -> str | None:
+def _first_lines(root: Path, path: Path, is_compressed: bool) -> str:
+    """The first lines of a file, as far as they can be read."""
+    if outside(root, path):
+        return ""
     try:
         with opened(path) as descriptor, open(descriptor, "rb", closefd=False) as raw:
             file = gzip.GzipFile(fileobj=raw) if is_compressed else raw
-            return file.readline(LINE_LIMIT).decode("utf-8", "replace")
+            return file.read(_SAMPLE).decode("utf-8", "replace")
     except (OSError, EOFError, zlib.error):
-        return None
+        return ""

@@ -14,6 +14,7 @@ from sql.database import open_database
 from sql.errors import OpenSeaMetricsError
 from sql.lowering import python
 from sql.lowering.macros import SETUP
+from sql.quoting import quoted
 from udfs import duckdb as udfs
 
 _DATABASE = "embedded.duckdb"
@@ -104,16 +105,13 @@ class Storage:
         """
         query = self._database.execute
         ((size,),) = query("SELECT block_size FROM pragma_database_size()").fetchall()
-        names = query(
-            "SELECT format('\"{}\".\"{}\"', schema_name, replace(table_name, '\"', '\"\"'))"
-            " FROM duckdb_tables() WHERE NOT temporary"
-        ).fetchall()
+        names = query("SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT temporary").fetchall()
         blocks = 0
-        for name in names:
+        for schema, table in names:
             ((last,),) = query(
                 "SELECT max(greatest(block_id, coalesce(list_max(additional_block_ids), -1)))"
                 " FROM pragma_storage_info(?) WHERE persistent",
-                name,
+                [f"{quoted(schema)}.{quoted(table)}"],
             ).fetchall()
             blocks = max(blocks, 0 if last is None else last + 1)
         there, needed = (self.directory / _DATABASE).stat().st_size, _HEADERS + blocks * size

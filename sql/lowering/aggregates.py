@@ -85,7 +85,7 @@ def aggregate(call: exp.Anonymous, lowering: Lowering) -> Aggregate:
     if name == "COUNT" and (not arguments or isinstance(arguments[0], exp.Star)):
         return _one("count(*)", "CAST(sum({a}) AS BIGINT)")
     kind = lowering.type_of(call)
-    written = [lowering.value(argument) for argument in arguments]
+    written = [lowering.whole(argument) for argument in arguments]
     function = functions.find(name)
     if function and function.definition is None:
         lowering.check_runs(call)

@@ -13,6 +13,7 @@ from sql.calls import resolved
 from sql.inference import infer
 from sql.lowering.expressions import INTEGERS, Expressions
 from sql.lowering.failing import is_arithmetic
+from sql.lowering.writing import REPEATING
 from sql.types import BYTES, DATE, NULL, STRING, TIME, TIMESTAMP, MapType, name_of
 from udfs.definition import Definition
 
@@ -36,7 +37,10 @@ PARTLY: dict[str, tuple[str, ...]] = {
 }
 """Of functions that the engines do not run in all variations: those that they run."""
 OWN_WAY = frozenset(
-    ("ABS", "CEIL", "EXPLODE", "FILTER", "FLOOR", "FORMAT_TIMESTAMP", "REDUCE", "REGEXP_EXTRACT", "TRANSFORM")
+    (
+        "ABS", "CEIL", "EXPLODE", "FILTER", "FLOOR", "FORMAT_TIMESTAMP", "REDUCE", "REGEXP_EXTRACT",
+        "TO_JSON_STRING", "TRANSFORM",
+    )
 )
 """Functions that are not written by a template, see :meth:`Calls.call`."""
 
@@ -92,6 +96,8 @@ class Calls(Expressions):
                 return self.regexp_extract(call, arguments)
             case "FORMAT_TIMESTAMP":
                 return self.format_timestamp(call, arguments)
+            case "TO_JSON_STRING":
+                return self.json_text(self.type_of(arguments[0]), self.value(arguments[0]))
         if name == "SUBSTRING" and len(arguments) == 3:
             name = "SUBSTRING OF LENGTH"
         if name not in self.templates:
@@ -101,9 +107,7 @@ class Calls(Expressions):
     def _filled(self, name: str, arguments: Sequence[str]) -> str:
         template = self.templates[name]
         parts = _PART_OF_TEMPLATE.findall(template)
-        # The macros for SUBSTRING repeat their arguments, too.
-        repeats = len(parts) > len(set(parts)) or name.startswith("SUBSTRING")
-        if repeats:
+        if len(parts) > len(set(parts)) or template.startswith(REPEATING):
             return self.once(arguments, lambda each: fill(template, each))
         return fill(template, arguments)
 
@@ -153,8 +157,8 @@ class Calls(Expressions):
             return self._filled(name, written)
 
         def write(each: Sequence[str]) -> str:
-            failed = " OR ".join(f"{each[number]} IS NULL" for number in failing)
-            return f"CASE WHEN NOT ({failed}) THEN {fill(self.templates[name], each)} END"
+            present = " AND ".join(f"{each[number]} IS NOT NULL" for number in failing)
+            return f"CASE WHEN {present} THEN {fill(self.templates[name], each)} END"
 
         return self.once(written, write)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from sqlglot import exp
 
 from sql.lowering.calls import Calls
 from sql.lowering.duckdb_functions import TEMPLATES
-from sql.lowering.expressions import spans_all
+from sql.lowering.expressions import owner, spans_all
+from sql.lowering.json_text import json_text
 from sql.lowering.refusals import EMBEDDED
 from sql.lowering.writing import SHALLOW, balanced
 from sql.quoting import column, quoted, text
@@ -28,6 +30,8 @@ from sql.types import (
 
 _JAVA_ONLY = re.compile(r"\(\?[=!<]|[*+?}]\+|\\[1-9]")
 """In regular expressions: what DuckDB's engine has not."""
+_DEEP = 100
+"""Brackets inside each other."""
 _WRAP = {BIGINT: "wrap64", INTEGER: "wrap32"}
 _PARSE = {
     BIGINT: "parse_bigint", INTEGER: "parse_integer", DOUBLE: "parse_double",
@@ -54,7 +58,17 @@ class Lowering(Calls):
         written = super().value(expression)
         if not isinstance(expression, exp.Column | exp.Dot) or isinstance(expression.parent, exp.Dot):
             return written
+        if not isinstance(owner(expression), exp.Column | exp.Identifier):
+            return written
         return _named(self.type_of(expression), written)
+
+    def whole(self, expression: exp.Expression) -> str:
+        """A value that stands in no other expression: a column, a key, an argument of an aggregate."""
+        return _apart(self.value(expression))
+
+    def whole_condition(self, expression: exp.Expression) -> str:
+        """A condition that stands in no other expression."""
+        return _apart(self.condition(expression))
 
     def name(self, name: str) -> str:
         return column(name)
@@ -197,8 +211,25 @@ class Lowering(Calls):
         written = written.replace("'T'", "T").replace("''", "'")
         return f"strftime({self.value(arguments[0])}, {text(written)})"
 
+    def json_text(self, kind: KsqlType, value: str) -> str:
+        return self.once([value], lambda each: json_text(kind, each[0]))
+
     def exploded(self, call: exp.Expression, values: str) -> str:
         return f"unnest({values})"
+
+
+def _apart(value: str) -> str:
+    """A value in which DuckDB looks for no common parts if it is deep: that takes the cube of the depth.
+    It does not look for them in the ELSE of a CASE; a condition without random() would be computed
+    beforehand."""
+    if "unnest(" in value or _depth(value) <= _DEEP:
+        return value
+    return f"CASE WHEN random() >= 2 THEN NULL ELSE {value} END"
+
+
+def _depth(value: str) -> int:
+    brackets = (1 if match[0] in "([" else -1 for match in re.finditer(r"[][()]", value))
+    return max(accumulate(brackets), default=0)
 
 
 def _named(kind: KsqlType, value: str, depth: int = 0) -> str:

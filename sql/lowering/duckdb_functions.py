@@ -51,7 +51,6 @@ TEMPLATES: dict[str, str] = {
     "SQRT": "sqrt({0})",
     "SUBSTRING": "substring_from({0}, {1})",
     "SUBSTRING OF LENGTH": "substring_java({0}, {1}, {2})",
-    "TO_JSON_STRING": "coalesce(CAST(to_json({0}) AS VARCHAR), 'null')",
     "TRIM": f"trim({{0}}, {_BLANKS})",
     "UCASE": "upper(replace({0}, 'ß', 'SS'))",
     "UNIX_TIMESTAMP": "epoch_ms({0})",

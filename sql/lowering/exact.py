@@ -12,6 +12,7 @@ import base64
 import json
 import re
 from collections.abc import Callable, Mapping
+from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -19,13 +20,16 @@ from typing import Any
 from sql.types import ArrayType, DecimalType, KsqlType, MapType, StructType
 
 Write = Callable[[Any], Any]
-"""From a value as Jackson has it to one whose JSON DuckDB reads as ksqlDB reads the value."""
+"""From a value as Jackson has it to one whose JSON DuckDB reads as the value that ksqlDB has."""
 
 DAYS = 2_000_000_000
 """The most days before and after 1970 of a DATE that DuckDB holds, about."""
 MILLISECONDS = 9_000_000_000_000_000
 """The most milliseconds before and after 1970 of a TIMESTAMP that DuckDB holds, about."""
 DAY = 86_400_000
+_CYCLE = 146_097
+"""Days in 400 years."""
+_TO_1970 = date(1970, 1, 1).toordinal() - 1
 
 _SPACE = " \t\n\r"
 _WHOLE = re.compile(r"[+-]?\d+")
@@ -50,8 +54,8 @@ class Number(str):
 
 
 def exact(line: str, spec: str) -> str:
-    """A record's text rewritten so that DuckDB reads what ksqlDB reads: a JSON object. If ksqlDB cannot read
-    the record: ``!`` and the reason.
+    """A JSON object of the values that ksqlDB reads of a record, for DuckDB to read by their types. If ksqlDB
+    cannot read the record: ``!`` and the reason.
 
     ``spec`` (:func:`spec_of`) has the columns and the names that DuckDB looks for.
     """
@@ -267,23 +271,46 @@ def _decimal(precision: int, scale: int) -> Write:
 
 
 def _bytes(value: Any) -> str:
-    """Base64 text. Jackson takes blanks around groups of four letters, and padding in any of them."""
+    """Bytes as escapes. Jackson takes blanks around groups of four letters, and padding in any of them."""
     if isinstance(value, str) and not isinstance(value, Number) and _BASE64.fullmatch(value):
-        groups = _GROUP.findall(value)
-        return base64.b64encode(b"".join(map(base64.b64decode, groups))).decode()
+        return "".join(f"\\x{byte:02X}" for group in _GROUP.findall(value) for byte in base64.b64decode(group))
     raise Wrong("BYTES")
 
 
-def _within(kind: str, bits: int, least: int, most: int) -> Write:
-    """Integers that stand for a DATE, TIME or TIMESTAMP."""
+def _date(value: Any) -> str:
+    days = _long(value, 64, "DATE")
+    if abs(days) > DAYS:
+        raise Wrong("DATE")
+    return "".join(_day(days))
 
-    def write(value: Any) -> int:
-        number = _long(value, bits, kind)
-        if not least <= number <= most:
-            raise Wrong(kind)
-        return number
 
-    return write
+def _time(value: Any) -> str:
+    milliseconds = _long(value, 64, "TIME")
+    if not 0 <= milliseconds < DAY:
+        raise Wrong("TIME")
+    return _clock(milliseconds)
+
+
+def _timestamp(value: Any) -> str:
+    milliseconds = _long(value, 64, "TIMESTAMP")
+    if abs(milliseconds) > MILLISECONDS:
+        raise Wrong("TIMESTAMP")
+    days, rest = divmod(milliseconds, DAY)
+    day, era = _day(days)
+    return f"{day}{era} {_clock(rest)}"
+
+
+def _day(days: int) -> tuple[str, str]:
+    """A date and its era as DuckDB writes them; Python knows the years 1 to 9999 only."""
+    cycles, rest = divmod(days + _TO_1970, _CYCLE)
+    day = date.fromordinal(rest + 1)
+    year = day.year + 400 * cycles
+    return f"{year if year > 0 else 1 - year:04}-{day:%m-%d}", "" if year > 0 else " (BC)"
+
+
+def _clock(milliseconds: int) -> str:
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{rest:03}"
 
 
 _SCALARS: dict[str, Write] = {
@@ -293,7 +320,7 @@ _SCALARS: dict[str, Write] = {
     "DOUBLE": _double,
     "STRING": _string,
     "BYTES": _bytes,
-    "DATE": _within("DATE", 64, -DAYS, DAYS),
-    "TIME": _within("TIME", 64, 0, DAY - 1),
-    "TIMESTAMP": _within("TIMESTAMP", 64, -MILLISECONDS, MILLISECONDS),
+    "DATE": _date,
+    "TIME": _time,
+    "TIMESTAMP": _timestamp,
 }

@@ -59,6 +59,10 @@ SETUP = (
       CASE WHEN regexp_full_match(x,
           '"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"')
         THEN from_base64(x[2:-2]) END)""",
+    # Times as text, as ksqlDB writes them.
+    "CREATE OR REPLACE MACRO date_text(x) AS (if(x > DATE '9999-12-31', '+', '') || strftime(x, '%Y-%m-%d'))",
+    "CREATE OR REPLACE MACRO time_text(x) AS (left(x::VARCHAR, if(second(x) = 0, 5, 8)))",
+    "CREATE OR REPLACE MACRO timestamp_text(x) AS (strftime(x, '%Y-%m-%dT%H:%M:%S.%g'))",
     # First occurrences in order, at most 1,000: ksqlDB's default limit of a collection.
     """CREATE OR REPLACE MACRO first_occurrences(l) AS (
       list_filter(l, lambda _e, _i: list_position(l, _e) = _i)[1:1000])""",

@@ -67,14 +67,14 @@ def decoded(
     for made in (
         [doubt for side in sides for doubt in side.doubts(odd if side is value else None)],
         [side.exact() for side in sides],
-        [side.merged() for side in sides],
+        [side.exact_record() for side in sides],
     ):
         rows = f"SELECT *, {', '.join(made)} FROM ({rows})"
     columns = {name: sql for side in sides for name, sql in side.values()}
     time = columns[source.timestamp] if source.timestamp else "ts"
     rows = f"SELECT *, {time} AS _time FROM ({rows})"
-    reasons = [side.reason for side in sides]
-    failed = f"coalesce({', '.join(reasons)}, CASE WHEN _time IS NULL THEN 'no timestamp' END)"
+    reasons = ", ".join(side.reason for side in sides)
+    failed = f"coalesce({reasons}, CASE WHEN _time IS NULL THEN 'no timestamp' END)"
     rows = f"SELECT *, {failed} AS _why FROM ({rows})"
     made = [f"{columns[column.name]} AS {column_of(column.name)}" for column in source.columns]
     made += [*carried, "path AS _path", "_time AS ROWTIME", "_why AS _failed"]
@@ -156,7 +156,8 @@ class _Side:
             if isinstance(kind, ArrayType | MapType):
                 held.append(f"{readings.elements(kind, self._given(path), self.names.keys)} AS {column}h")
                 converted.append(f"{readings.converted(kind, f'{column}h', self.names.keys)} AS {column}c")
-                assembled.append(f"{readings.assembled(kind, f'{column}h', f'{column}c')} AS {column}")
+                made = readings.assembled(kind, f"{column}h", f"{column}c", self.names.keys)
+                assembled.append(f"{made} AS {column}")
             else:
                 held.append(f"{readings.value(kind, self._given(path), self.names.keys)} AS {column}")
         yield held
@@ -193,20 +194,16 @@ class _Side:
             f" AS {self.exact_text}"
         )
 
-    def merged(self) -> str:
-        """The object, of what ``exact`` wrote where that was asked."""
-        made = readings.parsed(self.exact_text, self.kind, self.names.keys)
-        return f"CASE WHEN {self.is_exact} THEN {made} ELSE {self.structs[()][1]} END AS {self.name}"
+    def exact_record(self) -> str:
+        """The column :attr:`name`: the object that ``exact`` wrote, as values."""
+        made = readings.exact(self.exact_text, self.kind, self.names.keys)
+        return f"CASE WHEN {self.is_exact} THEN {made} END AS {self.name}"
 
     def values(self) -> Iterator[tuple[str, str]]:
         """The columns' values, by name."""
         for name, kind in self.kind.fields:
-            given = field(self.name, self.names.keys[name])
-            if is_plain(kind):
-                yield name, given
-            else:
-                exact = readings.exact_value(kind, given, self.names.keys)
-                yield name, f"CASE WHEN {self.is_exact} THEN {exact} ELSE {self._value((name,), kind)} END"
+            exact = field(self.name, self.names.keys[name])
+            yield name, f"CASE WHEN {self.is_exact} THEN {exact} ELSE {self._value((name,), kind)} END"
 
     def _value(self, path: _Path, kind: KsqlType) -> str:
         """A value that is not in doubt."""
@@ -214,7 +211,7 @@ class _Side:
             return self._given(path)
         if isinstance(kind, StructType):
             fields = [self._value((*path, name), inner) for name, inner in kind.fields]
-            return readings.packed(kind, self.structs[path][1], fields)
+            return readings.packed(kind, self.structs[path][1], fields, self.names.keys)
         return self.made[path][1]
 
     def _given(self, path: _Path) -> str:

@@ -189,13 +189,13 @@ def _selected(analysis: Analysis) -> tuple[list[str], list[str], str]:
     named: dict[exp.Expression, str] = {
         field: f"_f{number}" for number, field in enumerate(dict.fromkeys(_fields(wanted)))
     }
-    fields = [f"{lowering.value(field)} AS {name}" for field, name in named.items()]
+    fields = [f"{lowering.whole(field)} AS {name}" for field, name in named.items()]
     lowering = Lowering(scope_of(analysis), named)
     columns = [
-        f"{lowering.value(projection.expression)} AS {duckdb_column(projection.column.name)}"
+        f"{lowering.whole(projection.expression)} AS {duckdb_column(projection.column.name)}"
         for projection in analysis.projections
     ]
-    kept = lowering.condition(analysis.where) if analysis.where is not None else "true"
+    kept = lowering.whole_condition(analysis.where) if analysis.where is not None else "true"
     return fields, columns, kept
 
 
@@ -243,14 +243,14 @@ def grouping(analysis: Analysis) -> Grouping:
     after = Lowering(scope_of(analysis), substitutes)
     return Grouping(
         analysis=analysis,
-        key_sql=tuple(lowering.value(key) for key in analysis.group),
+        key_sql=tuple(lowering.whole(key) for key in analysis.group),
         found=tuple(calls.values()),
         columns_sql=tuple(
-            (projection.column.name, after.value(projection.expression))
+            (projection.column.name, after.whole(projection.expression))
             for projection in analysis.projections
         ),
-        where_sql=lowering.condition(analysis.where) if analysis.where is not None else "true",
-        having_sql=after.condition(analysis.having) if analysis.having is not None else "true",
+        where_sql=lowering.whole_condition(analysis.where) if analysis.where is not None else "true",
+        having_sql=after.whole_condition(analysis.having) if analysis.having is not None else "true",
     )
 
 

@@ -15,7 +15,18 @@ from sql.lowering.refusals import SPARK
 from sql.lowering.spark_functions import TEMPLATES
 from sql.lowering.writing import SHALLOW, balanced
 from sql.quoting import spark_column, spark_quoted, spark_text
-from sql.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, STRING, KsqlType, spark
+from sql.types import (
+    BIGINT,
+    BOOLEAN,
+    DOUBLE,
+    INTEGER,
+    STRING,
+    ArrayType,
+    KsqlType,
+    MapType,
+    StructType,
+    spark,
+)
 
 _LINE_ENDS = "\n\r\u0085\u2028\u2029"
 
@@ -194,8 +205,30 @@ class SparkLowering(Calls):
             raise self.refused(call, "this pattern of FORMAT_TIMESTAMP")
         return f"date_format({self.value(arguments[0])}, {self.value(pattern)})"
 
+    def json_text(self, kind: KsqlType, value: str) -> str:
+        return self._filled("TO_JSON_STRING", [self.once([value], lambda each: _sorted(kind, each[0]))])
+
     def exploded(self, call: exp.Expression, values: str) -> str:
         raise self.refused(call, "a table function here")  # where it may be, it is substituted
+
+
+def _sorted(kind: KsqlType, value: str, depth: int = 0) -> str:
+    """A value whose fields and keys are in alphabetical order."""
+    each = f"_j{depth}"
+    match kind:
+        case StructType():
+            fields = [(name, _sorted(inner, f"{value}.{spark_quoted(name)}", depth)) for name, inner in kind.fields]
+            if fields == [(name, f"{value}.{spark_quoted(name)}") for name, _ in sorted(kind.fields)]:
+                return value
+            pairs = ", ".join(f"{spark_text(name)}, {field}" for name, field in sorted(fields))
+            return f"CASE WHEN {value} IS NOT NULL THEN named_struct({pairs}) END"
+        case ArrayType() if (inner := _sorted(kind.element, each, depth + 1)) != each:
+            return f"transform({value}, {each} -> {inner})"
+        case MapType():
+            inner = _sorted(kind.value, f"{each}.value", depth + 1)
+            entries = f"array_sort(map_entries({value}))"
+            return f"map_from_entries(transform({entries}, {each} -> struct({each}.key, {inner})))"
+    return value
 
 
 def _groups(pattern: str) -> int:

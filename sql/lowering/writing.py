@@ -14,6 +14,9 @@ SHALLOW = 16
 """Operands of a chain that are written one inside the other; more of them are written side by side."""
 _LONG = 400
 """Letters of the longest value that may be repeated."""
+REPEATING = ("parse_", "substring_")
+"""What the names of macros that repeat their arguments begin with (see macros)."""
+_MACRO = 200
 
 
 class Writing(ABC):
@@ -141,13 +144,18 @@ class Writing(ABC):
     def format_timestamp(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str: ...
 
     @abstractmethod
+    def json_text(self, kind: KsqlType, value: str) -> str:
+        """TO_JSON_STRING."""
+
+    @abstractmethod
     def exploded(self, call: exp.Expression, values: str) -> str:
         """What a table function gives, of the array that it makes rows of."""
 
 
 def is_long(value: str) -> bool:
-    """Whether a value is too long to be repeated."""
-    return len(value) > _LONG
+    """Whether a value is too long to be repeated: as it is written, or with its macros replaced by what
+    they stand for."""
+    return len(value) + sum(_MACRO * value.count(name) for name in REPEATING) > _LONG
 
 
 def balanced(terms: Sequence[str]) -> str:

@@ -611,6 +611,16 @@ def test_a_long_line_that_grows_slowly(topic: Topic) -> None:
     assert len(topic.reports()) == 2
 
 
+@pytest.mark.parametrize(
+    "text", ["ü" * 200, "x" * 400, "中" * 100, "\ufffd" * 99, "🦦" * 70, "{" * 300, '"' + "é" * 99]
+)
+def test_lines_that_are_no_json_in_any_script(topic: Topic, text: str) -> None:
+    bad = b"".join(("a" * n + text).encode() + b"\n" for n in range(8))
+    topic.write("x.json", lines("x") + bad + lines("x"))
+    assert topic.counts() == {"x": 2}
+    assert len(topic.reports()) == 16
+
+
 # -- files that are not what they were ----------------------------------------------------------
 
 

@@ -137,6 +137,20 @@ def test_a_missing_field_is_named(client: Client, path: str) -> None:
         assert f"'{field}'" in reply.json()["message"]
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/ksql", {"ksql": "\ufeffSHOW STREAMS;"}),
+        ("/query", {"ksql": "\ufeffSELECT * FROM n;"}),
+        ("/query-stream", {"sql": "\ufeffSELECT * FROM n;"}),
+    ],
+)
+def test_a_byte_order_mark_is_no_part_of_a_statement(
+    client: Client, path: str, body: dict[str, str]
+) -> None:
+    assert client.post(path, json=body).status_code == 200
+
+
 def test_flags_and_numbers_are_texts_of_properties(client: Client) -> None:
     sent = {"ksql": "SHOW VARIABLES;", "sessionVariables": {"a": True, "b": 1, "c": 1.5, "d": "x"}}
     (entity,) = client.post("/ksql", json=sent).json()

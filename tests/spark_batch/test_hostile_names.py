@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from spark_batch.source import open_source
 from sql.changes import check
 from sql.naming import SYSTEM_COLUMNS
 from sql.project import load_project
+from sql.quoting import spark_quoted, spark_text
 from tests.embedded.test_names import NAMES as EMBEDDED
-from tests.spark_batch.archives import DAY_MS, START, folder_of, recomputed, request
+from tests.spark_batch.archives import DAY_MS, START, folder_of, needs, recomputed, request
 
 OWN = ["_offset", "_line", "_failed"]
 NAMES = [
@@ -99,29 +101,51 @@ def expected() -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def recompute(archive: Path, project: Path) -> dict[str, list[dict[str, Any]]]:
+def recompute(archive: Path, project: Path, engine: str) -> dict[str, list[dict[str, Any]]]:
     found = {}
     for name in ("summed", "fields", "keyed"):
-        tables, _, counts = recomputed(archive, request(wanted=name), project)
+        tables, _, counts = recomputed(archive, request(wanted=name, engine=engine), project)
         assert (counts.read, counts.used, counts.set_aside) == (4, 4, 0)
         found |= tables
     return found
 
 
-def test_recompute(archive: Path, project: Path) -> None:
-    assert recompute(archive, project) == expected()
+@pytest.mark.parametrize("engine", ["duckdb", "spark"])
+def test_recompute(archive: Path, project: Path, engine: str) -> None:
+    needs(engine)
+    assert recompute(archive, project, engine) == expected()
 
 
-def test_recompute_of_compacted_files(archive: Path, project: Path) -> None:
-    source = open_source(archive)
+@pytest.mark.parametrize("engine", ["duckdb", "spark"])
+def test_recompute_of_compacted_files(archive: Path, project: Path, engine: str, compacted: Path) -> None:
+    needs(engine)
+    assert recompute(compacted, project, engine) == expected()
+
+
+@pytest.fixture(scope="module")
+def compacted(archive: Path, project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The archive with one compacted file in place of its own."""
+    topic = tmp_path_factory.mktemp("compacted") / "topics" / TOPIC
+    shutil.copytree(archive, topic)
+    source = open_source(topic)
     stream = raw_stream(check(load_project(project)), TOPIC)
     planned = groups(source.listing()[0], START + 90 * DAY_MS, 0, START, START + HOUR)
     assert compact(source, stream, planned, Options()).compacted == 1
-    (made,) = archive.rglob("*.parquet")
+    return topic
+
+
+def test_a_compacted_file(compacted: Path, project: Path) -> None:
+    source = open_source(compacted)
+    (made,) = compacted.rglob("*.parquet")
     # The files' own columns stay theirs; a column of that name is only in the text of the record.
     stored = {name.lower() for name in ("t", "s", "g", *NAMES)} - {*OWN, "_time", "_file"}
     assert sorted(pq.read_schema(made).names) == sorted([*OWN, *stored])
     assert [json.loads(line) for line in pq.read_table(made)["_line"].to_pylist()] == [record(n) for n in range(4)]
-    assert recompute(archive, project) == expected()
-    report = check_archive(source, stream)
+    report = check_archive(source, raw_stream(check(load_project(project)), TOPIC))
     assert [finding for finding in report.findings if finding.kind.name != "GAP"] == []
+
+
+@pytest.mark.parametrize("name", ["${env:HOME}", "${spark.app.name}", "${x}"])
+def test_spark_replaces_no_variables(spark: Any, name: str) -> None:
+    (row,) = spark.sql(f"SELECT {spark_text(name)} AS {spark_quoted(name)}").toArrow().to_pylist()
+    assert row == {name: name}

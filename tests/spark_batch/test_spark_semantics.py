@@ -21,7 +21,7 @@ from sql.inserts import insert_columns
 from sql.lowering import spark_selects
 from sql.lowering.spark import SparkLowering
 from sql.parser import parse_script
-from sql.quoting import spark_quoted as quoted
+from sql.quoting import spark_column as quoted
 from sql.resolution import analyse
 from sql.scope import Scope
 from sql.statements import Kind
