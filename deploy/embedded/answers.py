@@ -42,6 +42,11 @@ class _Open:
         self.news = asyncio.Event()
         self.is_closed = False
 
+    def close(self) -> None:
+        """Make the query end after the rows that there are."""
+        self.is_closed = True
+        self.news.set()
+
 
 class _Answer(StreamingResponse):
     """A stream of rows that lets go of its query in any case, also when it was never begun."""
@@ -87,18 +92,18 @@ class Answers:
         if query is None:
             message = f"No query with id {name}"
             return wire.untyped(replies.generic_error(40000, message), 400)
-        query.is_closed = True
-        query.news.set()
+        query.close()
         return Response(status_code=200)
 
     async def _answer(self, request: Request, sql: str, properties_name: str) -> Response:
         is_old = sql == "ksql"
         text = ""
+        state = _Open()
         try:
             body = await wire.body(request)
             text = wire.sql(body, sql, required=not is_old)
             given = wire.texts(body, properties_name)
-            self._places.take()
+            self._places.take(state.close)
         except wire.BadRequest as error:
             return wire.bad(error)
         except Full as error:
@@ -106,22 +111,22 @@ class Answers:
         try:
             query = await run_in_threadpool(self._query, text, given, is_old)
         except SqlError as error:
-            self._places.leave()
+            self._places.leave(state.close)
             reply, status = replies.error(text, error)
             if error.stage is Stage.SYNTAX:
                 reply["message"] += f"\nStatement: {text}"
             return wire.json(reply, status) if is_old else wire.untyped(reply, status)
         except BaseException:
-            self._places.leave()
+            self._places.leave(state.close)
             raise
         is_transient = query.is_push or not query.source.is_table
         prefix = f"transient_{query.source.name}" if is_transient else "query"
         query_id = f"{prefix}_{next(self._numbers)}"
-        state = self._open[query_id] = _Open()
+        self._open[query_id] = state
 
         def let_go() -> None:
             del self._open[query_id]
-            self._places.leave()
+            self._places.leave(state.close)
             query.close()
 
         frame = frame_for(request.headers.get("accept", ""), is_old, is_transient)
