@@ -15,6 +15,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -65,7 +66,7 @@ class File:
         try:
             raw = self.path.read_bytes()
             lines = (gzip.decompress(raw) if self.path.suffix == ".gz" else raw).split(b"\n")
-        except (OSError, EOFError, ValueError):
+        except (OSError, EOFError, zlib.error):
             lines = []
         ends = [*lines[:-1]] if self.path.suffix != ".gz" else lines
         found: dict[str, int] = {}
