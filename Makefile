@@ -4,7 +4,7 @@ VENV ?= .venv
 # Of pyproject.toml; with spark and ksqldb (which needs a JDK and a C compiler) all tests run.
 EXTRAS ?= test
 
-.PHONY: help demo install test test-faults lint bench
+.PHONY: help demo install test test-faults soak lint bench
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/  —/'
@@ -30,6 +30,10 @@ test: install ## run the tests
 
 test-faults: install ## a thousand schedules of faults between the migration tool and a server
 	FAULT_SEEDS=500 $(VENV)/bin/python -m pytest tests/deploy/test_faults.py
+
+soak: install ## 300 random schedules of kill -9, lost files, full disks … against the embedded server
+	SOAK_SCHEDULES=300 SOAK_SEED=$${SOAK_SEED:-$$(date +%s)} $(VENV)/bin/python -m pytest tests/embedded/test_soak.py
+	HOSTILE=all $(VENV)/bin/python -m pytest tests/embedded/test_hostile.py
 
 lint: install ## ruff and mypy
 	$(VENV)/bin/ruff check .

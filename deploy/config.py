@@ -22,7 +22,7 @@ class Settings(Environment):
     ``ksqldb_ca_file``, ``ksqldb_cert_file``, ``ksqldb_key_file``: certificates and key (PEM) for TLS.
     ``delete_by_broker``: topics are deleted by the brokers that ``KAFKA_…`` names (the producer's
     settings), not through ksqlDB.
-    ``variables``: overrides of ``sql/settings.yml`` as a JSON object of YAML texts, as by ``--var``.
+    ``variables``: overrides of ``sql/settings.yml`` as a JSON object of texts, as by ``--var``.
     """
 
     model_config = SettingsConfigDict(env_prefix="OPENSEA_METRICS_", populate_by_name=True)

@@ -26,9 +26,11 @@ from types import TracebackType
 from typing import Any, TypedDict
 
 import jinja2
+from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension
 from jinja2.lexer import Token, TokenStream
 from jinja2.parser import Parser
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 MARK = "\ue000{file}\ue001{line}\ue001{column}\ue002"
@@ -81,15 +83,21 @@ class _Marks(Extension):
             yield Token(token.lineno, "data", "\n".join(marked))
 
 
-@jinja2.pass_environment
-def _as_it_is(_: jinja2.Environment, value: object) -> object:
-    """Jinja2 computes constants while it compiles, where an error has no line. It does not if every
-    value passes a function that needs the environment."""
+@jinja2.pass_context
+def _checked(context: Context, value: object) -> object:
+    """Refuse a value that is too long to be searched for marks. As this function needs the context, Jinja2
+    computes no constants while it compiles, where an error has no line."""
+    if isinstance(value, str) and len(value) > context.environment.characters:  # type: ignore[attr-defined]
+        raise _TooLarge
     return value
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    def __init__(self, load: Callable[[str], tuple[str, str, None] | None]) -> None:
+    """``lines``: which lines of a file's code come of which of its lines, for each file compiled."""
+
+    def __init__(
+        self, load: Callable[[str], tuple[str, str, None] | None], characters: int
+    ) -> None:
         super().__init__(
             loader=jinja2.FunctionLoader(load),
             undefined=jinja2.StrictUndefined,
@@ -99,14 +107,20 @@ class _Environment(ImmutableSandboxedEnvironment):
             keep_trailing_newline=True,
             autoescape=False,
             optimized=False,
-            finalize=_as_it_is,
+            finalize=_checked,
         )
+        self.characters = characters
         self.marked_files: list[str] = []
+        self.lines: dict[str, list[tuple[int, int]]] = {}
+
+    def unsafe_undefined(self, obj: object, attribute: str) -> jinja2.Undefined:
+        raise SecurityError(f"'{attribute}' of a '{type(obj).__name__}' is not for templates")
 
     def _compile(self, source: str, filename: str) -> Any:
         lines = re.search(r"debug_info = '([0-9=&]*)'\s*\Z", source)
         pairs = [pair.split("=") for pair in lines[1].split("&")] if lines and lines[1] else []
-        _report(compiled=filename, lines=[[int(code), int(line)] for line, code in pairs])
+        self.lines[filename] = [(int(code), int(line)) for line, code in pairs]
+        _report(compiled=filename, lines=self.lines[filename])
         return super()._compile(source, filename)
 
 
@@ -114,7 +128,12 @@ def _report(**entry: object) -> None:
     print(json.dumps(entry), flush=True)
 
 
-def _render(environment: _Environment, path: str, source: str, limit: int) -> str:
+def line_of(code: int, lines: Iterable[tuple[int, int]]) -> int:
+    """The line of a template from which a line of code comes."""
+    return next((line for begins, line in reversed([*lines]) if begins <= code), 1)
+
+
+def _render(environment: _Environment, path: str, source: str) -> str:
     code = environment.compile(source, name=path, filename=path)
     template = jinja2.Template.from_code(environment, code, dict(environment.globals))
     written: list[str] = []
@@ -123,20 +142,22 @@ def _render(environment: _Environment, path: str, source: str, limit: int) -> st
     for piece in pieces:
         written.append(piece)
         length += len(piece) - sum(len(mark[0]) for mark in MARKS.finditer(piece))
-        if length > limit:
+        if length > environment.characters:
             pieces.throw(_TooLarge())  # type: ignore[attr-defined]
     return "".join(written)
 
 
-def _line(path: str, files: Iterable[str], error: BaseException) -> tuple[str, int]:
+def _line(path: str, environment: _Environment, error: BaseException) -> tuple[str, int]:
     """Jinja2 rewrites tracebacks so that template lines stand in them; the innermost one counts."""
     if isinstance(error, jinja2.TemplateSyntaxError):
         return error.filename or path, error.lineno
+    if isinstance(error, SyntaxError) and error.filename in environment.lines:
+        return error.filename, line_of(error.lineno or 1, environment.lines[error.filename])
     place = (path, 1)
     traceback: TracebackType | None = error.__traceback__
     while traceback is not None:
         code, parser = traceback.tb_frame.f_code, traceback.tb_frame.f_locals.get("self")
-        if code.co_filename in files:
+        if code.co_filename in environment.lines:
             place = (code.co_filename, traceback.tb_lineno)
         elif isinstance(parser, Parser):
             place = (parser.filename or path, parser.stream.current.lineno)
@@ -156,6 +177,8 @@ def _message(error: BaseException, job: Job) -> str:
             return f"there is no file '{error.name}' in macros/ or migrations/"
         case jinja2.TemplateError():
             return error.message or type(error).__name__
+        case SyntaxError():
+            return error.msg
         case _:
             return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
@@ -175,7 +198,7 @@ def run(job: Job) -> None:
         return known and (known[1], known[0], None)
 
     physical: dict[str, str] = {}
-    environment = _Environment(load)
+    environment = _Environment(load, job["characters"])
     environment.globals.update(job["variables"])
     environment.globals["ref"] = lambda name: physical.get(str(name).upper(), name)
     for path, source, names in job["files"]:
@@ -184,12 +207,11 @@ def run(job: Job) -> None:
         _report(begin=path)
         signal.setitimer(signal.ITIMER_PROF, job["seconds"])
         try:
-            marked = _render(environment, path, source, job["characters"])
+            marked = _render(environment, path, source)
             _report(text=marked, files=environment.marked_files)
         except Exception as error:
-            file, line = _line(path, environment.marked_files, error)
-            undefined = isinstance(error, jinja2.UndefinedError)
-            _report(error=_message(error, job), file=file, line=line, undefined=undefined)
+            file, line = _line(path, environment, error)
+            _report(error=_message(error, job), file=file, line=line)
             return
 
 

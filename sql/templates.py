@@ -70,13 +70,14 @@ class Templates:
             characters=CHARACTERS,
         )
         # -I: nothing of the environment or of this folder (it has a types.py) is imported.
-        ended = subprocess.run(
-            [sys.executable, "-I", "-X", "utf8", rendering.__file__],
-            input=pickle.dumps(job),
-            capture_output=True,
-            env={},
-            check=False,
-        )
+        command = [sys.executable, "-I", "-X", "utf8", rendering.__file__]
+        try:
+            ended = subprocess.run(
+                command, input=pickle.dumps(job), capture_output=True, env={}, check=False
+            )
+        except OSError as error:
+            message = f"cannot start {sys.executable} to render templates: {error.strerror}"
+            raise SqlError(message, Place(files[0][0], 1, 1)) from error
         texts: list[Located] = []
         compiled: dict[str, list[tuple[int, int]]] = {}
         begun = files[0][0]
@@ -88,7 +89,8 @@ class Templates:
                     compiled[path] = lines
                 case {"text": str(marked), "files": names}:
                     texts.append(_unmark(marked, names, begun))
-                case {"error": message, "file": file, "line": number, "undefined": undefined}:
+                case {"error": str(message), "file": file, "line": number}:
+                    undefined = message.endswith("is undefined")
                     hint = "define it in settings.yml, or give --var NAME=VALUE" if undefined else None
                     raise SqlError(f"template: {message}", Place(file, number, 1), hint)
         if len(texts) < len(files):
@@ -126,8 +128,7 @@ def _interrupted_at(dump: str, compiled: Mapping[str, list[tuple[int, int]]], pa
     written = {name.encode("ascii", "backslashreplace").decode(): name for name in compiled}
     for frame in _FRAME.finditer(dump):
         if (name := written.get(frame[1])) is not None:
-            before = [line for code, line in compiled[name] if code <= int(frame[2])]
-            return Place(name, before[-1] if before else 1, 1)
+            return Place(name, rendering.line_of(int(frame[2]), compiled[name]), 1)
     return Place(path, 1, 1)
 
 

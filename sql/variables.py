@@ -136,7 +136,7 @@ def filled(
                 if part:
                     value = value.replace(part[0], 2 * part[0])
                 else:
-                    _check(value, last, place(token.start()))
+                    _check(value, last, place(token.start()), in_file=strict)
                 put(value, match, token.start())
         last = token[0].upper()
     return Filled("".join((*written, text[end:])), tuple(runs))
@@ -188,7 +188,7 @@ def _define(part: Filled, place: Callable[[int], Place], variables: Variables) -
             variables.undefine(name)
 
 
-def _check(value: str, before: str, place: Place) -> None:
+def _check(value: str, before: str, place: Place, *, in_file: bool) -> None:
     """Refuse a value that is more than a name or literal."""
     if before in _BEFORE_DURATIONS:
         raise SqlError("", place, "a variable cannot stand here", stage=Stage.SYNTAX)
@@ -202,6 +202,5 @@ def _check(value: str, before: str, place: Place) -> None:
     )
     raise SqlError(
         f"Illegal argument at Line: {place.line}, Col: {place.column}. {rule}Got: '{value}'",
-        place,
-        located=True,
+        place if in_file else None,  # a server's reply has it in its sentence only
     )

@@ -29,7 +29,11 @@ Sql = Annotated[
 ]
 Var = Annotated[
     list[str] | None,
-    typer.Option("--var", metavar="NAME=VALUE", help="Override a setting; may be repeated."),
+    typer.Option(
+        "--var",
+        metavar="NAME=VALUE",
+        help="Override a setting; it keeps its type (a list is YAML). May be repeated.",
+    ),
 ]
 
 

@@ -88,9 +88,10 @@ class Transport:
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
             raise ServerUnreachable(self.url, _reason(error)) from error
         except httpx.TransportError as error:
-            raise OutcomeUnknown(text, self._why(error), self.url) from error
+            is_late = isinstance(error, httpx.TimeoutException)
+            raise OutcomeUnknown(text, self._why(error), self.url, not is_late) from error
         except (ValueError, RecursionError) as error:
-            raise OutcomeUnknown(text, _shape(error), self.url) from None
+            raise OutcomeUnknown(text, _shape(error), self.url, is_passing=False) from None
         numbers = (each.get("commandSequenceNumber") for each in entities)
         known = [each for each in numbers if isinstance(each, int)]
         self._commands.sa.sequence = max([self._commands.sa.sequence or 0, *known]) or None
@@ -114,14 +115,13 @@ class Transport:
         try:
             with closing(chunks):
                 while True:
+                    is_idle = endless and has_begun and not objects.in_part
                     end = begun + self._timeout + size / BYTES_PER_SECOND
-                    if endless and has_begun and not objects.in_part:
-                        end = math.inf
-                    with until(end):
+                    with until(math.inf if is_idle else end):
                         piece = next(chunks, None)
                     if piece is None:
                         break
-                    if endless and not objects.in_part:
+                    if is_idle:  # a row begins
                         begun, size = time.monotonic(), 0
                     size += len(piece)
                     for each in objects.feed(piece.encode("latin-1")):
@@ -132,7 +132,7 @@ class Transport:
         except httpx.TransportError as error:
             if endless and has_begun:
                 raise QueryEnded(self.url, self._why(error)) from error
-            raise ServerUnreachable(self.url, self._why(error)) from error
+            raise self._failed(f"POST /query ({summary(text)})", error) from error
         except WrongShape as error:
             raise BadReply(self.url, f"POST /query ({summary(text)})", str(error)) from None
         if objects.in_part:
@@ -150,7 +150,7 @@ class Transport:
                 response = self._commands.sa.get_request(f"{self.url}/{path}")
                 body = response.read()
         except httpx.TransportError as error:
-            raise ServerUnreachable(self.url, self._why(error)) from error
+            raise self._failed(f"GET /{path}", error) from error
         except WrongShape as error:
             raise BadReply(self.url, f"GET /{path}", str(error)) from None
         if response.status_code != 200:
@@ -163,6 +163,12 @@ class Transport:
         except (ValueError, RecursionError) as error:
             raise BadReply(self.url, f"GET /{path}", _shape(error)) from None
         return reply
+
+    def _failed(self, request: str, error: httpx.TransportError) -> ServerUnreachable:
+        """The error of a request that only reads."""
+        if isinstance(error, httpx.ReadTimeout):
+            return BadReply(self.url, request, self._why(error))
+        return ServerUnreachable(self.url, self._why(error))
 
     def _why(self, error: httpx.TransportError) -> str:
         if isinstance(error, httpx.TimeoutException):
@@ -193,7 +199,8 @@ class Transport:
 def _passes(error: BaseException) -> bool:
     if isinstance(error, KsqlError):
         return error.status >= 500 or _is_not_ready(error)
-    return isinstance(error, (ServerUnreachable, OutcomeUnknown))
+    # The same request would get the same wrong reply, and wait as long for a slow one.
+    return isinstance(error, ServerUnreachable) and not isinstance(error, BadReply)
 
 
 def _is_not_ready(error: KsqlError) -> bool:

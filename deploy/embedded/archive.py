@@ -46,7 +46,7 @@ class Segment:
         return self.path.endswith(".gz")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Known:
     """What is registered of a file: its bytes before ``end``, whose :func:`tail` is ``tail``.
 
@@ -57,7 +57,7 @@ class _Known:
 
     end: int = 0
     tail: int | None = None
-    stamp: tuple[int, int, int] | None = None
+    stamp: int | None = None
     scanned: int = 0
     problem: str | None = None
 

@@ -43,6 +43,8 @@ _TURNS = 4
 """Pieces of one query in a row, before the next one has its turn."""
 _QUIET = 0.25
 """Seconds without statements before data is moved, so that queries made in a row start together."""
+_PATIENCE = 10.0
+"""Seconds, at most, for which statements keep data from being moved."""
 _AGAIN = 1.0
 """Seconds between two looks at the files that queries have not read to their end."""
 
@@ -274,10 +276,13 @@ class Engine:
         return Reader(self.catalog, self._logs, self.register)
 
     def _run(self) -> None:
+        moved = time.monotonic()
         while not self._stop.is_set():
-            if time.monotonic() - self._last_statement < _QUIET:
+            now = time.monotonic()
+            if now - self._last_statement < _QUIET and now - moved < _PATIENCE:
                 self._stop.wait(0.05)
                 continue
+            moved = now
             if not self.work():
                 self._stop.wait(self._rest)
 
@@ -294,15 +299,12 @@ class Engine:
             return False
 
     def _round(self) -> bool:
-        begun = time.monotonic()
         if self._is_broken:
             self._open_again()
         try:
             self._look_for_files()
             self._look_at_unread_files()
         finally:
-            # A large archive takes long to walk through: not more than a tenth of the time.
-            self._rest = max(_IDLE, 10 * (time.monotonic() - begun))
             worked = self._move_due()
         for part in (Part.DATABASE, Part.QUERIES):
             self.health.set(part, None)
@@ -322,6 +324,7 @@ class Engine:
         """Register new files; those of a topic make the queries over it due, whoever discovered them: a
         client's DESCRIBE EXTENDED looks for files too."""
         with self._turn:
+            begun = time.monotonic()
             listings = {"": walk.strangers(self.root)}
             read = {query.analysis.source.topic for query in self.catalog.queries.values()}
             for topic in read | self.listeners.topics():
@@ -329,6 +332,8 @@ class Engine:
                 if self._ends.get(topic) != (end := self.register.end(topic)):
                     self._feed(topic)
                     self._ends[topic] = end
+            # A large archive takes long to walk through: not more than a tenth of the time.
+            self._rest = max(_IDLE, 10 * (time.monotonic() - begun))
             unlisted = {
                 (topic, path): reason
                 for topic, listing in listings.items()

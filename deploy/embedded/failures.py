@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import traceback
+from contextlib import suppress
 
 import structlog
 
@@ -19,11 +20,12 @@ def logged(error: BaseException, doing: str) -> str:
     The traceback is logged without the values of variables: they may hold credentials.
     """
     number = secrets.token_hex(4)
-    log.error(
-        f"{doing} failed",
-        error_id=number,
-        exception="".join(traceback.format_exception(error)).rstrip(),
-    )
+    with suppress(OSError):  # what the log is written to may be a disk that is full
+        log.error(
+            f"{doing} failed",
+            error_id=number,
+            exception="".join(traceback.format_exception(error)).rstrip(),
+        )
     lines = str(error).splitlines() or [""]
     return (
         f"The server failed (error {number}; its log has the details under this number):"

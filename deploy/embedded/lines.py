@@ -113,6 +113,7 @@ class FileLines:
         self.read: list[Read] = []
         self.reports: list[Report] = []
         self._is_done = False
+        self._folders: dict[str, str | None] = {}
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         waiting: list[pa.Array] = []
@@ -142,7 +143,7 @@ class FileLines:
         at = _Place(before.taken, before.checksum) if before else _Place()
         tried = 0
         try:
-            with _opened(self._root, path) as descriptor:
+            with _opened(self._root, path, self._folders) as descriptor:
                 tried = _state(os.fstat(descriptor))
                 texts = _unpacked(descriptor) if segment.is_compressed else _plain(descriptor, segment)
                 if before:
@@ -200,7 +201,7 @@ def state(root: Path, topic: str, segment: Segment) -> int:
     It is negative if the file cannot be read.
     """
     try:
-        with _opened(root, str(root / topic / segment.path)) as descriptor:
+        with _opened(root, str(root / topic / segment.path), {}) as descriptor:
             os.pread(descriptor, 1, 0)
             return _state(os.fstat(descriptor))
     except OSError as error:
@@ -215,8 +216,15 @@ def _state(status: os.stat_result) -> int:
 
 
 @contextmanager
-def _opened(root: Path, path: str) -> Iterator[int]:
-    if reason := walk.outside(root, path):
+def _opened(root: Path, path: str, folders: dict[str, str | None]) -> Iterator[int]:
+    """A descriptor of a file that is within ``root``, also when links are followed.
+
+    ``folders`` remembers why a folder is refused. Raises OSError.
+    """
+    folder = os.path.dirname(path)
+    if folder not in folders:
+        folders[folder] = walk.outside(root, folder)
+    if reason := folders[folder] or (walk.outside(root, path) if os.path.islink(path) else None):
         raise OSError(errno.EXDEV, reason)
     with walk.opened(path) as descriptor:
         yield descriptor

@@ -28,7 +28,7 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class File:
     """A file to read: ``path`` is relative to the topic's directory, ``size`` is in bytes.
 
@@ -37,7 +37,7 @@ class File:
 
     path: str
     size: int
-    stamp: tuple[int, int, int]
+    stamp: int
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def listing(root: Path, topic: str, partitions: int | None) -> Listing:
                 case str():
                     listed.refused[shown(path)] = judged
                 case os.stat_result():
-                    stamp = judged.st_size, judged.st_mtime_ns, judged.st_ino
+                    stamp = hash((judged.st_size, judged.st_mtime_ns, judged.st_ino))
                     listed.files.append(File(path, judged.st_size, stamp))
                 case True:
                     below.append(path)

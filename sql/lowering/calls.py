@@ -37,8 +37,10 @@ PARTLY: dict[str, tuple[str, ...]] = {
 }
 """Of functions that the engines do not run in all variations: those that they run."""
 OWN_WAY = frozenset(
-    ("ABS", "CEIL", "EXPLODE", "FILTER", "FLOOR", "FORMAT_TIMESTAMP", "REDUCE", "REGEXP_EXTRACT", "TO_JSON_STRING",
-     "TRANSFORM")
+    (
+        "ABS", "CEIL", "EXPLODE", "FILTER", "FLOOR", "FORMAT_TIMESTAMP", "REDUCE", "REGEXP_EXTRACT",
+        "TO_JSON_STRING", "TRANSFORM",
+    )
 )
 """Functions that are not written by a template, see :meth:`Calls.call`."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import resource
 import shutil
 import socket
@@ -176,6 +177,17 @@ def test_the_look_for_files_may_fail(
     ]
 
 
+def test_a_client_that_never_rests_keeps_nothing_from_being_read(
+    topic: Topic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "_QUIET", 1000.0)
+    monkeypatch.setattr(engine_module, "_PATIENCE", 0.2)
+    insert = parse_statement(f"INSERT INTO t_raw (t, k, a) VALUES ({10**12}, 'inserted', 1);")
+    topic.engine.execute(insert, {})
+    topic.write("x.json", lines("x", 3))
+    eventually(lambda: sums(topic), {"x": 3, "inserted": 1})
+
+
 def test_a_log_that_cannot_be_written_ends_nothing(
     topic: Topic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,13 +306,26 @@ def test_a_full_disk_is_said_and_statements_are_refused(topic: Topic) -> None:
         assert {query["state"] for query in shown(engine).values()} & {"ERROR"}
         reply, status = Statements(engine).run(Asked(insert, {}, {}))
         assert (status, reply["error_code"]) == (500, 50000)
-        assert "the embedded server" in reply["message"]
+        # The second is what it says while the database is opened again.
+        assert re.match("The server failed|the embedded server cannot use its database", reply["message"])
         assert "File too large" in reply["message"]
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     eventually(engine.faults, {})
     eventually(lambda: _asked(topic), {"x": 50_000})
     assert Statements(engine).run(Asked(insert, {}, {}))[1] == 200
+
+
+def test_a_server_may_be_stopped_on_a_full_disk(tmp_path: Path) -> None:
+    with running(tmp_path) as engine:
+        topic = Topic(engine, "t")
+        topic.write("x.json", lines("x", 50_000))
+        engine.start()
+        with largest_file(1):
+            eventually(lambda: replies.healthcheck(engine)["isHealthy"], False)
+            engine.stop()
+    with running(tmp_path) as engine:
+        assert Topic(engine, "t").counts() == {"x": 50_000}
 
 
 # -- the database -------------------------------------------------------------------------------

@@ -6,24 +6,28 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import pytest
 
 from tests.embedded.soak import run_one
 
+WORKERS = 2
 FIRST = int(os.environ.get("SOAK_SEED", "1"))
 COUNT = int(os.environ.get("SOAK_SCHEDULES", "4"))
 
 
 @pytest.mark.timeout(24 * 3600)
 def test_random_schedules(capsys: pytest.CaptureFixture[str]) -> None:
-    wrong = []
-    with capsys.disabled():
-        print(f"\nsoak: seeds {FIRST} to {FIRST + COUNT - 1}")
-        for seed in range(FIRST, FIRST + COUNT):
-            if problem := run_one(seed):
-                print(problem)
+    seeds = range(FIRST, FIRST + COUNT)
+    wrong: list[str] = []
+    with capsys.disabled(), ProcessPoolExecutor(WORKERS, get_context("spawn")) as workers:
+        print(f"\nsoak: seeds {seeds[0]} to {seeds[-1]}", flush=True)
+        for done, problem in enumerate(workers.map(run_one, seeds), 1):
+            if problem:
+                print(problem, flush=True)
                 wrong.append(problem)
-            elif COUNT > 10 and (seed - FIRST + 1) % 10 == 0:
-                print(f"soak: {seed - FIRST + 1} schedules, {len(wrong)} of them with losses", flush=True)
+            if done % 10 == 0:
+                print(f"soak: {done} schedules, {len(wrong)} with losses", flush=True)
     assert wrong == []

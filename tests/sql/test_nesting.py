@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from functools import reduce
-from types import FrameType
 
 import duckdb
 import pytest
@@ -18,6 +16,7 @@ from sql.lowering.macros import SETUP
 from sql.nesting import BRACKETS, OPERATIONS
 from sql.parser import parse_script
 from sql.resolution import analyse
+from tests.sql.counting import calls_of
 
 DECLARED = (
     "CREATE STREAM t (a INT, b BIGINT, d DOUBLE, s VARCHAR, p BOOLEAN, l ARRAY<BIGINT>)"
@@ -96,22 +95,6 @@ def test_200_levels(database: duckdb.DuckDBPyConnection, name: str) -> None:
     assert results(database, nested(name, 200))[0] == value
 
 
-def calls_of(work: Callable[[], object]) -> int:
-    """How many Python functions a piece of work calls."""
-    count = 0
-
-    def profile(frame: FrameType, event: str, argument: object) -> None:
-        nonlocal count
-        count += event == "call"
-
-    sys.setprofile(profile)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return count
-
-
 @pytest.mark.parametrize(
     ("before", "inner", "after"),
     [
@@ -162,8 +145,8 @@ TYPES = {
 @pytest.mark.parametrize("name", TYPES)
 def test_types_of_200_levels(name: str) -> None:
     before, inner, after, kind = TYPES[name]
-    text = f"CREATE STREAM u (c {before * 200}{inner}{after * 200}) WITH (KAFKA_TOPIC='u', VALUE_FORMAT='JSON', PARTITIONS=1);"
-    (statement,) = parse_script(text, "u")
+    columns = f"(c {before * 200}{inner}{after * 200})"
+    (statement,) = parse_script(f"CREATE STREAM u {columns} {DECLARED.split(') ')[1]}", "u")
     (column,) = applied(Catalog(), statement, 1).sources["U"].columns
     shown = str(column.type)
     assert shown.count(name) == 200
