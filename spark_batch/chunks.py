@@ -6,19 +6,21 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
 import duckdb
+import pyarrow as pa
 
 from producer.layout import ArchiveFile
 from spark_batch import compacted
 from spark_batch.ahead import ahead
 from spark_batch.archive.legacy import stamped_sql
 from spark_batch.compacted import Compacted
+from spark_batch.damage import Damage
 from spark_batch.groups import in_groups
 from spark_batch.source import Source as Archive
 from spark_batch.source import SourceError
@@ -56,10 +58,15 @@ class Chunk(ABC):
         """What is wrong with the archive, asked when a query has failed; None if that was not it."""
         ...
 
+    @abstractmethod
+    def leave_out_damaged(self) -> bool:
+        """Asked when a query has failed: whether it is worth repeating, without damaged files."""
+        ...
+
     @property
     @abstractmethod
-    def damaged(self) -> Mapping[str, str]:
-        """Files that could be read up to their damage only, with the reasons, once a query was run."""
+    def damaged(self) -> Mapping[str, Damage]:
+        """Files that could not be read to their end, once a query was run."""
         ...
 
 
@@ -82,22 +89,26 @@ class TextChunk(Chunk):
     def error(self) -> SourceError | None:
         return self.stream.error
 
+    def leave_out_damaged(self) -> bool:
+        return False  # they end where their damage begins
+
     @property
-    def damaged(self) -> Mapping[str, str]:
+    def damaged(self) -> Mapping[str, Damage]:
         return self.stream.damaged
 
 
-@dataclass(frozen=True)
+@dataclass
 class RowChunk(Chunk):
     """Compacted files of one schema, with all the fields that are needed: their records are decoded
-    already."""
+    already. ``left_out``: those that turned out to be damaged."""
 
-    files: Sequence[Compacted]
+    files: list[Compacted]
+    schema: pa.Schema
+    left_out: list[Compacted] = field(default_factory=list)
+    _damaged: dict[str, Damage] = field(default_factory=dict)
 
     def relation(self, database: duckdb.DuckDBPyConnection, source: Source, all_json: bool) -> str:
-        names = {
-            name.upper(): name for name in self.files[0].schema.names if name not in compacted.OWN
-        }
+        names = {name.upper(): name for name in self.schema.names if name not in compacted.OWN}
         columns = [
             f"{quoted(names[column.name.upper()])} AS {column_of(column.name)}"
             for column in source.columns
@@ -105,17 +116,28 @@ class RowChunk(Chunk):
         ]
         assert source.timestamp is not None
         time = quoted(names[source.timestamp.upper()])
+        rows = compacted.relation(self.files)
+        if not self.files:
+            database.register("chunk", self.schema.empty_table())
+            rows = "chunk"
         return (
-            f"SELECT {', '.join(columns)}, {time} AS ROWTIME, _offset AS _off, _failed"
-            f" FROM {compacted.relation(self.files)}"
+            f"SELECT {', '.join(columns)}, {time} AS ROWTIME, _offset AS _off, _failed FROM {rows}"
         )
 
     def error(self) -> SourceError | None:
-        return compacted.unreadable(self.files)
+        return None
+
+    def leave_out_damaged(self) -> bool:
+        found = list(compacted.unreadable(self.files))
+        for each, reason in found:
+            self.files.remove(each)
+            self.left_out.append(each)
+            self._damaged[each.file.path] = Damage(f"{reason}; it was read by its texts", _records(each))
+        return bool(found)
 
     @property
-    def damaged(self) -> Mapping[str, str]:
-        return {}
+    def damaged(self) -> Mapping[str, Damage]:
+        return self._damaged
 
 
 class Attempts:
@@ -134,9 +156,10 @@ class Attempts:
         except duckdb.Error as raised:
             if error := chunk.error():
                 raise error from raised
-            if not self._all_json or not isinstance(raised, duckdb.InvalidInputException):
-                raise
-        self._all_json = False
+            if not chunk.leave_out_damaged():
+                if not self._all_json or not isinstance(raised, duckdb.InvalidInputException):
+                    raise
+                self._all_json = False
         return self.at(chunk, query)
 
 
@@ -178,14 +201,18 @@ def read(
                 continue
             found = ahead(partial(compacted.fetched, archive, file, Path(folder)) for file in group)
             for each in _shared_out(found):
-                if not compacted.has_fields(each[0].schema, leaves):
+                schema = each[0].schema
+                if schema is None or not compacted.has_fields(schema, leaves):
                     yield from of_texts(Texts(archive, [one.file for one in each], finished))
                     continue
-                yield RowChunk(each)
+                chunk = RowChunk(each.copy(), schema)
+                yield chunk
                 for one in each:
                     finished(one.file)
                     if archive.s3 is not None:
                         one.path.unlink()
+                if left_out := [one.file for one in chunk.left_out]:
+                    yield from of_texts(Texts(archive, left_out, lambda file: None))
 
 
 def of_texts(texts: Texts, rows: int = _ROWS) -> Iterator[TextChunk]:

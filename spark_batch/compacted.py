@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from producer.layout import ArchiveFile
+from spark_batch import lines
 from spark_batch.lines import Lines
 from spark_batch.source import Source, SourceError, reason
 from sql.database import scratch_database
@@ -27,18 +28,19 @@ _WHILE_WRITING = ("_file", "_time")
 
 @dataclass(frozen=True)
 class Compacted:
-    """A compacted file, its columns, and where it is on the local disk."""
+    """A compacted file, its columns (None if it is damaged), and where it is on the local disk."""
 
     file: ArchiveFile
-    schema: pa.Schema
+    schema: pa.Schema | None
     path: Path
 
 
 def fetched(source: Source, file: ArchiveFile, into: Path) -> Iterator[Compacted]:
     """A file, on the local disk: one of a bucket is copied into a folder, as many readings of its parts
-    take longer than one of it all. Raises SourceError for a file that cannot be read."""
+    take longer than one of it all. Raises SourceError for a file that cannot be had."""
     path = source.on_disk(file, into)
-    with _errors(file):
+    found = None
+    with suppress(Damaged), _damage(file):
         found = pq.read_schema(path).remove_metadata()
     yield Compacted(file, found, path)
 
@@ -49,23 +51,36 @@ def relation(files: Iterable[Compacted]) -> str:
     return f"read_parquet([{paths}], hive_partitioning = false)"
 
 
-def unreadable(files: Iterable[Compacted]) -> SourceError | None:
-    """The error of the first of some files that DuckDB cannot read to its end, None if there is none:
-    what it raises seldom names the file."""
+def unreadable(files: Iterable[Compacted]) -> Iterator[tuple[Compacted, str]]:
+    """Those files that DuckDB cannot read to their end, and why: what it raises seldom names the file."""
     files = list(files)
     with scratch_database(directories={each.path.parent for each in files}) as (database, _):
         for each in files:
             try:
                 database.execute(f"SELECT max(COLUMNS(*)) FROM {relation([each])}").fetchall()
             except duckdb.Error as error:
-                return SourceError(f"Cannot read {each.file.path}: {str(error).partition(chr(10))[0]}")
+                yield each, str(error).partition("\n")[0]
+
+
+def damage(source: Source, file: ArchiveFile) -> str | None:
+    """Why a file cannot be read to its end, None if it can. Raises SourceError if it cannot be had."""
+    try:
+        with _damage(file), source.fs.open(file.path, "rb") as raw:
+            opened = pq.ParquetFile(raw)
+            for group in range(opened.num_row_groups):
+                opened.read_row_group(group)
+    except Damaged as error:
+        return str(error)
     return None
 
 
-def schema(source: Source, file: ArchiveFile) -> pa.Schema:
-    """A file's columns. Raises SourceError for a file that cannot be read."""
-    with _errors(file), source.fs.open(file.path, "rb") as raw:
-        return pq.read_schema(raw).remove_metadata()
+def schema(source: Source, file: ArchiveFile) -> pa.Schema | None:
+    """A file's columns, None if it is damaged. Raises SourceError for a file that cannot be had."""
+    try:
+        with _damage(file), source.fs.open(file.path, "rb") as raw:
+            return pq.read_schema(raw).remove_metadata()
+    except Damaged:
+        return None
 
 
 def names_in_files(stream: Stream) -> dict[str, str]:
@@ -88,19 +103,44 @@ def has_fields(schema: pa.Schema, leaves: Collection[str]) -> bool:
 
 
 def texts(source: Source, file: ArchiveFile) -> Iterator[Lines]:
-    """The texts of a file's records, in order. Raises SourceError for a file that cannot be read."""
-    with _errors(file), source.fs.open(file.path, "rb") as raw:
-        rows = pq.read_table(raw, columns=["_offset", "_line"]).sort_by("_offset")
-    lines = rows["_line"].cast(pa.large_string()).combine_chunks()
-    yield Lines(file, file.start, lines, is_last=True)
+    """The texts of a file's records, in order. Instead of a damaged file its originals are read, if they
+    are still beside it. Raises SourceError for a file that cannot be had."""
+    try:
+        with _damage(file), source.fs.open(file.path, "rb") as raw:
+            rows = pq.read_table(raw, columns=["_offset", "_line"]).sort_by("_offset")
+    except Damaged as error:
+        yield from _instead(source, file, str(error))
+        return
+    found = rows["_line"].cast(pa.large_string()).combine_chunks()
+    yield Lines(file, file.start, found, is_last=True)
+
+
+def _instead(source: Source, file: ArchiveFile, reason: str) -> Iterator[Lines]:
+    originals = source.originals(file)
+    read = 0
+    for original in originals:
+        for piece in lines.pieces(source, original):
+            read += len(piece.lines)
+            yield replace(piece, is_last=False)  # of the files that were listed, none has ended
+    if originals:
+        reason += "; the originals beside it were read instead"
+    yield Lines(file, file.start + read, pa.array([], pa.large_string()), is_last=True, damage=reason)
+
+
+class Damaged(Exception):
+    """A file is no whole Parquet file; the text says why."""
 
 
 @contextmanager
-def _errors(file: ArchiveFile) -> Iterator[None]:
+def _damage(file: ArchiveFile) -> Iterator[None]:
+    """Damage raises Damaged; a file that cannot be had, SourceError."""
     try:
         yield
     except (OSError, pa.ArrowException) as error:
-        raise SourceError(f"Cannot read {file.path}: {reason(error)}") from error
+        # Arrow raises OSErrors for damage, too; those of a disk or bucket have numbers.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise SourceError(f"Cannot read {file.path}: {reason(error)}") from error
+        raise Damaged(reason(error)) from error
 
 
 def _is_in(schema: pa.Schema, path: list[str]) -> bool:

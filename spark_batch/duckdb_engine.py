@@ -22,6 +22,7 @@ from producer.layout import ArchiveFile
 from spark_batch import chunks
 from spark_batch.ahead import in_order
 from spark_batch.chunks import Attempts, Chunk
+from spark_batch.damage import Damage
 from spark_batch.groups import shared_out
 from spark_batch.job import Counts, Job, Progress, Table, adding_up, counted
 from spark_batch.memory import Memory
@@ -69,7 +70,7 @@ class _Taken:
 
     parts: list[tuple[str, Part]] = field(default_factory=list)
     read: list[tuple[str | None, int, int]] = field(default_factory=list)
-    damaged: dict[str, str] = field(default_factory=dict)
+    damaged: dict[str, Damage] = field(default_factory=dict)
 
 
 class DuckDbResults:
@@ -98,14 +99,14 @@ class DuckDbResults:
         """Everything; called once."""
         all_parts = {query.id: Parts(self._database, self._memory, query) for query in self._pipeline.first}
         read: list[tuple[str | None, int, int]] = []
-        damaged: dict[str, str] = {}
+        damaged: dict[str, Damage] = {}
         with closing(self._taken(progress)) as of_groups:
             for taken in of_groups:
                 for query_id, part in taken.parts:
                     all_parts[query_id].add(part)
                 read += taken.read
                 damaged |= taken.damaged
-        self._counts = counted(read, damaged)
+        self._counts = counted(read, damaged, self._job.files)
         for parts in all_parts.values():
             self._finish(parts)
         for query in self._pipeline.later:

@@ -11,6 +11,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from producer.layout import ArchiveFile
+from spark_batch.damage import Damage, with_missing
 from spark_batch.period import Period
 from spark_batch.pipeline import Pipeline
 from spark_batch.source import Source
@@ -57,27 +58,29 @@ class Table:
 @dataclass(frozen=True)
 class Counts:
     """What a run has read: ``read`` records, of which ``used`` were in the period and ``set_aside`` could
-    not be read, with examples of why; ``damaged`` files were read up to their damage only."""
+    not be read, with examples of why; ``damaged`` files, by path, were read up to their damage only."""
 
     read: int = 0
     used: int = 0
     set_aside: int = 0
     reasons: Mapping[str, int] = field(default_factory=dict)
-    damaged: Mapping[str, str] = field(default_factory=dict)
+    damaged: Mapping[str, Damage] = field(default_factory=dict)
 
 
 def counted(
-    rows: Iterable[tuple[str | None, int, int]], damaged: Mapping[str, str] | None = None
+    rows: Iterable[tuple[str | None, int, int]],
+    damaged: Mapping[str, Damage],
+    files: Iterable[ArchiveFile],
 ) -> Counts:
     """What was read, of rows of a reason (None for what can be read), of how many records it holds, and of
-    how many of these are used."""
+    how many of these are used. ``files`` are all that were to be read."""
     read = used = 0
     reasons: Counter[str] = Counter()
     for reason, count, chosen in rows:
         read, used = read + count, used + chosen
         if reason is not None:
             reasons[reason] += count
-    return Counts(read, used, sum(reasons.values()), dict(reasons), damaged or {})
+    return Counts(read, used, sum(reasons.values()), dict(reasons), with_missing(damaged, files))
 
 
 def adding_up(files: Sequence[ArchiveFile], progress: Progress) -> Callable[[ArchiveFile], None]:

@@ -19,6 +19,7 @@ from isal import igzip, isal_zlib
 
 from producer.layout import ArchiveFile
 from spark_batch.buffers import Buffers
+from spark_batch.damage import EMPTY
 from spark_batch.source import Source, SourceError, reason
 from sql.lowering.capitals import Capitals
 
@@ -58,11 +59,12 @@ class Lines:
         offsets = pa.Int64Array.from_buffers(pa.int64(), count, [None, pa.py_buffer(numbers)])
         flags = pa.BooleanArray.from_buffers(pa.bool_(), count, [None, pa.py_buffer(odd)])
         whole = pa.record_batch([self.lines, offsets, flags], SCHEMA)
-        return [whole.slice(start, _ROWS) for start in range(0, max(1, count), _ROWS)]
+        # No empty ones, which a reader may take for the end.
+        return [whole.slice(start, _ROWS) for start in range(0, count, _ROWS)]
 
 
 def pieces(source: Source, file: ArchiveFile) -> Iterator[Lines]:
-    """All lines of a text file. A damaged file ends where its damage begins.
+    """All lines of a text file. A damaged file ends where its damage begins; gzip of 0 bytes is damaged.
 
     Raises SourceError for a file that cannot be had.
     """
@@ -79,6 +81,9 @@ def _blocks(source: Source, file: ArchiveFile) -> Iterator[tuple[_Text, int, boo
     given = 0
     rest = b""
     try:
+        if file.form == "json.gz" and _is_empty(source, file):
+            yield b"", 0, True, EMPTY
+            return
         with _opened(source, file) as text:
             is_last = False
             while not is_last:
@@ -135,6 +140,13 @@ def _opened(source: Source, file: ArchiveFile) -> Any:
 
 def _raw(source: Source, file: ArchiveFile) -> Any:
     return source.fs.open(file.path, "rb", **({"cache_type": "readahead"} if source.s3 else {}))
+
+
+def _is_empty(source: Source, file: ArchiveFile) -> bool:
+    if file.size:  # as it was listed
+        return False
+    with _raw(source, file) as raw:
+        return not raw.read(1)
 
 
 def _searchable(text: _Text) -> bytes | bytearray:

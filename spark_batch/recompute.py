@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -141,7 +141,7 @@ def description(
         "bytes": sum(file.size for file in job.files),
         "records": {"read": counts.read, "in_period": counts.used, "set_aside": counts.set_aside},
         "set_aside": dict(counts.reasons),
-        "damaged_files": dict(counts.damaged),
+        "damaged_files": {path: asdict(damage) for path, damage in counts.damaged.items()},
         "rows": dict(rows),
     }
 

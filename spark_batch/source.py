@@ -5,7 +5,9 @@ The names of folders and files are those of ``producer.layout``.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,7 +17,7 @@ from typing import Any, TypeGuard
 import fsspec
 
 from producer.environment import without_secrets
-from producer.layout import HOUR_MS, ArchiveFile, archive_file, newest_cover
+from producer.layout import HOUR_MS, ArchiveFile, archive_file, covers, newest_cover
 from spark_batch.settings import S3Settings
 from sql.errors import OpenSeaMetricsError
 
@@ -50,18 +52,22 @@ class Source:
 
     def listing(
         self, first_ms: int | None = None, end_ms: int | None = None
-    ) -> tuple[list[ArchiveFile], list[str]]:
-        """All the files, those too that a compacted one covers, and the paths whose names are not of
-        the layout. Hidden files are neither."""
+    ) -> tuple[list[ArchiveFile], list[tuple[str, str]]]:
+        """All the files, those too that a compacted one covers; and the paths that no reader takes, with
+        the reasons. Hidden files are neither."""
         found: list[ArchiveFile] = []
-        strange: list[str] = []
+        strange: list[tuple[str, str]] = []
         for path, size in self._list(first_ms, end_ms):
             inside = path[len(self.root) + 1 :]
             if any(part.startswith((".", "_")) for part in inside.split("/")):
                 continue
-            file = archive_file(path, size)
+            if isinstance(size, str):
+                strange.append((path, size))
+                continue
+            file = archive_file(path, size) if _is_utf8(path) else None
             if file is None:
-                strange.append(path)
+                reason = "its name is not of the layout" if _is_utf8(path) else "its name is not UTF-8"
+                strange.append((path, reason))
             elif file.hour_ms < 0 or (
                 (first_ms is None or file.hour_ms + HOUR_MS > first_ms)
                 and (end_ms is None or file.hour_ms < end_ms)
@@ -80,6 +86,17 @@ class Source:
         found |= {os.path.dirname(os.path.realpath(file.path)) for file in files if os.path.islink(file.path)}
         return {root} | {each for each in found if not f"{each}/".startswith(f"{root}/")}
 
+    def originals(self, parquet: ArchiveFile) -> list[ArchiveFile]:
+        """The files beside a compacted one that it was made of, if they are still there."""
+        listed, _ = self.listing(parquet.hour_ms, parquet.hour_ms + HOUR_MS)
+        return [
+            each
+            for each in listed
+            if each.form != "parquet"
+            and (each.folder, each.partition) == (parquet.folder, parquet.partition)
+            and covers(parquet, each)
+        ]
+
     def on_disk(self, file: ArchiveFile, folder: Path) -> Path:
         """Where a file is on the local disk: as it is, or, of a bucket, copied into a folder.
 
@@ -94,7 +111,8 @@ class Source:
             raise SourceError(f"Cannot read {file.path}: {reason(error)}") from error
         return path
 
-    def _list(self, first_ms: int | None, end_ms: int | None) -> Iterator[tuple[str, int]]:
+    def _list(self, first_ms: int | None, end_ms: int | None) -> Iterator[tuple[str, int | str]]:
+        """Paths with sizes, or the reasons why they are no files."""
         try:
             if not self.fs.exists(self.root):
                 raise SourceError(
@@ -110,7 +128,8 @@ class Source:
         except SourceError:
             raise
         except Exception as error:  # fsspec's file systems each have errors of their own
-            raise SourceError(f"Cannot list {self.url}: {reason(error)}") from error
+            where = getattr(error, "filename", None) or self.url
+            raise SourceError(f"Cannot list {where}: {reason(error)}") from error
 
     def _folders(self, first_ms: int | None, end_ms: int | None) -> list[str]:
         """What to list: the days of a period, if they are fewer than the archive's could be."""
@@ -157,23 +176,44 @@ def open_source(url: str | Path) -> Source:
     return Source(given, rest, fs, s3)
 
 
-def _walk(folder: str) -> Iterator[tuple[str, int]]:
-    """A local folder's files, or the file that it is, with sizes. fsspec would pass over a folder that
-    may not be read."""
+def _walk(folder: str) -> Iterator[tuple[str, int | str]]:
+    """A local folder's files, or the file that it is, with sizes, or why it is no file that can be read.
 
-    def refuse(error: OSError) -> None:
-        if not isinstance(error, FileNotFoundError | NotADirectoryError):
-            raise error
-
+    Links are followed, but not into a folder that they are in. fsspec would pass over a folder that may
+    not be read, and not end in a loop.
+    """
     if os.path.isfile(folder):
         yield folder, os.stat(folder).st_size
-    for parent, _, names in os.walk(folder, onerror=refuse, followlinks=True):
-        for name in names:
-            path = f"{parent}/{name}"
+        return
+    waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [(folder, frozenset())]
+    while waiting:
+        folder, above = waiting.pop()
+        try:
+            state = os.stat(folder)
+            if (here := (state.st_dev, state.st_ino)) in above:
+                yield folder, "it links to a folder that it is in"
+                continue
+            with os.scandir(folder) as entries:
+                inside = list(entries)
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # it has just gone
+        for entry in inside:
             try:
-                yield path, os.stat(path).st_size
-            except FileNotFoundError:
-                continue  # it has just gone
+                if entry.is_dir():
+                    waiting.append((entry.path, above | {here}))
+                else:
+                    state = entry.stat()
+                    is_file = stat.S_ISREG(state.st_mode)
+                    yield entry.path, state.st_size if is_file else "it is no regular file"
+            except OSError as error:
+                if error.errno == errno.ELOOP or entry.is_symlink():
+                    yield entry.path, "it links to nothing"
+                elif not isinstance(error, FileNotFoundError):  # it has just gone
+                    raise
+
+
+def _is_utf8(path: str) -> bool:
+    return not any("\udc80" <= char <= "\udcff" for char in path)
 
 
 def is_of_storage(error: BaseException) -> TypeGuard[Exception]:

@@ -6,14 +6,15 @@ grouping then reads that. Results go through the driver, a partition at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from producer.layout import ArchiveFile
-from spark_batch.compacted import has_fields, schema
+from spark_batch.compacted import damage, has_fields, schema
+from spark_batch.damage import Damage
 from spark_batch.job import Counts, Job, Progress, Table, counted
 from spark_batch.narrowing import columns_read
 from spark_batch.settings import BatchSettings
@@ -65,6 +66,10 @@ class SparkResults:
         self._kept: list[DataFrame] = []
         self._counts = Counts()
         self._damaged = damaged_files(session)
+        self._rows: list[ArchiveFile] = []
+        """The compacted files that Spark itself reads."""
+        self._by_texts: dict[str, Damage] = {}
+        """Those that turned out to be damaged."""
 
     @property
     def counts(self) -> Counts:
@@ -74,9 +79,16 @@ class SparkResults:
         """Everything; called once."""
         total = sum(file.size for file in self._job.files)
         progress(0, total)
-        with _errors():
-            self._stage()
-            self._count()
+        try:
+            with _errors():
+                self._stage()
+                self._count()
+        except SparkError:
+            if not self._leave_out_damaged():
+                raise
+            with _errors():
+                self._stage()
+                self._count()
         progress(total, total)
         period = self._job.period
         for query in (*self._pipeline.first, *self._pipeline.later):
@@ -147,23 +159,39 @@ class SparkResults:
                 rows = spark_selects.rows(query.analysis, relation, ("_failed",))
                 self._view(query.id, self._session.sql(self._chosen(rows, names)), keep=True)
 
+    def _leave_out_damaged(self) -> bool:
+        """Whether Spark may have failed because of damaged compacted files: their texts are read then."""
+        self.close()
+        self._kept.clear()
+        self._views.clear()
+        for file in self._rows:
+            if reason := damage(self._job.source, file):
+                read = (file.end or file.start) - file.start
+                self._by_texts[file.path] = Damage(f"{reason}; it was read by its texts", read)
+        return bool(self._by_texts)
+
     def _records(self, source: Source) -> str:
         """The records as a source declares them: its columns, ROWTIME, ``_off``, ``_failed``."""
         leaves = self._pipeline.leaves()
         texts: list[ArchiveFile] = []
-        whole: list[str] = []
+        self._rows = []
         for file in self._job.files:
-            if file.form == "parquet" and has_fields(schema(self._job.source, file), leaves):
-                whole.append(self._address(file))
-            else:
-                texts.append(file)
+            (self._rows if self._is_of_rows(file, leaves) else texts).append(file)
         parts = []
-        if whole:
-            parts.append(compacted_rows(self._session, whole, source))
+        if self._rows:
+            addresses = list(map(self._address, self._rows))
+            parts.append(compacted_rows(self._session, addresses, source))
         if texts or not parts:
             parts.append(text_rows(self._session, self._job.source, texts, source, self._damaged))
         columns = ", ".join([*(spark_column(c.name) for c in source.columns if not c.is_key), *_HIDDEN])
         return " UNION ALL ".join(f"SELECT {columns} FROM ({part})" for part in parts)
+
+    def _is_of_rows(self, file: ArchiveFile, leaves: Collection[str]) -> bool:
+        """Whether Spark itself can read what is needed of a file."""
+        if file.form != "parquet" or file.path in self._by_texts:
+            return False
+        found = schema(self._job.source, file)
+        return found is not None and has_fields(found, leaves)
 
     def _address(self, file: ArchiveFile) -> str:
         return file.path if self._job.source.s3 is None else f"s3a://{file.path}"
@@ -178,7 +206,7 @@ class SparkResults:
             f"SELECT _failed, count(*), count_if({self._job.readable}) FROM {view} GROUP BY 1"
         ).collect()
         rows = ((reason, count, used) for reason, count, used in found)
-        self._counts = counted(rows, self._damaged.value)
+        self._counts = counted(rows, self._by_texts | self._damaged.value, self._job.files)
 
     def _relation(self, source: Source) -> str:
         """A source's rows, of the archive or of results."""

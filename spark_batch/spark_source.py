@@ -18,6 +18,7 @@ from producer.layout import ArchiveFile
 from spark_batch import chunks
 from spark_batch.chunks import Attempts, Chunk
 from spark_batch.compacted import names_in_files
+from spark_batch.damage import Damage
 from spark_batch.groups import shared_out
 from spark_batch.source import Source as Archive
 from spark_batch.texts import Texts
@@ -83,14 +84,16 @@ def compacted_rows(session: SparkSession, addresses: Sequence[str], stream: Sour
 
 
 def damaged_files(session: SparkSession) -> Any:
-    """An accumulator of paths and reasons, whose ``value`` has those of all tasks that were done."""
+    """An accumulator of files by path, whose ``value`` has those of all tasks that were done."""
     from pyspark.accumulators import AccumulatorParam
 
-    class Union(AccumulatorParam[dict[str, str]]):
-        def zero(self, value: dict[str, str]) -> dict[str, str]:
+    class Union(AccumulatorParam[dict[str, Damage]]):
+        def zero(self, value: dict[str, Damage]) -> dict[str, Damage]:
             return {}
 
-        def addInPlace(self, value1: dict[str, str], value2: dict[str, str]) -> dict[str, str]:
+        def addInPlace(
+            self, value1: dict[str, Damage], value2: dict[str, Damage]
+        ) -> dict[str, Damage]:
             return value1 | value2
 
     return session.sparkContext.accumulator({}, Union())
@@ -114,8 +117,8 @@ class _Decoding:
                 texts = Texts(self.archive, files, lambda file: None)
                 for chunk in chunks.of_texts(texts, _ROWS):
                     rows = attempts.at(chunk, partial(self._rows, database, chunk))
-                    for path, reason in chunk.damaged.items():
-                        self.damaged.add({path: reason})
+                    for path, damage in chunk.damaged.items():
+                        self.damaged.add({path: damage})
                     yield from rows.to_batches(_BATCH)
 
     def _rows(self, database: duckdb.DuckDBPyConnection, chunk: Chunk, all_json: bool) -> pa.Table:

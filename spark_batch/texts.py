@@ -12,6 +12,7 @@ import pyarrow as pa
 from producer.layout import ArchiveFile
 from spark_batch import compacted, lines
 from spark_batch.ahead import ahead
+from spark_batch.damage import Damage
 from spark_batch.lines import Lines
 from spark_batch.source import Source, SourceError
 from sql.lowering.capitals import Capitals
@@ -77,8 +78,8 @@ class TextStream:
         """Some of the records."""
         self.error: SourceError | None = None
         """What a reader has failed of, which wraps it."""
-        self.damaged: dict[str, str] = {}
-        """Files that could be read up to their damage only, with the reasons, of what was read."""
+        self.damaged: dict[str, Damage] = {}
+        """Files that could be read up to their damage only, of those that were read."""
         self._texts = texts
         self._most = most
         self._taken: dict[ArchiveFile, tuple[int, int]] = {}
@@ -114,7 +115,8 @@ class TextStream:
             self._taken[piece.file] = (first, piece.first + len(piece.lines))
             count += len(piece.lines)
             if piece.damage:
-                self.damaged[piece.file.path] = piece.damage
+                read = piece.first + len(piece.lines) - piece.file.start
+                self.damaged[piece.file.path] = Damage(piece.damage, read)
             yield piece
             if count >= self._most:
                 return

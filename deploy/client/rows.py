@@ -24,6 +24,7 @@ class Objects:
     def __init__(self) -> None:
         self._text_of = codecs.getincrementaldecoder("utf-8")().decode
         self._buffer = ""
+        self._size = 0
 
     @property
     def in_part(self) -> bool:
@@ -32,6 +33,7 @@ class Objects:
 
     def feed(self, piece: bytes) -> Iterator[Row]:
         """The objects that end in this piece. Raises WrongShape for anything but JSON objects."""
+        self._size += len(piece)
         try:
             self._buffer += self._text_of(piece)
         except UnicodeDecodeError:
@@ -47,11 +49,12 @@ class Objects:
             except ValueError:
                 raise WrongShape("it has a number of thousands of digits") from None
             not_too_deep(value)
+            self._size = 0
             yield value
             at = self._skip(end)
         self._buffer = self._buffer[at:]
-        if len(self._buffer) > REPLY_BYTES:
-            raise WrongShape(f"it has a row of more than {REPLY_BYTES >> 20} MiB")
+        if self._size > REPLY_BYTES:
+            raise WrongShape(f"it has more than {REPLY_BYTES >> 20} MiB without a row")
 
     def _skip(self, at: int) -> int:
         """The offset of the next object. Raises WrongShape if something else is there."""

@@ -114,14 +114,13 @@ class Transport:
         try:
             with closing(chunks):
                 while True:
+                    is_idle = endless and has_begun and not objects.in_part
                     end = begun + self._timeout + size / BYTES_PER_SECOND
-                    if endless and has_begun and not objects.in_part:
-                        end = math.inf
-                    with until(end):
+                    with until(math.inf if is_idle else end):
                         piece = next(chunks, None)
                     if piece is None:
                         break
-                    if endless and not objects.in_part:
+                    if is_idle:  # a row begins
                         begun, size = time.monotonic(), 0
                     size += len(piece)
                     for each in objects.feed(piece.encode("latin-1")):

@@ -31,16 +31,29 @@ _AGAIN = 10.0
 _FEW = 100
 """Rows of a push query that are sent in a frame each: some clients take a frame for a row."""
 _BATCH = 1_000
+_STOPS = "the server is stopping; ask again when it is up"
 _THREADS = 8
 """Threads that look for rows of push queries: other requests do not queue behind hundreds of them."""
 
 
 class _Open:
-    """A query under way: ``news`` is set when it should look for rows, or see that it ``is_closed``."""
+    """A query under way: ``news`` is set when it should look for rows, or see that it ``is_closed`` by its
+    client or ``is_stopped`` with the server."""
 
     def __init__(self) -> None:
         self.news = asyncio.Event()
         self.is_closed = False
+        self.is_stopped = False
+
+    def close(self) -> None:
+        """Make the query end after the rows that there are."""
+        self.is_closed = True
+        self.news.set()
+
+    def stop(self) -> None:
+        """Make the query end, with an error that tells its client that more rows might have come."""
+        self.is_stopped = True
+        self.close()
 
 
 class _Answer(StreamingResponse):
@@ -87,18 +100,18 @@ class Answers:
         if query is None:
             message = f"No query with id {name}"
             return wire.untyped(replies.generic_error(40000, message), 400)
-        query.is_closed = True
-        query.news.set()
+        query.close()
         return Response(status_code=200)
 
     async def _answer(self, request: Request, sql: str, properties_name: str) -> Response:
         is_old = sql == "ksql"
         text = ""
+        state = _Open()
         try:
             body = await wire.body(request)
             text = wire.sql(body, sql, required=not is_old)
             given = wire.texts(body, properties_name)
-            self._places.take()
+            self._places.take(state.stop)
         except wire.BadRequest as error:
             return wire.bad(error)
         except Full as error:
@@ -106,22 +119,22 @@ class Answers:
         try:
             query = await run_in_threadpool(self._query, text, given, is_old)
         except SqlError as error:
-            self._places.leave()
+            self._places.leave(state.stop)
             reply, status = replies.error(text, error)
             if error.stage is Stage.SYNTAX:
                 reply["message"] += f"\nStatement: {text}"
             return wire.json(reply, status) if is_old else wire.untyped(reply, status)
         except BaseException:
-            self._places.leave()
+            self._places.leave(state.stop)
             raise
         is_transient = query.is_push or not query.source.is_table
         prefix = f"transient_{query.source.name}" if is_transient else "query"
         query_id = f"{prefix}_{next(self._numbers)}"
-        state = self._open[query_id] = _Open()
+        self._open[query_id] = state
 
         def let_go() -> None:
             del self._open[query_id]
-            self._places.leave()
+            self._places.leave(state.stop)
             query.close()
 
         frame = frame_for(request.headers.get("accept", ""), is_old, is_transient)
@@ -149,7 +162,10 @@ class Answers:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(_AGAIN):
                             await state.news.wait()
-            yield frame.ending("Limit Reached" if query.is_complete else "Query Completed")
+            if query.is_push and state.is_stopped and not query.is_complete:
+                yield frame.failing(replies.generic_error(50000, _STOPS))
+            else:
+                yield frame.ending("Limit Reached" if query.is_complete else "Query Completed")
         except Exception as error:
             message = failures.logged(error, f"query {query_id}")
             yield frame.failing(replies.generic_error(50000, message))

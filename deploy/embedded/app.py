@@ -22,11 +22,9 @@ from deploy.embedded.statements import Asked, Statements
 INSERTS = "/inserts-stream"
 
 
-def create(engine: Engine, policy: Policy | None = None, listens_on: str = "127.0.0.1") -> ASGIApp:
-    """The application; ``listens_on`` is the address that it is served on."""
-    policy = policy or Policy()
+def create(engine: Engine, places: Places, policy: Policy, listens_on: str) -> ASGIApp:
+    """The application; ``places`` are for its queries, ``listens_on`` is the address that it is served on."""
     handlers = _Handlers(engine)
-    places = Places(policy.limits.open_queries)
     answers = Answers(engine, places)
     inserts = InsertStream(engine, places, policy.limits)
     app = Starlette(

@@ -28,9 +28,8 @@ class Gate:
         self._streaming = streaming
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
-            return
+        if scope["type"] == "lifespan":
+            return  # there is nothing to begin or to end
         for check in self._checks:
             if refusal := check(scope):
                 await refuse(scope, receive, send, refusal)

@@ -36,18 +36,18 @@ class InsertStream:
         self._patience = limits.body_time
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        lines = _Lines(receive, self._most)
         try:
-            with self._places.one():
-                await self._answer(scope, receive, send)
+            with self._places.one(lines.stop):
+                await self._answer(scope, lines, send)
         except Full as error:
             await refuse(scope, receive, send, error.refusal)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(self, scope: Scope, lines: _Lines, send: Send) -> None:
         if not scope["http_version"].startswith(("2", "3")):
             message = "This endpoint is only available when using HTTP2"
-            await refuse(scope, receive, send, Refusal(400, 40004, message))
+            await refuse(scope, lines.receive, send, Refusal(400, 40004, message))
             return
-        lines = _Lines(receive, self._most)
         try:
             async with asyncio.timeout(self._patience):
                 first = await lines.first()
@@ -158,6 +158,11 @@ class _Lines:
         self._is_over = False
         self._arrived = asyncio.Event()
         self._taken = asyncio.Event()
+
+    def stop(self) -> None:
+        """Take nothing more, as if the client had ended."""
+        self._is_over = True
+        self._arrived.set()
 
     async def receive(self) -> Message:
         """The next part of the body; after the last one it gives empty ones."""

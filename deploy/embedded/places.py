@@ -1,8 +1,8 @@
-"""How many queries and insert streams may be open at a time."""
+"""The queries and insert streams that are open, and how many may be."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from deploy.embedded.denials import Refusal
@@ -21,28 +21,37 @@ class Full(Exception):
         )
 
 
+End = Callable[[], None]
+"""Makes what is open come to its end soon."""
+
+
 class Places:
-    """Counts what is open, of at most ``most``. For one thread."""
+    """What is open, at most ``most`` at a time. For one thread."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._taken = 0
+        self._open: list[End] = []
 
-    def take(self) -> None:
-        """Take a place. Raises Full."""
-        if self._taken >= self._most:
+    def take(self, end: End) -> None:
+        """Take a place for something that ``end`` ends. Raises Full."""
+        if len(self._open) >= self._most:
             raise Full(self._most)
-        self._taken += 1
+        self._open.append(end)
 
-    def leave(self) -> None:
+    def leave(self, end: End) -> None:
         """Give a place back."""
-        self._taken -= 1
+        self._open.remove(end)
+
+    def end_all(self) -> None:
+        """Make all that is open come to its end, as the server stops."""
+        for end in list(self._open):
+            end()
 
     @contextmanager
-    def one(self) -> Iterator[None]:
+    def one(self, end: End) -> Iterator[None]:
         """Have a place while this lasts. Raises Full."""
-        self.take()
+        self.take(end)
         try:
             yield
         finally:
-            self.leave()
+            self.leave(end)

@@ -10,12 +10,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import hypercorn.asyncio
 from hypercorn.config import Config
 
 from deploy.embedded import app, http2
 from deploy.embedded.engine import Engine
+from deploy.embedded.places import Places
 from deploy.embedded.policy import Policy
 from deploy.embedded.storage import Storage
 from sql.errors import OpenSeaMetricsError
@@ -122,11 +124,25 @@ async def _serve(
         config.keyfile = str(policy.certificate.key_file or policy.certificate.cert_file)
         # Some text in any case: without a password OpenSSL would ask on the terminal.
         config.keyfile_password = policy.certificate.key_password or ""
-    await hypercorn.asyncio.serve(
-        app.create(engine, policy, host),  # type: ignore[arg-type]
-        config,
-        shutdown_trigger=stop.wait,
+    places = Places(policy.limits.open_queries)
+    asyncio.get_running_loop().set_exception_handler(_quiet_about_cancelling)
+
+    serving = asyncio.create_task(
+        hypercorn.asyncio.serve(
+            app.create(engine, places, policy, host),  # type: ignore[arg-type]
+            config,
+            shutdown_trigger=stop.wait,
+        )
     )
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+    places.end_all()
+    await asyncio.wait((serving,), timeout=2 * config.graceful_timeout)
+    # Hypercorn has cancelled what was still open. Over HTTP/2 that alone ends no request whose body has
+    # not come to its end: it waits for its reply to be sent, by a task that is gone.
+    for task in asyncio.all_tasks() - {serving, asyncio.current_task()}:
+        task.cancel()
+    await serving
 
 
 def _check_certificate(policy: Policy | None) -> None:
@@ -144,3 +160,11 @@ def _check_certificate(policy: Policy | None) -> None:
             f"cannot use the certificate {certificate.cert_file} with the key {key}:"
             f" {error.strerror or error}"
         ) from error
+
+
+def _quiet_about_cancelling(
+    loop: asyncio.AbstractEventLoop, context: dict[str, Any]
+) -> None:
+    """Python 3.11 reports connections that are cut as the server stops as if that were a failure."""
+    if not isinstance(context.get("exception"), asyncio.CancelledError):
+        loop.default_exception_handler(context)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
 from deploy.output.console import time_text
 from deploy.output.plain import say
 from deploy.output.tables import print_rows
+from spark_batch.damage import Damage
 from spark_batch.job import Counts
 
 _SHOWN = 20
@@ -47,5 +48,17 @@ def show_counts(period: str, engine: str, counts: Counts, seconds: float) -> Non
     )
     for reason, number in sorted(counts.reasons.items(), key=lambda each: -each[1])[:5]:
         say(f"  {number:,} records could not be read: {reason}", stderr=True)
-    for path, damage in counts.damaged.items():
-        say(f"  {path} is damaged, and was read up to there: {damage}", stderr=True)
+    show_damaged(counts.damaged)
+
+
+def show_damaged(damaged: Mapping[str, Damage]) -> None:
+    """Print, to stderr, each file that could not be read to its end."""
+    for path, damage in damaged.items():
+        say(f"  {path} is damaged: {damage}", stderr=True)
+    if damaged:
+        missing = sum(each.missing or 0 for each in damaged.values())
+        say(
+            f"  {len(damaged):,} damaged files, in which at least {missing:,} records are missing\n"
+            "  hint: restore them from a copy; opensea-metrics archive check lists all damage",
+            stderr=True,
+        )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
+from deploy.output.batch import show_damaged
 from deploy.output.console import console, shown
 from deploy.output.plain import say, say_json
 from deploy.output.tables import print_table
+from spark_batch.damage import Damage
 from spark_batch.period import iso
 from spark_batch.reconcile.compare import ColumnDifference
 from spark_batch.reconcile.run import Compared, Finding
@@ -22,6 +25,7 @@ def show_differences(
 ) -> None:
     """Print how many rows agree, the first that do not with their causes, and the causes' numbers."""
     rows = sum(each.rows for each in compared)
+    show_damaged(damaged_in(compared))
     if not findings:
         say(f"{table.name}, {period}: all {rows:,} rows of the stream and of the archive are equal")
         return
@@ -69,9 +73,15 @@ def show_differences_json(
         "from": iso(period[0]),
         "to": iso(period[1]),
         "rows": sum(each.rows for each in compared),
+        "damaged_files": {path: asdict(each) for path, each in damaged_in(compared).items()},
         "differences": [_json(finding, keys, size) for finding in findings],
     }
     say_json(found, indent=2)
+
+
+def damaged_in(compared: Sequence[Compared]) -> dict[str, Damage]:
+    """The files that could not be read to their end, by path."""
+    return {path: damage for each in compared for path, damage in each.damaged.items()}
 
 
 def _json(finding: Finding, keys: Sequence[str], size: int) -> dict[str, Any]:

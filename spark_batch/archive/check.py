@@ -11,7 +11,7 @@ from itertools import groupby
 
 import numpy as np
 
-from producer.layout import ArchiveFile, newest_cover
+from producer.layout import HOUR_MS, ArchiveFile, newest_cover
 from spark_batch.ahead import in_order
 from spark_batch.archive.facts import Facts, facts_of, units
 from spark_batch.archive.findings import Finding, Kind, PartitionSummary, Report
@@ -43,7 +43,7 @@ def check(
     listed, strange = source.listing(first_ms, end_ms)
     files = newest_cover(listed)
     kept = {file.path for file in files}
-    findings = [Finding(Kind.STRANGE, path, "passed over by every reader") for path in strange]
+    findings = [Finding(Kind.STRANGE, path, reason) for path, reason in strange]
     findings += [
         Finding(Kind.COVERED, file.path, "`archive compact` without --keep removes it")
         for file in listed
@@ -119,7 +119,10 @@ def _of_file(facts: Facts) -> Iterator[Finding]:
             for ms, word in ((facts.early_ms, "before"), (facts.late_ms, "after"))
             if ms > 0
         ]
-        yield Finding(Kind.MISPLACED, path, ", ".join(spans), facts.misplaced)
+        # Readers look into the hour after a period, too (the default of --margin).
+        is_late = facts.late_ms <= 0 and facts.early_ms <= HOUR_MS
+        kind = Kind.LATE if is_late else Kind.MISPLACED
+        yield Finding(kind, path, ", ".join(spans), facts.misplaced)
     if facts.failed:
         detail = f"the first at offset {facts.failed_offset}: {facts.failed_reason}"
         yield Finding(Kind.FAILED, path, detail, facts.failed)

@@ -180,7 +180,9 @@ class _Work:
         try:
             verify(self.connection, parquet, at, whole)
         except CompactError as error:
-            raise CompactError(f"{error} Remove it, and readers take them again.") from error
+            reason = f"{error} Remove it, and readers take them again."
+            self.outcome.left.append(Left(parquet.path, reason))
+            return
         self._remove(whole)
 
     def _make(self, run: Sequence[Measured], copies: Sequence[ArchiveFile], local: Source) -> None:

@@ -16,11 +16,12 @@ class Kind(Enum):
 
     UNREADABLE = "files that cannot be read to their end", True
     EMPTY = "empty files", True
-    STRANGE = "files whose names are not of the layout", True
+    STRANGE = "paths that no reader takes", True
     OUTSIDE = "files outside the folders of hours", True
     GAP = "gaps of offsets", True
     OVERLAP = "offsets in more than one file", True
     MISPLACED = "files with records of other hours than their folder's", True
+    LATE = "files with records that came up to an hour late, where readers look for them", False
     FAILED = "files with records that cannot be read as the stream declares them", False
     REPEATED = "hours with records that are there more than once", False
     COVERED = "originals of compacted files, which readers pass over", False

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from producer.layout import HOUR_MS, ArchiveFile
 from spark_batch.archive.offsets import Break, Counted, breaks
+from spark_batch.damage import Damage
 from spark_batch.period import iso
 from spark_batch.reconcile.compare import Row, RowDifference, RowKey, differences
 from spark_batch.reconcile.variants import Kept, copied, once, records, time_of
@@ -22,6 +23,7 @@ from sql.sources import Window
 LATE = "late beyond grace"
 DUPLICATES = "duplicates in the archive"
 GAP = "archive gap"
+DAMAGED = "damaged file"
 OPEN = "window not closed yet"
 EXPIRED = "window no longer kept"
 UNKNOWN = "unknown"
@@ -58,9 +60,11 @@ class Investigator:
         found: Sequence[RowDifference],
         streamed: Mapping[RowKey, Row],
         read: Sequence[ArchiveFile],
+        damaged: Mapping[str, Damage],
         recompute: Recompute,
     ) -> dict[RowKey, Cause]:
-        """A cause for each row that differs; ``read`` are the files that it was recomputed from."""
+        """A cause for each row that differs; ``read`` are the files that it was recomputed from, of which
+        the ``damaged`` ones lack records."""
         causes: dict[RowKey, Cause] = {}
 
         def unexplained() -> list[RowDifference]:
@@ -100,7 +104,10 @@ class Investigator:
         for each in unexplained():
             close = each.window + self.window.size + self.window.grace
             end = each.window + self.window.size
-            if gap := next((gap for gap in gaps if _between((gap.after, gap.before), each.window, end)), None):
+            lacking = (file for file in read if file.path in damaged and damaged[file.path].missing != 0)
+            if lost := next((f for f in lacking if _between((f, f), each.window, end)), None):
+                causes[each.row_key] = Cause(DAMAGED, f"{lost.name}: {damaged[lost.path]}")
+            elif gap := next((g for g in gaps if _between((g.after, g.before), each.window, end)), None):
                 causes[each.row_key] = Cause(GAP, _gap_text(gap))
             elif not self._closing(each.window):
                 detail = f"no record of {iso(close)} (its end and grace) or later is in the archive"

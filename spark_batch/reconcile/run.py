@@ -8,6 +8,7 @@ from functools import partial
 from typing import Protocol
 
 from producer.layout import HOUR_MS, ArchiveFile
+from spark_batch.damage import Damage
 from spark_batch.period import Period
 from spark_batch.pipeline import window_of
 from spark_batch.recompute import Prepared, computed
@@ -45,12 +46,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Compared:
-    """The windows that start in [first, end): how many rows were compared, and what differs."""
+    """The windows that start in [first, end): how many rows were compared, and what differs. ``damaged``
+    files, by path, could not be read to their end."""
 
     first: int
     end: int
     rows: int
     findings: tuple[Finding, ...]
+    damaged: Mapping[str, Damage]
 
 
 def table_of(prepared: Prepared) -> Table:
@@ -88,7 +91,8 @@ def reconcile(prepared: Prepared, pull: Pull, progress: Progress) -> Iterator[Co
         )
         files = _files(prepared, job.period)
         part = replace(prepared, job=replace(job, files=files))
-        recomputed = _rows(part, keys, part.job.source)
+        damaged: dict[str, Damage] = {}
+        recomputed = _rows(part, keys, damaged, part.job.source)
         streamed = by_key(iter(pull(table.name, first, end)), keys)
         columns = [column.name for column in table.columns if not column.is_key]
         unlike = differences(streamed, recomputed, columns)
@@ -103,9 +107,11 @@ def reconcile(prepared: Prepared, pull: Pull, progress: Progress) -> Iterator[Co
                 columns=columns,
                 has_older=lambda start: any(True for _ in pull(table.name, 0, start, limit=1)),
             )
-            causes = investigator.explain(unlike, streamed, files, partial(_rows, part, keys))
+            causes = investigator.explain(
+                unlike, streamed, files, damaged, partial(_rows, part, keys, {})
+            )
         findings = tuple(Finding(each, causes[each.row_key]) for each in unlike)
-        yield Compared(first, end, len(streamed.keys() | recomputed.keys()), findings)
+        yield Compared(first, end, len(streamed.keys() | recomputed.keys()), findings, damaged)
     progress(1, 1)
 
 
@@ -118,12 +124,15 @@ def _files(prepared: Prepared, period: Period) -> list[ArchiveFile]:
     ]
 
 
-def _rows(prepared: Prepared, keys: list[str], source: Source) -> dict[RowKey, Row]:
-    """The recomputed rows, from the archive or from a copy of it on this machine."""
+def _rows(
+    prepared: Prepared, keys: list[str], damaged: dict[str, Damage], source: Source
+) -> dict[RowKey, Row]:
+    """The recomputed rows, from the archive or from a copy of it on this machine; adds to ``damaged``."""
     job, engine = prepared.job, prepared.engine
     if source is not job.source:
         job, engine = replace(job, source=source, files=source.files()), "duckdb"
     with computed(replace(prepared, job=job, engine=engine), lambda done, total: None) as results:
+        damaged |= results.counts.damaged
         (target,) = job.pipeline.targets
         batches = results.table(target.name).batches
         return by_key((row for batch in batches for row in batch.to_pylist()), keys)

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import pyarrow.parquet as pq
 from isal import igzip
 
 from producer.envelope import payload_time_ms
 from producer.layout import HOUR_MS, ArchiveFile
+from spark_batch import compacted
 from spark_batch.archive.reading import Unreadable, pieces
 from spark_batch.source import Source, open_source
 
@@ -25,12 +25,9 @@ Kept = Callable[[ArchiveFile, int, bytes], bool]
 def records(source: Source, file: ArchiveFile) -> Iterator[tuple[int, bytes]]:
     """The records of a file, with their offsets, in order; of a damaged one those before the damage."""
     if file.form == "parquet":
-        with source.fs.open(file.path, "rb") as raw, pq.ParquetFile(raw) as opened:
-            found = opened.read(["_offset", "_line"]).sort_by("_offset")
-        for batch in found.to_batches(20_000):
-            texts = batch.column("_line").to_pylist()
-            for offset, text in zip(batch.column("_offset").to_pylist(), texts, strict=True):
-                yield offset, text.encode()
+        for piece in compacted.texts(source, file):
+            for offset, text in enumerate(piece.lines.to_pylist(), piece.first):
+                yield offset, text.encode().removesuffix(b"\n")
         return
     offset = file.start
     with suppress(Unreadable):

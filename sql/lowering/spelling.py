@@ -17,6 +17,8 @@ from sql.types import ArrayType, KsqlType, MapType, StructType
 
 FOLDED = "ıſßﬀﬁﬂﬃﬄﬅﬆ"
 """The letters beyond ASCII whose upper case is in ASCII."""
+_LONG = 100
+"""Letters of a name."""
 _LOWER = re.compile(r"[ !#->_`a-z{-~]+")
 
 
@@ -116,7 +118,11 @@ def _keys(kind: KsqlType, value: Any) -> Iterator[tuple[str, str]]:
 
 def _other_ways(key: str) -> str:
     """A regular expression of all ways to write a name but the one given: the same up to a letter in the
-    other case, then the rest in any case. Empty if there is none."""
+    other case, then the rest in any case. Empty if there is none.
+
+    It grows with the square of the name's length, so for a long name it matches the given way, too."""
+    if len(key) > _LONG:
+        return f"(?i:{re.escape(key)})"
     ways = ""
     for at in reversed(range(len(key))):
         here, rest = key[at], key[at + 1 :]

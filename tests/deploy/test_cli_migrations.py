@@ -104,6 +104,6 @@ def test_a_wrong_setting_is_named_and_not_shown(
     monkeypatch.setenv("OPENSEA_METRICS_KSQLDB_HEADERS", "s3cret")
     code, _, err = run("status")
     assert code == 1
-    assert "ksqldb_headers" in err
+    assert "OPENSEA_METRICS_KSQLDB_HEADERS" in err
     assert "s3cret" not in err
     assert "Traceback" not in err

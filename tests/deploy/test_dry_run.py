@@ -109,9 +109,14 @@ def test_what_is_no_plan(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     with pytest.raises(MigrationError, match="cannot read"):
         planfile.read(path)
-    for text in ("[]", "{", '{"format": 1}'):
+    for text, why in (
+        ("[]", "is no plan"),
+        ("{", "is no plan"),
+        (f'{{"format": {planfile.FORMAT}}}', "is no plan"),
+        ('{"format": 0}', "another version of this tool"),
+    ):
         path.write_text(text)
-        with pytest.raises(MigrationError, match="is no plan"):
+        with pytest.raises(MigrationError, match=why):
             planfile.read(path)
 
 

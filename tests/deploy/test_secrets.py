@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings
 from deploy import cli
 from deploy.cli import events
 from deploy.client import BadAddress, KsqlClient
-from deploy.config import FunctionSettings, Settings
+from deploy.config import FunctionSettings, ServeSettings, Settings
 from deploy.doctor.settings import PartSettings
 from deploy.embedded.server import running
 from producer import environment, kafka
@@ -33,7 +33,7 @@ from tests.deploy.stub import Write
 
 Run = Callable[..., tuple[int, str]]
 KINDS = (
-    Settings, FunctionSettings, PartSettings, StreamSettings, KafkaSettings, CassandraSettings,
+    Settings, ServeSettings, FunctionSettings, PartSettings, StreamSettings, KafkaSettings, CassandraSettings,
     BatchSettings, S3Settings,
 )  # fmt: skip
 SECRETS = {
@@ -41,6 +41,8 @@ SECRETS = {
     "KSQLDB_URL": "http://s3cret-user:s3cret-url@127.0.0.1:1",
     "OPENSEA_METRICS_KSQLDB_HEADERS": '{"X-Key": "s3cret-header"}',
     "OPENSEA_METRICS_KSQLDB_KEY_PASSWORD": "s3cret-key-password",
+    "OPENSEA_METRICS_SERVE_TOKEN": "s3cret-serve-token",
+    "OPENSEA_METRICS_SERVE_KEY_PASSWORD": "s3cret-serve-key",
     "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
     "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
     "KAFKA_SASL_USERNAME": "anna",

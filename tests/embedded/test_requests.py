@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from starlette.types import ASGIApp, Receive, Scope, Send
 from structlog.testing import capture_logs
 
-from deploy.embedded import answers, app, listings, replies
+from deploy.embedded import answers, app, listings, replies, server
 from deploy.embedded.engine import Engine
+from deploy.embedded.places import Places
 from deploy.embedded.policy import Credentials, Policy
 from deploy.embedded.storage import Storage
 from sql.parser import parse_statement
@@ -68,7 +69,7 @@ def portal() -> Iterator[BlockingPortal]:
 
 @pytest.fixture(scope="module")
 def client(engine: Engine, portal: BlockingPortal) -> Client:
-    return Client(portal, app.create(engine), {})
+    return Client(portal, app.create(engine, Places(10), Policy(), server.LOOPBACK), {})
 
 
 # -- wrong types, field by field ----------------------------------------------------------------
@@ -300,7 +301,7 @@ def failing(*_: Any, **__: Any) -> Any:
 @pytest.fixture
 def guarded(engine: Engine, portal: BlockingPortal) -> Client:
     policy = Policy(credentials=Credentials(token="t0ken"))
-    return Client(portal, app.create(engine, policy), {"Authorization": "Bearer t0ken"})
+    return Client(portal, app.create(engine, Places(10), policy, server.LOOPBACK), {"Authorization": "Bearer t0ken"})
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ def test_whole_structs_have_the_names_that_were_declared(tmp_path: Path) -> None
             {
                 "S": {"A": "x", "L": [{"b": 1, "C": "y"}, None], "M": {"k": {"D": 2}}},
                 "E": {"b": 1, "C": "y"},
-                "J": '[{"b":1,"C":"y"},null]',
+                "J": '[{"C":"y","b":1},null]',
             },
             {"S": {"A": "z", "L": None, "M": None}, "E": None, "J": "null"},
         ]

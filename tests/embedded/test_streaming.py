@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import httpx
 import pytest
@@ -126,3 +129,28 @@ def test_pushed_rows_are_frames_of_their_own(url: str, source: str) -> None:
         KsqlClient(url).ask(inserts)
         reply = connection.finished(number)
     assert (reply.body, reply.frames) == (b"[1]\n[2]\n[3]\n", 4)
+
+
+def test_a_server_that_stops_ends_what_is_open(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with ExitStack() as stack:
+        url = stack.enter_context(server.running(tmp_path))
+        KsqlClient(url).execute(
+            "CREATE STREAM s (a INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);"
+        )
+        body = json.dumps({"ksql": "SELECT a FROM s EMIT CHANGES;"}).encode()
+        with h2c.connected(url) as connection, h2c.connected(url) as half:
+            half.request("POST", "/ksql", body=b"{", is_over=False)
+            query = connection.request("POST", "/query", {"accept": OLD}, body=body)
+            header = connection.line(query)
+            inserts = connection.request("POST", "/inserts-stream", body=b'{"target":"s"}\n', is_over=False)
+            connection.send(inserts, b'{"a":1}\n')
+            assert b"ok" in connection.line(inserts)
+            row = connection.line(query)
+            stopping = threading.Thread(target=stack.pop_all().close)
+            stopping.start()
+            parts = json.loads(b"".join([header, row, connection.finished(query).body]))
+            assert parts[1] == {"row": {"columns": [1]}}
+            assert parts[2]["errorMessage"]["message"] == "the server is stopping; ask again when it is up"
+            assert connection.finished(inserts).body == b""
+            stopping.join()
+    assert "Traceback" not in capfd.readouterr().err

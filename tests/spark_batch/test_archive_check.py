@@ -127,6 +127,72 @@ def test_records_in_another_hour(place: Place, stream: Stream) -> None:
     assert report.findings[0].detail == "up to 00:00:05 before its hour, up to 1 ms after its hour"
 
 
+def test_records_that_came_late(place: Place, stream: Stream) -> None:
+    path = place.write(0, 0, 0, [event(TEN - HOUR_MS), event(TEN - 1), event(TEN)])
+    report = check(place.source, stream)
+    assert found(report) == [("LATE", path, 2)]
+    assert report.is_clean
+    later = place.write(1, 0, 3, [event(TEN - 1)])
+    report = check(place.source, stream)
+    assert found(report) == [("MISPLACED", later, 1), ("LATE", path, 2)]
+    assert not report.is_clean
+
+
+def test_links_and_what_is_no_file(disk: Place, stream: Stream) -> None:
+    disk.write(0, 0, 0, events(0, 0, 5))
+    hour = Path(disk.root) / folder(0)
+    (hour / "loop").symlink_to(disk.root)
+    (hour / "loop of its own").symlink_to(hour / "loop of its own")
+    (hour / f"{TOPIC}+0+0000000005.json.gz").symlink_to("nothing")
+    os.mkfifo(hour / f"{TOPIC}+0+0000000006.json.gz")  # to open it would take for ever
+    bad = os.fsencode(hour) + f"/{TOPIC}".encode() + b"\xff+0+0000000007.json.gz"
+    Path(os.fsdecode(bad)).write_bytes(gzip.compress(text(events(0, 7, 1))))
+    report = check(disk.source, stream)
+    assert {(each.kind, Path(each.where).name, each.detail) for each in report.findings} == {
+        (Kind.STRANGE, "loop", "it links to a folder that it is in"),
+        (Kind.STRANGE, "loop of its own", "it links to nothing"),
+        (Kind.STRANGE, f"{TOPIC}+0+0000000005.json.gz", "it links to nothing"),
+        (Kind.STRANGE, f"{TOPIC}+0+0000000006.json.gz", "it is no regular file"),
+        (Kind.STRANGE, f"{TOPIC}\udcff+0+0000000007.json.gz", "its name is not UTF-8"),
+    }
+    assert [each.records for each in report.partitions] == [5]
+
+
+def test_a_link_to_another_disk_is_followed(disk: Place, stream: Stream, tmp_path: Path) -> None:
+    disk.write(0, 0, 0, events(0, 0, 5))
+    day = (Path(disk.root) / folder(0)).parent
+    elsewhere = day.rename(tmp_path / "elsewhere")
+    day.symlink_to(elsewhere)
+    assert check(disk.source, stream).is_clean
+    assert [each.records for each in check(disk.source, stream).partitions] == [5]
+
+
+def test_a_folder_that_may_not_be_read_is_named(disk: Place, stream: Stream) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may read everything")
+    disk.write(0, 0, 0, events(0, 0, 5))
+    hour = Path(disk.root) / folder(0)
+    hour.chmod(0)
+    try:
+        with pytest.raises(SourceError, match=f"Cannot list {hour}: Permission denied"):
+            check(disk.source, stream)
+    finally:
+        hour.chmod(0o755)
+
+
+@pytest.mark.parametrize("made_by", [("replay",), ("replay", "--to-now"), ("sample", "--events", "2000")])
+def test_a_fresh_archive_is_sound(
+    made_by: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = CliRunner().invoke(cli.whole_app(), [*made_by, "--out", str(tmp_path)])
+    assert run.exit_code == 0, run.output
+    checked = CliRunner().invoke(
+        cli.whole_app(), ["archive", "check", "--source", str(tmp_path / "topics" / TOPIC)]
+    )
+    assert (checked.exit_code, checked.output.splitlines()[-1]) == (0, "sound")
+
+
 def test_remarks_do_not_make_an_archive_unsound(place: Place, stream: Stream) -> None:
     lines = events(0, 0, 5)
     lines += [b"no json", b'{"event":"item_sold"}', b"\xff", lines[0], lines[0], lines[1]]

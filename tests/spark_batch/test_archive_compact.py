@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -208,12 +209,26 @@ def test_originals_that_are_not_what_a_compacted_file_has_are_kept(
     filled(place)
     done(place, stream, Options(keep=True))
     place.write(0, 0, 30, [*events(0, 30, 4), event(TEN, 99)])
-    with pytest.raises(CompactError, match=r"other records than .*0000000030.json.gz.*are kept. Remove it"):
-        done(place, stream)
+    (left,) = done(place, stream).left
+    assert left.path.endswith(parquet(0, 0, 0, 42))
+    assert re.search(r"other records than .*0000000030.json.gz.*are kept. Remove it", left.reason)
     assert name(0, 0, 30) in place.names()
     place.fs.rm_file(f"{place.root}/{parquet(0, 0, 0, 42)}")
     assert done(place, stream).compacted == 1
     assert event(TEN, 99) in [line for *_, line in place.records()]
+
+
+def test_a_damaged_compacted_file_holds_up_no_other(place: Place, stream: Stream) -> None:
+    filled(place)
+    done(place, stream, Options(keep=True))
+    broken = parquet(0, 0, 0, 42)
+    place.put(broken, b"no Parquet")
+    originals = [path for path in place.names() if path.startswith(folder(0)) and "+0+" in path]
+    outcome = done(place, stream)
+    assert [left.path.rpartition("/")[2] for left in outcome.left] == [broken.rpartition("/")[2]]
+    assert "does not have what its originals have" in outcome.left[0].reason
+    assert set(originals) <= set(place.names())
+    assert outcome.removed > 0
 
 
 class Killed(BaseException):

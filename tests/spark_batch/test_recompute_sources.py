@@ -7,18 +7,16 @@ import json
 import re
 import shutil
 import zlib
-from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from producer.layout import HOUR_MS
-from spark_batch.recompute import computed, prepare
+from producer.layout import HOUR_MS, archive_file
+from spark_batch.damage import Damage
+from spark_batch.recompute import prepare
 from spark_batch.source import SourceError, open_source
-from spark_batch.spark_engine import SparkError
 from tests import oracle
-from tests.parts.s3 import S3
 from tests.spark_batch.archives import (
     DAY_MS,
     SQL,
@@ -130,8 +128,9 @@ def test_damaged_files_are_read_up_to_their_damage(own: Path, engine: str, tmp_p
     broken.write_bytes(bytes(raw))
     asked = request("1 hour", engine=engine, first=START, end=START + DAY_MS, margin=2 * HOUR_MS)
     tables, _, counts = recomputed(own, asked)
-    assert counts.damaged.keys() == {str(cut), str(no_gzip), str(broken)}
-    assert all(counts.damaged.values())
+    assert counts.damaged.keys() == {str(cut), str(no_gzip), str(empty), str(broken)}
+    assert counts.damaged[str(cut)].read == len(left)
+    assert counts.damaged[str(empty)] == Damage("it is empty (0 bytes)", 0, None)
     records = records_of(expected, (START, START + DAY_MS))
     assert counts.used == len(records)
     compare(tables, "1_HOUR", oracle.compute(records, HOUR_MS))
@@ -286,17 +285,33 @@ def test_all_compacted_but_a_field_that_was_declared_later(
     assert sum(row["N"] for row in found) > 2_000
 
 
-def test_a_damaged_compacted_file(own: Path, engine: str) -> None:
-    compacted(own, START, START + DAY_MS)
+@pytest.mark.parametrize("content", ["cut", "nothing"])
+@pytest.mark.parametrize("originals", [False, True])
+def test_a_damaged_compacted_file(
+    own: Path, day: Path, engine: str, content: str, originals: bool, tmp_path: Path
+) -> None:
+    """It costs its own records only, and not even these while its originals are beside it."""
+    compacted(own, START, START + DAY_MS, keep=originals)
     path = sorted(own.rglob("*.parquet"))[5]
-    path.write_bytes(path.read_bytes()[:-100])
-    prepared = prepare(request("1 hour", engine=engine), open_source(own), SQL)
-    with pytest.raises(SourceError, match=re.escape(f"Cannot read {path}: ")), computed(prepared, print):
-        pass
+    path.write_bytes(path.read_bytes()[:-100] if content == "cut" else b"")
+    file = archive_file(str(path))
+    assert file is not None
+    assert file.end is not None
+    count = file.end - file.start
+    expected = Path(shutil.copytree(day, tmp_path / "expected"))
+    if not originals:
+        hour = expected / path.relative_to(own).parent
+        for each in hour.glob(f"*+{file.partition}+*"):
+            each.unlink()
+    check(own, engine, expected)
+    damaged = recomputed(own, request("1 hour", wanted="global", engine=engine))[2].damaged
+    (damage,) = damaged.values()
+    assert list(damaged) == [str(path)]
+    assert (damage.read, damage.missing) == ((count, 0) if originals else (0, count))
 
 
-def test_a_compacted_file_that_is_damaged_inside(own: Path, engine: str) -> None:
-    """DuckDB's own error does not say in which of many files, Spark's does."""
+def test_a_compacted_file_that_is_damaged_inside(own: Path, day: Path, engine: str) -> None:
+    """The text of each record is in it once more. DuckDB's own error does not say in which file."""
     compacted(own, START, START + DAY_MS)
     path = sorted(own.rglob("*.parquet"))[5]
     group = pq.read_metadata(path).row_group(0)
@@ -305,74 +320,35 @@ def test_a_compacted_file_that_is_damaged_inside(own: Path, engine: str) -> None
     at = times.dictionary_page_offset or times.data_page_offset
     content = path.read_bytes()
     path.write_bytes(content[:at] + b"\xff" * 8 + content[at + 8 :])
-    prepared = prepare(request("1 hour", engine=engine), open_source(own), SQL)
-    kind, told = (SourceError, f"Cannot read {path}: ") if engine == "duckdb" else (SparkError, str(path))
-    with pytest.raises(kind, match=re.escape(told)), computed(prepared, print):
-        pass
+    check(own, engine, day)
+    counts = recomputed(own, request("1 hour", wanted="global", engine=engine))[2]
+    assert [(path, damage.missing) for path, damage in counts.damaged.items()] == [(str(path), 0)]
 
 
-def test_bounds_are_utc_whatever_the_zone(
-    day: Path, engine: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TZ", "America/New_York")
-    check(day, engine, day)
+def test_empty_and_damaged_files_between_good_ones(own: Path, day: Path, engine: str) -> None:
+    """Before, between and after all others, and several together."""
+    made = {}
+    for number, path in enumerate(sorted(own.rglob("*.json.gz"))[::3]):
+        for partition in (0, 7):
+            content = (b"", b"x", b"\x1f\x8b\x08", gzip.compress(b"{}\n")[:-9])[(number + partition) % 4]
+            bad = path.with_name(f"{TOPIC}+{partition}+000900{number:04}.json.gz")
+            bad.write_bytes(content)
+            made[str(bad)] = content
+    assert len(made) > 10
+    check(own, engine, day)
+    counts = recomputed(own, request("1 hour", wanted="global", engine=engine))[2]
+    assert counts.damaged.keys() == made.keys()
+    for path, content in made.items():
+        assert (counts.damaged[path].reason == "it is empty (0 bytes)") == (content == b"")
 
 
-@pytest.fixture
-def bucket(s3_server: S3, day: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    for name, value in s3_server.environment.items():
-        monkeypatch.setenv(name, value)
-    s3_server.upload(day, f"raw/{TOPIC}")
-    return f"s3a://raw/{TOPIC}"
-
-
-def test_a_bucket(bucket: str, day: Path, engine: str) -> None:
-    check(bucket, engine, day)
-    check(bucket.replace("s3a", "s3"), engine, day)
-
-
-def test_a_compacted_bucket(
-    own: Path, day: Path, s3_server: S3, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Some of its hours: the others are text. (By Spark in ``test_recompute_spark``: it needs jars.)"""
-    for name, value in s3_server.environment.items():
-        monkeypatch.setenv(name, value)
-    compacted(own, START, START + DAY_MS // 2)
-    s3_server.upload(own, f"half/{TOPIC}")
-    check(f"s3a://half/{TOPIC}", "duckdb", day)
-
-
-def test_a_bucket_without_the_key(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret")
-    with pytest.raises(SourceError, match=r"Cannot list s3a://raw/OpenSeaRawEvents: .*") as refused:
-        prepare(request("1 hour"), open_source(bucket), SQL)
-    assert "wrong-secret" not in str(refused.value)
-
-
-@pytest.mark.parametrize("form", ["json.gz", "json"])
-def test_a_file_that_goes_away_while_it_is_read(own: Path, bucket: str, engine: str, form: str) -> None:
-    for source in (open_source(own), open_source(bucket)):
-        prepared = prepare(request("1 hour", engine=engine), source, SQL)
-        gone = replace(prepared.job.files[3], path=f"{prepared.job.files[3].path}.gone.{form}", form=form)
-        files = [*prepared.job.files[:3], gone]
-        changed = replace(prepared, job=replace(prepared.job, files=files))
-        with pytest.raises(SourceError, match=re.escape(f"Cannot read {gone.path}: ")), computed(changed, print):
-            pass
-
-
-@pytest.mark.parametrize(
-    ("url", "message"),
-    [
-        ("/nowhere/topics/x", "There is no archive at /nowhere/topics/x"),
-        ("gs://bucket/x", "gs://bucket/x: an archive is a folder, or s3a://bucket/path"),
-    ],
-)
-def test_no_source(url: str, message: str) -> None:
-    with pytest.raises(SourceError, match=message):
-        prepare(request("1 hour"), open_source(url), SQL)
-
-
-def test_keys_in_an_url_are_refused_without_being_shown() -> None:
-    with pytest.raises(SourceError, match="AWS_SECRET_ACCESS_KEY") as refused:
-        open_source("s3a://AKIAKEY:verysecret@bucket/topics/x")
-    assert "verysecret" not in str(refused.value)
+def test_how_many_records_are_missing(own: Path, engine: str) -> None:
+    """The next file of the partition says where a file should have ended, in whichever hour it is."""
+    before = recomputed(own, request("1 hour", wanted="global", engine=engine))[2]
+    paths = sorted(own.rglob(f"{TOPIC}+1+*.json.gz"))
+    lost = {str(path): gzip.decompress(path.read_bytes()).count(b"\n") for path in paths[3:5]}
+    for path in lost:
+        Path(path).write_bytes(b"")
+    counts = recomputed(own, request("1 hour", wanted="global", engine=engine))[2]
+    assert {path: damage.missing for path, damage in counts.damaged.items()} == lost
+    assert counts.read == before.read - sum(lost.values())

@@ -33,6 +33,7 @@ VARIABLES = {
     "windows": "[{size: 30 MINUTES}, {size: 1 HOUR, slide: 30 MINUTES}]",
     "grace": "1 HOUR",
     "retention": "2 HOURS",
+    "partitions": "3",
 }
 LATE = START + 5 * 60_000
 Run = Callable[..., tuple[int, str, str]]
@@ -133,6 +134,32 @@ def test_equal(run: Run, archive: Path, table: str) -> None:
     code, out, _ = run(table, archive, *period, "--json")
     assert code == 0
     assert json.loads(out)["differences"] == []
+
+
+def test_damaged_files_are_told(run: Run, archive: Path) -> None:
+    hour = archive / "year=2026/month=09/day=10/hour=02"
+    (hour / f"{TOPIC}+2+0009000000.json.gz").write_bytes(b"")
+    compacted(archive, START + HOUR_MS, START + 2 * HOUR_MS, keep=True)
+    parquet = next(archive.rglob("*.parquet"))
+    parquet.write_bytes(b"no Parquet")
+    code, out, err = run("collection_30_minutes", archive)
+    assert code == 0, out + err
+    assert "0009000000.json.gz is damaged: it is empty (0 bytes); 0 of its records were read" in err
+    assert f"{parquet} is damaged: " in err
+    assert "the originals beside it were read instead" in err
+    found = json.loads(run("collection_30_minutes", archive, "--json")[1])
+    assert found["damaged_files"].keys() == {str(parquet), str(hour / f"{TOPIC}+2+0009000000.json.gz")}
+
+
+def test_a_damaged_file_is_a_cause(run: Run, archive: Path) -> None:
+    lost = sorted((archive / "year=2026/month=09/day=10/hour=02").glob(f"{TOPIC}+2+*"))[0]
+    lost.write_bytes(b"")
+    found = differing(run, "global_30_minutes", archive)
+    assert causes(found) == {"damaged file"}
+    assert {each["window_start"] for each in found} == {"2026-09-10T02:00:00Z", "2026-09-10T02:30:00Z"}
+    assert {each["detail"] for each in found} == {
+        f"{lost.name}: it is empty (0 bytes); 0 of its records were read, 60 are missing"
+    }
 
 
 def test_late_rows(run: Run, streamed: Streamed) -> None:
