@@ -77,20 +77,13 @@ class AccessError(ClientError):
 
 
 class OutcomeUnknown(ClientError):
-    """The statement was sent, and whether it was carried out is not known.
+    """The statement was sent, and whether it was carried out is not known."""
 
-    ``is_passing``: the same request may get a usable reply (the connection was cut, a proxy has no
-    server); else the reply itself was wrong, or too slow.
-    """
-
-    def __init__(
-        self, statement: str, reason: str, url: str = "", is_passing: bool = True
-    ) -> None:
+    def __init__(self, statement: str, reason: str, url: str = "") -> None:
         super().__init__(statement, reason, url)
         self.statement = statement
         self.reason = reason
         self.url = url
-        self.is_passing = is_passing
 
     def __str__(self) -> str:
         server = f"the server at {self.url}" if self.url else "the server"

@@ -88,10 +88,9 @@ class Transport:
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
             raise ServerUnreachable(self.url, _reason(error)) from error
         except httpx.TransportError as error:
-            is_late = isinstance(error, httpx.TimeoutException)
-            raise OutcomeUnknown(text, self._why(error), self.url, not is_late) from error
+            raise OutcomeUnknown(text, self._why(error), self.url) from error
         except (ValueError, RecursionError) as error:
-            raise OutcomeUnknown(text, _shape(error), self.url, is_passing=False) from None
+            raise OutcomeUnknown(text, _shape(error), self.url) from None
         numbers = (each.get("commandSequenceNumber") for each in entities)
         known = [each for each in numbers if isinstance(each, int)]
         self._commands.sa.sequence = max([self._commands.sa.sequence or 0, *known]) or None
@@ -132,7 +131,7 @@ class Transport:
         except httpx.TransportError as error:
             if endless and has_begun:
                 raise QueryEnded(self.url, self._why(error)) from error
-            raise self._failed(f"POST /query ({summary(text)})", error) from error
+            raise ServerUnreachable(self.url, self._why(error)) from error
         except WrongShape as error:
             raise BadReply(self.url, f"POST /query ({summary(text)})", str(error)) from None
         if objects.in_part:
@@ -150,7 +149,7 @@ class Transport:
                 response = self._commands.sa.get_request(f"{self.url}/{path}")
                 body = response.read()
         except httpx.TransportError as error:
-            raise self._failed(f"GET /{path}", error) from error
+            raise ServerUnreachable(self.url, self._why(error)) from error
         except WrongShape as error:
             raise BadReply(self.url, f"GET /{path}", str(error)) from None
         if response.status_code != 200:
@@ -163,12 +162,6 @@ class Transport:
         except (ValueError, RecursionError) as error:
             raise BadReply(self.url, f"GET /{path}", _shape(error)) from None
         return reply
-
-    def _failed(self, request: str, error: httpx.TransportError) -> ServerUnreachable:
-        """The error of a request that only reads."""
-        if isinstance(error, httpx.ReadTimeout):
-            return BadReply(self.url, request, self._why(error))
-        return ServerUnreachable(self.url, self._why(error))
 
     def _why(self, error: httpx.TransportError) -> str:
         if isinstance(error, httpx.TimeoutException):
@@ -199,8 +192,7 @@ class Transport:
 def _passes(error: BaseException) -> bool:
     if isinstance(error, KsqlError):
         return error.status >= 500 or _is_not_ready(error)
-    # The same request would get the same wrong reply, and wait as long for a slow one.
-    return isinstance(error, ServerUnreachable) and not isinstance(error, BadReply)
+    return isinstance(error, (ServerUnreachable, OutcomeUnknown))
 
 
 def _is_not_ready(error: KsqlError) -> bool:

@@ -334,20 +334,12 @@ class Engine:
                     self._ends[topic] = end
             # A large archive takes long to walk through: not more than a tenth of the time.
             self._rest = max(_IDLE, 10 * (time.monotonic() - begun))
-            unlisted = {
-                (topic, path): reason
-                for topic, listing in listings.items()
-                for path, reason in listing.unlisted.items()
-            }
-            refused = {
-                (topic, path): reason
-                for topic, listing in listings.items()
-                for path, reason in listing.refused.items()
-            }
-            refusals.keep(self._cursor, self.root, self._refused, refused | unlisted)
-            if refused | unlisted != self._refused:
+            unlisted = refusals.merged({t: each.unlisted for t, each in listings.items()})
+            refused = unlisted | refusals.merged({t: each.refused for t, each in listings.items()})
+            if refused != self._refused:
+                refusals.keep(self._cursor, self.root, self._refused, refused)
+                self._refused = refused
                 self._feed(processing_log.TOPIC)
-            self._refused = refused | unlisted
             places = [f"{self.root.joinpath(*where)}: {why}" for where, why in unlisted.items()]
             self.health.set(Part.TOPICS, "; ".join(places) or None)
 

@@ -7,43 +7,30 @@ how far it came, and reads the rest when the file has changed.
 
 from __future__ import annotations
 
-import codecs
 import errno
 import os
 import time
-import zlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from isal import isal_zlib
 
-from deploy.embedded import walk
+from deploy.embedded import texts, walk
 from deploy.embedded.archive import Read, Segment, tail
 from deploy.embedded.processing_log import Report
+from deploy.embedded.texts import LINE_LIMIT
 from sql.lowering.capitals import Capitals
 
-LINE_LIMIT = 2_000_000
-"""Bytes of the longest line that is read. Longer ones are reported."""
-_HEAD = 1_000
-"""Bytes of such a line that the report has."""
-_STEP = 16 * 1024
-"""Compressed bytes that are unpacked at a time: at most 1,032 times as many come out."""
-_TEXT = 128 * 1024
-"""Bytes of text that are split into lines at a time: more do not stay in a processor's cache."""
 _ROWS = 2_048
 """In a batch: as many as DuckDB works on at a time."""
 _SETTLED = 60.0
 """Seconds after its last change in which a damaged file is taken for half written."""
-_GZIP = 31
-_ISAL_ERROR: Any = isal_zlib.error
 _VIEW = "python_lines"
 _SCHEMA = pa.schema([("line", pa.large_string()), ("path", pa.dictionary(pa.int16(), pa.string()))])
 _FLAGGED = _SCHEMA.append(pa.field("_odd", pa.bool_()))
@@ -140,17 +127,21 @@ class FileLines:
     def _blocks(self, segment: Segment, path: str) -> Iterator[bytes]:
         """The whole lines of a segment; notes what has become of it."""
         before = self._before.get(segment.seq)
-        at = _Place(before.taken, before.checksum) if before else _Place()
+        at = texts.Place(before.taken, before.checksum) if before else texts.Place()
         tried = 0
         try:
             with _opened(self._root, path, self._folders) as descriptor:
                 tried = _state(os.fstat(descriptor))
-                texts = _unpacked(descriptor) if segment.is_compressed else _plain(descriptor, segment)
+                found = (
+                    texts.unpacked(descriptor)
+                    if segment.is_compressed
+                    else texts.plain(descriptor, segment.start, segment.end)
+                )
                 if before:
-                    texts = _skipped(texts, before)
-                blocks = _whole_lines(texts, at, segment.is_compressed, self._too_long(path))
+                    found = texts.skipped(found, before.taken, before.checksum)
+                blocks = texts.whole_lines(found, at, segment.is_compressed, self._too_long(path))
                 if segment.start == at.taken == 0:
-                    blocks = _without_mark(blocks)
+                    blocks = texts.without_mark(blocks)
                 yield from blocks
                 if segment.is_compressed and not segment.is_read:
                     size = os.fstat(descriptor).st_size
@@ -158,11 +149,11 @@ class FileLines:
         except OSError as error:
             tried = -(error.errno or errno.EIO)
             why, reason = Why.UNREADABLE, f"cannot read this file: {error.strerror or error}"
-        except _Damaged as error:
+        except texts.Damaged as error:
             why, reason = Why.DAMAGED, f"this file is damaged: {error}"
             if tried & 1:
                 why = Why.GROWING
-        except _Changed:
+        except texts.Changed:
             why, reason = Why.CHANGED, "this file has changed since a part of it was read"
         else:
             return
@@ -174,7 +165,7 @@ class FileLines:
     def _too_long(self, path: str) -> Callable[[bytes], None]:
         def report(head: bytes) -> None:
             reason = f"the line is longer than {LINE_LIMIT:,} bytes"
-            self.reports.append(Report(reason, path, head[:_HEAD]))
+            self.reports.append(Report(reason, path, head[:texts.HEAD]))
 
         return report
 
@@ -184,7 +175,7 @@ class FileLines:
             return lines
         is_long = pc.greater(lengths, LINE_LIMIT)
         for line in lines.filter(is_long):
-            self._too_long(path)(line.as_buffer().slice(0, _HEAD).to_pybytes())
+            self._too_long(path)(line.as_buffer().slice(0, texts.HEAD).to_pybytes())
         return lines.filter(pc.invert(is_long))
 
 
@@ -228,164 +219,6 @@ def _opened(root: Path, path: str, folders: dict[str, str | None]) -> Iterator[i
         raise OSError(errno.EXDEV, reason)
     with walk.opened(path) as descriptor:
         yield descriptor
-
-
-class _Damaged(Exception):
-    """The text ends here, though the file should have more."""
-
-
-class _Changed(Exception):
-    """The file is not the one of which a part was read or registered."""
-
-
-@dataclass
-class _Place:
-    """A place in a segment's text between two lines: how many bytes come before it, and their CRC."""
-
-    taken: int = 0
-    checksum: int = 0
-
-
-def _plain(descriptor: int, segment: Segment) -> Iterator[bytes]:
-    position = segment.start
-    while position < segment.end:
-        text = os.pread(descriptor, min(_TEXT, segment.end - position), position)
-        if not text:
-            raise _Damaged(f"it ends {segment.end - position:,} bytes too early")
-        yield text
-        position += len(text)
-
-
-def _unpacked(descriptor: int) -> Iterator[bytes]:
-    """The text of a gzip file. Raises _Damaged after all that can be unpacked."""
-    given = 0
-    unpacker = isal_zlib.decompressobj(wbits=_GZIP)
-    try:
-        for step in _steps(descriptor):
-            text, unpacker = _fed(unpacker, step, isal_zlib.decompressobj)
-            given += len(text)
-            yield text
-    except _ISAL_ERROR:
-        unpacker = yield from _before_damage(descriptor, given)
-    if not unpacker.eof:
-        raise _Damaged("its end is missing")
-
-
-def _before_damage(descriptor: int, given: int) -> Generator[bytes, None, Any]:
-    """What can be unpacked of a damaged file beyond the first bytes: igzip keeps back the last step."""
-    unpacker: Any = zlib.decompressobj(wbits=_GZIP)
-    for step in _steps(descriptor):
-        before = unpacker.copy()
-        try:
-            text, unpacker = _fed(unpacker, step, zlib.decompressobj)
-            yield text[given:]
-            given = max(0, given - len(text))
-        except zlib.error as error:
-            for byte in step:  # what fails gives nothing
-                try:
-                    text, before = _fed(before, bytes((byte,)), zlib.decompressobj)
-                except zlib.error:
-                    break
-                yield text[given:]
-                given = max(0, given - len(text))
-            raise _Damaged(str(error)) from error
-    return unpacker
-
-
-def _steps(descriptor: int) -> Iterator[bytes]:
-    position = 0
-    while step := os.pread(descriptor, _STEP, position):
-        position += len(step)
-        yield step
-
-
-def _fed(unpacker: Any, data: bytes, new: Callable[..., Any]) -> tuple[bytes, Any]:
-    """The text of some compressed bytes, and what unpacks those that follow."""
-    text = b""
-    while data:
-        if unpacker.eof:
-            data = data.lstrip(b"\0")  # a file may be filled up with zeros
-            if not data:
-                break
-            unpacker = new(wbits=_GZIP)
-        text += unpacker.decompress(data)
-        data = unpacker.unused_data
-    return text, unpacker
-
-
-def _skipped(texts: Iterator[bytes], before: Unread) -> Iterator[bytes]:
-    """The text after what was taken before. Raises _Changed if that was another text."""
-    rest, checksum = before.taken, 0
-    for text in texts:
-        if rest:
-            skipped = text[:rest]
-            checksum = isal_zlib.crc32(skipped, checksum)
-            rest -= len(skipped)
-            if rest == 0 and checksum != before.checksum:
-                raise _Changed
-            text = text[len(skipped) :]
-        yield text
-    if rest:
-        raise _Changed
-
-
-def _whole_lines(
-    texts: Iterator[bytes], at: _Place, ends_open: bool, too_long: Callable[[bytes], None]
-) -> Iterator[bytes]:
-    """A text in blocks of whole lines; ``at`` is moved behind each of them.
-
-    With ``ends_open`` the last line needs no newline, else that raises _Changed. ``too_long`` is given
-    the beginning of a line that is longer than the limit.
-    """
-    rest, is_too_long = b"", False
-    position, checksum = at.taken, at.checksum
-    for text in _gathered(texts):
-        end = text.rfind(b"\n") + 1
-        if end:
-            at.taken, at.checksum = position + end, isal_zlib.crc32(text[:end], checksum)
-            if is_too_long:
-                too_long(rest)
-                yield text[text.find(b"\n") + 1 : end]
-            else:
-                yield rest + text[:end]
-            rest, is_too_long, checksum = b"", False, at.checksum
-        position += len(text)
-        checksum = isal_zlib.crc32(text[end:], checksum)
-        rest = rest if is_too_long else rest + text[end:]
-        if len(rest) > LINE_LIMIT:
-            rest, is_too_long = rest[:_HEAD], True
-    if rest and not ends_open:
-        raise _Changed
-    at.taken, at.checksum = position, checksum
-    if is_too_long:
-        too_long(rest)
-    elif rest:
-        yield rest
-
-
-def _without_mark(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """Blocks without the byte order mark that editors put at the beginning of a file."""
-    for block in blocks:
-        yield block.removeprefix(codecs.BOM_UTF8)
-        yield from blocks
-
-
-def _gathered(texts: Iterator[bytes]) -> Iterator[bytes]:
-    """The same text in larger pieces; those before an exception come before it."""
-    parts: list[bytes] = []
-    size = 0
-    try:
-        for text in texts:
-            parts.append(text)
-            size += len(text)
-            if size >= _TEXT:
-                yield b"".join(parts)
-                parts, size = [], 0
-    except (OSError, _Damaged, _Changed):
-        yield b"".join(parts)
-        raise
-    if parts:
-        yield b"".join(parts)
 
 
 def _split(block: bytes) -> pa.LargeStringArray:

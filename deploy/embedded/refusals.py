@@ -17,6 +17,11 @@ Refused = Mapping[tuple[str, str], str]
 what is in no topic's directory."""
 
 
+def merged(reasons: Mapping[str, Mapping[str, str]]) -> dict[tuple[str, str], str]:
+    """Reasons by topic and path, of those of each topic by path."""
+    return {(topic, path): reason for topic, paths in reasons.items() for path, reason in paths.items()}
+
+
 def load(cursor: duckdb.DuckDBPyConnection) -> Refused:
     """What has been reported and is still refused, as far as is known."""
     rows = cursor.execute("SELECT topic, path, reason FROM meta.refused").fetchall()
@@ -27,8 +32,6 @@ def keep(
     cursor: duckdb.DuckDBPyConnection, root: Path, before: Refused, now: Refused
 ) -> None:
     """Write down what is refused now, and report what was not refused before for the same reason."""
-    if now == before:
-        return
     reports: dict[str, list[Report]] = defaultdict(list)
     for (topic, path), reason in now.items():
         if before.get((topic, path)) != reason:

@@ -34,6 +34,7 @@ class Connection:
         self._h2.initiate_connection()
         self._flush()
         self.replies: dict[int, Reply] = {}
+        self._ended: str | None = None
 
     def request(
         self,
@@ -78,6 +79,8 @@ class Connection:
 
     def read(self) -> None:
         """Take in what arrives next."""
+        if self._ended is not None:
+            raise ConnectionError(self._ended)
         data = self._raw.recv(65536)
         if not data:
             raise ConnectionError("the server has closed the connection")
@@ -97,7 +100,9 @@ class Connection:
                 self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             case h2.events.StreamEnded():
                 self.replies[event.stream_id].is_over = True
-            case h2.events.StreamReset() | h2.events.ConnectionTerminated():
+            case h2.events.ConnectionTerminated():
+                self._ended = str(event)  # replies that have come before it are whole
+            case h2.events.StreamReset():
                 raise ConnectionError(str(event))
 
     def _flush(self) -> None:

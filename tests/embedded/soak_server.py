@@ -79,12 +79,15 @@ class Server:
             return False
 
     def stop(self, number: signal.Signals) -> None:
-        """Send a signal, and wait for the end."""
+        """Send a signal, and wait for the end. A server that answers ends well on SIGTERM."""
         if self._process is not None and self._process.pid:
+            ends_well = number is signal.SIGTERM and self.answers()
             if self._process.is_alive():
                 os.kill(self._process.pid, number)
             self._process.join(60)
             assert not self._process.is_alive(), f"the server does not end on {number.name}"
+            code = self._process.exitcode
+            assert code == 0 or not ends_well, f"exit code {code}: {self.log.read_text()[-2_000:]}"
             self._process = None
 
     def start_second(self, aside: Path) -> tuple[int | None, str]:

@@ -195,12 +195,19 @@ def test_a_log_that_cannot_be_written_ends_nothing(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(health, "log", type("Log", (), {"warning": staticmethod(full)}))
-    path = topic.write("x.json.gz", lines("x", 3))
-    topic.register()
-    path.unlink()
+    with topic.engine.turn():  # the thread must not read the file before it is gone
+        path = topic.write("x.json.gz", lines("x", 3))
+        topic.register()
+        path.unlink()
     topic.write("y.json", lines("y", 2))
     eventually(lambda: sums(topic), {"y": 2})
     assert topic.engine.faults() == {}
+    eventually(lambda: len(topic.reports()), 2)
+
+
+def test_two_servers_of_one_process_do_not_share_a_directory(topic: Topic) -> None:
+    with pytest.raises(StorageError, match="another server uses the data directory"):
+        Storage(topic.engine.root.parent)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from deploy.embedded import archive, engine, health, replies
+from deploy.embedded import archive, engine, health, replies, texts
 from deploy.embedded import lines as line_reader
 from deploy.embedded.archive import Segment
 from deploy.embedded.engine import Engine
@@ -341,7 +341,7 @@ def test_a_read_that_fails_midway_is_taken_up_again(
     topic.register()
     real, is_on = os.pread, [True]
     size = path.stat().st_size
-    monkeypatch.setattr(line_reader, "_STEP", size // 5 + 1)
+    monkeypatch.setattr(texts, "_STEP", size // 5 + 1)
 
     def failing(descriptor: int, count: int, offset: int) -> bytes:
         if is_on[0] and offset > size // 2 and os.readlink(f"/proc/self/fd/{descriptor}") == str(path):
@@ -591,7 +591,7 @@ def test_memory_stays_small_whatever_a_file_unpacks_to(tmp_path: Path, kind: str
 def test_a_long_line_is_reported_and_the_others_count(topic: Topic, name: str) -> None:
     long = b'{"t":%d,"k":"%s","a":1}\n' % (1_789_467_000_000, b"y" * 100_000_000)
     edge = b'{"t":%d,"k":"edge","a":1}' % 1_789_467_000_000
-    longest = edge + b" " * (line_reader.LINE_LIMIT - len(edge)) + b"\n"
+    longest = edge + b" " * (texts.LINE_LIMIT - len(edge)) + b"\n"
     topic.write(name, lines("x", 5) + long + lines("z", 5) + longest + b" " + longest + lines("x", 5))
     assert topic.counts() == {"x": 10, "z": 5, "edge": 1}
     (reason,) = topic.reasons()

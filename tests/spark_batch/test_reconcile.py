@@ -33,6 +33,7 @@ VARIABLES = {
     "windows": "[{size: 30 MINUTES}, {size: 1 HOUR, slide: 30 MINUTES}]",
     "grace": "1 HOUR",
     "retention": "2 HOURS",
+    "partitions": "3",
 }
 LATE = START + 5 * 60_000
 Run = Callable[..., tuple[int, str, str]]
