@@ -184,14 +184,16 @@ def database(
 def read(
     archive: Archive,
     files: Sequence[ArchiveFile],
+    streams: Sequence[Source],
     leaves: Collection[str],
     finished: Callable[[ArchiveFile], None],
     into: Path,
 ) -> Iterator[Chunk]:
     """The chunks of files, at least one; each is to be used before the next one is asked for.
 
-    ``leaves`` are the fields that are needed; ``finished`` is told of each file that was read. Compacted
-    files of a bucket are copied into the folder ``into``, as long as they are used. Raises SourceError.
+    ``leaves`` are the fields that are needed of the records, and ``streams`` declare them; ``finished`` is told of
+    each file that was read. Compacted files of a bucket are copied into the folder ``into``, as long as they are
+    used. Raises SourceError.
     """
     if not files:
         yield from of_texts(Texts(archive, [], finished))
@@ -200,7 +202,7 @@ def read(
             if is_text:
                 yield from of_texts(Texts(archive, list(group), finished))
                 continue
-            found = ahead(partial(compacted.fetched, archive, file, Path(folder)) for file in group)
+            found = ahead(partial(compacted.fetched, archive, file, streams, Path(folder)) for file in group)
             for each in _shared_out(found):
                 schema = each[0].schema
                 if schema is None or not compacted.has_fields(schema, leaves):

@@ -69,13 +69,18 @@ def sampled(kind: StructType, sample: str | None) -> Spelling:
             continue
         for name, key in _keys(kind, value):
             found.setdefault(name, key)
-    usual = {name: name.lower() if name == name.upper() else name for name in _names(kind)}
+    usual = {name: _folded(name) if name == name.upper() else name for name in _names(kind)}
     return _safe(kind, usual | found)
 
 
 def declared(kind: StructType) -> Spelling:
     """The spelling of records that have the declared names."""
     return _safe(kind, {name: name for name in _names(kind)})
+
+
+def _folded(name: str) -> str:
+    """Equal for names that DuckDB does not tell apart: it knows the case of ASCII letters only."""
+    return name.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
 
 
 def _safe(kind: StructType, keys: Mapping[str, str]) -> Spelling:
@@ -107,7 +112,7 @@ def _keys(kind: KsqlType, value: Any) -> Iterator[tuple[str, str]]:
             for name, inner in kind.fields:
                 key = name if name in value else upper.get(name)
                 if key is not None:
-                    if key.isascii() or not name.isascii():
+                    if _folded(key) == _folded(name):
                         yield name, key
                     yield from _keys(inner, value[key])
         case ArrayType(), list():

@@ -6,8 +6,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from spark_batch import compacted
+from spark_batch.archive.check import check as check_archive
 from spark_batch.archive.compact import Options, compact
 from spark_batch.archive.rows import raw_stream
 from spark_batch.archive.runs import groups
@@ -30,8 +34,8 @@ each_engine = pytest.mark.parametrize("engine", ENGINES)
 def declared(root: Path, declaration: str) -> Path:
     """A project with a stream GIVEN, and a table READ that has each of its records by their event times."""
     (statement,) = parse_script(declaration, "given")
-    columns = applied(Catalog(), statement, 1).sources["GIVEN"].columns
-    values = ", ".join(f"LATEST_BY_OFFSET({column.name}) AS {column.name}" for column in columns)
+    names = [f"`{column.name}`" for column in applied(Catalog(), statement, 1).sources["GIVEN"].columns]
+    values = ", ".join(f"LATEST_BY_OFFSET({name}) AS {name}" for name in names)
     table = (
         f"CREATE TABLE read WITH (KEY_FORMAT='JSON') AS SELECT ROWTIME AS event_time, {values} FROM given"
         " WINDOW TUMBLING (SIZE 1 HOUR) GROUP BY ROWTIME;"
@@ -81,3 +85,102 @@ def test_rows(tmp_path: Path, case: Case, is_compacted: bool, engine: str) -> No
             read(topic, root, engine)
         return
     assert read(topic, root, engine) == case.rows
+
+
+GIVEN = "CREATE STREAM given ({}) WITH (KAFKA_TOPIC='OpenSeaRawEvents', VALUE_FORMAT='JSON', PARTITIONS=1, {});"
+BEFORE = GIVEN.format("t BIGINT, n INT, s STRUCT<Usd_Price DOUBLE>", "TIMESTAMP='t'")
+LINES = [
+    '{"t":1788998400001,"later":1788998460001,"n":1,"s":{"Usd_Price":1.5,"Nft_Id":"x"}}',
+    '{"t":1788998400002,"later":1788998460002,"n":3000000000,"s":{"usd_price":2.5}}',
+    '{"t":1788998400003,"later":null,"n":"three","s":{"Usd_Price":"none"}}',
+]
+
+
+@each_engine
+@pytest.mark.parametrize(
+    ("after", "rows"),
+    [
+        pytest.param(
+            GIVEN.format("t TIMESTAMP, n BIGINT, s STRUCT<usd_price DOUBLE>", "TIMESTAMP='t'"),
+            [
+                ["2026-09-10T00:00:00.001", 1, {"USD_PRICE": 1.5}, 1788998400001],
+                ["2026-09-10T00:00:00.002", 3_000_000_000, {"USD_PRICE": 2.5}, 1788998400002],
+            ],
+            id="a number is a time",
+        ),
+        pytest.param(
+            GIVEN.format("t BIGINT, n VARCHAR, s STRUCT<usd_price VARCHAR>", "TIMESTAMP='t'"),
+            [
+                [1788998400001, "1", {"USD_PRICE": "1.5"}, 1788998400001],
+                [1788998400002, "3000000000", {"USD_PRICE": "2.5"}, 1788998400002],
+                [1788998400003, "three", {"USD_PRICE": "none"}, 1788998400003],
+            ],
+            id="numbers are text",
+        ),
+        pytest.param(
+            GIVEN.format("t BIGINT, later BIGINT, s STRUCT<nft_id VARCHAR>", "TIMESTAMP='later'"),
+            [
+                [1788998400001, 1788998460001, {"NFT_ID": "x"}, 1788998460001],
+                [1788998400002, 1788998460002, {"NFT_ID": None}, 1788998460002],
+            ],
+            id="another event time",
+        ),
+    ],
+)
+def test_a_stream_that_is_declared_otherwise_after_compaction(
+    tmp_path: Path, after: str, rows: list[Any], engine: str
+) -> None:
+    needs(engine)
+    topic = tmp_path / "topics/OpenSeaRawEvents"
+    archived(topic, LINES)
+    compact_all(topic, declared(tmp_path / "before", BEFORE))
+    root = declared(tmp_path / "after", after)
+    assert read(topic, root, engine) == rows
+    report = check_archive(open_source(topic), raw_stream(check(load_project(root)), "OpenSeaRawEvents"))
+    unread = [finding.kind.name for finding in report.findings]
+    assert unread == (["UNREADABLE"] if len(rows) < len(LINES) else [])
+
+
+@pytest.mark.parametrize(
+    ("columns", "properties", "is_read"),
+    [
+        ("t BIGINT, n INT, s STRUCT<usd_price DOUBLE>", "TIMESTAMP='t'", True),
+        ("n INT, memo VARCHAR, T BIGINT, s STRUCT<nft_id VARCHAR, usd_price DOUBLE>", "TIMESTAMP='t'", True),
+        ("t BIGINT, n INT, s STRUCT<usd_price DOUBLE, x INT>", "TIMESTAMP='t'", False),
+        ("t BIGINT, n INT, s STRUCT<usd_price DOUBLE>, l ARRAY<VARCHAR>", "TIMESTAMP='t'", False),
+        ("t BIGINT, n BIGINT, s STRUCT<usd_price DOUBLE>", "TIMESTAMP='t'", False),
+        ("t VARCHAR, n INT, s STRUCT<usd_price DOUBLE>", "TIMESTAMP='t', TIMESTAMP_FORMAT='yyyy'", False),
+    ],
+)
+def test_fields_are_read_if_they_were_decoded_as_they_are_declared(
+    tmp_path: Path, columns: str, properties: str, is_read: bool
+) -> None:
+    topic = tmp_path / "topics/OpenSeaRawEvents"
+    archived(topic, LINES)
+    compact_all(topic, declared(tmp_path / "before", BEFORE))
+    catalog = check(load_project(declared(tmp_path / "after", GIVEN.format(columns, properties))))
+    source = open_source(topic)
+    (file,) = source.listing()[0]
+    columns_there = compacted.schema(source, file, [raw_stream(catalog, "OpenSeaRawEvents")])
+    assert columns_there is not None
+    assert compacted.has_fields(columns_there, ["t", "s.usd_price"]) is is_read
+    assert not compacted.has_fields(columns_there, ["s.nft_id"])
+
+
+@each_engine
+def test_a_file_of_an_older_version_is_read_by_its_texts(tmp_path: Path, engine: str) -> None:
+    needs(engine)
+    topic = tmp_path / "topics/OpenSeaRawEvents"
+    archived(topic, LINES)
+    root = declared(tmp_path / "sql", BEFORE)
+    made = compact_all(topic, root)
+    table = pq.read_table(made)
+    wrong = pa.nulls(len(table), pa.struct([("usd_price", pa.float64())]))
+    old = table.set_column(table.schema.names.index("s"), "s", wrong).replace_schema_metadata(None)
+    pq.write_table(old, made)
+    # n wraps around in an INT
+    expected = [
+        [1788998400001, 1, {"USD_PRICE": 1.5}, 1788998400001],
+        [1788998400002, -1294967296, {"USD_PRICE": 2.5}, 1788998400002],
+    ]
+    assert read(topic, root, engine) == expected
