@@ -36,7 +36,7 @@ def check_statement(before: Catalog, statement: Statement, after: Catalog) -> No
             lowering.value(value)
     for name, source in after.sources.items():
         if source is not before.sources.get(name):
-            _check_types(source, EMBEDDED, statement.place)
+            check_types(source, EMBEDDED, statement.place)
     for query in _started(before, after):
         if query.analysis.source.is_table:
             raise Unsupported("a persistent query over a table", EMBEDDED, statement.place)
@@ -67,7 +67,7 @@ def check_registry(before: Catalog, statement: Statement, after: Catalog) -> Non
 
 def check_query(analysis: Analysis, engine: str) -> None:
     """Raises Unsupported if an engine (a name of :mod:`sql.lowering.refusals`) cannot run a SELECT."""
-    _check_types(analysis.source, engine, analysis.statement.place)
+    check_types(analysis.source, engine, analysis.statement.place)
     try:
         if engine == SPARK:
             (spark_selects.grouped if analysis.is_aggregation else spark_selects.rows)(analysis, "")
@@ -79,19 +79,7 @@ def check_query(analysis: Analysis, engine: str) -> None:
         raise Unsupported(error.feature, engine, error.place) from None
 
 
-def runnable() -> dict[str, Function]:
-    """The functions that the embedded server runs, by name: ksqlDB's and those of ``udfs``."""
-    names = {*TEMPLATES, *OWN_WAY, *aggregates.NAMES}
-    return {n: f for n, f in functions.known().items() if f.definition or n in names}
-
-
-def runnable_variations(function: Function) -> tuple[Variation, ...]:
-    """The ways to call one of ksqlDB's functions that the embedded server runs."""
-    partly = PARTLY.get(function.name)
-    return tuple(v for v in function.variations if partly is None or v.text in partly)
-
-
-def _check_types(source: Source, engine: str, place: Place) -> None:
+def check_types(source: Source, engine: str, place: Place) -> None:
     """Raises Unsupported if an engine cannot hold the values of a source's columns, or read its times."""
     if source.timestamp_format:
         try:
@@ -105,6 +93,18 @@ def _check_types(source: Source, engine: str, place: Place) -> None:
             (spark if engine == SPARK else duckdb)(kind)
         except NoSuchType as error:
             raise Unsupported(f"{feature} ({error.message})", engine, place) from None
+
+
+def runnable() -> dict[str, Function]:
+    """The functions that the embedded server runs, by name: ksqlDB's and those of ``udfs``."""
+    names = {*TEMPLATES, *OWN_WAY, *aggregates.NAMES}
+    return {n: f for n, f in functions.known().items() if f.definition or n in names}
+
+
+def runnable_variations(function: Function) -> tuple[Variation, ...]:
+    """The ways to call one of ksqlDB's functions that the embedded server runs."""
+    partly = PARTLY.get(function.name)
+    return tuple(v for v in function.variations if partly is None or v.text in partly)
 
 
 def _started(before: Catalog, after: Catalog) -> list[Query]:

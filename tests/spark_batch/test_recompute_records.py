@@ -21,6 +21,7 @@ from sql.changes import applied, check
 from sql.errors import SqlError
 from sql.parser import parse_script
 from sql.project import load_project
+from tests.embedded.inside import inside
 from tests.embedded.records import CASES, Case, shown_as_in_replies
 from tests.spark_batch.archives import DAY_MS, START, add, needs, recomputed, request
 
@@ -184,3 +185,39 @@ def test_a_file_of_an_older_version_is_read_by_its_texts(tmp_path: Path, engine:
         [1788998400002, -1294967296, {"USD_PRICE": 2.5}, 1788998400002],
     ]
     assert read(topic, root, engine) == expected
+
+
+def test_a_format_that_is_not_read_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    root = declared(tmp_path, GIVEN.format("t VARCHAR", "TIMESTAMP='t', TIMESTAMP_FORMAT='EEE yyyy'"))
+    with pytest.raises(SqlError, match="'EEE' is not supported by archive check and archive compact"):
+        raw_stream(check(load_project(root)), "OpenSeaRawEvents")
+
+
+MOVED = """
+CREATE STREAM moved WITH (TIMESTAMP='LATER') AS SELECT n, later FROM given;
+CREATE TABLE counted AS SELECT n, COUNT(*) AS rows FROM moved WINDOW TUMBLING (SIZE 1 MINUTE) GROUP BY n;
+"""
+
+
+@pytest.mark.parametrize("engine", ["embedded", *ENGINES])
+@pytest.mark.parametrize("kind", ["BIGINT", "TIMESTAMP"])
+def test_a_stream_that_a_query_writes_has_the_times_of_a_column(tmp_path: Path, kind: str, engine: str) -> None:
+    """Observed on 7.9.1: rows without a time, or with one before 1970, are not written."""
+    needs(engine)
+    lines = [f'{{"t":{START},"n":{n},"later":{time}}}' for n, time in enumerate((START + 90_000, "null", -5))]
+    declaration = GIVEN.format(f"t BIGINT, n INT, later {kind}", "TIMESTAMP='t'")
+    if engine == "embedded":
+        folder = tmp_path / "topics/OpenSeaRawEvents"
+        folder.mkdir(parents=True)
+        (folder / "a.json").write_text("".join(f"{line}\n" for line in lines))
+        with inside(tmp_path) as server:
+            server.done(f"SET 'auto.offset.reset'='earliest'; {declaration} {MOVED}")
+            server.settle()
+            rows = server.ask("SELECT n, WINDOWSTART, rows FROM counted;")
+    else:
+        root = declared(tmp_path / "sql", declaration)
+        (root / "migrations/V002__moved.sql").write_text(MOVED)
+        archived(tmp_path / "topics/OpenSeaRawEvents", lines)
+        tables, _, _ = recomputed(tmp_path / "topics/OpenSeaRawEvents", request(wanted="counted", engine=engine), root)
+        rows = [{name: row[name] for name in ("N", "WINDOWSTART", "ROWS")} for row in tables["COUNTED"]]
+    assert rows == [{"N": 0, "WINDOWSTART": START + 60_000, "ROWS": 1}]
