@@ -214,6 +214,7 @@ def test_a_stream_that_a_query_writes_has_the_times_of_a_column(tmp_path: Path, 
             server.done(f"SET 'auto.offset.reset'='earliest'; {declaration} {MOVED}")
             server.settle()
             rows = server.ask("SELECT n, WINDOWSTART, rows FROM counted;")
+            assert server.ask("SELECT n, ROWTIME FROM moved;") == [{"N": 0, "ROWTIME": START + 90_000}]
     else:
         root = declared(tmp_path / "sql", declaration)
         (root / "migrations/V002__moved.sql").write_text(MOVED)
