@@ -18,7 +18,7 @@ UNKNOWN: Final = object()
 """The value of an expression that only an engine can compute."""
 
 _BITS = {INTEGER: 32, BIGINT: 64}
-_INTEGER = re.compile(r"[+-]?[0-9]+")
+_INTEGER = re.compile(r"([+-]?)(?=[0-9])0*([0-9]*)")
 _OPERATIONS = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod)
 _TIMES = {DATE: timestamps.days, TIME: timestamps.time_of_day, TIMESTAMP: timestamps.milliseconds}
 
@@ -33,7 +33,7 @@ class Failing(Exception):
 
 def constant(expression: exp.Expression, scope: Scope) -> Any:
     """The value of a literal, a sign, a concatenation, arithmetic on whole numbers and DECIMALs, or a cast;
-    UNKNOWN of anything else. Raises Failing, SqlError."""
+    UNKNOWN of anything else. Raises Failing if that, or a part of it, cannot be computed, and SqlError."""
     match expression:
         case exp.Literal():
             return _literal(str(expression.this), expression.is_string, infer(expression, scope))
@@ -51,6 +51,8 @@ def constant(expression: exp.Expression, scope: Scope) -> Any:
         case exp.Cast():
             return _cast(expression, scope)
     if type(expression) not in _OPERATIONS:
+        for part in _computed(expression):
+            constant(part, scope)
         return UNKNOWN
     first, operations = (
         operands(expression) if is_chained(expression) else (expression.this, [expression])
@@ -58,14 +60,34 @@ def constant(expression: exp.Expression, scope: Scope) -> Any:
     value = constant(first, scope)
     for operation in operations:
         right = constant(operation.expression, scope)
-        value = _wrapped(_calculated(operation, value, right), infer(operation, scope))
+        kind = infer(operation, scope)
+        if kind != STRING and (value is None or right is None):
+            raise Failing("it calculates with NULL", operation)
+        value = _wrapped(_calculated(operation, value, right), kind)
     return value
+
+
+def _computed(expression: exp.Expression) -> list[exp.Expression]:
+    """The parts that ksqlDB computes in any case: not the branches of a CASE, nor what AND and OR may skip."""
+    match expression:
+        case exp.Case():
+            return [expression.args["ifs"][0].this]
+        case exp.And() | exp.Or():
+            return [operands(expression)[0]]
+        case exp.Lambda():
+            return []
+    return list(expression.iter_expressions())
 
 
 def _literal(text: str, is_string: bool, kind: KsqlType) -> Any:
     if is_string:
         return text
-    return float(text) if kind == DOUBLE else Decimal(text) if kind.name == "DECIMAL" else int(text)
+    return float(text) if kind == DOUBLE else Decimal(text) if kind.name == "DECIMAL" else _whole(text)
+
+
+def _whole(digits: str) -> int:
+    """A number of at most 19 digits after its zeros: Python takes no more than 4,300 in all."""
+    return int(digits.lstrip("0") or "0")
 
 
 def _is_number(value: Any) -> bool:
@@ -113,9 +135,11 @@ def _parsed(text: str, kind: KsqlType, cast: exp.Cast) -> Any:
     if isinstance(kind, DecimalType):
         return _decimal(text.strip(), kind, cast)
     if kind in _BITS:
-        half = 1 << (_BITS[kind] - 1)
-        if _INTEGER.fullmatch(text.strip()) and -half <= (number := int(text)) < half:
-            return number
+        written = _INTEGER.fullmatch(text.strip())
+        if written and len(written[2]) <= 19:
+            number = int(written[1] + (written[2] or "0"))
+            if number == _wrapped(number, kind):
+                return number
         raise _no_cast(text, kind, cast)
     if kind in _TIMES and _TIMES[kind](text) is None:
         raise _no_cast(text, kind, cast)
@@ -132,4 +156,5 @@ def _decimal(value: str | int | Decimal, kind: DecimalType, cast: exp.Cast) -> D
 
 
 def _no_cast(value: Any, kind: KsqlType, cast: exp.Cast) -> Failing:
-    return Failing(f"{value!r} is no {kind}" if isinstance(value, str) else f"{value} is no {kind}", cast)
+    written = f"'{value}'" if isinstance(value, str) else value
+    return Failing(f"{written} is no {kind}", cast)

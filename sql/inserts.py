@@ -33,6 +33,7 @@ from sql.types import (
     name_of,
 )
 
+_CONDITIONS = (exp.Predicate, exp.Connector, exp.Not)
 _FORMS = {
     "DATE": "Date format must be yyyy-mm-dd",
     "TIME": "Time format must be hh:mm:ss[.S]",
@@ -59,6 +60,13 @@ def insert_columns(catalog: Catalog, statement: Statement) -> tuple[Column, ...]
     columns = _columns(source, statement)
     scope = Scope(statement, {})
     for column, value in zip(columns, statement.ast.expressions, strict=True):
+        if isinstance(value, _CONDITIONS):
+            raise SqlError(
+                "a condition cannot stand alone among the values",
+                where(statement, value),
+                "put the condition in parentheses",
+                stage=Stage.SYNTAX,
+            )
         kind = infer(value, scope)
         if not _takes(column.type, kind):
             raise mismatch(source.name, column, kind, value, where(statement, value))
@@ -116,9 +124,10 @@ def mismatch(
     ``wanted`` is the type of the part of the value that does not fit, if that is a part of the column's.
     """
     written = value.this if isinstance(value, exp.Literal) else value.sql("ksqldb")
-    form = _FORMS.get(column.type.name) if kind == STRING else None
+    form = _FORMS.get((wanted or column.type).name) if kind == STRING else None
+    expected = f"{wanted} for a part of field" if wanted else f"{column.type} for field"
     return SqlError(
-        f"Failed to insert values into '{name}'. Expected type {column.type} for field `{column.name}` but got"
+        f"Failed to insert values into '{name}'. Expected type {expected} `{column.name}` but got"
         f" {kind.name}({written}){f'. {form}' if form else ''}",
         place,
         _example(wanted or column.type),
@@ -220,8 +229,10 @@ def _check_parts(
             try:
                 coercion.stored(wanted, found)
             except coercion.Mismatch:
-                kind, place = infer(part, scope), where(scope.statement, part)
-                raise mismatch(name, column, kind, part, place, wanted) from None
+                inner = infer(part, scope)
+                is_whole = wanted == column.type
+                place = where(scope.statement, part)
+                raise mismatch(name, column, inner, part, place, None if is_whole else wanted) from None
         _check_parts(name, column, wanted, part, scope)
 
 

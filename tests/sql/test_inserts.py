@@ -53,6 +53,8 @@ TAKEN = [
     ("mp", "MAP('a' := '2020-01-01T10:00:00+0100', 'b' := NULL)"),
     ("st", "STRUCT(f := '2020-01-01', g := 1)"), ("st", "STRUCT(f := '2020-01-01')"), ("st", "STRUCT(h := 1)"),
     ("ss", "ARRAY[STRUCT(a := '2020-01-01'), NULL]"),
+    ("i", "CASE WHEN true THEN 1 ELSE 1/0 END"), ("i", "ARRAY[1, 2][5]"), ("i", "ABS(CAST(NULL AS INT))"),
+    ("bo", "(1 = 1)"), ("t", "'x' + CAST(NULL AS VARCHAR)"), ("i", f"{'0' * 5000}1"),
     ("rowtime", "9223372036854775807"), ("rowtime", "0"), ("k", "NULL"),
 ]  # fmt: skip
 REFUSED = [
@@ -77,6 +79,9 @@ REFUSED = [
     ("st", "§STRUCT(f := '2020-01-01', g := 2147483648)"),
     ("ss", "ARRAY[STRUCT(a := '2020-01-01'), STRUCT(a := §'2020-99-99')]"), ("rowtime", "-§1"), ("rowtime", "§1 - 2"),
     ("rowtime", "NULL"), ("rowtime", "§'2020-01-01'"), ("h", "ARRAY[STRUCT(key := 'a', value := 'aGVsbG8=')]"),
+    ("i", "COALESCE(§1/0, 1)"), ("i", "ABS(CAST(§'x' AS INT))"), ("i", "LEN(CAST(§1/0 AS VARCHAR))"),
+    ("i", "CASE WHEN §1/0 = 1 THEN 1 ELSE 2 END"), ("st", "STRUCT(g := §1/0)"), ("i", "§1 + CAST(NULL AS INT)"),
+    ("bo", "§1 = 1"), ("bo", "§1 IN (1, 2)"), ("bo", "(NOT (§1/0 = 1))"), ("i", f"CAST(§'{'9' * 5000}' AS INT)"),
 ]  # fmt: skip
 """Column and value; § marks where the error is said to be, if not at the beginning of the statement."""
 OTHERS = [
