@@ -33,7 +33,6 @@ from sql.types import (
     name_of,
 )
 
-_CONDITIONS = (exp.Predicate, exp.Connector, exp.Not)
 _FORMS = {
     "DATE": "Date format must be yyyy-mm-dd",
     "TIME": "Time format must be hh:mm:ss[.S]",
@@ -60,7 +59,7 @@ def insert_columns(catalog: Catalog, statement: Statement) -> tuple[Column, ...]
     columns = _columns(source, statement)
     scope = Scope(statement, {})
     for column, value in zip(columns, statement.ast.expressions, strict=True):
-        if isinstance(value, _CONDITIONS):
+        if _is_condition(value):
             raise SqlError(
                 "a condition cannot stand alone among the values",
                 where(statement, value),
@@ -234,6 +233,10 @@ def _check_parts(
                 place = where(scope.statement, part)
                 raise mismatch(name, column, inner, part, place, None if is_whole else wanted) from None
         _check_parts(name, column, wanted, part, scope)
+
+
+def _is_condition(value: exp.Expression) -> bool:
+    return isinstance(value, exp.Predicate | exp.Connector | exp.Not)
 
 
 def _takes(column: KsqlType, value: KsqlType) -> bool:
