@@ -10,7 +10,8 @@ import duckdb
 from deploy.embedded import inserts, metastore, persistent, topics
 from deploy.embedded.reader import Reader
 from sql.catalog import Catalog, Query
-from sql.inserts import insert_columns, stored
+from sql.insert_values import stored
+from sql.inserts import insert_columns
 from sql.lowering import support
 from sql.lowering.duckdb import Lowering
 from sql.lowering.refusals import EMBEDDED, Unsupported
