@@ -156,12 +156,12 @@ class FileLines:
             why, reason = Why.NOT_GZIP, "this file is not gzip, although its name ends with .gz"
         except texts.Damaged as error:
             why, reason = Why.DAMAGED, f"this file is damaged: {error}"
-            if tried & 1:
-                why = Why.GROWING
         except texts.Changed:
             why, reason = Why.CHANGED, "this file has changed since a part of it was read"
         else:
             return
+        if why in (Why.NOT_GZIP, Why.DAMAGED) and tried & 1:
+            why = Why.GROWING
         self.unread[segment.seq] = Unread(segment.seq, at.taken, at.checksum, tried, why)
         if why is not Why.GROWING and (before is None or before.why is not why):
             reason += f"; {_WHEN[why]}"
