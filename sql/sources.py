@@ -58,6 +58,11 @@ class Source:
     def is_table(self) -> bool:
         return self.kind == "TABLE"
 
+    @property
+    def is_read_only(self) -> bool:
+        """True for CREATE SOURCE STREAM | TABLE."""
+        return bool(self.statement.ast.args.get("read_only"))
+
     def readable(self) -> dict[str, KsqlType]:
         """Names that a SELECT may use, with their types."""
         columns = {column.name: column.type for column in self.columns}

@@ -120,6 +120,13 @@ class Lowering(Calls):
         packed = ", ".join(f"v{number} := {value}" for number, value in enumerate(values))
         return f"list_transform([struct_pack({packed})], lambda _v: {write(names)})[1]"
 
+    def negative(self, negative: exp.Neg) -> str:
+        """The smallest whole number stays what it is, as in Java; DuckDB's minus fails for it."""
+        kind = self.type_of(negative)
+        if kind in _WRAP:
+            return self.whole_sum(kind, [("+", "0"), ("-", self.value(negative.this))])
+        return super().negative(negative)
+
     def whole_sum(self, kind: KsqlType, terms: Sequence[tuple[str, str]]) -> str:
         if len(terms) > SHALLOW:
             signed = (f"{value}::HUGEINT" if sign == "+" else f"-({value}::HUGEINT)" for sign, value in terms)

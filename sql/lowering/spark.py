@@ -51,7 +51,7 @@ class SparkLowering(Calls):
         return spark(kind)
 
     def literal(self, literal: exp.Literal) -> str:
-        if not literal.is_string and self.type_of(literal) == DOUBLE:
+        if not literal.is_string and "e" in str(literal.this).lower():
             return f"CAST({literal.this} AS DOUBLE)"
         return super().literal(literal)
 
