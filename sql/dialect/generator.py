@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from sqlglot import exp, generator
 
 from sql.dialect import expressions as node
+from sql.quoting import ksqldb_quoted, ksqldb_text
 
 _UNITS = ((86_400_000, "DAY"), (3_600_000, "HOUR"), (60_000, "MINUTE"), (1_000, "SECOND"))
 
@@ -236,12 +237,12 @@ class KsqlDBGenerator(generator.Generator):
     def literal_sql(self, expression: exp.Literal) -> str:
         """A number as it was written, or a text."""
         value = str(expression.this)
-        return "'" + value.replace("'", "''") + "'" if expression.is_string else value
+        return ksqldb_text(value) if expression.is_string else value
 
     def identifier_sql(self, expression: exp.Identifier) -> str:
         """A name, in backticks if it was quoted."""
         name = str(expression.this)
-        return "`" + name.replace("`", "``") + "`" if expression.args.get("quoted") else name
+        return ksqldb_quoted(name) if expression.args.get("quoted") else name
 
     # Nodes of sqlglot are found by the names of their methods; our own are not.
     TRANSFORMS: ClassVar[dict[Any, Any]] = {

@@ -10,10 +10,13 @@ from sqlglot import exp
 
 from sql.dialect import expressions as node
 
-_OPERATORS = (
-    exp.Add, exp.And, exp.DPipe, exp.Div, exp.EQ, exp.Escape, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Like,
-    exp.Mod, exp.Mul, exp.NEQ, exp.Neg, exp.Not, exp.NullSafeEQ, exp.NullSafeNEQ, exp.Or, exp.Paren, exp.Sub,
+_ARITHMETIC = (exp.Add, exp.DPipe, exp.Div, exp.Mod, exp.Mul, exp.Neg, exp.Sub)
+_PREDICATES = (
+    exp.Between, exp.EQ, exp.Escape, exp.GT, exp.GTE, exp.In, exp.Is, exp.LT, exp.LTE, exp.Like, exp.NEQ,
+    exp.NullSafeEQ, exp.NullSafeNEQ,
 )  # fmt: skip
+_CONDITIONS = (*_PREDICATES, exp.And, exp.Not, exp.Or)
+_OPERATORS = (*_ARITHMETIC, *_CONDITIONS, exp.Paren)
 _OPERANDS = (
     exp.Anonymous, exp.Array, exp.Boolean, exp.Case, exp.Column, exp.Identifier, exp.If, exp.Lambda, exp.Literal,
     exp.Null, exp.Var,
@@ -31,6 +34,8 @@ def first_foreign(ast: exp.Expression) -> exp.Expr | None:
 
 def _is_known(part: exp.Expr) -> bool:
     parent = part.parent
+    if isinstance(part, _CONDITIONS) and _takes_a_value(part):
+        return False
     match part:
         case exp.Column(this=exp.Star()):
             return isinstance(parent, node.Query)
@@ -58,3 +63,18 @@ def _is_known(part: exp.Expr) -> bool:
             return len(part.expressions) == 1
         case _:
             return isinstance(part, _OPERATORS + _OPERANDS + _TYPES + _STATEMENTS)
+
+
+def _takes_a_value(part: exp.Expr) -> bool:
+    """Whether it stands where ksqlDB takes a condition in parentheses only, such as the left of ``a = b = c``."""
+    match part.parent:
+        case exp.Escape():
+            return part.arg_key != "this"
+        case exp.In():
+            return part.arg_key == "this"
+        case exp.Case():
+            return part.arg_key == "this"
+        case exp.Not():
+            return False
+        case parent:
+            return isinstance(parent, (*_ARITHMETIC, *_PREDICATES, exp.Bracket))
