@@ -219,11 +219,6 @@ class KsqlDBGenerator(generator.Generator):
             return f"{self.sql(inner, 'this')} NOT IN ({self._list(inner.expressions)})"
         if isinstance(inner, exp.Between):
             return f"{self.sql(inner, 'this')} NOT {self._bounds(inner)}"
-        if isinstance(inner, exp.Like):
-            return f"{self.sql(inner, 'this')} NOT LIKE {self.sql(inner, 'expression')}"
-        if isinstance(inner, exp.Escape):
-            like, escape = inner.this, self.sql(inner, "expression")
-            return f"{self.sql(like, 'this')} NOT LIKE {self.sql(like, 'expression')} ESCAPE {escape}"
         return f"NOT {self.sql(inner)}"
 
     def in_sql(self, expression: exp.In) -> str:
