@@ -69,7 +69,7 @@ def carry_out(
         case Kind.DROP_STREAM | Kind.DROP_TABLE:
             topic = before.sources[name].topic
             _end_queries(cursor, before, after)
-            if statement.ast.args["delete_topic"]:
+            if statement.deletes_topic:
                 metastore.delete_topic(cursor, before, topic)
             return f"Source `{name}` (topic: {topic}) was dropped.", None
         case _:

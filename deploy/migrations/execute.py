@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -179,11 +178,9 @@ def _carry_out(step: Step, record: StatementRecord, work: Work) -> Effect:
 
     effect = seen() if step.unfinished else None
     if effect is None:
-        text = statement.text
-        if statement.kind in _DROPS:
-            text = re.sub(r"\s+DELETE\s+TOPIC\s*;\s*$", ";", text, flags=re.IGNORECASE)
+        text = statement.without_delete_topic().text
         effect = certainly(work.client, text, dict(step.properties), seen)
-    if statement.kind in _DROPS and statement.ast.args["delete_topic"] and record.topic:
+    if statement.deletes_topic and record.topic:
         try:
             delete_topic(record.topic, work.client, work.delete_by_broker)
         except Refusal as error:
