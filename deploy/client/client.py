@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from deploy import shapes
 from deploy.client.access import Access
+from deploy.client.entities import check_shape
 from deploy.client.errors import (
     BadReply,
     KsqlError,
@@ -114,9 +115,14 @@ class KsqlClient:
             try:
                 return self._transport.ksql(text)
             except OutcomeUnknown as error:
-                raise BadReply(self.url, _request(text), error.reason) from error
+                asked = _request(text)
+                raise BadReply(self.url, asked, error.reason, error.is_passing) from error
 
-        return self._transport.patiently(request)
+        reply = self._transport.patiently(request)
+        with self._reading(_request(text)):
+            for entity in reply:
+                check_shape(entity)
+        return reply
 
     def everything(self) -> tuple[tuple[Source, ...], tuple[Query, ...], tuple[Topic, ...]]:
         """All streams and tables, queries, and topics, asked for in one request."""
@@ -223,9 +229,6 @@ class KsqlClient:
     def _entities(self, asked: str, number: int) -> list[Json]:
         """The replies to so many statements that only read."""
         reply = self.ask(asked)
-        if len(reply) != number:
-            reason = f"it has {len(reply)} parts for {number} statements"
-            raise BadReply(self.url, _request(asked), reason)
         return list(reply)
 
     def _list(self, asked: str, name: str, of: Callable[[Json], T]) -> tuple[T, ...]:

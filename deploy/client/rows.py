@@ -104,7 +104,7 @@ class Values(Iterator[Sequence[Any]]):
             if "finalMessage" in reply:
                 raise StopIteration
         if self.close_query is not None:
-            raise QueryEnded(self.url, "its reply stops without a final message")
+            raise QueryEnded(self.url, self.statement, "its reply stops without a final message")
         raise StopIteration
 
     def close(self) -> None:

@@ -35,6 +35,8 @@ SHARE = 4 if IS_ALL else 80
 EXAMPLES = 3_000 if IS_ALL else 100
 OWN = 3
 """The streams and tables that the server has from the start."""
+KNOWN = ("K", "A", "S", "ROWTIME")
+"""The columns of the stream VICTIM that a row may be written to: that would change it."""
 VICTIM = [{"K": f"k{n}", "A": n, "S": {"X": n, "Y": f"y{n}"}} for n in range(3)]
 WITH = "WITH (KAFKA_TOPIC='h', VALUE_FORMAT='JSON', PARTITIONS=1)"
 
@@ -301,6 +303,8 @@ def share(position: str, positions: list[str]) -> list[str]:
 
 
 def attempt(server: Inside, position: str, name: str) -> None:
+    if position == "unknown inserted column" and name in KNOWN:
+        return
     before = at_first(server)
     statements = filled(STATEMENTS[position], name, server.data.parent / "outside")
     understood(*server.run(statements), position == "path")
