@@ -19,6 +19,7 @@ from deploy.replies import Column, columns_of
 from tests.deploy.stub import Canned, Stub
 
 recorded = Canned.recorded
+DESCRIBED = Canned.json([{"@type": "sourceDescription"}])
 
 
 def test_info(stub: Stub) -> None:
@@ -84,7 +85,7 @@ def test_a_statement_without_effect(stub: Stub) -> None:
 
 def test_the_newest_command_is_awaited_by_what_follows(stub: Stub) -> None:
     client = stub.will_reply(
-        recorded("create_stream_as_select"), Canned.json([]), recorded("show_streams")
+        recorded("create_stream_as_select"), DESCRIBED, recorded("show_streams")
     )
     client.execute("CREATE STREAM …;")
     client.under("L").execute("INSERT INTO s (a) VALUES (1);")
@@ -167,9 +168,6 @@ def test_an_unusable_answer_leaves_the_outcome_open(stub: Stub, reply: Canned) -
     with pytest.raises(OutcomeUnknown):
         stub.will_reply(reply).execute("s;")
     assert len(stub.requests) == 1
-
-
-DESCRIBED = Canned.json([{"@type": "sourceDescription"}])
 
 
 @pytest.mark.parametrize(
