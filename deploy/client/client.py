@@ -27,7 +27,6 @@ from deploy.client.errors import (
     ServerUnreachable,
     StatementFailed,
     error_in,
-    summary,
 )
 from deploy.client.rows import Values
 from deploy.client.transport import Transport
@@ -43,6 +42,7 @@ from deploy.replies import (
     columns_of,
 )
 from deploy.shapes import Json, WrongShape, member, members, members_or_none, text_or_none
+from sql.lexical import summary
 
 T = TypeVar("T")
 
@@ -181,7 +181,7 @@ class KsqlClient:
 
     def query_errors(self, query_id: str) -> tuple[str, ...]:
         """What the server says of a failed query, the newest last."""
-        asked = f"EXPLAIN {query_id};"
+        asked = f"EXPLAIN {quoted(query_id)};"
         (reply,) = self._entities(asked, 1)
         with self._reading(_request(asked)):
             errors = members_or_none(member(reply, "queryDescription"), "queryErrors")

@@ -21,6 +21,7 @@ import re
 from typing import Any
 
 from sql.errors import OpenSeaMetricsError
+from sql.lexical import summary
 
 
 class ClientError(OpenSeaMetricsError):
@@ -139,12 +140,6 @@ class KsqlError(ClientError):
 
 class StatementFailed(KsqlError):
     """A command that the server accepted (HTTP 200) ended in the status ERROR or TERMINATED."""
-
-
-def summary(statement: str) -> str:
-    """The first words of a statement: without what is in brackets, where passwords can be."""
-    words = " ".join(statement.partition("(")[0].split())
-    return words if len(words) <= 80 else f"{words[:80]}…"
 
 
 def error_of(status: int, body: str, statement: str) -> KsqlError | None:

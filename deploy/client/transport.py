@@ -24,13 +24,13 @@ from deploy.client.errors import (
     ServerUnreachable,
     error_of,
     page_summary,
-    summary,
 )
 from deploy.client.http import HttpError, api
 from deploy.client.limits import BYTES_PER_SECOND, ROWS_BYTES, until
 from deploy.client.rows import Objects
 from deploy.replies import Row
 from deploy.shapes import WrongShape, not_too_deep
+from sql.lexical import summary
 
 T = TypeVar("T")
 

@@ -25,6 +25,7 @@ from deploy.embedded import texts, walk
 from deploy.embedded.archive import Read, Segment, tail
 from deploy.embedded.processing_log import Report
 from deploy.embedded.texts import LINE_LIMIT
+from sql.errors import os_reason
 from sql.lowering.capitals import Capitals
 
 _ROWS = 2_048
@@ -148,7 +149,7 @@ class FileLines:
                     self.read.append(Read(segment.seq, segment.path, size, tail(descriptor, size)))
         except OSError as error:
             tried = -(error.errno or errno.EIO)
-            why, reason = Why.UNREADABLE, f"cannot read this file: {error.strerror or error}"
+            why, reason = Why.UNREADABLE, f"cannot read this file: {os_reason(error)}"
         except texts.Damaged as error:
             why, reason = Why.DAMAGED, f"this file is damaged: {error}"
             if tried & 1:

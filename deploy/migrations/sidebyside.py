@@ -103,7 +103,7 @@ def _parts(
         yield Part(replace(new, place=statement.place), data, awaits=built if first else ())
         first = False
     for query in (*out_of_old, *into_old):
-        ended = _statement(f"TERMINATE {query.id};", statement)
+        ended = _statement(f"TERMINATE {quoted(query.id)};", statement)
         yield Part(ended, "the query over the old version ends", awaits=built if first else ())
         first = False
     for name in reversed(affected):

@@ -161,7 +161,7 @@ def test_elsewhere_a_certificate_is_needed_too(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: dict[str, str]
 ) -> None:
     plain = settings(monkeypatch, tmp_path, **given)
-    with pytest.raises(serving.AccessNotSet, match="hint: set .*SERVE_CERT_FILE and .*SERVE_KEY_FILE ") as caught:
+    with pytest.raises(serving.AccessNotSet, match=r"hint: set .*SERVE_CERT_FILE and .*SERVE_KEY_FILE ") as caught:
         serving.policy(plain, "0.0.0.0", (), False)
     assert "SERVE_USER" not in str(caught.value)
     policy, (warning,) = serving.policy(plain, "0.0.0.0", (), True)
