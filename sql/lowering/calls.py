@@ -168,6 +168,11 @@ class Calls(Expressions):
                 raise self.refused(argument, f"arithmetic inside an argument of {name}")
         if not failing:
             return self._filled(name, written)
+        kinds = set(map(self.type_of, arguments))
+        if failing == [0] and (name == "NULLIF" or (name in ("COALESCE", "IFNULL") and len(kinds) == 1)):
+            # NULL is the result if the first argument is NULL, so nothing has to be asked before. DuckDB
+            # needs the cube of the depth for a deep expression.
+            return self._filled(name, written) if name == "NULLIF" else written[0]
 
         def write(each: Sequence[str]) -> str:
             present = " AND ".join(f"{each[number]} IS NOT NULL" for number in failing)
