@@ -13,6 +13,8 @@ from deploy import cli
 from deploy.cli import doctor, server_access
 from deploy.client import KsqlClient
 from deploy.commands import Site
+from deploy.doctor import connect, registry, spark, web
+from deploy.doctor.checks import Unreachable
 from tests.deploy.projects import THREE
 from tests.deploy.rogue import ANSWERS, serving
 from tests.deploy.stub import Write
@@ -81,3 +83,28 @@ def test_a_wrong_reply(
     assert any(request in message for request in ("POST /ksql (", "POST /query (", "GET /")), message
     if verb != ("doctor",):
         assert err.startswith("error: ")
+
+
+PARTS = {
+    "connect": connect.examine,
+    "schema registry": lambda url: registry.examine(url, ["a"]),
+    "spark": lambda url: spark.examine("spark://127.0.0.1:7077", url),
+}
+NO_ERROR_OF_PARTS = {("connect", "an object"), ("schema registry", "an empty list")}
+"""The part is there, and lacks what is looked for."""
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("part", PARTS)
+def test_a_wrong_reply_of_another_part(name: str, part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "TIMEOUT", 0.3)
+    monkeypatch.setattr(web, "REPLY_BYTES", MOST)
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
+    with serving(ANSWERS[name]) as url:
+        if (part, name) in NO_ERROR_OF_PARTS:
+            assert any(check.verdict == "warning" for check in PARTS[part](url))
+            return
+        with pytest.raises(Unreachable) as caught:
+            PARTS[part](url)
+    assert str(caught.value).startswith(url)
+    assert "s3cret" not in str(caught.value)
