@@ -312,6 +312,7 @@ def attempt(server: Inside, position: str, name: str) -> None:
     check(server, before)
 
 
+@pytest.mark.timeout(3600)
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(position=st.sampled_from(list(STATEMENTS)), name=names())
 def test_any_name_in_a_statement(server: Inside, position: str, name: str) -> None:
