@@ -18,6 +18,7 @@ import duckdb
 
 from deploy.embedded import walk
 from deploy.embedded.walk import File, Listing
+from sql.errors import os_reason
 
 _PIECE = 64 * 1024 * 1024
 """The most bytes of a growing file that one segment takes, if it has a line's end in them."""
@@ -107,7 +108,7 @@ class Register:
                     except FileNotFoundError:
                         continue  # it has just gone
                     except OSError as error:
-                        listing.refused[file.path] = f"cannot read this file: {error.strerror}"
+                        listing.refused[file.path] = f"cannot read this file: {os_reason(error)}"
                         continue
                     pieces += [(file.path, *piece) for piece in new]
                     looked[file.path] = before = after

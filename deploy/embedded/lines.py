@@ -24,6 +24,7 @@ from deploy.embedded import texts, walk
 from deploy.embedded.archive import Read, Segment, tail
 from deploy.embedded.processing_log import Report
 from deploy.embedded.texts import LINE_LIMIT
+from sql.errors import os_reason
 from sql.lowering.capitals import Capitals
 
 _ROWS = 2_048
@@ -151,7 +152,7 @@ class FileLines:
                     self.read.append(Read(segment.seq, segment.path, size, tail(descriptor, size)))
         except OSError as error:
             tried = -(error.errno or errno.EIO)
-            why, reason = Why.UNREADABLE, f"cannot read this file: {error.strerror or error}"
+            why, reason = Why.UNREADABLE, f"cannot read this file: {os_reason(error)}"
         except texts.NotGzip:
             why, reason = Why.NOT_GZIP, "this file is not gzip, although its name ends with .gz"
         except texts.Damaged as error:

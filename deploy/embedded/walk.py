@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sql.errors import os_reason
 from sql.naming import is_topic
 
 SETTLED = 60.0
@@ -231,7 +232,7 @@ def _entries(path: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
 
 
 def _cannot(what: str, error: OSError) -> str:
-    return f"cannot {what}: {error.strerror or error}"
+    return f"cannot {what}: {os_reason(error)}"
 
 
 def _not_a_file(mode: int) -> str:

@@ -32,7 +32,7 @@ class Terminate:
     @property
     def texts(self) -> tuple[str, ...]:
         """What is sent."""
-        return (f"TERMINATE {self.query_id};",)
+        return (f"TERMINATE {quoted(self.query_id)};",)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from operator import attrgetter
 
 from sqlglot import exp
 
+from deploy.client import quoted
 from deploy.migrations import catchup
 from deploy.migrations.certainty import Refusal, certainly
 from deploy.migrations.errors import StepFailed
@@ -206,7 +207,7 @@ def _only_one(record: StatementRecord, effect: Effect, work: Work) -> Effect:
     first, *others = started
     for other in others:
         if server.queries[other].text == server.queries[first].text:
-            certainly(work.client, f"TERMINATE {other};", {}, partial(_ended, other, work))
+            certainly(work.client, f"TERMINATE {quoted(other)};", {}, partial(_ended, other, work))
     return replace(effect, query_id=first)
 
 

@@ -12,6 +12,7 @@ from sqlglot import exp
 from sql.lowering.calls import Calls
 from sql.lowering.duckdb_functions import TEMPLATES
 from sql.lowering.expressions import owner, spans_all
+from sql.lowering.json_paths import pointer
 from sql.lowering.json_text import json_text
 from sql.lowering.refusals import EMBEDDED
 from sql.lowering.writing import SHALLOW, balanced
@@ -81,6 +82,9 @@ class Lowering(Calls):
 
     def type_name(self, kind: KsqlType) -> str:
         return duckdb(kind)
+
+    def json_path(self, path: str, names: Sequence[str]) -> str:
+        return text(pointer(names))
 
     def member(self, struct: str, field: str) -> str:
         return f"struct_extract({struct}, {text(field)})"

@@ -55,6 +55,10 @@ class SparkLowering(Calls):
             return f"CAST({literal.this} AS DOUBLE)"
         return super().literal(literal)
 
+    def json_path(self, path: str, names: Sequence[str]) -> str:
+        # Of quotes in a path Spark knows the single one.
+        return self.text(path.replace('"', "'"))
+
     def member(self, struct: str, field: str) -> str:
         return f"{struct}.{spark_quoted(field)}"
 

@@ -60,7 +60,7 @@ RICH = re.compile(r"\x1b\[([0-9;]*m|\?25[lh]|2K|1A)|\r")  # its colours, and how
 def reply() -> list[dict[str, object]]:
     body = {"@type": "x", EVIL: EVIL, "list": [{"name": EVIL, EVIL: [EVIL]}], "map": {EVIL: EVIL}}
     field = {"name": EVIL, "schema": {"type": EVIL}}
-    return [body, {"sourceDescription": {"name": EVIL, "fields": [field]}}]
+    return [body, {"@type": "sourceDescription", "sourceDescription": {"name": EVIL, "fields": [field]}}]
 
 
 def rows() -> Rows:
