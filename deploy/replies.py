@@ -13,6 +13,7 @@ from typing import Any
 
 from deploy.shapes import (
     Json,
+    WrongShape,
     listed,
     member,
     members,
@@ -24,6 +25,7 @@ from deploy.shapes import (
 )
 
 Row = dict[str, Any]
+COMMAND_STATES = ("QUEUED", "PARSING", "EXECUTING", "RUNNING", "TERMINATED", "SUCCESS", "ERROR")
 
 
 @dataclass(frozen=True)
@@ -62,20 +64,24 @@ class CommandResult:
 
     @classmethod
     def of(cls, reply: Json) -> CommandResult:
-        """Read a ``currentStatus`` or a ``warning_entity``; any other reply means success."""
+        """Read a ``currentStatus`` or a ``warning_entity``; any other type means success."""
         statement = text_or_none(reply, "statementText") or ""
-        if reply.get("@type") == "warning_entity":
+        kind = text(reply, "@type")
+        if kind == "warning_entity":
             return cls(statement, "WARNING", text_or_none(reply, "message") or "")
-        if reply.get("@type") != "currentStatus":
+        if kind != "currentStatus":
             return cls(statement, "SUCCESS", "")
         queued = cls(statement, "QUEUED", "", text(reply, "commandId"))
         return queued.now(member(reply, "commandStatus"))
 
     def now(self, status: Json) -> CommandResult:
         """The same command with a newer status (``commandStatus``, ``GET /status/<id>``)."""
+        state = text(status, "status")
+        if state not in COMMAND_STATES:
+            raise WrongShape(f"its 'status' is {state[:40]!r}, which ksqlDB does not have")
         return replace(
             self,
-            status=text(status, "status"),
+            status=state,
             message=text_or_none(status, "message") or "",
             query_id=text_or_none(status, "queryId"),
         )
@@ -267,7 +273,7 @@ def type_text(schema: Json) -> str:
 
 
 def columns_of(schema: str) -> tuple[Column, ...]:
-    """The columns of a query's header.
+    """The columns of a query's header. Raises WrongShape for a text that names no columns.
 
     >>> columns_of("`A` STRING KEY, `top` ARRAY<STRUCT<`b` INTEGER, `c` DOUBLE>>")[1].type
     'ARRAY<STRUCT<`b` INTEGER, `c` DOUBLE>>'
@@ -287,5 +293,5 @@ def columns_of(schema: str) -> tuple[Column, ...]:
 def _column(written: str) -> Column:
     found = re.match(r"`((?:[^`]|``)*)` (.*?)( KEY)?$", written, re.DOTALL)
     if found is None:
-        return Column(written, "")
+        raise WrongShape(f"its schema has {written[:40]!r} where ksqlDB has a name and a type")
     return Column(found[1].replace("``", "`"), found[2], found[3] is not None)

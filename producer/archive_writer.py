@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 from producer.archive import HOURS, ArchiveError, lines_of, published
 from producer.layout import HOUR_MS, ArchiveFile
+from sql.errors import os_reason
 
 _CHUNK = 256 * 1024
 """Bytes of lines that are compressed at a time."""
@@ -230,6 +231,6 @@ def _errors_at(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ArchiveError(
-            f"Cannot write {error.filename or path}: {error.strerror}. "
+            f"Cannot write {error.filename or path}: {os_reason(error)}. "
             "Choose a directory that can be written, with room on its disk."
         ) from error

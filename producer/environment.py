@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableValue
 
-from sql.errors import OpenSeaMetricsError
+from sql.errors import OpenSeaMetricsError, os_reason
 
 ENV_FILE = ".env"
 
@@ -49,7 +49,7 @@ class Environment(BaseSettings):
         except UnicodeDecodeError:
             problems = [f"{ENV_FILE} is not UTF-8"]
         except OSError as error:
-            problems = [f"{ENV_FILE} cannot be read: {error.strerror}"]
+            problems = [f"{ENV_FILE} cannot be read: {os_reason(error)}"]
         hint = f"hint: correct it in the environment or in {ENV_FILE}; .env.example explains each"
         raise SettingsError("\n  ".join([*dict.fromkeys(problems), hint]))
 

@@ -13,7 +13,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from producer.sinks import Sink, now_ms
-from sql.errors import OpenSeaMetricsError
+from sql.errors import OpenSeaMetricsError, os_reason
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Upper bounds of the histogram of latencies, in seconds."""
@@ -141,6 +141,6 @@ def serve(stats: Stats, sink: Sink, port: int, host: str = "0.0.0.0") -> int:
         server, _ = start_http_server(port, host, registry)
     except OSError as error:
         raise PortError(
-            f"Cannot serve metrics at port {port}: {error.strerror}. Choose another --metrics-port."
+            f"Cannot serve metrics at port {port}: {os_reason(error)}. Choose another --metrics-port."
         ) from error
     return int(server.server_port)

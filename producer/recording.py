@@ -16,7 +16,7 @@ import msgspec
 
 from producer import archive
 from producer.envelope import TOPIC, payload_time_ms
-from sql.errors import OpenSeaMetricsError
+from sql.errors import OpenSeaMetricsError, os_reason
 
 
 class SourceError(OpenSeaMetricsError):
@@ -43,7 +43,7 @@ class Recording:
         try:
             sizes = [file.stat().st_size for file in files]
         except OSError as error:
-            raise SourceError(f"Cannot read {error.filename}: {error.strerror}") from error
+            raise SourceError(f"Cannot read {error.filename}: {os_reason(error)}") from error
         self.total_bytes = sum(sizes)
         self.read_bytes = 0
         seen = "\n".join(f"{file}\t{size}" for file, size in zip(files, sizes, strict=True))

@@ -124,8 +124,14 @@ def _map(call: exp.Anonymous, scope: Scope, infer: Infer) -> KsqlType:
     for item in call.expressions:
         if not isinstance(item, exp.PropertyEQ):
             raise scope.error(call, "MAP takes key := value")
-    keys = widest([item.this for item in call.expressions], scope, infer)
-    values = widest([item.expression for item in call.expressions], scope, infer)
+    keys = members(call, [item.this for item in call.expressions], "map", "key", scope, infer)
+    values = members(call, [item.expression for item in call.expressions], "map", "value", scope, infer)
+    known: set[exp.Expression] = set()
+    for item in call.expressions:
+        if isinstance(item.this, exp.Literal) and item.this in known:
+            key = shown(item.this)
+            raise scope.error(item.this, f"Multiple entries with same key: {key}", "write each key once")
+        known.add(item.this)
     return MapType("MAP", keys, values)
 
 
@@ -176,6 +182,30 @@ def _body(
     parameters = dict(zip(map(name_of, given.expressions), kinds, strict=True))
     inner = replace(scope, parameters={**scope.parameters, **parameters})
     return infer(given.this, inner)
+
+
+def members(
+    whole: exp.Expression,
+    parts: Sequence[exp.Expression],
+    kind: str,
+    part: str,
+    scope: Scope,
+    infer: Infer,
+) -> KsqlType:
+    """The type of the elements, keys or values that an ARRAY or a MAP is written with.
+
+    Raises SqlError if there are none, or if all are a bare NULL.
+    """
+    article = "an" if kind == "array" else "a"
+    if not parts:
+        pair = "element" if kind == "array" else "key value pair"
+        message = f"{kind.capitalize()} constructor cannot be empty. Please supply at least one {pair}."
+        raise scope.error(whole, message, f"for {article} {kind} without {part}s, cast: CAST(NULL AS …)")
+    found = widest(parts, scope, infer)
+    if found == NULL:
+        message = f"Cannot construct {article} {kind} with all NULL {part}s."
+        raise scope.error(whole, message, f"give one {part} a type, as in CAST(NULL AS INT)")
+    return found
 
 
 def widest(expressions: Sequence[exp.Expression], scope: Scope, infer: Infer) -> KsqlType:

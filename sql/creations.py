@@ -177,7 +177,7 @@ def _already(catalog: Catalog, statement: Statement) -> Catalog | None:
         return None
     if statement.replaces:
         return None
-    if statement.ast.args["if_not_exists"]:
+    if statement.keeps_existing:
         return catalog
     kind = catalog.sources[name].kind.lower()
     wanted = "table" if statement.kind in (Kind.CREATE_TABLE, Kind.CREATE_TABLE_AS) else "stream"

@@ -22,6 +22,7 @@ _FORMATS = {
     "JSON", "JSON_SR", "KAFKA", "AVRO", "PROTOBUF", "PROTOBUF_NOSR", "DELIMITED", "NONE",
 }  # fmt: skip
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
+_AMOUNT = re.compile(r"[0-9]{1,18}")
 _MILLISECONDS = {"SECOND": 1_000, "MINUTE": 60_000, "HOUR": 3_600_000, "DAY": 86_400_000}
 
 
@@ -141,9 +142,17 @@ def window_of(
         raise SqlError("Windowed sources require a key column.", statement.place)
     size = 0
     if kind.upper() != "SESSION":
-        amount, _, unit = properties.get("WINDOW_SIZE", "").partition(" ")
+        given = properties.get("WINDOW_SIZE", "")
+        amount, _, unit = given.partition(" ")
         scale = _MILLISECONDS.get(unit.strip().upper().removesuffix("S"))
-        if not amount.isdigit() or scale is None:
+        if given and (not _AMOUNT.fullmatch(amount) or scale is None):
+            raise SqlError(
+                f"Configuration WINDOW_SIZE is invalid: Invalid duration: '{given}'",
+                _place_of(statement, "WINDOW_SIZE"),
+                "write at most 18 digits and a unit, such as 10 SECONDS",
+                stage=Stage.PREPARE,
+            )
+        if scale is None:
             raise SqlError(
                 f"{kind.upper()} windows require 'WINDOW_SIZE' to be provided in the WITH clause. "
                 "For example: 'WINDOW_SIZE'='10 SECONDS'",
@@ -151,6 +160,8 @@ def window_of(
                 stage=Stage.PREPARE,
             )
         size = int(amount) * scale
+        if size == 0:
+            raise SqlError("Size must be positive", _place_of(statement, "WINDOW_SIZE"))
     return Window(kind.upper(), size, size, 0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -21,6 +22,17 @@ class Place:
 
 class OpenSeaMetricsError(Exception):
     """Something that a user can mend; the message says how. The command prints it and exits with 1."""
+
+
+def os_reason(error: OSError) -> str:
+    """The system's words for an error, such as ``No such file or directory``."""
+    return error.strerror or str(error).partition("\n")[0] or type(error).__name__
+
+
+def os_error_text(error: OSError) -> str:
+    """An error of the system in words: the file, if it names one, and why."""
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+    return f"{' and '.join(names)}: {os_reason(error)}" if names else os_reason(error)
 
 
 class Stage(Enum):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import sys
+
 from sqlglot import exp
 
-from sql.calls import call_type, widest
+from sql.calls import call_type, members, widest
 from sql.errors import SqlError
 from sql.nesting import is_chained
 from sql.scope import ARITHMETIC, COMPARISONS, Scope, shown
@@ -52,6 +55,8 @@ def _infer(expression: exp.Expression, scope: Scope) -> KsqlType:
             return _parameter(expression, scope)
         case exp.Literal():
             return _literal(expression, scope)
+        case exp.Neg(this=exp.Literal(is_string=False)):
+            return _literal(expression.this, scope, sign="-")
         case exp.Boolean():
             return BOOLEAN
         case exp.Null():
@@ -63,7 +68,7 @@ def _infer(expression: exp.Expression, scope: Scope) -> KsqlType:
         case exp.Bracket():
             return _element(expression, scope)
         case exp.Array():
-            return array(widest(expression.expressions, scope, infer))
+            return array(members(expression, expression.expressions, "array", "element", scope, infer))
         case exp.Cast():
             infer(expression.this, scope)
             kind = from_ast(expression.to)
@@ -119,19 +124,24 @@ def _parameter(identifier: exp.Identifier, scope: Scope) -> KsqlType:
     raise scope.error(identifier, f"'{name}' cannot be resolved")
 
 
-def _literal(literal: exp.Literal, scope: Scope) -> KsqlType:
+def _literal(literal: exp.Literal, scope: Scope, sign: str = "") -> KsqlType:
+    """The type of a text or of a number; a minus belongs to a number."""
     if literal.is_string:
         return STRING
     text = str(literal.this)
     if "e" in text.lower():
+        if math.isinf(float(text)):
+            hint = f"write a number between -{sys.float_info.max} and {sys.float_info.max}"
+            raise scope.error(literal, f"Number overflows DOUBLE: {sign}{text}", hint)
         return DOUBLE
     if "." in text:
         whole, fraction = text.split(".")
         return DecimalType("DECIMAL", len(whole.lstrip("0") or "0") + len(fraction), len(fraction))
     digits = text.lstrip("0") or "0"
-    if len(digits) > 19 or int(digits) >= 2**63:
-        raise scope.error(literal, f"Invalid numeric literal: {text}")
-    return INTEGER if int(digits) < 2**31 else BIGINT
+    beyond = 1 if sign else 0  # -2147483648 is an INTEGER, 2147483648 is none
+    if len(digits) > 19 or int(digits) >= 2**63 + beyond:
+        raise scope.error(literal, f"Invalid numeric literal: {sign}{text}")
+    return INTEGER if int(digits) < 2**31 + beyond else BIGINT
 
 
 def _field(dot: exp.Dot, scope: Scope) -> KsqlType:

@@ -15,6 +15,12 @@ QUOTED_OR_COMMENT = COMMENT + r"|'[^']*'?|`[^`]*`?|\"[^\"]*\"?"
 _PART = re.compile(QUOTED_OR_COMMENT, re.DOTALL)
 
 
+def summary(statement: str) -> str:
+    """The first words of a statement: without what is in brackets, where passwords can be."""
+    words = " ".join(statement.partition("(")[0].split())
+    return words if len(words) <= 80 else f"{words[:80]}…"
+
+
 def first_unclosed(text: str) -> tuple[int, str] | None:
     """Where a quoted part or comment without an end begins, and what would end it; None if there is
     none."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import yaml
-
 from sql.errors import SqlError
+from sql.yaml_text import NotYaml, read_yaml
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,40}")
 _DECIMAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -41,9 +40,9 @@ def overridden(name: str, text: str, setting: Any) -> Any:
                 return float(written)
             raise _wrong(name, text, f"a number, such as {setting}")
     try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise SqlError(f"--var {name}: not YAML: {getattr(error, 'problem', error)}") from error
+        value = read_yaml(text)
+    except NotYaml as error:
+        raise SqlError(f"--var {name}: not YAML: {error.problem}") from error
     if setting is not None and type(value) is not type(setting):
         kind = _KINDS.get(type(setting), f"a {type(setting).__name__}, such as {setting}")
         raise _wrong(name, text, kind)

@@ -13,6 +13,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from sql.dialect import KsqlDB
 from sql.dialect import expressions as node
+from sql.dialect.grammar import first_foreign
 from sql.dialect.reserved import RESERVED, UNITS
 from sql.errors import Place, SqlError, Stage
 from sql.lexical import first_unclosed
@@ -20,8 +21,7 @@ from sql.naming import is_source
 from sql.nesting import BRACKETS, OPERATIONS, RECURSION, first_too_deep, too_deep
 from sql.places import Lines
 from sql.quoting import checked_text
-from sql.statements import Kind, Statement
-from sql.types import name_of
+from sql.statements import Statement
 
 _DIALECT = KsqlDB()
 sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION))
@@ -100,22 +100,19 @@ def _statement(
     if (operation := too_deep(ast)) is not None:
         deep = _start_of(operation)
         raise _too_deep(f"more than {OPERATIONS} operations", locate(start if deep is None else deep))
+    if (foreign := first_foreign(ast)) is not None:
+        at = _start_of(foreign)
+        raise _syntax_error(
+            f"ksqlDB has no such expression: {foreign.sql()[:60]}", locate(start if at is None else at)
+        )
     for call in ast.find_all(exp.Anonymous):
         if isinstance(call.this, exp.Identifier):  # a function's name in quotes
             call.set("this", str(call.this.this))
     _check_names(ast, locate)
-    return Statement(
-        kind=_kind(ast),
-        text=text[start:end],
-        place=locate(start),
-        ast=ast,
-        name=_target(ast),
-        reads=tuple(name_of(source.this) for source in ast.find_all(node.Source)),
-        locate=locate,
-    )
+    return Statement(text=text[start:end], place=locate(start), ast=ast, locate=locate)
 
 
-def _start_of(expression: exp.Expression) -> int | None:
+def _start_of(expression: exp.Expr) -> int | None:
     """The offset of the first part of an expression that has one."""
     starts = (part.meta.get("start") for part in expression.walk())
     return next((int(start) for start in starts if start is not None), None)
@@ -171,6 +168,8 @@ def _check_source_name(name: exp.Identifier, place: Place) -> None:
             place,
             located=True,
         )
+
+
 def _is_argument(node: exp.Expr | None) -> TypeGuard[exp.Column]:
     """Whether it is a column without a source as the argument of a function."""
     return (
@@ -197,47 +196,3 @@ def _offset_of(tokens: list[Token], detail: dict[str, Any]) -> int:
         if token.line == detail["line"] and token.col == detail["col"]:
             return int(token.start)
     return int(tokens[-1].start)
-
-
-def _kind(ast: exp.Expression) -> Kind:
-    match ast:
-        case node.CreateSource():
-            words = f"create {ast.args['kind'].lower()}"
-            return Kind(f"{words} as select" if ast.args.get("query") else words)
-        case node.AlterSource():
-            return Kind.ALTER
-        case node.DropSource():
-            return Kind(f"drop {ast.args['kind'].lower()}")
-        case node.QueryControl():
-            return Kind(str(ast.args["action"]).lower())
-        case node.SetProperty():
-            return Kind.SET if ast.args.get("value") else Kind.UNSET
-        case node.Define():
-            return Kind.DEFINE if ast.args.get("value") else Kind.UNDEFINE
-        case _:
-            return _KINDS[type(ast)]
-
-
-_KINDS: dict[type, Kind] = {
-    node.InsertSelect: Kind.INSERT_SELECT,
-    node.InsertValues: Kind.INSERT_VALUES,
-    node.Query: Kind.SELECT,
-    node.Show: Kind.SHOW,
-    node.DescribeSource: Kind.DESCRIBE,
-    node.Explain: Kind.EXPLAIN,
-    node.Assert: Kind.ASSERT,
-    node.Connector: Kind.CONNECTOR,
-}
-
-
-def _target(ast: exp.Expression) -> str | None:
-    named = (
-        node.CreateSource,
-        node.AlterSource,
-        node.DropSource,
-        node.InsertSelect,
-        node.InsertValues,
-        node.QueryControl,
-        node.DescribeSource,
-    )
-    return name_of(ast.this) if isinstance(ast, named) else None

@@ -9,8 +9,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sql.errors import Place, SqlError
 from sql.filenames import MigrationFile, migration_files
 from sql.overrides import overridden
@@ -20,6 +18,7 @@ from sql.reading import read_text
 from sql.statements import Statement
 from sql.templates import Templates, plain
 from sql.variables import resolved
+from sql.yaml_text import NotYaml, read_yaml
 
 FOREIGN_SETTINGS = "ksql-migrations.properties"
 
@@ -116,13 +115,10 @@ def load_settings(root: Path, variables: Mapping[str, str]) -> dict[str, Any]:
         if not path.exists():
             raise SqlError(f"cannot read {path}: there is no such file", hint="see --sql")
         try:
-            settings = yaml.safe_load(read_text(path))
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            place = Place(str(path), mark.line + 1, mark.column + 1) if mark else None
-            raise SqlError(f"not YAML: {getattr(error, 'problem', error)}", place) from error
-        except (ValueError, RecursionError) as error:  # such as the date 2026-13-01
-            raise SqlError(f"not YAML: {error}", Place(str(path), 1, 1)) from error
+            settings = read_yaml(read_text(path))
+        except NotYaml as error:
+            place = Place(str(path), error.line, error.column)
+            raise SqlError(f"not YAML: {error.problem}", place) from error
     if not isinstance(settings, dict) or not all(isinstance(name, str) for name in settings):
         raise SqlError("settings are 'name: value' lines", Place(str(path), 1, 1))
     given = {name: overridden(name, value, settings.get(name, "")) for name, value in variables.items()}

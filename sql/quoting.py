@@ -1,4 +1,4 @@
-"""The only place where names, texts and paths are written into DuckDB's and Spark's SQL.
+"""The only place where names, texts and paths are written into ksqlDB's, DuckDB's and Spark's SQL.
 
 Whatever a statement, a variable, a file's name, a property or a record brings along goes through one of
 these functions. Each of them writes exactly one token, whatever the text contains.
@@ -32,6 +32,16 @@ def quoted(name: str) -> str:
 def text(value: str) -> str:
     """A string, such as a path, as a literal of DuckDB. Raises SqlError for half a surrogate pair."""
     return "'" + checked_text(value).replace("'", "''") + "'"
+
+
+def ksqldb_quoted(name: str) -> str:
+    """A name as an identifier of ksqlDB, letter by letter."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def ksqldb_text(value: str) -> str:
+    """A string as a literal of ksqlDB."""
+    return "'" + value.replace("'", "''") + "'"
 
 
 def column(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from pathlib import Path
 
-from sql.errors import Place, SqlError
+from sql.errors import Place, SqlError, os_reason
 
 _SAVE = "save the file as UTF-8"
 
@@ -18,7 +18,7 @@ def read_text(path: Path) -> str:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise SqlError(f"cannot read {path}: {error.strerror}") from error
+        raise SqlError(f"cannot read {path}: {os_reason(error)}") from error
     start = Place(str(path), 1, 1)
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data[:4]:
         raise SqlError("the file is UTF-16 or UTF-32, not UTF-8", start, _SAVE)

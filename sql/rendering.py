@@ -33,8 +33,13 @@ from jinja2.parser import Parser
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-MARK = "\ue000{file}\ue001{line}\ue001{column}\ue002"
-MARKS = re.compile("\ue000([0-9]{1,9})\ue001([0-9]{1,9})\ue001([0-9]{1,9})\ue002")
+MARK = "\ue000{secret}\ue001{file}\ue001{line}\ue001{column}\ue002"
+
+
+def marks(secret: str) -> re.Pattern[str]:
+    """Marks of one job. Texts cannot forge them, because its ``secret`` is in no file or setting."""
+    number = "([0-9]{1,9})"
+    return re.compile(f"\ue000{secret}\ue001{number}\ue001{number}\ue001{number}\ue002")
 
 
 class Job(TypedDict):
@@ -42,7 +47,8 @@ class Job(TypedDict):
 
     ``sources``: files that may be imported, by name: path and text. ``unreadable``: those that have
     none: path, line, and why. ``files``: path, text, and what ``ref('name')`` stands for. ``seconds``
-    (of CPU time) and ``characters`` hold for each file, ``memory`` (bytes) for all.
+    (of CPU time) and ``characters`` hold for each file, ``memory`` (bytes) for all. ``secret``: random
+    letters and digits, which are in every mark.
     """
 
     variables: Mapping[str, Any]
@@ -52,6 +58,7 @@ class Job(TypedDict):
     seconds: float
     memory: int
     characters: int
+    secret: str
 
 
 class _TooLarge(Exception):
@@ -69,6 +76,7 @@ class _Marks(Extension):
         return self._mark(stream, files.index(name))
 
     def _mark(self, stream: TokenStream, file: int) -> Iterator[Token]:
+        secret: str = self.environment.secret  # type: ignore[attr-defined]
         for token in stream:
             if token.type != "data":
                 yield token
@@ -77,7 +85,7 @@ class _Marks(Extension):
             # and column 1 of the right line is close enough to find it.
             pieces = token.value.split("\n")
             marked = [
-                MARK.format(file=file, line=token.lineno + index, column=1) + piece
+                MARK.format(secret=secret, file=file, line=token.lineno + index, column=1) + piece
                 for index, piece in enumerate(pieces)
             ]
             yield Token(token.lineno, "data", "\n".join(marked))
@@ -96,7 +104,7 @@ class _Environment(ImmutableSandboxedEnvironment):
     """``lines``: which lines of a file's code come of which of its lines, for each file compiled."""
 
     def __init__(
-        self, load: Callable[[str], tuple[str, str, None] | None], characters: int
+        self, load: Callable[[str], tuple[str, str, None] | None], characters: int, secret: str
     ) -> None:
         super().__init__(
             loader=jinja2.FunctionLoader(load),
@@ -110,6 +118,7 @@ class _Environment(ImmutableSandboxedEnvironment):
             finalize=_checked,
         )
         self.characters = characters
+        self.secret = secret
         self.marked_files: list[str] = []
         self.lines: dict[str, list[tuple[int, int]]] = {}
 
@@ -138,10 +147,11 @@ def _render(environment: _Environment, path: str, source: str) -> str:
     template = jinja2.Template.from_code(environment, code, dict(environment.globals))
     written: list[str] = []
     length = 0
+    mark = marks(environment.secret)
     pieces = template.generate()
     for piece in pieces:
         written.append(piece)
-        length += len(piece) - sum(len(mark[0]) for mark in MARKS.finditer(piece))
+        length += len(piece) - sum(len(match[0]) for match in mark.finditer(piece))
         if length > environment.characters:
             pieces.throw(_TooLarge())  # type: ignore[attr-defined]
     return "".join(written)
@@ -198,7 +208,7 @@ def run(job: Job) -> None:
         return known and (known[1], known[0], None)
 
     physical: dict[str, str] = {}
-    environment = _Environment(load, job["characters"])
+    environment = _Environment(load, job["characters"], job["secret"])
     environment.globals.update(job["variables"])
     environment.globals["ref"] = lambda name: physical.get(str(name).upper(), name)
     for path, source, names in job["files"]:

@@ -110,6 +110,8 @@ def _window(statement: Statement, window: exp.Expression | None) -> Window | Non
 
     size = duration("size")
     assert size is not None
+    if size == 0:
+        raise SqlError("Size must be positive", statement.place, stage=Stage.QUERY)
     grace = duration("grace")
     if grace is None:
         grace = max(0, 86_400_000 - size)

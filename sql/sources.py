@@ -65,6 +65,11 @@ class Source:
         """The type of the column that gives records their time; None if that is Kafka's own."""
         return next((column.type for column in self.columns if column.name == self.timestamp), None)
 
+    @property
+    def is_read_only(self) -> bool:
+        """True for CREATE SOURCE STREAM | TABLE."""
+        return bool(self.statement.ast.args.get("read_only"))
+
     def readable(self) -> dict[str, KsqlType]:
         """Names that a SELECT may use, with their types."""
         columns = {column.name: column.type for column in self.columns}

@@ -12,6 +12,7 @@ import bisect
 import json
 import pickle
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from sql import rendering
-from sql.errors import Place, SqlError
+from sql.errors import Place, SqlError, os_reason
 from sql.places import Lines, Located
 from sql.reading import read_text
 
@@ -68,7 +69,9 @@ class Templates:
             seconds=SECONDS,
             memory=MEMORY,
             characters=CHARACTERS,
+            secret=secrets.token_hex(8),
         )
+        marks = rendering.marks(job["secret"])
         # -I: nothing of the environment or of this folder (it has a types.py) is imported.
         command = [sys.executable, "-I", "-X", "utf8", rendering.__file__]
         try:
@@ -76,7 +79,7 @@ class Templates:
                 command, input=pickle.dumps(job), capture_output=True, env={}, check=False
             )
         except OSError as error:
-            message = f"cannot start {sys.executable} to render templates: {error.strerror}"
+            message = f"cannot start {sys.executable} to render templates: {os_reason(error)}"
             raise SqlError(message, Place(files[0][0], 1, 1)) from error
         texts: list[Located] = []
         compiled: dict[str, list[tuple[int, int]]] = {}
@@ -88,7 +91,7 @@ class Templates:
                 case {"compiled": str(path), "lines": lines}:
                     compiled[path] = lines
                 case {"text": str(marked), "files": names}:
-                    texts.append(_unmark(marked, names, begun))
+                    texts.append(_unmark(marks, marked, names, begun))
                 case {"error": str(message), "file": file, "line": number}:
                     undefined = message.endswith("is undefined")
                     hint = "define it in settings.yml, or give --var NAME=VALUE" if undefined else None
@@ -132,14 +135,12 @@ def _interrupted_at(dump: str, compiled: Mapping[str, list[tuple[int, int]]], pa
     return Place(path, 1, 1)
 
 
-def _unmark(marked: str, files: list[str], path: str) -> Located:
+def _unmark(pattern: re.Pattern[str], marked: str, files: list[str], path: str) -> Located:
     pieces: list[str] = []
     offsets = [0]
     marks = [Place(path, 1, 1)]
     length = end = 0
-    for match in rendering.MARKS.finditer(marked):
-        if int(match[1]) >= len(files):
-            continue  # text of a value that looks like a mark
+    for match in pattern.finditer(marked):
         piece = marked[end : match.start()]
         pieces.append(piece)
         length += len(piece)

@@ -7,6 +7,7 @@ a DECIMAL is a number with all its digits (observed on 7.9.1: tests/embedded/rec
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -40,3 +41,16 @@ def plain(value: Any) -> Any:
         case time():
             return (datetime.combine(_EPOCH, value) - _EPOCH) // _MILLISECOND
     raise TypeError(f"JSON has no form for {type(value).__name__}")
+
+
+def finite(value: Any) -> Any:
+    """A value with text for the numbers that JSON cannot write: orjson would write null."""
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return value
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, list):
+        return [finite(item) for item in value]
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    return value

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from enum import Enum
 
 from sqlglot import exp
 
@@ -24,13 +25,26 @@ class Definition:
     analysis: Analysis | None = None
 
 
+class Difference(Enum):
+    """In which way two definitions differ, where that decides what happens."""
+
+    COLUMNS_ADDED = "columns are added at the end"
+    REPLACED_AGGREGATION = "a windowed aggregation is replaced, even by an equal one"
+    OTHER = "any other difference"
+
+
 @dataclass(frozen=True)
 class Change:
-    """One difference. ``refusal`` is ksqlDB's reason for not taking it; None: it is taken in place."""
+    """One difference between two definitions.
+
+    ``what`` describes it for people. ``refusal`` is ksqlDB's reason for refusing it, None where ksqlDB
+    makes the change in place.
+    """
 
     clause: str
     what: str
     refusal: str | None = None
+    difference: Difference = Difference.OTHER
 
 
 def changes(old: Definition, new: Definition) -> tuple[Change, ...]:
@@ -70,7 +84,8 @@ def _column_change(old: Source, new: Source) -> Change:
     keys = [each for each in new.columns[len(old.columns) :] if each.is_key]
     if kept == old.columns and not keys:
         added = ", ".join(each.name for each in new.columns[len(old.columns) :])
-        return Change("SELECT" if _derived(new) else "columns", f"{added} added at the end")
+        clause = "SELECT" if _derived(new) else "columns"
+        return Change(clause, f"{added} added at the end", difference=Difference.COLUMNS_ADDED)
     moved = [
         each for at, each in enumerate(old.columns) if at >= len(kept) or kept[at] != each
     ]
@@ -95,7 +110,8 @@ def _query_changes(old: Definition, new: Definition) -> Iterator[Change]:
     if was.is_aggregation and was.window is not None:
         # Even if nothing else has changed: observed.
         reason = "Upgrades not yet supported for StreamWindowedAggregate"
-        yield Change("WINDOW", "an aggregation by window cannot be replaced", reason)
+        what = "an aggregation by window cannot be replaced"
+        yield Change("WINDOW", what, reason, Difference.REPLACED_AGGREGATION)
         return
     sources = [each.name for each in (was.source, *was.joined)]
     if sources != [each.name for each in (now.source, *now.joined)]:

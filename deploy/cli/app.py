@@ -21,7 +21,7 @@ from deploy.cli import verbs
 from deploy.cli.help import as_written
 from deploy.config import FunctionSettings
 from deploy.output.plain import one_line, say, visible, write_any_character
-from sql.errors import OpenSeaMetricsError
+from sql.errors import OpenSeaMetricsError, os_error_text
 from udfs import registry
 
 INTERRUPTED = 130  # as shells say it of Ctrl-C
@@ -113,8 +113,11 @@ def main() -> None:
         app()
     except (ChangesPending, SomethingFound):
         code = 2
-    except (OpenSeaMetricsError, OSError) as error:
+    except OpenSeaMetricsError as error:
         say(f"error: {error}", stderr=True)
+        code = 1
+    except OSError as error:
+        say(f"error: {os_error_text(error)}", stderr=True)
         code = 1
     except SystemExit as error:
         # A mistyped option ends with 2, which here means that changes are pending.

@@ -13,6 +13,7 @@ from deploy.doctor import Choice, examine
 from deploy.output.console import console, shown
 from deploy.output.doctor import show_checks, show_checks_json
 
+TIMEOUT = 15.0  # seconds for one reply of ksqlDB
 PATIENCE = 10.0  # seconds for which a ksqlDB that does not answer is asked again
 
 
@@ -33,7 +34,7 @@ def doctor(
     Example: opensea-metrics doctor --json
     """
     named = bool(server) or options.is_configured()
-    client = replace(server_access.client(server), timeout=15.0, patience=PATIENCE) if named else None
+    client = replace(server_access.client(server), timeout=TIMEOUT, patience=PATIENCE) if named else None
     choice = Choice(client, sql, options.variables(var))
     with console(stderr=True).status("") as status:
         found = examine(choice, lambda part: status.update(shown(f"asking {part} …")))

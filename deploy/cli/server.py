@@ -73,13 +73,18 @@ def serve(
     ] = None,
     insecure: Annotated[
         bool,
-        typer.Option("--insecure", help="Let other machines in without asking who they are."),
+        typer.Option(
+            "--insecure",
+            help="Serve other machines without credentials or without a certificate, for instance behind"
+            " a proxy with TLS.",
+        ),
     ] = False,
 ) -> None:
     """Run the embedded server until Ctrl-C; topics are the folders DIR/topics/<topic>.
 
-    It listens on this machine only. For another address, set who may use it: a user and a password, or
-    a token, and a certificate (OPENSEA_METRICS_SERVE_… in the environment or .env).
+    It listens on this machine only. On another address it starts only with credentials (a user and a
+    password, or a token) and a certificate: set OPENSEA_METRICS_SERVE_… in the environment or .env. With
+    --insecure it starts without them.
 
     Example: opensea-metrics serve --data-dir /var/lib/opensea-metrics
     """

@@ -21,29 +21,34 @@ def policy(
 ) -> tuple[Policy, list[str]]:
     """The policy of a server that listens on ``host``, and warnings to show.
 
-    Raises AccessNotSet if a setting is missing, or if other machines could use the server unasked.
+    On another address than loopback, credentials and a certificate are needed unless ``insecure``.
+    Raises AccessNotSet if a setting is missing.
     """
     credentials = _credentials(settings)
     certificate = _certificate(settings)
+    if is_loopback(host):
+        return Policy(tuple(allowed_hosts), credentials, certificate), []
+    missing = [
+        *([] if credentials else [f"{_PREFIX}USER and {_PREFIX}PASSWORD, or {_PREFIX}TOKEN"]),
+        *([] if certificate else [f"{_PREFIX}CERT_FILE and {_PREFIX}KEY_FILE"]),
+    ]
+    if missing and not insecure:
+        raise AccessNotSet(
+            f"on {host}, other machines can reach this server, so it starts only with credentials and a"
+            f" certificate\n  hint: set {' and '.join(missing)} (in the environment or .env); or give"
+            " --insecure, for instance if a proxy in front asks for credentials and ends TLS"
+        )
     warnings: list[str] = []
-    if not is_loopback(host):
-        if credentials is None and not insecure:
-            raise AccessNotSet(
-                f"on {host}, other machines can use this server: set {_PREFIX}USER and {_PREFIX}PASSWORD,"
-                f" or {_PREFIX}TOKEN (in the environment or .env), or accept that everybody may use it with"
-                " --insecure"
-            )
-        if credentials is None:
-            warnings.append(
-                f"--insecure: whoever can reach {host} can read, change and delete all data of this"
-                " server, and make it read and write without limit"
-            )
-        if certificate is None:
-            warnings.append(
-                f"without a certificate, data{' and credentials' if credentials else ''} cross the network"
-                f" as plain text: set {_PREFIX}CERT_FILE and {_PREFIX}KEY_FILE, or put a proxy with TLS in"
-                " front"
-            )
+    if credentials is None:
+        warnings.append(
+            f"--insecure: whoever can reach {host} can read, change and delete all data of this"
+            " server, and make it read and write without limit"
+        )
+    if certificate is None:
+        warnings.append(
+            f"--insecure: data{' and credentials' if credentials else ''} cross the network to {host} as"
+            " plain text, unless a proxy with TLS is in front"
+        )
     return Policy(tuple(allowed_hosts), credentials, certificate), warnings
 
 

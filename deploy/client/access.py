@@ -12,6 +12,7 @@ import httpx
 
 from deploy.client.errors import AccessError
 from deploy.client.limits import limit_time
+from sql.errors import os_reason
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?|")
@@ -68,7 +69,7 @@ class Access:
         try:
             context = ssl.create_default_context(cafile=self.ca_file)
         except OSError as error:
-            raise AccessError(f"cannot use the CA file {self.ca_file}: {_why(error)}") from error
+            raise AccessError(f"cannot use the CA file {self.ca_file}: {os_reason(error)}") from error
         if self.cert_file is not None:
             try:
                 # A password is always given: without one OpenSSL would ask on the terminal.
@@ -78,10 +79,6 @@ class Access:
             except OSError as error:
                 raise AccessError(
                     f"cannot use the client certificate {self.cert_file} with the key"
-                    f" {self.key_file or 'in it'}: {_why(error)}"
+                    f" {self.key_file or 'in it'}: {os_reason(error)}"
                 ) from error
         return context
-
-
-def _why(error: OSError) -> str:
-    return error.strerror or str(error) or type(error).__name__

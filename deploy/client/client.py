@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from deploy import shapes
 from deploy.client.access import Access
+from deploy.client.entities import check_shape
 from deploy.client.errors import (
     BadReply,
     KsqlError,
@@ -26,7 +27,6 @@ from deploy.client.errors import (
     ServerUnreachable,
     StatementFailed,
     error_in,
-    summary,
 )
 from deploy.client.rows import Values
 from deploy.client.transport import Transport
@@ -42,6 +42,7 @@ from deploy.replies import (
     columns_of,
 )
 from deploy.shapes import Json, WrongShape, member, members, members_or_none, text_or_none
+from sql.lexical import summary
 
 T = TypeVar("T")
 
@@ -114,9 +115,14 @@ class KsqlClient:
             try:
                 return self._transport.ksql(text)
             except OutcomeUnknown as error:
-                raise BadReply(self.url, _request(text), error.reason) from error
+                asked = _request(text)
+                raise BadReply(self.url, asked, error.reason, error.is_passing) from error
 
-        return self._transport.patiently(request)
+        reply = self._transport.patiently(request)
+        with self._reading(_request(text)):
+            for entity in reply:
+                check_shape(entity)
+        return reply
 
     def everything(self) -> tuple[tuple[Source, ...], tuple[Query, ...], tuple[Topic, ...]]:
         """All streams and tables, queries, and topics, asked for in one request."""
@@ -175,7 +181,7 @@ class KsqlClient:
 
     def query_errors(self, query_id: str) -> tuple[str, ...]:
         """What the server says of a failed query, the newest last."""
-        asked = f"EXPLAIN {query_id};"
+        asked = f"EXPLAIN {quoted(query_id)};"
         (reply,) = self._entities(asked, 1)
         with self._reading(_request(asked)):
             errors = members_or_none(member(reply, "queryDescription"), "queryErrors")
@@ -223,9 +229,6 @@ class KsqlClient:
     def _entities(self, asked: str, number: int) -> list[Json]:
         """The replies to so many statements that only read."""
         reply = self.ask(asked)
-        if len(reply) != number:
-            reason = f"it has {len(reply)} parts for {number} statements"
-            raise BadReply(self.url, _request(asked), reason)
         return list(reply)
 
     def _list(self, asked: str, name: str, of: Callable[[Json], T]) -> tuple[T, ...]:

@@ -21,6 +21,7 @@ import re
 from typing import Any
 
 from sql.errors import OpenSeaMetricsError
+from sql.lexical import summary
 
 
 class ClientError(OpenSeaMetricsError):
@@ -43,12 +44,17 @@ class ServerUnreachable(ClientError):
 
 
 class BadReply(ServerUnreachable):
-    """The reply to ``request`` is not what ksqlDB would say; ``reason`` completes "the reply …"."""
+    """The reply to ``request`` is not what ksqlDB would say; ``reason`` completes "the reply …".
 
-    def __init__(self, url: str, request: str, reason: str) -> None:
+    ``is_passing``: the same request may get a usable reply (the connection was cut, a proxy has no
+    server); otherwise the reply itself was wrong, or too slow.
+    """
+
+    def __init__(self, url: str, request: str, reason: str, is_passing: bool = False) -> None:
         super().__init__(url, reason)
-        self.args = (url, request, reason)
+        self.args = (url, request, reason, is_passing)
         self.request = request
+        self.is_passing = is_passing
 
     def __str__(self) -> str:
         return (
@@ -61,9 +67,14 @@ class BadReply(ServerUnreachable):
 class QueryEnded(ServerUnreachable):
     """The server ended a push query, or went away, before the query's own end."""
 
+    def __init__(self, url: str, statement: str, reason: str) -> None:
+        super().__init__(url, reason)
+        self.args = (url, statement, reason)
+        self.statement = statement
+
     def __str__(self) -> str:
         return (
-            f"the server at {self.url} ended the query: {self.reason}\n"
+            f"the server at {self.url} ended POST /query ({summary(self.statement)}): {self.reason}\n"
             "  hint: start the query again; if the server is gone, start it first"
         )
 
@@ -77,13 +88,19 @@ class AccessError(ClientError):
 
 
 class OutcomeUnknown(ClientError):
-    """The statement was sent, and whether it was carried out is not known."""
+    """The statement was sent, and whether it was carried out is not known.
 
-    def __init__(self, statement: str, reason: str, url: str = "") -> None:
-        super().__init__(statement, reason, url)
+    ``is_passing`` as for BadReply.
+    """
+
+    def __init__(
+        self, statement: str, reason: str, url: str = "", is_passing: bool = False
+    ) -> None:
+        super().__init__(statement, reason, url, is_passing)
         self.statement = statement
         self.reason = reason
         self.url = url
+        self.is_passing = is_passing
 
     def __str__(self) -> str:
         server = f"the server at {self.url}" if self.url else "the server"
@@ -125,20 +142,14 @@ class StatementFailed(KsqlError):
     """A command that the server accepted (HTTP 200) ended in the status ERROR or TERMINATED."""
 
 
-def summary(statement: str) -> str:
-    """The first words of a statement: without what is in brackets, where passwords can be."""
-    words = " ".join(statement.partition("(")[0].split())
-    return words if len(words) <= 80 else f"{words[:80]}…"
-
-
-def error_of(status: int, body: str, statement: str) -> KsqlError:
-    """The error that an HTTP reply with another status than 200 stands for."""
+def error_of(status: int, body: str, statement: str) -> KsqlError | None:
+    """ksqlDB's error in an HTTP reply with another status than 200, None if there is none."""
     try:
         reply = json.loads(body)
     except (ValueError, RecursionError):
-        reply = None
+        return None
     if not isinstance(reply, dict) or not isinstance(reply.get("message"), str):
-        return KsqlError(status, None, _summary(status, body), statement)
+        return None
     return KsqlError(status, _code(reply), reply["message"], statement)
 
 
@@ -155,7 +166,7 @@ def _code(reply: dict[str, Any]) -> int | None:
     return code if isinstance(code, int) and not isinstance(code, bool) else None
 
 
-def _summary(status: int, body: str) -> str:
+def page_summary(status: int, body: str) -> str:
     """What there is to say of a page that is not ksqlDB's: its title or its beginning."""
     title = re.search(r"<title>([^<]*)", body, re.IGNORECASE)
     words = (title[1] if title else body).split()

@@ -9,10 +9,11 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from deploy.client.errors import BadReply, ClientError, QueryEnded, error_in, summary
+from deploy.client.errors import BadReply, ClientError, QueryEnded, error_in
 from deploy.client.limits import REPLY_BYTES
 from deploy.replies import Row
 from deploy.shapes import WrongShape, listed, member, not_too_deep
+from sql.lexical import summary
 
 _BETWEEN = re.compile(r"[\[\], \r\n\t]*")
 _DECODER = json.JSONDecoder()
@@ -104,7 +105,7 @@ class Values(Iterator[Sequence[Any]]):
             if "finalMessage" in reply:
                 raise StopIteration
         if self.close_query is not None:
-            raise QueryEnded(self.url, "its reply stops without a final message")
+            raise QueryEnded(self.url, self.statement, "its reply stops without a final message")
         raise StopIteration
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ import tenacity
 
 from deploy.client.access import Access
 from deploy.client.address import server_address
+from deploy.client.entities import check_number
 from deploy.client.errors import (
     BadReply,
     GuardFailed,
@@ -22,13 +23,14 @@ from deploy.client.errors import (
     QueryEnded,
     ServerUnreachable,
     error_of,
-    summary,
+    page_summary,
 )
 from deploy.client.http import HttpError, api
 from deploy.client.limits import BYTES_PER_SECOND, ROWS_BYTES, until
 from deploy.client.rows import Objects
 from deploy.replies import Row
 from deploy.shapes import WrongShape, not_too_deep
+from sql.lexical import summary
 
 T = TypeVar("T")
 
@@ -78,17 +80,22 @@ class Transport:
             with until(time.monotonic() + self._timeout):
                 reply = self._commands.ksql(guarded, stream_properties=dict(properties or {}))
             entities = _entities(reply)
+            check_number(guarded, entities)
         except HttpError as error:
             refused = error_of(error.status, error.body, text)
-            if refused.error_code is None and error.status >= 500:
-                raise OutcomeUnknown(text, refused.message, self.url) from None
+            if error.status >= 500 and (refused is None or refused.error_code is None):
+                reason = page_summary(error.status, error.body)
+                raise OutcomeUnknown(text, reason, self.url, is_passing=True) from None
+            if refused is None:
+                raise self._no_error_of_ksqldb(f"POST /ksql ({summary(text)})", error) from None
             if guard and f"Could not find STREAM/TABLE '{guard}'" in refused.message:
                 raise GuardFailed(guard) from None
             raise refused from None
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
             raise ServerUnreachable(self.url, _reason(error)) from error
         except httpx.TransportError as error:
-            raise OutcomeUnknown(text, self._why(error), self.url) from error
+            is_late = isinstance(error, httpx.TimeoutException)
+            raise OutcomeUnknown(text, self._why(error), self.url, not is_late) from error
         except (ValueError, RecursionError) as error:
             raise OutcomeUnknown(text, _shape(error), self.url) from None
         numbers = (each.get("commandSequenceNumber") for each in entities)
@@ -109,6 +116,7 @@ class Transport:
         # The module decodes chunks one by one, which fails where a chunk ends inside a character:
         # as Latin-1, bytes pass through it unharmed.
         chunks = chosen.query(text, encoding="latin-1", stream_properties=dict(properties or {}))
+        request = f"POST /query ({summary(text)})"
         objects = Objects()
         begun, size, has_begun = time.monotonic(), 0, False
         try:
@@ -127,15 +135,16 @@ class Transport:
                         has_begun = True
                         yield each
         except HttpError as error:
-            raise error_of(error.status, error.body, text) from None
+            refused = error_of(error.status, error.body, text)
+            raise refused or self._no_error_of_ksqldb(request, error) from None
         except httpx.TransportError as error:
             if endless and has_begun:
-                raise QueryEnded(self.url, self._why(error)) from error
-            raise ServerUnreachable(self.url, self._why(error)) from error
+                raise QueryEnded(self.url, text, self._why(error)) from error
+            raise self._failed(request, error) from error
         except WrongShape as error:
-            raise BadReply(self.url, f"POST /query ({summary(text)})", str(error)) from None
+            raise BadReply(self.url, request, str(error)) from None
         if objects.in_part:
-            raise ServerUnreachable(self.url, "its reply to a query is cut off")
+            raise BadReply(self.url, request, "it is cut off", is_passing=True)
 
     def close_query(self, query_id: str) -> None:
         """End a push query on the server, if it can still be reached."""
@@ -149,11 +158,13 @@ class Transport:
                 response = self._commands.sa.get_request(f"{self.url}/{path}")
                 body = response.read()
         except httpx.TransportError as error:
-            raise ServerUnreachable(self.url, self._why(error)) from error
+            raise self._failed(f"GET /{path}", error) from error
         except WrongShape as error:
             raise BadReply(self.url, f"GET /{path}", str(error)) from None
         if response.status_code != 200:
-            raise error_of(response.status_code, body.decode(errors="replace"), "")
+            page = HttpError(response.status_code, body.decode(errors="replace"))
+            refused = error_of(page.status, page.body, "")
+            raise refused or self._no_error_of_ksqldb(f"GET /{path}", page)
         try:
             reply = json.loads(body)
             if not isinstance(reply, dict):
@@ -162,6 +173,18 @@ class Transport:
         except (ValueError, RecursionError) as error:
             raise BadReply(self.url, f"GET /{path}", _shape(error)) from None
         return reply
+
+    def _failed(self, request: str, error: httpx.TransportError) -> ServerUnreachable:
+        """The error of a request that only reads."""
+        if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol)):
+            return ServerUnreachable(self.url, self._why(error))
+        is_late = isinstance(error, httpx.TimeoutException)
+        return BadReply(self.url, request, self._why(error), is_passing=not is_late)
+
+    def _no_error_of_ksqldb(self, request: str, error: HttpError) -> BadReply:
+        """The error of a reply with another status than 200 that is no JSON of ksqlDB's."""
+        reason = page_summary(error.status, error.body)
+        return BadReply(self.url, request, reason, is_passing=error.status >= 500)
 
     def _why(self, error: httpx.TransportError) -> str:
         if isinstance(error, httpx.TimeoutException):
@@ -192,7 +215,8 @@ class Transport:
 def _passes(error: BaseException) -> bool:
     if isinstance(error, KsqlError):
         return error.status >= 500 or _is_not_ready(error)
-    return isinstance(error, (ServerUnreachable, OutcomeUnknown))
+    # The same request would get the same wrong reply, and wait as long for a slow one.
+    return error.is_passing if isinstance(error, BadReply) else isinstance(error, ServerUnreachable)
 
 
 def _is_not_ready(error: KsqlError) -> bool:

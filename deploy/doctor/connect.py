@@ -23,7 +23,9 @@ report = Report("connect")
 def examine(url: str) -> list[Check]:
     """Ask the worker at ``url``. Raises Unreachable."""
     root = web.get(url, "")
-    return judge(root, web.get(url, "connectors?expand=status"))
+    connectors = web.get(url, "connectors?expand=status")
+    with web.read_from(url):
+        return judge(root, connectors)
 
 
 def judge(root: Mapping[str, Any], connectors: Mapping[str, Any]) -> list[Check]:

@@ -17,12 +17,15 @@ report = Report("schema registry")
 def examine(url: str, topics: Sequence[str]) -> list[Check]:
     """Ask the registry at ``url`` for the values of ``topics``. Raises Unreachable."""
     subjects = web.get(url, "subjects")
-    latest = {
-        topic: web.get(url, f"subjects/{topic}-value/versions/latest")
-        for topic in topics
-        if f"{topic}-value" in subjects
-    }
-    return judge(subjects, topics, latest)
+    with web.read_from(url):
+        if not isinstance(subjects, list) or not all(isinstance(name, str) for name in subjects):
+            raise TypeError
+        latest = {
+            topic: web.get(url, f"subjects/{topic}-value/versions/latest")
+            for topic in topics
+            if f"{topic}-value" in subjects
+        }
+        return judge(subjects, topics, latest)
 
 
 def judge(

@@ -20,7 +20,9 @@ def examine(master: str, ui: str | None) -> list[Check]:
     if not master.startswith("spark://"):
         return [report.ok("master", f"{master}, in the process itself")]
     page = ui or f"http://{urlsplit(master).hostname}:8080"
-    return judge(web.get(page, "json/"))
+    found = web.get(page, "json/")
+    with web.read_from(page):
+        return judge(found)
 
 
 def judge(page: Mapping[str, Any]) -> list[Check]:

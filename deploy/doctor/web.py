@@ -1,16 +1,27 @@
-"""JSON over HTTP from a part, with time-outs and a few repeats: all that is asked for only reads."""
+"""JSON over HTTP from a part, within limits and with a few repeats: all that is asked for only reads."""
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import tenacity
 
+from deploy.client.limits import limit_time, unpacked, until
 from deploy.doctor.checks import Unreachable
+from deploy.shapes import WrongShape, not_too_deep
 from producer.environment import without_secrets
 
-TIMEOUT = httpx.Timeout(15, connect=5)
+CONNECTING = 5.0
+"""Seconds for a connection."""
+TIMEOUT = 15.0
+"""Seconds for a whole reply."""
+REPLY_BYTES = 16 << 20
+"""The largest reply, unpacked."""
 
 
 class NotFound(Unreachable):
@@ -19,24 +30,53 @@ class NotFound(Unreachable):
 
 def get(url: str, path: str) -> Any:
     """The JSON at a path. Raises Unreachable, NotFound (404)."""
-    address = f"{url.rstrip('/')}/{path}"
+    address, shown = f"{url.rstrip('/')}/{path}", without_secrets(url)
     retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(httpx.TransportError),
+        retry=tenacity.retry_if_exception(_may_pass),
         stop=tenacity.stop_after_attempt(3),
         wait=tenacity.wait_exponential(0.5),
         reraise=True,
     )
     try:
-        reply = retrying(httpx.get, address, timeout=TIMEOUT)
-        if reply.status_code == 404:
-            raise NotFound(f"{without_secrets(url)} does not know /{path}")
-        reply.raise_for_status()
-        return reply.json()
-    except httpx.HTTPStatusError as error:
-        raise Unreachable(f"{without_secrets(url)} answers {error.response.status_code} to /{path}") from None
+        status, body = retrying(_body, address)
+        if status == 404:
+            raise NotFound(f"{shown} does not know /{path}")
+        if status != 200:
+            raise Unreachable(f"{shown} answers {status} to /{path}")
+        reply = json.loads(body)
+        not_too_deep(reply)
+        return reply
+    except httpx.TimeoutException:
+        raise Unreachable(f"{shown} has not answered /{path} after {TIMEOUT:g} s") from None
     except httpx.HTTPError as error:
+        raise Unreachable(f"{shown} does not answer: {str(error) or type(error).__name__}") from None
+    except WrongShape as error:
+        raise Unreachable(f"{shown} gave no usable reply to /{path}: {error}") from None
+    except (ValueError, RecursionError):
+        raise Unreachable(f"{shown} does not answer /{path} with JSON") from None
+
+
+@contextmanager
+def read_from(url: str) -> Iterator[None]:
+    """Replies of another shape than the part's own become Unreachable."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError):
         raise Unreachable(
-            f"{without_secrets(url)} does not answer: {str(error) or type(error).__name__}"
+            f"{without_secrets(url)} gave a reply of another shape than expected: does the address name this part?"
         ) from None
-    except ValueError:
-        raise Unreachable(f"{without_secrets(url)} does not answer /{path} with JSON") from None
+
+
+def _body(address: str) -> tuple[int, bytes]:
+    headers = {"Accept-Encoding": "gzip"}
+    timeout = httpx.Timeout(TIMEOUT, connect=CONNECTING)
+    with (
+        until(time.monotonic() + TIMEOUT),
+        limit_time(httpx.Client(headers=headers, timeout=timeout)) as client,
+        client.stream("GET", address) as reply,
+    ):
+        return reply.status_code, b"".join(unpacked(reply, REPLY_BYTES))
+
+
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, httpx.TransportError) and not isinstance(error, httpx.TimeoutException)

@@ -25,6 +25,7 @@ from deploy.embedded.queries import TransientQuery
 from sql.errors import SqlError, Stage
 from sql.parser import parse_script
 from sql.statements import Kind
+from sql.topic_json import finite
 
 _AGAIN = 10.0
 """Seconds after which a push query looks for rows though nothing was heard of new ones."""
@@ -177,7 +178,7 @@ class Answers:
         take = partial(_take, rows)
         limiter = self._threads if query.is_push else None
         while batch := await anyio.to_thread.run_sync(take, limiter=limiter):
-            yield [wire.finite(row) for row in batch] if has_doubles else batch
+            yield [finite(row) for row in batch] if has_doubles else batch
 
     def _query(self, text: str, given: dict[str, str], is_old: bool) -> TransientQuery:
         statements = parse_script(text, "statement")

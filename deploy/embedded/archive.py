@@ -18,6 +18,7 @@ import duckdb
 
 from deploy.embedded import walk
 from deploy.embedded.walk import File, Listing
+from sql.errors import os_reason
 
 _PIECE = 64 * 1024 * 1024
 """The most bytes of a growing file that one segment takes, if it has a line's end in them."""
@@ -25,6 +26,10 @@ _TAIL = 4096
 _MOST = 20_000
 """Segments that are looked at in one go: of the predecessor's archives each has three records."""
 _CHANGED = "has changed since it was read; what is new in it is not read: put new records into a new file"
+_NO_NEWLINE = (
+    "has a last line without a newline at its end, which may be only a part of a record and is not read;"
+    " add the newline to have it read"
+)
 _SHORTER = "is shorter than what was read of it; it is read on if it gets its old content back"
 
 
@@ -60,6 +65,10 @@ class _Known:
     stamp: int | None = None
     scanned: int = 0
     problem: str | None = None
+
+    def has_rest(self, file: File) -> bool:
+        """Whether a plain file has bytes after its last newline."""
+        return self.end < file.size and not file.path.endswith(".gz")
 
 
 class Register:
@@ -99,10 +108,12 @@ class Register:
                     except FileNotFoundError:
                         continue  # it has just gone
                     except OSError as error:
-                        listing.refused[file.path] = f"cannot read this file: {error.strerror}"
+                        listing.refused[file.path] = f"cannot read this file: {os_reason(error)}"
                         continue
                     pieces += [(file.path, *piece) for piece in new]
                     looked[file.path] = before = after
+                if before.has_rest(file) and not before.problem and walk.is_settled(file.modified):
+                    looked[file.path] = before = replace(before, problem=_NO_NEWLINE)
                 if before.problem:
                     listing.refused[file.path] = f"this file {before.problem}"
             self._write(cursor, topic, pieces)

@@ -45,7 +45,10 @@ def check_kind(scope: Scope) -> Refusal | None:
 def check_length(scope: Scope, limits: Limits) -> Refusal | None:
     """Refuse with 413 a body whose announced length is over the limit."""
     for name, value in scope.get("headers", ()):
-        if name == b"content-length" and value.isdigit() and int(value) > limits.body:
+        digits = value.lstrip(b"0")
+        if name == b"content-length" and value.isdigit() and (
+            len(digits) > 18 or int(digits or b"0") > limits.body
+        ):
             return too_large(limits)
     return None
 

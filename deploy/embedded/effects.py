@@ -7,15 +7,14 @@ from typing import Any
 
 import duckdb
 
-from deploy.embedded import coercion, inserts, metastore, persistent, topics
+from deploy.embedded import inserts, metastore, persistent, topics
 from deploy.embedded.reader import Reader
 from sql.catalog import Catalog, Query
-from sql.inference import infer
-from sql.inserts import insert_columns, mismatch
+from sql.insert_values import stored
+from sql.inserts import insert_columns
 from sql.lowering import support
 from sql.lowering.duckdb import Lowering
 from sql.lowering.refusals import EMBEDDED, Unsupported
-from sql.parser import where
 from sql.scope import Scope
 from sql.sources import Source
 from sql.statements import Kind, Statement
@@ -26,10 +25,12 @@ def check(
     cursor: duckdb.DuckDBPyConnection, statement: Statement, reader: Reader, after: Catalog
 ) -> None:
     """Raises Unsupported for what leads from the catalog of ``reader`` to ``after``, if the embedded server
-    cannot do it; nothing is changed."""
+    cannot do it, and SqlError for values of INSERT … VALUES that do not fit; nothing is changed."""
     before = reader.catalog
     support.check_statement(before, statement, after)
     support.check_replacement(before, statement, after)
+    if statement.kind is Kind.INSERT_VALUES:
+        _record(cursor, statement, before)
     for query in after.queries.values():
         if query.id not in before.queries:
             persistent.check(cursor, query)
@@ -68,7 +69,7 @@ def carry_out(
         case Kind.DROP_STREAM | Kind.DROP_TABLE:
             topic = before.sources[name].topic
             _end_queries(cursor, before, after)
-            if statement.ast.args["delete_topic"]:
+            if statement.deletes_topic:
                 metastore.delete_topic(cursor, before, topic)
             return f"Source `{name}` (topic: {topic}) was dropped.", None
         case _:
@@ -86,8 +87,16 @@ def unchanged(statement: Statement) -> str:
 
 def insert(cursor: duckdb.DuckDBPyConnection, statement: Statement, catalog: Catalog) -> None:
     """Add the record of an INSERT … VALUES to its topic. Raises SqlError."""
+    inserts.append(cursor, catalog.sources[statement.name or ""].topic, [_record(cursor, statement, catalog)])
+
+
+def _record(
+    cursor: duckdb.DuckDBPyConnection, statement: Statement, catalog: Catalog
+) -> inserts.Record:
+    """The record of an INSERT … VALUES. Raises SqlError."""
     columns = insert_columns(catalog, statement)
     source = catalog.sources[statement.name or ""]
+    inserts.check_topic(source)
     scope = Scope(statement, {})
     written = [Lowering(scope).whole(value) for value in statement.ast.expressions]
     values = cursor.execute(f"SELECT {', '.join([*written, 'epoch_ms(now())'])}").fetchone()
@@ -96,17 +105,12 @@ def insert(cursor: duckdb.DuckDBPyConnection, statement: Statement, catalog: Cat
     key: dict[str, Any] = {}
     value: dict[str, Any] = {}
     for column, given, expression in zip(columns, values, statement.ast.expressions, strict=False):
-        try:
-            stored = coercion.stored(column.type, given)
-        except coercion.Mismatch:
-            kind, place = infer(expression, scope), where(statement, expression)
-            raise mismatch(source.name, column, kind, expression, place) from None
+        fitted = stored(source.name, column, given, expression, scope)
         if column.name == "ROWTIME":
-            time = stored
+            time = fitted
         else:
-            (key if column.is_key else value)[column.name] = stored
-    record = inserts.Record(time, dump(key).decode() if key else None, dump(value).decode())
-    inserts.append(cursor, source.topic, [record])
+            (key if column.is_key else value)[column.name] = fitted
+    return inserts.Record(time, dump(key).decode() if key else None, dump(value).decode())
 
 
 def _declare_topic(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from deploy.embedded.health import Health, Part
 from deploy.embedded.inserts import Record
 from deploy.embedded.listeners import Listeners
 from deploy.embedded.metastore import TopicInfo
+from deploy.embedded.processing_log import Report
 from deploy.embedded.reader import Reader
 from deploy.embedded.storage import Storage, damaged, transaction
 from sql.catalog import Catalog, Query
@@ -75,6 +76,7 @@ class Engine:
         self.health = Health()
         self.listeners = Listeners()
         self.paused: set[str] = set()
+        self._reported: set[tuple[str, str, str]] = set()
         self._cursors: weakref.WeakSet[duckdb.DuckDBPyConnection] = weakref.WeakSet()
         try:
             self._load()
@@ -133,6 +135,25 @@ class Engine:
         """
         with suppress(duckdb.Error):
             self.register.discover(cursor, topic)
+
+    def report(self, topic: str, paths: Iterable[str], reports: Sequence[Report]) -> None:
+        """Put on the processing log what a client's query could not read of ``paths``, files of a topic.
+
+        A problem that lasts is reported once, however many queries meet it. If that cannot be written, the
+        next query reports it; ``health`` says what fails.
+        """
+        now = {(topic, item.path, item.reason): item for item in reports}
+        if not now and not self._reported:
+            return
+        with self._turn, suppress(duckdb.Error):
+            looked_at = set(paths)
+            self._reported = {key for key in self._reported if key in now or key[1] not in looked_at}
+            new = [item for key, item in now.items() if key not in self._reported]
+            if new and not self._is_broken:
+                with transaction(self._cursor):
+                    processing_log.report(self._cursor, processing_log.FILES, topic, new)
+                self._reported.update(now)
+                self._feed(processing_log.TOPIC)
 
     def faults(self) -> Mapping[Part, str]:
         """What is wrong at the moment, by part."""

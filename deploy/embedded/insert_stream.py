@@ -13,12 +13,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Message, Receive, Scope, Send
 
 from deploy.embedded import bodies, failures, inserts, wire
-from deploy.embedded.coercion import Mismatch
 from deploy.embedded.denials import Refusal, refuse
 from deploy.embedded.engine import Engine
 from deploy.embedded.inserts import RowReader
 from deploy.embedded.places import Full, Places
 from deploy.embedded.policy import Limits
+from sql.coercion import Mismatch
 from sql.errors import SqlError
 from sql.sources import Source
 

@@ -9,8 +9,8 @@ import duckdb
 import msgspec
 
 from deploy.embedded import processing_log, wire
-from deploy.embedded.coercion import Mismatch, Names, coercer, identifier
 from sql.catalog import Catalog
+from sql.coercion import Mismatch, Names, coercer, identifier
 from sql.errors import SqlError
 from sql.sources import KEY_ROLES, Source
 
@@ -47,9 +47,16 @@ def target(catalog: Catalog, written: str) -> Source:
         raise SqlError(f"Cannot insert values into an unknown stream/table: `{name}`")
     if source.window:
         raise SqlError("Cannot insert values into windowed stream/table")
+    if source.is_read_only:
+        raise SqlError(f"Cannot insert values into read-only {source.kind.lower()}: {name}")
+    check_topic(source)
+    return source
+
+
+def check_topic(source: Source) -> None:
+    """Raises SqlError if nobody may add records to a source's topic."""
     if source.topic == processing_log.TOPIC:
         raise SqlError(f"Cannot insert values into read-only topic: {source.topic}")
-    return source
 
 
 class RowReader:

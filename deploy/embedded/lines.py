@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,12 +24,11 @@ from deploy.embedded import texts, walk
 from deploy.embedded.archive import Read, Segment, tail
 from deploy.embedded.processing_log import Report
 from deploy.embedded.texts import LINE_LIMIT
+from sql.errors import os_reason
 from sql.lowering.capitals import Capitals
 
 _ROWS = 2_048
 """In a batch: as many as DuckDB works on at a time."""
-_SETTLED = 60.0
-"""Seconds after its last change in which a damaged file is taken for half written."""
 _VIEW = "python_lines"
 _SCHEMA = pa.schema([("line", pa.large_string()), ("path", pa.dictionary(pa.int16(), pa.string()))])
 _FLAGGED = _SCHEMA.append(pa.field("_odd", pa.bool_()))
@@ -42,6 +40,7 @@ class Why(StrEnum):
     GROWING = "growing"
     UNREADABLE = "unreadable"
     DAMAGED = "damaged"
+    NOT_GZIP = "not gzip"
     CHANGED = "changed"
 
 
@@ -84,6 +83,11 @@ class FileLines:
         batches = (_flagged(batch, names) for batch in self._batches())
         cursor.register(_VIEW, pa.RecordBatchReader.from_batches(_FLAGGED, batches))
         return f"SELECT line, path, _odd FROM {_VIEW}"
+
+    @property
+    def paths(self) -> Iterator[str]:
+        """The files of the segments, as reports name them."""
+        return (str(self._root / self._topic / segment.path) for segment in self._segments)
 
     @property
     def outcome(self) -> Mapping[int, Unread | None]:
@@ -148,15 +152,17 @@ class FileLines:
                     self.read.append(Read(segment.seq, segment.path, size, tail(descriptor, size)))
         except OSError as error:
             tried = -(error.errno or errno.EIO)
-            why, reason = Why.UNREADABLE, f"cannot read this file: {error.strerror or error}"
+            why, reason = Why.UNREADABLE, f"cannot read this file: {os_reason(error)}"
+        except texts.NotGzip:
+            why, reason = Why.NOT_GZIP, "this file is not gzip, although its name ends with .gz"
         except texts.Damaged as error:
             why, reason = Why.DAMAGED, f"this file is damaged: {error}"
-            if tried & 1:
-                why = Why.GROWING
         except texts.Changed:
             why, reason = Why.CHANGED, "this file has changed since a part of it was read"
         else:
             return
+        if why in (Why.NOT_GZIP, Why.DAMAGED) and tried & 1:
+            why = Why.GROWING
         self.unread[segment.seq] = Unread(segment.seq, at.taken, at.checksum, tried, why)
         if why is not Why.GROWING and (before is None or before.why is not why):
             reason += f"; {_WHEN[why]}"
@@ -182,6 +188,7 @@ class FileLines:
 _WHEN = {
     Why.UNREADABLE: "the server reads it when it can be read",
     Why.DAMAGED: "the server has read the records before the damage, and reads the others when the file is whole",
+    Why.NOT_GZIP: "compress it, or rename it to .json",
     Why.CHANGED: "the server reads the rest if the file gets its old content back",
 }
 
@@ -201,7 +208,7 @@ def state(root: Path, topic: str, segment: Segment) -> int:
 
 def _state(status: os.stat_result) -> int:
     """An odd number as long as the file may be half written."""
-    is_growing = abs(time.time() - status.st_mtime) < _SETTLED
+    is_growing = not walk.is_settled(status.st_mtime)
     signs = hash((status.st_size, status.st_mtime_ns, status.st_ino))
     return (signs & 0x3FFF_FFFF_FFFF_FFFF) << 1 | is_growing
 

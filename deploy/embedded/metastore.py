@@ -8,10 +8,9 @@ from pathlib import Path
 import duckdb
 
 from deploy.embedded import topics, walk
+from deploy.embedded.replay import replayed
 from sql.catalog import Catalog
-from sql.changes import applied
-from sql.errors import SqlError
-from sql.parser import parse_statement
+from sql.errors import SqlError, os_reason
 from sql.quoting import quoted
 from sql.sources import Source
 
@@ -32,14 +31,9 @@ class TopicInfo:
 
 
 def load(cursor: duckdb.DuckDBPyConnection) -> tuple[Catalog, int]:
-    """The catalog after all recorded statements, and the number of the next one."""
-    catalog = Catalog()
-    number = -1
-    for number, text in cursor.execute(
-        "SELECT seq, statement FROM meta.commands ORDER BY seq"
-    ).fetchall():
-        catalog = applied(catalog, parse_statement(text), number)
-    return catalog, number + 1
+    """The catalog after all recorded statements, and the number of the next one. Raises Outdated."""
+    statements = cursor.execute("SELECT seq, statement FROM meta.commands ORDER BY seq").fetchall()
+    return replayed(statements), statements[-1][0] + 1 if statements else 0
 
 
 def record(cursor: duckdb.DuckDBPyConnection, number: int, text: str) -> None:
@@ -66,7 +60,7 @@ def list_topics(cursor: duckdb.DuckDBPyConnection, root: Path) -> list[TopicInfo
     try:
         names = walk.directories(root)
     except OSError as error:
-        raise SqlError(f"cannot list {root}: {error.strerror}", code=50000) from error
+        raise SqlError(f"cannot list {root}: {os_reason(error)}", code=50000) from error
     undeclared = (_of_directory(root, name) for name in names if name not in known)
     return sorted([*known.values(), *undeclared], key=lambda topic: topic.name)
 

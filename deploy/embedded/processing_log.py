@@ -55,17 +55,19 @@ def reader(query_id: str) -> str:
 def report(
     cursor: duckdb.DuckDBPyConnection, logger: str, topic: str, reports: Sequence[Report]
 ) -> None:
-    """Put reports on files of a topic on the log."""
+    """Put reports on files of a topic on the log; the topic is empty for what is in no topic's directory."""
     if not reports:
         return
     now = int(time.time() * 1000)
     values = []
     for item in reports:
         line = None if item.line is None else base64.b64encode(item.line).decode()
-        failed = "Failed to deserialize value from topic" if line else "Skipped a file of topic"
+        failed = f"Failed to deserialize value from topic: {topic}" if line else f"Skipped a file of topic: {topic}"
+        if not topic:
+            failed = "Skipped a path that belongs to no topic"
         error = {
             "TARGET": "value",
-            "ERRORMESSAGE": f"{failed}: {topic}. {item.reason} ({item.path})",
+            "ERRORMESSAGE": f"{failed}. {item.reason} ({item.path})",
             "RECORDB64": line,
             "CAUSE": [item.reason],
             "topic": topic,

@@ -187,6 +187,7 @@ class TransientQuery:
                     self._unread_files.pop(number, None)
                     if item:
                         self._unread_files[number] = item
+                self._engine.report(self.source.topic, piece.files.paths, piece.files.reports)
             yield relation
 
     def _changes(self) -> topics.Changes:

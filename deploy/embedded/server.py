@@ -20,7 +20,7 @@ from deploy.embedded.engine import Engine
 from deploy.embedded.places import Places
 from deploy.embedded.policy import Policy
 from deploy.embedded.storage import Storage
-from sql.errors import OpenSeaMetricsError
+from sql.errors import OpenSeaMetricsError, os_reason
 
 LOOPBACK = "127.0.0.1"
 
@@ -99,7 +99,7 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
     except OSError as error:
         bound.close()
         raise PortInUse(
-            f"cannot listen on {host}:{port}: {error.strerror}; "
+            f"cannot listen on {host}:{port}: {os_reason(error)}; "
             "stop what uses the port, or give another one with --port"
         ) from error
     bound.setblocking(False)
@@ -158,7 +158,7 @@ def _check_certificate(policy: Policy | None) -> None:
         key = certificate.key_file or "in the same file"
         raise CertificateError(
             f"cannot use the certificate {certificate.cert_file} with the key {key}:"
-            f" {error.strerror or error}"
+            f" {os_reason(error)}"
         ) from error
 
 

@@ -165,7 +165,7 @@ class Statements:
             if statement.starts_query:
                 _check_properties(given)
             outcome = self._engine.execute(statement, given)
-            if statement.ast.args.get("if_not_exists") and "already exists" in outcome.message:
+            if statement.keeps_existing and "already exists" in outcome.message:
                 return replies.warning(statement, outcome.message)
             entity = replies.current_status(statement, outcome)
             self.statuses[entity["commandId"]] = entity["commandStatus"]

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import duckdb
 
 from sql.database import open_database
-from sql.errors import OpenSeaMetricsError
+from sql.errors import OpenSeaMetricsError, os_reason
 from sql.lowering import python
 from sql.lowering.macros import SETUP
 from sql.quoting import quoted
@@ -77,7 +77,7 @@ class Storage:
             self._lock = _locked(directory)
         except OSError as error:
             raise StorageError(
-                f"cannot write to the data directory {directory}: {error.strerror}; "
+                f"cannot write to the data directory {directory}: {os_reason(error)}; "
                 "give another one with --data-dir"
             ) from error
         try:

@@ -20,11 +20,17 @@ _STEP = 16 * 1024
 _TEXT = 128 * 1024
 """Bytes of text in a block, if no line is longer: more do not stay in a processor's cache."""
 _GZIP = 31
+_MAGIC = b"\x1f\x8b"
+"""The first bytes of a gzip file."""
 _ISAL_ERROR: Any = isal_zlib.error
 
 
 class Damaged(Exception):
     """The text ends here, though the file should have more."""
+
+
+class NotGzip(Exception):
+    """The file does not begin as a gzip file does."""
 
 
 class Changed(Exception):
@@ -51,7 +57,9 @@ def plain(descriptor: int, start: int, end: int) -> Iterator[bytes]:
 
 
 def unpacked(descriptor: int) -> Iterator[bytes]:
-    """The text of a gzip file. Raises Damaged after all that can be unpacked."""
+    """The text of a gzip file. Raises NotGzip, and Damaged after all that can be unpacked."""
+    if not _MAGIC.startswith(os.pread(descriptor, len(_MAGIC), 0)):
+        raise NotGzip
     given = 0
     unpacker = isal_zlib.decompressobj(wbits=_GZIP)
     try:
@@ -175,7 +183,7 @@ def _gathered(texts: Iterator[bytes]) -> Iterator[bytes]:
             if size >= _TEXT:
                 yield b"".join(parts)
                 parts, size = [], 0
-    except (OSError, Damaged, Changed):
+    except (OSError, NotGzip, Damaged, Changed):
         yield b"".join(parts)
         raise
     if parts:

@@ -10,13 +10,17 @@ import errno
 import os
 import re
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sql.errors import os_reason
 from sql.naming import is_topic
 
+SETTLED = 60.0
+"""Seconds without a change after which nobody is taken to be still writing a file."""
 _SUFFIXES = (".json", ".json.gz", ".ndjson")
 MOST_PARTITIONS = 10_000
 _KINDS = {
@@ -32,12 +36,13 @@ _KINDS = {
 class File:
     """A file to read: ``path`` is relative to the topic's directory, ``size`` is in bytes.
 
-    ``stamp`` differs when the content may have changed.
+    ``stamp`` differs when the content may have changed; ``modified`` says when it did (seconds since 1970).
     """
 
     path: str
     size: int
     stamp: int
+    modified: float
 
 
 @dataclass(frozen=True)
@@ -86,11 +91,16 @@ def listing(root: Path, topic: str, partitions: int | None) -> Listing:
                     listed.refused[shown(path)] = judged
                 case os.stat_result():
                     stamp = hash((judged.st_size, judged.st_mtime_ns, judged.st_ino))
-                    listed.files.append(File(path, judged.st_size, stamp))
+                    listed.files.append(File(path, judged.st_size, stamp, judged.st_mtime))
                 case True:
                     below.append(path)
         pending += reversed(below)
     return listed
+
+
+def is_settled(modified: float) -> bool:
+    """Whether a file that was last changed then (seconds since 1970) is taken to be finished."""
+    return abs(time.time() - modified) >= SETTLED  # a clock may be wrong, so a time may lie ahead
 
 
 def strangers(root: Path) -> Listing:
@@ -222,7 +232,7 @@ def _entries(path: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
 
 
 def _cannot(what: str, error: OSError) -> str:
-    return f"cannot {what}: {error.strerror or error}"
+    return f"cannot {what}: {os_reason(error)}"
 
 
 def _not_a_file(mode: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -131,18 +130,3 @@ def _in_fragments(value: Any, depth: int = 1) -> Any:
     else:
         return value
     return value if depth % 100 else orjson.Fragment(_dump(value))
-
-
-
-
-def finite(value: Any) -> Any:
-    """A value with text for the numbers that JSON cannot write: orjson would write null."""
-    if isinstance(value, float):
-        if math.isfinite(value):
-            return value
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, list):
-        return [finite(item) for item in value]
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    return value

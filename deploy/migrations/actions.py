@@ -32,7 +32,7 @@ class Terminate:
     @property
     def texts(self) -> tuple[str, ...]:
         """What is sent."""
-        return (f"TERMINATE {self.query_id};",)
+        return (f"TERMINATE {quoted(self.query_id)};",)
 
 
 @dataclass(frozen=True)
@@ -80,19 +80,19 @@ class KeepTopic:
 
 @dataclass(frozen=True)
 class Restore:
-    """Make again what there was before: ``name`` as ``text`` defines it.
+    """Create again what there was before: ``name`` as ``statement`` defines it.
 
     ``loses_state``: it reads its sources from the start again; else it is replaced in place.
     """
 
     name: str
-    text: str
+    statement: Statement
     loses_state: bool
 
     @property
     def texts(self) -> tuple[str, ...]:
         """What is sent."""
-        return (self.text,)
+        return (self.statement.text,)
 
     @property
     def properties(self) -> dict[str, str]:

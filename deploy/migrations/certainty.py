@@ -22,6 +22,7 @@ from deploy.client import (
     ServerUnreachable,
 )
 from deploy.migrations.server import Effect
+from sql.lexical import summary
 
 log = structlog.get_logger()
 
@@ -75,7 +76,7 @@ def certainly(
                 raise Refusal(error) from error
             if time.monotonic() > deadline:
                 raise
-            log.warning("sending again", statement=text, reason=str(error))
+            log.warning("sending again", statement=summary(text), reason=str(error))
         time.sleep(wait)
         wait, first = min(2 * wait, LONGEST_WAIT), False
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,6 +10,7 @@ from operator import attrgetter
 
 from sqlglot import exp
 
+from deploy.client import quoted
 from deploy.migrations import catchup
 from deploy.migrations.certainty import Refusal, certainly
 from deploy.migrations.errors import StepFailed
@@ -179,11 +179,9 @@ def _carry_out(step: Step, record: StatementRecord, work: Work) -> Effect:
 
     effect = seen() if step.unfinished else None
     if effect is None:
-        text = statement.text
-        if statement.kind in _DROPS:
-            text = re.sub(r"\s+DELETE\s+TOPIC\s*;\s*$", ";", text, flags=re.IGNORECASE)
+        text = statement.without_delete_topic().text
         effect = certainly(work.client, text, dict(step.properties), seen)
-    if statement.kind in _DROPS and statement.ast.args["delete_topic"] and record.topic:
+    if statement.deletes_topic and record.topic:
         try:
             delete_topic(record.topic, work.client, work.delete_by_broker)
         except Refusal as error:
@@ -209,7 +207,7 @@ def _only_one(record: StatementRecord, effect: Effect, work: Work) -> Effect:
     first, *others = started
     for other in others:
         if server.queries[other].text == server.queries[first].text:
-            certainly(work.client, f"TERMINATE {other};", {}, partial(_ended, other, work))
+            certainly(work.client, f"TERMINATE {quoted(other)};", {}, partial(_ended, other, work))
     return replace(effect, query_id=first)
 
 

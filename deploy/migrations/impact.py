@@ -11,7 +11,7 @@ from sql.errors import SqlError
 from sql.lowering import support
 from sql.lowering.refusals import Unsupported
 from sql.statements import Kind, Statement
-from sql.upgrade import Change, changes
+from sql.upgrade import Change, Difference, changes
 
 CREATES = (Kind.CREATE_STREAM, Kind.CREATE_TABLE, Kind.CREATE_STREAM_AS, Kind.CREATE_TABLE_AS)
 RESET = "auto.offset.reset"
@@ -33,13 +33,15 @@ class Verdict(StrEnum):
 class Impact:
     """``data`` says in words what happens to data; ``clause`` which clause made the verdict.
 
-    ``reason`` is the server's (expected) reason for a refusal.
+    ``reason`` is the server's (expected) reason for a refusal; ``adds_columns``: columns are added in
+    place, which no later statement can undo.
     """
 
     verdict: Verdict
     data: str
     clause: str | None = None
     reason: str | None = None
+    adds_columns: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def assess(
         topics |= {after.sources[name].topic}
     if statement.kind in (Kind.DROP_STREAM, Kind.DROP_TABLE) and name in before.sources:
         dropped |= {name}
-        if statement.ast.args["delete_topic"]:
+        if statement.deletes_topic:
             topics -= {before.sources[name].topic}
     return impact, replace(world, catalog=after, topics=topics, dropped=dropped)
 
@@ -129,12 +131,13 @@ def _impact(
             return Impact(Verdict.UNCHANGED, "nothing: it does not exist")
         case Kind.DROP_STREAM | Kind.DROP_TABLE:
             topic = before.sources[name].topic
-            fate = "deleted with all its rows" if statement.ast.args["delete_topic"] else "kept"
+            fate = "deleted with all its rows" if statement.deletes_topic else "kept"
             return Impact(Verdict.DROPPED, f"dropped, its query's state is lost; topic {topic} {fate}")
         case Kind.TERMINATE:
             return Impact(Verdict.DROPPED, "the query ends; what it has written stays")
         case Kind.ALTER:
-            return Impact(Verdict.IN_PLACE, "columns added; rows written before have none", "columns")
+            data = "columns added; rows written before have none"
+            return Impact(Verdict.IN_PLACE, data, "columns", adds_columns=True)
         case _:
             return Impact(Verdict.IN_PLACE, "no data is touched")
 
@@ -181,6 +184,7 @@ def _second_definition(statement: Statement, before: Catalog, after: Catalog) ->
         Verdict.IN_PLACE,
         f"replaced in place ({what}): state and offsets are kept, rows already written stay",
         clauses,
+        adds_columns=any(each.difference is Difference.COLUMNS_ADDED for each in found),
     )
 
 

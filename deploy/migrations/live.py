@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 
 from sqlglot import exp
@@ -16,7 +15,7 @@ from sql.errors import Place, SqlError
 from sql.parser import parse_statement
 from sql.resolution import analyse
 from sql.sources import Column, Source, Window
-from sql.statements import Kind, Statement
+from sql.statements import Statement
 from sql.types import KsqlType, from_ast
 
 _PLACE = Place("<server>", 1, 1)
@@ -85,14 +84,12 @@ def parsed(text: str) -> Statement | None:
         return None
 
 
-def sendable(text: str) -> str:
+def sendable(statement: Statement) -> Statement:
     """A definition as a server writes it, as it takes it again.
 
     ksqlDB completes the WITH clause with CLEANUP_POLICY, and refuses one that holds it (observed).
     """
-    text = re.sub(r"\bCLEANUP_POLICY\s*=\s*'[^']*'\s*,\s*", "", text, count=1)
-    text = re.sub(r",\s*CLEANUP_POLICY\s*=\s*'[^']*'", "", text, count=1)
-    return re.sub(r"\bWITH\s*\(\s*CLEANUP_POLICY\s*=\s*'[^']*'\s*\)\s*", "", text, count=1)
+    return statement.without_property("CLEANUP_POLICY")
 
 
 def _statement(known: Description) -> Statement:
@@ -100,14 +97,11 @@ def _statement(known: Description) -> Statement:
         found = parsed(known.statement)
         if found is not None:
             return found
-    is_table = known.kind == "TABLE"
     name = exp.Identifier(this=known.name, quoted=True)
     return Statement(
-        kind=Kind.CREATE_TABLE if is_table else Kind.CREATE_STREAM,
         text=known.statement or f"CREATE {known.kind} {quoted(known.name)};",
         place=_PLACE,
         ast=node.CreateSource(this=name, kind=known.kind, properties=[]),
-        name=known.name,
     )
 
 

@@ -15,7 +15,7 @@ from deploy.migrations import ledger
 from deploy.migrations.errors import MigrationError
 from deploy.migrations.impact import Impact, Verdict
 from deploy.migrations.plan import MigrationPlan, Plan, Step
-from sql.errors import Place, SqlError
+from sql.errors import Place, SqlError, os_reason
 from sql.parser import parse_statement
 
 FORMAT = 2
@@ -65,7 +65,7 @@ def read(path: Path) -> Plan:
             found["basis"],
         )
     except OSError as error:
-        raise MigrationError(f"cannot read {path}: {error.strerror}") from error
+        raise MigrationError(f"cannot read {path}: {os_reason(error)}") from error
     except (ValueError, LookupError, TypeError, SqlError) as error:
         raise MigrationError(
             f"{path} is no plan: {error}\n  hint: make one with plan --json > {path}"

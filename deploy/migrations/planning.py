@@ -96,7 +96,7 @@ def assessed(
     pending = tuple(pending)
     steps = [step for each in pending for step in each.steps]
     kinds = {step.statement.kind for step in steps}
-    again = any(s.statement.replaces or s.statement.ast.args.get("if_not_exists") for s in steps)
+    again = any(s.statement.replaces or s.statement.keeps_existing for s in steps)
     with_queries = again or bool(kinds.intersection(ENDING))
     catalog = catalog_of(server, with_queries)
     world = World(catalog, server.topics, is_embedded=server.is_embedded)
@@ -173,7 +173,7 @@ def _reversible(steps: Sequence[Step]) -> str:
                 return IRREVERSIBLE
             case Kind.DROP_STREAM | Kind.DROP_TABLE | Kind.TERMINATE:
                 lossy = lossy or verdict is Verdict.DROPPED
-            case _ if verdict is Verdict.IN_PLACE and "added at the end" in step.impact.data:
+            case _ if step.impact.adds_columns:
                 return IRREVERSIBLE
     return WITH_LOSS if lossy else REVERSIBLE
 

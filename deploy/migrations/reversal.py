@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -59,8 +58,8 @@ def undos(
             match action:
                 case Drop(_, name):
                     sources.pop(name, None)
-                case Restore(name) if record.kind is not Kind.TERMINATE:
-                    kind = "STREAM" if "STREAM" in action.text.split("(")[0].upper() else "TABLE"
+                case Restore(name, statement) if record.kind is not Kind.TERMINATE:
+                    kind = "STREAM" if statement.kind in MAKES_STREAM else "TABLE"
                     sources[name] = Source(name, kind, record.topic or "", "", False)
         server = replace(server, sources=sources)
     return tuple(planned), server
@@ -89,7 +88,8 @@ def _actions(
     if record.previous is not None and record.target is not None:
         if goes or record.kind is Kind.ALTER:
             return ()  # it goes altogether
-        return (_restored(record),)
+        restored = _restored(record)
+        return (restored,) if restored else ()
     if record.kind is Kind.INSERT_SELECT:
         query_id = query_of(record, server)
         return (Terminate(query_id),) if query_id in server.queries else ()
@@ -115,22 +115,17 @@ def _actions(
     return tuple(actions)
 
 
-def _restored(record: StatementRecord) -> Restore:
-    """The definition before a DROP, a TERMINATE or a CREATE OR REPLACE."""
-    previous, target = record.previous or "", record.target or ""
+def _restored(record: StatementRecord) -> Restore | None:
+    """The definition before a DROP, a TERMINATE or a CREATE OR REPLACE; None if it cannot be read."""
+    previous = parsed(record.previous or "")
+    if previous is None:
+        return None
+    name = previous.name or record.target or ""
     if record.kind is Kind.TERMINATE:
-        found = parsed(previous)
-        return Restore((found and found.name) or target, previous, loses_state=True)
+        return Restore(name, previous, loses_state=True)
     if record.kind in DROPS:
-        return Restore(target, _plain(previous), loses_state=True)
-    return Restore(target, _plain(previous, "CREATE OR REPLACE"), loses_state=False)
-
-
-def _plain(text: str, words: str = "CREATE") -> str:
-    """A server's CREATE, which may say OR REPLACE or IF NOT EXISTS, with other first words."""
-    text = sendable(text)
-    text = re.sub(r"^\s*CREATE(\s+OR\s+REPLACE)?\b", words, text, flags=re.IGNORECASE)
-    return re.sub(r"\b(STREAM|TABLE)\s+IF\s+NOT\s+EXISTS\b", r"\1", text, count=1)
+        return Restore(name, sendable(previous).creating(), loses_state=True)
+    return Restore(name, sendable(previous).replacing(), loses_state=False)
 
 
 def query_of(record: StatementRecord, server: Server) -> str:
@@ -141,14 +136,18 @@ def query_of(record: StatementRecord, server: Server) -> str:
 def irreversible(
     record: StatementRecord, dropped: frozenset[str], server: Server
 ) -> str | None:
-    replaced = re.match(r"\s*CREATE\s+OR\s+REPLACE\b", record.text, re.IGNORECASE) is not None
+    sent = parsed(record.text)
+    replaced = sent is not None and sent.replaces
     if record.kind in MAKES_SOURCE and record.target_existed and replaced:
         if record.previous is None:
             return "replaces a definition that is not recorded"
         return None if record.target in dropped else _not_replaceable(record, server)
-    if record.kind in DROPS and record.target_existed and record.previous is None:
-        return "has dropped it, and its definition is not recorded"
-    if record.kind is Kind.TERMINATE and not (record.previous or "").startswith("INSERT"):
+    if record.kind in DROPS and record.target_existed:
+        if record.previous is None:
+            return "has dropped it, and its definition is not recorded"
+        if record.target not in dropped and _restored(record) is None:
+            return "has dropped it, and this tool cannot read its definition"
+    if record.kind is Kind.TERMINATE and not _was_insert(record):
         return "has ended a query, which cannot be started again without its sink"
     if record.kind is Kind.ALTER and record.target not in dropped:
         return "has added columns, which cannot be taken away"
@@ -157,14 +156,19 @@ def irreversible(
     return None
 
 
+def _was_insert(record: StatementRecord) -> bool:
+    """Whether the query that a TERMINATE ended was an INSERT INTO … SELECT."""
+    previous = parsed(record.previous or "")
+    return previous is not None and previous.kind is Kind.INSERT_SELECT
+
+
 def _not_replaceable(record: StatementRecord, server: Server) -> str | None:
     """Why the definition before cannot be put back in place, by ksqlDB's upgrade rules."""
-    text = _restored(record).text
-    statement = parsed(text)
-    if statement is None:
-        return "replaces a definition that cannot be read"
+    restored = _restored(record)
+    if restored is None:
+        return "replaces a definition that this tool cannot read"
     world = World(catalog_of(server, with_queries=True), server.topics)
-    impact, _ = assess(statement, {}, world, 0)
+    impact, _ = assess(restored.statement, {}, world, 0)
     if impact.verdict is not Verdict.REFUSED:
         return None
     clause = f" ({impact.clause})" if impact.clause else ""

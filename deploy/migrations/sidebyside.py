@@ -13,17 +13,13 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from deploy.client import literal, quoted
 from deploy.migrations.errors import MigrationError
 from deploy.migrations.live import sendable
 from deploy.migrations.server import Server
 from deploy.migrations.state import MAKES_SOURCE, Recorded, StatementRecord
 from deploy.replies import Query
-from sql.dialect import expressions as node
-from sql.errors import SqlError
 from sql.parser import parse_statement
-from sql.statements import Statement
-from sql.types import name_of
+from sql.statements import Statement, dropping, terminating
 
 _VERSION = re.compile(r"(.*)_V(\d+)", re.DOTALL)
 
@@ -103,15 +99,13 @@ def _parts(
         yield Part(replace(new, place=statement.place), data, awaits=built if first else ())
         first = False
     for query in (*out_of_old, *into_old):
-        ended = _statement(f"TERMINATE {query.id};", statement)
+        ended = terminating(query.id, statement.place)
         yield Part(ended, "the query over the old version ends", awaits=built if first else ())
         first = False
     for name in reversed(affected):
-        own = server.described[name].write_queries and made[name].made_topic
+        own = bool(server.described[name].write_queries) and made[name].made_topic
         kind = server.sources[name].kind
-        dropped = _statement(
-            f"DROP {kind} {quoted(name)}{' DELETE TOPIC' if own else ''};", statement
-        )
+        dropped = dropping(kind, name, statement.place, delete_topic=own)
         fate = f"; topic {made[name].topic} deleted with all its rows" if own else ""
         data = f"the old version is dropped{fate}"
         yield Part(dropped, data, awaits=built if first else ())
@@ -119,34 +113,8 @@ def _parts(
 
 
 def rewritten(text: str, names: Mapping[str, str], topics: Mapping[str, str]) -> Statement:
-    """A CREATE or INSERT INTO … SELECT under new names: what it makes, reads and stores in.
-
-    A source keeps its old name as its alias, so that columns may go on being qualified by it.
-    """
-    text = sendable(text)
-    statement = parse_statement(text)
-    edits: list[tuple[int, int, str]] = []
-    target = statement.ast.this
-    if name_of(target) in names:
-        edits.append((*_span(target), quoted(names[name_of(target)])))
-    for source in statement.ast.find_all(node.Source):
-        name = name_of(source.this)
-        if name in names:
-            alias = "" if source.args.get("alias") else f" AS {quoted(name)}"
-            edits.append((*_span(source.this), quoted(names[name]) + alias))
-    for start, end, new in sorted(edits, reverse=True):
-        text = text[:start] + new + text[end:]
-    text = re.sub(r"^\s*CREATE\s+OR\s+REPLACE\b", "CREATE", text, flags=re.IGNORECASE)
-    topic = statement.topic or ""
-    if topic in topics and statement.properties.get("KAFKA_TOPIC"):
-        text = re.sub(
-            r"(KAFKA_TOPIC\s*=\s*)'(?:[^']|'')*'",
-            lambda found: found[1] + literal(topics[topic]),
-            text,
-            count=1,
-            flags=re.IGNORECASE,
-        )
-    return parse_statement(text)
+    """A CREATE or INSERT INTO … SELECT under new names: what it creates, reads and stores in."""
+    return sendable(parse_statement(text)).creating().renamed(names, topics)
 
 
 def _affected(old: str, server: Server) -> list[str]:
@@ -195,14 +163,3 @@ def _next_topic(topic: str, old: str, new: str) -> str:
     match = _VERSION.fullmatch(topic)
     suffix = new.rpartition("_V")[2]
     return f"{match[1] if match else topic}_V{suffix}"
-
-
-def _span(identifier: object) -> tuple[int, int]:
-    meta = identifier.meta  # type: ignore[attr-defined]
-    if "start" not in meta:
-        raise SqlError("a name without a position")  # the parser gives every name one
-    return meta["start"], meta["end"] + 1
-
-
-def _statement(text: str, instead_of: Statement) -> Statement:
-    return replace(parse_statement(text), place=instead_of.place)

@@ -88,8 +88,8 @@ def _carry_out(action: Action, work: Work) -> Effect:
 def _query_of(action: Restore, work: Work) -> str | None:
     """The query of what was made again, where no reply named it."""
     server = look(work.client)
-    if action.text.startswith("INSERT"):
-        found = [each.id for each in server.queries.values() if each.text == action.text]
+    if action.statement.kind is Kind.INSERT_SELECT:
+        found = [each.id for each in server.queries.values() if each.text == action.statement.text]
     else:
         found = [each for each in server.writers(action.name) if each.startswith("C")]
     return found[-1] if found else None
@@ -102,12 +102,11 @@ def _done(action: Action, client: KsqlClient) -> Effect | None:
             done = query_id not in server.queries
         case Drop(_, name):
             done = name not in server.sources
-        case Restore(name, text, loses_state):
+        case Restore(_, Statement(kind=Kind.INSERT_SELECT, text=text)):
+            done = text in {each.text for each in server.queries.values()}
+        case Restore(name, _, loses_state):
             # Replacing in place may be done twice.
-            done = loses_state and (
-                name in server.sources if not text.startswith("INSERT") else
-                text in {each.text for each in server.queries.values()}
-            )
+            done = loses_state and name in server.sources
         case Run(Statement(kind=Kind.DROP_STREAM | Kind.DROP_TABLE, name=name)):
             done = name not in server.sources
         case _:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from deploy.client import literal
 from deploy.migrations.files import knows, same_statements, statements_to_send
 from deploy.migrations.impact import CREATES, Impact, World, assess
-from deploy.migrations.live import catalog_of, parsed
+from deploy.migrations.live import catalog_of
 from deploy.migrations.plan import Step
 from deploy.migrations.server import Server
 from deploy.migrations.state import Recorded, StatementRecord, VersionState
@@ -79,13 +78,7 @@ def _impact(step: Step, record: StatementRecord, world: World) -> Impact | None:
     statement = step.statement
     if statement.kind not in CREATES or statement.name != record.target:
         return None
-    text = re.sub(
-        r"^\s*CREATE(\s+OR\s+REPLACE)?\b", "CREATE OR REPLACE", statement.text, flags=re.IGNORECASE
-    )
-    replacing = parsed(text)
-    if replacing is None:
-        return None
-    return assess(replacing, dict(step.properties), world, 0)[0]
+    return assess(statement.replacing(), dict(step.properties), world, 0)[0]
 
 
 def _lines(text: str, properties: tuple[tuple[str, str], ...]) -> list[str]:

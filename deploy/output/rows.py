@@ -54,7 +54,8 @@ def show_json(rows: Iterable[Mapping[str, Any]]) -> None:
 def show_reply(reply: Sequence[Mapping[str, Any]]) -> None:
     """Print the reply to SHOW, DESCRIBE or EXPLAIN: single values, then lists, as tables."""
     for entity in reply:
-        body = entity.get("sourceDescription") or entity.get("queryDescription") or entity
+        is_description = entity["@type"] in ("sourceDescription", "queryDescription")
+        body = entity[entity["@type"]] if is_description else entity
         single = Table(show_header=False)
         for name, value in body.items():
             if isinstance(value, str | int | float) and value != "" and name not in NOISE:
@@ -64,8 +65,8 @@ def show_reply(reply: Sequence[Mapping[str, Any]]) -> None:
         for name, value in body.items():
             if isinstance(value, dict):
                 value = [{"name": key, "value": inner} for key, inner in value.items()]
-            if isinstance(value, list) and value and isinstance(value[0], dict):
-                rows = [_field(each) if name == "fields" else each for each in value]
+            if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
+                rows = [_field(each) if is_description and name == "fields" else each for each in value]
                 _print_list(name, rows)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from spark_batch.archive.store import CompactError
 from spark_batch.source import Source
+from sql.errors import os_reason
 
 NAME = ".compact.lock"
 RENEW_SECONDS = 30.0
@@ -54,7 +55,7 @@ def _on_disk(path: str) -> Iterator[None]:
     try:
         file = open(path, "wb")  # noqa: SIM115 - closed below
     except OSError as error:
-        raise CompactError(f"Cannot write {path}: {error.strerror}") from error
+        raise CompactError(f"Cannot write {path}: {os_reason(error)}") from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -106,7 +107,7 @@ def _create(fs: Any, path: str, owner: bytes) -> None:
         except FileExistsError:
             _clear_if_stale(fs, path)
         except OSError as error:
-            reason = error.strerror or str(error).partition("\n")[0]
+            reason = os_reason(error)
             raise CompactError(f"Cannot write {path}: {reason}") from error
     raise CompactError(f"Another compaction has just taken {path}: wait until it is done.")
 

@@ -13,6 +13,7 @@ from isal import igzip, isal_zlib
 from producer.layout import ArchiveFile
 from spark_batch.lines import before_damage
 from spark_batch.source import Source, SourceError
+from sql.errors import os_reason
 
 _PIECE = 4 * 1024 * 1024
 _AT_ONCE = 8 * 1024 * 1024
@@ -61,7 +62,7 @@ def pieces(
 
 
 def _not_had(path: str, error: OSError) -> SourceError:
-    return SourceError(f"Cannot read {path}: {error.strerror or str(error).splitlines()[0]}")
+    return SourceError(f"Cannot read {path}: {os_reason(error)}")
 
 
 def _opened(source: Source, file: ArchiveFile) -> BinaryIO:

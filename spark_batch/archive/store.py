@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from producer.layout import ArchiveFile
 from spark_batch.source import Source
-from sql.errors import OpenSeaMetricsError
+from sql.errors import OpenSeaMetricsError, os_reason
 
 SUFFIX = ".compacting"
 _AT_ONCE = 8
@@ -139,5 +139,5 @@ def _errors(verb: str, path: str) -> Iterator[None]:
             f"Cannot {verb} {error.filename or path}: it is not there. Did another program change the archive?"
         ) from error
     except OSError as error:
-        reason = error.strerror or str(error).partition("\n")[0]
+        reason = os_reason(error)
         raise CompactError(f"Cannot {verb} {error.filename or path}: {reason}") from error

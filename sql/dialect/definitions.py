@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sqlglot import exp
-from sqlglot.tokenizer_core import TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from sql.dialect import expressions as node
 from sql.dialect.queries import Queries
@@ -12,19 +12,18 @@ from sql.dialect.queries import Queries
 class Definitions(Queries):
     """Reads the statements that change what there is."""
 
-    def _ksql_connector(self) -> exp.Expression:
-        while self._curr:
-            self._advance()
-        return self.expression(node.Connector())
+    def _ksql_connector(self, first: Token) -> exp.Expression:
+        return self.expression(node.Connector(this=self._rest(first)))
 
     def _is_connector(self) -> bool:
         words = [token.text.upper() for token in self._tokens[self._index : self._index + 2]]
         return "CONNECTOR" in words
 
     def _ksql_create(self) -> exp.Expression:
+        first = self._curr
         self._expect("CREATE")
         if self._is_connector():  # CREATE SOURCE|SINK CONNECTOR
-            return self._ksql_connector()
+            return self._ksql_connector(first)
         replace = self._word("OR", "REPLACE")
         read_only = self._word("SOURCE")
         kind = self._stream_or_table()
@@ -115,9 +114,10 @@ class Definitions(Queries):
         return self.expression(node.ColumnDefinition(this=name, kind=kind, role=None))
 
     def _ksql_drop(self) -> exp.Expression:
+        first = self._curr
         self._expect("DROP")
         if self._is_connector():
-            return self._ksql_connector()
+            return self._ksql_connector(first)
         kind = self._stream_or_table()
         if_exists = self._word("IF", "EXISTS")
         name = self._name()

@@ -77,6 +77,12 @@ class SourceJoin(exp.Expression):
     arg_types = {"this": True, "side": True, "within": False, "on": True}
 
 
+class Within(exp.Expression):
+    """``WITHIN`` of a join: how far the other row may be before and after, in milliseconds."""
+
+    arg_types = {"before": True, "after": True, "grace": False}
+
+
 class SourceWindow(exp.Expression):
     """``WINDOW TUMBLING | HOPPING | SESSION (…)``; all durations in milliseconds.
 
@@ -105,9 +111,9 @@ class DropSource(exp.Expression):
 
 
 class Connector(exp.Expression):
-    """``CREATE | DROP … CONNECTOR …``, which only a server reads: nothing of it is kept."""
+    """``CREATE | DROP … CONNECTOR …``, which only a server reads: ``this`` is its text."""
 
-    arg_types = {}
+    arg_types = {"this": True}
 
 
 class QueryControl(exp.Expression):
@@ -131,7 +137,7 @@ class Define(exp.Expression):
 class Assert(exp.Expression):
     """``ASSERT [NOT EXISTS] TOPIC name [WITH (…)] [TIMEOUT …]``; ``timeout`` in milliseconds.
 
-    ``kind`` is "TOPIC" or "SCHEMA"; of a schema nothing else is kept.
+    ``kind`` is "TOPIC" or "SCHEMA"; of a schema ``this`` is the whole text.
     """
 
     arg_types = {

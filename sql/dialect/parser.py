@@ -116,12 +116,11 @@ class KsqlDBParser(Definitions):
         return self.expression(node.Define(this=name, value=value))
 
     def _ksql_assert(self) -> exp.Expression:
+        first = self._curr
         self._expect("ASSERT")
         exists = not self._word("NOT", "EXISTS")
         if self._word("SCHEMA"):
-            while self._curr:
-                self._advance()
-            return self.expression(node.Assert(this=exp.var("SCHEMA"), kind="SCHEMA", exists=exists))
+            return self.expression(node.Assert(this=self._rest(first), kind="SCHEMA", exists=exists))
         if not self._word("TOPIC"):
             self._unexpected()
         name = self._parse_string() or self._name()

@@ -104,18 +104,17 @@ class Queries(Types):
         )
 
     def _ksql_within(self) -> exp.Expression:
-        """``5 MINUTES`` or ``(before, after)``, then an optional GRACE PERIOD; milliseconds."""
+        """``5 MINUTES`` or ``(before, after)``, then an optional GRACE PERIOD."""
         if self._match(TokenType.L_PAREN):
             before = self._duration()
             self._match(TokenType.COMMA)
             after = self._duration()
             self._closing()
-            durations = [before, after]
         else:
-            durations = [self._duration()]
-        if self._word("GRACE", "PERIOD"):
-            durations.append(self._duration())
-        return self.expression(exp.Tuple(expressions=durations))
+            before = self._duration()
+            after = before.copy()
+        grace = self._duration() if self._word("GRACE", "PERIOD") else None
+        return self.expression(node.Within(before=before, after=after, grace=grace))
 
     def _ksql_window(self) -> exp.Expression:
         kind = next((k for k in ("TUMBLING", "HOPPING", "SESSION") if self._word(k)), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sqlglot import exp, parser
-from sqlglot.tokenizer_core import TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from sql.dialect import expressions as node
 from sql.errors import OpenSeaMetricsError
@@ -61,6 +61,12 @@ class Reading(parser.Parser):
     def _closing(self) -> None:
         if not self._match(TokenType.R_PAREN):
             self.raise_error("Expecting ',' or ')'")
+
+    def _rest(self, first: Token) -> str:
+        """The text of a statement that only a server reads, from its first token to its end."""
+        while self._curr:
+            self._advance()
+        return str(self._find_sql(first, self._prev))
 
     def _ksql_properties(self) -> list[exp.Expression]:
         properties: list[exp.Expression] = []

@@ -27,6 +27,12 @@ class Types(Reading):
         assert operand is None or isinstance(operand, exp.Expression)
         return operand
 
+    def _parse_bracket(self, this: exp.Expr | None = None) -> exp.Expr | None:
+        """What is in brackets after an operand: sqlglot also reads arrays and structs without a name."""
+        if this is None and self._curr and self._curr.token_type in self.BRACKETS:
+            self._unexpected()
+        return super()._parse_bracket(this)
+
     def _parse_types(
         self,
         check_func: bool = False,

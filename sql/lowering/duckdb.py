@@ -12,6 +12,7 @@ from sqlglot import exp
 from sql.lowering.calls import Calls
 from sql.lowering.duckdb_functions import TEMPLATES
 from sql.lowering.expressions import owner, spans_all
+from sql.lowering.json_paths import pointer
 from sql.lowering.json_text import json_text
 from sql.lowering.refusals import EMBEDDED
 from sql.lowering.writing import SHALLOW, balanced
@@ -82,6 +83,9 @@ class Lowering(Calls):
     def type_name(self, kind: KsqlType) -> str:
         return duckdb(kind)
 
+    def json_path(self, path: str, names: Sequence[str]) -> str:
+        return text(pointer(names))
+
     def member(self, struct: str, field: str) -> str:
         return f"struct_extract({struct}, {text(field)})"
 
@@ -119,6 +123,13 @@ class Lowering(Calls):
         names = [f"_v.v{number}" for number in range(len(values))]
         packed = ", ".join(f"v{number} := {value}" for number, value in enumerate(values))
         return f"list_transform([struct_pack({packed})], lambda _v: {write(names)})[1]"
+
+    def negative(self, negative: exp.Neg) -> str:
+        """The smallest whole number stays what it is, as in Java; DuckDB's minus fails for it."""
+        kind = self.type_of(negative)
+        if kind in _WRAP:
+            return self.whole_sum(kind, [("+", "0"), ("-", self.value(negative.this))])
+        return super().negative(negative)
 
     def whole_sum(self, kind: KsqlType, terms: Sequence[tuple[str, str]]) -> str:
         if len(terms) > SHALLOW:

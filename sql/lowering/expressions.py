@@ -91,7 +91,7 @@ class Expressions(Writing):
             case exp.Paren():
                 return f"({self.value(expression.this)})"
             case exp.Neg():
-                return f"(-{self.value(expression.this)})"
+                return self.negative(expression)
             case exp.Dot():
                 return self.member(self.value(expression.this), name_of(expression.expression))
             case exp.Bracket():
@@ -152,6 +152,10 @@ class Expressions(Writing):
             written = [self._time(left, right), self._time(right, left)]
             return f"({written[0]} {OPERATORS[type(expression)]} {written[1]})"
         return self.value(expression)
+
+    def negative(self, negative: exp.Neg) -> str:
+        """A number with a minus before it."""
+        return f"(-{self.value(negative.this)})"
 
     def literal(self, literal: exp.Literal) -> str:
         """A text or number."""

@@ -51,9 +51,13 @@ class SparkLowering(Calls):
         return spark(kind)
 
     def literal(self, literal: exp.Literal) -> str:
-        if not literal.is_string and self.type_of(literal) == DOUBLE:
+        if not literal.is_string and "e" in str(literal.this).lower():
             return f"CAST({literal.this} AS DOUBLE)"
         return super().literal(literal)
+
+    def json_path(self, path: str, names: Sequence[str]) -> str:
+        # Of quotes in a path Spark knows the single one.
+        return self.text(path.replace('"', "'"))
 
     def member(self, struct: str, field: str) -> str:
         return f"{struct}.{spark_quoted(field)}"

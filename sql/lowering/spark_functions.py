@@ -8,7 +8,6 @@ from __future__ import annotations
 # Java's String.trim takes off everything up to U+0020.
 _BLANKS = "".join(f"\\u{code:04x}" for code in range(1, 33))
 
-_PATH = """replace({1}, '"', "'")"""
 
 _SUBSTRING = (
     "substring({0}, CASE WHEN {1} > 0 THEN {1} WHEN {1} = 0 THEN 1"
@@ -27,9 +26,9 @@ TEMPLATES: dict[str, str] = {
     # Both leave NULLs out.
     "CONCAT": "concat_ws('', {*})",
     "EXP": "exp({0})",
-    # Observed: a JSON null gives the text 'null'. Of quotes in a path Spark knows the single one.
-    "EXTRACTJSONFIELD": f"CASE WHEN is_variant_null(try_variant_get(try_parse_json({{0}}), {_PATH},"
-    f" 'variant')) THEN 'null' ELSE get_json_object({{0}}, {_PATH}) END",
+    # Observed: a JSON null gives the text 'null'.
+    "EXTRACTJSONFIELD": "CASE WHEN is_variant_null(try_variant_get(try_parse_json({0}), {1},"
+    " 'variant')) THEN 'null' ELSE get_json_object({0}, {1}) END",
     "FROM_UNIXTIME": "CAST(timestamp_millis({0}) AS TIMESTAMP_NTZ)",
     "GREATEST": "greatest({*})",
     "IFNULL": "coalesce({*})",

@@ -44,6 +44,10 @@ class Writing(ABC):
         """A type; ValueError if the engine has none that holds it."""
 
     @abstractmethod
+    def json_path(self, path: str, names: Sequence[str]) -> str:
+        """The path of a value in JSON as the engine takes it: ksqlDB's, and the names in it."""
+
+    @abstractmethod
     def member(self, struct: str, field: str) -> str:
         """A field of a STRUCT."""
 

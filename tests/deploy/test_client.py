@@ -19,6 +19,7 @@ from deploy.replies import Column, columns_of
 from tests.deploy.stub import Canned, Stub
 
 recorded = Canned.recorded
+DESCRIBED = Canned.json([{"@type": "sourceDescription"}])
 
 
 def test_info(stub: Stub) -> None:
@@ -84,10 +85,10 @@ def test_a_statement_without_effect(stub: Stub) -> None:
 
 def test_the_newest_command_is_awaited_by_what_follows(stub: Stub) -> None:
     client = stub.will_reply(
-        recorded("create_stream_as_select"), Canned.json([]), recorded("show_streams")
+        recorded("create_stream_as_select"), DESCRIBED, recorded("show_streams")
     )
     client.execute("CREATE STREAM …;")
-    client.under("L").execute("INSERT …;")
+    client.under("L").execute("INSERT INTO s (a) VALUES (1);")
     client.streams()
     bodies = [body for _, body in stub.requests]
     assert [each.get("commandSequenceNumber") for each in bodies] == [None, 102, 102]
@@ -167,6 +168,45 @@ def test_an_unusable_answer_leaves_the_outcome_open(stub: Stub, reply: Canned) -
     with pytest.raises(OutcomeUnknown):
         stub.will_reply(reply).execute("s;")
     assert len(stub.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "INSERT INTO s (a) VALUES ('; SELECT');",
+        "-- SELECT;\nSET 'a'='b'; INSERT INTO s VALUES (1);;",
+        "SET 'a'='b';",
+        "UNSET 'a';",
+        "DEFINE a='b';",
+        "DEFINE a='b'; UNDEFINE a;",
+    ],
+)
+def test_statements_without_an_entity(stub: Stub, text: str) -> None:
+    """As ksqlDB 7.9.1 replies to each of these."""
+    assert stub.will_reply(Canned.json([])).execute(text) == ()
+    assert stub.will_reply(DESCRIBED).under("L").execute(text) == ()
+    with pytest.raises(OutcomeUnknown, match="it has 0 entities where ksqlDB has"):
+        stub.will_reply(Canned.json([])).under("L").execute(text)
+
+
+def test_a_warning_of_undefine(stub: Stub) -> None:
+    reply = Canned.json([{"@type": "warning_entity", "statementText": "UNDEFINE a;", "message": "m"}])
+    (result,) = stub.will_reply(reply).execute("UNDEFINE a;")
+    assert result.status == "WARNING"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["CREATE STREAM s AS SELECT 'INSERT' AS x FROM t;", "INSERT INTO s SELECT * FROM t;", "DROP STREAM `INSERT`;"],
+)
+def test_an_empty_reply_where_ksqldb_has_an_entity(stub: Stub, text: str) -> None:
+    with pytest.raises(OutcomeUnknown, match="it has 0 entities where ksqlDB has 1"):
+        stub.will_reply(Canned.json([])).execute(text)
+
+
+def test_a_state_that_ksqldb_does_not_have(stub: Stub) -> None:
+    with pytest.raises(OutcomeUnknown, match="'status' is 'DONE', which ksqlDB does not have"):
+        stub.will_reply(accepted("DONE")).execute("s;")
 
 
 def test_what_only_reads_is_repeated(stub: Stub) -> None:

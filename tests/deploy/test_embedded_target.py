@@ -15,6 +15,7 @@ from deploy.commands import Choice
 from deploy.embedded import server
 from deploy.migrations.errors import Refused
 from deploy.migrations.impact import Verdict
+from sql.errors import SqlError
 from sql.lowering.duckdb_functions import TEMPLATES
 from tests.deploy.stub import Canned, Stub, Write
 from tests.deploy.test_apply import agreed, seen
@@ -99,6 +100,42 @@ def test_no_check_says_yes_to_what_apply_refuses(
         with pytest.raises(Refused, match=re.escape(words)) as error:
             refusing(client, root)
         assert str(place) in str(error.value)
+    assert seen(client) == before
+
+
+VALUES = "CREATE STREAM et_x (d DATE, n INT) WITH (KAFKA_TOPIC='et.x', VALUE_FORMAT='JSON', PARTITIONS=1);\n"
+
+
+@pytest.mark.parametrize(
+    ("insert", "place", "words"),
+    [
+        ("(d) VALUES\n  ('2020-99-99');", "3:4", "Expected type DATE for field `D` but got STRING(2020-99-99)"),
+        ("(d, n) VALUES (NULL, 2147483648);", "2:39", "Expected type INTEGER for field `N` but got BIGINT(2147483648)"),
+        ("(n) VALUES (1 / 0);", "2:30", "ksqlDB cannot compute (1 / 0): it divides by zero"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_refused_before_anything_is_sent(
+    client: KsqlClient, write_project: Write, insert: str, place: str, words: str
+) -> None:
+    before = seen(client)
+    root = write_project({"V001__raw.sql": RAW, "V002__more.sql": f"{VALUES}INSERT INTO et_x {insert}"})
+    message = f"{root / 'migrations' / 'V002__more.sql'}:{place}: Failed to insert values into 'ET_X'. {words}"
+    with pytest.raises(SqlError, match=re.escape(message)):
+        commands.validate(root)
+    for refusing in (commands.plan, commands.dry_run, commands.apply):
+        with pytest.raises(SqlError, match=re.escape(message)):
+            refusing(client, root)
+    assert seen(client) == before
+
+
+def test_a_dry_run_computes_values_that_only_the_server_knows(client: KsqlClient, write_project: Write) -> None:
+    before = seen(client)
+    more = f"{VALUES}INSERT INTO et_x (n) VALUES (1);\nINSERT INTO et_x (d) VALUES (CONCAT('2020-', '99-99'));"
+    root = write_project({"V001__raw.sql": RAW, "V002__more.sql": more})
+    with pytest.raises(Refused, match=r"V002__more\.sql:3:1: the server would refuse statement 3 of version 2"):
+        commands.dry_run(client, root)
+    root = write_project({"V001__raw.sql": RAW, "V002__more.sql": more.replace("99-99", "05-26")})
+    commands.dry_run(client, root)
     assert seen(client) == before
 
 

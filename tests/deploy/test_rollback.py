@@ -30,7 +30,7 @@ from deploy.migrations.state import (
     VersionState,
 )
 from deploy.replies import Column, Description, Query, Source
-from sql.parser import parse_script
+from sql.parser import parse_script, parse_statement
 from sql.statements import Kind, Statement
 
 SCRIPTS = {
@@ -261,10 +261,16 @@ def test_irreversible(text: str, reason: str) -> None:
 
 
 def test_what_was_dropped_is_defined_as_before() -> None:
-    text = "CREATE TABLE OTHER WITH (KAFKA_TOPIC='other') AS SELECT …;"
+    text = "CREATE TABLE OTHER WITH (KAFKA_TOPIC='other') AS SELECT A, COUNT(*) N FROM RAW GROUP BY A;"
     recorded = with_statement("DROP TABLE other;", target_existed=True, previous=text)
-    assert plan(2, recorded=recorded).actions[0] == Restore("OTHER", text, loses_state=True)
+    assert plan(2, recorded=recorded).actions[0] == Restore("OTHER", parse_statement(text), loses_state=True)
     assert plan(2, recorded=recorded).loses_state == ("OTHER",)
+
+
+def test_a_definition_that_cannot_be_read_is_not_created_again() -> None:
+    recorded = with_statement("DROP STREAM other;", target_existed=True, previous="CREATE WHAT OTHER;")
+    with pytest.raises(Irreversible, match="this tool cannot read its definition"):
+        plan(2, recorded=recorded)
 
 
 def test_what_was_made_and_dropped_by_what_is_undone_is_not_made_again() -> None:
@@ -284,7 +290,7 @@ def test_what_was_dropped_and_made_anew_is_made_as_it_was() -> None:
     server = replace(SERVER, described={})  # nothing reads it any more
     assert plan(2, server, recorded).actions == (
         Drop("STREAM", "RAW"),
-        Restore("RAW", text, loses_state=True),
+        Restore("RAW", parse_statement(text), loses_state=True),
         *ALL[:3],
     )
     assert plan(0, server, recorded).actions == (
@@ -296,7 +302,7 @@ def test_what_was_dropped_and_made_anew_is_made_as_it_was() -> None:
 def test_an_ended_insert_query_is_started_again() -> None:
     text = "INSERT INTO COPY SELECT * FROM RAW RAW EMIT CHANGES;"
     recorded = with_statement("TERMINATE INSERTQUERY_9;", target_existed=True, previous=text)
-    assert plan(2, recorded=recorded).actions[0] == Restore("COPY", text, loses_state=True)
+    assert plan(2, recorded=recorded).actions[0] == Restore("COPY", parse_statement(text), loses_state=True)
 
 
 def described(text: str, *columns: Column) -> Server:
@@ -318,9 +324,8 @@ def test_what_was_replaced_in_place_is_replaced_again() -> None:
         target_existed=True,
         previous=OTHER,
     )
-    text = OTHER.replace("CREATE", "CREATE OR REPLACE")
-    made = plan(2, described(OTHER, A), recorded)
-    assert made.actions[0] == Restore("OTHER", text, loses_state=False)
+    restored = Restore("OTHER", parse_statement(OTHER).replacing(), loses_state=False)
+    assert plan(2, described(OTHER, A), recorded).actions[0] == restored
 
 
 def test_a_column_added_in_place_cannot_be_taken_away() -> None:

@@ -124,7 +124,7 @@ STEPS = [
     "CREATE TABLE `OMS_BY_COLL_V2`",
     "CREATE STREAM `OMS_CHANGES_V2`",
     "INSERT INTO oms_long",
-    "TERMINATE INSERTQUERY",
+    "TERMINATE `INSERTQUERY",
     "DROP STREAM `OMS_CHANGES`",
     "DROP TABLE `OMS_BY_COLL`",
 ]
@@ -195,21 +195,28 @@ def test_what_others_made_over_it_stops_it(live: KsqlClient, write_project: Writ
     [
         (
             "CREATE OR REPLACE TABLE t WITH (kafka_topic='t', PARTITIONS=1) AS SELECT s.a FROM s;",
-            "CREATE TABLE `T_V2` WITH (kafka_topic='t.2', PARTITIONS=1) AS SELECT s.a"
+            "CREATE TABLE `T_V2` WITH (kafka_topic = 't.2', PARTITIONS = 1) AS SELECT s.a"
             " FROM `S_V2` AS `S`;",
         ),
         (
             "CREATE TABLE T AS SELECT X.A A FROM S X INNER JOIN U U ON ((X.A = U.A));",
-            "CREATE TABLE `T_V2` AS SELECT X.A A FROM `S_V2` X INNER JOIN U U ON ((X.A = U.A));",
+            "CREATE TABLE `T_V2` AS SELECT X.A AS A FROM `S_V2` AS X"
+            " INNER JOIN U AS U ON ((X.A = U.A));",
+        ),
+        (  # a comment and texts that look like what is changed
+            "CREATE /* OR REPLACE */ TABLE t WITH (VALUE_DELIMITER='KAFKA_TOPIC=''t''', KAFKA_TOPIC='t')"
+            " AS SELECT 'FROM s' AS a FROM s;",
+            "CREATE TABLE `T_V2` WITH (VALUE_DELIMITER = 'KAFKA_TOPIC=''t''', KAFKA_TOPIC = 't.2')"
+            " AS SELECT 'FROM s' AS a FROM `S_V2` AS `S`;",
         ),
         (  # as a server writes it: it refuses a CLEANUP_POLICY that is given to it
             "CREATE TABLE T WITH (CLEANUP_POLICY='compact', KAFKA_TOPIC='t') AS SELECT * FROM X;",
-            "CREATE TABLE `T_V2` WITH (KAFKA_TOPIC='t.2') AS SELECT * FROM X;",
+            "CREATE TABLE `T_V2` WITH (KAFKA_TOPIC = 't.2') AS SELECT * FROM X;",
         ),
         ("INSERT INTO t SELECT * FROM s;", "INSERT INTO `T_V2` SELECT * FROM `S_V2` AS `S`;"),
         (
             "CREATE STREAM u (t INT, s INT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON');",
-            "CREATE STREAM u (t INT, s INT) WITH (KAFKA_TOPIC='t.2', VALUE_FORMAT='JSON');",
+            "CREATE STREAM u (t INT, s INT) WITH (KAFKA_TOPIC = 't.2', VALUE_FORMAT = 'JSON');",
         ),
     ],
 )

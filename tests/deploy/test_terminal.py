@@ -10,7 +10,6 @@ import logging
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,8 +46,9 @@ from spark_batch.archive.findings import Finding, Kind, Report
 from spark_batch.archive.runs import Left
 from spark_batch.damage import Damage
 from spark_batch.job import Counts
-from sql.errors import OpenSeaMetricsError
+from sql.errors import OpenSeaMetricsError, Place
 from sql.parser import parse_statement
+from sql.statements import dropping
 
 EVIL = (
     "\x1b]0;title\x07\x1b[2J\x9b31m\x00\x7f\u202egnp\u2066[bold red]x[/] [/] :smile: {task} \ud800"
@@ -60,7 +60,7 @@ RICH = re.compile(r"\x1b\[([0-9;]*m|\?25[lh]|2K|1A)|\r")  # its colours, and how
 def reply() -> list[dict[str, object]]:
     body = {"@type": "x", EVIL: EVIL, "list": [{"name": EVIL, EVIL: [EVIL]}], "map": {EVIL: EVIL}}
     field = {"name": EVIL, "schema": {"type": EVIL}}
-    return [body, {"sourceDescription": {"name": EVIL, "fields": [field]}}]
+    return [body, {"@type": "sourceDescription", "sourceDescription": {"name": EVIL, "fields": [field]}}]
 
 
 def rows() -> Rows:
@@ -74,7 +74,7 @@ def status() -> None:
 
 
 def plan() -> None:
-    statement = replace(parse_statement("DROP STREAM s;"), name=EVIL, text=f"DROP STREAM {EVIL};")
+    statement = dropping("STREAM", EVIL, Place("f.sql", 1, 1))
     steps = tuple(
         Step(1, 1, statement, impact=Impact(verdict, EVIL, EVIL, EVIL))
         for verdict in (Verdict.NEW, Verdict.REFUSED)
@@ -83,7 +83,8 @@ def plan() -> None:
 
 
 def rollback() -> None:
-    actions = (Drop("STREAM", EVIL), KeepTopic(EVIL, EVIL), Restore(EVIL, EVIL, True), DeleteTopic(EVIL))
+    restore = Restore(EVIL, parse_statement("DROP STREAM s;"), True)
+    actions = (Drop("STREAM", EVIL), KeepTopic(EVIL, EVIL), restore, DeleteTopic(EVIL))
     version = VersionRecord(1, EVIL, VersionState.MIGRATED, EVIL)
     show_rollback(RollbackPlan((VersionRollback(version, (Undo((), actions),), None),)))
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from deploy.embedded.coercion import Mismatch, identifier
 from deploy.embedded.inserts import RowReader
 from sql.catalog import Catalog
 from sql.changes import applied
+from sql.coercion import Mismatch, identifier
 from sql.parser import parse_statement
 
 DECLARED = (

@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 
-from deploy.embedded import archive, engine, health, replies, texts
+from deploy.embedded import archive, engine, health, replies, texts, walk
 from deploy.embedded import lines as line_reader
 from deploy.embedded.archive import Segment
 from deploy.embedded.engine import Engine
 from deploy.embedded.lines import FileLines
+from deploy.embedded.queries import TransientQuery
 from sql.parser import parse_statement
 from tests.embedded.topic import Topic, lines, rows, running
 
@@ -286,6 +287,43 @@ def test_a_registered_file_that_is_gone_counts_when_it_is_back(
         assert topic.counts() == {"a": 1, "x": 3, "z": 2}
 
 
+@pytest.mark.parametrize("name", ["x.json", "x.json.gz"])
+def test_a_file_deleted_before_a_clients_query_is_reported_once(topic: Topic, name: str) -> None:
+    """Queries of clients read files themselves; the others had read it before."""
+    path = topic.write(name, lines("x", 3))
+    topic.write("a.json", lines("a", 1))
+    assert topic.counts() == {"a": 1, "x": 3}
+    select = f"SELECT k FROM {topic.name}_raw;"
+    for time_ in (1, 2):
+        undo = take_away(path)
+        for _ in range(3):
+            assert rows(topic.engine, select) == [["a"]]
+        report = (
+            "processing.files",
+            f"Skipped a file of topic: {topic.name}. cannot read this file: No such file or directory;"
+            f" the server reads it when it can be read ({path})",
+        )
+        assert topic.reports() == [report] * time_
+        undo()
+        assert sorted(rows(topic.engine, select)) == [["a"], ["x"], ["x"], ["x"]]
+        assert topic.counts() == {"a": 1, "x": 3}
+
+
+def test_a_push_query_reports_a_damaged_file_and_goes_on(topic: Topic) -> None:
+    query = TransientQuery(topic.engine, parse_statement(f"SELECT k FROM {topic.name}_raw EMIT CHANGES;"), {})
+    try:
+        settled(topic.write("x.json", lines("x", 2))).rename(topic.folder / "x.json.gz")
+        assert list(query.rows()) == []
+        assert [message for logger, message in topic.reports() if logger == "processing.files"] == [
+            f"Skipped a file of topic: {topic.name}. {NOT_GZIP}; compress it, or rename it to .json"
+            f" ({topic.folder / 'x.json.gz'})"
+        ]
+        topic.write("x.json.gz", lines("x", 2))
+        assert list(query.rows()) == [["x"], ["x"]]
+    finally:
+        query.close()
+
+
 def test_a_query_reports_a_file_once_over_restarts(tmp_path: Path) -> None:
     with running(tmp_path) as first:
         topic = Topic(first, "t")
@@ -421,6 +459,11 @@ def test_what_is_no_topic_is_ignored_and_reported(tmp_path: Path) -> None:
         assert set(server.topics()) == {"t", "T_FLAT", "T_SUMS", "T_DIRECT", "embedded_ksql_processing_log"}
         topic.name = ""
         assert len(topic.reports()) == 5
+        assert all(reason.startswith("Skipped a path that belongs to no topic. the ") for reason in topic.reasons())
+        (stray,) = [reason for reason in topic.reasons() if "stray.json" in reason]
+        assert stray.endswith(
+            f"the file is in no topic's directory; move it into topics/<topic>/ ({server.root / 'stray.json'})"
+        )
         named = [reason for reason in topic.reasons() if "not one that Kafka allows" in reason]
         assert [any(name in reason for reason in named) for name in ("not a topic", too_long, "ümlaut", r"bad\xff")]
         assert len(named) == 4
@@ -501,6 +544,9 @@ def flipped() -> bytes:
     return big[: len(big) // 2] + b"\xff\x00\xff\x00" + big[len(big) // 2 + 4 :]
 
 
+NOT_GZIP = "this file is not gzip, although its name ends with .gz"
+
+
 @pytest.mark.parametrize(
     ("content", "least", "most", "reason"),
     [
@@ -514,8 +560,9 @@ def flipped() -> bytes:
         pytest.param(GOOD[:-12], 90, 100, "this file is damaged: its end is missing", id="cut"),
         pytest.param(b"", 0, 0, None, id="0 bytes"),
         pytest.param(b"\x1f", 0, 0, "this file is damaged: its end is missing", id="1 byte"),
-        pytest.param(lines("x", 3), 0, 0, "this file is damaged: ", id="not gzip"),
-        pytest.param(bytes(100), 0, 0, "this file is damaged: ", id="zeros"),
+        pytest.param(lines("x", 3), 0, 0, f"{NOT_GZIP}; compress it, or rename it to .json", id="not gzip"),
+        pytest.param(lines("x", 1)[:3], 0, 0, NOT_GZIP, id="3 bytes of text"),
+        pytest.param(bytes(100), 0, 0, NOT_GZIP, id="zeros"),
         pytest.param(gzip.compress(b""), 0, 0, None, id="no lines"),
         pytest.param(gzip.compress(lines("x", 2)[:-1]), 2, 2, None, id="no newline at the end"),
         pytest.param(gzip.compress(b"\n\r\n\n" + lines("x", 2).replace(b"\n", b"\r\n")), 2, 2, None, id="empty lines"),
@@ -633,6 +680,50 @@ def test_a_growing_file_that_is_cut_and_restored(topic: Topic) -> None:
     assert "this file is shorter than what was read of it" in reason
     path.write_bytes(lines("x", 10) + lines("y"))
     assert topic.counts() == {"x": 10, "y": 1}
+    assert len(topic.reports()) == 1
+
+
+@pytest.mark.parametrize("name", ["x.json", "deep/x.ndjson"])
+def test_a_last_line_without_newline_is_reported_and_read_when_the_newline_comes(tmp_path: Path, name: str) -> None:
+    """It may be half of a line, so it never counts; once nobody has written for a while, users learn of it."""
+    with running(tmp_path) as first:
+        topic = Topic(first, "t")
+        path = topic.write(name, lines("x", 3)[:-1])
+        assert topic.counts() == {"x": 2}
+        assert topic.reports() == []
+        settled(path)
+        report = (
+            "processing.files",
+            "Skipped a file of topic: t. this file has a last line without a newline at its end, which may be only a"
+            f" part of a record and is not read; add the newline to have it read ({path})",
+        )
+        for _ in range(2):
+            assert topic.counts() == {"x": 2}
+            assert topic.reports() == [report]
+    with running(tmp_path) as second:
+        topic = Topic(second, "t")
+        assert topic.counts() == {"x": 2}
+        assert topic.reports() == [report]
+        with path.open("ab") as file:
+            file.write(b"\n" + lines("y")[:-1])
+        assert topic.counts() == {"x": 3}
+        settled(path)
+        assert topic.counts() == {"x": 3}
+        assert topic.reports() == [report] * 2
+        with path.open("ab") as file:
+            file.write(b"\n")
+        settled(path)
+        for _ in range(2):
+            assert topic.counts() == {"x": 3, "y": 1}
+        assert topic.reports() == [report] * 2
+
+
+def test_a_last_line_is_reported_when_time_has_passed(topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file does not change in between."""
+    topic.write("x.json", b'{"k":"x"')
+    assert (topic.counts(), topic.reports()) == ({}, [])
+    monkeypatch.setattr(walk, "SETTLED", 0.0)
+    assert topic.counts() == {}
     assert len(topic.reports()) == 1
 
 

@@ -35,6 +35,8 @@ SHARE = 4 if IS_ALL else 80
 EXAMPLES = 3_000 if IS_ALL else 100
 OWN = 3
 """The streams and tables that the server has from the start."""
+KNOWN = ("K", "A", "S", "ROWTIME")
+"""The columns of the stream VICTIM that a row may be written to: that would change it."""
 VICTIM = [{"K": f"k{n}", "A": n, "S": {"X": n, "Y": f"y{n}"}} for n in range(3)]
 WITH = "WITH (KAFKA_TOPIC='h', VALUE_FORMAT='JSON', PARTITIONS=1)"
 
@@ -284,14 +286,11 @@ def check(server: Inside, before: World) -> None:
     assert server.ask("SELECT * FROM victim;") == VICTIM
 
 
-def understood(reply: Any, status: int, is_path: bool = False) -> None:
-    """A statement is carried out, or refused for a reason that is not the database's. It reads the paths of
-    EXTRACTJSONFIELD."""
+def understood(reply: Any, status: int) -> None:
+    """A statement is carried out, or refused for a reason that is not the database's."""
     if status != 200:
         message = str(reply["message"])
         assert message
-        if is_path and "JSON path error" in message:
-            return
         assert "the embedded server failed" not in message, message
 
 
@@ -301,9 +300,11 @@ def share(position: str, positions: list[str]) -> list[str]:
 
 
 def attempt(server: Inside, position: str, name: str) -> None:
+    if position == "unknown inserted column" and name in KNOWN:
+        return
     before = at_first(server)
     statements = filled(STATEMENTS[position], name, server.data.parent / "outside")
-    understood(*server.run(statements), position == "path")
+    understood(*server.run(statements))
     server.settle()
     for made in list(server.engine.catalog.sources.values())[OWN:]:
         if not made.is_table or server.engine.catalog.writers(made.name):
@@ -311,6 +312,7 @@ def attempt(server: Inside, position: str, name: str) -> None:
     check(server, before)
 
 
+@pytest.mark.timeout(3600)
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(position=st.sampled_from(list(STATEMENTS)), name=names())
 def test_any_name_in_a_statement(server: Inside, position: str, name: str) -> None:

@@ -7,13 +7,28 @@ from pathlib import Path
 import pytest
 
 from sql.changes import check
-from sql.errors import SqlError
+from sql.errors import SqlError, os_error_text
 from sql.project import load_project
 
 DECLARED = (
     "CREATE STREAM raw (a BIGINT, s VARCHAR, p STRUCT<x INTEGER>)\n"
     "  WITH (KAFKA_TOPIC='raw', VALUE_FORMAT='JSON', PARTITIONS=1);\n"
 )
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "a/b"), "a/b: No such file or directory"),
+        (OSError(18, "Invalid cross-device link", "a", None, "b"), "a and b: Invalid cross-device link"),
+        (PermissionError(13, "Permission denied", b"a\xff"), "a\udcff: Permission denied"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (OSError("broken\nby hand"), "broken"),
+        (TimeoutError(), "TimeoutError"),
+    ],
+)
+def test_an_error_of_the_system_in_words(error: OSError, expected: str) -> None:
+    assert os_error_text(error) == expected
 
 
 def errors(tmp_path: Path, text: str, settings: str = "size: 1 MINUTE") -> str:

@@ -184,7 +184,7 @@ def test_settings_that_are_nested_too_deeply(tmp_path: Path) -> None:
         with pytest.raises(SqlError, match="--var windows: not YAML: "):
             load_settings(tmp_path, {"windows": deep})
         (tmp_path / "settings.yml").write_text(f"windows: {deep}")
-        with pytest.raises(SqlError, match=r"settings\.yml:1:1: not YAML: "):
+        with pytest.raises(SqlError, match=r"settings\.yml:1:59: not YAML: "):
             load_settings(tmp_path, {})
     finally:
         sys.setrecursionlimit(limit)

@@ -147,9 +147,17 @@ def test_templates_see_nothing_of_the_environment(load: Load, monkeypatch: pytes
     assert os.environ["OPENSEA_METRICS_KSQLDB_PASSWORD"] == "s3cret"
 
 
-def test_a_value_that_looks_like_a_mark_is_text(load: Load) -> None:
-    text = "\ue0009\ue0011\ue0011\ue002"
-    assert load(f"-- {{{{ '{text}' }}}}") == f"-- {text}"
+@pytest.mark.parametrize("mark", ["\ue0000\ue00170\ue0011\ue002", "\ue0009\ue0011\ue0011\ue002", "\ue000x\ue0010"])
+def test_text_that_looks_like_a_mark_is_text(load: Load, mark: str) -> None:
+    """Neither a value nor the text of a file forges the place of what follows."""
+    value = mark.encode("ascii", "backslashreplace").decode()
+    text = f"-- {mark} {{{{ n }}}} {{{{ '{mark}' }}}}"
+    assert load(text, f'n: "{value}"') == f"-- {mark} {mark} {mark}"
+
+
+def test_a_mark_does_not_forge_a_place(load: Load) -> None:
+    text = "-- {{ n }}\n{{ '\ue0000\ue00170\ue0011\ue002' }} CREATE x;"
+    assert load(text).startswith("migrations/V001__a.sql:2:")
 
 
 @pytest.mark.parametrize(

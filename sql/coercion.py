@@ -1,4 +1,4 @@
-"""JSON values as values of ksqlDB's types, by the rules of ksqlDB's /inserts-stream.
+"""Values of JSON and of SQL as values of ksqlDB's types, by the rules of /inserts-stream and INSERT … VALUES.
 
 The rules are those of a 7.9.1 (observed): no text becomes a number or the other way round, no 1.5 a whole
 number; a number of any kind becomes a DECIMAL or DOUBLE; DATE, TIME and TIMESTAMP are text, BYTES are
@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from typing import Any
 
-from deploy.embedded.wire import finite
 from sql import timestamps
+from sql.topic_json import finite
 from sql.types import DOUBLE, ArrayType, DecimalType, KsqlType, MapType, StructType
 
 Coercer = Callable[[Any], Any]
@@ -91,8 +91,8 @@ def stored(kind: KsqlType, value: Any) -> Any:
     match kind:
         case DecimalType():
             number = Decimal(value)
-            fitted = number.quantize(Decimal(1).scaleb(-kind.scale), context=_DECIMALS)
-            if fitted != number or abs(number) >= Decimal(1).scaleb(kind.precision - kind.scale):
+            fitted = rounded(number, kind)
+            if fitted != number:
                 raise _mismatch(value, kind)
             return fitted
         case ArrayType():
@@ -108,10 +108,24 @@ def stored(kind: KsqlType, value: Any) -> Any:
     return value
 
 
+def rounded(value: Any, kind: DecimalType) -> Decimal:
+    """A number, or the text of one, as a DECIMAL. Raises Mismatch if it is none, or too large."""
+    text = value if isinstance(value, str) else str(value) if isinstance(value, Decimal) else repr(value)
+    if isinstance(value, bool) or not _NUMBER.fullmatch(text):
+        raise _mismatch(value, kind)
+    try:
+        number = Decimal(text).quantize(Decimal(1).scaleb(-kind.scale), context=_DECIMALS)
+    except InvalidOperation:
+        raise _mismatch(value, kind) from None
+    if abs(number) >= Decimal(1).scaleb(kind.precision - kind.scale):
+        raise _mismatch(value, kind)
+    return number
+
+
 def _strict(kind: KsqlType, names: Names) -> Coercer:
     match kind:
         case DecimalType():
-            return lambda value: _decimal(value, kind)
+            return lambda value: rounded(value, kind)
         case ArrayType():
             element = coercer(kind.element, names)
             return lambda value: [element(item) for item in _of(list, value, kind)]
@@ -163,19 +177,6 @@ def _mismatch(value: Any, kind: KsqlType) -> Mismatch:
         case _:
             name = f"io.vertx.core.json.Json{'Array' if isinstance(value, list) else 'Object'}"
     return Mismatch(f"Can't coerce a field of type class {name} into type {kind}")
-
-
-def _decimal(value: Any, kind: DecimalType) -> Decimal:
-    text = value if isinstance(value, str) else repr(value)
-    if isinstance(value, bool) or not _NUMBER.fullmatch(text):
-        raise _mismatch(value, kind)
-    try:
-        number = Decimal(text).quantize(Decimal(1).scaleb(-kind.scale), context=_DECIMALS)
-    except InvalidOperation:
-        raise _mismatch(value, kind) from None
-    if abs(number) >= Decimal(1).scaleb(kind.precision - kind.scale):
-        raise _mismatch(value, kind)
-    return number
 
 
 def _whole(value: Any, bits: int) -> int | None:

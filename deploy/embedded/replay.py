@@ -1,0 +1,81 @@
+"""The catalog that follows from the statements of a data directory, also of an earlier version's.
+
+An earlier version may have taken a statement that this one refuses. Nothing of it may be lost without a
+word, so the server does not start then. Once the earlier version has dropped what such a statement made,
+the statement does not matter any more.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sql.catalog import Catalog
+from sql.changes import applied
+from sql.errors import OpenSeaMetricsError, SqlError
+from sql.lexical import summary
+from sql.parser import parse_statement
+
+_DROP = re.compile(
+    r"\s*DROP\s+(?:STREAM|TABLE)\s+(?:IF\s+EXISTS\s+)?(?P<name>.+?)(?:\s+DELETE\s+TOPIC)?\s*;?\s*",
+    re.IGNORECASE | re.DOTALL,
+)
+_TERMINATE = re.compile(r"\s*TERMINATE\s+\S*_(?P<number>[0-9]{1,18})`?\s*;?\s*", re.IGNORECASE)
+
+
+class Outdated(OpenSeaMetricsError):
+    """A recorded statement, which an earlier version took, is refused by this one."""
+
+
+@dataclass(frozen=True)
+class _Refused:
+    text: str
+    error: SqlError
+    name: str | None
+    """What it makes; None if it cannot be read."""
+
+    def is_ended_by(self, drop: str) -> bool:
+        """Whether ``DROP STREAM <drop>`` drops what this statement made."""
+        if self.name is None:
+            return drop in self.text
+        return self.name == (drop[1:-1].replace("``", "`") if drop.startswith("`") else drop.upper())
+
+
+def replayed(statements: Iterable[tuple[int, str]]) -> Catalog:
+    """The catalog after statements in their order, each with its number.
+
+    Raises Outdated for a statement that is refused, and whose source or query no later one ends.
+    """
+    catalog = Catalog()
+    refused: dict[int, _Refused] = {}
+    for number, text in statements:
+        name, ends_refused = None, _ends_refused(text, refused)
+        try:
+            statement = parse_statement(text)
+            name = statement.name
+            catalog = applied(catalog, statement, number)
+        except SqlError as error:
+            if not ends_refused:
+                refused[number] = _Refused(text, error, name)
+    for number, first in refused.items():
+        raise Outdated(
+            f"statement {number} of the data directory ({summary(first.text)}) was taken by an earlier version,"
+            f" and this one refuses it: {first.error.message}\n"
+            "  hint: nothing is changed or lost. Start the earlier version with this directory, drop what the"
+            " statement makes (without DELETE TOPIC, to keep the rows), and start this version again"
+        )
+    return catalog
+
+
+def _ends_refused(text: str, refused: dict[int, _Refused]) -> bool:
+    """Forget the refused statements whose source or query a statement ends; False if there are none."""
+    if drop := _DROP.fullmatch(text):
+        ended = [number for number, each in refused.items() if each.is_ended_by(drop["name"])]
+    elif terminate := _TERMINATE.fullmatch(text):
+        ended = [number for number in refused if number == int(terminate["number"])]
+    else:
+        ended = []
+    for number in ended:
+        del refused[number]
+    return bool(ended)

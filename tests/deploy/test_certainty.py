@@ -1,0 +1,54 @@
+"""Statements that are sent again: what the log says, and how names are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+import structlog
+
+from deploy.client import KsqlClient, OutcomeUnknown
+from deploy.client.errors import KsqlError
+from deploy.migrations.actions import Terminate
+from deploy.migrations.certainty import certainly
+from deploy.migrations.server import Effect
+from deploy.replies import CommandResult
+from sql.parser import parse_statement
+from sql.statements import Kind
+
+SECRET = "CREATE SOURCE CONNECTOR c WITH ('connection.password'='s3cret');"
+
+
+class Busy(KsqlClient):
+    """A server that takes a statement at the second attempt."""
+
+    attempts = 0
+
+    def execute(
+        self, text: str, properties: Mapping[str, str] | None = None
+    ) -> tuple[CommandResult, ...]:
+        self.attempts += 1
+        if self.attempts == 1:
+            raise KsqlError(500, 50000, "Could not write the statement")
+        return (CommandResult(text, "SUCCESS", ""),)
+
+
+def test_the_log_names_a_statement_and_does_not_show_it() -> None:
+    client = Busy("http://127.0.0.1:1", wait=0.001)
+    with structlog.testing.capture_logs() as logged:
+        assert certainly(client, SECRET, {}, lambda: None) == Effect(None, SECRET, True)
+    (entry,) = logged
+    assert (entry["event"], entry["statement"]) == ("sending again", "CREATE SOURCE CONNECTOR c WITH")
+    assert "s3cret" not in str(logged)
+
+
+@pytest.mark.parametrize("query_id", ["CSAS_X_1", "CSAS_x_1", "a`; DROP STREAM b; --"])
+def test_the_id_of_a_query_is_quoted(query_id: str) -> None:
+    """ksqlDB upper-cases an id without quotes."""
+    (text,) = Terminate(query_id).texts
+    statement = parse_statement(text)
+    assert (statement.kind, statement.name) == (Kind.TERMINATE, query_id)
+
+
+def test_an_outcome_that_is_not_known_does_not_show_the_statement() -> None:
+    assert "s3cret" not in str(OutcomeUnknown(SECRET, "it is cut off", "http://x"))
