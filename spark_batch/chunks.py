@@ -29,6 +29,7 @@ from sql.database import Setting, scratch_database
 from sql.lowering import python, records
 from sql.lowering.capitals import capitals
 from sql.lowering.macros import SETUP
+from sql.lowering.times import event_time
 from sql.quoting import column as column_of
 from sql.quoting import quoted
 from sql.sources import Source
@@ -115,7 +116,7 @@ class RowChunk(Chunk):
             if column.name.upper() in names
         ]
         assert source.timestamp is not None
-        time = quoted(names[source.timestamp.upper()])
+        time = event_time(source, quoted(names[source.timestamp.upper()]))
         rows = compacted.relation(self.files)
         if not self.files:
             database.register("chunk", self.schema.empty_table())
@@ -183,14 +184,16 @@ def database(
 def read(
     archive: Archive,
     files: Sequence[ArchiveFile],
+    streams: Sequence[Source],
     leaves: Collection[str],
     finished: Callable[[ArchiveFile], None],
     into: Path,
 ) -> Iterator[Chunk]:
     """The chunks of files, at least one; each is to be used before the next one is asked for.
 
-    ``leaves`` are the fields that are needed; ``finished`` is told of each file that was read. Compacted
-    files of a bucket are copied into the folder ``into``, as long as they are used. Raises SourceError.
+    ``leaves`` are the fields that are needed of the records, and ``streams`` declare them; ``finished`` is told of
+    each file that was read. Compacted files of a bucket are copied into the folder ``into``, as long as they are
+    used. Raises SourceError.
     """
     if not files:
         yield from of_texts(Texts(archive, [], finished))
@@ -199,7 +202,7 @@ def read(
             if is_text:
                 yield from of_texts(Texts(archive, list(group), finished))
                 continue
-            found = ahead(partial(compacted.fetched, archive, file, Path(folder)) for file in group)
+            found = ahead(partial(compacted.fetched, archive, file, streams, Path(folder)) for file in group)
             for each in _shared_out(found):
                 schema = each[0].schema
                 if schema is None or not compacted.has_fields(schema, leaves):

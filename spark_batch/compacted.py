@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,9 +19,14 @@ from spark_batch.source import Source, SourceError, reason
 from sql.database import scratch_database
 from sql.quoting import text
 from sql.sources import Source as Stream
+from sql.types import STRING, KsqlType, StructType
 
 OWN = ("_offset", "_line", "_failed")
 """The columns of a compacted file that are not fields of its records."""
+METADATA = "opensea_metrics_decoding"
+"""Where a file's metadata has the :func:`decoding` of its fields."""
+_VERSION = "2"
+"""Version 1 wrote no metadata. It did not find names in any case, nor read dates and times."""
 _WHILE_WRITING = ("_file", "_time")
 """Columns that ``archive.rows`` has besides."""
 
@@ -35,13 +40,26 @@ class Compacted:
     path: Path
 
 
-def fetched(source: Source, file: ArchiveFile, into: Path) -> Iterator[Compacted]:
+def decoding(stream: Stream) -> str:
+    """What decides how the records of a stream are decoded, and which of them cannot be.
+
+    That is the version of this program's decoding, the stream's event time, and the types of all fields but those
+    of text, because any value can be text. A file whose fields were decoded otherwise is read by the texts of its
+    records. Streams without the text that nobody reads (``narrowing``) have the same decoding.
+    """
+    fields = {part for column in stream.columns if not column.is_key for part in _parts(column.name, column.type)}
+    return "; ".join([_VERSION, f"{stream.timestamp} {stream.timestamp_format}", *sorted(fields)])
+
+
+def fetched(source: Source, file: ArchiveFile, streams: Sequence[Stream], into: Path) -> Iterator[Compacted]:
     """A file, on the local disk: one of a bucket is copied into a folder, as many readings of its parts
-    take longer than one of it all. Raises SourceError for a file that cannot be had."""
+    take longer than one of it all. Its fields are left out if they were not decoded as ``streams`` declare them.
+
+    Raises SourceError for a file that cannot be had."""
     path = source.on_disk(file, into)
     found = None
     with suppress(Damaged), _damage(file):
-        found = pq.read_schema(path).remove_metadata()
+        found = _decoded(pq.read_schema(path), streams)
     yield Compacted(file, found, path)
 
 
@@ -74,11 +92,12 @@ def damage(source: Source, file: ArchiveFile) -> str | None:
     return None
 
 
-def schema(source: Source, file: ArchiveFile) -> pa.Schema | None:
-    """A file's columns, None if it is damaged. Raises SourceError for a file that cannot be had."""
+def schema(source: Source, file: ArchiveFile, streams: Sequence[Stream]) -> pa.Schema | None:
+    """A file's columns, None if it is damaged. Fields are left out as in :func:`fetched`. Raises SourceError for
+    a file that cannot be had."""
     try:
         with _damage(file), source.fs.open(file.path, "rb") as raw:
-            return pq.read_schema(raw).remove_metadata()
+            return _decoded(pq.read_schema(raw), streams)
     except Damaged:
         return None
 
@@ -97,8 +116,26 @@ def names_in_files(stream: Stream) -> dict[str, str]:
     }
 
 
+def _decoded(schema: pa.Schema, streams: Sequence[Stream]) -> pa.Schema:
+    """A file's columns, without its fields unless all streams declare them as they were decoded."""
+    written = (schema.metadata or {}).get(METADATA.encode())
+    is_decoded = all(written == decoding(stream).encode() for stream in streams)
+    return pa.schema([column for column in schema if is_decoded or column.name in OWN])
+
+
+def _parts(path: str, kind: KsqlType) -> Iterator[str]:
+    """The types of a field and of the fields in it, but those of text."""
+    if isinstance(kind, StructType):
+        yield f"{path} STRUCT"
+        for name, inner in kind.fields:
+            yield from _parts(f"{path}->{name}", inner)
+    elif kind != STRING:
+        yield f"{path} {kind}"
+
+
 def has_fields(schema: pa.Schema, leaves: Collection[str]) -> bool:
-    """Whether there are all the fields whose paths are given (``payload.sent_at``)."""
+    """Whether there are all the fields whose lower-case paths are given (``payload.sent_at``). In structs, files
+    have the names that their records write."""
     return all(_is_in(schema, leaf.split(".")) for leaf in leaves)
 
 
@@ -148,7 +185,8 @@ def _is_in(schema: pa.Schema, path: list[str]) -> bool:
         return False
     kind = schema.field(path[0]).type
     for name in path[1:]:
-        if not pa.types.is_struct(kind) or kind.get_field_index(name) < 0:
+        fields = {field.name.lower(): field.type for field in kind} if pa.types.is_struct(kind) else {}
+        if name not in fields:
             return False
-        kind = kind.field(name).type
+        kind = fields[name]
     return True

@@ -157,7 +157,8 @@ class DuckDbResults:
         group, files = numbered
         taken = _Taken()
         with self._lane() as lane:
-            read = chunks.read(self._job.source, files, self._pipeline.leaves(), finished, self._folder)
+            streams, leaves = self._pipeline.raw_sources(), self._pipeline.leaves()
+            read = chunks.read(self._job.source, files, streams, leaves, finished, self._folder)
             for at, chunk in enumerate(read):
                 decode = partial(self._attempts.at, chunk, partial(self._decode, lane, chunk))
                 self._memory.enough(decode)

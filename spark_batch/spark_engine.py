@@ -25,7 +25,7 @@ from sql.errors import OpenSeaMetricsError
 from sql.lowering import selects, spark_selects
 from sql.quoting import column_name, spark_column
 from sql.sources import Source
-from sql.types import ArrayType, KsqlType, MapType, StructType
+from sql.types import STRING, ArrayType, KsqlType, MapType, StructType
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -176,7 +176,8 @@ class SparkResults:
         texts: list[ArchiveFile] = []
         self._rows = []
         for file in self._job.files:
-            (self._rows if self._is_of_rows(file, leaves) else texts).append(file)
+            is_of_rows = source.timestamp_type != STRING and self._is_of_rows(file, source, leaves)
+            (self._rows if is_of_rows else texts).append(file)
         parts = []
         if self._rows:
             addresses = list(map(self._address, self._rows))
@@ -186,11 +187,11 @@ class SparkResults:
         columns = ", ".join([*(spark_column(c.name) for c in source.columns if not c.is_key), *_HIDDEN])
         return " UNION ALL ".join(f"SELECT {columns} FROM ({part})" for part in parts)
 
-    def _is_of_rows(self, file: ArchiveFile, leaves: Collection[str]) -> bool:
+    def _is_of_rows(self, file: ArchiveFile, source: Source, leaves: Collection[str]) -> bool:
         """Whether Spark itself can read what is needed of a file."""
         if file.form != "parquet" or file.path in self._by_texts:
             return False
-        found = schema(self._job.source, file)
+        found = schema(self._job.source, file, [source])
         return found is not None and has_fields(found, leaves)
 
     def _address(self, file: ArchiveFile) -> str:

@@ -22,6 +22,7 @@ from spark_batch.damage import Damage
 from spark_batch.groups import shared_out
 from spark_batch.source import Source as Archive
 from spark_batch.texts import Texts
+from sql.lowering.times import spark_event_time
 from sql.quoting import column, spark_column, spark_quoted
 from sql.sources import Column, Source
 from sql.types import spark
@@ -78,7 +79,7 @@ def compacted_rows(session: SparkSession, addresses: Sequence[str], stream: Sour
         f" AS {spark_column(each.name)}"
         for each in _values(stream)
     ]
-    time = spark_quoted(stored[str(stream.timestamp)])
+    time = spark_event_time(stream, spark_quoted(stored[str(stream.timestamp)]))
     columns += ["_offset AS _off", f"{time} AS ROWTIME", "_failed"]
     return f"SELECT {', '.join(columns)} FROM archive_rows"
 

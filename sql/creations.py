@@ -47,6 +47,7 @@ def declared(catalog: Catalog, statement: Statement, any_replacement: bool) -> C
         statement=statement,
         window=window_of(statement, properties, columns),
         timestamp=timestamp_of(statement, properties, columns),
+        timestamp_format=properties.get("TIMESTAMP_FORMAT"),
         partitions=count_of(statement, properties, "PARTITIONS", topic, 1),
         replicas=count_of(statement, properties, "REPLICAS", topic, 1),
     )
@@ -106,7 +107,8 @@ def created_as(
         key_format=key_format,
         statement=statement,
         window=analysis.window if is_table else source.window,
-        timestamp=properties.get("TIMESTAMP"),
+        timestamp=timestamp_of(statement, properties, columns),
+        timestamp_format=properties.get("TIMESTAMP_FORMAT"),
         partitions=count_of(statement, properties, "PARTITIONS", topic, source.partitions),
         replicas=count_of(statement, properties, "REPLICAS", topic, source.replicas),
     )

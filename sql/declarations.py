@@ -89,7 +89,7 @@ def check_columns(statement: Statement, columns: list[Column]) -> None:
 
 
 def timestamp_of(
-    statement: Statement, properties: Mapping[str, str], columns: list[Column]
+    statement: Statement, properties: Mapping[str, str], columns: Iterable[Column]
 ) -> str | None:
     """The column that the TIMESTAMP property names."""
     written = properties.get("TIMESTAMP")
@@ -109,9 +109,20 @@ def timestamp_of(
             f"'{written.upper()}'",
             statement.place,
         )
-    if column.type not in (BIGINT, TIMESTAMP) and not (
-        column.type == STRING and "TIMESTAMP_FORMAT" in properties
-    ):
+    has_format = "TIMESTAMP_FORMAT" in properties
+    if column.type == STRING and not has_format:
+        raise SqlError(
+            "A String timestamp field has been specified without also specifying the timestamp_format",
+            statement.place,
+            "add TIMESTAMP_FORMAT='…' to the WITH clause",
+        )
+    if column.type != STRING and has_format:
+        raise SqlError(
+            "'TIMESTAMP_FORMAT' set in the WITH clause can only be used when the timestamp column is of type"
+            " STRING.",
+            statement.place,
+        )
+    if column.type not in (BIGINT, TIMESTAMP, STRING):
         raise SqlError(
             f"Timestamp column, `{column.name}`, should be LONG(INT64), TIMESTAMP, or a String with a "
             "timestamp_format specified.",

@@ -40,7 +40,8 @@ class Window:
 
 @dataclass(frozen=True)
 class Source:
-    """A stream or table: ``window`` is that of its key, ``timestamp`` the TIMESTAMP property."""
+    """A stream or table: ``window`` is that of its key, ``timestamp`` the column that TIMESTAMP names, and
+    ``timestamp_format`` the pattern of its texts."""
 
     name: str
     kind: str
@@ -51,12 +52,18 @@ class Source:
     statement: Statement
     window: Window | None = None
     timestamp: str | None = None
+    timestamp_format: str | None = None
     partitions: int = 1
     replicas: int = 1
 
     @property
     def is_table(self) -> bool:
         return self.kind == "TABLE"
+
+    @property
+    def timestamp_type(self) -> KsqlType | None:
+        """The type of the column that gives records their time; None if that is Kafka's own."""
+        return next((column.type for column in self.columns if column.name == self.timestamp), None)
 
     @property
     def is_read_only(self) -> bool:

@@ -73,6 +73,10 @@ def _source_changes(old: Source, new: Source) -> Iterator[Change]:
             yield _refused(old, clause, "topic", was, now)
     if old.timestamp != new.timestamp:
         yield _refused(old, "TIMESTAMP", "timestampColumn", old.timestamp, new.timestamp)
+    # A server does not tell the format of what it has.
+    formats = old.timestamp_format, new.timestamp_format
+    if None not in formats and old.timestamp_format != new.timestamp_format:
+        yield _refused(old, "TIMESTAMP_FORMAT", "timestampColumn", *formats)
 
 
 def _column_change(old: Source, new: Source) -> Change:

@@ -14,8 +14,9 @@ import numpy.typing as npt
 from producer.layout import HOUR_MS, ArchiveFile
 from spark_batch.archive.reading import Unreadable, fetched, pieces
 from spark_batch.archive.rows import rows, sample_of, table
-from spark_batch.compacted import names_in_files
+from spark_batch.compacted import METADATA, decoding, names_in_files
 from spark_batch.source import Source
+from sql.lowering.times import event_time
 from sql.quoting import quoted, text
 from sql.sources import Source as Stream
 
@@ -151,20 +152,15 @@ def _count_parquet(
 ) -> None:
     facts = found[number]
     file = facts.file
-    stored = names_in_files(stream).get(str(stream.timestamp))
-    time = f"CASE WHEN _failed IS NULL THEN {quoted(stored)} END" if stored else "NULL::BIGINT"
     with tempfile.TemporaryDirectory(dir=into) as folder:
-        relation = f"read_parquet({text(str(source.on_disk(file, Path(folder))))})"
+        path = text(str(source.on_disk(file, Path(folder))))
+        relation = f"read_parquet({path})"
         try:
             facts.records, distinct, low, end = cursor.execute(
                 "SELECT count(*), count(DISTINCT _offset), min(_offset), max(_offset) + 1"
                 f" FROM {relation}"
             ).fetchone()  # type: ignore[misc]
-            _count(
-                cursor,
-                f"SELECT {number} AS _file, _offset, _line, _failed, {time} AS _time FROM {relation}",
-                found,
-            )
+            _count(cursor, _stored(cursor, path, number, stream) or _again(cursor, relation, number, stream), found)
         except duckdb.Error as error:
             facts.damage = str(error).partition("\n")[0]
             return
@@ -172,3 +168,20 @@ def _count_parquet(
         facts.damage = (
             f"it has {facts.records} records of offsets {low} to {end} (exclusive), not those in its name"
         )
+
+
+def _stored(cursor: duckdb.DuckDBPyConnection, path: str, number: int, stream: Stream) -> str | None:
+    """What :func:`_count` needs of a compacted file, as the file has it; None if it was decoded otherwise."""
+    matching = f"key = encode({text(METADATA)}) AND value = encode({text(decoding(stream))})"
+    stored = names_in_files(stream).get(str(stream.timestamp))
+    if stored is None or not cursor.execute(f"FROM parquet_kv_metadata({path}) WHERE {matching}").fetchone():
+        return None
+    time = f"CASE WHEN _failed IS NULL THEN {event_time(stream, quoted(stored))} END"
+    return f"SELECT {number} AS _file, _offset, _line, _failed, {time} AS _time FROM read_parquet({path})"
+
+
+def _again(cursor: duckdb.DuckDBPyConnection, relation: str, number: int, stream: Stream) -> str:
+    """The same of the texts of a compacted file's records."""
+    lines = cursor.execute(f"SELECT encode(_line) FROM {relation} LIMIT 100").fetchall()
+    given = f"SELECT {number} AS _file, _offset, _line AS line FROM {relation}"
+    return rows(given, stream, sample_of([line for (line,) in lines]))

@@ -15,8 +15,9 @@ from spark_batch.compacted import names_in_files
 from sql.catalog import Catalog
 from sql.database import open_database
 from sql.errors import OpenSeaMetricsError
-from sql.lowering import python, records
+from sql.lowering import python, records, support
 from sql.lowering.macros import SETUP
+from sql.lowering.refusals import ARCHIVE
 from sql.quoting import column as column_of
 from sql.quoting import quoted
 from sql.sources import Source as Stream
@@ -30,7 +31,8 @@ class UndeclaredError(OpenSeaMetricsError):
 
 
 def raw_stream(catalog: Catalog, topic: str) -> Stream:
-    """The stream that is declared over a topic of JSON. Raises UndeclaredError."""
+    """The stream that is declared over a topic of JSON. Raises UndeclaredError if there is none, and Unsupported if
+    its records cannot be decoded here."""
     written = {catalog.sources[query.sink].topic for query in catalog.queries.values()}
     declared = {
         stream.topic: stream
@@ -42,7 +44,9 @@ def raw_stream(catalog: Catalog, topic: str) -> Stream:
             f"No stream of JSON with a TIMESTAMP is declared over the topic {topic!r}, but over "
             f"{', '.join(declared) or 'none'}. The last folder of --source is the topic's name."
         )
-    return declared[topic]
+    stream = declared[topic]
+    support.check_types(stream, ARCHIVE, stream.statement.place)
+    return stream
 
 
 def rows(lines: str, stream: Stream, sample: str) -> str:

@@ -13,6 +13,7 @@ from spark_batch.archive.reading import Unreadable, pieces
 from spark_batch.archive.rows import rows, sample_of, table
 from spark_batch.archive.runs import Measured
 from spark_batch.archive.store import CompactError
+from spark_batch.compacted import METADATA, decoding
 from spark_batch.source import Source
 from sql.quoting import quoted, text
 from sql.sources import Source as Stream
@@ -76,7 +77,8 @@ def write(
     ordered = "SELECT _file, _offset, line FROM lines JOIN places USING (_offset) ORDER BY place"
     database.execute(
         f"COPY (SELECT * EXCLUDE (_file, _time) FROM ({rows(ordered, stream, sample)}))"
-        f" TO {text(str(path))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})"
+        f" TO {text(str(path))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP},"
+        f" KV_METADATA {{{METADATA}: {text(decoding(stream))}}})"
     )
     database.execute("DROP TABLE lines")
 

@@ -16,6 +16,7 @@ from sql.lowering import readings, spelling
 from sql.lowering.exact import spec_of
 from sql.lowering.readings import all_null, field, is_plain
 from sql.lowering.spelling import Spelling
+from sql.lowering.times import event_time
 from sql.quoting import column as column_of
 from sql.quoting import json_pointer, text
 from sql.sources import Column, Source
@@ -71,10 +72,16 @@ def decoded(
     ):
         rows = f"SELECT *, {', '.join(made)} FROM ({rows})"
     columns = {name: sql for side in sides for name, sql in side.values()}
-    time = columns[source.timestamp] if source.timestamp else "ts"
+    time = event_time(source, columns[source.timestamp]) if source.timestamp else "ts"
     rows = f"SELECT *, {time} AS _time FROM ({rows})"
     reasons = ", ".join(side.reason for side in sides)
-    failed = f"coalesce({reasons}, CASE WHEN _time IS NULL THEN 'no timestamp' END)"
+    no_time = "no timestamp"
+    if source.timestamp_format:
+        no_time += f" of the form {source.timestamp_format}"
+    failed = (
+        f"coalesce({reasons}, CASE WHEN _time IS NULL THEN {text(no_time)}"
+        " WHEN _time < 0 THEN 'a timestamp before 1970' END)"
+    )
     rows = f"SELECT *, {failed} AS _why FROM ({rows})"
     made = [f"{columns[column.name]} AS {column_of(column.name)}" for column in source.columns]
     made += [*carried, "path AS _path", "_time AS ROWTIME", "_why AS _failed"]
@@ -167,7 +174,7 @@ class _Side:
     def doubts(self, odd: str | None) -> list[str]:
         """Columns of what may be wrong: ``d`` for the record, and ``d1`` … for each struct that may be
         something else, as DuckDB makes a struct of NULLs of it."""
-        doubts = ["true" if self.names.is_unsafe else odd or f"regexp_matches({self.text}, {text(self.names.pattern)})"]
+        doubts = [odd or f"regexp_matches({self.text}, {text(self.names.pattern)})"]
         if any(isinstance(kind, DecimalType) for kind in _parts(self.kind)):
             doubts.append(f"regexp_matches({self.text}, {text(_LONG_NUMBER)})")
         doubts.append(f"({self.text} IS NOT NULL AND {self.structs[()][1]} IS NULL)")

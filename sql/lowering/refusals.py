@@ -7,11 +7,13 @@ from sql.errors import Place, SqlError
 EMBEDDED = "the embedded server"
 DUCKDB = "recompute on DuckDB"
 SPARK = "recompute on Spark"
+ARCHIVE = "archive check and archive compact"
 
 _NEXT = {
     EMBEDDED: "run the statement on a ksqlDB server (--server URL or KSQLDB_URL), or write it differently",
     DUCKDB: "recompute other tables, and read this one from a ksqlDB server",
     SPARK: "recompute other tables, and read this one from a ksqlDB server",
+    ARCHIVE: "declare the stream differently, or leave the archive as it is",
 }
 
 

@@ -18,6 +18,7 @@ from sql.lowering.aggregates import Accumulator, Aggregate, aggregate
 from sql.lowering.duckdb import Lowering
 from sql.lowering.expressions import owner
 from sql.lowering.refusals import Unsupported
+from sql.lowering.times import event_time
 from sql.quoting import column as duckdb_column
 from sql.scope import Scope
 from sql.sources import Source, Window
@@ -127,22 +128,25 @@ def as_source(
     available: Sequence[str],
     name: Callable[[str], str] = duckdb_column,
     type_name: Callable[[KsqlType], str] = duckdb,
+    time: Callable[[Source, str], str] = event_time,
 ) -> str:
-    """A relation in the columns of a source that reads it: by name in any case, NULL where missing.
+    """A relation in the columns of a source that reads it: by name in any case, NULL where missing. Rows
+    without an event time, or with one before 1970, are left out.
 
-    ``available`` are the relation's columns as statements name them; ``name`` and ``type_name`` write columns
-    and types as the engine does.
+    ``available`` are the relation's columns as statements name them; ``name``, ``type_name`` and ``time`` write
+    columns, types and event times as the engine does.
     """
     known = {each.upper(): each for each in available}
-    columns = []
+    columns = {}
     for column in source.columns:
         found = column.name if column.name in available else known.get(column.name.upper())
         value = name(found) if found else "NULL"
-        columns.append(f"CAST({value} AS {type_name(column.type)}) AS {name(column.name)}")
-    time = name(source.timestamp) if source.timestamp else "ROWTIME"
+        columns[column.name] = f"CAST({value} AS {type_name(column.type)})"
     bounds = ["WINDOWSTART", "WINDOWEND"] if source.window and "WINDOWSTART" in known else []
-    hidden = [*bounds, f"{time} AS ROWTIME", "_off"]
-    return f"SELECT {', '.join([*columns, *hidden])} FROM ({relation})"
+    rowtime = time(source, columns[source.timestamp]) if source.timestamp else "ROWTIME"
+    named = (f"{value} AS {name(each)}" for each, value in columns.items())
+    rows = f"SELECT {', '.join([*named, *bounds, f'{rowtime} AS ROWTIME', '_off'])} FROM ({relation})"
+    return f"SELECT * FROM ({rows}) WHERE ROWTIME >= 0" if source.timestamp else rows
 
 
 def listed(

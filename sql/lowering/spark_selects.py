@@ -18,6 +18,7 @@ from sql.lowering import selects
 from sql.lowering.expressions import owner
 from sql.lowering.selects import check_supported, hidden_columns, scope_of, windowed
 from sql.lowering.spark import SparkLowering
+from sql.lowering.times import spark_event_time
 from sql.quoting import spark_column, spark_quoted
 from sql.sources import Source, Window
 from sql.types import BIGINT, DOUBLE, INTEGER, DecimalType, spark
@@ -40,7 +41,7 @@ _SIMPLE = {
 
 def as_source(source: Source, relation: str, available: Sequence[str]) -> str:
     """``selects.as_source`` in Spark's SQL."""
-    return selects.as_source(source, relation, available, spark_column, spark)
+    return selects.as_source(source, relation, available, spark_column, spark, spark_event_time)
 
 
 def rows(analysis: Analysis, relation: str, passed: Sequence[str] = ()) -> str:

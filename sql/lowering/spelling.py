@@ -41,7 +41,7 @@ class Spelling:
     @property
     def is_lower(self) -> bool:
         """Whether each other way to write a name has a capital, an escape, or a letter beyond ASCII."""
-        return all(_LOWER.fullmatch(key) for key in self.inexact)
+        return not self.is_unsafe and all(map(_LOWER.fullmatch, self.inexact))
 
     @property
     def capitalized(self) -> tuple[str, ...]:
@@ -51,6 +51,8 @@ class Spelling:
     @property
     def pattern(self) -> str:
         """A regular expression (RE2) that is in each line that writes a name in another way."""
+        if self.is_unsafe:
+            return ""
         ways = "|".join(filter(None, map(_other_ways, self.inexact))) or r"[^\s\S]"
         letters = FOLDED if all(key.isascii() for key in self.inexact) else r"[:^ascii:]"
         plain = r'(?:[^"\\]|\\.)*'
@@ -67,13 +69,18 @@ def sampled(kind: StructType, sample: str | None) -> Spelling:
             continue
         for name, key in _keys(kind, value):
             found.setdefault(name, key)
-    usual = {name: name.lower() if name == name.upper() else name for name in _names(kind)}
+    usual = {name: _folded(name) if name == name.upper() else name for name in _names(kind)}
     return _safe(kind, usual | found)
 
 
 def declared(kind: StructType) -> Spelling:
     """The spelling of records that have the declared names."""
     return _safe(kind, {name: name for name in _names(kind)})
+
+
+def _folded(name: str) -> str:
+    """Equal for names that DuckDB does not tell apart: it knows the case of ASCII letters only."""
+    return name.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
 
 
 def _safe(kind: StructType, keys: Mapping[str, str]) -> Spelling:
@@ -105,7 +112,7 @@ def _keys(kind: KsqlType, value: Any) -> Iterator[tuple[str, str]]:
             for name, inner in kind.fields:
                 key = name if name in value else upper.get(name)
                 if key is not None:
-                    if key.isascii() or not name.isascii():
+                    if _folded(key) == _folded(name):
                         yield name, key
                     yield from _keys(inner, value[key])
         case ArrayType(), list():

@@ -15,6 +15,7 @@ from sql.lowering.refusals import EMBEDDED, SPARK, Unsupported
 from sql.scope import Scope
 from sql.sources import Source
 from sql.statements import Kind, Statement
+from sql.timestamp_formats import UnknownFormat, timestamp_format
 from sql.types import NoSuchType, duckdb, spark, struct
 from sql.variations import Variation
 
@@ -35,7 +36,7 @@ def check_statement(before: Catalog, statement: Statement, after: Catalog) -> No
             lowering.value(value)
     for name, source in after.sources.items():
         if source is not before.sources.get(name):
-            _check_types(source, EMBEDDED, statement.place)
+            check_types(source, EMBEDDED, statement.place)
     for query in _started(before, after):
         if query.analysis.source.is_table:
             raise Unsupported("a persistent query over a table", EMBEDDED, statement.place)
@@ -66,7 +67,7 @@ def check_registry(before: Catalog, statement: Statement, after: Catalog) -> Non
 
 def check_query(analysis: Analysis, engine: str) -> None:
     """Raises Unsupported if an engine (a name of :mod:`sql.lowering.refusals`) cannot run a SELECT."""
-    _check_types(analysis.source, engine, analysis.statement.place)
+    check_types(analysis.source, engine, analysis.statement.place)
     try:
         if engine == SPARK:
             (spark_selects.grouped if analysis.is_aggregation else spark_selects.rows)(analysis, "")
@@ -76,6 +77,22 @@ def check_query(analysis: Analysis, engine: str) -> None:
             selects.rows(analysis, "")
     except Unsupported as error:
         raise Unsupported(error.feature, engine, error.place) from None
+
+
+def check_types(source: Source, engine: str, place: Place) -> None:
+    """Raises Unsupported if an engine cannot hold the values of a source's columns, or read its times."""
+    if source.timestamp_format:
+        try:
+            timestamp_format(source.timestamp_format)
+        except UnknownFormat as error:
+            raise Unsupported(f"TIMESTAMP_FORMAT with {error}", engine, place) from None
+    columns = {f"the column {column.name} of {source.name}": column.type for column in source.columns}
+    columns[source.name] = struct(*((column.name, column.type) for column in source.columns))
+    for feature, kind in columns.items():
+        try:
+            (spark if engine == SPARK else duckdb)(kind)
+        except NoSuchType as error:
+            raise Unsupported(f"{feature} ({error.message})", engine, place) from None
 
 
 def runnable() -> dict[str, Function]:
@@ -88,17 +105,6 @@ def runnable_variations(function: Function) -> tuple[Variation, ...]:
     """The ways to call one of ksqlDB's functions that the embedded server runs."""
     partly = PARTLY.get(function.name)
     return tuple(v for v in function.variations if partly is None or v.text in partly)
-
-
-def _check_types(source: Source, engine: str, place: Place) -> None:
-    """Raises Unsupported if an engine cannot hold the values of a source's columns."""
-    columns = {f"the column {column.name} of {source.name}": column.type for column in source.columns}
-    columns[source.name] = struct(*((column.name, column.type) for column in source.columns))
-    for feature, kind in columns.items():
-        try:
-            (spark if engine == SPARK else duckdb)(kind)
-        except NoSuchType as error:
-            raise Unsupported(f"{feature} ({error.message})", engine, place) from None
 
 
 def _started(before: Catalog, after: Catalog) -> list[Query]:

@@ -1,0 +1,153 @@
+"""TIMESTAMP_FORMAT: times in texts, as Java's DateTimeFormatter reads them for ksqlDB.
+
+The rules are those of the JDK for a formatter that takes letters in any case and resolves dates "smartly". What a
+text leaves out is taken from 1970-01-01T00:00Z (StringToTimestampParser of 7.9.1; observed:
+tests/embedded/records.yml).
+"""
+
+from __future__ import annotations
+
+import calendar
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+
+_TOKEN = re.compile(r"'(?:[^']|'')*'|([A-Za-z])\1*|.", re.DOTALL)
+_FIXED = re.compile("yy|uu|MM|dd|HH|mm|ss|S{1,9}")
+"""Numbers of so many digits."""
+_OPEN = re.compile("[MdHms]|n{1,9}")
+"""Numbers of any number of digits."""
+_NAMES = {"M": "month", "d": "day", "H": "hour", "m": "minute", "s": "second", "n": "nanosecond"}
+_NEEDS = {"m": "H", "s": "m", "S": "s", "n": "s"}
+_OFFSETS = {
+    1: "[+-][0-9]{2}(?:[0-9]{2})?",
+    2: "[+-][0-9]{4}",
+    3: "[+-][0-9]{2}:[0-9]{2}",
+    4: "[+-][0-9]{4}(?:[0-9]{2})?",
+    5: "[+-][0-9]{2}:[0-9]{2}(?::[0-9]{2})?",
+}
+_UTC = {1: r"\+00", 2: r"\+0000", 3: r"\+00:00", 4: r"\+0000", 5: r"\+00:00"}
+_RANGES = {"year": 999_999_999, "month": 12, "day": 31, "hour": 24, "minute": 59, "second": 59}
+_CYCLE, _CYCLE_DAYS = 400, 146_097
+_MOST = 2**63
+
+
+class UnknownFormat(ValueError):
+    """A pattern that is not read here; the message is the part at fault."""
+
+
+@dataclass(frozen=True)
+class TimestampFormat:
+    """A pattern as a regular expression; ``fields`` are what its groups stand for."""
+
+    expression: re.Pattern[str]
+    fields: tuple[str, ...]
+
+    def milliseconds(self, text: str) -> int | None:
+        """The time of a text in epoch ms; None if the text is not of this form."""
+        match = self.expression.fullmatch(text)
+        if match is None:
+            return None
+        found: dict[str, int] = {}
+        for name, written in zip(self.fields, match.groups(), strict=True):
+            if written is not None:
+                name, value = _READERS[name](written) if name in _READERS else (name, int(written))
+                if found.setdefault(name, value) != value:
+                    return None
+        return _milliseconds(found)
+
+
+@lru_cache(maxsize=100)
+def timestamp_format(pattern: str) -> TimestampFormat:
+    """The format of a pattern. Raises UnknownFormat."""
+    fields: list[str] = []
+    expression = "".join(_expressions([match[0] for match in _TOKEN.finditer(pattern)], fields))
+    return TimestampFormat(re.compile(expression, re.DOTALL), tuple(fields))
+
+
+def _expressions(tokens: Sequence[str], fields: list[str]) -> Iterator[str]:
+    """The regular expressions of a pattern's parts. ``fields`` gets the names of their groups."""
+    depth = 0
+    letters = {token[0] for token in tokens}
+    for token, following in zip(tokens, [*tokens[1:], ""], strict=True):
+        is_before_number = bool(_FIXED.fullmatch(following) or _OPEN.fullmatch(following))
+        if (needed := _NEEDS.get(token[0])) and needed not in letters:
+            raise UnknownFormat(f"'{token}' without '{needed}'")
+        if token in ("yyyy", "uuuu"):
+            # Of digits in a row, those that are left by the numbers of fixed lengths.
+            if _OPEN.fullmatch(following):
+                raise UnknownFormat(f"'{token}{following}'")
+            fields.append("year of era" if token == "yyyy" else "year")
+            negative = "|-[0-9]{4,19}" if token == "uuuu" else ""
+            yield rf"([0-9]{{4}}|\+[0-9]{{5,19}}{negative}){'' if is_before_number else '(?![0-9])'}"
+        elif _FIXED.fullmatch(token):
+            fields.append({"y": "year of 2000", "u": "year of 2000", "S": "fraction"}.get(token[0]) or _NAMES[token[0]])
+            yield f"([0-9]{{{len(token)}}})"
+        elif _OPEN.fullmatch(token):
+            if is_before_number:
+                raise UnknownFormat(f"'{token}{following}'")
+            fields.append(_NAMES[token[0]])
+            yield f"([0-9]{{{len(token)},19}}+)"
+        elif re.fullmatch("X{1,5}|x{1,5}|Z{1,3}", token):
+            fields.append("offset")
+            utc, form = {"X": ("[Zz]", len(token)), "Z": (_UTC[2], 2)}.get(token[0]) or (_UTC[len(token)], len(token))
+            yield f"((?>{utc}|{_OFFSETS[form]}))"  # what is taken for UTC ends there
+        elif token[0].isalpha() or token in ("'", "{", "}", "#"):
+            raise UnknownFormat(f"'{token}'")
+        elif token == "[":
+            depth += 1
+            yield "(?>"  # what an optional part has taken it keeps
+        elif token == "]":
+            depth -= 1
+            if depth < 0:
+                raise UnknownFormat("']' without '['")
+            yield ")?+"
+        else:
+            literal = token[1:-1].replace("''", "'") if len(token) > 2 else token[0]
+            yield f"(?i:{re.escape(literal)})"
+    yield ")?+" * depth  # Java closes what is open
+
+
+def _fraction(written: str) -> tuple[str, int]:
+    return "nanosecond", int(written.ljust(9, "0"))
+
+
+def _offset(written: str) -> tuple[str, int]:
+    """Seconds east of Greenwich."""
+    if written in "Zz":
+        return "offset", 0
+    digits = written[1:].replace(":", "").ljust(6, "0")
+    size = int(digits[:2]) * 3600 + int(digits[2:4]) * 60 + int(digits[4:])
+    is_right = int(digits[2:4]) < 60 and int(digits[4:]) < 60
+    return "offset", (-size if written[0] == "-" else size) if is_right else 1_000_000
+
+
+_READERS: dict[str, Callable[[str], tuple[str, int]]] = {
+    "year of era": lambda written: ("year", int(written) or 1_000_000_000),
+    "year of 2000": lambda written: ("year", 2000 + int(written)),
+    "fraction": _fraction,
+    "offset": _offset,
+}
+
+
+def _milliseconds(found: dict[str, int]) -> int | None:
+    """The time of some fields; None if one of them is out of its range."""
+    if any(value > _RANGES.get(name, 999_999_999) for name, value in found.items()):
+        return None
+    year, month, day = found.get("year", 1970), found.get("month", 1), found.get("day", 1)
+    clock = [found.get(name, 0) for name in ("hour", "minute", "second", "nanosecond")]
+    offset = found.get("offset", 0)
+    if month < 1 or day < 1 or abs(offset) > 18 * 3600 or (clock[0] == 24 and any(clock[1:])):
+        return None
+    # The calendar is the same every 400 years, and Python's begins with year 1.
+    cycles, like = divmod(year - 1, _CYCLE)
+    last = calendar.monthrange(like + 1, month)[1]
+    days = date(like + 1, month, min(day, last)).toordinal() - 719_163
+    days += cycles * _CYCLE_DAYS
+    if not found.keys() >= {"year", "month", "day"}:
+        clock[0] %= 24  # there is no day to which to add one
+    seconds = days * 86_400 + clock[0] * 3600 + clock[1] * 60 + clock[2] - offset
+    milliseconds = seconds * 1000 + clock[3] // 1_000_000
+    return milliseconds if -_MOST <= milliseconds < _MOST else None

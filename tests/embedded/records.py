@@ -1,0 +1,65 @@
+"""The cases of ``records.yml``: streams, the lines of their topics, and the rows that ksqlDB reads from these."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from deploy.embedded import shown
+from sql.sources import Column
+from sql.topic_json import dump
+from sql.types import MapType
+
+_CASES: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_suffix(".yml").read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class Case:
+    """``columns`` and ``properties`` are SQL. ``spark_refuses`` is a type that Spark does not have, if any."""
+
+    name: str
+    columns: str
+    properties: str
+    lines: list[str]
+    rows: list[list[Any]]
+    spark_refuses: str | None
+
+    def declaration(self, stream: str, topic: str) -> str:
+        """The statement that declares the stream."""
+        return (
+            f"CREATE STREAM {stream} ({self.columns})"
+            f" WITH (KAFKA_TOPIC='{topic}', VALUE_FORMAT='JSON', PARTITIONS=1, {self.properties});"
+        )
+
+
+CASES = [
+    Case(
+        each["name"],
+        each["columns"],
+        each["with"],
+        [record["line"] for record in each["records"]],
+        [record["row"] for record in each["records"] if "row" in record],
+        each.get("spark_refuses"),
+    )
+    for each in _CASES
+]
+
+
+def shown_as_in_replies(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> list[Any]:
+    """Rows of an engine as ksqlDB's replies have them. Arrow gives maps as pairs."""
+    show = shown.row_converter([column.type for column in columns])
+    maps = [isinstance(column.type, MapType) for column in columns]
+    return as_json(
+        show([dict(value) if is_map and value else value for value, is_map in zip(row, maps, strict=True)])
+        for row in rows
+    )
+
+
+def as_json(rows: Iterable[Sequence[Any]]) -> list[Any]:
+    """Rows with the values that their JSON has."""
+    return [json.loads(dump({"row": row}))["row"] for row in rows]
