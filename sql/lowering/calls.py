@@ -114,8 +114,13 @@ class Calls(Expressions):
         names = names_in(str(path.this))
         if names is None:
             return f"CAST(NULL AS {self.type_name(STRING)})"
-        written = self.json_path(str(path.this), names)
-        return self._filled("EXTRACTJSONFIELD", [self.value(arguments[0]), written])
+        try:
+            paths = self.json_paths(names)
+        except ValueError as error:
+            raise self.refused(call, f"EXTRACTJSONFIELD with {error} in its path") from None
+        text = self.value(arguments[0])
+        values = [self._filled("EXTRACTJSONFIELD", [text, each]) for each in paths]
+        return values[0] if len(values) == 1 else f"coalesce({', '.join(values)})"
 
     def _filled(self, name: str, arguments: Sequence[str]) -> str:
         template = self.templates[name]

@@ -83,8 +83,8 @@ class Lowering(Calls):
     def type_name(self, kind: KsqlType) -> str:
         return duckdb(kind)
 
-    def json_path(self, path: str, names: Sequence[str]) -> str:
-        return text(pointer(names))
+    def json_paths(self, names: Sequence[str]) -> list[str]:
+        return [text(pointer(names))]
 
     def member(self, struct: str, field: str) -> str:
         return f"struct_extract({struct}, {text(field)})"

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from sqlglot import exp
 
@@ -28,6 +29,8 @@ from sql.types import (
     spark,
 )
 
+_MOST_PATHS = 8
+"""How many of Spark's paths one of ksqlDB's may stand for."""
 _LINE_ENDS = "\n\r\u0085\u2028\u2029"
 
 
@@ -55,9 +58,17 @@ class SparkLowering(Calls):
             return f"CAST({literal.this} AS DOUBLE)"
         return super().literal(literal)
 
-    def json_path(self, path: str, names: Sequence[str]) -> str:
-        # Of quotes in a path Spark knows the single one.
-        return self.text(path.replace('"', "'"))
+    def json_paths(self, names: Sequence[str]) -> list[str]:
+        """For ksqlDB a name of digits is an index or the name of a field; Spark writes these differently."""
+        levels: list[list[str]] = []
+        for name in names:
+            if wrong := set("'?\\") & set(name):
+                raise ValueError(f"the character {min(wrong)}")
+            is_index = name.isdecimal() and name.isascii() and int(name) < 2**31
+            levels.append([f"['{name}']", f"[{int(name)}]"] if is_index else [f"['{name}']"])
+        if len(paths := list(product(*levels))) > _MOST_PATHS:
+            raise ValueError("more than three numbers")
+        return [self.text(f"${''.join(path)}") for path in paths]
 
     def member(self, struct: str, field: str) -> str:
         return f"{struct}.{spark_quoted(field)}"

@@ -44,8 +44,11 @@ class Writing(ABC):
         """A type; ValueError if the engine has none that holds it."""
 
     @abstractmethod
-    def json_path(self, path: str, names: Sequence[str]) -> str:
-        """The path of a value in JSON as the engine takes it: ksqlDB's, and the names in it."""
+    def json_paths(self, names: Sequence[str]) -> list[str]:
+        """The paths that together lead where a path of ksqlDB with these names does, as literals.
+
+        ValueError with the name that the engine cannot write.
+        """
 
     @abstractmethod
     def member(self, struct: str, field: str) -> str:
