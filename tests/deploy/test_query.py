@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -55,6 +56,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
             text=True,
             env={**os.environ, "PYTHONPATH": os.getcwd()},
             cwd=tmp_path,  # away from a developer's .env
+            # A shell starts its background jobs with Ctrl-C ignored, which their children inherit.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
         started.append(process)
         return process
