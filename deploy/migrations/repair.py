@@ -101,7 +101,7 @@ def _version(
         reason = f"{len(done)} of {total} statements are applied"
         reasons.append(f"{where}: {reason}")
         mended = replace(mended, state=VersionState.ERROR, error_reason=reason)
-    if file is not None and not knows(record, file) and same_statements(file, statements):
+    if file is not None and not knows(record, file) and same_statements(file, done):
         reasons.append(f"{where}: only comments of the file have changed; its checksum is taken over")
         mended = replace(mended, checksum=file.file_md5, rendered=file.checksum)
     return mended

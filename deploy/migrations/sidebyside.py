@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from deploy.migrations.actions import PRIVATE_PREFIX
 from deploy.migrations.errors import MigrationError
 from deploy.migrations.live import sendable
 from deploy.migrations.server import Server
@@ -134,7 +135,11 @@ def _affected(old: str, server: Server) -> list[str]:
             for each in server.described.values()
             if known.write_queries and each.topic == known.topic and not each.write_queries
         ]
-        waiting += [each for each in (*over, *readers) if each in server.described and each != name]
+        waiting += [
+            each
+            for each in (*over, *readers)
+            if each in server.described and each != name and not each.startswith(PRIVATE_PREFIX)
+        ]
     return found
 
 

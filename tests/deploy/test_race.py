@@ -98,10 +98,11 @@ def test_twenty_processes_apply_at_once(url: str, tmp_path: Path, write_project:
 
         commands.apply(client, root, site=SITE)  # if all that had begun were killed
         recorded = Store(client).read()
-        assert [(v.version, v.state) for v in recorded.versions] == [
-            (n, VersionState.MIGRATED) for n in (1, 2, 3)
-        ]
-        assert [(s.version, s.number, s.state) for s in recorded.statements] == [
+        # A server that other tests used has records of what they rolled back.
+        assert [v.version for v in recorded.versions if v.state is not VersionState.PENDING] == [1, 2, 3]
+        assert [v.state for v in recorded.versions[:3]] == [VersionState.MIGRATED] * 3
+        applied = [each for each in recorded.statements if each.state is not StatementState.UNDONE]
+        assert [(s.version, s.number, s.state) for s in applied] == [
             (version, number, StatementState.DONE)
             for version, number in ((1, 1), (2, 1), (2, 2), (2, 3), (3, 1))
         ]
@@ -109,7 +110,7 @@ def test_twenty_processes_apply_at_once(url: str, tmp_path: Path, write_project:
         assert {each.topic for each in server.sources.values()} <= server.topics
         assert len(server.writers("OMR_SALES")) == 3
         assert len(server.writers("OMR_MORE")) == 1
-        made = {each.query_id for each in recorded.statements if each.query_id}
+        made = {each.query_id for each in applied if each.query_id}
         assert made == {*server.writers("OMR_SALES"), *server.writers("OMR_MORE")}
 
         commands.rollback(client, lambda _: True, root, target=0, site=SITE)

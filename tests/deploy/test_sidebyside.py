@@ -9,7 +9,7 @@ import pytest
 from deploy import commands
 from deploy.client import KsqlClient
 from deploy.commands import Choice, Site
-from deploy.migrations.actions import DeleteTopic
+from deploy.migrations.actions import DeleteTopic, private_name
 from deploy.migrations.errors import MigrationError, Refused
 from deploy.migrations.server import look
 from deploy.migrations.sidebyside import physical_names, rewritten
@@ -188,6 +188,17 @@ def test_what_others_made_over_it_stops_it(live: KsqlClient, write_project: Writ
             commands.plan(live, root, choice=BESIDE)
     finally:
         live.execute("DROP STREAM oms_mine;")
+
+
+def test_what_an_interrupted_deletion_left_does_not_stop_it(live: KsqlClient, write_project: Write) -> None:
+    root = write_project({"V002__top.sql": CHANGED})
+    left = private_name("oms.by_coll")
+    live.execute(f"CREATE STREAM {left} (unused STRING) WITH (KAFKA_TOPIC='oms.by_coll', VALUE_FORMAT='JSON');")
+    try:
+        (made,) = commands.plan(live, root, choice=BESIDE).migrations
+        assert left not in {step.statement.name for step in made.steps}
+    finally:
+        live.execute(f"DROP STREAM {left};")
 
 
 @pytest.mark.parametrize(

@@ -268,6 +268,18 @@ def test_an_edited_file_is_not_adopted(client: KsqlClient, write_project: Write)
     store.settle()
 
 
+def test_a_repair_does_not_mind_what_was_rolled_back(client: KsqlClient, write_project: Write) -> None:
+    one = "CREATE STREAM omt_raw (a INT) WITH (KAFKA_TOPIC='omt.raw', PARTITIONS=1, VALUE_FORMAT='JSON');"
+    root = write_project({"V001__raw.sql": one + "CREATE STREAM omt_copy AS SELECT * FROM omt_raw;"})
+    commands.apply(client, root)
+    commands.rollback(client, agreed, root, target=0)
+    write_project({"V001__raw.sql": one})
+    commands.apply(client, root)
+    write_project({"V001__raw.sql": f"-- why\n{one}"})
+    (reason,) = commands.repair(client, lambda _: True, root).reasons
+    assert reason == "V001 raw: only comments of the file have changed; its checksum is taken over"
+
+
 def test_a_repair(client: KsqlClient, write_project: Write) -> None:
     root = write_project(THREE)
     commands.apply(client, root)
