@@ -186,9 +186,13 @@ def written(ast: exp.Expression) -> str:
     return f"{_DIALECT.generate(ast, copy=False)};"
 
 
-def dropping(kind: str, name: str, place: Place, delete_topic: bool = False) -> Statement:
-    """``DROP STREAM|TABLE name [DELETE TOPIC]``; ``place`` is that of the statement it follows from."""
-    ast = node.DropSource(this=_quoted(name), kind=kind, delete_topic=delete_topic)
+def dropping(
+    kind: str, name: str, place: Place, delete_topic: bool = False, if_exists: bool = False
+) -> Statement:
+    """``DROP STREAM|TABLE name``; ``place`` is that of the statement it follows from."""
+    ast = node.DropSource(
+        this=_quoted(name), kind=kind, if_exists=if_exists, delete_topic=delete_topic
+    )
     return Statement(written(ast), place, ast)
 
 

@@ -13,6 +13,7 @@ from deploy.migrations.actions import (
     KeepTopic,
     Restore,
     Terminate,
+    private_name,
 )
 from deploy.migrations.impact import Verdict, World, assess
 from deploy.migrations.live import catalog_of, parsed, sendable
@@ -98,20 +99,21 @@ def _actions(
     actions: list[Action] = []
     if record.target in server.sources:
         actions.append(Drop("STREAM" if record.kind in MAKES_STREAM else "TABLE", record.target))
-    if record.made_topic and record.topic in server.topics:
+    topic = record.topic or ""
+    if record.made_topic and (topic in server.topics or private_name(topic) in server.sources):
         readers = sorted(
             each.name
             for each in server.sources.values()
-            if each.topic == record.topic
+            if each.topic == topic
             and each.name not in dropped
             and not each.name.startswith(PRIVATE_PREFIX)
         )
         if keep_topics:
-            actions.append(KeepTopic(record.topic, "as asked"))
+            actions.append(KeepTopic(topic, "as asked"))
         elif readers:
-            actions.append(KeepTopic(record.topic, f"{', '.join(readers)} is declared over it"))
+            actions.append(KeepTopic(topic, f"{', '.join(readers)} is declared over it"))
         else:
-            actions.append(DeleteTopic(record.topic))
+            actions.append(DeleteTopic(topic))
     return tuple(actions)
 
 

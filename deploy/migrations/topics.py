@@ -18,6 +18,8 @@ from deploy.migrations.certainty import certainly
 from deploy.migrations.errors import MigrationError
 from deploy.migrations.server import Effect
 from producer.clients import Client, admin_client
+from sql.errors import Place
+from sql.statements import dropping
 
 DeleteByBroker = Callable[[str], None]
 
@@ -46,32 +48,43 @@ def by_admin(config: Client, timeout: float = 30.0) -> DeleteByBroker:
 
 
 def delete_topic(topic: str, client: KsqlClient, by_broker: DeleteByBroker | None) -> None:
-    """Delete a topic and wait until it is gone; nothing is done if it is gone already.
+    """Delete a topic and wait until it is gone. A topic that is gone already is no error.
 
     Raises ClientError or MigrationError.
     """
-    if not _exists(topic, client):
-        return
-    if by_broker is not None:
-        by_broker(topic)
-    else:
-        declare, drop = DeleteTopic(topic).texts
-        certainly(client, declare, {}, partial(_declared, topic, client))
-        certainly(client, drop, {}, partial(_gone, topic, client))
-    deadline = time.monotonic() + client.patience
-    while _exists(topic, client):  # Kafka deletes a topic some time after it was asked to
-        if time.monotonic() > deadline:
-            raise KsqlError(200, None, f"topic {topic} is still there, {client.patience:g} s later")
-        time.sleep(0.2)
+    if _exists(topic, client):
+        if by_broker is not None:
+            by_broker(topic)
+        else:
+            declare, drop = DeleteTopic(topic).texts
+            certainly(client, declare, {}, partial(_declared, topic, client))
+            certainly(client, drop, {}, partial(_gone, topic, client))
+        deadline = time.monotonic() + client.patience
+        while _exists(topic, client):  # Kafka deletes a topic some time after it was asked to
+            if time.monotonic() > deadline:
+                raise KsqlError(200, None, f"topic {topic} is still there, {client.patience:g} s later")
+            time.sleep(0.2)
+    # An interrupted run, or a reply that was lost, may leave the stream without its topic.
+    if _is_declared(topic, client):
+        place = Place("<rollback>", 1, 1)
+        undeclare = dropping("STREAM", private_name(topic), place, if_exists=True)
+        certainly(client, undeclare.text, {}, partial(_undeclared, topic, client))
 
 
 def _exists(topic: str, client: KsqlClient) -> bool:
     return topic in {each.name for each in client.topics()}
 
 
+def _is_declared(topic: str, client: KsqlClient) -> bool:
+    return private_name(topic) in {each.name for each in client.streams()}
+
+
 def _declared(topic: str, client: KsqlClient) -> Effect | None:
-    there = private_name(topic) in {each.name for each in client.streams()}
-    return Effect() if there else _gone(topic, client)
+    return Effect() if _is_declared(topic, client) else _gone(topic, client)
+
+
+def _undeclared(topic: str, client: KsqlClient) -> Effect | None:
+    return None if _is_declared(topic, client) else Effect()
 
 
 def _gone(topic: str, client: KsqlClient) -> Effect | None:

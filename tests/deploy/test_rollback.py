@@ -13,6 +13,7 @@ from deploy.migrations.actions import (
     Restore,
     Run,
     Terminate,
+    private_name,
 )
 from deploy.migrations.errors import Irreversible, MigrationError
 from deploy.migrations.rollback import (
@@ -191,6 +192,14 @@ def test_a_leftover_private_stream_does_not_keep_a_topic() -> None:
     name = "OPENSEA_METRICS_DELETES_COUNTS"
     left = {name: source(name, "COUNTS")}
     assert plan(2, replace(SERVER, sources=left)).actions == (DeleteTopic("COUNTS"),)
+
+
+def test_a_private_stream_whose_topic_has_gone_is_dropped() -> None:
+    """As after a run that was interrupted while ksqlDB deleted the topic."""
+    name = private_name("COUNTS")
+    left = {each: known for each, known in SERVER.sources.items() if known.topic != "COUNTS"}
+    server = replace(SERVER, sources={**left, name: source(name, "COUNTS")}, topics=frozenset())
+    assert plan(2, server).actions == (DeleteTopic("COUNTS"),)
 
 
 def test_a_partly_applied_version_is_undone_as_far_as_it_went() -> None:

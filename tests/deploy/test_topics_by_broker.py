@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from deploy.cli import server_access
+from deploy.client import KsqlClient
+from deploy.migrations.actions import private_name
 from deploy.migrations.errors import MigrationError
-from deploy.migrations.topics import by_admin
+from deploy.migrations.topics import by_admin, delete_topic
+from deploy.replies import CommandResult, Source, Topic
 from tests.parts import kafka
 
 
@@ -40,3 +44,30 @@ def test_brokers_that_do_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     assert delete is not None
     with pytest.raises(MigrationError, match="did not delete topic volume"):
         delete("volume")
+
+
+class Leftover(KsqlClient):
+    """A server on which only the private stream of a topic is left, as after a run that was interrupted."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.sent: list[str] = []
+
+    def topics(self) -> tuple[Topic, ...]:
+        return ()
+
+    def streams(self) -> tuple[Source, ...]:
+        left = Source(private_name("t"), "STREAM", "t", "JSON", False)
+        return () if self.sent else (left,)
+
+    def execute(
+        self, text: str, properties: Mapping[str, str] | None = None
+    ) -> tuple[CommandResult, ...]:
+        self.sent.append(text)
+        return ()
+
+
+def test_the_stream_of_an_interrupted_deletion_is_dropped() -> None:
+    client = Leftover("http://127.0.0.1:1")
+    delete_topic("t", client, None)
+    assert client.sent == [f"DROP STREAM IF EXISTS `{private_name('t')}`;"]
