@@ -109,7 +109,29 @@ def _statement(
         if isinstance(call.this, exp.Identifier):  # a function's name in quotes
             call.set("this", str(call.this.this))
     _check_names(ast, locate)
+    _check_lists(ast, locate, locate(start))
     return Statement(text=text[start:end], place=locate(start), ast=ast, locate=locate)
+
+
+def _check_lists(ast: exp.Expression, locate: Callable[[int], Place], place: Place) -> None:
+    """Refuses what ksqlDB's grammar has and its next step refuses: empty lists, and a property twice."""
+
+    def refused(message: str, offset: int | None, hint: str | None = None) -> SqlError:
+        at = place if offset is None else locate(offset)
+        return SqlError(message, at, hint, stage=Stage.PREPARE)
+
+    for empty in ast.find_all(exp.Tuple):
+        clause = str(empty.arg_key).upper()
+        raise refused(f"{clause} BY requires at least one expression", _start_of(empty))
+    for insert in ast.find_all(node.InsertValues):
+        if not insert.expressions:
+            raise refused("Expected some values for INSERT INTO statement.", None)
+    known: set[str] = set()
+    for item in ast.find_all(node.Property):
+        name = str(item.this.this).upper()
+        if name in known:
+            raise refused(f"Duplicate key {name}", _start_of(item), "give each property in WITH once")
+        known.add(name)
 
 
 def _start_of(expression: exp.Expr) -> int | None:

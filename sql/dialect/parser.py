@@ -10,6 +10,7 @@ from sqlglot.tokenizer_core import TokenType
 
 from sql.dialect import expressions as node
 from sql.dialect.definitions import Definitions
+from sql.dialect.tokenizer import WORDS
 from sql.suggestions import nearest
 
 _UNREAD = ("PRINT", "CREATE TYPE", "DROP TYPE", "ALTER SYSTEM", "DESCRIBE CONNECTOR")
@@ -91,28 +92,26 @@ class KsqlDBParser(Definitions):
         is_set = self._word("SET")
         if not is_set:
             self._expect("UNSET")
-        name = self._literal()
+        name = self._text()
         value = None
         if is_set:
             if not self._match(TokenType.EQ):
                 self.raise_error("Expecting '='")
-            value = self._literal()
+            value = self._text()
         return self.expression(node.SetProperty(this=name, value=value))
 
     def _ksql_define(self) -> exp.Expression:
         is_define = self._word("DEFINE")
         if not is_define:
             self._expect("UNDEFINE")
-        if self._curr and self._curr.token_type == TokenType.IDENTIFIER:
-            self.raise_error("Expecting IDENTIFIER")  # observed: a quoted name is refused
+        if not self._curr or self._curr.token_type not in WORDS or self._curr.text[0].isdigit():
+            self.raise_error("Expecting IDENTIFIER")  # observed: `a` and 1a are refused
         name = self._name()
         value = None
         if is_define:
             if not self._match(TokenType.EQ):
                 self.raise_error("Expecting '='")
-            if not self._match(TokenType.STRING):
-                self.raise_error("Expecting STRING")
-            value = exp.Literal.string(self._prev.text)
+            value = self._text()
         return self.expression(node.Define(this=name, value=value))
 
     def _ksql_assert(self) -> exp.Expression:
@@ -162,6 +161,6 @@ class KsqlDBParser(Definitions):
 
     def _ksql_explain(self) -> exp.Expression:
         self._expect("EXPLAIN")
-        if self._curr and self._curr.text.upper() in ("SELECT", "CREATE", "INSERT"):
+        if self._next:  # an id of a query is one word
             return self.expression(node.Explain(statement=self._parse_statement()))
         return self.expression(node.Explain(this=self._name()))
