@@ -108,6 +108,9 @@ def _statement(
     for call in ast.find_all(exp.Anonymous):
         if isinstance(call.this, exp.Identifier):  # a function's name in quotes
             call.set("this", str(call.this.this))
+        elif call.name.upper() in RESERVED:
+            at = _start_of(call)
+            raise _reserved(call.name, locate(start if at is None else at))
     _check_names(ast, locate)
     _check_lists(ast, locate, locate(start))
     return Statement(text=text[start:end], place=locate(start), ast=ast, locate=locate)
@@ -160,12 +163,7 @@ def _check_names(ast: exp.Expression, locate: Callable[[int], Place]) -> None:
         if word.upper() in UNITS and _is_argument(column) and not name.args.get("quoted"):
             column.replace(exp.Var(this=word.upper()))
         elif not name.args.get("quoted") and word.upper() in RESERVED:
-            raise _syntax_error(
-                f'"{word}" is a reserved keyword and it can\'t be used as an identifier. '
-                f"You can use it as an identifier by escaping it as '{word}' ",
-                locate(start),
-                f"write `{word.upper()}`",
-            )
+            raise _reserved(word, locate(start))
 
 
 _NAMED_SOURCES = (
@@ -198,6 +196,15 @@ def _is_argument(node: exp.Expr | None) -> TypeGuard[exp.Column]:
         isinstance(node, exp.Column)
         and not node.args.get("table")
         and isinstance(node.parent, exp.Anonymous)
+    )
+
+
+def _reserved(word: str, place: Place) -> SqlError:
+    return _syntax_error(
+        f'"{word}" is a reserved keyword and it can\'t be used as an identifier. '
+        f"You can use it as an identifier by escaping it as '{word}' ",
+        place,
+        f"write `{word.upper()}`",
     )
 
 

@@ -37,7 +37,7 @@ def _is_known(part: exp.Expr) -> bool:
         return False
     match part:
         case exp.Column(this=exp.Star()):
-            return isinstance(parent, node.Query)
+            return isinstance(parent, node.Query) and part.args.get("db") is None
         case exp.Column():
             return part.args.get("db") is None
         case exp.Star():
@@ -47,7 +47,7 @@ def _is_known(part: exp.Expr) -> bool:
         case exp.Dot(expression=exp.Star()):
             return isinstance(parent, node.Query)
         case exp.Dot():
-            return isinstance(part.expression, exp.Identifier)
+            return isinstance(part.expression, exp.Identifier) and "is_field_access" in part.meta
         case exp.Alias():
             return isinstance(parent, node.Query)
         case exp.PropertyEQ():

@@ -15,14 +15,24 @@ from sql.suggestions import nearest
 
 _UNREAD = ("PRINT", "CREATE TYPE", "DROP TYPE", "ALTER SYSTEM", "DESCRIBE CONNECTOR")
 """Statements that ksqlDB has and that are not read here."""
+_EXTENDABLE = ("STREAMS", "TABLES", "QUERIES", "TOPICS", "ALL TOPICS")
+_SHOWN = (
+    *_EXTENDABLE, "PROPERTIES", "FUNCTIONS", "CONNECTORS", "SOURCE CONNECTORS", "SINK CONNECTORS",
+    "CONNECTOR PLUGINS", "TYPES", "VARIABLES",
+)  # fmt: skip
+"""What SHOW and LIST take."""
 
 
 def _field_access(
     self: KsqlDBParser, this: exp.Expression, field: exp.Expression
 ) -> exp.Expression:
     """``struct->field``: sqlglot reads the field's name as a column."""
+    if isinstance(field, exp.Column) and field.args.get("table"):
+        self.raise_error("Expecting '->' before the name of a field", self._prev)  # a->b.c
     name = field.this if isinstance(field, exp.Column) else field
-    return self.expression(exp.Dot(this=this, expression=name))
+    access = self.expression(exp.Dot(this=this, expression=name))
+    access.meta["is_field_access"] = True  # sqlglot makes the same node of (struct).field
+    return access
 
 
 def _lambda(self: KsqlDBParser, parameters: list[exp.Expression]) -> exp.Expression:
@@ -132,17 +142,11 @@ class KsqlDBParser(Definitions):
     def _ksql_show(self) -> exp.Expression:
         if not self._word("SHOW"):
             self._expect("LIST")
-        words: list[str] = []
-        extended = False
-        while self._curr and self._curr.token_type != TokenType.SEMICOLON:
-            if self._word("EXTENDED"):
-                extended = True
-                continue
-            words.append(self._curr.text.upper())
-            self._advance()
-        if not any(words):
+        words = next((words for words in _SHOWN if self._word(*words.split())), None)
+        if words is None:
             self._unexpected()
-        return self.expression(node.Show(this=exp.var(" ".join(words)), extended=extended))
+        extended = words in _EXTENDABLE and self._word("EXTENDED")
+        return self.expression(node.Show(this=exp.var(words), extended=extended))
 
     def _ksql_describe(self) -> exp.Expression:
         self._expect("DESCRIBE")

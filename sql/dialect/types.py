@@ -64,6 +64,8 @@ class Types(Reading):
             kind = exp.DataType(this=exp.DType[token.name])
         if self._match(TokenType.L_PAREN):
             kind.set("expressions", self._sizes())
+        if kind.this == exp.DType.DECIMAL and len(kind.expressions) != 2:
+            self.raise_error("Expecting DECIMAL(precision, scale)", self._prev)
         return kind
 
     def _angled(
