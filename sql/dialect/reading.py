@@ -89,7 +89,7 @@ class Reading(parser.Parser):
         """A text in quotes."""
         if not self._match(TokenType.STRING):
             self.raise_error("Expecting STRING")
-        return exp.Literal.string(self._prev.text)
+        return exp.Literal.string(self._prev.text).update_positions(self._prev)
 
     def _literal(self) -> exp.Expression:
         """A text, a number with or without ``-``, TRUE, FALSE or NULL."""

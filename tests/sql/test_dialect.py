@@ -112,9 +112,9 @@ def test_written(text: str, normal: str) -> None:
      "a LIKE b LIKE c",
      "a[b = c]", "CASE a = b WHEN c THEN d END", "a BETWEEN 1 AND 2 = b", "a LIKE 'x' ESCAPE '!' IS NULL", "a || NOT b",
      "a IN (1) IN (2)",
-     "F(a,)", "F(,a)", "F(a,,b)", "ARRAY[1,]", "ARRAY[,]", "MAP('a' := 1,)", "STRUCT(a := 1,)", "a IN (1,)", "a IN (,1)",
-     "F(*, a)", "F(a, *)", "a$b", "$1", "a#b", "a?", "é", "a\u00a0", "a\f", "\\a", "a < > b", "a == b", "1.2.3", "1e3.5", "1..5",
-     "1e+", "1 d e", "a.1b", "a->b.c", "a->b.c.d", "a.b.*", "(a).b", "F(a).b", "a[1].b", "LEFT(a)", "a.>=",
+     "F(a,)", "F(,a)", "F(a,,b)", "ARRAY[1,]", "ARRAY[,]", "MAP('a' := 1,)", "STRUCT(a := 1,)", "a IN (1,)",
+     "a IN (,1)", "F(*, a)", "F(a, *)", "a$b", "$1", "a#b", "a?", "é", "a\u00a0", "a\f", "\\a", "a < > b", "a == b", "1.2.3",
+     "1e3.5", "1..5", "1e+", "1 d e", "a.1b", "a->b.c", "a->b.c.d", "a.b.*", "(a).b", "F(a).b", "a[1].b", "LEFT(a)", "a.>=",
      "F(x => x)", "F((x, y) => x)", "F(a, x => x, b)", "F(a, x => y => z)", "F(a, 1 => x)", "ARRAY[x => x]",
      "F(a, (x => x))", "STRUCT('a' := 1)", "STRUCT(a.b := 1)", "STRUCT(a->b := 1)", "MAP(a := 1, b)", "CASE END",
      "CASE a END", "CAST(a AS DECIMAL)", "CAST(a AS DECIMAL(4))", "CAST(a AS STRUCT<>)", "CAST(a AS VARCHAR(x))"],
@@ -142,7 +142,8 @@ def test_what_ksqldb_reads_is_read(expression: str) -> None:
     [
         # The exponent takes its own sign only, and the longest token wins.
         ("d*1e3-1", "d * 1e3 - 1"), ("1e3+1", "1e3 + 1"), ("0.1e0+0.2e0", "0.1e0 + 0.2e0"), ("1e-3-1", "1e-3 - 1"),
-        ("1E+3+1", "1E+3 + 1"), ("1.e5-1", "1.e5 - 1"), (".5e1-.5", "0.5e1 - 0.5"), ("1-1", "1 - 1"), ("1.-1", "1. - 1"),
+        ("1E+3+1", "1E+3 + 1"), ("1.e5-1", "1.e5 - 1"), (".5e1-.5", "0.5e1 - 0.5"), ("1-1", "1 - 1"),
+        ("1.-1", "1. - 1"),
         # Digits with letters are a name.
         ("1e", "1e"), ("1e+a", "1e + a"), ("0x1F", "0x1F"), ("1d", "1d"), ("1_000", "1_000"), ("1e3e4", "1e3e4"),
         ("1e5x-1", "1e5x - 1"), ("1@", "1@"),
@@ -163,23 +164,23 @@ def test_digits_with_letters_are_the_name_of_a_column(text: str) -> None:
     assert column.this == exp.Column(this=exp.Identifier(this=text, quoted=False))
 
 
-FREE = (
-    "ADD ALTER ANALYZE ARRAY ASSERT BIGINT BOOLEAN BYTES CHANGES COLUMN COLUMNS DATE DAY DEFINE DOUBLE EMIT ESCAPE "
-    "EXPLAIN FINAL FUNCTION FUNCTIONS GRACE HEADER HEADERS HOUR ID IF INT INTEGER INTERVAL KEY MAP MINUTE MONTH "
-    "PARTITION PARTITIONS PERIOD PLUGINS PRIMARY REPLACE RESET SCHEMA SECOND SESSION SET SHOW SINK SOURCE STRING "
-    "STRUCT SUBJECT SYSTEM TABLES TIME TIMEOUT TIMESTAMP TYPE TYPES UNDEFINE VARCHAR VARIABLES YEAR ZONE a"
-).split()
+FREE = """
+ADD ALTER ANALYZE ARRAY ASSERT BIGINT BOOLEAN BYTES CHANGES COLUMN COLUMNS DATE DAY DEFINE DOUBLE EMIT ESCAPE
+EXPLAIN FINAL FUNCTION FUNCTIONS GRACE HEADER HEADERS HOUR ID IF INT INTEGER INTERVAL KEY MAP MINUTE MONTH
+PARTITION PARTITIONS PERIOD PLUGINS PRIMARY REPLACE RESET SCHEMA SECOND SESSION SET SHOW SINK SOURCE STRING
+STRUCT SUBJECT SYSTEM TABLES TIME TIMEOUT TIMESTAMP TYPE TYPES UNDEFINE VARCHAR VARIABLES YEAR ZONE a
+"""
 
 
-@pytest.mark.parametrize("word", FREE)
+@pytest.mark.parametrize("word", FREE.split())
 def test_a_word_that_is_not_reserved_is_a_name_anywhere(word: str) -> None:
     for text in (f"SELECT {word} {word}, {word}.{word}, a {word} FROM {word} {word} EMIT CHANGES;",
                  f"SELECT a FROM s {word} PARTITION BY {word} EMIT CHANGES;",
                  f"SELECT a FROM s JOIN t {word} WITHIN 1 DAY ON a = b;"):  # fmt: skip
         statement = parse_statement(text)
-        aliases = [each for each in statement.ast.find_all(exp.Identifier) if each.arg_key == "alias"]
+        aliases = [name for name in statement.ast.find_all(exp.Identifier) if name.arg_key == "alias"]
         assert aliases
-        assert {each.name.upper() for each in aliases} == {word.upper()}
+        assert {alias.name.upper() for alias in aliases} == {word.upper()}
         check(statement)
 
 
@@ -250,8 +251,8 @@ def test_statements_that_ksqldb_has_no_syntax_for_are_refused(text: str) -> None
 
 @pytest.mark.parametrize(
     ("text", "column"),
-    [("SELECT a$b FROM s;", 9), ("SELECT $1 FROM s;", 8), ("SELECT F(a,) FROM s;", 12), ("SELECT ARRAY[1,] FROM s;", 16),
-     ("SELECT 'a' + $ FROM s;", 14), ("SELECT F(,a) FROM s;", 10)],
+    [("SELECT a$b FROM s;", 9), ("SELECT $1 FROM s;", 8), ("SELECT F(a,) FROM s;", 12),
+     ("SELECT ARRAY[1,] FROM s;", 16), ("SELECT 'a' + $ FROM s;", 14), ("SELECT F(,a) FROM s;", 10)],
 )  # fmt: skip
 def test_the_place_of_a_syntax_error(text: str, column: int) -> None:
     """A 7.9.1 gives the same places."""

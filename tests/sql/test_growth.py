@@ -103,12 +103,15 @@ def test_values_that_double_stop_at_a_limit() -> None:
 
 def test_what_variables_add_is_limited_in_the_sum() -> None:
     """Many names, and many uses of one name, are no way around the limit."""
-    long = "x" * 100_000
+
+    def fill(text: str) -> None:
+        variables = Variables({"a": "x" * 100_000})
+        for piece in pieces(text):
+            filled(piece.text, variables, Lines(text, "f.sql").place)
+
     for text in ("".join(f"DEFINE a{n}='${{a}}';" for n in range(11)), "DROP STREAM ${a};" * 11):
-        variables = Variables({"a": long})
         with pytest.raises(SqlError, match="variables add more than"):
-            for piece in pieces(text):
-                filled(piece.text, variables, Lines(text, "f.sql").place)
+            fill(text)
     text = doubled(9)  # 1,022,000 characters
     assert resolved(Located(text, Lines(text, "f.sql").place), {}).text.strip() == "SHOW STREAMS;"
 
