@@ -113,11 +113,12 @@ def test_written(text: str, normal: str) -> None:
      "a[b = c]", "CASE a = b WHEN c THEN d END", "a BETWEEN 1 AND 2 = b", "a LIKE 'x' ESCAPE '!' IS NULL", "a || NOT b",
      "a IN (1) IN (2)",
      "F(a,)", "F(,a)", "F(a,,b)", "ARRAY[1,]", "ARRAY[,]", "MAP('a' := 1,)", "STRUCT(a := 1,)", "a IN (1,)",
-     "a IN (,1)", "F(*, a)", "F(a, *)", "a$b", "$1", "a#b", "a?", "é", "a\u00a0", "a\f", "\\a", "a < > b", "a == b",
-     "1.2.3", "1e3.5", "1..5", "1e+", "1 d e", "a.1b", "a->b.c", "a->b.c.d", "a.b.*", "(a).b", "F(a).b", "a[1].b",
-     "LEFT(a)", "a.>=", "F(x => x)", "F((x, y) => x)", "F(a, x => x, b)", "F(a, x => y => z)", "F(a, 1 => x)", "ARRAY[x => x]",
-     "F(a, (x => x))", "STRUCT('a' := 1)", "STRUCT(a.b := 1)", "STRUCT(a->b := 1)", "MAP(a := 1, b)", "CASE END",
-     "CASE a END", "CAST(a AS DECIMAL)", "CAST(a AS DECIMAL(4))", "CAST(a AS STRUCT<>)", "CAST(a AS VARCHAR(x))"],
+     "a IN (,1)", "F(*, a)", "F(a, *)", "a$b", "$1", "a#b", "a?", "é", "a\u00a0", "a\f", "\\a", "a < > b",
+     "a == b", "1.2.3", "1e3.5", "1..5", "1e+", "1 d e", "a.1b", "a->b.c", "a->b.c.d", "a.b.*", "(a).b",
+     "F(a).b", "a[1].b", "LEFT(a)", "a.>=", "F(x => x)", "F((x, y) => x)", "F(a, x => x, b)",
+     "F(a, x => y => z)", "F(a, 1 => x)", "ARRAY[x => x]", "F(a, (x => x))", "STRUCT('a' := 1)",
+     "STRUCT(a.b := 1)", "STRUCT(a->b := 1)", "MAP(a := 1, b)", "CASE END", "CASE a END", "CAST(a AS DECIMAL)",
+     "CAST(a AS DECIMAL(4))", "CAST(a AS STRUCT<>)", "CAST(a AS VARCHAR(x))"],
 )  # fmt: skip
 def test_what_ksqldb_has_no_syntax_for_is_refused(expression: str) -> None:
     """A 7.9.1 answers each with a syntax error; sqlglot reads them."""
