@@ -6,6 +6,7 @@ from sqlglot import exp
 from sqlglot.tokenizer_core import TokenType
 
 from sql.dialect import expressions as node
+from sql.dialect.reserved import RESERVED
 from sql.dialect.types import Types
 
 
@@ -109,7 +110,7 @@ class Queries(Types):
     def _ksql_window(self) -> exp.Expression:
         """What is after WINDOW: a name without a meaning, the kind, and durations in their fixed order."""
         kinds = ("TUMBLING", "HOPPING", "SESSION")
-        if self._next and self._next.text.upper() in kinds:
+        if self._next and self._next.text.upper() in kinds and self._curr.text.upper() not in RESERVED:
             self._match(TokenType.VAR)
         kind = next((word for word in kinds if self._word(word)), None)
         if kind is None:

@@ -6,6 +6,7 @@ import re
 from typing import ClassVar
 
 from sqlglot import tokens
+from sqlglot.errors import TokenError
 from sqlglot.tokenizer_core import Token, TokenType
 
 from sql.lexical import COMMENT
@@ -53,7 +54,10 @@ class KsqlDBTokenizer(tokens.Tokenizer):
     """A character that ksqlDB has no token for. No rule of the parser takes a BREAK."""
 
     def tokenize(self, sql: str) -> list[Token]:
-        """The tokens of a text, without comments. Lines and columns, from 1, are those of their starts."""
+        """The tokens of a text, without comments. Lines and columns, from 1, are those of their starts.
+
+        Raises TokenError for a quote that is never closed.
+        """
         result: list[Token] = []
         line, begins = 1, 0
         for match in _TOKEN.finditer(sql):
@@ -81,6 +85,8 @@ class KsqlDBTokenizer(tokens.Tokenizer):
                 return TokenType.IDENTIFIER, text[1:-1].replace(2 * text[0], text[0])
             case "sign":
                 return _SIGNS[text], text
+            case _ if text in "'`\"":
+                raise TokenError(f"{text} is never closed", start=match.start(), end=match.start())
             case _:
                 return self.UNKNOWN, text
 
