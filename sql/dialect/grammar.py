@@ -39,7 +39,7 @@ def _is_known(part: exp.Expr) -> bool:
         case exp.Column(this=exp.Star()):
             return isinstance(parent, node.Query) and part.args.get("db") is None
         case exp.Column():
-            return part.args.get("db") is None
+            return isinstance(part.this, exp.Identifier) and part.args.get("db") is None
         case exp.Star():
             if isinstance(parent, exp.Anonymous):
                 return len(parent.expressions) == 1
@@ -49,7 +49,7 @@ def _is_known(part: exp.Expr) -> bool:
         case exp.Dot():
             return isinstance(part.expression, exp.Identifier) and "is_field_access" in part.meta
         case exp.Alias():
-            return isinstance(parent, node.Query)
+            return isinstance(parent, node.Query) and part.arg_key == "expressions"
         case exp.PropertyEQ():
             return _is_entry(part)
         case exp.Lambda():
@@ -61,7 +61,7 @@ def _is_known(part: exp.Expr) -> bool:
         case exp.Between():
             return not part.args.get("symmetric")
         case exp.Tuple():  # GROUP BY (), which sql.parser refuses with ksqlDB's sentence
-            return isinstance(parent, node.Query) and not part.expressions
+            return isinstance(parent, node.Query) and [exp.Tuple()] in parent.args.values()
         case exp.Bracket():
             return len(part.expressions) == 1
         case _:

@@ -50,13 +50,45 @@ class KsqlDBParser(Definitions):
     FUNCTIONS: ClassVar[dict[str, Any]] = {}
     FUNCTION_PARSERS = {"CAST": parser.Parser.FUNCTION_PARSERS["CAST"]}
     NO_PAREN_FUNCTIONS: ClassVar[dict[Any, Any]] = {}
-    NO_PAREN_FUNCTION_PARSERS = {"CASE": parser.Parser.NO_PAREN_FUNCTION_PARSERS["CASE"]}
+    NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {"CASE": lambda self: self._ksql_case()}
     COLUMN_OPERATORS: ClassVar[dict[Any, Any]] = {
         TokenType.DOT: None,
         TokenType.ARROW: _field_access,
     }
     LAMBDAS: ClassVar[dict[Any, Any]] = {TokenType.FARROW: _lambda}
     STRICT_CAST = False
+
+    def _negate_range(self, this: exp.Expr | None = None) -> exp.Expr | None:
+        """NOT before an operator. sqlglot also reads ``a NOT NULL`` and ``a NOT IS NULL``."""
+        if not isinstance(this, exp.Between | exp.Escape | exp.In | exp.Like):
+            self.raise_error("Expecting BETWEEN, IN or LIKE after NOT", self._prev)
+        return super()._negate_range(this)
+
+    def _ksql_case(self) -> exp.Expression:
+        """What is after CASE: sqlglot also reads it without THEN, and without any WHEN."""
+        this = None if self._match(TokenType.WHEN, advance=False) else self._expression()
+        cases: list[exp.Expression] = []
+        while not cases or self._match(TokenType.WHEN, advance=False):
+            self._expect("WHEN")
+            condition = self._expression()
+            self._expect("THEN")
+            cases.append(self.expression(exp.If(this=condition, true=self._expression())))
+        default = self._expression() if self._word("ELSE") else None
+        self._expect("END")
+        return self.expression(exp.Case(this=this, ifs=cases, default=default))
+
+    def _parse_between(self, this: exp.Expr | None) -> exp.Between:
+        """``BETWEEN low AND high``: sqlglot also reads it without the AND."""
+        low = self._parse_bitwise()
+        if not self._match(TokenType.AND):
+            self.raise_error("Expecting AND")
+        return self.expression(exp.Between(this=this, low=low, high=self._parse_bitwise()))
+
+    def _parse_escape(self, this: exp.Expr | None) -> exp.Expr | None:
+        """``ESCAPE 'x'``; without a text ESCAPE is an alias."""
+        if self._next and self._next.token_type == TokenType.STRING:
+            return super()._parse_escape(this)
+        return this
 
     def _parse_statement(self) -> exp.Expression | None:
         if not self._curr:
