@@ -56,6 +56,8 @@ def _is_known(part: exp.Expr) -> bool:
             return _is_lambda(part)
         case exp.Is():
             return isinstance(part.expression, exp.Null)
+        case exp.Paren():
+            return "is_written" in part.meta
         case exp.In():
             return bool(part.expressions)
         case exp.Between():

@@ -64,6 +64,13 @@ class KsqlDBParser(Definitions):
             self.raise_error("Expecting BETWEEN, IN or LIKE after NOT", self._prev)
         return super()._negate_range(this)
 
+    def _parse_paren(self) -> exp.Expr | None:
+        """What is in parentheses. sqlglot adds some of its own to ``a = b IS NULL``, to be told apart."""
+        inner = super()._parse_paren()
+        if isinstance(inner, exp.Paren):
+            inner.meta["is_written"] = True
+        return inner
+
     def _ksql_case(self) -> exp.Expression:
         """What is after CASE: sqlglot also reads it without THEN, and without any WHEN."""
         this = None if self._match(TokenType.WHEN, advance=False) else self._expression()

@@ -121,7 +121,9 @@ def test_written(text: str, normal: str) -> None:
      "MAP(a := 1, b)", "CASE END", "CASE a END", "CAST(a AS DECIMAL)", "CAST(a AS DECIMAL(4))",
      "CAST(a AS STRUCT<>)", "CAST(a AS VARCHAR(x))", "a BETWEEN 1 2", "a BETWEEN 1 1 AND 2", "a BETWEEN b",
      "a.1", "a. 'x'", "a.NULL", "(a b)", "CASE WHEN a 1 END", "CASE WHEN a THEN 1", "CASE a ELSE 1 END",
-     "CASE WHEN a THEN END"],
+     "CASE WHEN a THEN END", "a = b IS NULL", "a = b IS NOT NULL", "a IS NULL = b", "a IS NOT NULL = b",
+     "a NOT IN (1) IN (2)", "a IS NOT NULL IS NULL", "a IS NULL BETWEEN b AND c", "a IS NOT NULL LIKE b",
+     "NOT a IS NOT NULL = b", "a IS DISTINCT FROM b IS NULL"],
 )  # fmt: skip
 def test_what_ksqldb_has_no_syntax_for_is_refused(expression: str) -> None:
     """A 7.9.1 answers each with a syntax error; sqlglot reads them."""
