@@ -21,6 +21,17 @@ def summary(statement: str) -> str:
     return words if len(words) <= 80 else f"{words[:80]}…"
 
 
+def with_safe_comments(text: str) -> str:
+    """A text for a ksqlDB server, with a space after each ``--`` that ends a line.
+
+    A 7.9.1 takes the end of that line for a part of the comment, so that the next line is one, too (observed):
+    without the space, ``--`` above ``WHERE …`` would drop the condition.
+    """
+    if "--\n" not in text and "--\r" not in text:
+        return text
+    return _PART.sub(lambda part: "-- " if part[0] == "--" else part[0], text)
+
+
 def first_unclosed(text: str) -> tuple[int, str] | None:
     """Where a quoted part or comment without an end begins, and what would end it; None if there is
     none."""

@@ -108,8 +108,33 @@ def _statement(
     for call in ast.find_all(exp.Anonymous):
         if isinstance(call.this, exp.Identifier):  # a function's name in quotes
             call.set("this", str(call.this.this))
+        elif call.name.upper() in RESERVED:
+            at = _start_of(call)
+            raise _reserved(call.name, locate(start if at is None else at))
     _check_names(ast, locate)
+    _check_lists(ast, locate, locate(start))
     return Statement(text=text[start:end], place=locate(start), ast=ast, locate=locate)
+
+
+def _check_lists(ast: exp.Expression, locate: Callable[[int], Place], place: Place) -> None:
+    """Refuses what ksqlDB's grammar has and its next step refuses: empty lists, and a property twice."""
+
+    def refused(message: str, offset: int | None, hint: str | None = None) -> SqlError:
+        at = place if offset is None else locate(offset)
+        return SqlError(message, at, hint, stage=Stage.PREPARE)
+
+    for empty in ast.find_all(exp.Tuple):
+        clause = str(empty.arg_key).upper()
+        raise refused(f"{clause} BY requires at least one expression", _start_of(empty))
+    for insert in ast.find_all(node.InsertValues):
+        if not insert.expressions:
+            raise refused("Expected some values for INSERT INTO statement.", None)
+    known: set[str] = set()
+    for item in ast.find_all(node.Property):
+        name = str(item.this.this).upper()
+        if name in known:
+            raise refused(f"Duplicate key {name}", _start_of(item), "give each property in WITH once")
+        known.add(name)
 
 
 def _start_of(expression: exp.Expr) -> int | None:
@@ -138,12 +163,7 @@ def _check_names(ast: exp.Expression, locate: Callable[[int], Place]) -> None:
         if word.upper() in UNITS and _is_argument(column) and not name.args.get("quoted"):
             column.replace(exp.Var(this=word.upper()))
         elif not name.args.get("quoted") and word.upper() in RESERVED:
-            raise _syntax_error(
-                f'"{word}" is a reserved keyword and it can\'t be used as an identifier. '
-                f"You can use it as an identifier by escaping it as '{word}' ",
-                locate(start),
-                f"write `{word.upper()}`",
-            )
+            raise _reserved(word, locate(start))
 
 
 _NAMED_SOURCES = (
@@ -176,6 +196,15 @@ def _is_argument(node: exp.Expr | None) -> TypeGuard[exp.Column]:
         isinstance(node, exp.Column)
         and not node.args.get("table")
         and isinstance(node.parent, exp.Anonymous)
+    )
+
+
+def _reserved(word: str, place: Place) -> SqlError:
+    return _syntax_error(
+        f'"{word}" is a reserved keyword and it can\'t be used as an identifier. '
+        f"You can use it as an identifier by escaping it as '{word}' ",
+        place,
+        f"write `{word.upper()}`",
     )
 
 

@@ -29,14 +29,20 @@ _LITERAL = re.compile(
     re.IGNORECASE,
 )
 _BEFORE_NAMES = {"STREAM", "TABLE", "FROM", "JOIN", "INTO", "EXISTS", "AS", "TERMINATE", "PAUSE", "RESUME"}
+CHARACTERS = 1 << 20
+"""How much variables may add to a file or request, so that values that double do not fill the memory."""
 _BEFORE_DURATIONS = {"SIZE", "BY", "RETENTION", "PERIOD", "WITHIN", "TIMEOUT", "LIMIT"}
 
 
 class Variables(Mapping[str, str]):
-    """Values by name, in any case. A name is listed as it was written first."""
+    """Values by name, in any case. A name is listed as it was written first.
+
+    ``room`` is how many characters they may still add to the file or request whose variables they are.
+    """
 
     def __init__(self, given: Mapping[str, str]) -> None:
         self._known: dict[str, tuple[str, str]] = {}
+        self.room = CHARACTERS
         for name, value in given.items():
             self.define(name, value)
 
@@ -94,12 +100,13 @@ class Filled:
 
 
 def filled(
-    text: str, variables: Mapping[str, str], place: Callable[[int], Place], strict: bool = False
+    text: str, variables: Variables, place: Callable[[int], Place], strict: bool = False
 ) -> Filled:
     """A statement with its variables put in. A name without a value is left as it is written, or, if
     ``strict``, refused.
 
-    Raises SqlError where a variable's value is more than a name or literal, or stands in a duration.
+    Raises SqlError where a variable's value is more than a name or literal, stands in a duration, or is
+    longer than ``variables.room``, which this reduces.
     """
     if "${" not in text:
         return Filled(text)
@@ -110,6 +117,14 @@ def filled(
     def put(value: str, match: re.Match[str], offset: int) -> None:
         """Append what stands before a variable, and its value."""
         nonlocal length, end
+        variables.room -= len(value)
+        if variables.room < 0:
+            raise SqlError(
+                f"variables add more than {CHARACTERS:,} characters",
+                place(offset + match.start()),
+                "give the variables shorter values, or use them less often",
+                stage=Stage.SYNTAX,
+            )
         before = text[end : offset + match.start()]
         written.extend((before, value))
         end = offset + match.end()

@@ -10,6 +10,7 @@ from ksql import KSQLAPI, SimplifiedAPI
 
 from deploy.client.limits import REPLY_BYTES, unpacked
 from deploy.shapes import WrongShape
+from sql.lexical import with_safe_comments
 
 # Without it, /query of ksqlDB 7.9.1 replies as /query-stream does (observed).
 MEDIA_TYPE = "application/vnd.ksql.v1+json"
@@ -105,7 +106,8 @@ class Pooled(SimplifiedAPI):  # type: ignore[misc]
         return Body(self._http.send(request, stream=True), most)
 
     def _request(self, endpoint: str, text: str, properties: Mapping[str, str]) -> httpx.Request:
-        body = {"ksql": self._validate_sql_string(text), "streamsProperties": properties}
+        sent = with_safe_comments(self._validate_sql_string(text))
+        body: dict[str, object] = {"ksql": sent, "streamsProperties": properties}
         if self.sequence is not None:
             body["commandSequenceNumber"] = self.sequence
         return self._http.build_request(

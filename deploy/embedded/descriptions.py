@@ -78,6 +78,8 @@ def _explained_statement(
     """What a statement would run, if it were sent."""
     inner = parse_statement(statement.text[len("EXPLAIN") :].strip())
     catalog = engine.catalog
+    if inner.kind is not Kind.SELECT and not inner.starts_query:
+        raise SqlError("The provided statement does not run a ksql query")
     if inner.kind is Kind.SELECT:
         analysis = analyse(inner, inner.ast, dict(catalog.sources))
         query_id = f"transient_{analysis.source.name}_{time.time_ns()}"

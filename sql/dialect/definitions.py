@@ -32,7 +32,7 @@ class Definitions(Queries):
         columns = self._ksql_columns() if self._match(TokenType.L_PAREN) else []
         properties = self._ksql_properties()
         query = None
-        if self._word("AS"):
+        if not columns and not read_only and self._word("AS"):
             query = self._ksql_query()
         return self.expression(
             node.CreateSource(
@@ -85,8 +85,8 @@ class Definitions(Queries):
             self._closing()
         if self._word("VALUES"):
             self._match_l_paren()
-            values = [self._expression()]
-            while self._match(TokenType.COMMA):
+            values = [] if self._match(TokenType.R_PAREN, advance=False) else [self._expression()]
+            while values and self._match(TokenType.COMMA):
                 values.append(self._expression())
             self._closing()
             return self.expression(

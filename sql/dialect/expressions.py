@@ -31,7 +31,7 @@ class CreateSource(exp.Expression):
 
 
 class Property(exp.Expression):
-    """``NAME = literal`` of a WITH clause."""
+    """``NAME = literal`` of a WITH clause; the name is an Identifier or, in single quotes, a Literal."""
 
     arg_types = {"this": True, "value": True}
 
@@ -45,7 +45,7 @@ class InsertSelect(exp.Expression):
 class InsertValues(exp.Expression):
     """``INSERT INTO name [(columns)] VALUES (…)``."""
 
-    arg_types = {"this": True, "columns": False, "expressions": True}
+    arg_types = {"this": True, "columns": False, "expressions": False}
 
 
 class Query(exp.Expression):

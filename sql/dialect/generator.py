@@ -16,7 +16,7 @@ _UNITS = ((86_400_000, "DAY"), (3_600_000, "HOUR"), (60_000, "MINUTE"), (1_000, 
 class KsqlDBGenerator(generator.Generator):
     """Writes each node of :mod:`sql.dialect.expressions` so that the parser reads an equal one.
 
-    Comments and the layout of the text are not in the AST, so they are lost.
+    Comments and the layout of the text are not in the AST (the tokenizer leaves them out), so they are lost.
     """
 
     NORMALIZE_FUNCTIONS = False
@@ -179,6 +179,12 @@ class KsqlDBGenerator(generator.Generator):
             if duration := window.args.get(name):
                 clauses.append(f"{words} {_duration(duration)}")
         return f"WINDOW {window.args['kind']} ({', '.join(clauses)})"
+
+    def datatype_sql(self, expression: exp.DataType) -> str:
+        """A type. ``<>`` is an operator, so that a STRUCT without fields has a space there."""
+        if expression.this == exp.DType.STRUCT and not expression.expressions:
+            return "STRUCT< >"
+        return super().datatype_sql(expression)
 
     def anonymous_sql(self, expression: exp.Anonymous) -> str:
         """A call, by the name that the user wrote."""

@@ -10,18 +10,29 @@ from sqlglot.tokenizer_core import TokenType
 
 from sql.dialect import expressions as node
 from sql.dialect.definitions import Definitions
+from sql.dialect.tokenizer import WORDS
 from sql.suggestions import nearest
 
 _UNREAD = ("PRINT", "CREATE TYPE", "DROP TYPE", "ALTER SYSTEM", "DESCRIBE CONNECTOR")
 """Statements that ksqlDB has and that are not read here."""
+_EXTENDABLE = ("STREAMS", "TABLES", "QUERIES", "TOPICS", "ALL TOPICS")
+_SHOWN = (
+    *_EXTENDABLE, "PROPERTIES", "FUNCTIONS", "CONNECTORS", "SOURCE CONNECTORS", "SINK CONNECTORS",
+    "CONNECTOR PLUGINS", "TYPES", "VARIABLES",
+)  # fmt: skip
+"""What SHOW and LIST take."""
 
 
 def _field_access(
     self: KsqlDBParser, this: exp.Expression, field: exp.Expression
 ) -> exp.Expression:
     """``struct->field``: sqlglot reads the field's name as a column."""
+    if isinstance(field, exp.Column) and field.args.get("table"):
+        self.raise_error("Expecting '->' before the name of a field", self._prev)  # a->b.c
     name = field.this if isinstance(field, exp.Column) else field
-    return self.expression(exp.Dot(this=this, expression=name))
+    access = self.expression(exp.Dot(this=this, expression=name))
+    access.meta["is_field_access"] = True  # sqlglot makes the same node of (struct).field
+    return access
 
 
 def _lambda(self: KsqlDBParser, parameters: list[exp.Expression]) -> exp.Expression:
@@ -39,13 +50,52 @@ class KsqlDBParser(Definitions):
     FUNCTIONS: ClassVar[dict[str, Any]] = {}
     FUNCTION_PARSERS = {"CAST": parser.Parser.FUNCTION_PARSERS["CAST"]}
     NO_PAREN_FUNCTIONS: ClassVar[dict[Any, Any]] = {}
-    NO_PAREN_FUNCTION_PARSERS = {"CASE": parser.Parser.NO_PAREN_FUNCTION_PARSERS["CASE"]}
+    NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {"CASE": lambda self: self._ksql_case()}
     COLUMN_OPERATORS: ClassVar[dict[Any, Any]] = {
         TokenType.DOT: None,
         TokenType.ARROW: _field_access,
     }
     LAMBDAS: ClassVar[dict[Any, Any]] = {TokenType.FARROW: _lambda}
     STRICT_CAST = False
+
+    def _negate_range(self, this: exp.Expr | None = None) -> exp.Expr | None:
+        """NOT before an operator. sqlglot also reads ``a NOT NULL`` and ``a NOT IS NULL``."""
+        if not isinstance(this, exp.Between | exp.Escape | exp.In | exp.Like):
+            self.raise_error("Expecting BETWEEN, IN or LIKE after NOT", self._prev)
+        return super()._negate_range(this)
+
+    def _parse_paren(self) -> exp.Expr | None:
+        """What is in parentheses. sqlglot adds some of its own to ``a = b IS NULL``, to be told apart."""
+        inner = super()._parse_paren()
+        if isinstance(inner, exp.Paren):
+            inner.meta["is_written"] = True
+        return inner
+
+    def _ksql_case(self) -> exp.Expression:
+        """What is after CASE: sqlglot also reads it without THEN, and without any WHEN."""
+        this = None if self._match(TokenType.WHEN, advance=False) else self._expression()
+        cases: list[exp.Expression] = []
+        while not cases or self._match(TokenType.WHEN, advance=False):
+            self._expect("WHEN")
+            condition = self._expression()
+            self._expect("THEN")
+            cases.append(self.expression(exp.If(this=condition, true=self._expression())))
+        default = self._expression() if self._word("ELSE") else None
+        self._expect("END")
+        return self.expression(exp.Case(this=this, ifs=cases, default=default))
+
+    def _parse_between(self, this: exp.Expr | None) -> exp.Between:
+        """``BETWEEN low AND high``: sqlglot also reads it without the AND."""
+        low = self._parse_bitwise()
+        if not self._match(TokenType.AND):
+            self.raise_error("Expecting AND")
+        return self.expression(exp.Between(this=this, low=low, high=self._parse_bitwise()))
+
+    def _parse_escape(self, this: exp.Expr | None) -> exp.Expr | None:
+        """``ESCAPE 'x'``; without a text ESCAPE is an alias."""
+        if self._next and self._next.token_type == TokenType.STRING:
+            return super()._parse_escape(this)
+        return this
 
     def _parse_statement(self) -> exp.Expression | None:
         if not self._curr:
@@ -91,28 +141,26 @@ class KsqlDBParser(Definitions):
         is_set = self._word("SET")
         if not is_set:
             self._expect("UNSET")
-        name = self._literal()
+        name = self._text()
         value = None
         if is_set:
             if not self._match(TokenType.EQ):
                 self.raise_error("Expecting '='")
-            value = self._literal()
+            value = self._text()
         return self.expression(node.SetProperty(this=name, value=value))
 
     def _ksql_define(self) -> exp.Expression:
         is_define = self._word("DEFINE")
         if not is_define:
             self._expect("UNDEFINE")
-        if self._curr and self._curr.token_type == TokenType.IDENTIFIER:
-            self.raise_error("Expecting IDENTIFIER")  # observed: a quoted name is refused
+        if not self._curr or self._curr.token_type not in WORDS or self._curr.text[0].isdigit():
+            self.raise_error("Expecting IDENTIFIER")  # observed: `a` and 1a are refused
         name = self._name()
         value = None
         if is_define:
             if not self._match(TokenType.EQ):
                 self.raise_error("Expecting '='")
-            if not self._match(TokenType.STRING):
-                self.raise_error("Expecting STRING")
-            value = exp.Literal.string(self._prev.text)
+            value = self._text()
         return self.expression(node.Define(this=name, value=value))
 
     def _ksql_assert(self) -> exp.Expression:
@@ -133,17 +181,11 @@ class KsqlDBParser(Definitions):
     def _ksql_show(self) -> exp.Expression:
         if not self._word("SHOW"):
             self._expect("LIST")
-        words: list[str] = []
-        extended = False
-        while self._curr and self._curr.token_type != TokenType.SEMICOLON:
-            if self._word("EXTENDED"):
-                extended = True
-                continue
-            words.append(self._curr.text.upper())
-            self._advance()
-        if not any(words):
+        words = next((words for words in _SHOWN if self._word(*words.split())), None)
+        if words is None:
             self._unexpected()
-        return self.expression(node.Show(this=exp.var(" ".join(words)), extended=extended))
+        extended = words in _EXTENDABLE and self._word("EXTENDED")
+        return self.expression(node.Show(this=exp.var(words), extended=extended))
 
     def _ksql_describe(self) -> exp.Expression:
         self._expect("DESCRIBE")
@@ -162,6 +204,6 @@ class KsqlDBParser(Definitions):
 
     def _ksql_explain(self) -> exp.Expression:
         self._expect("EXPLAIN")
-        if self._curr and self._curr.text.upper() in ("SELECT", "CREATE", "INSERT"):
+        if self._next:  # an id of a query is one word
             return self.expression(node.Explain(statement=self._parse_statement()))
         return self.expression(node.Explain(this=self._name()))

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from sqlglot import exp
 from sqlglot.tokenizer_core import TokenType
 
 from sql.dialect import expressions as node
+from sql.dialect.reserved import RESERVED
 from sql.dialect.types import Types
 
 
 class Queries(Types):
     """Reads a SELECT."""
-
-    _AFTER_SOURCE: ClassVar[set[str]] = {
-        "WINDOW", "WHERE", "GROUP", "PARTITION", "HAVING", "EMIT", "LIMIT",
-        "JOIN", "INNER", "LEFT", "RIGHT", "FULL", "WITHIN", "ON",
-    }  # fmt: skip
 
     def _ksql_query(self) -> exp.Expression:
         self._expect("SELECT")
@@ -59,16 +53,13 @@ class Queries(Types):
         if self._match(TokenType.STAR):
             return self.expression(exp.Star())
         value = self._expression()
-        if self._word("AS"):
-            return self.expression(exp.Alias(this=value, alias=self._name()))
-        if self._curr and self._curr.token_type in (TokenType.VAR, TokenType.IDENTIFIER):
-            word = self._curr.text.upper()
-            if self._curr.token_type == TokenType.IDENTIFIER or word not in ("WINDOW", "EMIT"):
-                return self.expression(exp.Alias(this=value, alias=self._name()))
-        return value
+        alias = self._alias()
+        return self.expression(exp.Alias(this=value, alias=alias)) if alias else value
 
     def _ksql_list(self) -> list[exp.Expression]:
         """``a, b`` or ``(a, b)``, as after GROUP BY and PARTITION BY."""
+        if self._match_pair(TokenType.L_PAREN, TokenType.R_PAREN):
+            return [exp.Tuple().update_positions(self._prev)]  # sql.parser refuses it
         values = [self._expression()]
         while self._match(TokenType.COMMA):
             values.append(self._expression())
@@ -78,14 +69,13 @@ class Queries(Types):
 
     def _ksql_source(self) -> exp.Expression:
         name = self._name()
-        alias = None
-        if self._word("AS") or (
-            self._curr
-            and self._curr.token_type in (TokenType.VAR, TokenType.IDENTIFIER)
-            and self._curr.text.upper() not in self._AFTER_SOURCE
-        ):
-            alias = self._name()
+        alias = None if self._begins_clause() else self._alias()
         return self.expression(node.Source(this=name, alias=alias))
+
+    def _begins_clause(self) -> bool:
+        """Whether words that may be names, too, begin the next clause: ``FROM s emit EMIT CHANGES``."""
+        words = tuple(token.text.upper() for token in self._tokens[self._index : self._index + 2])
+        return words in (("EMIT", "CHANGES"), ("EMIT", "FINAL"), ("PARTITION", "BY"))
 
     def _ksql_join(self) -> exp.Expression | None:
         side = next((word for word in ("INNER", "LEFT", "RIGHT", "FULL") if self._word(word)), None)
@@ -107,7 +97,8 @@ class Queries(Types):
         """``5 MINUTES`` or ``(before, after)``, then an optional GRACE PERIOD."""
         if self._match(TokenType.L_PAREN):
             before = self._duration()
-            self._match(TokenType.COMMA)
+            if not self._match(TokenType.COMMA):
+                self.raise_error("Expecting ','")
             after = self._duration()
             self._closing()
         else:
@@ -117,29 +108,26 @@ class Queries(Types):
         return self.expression(node.Within(before=before, after=after, grace=grace))
 
     def _ksql_window(self) -> exp.Expression:
-        kind = next((k for k in ("TUMBLING", "HOPPING", "SESSION") if self._word(k)), None)
+        """What is after WINDOW: a name without a meaning, the kind, and durations in their fixed order."""
+        kinds = ("TUMBLING", "HOPPING", "SESSION")
+        if self._next and self._next.text.upper() in kinds and self._curr.text.upper() not in RESERVED:
+            self._match(TokenType.VAR)
+        kind = next((word for word in kinds if self._word(word)), None)
         if kind is None:
             self.raise_error("Expecting TUMBLING, HOPPING or SESSION after WINDOW")
         self._match_l_paren()
-        parts: dict[str, exp.Expression] = {}
-        if kind == "SESSION":
-            parts["size"] = self._duration()
-            self._match(TokenType.COMMA)
-        while not self._match(TokenType.R_PAREN):
-            if self._word("SIZE"):
-                parts["size"] = self._duration()
-            elif self._word("ADVANCE", "BY"):
-                parts["advance"] = self._duration()
-            elif self._word("RETENTION"):
-                parts["retention"] = self._duration()
-            elif self._word("GRACE", "PERIOD"):
-                parts["grace"] = self._duration()
-            else:
-                self.raise_error("Expecting SIZE, ADVANCE BY, RETENTION or GRACE PERIOD")
-            if not self._match(TokenType.COMMA) and self._curr.token_type != TokenType.R_PAREN:
-                self.raise_error("Expecting ',' or ')'")
-        if "size" not in parts:
-            self.raise_error("A window needs a SIZE")
-        if kind == "HOPPING" and "advance" not in parts:
-            self.raise_error("A hopping window needs ADVANCE BY")
+        if kind != "SESSION":
+            self._expect("SIZE")
+        parts = {"size": self._duration()}
+        if kind == "HOPPING":
+            if not self._match(TokenType.COMMA):
+                self.raise_error("Expecting ','")
+            self._expect("ADVANCE", "BY")
+            parts["advance"] = self._duration()
+        if self._match_text_seq(",", "RETENTION"):
+            parts["retention"] = self._duration()
+        if self._match_text_seq(",", "GRACE", "PERIOD"):
+            parts["grace"] = self._duration()
+        if not self._match(TokenType.R_PAREN):
+            self.raise_error("Expecting ')': RETENTION comes before GRACE PERIOD, and nothing after them")
         return self.expression(node.SourceWindow(kind=kind, **parts))

@@ -40,11 +40,19 @@ class Types(Reading):
         allow_identifiers: bool = True,
         with_collation: bool = False,
     ) -> exp.Expression:
+        kind = self._one_type()
+        while self._match(TokenType.ARRAY):  # INT ARRAY is ARRAY<INT>
+            kind = _nested(exp.DType.ARRAY, [kind])
+        return kind
+
+    def _one_type(self) -> exp.Expression:
         if self._match(TokenType.ARRAY):
             return _nested(exp.DType.ARRAY, self._angled(self._parse_types, 1))
         if self._match(TokenType.MAP):
             return _nested(exp.DType.MAP, self._angled(self._parse_types, 2))
         if self._match(TokenType.STRUCT):
+            if self._match_pair(TokenType.LT, TokenType.GT):  # `<>` is an operator
+                return _nested(exp.DType.STRUCT, [])
             return _nested(exp.DType.STRUCT, self._angled(self._struct_field))
         name = self._curr.text if self._curr else ""
         if not self._match_set((TokenType.VAR, TokenType.IDENTIFIER, *self.TYPE_TOKENS)):
@@ -56,6 +64,8 @@ class Types(Reading):
             kind = exp.DataType(this=exp.DType[token.name])
         if self._match(TokenType.L_PAREN):
             kind.set("expressions", self._sizes())
+        if kind.this == exp.DType.DECIMAL and len(kind.expressions) != 2:
+            self.raise_error("Expecting DECIMAL(precision, scale)", self._prev)
         return kind
 
     def _angled(

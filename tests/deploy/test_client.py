@@ -99,6 +99,15 @@ def test_a_server_that_has_not_caught_up_with_another_is_waited_for(stub: Stub) 
     assert client.streams()
 
 
+def test_an_empty_comment_does_not_swallow_the_next_line(stub: Stub) -> None:
+    """A 7.9.1 reads `--`, the end of its line and the whole next line as one comment."""
+    text = "CREATE STREAM `a--\n` AS SELECT '--\n' AS b -- c\n--\nFROM s /*--\n*/--\n\n;"
+    stub.will_reply(recorded("create_stream_as_select")).execute(text)
+    assert stub.requests[0][1]["ksql"] == (
+        "CREATE STREAM `a--\n` AS SELECT '--\n' AS b -- c\n-- \nFROM s /*--\n*/-- \n\n;"
+    )
+
+
 def test_a_guarded_statement(stub: Stub) -> None:
     client = stub.will_reply(
         Canned.json([{"@type": "sourceDescription"}, accepted_status("SUCCESS")]),

@@ -167,7 +167,7 @@ def test_a_comment_at_the_end_takes_nothing_with_it(client: KsqlClient) -> None:
         ("", "a query is a SELECT"),
         ("-- nothing", "a query is a SELECT"),
         ("DROP STREAM s;", "a query is a SELECT"),
-        ("SELECT 'a", "cannot be read"),
+        ("SELECT 'a", "cannot be read: ' is never closed"),
     ],
 )
 def test_only_one_query(stub: Stub, text: str, message: str) -> None:

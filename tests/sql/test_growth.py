@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from sql import places
-from sql.errors import SqlError
+from sql.errors import Place, SqlError
 from sql.parser import parse_script
 from sql.places import Lines, Located
 from sql.suggestions import listed, nearest
@@ -35,7 +35,7 @@ def read_variables(text: str) -> None:
     lines = Lines(text, "text")
     with suppress(SqlError):
         for piece in pieces(text):
-            filled(piece.text, given, lines.place)
+            filled(piece.text, Variables(given), lines.place)
         resolved(Located(text, lines.place), given)
 
 
@@ -85,6 +85,35 @@ def test_variables_are_listed_as_they_were_written_first() -> None:
     assert variables["name"] == "y"
     assert variables.undefine("nAmE")
     assert not variables.undefine("name")
+
+
+def doubled(times: int) -> str:
+    """A variable of 1,000 characters whose length doubles so often."""
+    return f"DEFINE a='{'x' * 1_000}';\n" + "DEFINE a='${a}${a}';\n" * times + "SHOW STREAMS;"
+
+
+def test_values_that_double_stop_at_a_limit() -> None:
+    text = doubled(40)
+    with pytest.raises(SqlError) as refused:
+        resolved(Located(text, Lines(text, "f.sql").place), {})
+    # 2,000 characters, then 4,000 …: in line 11 the sum exceeds 1,048,576.
+    assert refused.value.place == Place("f.sql", 11, 11)
+    assert refused.value.message == "variables add more than 1,048,576 characters"
+
+
+def test_what_variables_add_is_limited_in_the_sum() -> None:
+    """Many names, and many uses of one name, are no way around the limit."""
+
+    def fill(text: str) -> None:
+        variables = Variables({"a": "x" * 100_000})
+        for piece in pieces(text):
+            filled(piece.text, variables, Lines(text, "f.sql").place)
+
+    for text in ("".join(f"DEFINE a{n}='${{a}}';" for n in range(11)), "DROP STREAM ${a};" * 11):
+        with pytest.raises(SqlError, match="variables add more than"):
+            fill(text)
+    text = doubled(9)  # 1,022,000 characters
+    assert resolved(Located(text, Lines(text, "f.sql").place), {}).text.strip() == "SHOW STREAMS;"
 
 
 def test_only_short_names_are_compared() -> None:
