@@ -65,8 +65,7 @@ class TransientQuery:
         try:
             self._cursor.execute(f"SELECT * FROM ({bound})")
         except duckdb.Error as error:
-            feature = f"this query (DuckDB: {str(error).splitlines()[0]})"
-            raise Unsupported(feature, EMBEDDED, statement.place) from error
+            raise failures.unreadable(error, statement.place) from error
         if self.is_push and properties.get("auto.offset.reset") == "latest":
             if self.source.is_table:
                 part = self._changes()
