@@ -36,7 +36,6 @@ from sql.types import (
 )
 from sql.variations import UNIT
 
-
 _UNORDERED = ("BOOLEAN", "ARRAY", "MAP", "STRUCT")
 """Types whose values ksqlDB only compares by = and <>."""
 

@@ -7,7 +7,16 @@ from sqlglot import exp
 from sql.errors import SqlError, Stage
 from sql.parser import where
 from sql.statements import Statement
-from sql.types import ArrayType, DecimalType, KsqlType, MapType, StructType, duplicate_field, from_ast, unknown_type
+from sql.types import (
+    ArrayType,
+    DecimalType,
+    KsqlType,
+    MapType,
+    StructType,
+    duplicate_field,
+    from_ast,
+    unknown_type,
+)
 
 
 def written_type(statement: Statement, written: exp.Expression, at: exp.Expression, of: str) -> KsqlType:

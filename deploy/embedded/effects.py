@@ -15,6 +15,7 @@ from sql.inserts import insert_columns
 from sql.lowering import support
 from sql.lowering.duckdb import Lowering
 from sql.lowering.refusals import EMBEDDED, Unsupported
+from sql.properties import reset_of
 from sql.scope import Scope
 from sql.sources import Source
 from sql.statements import Kind, Statement
@@ -124,10 +125,7 @@ def _begin(
     cursor: duckdb.DuckDBPyConnection, query: Query, reader: Reader, properties: Mapping[str, str]
 ) -> None:
     persistent.begin(cursor, query)
-    reset = properties.get("auto.offset.reset") or properties.get(
-        "ksql.streams.auto.offset.reset", "earliest"
-    )
-    if reset == "latest":
+    if reset_of(properties) == "latest":
         persistent.set_positions(cursor, query.id, reader.ends(cursor, query.analysis.source))
 
 
