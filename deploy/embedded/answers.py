@@ -181,7 +181,7 @@ class Answers:
             yield [finite(row) for row in batch] if has_doubles else batch
 
     def _query(self, text: str, given: dict[str, str], is_old: bool) -> TransientQuery:
-        properties.check(given)
+        properties.check(given, any_name=not is_old)
         statements = parse_script(text, "statement")
         if len(statements) != 1:
             raise SqlError(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import duckdb
+from sqlglot import exp
 
 from deploy.embedded import inserts, metastore, persistent, topics
 from deploy.embedded.reader import Reader
@@ -95,10 +96,16 @@ def _record(
     cursor: duckdb.DuckDBPyConnection, statement: Statement, catalog: Catalog
 ) -> inserts.Record:
     """The record of an INSERT … VALUES. Raises SqlError."""
-    columns = insert_columns(catalog, statement)
+    scope = Scope(statement, {})
+
+    def compute(part: exp.Expression) -> Any:
+        row = cursor.execute(f"SELECT {Lowering(scope).whole(part)}").fetchone()
+        assert row is not None
+        return row[0]
+
+    columns = insert_columns(catalog, statement, compute)
     source = catalog.sources[statement.name or ""]
     inserts.check_topic(source)
-    scope = Scope(statement, {})
     written = [Lowering(scope).whole(value) for value in statement.ast.expressions]
     values = cursor.execute(f"SELECT {', '.join([*written, 'epoch_ms(now())'])}").fetchone()
     assert values is not None

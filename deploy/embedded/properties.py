@@ -12,10 +12,13 @@ PROHIBITED = frozenset({"ksql.service.id"})
 """A client may not set these."""
 
 
-def check(given: Mapping[str, str]) -> None:
-    """Raises SqlError for a property that ksqlDB does not have, and for a value that it cannot have."""
+def check(given: Mapping[str, str], any_name: bool = False) -> None:
+    """Raises SqlError for a property that ksqlDB does not have, and for a value that it cannot have.
+
+    ``any_name``: a property that ksqlDB does not have is passed over, as /query-stream does.
+    """
     for name, value in given.items():
-        if not is_known(name):
+        if not (any_name or is_known(name)):
             raise SqlError(
                 f"Not recognizable as ksql, streams, consumer, or producer property: '{name}'",
                 code=50000,
