@@ -113,9 +113,17 @@ def _column(column: exp.Column, scope: Scope) -> KsqlType:
         raise scope.error(column, f"column '{name}' is ambiguous", "put the source's name before it")
     if found:
         return found[0]
+    if not scope.columns and not scope.parameters:
+        raise scope.error(
+            column,
+            f"Failed to insert values into '{scope.statement.name}'."
+            f" Unsupported column reference in insert value: {name}",
+            "VALUES takes values only; a text stands in single quotes, such as 'otter'",
+        )
     known = [name for columns in scope.columns.values() for name in columns]
     near = nearest(name, known)
-    hint = f"did you mean {near}?" if near else f"there are {listed(known)}"
+    there = f"there are {listed(known)}" if known else None
+    hint = f"did you mean {near}?" if near else there
     message = f"{scope.clause} column '{name}' cannot be resolved."
     raise scope.error(column, message, hint, located=True)
 
@@ -158,7 +166,8 @@ def _field(dot: exp.Dot, scope: Scope) -> KsqlType:
     if found is None:
         names = [field_name for field_name, _ in base.fields]
         near = nearest(name, names)
-        hint = f"did you mean {near}?" if near else f"there are {listed(names)}"
+        there = f"there are {listed(names)}" if names else "it has no fields"
+        hint = f"did you mean {near}?" if near else there
         message = f"Could not find field '{name}' in '{shown(dot.this)}'."
         raise scope.error(dot.expression, message, hint)
     return found
