@@ -24,7 +24,7 @@ COLUMNS = {
 }  # fmt: skip
 NUMBERS = ("INT", "BIGINT", "DOUBLE", "DECIMAL(5,1)")
 CASTS = {
-    **dict.fromkeys(("a", "b", "d", "de"), {*NUMBERS, "VARCHAR"}),
+    **{column: {*NUMBERS, "VARCHAR"} for column in ("a", "b", "d", "de")},
     "s": {*NUMBERS, "VARCHAR", "BOOLEAN", "DATE", "TIME", "TIMESTAMP", "BYTES"},
     "bo": {"VARCHAR", "BOOLEAN"},
     "da": {"VARCHAR", "DATE", "TIMESTAMP"},
@@ -99,15 +99,13 @@ def test_a_sign_before_what_is_no_number_is_refused(column: str) -> None:
 
 @pytest.mark.parametrize("column", CASTS)
 def test_a_column_is_cast_to_the_types_that_ksqldb_has_a_cast_to(column: str) -> None:
-    able = set()
     for target in TARGETS:
-        try:
-            select(f"CAST({column} AS {target})")
-        except SqlError as error:
-            assert "is not supported." in error.message
+        cast = f"CAST({column} AS {target})"
+        if target in CASTS[column]:
+            assert "T" in select(cast).sources
         else:
-            able.add(target)
-    assert able == CASTS[column]
+            with pytest.raises(SqlError, match=r"Cast of .* is not supported\."):
+                select(cast)
 
 
 @pytest.mark.parametrize(
