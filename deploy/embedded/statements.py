@@ -223,4 +223,4 @@ def _check_topic(statement: Statement, source: Source, topics: dict[str, TopicIn
             f" PARTITIONS={known.partitions}, or move such files out of the topic's directory."
         )
         wanted, there = Topic(source.partitions, source.replicas), Topic(known.partitions, known.replicas)
-        raise different(source.topic, wanted, there, statement.place, file)
+        raise different(source.topic, wanted, there, None, file)

@@ -303,7 +303,8 @@ def test_names_and_addresses_are_allowed_as_hosts(name: str) -> None:
 
 def test_serve_says_that_it_serves_once_it_does(tmp_path: Path) -> None:
     """With the port that it got."""
-    command = [sys.executable, "-c", "from deploy import cli; cli.main()", "serve", "--port", "0", "--data-dir", str(tmp_path)]
+    command = [sys.executable, "-c", "from deploy import cli; cli.main()", "serve", "--port", "0"]
+    command += ["--data-dir", str(tmp_path)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         line = process.stderr.readline()
