@@ -20,6 +20,7 @@ from sql.types import (
     MapType,
     array,
     common,
+    duplicate_name,
     name_of,
     same,
     struct,
@@ -117,7 +118,11 @@ def _struct(call: exp.Anonymous, scope: Scope, infer: Infer) -> KsqlType:
         if not isinstance(item, exp.PropertyEQ):
             raise scope.error(call, "STRUCT takes name := value")
         fields.append((name_of(item.this), infer(item.expression, scope)))
-    return struct(*fields)
+    kind = struct(*fields)
+    if twice := duplicate_name(kind):
+        message = f"Duplicate field names found in STRUCT: '{twice[0]}' and '{twice[1]}'"
+        raise scope.error(call, message, "give each field a name of its own")
+    return kind
 
 
 def _map(call: exp.Anonymous, scope: Scope, infer: Infer) -> KsqlType:

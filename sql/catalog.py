@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sql.analysis import Analysis
-from sql.sources import Source
+from sql.sources import Source, Topic
 from sql.upgrade import Definition
 
 
@@ -26,10 +26,14 @@ class Query:
 
 @dataclass(frozen=True)
 class Catalog:
-    """Sources by name and running queries by id, in order of creation."""
+    """Sources by name and running queries by id, in order of creation, and what is known of topics by name.
+
+    A topic outlives its sources, unless one of them was dropped with DELETE TOPIC.
+    """
 
     sources: Mapping[str, Source] = field(default_factory=dict)
     queries: Mapping[str, Query] = field(default_factory=dict)
+    topics: Mapping[str, Topic] = field(default_factory=dict)
 
     def readers(self, name: str) -> list[Query]:
         """The queries that read a source."""

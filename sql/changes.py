@@ -16,6 +16,7 @@ from sql.declarations import columns_of, target
 from sql.errors import SqlError, SqlErrors
 from sql.inserts import insert_columns
 from sql.project import Project
+from sql.properties import check_set
 from sql.resolution import analyse
 from sql.statements import Kind, Statement
 from sql.upgrade import Definition
@@ -76,6 +77,9 @@ def applied(
             return _dropped(catalog, statement)
         case Kind.TERMINATE:
             return _terminated(catalog, statement)
+        case Kind.SET | Kind.UNSET:
+            check_set(statement)
+            return catalog
         case Kind.SELECT:
             analyse(statement, statement.ast, dict(catalog.sources))
             return catalog
@@ -149,6 +153,7 @@ def _dropped(catalog: Catalog, statement: Statement) -> Catalog:
     return Catalog(
         {key: value for key, value in catalog.sources.items() if key != name},
         {key: value for key, value in catalog.queries.items() if key not in own},
+        {key: value for key, value in catalog.topics.items() if key != source.topic or not statement.deletes_topic},
     )
 
 

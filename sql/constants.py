@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import re
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final
 
@@ -11,7 +13,7 @@ from sqlglot import exp
 from sql import coercion, timestamps
 from sql.inference import infer
 from sql.nesting import is_chained, operands
-from sql.scope import Scope
+from sql.scope import COMPARISONS, Scope
 from sql.types import BIGINT, DATE, DOUBLE, INTEGER, STRING, TIME, TIMESTAMP, DecimalType, KsqlType
 
 UNKNOWN: Final = object()
@@ -20,6 +22,9 @@ UNKNOWN: Final = object()
 _BITS = {INTEGER: 32, BIGINT: 64}
 _INTEGER = re.compile(r"([+-]?)(?=[0-9])0*([0-9]*)")
 _OPERATIONS = (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod)
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq, "<>": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
 _TIMES = {DATE: timestamps.days, TIME: timestamps.time_of_day, TIMESTAMP: timestamps.milliseconds}
 
 
@@ -31,9 +36,18 @@ class Failing(Exception):
         self.part = part
 
 
-def constant(expression: exp.Expression, scope: Scope) -> Any:
-    """The value of a literal, a sign, a concatenation, arithmetic on whole numbers and DECIMALs, or a cast;
-    UNKNOWN of anything else. Raises Failing if that, or a part of it, cannot be computed, and SqlError."""
+Compute = Callable[[exp.Expression], Any]
+"""Gives the value of an expression that only an engine can compute, or UNKNOWN."""
+
+
+def constant(expression: exp.Expression, scope: Scope, compute: Compute = lambda _: UNKNOWN) -> Any:
+    """The value of a literal, a sign, a concatenation, arithmetic on whole numbers and DECIMALs, a cast, a
+    comparison, AND, OR, NOT, IS NULL or CASE; UNKNOWN of anything else.
+
+    ``compute`` is asked for what decides whether ksqlDB can compute the rest: the condition of a CASE, an
+    operand of arithmetic. Raises Failing if the expression, or a part of it that ksqlDB looks at, cannot be
+    computed, and SqlError.
+    """
     match expression:
         case exp.Literal():
             return _literal(str(expression.this), expression.is_string, infer(expression, scope))
@@ -44,22 +58,35 @@ def constant(expression: exp.Expression, scope: Scope) -> Any:
         case exp.Null():
             return None
         case exp.Paren():
-            return constant(expression.this, scope)
+            return constant(expression.this, scope, compute)
         case exp.Neg():
-            value = constant(expression.this, scope)
+            value = constant(expression.this, scope, compute)
             return -_wrapped(value, infer(expression, scope)) if _is_number(value) else UNKNOWN
         case exp.Cast():
-            return _cast(expression, scope)
+            return _cast(expression, scope, compute)
+        case exp.Case():
+            return _case(expression, scope, compute)
+        case exp.Is():
+            value = constant(expression.this, scope, compute)
+            return UNKNOWN if value is UNKNOWN else value is None
+        case exp.Not():
+            value = constant(expression.this, scope, compute)
+            return not value if isinstance(value, bool) else UNKNOWN
+        case exp.And() | exp.Or():
+            return _connected(expression, scope, compute)
+    if type(expression) in COMPARISONS:
+        sides = (expression.this, expression.expression)
+        return _compared(expression, *(constant(side, scope, compute) for side in sides))
     if type(expression) not in _OPERATIONS:
         for part in _computed(expression):
-            constant(part, scope)
+            constant(part, scope, compute)
         return UNKNOWN
     first, operations = (
         operands(expression) if is_chained(expression) else (expression.this, [expression])
     )
-    value = constant(first, scope)
+    value = _operand(first, scope, compute)
     for operation in operations:
-        right = constant(operation.expression, scope)
+        right = _operand(operation.expression, scope, compute)
         kind = infer(operation, scope)
         if kind != STRING and (value is None or right is None):
             raise Failing("it calculates with NULL", operation)
@@ -67,16 +94,54 @@ def constant(expression: exp.Expression, scope: Scope) -> Any:
     return value
 
 
+def _operand(expression: exp.Expression, scope: Scope, compute: Compute) -> Any:
+    value = constant(expression, scope, compute)
+    if value is UNKNOWN and infer(expression, scope).name in ("INTEGER", "BIGINT", "DECIMAL"):
+        return compute(expression)
+    return value
+
+
+def _case(case: exp.Case, scope: Scope, compute: Compute) -> Any:
+    """The value of the first branch whose condition holds; ksqlDB computes no other."""
+    for branch in case.args["ifs"]:
+        condition = constant(branch.this, scope, compute)
+        if condition is None:
+            raise Failing("it is NULL, and decides a CASE", branch.this)
+        if condition is UNKNOWN:
+            condition = compute(branch.this)
+        if condition is UNKNOWN:
+            return UNKNOWN
+        if condition:
+            return constant(branch.args["true"], scope, compute)
+    default = case.args.get("default")
+    return None if default is None else constant(default, scope, compute)
+
+
+def _connected(expression: exp.Expression, scope: Scope, compute: Compute) -> Any:
+    """AND or OR: ksqlDB does not look at what comes after an operand that decides."""
+    first, connectors = operands(expression)
+    value = constant(first, scope, compute)
+    for connector in connectors:
+        if not isinstance(value, bool):
+            return UNKNOWN
+        if value is isinstance(connector, exp.And):
+            value = constant(connector.expression, scope, compute)
+    return value if isinstance(value, bool) else UNKNOWN
+
+
+def _compared(comparison: exp.Expression, left: Any, right: Any) -> Any:
+    """Of texts only whether they are equal: their order is Java's."""
+    are_exact = all(_is_number(side) and not isinstance(side, float) for side in (left, right))
+    are_alike = type(left) is type(right) and isinstance(left, str | bool)
+    are_equatable = are_alike and isinstance(comparison, exp.EQ | exp.NEQ)
+    if not (are_exact or are_equatable):
+        return UNKNOWN
+    return _COMPARE[COMPARISONS[type(comparison)][0]](left, right)
+
+
 def _computed(expression: exp.Expression) -> list[exp.Expression]:
-    """The parts that ksqlDB computes in any case: not the branches of a CASE, nor what AND and OR may skip."""
-    match expression:
-        case exp.Case():
-            return [expression.args["ifs"][0].this]
-        case exp.And() | exp.Or():
-            return [operands(expression)[0]]
-        case exp.Lambda():
-            return []
-    return list(expression.iter_expressions())
+    """The parts that ksqlDB computes in any case."""
+    return [] if isinstance(expression, exp.Lambda) else list(expression.iter_expressions())
 
 
 def _literal(text: str, is_string: bool, kind: KsqlType) -> Any:
@@ -108,6 +173,9 @@ def _calculated(operation: exp.Expression, left: Any, right: Any) -> Any:
             return left - right
         case exp.Mul():
             return left * right
+    if isinstance(left, int) and isinstance(right, int):
+        quotient = abs(left) // abs(right) * (1 if (left < 0) is (right < 0) else -1)  # towards zero
+        return quotient if isinstance(operation, exp.Div) else left - right * quotient
     return UNKNOWN
 
 
@@ -119,8 +187,8 @@ def _wrapped(value: Any, kind: KsqlType) -> Any:
     return (value + half) % (2 * half) - half
 
 
-def _cast(cast: exp.Cast, scope: Scope) -> Any:
-    value, kind = constant(cast.this, scope), infer(cast, scope)
+def _cast(cast: exp.Cast, scope: Scope, compute: Compute) -> Any:
+    value, kind = constant(cast.this, scope, compute), infer(cast, scope)
     if value is None or infer(cast.this, scope) == kind:
         return value
     if isinstance(value, str):

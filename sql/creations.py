@@ -23,6 +23,7 @@ from sql.parser import where
 from sql.resolution import analyse
 from sql.sources import Source
 from sql.statements import Kind, Statement
+from sql.topics import noted
 from sql.types import NULL
 from sql.upgrade import Definition, changes, refusals
 
@@ -35,6 +36,7 @@ def declared(catalog: Catalog, statement: Statement, any_replacement: bool) -> C
     properties = properties_of(statement)
     topic = topic_of(statement, properties)
     check_columns(statement, columns)
+    topics = noted(catalog.topics, statement, topic)
     value_format = format_of(properties, "VALUE_FORMAT", None, statement)
     is_table = statement.kind is Kind.CREATE_TABLE
     source = Source(
@@ -53,7 +55,7 @@ def declared(catalog: Catalog, statement: Statement, any_replacement: bool) -> C
     )
     if not any_replacement:
         _check_replaced(catalog, statement, Definition(source))
-    return replace(catalog, sources={**catalog.sources, source.name: source})
+    return replace(catalog, sources={**catalog.sources, source.name: source}, topics=topics)
 
 
 def created_as(
@@ -85,6 +87,7 @@ def created_as(
     properties = properties_of(statement)
     name = target(statement)
     topic = topic_of(statement, properties, name)
+    topics = noted(catalog.topics, statement, topic, source.topic)
     columns = analysis.columns
     key_format = format_of(properties, "KEY_FORMAT", source.key_format, statement)
     keys = [column for column in columns if column.is_key]
@@ -117,7 +120,7 @@ def created_as(
     query = Query(f"{'CTAS' if is_table else 'CSAS'}_{name}_{number}", name, analysis)
     replaced = {each.id for each in catalog.writers(name) if not each.id.startswith("INSERT")}
     others = {key: value for key, value in catalog.queries.items() if key not in replaced}
-    return Catalog({**catalog.sources, name: sink}, {**others, query.id: query})
+    return Catalog({**catalog.sources, name: sink}, {**others, query.id: query}, topics)
 
 
 def inserting(catalog: Catalog, statement: Statement, number: int) -> Catalog:
@@ -178,6 +181,9 @@ def _already(catalog: Catalog, statement: Statement) -> Catalog | None:
     if statement.replaces:
         return None
     if statement.keeps_existing:
+        if topic := statement.topic:  # ksqlDB looks at the topic all the same
+            properties_of(statement)
+            noted(catalog.topics, statement, topic)
         return catalog
     kind = catalog.sources[name].kind.lower()
     wanted = "table" if statement.kind in (Kind.CREATE_TABLE, Kind.CREATE_TABLE_AS) else "stream"

@@ -10,7 +10,8 @@ from sql.naming import SYSTEM_COLUMNS, TOPIC_RULE, is_topic
 from sql.parser import where
 from sql.sources import Column, Window
 from sql.statements import Kind, Statement
-from sql.types import BIGINT, STRING, TIMESTAMP, duplicate_field, from_ast, name_of, unknown_type
+from sql.type_names import written_type
+from sql.types import BIGINT, STRING, TIMESTAMP, name_of
 
 _PROPERTIES = {
     "KAFKA_TOPIC", "VALUE_FORMAT", "KEY_FORMAT", "FORMAT", "PARTITIONS", "REPLICAS", "TIMESTAMP",
@@ -30,26 +31,12 @@ def columns_of(statement: Statement) -> list[Column]:
     """The columns that a CREATE or ALTER lists. Raises SqlError for an unknown type."""
     columns = []
     for definition in statement.ast.expressions:
-        kind = from_ast(definition.args["kind"])
-        if kind is None:
-            raise SqlError(
-                f"Cannot resolve unknown type: {unknown_type(definition.args['kind'])}",
-                where(statement, definition.this),
-                f"of column {name_of(definition.this)}; ksqlDB's types: BOOLEAN INTEGER BIGINT DOUBLE"
-                " DECIMAL(p,s) VARCHAR BYTES DATE TIME TIMESTAMP ARRAY<> MAP<,> STRUCT<…>",
-                stage=Stage.PREPARE,
-            )
         name = name_of(definition.this)
+        kind = written_type(statement, definition.args["kind"], definition.this, f"column {name}")
         if name in SYSTEM_COLUMNS:
             raise SqlError(
                 f"'{name}' is a reserved column name. You cannot use it as a name for a column.",
                 where(statement, definition.this),
-            )
-        if twice := duplicate_field(kind):
-            raise SqlError(
-                f"Duplicate field names found in STRUCT: '{twice[0]}' and '{twice[1]}'",
-                where(statement, definition.this),
-                stage=Stage.PREPARE,
             )
         columns.append(Column(name, kind, definition.args.get("role")))
     return columns

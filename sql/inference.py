@@ -14,6 +14,7 @@ from sql.scope import ARITHMETIC, COMPARISONS, Scope, shown
 from sql.signatures import arithmetic
 from sql.suggestions import listed, nearest
 from sql.timestamps import milliseconds
+from sql.type_names import written_type
 from sql.types import (
     BIGINT,
     BOOLEAN,
@@ -27,12 +28,16 @@ from sql.types import (
     MapType,
     StructType,
     array,
+    castable,
     common,
-    from_ast,
+    is_numeric,
     name_of,
     same,
 )
 from sql.variations import UNIT
+
+_UNORDERED = ("BOOLEAN", "ARRAY", "MAP", "STRUCT")
+"""Types whose values ksqlDB only compares by = and <>."""
 
 
 def infer(expression: exp.Expression, scope: Scope) -> KsqlType:
@@ -61,7 +66,9 @@ def _infer(expression: exp.Expression, scope: Scope) -> KsqlType:
             return BOOLEAN
         case exp.Null():
             return NULL
-        case exp.Paren() | exp.Neg() | exp.Alias():
+        case exp.Neg():
+            return _negated(expression, scope)
+        case exp.Paren() | exp.Alias():
             return infer(expression.this, scope)
         case exp.Dot():
             return _field(expression, scope)
@@ -70,11 +77,7 @@ def _infer(expression: exp.Expression, scope: Scope) -> KsqlType:
         case exp.Array():
             return array(members(expression, expression.expressions, "array", "element", scope, infer))
         case exp.Cast():
-            infer(expression.this, scope)
-            kind = from_ast(expression.to)
-            if kind is None:
-                raise scope.error(expression.this, f"unknown type {expression.to.sql()}")
-            return kind
+            return _cast(expression, scope)
         case exp.Case():
             return _case(expression, scope)
         case exp.And() | exp.Or() | exp.Not() | exp.Is() | exp.In() | exp.Between() | exp.Like():
@@ -110,9 +113,17 @@ def _column(column: exp.Column, scope: Scope) -> KsqlType:
         raise scope.error(column, f"column '{name}' is ambiguous", "put the source's name before it")
     if found:
         return found[0]
+    if not scope.columns and not scope.parameters:
+        raise scope.error(
+            column,
+            f"Failed to insert values into '{scope.statement.name}'."
+            f" Unsupported column reference in insert value: {name}",
+            "VALUES takes values only; a text stands in single quotes, such as 'otter'",
+        )
     known = [name for columns in scope.columns.values() for name in columns]
     near = nearest(name, known)
-    hint = f"did you mean {near}?" if near else f"there are {listed(known)}"
+    there = f"there are {listed(known)}" if known else None
+    hint = f"did you mean {near}?" if near else there
     message = f"{scope.clause} column '{name}' cannot be resolved."
     raise scope.error(column, message, hint, located=True)
 
@@ -155,7 +166,8 @@ def _field(dot: exp.Dot, scope: Scope) -> KsqlType:
     if found is None:
         names = [field_name for field_name, _ in base.fields]
         near = nearest(name, names)
-        hint = f"did you mean {near}?" if near else f"there are {listed(names)}"
+        there = f"there are {listed(names)}" if names else "it has no fields"
+        hint = f"did you mean {near}?" if near else there
         message = f"Could not find field '{name}' in '{shown(dot.this)}'."
         raise scope.error(dot.expression, message, hint)
     return found
@@ -169,6 +181,22 @@ def _element(bracket: exp.Bracket, scope: Scope) -> KsqlType:
     if isinstance(base, MapType) and common(base.key, index):
         return base.value
     raise scope.error(bracket, f"{base} cannot be indexed by {index}")
+
+
+def _cast(cast: exp.Cast, scope: Scope) -> KsqlType:
+    given = infer(cast.this, scope)
+    kind = written_type(scope.statement, cast.to, cast.this, "a CAST")
+    if not castable(given, kind):
+        raise scope.error(cast.this, f"Cast of {given} to {kind} is not supported.")
+    return kind
+
+
+def _negated(negation: exp.Neg, scope: Scope) -> KsqlType:
+    kind = infer(negation.this, scope)
+    if not is_numeric(kind):
+        message = f"Object of type {kind} cannot be converted to a numeric type: -{shown(negation.this)}"
+        raise scope.error(negation.this, message, "a minus stands before a number; use CAST")
+    return kind
 
 
 def _case(case: exp.Case, scope: Scope) -> KsqlType:
@@ -188,6 +216,9 @@ def _case(case: exp.Case, scope: Scope) -> KsqlType:
                 branch, f"CASE gives {found} and {kind}, which fails in ksqlDB", "use CAST"
             )
         found = kind if found == NULL else found
+    if found == NULL:
+        message = "Invalid Case expression. All case branches have NULL type"
+        raise scope.error(branches[0], message, "give one branch a type, as in CAST(NULL AS INT)")
     return found
 
 
@@ -211,7 +242,9 @@ def _predicate(expression: exp.Expression, scope: Scope) -> KsqlType:
             is_time = scope.clause == "WHERE" and is_time_bound(expression.this)
             if is_time and all(_is_time(bound, scope) for bound in bounds):
                 return BOOLEAN
-            widest([expression.this, *bounds], scope, infer)
+            kind = widest([expression.this, *bounds], scope, infer)
+            if kind.name in _UNORDERED:
+                raise scope.error(expression.this, f"{kind} has no order, so BETWEEN cannot compare it")
         case exp.Like():
             for side in (expression.this, expression.expression):
                 if infer(side, scope) not in (STRING, NULL):
@@ -262,15 +295,20 @@ def _is_time(expression: exp.Expression, scope: Scope) -> bool:
 def _comparison(expression: exp.Expression, scope: Scope) -> KsqlType:
     left, right = infer(expression.this, scope), infer(expression.expression, scope)
     sides = (expression.this, expression.expression)
+    if NULL in (left, right):
+        message = f"Comparison with NULL not supported: {left} {COMPARISONS[type(expression)][0]} {right}"
+        raise scope.error(expression, message, "use IS NULL or IS NOT NULL")
     is_time = scope.clause == "WHERE" and any(map(is_time_bound, sides))
-    if common(left, right) is None and not (is_time and any(_is_time(side, scope) for side in sides)):
+    is_ordered = isinstance(expression, exp.EQ | exp.NEQ) or left.name not in _UNORDERED
+    fits = is_ordered and common(left, right) is not None
+    if not fits and not (is_time and any(_is_time(side, scope) for side in sides)):
         text, name = shown(expression), COMPARISONS[type(expression)][1]
         raise scope.error(
             expression,
             f"Error in {scope.clause} expression: Cannot compare {shown(expression.this)} ({left}) to "
             f"{shown(expression.expression)} ({right}) with {name}.\nStatement: {text}\n"
             f"Statement: {text}",
-            "use CAST",
+            "use CAST" if is_ordered else f"{left} has no order: compare with = or <>",
         )
     return BOOLEAN
 

@@ -10,7 +10,7 @@ from typing import Any
 from sqlglot import exp
 
 from sql import coercion
-from sql.constants import UNKNOWN, Failing, constant
+from sql.constants import UNKNOWN, Compute, Failing, constant
 from sql.errors import Place, SqlError, Stage
 from sql.inference import infer
 from sql.parser import where
@@ -49,10 +49,12 @@ _EXAMPLES = {
 }
 
 
-def check_value(name: str, column: Column, value: exp.Expression, scope: Scope) -> None:
+def check_value(
+    name: str, column: Column, value: exp.Expression, scope: Scope, compute: Compute = lambda _: UNKNOWN
+) -> None:
     """Raises SqlError if ksqlDB refuses an expression for a column of the stream or table ``name``.
 
-    Calls of functions are not computed: of their results only the type is checked.
+    Of what only ``compute`` can give, such as calls of functions, the result is checked by its type only.
     """
     place = where(scope.statement, value)
     if _is_condition(value):
@@ -65,10 +67,10 @@ def check_value(name: str, column: Column, value: exp.Expression, scope: Scope) 
     kind = infer(value, scope)
     if not _takes(column.type, kind):
         raise _mismatch(name, column, kind, value, place)
-    given = _constant(name, value, scope)
+    given = _constant(name, value, scope, compute)
     if given is not UNKNOWN:
         stored(name, column, given, value, scope)
-    _check_parts(name, column, column.type, value, scope)
+    _check_parts(name, column, column.type, value, scope, compute)
 
 
 def stored(
@@ -127,10 +129,10 @@ def _example(kind: KsqlType) -> str:
     return _EXAMPLES.get(kind.name, f"write a value of the type {kind}")
 
 
-def _constant(name: str, value: exp.Expression, scope: Scope) -> Any:
+def _constant(name: str, value: exp.Expression, scope: Scope, compute: Compute) -> Any:
     """The value of an expression, or UNKNOWN. Raises SqlError if ksqlDB cannot compute it."""
     try:
-        return constant(value, scope)
+        return constant(value, scope, compute)
     except Failing as error:
         raise SqlError(
             f"Failed to insert values into '{name}'. ksqlDB cannot compute {shown(error.part)}: {error}",
@@ -140,7 +142,7 @@ def _constant(name: str, value: exp.Expression, scope: Scope) -> Any:
 
 
 def _check_parts(
-    name: str, column: Column, kind: KsqlType, value: exp.Expression, scope: Scope
+    name: str, column: Column, kind: KsqlType, value: exp.Expression, scope: Scope, compute: Compute
 ) -> None:
     """Check what an ARRAY, MAP or STRUCT of a type ``kind`` is written with. Raises SqlError."""
     parts: list[tuple[KsqlType, exp.Expression]] = []
@@ -156,7 +158,7 @@ def _check_parts(
             given = ((kind.field(name_of(item.this)), item.expression) for item in value.expressions)
             parts = [(field, item) for field, item in given if field is not None]
     for wanted, part in parts:
-        if (found := _constant(name, part, scope)) is not UNKNOWN:
+        if (found := _constant(name, part, scope, compute)) is not UNKNOWN:
             try:
                 coercion.stored(wanted, found)
             except coercion.Mismatch:
@@ -164,7 +166,7 @@ def _check_parts(
                 is_whole = wanted == column.type
                 place = where(scope.statement, part)
                 raise _mismatch(name, column, inner, part, place, None if is_whole else wanted) from None
-        _check_parts(name, column, wanted, part, scope)
+        _check_parts(name, column, wanted, part, scope, compute)
 
 
 def _is_condition(value: exp.Expression) -> bool:

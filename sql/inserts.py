@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sql.catalog import Catalog
+from sql.constants import UNKNOWN, Compute
 from sql.declarations import schema_text, target
 from sql.errors import SqlError, Stage
 from sql.insert_values import check_value
@@ -13,16 +14,19 @@ from sql.statements import Statement
 from sql.types import BIGINT, name_of
 
 
-def insert_columns(catalog: Catalog, statement: Statement) -> tuple[Column, ...]:
+def insert_columns(
+    catalog: Catalog, statement: Statement, compute: Compute = lambda _: UNKNOWN
+) -> tuple[Column, ...]:
     """The columns that an INSERT … VALUES fills, in the order of its values.
 
-    Raises SqlError for what ksqlDB refuses, as far as that is known without computing calls of functions.
+    Raises SqlError for what ksqlDB refuses, as far as that is known without computing what only ``compute``
+    can give.
     """
     source = _target(catalog, statement)
     columns = _columns(source, statement)
     scope = Scope(statement, {})
     for column, value in zip(columns, statement.ast.expressions, strict=True):
-        check_value(source.name, column, value, scope)
+        check_value(source.name, column, value, scope, compute)
     keys = [column for column in source.columns if column.role == "PRIMARY KEY"]
     missing = [column.name for column in keys if column not in columns]
     if missing:

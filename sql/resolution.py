@@ -143,6 +143,12 @@ def _projections(
                     yield Projection(renamed, exp.Column(this=identifier))
             continue
         kind = infer(item, scope)
+        if kind == NULL:
+            raise scope.error(
+                item,
+                "Can't infer a type of null. Please explicitly cast it to a required type, e.g."
+                " CAST(null AS VARCHAR).",
+            )
         expression = _normalised(item.this if isinstance(item, exp.Alias) else item)
         if isinstance(item, exp.Alias):
             name = name_of(item.args["alias"])

@@ -39,6 +39,14 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Topic:
+    """How many partitions and replicas a topic has; None if no statement has said it."""
+
+    partitions: int | None = None
+    replicas: int | None = None
+
+
+@dataclass(frozen=True)
 class Source:
     """A stream or table: ``window`` is that of its key, ``timestamp`` the column that TIMESTAMP names, and
     ``timestamp_format`` the pattern of its texts."""

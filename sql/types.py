@@ -127,6 +127,8 @@ _SPARK = {
     "NULL": "STRING",
 }
 
+_TIMES = ((DATE, TIMESTAMP), (TIMESTAMP, DATE), (TIMESTAMP, TIME))
+"""Casts between times."""
 _NUMERIC = ("INTEGER", "BIGINT", "DECIMAL", "DOUBLE")
 
 
@@ -156,7 +158,7 @@ def from_ast(kind: exp.Expression) -> KsqlType | None:
         return scalar
     parts = kind.expressions
     if kind.this == exp.DType.DECIMAL:
-        if not all(part.name.isdecimal() for part in parts):
+        if not all(part.name.isdecimal() and len(part.name) <= 9 for part in parts):
             return None
         sizes = [int(part.name) for part in parts] or [38, 0]
         return DecimalType("DECIMAL", sizes[0], sizes[1] if len(sizes) > 1 else 0)
@@ -205,6 +207,25 @@ def common(left: KsqlType, right: KsqlType) -> KsqlType | None:
             return _wider_decimal(as_decimal(left), as_decimal(right))
         return max(left, right, key=lambda kind: _NUMERIC.index(kind.name))
     return None
+
+
+def castable(source: KsqlType, target: KsqlType) -> bool:
+    """Whether ksqlDB has a CAST from one type to the other, as observed on a 7.9.1."""
+    if NULL in (source, target) or source == target or (is_numeric(source) and is_numeric(target)):
+        return True
+    match source, target:
+        case ArrayType(), ArrayType():
+            return castable(source.element, target.element)
+        case MapType(), MapType():
+            return castable(source.key, target.key) and castable(source.value, target.value)
+        case StructType(), StructType():
+            pairs = ((source.field(name), kind) for name, kind in target.fields)
+            return all(given is None or castable(given, kind) for given, kind in pairs)
+        case _, ArrayType() | MapType() | StructType():
+            return False
+    if target == STRING:
+        return source != BYTES
+    return source == STRING or (source, target) in _TIMES
 
 
 def as_decimal(kind: KsqlType) -> DecimalType:
@@ -284,13 +305,20 @@ def duplicate_field(kind: KsqlType) -> tuple[str, str] | None:
         case MapType():
             return duplicate_field(kind.key) or duplicate_field(kind.value)
         case StructType():
-            known: dict[str, str] = {}
-            for name, inner in kind.fields:
-                if twice := duplicate_field(inner):
-                    return twice
-                if name in known:
-                    return known[name], f"`{name}` {inner}"
-                known[name] = f"`{name}` {inner}"
+            inner = (duplicate_field(field) for _, field in kind.fields)
+            return next(filter(None, inner), None) or duplicate_name(kind)
+    return None
+
+
+def duplicate_name(kind: StructType) -> tuple[str, str] | None:
+    """As :func:`duplicate_field`, of the fields of a STRUCT without those inside them."""
+    if len({name for name, _ in kind.fields}) == len(kind.fields):
+        return None
+    known: dict[str, str] = {}
+    for name, inner in kind.fields:
+        if name in known:
+            return known[name], f"`{name}` {inner}"
+        known[name] = f"`{name}` {inner}"
     return None
 
 

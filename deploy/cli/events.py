@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from deploy.cli import progress
+from deploy.cli import options, progress
 from deploy.cli.app import app
 from deploy.config import Settings
 from deploy.output.plain import say
@@ -81,19 +81,22 @@ def produce(
     vsn: Annotated[Protocol, typer.Option(help="Version of the protocol.")] = Protocol.ARRAYS,
     compression: Annotated[Compression, typer.Option(help="With Kafka.")] = Compression.LZ4,
     roll_seconds: Annotated[
-        float, typer.Option(min=0.1, help="With --sink archive: a file at least that often.")
+        float, typer.Option(min=0.1, callback=options.finite, help="With --sink archive: a file at least that often.")
     ] = 10.0,
     dedup_seconds: Annotated[
-        float, typer.Option(min=0, help="Drop events seen in that time; 0: keep all.")
+        float, typer.Option(min=0, callback=options.finite, help="Drop events seen in that time; 0: keep all.")
     ] = 300.0,
     silence_seconds: Annotated[
-        float, typer.Option(min=1, help="Raise an alarm when no event came for that long.")
+        float, typer.Option(min=1, callback=options.finite, help="Raise an alarm when no event came for that long.")
     ] = 120.0,
     shutdown_seconds: Annotated[
-        float, typer.Option(min=0, help="After SIGTERM or Ctrl-C: time to deliver what came.")
+        float, typer.Option(min=0, callback=options.finite, help="After SIGTERM or Ctrl-C: time to deliver what came.")
     ] = 8.0,
     metrics_port: Annotated[
-        int | None, typer.Option(help="Serve metrics for Prometheus at this port (default: no).")
+        int | None,
+        typer.Option(
+            min=1, max=options.PORTS, help="Serve metrics for Prometheus at this port (default: no)."
+        ),
     ] = None,
 ) -> None:
     """Put OpenSea's live stream into Kafka, or into an archive, until SIGTERM or Ctrl-C.
@@ -111,7 +114,7 @@ def produce(
             "There is no API key: set OPENSEA_API_KEY in the environment or in .env. "
             "Without one, `opensea-metrics replay` sends sample events."
         )
-    options = StreamOptions(
+    stream = StreamOptions(
         url=checked_url(url or settings.stream_url),
         key=settings.api_key,
         slugs=tuple(collection or ("*",)),
@@ -130,7 +133,7 @@ def produce(
             metrics.serve(stats, target, metrics_port)
         line = metrics.StatusLine(stats, target)
         work = run(
-            options, target, stats, dedup_seconds=dedup_seconds, shutdown_seconds=shutdown_seconds,
+            stream, target, stats, dedup_seconds=dedup_seconds, shutdown_seconds=shutdown_seconds,
             report=lambda: show(line.text()), report_seconds=1.0 if sys.stderr.isatty() else 10.0,
         )  # fmt: skip
         asyncio.run(work)
@@ -169,7 +172,7 @@ def _data_dir(out: Path | None) -> Path:
 @app.command()
 def sample(
     out: Annotated[Path, typer.Option(metavar="DIR", help="The events go to DIR/topics/.")],
-    events: Annotated[int, typer.Option(help="How many.")] = 100_000,
+    events: Annotated[int, typer.Option(min=1, help="How many.")] = 100_000,
     seed: Annotated[int, typer.Option(help="The same seed makes the same events.")] = 1,
 ) -> None:
     """Make sample events as archive files: a day of a busy market.
@@ -196,7 +199,7 @@ def replay(
     speed: Annotated[
         float | None,
         typer.Option(
-            help="Times the original speed, 1 is as it was (default: as fast as possible)."
+            callback=options.finite, help="Times the original speed, 1 is as it was (default: as fast as possible)."
         ),
     ] = None,
     to_now: Annotated[

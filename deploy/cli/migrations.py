@@ -67,7 +67,7 @@ def apply(
     wait: Annotated[
         bool, typer.Option("--wait", help="Until new queries have read what their sources hold.")
     ] = False,
-    timeout: Annotated[float, typer.Option(help="Seconds that --wait waits.")] = 3600.0,
+    timeout: Annotated[float, typer.Option(min=0, callback=options.finite, help="Seconds that --wait waits.")] = 3600.0,
 ) -> None:
     """Apply the pending migrations; after a failure, goes on where it stopped.
 

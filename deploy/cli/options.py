@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +38,8 @@ Var = Annotated[
 ]
 
 
+PORTS = 65_535
+"""The greatest number of a port."""
 To = Annotated[int | None, typer.Option(metavar="V", help="Stop at version V.")]
 One = Annotated[bool, typer.Option("--one", help="The next migration only.")]
 OutOfOrder = Annotated[
@@ -51,6 +54,13 @@ SideBySide = Annotated[
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def finite(value: float | None) -> float | None:
+    """Passes a number on. Raises BadParameter for nan and inf, which float() also reads."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a number that can be counted with")
+    return value
 
 
 def is_configured() -> bool:

@@ -26,7 +26,9 @@ def demo(
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the server up until Ctrl-C, and say what to try.")
     ] = False,
-    port: Annotated[int, typer.Option(help="Port on loopback; 0: a free one.")] = 0,
+    port: Annotated[
+        int, typer.Option(min=0, max=options.PORTS, help="Port on loopback; 0: a free one.")
+    ] = 0,
     data_dir: Annotated[
         Path | None,
         typer.Option(
@@ -62,13 +64,16 @@ def serve(
         typer.Option(metavar="DIR", help="Where data is.", show_default="./.opensea-metrics"),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8088,
+    port: Annotated[
+        int, typer.Option(min=0, max=options.PORTS, help="Port to listen on; 0: a free one.")
+    ] = 8088,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
             "--allow-host",
             metavar="NAME",
-            help="A further name by which clients call this server; may be repeated.",
+            help="A further name or address by which clients call this server, without scheme and port; may be"
+            " repeated.",
         ),
     ] = None,
     insecure: Annotated[
@@ -92,9 +97,11 @@ def serve(
     policy, warnings = serving.policy(ServeSettings(), host, allow_host or (), insecure)
     for warning in warnings:
         say(f"warning: {warning}", stderr=True)
-    scheme = "https" if policy.certificate else "http"
-    say(f"serving on {scheme}://{host}:{port}, data in {directory}", stderr=True)
-    embedded.serve(directory, host, port, policy)
+
+    def ready(url: str) -> None:
+        say(f"serving on {url}, data in {directory}", stderr=True)
+
+    embedded.serve(directory, host, port, policy, ready)
 
 
 @app.command()

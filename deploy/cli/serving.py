@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from deploy.config import ServeSettings
-from deploy.embedded.origins import is_loopback
+from deploy.embedded.origins import is_address, is_loopback
 from deploy.embedded.policy import Certificate, Credentials, Policy
 from sql.errors import OpenSeaMetricsError
 
+_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 _PREFIX = "OPENSEA_METRICS_SERVE_"
 
 
 class AccessNotSet(OpenSeaMetricsError):
     """Settings of the server's access are missing, or do not fit together."""
+
+
+class NoHostName(OpenSeaMetricsError):
+    """What --allow-host gives is no name of a host."""
 
 
 def policy(
@@ -22,12 +28,15 @@ def policy(
     """The policy of a server that listens on ``host``, and warnings to show.
 
     On another address than loopback, credentials and a certificate are needed unless ``insecure``.
-    Raises AccessNotSet if a setting is missing.
+    Raises AccessNotSet if a setting is missing, and NoHostName.
     """
+    allowed = tuple(allowed_hosts)
+    for name in allowed:
+        _check_name(name)
     credentials = _credentials(settings)
     certificate = _certificate(settings)
     if is_loopback(host):
-        return Policy(tuple(allowed_hosts), credentials, certificate), []
+        return Policy(allowed, credentials, certificate), []
     missing = [
         *([] if credentials else [f"{_PREFIX}USER and {_PREFIX}PASSWORD, or {_PREFIX}TOKEN"]),
         *([] if certificate else [f"{_PREFIX}CERT_FILE and {_PREFIX}KEY_FILE"]),
@@ -49,7 +58,18 @@ def policy(
             f"--insecure: data{' and credentials' if credentials else ''} cross the network to {host} as"
             " plain text, unless a proxy with TLS is in front"
         )
-    return Policy(tuple(allowed_hosts), credentials, certificate), warnings
+    return Policy(allowed, credentials, certificate), warnings
+
+
+def _check_name(name: str) -> None:
+    """Raises NoHostName for what no Host header of a client can have."""
+    if is_address(name) or _NAME.fullmatch(name):
+        return
+    raise NoHostName(
+        f"--allow-host {name!r} is no name of a host\n"
+        "  hint: give a name such as metrics.example.org, or an address, without scheme, port and path; * stands"
+        " for nothing, so repeat the option for further names"
+    )
 
 
 def _credentials(settings: ServeSettings) -> Credentials | None:

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from deploy.embedded import failures, replies, wire
+from deploy.embedded import failures, properties, replies, wire
 from deploy.embedded.engine import Engine
 from deploy.embedded.frames import Frame
 from deploy.embedded.frames import frame as frame_for
@@ -181,6 +181,7 @@ class Answers:
             yield [finite(row) for row in batch] if has_doubles else batch
 
     def _query(self, text: str, given: dict[str, str], is_old: bool) -> TransientQuery:
+        properties.check(given, any_name=not is_old)
         statements = parse_script(text, "statement")
         if len(statements) != 1:
             raise SqlError(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import duckdb
+from sqlglot import exp
 
 from deploy.embedded import inserts, metastore, persistent, topics
 from deploy.embedded.reader import Reader
@@ -15,6 +16,7 @@ from sql.inserts import insert_columns
 from sql.lowering import support
 from sql.lowering.duckdb import Lowering
 from sql.lowering.refusals import EMBEDDED, Unsupported
+from sql.properties import reset_of
 from sql.scope import Scope
 from sql.sources import Source
 from sql.statements import Kind, Statement
@@ -94,10 +96,16 @@ def _record(
     cursor: duckdb.DuckDBPyConnection, statement: Statement, catalog: Catalog
 ) -> inserts.Record:
     """The record of an INSERT … VALUES. Raises SqlError."""
-    columns = insert_columns(catalog, statement)
+    scope = Scope(statement, {})
+
+    def compute(part: exp.Expression) -> Any:
+        row = cursor.execute(f"SELECT {Lowering(scope).whole(part)}").fetchone()
+        assert row is not None
+        return row[0]
+
+    columns = insert_columns(catalog, statement, compute)
     source = catalog.sources[statement.name or ""]
     inserts.check_topic(source)
-    scope = Scope(statement, {})
     written = [Lowering(scope).whole(value) for value in statement.ast.expressions]
     values = cursor.execute(f"SELECT {', '.join([*written, 'epoch_ms(now())'])}").fetchone()
     assert values is not None
@@ -124,10 +132,7 @@ def _begin(
     cursor: duckdb.DuckDBPyConnection, query: Query, reader: Reader, properties: Mapping[str, str]
 ) -> None:
     persistent.begin(cursor, query)
-    reset = properties.get("auto.offset.reset") or properties.get(
-        "ksql.streams.auto.offset.reset", "earliest"
-    )
-    if reset == "latest":
+    if reset_of(properties) == "latest":
         persistent.set_positions(cursor, query.id, reader.ends(cursor, query.analysis.source))
 
 

@@ -6,7 +6,10 @@ import secrets
 import traceback
 from contextlib import suppress
 
+import duckdb
 import structlog
+
+from sql.errors import Place, SqlError
 
 log = structlog.get_logger()
 
@@ -26,8 +29,20 @@ def logged(error: BaseException, doing: str) -> str:
             error_id=number,
             exception="".join(traceback.format_exception(error)).rstrip(),
         )
+    message = f"The server failed (error {number}; its log has the details under this number)"
+    if isinstance(error, duckdb.Error):  # its text is about SQL that no client wrote
+        return f"{message} while it worked on {doing}"
     lines = str(error).splitlines() or [""]
-    return (
-        f"The server failed (error {number}; its log has the details under this number):"
-        f" {type(error).__name__}: {lines[0][:_LONGEST]}"
+    return f"{message}: {type(error).__name__}: {lines[0][:_LONGEST]}"
+
+
+def unreadable(error: duckdb.Error, place: Place) -> SqlError:
+    """The error for SQL of ours that DuckDB refuses. All that it cannot run is refused before that, so this
+    is a fault of the server; it is logged."""
+    return SqlError(
+        logged(error, "the SQL of a query") + ". This is a fault of the embedded server, not of the statement",
+        place,
+        "report it with the log's lines; until then write the statement differently, or run it on a ksqlDB"
+        " server (--server URL or KSQLDB_URL)",
+        code=50000,
     )

@@ -25,6 +25,11 @@ def is_loopback(host: str) -> bool:
     return host.lower() == "localhost" if address is None else address.is_loopback
 
 
+def is_address(host: str) -> bool:
+    """True for an IP address, that of IPv6 also in brackets."""
+    return _address(host) is not None
+
+
 def check(allowed: Iterable[str], listens_on: str) -> Check:
     """A check that refuses foreign hosts and foreign pages with 403.
 

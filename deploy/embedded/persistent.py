@@ -10,14 +10,13 @@ from collections.abc import Mapping
 
 import duckdb
 
-from deploy.embedded import aggregation, archive, health, processing_log, topics
+from deploy.embedded import aggregation, archive, failures, health, processing_log, topics
 from deploy.embedded.lines import FileLines, Unread, Why
 from deploy.embedded.reader import DECODED, Json, Piece, Reader, numbered
 from deploy.embedded.storage import transaction
 from deploy.embedded.topics import UNREADABLE
 from sql.catalog import Query
 from sql.lowering import selects
-from sql.lowering.refusals import EMBEDDED, Unsupported
 from sql.quoting import quoted
 
 _BATCH = "batch"
@@ -30,7 +29,7 @@ LATE = "late"
 def check(cursor: duckdb.DuckDBPyConnection, query: Query) -> None:
     """Have DuckDB read the SQL of a query that it can run by :mod:`sql.lowering.support`.
 
-    Raises Unsupported if DuckDB cannot read it.
+    Raises SqlError if DuckDB refuses it, which is a fault of the server.
     """
     analysis, nothing = query.analysis, topics.nothing(query.analysis.source)
     if analysis.is_aggregation:
@@ -42,8 +41,7 @@ def check(cursor: duckdb.DuckDBPyConnection, query: Query) -> None:
     try:
         cursor.execute(sql)
     except duckdb.Error as error:
-        feature = f"this query (DuckDB: {str(error).splitlines()[0]})"
-        raise Unsupported(feature, EMBEDDED, analysis.statement.place) from error
+        raise failures.unreadable(error, analysis.statement.place) from error
 
 
 def begin(cursor: duckdb.DuckDBPyConnection, query: Query) -> None:

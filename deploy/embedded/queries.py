@@ -11,14 +11,15 @@ from typing import Any
 
 import duckdb
 
-from deploy.embedded import aggregation, shown, topics
+from deploy.embedded import aggregation, failures, shown, topics
 from deploy.embedded.engine import Engine
 from deploy.embedded.lines import Unread
 from deploy.embedded.reader import DECODED, Json, numbered
 from sql.analysis import Analysis
 from sql.errors import SqlError
 from sql.lowering import selects, support
-from sql.lowering.refusals import EMBEDDED, Unsupported
+from sql.lowering.refusals import EMBEDDED
+from sql.properties import reset_of
 from sql.quoting import column as column_of
 from sql.resolution import analyse
 from sql.sources import Column
@@ -65,9 +66,8 @@ class TransientQuery:
         try:
             self._cursor.execute(f"SELECT * FROM ({bound})")
         except duckdb.Error as error:
-            feature = f"this query (DuckDB: {str(error).splitlines()[0]})"
-            raise Unsupported(feature, EMBEDDED, statement.place) from error
-        if self.is_push and properties.get("auto.offset.reset") == "latest":
+            raise failures.unreadable(error, statement.place) from error
+        if self.is_push and reset_of(properties) == "latest":
             if self.source.is_table:
                 part = self._changes()
                 self._positions = {part.id: part.end(self._cursor)}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,15 +31,20 @@ class CertificateError(OpenSeaMetricsError):
 
 
 class PortInUse(OpenSeaMetricsError):
-    """The address is taken; the message says what to do."""
+    """The address is taken, or is none of this machine; the message says what to do."""
 
 
 def serve(
-    data_dir: Path, host: str = LOOPBACK, port: int = 8088, policy: Policy | None = None
+    data_dir: Path,
+    host: str = LOOPBACK,
+    port: int = 8088,
+    policy: Policy | None = None,
+    ready: Callable[[str], object] = lambda _: None,
 ) -> None:
     """Serve until SIGINT or SIGTERM.
 
-    Raises PortInUse, CertificateError, or StorageError if the data directory cannot be used.
+    ``ready`` is called with the server's URL when clients can connect. Raises PortInUse, CertificateError, or
+    StorageError if the data directory cannot be used.
     """
     _check_certificate(policy)
 
@@ -47,6 +53,7 @@ def serve(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
+        ready(_url(host, bound, policy))
         await _serve(engine, bound, stop, policy or Policy(), host)
 
     with _listening(host, port) as bound:
@@ -72,8 +79,7 @@ def running(data_dir: Path, port: int = 0, policy: Policy | None = None) -> Iter
         stop = asyncio.Event()
         served = _serve(engine, bound, stop, policy or Policy(), LOOPBACK)
         thread = threading.Thread(target=lambda: loop.run_until_complete(served), name="server")
-        scheme = "https" if policy and policy.certificate else "http"
-        url = f"{scheme}://{LOOPBACK}:{bound.getsockname()[1]}"
+        url = _url(LOOPBACK, bound, policy)
         thread.start()
         try:
             yield url
@@ -82,6 +88,11 @@ def running(data_dir: Path, port: int = 0, policy: Policy | None = None) -> Iter
             thread.join()
             loop.close()
             engine.stop()
+
+
+def _url(host: str, bound: socket.socket, policy: Policy | None) -> str:
+    scheme = "https" if policy and policy.certificate else "http"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{bound.getsockname()[1]}"
 
 
 @contextmanager
@@ -96,8 +107,12 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
     try:
         bound.bind((host, port))
         bound.listen()
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         bound.close()
+        if not isinstance(error, OSError) or isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            raise PortInUse(
+                f"cannot listen on {host!r}, which is no address of this machine; give one with --host"
+            ) from error
         raise PortInUse(
             f"cannot listen on {host}:{port}: {os_reason(error)}; "
             "stop what uses the port, or give another one with --port"

@@ -18,8 +18,9 @@ from sql.lowering.support import REGISTRY_FORMATS
 from sql.parser import parse_script
 from sql.places import Lines
 from sql.quoting import text
-from sql.sources import Source
+from sql.sources import Source, Topic
 from sql.statements import Kind, Statement
+from sql.topics import different
 from sql.variables import Filled, Variables, filled, pieces
 
 _COMMANDS = {
@@ -57,6 +58,7 @@ class Statements:
         current: Statement | str = asked.text
         entities: list[dict[str, Any]] = []
         try:
+            properties.check(asked.properties)
             prepared = list(self._prepared(asked, entities))
             changing = any(
                 item.statement.kind in _COMMANDS or item.statement.kind is Kind.INSERT_VALUES
@@ -135,8 +137,6 @@ class Statements:
                 "'/query':\n\t* PRINT\n\t* SELECT",
                 code=40002,
             )
-        if statement.kind in (Kind.SET, Kind.UNSET):
-            _check_known(str(statement.ast.this.this))
         if statement.kind in (Kind.PAUSE, Kind.RESUME):
             return catalog
         if statement.kind is Kind.DESCRIBE and not statement.ast.args["function"]:
@@ -162,8 +162,6 @@ class Statements:
             self._engine.execute(statement, given)
             return None
         if statement.kind in _COMMANDS:
-            if statement.starts_query:
-                _check_properties(given)
             outcome = self._engine.execute(statement, given)
             if statement.keeps_existing and "already exists" in outcome.message:
                 return replies.warning(statement, outcome.message)
@@ -224,24 +222,5 @@ def _check_topic(statement: Statement, source: Source, topics: dict[str, TopicIn
             f"\nThe file {known.file} is of partition {known.partitions - 1}. Declare"
             f" PARTITIONS={known.partitions}, or move such files out of the topic's directory."
         )
-        raise SqlError(
-            f"A Kafka topic with the name '{source.topic}' already exists, with different "
-            "partition/replica/retention configuration than required. KSQL expects "
-            f"{source.partitions} partitions (topic has {known.partitions}), {source.replicas} "
-            f"replication factor (topic has {known.replicas}).{file}",
-            code=50000,
-        )
-
-
-def _check_known(name: str) -> None:
-    if not properties.is_known(name):
-        raise SqlError(f"Unknown property: {name}")
-
-
-def _check_properties(given: Mapping[str, str]) -> None:
-    for name in given:
-        if not properties.is_known(name):
-            raise SqlError(
-                f"Not recognizable as ksql, streams, consumer, or producer property: '{name}'",
-                code=50000,
-            )
+        wanted, there = Topic(source.partitions, source.replicas), Topic(known.partitions, known.replicas)
+        raise different(source.topic, wanted, there, None, file)

@@ -10,11 +10,11 @@ from sql.changes import applied
 from sql.errors import SqlError
 from sql.lowering import support
 from sql.lowering.refusals import Unsupported
+from sql.properties import RESET
 from sql.statements import Kind, Statement
 from sql.upgrade import Change, Difference, changes
 
 CREATES = (Kind.CREATE_STREAM, Kind.CREATE_TABLE, Kind.CREATE_STREAM_AS, Kind.CREATE_TABLE_AS)
-RESET = "auto.offset.reset"
 
 
 class Verdict(StrEnum):

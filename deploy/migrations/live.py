@@ -14,7 +14,7 @@ from sql.dialect import expressions as node
 from sql.errors import Place, SqlError
 from sql.parser import parse_statement
 from sql.resolution import analyse
-from sql.sources import Column, Source, Window
+from sql.sources import Column, Source, Topic, Window
 from sql.statements import Statement
 from sql.types import KsqlType, from_ast
 
@@ -38,7 +38,14 @@ def catalog_of(server: Server, with_queries: bool) -> Catalog:
                 except (SqlError, LookupError):
                     continue
                 queries[query.id] = Query(query.id, sink, analysis)
-    return Catalog(sources, queries)
+    # The embedded server also lists topics that files only imply: a statement may still give them more partitions.
+    declared = {each.topic for each in sources.values()}
+    topics = {
+        name: Topic(count)
+        for name, count in server.partitions.items()
+        if count and (name in declared or not server.is_embedded)
+    }
+    return Catalog(sources, queries, topics)
 
 
 def _source(known: Description) -> Source:

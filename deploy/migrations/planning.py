@@ -14,7 +14,7 @@ from deploy.migrations.files import (
     same_statements,
     statements_to_send,
 )
-from deploy.migrations.impact import CREATES, RESET, Impact, Verdict, World, assess
+from deploy.migrations.impact import CREATES, Impact, Verdict, World, assess
 from deploy.migrations.live import catalog_of
 from deploy.migrations.plan import (
     IRREVERSIBLE,
@@ -36,6 +36,7 @@ from deploy.migrations.state import (
 from sql.errors import Place
 from sql.parser import parse_statement
 from sql.project import Migration
+from sql.properties import RESET
 from sql.statements import Kind
 
 # For these it matters which queries run.

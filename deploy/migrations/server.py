@@ -17,7 +17,8 @@ from sql.types import from_ast, name_of
 class Server:
     """Streams and tables by name, queries by id, the names of topics.
 
-    ``described``: the streams and tables of which a description was asked for, and that exist.
+    ``partitions``: how many each topic has. ``described``: the streams and tables of which a description
+    was asked for, and that exist.
     ``is_embedded``: it is the embedded server, which cannot run everything that ksqlDB can.
     """
 
@@ -26,6 +27,7 @@ class Server:
     topics: frozenset[str] = frozenset()
     described: Mapping[str, Description] = field(default_factory=dict)
     is_embedded: bool = False
+    partitions: Mapping[str, int] = field(default_factory=dict)
 
     def readers(self, name: str) -> tuple[Query, ...]:
         """The queries that read from a stream or table that was described."""
@@ -58,6 +60,7 @@ def look(client: KsqlClient, describe: Iterable[str] | None = ()) -> Server:
         sources={each.name: each for each in sources},
         queries={each.id: each for each in queries},
         topics=frozenset(each.name for each in topics),
+        partitions={each.name: each.partitions for each in topics},
         described={each.name: each for each in client.describe_all(sorted(wanted))},
     )
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from sqlglot import exp
-from sqlglot.tokenizer_core import TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from sql.dialect.reading import Reading
 from sql.dialect.tokenizer import KsqlDBTokenizer
+
+Operand = TypeVar("Operand", bound=exp.Expr | None)
 
 
 class Types(Reading):
@@ -23,9 +26,14 @@ class Types(Reading):
         self, parse_interval: bool = True, fallback_to_identifier: bool = False
     ) -> exp.Expression | None:
         """An operand. ksqlDB has no intervals, and no literals with a type before them."""
+        first = self._curr
         operand = self._parse_atom() or self._parse_column()
         assert operand is None or isinstance(operand, exp.Expression)
-        return operand
+        return _placed(operand, first)
+
+    def _parse_unary(self) -> exp.Expr | None:
+        first = self._curr
+        return _placed(super()._parse_unary(), first)
 
     def _parse_bracket(self, this: exp.Expr | None = None) -> exp.Expr | None:
         """What is in brackets after an operand: sqlglot also reads arrays and structs without a name."""
@@ -97,6 +105,17 @@ class Types(Reading):
                 break
         self._closing()
         return sizes
+
+
+_WITHOUT_PLACE = (exp.Boolean, exp.Null, exp.Array, exp.Not, exp.Case)
+"""Operands that sqlglot gives no position of their own."""
+
+
+def _placed(operand: Operand, first: Token) -> Operand:
+    """An operand with the position of its first token, for the places in errors."""
+    if isinstance(operand, _WITHOUT_PLACE) and "start" not in operand.meta:
+        operand.update_positions(first)
+    return operand
 
 
 def _nested(kind: exp.DType, parts: list[exp.Expression]) -> exp.Expression:

@@ -185,3 +185,21 @@ def test_a_compiled_sqlglot_is_told_apart() -> None:
     assert run.returncode == 1
     assert run.stderr.startswith("error: sqlglot is installed in its compiled form")
     assert "pip uninstall sqlglotc" in run.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["serve", "--port", "70000"], ["serve", "--port", "-1"], ["demo", "--port", "65536"],
+        ["sample", "--events", "-5", "--out", "x"], ["sample", "--events", "0", "--out", "x"],
+        ["produce", "--metrics-port", "70000"], ["produce", "--dedup-seconds", "inf"], ["replay", "--speed", "nan"],
+        ["apply", "--timeout", "nan"],
+    ],
+)  # fmt: skip
+def test_a_number_out_of_range_is_a_usage_error(run: Run, arguments: list[str], tmp_path: Path) -> None:
+    code, _, err = run(*arguments)
+    option = next(each for each in arguments if each.startswith("--"))
+    assert code == 1
+    assert f"Invalid value for '{option}'" in err
+    assert "Traceback" not in err
+    assert not list(tmp_path.iterdir())

@@ -15,8 +15,12 @@ from deploy.commands import Choice
 from deploy.embedded import server
 from deploy.migrations.errors import Refused
 from deploy.migrations.impact import Verdict
+from deploy.migrations.live import catalog_of
+from deploy.migrations.server import look
+from sql.changes import applied
 from sql.errors import SqlError
 from sql.lowering.duckdb_functions import TEMPLATES
+from sql.parser import parse_statement
 from tests.deploy.stub import Canned, Stub, Write
 from tests.deploy.test_apply import agreed, seen
 
@@ -128,6 +132,81 @@ def test_a_value_that_does_not_fit_is_refused_before_anything_is_sent(
     assert seen(client) == before
 
 
+@pytest.mark.parametrize(
+    ("text", "place", "words"),
+    [
+        (
+            "CREATE STREAM et_x (a INT) WITH (KAFKA_TOPIC='et.raw', VALUE_FORMAT='JSON',\n  PARTITIONS=5);",
+            "1:1",
+            "A Kafka topic with the name 'et.raw' already exists",
+        ),
+        ("SET 'nope'='1';\nCREATE STREAM et_x AS SELECT id FROM et_raw;", "1:1", "Unknown property: nope"),
+        ("SET 'auto.offset.reset'='nope';", "1:1", "Invalid value nope for configuration auto.offset.reset"),
+        (
+            "CREATE STREAM et_x AS SELECT\n STRUCT(x:=1,x:=2) AS v FROM et_raw;",
+            "2:2",
+            "Duplicate field names found in STRUCT",
+        ),
+        ("CREATE STREAM et_x AS SELECT -id AS v FROM et_raw;", "1:31", "Object of type STRING cannot be converted"),
+        (
+            "CREATE STREAM et_x AS SELECT CAST(d AS DECIMAL(5,9)) AS v FROM et_raw;",
+            "1:35",
+            "DECIMAL precision must be >= scale: DECIMAL(5,9)",
+        ),
+        (
+            "CREATE STREAM et_x AS SELECT CAST(d AS DATE) AS v FROM et_raw;",
+            "1:35",
+            "Cast of DOUBLE to DATE is not supported.",
+        ),
+    ],
+)
+def test_no_check_says_yes_to_what_ksqldb_refuses(
+    client: KsqlClient, write_project: Write, text: str, place: str, words: str
+) -> None:
+    before = seen(client)
+    root = write_project({"V001__raw.sql": RAW, "V002__more.sql": text})
+    message = re.escape(f"{root / 'migrations' / 'V002__more.sql'}:{place}: {words}")
+    with pytest.raises(SqlError, match=message):
+        commands.validate(root)
+    for refusing in (commands.plan, commands.dry_run, commands.apply):
+        with pytest.raises(SqlError, match=message):
+            refusing(client, root)
+    with pytest.raises(KsqlError, match=re.escape(words)) as caught:
+        client.ask(text)
+    assert not any(word in str(caught.value) for word in ("DuckDB", "Binder", "ksqlDB supports it"))
+    assert seen(client) == before
+
+
+def test_a_plan_knows_the_topics_of_the_server(client: KsqlClient, write_project: Write) -> None:
+    """Whoever made them: the files of this project say nothing of et.raw."""
+    text = "CREATE OR REPLACE STREAM et_raw (id VARCHAR KEY, d DOUBLE, t BIGINT, u INT) WITH (KAFKA_TOPIC='et.raw',"
+    root = write_project({"V001__raw.sql": RAW, "V002__more.sql": f"{text} VALUE_FORMAT='JSON', PARTITIONS=1);"})
+    assert commands.plan(client, root).steps[0].impact.verdict is Verdict.IN_PLACE
+    catalog = catalog_of(look(client, ["ET_RAW"]), with_queries=False)
+    with pytest.raises(SqlError, match=r"expects 3 partitions \(topic has 1\)"):
+        applied(catalog, parse_statement(f"{text} VALUE_FORMAT='JSON', PARTITIONS=3);"), 9)
+
+
+@pytest.mark.parametrize(
+    ("properties", "words"),
+    [
+        ({"nope": "1"}, "Not recognizable as ksql, streams, consumer, or producer property: 'nope'"),
+        (
+            {"auto.offset.reset": "nope"},
+            "Failed to coerce type of value 'nope' for key 'auto.offset.reset'\nCaused by: Invalid value nope for"
+            " configuration auto.offset.reset: String must\n\tbe one of: latest, earliest, none",
+        ),
+        ({"auto.offset.reset": "none"}, "'none' is not valid for this property within KSQL"),
+    ],
+)
+def test_properties_of_a_request_are_checked(client: KsqlClient, properties: dict[str, str], words: str) -> None:
+    """Also those of a request that starts no query, as on a real 7.9.1."""
+    before = seen(client)
+    with pytest.raises(KsqlError, match=re.escape(words)):
+        client.execute(VALUES, properties)
+    assert seen(client) == before
+
+
 def test_a_dry_run_computes_values_that_only_the_server_knows(client: KsqlClient, write_project: Write) -> None:
     before = seen(client)
     more = f"{VALUES}INSERT INTO et_x (n) VALUES (1);\nINSERT INTO et_x (d) VALUES (CONCAT('2020-', '99-99'));"
@@ -168,8 +247,11 @@ def test_a_statement_that_only_duckdb_can_refuse_is_refused_before_the_first_is_
     before = seen(client)
     text = "CREATE STREAM et_a AS SELECT id FROM et_raw EMIT CHANGES;"
     text += "CREATE TABLE et_b AS SELECT id, UCASE(MAX(id)) AS u FROM et_raw GROUP BY id EMIT CHANGES;"
-    with pytest.raises(KsqlError, match=r"this query .DuckDB: Catalog Error: .*is not supported by the"):
+    words = r"server failed \(error [0-9a-f]{8};.*a fault of the embedded server"
+    with pytest.raises(KsqlError, match=words) as caught:
         client.execute(text)
+    assert caught.value.error_code == 50000
+    assert not any(word in str(caught.value) for word in ("Catalog", "no_such_function", "ksqlDB supports it"))
     assert seen(client) == before
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
+import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from deploy.client import Access, KsqlClient, KsqlError
 from deploy.config import ServeSettings
 from deploy.embedded import access, server
 from deploy.embedded.policy import Certificate, Credentials, Policy
+from deploy.embedded.storage import StorageError
 from tests.embedded import h2c
 
 USER, PASSWORD, TOKEN = "anna", "s3cret:ü", "t0ken"
@@ -232,7 +236,7 @@ def test_serve_uses_what_was_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     result = CliRunner().invoke(whole_app(), ["serve", *options, "--insecure"])
     assert result.exit_code == 0, result.output
     policy = Policy(allowed_hosts=("a", "b"), credentials=Credentials(token=TOKEN))
-    assert served == [(Path("d"), "0.0.0.0", 1, policy)]
+    assert [each[:4] for each in served] == [(Path("d"), "0.0.0.0", 1, policy)]
     assert TOKEN not in result.output
     assert "plain text" in result.output
 
@@ -283,3 +287,52 @@ def test_a_certificate_that_cannot_be_used(
         server.running(tmp_path, policy=missing),
     ):
         pass
+
+
+@pytest.mark.parametrize("name", ["", "*", "http://x", "a.b:80", "a/b", "a b", "a..b", "[::1]:80", "x" * 64])
+def test_what_no_client_can_call_the_server_is_not_allowed_as_a_host(name: str) -> None:
+    with pytest.raises(serving.NoHostName, match="is no name of a host"):
+        serving.policy(ServeSettings(), "127.0.0.1", [name], insecure=False)
+
+
+@pytest.mark.parametrize("name", ["metrics.example.org", "metrics_1", "example.org.", "10.0.0.1", "[::1]", "::1"])
+def test_names_and_addresses_are_allowed_as_hosts(name: str) -> None:
+    policy, _ = serving.policy(ServeSettings(), "127.0.0.1", [name], insecure=False)
+    assert policy.allowed_hosts == (name,)
+
+
+def test_serve_says_that_it_serves_once_it_does(tmp_path: Path) -> None:
+    """With the port that it got."""
+    command = [sys.executable, "-c", "from deploy import cli; cli.main()", "serve", "--port", "0"]
+    command += ["--data-dir", str(tmp_path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        line = process.stderr.readline()
+        found = re.fullmatch(rf"serving on (http://127\.0\.0\.1:[0-9]+), data in {tmp_path}\n", line)
+        assert found, line
+        assert httpx.get(f"{found[1]}/info").status_code == 200
+        process.terminate()
+        assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "words"),
+    [("127.0.0.1", None, "stop what uses the port"), ("a..b", 0, "no address of this machine")],
+)
+def test_serve_says_nothing_but_the_error_if_it_cannot(
+    tmp_path: Path, host: str, port: int | None, words: str
+) -> None:
+    said: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1] if port is None else port
+        with pytest.raises(server.PortInUse, match=words):
+            server.serve(tmp_path, host, number, ready=said.append)
+    assert said == []
+
+
+def test_serve_says_nothing_but_the_error_if_its_directory_cannot_be_written(tmp_path: Path) -> None:
+    said: list[str] = []
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="cannot write to the data directory"):
+        server.serve(tmp_path / "file", port=0, ready=said.append)
+    assert said == []

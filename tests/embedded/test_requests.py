@@ -227,7 +227,8 @@ def check(reply: httpx.Response) -> None:
     found = [json.loads(part) for part in whole]
     assert reply.status_code < 600
     codes = [part["error_code"] for part in found if isinstance(part, dict) and "error_code" in part]
-    assert 50000 not in codes, reply.text
+    # ksqlDB has the code of a failure for a property that it does not know, too.
+    assert 50000 not in codes or "Not recognizable as" in reply.text, reply.text
     assert reply.status_code != 500 or codes
 
 

@@ -56,6 +56,12 @@ TAKEN = [
     ("i", "CASE WHEN true THEN 1 ELSE 1/0 END"), ("i", "ARRAY[1, 2][5]"), ("i", "ABS(CAST(NULL AS INT))"),
     ("bo", "(1 = 1)"), ("t", "'x' + CAST(NULL AS VARCHAR)"), ("i", f"{'0' * 5000}1"),
     ("rowtime", "9223372036854775807"), ("rowtime", "0"), ("k", "NULL"),
+    ("i", "CASE WHEN 1=2 THEN 1/0 ELSE 5 END"), ("i", "CASE WHEN TRUE AND FALSE THEN 1/0 ELSE 3 END"),
+    ("i", "CASE WHEN 1=1 THEN 1 WHEN 1/0=1 THEN 2 END"), ("i", "CASE WHEN 1=2 AND 1/0=1 THEN 1 ELSE 2 END"),
+    ("i", "CASE WHEN 1=1 OR 1/0=1 THEN 1 ELSE 2 END"), ("i", "CASE WHEN 1=2 THEN 1 END"),
+    ("i", "CASE WHEN 1=CAST(NULL AS INT) THEN 1/0 ELSE 2 END"), ("i", "CASE WHEN 1=1 THEN NULL ELSE 1 END"),
+    ("i", "CASE WHEN LEN('a')=2 THEN 1/0 ELSE 1 END"), ("i", "1/(7/2)"), ("i", "-7 % 2"),
+    ("e", "CASE WHEN 'a'='b' THEN 1.555 ELSE 2.000 END"),
 ]  # fmt: skip
 REFUSED = [
     ("da", "§'2020-99-99'"), ("da", "§'2020-02-30'"), ("da", "§'2020-02-3'"), ("da", "§''"),
@@ -64,26 +70,38 @@ REFUSED = [
     ("ti", "§'10:11:12.1234567890'"), ("ts", "§'2020-99-99'"), ("ts", "§'2020-01-01 10:00:00'"), ("ts", "§'x'"),
     ("ts", "§12345"), ("ts", "CAST(§'2020-99-99' AS TIMESTAMP)"), ("y", "§'not base64!'"), ("y", "§'a'"), ("y", "§5"),
     ("i", "§2147483648"), ("i", "-§2147483649"), ("i", "-(§2147483648)"), ("i", "§1.5"), ("i", "§'1'"), ("i", "§1e0"),
-    ("i", "true"), ("i", "CAST(§'x' AS INT)"), ("i", "CAST(§'2147483648' AS INT)"), ("i", "CAST(§'1.5' AS INT)"),
+    ("i", "§true"), ("i", "CAST(§'x' AS INT)"), ("i", "CAST(§'2147483648' AS INT)"), ("i", "CAST(§'1.5' AS INT)"),
     ("i", "CAST(§'  ' AS INT)"), ("i", "§1/0"), ("i", "§1 % 0"), ("i", "CAST(§'x' AS INT) + 1"),
     ("i", "§2147483648 - 1"), ("b", "§9223372036854775808"), ("b", "-§9223372036854775809"), ("b", "§1.0"),
     ("b", "§'1'"), ("d", "§'1'"), ("d", "§1e400"), ("d", "-§1e400"), ("d", "CAST(§'x' AS DOUBLE)"), ("d", "§1.0/0"),
     ("e", "§100"), ("e", "§12.345"), ("e", "§123.4"), ("e", "§99.999"), ("e", "§1e1"), ("e", "-§100"),
     ("e", "§'12.34'"), ("e", "§9999999999"), ("e", "§100 + 1"), ("e", "CAST(§'123.4' AS DECIMAL(4,2))"),
     ("e", "CAST(§'x' AS DECIMAL(4,2))"), ("e", "CAST(§123.4 AS DECIMAL(4,2))"), ("bo", "§'true'"), ("bo", "§1"),
-    ("t", "§1"), ("ar", "ARRAY['2020-01-01', §'2020-02-30']"), ("ai", "ARRAY[§1, 2147483648]"), ("ai", "ARRAY[]"),
-    ("ai", "ARRAY[NULL]"), ("ai", "ARRAY[CAST(§'x' AS INT)]"), ("ad", "ARRAY[§123.4]"), ("ad", "ARRAY[1, §12.345]"),
+    ("t", "§1"), ("ar", "ARRAY['2020-01-01', §'2020-02-30']"), ("ai", "§ARRAY[1, 2147483648]"), ("ai", "§ARRAY[]"),
+    ("ai", "§ARRAY[NULL]"), ("ai", "ARRAY[CAST(§'x' AS INT)]"), ("ad", "ARRAY[§123.4]"), ("ad", "ARRAY[1, §12.345]"),
     ("ay", "ARRAY['aGVsbG8=', §'not base64!']"), ("mp", "MAP('a' := §'2020-99-99')"),
     ("mp", "§MAP(1 := '2020-01-01')"), ("mp", "§MAP()"), ("mi", "§MAP('a' := NULL)"), ("mi", "§MAP(NULL := 1)"),
     ("mi", "MAP('a' := 1, §'a' := 2)"), ("st", "STRUCT(g := 1, f := §'2020-99-99')"),
     ("st", "§STRUCT(f := '2020-01-01', g := 2147483648)"),
     ("ss", "ARRAY[STRUCT(a := '2020-01-01'), STRUCT(a := §'2020-99-99')]"), ("rowtime", "-§1"), ("rowtime", "§1 - 2"),
-    ("rowtime", "NULL"), ("rowtime", "§'2020-01-01'"), ("h", "ARRAY[STRUCT(key := 'a', value := 'aGVsbG8=')]"),
+    ("rowtime", "§NULL"), ("rowtime", "§'2020-01-01'"), ("h", "ARRAY[STRUCT(key := 'a', value := 'aGVsbG8=')]"),
     ("i", "COALESCE(§1/0, 1)"), ("i", "ABS(CAST(§'x' AS INT))"), ("i", "LEN(CAST(§1/0 AS VARCHAR))"),
     ("i", "CASE WHEN §1/0 = 1 THEN 1 ELSE 2 END"), ("st", "STRUCT(g := §1/0)"), ("i", "§1 + CAST(NULL AS INT)"),
+    ("i", "CASE WHEN 1=1 THEN §1/0 END"), ("i", "CASE WHEN 1=2 THEN 1 ELSE §1/0 END"), ("i", "§1/(2/3)"),
+    ("i", "CASE WHEN 1=2 THEN 1 WHEN §1/0=1 THEN 2 END"), ("i", "CASE WHEN 1=1 AND §1/0=1 THEN 1 ELSE 2 END"),
+    ("i", "CASE WHEN CAST(§NULL AS BOOLEAN) THEN 1 ELSE 2 END"), ("e", "§CASE WHEN 'a'='a' THEN 1.555 END"),
+    ("i", "CASE WHEN CAST(NULL AS INT) IS NULL THEN §1/0 END"), ("st", "§STRUCT(g := 1, g := 2)"),
+    ("i", "(§NOT true)"), ("i", "§nope"), ("i", "-§TRUE"), ("i", "-§'5'"),
+    ("e", "CAST(§1 AS DECIMAL(0,0))"), ("e", "CAST(§1 AS DECIMAL(2,3))"),
     ("bo", "§1 = 1"), ("bo", "§1 IN (1, 2)"), ("bo", "(NOT (§1/0 = 1))"), ("i", f"CAST(§'{'9' * 5000}' AS INT)"),
 ]  # fmt: skip
 """Column and value; § marks where the error is said to be, if not at the beginning of the statement."""
+COMPUTED = [
+    "CASE WHEN LEN('a')=1 THEN 1/0 END", "CASE WHEN 2 IN (1, 2) THEN 1/0 ELSE 2 END", "1/(LEN('a') - 1)",
+    "CASE WHEN 2 BETWEEN 1 AND 3 THEN 1/0 ELSE 2 END", "CASE WHEN 'a' LIKE 'a%' THEN 1/0 ELSE 2 END",
+    "ABS(1/(LEN('a') - 1))",
+]  # fmt: skip
+"""Values that pass the check of files, as only a server computes what makes them fail."""
 OTHERS = [
     ("T (k, i) VALUES (NULL, 1)", "The primary key column K is NULL"),
     ("T (i) VALUES (1)", "Value for primary key column(s) K is required"),
@@ -125,6 +143,17 @@ def test_values_that_ksqldb_refuses_are_refused_with_their_place(
     assert caught.value.hint or "Invalid numeric literal" in caught.value.message
 
 
+@pytest.mark.parametrize("value", COMPUTED)
+def test_what_only_a_server_computes_passes_the_check(catalog: Catalog, value: str) -> None:
+    check(catalog, statement("s", "i", value))
+
+
+def test_a_column_among_the_values_is_refused_as_one(catalog: Catalog) -> None:
+    with pytest.raises(SqlError, match="Unsupported column reference in insert value: NOPE") as caught:
+        check(catalog, statement("s", "t", "nope"))
+    assert "single quotes" in (caught.value.hint or "")
+
+
 @pytest.mark.parametrize(("rest", "message"), OTHERS)
 def test_targets_that_ksqldb_refuses(catalog: Catalog, rest: str, message: str) -> None:
     with pytest.raises(SqlError) as caught:
@@ -148,6 +177,7 @@ def test_a_server_takes_and_refuses_the_same(served: tuple[KsqlClient, str]) -> 
     texts = [statement(name, *case) for case in TAKEN]
     texts += [statement(name, *case).replace("§", "") for case in REFUSED]
     texts += [f"INSERT INTO {name}{rest};" for rest, _ in OTHERS]
+    texts += [statement(name, "i", value) for value in COMPUTED]
     taken = []
     for text in texts:
         try:
