@@ -76,7 +76,7 @@ def value(kind: KsqlType, given: str, keys: Keys, inside: int = 0) -> str:
                 f" THEN TRY_CAST({digits} AS {duckdb_type(kind)}) END"
             )
     if kind == STRING:
-        return f"CASE WHEN coalesce(json_odd_text({given}), false) THEN NULL ELSE {given} END"
+        return f"CASE WHEN json_odd_text({given}) THEN NULL ELSE {given} END"
     return _SCALARS[kind.name].format(f"{given}::VARCHAR")
 
 

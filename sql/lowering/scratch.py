@@ -4,6 +4,7 @@ done with it here."""
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ def scratch(size: int, number: int = 0) -> Bytes:
     """Memory for so many bytes, which is the same for each call of a thread with the same number."""
     if size > BLOCK:
         return np.empty(size, np.uint8)
-    kept: dict[int, Bytes] = _KEPT.__dict__
+    kept: dict[Any, Bytes] = _KEPT.__dict__
     if number not in kept:
         kept[number] = np.empty(BLOCK, np.uint8)
     return kept[number][:size]
