@@ -80,6 +80,8 @@ def test_rows(tmp_path: Path, case: Case, is_compacted: bool, engine: str) -> No
     topic = tmp_path / "topics/OpenSeaRawEvents"
     archived(topic, case.lines)
     if is_compacted:
+        if b"\xff" in b"".join(case.lines):
+            pytest.skip("files that are not UTF-8 are never compacted")
         compact_all(topic, root)
     if engine == "spark" and case.spark_refuses:
         with pytest.raises(SqlError, match=case.spark_refuses):
