@@ -129,11 +129,6 @@ class _Side:
             if kind != STRING and not isinstance(kind, StructType)
         }
 
-    @cached_property
-    def texts(self) -> list[_Path]:
-        """The values at fixed places that are text."""
-        return [path for path, kind in _places(self.kind) if kind == STRING]
-
     @property
     def exact_text(self) -> str:
         """The column of what ``exact`` made of a text in doubt: an object, or why there is none."""
@@ -177,9 +172,8 @@ class _Side:
         yield assembled
 
     def doubts(self, odd: str | None) -> list[str]:
-        """Columns of what may be wrong: ``d`` for the record, ``t`` if a text may have been something else, as
-        DuckDB makes a text of it, and ``d1`` … for each struct that may be something else, as DuckDB makes a
-        struct of NULLs of it."""
+        """Columns of what may be wrong: ``d`` for the record, and ``d1`` … for each struct that may be
+        something else, as DuckDB makes a struct of NULLs of it."""
         doubts = [odd or f"regexp_matches({self.text}, {text(self.names.pattern)})"]
         if any(isinstance(kind, DecimalType) for kind in _parts(self.kind)):
             doubts.append(f"regexp_matches({self.text}, {text(_LONG_NUMBER)})")
@@ -187,10 +181,6 @@ class _Side:
         for path, (_, column) in self.made.items():
             doubts.append(f"({self._given(path)} IS NOT NULL AND {column} IS NULL)")
         columns = [f"{' OR '.join(doubts)} AS {self.name}d"]
-        if self.texts:
-            # The condition of a CASE is not evaluated further than needed.
-            odd_texts = " OR ".join(f"json_odd_text({self._given(path)})" for path in self.texts)
-            columns.append(f"CASE WHEN {odd_texts} THEN true ELSE false END AS {self.name}t")
         for number, (kind, column) in enumerate(self.structs.values()):
             fields = [field(column, self.names.keys[name]) for name, _ in kind.fields]
             columns.append(f"{column} IS NOT NULL AND {all_null(fields)} AS {self.name}d{number}")
@@ -200,10 +190,6 @@ class _Side:
         """The column :attr:`exact_text`, NULL where nothing is in doubt."""
         flags = [f"{self.name}d"]
         checks = [f"{self.name}d"]
-        if self.texts:
-            flags.append(flag := f"{self.name}t")
-            others = " OR ".join(f"({self._is_odd(path)})" for path in self.texts)
-            checks.append(f"({flag} AND ({others}))")
         for number, path in enumerate(self.structs):
             flags.append(flag := f"{self.name}d{number}")
             place = json_pointer([self.names.keys[name] for name in path])
@@ -214,13 +200,6 @@ class _Side:
             f"CASE WHEN {' OR '.join(flags)} THEN CASE WHEN {' OR '.join(checks)} THEN {exact} END END"
             f" AS {self.exact_text}"
         )
-
-    def _is_odd(self, path: _Path) -> str:
-        """A condition: a text was a number, an array or an object of which DuckDB may have made another text."""
-        place = json_pointer([self.names.keys[name] for name in path])
-        kind = f"json_type({self.text}, {text(place)})"
-        odd = f"json_odd_text({self._given(path)})"
-        return f"{odd} AND {kind} IN ('DOUBLE', 'ARRAY', 'OBJECT')"
 
     def exact_record(self) -> str:
         """The column :attr:`name`: the object that ``exact`` wrote, as values."""
