@@ -25,8 +25,9 @@ OWN = ("_offset", "_line", "_failed")
 """The columns of a compacted file that are not fields of its records."""
 METADATA = "opensea_metrics_decoding"
 """Where a file's metadata has the :func:`decoding` of its fields."""
-_VERSION = "2"
-"""Version 1 wrote no metadata. It did not find names in any case, nor read dates and times."""
+_VERSION = "3"
+"""Version 1 wrote no metadata. It did not find names in any case, nor read dates and times. Version 2 took some text
+for JSON that ksqlDB does not, and wrote numbers in text as DuckDB does."""
 _WHILE_WRITING = ("_file", "_time")
 """Columns that ``archive.rows`` has besides."""
 

@@ -21,6 +21,7 @@ from producer.layout import ArchiveFile
 from spark_batch.buffers import Buffers
 from spark_batch.damage import EMPTY
 from spark_batch.source import Source, SourceError, reason
+from sql.lowering import utf8
 from sql.lowering.capitals import Capitals
 
 _PIECE = 2 * 1024 * 1024
@@ -171,7 +172,7 @@ def _line_ends(text: _Text, end: int) -> Any:
 
 def _split(text: _Text, end: int) -> pa.LargeStringArray:
     """The lines of a text up to a place as an array over the same memory, their ends included; blank
-    lines are left out, and what is no UTF-8 becomes replacement characters."""
+    lines are left out, and what is no UTF-8 is written otherwise (``sql.lowering.utf8``)."""
     ends = _line_ends(text, end)
     last = [end] if end and (not len(ends) or ends[-1] < end) else []
     bounds = np.concatenate([[0], ends, last]).astype(np.int64)
@@ -180,7 +181,7 @@ def _split(text: _Text, end: int) -> pa.LargeStringArray:
     try:
         lines.validate(full=True)
     except pa.ArrowInvalid:
-        replaced = bytes(text[:end]).decode("utf-8", "replace").encode()
+        replaced = utf8.decoded(bytes(text[:end])).encode()
         return _split(replaced, len(replaced))
     lengths = np.diff(bounds)
     if len(lengths) and lengths.min() == 1:

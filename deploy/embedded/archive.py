@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from deploy.embedded import walk
 from deploy.embedded.walk import File, Listing
 from sql.errors import os_reason
 
+FILES = "files"
+"""The part of a topic that its files are: ``meta.positions`` says up to which segment a query has read."""
 _PIECE = 64 * 1024 * 1024
 """The most bytes of a growing file that one segment takes, if it has a line's end in them."""
 _TAIL = 4096
@@ -30,6 +32,7 @@ _NO_NEWLINE = (
     "has a last line without a newline at its end, which may be only a part of a record and is not read;"
     " add the newline to have it read"
 )
+_SHORTENED = "has become shorter before any query had read it; the server reads what it has now"
 _SHORTER = "is shorter than what was read of it; it is read on if it gets its old content back"
 
 
@@ -84,8 +87,14 @@ class Register:
         self._known: dict[str, dict[str, _Known]] = {}
         self._next: dict[str, int] = {}
 
-    def discover(self, cursor: duckdb.DuckDBPyConnection, topic: str) -> Listing:
+    def discover(
+        self, cursor: duckdb.DuckDBPyConnection, topic: str, readers: Collection[str] | None
+    ) -> Listing:
         """Register what is new in a topic's directory; gives the directory's listing.
+
+        ``readers`` are the ids of the queries that read the topic's files, none of which may run meanwhile. A plain
+        file that has been written anew is registered anew if none of them has read any of it. With None that is
+        left to the next call.
 
         It must not be called within a transaction, because other threads need to see at once what is
         registered. Raises duckdb.Error if that cannot be written; then it is registered next time.
@@ -110,6 +119,11 @@ class Register:
                     except OSError as error:
                         listing.refused[file.path] = f"cannot read this file: {os_reason(error)}"
                         continue
+                    if after.problem in (_CHANGED, _SHORTER) and not file.path.endswith(".gz"):
+                        if readers is None:
+                            continue
+                        if not _is_read(cursor, topic, file.path, readers):
+                            after = self._anew(cursor, topic, file, readers) or after
                     pieces += [(file.path, *piece) for piece in new]
                     looked[file.path] = before = after
                 if before.has_rest(file) and not before.problem and walk.is_settled(file.modified):
@@ -140,6 +154,46 @@ class Register:
         ).fetchall()
         self._known[topic] = {path: _Known(end, tail) for path, end, tail, _ in rows}
         self._next[topic] = max((seq for *_, seq in rows), default=-1) + 1
+
+    def _anew(
+        self, cursor: duckdb.DuckDBPyConnection, topic: str, file: File, readers: Collection[str]
+    ) -> _Known | None:
+        """Register a file anew that nobody has read, as one segment in the place of its first one.
+
+        None if the file has no whole line yet, or cannot be read.
+        """
+        try:
+            known, pieces = _look(self.root / topic / file.path, file, _Known())
+        except OSError:
+            return None
+        if not pieces:
+            return None
+        cursor.execute("BEGIN")
+        try:
+            (is_shorter,) = cursor.execute(
+                "SELECT max(end_byte) > ? FROM meta.segments WHERE topic = ? AND path = ?",
+                [file.size, topic, file.path],
+            ).fetchone()  # type: ignore[misc]
+            (others,) = cursor.execute(
+                "SELECT list(seq) FROM meta.segments WHERE topic = ? AND path = ? AND start_byte > 0",
+                [topic, file.path],
+            ).fetchone()  # type: ignore[misc]
+            cursor.execute(
+                "DELETE FROM meta.unread WHERE list_contains(?::VARCHAR[], query) AND list_contains(?::BIGINT[], seq)",
+                [list(readers), others or []],
+            )
+            cursor.execute(
+                "DELETE FROM meta.segments WHERE topic = ? AND path = ? AND start_byte > 0", [topic, file.path]
+            )
+            cursor.execute(
+                "UPDATE meta.segments SET end_byte = ?, tail = ? WHERE topic = ? AND path = ?",
+                [known.end, known.tail, topic, file.path],
+            )
+        except BaseException:
+            cursor.execute("ROLLBACK")
+            raise
+        cursor.execute("COMMIT")
+        return replace(known, problem=_SHORTENED if is_shorter else None)
 
     def _write(
         self,
@@ -180,6 +234,22 @@ def keep_read(cursor: duckdb.DuckDBPyConnection, topic: str, read: Sequence[Read
             " WHERE segments.topic = ? AND segments.seq = r.seq",
             [*columns, topic],
         )
+
+
+def _is_read(
+    cursor: duckdb.DuckDBPyConnection, topic: str, path: str, readers: Collection[str]
+) -> bool:
+    """Whether one of some queries has read any of a file."""
+    return bool(
+        cursor.execute(
+            "SELECT count(*) FROM meta.segments s"
+            f" JOIN meta.positions p ON p.part = '{FILES}' AND p.position > s.seq"
+            " LEFT JOIN meta.unread u ON u.query = p.query AND u.seq = s.seq"
+            " WHERE s.topic = ? AND s.path = ? AND list_contains(?::VARCHAR[], p.query)"
+            " AND coalesce(u.taken, 1) > 0",
+            [topic, path, list(readers)],
+        ).fetchone()[0]  # type: ignore[index]
+    )
 
 
 def segments(

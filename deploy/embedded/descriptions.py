@@ -10,9 +10,10 @@ from typing import Any
 import duckdb
 
 from deploy.embedded import metastore, persistent
+from deploy.embedded.archive import FILES
 from deploy.embedded.engine import Engine
 from deploy.embedded.functions import function_description
-from deploy.embedded.reader import FILES, INSERTED
+from deploy.embedded.reader import INSERTED
 from deploy.embedded.replies import SERVICE_ID
 from sql.analysis import Analysis
 from sql.catalog import Catalog, Query

@@ -133,8 +133,14 @@ class Engine:
 
         If that cannot be written, the query sees the files that are registered; ``health`` says what fails.
         """
+        readers = self._readers(topic)
         with suppress(duckdb.Error):
-            self.register.discover(cursor, topic)
+            self.register.discover(cursor, topic, None if readers else ())
+
+    def _readers(self, topic: str) -> list[str]:
+        """The queries that read a topic."""
+        queries = self.catalog.queries.values()
+        return [query.id for query in queries if query.analysis.source.topic == topic]
 
     def report(self, topic: str, paths: Iterable[str], reports: Sequence[Report]) -> None:
         """Put on the processing log what a client's query could not read of ``paths``, files of a topic.
@@ -228,7 +234,7 @@ class Engine:
             for name in after.queries.keys() - before.queries.keys():
                 # A query that reads only what comes later needs to know what there is.
                 topic = after.queries[name].analysis.source.topic
-                self.register.discover(self._cursor, topic)
+                self.register.discover(self._cursor, topic, self._readers(topic))
             with transaction(self._cursor):
                 message, query_id = effects.carry_out(
                     self._cursor, statement, self.reader(), after, properties
@@ -349,7 +355,7 @@ class Engine:
             listings = {"": walk.strangers(self.root)}
             read = {query.analysis.source.topic for query in self.catalog.queries.values()}
             for topic in read | self.listeners.topics():
-                listings[topic] = self.register.discover(self._cursor, topic)
+                listings[topic] = self.register.discover(self._cursor, topic, self._readers(topic))
                 if self._ends.get(topic) != (end := self.register.end(topic)):
                     self._feed(topic)
                     self._ends[topic] = end

@@ -25,6 +25,7 @@ from deploy.embedded.archive import Read, Segment, tail
 from deploy.embedded.processing_log import Report
 from deploy.embedded.texts import LINE_LIMIT
 from sql.errors import os_reason
+from sql.lowering import utf8
 from sql.lowering.capitals import Capitals
 
 _ROWS = 2_048
@@ -229,15 +230,16 @@ def _opened(root: Path, path: str, folders: dict[str, str | None]) -> Iterator[i
 
 
 def _split(block: bytes) -> pa.LargeStringArray:
-    """The lines of a block without their ends. Blank lines are left out, what is not UTF-8 is replaced."""
+    """The lines of a block without their ends. Blank lines are left out. What is not UTF-8 is written otherwise
+    (``sql.lowering.utf8``)."""
     if b"\r" in block:
         block = block.replace(b"\r\n", b"\n")
     if b"\0" in block:
-        block = block.replace(b"\0", "\ufffd".encode())
+        block = block.replace(b"\0", utf8.REFUSED.encode())
     try:
         text = pa.array([block], pa.large_binary()).cast(pa.large_string())
     except pa.ArrowInvalid:
-        text = pa.array([block.decode("utf-8", "replace")], pa.large_string())
+        text = pa.array([utf8.decoded(block)], pa.large_string())
     lines = pc.split_pattern(text, "\n").flatten()
     lines = lines[:-1] if block.endswith(b"\n") else lines
     lengths = pc.binary_length(lines)

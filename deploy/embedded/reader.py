@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from deploy.embedded import archive, topics
-from deploy.embedded.archive import Register, Segment
+from deploy.embedded.archive import FILES, Register, Segment
 from deploy.embedded.lines import FileLines, Unread, state
 from deploy.embedded.walk import opened, outside
 from sql.catalog import Catalog
@@ -23,7 +23,6 @@ from sql.lowering.spelling import Spelling
 from sql.quoting import text
 from sql.sources import Source
 
-FILES = "files"
 INSERTED = "inserted"
 DECODED = "decoded"
 """No part but a counter: of the JSON records read, where they are numbered in that order."""

@@ -22,6 +22,7 @@ _TEXT = 128 * 1024
 _GZIP = 31
 _MAGIC = b"\x1f\x8b"
 """The first bytes of a gzip file."""
+_AFTER_ITS_END = "after its end come bytes that are not gzip"
 _ISAL_ERROR: Any = isal_zlib.error
 
 
@@ -67,6 +68,8 @@ def unpacked(descriptor: int) -> Iterator[bytes]:
             text, unpacker = _fed(unpacker, step, isal_zlib.decompressobj)
             given += len(text)
             yield text
+            if unpacker is None:
+                raise Damaged(_AFTER_ITS_END)
     except _ISAL_ERROR:
         unpacker = yield from _before_damage(descriptor, given)
     if not unpacker.eof:
@@ -82,6 +85,8 @@ def _before_damage(descriptor: int, given: int) -> Generator[bytes, None, Any]:
             text, unpacker = _fed(unpacker, step, zlib.decompressobj)
             yield text[given:]
             given = max(0, given - len(text))
+            if unpacker is None:
+                raise Damaged(_AFTER_ITS_END)
         except zlib.error as error:
             for byte in step:  # what fails gives nothing
                 try:
@@ -102,13 +107,15 @@ def _steps(descriptor: int) -> Iterator[bytes]:
 
 
 def _fed(unpacker: Any, data: bytes, new: Callable[..., Any]) -> tuple[bytes, Any]:
-    """The text of some compressed bytes, and what unpacks those that follow."""
+    """The text of some compressed bytes, and what unpacks those that follow: None if they are not gzip."""
     text = b""
     while data:
         if unpacker.eof:
             data = data.lstrip(b"\0")  # a file may be filled up with zeros
             if not data:
                 break
+            if not _MAGIC.startswith(data[: len(_MAGIC)]):
+                return text, None
             unpacker = new(wbits=_GZIP)
         text += unpacker.decompress(data)
         data = unpacker.unused_data

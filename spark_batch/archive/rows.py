@@ -15,7 +15,7 @@ from spark_batch.compacted import names_in_files
 from sql.catalog import Catalog
 from sql.database import open_database
 from sql.errors import OpenSeaMetricsError
-from sql.lowering import python, records, support
+from sql.lowering import python, records, support, utf8
 from sql.lowering.macros import SETUP
 from sql.lowering.refusals import ARCHIVE
 from sql.quoting import column as column_of
@@ -99,11 +99,11 @@ def database(
 
 
 def table(files: list[int], offsets: list[int], lines: list[bytes]) -> pa.Table:
-    """A table with the columns of LINES; what is not UTF-8 becomes replacement characters."""
+    """A table with the columns of LINES; what is not UTF-8 is written otherwise (``sql.lowering.utf8``)."""
     try:
         texts = pa.array(lines, pa.binary()).cast(pa.string())
     except pa.ArrowInvalid:
-        texts = pa.array([line.decode("utf-8", "replace") for line in lines], pa.string())
+        texts = pa.array([utf8.decoded(line) for line in lines], pa.string())
     return pa.table(
         [pa.array(files, pa.int32()), pa.array(offsets, pa.int64()), texts], schema=LINES
     )

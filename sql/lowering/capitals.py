@@ -1,4 +1,5 @@
-"""Lines with a name that has a capital where the declared names, as records write them, have none.
+"""Lines with a name that has a capital where the declared names, as records write them, have none; and lines
+that DuckDB takes for JSON though they are none (``sql.lowering.malformed``).
 
 The text of many lines is looked at as a whole, with a bit for each byte: to look at each name of each line
 would take longer than DuckDB takes to read the JSON.
@@ -6,7 +7,6 @@ would take longer than DuckDB takes to read the JSON.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -15,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-Bytes = npt.NDArray[np.uint8]
-_BLOCK = 512 * 1024
-"""Bytes of text at a time: more do not stay in a processor's cache."""
-_KEPT = threading.local()
+from sql.lowering import malformed
+from sql.lowering.scratch import BLOCK, Bytes, scratch
+
 _WORD = 8
 _BITS = 64
 _LOWER = np.uint64(0x2020202020202020)
@@ -29,7 +28,8 @@ _QUOTE = 0x22
 
 
 class Capitals:
-    """Finds the lines in which one of some names, which are lower case, may be written otherwise."""
+    """Finds the lines in which one of some names, which are lower case, may be written otherwise, and those
+    that may be no JSON for ksqlDB."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._upper = {name.upper() for name in names}
@@ -44,7 +44,7 @@ class Capitals:
 
     def of(self, lines: pa.LargeStringArray) -> npt.NDArray[np.bool_]:
         """Whether each line is one."""
-        if not self._ends or not len(lines):
+        if not len(lines):
             return np.zeros(len(lines), np.bool_)
         _, starts, text = lines.buffers()
         begin = lines.offset
@@ -58,7 +58,7 @@ class Capitals:
         found = np.zeros(count, np.bool_)
         first = 0
         while first < count:
-            last = int(np.searchsorted(starts, starts[first] + _BLOCK, side="right")) - 1
+            last = int(np.searchsorted(starts, starts[first] + BLOCK, side="right")) - 1
             last = max(first + 1, last)
             places = self._places(text[starts[first] : starts[last]])
             if len(places):
@@ -67,6 +67,12 @@ class Capitals:
         return found
 
     def _places(self, text: Bytes) -> npt.NDArray[np.intp]:
+        """Where the quotes are that end such names, and where there may be no JSON."""
+        wrong = malformed.places(text)
+        names = self._names(text) if self._ends else wrong[:0]
+        return np.concatenate([wrong, names]) if len(wrong) else names
+
+    def _names(self, text: Bytes) -> npt.NDArray[np.intp]:
         """Where the quotes are that end such names."""
         ends = _marked_ends(text, self._reach)
         if not len(ends):
@@ -124,15 +130,8 @@ def _marked_ends(text: Bytes, reach: int) -> npt.NDArray[np.intp]:
 
 
 def _room(size: int) -> Bytes:
-    """Memory for so many bytes, in whole words of bits. The system clears new memory, which takes longer
-    than what is done here: so it is used again."""
-    size = -(-size // _BITS) * _BITS
-    if size > _BLOCK:
-        return np.empty(size, np.uint8)
-    if not hasattr(_KEPT, "room"):
-        _KEPT.room = np.empty(_BLOCK, np.uint8)
-    room: Bytes = _KEPT.room[:size]
-    return room
+    """Memory for so many bytes, in whole words of bits."""
+    return scratch(-(-size // _BITS) * _BITS)
 
 
 def _nonzero(room: Bytes) -> npt.NDArray[np.uint64]:

@@ -31,6 +31,7 @@ _CYCLE = 146_097
 """Days in 400 years."""
 _TO_1970 = date(1970, 1, 1).toordinal() - 1
 
+_MOST_EXPONENT = (1 << 31) - 1
 _SPACE = " \t\n\r"
 _WHOLE = re.compile(r"[+-]?\d+")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
@@ -197,7 +198,7 @@ def _truncated(number: Number) -> int:
 
 def _double(value: Any) -> float | str:
     if isinstance(value, Number):
-        return _finite(float(value))
+        return _finite(float(value) + 0.0)  # Jackson knows no negative zero
     if isinstance(value, str):
         text = value.strip(_BLANKS)
         number = text[:-1] if text.endswith(("f", "F", "d", "D")) else text
@@ -248,8 +249,13 @@ def _json_text(value: Any) -> str:
 
 
 def _number_text(number: Number) -> str:
-    """A number as Java's BigDecimal writes it, which knows no negative zero."""
+    """A number as Java's BigDecimal writes it, which knows no negative zero. One with an exponent that is too large
+    for a BigDecimal is a double."""
     value = Decimal(number)
+    exponent = value.as_tuple().exponent
+    assert isinstance(exponent, int)
+    if abs(exponent) > _MOST_EXPONENT:
+        return str(_finite(float(number)))
     return str(abs(value) if value == 0 else value)
 
 

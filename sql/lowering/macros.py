@@ -50,15 +50,22 @@ SETUP = (
       CASE WHEN CAST(TRY_CAST(x AS INTEGER) AS VARCHAR) = x THEN TRY_CAST(x AS INTEGER)
         WHEN starts_with(x, '"') THEN TRY_CAST(json_long(x) AS INTEGER)
         ELSE wrap32(json_long(x)) END)""",
+    # Jackson knows no negative zero, but -0.0 + 0 is 0.0.
     """CREATE OR REPLACE MACRO json_double(x) AS (
-      CASE WHEN regexp_full_match(x, '-?[0-9]{1,90}([.][0-9]{1,30})?') THEN TRY_CAST(x AS DOUBLE)
-        WHEN ltrim(x, '+-.0123456789eE') = '' THEN finite(TRY_CAST(x AS DOUBLE))
+      CASE WHEN regexp_full_match(x, '-?[0-9]{1,90}([.][0-9]{1,30})?') THEN TRY_CAST(x AS DOUBLE) + 0
+        WHEN ltrim(x, '+-.0123456789eE') = '' THEN finite(TRY_CAST(x AS DOUBLE)) + 0
         WHEN regexp_full_match(x, '"-?[0-9]{1,90}([.][0-9]{1,30})?"') THEN TRY_CAST(x[2:-2] AS DOUBLE)
         WHEN x IN ('"NaN"', '"Infinity"', '"-Infinity"') THEN CAST(x[2:-2] AS DOUBLE) END)""",
     """CREATE OR REPLACE MACRO json_bytes(x) AS (
       CASE WHEN regexp_full_match(x,
           '"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"')
         THEN from_base64(x[2:-2]) END)""",
+    # What DuckDB makes text of, for VARCHAR: whether it may be other text than ksqlDB's, if it was no text in the
+    # JSON. These are numbers as DuckDB writes them, arrays, and objects with such numbers.
+    """CREATE OR REPLACE MACRO json_odd_text(x) AS (
+      (x < ':' AND strlen(x) < 25 AND regexp_full_match(x,
+        '-?[0-9]+[.](?:0|[0-9]*[1-9])|-?[0-9]+(?:[.][0-9]+)?[eE][+-]?[0-9]+'))
+      OR (x > 'Z' AND x < '\\') OR (x >= '{' AND regexp_matches(x, '^\\{(?s:.*)[:,\\[]-?[0-9]+[.eE]')))""",
     # Times as text, as ksqlDB writes them.
     "CREATE OR REPLACE MACRO date_text(x) AS (if(x > DATE '9999-12-31', '+', '') || strftime(x, '%Y-%m-%d'))",
     "CREATE OR REPLACE MACRO time_text(x) AS (left(x::VARCHAR, if(second(x) = 0, 5, 8)))",

@@ -75,8 +75,8 @@ def value(kind: KsqlType, given: str, keys: Keys, inside: int = 0) -> str:
                 f"CASE WHEN regexp_full_match({given}, {text(fits)})"
                 f" THEN TRY_CAST({digits} AS {duckdb_type(kind)}) END"
             )
-    if kind == STRING:  # an array or object is another text in ksqlDB
-        return f"CASE WHEN NOT (starts_with({given}, '[') OR starts_with({given}, '{{')) THEN {given} END"
+    if kind == STRING:
+        return f"CASE WHEN json_odd_text({given}) THEN NULL ELSE {given} END"
     return _SCALARS[kind.name].format(f"{given}::VARCHAR")
 
 

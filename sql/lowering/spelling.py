@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sql.lowering import malformed
 from sql.types import ArrayType, KsqlType, MapType, StructType
 
 FOLDED = "ıſßﬀﬁﬂﬃﬄﬅﬆ"
@@ -50,13 +51,14 @@ class Spelling:
 
     @property
     def pattern(self) -> str:
-        """A regular expression (RE2) that is in each line that writes a name in another way."""
+        """A regular expression (RE2) that is in each line that writes a name in another way, or that DuckDB
+        takes for JSON though it is none."""
         if self.is_unsafe:
             return ""
         ways = "|".join(filter(None, map(_other_ways, self.inexact))) or r"[^\s\S]"
         letters = FOLDED if all(key.isascii() for key in self.inexact) else r"[:^ascii:]"
         plain = r'(?:[^"\\]|\\.)*'
-        return rf'"(?:{ways}|{plain}(?:\\.|[{letters}]){plain})"\s*:'
+        return rf'"(?:{ways}|{plain}(?:\\.|[{letters}]){plain})"\s*:|{malformed.PATTERN}'
 
 
 def sampled(kind: StructType, sample: str | None) -> Spelling:

@@ -20,12 +20,15 @@ _CASES: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_suffix(".yml")
 
 @dataclass(frozen=True)
 class Case:
-    """``columns`` and ``properties`` are SQL. ``spark_refuses`` is a type that Spark does not have, if any."""
+    """``columns`` and ``properties`` are SQL. ``spark_refuses`` is a type that Spark does not have, if any.
+
+    In the file ``line`` is a text, and ``bytes`` is one whose characters stand for bytes.
+    """
 
     name: str
     columns: str
     properties: str
-    lines: list[str]
+    lines: list[bytes]
     rows: list[list[Any]]
     spark_refuses: str | None
 
@@ -42,7 +45,10 @@ CASES = [
         each["name"],
         each["columns"],
         each["with"],
-        [record["line"] for record in each["records"]],
+        [
+            record["bytes"].encode("latin-1") if "bytes" in record else record["line"].encode()
+            for record in each["records"]
+        ],
         [record["row"] for record in each["records"] if "row" in record],
         each.get("spark_refuses"),
     )

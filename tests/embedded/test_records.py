@@ -40,7 +40,7 @@ def test_rows_of_a_file(server: Inside, case: Case, compressed: bool) -> None:
     name = f"case_{CASES.index(case)}_{compressed}".lower()
     folder = server.data / "topics" / name
     folder.mkdir(parents=True)
-    text = "".join(f"{line}\n" for line in case.lines).encode()
+    text = b"".join(line + b"\n" for line in case.lines)
     (folder / f"a.json{'.gz' * compressed}").write_bytes(gzip.compress(text) if compressed else text)
     assert read(server, case, name) == case.rows
 
@@ -57,13 +57,12 @@ def real() -> Iterator[Run]:
 @each_case
 def test_rows_of_a_real_server(real: Run, case: Case) -> None:
     name = f"RUN_{CASES.index(case)}"
-    # What INSERT VALUES writes with the format KAFKA are the bytes of a text.
+    # What INSERT VALUES writes with the format KAFKA are the bytes themselves.
     real.execute(
-        f"CREATE STREAM {name}_TEXT (v VARCHAR) WITH (KAFKA_TOPIC='{name}', VALUE_FORMAT='KAFKA', PARTITIONS=1);"
+        f"CREATE STREAM {name}_TEXT (v BYTES) WITH (KAFKA_TOPIC='{name}', VALUE_FORMAT='KAFKA', PARTITIONS=1);"
     )
     real.execute(case.declaration(name, name))
     for line in case.lines:
-        quoted = line.replace("'", "''")
-        real.execute(f"INSERT INTO {name}_TEXT (v) VALUES ('{quoted}');")
+        real.execute(f"INSERT INTO {name}_TEXT (v) VALUES (TO_BYTES('{line.hex()}', 'hex'));")
     rows = real.rows(QUERY.format(name))
     assert rows == case.rows

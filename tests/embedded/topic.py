@@ -75,7 +75,8 @@ class Topic:
     def register(self) -> None:
         """Register the files without reading them."""
         with self.engine.turn():
-            self.engine.register.discover(self.engine._cursor, self.name)
+            readers = self.engine._readers(self.name)
+            self.engine.register.discover(self.engine._cursor, self.name, readers)
 
     def work(self) -> None:
         """Read all there is to read."""

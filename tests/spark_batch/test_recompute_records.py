@@ -47,10 +47,10 @@ def declared(root: Path, declaration: str) -> Path:
     return root
 
 
-def archived(topic: Path, lines: list[str]) -> None:
+def archived(topic: Path, lines: list[bytes]) -> None:
     """Write a file for each two lines, so that names differ within files and between them."""
     for first in range(0, len(lines), 2):
-        add(topic, START, first, [line.encode() for line in lines[first : first + 2]])
+        add(topic, START, first, lines[first : first + 2])
 
 
 def compact_all(topic: Path, root: Path) -> Path:
@@ -80,6 +80,8 @@ def test_rows(tmp_path: Path, case: Case, is_compacted: bool, engine: str) -> No
     topic = tmp_path / "topics/OpenSeaRawEvents"
     archived(topic, case.lines)
     if is_compacted:
+        if b"\xff" in b"".join(case.lines):
+            pytest.skip("files that are not UTF-8 are never compacted")
         compact_all(topic, root)
     if engine == "spark" and case.spark_refuses:
         with pytest.raises(SqlError, match=case.spark_refuses):
@@ -91,9 +93,9 @@ def test_rows(tmp_path: Path, case: Case, is_compacted: bool, engine: str) -> No
 GIVEN = "CREATE STREAM given ({}) WITH (KAFKA_TOPIC='OpenSeaRawEvents', VALUE_FORMAT='JSON', PARTITIONS=1, {});"
 BEFORE = GIVEN.format("t BIGINT, n INT, s STRUCT<Usd_Price DOUBLE>", "TIMESTAMP='t'")
 LINES = [
-    '{"t":1788998400001,"later":1788998460001,"n":1,"s":{"Usd_Price":1.5,"Nft_Id":"x"}}',
-    '{"t":1788998400002,"later":1788998460002,"n":3000000000,"s":{"usd_price":2.5}}',
-    '{"t":1788998400003,"later":null,"n":"three","s":{"Usd_Price":"none"}}',
+    b'{"t":1788998400001,"later":1788998460001,"n":1,"s":{"Usd_Price":1.5,"Nft_Id":"x"}}',
+    b'{"t":1788998400002,"later":1788998460002,"n":3000000000,"s":{"usd_price":2.5}}',
+    b'{"t":1788998400003,"later":null,"n":"three","s":{"Usd_Price":"none"}}',
 ]
 
 
@@ -218,7 +220,7 @@ def test_a_stream_that_a_query_writes_has_the_times_of_a_column(tmp_path: Path, 
     else:
         root = declared(tmp_path / "sql", declaration)
         (root / "migrations/V002__moved.sql").write_text(MOVED)
-        archived(tmp_path / "topics/OpenSeaRawEvents", lines)
+        archived(tmp_path / "topics/OpenSeaRawEvents", [line.encode() for line in lines])
         tables, _, _ = recomputed(tmp_path / "topics/OpenSeaRawEvents", request(wanted="counted", engine=engine), root)
         rows = [{name: row[name] for name in ("N", "WINDOWSTART", "ROWS")} for row in tables["COUNTED"]]
     assert rows == [{"N": 0, "WINDOWSTART": START + 60_000, "ROWS": 1}]

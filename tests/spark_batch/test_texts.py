@@ -16,6 +16,7 @@ from spark_batch import chunks, lines
 from spark_batch.buffers import Buffers
 from spark_batch.source import Source, SourceError, open_source
 from spark_batch.texts import Texts, TextStream
+from sql.lowering import utf8
 from sql.lowering.capitals import Capitals
 from tests import oracle
 from tests.spark_batch.archives import START, add, compare, event, recomputed, records_of, request
@@ -91,7 +92,7 @@ def test_lines_are_the_same_whatever_a_block_holds(
         for piece in lines.pieces(source, written(source, 40, content))
         for row in texts_of(iter(piece.batches(NO_NAMES)))
     ]
-    expected = [line.decode("utf-8", "replace") for line in content if line]
+    expected = [utf8.decoded(line) for line in content if line]
     assert found == list(enumerate(expected, 40))
 
 

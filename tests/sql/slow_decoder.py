@@ -20,10 +20,17 @@ class Unreadable(Exception):
     """The record is dropped."""
 
 
+def refused(constant: str) -> Any:
+    raise ValueError(constant)
+
+
+_DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=refused)
+
+
 def decoded(line: str, kind: StructType) -> dict[str, Any] | None:
     """The columns of a record; None for one that ksqlDB drops."""
     try:
-        record, _ = json.JSONDecoder().raw_decode(line)  # Jackson does not look beyond the object
+        record, _ = _DECODER.raw_decode(line)  # Jackson does not look beyond the object
     except ValueError:
         return None
     if not isinstance(record, dict):
@@ -72,7 +79,7 @@ def scalar(given: Any, kind: str) -> Any:
             check(isinstance(given, bool))
             return given
         case "DOUBLE":
-            check(type(given) in (int, float, str))
+            check(type(given) in (int, Decimal, str))
             return parsed(float, given)
         case "BYTES":
             check(isinstance(given, str))
@@ -97,11 +104,23 @@ def scalar(given: Any, kind: str) -> Any:
 def text(given: Any) -> str:
     """A value as text: a list without quotes, an object as JSON."""
     match given:
-        case None | bool() | dict():
-            return json.dumps(given, separators=(",", ":"))
+        case None | bool():
+            return json.dumps(given)
+        case dict():
+            return f"{{{','.join(f'{json.dumps(name)}:{in_object(field)}' for name, field in given.items())}}}"
         case list():
             return f"[{', '.join(map(text, given))}]"
-    return str(given)
+    return str(given)  # a Decimal's text is that of Java's BigDecimal
+
+
+def in_object(given: Any) -> str:
+    """A value of an object that is text: JSON without blanks."""
+    match given:
+        case str():
+            return json.dumps(given, ensure_ascii=False)
+        case list():
+            return f"[{','.join(map(in_object, given))}]"
+    return text(given)
 
 
 def parsed(number: type[Any], given: Any) -> Any:

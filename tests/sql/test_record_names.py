@@ -58,7 +58,9 @@ def kind_of(stream: Source) -> StructType:
 
 
 WRONG = (True, "x", "", [], {}, [1], {"a": 1}, "1")
-TEXTS = ("", "x", "Id", '":', '"ID":1', "\\", " :", "é", "[", "{", 5, True)
+TEXTS = (
+    "", "x", "Id", '":', '"ID":1', "\\", " :", "é", "[", "{", 5, True, ",]", "NaN,}", "1.5", "1e3", "nan",
+)  # fmt: skip
 DECIMALS = (0, 1, -12, "1.5", "12.340", "1.234", 9999, 10_000, "x")
 DOUBLES = (0, 1.5, -2.25, 1e300, 12345678901234567890)
 KEYS = ("id", "ID", "Id", "k", "", 'q"', "é")
@@ -124,7 +126,10 @@ class Maker:
             ensure_ascii=self.random.random() < 0.5,
         )
         if self.random.random() < 0.1:
-            return self.random.choice((*BROKEN, line[:-1], line[1:], "x" + line, line + " x"))
+            at = self.random.choice([at for at, letter in enumerate(line) if letter in "]}:"] or [0])
+            comma = line[:at] + self.random.choice((",", ", ", ",\t ")) + line[at:]
+            unknown = line.replace("{", f'{{"u":{self.random.choice(("NaN", "[1,NaN]", "-NaN", "1e3"))},', 1)
+            return self.random.choice((*BROKEN, line[:-1], line[1:], "x" + line, line + " x", comma, unknown))
         return line
 
 
