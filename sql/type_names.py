@@ -26,11 +26,7 @@ def written_type(statement: Statement, written: exp.Expression, at: exp.Expressi
     two fields of one name, a DECIMAL whose precision or scale is out of range. Observed on a 7.9.1.
     """
     kind = from_ast(written)
-    stage = Stage.PREPARE
-    if _lacks_sizes(written):
-        message, hint = "DECIMAL needs a precision and a scale", "such as DECIMAL(10,2)"
-        stage = Stage.SYNTAX
-    elif kind is None:
+    if kind is None:
         message = f"Cannot resolve unknown type: {unknown_type(written)}"
         hint = (
             f"of {of}; ksqlDB's types: BOOLEAN INTEGER BIGINT DOUBLE"
@@ -44,13 +40,7 @@ def written_type(statement: Statement, written: exp.Expression, at: exp.Expressi
         message = f"Duplicate field names found in STRUCT: '{twice[0]}' and '{twice[1]}'"
     else:
         return kind
-    raise SqlError(message, where(statement, at), hint, stage=stage)
-
-
-def _lacks_sizes(written: exp.Expression) -> bool:
-    return any(
-        part.this == exp.DType.DECIMAL and len(part.expressions) != 2 for part in written.find_all(exp.DataType)
-    )
+    raise SqlError(message, where(statement, at), hint, stage=Stage.PREPARE)
 
 
 def _bad_decimal(kind: KsqlType) -> str | None:

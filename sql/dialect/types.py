@@ -73,7 +73,7 @@ class Types(Reading):
         if self._match(TokenType.L_PAREN):
             kind.set("expressions", self._sizes())
         if kind.this == exp.DType.DECIMAL and len(kind.expressions) != 2:
-            self.raise_error("Expecting DECIMAL(precision, scale)", self._prev)
+            self.raise_error("DECIMAL needs a precision and a scale, such as DECIMAL(10, 2)", self._prev)
         return kind
 
     def _angled(
