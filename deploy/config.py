@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from producer.environment import Environment
+from opensea_metrics.producer.environment import Environment
 
 
 class Settings(Environment):

@@ -11,17 +11,17 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from deploy import commands
-from deploy.client import KsqlClient, literal
-from deploy.embedded import server
-from deploy.output.console import console, shown
-from deploy.output.plain import one_line
-from deploy.output.progress import Reporter
-from producer import sample
-from producer.replay import replay
-from producer.sinks import ArchiveSink
-from sql.errors import OpenSeaMetricsError
-from sql.project import load_project
+from opensea_metrics.deploy import commands
+from opensea_metrics.deploy.client import KsqlClient, literal
+from opensea_metrics.deploy.embedded import server
+from opensea_metrics.deploy.output.console import console, shown
+from opensea_metrics.deploy.output.plain import one_line
+from opensea_metrics.deploy.output.progress import Reporter
+from opensea_metrics.producer import sample
+from opensea_metrics.producer.replay import replay
+from opensea_metrics.producer.sinks import ArchiveSink
+from opensea_metrics.sql.errors import OpenSeaMetricsError
+from opensea_metrics.sql.project import load_project
 
 _TIMEOUT = 120.0
 

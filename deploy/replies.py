@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from deploy.shapes import (
+from opensea_metrics.deploy.shapes import (
     Json,
     WrongShape,
     listed,

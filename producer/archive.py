@@ -14,9 +14,9 @@ from pathlib import Path
 
 import duckdb
 
-from producer.layout import ArchiveFile, archive_file, newest_cover
-from sql.database import scratch_database
-from sql.errors import OpenSeaMetricsError
+from opensea_metrics.producer.layout import ArchiveFile, archive_file, newest_cover
+from opensea_metrics.sql.database import scratch_database
+from opensea_metrics.sql.errors import OpenSeaMetricsError
 
 HOURS = "year=*/month=*/day=*/hour=*"
 """The folders of a topic that have files, as a pattern."""

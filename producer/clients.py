@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from producer.environment import SettingsError
+from opensea_metrics.producer.environment import SettingsError
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ def configured(kind: Callable[..., T], config: Mapping[str, Any], **arguments: A
 
 def quiet_logger() -> logging.Logger:
     """For librdkafka, whose own log repeats itself; errors and ``error_cb`` tell what matters."""
-    logger = logging.getLogger("producer.kafka.librdkafka")
+    logger = logging.getLogger("opensea_metrics.producer.kafka.librdkafka")
     logger.addHandler(logging.NullHandler())
     logger.propagate = False
     return logger

@@ -17,8 +17,15 @@ import structlog
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
-from producer.metrics import Stats
-from producer.session import Delays, Insist, Session, StreamError, StreamOptions, Take
+from opensea_metrics.producer.metrics import Stats
+from opensea_metrics.producer.session import (
+    Delays,
+    Insist,
+    Session,
+    StreamError,
+    StreamOptions,
+    Take,
+)
 
 log = structlog.get_logger()
 
@@ -92,7 +99,7 @@ class Stream:
         options = self._options
         query = urlencode({"token": options.key.get_secret_value(), "vsn": options.version})
         # At level DEBUG websockets logs the request, and with it the key.
-        logger = logging.getLogger("producer.connection.websockets")
+        logger = logging.getLogger("opensea_metrics.producer.connection.websockets")
         logger.setLevel(logging.ERROR)
         return await connect(
             f"{options.url}?{query}",

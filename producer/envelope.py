@@ -21,8 +21,8 @@ from typing import Any
 
 import msgspec
 
-from producer import phoenix
-from producer.phoenix import FrameError, Message
+from opensea_metrics.producer import phoenix
+from opensea_metrics.producer.phoenix import FrameError, Message
 
 TOPIC = "OpenSeaRawEvents"
 DEAD_LETTER_TOPIC = "OpenSeaRawEvents.dlq"

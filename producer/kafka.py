@@ -9,14 +9,14 @@ from pathlib import Path
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from producer import envelope
-from producer.clients import Client, configured, quiet_logger
-from producer.envelope import DeadLetter, Record
-from producer.metrics import Latency
-from producer.settings import KafkaSettings
-from producer.sinks import SinkError, now_ms
-from producer.topics import TopicSpec, ensure_topics
-from producer.undelivered import Undelivered
+from opensea_metrics.producer import envelope
+from opensea_metrics.producer.clients import Client, configured, quiet_logger
+from opensea_metrics.producer.envelope import DeadLetter, Record
+from opensea_metrics.producer.metrics import Latency
+from opensea_metrics.producer.settings import KafkaSettings
+from opensea_metrics.producer.sinks import SinkError, now_ms
+from opensea_metrics.producer.topics import TopicSpec, ensure_topics
+from opensea_metrics.producer.undelivered import Undelivered
 
 _Headers = list[tuple[str, str | bytes | None]]
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from producer import envelope
-from producer.envelope import DeadLetter, Record
-from producer.recording import Bookmark, Recording, SourceError, Span
-from producer.sinks import Sink, SinkError, now_ms
+from opensea_metrics.producer import envelope
+from opensea_metrics.producer.envelope import DeadLetter, Record
+from opensea_metrics.producer.recording import Bookmark, Recording, SourceError, Span
+from opensea_metrics.producer.sinks import Sink, SinkError, now_ms
 
 _PROGRESS_FRAMES = 1_000
 _HOLE_MS = 600_000

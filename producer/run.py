@@ -9,12 +9,12 @@ from collections.abc import Callable
 
 import structlog
 
-from producer.connection import Stream
-from producer.dedup import Recent
-from producer.envelope import Record
-from producer.metrics import Stats
-from producer.session import Item, StreamOptions
-from producer.sinks import Sink
+from opensea_metrics.producer.connection import Stream
+from opensea_metrics.producer.dedup import Recent
+from opensea_metrics.producer.envelope import Record
+from opensea_metrics.producer.metrics import Stats
+from opensea_metrics.producer.session import Item, StreamOptions
+from opensea_metrics.producer.sinks import Sink
 
 log = structlog.get_logger()
 

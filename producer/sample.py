@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 
-from producer.replay import Counts, replay
-from producer.sinks import ArchiveSink
+from opensea_metrics.producer.replay import Counts, replay
+from opensea_metrics.producer.sinks import ArchiveSink
 
 BUNDLED = "sample_events.ndjson.gz"
 BUNDLED_EVENTS = 6_000
@@ -66,7 +66,7 @@ def make_bundled(path: Path) -> None:
 
 def bundled() -> Iterator[bytes]:
     """The frames of the sample that comes with the package."""
-    with resources.files("producer").joinpath(BUNDLED).open("rb") as file, gzip.open(file) as text:
+    with resources.files("opensea_metrics.producer").joinpath(BUNDLED).open("rb") as file, gzip.open(file) as text:
         for line in text:
             yield line.rstrip(b"\n")
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from producer.environment import Environment, SettingsError
+from opensea_metrics.producer.environment import Environment, SettingsError
 
 __all__ = ["KafkaSettings", "SettingsError", "StreamSettings", "checked_url"]
 

@@ -11,9 +11,9 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from producer import envelope
-from producer.clients import Client, admin_client
-from producer.sinks import SinkError
+from opensea_metrics.producer import envelope
+from opensea_metrics.producer.clients import Client, admin_client
+from opensea_metrics.producer.sinks import SinkError
 
 log = structlog.get_logger()
 

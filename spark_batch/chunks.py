@@ -15,24 +15,24 @@ from typing import TypeVar
 import duckdb
 import pyarrow as pa
 
-from producer.layout import ArchiveFile
-from spark_batch import compacted
-from spark_batch.ahead import ahead
-from spark_batch.archive.legacy import stamped_sql
-from spark_batch.compacted import Compacted
-from spark_batch.damage import Damage
-from spark_batch.groups import in_groups
-from spark_batch.source import Source as Archive
-from spark_batch.source import SourceError
-from spark_batch.texts import Texts, TextStream
-from sql.database import Setting, scratch_database
-from sql.lowering import python, records
-from sql.lowering.capitals import capitals
-from sql.lowering.macros import SETUP
-from sql.lowering.times import event_time
-from sql.quoting import column as column_of
-from sql.quoting import quoted
-from sql.sources import Source
+from opensea_metrics.producer.layout import ArchiveFile
+from opensea_metrics.spark_batch import compacted
+from opensea_metrics.spark_batch.ahead import ahead
+from opensea_metrics.spark_batch.archive.legacy import stamped_sql
+from opensea_metrics.spark_batch.compacted import Compacted
+from opensea_metrics.spark_batch.damage import Damage
+from opensea_metrics.spark_batch.groups import in_groups
+from opensea_metrics.spark_batch.source import Source as Archive
+from opensea_metrics.spark_batch.source import SourceError
+from opensea_metrics.spark_batch.texts import Texts, TextStream
+from opensea_metrics.sql.database import Setting, scratch_database
+from opensea_metrics.sql.lowering import python, records
+from opensea_metrics.sql.lowering.capitals import capitals
+from opensea_metrics.sql.lowering.macros import SETUP
+from opensea_metrics.sql.lowering.times import event_time
+from opensea_metrics.sql.quoting import column as column_of
+from opensea_metrics.sql.quoting import quoted
+from opensea_metrics.sql.sources import Source
 
 Item = TypeVar("Item")
 

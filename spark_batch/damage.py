@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from producer.layout import ArchiveFile
+from opensea_metrics.producer.layout import ArchiveFile
 
 EMPTY = "it is empty (0 bytes)"
 

@@ -18,22 +18,22 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from producer.layout import ArchiveFile
-from spark_batch import chunks
-from spark_batch.ahead import in_order
-from spark_batch.chunks import Attempts, Chunk
-from spark_batch.damage import Damage
-from spark_batch.groups import shared_out
-from spark_batch.job import Counts, Job, Progress, Table, adding_up, counted
-from spark_batch.memory import Memory
-from spark_batch.narrowing import columns_read
-from spark_batch.parts import Part, Parts, made, number
-from sql.catalog import Query
-from sql.lowering import selects
-from sql.quoting import column as column_of
-from sql.quoting import quoted
-from sql.sources import Source
-from udfs import duckdb as duckdb_udfs
+from opensea_metrics.producer.layout import ArchiveFile
+from opensea_metrics.spark_batch import chunks
+from opensea_metrics.spark_batch.ahead import in_order
+from opensea_metrics.spark_batch.chunks import Attempts, Chunk
+from opensea_metrics.spark_batch.damage import Damage
+from opensea_metrics.spark_batch.groups import shared_out
+from opensea_metrics.spark_batch.job import Counts, Job, Progress, Table, adding_up, counted
+from opensea_metrics.spark_batch.memory import Memory
+from opensea_metrics.spark_batch.narrowing import columns_read
+from opensea_metrics.spark_batch.parts import Part, Parts, made, number
+from opensea_metrics.sql.catalog import Query
+from opensea_metrics.sql.lowering import selects
+from opensea_metrics.sql.quoting import column as column_of
+from opensea_metrics.sql.quoting import quoted
+from opensea_metrics.sql.sources import Source
+from opensea_metrics.udfs import duckdb as duckdb_udfs
 
 _LANES = 4
 """At most: each needs some 30 MB."""

@@ -17,12 +17,12 @@ import numpy as np
 import pyarrow as pa
 from isal import igzip, isal_zlib
 
-from producer.layout import ArchiveFile
-from spark_batch.buffers import Buffers
-from spark_batch.damage import EMPTY
-from spark_batch.source import Source, SourceError, reason
-from sql.lowering import utf8
-from sql.lowering.capitals import Capitals
+from opensea_metrics.producer.layout import ArchiveFile
+from opensea_metrics.spark_batch.buffers import Buffers
+from opensea_metrics.spark_batch.damage import EMPTY
+from opensea_metrics.spark_batch.source import Source, SourceError, reason
+from opensea_metrics.sql.lowering import utf8
+from opensea_metrics.sql.lowering.capitals import Capitals
 
 _PIECE = 2 * 1024 * 1024
 """Bytes of text that are unpacked at a time: more do not stay in a processor's cache."""

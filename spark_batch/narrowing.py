@@ -11,10 +11,10 @@ from dataclasses import replace
 
 from sqlglot import exp
 
-from sql.analysis import Analysis, makes_rows
-from sql.catalog import Catalog, Query
-from sql.sources import Source
-from sql.types import STRING, KsqlType, StructType, name_of
+from opensea_metrics.sql.analysis import Analysis, makes_rows
+from opensea_metrics.sql.catalog import Catalog, Query
+from opensea_metrics.sql.sources import Source
+from opensea_metrics.sql.types import STRING, KsqlType, StructType, name_of
 
 
 def narrowed(catalog: Catalog, raw_topic: str, targets: Sequence[Source]) -> Catalog:

@@ -7,10 +7,10 @@ from functools import partial
 
 import duckdb
 
-from spark_batch.memory import Memory
-from sql.catalog import Query
-from sql.lowering import selects
-from sql.quoting import quoted
+from opensea_metrics.spark_batch.memory import Memory
+from opensea_metrics.sql.catalog import Query
+from opensea_metrics.sql.lowering import selects
+from opensea_metrics.sql.quoting import quoted
 
 _ROWS = 500_000
 """Rows of parts that are worth merging."""

@@ -11,21 +11,30 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import yaml
 
-from producer.layout import HOUR_MS, ArchiveFile
-from spark_batch.job import Counts, Job, Progress, Results
-from spark_batch.period import ALL_TIME, Period, WindowChoice, iso, settle
-from spark_batch.pipeline import TargetError, choose, plan, windows_of
-from spark_batch.settings import BatchSettings
-from spark_batch.source import Source, SourceError
-from sql.catalog import Catalog
-from sql.changes import check
-from sql.lowering import support
-from sql.lowering.refusals import DUCKDB, SPARK
-from sql.project import Project, load_project
-from sql.sources import Source as Stream
-from udfs import registry
+from opensea_metrics.producer.layout import HOUR_MS, ArchiveFile
+from opensea_metrics.spark_batch.job import Counts, Job, Progress, Results
+from opensea_metrics.spark_batch.period import (
+    ALL_TIME,
+    Period,
+    WindowChoice,
+    iso,
+    parse_time,
+    parse_window,
+    settle,
+)
+from opensea_metrics.spark_batch.pipeline import TargetError, choose, plan, windows_of
+from opensea_metrics.spark_batch.settings import BatchSettings
+from opensea_metrics.spark_batch.source import Source, SourceError, open_source
+from opensea_metrics.sql.catalog import Catalog
+from opensea_metrics.sql.changes import check
+from opensea_metrics.sql.lowering import support
+from opensea_metrics.sql.lowering.refusals import DUCKDB, SPARK
+from opensea_metrics.sql.project import Project, load_project
+from opensea_metrics.sql.sources import Source as Stream
+from opensea_metrics.udfs import registry
 
 DAY_MS = 24 * HOUR_MS
 LONG_FORM = ("global", "collections")
@@ -101,6 +110,35 @@ def prepare(
     return Prepared(project, request, windows, job, _engine(request.engine, files, settings or BatchSettings()))
 
 
+def recompute(
+    source: str | Path,
+    *windows: str,
+    wanted: str = "all",
+    first: str | None = None,
+    end: str | None = None,
+    engine: str = "auto",
+    root: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> dict[str, pa.Table]:
+    """The tables of a past period by name, each with its rows in order of window and key.
+
+    ``source`` is the raw topic's folder or an s3a:// URL, ``windows`` are sizes such as "1 hour" (none: the
+    windows of settings.yml). ``first`` and ``end``, exclusive, are ISO times in UTC. ``wanted`` is "global",
+    "collections", "all" or one table's name. Raises OpenSeaMetricsError for what cannot be computed.
+    """
+    request = Request(
+        wanted=wanted,
+        windows=tuple(parse_window(size, None) for size in windows),
+        first=parse_time(first) if first else None,
+        end=parse_time(end) if end else None,
+        engine=engine,
+    )
+    prepared = prepare(request, open_source(source), root, variables)
+    with computed(prepared, lambda _done, _total: None) as results:
+        tables = (results.table(name) for name in prepared.tables)
+        return {table.name: pa.Table.from_batches(table.batches, table.schema) for table in tables}
+
+
 @contextmanager
 def computed(prepared: Prepared, progress: Progress) -> Iterator[Results]:
     """Compute what was prepared. The results last as long as the block.
@@ -109,7 +147,7 @@ def computed(prepared: Prepared, progress: Progress) -> Iterator[Results]:
     """
     for query in prepared.job.pipeline.catalog.queries.values():
         support.check_query(query.analysis, SPARK if prepared.engine == "spark" else DUCKDB)
-    engine = import_module(f"spark_batch.{prepared.engine}_engine")
+    engine = import_module(f"opensea_metrics.spark_batch.{prepared.engine}_engine")
     made: AbstractContextManager[Results] = engine.computed(prepared.job, progress)
     with made as results:
         yield results

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from producer.environment import Environment
+from opensea_metrics.producer.environment import Environment
 
 _ENDPOINT = "^https?://[^@?#]*$"
 

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from producer.layout import ArchiveFile
-from spark_batch.compacted import damage, has_fields, schema
-from spark_batch.damage import Damage
-from spark_batch.job import Counts, Job, Progress, Table, counted
-from spark_batch.narrowing import columns_read
-from spark_batch.settings import BatchSettings
-from spark_batch.source import SourceError
-from spark_batch.spark_session import first_reason, open_session
-from spark_batch.spark_source import compacted_rows, damaged_files, text_rows
-from sql.errors import OpenSeaMetricsError
-from sql.lowering import selects, spark_selects
-from sql.quoting import column_name, spark_column
-from sql.sources import Source
-from sql.types import STRING, ArrayType, KsqlType, MapType, StructType
+from opensea_metrics.producer.layout import ArchiveFile
+from opensea_metrics.spark_batch.compacted import damage, has_fields, schema
+from opensea_metrics.spark_batch.damage import Damage
+from opensea_metrics.spark_batch.job import Counts, Job, Progress, Table, counted
+from opensea_metrics.spark_batch.narrowing import columns_read
+from opensea_metrics.spark_batch.settings import BatchSettings
+from opensea_metrics.spark_batch.source import SourceError
+from opensea_metrics.spark_batch.spark_session import first_reason, open_session
+from opensea_metrics.spark_batch.spark_source import compacted_rows, damaged_files, text_rows
+from opensea_metrics.sql.errors import OpenSeaMetricsError
+from opensea_metrics.sql.lowering import selects, spark_selects
+from opensea_metrics.sql.quoting import column_name, spark_column
+from opensea_metrics.sql.sources import Source
+from opensea_metrics.sql.types import STRING, ArrayType, KsqlType, MapType, StructType
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

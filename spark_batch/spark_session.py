@@ -7,11 +7,9 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-import producer
-import spark_batch
-from spark_batch.settings import BatchSettings, S3Settings
-from udfs import spark as functions
-from udfs.definition import UdfError
+from opensea_metrics.spark_batch.settings import BatchSettings, S3Settings
+from opensea_metrics.udfs import spark as functions
+from opensea_metrics.udfs.definition import UdfError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -81,7 +79,6 @@ def open_session(settings: BatchSettings, s3: S3Settings | None) -> SparkSession
         for name, value in s3.hadoop().items():
             hadoop.set(name, value)
     functions.register(session)
-    functions.send(session, producer, spark_batch)
     return session
 
 

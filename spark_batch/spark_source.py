@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pyarrow as pa
 
-from producer.layout import ArchiveFile
-from spark_batch import chunks
-from spark_batch.chunks import Attempts, Chunk
-from spark_batch.compacted import names_in_files
-from spark_batch.damage import Damage
-from spark_batch.groups import shared_out
-from spark_batch.source import Source as Archive
-from spark_batch.texts import Texts
-from sql.lowering.times import spark_event_time
-from sql.quoting import column, spark_column, spark_quoted
-from sql.sources import Column, Source
-from sql.types import spark
+from opensea_metrics.producer.layout import ArchiveFile
+from opensea_metrics.spark_batch import chunks
+from opensea_metrics.spark_batch.chunks import Attempts, Chunk
+from opensea_metrics.spark_batch.compacted import names_in_files
+from opensea_metrics.spark_batch.damage import Damage
+from opensea_metrics.spark_batch.groups import shared_out
+from opensea_metrics.spark_batch.source import Source as Archive
+from opensea_metrics.spark_batch.texts import Texts
+from opensea_metrics.sql.lowering.times import spark_event_time
+from opensea_metrics.sql.quoting import column, spark_column, spark_quoted
+from opensea_metrics.sql.sources import Column, Source
+from opensea_metrics.sql.types import spark
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

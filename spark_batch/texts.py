@@ -9,13 +9,13 @@ from itertools import chain
 
 import pyarrow as pa
 
-from producer.layout import ArchiveFile
-from spark_batch import compacted, lines
-from spark_batch.ahead import ahead
-from spark_batch.damage import Damage
-from spark_batch.lines import Lines
-from spark_batch.source import Source, SourceError
-from sql.lowering.capitals import Capitals
+from opensea_metrics.producer.layout import ArchiveFile
+from opensea_metrics.spark_batch import compacted, lines
+from opensea_metrics.spark_batch.ahead import ahead
+from opensea_metrics.spark_batch.damage import Damage
+from opensea_metrics.spark_batch.lines import Lines
+from opensea_metrics.spark_batch.source import Source, SourceError
+from opensea_metrics.sql.lowering.capitals import Capitals
 
 _SAMPLE = 100
 """Lines from which the usual spelling of names is taken."""

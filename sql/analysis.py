@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from sql import functions
-from sql.sources import Column, Source, Window
-from sql.statements import Statement
+from opensea_metrics.sql import functions
+from opensea_metrics.sql.sources import Column, Source, Window
+from opensea_metrics.sql.statements import Statement
 
 
 @dataclass(frozen=True)

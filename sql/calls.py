@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from sqlglot import exp
 
-from sql import functions, variations
-from sql.functions import Function
-from sql.scope import Scope, shown
-from sql.signatures import python_result
-from sql.types import (
+from opensea_metrics.sql import functions, variations
+from opensea_metrics.sql.functions import Function
+from opensea_metrics.sql.scope import Scope, shown
+from opensea_metrics.sql.signatures import python_result
+from opensea_metrics.sql.types import (
     BIGINT,
     BOOLEAN,
     NULL,
@@ -25,7 +25,7 @@ from sql.types import (
     same,
     struct,
 )
-from udfs.definition import Definition
+from opensea_metrics.udfs.definition import Definition
 
 Infer = Callable[[exp.Expression, Scope], KsqlType]
 """Gives an argument's type, as :func:`sql.inference.infer` does."""

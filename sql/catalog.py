@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sql.analysis import Analysis
-from sql.sources import Source, Topic
-from sql.upgrade import Definition
+from opensea_metrics.sql.analysis import Analysis
+from opensea_metrics.sql.sources import Source, Topic
+from opensea_metrics.sql.upgrade import Definition
 
 
 @dataclass(frozen=True)

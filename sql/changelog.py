@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from sql.analysis import Analysis, aggregates
-from sql.catalog import Catalog
-from sql.errors import SqlError
-from sql.functions import BUILT_IN, known
-from sql.parser import where
-from sql.sources import Source
-from sql.statements import Statement
+from opensea_metrics.sql.analysis import Analysis, aggregates
+from opensea_metrics.sql.catalog import Catalog
+from opensea_metrics.sql.errors import SqlError
+from opensea_metrics.sql.functions import BUILT_IN, known
+from opensea_metrics.sql.parser import where
+from opensea_metrics.sql.sources import Source
+from opensea_metrics.sql.statements import Statement
 
 
 def check_changelog(catalog: Catalog, statement: Statement, analysis: Analysis) -> None:

@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from sql.catalog import Catalog
-from sql.creations import created_as, declared, inserting
-from sql.declarations import columns_of, target
-from sql.errors import SqlError, SqlErrors
-from sql.inserts import insert_columns
-from sql.project import Project
-from sql.properties import check_set
-from sql.resolution import analyse
-from sql.statements import Kind, Statement
-from sql.upgrade import Definition
+from opensea_metrics.sql.catalog import Catalog
+from opensea_metrics.sql.creations import created_as, declared, inserting
+from opensea_metrics.sql.declarations import columns_of, target
+from opensea_metrics.sql.errors import SqlError, SqlErrors
+from opensea_metrics.sql.inserts import insert_columns
+from opensea_metrics.sql.project import Project
+from opensea_metrics.sql.properties import check_set
+from opensea_metrics.sql.resolution import analyse
+from opensea_metrics.sql.statements import Kind, Statement
+from opensea_metrics.sql.upgrade import Definition
 
 Step = Callable[[Catalog, Statement, Catalog], None]
 """Called with a statement, and with the catalogs before and after it."""

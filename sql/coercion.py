@@ -15,9 +15,9 @@ from collections.abc import Callable, Mapping
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from typing import Any
 
-from sql import timestamps
-from sql.topic_json import finite
-from sql.types import DOUBLE, ArrayType, DecimalType, KsqlType, MapType, StructType
+from opensea_metrics.sql import timestamps
+from opensea_metrics.sql.topic_json import finite
+from opensea_metrics.sql.types import DOUBLE, ArrayType, DecimalType, KsqlType, MapType, StructType
 
 Coercer = Callable[[Any], Any]
 """Gives the value as a type has it. Raises Mismatch."""

@@ -10,11 +10,21 @@ from typing import Any, Final
 
 from sqlglot import exp
 
-from sql import coercion, timestamps
-from sql.inference import infer
-from sql.nesting import is_chained, operands
-from sql.scope import COMPARISONS, Scope
-from sql.types import BIGINT, DATE, DOUBLE, INTEGER, STRING, TIME, TIMESTAMP, DecimalType, KsqlType
+from opensea_metrics.sql import coercion, timestamps
+from opensea_metrics.sql.inference import infer
+from opensea_metrics.sql.nesting import is_chained, operands
+from opensea_metrics.sql.scope import COMPARISONS, Scope
+from opensea_metrics.sql.types import (
+    BIGINT,
+    DATE,
+    DOUBLE,
+    INTEGER,
+    STRING,
+    TIME,
+    TIMESTAMP,
+    DecimalType,
+    KsqlType,
+)
 
 UNKNOWN: Final = object()
 """The value of an expression that only an engine can compute."""

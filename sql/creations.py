@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sql.catalog import Catalog, Query
-from sql.changelog import check_changelog
-from sql.declarations import (
+from opensea_metrics.sql.catalog import Catalog, Query
+from opensea_metrics.sql.changelog import check_changelog
+from opensea_metrics.sql.declarations import (
     check_columns,
     columns_of,
     count_of,
@@ -18,14 +18,14 @@ from sql.declarations import (
     topic_of,
     window_of,
 )
-from sql.errors import SqlError, Stage
-from sql.parser import where
-from sql.resolution import analyse
-from sql.sources import Source
-from sql.statements import Kind, Statement
-from sql.topics import noted
-from sql.types import NULL
-from sql.upgrade import Definition, changes, refusals
+from opensea_metrics.sql.errors import SqlError, Stage
+from opensea_metrics.sql.parser import where
+from opensea_metrics.sql.resolution import analyse
+from opensea_metrics.sql.sources import Source
+from opensea_metrics.sql.statements import Kind, Statement
+from opensea_metrics.sql.topics import noted
+from opensea_metrics.sql.types import NULL
+from opensea_metrics.sql.upgrade import Definition, changes, refusals
 
 
 def declared(catalog: Catalog, statement: Statement, any_replacement: bool) -> Catalog:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import duckdb
 
-from sql.quoting import text
+from opensea_metrics.sql.quoting import text
 
 Setting = str | int | bool
 

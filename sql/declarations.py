@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from sql.errors import Place, SqlError, Stage
-from sql.naming import SYSTEM_COLUMNS, TOPIC_RULE, is_topic
-from sql.parser import where
-from sql.sources import Column, Window
-from sql.statements import Kind, Statement
-from sql.type_names import written_type
-from sql.types import BIGINT, STRING, TIMESTAMP, name_of
+from opensea_metrics.sql.errors import Place, SqlError, Stage
+from opensea_metrics.sql.naming import SYSTEM_COLUMNS, TOPIC_RULE, is_topic
+from opensea_metrics.sql.parser import where
+from opensea_metrics.sql.sources import Column, Window
+from opensea_metrics.sql.statements import Kind, Statement
+from opensea_metrics.sql.type_names import written_type
+from opensea_metrics.sql.types import BIGINT, STRING, TIMESTAMP, name_of
 
 _PROPERTIES = {
     "KAFKA_TOPIC", "VALUE_FORMAT", "KEY_FORMAT", "FORMAT", "PARTITIONS", "REPLICAS", "TIMESTAMP",

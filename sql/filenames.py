@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from sql.errors import Place, SqlError
+from opensea_metrics.sql.errors import Place, SqlError
 
 _NAME = re.compile(r"V([0-9]{3,9})__([\w -]+?)(\.down)?\.sql")
 _MEANT = re.compile(r"\s*V\s*([0-9]{1,9})[ _.-]+(.+?)(\.down)?(\.[^.]*)?\s*", re.IGNORECASE)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache, cached_property
 
-from sql import builtin
-from sql.suggestions import nearest
-from sql.variations import Variation, read
-from udfs import registry
-from udfs.definition import Definition, UdfError
+from opensea_metrics.sql import builtin
+from opensea_metrics.sql.suggestions import nearest
+from opensea_metrics.sql.variations import Variation, read
+from opensea_metrics.udfs import registry
+from opensea_metrics.udfs.definition import Definition, UdfError
 
 
 @dataclass(frozen=True)

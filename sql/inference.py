@@ -7,15 +7,15 @@ import sys
 
 from sqlglot import exp
 
-from sql.calls import call_type, members, widest
-from sql.errors import SqlError
-from sql.nesting import is_chained
-from sql.scope import ARITHMETIC, COMPARISONS, Scope, shown
-from sql.signatures import arithmetic
-from sql.suggestions import listed, nearest
-from sql.timestamps import milliseconds
-from sql.type_names import written_type
-from sql.types import (
+from opensea_metrics.sql.calls import call_type, members, widest
+from opensea_metrics.sql.errors import SqlError
+from opensea_metrics.sql.nesting import is_chained
+from opensea_metrics.sql.scope import ARITHMETIC, COMPARISONS, Scope, shown
+from opensea_metrics.sql.signatures import arithmetic
+from opensea_metrics.sql.suggestions import listed, nearest
+from opensea_metrics.sql.timestamps import milliseconds
+from opensea_metrics.sql.type_names import written_type
+from opensea_metrics.sql.types import (
     BIGINT,
     BOOLEAN,
     DOUBLE,
@@ -34,7 +34,7 @@ from sql.types import (
     name_of,
     same,
 )
-from sql.variations import UNIT
+from opensea_metrics.sql.variations import UNIT
 
 _UNORDERED = ("BOOLEAN", "ARRAY", "MAP", "STRUCT")
 """Types whose values ksqlDB only compares by = and <>."""

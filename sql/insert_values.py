@@ -9,14 +9,14 @@ from typing import Any
 
 from sqlglot import exp
 
-from sql import coercion
-from sql.constants import UNKNOWN, Compute, Failing, constant
-from sql.errors import Place, SqlError, Stage
-from sql.inference import infer
-from sql.parser import where
-from sql.scope import Scope, shown
-from sql.sources import Column
-from sql.types import (
+from opensea_metrics.sql import coercion
+from opensea_metrics.sql.constants import UNKNOWN, Compute, Failing, constant
+from opensea_metrics.sql.errors import Place, SqlError, Stage
+from opensea_metrics.sql.inference import infer
+from opensea_metrics.sql.parser import where
+from opensea_metrics.sql.scope import Scope, shown
+from opensea_metrics.sql.sources import Column
+from opensea_metrics.sql.types import (
     BYTES,
     DATE,
     DOUBLE,

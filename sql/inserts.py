@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from sql.catalog import Catalog
-from sql.constants import UNKNOWN, Compute
-from sql.declarations import schema_text, target
-from sql.errors import SqlError, Stage
-from sql.insert_values import check_value
-from sql.parser import where
-from sql.scope import Scope
-from sql.sources import Column, Source
-from sql.statements import Statement
-from sql.types import BIGINT, name_of
+from opensea_metrics.sql.catalog import Catalog
+from opensea_metrics.sql.constants import UNKNOWN, Compute
+from opensea_metrics.sql.declarations import schema_text, target
+from opensea_metrics.sql.errors import SqlError, Stage
+from opensea_metrics.sql.insert_values import check_value
+from opensea_metrics.sql.parser import where
+from opensea_metrics.sql.scope import Scope
+from opensea_metrics.sql.sources import Column, Source
+from opensea_metrics.sql.statements import Statement
+from opensea_metrics.sql.types import BIGINT, name_of
 
 
 def insert_columns(

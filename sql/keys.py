@@ -8,13 +8,13 @@ from dataclasses import replace
 
 from sqlglot import exp
 
-from sql import functions
-from sql.analysis import Analysis, Projection, aggregates, is_aggregate
-from sql.errors import SqlError, Stage
-from sql.parser import where
-from sql.scope import shown
-from sql.sources import Column
-from sql.statements import Kind, Statement
+from opensea_metrics.sql import functions
+from opensea_metrics.sql.analysis import Analysis, Projection, aggregates, is_aggregate
+from opensea_metrics.sql.errors import SqlError, Stage
+from opensea_metrics.sql.parser import where
+from opensea_metrics.sql.scope import shown
+from opensea_metrics.sql.sources import Column
+from opensea_metrics.sql.statements import Kind, Statement
 
 
 def checked(analysis: Analysis) -> Analysis:

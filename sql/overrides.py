@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sql.errors import SqlError
-from sql.yaml_text import NotYaml, read_yaml
+from opensea_metrics.sql.errors import SqlError
+from opensea_metrics.sql.yaml_text import NotYaml, read_yaml
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,40}")
 _DECIMAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")

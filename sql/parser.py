@@ -11,17 +11,17 @@ from sqlglot import exp
 from sqlglot.errors import ParseError, TokenError
 from sqlglot.tokenizer_core import Token, TokenType
 
-from sql.dialect import KsqlDB
-from sql.dialect import expressions as node
-from sql.dialect.grammar import first_foreign
-from sql.dialect.reserved import RESERVED, UNITS
-from sql.errors import Place, SqlError, Stage
-from sql.lexical import first_unclosed
-from sql.naming import is_source
-from sql.nesting import BRACKETS, OPERATIONS, RECURSION, first_too_deep, too_deep
-from sql.places import Lines
-from sql.quoting import checked_text
-from sql.statements import Statement
+from opensea_metrics.sql.dialect import KsqlDB
+from opensea_metrics.sql.dialect import expressions as node
+from opensea_metrics.sql.dialect.grammar import first_foreign
+from opensea_metrics.sql.dialect.reserved import RESERVED, UNITS
+from opensea_metrics.sql.errors import Place, SqlError, Stage
+from opensea_metrics.sql.lexical import first_unclosed
+from opensea_metrics.sql.naming import is_source
+from opensea_metrics.sql.nesting import BRACKETS, OPERATIONS, RECURSION, first_too_deep, too_deep
+from opensea_metrics.sql.places import Lines
+from opensea_metrics.sql.quoting import checked_text
+from opensea_metrics.sql.statements import Statement
 
 _DIALECT = KsqlDB()
 sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from sql.errors import Place
+from opensea_metrics.sql.errors import Place
 
 
 class Lines:

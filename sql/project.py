@@ -9,16 +9,16 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from sql.errors import Place, SqlError
-from sql.filenames import MigrationFile, migration_files
-from sql.overrides import overridden
-from sql.parser import parse_script
-from sql.places import Located
-from sql.reading import read_text
-from sql.statements import Statement
-from sql.templates import Templates, plain
-from sql.variables import resolved
-from sql.yaml_text import NotYaml, read_yaml
+from opensea_metrics.sql.errors import Place, SqlError
+from opensea_metrics.sql.filenames import MigrationFile, migration_files
+from opensea_metrics.sql.overrides import overridden
+from opensea_metrics.sql.parser import parse_script
+from opensea_metrics.sql.places import Located
+from opensea_metrics.sql.reading import read_text
+from opensea_metrics.sql.statements import Statement
+from opensea_metrics.sql.templates import Templates, plain
+from opensea_metrics.sql.variables import resolved
+from opensea_metrics.sql.yaml_text import NotYaml, read_yaml
 
 FOREIGN_SETTINGS = "ksql-migrations.properties"
 
@@ -59,7 +59,7 @@ def find_root() -> Path:
         return here
     if Path(FOREIGN_SETTINGS).is_file() and Path("migrations").is_dir():
         return Path()
-    return Path(str(resources.files("sql")))
+    return Path(str(resources.files("opensea_metrics.sql")))
 
 
 def load_project(

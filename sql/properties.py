@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from sql.errors import SqlError
-from sql.statements import Kind, Statement
+from opensea_metrics.sql.errors import SqlError
+from opensea_metrics.sql.statements import Kind, Statement
 
 RESET = "auto.offset.reset"
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from sql.errors import SqlError
+from opensea_metrics.sql.errors import SqlError
 
 _PLAIN = re.compile(r"[A-Z][A-Z0-9_]*")
 """Names that are kept as they are: the lowered SQL's own columns begin with an underscore."""

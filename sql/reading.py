@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from pathlib import Path
 
-from sql.errors import Place, SqlError, os_reason
+from opensea_metrics.sql.errors import Place, SqlError, os_reason
 
 _SAVE = "save the file as UTF-8"
 

@@ -7,16 +7,16 @@ from dataclasses import replace
 
 from sqlglot import exp
 
-from sql.analysis import Analysis, Projection, is_aggregate
-from sql.errors import SqlError, Stage
-from sql.inference import condition_error, infer
-from sql.keys import checked
-from sql.naming import SYSTEM_COLUMNS
-from sql.parser import where
-from sql.scope import Scope
-from sql.sources import Column, Source, Window
-from sql.statements import Kind, Statement
-from sql.types import BIGINT, BOOLEAN, NULL, name_of
+from opensea_metrics.sql.analysis import Analysis, Projection, is_aggregate
+from opensea_metrics.sql.errors import SqlError, Stage
+from opensea_metrics.sql.inference import condition_error, infer
+from opensea_metrics.sql.keys import checked
+from opensea_metrics.sql.naming import SYSTEM_COLUMNS
+from opensea_metrics.sql.parser import where
+from opensea_metrics.sql.scope import Scope
+from opensea_metrics.sql.sources import Column, Source, Window
+from opensea_metrics.sql.statements import Kind, Statement
+from opensea_metrics.sql.types import BIGINT, BOOLEAN, NULL, name_of
 
 
 def analyse(statement: Statement, query: exp.Expression, sources: dict[str, Source]) -> Analysis:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from sqlglot import exp
 
-from sql.errors import SqlError, Stage
-from sql.parser import where
-from sql.statements import Statement
-from sql.types import KsqlType, name_of
+from opensea_metrics.sql.errors import SqlError, Stage
+from opensea_metrics.sql.parser import where
+from opensea_metrics.sql.statements import Statement
+from opensea_metrics.sql.types import KsqlType, name_of
 
 ARITHMETIC: dict[type[exp.Expression], str] = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.Mod: "%"}
 COMPARISONS: dict[type[exp.Expression], tuple[str, str]] = {

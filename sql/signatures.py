@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sql.types import (
+from opensea_metrics.sql.types import (
     BIGINT,
     DOUBLE,
     INTEGER,
@@ -17,7 +17,7 @@ from sql.types import (
     common,
     is_numeric,
 )
-from udfs.definition import Definition
+from opensea_metrics.udfs.definition import Definition
 
 
 def python_result(definition: Definition, arguments: Sequence[KsqlType]) -> KsqlType:

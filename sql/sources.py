@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sql.statements import Statement
-from sql.types import BIGINT, INTEGER, KsqlType
+from opensea_metrics.sql.statements import Statement
+from opensea_metrics.sql.types import BIGINT, INTEGER, KsqlType
 
 KEY_ROLES = ("KEY", "PRIMARY KEY")
 

@@ -9,10 +9,10 @@ from functools import cached_property
 
 from sqlglot import exp
 
-from sql.dialect import KsqlDB
-from sql.dialect import expressions as node
-from sql.errors import Place
-from sql.types import name_of
+from opensea_metrics.sql.dialect import KsqlDB
+from opensea_metrics.sql.dialect import expressions as node
+from opensea_metrics.sql.errors import Place
+from opensea_metrics.sql.types import name_of
 
 _DIALECT = KsqlDB()
 

@@ -20,10 +20,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sql import rendering
-from sql.errors import Place, SqlError, os_reason
-from sql.places import Lines, Located
-from sql.reading import read_text
+from opensea_metrics.sql import rendering
+from opensea_metrics.sql.errors import Place, SqlError, os_reason
+from opensea_metrics.sql.places import Lines, Located
+from opensea_metrics.sql.reading import read_text
 
 SECONDS = 10.0
 """CPU time that one file may take."""

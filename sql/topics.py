@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sql.errors import Place, SqlError
-from sql.sources import Topic
-from sql.statements import Statement
+from opensea_metrics.sql.errors import Place, SqlError
+from opensea_metrics.sql.sources import Topic
+from opensea_metrics.sql.statements import Statement
 
 
 def noted(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from sql.errors import SqlError, Stage
-from sql.parser import where
-from sql.statements import Statement
-from sql.types import (
+from opensea_metrics.sql.errors import SqlError, Stage
+from opensea_metrics.sql.parser import where
+from opensea_metrics.sql.statements import Statement
+from opensea_metrics.sql.types import (
     ArrayType,
     DecimalType,
     KsqlType,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from sql.errors import SqlError
-from sql.quoting import quoted, spark_quoted
+from opensea_metrics.sql.errors import SqlError
+from opensea_metrics.sql.quoting import quoted, spark_quoted
 
 if TYPE_CHECKING:
     from sqlglot import exp

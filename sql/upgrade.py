@@ -13,8 +13,8 @@ from enum import Enum
 
 from sqlglot import exp
 
-from sql.analysis import Analysis
-from sql.sources import Column, Source
+from opensea_metrics.sql.analysis import Analysis
+from opensea_metrics.sql.sources import Column, Source
 
 
 @dataclass(frozen=True)

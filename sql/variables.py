@@ -13,11 +13,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from sql.errors import Place, SqlError, Stage
-from sql.lexical import COMMENT, QUOTED_OR_COMMENT
-from sql.parser import parse_script
-from sql.places import Located
-from sql.statements import Kind
+from opensea_metrics.sql.errors import Place, SqlError, Stage
+from opensea_metrics.sql.lexical import COMMENT, QUOTED_OR_COMMENT
+from opensea_metrics.sql.parser import parse_script
+from opensea_metrics.sql.places import Located
+from opensea_metrics.sql.statements import Kind
 
 _VARIABLE = re.compile(r"(\$?)\$\{([A-Za-z_][A-Za-z0-9_@]*+)\}")
 _TOKEN = re.compile(rf"(?P<part>{QUOTED_OR_COMMENT})|(?P<variable>{_VARIABLE.pattern})|\w+|\S", re.DOTALL)

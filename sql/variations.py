@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 
-from sql.types import (
+from opensea_metrics.sql.types import (
     BIGINT,
     BOOLEAN,
     BYTES,

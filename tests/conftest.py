@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 import structlog
@@ -15,6 +18,20 @@ def logging_as_it_was() -> Iterator[None]:
     """The command configures logging for its process; the next test must not inherit that."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_name_for_each_module() -> Iterator[None]:
+    """The folders are imported as parts of opensea_metrics only: a class under two names is two classes."""
+    yield
+    root = Path(__file__).parents[1]
+    folders = ("deploy", "producer", "spark_batch", "sql", "udfs")
+    twice = [name for name in folders if (module := sys.modules.get(name)) and root in _parents(module)]
+    assert twice == []
+
+
+def _parents(module: ModuleType) -> tuple[Path, ...]:
+    return tuple(Path(str(module.__file__)).parents)
 
 
 @pytest.fixture(scope="module")

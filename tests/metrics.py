@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from deploy.client import KsqlClient
-from producer import sample
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.producer import sample
 from tests import oracle
 
 Row = dict[str, Any]

@@ -5,7 +5,7 @@ shipped, ``registry`` knows them all (a project's own too). ``duckdb``, ``spark`
 bring them to the engines; ``calls`` holds the rules that are the same on all of them.
 """
 
-from udfs.api import aggregate, udaf, udf, udtf
-from udfs.types import Digits, Int32
+from opensea_metrics.udfs.api import aggregate, udaf, udf, udtf
+from opensea_metrics.udfs.types import Digits, Int32
 
 __all__ = ["Digits", "Int32", "aggregate", "udaf", "udf", "udtf"]

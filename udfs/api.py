@@ -24,9 +24,17 @@ import typing
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar, overload
 
-from sql.types import BIGINT, BOOLEAN, INTEGER, STRING, ArrayType, KsqlType
-from udfs.definition import PLACEHOLDERS, Definition, Kind, Native, NativeSpark, Parameter, UdfError
-from udfs.types import name_of, no_json, optional, sql_type
+from opensea_metrics.sql.types import BIGINT, BOOLEAN, INTEGER, STRING, ArrayType, KsqlType
+from opensea_metrics.udfs.definition import (
+    PLACEHOLDERS,
+    Definition,
+    Kind,
+    Native,
+    NativeSpark,
+    Parameter,
+    UdfError,
+)
+from opensea_metrics.udfs.types import name_of, no_json, optional, sql_type
 
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)

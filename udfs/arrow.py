@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from sql.types import (
+from opensea_metrics.sql.types import (
     BIGINT,
     BOOLEAN,
     BYTES,
@@ -23,8 +23,8 @@ from sql.types import (
     MapType,
     StructType,
 )
-from udfs import calls
-from udfs.definition import Definition
+from opensea_metrics.udfs import calls
+from opensea_metrics.udfs.definition import Definition
 
 _TYPES: dict[KsqlType, pa.DataType] = {
     BOOLEAN: pa.bool_(),

@@ -15,9 +15,9 @@ from typing import Any
 
 import msgspec
 
-from udfs.definition import Definition
-from udfs.types import is_immutable
-from udfs.values import Converter, reader, unfinite, writer
+from opensea_metrics.udfs.definition import Definition
+from opensea_metrics.udfs.types import is_immutable
+from opensea_metrics.udfs.values import Converter, reader, unfinite, writer
 
 
 def log_error(name: str, error: BaseException) -> None:
@@ -25,7 +25,7 @@ def log_error(name: str, error: BaseException) -> None:
     last = traceback.format_exception_only(error)[-1].strip()
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    logging.getLogger(f"udfs.{name}").error("%s%s", last, where)
+    logging.getLogger(f"opensea_metrics.udfs.{name}").error("%s%s", last, where)
 
 
 def guarded(definition: Definition) -> Callable[..., Any]:

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from udfs import api
-from udfs.definition import Definition
-from udfs.engines import Case, Engine, Python
-from udfs.samples import Group, Row, Samples
+from opensea_metrics.udfs import api
+from opensea_metrics.udfs.definition import Definition
+from opensea_metrics.udfs.engines import Case, Engine, Python
+from opensea_metrics.udfs.samples import Group, Row, Samples
 
 
 @dataclass(frozen=True)

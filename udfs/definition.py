@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sql.errors import OpenSeaMetricsError
-from sql.types import KsqlType
+from opensea_metrics.sql.errors import OpenSeaMetricsError
+from opensea_metrics.sql.types import KsqlType
 
 Kind = Literal["scalar", "table", "aggregate"]
 PLACEHOLDERS = frozenset({"a", "b", "off", "src"})

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
-from sql.database import open_database
-from sql.quoting import quoted, spark_quoted, spark_text, text
-from sql.types import duckdb as duckdb_type
-from udfs import calls
-from udfs import duckdb as duckdb_udfs
-from udfs import spark as spark_udfs
-from udfs.arrow import array, arrow_type
-from udfs.definition import Definition, Parameter
-from udfs.ksqldb.jvm import Jvm
-from udfs.samples import Group, Row
+from opensea_metrics.sql.database import open_database
+from opensea_metrics.sql.quoting import quoted, spark_quoted, spark_text, text
+from opensea_metrics.sql.types import duckdb as duckdb_type
+from opensea_metrics.udfs import calls
+from opensea_metrics.udfs import duckdb as duckdb_udfs
+from opensea_metrics.udfs import spark as spark_udfs
+from opensea_metrics.udfs.arrow import array, arrow_type
+from opensea_metrics.udfs.definition import Definition, Parameter
+from opensea_metrics.udfs.ksqldb.jvm import Jvm
+from opensea_metrics.udfs.samples import Group, Row
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

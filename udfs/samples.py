@@ -15,7 +15,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sql.types import (
+from opensea_metrics.sql.types import (
     BIGINT,
     BOOLEAN,
     BYTES,
@@ -31,7 +31,7 @@ from sql.types import (
     StructType,
     is_numeric,
 )
-from udfs.definition import Definition
+from opensea_metrics.udfs.definition import Definition
 
 Row = tuple[Any, ...]
 _NULLS = 0.06

@@ -16,23 +16,21 @@ import sys
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-import sql
-import udfs
-from sql.types import KsqlType
-from sql.types import spark as spark_type
-from udfs import calls, registry
-from udfs.api import ATTRIBUTE
-from udfs.arrow import array as array_of
-from udfs.arrow import arrow_type, scalar
-from udfs.definition import OF_LIST, Definition, UdfError
+import opensea_metrics
+from opensea_metrics.sql.types import KsqlType
+from opensea_metrics.sql.types import spark as spark_type
+from opensea_metrics.udfs import calls, registry
+from opensea_metrics.udfs.api import ATTRIBUTE
+from opensea_metrics.udfs.arrow import array as array_of
+from opensea_metrics.udfs.arrow import arrow_type, scalar
+from opensea_metrics.udfs.definition import OF_LIST, Definition, UdfError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -45,7 +43,7 @@ def register(session: SparkSession) -> None:
     Raises UdfError for a function with a type that Spark does not have (TIME).
     """
     spark: Any = importlib.import_module("pyspark.sql.functions")
-    send(session, udfs, sql)
+    _send(session)
     for file in registry.own_files():
         session.sparkContext.addPyFile(str(file))
     with warnings.catch_warnings():
@@ -96,20 +94,28 @@ def ddl(definition: Definition) -> str:
         raise UdfError(f"{definition.place}: {error}") from None
 
 
-def send(session: SparkSession, *packages: ModuleType) -> None:
-    """Have a session's workers import packages as they are here."""
+def _send(session: SparkSession) -> None:
+    """Have a session's workers import this package as it is here."""
+    root = Path(opensea_metrics.__path__[0])
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
-        for package in packages:
-            root = Path(str(package.__file__)).parent
-            for file in sorted(root.rglob("*.py")):
-                archive.writestr(zipfile.ZipInfo(f"{root.name}/{file.relative_to(root)}"), file.read_bytes())
+        for file in _modules(root):
+            archive.writestr(zipfile.ZipInfo(f"{root.name}/{file.relative_to(root)}"), file.read_bytes())
     folder = Path(tempfile.mkdtemp(prefix="opensea-metrics-"))
     # Workers fetch the file at any time while the session lives.
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    path = folder / f"{'_'.join(package.__name__ for package in packages)}.zip"
+    path = folder / f"{root.name}.zip"
     path.write_bytes(packed.getvalue())
     session.sparkContext.addPyFile(str(path))
+
+
+def _modules(folder: Path) -> Iterator[Path]:
+    """The files of a package, in order. In a checkout its parts are links, which rglob does not follow."""
+    for entry in sorted(folder.iterdir()):
+        if entry.is_dir():
+            yield from _modules(entry)
+        elif entry.suffix == ".py":
+            yield entry
 
 
 def _bound(

@@ -14,7 +14,7 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 from operator import attrgetter
 from typing import Any
 
-from sql.types import (
+from opensea_metrics.sql.types import (
     BIGINT,
     BOOLEAN,
     BYTES,
@@ -30,7 +30,7 @@ from sql.types import (
     MapType,
     StructType,
 )
-from udfs.types import fields, is_record, optional
+from opensea_metrics.udfs.types import fields, is_record, optional
 
 Converter = Callable[[Any], Any]
 

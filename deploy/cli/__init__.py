@@ -11,6 +11,6 @@ atexit.register(gc.freeze)
 # numpy is used for bytes only; its BLAS would start a thread a processor, 0.1 s of CPU of each command.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from deploy.cli.app import main, whole_app  # noqa: E402
+from opensea_metrics.deploy.cli.app import main, whole_app  # noqa: E402
 
 __all__ = ["main", "whole_app"]

@@ -11,18 +11,19 @@ import logging
 import os
 import sys
 import traceback
-from typing import Any
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import structlog
 import typer
 from structlog.typing import EventDict
 
-from deploy.cli import verbs
-from deploy.cli.help import as_written
-from deploy.config import FunctionSettings
-from deploy.output.plain import one_line, say, visible, write_any_character
-from sql.errors import OpenSeaMetricsError, os_error_text
-from udfs import registry
+from opensea_metrics.deploy.cli import verbs
+from opensea_metrics.deploy.cli.help import as_written
+from opensea_metrics.deploy.config import FunctionSettings
+from opensea_metrics.deploy.output.plain import one_line, say, visible, write_any_character
+from opensea_metrics.sql.errors import OpenSeaMetricsError, os_error_text
+from opensea_metrics.udfs import registry
 
 INTERRUPTED = 130  # as shells say it of Ctrl-C
 
@@ -44,10 +45,20 @@ app = typer.Typer(
 )
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        say(f"opensea-metrics {version('opensea-metrics')}")
+        raise typer.Exit
+
+
 @app.callback()
-def _verbs() -> None:
+def _verbs(
+    _: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version),
+    ] = False,
+) -> None:
     """Streaming metrics of the NFT market, defined in ksqlDB SQL."""
-    # Without a function for the whole, typer takes a verb that is alone for the command itself.
 
 
 def whole_app() -> typer.Typer:

@@ -7,22 +7,22 @@ from typing import Annotated
 
 import typer
 
-from deploy.cli import options, progress
-from deploy.cli.app import SomethingFound, app
-from deploy.config import Settings
-from deploy.output.archive import show_groups, show_outcome, show_report
-from deploy.output.rows import show_json
-from producer.envelope import TOPIC
-from producer.sinks import now_ms
-from spark_batch.archive.check import check
-from spark_batch.archive.compact import Options, compact
-from spark_batch.archive.rows import raw_stream
-from spark_batch.archive.runs import groups
-from spark_batch.period import duration, parse_time
-from spark_batch.source import Source, open_source
-from sql.changes import check as check_project
-from sql.project import load_project
-from sql.sources import Source as Stream
+from opensea_metrics.deploy.cli import options, progress
+from opensea_metrics.deploy.cli.app import SomethingFound, app
+from opensea_metrics.deploy.config import Settings
+from opensea_metrics.deploy.output.archive import show_groups, show_outcome, show_report
+from opensea_metrics.deploy.output.rows import show_json
+from opensea_metrics.producer.envelope import TOPIC
+from opensea_metrics.producer.sinks import now_ms
+from opensea_metrics.spark_batch.archive.check import check
+from opensea_metrics.spark_batch.archive.compact import Options, compact
+from opensea_metrics.spark_batch.archive.rows import raw_stream
+from opensea_metrics.spark_batch.archive.runs import groups
+from opensea_metrics.spark_batch.period import duration, parse_time
+from opensea_metrics.spark_batch.source import Source, open_source
+from opensea_metrics.sql.changes import check as check_project
+from opensea_metrics.sql.project import load_project
+from opensea_metrics.sql.sources import Source as Stream
 
 archive = typer.Typer(
     help="The archive of events: what is wrong with it, and small files made large.",

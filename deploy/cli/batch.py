@@ -10,19 +10,19 @@ from typing import Annotated
 
 import typer
 
-from deploy.cli import options, progress
-from deploy.cli.app import app, log_to_stderr
-from deploy.config import Settings
-from deploy.output.batch import show_counts, show_table, size_text
-from deploy.output.plain import say
-from producer.settings import KafkaSettings
-from spark_batch import publish
-from spark_batch.job import Results
-from spark_batch.kafka import KafkaSink, KafkaSinkError
-from spark_batch.period import duration, parse_time, parse_window
-from spark_batch.recompute import Prepared, Request, computed, description, prepare
-from spark_batch.source import open_source
-from sql.project import find_root, load_settings
+from opensea_metrics.deploy.cli import options, progress
+from opensea_metrics.deploy.cli.app import app, log_to_stderr
+from opensea_metrics.deploy.config import Settings
+from opensea_metrics.deploy.output.batch import show_counts, show_table, size_text
+from opensea_metrics.deploy.output.plain import say
+from opensea_metrics.producer.settings import KafkaSettings
+from opensea_metrics.spark_batch import publish
+from opensea_metrics.spark_batch.job import Results
+from opensea_metrics.spark_batch.kafka import KafkaSink, KafkaSinkError
+from opensea_metrics.spark_batch.period import duration, parse_time, parse_window
+from opensea_metrics.spark_batch.recompute import Prepared, Request, computed, description, prepare
+from opensea_metrics.spark_batch.source import open_source
+from opensea_metrics.sql.project import find_root, load_settings
 
 
 class EngineName(StrEnum):
@@ -192,7 +192,7 @@ def _send(prepared: Prepared, results: Results) -> None:
 
 
 def _insert(prepared: Prepared, results: Results) -> None:
-    from spark_batch import cassandra
+    from opensea_metrics.spark_batch import cassandra
 
     settings = cassandra.CassandraSettings()
     tables: dict[str, cassandra.Table] = {

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from deploy.cli import options, server_access
-from deploy.cli.app import app
-from deploy.doctor import Choice, examine
-from deploy.output.console import console, shown
-from deploy.output.doctor import show_checks, show_checks_json
+from opensea_metrics.deploy.cli import options, server_access
+from opensea_metrics.deploy.cli.app import app
+from opensea_metrics.deploy.doctor import Choice, examine
+from opensea_metrics.deploy.output.console import console, shown
+from opensea_metrics.deploy.output.doctor import show_checks, show_checks_json
 
 TIMEOUT = 15.0  # seconds for one reply of ksqlDB
 PATIENCE = 10.0  # seconds for which a ksqlDB that does not answer is asked again

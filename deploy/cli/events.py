@@ -11,22 +11,27 @@ from typing import Annotated
 
 import typer
 
-from deploy.cli import options, progress
-from deploy.cli.app import app
-from deploy.config import Settings
-from deploy.output.plain import say
-from producer import metrics
-from producer import sample as samples
-from producer.kafka import open_kafka
-from producer.recording import Bookmark, Recording
-from producer.replay import Counts, replay_recording
-from producer.run import run
-from producer.session import StreamOptions
-from producer.settings import KafkaSettings, SettingsError, StreamSettings, checked_url
-from producer.sinks import ArchiveSink, Sink, now_ms
-from producer.topics import topics
-from spark_batch import period
-from sql.project import find_root, load_settings
+from opensea_metrics.deploy.cli import options, progress
+from opensea_metrics.deploy.cli.app import app
+from opensea_metrics.deploy.config import Settings
+from opensea_metrics.deploy.output.plain import say
+from opensea_metrics.producer import metrics
+from opensea_metrics.producer import sample as samples
+from opensea_metrics.producer.kafka import open_kafka
+from opensea_metrics.producer.recording import Bookmark, Recording
+from opensea_metrics.producer.replay import Counts, replay_recording
+from opensea_metrics.producer.run import run
+from opensea_metrics.producer.session import StreamOptions
+from opensea_metrics.producer.settings import (
+    KafkaSettings,
+    SettingsError,
+    StreamSettings,
+    checked_url,
+)
+from opensea_metrics.producer.sinks import ArchiveSink, Sink, now_ms
+from opensea_metrics.producer.topics import topics
+from opensea_metrics.spark_batch import period
+from opensea_metrics.sql.project import find_root, load_settings
 
 
 class SinkName(StrEnum):
@@ -220,7 +225,7 @@ def replay(
     """
     if speed is not None and speed <= 0:
         raise typer.BadParameter("a speed is greater than 0", param_hint="--speed")
-    recording = Recording(source or Path(str(resources.files("producer") / samples.BUNDLED)))
+    recording = Recording(source or Path(str(resources.files("opensea_metrics.producer") / samples.BUNDLED)))
     directory = _data_dir(out).resolve()
     if sink is SinkName.ARCHIVE and recording.path.resolve() == directory:
         raise typer.BadParameter("an archive cannot be replayed into itself", param_hint="SOURCE")

@@ -8,16 +8,16 @@ from typing import Annotated
 
 import typer
 
-from deploy import commands
-from deploy.cli import options, server_access
-from deploy.cli.app import ChangesPending, app
-from deploy.commands import Choice
-from deploy.migrations import planfile
-from deploy.migrations.errors import MigrationError
-from deploy.migrations.rollback import RollbackPlan
-from deploy.output.plain import say, say_json
-from deploy.output.plans import show_plan, show_rollback, show_status
-from deploy.output.progress import Reporter
+from opensea_metrics.deploy import commands
+from opensea_metrics.deploy.cli import options, server_access
+from opensea_metrics.deploy.cli.app import ChangesPending, app
+from opensea_metrics.deploy.commands import Choice
+from opensea_metrics.deploy.migrations import planfile
+from opensea_metrics.deploy.migrations.errors import MigrationError
+from opensea_metrics.deploy.migrations.rollback import RollbackPlan
+from opensea_metrics.deploy.output.plain import say, say_json
+from opensea_metrics.deploy.output.plans import show_plan, show_rollback, show_status
+from opensea_metrics.deploy.output.progress import Reporter
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from deploy.config import Settings
+from opensea_metrics.deploy.config import Settings
 
 Server = Annotated[
     str | None,

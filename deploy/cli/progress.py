@@ -10,9 +10,9 @@ from functools import partial
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from deploy.cli.app import log_to_stderr
-from deploy.output.console import console, shown
-from deploy.output.plain import say, visible
+from opensea_metrics.deploy.cli.app import log_to_stderr
+from opensea_metrics.deploy.output.console import console, shown
+from opensea_metrics.deploy.output.plain import say, visible
 
 
 @contextmanager

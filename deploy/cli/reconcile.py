@@ -7,17 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.cli import options, progress, server_access
-from deploy.cli.app import ChangesPending, app
-from deploy.cli.batch import EngineName, From, Margin, SourceUrl, Until, archive
-from deploy.client import quoted
-from deploy.output.reconcile import show_differences, show_differences_json
-from producer.layout import HOUR_MS
-from spark_batch.period import duration, parse_time
-from spark_batch.pipeline import window_of
-from spark_batch.recompute import Request, prepare
-from spark_batch.reconcile import run as comparison
-from spark_batch.source import open_source
+from opensea_metrics.deploy.cli import options, progress, server_access
+from opensea_metrics.deploy.cli.app import ChangesPending, app
+from opensea_metrics.deploy.cli.batch import EngineName, From, Margin, SourceUrl, Until, archive
+from opensea_metrics.deploy.client import quoted
+from opensea_metrics.deploy.output.reconcile import show_differences, show_differences_json
+from opensea_metrics.producer.layout import HOUR_MS
+from opensea_metrics.spark_batch.period import duration, parse_time
+from opensea_metrics.spark_batch.pipeline import window_of
+from opensea_metrics.spark_batch.recompute import Request, prepare
+from opensea_metrics.spark_batch.reconcile import run as comparison
+from opensea_metrics.spark_batch.source import open_source
 
 
 @app.command()

@@ -10,15 +10,15 @@ from typing import Annotated
 
 import typer
 
-from deploy import commands
-from deploy.cli import options, server_access, serving
-from deploy.cli.app import app
-from deploy.config import ServeSettings, Settings
-from deploy.demo import run as run_demo
-from deploy.embedded import server as embedded
-from deploy.output.plain import say
-from deploy.output.rows import show_json, show_push, show_reply, show_rows
-from deploy.replies import Rows
+from opensea_metrics.deploy import commands
+from opensea_metrics.deploy.cli import options, server_access, serving
+from opensea_metrics.deploy.cli.app import app
+from opensea_metrics.deploy.config import ServeSettings, Settings
+from opensea_metrics.deploy.demo import run as run_demo
+from opensea_metrics.deploy.embedded import server as embedded
+from opensea_metrics.deploy.output.plain import say
+from opensea_metrics.deploy.output.rows import show_json, show_push, show_reply, show_rows
+from opensea_metrics.deploy.replies import Rows
 
 
 @app.command()

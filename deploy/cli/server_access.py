@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from pydantic import SecretStr
 
-from deploy.client import Access, KsqlClient
-from deploy.commands import Site
-from deploy.config import Settings
-from deploy.migrations.topics import by_admin
-from producer.settings import KafkaSettings
-from udfs import registry
+from opensea_metrics.deploy.client import Access, KsqlClient
+from opensea_metrics.deploy.commands import Site
+from opensea_metrics.deploy.config import Settings
+from opensea_metrics.deploy.migrations.topics import by_admin
+from opensea_metrics.producer.settings import KafkaSettings
+from opensea_metrics.udfs import registry
 
 
 def client(server: str | None) -> KsqlClient:

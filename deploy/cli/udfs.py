@@ -9,12 +9,12 @@ from typing import Annotated
 
 import typer
 
-from deploy.cli.app import app
-from deploy.output.plain import say
-from udfs import check, engines, registry
-from udfs.definition import Definition, UdfError
-from udfs.ksqldb import build as jars
-from udfs.ksqldb.image import build_image
+from opensea_metrics.deploy.cli.app import app
+from opensea_metrics.deploy.output.plain import say
+from opensea_metrics.udfs import check, engines, registry
+from opensea_metrics.udfs.definition import Definition, UdfError
+from opensea_metrics.udfs.ksqldb import build as jars
+from opensea_metrics.udfs.ksqldb.image import build_image
 
 udfs = typer.Typer(help="Python functions that SQL can call.", no_args_is_help=True)
 app.add_typer(udfs, name="udfs")
@@ -65,7 +65,7 @@ def check_functions(
 
     Example: opensea-metrics udfs test --count 10000 --ksqldb /usr/share/java/ksqldb-rest-app
     """
-    logging.getLogger("udfs").setLevel(logging.CRITICAL)  # random arguments make functions raise
+    logging.getLogger("opensea_metrics.udfs").setLevel(logging.CRITICAL)  # random arguments make functions raise
     chosen = _chosen(names)
     with tempfile.TemporaryDirectory() as folder:
         chosen_engines = engines.present(Path(folder), ksqldb or (), spark)

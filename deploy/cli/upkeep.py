@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from deploy import commands
-from deploy.cli import options, server_access
-from deploy.cli.app import ChangesPending, app
-from deploy.migrations.errors import MigrationError
-from deploy.migrations.repair import Repair
-from deploy.output.plain import say
-from deploy.output.upkeep import show_changed, show_drift
-from sql.errors import SqlErrors
+from opensea_metrics.deploy import commands
+from opensea_metrics.deploy.cli import options, server_access
+from opensea_metrics.deploy.cli.app import ChangesPending, app
+from opensea_metrics.deploy.migrations.errors import MigrationError
+from opensea_metrics.deploy.migrations.repair import Repair
+from opensea_metrics.deploy.output.plain import say
+from opensea_metrics.deploy.output.upkeep import show_changed, show_drift
+from opensea_metrics.sql.errors import SqlErrors
 
 
 @app.command()

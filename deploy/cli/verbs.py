@@ -24,4 +24,4 @@ def load(verb: str | None) -> None:
     """Register a verb; all of them if there is none of this name."""
     having = [module for module, verbs in MODULES.items() if verb in verbs]
     for module in having or MODULES:
-        import_module(f"deploy.cli.{module}")
+        import_module(f"opensea_metrics.deploy.cli.{module}")

@@ -1,8 +1,8 @@
 """A client of ksqlDB's REST interface: what the migration tool, ``query`` and tests speak."""
 
-from deploy.client.access import Access
-from deploy.client.client import KsqlClient, literal, quoted
-from deploy.client.errors import (
+from opensea_metrics.deploy.client.access import Access
+from opensea_metrics.deploy.client.client import KsqlClient, literal, quoted
+from opensea_metrics.deploy.client.errors import (
     AccessError,
     BadAddress,
     BadReply,

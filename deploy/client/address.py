@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from deploy.client.errors import BadAddress
+from opensea_metrics.deploy.client.errors import BadAddress
 
 
 def server_address(url: str) -> tuple[str, tuple[str, str] | None]:

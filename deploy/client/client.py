@@ -17,10 +17,10 @@ from functools import partial
 from typing import Self, TypeVar
 from urllib.parse import quote
 
-from deploy import shapes
-from deploy.client.access import Access
-from deploy.client.entities import check_shape
-from deploy.client.errors import (
+from opensea_metrics.deploy import shapes
+from opensea_metrics.deploy.client.access import Access
+from opensea_metrics.deploy.client.entities import check_shape
+from opensea_metrics.deploy.client.errors import (
     BadReply,
     KsqlError,
     OutcomeUnknown,
@@ -28,9 +28,9 @@ from deploy.client.errors import (
     StatementFailed,
     error_in,
 )
-from deploy.client.rows import Values
-from deploy.client.transport import Transport
-from deploy.replies import (
+from opensea_metrics.deploy.client.rows import Values
+from opensea_metrics.deploy.client.transport import Transport
+from opensea_metrics.deploy.replies import (
     CommandResult,
     Description,
     Query,
@@ -41,8 +41,15 @@ from deploy.replies import (
     Topic,
     columns_of,
 )
-from deploy.shapes import Json, WrongShape, member, members, members_or_none, text_or_none
-from sql.lexical import summary
+from opensea_metrics.deploy.shapes import (
+    Json,
+    WrongShape,
+    member,
+    members,
+    members_or_none,
+    text_or_none,
+)
+from opensea_metrics.sql.lexical import summary
 
 T = TypeVar("T")
 

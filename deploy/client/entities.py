@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from deploy.replies import (
+from opensea_metrics.deploy.replies import (
     CommandResult,
     Description,
     Query,
@@ -16,8 +16,8 @@ from deploy.replies import (
     Topic,
     type_text,
 )
-from deploy.shapes import Json, WrongShape, member, members, members_or_none, text
-from sql.lexical import COMMENT, QUOTED_OR_COMMENT
+from opensea_metrics.deploy.shapes import Json, WrongShape, member, members, members_or_none, text
+from opensea_metrics.sql.lexical import COMMENT, QUOTED_OR_COMMENT
 
 _COMMENT = re.compile(COMMENT, re.DOTALL)
 _SKIPPED = re.compile(QUOTED_OR_COMMENT, re.DOTALL)

@@ -20,8 +20,8 @@ import json
 import re
 from typing import Any
 
-from sql.errors import OpenSeaMetricsError
-from sql.lexical import summary
+from opensea_metrics.sql.errors import OpenSeaMetricsError
+from opensea_metrics.sql.lexical import summary
 
 
 class ClientError(OpenSeaMetricsError):

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import httpx
 from ksql import KSQLAPI, SimplifiedAPI
 
-from deploy.client.limits import REPLY_BYTES, unpacked
-from deploy.shapes import WrongShape
-from sql.lexical import with_safe_comments
+from opensea_metrics.deploy.client.limits import REPLY_BYTES, unpacked
+from opensea_metrics.deploy.shapes import WrongShape
+from opensea_metrics.sql.lexical import with_safe_comments
 
 # Without it, /query of ksqlDB 7.9.1 replies as /query-stream does (observed).
 MEDIA_TYPE = "application/vnd.ksql.v1+json"

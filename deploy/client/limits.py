@@ -20,7 +20,7 @@ from typing import Any
 import httpcore
 import httpx
 
-from deploy.shapes import WrongShape
+from opensea_metrics.deploy.shapes import WrongShape
 
 REPLY_BYTES = 64 << 20
 """The largest reply to a statement, and the largest row of a query, unpacked."""

@@ -9,11 +9,11 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from deploy.client.errors import BadReply, ClientError, QueryEnded, error_in
-from deploy.client.limits import REPLY_BYTES
-from deploy.replies import Row
-from deploy.shapes import WrongShape, listed, member, not_too_deep
-from sql.lexical import summary
+from opensea_metrics.deploy.client.errors import BadReply, ClientError, QueryEnded, error_in
+from opensea_metrics.deploy.client.limits import REPLY_BYTES
+from opensea_metrics.deploy.replies import Row
+from opensea_metrics.deploy.shapes import WrongShape, listed, member, not_too_deep
+from opensea_metrics.sql.lexical import summary
 
 _BETWEEN = re.compile(r"[\[\], \r\n\t]*")
 _DECODER = json.JSONDecoder()

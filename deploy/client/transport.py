@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 import httpx
 import tenacity
 
-from deploy.client.access import Access
-from deploy.client.address import server_address
-from deploy.client.entities import check_number
-from deploy.client.errors import (
+from opensea_metrics.deploy.client.access import Access
+from opensea_metrics.deploy.client.address import server_address
+from opensea_metrics.deploy.client.entities import check_number
+from opensea_metrics.deploy.client.errors import (
     BadReply,
     GuardFailed,
     KsqlError,
@@ -25,12 +25,12 @@ from deploy.client.errors import (
     error_of,
     page_summary,
 )
-from deploy.client.http import HttpError, api
-from deploy.client.limits import BYTES_PER_SECOND, ROWS_BYTES, until
-from deploy.client.rows import Objects
-from deploy.replies import Row
-from deploy.shapes import WrongShape, not_too_deep
-from sql.lexical import summary
+from opensea_metrics.deploy.client.http import HttpError, api
+from opensea_metrics.deploy.client.limits import BYTES_PER_SECOND, ROWS_BYTES, until
+from opensea_metrics.deploy.client.rows import Objects
+from opensea_metrics.deploy.replies import Row
+from opensea_metrics.deploy.shapes import WrongShape, not_too_deep
+from opensea_metrics.sql.lexical import summary
 
 T = TypeVar("T")
 

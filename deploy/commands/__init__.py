@@ -5,7 +5,7 @@
 for what goes wrong with the server, MigrationError for what does not go together.
 """
 
-from deploy.commands.migrate import (
+from opensea_metrics.deploy.commands.migrate import (
     Validation,
     apply,
     dry_run,
@@ -17,9 +17,9 @@ from deploy.commands.migrate import (
     unlock,
     validate,
 )
-from deploy.commands.query import is_push, query
-from deploy.commands.site import Choice, Site
-from deploy.commands.upkeep import adopt, baseline, changed, diff, new, repair
+from opensea_metrics.deploy.commands.query import is_push, query
+from opensea_metrics.deploy.commands.site import Choice, Site
+from opensea_metrics.deploy.commands.upkeep import adopt, baseline, changed, diff, new, repair
 
 __all__ = [
     "Choice",

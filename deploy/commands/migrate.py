@@ -6,27 +6,27 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deploy.client import KsqlClient
-from deploy.commands.site import Choice, Site, Variables, at_work, checked
-from deploy.migrations import catchup, execute, lock, undo
-from deploy.migrations.chain import holder_of
-from deploy.migrations.dry_run import check_on_server
-from deploy.migrations.errors import MigrationError
-from deploy.migrations.files import statements_to_send
-from deploy.migrations.plan import Plan
-from deploy.migrations.planning import basis_of, make_plan
-from deploy.migrations.rollback import RollbackPlan, make_rollback, versions_above
-from deploy.migrations.server import look
-from deploy.migrations.sidebyside import physical_names
-from deploy.migrations.state import Recorded, StatementRecord
-from deploy.migrations.status import VersionStatus, make_status
-from deploy.migrations.store import Store
-from deploy.migrations.work import Report, Work, ignore
-from sql.catalog import Catalog
-from sql.lowering import support
-from sql.lowering.refusals import Unsupported
-from sql.project import load_project
-from sql.statements import Statement
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.commands.site import Choice, Site, Variables, at_work, checked
+from opensea_metrics.deploy.migrations import catchup, execute, lock, undo
+from opensea_metrics.deploy.migrations.chain import holder_of
+from opensea_metrics.deploy.migrations.dry_run import check_on_server
+from opensea_metrics.deploy.migrations.errors import MigrationError
+from opensea_metrics.deploy.migrations.files import statements_to_send
+from opensea_metrics.deploy.migrations.plan import Plan
+from opensea_metrics.deploy.migrations.planning import basis_of, make_plan
+from opensea_metrics.deploy.migrations.rollback import RollbackPlan, make_rollback, versions_above
+from opensea_metrics.deploy.migrations.server import look
+from opensea_metrics.deploy.migrations.sidebyside import physical_names
+from opensea_metrics.deploy.migrations.state import Recorded, StatementRecord
+from opensea_metrics.deploy.migrations.status import VersionStatus, make_status
+from opensea_metrics.deploy.migrations.store import Store
+from opensea_metrics.deploy.migrations.work import Report, Work, ignore
+from opensea_metrics.sql.catalog import Catalog
+from opensea_metrics.sql.lowering import support
+from opensea_metrics.sql.lowering.refusals import Unsupported
+from opensea_metrics.sql.project import load_project
+from opensea_metrics.sql.statements import Statement
 
 
 @dataclass(frozen=True)

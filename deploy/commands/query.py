@@ -8,10 +8,10 @@ from typing import Any
 from sqlglot.errors import TokenError
 from sqlglot.tokenizer_core import Token, TokenType
 
-from deploy.client import KsqlClient
-from deploy.replies import Rows
-from sql.dialect import KsqlDB
-from sql.errors import SqlError
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.replies import Rows
+from opensea_metrics.sql.dialect import KsqlDB
+from opensea_metrics.sql.errors import SqlError
 
 _ASKING = ("SHOW", "LIST", "DESCRIBE", "EXPLAIN")
 

@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deploy.client import KsqlClient
-from deploy.migrations import lock
-from deploy.migrations.files import statements_to_send
-from deploy.migrations.store import Store
-from deploy.migrations.topics import DeleteByBroker
-from deploy.migrations.work import Report, Work
-from sql.changes import Step, check
-from sql.project import Project, load_project
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.migrations import lock
+from opensea_metrics.deploy.migrations.files import statements_to_send
+from opensea_metrics.deploy.migrations.store import Store
+from opensea_metrics.deploy.migrations.topics import DeleteByBroker
+from opensea_metrics.deploy.migrations.work import Report, Work
+from opensea_metrics.sql.changes import Step, check
+from opensea_metrics.sql.project import Project, load_project
 
 Variables = Mapping[str, str]
 

@@ -6,18 +6,18 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from deploy.client import KsqlClient, quoted
-from deploy.commands.site import Site, Variables, at_work, checked, who
-from deploy.migrations.baseline import Baseline, make_adoption, make_baseline
-from deploy.migrations.drift import Drift, expected, find_drift
-from deploy.migrations.errors import MigrationError
-from deploy.migrations.repair import Repair, make_repair
-from deploy.migrations.server import look
-from deploy.migrations.state import VersionState
-from deploy.migrations.store import Store
-from deploy.migrations.verify import Changed, changed_files
-from deploy.migrations.work import Work, ignore, now
-from sql.project import find_root, load_project
+from opensea_metrics.deploy.client import KsqlClient, quoted
+from opensea_metrics.deploy.commands.site import Site, Variables, at_work, checked, who
+from opensea_metrics.deploy.migrations.baseline import Baseline, make_adoption, make_baseline
+from opensea_metrics.deploy.migrations.drift import Drift, expected, find_drift
+from opensea_metrics.deploy.migrations.errors import MigrationError
+from opensea_metrics.deploy.migrations.repair import Repair, make_repair
+from opensea_metrics.deploy.migrations.server import look
+from opensea_metrics.deploy.migrations.state import VersionState
+from opensea_metrics.deploy.migrations.store import Store
+from opensea_metrics.deploy.migrations.verify import Changed, changed_files
+from opensea_metrics.deploy.migrations.work import Work, ignore, now
+from opensea_metrics.sql.project import find_root, load_project
 
 _TEMPLATE = """\
 -- {title}

@@ -4,7 +4,7 @@ A part's ``examine`` is its edge: it asks the part and gives ``judge``, which is
 Whatever is not well says what to do about it.
 """
 
-from deploy.doctor.checks import Check, Unreachable
-from deploy.doctor.examination import Choice, examine
+from opensea_metrics.deploy.doctor.checks import Check, Unreachable
+from opensea_metrics.deploy.doctor.examination import Choice, examine
 
 __all__ = ["Check", "Choice", "Unreachable", "examine"]

@@ -7,8 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.doctor.checks import Check, Report, Unreachable, age_text
-from spark_batch.cassandra import CassandraError, CassandraSettings, Table, connected
+from opensea_metrics.deploy.doctor.checks import Check, Report, Unreachable, age_text
+from opensea_metrics.spark_batch.cassandra import (
+    CassandraError,
+    CassandraSettings,
+    Table,
+    connected,
+)
 
 KEYS: dict[Table, tuple[str, ...]] = {
     "global_metrics": ("metric", "collection", "timestamp"),

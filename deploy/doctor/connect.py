@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from deploy.doctor import web
-from deploy.doctor.checks import Check, Report
+from opensea_metrics.deploy.doctor import web
+from opensea_metrics.deploy.doctor.checks import Check, Report
 
 # Those of deploy/compose/connect/connectors, and what is missing without each.
 EXPECTED = {

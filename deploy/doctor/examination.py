@@ -7,12 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy.client import KsqlClient
-from deploy.doctor import archive, cassandra, connect, kafka, ksqldb, registry, spark
-from deploy.doctor.checks import Check, Report, Unreachable
-from deploy.doctor.settings import PartSettings, cassandra_if_named, kafka_if_named
-from producer import envelope
-from sql.project import find_root, load_settings
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.doctor import (
+    archive,
+    cassandra,
+    connect,
+    kafka,
+    ksqldb,
+    registry,
+    spark,
+)
+from opensea_metrics.deploy.doctor.checks import Check, Report, Unreachable
+from opensea_metrics.deploy.doctor.settings import PartSettings, cassandra_if_named, kafka_if_named
+from opensea_metrics.producer import envelope
+from opensea_metrics.sql.project import find_root, load_settings
 
 ADVICE = {
     "ksqldb": "docker compose logs ksqldb-server; KSQLDB_URL or --server names it",

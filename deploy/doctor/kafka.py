@@ -15,9 +15,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-expor
     ResourceType,
 )
 
-from deploy.doctor.checks import Check, Report, Unreachable, age_text, moment_text
-from producer.clients import admin_client
-from producer.settings import KafkaSettings
+from opensea_metrics.deploy.doctor.checks import Check, Report, Unreachable, age_text, moment_text
+from opensea_metrics.producer.clients import admin_client
+from opensea_metrics.producer.settings import KafkaSettings
 
 TIMEOUT = 15.0  # seconds for one request
 LAG_NOTICED = 10_000  # records; less is what a reader has under way

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from deploy import commands
-from deploy.client import KsqlClient
-from deploy.client.errors import ClientError
-from deploy.doctor.checks import Check, Report, Unreachable
-from deploy.migrations.state import VersionState
-from deploy.migrations.status import VersionStatus
-from deploy.replies import Query, ServerInfo
+from opensea_metrics.deploy import commands
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.client.errors import ClientError
+from opensea_metrics.deploy.doctor.checks import Check, Report, Unreachable
+from opensea_metrics.deploy.migrations.state import VersionState
+from opensea_metrics.deploy.migrations.status import VersionStatus
+from opensea_metrics.deploy.replies import Query, ServerInfo
 
 report = Report("ksqldb")
 

@@ -7,9 +7,9 @@ from typing import Annotated
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from producer.environment import Environment
-from producer.settings import KafkaSettings
-from spark_batch.cassandra import CassandraSettings
+from opensea_metrics.producer.environment import Environment
+from opensea_metrics.producer.settings import KafkaSettings
+from opensea_metrics.spark_batch.cassandra import CassandraSettings
 
 Page = Annotated[
     str | None,

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from deploy.doctor import web
-from deploy.doctor.checks import Check, Report
+from opensea_metrics.deploy.doctor import web
+from opensea_metrics.deploy.doctor.checks import Check, Report
 
 report = Report("spark")
 

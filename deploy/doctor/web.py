@@ -11,10 +11,10 @@ from typing import Any
 import httpx
 import tenacity
 
-from deploy.client.limits import limit_time, unpacked, until
-from deploy.doctor.checks import Unreachable
-from deploy.shapes import WrongShape, not_too_deep
-from producer.environment import without_secrets
+from opensea_metrics.deploy.client.limits import limit_time, unpacked, until
+from opensea_metrics.deploy.doctor.checks import Unreachable
+from opensea_metrics.deploy.shapes import WrongShape, not_too_deep
+from opensea_metrics.producer.environment import without_secrets
 
 CONNECTING = 5.0
 """Seconds for a connection."""

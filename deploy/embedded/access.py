@@ -9,8 +9,8 @@ import hmac
 
 from starlette.types import Scope
 
-from deploy.embedded.denials import Check, Refusal
-from deploy.embedded.policy import Credentials
+from opensea_metrics.deploy.embedded.denials import Check, Refusal
+from opensea_metrics.deploy.embedded.policy import Credentials
 
 _REALM = "opensea-metrics"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import duckdb
 
-from deploy.embedded import topics
-from sql.lowering.selects import Grouping
+from opensea_metrics.deploy.embedded import topics
+from opensea_metrics.sql.lowering.selects import Grouping
 
 _MADE = "CREATE OR REPLACE TEMP TABLE"
 

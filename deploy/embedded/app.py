@@ -10,14 +10,22 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from deploy.embedded import access, bodies, failures, origins, properties, replies, wire
-from deploy.embedded.answers import Answers
-from deploy.embedded.engine import Engine
-from deploy.embedded.gate import Gate
-from deploy.embedded.insert_stream import InsertStream
-from deploy.embedded.places import Places
-from deploy.embedded.policy import Policy
-from deploy.embedded.statements import Asked, Statements
+from opensea_metrics.deploy.embedded import (
+    access,
+    bodies,
+    failures,
+    origins,
+    properties,
+    replies,
+    wire,
+)
+from opensea_metrics.deploy.embedded.answers import Answers
+from opensea_metrics.deploy.embedded.engine import Engine
+from opensea_metrics.deploy.embedded.gate import Gate
+from opensea_metrics.deploy.embedded.insert_stream import InsertStream
+from opensea_metrics.deploy.embedded.places import Places
+from opensea_metrics.deploy.embedded.policy import Policy
+from opensea_metrics.deploy.embedded.statements import Asked, Statements
 
 INSERTS = "/inserts-stream"
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import duckdb
 
-from deploy.embedded import walk
-from deploy.embedded.walk import File, Listing
-from sql.errors import os_reason
+from opensea_metrics.deploy.embedded import walk
+from opensea_metrics.deploy.embedded.walk import File, Listing
+from opensea_metrics.sql.errors import os_reason
 
 FILES = "files"
 """The part of a topic that its files are: ``meta.positions`` says up to which segment a query has read."""

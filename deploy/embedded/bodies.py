@@ -6,8 +6,8 @@ import asyncio
 
 from starlette.types import Receive, Scope
 
-from deploy.embedded.denials import Refusal
-from deploy.embedded.policy import Limits
+from opensea_metrics.deploy.embedded.denials import Refusal
+from opensea_metrics.deploy.embedded.policy import Limits
 
 
 class Refused(Exception):

@@ -8,19 +8,19 @@ from typing import Any
 import duckdb
 from sqlglot import exp
 
-from deploy.embedded import inserts, metastore, persistent, topics
-from deploy.embedded.reader import Reader
-from sql.catalog import Catalog, Query
-from sql.insert_values import stored
-from sql.inserts import insert_columns
-from sql.lowering import support
-from sql.lowering.duckdb import Lowering
-from sql.lowering.refusals import EMBEDDED, Unsupported
-from sql.properties import reset_of
-from sql.scope import Scope
-from sql.sources import Source
-from sql.statements import Kind, Statement
-from sql.topic_json import dump
+from opensea_metrics.deploy.embedded import inserts, metastore, persistent, topics
+from opensea_metrics.deploy.embedded.reader import Reader
+from opensea_metrics.sql.catalog import Catalog, Query
+from opensea_metrics.sql.insert_values import stored
+from opensea_metrics.sql.inserts import insert_columns
+from opensea_metrics.sql.lowering import support
+from opensea_metrics.sql.lowering.duckdb import Lowering
+from opensea_metrics.sql.lowering.refusals import EMBEDDED, Unsupported
+from opensea_metrics.sql.properties import reset_of
+from opensea_metrics.sql.scope import Scope
+from opensea_metrics.sql.sources import Source
+from opensea_metrics.sql.statements import Kind, Statement
+from opensea_metrics.sql.topic_json import dump
 
 
 def check(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 
-from deploy.embedded import (
+from opensea_metrics.deploy.embedded import (
     archive,
     effects,
     health,
@@ -23,20 +23,20 @@ from deploy.embedded import (
     refusals,
     walk,
 )
-from deploy.embedded.archive import Register
-from deploy.embedded.health import Health, Part
-from deploy.embedded.inserts import Record
-from deploy.embedded.listeners import Listeners
-from deploy.embedded.metastore import TopicInfo
-from deploy.embedded.processing_log import Report
-from deploy.embedded.reader import Reader
-from deploy.embedded.storage import Storage, damaged, transaction
-from sql.catalog import Catalog, Query
-from sql.changes import applied
-from sql.errors import SqlError
-from sql.parser import parse_statement
-from sql.sources import Source
-from sql.statements import Kind, Statement
+from opensea_metrics.deploy.embedded.archive import Register
+from opensea_metrics.deploy.embedded.health import Health, Part
+from opensea_metrics.deploy.embedded.inserts import Record
+from opensea_metrics.deploy.embedded.listeners import Listeners
+from opensea_metrics.deploy.embedded.metastore import TopicInfo
+from opensea_metrics.deploy.embedded.processing_log import Report
+from opensea_metrics.deploy.embedded.reader import Reader
+from opensea_metrics.deploy.embedded.storage import Storage, damaged, transaction
+from opensea_metrics.sql.catalog import Catalog, Query
+from opensea_metrics.sql.changes import applied
+from opensea_metrics.sql.errors import SqlError
+from opensea_metrics.sql.parser import parse_statement
+from opensea_metrics.sql.sources import Source
+from opensea_metrics.sql.statements import Kind, Statement
 
 _IDLE = 0.15
 """Seconds between two looks for new data."""

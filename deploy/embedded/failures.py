@@ -9,7 +9,7 @@ from contextlib import suppress
 import duckdb
 import structlog
 
-from sql.errors import Place, SqlError
+from opensea_metrics.sql.errors import Place, SqlError
 
 log = structlog.get_logger()
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from deploy.embedded import wire
-from deploy.embedded.queries import TransientQuery, describe
+from opensea_metrics.deploy.embedded import wire
+from opensea_metrics.deploy.embedded.queries import TransientQuery, describe
 
 _DELIMITED = "application/vnd.ksqlapi.delimited.v1"
 _OLD = "application/vnd.ksql.v1+json"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sql import functions
-from sql.errors import SqlError
-from sql.lowering import support
-from sql.lowering.refusals import EMBEDDED, Unsupported
-from sql.statements import Statement
-from udfs.definition import Definition
-from udfs.types import declaration
+from opensea_metrics.sql import functions
+from opensea_metrics.sql.errors import SqlError
+from opensea_metrics.sql.lowering import support
+from opensea_metrics.sql.lowering.refusals import EMBEDDED, Unsupported
+from opensea_metrics.sql.statements import Statement
+from opensea_metrics.udfs.definition import Definition
+from opensea_metrics.udfs.types import declaration
 
 
 def function_description(statement: Statement, name: str) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from collections.abc import Collection, Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from deploy.embedded import bodies, failures
-from deploy.embedded.denials import Check, refuse
-from deploy.embedded.policy import Limits
+from opensea_metrics.deploy.embedded import bodies, failures
+from opensea_metrics.deploy.embedded.denials import Check, refuse
+from opensea_metrics.deploy.embedded.policy import Limits
 
 
 class Gate:

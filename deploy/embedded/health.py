@@ -11,7 +11,7 @@ from enum import StrEnum
 import duckdb
 import structlog
 
-from deploy.embedded.storage import StorageError
+from opensea_metrics.deploy.embedded.storage import StorageError
 
 log = structlog.get_logger()
 

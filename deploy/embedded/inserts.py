@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import duckdb
 import msgspec
 
-from deploy.embedded import processing_log, wire
-from sql.catalog import Catalog
-from sql.coercion import Mismatch, Names, coercer, identifier
-from sql.errors import SqlError
-from sql.sources import KEY_ROLES, Source
+from opensea_metrics.deploy.embedded import processing_log, wire
+from opensea_metrics.sql.catalog import Catalog
+from opensea_metrics.sql.coercion import Mismatch, Names, coercer, identifier
+from opensea_metrics.sql.errors import SqlError
+from opensea_metrics.sql.sources import KEY_ROLES, Source
 
 _OBJECT = msgspec.json.Decoder(dict)
 

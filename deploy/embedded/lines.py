@@ -20,13 +20,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from deploy.embedded import texts, walk
-from deploy.embedded.archive import Read, Segment, tail
-from deploy.embedded.processing_log import Report
-from deploy.embedded.texts import LINE_LIMIT
-from sql.errors import os_reason
-from sql.lowering import utf8
-from sql.lowering.capitals import Capitals
+from opensea_metrics.deploy.embedded import texts, walk
+from opensea_metrics.deploy.embedded.archive import Read, Segment, tail
+from opensea_metrics.deploy.embedded.processing_log import Report
+from opensea_metrics.deploy.embedded.texts import LINE_LIMIT
+from opensea_metrics.sql.errors import os_reason
+from opensea_metrics.sql.lowering import utf8
+from opensea_metrics.sql.lowering.capitals import Capitals
 
 _ROWS = 2_048
 """In a batch: as many as DuckDB works on at a time."""

@@ -7,15 +7,19 @@ from typing import Any
 
 import duckdb
 
-from deploy.embedded import metastore
-from deploy.embedded.descriptions import listed_query, query_description, source_description
-from deploy.embedded.engine import Engine
-from deploy.embedded.replies import SERVICE_ID
-from sql.errors import Place, SqlError, Stage
-from sql.lowering import support
-from sql.lowering.refusals import EMBEDDED, Unsupported
-from sql.sources import Source
-from sql.statements import Statement
+from opensea_metrics.deploy.embedded import metastore
+from opensea_metrics.deploy.embedded.descriptions import (
+    listed_query,
+    query_description,
+    source_description,
+)
+from opensea_metrics.deploy.embedded.engine import Engine
+from opensea_metrics.deploy.embedded.replies import SERVICE_ID
+from opensea_metrics.sql.errors import Place, SqlError, Stage
+from opensea_metrics.sql.lowering import support
+from opensea_metrics.sql.lowering.refusals import EMBEDDED, Unsupported
+from opensea_metrics.sql.sources import Source
+from opensea_metrics.sql.statements import Statement
 
 
 def listing(

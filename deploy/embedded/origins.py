@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from starlette.types import Scope
 
-from deploy.embedded.denials import Check, Refusal
+from opensea_metrics.deploy.embedded.denials import Check, Refusal
 
 _AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]/@\\\s]+)(?::([0-9]*))?")
 _DEFAULT_PORTS = {"http": "80", "https": "443"}

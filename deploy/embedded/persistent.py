@@ -10,14 +10,21 @@ from collections.abc import Mapping
 
 import duckdb
 
-from deploy.embedded import aggregation, archive, failures, health, processing_log, topics
-from deploy.embedded.lines import FileLines, Unread, Why
-from deploy.embedded.reader import DECODED, Json, Piece, Reader, numbered
-from deploy.embedded.storage import transaction
-from deploy.embedded.topics import UNREADABLE
-from sql.catalog import Query
-from sql.lowering import selects
-from sql.quoting import quoted
+from opensea_metrics.deploy.embedded import (
+    aggregation,
+    archive,
+    failures,
+    health,
+    processing_log,
+    topics,
+)
+from opensea_metrics.deploy.embedded.lines import FileLines, Unread, Why
+from opensea_metrics.deploy.embedded.reader import DECODED, Json, Piece, Reader, numbered
+from opensea_metrics.deploy.embedded.storage import transaction
+from opensea_metrics.deploy.embedded.topics import UNREADABLE
+from opensea_metrics.sql.catalog import Query
+from opensea_metrics.sql.lowering import selects
+from opensea_metrics.sql.quoting import quoted
 
 _BATCH = "batch"
 STREAM_TIME = "stream time"

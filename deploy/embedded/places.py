@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from deploy.embedded.denials import Refusal
+from opensea_metrics.deploy.embedded.denials import Refusal
 
 
 class Full(Exception):

@@ -11,19 +11,19 @@ from typing import Any
 
 import duckdb
 
-from deploy.embedded import aggregation, failures, shown, topics
-from deploy.embedded.engine import Engine
-from deploy.embedded.lines import Unread
-from deploy.embedded.reader import DECODED, Json, numbered
-from sql.analysis import Analysis
-from sql.errors import SqlError
-from sql.lowering import selects, support
-from sql.lowering.refusals import EMBEDDED
-from sql.properties import reset_of
-from sql.quoting import column as column_of
-from sql.resolution import analyse
-from sql.sources import Column
-from sql.statements import Statement
+from opensea_metrics.deploy.embedded import aggregation, failures, shown, topics
+from opensea_metrics.deploy.embedded.engine import Engine
+from opensea_metrics.deploy.embedded.lines import Unread
+from opensea_metrics.deploy.embedded.reader import DECODED, Json, numbered
+from opensea_metrics.sql.analysis import Analysis
+from opensea_metrics.sql.errors import SqlError
+from opensea_metrics.sql.lowering import selects, support
+from opensea_metrics.sql.lowering.refusals import EMBEDDED
+from opensea_metrics.sql.properties import reset_of
+from opensea_metrics.sql.quoting import column as column_of
+from opensea_metrics.sql.resolution import analyse
+from opensea_metrics.sql.sources import Column
+from opensea_metrics.sql.statements import Statement
 
 _STATE = "transient_state"
 _BATCH = "transient_batch"

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import duckdb
 
-from deploy.embedded import archive, topics
-from deploy.embedded.archive import FILES, Register, Segment
-from deploy.embedded.lines import FileLines, Unread, state
-from deploy.embedded.walk import opened, outside
-from sql.catalog import Catalog
-from sql.lowering import records
-from sql.lowering.capitals import Capitals, capitals
-from sql.lowering.spelling import Spelling
-from sql.quoting import text
-from sql.sources import Source
+from opensea_metrics.deploy.embedded import archive, topics
+from opensea_metrics.deploy.embedded.archive import FILES, Register, Segment
+from opensea_metrics.deploy.embedded.lines import FileLines, Unread, state
+from opensea_metrics.deploy.embedded.walk import opened, outside
+from opensea_metrics.sql.catalog import Catalog
+from opensea_metrics.sql.lowering import records
+from opensea_metrics.sql.lowering.capitals import Capitals, capitals
+from opensea_metrics.sql.lowering.spelling import Spelling
+from opensea_metrics.sql.quoting import text
+from opensea_metrics.sql.sources import Source
 
 INSERTED = "inserted"
 DECODED = "decoded"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import duckdb
 
-from deploy.embedded import processing_log
-from deploy.embedded.processing_log import FILES, Report
-from deploy.embedded.storage import transaction
+from opensea_metrics.deploy.embedded import processing_log
+from opensea_metrics.deploy.embedded.processing_log import FILES, Report
+from opensea_metrics.deploy.embedded.storage import transaction
 
 Refused = Mapping[tuple[str, str], str]
 """Reasons by topic and path, as :class:`deploy.embedded.walk.Listing` has them. The topic is empty for

@@ -11,11 +11,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sql.catalog import Catalog
-from sql.changes import applied
-from sql.errors import OpenSeaMetricsError, SqlError
-from sql.lexical import summary
-from sql.parser import parse_statement
+from opensea_metrics.sql.catalog import Catalog
+from opensea_metrics.sql.changes import applied
+from opensea_metrics.sql.errors import OpenSeaMetricsError, SqlError
+from opensea_metrics.sql.lexical import summary
+from opensea_metrics.sql.parser import parse_statement
 
 _DROP = re.compile(
     r"\s*DROP\s+(?:STREAM|TABLE)\s+(?:IF\s+EXISTS\s+)?(?P<name>.+?)(?:\s+DELETE\s+TOPIC)?\s*;?\s*",

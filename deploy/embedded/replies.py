@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from deploy.embedded.health import Part
-from sql.errors import SqlError, Stage
-from sql.statements import Kind, Statement
+from opensea_metrics.deploy.embedded.health import Part
+from opensea_metrics.sql.errors import SqlError, Stage
+from opensea_metrics.sql.statements import Kind, Statement
 
 if TYPE_CHECKING:
-    from deploy.embedded.engine import Engine, Outcome
+    from opensea_metrics.deploy.embedded.engine import Engine, Outcome
 
 VERSION = "7.9.1"
 SERVICE_ID = "embedded_"

@@ -11,8 +11,16 @@ from datetime import date, datetime, time
 from functools import partial
 from typing import Any
 
-from sql.topic_json import plain
-from sql.types import DATE, TIME, TIMESTAMP, ArrayType, KsqlType, MapType, StructType
+from opensea_metrics.sql.topic_json import plain
+from opensea_metrics.sql.types import (
+    DATE,
+    TIME,
+    TIMESTAMP,
+    ArrayType,
+    KsqlType,
+    MapType,
+    StructType,
+)
 
 Convert = Callable[[Any], Any]
 

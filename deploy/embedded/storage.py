@@ -10,12 +10,12 @@ from typing import BinaryIO
 
 import duckdb
 
-from sql.database import open_database
-from sql.errors import OpenSeaMetricsError, os_reason
-from sql.lowering import python
-from sql.lowering.macros import SETUP
-from sql.quoting import quoted
-from udfs import duckdb as udfs
+from opensea_metrics.sql.database import open_database
+from opensea_metrics.sql.errors import OpenSeaMetricsError, os_reason
+from opensea_metrics.sql.lowering import python
+from opensea_metrics.sql.lowering.macros import SETUP
+from opensea_metrics.sql.quoting import quoted
+from opensea_metrics.udfs import duckdb as udfs
 
 _DATABASE = "embedded.duckdb"
 _HEADERS = 3 * 4096

@@ -20,12 +20,12 @@ from typing import Protocol
 
 import duckdb
 
-from sql.catalog import Catalog, Query
-from sql.lowering import selects
-from sql.quoting import column as column_of
-from sql.quoting import name_of_column, quoted
-from sql.sources import Source
-from sql.types import duckdb as duckdb_type
+from opensea_metrics.sql.catalog import Catalog, Query
+from opensea_metrics.sql.lowering import selects
+from opensea_metrics.sql.quoting import column as column_of
+from opensea_metrics.sql.quoting import name_of_column, quoted
+from opensea_metrics.sql.sources import Source
+from opensea_metrics.sql.types import duckdb as duckdb_type
 
 _SEPARATOR = " of "
 UNREADABLE = ("_failed", "_line", "_path")

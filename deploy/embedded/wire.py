@@ -9,9 +9,9 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from deploy.embedded import replies
-from deploy.embedded.denials import Refusal
-from sql.topic_json import plain
+from opensea_metrics.deploy.embedded import replies
+from opensea_metrics.deploy.embedded.denials import Refusal
+from opensea_metrics.sql.topic_json import plain
 
 
 class BadRequest(Exception):

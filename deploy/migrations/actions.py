@@ -6,8 +6,8 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from deploy.client import literal, quoted
-from sql.statements import Statement
+from opensea_metrics.deploy.client import literal, quoted
+from opensea_metrics.sql.statements import Statement
 
 # Streams that exist only between two statements, to delete a topic over REST.
 PRIVATE_PREFIX = "OPENSEA_METRICS_DELETES_"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deploy.migrations.errors import MigrationError
-from deploy.migrations.files import knows, statements_to_send
-from deploy.migrations.plan import Step
-from deploy.migrations.server import Server
-from deploy.migrations.state import (
+from opensea_metrics.deploy.migrations.errors import MigrationError
+from opensea_metrics.deploy.migrations.files import knows, statements_to_send
+from opensea_metrics.deploy.migrations.plan import Step
+from opensea_metrics.deploy.migrations.server import Server
+from opensea_metrics.deploy.migrations.state import (
     MAKES_SOURCE,
     Recorded,
     StatementRecord,
@@ -17,8 +17,8 @@ from deploy.migrations.state import (
     VersionRecord,
     VersionState,
 )
-from sql.project import Migration
-from sql.statements import Kind
+from opensea_metrics.sql.project import Migration
+from opensea_metrics.sql.statements import Kind
 
 
 @dataclass(frozen=True)

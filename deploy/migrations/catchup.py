@@ -10,10 +10,10 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from deploy.client import KsqlClient
-from deploy.migrations.errors import MigrationError
-from deploy.migrations.work import Catching, Report
-from deploy.replies import Description, Offsets
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.migrations.errors import MigrationError
+from opensea_metrics.deploy.migrations.work import Catching, Report
+from opensea_metrics.deploy.replies import Description, Offsets
 
 INTERNAL = "_confluent-ksql-"
 # A query shows offsets once it has committed some, which it does every two seconds if there is

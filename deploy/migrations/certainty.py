@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 import structlog
 import tenacity
 
-from deploy.client import (
+from opensea_metrics.deploy.client import (
     ClientError,
     GuardFailed,
     KsqlClient,
@@ -21,8 +21,8 @@ from deploy.client import (
     OutcomeUnknown,
     ServerUnreachable,
 )
-from deploy.migrations.server import Effect
-from sql.lexical import summary
+from opensea_metrics.deploy.migrations.server import Effect
+from opensea_metrics.sql.lexical import summary
 
 log = structlog.get_logger()
 

@@ -5,9 +5,16 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from deploy.client import ClientError, GuardFailed, KsqlClient, KsqlError, literal, quoted
-from deploy.migrations.certainty import LONGEST_WAIT, may_pass
-from deploy.migrations.ledger import topic_prefix
+from opensea_metrics.deploy.client import (
+    ClientError,
+    GuardFailed,
+    KsqlClient,
+    KsqlError,
+    literal,
+    quoted,
+)
+from opensea_metrics.deploy.migrations.certainty import LONGEST_WAIT, may_pass
+from opensea_metrics.deploy.migrations.ledger import topic_prefix
 
 PREFIX = "OPENSEA_METRICS_LOCK_"
 

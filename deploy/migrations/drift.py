@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from deploy.migrations.actions import PRIVATE_PREFIX
-from deploy.migrations.chain import is_lock
-from deploy.migrations.files import statements_to_send
-from deploy.migrations.ledger import METADATA
-from deploy.migrations.live import catalog_of, parsed
-from deploy.migrations.server import Server
-from deploy.migrations.state import MAKES_SOURCE, Recorded, StatementRecord, StatementState
-from sql.catalog import Catalog
-from sql.changes import applied
-from sql.errors import SqlError
-from sql.project import Migration
-from sql.sources import Column, Source
-from sql.statements import Kind
-from sql.upgrade import Difference, changes
+from opensea_metrics.deploy.migrations.actions import PRIVATE_PREFIX
+from opensea_metrics.deploy.migrations.chain import is_lock
+from opensea_metrics.deploy.migrations.files import statements_to_send
+from opensea_metrics.deploy.migrations.ledger import METADATA
+from opensea_metrics.deploy.migrations.live import catalog_of, parsed
+from opensea_metrics.deploy.migrations.server import Server
+from opensea_metrics.deploy.migrations.state import (
+    MAKES_SOURCE,
+    Recorded,
+    StatementRecord,
+    StatementState,
+)
+from opensea_metrics.sql.catalog import Catalog
+from opensea_metrics.sql.changes import applied
+from opensea_metrics.sql.errors import SqlError
+from opensea_metrics.sql.project import Migration
+from opensea_metrics.sql.sources import Column, Source
+from opensea_metrics.sql.statements import Kind
+from opensea_metrics.sql.upgrade import Difference, changes
 
 # What ksqlDB makes by itself.
 OWN = ("KSQL_PROCESSING_LOG",)

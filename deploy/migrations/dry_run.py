@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from deploy.client import KsqlClient, KsqlError, literal
-from deploy.migrations.errors import MigrationError, Refused
-from deploy.migrations.plan import Plan, Step
-from sql.statements import Kind
+from opensea_metrics.deploy.client import KsqlClient, KsqlError, literal
+from opensea_metrics.deploy.migrations.errors import MigrationError, Refused
+from opensea_metrics.deploy.migrations.plan import Plan, Step
+from opensea_metrics.sql.statements import Kind
 
 NOTHING = "OPENSEA_METRICS_DRY_RUN_ENDS_HERE"
 

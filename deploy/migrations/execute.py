@@ -10,22 +10,22 @@ from operator import attrgetter
 
 from sqlglot import exp
 
-from deploy.client import quoted
-from deploy.migrations import catchup
-from deploy.migrations.certainty import Refusal, certainly
-from deploy.migrations.errors import StepFailed
-from deploy.migrations.plan import MigrationPlan, Plan, Step
-from deploy.migrations.server import Effect, Server, effect_of, look
-from deploy.migrations.state import (
+from opensea_metrics.deploy.client import quoted
+from opensea_metrics.deploy.migrations import catchup
+from opensea_metrics.deploy.migrations.certainty import Refusal, certainly
+from opensea_metrics.deploy.migrations.errors import StepFailed
+from opensea_metrics.deploy.migrations.plan import MigrationPlan, Plan, Step
+from opensea_metrics.deploy.migrations.server import Effect, Server, effect_of, look
+from opensea_metrics.deploy.migrations.state import (
     Recorded,
     StatementRecord,
     StatementState,
     VersionRecord,
     VersionState,
 )
-from deploy.migrations.topics import delete_topic
-from deploy.migrations.work import Progress, Work, now
-from sql.statements import Kind, Statement
+from opensea_metrics.deploy.migrations.topics import delete_topic
+from opensea_metrics.deploy.migrations.work import Progress, Work, now
+from opensea_metrics.sql.statements import Kind, Statement
 
 _DROPS = (Kind.DROP_STREAM, Kind.DROP_TABLE)
 

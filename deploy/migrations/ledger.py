@@ -16,14 +16,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.client import literal
-from deploy.migrations.state import (
+from opensea_metrics.deploy.client import literal
+from opensea_metrics.deploy.migrations.state import (
     StatementRecord,
     StatementState,
     VersionRecord,
     VersionState,
 )
-from sql.statements import Kind
+from opensea_metrics.sql.statements import Kind
 
 NONE_VERSION = "<none>"
 NO_ERROR = "N/A"

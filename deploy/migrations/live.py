@@ -6,17 +6,17 @@ from functools import lru_cache
 
 from sqlglot import exp
 
-from deploy.client import quoted
-from deploy.migrations.server import Server
-from deploy.replies import Description
-from sql.catalog import Catalog, Query
-from sql.dialect import expressions as node
-from sql.errors import Place, SqlError
-from sql.parser import parse_statement
-from sql.resolution import analyse
-from sql.sources import Column, Source, Topic, Window
-from sql.statements import Statement
-from sql.types import KsqlType, from_ast
+from opensea_metrics.deploy.client import quoted
+from opensea_metrics.deploy.migrations.server import Server
+from opensea_metrics.deploy.replies import Description
+from opensea_metrics.sql.catalog import Catalog, Query
+from opensea_metrics.sql.dialect import expressions as node
+from opensea_metrics.sql.errors import Place, SqlError
+from opensea_metrics.sql.parser import parse_statement
+from opensea_metrics.sql.resolution import analyse
+from opensea_metrics.sql.sources import Column, Source, Topic, Window
+from opensea_metrics.sql.statements import Statement
+from opensea_metrics.sql.types import KsqlType, from_ast
 
 _PLACE = Place("<server>", 1, 1)
 

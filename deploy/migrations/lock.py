@@ -28,8 +28,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from deploy.client import ClientError, GuardFailed, KsqlClient
-from deploy.migrations.chain import (
+from opensea_metrics.deploy.client import ClientError, GuardFailed, KsqlClient
+from opensea_metrics.deploy.migrations.chain import (
     Generation,
     append,
     drop,
@@ -38,8 +38,8 @@ from deploy.migrations.chain import (
     newest,
     topics_of,
 )
-from deploy.migrations.errors import Locked, LockLost
-from deploy.migrations.store import Store
+from opensea_metrics.deploy.migrations.errors import Locked, LockLost
+from opensea_metrics.deploy.migrations.store import Store
 
 log = structlog.get_logger()
 

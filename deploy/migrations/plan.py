@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deploy.migrations.errors import Refused
-from deploy.migrations.impact import Impact, Verdict
-from deploy.migrations.state import StatementRecord
-from sql.statements import Statement
+from opensea_metrics.deploy.migrations.errors import Refused
+from opensea_metrics.deploy.migrations.impact import Impact, Verdict
+from opensea_metrics.deploy.migrations.state import StatementRecord
+from opensea_metrics.sql.statements import Statement
 
 PENDING = Impact(Verdict.NEW, "")
 REVERSIBLE = "reversible"

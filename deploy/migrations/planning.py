@@ -7,16 +7,16 @@ import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
-from deploy.migrations.errors import MigrationError
-from deploy.migrations.files import (
+from opensea_metrics.deploy.migrations.errors import MigrationError
+from opensea_metrics.deploy.migrations.files import (
     is_side_by_side,
     knows,
     same_statements,
     statements_to_send,
 )
-from deploy.migrations.impact import CREATES, Impact, Verdict, World, assess
-from deploy.migrations.live import catalog_of
-from deploy.migrations.plan import (
+from opensea_metrics.deploy.migrations.impact import CREATES, Impact, Verdict, World, assess
+from opensea_metrics.deploy.migrations.live import catalog_of
+from opensea_metrics.deploy.migrations.plan import (
     IRREVERSIBLE,
     REVERSIBLE,
     WITH_LOSS,
@@ -24,20 +24,20 @@ from deploy.migrations.plan import (
     Plan,
     Step,
 )
-from deploy.migrations.server import Server, effect_of
-from deploy.migrations.sidebyside import Part, expand
-from deploy.migrations.state import (
+from opensea_metrics.deploy.migrations.server import Server, effect_of
+from opensea_metrics.deploy.migrations.sidebyside import Part, expand
+from opensea_metrics.deploy.migrations.state import (
     Recorded,
     StatementRecord,
     StatementState,
     VersionRecord,
     VersionState,
 )
-from sql.errors import Place
-from sql.parser import parse_statement
-from sql.project import Migration
-from sql.properties import RESET
-from sql.statements import Kind
+from opensea_metrics.sql.errors import Place
+from opensea_metrics.sql.parser import parse_statement
+from opensea_metrics.sql.project import Migration
+from opensea_metrics.sql.properties import RESET
+from opensea_metrics.sql.statements import Kind
 
 # For these it matters which queries run.
 ENDING = (Kind.DROP_STREAM, Kind.DROP_TABLE, Kind.TERMINATE, Kind.ALTER, Kind.PAUSE, Kind.RESUME)

@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from deploy.migrations.actions import PRIVATE_PREFIX
-from deploy.migrations.drift import expected
-from deploy.migrations.files import is_side_by_side, knows, same_statements, statements_to_send
-from deploy.migrations.server import Server, effect_of
-from deploy.migrations.state import (
+from opensea_metrics.deploy.migrations.actions import PRIVATE_PREFIX
+from opensea_metrics.deploy.migrations.drift import expected
+from opensea_metrics.deploy.migrations.files import (
+    is_side_by_side,
+    knows,
+    same_statements,
+    statements_to_send,
+)
+from opensea_metrics.deploy.migrations.server import Server, effect_of
+from opensea_metrics.deploy.migrations.state import (
     Recorded,
     StatementRecord,
     StatementState,
     VersionRecord,
     VersionState,
 )
-from sql.project import Migration
+from opensea_metrics.sql.project import Migration
 
 
 @dataclass(frozen=True)

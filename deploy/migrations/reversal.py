@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from deploy.migrations.actions import (
+from opensea_metrics.deploy.migrations.actions import (
     PRIVATE_PREFIX,
     Action,
     DeleteTopic,
@@ -15,12 +15,17 @@ from deploy.migrations.actions import (
     Terminate,
     private_name,
 )
-from deploy.migrations.impact import Verdict, World, assess
-from deploy.migrations.live import catalog_of, parsed, sendable
-from deploy.migrations.server import Server, effect_of
-from deploy.migrations.state import MAKES_SOURCE, MAKES_STREAM, Recorded, StatementRecord
-from deploy.replies import Source
-from sql.statements import Kind
+from opensea_metrics.deploy.migrations.impact import Verdict, World, assess
+from opensea_metrics.deploy.migrations.live import catalog_of, parsed, sendable
+from opensea_metrics.deploy.migrations.server import Server, effect_of
+from opensea_metrics.deploy.migrations.state import (
+    MAKES_SOURCE,
+    MAKES_STREAM,
+    Recorded,
+    StatementRecord,
+)
+from opensea_metrics.deploy.replies import Source
+from opensea_metrics.sql.statements import Kind
 
 DROPS = (Kind.DROP_STREAM, Kind.DROP_TABLE)
 

@@ -13,22 +13,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from deploy.migrations.actions import (
+from opensea_metrics.deploy.migrations.actions import (
     Action,
     DeleteTopic,
     Restore,
     Run,
 )
-from deploy.migrations.errors import Irreversible, MigrationError
-from deploy.migrations.reversal import Undo, irreversible, query_of, undos
-from deploy.migrations.server import Server
-from deploy.migrations.state import (
+from opensea_metrics.deploy.migrations.errors import Irreversible, MigrationError
+from opensea_metrics.deploy.migrations.reversal import Undo, irreversible, query_of, undos
+from opensea_metrics.deploy.migrations.server import Server
+from opensea_metrics.deploy.migrations.state import (
     Recorded,
     StatementRecord,
     VersionRecord,
     VersionState,
 )
-from sql.statements import Kind, Statement
+from opensea_metrics.sql.statements import Kind, Statement
 
 DROPS = (Kind.DROP_STREAM, Kind.DROP_TABLE)
 

@@ -13,14 +13,14 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from deploy.migrations.actions import PRIVATE_PREFIX
-from deploy.migrations.errors import MigrationError
-from deploy.migrations.live import sendable
-from deploy.migrations.server import Server
-from deploy.migrations.state import MAKES_SOURCE, Recorded, StatementRecord
-from deploy.replies import Query
-from sql.parser import parse_statement
-from sql.statements import Statement, dropping, terminating
+from opensea_metrics.deploy.migrations.actions import PRIVATE_PREFIX
+from opensea_metrics.deploy.migrations.errors import MigrationError
+from opensea_metrics.deploy.migrations.live import sendable
+from opensea_metrics.deploy.migrations.server import Server
+from opensea_metrics.deploy.migrations.state import MAKES_SOURCE, Recorded, StatementRecord
+from opensea_metrics.deploy.replies import Query
+from opensea_metrics.sql.parser import parse_statement
+from opensea_metrics.sql.statements import Statement, dropping, terminating
 
 _VERSION = re.compile(r"(.*)_V(\d+)", re.DOTALL)
 

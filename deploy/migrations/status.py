@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from deploy.migrations.files import SETTINGS, is_side_by_side, knows, same_statements
-from deploy.migrations.state import (
+from opensea_metrics.deploy.migrations.files import (
+    SETTINGS,
+    is_side_by_side,
+    knows,
+    same_statements,
+)
+from opensea_metrics.deploy.migrations.state import (
     Recorded,
     StatementRecord,
     StatementState,
     VersionRecord,
     VersionState,
 )
-from sql.project import Migration
+from opensea_metrics.sql.project import Migration
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from typing import Any
 
 import tenacity
 
-from deploy.client import ClientError, GuardFailed, KsqlClient, KsqlError
-from deploy.migrations import ledger as ledgers
-from deploy.migrations.certainty import certainly
-from deploy.migrations.errors import MigrationError
-from deploy.migrations.ledger import (
+from opensea_metrics.deploy.client import ClientError, GuardFailed, KsqlClient, KsqlError
+from opensea_metrics.deploy.migrations import ledger as ledgers
+from opensea_metrics.deploy.migrations.certainty import certainly
+from opensea_metrics.deploy.migrations.errors import MigrationError
+from opensea_metrics.deploy.migrations.ledger import (
     CURRENT,
     HEARTBEAT,
     LEDGERS,
@@ -32,8 +32,8 @@ from deploy.migrations.ledger import (
     VERSIONS,
     Ledger,
 )
-from deploy.migrations.server import Effect
-from deploy.migrations.state import Recorded, StatementRecord, VersionRecord
+from opensea_metrics.deploy.migrations.server import Effect
+from opensea_metrics.deploy.migrations.state import Recorded, StatementRecord, VersionRecord
 
 WRITTEN_AT_ONCE = 20  # rows in one request
 

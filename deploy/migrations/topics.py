@@ -12,14 +12,14 @@ from functools import partial
 
 from confluent_kafka import KafkaError, KafkaException
 
-from deploy.client import KsqlClient, KsqlError
-from deploy.migrations.actions import DeleteTopic, private_name
-from deploy.migrations.certainty import certainly
-from deploy.migrations.errors import MigrationError
-from deploy.migrations.server import Effect
-from producer.clients import Client, admin_client
-from sql.errors import Place
-from sql.statements import dropping
+from opensea_metrics.deploy.client import KsqlClient, KsqlError
+from opensea_metrics.deploy.migrations.actions import DeleteTopic, private_name
+from opensea_metrics.deploy.migrations.certainty import certainly
+from opensea_metrics.deploy.migrations.errors import MigrationError
+from opensea_metrics.deploy.migrations.server import Effect
+from opensea_metrics.producer.clients import Client, admin_client
+from opensea_metrics.sql.errors import Place
+from opensea_metrics.sql.statements import dropping
 
 DeleteByBroker = Callable[[str], None]
 

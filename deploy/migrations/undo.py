@@ -6,17 +6,25 @@ import time
 from dataclasses import replace
 from functools import partial
 
-from deploy.client import ClientError, GuardFailed, KsqlClient
-from deploy.migrations.actions import Action, DeleteTopic, Drop, Restore, Run, Terminate, describe
-from deploy.migrations.certainty import certainly
-from deploy.migrations.errors import MigrationError, StepFailed
-from deploy.migrations.execute import indented
-from deploy.migrations.rollback import RollbackPlan, VersionRollback
-from deploy.migrations.server import Effect, look
-from deploy.migrations.state import StatementState, VersionState
-from deploy.migrations.topics import delete_topic
-from deploy.migrations.work import Progress, Work, now
-from sql.statements import Kind, Statement
+from opensea_metrics.deploy.client import ClientError, GuardFailed, KsqlClient
+from opensea_metrics.deploy.migrations.actions import (
+    Action,
+    DeleteTopic,
+    Drop,
+    Restore,
+    Run,
+    Terminate,
+    describe,
+)
+from opensea_metrics.deploy.migrations.certainty import certainly
+from opensea_metrics.deploy.migrations.errors import MigrationError, StepFailed
+from opensea_metrics.deploy.migrations.execute import indented
+from opensea_metrics.deploy.migrations.rollback import RollbackPlan, VersionRollback
+from opensea_metrics.deploy.migrations.server import Effect, look
+from opensea_metrics.deploy.migrations.state import StatementState, VersionState
+from opensea_metrics.deploy.migrations.topics import delete_topic
+from opensea_metrics.deploy.migrations.work import Progress, Work, now
+from opensea_metrics.sql.statements import Kind, Statement
 
 
 def roll_back(plan: RollbackPlan, work: Work) -> None:

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from deploy.client import KsqlClient
-from deploy.migrations.store import Store
-from deploy.migrations.topics import DeleteByBroker
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.migrations.store import Store
+from opensea_metrics.deploy.migrations.topics import DeleteByBroker
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from deploy.output.console import console, shown, time_text
-from deploy.output.plain import say
-from spark_batch.archive.compact import Outcome
-from spark_batch.archive.findings import Kind, Report
-from spark_batch.archive.runs import Group
+from opensea_metrics.deploy.output.console import console, shown, time_text
+from opensea_metrics.deploy.output.plain import say
+from opensea_metrics.spark_batch.archive.compact import Outcome
+from opensea_metrics.spark_batch.archive.findings import Kind, Report
+from opensea_metrics.spark_batch.archive.runs import Group
 
 _SHOWN = 10
 """Findings of a kind that are listed."""

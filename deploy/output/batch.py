@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
-from deploy.output.console import time_text
-from deploy.output.plain import say
-from deploy.output.tables import print_rows
-from spark_batch.damage import Damage
-from spark_batch.job import Counts
+from opensea_metrics.deploy.output.console import time_text
+from opensea_metrics.deploy.output.plain import say
+from opensea_metrics.deploy.output.tables import print_rows
+from opensea_metrics.spark_batch.damage import Damage
+from opensea_metrics.spark_batch.job import Counts
 
 _SHOWN = 20
 _TIMES = ("WINDOWSTART", "WINDOWEND", "WS", "WE")

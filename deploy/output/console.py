@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
-from deploy.output.plain import CONTROL, end_of_pipe, visible
+from opensea_metrics.deploy.output.plain import CONTROL, end_of_pipe, visible
 
 PIPED_WIDTH = 240  # characters: a pipe has no width, and rich would fold at 80
 

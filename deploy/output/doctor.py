@@ -7,9 +7,9 @@ from dataclasses import asdict
 
 from rich.table import Table
 
-from deploy.doctor import Check
-from deploy.output.console import console, shown
-from deploy.output.plain import say_json
+from opensea_metrics.deploy.doctor import Check
+from opensea_metrics.deploy.output.console import console, shown
+from opensea_metrics.deploy.output.plain import say_json
 
 STYLE = {"ok": "green", "warning": "yellow", "failed": "red", "left out": "dim"}
 

@@ -8,13 +8,13 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text  # for types
 
-from deploy.migrations.actions import KeepTopic, describe
-from deploy.migrations.impact import Verdict
-from deploy.migrations.plan import REVERSIBLE, Plan, Step
-from deploy.migrations.rollback import RollbackPlan
-from deploy.migrations.state import VersionState
-from deploy.migrations.status import VersionStatus
-from deploy.output.console import console, shown, time_text
+from opensea_metrics.deploy.migrations.actions import KeepTopic, describe
+from opensea_metrics.deploy.migrations.impact import Verdict
+from opensea_metrics.deploy.migrations.plan import REVERSIBLE, Plan, Step
+from opensea_metrics.deploy.migrations.rollback import RollbackPlan
+from opensea_metrics.deploy.migrations.state import VersionState
+from opensea_metrics.deploy.migrations.status import VersionStatus
+from opensea_metrics.deploy.output.console import console, shown, time_text
 
 STYLES = {
     VersionState.MIGRATED: "green",

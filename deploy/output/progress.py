@@ -9,9 +9,9 @@ from types import TracebackType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.status import Status
 
-from deploy.migrations import work
-from deploy.output.console import console, shown
-from deploy.output.plain import visible
+from opensea_metrics.deploy.migrations import work
+from opensea_metrics.deploy.output.console import console, shown
+from opensea_metrics.deploy.output.plain import visible
 
 EVERY = 10.0  # seconds between two lines on a query's progress where there is no terminal
 

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from deploy.output.batch import show_damaged
-from deploy.output.console import console, shown
-from deploy.output.plain import say, say_json
-from deploy.output.tables import print_table
-from spark_batch.damage import Damage
-from spark_batch.period import iso
-from spark_batch.reconcile.compare import ColumnDifference
-from spark_batch.reconcile.run import Compared, Finding
-from sql.sources import Source
+from opensea_metrics.deploy.output.batch import show_damaged
+from opensea_metrics.deploy.output.console import console, shown
+from opensea_metrics.deploy.output.plain import say, say_json
+from opensea_metrics.deploy.output.tables import print_table
+from opensea_metrics.spark_batch.damage import Damage
+from opensea_metrics.spark_batch.period import iso
+from opensea_metrics.spark_batch.reconcile.compare import ColumnDifference
+from opensea_metrics.spark_batch.reconcile.run import Compared, Finding
+from opensea_metrics.sql.sources import Source
 
 _SHOWN = 50
 

@@ -9,10 +9,10 @@ from typing import Any
 from rich.cells import cell_len
 from rich.table import Table
 
-from deploy.output.console import console, shown
-from deploy.output.plain import one_line, say, say_json
-from deploy.output.tables import cell, print_rows, print_table
-from deploy.replies import Rows, type_text
+from opensea_metrics.deploy.output.console import console, shown
+from opensea_metrics.deploy.output.plain import one_line, say, say_json
+from opensea_metrics.deploy.output.tables import cell, print_rows, print_table
+from opensea_metrics.deploy.replies import Rows, type_text
 
 _WIDTH = 14  # characters: as wide as usual values
 _WIDEST = 48

@@ -10,8 +10,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text  # for types
 
-from deploy.output.console import console, shown
-from deploy.output.plain import one_line
+from opensea_metrics.deploy.output.console import console, shown
+from opensea_metrics.deploy.output.plain import one_line
 
 _ANY_WIDTH = 1_000_000  # characters: what a table would take is measured without a screen's end
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from deploy.migrations.drift import Drift
-from deploy.migrations.verify import Changed
-from deploy.output.console import console, shown
+from opensea_metrics.deploy.migrations.drift import Drift
+from opensea_metrics.deploy.migrations.verify import Changed
+from opensea_metrics.deploy.output.console import console, shown
 
 DIFF = {"+": "green", "-": "red", "@": "cyan"}
 

@@ -11,14 +11,14 @@ from itertools import groupby
 
 import numpy as np
 
-from producer.layout import HOUR_MS, ArchiveFile, newest_cover
-from spark_batch.ahead import in_order
-from spark_batch.archive.facts import Facts, facts_of, units
-from spark_batch.archive.findings import Finding, Kind, PartitionSummary, Report
-from spark_batch.archive.offsets import Break, Counted, breaks
-from spark_batch.archive.rows import database
-from spark_batch.source import DAY_MS, Source
-from sql.sources import Source as Stream
+from opensea_metrics.producer.layout import HOUR_MS, ArchiveFile, newest_cover
+from opensea_metrics.spark_batch.ahead import in_order
+from opensea_metrics.spark_batch.archive.facts import Facts, facts_of, units
+from opensea_metrics.spark_batch.archive.findings import Finding, Kind, PartitionSummary, Report
+from opensea_metrics.spark_batch.archive.offsets import Break, Counted, breaks
+from opensea_metrics.spark_batch.archive.rows import database
+from opensea_metrics.spark_batch.source import DAY_MS, Source
+from opensea_metrics.sql.sources import Source as Stream
 
 WORKERS = 2
 """Units of files at a time: one is read while another is decoded."""

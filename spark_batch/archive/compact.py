@@ -19,12 +19,12 @@ from pathlib import Path
 import duckdb
 import fsspec
 
-from producer.layout import ArchiveFile, archive_file, parquet_name
-from spark_batch.ahead import in_order
-from spark_batch.archive.lock import Lock, locked
-from spark_batch.archive.reading import Unreadable
-from spark_batch.archive.rows import database
-from spark_batch.archive.runs import (
+from opensea_metrics.producer.layout import ArchiveFile, archive_file, parquet_name
+from opensea_metrics.spark_batch.ahead import in_order
+from opensea_metrics.spark_batch.archive.lock import Lock, locked
+from opensea_metrics.spark_batch.archive.reading import Unreadable
+from opensea_metrics.spark_batch.archive.rows import database
+from opensea_metrics.spark_batch.archive.runs import (
     MOST_BYTES,
     MOST_RECORDS,
     Group,
@@ -33,10 +33,10 @@ from spark_batch.archive.runs import (
     covered_by,
     runs,
 )
-from spark_batch.archive.store import CompactError, Store, open_store, staged_name
-from spark_batch.archive.writing import measured, unlike, verify, write
-from spark_batch.source import Source
-from sql.sources import Source as Stream
+from opensea_metrics.spark_batch.archive.store import CompactError, Store, open_store, staged_name
+from opensea_metrics.spark_batch.archive.writing import measured, unlike, verify, write
+from opensea_metrics.spark_batch.source import Source
+from opensea_metrics.sql.sources import Source as Stream
 
 _AT_ONCE = 2
 _READERS = 4

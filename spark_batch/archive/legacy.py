@@ -9,7 +9,7 @@ together.
 
 from __future__ import annotations
 
-from producer.envelope import payload_time_ms
+from opensea_metrics.producer.envelope import payload_time_ms
 
 __all__ = ["STAMP", "event_time_sql", "payload_time_ms", "stamped_sql"]
 

@@ -10,17 +10,17 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from spark_batch.archive.legacy import stamped_sql
-from spark_batch.compacted import names_in_files
-from sql.catalog import Catalog
-from sql.database import open_database
-from sql.errors import OpenSeaMetricsError
-from sql.lowering import python, records, support, utf8
-from sql.lowering.macros import SETUP
-from sql.lowering.refusals import ARCHIVE
-from sql.quoting import column as column_of
-from sql.quoting import quoted
-from sql.sources import Source as Stream
+from opensea_metrics.spark_batch.archive.legacy import stamped_sql
+from opensea_metrics.spark_batch.compacted import names_in_files
+from opensea_metrics.sql.catalog import Catalog
+from opensea_metrics.sql.database import open_database
+from opensea_metrics.sql.errors import OpenSeaMetricsError
+from opensea_metrics.sql.lowering import python, records, support, utf8
+from opensea_metrics.sql.lowering.macros import SETUP
+from opensea_metrics.sql.lowering.refusals import ARCHIVE
+from opensea_metrics.sql.quoting import column as column_of
+from opensea_metrics.sql.quoting import quoted
+from opensea_metrics.sql.sources import Source as Stream
 
 LINES = pa.schema([("_file", pa.int32()), ("_offset", pa.int64()), ("line", pa.string())])
 """Lines to be decoded: the number of the file they are of, their offset, their text."""

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from producer.layout import HOUR_MS, ArchiveFile, covers
+from opensea_metrics.producer.layout import HOUR_MS, ArchiveFile, covers
 
 MOST_RECORDS = 250_000
 MOST_BYTES = 256 * 1024 * 1024

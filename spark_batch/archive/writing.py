@@ -8,16 +8,16 @@ from pathlib import Path
 
 import duckdb
 
-from producer.layout import ArchiveFile
-from spark_batch.archive.reading import Unreadable, pieces
-from spark_batch.archive.rows import rows, sample_of, table
-from spark_batch.archive.runs import Measured
-from spark_batch.archive.store import CompactError
-from spark_batch.compacted import METADATA, decoding
-from spark_batch.source import Source
-from sql.quoting import quoted, text
-from sql.sources import Source as Stream
-from sql.types import KsqlType, StructType
+from opensea_metrics.producer.layout import ArchiveFile
+from opensea_metrics.spark_batch.archive.reading import Unreadable, pieces
+from opensea_metrics.spark_batch.archive.rows import rows, sample_of, table
+from opensea_metrics.spark_batch.archive.runs import Measured
+from opensea_metrics.spark_batch.archive.store import CompactError
+from opensea_metrics.spark_batch.compacted import METADATA, decoding
+from opensea_metrics.spark_batch.source import Source
+from opensea_metrics.sql.quoting import quoted, text
+from opensea_metrics.sql.sources import Source as Stream
+from opensea_metrics.sql.types import KsqlType, StructType
 
 ROW_GROUP = 30_720
 """Records in a row group: few enough that a reader of one event type passes most groups over."""

@@ -11,14 +11,14 @@ from functools import partial
 from itertools import groupby, pairwise
 from pathlib import Path
 
-from producer.layout import HOUR_MS, ArchiveFile
-from spark_batch.archive.offsets import Break, Counted, breaks
-from spark_batch.damage import Damage
-from spark_batch.period import iso
-from spark_batch.reconcile.compare import Row, RowDifference, RowKey, differences
-from spark_batch.reconcile.variants import Kept, copied, once, records, time_of
-from spark_batch.source import Source
-from sql.sources import Window
+from opensea_metrics.producer.layout import HOUR_MS, ArchiveFile
+from opensea_metrics.spark_batch.archive.offsets import Break, Counted, breaks
+from opensea_metrics.spark_batch.damage import Damage
+from opensea_metrics.spark_batch.period import iso
+from opensea_metrics.spark_batch.reconcile.compare import Row, RowDifference, RowKey, differences
+from opensea_metrics.spark_batch.reconcile.variants import Kept, copied, once, records, time_of
+from opensea_metrics.spark_batch.source import Source
+from opensea_metrics.sql.sources import Window
 
 LATE = "late beyond grace"
 DUPLICATES = "duplicates in the archive"

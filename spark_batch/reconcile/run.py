@@ -7,16 +7,22 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
-from producer.layout import HOUR_MS, ArchiveFile
-from spark_batch.damage import Damage
-from spark_batch.period import Period
-from spark_batch.pipeline import window_of
-from spark_batch.recompute import Prepared, computed
-from spark_batch.reconcile.causes import Cause, Investigator
-from spark_batch.reconcile.compare import Row, RowDifference, RowKey, by_key, differences
-from spark_batch.source import Source
-from sql.errors import OpenSeaMetricsError
-from sql.sources import Source as Table
+from opensea_metrics.producer.layout import HOUR_MS, ArchiveFile
+from opensea_metrics.spark_batch.damage import Damage
+from opensea_metrics.spark_batch.period import Period
+from opensea_metrics.spark_batch.pipeline import window_of
+from opensea_metrics.spark_batch.recompute import Prepared, computed
+from opensea_metrics.spark_batch.reconcile.causes import Cause, Investigator
+from opensea_metrics.spark_batch.reconcile.compare import (
+    Row,
+    RowDifference,
+    RowKey,
+    by_key,
+    differences,
+)
+from opensea_metrics.spark_batch.source import Source
+from opensea_metrics.sql.errors import OpenSeaMetricsError
+from opensea_metrics.sql.sources import Source as Table
 
 _RANGE_MS = 6 * HOUR_MS
 """Windows of that long a time are compared at once: rows of so many are in memory."""

@@ -12,11 +12,11 @@ from typing import Any
 import orjson
 from isal import igzip
 
-from producer.envelope import payload_time_ms
-from producer.layout import HOUR_MS, ArchiveFile
-from spark_batch import compacted
-from spark_batch.archive.reading import Unreadable, pieces
-from spark_batch.source import Source, open_source
+from opensea_metrics.producer.envelope import payload_time_ms
+from opensea_metrics.producer.layout import HOUR_MS, ArchiveFile
+from opensea_metrics.spark_batch import compacted
+from opensea_metrics.spark_batch.archive.reading import Unreadable, pieces
+from opensea_metrics.spark_batch.source import Source, open_source
 
 Kept = Callable[[ArchiveFile, int, bytes], bool]
 """Whether a record is copied: its file, offset and text."""

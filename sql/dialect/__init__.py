@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sqlglot.dialects.dialect import Dialect
 
-from sql.dialect.generator import KsqlDBGenerator
-from sql.dialect.parser import KsqlDBParser
-from sql.dialect.tokenizer import KsqlDBTokenizer
+from opensea_metrics.sql.dialect.generator import KsqlDBGenerator
+from opensea_metrics.sql.dialect.parser import KsqlDBParser
+from opensea_metrics.sql.dialect.tokenizer import KsqlDBTokenizer
 
 
 class KsqlDB(Dialect):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlglot import exp
 from sqlglot.tokenizer_core import Token, TokenType
 
-from sql.dialect import expressions as node
-from sql.dialect.queries import Queries
+from opensea_metrics.sql.dialect import expressions as node
+from opensea_metrics.sql.dialect.queries import Queries
 
 
 class Definitions(Queries):

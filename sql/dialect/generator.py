@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from sqlglot import exp, generator
 
-from sql.dialect import expressions as node
-from sql.quoting import ksqldb_quoted, ksqldb_text
+from opensea_metrics.sql.dialect import expressions as node
+from opensea_metrics.sql.quoting import ksqldb_quoted, ksqldb_text
 
 _UNITS = ((86_400_000, "DAY"), (3_600_000, "HOUR"), (60_000, "MINUTE"), (1_000, "SECOND"))
 

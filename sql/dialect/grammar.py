@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from sql.dialect import expressions as node
+from opensea_metrics.sql.dialect import expressions as node
 
 _ARITHMETIC = (exp.Add, exp.DPipe, exp.Div, exp.Mod, exp.Mul, exp.Neg, exp.Sub)
 _PREDICATES = (

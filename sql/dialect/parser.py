@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 from sqlglot import exp, parser
 from sqlglot.tokenizer_core import TokenType
 
-from sql.dialect import expressions as node
-from sql.dialect.definitions import Definitions
-from sql.dialect.tokenizer import WORDS
-from sql.suggestions import nearest
+from opensea_metrics.sql.dialect import expressions as node
+from opensea_metrics.sql.dialect.definitions import Definitions
+from opensea_metrics.sql.dialect.tokenizer import WORDS
+from opensea_metrics.sql.suggestions import nearest
 
 _UNREAD = ("PRINT", "CREATE TYPE", "DROP TYPE", "ALTER SYSTEM", "DESCRIBE CONNECTOR")
 """Statements that ksqlDB has and that are not read here."""

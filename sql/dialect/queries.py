@@ -5,9 +5,9 @@ from __future__ import annotations
 from sqlglot import exp
 from sqlglot.tokenizer_core import TokenType
 
-from sql.dialect import expressions as node
-from sql.dialect.reserved import RESERVED
-from sql.dialect.types import Types
+from opensea_metrics.sql.dialect import expressions as node
+from opensea_metrics.sql.dialect.reserved import RESERVED
+from opensea_metrics.sql.dialect.types import Types
 
 
 class Queries(Types):

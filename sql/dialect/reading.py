@@ -8,10 +8,10 @@ from typing import TypeVar
 from sqlglot import exp, parser
 from sqlglot.tokenizer_core import Token, TokenType
 
-from sql.dialect import expressions as node
-from sql.dialect.reserved import RESERVED
-from sql.dialect.tokenizer import WORDS
-from sql.errors import OpenSeaMetricsError
+from opensea_metrics.sql.dialect import expressions as node
+from opensea_metrics.sql.dialect.reserved import RESERVED
+from opensea_metrics.sql.dialect.tokenizer import WORDS
+from opensea_metrics.sql.errors import OpenSeaMetricsError
 
 if not str(parser.__file__).endswith(".py"):
     raise OpenSeaMetricsError(

@@ -9,7 +9,7 @@ from sqlglot import tokens
 from sqlglot.errors import TokenError
 from sqlglot.tokenizer_core import Token, TokenType
 
-from sql.lexical import COMMENT
+from opensea_metrics.sql.lexical import COMMENT
 
 _SQLGLOT = tokens.Tokenizer.KEYWORDS
 

@@ -8,8 +8,8 @@ from typing import TypeVar
 from sqlglot import exp
 from sqlglot.tokenizer_core import Token, TokenType
 
-from sql.dialect.reading import Reading
-from sql.dialect.tokenizer import KsqlDBTokenizer
+from opensea_metrics.sql.dialect.reading import Reading
+from opensea_metrics.sql.dialect.tokenizer import KsqlDBTokenizer
 
 Operand = TypeVar("Operand", bound=exp.Expr | None)
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from sql import functions
-from sql.lowering.duckdb import Lowering, wrapped
-from sql.types import BIGINT, DOUBLE, INTEGER, DecimalType, duckdb
-from udfs import duckdb as duckdb_udfs
-from udfs.definition import Definition
+from opensea_metrics.sql import functions
+from opensea_metrics.sql.lowering.duckdb import Lowering, wrapped
+from opensea_metrics.sql.types import BIGINT, DOUBLE, INTEGER, DecimalType, duckdb
+from opensea_metrics.udfs import duckdb as duckdb_udfs
+from opensea_metrics.udfs.definition import Definition
 
 
 @dataclass(frozen=True)

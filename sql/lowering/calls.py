@@ -8,15 +8,15 @@ from dataclasses import replace
 
 from sqlglot import exp
 
-from sql import functions
-from sql.calls import resolved
-from sql.inference import infer
-from sql.lowering.expressions import INTEGERS, Expressions
-from sql.lowering.failing import is_arithmetic
-from sql.lowering.json_paths import names_in
-from sql.lowering.writing import REPEATING
-from sql.types import BYTES, DATE, NULL, STRING, TIME, TIMESTAMP, MapType, name_of
-from udfs.definition import Definition
+from opensea_metrics.sql import functions
+from opensea_metrics.sql.calls import resolved
+from opensea_metrics.sql.inference import infer
+from opensea_metrics.sql.lowering.expressions import INTEGERS, Expressions
+from opensea_metrics.sql.lowering.failing import is_arithmetic
+from opensea_metrics.sql.lowering.json_paths import names_in
+from opensea_metrics.sql.lowering.writing import REPEATING
+from opensea_metrics.sql.types import BYTES, DATE, NULL, STRING, TIME, TIMESTAMP, MapType, name_of
+from opensea_metrics.udfs.definition import Definition
 
 _PART_OF_TEMPLATE = re.compile(r"\{(\*|[0-9]+)\}|\{\{|\}\}")
 PARTLY: dict[str, tuple[str, ...]] = {

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sql.lowering import malformed
-from sql.lowering.scratch import BLOCK, Bytes, scratch
+from opensea_metrics.sql.lowering import malformed
+from opensea_metrics.sql.lowering.scratch import BLOCK, Bytes, scratch
 
 _WORD = 8
 _BITS = 64

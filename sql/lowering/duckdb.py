@@ -9,15 +9,15 @@ from itertools import accumulate
 
 from sqlglot import exp
 
-from sql.lowering.calls import Calls
-from sql.lowering.duckdb_functions import TEMPLATES
-from sql.lowering.expressions import owner, spans_all
-from sql.lowering.json_paths import pointer
-from sql.lowering.json_text import json_text
-from sql.lowering.refusals import EMBEDDED
-from sql.lowering.writing import SHALLOW, balanced
-from sql.quoting import column, quoted, text
-from sql.types import (
+from opensea_metrics.sql.lowering.calls import Calls
+from opensea_metrics.sql.lowering.duckdb_functions import TEMPLATES
+from opensea_metrics.sql.lowering.expressions import owner, spans_all
+from opensea_metrics.sql.lowering.json_paths import pointer
+from opensea_metrics.sql.lowering.json_text import json_text
+from opensea_metrics.sql.lowering.refusals import EMBEDDED
+from opensea_metrics.sql.lowering.writing import SHALLOW, balanced
+from opensea_metrics.sql.quoting import column, quoted, text
+from opensea_metrics.sql.types import (
     BIGINT,
     BOOLEAN,
     DOUBLE,

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from sql.quoting import text
+from opensea_metrics.sql.quoting import text
 
 # Java's String.trim takes off everything up to U+0020; DuckDB's trim only spaces.
 _BLANKS = text("".join(chr(code) for code in range(1, 33)))

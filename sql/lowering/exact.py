@@ -17,7 +17,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from sql.types import ArrayType, DecimalType, KsqlType, MapType, StructType
+from opensea_metrics.sql.types import ArrayType, DecimalType, KsqlType, MapType, StructType
 
 Write = Callable[[Any], Any]
 """From a value as Jackson has it to one whose JSON DuckDB reads as the value that ksqlDB has."""

@@ -16,15 +16,15 @@ from itertools import groupby
 
 from sqlglot import exp
 
-from sql.inference import infer, is_time_bound
-from sql.lowering.failing import may_be_null, may_fail, sides
-from sql.lowering.refusals import Unsupported
-from sql.lowering.writing import SHALLOW, Writing, is_long
-from sql.nesting import is_chained, operands
-from sql.parser import where
-from sql.scope import Scope
-from sql.timestamps import milliseconds
-from sql.types import (
+from opensea_metrics.sql.inference import infer, is_time_bound
+from opensea_metrics.sql.lowering.failing import may_be_null, may_fail, sides
+from opensea_metrics.sql.lowering.refusals import Unsupported
+from opensea_metrics.sql.lowering.writing import SHALLOW, Writing, is_long
+from opensea_metrics.sql.nesting import is_chained, operands
+from opensea_metrics.sql.parser import where
+from opensea_metrics.sql.scope import Scope
+from opensea_metrics.sql.timestamps import milliseconds
+from opensea_metrics.sql.types import (
     BIGINT,
     BOOLEAN,
     DOUBLE,

@@ -9,7 +9,7 @@ from collections.abc import Container
 
 from sqlglot import exp
 
-from sql.nesting import operands
+from opensea_metrics.sql.nesting import operands
 
 _TAKING_NULL = ("STRUCT", "MAP", "TRANSFORM", "FILTER", "REDUCE")
 """Calls that take NULL for themselves, so that arithmetic in them makes nothing else NULL."""

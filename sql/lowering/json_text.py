@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 
-from sql.lowering.readings import field
-from sql.quoting import text
-from sql.types import ArrayType, DecimalType, KsqlType, MapType, StructType
+from opensea_metrics.sql.lowering.readings import field
+from opensea_metrics.sql.quoting import text
+from opensea_metrics.sql.types import ArrayType, DecimalType, KsqlType, MapType, StructType
 
 _READY = ("BOOLEAN", "INTEGER", "BIGINT", "STRING")
 _SCALARS = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from sql.lowering.scratch import Bytes, scratch
+from opensea_metrics.sql.lowering.scratch import Bytes, scratch
 
 PATTERN = r",\s*[}\]]|NaN"
 """A regular expression (RE2) that is in each such text."""

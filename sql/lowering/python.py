@@ -5,8 +5,8 @@ from __future__ import annotations
 import duckdb
 from duckdb.func import FunctionNullHandling
 
-from sql.lowering.exact import exact
-from sql.timestamp_formats import timestamp_format
+from opensea_metrics.sql.lowering.exact import exact
+from opensea_metrics.sql.timestamp_formats import timestamp_format
 
 
 def register(connection: duckdb.DuckDBPyConnection) -> None:

@@ -11,10 +11,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sql.lowering.exact import DAYS, MILLISECONDS
-from sql.quoting import quoted, text
-from sql.types import STRING, ArrayType, DecimalType, KsqlType, MapType, StructType
-from sql.types import duckdb as duckdb_type
+from opensea_metrics.sql.lowering.exact import DAYS, MILLISECONDS
+from opensea_metrics.sql.quoting import quoted, text
+from opensea_metrics.sql.types import STRING, ArrayType, DecimalType, KsqlType, MapType, StructType
+from opensea_metrics.sql.types import duckdb as duckdb_type
 
 Keys = Mapping[str, str]
 """The names in JSON of fields. Structs have their fields under these names, until a statement takes them."""

@@ -12,15 +12,23 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
 
-from sql.lowering import readings, spelling
-from sql.lowering.exact import spec_of
-from sql.lowering.readings import all_null, field, is_plain
-from sql.lowering.spelling import Spelling
-from sql.lowering.times import event_time
-from sql.quoting import column as column_of
-from sql.quoting import json_pointer, text
-from sql.sources import Column, Source
-from sql.types import STRING, ArrayType, DecimalType, KsqlType, MapType, StructType, struct
+from opensea_metrics.sql.lowering import readings, spelling
+from opensea_metrics.sql.lowering.exact import spec_of
+from opensea_metrics.sql.lowering.readings import all_null, field, is_plain
+from opensea_metrics.sql.lowering.spelling import Spelling
+from opensea_metrics.sql.lowering.times import event_time
+from opensea_metrics.sql.quoting import column as column_of
+from opensea_metrics.sql.quoting import json_pointer, text
+from opensea_metrics.sql.sources import Column, Source
+from opensea_metrics.sql.types import (
+    STRING,
+    ArrayType,
+    DecimalType,
+    KsqlType,
+    MapType,
+    StructType,
+    struct,
+)
 
 _LONG_NUMBER = r"[:,\[]\s*-?(?:[0-9]{9,}[.][0-9]|[0-9]*[.][0-9]{7,}|[0-9.]{16,}[eE])"
 """Numbers with a fraction that may have more digits than the DOUBLE that DuckDB makes of them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sql.errors import Place, SqlError
+from opensea_metrics.sql.errors import Place, SqlError
 
 EMBEDDED = "the embedded server"
 DUCKDB = "recompute on DuckDB"

@@ -13,16 +13,16 @@ from functools import lru_cache
 
 from sqlglot import exp
 
-from sql.analysis import Analysis, aggregates
-from sql.lowering.aggregates import Accumulator, Aggregate, aggregate
-from sql.lowering.duckdb import Lowering
-from sql.lowering.expressions import owner
-from sql.lowering.refusals import Unsupported
-from sql.lowering.times import event_time
-from sql.quoting import column as duckdb_column
-from sql.scope import Scope
-from sql.sources import Source, Window
-from sql.types import BIGINT, KsqlType, duckdb
+from opensea_metrics.sql.analysis import Analysis, aggregates
+from opensea_metrics.sql.lowering.aggregates import Accumulator, Aggregate, aggregate
+from opensea_metrics.sql.lowering.duckdb import Lowering
+from opensea_metrics.sql.lowering.expressions import owner
+from opensea_metrics.sql.lowering.refusals import Unsupported
+from opensea_metrics.sql.lowering.times import event_time
+from opensea_metrics.sql.quoting import column as duckdb_column
+from opensea_metrics.sql.scope import Scope
+from opensea_metrics.sql.sources import Source, Window
+from opensea_metrics.sql.types import BIGINT, KsqlType, duckdb
 
 
 @dataclass(frozen=True)

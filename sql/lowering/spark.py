@@ -10,13 +10,13 @@ from itertools import product
 
 from sqlglot import exp
 
-from sql.lowering.calls import Calls
-from sql.lowering.expressions import spans_all
-from sql.lowering.refusals import SPARK
-from sql.lowering.spark_functions import TEMPLATES
-from sql.lowering.writing import SHALLOW, balanced
-from sql.quoting import spark_column, spark_quoted, spark_text
-from sql.types import (
+from opensea_metrics.sql.lowering.calls import Calls
+from opensea_metrics.sql.lowering.expressions import spans_all
+from opensea_metrics.sql.lowering.refusals import SPARK
+from opensea_metrics.sql.lowering.spark_functions import TEMPLATES
+from opensea_metrics.sql.lowering.writing import SHALLOW, balanced
+from opensea_metrics.sql.quoting import spark_column, spark_quoted, spark_text
+from opensea_metrics.sql.types import (
     BIGINT,
     BOOLEAN,
     DOUBLE,

@@ -12,17 +12,17 @@ from dataclasses import replace
 
 from sqlglot import exp
 
-from sql import functions
-from sql.analysis import Analysis, aggregates, is_aggregate, makes_rows, table_calls
-from sql.lowering import selects
-from sql.lowering.expressions import owner
-from sql.lowering.selects import check_supported, hidden_columns, scope_of, windowed
-from sql.lowering.spark import SparkLowering
-from sql.lowering.times import spark_event_time
-from sql.quoting import spark_column, spark_quoted
-from sql.sources import Source, Window
-from sql.types import BIGINT, DOUBLE, INTEGER, DecimalType, spark
-from udfs.definition import OF_LIST, Definition
+from opensea_metrics.sql import functions
+from opensea_metrics.sql.analysis import Analysis, aggregates, is_aggregate, makes_rows, table_calls
+from opensea_metrics.sql.lowering import selects
+from opensea_metrics.sql.lowering.expressions import owner
+from opensea_metrics.sql.lowering.selects import check_supported, hidden_columns, scope_of, windowed
+from opensea_metrics.sql.lowering.spark import SparkLowering
+from opensea_metrics.sql.lowering.times import spark_event_time
+from opensea_metrics.sql.quoting import spark_column, spark_quoted
+from opensea_metrics.sql.sources import Source, Window
+from opensea_metrics.sql.types import BIGINT, DOUBLE, INTEGER, DecimalType, spark
+from opensea_metrics.udfs.definition import OF_LIST, Definition
 
 _IN_ORDER = "transform(sort_array(collect_list(named_struct('o', _off, 'x', {0}))), _e -> _e.x)"
 _SIMPLE = {

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sql.lowering import malformed
-from sql.types import ArrayType, KsqlType, MapType, StructType
+from opensea_metrics.sql.lowering import malformed
+from opensea_metrics.sql.types import ArrayType, KsqlType, MapType, StructType
 
 FOLDED = "ıſßﬀﬁﬂﬃﬄﬅﬆ"
 """The letters beyond ASCII whose upper case is in ASCII."""

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from sql import functions
-from sql.analysis import Analysis
-from sql.catalog import Catalog, Query
-from sql.errors import Place
-from sql.functions import Function
-from sql.lowering import aggregates, selects, spark_selects
-from sql.lowering.calls import OWN_WAY, PARTLY
-from sql.lowering.duckdb import Lowering
-from sql.lowering.duckdb_functions import TEMPLATES
-from sql.lowering.refusals import EMBEDDED, SPARK, Unsupported
-from sql.scope import Scope
-from sql.sources import Source
-from sql.statements import Kind, Statement
-from sql.timestamp_formats import UnknownFormat, timestamp_format
-from sql.types import NoSuchType, duckdb, spark, struct
-from sql.variations import Variation
+from opensea_metrics.sql import functions
+from opensea_metrics.sql.analysis import Analysis
+from opensea_metrics.sql.catalog import Catalog, Query
+from opensea_metrics.sql.errors import Place
+from opensea_metrics.sql.functions import Function
+from opensea_metrics.sql.lowering import aggregates, selects, spark_selects
+from opensea_metrics.sql.lowering.calls import OWN_WAY, PARTLY
+from opensea_metrics.sql.lowering.duckdb import Lowering
+from opensea_metrics.sql.lowering.duckdb_functions import TEMPLATES
+from opensea_metrics.sql.lowering.refusals import EMBEDDED, SPARK, Unsupported
+from opensea_metrics.sql.scope import Scope
+from opensea_metrics.sql.sources import Source
+from opensea_metrics.sql.statements import Kind, Statement
+from opensea_metrics.sql.timestamp_formats import UnknownFormat, timestamp_format
+from opensea_metrics.sql.types import NoSuchType, duckdb, spark, struct
+from opensea_metrics.sql.variations import Variation
 
 REGISTRY_FORMATS = frozenset(("AVRO", "JSON_SR", "PROTOBUF"))
 """Formats that ksqlDB takes only with a Schema Registry."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sql.lowering.refusals import SPARK, Unsupported
-from sql.quoting import text
-from sql.sources import Source
-from sql.types import STRING, TIMESTAMP
+from opensea_metrics.sql.lowering.refusals import SPARK, Unsupported
+from opensea_metrics.sql.quoting import text
+from opensea_metrics.sql.sources import Source
+from opensea_metrics.sql.types import STRING, TIMESTAMP
 
 
 def event_time(source: Source, value: str) -> str:

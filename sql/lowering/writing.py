@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from sqlglot import exp
 
-from sql.types import KsqlType
+from opensea_metrics.sql.types import KsqlType
 
 SHALLOW = 16
 """Operands of a chain that are written one inside the other; more of them are written side by side."""

@@ -15,11 +15,11 @@ import time
 from bisect import bisect_right
 from pathlib import Path
 
-from deploy import commands
-from deploy.client import KsqlClient
-from deploy.embedded import server
-from producer import envelope, sample
-from producer.envelope import Record
+from opensea_metrics.deploy import commands
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.embedded import server
+from opensea_metrics.producer import envelope, sample
+from opensea_metrics.producer.envelope import Record
 
 WINDOWS = ("30_SECONDS", "1_MINUTE", "5_MINUTES", "30_MINUTES")
 

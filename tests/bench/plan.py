@@ -16,9 +16,9 @@ from pathlib import Path
 
 import httpx
 
-from deploy import commands
-from deploy.client import KsqlClient
-from deploy.embedded import server
+from opensea_metrics.deploy import commands
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.embedded import server
 
 GOAL = 1.0  # seconds
 ROUNDS = 3

@@ -25,7 +25,7 @@ from confluent_kafka.cimpl import NewTopic
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
-from producer.envelope import TOPIC
+from opensea_metrics.producer.envelope import TOPIC
 from tests.parts import kafka
 from tests.parts.phoenix import blocks
 from tests.parts.ports import free_port
@@ -131,7 +131,7 @@ def produced(folder: Path, url: str, broker: kafka.Broker, events: int, *argumen
     environment = {**os.environ, "OPENSEA_API_KEY": "k", "OPENSEA_STREAM_URL": url}
     command = (
         "-c",
-        "from deploy.cli import main; main()",
+        "from opensea_metrics.deploy.cli import main; main()",
         "produce",
         "--bootstrap",
         broker.bootstrap,

@@ -132,7 +132,7 @@ def by_spark(source: str, out: str, form: str) -> None:
 
 def ours(engine: str) -> Callable[[str, str, str], None]:
     def run(source: str, out: str, form: str) -> None:
-        from deploy import cli
+        from opensea_metrics.deploy import cli
 
         # The tables that are written by hand below; later migrations have others.
         sql = Path(out).with_name("sql")
@@ -244,7 +244,9 @@ def main() -> None:
     if len(sys.argv) == 5:
         child(*sys.argv[1:])
         return
-    from producer.sample import write_sample  # By hand nothing of this project is needed.
+    from opensea_metrics.producer.sample import (
+        write_sample,  # By hand nothing of this project is needed.
+    )
 
     runs = int(os.environ.get("RUNS", "3"))
     with tempfile.TemporaryDirectory() as folder:
@@ -258,7 +260,7 @@ def main() -> None:
             command = [
                 sys.executable,
                 "-c",
-                "from deploy.cli import main; main()",
+                "from opensea_metrics.deploy.cli import main; main()",
                 "archive",
                 "compact",
             ]

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import duckdb
 
-from deploy import commands
-from deploy.client import KsqlClient
-from deploy.demo import wait_until_read
-from deploy.embedded import server
-from producer.sample import write_sample
+from opensea_metrics.deploy import commands
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.demo import wait_until_read
+from opensea_metrics.deploy.embedded import server
+from opensea_metrics.producer.sample import write_sample
 
 _BODY = (
     "STRUCT(collection STRUCT(slug VARCHAR), item STRUCT(nft_id VARCHAR, permalink VARCHAR, metadata "

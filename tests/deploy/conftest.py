@@ -53,7 +53,7 @@ def server_url(tmp_path: Path) -> Iterator[str]:
     if url := os.environ.get("KSQLDB_URL"):
         yield url
         return
-    from deploy.embedded.server import running
+    from opensea_metrics.deploy.embedded.server import running
 
     with running(tmp_path / "data") as url:
         yield url

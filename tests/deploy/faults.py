@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from deploy import commands
-from deploy.client import ClientError, KsqlClient
-from deploy.migrations.chain import is_lock
-from deploy.migrations.errors import MigrationError
-from deploy.migrations.ledger import METADATA
-from deploy.migrations.server import look
-from deploy.migrations.state import VersionState
-from deploy.migrations.store import Store
+from opensea_metrics.deploy import commands
+from opensea_metrics.deploy.client import ClientError, KsqlClient
+from opensea_metrics.deploy.migrations.chain import is_lock
+from opensea_metrics.deploy.migrations.errors import MigrationError
+from opensea_metrics.deploy.migrations.ledger import METADATA
+from opensea_metrics.deploy.migrations.server import look
+from opensea_metrics.deploy.migrations.state import VersionState
+from opensea_metrics.deploy.migrations.store import Store
 
 FAULTS = (
     "refused",  # the connection is closed before anything is read

@@ -7,9 +7,9 @@ import random
 import time
 from pathlib import Path
 
-from deploy import commands
-from deploy.client import ClientError, KsqlClient
-from deploy.migrations.errors import Locked, LockLost, MigrationError
+from opensea_metrics.deploy import commands
+from opensea_metrics.deploy.client import ClientError, KsqlClient
+from opensea_metrics.deploy.migrations.errors import Locked, LockLost, MigrationError
 
 REAL = bool(os.environ.get("KSQLDB_URL"))
 # A real server takes seconds for a statement: who was killed must be dead for longer than that.

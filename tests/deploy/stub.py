@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deploy.client import KsqlClient
+from opensea_metrics.deploy.client import KsqlClient
 
 Write = Callable[[Mapping[str, str]], Path]
 REPLIES = Path(__file__).parent / "replies"

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from deploy.cli import options, server_access
-from deploy.client import Access, AccessError, KsqlClient, ServerUnreachable
-from deploy.client.client import KsqlClient as Client
-from deploy.config import Settings
-from producer.environment import SettingsError
+from opensea_metrics.deploy.cli import options, server_access
+from opensea_metrics.deploy.client import Access, AccessError, KsqlClient, ServerUnreachable
+from opensea_metrics.deploy.client.client import KsqlClient as Client
+from opensea_metrics.deploy.config import Settings
+from opensea_metrics.producer.environment import SettingsError
 
 INFO = {"KsqlServerInfo": {"version": "7.9.1", "ksqlServiceId": "x", "serverStatus": "RUNNING"}}
 Serve = Callable[[ssl.SSLContext | None], tuple[str, list[dict[str, str]]]]

@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from deploy import commands
-from deploy.client import KsqlClient, KsqlError, OutcomeUnknown
-from deploy.migrations.actions import DeleteTopic
-from deploy.migrations.chain import is_lock
-from deploy.migrations.errors import MigrationError, StepFailed
-from deploy.migrations.ledger import METADATA
-from deploy.migrations.rollback import RollbackPlan
-from deploy.migrations.server import look
-from deploy.migrations.state import VersionState
-from deploy.migrations.work import Catching, Progress
-from deploy.replies import CommandResult
+from opensea_metrics.deploy import commands
+from opensea_metrics.deploy.client import KsqlClient, KsqlError, OutcomeUnknown
+from opensea_metrics.deploy.migrations.actions import DeleteTopic
+from opensea_metrics.deploy.migrations.chain import is_lock
+from opensea_metrics.deploy.migrations.errors import MigrationError, StepFailed
+from opensea_metrics.deploy.migrations.ledger import METADATA
+from opensea_metrics.deploy.migrations.rollback import RollbackPlan
+from opensea_metrics.deploy.migrations.server import look
+from opensea_metrics.deploy.migrations.state import VersionState
+from opensea_metrics.deploy.migrations.work import Catching, Progress
+from opensea_metrics.deploy.replies import CommandResult
 from tests.deploy.projects import REFUSED, THREE
 from tests.deploy.stub import Write
 

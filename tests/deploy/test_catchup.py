@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from deploy.client import KsqlClient
-from deploy.migrations.catchup import wait
-from deploy.migrations.errors import MigrationError
-from deploy.migrations.work import Catching, Progress
-from deploy.replies import Description, Offsets, Query
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.migrations.catchup import wait
+from opensea_metrics.deploy.migrations.errors import MigrationError
+from opensea_metrics.deploy.migrations.work import Catching, Progress
+from opensea_metrics.deploy.replies import Description, Offsets, Query
 
 GROUP = "_confluent-ksql-default_query_CTAS_T_1"
 INNER = f"{GROUP}-Aggregate-GroupBy-repartition"

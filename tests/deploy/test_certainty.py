@@ -7,14 +7,14 @@ from collections.abc import Mapping
 import pytest
 import structlog
 
-from deploy.client import KsqlClient, OutcomeUnknown
-from deploy.client.errors import KsqlError
-from deploy.migrations.actions import Terminate
-from deploy.migrations.certainty import certainly
-from deploy.migrations.server import Effect
-from deploy.replies import CommandResult
-from sql.parser import parse_statement
-from sql.statements import Kind
+from opensea_metrics.deploy.client import KsqlClient, OutcomeUnknown
+from opensea_metrics.deploy.client.errors import KsqlError
+from opensea_metrics.deploy.migrations.actions import Terminate
+from opensea_metrics.deploy.migrations.certainty import certainly
+from opensea_metrics.deploy.migrations.server import Effect
+from opensea_metrics.deploy.replies import CommandResult
+from opensea_metrics.sql.parser import parse_statement
+from opensea_metrics.sql.statements import Kind
 
 SECRET = "CREATE SOURCE CONNECTOR c WITH ('connection.password'='s3cret');"
 

@@ -15,11 +15,11 @@ from rich.markup import render
 from typer.main import get_group
 from typer.testing import CliRunner
 
-from deploy import cli
-from deploy.cli.help import as_written
-from deploy.cli.verbs import MODULES
-from deploy.client import KsqlClient
-from deploy.config import Settings
+from opensea_metrics.deploy import cli
+from opensea_metrics.deploy.cli.help import as_written
+from opensea_metrics.deploy.cli.verbs import MODULES
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.config import Settings
 from tests.deploy.projects import THREE
 from tests.deploy.stub import Write
 
@@ -48,8 +48,8 @@ def test_each_module_has_its_verbs() -> None:
     app = cli.whole_app()
     commands = [each.callback for each in app.registered_commands if each.callback]
     found = {(each.__module__, each.__name__) for each in commands}
-    found |= {(f"deploy.cli.{group.name}", str(group.name)) for group in app.registered_groups}
-    said = {(f"deploy.cli.{module}", verb) for module, verbs in MODULES.items() for verb in verbs}
+    found |= {(f"opensea_metrics.deploy.cli.{group.name}", str(group.name)) for group in app.registered_groups}
+    said = {(f"opensea_metrics.deploy.cli.{module}", verb) for module, verbs in MODULES.items() for verb in verbs}
     assert found == said
 
 
@@ -180,7 +180,7 @@ def test_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_a_compiled_sqlglot_is_told_apart() -> None:
     """As it is after ``pip install sqlglot[c]``: its parser cannot be extended."""
-    program = "import sqlglot.parser as p; p.__file__ = 'p.so'; from deploy.cli import main; main()"
+    program = "import sqlglot.parser as p; p.__file__ = 'p.so'; from opensea_metrics.deploy.cli import main; main()"
     run = subprocess.run([sys.executable, "-c", program, "plan"], capture_output=True, text=True)
     assert run.returncode == 1
     assert run.stderr.startswith("error: sqlglot is installed in its compiled form")

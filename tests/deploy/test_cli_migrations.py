@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.client import KsqlClient
-from deploy.migrations import chain
-from deploy.migrations.chain import Generation
-from deploy.migrations.store import Store
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.migrations import chain
+from opensea_metrics.deploy.migrations.chain import Generation
+from opensea_metrics.deploy.migrations.store import Store
 from tests.deploy.projects import THREE
 from tests.deploy.stub import Write
 from tests.deploy.test_cli import Run, run

@@ -4,8 +4,8 @@ import doctest
 
 import pytest
 
-from deploy import replies
-from deploy.client import (
+from opensea_metrics.deploy import replies
+from opensea_metrics.deploy.client import (
     BadAddress,
     GuardFailed,
     KsqlClient,
@@ -14,8 +14,8 @@ from deploy.client import (
     ServerUnreachable,
     StatementFailed,
 )
-from deploy.client.rows import Objects
-from deploy.replies import Column, columns_of
+from opensea_metrics.deploy.client.rows import Objects
+from opensea_metrics.deploy.replies import Column, columns_of
 from tests.deploy.stub import Canned, Stub
 
 recorded = Canned.recorded

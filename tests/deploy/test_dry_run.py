@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from deploy import commands
-from deploy.client import KsqlClient
-from deploy.commands import Choice
-from deploy.migrations import planfile
-from deploy.migrations.errors import MigrationError, Refused
-from deploy.migrations.plan import Plan
+from opensea_metrics.deploy import commands
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.commands import Choice
+from opensea_metrics.deploy.migrations import planfile
+from opensea_metrics.deploy.migrations.errors import MigrationError, Refused
+from opensea_metrics.deploy.migrations.plan import Plan
 from tests.deploy.projects import REFUSED, THREE
 from tests.deploy.stub import Write
 from tests.deploy.test_apply import agreed, client, seen, states

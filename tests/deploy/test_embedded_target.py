@@ -9,18 +9,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from deploy import cli, commands
-from deploy.client import KsqlClient, KsqlError
-from deploy.commands import Choice
-from deploy.embedded import server
-from deploy.migrations.errors import Refused
-from deploy.migrations.impact import Verdict
-from deploy.migrations.live import catalog_of
-from deploy.migrations.server import look
-from sql.changes import applied
-from sql.errors import SqlError
-from sql.lowering.duckdb_functions import TEMPLATES
-from sql.parser import parse_statement
+from opensea_metrics.deploy import cli, commands
+from opensea_metrics.deploy.client import KsqlClient, KsqlError
+from opensea_metrics.deploy.commands import Choice
+from opensea_metrics.deploy.embedded import server
+from opensea_metrics.deploy.migrations.errors import Refused
+from opensea_metrics.deploy.migrations.impact import Verdict
+from opensea_metrics.deploy.migrations.live import catalog_of
+from opensea_metrics.deploy.migrations.server import look
+from opensea_metrics.sql.changes import applied
+from opensea_metrics.sql.errors import SqlError
+from opensea_metrics.sql.lowering.duckdb_functions import TEMPLATES
+from opensea_metrics.sql.parser import parse_statement
 from tests.deploy.stub import Canned, Stub, Write
 from tests.deploy.test_apply import agreed, seen
 

@@ -21,7 +21,7 @@ SEEDS = int(os.environ.get("FAULT_SEEDS", "50"))
 
 
 def _on_an_embedded_server(directory: str, seeds: range) -> list[str]:
-    from deploy.embedded.server import running
+    from opensea_metrics.deploy.embedded.server import running
 
     with running(Path(directory)) as url:
         return disturbed(url, seeds)

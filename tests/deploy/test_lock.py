@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from deploy import commands
-from deploy.client import GuardFailed, KsqlClient
-from deploy.embedded import server
-from deploy.migrations import chain, lock
-from deploy.migrations.chain import Generation
-from deploy.migrations.errors import Locked, LockLost
-from deploy.migrations.ledger import METADATA
-from deploy.migrations.server import look
-from deploy.migrations.store import Store
+from opensea_metrics.deploy import commands
+from opensea_metrics.deploy.client import GuardFailed, KsqlClient
+from opensea_metrics.deploy.embedded import server
+from opensea_metrics.deploy.migrations import chain, lock
+from opensea_metrics.deploy.migrations.chain import Generation
+from opensea_metrics.deploy.migrations.errors import Locked, LockLost
+from opensea_metrics.deploy.migrations.ledger import METADATA
+from opensea_metrics.deploy.migrations.server import look
+from opensea_metrics.deploy.migrations.store import Store
 from tests.deploy.projects import THREE
 from tests.deploy.stub import Write
 

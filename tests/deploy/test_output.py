@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from deploy.migrations.execute import Progress
-from deploy.migrations.state import VersionState
-from deploy.migrations.status import VersionStatus
-from deploy.output.plans import show_status
-from deploy.output.progress import Reporter
-from deploy.output.rows import show_json, show_push, show_reply, show_rows
-from deploy.replies import Column, Rows
+from opensea_metrics.deploy.migrations.execute import Progress
+from opensea_metrics.deploy.migrations.state import VersionState
+from opensea_metrics.deploy.migrations.status import VersionStatus
+from opensea_metrics.deploy.output.plans import show_status
+from opensea_metrics.deploy.output.progress import Reporter
+from opensea_metrics.deploy.output.rows import show_json, show_push, show_reply, show_rows
+from opensea_metrics.deploy.replies import Column, Rows
 from tests.deploy.stub import REPLIES
 
 
@@ -49,14 +49,14 @@ def test_rows_one_after_another_where_a_table_would_cut_them(
 ) -> None:
     columns = tuple(Column(f"AMOUNT_{number}", "DOUBLE") for number in range(12))
     values = [901102.2135418539 + number for number in range(12)]
-    monkeypatch.setattr("deploy.output.console.PIPED_WIDTH", 12 * (len("901102.2135418539") + 3))
+    monkeypatch.setattr("opensea_metrics.deploy.output.console.PIPED_WIDTH", 12 * (len("901102.2135418539") + 3))
     show_rows(Rows(columns, iter([values, values])))
     first, *fields = capsys.readouterr().out.splitlines()[:13]
     assert first.startswith("row 1 ─")
     assert [field.split() for field in fields] == [
         [column.name, str(value)] for column, value in zip(columns, values, strict=True)
     ]
-    monkeypatch.setattr("deploy.output.console.PIPED_WIDTH", 12 * (len("901102.2135418539") + 3) + 1)
+    monkeypatch.setattr("opensea_metrics.deploy.output.console.PIPED_WIDTH", 12 * (len("901102.2135418539") + 3) + 1)
     show_rows(Rows(columns, iter([values])))
     assert "row 1" not in capsys.readouterr().out
 
@@ -108,7 +108,7 @@ def test_progress_goes_to_stderr_in_plain_lines(capsys: pytest.CaptureFixture[st
 def test_a_status_fits_80_characters(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deploy.output.console.PIPED_WIDTH", 80)
+    monkeypatch.setattr("opensea_metrics.deploy.output.console.PIPED_WIDTH", 80)
     done = VersionStatus(
         1, "long_form", VersionState.MIGRATED, 18, 18, started_on=0, completed_on=4400, who="root@vm"
     )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from deploy import commands
-from deploy.client import KsqlClient
-from deploy.commands import Choice
-from sql.project import find_root, load_project
+from opensea_metrics.deploy import commands
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.commands import Choice
+from opensea_metrics.sql.project import find_root, load_project
 from tests.deploy.test_apply import agreed, client, seen
 
 __all__ = ["client"]  # a fixture

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from deploy.migrations.errors import MigrationError
-from deploy.migrations.planning import make_plan
-from deploy.migrations.state import (
+from opensea_metrics.deploy.migrations.errors import MigrationError
+from opensea_metrics.deploy.migrations.planning import make_plan
+from opensea_metrics.deploy.migrations.state import (
     Recorded,
     StatementRecord,
     StatementState,
     VersionRecord,
     VersionState,
 )
-from deploy.migrations.status import make_status
-from sql.errors import SqlError
-from sql.parser import parse_script
-from sql.project import Migration
+from opensea_metrics.deploy.migrations.status import make_status
+from opensea_metrics.sql.errors import SqlError
+from opensea_metrics.sql.parser import parse_script
+from opensea_metrics.sql.project import Migration
 
 RAW = "CREATE STREAM raw (a VARCHAR) WITH (KAFKA_TOPIC='raw', PARTITIONS=1, VALUE_FORMAT='JSON');"
 COPY = "CREATE STREAM copy AS SELECT a FROM raw EMIT CHANGES;"

@@ -14,13 +14,13 @@ from typing import IO
 
 import pytest
 
-from deploy.client import KsqlClient, KsqlError
-from deploy.commands import is_push, query
-from deploy.embedded.server import running
-from sql.errors import SqlError
+from opensea_metrics.deploy.client import KsqlClient, KsqlError
+from opensea_metrics.deploy.commands import is_push, query
+from opensea_metrics.deploy.embedded.server import running
+from opensea_metrics.sql.errors import SqlError
 from tests.deploy.stub import Stub
 
-COMMAND = [sys.executable, "-c", "from deploy.cli import main; main()", "query"]
+COMMAND = [sys.executable, "-c", "from opensea_metrics.deploy.cli import main; main()", "query"]
 Start = Callable[..., "subprocess.Popen[str]"]
 HEADER = "ID              N\n"
 

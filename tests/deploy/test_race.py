@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from deploy import commands
-from deploy.client import KsqlClient
-from deploy.migrations.server import look
-from deploy.migrations.state import StatementState, VersionState
-from deploy.migrations.store import Store
+from opensea_metrics.deploy import commands
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.migrations.server import look
+from opensea_metrics.deploy.migrations.state import StatementState, VersionState
+from opensea_metrics.deploy.migrations.store import Store
 from tests.deploy.race import REAL, SITE, contend
 from tests.deploy.stub import Write
 
@@ -46,7 +46,7 @@ CREATE STREAM omr_more AS SELECT id, price FROM omr_sales EMIT CHANGES;
 
 
 def _serve(directory: str, urls: multiprocessing.Queue[str]) -> None:
-    from deploy.embedded.server import running
+    from opensea_metrics.deploy.embedded.server import running
 
     with running(Path(directory)) as url:
         urls.put(url)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from deploy import cli
-from deploy.cli import doctor, server_access
-from deploy.client import KsqlClient
-from deploy.commands import Site
-from deploy.doctor import connect, registry, spark, web
-from deploy.doctor.checks import Unreachable
+from opensea_metrics.deploy import cli
+from opensea_metrics.deploy.cli import doctor, server_access
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.commands import Site
+from opensea_metrics.deploy.doctor import connect, registry, spark, web
+from opensea_metrics.deploy.doctor.checks import Unreachable
 from tests.deploy.projects import THREE
 from tests.deploy.rogue import ANSWERS, serving
 from tests.deploy.stub import Write
@@ -37,9 +37,9 @@ FOR_ALL = ("an empty list", "names that are numbers", "HTML")
 @pytest.fixture(autouse=True)
 def _small_and_hasty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for module in ("limits", "rows", "http"):
-        monkeypatch.setattr(f"deploy.client.{module}.REPLY_BYTES", MOST)
-    monkeypatch.setattr("deploy.client.transport.ROWS_BYTES", MOST)
-    monkeypatch.setattr("deploy.client.transport.CLOSING", 0.3)
+        monkeypatch.setattr(f"opensea_metrics.deploy.client.{module}.REPLY_BYTES", MOST)
+    monkeypatch.setattr("opensea_metrics.deploy.client.transport.ROWS_BYTES", MOST)
+    monkeypatch.setattr("opensea_metrics.deploy.client.transport.CLOSING", 0.3)
     hasty = partial(KsqlClient, timeout=0.3, patience=0.3, wait=0.01)
     monkeypatch.setattr(server_access, "KsqlClient", hasty)
     monkeypatch.setattr(server_access, "site", lambda *_: Site(ttl=0.3))

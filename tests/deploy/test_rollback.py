@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from deploy.migrations.actions import (
+from opensea_metrics.deploy.migrations.actions import (
     Action,
     DeleteTopic,
     Drop,
@@ -15,24 +15,24 @@ from deploy.migrations.actions import (
     Terminate,
     private_name,
 )
-from deploy.migrations.errors import Irreversible, MigrationError
-from deploy.migrations.rollback import (
+from opensea_metrics.deploy.migrations.errors import Irreversible, MigrationError
+from opensea_metrics.deploy.migrations.rollback import (
     RollbackPlan,
     make_rollback,
     sources_to_drop,
     versions_above,
 )
-from deploy.migrations.server import Server, effect_of
-from deploy.migrations.state import (
+from opensea_metrics.deploy.migrations.server import Server, effect_of
+from opensea_metrics.deploy.migrations.state import (
     Recorded,
     StatementRecord,
     StatementState,
     VersionRecord,
     VersionState,
 )
-from deploy.replies import Column, Description, Query, Source
-from sql.parser import parse_script, parse_statement
-from sql.statements import Kind, Statement
+from opensea_metrics.deploy.replies import Column, Description, Query, Source
+from opensea_metrics.sql.parser import parse_script, parse_statement
+from opensea_metrics.sql.statements import Kind, Statement
 
 SCRIPTS = {
     1: "CREATE STREAM raw (a VARCHAR) WITH (KAFKA_TOPIC='t.raw', PARTITIONS=1);",

@@ -14,20 +14,20 @@ import pytest
 import structlog
 from pydantic_settings import BaseSettings
 
-from deploy import cli
-from deploy.cli import events
-from deploy.client import BadAddress, KsqlClient
-from deploy.config import FunctionSettings, ServeSettings, Settings
-from deploy.doctor.settings import PartSettings
-from deploy.embedded.server import running
-from producer import environment, kafka
-from producer.environment import Environment, SettingsError, variable
-from producer.sample import write_sample
-from producer.settings import KafkaSettings, StreamSettings
-from spark_batch import kafka as results
-from spark_batch.cassandra import CassandraSettings
-from spark_batch.settings import BatchSettings, S3Settings
-from spark_batch.source import SourceError, open_source
+from opensea_metrics.deploy import cli
+from opensea_metrics.deploy.cli import events
+from opensea_metrics.deploy.client import BadAddress, KsqlClient
+from opensea_metrics.deploy.config import FunctionSettings, ServeSettings, Settings
+from opensea_metrics.deploy.doctor.settings import PartSettings
+from opensea_metrics.deploy.embedded.server import running
+from opensea_metrics.producer import environment, kafka
+from opensea_metrics.producer.environment import Environment, SettingsError, variable
+from opensea_metrics.producer.sample import write_sample
+from opensea_metrics.producer.settings import KafkaSettings, StreamSettings
+from opensea_metrics.spark_batch import kafka as results
+from opensea_metrics.spark_batch.cassandra import CassandraSettings
+from opensea_metrics.spark_batch.settings import BatchSettings, S3Settings
+from opensea_metrics.spark_batch.source import SourceError, open_source
 from tests.deploy.projects import THREE
 from tests.deploy.stub import Write
 
@@ -101,8 +101,8 @@ def run(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(events, "open_kafka", partial(kafka.open_kafka, wait_seconds=0.1))
     monkeypatch.setattr(results, "_WAIT", 0.1)
-    monkeypatch.setattr("deploy.doctor.kafka.TIMEOUT", 0.1)
-    monkeypatch.setattr("deploy.cli.doctor.PATIENCE", 0.1)
+    monkeypatch.setattr("opensea_metrics.deploy.doctor.kafka.TIMEOUT", 0.1)
+    monkeypatch.setattr("opensea_metrics.deploy.cli.doctor.PATIENCE", 0.1)
     once = S3Settings().s3fs() | {"config_kwargs": {"retries": {"max_attempts": 1}}}
     monkeypatch.setattr(S3Settings, "s3fs", lambda self: once | {"endpoint_url": self.aws_endpoint_url})
     monkeypatch.setattr("s3fs.core.S3FileSystem.retries", 1)

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from deploy import commands
-from deploy.client import KsqlClient
-from deploy.commands import Choice, Site
-from deploy.migrations.actions import DeleteTopic, private_name
-from deploy.migrations.errors import MigrationError, Refused
-from deploy.migrations.server import look
-from deploy.migrations.sidebyside import physical_names, rewritten
-from deploy.migrations.store import Store
+from opensea_metrics.deploy import commands
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.commands import Choice, Site
+from opensea_metrics.deploy.migrations.actions import DeleteTopic, private_name
+from opensea_metrics.deploy.migrations.errors import MigrationError, Refused
+from opensea_metrics.deploy.migrations.server import look
+from opensea_metrics.deploy.migrations.sidebyside import physical_names, rewritten
+from opensea_metrics.deploy.migrations.store import Store
 from tests.deploy.stub import Write
 from tests.deploy.test_apply import Interrupted, Unlucky, agreed, client, seen, states
 

@@ -17,38 +17,38 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy import cli
-from deploy.cli.app import log_to_stderr
-from deploy.doctor import Check
-from deploy.migrations.actions import DeleteTopic, Drop, KeepTopic, Restore
-from deploy.migrations.drift import Drift
-from deploy.migrations.execute import Progress
-from deploy.migrations.impact import Impact, Verdict
-from deploy.migrations.plan import MigrationPlan, Plan, Step
-from deploy.migrations.rollback import RollbackPlan, Undo, VersionRollback
-from deploy.migrations.state import VersionRecord, VersionState
-from deploy.migrations.status import VersionStatus
-from deploy.migrations.verify import Changed
-from deploy.migrations.work import Catching
-from deploy.output import plain
-from deploy.output.archive import show_groups, show_outcome, show_report
-from deploy.output.batch import show_counts
-from deploy.output.console import console
-from deploy.output.doctor import show_checks, show_checks_json
-from deploy.output.plain import CONTROL, one_line, say, say_json, visible
-from deploy.output.plans import show_plan, show_rollback, show_status
-from deploy.output.progress import Reporter
-from deploy.output.rows import show_json, show_push, show_reply, show_rows
-from deploy.output.upkeep import show_changed, show_drift
-from deploy.replies import Column, Rows
-from spark_batch.archive.compact import Outcome
-from spark_batch.archive.findings import Finding, Kind, Report
-from spark_batch.archive.runs import Left
-from spark_batch.damage import Damage
-from spark_batch.job import Counts
-from sql.errors import OpenSeaMetricsError, Place
-from sql.parser import parse_statement
-from sql.statements import dropping
+from opensea_metrics.deploy import cli
+from opensea_metrics.deploy.cli.app import log_to_stderr
+from opensea_metrics.deploy.doctor import Check
+from opensea_metrics.deploy.migrations.actions import DeleteTopic, Drop, KeepTopic, Restore
+from opensea_metrics.deploy.migrations.drift import Drift
+from opensea_metrics.deploy.migrations.execute import Progress
+from opensea_metrics.deploy.migrations.impact import Impact, Verdict
+from opensea_metrics.deploy.migrations.plan import MigrationPlan, Plan, Step
+from opensea_metrics.deploy.migrations.rollback import RollbackPlan, Undo, VersionRollback
+from opensea_metrics.deploy.migrations.state import VersionRecord, VersionState
+from opensea_metrics.deploy.migrations.status import VersionStatus
+from opensea_metrics.deploy.migrations.verify import Changed
+from opensea_metrics.deploy.migrations.work import Catching
+from opensea_metrics.deploy.output import plain
+from opensea_metrics.deploy.output.archive import show_groups, show_outcome, show_report
+from opensea_metrics.deploy.output.batch import show_counts
+from opensea_metrics.deploy.output.console import console
+from opensea_metrics.deploy.output.doctor import show_checks, show_checks_json
+from opensea_metrics.deploy.output.plain import CONTROL, one_line, say, say_json, visible
+from opensea_metrics.deploy.output.plans import show_plan, show_rollback, show_status
+from opensea_metrics.deploy.output.progress import Reporter
+from opensea_metrics.deploy.output.rows import show_json, show_push, show_reply, show_rows
+from opensea_metrics.deploy.output.upkeep import show_changed, show_drift
+from opensea_metrics.deploy.replies import Column, Rows
+from opensea_metrics.spark_batch.archive.compact import Outcome
+from opensea_metrics.spark_batch.archive.findings import Finding, Kind, Report
+from opensea_metrics.spark_batch.archive.runs import Left
+from opensea_metrics.spark_batch.damage import Damage
+from opensea_metrics.spark_batch.job import Counts
+from opensea_metrics.sql.errors import OpenSeaMetricsError, Place
+from opensea_metrics.sql.parser import parse_statement
+from opensea_metrics.sql.statements import dropping
 
 EVIL = (
     "\x1b]0;title\x07\x1b[2J\x9b31m\x00\x7f\u202egnp\u2066[bold red]x[/] [/] :smile: {task} \ud800"

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from deploy.cli import server_access
-from deploy.client import KsqlClient
-from deploy.migrations.actions import private_name
-from deploy.migrations.errors import MigrationError
-from deploy.migrations.topics import by_admin, delete_topic
-from deploy.replies import CommandResult, Source, Topic
+from opensea_metrics.deploy.cli import server_access
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.migrations.actions import private_name
+from opensea_metrics.deploy.migrations.errors import MigrationError
+from opensea_metrics.deploy.migrations.topics import by_admin, delete_topic
+from opensea_metrics.deploy.replies import CommandResult, Source, Topic
 from tests.parts import kafka
 
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from deploy import commands
-from deploy.client import KsqlClient
-from deploy.migrations.actions import DeleteTopic
-from deploy.migrations.drift import Drift, expected, find_drift
-from deploy.migrations.errors import MigrationError
-from deploy.migrations.repair import Repair
-from deploy.migrations.server import look
-from deploy.migrations.state import StatementState, VersionRecord, VersionState
-from deploy.migrations.store import Store
+from opensea_metrics.deploy import commands
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.migrations.actions import DeleteTopic
+from opensea_metrics.deploy.migrations.drift import Drift, expected, find_drift
+from opensea_metrics.deploy.migrations.errors import MigrationError
+from opensea_metrics.deploy.migrations.repair import Repair
+from opensea_metrics.deploy.migrations.server import look
+from opensea_metrics.deploy.migrations.state import StatementState, VersionRecord, VersionState
+from opensea_metrics.deploy.migrations.store import Store
 from tests.deploy.projects import THREE
 from tests.deploy.stub import Write
 from tests.deploy.test_apply import agreed, client, seen, states

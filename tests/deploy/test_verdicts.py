@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import pytest
 
-from deploy.migrations.errors import Refused
-from deploy.migrations.impact import Verdict
-from deploy.migrations.plan import Plan
-from deploy.migrations.planning import make_plan
-from deploy.migrations.server import Server
-from deploy.migrations.state import Recorded
-from deploy.replies import Column, Description, Query, Source
+from opensea_metrics.deploy.migrations.errors import Refused
+from opensea_metrics.deploy.migrations.impact import Verdict
+from opensea_metrics.deploy.migrations.plan import Plan
+from opensea_metrics.deploy.migrations.planning import make_plan
+from opensea_metrics.deploy.migrations.server import Server
+from opensea_metrics.deploy.migrations.state import Recorded
+from opensea_metrics.deploy.replies import Column, Description, Query, Source
 from tests.deploy.test_plan import migration
 
 BASE = Description(

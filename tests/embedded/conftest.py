@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from deploy.embedded import server
+from opensea_metrics.deploy.embedded import server
 
 SERVERS = ("embedded", "ksqldb")
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy.embedded.engine import Engine
-from deploy.embedded.queries import TransientQuery
-from deploy.embedded.statements import Asked, Statements
-from deploy.embedded.storage import Storage
-from sql.parser import parse_script
+from opensea_metrics.deploy.embedded.engine import Engine
+from opensea_metrics.deploy.embedded.queries import TransientQuery
+from opensea_metrics.deploy.embedded.statements import Asked, Statements
+from opensea_metrics.deploy.embedded.storage import Storage
+from opensea_metrics.sql.parser import parse_script
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import httpx
 
-from deploy.client import ClientError, KsqlClient
+from opensea_metrics.deploy.client import ClientError, KsqlClient
 from tests.embedded.soak_server import Server
 
 STATEMENTS = (

@@ -17,7 +17,8 @@ from pathlib import Path
 import httpx
 
 _CONTEXT = get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["deploy.cli", "deploy.embedded.server", "deploy.cli.server", "pyarrow.compute"])
+_PRELOADED = ("opensea_metrics.deploy.cli.server", "opensea_metrics.deploy.embedded.server", "pyarrow.compute")
+_CONTEXT.set_forkserver_preload(["opensea_metrics.deploy.cli", *_PRELOADED])
 
 
 def _serve(data: str, port: int, clock: str, log: str) -> None:
@@ -32,7 +33,7 @@ def _serve(data: str, port: int, clock: str, log: str) -> None:
 
     time.time = lambda: real() + offset()
     time.time_ns = lambda: real_ns() + int(offset() * 1e9)
-    from deploy.cli import main
+    from opensea_metrics.deploy.cli import main
 
     sys.argv = ["opensea-metrics", "serve", "--data-dir", data, "--port", str(port)]
     main()

@@ -16,13 +16,13 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from deploy.cli import server_access, serving
-from deploy.cli.app import whole_app
-from deploy.client import Access, KsqlClient, KsqlError
-from deploy.config import ServeSettings
-from deploy.embedded import access, server
-from deploy.embedded.policy import Certificate, Credentials, Policy
-from deploy.embedded.storage import StorageError
+from opensea_metrics.deploy.cli import server_access, serving
+from opensea_metrics.deploy.cli.app import whole_app
+from opensea_metrics.deploy.client import Access, KsqlClient, KsqlError
+from opensea_metrics.deploy.config import ServeSettings
+from opensea_metrics.deploy.embedded import access, server
+from opensea_metrics.deploy.embedded.policy import Certificate, Credentials, Policy
+from opensea_metrics.deploy.embedded.storage import StorageError
 from tests.embedded import h2c
 
 USER, PASSWORD, TOKEN = "anna", "s3cret:ü", "t0ken"
@@ -303,7 +303,7 @@ def test_names_and_addresses_are_allowed_as_hosts(name: str) -> None:
 
 def test_serve_says_that_it_serves_once_it_does(tmp_path: Path) -> None:
     """With the port that it got."""
-    command = [sys.executable, "-c", "from deploy import cli; cli.main()", "serve", "--port", "0"]
+    command = [sys.executable, "-c", "from opensea_metrics.deploy import cli; cli.main()", "serve", "--port", "0"]
     command += ["--data-dir", str(tmp_path)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr

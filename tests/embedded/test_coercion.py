@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from deploy.embedded.inserts import RowReader
-from sql.catalog import Catalog
-from sql.changes import applied
-from sql.coercion import Mismatch, identifier
-from sql.parser import parse_statement
+from opensea_metrics.deploy.embedded.inserts import RowReader
+from opensea_metrics.sql.catalog import Catalog
+from opensea_metrics.sql.changes import applied
+from opensea_metrics.sql.coercion import Mismatch, identifier
+from opensea_metrics.sql.parser import parse_statement
 
 DECLARED = (
     "CREATE STREAM s (k VARCHAR KEY, i INT, b BIGINT, d DOUBLE, e DECIMAL(6,2), s VARCHAR, o BOOLEAN, y BYTES,"

@@ -21,16 +21,16 @@ import duckdb
 import pytest
 import structlog
 
-from deploy.client import KsqlClient
-from deploy.embedded import engine as engine_module
-from deploy.embedded import health, persistent, replies
-from deploy.embedded.archive import Register
-from deploy.embedded.engine import Engine
-from deploy.embedded.queries import TransientQuery
-from deploy.embedded.statements import Asked, Statements
-from deploy.embedded.storage import Storage, StorageError
-from sql.errors import SqlError
-from sql.parser import parse_statement
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.embedded import engine as engine_module
+from opensea_metrics.deploy.embedded import health, persistent, replies
+from opensea_metrics.deploy.embedded.archive import Register
+from opensea_metrics.deploy.embedded.engine import Engine
+from opensea_metrics.deploy.embedded.queries import TransientQuery
+from opensea_metrics.deploy.embedded.statements import Asked, Statements
+from opensea_metrics.deploy.embedded.storage import Storage, StorageError
+from opensea_metrics.sql.errors import SqlError
+from opensea_metrics.sql.parser import parse_statement
 from tests.embedded.topic import Topic, lines, rows, running
 
 
@@ -343,7 +343,7 @@ def left_behind(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data directory of a server that was killed: some rows are in the database, some in the log."""
     data = tmp_path_factory.mktemp("killed")
     code = (
-        "import os, pathlib, sys; from deploy.embedded.storage import Storage;"
+        "import os, pathlib, sys; from opensea_metrics.deploy.embedded.storage import Storage;"
         "c = Storage(pathlib.Path(sys.argv[1])).cursor();"
         "c.execute('CREATE TABLE log.x AS SELECT i, md5(i::VARCHAR) AS b FROM range(50000) t(i)');"
         "c.execute('CHECKPOINT'); c.execute('INSERT INTO log.x SELECT i, md5(i::VARCHAR) FROM range(999) t(i)');"
@@ -387,7 +387,7 @@ def test_any_damage_to_the_database_is_a_clear_error_or_harmless(
 
 def test_a_second_server_on_a_directory_is_refused(tmp_path: Path) -> None:
     """By a lock of the kernel: nothing is left to clear up when a server was killed."""
-    main = "from deploy.cli import main; main()"
+    main = "from opensea_metrics.deploy.cli import main; main()"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

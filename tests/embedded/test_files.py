@@ -16,13 +16,21 @@ from typing import Any
 
 import pytest
 
-from deploy.embedded import archive, engine, health, persistent, replies, texts, walk
-from deploy.embedded import lines as line_reader
-from deploy.embedded.archive import Segment
-from deploy.embedded.engine import Engine
-from deploy.embedded.lines import FileLines
-from deploy.embedded.queries import TransientQuery
-from sql.parser import parse_statement
+from opensea_metrics.deploy.embedded import (
+    archive,
+    engine,
+    health,
+    persistent,
+    replies,
+    texts,
+    walk,
+)
+from opensea_metrics.deploy.embedded import lines as line_reader
+from opensea_metrics.deploy.embedded.archive import Segment
+from opensea_metrics.deploy.embedded.engine import Engine
+from opensea_metrics.deploy.embedded.lines import FileLines
+from opensea_metrics.deploy.embedded.queries import TransientQuery
+from opensea_metrics.sql.parser import parse_statement
 from tests.embedded.inside import inside
 from tests.embedded.topic import Topic, lines, rows, running
 

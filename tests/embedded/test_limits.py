@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from deploy.client import KsqlClient
-from deploy.embedded import server
-from deploy.embedded.policy import Limits, Policy
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.embedded import server
+from opensea_metrics.deploy.embedded.policy import Limits, Policy
 from tests.embedded import h2c
 
 LIMITS = Limits(body=10_000, body_time=0.6, idle=0.6, open_queries=3)

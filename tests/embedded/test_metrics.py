@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from deploy import commands
-from deploy.client import KsqlClient
-from deploy.demo import wait_until_read
-from deploy.embedded import server
-from producer.replay import replay
-from producer.sinks import ArchiveSink
+from opensea_metrics.deploy import commands
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.demo import wait_until_read
+from opensea_metrics.deploy.embedded import server
+from opensea_metrics.producer.replay import replay
+from opensea_metrics.producer.sinks import ArchiveSink
 from tests import oracle
 from tests.metrics import (
     TABLES,

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from deploy.embedded import bodies, origins, server
-from deploy.embedded.policy import Policy
+from opensea_metrics.deploy.embedded import bodies, origins, server
+from opensea_metrics.deploy.embedded.policy import Policy
 
 LOOPBACK = ("127.0.0.1", 50000)
 AFAR = ("192.0.2.7", 50000)

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from deploy import commands
-from deploy.client import KsqlClient
-from deploy.demo import wait_until_read
-from deploy.embedded import server
-from deploy.embedded.engine import Engine
-from deploy.embedded.statements import Asked, Statements
-from producer.replay import replay
-from producer.sinks import ArchiveSink
+from opensea_metrics.deploy import commands
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.demo import wait_until_read
+from opensea_metrics.deploy.embedded import server
+from opensea_metrics.deploy.embedded.engine import Engine
+from opensea_metrics.deploy.embedded.statements import Asked, Statements
+from opensea_metrics.producer.replay import replay
+from opensea_metrics.producer.sinks import ArchiveSink
 from tests.embedded.topic import Topic, lines, running
 from tests.metrics import frames
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.embedded.engine import Engine
-from deploy.embedded.replay import Outdated, replayed
-from deploy.embedded.storage import Storage
+from opensea_metrics.deploy.embedded.engine import Engine
+from opensea_metrics.deploy.embedded.replay import Outdated, replayed
+from opensea_metrics.deploy.embedded.storage import Storage
 
 GOOD = "CREATE STREAM good (a INT) WITH (KAFKA_TOPIC='good', VALUE_FORMAT='JSON', PARTITIONS=1);"
 BAD = "CREATE STREAM bad (a VARCHAR) WITH (KAFKA_TOPIC='s3cret/../x', VALUE_FORMAT='JSON', PARTITIONS=1);"

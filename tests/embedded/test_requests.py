@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from starlette.types import ASGIApp, Receive, Scope, Send
 from structlog.testing import capture_logs
 
-from deploy.embedded import answers, app, listings, replies, server
-from deploy.embedded.engine import Engine
-from deploy.embedded.places import Places
-from deploy.embedded.policy import Credentials, Policy
-from deploy.embedded.storage import Storage
-from sql.parser import parse_statement
+from opensea_metrics.deploy.embedded import answers, app, listings, replies, server
+from opensea_metrics.deploy.embedded.engine import Engine
+from opensea_metrics.deploy.embedded.places import Places
+from opensea_metrics.deploy.embedded.policy import Credentials, Policy
+from opensea_metrics.deploy.embedded.storage import Storage
+from opensea_metrics.sql.parser import parse_statement
 
 
 class Client:

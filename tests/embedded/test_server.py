@@ -12,9 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deploy.client import KsqlClient
-from deploy.embedded import server
-from deploy.embedded.storage import Storage, StorageError
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.embedded import server
+from opensea_metrics.deploy.embedded.storage import Storage, StorageError
 
 SETUP = (
     "CREATE STREAM raw (t BIGINT, k VARCHAR, a BIGINT)"

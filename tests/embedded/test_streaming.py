@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from deploy.client import KsqlClient
-from deploy.embedded import server
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.embedded import server
 from tests.embedded import h2c
 
 LINES = "application/vnd.ksqlapi.delimited.v1"

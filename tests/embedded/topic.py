@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from deploy.embedded.engine import Engine
-from deploy.embedded.queries import TransientQuery
-from deploy.embedded.storage import Storage
-from sql.parser import parse_statement
+from opensea_metrics.deploy.embedded.engine import Engine
+from opensea_metrics.deploy.embedded.queries import TransientQuery
+from opensea_metrics.deploy.embedded.storage import Storage
+from opensea_metrics.sql.parser import parse_statement
 
 STATEMENTS = (
     "CREATE STREAM {n}_raw (t BIGINT, k VARCHAR, a BIGINT) WITH (KAFKA_TOPIC='{n}', VALUE_FORMAT='JSON',"

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from spark_batch.cassandra import CassandraSettings
+from opensea_metrics.spark_batch.cassandra import CassandraSettings
 from tests.parts import maven, process
 from tests.parts.ports import free_port
 
@@ -98,7 +98,7 @@ def make_tables(settings: CassandraSettings) -> None:
 
 def read(settings: CassandraSettings, query: str) -> list[dict[str, Any]]:
     """Rows of a query, each by column."""
-    from spark_batch.cassandra import connected
+    from opensea_metrics.spark_batch.cassandra import connected
 
     with connected(settings) as session:
         return list(session.execute(query))

@@ -59,7 +59,7 @@ def number_of(value: bytes) -> int:
     return found
 
 
-COMMAND = (sys.executable, "-c", "from deploy.cli import main; main()")
+COMMAND = (sys.executable, "-c", "from opensea_metrics.deploy.cli import main; main()")
 
 
 def run_command(folder: Path, *arguments: str) -> str:

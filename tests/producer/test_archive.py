@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from producer import archive
-from producer.archive import ArchiveError, files, lines
-from producer.archive_writer import ArchiveWriter
-from producer.layout import HOUR_MS
+from opensea_metrics.producer import archive
+from opensea_metrics.producer.archive import ArchiveError, files, lines
+from opensea_metrics.producer.archive_writer import ArchiveWriter
+from opensea_metrics.producer.layout import HOUR_MS
 
 TEN = 1_789_466_400_000  # 2026-09-15T10:00:00Z
 

@@ -17,10 +17,10 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 from websockets.protocol import State
 
-from producer.connection import Stream
-from producer.envelope import DeadLetter, Record
-from producer.metrics import Stats
-from producer.session import Item, StreamError, StreamOptions
+from opensea_metrics.producer.connection import Stream
+from opensea_metrics.producer.envelope import DeadLetter, Record
+from opensea_metrics.producer.metrics import Stats
+from opensea_metrics.producer.session import Item, StreamError, StreamOptions
 from tests.parts import phoenix
 from tests.parts.phoenix import KEY, Behaviour, Session
 from tests.producer.events import event

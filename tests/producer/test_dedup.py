@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import resource
 
-from producer import dedup
-from producer.dedup import Recent
+from opensea_metrics.producer import dedup
+from opensea_metrics.producer.dedup import Recent
 
 
 class Clock:

@@ -15,8 +15,8 @@ from confluent_kafka import Message
 from confluent_kafka.admin import AdminClient
 from websockets.protocol import State
 
-from producer.envelope import DEAD_LETTER_TOPIC, TOPIC
-from producer.recording import Recording
+from opensea_metrics.producer.envelope import DEAD_LETTER_TOPIC, TOPIC
+from opensea_metrics.producer.recording import Recording
 from tests.parts import kafka, phoenix
 from tests.parts.phoenix import Behaviour, Session
 from tests.producer.events import (

@@ -11,13 +11,13 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 from confluent_kafka.cimpl import NewTopic
 from pydantic import SecretStr
 
-from producer.envelope import DEAD_LETTER_TOPIC, TOPIC, DeadLetter, Record
-from producer.kafka import KafkaSink
-from producer.metrics import Latency
-from producer.recording import Recording
-from producer.settings import KafkaSettings
-from producer.sinks import SinkError, now_ms
-from producer.topics import TopicSpec, ensure_topics, topics
+from opensea_metrics.producer.envelope import DEAD_LETTER_TOPIC, TOPIC, DeadLetter, Record
+from opensea_metrics.producer.kafka import KafkaSink
+from opensea_metrics.producer.metrics import Latency
+from opensea_metrics.producer.recording import Recording
+from opensea_metrics.producer.settings import KafkaSettings
+from opensea_metrics.producer.sinks import SinkError, now_ms
+from opensea_metrics.producer.topics import TopicSpec, ensure_topics, topics
 from tests.parts.kafka import Broker, read_topic
 from tests.parts.ports import free_port
 from tests.producer.events import event, until

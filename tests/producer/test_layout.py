@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from producer.layout import ArchiveFile, archive_file, newest_cover, parquet_name
+from opensea_metrics.producer.layout import ArchiveFile, archive_file, newest_cover, parquet_name
 
 HOUR = "topics/OpenSeaRawEvents/year=2024/month=07/day=28/hour=12"
 

@@ -7,10 +7,10 @@ import urllib.request
 
 import pytest
 
-from producer import metrics
-from producer.envelope import DeadLetter
-from producer.metrics import PortError, Stats, StatusLine, quantile
-from producer.sinks import now_ms
+from opensea_metrics.producer import metrics
+from opensea_metrics.producer.envelope import DeadLetter
+from opensea_metrics.producer.metrics import PortError, Stats, StatusLine, quantile
+from opensea_metrics.producer.sinks import now_ms
 from tests.producer.test_replay import ListSink
 
 

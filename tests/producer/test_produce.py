@@ -10,9 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from producer.archive import files, lines
-from producer.envelope import DEAD_LETTER_TOPIC, TOPIC
-from producer.settings import KafkaSettings, SettingsError, StreamSettings, checked_url
+from opensea_metrics.producer.archive import files, lines
+from opensea_metrics.producer.envelope import DEAD_LETTER_TOPIC, TOPIC
+from opensea_metrics.producer.settings import (
+    KafkaSettings,
+    SettingsError,
+    StreamSettings,
+    checked_url,
+)
 from tests.parts import phoenix
 from tests.parts.kafka import Broker, read_topic
 from tests.parts.phoenix import KEY, Behaviour, Session

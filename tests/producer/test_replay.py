@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from producer import envelope
-from producer.archive import lines
-from producer.archive_writer import ArchiveWriter
-from producer.envelope import TOPIC, DeadLetter, Record
-from producer.layout import HOUR_MS
-from producer.recording import Bookmark, Recording, SourceError
-from producer.replay import Counts, replay, replay_recording, shift_to_now, span
-from producer.sinks import ArchiveSink, SinkError
+from opensea_metrics.producer import envelope
+from opensea_metrics.producer.archive import lines
+from opensea_metrics.producer.archive_writer import ArchiveWriter
+from opensea_metrics.producer.envelope import TOPIC, DeadLetter, Record
+from opensea_metrics.producer.layout import HOUR_MS
+from opensea_metrics.producer.recording import Bookmark, Recording, SourceError
+from opensea_metrics.producer.replay import Counts, replay, replay_recording, shift_to_now, span
+from opensea_metrics.producer.sinks import ArchiveSink, SinkError
 from tests.producer.events import START_MS, event, number_of
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import orjson
 
-from producer import sample
-from producer.archive import lines
-from producer.envelope import TOPIC, DeadLetter, Record, decode
-from producer.sample import BUNDLED_EVENTS, BUNDLED_START, HOUR
+from opensea_metrics.producer import sample
+from opensea_metrics.producer.archive import lines
+from opensea_metrics.producer.envelope import TOPIC, DeadLetter, Record, decode
+from opensea_metrics.producer.sample import BUNDLED_EVENTS, BUNDLED_START, HOUR
 
 
 def bundled_records() -> list[Record]:

@@ -15,18 +15,18 @@ from typing import Any
 import duckdb
 import pytest
 
-from producer.layout import HOUR_MS
-from producer.replay import replay
-from producer.sample import frames
-from producer.sinks import ArchiveSink
-from spark_batch.archive.compact import Options, compact
-from spark_batch.archive.rows import raw_stream
-from spark_batch.archive.runs import groups
-from spark_batch.period import parse_window
-from spark_batch.recompute import Prepared, Request, computed, prepare
-from spark_batch.source import open_source
-from sql.changes import check
-from sql.project import load_project
+from opensea_metrics.producer.layout import HOUR_MS
+from opensea_metrics.producer.replay import replay
+from opensea_metrics.producer.sample import frames
+from opensea_metrics.producer.sinks import ArchiveSink
+from opensea_metrics.spark_batch.archive.compact import Options, compact
+from opensea_metrics.spark_batch.archive.rows import raw_stream
+from opensea_metrics.spark_batch.archive.runs import groups
+from opensea_metrics.spark_batch.period import parse_window
+from opensea_metrics.spark_batch.recompute import Prepared, Request, computed, prepare
+from opensea_metrics.spark_batch.source import open_source
+from opensea_metrics.sql.changes import check
+from opensea_metrics.sql.project import load_project
 from tests import oracle
 from tests.metrics import TABLES, Rows
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from spark_batch.archive.rows import raw_stream
-from spark_batch.settings import BatchSettings
-from sql.changes import check
-from sql.project import load_project
-from sql.sources import Source
+from opensea_metrics.spark_batch.archive.rows import raw_stream
+from opensea_metrics.spark_batch.settings import BatchSettings
+from opensea_metrics.sql.changes import check
+from opensea_metrics.sql.project import load_project
+from opensea_metrics.sql.sources import Source
 from tests.parts import s3
 from tests.spark_batch.places import TOPIC, Place, on_disk
 
@@ -25,7 +25,7 @@ def spark() -> Any:
         pytest.skip("pyspark is not installed")
     if shutil.which("java") is None:
         pytest.skip("Spark needs Java")
-    from spark_batch.spark_session import open_session
+    from opensea_metrics.spark_batch.spark_session import open_session
 
     return open_session(BatchSettings(spark_master="local[2]"), None)
 

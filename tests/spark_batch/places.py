@@ -13,8 +13,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from producer.layout import HOUR_MS
-from spark_batch.source import Source, open_source
+from opensea_metrics.producer.layout import HOUR_MS
+from opensea_metrics.spark_batch.source import Source, open_source
 
 TOPIC = "OpenSeaRawEvents"
 TEN = 1_789_466_400_000

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from deploy import cli
-from producer.layout import HOUR_MS
-from producer.sample import write_sample
-from spark_batch.archive.check import check
-from spark_batch.archive.findings import Kind, Report
-from spark_batch.source import SourceError, open_source
-from sql.sources import Source as Stream
+from opensea_metrics.deploy import cli
+from opensea_metrics.producer.layout import HOUR_MS
+from opensea_metrics.producer.sample import write_sample
+from opensea_metrics.spark_batch.archive.check import check
+from opensea_metrics.spark_batch.archive.findings import Kind, Report
+from opensea_metrics.spark_batch.source import SourceError, open_source
+from opensea_metrics.sql.sources import Source as Stream
 from tests.spark_batch.places import (
     TEN,
     TOPIC,

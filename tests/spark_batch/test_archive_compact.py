@@ -17,22 +17,22 @@ from typing import Any
 import duckdb
 import pytest
 
-from deploy import cli
-from producer import archive
-from producer.archive_writer import ArchiveWriter
-from producer.layout import HOUR_MS
-from producer.recording import Recording
-from spark_batch.archive import lock
-from spark_batch.archive.check import check
-from spark_batch.archive.compact import Options, Outcome, compact
-from spark_batch.archive.lock import locked
-from spark_batch.archive.rows import raw_stream
-from spark_batch.archive.runs import groups
-from spark_batch.archive.store import CompactError, open_store
-from spark_batch.archive.writing import write
-from sql.changes import check as check_project
-from sql.project import load_project
-from sql.sources import Source as Stream
+from opensea_metrics.deploy import cli
+from opensea_metrics.producer import archive
+from opensea_metrics.producer.archive_writer import ArchiveWriter
+from opensea_metrics.producer.layout import HOUR_MS
+from opensea_metrics.producer.recording import Recording
+from opensea_metrics.spark_batch.archive import lock
+from opensea_metrics.spark_batch.archive.check import check
+from opensea_metrics.spark_batch.archive.compact import Options, Outcome, compact
+from opensea_metrics.spark_batch.archive.lock import locked
+from opensea_metrics.spark_batch.archive.rows import raw_stream
+from opensea_metrics.spark_batch.archive.runs import groups
+from opensea_metrics.spark_batch.archive.store import CompactError, open_store
+from opensea_metrics.spark_batch.archive.writing import write
+from opensea_metrics.sql.changes import check as check_project
+from opensea_metrics.sql.project import load_project
+from opensea_metrics.sql.sources import Source as Stream
 from tests.spark_batch.places import (
     LATER,
     TEN,
@@ -319,7 +319,7 @@ def test_killed_with_the_kernels_signal(disk: Place, tmp_path: Path) -> None:
         for start in range(hour * 40, hour * 40 + 40, 10):
             disk.write(hour, 0, start, events(hour, start, 10))
     before = disk.records()
-    program = "from deploy.cli import main; main()"
+    program = "from opensea_metrics.deploy.cli import main; main()"
     command = ["-c", program, "archive", "compact", "--source", disk.url]
     for published in (1, 5):
         process = subprocess.Popen([sys.executable, *command], env=os.environ | {"TMPDIR": str(tmp_path)})
@@ -352,7 +352,7 @@ def test_a_file_without_all_the_records_is_not_published(
         )
         Path(f"{made}.x").replace(made)
 
-    monkeypatch.setattr("spark_batch.archive.compact.write", harmed)
+    monkeypatch.setattr("opensea_metrics.spark_batch.archive.compact.write", harmed)
     with pytest.raises(CompactError, match=r"does not have what its originals have: .*are kept"):
         done(place, stream)
     assert originals
@@ -391,7 +391,7 @@ def test_a_disk_that_is_full(
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("spark_batch.archive.store.shutil.copyfileobj", full)
+    monkeypatch.setattr("opensea_metrics.spark_batch.archive.store.shutil.copyfileobj", full)
     with pytest.raises(CompactError, match="No space left on device"):
         done(disk, stream)
     assert disk.names() == names

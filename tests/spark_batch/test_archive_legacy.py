@@ -6,9 +6,9 @@ import json
 
 import duckdb
 
-from producer import envelope
-from producer.sample import frames
-from spark_batch.archive.legacy import event_time_sql, payload_time_ms, stamped_sql
+from opensea_metrics.producer import envelope
+from opensea_metrics.producer.sample import frames
+from opensea_metrics.spark_batch.archive.legacy import event_time_sql, payload_time_ms, stamped_sql
 
 SENT = "2026-09-15T11:00:00Z"
 SENT_MS = 1_789_470_000_000

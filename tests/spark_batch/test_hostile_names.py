@@ -11,15 +11,15 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from spark_batch.archive.check import check as check_archive
-from spark_batch.archive.compact import Options, compact
-from spark_batch.archive.rows import raw_stream
-from spark_batch.archive.runs import groups
-from spark_batch.source import open_source
-from sql.changes import check
-from sql.naming import SYSTEM_COLUMNS
-from sql.project import load_project
-from sql.quoting import spark_quoted, spark_text
+from opensea_metrics.spark_batch.archive.check import check as check_archive
+from opensea_metrics.spark_batch.archive.compact import Options, compact
+from opensea_metrics.spark_batch.archive.rows import raw_stream
+from opensea_metrics.spark_batch.archive.runs import groups
+from opensea_metrics.spark_batch.source import open_source
+from opensea_metrics.sql.changes import check
+from opensea_metrics.sql.naming import SYSTEM_COLUMNS
+from opensea_metrics.sql.project import load_project
+from opensea_metrics.sql.quoting import spark_quoted, spark_text
 from tests.embedded.test_names import NAMES as EMBEDDED
 from tests.spark_batch.archives import DAY_MS, START, folder_of, needs, recomputed, request
 

@@ -13,11 +13,11 @@ from typing import Any
 import duckdb
 import pytest
 
-from producer.layout import HOUR_MS
-from spark_batch import duckdb_engine, groups, parts
-from spark_batch.duckdb_engine import DuckDbResults
-from spark_batch.recompute import computed, prepare
-from spark_batch.source import SourceError, open_source
+from opensea_metrics.producer.layout import HOUR_MS
+from opensea_metrics.spark_batch import duckdb_engine, groups, parts
+from opensea_metrics.spark_batch.duckdb_engine import DuckDbResults
+from opensea_metrics.spark_batch.recompute import computed, prepare
+from opensea_metrics.spark_batch.source import SourceError, open_source
 from tests import oracle
 from tests.spark_batch.archives import (
     SQL,

@@ -8,9 +8,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from producer.layout import HOUR_MS
-from spark_batch import memory
-from spark_batch.memory import Memory, MemoryExhausted
+from opensea_metrics.producer.layout import HOUR_MS
+from opensea_metrics.spark_batch import memory
+from opensea_metrics.spark_batch.memory import Memory, MemoryExhausted
 from tests import oracle
 from tests.spark_batch.archives import (
     compare,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from spark_batch.narrowing import narrowed, paths_read
-from sql.catalog import Catalog
-from sql.changes import applied
-from sql.parser import parse_script
-from sql.types import BIGINT, StructType
+from opensea_metrics.spark_batch.narrowing import narrowed, paths_read
+from opensea_metrics.sql.catalog import Catalog
+from opensea_metrics.sql.changes import applied
+from opensea_metrics.sql.parser import parse_script
+from opensea_metrics.sql.types import BIGINT, StructType
 
 SCRIPT = """
 CREATE STREAM raw (at BIGINT, kind VARCHAR, unread VARCHAR, number INTEGER,

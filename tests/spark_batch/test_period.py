@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from spark_batch.period import (
+from opensea_metrics.spark_batch.period import (
     PeriodError,
     WindowChoice,
     choice,

@@ -12,11 +12,11 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from deploy import cli, commands
-from deploy.client import KsqlClient
-from deploy.demo import wait_until_read
-from deploy.embedded import server
-from spark_batch.kafka import KafkaSink
+from opensea_metrics.deploy import cli, commands
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.demo import wait_until_read
+from opensea_metrics.deploy.embedded import server
+from opensea_metrics.spark_batch.kafka import KafkaSink
 from tests.metrics import near
 from tests.parts import kafka
 from tests.spark_batch.archives import SQL, START, add, event, needs, write_sample
@@ -182,7 +182,7 @@ def test_brokers_that_are_not_there(
     data: Path, engine: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
-    monkeypatch.setattr("spark_batch.kafka._WAIT", 3.0)
+    monkeypatch.setattr("opensea_metrics.spark_batch.kafka._WAIT", 3.0)
     source = ("--source", str(data / "topics/OpenSeaRawEvents"), "--engine", engine)
     assert run(monkeypatch, *COMMAND, *source) == 1
     assert "error: Kafka does not take results: " in capsys.readouterr().err

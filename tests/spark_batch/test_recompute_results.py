@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from deploy import cli
-from spark_batch import publish
-from sql.project import load_project
+from opensea_metrics.deploy import cli
+from opensea_metrics.spark_batch import publish
+from opensea_metrics.sql.project import load_project
 from tests.parts.s3 import S3
 from tests.spark_batch.archives import (
     DAY_MS,

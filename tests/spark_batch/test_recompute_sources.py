@@ -12,10 +12,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from producer.layout import HOUR_MS, archive_file
-from spark_batch.damage import Damage
-from spark_batch.recompute import prepare
-from spark_batch.source import SourceError, open_source
+from opensea_metrics.producer.layout import HOUR_MS, archive_file
+from opensea_metrics.spark_batch.damage import Damage
+from opensea_metrics.spark_batch.recompute import prepare
+from opensea_metrics.spark_batch.source import SourceError, open_source
 from tests import oracle
 from tests.spark_batch.archives import (
     DAY_MS,

@@ -14,11 +14,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from producer.layout import archive_file
-from spark_batch.groups import shared_out
-from spark_batch.recompute import prepare
-from spark_batch.source import open_source
-from spark_batch.spark_engine import SparkResults
+from opensea_metrics.producer.layout import archive_file
+from opensea_metrics.spark_batch.groups import shared_out
+from opensea_metrics.spark_batch.recompute import prepare
+from opensea_metrics.spark_batch.source import open_source
+from opensea_metrics.spark_batch.spark_engine import SparkResults
 from tests.metrics import near
 from tests.parts import spark as parts
 from tests.parts.s3 import S3
@@ -97,7 +97,7 @@ def recompute(
     tmp_path: Path, environment: dict[str, str], *arguments: str
 ) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own: a process has one Spark."""
-    program = "from deploy.cli import main; main()"
+    program = "from opensea_metrics.deploy.cli import main; main()"
     return subprocess.run(
         (sys.executable, "-c", program, "recompute", "all", "--window", "1 hour", "--sql", str(SQL),
          *arguments),

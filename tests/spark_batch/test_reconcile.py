@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from deploy import cli, commands
-from deploy.client import KsqlClient
-from deploy.demo import wait_until_read
-from deploy.embedded import server
-from producer.layout import HOUR_MS, archive_file
+from opensea_metrics.deploy import cli, commands
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.demo import wait_until_read
+from opensea_metrics.deploy.embedded import server
+from opensea_metrics.producer.layout import HOUR_MS, archive_file
 from tests.spark_batch.archives import (
     SQL,
     START,

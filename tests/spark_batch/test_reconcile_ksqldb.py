@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from deploy import cli
-from deploy.client import KsqlClient
-from producer.layout import HOUR_MS
+from opensea_metrics.deploy import cli
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.producer.layout import HOUR_MS
 from tests.spark_batch.archives import folder_of
 
 SLUGS = ("otters", "kobolds", "lanterns")

@@ -14,18 +14,18 @@ from typing import Any
 import pytest
 import yaml
 
-from sql.catalog import Catalog
-from sql.changes import applied
-from sql.errors import SqlError
-from sql.inserts import insert_columns
-from sql.lowering import spark_selects
-from sql.lowering.spark import SparkLowering
-from sql.parser import parse_script
-from sql.quoting import spark_column as quoted
-from sql.resolution import analyse
-from sql.scope import Scope
-from sql.statements import Kind
-from sql.types import spark as spark_type
+from opensea_metrics.sql.catalog import Catalog
+from opensea_metrics.sql.changes import applied
+from opensea_metrics.sql.errors import SqlError
+from opensea_metrics.sql.inserts import insert_columns
+from opensea_metrics.sql.lowering import spark_selects
+from opensea_metrics.sql.lowering.spark import SparkLowering
+from opensea_metrics.sql.parser import parse_script
+from opensea_metrics.sql.quoting import spark_column as quoted
+from opensea_metrics.sql.resolution import analyse
+from opensea_metrics.sql.scope import Scope
+from opensea_metrics.sql.statements import Kind
+from opensea_metrics.sql.types import spark as spark_type
 
 FILE = Path(__file__).parents[1] / "embedded/semantics/scalars.yml"
 CASES: Any = yaml.safe_load(FILE.read_text(encoding="utf-8"))

@@ -11,13 +11,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from producer.layout import HOUR_MS, ArchiveFile, archive_file
-from spark_batch import chunks, lines
-from spark_batch.buffers import Buffers
-from spark_batch.source import Source, SourceError, open_source
-from spark_batch.texts import Texts, TextStream
-from sql.lowering import utf8
-from sql.lowering.capitals import Capitals
+from opensea_metrics.producer.layout import HOUR_MS, ArchiveFile, archive_file
+from opensea_metrics.spark_batch import chunks, lines
+from opensea_metrics.spark_batch.buffers import Buffers
+from opensea_metrics.spark_batch.source import Source, SourceError, open_source
+from opensea_metrics.spark_batch.texts import Texts, TextStream
+from opensea_metrics.sql.lowering import utf8
+from opensea_metrics.sql.lowering.capitals import Capitals
 from tests import oracle
 from tests.spark_batch.archives import START, add, compare, event, recomputed, records_of, request
 from tests.spark_batch.places import TOPIC

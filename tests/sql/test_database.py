@@ -9,9 +9,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from deploy.embedded.storage import Storage
-from sql.database import scratch_database
-from sql.quoting import text
+from opensea_metrics.deploy.embedded.storage import Storage
+from opensea_metrics.sql.database import scratch_database
+from opensea_metrics.sql.quoting import text
 
 SECRET = "what only the owner may read"
 

@@ -6,14 +6,14 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from sql.catalog import Catalog
-from sql.changes import applied
-from sql.errors import SqlError
-from sql.lowering import python, records, support
-from sql.lowering.macros import SETUP
-from sql.parser import parse_script
-from sql.sources import Source
-from sql.timestamp_formats import UnknownFormat, timestamp_format
+from opensea_metrics.sql.catalog import Catalog
+from opensea_metrics.sql.changes import applied
+from opensea_metrics.sql.errors import SqlError
+from opensea_metrics.sql.lowering import python, records, support
+from opensea_metrics.sql.lowering.macros import SETUP
+from opensea_metrics.sql.parser import parse_script
+from opensea_metrics.sql.sources import Source
+from opensea_metrics.sql.timestamp_formats import UnknownFormat, timestamp_format
 
 PRECISE = "yyyy-MM-dd'T'HH:mm:ss[.SSSSSS][.SSS][.S]XXX"
 

@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.embedded.engine import Engine
-from deploy.embedded.statements import Asked, Statements
-from deploy.embedded.storage import Storage
-from sql import functions
-from sql.analysis import Analysis
-from sql.catalog import Catalog
-from sql.changes import applied
-from sql.errors import SqlError
-from sql.lowering import support
-from sql.lowering.refusals import DUCKDB, EMBEDDED, SPARK, Unsupported
-from sql.parser import parse_statement
-from sql.resolution import analyse
+from opensea_metrics.deploy.embedded.engine import Engine
+from opensea_metrics.deploy.embedded.statements import Asked, Statements
+from opensea_metrics.deploy.embedded.storage import Storage
+from opensea_metrics.sql import functions
+from opensea_metrics.sql.analysis import Analysis
+from opensea_metrics.sql.catalog import Catalog
+from opensea_metrics.sql.changes import applied
+from opensea_metrics.sql.errors import SqlError
+from opensea_metrics.sql.lowering import support
+from opensea_metrics.sql.lowering.refusals import DUCKDB, EMBEDDED, SPARK, Unsupported
+from opensea_metrics.sql.parser import parse_statement
+from opensea_metrics.sql.resolution import analyse
 from tests.embedded.conformance import Run
 
 TABLE: dict[str, Any] = yaml.safe_load(

@@ -8,12 +8,12 @@ from contextlib import suppress
 
 import pytest
 
-from sql import places
-from sql.errors import Place, SqlError
-from sql.parser import parse_script
-from sql.places import Lines, Located
-from sql.suggestions import listed, nearest
-from sql.variables import Variables, filled, pieces, resolved
+from opensea_metrics.sql import places
+from opensea_metrics.sql.errors import Place, SqlError
+from opensea_metrics.sql.parser import parse_script
+from opensea_metrics.sql.places import Lines, Located
+from opensea_metrics.sql.suggestions import listed, nearest
+from opensea_metrics.sql.variables import Variables, filled, pieces, resolved
 from tests.sql.counting import calls_of
 
 # Repeated, each of these has cost some reader the square of its length, or looks as if it could.

@@ -8,14 +8,14 @@ from functools import reduce
 import duckdb
 import pytest
 
-from sql.catalog import Catalog
-from sql.changes import applied
-from sql.errors import SqlError
-from sql.lowering import selects, spark_selects
-from sql.lowering.macros import SETUP
-from sql.nesting import BRACKETS, OPERATIONS
-from sql.parser import parse_script
-from sql.resolution import analyse
+from opensea_metrics.sql.catalog import Catalog
+from opensea_metrics.sql.changes import applied
+from opensea_metrics.sql.errors import SqlError
+from opensea_metrics.sql.lowering import selects, spark_selects
+from opensea_metrics.sql.lowering.macros import SETUP
+from opensea_metrics.sql.nesting import BRACKETS, OPERATIONS
+from opensea_metrics.sql.parser import parse_script
+from opensea_metrics.sql.resolution import analyse
 from tests.sql.counting import calls_of
 
 DECLARED = (

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sql.catalog import Catalog
-from sql.changes import applied
-from sql.errors import SqlError
-from sql.parser import parse_statement
+from opensea_metrics.sql.catalog import Catalog
+from opensea_metrics.sql.changes import applied
+from opensea_metrics.sql.errors import SqlError
+from opensea_metrics.sql.parser import parse_statement
 
 LONG = "9" * 5_000
 DECLARED = "CREATE STREAM h (a INT KEY) WITH (KAFKA_TOPIC='h', VALUE_FORMAT='JSON', {}, PARTITIONS=1);"

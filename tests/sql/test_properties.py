@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from sql.catalog import Catalog
-from sql.changes import applied
-from sql.errors import SqlError
-from sql.parser import parse_statement
-from sql.properties import reset_of
+from opensea_metrics.sql.catalog import Catalog
+from opensea_metrics.sql.changes import applied
+from opensea_metrics.sql.errors import SqlError
+from opensea_metrics.sql.parser import parse_statement
+from opensea_metrics.sql.properties import reset_of
 
 TAKEN = [
     "SET 'auto.offset.reset'='latest';", "SET 'ksql.streams.auto.offset.reset'='earliest';",

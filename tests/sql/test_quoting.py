@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlglot.dialects import DuckDB, Spark
 
-from sql import quoting
-from sql.errors import SqlError
-from sql.quoting import column_name, name_of_column
+from opensea_metrics.sql import quoting
+from opensea_metrics.sql.errors import SqlError
+from opensea_metrics.sql.quoting import column_name, name_of_column
 from tests.hostile import NAMES, is_text, names
 
 ROOT = Path(__file__).parents[2]

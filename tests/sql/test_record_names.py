@@ -17,14 +17,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sql.catalog import Catalog
-from sql.changes import applied
-from sql.lowering import python, records
-from sql.lowering.capitals import capitals
-from sql.lowering.macros import SETUP
-from sql.parser import parse_script
-from sql.sources import Source
-from sql.types import STRING, ArrayType, DecimalType, KsqlType, MapType, StructType, struct
+from opensea_metrics.sql.catalog import Catalog
+from opensea_metrics.sql.changes import applied
+from opensea_metrics.sql.lowering import python, records
+from opensea_metrics.sql.lowering.capitals import capitals
+from opensea_metrics.sql.lowering.macros import SETUP
+from opensea_metrics.sql.parser import parse_script
+from opensea_metrics.sql.sources import Source
+from opensea_metrics.sql.types import (
+    STRING,
+    ArrayType,
+    DecimalType,
+    KsqlType,
+    MapType,
+    StructType,
+    struct,
+)
 from tests.sql.slow_decoder import decoded
 
 STREAMS = {

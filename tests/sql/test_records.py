@@ -5,12 +5,12 @@ from __future__ import annotations
 import duckdb
 import pytest
 
-from sql.catalog import Catalog
-from sql.changes import applied
-from sql.lowering import python
-from sql.lowering.macros import SETUP
-from sql.lowering.records import decoded, spelled
-from sql.parser import parse_script
+from opensea_metrics.sql.catalog import Catalog
+from opensea_metrics.sql.changes import applied
+from opensea_metrics.sql.lowering import python
+from opensea_metrics.sql.lowering.macros import SETUP
+from opensea_metrics.sql.lowering.records import decoded, spelled
+from opensea_metrics.sql.parser import parse_script
 
 WIDE = 130
 

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from sqlglot.dialects import DuckDB, Spark
 from sqlglot.dialects.dialect import Dialect
 
-from sql.catalog import Catalog
-from sql.changes import applied
-from sql.errors import SqlError
-from sql.lowering import records, selects, spark_selects, spelling
-from sql.naming import SYSTEM_COLUMNS
-from sql.parser import parse_script
-from sql.sources import Source
-from sql.types import StructType, duckdb, spark, struct
+from opensea_metrics.sql.catalog import Catalog
+from opensea_metrics.sql.changes import applied
+from opensea_metrics.sql.errors import SqlError
+from opensea_metrics.sql.lowering import records, selects, spark_selects, spelling
+from opensea_metrics.sql.naming import SYSTEM_COLUMNS
+from opensea_metrics.sql.parser import parse_script
+from opensea_metrics.sql.sources import Source
+from opensea_metrics.sql.types import StructType, duckdb, spark, struct
 from tests.hostile import NAMES, is_text, names
 
 STREAM = (

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from sql.catalog import Catalog
-from sql.changes import applied
-from sql.lowering import spark_selects
-from sql.parser import parse_script
-from sql.resolution import analyse
+from opensea_metrics.sql.catalog import Catalog
+from opensea_metrics.sql.changes import applied
+from opensea_metrics.sql.lowering import spark_selects
+from opensea_metrics.sql.parser import parse_script
+from opensea_metrics.sql.resolution import analyse
 
 STREAM = (
     "CREATE STREAM raw (kind VARCHAR, price VARCHAR, rate VARCHAR)"

@@ -14,10 +14,10 @@ import orjson
 import pytest
 from typer.testing import CliRunner
 
-from deploy import cli
-from producer import sample
-from producer.replay import replay
-from producer.sinks import ArchiveSink
+from opensea_metrics.deploy import cli
+from opensea_metrics.producer import sample
+from opensea_metrics.producer.replay import replay
+from opensea_metrics.producer.sinks import ArchiveSink
 from tests.parts import s3 as s3_part
 
 CONFIG = json.loads(Path("deploy/compose/connect/connectors/s3-raw-events.json").read_text())

@@ -15,14 +15,14 @@ import pyarrow as pa
 import pytest
 from pydantic import SecretStr
 
-from deploy import commands
-from deploy.client import KsqlClient
-from deploy.demo import wait_until_read
-from deploy.embedded import server
-from producer import sample
-from producer.replay import replay
-from producer.sinks import ArchiveSink
-from spark_batch.cassandra import (
+from opensea_metrics.deploy import commands
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.demo import wait_until_read
+from opensea_metrics.deploy.embedded import server
+from opensea_metrics.producer import sample
+from opensea_metrics.producer.replay import replay
+from opensea_metrics.producer.sinks import ArchiveSink
+from opensea_metrics.spark_batch.cassandra import (
     COLUMNS,
     CassandraError,
     CassandraSettings,

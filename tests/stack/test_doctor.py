@@ -21,13 +21,13 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 from typer.testing import CliRunner
 
-from deploy import cli, commands
-from deploy.client import KsqlClient
-from deploy.doctor import Check, Choice, connect, examine, kafka, registry, spark
-from deploy.doctor.checks import Unreachable
-from deploy.embedded import server
-from producer.settings import KafkaSettings
-from spark_batch.cassandra import write
+from opensea_metrics.deploy import cli, commands
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.doctor import Check, Choice, connect, examine, kafka, registry, spark
+from opensea_metrics.deploy.doctor.checks import Unreachable
+from opensea_metrics.deploy.embedded import server
+from opensea_metrics.producer.settings import KafkaSettings
+from opensea_metrics.spark_batch.cassandra import write
 from tests.parts import cassandra as cassandra_part
 from tests.parts import connect as connect_part
 from tests.parts import kafka as kafka_part

@@ -6,13 +6,21 @@ from typing import Any
 
 import pytest
 
-from deploy.doctor import archive, cassandra, connect, kafka, ksqldb, registry, spark
-from deploy.doctor.cassandra import TableFacts
-from deploy.doctor.checks import Check, age_text
-from deploy.doctor.kafka import KafkaFacts, TopicFacts
-from deploy.migrations.state import VersionState
-from deploy.migrations.status import VersionStatus
-from deploy.replies import Query, ServerInfo
+from opensea_metrics.deploy.doctor import (
+    archive,
+    cassandra,
+    connect,
+    kafka,
+    ksqldb,
+    registry,
+    spark,
+)
+from opensea_metrics.deploy.doctor.cassandra import TableFacts
+from opensea_metrics.deploy.doctor.checks import Check, age_text
+from opensea_metrics.deploy.doctor.kafka import KafkaFacts, TopicFacts
+from opensea_metrics.deploy.migrations.state import VersionState
+from opensea_metrics.deploy.migrations.status import VersionStatus
+from opensea_metrics.deploy.replies import Query, ServerInfo
 
 NOW = 1_789_473_600.0
 RAW, LONG, DEAD = "OpenSeaRawEvents", ("Global", "Collections"), ("OpenSeaRawEvents.dlq",)

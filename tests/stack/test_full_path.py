@@ -20,14 +20,14 @@ import httpx
 import pytest
 import tenacity
 
-from deploy import commands
-from deploy.client import KsqlClient
-from deploy.demo import wait_until_read
-from deploy.embedded import server
-from producer import sample
-from producer.replay import replay
-from producer.sinks import ArchiveSink
-from spark_batch.cassandra import CassandraSettings
+from opensea_metrics.deploy import commands
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.demo import wait_until_read
+from opensea_metrics.deploy.embedded import server
+from opensea_metrics.producer import sample
+from opensea_metrics.producer.replay import replay
+from opensea_metrics.producer.sinks import ArchiveSink
+from opensea_metrics.spark_batch.cassandra import CassandraSettings
 from tests.parts import cassandra
 from tests.parts.ports import free_port
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from opensea_metrics.udfs import engines, registry
+from opensea_metrics.udfs.definition import UdfError
+from opensea_metrics.udfs.ksqldb.jvm import Jvm
 from tests.udfs import jars
-from udfs import engines, registry
-from udfs.definition import UdfError
-from udfs.ksqldb.jvm import Jvm
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -27,7 +27,7 @@ OWN = HERE / "own"
 @pytest.fixture(autouse=True)
 def log_level_as_it_was() -> Iterator[None]:
     """``udfs test`` silences the functions' log for its process."""
-    logger = logging.getLogger("udfs")
+    logger = logging.getLogger("opensea_metrics.udfs")
     level = logger.level
     yield
     logger.setLevel(level)
@@ -64,7 +64,7 @@ def spark() -> Iterator[SparkSession]:
         pytest.skip("Spark is not installed: pip install -e '.[spark]'")
     if shutil.which("java") is None:
         pytest.skip("there is no Java for Spark")
-    from udfs import spark as spark_udfs
+    from opensea_metrics.udfs import spark as spark_udfs
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(registry.VARIABLE, str(OWN / "echoes.py"))

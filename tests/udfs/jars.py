@@ -7,8 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from udfs.definition import UdfError
-from udfs.ksqldb import build
+from opensea_metrics.udfs.definition import UdfError
+from opensea_metrics.udfs.ksqldb import build
 
 STANDINS = Path(__file__).parent / "standins"
 # What ksqlDB brings besides its own classes, which standins/ stands for.

@@ -10,11 +10,11 @@ from typing import Annotated, Any, NamedTuple, Optional
 
 import pytest
 
-from sql import functions
-from sql.types import schema
-from udfs import Digits, Int32, api, registry, udaf, udf, udtf
-from udfs.definition import Definition, UdfError
-from udfs.types import declaration, sql_type
+from opensea_metrics.sql import functions
+from opensea_metrics.sql.types import schema
+from opensea_metrics.udfs import Digits, Int32, api, registry, udaf, udf, udtf
+from opensea_metrics.udfs.definition import Definition, UdfError
+from opensea_metrics.udfs.types import declaration, sql_type
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def test_what_is_decorated_stays_what_it_was() -> None:
 
 OWN = '''
 """A file."""
-from udfs import udf
+from opensea_metrics.udfs import udf
 
 RATE = 2
 OTHER = 1
@@ -223,7 +223,7 @@ def test_files_of_a_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv(registry.VARIABLE, str(tmp_path / f"{name}.py"))
         return refused(lambda: functions.known())
 
-    header = "from udfs import udf\n@udf\n"
+    header = "from opensea_metrics.udfs import udf\n@udf\n"
     assert "ksqlDB has a function JSON_ITEMS of its own" in read(
         f"{header}def json_items(x: str) -> str:\n    return x\n", "taken_by_ksqldb"
     )

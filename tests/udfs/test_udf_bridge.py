@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from deploy import cli
-from udfs import registry
-from udfs.definition import Definition, UdfError
-from udfs.ksqldb import adaptor, build, render
-from udfs.ksqldb.jvm import Jvm
-from udfs.samples import Group
+from opensea_metrics.deploy import cli
+from opensea_metrics.udfs import registry
+from opensea_metrics.udfs.definition import Definition, UdfError
+from opensea_metrics.udfs.ksqldb import adaptor, build, render
+from opensea_metrics.udfs.ksqldb.jvm import Jvm
+from opensea_metrics.udfs.samples import Group
 
 
 def function(name: str) -> Definition:
@@ -165,7 +165,7 @@ def test_own_functions_are_named_in_dotenv_too(
     folder = tmp_path / "functions"
     folder.mkdir()
     (folder / "dotenv_fees.py").write_text(
-        "from udfs import udf\n@udf\ndef net_of_fee(usd: float) -> float:\n    return usd * 0.975\n"
+        "from opensea_metrics.udfs import udf\n@udf\ndef net_of_fee(usd: float) -> float:\n    return usd * 0.975\n"
     )
     monkeypatch.setenv(registry.VARIABLE, "")  # so that it is put back
     monkeypatch.delenv(registry.VARIABLE)
@@ -180,7 +180,7 @@ def test_test_shows_what_differs(
 ) -> None:
     file = tmp_path / "differing.py"
     file.write_text(
-        "from udfs import udf\n"
+        "from opensea_metrics.udfs import udf\n"
         "from sys import _getframe\n"
         "def _arrow(column):\n    return column\n"
         "@udf(arrow=_arrow)\n"

@@ -15,15 +15,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.client import KsqlClient
-from deploy.demo import wait_until_read
-from deploy.embedded import server
-from udfs import Int32, aggregate, registry
-from udfs import duckdb as duckdb_udfs
-from udfs.calls import Aggregation
-from udfs.functions.quantiles import SketchMedian, SketchPercentile
-from udfs.functions.token_amounts import token_amount, token_amount_double
-from udfs.functions.top import TopByKey
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.demo import wait_until_read
+from opensea_metrics.deploy.embedded import server
+from opensea_metrics.udfs import Int32, aggregate, registry
+from opensea_metrics.udfs import duckdb as duckdb_udfs
+from opensea_metrics.udfs.calls import Aggregation
+from opensea_metrics.udfs.functions.quantiles import SketchMedian, SketchPercentile
+from opensea_metrics.udfs.functions.token_amounts import token_amount, token_amount_double
+from opensea_metrics.udfs.functions.top import TopByKey
 
 
 @pytest.fixture
@@ -72,10 +72,10 @@ def test_duckdb(connection: duckdb.DuckDBPyConnection, expression: str, expected
 def test_an_exception_is_logged_with_its_last_line(
     connection: duckdb.DuckDBPyConnection, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.ERROR, "udfs"):
+    with caplog.at_level(logging.ERROR, "opensea_metrics.udfs"):
         assert value(connection, "whole('x')") is None
     (record,) = caplog.records
-    assert record.name == "udfs.WHOLE"
+    assert record.name == "opensea_metrics.udfs.WHOLE"
     assert record.getMessage().startswith("ValueError: invalid literal for int() with base 10: 'x' (")
     assert "echoes.py:" in record.getMessage()
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from opensea_metrics.udfs import check, engines, registry
+from opensea_metrics.udfs.definition import Definition
+from opensea_metrics.udfs.ksqldb.jvm import Jvm
+from opensea_metrics.udfs.samples import Group
 from tests.udfs.conftest import OWN
-from udfs import check, engines, registry
-from udfs.definition import Definition
-from udfs.ksqldb.jvm import Jvm
-from udfs.samples import Group
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -40,7 +40,7 @@ ECHOES = _functions(str(OWN / "echoes.py"))
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
     """Random arguments make functions raise thousands of times; the messages are tested elsewhere."""
-    logger = logging.getLogger("udfs")
+    logger = logging.getLogger("opensea_metrics.udfs")
     logger.setLevel(logging.CRITICAL)
     yield
     logger.setLevel(logging.NOTSET)
@@ -55,7 +55,7 @@ def test_examples(definition: Definition) -> None:
     assert check.examples(definition) == []
 
 
-@named([d for d in FUNCTIONS if d.call.__module__.startswith("udfs.")])
+@named([d for d in FUNCTIONS if d.call.__module__.startswith("opensea_metrics.udfs.")])
 def test_shipped_functions_are_documented(definition: Definition) -> None:
     assert definition.description
     assert definition.examples
@@ -135,7 +135,7 @@ def test_a_count_of_values_is_not_safe_over_changelogs() -> None:
 @named([d for d in FUNCTIONS if d.kind == "aggregate"])
 def test_parts_in_any_grouping(definition: Definition) -> None:
     """Merging is associative: (a + b) + c = a + (b + c) = all at once."""
-    from udfs.calls import Aggregation
+    from opensea_metrics.udfs.calls import Aggregation
 
     for case in check.cases(definition, 3_000):
         assert isinstance(case, Group)

@@ -19,15 +19,15 @@ from typing import Any
 
 import pytest
 
-from deploy.client import KsqlClient
-from deploy.demo import wait_until_read
-from deploy.embedded import server
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.demo import wait_until_read
+from opensea_metrics.deploy.embedded import server
+from opensea_metrics.udfs import engines, registry
+from opensea_metrics.udfs.definition import Definition
+from opensea_metrics.udfs.samples import Group, Samples
 from tests import oracle
 from tests.metrics import TABLES, frames, long_form, table_on_server
 from tests.udfs.conftest import OWN
-from udfs import engines, registry
-from udfs.definition import Definition
-from udfs.samples import Group, Samples
 
 _URL = os.environ.get("KSQLDB_URL")
 _PATIENCE = 120.0
@@ -71,7 +71,7 @@ def name(client: KsqlClient) -> Iterator[str]:
 # -- shipped functions --------------------------------------------------------------------------
 
 
-SHIPPED = {n: d for n, d in registry.functions().items() if d.call.__module__.startswith("udfs.")}
+SHIPPED = {n: d for n, d in registry.functions().items() if d.call.__module__.startswith("opensea_metrics.udfs.")}
 
 
 def test_shipped_functions_through_sql(client: KsqlClient, name: str) -> None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from udfs import udf
+from opensea_metrics.udfs import udf
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,7 +9,7 @@ from ddsketch.ddsketch import BaseDDSketch
 from ddsketch.mapping import LogarithmicMapping
 from ddsketch.store import DenseStore
 
-from udfs import udaf
+from opensea_metrics.udfs import udaf
 
 _MAPPING = LogarithmicMapping(0.01)
 """Values are told apart to 1 %."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated
 
-from udfs import Digits, Int32, udf
+from opensea_metrics.udfs import Digits, Int32, udf
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 
-from udfs import udaf, udf
-from udfs.functions.assets import normalize_address
+from opensea_metrics.udfs import udaf, udf
+from opensea_metrics.udfs.functions.assets import normalize_address
 
 
 @udf

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from sql.types import (
+from opensea_metrics.sql.types import (
     BIGINT,
     BOOLEAN,
     BYTES,
@@ -34,10 +34,10 @@ from sql.types import (
     MapType,
     StructType,
 )
-from udfs import registry
-from udfs.calls import Aggregation
-from udfs.definition import Definition, Parameter, UdfError
-from udfs.values import Converter, reader, unfinite, writer
+from opensea_metrics.udfs import registry
+from opensea_metrics.udfs.calls import Aggregation
+from opensea_metrics.udfs.definition import Definition, Parameter, UdfError
+from opensea_metrics.udfs.values import Converter, reader, unfinite, writer
 
 _AS_THEY_ARE = (BOOLEAN, INTEGER, BIGINT, DOUBLE, STRING)
 _EPOCH = datetime(1970, 1, 1)

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from sql import functions
-from udfs import registry
-from udfs.definition import UdfError
-from udfs.ksqldb import render
+from opensea_metrics.sql import functions
+from opensea_metrics.udfs import registry
+from opensea_metrics.udfs.definition import UdfError
+from opensea_metrics.udfs.ksqldb import render
 
 JAR = "opensea-metrics-udfs.jar"
 RUNTIME = "pyudf.jar"
@@ -74,7 +74,7 @@ def function_sources() -> dict[str, str]:
 
 def runtime_sources() -> dict[str, str]:
     """The sources of the runtime, by path."""
-    folder = resources.files("udfs.ksqldb") / "java" / "pyudf"
+    folder = resources.files("opensea_metrics.udfs.ksqldb") / "java" / "pyudf"
     return {f"pyudf/{file.name}": file.read_text("utf-8") for file in folder.iterdir()}
 
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import msgspec
 
-from udfs import registry
-from udfs.definition import Definition, Parameter, UdfError
-from udfs.ksqldb import build, render
-from udfs.ksqldb.adaptor import from_java, to_java
-from udfs.samples import Group, Row
+from opensea_metrics.udfs import registry
+from opensea_metrics.udfs.definition import Definition, Parameter, UdfError
+from opensea_metrics.udfs.ksqldb import build, render
+from opensea_metrics.udfs.ksqldb.adaptor import from_java, to_java
+from opensea_metrics.udfs.samples import Group, Row
 
 _SECONDS = 300
 
@@ -56,7 +56,7 @@ class Jvm:
     def command(self, main: str, *arguments: str) -> list[str]:
         """The command that starts a class of the class path, with this Python inside of it."""
         java = Path(build.javac()).with_name("java")
-        packages = Path(__file__).parents[2]
+        packages = Path(__file__).parents[3]
         return [
             str(java),
             "-Xmx512m",

@@ -10,7 +10,7 @@ from typing import Any
 
 import jinja2
 
-from sql.types import (
+from opensea_metrics.sql.types import (
     BIGINT,
     BOOLEAN,
     BYTES,
@@ -26,12 +26,12 @@ from sql.types import (
     MapType,
     StructType,
 )
-from udfs.definition import Definition, Parameter, UdfError
-from udfs.ksqldb.adaptor import made_for
-from udfs.types import declaration
+from opensea_metrics.udfs.definition import Definition, Parameter, UdfError
+from opensea_metrics.udfs.ksqldb.adaptor import made_for
+from opensea_metrics.udfs.types import declaration
 
 PACKAGE = "pyudf.functions"
-MODULE = "udfs.ksqldb.adaptor"
+MODULE = "opensea_metrics.udfs.ksqldb.adaptor"
 
 _JAVA: dict[KsqlType, str] = {
     BOOLEAN: "Boolean",
@@ -166,7 +166,7 @@ def _fields(parameters: Sequence[Parameter]) -> str:
 
 def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("udfs.ksqldb"),
+        loader=jinja2.PackageLoader("opensea_metrics.udfs.ksqldb"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import time
 
-from udfs import udf
+from opensea_metrics.udfs import udf
 
 
 @udf

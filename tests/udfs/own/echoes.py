@@ -7,7 +7,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, NamedTuple, Optional
 
-from udfs import Digits, Int32, udaf, udf, udtf
+from opensea_metrics.udfs import Digits, Int32, udaf, udf, udtf
 
 
 @dataclass(frozen=True)
