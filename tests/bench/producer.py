@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -173,7 +173,7 @@ def produced(folder: Path, url: str, broker: kafka.Broker, events: int, *argumen
         )
 
 
-def at_share(values: list[float], share: float) -> str:
+def at_share(values: Sequence[float], share: float) -> str:
     return f"{sorted(values)[int(share * (len(values) - 1))]:>9,.0f}"
 
 

@@ -43,14 +43,14 @@ def declare(store: Store, name: str) -> str:
 
 
 def test_held_and_released(store: Store) -> None:
-    assert lock.holder_of(store.client) is None
+    assert chain.holder_of(store.client) is None
     with lock.held(store, "anna@here pid 1") as lease:
-        holder = lock.holder_of(store.client)
+        holder = chain.holder_of(store.client)
         assert holder is not None
         assert holder.holder == "anna@here pid 1"
         assert abs(holder.since / 1000 - time.time()) < 60
         lease.client.execute(declare(store, "oml_x"))
-    assert lock.holder_of(store.client) is None
+    assert chain.holder_of(store.client) is None
     assert len(links(store)) == 1  # older links are cleared away
 
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from opensea_metrics.deploy.migrations.execute import Progress
 from opensea_metrics.deploy.migrations.state import VersionState
 from opensea_metrics.deploy.migrations.status import VersionStatus
+from opensea_metrics.deploy.migrations.work import Progress
 from opensea_metrics.deploy.output.plans import show_status
 from opensea_metrics.deploy.output.progress import Reporter
 from opensea_metrics.deploy.output.rows import show_json, show_push, show_reply, show_rows

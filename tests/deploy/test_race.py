@@ -11,7 +11,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -121,7 +121,7 @@ def test_twenty_processes_apply_at_once(url: str, tmp_path: Path, write_project:
 
 
 def _kill_some(
-    processes: list[multiprocessing.process.BaseProcess], chance: random.Random, start: float
+    processes: Sequence[multiprocessing.process.BaseProcess], chance: random.Random, start: float
 ) -> None:
     """kill -9, one after the other, while they are at it."""
     time.sleep(max(0.0, start - time.time()))

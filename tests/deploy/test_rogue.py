@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from opensea_metrics.deploy.cli import doctor, server_access
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.commands import Site
 from opensea_metrics.deploy.doctor import connect, registry, spark, web
-from opensea_metrics.deploy.doctor.checks import Unreachable
+from opensea_metrics.deploy.doctor.checks import Check, Unreachable
 from tests.deploy.projects import THREE
 from tests.deploy.rogue import ANSWERS, serving
 from tests.deploy.stub import Write
@@ -85,7 +86,7 @@ def test_a_wrong_reply(
         assert err.startswith("error: ")
 
 
-PARTS = {
+PARTS: dict[str, Callable[[str], list[Check]]] = {
     "connect": connect.examine,
     "schema registry": lambda url: registry.examine(url, ["a"]),
     "spark": lambda url: spark.examine("spark://127.0.0.1:7077", url),

@@ -22,14 +22,14 @@ from opensea_metrics.deploy.cli.app import log_to_stderr
 from opensea_metrics.deploy.doctor import Check
 from opensea_metrics.deploy.migrations.actions import DeleteTopic, Drop, KeepTopic, Restore
 from opensea_metrics.deploy.migrations.drift import Drift
-from opensea_metrics.deploy.migrations.execute import Progress
 from opensea_metrics.deploy.migrations.impact import Impact, Verdict
 from opensea_metrics.deploy.migrations.plan import MigrationPlan, Plan, Step
-from opensea_metrics.deploy.migrations.rollback import RollbackPlan, Undo, VersionRollback
+from opensea_metrics.deploy.migrations.reversal import Undo
+from opensea_metrics.deploy.migrations.rollback import RollbackPlan, VersionRollback
 from opensea_metrics.deploy.migrations.state import VersionRecord, VersionState
 from opensea_metrics.deploy.migrations.status import VersionStatus
 from opensea_metrics.deploy.migrations.verify import Changed
-from opensea_metrics.deploy.migrations.work import Catching
+from opensea_metrics.deploy.migrations.work import Catching, Progress
 from opensea_metrics.deploy.output import plain
 from opensea_metrics.deploy.output.archive import show_groups, show_outcome, show_report
 from opensea_metrics.deploy.output.batch import show_counts
@@ -58,7 +58,7 @@ RICH = re.compile(r"\x1b\[([0-9;]*m|\?25[lh]|2K|1A)|\r")  # its colours, and how
 
 
 def reply() -> list[dict[str, object]]:
-    body = {"@type": "x", EVIL: EVIL, "list": [{"name": EVIL, EVIL: [EVIL]}], "map": {EVIL: EVIL}}
+    body: dict[str, object] = {"@type": "x", EVIL: EVIL, "list": [{"name": EVIL, EVIL: [EVIL]}], "map": {EVIL: EVIL}}
     field = {"name": EVIL, "schema": {"type": EVIL}}
     return [body, {"@type": "sourceDescription", "sourceDescription": {"name": EVIL, "fields": [field]}}]
 

@@ -6,7 +6,8 @@ import time
 from collections.abc import Mapping
 
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from opensea_metrics.deploy.cli import server_access
 from opensea_metrics.deploy.client import KsqlClient

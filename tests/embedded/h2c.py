@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import cast
 from urllib.parse import urlsplit
 
 import h2.config
@@ -91,7 +92,7 @@ class Connection:
     def _take(self, event: h2.events.Event) -> None:
         match event:
             case h2.events.ResponseReceived():
-                headers = dict(event.headers)
+                headers = dict(cast("list[tuple[str, str]]", event.headers))  # by header_encoding
                 self.replies[event.stream_id].status = int(headers[":status"])
                 self.replies[event.stream_id].headers = headers
             case h2.events.DataReceived():

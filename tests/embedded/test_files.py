@@ -98,8 +98,8 @@ def test_names_that_are_not_utf_8_are_reported(topic: Topic) -> None:
     assert topic.counts() == {"good": 1, "inside": 1}
     reasons = topic.reasons()
     assert [reason.count("the name is not UTF-8; rename it") for reason in reasons] == [1, 1, 1]
-    for name in (r"bad\xff.json)", r"bad\xff.json.gz)", r"dir\xfe)"):
-        assert any(reason.endswith(name) for reason in reasons)
+    for ending in (r"bad\xff.json)", r"bad\xff.json.gz)", r"dir\xfe)"):
+        assert any(reason.endswith(ending) for reason in reasons)
     assert len(topic.reports()) == 3
 
 
@@ -246,7 +246,11 @@ def test_an_unreadable_file_is_read_when_it_can_be(
 def take_away(path: Path) -> Callable[[], None]:
     hidden = path.with_name(".away")
     path.rename(hidden)
-    return lambda: hidden.replace(path) and None
+
+    def put_back() -> None:
+        hidden.replace(path)
+
+    return put_back
 
 
 def make_a_directory(path: Path) -> Callable[[], None]:

@@ -37,7 +37,7 @@ OWN = 3
 """The streams and tables that the server has from the start."""
 KNOWN = ("K", "A", "S", "ROWTIME")
 """The columns of the stream VICTIM that a row may be written to: that would change it."""
-VICTIM = [{"K": f"k{n}", "A": n, "S": {"X": n, "Y": f"y{n}"}} for n in range(3)]
+VICTIM: list[dict[str, Any]] = [{"K": f"k{n}", "A": n, "S": {"X": n, "Y": f"y{n}"}} for n in range(3)]
 WITH = "WITH (KAFKA_TOPIC='h', VALUE_FORMAT='JSON', PARTITIONS=1)"
 
 

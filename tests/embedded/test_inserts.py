@@ -262,7 +262,7 @@ def test_dates_times_and_bytes(url: str) -> None:
         " y BYTES>, ar ARRAY<DATE>, m MAP<VARCHAR, TIMESTAMP>)"
         " WITH (KAFKA_TOPIC='kinds', VALUE_FORMAT='JSON', PARTITIONS=1);"
     )
-    row = {"da": "2022-01-02", "ti": "10:11:12.5", "ts": "2022-01-02T03:04:05.678+0100", "y": "aGVsbG8"}
+    row: dict[str, Any] = {"da": "2022-01-02", "ti": "10:11:12.5", "ts": "2022-01-02T03:04:05.678+0100", "y": "aGVsbG8"}
     row |= {"e": 1.005, "st": {"ts": "2022", "y": "aGVsbG8="}, "ar": ["2022-01", None], "m": {"a": "2022-01-02"}}
     assert acks(send(url, {"target": "kinds"}, row)) == [OK[0]]
     (found,) = map(dict, client.push("SELECT * FROM kinds EMIT CHANGES LIMIT 1;"))

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
 from opensea_metrics.spark_batch.cassandra import CassandraSettings
 from tests.parts import maven, process
 from tests.parts.ports import free_port
@@ -74,7 +76,7 @@ auto_snapshot: false
         *properties, "-cp", f"{jars}/*", "org.apache.cassandra.service.CassandraDaemon",
     ]  # fmt: skip
     settings = CassandraSettings(
-        _env_file=None, contact_points="127.0.0.1", port=port, user="", password="", timeout=30
+        _env_file=None, contact_points="127.0.0.1", port=port, user="", password=SecretStr(""), timeout=30
     )
     log = data / "out.log"
     with process.running(command, log, lambda: b"Starting listening for CQL" in log.read_bytes()):

@@ -163,7 +163,7 @@ def test_hours_give_the_files_of_each_partition(tmp_path: Path) -> None:
                 writer.write(key, TEN + hour * HOUR_MS, key.encode())
     found = list(archive.hours(tmp_path, "t"))
     assert [sum(map(len, hour)) for hour in found] == [4, 4]
-    for hour in found:
-        for partition in hour:
+    for partitions in found:
+        for partition in partitions:
             assert len({path.name.split("+")[1] for path in partition}) == 1
             assert partition == sorted(partition)

@@ -52,8 +52,10 @@ def configure(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> None:
     """Have every DuckDB that is opened from now on begin with some settings."""
     connect = duckdb.connect
 
-    def connected(*place: str, config: dict[str, Any] | None = None) -> duckdb.DuckDBPyConnection:
-        return connect(*place, config=(config or {}) | settings)
+    def connected(
+        place: str = ":memory:", config: dict[str, Any] | None = None
+    ) -> duckdb.DuckDBPyConnection:
+        return connect(place, config=(config or {}) | settings)
 
     monkeypatch.setattr(duckdb, "connect", connected)
 

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -447,7 +448,7 @@ def test_a_lost_lock_ends_a_compaction(
     def robbed(self: Any, made: Path, path: str) -> None:
         original(self, made, path)
         # Of two hours at once the later one may find that the renewing has ended already.
-        for thread in [each for each in lock.threading.enumerate() if each.name == "renew compact.lock"]:
+        for thread in [each for each in threading.enumerate() if each.name == "renew compact.lock"]:
             while thread.is_alive():  # a renewal under way writes over what another has just put there
                 bucket.put(".compact.lock", b"another's")
                 thread.join(0.1)

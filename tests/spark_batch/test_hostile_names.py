@@ -102,7 +102,7 @@ def expected() -> dict[str, list[dict[str, Any]]]:
 
 
 def recompute(archive: Path, project: Path, engine: str) -> dict[str, list[dict[str, Any]]]:
-    found = {}
+    found: dict[str, list[dict[str, Any]]] = {}
     for name in ("summed", "fields", "keyed"):
         tables, _, counts = recomputed(archive, request(wanted=name, engine=engine), project)
         assert (counts.read, counts.used, counts.set_aside) == (4, 4, 0)

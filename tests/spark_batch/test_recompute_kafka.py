@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from opensea_metrics.deploy import cli, commands
 from opensea_metrics.deploy.client import KsqlClient
@@ -71,7 +72,7 @@ def committed(broker: kafka.Broker, topic: str, isolation: str = "read_committed
         }
     )  # fmt: skip
     consumer.assign([TopicPartition(topic, 0, 0)])
-    found = []
+    found: list[Any] = []
     try:
         while True:
             message = consumer.poll(60)

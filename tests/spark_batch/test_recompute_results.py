@@ -16,13 +16,13 @@ import pytest
 from opensea_metrics.deploy import cli
 from opensea_metrics.spark_batch import publish
 from opensea_metrics.sql.project import load_project
+from tests.metrics import Rows
 from tests.parts.s3 import S3
 from tests.spark_batch.archives import (
     DAY_MS,
     SQL,
     START,
     TOPIC,
-    Rows,
     add,
     needs,
     recomputed,
@@ -198,7 +198,7 @@ def test_a_failed_run_leaves_what_was_there(
 
     def fails() -> None:
         with monkeypatch.context() as patched:
-            patched.setitem(publish._WRITERS, "parquet", failing)  # type: ignore[arg-type]
+            patched.setitem(publish._WRITERS, "parquet", failing)
             if isinstance(error, OSError):
                 code, _, err = run("recompute", "all", *HOURS, *arguments)
                 assert code == 1

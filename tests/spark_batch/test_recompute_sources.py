@@ -8,6 +8,7 @@ import re
 import shutil
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -53,7 +54,7 @@ def own(day: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(day, tmp_path / TOPIC))
 
 
-def check(topic: Path | str, engine: str, expected: Path, **more: object) -> None:
+def check(topic: Path | str, engine: str, expected: Path, **more: Any) -> None:
     asked = request("1 hour", engine=engine, first=START, end=START + DAY_MS, **more)
     tables, _, _ = recomputed(topic, asked)
     records = records_of(expected, (START, START + DAY_MS))
@@ -66,7 +67,7 @@ def test_a_period_reads_only_its_hours(own: Path) -> None:
     add(own, START - DAY_MS, 0, [event(START - DAY_MS)])
     first, end = START + 3 * HOUR_MS, START + 6 * HOUR_MS
 
-    def hours(**more: int) -> list[int]:
+    def hours(**more: Any) -> list[int]:
         asked = request("1 hour", first=first, end=end, **more)
         files = prepare(asked, open_source(own), SQL).job.files
         return sorted({(file.hour_ms - START) // HOUR_MS for file in files})
@@ -338,8 +339,8 @@ def test_empty_and_damaged_files_between_good_ones(own: Path, day: Path, engine:
     check(own, engine, day)
     counts = recomputed(own, request("1 hour", wanted="global", engine=engine))[2]
     assert counts.damaged.keys() == made.keys()
-    for path, content in made.items():
-        assert (counts.damaged[path].reason == "it is empty (0 bytes)") == (content == b"")
+    for name, content in made.items():
+        assert (counts.damaged[name].reason == "it is empty (0 bytes)") == (content == b"")
 
 
 def test_how_many_records_are_missing(own: Path, engine: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -123,7 +124,7 @@ def in_object(given: Any) -> str:
     return text(given)
 
 
-def parsed(number: type[Any], given: Any) -> Any:
+def parsed(number: Callable[[Any], Any], given: Any) -> Any:
     """A number, maybe of a text. Raises Unreadable."""
     try:
         return number(given)

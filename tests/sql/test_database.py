@@ -142,6 +142,7 @@ def test_it_spills_into_its_folder(
 
 def test_variables_of_python_are_not_found(cursor: duckdb.DuckDBPyConnection) -> None:
     secret = duckdb.sql("SELECT 1")
+    assert secret is not None
     with pytest.raises(duckdb.CatalogException, match="secret"):
         cursor.execute("SELECT * FROM secret")
     assert secret.fetchall() == [(1,)]

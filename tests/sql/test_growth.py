@@ -8,7 +8,6 @@ from contextlib import suppress
 
 import pytest
 
-from opensea_metrics.sql import places
 from opensea_metrics.sql.errors import Place, SqlError
 from opensea_metrics.sql.parser import parse_script
 from opensea_metrics.sql.places import Lines, Located
@@ -72,7 +71,7 @@ def test_the_lines_of_a_text_are_counted_once(monkeypatch: pytest.MonkeyPatch) -
         searches.append(text)
         return finditer(pattern, text)
 
-    monkeypatch.setattr(places.re, "finditer", counted)
+    monkeypatch.setattr(re, "finditer", counted)
     statements = parse_script("SELECT a\nFROM b;\n" * 500, "text")
     assert [statement.place.line for statement in statements] == list(range(1, 1_000, 2))
     assert len(searches) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import reduce
+from typing import Any
 
 import duckdb
 import pytest
@@ -26,7 +27,7 @@ ROW = (3, 2**62 + 1, 0.1, "x", True, [1, 2])
 
 # How a call, operator or CASE is put around an expression, what is innermost, and what Python has for one
 # more of it.
-NESTED: dict[str, tuple[str, str, str, Callable[[object], object]]] = {
+NESTED: dict[str, tuple[str, str, str, Callable[[Any], object]]] = {
     "parentheses": ("(", "a", ")", lambda value: value),
     "calls": ("UCASE(", "s", ")", lambda value: "X"),
     "calls that repeat their argument": ("REPLACE(", "s", ", 'x', 'x')", lambda value: value),
@@ -48,7 +49,8 @@ NESTED: dict[str, tuple[str, str, str, Callable[[object], object]]] = {
 def wrapped(value: object, bits: int) -> int:
     """An integer as Java's arithmetic leaves it."""
     assert isinstance(value, int)
-    return (value + 2 ** (bits - 1)) % 2**bits - 2 ** (bits - 1)
+    half = 1 << (bits - 1)
+    return (value + half) % (2 * half) - half
 
 
 def nested(name: str, depth: int) -> str:

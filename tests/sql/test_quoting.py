@@ -43,7 +43,9 @@ def test_duckdb_reads_what_was_written(database: duckdb.DuckDBPyConnection, name
 
 
 def test_a_text_may_have_a_nul() -> None:
-    assert duckdb.sql(f"SELECT {quoting.text('a' + chr(0) + 'b')}").fetchall() == [("a\0b",)]
+    selected = duckdb.sql(f"SELECT {quoting.text('a' + chr(0) + 'b')}")
+    assert selected is not None
+    assert selected.fetchall() == [("a\0b",)]
 
 
 @pytest.mark.parametrize("writer", WRITERS)

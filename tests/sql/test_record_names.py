@@ -65,7 +65,7 @@ def kind_of(stream: Source) -> StructType:
     return struct(*((column.name, column.type) for column in stream.columns))
 
 
-WRONG = (True, "x", "", [], {}, [1], {"a": 1}, "1")
+WRONG: tuple[object, ...] = (True, "x", "", [], {}, [1], {"a": 1}, "1")
 TEXTS = (
     "", "x", "Id", '":', '"ID":1', "\\", " :", "é", "[", "{", 5, True, ",]", "NaN,}", "1.5", "1e3", "nan",
 )  # fmt: skip

@@ -36,8 +36,8 @@ def reasons() -> list[tuple[object, str | None]]:
         "nonsense",
     ]
     database = duckdb.connect()
-    for statement in SETUP:
-        database.execute(statement)
+    for setup in SETUP:
+        database.execute(setup)
     python.register(database)
     given = " UNION ALL ".join(
         f"SELECT {n} AS n, '{line}' AS line, '' AS path, NULL AS key, 0::BIGINT AS ts"

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,7 @@ from opensea_metrics.spark_batch.cassandra import (
     COLUMNS,
     CassandraError,
     CassandraSettings,
+    Table,
     connected,
     write,
 )
@@ -97,7 +99,7 @@ def test_the_schema_can_be_run_again_and_has_the_keys(node: CassandraSettings) -
 
 
 @pytest.mark.parametrize("table", COLUMNS)
-def test_batch_and_streaming_sink_map_the_same_fields(table: str) -> None:
+def test_batch_and_streaming_sink_map_the_same_fields(table: Table) -> None:
     kind = table.partition("_")[0]
     config = json.loads((COMPOSE / f"connect/connectors/cassandra-{kind}-metrics.json").read_text())
     mapping = config[f"topic.{config['topics']}.opensea.{table}.mapping"]
@@ -245,7 +247,7 @@ def test_the_first_start_of_the_stack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """init.sh with the settings of docker compose: a user of one's own, nobody else, the tables."""
-    cqlsh = shutil.which("cqlsh") or shutil.which("cqlsh", path=os.path.dirname(os.sys.executable))
+    cqlsh = shutil.which("cqlsh") or shutil.which("cqlsh", path=os.path.dirname(sys.executable))
     if cqlsh is None:
         pytest.skip("needs cqlsh: pip install cqlsh")
     options = (

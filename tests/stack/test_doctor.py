@@ -101,7 +101,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         row = {"METRIC": "m", "COLLECTION": "c", "NFT_ID": "", "timestamp": 1, "VALUE": 1.0}
         row |= dict.fromkeys(("ASSET_NAME", "ASSET_URL", "IMAGE_URL"), "x")
         for table in ("global_metrics", "collections_metrics"):
-            write([pa.RecordBatch.from_pylist([row])], table, node)  # type: ignore[arg-type]
+            write([pa.RecordBatch.from_pylist([row])], table, node)
         store = parts.enter_context(s3_part.running(data / "s3"))
         hour = data / f"files/topics/{RAW}/year=2026/month=09/day=15/hour=13"
         hour.mkdir(parents=True)

@@ -172,7 +172,10 @@ def test_a_failed_task_is_told_with_the_last_cause() -> None:
 
 
 def test_the_registry() -> None:
-    latest = {"Global": {"version": 1}, "Collections": {"version": 3, "schemaType": "PROTOBUF"}}
+    latest: dict[str, dict[str, Any]] = {
+        "Global": {"version": 1},
+        "Collections": {"version": 3, "schemaType": "PROTOBUF"},
+    }
     found = registry.judge(["Global-value", "Collections-value"], LONG, latest)
     assert not_well(found) == []
     assert [each.found for each in found] == [

@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 import pytest
 import tenacity
+from pydantic import SecretStr
 
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import KsqlClient
@@ -56,10 +57,10 @@ def engine() -> None:
     if done.returncode != 0:
         reason = (done.stderr or done.stdout).strip().splitlines()
         pytest.skip(f"no Docker engine answers: {reason[-1] if reason else 'docker info fails'}")
-    done = subprocess.run(
+    compose = subprocess.run(
         ("docker", "compose", "version"), capture_output=True, timeout=60, check=False
     )
-    if done.returncode != 0:
+    if compose.returncode != 0:
         pytest.skip("docker has no compose plugin")
 
 
@@ -89,7 +90,7 @@ class Stack:
     def cassandra(self) -> CassandraSettings:
         return CassandraSettings(
             _env_file=None, contact_points="127.0.0.1", port=int(self.settings["CASSANDRA_PORT"]),
-            user="opensea", password=self.settings["CASSANDRA_PASSWORD"],
+            user="opensea", password=SecretStr(self.settings["CASSANDRA_PASSWORD"]),
         )  # fmt: skip
 
 

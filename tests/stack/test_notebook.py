@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -39,10 +40,9 @@ def execute(with_spark: bool) -> dict[str, Any]:
         drawn.append([axis.get_title() for axis in plt.gcf().axes if axis.has_data()])
         plt.close("all")
 
-    plt.show = show
     names: dict[str, Any] = {}
     told = io.StringIO()
-    with contextlib.redirect_stdout(told):
+    with contextlib.redirect_stdout(told), mock.patch.object(plt, "show", show):
         for source in cells("code"):
             if with_spark or "pyspark" not in source:
                 exec(compile(source, "notebook", "exec"), names)

@@ -46,7 +46,7 @@ def quiet() -> Iterator[None]:
     logger.setLevel(logging.NOTSET)
 
 
-def named(definitions: list[Definition]) -> Any:
+def named(definitions: list[Definition]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("definition", definitions, ids=lambda d: d.name)
 
 

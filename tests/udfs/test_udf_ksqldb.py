@@ -140,7 +140,7 @@ def _check_aggregates(client: KsqlClient, name: str, rows: list[tuple[Any, ...]]
         f"SELECT * FROM {name}_t WHERE scope = 'all';",
         lambda found: bool(found) and found[0]["C"] == len(rows),
     )
-    wanted = {
+    wanted: dict[str, tuple[str, tuple[Any, ...], list[tuple[Any, ...]]]] = {
         "TOP": ("TOP_BY_KEY", (3,), [(k, v, a) for _, a, _, _, k, v, _ in rows]),
         "TOP_N": ("TOP_BY_KEY", (2,), [(k, float(n), a) for _, a, _, _, k, _, n in rows]),
         "KEYS": ("COUNT_DISTINCT_EXACT", (), [(k,) for *_, k, _, _ in rows]),
@@ -202,7 +202,7 @@ def test_own_functions_and_errors(client: KsqlClient, name: str) -> None:
     # WHOLE and HALF_UP raise for some texts, LONGEST_TEXT for 13; of no text there are no letters.
     for number, text in ((1, "5"), (2, "x"), (13, "3.005"), (3, None), (4, "1e9")):
         client.execute(f"INSERT INTO {name} (id, text) VALUES ({number}, {_sql(text)});")
-    expected = {
+    expected: dict[int, list[Any]] = {
         1: [5, "5", 5.0, "5", "5"],
         2: [None, "x", None, "x", "x"],
         13: [None, "3.005", 3.01, *"3.0053.005"],
