@@ -61,8 +61,12 @@ class Catalog:
     def reached_from(self, topic: str) -> set[str]:
         """The topics that a record in a topic may concern: that one, and those of streams that queries
         make of it."""
-        reached = {topic}
-        for query in self.queries.values():  # a query is younger than what it reads
-            if query.analysis.source.topic in reached and not query.analysis.is_aggregation:
-                reached.add(self.sources[query.sink].topic)
+        copies = [query for query in self.queries.values() if not query.analysis.is_aggregation]
+        reached: set[str] = set()
+        found = {topic}
+        while found - reached:  # INSERT INTO may write into what older queries read
+            reached |= found
+            found = {
+                self.sources[query.sink].topic for query in copies if query.analysis.source.topic in reached
+            }
         return reached

@@ -17,13 +17,15 @@ BRACKETS = 250
 """Brackets, CASEs and the angles of types that may stand inside each other."""
 OPERATIONS = 600
 """Operations of an expression that may stand inside each other: calls, casts, operators … A chain of
-ANDs, of ORs, or of additions and subtractions is one operation, however long it is."""
+ANDs, of ORs, or of additions and subtractions is one operation."""
+CHAINED = 6_000
+"""Operations of such a chain: the time for longer ones grows faster than they do."""
 RECURSION = 10_000
 
 _OPENING = (TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE)
 _CLOSING = (TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.END)
 _WITH_ANGLES = (TokenType.ARRAY, TokenType.MAP, TokenType.STRUCT)
-_CHAINS: dict[type[exp.Expression], tuple[type[exp.Expression], ...]] = {
+_CHAINS: dict[type[exp.Expr], tuple[type[exp.Expr], ...]] = {
     exp.And: (exp.And,),
     exp.Or: (exp.Or,),
     exp.Add: (exp.Add, exp.Sub),
@@ -64,6 +66,20 @@ def too_deep(tree: exp.Expression) -> exp.Expression | None:
         for part in node.iter_expressions():
             goes_on = isinstance(part, _PARTS) or (part is node.this and type(part) in chain)
             pending.append((part, depth if goes_on else depth + 1))
+    return None
+
+
+def too_long(tree: exp.Expression) -> exp.Expr | None:
+    """An operation whose chain has too many operations, or None."""
+    lengths: dict[int, int] = {}
+    for node in tree.walk():  # from the outside to the inside
+        if type(node) not in _CHAINS:
+            continue
+        length = lengths.pop(id(node), 1)
+        if length > CHAINED:
+            return node
+        if type(node.this) in _CHAINS[type(node)]:
+            lengths[id(node.this)] = length + 1
     return None
 
 

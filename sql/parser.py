@@ -18,7 +18,15 @@ from opensea_metrics.sql.dialect.reserved import RESERVED, UNITS
 from opensea_metrics.sql.errors import Place, SqlError, Stage
 from opensea_metrics.sql.lexical import first_unclosed
 from opensea_metrics.sql.naming import is_source
-from opensea_metrics.sql.nesting import BRACKETS, OPERATIONS, RECURSION, first_too_deep, too_deep
+from opensea_metrics.sql.nesting import (
+    BRACKETS,
+    CHAINED,
+    OPERATIONS,
+    RECURSION,
+    first_too_deep,
+    too_deep,
+    too_long,
+)
 from opensea_metrics.sql.places import Lines
 from opensea_metrics.sql.quoting import checked_text
 from opensea_metrics.sql.statements import Statement
@@ -97,6 +105,13 @@ def _statement(
     if not parsed:  # it begins with a word that ends a block, such as ELSE
         raise _syntax_error(f"Unknown statement '{body[0].text}'", locate(start))
     ast = parsed[0]
+    if (operation := too_long(ast)) is not None:
+        at = _start_of(operation)
+        raise SqlError(
+            f"Statement is too large to parse: more than {CHAINED} operators in a row",
+            locate(start if at is None else at),
+            "write IN (…) in place of many comparisons, or compute a part in a stream of its own",
+        )
     if (operation := too_deep(ast)) is not None:
         deep = _start_of(operation)
         raise _too_deep(f"more than {OPERATIONS} operations", locate(start if deep is None else deep))

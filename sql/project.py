@@ -115,7 +115,7 @@ def load_settings(root: Path, variables: Mapping[str, str]) -> dict[str, Any]:
         if not path.exists():
             raise SqlError(f"cannot read {path}: there is no such file", hint="see --sql")
         try:
-            settings = read_yaml(read_text(path))
+            settings = read_yaml(read_text(path)) or {}
         except NotYaml as error:
             place = Place(str(path), error.line, error.column)
             raise SqlError(f"not YAML: {error.problem}", place) from error

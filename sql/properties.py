@@ -99,8 +99,8 @@ _BOOLEANS = frozenset(_BOOLEAN.split())
 _KNOWN = frozenset((*_BITS, *_BOOLEANS, *_TEXT.split(), *_CHOICES))
 _OF_CLIENTS = ("ksql.streams.", "main.consumer.", "restore.consumer.", "consumer.", "producer.", "admin.")
 """Prefixes of the properties that are for one part of ksqlDB: what follows is a name of its own."""
-_ANY = ("confluent.", "sasl.", "ssl.", "topic.")
-"""Beginnings of names that depend on what is built into a server."""
+_ANY = ("confluent.", "ksql.functions.", "sasl.", "ssl.", "topic.", "__")
+"""Beginnings of names that depend on what is built into a server: its functions, Kafka Streams' own switches."""
 
 
 def check_set(statement: Statement) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import secrets
 import traceback
 from contextlib import suppress
@@ -13,6 +15,8 @@ from opensea_metrics.sql.errors import Place, SqlError
 
 log = structlog.get_logger()
 
+_REASONS = frozenset(map(os.strerror, errno.errorcode))
+"""What the system says of a failure, such as "No space left on device"; DuckDB's messages end with it."""
 _LONGEST = 300
 """Characters of an exception's text that the client gets."""
 
@@ -29,10 +33,11 @@ def logged(error: BaseException, doing: str) -> str:
             error_id=number,
             exception="".join(traceback.format_exception(error)).rstrip(),
         )
+    lines = str(error).splitlines() or [""]
     message = f"The server failed (error {number}; its log has the details under this number)"
     if isinstance(error, duckdb.Error):  # its text is about SQL that no client wrote
-        return f"{message} while it worked on {doing}"
-    lines = str(error).splitlines() or [""]
+        reason = lines[0].rpartition(": ")[2]
+        return f"{message} while it worked on {doing}{f': {reason}' if reason in _REASONS else ''}"
     return f"{message}: {type(error).__name__}: {lines[0][:_LONGEST]}"
 
 

@@ -137,10 +137,10 @@ def version_row(record: VersionRecord) -> dict[str, str]:
 
 def version_of(row: Mapping[str, Any], rendered: Mapping[tuple[int, str], str]) -> VersionRecord:
     """The version of a row of MIGRATION_SCHEMA_VERSIONS; ``rendered``: see :func:`rendered_of`."""
-    version, checksum, previous = int(row["VERSION_KEY"]), row["CHECKSUM"], row["PREVIOUS"]
+    version, checksum, previous = int(row["VERSION_KEY"]), row["CHECKSUM"] or "", row["PREVIOUS"]
     return VersionRecord(
         version,
-        row["NAME"],
+        row["NAME"] or "",
         VersionState(row["STATE"]),
         checksum,
         _moment(row["STARTED_ON"]),
@@ -169,7 +169,7 @@ def rendered_row(record: VersionRecord) -> dict[str, str]:
 
 def is_rendered(row: Mapping[str, Any]) -> bool:
     """True if a row of MIGRATION_STATEMENTS is one of ``rendered_row``."""
-    return bool(row["STATEMENT_NUMBER"] == "0")
+    return bool(row.get("STATEMENT_NUMBER") == "0")
 
 
 def rendered_of(row: Mapping[str, Any]) -> tuple[tuple[int, str], str]:
@@ -215,7 +215,7 @@ def statement_of(row: Mapping[str, Any]) -> StatementRecord:
         version=int(row["VERSION"]),
         number=int(row["STATEMENT_NUMBER"]),
         kind=Kind[row["STATEMENT_KIND"]],
-        text=row["STATEMENT_TEXT"],
+        text=_text_of(row["STATEMENT_TEXT"]),
         target=row["TARGET_NAME"] or None,
         topic=row["TOPIC_NAME"] or None,
         state=StatementState(row["STATE"]),
@@ -232,12 +232,19 @@ def statement_of(row: Mapping[str, Any]) -> StatementRecord:
         who=row["APPLIED_BY"] or None,
         logical=row["LOGICAL_NAME"] or None,
         functions=_pairs(row["CALLED_FUNCTIONS"]),
-        awaits=tuple(json.loads(row["AWAITS"])) if row["AWAITS"] else (),
+        awaits=tuple(map(_text_of, json.loads(row["AWAITS"]))) if row["AWAITS"] else (),
     )
 
 
 def _pairs(text: str | None) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted(json.loads(text).items())) if text else ()
+    pairs = json.loads(text).items() if text else ()
+    return tuple(sorted((name, _text_of(value)) for name, value in pairs))
+
+
+def _text_of(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{str(value)[:40]} is not text")
+    return value
 
 
 def _reason(row: Mapping[str, Any]) -> str | None:

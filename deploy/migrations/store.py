@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 import tenacity
 
@@ -35,6 +35,7 @@ from opensea_metrics.deploy.migrations.ledger import (
 from opensea_metrics.deploy.migrations.server import Effect
 from opensea_metrics.deploy.migrations.state import Recorded, StatementRecord, VersionRecord
 
+T = TypeVar("T")
 WRITTEN_AT_ONCE = 20  # rows in one request
 
 
@@ -54,13 +55,34 @@ class Store:
         tables = {each.name for each in self.client.tables()}
         versions = self._rows(VERSIONS, tables)
         journal = self._rows(STATEMENTS, tables)
-        rendered = dict(ledgers.rendered_of(row) for row in journal if ledgers.is_rendered(row))
-        records = (ledgers.version_of(row, rendered) for row in versions)
-        statements = (ledgers.statement_of(r) for r in journal if not ledgers.is_rendered(r))
+        rendered = dict(
+            self._read(STATEMENTS, row, ledgers.rendered_of) for row in journal if ledgers.is_rendered(row)
+        )
+        version_of = partial(ledgers.version_of, rendered=rendered)
+        records = [self._read(VERSIONS, row, version_of) for row in versions]
+        statements = [
+            self._read(STATEMENTS, row, ledgers.statement_of)
+            for row in journal
+            if not ledgers.is_rendered(row)
+        ]
         return Recorded(
             tuple(sorted(records, key=attrgetter("version"))),
             tuple(sorted(statements, key=attrgetter("version", "number"))),
         )
+
+    def _read(self, ledger: Ledger, row: Mapping[str, Any], of: Callable[[Mapping[str, Any]], T]) -> T:
+        """What a row records. Raises MigrationError for one that neither this tool nor ksql-migrations wrote."""
+        try:
+            if wrong := [name for name, value in row.items() if not isinstance(value, str | None)]:
+                raise ValueError(f"{wrong[0]} is not text")
+            return of(row)
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            key = str(row.get(ledger.key.upper()))
+            raise MigrationError(
+                f"{self.client.url}: {ledger.table} has a row that cannot be read,"
+                f" {ledger.key} = {key[:40]!r}: {type(error).__name__}: {str(error)[:200]}\n"
+                f"  hint: find out who wrote it, and INSERT a right row with that key INTO {ledger.stream}"
+            ) from error
 
     def create(self) -> None:
         """Create what is missing of the streams and tables, under the lock.
@@ -151,7 +173,7 @@ class Store:
             return []
         rows = self.client.pull(f"SELECT * FROM {ledger.table};")
         return [
-            row for row in rows if row[ledger.key.upper()] not in (CURRENT, MARKER, HEARTBEAT)
+            row for row in rows if row.get(ledger.key.upper()) not in (CURRENT, MARKER, HEARTBEAT)
         ]
 
     def _insert(self, *texts: str) -> None:

@@ -40,6 +40,10 @@ def check_statement(before: Catalog, statement: Statement, after: Catalog) -> No
     for query in _started(before, after):
         if query.analysis.source.is_table:
             raise Unsupported("a persistent query over a table", EMBEDDED, statement.place)
+        sink = after.sources.get(query.sink)
+        if sink is not None and query.analysis.source.topic in after.reached_from(sink.topic):
+            feature = "a query that reads what it writes, by itself or through other queries,"
+            raise Unsupported(feature, EMBEDDED, statement.place)
         check_query(query.analysis, EMBEDDED)
 
 

@@ -263,3 +263,16 @@ def test_coalesce_of_arithmetic_is_written_without_lambdas() -> None:
         sql = written(f"SELECT {f'{name}(1 + ' * 200}a{', 0)' * 200} AS x FROM t EMIT CHANGES;")
         assert "lambda" not in sql
         assert len(sql) < 200 * 60
+
+
+@pytest.mark.parametrize(("operator", "operand"), [("AND", "a = 1"), ("OR", "a = 1"), ("+", "a"), ("-", "a")])
+def test_a_chain_has_an_end(operator: str, operand: str) -> None:
+    """The time for a chain grows faster than the chain, in DuckDB too."""
+
+    def chain(operations: int) -> str:
+        return f"SELECT {f' {operator} '.join([operand] * (operations + 1))} AS x FROM t EMIT CHANGES;"
+
+    parse_script(chain(6_000), "f")
+    with pytest.raises(SqlError, match="more than 6000 operators in a row") as caught:
+        parse_script(chain(6_001), "f")
+    assert caught.value.hint

@@ -188,3 +188,9 @@ def test_settings_that_are_nested_too_deeply(tmp_path: Path) -> None:
             load_settings(tmp_path, {})
     finally:
         sys.setrecursionlimit(limit)
+
+
+def test_settings_may_be_empty(tmp_path: Path) -> None:
+    root = project(tmp_path, "V001__a.sql")
+    (root / "settings.yml").write_text("# none\n")
+    assert load_project(root).settings == {}

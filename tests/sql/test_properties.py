@@ -11,6 +11,8 @@ from opensea_metrics.sql.parser import parse_statement
 from opensea_metrics.sql.properties import reset_of
 
 TAKEN = [
+    "SET 'ksql.functions.f.x' = '1';",
+    "SET 'ksql.streams.__emit.interval.ms.kstreams.windowed.aggregation' = '1';",
     "SET 'auto.offset.reset'='latest';", "SET 'ksql.streams.auto.offset.reset'='earliest';",
     "SET 'num.stream.threads'='-1';", "SET 'processing.guarantee'='exactly_once_v2';", "SET 'ksql.service.id'='x';",
     "SET 'ksql.persistent.prefix'='';", "SET 'ksql.query.pull.table.scan.enabled'='true';",
