@@ -4,7 +4,7 @@ VENV ?= .venv
 # Of pyproject.toml; with spark and ksqldb (which needs a JDK and a C compiler) all tests run.
 EXTRAS ?= test
 
-.PHONY: help demo install test test-faults soak lint bench
+.PHONY: help demo install test test-slow test-faults soak lint bench
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/  —/'
@@ -25,8 +25,13 @@ demo: $(VENV)/demo-ready ## run the whole thing on sample events and show metric
 install: $(VENV)/ready ## make .venv with everything for development
 
 # Two files at a time; one after the other against a ksqlDB that they share.
-test: install ## run the tests
-	$(VENV)/bin/python -m pytest $(if $(KSQLDB_URL),,-n 2 --dist loadfile --no-loadscope-reorder)
+PYTEST = $(VENV)/bin/python -m pytest $(if $(KSQLDB_URL),,-n 2 --dist loadfile --no-loadscope-reorder)
+
+test: install ## run the tests, but for the slow ones
+	$(PYTEST) -m "not slow"
+
+test-slow: install ## run the slow tests: races, faults, clusters
+	$(PYTEST) -m slow
 
 test-faults: install ## a thousand schedules of faults between the migration tool and a server
 	FAULT_SEEDS=500 $(VENV)/bin/python -m pytest tests/deploy/test_faults.py

@@ -27,6 +27,7 @@ def _on_an_embedded_server(directory: str, seeds: range) -> list[str]:
         return disturbed(url, seeds)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_schedules_of_faults(tmp_path: Path) -> None:
     if url := os.environ.get("KSQLDB_URL"):

@@ -71,6 +71,7 @@ def url(tmp_path: Path) -> Iterator[str]:
         server.join()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_twenty_processes_apply_at_once(url: str, tmp_path: Path, write_project: Write) -> None:
     root = write_project(FILES)

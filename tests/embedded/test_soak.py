@@ -18,6 +18,7 @@ FIRST = int(os.environ.get("SOAK_SEED", "1"))
 COUNT = int(os.environ.get("SOAK_SCHEDULES", "4"))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(24 * 3600)
 def test_random_schedules(capsys: pytest.CaptureFixture[str]) -> None:
     seeds = range(FIRST, FIRST + COUNT)

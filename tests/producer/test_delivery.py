@@ -92,6 +92,7 @@ def check(messages: list[Message], events: list[Event]) -> None:
     assert not late, f"{len(late)} events come after newer ones of their key, the first are {late[:5]}"
 
 
+@pytest.mark.slow
 def test_socket_cut_fifty_times_and_broker_killed(tmp_path: Path) -> None:
     events = [event(number) for number in range(200_000)]
     cuts = {4_000 * n - 1_234: "reset" if n % 5 == 0 else "half-close" for n in range(1, 51)}
@@ -142,6 +143,7 @@ def test_sigterm_loses_nothing_that_was_received(
         check(kafka.read_topic(broker.bootstrap, TOPIC), [event(number) for number in range(sent)])
 
 
+@pytest.mark.slow
 def test_sigterm_without_a_broker_puts_events_into_a_file(tmp_path: Path) -> None:
     feed = Feed([event(number) for number in range(150_000)], {})
     with (

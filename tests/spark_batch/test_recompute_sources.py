@@ -187,6 +187,7 @@ def test_a_last_line_without_an_end_and_plain_text(own: Path, engine: str, tmp_p
     check(own, engine, expected)
 
 
+@pytest.mark.slow
 def test_a_day_of_ten_thousand_tiny_files(tmp_path: Path, engine: str) -> None:
     topic = tmp_path / TOPIC
     for number in range(10_000):

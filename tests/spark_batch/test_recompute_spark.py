@@ -121,6 +121,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
+@pytest.mark.slow
 def test_a_cluster_reads_a_bucket(tmp_path: Path, s3_server: S3) -> None:
     parts.needed()
     topic = write_sample(tmp_path / "made", 600, START, 3 * HOUR_MS)
@@ -153,6 +154,7 @@ def test_a_cluster_reads_a_bucket(tmp_path: Path, s3_server: S3) -> None:
         assert found[name] == near(expected[name]), name
 
 
+@pytest.mark.slow
 def test_a_master_that_is_not_there(tmp_path: Path) -> None:
     parts.needed()
     topic = write_sample(tmp_path / "made", 50, START, HOUR_MS)

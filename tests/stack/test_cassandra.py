@@ -243,6 +243,7 @@ def test_no_keyspace_no_node_no_data_center(node: CassandraSettings) -> None:
         write(rows, "global_metrics", node.model_copy(update={"local_dc": "mars"}))
 
 
+@pytest.mark.slow
 def test_the_first_start_of_the_stack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

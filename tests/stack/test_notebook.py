@@ -57,6 +57,7 @@ def execute(with_spark: bool) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_all_cells_run_on_sample_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib", reason="needs matplotlib")
     pytest.importorskip("pandas", reason="needs the extra spark")

@@ -89,6 +89,7 @@ def test_a_jar_of_another_version_is_refused(own: Path) -> None:
         adaptor.bind("WHOLE", "call", adaptor.made_for(definition).replace("STRING", "BIGINT"))
 
 
+@pytest.mark.slow
 def test_jars_apart_and_in_one(
     ksqldb_classes: list[Path], tmp_path: Path, own: Path
 ) -> None:
