@@ -1,7 +1,7 @@
-{# One long-form row for each metric, out of one wide row. #}
+{# Turns one wide row into one long-form row for each metric. #}
 {% import 'windows.sql' as w with context %}
 
-{# An array of rows of a table's own columns; `metrics` maps metric names to columns. #}
+{# An array of long-form rows from a table's columns. `metrics` maps metric names to columns. #}
 {% macro rows(metrics, window) -%}
 ARRAY[
 {%- for metric, column in metrics.items() %}
@@ -10,8 +10,8 @@ ARRAY[
 {%- endfor %}]
 {%- endmacro %}
 
-{# An array of rows of a top list, for each metric one row an entry; `metrics` maps metric names to
-   (list, value), the value in terms of the entry `x`. #}
+{# An array of long-form rows from top lists: one row for each metric and entry of its list. `metrics` is
+   a list of (metric, list, value). `value` is an expression over the entry `x`. #}
 {% macro top_rows(metrics, window) -%}
 {% for metric, list, value in metrics[1:] %}ARRAY_CONCAT({% endfor %}
 {%- for metric, list, value in metrics %}
@@ -21,12 +21,13 @@ ARRAY[
 {%- endfor %}
 {%- endmacro %}
 
-{# A number in a top entry's detail. #}
+{# A number from the detail of the top-list entry `x`. #}
 {% macro number(field) -%}
 CAST(EXTRACTJSONFIELD(x->detail, '$.{{ field }}') AS DOUBLE)
 {%- endmacro %}
 
-{# A text in the details of exploded top entries: EXTRACTJSONFIELD makes 'null' of a JSON null. #}
+{# A text from the detail of an exploded top-list entry. EXTRACTJSONFIELD returns the text 'null' for a JSON
+   null, and NULLIF turns that text into NULL. #}
 {% macro text(rows, field) -%}
 NULLIF(EXTRACTJSONFIELD(EXPLODE({{ rows }})->detail, '$.{{ field }}'), 'null')
 {%- endmacro %}

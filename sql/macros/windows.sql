@@ -1,13 +1,14 @@
-{# Names and clauses of windows, so that no statement is written once per window. #}
+{# Names and clauses of windows. With them, one statement in a migration serves every window. #}
 
-{# suffix({size: 30 SECONDS}) → 30_SECONDS; with a slide of 10 SECONDS → 30_SECONDS_BY_10_SECONDS. A window
-   may have a name to go by instead of its size: recompute gives ALL TIME to the one of a whole period. #}
+{# The part of a name that stands for the window: {size: 30 SECONDS} → 30_SECONDS.
+   With a slide of 10 SECONDS → 30_SECONDS_BY_10_SECONDS. If a window has a name, the name replaces its size.
+   recompute names the window of a whole period ALL TIME. #}
 {% macro suffix(window) -%}
 {{ window.name | default(window.size) | replace(' ', '_') | upper }}
 {%- if window.slide is defined %}_BY_{{ window.slide | replace(' ', '_') | upper }}{% endif %}
 {%- endmacro %}
 
-{# The WINDOW clause of a table over events. #}
+{# The WINDOW clause of a table that aggregates events. #}
 {% macro clause(window) -%}
 {% if window.slide is defined -%}
 WINDOW HOPPING (SIZE {{ window.size }}, ADVANCE BY {{ window.slide }}, RETENTION {{ retention }}, GRACE PERIOD {{ grace }})
@@ -16,13 +17,14 @@ WINDOW TUMBLING (SIZE {{ window.size }}, RETENTION {{ retention }}, GRACE PERIOD
 {%- endif %}
 {%- endmacro %}
 
-{# The WINDOW clause of a table over the changes of another windowed table. A change carries its
-   window's start as its time and belongs to that one window: tumbling by the advance keeps it there. #}
+{# The WINDOW clause of a table that aggregates the changes of another windowed table. A change has the
+   start of its window as its time, and belongs to that window only. A tumbling window of the size of the
+   advance keeps it there. #}
 {% macro changes_clause(window) -%}
 WINDOW TUMBLING (SIZE {{ window.slide if window.slide is defined else window.size }}, RETENTION {{ retention }}, GRACE PERIOD {{ grace }})
 {%- endmacro %}
 
-{# Metric names of the long form end like the predecessor's: <metric>__30_seconds. #}
+{# A metric's name in the long form. It ends like the predecessor's: <metric>__30_seconds. #}
 {% macro metric(name, window) -%}
 '{{ name }}__{{ suffix(window) | lower }}'
 {%- endmacro %}

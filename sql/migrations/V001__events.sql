@@ -1,13 +1,15 @@
 {% import 'values.sql' as values %}
--- The events, as they come and as flat columns.
-SET 'auto.offset.reset' = 'earliest';   -- read what the topics already hold
+-- The events: first the raw stream, then the same events as flat columns.
+SET 'auto.offset.reset' = 'earliest';   -- read the records that the topics already hold
 
--- OPENSEA_RAW_EVENTS: the topic that the producer writes, one JSON object an event:
+-- OPENSEA_RAW_EVENTS is a stream over the topic that the producer writes. A record is one event as a JSON
+-- object:
 --   {"event_time": 1789467000000, "topic": "collection:<slug>", "event": "item_sold", "payload": {…}}
--- It is OpenSea's frame (the object form of the Phoenix protocol, so that the predecessor's consumers
--- read it too) with EVENT_TIME in front. Scalars are text here: OpenSea sends numbers as text and as
--- numbers, and a value that does not fit a type would cost the whole record.
--- Declare more fields here when a metric needs them.
+-- It is OpenSea's frame with EVENT_TIME in front. The frame is in the object form of the Phoenix protocol,
+-- so that the predecessor's consumers can read it too. Scalars in the payload are declared as text, because
+-- OpenSea sends numbers both as text and as numbers. With another type, one value that does not fit would
+-- make ksqlDB drop the whole record.
+-- If a metric needs more fields, declare them here.
 CREATE STREAM opensea_raw_events (
   event_time BIGINT,   -- epoch ms of the event on the chain or market, not of its arrival
   `TOPIC` VARCHAR,     -- (a reserved word) the channel it came through, collection:<slug>
@@ -38,7 +40,7 @@ CREATE STREAM opensea_raw_events (
   KAFKA_TOPIC='{{ raw_topic }}', VALUE_FORMAT='JSON', PARTITIONS={{ partitions }},
   REPLICAS={{ replicas }}, RETENTION_MS={{ raw_retention_ms }}, TIMESTAMP='event_time');
 
--- EVENTS: every event as flat columns. Metrics are made from this stream, or from SALES and TRANSFERS.
+-- EVENTS has every event as flat columns. Build metrics from this stream, or from SALES and TRANSFERS.
 CREATE STREAM events WITH (KAFKA_TOPIC='opensea.events', VALUE_FORMAT='JSON', RETENTION_MS=-1) AS
   SELECT
     event,
@@ -70,7 +72,7 @@ CREATE STREAM events WITH (KAFKA_TOPIC='opensea.events', VALUE_FORMAT='JSON', RE
   FROM opensea_raw_events
   EMIT CHANGES;
 
--- SALES: item_sold only. A listing is not a sale.
+-- SALES has the item_sold events only. A listing is not a sale.
 CREATE STREAM sales WITH (KAFKA_TOPIC='opensea.sales', VALUE_FORMAT='JSON', RETENTION_MS=-1) AS
   SELECT collection, chain, nft_id, asset_name, asset_url, image_url, quantity, usd, eth,
          usd / quantity AS unit_usd, token, maker, taker, transaction_hash
@@ -78,7 +80,8 @@ CREATE STREAM sales WITH (KAFKA_TOPIC='opensea.sales', VALUE_FORMAT='JSON', RETE
   WHERE event = 'item_sold'
   EMIT CHANGES;
 
--- TRANSFERS: item_transferred only. A sale brings a transfer too, with the same transaction_hash.
+-- TRANSFERS has the item_transferred events only. A sale also causes a transfer, with the same
+-- transaction_hash.
 CREATE STREAM transfers WITH (KAFKA_TOPIC='opensea.transfers', VALUE_FORMAT='JSON', RETENTION_MS=-1) AS
   SELECT collection, chain, nft_id, asset_name, asset_url, image_url, quantity, from_address,
          to_address, transaction_hash

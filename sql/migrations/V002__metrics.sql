@@ -1,12 +1,14 @@
 {% import 'windows.sql' as w with context %}
--- One table for the market, one for collections, one for assets, for every window of settings.yml.
--- A key's newest row is its result; rows are queried by key and WINDOWSTART, for instance
+-- For every window in settings.yml: one table for the market, one for collections and one for assets.
+-- The newest row of a key and window is the result. Query rows by key and WINDOWSTART, for example:
 --   SELECT * FROM collection_1_minute WHERE collection = 'some-slug' AND WINDOWSTART >= '2026-09-15T10:00:00';
--- Beside each table stands a stream of its changes (declared over the table's topic, value only, so
--- key and window are carried in the value): what tops and the long form are made of.
-SET 'auto.offset.reset' = 'earliest';   -- read what the topics already hold
+-- Every table also has a stream of its changes. The top lists (V003) and the long form (V004) read these
+-- streams. A stream is declared over the table's topic and reads only the value of a record. Therefore the
+-- value repeats the key and the window (the columns SLUG, ASSET, WS and WE).
+SET 'auto.offset.reset' = 'earliest';   -- read the records that the topics already hold
 
--- What all three count. SUM of nothing is 0, MIN of nothing is NULL.
+-- The columns that the tables for the market and for collections share. SUM over no values is 0. MIN over
+-- no values is NULL.
 {% macro sums() -%}
     COUNT(CASE WHEN event = 'item_transferred' THEN 1 END) AS transfers,
     SUM(CASE WHEN event = 'item_transferred' THEN quantity END) AS items_transferred,
@@ -19,7 +21,7 @@ SET 'auto.offset.reset' = 'earliest';   -- read what the topics already hold
 {% for window in windows %}
 {% set name = w.suffix(window) %}
 
--- Market, {{ window.size }}.
+-- The market, window of {{ window.size }}.
 CREATE TABLE global_{{ name }}
   WITH (KAFKA_TOPIC='opensea.global.{{ name | lower }}', VALUE_FORMAT='JSON', PARTITIONS=1, RETENTION_MS=-1) AS
   SELECT
@@ -37,7 +39,7 @@ CREATE STREAM global_{{ name }}_changes (
   items_sold BIGINT, usd_volume DOUBLE, eth_volume DOUBLE)
   WITH (KAFKA_TOPIC='opensea.global.{{ name | lower }}', VALUE_FORMAT='JSON', TIMESTAMP='ws');
 
--- Collections, {{ window.size }}.
+-- Collections, window of {{ window.size }}.
 CREATE TABLE collection_{{ name }}
   WITH (KAFKA_TOPIC='opensea.collection.{{ name | lower }}', VALUE_FORMAT='JSON', RETENTION_MS=-1) AS
   SELECT
@@ -61,7 +63,8 @@ CREATE STREAM collection_{{ name }}_changes (
   items_sold BIGINT, usd_volume DOUBLE, eth_volume DOUBLE, floor_usd DOUBLE, avg_usd DOUBLE)
   WITH (KAFKA_TOPIC='opensea.collection.{{ name | lower }}', VALUE_FORMAT='JSON', TIMESTAMP='ws');
 
--- Assets, {{ window.size }}. Told apart by nft_id; name, URL and image are the newest seen.
+-- Assets, window of {{ window.size }}. The nft_id identifies an asset. Its name, URL and image are the newest
+-- ones in the window.
 CREATE TABLE asset_{{ name }}
   WITH (KAFKA_TOPIC='opensea.asset.{{ name | lower }}', KEY_FORMAT='JSON', VALUE_FORMAT='JSON', RETENTION_MS=-1) AS
   SELECT

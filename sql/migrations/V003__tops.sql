@@ -1,13 +1,15 @@
 {% import 'windows.sql' as w with context %}
--- Top lists, and what must look at each asset once. They need the Python functions of udfs/:
---   TOP_BY_KEY(key, value, detail, n): the n keys with the greatest newest values, ties by key;
---   COUNT_DISTINCT_EXACT(x): ksqlDB's own COUNT_DISTINCT estimates.
--- DETAIL is JSON text, read with EXTRACTJSONFIELD(entry->detail, '$.SALES').
-SET 'auto.offset.reset' = 'earliest';   -- read what the topics already hold
+-- The top lists of collections and assets, and the number of different assets sold.
+-- These tables need the Python functions of udfs/:
+--   TOP_BY_KEY(key, value, detail, n) takes the newest value of every key and returns the n keys with the
+--   largest values. Ties are ordered by key.
+--   COUNT_DISTINCT_EXACT(x) counts exactly. ksqlDB's own COUNT_DISTINCT only estimates.
+-- DETAIL is JSON text. Read a field with EXTRACTJSONFIELD(entry->detail, '$.SALES').
+SET 'auto.offset.reset' = 'earliest';   -- read the records that the topics already hold
 {% for window in windows %}
 {% set name = w.suffix(window) %}
 
--- Top collections of the market, {{ window.size }}: by volume of sales, and by number of transfers.
+-- The top collections of the market, window of {{ window.size }}: by sales volume, and by number of transfers.
 CREATE TABLE top_collections_{{ name }}
   WITH (KAFKA_TOPIC='opensea.top_collections.{{ name | lower }}', VALUE_FORMAT='JSON', PARTITIONS=1, RETENTION_MS=-1) AS
   SELECT
@@ -34,7 +36,7 @@ CREATE STREAM top_collections_{{ name }}_changes (
   by_transfers ARRAY<STRUCT<key VARCHAR, value DOUBLE, detail VARCHAR>>)
   WITH (KAFKA_TOPIC='opensea.top_collections.{{ name | lower }}', VALUE_FORMAT='JSON', TIMESTAMP='ws');
 
--- Top assets of each collection, {{ window.size }}, and how many of its assets were sold.
+-- The top assets of every collection, window of {{ window.size }}, and the number of its assets that were sold.
 CREATE TABLE top_assets_{{ name }}
   WITH (KAFKA_TOPIC='opensea.top_assets.{{ name | lower }}', VALUE_FORMAT='JSON', RETENTION_MS=-1) AS
   SELECT

@@ -1,14 +1,16 @@
 {% import 'windows.sql' as w with context %}
 {% import 'long_form.sql' as long_form with context %}
--- The long form: one row for each metric, for sinks that want rows (Cassandra) and for the
--- predecessor's consumers, under its metric names and topics. METRIC ends in the window's size;
--- TIMESTAMP is the window's end. A row is repeated whenever its value changes: the newest counts.
--- COLLECTION is '' in rows of the market and NFT_ID in rows of a collection, not NULL: both are part of
--- the key under which a sink stores a row.
--- One partition: the rows have no key, and of two in different partitions none is the newer.
--- An asset or collection that a top list no longer holds keeps its last row, which the rows that
--- overtook it exceed: read a top list as the N greatest values.
-SET 'auto.offset.reset' = 'earliest';   -- read what the topics already hold
+-- The long form has one row for each metric. It serves sinks that need rows (Cassandra), and the
+-- predecessor's consumers. It uses the predecessor's metric names and topics.
+--   * METRIC ends in the window's size. TIMESTAMP is the window's end.
+--   * A row appears again whenever its value changes. The newest row counts.
+--   * COLLECTION is '' in rows of the market. NFT_ID is '' in rows of a collection. They are not NULL,
+--     because both are part of the key under which a sink stores a row.
+--   * The topics have one partition, because the rows have no key. With several partitions, the order of
+--     two rows would be unknown, and so would the newer one.
+--   * When an asset or collection leaves a top list, its last row stays. The rows that overtook it have
+--     larger values. Read a top list as the N largest values.
+SET 'auto.offset.reset' = 'earliest';   -- read the records that the topics already hold
 
 CREATE STREAM enriched_global_events (
   metric VARCHAR, collection VARCHAR, window_start BIGINT, `timestamp` BIGINT, value DOUBLE)
@@ -22,7 +24,7 @@ CREATE STREAM enriched_collections_events (
 {% for window in windows %}
 {% set name = w.suffix(window) %}
 
--- {{ window.size }}: the market.
+-- The market, window of {{ window.size }}.
 {% set rows = long_form.rows({
   'total_number_of_events': 'events',
   'total_transfers': 'transfers',
@@ -40,7 +42,7 @@ INSERT INTO enriched_global_events
   FROM global_{{ name }}_changes
   EMIT CHANGES;
 
--- {{ window.size }}: top collections of the market.
+-- The top collections of the market, window of {{ window.size }}.
 {% set rows = long_form.top_rows([
   ('top_collections_by_sales_volume_usd_volume', 'by_usd_volume', 'x->value'),
   ('top_collections_by_sales_volume_sales_count', 'by_usd_volume', long_form.number('SALES')),
@@ -59,7 +61,7 @@ INSERT INTO enriched_global_events
   FROM top_collections_{{ name }}_changes
   EMIT CHANGES;
 
--- {{ window.size }}: each collection.
+-- Every collection, window of {{ window.size }}.
 {% set rows = long_form.rows({
   'collection_total_transfers': 'transfers',
   'collection_total_items_transferred': 'items_transferred',
@@ -83,7 +85,7 @@ INSERT INTO enriched_collections_events
   FROM collection_{{ name }}_changes
   EMIT CHANGES;
 
--- {{ window.size }}: the number of assets sold, and the top assets of each collection.
+-- The number of assets sold and the top assets of every collection, window of {{ window.size }}.
 {% set tops = long_form.top_rows([
   ('collection_top_assets_by_sales_volume', 'by_usd_volume', 'x->value'),
   ('collection_top_assets_by_transfers', 'by_transfers', 'x->value')], window) %}

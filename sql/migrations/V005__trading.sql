@@ -1,21 +1,24 @@
 {% import 'windows.sql' as w with context %}
--- What one account more or less changes: traders, median price, volume without wash trades; mints, burns,
--- transfers that were no sale. For the market, each chain and each collection, in one table a window.
--- It needs the Python functions of udfs/:
---   COUNT_DISTINCT_EITHER(a, b): distinct values of two columns together, exact;
---   SKETCH_MEDIAN(x): the median to 1 %, from a state of some hundred counters;
---   WASH_VOLUME(asset, maker, taker, value): the value of trades between the accounts of one owner;
---   NORMALIZE_ADDRESS(x): so that an account with and without capitals in its address is one.
+-- Trading metrics that depend on accounts: the number of traders, the median price, the volume without wash
+-- trades, mints, burns, and transfers without a sale. There is one table for each window. It has rows for
+-- the market, for every chain and for every collection.
+-- The tables need the Python functions of udfs/:
+--   COUNT_DISTINCT_EITHER(a, b) counts the distinct values of two columns together. It is exact.
+--   SKETCH_MEDIAN(x) returns the median to within 1 %. Its state is a few hundred counters.
+--   WASH_VOLUME(asset, maker, taker, value) returns the value of trades between the accounts of one owner.
+--   NORMALIZE_ADDRESS(x) gives the addresses of one account the same form, with or without capitals.
 --
--- Left out, as ksqlDB's SQL cannot say it:
---   * buyers and sellers apart. A sale names maker and taker; of a listing the taker is the buyer, of an
---     accepted offer the maker, and events do not tell which it was. TRADERS counts both sides together.
---   * the change against the window before: it takes a join of a windowed table with itself, one window
---     on. Ask for two windows: … AND WINDOWSTART >= <start of the one before>.
--- Not in the long form, as that would cost another query for every window.
-SET 'auto.offset.reset' = 'earliest';   -- read what the topics already hold
+-- ksqlDB's SQL cannot express two metrics, so they are missing:
+--   * Separate counts of buyers and sellers. A sale names a maker and a taker. If it came from a listing,
+--     the taker is the buyer. If it came from an accepted offer, the maker is the buyer. The events do not
+--     say which case applies. TRADERS counts both sides together.
+--   * The change from the previous window. It would need a join of a windowed table with itself, shifted by
+--     one window. Query two windows instead: … AND WINDOWSTART >= <start of the previous window>.
+-- The long form does not have these metrics, because they would cost another query for every window.
+SET 'auto.offset.reset' = 'earliest';   -- read the records that the topics already hold
 
--- TRADING_EVENTS: every sale and transfer once for the market, once for its chain, once for its collection.
+-- TRADING_EVENTS has three rows for every sale and transfer: one for the market, one for its chain and one for
+-- its collection.
 {% set scopes %}
 EXPLODE(ARRAY[
       STRUCT(scope := 'market', name := 'all'),
@@ -42,7 +45,7 @@ CREATE STREAM trading_events WITH (KAFKA_TOPIC='opensea.trading_events', VALUE_F
 {% for window in windows %}
 {% set name = w.suffix(window) %}
 
--- {{ window.size }}, for instance
+-- Trading, window of {{ window.size }}. For example:
 --   SELECT * FROM trading_1_minute WHERE scope = 'chain' AND name = 'ethereum';
 CREATE TABLE trading_{{ name }}
   WITH (KAFKA_TOPIC='opensea.trading.{{ name | lower }}', KEY_FORMAT='JSON', VALUE_FORMAT='JSON', RETENTION_MS=-1) AS
