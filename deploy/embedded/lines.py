@@ -147,10 +147,13 @@ class FileLines:
                 blocks = texts.whole_lines(found, at, segment.is_compressed, self._too_long(path))
                 if segment.start == at.taken == 0:
                     blocks = texts.without_mark(blocks)
+                # Before its text is read: what is written over the file meanwhile has another tail.
+                size = os.fstat(descriptor).st_size
+                is_new = segment.is_compressed and not segment.is_read
+                last = tail(descriptor, size) if is_new else 0
                 yield from blocks
-                if segment.is_compressed and not segment.is_read:
-                    size = os.fstat(descriptor).st_size
-                    self.read.append(Read(segment.seq, segment.path, size, tail(descriptor, size)))
+                if is_new:
+                    self.read.append(Read(segment.seq, segment.path, size, last))
         except OSError as error:
             tried = -(error.errno or errno.EIO)
             why, reason = Why.UNREADABLE, f"cannot read this file: {os_reason(error)}"

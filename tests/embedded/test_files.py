@@ -874,3 +874,25 @@ def test_a_data_directory_may_be_moved(tmp_path: Path) -> None:
     (tmp_path / "a").rename(tmp_path / "b")
     with running(tmp_path / "b") as server:
         assert Topic(server, "t").counts() == {"x": 2, "y": 2}
+
+
+def test_a_compressed_file_that_is_written_over_while_it_is_read_is_reported(
+    topic: Topic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its old text counts, so the new one must not pass for it."""
+    path = topic.write("f.json.gz", lines("x", 3))
+    topic.register()
+    real = texts.unpacked
+
+    def written_over(descriptor: int) -> Iterator[bytes]:
+        yield from real(descriptor)
+        path.write_bytes(gzip.compress(lines("new", 20_000)))
+
+    monkeypatch.setattr(texts, "unpacked", written_over)
+    topic.work()
+    monkeypatch.undo()
+    topic.work()
+    # The query that read first has the old text, the other one the new text.
+    counted = [dict(rows(topic.engine, f"SELECT k, n FROM {topic.name}_{table};")) for table in ("sums", "direct")]
+    assert sorted(counted, key=str) == [{"new": 20_000}, {"x": 3}]
+    assert any("this file has changed since it was read" in reason for reason in topic.reasons())
