@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -148,11 +148,12 @@ class FileLines:
                 if segment.start == at.taken == 0:
                     blocks = texts.without_mark(blocks)
                 # Before its text is read: what is written over the file meanwhile has another tail.
-                size = os.fstat(descriptor).st_size
-                is_new = segment.is_compressed and not segment.is_read
-                last = tail(descriptor, size) if is_new else 0
+                size, last = os.fstat(descriptor).st_size, None
+                if segment.is_compressed and not segment.is_read:
+                    with suppress(OSError):  # what comes before a place that cannot be read is read
+                        last = tail(descriptor, size)
                 yield from blocks
-                if is_new:
+                if last is not None:
                     self.read.append(Read(segment.seq, segment.path, size, last))
         except OSError as error:
             tried = -(error.errno or errno.EIO)
