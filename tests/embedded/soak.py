@@ -162,7 +162,11 @@ class Schedule:
         reply = httpx.get(f"{self.server.url}/healthcheck", timeout=30).json()
         if not reply["isHealthy"]:
             problems.append(f"the server is not healthy: {reply}")
+        # An overwritten digit may move a record centuries ahead, and what comes after it is late, as in ksqlDB.
+        is_late = any(file.is_garbled for file in self.files)
         for table in TABLES:
+            if table == "daily" and is_late:
+                continue
             counts: dict[str, int] = {}
             for row in client.pull(f"SELECT k, n FROM {table};"):
                 counts[row["K"]] = counts.get(row["K"], 0) + row["N"]
