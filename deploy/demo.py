@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from opensea_metrics.deploy import commands
-from opensea_metrics.deploy.client import KsqlClient, literal
+from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.embedded import server
 from opensea_metrics.deploy.output.console import console, shown
 from opensea_metrics.deploy.output.plain import one_line
@@ -22,6 +22,7 @@ from opensea_metrics.producer.replay import replay
 from opensea_metrics.producer.sinks import ArchiveSink
 from opensea_metrics.sql.errors import OpenSeaMetricsError
 from opensea_metrics.sql.project import load_project
+from opensea_metrics.sql.quoting import ksqldb_text
 
 _TIMEOUT = 120.0
 
@@ -108,14 +109,14 @@ def show(client: KsqlClient, console: Console) -> None:
         best = tops[0]["BY_USD_VOLUME"][:5]
         rows = [
             client.pull(
-                f"SELECT * FROM collection_{name} WHERE collection = {literal(e['KEY'])} AND {at};"
+                f"SELECT * FROM collection_{name} WHERE collection = {ksqldb_text(e['KEY'])} AND {at};"
             )[0]
             for e in best
         ]
         _print(console, "top collections by volume", rows, _COLLECTION)
         if best:
             slug = best[0]["KEY"]
-            where = f"collection = {literal(slug)} AND {at}"
+            where = f"collection = {ksqldb_text(slug)} AND {at}"
             (assets,) = client.pull(f"SELECT * FROM top_assets_{name} WHERE {where};")
             console.print(shown(slug, "bold") + f": {assets['ASSETS_SOLD']} assets sold; top assets:")
             _print(console, None, assets["BY_USD_VOLUME"][:5], {"KEY": "nft_id", "VALUE": "USD"})

@@ -120,8 +120,7 @@ def _struct(call: exp.Anonymous, scope: Scope, infer: Infer) -> KsqlType:
         fields.append((name_of(item.this), infer(item.expression, scope)))
     kind = struct(*fields)
     if twice := duplicate_name(kind):
-        message = f"Duplicate field names found in STRUCT: '{twice[0]}' and '{twice[1]}'"
-        raise scope.error(call, message, "give each field a name of its own")
+        raise scope.error(call, twice, "give each field a name of its own")
     return kind
 
 

@@ -80,8 +80,7 @@ def parse_statement(text: str) -> Statement:
 
 def where(statement: Statement, expression: exp.Expression) -> Place:
     """The place of an expression (of its first part that has a position), else of the statement."""
-    offset = _start_of(expression)
-    return statement.place if offset is None else statement.locate(offset)
+    return _place_of(expression, statement.locate, statement.place)
 
 
 def _statement(
@@ -104,58 +103,53 @@ def _statement(
         raise _syntax_error(str(error), locate(start)) from error
     if not parsed:  # it begins with a word that ends a block, such as ELSE
         raise _syntax_error(f"Unknown statement '{body[0].text}'", locate(start))
-    ast = parsed[0]
+    ast, place = parsed[0], locate(start)
     if (operation := too_long(ast)) is not None:
-        at = _start_of(operation)
         raise SqlError(
             f"Statement is too large to parse: more than {CHAINED} operators in a row",
-            locate(start if at is None else at),
+            _place_of(operation, locate, place),
             "write IN (…) in place of many comparisons, or compute a part in a stream of its own",
         )
     if (operation := too_deep(ast)) is not None:
-        deep = _start_of(operation)
-        raise _too_deep(f"more than {OPERATIONS} operations", locate(start if deep is None else deep))
+        raise _too_deep(f"more than {OPERATIONS} operations", _place_of(operation, locate, place))
     if (foreign := first_foreign(ast)) is not None:
-        at = _start_of(foreign)
-        raise _syntax_error(
-            f"ksqlDB has no such expression: {foreign.sql()[:60]}", locate(start if at is None else at)
-        )
+        message = f"ksqlDB has no such expression: {foreign.sql()[:60]}"
+        raise _syntax_error(message, _place_of(foreign, locate, place))
     for call in ast.find_all(exp.Anonymous):
         if isinstance(call.this, exp.Identifier):  # a function's name in quotes
             call.set("this", str(call.this.this))
         elif call.name.upper() in RESERVED:
-            at = _start_of(call)
-            raise _reserved(call.name, locate(start if at is None else at))
+            raise _reserved(call.name, _place_of(call, locate, place))
     _check_names(ast, locate)
-    _check_lists(ast, locate, locate(start))
-    return Statement(text=text[start:end], place=locate(start), ast=ast, locate=locate)
+    _check_lists(ast, locate, place)
+    return Statement(text=text[start:end], place=place, ast=ast, locate=locate)
 
 
 def _check_lists(ast: exp.Expression, locate: Callable[[int], Place], place: Place) -> None:
     """Refuses what ksqlDB's grammar has and its next step refuses: empty lists, and a property twice."""
 
-    def refused(message: str, offset: int | None, hint: str | None = None) -> SqlError:
-        at = place if offset is None else locate(offset)
+    def refused(message: str, at: Place, hint: str | None = None) -> SqlError:
         return SqlError(message, at, hint, stage=Stage.PREPARE)
 
     for empty in ast.find_all(exp.Tuple):
         clause = str(empty.arg_key).upper()
-        raise refused(f"{clause} BY requires at least one expression", _start_of(empty))
+        raise refused(f"{clause} BY requires at least one expression", _place_of(empty, locate, place))
     for insert in ast.find_all(node.InsertValues):
         if not insert.expressions:
-            raise refused("Expected some values for INSERT INTO statement.", None)
+            raise refused("Expected some values for INSERT INTO statement.", place)
     known: set[str] = set()
     for item in ast.find_all(node.Property):
         name = str(item.this.this).upper()
         if name in known:
-            raise refused(f"Duplicate key {name}", _start_of(item), "give each property in WITH once")
+            at = _place_of(item, locate, place)
+            raise refused(f"Duplicate key {name}", at, "give each property in WITH once")
         known.add(name)
 
 
-def _start_of(expression: exp.Expr) -> int | None:
-    """The offset of the first part of an expression that has one."""
+def _place_of(expression: exp.Expr, locate: Callable[[int], Place], default: Place) -> Place:
+    """The place of the first part of an expression that has a position, else the default."""
     starts = (part.meta.get("start") for part in expression.walk())
-    return next((int(start) for start in starts if start is not None), None)
+    return next((locate(int(start)) for start in starts if start is not None), default)
 
 
 def _check_names(ast: exp.Expression, locate: Callable[[int], Place]) -> None:

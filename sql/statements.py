@@ -15,6 +15,8 @@ from opensea_metrics.sql.errors import Place
 from opensea_metrics.sql.types import name_of
 
 _DIALECT = KsqlDB()
+_OWN = Place("<statement>", 1, 1)
+"""The place of a statement that no user wrote."""
 
 
 class Kind(Enum):
@@ -57,7 +59,7 @@ class Statement:
     place: Place
     ast: exp.Expression
     locate: Callable[[int], Place] = field(
-        default=lambda _: Place("<statement>", 1, 1), repr=False, compare=False
+        default=lambda _: _OWN, repr=False, compare=False
     )
 
     @cached_property
@@ -187,17 +189,17 @@ def written(ast: exp.Expression) -> str:
 
 
 def dropping(
-    kind: str, name: str, place: Place, delete_topic: bool = False, if_exists: bool = False
+    kind: str, name: str, place: Place = _OWN, delete_topic: bool = False, if_exists: bool = False
 ) -> Statement:
-    """``DROP STREAM|TABLE name``; ``place`` is that of the statement it follows from."""
+    """``DROP STREAM|TABLE name``; ``place`` is that of a statement that it follows from."""
     ast = node.DropSource(
         this=_quoted(name), kind=kind, if_exists=if_exists, delete_topic=delete_topic
     )
     return Statement(written(ast), place, ast)
 
 
-def terminating(query_id: str, place: Place) -> Statement:
-    """``TERMINATE query_id``; ``place`` is that of the statement it follows from."""
+def terminating(query_id: str, place: Place = _OWN) -> Statement:
+    """``TERMINATE query_id``; ``place`` is that of a statement that it follows from."""
     ast = node.QueryControl(this=_quoted(query_id), action="TERMINATE")
     return Statement(written(ast), place, ast)
 

@@ -22,10 +22,7 @@ def noted(
     replicas = _said(statement, "REPLICAS", like.replicas)
     known = topics.get(name, Topic())
     wanted = Topic(partitions or known.partitions, replicas or known.replicas)
-    if (known.partitions or wanted.partitions, known.replicas or wanted.replicas) != (
-        wanted.partitions,
-        wanted.replicas,
-    ):
+    if wanted != Topic(known.partitions or partitions, known.replicas or replicas):
         raise different(name, wanted, known, statement.place)
     return {**topics, name: wanted}
 

@@ -36,8 +36,8 @@ def written_type(statement: Statement, written: exp.Expression, at: exp.Expressi
         message = decimal
         hint = f"of {of}; in DECIMAL(p,s), p counts all digits and s those after the point"
     elif twice := duplicate_field(kind):
+        message = twice
         hint = f"of {of}; give each field a name of its own"
-        message = f"Duplicate field names found in STRUCT: '{twice[0]}' and '{twice[1]}'"
     else:
         return kind
     raise SqlError(message, where(statement, at), hint, stage=Stage.PREPARE)

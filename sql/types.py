@@ -297,8 +297,8 @@ def spark(kind: KsqlType) -> str:
     return _SPARK[kind.name]
 
 
-def duplicate_field(kind: KsqlType) -> tuple[str, str] | None:
-    """Two fields of a STRUCT in a type that have the same name, as ksqlDB writes them; None if there are none."""
+def duplicate_field(kind: KsqlType) -> str | None:
+    """ksqlDB's sentence about two fields of a STRUCT in a type that have the same name; None if there are none."""
     match kind:
         case ArrayType():
             return duplicate_field(kind.element)
@@ -310,15 +310,13 @@ def duplicate_field(kind: KsqlType) -> tuple[str, str] | None:
     return None
 
 
-def duplicate_name(kind: StructType) -> tuple[str, str] | None:
+def duplicate_name(kind: StructType) -> str | None:
     """As :func:`duplicate_field`, of the fields of a STRUCT without those inside them."""
-    if len({name for name, _ in kind.fields}) == len(kind.fields):
-        return None
-    known: dict[str, str] = {}
+    known: dict[str, KsqlType] = {}
     for name, inner in kind.fields:
-        if name in known:
-            return known[name], f"`{name}` {inner}"
-        known[name] = f"`{name}` {inner}"
+        if (other := known.get(name)) is not None:
+            return f"Duplicate field names found in STRUCT: '`{name}` {other}' and '`{name}` {inner}'"
+        known[name] = inner
     return None
 
 

@@ -10,7 +10,6 @@ import typer
 from opensea_metrics.deploy.cli import options, progress, server_access
 from opensea_metrics.deploy.cli.app import ChangesPending, app
 from opensea_metrics.deploy.cli.batch import EngineName, From, Margin, SourceUrl, Until, archive
-from opensea_metrics.deploy.client import quoted
 from opensea_metrics.deploy.output.reconcile import show_differences, show_differences_json
 from opensea_metrics.producer.layout import HOUR_MS
 from opensea_metrics.spark_batch.period import duration, parse_time
@@ -18,6 +17,7 @@ from opensea_metrics.spark_batch.pipeline import window_of
 from opensea_metrics.spark_batch.recompute import Request, prepare
 from opensea_metrics.spark_batch.reconcile import run as comparison
 from opensea_metrics.spark_batch.source import open_source
+from opensea_metrics.sql.quoting import ksqldb_quoted
 
 
 @app.command()
@@ -62,7 +62,7 @@ def reconcile(
     ) -> Iterable[Mapping[str, Any]]:
         windows = f"WINDOWSTART >= {first} AND WINDOWSTART < {end}"
         ending = "" if limit is None else f" LIMIT {limit}"
-        return client.pull(f"SELECT * FROM {quoted(name)} WHERE {windows}{ending};")
+        return client.pull(f"SELECT * FROM {ksqldb_quoted(name)} WHERE {windows}{ending};")
 
     period = prepared.job.period
     with progress.bar(f"comparing {target.name}", period.end - period.first, "hours") as update:

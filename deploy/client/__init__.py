@@ -1,7 +1,7 @@
 """A client of ksqlDB's REST interface: what the migration tool, ``query`` and tests speak."""
 
 from opensea_metrics.deploy.client.access import Access
-from opensea_metrics.deploy.client.client import KsqlClient, literal, quoted
+from opensea_metrics.deploy.client.client import KsqlClient
 from opensea_metrics.deploy.client.errors import (
     AccessError,
     BadAddress,
@@ -28,6 +28,4 @@ __all__ = [
     "QueryEnded",
     "ServerUnreachable",
     "StatementFailed",
-    "literal",
-    "quoted",
 ]

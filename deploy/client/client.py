@@ -50,6 +50,7 @@ from opensea_metrics.deploy.shapes import (
     text_or_none,
 )
 from opensea_metrics.sql.lexical import summary
+from opensea_metrics.sql.quoting import ksqldb_quoted
 
 T = TypeVar("T")
 
@@ -134,7 +135,7 @@ class KsqlClient:
     def everything(self) -> tuple[tuple[Source, ...], tuple[Query, ...], tuple[Topic, ...]]:
         """All streams and tables, queries, and topics, asked for in one request."""
         asked = "SHOW STREAMS; SHOW TABLES; SHOW QUERIES; SHOW TOPICS;"
-        streams, tables, queries, topics = self._entities(asked, 4)
+        streams, tables, queries, topics = self.ask(asked)
         with self._reading(_request(asked)):
             sources = (*members(streams, "streams"), *members(tables, "tables"))
             return (
@@ -161,8 +162,8 @@ class KsqlClient:
 
     def describe(self, name: str, extended: bool = False) -> Description:
         """One stream or table; ``name`` is quoted here. Raises KsqlError if there is none."""
-        asked = f"DESCRIBE {quoted(name)}{' EXTENDED' if extended else ''};"
-        (reply,) = self._entities(asked, 1)
+        asked = f"DESCRIBE {ksqldb_quoted(name)}{' EXTENDED' if extended else ''};"
+        (reply,) = self.ask(asked)
         with self._reading(_request(asked)):
             return Description.of(member(reply, "sourceDescription"))
 
@@ -172,9 +173,9 @@ class KsqlClient:
         for start in range(0, len(names), DESCRIBED_AT_ONCE):
             chunk = names[start : start + DESCRIBED_AT_ONCE]
             ending = " EXTENDED" if extended else ""
-            asked = " ".join(f"DESCRIBE {quoted(name)}{ending};" for name in chunk)
+            asked = " ".join(f"DESCRIBE {ksqldb_quoted(name)}{ending};" for name in chunk)
             try:
-                reply = self._entities(asked, len(chunk))
+                reply = self.ask(asked)
             except KsqlError as error:
                 if "Could not find STREAM/TABLE" not in error.message:
                     raise
@@ -188,8 +189,8 @@ class KsqlClient:
 
     def query_errors(self, query_id: str) -> tuple[str, ...]:
         """What the server says of a failed query, the newest last."""
-        asked = f"EXPLAIN {quoted(query_id)};"
-        (reply,) = self._entities(asked, 1)
+        asked = f"EXPLAIN {ksqldb_quoted(query_id)};"
+        (reply,) = self.ask(asked)
         with self._reading(_request(asked)):
             errors = members_or_none(member(reply, "queryDescription"), "queryErrors")
             return tuple(text_or_none(each, "errorMessage") or "" for each in errors)
@@ -233,13 +234,8 @@ class KsqlClient:
         values = Values(replies, len(columns), text, self.url, close)
         return Rows(columns, values, values.close)
 
-    def _entities(self, asked: str, number: int) -> list[Json]:
-        """The replies to so many statements that only read."""
-        reply = self.ask(asked)
-        return list(reply)
-
     def _list(self, asked: str, name: str, of: Callable[[Json], T]) -> tuple[T, ...]:
-        (reply,) = self._entities(asked, 1)
+        (reply,) = self.ask(asked)
         with self._reading(_request(asked)):
             return tuple(map(of, members(reply, name)))
 
@@ -268,16 +264,6 @@ class KsqlClient:
         if result.status in ("ERROR", "TERMINATED"):
             raise StatementFailed(200, None, result.message, result.statement)
         return result
-
-
-def quoted(name: str) -> str:
-    """A name as an identifier that keeps its case."""
-    return "`" + name.replace("`", "``") + "`"
-
-
-def literal(value: str) -> str:
-    """A text as a string literal."""
-    return "'" + value.replace("'", "''") + "'"
 
 
 def _request(asked: str) -> str:

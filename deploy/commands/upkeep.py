@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from opensea_metrics.deploy.client import KsqlClient, quoted
+from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.commands.site import Site, Variables, at_work, checked, who
 from opensea_metrics.deploy.migrations.baseline import Baseline, make_adoption, make_baseline
 from opensea_metrics.deploy.migrations.drift import Drift, expected, find_drift
@@ -18,6 +18,7 @@ from opensea_metrics.deploy.migrations.store import Store
 from opensea_metrics.deploy.migrations.verify import Changed, changed_files
 from opensea_metrics.deploy.migrations.work import Work, ignore, now
 from opensea_metrics.sql.project import find_root, load_project
+from opensea_metrics.sql.statements import dropping
 
 _TEMPLATE = """\
 -- {title}
@@ -108,7 +109,7 @@ def repair(
             if not consent(made):
                 raise MigrationError("nothing was repaired: there was no consent")
             for name in made.drops:
-                work.client.execute(f"DROP STREAM IF EXISTS {quoted(name)};")
+                work.client.execute(dropping("STREAM", name, if_exists=True).text)
             _record(Baseline(made.versions, made.statements), work)
     return made
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import duckdb
 
 from opensea_metrics.deploy.embedded import walk
+from opensea_metrics.deploy.embedded.storage import transaction
 from opensea_metrics.deploy.embedded.walk import File, Listing
 from opensea_metrics.sql.errors import os_reason
 
@@ -168,8 +169,7 @@ class Register:
             return None
         if not pieces:
             return None
-        cursor.execute("BEGIN")
-        try:
+        with transaction(cursor):
             (is_shorter,) = cursor.execute(
                 "SELECT max(end_byte) > ? FROM meta.segments WHERE topic = ? AND path = ?",
                 [file.size, topic, file.path],
@@ -189,10 +189,6 @@ class Register:
                 "UPDATE meta.segments SET end_byte = ?, tail = ? WHERE topic = ? AND path = ?",
                 [known.end, known.tail, topic, file.path],
             )
-        except BaseException:
-            cursor.execute("ROLLBACK")
-            raise
-        cursor.execute("COMMIT")
         return replace(known, problem=_SHORTENED if is_shorter else None)
 
     def _write(

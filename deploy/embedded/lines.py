@@ -136,7 +136,8 @@ class FileLines:
         tried = 0
         try:
             with _opened(self._root, path, self._folders) as descriptor:
-                tried = _state(os.fstat(descriptor))
+                status = os.fstat(descriptor)
+                tried = _state(status)
                 found = (
                     texts.unpacked(descriptor)
                     if segment.is_compressed
@@ -148,13 +149,13 @@ class FileLines:
                 if segment.start == at.taken == 0:
                     blocks = texts.without_mark(blocks)
                 # Before its text is read: what is written over the file meanwhile has another tail.
-                size, last = os.fstat(descriptor).st_size, None
+                last = None
                 if segment.is_compressed and not segment.is_read:
                     with suppress(OSError):  # what comes before a place that cannot be read is read
-                        last = tail(descriptor, size)
+                        last = tail(descriptor, status.st_size)
                 yield from blocks
                 if last is not None:
-                    self.read.append(Read(segment.seq, segment.path, size, last))
+                    self.read.append(Read(segment.seq, segment.path, status.st_size, last))
         except OSError as error:
             tried = -(error.errno or errno.EIO)
             why, reason = Why.UNREADABLE, f"cannot read this file: {os_reason(error)}"

@@ -6,8 +6,8 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from opensea_metrics.deploy.client import literal, quoted
-from opensea_metrics.sql.statements import Statement
+from opensea_metrics.sql.quoting import ksqldb_quoted, ksqldb_text
+from opensea_metrics.sql.statements import Statement, dropping, terminating
 
 # Streams that exist only between two statements, to delete a topic over REST.
 PRIVATE_PREFIX = "OPENSEA_METRICS_DELETES_"
@@ -32,7 +32,7 @@ class Terminate:
     @property
     def texts(self) -> tuple[str, ...]:
         """What is sent."""
-        return (f"TERMINATE {quoted(self.query_id)};",)
+        return (terminating(self.query_id).text,)
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Drop:
     @property
     def texts(self) -> tuple[str, ...]:
         """What is sent."""
-        return (f"DROP {self.kind} {quoted(self.name)};",)
+        return (dropping(self.kind, self.name).text,)
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,11 @@ class DeleteTopic:
     @property
     def texts(self) -> tuple[str, ...]:
         """What is sent to ksqlDB where no brokers are configured."""
-        name = quoted(private_name(self.topic))
+        name = private_name(self.topic)
         return (
-            f"CREATE STREAM IF NOT EXISTS {name} (unused STRING)"
-            f" WITH (KAFKA_TOPIC={literal(self.topic)}, VALUE_FORMAT='JSON');",
-            f"DROP STREAM {name} DELETE TOPIC;",
+            f"CREATE STREAM IF NOT EXISTS {ksqldb_quoted(name)} (unused STRING)"
+            f" WITH (KAFKA_TOPIC={ksqldb_text(self.topic)}, VALUE_FORMAT='JSON');",
+            dropping("STREAM", name, delete_topic=True).text,
         )
 
 

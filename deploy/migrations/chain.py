@@ -10,11 +10,11 @@ from opensea_metrics.deploy.client import (
     GuardFailed,
     KsqlClient,
     KsqlError,
-    literal,
-    quoted,
 )
 from opensea_metrics.deploy.migrations.certainty import LONGEST_WAIT, may_pass
 from opensea_metrics.deploy.migrations.ledger import topic_prefix
+from opensea_metrics.sql.quoting import ksqldb_quoted, ksqldb_text
+from opensea_metrics.sql.statements import dropping
 
 PREFIX = "OPENSEA_METRICS_LOCK_"
 
@@ -44,11 +44,11 @@ class Generation:
             columns += [f"holder {self.holder}", f"since {self.since}"]
         elif self.settled:
             columns.append("settled")
-        names = ", ".join(f"{quoted(each)} STRING" for each in columns)
+        names = ", ".join(f"{ksqldb_quoted(each)} STRING" for each in columns)
         partitions = ", PARTITIONS=1" if _is_own(topic) else ""
         return (
-            f"CREATE STREAM {quoted(self.name)} ({names})"
-            f" WITH (KAFKA_TOPIC={literal(topic)}, VALUE_FORMAT='JSON'{partitions});"
+            f"CREATE STREAM {ksqldb_quoted(self.name)} ({names})"
+            f" WITH (KAFKA_TOPIC={ksqldb_text(topic)}, VALUE_FORMAT='JSON'{partitions});"
         )
 
 
@@ -151,12 +151,12 @@ def drop_older(client: KsqlClient, number: int) -> None:
 def drop(client: KsqlClient, number: int, topic: str) -> None:
     """Drop a link, and its topic if that is its own."""
     name = f"{PREFIX}{number}"
-    delete = " DELETE TOPIC" if _is_own(topic) else ""
+    statement = dropping("STREAM", name, delete_topic=_is_own(topic), if_exists=True)
     client = client.under(None) if client.guard == name else client
     deadline = time.monotonic() + client.patience
     while True:
         try:
-            client.execute(f"DROP STREAM IF EXISTS {quoted(name)}{delete};")
+            client.execute(statement.text)
             return
         except ClientError as error:
             if not may_pass(error) or time.monotonic() > deadline:

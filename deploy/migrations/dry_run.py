@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from opensea_metrics.deploy.client import KsqlClient, KsqlError, literal
+from opensea_metrics.deploy.client import KsqlClient, KsqlError
 from opensea_metrics.deploy.migrations.errors import MigrationError, Refused
 from opensea_metrics.deploy.migrations.plan import Plan, Step
+from opensea_metrics.sql.quoting import ksqldb_text
 from opensea_metrics.sql.statements import Kind
 
 NOTHING = "OPENSEA_METRICS_DRY_RUN_ENDS_HERE"
@@ -61,10 +62,10 @@ def _with_properties(steps: Iterable[Step]) -> Iterable[str]:
     for step in steps:
         wanted = dict(step.properties)
         for name in current.keys() - wanted.keys():
-            yield f"UNSET {literal(name)};"
+            yield f"UNSET {ksqldb_text(name)};"
         for name, value in wanted.items():
             if current.get(name) != value:
-                yield f"SET {literal(name)}={literal(value)};"
+                yield f"SET {ksqldb_text(name)}={ksqldb_text(value)};"
         current = wanted
         # With DELETE TOPIC, ksqlDB 7.9.1 deletes the topic of a DROP that it refuses.
         yield step.statement.without_delete_topic().text

@@ -10,7 +10,6 @@ from operator import attrgetter
 
 from sqlglot import exp
 
-from opensea_metrics.deploy.client import quoted
 from opensea_metrics.deploy.migrations import catchup
 from opensea_metrics.deploy.migrations.certainty import Refusal, certainly
 from opensea_metrics.deploy.migrations.errors import StepFailed
@@ -25,7 +24,7 @@ from opensea_metrics.deploy.migrations.state import (
 )
 from opensea_metrics.deploy.migrations.topics import delete_topic
 from opensea_metrics.deploy.migrations.work import Progress, Work, now
-from opensea_metrics.sql.statements import Kind, Statement
+from opensea_metrics.sql.statements import Kind, Statement, terminating
 
 _DROPS = (Kind.DROP_STREAM, Kind.DROP_TABLE)
 
@@ -207,7 +206,7 @@ def _only_one(record: StatementRecord, effect: Effect, work: Work) -> Effect:
     first, *others = started
     for other in others:
         if server.queries[other].text == server.queries[first].text:
-            certainly(work.client, f"TERMINATE {quoted(other)};", {}, partial(_ended, other, work))
+            certainly(work.client, terminating(other).text, {}, partial(_ended, other, work))
     return replace(effect, query_id=first)
 
 

@@ -16,13 +16,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from opensea_metrics.deploy.client import literal
 from opensea_metrics.deploy.migrations.state import (
     StatementRecord,
     StatementState,
     VersionRecord,
     VersionState,
 )
+from opensea_metrics.sql.quoting import ksqldb_text
 from opensea_metrics.sql.statements import Kind
 
 NONE_VERSION = "<none>"
@@ -49,7 +49,7 @@ class Ledger:
         # and the table cannot be made anew from it.
         return (
             f"CREATE STREAM IF NOT EXISTS {self.stream} ({self.key} STRING KEY, {columns})"
-            f" WITH (KAFKA_TOPIC={literal(prefix + self.stream)}, VALUE_FORMAT='JSON', PARTITIONS=1,"
+            f" WITH (KAFKA_TOPIC={ksqldb_text(prefix + self.stream)}, VALUE_FORMAT='JSON', PARTITIONS=1,"
             " RETENTION_MS=-1);"
         )
 
@@ -57,7 +57,7 @@ class Ledger:
         """The statement; ``prefix`` of the topic's name."""
         columns = ", ".join(f"LATEST_BY_OFFSET({name}) AS {name}" for name in self.columns)
         return (
-            f"CREATE TABLE IF NOT EXISTS {self.table} WITH (KAFKA_TOPIC={literal(prefix + self.table)})"
+            f"CREATE TABLE IF NOT EXISTS {self.table} WITH (KAFKA_TOPIC={ksqldb_text(prefix + self.table)})"
             f" AS SELECT {self.key}, {columns} FROM {self.stream} GROUP BY {self.key};"
         )
 
@@ -66,7 +66,7 @@ class Ledger:
         # LATEST_BY_OFFSET passes over NULLs, so every column is written, if need be as ''.
         row = [key, *(values.get(name, "") for name in self.columns)]
         names = ", ".join((self.key, *self.columns))
-        return f"INSERT INTO {self.stream} ({names}) VALUES ({', '.join(map(literal, row))});"
+        return f"INSERT INTO {self.stream} ({names}) VALUES ({', '.join(map(ksqldb_text, row))});"
 
 
 VERSIONS = Ledger(

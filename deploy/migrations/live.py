@@ -6,13 +6,13 @@ from functools import lru_cache
 
 from sqlglot import exp
 
-from opensea_metrics.deploy.client import quoted
 from opensea_metrics.deploy.migrations.server import Server
 from opensea_metrics.deploy.replies import Description
 from opensea_metrics.sql.catalog import Catalog, Query
 from opensea_metrics.sql.dialect import expressions as node
 from opensea_metrics.sql.errors import Place, SqlError
 from opensea_metrics.sql.parser import parse_statement
+from opensea_metrics.sql.quoting import ksqldb_quoted
 from opensea_metrics.sql.resolution import analyse
 from opensea_metrics.sql.sources import Column, Source, Topic, Window
 from opensea_metrics.sql.statements import Statement
@@ -106,7 +106,7 @@ def _statement(known: Description) -> Statement:
             return found
     name = exp.Identifier(this=known.name, quoted=True)
     return Statement(
-        text=known.statement or f"CREATE {known.kind} {quoted(known.name)};",
+        text=known.statement or f"CREATE {known.kind} {ksqldb_quoted(known.name)};",
         place=_PLACE,
         ast=node.CreateSource(this=name, kind=known.kind, properties=[]),
     )

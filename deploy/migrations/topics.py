@@ -18,7 +18,6 @@ from opensea_metrics.deploy.migrations.certainty import certainly
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.server import Effect
 from opensea_metrics.producer.clients import Client, admin_client
-from opensea_metrics.sql.errors import Place
 from opensea_metrics.sql.statements import dropping
 
 DeleteByBroker = Callable[[str], None]
@@ -66,8 +65,7 @@ def delete_topic(topic: str, client: KsqlClient, by_broker: DeleteByBroker | Non
             time.sleep(0.2)
     # An interrupted run, or a reply that was lost, may leave the stream without its topic.
     if _is_declared(topic, client):
-        place = Place("<rollback>", 1, 1)
-        undeclare = dropping("STREAM", private_name(topic), place, if_exists=True)
+        undeclare = dropping("STREAM", private_name(topic), if_exists=True)
         certainly(client, undeclare.text, {}, partial(_undeclared, topic, client))
 
 

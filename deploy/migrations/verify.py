@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from opensea_metrics.deploy.client import literal
 from opensea_metrics.deploy.migrations.files import knows, same_statements, statements_to_send
 from opensea_metrics.deploy.migrations.impact import CREATES, Impact, World, assess
 from opensea_metrics.deploy.migrations.live import catalog_of
@@ -14,6 +13,7 @@ from opensea_metrics.deploy.migrations.plan import Step
 from opensea_metrics.deploy.migrations.server import Server
 from opensea_metrics.deploy.migrations.state import Recorded, StatementRecord, VersionState
 from opensea_metrics.sql.project import Migration
+from opensea_metrics.sql.quoting import ksqldb_text
 
 
 @dataclass(frozen=True)
@@ -82,4 +82,4 @@ def _impact(step: Step, record: StatementRecord, world: World) -> Impact | None:
 
 
 def _lines(text: str, properties: tuple[tuple[str, str], ...]) -> list[str]:
-    return [*(f"SET {literal(name)} = {literal(value)};" for name, value in properties), *text.split("\n")]
+    return [*(f"SET {ksqldb_text(name)} = {ksqldb_text(value)};" for name, value in properties), *text.split("\n")]
