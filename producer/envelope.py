@@ -35,6 +35,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
     ``key`` is the collection's slug (None: unknown), ``timestamp_ms`` the event time, ``value`` the
     envelope as UTF-8 without a line break. Records of equal ``identity`` tell of one event.
+    ``has_own_key`` says that the key came with the record and not from the value.
     """
 
     key: str | None
@@ -43,12 +44,13 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     chain: str | None
     value: bytes
     identity: Hashable = None
+    has_own_key: bool = False
 
     def at(self, timestamp_ms: int) -> Record:
         """The same record at another event time; the payload stays as it is."""
         rest = self.value[self.value.index(b",") :]
         value = b'{"event_time":%d%b' % (timestamp_ms, rest)
-        return Record(self.key, timestamp_ms, self.event, self.chain, value, self.identity)
+        return Record(self.key, timestamp_ms, self.event, self.chain, value, self.identity, self.has_own_key)
 
 
 class DeadLetter(msgspec.Struct, frozen=True):

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import heapq
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
-from opensea_metrics.producer import archive
+from opensea_metrics.producer.archive.damage import Damage
+from opensea_metrics.producer.archive.errors import ArchiveError, Damaged
+from opensea_metrics.producer.archive.layout import ArchiveFile, newest_cover, with_offsets
+from opensea_metrics.producer.archive.location import open_archive
+from opensea_metrics.producer.archive.records import records, topic_archive
 from opensea_metrics.producer.envelope import TOPIC, payload_time_ms
 from opensea_metrics.sql.errors import OpenSeaMetricsError, os_reason
 
+_NONE = f"There is no archive of {TOPIC} in {{}}, only in DIR/topics/…"
 
-class SourceError(OpenSeaMetricsError):
+
+class RecordingError(OpenSeaMetricsError):
     """A recording cannot be read; the message says which and why."""
 
 
@@ -28,31 +31,41 @@ class Recording:
 
     A file has a frame a line (blank lines are passed over), and is gzip if its name ends in ``.gz``.
     Of a folder with ``topics/OpenSeaRawEvents`` it is the archive's records: hour by hour, the
-    partitions merged by event time, each of them in its own order. Raises SourceError.
+    partitions merged by event time, each of them in its own order. Raises RecordingError.
+
+    ``damaged`` are the files that could not be read to their end so far, by path. The records before the damage and
+    those of the other files are replayed. ``refused`` are files of the folder that no reader takes.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.damaged: dict[str, Damage] = {}
+        self.refused: dict[str, str] = {}
         if path.is_dir():
-            self._hours = list(archive.hours(path, TOPIC))
-            if not self._hours:
-                raise SourceError(f"There is no archive of {TOPIC} in {path}, only in DIR/topics/…")
+            self._archive = topic_archive(path, TOPIC)
+            files = self._listed()
         else:
-            self._hours = [[[path]]]
-        files = [file for hour in self._hours for partition in hour for file in partition]
+            self._archive = open_archive(path.parent)
+            form = "json.gz" if path.suffix == ".gz" else "json"
+            files = [ArchiveFile(-1, 0, 0, str(path.absolute()), 0, form, is_numbered=False)]
+        by_folder = (list(group) for _, group in groupby(files, lambda file: file.folder))
+        self._hours = [
+            [list(group) for _, group in groupby(folder, lambda file: file.partition)] for folder in by_folder
+        ]
         try:
-            sizes = [file.stat().st_size for file in files]
+            sizes = [Path(file.path).stat().st_size for file in files]
         except OSError as error:
-            raise SourceError(f"Cannot read {error.filename}: {os_reason(error)}") from error
+            raise RecordingError(f"Cannot read {error.filename}: {os_reason(error)}") from error
         self.total_bytes = sum(sizes)
         self.read_bytes = 0
-        seen = "\n".join(f"{file}\t{size}" for file, size in zip(files, sizes, strict=True))
+        seen = "\n".join(f"{file.path}\t{size}" for file, size in zip(files, sizes, strict=True))
         self.fingerprint = hashlib.sha256(seen.encode()).hexdigest()
-        """Changes when a file is added, taken away, or of another size."""
+        """Changes when a file is added, deleted, or of another size."""
 
-    def frames(self) -> Iterator[bytes]:
+    def frames(self) -> Iterator[Frame]:
         """The frames, from the first on."""
         self.read_bytes = 0
+        self.damaged.clear()
         for hour in self._hours:
             partitions = [chain.from_iterable(map(self._frames_of, files)) for files in hour]
             if len(partitions) == 1:
@@ -60,32 +73,44 @@ class Recording:
             else:
                 yield from heapq.merge(*partitions, key=_event_time)
 
-    def _frames_of(self, path: Path) -> Iterator[bytes]:
-        before = 0
-        if path.suffix == ".parquet":
-            yield from _compacted_frames(path)
-            self.read_bytes += path.stat().st_size
-            return
+    def _listed(self) -> list[ArchiveFile]:
         try:
-            with open(path, "rb") as raw:
-                lines: BinaryIO = raw
-                if path.suffix == ".gz":
-                    lines = gzip.GzipFile(fileobj=raw)  # type: ignore[assignment]
-                for line in lines:
-                    position = raw.tell() if lines is not raw else before + len(line)
-                    self.read_bytes += position - before
-                    before = position
-                    if frame := line.strip():
-                        yield frame
-        except (OSError, EOFError, zlib.error) as error:
-            raise SourceError(f"Cannot read {path}: {error}") from error
+            listing = self._archive.listing()
+        except ArchiveError as error:
+            raise RecordingError(f"{_NONE.format(self.path)}: {error}") from error
+        self.refused = listing.refused
+        files = with_offsets(newest_cover(listing.files))
+        if not files:
+            raise RecordingError(_NONE.format(self.path))
+        return files
+
+    def _frames_of(self, file: ArchiveFile) -> Iterator[Frame]:
+        count = before = 0
+
+        def progress(position: int) -> None:
+            nonlocal before
+            self.read_bytes, before = self.read_bytes + position - before, position
+
+        try:
+            for record in records(self._archive, file, progress):
+                if frame := record.value.strip():
+                    count += 1
+                    yield frame if record.key is None else KeyedFrame(frame, record.key)
+        except Damaged as error:
+            self.damaged[file.path] = Damage(str(error), count)
+        except ArchiveError as error:
+            raise RecordingError(str(error)) from error
 
 
-def _compacted_frames(path: Path) -> Iterator[bytes]:
-    try:
-        yield from archive.lines_of(path)
-    except archive.ArchiveError as error:
-        raise SourceError(str(error)) from error
+@dataclass(frozen=True)
+class KeyedFrame:
+    """A frame whose record had a key in the archive, beside its value."""
+
+    frame: bytes
+    key: str
+
+
+Frame = bytes | KeyedFrame
 
 
 class _Time(msgspec.Struct):
@@ -95,7 +120,8 @@ class _Time(msgspec.Struct):
 _decode_time = msgspec.json.Decoder(_Time).decode
 
 
-def _event_time(line: bytes) -> int:
+def _event_time(frame: Frame) -> int:
+    line = frame.frame if isinstance(frame, KeyedFrame) else frame
     try:
         time = _decode_time(line).event_time
     except (msgspec.DecodeError, RecursionError):
@@ -131,15 +157,15 @@ class Bookmark:
         self._path = directory / f"{recording.path.name}-{name}.json"
 
     def load(self) -> Position | None:
-        """The position that was saved, if any. Raises SourceError if the recording has changed."""
+        """The position that was saved, if any. Raises RecordingError if the recording has changed."""
         try:
             found = msgspec.json.decode(self._path.read_bytes(), type=Position)
         except FileNotFoundError:
             return None
         except msgspec.DecodeError as error:
-            raise SourceError(f"{self._path} is damaged ({error}): delete it.") from error
+            raise RecordingError(f"{self._path} is damaged ({error}): delete it.") from error
         if found.fingerprint != self._recording.fingerprint:
-            raise SourceError(
+            raise RecordingError(
                 f"{self._recording.path} has changed since its replay stopped, so it cannot go on: "
                 "replay it from the start, without --resume."
             )

@@ -8,9 +8,19 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+import msgspec
+
 from opensea_metrics.producer import envelope
 from opensea_metrics.producer.envelope import DeadLetter, Record
-from opensea_metrics.producer.recording import Bookmark, Recording, SourceError, Span
+from opensea_metrics.producer.phoenix import Message
+from opensea_metrics.producer.recording import (
+    Bookmark,
+    Frame,
+    KeyedFrame,
+    Recording,
+    RecordingError,
+    Span,
+)
 from opensea_metrics.producer.sinks import Sink, SinkError, now_ms
 
 _PROGRESS_FRAMES = 1_000
@@ -21,7 +31,7 @@ _STEP = 0.1
 
 
 @dataclass(frozen=True)
-class Counts:
+class ReplayCounts:
     """Frames so far: read = written + dead + skipped (control frames). ``oldest_ms``: the earliest
     event time written (epoch ms)."""
 
@@ -33,18 +43,18 @@ class Counts:
 
 
 def replay(
-    frames: Iterable[bytes],
+    frames: Iterable[Frame],
     sink: Sink,
     *,
     speed: float | None = None,
     shift_ms: int = 0,
     flush_seconds: float | None = None,
-    progress: Callable[[Counts], None] = lambda _: None,
-    flushed: Callable[[Counts], None] = lambda _: None,
+    progress: Callable[[ReplayCounts], None] = lambda _: None,
+    flushed: Callable[[ReplayCounts], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
-) -> Counts:
+) -> ReplayCounts:
     """Pass frames on to a sink, in order, and flush it at the end; the sink stays open.
 
     ``speed`` is a factor on the original speed, told by event times (2: twice as fast); None is as
@@ -63,13 +73,21 @@ def replay(
     return run.counts()
 
 
+def decoded(frame: Frame) -> Record | DeadLetter | Message:
+    """The record in a frame (``envelope.decode``), with the key that it had in the archive, if it had one."""
+    if not isinstance(frame, KeyedFrame):
+        return envelope.decode(frame)
+    item = envelope.decode(frame.frame)
+    return msgspec.structs.replace(item, key=frame.key, has_own_key=True) if isinstance(item, Record) else item
+
+
 @dataclass
 class _Replay:
     sink: Sink
     shift_ms: int
     flush_seconds: float | None
-    progress: Callable[[Counts], None]
-    flushed: Callable[[Counts], None]
+    progress: Callable[[ReplayCounts], None]
+    flushed: Callable[[ReplayCounts], None]
     stop: Callable[[], bool]
     clock: Callable[[], float]
     sleep: Callable[[float], None]
@@ -82,13 +100,13 @@ class _Replay:
     def __post_init__(self) -> None:
         self.due = self.clock() + (self.flush_seconds or 0.0)
 
-    def counts(self) -> Counts:
+    def counts(self) -> ReplayCounts:
         read = self.written + self.dead + self.skipped
-        return Counts(read, self.written, self.dead, self.skipped, self.oldest_ms)
+        return ReplayCounts(read, self.written, self.dead, self.skipped, self.oldest_ms)
 
-    def take(self, frame: bytes, pace: _Pace | None) -> bool:
+    def take(self, frame: Frame, pace: _Pace | None) -> bool:
         """Pass a frame on; False if it was not, as we are to stop."""
-        item = envelope.decode(frame)
+        item = decoded(frame)
         if isinstance(item, Record):
             if pace is not None and not self._until(pace.due(item.timestamp_ms, self.clock())):
                 return False
@@ -161,18 +179,18 @@ class _Pace:
         return started + (timestamp_ms - first_ms) / 1000 / self.speed
 
 
-def span(recording: Recording, progress: Callable[[Counts], None] = lambda _: None) -> Span:
-    """The times between which a recording's events are. Raises SourceError if it has none."""
+def span(recording: Recording, progress: Callable[[ReplayCounts], None] = lambda _: None) -> Span:
+    """The times between which a recording's events are. Raises RecordingError if it has none."""
     first, last = None, 0
     for number, frame in enumerate(recording.frames()):
-        item = envelope.decode(frame)
+        item = decoded(frame)
         if isinstance(item, Record):
             first = min(item.timestamp_ms, item.timestamp_ms if first is None else first)
             last = max(item.timestamp_ms, last)
         if number % _PROGRESS_FRAMES == 0:
-            progress(Counts(number))
+            progress(ReplayCounts(number))
     if first is None:
-        raise SourceError(f"There are no events in {recording.path}")
+        raise RecordingError(f"There are no events in {recording.path}")
     return Span(first, last)
 
 
@@ -193,14 +211,14 @@ def replay_recording(
     resume: bool = False,
     to_now: bool = False,
     speed: float | None = None,
-    progress: Callable[[Counts], None] = lambda _: None,
+    progress: Callable[[ReplayCounts], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
-) -> tuple[Counts, bool]:
+) -> tuple[ReplayCounts, bool]:
     """Replay a recording and close the sink; the counts of this run, and whether it was finished.
 
     The position is kept while it runs, and after an early end, so that ``resume`` goes on behind the
     last frame that is safe. Only a killed process repeats frames: those of its last second. Raises
-    SourceError and what the sink raises.
+    RecordingError and what the sink raises.
     """
     try:
         position = bookmark.load() if resume else None
@@ -217,12 +235,12 @@ def replay_recording(
             finished = finished and not stop()
             return not finished
 
-        counts = Counts()
+        counts = ReplayCounts()
 
-        def note(now: Counts) -> None:
+        def note(now: ReplayCounts) -> None:
             nonlocal counts
             counts = now
-            progress(Counts(start + now.read, now.written, now.dead, now.skipped))
+            progress(ReplayCounts(start + now.read, now.written, now.dead, now.skipped))
 
         counts = replay(
             islice(recording.frames(), start, None),

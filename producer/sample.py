@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 
-from opensea_metrics.producer.replay import Counts, replay
+from opensea_metrics.producer.replay import ReplayCounts, replay
 from opensea_metrics.producer.sinks import ArchiveSink
 
 BUNDLED = "sample_events.ndjson.gz"
@@ -76,8 +76,8 @@ def write_sample(
     events: int,
     seed: int = 1,
     partitions: int = 2,
-    progress: Callable[[Counts], None] | None = None,
-) -> Counts:
+    progress: Callable[[ReplayCounts], None] | None = None,
+) -> ReplayCounts:
     """Write an archive of a day's events under ``out/topics``. Raises ArchiveError."""
     sink = ArchiveSink(out, partitions)
     made = frames(events, seed, DAY_START, 24 * HOUR, 0.06)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from opensea_metrics.producer import envelope
-from opensea_metrics.producer.archive_writer import ArchiveWriter
+from opensea_metrics.producer.archive.writer import ArchiveWriter
 from opensea_metrics.producer.envelope import DeadLetter, Record
 from opensea_metrics.sql.errors import OpenSeaMetricsError
 
@@ -97,7 +97,7 @@ class ArchiveSink:
         return self._dead.published + self._dead.waiting
 
     def write(self, record: Record) -> bool:
-        self._records.write(record.key, record.timestamp_ms, record.value)
+        self._records.write(record.key, record.timestamp_ms, record.value, record.has_own_key)
         return True
 
     def dead(self, letter: DeadLetter) -> bool:

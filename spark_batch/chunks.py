@@ -15,16 +15,16 @@ from typing import TypeVar
 import duckdb
 import pyarrow as pa
 
-from opensea_metrics.producer.layout import ArchiveFile
-from opensea_metrics.spark_batch import compacted
-from opensea_metrics.spark_batch.ahead import ahead
-from opensea_metrics.spark_batch.archive.legacy import stamped_sql
-from opensea_metrics.spark_batch.compacted import Compacted
-from opensea_metrics.spark_batch.damage import Damage
+from opensea_metrics.producer.archive import compacted
+from opensea_metrics.producer.archive.compacted import Compacted
+from opensea_metrics.producer.archive.damage import Damage
+from opensea_metrics.producer.archive.errors import ArchiveError
+from opensea_metrics.producer.archive.layout import ArchiveFile
+from opensea_metrics.producer.archive.location import Archive
+from opensea_metrics.spark_batch.event_times import stamped_sql
 from opensea_metrics.spark_batch.groups import in_groups
-from opensea_metrics.spark_batch.source import Source as Archive
-from opensea_metrics.spark_batch.source import SourceError
-from opensea_metrics.spark_batch.texts import Texts, TextStream
+from opensea_metrics.spark_batch.line_streams import FileLineSource, LineStream
+from opensea_metrics.spark_batch.prefetch import ahead
 from opensea_metrics.sql.database import Setting, scratch_database
 from opensea_metrics.sql.lowering import python, records
 from opensea_metrics.sql.lowering.capitals import capitals
@@ -55,7 +55,7 @@ class Chunk(ABC):
         ...
 
     @abstractmethod
-    def error(self) -> SourceError | None:
+    def error(self) -> ArchiveError | None:
         """What is wrong with the archive, asked when a query has failed; None if that was not it."""
         ...
 
@@ -73,9 +73,9 @@ class Chunk(ABC):
 
 @dataclass(frozen=True)
 class TextChunk(Chunk):
-    """Lines."""
+    """LineBlock."""
 
-    stream: TextStream
+    stream: LineStream
 
     def relation(self, database: duckdb.DuckDBPyConnection, source: Source, all_json: bool) -> str:
         names = records.spelled(source, self.stream.sample)
@@ -87,7 +87,7 @@ class TextChunk(Chunk):
         odd = "_odd" if names.is_lower else None
         return records.decoded(line, source, names, odd, carried=("_off",), all_json=all_json)
 
-    def error(self) -> SourceError | None:
+    def error(self) -> ArchiveError | None:
         return self.stream.error
 
     def leave_out_damaged(self) -> bool:
@@ -125,7 +125,7 @@ class RowChunk(Chunk):
             f"SELECT {', '.join(columns)}, {time} AS ROWTIME, _offset AS _off, _failed FROM {rows}"
         )
 
-    def error(self) -> SourceError | None:
+    def error(self) -> ArchiveError | None:
         return None
 
     def leave_out_damaged(self) -> bool:
@@ -150,7 +150,7 @@ class Attempts:
     def at(self, chunk: Chunk, query: Callable[[bool], Item]) -> Item:
         """What a query over a chunk gives, which is told whether to take all text to be JSON.
 
-        Raises SourceError if the archive is what it failed of.
+        Raises ArchiveError if the archive is what it failed of.
         """
         try:
             return query(self._all_json)
@@ -193,20 +193,20 @@ def read(
 
     ``leaves`` are the fields that are needed of the records, and ``streams`` declare them; ``finished`` is told of
     each file that was read. Compacted files of a bucket are copied into the folder ``into``, as long as they are
-    used. Raises SourceError.
+    used. Raises ArchiveError.
     """
     if not files:
-        yield from of_texts(Texts(archive, [], finished))
+        yield from of_texts(FileLineSource(archive, [], finished))
     with tempfile.TemporaryDirectory(dir=into) as folder:
         for is_text, group in groupby(files, lambda file: file.form != "parquet"):
             if is_text:
-                yield from of_texts(Texts(archive, list(group), finished))
+                yield from of_texts(FileLineSource(archive, list(group), finished))
                 continue
             found = ahead(partial(compacted.fetched, archive, file, streams, Path(folder)) for file in group)
             for each in _shared_out(found):
                 schema = each[0].schema
                 if schema is None or not compacted.has_fields(schema, leaves):
-                    yield from of_texts(Texts(archive, [one.file for one in each], finished))
+                    yield from of_texts(FileLineSource(archive, [one.file for one in each], finished))
                     continue
                 chunk = RowChunk(each.copy(), schema)
                 yield chunk
@@ -215,13 +215,13 @@ def read(
                     if archive.s3 is not None:
                         one.path.unlink()
                 if left_out := [one.file for one in chunk.left_out]:
-                    yield from of_texts(Texts(archive, left_out, lambda file: None))
+                    yield from of_texts(FileLineSource(archive, left_out, lambda file: None))
 
 
-def of_texts(texts: Texts, rows: int = _ROWS) -> Iterator[TextChunk]:
+def of_texts(texts: FileLineSource, rows: int = _ROWS) -> Iterator[TextChunk]:
     """The chunks of texts, at least one, each of so many records, about."""
     while True:
-        yield TextChunk(TextStream(texts, rows))
+        yield TextChunk(LineStream(texts, rows))
         if texts.is_read():
             return
 

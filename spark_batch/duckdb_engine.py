@@ -18,16 +18,21 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from opensea_metrics.producer.layout import ArchiveFile
+from opensea_metrics.producer.archive.damage import Damage
+from opensea_metrics.producer.archive.layout import ArchiveFile
 from opensea_metrics.spark_batch import chunks
-from opensea_metrics.spark_batch.ahead import in_order
 from opensea_metrics.spark_batch.chunks import Attempts, Chunk
-from opensea_metrics.spark_batch.damage import Damage
 from opensea_metrics.spark_batch.groups import shared_out
-from opensea_metrics.spark_batch.job import Counts, Job, Progress, Table, adding_up, counted
+from opensea_metrics.spark_batch.job import BatchJob, Counts, Progress, Table, adding_up, counted
 from opensea_metrics.spark_batch.memory import Memory
 from opensea_metrics.spark_batch.narrowing import columns_read
-from opensea_metrics.spark_batch.parts import Part, Parts, made, number
+from opensea_metrics.spark_batch.partial_groupings import (
+    PartialGrouping,
+    PartialGroupings,
+    made,
+    number,
+)
+from opensea_metrics.spark_batch.prefetch import in_order
 from opensea_metrics.sql.catalog import Query
 from opensea_metrics.sql.lowering import selects
 from opensea_metrics.sql.quoting import column as column_of
@@ -49,7 +54,7 @@ _UNREADABLE = ("_failed", "_off")
 
 
 @contextmanager
-def computed(job: Job, progress: Progress) -> Iterator[DuckDbResults]:
+def computed(job: BatchJob, progress: Progress) -> Iterator[DuckDbResults]:
     """Compute a job's tables. Raises SqlError for statements that DuckDB cannot give exactly."""
     # Arrow's own allocator keeps a hundred MB that it needs no more.
     pa.set_memory_pool(pa.system_memory_pool())
@@ -68,7 +73,7 @@ class _Taken:
     """What a lane has made of a group of files: parts for groupings by their queries' ids, older ones
     first, and what was read, for ``counted``."""
 
-    parts: list[tuple[str, Part]] = field(default_factory=list)
+    parts: list[tuple[str, PartialGrouping]] = field(default_factory=list)
     read: list[tuple[str | None, int, int]] = field(default_factory=list)
     damaged: dict[str, Damage] = field(default_factory=dict)
 
@@ -76,7 +81,7 @@ class _Taken:
 class DuckDbResults:
     """The results in a database that lives as long as they do."""
 
-    def __init__(self, database: duckdb.DuckDBPyConnection, job: Job, folder: Path) -> None:
+    def __init__(self, database: duckdb.DuckDBPyConnection, job: BatchJob, folder: Path) -> None:
         self._database = database
         self._folder = folder
         self._job = job
@@ -97,7 +102,7 @@ class DuckDbResults:
 
     def compute(self, progress: Progress) -> None:
         """Everything; called once."""
-        all_parts = {query.id: Parts(self._database, self._memory, query) for query in self._pipeline.first}
+        all_parts = {query.id: PartialGroupings(self._database, self._memory, query) for query in self._pipeline.first}
         read: list[tuple[str | None, int, int]] = []
         damaged: dict[str, Damage] = {}
         with closing(self._taken(progress)) as of_groups:
@@ -110,7 +115,7 @@ class DuckDbResults:
         for parts in all_parts.values():
             self._finish(parts)
         for query in self._pipeline.later:
-            parts = Parts(self._database, self._memory, query)
+            parts = PartialGroupings(self._database, self._memory, query)
             relation = self._relation(query.analysis.source)
             end = number(self._database, f"SELECT coalesce(max(_off), 0) + 1 FROM ({relation})")
             for low in range(0, end, _PIECE):
@@ -185,7 +190,7 @@ class DuckDbResults:
             finally:
                 self._lanes.discard(lane)
 
-    def _finish(self, parts: Parts) -> None:
+    def _finish(self, parts: PartialGroupings) -> None:
         period, kept = self._job.period, ""
         if parts.query.analysis.window and parts.query in self._pipeline.first:
             kept = f"WHERE WINDOWSTART >= {period.first} AND WINDOWEND <= {period.end}"

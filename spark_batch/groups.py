@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from opensea_metrics.producer.layout import ArchiveFile
+from opensea_metrics.producer.archive.layout import ArchiveFile
 
 Item = TypeVar("Item")
 

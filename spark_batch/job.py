@@ -10,11 +10,11 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from opensea_metrics.producer.layout import ArchiveFile
-from opensea_metrics.spark_batch.damage import Damage, with_missing
+from opensea_metrics.producer.archive.damage import Damage, with_missing
+from opensea_metrics.producer.archive.layout import ArchiveFile
+from opensea_metrics.producer.archive.location import Archive
 from opensea_metrics.spark_batch.period import Period
-from opensea_metrics.spark_batch.pipeline import Pipeline
-from opensea_metrics.spark_batch.source import Source
+from opensea_metrics.spark_batch.pipeline import QueryPipeline
 from opensea_metrics.sql.quoting import name_of_column
 
 Progress = Callable[[int, int], None]
@@ -22,14 +22,14 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Job:
+class BatchJob:
     """A pipeline over some files of an archive, for the records whose event time is in the period.
 
     Windows that are not wholly in it are left out.
     """
 
-    pipeline: Pipeline
-    source: Source
+    pipeline: QueryPipeline
+    source: Archive
     files: Sequence[ArchiveFile]
     period: Period
 

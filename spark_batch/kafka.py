@@ -27,7 +27,7 @@ class KafkaSinkError(OpenSeaMetricsError):
     """The brokers did not take the results; none of them count."""
 
 
-class KafkaSink:
+class KafkaResultSink:
     """Sends rows until :meth:`commit`."""
 
     def __init__(self, settings: KafkaSettings) -> None:

@@ -24,7 +24,7 @@ class TargetError(OpenSeaMetricsError):
 
 
 @dataclass(frozen=True)
-class Pipeline:
+class QueryPipeline:
     """What has to be computed.
 
     ``raw_topic`` is the archive's; ``selections`` are the queries that read it row by row, ``first`` and
@@ -120,7 +120,7 @@ def windows_of(catalog: Catalog, names: Sequence[str]) -> list[WindowChoice]:
     return list(dict.fromkeys(choice(w.size, w.advance) for w in windows if w))
 
 
-def plan(catalog: Catalog, names: Sequence[str], raw_topic: str, period: Period) -> Pipeline:
+def plan(catalog: Catalog, names: Sequence[str], raw_topic: str, period: Period) -> QueryPipeline:
     """What has to be computed for some tables and streams, its windows counted as the period says.
 
     Raises TargetError if one of them reads another topic than the archive's, takes its time from
@@ -152,7 +152,7 @@ def plan(catalog: Catalog, names: Sequence[str], raw_topic: str, period: Period)
                 f"{source.name} takes its time from Kafka, which files do not hold: declare it WITH "
                 "(TIMESTAMP='…')"
             )
-    return Pipeline(
+    return QueryPipeline(
         catalog=reduced,
         raw_topic=raw_topic,
         selections=tuple(selections),
@@ -162,7 +162,7 @@ def plan(catalog: Catalog, names: Sequence[str], raw_topic: str, period: Period)
     )
 
 
-def window_of(pipeline: Pipeline, table: Source) -> tuple[Window, int | None] | None:
+def window_of(pipeline: QueryPipeline, table: Source) -> tuple[Window, int | None] | None:
     """The windows of a table's rows, and how long a server keeps them (ms, None if not said)."""
     query = _grouping(pipeline.catalog, table.topic)
     if query is None or query.analysis.window is None:

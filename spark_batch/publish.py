@@ -19,8 +19,9 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from opensea_metrics.producer.archive.errors import is_of_storage, reason
+from opensea_metrics.producer.archive.location import open_archive
 from opensea_metrics.spark_batch.job import Table
-from opensea_metrics.spark_batch.source import is_of_storage, open_source, reason
 from opensea_metrics.sql.errors import OpenSeaMetricsError
 
 RUN = "run.json"
@@ -91,7 +92,7 @@ class _Bucket:
 @contextmanager
 def published(url: str) -> Iterator[Folder]:
     """A folder whose files appear when the block ends, and not at all if it fails. Raises PublishError."""
-    place = open_source(url)
+    place = open_archive(url)
     folder: Folder = (
         _LocalFolder(Path(place.root)) if place.s3 is None else _Bucket(place.fs, place.root)
     )

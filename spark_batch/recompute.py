@@ -14,8 +14,10 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
-from opensea_metrics.producer.layout import HOUR_MS, ArchiveFile
-from opensea_metrics.spark_batch.job import Counts, Job, Progress, Results
+from opensea_metrics.producer.archive.errors import ArchiveError
+from opensea_metrics.producer.archive.layout import HOUR_MS, ArchiveFile
+from opensea_metrics.producer.archive.location import Archive, open_archive
+from opensea_metrics.spark_batch.job import BatchJob, Counts, Progress, Results
 from opensea_metrics.spark_batch.period import (
     ALL_TIME,
     Period,
@@ -27,7 +29,6 @@ from opensea_metrics.spark_batch.period import (
 )
 from opensea_metrics.spark_batch.pipeline import TargetError, choose, plan, windows_of
 from opensea_metrics.spark_batch.settings import BatchSettings
-from opensea_metrics.spark_batch.source import Source, SourceError, open_source
 from opensea_metrics.sql.catalog import Catalog
 from opensea_metrics.sql.changes import check
 from opensea_metrics.sql.lowering import support
@@ -62,7 +63,7 @@ class Prepared:
     project: Project
     request: Request
     windows: Sequence[WindowChoice]
-    job: Job
+    job: BatchJob
     engine: str
 
     @property
@@ -82,14 +83,14 @@ class Prepared:
 
 def prepare(
     request: Request,
-    source: Source,
+    source: Archive,
     root: Path | None = None,
     variables: Mapping[str, str] | None = None,
     settings: BatchSettings | None = None,
 ) -> Prepared:
     """Render and check the statements, settle the period and list its files.
 
-    Raises SqlError, PeriodError, TargetError or SourceError.
+    Raises SqlError, PeriodError, TargetError or ArchiveError.
     """
     available = _bounds(source, request)
     period = settle(request.windows, request.first, request.end, request.trailing, available)
@@ -106,7 +107,7 @@ def prepare(
     pipeline = plan(catalog, names, raw_topic, period)
     # An event is filed under its own hour, by our producer and sink; others file it when it comes.
     files = source.files(period.first, period.end + request.margin)
-    job = Job(pipeline, source, files, period)
+    job = BatchJob(pipeline, source, files, period)
     return Prepared(project, request, windows, job, _engine(request.engine, files, settings or BatchSettings()))
 
 
@@ -133,7 +134,7 @@ def recompute(
         end=parse_time(end) if end else None,
         engine=engine,
     )
-    prepared = prepare(request, open_source(source), root, variables)
+    prepared = prepare(request, open_archive(source), root, variables)
     with computed(prepared, lambda _done, _total: None) as results:
         tables = (results.table(name) for name in prepared.tables)
         return {table.name: pa.Table.from_batches(table.batches, table.schema) for table in tables}
@@ -184,7 +185,7 @@ def description(
     }
 
 
-def _bounds(source: Source, request: Request) -> tuple[int, int]:
+def _bounds(source: Archive, request: Request) -> tuple[int, int]:
     """From the first hour to the end of the last one that the archive holds of the period asked for. Files
     outside the folders of hours may hold any: only who asks for a period has them read."""
     files = source.files(request.first, request.end)
@@ -192,9 +193,9 @@ def _bounds(source: Source, request: Request) -> tuple[int, int]:
     if hours:
         return min(hours), max(hours) + HOUR_MS
     if not files:
-        raise SourceError(f"{source.url} has no files of that period")
+        raise ArchiveError(f"{source.url} has no files of that period")
     if request.first is None or request.end is None:
-        raise SourceError(
+        raise ArchiveError(
             f"{source.url} has files outside the folders of hours only: give --from and --to"
         )
     return request.first, request.end

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from opensea_metrics.producer.layout import ArchiveFile
-from opensea_metrics.spark_batch.compacted import damage, has_fields, schema
-from opensea_metrics.spark_batch.damage import Damage
-from opensea_metrics.spark_batch.job import Counts, Job, Progress, Table, counted
+from opensea_metrics.producer.archive.compacted import damage, has_fields, schema
+from opensea_metrics.producer.archive.damage import Damage
+from opensea_metrics.producer.archive.errors import ArchiveError
+from opensea_metrics.producer.archive.layout import ArchiveFile
+from opensea_metrics.spark_batch.job import BatchJob, Counts, Progress, Table, counted
 from opensea_metrics.spark_batch.narrowing import columns_read
 from opensea_metrics.spark_batch.settings import BatchSettings
-from opensea_metrics.spark_batch.source import SourceError
 from opensea_metrics.spark_batch.spark_session import first_reason, open_session
 from opensea_metrics.spark_batch.spark_source import compacted_rows, damaged_files, text_rows
 from opensea_metrics.sql.errors import OpenSeaMetricsError
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 _HIDDEN = ("ROWTIME", "_off", "_failed")
-_SOURCE_ERROR = f"{SourceError.__module__}.{SourceError.__name__}: "
+_SOURCE_ERROR = f"{ArchiveError.__module__}.{ArchiveError.__name__}: "
 """How Python writes it in a worker's traceback."""
 
 
@@ -41,7 +41,7 @@ class SparkError(OpenSeaMetricsError):
 
 
 @contextmanager
-def computed(job: Job, progress: Progress) -> Iterator[SparkResults]:
+def computed(job: BatchJob, progress: Progress) -> Iterator[SparkResults]:
     """Compute a job's tables. Raises SqlError for statements that Spark cannot give exactly."""
     # Compacted files are read by Spark itself, others by what decodes them.
     of_spark = any(file.form == "parquet" for file in job.files)
@@ -57,7 +57,7 @@ def computed(job: Job, progress: Progress) -> Iterator[SparkResults]:
 class SparkResults:
     """The results as data frames of a session."""
 
-    def __init__(self, session: SparkSession, job: Job) -> None:
+    def __init__(self, session: SparkSession, job: BatchJob) -> None:
         self._session = session
         self._job = job
         self._pipeline = job.pipeline
@@ -259,5 +259,5 @@ def _errors() -> Iterator[None]:
     except (PySparkException, Py4JError) as error:
         reason = first_reason(error)
         if reason.startswith(_SOURCE_ERROR):
-            raise SourceError(reason.removeprefix(_SOURCE_ERROR)) from error
+            raise ArchiveError(reason.removeprefix(_SOURCE_ERROR)) from error
         raise SparkError(f"Spark: {reason}") from error

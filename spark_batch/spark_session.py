@@ -7,7 +7,8 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from opensea_metrics.spark_batch.settings import BatchSettings, S3Settings
+from opensea_metrics.producer.archive.s3 import S3Settings
+from opensea_metrics.spark_batch.settings import BatchSettings
 from opensea_metrics.udfs import spark as functions
 from opensea_metrics.udfs.definition import UdfError
 

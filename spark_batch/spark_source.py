@@ -1,6 +1,6 @@
 """An archive's files as relations of Spark: SQL over views of a session.
 
-Texts are decoded in the workers by what decodes them for the other engine: JSON is read in one way only,
+FileLineSource are decoded in the workers by what decodes them for the other engine: JSON is read in one way only,
 and in half the time that ``from_json`` of Spark's takes.
 """
 
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pyarrow as pa
 
-from opensea_metrics.producer.layout import ArchiveFile
+from opensea_metrics.producer.archive.compacted import names_in_files
+from opensea_metrics.producer.archive.damage import Damage
+from opensea_metrics.producer.archive.layout import ArchiveFile
+from opensea_metrics.producer.archive.location import Archive
 from opensea_metrics.spark_batch import chunks
 from opensea_metrics.spark_batch.chunks import Attempts, Chunk
-from opensea_metrics.spark_batch.compacted import names_in_files
-from opensea_metrics.spark_batch.damage import Damage
 from opensea_metrics.spark_batch.groups import shared_out
-from opensea_metrics.spark_batch.source import Source as Archive
-from opensea_metrics.spark_batch.texts import Texts
+from opensea_metrics.spark_batch.line_streams import FileLineSource
 from opensea_metrics.sql.lowering.times import spark_event_time
 from opensea_metrics.sql.quoting import column, spark_column, spark_quoted
 from opensea_metrics.sql.sources import Column, Source
@@ -39,7 +39,7 @@ _MEMORY = "200MB"
 """Of DuckDB in a worker, at most."""
 _FILES = pa.list_(pa.struct({
     "hour_ms": pa.int64(), "partition": pa.int64(), "start": pa.int64(), "path": pa.string(),
-    "size": pa.int64(), "form": pa.string(), "end": pa.int64(),
+    "size": pa.int64(), "form": pa.string(), "end": pa.int64(), "is_numbered": pa.bool_(),
 }))  # fmt: skip
 """Files, as an argument of a task."""
 
@@ -115,7 +115,7 @@ class _Decoding:
             attempts = Attempts()
             for group in (row for batch in batches for row in batch.column("files").to_pylist()):
                 files = [ArchiveFile(**each) for each in group]
-                texts = Texts(self.archive, files, lambda file: None)
+                texts = FileLineSource(self.archive, files, lambda file: None)
                 for chunk in chunks.of_texts(texts, _ROWS):
                     rows = attempts.at(chunk, partial(self._rows, database, chunk))
                     for path, damage in chunk.damaged.items():

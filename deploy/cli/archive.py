@@ -12,14 +12,14 @@ from opensea_metrics.deploy.cli.app import SomethingFound, app
 from opensea_metrics.deploy.config import Settings
 from opensea_metrics.deploy.output.archive import show_groups, show_outcome, show_report
 from opensea_metrics.deploy.output.rows import show_json
+from opensea_metrics.producer.archive.location import Archive, open_archive
 from opensea_metrics.producer.envelope import TOPIC
 from opensea_metrics.producer.sinks import now_ms
-from opensea_metrics.spark_batch.archive.check import check
-from opensea_metrics.spark_batch.archive.compact import Options, compact
-from opensea_metrics.spark_batch.archive.rows import raw_stream
-from opensea_metrics.spark_batch.archive.runs import groups
 from opensea_metrics.spark_batch.period import duration, parse_time
-from opensea_metrics.spark_batch.source import Source, open_source
+from opensea_metrics.spark_batch.upkeep.check import check
+from opensea_metrics.spark_batch.upkeep.compact import Options, compact
+from opensea_metrics.spark_batch.upkeep.rows import raw_stream
+from opensea_metrics.spark_batch.upkeep.runs import groups
 from opensea_metrics.sql.changes import check as check_project
 from opensea_metrics.sql.project import load_project
 from opensea_metrics.sql.sources import Source as Stream
@@ -109,7 +109,7 @@ def compact_archive(
     found = _source(source)
     stream = _stream(found, sql, var)
     with progress.bar("listing", unit="files"):
-        planned = groups(found.listing(first, end)[0], now_ms(), age, first, end)
+        planned = groups(found.listing(first, end).files, now_ms(), age, first, end)
     if dry_run:
         show_groups(planned)
         return
@@ -125,11 +125,11 @@ def compact_archive(
         raise SomethingFound
 
 
-def _source(given: str | None) -> Source:
-    return open_source(given or Settings().data_dir / "topics" / TOPIC)
+def _source(given: str | None) -> Archive:
+    return open_archive(given or Settings().data_dir / "topics" / TOPIC)
 
 
-def _stream(source: Source, sql: Path | None, var: list[str] | None) -> Stream:
+def _stream(source: Archive, sql: Path | None, var: list[str] | None) -> Stream:
     catalog = check_project(load_project(sql, options.variables(var)))
     return raw_stream(catalog, source.root.rsplit("/", 1)[-1])
 

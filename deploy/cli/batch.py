@@ -15,13 +15,13 @@ from opensea_metrics.deploy.cli.app import app, log_to_stderr
 from opensea_metrics.deploy.config import Settings
 from opensea_metrics.deploy.output.batch import show_counts, show_table, size_text
 from opensea_metrics.deploy.output.plain import say
+from opensea_metrics.producer.archive.location import open_archive
 from opensea_metrics.producer.settings import KafkaSettings
 from opensea_metrics.spark_batch import publish
 from opensea_metrics.spark_batch.job import Results
-from opensea_metrics.spark_batch.kafka import KafkaSink, KafkaSinkError
+from opensea_metrics.spark_batch.kafka import KafkaResultSink, KafkaSinkError
 from opensea_metrics.spark_batch.period import duration, parse_time, parse_window
 from opensea_metrics.spark_batch.recompute import Prepared, Request, computed, description, prepare
-from opensea_metrics.spark_batch.source import open_source
 from opensea_metrics.sql.project import find_root, load_settings
 
 
@@ -131,7 +131,7 @@ def recompute(
         margin=duration(margin),
         long_form=to_kafka or to_cassandra,
     )
-    prepared = prepare(request, open_source(source or archive(sql, variables)), sql, variables)
+    prepared = prepare(request, open_archive(source or archive(sql, variables)), sql, variables)
     if to_kafka:
         _check_json(prepared)
     began = time.time()
@@ -177,7 +177,7 @@ def _check_json(prepared: Prepared) -> None:
 
 
 def _send(prepared: Prepared, results: Results) -> None:
-    sink = KafkaSink(KafkaSettings())
+    sink = KafkaResultSink(KafkaSettings())
     try:
         sent = {
             stream.topic: sink.send(stream.topic, results.table(stream.name).batches)

@@ -19,7 +19,7 @@ from opensea_metrics.producer import metrics
 from opensea_metrics.producer import sample as samples
 from opensea_metrics.producer.kafka import open_kafka
 from opensea_metrics.producer.recording import Bookmark, Recording
-from opensea_metrics.producer.replay import Counts, replay_recording
+from opensea_metrics.producer.replay import ReplayCounts, replay_recording
 from opensea_metrics.producer.run import run
 from opensea_metrics.producer.session import StreamOptions
 from opensea_metrics.producer.settings import (
@@ -270,7 +270,7 @@ def _warn_if_old(oldest_ms: int) -> None:
         )
 
 
-def _summary(counts: Counts) -> str:
+def _summary(counts: ReplayCounts) -> str:
     return (
         f"{counts.read} frames: {counts.written} records, {counts.dead} dead letters, "
         f"{counts.skipped} control frames"

@@ -11,12 +11,12 @@ from opensea_metrics.deploy.cli import options, progress, server_access
 from opensea_metrics.deploy.cli.app import ChangesPending, app
 from opensea_metrics.deploy.cli.batch import EngineName, From, Margin, SourceUrl, Until, archive
 from opensea_metrics.deploy.output.reconcile import show_differences, show_differences_json
-from opensea_metrics.producer.layout import HOUR_MS
+from opensea_metrics.producer.archive.layout import HOUR_MS
+from opensea_metrics.producer.archive.location import open_archive
 from opensea_metrics.spark_batch.period import duration, parse_time
 from opensea_metrics.spark_batch.pipeline import window_of
 from opensea_metrics.spark_batch.recompute import Request, prepare
 from opensea_metrics.spark_batch.reconcile import run as comparison
-from opensea_metrics.spark_batch.source import open_source
 from opensea_metrics.sql.quoting import ksqldb_quoted
 
 
@@ -53,7 +53,7 @@ def reconcile(
         engine=engine,
         margin=duration(margin),
     )
-    prepared = prepare(request, open_source(source or archive(sql, variables)), sql, variables)
+    prepared = prepare(request, open_archive(source or archive(sql, variables)), sql, variables)
     target = comparison.table_of(prepared)
     client = server_access.client(server)
 

@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from opensea_metrics.deploy.doctor.checks import Check, Report, Unreachable, age_text
-from opensea_metrics.spark_batch.source import Source, SourceError, open_source
+from opensea_metrics.producer.archive.errors import ArchiveError
+from opensea_metrics.producer.archive.location import Archive, open_archive
 from opensea_metrics.sql.errors import OpenSeaMetricsError
 
 LEVELS = ("year=", "month=", "day=", "hour=")
@@ -30,7 +31,7 @@ class ArchiveFacts:
 def examine(url: str, now: Callable[[], float] = time.time) -> list[Check]:
     """Look into the newest folders at ``url``. Raises Unreachable."""
     try:
-        source = open_source(url)
+        source = open_archive(url)
         facts = fetch(source)
     except OpenSeaMetricsError as error:
         raise Unreachable(str(error)) from None
@@ -69,10 +70,10 @@ def judge(url: str, facts: ArchiveFacts | None, now: float) -> list[Check]:
     return [*found, report.ok("growing", f"last written {age_text(age)} ago")]
 
 
-def fetch(source: Source) -> ArchiveFacts | None:
-    """The newest hour with files, None if the folder is empty. Raises SourceError if there is none."""
+def fetch(source: Archive) -> ArchiveFacts | None:
+    """The newest hour with files, None if the folder is empty. Raises ArchiveError if there is none."""
     if not source.fs.exists(source.root):
-        raise SourceError(
+        raise ArchiveError(
             f"there is no archive at {source.url}: the sink makes it with its first file"
         )
     folder = source.root

@@ -8,9 +8,9 @@ from rich.table import Table
 
 from opensea_metrics.deploy.output.console import console, shown, time_text
 from opensea_metrics.deploy.output.plain import say
-from opensea_metrics.spark_batch.archive.compact import Outcome
-from opensea_metrics.spark_batch.archive.findings import Kind, Report
-from opensea_metrics.spark_batch.archive.runs import Group
+from opensea_metrics.spark_batch.upkeep.compact import Outcome
+from opensea_metrics.spark_batch.upkeep.report import Kind, Report
+from opensea_metrics.spark_batch.upkeep.runs import Group
 
 _SHOWN = 10
 """Findings of a kind that are listed."""

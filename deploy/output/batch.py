@@ -9,7 +9,7 @@ import pyarrow as pa
 from opensea_metrics.deploy.output.console import time_text
 from opensea_metrics.deploy.output.plain import say
 from opensea_metrics.deploy.output.tables import print_rows
-from opensea_metrics.spark_batch.damage import Damage
+from opensea_metrics.producer.archive.damage import Damage
 from opensea_metrics.spark_batch.job import Counts
 
 _SHOWN = 20

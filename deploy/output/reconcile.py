@@ -11,7 +11,7 @@ from opensea_metrics.deploy.output.batch import show_damaged
 from opensea_metrics.deploy.output.console import console, shown
 from opensea_metrics.deploy.output.plain import say, say_json
 from opensea_metrics.deploy.output.tables import print_table
-from opensea_metrics.spark_batch.damage import Damage
+from opensea_metrics.producer.archive.damage import Damage
 from opensea_metrics.spark_batch.period import iso
 from opensea_metrics.spark_batch.reconcile.compare import ColumnDifference
 from opensea_metrics.spark_batch.reconcile.run import Compared, Finding

@@ -11,13 +11,13 @@ from functools import partial
 from itertools import groupby, pairwise
 from pathlib import Path
 
-from opensea_metrics.producer.layout import HOUR_MS, ArchiveFile
-from opensea_metrics.spark_batch.archive.offsets import Break, Counted, breaks
-from opensea_metrics.spark_batch.damage import Damage
+from opensea_metrics.producer.archive.damage import Damage
+from opensea_metrics.producer.archive.layout import HOUR_MS, ArchiveFile
+from opensea_metrics.producer.archive.location import Archive
 from opensea_metrics.spark_batch.period import iso
 from opensea_metrics.spark_batch.reconcile.compare import Row, RowDifference, RowKey, differences
-from opensea_metrics.spark_batch.reconcile.variants import Kept, copied, once, records, time_of
-from opensea_metrics.spark_batch.source import Source
+from opensea_metrics.spark_batch.reconcile.copies import Kept, copied, once, records, time_of
+from opensea_metrics.spark_batch.upkeep.offsets import Break, Counted, breaks
 from opensea_metrics.sql.sources import Window
 
 LATE = "late beyond grace"
@@ -28,7 +28,7 @@ OPEN = "window not closed yet"
 EXPIRED = "window no longer kept"
 UNKNOWN = "unknown"
 
-Recompute = Callable[[Source], Mapping[RowKey, Row]]
+Recompute = Callable[[Archive], Mapping[RowKey, Row]]
 """The rows of the same windows from another archive."""
 
 
@@ -46,7 +46,7 @@ class Investigator:
     is the records' field with their time, ``files`` is the whole archive; ``has_older`` tells whether
     the server has windows that start before a time."""
 
-    source: Source
+    source: Archive
     files: Sequence[ArchiveFile]
     window: Window
     retention: int | None
@@ -184,7 +184,7 @@ class Investigator:
                     yield each
 
 
-def _count(source: Source, file: ArchiveFile) -> int:
+def _count(source: Archive, file: ArchiveFile) -> int:
     if file.end is not None:
         return file.end - file.start
     return sum(1 for _ in records(source, file))

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
-from opensea_metrics.producer.layout import HOUR_MS, ArchiveFile
-from opensea_metrics.spark_batch.damage import Damage
+from opensea_metrics.producer.archive.damage import Damage
+from opensea_metrics.producer.archive.layout import HOUR_MS, ArchiveFile
+from opensea_metrics.producer.archive.location import Archive
 from opensea_metrics.spark_batch.period import Period
 from opensea_metrics.spark_batch.pipeline import window_of
 from opensea_metrics.spark_batch.recompute import Prepared, computed
@@ -20,7 +21,6 @@ from opensea_metrics.spark_batch.reconcile.compare import (
     by_key,
     differences,
 )
-from opensea_metrics.spark_batch.source import Source
 from opensea_metrics.sql.errors import OpenSeaMetricsError
 from opensea_metrics.sql.sources import Source as Table
 
@@ -131,7 +131,7 @@ def _files(prepared: Prepared, period: Period) -> list[ArchiveFile]:
 
 
 def _rows(
-    prepared: Prepared, keys: list[str], damaged: dict[str, Damage], source: Source
+    prepared: Prepared, keys: list[str], damaged: dict[str, Damage], source: Archive
 ) -> dict[RowKey, Row]:
     """The recomputed rows, from the archive or from a copy of it on this machine; adds to ``damaged``."""
     job, engine = prepared.job, prepared.engine

@@ -21,13 +21,15 @@ from opensea_metrics.deploy.config import FunctionSettings, ServeSettings, Setti
 from opensea_metrics.deploy.doctor.settings import PartSettings
 from opensea_metrics.deploy.embedded.server import running
 from opensea_metrics.producer import environment, kafka
+from opensea_metrics.producer.archive.errors import ArchiveError
+from opensea_metrics.producer.archive.location import open_archive
+from opensea_metrics.producer.archive.s3 import S3Settings
 from opensea_metrics.producer.environment import Environment, SettingsError, variable
 from opensea_metrics.producer.sample import write_sample
 from opensea_metrics.producer.settings import KafkaSettings, StreamSettings
 from opensea_metrics.spark_batch import kafka as results
 from opensea_metrics.spark_batch.cassandra import CassandraSettings
-from opensea_metrics.spark_batch.settings import BatchSettings, S3Settings
-from opensea_metrics.spark_batch.source import SourceError, open_source
+from opensea_metrics.spark_batch.settings import BatchSettings
 from tests.deploy.projects import THREE
 from tests.deploy.stub import Write
 
@@ -271,6 +273,6 @@ def test_a_servers_url_that_cannot_be_used(url: str) -> None:
         KsqlClient(url)
     assert "s3cret" not in str(caught.value)
     assert "--server or KSQLDB_URL" in str(caught.value)
-    with pytest.raises(SourceError) as other:
-        open_source(f"https://anna:s3cret@{url}")
+    with pytest.raises(ArchiveError) as other:
+        open_archive(f"https://anna:s3cret@{url}")
     assert "s3cret" not in str(other.value)

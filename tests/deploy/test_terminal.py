@@ -41,11 +41,11 @@ from opensea_metrics.deploy.output.progress import Reporter
 from opensea_metrics.deploy.output.rows import show_json, show_push, show_reply, show_rows
 from opensea_metrics.deploy.output.upkeep import show_changed, show_drift
 from opensea_metrics.deploy.replies import Column, Rows
-from opensea_metrics.spark_batch.archive.compact import Outcome
-from opensea_metrics.spark_batch.archive.findings import Finding, Kind, Report
-from opensea_metrics.spark_batch.archive.runs import Left
-from opensea_metrics.spark_batch.damage import Damage
+from opensea_metrics.producer.archive.damage import Damage
 from opensea_metrics.spark_batch.job import Counts
+from opensea_metrics.spark_batch.upkeep.compact import Outcome
+from opensea_metrics.spark_batch.upkeep.report import Finding, Kind, Report
+from opensea_metrics.spark_batch.upkeep.runs import Left
 from opensea_metrics.sql.errors import OpenSeaMetricsError, Place
 from opensea_metrics.sql.parser import parse_statement
 from opensea_metrics.sql.statements import dropping

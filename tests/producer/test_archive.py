@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from opensea_metrics.producer import archive
-from opensea_metrics.producer.archive import ArchiveError, files, lines
-from opensea_metrics.producer.archive_writer import ArchiveWriter
-from opensea_metrics.producer.layout import HOUR_MS
+from opensea_metrics.producer.archive.errors import ArchiveError, Damaged
+from opensea_metrics.producer.archive.layout import HOUR_MS
+from opensea_metrics.producer.archive.writer import ArchiveWriter
+from tests.producer.files import files, lines, lines_of
 
 TEN = 1_789_466_400_000  # 2026-09-15T10:00:00Z
 
@@ -41,7 +41,7 @@ def test_a_key_stays_in_its_partition_and_in_order(tmp_path: Path) -> None:
     with ArchiveWriter(tmp_path, "t", partitions=4) as writer:
         for number in range(400):
             writer.write(f"k{number % 20}", TEN, b"%d" % number)
-    partitions = [[int(line) for line in archive.lines_of(path)] for path in files(tmp_path, "t")]
+    partitions = [list(map(int, values)) for values in lines_of(tmp_path, "t")]
     assert len(partitions) == 4
     for numbers in partitions:
         for key in range(20):
@@ -143,8 +143,10 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
             writer.write(None, TEN, b"%d" % number)
     (path,) = files(tmp_path, "t")
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(ArchiveError, match=re.escape(str(path))):
+    with pytest.raises(Damaged, match="its end is missing"):
         list(lines(tmp_path, "t"))
+    with pytest.raises(ArchiveError, match=re.escape(str(path))):
+        ArchiveWriter(tmp_path, "t")
 
 
 def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
@@ -154,16 +156,3 @@ def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
     first, second = (files(tmp_path / name, "t")[0] for name in ("a", "b"))
     assert first.read_bytes() == second.read_bytes()
     assert stat.S_ISREG(first.stat().st_mode)
-
-
-def test_hours_give_the_files_of_each_partition(tmp_path: Path) -> None:
-    with ArchiveWriter(tmp_path, "t", partitions=2, roll=1) as writer:
-        for hour in (0, 1):
-            for key in ("a", "b", "c", "a"):
-                writer.write(key, TEN + hour * HOUR_MS, key.encode())
-    found = list(archive.hours(tmp_path, "t"))
-    assert [sum(map(len, hour)) for hour in found] == [4, 4]
-    for partitions in found:
-        for partition in partitions:
-            assert len({path.name.split("+")[1] for path in partition}) == 1
-            assert partition == sorted(partition)

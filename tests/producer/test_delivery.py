@@ -170,7 +170,7 @@ def test_sigterm_without_a_broker_puts_events_into_a_file(tmp_path: Path) -> Non
         )
         assert f"replay .opensea-metrics/undelivered/{file.name} --sink kafka" in error
         messages = kafka.read_topic(broker.bootstrap, TOPIC)
-    kept = [number_of(value) for value in Recording(file).frames()]
+    kept = [number_of(value) for value in Recording(file).frames() if isinstance(value, bytes)]
     assert f"{len(kept)} records" in replayed
     assert len(messages) == len(in_topic) + len(kept)
     # What was in flight when the broker died may be in both.

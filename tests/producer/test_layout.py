@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from opensea_metrics.producer.layout import ArchiveFile, archive_file, newest_cover, parquet_name
+from opensea_metrics.producer.archive.layout import (
+    ArchiveFile,
+    archive_file,
+    newest_cover,
+    parquet_name,
+)
 
 HOUR = "topics/OpenSeaRawEvents/year=2024/month=07/day=28/hour=12"
 
@@ -20,8 +25,15 @@ HOUR = "topics/OpenSeaRawEvents/year=2024/month=07/day=28/hour=12"
         ("opensea.events+0+12-15.parquet", (0, 12, 15, "parquet")),
         ("OpenSeaRawEvents+0+12.parquet", None),
         ("OpenSeaRawEvents-0-12-15.parquet", None),
-        ("OpenSeaRawEvents+0+12-15.json", None),
-        ("OpenSeaRawEvents+0-12.json", None),
+        # Names without numbers: the records are of partition 0.
+        ("OpenSeaRawEvents+0+12-15.json", (0, 0, None, "json")),
+        ("OpenSeaRawEvents+0-12.json", (0, 0, None, "json")),
+        ("live.ndjson", (0, 0, None, "json")),
+        ("keys.json.gz", (0, 0, None, "json.gz")),
+        # Files of keys and headers that stand beside files of values.
+        ("OpenSeaRawEvents+0+12.keys.json.gz", None),
+        ("OpenSeaRawEvents+0+12.headers.json", None),
+        ("OpenSeaRawEvents-0-12.keys.avro", None),
         ("OpenSeaRawEvents+0+12.json.gz.tmp", None),
         (".OpenSeaRawEvents+0+12.json.gz", None),
         ("README.md", None),
@@ -40,7 +52,7 @@ def test_names(name: str, expected: tuple[int, int, int | None, str] | None) -> 
 def test_folders() -> None:
     assert archive_file("t/year=2024/month=7/day=8/hour=9/t+0+1.json").hour_ms == 1_720_429_200_000  # type: ignore[union-attr]
     assert archive_file("t/t+0+1.json").hour_ms == -1  # type: ignore[union-attr]
-    assert archive_file("t/year=2024/month=13/day=8/hour=9/t+0+1.json") is None
+    assert archive_file("t/year=2024/month=13/day=8/hour=9/t+0+1.json").hour_ms == -1  # type: ignore[union-attr]
 
 
 def named(*names: str) -> list[ArchiveFile]:

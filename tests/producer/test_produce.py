@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from opensea_metrics.producer.archive import files, lines
 from opensea_metrics.producer.envelope import DEAD_LETTER_TOPIC, TOPIC
 from opensea_metrics.producer.settings import (
     KafkaSettings,
@@ -23,6 +22,7 @@ from tests.parts.kafka import Broker, read_topic
 from tests.parts.phoenix import KEY, Behaviour, Session
 from tests.parts.ports import free_port
 from tests.producer.events import COMMAND, ended, event, number_of, producing, run_command, until
+from tests.producer.files import files, lines
 
 JUNK = b'["1",null,"collection:otters","item_sold",{"no":"time"}]'
 

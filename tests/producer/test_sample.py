@@ -9,9 +9,9 @@ from pathlib import Path
 import orjson
 
 from opensea_metrics.producer import sample
-from opensea_metrics.producer.archive import lines
 from opensea_metrics.producer.envelope import TOPIC, DeadLetter, Record, decode
 from opensea_metrics.producer.sample import BUNDLED_EVENTS, BUNDLED_START, HOUR
+from tests.producer.files import lines
 
 
 def bundled_records() -> list[Record]:

@@ -15,16 +15,16 @@ from typing import Any
 import duckdb
 import pytest
 
-from opensea_metrics.producer.layout import HOUR_MS
+from opensea_metrics.producer.archive.layout import HOUR_MS
+from opensea_metrics.producer.archive.location import open_archive
 from opensea_metrics.producer.replay import replay
 from opensea_metrics.producer.sample import frames
 from opensea_metrics.producer.sinks import ArchiveSink
-from opensea_metrics.spark_batch.archive.compact import Options, compact
-from opensea_metrics.spark_batch.archive.rows import raw_stream
-from opensea_metrics.spark_batch.archive.runs import groups
 from opensea_metrics.spark_batch.period import parse_window
 from opensea_metrics.spark_batch.recompute import Prepared, Request, computed, prepare
-from opensea_metrics.spark_batch.source import open_source
+from opensea_metrics.spark_batch.upkeep.compact import Options, compact
+from opensea_metrics.spark_batch.upkeep.rows import raw_stream
+from opensea_metrics.spark_batch.upkeep.runs import groups
 from opensea_metrics.sql.changes import check
 from opensea_metrics.sql.project import load_project
 from tests import oracle
@@ -119,9 +119,9 @@ def event(
 
 def compacted(topic: Path, first: int, end: int, keep: bool = False) -> None:
     """Compact the hours in [first, end)."""
-    source = open_source(topic)
+    source = open_archive(topic)
     stream = raw_stream(check(load_project(SQL)), TOPIC)
-    planned = groups(source.listing()[0], START + 90 * DAY_MS, 0, first, end)
+    planned = groups(source.listing().files, START + 90 * DAY_MS, 0, first, end)
     made = compact(source, stream, planned, Options(keep=keep))
     assert made.compacted > 0
 
@@ -152,7 +152,7 @@ def recomputed(
     variables: Mapping[str, str] | None = None,
 ) -> tuple[dict[str, Rows], Prepared, Any]:
     """Every target's rows, what was done, and what was read."""
-    prepared = prepare(asked, open_source(source), root, variables)
+    prepared = prepare(asked, open_archive(source), root, variables)
     with ExitStack() as stack:
         results = stack.enter_context(computed(prepared, lambda done, total: None))
         tables = {}

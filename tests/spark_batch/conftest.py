@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from opensea_metrics.spark_batch.archive.rows import raw_stream
 from opensea_metrics.spark_batch.settings import BatchSettings
+from opensea_metrics.spark_batch.upkeep.rows import raw_stream
 from opensea_metrics.sql.changes import check
 from opensea_metrics.sql.project import load_project
 from opensea_metrics.sql.sources import Source

@@ -13,8 +13,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from opensea_metrics.producer.layout import HOUR_MS
-from opensea_metrics.spark_batch.source import Source, open_source
+from opensea_metrics.producer.archive.layout import HOUR_MS
+from opensea_metrics.producer.archive.location import Archive, open_archive
 
 TOPIC = "OpenSeaRawEvents"
 TEN = 1_789_466_400_000
@@ -70,8 +70,8 @@ class Place:
     fs: Any
 
     @property
-    def source(self) -> Source:
-        return open_source(self.url)
+    def source(self) -> Archive:
+        return open_archive(self.url)
 
     def put(self, path: str, content: bytes) -> None:
         self.fs.makedirs(f"{self.root}/{path}".rpartition("/")[0], exist_ok=True)
@@ -116,7 +116,7 @@ class Place:
 def on_disk(at: Path) -> Place:
     root = at / "topics" / TOPIC
     root.mkdir(parents=True)
-    return Place(str(root), str(root), open_source(root).fs)
+    return Place(str(root), str(root), open_archive(root).fs)
 
 
 def rows_of(place: Place, path: str) -> list[dict[str, Any]]:

@@ -13,11 +13,12 @@ import pytest
 from typer.testing import CliRunner
 
 from opensea_metrics.deploy import cli
-from opensea_metrics.producer.layout import HOUR_MS
+from opensea_metrics.producer.archive.errors import ArchiveError
+from opensea_metrics.producer.archive.layout import HOUR_MS
+from opensea_metrics.producer.archive.location import open_archive
 from opensea_metrics.producer.sample import write_sample
-from opensea_metrics.spark_batch.archive.check import check
-from opensea_metrics.spark_batch.archive.findings import Kind, Report
-from opensea_metrics.spark_batch.source import SourceError, open_source
+from opensea_metrics.spark_batch.upkeep.check import check
+from opensea_metrics.spark_batch.upkeep.report import Kind, Report
 from opensea_metrics.sql.sources import Source as Stream
 from tests.spark_batch.places import (
     TEN,
@@ -75,12 +76,12 @@ def test_damaged_files(place: Place, stream: Stream) -> None:
         ("EMPTY", name(0, 6, 0)),
         ("EMPTY", name(0, 7, 0)),
         ("EMPTY", name(0, 8, 0, "json")),
-        # A last line that is cut short is no record.
-        ("FAILED", name(0, 5, 0, "json")),
     ]
     assert not report.is_clean
     details = [each.detail for each in report.of(Kind.UNREADABLE)]
-    assert details[-1] == "the last line is cut short; 4 records before that"
+    assert details[-1] == (
+        "its last line has no newline at its end, so the line may be part of a record; 3 records before that"
+    )
     salvaged = [int(detail.rsplit("; ", 1)[1].split()[0]) for detail in details[:3]]
     assert salvaged[0] > 1_900
     assert 900 < salvaged[1] < 1_100
@@ -96,10 +97,12 @@ def test_names_and_places(place: Place, stream: Stream) -> None:
     place.put(f"{folder(0)}/_SUCCESS", b"")
     place.put(f"year=2026/month=13/day=01/hour=00/{TOPIC}+0+0000000003.json.gz", b"")
     assert found(check(place.source, stream)) == [
-        ("STRANGE", f"{folder(0)}/{TOPIC}+x+1.json.gz", 0),
+        ("EMPTY", f"{folder(0)}/{TOPIC}+x+1.json.gz", 0),
+        ("EMPTY", f"year=2026/month=13/day=01/hour=00/{TOPIC}+0+0000000003.json.gz", 0),
         ("STRANGE", f"{folder(0)}/notes.txt", 0),
-        ("STRANGE", f"year=2026/month=13/day=01/hour=00/{TOPIC}+0+0000000003.json.gz", 0),
         ("OUTSIDE", f"{TOPIC}+1+0000000000.json.gz", 2),
+        ("OUTSIDE", f"year=2026/month=13/day=01/hour=00/{TOPIC}+0+0000000003.json.gz", 0),
+        ("UNNUMBERED", f"{folder(0)}/{TOPIC}+x+1.json.gz", 0),
     ]
 
 
@@ -149,11 +152,11 @@ def test_links_and_what_is_no_file(disk: Place, stream: Stream) -> None:
     Path(os.fsdecode(bad)).write_bytes(gzip.compress(text(events(0, 7, 1))))
     report = check(disk.source, stream)
     assert {(each.kind, Path(each.where).name, each.detail) for each in report.findings} == {
-        (Kind.STRANGE, "loop", "it links to a folder that it is in"),
-        (Kind.STRANGE, "loop of its own", "it links to nothing"),
-        (Kind.STRANGE, f"{TOPIC}+0+0000000005.json.gz", "it links to nothing"),
-        (Kind.STRANGE, f"{TOPIC}+0+0000000006.json.gz", "it is no regular file"),
-        (Kind.STRANGE, f"{TOPIC}\udcff+0+0000000007.json.gz", "its name is not UTF-8"),
+        (Kind.STRANGE, "loop", "a link to a folder that contains it or is listed already; remove the link"),
+        (Kind.STRANGE, "loop of its own", "cannot read this file: Too many levels of symbolic links"),
+        (Kind.STRANGE, f"{TOPIC}+0+0000000005.json.gz", "a link that leads nowhere"),
+        (Kind.STRANGE, f"{TOPIC}+0+0000000006.json.gz", "it is a FIFO, not a file"),
+        (Kind.STRANGE, f"{TOPIC}\\xff+0+0000000007.json.gz", "the name is not UTF-8; rename it"),
     }
     assert [each.records for each in report.partitions] == [5]
 
@@ -174,7 +177,7 @@ def test_a_folder_that_may_not_be_read_is_named(disk: Place, stream: Stream) -> 
     hour = Path(disk.root) / folder(0)
     hour.chmod(0)
     try:
-        with pytest.raises(SourceError, match=f"Cannot list {hour}: Permission denied"):
+        with pytest.raises(ArchiveError, match=f"Cannot list {hour}: Permission denied"):
             check(disk.source, stream)
     finally:
         hour.chmod(0o755)
@@ -242,7 +245,7 @@ def test_a_day_of_tiny_files(
 def test_compared_with_a_sample(tmp_path: Path, stream: Stream) -> None:
     """What the producer writes is sound; it holds odd and repeated records."""
     written = write_sample(tmp_path, 20_000)
-    report = check(open_source(tmp_path / "topics" / TOPIC), stream)
+    report = check(open_archive(tmp_path / "topics" / TOPIC), stream)
     assert report.is_clean
     assert sum(each.records for each in report.partitions) == written.written
     kinds = Counter(each.kind for each in report.findings)
@@ -250,11 +253,11 @@ def test_compared_with_a_sample(tmp_path: Path, stream: Stream) -> None:
 
 
 def test_no_archive(disk: Place, bucket: Place, stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SourceError, match="There is no archive at"):
-        check(open_source(f"{disk.url}x"), stream)
+    with pytest.raises(ArchiveError, match="There is no archive at"):
+        check(open_archive(f"{disk.url}x"), stream)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-the-key")
-    with pytest.raises(SourceError, match="Cannot list") as caught:
-        check(open_source(bucket.url), stream)
+    with pytest.raises(ArchiveError, match="Cannot list") as caught:
+        check(open_archive(bucket.url), stream)
     assert "not-the-key" not in str(caught.value)
 
 
@@ -274,7 +277,7 @@ def test_a_folder_that_may_not_be_read(
 
     monkeypatch.setattr("os.scandir", guarded)
     for period in ((None, None), (TEN, TEN + 2 * HOUR_MS)):
-        with pytest.raises(SourceError, match="Permission denied"):
+        with pytest.raises(ArchiveError, match="Permission denied"):
             check(disk.source, stream, *period)
 
 

@@ -19,18 +19,18 @@ import duckdb
 import pytest
 
 from opensea_metrics.deploy import cli
-from opensea_metrics.producer import archive
-from opensea_metrics.producer.archive_writer import ArchiveWriter
-from opensea_metrics.producer.layout import HOUR_MS
+from opensea_metrics.producer.archive.layout import HOUR_MS
+from opensea_metrics.producer.archive.records import topic_values
+from opensea_metrics.producer.archive.writer import ArchiveWriter
 from opensea_metrics.producer.recording import Recording
-from opensea_metrics.spark_batch.archive import lock
-from opensea_metrics.spark_batch.archive.check import check
-from opensea_metrics.spark_batch.archive.compact import Options, Outcome, compact
-from opensea_metrics.spark_batch.archive.lock import locked
-from opensea_metrics.spark_batch.archive.rows import raw_stream
-from opensea_metrics.spark_batch.archive.runs import groups
-from opensea_metrics.spark_batch.archive.store import CompactError, open_store
-from opensea_metrics.spark_batch.archive.writing import write
+from opensea_metrics.spark_batch.upkeep import lock
+from opensea_metrics.spark_batch.upkeep.check import check
+from opensea_metrics.spark_batch.upkeep.compact import Options, Outcome, compact
+from opensea_metrics.spark_batch.upkeep.lock import locked
+from opensea_metrics.spark_batch.upkeep.rows import raw_stream
+from opensea_metrics.spark_batch.upkeep.runs import groups
+from opensea_metrics.spark_batch.upkeep.store import CompactError, open_store
+from opensea_metrics.spark_batch.upkeep.writing import write
 from opensea_metrics.sql.changes import check as check_project
 from opensea_metrics.sql.project import load_project
 from opensea_metrics.sql.sources import Source as Stream
@@ -50,7 +50,7 @@ from tests.spark_batch.places import (
 
 def done(place: Place, stream: Stream, options: Options | None = None) -> Outcome:
     source = place.source
-    return compact(source, stream, groups(source.listing()[0], LATER, 0), options or Options())
+    return compact(source, stream, groups(source.listing().files, LATER, 0), options or Options())
 
 
 def parquet(hour: int, partition: int, start: int, end: int) -> str:
@@ -182,9 +182,9 @@ def test_what_cannot_be_compacted_is_left(place: Place, stream: Stream) -> None:
     assert [(each.path.removeprefix(f"{root}/"), each.reason[:40]) for each in outcome.left] == [
         (overlap[0], f"it has offsets that {root}/{overlap[1]} has too"[:40]),
         (overlap[1], f"it has offsets that {root}/{overlap[0]} has too"[:40]),
-        (cut, "it cannot be read to its end: Compressed"),
+        (cut, "it cannot be read to its end: its end is"),
         (latin, "the record at offset 36 is not UTF-8"),
-        (empty, "it has no records"),
+        (empty, "it cannot be read to its end: it is empty"[:40]),
     ]
 
 
@@ -306,7 +306,7 @@ def test_a_stop_lets_what_has_begun_be_done(disk: Place, stream: Stream) -> None
     asked = iter(range(6))
     source = disk.source
     outcome = compact(
-        source, stream, groups(source.listing()[0], LATER, 0), stop=lambda: next(asked) == 3
+        source, stream, groups(source.listing().files, LATER, 0), stop=lambda: next(asked) == 3
     )
     assert (outcome.finished, outcome.compacted, outcome.records) == (False, 3, 30)
     assert sum(name.endswith(".parquet") for name in disk.names()) == 3
@@ -353,7 +353,7 @@ def test_a_file_without_all_the_records_is_not_published(
         )
         Path(f"{made}.x").replace(made)
 
-    monkeypatch.setattr("opensea_metrics.spark_batch.archive.compact.write", harmed)
+    monkeypatch.setattr("opensea_metrics.spark_batch.upkeep.compact.write", harmed)
     with pytest.raises(CompactError, match=r"does not have what its originals have: .*are kept"):
         done(place, stream)
     assert originals
@@ -392,7 +392,7 @@ def test_a_disk_that_is_full(
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("opensea_metrics.spark_batch.archive.store.shutil.copyfileobj", full)
+    monkeypatch.setattr("opensea_metrics.spark_batch.upkeep.store.shutil.copyfileobj", full)
     with pytest.raises(CompactError, match="No space left on device"):
         done(disk, stream)
     assert disk.names() == names
@@ -476,17 +476,17 @@ def test_the_producer_goes_on_and_replays(tmp_path: Path, disk: Place, stream: S
     with ArchiveWriter(tmp_path, TOPIC) as first:
         for number in range(20):
             first.write(None, TEN + number, event(TEN + number, number))
-    lines = list(archive.lines(tmp_path, TOPIC))
+    lines = list(topic_values(tmp_path, TOPIC))
     done(disk, stream)
     assert disk.names() == [".lock", parquet(0, 0, 0, 20)]
-    assert list(archive.lines(tmp_path, TOPIC)) == lines
+    assert list(topic_values(tmp_path, TOPIC)) == lines
     recording = Recording(tmp_path)
     assert list(recording.frames()) == lines
     assert recording.read_bytes == recording.total_bytes
     with ArchiveWriter(tmp_path, TOPIC) as second:
         second.write(None, TEN, event(TEN, 20))
     assert name(0, 0, 20) in disk.names()
-    assert list(archive.lines(tmp_path, TOPIC)) == [*lines, event(TEN, 20)]
+    assert list(topic_values(tmp_path, TOPIC)) == [*lines, event(TEN, 20)]
 
 
 def test_the_predecessors_archive(place: Place, stream: Stream) -> None:

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from opensea_metrics.producer.layout import HOUR_MS, ArchiveFile
-from opensea_metrics.spark_batch.archive.offsets import Counted, breaks
+from opensea_metrics.producer.archive.layout import HOUR_MS, ArchiveFile
+from opensea_metrics.spark_batch.upkeep.offsets import Counted, breaks
 
 
 def files(*given: tuple[int, int, int]) -> list[Counted]:

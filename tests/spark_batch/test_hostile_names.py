@@ -11,11 +11,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from opensea_metrics.spark_batch.archive.check import check as check_archive
-from opensea_metrics.spark_batch.archive.compact import Options, compact
-from opensea_metrics.spark_batch.archive.rows import raw_stream
-from opensea_metrics.spark_batch.archive.runs import groups
-from opensea_metrics.spark_batch.source import open_source
+from opensea_metrics.producer.archive.location import open_archive
+from opensea_metrics.spark_batch.upkeep.check import check as check_archive
+from opensea_metrics.spark_batch.upkeep.compact import Options, compact
+from opensea_metrics.spark_batch.upkeep.rows import raw_stream
+from opensea_metrics.spark_batch.upkeep.runs import groups
 from opensea_metrics.sql.changes import check
 from opensea_metrics.sql.naming import SYSTEM_COLUMNS
 from opensea_metrics.sql.project import load_project
@@ -127,15 +127,15 @@ def compacted(archive: Path, project: Path, tmp_path_factory: pytest.TempPathFac
     """The archive with one compacted file in place of its own."""
     topic = tmp_path_factory.mktemp("compacted") / "topics" / TOPIC
     shutil.copytree(archive, topic)
-    source = open_source(topic)
+    source = open_archive(topic)
     stream = raw_stream(check(load_project(project)), TOPIC)
-    planned = groups(source.listing()[0], START + 90 * DAY_MS, 0, START, START + HOUR)
+    planned = groups(source.listing().files, START + 90 * DAY_MS, 0, START, START + HOUR)
     assert compact(source, stream, planned, Options()).compacted == 1
     return topic
 
 
 def test_a_compacted_file(compacted: Path, project: Path) -> None:
-    source = open_source(compacted)
+    source = open_archive(compacted)
     (made,) = compacted.rglob("*.parquet")
     # The files' own columns stay theirs; a column of that name is only in the text of the record.
     stored = {name.lower() for name in ("t", "s", "g", *NAMES)} - {*OWN, "_time", "_file"}

@@ -13,11 +13,12 @@ from typing import Any
 import duckdb
 import pytest
 
-from opensea_metrics.producer.layout import HOUR_MS
-from opensea_metrics.spark_batch import duckdb_engine, groups, parts
+from opensea_metrics.producer.archive.errors import ArchiveError
+from opensea_metrics.producer.archive.layout import HOUR_MS
+from opensea_metrics.producer.archive.location import open_archive
+from opensea_metrics.spark_batch import duckdb_engine, groups, partial_groupings
 from opensea_metrics.spark_batch.duckdb_engine import DuckDbResults
 from opensea_metrics.spark_batch.recompute import computed, prepare
-from opensea_metrics.spark_batch.source import SourceError, open_source
 from tests import oracle
 from tests.spark_batch.archives import (
     SQL,
@@ -43,7 +44,7 @@ def lanes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
 
 
 def test_lanes_give_the_same_numbers(lanes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "_ROWS", 100)  # merged again and again
+    monkeypatch.setattr(partial_groupings, "_ROWS", 100)  # merged again and again
     topic = write_sample(tmp_path, 6_000)
     records = records_of(topic)
     compacted(topic, START + 6 * HOUR_MS, START + 12 * HOUR_MS)
@@ -66,7 +67,7 @@ def test_what_depends_on_order_is_in_the_order_of_the_files(
     lanes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Though the first group may be done last."""
-    monkeypatch.setattr(parts, "_ROWS", 40)
+    monkeypatch.setattr(partial_groupings, "_ROWS", 40)
     topic = write_sample(tmp_path, 3_000)
     sql = Path(shutil.copytree(SQL, tmp_path / "sql", ignore=shutil.ignore_patterns("*.py*", "__py*")))
     (sql / "migrations/V900__own.sql").write_text(
@@ -111,11 +112,11 @@ def test_an_error_in_one_lane_ends_the_others(
             lane.execute("SELECT count(*) FROM range(1_000_000_000_000) AS a(n) WHERE hash(n) = 1")
         while len(begun) < lanes:
             time.sleep(0.01)
-        raise SourceError("no more of it")
+        raise ArchiveError("no more of it")
 
     monkeypatch.setattr(DuckDbResults, "_take", noted)
     monkeypatch.setattr(DuckDbResults, "_decode", decode)
-    prepared = prepare(request("1 hour"), open_source(topic), SQL)
-    with pytest.raises(SourceError, match="no more of it"), computed(prepared, lambda done, total: None):
+    prepared = prepare(request("1 hour"), open_archive(topic), SQL)
+    with pytest.raises(ArchiveError, match="no more of it"), computed(prepared, lambda done, total: None):
         pass
     assert len(begun) <= lanes + 1

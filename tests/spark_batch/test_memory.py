@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from opensea_metrics.producer.layout import HOUR_MS
+from opensea_metrics.producer.archive.layout import HOUR_MS
 from opensea_metrics.spark_batch import memory
 from opensea_metrics.spark_batch.memory import Memory, MemoryExhausted
 from tests import oracle

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from opensea_metrics.producer.layout import HOUR_MS
+from opensea_metrics.producer.archive.layout import HOUR_MS
 from tests import oracle
 from tests.metrics import Rows, averages, averages_in_long_form, near, prices
 from tests.spark_batch.archives import (

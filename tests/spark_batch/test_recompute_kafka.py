@@ -17,7 +17,7 @@ from opensea_metrics.deploy import cli, commands
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.demo import wait_until_read
 from opensea_metrics.deploy.embedded import server
-from opensea_metrics.spark_batch.kafka import KafkaSink
+from opensea_metrics.spark_batch.kafka import KafkaResultSink
 from tests.metrics import near
 from tests.parts import kafka
 from tests.spark_batch.archives import SQL, START, add, event, needs, write_sample
@@ -157,9 +157,9 @@ def test_only_what_was_asked_for(
 def test_nothing_of_a_failed_run_counts(
     broker: kafka.Broker, data: Path, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send = KafkaSink.send
+    send = KafkaResultSink.send
 
-    def failing(self: KafkaSink, topic: str, batches: Any) -> int:
+    def failing(self: KafkaResultSink, topic: str, batches: Any) -> int:
         sent = send(self, topic, batches)
         self._producer.flush(60)
         if topic == TOPICS[1]:
@@ -168,7 +168,7 @@ def test_nothing_of_a_failed_run_counts(
 
     source = ("--source", str(data / "topics/OpenSeaRawEvents"), "--engine", engine)
     with monkeypatch.context() as patched:
-        patched.setattr(KafkaSink, "send", failing)
+        patched.setattr(KafkaResultSink, "send", failing)
         assert run(patched, *COMMAND, *source) == 1
     for topic in TOPICS:
         assert committed(broker, topic, "read_uncommitted")

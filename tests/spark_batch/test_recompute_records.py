@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from opensea_metrics.spark_batch import compacted
-from opensea_metrics.spark_batch.archive.check import check as check_archive
-from opensea_metrics.spark_batch.archive.compact import Options, compact
-from opensea_metrics.spark_batch.archive.rows import raw_stream
-from opensea_metrics.spark_batch.archive.runs import groups
-from opensea_metrics.spark_batch.source import open_source
+from opensea_metrics.producer.archive import compacted
+from opensea_metrics.producer.archive.location import open_archive
+from opensea_metrics.spark_batch.upkeep.check import check as check_archive
+from opensea_metrics.spark_batch.upkeep.compact import Options, compact
+from opensea_metrics.spark_batch.upkeep.rows import raw_stream
+from opensea_metrics.spark_batch.upkeep.runs import groups
 from opensea_metrics.sql.catalog import Catalog
 from opensea_metrics.sql.changes import applied, check
 from opensea_metrics.sql.errors import SqlError
@@ -55,9 +55,9 @@ def archived(topic: Path, lines: list[bytes]) -> None:
 
 def compact_all(topic: Path, root: Path) -> Path:
     """Compact the files of a topic into one, and give this."""
-    source = open_source(topic)
+    source = open_archive(topic)
     stream = raw_stream(check(load_project(root)), "OpenSeaRawEvents")
-    planned = groups(source.listing()[0], START + 90 * DAY_MS, 0, START, START + HOUR)
+    planned = groups(source.listing().files, START + 90 * DAY_MS, 0, START, START + HOUR)
     assert compact(source, stream, planned, Options()).compacted == 1
     (made,) = topic.rglob("*.parquet")
     return made
@@ -139,7 +139,7 @@ def test_a_stream_that_is_declared_otherwise_after_compaction(
     compact_all(topic, declared(tmp_path / "before", BEFORE))
     root = declared(tmp_path / "after", after)
     assert read(topic, root, engine) == rows
-    report = check_archive(open_source(topic), raw_stream(check(load_project(root)), "OpenSeaRawEvents"))
+    report = check_archive(open_archive(topic), raw_stream(check(load_project(root)), "OpenSeaRawEvents"))
     kinds = [finding.kind.name for finding in report.findings]
     assert kinds == (["FAILED"] if len(rows) < len(LINES) else [])
 
@@ -162,8 +162,8 @@ def test_fields_are_read_if_they_were_decoded_as_they_are_declared(
     archived(topic, LINES)
     compact_all(topic, declared(tmp_path / "before", BEFORE))
     catalog = check(load_project(declared(tmp_path / "after", GIVEN.format(columns, properties))))
-    source = open_source(topic)
-    (file,) = source.listing()[0]
+    source = open_archive(topic)
+    (file,) = source.listing().files
     columns_there = compacted.schema(source, file, [raw_stream(catalog, "OpenSeaRawEvents")])
     assert columns_there is not None
     assert compacted.has_fields(columns_there, ["t", "s.usd_price"]) is is_read

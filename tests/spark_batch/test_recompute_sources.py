@@ -13,10 +13,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from opensea_metrics.producer.layout import HOUR_MS, archive_file
-from opensea_metrics.spark_batch.damage import Damage
+from opensea_metrics.producer.archive.damage import Damage
+from opensea_metrics.producer.archive.errors import ArchiveError
+from opensea_metrics.producer.archive.layout import HOUR_MS, archive_file
+from opensea_metrics.producer.archive.location import open_archive
 from opensea_metrics.spark_batch.recompute import prepare
-from opensea_metrics.spark_batch.source import SourceError, open_source
 from tests import oracle
 from tests.spark_batch.archives import (
     DAY_MS,
@@ -69,7 +70,7 @@ def test_a_period_reads_only_its_hours(own: Path) -> None:
 
     def hours(**more: Any) -> list[int]:
         asked = request("1 hour", first=first, end=end, **more)
-        files = prepare(asked, open_source(own), SQL).job.files
+        files = prepare(asked, open_archive(own), SQL).job.files
         return sorted({(file.hour_ms - START) // HOUR_MS for file in files})
 
     assert hours() == [3, 4, 5, 6]
@@ -87,7 +88,7 @@ def test_files_in_no_folder_of_an_hour_are_read_for_a_period_only(
         shutil.copy(path, topic)
     check(topic, engine, day)
     for first, end in ((None, None), (START, None), (None, START + DAY_MS)):
-        with pytest.raises(SourceError, match="outside the folders of hours only: give --from and --to"):
+        with pytest.raises(ArchiveError, match="outside the folders of hours only: give --from and --to"):
             recomputed(topic, request("1 hour", engine=engine, first=first, end=end))
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from opensea_metrics.producer.layout import archive_file
+from opensea_metrics.producer.archive.layout import archive_file
+from opensea_metrics.producer.archive.location import open_archive
 from opensea_metrics.spark_batch.groups import shared_out
 from opensea_metrics.spark_batch.recompute import prepare
-from opensea_metrics.spark_batch.source import open_source
 from opensea_metrics.spark_batch.spark_engine import SparkResults
 from tests.metrics import near
 from tests.parts import spark as parts
@@ -31,7 +31,7 @@ def test_the_archive_is_scanned_once(spark: Any, tmp_path: Path) -> None:
     topic = write_sample(tmp_path, 400, START, 2 * HOUR_MS)
     prepared = prepare(
         request("1 hour", "2 hours", engine="spark", first=START, end=START + 2 * HOUR_MS),
-        open_source(topic),
+        open_archive(topic),
         SQL,
     )
     results = SparkResults(spark, prepared.job)

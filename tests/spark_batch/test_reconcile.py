@@ -16,7 +16,7 @@ from opensea_metrics.deploy import cli, commands
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.demo import wait_until_read
 from opensea_metrics.deploy.embedded import server
-from opensea_metrics.producer.layout import HOUR_MS, archive_file
+from opensea_metrics.producer.archive.layout import HOUR_MS, archive_file
 from tests.spark_batch.archives import (
     SQL,
     START,

@@ -17,7 +17,7 @@ from confluent_kafka import Producer
 
 from opensea_metrics.deploy import cli
 from opensea_metrics.deploy.client import KsqlClient
-from opensea_metrics.producer.layout import HOUR_MS
+from opensea_metrics.producer.archive.layout import HOUR_MS
 from tests.spark_batch.archives import folder_of
 
 SLUGS = ("otters", "kobolds", "lanterns")

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import duckdb
 
-from opensea_metrics.producer.layout import ArchiveFile
-from opensea_metrics.spark_batch.archive.reading import Unreadable, pieces
-from opensea_metrics.spark_batch.archive.rows import rows, sample_of, table
-from opensea_metrics.spark_batch.archive.runs import Measured
-from opensea_metrics.spark_batch.archive.store import CompactError
-from opensea_metrics.spark_batch.compacted import METADATA, decoding
-from opensea_metrics.spark_batch.source import Source
+from opensea_metrics.producer.archive.compacted import METADATA, decoding
+from opensea_metrics.producer.archive.errors import Damaged
+from opensea_metrics.producer.archive.layout import ArchiveFile
+from opensea_metrics.producer.archive.lines import raw_lines
+from opensea_metrics.producer.archive.location import Archive
+from opensea_metrics.spark_batch.upkeep.rows import rows, sample_of, table
+from opensea_metrics.spark_batch.upkeep.runs import Measured
+from opensea_metrics.spark_batch.upkeep.store import CompactError
 from opensea_metrics.sql.quoting import quoted, text
 from opensea_metrics.sql.sources import Source as Stream
 from opensea_metrics.sql.types import KsqlType, StructType
@@ -26,27 +27,27 @@ _ORDER = (("EVENT",), ("PAYLOAD", "PAYLOAD", "COLLECTION", "SLUG"))
 _FETCHED = 10_000
 
 
-def measured(local: Source, file: ArchiveFile, at: ArchiveFile) -> Measured:
-    """Read an original, of which ``at`` is a copy on the local disk. Raises SourceError."""
+def measured(local: Archive, file: ArchiveFile, at: ArchiveFile) -> Measured:
+    """Read an original, of which ``at`` is a copy on the local disk. Raises ArchiveError."""
     digest = hashlib.sha256()
     records = size = 0
     problem = None
     try:
-        for piece in pieces(local, at):
+        for piece in raw_lines(local, at):
             whole = b"\n".join([*piece, b""])
             digest.update(whole)
             size += len(whole)
             if problem is None and not whole.isascii():
                 problem = _not_utf8(piece, file.start + records)
             records += len(piece)
-    except Unreadable as damage:
+    except Damaged as damage:
         problem = f"it cannot be read to its end: {damage}"
     return Measured(file, records, size, digest.hexdigest(), problem)
 
 
 def write(
     database: duckdb.DuckDBPyConnection,
-    local: Source,
+    local: Archive,
     files: Iterable[ArchiveFile],
     stream: Stream,
     path: Path,
@@ -60,7 +61,7 @@ def write(
     sample = ""
     for file in files:
         offset = file.start
-        for piece in pieces(local, file):
+        for piece in raw_lines(local, file):
             sample = sample or sample_of(piece)
             offsets = list(range(offset, offset + len(piece)))
             database.register("batch", table([0] * len(piece), offsets, piece))

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from opensea_metrics.producer.layout import HOUR_MS, ArchiveFile, covers
+from opensea_metrics.producer.archive.layout import HOUR_MS, ArchiveFile, covers
 
 MOST_RECORDS = 250_000
 MOST_BYTES = 256 * 1024 * 1024
@@ -66,6 +66,7 @@ def groups(
         over = file.hour_ms + HOUR_MS
         if (
             file.hour_ms >= 0
+            and file.is_numbered
             and over + min_age_ms <= now_ms
             and (first_ms is None or file.hour_ms >= first_ms)
             and (end_ms is None or over <= end_ms)

@@ -1,21 +1,22 @@
-"""Text files as streams of lines: in blocks of memory that is used again, and a second time if need be."""
+"""Text files as streams of lines, which can be read a second time."""
 
 from __future__ import annotations
 
 import gzip
 import random
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from opensea_metrics.producer.layout import HOUR_MS, ArchiveFile, archive_file
-from opensea_metrics.spark_batch import chunks, lines
-from opensea_metrics.spark_batch.buffers import Buffers
-from opensea_metrics.spark_batch.source import Source, SourceError, open_source
-from opensea_metrics.spark_batch.texts import Texts, TextStream
+from opensea_metrics.producer.archive import text
+from opensea_metrics.producer.archive.errors import ArchiveError
+from opensea_metrics.producer.archive.layout import HOUR_MS, ArchiveFile, archive_file
+from opensea_metrics.producer.archive.lines import line_blocks
+from opensea_metrics.producer.archive.location import Archive, open_archive
+from opensea_metrics.spark_batch import chunks
+from opensea_metrics.spark_batch.line_streams import FileLineSource, LineStream
 from opensea_metrics.sql.lowering import utf8
 from opensea_metrics.sql.lowering.capitals import Capitals
 from tests import oracle
@@ -24,12 +25,12 @@ from tests.spark_batch.places import TOPIC
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Source:
+def source(tmp_path: Path) -> Archive:
     (tmp_path / TOPIC).mkdir()
-    return open_source(tmp_path / TOPIC)
+    return open_archive(tmp_path / TOPIC)
 
 
-def written(source: Source, start: int, content: list[bytes]) -> ArchiveFile:
+def written(source: Archive, start: int, content: list[bytes]) -> ArchiveFile:
     path = Path(source.root) / f"{TOPIC}+0+{start:010d}.json.gz"
     path.write_bytes(gzip.compress(b"\n".join(content)))
     file = archive_file(str(path), path.stat().st_size)
@@ -44,44 +45,11 @@ def texts_of(rows: Iterator[pa.RecordBatch] | pa.RecordBatchReader) -> list[tupl
     return [(row["_off"], row["line"].rstrip("\n")) for batch in rows for row in batch.to_pylist()]
 
 
-def test_a_buffer_is_not_taken_while_somebody_refers_to_it() -> None:
-    buffers = Buffers(1_000)
-    first = buffers.take(1_000)
-    array = pa.Array.from_buffers(pa.uint8(), 1_000, [None, pa.py_buffer(first)])
-    memory = array.buffers()[1].address
-    del first
-    second = buffers.take(10)
-    assert pa.py_buffer(second).address != memory
-    del array
-    again = buffers.take(1_000)
-    assert pa.py_buffer(again).address == memory
-    assert len(buffers.take(5_000)) == 5_000
-
-
-def test_buffers_of_many_threads_are_never_the_same() -> None:
-    buffers, wrong = Buffers(64), []
-
-    def work(mark: int) -> None:
-        for _ in range(2_000):
-            taken = buffers.take(64)
-            taken[:] = bytes([mark]) * 64
-            if bytes(taken) != bytes([mark]) * 64:
-                wrong.append(mark)
-
-    threads = [threading.Thread(target=work, args=(mark,)) for mark in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong
-
-
 @pytest.mark.parametrize("size", [1, 7, 64, 1_000])
 def test_lines_are_the_same_whatever_a_block_holds(
-    source: Source, size: int, monkeypatch: pytest.MonkeyPatch
+    source: Archive, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lines, "_PIECE", size)
-    monkeypatch.setattr(lines, "_BUFFERS", Buffers(size))
+    monkeypatch.setattr(text, "_TEXT", size)
     chance = random.Random(size)
     content = [
         chance.choice([b"x", "é".encode(), b"{}", b"ab\xff"]) * chance.choice([0, 1, 5, 70, 900])
@@ -89,20 +57,20 @@ def test_lines_are_the_same_whatever_a_block_holds(
     ]
     found = [
         row
-        for piece in lines.pieces(source, written(source, 40, content))
+        for piece in line_blocks(source, written(source, 40, content))
         for row in texts_of(iter(piece.batches(NO_NAMES)))
     ]
     expected = [utf8.decoded(line) for line in content if line]
     assert found == list(enumerate(expected, 40))
 
 
-def test_streams_share_out_the_lines_and_can_be_read_again(source: Source) -> None:
+def test_streams_share_out_the_lines_and_can_be_read_again(source: Archive) -> None:
     files = [written(source, n * 10_000, [b"%d" % (n * 10_000 + i) for i in range(7_000)]) for n in range(3)]
     finished: list[ArchiveFile] = []
-    texts = Texts(source, files, finished.append)
+    texts = FileLineSource(source, files, finished.append)
     found = []
     while not texts.is_read():
-        stream = TextStream(texts, 5_000)
+        stream = LineStream(texts, 5_000)
         begun = stream.reader(NO_NAMES)
         begun.read_next_batch()  # and no more, as of a query that fails
         del begun
@@ -115,13 +83,13 @@ def test_streams_share_out_the_lines_and_can_be_read_again(source: Source) -> No
     assert finished == files
 
 
-def test_what_a_reader_fails_of_is_told(source: Source) -> None:
+def test_what_a_reader_fails_of_is_told(source: Archive) -> None:
     files = [written(source, 0, [b"1"] * 10), written(source, 10, [b"2"])]
     Path(files[1].path).unlink()
-    stream = TextStream(Texts(source, files, lambda file: None), 1_000)
+    stream = LineStream(FileLineSource(source, files, lambda file: None), 1_000)
     with pytest.raises(Exception, match="Cannot read"):
         stream.reader(NO_NAMES).read_all()
-    assert isinstance(stream.error, SourceError)
+    assert isinstance(stream.error, ArchiveError)
 
 
 @pytest.mark.parametrize("at", [0, 2_700, 5_999])
@@ -130,7 +98,7 @@ def test_a_line_that_is_no_json_in_any_chunk(
 ) -> None:
     """The chunk is read again then, and nothing is counted twice."""
     monkeypatch.setattr(chunks, "_ROWS", 1_000)
-    monkeypatch.setattr(lines, "_PIECE", 64 * 1024)
+    monkeypatch.setattr(text, "_TEXT", 64 * 1024)
     topic = tmp_path / TOPIC
     events = [event(START + n, f"slug-{n % 7}", f"n/{n % 501}") for n in range(6_000)]
     events[at] = b'{"event_time":1, no JSON'

@@ -8,7 +8,7 @@ import duckdb
 
 from opensea_metrics.producer import envelope
 from opensea_metrics.producer.sample import frames
-from opensea_metrics.spark_batch.archive.legacy import event_time_sql, payload_time_ms, stamped_sql
+from opensea_metrics.spark_batch.event_times import event_time_sql, payload_time_ms, stamped_sql
 
 SENT = "2026-09-15T11:00:00Z"
 SENT_MS = 1_789_470_000_000

@@ -12,42 +12,34 @@ from typing import Any
 import orjson
 from isal import igzip
 
+from opensea_metrics.producer.archive.errors import Damaged
+from opensea_metrics.producer.archive.layout import HOUR_MS, ArchiveFile
+from opensea_metrics.producer.archive.location import Archive, open_archive
+from opensea_metrics.producer.archive.records import records as archived
 from opensea_metrics.producer.envelope import payload_time_ms
-from opensea_metrics.producer.layout import HOUR_MS, ArchiveFile
-from opensea_metrics.spark_batch import compacted
-from opensea_metrics.spark_batch.archive.reading import Unreadable, pieces
-from opensea_metrics.spark_batch.source import Source, open_source
 
 Kept = Callable[[ArchiveFile, int, bytes], bool]
 """Whether a record is copied: its file, offset and text."""
 
 
-def records(source: Source, file: ArchiveFile) -> Iterator[tuple[int, bytes]]:
-    """The records of a file, with their offsets, in order; of a damaged one those before the damage."""
-    if file.form == "parquet":
-        for piece in compacted.texts(source, file):
-            for offset, text in enumerate(piece.lines.to_pylist(), piece.first):
-                yield offset, text.encode().removesuffix(b"\n")
-        return
-    offset = file.start
-    with suppress(Unreadable):
-        for lines in pieces(source, file):
-            for line in lines:
-                yield offset, line
-                offset += 1
+def records(source: Archive, file: ArchiveFile) -> Iterator[tuple[int, bytes]]:
+    """The records of a file, with their offsets, in order; of a damaged file those before the damage."""
+    with suppress(Damaged):
+        for record in archived(source, file):
+            yield record.offset, record.value
 
 
-def copied(source: Source, files: Sequence[ArchiveFile], to: Path, kept: Kept) -> Source:
+def copied(source: Archive, files: Sequence[ArchiveFile], to: Path, kept: Kept) -> Archive:
     """An archive in the folder ``to`` with the records of some files that are to be kept."""
     to.mkdir(parents=True)
     for file in files:
         folder = to / file.folder[len(source.root) + 1 :]
         folder.mkdir(parents=True, exist_ok=True)
-        with igzip.open(folder / f"variant+{file.partition}+{file.start:010d}.json.gz", "wb") as out:
+        with igzip.open(folder / f"copy+{file.partition}+{file.start:010d}.json.gz", "wb") as out:
             for offset, line in records(source, file):
                 if kept(file, offset, line):
                     out.write(line + b"\n")
-    return open_source(to)
+    return open_archive(to)
 
 
 def once(in_all: bool) -> Kept:

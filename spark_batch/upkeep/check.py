@@ -11,13 +11,14 @@ from itertools import groupby
 
 import numpy as np
 
-from opensea_metrics.producer.layout import HOUR_MS, ArchiveFile, newest_cover
-from opensea_metrics.spark_batch.ahead import in_order
-from opensea_metrics.spark_batch.archive.facts import Facts, facts_of, units
-from opensea_metrics.spark_batch.archive.findings import Finding, Kind, PartitionSummary, Report
-from opensea_metrics.spark_batch.archive.offsets import Break, Counted, breaks
-from opensea_metrics.spark_batch.archive.rows import database
-from opensea_metrics.spark_batch.source import DAY_MS, Source
+from opensea_metrics.producer.archive.errors import EMPTY
+from opensea_metrics.producer.archive.layout import HOUR_MS, ArchiveFile, newest_cover, with_offsets
+from opensea_metrics.producer.archive.location import DAY_MS, Archive
+from opensea_metrics.spark_batch.prefetch import in_order
+from opensea_metrics.spark_batch.upkeep.contents import FileContents, contents_of, units
+from opensea_metrics.spark_batch.upkeep.offsets import Break, Counted, breaks
+from opensea_metrics.spark_batch.upkeep.report import Finding, Kind, PartitionSummary, Report
+from opensea_metrics.spark_batch.upkeep.rows import database
 from opensea_metrics.sql.sources import Source as Stream
 
 WORKERS = 2
@@ -27,7 +28,7 @@ Progress = Callable[[int, int, int], None]
 
 
 def check(
-    source: Source,
+    source: Archive,
     stream: Stream,
     first_ms: int | None = None,
     end_ms: int | None = None,
@@ -37,16 +38,17 @@ def check(
 
     ``stream`` declares the topic (``rows.raw_stream``). ``progress`` is told how many bytes are done, of
     how many, and how many files. Memory does not grow with the archive but by a
-    few numbers a file. Raises SourceError if the archive or one of its files cannot be had.
+    few numbers a file. Raises ArchiveError if the archive or one of its files cannot be had.
     """
     began = time.monotonic()
-    listed, strange = source.listing(first_ms, end_ms)
-    files = newest_cover(listed)
+    listing = source.listing(first_ms, end_ms)
+    files = with_offsets(newest_cover(listing.files))
     kept = {file.path for file in files}
-    findings = [Finding(Kind.STRANGE, path, reason) for path, reason in strange]
+    strange = listing.refused | listing.others
+    findings = [Finding(Kind.STRANGE, path, reason) for path, reason in strange.items()]
     findings += [
         Finding(Kind.COVERED, file.path, "`archive compact` without --keep removes it")
-        for file in listed
+        for file in listing.files
         if file.path not in kept
     ]
     counted: list[Counted] = []
@@ -55,7 +57,7 @@ def check(
             findings += _of_file(each)
             counted.append(Counted(each.file, each.records))
         findings += _repeated(facts)
-    present = [each for each in counted if each.records]
+    present = [each for each in counted if each.records and each.file.is_numbered]
     elsewhere = _starts_elsewhere(source, first_ms, end_ms)
     for partition, group in groupby(sorted(present, key=_partition), _partition):
         found = breaks(group)
@@ -75,11 +77,11 @@ def check(
 
 
 def _read(
-    source: Source,
+    source: Archive,
     stream: Stream,
     files: Sequence[ArchiveFile],
     progress: Progress,
-) -> Iterator[Facts]:
+) -> Iterator[FileContents]:
     done = size = 0
     total = sum(file.size for file in files)
     with (
@@ -87,9 +89,9 @@ def _read(
         ThreadPoolExecutor(WORKERS) as pool,
     ):
 
-        def work(unit: list[ArchiveFile]) -> list[Facts]:
+        def work(unit: list[ArchiveFile]) -> list[FileContents]:
             with connection.cursor() as cursor:
-                return facts_of(source, unit, cursor, stream, folder)
+                return contents_of(source, unit, cursor, stream, folder)
 
         for found in in_order(pool, work, units(files), 2 * WORKERS):
             for facts in found:
@@ -98,17 +100,21 @@ def _read(
             progress(size, total, done)
 
 
-def _of_hours(found: Iterable[Facts]) -> Iterator[list[Facts]]:
+def _of_hours(found: Iterable[FileContents]) -> Iterator[list[FileContents]]:
     """The files of one hour and partition together."""
     for _, group in groupby(found, lambda facts: (facts.file.hour_ms, facts.file.partition)):
         yield list(group)
 
 
-def _of_file(facts: Facts) -> Iterator[Finding]:
+def _of_file(facts: FileContents) -> Iterator[Finding]:
     path = facts.file.path
     if facts.file.hour_ms < 0:
         yield Finding(Kind.OUTSIDE, path, "readers cannot tell whether a period needs it", facts.records)
-    if facts.damage is not None:
+    if not facts.file.is_numbered:
+        yield Finding(Kind.UNNUMBERED, path, "its records are of partition 0", facts.records)
+    if facts.damage == EMPTY:
+        yield Finding(Kind.EMPTY, path, EMPTY)
+    elif facts.damage is not None:
         detail = f"{facts.damage}; {facts.records} records before that"
         yield Finding(Kind.UNREADABLE, path, detail, facts.records)
     elif facts.records == 0:
@@ -128,7 +134,7 @@ def _of_file(facts: Facts) -> Iterator[Finding]:
         yield Finding(Kind.FAILED, path, detail, facts.failed)
 
 
-def _repeated(group: Sequence[Facts]) -> Iterator[Finding]:
+def _repeated(group: Sequence[FileContents]) -> Iterator[Finding]:
     """Records that are there twice. Equal records have one key and event time: so they are in one
     partition and, if the archive is filed by event time, in one hour."""
     hashes = [part for facts in group for part in facts.hashes]
@@ -160,7 +166,7 @@ def _hour_and_name(file: ArchiveFile) -> str:
 
 
 def _starts_elsewhere(
-    source: Source, first_ms: int | None, end_ms: int | None
+    source: Archive, first_ms: int | None, end_ms: int | None
 ) -> frozenset[tuple[int, int]]:
     """Partition and start of the files in the day before and after a period: a partition's offsets
     go on in them and come back, as late records are filed under their own hour."""

@@ -17,7 +17,7 @@ _ROWS = 500_000
 
 
 @dataclass(frozen=True)
-class Part:
+class PartialGrouping:
     """A table of rows of state (see ``selects.Grouping``), one for each key."""
 
     table: str
@@ -26,7 +26,7 @@ class Part:
 
 def made(
     connection: duckdb.DuckDBPyConnection, memory: Memory, query: Query, relation: str, name: str
-) -> Part:
+) -> PartialGrouping:
     """The part of a grouping's query that the rows of a relation make. Any connection may make it: all of
     a database see it."""
     rows = selects.grouping(query.analysis).partial(relation, None)
@@ -34,16 +34,16 @@ def made(
 
 
 @dataclass
-class Parts:
+class PartialGroupings:
     """The parts of a grouping, older ones first, merged when they have many rows."""
 
     database: duckdb.DuckDBPyConnection
     memory: Memory
     query: Query
-    parts: list[Part] = field(default_factory=list)
+    parts: list[PartialGrouping] = field(default_factory=list)
     merged: int = 0
 
-    def add(self, part: Part) -> None:
+    def add(self, part: PartialGrouping) -> None:
         """Take a part of rows that come after those before."""
         self.parts.append(part)
         if sum(each.rows for each in self.parts) > max(_ROWS, 2 * self.merged):
@@ -52,7 +52,7 @@ class Parts:
             self._drop()
             merged = quoted(f"merged {self.query.id}")
             self.database.execute(f"ALTER TABLE {whole.table} RENAME TO {merged}")
-            self.parts.append(Part(merged, whole.rows))
+            self.parts.append(PartialGrouping(merged, whole.rows))
             self.merged = whole.rows
 
     def finish(self, name: str, kept: str) -> None:
@@ -77,9 +77,9 @@ class Parts:
         self.parts.clear()
 
 
-def _kept(connection: duckdb.DuckDBPyConnection, name: str, rows: str) -> Part:
+def _kept(connection: duckdb.DuckDBPyConnection, name: str, rows: str) -> PartialGrouping:
     table = quoted(name)
-    return Part(table, number(connection, f"CREATE TABLE {table} AS {rows}"))
+    return PartialGrouping(table, number(connection, f"CREATE TABLE {table} AS {rows}"))
 
 
 def number(connection: duckdb.DuckDBPyConnection, statement: str) -> int:

@@ -19,12 +19,13 @@ from pathlib import Path
 import duckdb
 import fsspec
 
-from opensea_metrics.producer.layout import ArchiveFile, archive_file, parquet_name
-from opensea_metrics.spark_batch.ahead import in_order
-from opensea_metrics.spark_batch.archive.lock import Lock, locked
-from opensea_metrics.spark_batch.archive.reading import Unreadable
-from opensea_metrics.spark_batch.archive.rows import database
-from opensea_metrics.spark_batch.archive.runs import (
+from opensea_metrics.producer.archive.errors import Damaged
+from opensea_metrics.producer.archive.layout import ArchiveFile, archive_file, parquet_name
+from opensea_metrics.producer.archive.location import Archive
+from opensea_metrics.spark_batch.prefetch import in_order
+from opensea_metrics.spark_batch.upkeep.lock import Lock, locked
+from opensea_metrics.spark_batch.upkeep.rows import database
+from opensea_metrics.spark_batch.upkeep.runs import (
     MOST_BYTES,
     MOST_RECORDS,
     Group,
@@ -33,9 +34,8 @@ from opensea_metrics.spark_batch.archive.runs import (
     covered_by,
     runs,
 )
-from opensea_metrics.spark_batch.archive.store import CompactError, Store, open_store, staged_name
-from opensea_metrics.spark_batch.archive.writing import measured, unlike, verify, write
-from opensea_metrics.spark_batch.source import Source
+from opensea_metrics.spark_batch.upkeep.store import CompactError, Store, open_store, staged_name
+from opensea_metrics.spark_batch.upkeep.writing import measured, unlike, verify, write
 from opensea_metrics.sql.sources import Source as Stream
 
 _AT_ONCE = 2
@@ -81,7 +81,7 @@ class Outcome:
 
 
 def compact(
-    source: Source,
+    source: Archive,
     stream: Stream,
     groups: Sequence[Group],
     options: Options = Options(),
@@ -91,7 +91,8 @@ def compact(
     """Compact groups (``runs.groups``), in order, two at once; ``stop`` is asked before each.
 
     ``progress`` is told how many bytes are done, of how many, and how many files. Memory is bounded by
-    the limits of two compacted files. Raises CompactError or SourceError, with everything that is done so far in order.
+    the limits of two compacted files. Raises CompactError or ArchiveError.
+    Everything that was done before is in order then.
     """
     began = time.monotonic()
     outcome = Outcome()
@@ -140,7 +141,7 @@ def compact(
 class _Work:
     """The compaction of one group, with what it needs; ``folder`` is temporary."""
 
-    source: Source
+    source: Archive
     stream: Stream
     options: Options
     store: Store
@@ -151,7 +152,7 @@ class _Work:
 
     def run(self, group: Group) -> None:
         copies = dict(zip(group.originals, self.store.fetched(group.originals, self.folder), strict=True))
-        local = Source(str(self.folder), str(self.folder), fsspec.filesystem("file"))
+        local = Archive(str(self.folder), str(self.folder), fsspec.filesystem("file"))
 
         def measure(file: ArchiveFile) -> Measured:
             return measured(local, file, copies[file])
@@ -185,14 +186,14 @@ class _Work:
             return
         self._remove(whole)
 
-    def _make(self, run: Sequence[Measured], copies: Sequence[ArchiveFile], local: Source) -> None:
+    def _make(self, run: Sequence[Measured], copies: Sequence[ArchiveFile], local: Archive) -> None:
         first, end = run[0].file, run[-1].end
         topic = self.source.root.rsplit("/", 1)[-1]
         path = f"{first.folder}/{parquet_name(topic, first.partition, first.start, end)}"
         made = self.folder / "made.parquet"
         try:
             write(self.connection, local, copies, self.stream, made)
-        except Unreadable as damage:
+        except Damaged as damage:
             raise CompactError(f"A file in {first.folder} was changed meanwhile: {damage}") from damage
         except duckdb.Error as error:
             raise CompactError(f"Cannot write {made}: {str(error).partition(chr(10))[0]}") from error
@@ -231,7 +232,7 @@ def _sha256(path: Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-def _refuse_embedded(source: Source) -> None:
+def _refuse_embedded(source: Archive) -> None:
     """The embedded server remembers the files that it has read, by their paths, and reads JSON only."""
     database_file = Path(source.root).parent.parent / "embedded.duckdb"
     if source.s3 is None and database_file.exists():

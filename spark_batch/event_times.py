@@ -1,4 +1,4 @@
-"""Lines without a top-level ``event_time``: those of the predecessor's archives.
+"""LineBlock without a top-level ``event_time``: those of the predecessor's archives.
 
 They are the socket's object frames, ``{"topic": …, "event": …, "payload": …, "ref": null}`` with the keys
 in any order (Connect's JsonConverter keeps none), replies of the socket among them. Their event time
@@ -36,7 +36,7 @@ def event_time_sql(line: str) -> str:
 def stamped_sql(line: str) -> str:
     """A line as our producer would have written it: with its ``event_time`` in front.
 
-    Lines that have one already (whatever it is), that are no JSON objects, or whose payload tells no
+    LineBlock that have one already (whatever it is), that are no JSON objects, or whose payload tells no
     time stay as they are.
     """
     time = event_time_sql(line)

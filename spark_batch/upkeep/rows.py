@@ -1,4 +1,4 @@
-"""Lines of an archive → rows, as the raw stream declares them."""
+"""LineBlock of an archive → rows, as the raw stream declares them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from opensea_metrics.spark_batch.archive.legacy import stamped_sql
-from opensea_metrics.spark_batch.compacted import names_in_files
+from opensea_metrics.producer.archive.compacted import names_in_files
+from opensea_metrics.spark_batch.event_times import stamped_sql
 from opensea_metrics.sql.catalog import Catalog
 from opensea_metrics.sql.database import open_database
 from opensea_metrics.sql.errors import OpenSeaMetricsError
@@ -23,7 +23,7 @@ from opensea_metrics.sql.quoting import quoted
 from opensea_metrics.sql.sources import Source as Stream
 
 LINES = pa.schema([("_file", pa.int32()), ("_offset", pa.int64()), ("line", pa.string())])
-"""Lines to be decoded: the number of the file they are of, their offset, their text."""
+"""LineBlock to be decoded: the number of the file they are of, their offset, their text."""
 
 
 class UndeclaredError(OpenSeaMetricsError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import gzip
+import json
 import os
 import zlib
 from collections.abc import Iterator
@@ -18,10 +19,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from opensea_metrics.producer.archive import HOURS, ArchiveError, lines_of, published
-from opensea_metrics.producer.layout import HOUR_MS, ArchiveFile
+from opensea_metrics.producer.archive.errors import ArchiveError, Damaged
+from opensea_metrics.producer.archive.layout import HOUR_MS, ArchiveFile, companion_names
+from opensea_metrics.producer.archive.location import Archive
+from opensea_metrics.producer.archive.records import records, topic_archive, topic_files
 from opensea_metrics.sql.errors import os_reason
 
+_HOURS = "year=*/month=*/day=*/hour=*"
+"""The folders of a topic that have files, as a pattern."""
 _CHUNK = 256 * 1024
 """Bytes of lines that are compressed at a time."""
 
@@ -33,7 +38,7 @@ def partition_of(key: str | None, partitions: int) -> int:
 
 @dataclass
 class _OpenFile:
-    """A file in the making; ``lines`` wait until there are enough to compress."""
+    """A file in the making. ``lines`` wait until there are enough to compress. ``keys`` are those of all lines."""
 
     path: Path
     raw: BinaryIO
@@ -42,6 +47,8 @@ class _OpenFile:
     size: int = 0
     waiting: int = 0
     lines: list[bytes] = field(default_factory=list)
+    keys: list[str | None] = field(default_factory=list)
+    keeps_keys: bool = False
 
     def drain(self) -> None:
         self.lines.append(b"")
@@ -93,7 +100,7 @@ class ArchiveWriter:
         with _errors_at(self._directory):
             self._directory.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(self._directory)
-            for leftover in self._directory.glob(f"{HOURS}/.*.tmp"):
+            for leftover in self._directory.glob(f"{_HOURS}/.*.tmp"):
                 leftover.unlink()
         self._offsets = _next_offsets(root, topic)
         self._published = 0
@@ -108,11 +115,20 @@ class ArchiveWriter:
         """Records in files that are not published yet."""
         return sum(file.count for file in self._open.values())
 
-    def write(self, key: str | None, timestamp_ms: int, value: bytes) -> None:
-        """Add a record: ``value`` is one line without its end, the time in years 1970 to 9999."""
+    def write(self, key: str | None, timestamp_ms: int, value: bytes, keeps_key: bool = False) -> None:
+        """Add a record: ``value`` is one line without its end, the time in years 1970 to 9999.
+
+        ``keeps_key`` says that the key does not follow from the value. The keys of such a file's records are
+        written into a file of keys, as the S3 sink does it.
+        """
         place = timestamp_ms // HOUR_MS, partition_of(key, self._partitions)
         file = self._open.get(place) or self._start(*place)
         file.lines.append(value)
+        if keeps_key and not file.keeps_keys:
+            file.keeps_keys = True
+            file.keys = [None] * file.count
+        if file.keeps_keys:
+            file.keys.append(key)
         file.count += 1
         file.size += len(value)
         file.waiting += len(value)
@@ -168,6 +184,8 @@ class ArchiveWriter:
             file.raw.flush()
             os.fsync(file.raw.fileno())
             file.raw.close()
+            if file.keeps_keys:
+                self._write_keys(final, file.keys)
             if final.exists():
                 raise FileExistsError(errno.EEXIST, "File exists", str(final))
             file.path.rename(final)
@@ -175,6 +193,17 @@ class ArchiveWriter:
         self._offsets[partition] = offset + file.count
         self._published += file.count
         del self._open[place]
+
+    def _write_keys(self, values: Path, keys: list[str | None]) -> None:
+        """Write the file of keys, which stands beside its file of values before that appears."""
+        name, _ = companion_names(values.name, "keys")
+        hidden = values.with_name(f".{name}.tmp")
+        with open(hidden, "wb") as raw:
+            with gzip.GzipFile("", "wb", self._level, raw, mtime=0) as zipped:
+                zipped.writelines(json.dumps(key, ensure_ascii=False).encode() + b"\n" for key in keys)
+            raw.flush()
+            os.fsync(raw.fileno())
+        hidden.rename(values.with_name(name))
 
     @contextmanager
     def _or_abandoned(self, place: tuple[int, int]) -> Iterator[None]:
@@ -192,15 +221,23 @@ class ArchiveWriter:
 def _next_offsets(root: Path, topic: str) -> dict[int, int]:
     """Each partition's records so far: only its newest file has to be counted."""
     newest: dict[int, ArchiveFile] = {}
-    for file in published(root, topic):
+    for file in topic_files(root, topic):
+        if not file.is_numbered:
+            continue
         known = newest.get(file.partition, file)
         newest[file.partition] = max(known, file, key=lambda each: (each.start, each.path))
-    return {partition: _end(file) for partition, file in newest.items()}
+    archive = topic_archive(root, topic)
+    return {partition: _end(archive, file) for partition, file in newest.items()}
 
 
-def _end(file: ArchiveFile) -> int:
-    """The offset after a file's last record."""
-    return file.end or file.start + sum(1 for _ in lines_of(Path(file.path)))
+def _end(archive: Archive, file: ArchiveFile) -> int:
+    """The offset after a file's last record. Raises ArchiveError for a damaged file: its end is unknown."""
+    try:
+        return file.end or file.start + sum(1 for _ in records(archive, file))
+    except Damaged as error:
+        raise ArchiveError(
+            f"{file.path} is damaged ({error}), so the next offset is unknown. Restore the file, or move it away."
+        ) from error
 
 
 def _locked(directory: Path) -> BinaryIO:

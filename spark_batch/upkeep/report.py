@@ -24,6 +24,7 @@ class Kind(Enum):
     LATE = "files with records that came up to an hour late, where readers look for them", False
     FAILED = "files with records that cannot be read as the stream declares them", False
     REPEATED = "hours with records that are there more than once", False
+    UNNUMBERED = "files without partition and offset in their names", False
     COVERED = "originals of compacted files, which readers pass over", False
 
     @property

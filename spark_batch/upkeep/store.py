@@ -16,8 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from opensea_metrics.producer.layout import ArchiveFile
-from opensea_metrics.spark_batch.source import Source
+from opensea_metrics.producer.archive.layout import ArchiveFile
+from opensea_metrics.producer.archive.location import Archive
 from opensea_metrics.sql.errors import OpenSeaMetricsError, os_reason
 
 SUFFIX = ".compacting"
@@ -47,7 +47,7 @@ class Store(Protocol):
         """Take files away, in order."""
 
 
-def open_store(source: Source) -> Store:
+def open_store(source: Archive) -> Store:
     """The store of an archive."""
     return _Disk() if source.s3 is None else _Bucket(source.fs)
 

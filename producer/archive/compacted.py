@@ -12,10 +12,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from opensea_metrics.producer.layout import ArchiveFile
-from opensea_metrics.spark_batch import lines
-from opensea_metrics.spark_batch.lines import Lines
-from opensea_metrics.spark_batch.source import Source, SourceError, reason
+from opensea_metrics.producer.archive.errors import ArchiveError, Damaged, reason
+from opensea_metrics.producer.archive.layout import ArchiveFile
+from opensea_metrics.producer.archive.lines import LineBlock, line_blocks
+from opensea_metrics.producer.archive.location import Archive
 from opensea_metrics.sql.database import scratch_database
 from opensea_metrics.sql.quoting import text
 from opensea_metrics.sql.sources import Source as Stream
@@ -52,11 +52,11 @@ def decoding(stream: Stream) -> str:
     return "; ".join([_VERSION, f"{stream.timestamp} {stream.timestamp_format}", *sorted(fields)])
 
 
-def fetched(source: Source, file: ArchiveFile, streams: Sequence[Stream], into: Path) -> Iterator[Compacted]:
+def fetched(source: Archive, file: ArchiveFile, streams: Sequence[Stream], into: Path) -> Iterator[Compacted]:
     """A file, on the local disk: one of a bucket is copied into a folder, as many readings of its parts
     take longer than one of it all. Its fields are left out if they were not decoded as ``streams`` declare them.
 
-    Raises SourceError for a file that cannot be had."""
+    Raises ArchiveError for a file that cannot be had."""
     path = source.on_disk(file, into)
     found = None
     with suppress(Damaged), _damage(file):
@@ -81,8 +81,8 @@ def unreadable(files: Iterable[Compacted]) -> Iterator[tuple[Compacted, str]]:
                 yield each, str(error).partition("\n")[0]
 
 
-def damage(source: Source, file: ArchiveFile) -> str | None:
-    """Why a file cannot be read to its end, None if it can. Raises SourceError if it cannot be had."""
+def damage(source: Archive, file: ArchiveFile) -> str | None:
+    """Why a file cannot be read to its end, None if it can. Raises ArchiveError if it cannot be had."""
     try:
         with _damage(file), source.fs.open(file.path, "rb") as raw:
             opened = pq.ParquetFile(raw)
@@ -93,8 +93,8 @@ def damage(source: Source, file: ArchiveFile) -> str | None:
     return None
 
 
-def schema(source: Source, file: ArchiveFile, streams: Sequence[Stream]) -> pa.Schema | None:
-    """A file's columns, None if it is damaged. Fields are left out as in :func:`fetched`. Raises SourceError for
+def schema(source: Archive, file: ArchiveFile, streams: Sequence[Stream]) -> pa.Schema | None:
+    """A file's columns, None if it is damaged. Fields are left out as in :func:`fetched`. Raises ArchiveError for
     a file that cannot be had."""
     try:
         with _damage(file), source.fs.open(file.path, "rb") as raw:
@@ -140,9 +140,9 @@ def has_fields(schema: pa.Schema, leaves: Collection[str]) -> bool:
     return all(_is_in(schema, leaf.split(".")) for leaf in leaves)
 
 
-def texts(source: Source, file: ArchiveFile) -> Iterator[Lines]:
+def texts(source: Archive, file: ArchiveFile) -> Iterator[LineBlock]:
     """The texts of a file's records, in order. Instead of a damaged file its originals are read, if they
-    are still beside it. Raises SourceError for a file that cannot be had."""
+    are still beside it. Raises ArchiveError for a file that cannot be had."""
     try:
         with _damage(file), source.fs.open(file.path, "rb") as raw:
             rows = pq.read_table(raw, columns=["_offset", "_line"]).sort_by("_offset")
@@ -150,34 +150,30 @@ def texts(source: Source, file: ArchiveFile) -> Iterator[Lines]:
         yield from _instead(source, file, str(error))
         return
     found = rows["_line"].cast(pa.large_string()).combine_chunks()
-    yield Lines(file, file.start, found, is_last=True)
+    yield LineBlock(file, file.start, found, is_last=True)
 
 
-def _instead(source: Source, file: ArchiveFile, reason: str) -> Iterator[Lines]:
+def _instead(source: Archive, file: ArchiveFile, reason: str) -> Iterator[LineBlock]:
     originals = source.originals(file)
     read = 0
     for original in originals:
-        for piece in lines.pieces(source, original):
+        for piece in line_blocks(source, original):
             read += len(piece.lines)
             yield replace(piece, is_last=False)  # of the files that were listed, none has ended
     if originals:
         reason += "; the originals beside it were read instead"
-    yield Lines(file, file.start + read, pa.array([], pa.large_string()), is_last=True, damage=reason)
-
-
-class Damaged(Exception):
-    """A file is no whole Parquet file; the text says why."""
+    yield LineBlock(file, file.start + read, pa.array([], pa.large_string()), is_last=True, damage=reason)
 
 
 @contextmanager
 def _damage(file: ArchiveFile) -> Iterator[None]:
-    """Damage raises Damaged; a file that cannot be had, SourceError."""
+    """Damage raises Damaged; a file that cannot be had, ArchiveError."""
     try:
         yield
     except (OSError, pa.ArrowException) as error:
         # Arrow raises OSErrors for damage, too; those of a disk or bucket have numbers.
         if isinstance(error, OSError) and error.errno is not None:
-            raise SourceError(f"Cannot read {file.path}: {reason(error)}") from error
+            raise ArchiveError(f"Cannot read {file.path}: {reason(error)}") from error
         raise Damaged(reason(error)) from error
 
 

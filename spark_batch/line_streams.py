@@ -9,19 +9,20 @@ from itertools import chain
 
 import pyarrow as pa
 
-from opensea_metrics.producer.layout import ArchiveFile
-from opensea_metrics.spark_batch import compacted, lines
-from opensea_metrics.spark_batch.ahead import ahead
-from opensea_metrics.spark_batch.damage import Damage
-from opensea_metrics.spark_batch.lines import Lines
-from opensea_metrics.spark_batch.source import Source, SourceError
+from opensea_metrics.producer.archive import compacted, lines
+from opensea_metrics.producer.archive.damage import Damage
+from opensea_metrics.producer.archive.errors import ArchiveError
+from opensea_metrics.producer.archive.layout import ArchiveFile
+from opensea_metrics.producer.archive.lines import LineBlock, line_blocks
+from opensea_metrics.producer.archive.location import Archive
+from opensea_metrics.spark_batch.prefetch import ahead
 from opensea_metrics.sql.lowering.capitals import Capitals
 
 _SAMPLE = 100
-"""Lines from which the usual spelling of names is taken."""
+"""LineBlock from which the usual spelling of names is taken."""
 
 
-class Texts:
+class FileLineSource:
     """The lines of files in order. Compacted files give the texts that they were made of. ``finished`` is
     told of each file that was read.
 
@@ -30,18 +31,18 @@ class Texts:
 
     def __init__(
         self,
-        source: Source,
+        source: Archive,
         files: Sequence[ArchiveFile],
         finished: Callable[[ArchiveFile], None],
     ) -> None:
         self._source = source
         self._finished = finished
         self._unread = ahead(partial(self.of, file) for file in files)
-        self._waiting: deque[Lines] = deque()
+        self._waiting: deque[LineBlock] = deque()
 
-    def of(self, file: ArchiveFile) -> Iterator[Lines]:
+    def of(self, file: ArchiveFile) -> Iterator[LineBlock]:
         """The lines of one file, from its beginning."""
-        read = compacted.texts if file.form == "parquet" else lines.pieces
+        read = compacted.texts if file.form == "parquet" else line_blocks
         return read(self._source, file)
 
     def sample(self) -> str:
@@ -55,7 +56,7 @@ class Texts:
         """Whether nothing is still to come, not even a file without lines."""
         return not self._waiting and self._take() is None
 
-    def rest(self) -> Iterator[Lines]:
+    def rest(self) -> Iterator[LineBlock]:
         """What is still to come; of whoever stops, the next one goes on."""
         while not self.is_read():
             piece = self._waiting.popleft()
@@ -63,20 +64,20 @@ class Texts:
                 self._finished(piece.file)
             yield piece
 
-    def _take(self) -> Lines | None:
+    def _take(self) -> LineBlock | None:
         """The next piece, which waits from then on; None if there are no more."""
         if (piece := next(self._unread, None)) is not None:
             self._waiting.append(piece)
         return piece
 
 
-class TextStream:
+class LineStream:
     """The next ``most`` records of some texts, about: ``line``, its end included, ``_off`` and ``_odd``."""
 
-    def __init__(self, texts: Texts, most: int) -> None:
+    def __init__(self, texts: FileLineSource, most: int) -> None:
         self.sample = texts.sample()
         """Some of the records."""
-        self.error: SourceError | None = None
+        self.error: ArchiveError | None = None
         """What a reader has failed of, which wraps it."""
         self.damaged: dict[str, Damage] = {}
         """Files that could be read up to their damage only, of those that were read."""
@@ -93,11 +94,11 @@ class TextStream:
         try:
             for piece in chain(self._again(), self._next()):
                 yield from piece.batches(names)
-        except SourceError as error:
+        except ArchiveError as error:
             self.error = error
             raise
 
-    def _again(self) -> Iterator[Lines]:
+    def _again(self) -> Iterator[LineBlock]:
         """What was taken already."""
         for file, (first, end) in list(self._taken.items()):
             for piece in self._texts.of(file):
@@ -106,7 +107,7 @@ class TextStream:
                 if piece.first >= first:
                     yield piece
 
-    def _next(self) -> Iterator[Lines]:
+    def _next(self) -> Iterator[LineBlock]:
         count = sum(end - first for first, end in self._taken.values())
         if count >= self._most:
             return

@@ -11,8 +11,8 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from opensea_metrics.spark_batch.archive.store import CompactError
-from opensea_metrics.spark_batch.source import Source
+from opensea_metrics.producer.archive.location import Archive
+from opensea_metrics.spark_batch.upkeep.store import CompactError
 from opensea_metrics.sql.errors import os_reason
 
 NAME = ".compact.lock"
@@ -33,7 +33,7 @@ class Lock:
 
 
 @contextmanager
-def locked(source: Source) -> Iterator[Lock]:
+def locked(source: Archive) -> Iterator[Lock]:
     """Hold the archive's lock. Raises CompactError if another compaction does.
 
     On a disk it is the kernel's (flock), which ends with the process. In a bucket it is an object

@@ -7,9 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from opensea_metrics.producer.layout import ArchiveFile
-
-EMPTY = "it is empty (0 bytes)"
+from opensea_metrics.producer.archive.layout import ArchiveFile
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,8 @@ def with_missing(damaged: Mapping[str, Damage], files: Iterable[ArchiveFile]) ->
     starts: dict[int, list[int]] = defaultdict(list)
     for file in files:
         by_path[file.path] = file
-        starts[file.partition].append(file.start)
+        if file.is_numbered:
+            starts[file.partition].append(file.start)
     for found in starts.values():
         found.sort()
     return {
@@ -48,7 +47,7 @@ def with_missing(damaged: Mapping[str, Damage], files: Iterable[ArchiveFile]) ->
 def _missing(
     file: ArchiveFile | None, damage: Damage, starts: Mapping[int, list[int]]
 ) -> int | None:
-    if file is None:
+    if file is None or not file.is_numbered:
         return None
     end = file.end
     if end is None:

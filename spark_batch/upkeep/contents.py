@@ -11,11 +11,12 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
-from opensea_metrics.producer.layout import HOUR_MS, ArchiveFile
-from opensea_metrics.spark_batch.archive.reading import Unreadable, fetched, pieces
-from opensea_metrics.spark_batch.archive.rows import rows, sample_of, table
-from opensea_metrics.spark_batch.compacted import METADATA, decoding, names_in_files
-from opensea_metrics.spark_batch.source import Source
+from opensea_metrics.producer.archive.compacted import METADATA, decoding, names_in_files
+from opensea_metrics.producer.archive.errors import Damaged
+from opensea_metrics.producer.archive.layout import HOUR_MS, ArchiveFile
+from opensea_metrics.producer.archive.lines import raw_lines
+from opensea_metrics.producer.archive.location import Archive
+from opensea_metrics.spark_batch.upkeep.rows import rows, sample_of, table
 from opensea_metrics.sql.lowering.times import event_time
 from opensea_metrics.sql.quoting import quoted, text
 from opensea_metrics.sql.sources import Source as Stream
@@ -29,7 +30,7 @@ Hashes = npt.NDArray[np.uint64]
 
 
 @dataclass
-class Facts:
+class FileContents:
     """What is in one file. ``damage``: why it cannot be read to its end, None if it can.
 
     ``failed`` records cannot be read as declared, the first at ``failed_offset`` for ``failed_reason``;
@@ -63,18 +64,18 @@ def units(files: Sequence[ArchiveFile]) -> Iterator[list[ArchiveFile]]:
         yield unit
 
 
-def facts_of(
-    source: Source,
+def contents_of(
+    source: Archive,
     unit: Sequence[ArchiveFile],
     cursor: duckdb.DuckDBPyConnection,
     stream: Stream,
     folder: Path,
-) -> list[Facts]:
-    """Read some files. Raises SourceError for one that cannot be had; damaged ones are facts.
+) -> list[FileContents]:
+    """Read some files. Raises ArchiveError for one that cannot be had; damaged ones are facts.
 
     Compacted files of a bucket are copied into ``folder``, one after the other.
     """
-    found = [Facts(file) for file in unit]
+    found = [FileContents(file) for file in unit]
     numbers: list[int] = []
     offsets: list[int] = []
     lines: list[bytes] = []
@@ -91,14 +92,14 @@ def facts_of(
                 waiting.clear()
             size = 0
 
-    contents = fetched(source, unit)
+    contents = source.contents(unit)
     for number, facts in enumerate(found):
         if facts.file.form == "parquet":
             flush()
             _count_parquet(source, number, cursor, stream, found, folder)
             continue
         try:
-            for piece in pieces(source, facts.file, contents.pop(facts.file.path, None)):
+            for piece in raw_lines(source, facts.file, contents.pop(facts.file.path, None)):
                 first = facts.file.start + facts.records
                 facts.records += len(piece)
                 lines.extend(piece)
@@ -107,13 +108,13 @@ def facts_of(
                 size += sum(map(len, piece))
                 if size >= _BATCH_BYTES:
                     flush()
-        except Unreadable as damage:
+        except Damaged as damage:
             facts.damage = str(damage)
     flush()
     return found
 
 
-def _count(cursor: duckdb.DuckDBPyConnection, relation: str, found: list[Facts]) -> None:
+def _count(cursor: duckdb.DuckDBPyConnection, relation: str, found: list[FileContents]) -> None:
     cursor.execute(
         "CREATE OR REPLACE TEMP TABLE decoded AS SELECT _file AS file, _offset, _failed, _time,"
         f" hash(_line) AS h FROM ({relation})"
@@ -143,11 +144,11 @@ def _count(cursor: duckdb.DuckDBPyConnection, relation: str, found: list[Facts])
 
 
 def _count_parquet(
-    source: Source,
+    source: Archive,
     number: int,
     cursor: duckdb.DuckDBPyConnection,
     stream: Stream,
-    found: list[Facts],
+    found: list[FileContents],
     into: Path,
 ) -> None:
     facts = found[number]

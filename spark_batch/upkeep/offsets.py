@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from opensea_metrics.producer.layout import ArchiveFile
+from opensea_metrics.producer.archive.layout import ArchiveFile
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,169 @@
+"""The records of an archive's files, a block at a time: as bytes, or as Arrow arrays of text.
+
+Every reader of an archive gets its lines here. Blank lines are no records. DuckDB's own readers of compressed text
+take more than twice the CPU, because most of the work is unpacking, and igzip does that faster than any zlib.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from opensea_metrics.producer.archive import text
+from opensea_metrics.producer.archive.errors import ArchiveError, Damaged, reason
+from opensea_metrics.producer.archive.layout import ArchiveFile
+from opensea_metrics.producer.archive.location import Archive
+from opensea_metrics.producer.archive.text import LINE_LIMIT, TooLong
+from opensea_metrics.sql.lowering import utf8
+from opensea_metrics.sql.lowering.capitals import Capitals
+
+_ROWS = 512
+"""In a batch: DuckDB's threads share out batches, and the memory in which it reads the JSON of more rows
+is cleared anew each time."""
+SCHEMA = pa.schema([("line", pa.large_string()), ("_off", pa.int64()), ("_odd", pa.bool_())])
+TOO_LONG = f"a line is longer than {LINE_LIMIT:,} bytes"
+
+
+@dataclass(frozen=True)
+class LineBlock:
+    """Consecutive lines of one file, without their ends, from offset ``first`` on.
+
+    ``is_last`` says that there are no more. ``damage`` then says why the file cannot be read to its end, or is None.
+    """
+
+    file: ArchiveFile
+    first: int
+    lines: pa.LargeStringArray
+    is_last: bool = False
+    damage: str | None = None
+
+    def batches(self, names: Capitals) -> list[pa.RecordBatch]:
+        """The lines as ``line``, ``_off``, their offsets, and ``_odd``, whether ``names`` finds them, in batches."""
+        count = len(self.lines)
+        numbers = np.arange(self.first, self.first + count, dtype=np.int64)
+        odd = np.packbits(names.of(self.lines), bitorder="little")
+        # Of buffers, as pa.array would load pandas to ask whether it is given a Series.
+        offsets = pa.Int64Array.from_buffers(pa.int64(), count, [None, pa.py_buffer(numbers)])
+        flags = pa.BooleanArray.from_buffers(pa.bool_(), count, [None, pa.py_buffer(odd)])
+        whole = pa.record_batch([self.lines, offsets, flags], SCHEMA)
+        # No empty ones, which a reader may take for the end.
+        return [whole.slice(start, _ROWS) for start in range(0, count, _ROWS)]
+
+
+def line_blocks(archive: Archive, file: ArchiveFile) -> Iterator[LineBlock]:
+    """All lines of a text file. A damaged file ends where its damage begins.
+
+    Raises ArchiveError for a file that has gone, or that a bucket does not give.
+    """
+    offset = file.start
+    too_long = 0
+
+    def skip(_: bytes) -> None:
+        nonlocal offset, too_long
+        offset, too_long = offset + 1, too_long + 1
+
+    damage = None
+    try:
+        for block in text_blocks(archive, file, skip):
+            for lines in short_lines(split(block), skip):
+                yield LineBlock(file, offset, lines)
+                offset += len(lines)
+    except Damaged as error:
+        damage = str(error)
+    if too_long:
+        damage = "; ".join(filter(None, (TOO_LONG, damage)))
+    yield LineBlock(file, offset, pa.array([], pa.large_string()), is_last=True, damage=damage)
+
+
+def raw_lines(
+    archive: Archive,
+    file: ArchiveFile,
+    content: bytes | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Iterator[list[bytes]]:
+    """The exact lines of a text file in order, without their ends; ``content`` if it is at hand.
+
+    Raises Damaged after the lines before the damage, and ArchiveError as :func:`line_blocks` does.
+    """
+    too_long: list[bytes] = []
+    for block in text_blocks(archive, file, too_long.append, content, progress):
+        lines = [line for line in block.split(b"\n") if line and line != b"\r"]
+        if len(block) > LINE_LIMIT:
+            too_long += [line[: text.HEAD] for line in lines if len(line) > LINE_LIMIT]
+            lines = [line for line in lines if len(line) <= LINE_LIMIT]
+        yield lines
+    if too_long:
+        raise Damaged(TOO_LONG)
+
+
+def text_blocks(
+    archive: Archive,
+    file: ArchiveFile,
+    too_long: TooLong,
+    content: bytes | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Iterator[bytes]:
+    """The text of a file in blocks of whole lines; ``progress`` is told how many bytes of the file are read.
+
+    Raises Damaged and ArchiveError.
+    """
+    try:
+        with nullcontext(io.BytesIO(content)) if content is not None else archive.opened(file) as raw:
+            for block in _blocks(raw, file, too_long):
+                progress(raw.tell())
+                yield block
+    except FileNotFoundError as error:
+        raise ArchiveError(
+            f"Cannot read {file.path}: it has gone since it was listed. Did archive compact run meanwhile? Start again."
+        ) from error
+    except OSError as error:
+        if archive.s3 is not None:
+            raise ArchiveError(f"Cannot read {file.path}: {reason(error)}") from error
+        raise Damaged(f"cannot read this file: {reason(error)}") from error
+
+
+def _blocks(raw: text.Raw, file: ArchiveFile, too_long: TooLong) -> Iterator[bytes]:
+    is_gzip = file.form == "json.gz"
+    texts = text.unpacked(raw) if is_gzip else text.plain(raw)
+    yield from text.without_mark(text.whole_lines(texts, is_gzip, too_long))
+
+
+def split(block: bytes) -> pa.LargeStringArray:
+    """The lines of a block of whole lines, without their ends and without blank lines.
+
+    What is not UTF-8 is written otherwise (``sql.lowering.utf8``).
+    """
+    if b"\r" in block:
+        block = block.replace(b"\r\n", b"\n")
+    if b"\0" in block:
+        block = block.replace(b"\0", utf8.REFUSED.encode())
+    try:
+        whole = pa.array([block], pa.large_binary()).cast(pa.large_string())
+    except pa.ArrowInvalid:
+        whole = pa.array([utf8.decoded(block)], pa.large_string())
+    lines = pc.split_pattern(whole, "\n").flatten()
+    lines = lines[:-1] if block.endswith(b"\n") else lines
+    lengths = pc.binary_length(lines)
+    return lines if pc.min(lengths).as_py() else lines.filter(pc.greater(lengths, 0))
+
+
+def short_lines(lines: pa.LargeStringArray, too_long: TooLong) -> Iterator[pa.LargeStringArray]:
+    """The lines in runs between those that are longer than the limit, each of which is given to ``too_long``."""
+    lengths = pc.binary_length(lines)
+    if (pc.max(lengths).as_py() or 0) <= LINE_LIMIT:
+        yield lines
+        return
+    first = 0
+    for at in np.flatnonzero(pc.greater(lengths, LINE_LIMIT).to_numpy(zero_copy_only=False)):
+        if first < at:
+            yield lines[first:at]
+        too_long(lines[int(at)].as_buffer().slice(0, text.HEAD).to_pybytes())
+        first = int(at) + 1
+    if first < len(lines):
+        yield lines[first:]
