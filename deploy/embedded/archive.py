@@ -3,6 +3,9 @@
 A ``.json.gz`` file is registered whole, once. A ``.json`` file may grow: whole lines at its end are
 registered as they appear. Registered pieces are called segments. Queries remember a position in the
 order of segments, so a segment keeps its number for ever.
+
+A compacted file is registered as the files that it was made of: the segments of an hour are the same, whether it
+was compacted before the server saw it, while the server runs, or never.
 """
 
 from __future__ import annotations
@@ -18,7 +21,11 @@ import duckdb
 
 from opensea_metrics.deploy.embedded import walk
 from opensea_metrics.deploy.embedded.storage import transaction
-from opensea_metrics.deploy.embedded.walk import File, Listing
+from opensea_metrics.producer.archive import compacted
+from opensea_metrics.producer.archive import listing as archive_listing
+from opensea_metrics.producer.archive.errors import EMPTY, Damaged
+from opensea_metrics.producer.archive.layout import COMPACTED_SUFFIX
+from opensea_metrics.producer.archive.listing import File, Listing, is_settled, opened
 from opensea_metrics.sql.errors import os_reason
 
 FILES = "files"
@@ -86,6 +93,8 @@ class Register:
         self.root = root
         self._lock = threading.Lock()
         self._known: dict[str, dict[str, _Known]] = {}
+        self._compacted: dict[str, dict[str, int]] = {}
+        """By topic: compacted files that are registered, with their stamps."""
         self._next: dict[str, int] = {}
 
     def discover(
@@ -110,7 +119,22 @@ class Register:
             known = self._known[topic]
             looked: dict[str, _Known] = {}
             pieces: list[tuple[str, int, int, int | None]] = []
+            compacted_files = self._compacted.setdefault(topic, {})
+            registered = known.keys() | {file.path for file in listing.files}
             for file in listing.files:
+                if file.path.endswith(COMPACTED_SUFFIX):
+                    if compacted_files.get(file.path) == file.stamp:
+                        continue
+                    originals = _originals(self.root / topic, file, registered)
+                    if isinstance(originals, str):
+                        listing.refused[file.path] = originals
+                        continue
+                    for path, size in originals:
+                        pieces.append((path, 0, size, None))
+                        looked[path] = _Known(size)
+                    registered = registered | looked.keys()
+                    compacted_files[file.path] = file.stamp
+                    continue
                 before = known.get(file.path)
                 if before is None or before.stamp != file.stamp:
                     try:
@@ -127,8 +151,11 @@ class Register:
                             after = self._anew(cursor, topic, file, readers) or after
                     pieces += [(file.path, *piece) for piece in new]
                     looked[file.path] = before = after
-                if before.has_rest(file) and not before.problem and walk.is_settled(file.modified):
-                    looked[file.path] = before = replace(before, problem=_NO_NEWLINE)
+                if not before.problem and is_settled(file.modified):
+                    if before.has_rest(file):
+                        looked[file.path] = before = replace(before, problem=_NO_NEWLINE)
+                    elif file.size == 0 and file.path.endswith(".gz"):
+                        listing.refused[file.path] = f"{EMPTY}, so its records are lost; restore or remove it"
                 if before.problem:
                     listing.refused[file.path] = f"this file {before.problem}"
             self._write(cursor, topic, pieces)
@@ -294,6 +321,30 @@ def upgrade(cursor: duckdb.DuckDBPyConnection) -> None:
         )
 
 
+def _originals(
+    folder: Path, file: File, registered: Collection[str]
+) -> list[tuple[str, int]] | str:
+    """The files that a compacted file was made of and that are not registered, with their sizes in bytes.
+
+    Gives a reason if the compacted file cannot be taken.
+    """
+    try:
+        with opened(folder / file.path) as descriptor, open(descriptor, "rb", closefd=False) as raw:
+            originals = compacted.originals(raw)
+    except OSError as error:
+        return archive_listing.cannot("read this file", error)
+    except Damaged as error:
+        return f"this file is damaged: {error}; restore it, or its originals"
+    if not originals:
+        return (
+            "an earlier version of archive compact wrote this file without saying what it replaces; compact a copy"
+            " of the originals again"
+        )
+    prefix = file.path[: file.path.rfind("/") + 1]
+    paths = ((f"{prefix}{each.name}", each.size) for each in originals)
+    return [(path, size) for path, size in paths if path not in registered]
+
+
 def _look(
     path: Path, file: File, before: _Known
 ) -> tuple[_Known, list[tuple[int, int, int | None]]]:
@@ -306,13 +357,13 @@ def _look(
         if before.end == 0 and file.size > 0:
             return replace(after, end=file.size), [(0, file.size, None)]
         if before.tail is not None:
-            with walk.opened(path) as descriptor:
+            with opened(path) as descriptor:
                 is_same = file.size == before.end and tail(descriptor, before.end) == before.tail
             return replace(after, problem=None if is_same else _CHANGED), []
         return after, []
     if file.size < before.end:
         return replace(after, problem=_SHORTER), []
-    with walk.opened(path) as descriptor:
+    with opened(path) as descriptor:
         if before.tail is not None and tail(descriptor, before.end) != before.tail:
             return replace(after, problem=_CHANGED), []
         start = max(before.end, before.scanned)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -18,14 +18,15 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from opensea_metrics.deploy.embedded import texts, walk
 from opensea_metrics.deploy.embedded.archive import Read, Segment, tail
+from opensea_metrics.deploy.embedded.compaction import CompactedTexts, covering
 from opensea_metrics.deploy.embedded.processing_log import Report
-from opensea_metrics.deploy.embedded.texts import LINE_LIMIT
+from opensea_metrics.producer.archive import listing, text
+from opensea_metrics.producer.archive.errors import Damaged, NoNewline, NotGzip, TextChanged
+from opensea_metrics.producer.archive.lines import short_lines, split
+from opensea_metrics.producer.archive.text import LINE_LIMIT, DescriptorReader, TextPosition
 from opensea_metrics.sql.errors import os_reason
-from opensea_metrics.sql.lowering import utf8
 from opensea_metrics.sql.lowering.capitals import Capitals
 
 _ROWS = 2_048
@@ -75,6 +76,7 @@ class FileLines:
         self._topic = topic
         self._segments = segments
         self._before = {item.seq: item for item in before}
+        self._compacted = CompactedTexts()
         self._restart()
 
     def relation(self, cursor: duckdb.DuckDBPyConnection, names: Capitals) -> str:
@@ -84,6 +86,20 @@ class FileLines:
         batches = (_flagged(batch, names) for batch in self._batches())
         cursor.register(_VIEW, pa.RecordBatchReader.from_batches(_FLAGGED, batches))
         return f"SELECT line, path, _odd FROM {_VIEW}"
+
+    def sample(self, most: int) -> str:
+        """The first ``most`` bytes of the first segment's text, as far as they can be read."""
+        if not self._segments:
+            return ""
+        segment = self._segments[0]
+        path = str(self._root / self._topic / segment.path)
+        found = b""
+        with suppress(OSError, Damaged, TextChanged), _opened(self._root, path, {}) as opened:
+            for block in self._texts(segment, path, *opened):
+                found += block
+                if len(found) >= most:
+                    break
+        return found[:most].decode("utf-8", "replace")
 
     @property
     def paths(self) -> Iterator[str]:
@@ -114,10 +130,10 @@ class FileLines:
         for segment in self._segments:
             path = str(self._root / self._topic / segment.path)
             for block in self._blocks(segment, path):
-                lines = self._short_enough(_split(block), path)
-                waiting.append(lines)
-                paths.append(_repeated(path, len(lines)))
-                rows += len(lines)
+                for lines in short_lines(split(block), self._too_long(path)):
+                    waiting.append(lines)
+                    paths.append(_repeated(path, len(lines)))
+                    rows += len(lines)
                 if rows >= _ROWS:
                     whole = _joined(waiting, paths)
                     full = rows - rows % _ROWS
@@ -132,25 +148,21 @@ class FileLines:
     def _blocks(self, segment: Segment, path: str) -> Iterator[bytes]:
         """The whole lines of a segment; notes what has become of it."""
         before = self._before.get(segment.seq)
-        at = texts.Place(before.taken, before.checksum) if before else texts.Place()
+        at = TextPosition(before.taken, before.checksum) if before else TextPosition()
         tried = 0
         try:
-            with _opened(self._root, path, self._folders) as descriptor:
+            with _opened(self._root, path, self._folders) as (descriptor, is_original):
                 status = os.fstat(descriptor)
                 tried = _state(status)
-                found = (
-                    texts.unpacked(descriptor)
-                    if segment.is_compressed
-                    else texts.plain(descriptor, segment.start, segment.end)
-                )
+                found = self._texts(segment, path, descriptor, is_original)
                 if before:
-                    found = texts.skipped(found, before.taken, before.checksum)
-                blocks = texts.whole_lines(found, at, segment.is_compressed, self._too_long(path))
+                    found = text.skipped(found, before.taken, before.checksum)
+                blocks = text.whole_lines(found, segment.is_compressed, self._too_long(path), at)
                 if segment.start == at.taken == 0:
-                    blocks = texts.without_mark(blocks)
+                    blocks = text.without_mark(blocks)
                 # Before its text is read: what is written over the file meanwhile has another tail.
                 last = None
-                if segment.is_compressed and not segment.is_read:
+                if is_original and segment.is_compressed and not segment.is_read:
                     with suppress(OSError):  # what comes before a place that cannot be read is read
                         last = tail(descriptor, status.st_size)
                 yield from blocks
@@ -159,12 +171,12 @@ class FileLines:
         except OSError as error:
             tried = -(error.errno or errno.EIO)
             why, reason = Why.UNREADABLE, f"cannot read this file: {os_reason(error)}"
-        except texts.NotGzip:
+        except NotGzip:
             why, reason = Why.NOT_GZIP, "this file is not gzip, although its name ends with .gz"
-        except texts.Damaged as error:
-            why, reason = Why.DAMAGED, f"this file is damaged: {error}"
-        except texts.Changed:
+        except (NoNewline, TextChanged):
             why, reason = Why.CHANGED, "this file has changed since a part of it was read"
+        except Damaged as error:
+            why, reason = Why.DAMAGED, f"this file is damaged: {error}"
         else:
             return
         if why in (Why.NOT_GZIP, Why.DAMAGED) and tried & 1:
@@ -174,21 +186,20 @@ class FileLines:
             reason += f"; {_WHEN[why]}"
             self.reports.append(Report(reason, path))
 
+    def _texts(self, segment: Segment, path: str, descriptor: int, is_original: bool) -> Iterator[bytes]:
+        if not is_original:
+            return self._compacted.text(descriptor, os.path.basename(path), segment.start, segment.end)
+        raw = DescriptorReader(descriptor)
+        if segment.is_compressed:
+            return text.unpacked(raw)
+        return text.plain(raw, segment.start, segment.end)
+
     def _too_long(self, path: str) -> Callable[[bytes], None]:
         def report(head: bytes) -> None:
             reason = f"the line is longer than {LINE_LIMIT:,} bytes"
-            self.reports.append(Report(reason, path, head[:texts.HEAD]))
+            self.reports.append(Report(reason, path, head[: text.HEAD]))
 
         return report
-
-    def _short_enough(self, lines: pa.Array, path: str) -> pa.Array:
-        lengths = pc.binary_length(lines)
-        if (pc.max(lengths).as_py() or 0) <= LINE_LIMIT:
-            return lines
-        is_long = pc.greater(lengths, LINE_LIMIT)
-        for line in lines.filter(is_long):
-            self._too_long(path)(line.as_buffer().slice(0, texts.HEAD).to_pybytes())
-        return lines.filter(pc.invert(is_long))
 
 
 _WHEN = {
@@ -205,7 +216,7 @@ def state(root: Path, topic: str, segment: Segment) -> int:
     It is negative if the file cannot be read.
     """
     try:
-        with _opened(root, str(root / topic / segment.path), {}) as descriptor:
+        with _opened(root, str(root / topic / segment.path), {}) as (descriptor, _):
             os.pread(descriptor, 1, 0)
             return _state(os.fstat(descriptor))
     except OSError as error:
@@ -214,41 +225,31 @@ def state(root: Path, topic: str, segment: Segment) -> int:
 
 def _state(status: os.stat_result) -> int:
     """An odd number as long as the file may be half written."""
-    is_growing = not walk.is_settled(status.st_mtime)
+    is_growing = not listing.is_settled(status.st_mtime)
     signs = hash((status.st_size, status.st_mtime_ns, status.st_ino))
     return (signs & 0x3FFF_FFFF_FFFF_FFFF) << 1 | is_growing
 
 
 @contextmanager
-def _opened(root: Path, path: str, folders: dict[str, str | None]) -> Iterator[int]:
-    """A descriptor of a file that is within ``root``, also when links are followed.
+def _opened(root: Path, path: str, folders: dict[str, str | None]) -> Iterator[tuple[int, bool]]:
+    """A descriptor of a file that is within ``root``, also when links are followed, and whether it is the file itself.
 
-    ``folders`` remembers why a folder is refused. Raises OSError.
+    If the file has gone, that is one of the compacted file that has its records. ``folders`` remembers why a folder
+    is refused. Raises OSError.
     """
     folder = os.path.dirname(path)
     if folder not in folders:
-        folders[folder] = walk.outside(root, folder)
-    if reason := folders[folder] or (walk.outside(root, path) if os.path.islink(path) else None):
+        folders[folder] = listing.outside(root, folder)
+    if reason := folders[folder] or (listing.outside(root, path) if os.path.islink(path) else None):
         raise OSError(errno.EXDEV, reason)
-    with walk.opened(path) as descriptor:
-        yield descriptor
-
-
-def _split(block: bytes) -> pa.LargeStringArray:
-    """The lines of a block without their ends. Blank lines are left out. What is not UTF-8 is written otherwise
-    (``sql.lowering.utf8``)."""
-    if b"\r" in block:
-        block = block.replace(b"\r\n", b"\n")
-    if b"\0" in block:
-        block = block.replace(b"\0", utf8.REFUSED.encode())
-    try:
-        text = pa.array([block], pa.large_binary()).cast(pa.large_string())
-    except pa.ArrowInvalid:
-        text = pa.array([utf8.decoded(block)], pa.large_string())
-    lines = pc.split_pattern(text, "\n").flatten()
-    lines = lines[:-1] if block.endswith(b"\n") else lines
-    lengths = pc.binary_length(lines)
-    return lines if pc.min(lengths).as_py() else lines.filter(pc.greater(lengths, 0))
+    with ExitStack() as stack:
+        try:
+            opened = stack.enter_context(listing.opened(path)), True
+        except FileNotFoundError:
+            if (other := covering(path)) is None or os.path.islink(other):
+                raise
+            opened = stack.enter_context(listing.opened(other)), False
+        yield opened
 
 
 def _repeated(path: str, count: int) -> pa.Array:

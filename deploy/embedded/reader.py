@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
 import time
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import duckdb
 
 from opensea_metrics.deploy.embedded import archive, topics
 from opensea_metrics.deploy.embedded.archive import FILES, Register, Segment
 from opensea_metrics.deploy.embedded.lines import FileLines, Unread, state
-from opensea_metrics.deploy.embedded.walk import opened, outside
 from opensea_metrics.sql.catalog import Catalog
 from opensea_metrics.sql.lowering import records
 from opensea_metrics.sql.lowering.capitals import Capitals, capitals
@@ -152,8 +148,7 @@ class Reader:
     ) -> Json:
         root = self.register.root
         files = FileLines(root, source.topic, chosen, before)
-        sample = _first_lines(root, root / source.topic / chosen[0].path, chosen[0].is_compressed)
-        names = records.spelled(source, sample)
+        names = records.spelled(source, files.sample(_SAMPLE))
         return Json(FILES, position, source, names, partial(_stamped, files), files)
 
     def _inserted(
@@ -203,15 +198,3 @@ def _stamped(files: FileLines, cursor: duckdb.DuckDBPyConnection, names: Capital
     now = int(time.time() * 1000)
     lines = files.relation(cursor, names)
     return f"SELECT line, path, _odd, NULL::VARCHAR AS key, {now}::BIGINT AS ts FROM ({lines})"
-
-
-def _first_lines(root: Path, path: Path, is_compressed: bool) -> str:
-    """The first lines of a file, as far as they can be read."""
-    if outside(root, path):
-        return ""
-    try:
-        with opened(path) as descriptor, open(descriptor, "rb", closefd=False) as raw:
-            file = gzip.GzipFile(fileobj=raw) if is_compressed else raw
-            return file.read(_SAMPLE).decode("utf-8", "replace")
-    except (OSError, EOFError, zlib.error):
-        return ""

@@ -8,15 +8,15 @@ from rich.table import Table
 
 from opensea_metrics.deploy.output.console import console, shown, time_text
 from opensea_metrics.deploy.output.plain import say
-from opensea_metrics.spark_batch.upkeep.compact import Outcome
-from opensea_metrics.spark_batch.upkeep.report import Kind, Report
-from opensea_metrics.spark_batch.upkeep.runs import Group
+from opensea_metrics.spark_batch.upkeep.compact import CompactionOutcome
+from opensea_metrics.spark_batch.upkeep.report import ArchiveReport, FindingKind
+from opensea_metrics.spark_batch.upkeep.runs import HourGroup
 
 _SHOWN = 10
 """Findings of a kind that are listed."""
 
 
-def show_report(report: Report) -> None:
+def show_report(report: ArchiveReport) -> None:
     """A table of the partitions, then what was found: defects before remarks."""
     out = console()
     table = Table(title=shown(report.url), title_justify="left")
@@ -32,7 +32,7 @@ def show_report(report: Report) -> None:
     out.print(table)
     if report.first_ms is not None:
         say(f"hours {_hour(report.first_ms)} to {_hour(report.last_ms)} UTC, {report.seconds:.1f} s")
-    for kind in Kind:
+    for kind in FindingKind:
         found = report.of(kind)
         if not found:
             continue
@@ -48,7 +48,7 @@ def show_report(report: Report) -> None:
     out.print(shown("sound", "green") if report.is_clean else shown("not sound", "red"))
 
 
-def show_groups(groups: Sequence[Group]) -> None:
+def show_groups(groups: Sequence[HourGroup]) -> None:
     """What would be compacted, by hour and partition."""
     out = console()
     table = Table(title="to be compacted", title_justify="left")
@@ -65,7 +65,7 @@ def show_groups(groups: Sequence[Group]) -> None:
     say(f"{files:,} files, {size:,.1f} MB, of {len(groups):,} hours and partitions")
 
 
-def show_outcome(outcome: Outcome) -> None:
+def show_outcome(outcome: CompactionOutcome) -> None:
     """What was compacted, and what was left and why."""
     say(
         f"{outcome.originals:,} files ({outcome.original_bytes / 1e6:,.1f} MB) → {outcome.compacted:,} "

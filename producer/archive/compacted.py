@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -25,11 +27,13 @@ OWN = ("_offset", "_line", "_failed")
 """The columns of a compacted file that are not fields of its records."""
 METADATA = "opensea_metrics_decoding"
 """Where a file's metadata has the :func:`decoding` of its fields."""
+ORIGINALS = "opensea_metrics_originals"
+"""Where a file's metadata has its :class:`Original` files."""
 _VERSION = "3"
 """Version 1 wrote no metadata. It did not find names in any case, nor read dates and times. Version 2 took some text
 for JSON that ksqlDB does not, and wrote numbers in text as DuckDB does."""
 _WHILE_WRITING = ("_file", "_time")
-"""Columns that ``archive.rows`` has besides."""
+"""Columns that ``spark_batch.upkeep.rows`` has besides."""
 
 
 @dataclass(frozen=True)
@@ -140,16 +144,47 @@ def has_fields(schema: pa.Schema, leaves: Collection[str]) -> bool:
     return all(_is_in(schema, leaf.split(".")) for leaf in leaves)
 
 
+@dataclass(frozen=True)
+class Original:
+    """A file that a compacted file was made of: its name, its first offset, its records and its size in bytes."""
+
+    name: str
+    start: int
+    records: int
+    size: int
+
+
+def originals_text(originals: Iterable[Original]) -> str:
+    """Originals as the metadata has them."""
+    return json.dumps([[each.name, each.start, each.records, each.size] for each in originals])
+
+
+def originals(raw: Any) -> list[Original]:
+    """The files that a compacted file was made of, in order; none if an earlier version of this program wrote it.
+
+    Raises Damaged if the file is not whole.
+    """
+    with _parquet():
+        metadata = pq.read_schema(raw).metadata or {}
+    return [Original(*each) for each in json.loads(metadata.get(ORIGINALS.encode(), b"[]"))]
+
+
+def sorted_lines(raw: Any) -> pa.LargeStringArray:
+    """The texts of all records of a compacted file in order of their offsets. Raises Damaged."""
+    with _parquet():
+        rows = pq.read_table(raw, columns=["_offset", "_line"]).sort_by("_offset")
+    return rows["_line"].cast(pa.large_string()).combine_chunks()
+
+
 def texts(source: Archive, file: ArchiveFile) -> Iterator[LineBlock]:
     """The texts of a file's records, in order. Instead of a damaged file its originals are read, if they
-    are still beside it. Raises ArchiveError for a file that cannot be had."""
+    are still beside it. Raises ArchiveError for a file that cannot be fetched."""
     try:
         with _damage(file), source.fs.open(file.path, "rb") as raw:
-            rows = pq.read_table(raw, columns=["_offset", "_line"]).sort_by("_offset")
+            found = sorted_lines(raw)
     except Damaged as error:
         yield from _instead(source, file, str(error))
         return
-    found = rows["_line"].cast(pa.large_string()).combine_chunks()
     yield LineBlock(file, file.start, found, is_last=True)
 
 
@@ -167,13 +202,25 @@ def _instead(source: Archive, file: ArchiveFile, reason: str) -> Iterator[LineBl
 
 @contextmanager
 def _damage(file: ArchiveFile) -> Iterator[None]:
-    """Damage raises Damaged; a file that cannot be had, ArchiveError."""
+    """Damage raises Damaged; a file that cannot be fetched, ArchiveError."""
+    try:
+        with _parquet():
+            yield
+    except FileNotFoundError as error:
+        raise ArchiveError(f"Cannot read {file.path}: {reason(error)}") from error
+    except OSError as error:
+        raise Damaged(f"cannot read this file: {reason(error)}") from error
+
+
+@contextmanager
+def _parquet() -> Iterator[None]:
+    """Damage raises Damaged; a disk or bucket that does not give the file, OSError."""
     try:
         yield
     except (OSError, pa.ArrowException) as error:
         # Arrow raises OSErrors for damage, too; those of a disk or bucket have numbers.
         if isinstance(error, OSError) and error.errno is not None:
-            raise ArchiveError(f"Cannot read {file.path}: {reason(error)}") from error
+            raise
         raise Damaged(reason(error)) from error
 
 

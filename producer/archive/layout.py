@@ -2,7 +2,8 @@
 
 The layout is that of Confluent's S3 sink. A topic's folder has files such as
 ``year=YYYY/month=MM/day=DD/hour=HH/<topic>+<partition>+<start offset>.json.gz``, with one JSON value a line.
-A sink with ``file.delim=-`` writes ``-`` for ``+``. ``opensea-metrics archive compact`` replaces whole files by
+A sink with ``file.delim=-`` writes ``-`` for ``+``, and its offsets have ten digits or more.
+``opensea-metrics archive compact`` replaces whole files by
 ``<topic>+<partition>+<start>-<end, exclusive>.parquet``.
 
 A sink with ``store.kafka.keys=true`` writes the keys beside the values, into ``<topic>+<partition>+<start
@@ -22,7 +23,9 @@ HOUR_MS = 3_600_000
 TEXT_SUFFIXES = (".json", ".json.gz", ".ndjson")
 """The endings of the names of files with one value a line."""
 COMPACTED_SUFFIX = ".parquet"
-_NUMBERS = r"(?P<topic>[^./+][^/+]*)(?P<delimiter>[+-])(?P<partition>[0-9]+)(?P=delimiter)(?P<start>[0-9]+)"
+_NUMBERS = (
+    r"[^./+][^/+]*(?:\+(?P<partition>[0-9]+)\+(?P<start>[0-9]+)|-(?P<partition_>[0-9]+)-(?P<start_>[0-9]{10,}))"
+)
 _TEXT = re.compile(_NUMBERS + r"\.(?:json|json\.gz|ndjson)")
 _COMPACTED = re.compile(r"[^./+][^/+]*\+(?P<partition>[0-9]+)\+(?P<start>[0-9]+)-(?P<end>[0-9]+)\.parquet")
 _COMPANION = re.compile(_NUMBERS + r"\.(?P<kind>keys|headers)\.(?P<format>[^/]+)")
@@ -64,11 +67,12 @@ def archive_file(path: str, size: int = 0) -> ArchiveFile | None:
     is_hidden = name.startswith((".", "_"))
     if is_hidden or (numbers is None and (is_companion(name) or not name.endswith(TEXT_SUFFIXES))):
         return None
-    end = (numbers.groupdict() if numbers else {}).get("end")
+    groups = numbers.groupdict() if numbers else {}
+    end = groups.get("end")
     return ArchiveFile(
         hour_ms=_hour_of(path),
-        partition=int(numbers["partition"]) if numbers else 0,
-        start=int(numbers["start"]) if numbers else 0,
+        partition=int(groups.get("partition") or groups.get("partition_") or 0),
+        start=int(groups.get("start") or groups.get("start_") or 0),
         path=path,
         size=size,
         form="parquet" if end else "json.gz" if name.endswith(".gz") else "json",

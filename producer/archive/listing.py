@@ -78,13 +78,8 @@ class Listing:
         name = file.path.rpartition("/")[2]
         if is_companion(name):
             self.companions.append(file)
-        elif (named := file.named) is None:
+        elif file.named is None:
             self.others[file.path] = "its name is not one of a file of records"
-        elif named.partition >= MOST_PARTITIONS:
-            self.refused[file.path] = (
-                f"its name says partition {named.partition}, and a topic has at most {MOST_PARTITIONS:,};"
-                " rename the file"
-            )
         else:
             self.files.append(file)
 
@@ -127,7 +122,7 @@ def listed(top: str, below: str = "", within: str | None = None, without: str | 
             seen.add(target)
         try:
             entries = entries_of(os.path.join(top, folder))
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             continue
         except OSError as error:
             found.unlisted[shown(folder)] = cannot("list this directory", error)
@@ -206,6 +201,18 @@ def is_text(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def partition_refusal(partition: int, partitions: int | None = None) -> str | None:
+    """The reason for refusing a file of a partition, or None; ``partitions`` is their number if it is declared."""
+    if partition < (partitions or MOST_PARTITIONS):
+        return None
+    if partitions:
+        return (
+            f"its name says partition {partition}, but the topic has {partitions} (0 to {partitions - 1});"
+            " rename the file"
+        )
+    return f"its name says partition {partition}, and a topic has at most {MOST_PARTITIONS:,}; rename the file"
 
 
 def cannot(verb: str, error: OSError) -> str:

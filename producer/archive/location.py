@@ -36,10 +36,13 @@ _AT_ONCE = 8 * 1024 * 1024
 
 @dataclass(frozen=True)
 class ArchiveListing:
-    """The files of a topic's folder. ``refused`` are paths that no reader takes, with the reasons, and ``others``
-    are files of other kinds."""
+    """The files of a topic's folder, and the paths of ``companions`` with their keys and headers.
+
+    ``refused`` are paths that no reader takes, with the reasons, and ``others`` are entries with other names.
+    """
 
     files: list[ArchiveFile] = field(default_factory=list)
+    companions: set[str] = field(default_factory=set)
     refused: dict[str, str] = field(default_factory=dict)
     others: dict[str, str] = field(default_factory=dict)
 
@@ -68,11 +71,14 @@ class Archive:
         found = ArchiveListing()
         for part in self._listings(first_ms, end_ms):
             found.refused.update((f"{self.root}/{path}", why) for path, why in part.refused.items())
+            found.companions.update(f"{self.root}/{each.path}" for each in part.companions)
             found.others.update((f"{self.root}/{path}", why) for path, why in part.others.items())
             for each in part.files:
                 file = archive_file(f"{self.root}/{each.path}", each.size)
                 assert file is not None
-                if file.hour_ms < 0 or (
+                if why := listing.partition_refusal(file.partition):
+                    found.refused[file.path] = why
+                elif file.hour_ms < 0 or (
                     (first_ms is None or file.hour_ms + HOUR_MS > first_ms)
                     and (end_ms is None or file.hour_ms < end_ms)
                 ):

@@ -17,7 +17,12 @@ from opensea_metrics.producer.archive.location import DAY_MS, Archive
 from opensea_metrics.spark_batch.prefetch import in_order
 from opensea_metrics.spark_batch.upkeep.contents import FileContents, contents_of, units
 from opensea_metrics.spark_batch.upkeep.offsets import Break, Counted, breaks
-from opensea_metrics.spark_batch.upkeep.report import Finding, Kind, PartitionSummary, Report
+from opensea_metrics.spark_batch.upkeep.report import (
+    ArchiveFinding,
+    ArchiveReport,
+    FindingKind,
+    PartitionSummary,
+)
 from opensea_metrics.spark_batch.upkeep.rows import database
 from opensea_metrics.sql.sources import Source as Stream
 
@@ -33,7 +38,7 @@ def check(
     first_ms: int | None = None,
     end_ms: int | None = None,
     progress: Progress = lambda done, total, files: None,
-) -> Report:
+) -> ArchiveReport:
     """Read the files of the hours in [first_ms, end_ms) and report what is wrong.
 
     ``stream`` declares the topic (``rows.raw_stream``). ``progress`` is told how many bytes are done, of
@@ -45,9 +50,9 @@ def check(
     files = with_offsets(newest_cover(listing.files))
     kept = {file.path for file in files}
     strange = listing.refused | listing.others
-    findings = [Finding(Kind.STRANGE, path, reason) for path, reason in strange.items()]
+    findings = [ArchiveFinding(FindingKind.STRANGE, path, reason) for path, reason in strange.items()]
     findings += [
-        Finding(Kind.COVERED, file.path, "`archive compact` without --keep removes it")
+        ArchiveFinding(FindingKind.COVERED, file.path, "`archive compact` without --keep removes it")
         for file in listing.files
         if file.path not in kept
     ]
@@ -62,8 +67,8 @@ def check(
     for partition, group in groupby(sorted(present, key=_partition), _partition):
         found = breaks(group)
         findings += [_broken(partition, each) for each in found if not _explained(partition, each, elsewhere)]
-    order = list(Kind)
-    return Report(
+    order = list(FindingKind)
+    return ArchiveReport(
         url=source.url,
         partitions=tuple(_summaries(counted)),
         findings=tuple(
@@ -106,19 +111,19 @@ def _of_hours(found: Iterable[FileContents]) -> Iterator[list[FileContents]]:
         yield list(group)
 
 
-def _of_file(facts: FileContents) -> Iterator[Finding]:
+def _of_file(facts: FileContents) -> Iterator[ArchiveFinding]:
     path = facts.file.path
     if facts.file.hour_ms < 0:
-        yield Finding(Kind.OUTSIDE, path, "readers cannot tell whether a period needs it", facts.records)
+        yield ArchiveFinding(FindingKind.OUTSIDE, path, "readers cannot tell whether a period needs it", facts.records)
     if not facts.file.is_numbered:
-        yield Finding(Kind.UNNUMBERED, path, "its records are of partition 0", facts.records)
+        yield ArchiveFinding(FindingKind.UNNUMBERED, path, "its records are of partition 0", facts.records)
     if facts.damage == EMPTY:
-        yield Finding(Kind.EMPTY, path, EMPTY)
+        yield ArchiveFinding(FindingKind.EMPTY, path, EMPTY)
     elif facts.damage is not None:
         detail = f"{facts.damage}; {facts.records} records before that"
-        yield Finding(Kind.UNREADABLE, path, detail, facts.records)
+        yield ArchiveFinding(FindingKind.UNREADABLE, path, detail, facts.records)
     elif facts.records == 0:
-        yield Finding(Kind.EMPTY, path, f"{facts.file.size} bytes, no records")
+        yield ArchiveFinding(FindingKind.EMPTY, path, f"{facts.file.size} bytes, no records")
     if facts.misplaced:
         spans = [
             f"up to {_span(ms)} {word} its hour"
@@ -127,14 +132,14 @@ def _of_file(facts: FileContents) -> Iterator[Finding]:
         ]
         # Readers look into the hour after a period, too (the default of --margin).
         is_late = facts.late_ms <= 0 and facts.early_ms <= HOUR_MS
-        kind = Kind.LATE if is_late else Kind.MISPLACED
-        yield Finding(kind, path, ", ".join(spans), facts.misplaced)
+        kind = FindingKind.LATE if is_late else FindingKind.MISPLACED
+        yield ArchiveFinding(kind, path, ", ".join(spans), facts.misplaced)
     if facts.failed:
         detail = f"the first at offset {facts.failed_offset}: {facts.failed_reason}"
-        yield Finding(Kind.FAILED, path, detail, facts.failed)
+        yield ArchiveFinding(FindingKind.FAILED, path, detail, facts.failed)
 
 
-def _repeated(group: Sequence[FileContents]) -> Iterator[Finding]:
+def _repeated(group: Sequence[FileContents]) -> Iterator[ArchiveFinding]:
     """Records that are there twice. Equal records have one key and event time: so they are in one
     partition and, if the archive is filed by event time, in one hour."""
     hashes = [part for facts in group for part in facts.hashes]
@@ -145,19 +150,19 @@ def _repeated(group: Sequence[FileContents]) -> Iterator[Finding]:
     every = np.concatenate(hashes)
     if repeated := len(every) - len(np.unique(every)):
         file = group[0].file
-        yield Finding(
-            Kind.REPEATED, file.folder, f"of {len(every):,} in partition {file.partition}", repeated
+        yield ArchiveFinding(
+            FindingKind.REPEATED, file.folder, f"of {len(every):,} in partition {file.partition}", repeated
         )
 
 
-def _broken(partition: int, each: Break) -> Finding:
+def _broken(partition: int, each: Break) -> ArchiveFinding:
     names = " and ".join(_hour_and_name(file) for file in (each.after, each.before))
     if each.kind == "gap":
-        kind, detail = Kind.GAP, f"between {names}"
+        kind, detail = FindingKind.GAP, f"between {names}"
     else:
-        kind, detail = Kind.OVERLAP, f"in {names}"
+        kind, detail = FindingKind.OVERLAP, f"in {names}"
     where = f"partition {partition}, offsets {each.start} to {each.end - 1}"
-    return Finding(kind, where, detail, each.end - each.start)
+    return ArchiveFinding(kind, where, detail, each.end - each.start)
 
 
 def _hour_and_name(file: ArchiveFile) -> str:

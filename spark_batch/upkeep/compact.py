@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,8 +19,15 @@ from pathlib import Path
 import duckdb
 import fsspec
 
+from opensea_metrics.producer.archive.compacted import Original
 from opensea_metrics.producer.archive.errors import Damaged
-from opensea_metrics.producer.archive.layout import ArchiveFile, archive_file, parquet_name
+from opensea_metrics.producer.archive.layout import (
+    HOUR_MS,
+    ArchiveFile,
+    archive_file,
+    companion_names,
+    parquet_name,
+)
 from opensea_metrics.producer.archive.location import Archive
 from opensea_metrics.spark_batch.prefetch import in_order
 from opensea_metrics.spark_batch.upkeep.lock import Lock, locked
@@ -28,13 +35,18 @@ from opensea_metrics.spark_batch.upkeep.rows import database
 from opensea_metrics.spark_batch.upkeep.runs import (
     MOST_BYTES,
     MOST_RECORDS,
-    Group,
+    HourGroup,
     Left,
     Measured,
     covered_by,
     runs,
 )
-from opensea_metrics.spark_batch.upkeep.store import CompactError, Store, open_store, staged_name
+from opensea_metrics.spark_batch.upkeep.store import (
+    ArchiveStore,
+    CompactError,
+    open_store,
+    staged_name,
+)
 from opensea_metrics.spark_batch.upkeep.writing import measured, unlike, verify, write
 from opensea_metrics.sql.sources import Source as Stream
 
@@ -52,7 +64,7 @@ class Options:
 
 
 @dataclass
-class Outcome:
+class CompactionOutcome:
     """What was done: records and bytes of the originals that were compacted, and of what they became.
 
     ``removed`` originals are gone; ``left`` are those that cannot be compacted. ``finished`` is False
@@ -69,7 +81,7 @@ class Outcome:
     finished: bool = True
     seconds: float = 0.0
 
-    def add(self, other: Outcome) -> None:
+    def add(self, other: CompactionOutcome) -> None:
         """Count in what was done elsewhere."""
         self.originals += other.originals
         self.original_bytes += other.original_bytes
@@ -83,11 +95,11 @@ class Outcome:
 def compact(
     source: Archive,
     stream: Stream,
-    groups: Sequence[Group],
+    groups: Sequence[HourGroup],
     options: Options = Options(),
     progress: Callable[[int, int, int], None] = lambda done, total, files: None,
     stop: Callable[[], bool] = lambda: False,
-) -> Outcome:
+) -> CompactionOutcome:
     """Compact groups (``runs.groups``), in order, two at once; ``stop`` is asked before each.
 
     ``progress`` is told how many bytes are done, of how many, and how many files. Memory is bounded by
@@ -95,11 +107,11 @@ def compact(
     Everything that was done before is in order then.
     """
     began = time.monotonic()
-    outcome = Outcome()
-    if not options.keep:
-        _refuse_embedded(source)
+    outcome = CompactionOutcome()
     store = open_store(source)
     found = [file for group in groups for file in (*group.originals[:1], *group.compacted)]
+    hours = [group.hour_ms for group in groups]
+    companions = source.listing(min(hours), max(hours) + HOUR_MS).companions if hours else set()
     done = files = 0
     total = sum(group.bytes for group in groups)
     with (
@@ -108,16 +120,16 @@ def compact(
         ThreadPoolExecutor(_AT_ONCE) as pool,
     ):
 
-        def compacted(group: Group) -> Outcome:
-            made = Outcome()
+        def compacted(group: HourGroup) -> CompactionOutcome:
+            made = CompactionOutcome()
             with (
                 tempfile.TemporaryDirectory(dir=temporary) as folder,
                 connection.cursor() as cursor,
             ):
-                _Work(source, stream, options, store, lock, cursor, Path(folder), made).run(group)
+                _Work(source, stream, options, store, lock, cursor, Path(folder), companions, made).run(group)
             return made
 
-        def wanted() -> Iterator[Group]:
+        def wanted() -> Iterator[HourGroup]:
             cleared = ""
             for group in groups:
                 if stop():
@@ -144,17 +156,22 @@ class _Work:
     source: Archive
     stream: Stream
     options: Options
-    store: Store
+    store: ArchiveStore
     lock: Lock
     connection: duckdb.DuckDBPyConnection
     folder: Path
-    outcome: Outcome
+    companions: Collection[str]
+    outcome: CompactionOutcome
 
-    def run(self, group: Group) -> None:
+    def run(self, group: HourGroup) -> None:
         copies = dict(zip(group.originals, self.store.fetched(group.originals, self.folder), strict=True))
         local = Archive(str(self.folder), str(self.folder), fsspec.filesystem("file"))
 
         def measure(file: ArchiveFile) -> Measured:
+            names = (name for kind in ("keys", "headers") for name in companion_names(file.name, kind))
+            if any(f"{file.folder}/{name}" in self.companions for name in names):
+                problem = "a file of keys or headers stands beside it, and a compacted file has no room for them"
+                return Measured(file, 0, 0, "", problem)
             return measured(local, file, copies[file])
 
         with ThreadPoolExecutor(_READERS) as pool:
@@ -192,7 +209,8 @@ class _Work:
         path = f"{first.folder}/{parquet_name(topic, first.partition, first.start, end)}"
         made = self.folder / "made.parquet"
         try:
-            write(self.connection, local, copies, self.stream, made)
+            originals = [Original(each.file.name, each.file.start, each.records, each.file.size) for each in run]
+            write(self.connection, local, copies, self.stream, made, originals)
         except Damaged as damage:
             raise CompactError(f"A file in {first.folder} was changed meanwhile: {damage}") from damage
         except duckdb.Error as error:
@@ -230,13 +248,3 @@ class _Work:
 def _sha256(path: Path) -> bytes:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
-
-
-def _refuse_embedded(source: Archive) -> None:
-    """The embedded server remembers the files that it has read, by their paths, and reads JSON only."""
-    database_file = Path(source.root).parent.parent / "embedded.duckdb"
-    if source.s3 is None and database_file.exists():
-        raise CompactError(
-            f"{source.root} is the data of an embedded server, which reads topics as JSON and from the "
-            "start when a statement needs it. Give --keep, or compact a copy of the topics."
-        )

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 
 
-class Kind(Enum):
+class FindingKind(Enum):
     """What can be wrong: the text for a person, and whether it is a defect of the archive or a remark.
 
     Remarks tell of the topic itself, which the archive holds faithfully, or of a state that readers know.
@@ -37,10 +37,10 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class ArchiveFinding:
     """One thing found: where (a path in the source, or a partition's offsets), what, and how many records."""
 
-    kind: Kind
+    kind: FindingKind
     where: str
     detail: str
     records: int = 0
@@ -60,12 +60,12 @@ class PartitionSummary:
 
 
 @dataclass(frozen=True)
-class Report:
+class ArchiveReport:
     """What was found in an archive. ``first_ms`` and ``last_ms``: its first and last hour (epoch ms)."""
 
     url: str
     partitions: tuple[PartitionSummary, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[ArchiveFinding, ...]
     first_ms: int | None
     last_ms: int | None
     seconds: float
@@ -75,7 +75,7 @@ class Report:
         """Whether there are no defects; remarks may be."""
         return not any(finding.kind.is_defect for finding in self.findings)
 
-    def of(self, kind: Kind) -> Sequence[Finding]:
+    def of(self, kind: FindingKind) -> Sequence[ArchiveFinding]:
         return [finding for finding in self.findings if finding.kind is kind]
 
     def as_json(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ MOST_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Group:
+class HourGroup:
     """The files of one partition in one hour's folder: those to be compacted and those that are."""
 
     folder: str
@@ -58,7 +58,7 @@ def groups(
     min_age_ms: int,
     first_ms: int | None = None,
     end_ms: int | None = None,
-) -> list[Group]:
+) -> list[HourGroup]:
     """What there is to do: folders with originals whose hour ended at least ``min_age_ms`` ago and
     lies in [first_ms, end_ms). Files outside the folders of hours are not touched."""
     found: dict[tuple[int, str, int], list[ArchiveFile]] = defaultdict(list)
@@ -77,11 +77,11 @@ def groups(
         originals = tuple(file for file in group if file.form != "parquet")
         compacted = tuple(file for file in group if file.form == "parquet")
         if originals:
-            made.append(Group(folder, hour_ms, partition, originals, compacted))
+            made.append(HourGroup(folder, hour_ms, partition, originals, compacted))
     return made
 
 
-def covered_by(group: Group) -> dict[ArchiveFile, list[ArchiveFile]]:
+def covered_by(group: HourGroup) -> dict[ArchiveFile, list[ArchiveFile]]:
     """The compacted files of a group that have originals beside them, with those."""
     found: dict[ArchiveFile, list[ArchiveFile]] = defaultdict(list)
     for original in group.originals:

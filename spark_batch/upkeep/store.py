@@ -28,7 +28,7 @@ class CompactError(OpenSeaMetricsError):
     """Compaction cannot go on; no record is lost. The message has the path and what to do."""
 
 
-class Store(Protocol):
+class ArchiveStore(Protocol):
     """Each method raises CompactError if the disk or bucket does not allow it."""
 
     def leftovers(self, folder: str) -> list[str]:
@@ -47,9 +47,9 @@ class Store(Protocol):
         """Take files away, in order."""
 
 
-def open_store(source: Archive) -> Store:
+def open_store(source: Archive) -> ArchiveStore:
     """The store of an archive."""
-    return _Disk() if source.s3 is None else _Bucket(source.fs)
+    return _DiskStore() if source.s3 is None else _BucketStore(source.fs)
 
 
 def staged_name(path: str) -> str:
@@ -58,7 +58,7 @@ def staged_name(path: str) -> str:
     return f"{folder}/.{name}{SUFFIX}"
 
 
-class _Disk:
+class _DiskStore:
     def leftovers(self, folder: str) -> list[str]:
         with _errors("list", folder):
             return sorted(str(path) for path in Path(folder).glob(f".*{SUFFIX}"))
@@ -94,7 +94,7 @@ class _Disk:
             os.close(handle)
 
 
-class _Bucket:
+class _BucketStore:
     def __init__(self, fs: Any) -> None:
         self._fs = fs
 

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import duckdb
 
-from opensea_metrics.producer.archive.compacted import METADATA, decoding
+from opensea_metrics.producer.archive.compacted import (
+    METADATA,
+    ORIGINALS,
+    Original,
+    decoding,
+    originals_text,
+)
 from opensea_metrics.producer.archive.errors import Damaged
 from opensea_metrics.producer.archive.layout import ArchiveFile
 from opensea_metrics.producer.archive.lines import raw_lines
@@ -42,6 +48,8 @@ def measured(local: Archive, file: ArchiveFile, at: ArchiveFile) -> Measured:
             records += len(piece)
     except Damaged as damage:
         problem = f"it cannot be read to its end: {damage}"
+    if problem is None and file.form == "json" and size != Path(at.path).stat().st_size:
+        problem = "it has blank lines or a byte order mark, which a compacted file cannot hold"
     return Measured(file, records, size, digest.hexdigest(), problem)
 
 
@@ -51,6 +59,7 @@ def write(
     files: Iterable[ArchiveFile],
     stream: Stream,
     path: Path,
+    originals: Iterable[Original],
 ) -> None:
     """Write the records of files with adjoining offsets, on the local disk, as one Parquet file.
 
@@ -79,7 +88,7 @@ def write(
     database.execute(
         f"COPY (SELECT * EXCLUDE (_file, _time) FROM ({rows(ordered, stream, sample)}))"
         f" TO {text(str(path))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP},"
-        f" KV_METADATA {{{METADATA}: {text(decoding(stream))}}})"
+        f" KV_METADATA {{{METADATA}: {text(decoding(stream))}, {ORIGINALS}: {text(originals_text(originals))}}})"
     )
     database.execute("DROP TABLE lines")
 

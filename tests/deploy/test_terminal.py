@@ -43,8 +43,8 @@ from opensea_metrics.deploy.output.upkeep import show_changed, show_drift
 from opensea_metrics.deploy.replies import Column, Rows
 from opensea_metrics.producer.archive.damage import Damage
 from opensea_metrics.spark_batch.job import Counts
-from opensea_metrics.spark_batch.upkeep.compact import Outcome
-from opensea_metrics.spark_batch.upkeep.report import Finding, Kind, Report
+from opensea_metrics.spark_batch.upkeep.compact import CompactionOutcome
+from opensea_metrics.spark_batch.upkeep.report import ArchiveFinding, ArchiveReport, FindingKind
 from opensea_metrics.spark_batch.upkeep.runs import Left
 from opensea_metrics.sql.errors import OpenSeaMetricsError, Place
 from opensea_metrics.sql.parser import parse_statement
@@ -97,8 +97,8 @@ def progress() -> None:
 
 
 def archive() -> None:
-    show_report(Report(EVIL, (), (Finding(Kind.STRANGE, EVIL, EVIL),), 0, 0, 1.0))
-    show_outcome(Outcome(left=[Left(EVIL, EVIL)]))
+    show_report(ArchiveReport(EVIL, (), (ArchiveFinding(FindingKind.STRANGE, EVIL, EVIL),), 0, 0, 1.0))
+    show_outcome(CompactionOutcome(left=[Left(EVIL, EVIL)]))
     show_groups([])
 
 

@@ -22,14 +22,14 @@ from opensea_metrics.deploy.embedded import (
     health,
     persistent,
     replies,
-    texts,
-    walk,
 )
 from opensea_metrics.deploy.embedded import lines as line_reader
 from opensea_metrics.deploy.embedded.archive import Segment
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.lines import FileLines
 from opensea_metrics.deploy.embedded.queries import TransientQuery
+from opensea_metrics.producer.archive import listing
+from opensea_metrics.producer.archive import text as texts
 from opensea_metrics.sql.parser import parse_statement
 from tests.embedded.inside import inside
 from tests.embedded.topic import Topic, lines, rows, running
@@ -576,7 +576,7 @@ NOT_GZIP = "this file is not gzip, although its name ends with .gz"
         pytest.param(wrong_checksum(), 100, 100, "this file is damaged: ", id="wrong checksum"),
         pytest.param(flipped(), 1, 9_999, "this file is damaged: ", id="flipped bytes"),
         pytest.param(GOOD[:-12], 90, 100, "this file is damaged: its end is missing", id="cut"),
-        pytest.param(b"", 0, 0, None, id="0 bytes"),
+        pytest.param(b"", 0, 0, "it is empty (0 bytes)", id="0 bytes"),
         pytest.param(b"\x1f", 0, 0, "this file is damaged: its end is missing", id="1 byte"),
         pytest.param(lines("x", 3), 0, 0, f"{NOT_GZIP}; compress it, or rename it to .json", id="not gzip"),
         pytest.param(lines("x", 1)[:3], 0, 0, NOT_GZIP, id="3 bytes of text"),
@@ -600,7 +600,8 @@ def test_kinds_of_compressed_files(
         assert counts.pop("a") == counts.pop("z") == 1362
         assert least <= sum(counts.values()) <= most
     messages = [message for _, message in topic.reports() if "Skipped a file" in message]
-    assert len(messages) == (2 if reason else 0)
+    # The register reports an empty file, and each of two queries what it reads.
+    assert len(messages) == (1 if not content else 2 if reason else 0)
     assert all(reason and f"{topic.name}. {reason}" in message for message in messages)
 
 
@@ -740,7 +741,7 @@ def test_a_last_line_is_reported_when_time_has_passed(topic: Topic, monkeypatch:
     """The file does not change in between."""
     topic.write("x.json", b'{"k":"x"')
     assert (topic.counts(), topic.reports()) == ({}, [])
-    monkeypatch.setattr(walk, "SETTLED", 0.0)
+    monkeypatch.setattr(listing, "SETTLED", 0.0)
     assert topic.counts() == {}
     assert len(topic.reports()) == 1
 
@@ -884,9 +885,12 @@ def test_a_compressed_file_that_is_written_over_while_it_is_read_is_reported(
     topic.register()
     real = texts.unpacked
 
-    def written_over(descriptor: int) -> Iterator[bytes]:
-        yield from real(descriptor)
-        path.write_bytes(gzip.compress(lines("new", 20_000)))
+    calls = itertools.count(1)
+
+    def written_over(raw: texts.Raw) -> Iterator[bytes]:
+        yield from real(raw)
+        if next(calls) == 2:  # first, a query looks at a sample
+            path.write_bytes(gzip.compress(lines("new", 20_000)))
 
     monkeypatch.setattr(texts, "unpacked", written_over)
     topic.work()

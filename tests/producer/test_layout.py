@@ -33,7 +33,8 @@ HOUR = "topics/OpenSeaRawEvents/year=2024/month=07/day=28/hour=12"
         # Files of keys and headers that stand beside files of values.
         ("OpenSeaRawEvents+0+12.keys.json.gz", None),
         ("OpenSeaRawEvents+0+12.headers.json", None),
-        ("OpenSeaRawEvents-0-12.keys.avro", None),
+        ("OpenSeaRawEvents-0-0000000012.keys.avro", None),
+        ("raw-2026-11.json", (0, 0, None, "json")),
         ("OpenSeaRawEvents+0+12.json.gz.tmp", None),
         (".OpenSeaRawEvents+0+12.json.gz", None),
         ("README.md", None),

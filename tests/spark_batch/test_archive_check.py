@@ -18,7 +18,7 @@ from opensea_metrics.producer.archive.layout import HOUR_MS
 from opensea_metrics.producer.archive.location import open_archive
 from opensea_metrics.producer.sample import write_sample
 from opensea_metrics.spark_batch.upkeep.check import check
-from opensea_metrics.spark_batch.upkeep.report import Kind, Report
+from opensea_metrics.spark_batch.upkeep.report import ArchiveReport, FindingKind
 from opensea_metrics.sql.sources import Source as Stream
 from tests.spark_batch.places import (
     TEN,
@@ -32,7 +32,7 @@ from tests.spark_batch.places import (
 )
 
 
-def found(report: Report) -> list[tuple[str, str, int]]:
+def found(report: ArchiveReport) -> list[tuple[str, str, int]]:
     return [(each.kind.name, each.where, each.records) for each in report.findings]
 
 
@@ -78,7 +78,7 @@ def test_damaged_files(place: Place, stream: Stream) -> None:
         ("EMPTY", name(0, 8, 0, "json")),
     ]
     assert not report.is_clean
-    details = [each.detail for each in report.of(Kind.UNREADABLE)]
+    details = [each.detail for each in report.of(FindingKind.UNREADABLE)]
     assert details[-1] == (
         "its last line has no newline at its end, so the line may be part of a record; 3 records before that"
     )
@@ -152,11 +152,11 @@ def test_links_and_what_is_no_file(disk: Place, stream: Stream) -> None:
     Path(os.fsdecode(bad)).write_bytes(gzip.compress(text(events(0, 7, 1))))
     report = check(disk.source, stream)
     assert {(each.kind, Path(each.where).name, each.detail) for each in report.findings} == {
-        (Kind.STRANGE, "loop", "a link to a folder that contains it or is listed already; remove the link"),
-        (Kind.STRANGE, "loop of its own", "cannot read this file: Too many levels of symbolic links"),
-        (Kind.STRANGE, f"{TOPIC}+0+0000000005.json.gz", "a link that leads nowhere"),
-        (Kind.STRANGE, f"{TOPIC}+0+0000000006.json.gz", "it is a FIFO, not a file"),
-        (Kind.STRANGE, f"{TOPIC}\\xff+0+0000000007.json.gz", "the name is not UTF-8; rename it"),
+        (FindingKind.STRANGE, "loop", "a link to a folder that contains it or is listed already; remove the link"),
+        (FindingKind.STRANGE, "loop of its own", "cannot read this file: Too many levels of symbolic links"),
+        (FindingKind.STRANGE, f"{TOPIC}+0+0000000005.json.gz", "a link that leads nowhere"),
+        (FindingKind.STRANGE, f"{TOPIC}+0+0000000006.json.gz", "it is a FIFO, not a file"),
+        (FindingKind.STRANGE, f"{TOPIC}\\xff+0+0000000007.json.gz", "the name is not UTF-8; rename it"),
     }
     assert [each.records for each in report.partitions] == [5]
 
@@ -219,7 +219,7 @@ def test_a_period(disk: Place, stream: Stream) -> None:
     assert found(report) == [("STRANGE", "notes.txt", 0)]
     assert [(each.start, each.end, each.records) for each in report.partitions] == [(5, 13, 6)]
     whole = check(disk.source, stream)
-    assert [each.kind for each in whole.findings] == [Kind.UNREADABLE, Kind.STRANGE]
+    assert [each.kind for each in whole.findings] == [FindingKind.UNREADABLE, FindingKind.STRANGE]
 
 
 @pytest.mark.parametrize("kind", ["disk", "bucket"])
@@ -249,7 +249,7 @@ def test_compared_with_a_sample(tmp_path: Path, stream: Stream) -> None:
     assert report.is_clean
     assert sum(each.records for each in report.partitions) == written.written
     kinds = Counter(each.kind for each in report.findings)
-    assert set(kinds) == {Kind.FAILED, Kind.REPEATED}
+    assert set(kinds) == {FindingKind.FAILED, FindingKind.REPEATED}
 
 
 def test_no_archive(disk: Place, bucket: Place, stream: Stream, monkeypatch: pytest.MonkeyPatch) -> None:

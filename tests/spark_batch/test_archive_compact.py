@@ -25,7 +25,7 @@ from opensea_metrics.producer.archive.writer import ArchiveWriter
 from opensea_metrics.producer.recording import Recording
 from opensea_metrics.spark_batch.upkeep import lock
 from opensea_metrics.spark_batch.upkeep.check import check
-from opensea_metrics.spark_batch.upkeep.compact import Options, Outcome, compact
+from opensea_metrics.spark_batch.upkeep.compact import CompactionOutcome, Options, compact
 from opensea_metrics.spark_batch.upkeep.lock import locked
 from opensea_metrics.spark_batch.upkeep.rows import raw_stream
 from opensea_metrics.spark_batch.upkeep.runs import groups
@@ -48,7 +48,7 @@ from tests.spark_batch.places import (
 )
 
 
-def done(place: Place, stream: Stream, options: Options | None = None) -> Outcome:
+def done(place: Place, stream: Stream, options: Options | None = None) -> CompactionOutcome:
     source = place.source
     return compact(source, stream, groups(source.listing().files, LATER, 0), options or Options())
 

@@ -176,10 +176,10 @@ def test_names_of_fields_match_in_any_case(own: Path, engine: str, tmp_path: Pat
     check(folder, engine, tmp_path / "lower" / TOPIC)
 
 
-def test_a_last_line_without_an_end_and_plain_text(own: Path, engine: str, tmp_path: Path) -> None:
+def test_a_last_line_of_gzip_without_an_end_and_plain_text(own: Path, engine: str, tmp_path: Path) -> None:
     expected = Path(shutil.copytree(own, tmp_path / "expected"))
     lines = [event(START + n, "plain", f"n/{n}") for n in range(5)]
-    (folder_of(own, START) / f"{TOPIC}+0+0009000000.json").write_bytes(b"\r\n".join(lines))
+    (folder_of(own, START) / f"{TOPIC}+0+0009000000.json").write_bytes(b"\r\n".join([*lines, b""]))
     (folder_of(own, START) / f"{TOPIC}+1+0009000000.json.gz").write_bytes(
         gzip.compress(b"\n".join(lines)) + gzip.compress(b"\n" + lines[0])  # of two members
     )
