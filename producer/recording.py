@@ -13,7 +13,7 @@ import msgspec
 
 from opensea_metrics.producer.archive.damage import Damage
 from opensea_metrics.producer.archive.errors import ArchiveError, Damaged
-from opensea_metrics.producer.archive.layout import ArchiveFile, newest_cover, with_offsets
+from opensea_metrics.producer.archive.layout import ArchiveFile
 from opensea_metrics.producer.archive.location import open_archive
 from opensea_metrics.producer.archive.records import records, topic_archive
 from opensea_metrics.producer.envelope import TOPIC, payload_time_ms
@@ -79,7 +79,7 @@ class Recording:
         except ArchiveError as error:
             raise RecordingError(f"{_NONE.format(self.path)}: {error}") from error
         self.refused = listing.refused
-        files = with_offsets(newest_cover(listing.files))
+        files = listing.newest
         if not files:
             raise RecordingError(_NONE.format(self.path))
         return files

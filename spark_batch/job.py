@@ -25,13 +25,15 @@ Progress = Callable[[int, int], None]
 class BatchJob:
     """A pipeline over some files of an archive, for the records whose event time is in the period.
 
-    Windows that are not wholly in it are left out.
+    Windows that are not wholly in it are left out. ``refused`` are paths of the archive that no reader takes, with the
+    reasons.
     """
 
     pipeline: QueryPipeline
     source: Archive
     files: Sequence[ArchiveFile]
     period: Period
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def readable(self) -> str:

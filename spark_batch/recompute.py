@@ -106,8 +106,9 @@ def prepare(
     raw_topic = str(project.settings.get("raw_topic", source.root.rsplit("/", 1)[-1]))
     pipeline = plan(catalog, names, raw_topic, period)
     # An event is filed under its own hour, by our producer and sink; others file it when it comes.
-    files = source.files(period.first, period.end + request.margin)
-    job = BatchJob(pipeline, source, files, period)
+    listing = source.listing(period.first, period.end + request.margin)
+    files = listing.newest
+    job = BatchJob(pipeline, source, files, period, listing.refused)
     return Prepared(project, request, windows, job, _engine(request.engine, files, settings or BatchSettings()))
 
 
@@ -180,6 +181,7 @@ def description(
         "bytes": sum(file.size for file in job.files),
         "records": {"read": counts.read, "in_period": counts.used, "set_aside": counts.set_aside},
         "set_aside": dict(counts.reasons),
+        "refused_files": dict(job.refused),
         "damaged_files": {path: asdict(damage) for path, damage in counts.damaged.items()},
         "rows": dict(rows),
     }

@@ -14,6 +14,7 @@ from opensea_metrics.deploy.cli import options, progress
 from opensea_metrics.deploy.cli.app import app, log_to_stderr
 from opensea_metrics.deploy.config import Settings
 from opensea_metrics.deploy.output.batch import show_counts, show_table, size_text
+from opensea_metrics.deploy.output.damage import show_refused
 from opensea_metrics.deploy.output.plain import say
 from opensea_metrics.producer.archive.location import open_archive
 from opensea_metrics.producer.settings import KafkaSettings
@@ -151,6 +152,7 @@ def recompute(
                 table = results.table(name)
                 show_table(name, table.schema, table.batches)
         show_counts(prepared.job.period.text, prepared.engine, results.counts, time.time() - began)
+        show_refused(prepared.job.refused)
 
 
 def archive(sql: options.Sql, variables: dict[str, str]) -> str:

@@ -14,6 +14,7 @@ import typer
 from opensea_metrics.deploy.cli import options, progress
 from opensea_metrics.deploy.cli.app import app
 from opensea_metrics.deploy.config import Settings
+from opensea_metrics.deploy.output.damage import show_damaged, show_refused
 from opensea_metrics.deploy.output.plain import say
 from opensea_metrics.producer import metrics
 from opensea_metrics.producer import sample as samples
@@ -246,6 +247,8 @@ def replay(
             stop=stopped,
         )
     say(_summary(counts))
+    show_damaged(recording.damaged)
+    show_refused(recording.refused)
     if sink is SinkName.KAFKA and counts.oldest_ms is not None:
         _warn_if_old(counts.oldest_ms)
     if not finished:

@@ -10,6 +10,7 @@ import typer
 from opensea_metrics.deploy.cli import options, progress, server_access
 from opensea_metrics.deploy.cli.app import ChangesPending, app
 from opensea_metrics.deploy.cli.batch import EngineName, From, Margin, SourceUrl, Until, archive
+from opensea_metrics.deploy.output.damage import show_refused
 from opensea_metrics.deploy.output.reconcile import show_differences, show_differences_json
 from opensea_metrics.producer.archive.layout import HOUR_MS
 from opensea_metrics.producer.archive.location import open_archive
@@ -54,6 +55,7 @@ def reconcile(
         margin=duration(margin),
     )
     prepared = prepare(request, open_archive(source or archive(sql, variables)), sql, variables)
+    show_refused(prepared.job.refused)
     target = comparison.table_of(prepared)
     client = server_access.client(server)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import pyarrow as pa
 
 from opensea_metrics.deploy.output.console import time_text
+from opensea_metrics.deploy.output.damage import show_damaged
 from opensea_metrics.deploy.output.plain import say
 from opensea_metrics.deploy.output.tables import print_rows
-from opensea_metrics.producer.archive.damage import Damage
 from opensea_metrics.spark_batch.job import Counts
 
 _SHOWN = 20
@@ -49,16 +49,3 @@ def show_counts(period: str, engine: str, counts: Counts, seconds: float) -> Non
     for reason, number in sorted(counts.reasons.items(), key=lambda each: -each[1])[:5]:
         say(f"  {number:,} records could not be read: {reason}", stderr=True)
     show_damaged(counts.damaged)
-
-
-def show_damaged(damaged: Mapping[str, Damage]) -> None:
-    """Print, to stderr, each file that could not be read to its end."""
-    for path, damage in damaged.items():
-        say(f"  {path} is damaged: {damage}", stderr=True)
-    if damaged:
-        missing = sum(each.missing or 0 for each in damaged.values())
-        say(
-            f"  {len(damaged):,} damaged files, in which at least {missing:,} records are missing\n"
-            "  hint: restore them from a copy; opensea-metrics archive check lists all damage",
-            stderr=True,
-        )

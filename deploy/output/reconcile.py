@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from opensea_metrics.deploy.output.batch import show_damaged
 from opensea_metrics.deploy.output.console import console, shown
+from opensea_metrics.deploy.output.damage import show_damaged
 from opensea_metrics.deploy.output.plain import say, say_json
 from opensea_metrics.deploy.output.tables import print_table
 from opensea_metrics.producer.archive.damage import Damage

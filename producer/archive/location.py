@@ -46,6 +46,11 @@ class ArchiveListing:
     refused: dict[str, str] = field(default_factory=dict)
     others: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def newest(self) -> list[ArchiveFile]:
+        """The files that hold each record once (``layout.newest_cover``), in topic order."""
+        return with_offsets(newest_cover(self.files))
+
 
 @dataclass(frozen=True)
 class Archive:
@@ -60,8 +65,8 @@ class Archive:
     s3: S3Settings | None = None
 
     def files(self, first_ms: int | None = None, end_ms: int | None = None) -> list[ArchiveFile]:
-        """The files of :meth:`listing` that hold each record once (``layout.newest_cover``), in topic order."""
-        return with_offsets(newest_cover(self.listing(first_ms, end_ms).files))
+        """The files of :meth:`listing` that hold each record once, in topic order. Raises ArchiveError."""
+        return self.listing(first_ms, end_ms).newest
 
     def listing(self, first_ms: int | None = None, end_ms: int | None = None) -> ArchiveListing:
         """All files of the hours in [first_ms, end_ms) and those outside all hours, covered originals too.

@@ -11,10 +11,9 @@ from typing import Any
 
 import msgspec
 
-from opensea_metrics.producer.archive import compacted
+from opensea_metrics.producer.archive.blocks import raw_lines
 from opensea_metrics.producer.archive.errors import Damaged
 from opensea_metrics.producer.archive.layout import ArchiveFile
-from opensea_metrics.producer.archive.lines import raw_lines
 from opensea_metrics.producer.archive.location import Archive, open_archive
 
 Headers = tuple[tuple[str, str | None], ...]
@@ -62,6 +61,10 @@ def records(archive: Archive, file: ArchiveFile, progress: Progress = lambda _: 
     Raises Damaged after the records before the damage, and ArchiveError for a file that cannot be fetched.
     """
     if file.form == "parquet":
+        from opensea_metrics.producer.archive import (
+            compacted,  # with Arrow, which the producer does not need
+        )
+
         for block in compacted.texts(archive, file):
             for offset, line in enumerate(block.lines.to_pylist(), block.first):
                 yield ArchivedRecord(file.partition, offset, line.encode())

@@ -12,7 +12,7 @@ from itertools import groupby
 import numpy as np
 
 from opensea_metrics.producer.archive.errors import EMPTY
-from opensea_metrics.producer.archive.layout import HOUR_MS, ArchiveFile, newest_cover, with_offsets
+from opensea_metrics.producer.archive.layout import HOUR_MS, ArchiveFile
 from opensea_metrics.producer.archive.location import DAY_MS, Archive
 from opensea_metrics.spark_batch.prefetch import in_order
 from opensea_metrics.spark_batch.upkeep.contents import FileContents, contents_of, units
@@ -47,7 +47,7 @@ def check(
     """
     began = time.monotonic()
     listing = source.listing(first_ms, end_ms)
-    files = with_offsets(newest_cover(listing.files))
+    files = listing.newest
     kept = {file.path for file in files}
     strange = listing.refused | listing.others
     findings = [ArchiveFinding(FindingKind.STRANGE, path, reason) for path, reason in strange.items()]

@@ -11,10 +11,10 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
+from opensea_metrics.producer.archive.blocks import raw_lines
 from opensea_metrics.producer.archive.compacted import METADATA, decoding, names_in_files
 from opensea_metrics.producer.archive.errors import Damaged
 from opensea_metrics.producer.archive.layout import HOUR_MS, ArchiveFile
-from opensea_metrics.producer.archive.lines import raw_lines
 from opensea_metrics.producer.archive.location import Archive
 from opensea_metrics.spark_batch.upkeep.rows import rows, sample_of, table
 from opensea_metrics.sql.lowering.times import event_time

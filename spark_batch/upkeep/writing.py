@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 
+from opensea_metrics.producer.archive.blocks import raw_lines
 from opensea_metrics.producer.archive.compacted import (
     METADATA,
     ORIGINALS,
@@ -17,7 +18,6 @@ from opensea_metrics.producer.archive.compacted import (
 )
 from opensea_metrics.producer.archive.errors import Damaged
 from opensea_metrics.producer.archive.layout import ArchiveFile
-from opensea_metrics.producer.archive.lines import raw_lines
 from opensea_metrics.producer.archive.location import Archive
 from opensea_metrics.spark_batch.upkeep.rows import rows, sample_of, table
 from opensea_metrics.spark_batch.upkeep.runs import Measured
