@@ -5,16 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from itertools import chain
 from typing import Any
 
 import duckdb
 
-from opensea_metrics.deploy.embedded import aggregation, failures, shown, topics
+from opensea_metrics.deploy.embedded import aggregation, failures, feeds, shown
+from opensea_metrics.deploy.embedded.batches import FileBatch
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.lines import Unread
-from opensea_metrics.deploy.embedded.reader import DECODED, Json, numbered
+from opensea_metrics.deploy.embedded.numbering import DECODED, Numbered
+from opensea_metrics.deploy.embedded.stored_topic import MOST_BYTES
+from opensea_metrics.deploy.embedded.topics import Position
 from opensea_metrics.sql.analysis import Analysis
 from opensea_metrics.sql.errors import SqlError
 from opensea_metrics.sql.lowering import selects, support
@@ -28,6 +30,7 @@ from opensea_metrics.sql.statements import Statement
 _STATE = "transient_state"
 _BATCH = "transient_batch"
 _FETCH = 2_000
+_FEW_BYTES = 8_000_000
 _MORE = (
     " See https://cnfl.io/queries for more info.\n"
     "Add EMIT CHANGES if you intended to issue a push query."
@@ -50,7 +53,7 @@ class TransientQuery:
             engine.catch_up(self.source.name)
         self.columns: tuple[Column, ...] = tuple(p.column for p in self._analysis.projections)
         self._shown = shown.row_converter([column.type for column in self.columns])
-        self._positions: dict[str, int] = {}
+        self._positions: dict[Position, int] = {}
         self._unread_files: dict[int, Unread] = {}  # of files, by segment
         self._left = self._analysis.limit
         support.check_query(self._analysis, EMBEDDED)
@@ -59,21 +62,22 @@ class TransientQuery:
         if self._analysis.is_aggregation:
             self._grouping = selects.grouping(self._analysis)
             aggregation.create(self._cursor, self._grouping, _STATE, temporary=True)
-            self._time = self._seen = 0
+            self._times: dict[int, int] = {}
+            self._seen = 0
             bound = self._grouping.finish(f"SELECT * FROM {_STATE}")
         else:
-            bound = selects.rows(self._analysis, topics.nothing(self.source))
+            bound = selects.rows(self._analysis, feeds.nothing(self.source))
         try:
             self._cursor.execute(f"SELECT * FROM ({bound})")
         except duckdb.Error as error:
             raise failures.unreadable(error, statement.place) from error
         if self.is_push and reset_of(properties) == "latest":
             if self.source.is_table:
-                part = self._changes()
-                self._positions = {part.id: part.end(self._cursor)}
+                feed = self._changes()
+                self._positions = {Position(feed.id): feed.end(self._cursor)}
             else:
                 engine.discover(self._cursor, self.source.topic)
-                self._positions = engine.reader().ends(self._cursor, self.source)
+                self._positions = dict(engine.topic(self.source.topic).ends(self._cursor))
 
     def _check_pull(self, statement: Statement) -> None:
         analysis = self._analysis
@@ -147,8 +151,8 @@ class TransientQuery:
     def _changed_groups(self, analysis: Analysis) -> Iterator[str]:
         assert self._grouping is not None
         for relation in self._unread():
-            self._time, _ = aggregation.absorb(
-                self._cursor, self._grouping, _STATE, relation, self._time
+            self._times, _ = aggregation.absorb(
+                self._cursor, self._grouping, _STATE, relation, self._times
             )
         end = int(
             self._cursor.execute(f"SELECT coalesce(max(_off) + 1, 0) FROM {_STATE}").fetchone()[0]  # type: ignore[index]
@@ -159,39 +163,34 @@ class TransientQuery:
 
     def _unread(self) -> Iterator[str]:
         if self.source.is_table:
-            part = self._changes()
-            low, high = self._positions.get(part.id, 0), part.end(self._cursor)
+            feed = self._changes()
+            low, high = self._positions.get(Position(feed.id), 0), feed.end(self._cursor)
             if low < high:
-                self._positions[part.id] = high
-                yield part.relation(self.source, low, high)
+                self._positions[Position(feed.id)] = high
+                yield feed.relation(self.source, low, high)
             return
         self._engine.discover(self._cursor, self.source.topic)
-        reader = self._engine.reader()
-        if self._left is not None and not self._grouping:
-            reader = replace(reader, most_bytes=8_000_000)  # a LIMIT rarely needs much
+        topic = self._engine.topic(self.source.topic)
+        # A LIMIT rarely needs much.
+        most = _FEW_BYTES if self._left is not None and not self._grouping else MOST_BYTES
         unread = self._unread_files.values()
-        again = reader.again(self._cursor, self.source, self._positions, unread) if unread else None
-        for piece in chain(
-            [again] if again else [], reader.pieces(self._cursor, self.source, self._positions)
+        again = topic.again(self._cursor, self.source, self._positions, unread) if unread else None
+        for batch in chain(
+            [again] if again else [], topic.read(self._cursor, self.source, self._positions, most)
         ):
-            if isinstance(piece, Json):
-                before = self._positions.get(DECODED, 0)
-                decoded = numbered(self._cursor, piece, _BATCH, before)
-                self._positions[DECODED] = decoded.next
-                relation = decoded.relation
-            else:
-                relation = piece.relation
-            self._positions[piece.part] = piece.position
-            if isinstance(piece, Json) and piece.files:
-                for number, item in piece.files.outcome.items():
+            numbered = Numbered(self._cursor, _BATCH, self._positions.get(DECODED, 0))
+            batch.read(self._cursor, numbered.take_rows if batch.is_decoded else numbered.take)
+            self._positions |= {**batch.positions, DECODED: numbered.next}
+            if isinstance(batch, FileBatch):
+                for number, item in batch.files.outcome.items():
                     self._unread_files.pop(number, None)
                     if item:
                         self._unread_files[number] = item
-                self._engine.report(self.source.topic, piece.files.paths, piece.files.reports)
-            yield relation
+                self._engine.report(self.source.topic, batch.files.paths, batch.files.reports)
+            yield numbered.relation
 
-    def _changes(self) -> topics.Changes:
-        return topics.Changes(self._engine.catalog.writers(self.source.name)[0])
+    def _changes(self) -> feeds.Changes:
+        return feeds.Changes(self._engine.catalog.writers(self.source.name)[0])
 
 
 def describe(query: TransientQuery) -> str:

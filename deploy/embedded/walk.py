@@ -23,6 +23,7 @@ SETTLED = 60.0
 """Seconds without a change after which nobody is taken to be still writing a file."""
 _SUFFIXES = (".json", ".json.gz", ".ndjson")
 MOST_PARTITIONS = 10_000
+MOST_OFFSET = 2**62
 _KINDS = {
     stat.S_IFDIR: "a directory",
     stat.S_IFIFO: "a FIFO",
@@ -154,8 +155,23 @@ def partition(topic: str, name: str) -> int:
     >>> partition("raw", "raw+3+0000000017.json.gz"), partition("raw", "raw-2026-11.json")
     (3, -1)
     """
-    match = re.match(re.escape(topic) + r"\+([0-9]+)\+[0-9]+\.", name)
+    match = _named(topic, name)
     return int(match[1]) if match else -1
+
+
+def first_offset(topic: str, name: str) -> int | None:
+    """The offset of a file's first record by its name ``<topic>+<partition>+<offset>.json…``, None in any other.
+
+    >>> first_offset("raw", "raw+3+0000000017.json.gz"), first_offset("raw", "raw-2026-11.json")
+    (17, None)
+    """
+    match = _named(topic, name)
+    offset = int(match[2]) if match else None
+    return offset if offset is not None and offset < MOST_OFFSET else None
+
+
+def _named(topic: str, name: str) -> re.Match[str] | None:
+    return re.match(re.escape(topic) + r"\+([0-9]+)\+([0-9]+)\.", name)
 
 
 def outside(root: Path, path: str | os.PathLike[str]) -> str | None:
