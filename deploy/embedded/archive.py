@@ -26,6 +26,8 @@ from opensea_metrics.sql.errors import os_reason
 
 FILES = "files"
 """The part of a topic that its files are: ``meta.positions`` says up to which segment a query has read."""
+_FEW = 100
+"""Neighbours that are not worth to be merged."""
 _PIECE = 64 * 1024 * 1024
 """The most bytes of a growing file that one segment takes, if it has a line's end in them."""
 _BLOCK = 1024 * 1024
@@ -354,6 +356,35 @@ def segments(
         [topic],
     ).fetchall()
     return [Segment(*row) for row in rows]
+
+
+def merge_segments(
+    cursor: duckdb.DuckDBPyConnection, topic: str, read: Mapping[int, int]
+) -> None:
+    """Make one segment of neighbours in a growing file, within the caller's transaction.
+
+    Only those before ``read``, by partition: segments that all readers have read. The new one has the least number
+    of its parts.
+    """
+    if not read:
+        return
+    bounds = " OR ".join(f"(partition = {int(p)} AND seq < {int(seq)})" for p, seq in read.items())
+    chosen = (
+        f"topic = $topic AND ({bounds}) AND NOT ends_with(path, '.gz')"
+        " AND seq NOT IN (SELECT seq FROM meta.unread)"
+    )
+    place = f"path, partition, start_byte // {_PIECE}"
+    cursor.execute(
+        "CREATE OR REPLACE TEMP TABLE merged AS SELECT topic, min(seq) AS seq, partition,"
+        " arg_min(first, start_byte) AS first, path, min(start_byte) AS start_byte, max(end_byte) AS end_byte,"
+        " arg_max(tail, end_byte) AS tail, CAST(sum(records) AS BIGINT) AS records, list(seq) AS parts"
+        f" FROM meta.segments WHERE {chosen} GROUP BY topic, {place} HAVING count(*) > {_FEW}",
+        {"topic": topic},
+    )
+    cursor.execute(
+        "DELETE FROM meta.segments WHERE topic = ? AND seq IN (SELECT unnest(parts) FROM merged)", [topic]
+    )
+    cursor.execute("INSERT INTO meta.segments SELECT * EXCLUDE (parts) FROM merged")
 
 
 def chunk(pending: Iterable[Segment], most_bytes: int) -> list[Segment]:

@@ -130,10 +130,12 @@ def _declare_topic(
     cursor: duckdb.DuckDBPyConnection, topics: StoredTopics, statement: Statement, source: Source
 ) -> None:
     partitions = source.partitions
+    given = statement.properties.get("RETENTION_MS")
+    retention = None if given is None else int(given)
     if "PARTITIONS" not in statement.properties:
         of_files = metastore.partitions_of_files(topics.register.root, source.topic)
         partitions = max(partitions, of_files)
-    topics.topic(source.topic).ensure(cursor, partitions, source.replicas)
+    topics.topic(source.topic).ensure(cursor, partitions, source.replicas, retention)
 
 
 def _begin(

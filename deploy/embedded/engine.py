@@ -20,6 +20,7 @@ from opensea_metrics.deploy.embedded import (
     persistent,
     processing_log,
     refusals,
+    retention,
     walk,
 )
 from opensea_metrics.deploy.embedded.archive import Register
@@ -29,7 +30,7 @@ from opensea_metrics.deploy.embedded.metastore import TopicInfo
 from opensea_metrics.deploy.embedded.processing_log import Report
 from opensea_metrics.deploy.embedded.storage import Storage, damaged, transaction
 from opensea_metrics.deploy.embedded.stored_topic import StoredTopics
-from opensea_metrics.deploy.embedded.topics import Topic, TopicRecord
+from opensea_metrics.deploy.embedded.topics import Positions, Topic, TopicRecord
 from opensea_metrics.sql.catalog import Catalog, Query
 from opensea_metrics.sql.changes import applied
 from opensea_metrics.sql.errors import SqlError
@@ -45,8 +46,18 @@ _QUIET = 0.25
 """Seconds without statements before data is moved, so that queries made in a row start together."""
 _PATIENCE = 10.0
 """Seconds, at most, for which statements keep data from being moved."""
+SWEEP = 10.0
+"""Seconds between two looks for what is too old."""
 _AGAIN = 1.0
 """Seconds between two looks at the files that queries have not read to their end."""
+
+
+@dataclass(eq=False)
+class OpenRead:
+    """How far a client's query has read a topic."""
+
+    topic: str
+    positions: Positions
 
 
 @dataclass(frozen=True)
@@ -76,6 +87,7 @@ class Engine:
         self.listeners = Listeners()
         self.paused: set[str] = set()
         self._reported: set[tuple[str, str, str]] = set()
+        self._clients: weakref.WeakSet[OpenRead] = weakref.WeakSet()
         self._cursors: weakref.WeakSet[duckdb.DuckDBPyConnection] = weakref.WeakSet()
         try:
             self._load()
@@ -90,6 +102,7 @@ class Engine:
         self._behind: set[str] = set()
         self._ends: dict[str, int] = {}
         self._next_again = 0.0
+        self._next_sweep = time.monotonic() + SWEEP
         self._rest = _IDLE
         self.register = Register(self.root)
         try:
@@ -125,6 +138,10 @@ class Engine:
         cursor = self._storage.cursor()
         self._cursors.add(cursor)
         return cursor
+
+    def follow(self, read: OpenRead) -> None:
+        """Keep what a client's query has yet to read, as long as ``read`` exists."""
+        self._clients.add(read)
 
     def discover(self, cursor: duckdb.DuckDBPyConnection, topic: str) -> None:
         """Register the new files of a topic for a client's query, on the query's own connection.
@@ -338,9 +355,23 @@ class Engine:
             self._look_at_unread_files()
         finally:
             worked = self._move_due()
+        self._sweep()
         for part in (Part.DATABASE, Part.QUERIES):
             self.health.set(part, None)
         return worked
+
+    def _sweep(self) -> None:
+        """Delete what is too old, now and then."""
+        if time.monotonic() < self._next_sweep:
+            return
+        with self._turn:
+            clients: dict[str, list[Positions]] = {}
+            for topic, positions in [(each.topic, each.positions) for each in list(self._clients)]:
+                clients.setdefault(topic, []).append(dict(positions))
+            now = time.time_ns() // 1_000_000
+            retention.sweep(self._cursor, self._topics(), now, clients)
+            self._logs = feeds.logs(self._cursor)
+        self._next_sweep = time.monotonic() + SWEEP
 
     def _look_at_unread_files(self) -> None:
         if time.monotonic() < self._next_again:

@@ -1,6 +1,7 @@
 """The feeds of a topic whose records are rows: relations that can be read from a number on.
 
-- a log: rows that a stream's query made of JSON, or that a dropped stream or table left;
+- a log: rows that a stream's query makes of JSON;
+- rows that a dropped stream or table left;
 - the changes of a table: its newest row for each key, at the number of its last change (as in a
   compacted topic, older changes of a key are not seen by who comes later);
 - a selection: what a stream's SELECT gives over a typed feed of another topic. Nothing is stored.
@@ -12,7 +13,7 @@ a query writes have gaps. Besides these a topic may have JSON (:mod:`deploy.embe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import duckdb
@@ -26,6 +27,8 @@ from opensea_metrics.sql.sources import Source
 from opensea_metrics.sql.types import duckdb as duckdb_type
 
 _SEPARATOR = " of "
+_BASE = " from "
+"""In the name of a chunk: before the number of its first row."""
 
 
 class Feed(Protocol):
@@ -52,43 +55,80 @@ class Feed(Protocol):
 
 
 @dataclass(frozen=True)
-class Log:
-    """Rows in a DuckDB table: made of JSON by a query, or left by one that has ended (``is_left``).
-
-    The first kind holds unreadable records too (``_failed`` says why, in ``UNREADABLE``) and its
-    numbers are DuckDB's own row numbers, as nothing is ever deleted from it: numbering rows while they
-    are written would keep DuckDB from reading files on several threads.
-    """
+class LeftRows:
+    """Rows that a query has left that has ended."""
 
     id: str
     table: str
     columns: tuple[str, ...]
 
-    @property
-    def is_left(self) -> bool:
-        return "_off" in self.columns
-
     def end(self, cursor: duckdb.DuckDBPyConnection) -> int:
-        if self.is_left:
-            return _end(cursor, self.table)
-        (count,) = cursor.execute(f"SELECT count(*) FROM {self.table}").fetchone()  # type: ignore[misc]
-        return int(count)
+        return _end(cursor, self.table)
 
     def counted(self, cursor: duckdb.DuckDBPyConnection, number: int) -> list[tuple[int, int, int]]:
-        unread = f"{'_off' if self.is_left else 'rowid'} >= {number}"
         return cursor.execute(
-            f"SELECT ROWPARTITION, max(ROWOFFSET) + 1, count(*) FILTER ({unread}) FROM {self.table} GROUP BY 1"
+            f"SELECT ROWPARTITION, max(ROWOFFSET) + 1, count(*) FILTER (_off >= {number}) FROM {self.table} GROUP BY 1"
         ).fetchall()
 
     def relation(self, source: Source, low: int | None, high: int | None) -> str:
-        rows = f"SELECT * FROM {self.table}"
-        if not self.is_left:
-            rows = (
-                f"SELECT * EXCLUDE ({', '.join(UNREADABLE)}), rowid AS _off FROM {self.table}"
-                " WHERE _failed IS NULL"
-            )
         names = [name_of_column(column) for column in self.columns]
-        return selects.as_source(source, f"SELECT * FROM ({rows}){_between(low, high)}", names, carried=RECORD)
+        rows = f"SELECT * FROM {self.table}{_between(low, high)}"
+        return selects.as_source(source, rows, names, carried=RECORD)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A table of a log: its rows have the numbers from ``base`` on."""
+
+    base: int
+    table: str
+
+
+@dataclass(frozen=True)
+class Log:
+    """Rows that a query makes of JSON, in chunks: old ones can be dropped as a whole.
+
+    A chunk holds unreadable records too (``_failed`` says why, in ``UNREADABLE``). A row's number is its DuckDB row
+    number and the chunk's base, because nothing is ever deleted from a chunk: to number rows while they are written
+    would keep DuckDB from reading files on several threads. ``id`` names the query that writes it.
+    """
+
+    id: str
+    chunks: tuple[Chunk, ...]
+    columns: tuple[str, ...]
+
+    def end(self, cursor: duckdb.DuckDBPyConnection) -> int:
+        last = self.chunks[-1]
+        return last.base + rows_of(cursor, last.table)
+
+    def counted(self, cursor: duckdb.DuckDBPyConnection, number: int) -> list[tuple[int, int, int]]:
+        counts = " UNION ALL ".join(
+            f"SELECT ROWPARTITION, ROWOFFSET, rowid >= {number - chunk.base} AS _unread FROM {chunk.table}"
+            for chunk in self.chunks
+        )
+        return cursor.execute(
+            f"SELECT ROWPARTITION, max(ROWOFFSET) + 1, count(*) FILTER (_unread) FROM ({counts}) GROUP BY 1"
+        ).fetchall()
+
+    def relation(self, source: Source, low: int | None, high: int | None) -> str:
+        following = [*(chunk.base for chunk in self.chunks[1:]), None]
+        rows = [
+            self._rows(chunk, low, high)
+            for chunk, end in zip(self.chunks, following, strict=True)
+            if (end is None or low is None or low < end) and (high is None or chunk.base < high)
+        ]
+        names = [name_of_column(column) for column in self.columns]
+        return selects.as_source(source, " UNION ALL ".join(rows), names, carried=RECORD)
+
+    @staticmethod
+    def _rows(chunk: Chunk, low: int | None, high: int | None) -> str:
+        bounds = ["_failed IS NULL"]
+        if low is not None and low > chunk.base:
+            bounds.append(f"rowid >= {low - chunk.base}")
+        if high is not None:
+            bounds.append(f"rowid < {high - chunk.base}")
+        columns = f"* EXCLUDE ({', '.join(UNREADABLE)}), {chunk.base} + rowid AS _off"
+        return f"SELECT {columns} FROM {chunk.table} WHERE {' AND '.join(bounds)}"
 
 
 @dataclass(frozen=True)
@@ -144,10 +184,22 @@ class Selection:
 def feeds(catalog: Catalog, logs: Mapping[str, tuple[str, ...]], topic: str) -> list[Feed]:
     """The feeds of rows of a topic; ``logs`` are the log tables that exist, with their columns."""
     found: list[Feed] = []
+    chunks: dict[str, list[Chunk]] = {}
     for name, columns in logs.items():
-        owner, _, made_by = name.partition(_SEPARATOR)
-        if owner == topic:
-            found.append(Log(made_by, f"log.{quoted(name)}", columns))
+        owner, _, rest = name.partition(_SEPARATOR)
+        if owner != topic:
+            continue
+        made_by, _, base = rest.partition(_BASE)
+        table = f"log.{quoted(name)}"
+        if not base:
+            found.append(LeftRows(made_by, table, columns))
+            continue
+        if made_by not in chunks:
+            found.append(Log(made_by, (), columns))
+        chunks.setdefault(made_by, []).append(Chunk(int(base), table))
+    for number, feed in enumerate(found):
+        if isinstance(feed, Log):
+            found[number] = replace(feed, chunks=tuple(sorted(chunks[feed.id], key=lambda chunk: chunk.base)))
     for query in catalog.queries.values():
         if catalog.sources[query.sink].topic != topic:
             continue
@@ -162,6 +214,28 @@ def feeds(catalog: Catalog, logs: Mapping[str, tuple[str, ...]], topic: str) -> 
 def log_table(topic: str, feed: str) -> str:
     """The name, in schema ``log``, of the table with a feed's rows of a topic."""
     return f"{topic}{_SEPARATOR}{feed}"
+
+
+def json_log(logs: Mapping[str, tuple[str, ...]], topic: str, feed_id: str) -> Log | None:
+    """The log of a feed; None if nothing has been written into it yet."""
+    found = (feed for feed in feeds(Catalog(), logs, topic) if isinstance(feed, Log) and feed.id == feed_id)
+    return next(found, None)
+
+
+def json_log_id(query_id: str) -> str:
+    """The id of the feed of what a query makes of JSON."""
+    return f"{query_id} of JSON"
+
+
+def chunk_table(topic: str, feed: str, base: int) -> str:
+    """The table of a chunk of a log."""
+    return f"log.{quoted(f'{log_table(topic, feed)}{_BASE}{base}')}"
+
+
+def rows_of(cursor: duckdb.DuckDBPyConnection, table: str) -> int:
+    """The number of rows of a table."""
+    (count,) = cursor.execute(f"SELECT count(*) FROM {table}").fetchone()  # type: ignore[misc]
+    return int(count)
 
 
 def logs(cursor: duckdb.DuckDBPyConnection) -> dict[str, tuple[str, ...]]:
@@ -184,7 +258,7 @@ def leave_rows(cursor: duckdb.DuckDBPyConnection, catalog: Catalog, query_id: st
     """Keep, as a log of its topic, what a query that ends has given so far."""
     sink = catalog.sources[catalog.queries[query_id].sink]
     for feed in feeds(catalog, logs(cursor), sink.topic):
-        if isinstance(feed, Log) or feed.query.id != query_id:  # type: ignore[attr-defined]
+        if not isinstance(feed, Changes | Selection) or feed.query.id != query_id:
             continue
         table = f"log.{quoted(log_table(sink.topic, feed.id))}"
         cursor.execute(f"CREATE TABLE {table} AS {feed.relation(sink, None, None)}")

@@ -23,9 +23,10 @@ from opensea_metrics.deploy.embedded.topics import (
 )
 from opensea_metrics.sql.catalog import Query
 from opensea_metrics.sql.lowering import selects
-from opensea_metrics.sql.quoting import quoted
 
 _BATCH = "batch"
+CHUNK_ROWS = 250_000
+"""Rows after which a log begins a new chunk."""
 STREAM_TIME = "stream time"
 """No feed but counters: the greatest ROWTIME (epoch ms) that a query has seen in a partition."""
 LATE = Position("late")
@@ -141,7 +142,7 @@ def _append(
 ) -> None:
     """JSON records through a stream's SELECT into its log, in one pass."""
     analysis = query.analysis
-    table = f"log.{quoted(feeds.log_table(sink_topic, f'{query.id} of JSON'))}"
+    table = _last_chunk(cursor, query, sink_topic)
     empty = ", ".join(f"NULL::VARCHAR AS {name}" for name in UNREADABLE)
     nothing = f"SELECT * EXCLUDE (_off), {empty} FROM ({feeds.nothing(analysis.source)})"
     # Outside the transaction: DuckDB 2.0 loses rows that a transaction inserts into a table that it
@@ -152,7 +153,7 @@ def _append(
 
     def consume(decoded: str) -> None:
         with transaction(cursor):
-            (before,) = cursor.execute(f"SELECT count(*) FROM {table}").fetchone()  # type: ignore[misc]
+            before = feeds.rows_of(cursor, table)
             cursor.execute(f"INSERT INTO {table} {selects.rows(analysis, decoded, UNREADABLE, RECORD)}")
             added = f"SELECT {', '.join(UNREADABLE)} FROM {table} WHERE rowid >= {before}"
             processing_log.record(cursor, query.id, analysis.source.topic, added)
@@ -160,6 +161,17 @@ def _append(
             batch.keep(cursor, query.id)
 
     batch.read(cursor, consume)
+
+
+def _last_chunk(cursor: duckdb.DuckDBPyConnection, query: Query, sink_topic: str) -> str:
+    """The table that takes the next rows of a query's log: a new one when the last one is full."""
+    feed = feeds.json_log_id(query.id)
+    log = feeds.json_log(feeds.logs(cursor), sink_topic, feed)
+    if log is None:
+        return feeds.chunk_table(sink_topic, feed, 0)
+    last = log.chunks[-1]
+    rows = feeds.rows_of(cursor, last.table)
+    return last.table if rows < CHUNK_ROWS else feeds.chunk_table(sink_topic, feed, last.base + rows)
 
 
 def _aggregate(

@@ -30,7 +30,7 @@ STATEMENT = (
     " serializationError STRUCT<target VARCHAR, errorMessage VARCHAR, record VARCHAR,"
     " cause ARRAY<VARCHAR>, `topic` VARCHAR>,"
     " kafkaStreamsThreadError STRUCT<errorMessage VARCHAR, threadName VARCHAR,"
-    f" cause ARRAY<VARCHAR>>>) WITH (KAFKA_TOPIC='{TOPIC}', VALUE_FORMAT='JSON', PARTITIONS=1);"
+    f" cause ARRAY<VARCHAR>>>) WITH (KAFKA_TOPIC='{TOPIC}', VALUE_FORMAT='JSON', PARTITIONS=1, RETENTION_MS=604800000);"
 )
 
 

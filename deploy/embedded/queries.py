@@ -12,7 +12,7 @@ import duckdb
 
 from opensea_metrics.deploy.embedded import aggregation, failures, feeds, shown
 from opensea_metrics.deploy.embedded.batches import FileBatch
-from opensea_metrics.deploy.embedded.engine import Engine
+from opensea_metrics.deploy.embedded.engine import Engine, OpenRead
 from opensea_metrics.deploy.embedded.lines import Unread
 from opensea_metrics.deploy.embedded.numbering import DECODED, Numbered
 from opensea_metrics.deploy.embedded.stored_topic import MOST_BYTES
@@ -53,7 +53,8 @@ class TransientQuery:
             engine.catch_up(self.source.name)
         self.columns: tuple[Column, ...] = tuple(p.column for p in self._analysis.projections)
         self._shown = shown.row_converter([column.type for column in self.columns])
-        self._positions: dict[Position, int] = {}
+        self._read = OpenRead(self.source.topic, {})
+        engine.follow(self._read)
         self._unread_files: dict[int, Unread] = {}  # of files, by segment
         self._left = self._analysis.limit
         support.check_query(self._analysis, EMBEDDED)
@@ -74,10 +75,10 @@ class TransientQuery:
         if self.is_push and reset_of(properties) == "latest":
             if self.source.is_table:
                 feed = self._changes()
-                self._positions = {Position(feed.id): feed.end(self._cursor)}
+                self._read.positions = {Position(feed.id): feed.end(self._cursor)}
             else:
                 engine.discover(self._cursor, self.source.topic)
-                self._positions = dict(engine.topic(self.source.topic).ends(self._cursor))
+                self._read.positions = dict(engine.topic(self.source.topic).ends(self._cursor))
 
     def _check_pull(self, statement: Statement) -> None:
         analysis = self._analysis
@@ -164,9 +165,9 @@ class TransientQuery:
     def _unread(self) -> Iterator[str]:
         if self.source.is_table:
             feed = self._changes()
-            low, high = self._positions.get(Position(feed.id), 0), feed.end(self._cursor)
+            low, high = self._read.positions.get(Position(feed.id), 0), feed.end(self._cursor)
             if low < high:
-                self._positions[Position(feed.id)] = high
+                self._read.positions = {Position(feed.id): high}
                 yield feed.relation(self.source, low, high)
             return
         self._engine.discover(self._cursor, self.source.topic)
@@ -174,13 +175,13 @@ class TransientQuery:
         # A LIMIT rarely needs much.
         most = _FEW_BYTES if self._left is not None and not self._grouping else MOST_BYTES
         unread = self._unread_files.values()
-        again = topic.again(self._cursor, self.source, self._positions, unread) if unread else None
+        again = topic.again(self._cursor, self.source, self._read.positions, unread) if unread else None
         for batch in chain(
-            [again] if again else [], topic.read(self._cursor, self.source, self._positions, most)
+            [again] if again else [], topic.read(self._cursor, self.source, self._read.positions, most)
         ):
-            numbered = Numbered(self._cursor, _BATCH, self._positions.get(DECODED, 0))
+            numbered = Numbered(self._cursor, _BATCH, self._read.positions.get(DECODED, 0))
             batch.read(self._cursor, numbered.take_rows if batch.is_decoded else numbered.take)
-            self._positions |= {**batch.positions, DECODED: numbered.next}
+            self._read.positions = {**self._read.positions, **batch.positions, DECODED: numbered.next}
             if isinstance(batch, FileBatch):
                 for number, item in batch.files.outcome.items():
                     self._unread_files.pop(number, None)

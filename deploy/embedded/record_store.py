@@ -80,20 +80,23 @@ def delete(cursor: duckdb.DuckDBPyConnection, topic: str) -> None:
     cursor.execute("DELETE FROM meta.deleted WHERE topic = ?", [topic])
 
 
-def delete_before(cursor: duckdb.DuckDBPyConnection, topic: str, time: int) -> bool:
-    """Delete the records of a topic that are older than a time (epoch ms); its offsets go on. True if there were some.
+def delete_before(
+    cursor: duckdb.DuckDBPyConnection, topic: str, time: int, read: Mapping[int, int]
+) -> None:
+    """Delete the records of a topic that are older than a time (epoch ms), within the caller's transaction.
 
-    To be called within a transaction.
+    Only those go that come before the offsets ``read`` of their partition. Offsets go on.
     """
-    old = cursor.execute(
-        'SELECT partition, max("offset") + 1 FROM meta.records WHERE topic = ? AND ts < ? GROUP BY partition',
-        [topic, time],
+    if not read:
+        return
+    old = f"topic = ? AND ts < ? AND {between({}, read)}"
+    last = cursor.execute(
+        f'SELECT partition, max("offset") + 1 FROM meta.records WHERE {old} GROUP BY partition', [topic, time]
     ).fetchall()
-    for partition, following in old:
+    for partition, following in last:
         cursor.execute(
             "INSERT INTO meta.deleted VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET next = greatest(next, excluded.next)",
             [topic, partition, following],
         )
-    if old:
-        cursor.execute("DELETE FROM meta.records WHERE topic = ? AND ts < ?", [topic, time])
-    return bool(old)
+    if last:
+        cursor.execute(f"DELETE FROM meta.records WHERE {old}", [topic, time])

@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS meta.positions (
 -- appeared. Paths are relative to the topic's directory; first is the offset of the first record.
 CREATE TABLE IF NOT EXISTS meta.segments (
   topic VARCHAR, seq BIGINT, partition INTEGER, first BIGINT, path VARCHAR, start_byte BIGINT,
-  end_byte BIGINT, tail BIGINT, records BIGINT, PRIMARY KEY (topic, path, start_byte));
+  end_byte BIGINT, tail BIGINT, records BIGINT);
 -- What a query has not read of a segment (Left of deploy/embedded/lines.py).
 CREATE TABLE IF NOT EXISTS meta.unread (
   query VARCHAR, seq BIGINT, taken BIGINT, checksum BIGINT, tried BIGINT, why VARCHAR);
@@ -48,9 +48,9 @@ CREATE SEQUENCE IF NOT EXISTS meta.record_numbers;
 -- The offset after the last record of a partition that was deleted as too old.
 CREATE TABLE IF NOT EXISTS meta.deleted (
   topic VARCHAR, partition INTEGER, next BIGINT, PRIMARY KEY (topic, partition));
--- Topics that exist, and what makes them so: a statement, or a directory of the archive.
+-- Topics that a statement has declared; retention is RETENTION_MS, if that says one.
 CREATE TABLE IF NOT EXISTS meta.topics (
-  name VARCHAR PRIMARY KEY, partitions INTEGER, replicas INTEGER);
+  name VARCHAR PRIMARY KEY, partitions INTEGER, replicas INTEGER, retention BIGINT);
 CREATE SCHEMA IF NOT EXISTS log;
 CREATE SCHEMA IF NOT EXISTS state;
 """

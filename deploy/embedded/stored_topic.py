@@ -137,10 +137,16 @@ class StoredTopic:
     def append(self, cursor: duckdb.DuckDBPyConnection, records: Sequence[TopicRecord]) -> None:
         record_store.append(cursor, self.name, records, self.all.register.offsets(self.name))
 
-    def ensure(self, cursor: duckdb.DuckDBPyConnection, partitions: int, replicas: int) -> None:
+    def ensure(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        partitions: int,
+        replicas: int,
+        retention: int | None,
+    ) -> None:
         cursor.execute(
-            "INSERT INTO meta.topics VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-            [self.name, partitions, replicas],
+            "INSERT INTO meta.topics VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            [self.name, partitions, replicas, retention],
         )
 
     def delete(self, cursor: duckdb.DuckDBPyConnection) -> None:

@@ -130,8 +130,15 @@ class Topic(Protocol):
         """Add records in their order, within the caller's transaction."""
         ...
 
-    def ensure(self, cursor: duckdb.DuckDBPyConnection, partitions: int, replicas: int) -> None:
-        """Create it; one that exists stays as it is."""
+    def ensure(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        partitions: int,
+        replicas: int,
+        retention: int | None,
+    ) -> None:
+        """Create it; one that exists stays as it is. ``retention`` (ms; None or negative: for ever) says how old its
+        records may become."""
         ...
 
     def delete(self, cursor: duckdb.DuckDBPyConnection) -> None:

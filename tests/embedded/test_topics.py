@@ -39,7 +39,7 @@ def put(server: Inside, name: str, *values: tuple[int, int], key: str = "x") -> 
     path = server.engine.root / "raw" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
-        file.writelines('{"k":"%s","t":%d,"a":%d}\n' % (key, time, a) for time, a in values)
+        file.writelines(f'{{"k":"{key}","t":{time},"a":{a}}}\n' for time, a in values)
     return path
 
 
