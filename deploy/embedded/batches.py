@@ -10,15 +10,15 @@ import duckdb
 from opensea_metrics.deploy.embedded import archive, health, processing_log
 from opensea_metrics.deploy.embedded.archive import Register
 from opensea_metrics.deploy.embedded.lines import FileLines
-from opensea_metrics.deploy.embedded.topics import RECORD, Positions
+from opensea_metrics.deploy.embedded.topics import RECORD, TOMBSTONE, Positions
 from opensea_metrics.sql.lowering import records
 from opensea_metrics.sql.lowering.capitals import Capitals, capitals
 from opensea_metrics.sql.lowering.spelling import Spelling
 from opensea_metrics.sql.sources import Source
 
 ReadLines = Callable[[duckdb.DuckDBPyConnection, Capitals], str]
-"""Makes a relation of lines, which can be read once: ``line``, ``path``, ``key``, ``ts`` and ``topics.RECORD``, and
-``headers`` if the source has a column of them."""
+"""Makes a relation of lines, which can be read once: ``line``, ``path``, ``key``, ``ts`` and ``topics.RECORD``, of a
+table ``topics.TOMBSTONE``, and ``headers`` if the source has a column of them."""
 
 _NO_JSON = (duckdb.InvalidInputException, duckdb.ConversionException, UnicodeDecodeError)
 """What reading a line that is no JSON raises. DuckDB cuts the line in its message, also within a letter."""
@@ -60,10 +60,11 @@ class JsonBatch:
     ) -> None:
         """``consume`` is called again, with a slower relation, if a line is no JSON."""
         odd = self.odd if self.names.is_lower else None
+        carried = (*RECORD, TOMBSTONE) if self.source.is_table else RECORD
         for all_json in (True, False):
             given = self.lines(cursor, capitals(self.names.capitalized))
             try:
-                consume(records.decoded(given, self.source, self.names, odd, RECORD, all_json))
+                consume(records.decoded(given, self.source, self.names, odd, carried, all_json))
             except _NO_JSON:
                 if not all_json:
                     raise

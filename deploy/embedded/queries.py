@@ -14,6 +14,7 @@ from opensea_metrics.deploy.embedded import aggregation, failures, feeds, shown
 from opensea_metrics.deploy.embedded.batches import FileBatch
 from opensea_metrics.deploy.embedded.engine import Engine, OpenRead
 from opensea_metrics.deploy.embedded.lines import Unread
+from opensea_metrics.deploy.embedded.newest_rows import NewestRows
 from opensea_metrics.deploy.embedded.numbering import DECODED, Numbered
 from opensea_metrics.deploy.embedded.stored_topic import MOST_BYTES
 from opensea_metrics.deploy.embedded.topics import Position
@@ -21,6 +22,7 @@ from opensea_metrics.sql.analysis import Analysis
 from opensea_metrics.sql.errors import SqlError
 from opensea_metrics.sql.lowering import selects, support
 from opensea_metrics.sql.lowering.refusals import EMBEDDED
+from opensea_metrics.sql.lowering.selects import Grouping
 from opensea_metrics.sql.properties import reset_of
 from opensea_metrics.sql.quoting import column as column_of
 from opensea_metrics.sql.resolution import analyse
@@ -47,6 +49,7 @@ class TransientQuery:
         self._analysis = analyse(statement, statement.ast, dict(engine.catalog.sources))
         self.is_push = self._analysis.emit is not None
         self.source = self._analysis.source
+        self._is_made = self.source.is_table and bool(engine.catalog.writers(self.source.name))
         if not self.is_push:
             self._check_pull(statement)
         if self.source.is_table:
@@ -59,7 +62,8 @@ class TransientQuery:
         self._left = self._analysis.limit
         support.check_query(self._analysis, EMBEDDED)
         self._cursor = engine.cursor()
-        self._grouping = None
+        self._grouping: Grouping | None = None
+        self._newest: NewestRows | None = None
         if self._analysis.is_aggregation:
             self._grouping = selects.grouping(self._analysis)
             aggregation.create(self._cursor, self._grouping, _STATE, temporary=True)
@@ -68,12 +72,14 @@ class TransientQuery:
             bound = self._grouping.finish(f"SELECT * FROM {_STATE}")
         else:
             bound = selects.rows(self._analysis, feeds.nothing(self.source))
+            if self.source.is_table and not self._is_made:
+                self._newest = NewestRows(self._cursor, self.source, _STATE)
         try:
             self._cursor.execute(f"SELECT * FROM ({bound})")
         except duckdb.Error as error:
             raise failures.unreadable(error, statement.place) from error
         if self.is_push and reset_of(properties) == "latest":
-            if self.source.is_table:
+            if self._is_made:
                 feed = self._changes()
                 self._read.positions = {Position(feed.id): feed.end(self._cursor)}
             else:
@@ -92,7 +98,8 @@ class TransientQuery:
             if is_there:
                 raise SqlError(f"Pull queries don't support {clause} clauses.{_MORE}")
         name = self.source.name
-        if self.source.is_table and not self._engine.catalog.writers(name):
+        # ksqlDB keeps the rows of a declared table only of CREATE SOURCE TABLE.
+        if self.source.is_table and not self._is_made and not self.source.is_read_only:
             raise SqlError(
                 f"The `{name}` table isn't queryable. To derive a queryable table, you can do "
                 f"'CREATE TABLE QUERYABLE_{name} AS SELECT * FROM {name}'.{_MORE}"
@@ -146,6 +153,12 @@ class TransientQuery:
         if self._grouping is not None:
             yield from self._changed_groups(self._analysis)
             return
+        if self._newest is not None:
+            before = self._newest.end
+            for relation in self._unread():
+                self._newest.take(relation)
+            yield selects.rows(self._analysis, self._newest.since(before))
+            return
         for relation in self._unread():
             yield selects.rows(self._analysis, relation)
 
@@ -163,7 +176,7 @@ class TransientQuery:
             yield self._grouping.finish(f"SELECT * FROM {_STATE} WHERE _off >= {seen}")
 
     def _unread(self) -> Iterator[str]:
-        if self.source.is_table:
+        if self._is_made:
             feed = self._changes()
             low, high = self._read.positions.get(Position(feed.id), 0), feed.end(self._cursor)
             if low < high:

@@ -19,6 +19,7 @@ from opensea_metrics.deploy.embedded.feeds import Feed
 from opensea_metrics.deploy.embedded.lines import FileLines, Unread, state
 from opensea_metrics.deploy.embedded.topics import (
     RECORD,
+    TOMBSTONE,
     Batch,
     PartitionOffsets,
     Position,
@@ -184,7 +185,8 @@ class StoredTopic:
         first = register.root / self.name / chosen[0].path
         sample = _first_lines(register.root, first, chosen[0].is_compressed)
         names = records.spelled(source, sample)
-        lines = partial(_stamped, files, _no_headers(source))
+        tombstone = f", false AS {TOMBSTONE}" if source.is_table else ""
+        lines = partial(_stamped, files, tombstone + _no_headers(source))
         return FileBatch(positions, source, names, lines, "_odd", files=files, register=register)
 
     def _records(
@@ -193,11 +195,13 @@ class StoredTopic:
         high = record_store.ends(cursor, self.name)
         if all(low.get(number, 0) >= end for number, end in high.items()):
             return
-        tombstones = "" if source.is_table else " AND value IS NOT NULL"
+        # Of a stream ksqlDB shows and counts no record without a value.
+        tombstone = f", value IS NULL AS {TOMBSTONE}" if source.is_table else ""
+        kept = "" if source.is_table else " AND value IS NOT NULL"
         lines = (
-            f"SELECT value AS line, 'INSERT VALUES' AS path, key, ts{_no_headers(source)},"
+            f"SELECT value AS line, 'INSERT VALUES' AS path, key, ts{tombstone}{_no_headers(source)},"
             ' partition AS ROWPARTITION, "offset" AS ROWOFFSET FROM meta.records'
-            f" WHERE topic = {text(self.name)} AND {record_store.between(low, high)}{tombstones} ORDER BY seq"
+            f" WHERE topic = {text(self.name)} AND {record_store.between(low, high)}{kept} ORDER BY seq"
         )
         positions = {Position(RECORDS, number): end for number, end in high.items()}
         yield JsonBatch(positions, source, records.as_declared(source), lambda *_: lines, None)
@@ -215,12 +219,12 @@ def _no_headers(source: Source) -> str:
 
 
 def _stamped(
-    files: FileLines, headers: str, cursor: duckdb.DuckDBPyConnection, names: Capitals
+    files: FileLines, more: str, cursor: duckdb.DuckDBPyConnection, names: Capitals
 ) -> str:
-    """Lines of files: without a key, and with the time (epoch ms) at which they are read."""
+    """Lines of files: without a key, with the time (epoch ms) at which they are read, and ``more`` columns."""
     now = int(time.time() * 1000)
     lines = files.relation(cursor, names)
-    columns = f"line, path, _odd, NULL::VARCHAR AS key, {now}::BIGINT AS ts{headers}, {', '.join(RECORD)}"
+    columns = f"line, path, _odd, NULL::VARCHAR AS key, {now}::BIGINT AS ts{more}, {', '.join(RECORD)}"
     return f"SELECT {columns} FROM ({lines})"
 
 

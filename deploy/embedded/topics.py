@@ -29,6 +29,10 @@ UNREADABLE = ("_failed", "_line", "_path")
 """Columns of decoded JSON: for a record that cannot be read why, its text, and where it stood."""
 
 
+TOMBSTONE = "_tombstone"
+"""A column of decoded JSON of a table: whether the record has no value, which deletes its key."""
+
+
 class Position(NamedTuple):
     """What a reader remembers a number of."""
 

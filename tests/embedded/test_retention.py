@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from opensea_metrics.deploy.embedded import archive, persistent, retention
+from opensea_metrics.deploy.embedded import archive, feeds, persistent, retention
 from opensea_metrics.deploy.embedded.topics import Positions
 from tests.embedded.inside import Inside, inside
 
@@ -43,7 +43,7 @@ def write(server: Inside, first: int, count: int, start: int, step: int, name: s
 def sweep(server: Inside, now: int, clients: dict[str, list[Positions]] | None = None) -> None:
     retention.sweep(server.engine._cursor, server.engine._topics(), now, clients or {})
     with server.engine.turn():
-        server.engine._logs = retention.feeds.logs(server.engine._cursor)
+        server.engine._logs = feeds.logs(server.engine._cursor)
 
 
 def starts(server: Inside) -> list[int]:
