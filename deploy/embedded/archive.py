@@ -217,6 +217,41 @@ class Register:
                 if ends.get(item.partition, 0) == item.first + _RESERVED * item.registered:
                     ends[item.partition] = item.first + item.records
 
+    def delete_read(
+        self, cursor: duckdb.DuckDBPyConnection, topic: str, read: Mapping[int, int], oldest: int
+    ) -> None:
+        """Delete the files that were last changed before ``oldest`` (epoch ms) and whose segments all come before
+        ``read``, by partition; but for the last registered one, whose number must not come again.
+
+        The file goes first: were it the register, a server that is killed in between would read the file again.
+        """
+        with self._lock:
+            bounds = " OR ".join(f"(partition = {int(p)} AND seq < {int(seq)})" for p, seq in read.items())
+            rows = cursor.execute(
+                "SELECT path, partition, max(first + coalesce(records, 0)) FROM meta.segments WHERE topic = ?"
+                f" GROUP BY path, partition HAVING bool_and({bounds or 'false'}) AND max(seq) < ?"
+                " AND bool_and(seq NOT IN (SELECT seq FROM meta.unread))",
+                [topic, self._next.get(topic, 0) - 1],
+            ).fetchall()
+            for path, partition, following in rows:
+                file = self.root / topic / path
+                try:
+                    if file.stat().st_mtime * 1000 >= oldest:
+                        continue
+                    file.unlink()
+                except FileNotFoundError:
+                    pass  # a server was killed here
+                except OSError:
+                    continue  # next time
+                with transaction(cursor):
+                    cursor.execute("DELETE FROM meta.segments WHERE topic = ? AND path = ?", [topic, path])
+                    cursor.execute(
+                        "INSERT INTO meta.deleted VALUES (?, ?, ?)"
+                        " ON CONFLICT DO UPDATE SET next = greatest(next, excluded.next)",
+                        [topic, partition, following],
+                    )
+                self._known.get(topic, {}).pop(path, None)
+
     def _load(self, cursor: duckdb.DuckDBPyConnection, topic: str) -> None:
         rows = cursor.execute(
             "SELECT path, max(end_byte), arg_max(tail, end_byte), max(seq) FROM meta.segments"
@@ -226,9 +261,10 @@ class Register:
         self._known[topic] = {path: _Known(end, tail) for path, end, tail, _ in rows}
         self._next[topic] = max((seq for *_, seq in rows), default=-1) + 1
         ends = cursor.execute(
-            "SELECT partition, max(first + coalesce(records, (end_byte - start_byte) * ?)) FROM meta.segments"
-            " WHERE topic = ? GROUP BY partition",
-            [_RESERVED, topic],
+            "SELECT partition, max(next) FROM (SELECT partition, first + coalesce(records, (end_byte - start_byte) * ?)"
+            " AS next FROM meta.segments WHERE topic = ? UNION ALL SELECT partition, next FROM meta.deleted"
+            " WHERE topic = ?) GROUP BY partition",
+            [_RESERVED, topic, topic],
         ).fetchall()
         self._ends[topic] = dict(ends)
 

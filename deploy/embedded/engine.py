@@ -24,6 +24,7 @@ from opensea_metrics.deploy.embedded import (
     walk,
 )
 from opensea_metrics.deploy.embedded.archive import Register
+from opensea_metrics.deploy.embedded.disk import DiskUse, disk_use
 from opensea_metrics.deploy.embedded.health import Health, Part
 from opensea_metrics.deploy.embedded.listeners import Listeners
 from opensea_metrics.deploy.embedded.metastore import TopicInfo
@@ -75,8 +76,13 @@ class Engine:
     Whatever fails, the thread that moves data goes on: ``health`` says what fails, and it is tried again.
     """
 
-    def __init__(self, storage: Storage) -> None:
-        """Raises StorageError if the database is damaged."""
+    def __init__(self, storage: Storage, delete_read_files_after: int | None = None) -> None:
+        """``delete_read_files_after`` are the milliseconds since the last change of a file of the archive, after which
+        it is deleted if all queries over its topic have read it; None: never.
+
+        Raises StorageError if the database is damaged.
+        """
+        self._delete_read_files_after = delete_read_files_after
         self._storage = storage
         self._turn = threading.RLock()
         self._stop = threading.Event()
@@ -219,6 +225,14 @@ class Engine:
     def last_command(self) -> int:
         """The number of the newest statement that changed something, -1 before the first."""
         return self._next - 1
+
+    def disk_use(self) -> DiskUse:
+        """How much of the disk the server uses."""
+        cursor = self.cursor()
+        try:
+            return disk_use(cursor, self._storage.database_file, self.root)
+        finally:
+            cursor.close()
 
     def topics(self) -> dict[str, TopicInfo]:
         """The topics that there are, by name. To be called while holding :meth:`turn`."""
@@ -371,6 +385,9 @@ class Engine:
             now = time.time_ns() // 1_000_000
             retention.sweep(self._cursor, self._topics(), now, clients)
             self._logs = feeds.logs(self._cursor)
+            if self._delete_read_files_after is not None:
+                oldest = now - self._delete_read_files_after
+                retention.delete_read_files(self._cursor, self._topics(), oldest, clients)
         self._next_sweep = time.monotonic() + SWEEP
 
     def _look_at_unread_files(self) -> None:

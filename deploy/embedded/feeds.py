@@ -211,6 +211,11 @@ def feeds(catalog: Catalog, logs: Mapping[str, tuple[str, ...]], topic: str) -> 
     return found
 
 
+def topic_of(table: str) -> str:
+    """The topic of a table of schema ``log``."""
+    return table.partition(_SEPARATOR)[0]
+
+
 def log_table(topic: str, feed: str) -> str:
     """The name, in schema ``log``, of the table with a feed's rows of a topic."""
     return f"{topic}{_SEPARATOR}{feed}"

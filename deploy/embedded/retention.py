@@ -49,6 +49,21 @@ def sweep(
             merge_segments(cursor, topic, _least(readers, FILES, range(topics.topic(topic).partitions(cursor))))
 
 
+def delete_read_files(
+    cursor: duckdb.DuckDBPyConnection,
+    topics: StoredTopics,
+    oldest: int,
+    clients: Mapping[str, Iterable[Positions]],
+) -> None:
+    """Delete the files of topics that were last changed before a time (epoch ms), if all running queries over the
+    topic, at least one, have read them. The newest file of a topic stays."""
+    reached = {id_: persistent.positions(cursor, id_) for id_ in topics.catalog.queries}
+    for topic in {query.analysis.source.topic for query in topics.catalog.queries.values()}:
+        readers = [*_readers(topics, topic, reached), *clients.get(topic, ())]
+        read = _least(readers, FILES, range(topics.topic(topic).partitions(cursor)))
+        topics.register.delete_read(cursor, topic, read, oldest)
+
+
 def _forget_windows(cursor: duckdb.DuckDBPyConnection, query: Query, reached: int) -> None:
     """Delete the rows of old windows from a state. None of them is the last change, whose number must not come
     again: a newer window was changed later."""

@@ -146,6 +146,11 @@ class Storage:
         if there < needed:
             raise duckdb.IOException(f"it has {there:,} bytes, and its tables need {needed:,}")
 
+    @property
+    def database_file(self) -> Path:
+        """The file of the database."""
+        return self.directory / _DATABASE
+
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own to the database, for one thread."""
         return self._database.cursor()

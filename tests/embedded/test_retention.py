@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -165,6 +166,72 @@ def test_small_segments_of_a_growing_file_are_merged(server: Inside, monkeypatch
     server.settle()
     for table in ("sums", "later"):
         assert server.ask(f"SELECT * FROM {table};") == [{"ONE": 1, "N": 33, "O": 32}]
+
+
+def test_files_are_deleted_only_when_asked_read_and_old(tmp_path: Path) -> None:
+    with inside(tmp_path) as server:
+        server.done(RAW.format(more=""))
+        server.done("CREATE TABLE sums AS SELECT 1 AS one, COUNT(*) AS n, MAX(ROWOFFSET) AS o FROM raw GROUP BY 1;")
+        folder = server.engine.root / "raw"
+        for name in ("a.json", "b.json", "damaged.json.gz", "unread.json", "z.json"):
+            write(server, 0, 10, START, 1, name)
+            if name == "unread.json":
+                server.done("PAUSE ALL;")
+            server.settle()
+            if name != "b.json":
+                os.utime(folder / name, (1_000, 1_000))
+        cursor = server.engine._cursor
+
+        def delete() -> list[str]:
+            retention.delete_read_files(cursor, server.engine._topics(), 2_000_000, {})
+            return sorted(path.name for path in folder.iterdir())
+
+        sweep(server, 2**60)
+        assert len(list(folder.iterdir())) == 5
+        assert delete() == ["b.json", "damaged.json.gz", "unread.json", "z.json"]
+        server.done("RESUME ALL;")
+        server.settle()
+        assert delete() == ["b.json", "damaged.json.gz", "z.json"]
+        assert server.ask("SELECT n FROM sums;") == [{"N": 40}]
+    with inside(tmp_path) as server:
+        write(server, 0, 10, START, 1, "a.json")  # a new file of that name
+        server.settle()
+        assert server.ask("SELECT n FROM sums;") == [{"N": 50}]
+        offsets = [row["O"] for row in server.ask("SELECT ROWOFFSET AS o FROM raw;")]
+        assert len(offsets) == len(set(offsets))
+
+
+def test_a_server_killed_after_it_deleted_a_file_goes_on(server: Inside) -> None:
+    server.done(RAW.format(more=""))
+    server.done("CREATE TABLE sums AS SELECT 1 AS one, COUNT(*) AS n FROM raw GROUP BY 1;")
+    write(server, 0, 10, START, 1, "a.json")
+    write(server, 0, 10, START, 1, "b.json")
+    server.settle()
+    (server.engine.root / "raw/a.json").unlink()
+    retention.delete_read_files(server.engine._cursor, server.engine._topics(), 0, {})
+    assert server.engine._cursor.execute("SELECT path FROM meta.segments").fetchall() == [("b.json",)]
+    write(server, 0, 10, START, 1, "c.json")
+    server.settle()
+    assert server.ask("SELECT n FROM sums;") == [{"N": 30}]
+
+
+def test_disk_use_names_topics_and_queries(server: Inside) -> None:
+    server.done(RAW.format(more=""))
+    server.done("CREATE STREAM copied AS SELECT * FROM raw;")
+    server.done("CREATE TABLE sums AS SELECT k, COUNT(*) AS n FROM raw GROUP BY k;")
+    server.done("INSERT INTO raw (t, k) VALUES (1000, 'x');")
+    write(server, 0, 100_000, START, 1)
+    server.settle()
+    server.engine._cursor.execute("CHECKPOINT")
+    use = server.engine.disk_use()
+    (sums,) = server.engine.catalog.writers("SUMS")
+    assert use.database == (server.data / "embedded.duckdb").stat().st_size
+    assert use.files == {"raw": (server.engine.root / "raw/live.json").stat().st_size}
+    assert use.topics["COPIED"] > 500_000
+    assert 0 < use.topics["raw"] < 500_000
+    assert use.queries[sums.id] > 500_000
+    assert sum([*use.topics.values(), *use.queries.values()]) <= use.database
+    assert "largest topic COPIED" in use.text()
 
 
 def test_a_simulated_week_is_flat(server: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
