@@ -111,6 +111,7 @@ class Engine:
         self._next_sweep = time.monotonic() + SWEEP
         self._rest = _IDLE
         self.register = Register(self.root)
+        self._counts: dict[tuple[str, int, int], feeds.Counts] = {}
         try:
             self.catalog, self._next = metastore.load(self._cursor)
             self._logs = feeds.logs(self._cursor)
@@ -336,7 +337,7 @@ class Engine:
         return self._topics().topic(name)
 
     def _topics(self, catalog: Catalog | None = None) -> StoredTopics:
-        return StoredTopics(catalog or self.catalog, self._logs, self.register)
+        return StoredTopics(catalog or self.catalog, self._logs, self.register, self._counts)
 
     def _run(self) -> None:
         moved = time.monotonic()

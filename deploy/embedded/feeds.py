@@ -31,6 +31,10 @@ _BASE = " from "
 """In the name of a chunk: before the number of its first row."""
 
 
+Counts = list[tuple[int, int, int]]
+"""Each partition, the offset after its last row, and a number of rows."""
+
+
 class Feed(Protocol):
     """A feed of rows; ``id`` names it in the positions of its readers.
 
@@ -44,8 +48,8 @@ class Feed(Protocol):
         """The number after the last row."""
         ...
 
-    def counted(self, cursor: duckdb.DuckDBPyConnection, number: int) -> list[tuple[int, int, int]]:
-        """Each partition, the offset after its last row, and how many rows come from a number on."""
+    def counted(self, cursor: duckdb.DuckDBPyConnection, number: int) -> Counts:
+        """How many rows come from a number on."""
         ...
 
     def relation(self, source: Source, low: int | None, high: int | None) -> str:
@@ -65,7 +69,7 @@ class LeftRows:
     def end(self, cursor: duckdb.DuckDBPyConnection) -> int:
         return _end(cursor, self.table)
 
-    def counted(self, cursor: duckdb.DuckDBPyConnection, number: int) -> list[tuple[int, int, int]]:
+    def counted(self, cursor: duckdb.DuckDBPyConnection, number: int) -> Counts:
         return cursor.execute(
             f"SELECT ROWPARTITION, max(ROWOFFSET) + 1, count(*) FILTER (_off >= {number}) FROM {self.table} GROUP BY 1"
         ).fetchall()
@@ -101,7 +105,7 @@ class Log:
         last = self.chunks[-1]
         return last.base + rows_of(cursor, last.table)
 
-    def counted(self, cursor: duckdb.DuckDBPyConnection, number: int) -> list[tuple[int, int, int]]:
+    def counted(self, cursor: duckdb.DuckDBPyConnection, number: int) -> Counts:
         counts = " UNION ALL ".join(
             f"SELECT ROWPARTITION, ROWOFFSET, rowid >= {number - chunk.base} AS _unread FROM {chunk.table}"
             for chunk in self.chunks
@@ -144,7 +148,7 @@ class Changes:
     def end(self, cursor: duckdb.DuckDBPyConnection) -> int:
         return _end(cursor, state_table(self.query.id))
 
-    def counted(self, cursor: duckdb.DuckDBPyConnection, number: int) -> list[tuple[int, int, int]]:
+    def counted(self, cursor: duckdb.DuckDBPyConnection, number: int) -> Counts:
         table = state_table(self.query.id)
         return cursor.execute(
             f"SELECT 0, coalesce(max(_off) + 1, 0), count(*) FILTER (_off >= {number}) FROM {table}"
@@ -172,7 +176,7 @@ class Selection:
     def end(self, cursor: duckdb.DuckDBPyConnection) -> int:
         return self.over.end(cursor)
 
-    def counted(self, cursor: duckdb.DuckDBPyConnection, number: int) -> list[tuple[int, int, int]]:
+    def counted(self, cursor: duckdb.DuckDBPyConnection, number: int) -> Counts:
         return self.over.counted(cursor, number)
 
     def relation(self, source: Source, low: int | None, high: int | None) -> str:

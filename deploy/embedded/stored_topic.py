@@ -6,7 +6,7 @@ import gzip
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import duckdb
 from opensea_metrics.deploy.embedded import archive, feeds, metastore, record_store
 from opensea_metrics.deploy.embedded.archive import FILES, Register, Segment
 from opensea_metrics.deploy.embedded.batches import FileBatch, JsonBatch, RowBatch
-from opensea_metrics.deploy.embedded.feeds import Feed
+from opensea_metrics.deploy.embedded.feeds import Counts, Feed
 from opensea_metrics.deploy.embedded.lines import FileLines, Unread, state
 from opensea_metrics.deploy.embedded.topics import (
     RECORD,
@@ -42,17 +42,22 @@ JSON_FEEDS = (FILES, RECORDS)
 MOST_BYTES = 256 * 1024 * 1024
 """Bytes of JSON in a batch."""
 _MOST_ROWS = 1_000_000
+_MOST_COUNTS = 10_000
 _SAMPLE = 64 * 1024
 """Bytes of text from which the usual spelling of names is taken."""
 
 
 @dataclass(frozen=True)
 class StoredTopics:
-    """The topics as they are at a time: ``logs`` are the log tables, ``register`` has the files."""
+    """The topics as they are at a time: ``logs`` are the log tables, ``register`` has the files.
+
+    ``counts`` keeps what was counted of feeds of rows: who waits until all is read asks again and again.
+    """
 
     catalog: Catalog
     logs: Mapping[str, tuple[str, ...]]
     register: Register
+    counts: dict[tuple[str, int, int], Counts] = field(default_factory=dict)
 
     def topic(self, name: str) -> Topic:
         """The topic of a name."""
@@ -121,7 +126,7 @@ class StoredTopic:
         for counted in (
             self.all.register.counted(cursor, self.name, of_feed(positions, FILES)),
             record_store.counted(cursor, self.name, of_feed(positions, RECORDS)),
-            *(feed.counted(cursor, positions.get(Position(feed.id), 0)) for feed in self._feeds()),
+            *(self._counted(cursor, feed, positions.get(Position(feed.id), 0)) for feed in self._feeds()),
         ):
             for number, end, unread in counted:
                 ends[number] = max(ends.get(number, 0), end)
@@ -134,6 +139,15 @@ class StoredTopic:
             )
             for number in numbers
         ]
+
+    def _counted(self, cursor: duckdb.DuckDBPyConnection, feed: Feed, reached: int) -> Counts:
+        """What :meth:`Feed.counted` gives: nothing else while a feed has the same end."""
+        key = f"{self.name} {feed.id}", feed.end(cursor), reached
+        if key not in self.all.counts:
+            if len(self.all.counts) >= _MOST_COUNTS:
+                self.all.counts.clear()
+            self.all.counts[key] = feed.counted(cursor, reached)
+        return self.all.counts[key]
 
     def append(self, cursor: duckdb.DuckDBPyConnection, records: Sequence[TopicRecord]) -> None:
         record_store.append(cursor, self.name, records, self.all.register.offsets(self.name))
