@@ -28,7 +28,8 @@ class Window:
     """A window; durations in milliseconds. ``kind`` is TUMBLING, HOPPING or SESSION.
 
     ``grace`` where the statement says none: 24 hours less the size (shared/ksqldb-facts.md, 3).
-    ``origin`` is where a window starts (epoch ms): in ksqlDB at the epoch.
+    ``origin`` is where a window starts (epoch ms): in ksqlDB at the epoch. ``retention`` is what the statement
+    says, if it does: see :attr:`kept`.
     """
 
     kind: str
@@ -36,6 +37,13 @@ class Window:
     advance: int
     grace: int
     origin: int = 0
+    retention: int | None = None
+
+    @property
+    def kept(self) -> int:
+        """For how long (ms of stream time after its start) a window is kept: size and grace, unless the statement
+        says more (shared/ksqldb-facts.md, 3)."""
+        return self.size + self.grace if self.retention is None else self.retention
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,11 @@ class Source:
     def is_read_only(self) -> bool:
         """True for CREATE SOURCE STREAM | TABLE."""
         return bool(self.statement.ast.args.get("read_only"))
+
+    @property
+    def headers(self) -> Column | None:
+        """The column of the records' headers, if the source declares one."""
+        return next((column for column in self.columns if column.role == "HEADERS"), None)
 
     def readable(self) -> dict[str, KsqlType]:
         """Names that a SELECT may use, with their types."""

@@ -9,7 +9,7 @@ _ATTACKS = (
     "; COPY (SELECT 1) TO 'OUTSIDE/written';--",
     " VARCHAR); COPY (SELECT 1) TO 'OUTSIDE/written'; SELECT (1 AS x",
     "; DROP TABLE meta.commands;--",
-    "; INSERT INTO meta.inserted VALUES ('VICTIM', 0, 0, NULL, '{}');--",
+    "; INSERT INTO meta.records VALUES ('VICTIM', 0, 0, 0, 0, NULL, '{}');--",
     "; SET memory_limit = '1GB';--",
     "; ATTACH 'OUTSIDE/attached' AS x;--",
     ", (SELECT content FROM read_text('/etc/passwd')), ",

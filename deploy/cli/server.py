@@ -19,6 +19,7 @@ from opensea_metrics.deploy.embedded import server as embedded
 from opensea_metrics.deploy.output.plain import say
 from opensea_metrics.deploy.output.rows import show_json, show_push, show_reply, show_rows
 from opensea_metrics.deploy.replies import Rows
+from opensea_metrics.spark_batch.period import duration
 
 
 @app.command()
@@ -84,6 +85,14 @@ def serve(
             " a proxy with TLS.",
         ),
     ] = False,
+    delete_read_files_after: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DURATION",
+            help="Delete files of topics that all queries have read, so long after their last change.",
+            show_default="never",
+        ),
+    ] = None,
 ) -> None:
     """Run the embedded server until Ctrl-C; topics are the folders DIR/topics/<topic>.
 
@@ -101,7 +110,10 @@ def serve(
     def ready(url: str) -> None:
         say(f"serving on {url}, data in {directory}", stderr=True)
 
-    embedded.serve(directory, host, port, policy, ready)
+    age = None if delete_read_files_after is None else duration(delete_read_files_after)
+    embedded.serve(
+        directory, host, port, policy, ready, age, lambda text: say(f"disk: {text}", stderr=True)
+    )
 
 
 @app.command()

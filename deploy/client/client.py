@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 from opensea_metrics.deploy import shapes
@@ -100,6 +100,13 @@ class KsqlClient:
             return self._transport.get("healthcheck").get("isHealthy") is True
         except (KsqlError, ServerUnreachable):
             return False
+
+    def disk(self) -> dict[str, Any] | None:
+        """How much of the disk an embedded server uses for what, in bytes; None of a ksqlDB, which does not say."""
+        try:
+            return dict(self._transport.get("disk"))
+        except (KsqlError, BadReply):
+            return None
 
     def execute(
         self, text: str, properties: Mapping[str, str] | None = None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import KsqlClient
@@ -25,10 +26,12 @@ def examine(
         info = client.info()
         healthy = client.healthcheck()
         queries = client.queries()
+        disk = client.disk()
     except ClientError as error:
         raise Unreachable(str(error)) from None
     versions = commands.status(client, root, variables)
-    return judge(info, healthy, queries, versions), info.service_id
+    found = judge(info, healthy, queries, versions)
+    return [*found, *([_disk(disk)] if disk else [])], info.service_id
 
 
 def judge(
@@ -67,6 +70,20 @@ def judge(
     else:
         found.append(report.ok("queries", f"{states['RUNNING']} run"))
     return [*found, _migrations(versions)]
+
+
+def _disk(used: Mapping[str, Any]) -> Check:
+    """What an embedded server says of its disk."""
+    largest = [
+        f"{name} {size / 1e6:,.1f} MB"
+        for kind in ("topics", "queries")
+        for name, size in sorted(used[kind].items(), key=lambda item: -item[1])[:2]
+    ]
+    files = sum(used["files"].values())
+    return report.ok(
+        "disk",
+        f"database {used['database'] / 1e6:,.1f} MB ({', '.join(largest)}), files of topics {files / 1e6:,.1f} MB",
+    )
 
 
 def _migrations(versions: Sequence[VersionStatus]) -> Check:

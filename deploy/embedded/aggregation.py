@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import duckdb
 
-from opensea_metrics.deploy.embedded import topics
-from opensea_metrics.sql.lowering.selects import Grouping
+from opensea_metrics.deploy.embedded import feeds
+from opensea_metrics.sql.lowering.selects import Grouping, stream_time
 
 _MADE = "CREATE OR REPLACE TEMP TABLE"
 
@@ -15,7 +17,7 @@ def create(
 ) -> None:
     """Make the state's table, empty: keys, accumulators, ``_ts`` and ``_off``, the offset of a row's
     last change."""
-    empty = grouping.partial(topics.nothing(grouping.analysis.source), None)
+    empty = grouping.partial(feeds.nothing(grouping.analysis.source), None)
     kind = "TEMP TABLE" if temporary else "TABLE"
     cursor.execute(f"CREATE OR REPLACE {kind} {table} AS SELECT *, 0::BIGINT AS _off FROM ({empty})")
 
@@ -25,13 +27,13 @@ def absorb(
     grouping: Grouping,
     table: str,
     relation: str,
-    stream_time: int,
-) -> tuple[int, int]:
+    seen: Mapping[int, int],
+) -> tuple[dict[int, int], int]:
     """Take rows of a relation into the state of ``table``.
 
-    ``stream_time`` is the greatest ROWTIME seen before (epoch ms). Returns the new stream time and
-    the number of rows that were left out, as their window had closed: its end and the grace period
-    had passed in stream time before they came.
+    ``seen`` are the greatest ROWTIMEs seen before (epoch ms), by partition: see :class:`selects.StreamTime`. Returns
+    those seen now, and the number of rows that were left out, because their window had closed: its end and the
+    grace period had passed in stream time before they came.
     """
     cursor.execute(f"{_MADE} delta AS {grouping.partial(relation, None)}")
     late = 0
@@ -41,13 +43,18 @@ def absorb(
         f"SELECT {bounds}, max(_ts), (SELECT coalesce(max(_off) + 1, 0) FROM {table}) FROM delta"
     ).fetchone()  # type: ignore[misc]
     if newest is None:
-        return stream_time, 0
-    if window and first + window.size + window.grace <= max(newest, stream_time):
-        late = int(cursor.execute(grouping.count_late(relation, stream_time)).fetchone()[0])  # type: ignore[index]
+        return dict(seen), 0
+    time = stream_time(grouping.analysis, seen)
+    now = {0: newest}
+    if window and time.is_by_partition:
+        now = dict(cursor.execute(grouping.newest(relation, time)).fetchall())
+    now = {number: max(now.get(number, 0), seen.get(number, 0)) for number in {*now, *seen}}
+    if window and first + window.size + window.grace <= max(now.values()):
+        late = int(cursor.execute(grouping.count_late(relation, time)).fetchone()[0])  # type: ignore[index]
         if late:
-            cursor.execute(f"{_MADE} delta AS {grouping.partial(relation, stream_time)}")
+            cursor.execute(f"{_MADE} delta AS {grouping.partial(relation, time)}")
     _merge(cursor, grouping, table, (first, last) if window else None, known)
-    return max(newest, stream_time), late
+    return now, late
 
 
 def _merge(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -41,6 +43,7 @@ def create(engine: Engine, places: Places, policy: Policy, listens_on: str) -> A
             Route("/info", handlers.info),
             Route("/healthcheck", handlers.healthcheck),
             Route("/is_valid_property/{name}", handlers.is_valid_property),
+            Route("/disk", handlers.disk),
             Route("/v1/metadata", lambda request: wire.json(replies.METADATA)),
             Route("/v1/metadata/id", lambda request: wire.json(replies.METADATA["clusterId"])),
             Route("/ksql", handlers.ksql, methods=["POST"]),
@@ -91,6 +94,10 @@ class _Handlers:
 
     async def healthcheck(self, request: Request) -> Response:
         return wire.json(replies.healthcheck(self._engine))
+
+    async def disk(self, request: Request) -> Response:
+        """Not of ksqlDB: how much of the disk is used for what."""
+        return wire.json(asdict(await run_in_threadpool(self._engine.disk_use)))
 
     async def is_valid_property(self, request: Request) -> Response:
         name = request.path_params["name"]

@@ -13,26 +13,38 @@ from __future__ import annotations
 import os
 import threading
 import zlib
-from collections.abc import Collection, Iterable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from heapq import heapify, heappop, heappush
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 
 from opensea_metrics.deploy.embedded import walk
+from opensea_metrics.deploy.embedded.compaction import covering
 from opensea_metrics.deploy.embedded.storage import transaction
-from opensea_metrics.producer.archive import compacted
+from opensea_metrics.producer.archive import compacted, text
 from opensea_metrics.producer.archive import listing as archive_listing
 from opensea_metrics.producer.archive.errors import EMPTY, Damaged
 from opensea_metrics.producer.archive.layout import COMPACTED_SUFFIX
 from opensea_metrics.producer.archive.listing import File, Listing, is_settled, opened
+from opensea_metrics.producer.archive.text import DescriptorReader
 from opensea_metrics.sql.errors import os_reason
 
 FILES = "files"
 """The part of a topic that its files are: ``meta.positions`` says up to which segment a query has read."""
+_FEW = 100
+"""Neighbours that are not worth to be merged."""
 _PIECE = 64 * 1024 * 1024
 """The most bytes of a growing file that one segment takes, if it has a line's end in them."""
+_BLOCK = 1024 * 1024
 _TAIL = 4096
+_RESERVED = 8
+"""Offsets that a compressed file takes for each of its bytes, until somebody has read how many it needs: the records
+that come after it and say no offset themselves, get greater ones."""
+_ALL = 2**62
 _MOST = 20_000
 """Segments that are looked at in one go: of the predecessor's archives each has three records."""
 _CHANGED = "has changed since it was read; what is new in it is not read: put new records into a new file"
@@ -48,7 +60,9 @@ _SHORTER = "is shorter than what was read of it; it is read on if it gets its ol
 class Segment:
     """Bytes [start, end) of a file; ``seq`` is the place in the topic's order.
 
-    ``path`` is relative to the topic's directory. ``is_read`` says that a query has read all of it.
+    ``path`` is relative to the topic's directory. ``is_read`` says that a query has read all of it. ``first`` is
+    the offset of its first record in its ``partition``, ``records`` their number, None as long as nobody has read
+    a compressed file.
     """
 
     seq: int
@@ -56,6 +70,9 @@ class Segment:
     start: int
     end: int
     is_read: bool = False
+    partition: int = 0
+    first: int = 0
+    records: int | None = None
 
     @property
     def is_compressed(self) -> bool:
@@ -82,6 +99,16 @@ class _Known:
         return self.end < file.size and not file.path.endswith(".gz")
 
 
+class _Piece(NamedTuple):
+    """What becomes a segment; ``records`` is None for a compressed file."""
+
+    path: str
+    start: int
+    end: int
+    tail: int | None = None
+    records: int | None = None
+
+
 class Register:
     """Registers the files of topics; any thread may use it.
 
@@ -96,6 +123,8 @@ class Register:
         self._compacted: dict[str, dict[str, int]] = {}
         """By topic: compacted files that are registered, with their stamps."""
         self._next: dict[str, int] = {}
+        self._ends: dict[str, dict[int, int]] = {}
+        self._counts: dict[tuple[str, int, int], int] = {}
 
     def discover(
         self, cursor: duckdb.DuckDBPyConnection, topic: str, readers: Collection[str] | None
@@ -118,7 +147,7 @@ class Register:
                 self._load(cursor, topic)
             known = self._known[topic]
             looked: dict[str, _Known] = {}
-            pieces: list[tuple[str, int, int, int | None]] = []
+            pieces: list[_Piece] = []
             compacted_files = self._compacted.setdefault(topic, {})
             registered = known.keys() | {file.path for file in listing.files}
             for file in listing.files:
@@ -129,9 +158,9 @@ class Register:
                     if isinstance(originals, str):
                         listing.refused[file.path] = originals
                         continue
-                    for path, size in originals:
-                        pieces.append((path, 0, size, None))
-                        looked[path] = _Known(size)
+                    for piece in originals:
+                        pieces.append(piece)
+                        looked[piece.path] = _Known(piece.end)
                     registered = registered | looked.keys()
                     compacted_files[file.path] = file.stamp
                     continue
@@ -149,7 +178,7 @@ class Register:
                             continue
                         if not _is_read(cursor, topic, file.path, readers):
                             after = self._anew(cursor, topic, file, readers) or after
-                    pieces += [(file.path, *piece) for piece in new]
+                    pieces += new
                     looked[file.path] = before = after
                 if not before.problem and is_settled(file.modified):
                     if before.has_rest(file):
@@ -166,6 +195,47 @@ class Register:
         """The number after a topic's last registered segment, as far as it was discovered."""
         return self._next.get(topic, 0)
 
+    def offsets(self, topic: str) -> dict[int, int]:
+        """The offset after the last record of each partition that has files, as far as they were discovered.
+
+        Of a compressed file that nobody has read it may be too great: see :data:`_RESERVED`.
+        """
+        with self._lock:
+            return dict(self._ends.get(topic, {}))
+
+    def counted(
+        self, cursor: duckdb.DuckDBPyConnection, topic: str, reached: Mapping[int, int]
+    ) -> list[tuple[int, int, int]]:
+        """Each partition that has files, the offset after its last record, and how many records come from the
+        segments ``reached`` on."""
+        known = segments(cursor, topic, {}, most=_ALL)
+        following: dict[int, int] = {}
+        ends: dict[int, int] = {}
+        unread: dict[int, int] = {}
+        for segment in sorted(known, key=lambda each: each.first, reverse=True):
+            number = segment.partition
+            records = segment.records
+            if records is None:
+                end = following.get(number)
+                records = self._count(topic, segment) if end is None else end - segment.first
+            following[number] = segment.first
+            ends[number] = max(ends.get(number, 0), segment.first + records)
+            if segment.seq >= reached.get(number, 0):
+                unread[number] = unread.get(number, 0) + records
+        return [(number, end, unread.get(number, 0)) for number, end in ends.items()]
+
+    def _count(self, topic: str, segment: Segment) -> int:
+        """The number of records of a compressed file that nobody has read; remembered for the next time."""
+        key = topic, segment.seq, segment.end
+        if key not in self._counts:
+            try:
+                with opened(self.root / topic / segment.path) as descriptor:
+                    texts = text.unpacked(DescriptorReader(descriptor))
+                    self._counts[key] = sum(block.count(b"\n") for block in texts)
+            except (OSError, Damaged):
+                return 0
+        return self._counts[key]
+
     def note_read(self, topic: str, read: Iterable[Read]) -> None:
         """Learn what :func:`keep_read` has written, after its transaction."""
         with self._lock:
@@ -173,6 +243,52 @@ class Register:
             for item in read:
                 if item.path in known:
                     known[item.path] = replace(known[item.path], end=item.size, tail=item.tail)
+                ends = self._ends[topic]
+                if ends.get(item.partition, 0) == item.first + _RESERVED * item.registered:
+                    ends[item.partition] = item.first + item.records
+
+    def delete_read(
+        self, cursor: duckdb.DuckDBPyConnection, topic: str, read: Mapping[int, int], oldest: int
+    ) -> None:
+        """Delete the files that were last changed before ``oldest`` (epoch ms) and whose segments all come before
+        ``read``, by partition; but for the last registered one, whose number must not come again.
+
+        The file goes first: were it the register, a server that is killed in between would read the file again.
+        """
+        with self._lock:
+            bounds = " OR ".join(f"(partition = {int(p)} AND seq < {int(seq)})" for p, seq in read.items())
+            rows = cursor.execute(
+                "SELECT path, partition, max(first + coalesce(records, 0)) FROM meta.segments WHERE topic = ?"
+                f" GROUP BY path, partition HAVING bool_and({bounds or 'false'}) AND max(seq) < ?"
+                " AND bool_and(seq NOT IN (SELECT seq FROM meta.unread))",
+                [topic, self._next.get(topic, 0) - 1],
+            ).fetchall()
+            for path, partition, following in rows:
+                file = self.root / topic / path
+                try:
+                    if file.stat().st_mtime * 1000 >= oldest:
+                        continue
+                    file.unlink()
+                except FileNotFoundError:
+                    if self._is_compacted(file):
+                        continue
+                    # A server was killed here.
+                except OSError:
+                    continue  # next time
+                with transaction(cursor):
+                    cursor.execute("DELETE FROM meta.segments WHERE topic = ? AND path = ?", [topic, path])
+                    cursor.execute(
+                        "INSERT INTO meta.deleted VALUES (?, ?, ?)"
+                        " ON CONFLICT DO UPDATE SET next = greatest(next, excluded.next)",
+                        [topic, partition, following],
+                    )
+                self._known.get(topic, {}).pop(path, None)
+
+    def _is_compacted(self, file: Path) -> bool:
+        try:
+            return covering(str(file)) is not None
+        except OSError:
+            return False
 
     def _load(self, cursor: duckdb.DuckDBPyConnection, topic: str) -> None:
         rows = cursor.execute(
@@ -182,6 +298,13 @@ class Register:
         ).fetchall()
         self._known[topic] = {path: _Known(end, tail) for path, end, tail, _ in rows}
         self._next[topic] = max((seq for *_, seq in rows), default=-1) + 1
+        ends = cursor.execute(
+            "SELECT partition, max(next) FROM (SELECT partition, first + coalesce(records, (end_byte - start_byte) * ?)"
+            " AS next FROM meta.segments WHERE topic = ? UNION ALL SELECT partition, next FROM meta.deleted"
+            " WHERE topic = ?) GROUP BY partition",
+            [_RESERVED, topic, topic],
+        ).fetchall()
+        self._ends[topic] = dict(ends)
 
     def _anew(
         self, cursor: duckdb.DuckDBPyConnection, topic: str, file: File, readers: Collection[str]
@@ -213,8 +336,8 @@ class Register:
                 "DELETE FROM meta.segments WHERE topic = ? AND path = ? AND start_byte > 0", [topic, file.path]
             )
             cursor.execute(
-                "UPDATE meta.segments SET end_byte = ?, tail = ? WHERE topic = ? AND path = ?",
-                [known.end, known.tail, topic, file.path],
+                "UPDATE meta.segments SET end_byte = ?, tail = ?, records = ? WHERE topic = ? AND path = ?",
+                [known.end, known.tail, sum(piece.records or 0 for piece in pieces), topic, file.path],
             )
         return replace(known, problem=_SHORTENED if is_shorter else None)
 
@@ -222,38 +345,51 @@ class Register:
         self,
         cursor: duckdb.DuckDBPyConnection,
         topic: str,
-        pieces: Sequence[tuple[str, int, int, int | None]],
+        pieces: Sequence[_Piece],
     ) -> None:
         if not pieces:
             return
         first = self._next[topic]
         numbers = list(range(first, first + len(pieces)))
+        ends = dict(self._ends[topic])
+        files: dict[str, int] = {}
+        places = [_numbered(cursor, topic, piece, ends, files) for piece in pieces]
         cursor.execute(
-            "INSERT INTO meta.segments (topic, seq, path, start_byte, end_byte, tail)"
-            " SELECT ?, unnest(?::BIGINT[]), unnest(?::VARCHAR[]), unnest(?::BIGINT[]),"
-            " unnest(?::BIGINT[]), unnest(?::BIGINT[])",
-            [topic, numbers, *map(list, zip(*pieces, strict=True))],
+            "INSERT INTO meta.segments"
+            " (topic, seq, partition, first, path, start_byte, end_byte, tail, records)"
+            " SELECT ?, unnest(?::BIGINT[]), unnest(?::INTEGER[]), unnest(?::BIGINT[]), unnest(?::VARCHAR[]),"
+            " unnest(?::BIGINT[]), unnest(?::BIGINT[]), unnest(?::BIGINT[]), unnest(?::BIGINT[])",
+            [topic, numbers, *map(list, zip(*places, strict=True)), *map(list, zip(*pieces, strict=True))],
         )
+        self._ends[topic] = ends
         self._next[topic] = first + len(pieces)
 
 
 @dataclass(frozen=True)
 class Read:
-    """A compressed file that was read to its end, with its size then and its :func:`tail`."""
+    """A compressed file that was read to its end, with its size then, its :func:`tail` and number of records.
+
+    ``registered`` was its size when it was registered, ``first`` the offset of its first record.
+    """
 
     seq: int
     path: str
     size: int
     tail: int
+    records: int
+    partition: int
+    first: int
+    registered: int
 
 
 def keep_read(cursor: duckdb.DuckDBPyConnection, topic: str, read: Sequence[Read]) -> None:
     """Write down what compressed files looked like when all of them was read."""
     if read:
-        columns = map(list, zip(*((item.seq, item.size, item.tail) for item in read), strict=True))
+        columns = map(list, zip(*((item.seq, item.size, item.tail, item.records) for item in read), strict=True))
         cursor.execute(
-            "UPDATE meta.segments SET end_byte = r.size, tail = r.tail FROM (SELECT"
-            " unnest(?::BIGINT[]) AS seq, unnest(?::BIGINT[]) AS size, unnest(?::BIGINT[]) AS tail) r"
+            "UPDATE meta.segments SET end_byte = r.size, tail = r.tail, records = r.records FROM (SELECT"
+            " unnest(?::BIGINT[]) AS seq, unnest(?::BIGINT[]) AS size, unnest(?::BIGINT[]) AS tail,"
+            " unnest(?::BIGINT[]) AS records) r"
             " WHERE segments.topic = ? AND segments.seq = r.seq",
             [*columns, topic],
         )
@@ -266,7 +402,7 @@ def _is_read(
     return bool(
         cursor.execute(
             "SELECT count(*) FROM meta.segments s"
-            f" JOIN meta.positions p ON p.part = '{FILES}' AND p.position > s.seq"
+            f" JOIN meta.positions p ON p.feed = '{FILES}' AND p.partition = s.partition AND p.position > s.seq"
             " LEFT JOIN meta.unread u ON u.query = p.query AND u.seq = s.seq"
             " WHERE s.topic = ? AND s.path = ? AND list_contains(?::VARCHAR[], p.query)"
             " AND coalesce(u.taken, 1) > 0",
@@ -276,30 +412,111 @@ def _is_read(
 
 
 def segments(
-    cursor: duckdb.DuckDBPyConnection, topic: str, first: int, numbers: Iterable[int] | None = None
+    cursor: duckdb.DuckDBPyConnection,
+    topic: str,
+    first: Mapping[int, int],
+    numbers: Iterable[int] | None = None,
+    most: int = _MOST,
 ) -> list[Segment]:
-    """The segments of a topic from number ``first`` on, not always all; or those with ``numbers``."""
-    chosen = "seq >= ?" if numbers is None else "list_contains(?::BIGINT[], seq)"
+    """The segments of a topic from number ``first`` of their partition on (0 where it has none), not always all;
+    or those with ``numbers``."""
+    known = " ".join(f"WHEN {int(partition)} THEN {int(seq)}" for partition, seq in first.items())
+    chosen = f"seq >= CASE partition {known} ELSE 0 END" if known else "true"
+    if numbers is not None:
+        chosen = f"list_contains({list(numbers)}::BIGINT[], seq)"
     rows = cursor.execute(
-        "SELECT seq, path, start_byte, end_byte, tail IS NOT NULL FROM meta.segments "
-        f"WHERE topic = ? AND {chosen} ORDER BY seq LIMIT {_MOST}",
-        [topic, first if numbers is None else list(numbers)],
+        "SELECT seq, path, start_byte, end_byte, tail IS NOT NULL, partition, first, records FROM meta.segments "
+        f"WHERE topic = ? AND {chosen} ORDER BY seq LIMIT {most}",
+        [topic],
     ).fetchall()
     return [Segment(*row) for row in rows]
 
 
+def merge_segments(
+    cursor: duckdb.DuckDBPyConnection, topic: str, read: Mapping[int, int]
+) -> None:
+    """Make one segment of neighbours in a growing file, within the caller's transaction.
+
+    Only those before ``read``, by partition: segments that all readers have read. The new one has the least number
+    of its parts.
+    """
+    if not read:
+        return
+    bounds = " OR ".join(f"(partition = {int(p)} AND seq < {int(seq)})" for p, seq in read.items())
+    chosen = (
+        f"topic = $topic AND ({bounds}) AND NOT ends_with(path, '.gz')"
+        " AND seq NOT IN (SELECT seq FROM meta.unread)"
+    )
+    place = f"path, partition, start_byte // {_PIECE}"
+    cursor.execute(
+        "CREATE OR REPLACE TEMP TABLE merged AS SELECT topic, min(seq) AS seq, partition,"
+        " arg_min(first, start_byte) AS first, path, min(start_byte) AS start_byte, max(end_byte) AS end_byte,"
+        " arg_max(tail, end_byte) AS tail, CAST(sum(records) AS BIGINT) AS records, list(seq) AS parts"
+        f" FROM meta.segments WHERE {chosen} GROUP BY topic, {place} HAVING count(*) > {_FEW}",
+        {"topic": topic},
+    )
+    cursor.execute(
+        "DELETE FROM meta.segments WHERE topic = ? AND seq IN (SELECT unnest(parts) FROM merged)", [topic]
+    )
+    cursor.execute("INSERT INTO meta.segments SELECT * EXCLUDE (parts) FROM merged")
+
+
 def chunk(pending: Iterable[Segment], most_bytes: int) -> list[Segment]:
-    """The first of the segments, up to about that many bytes of text; at least one."""
+    """The first of the segments of each partition, up to about that many bytes of text; at least one.
+
+    Each partition has about the same share of the bytes, so that none of them runs ahead.
+    """
+    waiting: dict[int, deque[Segment]] = defaultdict(deque)
+    for segment in pending:
+        waiting[segment.partition].append(segment)
+    taken = [(0, segments[0].seq, partition) for partition, segments in waiting.items()]
+    heapify(taken)
     chosen: list[Segment] = []
     total = 0
-    for segment in pending:
+    while taken:
+        size, _, partition = taken[0]
+        segment = waiting[partition].popleft()
         # JSON of this kind shrinks about eightfold.
-        size = (segment.end - segment.start) * (8 if segment.is_compressed else 1)
-        if chosen and total + size > most_bytes:
+        more = (segment.end - segment.start) * (8 if segment.is_compressed else 1)
+        if chosen and total + more > most_bytes:
             break
         chosen.append(segment)
-        total += size
-    return chosen
+        total += more
+        heappop(taken)
+        if waiting[partition]:
+            heappush(taken, (size + more, waiting[partition][0].seq, partition))
+    return sorted(chosen, key=lambda segment: segment.seq)
+
+
+def _numbered(
+    cursor: duckdb.DuckDBPyConnection,
+    topic: str,
+    piece: _Piece,
+    ends: dict[int, int],
+    files: dict[str, int],
+) -> tuple[int, int]:
+    """The partition of a piece and the offset of its first record.
+
+    Moves the partition's end in ``ends``, and that of the piece's file in ``files``.
+    """
+    name = os.path.basename(piece.path)
+    partition = max(0, walk.partition(topic, name))
+    first = walk.first_offset(topic, name) if piece.start == 0 else None
+    if first is None and piece.path in files:
+        first = files[piece.path]
+    elif first is None and walk.first_offset(topic, name) is not None:
+        (first,) = cursor.execute(
+            "SELECT max(first + records) FROM meta.segments WHERE topic = ? AND path = ?", [topic, piece.path]
+        ).fetchone()  # type: ignore[misc]
+    if first is None:
+        (stored,) = cursor.execute(
+            'SELECT max("offset") + 1 FROM meta.records WHERE topic = ? AND partition = ?', [topic, partition]
+        ).fetchone()  # type: ignore[misc]
+        first = max(ends.get(partition, 0), stored or 0)
+    records = _RESERVED * (piece.end - piece.start) if piece.records is None else piece.records
+    files[piece.path] = first + records
+    ends[partition] = max(ends.get(partition, 0), first + records)
+    return partition, first
 
 
 def tail(descriptor: int, end: int) -> int:
@@ -308,23 +525,8 @@ def tail(descriptor: int, end: int) -> int:
     return zlib.crc32(os.pread(descriptor, end - start, start))
 
 
-def upgrade(cursor: duckdb.DuckDBPyConnection) -> None:
-    """Bring a register of an earlier version up to date: it has full paths, and no tails."""
-    columns = cursor.execute(
-        "SELECT column_name FROM duckdb_columns() WHERE schema_name = 'meta' AND table_name = 'segments'"
-    ).fetchall()
-    if ("tail",) not in columns:
-        cursor.execute("ALTER TABLE meta.segments ADD COLUMN tail BIGINT")
-        cursor.execute(
-            "UPDATE meta.segments SET path = substr(path, position('/topics/' || topic || '/' IN path)"
-            " + length(topic) + 9) WHERE contains(path, '/topics/' || topic || '/')"
-        )
-
-
-def _originals(
-    folder: Path, file: File, registered: Collection[str]
-) -> list[tuple[str, int]] | str:
-    """The files that a compacted file was made of and that are not registered, with their sizes in bytes.
+def _originals(folder: Path, file: File, registered: Collection[str]) -> list[_Piece] | str:
+    """The files that a compacted file was made of and that are not registered.
 
     Gives a reason if the compacted file cannot be taken.
     """
@@ -341,21 +543,21 @@ def _originals(
             " of the originals again"
         )
     prefix = file.path[: file.path.rfind("/") + 1]
-    paths = ((f"{prefix}{each.name}", each.size) for each in originals)
-    return [(path, size) for path, size in paths if path not in registered]
+    pieces = [_Piece(f"{prefix}{each.name}", 0, each.size, None, each.records) for each in originals]
+    return [piece for piece in pieces if piece.path not in registered]
 
 
 def _look(
     path: Path, file: File, before: _Known
-) -> tuple[_Known, list[tuple[int, int, int | None]]]:
-    """What is known of a file after a look at it, and its new pieces: start, end, tail.
+) -> tuple[_Known, list[_Piece]]:
+    """What is known of a file after a look at it, and its new pieces.
 
     Raises OSError if the file cannot be read.
     """
     after = replace(before, stamp=file.stamp, problem=None)
     if path.suffix == ".gz":
         if before.end == 0 and file.size > 0:
-            return replace(after, end=file.size), [(0, file.size, None)]
+            return replace(after, end=file.size), [_Piece(file.path, 0, file.size)]
         if before.tail is not None:
             with opened(path) as descriptor:
                 is_same = file.size == before.end and tail(descriptor, before.end) == before.tail
@@ -370,14 +572,24 @@ def _look(
         end = _end_of_line(descriptor, start, file.size)
         if end == start:
             return replace(after, scanned=file.size), []
-        pieces: list[tuple[int, int, int | None]] = []
+        pieces: list[_Piece] = []
         start = before.end
         while start < end:
             piece = _end_of_line(descriptor, start, min(end, start + _PIECE))
             piece = piece if piece > start else end
-            pieces.append((start, piece, tail(descriptor, piece)))
+            count = _lines(descriptor, start, piece)
+            pieces.append(_Piece(file.path, start, piece, tail(descriptor, piece), count))
             start = piece
-    return replace(after, end=end, tail=pieces[-1][2], scanned=end), pieces
+    return replace(after, end=end, tail=pieces[-1].tail, scanned=end), pieces
+
+
+def _lines(descriptor: int, start: int, end: int) -> int:
+    """The number of lines in bytes [start, end) of a file."""
+    count = 0
+    while start < end and (text := os.pread(descriptor, min(_BLOCK, end - start), start)):
+        count += text.count(b"\n")
+        start += len(text)
+    return count
 
 
 def _end_of_line(descriptor: int, start: int, end: int) -> int:

@@ -9,12 +9,11 @@ from typing import Any
 
 import duckdb
 
-from opensea_metrics.deploy.embedded import metastore, persistent
-from opensea_metrics.deploy.embedded.archive import FILES
+from opensea_metrics.deploy.embedded import persistent
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.functions import function_description
-from opensea_metrics.deploy.embedded.reader import INSERTED
 from opensea_metrics.deploy.embedded.replies import SERVICE_ID
+from opensea_metrics.deploy.embedded.stored_topic import JSON_FEEDS
 from opensea_metrics.sql.analysis import Analysis
 from opensea_metrics.sql.catalog import Catalog, Query
 from opensea_metrics.sql.changes import applied
@@ -178,7 +177,7 @@ def source_description(
         "keyFormat": source.key_format,
         "valueFormat": source.value_format,
         "topic": source.topic,
-        "partitions": metastore.partitions(cursor, source),
+        "partitions": engine.topic(source.topic).partitions(cursor),
         "replication": source.replicas,
         "statement": source.statement.text,
         "queryOffsetSummaries": summaries,
@@ -195,31 +194,27 @@ def source_description(
 def _offsets(
     engine: Engine, cursor: duckdb.DuckDBPyConnection, query: Query
 ) -> dict[str, Any]:
-    """How far a query has read: a part of a topic is shown as a partition."""
+    """How far a query has read the partitions of its topic."""
     source = query.analysis.source
     engine.discover(cursor, source.topic)
-    ends = engine.reader().ends(cursor, source)
-    read = persistent.positions(cursor, query.id)
-    stored = query.analysis.is_aggregation
-    offsets = []
-    for number, (part, end) in enumerate(ends.items()):
-        # A stream's SELECT over typed rows is computed when it is read: it is never behind.
-        done = read.get(part, 0) if stored or part in _JSON_PARTS else end
-        offsets.append(
-            {
-                "partition": number,
-                "logStartOffset": 0,
-                "logEndOffset": end,
-                "consumerOffset": done,
-            }
-        )
+    topic = engine.topic(source.topic)
+    reached = persistent.positions(cursor, query.id)
+    if not query.analysis.is_aggregation:  # a SELECT over rows is computed when it is read: it is never behind
+        rows = {p: end for p, end in topic.ends(cursor).items() if p.feed not in JSON_FEEDS}
+        reached |= rows
+    offsets = [
+        {
+            "partition": each.partition,
+            "logStartOffset": each.first,
+            "logEndOffset": each.end,
+            "consumerOffset": each.reached,
+        }
+        for each in topic.offsets(cursor, reached)
+    ]
     return {
         "groupId": f"_confluent-ksql-{SERVICE_ID}query_{query.id}",
         "topicSummaries": [{"kafkaTopic": source.topic, "offsets": offsets}],
     }
-
-
-_JSON_PARTS = (FILES, INSERTED)
 
 
 def _field(column: Column) -> dict[str, Any]:

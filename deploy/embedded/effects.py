@@ -8,8 +8,9 @@ from typing import Any
 import duckdb
 from sqlglot import exp
 
-from opensea_metrics.deploy.embedded import inserts, metastore, persistent, topics
-from opensea_metrics.deploy.embedded.reader import Reader
+from opensea_metrics.deploy.embedded import feeds, inserts, metastore, partitioner, persistent
+from opensea_metrics.deploy.embedded.stored_topic import StoredTopics
+from opensea_metrics.deploy.embedded.topics import TopicRecord
 from opensea_metrics.sql.catalog import Catalog, Query
 from opensea_metrics.sql.insert_values import stored
 from opensea_metrics.sql.inserts import insert_columns
@@ -24,15 +25,15 @@ from opensea_metrics.sql.topic_json import dump
 
 
 def check(
-    cursor: duckdb.DuckDBPyConnection, statement: Statement, reader: Reader, after: Catalog
+    cursor: duckdb.DuckDBPyConnection, statement: Statement, topics: StoredTopics, after: Catalog
 ) -> None:
-    """Raises Unsupported for what leads from the catalog of ``reader`` to ``after``, if the embedded server
+    """Raises Unsupported for what leads from the catalog of ``topics`` to ``after``, if the embedded server
     cannot do it, and SqlError for values of INSERT … VALUES that do not fit; nothing is changed."""
-    before = reader.catalog
+    before = topics.catalog
     support.check_statement(before, statement, after)
     support.check_replacement(before, statement, after)
     if statement.kind is Kind.INSERT_VALUES:
-        _record(cursor, statement, before)
+        _record(cursor, statement, before, 1)
     for query in after.queries.values():
         if query.id not in before.queries:
             persistent.check(cursor, query)
@@ -41,19 +42,19 @@ def check(
 def carry_out(
     cursor: duckdb.DuckDBPyConnection,
     statement: Statement,
-    reader: Reader,
+    topics: StoredTopics,
     after: Catalog,
     properties: Mapping[str, str],
 ) -> tuple[str, str | None]:
-    """Do what leads from the catalog of ``reader`` to ``after``, within the caller's transaction.
+    """Do what leads from the catalog of ``topics`` to ``after``, within the caller's transaction.
 
     Gives the message of the server and the id of the query that was started. :func:`check` has passed
     the statement. Raises Unsupported for a replacement that the records do not allow.
     """
-    name, before = statement.name or "", reader.catalog
+    name, before = statement.name or "", topics.catalog
     match statement.kind:
         case Kind.CREATE_STREAM | Kind.CREATE_TABLE:
-            _declare_topic(cursor, reader, statement, after.sources[name])
+            _declare_topic(cursor, topics, statement, after.sources[name])
             kind = "Stream" if statement.kind is Kind.CREATE_STREAM else "Table"
             return f"{kind} created", None
         case Kind.ALTER:
@@ -62,17 +63,17 @@ def carry_out(
         case Kind.CREATE_STREAM_AS | Kind.CREATE_TABLE_AS | Kind.INSERT_SELECT:
             query = next(q for i, q in after.queries.items() if i not in before.queries)
             if statement.kind is not Kind.INSERT_SELECT:
-                _declare_topic(cursor, reader, statement, after.sources[name])
+                _declare_topic(cursor, topics, statement, after.sources[name])
             replaced = [each for i, each in before.queries.items() if i not in after.queries]
-            _begin(cursor, query, reader, properties)
+            _begin(cursor, query, topics, properties)
             for old in replaced:
-                _take_over(cursor, query, old, reader, after)
+                _take_over(cursor, query, old, topics, after)
             return f"Created query with ID {query.id}", query.id
         case Kind.DROP_STREAM | Kind.DROP_TABLE:
             topic = before.sources[name].topic
             _end_queries(cursor, before, after)
             if statement.deletes_topic:
-                metastore.delete_topic(cursor, before, topic)
+                topics.topic(topic).delete(cursor)
             return f"Source `{name}` (topic: {topic}) was dropped.", None
         case _:
             _end_queries(cursor, before, after)
@@ -87,15 +88,18 @@ def unchanged(statement: Statement) -> str:
     return f"Cannot add {kind} `{statement.name}`: A {kind} with the same name already exists."
 
 
-def insert(cursor: duckdb.DuckDBPyConnection, statement: Statement, catalog: Catalog) -> None:
+def insert(
+    cursor: duckdb.DuckDBPyConnection, statement: Statement, topics: StoredTopics
+) -> None:
     """Add the record of an INSERT … VALUES to its topic. Raises SqlError."""
-    inserts.append(cursor, catalog.sources[statement.name or ""].topic, [_record(cursor, statement, catalog)])
+    topic = topics.topic(topics.catalog.sources[statement.name or ""].topic)
+    topic.append(cursor, [_record(cursor, statement, topics.catalog, topic.partitions(cursor))])
 
 
 def _record(
-    cursor: duckdb.DuckDBPyConnection, statement: Statement, catalog: Catalog
-) -> inserts.Record:
-    """The record of an INSERT … VALUES. Raises SqlError."""
+    cursor: duckdb.DuckDBPyConnection, statement: Statement, catalog: Catalog, partitions: int
+) -> TopicRecord:
+    """The record of an INSERT … VALUES into a topic of so many partitions. Raises SqlError."""
     scope = Scope(statement, {})
 
     def compute(part: exp.Expression) -> Any:
@@ -118,39 +122,45 @@ def _record(
             time = fitted
         else:
             (key if column.is_key else value)[column.name] = fitted
-    return inserts.Record(time, dump(key).decode() if key else None, dump(value).decode())
+    partition = partitioner.partition(source, key, partitions)
+    return TopicRecord(time, dump(key).decode() if key else None, dump(value).decode(), partition)
 
 
 def _declare_topic(
-    cursor: duckdb.DuckDBPyConnection, reader: Reader, statement: Statement, source: Source
+    cursor: duckdb.DuckDBPyConnection, topics: StoredTopics, statement: Statement, source: Source
 ) -> None:
-    partitions = source.partitions if "PARTITIONS" in statement.properties else None
-    metastore.declare(cursor, reader.register.root, source, partitions)
+    partitions = source.partitions
+    given = statement.properties.get("RETENTION_MS")
+    retention = None if given is None else int(given)
+    if "PARTITIONS" not in statement.properties:
+        of_files = metastore.partitions_of_files(topics.register.root, source.topic)
+        partitions = max(partitions, of_files)
+    topics.topic(source.topic).ensure(cursor, partitions, source.replicas, retention)
 
 
 def _begin(
-    cursor: duckdb.DuckDBPyConnection, query: Query, reader: Reader, properties: Mapping[str, str]
+    cursor: duckdb.DuckDBPyConnection, query: Query, topics: StoredTopics, properties: Mapping[str, str]
 ) -> None:
     persistent.begin(cursor, query)
     if reset_of(properties) == "latest":
-        persistent.set_positions(cursor, query.id, reader.ends(cursor, query.analysis.source))
+        persistent.set_positions(cursor, query.id, topics.topic(query.analysis.source.topic).ends(cursor))
 
 
 def _take_over(
-    cursor: duckdb.DuckDBPyConnection, query: Query, old: Query, reader: Reader, after: Catalog
+    cursor: duckdb.DuckDBPyConnection, query: Query, old: Query, topics: StoredTopics, after: Catalog
 ) -> None:
     """CREATE OR REPLACE: the new query goes on where the old one stood, with its state."""
     source = old.analysis.source
-    if not query.analysis.is_aggregation and topics.parts(reader.catalog, reader.logs, source.topic):
+    if not query.analysis.is_aggregation and feeds.feeds(topics.catalog, topics.logs, source.topic):
         feature = f"CREATE OR REPLACE of a stream over {source.name}, which a query has made,"
         raise Unsupported(feature, EMBEDDED, query.analysis.statement.place)
     persistent.take_over(cursor, query, old)
     if not query.analysis.is_aggregation:
-        _end_queries(cursor, reader.catalog, after)
+        _end_queries(cursor, topics.catalog, after)
 
 
 def _end_queries(cursor: duckdb.DuckDBPyConnection, before: Catalog, after: Catalog) -> None:
     for query_id in before.queries:
         if query_id not in after.queries:
-            metastore.leave_rows(cursor, before, query_id)
+            feeds.leave_rows(cursor, before, query_id)
             persistent.end(cursor, query_id)

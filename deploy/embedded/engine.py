@@ -13,24 +13,25 @@ from pathlib import Path
 import duckdb
 
 from opensea_metrics.deploy.embedded import (
-    archive,
     effects,
+    feeds,
     health,
-    inserts,
     metastore,
     persistent,
     processing_log,
     refusals,
+    retention,
     walk,
 )
 from opensea_metrics.deploy.embedded.archive import Register
+from opensea_metrics.deploy.embedded.disk import DiskUse, disk_use
 from opensea_metrics.deploy.embedded.health import Health, Part
-from opensea_metrics.deploy.embedded.inserts import Record
 from opensea_metrics.deploy.embedded.listeners import Listeners
 from opensea_metrics.deploy.embedded.metastore import TopicInfo
 from opensea_metrics.deploy.embedded.processing_log import Report
-from opensea_metrics.deploy.embedded.reader import Reader
 from opensea_metrics.deploy.embedded.storage import Storage, damaged, transaction
+from opensea_metrics.deploy.embedded.stored_topic import StoredTopics
+from opensea_metrics.deploy.embedded.topics import Positions, Topic, TopicRecord
 from opensea_metrics.sql.catalog import Catalog, Query
 from opensea_metrics.sql.changes import applied
 from opensea_metrics.sql.errors import SqlError
@@ -41,13 +42,23 @@ from opensea_metrics.sql.statements import Kind, Statement
 _IDLE = 0.15
 """Seconds between two looks for new data."""
 _TURNS = 4
-"""Pieces of one query in a row, before the next one has its turn."""
+"""Batches of one query in a row, before the next one has its turn."""
 _QUIET = 0.25
 """Seconds without statements before data is moved, so that queries made in a row start together."""
 _PATIENCE = 10.0
 """Seconds, at most, for which statements keep data from being moved."""
+SWEEP = 10.0
+"""Seconds between two looks for what is too old."""
 _AGAIN = 1.0
 """Seconds between two looks at the files that queries have not read to their end."""
+
+
+@dataclass(eq=False)
+class OpenRead:
+    """How far a client's query has read a topic."""
+
+    topic: str
+    positions: Positions
 
 
 @dataclass(frozen=True)
@@ -65,8 +76,13 @@ class Engine:
     Whatever fails, the thread that moves data goes on: ``health`` says what fails, and it is tried again.
     """
 
-    def __init__(self, storage: Storage) -> None:
-        """Raises StorageError if the database is damaged."""
+    def __init__(self, storage: Storage, delete_read_files_after: int | None = None) -> None:
+        """``delete_read_files_after`` are the milliseconds since the last change of a file of the archive, after which
+        it is deleted if all queries over its topic have read it; None: never.
+
+        Raises StorageError if the database is damaged.
+        """
+        self._delete_read_files_after = delete_read_files_after
         self._storage = storage
         self._turn = threading.RLock()
         self._stop = threading.Event()
@@ -77,6 +93,7 @@ class Engine:
         self.listeners = Listeners()
         self.paused: set[str] = set()
         self._reported: set[tuple[str, str, str]] = set()
+        self._clients: weakref.WeakSet[OpenRead] = weakref.WeakSet()
         self._cursors: weakref.WeakSet[duckdb.DuckDBPyConnection] = weakref.WeakSet()
         try:
             self._load()
@@ -91,12 +108,13 @@ class Engine:
         self._behind: set[str] = set()
         self._ends: dict[str, int] = {}
         self._next_again = 0.0
+        self._next_sweep = time.monotonic() + SWEEP
         self._rest = _IDLE
         self.register = Register(self.root)
+        self._counts: dict[tuple[str, int, int], feeds.Counts] = {}
         try:
-            archive.upgrade(self._cursor)
             self.catalog, self._next = metastore.load(self._cursor)
-            self._logs = metastore.logs(self._cursor)
+            self._logs = feeds.logs(self._cursor)
             self._refused = refusals.load(self._cursor)
         except duckdb.Error as error:
             raise damaged(self._storage.directory, error) from error
@@ -127,6 +145,10 @@ class Engine:
         cursor = self._storage.cursor()
         self._cursors.add(cursor)
         return cursor
+
+    def follow(self, read: OpenRead) -> None:
+        """Keep what a client's query has yet to read, as long as ``read`` exists."""
+        self._clients.add(read)
 
     def discover(self, cursor: duckdb.DuckDBPyConnection, topic: str) -> None:
         """Register the new files of a topic for a client's query, on the query's own connection.
@@ -205,6 +227,14 @@ class Engine:
         """The number of the newest statement that changed something, -1 before the first."""
         return self._next - 1
 
+    def disk_use(self) -> DiskUse:
+        """How much of the disk the server uses."""
+        cursor = self.cursor()
+        try:
+            return disk_use(cursor, self._storage.database_file, self.root)
+        finally:
+            cursor.close()
+
     def topics(self) -> dict[str, TopicInfo]:
         """The topics that there are, by name. To be called while holding :meth:`turn`."""
         return {topic.name: topic for topic in metastore.list_topics(self._cursor, self.root)}
@@ -212,8 +242,7 @@ class Engine:
     def check(self, statement: Statement, before: Catalog, after: Catalog) -> None:
         """Raises Unsupported for a statement that the embedded server cannot run; nothing is changed."""
         with self._turn:
-            reader = Reader(before, self._logs, self.register)
-            effects.check(self._cursor, statement, reader, after)
+            effects.check(self._cursor, statement, self._topics(before), after)
 
     def execute(self, statement: Statement, properties: Mapping[str, str]) -> Outcome:
         """Carry out a CREATE, DROP, INSERT, TERMINATE, PAUSE or RESUME, which :meth:`check` has passed.
@@ -237,12 +266,12 @@ class Engine:
                 self.register.discover(self._cursor, topic, self._readers(topic))
             with transaction(self._cursor):
                 message, query_id = effects.carry_out(
-                    self._cursor, statement, self.reader(), after, properties
+                    self._cursor, statement, self._topics(), after, properties
                 )
                 metastore.record(self._cursor, number, statement.text)
             self.catalog, self._next = after, number + 1
             self.health.keep_only(after.queries)
-            self._logs = metastore.logs(self._cursor)
+            self._logs = feeds.logs(self._cursor)
             if query_id:
                 self._due |= after.queries.keys()
                 self._feed(after.sources[statement.name or ""].topic)
@@ -262,11 +291,11 @@ class Engine:
 
     def _insert(self, statement: Statement) -> Outcome:
         with transaction(self._cursor):
-            effects.insert(self._cursor, statement, self.catalog)
+            effects.insert(self._cursor, statement, self._topics())
         self._note_inserted(self.catalog.sources[statement.name or ""])
         return Outcome(self._next - 1, "")
 
-    def insert(self, source: Source, records: Sequence[Record]) -> None:
+    def insert(self, source: Source, records: Sequence[TopicRecord]) -> None:
         """Add records to a source's topic, all or none. Raises SqlError if the source is not what it was."""
         with self._turn:
             self._check()
@@ -274,7 +303,7 @@ class Engine:
             if current is None or (current.topic, current.columns) != (source.topic, source.columns):
                 raise SqlError(f"{source.name} was dropped or replaced while rows were inserted into it")
             with transaction(self._cursor):
-                inserts.append(self._cursor, source.topic, records)
+                self.topic(source.topic).append(self._cursor, records)
             self._note_inserted(source)
 
     def _note_inserted(self, source: Source) -> None:
@@ -298,9 +327,17 @@ class Engine:
         self._due.update(self.catalog.fed_by(topic))
         self.listeners.wake(self.catalog.reached_from(topic))
 
-    def reader(self) -> Reader:
-        """A reader of the topics as they are now."""
-        return Reader(self.catalog, self._logs, self.register)
+    def partitions(self, name: str) -> int:
+        """The partitions of a topic."""
+        with self._turn:
+            return self.topic(name).partitions(self._cursor)
+
+    def topic(self, name: str) -> Topic:
+        """A topic as it is now."""
+        return self._topics().topic(name)
+
+    def _topics(self, catalog: Catalog | None = None) -> StoredTopics:
+        return StoredTopics(catalog or self.catalog, self._logs, self.register, self._counts)
 
     def _run(self) -> None:
         moved = time.monotonic()
@@ -333,9 +370,26 @@ class Engine:
             self._look_at_unread_files()
         finally:
             worked = self._move_due()
+        self._sweep()
         for part in (Part.DATABASE, Part.QUERIES):
             self.health.set(part, None)
         return worked
+
+    def _sweep(self) -> None:
+        """Delete what is too old, now and then."""
+        if time.monotonic() < self._next_sweep:
+            return
+        with self._turn:
+            clients: dict[str, list[Positions]] = {}
+            for topic, positions in [(each.topic, each.positions) for each in list(self._clients)]:
+                clients.setdefault(topic, []).append(dict(positions))
+            now = time.time_ns() // 1_000_000
+            retention.sweep(self._cursor, self._topics(), now, clients)
+            self._logs = feeds.logs(self._cursor)
+            if self._delete_read_files_after is not None:
+                oldest = now - self._delete_read_files_after
+                retention.delete_read_files(self._cursor, self._topics(), oldest, clients)
+        self._next_sweep = time.monotonic() + SWEEP
 
     def _look_at_unread_files(self) -> None:
         if time.monotonic() < self._next_again:
@@ -371,7 +425,7 @@ class Engine:
             self.health.set(Part.TOPICS, "; ".join(places) or None)
 
     def _move_due(self) -> bool:
-        """Move pieces through the queries that are due; False if there were none to move."""
+        """Move batches through the queries that are due; False if there were none to move."""
         worked = False
         for query in list(self.catalog.queries.values()):
             for _ in range(_TURNS):
@@ -381,7 +435,7 @@ class Engine:
         return worked
 
     def _step(self, query: Query, unread: bool = False) -> bool:
-        """Move one piece of data through a query; False if there is none.
+        """Move one batch of data through a query; False if there is none.
 
         With ``unread`` that is what it has not read of files.
         """
@@ -393,7 +447,7 @@ class Engine:
             sink = self.catalog.sources[query.sink]
             move = persistent.move_unread if unread else persistent.move
             try:
-                worked = move(self._cursor, self.reader(), query, sink.topic)
+                worked = move(self._cursor, self.topic(query.analysis.source.topic), query, sink.topic)
             except Exception as error:
                 self._is_broken = health.is_fatal(error)
                 self.health.query_failed(query.id, error)
@@ -404,7 +458,7 @@ class Engine:
                     self._due.discard(query.id)
                 return False
             if not query.analysis.is_aggregation:
-                self._logs = metastore.logs(self._cursor)  # its first piece makes its log
+                self._logs = feeds.logs(self._cursor)  # its first batch makes its log
             self._feed(sink.topic)
             self._feed(processing_log.TOPIC)
             return True

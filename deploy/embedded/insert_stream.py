@@ -18,6 +18,7 @@ from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.inserts import RowReader
 from opensea_metrics.deploy.embedded.places import Full, Places
 from opensea_metrics.deploy.embedded.policy import Limits
+from opensea_metrics.deploy.embedded.topics import TopicRecord
 from opensea_metrics.sql.coercion import Mismatch
 from opensea_metrics.sql.errors import SqlError
 from opensea_metrics.sql.sources import Source
@@ -72,7 +73,7 @@ class InsertStream:
         return inserts.target(self._engine.catalog, written)
 
     async def _insert(self, source: Source, lines: _Lines, replies: _Replies) -> None:
-        reader = RowReader(source)
+        reader = RowReader(source, await run_in_threadpool(self._engine.partitions, source.topic))
         number = 0
         pumping = asyncio.create_task(lines.pump())
         try:
@@ -91,7 +92,7 @@ class InsertStream:
         self, source: Source, reader: RowReader, batch: list[bytes]
     ) -> tuple[int, tuple[int, str] | None]:
         """Store rows up to the first that is wrong: their number, and that one's error."""
-        records: list[inserts.Record] = []
+        records: list[TopicRecord] = []
         failure = None
         now = time.time_ns() // 1_000_000
         try:

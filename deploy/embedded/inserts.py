@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-import duckdb
 import msgspec
 
-from opensea_metrics.deploy.embedded import processing_log, wire
+from opensea_metrics.deploy.embedded import partitioner, processing_log, wire
+from opensea_metrics.deploy.embedded.topics import TopicRecord
 from opensea_metrics.sql.catalog import Catalog
 from opensea_metrics.sql.coercion import Mismatch, Names, coercer, identifier
 from opensea_metrics.sql.errors import SqlError
 from opensea_metrics.sql.sources import KEY_ROLES, Source
 
 _OBJECT = msgspec.json.Decoder(dict)
-
-
-class Record(NamedTuple):
-    """A record: its time (epoch ms), and its key (None: none) and value as JSON objects."""
-
-    time: int
-    key: str | None
-    value: str
-
-
-def append(cursor: duckdb.DuckDBPyConnection, topic: str, records: Sequence[Record]) -> None:
-    """Add records to a topic in their order, within the caller's transaction."""
-    times, keys, values = zip(*records, strict=True)
-    cursor.execute(
-        "INSERT INTO meta.inserted SELECT $topic, nextval('meta.inserted_offset'), time, key, value FROM ("
-        "SELECT unnest($times::BIGINT[]) AS time, unnest($keys::VARCHAR[]) AS key,"
-        " unnest($values::VARCHAR[]) AS value)",
-        {"topic": topic, "times": times, "keys": keys, "values": values},
-    )
 
 
 def target(catalog: Catalog, written: str) -> Source:
@@ -66,13 +47,15 @@ class RowReader:
     missing ones are NULL, except key columns.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, partitions: int = 1) -> None:
+        self._source = source
+        self._partitions = partitions
         self._names = Names()
         columns = [(c, coercer(c.type, self._names)) for c in source.columns if c.role != "HEADERS"]
         self._keys = [(column.name, read) for column, read in columns if column.role in KEY_ROLES]
         self._values = [(column.name, read) for column, read in columns if column.role is None]
 
-    def record(self, line: bytes, time: int) -> Record:
+    def record(self, line: bytes, time: int) -> TopicRecord:
         """The record of a row that came at ``time`` (epoch ms). Raises Mismatch."""
         try:
             row = _OBJECT.decode(line)
@@ -82,15 +65,17 @@ class RowReader:
         for name, _ in self._keys:
             if given.get(name) is None:
                 raise Mismatch(f"Key field must be specified: {name}")
-        key = self._object(self._keys, given) if self._keys else None
-        return Record(time, key, self._object(self._values, given))
+        key = self._fields(self._keys, given)
+        value = wire.dump(self._fields(self._values, given)).decode()
+        partition = partitioner.partition(self._source, key, self._partitions)
+        return TopicRecord(time, wire.dump(key).decode() if key else None, value, partition)
 
     @staticmethod
-    def _object(columns: Sequence[tuple[str, Any]], given: Mapping[str, Any]) -> str:
+    def _fields(columns: Sequence[tuple[str, Any]], given: Mapping[str, Any]) -> dict[str, Any]:
         fields: dict[str, Any] = {}
         for name, read in columns:
             try:
                 fields[name] = read(given.get(name))
             except Mismatch as error:
                 raise Mismatch(f"{error}\nColumn {name}") from None
-        return wire.dump(fields).decode()
+        return fields

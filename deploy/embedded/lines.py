@@ -32,7 +32,14 @@ from opensea_metrics.sql.lowering.capitals import Capitals
 _ROWS = 2_048
 """In a batch: as many as DuckDB works on at a time."""
 _VIEW = "python_lines"
-_SCHEMA = pa.schema([("line", pa.large_string()), ("path", pa.dictionary(pa.int16(), pa.string()))])
+_SCHEMA = pa.schema(
+    [
+        ("line", pa.large_string()),
+        ("path", pa.dictionary(pa.int16(), pa.string())),
+        ("ROWPARTITION", pa.int32()),
+        ("ROWOFFSET", pa.int64()),
+    ]
+)
 _FLAGGED = _SCHEMA.append(pa.field("_odd", pa.bool_()))
 
 
@@ -80,12 +87,12 @@ class FileLines:
         self._restart()
 
     def relation(self, cursor: duckdb.DuckDBPyConnection, names: Capitals) -> str:
-        """A relation of ``line``, ``path``, and ``_odd``, whether ``names`` finds the line, that can be read
-        once."""
+        """A relation of ``line``, ``path``, ROWPARTITION, ROWOFFSET and ``_odd``, whether ``names`` finds the line,
+        that can be read once."""
         self._restart()
         batches = (_flagged(batch, names) for batch in self._batches())
         cursor.register(_VIEW, pa.RecordBatchReader.from_batches(_FLAGGED, batches))
-        return f"SELECT line, path, _odd FROM {_VIEW}"
+        return f"SELECT line, path, ROWPARTITION, ROWOFFSET, _odd FROM {_VIEW}"
 
     def sample(self, most: int) -> str:
         """The first ``most`` bytes of the first segment's text, as far as they can be read."""
@@ -126,37 +133,43 @@ class FileLines:
     def _batches(self) -> Iterator[pa.RecordBatch]:
         waiting: list[pa.Array] = []
         paths: list[pa.Array] = []
+        partitions: list[pa.Array] = []
+        offsets: list[pa.Array] = []
         rows = 0
         for segment in self._segments:
             path = str(self._root / self._topic / segment.path)
-            for block in self._blocks(segment, path):
-                for lines in short_lines(split(block), self._too_long(path)):
+            for first, block in self._blocks(segment, path):
+                for start, lines in short_lines(split(block), self._too_long(path)):
                     waiting.append(lines)
                     paths.append(_repeated(path, len(lines)))
+                    partitions.append(pa.repeat(pa.scalar(segment.partition, pa.int32()), len(lines)))
+                    offsets.append(pa.array(np.arange(first + start, first + start + len(lines)), pa.int64()))
                     rows += len(lines)
                 if rows >= _ROWS:
-                    whole = _joined(waiting, paths)
+                    whole = _joined(waiting, paths, partitions, offsets)
                     full = rows - rows % _ROWS
                     for start in range(0, full, _ROWS):
                         yield whole.slice(start, _ROWS)
                     rest = whole.slice(full)
-                    waiting, paths, rows = [rest["line"]], [rest["path"]], len(rest)
+                    waiting, paths, partitions, offsets = ([column] for column in rest.columns)
+                    rows = len(rest)
         if rows:
-            yield _joined(waiting, paths)
+            yield _joined(waiting, paths, partitions, offsets)
         self._is_done = True
 
-    def _blocks(self, segment: Segment, path: str) -> Iterator[bytes]:
-        """The whole lines of a segment; notes what has become of it."""
+    def _blocks(self, segment: Segment, path: str) -> Iterator[tuple[int, bytes]]:
+        """The whole lines of a segment, with the offset of the first one; notes what has become of it."""
         before = self._before.get(segment.seq)
         at = TextPosition(before.taken, before.checksum) if before else TextPosition()
         tried = 0
+        counted = _Counted(before.taken if before else 0)
         try:
             with _opened(self._root, path, self._folders) as (descriptor, is_original):
                 status = os.fstat(descriptor)
                 tried = _state(status)
                 found = self._texts(segment, path, descriptor, is_original)
                 if before:
-                    found = text.skipped(found, before.taken, before.checksum)
+                    found = text.skipped(counted.beginning(found), before.taken, before.checksum)
                 blocks = text.whole_lines(found, segment.is_compressed, self._too_long(path), at)
                 if segment.start == at.taken == 0:
                     blocks = text.without_mark(blocks)
@@ -165,9 +178,13 @@ class FileLines:
                 if is_original and segment.is_compressed and not segment.is_read:
                     with suppress(OSError):  # what comes before a place that cannot be read is read
                         last = tail(descriptor, status.st_size)
-                yield from blocks
+                for block in blocks:
+                    yield segment.first + counted.lines, block
+                    counted.lines += block.count(b"\n") + (not block.endswith(b"\n"))
                 if last is not None:
-                    self.read.append(Read(segment.seq, segment.path, status.st_size, last))
+                    place = segment.partition, segment.first, segment.end
+                    read = Read(segment.seq, segment.path, status.st_size, last, counted.lines, *place)
+                    self.read.append(read)
         except OSError as error:
             tried = -(error.errno or errno.EIO)
             why, reason = Why.UNREADABLE, f"cannot read this file: {os_reason(error)}"
@@ -200,6 +217,22 @@ class FileLines:
             self.reports.append(Report(reason, path, head[: text.HEAD]))
 
         return report
+
+
+class _Counted:
+    """How many lines of a segment were read; ``taken`` bytes of it had been read before."""
+
+    def __init__(self, taken: int) -> None:
+        self.lines = 0
+        self._taken = taken
+
+    def beginning(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        """The same blocks; counts the lines in the bytes that had been read."""
+        rest = self._taken
+        for block in blocks:
+            self.lines += block[:rest].count(b"\n") if rest else 0
+            rest = max(0, rest - len(block))
+            yield block
 
 
 _WHEN = {
@@ -262,5 +295,5 @@ def _flagged(batch: pa.RecordBatch, names: Capitals) -> pa.RecordBatch:
     return pa.record_batch([*batch.columns, flags], _FLAGGED)
 
 
-def _joined(lines: list[pa.Array], paths: list[pa.Array]) -> pa.RecordBatch:
-    return pa.record_batch([pa.concat_arrays(lines), pa.concat_arrays(paths)], _SCHEMA)
+def _joined(*columns: list[pa.Array]) -> pa.RecordBatch:
+    return pa.record_batch([pa.concat_arrays(parts) for parts in columns], _SCHEMA)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
-from opensea_metrics.deploy.embedded import topics, walk
+from opensea_metrics.deploy.embedded import walk
 from opensea_metrics.deploy.embedded.replay import replayed
 from opensea_metrics.sql.catalog import Catalog
 from opensea_metrics.sql.errors import SqlError, os_reason
-from opensea_metrics.sql.quoting import quoted
-from opensea_metrics.sql.sources import Source
 
 
 @dataclass(frozen=True)
@@ -41,15 +39,6 @@ def record(cursor: duckdb.DuckDBPyConnection, number: int, text: str) -> None:
     cursor.execute("INSERT INTO meta.commands (seq, statement) VALUES (?, ?)", [number, text])
 
 
-def logs(cursor: duckdb.DuckDBPyConnection) -> dict[str, tuple[str, ...]]:
-    """The log tables that exist, with their columns."""
-    rows = cursor.execute(
-        "SELECT table_name, list(column_name ORDER BY column_index) FROM duckdb_columns() "
-        "WHERE schema_name = 'log' GROUP BY table_name ORDER BY table_name"
-    ).fetchall()
-    return {name: tuple(columns) for name, columns in rows}
-
-
 def list_topics(cursor: duckdb.DuckDBPyConnection, root: Path) -> list[TopicInfo]:
     """The topics that statements made, and those that the archive holds.
 
@@ -65,54 +54,17 @@ def list_topics(cursor: duckdb.DuckDBPyConnection, root: Path) -> list[TopicInfo
     return sorted([*known.values(), *undeclared], key=lambda topic: topic.name)
 
 
-def declare(
-    cursor: duckdb.DuckDBPyConnection, root: Path, source: Source, partitions: int | None
-) -> None:
-    """Record the topic of a new source; one that is declared already stays as it is.
-
-    ``partitions`` are those that the statement says. If it says none, the topic has as many as its files
-    need.
-    """
-    if partitions is None:
-        partitions = max(source.partitions, _of_directory(root, source.topic).partitions)
-    cursor.execute(
-        "INSERT INTO meta.topics VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-        [source.topic, partitions, source.replicas],
-    )
+def partitions(cursor: duckdb.DuckDBPyConnection, topic: str) -> int:
+    """The partitions of a topic; 1 of one that no statement has declared."""
+    declared = cursor.execute("SELECT partitions FROM meta.topics WHERE name = ?", [topic]).fetchone()
+    return int(declared[0]) if declared else 1
 
 
-def partitions(cursor: duckdb.DuckDBPyConnection, source: Source) -> int:
-    """The partitions of a source's topic."""
-    declared = cursor.execute(
-        "SELECT partitions FROM meta.topics WHERE name = ?", [source.topic]
-    ).fetchone()
-    return declared[0] if declared else source.partitions
+def partitions_of_files(root: Path, topic: str) -> int:
+    """As many partitions as the files of a topic need."""
+    return _of_directory(root, topic).partitions
 
 
 def _of_directory(root: Path, name: str) -> TopicInfo:
     last, file = walk.highest_partition(root, name)
     return TopicInfo(name, max(1, last + 1), 1, is_declared=False, file=file)
-
-
-def delete_topic(cursor: duckdb.DuckDBPyConnection, catalog: Catalog, name: str) -> None:
-    """Forget a topic and the rows that the server holds of it. Files of the archive stay: they were
-    not made by the server."""
-    cursor.execute("DELETE FROM meta.topics WHERE name = ?", [name])
-    cursor.execute("DELETE FROM meta.inserted WHERE topic = ?", [name])
-    for table in logs(cursor):
-        if table.startswith(topics.log_table(name, "")):
-            cursor.execute(f"DROP TABLE log.{quoted(table)}")
-
-
-def leave_rows(
-    cursor: duckdb.DuckDBPyConnection, catalog: Catalog, query_id: str
-) -> None:
-    """Keep, as a log of its topic, what a query that ends has given so far."""
-    query = catalog.queries[query_id]
-    sink = catalog.sources[query.sink]
-    only = replace(catalog, queries={**catalog.queries})
-    for part in topics.parts(only, logs(cursor), sink.topic):
-        if isinstance(part, topics.Log) or part.query.id != query_id:  # type: ignore[attr-defined]
-            continue
-        table = f"log.{quoted(topics.log_table(sink.topic, part.id))}"
-        cursor.execute(f"CREATE TABLE {table} AS {part.relation(sink, None, None)}")

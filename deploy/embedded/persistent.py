@@ -1,36 +1,36 @@
-"""Persistent queries: data moved from topics into logs and states, a piece at a time.
+"""Persistent queries: data moved from topics into logs and states, a batch at a time.
 
-A piece and the position after it are written in one transaction: whatever happens in between, a
+A batch and the positions after it are written in one transaction: whatever happens in between, a
 record counts once. What a query has not read of a file is written down there too (``meta.unread``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import duckdb
 
-from opensea_metrics.deploy.embedded import (
-    aggregation,
-    archive,
-    failures,
-    health,
-    processing_log,
-    topics,
-)
-from opensea_metrics.deploy.embedded.lines import FileLines, Unread, Why
-from opensea_metrics.deploy.embedded.reader import DECODED, Json, Piece, Reader, numbered
+from opensea_metrics.deploy.embedded import aggregation, failures, feeds, processing_log
+from opensea_metrics.deploy.embedded.lines import Unread, Why
+from opensea_metrics.deploy.embedded.numbering import DECODED, Numbered
 from opensea_metrics.deploy.embedded.storage import transaction
-from opensea_metrics.deploy.embedded.topics import UNREADABLE
+from opensea_metrics.deploy.embedded.stored_topic import MOST_BYTES
+from opensea_metrics.deploy.embedded.topics import (
+    RECORD,
+    UNREADABLE,
+    Batch,
+    Position,
+    Positions,
+    Topic,
+)
 from opensea_metrics.sql.catalog import Query
 from opensea_metrics.sql.lowering import selects
-from opensea_metrics.sql.quoting import quoted
 
 _BATCH = "batch"
+CHUNK_ROWS = 250_000
+"""Rows after which a log begins a new chunk."""
 STREAM_TIME = "stream time"
-"""No part but a counter: the greatest ROWTIME (epoch ms) that a query has seen."""
-LATE = "late"
-"""No part but a counter: of the rows left out, as their window had closed when they came."""
+"""No feed but counters: the greatest ROWTIME (epoch ms) that a query has seen in a partition."""
+LATE = Position("late")
+"""No position but a counter: of the rows left out, because their window had closed when they came."""
 
 
 def check(cursor: duckdb.DuckDBPyConnection, query: Query) -> None:
@@ -38,7 +38,7 @@ def check(cursor: duckdb.DuckDBPyConnection, query: Query) -> None:
 
     Raises SqlError if DuckDB refuses it, which is a fault of the server.
     """
-    analysis, nothing = query.analysis, topics.nothing(query.analysis.source)
+    analysis, nothing = query.analysis, feeds.nothing(query.analysis.source)
     if analysis.is_aggregation:
         grouping = selects.grouping(analysis)
         merged = grouping.merge(f"SELECT 0 AS _src, * FROM ({grouping.partial(nothing, None)})")
@@ -54,7 +54,7 @@ def check(cursor: duckdb.DuckDBPyConnection, query: Query) -> None:
 def begin(cursor: duckdb.DuckDBPyConnection, query: Query) -> None:
     """Make what a new query needs, which :func:`check` has passed."""
     if query.analysis.is_aggregation:
-        aggregation.create(cursor, selects.grouping(query.analysis), topics.state_table(query.id))
+        aggregation.create(cursor, selects.grouping(query.analysis), feeds.state_table(query.id))
 
 
 def take_over(cursor: duckdb.DuckDBPyConnection, query: Query, old: Query) -> None:
@@ -63,34 +63,34 @@ def take_over(cursor: duckdb.DuckDBPyConnection, query: Query, old: Query) -> No
     cursor.execute("UPDATE meta.positions SET query = ? WHERE query = ?", [query.id, old.id])
     cursor.execute("UPDATE meta.unread SET query = ? WHERE query = ?", [query.id, old.id])
     if query.analysis.is_aggregation:
-        table, was = topics.state_table(query.id), topics.state_table(old.id)
+        table, was = feeds.state_table(query.id), feeds.state_table(old.id)
         cursor.execute(f"CREATE OR REPLACE TABLE {table} AS SELECT * FROM {was}")
         cursor.execute(f"DROP TABLE {was}")
 
 
 def end(cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
     """Forget a query that has ended."""
-    cursor.execute(f"DROP TABLE IF EXISTS {topics.state_table(query_id)}")
+    cursor.execute(f"DROP TABLE IF EXISTS {feeds.state_table(query_id)}")
     cursor.execute("DELETE FROM meta.positions WHERE query = ?", [query_id])
     cursor.execute("DELETE FROM meta.unread WHERE query = ?", [query_id])
 
 
 def move(
-    cursor: duckdb.DuckDBPyConnection, reader: Reader, query: Query, sink_topic: str
+    cursor: duckdb.DuckDBPyConnection, topic: Topic, query: Query, sink_topic: str
 ) -> bool:
-    """Move one piece through a query; False if there is none."""
+    """Move one batch of a query's topic through it; False if there is none."""
     known = positions(cursor, query.id)
-    piece = next(reader.pieces(cursor, query.analysis.source, known), None)
-    return piece is not None and _absorb(cursor, reader, query, piece, known, sink_topic)
+    batch = next(topic.read(cursor, query.analysis.source, known, MOST_BYTES), None)
+    return batch is not None and _absorb(cursor, query, batch, known, sink_topic)
 
 
 def move_unread(
-    cursor: duckdb.DuckDBPyConnection, reader: Reader, query: Query, sink_topic: str
+    cursor: duckdb.DuckDBPyConnection, topic: Topic, query: Query, sink_topic: str
 ) -> bool:
     """Move what a query has left of files, if they are not as they were then; False if all are."""
     known = positions(cursor, query.id)
-    piece = reader.again(cursor, query.analysis.source, known, unread(cursor, query.id))
-    return piece is not None and _absorb(cursor, reader, query, piece, known, sink_topic)
+    batch = topic.again(cursor, query.analysis.source, known, unread(cursor, query.id))
+    return batch is not None and _absorb(cursor, query, batch, known, sink_topic)
 
 
 def have_unread(cursor: duckdb.DuckDBPyConnection) -> list[str]:
@@ -109,119 +109,89 @@ def unread(cursor: duckdb.DuckDBPyConnection, query_id: str) -> list[Unread]:
 
 
 def _absorb(
-    cursor: duckdb.DuckDBPyConnection,
-    reader: Reader,
-    query: Query,
-    piece: Piece,
-    known: Mapping[str, int],
-    sink_topic: str,
+    cursor: duckdb.DuckDBPyConnection, query: Query, batch: Batch, known: Positions, sink_topic: str
 ) -> bool:
     if query.analysis.is_aggregation:
-        _aggregate(cursor, query, piece, known)
-    elif isinstance(piece, Json):
-        _append(cursor, query, piece, sink_topic)
+        _aggregate(cursor, query, batch, known)
+    elif not batch.is_decoded:
+        _append(cursor, query, batch, sink_topic)
     else:
-        return False  # a selection over typed rows: nothing is stored (see topics.Selection)
-    if isinstance(piece, Json) and piece.files:
-        reader.register.note_read(piece.source.topic, piece.files.read)
-        if reports := piece.files.reports:
-            first = reports[0]
-            health.tell(
-                "files cannot be read, or not all of them; see KSQL_PROCESSING_LOG",
-                query=query.id, reports=str(len(reports)), first=first.path, reason=first.reason,
-            )  # fmt: skip
+        return False  # a selection over rows: nothing is stored (see feeds.Selection)
+    batch.kept(query.id)
     return True
 
 
-def positions(cursor: duckdb.DuckDBPyConnection, query_id: str) -> dict[str, int]:
-    """Up to where a query has read each part of its source's topic."""
+def positions(cursor: duckdb.DuckDBPyConnection, query_id: str) -> dict[Position, int]:
+    """Up to where a query has read each feed of its source's topic, and its counters."""
     rows = cursor.execute(
-        "SELECT part, position FROM meta.positions WHERE query = ?", [query_id]
+        "SELECT feed, partition, position FROM meta.positions WHERE query = ?", [query_id]
     ).fetchall()
-    return dict(rows)
+    return {Position(feed, partition): number for feed, partition, number in rows}
 
 
-def set_positions(
-    cursor: duckdb.DuckDBPyConnection, query_id: str, reached: Mapping[str, int]
-) -> None:
-    """Keep up to where (exclusive) a query has read some parts, and its counters."""
-    values = [value for item in reached.items() for value in (query_id, *item)]
+def set_positions(cursor: duckdb.DuckDBPyConnection, query_id: str, reached: Positions) -> None:
+    """Keep up to where (exclusive) a query has read, and its counters."""
+    values = [value for position, number in reached.items() for value in (query_id, *position, number)]
     if values:
-        places = ", ".join(["(?, ?, ?)"] * len(reached))
-        cursor.execute(f"INSERT OR REPLACE INTO meta.positions VALUES {places}", values)
-
-
-def _set_unread(
-    cursor: duckdb.DuckDBPyConnection, query_id: str, topic: str, files: FileLines
-) -> None:
-    """Keep what a query has left of files now, and report it."""
-    outcome = files.outcome
-    cursor.execute(
-        "DELETE FROM meta.unread WHERE query = ? AND list_contains(?::BIGINT[], seq)",
-        [query_id, list(outcome)],
-    )
-    rows = [item for item in outcome.values() if item is not None]
-    if rows:
-        values = ((item.seq, item.taken, item.checksum, item.tried, item.why.value) for item in rows)
-        cursor.execute(
-            "INSERT INTO meta.unread SELECT ?, unnest(?::BIGINT[]), unnest(?::BIGINT[]),"
-            " unnest(?::BIGINT[]), unnest(?::BIGINT[]), unnest(?::VARCHAR[])",
-            [query_id, *map(list, zip(*values, strict=True))],
-        )
-    archive.keep_read(cursor, topic, files.read)
-    processing_log.report(cursor, processing_log.reader(query_id), topic, files.reports)
+        rows = ", ".join(["(?, ?, ?, ?)"] * len(reached))
+        cursor.execute(f"INSERT OR REPLACE INTO meta.positions VALUES {rows}", values)
 
 
 def _append(
-    cursor: duckdb.DuckDBPyConnection, query: Query, piece: Json, sink_topic: str
+    cursor: duckdb.DuckDBPyConnection, query: Query, batch: Batch, sink_topic: str
 ) -> None:
     """JSON records through a stream's SELECT into its log, in one pass."""
-    table = f"log.{quoted(topics.log_table(sink_topic, f'{query.id} of JSON'))}"
+    analysis = query.analysis
+    table = _last_chunk(cursor, query, sink_topic)
     empty = ", ".join(f"NULL::VARCHAR AS {name}" for name in UNREADABLE)
-    nothing = f"SELECT * EXCLUDE (_off), {empty} FROM ({topics.nothing(piece.source)})"
+    nothing = f"SELECT * EXCLUDE (_off), {empty} FROM ({feeds.nothing(analysis.source)})"
     # Outside the transaction: DuckDB 2.0 loses rows that a transaction inserts into a table that it
     # has itself made by a CREATE TABLE AS without rows.
     cursor.execute(
-        f"CREATE TABLE IF NOT EXISTS {table} AS {selects.rows(query.analysis, nothing, UNREADABLE)}"
+        f"CREATE TABLE IF NOT EXISTS {table} AS {selects.rows(analysis, nothing, UNREADABLE, RECORD)}"
     )
 
     def consume(decoded: str) -> None:
         with transaction(cursor):
-            (before,) = cursor.execute(f"SELECT count(*) FROM {table}").fetchone()  # type: ignore[misc]
-            rows = selects.rows(query.analysis, decoded, UNREADABLE)
-            cursor.execute(f"INSERT INTO {table} {rows}")
+            before = feeds.rows_of(cursor, table)
+            cursor.execute(f"INSERT INTO {table} {selects.rows(analysis, decoded, UNREADABLE, RECORD)}")
             added = f"SELECT {', '.join(UNREADABLE)} FROM {table} WHERE rowid >= {before}"
-            processing_log.record(cursor, query.id, piece.source.topic, added)
-            set_positions(cursor, query.id, {piece.part: piece.position})
-            if piece.files:
-                _set_unread(cursor, query.id, piece.source.topic, piece.files)
+            processing_log.record(cursor, query.id, analysis.source.topic, added)
+            set_positions(cursor, query.id, batch.positions)
+            batch.keep(cursor, query.id)
 
-    piece.read(cursor, consume)
+    batch.read(cursor, consume)
+
+
+def _last_chunk(cursor: duckdb.DuckDBPyConnection, query: Query, sink_topic: str) -> str:
+    """The table that takes the next rows of a query's log: a new one when the last one is full."""
+    feed = feeds.json_log_id(query.id)
+    log = feeds.json_log(feeds.logs(cursor), sink_topic, feed)
+    if log is None:
+        return feeds.chunk_table(sink_topic, feed, 0)
+    last = log.chunks[-1]
+    rows = feeds.rows_of(cursor, last.table)
+    return last.table if rows < CHUNK_ROWS else feeds.chunk_table(sink_topic, feed, last.base + rows)
 
 
 def _aggregate(
-    cursor: duckdb.DuckDBPyConnection, query: Query, piece: Piece, known: Mapping[str, int]
+    cursor: duckdb.DuckDBPyConnection, query: Query, batch: Batch, known: Positions
 ) -> None:
-    reached = {piece.part: piece.position}
-    failed = 0
-    if isinstance(piece, Json):
-        decoded = numbered(cursor, piece, _BATCH, known.get(DECODED, 0))
-        relation, reached[DECODED], failed = decoded.relation, decoded.next, decoded.failed
-    else:
-        relation = piece.relation
+    """A batch into the state of an aggregation."""
+    analysis = query.analysis
+    numbered = Numbered(cursor, _BATCH, known.get(DECODED, 0))
+    batch.read(cursor, numbered.take if not batch.is_decoded else numbered.take_rows)
+    reached = {**batch.positions, DECODED: numbered.next}
     with transaction(cursor):
-        if failed:
+        if numbered.failed:
             unreadable = f"SELECT {', '.join(UNREADABLE)} FROM {_BATCH}"
-            processing_log.record(cursor, query.id, query.analysis.source.topic, unreadable)
-        reached[STREAM_TIME], late = aggregation.absorb(
-            cursor,
-            selects.grouping(query.analysis),
-            topics.state_table(query.id),
-            relation,
-            known.get(STREAM_TIME, 0),
+            processing_log.record(cursor, query.id, analysis.source.topic, unreadable)
+        seen = {position.partition: time for position, time in known.items() if position.feed == STREAM_TIME}
+        times, late = aggregation.absorb(
+            cursor, selects.grouping(analysis), feeds.state_table(query.id), numbered.relation, seen
         )
+        reached |= {Position(STREAM_TIME, partition): time for partition, time in times.items()}
         if late:
             reached[LATE] = known.get(LATE, 0) + late
         set_positions(cursor, query.id, reached)
-        if isinstance(piece, Json) and piece.files:
-            _set_unread(cursor, query.id, piece.source.topic, piece.files)
+        batch.keep(cursor, query.id)

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import duckdb
 
-from opensea_metrics.deploy.embedded.topics import UNREADABLE
+from opensea_metrics.deploy.embedded import record_store
+from opensea_metrics.deploy.embedded.topics import UNREADABLE, TopicRecord
 from opensea_metrics.sql.quoting import text
 
 STREAM = "KSQL_PROCESSING_LOG"
@@ -29,7 +30,7 @@ STATEMENT = (
     " serializationError STRUCT<target VARCHAR, errorMessage VARCHAR, record VARCHAR,"
     " cause ARRAY<VARCHAR>, `topic` VARCHAR>,"
     " kafkaStreamsThreadError STRUCT<errorMessage VARCHAR, threadName VARCHAR,"
-    f" cause ARRAY<VARCHAR>>>) WITH (KAFKA_TOPIC='{TOPIC}', VALUE_FORMAT='JSON', PARTITIONS=1);"
+    f" cause ARRAY<VARCHAR>>>) WITH (KAFKA_TOPIC='{TOPIC}', VALUE_FORMAT='JSON', PARTITIONS=1, RETENTION_MS=604800000);"
 )
 
 
@@ -75,11 +76,7 @@ def report(
         message = {"TYPE": 0, "DESERIALIZATIONERROR": error}
         row = {"LOGGER": logger, "LEVEL": "ERROR", "TIME": now, "MESSAGE": message}
         values.append(json.dumps(row))
-    cursor.execute(
-        "INSERT INTO meta.inserted SELECT ?, nextval('meta.inserted_offset'), ?, NULL, value"
-        " FROM (SELECT unnest(?::VARCHAR[]) AS value)",
-        [TOPIC, now, values],
-    )
+    record_store.append(cursor, TOPIC, [TopicRecord(now, None, value) for value in values], {})
 
 
 def record(
@@ -87,9 +84,11 @@ def record(
 ) -> None:
     """Put the records of the relation ``unreadable`` (its columns: :data:`UNREADABLE`) on the log."""
     reason, line, path = UNREADABLE
+    following = record_store.ends(cursor, TOPIC).get(0, 0)
     cursor.execute(
-        f"""INSERT INTO meta.inserted
-        SELECT {text(TOPIC)}, nextval('meta.inserted_offset'), epoch_ms(now()), NULL, to_json({{
+        f"""INSERT INTO meta.records
+        SELECT {text(TOPIC)}, nextval('meta.record_numbers'), 0, {following} + row_number() OVER () - 1,
+        epoch_ms(now()), NULL, to_json({{
           'LOGGER': {text(reader(query_id))},
           'LEVEL': 'ERROR',
           'TIME': epoch_ms(now()),

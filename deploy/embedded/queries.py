@@ -5,20 +5,24 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from itertools import chain
 from typing import Any
 
 import duckdb
 
-from opensea_metrics.deploy.embedded import aggregation, failures, shown, topics
-from opensea_metrics.deploy.embedded.engine import Engine
+from opensea_metrics.deploy.embedded import aggregation, failures, feeds, shown
+from opensea_metrics.deploy.embedded.batches import FileBatch
+from opensea_metrics.deploy.embedded.engine import Engine, OpenRead
 from opensea_metrics.deploy.embedded.lines import Unread
-from opensea_metrics.deploy.embedded.reader import DECODED, Json, numbered
+from opensea_metrics.deploy.embedded.newest_rows import NewestRows
+from opensea_metrics.deploy.embedded.numbering import DECODED, Numbered
+from opensea_metrics.deploy.embedded.stored_topic import MOST_BYTES
+from opensea_metrics.deploy.embedded.topics import Position
 from opensea_metrics.sql.analysis import Analysis
 from opensea_metrics.sql.errors import SqlError
 from opensea_metrics.sql.lowering import selects, support
 from opensea_metrics.sql.lowering.refusals import EMBEDDED
+from opensea_metrics.sql.lowering.selects import Grouping
 from opensea_metrics.sql.properties import reset_of
 from opensea_metrics.sql.quoting import column as column_of
 from opensea_metrics.sql.resolution import analyse
@@ -28,6 +32,7 @@ from opensea_metrics.sql.statements import Statement
 _STATE = "transient_state"
 _BATCH = "transient_batch"
 _FETCH = 2_000
+_FEW_BYTES = 8_000_000
 _MORE = (
     " See https://cnfl.io/queries for more info.\n"
     "Add EMIT CHANGES if you intended to issue a push query."
@@ -44,36 +49,42 @@ class TransientQuery:
         self._analysis = analyse(statement, statement.ast, dict(engine.catalog.sources))
         self.is_push = self._analysis.emit is not None
         self.source = self._analysis.source
+        self._is_made = self.source.is_table and bool(engine.catalog.writers(self.source.name))
         if not self.is_push:
             self._check_pull(statement)
         if self.source.is_table:
             engine.catch_up(self.source.name)
         self.columns: tuple[Column, ...] = tuple(p.column for p in self._analysis.projections)
         self._shown = shown.row_converter([column.type for column in self.columns])
-        self._positions: dict[str, int] = {}
+        self._read = OpenRead(self.source.topic, {})
+        engine.follow(self._read)
         self._unread_files: dict[int, Unread] = {}  # of files, by segment
         self._left = self._analysis.limit
         support.check_query(self._analysis, EMBEDDED)
         self._cursor = engine.cursor()
-        self._grouping = None
+        self._grouping: Grouping | None = None
+        self._newest: NewestRows | None = None
         if self._analysis.is_aggregation:
             self._grouping = selects.grouping(self._analysis)
             aggregation.create(self._cursor, self._grouping, _STATE, temporary=True)
-            self._time = self._seen = 0
+            self._times: dict[int, int] = {}
+            self._seen = 0
             bound = self._grouping.finish(f"SELECT * FROM {_STATE}")
         else:
-            bound = selects.rows(self._analysis, topics.nothing(self.source))
+            bound = selects.rows(self._analysis, feeds.nothing(self.source))
+            if self.source.is_table and not self._is_made:
+                self._newest = NewestRows(self._cursor, self.source, _STATE)
         try:
             self._cursor.execute(f"SELECT * FROM ({bound})")
         except duckdb.Error as error:
             raise failures.unreadable(error, statement.place) from error
         if self.is_push and reset_of(properties) == "latest":
-            if self.source.is_table:
-                part = self._changes()
-                self._positions = {part.id: part.end(self._cursor)}
+            if self._is_made:
+                feed = self._changes()
+                self._read.positions = {Position(feed.id): feed.end(self._cursor)}
             else:
                 engine.discover(self._cursor, self.source.topic)
-                self._positions = engine.reader().ends(self._cursor, self.source)
+                self._read.positions = dict(engine.topic(self.source.topic).ends(self._cursor))
 
     def _check_pull(self, statement: Statement) -> None:
         analysis = self._analysis
@@ -87,7 +98,8 @@ class TransientQuery:
             if is_there:
                 raise SqlError(f"Pull queries don't support {clause} clauses.{_MORE}")
         name = self.source.name
-        if self.source.is_table and not self._engine.catalog.writers(name):
+        # ksqlDB keeps the rows of a declared table only of CREATE SOURCE TABLE.
+        if self.source.is_table and not self._is_made and not self.source.is_read_only:
             raise SqlError(
                 f"The `{name}` table isn't queryable. To derive a queryable table, you can do "
                 f"'CREATE TABLE QUERYABLE_{name} AS SELECT * FROM {name}'.{_MORE}"
@@ -141,14 +153,20 @@ class TransientQuery:
         if self._grouping is not None:
             yield from self._changed_groups(self._analysis)
             return
+        if self._newest is not None:
+            before = self._newest.end
+            for relation in self._unread():
+                self._newest.take(relation)
+            yield selects.rows(self._analysis, self._newest.since(before))
+            return
         for relation in self._unread():
             yield selects.rows(self._analysis, relation)
 
     def _changed_groups(self, analysis: Analysis) -> Iterator[str]:
         assert self._grouping is not None
         for relation in self._unread():
-            self._time, _ = aggregation.absorb(
-                self._cursor, self._grouping, _STATE, relation, self._time
+            self._times, _ = aggregation.absorb(
+                self._cursor, self._grouping, _STATE, relation, self._times
             )
         end = int(
             self._cursor.execute(f"SELECT coalesce(max(_off) + 1, 0) FROM {_STATE}").fetchone()[0]  # type: ignore[index]
@@ -158,40 +176,35 @@ class TransientQuery:
             yield self._grouping.finish(f"SELECT * FROM {_STATE} WHERE _off >= {seen}")
 
     def _unread(self) -> Iterator[str]:
-        if self.source.is_table:
-            part = self._changes()
-            low, high = self._positions.get(part.id, 0), part.end(self._cursor)
+        if self._is_made:
+            feed = self._changes()
+            low, high = self._read.positions.get(Position(feed.id), 0), feed.end(self._cursor)
             if low < high:
-                self._positions[part.id] = high
-                yield part.relation(self.source, low, high)
+                self._read.positions = {Position(feed.id): high}
+                yield feed.relation(self.source, low, high)
             return
         self._engine.discover(self._cursor, self.source.topic)
-        reader = self._engine.reader()
-        if self._left is not None and not self._grouping:
-            reader = replace(reader, most_bytes=8_000_000)  # a LIMIT rarely needs much
+        topic = self._engine.topic(self.source.topic)
+        # A LIMIT rarely needs much.
+        most = _FEW_BYTES if self._left is not None and not self._grouping else MOST_BYTES
         unread = self._unread_files.values()
-        again = reader.again(self._cursor, self.source, self._positions, unread) if unread else None
-        for piece in chain(
-            [again] if again else [], reader.pieces(self._cursor, self.source, self._positions)
+        again = topic.again(self._cursor, self.source, self._read.positions, unread) if unread else None
+        for batch in chain(
+            [again] if again else [], topic.read(self._cursor, self.source, self._read.positions, most)
         ):
-            if isinstance(piece, Json):
-                before = self._positions.get(DECODED, 0)
-                decoded = numbered(self._cursor, piece, _BATCH, before)
-                self._positions[DECODED] = decoded.next
-                relation = decoded.relation
-            else:
-                relation = piece.relation
-            self._positions[piece.part] = piece.position
-            if isinstance(piece, Json) and piece.files:
-                for number, item in piece.files.outcome.items():
+            numbered = Numbered(self._cursor, _BATCH, self._read.positions.get(DECODED, 0))
+            batch.read(self._cursor, numbered.take_rows if batch.is_decoded else numbered.take)
+            self._read.positions = {**self._read.positions, **batch.positions, DECODED: numbered.next}
+            if isinstance(batch, FileBatch):
+                for number, item in batch.files.outcome.items():
                     self._unread_files.pop(number, None)
                     if item:
                         self._unread_files[number] = item
-                self._engine.report(self.source.topic, piece.files.paths, piece.files.reports)
-            yield relation
+                self._engine.report(self.source.topic, batch.files.paths, batch.files.reports)
+            yield numbered.relation
 
-    def _changes(self) -> topics.Changes:
-        return topics.Changes(self._engine.catalog.writers(self.source.name)[0])
+    def _changes(self) -> feeds.Changes:
+        return feeds.Changes(self._engine.catalog.writers(self.source.name)[0])
 
 
 def describe(query: TransientQuery) -> str:

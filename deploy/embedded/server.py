@@ -40,10 +40,13 @@ def serve(
     port: int = 8088,
     policy: Policy | None = None,
     ready: Callable[[str], object] = lambda _: None,
+    delete_read_files_after: int | None = None,
+    show: Callable[[str], object] = lambda _: None,
 ) -> None:
     """Serve until SIGINT or SIGTERM.
 
-    ``ready`` is called with the server's URL when clients can connect. Raises PortInUse, CertificateError, or
+    ``ready`` is called with the server's URL when clients can connect, ``show`` with the disk that the server uses.
+    ``delete_read_files_after``: see :class:`Engine`. Raises PortInUse, CertificateError, or
     StorageError if the data directory cannot be used.
     """
     _check_certificate(policy)
@@ -57,7 +60,8 @@ def serve(
         await _serve(engine, bound, stop, policy or Policy(), host)
 
     with _listening(host, port) as bound:
-        engine = Engine(Storage(data_dir))
+        engine = Engine(Storage(data_dir), delete_read_files_after)
+        show(engine.disk_use().text())
         engine.start()
         try:
             asyncio.run(until_signalled())

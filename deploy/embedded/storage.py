@@ -22,33 +22,42 @@ _HEADERS = 3 * 4096
 """Bytes before the first block of a DuckDB file."""
 _TABLES = """
 CREATE SCHEMA IF NOT EXISTS meta;
+CREATE TABLE IF NOT EXISTS meta.layout (version INTEGER);
 -- The statements that made what there is, in order; the catalog is rebuilt from them at start.
 CREATE TABLE IF NOT EXISTS meta.commands (
   seq BIGINT PRIMARY KEY, statement VARCHAR NOT NULL);
--- What a query has reached: up to where (exclusive) it has read each part of its topic, and the
--- counters of deploy/embedded/persistent.py.
+-- What a query has reached: up to where (exclusive) it has read each feed of its topic in each partition,
+-- and the counters of deploy/embedded/persistent.py.
 CREATE TABLE IF NOT EXISTS meta.positions (
-  query VARCHAR, part VARCHAR, position BIGINT, PRIMARY KEY (query, part));
+  query VARCHAR, feed VARCHAR, partition INTEGER, position BIGINT, PRIMARY KEY (query, feed, partition));
 -- The register of deploy/embedded/archive.py: pieces of archive files, in the order in which they
--- appeared. Paths are relative to the topic's directory.
+-- appeared. Paths are relative to the topic's directory; first is the offset of the first record.
 CREATE TABLE IF NOT EXISTS meta.segments (
-  topic VARCHAR, seq BIGINT, path VARCHAR, start_byte BIGINT, end_byte BIGINT, tail BIGINT,
-  PRIMARY KEY (topic, path, start_byte));
+  topic VARCHAR, seq BIGINT, partition INTEGER, first BIGINT, path VARCHAR, start_byte BIGINT,
+  end_byte BIGINT, tail BIGINT, records BIGINT);
 -- What a query has not read of a segment (Left of deploy/embedded/lines.py).
 CREATE TABLE IF NOT EXISTS meta.unread (
   query VARCHAR, seq BIGINT, taken BIGINT, checksum BIGINT, tried BIGINT, why VARCHAR);
 -- Files and directories that are refused at the moment, which was reported once.
 CREATE TABLE IF NOT EXISTS meta.refused (topic VARCHAR, path VARCHAR, reason VARCHAR);
--- Records put in by INSERT … VALUES: key and value as JSON objects.
-CREATE TABLE IF NOT EXISTS meta.inserted (
-  topic VARCHAR, _off BIGINT, ts BIGINT, key VARCHAR, value VARCHAR);
-CREATE SEQUENCE IF NOT EXISTS meta.inserted_offset;
--- Topics that exist, and what makes them so: a statement, or a directory of the archive.
+-- Records that clients and the server put into topics, in the order of seq: key and value as JSON objects,
+-- value NULL for a tombstone.
+CREATE TABLE IF NOT EXISTS meta.records (
+  topic VARCHAR, seq BIGINT, partition INTEGER, "offset" BIGINT, ts BIGINT, key VARCHAR, value VARCHAR);
+CREATE SEQUENCE IF NOT EXISTS meta.record_numbers;
+-- The offset after the last record of a partition that was deleted as too old.
+CREATE TABLE IF NOT EXISTS meta.deleted (
+  topic VARCHAR, partition INTEGER, next BIGINT, PRIMARY KEY (topic, partition));
+-- Topics that a statement has declared; retention is RETENTION_MS, if that says one.
 CREATE TABLE IF NOT EXISTS meta.topics (
-  name VARCHAR PRIMARY KEY, partitions INTEGER, replicas INTEGER);
+  name VARCHAR PRIMARY KEY, partitions INTEGER, replicas INTEGER, retention BIGINT);
 CREATE SCHEMA IF NOT EXISTS log;
 CREATE SCHEMA IF NOT EXISTS state;
 """
+
+
+_VERSION = 2
+"""Of the tables above: to be increased when a server can no longer read those of an earlier one."""
 
 
 class StorageError(OpenSeaMetricsError):
@@ -88,15 +97,34 @@ class Storage:
                 setup=(_TABLES, *SETUP),
             )
             try:
+                self._check_version()
                 self._check_size()
                 udfs.register(self._database)
                 python.register(self._database)
             except BaseException:
                 self._database.close()
                 raise
+        except StorageError:
+            self._lock.close()
+            raise
         except duckdb.Error as error:
             self._lock.close()
             raise damaged(directory, error) from error
+
+    def _check_version(self) -> None:
+        """Raise StorageError if an earlier version made the database; of a new one write its version down."""
+        query = self._database.execute
+        versions = query("SELECT version FROM meta.layout").fetchall()
+        if not versions and not query("SELECT 1 FROM meta.commands LIMIT 1").fetchall():
+            query("INSERT INTO meta.layout VALUES (?)", [_VERSION])
+        elif versions != [(_VERSION,)]:
+            path = self.directory / _DATABASE
+            raise StorageError(
+                f"an earlier version of the server made {path}, and this one cannot read it\n"
+                f"  hint: move {_DATABASE} and {_DATABASE}.wal away and run `opensea-metrics apply`, which makes the"
+                f" metrics again from the files in {self.directory / 'topics'}. To keep what INSERT … VALUES put in,"
+                " start the earlier version, and read those streams first"
+            )
 
     def _check_size(self) -> None:
         """Raise duckdb.IOException if the file is shorter than its tables need.
@@ -117,6 +145,11 @@ class Storage:
         there, needed = (self.directory / _DATABASE).stat().st_size, _HEADERS + blocks * size
         if there < needed:
             raise duckdb.IOException(f"it has {there:,} bytes, and its tables need {needed:,}")
+
+    @property
+    def database_file(self) -> Path:
+        """The file of the database."""
+        return self.directory / _DATABASE
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own to the database, for one thread."""

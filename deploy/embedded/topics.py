@@ -1,177 +1,150 @@
-"""Where a topic's records are.
+"""What a topic is: partitions of records that are read from positions on, and appended to.
 
-A topic is made of parts, each with offsets of its own that only grow. Typed parts are relations that
-can be read from an offset on:
+A record has a partition, an offset, a timestamp, a key, headers and a value. A reader remembers where it is by
+*positions*: for each partition, how far it has read each of the topic's *feeds*. A feed is a sequence of records
+that only grows, such as the files of a topic, or what a query writes into it. What a position counts is the
+topic's own business: who reads only keeps it and gives it back.
 
-- a log: rows that a stream's query made of JSON, or that a dropped stream or table left;
-- the changes of a table: its newest row for each key, at the offset of its last change (as in a
-  compacted topic, older changes of a key are not seen by who comes later);
-- a selection: what a stream's SELECT gives over a typed part of another topic. Nothing is stored.
-
-Besides these a topic may have JSON: files of the archive, and records put in by INSERT … VALUES. They
-are read through :mod:`sql.lowering.records`, by the source that declares their columns.
+:mod:`deploy.embedded.stored_topic` has the topics of a data directory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import duckdb
 
-from opensea_metrics.sql.catalog import Catalog, Query
-from opensea_metrics.sql.lowering import selects
-from opensea_metrics.sql.quoting import column as column_of
-from opensea_metrics.sql.quoting import name_of_column, quoted
 from opensea_metrics.sql.sources import Source
-from opensea_metrics.sql.types import duckdb as duckdb_type
 
-_SEPARATOR = " of "
+if TYPE_CHECKING:  # lines imports processing_log, which appends records
+    from opensea_metrics.deploy.embedded.lines import Unread
+
+RECORD = ("ROWPARTITION", "ROWOFFSET")
+"""What relations of records have beside the columns of their source, ROWTIME and ``_off``."""
+
+
 UNREADABLE = ("_failed", "_line", "_path")
-"""Columns of a log made of JSON: for a record that cannot be read why, its text, and where it stood."""
+"""Columns of decoded JSON: for a record that cannot be read why, its text, and where it stood."""
 
 
-class Part(Protocol):
-    """A typed part of a topic; ``id`` names it in the positions of its readers."""
+TOMBSTONE = "_tombstone"
+"""A column of decoded JSON of a table: whether the record has no value, which deletes its key."""
+
+
+class Position(NamedTuple):
+    """What a reader remembers a number of."""
+
+    feed: str
+    partition: int = 0
+
+
+Positions = Mapping[Position, int]
+"""Up to where (exclusive) a reader has read; what is missing is at the beginning."""
+
+
+class TopicRecord(NamedTuple):
+    """A record to be appended: its time (epoch ms), key (None: none) and value (None: a tombstone) as JSON objects,
+    and its partition."""
+
+    time: int
+    key: str | None
+    value: str | None
+    partition: int = 0
+
+
+@dataclass(frozen=True)
+class PartitionOffsets:
+    """A partition's first offset, the one after its last record, and the next one that a reader reads."""
+
+    partition: int
+    first: int
+    end: int
+    reached: int
+
+
+class Batch(Protocol):
+    """Some records of a topic, in the order in which they are to be read."""
 
     @property
-    def id(self) -> str: ...
-
-    def end(self, cursor: duckdb.DuckDBPyConnection) -> int:
-        """The offset after the last record."""
+    def positions(self) -> Positions:
+        """Where a reader is that has read them, in the partitions that they are of."""
         ...
 
-    def relation(self, source: Source, low: int | None, high: int | None) -> str:
-        """The records with offsets in [low, high): the columns of ``source``, ROWTIME, ``_off``."""
+    @property
+    def is_decoded(self) -> bool:
+        """Whether they are rows already; else they are JSON, and some may be unreadable."""
+        ...
+
+    def read(self, cursor: duckdb.DuckDBPyConnection, consume: Callable[[str], None]) -> None:
+        """Call ``consume`` with a relation of the records: the source's columns, ROWTIME and :data:`RECORD`; of rows
+        ``_off`` too, and of JSON what :func:`sql.lowering.records.decoded` gives.
+
+        It may be called again: so it must do its work in one transaction.
+        """
+        ...
+
+    def keep(self, cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
+        """Write down what a persistent query could not read of them, within its transaction."""
+        ...
+
+    def kept(self, query_id: str) -> None:
+        """To be called after that transaction."""
         ...
 
 
-@dataclass(frozen=True)
-class Log:
-    """Rows in a DuckDB table: made of JSON by a query, or left by one that has ended (``is_left``).
-
-    The first kind holds unreadable records too (``_failed`` says why, in ``UNREADABLE``) and its
-    offsets are DuckDB's own row numbers, as nothing is ever deleted from it: numbering rows while they
-    are written would keep DuckDB from reading files on several threads.
-    """
-
-    id: str
-    table: str
-    columns: tuple[str, ...]
+class Topic(Protocol):
+    """A topic, as a reader with the columns of ``source`` sees it."""
 
     @property
-    def is_left(self) -> bool:
-        return "_off" in self.columns
+    def name(self) -> str: ...
 
-    def end(self, cursor: duckdb.DuckDBPyConnection) -> int:
-        if self.is_left:
-            return _end(cursor, self.table)
-        (count,) = cursor.execute(f"SELECT count(*) FROM {self.table}").fetchone()  # type: ignore[misc]
-        return int(count)
+    def partitions(self, cursor: duckdb.DuckDBPyConnection) -> int:
+        """How many partitions it has."""
+        ...
 
-    def relation(self, source: Source, low: int | None, high: int | None) -> str:
-        rows = f"SELECT * FROM {self.table}"
-        if not self.is_left:
-            rows = (
-                f"SELECT * EXCLUDE ({', '.join(UNREADABLE)}), rowid AS _off FROM {self.table}"
-                " WHERE _failed IS NULL"
-            )
-        names = [name_of_column(column) for column in self.columns]
-        return selects.as_source(source, f"SELECT * FROM ({rows}){_between(low, high)}", names)
+    def ends(self, cursor: duckdb.DuckDBPyConnection) -> Positions:
+        """The positions after all records that there are."""
+        ...
 
+    def read(
+        self, cursor: duckdb.DuckDBPyConnection, source: Source, positions: Positions, most_bytes: int
+    ) -> Iterator[Batch]:
+        """The records from positions on, in batches of about that many bytes of JSON."""
+        ...
 
-@dataclass(frozen=True)
-class Changes:
-    """The newest row of each key of an aggregation."""
+    def again(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        source: Source,
+        positions: Positions,
+        unread: Iterable[Unread],
+    ) -> Batch | None:
+        """What a reader could not read before, as far as that may go better now."""
+        ...
 
-    query: Query
+    def offsets(
+        self, cursor: duckdb.DuckDBPyConnection, positions: Positions
+    ) -> list[PartitionOffsets]:
+        """Each partition's offsets, for a reader that has read up to some positions."""
+        ...
 
-    @property
-    def id(self) -> str:
-        return self.query.id
+    def append(self, cursor: duckdb.DuckDBPyConnection, records: Sequence[TopicRecord]) -> None:
+        """Add records in their order, within the caller's transaction."""
+        ...
 
-    def end(self, cursor: duckdb.DuckDBPyConnection) -> int:
-        return _end(cursor, state_table(self.query.id))
+    def ensure(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        partitions: int,
+        replicas: int,
+        retention: int | None,
+    ) -> None:
+        """Create it; one that exists stays as it is. ``retention`` (ms; None or negative: for ever) says how old its
+        records may become."""
+        ...
 
-    def relation(self, source: Source, low: int | None, high: int | None) -> str:
-        rows = f"SELECT * FROM {state_table(self.query.id)}{_between(low, high)}"
-        finished = selects.grouping(self.query.analysis).finish(rows)
-        return selects.as_source(source, finished, [*_columns(self.query), "WINDOWSTART", "WINDOWEND"])
-
-
-@dataclass(frozen=True)
-class Selection:
-    """A stream's SELECT over a part of its source's topic."""
-
-    query: Query
-    over: Part
-
-    @property
-    def id(self) -> str:
-        return f"{self.query.id} over {self.over.id}"
-
-    def end(self, cursor: duckdb.DuckDBPyConnection) -> int:
-        return self.over.end(cursor)
-
-    def relation(self, source: Source, low: int | None, high: int | None) -> str:
-        analysis = self.query.analysis
-        rows = selects.rows(analysis, self.over.relation(analysis.source, low, high))
-        return selects.as_source(source, rows, _columns(self.query))
-
-
-def parts(catalog: Catalog, logs: Mapping[str, tuple[str, ...]], topic: str) -> list[Part]:
-    """The typed parts of a topic; ``logs`` are the log tables that exist, with their columns."""
-    found: list[Part] = []
-    for name, columns in logs.items():
-        owner, _, made_by = name.partition(_SEPARATOR)
-        if owner == topic:
-            found.append(Log(made_by, f"log.{quoted(name)}", columns))
-    for query in catalog.queries.values():
-        if catalog.sources[query.sink].topic != topic:
-            continue
-        if query.analysis.is_aggregation:
-            found.append(Changes(query))
-        else:
-            below = parts(catalog, logs, query.analysis.source.topic)
-            found.extend(Selection(query, part) for part in below)
-    return found
-
-
-def log_table(topic: str, part: str) -> str:
-    """The name, in schema ``log``, of the table with a part's rows of a topic."""
-    return f"{topic}{_SEPARATOR}{part}"
-
-
-def state_table(query_id: str) -> str:
-    """The table with an aggregation's state."""
-    return f"state.{quoted(query_id)}"
-
-
-def nothing(source: Source) -> str:
-    """A relation of the source's columns without rows."""
-    columns = [
-        f"CAST(NULL AS {duckdb_type(column.type)}) AS {column_of(column.name)}"
-        for column in source.columns
-    ]
-    bounds = ["0::BIGINT AS WINDOWSTART", "0::BIGINT AS WINDOWEND"] if source.window else []
-    hidden = [*bounds, "0::BIGINT AS ROWTIME", "0::BIGINT AS _off"]
-    return f"SELECT {', '.join([*columns, *hidden])} WHERE false"
-
-
-def _columns(query: Query) -> list[str]:
-    return [column.name for column in query.analysis.columns]
-
-
-def _end(cursor: duckdb.DuckDBPyConnection, table: str) -> int:
-    row = cursor.execute(f"SELECT max(_off) FROM {table}").fetchone()
-    return 0 if row is None or row[0] is None else int(row[0]) + 1
-
-
-def _between(low: int | None, high: int | None) -> str:
-    bounds = []
-    if low:
-        bounds.append(f"_off >= {low}")
-    if high is not None:
-        bounds.append(f"_off < {high}")
-    return f" WHERE {' AND '.join(bounds)}" if bounds else ""
+    def delete(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Delete it, and the records that the server holds of it."""
+        ...

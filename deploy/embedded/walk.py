@@ -9,7 +9,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from opensea_metrics.producer.archive.layout import COMPACTED_SUFFIX, TEXT_SUFFIXES, archive_file
+from opensea_metrics.producer.archive.layout import (
+    COMPACTED_SUFFIX,
+    TEXT_SUFFIXES,
+    ArchiveFile,
+    archive_file,
+)
 from opensea_metrics.producer.archive.listing import (
     Listing,
     cannot,
@@ -20,6 +25,8 @@ from opensea_metrics.producer.archive.listing import (
     shown,
 )
 from opensea_metrics.sql.naming import is_topic
+
+MOST_OFFSET = 2**62
 
 
 def listing(root: Path, topic: str, partitions: int | None) -> Listing:
@@ -88,6 +95,21 @@ def partition(topic: str, name: str) -> int:
     >>> partition("raw", "raw+3+0000000017.json.gz"), partition("raw", "raw-2026-11.json")
     (3, -1)
     """
+    file = _named(topic, name)
+    return file.partition if file else -1
+
+
+def first_offset(topic: str, name: str) -> int | None:
+    """The offset of a file's first record by its name, None if the name has none.
+
+    >>> first_offset("raw", "raw+3+0000000017.json.gz"), first_offset("raw", "raw-2026-11.json")
+    (17, None)
+    """
+    file = _named(topic, name)
+    return file.start if file and file.start < MOST_OFFSET else None
+
+
+def _named(topic: str, name: str) -> ArchiveFile | None:
     file = archive_file(name)
     is_of_topic = name.startswith((f"{topic}+", f"{topic}-"))
-    return file.partition if file is not None and file.is_numbered and is_of_topic else -1
+    return file if file is not None and file.is_numbered and is_of_topic else None

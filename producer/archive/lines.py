@@ -56,18 +56,20 @@ def line_blocks(archive: Archive, file: ArchiveFile) -> Iterator[LineBlock]:
     Raises ArchiveError for a file that has gone, or that a bucket does not give.
     """
     offset = file.start
-    too_long = 0
+    too_long: list[bytes] = []
 
-    def skip(_: bytes) -> None:
-        nonlocal offset, too_long
-        offset, too_long = offset + 1, too_long + 1
+    def skip(head: bytes) -> None:
+        nonlocal offset
+        offset += 1
+        too_long.append(head)
 
     damage = None
     try:
         for block in text_blocks(archive, file, skip):
-            for lines in short_lines(split(block), skip):
-                yield LineBlock(file, offset, lines)
-                offset += len(lines)
+            lines = split(block)
+            for first, run in short_lines(lines, too_long.append):
+                yield LineBlock(file, offset + first, run)
+            offset += len(lines)
     except Damaged as error:
         damage = str(error)
     if too_long:
@@ -94,17 +96,20 @@ def split(block: bytes) -> pa.LargeStringArray:
     return lines if pc.min(lengths).as_py() else lines.filter(pc.greater(lengths, 0))
 
 
-def short_lines(lines: pa.LargeStringArray, too_long: TooLong) -> Iterator[pa.LargeStringArray]:
-    """The lines in runs between those that are longer than the limit, each of which is given to ``too_long``."""
+def short_lines(lines: pa.LargeStringArray, too_long: TooLong) -> Iterator[tuple[int, pa.LargeStringArray]]:
+    """The lines in runs between those that are longer than the limit, each with the number of its first line.
+
+    Each line that is longer is given to ``too_long``.
+    """
     lengths = pc.binary_length(lines)
     if (pc.max(lengths).as_py() or 0) <= LINE_LIMIT:
-        yield lines
+        yield 0, lines
         return
     first = 0
     for at in np.flatnonzero(pc.greater(lengths, LINE_LIMIT).to_numpy(zero_copy_only=False)):
         if first < at:
-            yield lines[first:at]
+            yield first, lines[first:at]
         too_long(lines[int(at)].as_buffer().slice(0, text.HEAD).to_pybytes())
         first = int(at) + 1
     if first < len(lines):
-        yield lines[first:]
+        yield first, lines[first:]

@@ -78,8 +78,6 @@ class Expressions(Writing):
         if expression in self.substitutes:
             return self.substitutes[expression]
         match expression:
-            case exp.Column() if name_of(expression.this) in ("ROWPARTITION", "ROWOFFSET"):
-                raise self.refused(expression, name_of(expression.this))
             case exp.Column():
                 return self.name(name_of(expression.this))
             case exp.Identifier():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sqlglot import exp
+
 from opensea_metrics.sql import functions
 from opensea_metrics.sql.analysis import Analysis
 from opensea_metrics.sql.catalog import Catalog, Query
@@ -12,11 +14,12 @@ from opensea_metrics.sql.lowering.calls import OWN_WAY, PARTLY
 from opensea_metrics.sql.lowering.duckdb import Lowering
 from opensea_metrics.sql.lowering.duckdb_functions import TEMPLATES
 from opensea_metrics.sql.lowering.refusals import EMBEDDED, SPARK, Unsupported
+from opensea_metrics.sql.parser import where
 from opensea_metrics.sql.scope import Scope
 from opensea_metrics.sql.sources import Source
 from opensea_metrics.sql.statements import Kind, Statement
 from opensea_metrics.sql.timestamp_formats import UnknownFormat, timestamp_format
-from opensea_metrics.sql.types import NoSuchType, duckdb, spark, struct
+from opensea_metrics.sql.types import NoSuchType, duckdb, name_of, spark, struct
 from opensea_metrics.sql.variations import Variation
 
 REGISTRY_FORMATS = frozenset(("AVRO", "JSON_SR", "PROTOBUF"))
@@ -72,6 +75,8 @@ def check_registry(before: Catalog, statement: Statement, after: Catalog) -> Non
 def check_query(analysis: Analysis, engine: str) -> None:
     """Raises Unsupported if an engine (a name of :mod:`sql.lowering.refusals`) cannot run a SELECT."""
     check_types(analysis.source, engine, analysis.statement.place)
+    if engine != EMBEDDED:
+        _check_record_columns(analysis, engine)
     try:
         if engine == SPARK:
             (spark_selects.grouped if analysis.is_aggregation else spark_selects.rows)(analysis, "")
@@ -81,6 +86,18 @@ def check_query(analysis: Analysis, engine: str) -> None:
             selects.rows(analysis, "")
     except Unsupported as error:
         raise Unsupported(error.feature, engine, error.place) from None
+
+
+def _check_record_columns(analysis: Analysis, engine: str) -> None:
+    """Raises Unsupported if a SELECT reads what an archive's values do not have."""
+    headers = analysis.source.headers
+    unknown = {"ROWPARTITION", "ROWOFFSET", *([headers.name] if headers else [])}
+    read = [projection.expression for projection in analysis.projections]
+    read += [each for each in (*analysis.group, analysis.where, analysis.having) if each is not None]
+    for expression in read:
+        for column in expression.find_all(exp.Column):
+            if (name := name_of(column.this)) in unknown:
+                raise Unsupported(name, engine, where(analysis.statement, column))
 
 
 def check_types(source: Source, engine: str, place: Place) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from opensea_metrics.deploy.embedded.inserts import RowReader
+from opensea_metrics.deploy.embedded.topics import TopicRecord
 from opensea_metrics.sql.catalog import Catalog
 from opensea_metrics.sql.changes import applied
 from opensea_metrics.sql.coercion import Mismatch, identifier
@@ -35,6 +36,7 @@ def stored(stream: RowReader, **fields: Any) -> dict[str, Any]:
     """The value of the record that is stored, without NULLs."""
     record = stream.record(json.dumps({"k": "1", **fields}).encode(), 5)
     assert (record.time, record.key) == (5, '{"K":"1"}')
+    assert record.value is not None
     return {name: value for name, value in json.loads(record.value).items() if value is not None}
 
 
@@ -151,7 +153,7 @@ def test_a_stream_without_a_key() -> None:
     record = reader(
         "CREATE STREAM n (i INT) WITH (KAFKA_TOPIC='n', VALUE_FORMAT='JSON', PARTITIONS=1);"
     ).record(b'{"i":1}\r', 7)
-    assert record == (7, None, '{"I":1}')
+    assert record == TopicRecord(7, None, '{"I":1}', 0)
 
 
 def test_columns_of_headers_are_no_part_of_a_row() -> None:

@@ -28,6 +28,7 @@ from opensea_metrics.deploy.embedded.archive import Segment
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.lines import FileLines
 from opensea_metrics.deploy.embedded.queries import TransientQuery
+from opensea_metrics.deploy.embedded.storage import Storage, StorageError
 from opensea_metrics.producer.archive import listing
 from opensea_metrics.producer.archive import text as texts
 from opensea_metrics.sql.parser import parse_statement
@@ -851,19 +852,14 @@ def test_a_large_plain_file_is_registered_in_pieces(
     assert topic.counts() == {"x": 1_000, "long": 1}
 
 
-def test_a_register_of_an_earlier_version_counts_nothing_twice(tmp_path: Path) -> None:
+def test_the_database_of_an_earlier_version_is_refused(tmp_path: Path) -> None:
     with running(tmp_path) as server:
-        topic = Topic(server, "t")
-        path = topic.write("sub/x.json", lines("x", 2))
-        topic.write("y.json.gz", lines("y", 2))
-        assert topic.counts() == {"x": 2, "y": 2}
-        cursor = server._cursor
-        cursor.execute(f"UPDATE meta.segments SET path = '{server.root}/t/' || path")
-        cursor.execute("ALTER TABLE meta.segments DROP COLUMN tail")
-    with path.open("ab") as file:
-        file.write(lines("x"))
-    with running(tmp_path) as server:
-        assert Topic(server, "t").counts() == {"x": 3, "y": 2}
+        server._cursor.execute("DROP TABLE meta.layout")
+    with pytest.raises(StorageError, match=r"an earlier version of the server made .*\n  hint: move embedded\.duckdb"):
+        Storage(tmp_path)
+    (tmp_path / "embedded.duckdb").unlink()
+    with running(tmp_path):
+        pass
 
 
 def test_a_data_directory_may_be_moved(tmp_path: Path) -> None:

@@ -201,10 +201,10 @@ def world(server: Inside) -> World:
             f"""SELECT
               (SELECT list((schema_name, table_name)) FROM duckdb_tables()),
               (SELECT list(name) FROM meta.topics),
-              (SELECT list(r) FROM (SELECT (topic, count(*)) AS r FROM meta.inserted
+              (SELECT list(r) FROM (SELECT (topic, count(*)) AS r FROM meta.records
                 WHERE topic <> 'embedded_ksql_processing_log' GROUP BY topic)),
               (SELECT list(p ORDER BY p) FROM meta.positions AS p),
-              (SELECT list(i ORDER BY _off) FROM meta.inserted AS i WHERE topic = 'victim'),
+              (SELECT list(i ORDER BY seq) FROM meta.records AS i WHERE topic = 'victim'),
               (SELECT list(c ORDER BY _k0) FROM state."{counted.id}" AS c),
               (SELECT list((name, value) ORDER BY name) FROM duckdb_settings()),
               (SELECT list((database_name, path) ORDER BY database_name) FROM duckdb_databases()),

@@ -142,7 +142,7 @@ def by_server(archive: Path) -> Outcome:
 def by_recompute(engine: str, archive: Path) -> Outcome:
     tables, prepared, counts = recomputed(archive, request("1 hour", wanted="collections", engine=engine))
     (table,) = (rows for name, rows in tables.items() if name.startswith("COLLECTION_1_HOUR"))
-    reports = {path: str(damage) for path, damage in counts.damaged.items()} | prepared.job.refused
+    reports = {path: str(damage) for path, damage in counts.damaged.items()} | dict(prepared.job.refused)
     return Outcome({row["COLLECTION"]: row["SALES"] for row in table}, _by_name(reports))
 
 

@@ -1,0 +1,115 @@
+"""Batches of a stored topic: rows, and JSON records of files or of the table of records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import duckdb
+
+from opensea_metrics.deploy.embedded import archive, health, processing_log
+from opensea_metrics.deploy.embedded.archive import Register
+from opensea_metrics.deploy.embedded.lines import FileLines
+from opensea_metrics.deploy.embedded.topics import RECORD, TOMBSTONE, Positions
+from opensea_metrics.sql.lowering import records
+from opensea_metrics.sql.lowering.capitals import Capitals, capitals
+from opensea_metrics.sql.lowering.spelling import Spelling
+from opensea_metrics.sql.sources import Source
+
+ReadLines = Callable[[duckdb.DuckDBPyConnection, Capitals], str]
+"""Makes a relation of lines, which can be read once: ``line``, ``path``, ``key``, ``ts`` and ``topics.RECORD``, of a
+table ``topics.TOMBSTONE``, and ``headers`` if the source has a column of them."""
+
+_NO_JSON = (duckdb.InvalidInputException, duckdb.ConversionException, UnicodeDecodeError)
+"""What reading a line that is no JSON raises. DuckDB cuts the line in its message, also within a letter."""
+
+
+@dataclass(frozen=True)
+class RowBatch:
+    """Rows of a feed: those of ``relation``."""
+
+    positions: Positions
+    relation: str
+    is_decoded = True
+
+    def read(
+        self, cursor: duckdb.DuckDBPyConnection, consume: Callable[[str], None]
+    ) -> None:
+        consume(self.relation)
+
+    def keep(self, cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
+        """Rows are read whole."""
+
+    def kept(self, query_id: str) -> None:
+        """Nothing has to be known of them."""
+
+
+@dataclass(frozen=True)
+class JsonBatch:
+    """JSON records of a source: ``lines`` makes a relation of them."""
+
+    positions: Positions
+    source: Source
+    names: Spelling
+    lines: ReadLines
+    odd: str | None
+    is_decoded = False
+
+    def read(
+        self, cursor: duckdb.DuckDBPyConnection, consume: Callable[[str], None]
+    ) -> None:
+        """``consume`` is called again, with a slower relation, if a line is no JSON."""
+        odd = self.odd if self.names.is_lower else None
+        carried = (*RECORD, TOMBSTONE) if self.source.is_table else RECORD
+        for all_json in (True, False):
+            given = self.lines(cursor, capitals(self.names.capitalized))
+            try:
+                consume(records.decoded(given, self.source, self.names, odd, carried, all_json))
+            except _NO_JSON:
+                if not all_json:
+                    raise
+            else:
+                return
+
+    def keep(self, cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
+        """Records of the table are read whole."""
+
+    def kept(self, query_id: str) -> None:
+        """Nothing has to be known of them."""
+
+
+@dataclass(frozen=True)
+class FileBatch(JsonBatch):
+    """JSON records of segments of files. ``files`` says what became of them."""
+
+    files: FileLines
+    register: Register
+
+    def keep(self, cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
+        """Keep what the query has left of the files now, and report it."""
+        outcome = self.files.outcome
+        cursor.execute(
+            "DELETE FROM meta.unread WHERE query = ? AND list_contains(?::BIGINT[], seq)",
+            [query_id, list(outcome)],
+        )
+        rows = [item for item in outcome.values() if item is not None]
+        if rows:
+            values = ((item.seq, item.taken, item.checksum, item.tried, item.why.value) for item in rows)
+            cursor.execute(
+                "INSERT INTO meta.unread SELECT ?, unnest(?::BIGINT[]), unnest(?::BIGINT[]),"
+                " unnest(?::BIGINT[]), unnest(?::BIGINT[]), unnest(?::VARCHAR[])",
+                [query_id, *map(list, zip(*values, strict=True))],
+            )
+        topic = self.source.topic
+        archive.keep_read(cursor, topic, self.files.read)
+        processing_log.report(cursor, processing_log.reader(query_id), topic, self.files.reports)
+
+    def kept(self, query_id: str) -> None:
+        """The register knows the files now that were read to their end."""
+        self.register.note_read(self.source.topic, self.files.read)
+        if reports := self.files.reports:
+            first = reports[0]
+            health.tell(
+                "files cannot be read, or not all of them; see KSQL_PROCESSING_LOG",
+                query=query_id, reports=str(len(reports)), first=first.path, reason=first.reason,
+            )  # fmt: skip

@@ -1,0 +1,308 @@
+"""The feeds of a topic whose records are rows: relations that can be read from a number on.
+
+- a log: rows that a stream's query makes of JSON;
+- rows that a dropped stream or table left;
+- the changes of a table: its newest row for each key, at the number of its last change (as in a
+  compacted topic, older changes of a key are not seen by who comes later);
+- a selection: what a stream's SELECT gives over a typed feed of another topic. Nothing is stored.
+
+A row of a stream has the partition and the offset of the record that it was made of: so the offsets of a stream that
+a query writes have gaps. Besides these a topic may have JSON (:mod:`deploy.embedded.stored_topic`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import duckdb
+
+from opensea_metrics.deploy.embedded.topics import RECORD, UNREADABLE
+from opensea_metrics.sql.catalog import Catalog, Query
+from opensea_metrics.sql.lowering import selects
+from opensea_metrics.sql.quoting import column as column_of
+from opensea_metrics.sql.quoting import name_of_column, quoted
+from opensea_metrics.sql.sources import Source
+from opensea_metrics.sql.types import duckdb as duckdb_type
+
+_SEPARATOR = " of "
+_BASE = " from "
+"""In the name of a chunk: before the number of its first row."""
+
+
+Counts = list[tuple[int, int, int]]
+"""Each partition, the offset after its last row, and a number of rows."""
+
+
+class Feed(Protocol):
+    """A feed of rows; ``id`` names it in the positions of its readers.
+
+    Its rows have one order in all partitions, so positions have its number at partition 0 only.
+    """
+
+    @property
+    def id(self) -> str: ...
+
+    def end(self, cursor: duckdb.DuckDBPyConnection) -> int:
+        """The number after the last row."""
+        ...
+
+    def counted(self, cursor: duckdb.DuckDBPyConnection, number: int) -> Counts:
+        """How many rows come from a number on."""
+        ...
+
+    def relation(self, source: Source, low: int | None, high: int | None) -> str:
+        """The rows with numbers in [low, high): the columns of ``source``, ROWTIME, ``_off`` (the number) and
+        ``topics.RECORD``."""
+        ...
+
+
+@dataclass(frozen=True)
+class LeftRows:
+    """Rows that a query has left that has ended."""
+
+    id: str
+    table: str
+    columns: tuple[str, ...]
+
+    def end(self, cursor: duckdb.DuckDBPyConnection) -> int:
+        return _end(cursor, self.table)
+
+    def counted(self, cursor: duckdb.DuckDBPyConnection, number: int) -> Counts:
+        return cursor.execute(
+            f"SELECT ROWPARTITION, max(ROWOFFSET) + 1, count(*) FILTER (_off >= {number}) FROM {self.table} GROUP BY 1"
+        ).fetchall()
+
+    def relation(self, source: Source, low: int | None, high: int | None) -> str:
+        names = [name_of_column(column) for column in self.columns]
+        rows = f"SELECT * FROM {self.table}{_between(low, high)}"
+        return selects.as_source(source, rows, names, carried=RECORD)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A table of a log: its rows have the numbers from ``base`` on."""
+
+    base: int
+    table: str
+
+
+@dataclass(frozen=True)
+class Log:
+    """Rows that a query makes of JSON, in chunks: old ones can be dropped as a whole.
+
+    A chunk holds unreadable records too (``_failed`` says why, in ``UNREADABLE``). A row's number is its DuckDB row
+    number and the chunk's base, because nothing is ever deleted from a chunk: to number rows while they are written
+    would keep DuckDB from reading files on several threads. ``id`` names the query that writes it.
+    """
+
+    id: str
+    chunks: tuple[Chunk, ...]
+    columns: tuple[str, ...]
+
+    def end(self, cursor: duckdb.DuckDBPyConnection) -> int:
+        last = self.chunks[-1]
+        return last.base + rows_of(cursor, last.table)
+
+    def counted(self, cursor: duckdb.DuckDBPyConnection, number: int) -> Counts:
+        counts = " UNION ALL ".join(
+            f"SELECT ROWPARTITION, ROWOFFSET, rowid >= {number - chunk.base} AS _unread FROM {chunk.table}"
+            for chunk in self.chunks
+        )
+        return cursor.execute(
+            f"SELECT ROWPARTITION, max(ROWOFFSET) + 1, count(*) FILTER (_unread) FROM ({counts}) GROUP BY 1"
+        ).fetchall()
+
+    def relation(self, source: Source, low: int | None, high: int | None) -> str:
+        following = [*(chunk.base for chunk in self.chunks[1:]), None]
+        rows = [
+            self._rows(chunk, low, high)
+            for chunk, end in zip(self.chunks, following, strict=True)
+            if (end is None or low is None or low < end) and (high is None or chunk.base < high)
+        ]
+        names = [name_of_column(column) for column in self.columns]
+        return selects.as_source(source, " UNION ALL ".join(rows), names, carried=RECORD)
+
+    @staticmethod
+    def _rows(chunk: Chunk, low: int | None, high: int | None) -> str:
+        bounds = ["_failed IS NULL"]
+        if low is not None and low > chunk.base:
+            bounds.append(f"rowid >= {low - chunk.base}")
+        if high is not None:
+            bounds.append(f"rowid < {high - chunk.base}")
+        columns = f"* EXCLUDE ({', '.join(UNREADABLE)}), {chunk.base} + rowid AS _off"
+        return f"SELECT {columns} FROM {chunk.table} WHERE {' AND '.join(bounds)}"
+
+
+@dataclass(frozen=True)
+class Changes:
+    """The newest row of each key of an aggregation."""
+
+    query: Query
+
+    @property
+    def id(self) -> str:
+        return self.query.id
+
+    def end(self, cursor: duckdb.DuckDBPyConnection) -> int:
+        return _end(cursor, state_table(self.query.id))
+
+    def counted(self, cursor: duckdb.DuckDBPyConnection, number: int) -> Counts:
+        table = state_table(self.query.id)
+        return cursor.execute(
+            f"SELECT 0, coalesce(max(_off) + 1, 0), count(*) FILTER (_off >= {number}) FROM {table}"
+        ).fetchall()
+
+    def relation(self, source: Source, low: int | None, high: int | None) -> str:
+        rows = f"SELECT * FROM {state_table(self.query.id)}{_between(low, high)}"
+        finished = selects.grouping(self.query.analysis).finish(rows)
+        rows = f"SELECT *, 0::INTEGER AS ROWPARTITION, _off AS ROWOFFSET FROM ({finished})"
+        names = [*_columns(self.query), "WINDOWSTART", "WINDOWEND"]
+        return selects.as_source(source, rows, names, carried=RECORD)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A stream's SELECT over a feed of its source's topic."""
+
+    query: Query
+    over: Feed
+
+    @property
+    def id(self) -> str:
+        return f"{self.query.id} over {self.over.id}"
+
+    def end(self, cursor: duckdb.DuckDBPyConnection) -> int:
+        return self.over.end(cursor)
+
+    def counted(self, cursor: duckdb.DuckDBPyConnection, number: int) -> Counts:
+        return self.over.counted(cursor, number)
+
+    def relation(self, source: Source, low: int | None, high: int | None) -> str:
+        analysis = self.query.analysis
+        rows = selects.rows(analysis, self.over.relation(analysis.source, low, high), carried=RECORD)
+        return selects.as_source(source, rows, _columns(self.query), carried=RECORD)
+
+
+def feeds(catalog: Catalog, logs: Mapping[str, tuple[str, ...]], topic: str) -> list[Feed]:
+    """The feeds of rows of a topic; ``logs`` are the log tables that exist, with their columns."""
+    found: list[Feed] = []
+    chunks: dict[str, list[Chunk]] = {}
+    for name, columns in logs.items():
+        owner, _, rest = name.partition(_SEPARATOR)
+        if owner != topic:
+            continue
+        made_by, _, base = rest.partition(_BASE)
+        table = f"log.{quoted(name)}"
+        if not base:
+            found.append(LeftRows(made_by, table, columns))
+            continue
+        if made_by not in chunks:
+            found.append(Log(made_by, (), columns))
+        chunks.setdefault(made_by, []).append(Chunk(int(base), table))
+    for number, feed in enumerate(found):
+        if isinstance(feed, Log):
+            found[number] = replace(feed, chunks=tuple(sorted(chunks[feed.id], key=lambda chunk: chunk.base)))
+    for query in catalog.queries.values():
+        if catalog.sources[query.sink].topic != topic:
+            continue
+        if query.analysis.is_aggregation:
+            found.append(Changes(query))
+        else:
+            below = feeds(catalog, logs, query.analysis.source.topic)
+            found.extend(Selection(query, feed) for feed in below)
+    return found
+
+
+def topic_of(table: str) -> str:
+    """The topic of a table of schema ``log``."""
+    return table.partition(_SEPARATOR)[0]
+
+
+def log_table(topic: str, feed: str) -> str:
+    """The name, in schema ``log``, of the table with a feed's rows of a topic."""
+    return f"{topic}{_SEPARATOR}{feed}"
+
+
+def json_log(logs: Mapping[str, tuple[str, ...]], topic: str, feed_id: str) -> Log | None:
+    """The log of a feed; None if nothing has been written into it yet."""
+    found = (feed for feed in feeds(Catalog(), logs, topic) if isinstance(feed, Log) and feed.id == feed_id)
+    return next(found, None)
+
+
+def json_log_id(query_id: str) -> str:
+    """The id of the feed of what a query makes of JSON."""
+    return f"{query_id} of JSON"
+
+
+def chunk_table(topic: str, feed: str, base: int) -> str:
+    """The table of a chunk of a log."""
+    return f"log.{quoted(f'{log_table(topic, feed)}{_BASE}{base}')}"
+
+
+def rows_of(cursor: duckdb.DuckDBPyConnection, table: str) -> int:
+    """The number of rows of a table."""
+    (count,) = cursor.execute(f"SELECT count(*) FROM {table}").fetchone()  # type: ignore[misc]
+    return int(count)
+
+
+def logs(cursor: duckdb.DuckDBPyConnection) -> dict[str, tuple[str, ...]]:
+    """The log tables that exist, with their columns."""
+    rows = cursor.execute(
+        "SELECT table_name, list(column_name ORDER BY column_index) FROM duckdb_columns() "
+        "WHERE schema_name = 'log' GROUP BY table_name ORDER BY table_name"
+    ).fetchall()
+    return {name: tuple(columns) for name, columns in rows}
+
+
+def delete_logs(cursor: duckdb.DuckDBPyConnection, topic: str) -> None:
+    """Drop the log tables of a topic."""
+    for table in logs(cursor):
+        if table.startswith(log_table(topic, "")):
+            cursor.execute(f"DROP TABLE log.{quoted(table)}")
+
+
+def leave_rows(cursor: duckdb.DuckDBPyConnection, catalog: Catalog, query_id: str) -> None:
+    """Keep, as a log of its topic, what a query that ends has given so far."""
+    sink = catalog.sources[catalog.queries[query_id].sink]
+    for feed in feeds(catalog, logs(cursor), sink.topic):
+        if not isinstance(feed, Changes | Selection) or feed.query.id != query_id:
+            continue
+        table = f"log.{quoted(log_table(sink.topic, feed.id))}"
+        cursor.execute(f"CREATE TABLE {table} AS {feed.relation(sink, None, None)}")
+
+
+def state_table(query_id: str) -> str:
+    """The table with an aggregation's state."""
+    return f"state.{quoted(query_id)}"
+
+
+def nothing(source: Source) -> str:
+    """A relation of the source's columns without rows."""
+    columns = [
+        f"CAST(NULL AS {duckdb_type(column.type)}) AS {column_of(column.name)}"
+        for column in source.columns
+    ]
+    bounds = ["0::BIGINT AS WINDOWSTART", "0::BIGINT AS WINDOWEND"] if source.window else []
+    record = ["0::INTEGER AS ROWPARTITION", "0::BIGINT AS ROWOFFSET"]
+    hidden = [*bounds, "0::BIGINT AS ROWTIME", "0::BIGINT AS _off", *record]
+    return f"SELECT {', '.join([*columns, *hidden])} WHERE false"
+
+
+def _columns(query: Query) -> list[str]:
+    return [column.name for column in query.analysis.columns]
+
+
+def _end(cursor: duckdb.DuckDBPyConnection, table: str) -> int:
+    row = cursor.execute(f"SELECT max(_off) FROM {table}").fetchone()
+    return 0 if row is None or row[0] is None else int(row[0]) + 1
+
+
+def _between(low: int | None, high: int | None) -> str:
+    bounds = []
+    if low:
+        bounds.append(f"_off >= {low}")
+    if high is not None:
+        bounds.append(f"_off < {high}")
+    return f" WHERE {' AND '.join(bounds)}" if bounds else ""

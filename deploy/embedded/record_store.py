@@ -1,0 +1,102 @@
+"""The records that clients and the server put into topics: a table, with offsets of its own in each partition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import duckdb
+
+from opensea_metrics.deploy.embedded.topics import TopicRecord
+
+
+def ends(cursor: duckdb.DuckDBPyConnection, topic: str) -> dict[int, int]:
+    """The offset after the last record of each partition that has had one."""
+    rows = cursor.execute(
+        'SELECT partition, max(next) FROM (SELECT partition, "offset" + 1 AS next FROM meta.records WHERE topic = ?'
+        " UNION ALL SELECT partition, next FROM meta.deleted WHERE topic = ?) GROUP BY partition",
+        [topic, topic],
+    ).fetchall()
+    return dict(rows)
+
+
+def append(
+    cursor: duckdb.DuckDBPyConnection,
+    topic: str,
+    records: Sequence[TopicRecord],
+    floors: Mapping[int, int],
+) -> None:
+    """Add records to a topic in their order, within the caller's transaction. ``floors`` are the least offsets that
+    they may have, by partition."""
+    times, keys, values, partitions = zip(*records, strict=True)
+    following = ends(cursor, topic)
+    offsets = []
+    for partition in partitions:
+        offsets.append(max(following.get(partition, 0), floors.get(partition, 0)))
+        following[partition] = offsets[-1] + 1
+    cursor.execute(
+        "INSERT INTO meta.records SELECT $topic, nextval('meta.record_numbers'), * FROM ("
+        "SELECT unnest($partitions::INTEGER[]), unnest($offsets::BIGINT[]), unnest($times::BIGINT[]),"
+        " unnest($keys::VARCHAR[]), unnest($values::VARCHAR[]))",
+        {
+            "topic": topic, "partitions": partitions, "offsets": offsets,
+            "times": times, "keys": keys, "values": values,
+        },
+    )  # fmt: skip
+
+
+def firsts(cursor: duckdb.DuckDBPyConnection, topic: str) -> dict[int, int]:
+    """The offset before which each partition's records have been deleted."""
+    rows = cursor.execute("SELECT partition, next FROM meta.deleted WHERE topic = ?", [topic]).fetchall()
+    return dict(rows)
+
+
+def between(low: Mapping[int, int], high: Mapping[int, int]) -> str:
+    """A condition for the records with offsets in [low, high) of their partition; a missing low is 0."""
+    bounds = (
+        f'(partition = {number} AND "offset" >= {low.get(number, 0)} AND "offset" < {end})'
+        for number, end in high.items()
+    )
+    return f"({' OR '.join(bounds)})"
+
+
+def counted(
+    cursor: duckdb.DuckDBPyConnection, topic: str, reached: Mapping[int, int]
+) -> list[tuple[int, int, int]]:
+    """Each partition, the offset after its last record, and how many records come from ``reached`` on."""
+    high = ends(cursor, topic)
+    if not high:
+        return []
+    rows = cursor.execute(
+        f"SELECT partition, count(*) FROM meta.records WHERE topic = ? AND {between(reached, high)} GROUP BY partition",
+        [topic],
+    ).fetchall()
+    unread = dict(rows)
+    return [(partition, end, unread.get(partition, 0)) for partition, end in high.items()]
+
+
+def delete(cursor: duckdb.DuckDBPyConnection, topic: str) -> None:
+    """Forget all records of a topic; its offsets begin anew."""
+    cursor.execute("DELETE FROM meta.records WHERE topic = ?", [topic])
+    cursor.execute("DELETE FROM meta.deleted WHERE topic = ?", [topic])
+
+
+def delete_before(
+    cursor: duckdb.DuckDBPyConnection, topic: str, time: int, read: Mapping[int, int]
+) -> None:
+    """Delete the records of a topic that are older than a time (epoch ms), within the caller's transaction.
+
+    Only those go that come before the offsets ``read`` of their partition. Offsets go on.
+    """
+    if not read:
+        return
+    old = f"topic = ? AND ts < ? AND {between({}, read)}"
+    last = cursor.execute(
+        f'SELECT partition, max("offset") + 1 FROM meta.records WHERE {old} GROUP BY partition', [topic, time]
+    ).fetchall()
+    for partition, following in last:
+        cursor.execute(
+            "INSERT INTO meta.deleted VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET next = greatest(next, excluded.next)",
+            [topic, partition, following],
+        )
+    if last:
+        cursor.execute(f"DELETE FROM meta.records WHERE {old}", [topic, time])

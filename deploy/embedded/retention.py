@@ -1,0 +1,144 @@
+"""What the server deletes of its database because it is too old, as ksqlDB and Kafka would.
+
+- Windows: those that started longer ago, in stream time, than the window's RETENTION.
+- Records of topics with RETENTION_MS: those that are older than that by the clock. Of a log whole chunks go, as Kafka
+  deletes whole segments. Without RETENTION_MS a topic keeps its records: Kafka's default of 7 days would delete
+  replayed events at once.
+- The register's many small segments of a growing file become few large ones.
+
+Nothing is deleted that a running query has yet to read. Files of the archive stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import duckdb
+
+from opensea_metrics.deploy.embedded import feeds, persistent, record_store
+from opensea_metrics.deploy.embedded.archive import FILES, merge_segments
+from opensea_metrics.deploy.embedded.feeds import Changes, Feed, LeftRows, Log, Selection
+from opensea_metrics.deploy.embedded.storage import transaction
+from opensea_metrics.deploy.embedded.stored_topic import RECORDS, StoredTopics
+from opensea_metrics.deploy.embedded.topics import Position, Positions
+from opensea_metrics.sql.catalog import Query
+
+_ALL = 2**62
+
+
+def sweep(
+    cursor: duckdb.DuckDBPyConnection,
+    topics: StoredTopics,
+    now: int,
+    clients: Mapping[str, Iterable[Positions]],
+) -> None:
+    """Delete what is too old at ``now`` (epoch ms). No query may move data meanwhile.
+
+    ``clients`` are the positions of clients' queries, by topic. Each step is a transaction of its own.
+    """
+    reached = {id_: persistent.positions(cursor, id_) for id_ in topics.catalog.queries}
+    for query in topics.catalog.queries.values():
+        if query.analysis.is_aggregation and query.analysis.window:
+            _forget_windows(cursor, query, _reached(topics, query.id, reached))
+    rows = cursor.execute("SELECT name, retention FROM meta.topics WHERE retention >= 0").fetchall()
+    for topic, retention in rows:
+        _delete_records(cursor, topics, topic, now - retention, reached)
+    for (topic,) in cursor.execute("SELECT DISTINCT topic FROM meta.segments").fetchall():
+        readers = [*_readers(topics, topic, reached), *clients.get(topic, ())]
+        with transaction(cursor):
+            merge_segments(cursor, topic, _least(readers, FILES, range(topics.topic(topic).partitions(cursor))))
+
+
+def delete_read_files(
+    cursor: duckdb.DuckDBPyConnection,
+    topics: StoredTopics,
+    oldest: int,
+    clients: Mapping[str, Iterable[Positions]],
+) -> None:
+    """Delete the files of topics that were last changed before a time (epoch ms), if all running queries over the
+    topic, at least one, have read them. The newest file of a topic stays."""
+    reached = {id_: persistent.positions(cursor, id_) for id_ in topics.catalog.queries}
+    for topic in {query.analysis.source.topic for query in topics.catalog.queries.values()}:
+        readers = [*_readers(topics, topic, reached), *clients.get(topic, ())]
+        read = _least(readers, FILES, range(topics.topic(topic).partitions(cursor)))
+        topics.register.delete_read(cursor, topic, read, oldest)
+
+
+def _forget_windows(cursor: duckdb.DuckDBPyConnection, query: Query, reached: int) -> None:
+    """Delete the rows of old windows from a state. None of them is the last change, whose number must not come
+    again: a newer window was changed later."""
+    window = query.analysis.window
+    assert window is not None
+    table = feeds.state_table(query.id)
+    newest, oldest = cursor.execute(f"SELECT max(_ws), min(_ws) FROM {table}").fetchone()  # type: ignore[misc]
+    if newest is not None and oldest <= newest - window.kept:
+        with transaction(cursor):
+            cursor.execute(
+                f"DELETE FROM {table} WHERE _ws <= ? AND _off < ?", [newest - window.kept, reached]
+            )
+
+
+def _delete_records(
+    cursor: duckdb.DuckDBPyConnection,
+    topics: StoredTopics,
+    topic: str,
+    oldest: int,
+    reached: Mapping[str, Positions],
+) -> None:
+    """Delete the records of a topic that are older than a time (epoch ms)."""
+    with transaction(cursor):
+        partitions = record_store.ends(cursor, topic)
+        low = _least(_readers(topics, topic, reached), RECORDS, partitions)
+        record_store.delete_before(cursor, topic, oldest, {p: low.get(p, end) for p, end in partitions.items()})
+    for feed in feeds.feeds(topics.catalog, topics.logs, topic):
+        read = _reached(topics, feed.id, reached)
+        if isinstance(feed, Log):
+            _drop_chunks(cursor, feed, oldest, read)
+        elif isinstance(feed, LeftRows):
+            with transaction(cursor):
+                last = feed.end(cursor) - 1  # it stays, so that its number does not come again
+                cursor.execute(
+                    f"DELETE FROM {feed.table} WHERE ROWTIME < ? AND _off < ?", [oldest, min(read, last)]
+                )
+
+
+def _drop_chunks(cursor: duckdb.DuckDBPyConnection, log: Log, oldest: int, read: int) -> None:
+    """Drop the chunks of a log whose records are all too old and read; the last one stays."""
+    for chunk, following in zip(log.chunks, log.chunks[1:], strict=False):
+        if following.base > read:
+            return
+        (newest,) = cursor.execute(f"SELECT max(ROWTIME) FROM {chunk.table}").fetchone()  # type: ignore[misc]
+        if newest is None or newest < oldest:
+            cursor.execute(f"DROP TABLE {chunk.table}")
+
+
+def _readers(
+    topics: StoredTopics, topic: str, reached: Mapping[str, Positions]
+) -> list[Positions]:
+    """The positions of the running queries that read a topic."""
+    queries = topics.catalog.queries.values()
+    return [reached[query.id] for query in queries if query.analysis.source.topic == topic]
+
+
+def _least(readers: Iterable[Positions], feed: str, partitions: Iterable[int]) -> dict[int, int]:
+    """Up to where all of some readers have read a feed, by partition; empty without readers."""
+    read = list(readers)
+    numbers = list(partitions)
+    return {p: min(each.get(Position(feed, p), 0) for each in read) for p in numbers} if read else {}
+
+
+def _reached(topics: StoredTopics, feed_id: str, reached: Mapping[str, Positions]) -> int:
+    """Up to where all running queries have read a feed of rows, also through what streams select of it."""
+    low = _ALL
+    for query in topics.catalog.queries.values():
+        if not query.analysis.is_aggregation:
+            continue  # it keeps nothing of rows: its readers count
+        for feed in feeds.feeds(topics.catalog, topics.logs, query.analysis.source.topic):
+            if _stored(feed).id == feed_id:
+                low = min(low, reached[query.id].get(Position(feed.id), 0))
+    return low
+
+
+def _stored(feed: Feed) -> Feed | Changes:
+    """The feed that stores the rows of a feed."""
+    return _stored(feed.over) if isinstance(feed, Selection) else feed

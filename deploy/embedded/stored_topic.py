@@ -1,0 +1,236 @@
+"""The topics of a data directory: files, the table of records, and what queries have made."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import duckdb
+
+from opensea_metrics.deploy.embedded import archive, feeds, metastore, record_store
+from opensea_metrics.deploy.embedded.archive import FILES, Register, Segment
+from opensea_metrics.deploy.embedded.batches import FileBatch, JsonBatch, RowBatch
+from opensea_metrics.deploy.embedded.feeds import Counts, Feed
+from opensea_metrics.deploy.embedded.lines import FileLines, Unread, state
+from opensea_metrics.deploy.embedded.topics import (
+    RECORD,
+    TOMBSTONE,
+    Batch,
+    PartitionOffsets,
+    Position,
+    Positions,
+    Topic,
+    TopicRecord,
+)
+from opensea_metrics.sql.catalog import Catalog
+from opensea_metrics.sql.lowering import records
+from opensea_metrics.sql.lowering.capitals import Capitals
+from opensea_metrics.sql.quoting import text
+from opensea_metrics.sql.sources import Source
+from opensea_metrics.sql.types import duckdb as duckdb_type
+
+RECORDS = "records"
+"""The feed of the table of records."""
+JSON_FEEDS = (FILES, RECORDS)
+"""The feeds that have JSON."""
+MOST_BYTES = 256 * 1024 * 1024
+"""Bytes of JSON in a batch."""
+_MOST_ROWS = 1_000_000
+_MOST_COUNTS = 10_000
+_SAMPLE = 64 * 1024
+"""Bytes of text from which the usual spelling of names is taken."""
+
+
+@dataclass(frozen=True)
+class StoredTopics:
+    """The topics as they are at a time: ``logs`` are the log tables, ``register`` has the files.
+
+    ``counts`` keeps what was counted of feeds of rows: who waits until all is read asks again and again.
+    """
+
+    catalog: Catalog
+    logs: Mapping[str, tuple[str, ...]]
+    register: Register
+    counts: dict[tuple[str, int, int], Counts] = field(default_factory=dict)
+
+    def topic(self, name: str) -> Topic:
+        """The topic of a name."""
+        return StoredTopic(name, self)
+
+
+@dataclass(frozen=True)
+class StoredTopic:
+    """One of them. Of files it has those that are registered: see :meth:`Register.discover`."""
+
+    name: str
+    all: StoredTopics
+
+    def partitions(self, cursor: duckdb.DuckDBPyConnection) -> int:
+        return metastore.partitions(cursor, self.name)
+
+    def ends(self, cursor: duckdb.DuckDBPyConnection) -> Positions:
+        ends = {Position(feed.id): feed.end(cursor) for feed in self._feeds()}
+        files = self.all.register.end(self.name)
+        ends |= {Position(FILES, number): files for number in range(self.partitions(cursor)) if files}
+        stored = record_store.ends(cursor, self.name)
+        return ends | {Position(RECORDS, number): end for number, end in stored.items()}
+
+    def read(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        source: Source,
+        positions: Positions,
+        most_bytes: int = MOST_BYTES,
+    ) -> Iterator[Batch]:
+        yield from self._files(cursor, source, of_feed(positions, FILES), most_bytes)
+        yield from self._records(cursor, source, of_feed(positions, RECORDS))
+        for feed in self._feeds():
+            position = Position(feed.id)
+            low, end = positions.get(position, 0), feed.end(cursor)
+            while low < end:
+                high = min(end, low + _MOST_ROWS)
+                yield RowBatch({position: high}, feed.relation(source, low, high))
+                low = high
+
+    def again(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        source: Source,
+        positions: Positions,
+        unread: Iterable[Unread],
+    ) -> Batch | None:
+        by_number = {item.seq: item for item in unread}
+        known = archive.segments(cursor, self.name, {}, by_number)
+        root = self.all.register.root
+        changed = [
+            segment
+            for segment in known
+            if state(root, self.name, segment) != by_number[segment.seq].tried
+        ]
+        if not changed:
+            return None
+        before = [by_number[segment.seq] for segment in changed]
+        return self._of_files(source, {}, changed, before)
+
+    def offsets(
+        self, cursor: duckdb.DuckDBPyConnection, positions: Positions
+    ) -> list[PartitionOffsets]:
+        ends: dict[int, int] = {}
+        behind: dict[int, int] = {}
+        for counted in (
+            self.all.register.counted(cursor, self.name, of_feed(positions, FILES)),
+            record_store.counted(cursor, self.name, of_feed(positions, RECORDS)),
+            *(self._counted(cursor, feed, positions.get(Position(feed.id), 0)) for feed in self._feeds()),
+        ):
+            for number, end, unread in counted:
+                ends[number] = max(ends.get(number, 0), end)
+                behind[number] = behind.get(number, 0) + unread
+        numbers = range(max([self.partitions(cursor), *(number + 1 for number in ends)]))
+        first = record_store.firsts(cursor, self.name)
+        return [
+            PartitionOffsets(
+                number, first.get(number, 0), ends.get(number, 0), ends.get(number, 0) - behind.get(number, 0)
+            )
+            for number in numbers
+        ]
+
+    def _counted(self, cursor: duckdb.DuckDBPyConnection, feed: Feed, reached: int) -> Counts:
+        """What :meth:`Feed.counted` gives: nothing else while a feed has the same end."""
+        key = f"{self.name} {feed.id}", feed.end(cursor), reached
+        if key not in self.all.counts:
+            if len(self.all.counts) >= _MOST_COUNTS:
+                self.all.counts.clear()
+            self.all.counts[key] = feed.counted(cursor, reached)
+        return self.all.counts[key]
+
+    def append(self, cursor: duckdb.DuckDBPyConnection, records: Sequence[TopicRecord]) -> None:
+        record_store.append(cursor, self.name, records, self.all.register.offsets(self.name))
+
+    def ensure(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        partitions: int,
+        replicas: int,
+        retention: int | None,
+    ) -> None:
+        cursor.execute(
+            "INSERT INTO meta.topics VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            [self.name, partitions, replicas, retention],
+        )
+
+    def delete(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Files of the archive stay: the server did not make them."""
+        cursor.execute("DELETE FROM meta.topics WHERE name = ?", [self.name])
+        record_store.delete(cursor, self.name)
+        feeds.delete_logs(cursor, self.name)
+
+    def _feeds(self) -> list[Feed]:
+        return feeds.feeds(self.all.catalog, self.all.logs, self.name)
+
+    def _files(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        source: Source,
+        first: dict[int, int],
+        most_bytes: int,
+    ) -> Iterator[Batch]:
+        while pending := archive.segments(cursor, self.name, first):
+            chosen = archive.chunk(pending, most_bytes)
+            reached = {segment.partition: segment.seq + 1 for segment in chosen}
+            first = first | reached
+            positions = {Position(FILES, number): seq for number, seq in reached.items()}
+            yield self._of_files(source, positions, chosen)
+
+    def _of_files(
+        self,
+        source: Source,
+        positions: Positions,
+        chosen: list[Segment],
+        before: Iterable[Unread] = (),
+    ) -> Batch:
+        register = self.all.register
+        files = FileLines(register.root, self.name, chosen, before)
+        names = records.spelled(source, files.sample(_SAMPLE))
+        tombstone = f", false AS {TOMBSTONE}" if source.is_table else ""
+        lines = partial(_stamped, files, tombstone + _no_headers(source))
+        return FileBatch(positions, source, names, lines, "_odd", files=files, register=register)
+
+    def _records(
+        self, cursor: duckdb.DuckDBPyConnection, source: Source, low: dict[int, int]
+    ) -> Iterator[Batch]:
+        high = record_store.ends(cursor, self.name)
+        if all(low.get(number, 0) >= end for number, end in high.items()):
+            return
+        # Of a stream ksqlDB shows and counts no record without a value.
+        tombstone = f", value IS NULL AS {TOMBSTONE}" if source.is_table else ""
+        kept = "" if source.is_table else " AND value IS NOT NULL"
+        lines = (
+            f"SELECT value AS line, 'INSERT VALUES' AS path, key, ts{tombstone}{_no_headers(source)},"
+            ' partition AS ROWPARTITION, "offset" AS ROWOFFSET FROM meta.records'
+            f" WHERE topic = {text(self.name)} AND {record_store.between(low, high)}{kept} ORDER BY seq"
+        )
+        positions = {Position(RECORDS, number): end for number, end in high.items()}
+        yield JsonBatch(positions, source, records.as_declared(source), lambda *_: lines, None)
+
+
+def of_feed(positions: Positions, feed: str) -> dict[int, int]:
+    """What positions say of a feed, by partition."""
+    return {each.partition: number for each, number in positions.items() if each.feed == feed}
+
+
+def _no_headers(source: Source) -> str:
+    """A column of headers for records that have none, if a source asks for them."""
+    headers = source.headers
+    return f", NULL::{duckdb_type(headers.type)} AS headers" if headers else ""
+
+
+def _stamped(
+    files: FileLines, more: str, cursor: duckdb.DuckDBPyConnection, names: Capitals
+) -> str:
+    """Lines of files: without a key, with the time (epoch ms) at which they are read, and ``more`` columns."""
+    now = int(time.time() * 1000)
+    lines = files.relation(cursor, names)
+    columns = f"line, path, _odd, NULL::VARCHAR AS key, {now}::BIGINT AS ts{more}, {', '.join(RECORD)}"
+    return f"SELECT {columns} FROM ({lines})"

@@ -1,0 +1,122 @@
+"""A server that is killed with SIGKILL before a given statement to its database, in a process of its own."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import signal
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from opensea_metrics.deploy.embedded import archive, feeds, persistent, retention
+from tests.embedded.inside import Inside, inside
+
+_CONTEXT = get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["tests.embedded.killed", "opensea_metrics.deploy.embedded.server", "pyarrow.compute"])
+TIME = 1_789_467_000_000
+STATEMENTS = (
+    "CREATE STREAM raw (k VARCHAR KEY, t BIGINT, f VARCHAR) WITH (KAFKA_TOPIC='raw', VALUE_FORMAT='JSON', PARTITIONS=2,"
+    " TIMESTAMP='t', RETENTION_MS=1000);",
+    "CREATE STREAM copied WITH (RETENTION_MS=1000) AS SELECT k, f, ROWPARTITION AS p, ROWOFFSET AS o FROM raw;",
+    "CREATE TABLE sums AS SELECT f, COUNT(*) AS n FROM copied GROUP BY f;",
+    "CREATE TABLE direct AS SELECT f, COUNT(*) AS n FROM raw GROUP BY f;",
+    "CREATE TABLE daily AS SELECT f, COUNT(*) AS n FROM raw WINDOW TUMBLING (SIZE 1 DAYS, RETENTION 9 DAYS,"
+    " GRACE PERIOD 8 DAYS) GROUP BY f;",
+)
+TABLES = ("sums", "direct", "daily")
+FILES = {"raw+0+0.json": 40, "raw+1+0.json.gz": 30, "plain.json": 25, "later/raw+0+40.json": 35, "later/x.json.gz": 20}
+INSERTED = 6
+
+
+def prepare(data: Path) -> None:
+    """A data directory with the statements carried out, and files that are still aside."""
+    with inside(data) as server:
+        for statement in STATEMENTS:
+            server.done(statement)
+    for name, count in FILES.items():
+        path = data / "aside" / name.replace("/", "%")
+        path.parent.mkdir(exist_ok=True)
+        content = b"".join(b'{"t":%d,"f":"%s","n":%d}\n' % (TIME + n, name.encode(), n) for n in range(count))
+        path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+
+
+def publish(data: Path, is_later: bool) -> None:
+    """Put the files into their topic, as far as that has not been done."""
+    for name in FILES:
+        path = data / "aside" / name.replace("/", "%")
+        if path.exists() and name.startswith("later/") <= is_later:
+            target = data / "topics/raw" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(target)
+
+
+def work(server: Inside, confirmed: Path) -> None:
+    """Read files in small batches, take records in, and delete what is old; what is done already is left out."""
+    publish(server.data, is_later=False)
+    server.settle()
+    for number in range(INSERTED):
+        with confirmed.open("a") as file:
+            file.write(f"begun {number}\n")
+        server.done(f"INSERT INTO raw (k, t, f) VALUES ('{number}', {TIME}, 'inserted {number}');")
+        with confirmed.open("a") as file:
+            file.write(f"done {number}\n")
+        server.settle()
+    finish(server)
+
+
+def finish(server: Inside) -> None:
+    """The rest of :func:`work`, which can be done again."""
+    sweep(server)
+    publish(server.data, is_later=True)
+    server.settle()
+    sweep(server)
+
+
+def sweep(server: Inside) -> None:
+    engine = server.engine
+    retention.sweep(engine._cursor, engine._topics(), 2**60, {})
+    engine._logs = feeds.logs(engine._cursor)
+    retention.delete_read_files(engine._cursor, engine._topics(), 2**60, {})
+
+
+class Killing:
+    """A connection whose process is killed before a statement of a number."""
+
+    def __init__(self, cursor: Any, number: int) -> None:
+        self._cursor = cursor
+        self._number = number
+        self.count = 0
+
+    def execute(self, *arguments: Any) -> Any:
+        self.count += 1
+        if self.count == self._number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return self._cursor.execute(*arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
+
+
+def _run(data: Path, number: int) -> None:
+    small()
+    with inside(data) as server:
+        killing = Killing(server.engine._cursor, number)
+        server.engine._cursor = killing  # type: ignore[assignment]
+        work(server, data / "confirmed")
+        (data / "count").write_text(str(killing.count))
+
+
+def small() -> None:
+    """Batches, chunks and merges so small that each of them happens."""
+    persistent.MOST_BYTES = 500  # type: ignore[attr-defined]
+    persistent.CHUNK_ROWS = 30
+    archive._FEW = 1
+
+
+def run(data: Path, number: int) -> int | None:
+    """Work in a process of its own that is killed before statement ``number``; its exit code."""
+    process = _CONTEXT.Process(target=_run, args=(data, number))
+    process.start()
+    process.join(120)
+    return process.exitcode

@@ -1,0 +1,105 @@
+"""kill -9 before every statement that the server sends to its database: nothing is lost, nothing counts twice."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from opensea_metrics.deploy.embedded import archive, persistent
+from tests.embedded import killed
+from tests.embedded.inside import Inside, inside
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data = tmp_path_factory.mktemp("prepared") / "data"
+    killed.prepare(data)
+    return data
+
+
+@pytest.fixture(scope="module")
+def statements(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> int:
+    """How many statements the whole work takes."""
+    data = tmp_path_factory.mktemp("counted") / "data"
+    shutil.copytree(prepared, data)
+    assert killed.run(data, -1) == 0
+    return int((data / "count").read_text())
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module, name in ((persistent, "MOST_BYTES"), (persistent, "CHUNK_ROWS"), (archive, "_FEW")):
+        monkeypatch.setattr(module, name, getattr(module, name))
+    killed.small()
+
+
+def problems(server: Inside, confirmed: Path) -> list[str]:
+    """What is lost, or counts twice."""
+    said = confirmed.read_text().split("\n") if confirmed.exists() else []
+    found = []
+    counts = {}
+    for table in killed.TABLES:
+        count: Counter[str] = Counter()
+        for row in server.ask(f"SELECT f, n FROM {table};"):
+            count[row["F"]] += row["N"]
+        counts[table] = count
+        found += [f"{name} in {table}: {count[name]} of {n}" for name, n in killed.FILES.items() if count[name] != n]
+        for number in range(killed.INSERTED):
+            seen = count[f"inserted {number}"]
+            if not (f"done {number}" in said) <= seen <= (f"begun {number}" in said):
+                found.append(f"inserted {number} in {table}: {seen}")
+    if len({tuple(sorted(count.items())) for count in counts.values()}) > 1:
+        found.append(f"the tables differ: {counts}")
+    rows = server.ask("SELECT p, o FROM copied;")
+    twice = [row for row, n in Counter((row["P"], row["O"], row["P"]) for row in rows).items() if n > 1]
+    return found + [f"twice in the stream: {row}" for row in twice]
+
+
+def check(prepared: Path, data: Path, number: int) -> list[str]:
+    shutil.copytree(prepared, data)
+    assert killed.run(data, number) == -9
+    with inside(data) as server:
+        killed.publish(data, is_later=False)
+        server.settle()
+        killed.finish(server)
+        found = problems(server, data / "confirmed")
+    shutil.rmtree(data)
+    return found
+
+
+def test_a_server_that_is_not_killed(prepared: Path, statements: int, tmp_path: Path, small: None) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(prepared, data)
+    with inside(data) as server:
+        killed.work(server, data / "confirmed")
+        assert problems(server, data / "confirmed") == []
+        cursor = server.engine._cursor
+        # All that can happen has happened: chunks were dropped, records, files and segments deleted.
+        chunks = cursor.execute("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'log'").fetchall()
+        assert len(chunks) == 1
+        assert not chunks[0][0].endswith(" 0")
+        assert cursor.execute("SELECT count(*) FROM meta.records WHERE topic = 'raw'").fetchone() == (0,)
+        assert len(list((data / "topics/raw").rglob("*.json*"))) == 1
+    assert statements >= 200
+
+
+@pytest.mark.parametrize("share", [0.25, 0.6, 0.9])
+def test_some_kills(prepared: Path, statements: int, tmp_path: Path, small: None, share: float) -> None:
+    assert check(prepared, tmp_path / "data", 1 + int(statements * share)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3 * 3600)
+def test_every_kill(prepared: Path, statements: int, tmp_path: Path, small: None) -> None:
+    """All statements, or a few hundred of them."""
+    step = max(1, statements // 300)
+    wrong = {}
+    kills = range(1, statements + 1, step)
+    assert len(kills) >= 200
+    for number in kills:
+        if found := check(prepared, tmp_path / "data", number):
+            wrong[number] = found
+    assert wrong == {}

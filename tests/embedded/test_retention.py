@@ -1,0 +1,254 @@
+"""What is too old is deleted, and its disk is used again; what somebody has yet to read is not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from opensea_metrics.deploy.embedded import archive, feeds, persistent, retention
+from opensea_metrics.deploy.embedded.topics import Positions
+from tests.embedded.inside import Inside, inside
+
+DAY = 86_400_000
+START = 1_789_467_000_000 // DAY * DAY
+RAW = (
+    "CREATE STREAM raw (t BIGINT, k VARCHAR) WITH (KAFKA_TOPIC='raw', VALUE_FORMAT='JSON', PARTITIONS=1,"
+    " TIMESTAMP='t'{more});"
+)
+HOURLY = (
+    "CREATE TABLE hourly AS SELECT k, COUNT(*) AS n FROM {source} WINDOW TUMBLING (SIZE 1 HOURS, RETENTION 2 HOURS,"
+    " GRACE PERIOD 30 MINUTES) GROUP BY k;"
+)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Inside]:
+    with inside(tmp_path) as running:
+        yield running
+
+
+def write(server: Inside, first: int, count: int, start: int, step: int, name: str = "live.json") -> None:
+    """Append records to a file, one every ``step`` ms from ``start`` on."""
+    path = server.engine.root / "raw" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        file.writelines(
+            f'{{"t":{start + n * step},"k":"a long key: {(first + n) * 2_654_435_761 % 2**32:x}"}}\n'
+            for n in range(count)
+        )
+
+
+def sweep(server: Inside, now: int, clients: dict[str, list[Positions]] | None = None) -> None:
+    retention.sweep(server.engine._cursor, server.engine._topics(), now, clients or {})
+    with server.engine.turn():
+        server.engine._logs = feeds.logs(server.engine._cursor)
+
+
+def starts(server: Inside) -> list[int]:
+    rows = server.ask("SELECT WINDOWSTART AS ws FROM hourly;")
+    return sorted({(row["WS"] - START) // 3_600_000 for row in rows})
+
+
+def test_windows_are_kept_for_their_retention_in_stream_time(server: Inside) -> None:
+    server.done(RAW.format(more=""))
+    server.done(HOURLY.format(source="raw"))
+    write(server, 0, 6, START, 3_600_000)
+    server.settle()
+    assert starts(server) == [0, 1, 2, 3, 4, 5]
+    sweep(server, now=0)
+    assert starts(server) == [4, 5]
+
+
+def test_a_window_stays_until_its_changes_are_read(server: Inside) -> None:
+    server.done(RAW.format(more=""))
+    server.done(HOURLY.format(source="raw"))
+    server.done("CREATE STREAM changes (n BIGINT) WITH (KAFKA_TOPIC='HOURLY', VALUE_FORMAT='JSON');")
+    server.done("CREATE TABLE tops AS SELECT n, LATEST_BY_OFFSET(n) AS m FROM changes GROUP BY n;")
+    (tops,) = (query.id for query in server.engine.catalog.writers("TOPS"))
+    server.done(f"PAUSE {tops};")
+    write(server, 0, 6, START, 3_600_000)
+    server.settle()
+    sweep(server, now=0)
+    assert starts(server) == [0, 1, 2, 3, 4, 5]
+    server.done(f"RESUME {tops};")
+    server.settle()
+    sweep(server, now=0)
+    assert starts(server) == [4, 5]
+    assert server.ask("SELECT * FROM tops;") == [{"N": 1, "M": 1}]
+
+
+def test_old_records_are_deleted_and_offsets_go_on(server: Inside) -> None:
+    server.done(RAW.format(more=", RETENTION_MS=1000"))
+    for time in (1_000, 2_000, 3_000):
+        server.done(f"INSERT INTO raw (ROWTIME, t, k) VALUES ({time}, {time}, 'x');")
+    assert len(server.ask("SELECT * FROM raw;")) == 3
+    sweep(server, now=3_500)
+    rows = server.ask("SELECT t, ROWOFFSET AS o FROM raw;")
+    assert rows == [{"T": 3_000, "O": 2}]
+    sweep(server, now=10_000)
+    server.done("INSERT INTO raw (t, k) VALUES (4000, 'x');")
+    assert server.ask("SELECT t, ROWOFFSET AS o FROM raw;") == [{"T": 4_000, "O": 3}]
+    server.done("CREATE STREAM again AS SELECT * FROM raw;")
+    server.settle()
+    (reply,), _ = server.run("DESCRIBE again EXTENDED;")
+    (topic,) = reply["sourceDescription"]["queryOffsetSummaries"][0]["topicSummaries"]
+    assert topic["offsets"] == [{"partition": 0, "logStartOffset": 3, "logEndOffset": 4, "consumerOffset": 4}]
+
+
+def test_what_a_query_has_not_read_stays(server: Inside) -> None:
+    server.done(RAW.format(more=", RETENTION_MS=1000"))
+    server.done("CREATE TABLE sums AS SELECT k, COUNT(*) AS n FROM raw GROUP BY k;")
+    server.done("PAUSE ALL;")
+    server.done("INSERT INTO raw (t, k) VALUES (1000, 'x');")
+    sweep(server, now=2**60)
+    server.done("RESUME ALL;")
+    server.settle()
+    assert server.ask("SELECT * FROM sums;") == [{"K": "x", "N": 1}]
+    sweep(server, now=2**60)
+    assert server.ask("SELECT * FROM raw;") == []
+
+
+def test_the_processing_log_is_kept_for_a_week(server: Inside) -> None:
+    server.done(RAW.format(more=""))
+    server.done("CREATE STREAM copied AS SELECT * FROM raw;")
+    path = server.engine.root / "raw/x.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("no JSON\n")
+    server.settle()
+    (row,) = server.ask("SELECT time FROM KSQL_PROCESSING_LOG;")
+    sweep(server, row["TIME"] + 7 * DAY)
+    assert len(server.ask("SELECT time FROM KSQL_PROCESSING_LOG;")) == 1
+    sweep(server, row["TIME"] + 7 * DAY + 5_000)
+    assert server.ask("SELECT time FROM KSQL_PROCESSING_LOG;") == []
+
+
+def test_a_streams_old_rows_go_by_chunks(server: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(persistent, "CHUNK_ROWS", 100)
+    server.done(RAW.format(more=""))
+    server.done("CREATE STREAM copied WITH (RETENTION_MS=1000) AS SELECT * FROM raw;")
+    server.done("CREATE STREAM some AS SELECT * FROM copied WHERE t <> 0;")
+    server.done("CREATE TABLE counted AS SELECT 1 AS one, COUNT(*) AS n, MAX(ROWOFFSET) AS o FROM some GROUP BY 1;")
+    (counted,) = (query.id for query in server.engine.catalog.writers("COUNTED"))
+    for number in range(4):
+        write(server, number * 100, 100, START + number * 10_000, 1)
+        server.settle()
+    assert server.ask("SELECT * FROM counted;") == [{"ONE": 1, "N": 400, "O": 399}]
+    server.done(f"PAUSE {counted};")
+    write(server, 400, 250, START + 50_000, 1)
+    server.settle()
+    sweep(server, START + 60_000)
+    offsets = [row["O"] for row in server.ask("SELECT ROWOFFSET AS o FROM copied;")]
+    assert offsets == [*range(400, 650)]
+    server.done(f"RESUME {counted};")
+    server.settle()
+    assert server.ask("SELECT * FROM counted;") == [{"ONE": 1, "N": 650, "O": 649}]
+
+
+def test_small_segments_of_a_growing_file_are_merged(server: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "_FEW", 2)
+    server.done(RAW.format(more=""))
+    server.done("CREATE TABLE sums AS SELECT 1 AS one, COUNT(*) AS n, MAX(ROWOFFSET) AS o FROM raw GROUP BY 1;")
+    for number in range(10):
+        write(server, number, 3, START, 1)
+        if number == 8:
+            server.done("PAUSE ALL;")
+        server.settle()
+    cursor = server.engine._cursor
+    sweep(server, 0)
+    merged = cursor.execute("SELECT seq, start_byte, records FROM meta.segments ORDER BY seq").fetchall()
+    assert [(seq, records) for seq, _, records in merged] == [(0, 24), (8, 3), (9, 3)]
+    server.done("RESUME ALL;")
+    server.done("CREATE TABLE later AS SELECT 1 AS one, COUNT(*) AS n, MAX(ROWOFFSET) AS o FROM raw GROUP BY 1;")
+    write(server, 0, 3, START, 1)
+    server.settle()
+    for table in ("sums", "later"):
+        assert server.ask(f"SELECT * FROM {table};") == [{"ONE": 1, "N": 33, "O": 32}]
+
+
+def test_files_are_deleted_only_when_asked_read_and_old(tmp_path: Path) -> None:
+    with inside(tmp_path) as server:
+        server.done(RAW.format(more=""))
+        server.done("CREATE TABLE sums AS SELECT 1 AS one, COUNT(*) AS n, MAX(ROWOFFSET) AS o FROM raw GROUP BY 1;")
+        folder = server.engine.root / "raw"
+        for name in ("a.json", "b.json", "damaged.json.gz", "unread.json", "z.json"):
+            write(server, 0, 10, START, 1, name)
+            if name == "unread.json":
+                server.done("PAUSE ALL;")
+            server.settle()
+            if name != "b.json":
+                os.utime(folder / name, (1_000, 1_000))
+        cursor = server.engine._cursor
+
+        def delete() -> list[str]:
+            retention.delete_read_files(cursor, server.engine._topics(), 2_000_000, {})
+            return sorted(path.name for path in folder.iterdir())
+
+        sweep(server, 2**60)
+        assert len(list(folder.iterdir())) == 5
+        assert delete() == ["b.json", "damaged.json.gz", "unread.json", "z.json"]
+        server.done("RESUME ALL;")
+        server.settle()
+        assert delete() == ["b.json", "damaged.json.gz", "z.json"]
+        assert server.ask("SELECT n FROM sums;") == [{"N": 40}]
+    with inside(tmp_path) as server:
+        write(server, 0, 10, START, 1, "a.json")  # a new file of that name
+        server.settle()
+        assert server.ask("SELECT n FROM sums;") == [{"N": 50}]
+        offsets = [row["O"] for row in server.ask("SELECT ROWOFFSET AS o FROM raw;")]
+        assert len(offsets) == len(set(offsets))
+
+
+def test_a_server_killed_after_it_deleted_a_file_goes_on(server: Inside) -> None:
+    server.done(RAW.format(more=""))
+    server.done("CREATE TABLE sums AS SELECT 1 AS one, COUNT(*) AS n FROM raw GROUP BY 1;")
+    write(server, 0, 10, START, 1, "a.json")
+    write(server, 0, 10, START, 1, "b.json")
+    server.settle()
+    (server.engine.root / "raw/a.json").unlink()
+    retention.delete_read_files(server.engine._cursor, server.engine._topics(), 0, {})
+    assert server.engine._cursor.execute("SELECT path FROM meta.segments").fetchall() == [("b.json",)]
+    write(server, 0, 10, START, 1, "c.json")
+    server.settle()
+    assert server.ask("SELECT n FROM sums;") == [{"N": 30}]
+
+
+def test_disk_use_names_topics_and_queries(server: Inside) -> None:
+    server.done(RAW.format(more=""))
+    server.done("CREATE STREAM copied AS SELECT * FROM raw;")
+    server.done("CREATE TABLE sums AS SELECT k, COUNT(*) AS n FROM raw GROUP BY k;")
+    server.done("INSERT INTO raw (t, k) VALUES (1000, 'x');")
+    write(server, 0, 100_000, START, 1)
+    server.settle()
+    server.engine._cursor.execute("CHECKPOINT")
+    use = server.engine.disk_use()
+    (sums,) = server.engine.catalog.writers("SUMS")
+    assert use.database == (server.data / "embedded.duckdb").stat().st_size
+    assert use.files == {"raw": (server.engine.root / "raw/live.json").stat().st_size}
+    assert use.topics["COPIED"] > 500_000
+    assert 0 < use.topics["raw"] < 500_000
+    assert use.queries[sums.id] > 500_000
+    assert sum([*use.topics.values(), *use.queries.values()]) <= use.database
+    assert "largest topic COPIED" in use.text()
+
+
+def test_a_simulated_week_is_flat(server: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each day has as many records as the others, with keys of its own."""
+    monkeypatch.setattr(persistent, "CHUNK_ROWS", 5_000)
+    monkeypatch.setattr(archive, "_FEW", 2)
+    server.done(RAW.format(more=""))
+    server.done(f"CREATE STREAM copied WITH (RETENTION_MS={DAY}) AS SELECT * FROM raw;")
+    server.done(HOURLY.format(source="copied"))
+    database = server.data / "embedded.duckdb"
+    sizes = []
+    for day in range(14):
+        for part in range(4):
+            write(server, (day * 4 + part) * 5_000, 5_000, START + day * DAY + part * DAY // 4, DAY // 20_000)
+            server.settle()
+        sweep(server, START + (day + 1) * DAY)
+        server.engine._cursor.execute("CHECKPOINT")
+        sizes.append(database.stat().st_size)
+    assert max(sizes[7:]) <= 1.1 * max(sizes[3:7]), sizes
+    assert len(starts(server)) == 2
