@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from opensea_metrics.deploy.embedded.archive import Read, Segment, tail
 from opensea_metrics.deploy.embedded.compaction import CompactedTexts, covering
+from opensea_metrics.deploy.embedded.companions import HEADERS, Companions
 from opensea_metrics.deploy.embedded.processing_log import Report
 from opensea_metrics.producer.archive import listing, text
 from opensea_metrics.producer.archive.errors import Damaged, NoNewline, NotGzip, TextChanged
@@ -38,6 +39,8 @@ _SCHEMA = pa.schema(
         ("path", pa.dictionary(pa.int16(), pa.string())),
         ("ROWPARTITION", pa.int32()),
         ("ROWOFFSET", pa.int64()),
+        ("key", pa.string()),
+        ("headers", HEADERS),
     ]
 )
 _FLAGGED = _SCHEMA.append(pa.field("_odd", pa.bool_()))
@@ -87,12 +90,12 @@ class FileLines:
         self._restart()
 
     def relation(self, cursor: duckdb.DuckDBPyConnection, names: Capitals) -> str:
-        """A relation of ``line``, ``path``, ROWPARTITION, ROWOFFSET and ``_odd``, whether ``names`` finds the line,
-        that can be read once."""
+        """A relation of ``line``, ``path``, ROWPARTITION, ROWOFFSET, ``key`` (as JSON), ``headers`` and ``_odd``,
+        whether ``names`` finds the line. It can be read once."""
         self._restart()
         batches = (_flagged(batch, names) for batch in self._batches())
         cursor.register(_VIEW, pa.RecordBatchReader.from_batches(_FLAGGED, batches))
-        return f"SELECT line, path, ROWPARTITION, ROWOFFSET, _odd FROM {_VIEW}"
+        return f"SELECT line, path, ROWPARTITION, ROWOFFSET, key, headers, _odd FROM {_VIEW}"
 
     def sample(self, most: int) -> str:
         """The first ``most`` bytes of the first segment's text, as far as they can be read."""
@@ -135,7 +138,10 @@ class FileLines:
         paths: list[pa.Array] = []
         partitions: list[pa.Array] = []
         offsets: list[pa.Array] = []
+        keys: list[pa.Array] = []
+        headers: list[pa.Array] = []
         rows = 0
+        companions = Companions(self._root, self._topic, lambda reason, path: self.reports.append(Report(reason, path)))
         for segment in self._segments:
             path = str(self._root / self._topic / segment.path)
             for first, block in self._blocks(segment, path):
@@ -144,17 +150,20 @@ class FileLines:
                     paths.append(_repeated(path, len(lines)))
                     partitions.append(pa.repeat(pa.scalar(segment.partition, pa.int32()), len(lines)))
                     offsets.append(pa.array(np.arange(first + start, first + start + len(lines)), pa.int64()))
+                    key, header = companions.of(path, first + start, len(lines))
+                    keys.append(key)
+                    headers.append(header)
                     rows += len(lines)
                 if rows >= _ROWS:
-                    whole = _joined(waiting, paths, partitions, offsets)
+                    whole = _joined(waiting, paths, partitions, offsets, keys, headers)
                     full = rows - rows % _ROWS
                     for start in range(0, full, _ROWS):
                         yield whole.slice(start, _ROWS)
                     rest = whole.slice(full)
-                    waiting, paths, partitions, offsets = ([column] for column in rest.columns)
+                    waiting, paths, partitions, offsets, keys, headers = ([column] for column in rest.columns)
                     rows = len(rest)
         if rows:
-            yield _joined(waiting, paths, partitions, offsets)
+            yield _joined(waiting, paths, partitions, offsets, keys, headers)
         self._is_done = True
 
     def _blocks(self, segment: Segment, path: str) -> Iterator[tuple[int, bytes]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from opensea_metrics.sql.lowering import records
 from opensea_metrics.sql.lowering.capitals import Capitals
 from opensea_metrics.sql.quoting import text
 from opensea_metrics.sql.sources import Source
+from opensea_metrics.sql.types import ArrayType
 from opensea_metrics.sql.types import duckdb as duckdb_type
 
 RECORDS = "records"
@@ -194,7 +196,7 @@ class StoredTopic:
         files = FileLines(register.root, self.name, chosen, before)
         names = records.spelled(source, files.sample(_SAMPLE))
         tombstone = f", false AS {TOMBSTONE}" if source.is_table else ""
-        lines = partial(_stamped, files, tombstone + _no_headers(source))
+        lines = partial(_stamped, files, source, tombstone)
         return FileBatch(positions, source, names, lines, "_odd", files=files, register=register)
 
     def _records(
@@ -220,6 +222,12 @@ def of_feed(positions: Positions, feed: str) -> dict[int, int]:
     return {each.partition: number for each, number in positions.items() if each.feed == feed}
 
 
+def _key(source: Source) -> str:
+    """A record's key as an object with the key columns: that of one column is written without its name."""
+    names = [column.name for column in source.columns if column.is_key]
+    return f"{text('{' + json.dumps(names[0]) + ':')} || key || '}}'" if len(names) == 1 else "key"
+
+
 def _no_headers(source: Source) -> str:
     """A column of headers for records that have none, if a source asks for them."""
     headers = source.headers
@@ -227,10 +235,14 @@ def _no_headers(source: Source) -> str:
 
 
 def _stamped(
-    files: FileLines, more: str, cursor: duckdb.DuckDBPyConnection, names: Capitals
+    files: FileLines, source: Source, more: str, cursor: duckdb.DuckDBPyConnection, names: Capitals
 ) -> str:
-    """Lines of files: without a key, with the time (epoch ms) at which they are read, and ``more`` columns."""
+    """Lines of files: with keys and headers, the time (epoch ms) at which they are read, and ``more`` columns."""
     now = int(time.time() * 1000)
     lines = files.relation(cursor, names)
-    columns = f"line, path, _odd, NULL::VARCHAR AS key, {now}::BIGINT AS ts{more}, {', '.join(RECORD)}"
+    columns = f"line, path, _odd, {_key(source)} AS key, {now}::BIGINT AS ts{more}, {', '.join(RECORD)}"
+    if isinstance(source.headers and source.headers.type, ArrayType):
+        columns += f", headers::{duckdb_type(source.headers.type)} AS headers"  # type: ignore[union-attr]
+    else:
+        columns += _no_headers(source)
     return f"SELECT {columns} FROM ({lines})"

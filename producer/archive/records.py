@@ -78,7 +78,7 @@ def records(archive: Archive, file: ArchiveFile, progress: Progress = lambda _: 
     for lines in raw_lines(archive, file, progress=progress):
         for line in lines:
             key, header = next(keys, None), next(headers, None)
-            yield ArchivedRecord(file.partition, offset, line, _key(key), _headers(header))
+            yield ArchivedRecord(file.partition, offset, line, _key(key), headers_of(header))
             offset += 1
     if problems:
         raise Damaged("; ".join(problems))
@@ -109,7 +109,7 @@ def _key(line: bytes | None) -> str | None:
     return value if isinstance(value, str) else line.decode("utf-8", "replace")
 
 
-def _headers(line: bytes | None) -> Headers:
+def headers_of(line: bytes | None) -> Headers:
     """The headers in a line: the sink writes a list of objects with a key and a value, in an object for JSON."""
     value = _decoded(line) if line else None
     if isinstance(value, dict):
