@@ -19,7 +19,7 @@ from opensea_metrics.sql.lowering import utf8
 from opensea_metrics.sql.lowering.capitals import Capitals
 
 _ROWS = 512
-"""In a batch: DuckDB's threads share out batches, and the memory in which it reads the JSON of more rows
+"""In a batch, about: DuckDB's threads share out batches, and the memory in which it reads the JSON of more rows
 is cleared anew each time."""
 SCHEMA = pa.schema([("line", pa.large_string()), ("_off", pa.int64()), ("_odd", pa.bool_())])
 
@@ -46,8 +46,9 @@ class LineBlock:
         offsets = pa.Int64Array.from_buffers(pa.int64(), count, [None, pa.py_buffer(numbers)])
         flags = pa.BooleanArray.from_buffers(pa.bool_(), count, [None, pa.py_buffer(odd)])
         whole = pa.record_batch([self.lines, offsets, flags], SCHEMA)
-        # No empty ones, which a reader may take for the end.
-        return [whole.slice(start, _ROWS) for start in range(0, count, _ROWS)]
+        # No empty ones, which a reader may take for the end, and none that is much smaller than the others.
+        step = -(-count // max(1, round(count / _ROWS))) or 1
+        return [whole.slice(start, step) for start in range(0, count, step)]
 
 
 def line_blocks(archive: Archive, file: ArchiveFile) -> Iterator[LineBlock]:

@@ -19,7 +19,7 @@ LINE_LIMIT = 2_000_000
 """Bytes of the longest line that is read. Readers report longer lines."""
 HEAD = 1_000
 """Bytes of such a line that the report has."""
-_TEXT = 512 * 1024
+_TEXT = 256 * 1024
 """Bytes of text in a block, if no line is longer: more do not stay in a processor's cache."""
 _STEP = 16 * 1024
 """Compressed bytes of a damaged file that are unpacked at a time: at most 1,032 times as many come out."""

@@ -13,7 +13,7 @@ from opensea_metrics.producer import envelope
 from opensea_metrics.producer.archive.layout import HOUR_MS
 from opensea_metrics.producer.archive.writer import ArchiveWriter
 from opensea_metrics.producer.envelope import TOPIC, DeadLetter, Record
-from opensea_metrics.producer.recording import Bookmark, Recording, RecordingError
+from opensea_metrics.producer.recording import Bookmark, KeyedFrame, Recording, RecordingError
 from opensea_metrics.producer.replay import (
     ReplayCounts,
     replay,
@@ -23,7 +23,7 @@ from opensea_metrics.producer.replay import (
 )
 from opensea_metrics.producer.sinks import ArchiveSink, SinkError
 from tests.producer.events import START_MS, event, number_of
-from tests.producer.files import lines
+from tests.producer.files import files, lines
 
 
 class ListSink:
@@ -325,3 +325,27 @@ def test_a_damaged_position_is_told(tmp_path: Path) -> None:
     path.write_bytes(b"{")
     with pytest.raises(RecordingError, match="delete it"):
         run(tmp_path, source, resume=True)
+
+
+def test_keys_beside_the_values_are_replayed_and_kept(tmp_path: Path) -> None:
+    """The archive's own keys, where a file of keys says them; no other file of keys is written."""
+    archived(tmp_path / "from", range(6), partitions=1)
+    (values,) = files(tmp_path / "from", TOPIC)
+    keys = values.with_name(values.name.replace(".json.gz", ".keys.json"))
+    keys.write_bytes(b'"a"\n"b"\nnull\n"d"\n"e"\n"f"\n')
+    recording = Recording(tmp_path / "from")
+    target = ArchiveSink(tmp_path / "to", partitions=1)
+    replay(recording.frames(), target)
+    target.close()
+    (copied,) = files(tmp_path / "to", TOPIC)
+    written = gzip.decompress(copied.with_name(copied.name.replace(".json", ".keys.json")).read_bytes())
+    (from_value,) = {record.key for record in map(envelope.decode, [frame(2)]) if isinstance(record, Record)}
+    assert written == b'"a"\n"b"\n"%s"\n"d"\n"e"\n"f"\n' % str(from_value).encode()
+    assert list(lines(tmp_path / "to", TOPIC)) == list(lines(tmp_path / "from", TOPIC))
+    again = [each.key if isinstance(each, KeyedFrame) else None for each in Recording(tmp_path / "to").frames()]
+    assert again == ["a", "b", from_value, "d", "e", "f"]
+    keys.unlink()
+    plain = ArchiveSink(tmp_path / "plain", partitions=1)
+    replay(Recording(tmp_path / "from").frames(), plain)
+    plain.close()
+    assert not list((tmp_path / "plain").rglob("*.keys.*"))

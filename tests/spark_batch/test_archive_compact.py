@@ -346,7 +346,7 @@ def test_a_file_without_all_the_records_is_not_published(
     chosen, _, where = harm.partition(" WHERE ")
 
     def harmed(database: duckdb.DuckDBPyConnection, *arguments: Any) -> None:
-        made = arguments[-1]
+        made = arguments[-2]
         write(database, *arguments)
         database.execute(
             f"COPY (SELECT {chosen} FROM '{made}' WHERE {where or 'true'}) TO '{made}.x' (FORMAT parquet)"
@@ -461,14 +461,14 @@ def test_a_lost_lock_ends_a_compaction(
     assert bucket.get(".compact.lock") == b"another's"
 
 
-def test_the_data_of_an_embedded_server(tmp_path: Path, disk: Place, stream: Stream) -> None:
-    filled(disk)
-    before = disk.records()
-    (tmp_path / "embedded.duckdb").touch()
-    with pytest.raises(CompactError, match="embedded server"):
-        done(disk, stream)
-    assert done(disk, stream, Options(keep=True)).compacted == 3
-    assert disk.records() == before
+def test_files_with_keys_or_headers_beside_them_are_left(place: Place, stream: Stream) -> None:
+    place.write(0, 0, 0, events(0, 0, 3))
+    place.write(0, 1, 0, events(0, 0, 3))
+    keys = name(0, 1, 0, "keys.json.gz")
+    place.put(keys, gzip.compress(b'"a"\n' * 3))
+    (left,) = done(place, stream).left
+    assert left.reason.startswith("a file of keys or headers stands beside it")
+    assert set(place.names()) - {".keep", ".lock"} == {parquet(0, 0, 0, 3), name(0, 1, 0), keys}
 
 
 def test_the_producer_goes_on_and_replays(tmp_path: Path, disk: Place, stream: Stream) -> None:
