@@ -19,7 +19,7 @@ LINE_LIMIT = 2_000_000
 """Bytes of the longest line that is read. Readers report longer lines."""
 HEAD = 1_000
 """Bytes of such a line that the report has."""
-_TEXT = 256 * 1024
+_TEXT = 128 * 1024
 """Bytes of text in a block, if no line is longer: more do not stay in a processor's cache."""
 _STEP = 16 * 1024
 """Compressed bytes of a damaged file that are unpacked at a time: at most 1,032 times as many come out."""
@@ -85,12 +85,12 @@ class TextPosition:
     checksum: int = 0
 
 
-def plain(raw: Raw, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+def plain(raw: Raw, start: int = 0, end: int | None = None, size: int = _TEXT) -> Iterator[bytes]:
     """Bytes [start, end) of a file. Raises Damaged after the last byte if there are fewer than ``end``."""
     raw.seek(start)
     position = start
     while end is None or position < end:
-        text = raw.read(_TEXT if end is None else min(_TEXT, end - position))
+        text = raw.read(size if end is None else min(size, end - position))
         if not text:
             break
         yield text
@@ -99,7 +99,7 @@ def plain(raw: Raw, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         raise Damaged(f"it ends {end - position:,} bytes too early")
 
 
-def unpacked(raw: Raw) -> Iterator[bytes]:
+def unpacked(raw: Raw, size: int = _TEXT) -> Iterator[bytes]:
     """The text of a gzip file. Raises NotGzip, and Damaged after the last byte that can be unpacked."""
     raw.seek(0)
     magic = raw.read(len(_MAGIC))
@@ -111,7 +111,7 @@ def unpacked(raw: Raw) -> Iterator[bytes]:
     given = 0
     try:
         with igzip.IGzipFile(fileobj=raw, mode="rb") as text:
-            while piece := text.read(_TEXT):
+            while piece := text.read(size):
                 given += len(piece)
                 yield piece
             return
