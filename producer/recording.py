@@ -11,13 +11,13 @@ from pathlib import Path
 
 import msgspec
 
+from opensea_metrics.core.errors import OpenSeaMetricsError, os_reason
 from opensea_metrics.producer.archive.damage import Damage
 from opensea_metrics.producer.archive.errors import ArchiveError, Damaged
 from opensea_metrics.producer.archive.layout import ArchiveFile
 from opensea_metrics.producer.archive.location import open_archive
 from opensea_metrics.producer.archive.records import records, topic_archive
 from opensea_metrics.producer.envelope import TOPIC, payload_time_ms
-from opensea_metrics.sql.errors import OpenSeaMetricsError, os_reason
 
 _NONE = f"There is no archive of {TOPIC} in {{}}, only in DIR/topics/…"
 

@@ -18,6 +18,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from opensea_metrics.core.quoting import column as column_of
+from opensea_metrics.core.quoting import quoted
 from opensea_metrics.producer.archive.damage import Damage
 from opensea_metrics.producer.archive.layout import ArchiveFile
 from opensea_metrics.spark_batch import chunks
@@ -33,11 +35,9 @@ from opensea_metrics.spark_batch.partial_groupings import (
     number,
 )
 from opensea_metrics.spark_batch.prefetch import in_order
-from opensea_metrics.sql.catalog import Query
-from opensea_metrics.sql.lowering import selects
-from opensea_metrics.sql.quoting import column as column_of
-from opensea_metrics.sql.quoting import quoted
-from opensea_metrics.sql.sources import Source
+from opensea_metrics.sql.language.catalog.catalog import Query
+from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.lowering.duckdb import selects
 from opensea_metrics.udfs import duckdb as duckdb_udfs
 
 _LANES = 4

@@ -16,7 +16,7 @@ from opensea_metrics.producer.archive.layout import ArchiveFile
 from opensea_metrics.producer.archive.lines import LineBlock, line_blocks
 from opensea_metrics.producer.archive.location import Archive
 from opensea_metrics.spark_batch.prefetch import ahead
-from opensea_metrics.sql.lowering.capitals import Capitals
+from opensea_metrics.sql.language.lowering.records.capitals import Capitals
 
 _SAMPLE = 100
 """LineBlock from which the usual spelling of names is taken."""

@@ -19,10 +19,10 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.producer.archive.errors import is_of_storage, reason
 from opensea_metrics.producer.archive.location import open_archive
 from opensea_metrics.spark_batch.job import Table
-from opensea_metrics.sql.errors import OpenSeaMetricsError
 
 RUN = "run.json"
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import duckdb
 
 from opensea_metrics.deploy.embedded import feeds
-from opensea_metrics.sql.lowering.selects import Grouping, stream_time
+from opensea_metrics.sql.language.lowering.duckdb.selects import Grouping, stream_time
 
 _MADE = "CREATE OR REPLACE TEMP TABLE"
 

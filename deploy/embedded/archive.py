@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 import duckdb
 
+from opensea_metrics.core.errors import os_reason
 from opensea_metrics.deploy.embedded import walk
 from opensea_metrics.deploy.embedded.compaction import covering
 from opensea_metrics.deploy.embedded.storage import transaction
@@ -31,7 +32,6 @@ from opensea_metrics.producer.archive.errors import EMPTY, Damaged
 from opensea_metrics.producer.archive.layout import COMPACTED_SUFFIX
 from opensea_metrics.producer.archive.listing import File, Listing, is_settled, opened
 from opensea_metrics.producer.archive.text import DescriptorReader
-from opensea_metrics.sql.errors import os_reason
 
 FILES = "files"
 """The part of a topic that its files are: ``meta.positions`` says up to which segment a query has read."""

@@ -11,10 +11,10 @@ from opensea_metrics.deploy.embedded import archive, health, processing_log
 from opensea_metrics.deploy.embedded.archive import Register
 from opensea_metrics.deploy.embedded.lines import FileLines
 from opensea_metrics.deploy.embedded.topics import RECORD, TOMBSTONE, Positions
-from opensea_metrics.sql.lowering import records
-from opensea_metrics.sql.lowering.capitals import Capitals, capitals
-from opensea_metrics.sql.lowering.spelling import Spelling
-from opensea_metrics.sql.sources import Source
+from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.lowering.records import rows as records
+from opensea_metrics.sql.language.lowering.records.capitals import Capitals, capitals
+from opensea_metrics.sql.language.lowering.records.spelling import Spelling
 
 ReadLines = Callable[[duckdb.DuckDBPyConnection, Capitals], str]
 """Makes a relation of lines, which can be read once: ``line``, ``path``, ``key``, ``ts`` and ``topics.RECORD``, of a

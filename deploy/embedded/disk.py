@@ -8,8 +8,8 @@ from pathlib import Path
 
 import duckdb
 
+from opensea_metrics.core.quoting import quoted
 from opensea_metrics.deploy.embedded import feeds, walk
-from opensea_metrics.sql.quoting import quoted
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,13 @@ from typing import Protocol
 
 import duckdb
 
+from opensea_metrics.core.quoting import column as column_of
+from opensea_metrics.core.quoting import name_of_column, quoted
+from opensea_metrics.core.types import duckdb as duckdb_type
 from opensea_metrics.deploy.embedded.topics import RECORD, UNREADABLE
-from opensea_metrics.sql.catalog import Catalog, Query
-from opensea_metrics.sql.lowering import selects
-from opensea_metrics.sql.quoting import column as column_of
-from opensea_metrics.sql.quoting import name_of_column, quoted
-from opensea_metrics.sql.sources import Source
-from opensea_metrics.sql.types import duckdb as duckdb_type
+from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
+from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.lowering.duckdb import selects
 
 _SEPARATOR = " of "
 _BASE = " from "

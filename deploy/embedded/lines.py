@@ -19,6 +19,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from opensea_metrics.core.errors import os_reason
 from opensea_metrics.deploy.embedded.archive import Read, Segment, tail
 from opensea_metrics.deploy.embedded.compaction import CompactedTexts, covering
 from opensea_metrics.deploy.embedded.companions import HEADERS, Companions
@@ -27,8 +28,7 @@ from opensea_metrics.producer.archive import listing, text
 from opensea_metrics.producer.archive.errors import Damaged, NoNewline, NotGzip, TextChanged
 from opensea_metrics.producer.archive.lines import short_lines, split
 from opensea_metrics.producer.archive.text import LINE_LIMIT, DescriptorReader, TextPosition
-from opensea_metrics.sql.errors import os_reason
-from opensea_metrics.sql.lowering.capitals import Capitals
+from opensea_metrics.sql.language.lowering.records.capitals import Capitals
 
 _ROWS = 2_048
 """In a batch: as many as DuckDB works on at a time."""

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import duckdb
 
+from opensea_metrics.core.errors import SqlError, os_reason
 from opensea_metrics.deploy.embedded import walk
 from opensea_metrics.deploy.embedded.replay import replayed
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.errors import SqlError, os_reason
+from opensea_metrics.sql.language.catalog.catalog import Catalog
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import duckdb
 
+from opensea_metrics.core.quoting import column as column_of
 from opensea_metrics.deploy.embedded import feeds
 from opensea_metrics.deploy.embedded.topics import TOMBSTONE
-from opensea_metrics.sql.quoting import column as column_of
-from opensea_metrics.sql.sources import Source
+from opensea_metrics.sql.language.catalog.sources import Source
 
 _DELTA = "newest_delta"
 

@@ -6,9 +6,9 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
-from opensea_metrics.sql.sources import Source
-from opensea_metrics.sql.topic_json import dump
-from opensea_metrics.sql.types import BIGINT, DOUBLE, INTEGER, STRING
+from opensea_metrics.core.types import BIGINT, DOUBLE, INTEGER, STRING
+from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.values.topic_json import dump
 
 _MULTIPLIER = 0x5BD1E995
 _MASK = 0xFFFF_FFFF

@@ -21,8 +21,8 @@ from opensea_metrics.deploy.embedded.topics import (
     Positions,
     Topic,
 )
-from opensea_metrics.sql.catalog import Query
-from opensea_metrics.sql.lowering import selects
+from opensea_metrics.sql.language.catalog.catalog import Query
+from opensea_metrics.sql.language.lowering.duckdb import selects
 
 _BATCH = "batch"
 CHUNK_ROWS = 250_000
@@ -34,7 +34,7 @@ LATE = Position("late")
 
 
 def check(cursor: duckdb.DuckDBPyConnection, query: Query) -> None:
-    """Have DuckDB read the SQL of a query that it can run by :mod:`sql.lowering.support`.
+    """Have DuckDB read the SQL of a query that it can run by :mod:`sql.language.lowering.support`.
 
     Raises SqlError if DuckDB refuses it, which is a fault of the server.
     """

@@ -10,6 +10,8 @@ from typing import Any
 
 import duckdb
 
+from opensea_metrics.core.errors import SqlError
+from opensea_metrics.core.quoting import column as column_of
 from opensea_metrics.deploy.embedded import aggregation, failures, feeds, shown
 from opensea_metrics.deploy.embedded.batches import FileBatch
 from opensea_metrics.deploy.embedded.engine import Engine, OpenRead
@@ -18,16 +20,15 @@ from opensea_metrics.deploy.embedded.newest_rows import NewestRows
 from opensea_metrics.deploy.embedded.numbering import DECODED, Numbered
 from opensea_metrics.deploy.embedded.stored_topic import MOST_BYTES
 from opensea_metrics.deploy.embedded.topics import Position
-from opensea_metrics.sql.analysis import Analysis
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.lowering import selects, support
-from opensea_metrics.sql.lowering.refusals import EMBEDDED
-from opensea_metrics.sql.lowering.selects import Grouping
-from opensea_metrics.sql.properties import reset_of
-from opensea_metrics.sql.quoting import column as column_of
-from opensea_metrics.sql.resolution import analyse
-from opensea_metrics.sql.sources import Column
-from opensea_metrics.sql.statements import Statement
+from opensea_metrics.sql.language.catalog.sources import Column
+from opensea_metrics.sql.language.lowering import support
+from opensea_metrics.sql.language.lowering.duckdb import selects
+from opensea_metrics.sql.language.lowering.duckdb.selects import Grouping
+from opensea_metrics.sql.language.lowering.refusals import EMBEDDED
+from opensea_metrics.sql.language.queries.analysis import Analysis
+from opensea_metrics.sql.language.queries.resolution import analyse
+from opensea_metrics.sql.language.statements.properties import reset_of
+from opensea_metrics.sql.language.statements.statements import Statement
 
 _STATE = "transient_state"
 _BATCH = "transient_batch"

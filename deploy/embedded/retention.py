@@ -21,7 +21,7 @@ from opensea_metrics.deploy.embedded.feeds import Changes, Feed, LeftRows, Log, 
 from opensea_metrics.deploy.embedded.storage import transaction
 from opensea_metrics.deploy.embedded.stored_topic import RECORDS, StoredTopics
 from opensea_metrics.deploy.embedded.topics import Position, Positions
-from opensea_metrics.sql.catalog import Query
+from opensea_metrics.sql.language.catalog.catalog import Query
 
 _ALL = 2**62
 

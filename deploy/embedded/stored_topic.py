@@ -10,6 +10,9 @@ from functools import partial
 
 import duckdb
 
+from opensea_metrics.core.quoting import text
+from opensea_metrics.core.types import ArrayType
+from opensea_metrics.core.types import duckdb as duckdb_type
 from opensea_metrics.deploy.embedded import archive, feeds, metastore, record_store
 from opensea_metrics.deploy.embedded.archive import FILES, Register, Segment
 from opensea_metrics.deploy.embedded.batches import FileBatch, JsonBatch, RowBatch
@@ -25,13 +28,10 @@ from opensea_metrics.deploy.embedded.topics import (
     Topic,
     TopicRecord,
 )
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.lowering import records
-from opensea_metrics.sql.lowering.capitals import Capitals
-from opensea_metrics.sql.quoting import text
-from opensea_metrics.sql.sources import Source
-from opensea_metrics.sql.types import ArrayType
-from opensea_metrics.sql.types import duckdb as duckdb_type
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.lowering.records import rows as records
+from opensea_metrics.sql.language.lowering.records.capitals import Capitals
 
 RECORDS = "records"
 """The feed of the table of records."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import duckdb
 
-from opensea_metrics.sql.sources import Source
+from opensea_metrics.sql.language.catalog.sources import Source
 
 if TYPE_CHECKING:  # lines imports processing_log, which appends records
     from opensea_metrics.deploy.embedded.lines import Unread
@@ -79,7 +79,7 @@ class Batch(Protocol):
 
     def read(self, cursor: duckdb.DuckDBPyConnection, consume: Callable[[str], None]) -> None:
         """Call ``consume`` with a relation of the records: the source's columns, ROWTIME and :data:`RECORD`; of rows
-        ``_off`` too, and of JSON what :func:`sql.lowering.records.decoded` gives.
+        ``_off`` too, and of JSON what :func:`sql.language.lowering.records.rows.decoded` gives.
 
         It may be called again: so it must do its work in one transaction.
         """

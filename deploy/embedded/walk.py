@@ -24,7 +24,7 @@ from opensea_metrics.producer.archive.listing import (
     partition_refusal,
     shown,
 )
-from opensea_metrics.sql.naming import is_topic
+from opensea_metrics.sql.language.dialect.naming import is_topic
 
 MOST_OFFSET = 2**62
 

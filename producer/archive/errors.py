@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeGuard
 
-from opensea_metrics.sql.errors import OpenSeaMetricsError
+from opensea_metrics.core.errors import OpenSeaMetricsError
 
 
 class ArchiveError(OpenSeaMetricsError):

@@ -15,8 +15,8 @@ from opensea_metrics.producer.archive.errors import Damaged
 from opensea_metrics.producer.archive.layout import ArchiveFile
 from opensea_metrics.producer.archive.location import Archive
 from opensea_metrics.producer.archive.text import LINE_LIMIT, TooLong
-from opensea_metrics.sql.lowering import utf8
-from opensea_metrics.sql.lowering.capitals import Capitals
+from opensea_metrics.sql.language.lowering.records import utf8
+from opensea_metrics.sql.language.lowering.records.capitals import Capitals
 
 _ROWS = 512
 """In a batch, about: DuckDB's threads share out batches, and the memory in which it reads the JSON of more rows
@@ -81,7 +81,7 @@ def line_blocks(archive: Archive, file: ArchiveFile) -> Iterator[LineBlock]:
 def split(block: bytes) -> pa.LargeStringArray:
     """The lines of a block of whole lines, without their ends and without blank lines.
 
-    What is not UTF-8 is written otherwise (``sql.lowering.utf8``).
+    What is not UTF-8 is written otherwise (``sql.language.lowering.records.utf8``).
     """
     if b"\r" in block:
         block = block.replace(b"\r\n", b"\n")

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from opensea_metrics.core.errors import os_reason
 from opensea_metrics.producer.archive.layout import (
     COMPACTED_SUFFIX,
     TEXT_SUFFIXES,
@@ -22,7 +23,6 @@ from opensea_metrics.producer.archive.layout import (
     companion_base,
     is_companion,
 )
-from opensea_metrics.sql.errors import os_reason
 
 SETTLED = 60.0
 """Seconds without a change after which a file counts as finished."""

@@ -19,11 +19,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from opensea_metrics.core.errors import os_reason
 from opensea_metrics.producer.archive.errors import ArchiveError, Damaged
 from opensea_metrics.producer.archive.layout import HOUR_MS, ArchiveFile, companion_names
 from opensea_metrics.producer.archive.location import Archive
 from opensea_metrics.producer.archive.records import records, topic_archive, topic_files
-from opensea_metrics.sql.errors import os_reason
 
 _HOURS = "year=*/month=*/day=*/hour=*"
 """The folders of a topic that have files, as a pattern."""

@@ -24,7 +24,7 @@ from opensea_metrics.spark_batch.upkeep.report import (
     PartitionSummary,
 )
 from opensea_metrics.spark_batch.upkeep.rows import database
-from opensea_metrics.sql.sources import Source as Stream
+from opensea_metrics.sql.language.catalog.sources import Source as Stream
 
 WORKERS = 2
 """Units of files at a time: one is read while another is decoded."""

@@ -48,7 +48,7 @@ from opensea_metrics.spark_batch.upkeep.store import (
     staged_name,
 )
 from opensea_metrics.spark_batch.upkeep.writing import measured, unlike, verify, write
-from opensea_metrics.sql.sources import Source as Stream
+from opensea_metrics.sql.language.catalog.sources import Source as Stream
 
 _AT_ONCE = 2
 _READERS = 4

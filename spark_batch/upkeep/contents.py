@@ -11,15 +11,15 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
+from opensea_metrics.core.quoting import quoted, text
 from opensea_metrics.producer.archive.blocks import raw_lines
 from opensea_metrics.producer.archive.compacted import METADATA, decoding, names_in_files
 from opensea_metrics.producer.archive.errors import Damaged
 from opensea_metrics.producer.archive.layout import HOUR_MS, ArchiveFile
 from opensea_metrics.producer.archive.location import Archive
 from opensea_metrics.spark_batch.upkeep.rows import rows, sample_of, table
-from opensea_metrics.sql.lowering.times import event_time
-from opensea_metrics.sql.quoting import quoted, text
-from opensea_metrics.sql.sources import Source as Stream
+from opensea_metrics.sql.language.catalog.sources import Source as Stream
+from opensea_metrics.sql.language.lowering.times import event_time
 
 _BATCH_BYTES = 16 * 1024 * 1024
 """Of text that is decoded with one query, whose planning takes as long as some 5,000 records."""

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import duckdb
 
+from opensea_metrics.core.quoting import quoted, text
+from opensea_metrics.core.types import KsqlType, StructType
 from opensea_metrics.producer.archive.blocks import raw_lines
 from opensea_metrics.producer.archive.compacted import (
     METADATA,
@@ -22,9 +24,7 @@ from opensea_metrics.producer.archive.location import Archive
 from opensea_metrics.spark_batch.upkeep.rows import rows, sample_of, table
 from opensea_metrics.spark_batch.upkeep.runs import Measured
 from opensea_metrics.spark_batch.upkeep.store import CompactError
-from opensea_metrics.sql.quoting import quoted, text
-from opensea_metrics.sql.sources import Source as Stream
-from opensea_metrics.sql.types import KsqlType, StructType
+from opensea_metrics.sql.language.catalog.sources import Source as Stream
 
 ROW_GROUP = 30_720
 """Records in a row group: few enough that a reader of one event type passes most groups over."""

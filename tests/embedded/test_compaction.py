@@ -13,7 +13,7 @@ from opensea_metrics.producer.archive.location import open_archive
 from opensea_metrics.spark_batch.upkeep.compact import CompactionOutcome, Options, compact
 from opensea_metrics.spark_batch.upkeep.rows import raw_stream
 from opensea_metrics.spark_batch.upkeep.runs import groups
-from opensea_metrics.sql.parser import parse_statement
+from opensea_metrics.sql.language.statements.parser import parse_statement
 from tests.embedded.topic import TIME, Topic, lines, rows, running
 
 HOUR = "year=2026/month=09/day=15/hour=10"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from opensea_metrics.sql.parser import parse_statement
+from opensea_metrics.sql.language.statements.parser import parse_statement
 from tests.embedded.topic import Topic, lines, rows, running
 
 STREAM = (

@@ -31,7 +31,7 @@ from opensea_metrics.deploy.embedded.queries import TransientQuery
 from opensea_metrics.deploy.embedded.storage import Storage, StorageError
 from opensea_metrics.producer.archive import listing
 from opensea_metrics.producer.archive import text as texts
-from opensea_metrics.sql.parser import parse_statement
+from opensea_metrics.sql.language.statements.parser import parse_statement
 from tests.embedded.inside import inside
 from tests.embedded.topic import Topic, lines, rows, running
 

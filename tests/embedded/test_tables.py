@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.embedded.queries import TransientQuery
 from opensea_metrics.deploy.embedded.topics import TopicRecord
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.parser import parse_statement
+from opensea_metrics.sql.language.statements.parser import parse_statement
 from tests.embedded.inside import Inside, inside
 
 COLUMNS = "(id VARCHAR PRIMARY KEY, a INT)"

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from opensea_metrics.deploy.embedded import partitioner
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.changes import applied
-from opensea_metrics.sql.parser import parse_statement
-from opensea_metrics.sql.sources import Source
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.changes import applied
+from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.statements.parser import parse_statement
 from tests.embedded.inside import Inside, inside
 
 RAW = (

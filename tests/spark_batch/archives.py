@@ -25,8 +25,8 @@ from opensea_metrics.spark_batch.recompute import Prepared, Request, computed, p
 from opensea_metrics.spark_batch.upkeep.compact import Options, compact
 from opensea_metrics.spark_batch.upkeep.rows import raw_stream
 from opensea_metrics.spark_batch.upkeep.runs import groups
-from opensea_metrics.sql.changes import check
-from opensea_metrics.sql.project import load_project
+from opensea_metrics.sql.language.catalog.changes import check
+from opensea_metrics.sql.language.project.project import load_project
 from tests import oracle
 from tests.metrics import TABLES, Rows
 

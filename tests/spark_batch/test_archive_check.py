@@ -19,7 +19,7 @@ from opensea_metrics.producer.archive.location import open_archive
 from opensea_metrics.producer.sample import write_sample
 from opensea_metrics.spark_batch.upkeep.check import check
 from opensea_metrics.spark_batch.upkeep.report import ArchiveReport, FindingKind
-from opensea_metrics.sql.sources import Source as Stream
+from opensea_metrics.sql.language.catalog.sources import Source as Stream
 from tests.spark_batch.places import (
     TEN,
     TOPIC,

@@ -24,9 +24,9 @@ from opensea_metrics.spark_batch.recompute import prepare
 from opensea_metrics.spark_batch.reconcile.run import reconcile
 from opensea_metrics.spark_batch.upkeep.check import check
 from opensea_metrics.spark_batch.upkeep.rows import raw_stream
-from opensea_metrics.sql.changes import check as check_project
-from opensea_metrics.sql.parser import parse_statement
-from opensea_metrics.sql.project import load_project
+from opensea_metrics.sql.language.catalog.changes import check as check_project
+from opensea_metrics.sql.language.project.project import load_project
+from opensea_metrics.sql.language.statements.parser import parse_statement
 from tests.embedded.topic import rows
 from tests.spark_batch.archives import (
     SQL,

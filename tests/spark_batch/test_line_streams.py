@@ -17,8 +17,8 @@ from opensea_metrics.producer.archive.lines import line_blocks
 from opensea_metrics.producer.archive.location import Archive, open_archive
 from opensea_metrics.spark_batch import chunks
 from opensea_metrics.spark_batch.line_streams import FileLineSource, LineStream
-from opensea_metrics.sql.lowering import utf8
-from opensea_metrics.sql.lowering.capitals import Capitals
+from opensea_metrics.sql.language.lowering.records import utf8
+from opensea_metrics.sql.language.lowering.records.capitals import Capitals
 from tests import oracle
 from tests.spark_batch.archives import START, add, compare, event, recomputed, records_of, request
 from tests.spark_batch.places import TOPIC
