@@ -22,11 +22,11 @@ from opensea_metrics.deploy.migrations.state import Recorded, StatementRecord
 from opensea_metrics.deploy.migrations.status import VersionStatus, make_status
 from opensea_metrics.deploy.migrations.store import Store
 from opensea_metrics.deploy.migrations.work import Report, Work, ignore
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.lowering import support
-from opensea_metrics.sql.lowering.refusals import Unsupported
-from opensea_metrics.sql.project import load_project
-from opensea_metrics.sql.statements import Statement
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.lowering import support
+from opensea_metrics.sql.language.lowering.refusals import Unsupported
+from opensea_metrics.sql.language.project.project import load_project
+from opensea_metrics.sql.language.statements.statements import Statement
 
 
 @dataclass(frozen=True)

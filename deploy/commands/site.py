@@ -16,8 +16,8 @@ from opensea_metrics.deploy.migrations.files import statements_to_send
 from opensea_metrics.deploy.migrations.store import Store
 from opensea_metrics.deploy.migrations.topics import DeleteByBroker
 from opensea_metrics.deploy.migrations.work import Report, Work
-from opensea_metrics.sql.changes import Step, check
-from opensea_metrics.sql.project import Project, load_project
+from opensea_metrics.sql.language.catalog.changes import Step, check
+from opensea_metrics.sql.language.project.project import Project, load_project
 
 Variables = Mapping[str, str]
 

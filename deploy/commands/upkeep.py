@@ -17,8 +17,8 @@ from opensea_metrics.deploy.migrations.state import VersionState
 from opensea_metrics.deploy.migrations.store import Store
 from opensea_metrics.deploy.migrations.verify import Changed, changed_files
 from opensea_metrics.deploy.migrations.work import Work, ignore, now
-from opensea_metrics.sql.project import find_root, load_project
-from opensea_metrics.sql.statements import dropping
+from opensea_metrics.sql.language.project.project import find_root, load_project
+from opensea_metrics.sql.language.statements.statements import dropping
 
 _TEMPLATE = """\
 -- {title}

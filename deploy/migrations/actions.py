@@ -6,8 +6,8 @@ import hashlib
 import re
 from dataclasses import dataclass
 
-from opensea_metrics.sql.quoting import ksqldb_quoted, ksqldb_text
-from opensea_metrics.sql.statements import Statement, dropping, terminating
+from opensea_metrics.core.quoting import ksqldb_quoted, ksqldb_text
+from opensea_metrics.sql.language.statements.statements import Statement, dropping, terminating
 
 # Streams that exist only between two statements, to delete a topic over REST.
 PRIVATE_PREFIX = "OPENSEA_METRICS_DELETES_"

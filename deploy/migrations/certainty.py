@@ -22,7 +22,7 @@ from opensea_metrics.deploy.client import (
     ServerUnreachable,
 )
 from opensea_metrics.deploy.migrations.server import Effect
-from opensea_metrics.sql.lexical import summary
+from opensea_metrics.sql.language.dialect.lexical import summary
 
 log = structlog.get_logger()
 

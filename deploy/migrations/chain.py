@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from opensea_metrics.core.quoting import ksqldb_quoted, ksqldb_text
 from opensea_metrics.deploy.client import (
     ClientError,
     GuardFailed,
@@ -13,8 +14,7 @@ from opensea_metrics.deploy.client import (
 )
 from opensea_metrics.deploy.migrations.certainty import LONGEST_WAIT, may_pass
 from opensea_metrics.deploy.migrations.ledger import topic_prefix
-from opensea_metrics.sql.quoting import ksqldb_quoted, ksqldb_text
-from opensea_metrics.sql.statements import dropping
+from opensea_metrics.sql.language.statements.statements import dropping
 
 PREFIX = "OPENSEA_METRICS_LOCK_"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.migrations.actions import PRIVATE_PREFIX
 from opensea_metrics.deploy.migrations.chain import is_lock
 from opensea_metrics.deploy.migrations.files import statements_to_send
@@ -17,13 +18,12 @@ from opensea_metrics.deploy.migrations.state import (
     StatementRecord,
     StatementState,
 )
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.changes import applied
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.project import Migration
-from opensea_metrics.sql.sources import Column, Source
-from opensea_metrics.sql.statements import Kind
-from opensea_metrics.sql.upgrade import Difference, changes
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.changes import applied
+from opensea_metrics.sql.language.catalog.sources import Column, Source
+from opensea_metrics.sql.language.catalog.upgrade import Difference, changes
+from opensea_metrics.sql.language.project.project import Migration
+from opensea_metrics.sql.language.statements.statements import Kind
 
 # What ksqlDB makes by itself.
 OWN = ("KSQL_PROCESSING_LOG",)

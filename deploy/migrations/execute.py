@@ -24,7 +24,7 @@ from opensea_metrics.deploy.migrations.state import (
 )
 from opensea_metrics.deploy.migrations.topics import delete_topic
 from opensea_metrics.deploy.migrations.work import Progress, Work, now
-from opensea_metrics.sql.statements import Kind, Statement, terminating
+from opensea_metrics.sql.language.statements.statements import Kind, Statement, terminating
 
 _DROPS = (Kind.DROP_STREAM, Kind.DROP_TABLE)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.migrations.plan import Step
 from opensea_metrics.deploy.migrations.state import StatementRecord, VersionRecord
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.project import Migration
-from opensea_metrics.sql.statements import Kind, Statement
+from opensea_metrics.sql.language.project.project import Migration
+from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
 # SET and UNSET are not sent: they become properties of the statements after them.
 SETTINGS = (Kind.SET, Kind.UNSET)

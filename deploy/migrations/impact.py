@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.changes import applied
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.lowering import support
-from opensea_metrics.sql.lowering.refusals import Unsupported
-from opensea_metrics.sql.properties import RESET
-from opensea_metrics.sql.statements import Kind, Statement
-from opensea_metrics.sql.upgrade import Change, Difference, changes
+from opensea_metrics.core.errors import SqlError
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.changes import applied
+from opensea_metrics.sql.language.catalog.upgrade import Change, Difference, changes
+from opensea_metrics.sql.language.lowering import support
+from opensea_metrics.sql.language.lowering.refusals import Unsupported
+from opensea_metrics.sql.language.statements.properties import RESET
+from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
 CREATES = (Kind.CREATE_STREAM, Kind.CREATE_TABLE, Kind.CREATE_STREAM_AS, Kind.CREATE_TABLE_AS)
 

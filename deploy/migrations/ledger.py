@@ -16,14 +16,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from opensea_metrics.core.quoting import ksqldb_text
 from opensea_metrics.deploy.migrations.state import (
     StatementRecord,
     StatementState,
     VersionRecord,
     VersionState,
 )
-from opensea_metrics.sql.quoting import ksqldb_text
-from opensea_metrics.sql.statements import Kind
+from opensea_metrics.sql.language.statements.statements import Kind
 
 NONE_VERSION = "<none>"
 NO_ERROR = "N/A"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from opensea_metrics.deploy.migrations.errors import Refused
 from opensea_metrics.deploy.migrations.impact import Impact, Verdict
 from opensea_metrics.deploy.migrations.state import StatementRecord
-from opensea_metrics.sql.statements import Statement
+from opensea_metrics.sql.language.statements.statements import Statement
 
 PENDING = Impact(Verdict.NEW, "")
 REVERSIBLE = "reversible"

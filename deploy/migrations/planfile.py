@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from opensea_metrics.core.errors import Place, SqlError, os_reason
 from opensea_metrics.deploy.migrations import ledger
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.impact import Impact, Verdict
 from opensea_metrics.deploy.migrations.plan import MigrationPlan, Plan, Step
-from opensea_metrics.sql.errors import Place, SqlError, os_reason
-from opensea_metrics.sql.parser import parse_statement
+from opensea_metrics.sql.language.statements.parser import parse_statement
 
 FORMAT = 2
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
+from opensea_metrics.core.errors import Place
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.files import (
     is_side_by_side,
@@ -33,11 +34,10 @@ from opensea_metrics.deploy.migrations.state import (
     VersionRecord,
     VersionState,
 )
-from opensea_metrics.sql.errors import Place
-from opensea_metrics.sql.parser import parse_statement
-from opensea_metrics.sql.project import Migration
-from opensea_metrics.sql.properties import RESET
-from opensea_metrics.sql.statements import Kind
+from opensea_metrics.sql.language.project.project import Migration
+from opensea_metrics.sql.language.statements.parser import parse_statement
+from opensea_metrics.sql.language.statements.properties import RESET
+from opensea_metrics.sql.language.statements.statements import Kind
 
 # For these it matters which queries run.
 ENDING = (Kind.DROP_STREAM, Kind.DROP_TABLE, Kind.TERMINATE, Kind.ALTER, Kind.PAUSE, Kind.RESUME)

@@ -25,7 +25,7 @@ from opensea_metrics.deploy.migrations.state import (
     StatementRecord,
 )
 from opensea_metrics.deploy.replies import Source
-from opensea_metrics.sql.statements import Kind
+from opensea_metrics.sql.language.statements.statements import Kind
 
 DROPS = (Kind.DROP_STREAM, Kind.DROP_TABLE)
 

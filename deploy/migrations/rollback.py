@@ -28,7 +28,7 @@ from opensea_metrics.deploy.migrations.state import (
     VersionRecord,
     VersionState,
 )
-from opensea_metrics.sql.statements import Kind, Statement
+from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
 DROPS = (Kind.DROP_STREAM, Kind.DROP_TABLE)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from opensea_metrics.core.types import from_ast, name_of
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.migrations.state import MAKES_SOURCE, StatementRecord
 from opensea_metrics.deploy.replies import Column, Description, Query, Source
-from opensea_metrics.sql.parser import parse_statement
-from opensea_metrics.sql.statements import Kind
-from opensea_metrics.sql.types import from_ast, name_of
+from opensea_metrics.sql.language.statements.parser import parse_statement
+from opensea_metrics.sql.language.statements.statements import Kind
 
 
 @dataclass(frozen=True)

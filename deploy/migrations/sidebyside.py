@@ -19,8 +19,8 @@ from opensea_metrics.deploy.migrations.live import sendable
 from opensea_metrics.deploy.migrations.server import Server
 from opensea_metrics.deploy.migrations.state import MAKES_SOURCE, Recorded, StatementRecord
 from opensea_metrics.deploy.replies import Query
-from opensea_metrics.sql.parser import parse_statement
-from opensea_metrics.sql.statements import Statement, dropping, terminating
+from opensea_metrics.sql.language.statements.parser import parse_statement
+from opensea_metrics.sql.language.statements.statements import Statement, dropping, terminating
 
 _VERSION = re.compile(r"(.*)_V(\d+)", re.DOTALL)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from opensea_metrics.sql.statements import Kind
+from opensea_metrics.sql.language.statements.statements import Kind
 
 MAKES_STREAM = (Kind.CREATE_STREAM, Kind.CREATE_STREAM_AS)
 MAKES_TABLE = (Kind.CREATE_TABLE, Kind.CREATE_TABLE_AS)

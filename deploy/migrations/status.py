@@ -18,7 +18,7 @@ from opensea_metrics.deploy.migrations.state import (
     VersionRecord,
     VersionState,
 )
-from opensea_metrics.sql.project import Migration
+from opensea_metrics.sql.language.project.project import Migration
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from opensea_metrics.deploy.migrations.certainty import certainly
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.server import Effect
 from opensea_metrics.producer.clients import Client, admin_client
-from opensea_metrics.sql.statements import dropping
+from opensea_metrics.sql.language.statements.statements import dropping
 
 DeleteByBroker = Callable[[str], None]
 

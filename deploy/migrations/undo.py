@@ -24,7 +24,7 @@ from opensea_metrics.deploy.migrations.server import Effect, look
 from opensea_metrics.deploy.migrations.state import StatementState, VersionState
 from opensea_metrics.deploy.migrations.topics import delete_topic
 from opensea_metrics.deploy.migrations.work import Progress, Work, now
-from opensea_metrics.sql.statements import Kind, Statement
+from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
 
 def roll_back(plan: RollbackPlan, work: Work) -> None:

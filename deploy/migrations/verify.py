@@ -6,14 +6,14 @@ import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from opensea_metrics.core.quoting import ksqldb_text
 from opensea_metrics.deploy.migrations.files import knows, same_statements, statements_to_send
 from opensea_metrics.deploy.migrations.impact import CREATES, Impact, World, assess
 from opensea_metrics.deploy.migrations.live import catalog_of
 from opensea_metrics.deploy.migrations.plan import Step
 from opensea_metrics.deploy.migrations.server import Server
 from opensea_metrics.deploy.migrations.state import Recorded, StatementRecord, VersionState
-from opensea_metrics.sql.project import Migration
-from opensea_metrics.sql.quoting import ksqldb_text
+from opensea_metrics.sql.language.project.project import Migration
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import duckdb
 
+from opensea_metrics.core.definition import UdfError
 from opensea_metrics.udfs import duckdb as duckdb_udfs
 from opensea_metrics.udfs import registry
 from opensea_metrics.udfs import spark as spark_udfs
-from opensea_metrics.udfs.definition import UdfError
 from opensea_metrics.udfs.ksqldb import build
 from opensea_metrics.udfs.ksqldb.jvm import Jvm
 from tests.udfs.jars import ksqldb_classes
@@ -81,7 +81,7 @@ def on_duckdb(rows: int) -> None:
             "TOKEN_AMOUNT(price, decimals)": scalar("token_amount(price, decimals)"),
         },
     )
-    top = duckdb_udfs.filled(registry.functions()["TOP_BY_KEY"], ["10"])
+    top = registry.functions()["TOP_BY_KEY"].in_duckdb(["10"])
     partial = top.partial.format("slug", "volume", "price", off="off")
     finish = top.finish.format(a=f"({top.tidy.format(a='a')})")
     report(

@@ -13,8 +13,8 @@ from opensea_metrics.deploy.migrations.actions import Terminate
 from opensea_metrics.deploy.migrations.certainty import certainly
 from opensea_metrics.deploy.migrations.server import Effect
 from opensea_metrics.deploy.replies import CommandResult
-from opensea_metrics.sql.parser import parse_statement
-from opensea_metrics.sql.statements import Kind
+from opensea_metrics.sql.language.statements.parser import parse_statement
+from opensea_metrics.sql.language.statements.statements import Kind
 
 SECRET = "CREATE SOURCE CONNECTOR c WITH ('connection.password'='s3cret');"
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy import cli, commands
 from opensea_metrics.deploy.client import KsqlClient, KsqlError
 from opensea_metrics.deploy.commands import Choice
@@ -17,10 +18,9 @@ from opensea_metrics.deploy.migrations.errors import Refused
 from opensea_metrics.deploy.migrations.impact import Verdict
 from opensea_metrics.deploy.migrations.live import catalog_of
 from opensea_metrics.deploy.migrations.server import look
-from opensea_metrics.sql.changes import applied
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.lowering.duckdb_functions import TEMPLATES
-from opensea_metrics.sql.parser import parse_statement
+from opensea_metrics.sql.language.catalog.changes import applied
+from opensea_metrics.sql.language.lowering.duckdb.functions import TEMPLATES
+from opensea_metrics.sql.language.statements.parser import parse_statement
 from tests.deploy.stub import Canned, Stub, Write
 from tests.deploy.test_apply import agreed, seen
 
