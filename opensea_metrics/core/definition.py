@@ -107,7 +107,8 @@ class Definition:
         three functions that ``udfs.duckdb`` registers for it."""
         native = self.native or self._python_in_duckdb()
         parts = (native.partial, native.merge, native.finish, native.tidy)
-        return Native(*(self.with_constants(part, constants) for part in parts))
+        partial, merge, finish, tidy = (self.with_constants(part, constants) for part in parts)
+        return Native(partial, merge, finish, tidy)
 
     def _python_in_duckdb(self) -> Native:
         partial, merge, finish = (quoted(f"{self.name}_{suffix}") for suffix in ("partial", "merge", "finish"))
