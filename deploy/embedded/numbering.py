@@ -23,7 +23,7 @@ class Numbered:
         self.relation = ""
 
     def take(self, decoded: str) -> None:
-        """Take JSON records (:func:`sql.language.lowering.records.rows.decoded`); what was taken before is forgotten."""
+        """Take JSON records (see :mod:`sql.language.lowering.records.rows`); what was taken before is forgotten."""
         table = self._table
         self._cursor.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {decoded}")
         count, failed = self._cursor.execute(f"SELECT count(*), count(_failed) FROM {table}").fetchone()  # type: ignore[misc]

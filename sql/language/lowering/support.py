@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from sqlglot import exp
+
 from opensea_metrics.core.errors import Place
-from opensea_metrics.core.types import NoSuchType, duckdb, spark, struct
+from opensea_metrics.core.types import NoSuchType, duckdb, name_of, spark, struct
 from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.functions import library as functions
@@ -17,6 +19,7 @@ from opensea_metrics.sql.language.lowering.refusals import EMBEDDED, SPARK, Unsu
 from opensea_metrics.sql.language.lowering.spark import selects as spark_selects
 from opensea_metrics.sql.language.queries.analysis import Analysis
 from opensea_metrics.sql.language.queries.scope import Scope
+from opensea_metrics.sql.language.statements.parser import where
 from opensea_metrics.sql.language.statements.statements import Kind, Statement
 from opensea_metrics.sql.language.values.timestamp_formats import UnknownFormat, timestamp_format
 
@@ -73,6 +76,8 @@ def check_registry(before: Catalog, statement: Statement, after: Catalog) -> Non
 def check_query(analysis: Analysis, engine: str) -> None:
     """Raises Unsupported if an engine (a name of :mod:`sql.language.lowering.refusals`) cannot run a SELECT."""
     check_types(analysis.source, engine, analysis.statement.place)
+    if engine != EMBEDDED:
+        _check_record_columns(analysis, engine)
     try:
         if engine == SPARK:
             (spark_selects.grouped if analysis.is_aggregation else spark_selects.rows)(analysis, "")
@@ -82,6 +87,18 @@ def check_query(analysis: Analysis, engine: str) -> None:
             selects.rows(analysis, "")
     except Unsupported as error:
         raise Unsupported(error.feature, engine, error.place) from None
+
+
+def _check_record_columns(analysis: Analysis, engine: str) -> None:
+    """Raises Unsupported if a SELECT reads what an archive's values do not have."""
+    headers = analysis.source.headers
+    unknown = {"ROWPARTITION", "ROWOFFSET", *([headers.name] if headers else [])}
+    read = [projection.expression for projection in analysis.projections]
+    read += [each for each in (*analysis.group, analysis.where, analysis.having) if each is not None]
+    for expression in read:
+        for column in expression.find_all(exp.Column):
+            if (name := name_of(column.this)) in unknown:
+                raise Unsupported(name, engine, where(analysis.statement, column))
 
 
 def check_types(source: Source, engine: str, place: Place) -> None:

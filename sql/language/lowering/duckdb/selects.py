@@ -1,20 +1,21 @@
 """Whole SELECTs in DuckDB's SQL: row by row, and grouped in parts.
 
 A source is given as a relation: SQL of a SELECT with the source's columns under the names that
-``core.quoting.column`` gives them, ``ROWTIME`` (epoch ms) and ``_off`` (the offset, growing along the topic).
-Of a windowed source it has WINDOWSTART and WINDOWEND too.
+``core.quoting.column`` gives them, ``ROWTIME`` (epoch ms) and ``_off`` (a number that grows in the order in which
+records are read). Of a windowed source it has WINDOWSTART and WINDOWEND too. For the embedded server it has
+ROWPARTITION and ROWOFFSET too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from sqlglot import exp
 
 from opensea_metrics.core.quoting import column as duckdb_column
-from opensea_metrics.core.types import BIGINT, KsqlType, duckdb
+from opensea_metrics.core.types import BIGINT, KsqlType, duckdb, name_of
 from opensea_metrics.sql.language.catalog.sources import Source, Window
 from opensea_metrics.sql.language.lowering.duckdb.aggregates import (
     Accumulator,
@@ -27,6 +28,55 @@ from opensea_metrics.sql.language.lowering.refusals import Unsupported
 from opensea_metrics.sql.language.lowering.times import event_time
 from opensea_metrics.sql.language.queries.analysis import Analysis, aggregates
 from opensea_metrics.sql.language.queries.scope import Scope
+
+
+@dataclass(frozen=True)
+class StreamTime:
+    """Stream time: the greatest ROWTIME (epoch ms) ``seen`` by partition of the records.
+
+    A query that groups by other columns than its source's key has one, of the partition 0: Kafka Streams
+    then has a task for each partition of the repartitioned records, and each of them sees nearly all times.
+    The rows of several partitions count in the order in which Kafka Streams takes them: next comes that
+    partition whose next record has the smallest timestamp.
+    """
+
+    seen: Mapping[int, int]
+    is_by_partition: bool = False
+
+    @property
+    def partition(self) -> str:
+        """The partition that a row counts in."""
+        return "ROWPARTITION" if self.is_by_partition else "0"
+
+    @property
+    def order(self) -> str:
+        """The rows of :meth:`merged` up to one of them, as a window of DuckDB's SQL."""
+        rows = "ROWS UNBOUNDED PRECEDING"
+        if self.is_by_partition:
+            return f"PARTITION BY ROWPARTITION ORDER BY _off {rows}"
+        return f"ORDER BY _turn, ROWPARTITION, _off {rows}"
+
+    def merged(self, rows: str) -> str:
+        """Rows with what :attr:`order` needs."""
+        if self.is_by_partition:
+            return rows
+        turn = "max(ROWTIME) OVER (PARTITION BY ROWPARTITION ORDER BY _off ROWS UNBOUNDED PRECEDING)"
+        return f"SELECT *, {turn} AS _turn FROM ({rows})"
+
+    @property
+    def before(self) -> str:
+        """What a row's partition had seen before."""
+        if not self.is_by_partition:
+            return str(self.seen.get(0, 0))
+        cases = "".join(f" WHEN {number} THEN {time}" for number, time in self.seen.items())
+        return f"CASE ROWPARTITION{cases} ELSE 0 END" if cases else "0"
+
+
+def stream_time(analysis: Analysis, seen: Mapping[int, int]) -> StreamTime:
+    """The stream time of a grouped SELECT that has ``seen`` these times."""
+    keys = [column.name for column in analysis.source.columns if column.is_key]
+    groups = [name_of(key.this) if isinstance(key, exp.Column) else None for key in analysis.group]
+    return StreamTime(seen, is_by_partition=bool(keys) and groups == keys)
 
 
 @dataclass(frozen=True)
@@ -52,36 +102,41 @@ class Grouping:
         keys = [f"_k{index}" for index in range(len(self.key_sql))]
         return [*keys, "_ws"] if self.analysis.window else keys
 
-    def partial(self, relation: str, stream_time: int | None) -> str:
+    def partial(self, relation: str, time: StreamTime | None) -> str:
         """Rows of state made of the rows of a relation.
 
-        With a stream time (epoch ms) rows are left out whose window has closed when they come.
+        With a stream time rows are left out whose window has closed when they come.
         """
         keys = [f"{sql} AS _k{index}" for index, sql in enumerate(self.key_sql)]
         made = [f"{part.partial} AS _a{i}" for i, part in enumerate(self._accumulators())]
         rows = f"SELECT * FROM ({windowed(relation, self.analysis.window)}) WHERE {self._kept()}"
-        if stream_time is not None:
-            rows = f"SELECT * FROM ({self._timed(rows, stream_time)}) WHERE NOT _late"
+        if time is not None:
+            rows = f"SELECT * FROM ({self._timed(rows, time)}) WHERE NOT _late"
         selected = ", ".join([*keys, *self._window_key(), *made, "max(ROWTIME) AS _ts"])
         groups = ", ".join(str(i + 1) for i in range(len(self.keys)))
         return self._tidied(f"SELECT {selected} FROM ({rows}) GROUP BY {groups}")
 
-    def count_late(self, relation: str, stream_time: int) -> str:
+    def newest(self, relation: str, time: StreamTime) -> str:
+        """The greatest ROWTIME (epoch ms) of each of its partitions, among the rows that are grouped."""
+        rows = f"SELECT * FROM ({relation}) WHERE {self._kept()}"
+        return f"SELECT {time.partition}, max(ROWTIME) FROM ({rows}) GROUP BY 1"
+
+    def count_late(self, relation: str, time: StreamTime) -> str:
         """The number of rows that come after their window has closed."""
         rows = f"SELECT * FROM ({windowed(relation, self.analysis.window)}) WHERE {self._kept()}"
-        return f"SELECT count(*) FROM ({self._timed(rows, stream_time)}) WHERE _late"
+        return f"SELECT count(*) FROM ({self._timed(rows, time)}) WHERE _late"
 
     def _kept(self) -> str:
         return " AND ".join([self.where_sql, *(f"{sql} IS NOT NULL" for sql in self.key_sql)])
 
-    def _timed(self, rows: str, stream_time: int) -> str:
+    def _timed(self, rows: str, time: StreamTime) -> str:
         """Rows with ``_late``: whether size and grace of their window have passed in stream time,
         which is the greatest ROWTIME up to and including the row (as Kafka Streams has it)."""
         window = self.analysis.window
         assert window is not None
-        now = "max(ROWTIME) OVER (ORDER BY _off ROWS UNBOUNDED PRECEDING)"
         closes = f"_ws + {window.size + window.grace}"
-        return f"SELECT *, {closes} <= greatest({now}, {stream_time}) AS _late FROM ({rows})"
+        late = f"{closes} <= greatest(max(ROWTIME) OVER ({time.order}), {time.before})"
+        return f"SELECT *, {late} AS _late FROM ({time.merged(rows)})"
 
     def merge(self, rows: str) -> str:
         """One row for each key, of rows of state."""
@@ -133,12 +188,13 @@ def as_source(
     name: Callable[[str], str] = duckdb_column,
     type_name: Callable[[KsqlType], str] = duckdb,
     time: Callable[[Source, str], str] = event_time,
+    carried: Sequence[str] = (),
 ) -> str:
     """A relation in the columns of a source that reads it: by name in any case, NULL where missing. Rows
     without an event time, or with one before 1970, are left out.
 
-    ``available`` are the relation's columns as statements name them; ``name``, ``type_name`` and ``time`` write
-    columns, types and event times as the engine does.
+    ``available`` are the relation's columns as statements name them; ``carried`` are passed on as they are;
+    ``name``, ``type_name`` and ``time`` write columns, types and event times as the engine does.
     """
     known = {each.upper(): each for each in available}
     columns = {}
@@ -149,7 +205,8 @@ def as_source(
     bounds = ["WINDOWSTART", "WINDOWEND"] if source.window and "WINDOWSTART" in known else []
     rowtime = time(source, columns[source.timestamp]) if source.timestamp else "ROWTIME"
     named = (f"{value} AS {name(each)}" for each, value in columns.items())
-    rows = f"SELECT {', '.join([*named, *bounds, f'{rowtime} AS ROWTIME', '_off'])} FROM ({relation})"
+    hidden = [*bounds, f"{rowtime} AS ROWTIME", "_off", *carried]
+    rows = f"SELECT {', '.join([*named, *hidden])} FROM ({relation})"
     return f"SELECT * FROM ({rows}) WHERE ROWTIME >= 0" if source.timestamp else rows
 
 
@@ -169,14 +226,16 @@ def order(source: Source) -> list[str]:
     return ["WINDOWSTART", *(column.name for column in source.columns if column.is_key)]
 
 
-def rows(analysis: Analysis, relation: str, unreadable: Sequence[str] = ()) -> str:
-    """A SELECT without groups over a relation: its columns, ROWTIME and ``_off``.
+def rows(
+    analysis: Analysis, relation: str, unreadable: Sequence[str] = (), carried: Sequence[str] = ()
+) -> str:
+    """A SELECT without groups over a relation: its columns, ROWTIME, ``_off``, and what is ``carried``.
 
     With ``unreadable`` the relation has those columns in place of ``_off``; they are passed on, and
     so are the rows in which the first of them is not NULL, whatever the WHERE clause says.
     """
     fields, columns, kept = _selected(analysis)
-    hidden = [*hidden_columns(analysis), *(unreadable or ["_off"])]
+    hidden = [*hidden_columns(analysis), *(unreadable or ["_off"]), *carried]
     if unreadable:
         kept = f"({kept}) OR {unreadable[0]} IS NOT NULL"
     if fields:

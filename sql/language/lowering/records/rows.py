@@ -21,6 +21,7 @@ from opensea_metrics.core.types import (
     KsqlType,
     MapType,
     StructType,
+    duckdb,
     struct,
 )
 from opensea_metrics.sql.language.catalog.sources import Column, Source
@@ -38,12 +39,12 @@ _Path = tuple[str, ...]
 
 def spelled(source: Source, sample: str | None) -> Spelling:
     """How the lines of a sample write the names of a source's fields."""
-    return spelling.sampled(_type_of(source.columns), sample)
+    return spelling.sampled(_type_of(_read(source)), sample)
 
 
 def as_declared(source: Source) -> Spelling:
     """How lines are written that have the declared names."""
-    return spelling.declared(_type_of(source.columns))
+    return spelling.declared(_type_of(_read(source)))
 
 
 def decoded(
@@ -56,7 +57,8 @@ def decoded(
 ) -> str:
     """The rows of a relation of lines, as a relation.
 
-    ``lines`` has ``line`` (the value), ``path`` and, for records with a key, ``key`` and ``ts``. The
+    ``lines`` has ``line`` (the value), ``path`` ``ts`` (the record's
+    timestamp, epoch ms), of a source with keys ``key``, and of one with a column of headers ``headers``. The
     result has the source's columns and ROWTIME; for a record that cannot be read ``_failed`` says why
     and ``_line`` is its text; ``_path`` is where it stood. ``carried`` are further columns of ``lines``,
     passed on.
@@ -66,7 +68,7 @@ def decoded(
     ``all_json`` a line that is no JSON fails the query (duckdb.InvalidInputException), which is faster than
     to look for such lines.
     """
-    value = _Side("_v", "line", [column for column in source.columns if not column.is_key], names)
+    value = _Side("_v", "line", [column for column in source.columns if column.role is None], names)
     key = _Side("_k", "key", [column for column in source.columns if column.is_key], names)
     sides = [side for side in (value, key) if side.columns]
     rows = f"SELECT *, {', '.join(side.parsed(all_json) for side in sides)} FROM ({lines})"
@@ -91,9 +93,16 @@ def decoded(
         " WHEN _time < 0 THEN 'a timestamp before 1970' END)"
     )
     rows = f"SELECT *, {failed} AS _why FROM ({rows})"
+    if headers := source.headers:
+        columns[headers.name] = f"coalesce(headers, []::{duckdb(headers.type)})"
     made = [f"{columns[column.name]} AS {column_of(column.name)}" for column in source.columns]
     made += [*carried, "path AS _path", "_time AS ROWTIME", "_why AS _failed"]
     return f"SELECT {', '.join(made)}, CASE WHEN _why IS NOT NULL THEN line END AS _line FROM ({rows})"
+
+
+def _read(source: Source) -> list[Column]:
+    """The columns that are read from a record's key and value."""
+    return [column for column in source.columns if column.role != "HEADERS"]
 
 
 def _type_of(columns: Sequence[Column]) -> StructType:
