@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import duckdb
 
 from opensea_metrics.deploy.embedded import archive, health, processing_log
-from opensea_metrics.deploy.embedded.archive import Register
+from opensea_metrics.deploy.embedded.archive import Register, Segment
 from opensea_metrics.deploy.embedded.lines import FileLines
 from opensea_metrics.deploy.embedded.topics import RECORD, TOMBSTONE, Positions
 from opensea_metrics.sql.lowering import records
@@ -42,6 +42,11 @@ class RowBatch:
 
     def kept(self, query_id: str) -> None:
         """Nothing has to be known of them."""
+
+    @property
+    def whole_segments(self) -> Sequence[Segment] | None:
+        """They are of no files."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,11 @@ class JsonBatch:
     def kept(self, query_id: str) -> None:
         """Nothing has to be known of them."""
 
+    @property
+    def whole_segments(self) -> Sequence[Segment] | None:
+        """They are of no files."""
+        return None
+
 
 @dataclass(frozen=True)
 class FileBatch(JsonBatch):
@@ -84,6 +94,13 @@ class FileBatch(JsonBatch):
 
     files: FileLines
     register: Register
+    segments: Sequence[Segment]
+    is_rest: bool
+
+    @property
+    def whole_segments(self) -> Sequence[Segment] | None:
+        """The segments, after they were read; None unless all of them were read from beginning to end."""
+        return None if self.is_rest or self.files.unread else self.segments
 
     def keep(self, cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
         """Keep what the query has left of the files now, and report it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import duckdb
 
-from opensea_metrics.deploy.embedded import aggregation, failures, feeds, processing_log
+from opensea_metrics.deploy.embedded import aggregation, chunks, failures, feeds, processing_log
 from opensea_metrics.deploy.embedded.lines import Unread, Why
 from opensea_metrics.deploy.embedded.numbering import DECODED, Numbered
 from opensea_metrics.deploy.embedded.storage import transaction
@@ -142,7 +142,9 @@ def _append(
 ) -> None:
     """JSON records through a stream's SELECT into its log, in one pass."""
     analysis = query.analysis
-    table = _last_chunk(cursor, query, sink_topic)
+    feed = feeds.json_log_id(query.id)
+    base = _last_chunk(cursor, feed, sink_topic)
+    table = feeds.chunk_table(sink_topic, feed, base)
     empty = ", ".join(f"NULL::VARCHAR AS {name}" for name in UNREADABLE)
     nothing = f"SELECT * EXCLUDE (_off), {empty} FROM ({feeds.nothing(analysis.source)})"
     # Outside the transaction: DuckDB 2.0 loses rows that a transaction inserts into a table that it
@@ -159,19 +161,19 @@ def _append(
             processing_log.record(cursor, query.id, analysis.source.topic, added)
             set_positions(cursor, query.id, batch.positions)
             batch.keep(cursor, query.id)
+            chunks.note(cursor, feeds.log_table(sink_topic, feed), base, batch.whole_segments)
 
     batch.read(cursor, consume)
 
 
-def _last_chunk(cursor: duckdb.DuckDBPyConnection, query: Query, sink_topic: str) -> str:
-    """The table that takes the next rows of a query's log: a new one when the last one is full."""
-    feed = feeds.json_log_id(query.id)
+def _last_chunk(cursor: duckdb.DuckDBPyConnection, feed: str, sink_topic: str) -> int:
+    """The first number of the chunk that takes the next rows of a log: a new one when the last one is full."""
     log = feeds.json_log(feeds.logs(cursor), sink_topic, feed)
     if log is None:
-        return feeds.chunk_table(sink_topic, feed, 0)
+        return 0
     last = log.chunks[-1]
     rows = feeds.rows_of(cursor, last.table)
-    return last.table if rows < CHUNK_ROWS else feeds.chunk_table(sink_topic, feed, last.base + rows)
+    return last.base if rows < CHUNK_ROWS else last.base + rows
 
 
 def _aggregate(

@@ -4,6 +4,7 @@
 - Records of topics with RETENTION_MS: those that are older than that by the clock. Of a log whole chunks go, as Kafka
   deletes whole segments. Without RETENTION_MS a topic keeps its records: Kafka's default of 7 days would delete
   replayed events at once.
+- Chunks of logs that all have read and that can be made of files again: see :mod:`deploy.embedded.chunks`.
 - The register's many small segments of a growing file become few large ones.
 
 Nothing is deleted that a running query has yet to read. Files of the archive stay.
@@ -12,12 +13,14 @@ Nothing is deleted that a running query has yet to read. Files of the archive st
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from itertools import pairwise
 
 import duckdb
 
-from opensea_metrics.deploy.embedded import feeds, persistent, record_store
+from opensea_metrics.deploy.embedded import chunks, feeds, persistent, record_store
 from opensea_metrics.deploy.embedded.archive import FILES, merge_segments
-from opensea_metrics.deploy.embedded.feeds import Changes, Feed, LeftRows, Log, Selection
+from opensea_metrics.deploy.embedded.feeds import LeftRows, Log
 from opensea_metrics.deploy.embedded.storage import transaction
 from opensea_metrics.deploy.embedded.stored_topic import RECORDS, StoredTopics
 from opensea_metrics.deploy.embedded.topics import Position, Positions
@@ -43,6 +46,12 @@ def sweep(
     rows = cursor.execute("SELECT name, retention FROM meta.topics WHERE retention >= 0").fetchall()
     for topic, retention in rows:
         _delete_records(cursor, topics, topic, now - retention, reached)
+    topics = replace(topics, logs=feeds.logs(cursor))
+    for topic in {topics.catalog.sources[query.sink].topic for query in topics.catalog.queries.values()}:
+        for feed in feeds.feeds(topics.catalog, topics.logs, topic):
+            if isinstance(feed, Log):
+                read = min(_reached(topics, feed.id, reached), _read_by_clients(feed, clients))
+                _drop_chunks(cursor, feeds.log_table(topic, feed.id), feed, read)
     for (topic,) in cursor.execute("SELECT DISTINCT topic FROM meta.segments").fetchall():
         readers = [*_readers(topics, topic, reached), *clients.get(topic, ())]
         with transaction(cursor):
@@ -93,7 +102,7 @@ def _delete_records(
     for feed in feeds.feeds(topics.catalog, topics.logs, topic):
         read = _reached(topics, feed.id, reached)
         if isinstance(feed, Log):
-            _drop_chunks(cursor, feed, oldest, read)
+            _forget_chunks(cursor, feeds.log_table(topic, feed.id), feed, oldest, read)
         elif isinstance(feed, LeftRows):
             with transaction(cursor):
                 last = feed.end(cursor) - 1  # it stays, so that its number does not come again
@@ -102,14 +111,27 @@ def _delete_records(
                 )
 
 
-def _drop_chunks(cursor: duckdb.DuckDBPyConnection, log: Log, oldest: int, read: int) -> None:
+def _forget_chunks(
+    cursor: duckdb.DuckDBPyConnection, name: str, log: Log, oldest: int, read: int
+) -> None:
     """Drop the chunks of a log whose records are all too old and read; the last one stays."""
-    for chunk, following in zip(log.chunks, log.chunks[1:], strict=False):
+    for chunk, following in pairwise(log.chunks):
         if following.base > read:
             return
-        (newest,) = cursor.execute(f"SELECT max(ROWTIME) FROM {chunk.table}").fetchone()  # type: ignore[misc]
+        newest = chunks.newest(cursor, name, chunk)
         if newest is None or newest < oldest:
-            cursor.execute(f"DROP TABLE {chunk.table}")
+            with transaction(cursor):
+                chunks.forget(cursor, name, chunk)
+
+
+def _drop_chunks(cursor: duckdb.DuckDBPyConnection, name: str, log: Log, read: int) -> None:
+    """Drop the chunks of a log that can be made of files again, all but the newest ones."""
+    of_files = chunks.droppable(cursor, name)
+    older = log.chunks[: len(log.chunks) - chunks.KEPT]
+    for chunk, following in pairwise(older):
+        if chunk.base in of_files and following.base <= read:
+            with transaction(cursor):
+                chunks.drop(cursor, name, chunk)
 
 
 def _readers(
@@ -134,11 +156,18 @@ def _reached(topics: StoredTopics, feed_id: str, reached: Mapping[str, Positions
         if not query.analysis.is_aggregation:
             continue  # it keeps nothing of rows: its readers count
         for feed in feeds.feeds(topics.catalog, topics.logs, query.analysis.source.topic):
-            if _stored(feed).id == feed_id:
+            if feeds.stored(feed).id == feed_id:
                 low = min(low, reached[query.id].get(Position(feed.id), 0))
     return low
 
 
-def _stored(feed: Feed) -> Feed | Changes:
-    """The feed that stores the rows of a feed."""
-    return _stored(feed.over) if isinstance(feed, Selection) else feed
+def _read_by_clients(log: Log, clients: Mapping[str, Iterable[Positions]]) -> int:
+    """Up to where the clients' queries have read a log that have begun to read it, also through selections of it."""
+    numbers = (
+        number
+        for readers in clients.values()
+        for positions in readers
+        for position, number in positions.items()
+        if position.feed == log.id or position.feed.endswith(f" over {log.id}")
+    )
+    return min(numbers, default=_ALL)

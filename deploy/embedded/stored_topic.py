@@ -12,10 +12,10 @@ from pathlib import Path
 
 import duckdb
 
-from opensea_metrics.deploy.embedded import archive, feeds, metastore, record_store
+from opensea_metrics.deploy.embedded import archive, chunks, feeds, metastore, record_store
 from opensea_metrics.deploy.embedded.archive import FILES, Register, Segment
 from opensea_metrics.deploy.embedded.batches import FileBatch, JsonBatch, RowBatch
-from opensea_metrics.deploy.embedded.feeds import Counts, Feed
+from opensea_metrics.deploy.embedded.feeds import Changes, Chunk, Counts, Feed, Log, Selection
 from opensea_metrics.deploy.embedded.lines import FileLines, Unread, state
 from opensea_metrics.deploy.embedded.topics import (
     RECORD,
@@ -31,7 +31,7 @@ from opensea_metrics.deploy.embedded.walk import opened, outside
 from opensea_metrics.sql.catalog import Catalog
 from opensea_metrics.sql.lowering import records
 from opensea_metrics.sql.lowering.capitals import Capitals
-from opensea_metrics.sql.quoting import text
+from opensea_metrics.sql.quoting import quoted, text
 from opensea_metrics.sql.sources import Source
 from opensea_metrics.sql.types import duckdb as duckdb_type
 
@@ -63,6 +63,11 @@ class StoredTopics:
         """The topic of a name."""
         return StoredTopic(name, self)
 
+    def leave_rows(self, cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
+        """Keep, in its topic, what a query that ends has given so far, within the caller's transaction."""
+        sink = self.catalog.sources[self.catalog.queries[query_id].sink]
+        StoredTopic(sink.topic, self).leave_rows(cursor, query_id, sink)
+
 
 @dataclass(frozen=True)
 class StoredTopic:
@@ -93,10 +98,16 @@ class StoredTopic:
         for feed in self._feeds():
             position = Position(feed.id)
             low, end = positions.get(position, 0), feed.end(cursor)
-            while low < end:
-                high = min(end, low + _MOST_ROWS)
-                yield RowBatch({position: high}, feed.relation(source, low, high))
-                low = high
+            log = feeds.stored(feed)
+            spans = log.spans(low, end) if isinstance(log, Log) else [(low, end, None)] if low < end else []
+            for start, stop, chunk in spans:
+                if chunk is not None:
+                    yield self._again(cursor, source, feed, chunk, stop)
+                    continue
+                while start < stop:
+                    high = min(stop, start + _MOST_ROWS)
+                    yield RowBatch({position: high}, feed.relation(source, start, high))
+                    start = high
 
     def again(
         self,
@@ -173,6 +184,44 @@ class StoredTopic:
     def _feeds(self) -> list[Feed]:
         return feeds.feeds(self.all.catalog, self.all.logs, self.name)
 
+    def leave_rows(self, cursor: duckdb.DuckDBPyConnection, query_id: str, sink: Source) -> None:
+        """Keep, as rows of the topic of ``sink``, what a query that ends has given so far.
+
+        Chunks that were dropped are made again: only the query's SELECT can do it.
+        """
+        for feed in self._feeds():
+            dropped = self._dropped(cursor, sink, feed)
+            if isinstance(feed, Log) and feed.id == feeds.json_log_id(query_id):
+                for made in dropped:
+                    chunks.restore(cursor, made.chunk, made, feeds.log_table(self.name, feed.id))
+            elif isinstance(feed, Changes | Selection) and feed.query.id == query_id:
+                rows = [feed.relation(sink, None, None)]
+                rows += [made.relation(cursor, f"left_{number}") for number, made in enumerate(dropped)]
+                table = f"log.{quoted(feeds.log_table(self.name, feed.id))}"
+                cursor.execute(f"CREATE TABLE {table} AS {' UNION ALL '.join(rows)}")
+
+    def _dropped(
+        self, cursor: duckdb.DuckDBPyConnection, source: Source, feed: Feed
+    ) -> Iterator[chunks.ChunkAgain]:
+        """The chunks under a feed that were dropped."""
+        log = feeds.stored(feed)
+        if isinstance(log, Log):
+            for chunk in log.chunks:
+                if chunk.is_dropped:
+                    yield self._again(cursor, source, feed, chunk, 0)
+
+    def _again(
+        self, cursor: duckdb.DuckDBPyConnection, source: Source, feed: Feed, chunk: Chunk, stop: int
+    ) -> chunks.ChunkAgain:
+        """A chunk that was dropped, which ends before the number ``stop``."""
+        assert isinstance(feed, Log | Selection)
+        log = feeds.stored(feed)
+        query = next(q for q in self.all.catalog.queries.values() if feeds.json_log_id(q.id) == log.id)
+        topic = StoredTopic(query.analysis.source.topic, self.all)
+        name = feeds.log_table(self.all.catalog.sources[query.sink].topic, log.id)
+        files = topic._of_files(query.analysis.source, {}, chunks.segments_of(cursor, name, chunk.base))
+        return chunks.ChunkAgain({Position(feed.id): stop}, chunk, query.analysis, files, feed, source)
+
     def _files(
         self,
         cursor: duckdb.DuckDBPyConnection,
@@ -195,13 +244,16 @@ class StoredTopic:
         before: Iterable[Unread] = (),
     ) -> Batch:
         register = self.all.register
-        files = FileLines(register.root, self.name, chosen, before)
         first = register.root / self.name / chosen[0].path
         sample = _first_lines(register.root, first, chosen[0].is_compressed)
         names = records.spelled(source, sample)
         tombstone = f", false AS {TOMBSTONE}" if source.is_table else ""
+        rest = list(before)
+        files = FileLines(register.root, self.name, chosen, rest)
         lines = partial(_stamped, files, tombstone + _no_headers(source))
-        return FileBatch(positions, source, names, lines, "_odd", files=files, register=register)
+        return FileBatch(
+            positions, source, names, lines, "_odd", files=files, register=register, segments=chosen, is_rest=bool(rest)
+        )
 
     def _records(
         self, cursor: duckdb.DuckDBPyConnection, source: Source, low: dict[int, int]

@@ -19,6 +19,7 @@ import duckdb
 from opensea_metrics.sql.sources import Source
 
 if TYPE_CHECKING:  # lines imports processing_log, which appends records
+    from opensea_metrics.deploy.embedded.archive import Segment
     from opensea_metrics.deploy.embedded.lines import Unread
 
 RECORD = ("ROWPARTITION", "ROWOFFSET")
@@ -91,6 +92,11 @@ class Batch(Protocol):
 
     def kept(self, query_id: str) -> None:
         """To be called after that transaction."""
+        ...
+
+    @property
+    def whole_segments(self) -> Sequence[Segment] | None:
+        """Of records of files, once they are read: the segments that they are all records of; else None."""
         ...
 
 
