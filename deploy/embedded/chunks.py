@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 import duckdb
 
-from opensea_metrics.deploy.embedded import processing_log
+from opensea_metrics.deploy.embedded import feeds, processing_log
 from opensea_metrics.deploy.embedded.archive import Segment
 from opensea_metrics.deploy.embedded.batches import FileBatch
 from opensea_metrics.deploy.embedded.feeds import Chunk, Log, Selection
 from opensea_metrics.deploy.embedded.topics import RECORD, UNREADABLE, Batch, Positions
 from opensea_metrics.sql.analysis import Analysis
+from opensea_metrics.sql.catalog import Catalog
 from opensea_metrics.sql.lowering import selects
 from opensea_metrics.sql.sources import Source
 
@@ -93,6 +94,21 @@ def droppable(cursor: duckdb.DuckDBPyConnection, log: str) -> set[int]:
         "SELECT base FROM meta.chunks WHERE log = ? AND is_of_files AND dropped IS NULL", [log]
     ).fetchall()
     return {base for (base,) in rows}
+
+
+def files_needed(cursor: duckdb.DuckDBPyConnection, catalog: Catalog, topic: str) -> set[str]:
+    """The files of a topic of which chunks that were dropped may have to be made again."""
+    made = {
+        feeds.log_table(catalog.sources[query.sink].topic, feeds.json_log_id(query.id))
+        for query in catalog.queries.values()
+        if query.analysis.source.topic == topic
+    }
+    rows = cursor.execute(
+        "SELECT DISTINCT path FROM meta.chunk_files JOIN meta.chunks USING (log, base)"
+        " WHERE dropped IS NOT NULL AND list_contains(?::VARCHAR[], log)",
+        [list(made)],
+    ).fetchall()
+    return {path for (path,) in rows}
 
 
 def restore(cursor: duckdb.DuckDBPyConnection, chunk: Chunk, made: ChunkAgain, log: str) -> None:

@@ -384,7 +384,8 @@ class Engine:
             for topic, positions in [(each.topic, each.positions) for each in list(self._clients)]:
                 clients.setdefault(topic, []).append(dict(positions))
             now = time.time_ns() // 1_000_000
-            retention.sweep(self._cursor, self._topics(), now, clients)
+            files_stay = self._delete_read_files_after is None
+            retention.sweep(self._cursor, self._topics(), now, clients, files_stay)
             self._logs = feeds.logs(self._cursor)
             if self._delete_read_files_after is not None:
                 oldest = now - self._delete_read_files_after

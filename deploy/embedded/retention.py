@@ -34,10 +34,12 @@ def sweep(
     topics: StoredTopics,
     now: int,
     clients: Mapping[str, Iterable[Positions]],
+    files_stay: bool = True,
 ) -> None:
     """Delete what is too old at ``now`` (epoch ms). No query may move data meanwhile.
 
-    ``clients`` are the positions of clients' queries, by topic. Each step is a transaction of its own.
+    ``clients`` are the positions of clients' queries, by topic. Unless files stay, rows that they have too are kept.
+    Each step is a transaction of its own.
     """
     reached = {id_: persistent.positions(cursor, id_) for id_ in topics.catalog.queries}
     for query in topics.catalog.queries.values():
@@ -49,7 +51,7 @@ def sweep(
     topics = replace(topics, logs=feeds.logs(cursor))
     for topic in {topics.catalog.sources[query.sink].topic for query in topics.catalog.queries.values()}:
         for feed in feeds.feeds(topics.catalog, topics.logs, topic):
-            if isinstance(feed, Log):
+            if isinstance(feed, Log) and files_stay:
                 read = min(_reached(topics, feed.id, reached), _read_by_clients(feed, clients))
                 _drop_chunks(cursor, feeds.log_table(topic, feed.id), feed, read)
     for (topic,) in cursor.execute("SELECT DISTINCT topic FROM meta.segments").fetchall():
@@ -65,12 +67,13 @@ def delete_read_files(
     clients: Mapping[str, Iterable[Positions]],
 ) -> None:
     """Delete the files of topics that were last changed before a time (epoch ms), if all running queries over the
-    topic, at least one, have read them. The newest file of a topic stays."""
+    topic, at least one, have read them. The newest file of a topic stays, and those of which rows may have to be made
+    again."""
     reached = {id_: persistent.positions(cursor, id_) for id_ in topics.catalog.queries}
     for topic in {query.analysis.source.topic for query in topics.catalog.queries.values()}:
         readers = [*_readers(topics, topic, reached), *clients.get(topic, ())]
         read = _least(readers, FILES, range(topics.topic(topic).partitions(cursor)))
-        topics.register.delete_read(cursor, topic, read, oldest)
+        topics.register.delete_read(cursor, topic, read, oldest, chunks.files_needed(cursor, topics.catalog, topic))
 
 
 def _forget_windows(cursor: duckdb.DuckDBPyConnection, query: Query, reached: int) -> None:

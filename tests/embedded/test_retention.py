@@ -203,6 +203,29 @@ def test_what_was_dropped_is_made_again_when_its_query_ends(dropped: Inside, dro
     assert sorted(row["O"] for row in server.ask("SELECT ROWOFFSET AS o FROM odd;")) == list(range(1, 1_000, 2))
 
 
+def test_files_that_rows_may_be_made_of_again_are_not_deleted(dropped: Inside) -> None:
+    server = dropped
+    for name in ("more.json", "newest.json"):
+        write(server, 5_000, 100, START, 1, name)
+        server.settle()
+    for _ in range(2):
+        retention.delete_read_files(server.engine._cursor, server.engine._topics(), 2**60, {})
+        assert sorted(path.name for path in (server.engine.root / "raw").iterdir()) == ["live.json", "newest.json"]
+    assert len(server.ask("SELECT * FROM copied;")) == 1_200
+
+
+def test_rows_are_kept_where_files_do_not_stay(server: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(persistent, "CHUNK_ROWS", 100)
+    monkeypatch.setattr(chunks, "KEPT", 0)
+    server.done(RAW.format(more=""))
+    server.done("CREATE STREAM copied AS SELECT * FROM raw;")
+    for number in range(4):
+        write(server, number * 100, 100, START, 1)
+        server.settle()
+    retention.sweep(server.engine._cursor, server.engine._topics(), 2**60, {}, files_stay=False)
+    assert len(chunk_tables(server)) == 4
+
+
 def test_a_file_that_is_gone_is_reported_to_who_needs_its_rows(dropped: Inside) -> None:
     server = dropped
     for path in (server.engine.root / "raw").iterdir():
