@@ -179,6 +179,8 @@ class Register:
     ) -> list[tuple[int, int, int]]:
         """Each partition that has files, the offset after its last record, and how many records come from the
         segments ``reached`` on."""
+        if not self.end(topic):
+            return []
         known = segments(cursor, topic, {}, most=_ALL)
         following: dict[int, int] = {}
         ends: dict[int, int] = {}

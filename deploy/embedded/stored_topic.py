@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import time
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -37,8 +38,6 @@ from opensea_metrics.sql.types import duckdb as duckdb_type
 
 RECORDS = "records"
 """The feed of the table of records."""
-JSON_FEEDS = (FILES, RECORDS)
-"""The feeds that have JSON."""
 MOST_BYTES = 256 * 1024 * 1024
 """Bytes of JSON in a batch."""
 _MOST_ROWS = 1_000_000
@@ -130,30 +129,31 @@ class StoredTopic:
         return self._of_files(source, {}, changed, before)
 
     def offsets(
-        self, cursor: duckdb.DuckDBPyConnection, positions: Positions
+        self, cursor: duckdb.DuckDBPyConnection, positions: Positions, keeps_rows: bool
     ) -> list[PartitionOffsets]:
-        ends: dict[int, int] = {}
-        behind: dict[int, int] = {}
-        for counted in (
-            self.all.register.counted(cursor, self.name, of_feed(positions, FILES)),
-            record_store.counted(cursor, self.name, of_feed(positions, RECORDS)),
-            *(self._counted(cursor, feed, positions.get(Position(feed.id), 0)) for feed in self._feeds()),
-        ):
-            for number, end, unread in counted:
-                ends[number] = max(ends.get(number, 0), end)
-                behind[number] = behind.get(number, 0) + unread
+        ends: Counter[int] = Counter()
+        behind: Counter[int] = Counter()
+        first: dict[int, int] = {}
+        for number, deleted, end, unread in record_store.counted(cursor, self.name, of_feed(positions, RECORDS)):
+            first[number], ends[number], behind[number] = deleted, end, unread
+        rows = self.all.register.counted(cursor, self.name, of_feed(positions, FILES))
+        for feed in self._feeds():
+            reached = positions.get(Position(feed.id), 0) if keeps_rows else None
+            rows += self._counted(cursor, feed, reached)
+        for number, end, unread in rows:
+            ends[number] = max(ends[number], end)
+            behind[number] += unread
         numbers = range(max([self.partitions(cursor), *(number + 1 for number in ends)]))
-        first = record_store.firsts(cursor, self.name)
         return [
-            PartitionOffsets(
-                number, first.get(number, 0), ends.get(number, 0), ends.get(number, 0) - behind.get(number, 0)
-            )
+            PartitionOffsets(number, first.get(number, 0), ends[number], ends[number] - behind[number])
             for number in numbers
         ]
 
-    def _counted(self, cursor: duckdb.DuckDBPyConnection, feed: Feed, reached: int) -> Counts:
-        """What :meth:`Feed.counted` gives: nothing else while a feed has the same end."""
-        key = f"{self.name} {feed.id}", feed.end(cursor), reached
+    def _counted(self, cursor: duckdb.DuckDBPyConnection, feed: Feed, reached: int | None) -> Counts:
+        """What :meth:`Feed.counted` gives: nothing else while a feed has the same end. None: all is read."""
+        end = feed.end(cursor)
+        reached = end if reached is None else reached
+        key = f"{self.name} {feed.id}", end, reached
         if key not in self.all.counts:
             if len(self.all.counts) >= _MOST_COUNTS:
                 self.all.counts.clear()

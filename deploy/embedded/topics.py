@@ -131,9 +131,12 @@ class Topic(Protocol):
         ...
 
     def offsets(
-        self, cursor: duckdb.DuckDBPyConnection, positions: Positions
+        self, cursor: duckdb.DuckDBPyConnection, positions: Positions, keeps_rows: bool
     ) -> list[PartitionOffsets]:
-        """Each partition's offsets, for a reader that has read up to some positions."""
+        """Each partition's offsets, for a reader that has read up to some positions.
+
+        One that keeps nothing of rows is never behind them: a SELECT over rows is computed when it is read.
+        """
         ...
 
     def append(self, cursor: duckdb.DuckDBPyConnection, records: Sequence[TopicRecord]) -> None:
