@@ -15,7 +15,7 @@ import duckdb
 from opensea_metrics.deploy.embedded import feeds, processing_log
 from opensea_metrics.deploy.embedded.archive import Segment
 from opensea_metrics.deploy.embedded.batches import FileBatch
-from opensea_metrics.deploy.embedded.feeds import Chunk, Log, Selection
+from opensea_metrics.deploy.embedded.feeds import Log, LogChunk, Selection
 from opensea_metrics.deploy.embedded.topics import RECORD, UNREADABLE, Batch, Positions
 from opensea_metrics.sql.analysis import Analysis
 from opensea_metrics.sql.catalog import Catalog
@@ -61,7 +61,7 @@ def segments_of(cursor: duckdb.DuckDBPyConnection, log: str, base: int) -> list[
     return [Segment(*row) for row in rows]
 
 
-def drop(cursor: duckdb.DuckDBPyConnection, log: str, chunk: Chunk) -> None:
+def drop(cursor: duckdb.DuckDBPyConnection, log: str, chunk: LogChunk) -> None:
     """Drop a chunk that can be made again, within a transaction."""
     cursor.execute(
         f"UPDATE meta.chunks SET dropped = (SELECT coalesce(max(ROWTIME), 0) FROM {chunk.table})"
@@ -71,7 +71,7 @@ def drop(cursor: duckdb.DuckDBPyConnection, log: str, chunk: Chunk) -> None:
     cursor.execute(f"DROP TABLE {chunk.table}")
 
 
-def newest(cursor: duckdb.DuckDBPyConnection, log: str, chunk: Chunk) -> int | None:
+def newest(cursor: duckdb.DuckDBPyConnection, log: str, chunk: LogChunk) -> int | None:
     """The greatest ROWTIME (epoch ms) of a chunk; None if it has no rows."""
     if chunk.is_dropped:
         found = cursor.execute("SELECT dropped FROM meta.chunks WHERE log = ? AND base = ?", [log, chunk.base])
@@ -81,7 +81,7 @@ def newest(cursor: duckdb.DuckDBPyConnection, log: str, chunk: Chunk) -> int | N
     return None if time is None else int(time)
 
 
-def forget(cursor: duckdb.DuckDBPyConnection, log: str, chunk: Chunk) -> None:
+def forget(cursor: duckdb.DuckDBPyConnection, log: str, chunk: LogChunk) -> None:
     """Drop a chunk for good, within a transaction."""
     cursor.execute(f"DROP TABLE IF EXISTS {chunk.table}")
     for table in ("chunks", "chunk_files"):
@@ -111,7 +111,7 @@ def files_needed(cursor: duckdb.DuckDBPyConnection, catalog: Catalog, topic: str
     return {path for (path,) in rows}
 
 
-def restore(cursor: duckdb.DuckDBPyConnection, chunk: Chunk, made: ChunkAgain, log: str) -> None:
+def restore(cursor: duckdb.DuckDBPyConnection, chunk: LogChunk, made: ChunkAgain, log: str) -> None:
     """Make a chunk that was dropped again for good, within a transaction: the query that made it ends."""
     made.make(cursor, _TABLE)
     cursor.execute(f"CREATE TABLE {chunk.table} AS SELECT * EXCLUDE (_row) FROM {_TABLE} ORDER BY _row")
@@ -128,7 +128,7 @@ class ChunkAgain:
     """
 
     positions: Positions
-    chunk: Chunk
+    chunk: LogChunk
     analysis: Analysis
     files: Batch
     feed: Log | Selection

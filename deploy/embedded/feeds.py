@@ -36,7 +36,7 @@ Counts = list[tuple[int, int, int]]
 """Each partition, the offset after its last row, and a number of rows."""
 
 
-class Feed(Protocol):
+class RowFeed(Protocol):
     """A feed of rows; ``id`` names it in the positions of its readers.
 
     Its rows have one order in all partitions, so positions have its number at partition 0 only.
@@ -82,7 +82,7 @@ class LeftRows:
 
 
 @dataclass(frozen=True)
-class Chunk:
+class LogChunk:
     """A table of a log: its rows have the numbers from ``base`` on. One that was dropped is made of files again."""
 
     base: int
@@ -100,7 +100,7 @@ class Log:
     """
 
     id: str
-    chunks: tuple[Chunk, ...]
+    chunks: tuple[LogChunk, ...]
     columns: tuple[str, ...]
 
     def end(self, cursor: duckdb.DuckDBPyConnection) -> int:
@@ -124,7 +124,7 @@ class Log:
         )
         return [*found, (0, 0, dropped)]
 
-    def spans(self, low: int, end: int) -> Iterator[tuple[int, int, Chunk | None]]:
+    def spans(self, low: int, end: int) -> Iterator[tuple[int, int, LogChunk | None]]:
         """The numbers in [low, end) in parts: each of a chunk that was dropped, or of neighbours that are there."""
         ends = [*(chunk.base for chunk in self.chunks[1:]), end]
         for chunk, high in zip(self.chunks, ends, strict=True):
@@ -154,7 +154,7 @@ class Log:
         return selects.as_source(source, rows, names, carried=RECORD)
 
     @staticmethod
-    def _rows(chunk: Chunk, low: int | None, high: int | None) -> str:
+    def _rows(chunk: LogChunk, low: int | None, high: int | None) -> str:
         bounds = ["_failed IS NULL"]
         if low is not None and low > chunk.base:
             bounds.append(f"rowid >= {low - chunk.base}")
@@ -196,7 +196,7 @@ class Selection:
     """A stream's SELECT over a feed of its source's topic."""
 
     query: Query
-    over: Feed
+    over: RowFeed
 
     @property
     def id(self) -> str:
@@ -221,10 +221,10 @@ class Selection:
         return selects.as_source(source, rows, _columns(self.query), carried=RECORD)
 
 
-def feeds(catalog: Catalog, logs: Mapping[str, tuple[str, ...]], topic: str) -> list[Feed]:
+def feeds(catalog: Catalog, logs: Mapping[str, tuple[str, ...]], topic: str) -> list[RowFeed]:
     """The feeds of rows of a topic; ``logs`` are the log tables that exist, with their columns."""
-    found: list[Feed] = []
-    chunks: dict[str, list[Chunk]] = {}
+    found: list[RowFeed] = []
+    chunks: dict[str, list[LogChunk]] = {}
     chunk_columns: dict[str, tuple[str, ...]] = {}
     for name, columns in logs.items():
         owner, _, rest = name.partition(_SEPARATOR)
@@ -237,7 +237,7 @@ def feeds(catalog: Catalog, logs: Mapping[str, tuple[str, ...]], topic: str) -> 
             continue
         if made_by not in chunks:
             found.append(Log(made_by, (), ()))
-        chunks.setdefault(made_by, []).append(Chunk(int(base), table, is_dropped=not columns))
+        chunks.setdefault(made_by, []).append(LogChunk(int(base), table, is_dropped=not columns))
         chunk_columns[made_by] = columns or chunk_columns.get(made_by, ())
     for number, feed in enumerate(found):
         if isinstance(feed, Log):
@@ -275,7 +275,7 @@ def json_log_id(query_id: str) -> str:
     return f"{query_id} of JSON"
 
 
-def stored(feed: Feed) -> Feed:
+def stored(feed: RowFeed) -> RowFeed:
     """The feed that stores the rows of a feed."""
     return stored(feed.over) if isinstance(feed, Selection) else feed
 

@@ -17,9 +17,9 @@ from opensea_metrics.deploy.embedded.topics import (
     RECORD,
     UNREADABLE,
     Batch,
-    Position,
     Positions,
-    Topic,
+    ReadPosition,
+    RecordTopic,
 )
 from opensea_metrics.sql.catalog import Query
 from opensea_metrics.sql.lowering import selects
@@ -29,7 +29,7 @@ CHUNK_ROWS = 250_000
 """Rows after which a log begins a new chunk."""
 STREAM_TIME = "stream time"
 """No feed but counters: the greatest ROWTIME (epoch ms) that a query has seen in a partition."""
-LATE = Position("late")
+LATE = ReadPosition("late")
 """No position but a counter: of the rows left out, because their window had closed when they came."""
 
 
@@ -76,7 +76,7 @@ def end(cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
 
 
 def move(
-    cursor: duckdb.DuckDBPyConnection, topic: Topic, query: Query, sink_topic: str
+    cursor: duckdb.DuckDBPyConnection, topic: RecordTopic, query: Query, sink_topic: str
 ) -> bool:
     """Move one batch of a query's topic through it; False if there is none."""
     known = positions(cursor, query.id)
@@ -85,7 +85,7 @@ def move(
 
 
 def move_unread(
-    cursor: duckdb.DuckDBPyConnection, topic: Topic, query: Query, sink_topic: str
+    cursor: duckdb.DuckDBPyConnection, topic: RecordTopic, query: Query, sink_topic: str
 ) -> bool:
     """Move what a query has left of files, if they are not as they were then; False if all are."""
     known = positions(cursor, query.id)
@@ -121,12 +121,12 @@ def _absorb(
     return True
 
 
-def positions(cursor: duckdb.DuckDBPyConnection, query_id: str) -> dict[Position, int]:
+def positions(cursor: duckdb.DuckDBPyConnection, query_id: str) -> dict[ReadPosition, int]:
     """Up to where a query has read each feed of its source's topic, and its counters."""
     rows = cursor.execute(
         "SELECT feed, partition, position FROM meta.positions WHERE query = ?", [query_id]
     ).fetchall()
-    return {Position(feed, partition): number for feed, partition, number in rows}
+    return {ReadPosition(feed, partition): number for feed, partition, number in rows}
 
 
 def set_positions(cursor: duckdb.DuckDBPyConnection, query_id: str, reached: Positions) -> None:
@@ -192,7 +192,7 @@ def _aggregate(
         times, late = aggregation.absorb(
             cursor, selects.grouping(analysis), feeds.state_table(query.id), numbered.relation, seen
         )
-        reached |= {Position(STREAM_TIME, partition): time for partition, time in times.items()}
+        reached |= {ReadPosition(STREAM_TIME, partition): time for partition, time in times.items()}
         if late:
             reached[LATE] = known.get(LATE, 0) + late
         set_positions(cursor, query.id, reached)

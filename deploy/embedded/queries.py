@@ -10,14 +10,14 @@ from typing import Any
 
 import duckdb
 
-from opensea_metrics.deploy.embedded import aggregation, failures, feeds, shown
+from opensea_metrics.deploy.embedded import aggregation, failures, feeds, reply_values
 from opensea_metrics.deploy.embedded.batches import FileBatch
 from opensea_metrics.deploy.embedded.engine import Engine, OpenRead
 from opensea_metrics.deploy.embedded.lines import Unread
 from opensea_metrics.deploy.embedded.newest_rows import NewestRows
 from opensea_metrics.deploy.embedded.numbering import DECODED, Numbered
 from opensea_metrics.deploy.embedded.stored_topic import MOST_BYTES
-from opensea_metrics.deploy.embedded.topics import Position
+from opensea_metrics.deploy.embedded.topics import ReadPosition
 from opensea_metrics.sql.analysis import Analysis
 from opensea_metrics.sql.errors import SqlError
 from opensea_metrics.sql.lowering import selects, support
@@ -55,7 +55,7 @@ class TransientQuery:
         if self.source.is_table:
             engine.catch_up(self.source.name)
         self.columns: tuple[Column, ...] = tuple(p.column for p in self._analysis.projections)
-        self._shown = shown.row_converter([column.type for column in self.columns])
+        self._shown = reply_values.row_converter([column.type for column in self.columns])
         self._read = OpenRead(self.source.topic, {})
         engine.follow(self._read)
         self._unread_files: dict[int, Unread] = {}  # of files, by segment
@@ -81,7 +81,7 @@ class TransientQuery:
         if self.is_push and reset_of(properties) == "latest":
             if self._is_made:
                 feed = self._changes()
-                self._read.positions = {Position(feed.id): feed.end(self._cursor)}
+                self._read.positions = {ReadPosition(feed.id): feed.end(self._cursor)}
             else:
                 engine.discover(self._cursor, self.source.topic)
                 self._read.positions = dict(engine.topic(self.source.topic).ends(self._cursor))
@@ -178,9 +178,9 @@ class TransientQuery:
     def _unread(self) -> Iterator[str]:
         if self._is_made:
             feed = self._changes()
-            low, high = self._read.positions.get(Position(feed.id), 0), feed.end(self._cursor)
+            low, high = self._read.positions.get(ReadPosition(feed.id), 0), feed.end(self._cursor)
             if low < high:
-                self._read.positions = {Position(feed.id): high}
+                self._read.positions = {ReadPosition(feed.id): high}
                 yield feed.relation(self.source, low, high)
             return
         self._engine.discover(self._cursor, self.source.topic)

@@ -23,7 +23,7 @@ from opensea_metrics.deploy.embedded.archive import FILES, merge_segments
 from opensea_metrics.deploy.embedded.feeds import LeftRows, Log
 from opensea_metrics.deploy.embedded.storage import transaction
 from opensea_metrics.deploy.embedded.stored_topic import RECORDS, StoredTopics
-from opensea_metrics.deploy.embedded.topics import Position, Positions
+from opensea_metrics.deploy.embedded.topics import Positions, ReadPosition
 from opensea_metrics.sql.catalog import Query
 
 _ALL = 2**62
@@ -149,7 +149,7 @@ def _least(readers: Iterable[Positions], feed: str, partitions: Iterable[int]) -
     """Up to where all of some readers have read a feed, by partition; empty without readers."""
     read = list(readers)
     numbers = list(partitions)
-    return {p: min(each.get(Position(feed, p), 0) for each in read) for p in numbers} if read else {}
+    return {p: min(each.get(ReadPosition(feed, p), 0) for each in read) for p in numbers} if read else {}
 
 
 def _reached(topics: StoredTopics, feed_id: str, reached: Mapping[str, Positions]) -> int:
@@ -160,7 +160,7 @@ def _reached(topics: StoredTopics, feed_id: str, reached: Mapping[str, Positions
             continue  # it keeps nothing of rows: its readers count
         for feed in feeds.feeds(topics.catalog, topics.logs, query.analysis.source.topic):
             if feeds.stored(feed).id == feed_id:
-                low = min(low, reached[query.id].get(Position(feed.id), 0))
+                low = min(low, reached[query.id].get(ReadPosition(feed.id), 0))
     return low
 
 

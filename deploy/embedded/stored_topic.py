@@ -16,16 +16,16 @@ import duckdb
 from opensea_metrics.deploy.embedded import archive, chunks, feeds, metastore, record_store
 from opensea_metrics.deploy.embedded.archive import FILES, Register, Segment
 from opensea_metrics.deploy.embedded.batches import FileBatch, JsonBatch, RowBatch
-from opensea_metrics.deploy.embedded.feeds import Changes, Chunk, Counts, Feed, Log, Selection
+from opensea_metrics.deploy.embedded.feeds import Changes, Counts, Log, LogChunk, RowFeed, Selection
 from opensea_metrics.deploy.embedded.lines import FileLines, Unread, state
 from opensea_metrics.deploy.embedded.topics import (
     RECORD,
     TOMBSTONE,
     Batch,
     PartitionOffsets,
-    Position,
     Positions,
-    Topic,
+    ReadPosition,
+    RecordTopic,
     TopicRecord,
 )
 from opensea_metrics.deploy.embedded.walk import opened, outside
@@ -58,7 +58,7 @@ class StoredTopics:
     register: Register
     counts: dict[tuple[str, int, int], Counts] = field(default_factory=dict)
 
-    def topic(self, name: str) -> Topic:
+    def topic(self, name: str) -> RecordTopic:
         """The topic of a name."""
         return StoredTopic(name, self)
 
@@ -79,11 +79,11 @@ class StoredTopic:
         return metastore.partitions(cursor, self.name)
 
     def ends(self, cursor: duckdb.DuckDBPyConnection) -> Positions:
-        ends = {Position(feed.id): feed.end(cursor) for feed in self._feeds()}
+        ends = {ReadPosition(feed.id): feed.end(cursor) for feed in self._feeds()}
         files = self.all.register.end(self.name)
-        ends |= {Position(FILES, number): files for number in range(self.partitions(cursor)) if files}
+        ends |= {ReadPosition(FILES, number): files for number in range(self.partitions(cursor)) if files}
         stored = record_store.ends(cursor, self.name)
-        return ends | {Position(RECORDS, number): end for number, end in stored.items()}
+        return ends | {ReadPosition(RECORDS, number): end for number, end in stored.items()}
 
     def read(
         self,
@@ -95,7 +95,7 @@ class StoredTopic:
         yield from self._files(cursor, source, of_feed(positions, FILES), most_bytes)
         yield from self._records(cursor, source, of_feed(positions, RECORDS))
         for feed in self._feeds():
-            position = Position(feed.id)
+            position = ReadPosition(feed.id)
             low, end = positions.get(position, 0), feed.end(cursor)
             log = feeds.stored(feed)
             spans = log.spans(low, end) if isinstance(log, Log) else [(low, end, None)] if low < end else []
@@ -138,7 +138,7 @@ class StoredTopic:
             first[number], ends[number], behind[number] = deleted, end, unread
         rows = self.all.register.counted(cursor, self.name, of_feed(positions, FILES))
         for feed in self._feeds():
-            reached = positions.get(Position(feed.id), 0) if keeps_rows else None
+            reached = positions.get(ReadPosition(feed.id), 0) if keeps_rows else None
             rows += self._counted(cursor, feed, reached)
         for number, end, unread in rows:
             ends[number] = max(ends[number], end)
@@ -149,8 +149,8 @@ class StoredTopic:
             for number in numbers
         ]
 
-    def _counted(self, cursor: duckdb.DuckDBPyConnection, feed: Feed, reached: int | None) -> Counts:
-        """What :meth:`Feed.counted` gives: nothing else while a feed has the same end. None: all is read."""
+    def _counted(self, cursor: duckdb.DuckDBPyConnection, feed: RowFeed, reached: int | None) -> Counts:
+        """What :meth:`RowFeed.counted` gives: nothing else while a feed has the same end. None: all is read."""
         end = feed.end(cursor)
         reached = end if reached is None else reached
         key = f"{self.name} {feed.id}", end, reached
@@ -181,7 +181,7 @@ class StoredTopic:
         record_store.delete(cursor, self.name)
         feeds.delete_logs(cursor, self.name)
 
-    def _feeds(self) -> list[Feed]:
+    def _feeds(self) -> list[RowFeed]:
         return feeds.feeds(self.all.catalog, self.all.logs, self.name)
 
     def leave_rows(self, cursor: duckdb.DuckDBPyConnection, query_id: str, sink: Source) -> None:
@@ -201,7 +201,7 @@ class StoredTopic:
                 cursor.execute(f"CREATE TABLE {table} AS {' UNION ALL '.join(rows)}")
 
     def _dropped(
-        self, cursor: duckdb.DuckDBPyConnection, source: Source, feed: Feed
+        self, cursor: duckdb.DuckDBPyConnection, source: Source, feed: RowFeed
     ) -> Iterator[chunks.ChunkAgain]:
         """The chunks under a feed that were dropped."""
         log = feeds.stored(feed)
@@ -211,7 +211,7 @@ class StoredTopic:
                     yield self._again(cursor, source, feed, chunk, 0)
 
     def _again(
-        self, cursor: duckdb.DuckDBPyConnection, source: Source, feed: Feed, chunk: Chunk, stop: int
+        self, cursor: duckdb.DuckDBPyConnection, source: Source, feed: RowFeed, chunk: LogChunk, stop: int
     ) -> chunks.ChunkAgain:
         """A chunk that was dropped, which ends before the number ``stop``."""
         assert isinstance(feed, Log | Selection)
@@ -220,7 +220,7 @@ class StoredTopic:
         topic = StoredTopic(query.analysis.source.topic, self.all)
         name = feeds.log_table(self.all.catalog.sources[query.sink].topic, log.id)
         files = topic._of_files(query.analysis.source, {}, chunks.segments_of(cursor, name, chunk.base))
-        return chunks.ChunkAgain({Position(feed.id): stop}, chunk, query.analysis, files, feed, source)
+        return chunks.ChunkAgain({ReadPosition(feed.id): stop}, chunk, query.analysis, files, feed, source)
 
     def _files(
         self,
@@ -233,7 +233,7 @@ class StoredTopic:
             chosen = archive.chunk(pending, most_bytes)
             reached = {segment.partition: segment.seq + 1 for segment in chosen}
             first = first | reached
-            positions = {Position(FILES, number): seq for number, seq in reached.items()}
+            positions = {ReadPosition(FILES, number): seq for number, seq in reached.items()}
             yield self._of_files(source, positions, chosen)
 
     def _of_files(
@@ -269,7 +269,7 @@ class StoredTopic:
             ' partition AS ROWPARTITION, "offset" AS ROWOFFSET FROM meta.records'
             f" WHERE topic = {text(self.name)} AND {record_store.between(low, high)}{kept} ORDER BY seq"
         )
-        positions = {Position(RECORDS, number): end for number, end in high.items()}
+        positions = {ReadPosition(RECORDS, number): end for number, end in high.items()}
         yield JsonBatch(positions, source, records.as_declared(source), lambda *_: lines, None)
 
 

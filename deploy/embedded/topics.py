@@ -34,14 +34,14 @@ TOMBSTONE = "_tombstone"
 """A column of decoded JSON of a table: whether the record has no value, which deletes its key."""
 
 
-class Position(NamedTuple):
+class ReadPosition(NamedTuple):
     """What a reader remembers a number of."""
 
     feed: str
     partition: int = 0
 
 
-Positions = Mapping[Position, int]
+Positions = Mapping[ReadPosition, int]
 """Up to where (exclusive) a reader has read; what is missing is at the beginning."""
 
 
@@ -100,7 +100,7 @@ class Batch(Protocol):
         ...
 
 
-class Topic(Protocol):
+class RecordTopic(Protocol):
     """A topic, as a reader with the columns of ``source`` sees it."""
 
     @property
