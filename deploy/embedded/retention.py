@@ -47,12 +47,12 @@ def sweep(
             _forget_windows(cursor, query, _reached(topics, query.id, reached))
     rows = cursor.execute("SELECT name, retention FROM meta.topics WHERE retention >= 0").fetchall()
     for topic, retention in rows:
-        _delete_records(cursor, topics, topic, now - retention, reached)
+        _delete_records(cursor, topics, topic, now - retention, reached, clients)
     topics = replace(topics, logs=feeds.logs(cursor))
     for topic in {topics.catalog.sources[query.sink].topic for query in topics.catalog.queries.values()}:
         for feed in feeds.feeds(topics.catalog, topics.logs, topic):
             if isinstance(feed, Log) and files_stay:
-                read = min(_reached(topics, feed.id, reached), _read_by_clients(feed, clients))
+                read = min(_reached(topics, feed.id, reached), _read_by_clients(topics, feed, clients))
                 _drop_chunks(cursor, feeds.log_table(topic, feed.id), feed, read)
     for (topic,) in cursor.execute("SELECT DISTINCT topic FROM meta.segments").fetchall():
         readers = [*_readers(topics, topic, reached), *clients.get(topic, ())]
@@ -96,6 +96,7 @@ def _delete_records(
     topic: str,
     oldest: int,
     reached: Mapping[str, Positions],
+    clients: Mapping[str, Iterable[Positions]],
 ) -> None:
     """Delete the records of a topic that are older than a time (epoch ms)."""
     with transaction(cursor):
@@ -105,6 +106,7 @@ def _delete_records(
     for feed in feeds.feeds(topics.catalog, topics.logs, topic):
         read = _reached(topics, feed.id, reached)
         if isinstance(feed, Log):
+            read = min(read, _read_by_clients(topics, feed, clients))
             _forget_chunks(cursor, feeds.log_table(topic, feed.id), feed, oldest, read)
         elif isinstance(feed, LeftRows):
             with transaction(cursor):
@@ -164,13 +166,15 @@ def _reached(topics: StoredTopics, feed_id: str, reached: Mapping[str, Positions
     return low
 
 
-def _read_by_clients(log: Log, clients: Mapping[str, Iterable[Positions]]) -> int:
-    """Up to where the clients' queries have read a log that have begun to read it, also through selections of it."""
+def _read_by_clients(
+    topics: StoredTopics, log: Log, clients: Mapping[str, Iterable[Positions]]
+) -> int:
+    """Up to where all clients' queries have read a log, also through what streams select of it."""
     numbers = (
-        number
-        for readers in clients.values()
+        positions.get(ReadPosition(feed.id), 0)
+        for topic, readers in clients.items()
+        for feed in feeds.feeds(topics.catalog, topics.logs, topic)
+        if feeds.stored(feed).id == log.id
         for positions in readers
-        for position, number in positions.items()
-        if position.feed == log.id or position.feed.endswith(f" over {log.id}")
     )
     return min(numbers, default=_ALL)

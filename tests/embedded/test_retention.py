@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from opensea_metrics.deploy.embedded import archive, chunks, feeds, persistent, retention
+from opensea_metrics.deploy.embedded.queries import TransientQuery
 from opensea_metrics.deploy.embedded.topics import Positions
+from opensea_metrics.sql.parser import parse_statement
 from tests.embedded.inside import Inside, inside
 
 DAY = 86_400_000
@@ -201,6 +204,29 @@ def test_what_was_dropped_is_made_again_when_its_query_ends(dropped: Inside, dro
     offsets = sorted(row["O"] for row in server.ask("SELECT ROWOFFSET AS o FROM copied;"))
     assert offsets == list(range(1_000))
     assert sorted(row["O"] for row in server.ask("SELECT ROWOFFSET AS o FROM odd;")) == list(range(1, 1_000, 2))
+
+
+@pytest.mark.parametrize("source", ["copied", "odd"])
+def test_chunks_stay_until_clients_have_read_them(
+    server: Inside, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    monkeypatch.setattr(persistent, "CHUNK_ROWS", 100)
+    monkeypatch.setattr(chunks, "KEPT", 0)
+    server.done(RAW.format(more=""))
+    server.done("CREATE STREAM copied AS SELECT * FROM raw;")
+    server.done("CREATE STREAM odd AS SELECT * FROM copied WHERE t % 2 = 1;")
+    for number in range(3):
+        write(server, number * 100, 100, START + number * 100, 1)
+        server.settle()
+    statement = parse_statement(f"SELECT * FROM {source} EMIT CHANGES;")
+    with closing(TransientQuery(server.engine, statement, {})) as query:
+        rows = query.rows()
+        next(rows)
+        clients = {each.topic: [each.positions] for each in server.engine._clients}
+        for read, tables in (({}, 3), (clients, 1)):
+            sweep(server, 0, {topic: [read.get(topic, [{}])[0]] for topic in clients})
+            assert len(chunk_tables(server)) == tables
+        assert len(list(rows)) == (299 if source == "copied" else 149)
 
 
 def test_files_that_rows_may_be_made_of_again_are_not_deleted(dropped: Inside) -> None:
