@@ -7,15 +7,16 @@ counts then as one batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import duckdb
 
 from opensea_metrics.deploy.embedded import feeds, processing_log
 from opensea_metrics.deploy.embedded.archive import Segment
-from opensea_metrics.deploy.embedded.batches import FileBatch
+from opensea_metrics.deploy.embedded.batches import WholeBatch
 from opensea_metrics.deploy.embedded.feeds import Log, LogChunk, Selection
+from opensea_metrics.deploy.embedded.processing_log import Report
 from opensea_metrics.deploy.embedded.topics import RECORD, UNREADABLE, Batch, Positions
 from opensea_metrics.sql.analysis import Analysis
 from opensea_metrics.sql.catalog import Catalog
@@ -121,7 +122,7 @@ def restore(cursor: duckdb.DuckDBPyConnection, chunk: LogChunk, made: ChunkAgain
 
 
 @dataclass(frozen=True)
-class ChunkAgain:
+class ChunkAgain(WholeBatch):
     """A batch: the rows of a chunk that was dropped, as ``feed`` gives them to a ``source``.
 
     ``files`` are the records of the chunk as ``analysis``, the SELECT that made it, reads them.
@@ -159,13 +160,13 @@ class ChunkAgain:
 
     def keep(self, cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
         """Report files that are not as they were any more. What they had is lost for the query."""
-        assert isinstance(self.files, FileBatch)
-        source = self.files.source.topic
-        processing_log.report(cursor, processing_log.reader(query_id), source, self.files.files.reports)
-
-    def kept(self, query_id: str) -> None:
-        """The register does not change."""
+        topic = self.analysis.source.topic
+        processing_log.report(cursor, processing_log.reader(query_id), topic, self.reports)
 
     @property
-    def whole_segments(self) -> None:
-        """It is no batch of files."""
+    def reports(self) -> Sequence[Report]:
+        return self.files.reports
+
+    @property
+    def paths(self) -> Iterable[str]:
+        return self.files.paths

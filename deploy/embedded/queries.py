@@ -11,7 +11,6 @@ from typing import Any
 import duckdb
 
 from opensea_metrics.deploy.embedded import aggregation, failures, feeds, reply_values
-from opensea_metrics.deploy.embedded.batches import FileBatch
 from opensea_metrics.deploy.embedded.engine import Engine, OpenRead
 from opensea_metrics.deploy.embedded.lines import Unread
 from opensea_metrics.deploy.embedded.newest_rows import NewestRows
@@ -195,12 +194,11 @@ class TransientQuery:
             numbered = Numbered(self._cursor, _BATCH, self._read.positions.get(DECODED, 0))
             batch.read(self._cursor, numbered.take_rows if batch.is_decoded else numbered.take)
             self._read.positions = {**self._read.positions, **batch.positions, DECODED: numbered.next}
-            if isinstance(batch, FileBatch):
-                for number, item in batch.files.outcome.items():
-                    self._unread_files.pop(number, None)
-                    if item:
-                        self._unread_files[number] = item
-                self._engine.report(self.source.topic, batch.files.paths, batch.files.reports)
+            for number, item in batch.outcome.items():
+                self._unread_files.pop(number, None)
+                if item:
+                    self._unread_files[number] = item
+            self._engine.report(self.source.topic, batch.paths, batch.reports)
             yield numbered.relation
 
     def _changes(self) -> feeds.Changes:

@@ -21,6 +21,7 @@ from opensea_metrics.sql.sources import Source
 if TYPE_CHECKING:  # lines imports processing_log, which appends records
     from opensea_metrics.deploy.embedded.archive import Segment
     from opensea_metrics.deploy.embedded.lines import Unread
+    from opensea_metrics.deploy.embedded.processing_log import Report
 
 RECORD = ("ROWPARTITION", "ROWOFFSET")
 """What relations of records have beside the columns of their source, ROWTIME and ``_off``."""
@@ -92,6 +93,21 @@ class Batch(Protocol):
 
     def kept(self, query_id: str) -> None:
         """To be called after that transaction."""
+        ...
+
+    @property
+    def outcome(self) -> Mapping[int, Unread | None]:
+        """What a reader has left of the topic before, or leaves now, once they are read: None if nothing any more."""
+        ...
+
+    @property
+    def reports(self) -> Sequence[Report]:
+        """What users should know of them, once they are read."""
+        ...
+
+    @property
+    def paths(self) -> Iterable[str]:
+        """The files that they are of, as reports name them."""
         ...
 
     @property
