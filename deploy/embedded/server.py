@@ -57,11 +57,11 @@ def serve(
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         ready(_url(host, bound, policy))
+        show(engine.disk_use().text())
         await _serve(engine, bound, stop, policy or Policy(), host)
 
     with _listening(host, port) as bound:
         engine = Engine(Storage(data_dir), delete_read_files_after)
-        show(engine.disk_use().text())
         engine.start()
         try:
             asyncio.run(until_signalled())
