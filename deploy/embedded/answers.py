@@ -21,7 +21,7 @@ from opensea_metrics.deploy.embedded import failures, properties, replies, wire
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.frames import Frame
 from opensea_metrics.deploy.embedded.frames import frame as frame_for
-from opensea_metrics.deploy.embedded.places import Full, Places
+from opensea_metrics.deploy.embedded.open_requests import Full, OpenRequests
 from opensea_metrics.deploy.embedded.queries import TransientQuery
 from opensea_metrics.sql.language.statements.parser import parse_script
 from opensea_metrics.sql.language.statements.statements import Kind
@@ -76,9 +76,9 @@ class _Answer(StreamingResponse):
 class Answers:
     """The handlers of queries."""
 
-    def __init__(self, engine: Engine, places: Places) -> None:
+    def __init__(self, engine: Engine, open_requests: OpenRequests) -> None:
         self._engine = engine
-        self._places = places
+        self._open_requests = open_requests
         self._open: dict[str, _Open] = {}
         self._numbers = itertools.count(time.time_ns() // 1_000_000)
         self._threads = anyio.CapacityLimiter(_THREADS)
@@ -112,7 +112,7 @@ class Answers:
             body = await wire.body(request)
             text = wire.sql(body, sql, required=not is_old)
             given = wire.texts(body, properties_name)
-            self._places.take(state.stop)
+            self._open_requests.take(state.stop)
         except wire.BadRequest as error:
             return wire.bad(error)
         except Full as error:
@@ -120,13 +120,13 @@ class Answers:
         try:
             query = await run_in_threadpool(self._query, text, given, is_old)
         except SqlError as error:
-            self._places.leave(state.stop)
+            self._open_requests.leave(state.stop)
             reply, status = replies.error(text, error)
             if error.stage is Stage.SYNTAX:
                 reply["message"] += f"\nStatement: {text}"
             return wire.json(reply, status) if is_old else wire.untyped(reply, status)
         except BaseException:
-            self._places.leave(state.stop)
+            self._open_requests.leave(state.stop)
             raise
         is_transient = query.is_push or not query.source.is_table
         prefix = f"transient_{query.source.name}" if is_transient else "query"
@@ -135,7 +135,7 @@ class Answers:
 
         def let_go() -> None:
             del self._open[query_id]
-            self._places.leave(state.stop)
+            self._open_requests.leave(state.stop)
             query.close()
 
         frame = frame_for(request.headers.get("accept", ""), is_old, is_transient)

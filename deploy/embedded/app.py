@@ -23,20 +23,20 @@ from opensea_metrics.deploy.embedded import (
 )
 from opensea_metrics.deploy.embedded.answers import Answers
 from opensea_metrics.deploy.embedded.engine import Engine
-from opensea_metrics.deploy.embedded.gate import Gate
 from opensea_metrics.deploy.embedded.insert_stream import InsertStream
-from opensea_metrics.deploy.embedded.places import Places
+from opensea_metrics.deploy.embedded.open_requests import OpenRequests
 from opensea_metrics.deploy.embedded.policy import Policy
+from opensea_metrics.deploy.embedded.request_checks import RequestChecks
 from opensea_metrics.deploy.embedded.statements import Asked, Statements
 
 INSERTS = "/inserts-stream"
 
 
-def create(engine: Engine, places: Places, policy: Policy, listens_on: str) -> ASGIApp:
-    """The application; ``places`` are for its queries, ``listens_on`` is the address that it is served on."""
+def create(engine: Engine, open_requests: OpenRequests, policy: Policy, listens_on: str) -> ASGIApp:
+    """The application; ``open_requests`` are for its queries, ``listens_on`` is the address that it is served on."""
     handlers = _Handlers(engine)
-    answers = Answers(engine, places)
-    inserts = InsertStream(engine, places, policy.limits)
+    answers = Answers(engine, open_requests)
+    inserts = InsertStream(engine, open_requests, policy.limits)
     app = Starlette(
         routes=[
             Route("/", lambda request: RedirectResponse("/info", 307)),
@@ -62,7 +62,7 @@ def create(engine: Engine, places: Places, policy: Policy, listens_on: str) -> A
         access.check(policy.credentials),
         bodies.check_kind,
     )
-    return Gate(app, checks, policy.limits, streaming=(INSERTS,))
+    return RequestChecks(app, checks, policy.limits, streaming=(INSERTS,))
 
 
 async def _not_found(request: Request, _: Exception) -> Response:

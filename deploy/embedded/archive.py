@@ -208,6 +208,8 @@ class Register:
     ) -> list[tuple[int, int, int]]:
         """Each partition that has files, the offset after its last record, and how many records come from the
         segments ``reached`` on."""
+        if not self.end(topic):
+            return []
         known = segments(cursor, topic, {}, most=_ALL)
         following: dict[int, int] = {}
         ends: dict[int, int] = {}
@@ -248,10 +250,16 @@ class Register:
                     ends[item.partition] = item.first + item.records
 
     def delete_read(
-        self, cursor: duckdb.DuckDBPyConnection, topic: str, read: Mapping[int, int], oldest: int
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        topic: str,
+        read: Mapping[int, int],
+        oldest: int,
+        needed: Collection[str],
     ) -> None:
         """Delete the files that were last changed before ``oldest`` (epoch ms) and whose segments all come before
-        ``read``, by partition; but for the last registered one, whose number must not come again.
+        ``read``, by partition; but for those that are ``needed``, and the last registered one, whose number must not
+        come again.
 
         The file goes first: were it the register, a server that is killed in between would read the file again.
         """
@@ -264,6 +272,8 @@ class Register:
                 [topic, self._next.get(topic, 0) - 1],
             ).fetchall()
             for path, partition, following in rows:
+                if path in needed:
+                    continue
                 file = self.root / topic / path
                 try:
                     if file.stat().st_mtime * 1000 >= oldest:

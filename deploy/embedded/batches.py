@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
 
 from opensea_metrics.deploy.embedded import archive, health, processing_log
-from opensea_metrics.deploy.embedded.archive import Register
-from opensea_metrics.deploy.embedded.lines import FileLines
+from opensea_metrics.deploy.embedded.archive import Register, Segment
+from opensea_metrics.deploy.embedded.lines import FileLines, Unread
+from opensea_metrics.deploy.embedded.processing_log import Report
 from opensea_metrics.deploy.embedded.topics import RECORD, TOMBSTONE, Positions
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering.records import rows as records
@@ -24,8 +25,34 @@ _NO_JSON = (duckdb.InvalidInputException, duckdb.ConversionException, UnicodeDec
 """What reading a line that is no JSON raises. DuckDB cuts the line in its message, also within a letter."""
 
 
+class WholeBatch:
+    """What batches have in common that can always be read whole."""
+
+    @property
+    def outcome(self) -> Mapping[int, Unread | None]:
+        return {}
+
+    @property
+    def reports(self) -> Sequence[Report]:
+        return ()
+
+    @property
+    def paths(self) -> Iterable[str]:
+        return ()
+
+    @property
+    def whole_segments(self) -> Sequence[Segment] | None:
+        return None
+
+    def keep(self, cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
+        """Nothing is left of them."""
+
+    def kept(self, query_id: str) -> None:
+        """Nothing has to be known of them."""
+
+
 @dataclass(frozen=True)
-class RowBatch:
+class RowBatch(WholeBatch):
     """Rows of a feed: those of ``relation``."""
 
     positions: Positions
@@ -37,15 +64,9 @@ class RowBatch:
     ) -> None:
         consume(self.relation)
 
-    def keep(self, cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
-        """Rows are read whole."""
-
-    def kept(self, query_id: str) -> None:
-        """Nothing has to be known of them."""
-
 
 @dataclass(frozen=True)
-class JsonBatch:
+class JsonBatch(WholeBatch):
     """JSON records of a source: ``lines`` makes a relation of them."""
 
     positions: Positions
@@ -71,12 +92,6 @@ class JsonBatch:
             else:
                 return
 
-    def keep(self, cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
-        """Records of the table are read whole."""
-
-    def kept(self, query_id: str) -> None:
-        """Nothing has to be known of them."""
-
 
 @dataclass(frozen=True)
 class FileBatch(JsonBatch):
@@ -84,10 +99,29 @@ class FileBatch(JsonBatch):
 
     files: FileLines
     register: Register
+    segments: Sequence[Segment]
+    is_rest: bool
+
+    @property
+    def outcome(self) -> Mapping[int, Unread | None]:
+        return self.files.outcome
+
+    @property
+    def reports(self) -> Sequence[Report]:
+        return self.files.reports
+
+    @property
+    def paths(self) -> Iterable[str]:
+        return self.files.paths
+
+    @property
+    def whole_segments(self) -> Sequence[Segment] | None:
+        """The segments, after they were read; None unless all of them were read from beginning to end."""
+        return None if self.is_rest or self.files.unread else self.segments
 
     def keep(self, cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
         """Keep what the query has left of the files now, and report it."""
-        outcome = self.files.outcome
+        outcome = self.outcome
         cursor.execute(
             "DELETE FROM meta.unread WHERE query = ? AND list_contains(?::BIGINT[], seq)",
             [query_id, list(outcome)],
@@ -102,12 +136,12 @@ class FileBatch(JsonBatch):
             )
         topic = self.source.topic
         archive.keep_read(cursor, topic, self.files.read)
-        processing_log.report(cursor, processing_log.reader(query_id), topic, self.files.reports)
+        processing_log.report(cursor, processing_log.reader(query_id), topic, self.reports)
 
     def kept(self, query_id: str) -> None:
         """The register knows the files now that were read to their end."""
         self.register.note_read(self.source.topic, self.files.read)
-        if reports := self.files.reports:
+        if reports := self.reports:
             first = reports[0]
             health.tell(
                 "files cannot be read, or not all of them; see KSQL_PROCESSING_LOG",

@@ -15,7 +15,6 @@ from opensea_metrics.deploy.embedded import persistent
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.functions import function_description
 from opensea_metrics.deploy.embedded.replies import SERVICE_ID
-from opensea_metrics.deploy.embedded.stored_topic import JSON_FEEDS
 from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
 from opensea_metrics.sql.language.catalog.changes import applied
 from opensea_metrics.sql.language.catalog.sources import Column, Source
@@ -199,9 +198,6 @@ def _offsets(
     engine.discover(cursor, source.topic)
     topic = engine.topic(source.topic)
     reached = persistent.positions(cursor, query.id)
-    if not query.analysis.is_aggregation:  # a SELECT over rows is computed when it is read: it is never behind
-        rows = {p: end for p, end in topic.ends(cursor).items() if p.feed not in JSON_FEEDS}
-        reached |= rows
     offsets = [
         {
             "partition": each.partition,
@@ -209,7 +205,7 @@ def _offsets(
             "logEndOffset": each.end,
             "consumerOffset": each.reached,
         }
-        for each in topic.offsets(cursor, reached)
+        for each in topic.offsets(cursor, reached, query.analysis.is_aggregation)
     ]
     return {
         "groupId": f"_confluent-ksql-{SERVICE_ID}query_{query.id}",

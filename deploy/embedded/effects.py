@@ -71,12 +71,12 @@ def carry_out(
             return f"Created query with ID {query.id}", query.id
         case Kind.DROP_STREAM | Kind.DROP_TABLE:
             topic = before.sources[name].topic
-            _end_queries(cursor, before, after)
+            _end_queries(cursor, topics, after, keeps_rows=not statement.deletes_topic)
             if statement.deletes_topic:
                 topics.topic(topic).delete(cursor)
             return f"Source `{name}` (topic: {topic}) was dropped.", None
         case _:
-            _end_queries(cursor, before, after)
+            _end_queries(cursor, topics, after)
             return "Query terminated.", None
 
 
@@ -156,11 +156,15 @@ def _take_over(
         raise Unsupported(feature, EMBEDDED, query.analysis.statement.place)
     persistent.take_over(cursor, query, old)
     if not query.analysis.is_aggregation:
-        _end_queries(cursor, topics.catalog, after)
+        _end_queries(cursor, topics, after)
 
 
-def _end_queries(cursor: duckdb.DuckDBPyConnection, before: Catalog, after: Catalog) -> None:
-    for query_id in before.queries:
+def _end_queries(
+    cursor: duckdb.DuckDBPyConnection, topics: StoredTopics, after: Catalog, keeps_rows: bool = True
+) -> None:
+    """End the queries that are not in ``after``; unless their topic is deleted too, their rows stay."""
+    for query_id in topics.catalog.queries:
         if query_id not in after.queries:
-            feeds.leave_rows(cursor, before, query_id)
+            if keeps_rows:
+                topics.leave_rows(cursor, query_id)
             persistent.end(cursor, query_id)

@@ -26,13 +26,13 @@ from opensea_metrics.deploy.embedded import (
 )
 from opensea_metrics.deploy.embedded.archive import Register
 from opensea_metrics.deploy.embedded.disk import DiskUse, disk_use
-from opensea_metrics.deploy.embedded.health import Health, Part
+from opensea_metrics.deploy.embedded.health import Health, ServerPart
 from opensea_metrics.deploy.embedded.listeners import Listeners
 from opensea_metrics.deploy.embedded.metastore import TopicInfo
 from opensea_metrics.deploy.embedded.processing_log import Report
 from opensea_metrics.deploy.embedded.storage import Storage, damaged, transaction
 from opensea_metrics.deploy.embedded.stored_topic import StoredTopics
-from opensea_metrics.deploy.embedded.topics import Positions, Topic, TopicRecord
+from opensea_metrics.deploy.embedded.topics import Positions, RecordTopic, TopicRecord
 from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
 from opensea_metrics.sql.language.catalog.changes import applied
 from opensea_metrics.sql.language.catalog.sources import Source
@@ -62,7 +62,7 @@ class OpenRead:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StatementOutcome:
     """What a statement did: the command's number, its message, the query that it started."""
 
     number: int
@@ -183,11 +183,11 @@ class Engine:
                 self._reported.update(now)
                 self._feed(processing_log.TOPIC)
 
-    def faults(self) -> Mapping[Part, str]:
+    def faults(self) -> Mapping[ServerPart, str]:
         """What is wrong at the moment, by part."""
         faults = self.health.faults()
         if self._thread and not self._thread.is_alive() and not self._stop.is_set():
-            faults[Part.QUERIES] = "the thread that moves data has ended; restart the server"
+            faults[ServerPart.QUERIES] = "the thread that moves data has ended; restart the server"
         return faults
 
     @property
@@ -197,7 +197,7 @@ class Engine:
 
     def _check(self) -> None:
         if self._is_broken:
-            why = self.health.faults().get(Part.DATABASE, "it is opened again")
+            why = self.health.faults().get(ServerPart.DATABASE, "it is opened again")
             raise SqlError(f"the embedded server cannot use its database: {why}", code=50000)
 
     def _open_again(self) -> None:
@@ -244,7 +244,7 @@ class Engine:
         with self._turn:
             effects.check(self._cursor, statement, self._topics(before), after)
 
-    def execute(self, statement: Statement, properties: Mapping[str, str]) -> Outcome:
+    def execute(self, statement: Statement, properties: Mapping[str, str]) -> StatementOutcome:
         """Carry out a CREATE, DROP, INSERT, TERMINATE, PAUSE or RESUME, which :meth:`check` has passed.
 
         Raises SqlError if it is refused; then nothing has changed.
@@ -259,7 +259,7 @@ class Engine:
             before, number = self.catalog, self._next
             after = applied(before, statement, number)
             if after is before:
-                return Outcome(number - 1, effects.unchanged(statement))
+                return StatementOutcome(number - 1, effects.unchanged(statement))
             for name in after.queries.keys() - before.queries.keys():
                 # A query that reads only what comes later needs to know what there is.
                 topic = after.queries[name].analysis.source.topic
@@ -275,25 +275,25 @@ class Engine:
             if query_id:
                 self._due |= after.queries.keys()
                 self._feed(after.sources[statement.name or ""].topic)
-            return Outcome(number, message, query_id)
+            return StatementOutcome(number, message, query_id)
 
-    def _pause(self, statement: Statement) -> Outcome:
+    def _pause(self, statement: Statement) -> StatementOutcome:
         name = statement.name or ""
         chosen = set(self.catalog.queries) if name == "ALL" else {name}
         if unknown := chosen - set(self.catalog.queries):
             raise SqlError(f"Unknown queryId: {unknown.pop()}", statement.place)
         if statement.kind is Kind.PAUSE:
             self.paused |= chosen
-            return Outcome(self._next - 1, "Query paused.")
+            return StatementOutcome(self._next - 1, "Query paused.")
         self.paused -= chosen
         self._due |= chosen
-        return Outcome(self._next - 1, "Query resumed.")
+        return StatementOutcome(self._next - 1, "Query resumed.")
 
-    def _insert(self, statement: Statement) -> Outcome:
+    def _insert(self, statement: Statement) -> StatementOutcome:
         with transaction(self._cursor):
             effects.insert(self._cursor, statement, self._topics())
         self._note_inserted(self.catalog.sources[statement.name or ""])
-        return Outcome(self._next - 1, "")
+        return StatementOutcome(self._next - 1, "")
 
     def insert(self, source: Source, records: Sequence[TopicRecord]) -> None:
         """Add records to a source's topic, all or none. Raises SqlError if the source is not what it was."""
@@ -332,7 +332,7 @@ class Engine:
         with self._turn:
             return self.topic(name).partitions(self._cursor)
 
-    def topic(self, name: str) -> Topic:
+    def topic(self, name: str) -> RecordTopic:
         """A topic as it is now."""
         return self._topics().topic(name)
 
@@ -371,7 +371,7 @@ class Engine:
         finally:
             worked = self._move_due()
         self._sweep()
-        for part in (Part.DATABASE, Part.QUERIES):
+        for part in (ServerPart.DATABASE, ServerPart.QUERIES):
             self.health.set(part, None)
         return worked
 
@@ -384,7 +384,8 @@ class Engine:
             for topic, positions in [(each.topic, each.positions) for each in list(self._clients)]:
                 clients.setdefault(topic, []).append(dict(positions))
             now = time.time_ns() // 1_000_000
-            retention.sweep(self._cursor, self._topics(), now, clients)
+            files_stay = self._delete_read_files_after is None
+            retention.sweep(self._cursor, self._topics(), now, clients, files_stay)
             self._logs = feeds.logs(self._cursor)
             if self._delete_read_files_after is not None:
                 oldest = now - self._delete_read_files_after
@@ -422,7 +423,7 @@ class Engine:
                 self._refused = refused
                 self._feed(processing_log.TOPIC)
             places = [f"{self.root.joinpath(*where)}: {why}" for where, why in unlisted.items()]
-            self.health.set(Part.TOPICS, "; ".join(places) or None)
+            self.health.set(ServerPart.TOPICS, "; ".join(places) or None)
 
     def _move_due(self) -> bool:
         """Move batches through the queries that are due; False if there were none to move."""

@@ -12,8 +12,9 @@ a query writes have gaps. Besides these a topic may have JSON (:mod:`deploy.embe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Protocol
 
 import duckdb
@@ -35,7 +36,7 @@ Counts = list[tuple[int, int, int]]
 """Each partition, the offset after its last row, and a number of rows."""
 
 
-class Feed(Protocol):
+class RowFeed(Protocol):
     """A feed of rows; ``id`` names it in the positions of its readers.
 
     Its rows have one order in all partitions, so positions have its number at partition 0 only.
@@ -81,11 +82,12 @@ class LeftRows:
 
 
 @dataclass(frozen=True)
-class Chunk:
-    """A table of a log: its rows have the numbers from ``base`` on."""
+class LogChunk:
+    """A table of a log: its rows have the numbers from ``base`` on. One that was dropped is made of files again."""
 
     base: int
     table: str
+    is_dropped: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class Log:
     """
 
     id: str
-    chunks: tuple[Chunk, ...]
+    chunks: tuple[LogChunk, ...]
     columns: tuple[str, ...]
 
     def end(self, cursor: duckdb.DuckDBPyConnection) -> int:
@@ -106,13 +108,35 @@ class Log:
         return last.base + rows_of(cursor, last.table)
 
     def counted(self, cursor: duckdb.DuckDBPyConnection, number: int) -> Counts:
+        present = [chunk for chunk in self.chunks if not chunk.is_dropped]
         counts = " UNION ALL ".join(
             f"SELECT ROWPARTITION, ROWOFFSET, rowid >= {number - chunk.base} AS _unread FROM {chunk.table}"
-            for chunk in self.chunks
+            for chunk in present
         )
-        return cursor.execute(
+        found: Counts = cursor.execute(
             f"SELECT ROWPARTITION, max(ROWOFFSET) + 1, count(*) FILTER (_unread) FROM ({counts}) GROUP BY 1"
         ).fetchall()
+        # Nobody knows the partitions of the rows in chunks that were dropped.
+        dropped = sum(
+            max(0, following.base - max(chunk.base, number))
+            for chunk, following in pairwise(self.chunks)
+            if chunk.is_dropped
+        )
+        return [*found, (0, 0, dropped)]
+
+    def spans(self, low: int, end: int) -> Iterator[tuple[int, int, LogChunk | None]]:
+        """The numbers in [low, end) in parts: each of a chunk that was dropped, or of neighbours that are there."""
+        ends = [*(chunk.base for chunk in self.chunks[1:]), end]
+        for chunk, high in zip(self.chunks, ends, strict=True):
+            if high <= low:
+                continue
+            if chunk.is_dropped:
+                if low < chunk.base:
+                    yield low, chunk.base, None
+                yield chunk.base, high, chunk
+                low = high
+        if low < end:
+            yield low, end, None
 
     def relation(self, source: Source, low: int | None, high: int | None) -> str:
         following = [*(chunk.base for chunk in self.chunks[1:]), None]
@@ -120,12 +144,17 @@ class Log:
             self._rows(chunk, low, high)
             for chunk, end in zip(self.chunks, following, strict=True)
             if (end is None or low is None or low < end) and (high is None or chunk.base < high)
+            and not chunk.is_dropped
         ]
+        return self.through(source, " UNION ALL ".join(rows))
+
+    def through(self, source: Source, rows: str) -> str:
+        """Rows of a chunk as a source has them."""
         names = [name_of_column(column) for column in self.columns]
-        return selects.as_source(source, " UNION ALL ".join(rows), names, carried=RECORD)
+        return selects.as_source(source, rows, names, carried=RECORD)
 
     @staticmethod
-    def _rows(chunk: Chunk, low: int | None, high: int | None) -> str:
+    def _rows(chunk: LogChunk, low: int | None, high: int | None) -> str:
         bounds = ["_failed IS NULL"]
         if low is not None and low > chunk.base:
             bounds.append(f"rowid >= {low - chunk.base}")
@@ -167,7 +196,7 @@ class Selection:
     """A stream's SELECT over a feed of its source's topic."""
 
     query: Query
-    over: Feed
+    over: RowFeed
 
     @property
     def id(self) -> str:
@@ -180,15 +209,23 @@ class Selection:
         return self.over.counted(cursor, number)
 
     def relation(self, source: Source, low: int | None, high: int | None) -> str:
-        analysis = self.query.analysis
-        rows = selects.rows(analysis, self.over.relation(analysis.source, low, high), carried=RECORD)
+        return self._selected(source, self.over.relation(self.query.analysis.source, low, high))
+
+    def through(self, source: Source, rows: str) -> str:
+        """Rows of a chunk of the log that it is over, as a source has them."""
+        assert isinstance(self.over, Log | Selection)
+        return self._selected(source, self.over.through(self.query.analysis.source, rows))
+
+    def _selected(self, source: Source, relation: str) -> str:
+        rows = selects.rows(self.query.analysis, relation, carried=RECORD)
         return selects.as_source(source, rows, _columns(self.query), carried=RECORD)
 
 
-def feeds(catalog: Catalog, logs: Mapping[str, tuple[str, ...]], topic: str) -> list[Feed]:
+def feeds(catalog: Catalog, logs: Mapping[str, tuple[str, ...]], topic: str) -> list[RowFeed]:
     """The feeds of rows of a topic; ``logs`` are the log tables that exist, with their columns."""
-    found: list[Feed] = []
-    chunks: dict[str, list[Chunk]] = {}
+    found: list[RowFeed] = []
+    chunks: dict[str, list[LogChunk]] = {}
+    chunk_columns: dict[str, tuple[str, ...]] = {}
     for name, columns in logs.items():
         owner, _, rest = name.partition(_SEPARATOR)
         if owner != topic:
@@ -199,11 +236,13 @@ def feeds(catalog: Catalog, logs: Mapping[str, tuple[str, ...]], topic: str) -> 
             found.append(LeftRows(made_by, table, columns))
             continue
         if made_by not in chunks:
-            found.append(Log(made_by, (), columns))
-        chunks.setdefault(made_by, []).append(Chunk(int(base), table))
+            found.append(Log(made_by, (), ()))
+        chunks.setdefault(made_by, []).append(LogChunk(int(base), table, is_dropped=not columns))
+        chunk_columns[made_by] = columns or chunk_columns.get(made_by, ())
     for number, feed in enumerate(found):
         if isinstance(feed, Log):
-            found[number] = replace(feed, chunks=tuple(sorted(chunks[feed.id], key=lambda chunk: chunk.base)))
+            sorted_chunks = tuple(sorted(chunks[feed.id], key=lambda chunk: chunk.base))
+            found[number] = replace(feed, chunks=sorted_chunks, columns=chunk_columns[feed.id])
     for query in catalog.queries.values():
         if catalog.sources[query.sink].topic != topic:
             continue
@@ -236,6 +275,11 @@ def json_log_id(query_id: str) -> str:
     return f"{query_id} of JSON"
 
 
+def stored(feed: RowFeed) -> RowFeed:
+    """The feed that stores the rows of a feed."""
+    return stored(feed.over) if isinstance(feed, Selection) else feed
+
+
 def chunk_table(topic: str, feed: str, base: int) -> str:
     """The table of a chunk of a log."""
     return f"log.{quoted(f'{log_table(topic, feed)}{_BASE}{base}')}"
@@ -248,29 +292,24 @@ def rows_of(cursor: duckdb.DuckDBPyConnection, table: str) -> int:
 
 
 def logs(cursor: duckdb.DuckDBPyConnection) -> dict[str, tuple[str, ...]]:
-    """The log tables that exist, with their columns."""
+    """The log tables, with their columns; those of chunks that were dropped have none."""
     rows = cursor.execute(
         "SELECT table_name, list(column_name ORDER BY column_index) FROM duckdb_columns() "
         "WHERE schema_name = 'log' GROUP BY table_name ORDER BY table_name"
     ).fetchall()
-    return {name: tuple(columns) for name, columns in rows}
+    dropped = cursor.execute("SELECT log, base FROM meta.chunks WHERE dropped IS NOT NULL").fetchall()
+    gone: dict[str, tuple[str, ...]] = {f"{log}{_BASE}{base}": () for log, base in dropped}
+    return gone | {name: tuple(columns) for name, columns in rows}
 
 
 def delete_logs(cursor: duckdb.DuckDBPyConnection, topic: str) -> None:
     """Drop the log tables of a topic."""
-    for table in logs(cursor):
-        if table.startswith(log_table(topic, "")):
+    begin = log_table(topic, "")
+    for table, columns in logs(cursor).items():
+        if columns and table.startswith(begin):
             cursor.execute(f"DROP TABLE log.{quoted(table)}")
-
-
-def leave_rows(cursor: duckdb.DuckDBPyConnection, catalog: Catalog, query_id: str) -> None:
-    """Keep, as a log of its topic, what a query that ends has given so far."""
-    sink = catalog.sources[catalog.queries[query_id].sink]
-    for feed in feeds(catalog, logs(cursor), sink.topic):
-        if not isinstance(feed, Changes | Selection) or feed.query.id != query_id:
-            continue
-        table = f"log.{quoted(log_table(sink.topic, feed.id))}"
-        cursor.execute(f"CREATE TABLE {table} AS {feed.relation(sink, None, None)}")
+    for table in ("chunks", "chunk_files"):
+        cursor.execute(f"DELETE FROM meta.{table} WHERE starts_with(log, ?)", [begin])
 
 
 def state_table(query_id: str) -> str:

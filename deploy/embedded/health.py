@@ -19,7 +19,7 @@ _LONGEST_PAUSE = 5.0
 """Seconds, at most, until a query that fails is tried again."""
 
 
-class Part(StrEnum):
+class ServerPart(StrEnum):
     """The parts that /healthcheck names, as ksqlDB calls them."""
 
     DATABASE = "metastore"
@@ -31,7 +31,7 @@ class Part(StrEnum):
 class _Failure:
     """A query's failure: how often it has failed in a row, and when it is tried again (monotonic)."""
 
-    part: Part
+    part: ServerPart
     message: str
     times: int
     due: float
@@ -42,16 +42,16 @@ class Health:
 
     def __init__(self) -> None:
         self._queries: dict[str, _Failure] = {}
-        self._parts: dict[Part, str] = {}
+        self._parts: dict[ServerPart, str] = {}
 
     @property
     def queries(self) -> Mapping[str, str]:
         """The messages of the queries that fail, by their ids."""
         return {name: failure.message for name, failure in self._queries.copy().items()}
 
-    def faults(self) -> dict[Part, str]:
+    def faults(self) -> dict[ServerPart, str]:
         """What is wrong, by part; empty if all is well."""
-        messages: dict[Part, list[str]] = {part: [text] for part, text in self._parts.copy().items()}
+        messages: dict[ServerPart, list[str]] = {part: [text] for part, text in self._parts.copy().items()}
         for name, failure in self._queries.copy().items():
             messages.setdefault(failure.part, []).append(f"query {name}: {failure.message}")
         return {part: "; ".join(texts) for part, texts in messages.items()}
@@ -81,7 +81,7 @@ class Health:
         for name in self._queries.keys() - set(query_ids):
             del self._queries[name]
 
-    def set(self, part: Part, message: str | None) -> None:
+    def set(self, part: ServerPart, message: str | None) -> None:
         """Note what is wrong with a part, None if nothing is."""
         before = self._parts.pop(part, None)
         if message is not None:
@@ -92,13 +92,13 @@ class Health:
             tell("a part of the server works again", part=part.value)
 
 
-def part_of(error: Exception) -> Part:
+def part_of(error: Exception) -> ServerPart:
     """The part at fault when moving data raised an error."""
     if isinstance(error, OSError):
-        return Part.TOPICS
+        return ServerPart.TOPICS
     if isinstance(error, (StorageError, *_DATABASE)) or "No space left" in str(error):
-        return Part.DATABASE
-    return Part.QUERIES
+        return ServerPart.DATABASE
+    return ServerPart.QUERIES
 
 
 def is_fatal(error: Exception) -> bool:

@@ -17,7 +17,7 @@ from opensea_metrics.deploy.embedded import bodies, failures, inserts, wire
 from opensea_metrics.deploy.embedded.denials import Refusal, refuse
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.inserts import RowReader
-from opensea_metrics.deploy.embedded.places import Full, Places
+from opensea_metrics.deploy.embedded.open_requests import Full, OpenRequests
 from opensea_metrics.deploy.embedded.policy import Limits
 from opensea_metrics.deploy.embedded.topics import TopicRecord
 from opensea_metrics.sql.language.catalog.sources import Source
@@ -30,16 +30,16 @@ _ROOM = 1024 * 1024
 class InsertStream:
     """The ASGI application behind the path."""
 
-    def __init__(self, engine: Engine, places: Places, limits: Limits) -> None:
+    def __init__(self, engine: Engine, open_requests: OpenRequests, limits: Limits) -> None:
         self._engine = engine
-        self._places = places
+        self._open_requests = open_requests
         self._most = limits.body
         self._patience = limits.body_time
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         lines = _Lines(receive, self._most)
         try:
-            with self._places.one(lines.stop):
+            with self._open_requests.one(lines.stop):
                 await self._answer(scope, lines, send)
         except Full as error:
             await refuse(scope, receive, send, error.refusal)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import duckdb
 
-from opensea_metrics.deploy.embedded.topics import UNREADABLE, Position
+from opensea_metrics.deploy.embedded.topics import UNREADABLE, ReadPosition
 
-DECODED = Position("decoded")
+DECODED = ReadPosition("decoded")
 """No position but a counter: of the JSON records that a query has read."""
 
 

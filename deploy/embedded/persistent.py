@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import duckdb
 
-from opensea_metrics.deploy.embedded import aggregation, failures, feeds, processing_log
+from opensea_metrics.deploy.embedded import aggregation, chunks, failures, feeds, processing_log
 from opensea_metrics.deploy.embedded.lines import Unread, Why
 from opensea_metrics.deploy.embedded.numbering import DECODED, Numbered
 from opensea_metrics.deploy.embedded.storage import transaction
@@ -17,9 +17,9 @@ from opensea_metrics.deploy.embedded.topics import (
     RECORD,
     UNREADABLE,
     Batch,
-    Position,
     Positions,
-    Topic,
+    ReadPosition,
+    RecordTopic,
 )
 from opensea_metrics.sql.language.catalog.catalog import Query
 from opensea_metrics.sql.language.lowering.duckdb import selects
@@ -29,7 +29,7 @@ CHUNK_ROWS = 250_000
 """Rows after which a log begins a new chunk."""
 STREAM_TIME = "stream time"
 """No feed but counters: the greatest ROWTIME (epoch ms) that a query has seen in a partition."""
-LATE = Position("late")
+LATE = ReadPosition("late")
 """No position but a counter: of the rows left out, because their window had closed when they came."""
 
 
@@ -76,7 +76,7 @@ def end(cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
 
 
 def move(
-    cursor: duckdb.DuckDBPyConnection, topic: Topic, query: Query, sink_topic: str
+    cursor: duckdb.DuckDBPyConnection, topic: RecordTopic, query: Query, sink_topic: str
 ) -> bool:
     """Move one batch of a query's topic through it; False if there is none."""
     known = positions(cursor, query.id)
@@ -85,7 +85,7 @@ def move(
 
 
 def move_unread(
-    cursor: duckdb.DuckDBPyConnection, topic: Topic, query: Query, sink_topic: str
+    cursor: duckdb.DuckDBPyConnection, topic: RecordTopic, query: Query, sink_topic: str
 ) -> bool:
     """Move what a query has left of files, if they are not as they were then; False if all are."""
     known = positions(cursor, query.id)
@@ -121,12 +121,12 @@ def _absorb(
     return True
 
 
-def positions(cursor: duckdb.DuckDBPyConnection, query_id: str) -> dict[Position, int]:
+def positions(cursor: duckdb.DuckDBPyConnection, query_id: str) -> dict[ReadPosition, int]:
     """Up to where a query has read each feed of its source's topic, and its counters."""
     rows = cursor.execute(
         "SELECT feed, partition, position FROM meta.positions WHERE query = ?", [query_id]
     ).fetchall()
-    return {Position(feed, partition): number for feed, partition, number in rows}
+    return {ReadPosition(feed, partition): number for feed, partition, number in rows}
 
 
 def set_positions(cursor: duckdb.DuckDBPyConnection, query_id: str, reached: Positions) -> None:
@@ -142,7 +142,9 @@ def _append(
 ) -> None:
     """JSON records through a stream's SELECT into its log, in one pass."""
     analysis = query.analysis
-    table = _last_chunk(cursor, query, sink_topic)
+    feed = feeds.json_log_id(query.id)
+    base = _last_chunk(cursor, feed, sink_topic)
+    table = feeds.chunk_table(sink_topic, feed, base)
     empty = ", ".join(f"NULL::VARCHAR AS {name}" for name in UNREADABLE)
     nothing = f"SELECT * EXCLUDE (_off), {empty} FROM ({feeds.nothing(analysis.source)})"
     # Outside the transaction: DuckDB 2.0 loses rows that a transaction inserts into a table that it
@@ -159,19 +161,19 @@ def _append(
             processing_log.record(cursor, query.id, analysis.source.topic, added)
             set_positions(cursor, query.id, batch.positions)
             batch.keep(cursor, query.id)
+            chunks.note(cursor, feeds.log_table(sink_topic, feed), base, batch.whole_segments)
 
     batch.read(cursor, consume)
 
 
-def _last_chunk(cursor: duckdb.DuckDBPyConnection, query: Query, sink_topic: str) -> str:
-    """The table that takes the next rows of a query's log: a new one when the last one is full."""
-    feed = feeds.json_log_id(query.id)
+def _last_chunk(cursor: duckdb.DuckDBPyConnection, feed: str, sink_topic: str) -> int:
+    """The first number of the chunk that takes the next rows of a log: a new one when the last one is full."""
     log = feeds.json_log(feeds.logs(cursor), sink_topic, feed)
     if log is None:
-        return feeds.chunk_table(sink_topic, feed, 0)
+        return 0
     last = log.chunks[-1]
     rows = feeds.rows_of(cursor, last.table)
-    return last.table if rows < CHUNK_ROWS else feeds.chunk_table(sink_topic, feed, last.base + rows)
+    return last.base if rows < CHUNK_ROWS else last.base + rows
 
 
 def _aggregate(
@@ -190,7 +192,7 @@ def _aggregate(
         times, late = aggregation.absorb(
             cursor, selects.grouping(analysis), feeds.state_table(query.id), numbered.relation, seen
         )
-        reached |= {Position(STREAM_TIME, partition): time for partition, time in times.items()}
+        reached |= {ReadPosition(STREAM_TIME, partition): time for partition, time in times.items()}
         if late:
             reached[LATE] = known.get(LATE, 0) + late
         set_positions(cursor, query.id, reached)

@@ -12,14 +12,13 @@ import duckdb
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.core.quoting import column as column_of
-from opensea_metrics.deploy.embedded import aggregation, failures, feeds, shown
-from opensea_metrics.deploy.embedded.batches import FileBatch
+from opensea_metrics.deploy.embedded import aggregation, failures, feeds, reply_values
 from opensea_metrics.deploy.embedded.engine import Engine, OpenRead
 from opensea_metrics.deploy.embedded.lines import Unread
 from opensea_metrics.deploy.embedded.newest_rows import NewestRows
 from opensea_metrics.deploy.embedded.numbering import DECODED, Numbered
 from opensea_metrics.deploy.embedded.stored_topic import MOST_BYTES
-from opensea_metrics.deploy.embedded.topics import Position
+from opensea_metrics.deploy.embedded.topics import ReadPosition
 from opensea_metrics.sql.language.catalog.sources import Column
 from opensea_metrics.sql.language.lowering import support
 from opensea_metrics.sql.language.lowering.duckdb import selects
@@ -56,7 +55,7 @@ class TransientQuery:
         if self.source.is_table:
             engine.catch_up(self.source.name)
         self.columns: tuple[Column, ...] = tuple(p.column for p in self._analysis.projections)
-        self._shown = shown.row_converter([column.type for column in self.columns])
+        self._shown = reply_values.row_converter([column.type for column in self.columns])
         self._read = OpenRead(self.source.topic, {})
         engine.follow(self._read)
         self._unread_files: dict[int, Unread] = {}  # of files, by segment
@@ -82,7 +81,7 @@ class TransientQuery:
         if self.is_push and reset_of(properties) == "latest":
             if self._is_made:
                 feed = self._changes()
-                self._read.positions = {Position(feed.id): feed.end(self._cursor)}
+                self._read.positions = {ReadPosition(feed.id): feed.end(self._cursor)}
             else:
                 engine.discover(self._cursor, self.source.topic)
                 self._read.positions = dict(engine.topic(self.source.topic).ends(self._cursor))
@@ -179,9 +178,9 @@ class TransientQuery:
     def _unread(self) -> Iterator[str]:
         if self._is_made:
             feed = self._changes()
-            low, high = self._read.positions.get(Position(feed.id), 0), feed.end(self._cursor)
+            low, high = self._read.positions.get(ReadPosition(feed.id), 0), feed.end(self._cursor)
             if low < high:
-                self._read.positions = {Position(feed.id): high}
+                self._read.positions = {ReadPosition(feed.id): high}
                 yield feed.relation(self.source, low, high)
             return
         self._engine.discover(self._cursor, self.source.topic)
@@ -196,12 +195,11 @@ class TransientQuery:
             numbered = Numbered(self._cursor, _BATCH, self._read.positions.get(DECODED, 0))
             batch.read(self._cursor, numbered.take_rows if batch.is_decoded else numbered.take)
             self._read.positions = {**self._read.positions, **batch.positions, DECODED: numbered.next}
-            if isinstance(batch, FileBatch):
-                for number, item in batch.files.outcome.items():
-                    self._unread_files.pop(number, None)
-                    if item:
-                        self._unread_files[number] = item
-                self._engine.report(self.source.topic, batch.files.paths, batch.files.reports)
+            for number, item in batch.outcome.items():
+                self._unread_files.pop(number, None)
+                if item:
+                    self._unread_files[number] = item
+            self._engine.report(self.source.topic, batch.paths, batch.reports)
             yield numbered.relation
 
     def _changes(self) -> feeds.Changes:

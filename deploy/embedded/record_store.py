@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import duckdb
 
@@ -44,12 +45,6 @@ def append(
     )  # fmt: skip
 
 
-def firsts(cursor: duckdb.DuckDBPyConnection, topic: str) -> dict[int, int]:
-    """The offset before which each partition's records have been deleted."""
-    rows = cursor.execute("SELECT partition, next FROM meta.deleted WHERE topic = ?", [topic]).fetchall()
-    return dict(rows)
-
-
 def between(low: Mapping[int, int], high: Mapping[int, int]) -> str:
     """A condition for the records with offsets in [low, high) of their partition; a missing low is 0."""
     bounds = (
@@ -59,19 +54,30 @@ def between(low: Mapping[int, int], high: Mapping[int, int]) -> str:
     return f"({' OR '.join(bounds)})"
 
 
+class Counted(NamedTuple):
+    """Of a partition: the offset before which its records have been deleted, the one after its last record, and how
+    many records a reader has yet to read."""
+
+    partition: int
+    first: int
+    end: int
+    unread: int
+
+
 def counted(
     cursor: duckdb.DuckDBPyConnection, topic: str, reached: Mapping[int, int]
-) -> list[tuple[int, int, int]]:
-    """Each partition, the offset after its last record, and how many records come from ``reached`` on."""
-    high = ends(cursor, topic)
-    if not high:
-        return []
+) -> list[Counted]:
+    """The partitions that have had records; ``reached`` are the offsets up to which the reader has read."""
+    cases = "".join(f" WHEN {int(partition)} THEN {int(offset)}" for partition, offset in reached.items())
+    unread = f'"offset" >= CASE partition{cases} ELSE 0 END' if cases else "true"
     rows = cursor.execute(
-        f"SELECT partition, count(*) FROM meta.records WHERE topic = ? AND {between(reached, high)} GROUP BY partition",
-        [topic],
+        "SELECT partition, max(first), max(next), sum(unread) FROM ("
+        f'SELECT partition, 0 AS first, "offset" + 1 AS next, ({unread})::INTEGER AS unread FROM meta.records'
+        " WHERE topic = ? UNION ALL SELECT partition, next, next, 0 FROM meta.deleted WHERE topic = ?)"
+        " GROUP BY partition",
+        [topic, topic],
     ).fetchall()
-    unread = dict(rows)
-    return [(partition, end, unread.get(partition, 0)) for partition, end in high.items()]
+    return [Counted(*map(int, row)) for row in rows]
 
 
 def delete(cursor: duckdb.DuckDBPyConnection, topic: str) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from opensea_metrics.core.errors import SqlError, Stage
-from opensea_metrics.deploy.embedded.health import Part
+from opensea_metrics.deploy.embedded.health import ServerPart
 from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
 if TYPE_CHECKING:
-    from opensea_metrics.deploy.embedded.engine import Engine, Outcome
+    from opensea_metrics.deploy.embedded.engine import Engine, StatementOutcome
 
 VERSION = "7.9.1"
 SERVICE_ID = "embedded_"
@@ -40,12 +40,12 @@ def healthcheck(engine: Engine) -> dict[str, Any]:
     faults = engine.faults()
     details = {
         part.value: {"isHealthy": False, "message": faults[part]} if part in faults else {"isHealthy": True}
-        for part in Part
+        for part in ServerPart
     }
     return {"isHealthy": not faults, "details": details, "serverState": "READY"}
 
 
-def current_status(statement: Statement, outcome: Outcome) -> dict[str, Any]:
+def current_status(statement: Statement, outcome: StatementOutcome) -> dict[str, Any]:
     """The answer to a command; the embedded server has always carried it out already."""
     return {
         "@type": "currentStatus",

@@ -4,6 +4,7 @@
 - Records of topics with RETENTION_MS: those that are older than that by the clock. Of a log whole chunks go, as Kafka
   deletes whole segments. Without RETENTION_MS a topic keeps its records: Kafka's default of 7 days would delete
   replayed events at once.
+- Chunks of logs that all have read and that can be made of files again: see :mod:`deploy.embedded.chunks`.
 - The register's many small segments of a growing file become few large ones.
 
 Nothing is deleted that a running query has yet to read. Files of the archive stay.
@@ -12,15 +13,17 @@ Nothing is deleted that a running query has yet to read. Files of the archive st
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from itertools import pairwise
 
 import duckdb
 
-from opensea_metrics.deploy.embedded import feeds, persistent, record_store
+from opensea_metrics.deploy.embedded import chunks, feeds, persistent, record_store
 from opensea_metrics.deploy.embedded.archive import FILES, merge_segments
-from opensea_metrics.deploy.embedded.feeds import Changes, Feed, LeftRows, Log, Selection
+from opensea_metrics.deploy.embedded.feeds import LeftRows, Log
 from opensea_metrics.deploy.embedded.storage import transaction
 from opensea_metrics.deploy.embedded.stored_topic import RECORDS, StoredTopics
-from opensea_metrics.deploy.embedded.topics import Position, Positions
+from opensea_metrics.deploy.embedded.topics import Positions, ReadPosition
 from opensea_metrics.sql.language.catalog.catalog import Query
 
 _ALL = 2**62
@@ -31,10 +34,12 @@ def sweep(
     topics: StoredTopics,
     now: int,
     clients: Mapping[str, Iterable[Positions]],
+    files_stay: bool = True,
 ) -> None:
     """Delete what is too old at ``now`` (epoch ms). No query may move data meanwhile.
 
-    ``clients`` are the positions of clients' queries, by topic. Each step is a transaction of its own.
+    ``clients`` are the positions of clients' queries, by topic. Unless files stay, rows that they have too are kept.
+    Each step is a transaction of its own.
     """
     reached = {id_: persistent.positions(cursor, id_) for id_ in topics.catalog.queries}
     for query in topics.catalog.queries.values():
@@ -42,7 +47,13 @@ def sweep(
             _forget_windows(cursor, query, _reached(topics, query.id, reached))
     rows = cursor.execute("SELECT name, retention FROM meta.topics WHERE retention >= 0").fetchall()
     for topic, retention in rows:
-        _delete_records(cursor, topics, topic, now - retention, reached)
+        _delete_records(cursor, topics, topic, now - retention, reached, clients)
+    topics = replace(topics, logs=feeds.logs(cursor))
+    for topic in {topics.catalog.sources[query.sink].topic for query in topics.catalog.queries.values()}:
+        for feed in feeds.feeds(topics.catalog, topics.logs, topic):
+            if isinstance(feed, Log) and files_stay:
+                read = min(_reached(topics, feed.id, reached), _read_by_clients(topics, feed, clients))
+                _drop_chunks(cursor, feeds.log_table(topic, feed.id), feed, read)
     for (topic,) in cursor.execute("SELECT DISTINCT topic FROM meta.segments").fetchall():
         readers = [*_readers(topics, topic, reached), *clients.get(topic, ())]
         with transaction(cursor):
@@ -56,12 +67,13 @@ def delete_read_files(
     clients: Mapping[str, Iterable[Positions]],
 ) -> None:
     """Delete the files of topics that were last changed before a time (epoch ms), if all running queries over the
-    topic, at least one, have read them. The newest file of a topic stays."""
+    topic, at least one, have read them. The newest file of a topic stays, and those of which rows may have to be made
+    again."""
     reached = {id_: persistent.positions(cursor, id_) for id_ in topics.catalog.queries}
     for topic in {query.analysis.source.topic for query in topics.catalog.queries.values()}:
         readers = [*_readers(topics, topic, reached), *clients.get(topic, ())]
         read = _least(readers, FILES, range(topics.topic(topic).partitions(cursor)))
-        topics.register.delete_read(cursor, topic, read, oldest)
+        topics.register.delete_read(cursor, topic, read, oldest, chunks.files_needed(cursor, topics.catalog, topic))
 
 
 def _forget_windows(cursor: duckdb.DuckDBPyConnection, query: Query, reached: int) -> None:
@@ -84,6 +96,7 @@ def _delete_records(
     topic: str,
     oldest: int,
     reached: Mapping[str, Positions],
+    clients: Mapping[str, Iterable[Positions]],
 ) -> None:
     """Delete the records of a topic that are older than a time (epoch ms)."""
     with transaction(cursor):
@@ -93,7 +106,8 @@ def _delete_records(
     for feed in feeds.feeds(topics.catalog, topics.logs, topic):
         read = _reached(topics, feed.id, reached)
         if isinstance(feed, Log):
-            _drop_chunks(cursor, feed, oldest, read)
+            read = min(read, _read_by_clients(topics, feed, clients))
+            _forget_chunks(cursor, feeds.log_table(topic, feed.id), feed, oldest, read)
         elif isinstance(feed, LeftRows):
             with transaction(cursor):
                 last = feed.end(cursor) - 1  # it stays, so that its number does not come again
@@ -102,14 +116,27 @@ def _delete_records(
                 )
 
 
-def _drop_chunks(cursor: duckdb.DuckDBPyConnection, log: Log, oldest: int, read: int) -> None:
+def _forget_chunks(
+    cursor: duckdb.DuckDBPyConnection, name: str, log: Log, oldest: int, read: int
+) -> None:
     """Drop the chunks of a log whose records are all too old and read; the last one stays."""
-    for chunk, following in zip(log.chunks, log.chunks[1:], strict=False):
+    for chunk, following in pairwise(log.chunks):
         if following.base > read:
             return
-        (newest,) = cursor.execute(f"SELECT max(ROWTIME) FROM {chunk.table}").fetchone()  # type: ignore[misc]
+        newest = chunks.newest(cursor, name, chunk)
         if newest is None or newest < oldest:
-            cursor.execute(f"DROP TABLE {chunk.table}")
+            with transaction(cursor):
+                chunks.forget(cursor, name, chunk)
+
+
+def _drop_chunks(cursor: duckdb.DuckDBPyConnection, name: str, log: Log, read: int) -> None:
+    """Drop the chunks of a log that can be made of files again, all but the newest ones."""
+    of_files = chunks.droppable(cursor, name)
+    older = log.chunks[: len(log.chunks) - chunks.KEPT]
+    for chunk, following in pairwise(older):
+        if chunk.base in of_files and following.base <= read:
+            with transaction(cursor):
+                chunks.drop(cursor, name, chunk)
 
 
 def _readers(
@@ -124,7 +151,7 @@ def _least(readers: Iterable[Positions], feed: str, partitions: Iterable[int]) -
     """Up to where all of some readers have read a feed, by partition; empty without readers."""
     read = list(readers)
     numbers = list(partitions)
-    return {p: min(each.get(Position(feed, p), 0) for each in read) for p in numbers} if read else {}
+    return {p: min(each.get(ReadPosition(feed, p), 0) for each in read) for p in numbers} if read else {}
 
 
 def _reached(topics: StoredTopics, feed_id: str, reached: Mapping[str, Positions]) -> int:
@@ -134,11 +161,20 @@ def _reached(topics: StoredTopics, feed_id: str, reached: Mapping[str, Positions
         if not query.analysis.is_aggregation:
             continue  # it keeps nothing of rows: its readers count
         for feed in feeds.feeds(topics.catalog, topics.logs, query.analysis.source.topic):
-            if _stored(feed).id == feed_id:
-                low = min(low, reached[query.id].get(Position(feed.id), 0))
+            if feeds.stored(feed).id == feed_id:
+                low = min(low, reached[query.id].get(ReadPosition(feed.id), 0))
     return low
 
 
-def _stored(feed: Feed) -> Feed | Changes:
-    """The feed that stores the rows of a feed."""
-    return _stored(feed.over) if isinstance(feed, Selection) else feed
+def _read_by_clients(
+    topics: StoredTopics, log: Log, clients: Mapping[str, Iterable[Positions]]
+) -> int:
+    """Up to where all clients' queries have read a log, also through what streams select of it."""
+    numbers = (
+        positions.get(ReadPosition(feed.id), 0)
+        for topic, readers in clients.items()
+        for feed in feeds.feeds(topics.catalog, topics.logs, topic)
+        if feeds.stored(feed).id == log.id
+        for positions in readers
+    )
+    return min(numbers, default=_ALL)

@@ -19,7 +19,7 @@ from hypercorn.config import Config
 from opensea_metrics.core.errors import OpenSeaMetricsError, os_reason
 from opensea_metrics.deploy.embedded import app, http2
 from opensea_metrics.deploy.embedded.engine import Engine
-from opensea_metrics.deploy.embedded.places import Places
+from opensea_metrics.deploy.embedded.open_requests import OpenRequests
 from opensea_metrics.deploy.embedded.policy import Policy
 from opensea_metrics.deploy.embedded.storage import Storage
 
@@ -57,11 +57,11 @@ def serve(
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         ready(_url(host, bound, policy))
+        show(engine.disk_use().text())
         await _serve(engine, bound, stop, policy or Policy(), host)
 
     with _listening(host, port) as bound:
         engine = Engine(Storage(data_dir), delete_read_files_after)
-        show(engine.disk_use().text())
         engine.start()
         try:
             asyncio.run(until_signalled())
@@ -143,19 +143,19 @@ async def _serve(
         config.keyfile = str(policy.certificate.key_file or policy.certificate.cert_file)
         # Some text in any case: without a password OpenSSL would ask on the terminal.
         config.keyfile_password = policy.certificate.key_password or ""
-    places = Places(policy.limits.open_queries)
+    open_requests = OpenRequests(policy.limits.open_queries)
     asyncio.get_running_loop().set_exception_handler(_quiet_about_cancelling)
 
     serving = asyncio.create_task(
         hypercorn.asyncio.serve(
-            app.create(engine, places, policy, host),  # type: ignore[arg-type]
+            app.create(engine, open_requests, policy, host),  # type: ignore[arg-type]
             config,
             shutdown_trigger=stop.wait,
         )
     )
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
-    places.end_all()
+    open_requests.end_all()
     await asyncio.wait((serving,), timeout=2 * config.graceful_timeout)
     # Hypercorn has cancelled what was still open. Over HTTP/2 that alone ends no request whose body has
     # not come to its end: it waits for its reply to be sent, by a task that is gone.

@@ -51,6 +51,13 @@ CREATE TABLE IF NOT EXISTS meta.deleted (
 -- Topics that a statement has declared; retention is RETENTION_MS, if that says one.
 CREATE TABLE IF NOT EXISTS meta.topics (
   name VARCHAR PRIMARY KEY, partitions INTEGER, replicas INTEGER, retention BIGINT);
+-- Chunks of logs (deploy/embedded/chunks.py): whether each holds nothing but whole segments of files, whose
+-- places chunk_files has, and the newest ROWTIME of one that was dropped because it can be made of them again.
+CREATE TABLE IF NOT EXISTS meta.chunks (
+  log VARCHAR, base BIGINT, is_of_files BOOLEAN, dropped BIGINT, PRIMARY KEY (log, base));
+CREATE TABLE IF NOT EXISTS meta.chunk_files (
+  log VARCHAR, base BIGINT, number BIGINT, path VARCHAR, start_byte BIGINT, end_byte BIGINT,
+  partition INTEGER, first BIGINT);
 CREATE SCHEMA IF NOT EXISTS log;
 CREATE SCHEMA IF NOT EXISTS state;
 """

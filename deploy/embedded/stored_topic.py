@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 import duckdb
 
-from opensea_metrics.core.quoting import text
+from opensea_metrics.core.quoting import quoted, text
 from opensea_metrics.core.types import ArrayType
 from opensea_metrics.core.types import duckdb as duckdb_type
-from opensea_metrics.deploy.embedded import archive, feeds, metastore, record_store
+from opensea_metrics.deploy.embedded import archive, chunks, feeds, metastore, record_store
 from opensea_metrics.deploy.embedded.archive import FILES, Register, Segment
 from opensea_metrics.deploy.embedded.batches import FileBatch, JsonBatch, RowBatch
-from opensea_metrics.deploy.embedded.feeds import Counts, Feed
+from opensea_metrics.deploy.embedded.feeds import Changes, Counts, Log, LogChunk, RowFeed, Selection
 from opensea_metrics.deploy.embedded.lines import FileLines, Unread, state
 from opensea_metrics.deploy.embedded.topics import (
     RECORD,
     TOMBSTONE,
     Batch,
     PartitionOffsets,
-    Position,
     Positions,
-    Topic,
+    ReadPosition,
+    RecordTopic,
     TopicRecord,
 )
 from opensea_metrics.sql.language.catalog.catalog import Catalog
@@ -35,8 +36,6 @@ from opensea_metrics.sql.language.lowering.records.capitals import Capitals
 
 RECORDS = "records"
 """The feed of the table of records."""
-JSON_FEEDS = (FILES, RECORDS)
-"""The feeds that have JSON."""
 MOST_BYTES = 256 * 1024 * 1024
 """Bytes of JSON in a batch."""
 _MOST_ROWS = 1_000_000
@@ -57,9 +56,14 @@ class StoredTopics:
     register: Register
     counts: dict[tuple[str, int, int], Counts] = field(default_factory=dict)
 
-    def topic(self, name: str) -> Topic:
+    def topic(self, name: str) -> RecordTopic:
         """The topic of a name."""
         return StoredTopic(name, self)
+
+    def leave_rows(self, cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
+        """Keep, in its topic, what a query that ends has given so far, within the caller's transaction."""
+        sink = self.catalog.sources[self.catalog.queries[query_id].sink]
+        StoredTopic(sink.topic, self).leave_rows(cursor, query_id, sink)
 
 
 @dataclass(frozen=True)
@@ -73,11 +77,11 @@ class StoredTopic:
         return metastore.partitions(cursor, self.name)
 
     def ends(self, cursor: duckdb.DuckDBPyConnection) -> Positions:
-        ends = {Position(feed.id): feed.end(cursor) for feed in self._feeds()}
+        ends = {ReadPosition(feed.id): feed.end(cursor) for feed in self._feeds()}
         files = self.all.register.end(self.name)
-        ends |= {Position(FILES, number): files for number in range(self.partitions(cursor)) if files}
+        ends |= {ReadPosition(FILES, number): files for number in range(self.partitions(cursor)) if files}
         stored = record_store.ends(cursor, self.name)
-        return ends | {Position(RECORDS, number): end for number, end in stored.items()}
+        return ends | {ReadPosition(RECORDS, number): end for number, end in stored.items()}
 
     def read(
         self,
@@ -89,12 +93,18 @@ class StoredTopic:
         yield from self._files(cursor, source, of_feed(positions, FILES), most_bytes)
         yield from self._records(cursor, source, of_feed(positions, RECORDS))
         for feed in self._feeds():
-            position = Position(feed.id)
+            position = ReadPosition(feed.id)
             low, end = positions.get(position, 0), feed.end(cursor)
-            while low < end:
-                high = min(end, low + _MOST_ROWS)
-                yield RowBatch({position: high}, feed.relation(source, low, high))
-                low = high
+            log = feeds.stored(feed)
+            spans = log.spans(low, end) if isinstance(log, Log) else [(low, end, None)] if low < end else []
+            for start, stop, chunk in spans:
+                if chunk is not None:
+                    yield self._again(cursor, source, feed, chunk, stop)
+                    continue
+                while start < stop:
+                    high = min(stop, start + _MOST_ROWS)
+                    yield RowBatch({position: high}, feed.relation(source, start, high))
+                    start = high
 
     def again(
         self,
@@ -117,30 +127,31 @@ class StoredTopic:
         return self._of_files(source, {}, changed, before)
 
     def offsets(
-        self, cursor: duckdb.DuckDBPyConnection, positions: Positions
+        self, cursor: duckdb.DuckDBPyConnection, positions: Positions, keeps_rows: bool
     ) -> list[PartitionOffsets]:
-        ends: dict[int, int] = {}
-        behind: dict[int, int] = {}
-        for counted in (
-            self.all.register.counted(cursor, self.name, of_feed(positions, FILES)),
-            record_store.counted(cursor, self.name, of_feed(positions, RECORDS)),
-            *(self._counted(cursor, feed, positions.get(Position(feed.id), 0)) for feed in self._feeds()),
-        ):
-            for number, end, unread in counted:
-                ends[number] = max(ends.get(number, 0), end)
-                behind[number] = behind.get(number, 0) + unread
+        ends: Counter[int] = Counter()
+        behind: Counter[int] = Counter()
+        first: dict[int, int] = {}
+        for number, deleted, end, unread in record_store.counted(cursor, self.name, of_feed(positions, RECORDS)):
+            first[number], ends[number], behind[number] = deleted, end, unread
+        rows = self.all.register.counted(cursor, self.name, of_feed(positions, FILES))
+        for feed in self._feeds():
+            reached = positions.get(ReadPosition(feed.id), 0) if keeps_rows else None
+            rows += self._counted(cursor, feed, reached)
+        for number, end, unread in rows:
+            ends[number] = max(ends[number], end)
+            behind[number] += unread
         numbers = range(max([self.partitions(cursor), *(number + 1 for number in ends)]))
-        first = record_store.firsts(cursor, self.name)
         return [
-            PartitionOffsets(
-                number, first.get(number, 0), ends.get(number, 0), ends.get(number, 0) - behind.get(number, 0)
-            )
+            PartitionOffsets(number, first.get(number, 0), ends[number], ends[number] - behind[number])
             for number in numbers
         ]
 
-    def _counted(self, cursor: duckdb.DuckDBPyConnection, feed: Feed, reached: int) -> Counts:
-        """What :meth:`Feed.counted` gives: nothing else while a feed has the same end."""
-        key = f"{self.name} {feed.id}", feed.end(cursor), reached
+    def _counted(self, cursor: duckdb.DuckDBPyConnection, feed: RowFeed, reached: int | None) -> Counts:
+        """What :meth:`RowFeed.counted` gives: nothing else while a feed has the same end. None: all is read."""
+        end = feed.end(cursor)
+        reached = end if reached is None else reached
+        key = f"{self.name} {feed.id}", end, reached
         if key not in self.all.counts:
             if len(self.all.counts) >= _MOST_COUNTS:
                 self.all.counts.clear()
@@ -168,8 +179,46 @@ class StoredTopic:
         record_store.delete(cursor, self.name)
         feeds.delete_logs(cursor, self.name)
 
-    def _feeds(self) -> list[Feed]:
+    def _feeds(self) -> list[RowFeed]:
         return feeds.feeds(self.all.catalog, self.all.logs, self.name)
+
+    def leave_rows(self, cursor: duckdb.DuckDBPyConnection, query_id: str, sink: Source) -> None:
+        """Keep, as rows of the topic of ``sink``, what a query that ends has given so far.
+
+        Chunks that were dropped are made again: only the query's SELECT can do it.
+        """
+        for feed in self._feeds():
+            dropped = self._dropped(cursor, sink, feed)
+            if isinstance(feed, Log) and feed.id == feeds.json_log_id(query_id):
+                for made in dropped:
+                    chunks.restore(cursor, made.chunk, made, feeds.log_table(self.name, feed.id))
+            elif isinstance(feed, Changes | Selection) and feed.query.id == query_id:
+                rows = [feed.relation(sink, None, None)]
+                rows += [made.relation(cursor, f"left_{number}") for number, made in enumerate(dropped)]
+                table = f"log.{quoted(feeds.log_table(self.name, feed.id))}"
+                cursor.execute(f"CREATE TABLE {table} AS {' UNION ALL '.join(rows)}")
+
+    def _dropped(
+        self, cursor: duckdb.DuckDBPyConnection, source: Source, feed: RowFeed
+    ) -> Iterator[chunks.ChunkAgain]:
+        """The chunks under a feed that were dropped."""
+        log = feeds.stored(feed)
+        if isinstance(log, Log):
+            for chunk in log.chunks:
+                if chunk.is_dropped:
+                    yield self._again(cursor, source, feed, chunk, 0)
+
+    def _again(
+        self, cursor: duckdb.DuckDBPyConnection, source: Source, feed: RowFeed, chunk: LogChunk, stop: int
+    ) -> chunks.ChunkAgain:
+        """A chunk that was dropped, which ends before the number ``stop``."""
+        assert isinstance(feed, Log | Selection)
+        log = feeds.stored(feed)
+        query = next(q for q in self.all.catalog.queries.values() if feeds.json_log_id(q.id) == log.id)
+        topic = StoredTopic(query.analysis.source.topic, self.all)
+        name = feeds.log_table(self.all.catalog.sources[query.sink].topic, log.id)
+        files = topic._of_files(query.analysis.source, {}, chunks.segments_of(cursor, name, chunk.base))
+        return chunks.ChunkAgain({ReadPosition(feed.id): stop}, chunk, query.analysis, files, feed, source)
 
     def _files(
         self,
@@ -182,7 +231,7 @@ class StoredTopic:
             chosen = archive.chunk(pending, most_bytes)
             reached = {segment.partition: segment.seq + 1 for segment in chosen}
             first = first | reached
-            positions = {Position(FILES, number): seq for number, seq in reached.items()}
+            positions = {ReadPosition(FILES, number): seq for number, seq in reached.items()}
             yield self._of_files(source, positions, chosen)
 
     def _of_files(
@@ -193,11 +242,14 @@ class StoredTopic:
         before: Iterable[Unread] = (),
     ) -> Batch:
         register = self.all.register
-        files = FileLines(register.root, self.name, chosen, before)
+        rest = list(before)
+        files = FileLines(register.root, self.name, chosen, rest)
         names = records.spelled(source, files.sample(_SAMPLE))
         tombstone = f", false AS {TOMBSTONE}" if source.is_table else ""
         lines = partial(_stamped, files, source, tombstone)
-        return FileBatch(positions, source, names, lines, "_odd", files=files, register=register)
+        return FileBatch(
+            positions, source, names, lines, "_odd", files=files, register=register, segments=chosen, is_rest=bool(rest)
+        )
 
     def _records(
         self, cursor: duckdb.DuckDBPyConnection, source: Source, low: dict[int, int]
@@ -213,7 +265,7 @@ class StoredTopic:
             ' partition AS ROWPARTITION, "offset" AS ROWOFFSET FROM meta.records'
             f" WHERE topic = {text(self.name)} AND {record_store.between(low, high)}{kept} ORDER BY seq"
         )
-        positions = {Position(RECORDS, number): end for number, end in high.items()}
+        positions = {ReadPosition(RECORDS, number): end for number, end in high.items()}
         yield JsonBatch(positions, source, records.as_declared(source), lambda *_: lines, None)
 
 

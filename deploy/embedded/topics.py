@@ -19,7 +19,9 @@ import duckdb
 from opensea_metrics.sql.language.catalog.sources import Source
 
 if TYPE_CHECKING:  # lines imports processing_log, which appends records
+    from opensea_metrics.deploy.embedded.archive import Segment
     from opensea_metrics.deploy.embedded.lines import Unread
+    from opensea_metrics.deploy.embedded.processing_log import Report
 
 RECORD = ("ROWPARTITION", "ROWOFFSET")
 """What relations of records have beside the columns of their source, ROWTIME and ``_off``."""
@@ -33,14 +35,14 @@ TOMBSTONE = "_tombstone"
 """A column of decoded JSON of a table: whether the record has no value, which deletes its key."""
 
 
-class Position(NamedTuple):
+class ReadPosition(NamedTuple):
     """What a reader remembers a number of."""
 
     feed: str
     partition: int = 0
 
 
-Positions = Mapping[Position, int]
+Positions = Mapping[ReadPosition, int]
 """Up to where (exclusive) a reader has read; what is missing is at the beginning."""
 
 
@@ -93,8 +95,28 @@ class Batch(Protocol):
         """To be called after that transaction."""
         ...
 
+    @property
+    def outcome(self) -> Mapping[int, Unread | None]:
+        """What a reader has left of the topic before, or leaves now, once they are read: None if nothing any more."""
+        ...
 
-class Topic(Protocol):
+    @property
+    def reports(self) -> Sequence[Report]:
+        """What users should know of them, once they are read."""
+        ...
+
+    @property
+    def paths(self) -> Iterable[str]:
+        """The files that they are of, as reports name them."""
+        ...
+
+    @property
+    def whole_segments(self) -> Sequence[Segment] | None:
+        """Of records of files, once they are read: the segments that they are all records of; else None."""
+        ...
+
+
+class RecordTopic(Protocol):
     """A topic, as a reader with the columns of ``source`` sees it."""
 
     @property
@@ -125,9 +147,12 @@ class Topic(Protocol):
         ...
 
     def offsets(
-        self, cursor: duckdb.DuckDBPyConnection, positions: Positions
+        self, cursor: duckdb.DuckDBPyConnection, positions: Positions, keeps_rows: bool
     ) -> list[PartitionOffsets]:
-        """Each partition's offsets, for a reader that has read up to some positions."""
+        """Each partition's offsets, for a reader that has read up to some positions.
+
+        One that keeps nothing of rows is never behind them: a SELECT over rows is computed when it is read.
+        """
         ...
 
     def append(self, cursor: duckdb.DuckDBPyConnection, records: Sequence[TopicRecord]) -> None:

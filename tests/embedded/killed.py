@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from opensea_metrics.deploy.embedded import archive, feeds, persistent, retention
+from opensea_metrics.deploy.embedded import archive, chunks, feeds, persistent, retention
 from tests.embedded.inside import Inside, inside
 
 _CONTEXT = get_context("forkserver")
@@ -24,7 +24,15 @@ STATEMENTS = (
     "CREATE TABLE daily AS SELECT f, COUNT(*) AS n FROM raw WINDOW TUMBLING (SIZE 1 DAYS, RETENTION 9 DAYS,"
     " GRACE PERIOD 8 DAYS) GROUP BY f;",
 )
+HELD = (
+    "CREATE STREAM raw2 (t BIGINT, f VARCHAR) WITH (KAFKA_TOPIC='raw2', VALUE_FORMAT='JSON', PARTITIONS=2,"
+    " TIMESTAMP='t');",
+    "CREATE STREAM held AS SELECT f, ROWPARTITION AS p, ROWOFFSET AS o FROM raw2;",
+)
+"""A stream whose rows files have too: they are dropped, and made again."""
+LATER = "CREATE TABLE later AS SELECT f, COUNT(*) AS n FROM held GROUP BY f;"
 TABLES = ("sums", "direct", "daily")
+TOPICS = ("raw", "raw2")
 FILES = {"raw+0+0.json": 40, "raw+1+0.json.gz": 30, "plain.json": 25, "later/raw+0+40.json": 35, "later/x.json.gz": 20}
 INSERTED = 6
 
@@ -32,23 +40,29 @@ INSERTED = 6
 def prepare(data: Path) -> None:
     """A data directory with the statements carried out, and files that are still aside."""
     with inside(data) as server:
-        for statement in STATEMENTS:
+        for statement in (*STATEMENTS, *HELD):
             server.done(statement)
-    for name, count in FILES.items():
-        path = data / "aside" / name.replace("/", "%")
-        path.parent.mkdir(exist_ok=True)
-        content = b"".join(b'{"t":%d,"f":"%s","n":%d}\n' % (TIME + n, name.encode(), n) for n in range(count))
-        path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    for topic in TOPICS:
+        for name, count in FILES.items():
+            path = _aside(data, topic, name)
+            path.parent.mkdir(exist_ok=True)
+            content = b"".join(b'{"t":%d,"f":"%s","n":%d}\n' % (TIME + n, name.encode(), n) for n in range(count))
+            path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
 
 
 def publish(data: Path, is_later: bool) -> None:
-    """Put the files into their topic, as far as that has not been done."""
-    for name in FILES:
-        path = data / "aside" / name.replace("/", "%")
-        if path.exists() and name.startswith("later/") <= is_later:
-            target = data / "topics/raw" / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            path.rename(target)
+    """Put the files into their topics, as far as that has not been done."""
+    for topic in TOPICS:
+        for name in FILES:
+            path = _aside(data, topic, name)
+            if path.exists() and name.startswith("later/") <= is_later:
+                target = data / "topics" / topic / name.replace("raw", topic)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                path.rename(target)
+
+
+def _aside(data: Path, topic: str, name: str) -> Path:
+    return data / "aside" / f"{topic} {name.replace('/', '%')}"
 
 
 def work(server: Inside, confirmed: Path) -> None:
@@ -111,6 +125,7 @@ def small() -> None:
     """Batches, chunks and merges so small that each of them happens."""
     persistent.MOST_BYTES = 500  # type: ignore[attr-defined]
     persistent.CHUNK_ROWS = 30
+    chunks.KEPT = 0
     archive._FEW = 1
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from opensea_metrics.core.types import MapType
-from opensea_metrics.deploy.embedded import shown
+from opensea_metrics.deploy.embedded import reply_values
 from opensea_metrics.sql.language.catalog.sources import Column
 from opensea_metrics.sql.language.values.topic_json import dump
 
@@ -58,7 +58,7 @@ CASES = [
 
 def shown_as_in_replies(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> list[Any]:
     """Rows of an engine as ksqlDB's replies have them. Arrow gives maps as pairs."""
-    show = shown.row_converter([column.type for column in columns])
+    show = reply_values.row_converter([column.type for column in columns])
     maps = [isinstance(column.type, MapType) for column in columns]
     return as_json(
         show([dict(value) if is_map and value else value for value, is_map in zip(row, maps, strict=True)])

@@ -14,7 +14,7 @@ from opensea_metrics.spark_batch.upkeep.compact import CompactionOutcome, Option
 from opensea_metrics.spark_batch.upkeep.rows import raw_stream
 from opensea_metrics.spark_batch.upkeep.runs import groups
 from opensea_metrics.sql.language.statements.parser import parse_statement
-from tests.embedded.topic import TIME, Topic, lines, rows, running
+from tests.embedded.topic import TIME, CountedTopic, lines, rows, running
 
 HOUR = "year=2026/month=09/day=15/hour=10"
 
@@ -25,7 +25,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_module, "_AGAIN", 0.0)
 
 
-def compacted(topic: Topic, keep: bool = False, most_records: int = 1_000) -> CompactionOutcome:
+def compacted(topic: CountedTopic, keep: bool = False, most_records: int = 1_000) -> CompactionOutcome:
     """Compact the hours of a topic, with the server's own declaration of it."""
     source = open_archive(topic.folder)
     stream = raw_stream(topic.engine.catalog, topic.name)
@@ -33,7 +33,7 @@ def compacted(topic: Topic, keep: bool = False, most_records: int = 1_000) -> Co
     return compact(source, stream, planned, Options(keep=keep, most_records=most_records))
 
 
-def filled(topic: Topic) -> dict[str, int]:
+def filled(topic: CountedTopic) -> dict[str, int]:
     """Write three files in two partitions; gives the counts."""
     topic.write(f"{HOUR}/{topic.name}+0+0000000000.json.gz", lines("a", 3))
     topic.write(f"{HOUR}/{topic.name}+0+0000000003.json", lines("b", 4))
@@ -46,7 +46,7 @@ def filled(topic: Topic) -> dict[str, int]:
 def test_the_rows_are_those_of_the_originals(tmp_path: Path, seen: str, keep: bool) -> None:
     """Before the server sees the hour, when it knows the files, after it has read them or some of them."""
     with running(tmp_path) as engine:
-        topic = Topic(engine, "t")
+        topic = CountedTopic(engine, "t")
         expected = filled(topic)
         if seen == "registered":
             topic.register()
@@ -74,14 +74,14 @@ def test_the_rows_are_those_of_the_originals(tmp_path: Path, seen: str, keep: bo
         assert compacted(topic).compacted == 1
         assert topic.counts() == expected | {"d": 2}
     with running(tmp_path) as engine:
-        assert Topic(engine, "t").counts() == expected | {"d": 2}
+        assert CountedTopic(engine, "t").counts() == expected | {"d": 2}
 
 
 def test_records_are_read_in_the_same_order(tmp_path: Path) -> None:
     order = []
     for name in ("plain", "compacted"):
         with running(tmp_path / name) as engine:
-            topic = Topic(engine, "t")
+            topic = CountedTopic(engine, "t")
             for start in range(0, 40, 4):
                 content = b"".join(lines(f"k{n}") for n in range(start, start + 4))
                 topic.write(f"{HOUR}/t+0+{start:010d}.json.gz", content)
@@ -94,7 +94,7 @@ def test_records_are_read_in_the_same_order(tmp_path: Path) -> None:
 
 def test_a_query_that_has_read_a_part_of_a_growing_file(tmp_path: Path) -> None:
     with running(tmp_path) as engine:
-        topic = Topic(engine, "t")
+        topic = CountedTopic(engine, "t")
         path = topic.write(f"{HOUR}/t+0+0000000000.json", lines("a", 3))
         assert topic.counts() == {"a": 3}
         path.write_bytes(lines("a", 3) + lines("b", 2))
@@ -107,7 +107,7 @@ def test_a_query_that_has_read_a_part_of_a_growing_file(tmp_path: Path) -> None:
 
 def test_a_damaged_compacted_file_is_reported_and_read_when_it_is_restored(tmp_path: Path) -> None:
     with running(tmp_path) as engine:
-        topic = Topic(engine, "t")
+        topic = CountedTopic(engine, "t")
         expected = filled(topic)
         topic.register()
         compacted(topic)
@@ -126,7 +126,7 @@ def test_a_compacted_file_that_does_not_say_what_it_replaces_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with running(tmp_path) as engine:
-        topic = Topic(engine, "t")
+        topic = CountedTopic(engine, "t")
         filled(topic)
         monkeypatch.setattr("opensea_metrics.spark_batch.upkeep.writing.originals_text", lambda _: "[]")
         compacted(topic)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from opensea_metrics.sql.language.statements.parser import parse_statement
-from tests.embedded.topic import Topic, lines, rows, running
+from tests.embedded.topic import CountedTopic, lines, rows, running
 
 STREAM = (
     "CREATE STREAM keyed (id {kind} KEY, h ARRAY<STRUCT<key VARCHAR, value BYTES>> HEADERS, k VARCHAR, a BIGINT)"
@@ -29,7 +29,7 @@ def test_keys_and_headers_belong_to_values_by_line(
     tmp_path: Path, suffix: str, kind: str, form: str, keys: list[bytes], expected: list[object]
 ) -> None:
     with running(tmp_path) as engine:
-        topic = Topic(engine, "t")
+        topic = CountedTopic(engine, "t")
         topic.write("t+1+0000000040.json.gz", lines("x", 3))
         topic.write(f"t+1+0000000040.keys{suffix}", b"".join(key + b"\n" for key in keys))
         headers = b'{"headers":[{"key":"a","value":"b"},{"key":"c","value":null}]}\n{"headers":[]}\nnull\n'
@@ -50,7 +50,7 @@ def test_keys_and_headers_belong_to_values_by_line(
 
 def test_companions_that_cannot_be_used_are_reported(tmp_path: Path) -> None:
     with running(tmp_path) as engine:
-        topic = Topic(engine, "t")
+        topic = CountedTopic(engine, "t")
         topic.write("t+1+0000000000.json.gz", lines("x", 3))
         topic.write("t+1+0000000000.keys.json", b'"a"\n"b"\n')
         topic.write("t+0+0000000000.json", lines("y"))

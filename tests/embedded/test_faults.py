@@ -31,7 +31,7 @@ from opensea_metrics.deploy.embedded.queries import TransientQuery
 from opensea_metrics.deploy.embedded.statements import Asked, Statements
 from opensea_metrics.deploy.embedded.storage import Storage, StorageError
 from opensea_metrics.sql.language.statements.parser import parse_statement
-from tests.embedded.topic import Topic, lines, rows, running
+from tests.embedded.topic import CountedTopic, lines, rows, running
 
 
 @pytest.fixture(autouse=True)
@@ -43,15 +43,15 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def topic(tmp_path: Path) -> Iterator[Topic]:
+def topic(tmp_path: Path) -> Iterator[CountedTopic]:
     """A topic of an engine whose thread runs."""
     with running(tmp_path) as engine:
-        topic = Topic(engine, "t")
+        topic = CountedTopic(engine, "t")
         engine.start()
         yield topic
 
 
-def sums(topic: Topic) -> dict[str, int]:
+def sums(topic: CountedTopic) -> dict[str, int]:
     return dict(rows(topic.engine, "SELECT k, n FROM t_sums;"))
 
 
@@ -82,7 +82,7 @@ def shown(engine: Engine, statement: str = "SHOW QUERIES;") -> dict[str, Any]:
     ],
 )
 def test_a_failing_query_is_shown_and_the_others_go_on(
-    topic: Topic, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
+    topic: CountedTopic, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
 ) -> None:
     real = persistent.move
     fails, tries = [True], []
@@ -147,7 +147,7 @@ def test_a_failing_query_is_tried_less_and_less_often(monkeypatch: pytest.Monkey
     ],
 )
 def test_the_look_for_files_may_fail(
-    topic: Topic, monkeypatch: pytest.MonkeyPatch, error: Exception, part: str
+    topic: CountedTopic, monkeypatch: pytest.MonkeyPatch, error: Exception, part: str
 ) -> None:
     topic.write("x.json", lines("x", 3))
     eventually(lambda: sums(topic), {"x": 3})
@@ -178,7 +178,7 @@ def test_the_look_for_files_may_fail(
 
 
 def test_a_client_that_never_rests_keeps_nothing_from_being_read(
-    topic: Topic, monkeypatch: pytest.MonkeyPatch
+    topic: CountedTopic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine_module, "_QUIET", 1000.0)
     monkeypatch.setattr(engine_module, "_PATIENCE", 0.2)
@@ -189,7 +189,7 @@ def test_a_client_that_never_rests_keeps_nothing_from_being_read(
 
 
 def test_a_log_that_cannot_be_written_ends_nothing(
-    topic: Topic, monkeypatch: pytest.MonkeyPatch
+    topic: CountedTopic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
@@ -205,14 +205,14 @@ def test_a_log_that_cannot_be_written_ends_nothing(
     eventually(lambda: len(topic.reports()), 2)
 
 
-def test_two_servers_of_one_process_do_not_share_a_directory(topic: Topic) -> None:
+def test_two_servers_of_one_process_do_not_share_a_directory(topic: CountedTopic) -> None:
     with pytest.raises(StorageError, match="another server uses the data directory"):
         Storage(topic.engine.root.parent)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_thread_that_has_ended_is_a_fault(
-    topic: Topic, monkeypatch: pytest.MonkeyPatch
+    topic: CountedTopic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def end(*_: Any) -> bool:
         raise SystemExit
@@ -224,7 +224,7 @@ def test_a_thread_that_has_ended_is_a_fault(
     assert details["commandRunner"]["message"] == "the thread that moves data has ended; restart the server"
 
 
-def test_a_query_may_be_closed_while_it_looks_for_rows(topic: Topic) -> None:
+def test_a_query_may_be_closed_while_it_looks_for_rows(topic: CountedTopic) -> None:
     query = TransientQuery(topic.engine, parse_statement("SELECT * FROM t_raw EMIT CHANGES;"), {})
     began, ended = threading.Event(), threading.Event()
 
@@ -256,7 +256,7 @@ def largest_file(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_disk_that_fills_and_empties(topic: Topic, seed: int) -> None:
+def test_a_disk_that_fills_and_empties(topic: CountedTopic, seed: int) -> None:
     """Nothing is lost or counted twice; a client that does not read its push query is in nobody's way."""
     chance = random.Random(seed)
     engine, expected, waiting = topic.engine, {}, []
@@ -288,17 +288,17 @@ def test_a_disk_that_fills_and_empties(topic: Topic, seed: int) -> None:
     idle.close()
     engine.stop()
     with running(data) as again:
-        assert Topic(again, "t").counts() == expected
+        assert CountedTopic(again, "t").counts() == expected
 
 
-def _asked(topic: Topic) -> object:
+def _asked(topic: CountedTopic) -> object:
     try:
         return sums(topic)
     except (duckdb.Error, SqlError) as error:
         return error
 
 
-def test_a_full_disk_is_said_and_statements_are_refused(topic: Topic) -> None:
+def test_a_full_disk_is_said_and_statements_are_refused(topic: CountedTopic) -> None:
     engine = topic.engine
     insert = f"INSERT INTO t_raw (t, k) VALUES ({10**12}, '{'long' * 20_000}');"
     path = topic.write(".x.json", lines("x", 50_000))
@@ -325,14 +325,14 @@ def test_a_full_disk_is_said_and_statements_are_refused(topic: Topic) -> None:
 
 def test_a_server_may_be_stopped_on_a_full_disk(tmp_path: Path) -> None:
     with running(tmp_path) as engine:
-        topic = Topic(engine, "t")
+        topic = CountedTopic(engine, "t")
         topic.write("x.json", lines("x", 50_000))
         engine.start()
         with largest_file(1):
             eventually(lambda: replies.healthcheck(engine)["isHealthy"], False)
             engine.stop()
     with running(tmp_path) as engine:
-        assert Topic(engine, "t").counts() == {"x": 50_000}
+        assert CountedTopic(engine, "t").counts() == {"x": 50_000}
 
 
 # -- the database -------------------------------------------------------------------------------

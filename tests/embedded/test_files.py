@@ -33,7 +33,7 @@ from opensea_metrics.producer.archive import listing
 from opensea_metrics.producer.archive import text as texts
 from opensea_metrics.sql.language.statements.parser import parse_statement
 from tests.embedded.inside import inside
-from tests.embedded.topic import Topic, lines, rows, running
+from tests.embedded.topic import CountedTopic, lines, rows, running
 
 _NAMES = itertools.count()
 
@@ -52,8 +52,8 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def topic(server: Engine) -> Iterator[Topic]:
-    made = Topic(server, f"t{next(_NAMES)}")
+def topic(server: Engine) -> Iterator[CountedTopic]:
+    made = CountedTopic(server, f"t{next(_NAMES)}")
     yield made
     server.work()
     assert server.faults() == {}
@@ -76,7 +76,7 @@ ODD_NAMES = (
 
 
 @pytest.mark.parametrize("suffix", [".json", ".json.gz"])
-def test_names_are_names_and_not_patterns(topic: Topic, suffix: str) -> None:
+def test_names_are_names_and_not_patterns(topic: CountedTopic, suffix: str) -> None:
     for number, name in enumerate(ODD_NAMES):
         topic.write(name + suffix, lines(f"key {number}"))
         topic.write(f"in {name[:200]}/file" + suffix, lines(f"in {number}"))
@@ -85,7 +85,7 @@ def test_names_are_names_and_not_patterns(topic: Topic, suffix: str) -> None:
     assert topic.reports() == []
 
 
-def test_names_that_are_not_utf_8_are_reported(topic: Topic) -> None:
+def test_names_that_are_not_utf_8_are_reported(topic: CountedTopic) -> None:
     folder = os.fsencode(topic.folder)
     topic.write("good.json", lines("good"))
     for name in (b"bad\xff.json", b"bad\xff.json.gz"):
@@ -162,7 +162,7 @@ def link_to_a_directory_inside(path: Path) -> None:
 )
 @pytest.mark.parametrize("name", ["x.json", "x.json.gz"])
 def test_what_is_no_file_is_reported_once_and_stops_nothing(
-    topic: Topic, make: Callable[[Path], None], reason: str, name: str
+    topic: CountedTopic, make: Callable[[Path], None], reason: str, name: str
 ) -> None:
     make(topic.folder / name)
     topic.write("good.json", lines("good"))
@@ -178,13 +178,13 @@ def test_what_is_no_file_is_reported_once_and_stops_nothing(
     assert len(topic.reports()) == 1
 
 
-def test_a_link_to_a_file_within_topics_is_read(topic: Topic) -> None:
+def test_a_link_to_a_file_within_topics_is_read(topic: CountedTopic) -> None:
     target = topic.write("data.ignored", lines("target", 2))
     (topic.folder / "x.json").symlink_to(target)
     assert topic.counts() == {"target": 2}
 
 
-def test_a_link_in_place_of_a_directory_is_not_followed_later(topic: Topic, tmp_path: Path) -> None:
+def test_a_link_in_place_of_a_directory_is_not_followed_later(topic: CountedTopic, tmp_path: Path) -> None:
     """Not even if the file was registered when the directory was one."""
     topic.write("sub/x.json", lines("x"))
     topic.write("y.json", lines("y"))
@@ -198,7 +198,7 @@ def test_a_link_in_place_of_a_directory_is_not_followed_later(topic: Topic, tmp_
     assert topic.counts() == {"x": 1, "y": 1}
 
 
-def test_hidden_files_and_directories_are_in_the_making(topic: Topic) -> None:
+def test_hidden_files_and_directories_are_in_the_making(topic: CountedTopic) -> None:
     for name in (".x.json", "_x.json", ".dir/x.json", "_dir/x.json"):
         topic.write(name, lines("hidden"))
     topic.write("x.json", lines("seen"))
@@ -227,7 +227,7 @@ class Faulty:
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EMFILE, errno.ESTALE])
 @pytest.mark.parametrize("name", ["x.json", "x.json.gz"])
 def test_an_unreadable_file_is_read_when_it_can_be(
-    topic: Topic, monkeypatch: pytest.MonkeyPatch, name: str, number: int
+    topic: CountedTopic, monkeypatch: pytest.MonkeyPatch, name: str, number: int
 ) -> None:
     topic.write(name, lines("x", 3))
     topic.write("y.json", lines("y", 2))
@@ -284,7 +284,7 @@ def lead_outside(path: Path) -> Callable[[], None]:
 @pytest.mark.parametrize("disturb", [take_away, make_a_directory, make_a_fifo, lead_outside])
 @pytest.mark.parametrize("name", ["x.json", "x.json.gz"])
 def test_a_registered_file_that_is_gone_counts_when_it_is_back(
-    topic: Topic, disturb: Callable[[Path], Callable[[], None]], name: str
+    topic: CountedTopic, disturb: Callable[[Path], Callable[[], None]], name: str
 ) -> None:
     path = topic.write(name, lines("x", 3))
     topic.write("a.json", lines("a", 1))
@@ -302,7 +302,7 @@ def test_a_registered_file_that_is_gone_counts_when_it_is_back(
 
 
 @pytest.mark.parametrize("name", ["x.json", "x.json.gz"])
-def test_a_file_deleted_before_a_clients_query_is_reported_once(topic: Topic, name: str) -> None:
+def test_a_file_deleted_before_a_clients_query_is_reported_once(topic: CountedTopic, name: str) -> None:
     """Queries of clients read files themselves; the others had read it before."""
     path = topic.write(name, lines("x", 3))
     topic.write("a.json", lines("a", 1))
@@ -323,7 +323,7 @@ def test_a_file_deleted_before_a_clients_query_is_reported_once(topic: Topic, na
         assert topic.counts() == {"a": 1, "x": 3}
 
 
-def test_a_push_query_reports_a_damaged_file_and_goes_on(topic: Topic) -> None:
+def test_a_push_query_reports_a_damaged_file_and_goes_on(topic: CountedTopic) -> None:
     query = TransientQuery(topic.engine, parse_statement(f"SELECT k FROM {topic.name}_raw EMIT CHANGES;"), {})
     try:
         settled(topic.write("x.json", lines("x", 2))).rename(topic.folder / "x.json.gz")
@@ -340,7 +340,7 @@ def test_a_push_query_reports_a_damaged_file_and_goes_on(topic: Topic) -> None:
 
 def test_a_query_reports_a_file_once_over_restarts(tmp_path: Path) -> None:
     with running(tmp_path) as first:
-        topic = Topic(first, "t")
+        topic = CountedTopic(first, "t")
         path = topic.write("x.json.gz", lines("x", 3))
         (topic.folder / "pipe.json").write_bytes(b"")
         os.remove(topic.folder / "pipe.json")
@@ -350,23 +350,23 @@ def test_a_query_reports_a_file_once_over_restarts(tmp_path: Path) -> None:
         assert topic.counts() == {}
         assert len(topic.reports()) == 3
     with running(tmp_path) as second:
-        topic = Topic(second, "t")
+        topic = CountedTopic(second, "t")
         assert topic.counts() == {}
         assert len(topic.reports()) == 3
         undo()
         assert topic.counts() == {"x": 3}
     with running(tmp_path) as third:
-        assert Topic(third, "t").counts() == {"x": 3}
+        assert CountedTopic(third, "t").counts() == {"x": 3}
 
 
-def test_a_new_query_reads_what_an_old_one_could_not_and_the_other_way_round(topic: Topic) -> None:
+def test_a_new_query_reads_what_an_old_one_could_not_and_the_other_way_round(topic: CountedTopic) -> None:
     early, late = topic.write("a.json.gz", lines("early")), topic.write("b.json.gz", lines("late"))
     topic.register()
     undo = take_away(early)
     assert topic.counts() == {"late": 1}
     undo()
     undo = take_away(late)
-    other = Topic(topic.engine, topic.name)
+    other = CountedTopic(topic.engine, topic.name)
     assert other.counts() == {"early": 1, "late": 1}
     topic.engine.execute(
         parse_statement(
@@ -386,7 +386,7 @@ def test_a_new_query_reads_what_an_old_one_could_not_and_the_other_way_round(top
 
 @pytest.mark.parametrize("name", ["x.json", "x.json.gz"])
 def test_a_read_that_fails_midway_is_taken_up_again(
-    topic: Topic, monkeypatch: pytest.MonkeyPatch, name: str
+    topic: CountedTopic, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     content = b"".join(lines(f"{n}" * 200, 50) for n in range(10, 99))
     path = topic.write(name, content if name == "x.json" else os.urandom(0) + content)
@@ -411,7 +411,7 @@ def test_a_read_that_fails_midway_is_taken_up_again(
 
 @pytest.mark.parametrize("call", ["open", "scandir", "stat"])
 def test_a_file_gone_between_two_calls_is_no_failure(
-    topic: Topic, monkeypatch: pytest.MonkeyPatch, call: str
+    topic: CountedTopic, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     topic.write("sub/x.json", lines("x"))
     topic.write("y.json", lines("y"))
@@ -425,7 +425,7 @@ def test_a_file_gone_between_two_calls_is_no_failure(
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO])
 def test_a_directory_that_cannot_be_listed_is_a_fault_until_it_can(
-    topic: Topic, monkeypatch: pytest.MonkeyPatch, number: int
+    topic: CountedTopic, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     topic.write("sub/x.json", lines("x"))
     topic.write("y.json", lines("y"))
@@ -443,7 +443,7 @@ def test_a_directory_that_cannot_be_listed_is_a_fault_until_it_can(
     assert replies.healthcheck(topic.engine)["isHealthy"]
 
 
-def test_a_topics_directory_replaced_by_a_file(topic: Topic) -> None:
+def test_a_topics_directory_replaced_by_a_file(topic: CountedTopic) -> None:
     topic.write("x.json", lines("x"))
     topic.register()
     aside = topic.folder.with_name(f".{topic.name}")
@@ -459,7 +459,7 @@ def test_a_topics_directory_replaced_by_a_file(topic: Topic) -> None:
 
 def test_what_is_no_topic_is_ignored_and_reported(tmp_path: Path) -> None:
     with running(tmp_path) as server:
-        topic = Topic(server, "t")
+        topic = CountedTopic(server, "t")
         too_long = "n" * 250
         for name in ("not a topic", too_long, "ümlaut", os.fsdecode(b"bad\xff")):
             (server.root / name).mkdir()
@@ -489,7 +489,7 @@ def test_what_is_no_topic_is_ignored_and_reported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["x.json", "x.json.gz"])
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.99])
-def test_a_file_cut_after_it_was_registered(topic: Topic, name: str, share: float) -> None:
+def test_a_file_cut_after_it_was_registered(topic: CountedTopic, name: str, share: float) -> None:
     path = topic.write(name, b"".join(lines(f"k{n}", 100) for n in range(100)))
     topic.write("y.json", lines("y"))
     topic.register()
@@ -512,7 +512,7 @@ def test_a_file_cut_after_it_was_registered(topic: Topic, name: str, share: floa
     assert len(topic.reports()) == reported
 
 
-def test_a_compressed_file_that_is_written_in_place(topic: Topic) -> None:
+def test_a_compressed_file_that_is_written_in_place(topic: CountedTopic) -> None:
     whole = gzip.compress(b"".join(lines(f"k{n}", 10) for n in range(1000)))
     path = topic.folder / "x.json.gz"
     with path.open("wb", buffering=0) as file:
@@ -524,7 +524,7 @@ def test_a_compressed_file_that_is_written_in_place(topic: Topic) -> None:
     assert topic.reports() == []
 
 
-def test_a_half_written_file_that_was_taken_for_damaged_may_be_completed(topic: Topic) -> None:
+def test_a_half_written_file_that_was_taken_for_damaged_may_be_completed(topic: CountedTopic) -> None:
     whole = gzip.compress(b"".join(lines(f"k{n}", 10) for n in range(1000)))
     path = topic.folder / "x.json.gz"
     path.write_bytes(whole[: len(whole) // 2])
@@ -537,7 +537,7 @@ def test_a_half_written_file_that_was_taken_for_damaged_may_be_completed(topic: 
 
 
 @pytest.mark.parametrize("ahead", [-10**9, 10**6])
-def test_the_time_of_a_file_may_be_in_the_future(topic: Topic, ahead: int) -> None:
+def test_the_time_of_a_file_may_be_in_the_future(topic: CountedTopic, ahead: int) -> None:
     whole = gzip.compress(b"".join(lines(f"k{n}", 10) for n in range(1000)))
     path = topic.folder / "x.json.gz"
     for content in (whole[: len(whole) // 2], whole):
@@ -589,7 +589,7 @@ NOT_GZIP = "this file is not gzip, although its name ends with .gz"
     ],
 )
 def test_kinds_of_compressed_files(
-    topic: Topic, content: bytes, least: int, most: int, reason: str | None
+    topic: CountedTopic, content: bytes, least: int, most: int, reason: str | None
 ) -> None:
     path = topic.folder / "x.json.gz"
     path.write_bytes(content)
@@ -606,7 +606,7 @@ def test_kinds_of_compressed_files(
     assert all(reason and f"{topic.name}. {reason}" in message for message in messages)
 
 
-def test_all_that_stands_before_damage_counts(topic: Topic) -> None:
+def test_all_that_stands_before_damage_counts(topic: CountedTopic) -> None:
     """As with recompute, and whatever the steps in which igzip unpacks."""
     text = b"".join(b'{"t":1789467000000,"k":"%d","a":%d}\n' % (n % 7, zlib.crc32(b"%d" % n)) for n in range(9_000))
     whole = gzip.compress(text, 1)
@@ -655,7 +655,7 @@ def test_memory_stays_small_whatever_a_file_unpacks_to(tmp_path: Path, kind: str
 
 
 @pytest.mark.parametrize("name", ["x.json", "x.json.gz"])
-def test_a_long_line_is_reported_and_the_others_count(topic: Topic, name: str) -> None:
+def test_a_long_line_is_reported_and_the_others_count(topic: CountedTopic, name: str) -> None:
     long = b'{"t":%d,"k":"%s","a":1}\n' % (1_789_467_000_000, b"y" * 100_000_000)
     edge = b'{"t":%d,"k":"edge","a":1}' % 1_789_467_000_000
     longest = edge + b" " * (texts.LINE_LIMIT - len(edge)) + b"\n"
@@ -666,7 +666,7 @@ def test_a_long_line_is_reported_and_the_others_count(topic: Topic, name: str) -
     assert len(topic.reports()) == 4  # two lines, for each of the two queries
 
 
-def test_a_long_line_that_grows_slowly(topic: Topic) -> None:
+def test_a_long_line_that_grows_slowly(topic: CountedTopic) -> None:
     path = topic.folder / "x.json"
     with path.open("ab", buffering=0) as file:
         file.write(b'{"t":1789467000000,"k":"')
@@ -681,7 +681,7 @@ def test_a_long_line_that_grows_slowly(topic: Topic) -> None:
 @pytest.mark.parametrize(
     "text", ["ü" * 200, "x" * 400, "中" * 100, "\ufffd" * 99, "🦦" * 70, "{" * 300, '"' + "é" * 99]
 )
-def test_lines_that_are_no_json_in_any_script(topic: Topic, text: str) -> None:
+def test_lines_that_are_no_json_in_any_script(topic: CountedTopic, text: str) -> None:
     bad = b"".join(("a" * n + text).encode() + b"\n" for n in range(8))
     topic.write("x.json", lines("x") + bad + lines("x"))
     assert topic.counts() == {"x": 2}
@@ -691,7 +691,7 @@ def test_lines_that_are_no_json_in_any_script(topic: Topic, text: str) -> None:
 # -- files that are not what they were ----------------------------------------------------------
 
 
-def test_a_growing_file_that_is_cut_and_restored(topic: Topic) -> None:
+def test_a_growing_file_that_is_cut_and_restored(topic: CountedTopic) -> None:
     path = topic.write("x.json", lines("x", 10))
     assert topic.counts() == {"x": 10}
     path.write_bytes(lines("x", 4))
@@ -707,7 +707,7 @@ def test_a_growing_file_that_is_cut_and_restored(topic: Topic) -> None:
 def test_a_last_line_without_newline_is_reported_and_read_when_the_newline_comes(tmp_path: Path, name: str) -> None:
     """It may be half of a line, so it never counts; once nobody has written for a while, users learn of it."""
     with running(tmp_path) as first:
-        topic = Topic(first, "t")
+        topic = CountedTopic(first, "t")
         path = topic.write(name, lines("x", 3)[:-1])
         assert topic.counts() == {"x": 2}
         assert topic.reports() == []
@@ -721,7 +721,7 @@ def test_a_last_line_without_newline_is_reported_and_read_when_the_newline_comes
             assert topic.counts() == {"x": 2}
             assert topic.reports() == [report]
     with running(tmp_path) as second:
-        topic = Topic(second, "t")
+        topic = CountedTopic(second, "t")
         assert topic.counts() == {"x": 2}
         assert topic.reports() == [report]
         with path.open("ab") as file:
@@ -738,7 +738,7 @@ def test_a_last_line_without_newline_is_reported_and_read_when_the_newline_comes
         assert topic.reports() == [report] * 2
 
 
-def test_a_last_line_is_reported_when_time_has_passed(topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_last_line_is_reported_when_time_has_passed(topic: CountedTopic, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file does not change in between."""
     topic.write("x.json", b'{"k":"x"')
     assert (topic.counts(), topic.reports()) == ({}, [])
@@ -748,7 +748,7 @@ def test_a_last_line_is_reported_when_time_has_passed(topic: Topic, monkeypatch:
 
 
 @pytest.mark.parametrize("new", [lines("z", 10), lines("z", 11), lines("z", 500)])
-def test_a_growing_file_that_is_rewritten_counts_nothing_twice(topic: Topic, new: bytes) -> None:
+def test_a_growing_file_that_is_rewritten_counts_nothing_twice(topic: CountedTopic, new: bytes) -> None:
     path = topic.write("x.json", lines("x", 10))
     assert topic.counts() == {"x": 10}
     topic.write("x.json", new)
@@ -763,7 +763,7 @@ def test_a_growing_file_that_is_rewritten_counts_nothing_twice(topic: Topic, new
 @pytest.mark.parametrize("pieces", [1, 5])
 @pytest.mark.parametrize("count", [1, 5, 10, 50])
 def test_a_file_that_is_written_anew_before_any_query_has_read_it_counts_as_it_is(
-    topic: Topic, monkeypatch: pytest.MonkeyPatch, count: int, pieces: int
+    topic: CountedTopic, monkeypatch: pytest.MonkeyPatch, count: int, pieces: int
 ) -> None:
     monkeypatch.setattr(archive, "_PIECE", len(lines("x", 10)) // pieces)
     path = topic.write("x.json", lines("x", 10))
@@ -792,7 +792,7 @@ def test_a_file_that_is_written_anew_counts_as_it_is_for_clients_if_no_other_que
             assert server.ask("SELECT k FROM raw;") == [{"K": key}] * count
 
 
-def test_a_file_that_one_of_two_queries_has_read_is_reported_when_it_is_written_anew(topic: Topic) -> None:
+def test_a_file_that_one_of_two_queries_has_read_is_reported_when_it_is_written_anew(topic: CountedTopic) -> None:
     topic.write("x.json", lines("x", 2))
     assert topic.counts() == {"x": 2}
     number = next(_NAMES)
@@ -805,7 +805,7 @@ def test_a_file_that_one_of_two_queries_has_read_is_reported_when_it_is_written_
     topic.engine.execute(parse_statement(f"DROP TABLE late{number} DELETE TOPIC;"), {})
 
 
-def test_a_compressed_file_that_is_replaced_is_reported(topic: Topic) -> None:
+def test_a_compressed_file_that_is_replaced_is_reported(topic: CountedTopic) -> None:
     topic.write("x.json.gz", lines("x", 10))
     assert topic.counts() == {"x": 10}
     for new in (lines("z", 10), lines("z", 300)):
@@ -819,19 +819,19 @@ def test_a_compressed_file_that_is_replaced_is_reported(topic: Topic) -> None:
 
 def test_a_replaced_file_is_noticed_after_a_restart(tmp_path: Path) -> None:
     with running(tmp_path) as server:
-        topic = Topic(server, "t")
+        topic = CountedTopic(server, "t")
         topic.write("x.json.gz", lines("x", 10))
         topic.write("y.json", lines("y", 10))
         assert topic.counts() == {"x": 10, "y": 10}
     topic.write("x.json.gz", lines("z", 10))
     topic.write("y.json", lines("z", 20))
     with running(tmp_path) as server:
-        topic = Topic(server, "t")
+        topic = CountedTopic(server, "t")
         assert topic.counts() == {"x": 10, "y": 10}
         assert len(topic.reports()) == 2
 
 
-def test_a_file_replaced_after_a_part_was_read(topic: Topic) -> None:
+def test_a_file_replaced_after_a_part_was_read(topic: CountedTopic) -> None:
     whole = gzip.compress(b"".join(lines(f"k{n}", 10) for n in range(1000)))
     path = topic.folder / "x.json.gz"
     path.write_bytes(whole[: len(whole) // 2])
@@ -845,7 +845,7 @@ def test_a_file_replaced_after_a_part_was_read(topic: Topic) -> None:
 
 
 def test_a_large_plain_file_is_registered_in_pieces(
-    topic: Topic, monkeypatch: pytest.MonkeyPatch
+    topic: CountedTopic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(archive, "_PIECE", 1_000)
     topic.write("x.json", lines("x", 500) + b'{"k":"long","t":1,"a":%s1}\n' % (b" " * 3_000) + lines("x", 500))
@@ -864,17 +864,17 @@ def test_the_database_of_an_earlier_version_is_refused(tmp_path: Path) -> None:
 
 def test_a_data_directory_may_be_moved(tmp_path: Path) -> None:
     with running(tmp_path / "a") as server:
-        topic = Topic(server, "t")
+        topic = CountedTopic(server, "t")
         topic.write("x.json", lines("x", 2))
         topic.write("y.json.gz", lines("y", 2))
         assert topic.counts() == {"x": 2, "y": 2}
     (tmp_path / "a").rename(tmp_path / "b")
     with running(tmp_path / "b") as server:
-        assert Topic(server, "t").counts() == {"x": 2, "y": 2}
+        assert CountedTopic(server, "t").counts() == {"x": 2, "y": 2}
 
 
 def test_a_compressed_file_that_is_written_over_while_it_is_read_is_reported(
-    topic: Topic, monkeypatch: pytest.MonkeyPatch
+    topic: CountedTopic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its old text counts, so the new one must not pass for it."""
     path = topic.write("f.json.gz", lines("x", 3))

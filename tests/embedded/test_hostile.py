@@ -182,7 +182,7 @@ TIMES = "SELECT * FROM counted WHERE WINDOWSTART >= {text} AND WINDOWEND < {text
 
 
 @dataclass(frozen=True)
-class World:
+class ServerState:
     """What there is: files with what is in them, tables, records, and settings, databases, functions …"""
 
     files: dict[str, str]
@@ -193,7 +193,7 @@ class World:
     around: Any
 
 
-def world(server: Inside) -> World:
+def world(server: Inside) -> ServerState:
     (counted,) = server.engine.catalog.writers("COUNTED")
     cursor = server.engine.cursor()
     try:
@@ -215,7 +215,7 @@ def world(server: Inside) -> World:
     finally:
         cursor.close()
     around = [settings, databases, around, sorted(server.engine.paused), dict(server.engine.failures)]
-    return World(
+    return ServerState(
         files=dict(files(server.data.parent, server.data / "tmp")),
         tables=frozenset(tables),
         topics=frozenset(topics),
@@ -226,7 +226,7 @@ def world(server: Inside) -> World:
 
 
 @cache
-def at_first(server: Inside) -> World:
+def at_first(server: Inside) -> ServerState:
     """What there is before the first example, and after each of them."""
     return world(server)
 
@@ -263,7 +263,7 @@ def filled(template: str, name: str, outside: Path) -> str:
     return template.format_map({**written, "with": WITH}).replace("SELECTION", SELECTION)
 
 
-def check(server: Inside, before: World) -> None:
+def check(server: Inside, before: ServerState) -> None:
     """Nothing is there that the statements since have not made. Then drop that; all is as before."""
     now, catalog = world(server), server.engine.catalog
     assert (now.files, now.around) == (before.files, before.around)

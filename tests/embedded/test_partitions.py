@@ -17,7 +17,7 @@ from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.statements import Asked, Statements
 from opensea_metrics.producer.replay import replay
 from opensea_metrics.producer.sinks import ArchiveSink
-from tests.embedded.topic import Topic, lines, running
+from tests.embedded.topic import CountedTopic, lines, running
 from tests.metrics import frames
 
 CREATE = "CREATE STREAM {name} (k VARCHAR) WITH (KAFKA_TOPIC='{topic}', VALUE_FORMAT='JSON'{more});"
@@ -126,7 +126,7 @@ def test_a_query_may_write_into_a_folders_topic(engine: Engine) -> None:
 
 
 def test_a_later_file_of_a_partition_that_is_not_there_is_reported(engine: Engine) -> None:
-    topic = Topic(engine, "t")  # with 2 partitions
+    topic = CountedTopic(engine, "t")  # with 2 partitions
     for name in ("t+0+0.json", "t+1+0.json", "t+1+1.json.gz"):
         topic.write(name, lines("good"))
     for name in ("t+2+0.json", "t+7+0000000000.json.gz", "deep/t+99999999999999999999+0.json"):

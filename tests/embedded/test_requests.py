@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 
 from opensea_metrics.deploy.embedded import answers, app, listings, replies, server
 from opensea_metrics.deploy.embedded.engine import Engine
-from opensea_metrics.deploy.embedded.places import Places
+from opensea_metrics.deploy.embedded.open_requests import OpenRequests
 from opensea_metrics.deploy.embedded.policy import Credentials, Policy
 from opensea_metrics.deploy.embedded.storage import Storage
 from opensea_metrics.sql.language.statements.parser import parse_statement
@@ -69,7 +69,7 @@ def portal() -> Iterator[BlockingPortal]:
 
 @pytest.fixture(scope="module")
 def client(engine: Engine, portal: BlockingPortal) -> Client:
-    return Client(portal, app.create(engine, Places(10), Policy(), server.LOOPBACK), {})
+    return Client(portal, app.create(engine, OpenRequests(10), Policy(), server.LOOPBACK), {})
 
 
 # -- wrong types, field by field ----------------------------------------------------------------
@@ -302,7 +302,8 @@ def failing(*_: Any, **__: Any) -> Any:
 @pytest.fixture
 def guarded(engine: Engine, portal: BlockingPortal) -> Client:
     policy = Policy(credentials=Credentials(token="t0ken"))
-    return Client(portal, app.create(engine, Places(10), policy, server.LOOPBACK), {"Authorization": "Bearer t0ken"})
+    application = app.create(engine, OpenRequests(10), policy, server.LOOPBACK)
+    return Client(portal, application, {"Authorization": "Bearer t0ken"})
 
 
 @pytest.mark.parametrize(

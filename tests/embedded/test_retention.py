@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from opensea_metrics.deploy.embedded import archive, feeds, persistent, retention
+from opensea_metrics.deploy.embedded import archive, chunks, feeds, persistent, retention
+from opensea_metrics.deploy.embedded.queries import TransientQuery
 from opensea_metrics.deploy.embedded.topics import Positions
+from opensea_metrics.sql.language.statements.parser import parse_statement
 from tests.embedded.inside import Inside, inside
 
 DAY = 86_400_000
@@ -145,6 +148,139 @@ def test_a_streams_old_rows_go_by_chunks(server: Inside, monkeypatch: pytest.Mon
     server.done(f"RESUME {counted};")
     server.settle()
     assert server.ask("SELECT * FROM counted;") == [{"ONE": 1, "N": 650, "O": 649}]
+
+
+MOST = "SELECT 1 AS one, COUNT(*) AS n, COUNT_DISTINCT(k) AS k, MAX(ROWOFFSET) AS o FROM {source} GROUP BY 1"
+
+
+def chunk_tables(server: Inside) -> list[str]:
+    rows = server.engine._cursor.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'log' ORDER BY table_name"
+    ).fetchall()
+    return [name for (name,) in rows]
+
+
+@pytest.fixture
+def dropped(server: Inside, monkeypatch: pytest.MonkeyPatch) -> Inside:
+    """A stream of 1,000 records whose first 700 are no longer in the database, and a selection of it."""
+    monkeypatch.setattr(persistent, "CHUNK_ROWS", 100)
+    monkeypatch.setattr(chunks, "KEPT", 2)
+    server.done(RAW.format(more=""))
+    server.done("CREATE STREAM copied AS SELECT * FROM raw;")
+    server.done("CREATE STREAM odd AS SELECT * FROM copied WHERE t % 2 = 1;")
+    for number in range(10):
+        write(server, number * 100, 100, START + number * 100, 1)
+        server.settle()
+    assert len(chunk_tables(server)) == 10
+    sweep(server, 2**60)
+    assert len(chunk_tables(server)) == 3
+    return server
+
+
+def test_rows_that_files_have_are_not_kept_twice(dropped: Inside) -> None:
+    server = dropped
+    for source, count, last in (("copied", 1_000, 999), ("odd", 500, 999)):
+        server.done(f"CREATE TABLE t_{source} AS {MOST.format(source=source)};")
+        server.settle()
+        assert server.ask(f"SELECT n, k, o FROM t_{source};") == [{"N": count, "K": count, "O": last}]
+        offsets = [row["O"] for row in server.ask(f"SELECT ROWOFFSET AS o FROM {source};")]
+        assert offsets == list(range(0 if source == "copied" else 1, 1_000, 1_000 // count))
+    write(server, 1_000, 100, START + 1_000, 1)
+    server.settle()
+    assert server.ask("SELECT n, k, o FROM t_copied;") == [{"N": 1_100, "K": 1_100, "O": 1_099}]
+    assert len(server.ask("SELECT k FROM odd;")) == 550
+
+
+@pytest.mark.parametrize("drop", ["DROP STREAM odd; DROP STREAM copied;", "TERMINATE ALL;"])
+def test_what_was_dropped_is_made_again_when_its_query_ends(dropped: Inside, drop: str) -> None:
+    server = dropped
+    server.done(drop)
+    if drop.startswith("DROP"):
+        for name in ("copied", "odd"):
+            topic = f"KAFKA_TOPIC='{name.upper()}', VALUE_FORMAT='JSON'"
+            server.done(f"CREATE STREAM {name} (t BIGINT, k VARCHAR) WITH ({topic});")
+    for path in (server.engine.root / "raw").iterdir():
+        path.unlink()
+    offsets = sorted(row["O"] for row in server.ask("SELECT ROWOFFSET AS o FROM copied;"))
+    assert offsets == list(range(1_000))
+    assert sorted(row["O"] for row in server.ask("SELECT ROWOFFSET AS o FROM odd;")) == list(range(1, 1_000, 2))
+
+
+@pytest.mark.parametrize("source", ["copied", "odd"])
+def test_chunks_stay_until_clients_have_read_them(
+    server: Inside, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    monkeypatch.setattr(persistent, "CHUNK_ROWS", 100)
+    monkeypatch.setattr(chunks, "KEPT", 0)
+    server.done(RAW.format(more=""))
+    server.done("CREATE STREAM copied AS SELECT * FROM raw;")
+    server.done("CREATE STREAM odd AS SELECT * FROM copied WHERE t % 2 = 1;")
+    for number in range(3):
+        write(server, number * 100, 100, START + number * 100, 1)
+        server.settle()
+    statement = parse_statement(f"SELECT * FROM {source} EMIT CHANGES;")
+    with closing(TransientQuery(server.engine, statement, {})) as query:
+        rows = query.rows()
+        next(rows)
+        clients = {each.topic: [each.positions] for each in server.engine._clients}
+        for read, tables in (({}, 3), (clients, 1)):
+            sweep(server, 0, {topic: [read.get(topic, [{}])[0]] for topic in clients})
+            assert len(chunk_tables(server)) == tables
+        assert len(list(rows)) == (299 if source == "copied" else 149)
+
+
+def test_files_that_rows_may_be_made_of_again_are_not_deleted(dropped: Inside) -> None:
+    server = dropped
+    for name in ("more.json", "newest.json"):
+        write(server, 5_000, 100, START, 1, name)
+        server.settle()
+    for _ in range(2):
+        retention.delete_read_files(server.engine._cursor, server.engine._topics(), 2**60, {})
+        assert sorted(path.name for path in (server.engine.root / "raw").iterdir()) == ["live.json", "newest.json"]
+    assert len(server.ask("SELECT * FROM copied;")) == 1_200
+
+
+def test_rows_are_kept_where_files_do_not_stay(server: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(persistent, "CHUNK_ROWS", 100)
+    monkeypatch.setattr(chunks, "KEPT", 0)
+    server.done(RAW.format(more=""))
+    server.done("CREATE STREAM copied AS SELECT * FROM raw;")
+    for number in range(4):
+        write(server, number * 100, 100, START, 1)
+        server.settle()
+    retention.sweep(server.engine._cursor, server.engine._topics(), 2**60, {}, files_stay=False)
+    assert len(chunk_tables(server)) == 4
+
+
+def test_a_file_that_is_gone_is_reported_to_who_needs_its_rows(dropped: Inside) -> None:
+    server = dropped
+    for path in (server.engine.root / "raw").iterdir():
+        path.unlink()
+    server.done(f"CREATE TABLE later AS {MOST.format(source='copied')};")
+    server.settle()
+    assert server.ask("SELECT n FROM later;") == [{"N": 300}]
+    (later,) = server.engine.catalog.writers("LATER")
+    loggers = {row["LOGGER"] for row in server.ask("SELECT logger FROM KSQL_PROCESSING_LOG;")}
+    assert any(later.id in logger for logger in loggers)
+
+
+def test_chunks_with_inserted_records_are_kept(server: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(persistent, "CHUNK_ROWS", 100)
+    monkeypatch.setattr(chunks, "KEPT", 0)
+    server.done(RAW.format(more=""))
+    server.done("CREATE STREAM copied AS SELECT * FROM raw;")
+    for number in range(4):
+        write(server, number * 99, 99, START, 1)
+        server.settle()
+        if number == 1:
+            server.done(f"INSERT INTO raw (t, k) VALUES ({START}, 'inserted');")
+        else:
+            write(server, 1_000 + number, 1, START, 1)
+        server.settle()
+    sweep(server, 2**60)
+    assert [name.rpartition(" ")[2] for name in chunk_tables(server)] == ["100", "300"]
+    assert len(server.ask("SELECT * FROM copied;")) == 400
+    assert [row["K"] for row in server.ask("SELECT k FROM copied;")].index("inserted") == 199
 
 
 def test_small_segments_of_a_growing_file_are_merged(server: Inside, monkeypatch: pytest.MonkeyPatch) -> None:

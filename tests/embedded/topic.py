@@ -33,7 +33,7 @@ def lines(key: str, count: int = 1) -> bytes:
 
 @contextmanager
 def running(data: Path) -> Iterator[Engine]:
-    """An engine whose thread does not run: :meth:`Topic.work` does its work."""
+    """An engine whose thread does not run: :meth:`CountedTopic.work` does its work."""
     engine = Engine(Storage(data))
     try:
         yield engine
@@ -50,7 +50,7 @@ def rows(engine: Engine, select: str) -> list[list[Any]]:
         query.close()
 
 
-class Topic:
+class CountedTopic:
     """A topic, the folder of its files, and the queries over it."""
 
     def __init__(self, engine: Engine, name: str) -> None:

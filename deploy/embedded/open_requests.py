@@ -25,7 +25,7 @@ End = Callable[[], None]
 """Makes what is open come to its end soon."""
 
 
-class Places:
+class OpenRequests:
     """What is open, at most ``most`` at a time. For one thread."""
 
     def __init__(self, most: int) -> None:

@@ -11,7 +11,7 @@ from opensea_metrics.deploy.embedded.denials import Check, refuse
 from opensea_metrics.deploy.embedded.policy import Limits
 
 
-class Gate:
+class RequestChecks:
     """Middleware: refuses requests that a check objects to, and reads bodies before handlers answer.
 
     HTTP/2 clients may send a body with any request, also with GET: a reply that overtakes its request's
