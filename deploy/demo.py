@@ -43,7 +43,7 @@ def run(data_dir: Path, port: int, hold: Callable[[str], None] | None = None) ->
         client = KsqlClient(url)
         with Reporter() as report:
             made = commands.apply(client, report=report)
-        screen.print(shown("2.", "bold") + f" applied {len(made.migrations)} migrations over HTTP")
+        screen.print(shown("2.", "bold") + f" applied {len(made.versions)} migrations over HTTP")
         if not any(data_dir.glob("topics/OpenSeaRawEvents/year=*")):
             sink = ArchiveSink(data_dir)
             try:

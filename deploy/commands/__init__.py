@@ -1,8 +1,8 @@
-"""One function per verb of the command line: plain values in, plain data out, nothing printed.
+"""One function for each verb of the command line: plain values in, plain data out, nothing printed.
 
-``root`` is a folder with settings.yml and migrations/ (None: ./sql, else the packaged one), and
-``variables`` override its settings. All raise SqlError for what is wrong in the files, ClientError
-for what goes wrong with the server, MigrationError for what does not go together.
+``root`` is a folder with settings.yml and migrations/ (None: ./sql, else the packaged one). ``variables`` override its
+settings. All functions raise SqlError for errors in files, ClientError for failures of the server, and MigrationError
+if files, record and server contradict one another.
 """
 
 from opensea_metrics.deploy.commands.migrate import (
@@ -18,11 +18,11 @@ from opensea_metrics.deploy.commands.migrate import (
     validate,
 )
 from opensea_metrics.deploy.commands.query import is_push, query
-from opensea_metrics.deploy.commands.site import Choice, Site
+from opensea_metrics.deploy.commands.site import ApplyChoice, Site
 from opensea_metrics.deploy.commands.upkeep import adopt, baseline, changed, diff, new, repair
 
 __all__ = [
-    "Choice",
+    "ApplyChoice",
     "Site",
     "Validation",
     "adopt",

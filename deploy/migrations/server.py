@@ -1,25 +1,44 @@
-"""What is on a server at one moment, as plain data, and what can be concluded from it."""
+"""The server at one moment, as plain data and as a catalog, and what can be concluded from it."""
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+
+from sqlglot import exp
 
 from opensea_metrics.deploy.client import KsqlClient
-from opensea_metrics.deploy.migrations.state import MAKES_SOURCE, StatementRecord
+from opensea_metrics.deploy.migrations.record.records import CREATES, DROPS, StatementRecord
+from opensea_metrics.deploy.migrations.run.delivery import Delivered
 from opensea_metrics.deploy.replies import Column, Description, Query, Source
+from opensea_metrics.sql.catalog import Catalog
+from opensea_metrics.sql.catalog import Query as CatalogQuery
+from opensea_metrics.sql.dialect import expressions as node
+from opensea_metrics.sql.errors import Place, SqlError
 from opensea_metrics.sql.parser import parse_statement
-from opensea_metrics.sql.statements import Kind
-from opensea_metrics.sql.types import from_ast, name_of
+from opensea_metrics.sql.quoting import ksqldb_quoted
+from opensea_metrics.sql.resolution import analyse
+from opensea_metrics.sql.sources import Column as CatalogColumn
+from opensea_metrics.sql.sources import Source as CatalogSource
+from opensea_metrics.sql.sources import Topic as CatalogTopic
+from opensea_metrics.sql.sources import Window
+from opensea_metrics.sql.statements import Kind, Statement
+from opensea_metrics.sql.types import KsqlType, from_ast, name_of
+
+_PLACE = Place("<server>", 1, 1)
+# Streams that exist only between two statements, to delete a topic over REST.
+PRIVATE_PREFIX = "OPENSEA_METRICS_DELETES_"
 
 
 @dataclass(frozen=True)
 class Server:
-    """Streams and tables by name, queries by id, the names of topics.
+    """Streams and tables by name, queries by id, and the names of topics.
 
-    ``partitions``: how many each topic has. ``described``: the streams and tables of which a description
-    was asked for, and that exist.
-    ``is_embedded``: it is the embedded server, which cannot run everything that ksqlDB can.
+    ``partitions``: the number of partitions of each topic. ``described``: the streams and tables that exist and
+    whose description was requested. ``is_embedded``: this is the embedded server, which supports less.
     """
 
     sources: Mapping[str, Source] = field(default_factory=dict)
@@ -30,7 +49,7 @@ class Server:
     partitions: Mapping[str, int] = field(default_factory=dict)
 
     def readers(self, name: str) -> tuple[Query, ...]:
-        """The queries that read from a stream or table that was described."""
+        """The queries that read a stream or table that was described."""
         return self.described[name].read_queries if name in self.described else ()
 
     def writers(self, target: str | None) -> tuple[str, ...]:
@@ -38,26 +57,13 @@ class Server:
         return tuple(sorted(each.id for each in self.queries.values() if target in each.sinks))
 
 
-@dataclass(frozen=True)
-class Effect:
-    """A statement is seen to have been carried out.
-
-    ``query_id`` of the query that it started; ``defined``: the statement as the server wrote it;
-    ``again``: it was sent more than once, so it may also have been carried out more than once.
-    """
-
-    query_id: str | None = None
-    defined: str | None = None
-    again: bool = False
-
-
 def look(client: KsqlClient, describe: Iterable[str] | None = ()) -> Server:
-    """Ask a server; ``describe`` names what is to be described: None means everything."""
-    sources, queries, topics = client.everything()
-    names = [each.name for each in sources]
+    """Ask a server. ``describe``: the names to describe, None for all."""
+    known, queries, topics = client.everything()
+    names = [each.name for each in known]
     wanted = names if describe is None else [each for each in set(describe) if each in names]
     return Server(
-        sources={each.name: each for each in sources},
+        sources={each.name: each for each in known},
         queries={each.id: each for each in queries},
         topics=frozenset(each.name for each in topics),
         partitions={each.name: each.partitions for each in topics},
@@ -65,31 +71,143 @@ def look(client: KsqlClient, describe: Iterable[str] | None = ()) -> Server:
     )
 
 
-def effect_of(record: StatementRecord, server: Server) -> Effect | None:
-    """Whether a statement that was sent is seen to be carried out, by comparing with before it.
+def effect_of(record: StatementRecord, server: Server) -> Delivered | None:
+    """The effect of a statement that was sent, by comparison with the server before it.
 
-    None if it is not, or if it leaves no trace that could be seen (INSERT INTO … VALUES, PAUSE), or
-    if doing it again does no harm (CREATE OR REPLACE without a query).
+    None if there is no effect. None too if the statement leaves no visible effect (INSERT INTO … VALUES, PAUSE), or
+    if sending it again does no harm (CREATE OR REPLACE without a query).
     """
     target, present = record.target, record.target in server.sources
     started = [each for each in server.writers(target) if each not in record.writers]
-    if record.kind in MAKES_SOURCE:
-        done = present and (not record.target_existed or bool(started))
-    elif record.kind in (Kind.DROP_STREAM, Kind.DROP_TABLE):
-        done = record.target_existed and not present
+    if record.kind in CREATES:
+        is_done = present and (not record.target_existed or bool(started))
+    elif record.kind in DROPS:
+        is_done = record.target_existed and not present
     elif record.kind is Kind.INSERT_SELECT:
-        done = bool(started)
+        is_done = bool(started)
     elif record.kind is Kind.ALTER:
         known = server.described.get(target or "")
-        done = known is not None and known.columns[-1:] == _last_added(record.text)
+        is_done = known is not None and known.columns[-1:] == _last_added(record.text)
     elif record.kind is Kind.TERMINATE:
-        done = record.target_existed and target not in server.queries
+        is_done = record.target_existed and target not in server.queries
     else:
-        done = False
-    return Effect(started[0] if started else None) if done else None
+        is_done = False
+    return Delivered(started[0] if started else None) if is_done else None
+
+
+def query_of(record: StatementRecord, server: Server) -> str:
+    """The id of the query that a statement started, '' if there is none."""
+    effect = None if record.query_id else effect_of(record, server)
+    return record.query_id or (effect.query_id if effect else None) or ""
+
+
+def private_name(topic: str) -> str:
+    """The stream that is declared over a topic to delete the topic.
+
+    ksqlDB accepts only letters, digits, '_' and '-' in names of streams (observed). A checksum keeps names apart
+    that would become the same.
+    """
+    checksum = hashlib.sha256(topic.encode()).hexdigest()[:8]
+    return f"{PRIVATE_PREFIX}{re.sub(r'[^A-Za-z0-9_-]', '_', topic)}_{checksum}"
+
+
+@lru_cache(maxsize=4096)
+def parsed(text: str) -> Statement | None:
+    """A statement of the server, None if this tool cannot read it."""
+    try:
+        return parse_statement(text)
+    except SqlError:
+        return None
+
+
+def sendable(statement: Statement) -> Statement:
+    """A definition as the server writes it, in the form that the server accepts.
+
+    ksqlDB adds CLEANUP_POLICY to the WITH clause, and refuses a statement that has it (observed).
+    """
+    return statement.without_property("CLEANUP_POLICY")
+
+
+def catalog_of(server: Server, with_queries: bool) -> Catalog:
+    """The streams and tables that were described, and the queries if they matter.
+
+    Queries that this tool cannot read (a foreign function) are left out. The server then has the last word.
+    """
+    known = {name: _source(each) for name, each in server.described.items()}
+    queries = {}
+    for query in server.queries.values() if with_queries else ():
+        for sink in query.sinks:
+            try:
+                statement = parse_statement(query.text)
+                analysis = analyse(statement, statement.ast.args["query"], known)
+            except (SqlError, LookupError):
+                continue
+            queries[query.id] = CatalogQuery(query.id, sink, analysis)
+    # The embedded server also lists topics that only files imply. A statement may still give them more partitions.
+    declared = {each.topic for each in known.values()}
+    topics = {
+        name: CatalogTopic(count)
+        for name, count in server.partitions.items()
+        if count and (name in declared or not server.is_embedded)
+    }
+    return Catalog(known, queries, topics)
 
 
 def _last_added(text: str) -> tuple[Column, ...]:
-    """The last column that an ALTER adds: it is the last of the stream once that is done."""
+    """The last column that an ALTER adds. After the ALTER it is the last column of the stream."""
     definition = parse_statement(text).ast.expressions[-1]
     return (Column(name_of(definition.this), str(from_ast(definition.args["kind"]))),)
+
+
+def _source(known: Description) -> CatalogSource:
+    key_role = "PRIMARY KEY" if known.kind == "TABLE" else "KEY"
+    statement = _definition(known)
+    columns = tuple(
+        CatalogColumn(each.name, _type_of(each.type), key_role if each.key else None)
+        for each in known.columns
+    )
+    names = {each.name for each in columns}
+    timestamp = known.timestamp if known.timestamp in names else known.timestamp.upper()
+    return CatalogSource(
+        name=known.name,
+        kind=known.kind,
+        columns=columns,
+        topic=known.topic,
+        value_format=known.value_format,
+        key_format=known.key_format,
+        statement=statement,
+        window=_window(known, statement),
+        timestamp=timestamp or None,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _type_of(text: str) -> KsqlType:
+    """The type that a server names; a type with that very name if this tool cannot read it."""
+    statement = parsed(f"ALTER STREAM x ADD c {text};")
+    known = from_ast(statement.ast.expressions[0].args["kind"]) if statement else None
+    return known or KsqlType(text)
+
+
+def _definition(known: Description) -> Statement:
+    """The statement that defined a source. Only the text of a query's sink is complete."""
+    if (known.window or known.write_queries) and (statement := parsed(known.statement)) is not None:
+        return statement
+    name = exp.Identifier(this=known.name, quoted=True)
+    return Statement(
+        text=known.statement or f"CREATE {known.kind} {ksqldb_quoted(known.name)};",
+        place=_PLACE,
+        ast=node.CreateSource(this=name, kind=known.kind, properties=[]),
+    )
+
+
+def _window(known: Description, statement: Statement) -> Window | None:
+    if known.window is None:
+        return None
+    size = advance = 0
+    query = statement.ast.args.get("query")
+    clause = query.args.get("window") if query is not None else None
+    if clause is not None:
+        size = int(clause.args["size"].this)
+        advance = int(clause.args["advance"].this) if clause.args.get("advance") else size
+    return Window(known.window, size, advance or size, 0)

@@ -86,7 +86,7 @@ def main(count: int) -> None:
                     started, cpu = time.perf_counter(), time.thread_time()
                     made = commands.plan(client, root)
                     whole, cpu = time.perf_counter() - started, time.thread_time() - cpu
-                assert len(made.migrations) == count - count // 2
+                assert len(made.versions) == count - count // 2
                 print(
                     f"plan of {count} migrations: {whole:.2f} s, of which the server"
                     f" {watch.seconds:.2f} s; beyond it {whole - watch.seconds:.2f} s ({cpu:.2f} s CPU)"

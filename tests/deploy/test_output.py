@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from opensea_metrics.deploy.migrations.state import VersionState
-from opensea_metrics.deploy.migrations.status import VersionStatus
-from opensea_metrics.deploy.migrations.work import Progress
+from opensea_metrics.deploy.migrations.plan.status import VersionStatus
+from opensea_metrics.deploy.migrations.record.records import VersionState
+from opensea_metrics.deploy.migrations.run.progress import StepProgress
 from opensea_metrics.deploy.output.plans import show_status
 from opensea_metrics.deploy.output.progress import Reporter
 from opensea_metrics.deploy.output.rows import show_json, show_push, show_reply, show_rows
@@ -97,10 +97,10 @@ def test_a_list(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_progress_goes_to_stderr_in_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    news = Progress(2, "sales", 1, 3, "create stream SALES")
+    news = StepProgress(2, "sales", 1, 3, "create stream SALES")
     with Reporter() as report:
         report(news)
-        report(Progress(2, "sales", 1, 3, "create stream SALES", seconds=1.26))
+        report(StepProgress(2, "sales", 1, 3, "create stream SALES", seconds=1.26))
     out, err = capsys.readouterr()
     assert (out, err) == ("", "V002 sales  1/3  create stream SALES  1.3 s\n")
 
@@ -129,5 +129,5 @@ def test_a_status_fits_80_characters(
     ]
     notes = out.replace("\n", "").partition("V002: ")[2]
     assert notes == (
-        f"no topic {'t' * 90}V003: the file was changed sinceV004: its file is missing"
+        f"no topic {'t' * 90}V003: the file was changed after it was appliedV004: its file is missing"
     )

@@ -20,16 +20,22 @@ from hypothesis import strategies as st
 from opensea_metrics.deploy import cli
 from opensea_metrics.deploy.cli.app import log_to_stderr
 from opensea_metrics.deploy.doctor import Check
-from opensea_metrics.deploy.migrations.actions import DeleteTopic, Drop, KeepTopic, Restore
-from opensea_metrics.deploy.migrations.drift import Drift
-from opensea_metrics.deploy.migrations.impact import Impact, Verdict
-from opensea_metrics.deploy.migrations.plan import MigrationPlan, Plan, Step
-from opensea_metrics.deploy.migrations.reversal import Undo
-from opensea_metrics.deploy.migrations.rollback import RollbackPlan, VersionRollback
-from opensea_metrics.deploy.migrations.state import VersionRecord, VersionState
-from opensea_metrics.deploy.migrations.status import VersionStatus
-from opensea_metrics.deploy.migrations.verify import Changed
-from opensea_metrics.deploy.migrations.work import Catching, Progress
+from opensea_metrics.deploy.migrations.plan.drift import Drift, DriftKind, DriftObject
+from opensea_metrics.deploy.migrations.plan.file_changes import FileChange, FileChangeKind
+from opensea_metrics.deploy.migrations.plan.impact import DataEffect, Impact, Verdict
+from opensea_metrics.deploy.migrations.plan.repair import Correction, RepairReason
+from opensea_metrics.deploy.migrations.plan.status import VersionStatus
+from opensea_metrics.deploy.migrations.plan.steps import (
+    ApplyStep,
+    Plan,
+    Restoration,
+    RollbackPlan,
+    UndoStep,
+    VersionPlan,
+    VersionRollback,
+)
+from opensea_metrics.deploy.migrations.record.records import VersionRecord, VersionState
+from opensea_metrics.deploy.migrations.run.progress import CatchUpProgress, StepProgress
 from opensea_metrics.deploy.output import plain
 from opensea_metrics.deploy.output.archive import show_groups, show_outcome, show_report
 from opensea_metrics.deploy.output.batch import show_counts
@@ -39,7 +45,7 @@ from opensea_metrics.deploy.output.plain import CONTROL, one_line, say, say_json
 from opensea_metrics.deploy.output.plans import show_plan, show_rollback, show_status
 from opensea_metrics.deploy.output.progress import Reporter
 from opensea_metrics.deploy.output.rows import show_json, show_push, show_reply, show_rows
-from opensea_metrics.deploy.output.upkeep import show_changed, show_drift
+from opensea_metrics.deploy.output.upkeep import correction_sentence, show_changed, show_drift
 from opensea_metrics.deploy.replies import Column, Rows
 from opensea_metrics.spark_batch.archive.compact import Outcome
 from opensea_metrics.spark_batch.archive.findings import Finding, Kind, Report
@@ -76,24 +82,29 @@ def status() -> None:
 def plan() -> None:
     statement = dropping("STREAM", EVIL, Place("f.sql", 1, 1))
     steps = tuple(
-        Step(1, 1, statement, impact=Impact(verdict, EVIL, EVIL, EVIL))
+        ApplyStep(1, 1, statement, impact=Impact(verdict, effect, EVIL, EVIL, EVIL, subject=EVIL))
         for verdict in (Verdict.NEW, Verdict.REFUSED)
+        for effect in DataEffect
     )
-    show_plan(Plan((MigrationPlan(1, EVIL, "", "", 0, steps),)))
+    show_plan(Plan((VersionPlan(1, EVIL, "", "", 0, steps),)))
 
 
 def rollback() -> None:
-    restore = Restore(EVIL, parse_statement("DROP STREAM s;"), True)
-    actions = (Drop("STREAM", EVIL), KeepTopic(EVIL, EVIL), restore, DeleteTopic(EVIL))
+    steps = (
+        UndoStep(1, 1, dropping("STREAM", EVIL)),
+        UndoStep(1, 2, keeps=EVIL, readers=(EVIL,)),
+        UndoStep(1, 3, parse_statement("DROP STREAM s;"), restored=EVIL, restoration=Restoration.FROM_START),
+        UndoStep(1, 4, deletes=EVIL),
+    )
     version = VersionRecord(1, EVIL, VersionState.MIGRATED, EVIL)
-    show_rollback(RollbackPlan((VersionRollback(version, (Undo((), actions),), None),)))
+    show_rollback(RollbackPlan((VersionRollback(version, steps),)))
 
 
 def progress() -> None:
     with Reporter() as report:
-        report(Progress(1, EVIL, 1, 3, EVIL))
-        report(Progress(1, EVIL, 1, 3, EVIL, seconds=1.0))
-        report(Catching(EVIL, 1, 2))
+        report(StepProgress(1, EVIL, 1, 3, EVIL))
+        report(StepProgress(1, EVIL, 1, 3, EVIL, seconds=1.0))
+        report(CatchUpProgress(EVIL, 1, 2))
 
 
 def archive() -> None:
@@ -110,8 +121,11 @@ SHOWN: dict[str, Callable[[], None]] = {
     "status": status,
     "plan": plan,
     "rollback": rollback,
-    "drift": lambda: show_drift([Drift(EVIL, EVIL, EVIL)]),
-    "changed": lambda: show_changed([Changed(1, 1, EVIL, (f"-{EVIL}",))]),
+    "drift": lambda: show_drift(
+        [Drift(kind, each, EVIL, None, (EVIL,), reason=EVIL) for kind in DriftKind for each in DriftObject]
+    ),
+    "correction": lambda: say(correction_sentence(Correction(RepairReason.LEFT_OVER, EVIL))),
+    "changed": lambda: show_changed([FileChange(1, kind, EVIL, 1, (f"-{EVIL}",)) for kind in FileChangeKind]),
     "progress": progress,
     "doctor": lambda: show_checks([Check(EVIL, EVIL, "failed", EVIL, EVIL)]),
     "doctor json": lambda: show_checks_json([Check(EVIL, EVIL, "failed", EVIL, EVIL)]),

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import pytest
 
-from opensea_metrics.deploy.migrations.errors import Refused
-from opensea_metrics.deploy.migrations.impact import Verdict
-from opensea_metrics.deploy.migrations.plan import Plan
-from opensea_metrics.deploy.migrations.planning import make_plan
+from opensea_metrics.deploy.migrations.errors import PlanRefused
+from opensea_metrics.deploy.migrations.plan.impact import Verdict
+from opensea_metrics.deploy.migrations.plan.pending import make_plan
+from opensea_metrics.deploy.migrations.plan.steps import Plan
+from opensea_metrics.deploy.migrations.record.records import Recorded
 from opensea_metrics.deploy.migrations.server import Server
-from opensea_metrics.deploy.migrations.state import Recorded
+from opensea_metrics.deploy.output.plans import data_sentence
 from opensea_metrics.deploy.replies import Column, Description, Query, Source
 from tests.deploy.test_plan import migration
 
@@ -199,7 +200,7 @@ def test_verdicts(text: str, verdict: str, clause: str | None) -> None:
 
 def test_a_refused_step_stops_the_plan_and_names_the_clause() -> None:
     made = plan(f"{DERIVE} AS SELECT id, b FROM s EMIT CHANGES;")
-    with pytest.raises(Refused, match=r"V001__m1\.sql:1:1: .*because of SELECT: Cannot upgrade"):
+    with pytest.raises(PlanRefused, match=r"V001__m1\.sql:1:1: .*because of SELECT: Cannot upgrade"):
         made.refuse()
     plan("CREATE STREAM new AS SELECT id FROM s EMIT CHANGES;").refuse()
 
@@ -211,8 +212,8 @@ def test_dropped_and_made_again_is_rebuilt() -> None:
     ).steps
     assert drop.impact.verdict is Verdict.DROPPED
     assert create.impact.verdict is Verdict.REBUILD
-    assert create.impact.data == (
-        "state lost; reads S from the earliest offset on; writes topic W, to the rows in it"
+    assert data_sentence(create) == (
+        "state is lost; reads S from the earliest offset; writes topic W, after the rows in it"
     )
 
 
@@ -221,7 +222,7 @@ def test_dropped_and_made_again_is_rebuilt() -> None:
     [
         (
             "CREATE STREAM n (a INT) WITH (KAFKA_TOPIC='new', PARTITIONS=1, VALUE_FORMAT='JSON');",
-            "topic new is made",
+            "topic new is created",
         ),
         (
             "CREATE STREAM n (a INT) WITH (KAFKA_TOPIC='other', VALUE_FORMAT='JSON');",
@@ -229,18 +230,18 @@ def test_dropped_and_made_again_is_rebuilt() -> None:
         ),
         (
             "INSERT INTO d SELECT id, a, b FROM s EMIT CHANGES;",
-            "reads S from the server's default offset on; rows are added to D",
+            "reads S from the server's default offset; adds rows to D",
         ),
-        ("DROP TABLE w;", "dropped, its query's state is lost; topic W kept"),
+        ("DROP TABLE w;", "dropped, and its query's state is lost; topic W is kept"),
         (
             "DROP TABLE w DELETE TOPIC;",
-            "dropped, its query's state is lost; topic W deleted with all its rows",
+            "dropped, and its query's state is lost; topic W is deleted with all its rows",
         ),
     ],
 )
 def test_what_happens_to_data(text: str, data: str) -> None:
     (step,) = plan(text).steps
-    assert step.impact.data == data
+    assert data_sentence(step) == data
 
 
 @pytest.mark.parametrize(
@@ -260,7 +261,7 @@ def test_what_happens_to_data(text: str, data: str) -> None:
     ],
 )
 def test_whether_it_can_be_rolled_back(text: str, label: str) -> None:
-    (made,) = plan(text).migrations
+    (made,) = plan(text).versions
     assert made.reversible == label
 
 

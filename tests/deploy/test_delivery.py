@@ -1,4 +1,4 @@
-"""Statements that are sent again: what the log says, and how names are written."""
+"""Delivery of statements: what is sent again, what the log says, and how names are written."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ import structlog
 
 from opensea_metrics.deploy.client import KsqlClient, OutcomeUnknown
 from opensea_metrics.deploy.client.errors import KsqlError
-from opensea_metrics.deploy.migrations.actions import Terminate
-from opensea_metrics.deploy.migrations.certainty import certainly
-from opensea_metrics.deploy.migrations.server import Effect
+from opensea_metrics.deploy.migrations.run.delivery import Delivered, deliver
 from opensea_metrics.deploy.replies import CommandResult
 from opensea_metrics.sql.parser import parse_statement
-from opensea_metrics.sql.statements import Kind
+from opensea_metrics.sql.statements import Kind, terminating
 
 SECRET = "CREATE SOURCE CONNECTOR c WITH ('connection.password'='s3cret');"
 
@@ -36,7 +34,7 @@ class Busy(KsqlClient):
 def test_the_log_names_a_statement_and_does_not_show_it() -> None:
     client = Busy("http://127.0.0.1:1", wait=0.001)
     with structlog.testing.capture_logs() as logged:
-        assert certainly(client, SECRET, {}, lambda: None) == Effect(None, SECRET, True)
+        assert deliver(client, SECRET, {}, lambda: None) == Delivered(None, SECRET, True)
     (entry,) = logged
     assert (entry["event"], entry["statement"]) == ("sending again", "CREATE SOURCE CONNECTOR c WITH")
     assert "s3cret" not in str(logged)
@@ -45,8 +43,7 @@ def test_the_log_names_a_statement_and_does_not_show_it() -> None:
 @pytest.mark.parametrize("query_id", ["CSAS_X_1", "CSAS_x_1", "a`; DROP STREAM b; --"])
 def test_the_id_of_a_query_is_quoted(query_id: str) -> None:
     """ksqlDB upper-cases an id without quotes."""
-    (text,) = Terminate(query_id).texts
-    statement = parse_statement(text)
+    statement = parse_statement(terminating(query_id).text)
     assert (statement.kind, statement.name) == (Kind.TERMINATE, query_id)
 
 

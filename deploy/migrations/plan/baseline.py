@@ -1,0 +1,152 @@
+"""Versions that this tool did not apply, recorded as applied: pure, from files and server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from opensea_metrics.deploy.migrations.errors import MigrationError
+from opensea_metrics.deploy.migrations.plan.status import file_matches_record
+from opensea_metrics.deploy.migrations.plan.steps import ApplyStep, steps_of
+from opensea_metrics.deploy.migrations.record.records import (
+    CREATES,
+    DROPS,
+    Recorded,
+    StatementRecord,
+    StatementState,
+    VersionRecord,
+    VersionState,
+)
+from opensea_metrics.deploy.migrations.server import Server
+from opensea_metrics.sql.project import Migration
+from opensea_metrics.sql.statements import Kind
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The records to write."""
+
+    versions: tuple[VersionRecord, ...] = ()
+    statements: tuple[StatementRecord, ...] = ()
+
+
+def make_baseline(
+    migrations: Sequence[Migration],
+    recorded: Recorded,
+    server: Server,
+    version: int,
+    who: str,
+    now: int,
+) -> Baseline:
+    """All files up to ``version`` as applied, except those that are recorded as applied already.
+
+    Raises MigrationError if there is no such file, or if a stream or table of these files is not on the server.
+    """
+    if version not in {each.version for each in migrations}:
+        raise MigrationError(f"no migration has version {version}\n  hint: see status for the versions")
+    applied = {each.version for each in recorded.applied}
+    files = [each for each in migrations if each.version <= version and each.version not in applied]
+    for each in files:
+        if each.version in recorded.begun:
+            raise MigrationError(
+                f"version {each.version} is begun\n  hint: apply the rest of it, roll it back, or repair"
+            )
+    previous = max((each for each in applied if files and each < files[0].version), default=None)
+    versions = []
+    for each in files:
+        state, md5 = VersionState.MIGRATED, each.file_md5
+        versions.append(
+            VersionRecord(each.version, each.name, state, md5, now, now, previous, rendered=each.checksum)
+        )
+        previous = each.version
+    return Baseline(tuple(versions), _statements_of(files, server, who, now))
+
+
+def make_adoption(
+    migrations: Sequence[Migration], recorded: Recorded, server: Server, who: str, now: int
+) -> Baseline:
+    """The statements of versions that ksql-migrations applied. So a rollback and diff know these versions.
+
+    Raises MigrationError for a file that is missing, or was changed after it was applied.
+    """
+    files = {each.version: each for each in migrations}
+    adopted = []
+    for record in recorded.applied:
+        if recorded.in_effect_of(record.version):
+            continue
+        file = files.get(record.version)
+        if file is None:
+            raise MigrationError(
+                f"version {record.version} ({record.name}) is applied, and its file is missing"
+                "\n  hint: restore the file"
+            )
+        if not file_matches_record(file, record):
+            raise MigrationError(
+                f"{file.path} was changed after ksql-migrations applied it (its MD5 differs)"
+                "\n  hint: undo the change first"
+            )
+        adopted.append(file)
+    return Baseline(statements=_statements_of(adopted, server, who, now))
+
+
+def _statements_of(
+    files: Sequence[Migration], server: Server, who: str, now: int
+) -> tuple[StatementRecord, ...]:
+    """The statements of files as done. Nobody knows who created the topics, so a rollback keeps them."""
+    steps = [step for each in files for step in steps_of(each)]
+    _check_present(steps, server)
+    inserts = {
+        name: iter(sorted(_ids(server, name, "INSERTQUERY_"), key=_number))
+        for name in {each.statement.name or "" for each in steps}
+    }
+    records = []
+    for step in steps:
+        statement, name = step.statement, step.statement.name or ""
+        query_id = None
+        if statement.kind is Kind.INSERT_SELECT:
+            query_id = next(inserts[name], None)
+        elif statement.starts_query:
+            query_id = next(iter(_ids(server, name, "C")), None)
+        known = server.described.get(name)
+        records.append(
+            StatementRecord(
+                version=step.version,
+                number=step.number,
+                kind=statement.kind,
+                text=statement.text,
+                target=statement.name,
+                topic=statement.topic,
+                state=StatementState.DONE,
+                topic_existed=True,
+                query_id=query_id,
+                completed_on=now,
+                properties=step.properties,
+                defined=known.statement if known and statement.kind in CREATES else None,
+                who=who,
+            )
+        )
+    return tuple(records)
+
+
+def _check_present(steps: Sequence[ApplyStep], server: Server) -> None:
+    places = {}
+    for step in steps:
+        if step.statement.kind in CREATES:
+            places[step.statement.name or ""] = step.statement.place
+        elif step.statement.kind in DROPS:
+            places.pop(step.statement.name or "", None)
+    missing = [f"{name} ({place})" for name, place in places.items() if name not in server.sources]
+    if missing:
+        raise MigrationError(
+            "these versions cannot count as applied, because their objects are not on the server:\n  "
+            + "\n  ".join(missing)
+        )
+
+
+def _ids(server: Server, name: str, prefix: str) -> list[str]:
+    return [each for each in server.writers(name) if each.startswith(prefix)]
+
+
+def _number(query_id: str) -> int:
+    digits = query_id.rpartition("_")[2]
+    return int(digits) if digits.isdigit() else 0

@@ -1,0 +1,133 @@
+"""A repair of the record, so that it matches the server again: pure, from the record, the files and the server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from opensea_metrics.deploy.migrations.plan.drift import expected
+from opensea_metrics.deploy.migrations.plan.status import (
+    file_matches_record,
+    is_side_by_side,
+    statements_match,
+)
+from opensea_metrics.deploy.migrations.plan.steps import steps_of
+from opensea_metrics.deploy.migrations.record.records import (
+    Recorded,
+    StatementRecord,
+    StatementState,
+    VersionRecord,
+    VersionState,
+)
+from opensea_metrics.deploy.migrations.server import PRIVATE_PREFIX, Server, effect_of
+from opensea_metrics.sql.project import Migration
+
+
+class RepairReason(StrEnum):
+    """Why a record is written, or a stream dropped."""
+
+    EXECUTED = "executed"
+    NOT_EXECUTED = "not executed"
+    GONE = "gone"
+    COMPLETE = "complete"
+    INCOMPLETE = "incomplete"
+    COMMENTS_CHANGED = "comments changed"
+    LEFT_OVER = "left over"
+
+
+@dataclass(frozen=True)
+class Correction:
+    """One record to write, or one stream to drop (``name``) that an interrupted run left.
+
+    ``done`` of ``total`` statements of the version are applied; for a version only.
+    """
+
+    reason: RepairReason
+    name: str = ""
+    statement: StatementRecord | None = None
+    version: VersionRecord | None = None
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True)
+class Repair:
+    """All corrections: of statements, of versions, and then of the server."""
+
+    corrections: tuple[Correction, ...] = ()
+
+    @property
+    def statements(self) -> tuple[StatementRecord, ...]:
+        """The statements to write."""
+        return tuple(each.statement for each in self.corrections if each.statement)
+
+    @property
+    def versions(self) -> tuple[VersionRecord, ...]:
+        """The versions to write; the last one for a version counts."""
+        return tuple(each.version for each in self.corrections if each.version)
+
+    @property
+    def drops(self) -> tuple[str, ...]:
+        """The streams to drop."""
+        return tuple(each.name for each in self.corrections if each.reason is RepairReason.LEFT_OVER)
+
+
+def make_repair(recorded: Recorded, migrations: Sequence[Migration], server: Server) -> Repair:
+    """The repair that makes the record match the server.
+
+    A statement of unknown outcome is searched for on the server. A statement whose object is gone counts as undone,
+    so that apply executes it again. If only comments of a file have changed, its new checksum is recorded.
+    """
+    statements = [each for s in recorded.statements if (each := _statement(s, recorded, server))]
+    corrected = {(s.version, s.number): s for each in statements if (s := each.statement)}
+    now = tuple(corrected.get((s.version, s.number), s) for s in recorded.statements)
+    files = {each.version: each for each in migrations}
+    after = replace(recorded, statements=now)
+    versions = [
+        correction
+        for each in recorded.versions
+        for correction in _version(each, after.statements_of(each.version), files.get(each.version))
+    ]
+    left = sorted(name for name in server.sources if name.startswith(PRIVATE_PREFIX))
+    return Repair((*statements, *versions, *(Correction(RepairReason.LEFT_OVER, each) for each in left)))
+
+
+def _statement(record: StatementRecord, recorded: Recorded, server: Server) -> Correction | None:
+    undone = replace(record, state=StatementState.UNDONE)
+    if record.state is StatementState.RUNNING:
+        effect = effect_of(record, server)
+        if effect is None:
+            return Correction(RepairReason.NOT_EXECUTED, statement=undone)
+        done = replace(record, state=StatementState.DONE, query_id=effect.query_id)
+        return Correction(RepairReason.EXECUTED, statement=done)
+    if record.state is not StatementState.DONE:
+        return None
+    wanted = expected(recorded)
+    name, query_id = record.target or "", record.query_id or ""
+    is_gone = wanted.sources.get(name) is record and name not in server.sources
+    has_ended = wanted.queries.get(query_id) is record and query_id not in server.queries
+    if is_gone or (has_ended and not record.created_source):
+        return Correction(RepairReason.GONE, statement=undone)
+    return None
+
+
+def _version(
+    record: VersionRecord, statements: Sequence[StatementRecord], file: Migration | None
+) -> Iterator[Correction]:
+    if record.state is VersionState.PENDING or not statements:
+        return
+    done = [each for each in statements if each.state is StatementState.DONE]
+    total = len(statements)
+    if file is not None and not is_side_by_side(statements):
+        total = len(steps_of(file))
+    is_complete = len(done) >= total
+    state = VersionState.MIGRATED if is_complete else VersionState.ERROR
+    if record.state is not state:
+        reason = None if is_complete else f"{len(done)} of {total} statements are applied"
+        record = replace(record, state=state, error_reason=reason)
+        why = RepairReason.COMPLETE if is_complete else RepairReason.INCOMPLETE
+        yield Correction(why, version=record, done=len(done), total=total)
+    if file is not None and not file_matches_record(file, record) and statements_match(file, done):
+        record = replace(record, checksum=file.file_md5, rendered=file.checksum)
+        yield Correction(RepairReason.COMMENTS_CHANGED, version=record)

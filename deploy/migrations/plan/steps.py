@@ -1,0 +1,278 @@
+"""Plans as data: the steps of an apply and of a rollback, version by version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from opensea_metrics.deploy.migrations.errors import PlanRefused
+from opensea_metrics.deploy.migrations.plan.impact import DataEffect, Impact, Verdict
+from opensea_metrics.deploy.migrations.record.records import (
+    Properties,
+    StatementRecord,
+    StatementState,
+    VersionRecord,
+    VersionState,
+)
+from opensea_metrics.deploy.migrations.run.delivery import Delivered
+from opensea_metrics.sql.errors import SqlError
+from opensea_metrics.sql.project import Migration
+from opensea_metrics.sql.statements import Kind, Statement
+
+# SET and UNSET are not sent. They become properties of the statements after them.
+SETTINGS = (Kind.SET, Kind.UNSET)
+ANSWERING = (Kind.SELECT, Kind.SHOW, Kind.DESCRIBE, Kind.EXPLAIN)
+ROLLING_BACK = "being rolled back"
+
+
+class Reversibility(StrEnum):
+    """Whether a rollback can undo the steps of a version."""
+
+    REVERSIBLE = "reversible"
+    WITH_LOSS = "reversible with loss of state"
+    IRREVERSIBLE = "irreversible"
+
+
+PENDING = Impact(Verdict.NEW, DataEffect.NONE)
+
+
+@dataclass(frozen=True)
+class ApplyStep:
+    """One statement to send, with the properties that SET gives it, and its impact.
+
+    ``unfinished``: the record of an earlier run that sent the statement and did not learn the outcome. ``logical``:
+    the name in the files of an object that is built side by side under another name. ``awaits``: the streams and
+    tables whose queries must have caught up before the statement is sent.
+    """
+
+    version: int
+    number: int
+    statement: Statement
+    properties: Properties = ()
+    unfinished: StatementRecord | None = None
+    impact: Impact = PENDING
+    logical: str | None = None
+    awaits: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The statement in a few words."""
+        return label(self.statement)
+
+    @property
+    def may_be_done(self) -> bool:
+        """True if an interrupted run may have executed the step."""
+        return self.unfinished is not None
+
+    def outcome(self, record: StatementRecord, delivered: Delivered, now: int) -> tuple[StatementRecord, ...]:
+        """The records after the step; ``record`` is the one before it."""
+        state = StatementState.DONE
+        done = replace(record, state=state, query_id=delivered.query_id, defined=delivered.defined, completed_on=now)
+        return (done,)
+
+
+class Restoration(StrEnum):
+    """How a rollback restores a definition: a new query reads its sources again, or a query is replaced."""
+
+    FROM_START = "from the start of its sources"
+    IN_PLACE = "in place"
+
+
+@dataclass(frozen=True)
+class UndoStep:
+    """One step of a rollback: a statement is sent, or a topic is deleted, or both in this order, or neither.
+
+    ``deletes``: the topic to delete. ``keeps``: a topic that a migration created and that stays, because ``readers``
+    are declared over it, or because the user wants so. ``restored``: the stream or table that gets its previous
+    definition again, and ``restoration`` how. ``owner``: the record of the statement that defined it first: its query
+    gets a new id. ``undoes``: the statements that are undone after this step.
+    """
+
+    version: int
+    number: int
+    statement: Statement | None = None
+    deletes: str | None = None
+    keeps: str | None = None
+    readers: tuple[str, ...] = ()
+    restored: str | None = None
+    restoration: Restoration | None = None
+    owner: StatementRecord | None = None
+    undoes: tuple[StatementRecord, ...] = ()
+    unfinished: StatementRecord | None = field(default=None, init=False)
+    awaits: tuple[str, ...] = field(default=(), init=False)
+
+    @property
+    def label(self) -> str:
+        """The step in a few words, '' if it changes nothing on the server."""
+        deletion = f"delete topic {self.deletes}" if self.deletes else ""
+        return label(self.statement) if self.statement else deletion
+
+    @property
+    def properties(self) -> Properties:
+        """A restored query reads from the start, because its first state was computed from there."""
+        return (("auto.offset.reset", "earliest"),) if self.restored else ()
+
+    @property
+    def may_be_done(self) -> bool:
+        """True if an interrupted run may have executed the step. Replacing in place twice does no harm."""
+        return self.restoration is Restoration.FROM_START
+
+    def outcome(self, _: StatementRecord | None, delivered: Delivered, now: int) -> tuple[StatementRecord, ...]:
+        """The records after the step."""
+        undone = [replace(each, state=StatementState.UNDONE, completed_on=now) for each in self.undoes]
+        if self.owner is None or self.restored is None:
+            return tuple(undone)
+        return (replace(self.owner, query_id=delivered.query_id, defined=delivered.defined), *undone)
+
+
+@dataclass(frozen=True)
+class VersionPlan:
+    """The steps of one version that are left; ``done`` statements of the version are applied.
+
+    ``checksum`` and ``rendered``: see VersionRecord. A down file makes a version reversible. ``side_by_side``: some
+    steps follow from the objects on the server, so all steps are recorded before the first one is executed.
+    """
+
+    version: int
+    name: str
+    checksum: str
+    rendered: str
+    done: int
+    steps: tuple[ApplyStep, ...]
+    reversible: Reversibility = Reversibility.REVERSIBLE
+    side_by_side: bool = False
+
+    @property
+    def total(self) -> int:
+        """The number of statements of the whole version."""
+        return self.done + len(self.steps)
+
+    def running(self, applied: Mapping[int, VersionRecord], now: int) -> VersionRecord:
+        """The record while the version is being applied."""
+        previous = max((each for each in applied if each < self.version), default=None)
+        state, checksum = VersionState.RUNNING, self.checksum
+        return VersionRecord(
+            self.version, self.name, state, checksum, now, previous=previous, rendered=self.rendered
+        )
+
+    def ended(self, running: VersionRecord, now: int) -> VersionRecord:
+        """The record when the version is applied."""
+        return replace(running, state=VersionState.MIGRATED, completed_on=now)
+
+
+@dataclass(frozen=True)
+class VersionRollback:
+    """The steps that undo one version."""
+
+    record: VersionRecord
+    steps: tuple[UndoStep, ...]
+
+    @property
+    def version(self) -> int:
+        """The version."""
+        return self.record.version
+
+    @property
+    def name(self) -> str:
+        """The version's name."""
+        return self.record.name
+
+    @property
+    def total(self) -> int:
+        """The number of steps that change the server."""
+        return max((each.number for each in self.steps), default=0)
+
+    def running(self, _: Mapping[int, VersionRecord], __: int) -> VersionRecord:
+        """The record while the version is being rolled back."""
+        return replace(self.record, state=VersionState.RUNNING, error_reason=ROLLING_BACK)
+
+    def ended(self, _: VersionRecord, __: int) -> VersionRecord:
+        """The record when the version is rolled back."""
+        state = VersionState.PENDING
+        return replace(self.record, state=state, started_on=None, completed_on=None, error_reason=None)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Versions in the order in which they are applied; empty if there is nothing to do.
+
+    ``basis``: a checksum of the record, and of the definitions on the server that the plan names.
+    """
+
+    versions: tuple[VersionPlan, ...] = ()
+    basis: str = ""
+
+    @property
+    def steps(self) -> tuple[ApplyStep, ...]:
+        """All steps, in order."""
+        return tuple(step for each in self.versions for step in each.steps)
+
+    def refuse(self) -> None:
+        """Raise PlanRefused if the server would refuse one of the steps."""
+        refused = [each for each in self.steps if each.impact.verdict is Verdict.REFUSED]
+        if refused:
+            raise PlanRefused("\n".join(refusal(each, str(each.impact.reason)) for each in refused))
+
+
+@dataclass(frozen=True)
+class RollbackPlan:
+    """Versions in the order in which they are undone; empty if there is nothing to do."""
+
+    versions: tuple[VersionRollback, ...] = ()
+
+    @property
+    def steps(self) -> tuple[UndoStep, ...]:
+        """All steps, in order."""
+        return tuple(step for each in self.versions for step in each.steps)
+
+    @property
+    def loses_state(self) -> tuple[str, ...]:
+        """The streams and tables whose queries read their sources again."""
+        return tuple(each.restored for each in self.steps if each.may_be_done and each.restored)
+
+    @property
+    def deleted_topics(self) -> tuple[str, ...]:
+        """The topics whose data is lost."""
+        return tuple(each.deletes for each in self.steps if each.deletes)
+
+
+def steps_of(migration: Migration) -> tuple[ApplyStep, ...]:
+    """All statements of a file that a server gets. Raises SqlError for a statement that only answers."""
+    properties: dict[str, str] = {}
+    steps: list[ApplyStep] = []
+    for statement in migration.statements:
+        if statement.kind in ANSWERING:
+            raise SqlError(
+                f"a migration cannot contain {statement.kind.value.upper()}: delete it", statement.place
+            )
+        if statement.kind in SETTINGS:
+            name, value = statement.ast.this, statement.ast.args.get("value")
+            properties.pop(str(name.this), None)
+            properties |= {} if value is None else {str(name.this): str(value.this)}
+        else:
+            now = tuple(sorted(properties.items()))
+            steps.append(ApplyStep(migration.version, len(steps) + 1, statement, now))
+    return tuple(steps)
+
+
+def label(statement: Statement) -> str:
+    """A statement in a few words."""
+    return f"{statement.kind.value} {statement.name or ''}".rstrip()
+
+
+def refusal(step: ApplyStep, reason: str) -> str:
+    """The message that the server would refuse a step."""
+    statement, impact = step.statement, step.impact
+    clause = impact.clause if impact.verdict is Verdict.REFUSED else None
+    because = f", because of {clause}" if clause else ""
+    hint = ""
+    if statement.replaces and clause:
+        hint = (
+            "\n  hint: drop it and create it again in this migration (its state is lost), or build it"
+            " beside the old one: --side-by-side"
+        )
+    return (
+        f"{statement.place}: the server would refuse statement {step.number} of version"
+        f" {step.version} ({step.label}){because}: {reason}{hint}"
+    )

@@ -1,0 +1,247 @@
+"""Executes plans, of an apply and of a rollback, step by step.
+
+A statement of an apply is recorded before it is sent, and again when its outcome is certain. The statements that a
+rollback undoes are recorded after the step that undoes them. So the next run resumes at the right step.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from sqlglot import exp
+
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.migrations.errors import MigrationError, StepFailed
+from opensea_metrics.deploy.migrations.plan.steps import (
+    ApplyStep,
+    Plan,
+    RollbackPlan,
+    UndoStep,
+    VersionPlan,
+    VersionRollback,
+)
+from opensea_metrics.deploy.migrations.record.records import (
+    CREATES,
+    DROPS,
+    Recorded,
+    StatementRecord,
+    StatementState,
+    VersionRecord,
+    VersionState,
+)
+from opensea_metrics.deploy.migrations.record.store import RecordStore
+from opensea_metrics.deploy.migrations.run import catch_up
+from opensea_metrics.deploy.migrations.run.delivery import Delivered, StatementRefused, deliver
+from opensea_metrics.deploy.migrations.run.progress import Report, StepProgress, ignore
+from opensea_metrics.deploy.migrations.run.topics import DeleteByBroker, delete_topic
+from opensea_metrics.deploy.migrations.server import Server, effect_of, look
+from opensea_metrics.sql.statements import Kind, Statement, terminating
+
+Step = ApplyStep | UndoStep
+
+
+@dataclass(frozen=True)
+class Run:
+    """A server under the lock: it refuses the statements of ``client`` once the lock is lost.
+
+    ``who`` is recorded with each statement. ``functions`` (user-defined functions by name, with the checksums of their
+    sources) are recorded with the statements that call them. ``timeout``: seconds in which a query must catch up.
+    """
+
+    client: KsqlClient
+    store: RecordStore
+    report: Report = ignore
+    who: str = ""
+    functions: Mapping[str, str] = field(default_factory=dict)
+    delete_by_broker: DeleteByBroker | None = None
+    timeout: float = 3600.0
+
+
+def now() -> int:
+    """Milliseconds since 1970."""
+    return int(time.time() * 1000)
+
+
+def execute(plan: Plan | RollbackPlan, recorded: Recorded, run: Run) -> tuple[StatementRecord, ...]:
+    """Execute a plan that was made from ``recorded``; returns the records of its statements.
+
+    Raises StepFailed at the first refusal, GuardFailed if the lock is lost.
+    """
+    applied = {each.version: each for each in recorded.applied}
+    records: list[StatementRecord] = []
+    for version in plan.versions:
+        records += _execute_version(version, applied, run)
+    run.store.settle()
+    return tuple(records)
+
+
+def _execute_version(
+    plan: VersionPlan | VersionRollback, applied: dict[int, VersionRecord], run: Run
+) -> list[StatementRecord]:
+    """Execute the steps of one version, and keep ``applied`` up to date."""
+    records: list[StatementRecord] = []
+    running = plan.running(applied, now())
+    run.store.write_version(running)
+    if isinstance(plan, VersionPlan) and plan.side_by_side:
+        steps = [each for each in plan.steps if each.unfinished is None]
+        run.store.write_statements(_record(each, each.statement, StatementState.PLANNED) for each in steps)
+    for step in plan.steps:
+        progress = StepProgress(plan.version, plan.name, step.number, plan.total, step.label)
+        started = time.monotonic()
+        if step.label:
+            run.report(progress)
+        if step.awaits:
+            server = look(run.client)
+            sinks = {query: sink for sink in step.awaits for query in server.writers(sink)}
+            catch_up.wait(run.client, sinks, run.report, run.timeout)
+        try:
+            outcome = _execute_step(step, run)
+        except (StatementRefused, MigrationError) as error:
+            failed = replace(running, state=VersionState.ERROR, error_reason=str(error), completed_on=now())
+            run.store.write_version(failed)
+            run.store.settle()
+            raise StepFailed(_failure(plan, step, str(error))) from error
+        run.store.write_statements(outcome)
+        records += outcome
+        if step.label:
+            run.report(replace(progress, seconds=time.monotonic() - started))
+    ended = plan.ended(running, now())
+    applied.pop(plan.version, None)
+    if ended.state is VersionState.MIGRATED:
+        applied[plan.version] = ended
+    run.store.write_versions([ended], applied[max(applied)] if applied else None)
+    return records
+
+
+def _execute_step(step: Step, run: Run) -> tuple[StatementRecord, ...]:
+    """Send the statement of a step, and delete its topic; returns the records after the step."""
+    record, delivered, statement = step.unfinished, Delivered(), step.statement
+    topic = step.deletes if isinstance(step, UndoStep) else None
+    if statement is not None:
+        record = record or _record_before(step, statement, look(run.client, [statement.name or ""]), run)
+        is_recorded = isinstance(step, ApplyStep)
+        if is_recorded and step.unfinished is None:
+            run.store.write_statements([record])
+        try:
+            delivered = _delivered(step, statement, record, run)
+        except StatementRefused as error:
+            if is_recorded:
+                failed = replace(record, state=StatementState.ERROR, error_reason=str(error))
+                run.store.write_statements([replace(failed, completed_on=now())])
+            raise
+        topic = record.topic if statement.deletes_topic else topic
+    if topic is not None:
+        try:
+            delete_topic(topic, run.client, run.delete_by_broker)
+        except StatementRefused as error:
+            dropped = f"{record.target} is dropped, and its " if record else ""
+            raise MigrationError(f"{dropped}topic {topic} could not be deleted: {error}") from error
+    if isinstance(step, UndoStep):
+        return step.outcome(record, delivered, now())
+    assert record is not None
+    return step.outcome(record, delivered, now())
+
+
+def _delivered(step: Step, statement: Statement, record: StatementRecord, run: Run) -> Delivered:
+    """Send a statement, unless an interrupted run has executed it. A topic is deleted later."""
+
+    def search() -> Delivered | None:
+        names = [record.target or ""] if record.kind is Kind.ALTER else []
+        return effect_of(record, look(run.client, names))
+
+    delivered = search() if step.may_be_done else None
+    if delivered is None:
+        text = statement.without_delete_topic().text
+        delivered = deliver(run.client, text, dict(step.properties), search)
+    return _with_one_query(record, delivered, run) if statement.starts_query else delivered
+
+
+def _with_one_query(record: StatementRecord, delivered: Delivered, run: Run) -> Delivered:
+    """The outcome with the id of the query. If a statement that was sent twice started two queries, one is ended."""
+    if delivered.query_id is not None and not delivered.again:
+        return delivered
+    # A reply that came late, or not at all, does not name the query.
+    server = look(run.client)
+    started = [each for each in server.writers(record.target) if each not in record.writers]
+    if not started:
+        return delivered
+    first, *others = started
+    for other in others:
+        if server.queries[other].text == server.queries[first].text:
+            deliver(run.client, terminating(other).text, {}, partial(_ended, other, run))
+    return replace(delivered, query_id=first)
+
+
+def _ended(query_id: str, run: Run) -> Delivered | None:
+    return None if query_id in look(run.client).queries else Delivered()
+
+
+def _record(step: Step, statement: Statement, state: StatementState) -> StatementRecord:
+    record = StatementRecord(
+        version=step.version,
+        number=step.number,
+        kind=statement.kind,
+        text=statement.text,
+        target=statement.name,
+        topic=statement.topic,
+        state=state,
+        properties=step.properties,
+        awaits=step.awaits,
+    )
+    return replace(record, logical=step.logical) if isinstance(step, ApplyStep) else record
+
+
+def _record_before(step: Step, statement: Statement, server: Server, run: Run) -> StatementRecord:
+    """The record of a statement and of the server before it."""
+    target, topic, previous = statement.name, statement.topic, None
+    writers = server.writers(target)
+    if statement.kind is Kind.TERMINATE:
+        existed = target in server.queries
+        previous = server.queries[target].text if target and existed else None
+    else:
+        existed = target in server.sources
+        changes_target = statement.kind in (*DROPS, Kind.ALTER) or statement.replaces
+        if target and existed and changes_target:
+            topic = server.sources[target].topic
+            previous = server.described[target].statement
+    if isinstance(step, UndoStep) and step.may_be_done:
+        # An interrupted run may have restored the object already. Then its query is the effect of this step.
+        existed = False
+        is_creation = statement.kind in CREATES
+        writers = () if is_creation else tuple(
+            each for each in writers if server.queries[each].text != statement.text
+        )
+    called = {str(each.this).upper() for each in statement.ast.find_all(exp.Anonymous)}
+    return replace(
+        _record(step, statement, StatementState.RUNNING),
+        topic=topic,
+        target_existed=existed,
+        topic_existed=topic in server.topics,
+        writers=writers,
+        started_on=now(),
+        previous=previous,
+        who=run.who,
+        functions=tuple(sorted((f, run.functions[f]) for f in called & run.functions.keys())),
+    )
+
+
+def _failure(plan: VersionPlan | VersionRollback, step: Step, reason: str) -> str:
+    """The message on a step that failed: which one, why, and what to do."""
+    reason = reason.replace("\n", "\n  ")
+    if isinstance(plan, VersionRollback):
+        return (
+            f"version {plan.version}: the rollback stopped at step {step.number} of {plan.total}"
+            f" ({step.label}):\n  {reason}\n"
+            "  hint: remove the obstacle and roll back again: the rollback resumes at this step"
+        )
+    done = plan.done + [each.number for each in plan.steps].index(step.number)
+    place = f"{step.statement.place}: " if step.statement else ""
+    return (
+        f"{place}the server refused statement {step.number} of {plan.total} of version {plan.version}"
+        f" ({step.label}):\n  {reason}\n"
+        f"  {done} of {plan.total} statements of this version are applied, and stay in effect\n"
+        "  hint: fix the statement and apply again: apply resumes at this statement"
+    )

@@ -1,0 +1,74 @@
+"""Deletes a topic, after its stream or table is dropped.
+
+This tool never sends DROP … DELETE TOPIC for an object that others may read. ksqlDB 7.9.1 deletes the topic even if it
+refuses the DROP.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+from opensea_metrics.deploy.client import KsqlClient, KsqlError
+from opensea_metrics.deploy.migrations.run.delivery import Delivered, StatementRefused, deliver
+from opensea_metrics.deploy.migrations.server import private_name
+from opensea_metrics.sql.quoting import ksqldb_quoted, ksqldb_text
+from opensea_metrics.sql.statements import dropping
+
+DeleteByBroker = Callable[[str], None]
+"""Deletes a topic with Kafka's own client. Raises MigrationError."""
+
+
+def deleting(topic: str) -> tuple[str, str]:
+    """The two statements that delete a topic without a broker: declare it under a private name, and drop that."""
+    name = private_name(topic)
+    return (
+        f"CREATE STREAM IF NOT EXISTS {ksqldb_quoted(name)} (unused STRING)"
+        f" WITH (KAFKA_TOPIC={ksqldb_text(topic)}, VALUE_FORMAT='JSON');",
+        dropping("STREAM", name, delete_topic=True).text,
+    )
+
+
+def delete_topic(topic: str, client: KsqlClient, by_broker: DeleteByBroker | None) -> None:
+    """Delete a topic and wait until it is gone. A topic that is gone already is no error.
+
+    Raises ClientError or MigrationError.
+    """
+    if _exists(topic, client):
+        if by_broker is not None:
+            by_broker(topic)
+        else:
+            declare, drop = deleting(topic)
+            deliver(client, declare, {}, partial(_declared, topic, client))
+            deliver(client, drop, {}, partial(_gone, topic, client))
+        deadline = time.monotonic() + client.patience
+        while _exists(topic, client):  # Kafka deletes a topic some time after the request
+            if time.monotonic() > deadline:
+                late = f"topic {topic} still exists after {client.patience:g} s"
+                raise StatementRefused(KsqlError(200, None, late))
+            time.sleep(0.2)
+    # After an interrupted run or a lost reply, the stream may be left without its topic.
+    if _is_declared(topic, client):
+        drop = dropping("STREAM", private_name(topic), if_exists=True).text
+        deliver(client, drop, {}, partial(_dropped, topic, client))
+
+
+def _exists(topic: str, client: KsqlClient) -> bool:
+    return topic in {each.name for each in client.topics()}
+
+
+def _is_declared(topic: str, client: KsqlClient) -> bool:
+    return private_name(topic) in {each.name for each in client.streams()}
+
+
+def _declared(topic: str, client: KsqlClient) -> Delivered | None:
+    return Delivered() if _is_declared(topic, client) else _gone(topic, client)
+
+
+def _dropped(topic: str, client: KsqlClient) -> Delivered | None:
+    return None if _is_declared(topic, client) else Delivered()
+
+
+def _gone(topic: str, client: KsqlClient) -> Delivered | None:
+    return None if _exists(topic, client) else Delivered()
