@@ -141,7 +141,7 @@ def test_what_is_applied_of_a_version_may_not_be_changed(text: str) -> None:
 
 def test_a_statement_of_unknown_outcome_may_not_be_changed() -> None:
     changed = migration(2, COPY + "INSERT INTO copy SELECT 'x' AS a FROM raw EMIT CHANGES;")
-    with pytest.raises(MigrationError, match="statement 2 of version 2 was changed after it was sent, and it is not known"):
+    with pytest.raises(MigrationError, match="statement 2 of version 2 was changed after it was sent, and"):
         make_plan((FIRST, changed), after(DONE, RUNNING))
 
 
