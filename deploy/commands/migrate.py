@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.client.snapshot import look
 from opensea_metrics.deploy.commands.site import ApplyChoice, Site, Variables, checked, running
 from opensea_metrics.deploy.migrations.errors import MigrationError
+from opensea_metrics.deploy.migrations.plan.files import VersionStatus, make_status
 from opensea_metrics.deploy.migrations.plan.pending import basis_of, make_plan
 from opensea_metrics.deploy.migrations.plan.rollback import make_rollback, versions_above
-from opensea_metrics.deploy.migrations.plan.status import VersionStatus, make_status
 from opensea_metrics.deploy.migrations.plan.steps import Plan, RollbackPlan, steps_of
 from opensea_metrics.deploy.migrations.record import lock
 from opensea_metrics.deploy.migrations.record.records import Recorded, StatementRecord
@@ -20,7 +21,6 @@ from opensea_metrics.deploy.migrations.run import catch_up
 from opensea_metrics.deploy.migrations.run.dry_run import check_on_server
 from opensea_metrics.deploy.migrations.run.executor import Run, execute
 from opensea_metrics.deploy.migrations.run.progress import Report, ignore
-from opensea_metrics.deploy.migrations.server import look
 from opensea_metrics.sql.catalog import Catalog
 from opensea_metrics.sql.lowering import support
 from opensea_metrics.sql.lowering.refusals import Unsupported

@@ -7,16 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.client.snapshot import look
 from opensea_metrics.deploy.commands.site import Site, Variables, checked, running, who
 from opensea_metrics.deploy.migrations.errors import MigrationError
-from opensea_metrics.deploy.migrations.plan.baseline import Baseline, make_adoption, make_baseline
+from opensea_metrics.deploy.migrations.plan.baseline import make_adoption, make_baseline
 from opensea_metrics.deploy.migrations.plan.drift import Drift, expected, find_drift
-from opensea_metrics.deploy.migrations.plan.file_changes import FileChange, changed_files
+from opensea_metrics.deploy.migrations.plan.files import FileChange, changed_files
 from opensea_metrics.deploy.migrations.plan.repair import Repair, make_repair
+from opensea_metrics.deploy.migrations.record.records import Recorded
 from opensea_metrics.deploy.migrations.record.store import RecordStore
 from opensea_metrics.deploy.migrations.run.executor import Run, now
 from opensea_metrics.deploy.migrations.run.progress import ignore
-from opensea_metrics.deploy.migrations.server import look
 from opensea_metrics.sql.project import find_root, load_project
 from opensea_metrics.sql.statements import dropping
 
@@ -110,7 +111,7 @@ def repair(
                 raise MigrationError("nothing was repaired, because there was no consent")
             for name in chosen.drops:
                 run.client.execute(dropping("STREAM", name, if_exists=True).text)
-            _write(Baseline(chosen.versions, chosen.statements), run)
+            _write(chosen.records, run)
     return chosen
 
 
@@ -131,7 +132,7 @@ def new(name: str, root: Path | None = None, variables: Variables | None = None)
     return path
 
 
-def _write(records: Baseline, run: Run) -> None:
+def _write(records: Recorded, run: Run) -> None:
     run.store.write_statements(records.statements)
     known = {each.version: each for each in (*run.store.read().applied, *records.versions)}
     run.store.write_versions(records.versions, known[max(known)] if known else None)

@@ -10,7 +10,7 @@ from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.client.errors import ClientError
 from opensea_metrics.deploy.doctor.checks import Check, Report, Unreachable
-from opensea_metrics.deploy.migrations.plan.status import VersionStatus
+from opensea_metrics.deploy.migrations.plan.files import VersionStatus
 from opensea_metrics.deploy.migrations.record.records import VersionState
 from opensea_metrics.deploy.replies import Query, ServerInfo
 

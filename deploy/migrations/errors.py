@@ -8,14 +8,7 @@ from opensea_metrics.sql.errors import OpenSeaMetricsError
 class MigrationError(OpenSeaMetricsError):
     """Files, record and server contradict one another. The message says what to do.
 
-    ::
-
-        MigrationError
-        ├── PlanRefused        the server would refuse a step of the plan; nothing was changed
-        ├── Irreversible       a rollback cannot be derived; nothing was changed
-        ├── Locked             another run holds the lock; nothing was changed
-        ├── LockLost           another run took the lock; everything done before that is recorded
-        └── StepFailed         a step failed; the steps before it stay applied and recorded
+    Only StepFailed and LockLost come after changes. Everything that was done before them is recorded.
     """
 
 

@@ -8,8 +8,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text  # for types
 
+from opensea_metrics.deploy.migrations.plan.files import VersionStatus
 from opensea_metrics.deploy.migrations.plan.impact import DataEffect, Verdict
-from opensea_metrics.deploy.migrations.plan.status import VersionStatus
 from opensea_metrics.deploy.migrations.plan.steps import (
     ApplyStep,
     Plan,

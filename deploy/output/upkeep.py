@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from opensea_metrics.deploy.migrations.plan.drift import Drift, DriftKind, DriftObject
-from opensea_metrics.deploy.migrations.plan.file_changes import FileChange, FileChangeKind
+from opensea_metrics.deploy.migrations.plan.files import FileChange, FileChangeKind
 from opensea_metrics.deploy.migrations.plan.repair import Correction, RepairReason
 from opensea_metrics.deploy.migrations.record.records import StatementRecord
 from opensea_metrics.deploy.output.console import console, shown

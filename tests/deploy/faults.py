@@ -20,11 +20,11 @@ from urllib.parse import urlsplit
 
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import ClientError, KsqlClient
+from opensea_metrics.deploy.client.snapshot import look
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.record.lock import is_lock
 from opensea_metrics.deploy.migrations.record.records import VersionState
 from opensea_metrics.deploy.migrations.record.store import RECORD_NAMES, RecordStore
-from opensea_metrics.deploy.migrations.server import look
 
 FAULTS = (
     "refused",  # the connection is closed before anything is read

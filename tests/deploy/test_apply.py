@@ -14,6 +14,7 @@ import pytest
 
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import KsqlClient, KsqlError, OutcomeUnknown
+from opensea_metrics.deploy.client.snapshot import look
 from opensea_metrics.deploy.migrations.errors import MigrationError, StepFailed
 from opensea_metrics.deploy.migrations.plan.steps import RollbackPlan
 from opensea_metrics.deploy.migrations.record.lock import is_lock
@@ -21,7 +22,6 @@ from opensea_metrics.deploy.migrations.record.records import VersionState
 from opensea_metrics.deploy.migrations.record.store import RECORD_NAMES
 from opensea_metrics.deploy.migrations.run.progress import CatchUpProgress, StepProgress
 from opensea_metrics.deploy.migrations.run.topics import deleting
-from opensea_metrics.deploy.migrations.server import look
 from opensea_metrics.deploy.replies import CommandResult
 from tests.deploy.projects import REFUSED, THREE
 from tests.deploy.stub import Write

@@ -11,11 +11,11 @@ import pytest
 
 from opensea_metrics.deploy import cli, commands
 from opensea_metrics.deploy.client import KsqlClient, KsqlError
+from opensea_metrics.deploy.client.snapshot import catalog_of, look
 from opensea_metrics.deploy.commands import ApplyChoice
 from opensea_metrics.deploy.embedded import server
 from opensea_metrics.deploy.migrations.errors import PlanRefused
 from opensea_metrics.deploy.migrations.plan.impact import Verdict
-from opensea_metrics.deploy.migrations.server import catalog_of, look
 from opensea_metrics.sql.changes import applied
 from opensea_metrics.sql.errors import SqlError
 from opensea_metrics.sql.lowering.duckdb_functions import TEMPLATES

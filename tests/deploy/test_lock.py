@@ -11,12 +11,12 @@ import pytest
 
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import GuardFailed, KsqlClient
+from opensea_metrics.deploy.client.snapshot import look
 from opensea_metrics.deploy.embedded import server
 from opensea_metrics.deploy.migrations.errors import Locked, LockLost
 from opensea_metrics.deploy.migrations.record import lock
 from opensea_metrics.deploy.migrations.record.lock import LockStream
 from opensea_metrics.deploy.migrations.record.store import RECORD_NAMES, RecordStore
-from opensea_metrics.deploy.migrations.server import look
 from tests.deploy.projects import THREE
 from tests.deploy.stub import Write
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from opensea_metrics.deploy.migrations.plan.status import VersionStatus
+from opensea_metrics.deploy.migrations.plan.files import VersionStatus
 from opensea_metrics.deploy.migrations.record.records import VersionState
 from opensea_metrics.deploy.migrations.run.progress import StepProgress
 from opensea_metrics.deploy.output.plans import show_status

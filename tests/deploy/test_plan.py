@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from opensea_metrics.deploy.migrations.errors import MigrationError
+from opensea_metrics.deploy.migrations.plan.files import make_status
 from opensea_metrics.deploy.migrations.plan.pending import make_plan
-from opensea_metrics.deploy.migrations.plan.status import make_status
 from opensea_metrics.deploy.migrations.record.records import (
     Recorded,
     StatementRecord,

@@ -18,9 +18,9 @@ import pytest
 
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.client.snapshot import look
 from opensea_metrics.deploy.migrations.record.records import StatementState, VersionState
 from opensea_metrics.deploy.migrations.record.store import RecordStore
-from opensea_metrics.deploy.migrations.server import look
 from tests.deploy.race import REAL, SITE, contend
 from tests.deploy.stub import Write
 

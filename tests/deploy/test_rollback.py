@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from opensea_metrics.deploy.client.snapshot import Server
+from opensea_metrics.deploy.migrations.effects import effect_of
 from opensea_metrics.deploy.migrations.errors import Irreversible, MigrationError
 from opensea_metrics.deploy.migrations.plan.rollback import (
     make_rollback,
@@ -19,8 +21,7 @@ from opensea_metrics.deploy.migrations.record.records import (
     VersionRecord,
     VersionState,
 )
-from opensea_metrics.deploy.migrations.run.topics import deleting
-from opensea_metrics.deploy.migrations.server import Server, effect_of, private_name
+from opensea_metrics.deploy.migrations.run.topics import deleting, private_name
 from opensea_metrics.deploy.output.plans import undo_lines
 from opensea_metrics.deploy.replies import Column, Description, Query, Source
 from opensea_metrics.sql.parser import parse_script, parse_statement

@@ -8,12 +8,12 @@ import pytest
 
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.client.snapshot import look
 from opensea_metrics.deploy.commands import ApplyChoice, Site
 from opensea_metrics.deploy.migrations.errors import MigrationError, PlanRefused
 from opensea_metrics.deploy.migrations.plan.side_by_side import rewritten
 from opensea_metrics.deploy.migrations.record.store import RecordStore
-from opensea_metrics.deploy.migrations.run.topics import deleting
-from opensea_metrics.deploy.migrations.server import look, private_name
+from opensea_metrics.deploy.migrations.run.topics import deleting, private_name
 from tests.deploy.stub import Write
 from tests.deploy.test_apply import Interrupted, Unlucky, agreed, client, seen, states
 

@@ -21,10 +21,9 @@ from opensea_metrics.deploy import cli
 from opensea_metrics.deploy.cli.app import log_to_stderr
 from opensea_metrics.deploy.doctor import Check
 from opensea_metrics.deploy.migrations.plan.drift import Drift, DriftKind, DriftObject
-from opensea_metrics.deploy.migrations.plan.file_changes import FileChange, FileChangeKind
+from opensea_metrics.deploy.migrations.plan.files import FileChange, FileChangeKind, VersionStatus
 from opensea_metrics.deploy.migrations.plan.impact import DataEffect, Impact, Verdict
 from opensea_metrics.deploy.migrations.plan.repair import Correction, RepairReason
-from opensea_metrics.deploy.migrations.plan.status import VersionStatus
 from opensea_metrics.deploy.migrations.plan.steps import (
     ApplyStep,
     Plan,

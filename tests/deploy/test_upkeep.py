@@ -11,9 +11,10 @@ import pytest
 
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.client.snapshot import look
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.plan.drift import Drift, expected, find_drift
-from opensea_metrics.deploy.migrations.plan.file_changes import FileChangeKind
+from opensea_metrics.deploy.migrations.plan.files import FileChangeKind
 from opensea_metrics.deploy.migrations.plan.repair import Repair
 from opensea_metrics.deploy.migrations.record.records import (
     StatementState,
@@ -22,7 +23,6 @@ from opensea_metrics.deploy.migrations.record.records import (
 )
 from opensea_metrics.deploy.migrations.record.store import RecordStore
 from opensea_metrics.deploy.migrations.run.topics import deleting
-from opensea_metrics.deploy.migrations.server import look
 from opensea_metrics.deploy.output.upkeep import correction_sentence, drift_sentence
 from tests.deploy.projects import THREE
 from tests.deploy.stub import Write

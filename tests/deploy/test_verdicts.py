@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import pytest
 
+from opensea_metrics.deploy.client.snapshot import Server
 from opensea_metrics.deploy.migrations.errors import PlanRefused
 from opensea_metrics.deploy.migrations.plan.impact import Verdict
 from opensea_metrics.deploy.migrations.plan.pending import make_plan
 from opensea_metrics.deploy.migrations.plan.steps import Plan
 from opensea_metrics.deploy.migrations.record.records import Recorded
-from opensea_metrics.deploy.migrations.server import Server
 from opensea_metrics.deploy.output.plans import data_sentence
 from opensea_metrics.deploy.replies import Column, Description, Query, Source
 from tests.deploy.test_plan import migration

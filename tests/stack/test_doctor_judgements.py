@@ -18,7 +18,7 @@ from opensea_metrics.deploy.doctor import (
 from opensea_metrics.deploy.doctor.cassandra import TableFacts
 from opensea_metrics.deploy.doctor.checks import Check, age_text
 from opensea_metrics.deploy.doctor.kafka import KafkaFacts, TopicFacts
-from opensea_metrics.deploy.migrations.plan.status import VersionStatus
+from opensea_metrics.deploy.migrations.plan.files import VersionStatus
 from opensea_metrics.deploy.migrations.record.records import VersionState
 from opensea_metrics.deploy.replies import Query, ServerInfo
 

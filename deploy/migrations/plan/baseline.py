@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from opensea_metrics.deploy.client.snapshot import Server
 from opensea_metrics.deploy.migrations.errors import MigrationError
-from opensea_metrics.deploy.migrations.plan.status import file_matches_record
-from opensea_metrics.deploy.migrations.plan.steps import ApplyStep, steps_of
+from opensea_metrics.deploy.migrations.plan.files import file_matches_record
+from opensea_metrics.deploy.migrations.plan.steps import ApplyStep, record_of, steps_of
 from opensea_metrics.deploy.migrations.record.records import (
     CREATES,
     DROPS,
@@ -17,17 +19,8 @@ from opensea_metrics.deploy.migrations.record.records import (
     VersionRecord,
     VersionState,
 )
-from opensea_metrics.deploy.migrations.server import Server
 from opensea_metrics.sql.project import Migration
 from opensea_metrics.sql.statements import Kind
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """The records to write."""
-
-    versions: tuple[VersionRecord, ...] = ()
-    statements: tuple[StatementRecord, ...] = ()
 
 
 def make_baseline(
@@ -37,7 +30,7 @@ def make_baseline(
     version: int,
     who: str,
     now: int,
-) -> Baseline:
+) -> Recorded:
     """All files up to ``version`` as applied, except those that are recorded as applied already.
 
     Raises MigrationError if there is no such file, or if a stream or table of these files is not on the server.
@@ -59,12 +52,12 @@ def make_baseline(
             VersionRecord(each.version, each.name, state, md5, now, now, previous, rendered=each.checksum)
         )
         previous = each.version
-    return Baseline(tuple(versions), _statements_of(files, server, who, now))
+    return Recorded(tuple(versions), _statements_of(files, server, who, now))
 
 
 def make_adoption(
     migrations: Sequence[Migration], recorded: Recorded, server: Server, who: str, now: int
-) -> Baseline:
+) -> Recorded:
     """The statements of versions that ksql-migrations applied. So a rollback and diff know these versions.
 
     Raises MigrationError for a file that is missing, or was changed after it was applied.
@@ -86,7 +79,7 @@ def make_adoption(
                 "\n  hint: undo the change first"
             )
         adopted.append(file)
-    return Baseline(statements=_statements_of(adopted, server, who, now))
+    return Recorded(statements=_statements_of(adopted, server, who, now))
 
 
 def _statements_of(
@@ -95,10 +88,7 @@ def _statements_of(
     """The statements of files as done. Nobody knows who created the topics, so a rollback keeps them."""
     steps = [step for each in files for step in steps_of(each)]
     _check_present(steps, server)
-    inserts = {
-        name: iter(sorted(_ids(server, name, "INSERTQUERY_"), key=_number))
-        for name in {each.statement.name or "" for each in steps}
-    }
+    inserts = {each.statement.name: _queries(server, each.statement.name, "INSERTQUERY_") for each in steps}
     records = []
     for step in steps:
         statement, name = step.statement, step.statement.name or ""
@@ -106,24 +96,12 @@ def _statements_of(
         if statement.kind is Kind.INSERT_SELECT:
             query_id = next(inserts[name], None)
         elif statement.starts_query:
-            query_id = next(iter(_ids(server, name, "C")), None)
-        known = server.described.get(name)
+            query_id = next(_queries(server, name, "C"), None)
+        known = server.described.get(name) if statement.kind in CREATES else None
+        record = record_of(statement, step.version, step.number, StatementState.DONE, step.properties)
+        defined = known.statement if known else None
         records.append(
-            StatementRecord(
-                version=step.version,
-                number=step.number,
-                kind=statement.kind,
-                text=statement.text,
-                target=statement.name,
-                topic=statement.topic,
-                state=StatementState.DONE,
-                topic_existed=True,
-                query_id=query_id,
-                completed_on=now,
-                properties=step.properties,
-                defined=known.statement if known and statement.kind in CREATES else None,
-                who=who,
-            )
+            replace(record, topic_existed=True, query_id=query_id, completed_on=now, defined=defined, who=who)
         )
     return tuple(records)
 
@@ -143,10 +121,7 @@ def _check_present(steps: Sequence[ApplyStep], server: Server) -> None:
         )
 
 
-def _ids(server: Server, name: str, prefix: str) -> list[str]:
-    return [each for each in server.writers(name) if each.startswith(prefix)]
-
-
-def _number(query_id: str) -> int:
-    digits = query_id.rpartition("_")[2]
-    return int(digits) if digits.isdigit() else 0
+def _queries(server: Server, name: str | None, prefix: str) -> Iterator[str]:
+    """The ids of the queries that write into an object, in the order of their numbers."""
+    ids = [each for each in server.writers(name) if each.startswith(prefix)]
+    return iter(sorted(ids, key=lambda each: [int(digits) for digits in re.findall(r"\d+$", each)]))

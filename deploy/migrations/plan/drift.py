@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from opensea_metrics.deploy.migrations.plan.steps import steps_of
+from opensea_metrics.deploy.client.snapshot import Server, catalog_of, parsed
+from opensea_metrics.deploy.migrations.plan.steps import record_of, steps_of
 from opensea_metrics.deploy.migrations.record.lock import is_lock
 from opensea_metrics.deploy.migrations.record.records import (
     CREATES,
@@ -17,7 +18,7 @@ from opensea_metrics.deploy.migrations.record.records import (
     VersionState,
 )
 from opensea_metrics.deploy.migrations.record.store import RECORD_NAMES
-from opensea_metrics.deploy.migrations.server import PRIVATE_PREFIX, Server, catalog_of, parsed
+from opensea_metrics.deploy.migrations.run.topics import PRIVATE_PREFIX
 from opensea_metrics.sql.catalog import Catalog
 from opensea_metrics.sql.changes import applied
 from opensea_metrics.sql.errors import SqlError
@@ -128,10 +129,7 @@ def _in_order(recorded: Recorded, migrations: Sequence[Migration]) -> Iterator[S
         statements = recorded.in_effect_of(version.version)
         if not statements and version.version in files and version.state is VersionState.MIGRATED:
             for step in steps_of(files[version.version]):
-                sent, done = step.statement, StatementState.DONE
-                yield StatementRecord(
-                    version.version, step.number, sent.kind, sent.text, sent.name, sent.topic, done
-                )
+                yield record_of(step.statement, version.version, step.number, StatementState.DONE)
         yield from (each for each in statements if each.state is StatementState.DONE)
 
 

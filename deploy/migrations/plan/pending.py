@@ -7,14 +7,12 @@ import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
+from opensea_metrics.deploy.client.snapshot import Server, catalog_of
+from opensea_metrics.deploy.migrations.effects import effect_of
 from opensea_metrics.deploy.migrations.errors import MigrationError
+from opensea_metrics.deploy.migrations.plan.files import file_matches_record, statements_match
 from opensea_metrics.deploy.migrations.plan.impact import DataEffect, Impact, Verdict, World, assess
 from opensea_metrics.deploy.migrations.plan.side_by_side import expand
-from opensea_metrics.deploy.migrations.plan.status import (
-    file_matches_record,
-    is_side_by_side,
-    statements_match,
-)
 from opensea_metrics.deploy.migrations.plan.steps import (
     ApplyStep,
     Plan,
@@ -29,8 +27,8 @@ from opensea_metrics.deploy.migrations.record.records import (
     StatementRecord,
     StatementState,
     VersionRecord,
+    is_side_by_side,
 )
-from opensea_metrics.deploy.migrations.server import Server, catalog_of, effect_of
 from opensea_metrics.sql.errors import Place
 from opensea_metrics.sql.parser import parse_statement
 from opensea_metrics.sql.project import Migration

@@ -6,12 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from opensea_metrics.deploy.client.snapshot import Server
+from opensea_metrics.deploy.migrations.effects import effect_of
 from opensea_metrics.deploy.migrations.plan.drift import expected
-from opensea_metrics.deploy.migrations.plan.status import (
-    file_matches_record,
-    is_side_by_side,
-    statements_match,
-)
+from opensea_metrics.deploy.migrations.plan.files import file_matches_record, statements_match
 from opensea_metrics.deploy.migrations.plan.steps import steps_of
 from opensea_metrics.deploy.migrations.record.records import (
     Recorded,
@@ -19,8 +17,9 @@ from opensea_metrics.deploy.migrations.record.records import (
     StatementState,
     VersionRecord,
     VersionState,
+    is_side_by_side,
 )
-from opensea_metrics.deploy.migrations.server import PRIVATE_PREFIX, Server, effect_of
+from opensea_metrics.deploy.migrations.run.topics import PRIVATE_PREFIX
 from opensea_metrics.sql.project import Migration
 
 
@@ -58,14 +57,12 @@ class Repair:
     corrections: tuple[Correction, ...] = ()
 
     @property
-    def statements(self) -> tuple[StatementRecord, ...]:
-        """The statements to write."""
-        return tuple(each.statement for each in self.corrections if each.statement)
-
-    @property
-    def versions(self) -> tuple[VersionRecord, ...]:
-        """The versions to write; the last one for a version counts."""
-        return tuple(each.version for each in self.corrections if each.version)
+    def records(self) -> Recorded:
+        """The records to write. If a version has two, the last one counts."""
+        return Recorded(
+            tuple(each.version for each in self.corrections if each.version),
+            tuple(each.statement for each in self.corrections if each.statement),
+        )
 
     @property
     def drops(self) -> tuple[str, ...]:

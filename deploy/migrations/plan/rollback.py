@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from opensea_metrics.deploy.client.snapshot import Server, catalog_of, parsed, sendable
+from opensea_metrics.deploy.migrations.effects import query_of
 from opensea_metrics.deploy.migrations.errors import Irreversible, MigrationError
 from opensea_metrics.deploy.migrations.plan.impact import Verdict, World, assess
 from opensea_metrics.deploy.migrations.plan.steps import (
@@ -30,15 +32,7 @@ from opensea_metrics.deploy.migrations.record.records import (
     VersionRecord,
     VersionState,
 )
-from opensea_metrics.deploy.migrations.server import (
-    PRIVATE_PREFIX,
-    Server,
-    catalog_of,
-    parsed,
-    private_name,
-    query_of,
-    sendable,
-)
+from opensea_metrics.deploy.migrations.run.topics import PRIVATE_PREFIX, private_name
 from opensea_metrics.deploy.replies import Source
 from opensea_metrics.sql.statements import Kind, Statement, dropping, terminating
 

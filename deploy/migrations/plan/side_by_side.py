@@ -13,11 +13,12 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from opensea_metrics.deploy.client.snapshot import Server, sendable
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.plan.impact import DataEffect, Impact, Verdict
 from opensea_metrics.deploy.migrations.plan.steps import ApplyStep
 from opensea_metrics.deploy.migrations.record.records import Recorded, StatementRecord
-from opensea_metrics.deploy.migrations.server import PRIVATE_PREFIX, Server, sendable
+from opensea_metrics.deploy.migrations.run.topics import PRIVATE_PREFIX
 from opensea_metrics.deploy.replies import Query
 from opensea_metrics.sql.parser import parse_statement
 from opensea_metrics.sql.properties import RESET

@@ -256,6 +256,14 @@ def steps_of(migration: Migration) -> tuple[ApplyStep, ...]:
     return tuple(steps)
 
 
+def record_of(
+    statement: Statement, version: int, number: int, state: StatementState, properties: Properties = ()
+) -> StatementRecord:
+    """The record of a statement, without facts about the server."""
+    kind, text, name, topic = statement.kind, statement.text, statement.name, statement.topic
+    return StatementRecord(version, number, kind, text, name, topic, state, properties=properties)
+
+
 def label(statement: Statement) -> str:
     """A statement in a few words."""
     return f"{statement.kind.value} {statement.name or ''}".rstrip()

@@ -23,14 +23,13 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import structlog
 
 from opensea_metrics.deploy.client import ClientError, GuardFailed, KsqlClient
 from opensea_metrics.deploy.migrations.errors import Locked, LockLost
 from opensea_metrics.deploy.migrations.record.store import RecordStore, topic_prefix
-from opensea_metrics.deploy.migrations.run.delivery import Delivered, StatementRefused, deliver
+from opensea_metrics.deploy.migrations.run.delivery import StatementRefused, deliver, effect_if
 from opensea_metrics.sql.quoting import ksqldb_quoted, ksqldb_text
 from opensea_metrics.sql.statements import dropping
 
@@ -160,7 +159,7 @@ def append(client: KsqlClient, topic: str | None, mine: LockStream, last: LockSt
     if last is not None:
         client = client.under(last.name)  # the new stream is in the right place only while ``last`` exists
     try:
-        delivered = deliver(client, mine.create(topic), {}, partial(_exists, client, mine.number))
+        delivered = deliver(client, mine.create(topic), {}, effect_if(lambda: _read(client, mine.number) is not None))
     except GuardFailed:
         pass  # after an attempt without an answer, my own stream may be the one that followed ``last``
     except StatementRefused as error:
@@ -193,10 +192,6 @@ def _drop(client: KsqlClient, number: int, topic: str) -> None:
     name = f"{PREFIX}{number}"
     statement = dropping("STREAM", name, delete_topic=PREFIX in topic, if_exists=True)
     deliver(client.under(None) if client.guard == name else client, statement.text)
-
-
-def _exists(client: KsqlClient, number: int) -> Delivered | None:
-    return None if _read(client, number) is None else Delivered()
 
 
 def _read(client: KsqlClient, number: int) -> LockStream | None:

@@ -6,7 +6,7 @@ Each field names its column in ksqlDB, where all values are text.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated, Any, get_type_hints
@@ -207,6 +207,11 @@ class Recorded:
     def in_effect_of(self, version: int) -> tuple[StatementRecord, ...]:
         """The statements of a version that were executed, or may have been."""
         return tuple(each for each in self.statements_of(version) if each.in_effect)
+
+
+def is_side_by_side(records: Sequence[StatementRecord]) -> bool:
+    """True if the record has the statements of a version, because the file does not say them."""
+    return any(each.in_effect and each.logical for each in records)
 
 
 Record = VersionRecord | StatementRecord

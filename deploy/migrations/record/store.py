@@ -35,7 +35,7 @@ from opensea_metrics.deploy.migrations.record.records import (
     statement_of,
     version_of,
 )
-from opensea_metrics.deploy.migrations.run.delivery import Delivered, deliver
+from opensea_metrics.deploy.migrations.run.delivery import Search, deliver, effect_if
 from opensea_metrics.sql.quoting import ksqldb_text
 
 T = TypeVar("T")
@@ -134,9 +134,9 @@ class RecordStore:
         for each in TABLES:
             # One by one: the objects of ksql-migrations have other properties, and stay as they are.
             if each.stream not in names:
-                deliver(self.client, each.create_stream(prefix), {}, partial(self._created, each.stream))
+                deliver(self.client, each.create_stream(prefix), {}, self._appears(each.stream))
             if each.table not in names:
-                deliver(self.client, each.create_table(prefix), earliest, partial(self._created, each.table))
+                deliver(self.client, each.create_table(prefix), earliest, self._appears(each.table))
 
     def settle(self) -> None:
         """Wait until the tables show every write. Raises MigrationError if they do not."""
@@ -195,8 +195,8 @@ class RecordStore:
     def _names(self) -> set[str]:
         return {each.name for each in (*self.client.streams(), *self.client.tables())}
 
-    def _created(self, name: str) -> Delivered | None:
-        return Delivered() if name in self._names() else None
+    def _appears(self, name: str) -> Search:
+        return effect_if(lambda: name in self._names())
 
     def _insert(self, *texts: str) -> None:
         deliver(self.client, " ".join(texts))  # a row that is written twice is the same record

@@ -54,6 +54,11 @@ Search = Callable[[], Delivered | None]
 """Searches the server for the effect of a statement; None if there is none."""
 
 
+def effect_if(condition: Callable[[], bool]) -> Search:
+    """A search that finds the effect if the condition holds."""
+    return lambda: Delivered() if condition() else None
+
+
 class StatementRefused(ClientError):
     """The server has refused a statement, which is known to have no effect."""
 

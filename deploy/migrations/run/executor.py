@@ -9,11 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 from sqlglot import exp
 
 from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.client.snapshot import Server, look
+from opensea_metrics.deploy.migrations.effects import effect_of
 from opensea_metrics.deploy.migrations.errors import MigrationError, StepFailed
 from opensea_metrics.deploy.migrations.plan.steps import (
     ApplyStep,
@@ -22,6 +23,7 @@ from opensea_metrics.deploy.migrations.plan.steps import (
     UndoStep,
     VersionPlan,
     VersionRollback,
+    record_of,
 )
 from opensea_metrics.deploy.migrations.record.records import (
     CREATES,
@@ -34,10 +36,14 @@ from opensea_metrics.deploy.migrations.record.records import (
 )
 from opensea_metrics.deploy.migrations.record.store import RecordStore
 from opensea_metrics.deploy.migrations.run import catch_up
-from opensea_metrics.deploy.migrations.run.delivery import Delivered, StatementRefused, deliver
+from opensea_metrics.deploy.migrations.run.delivery import (
+    Delivered,
+    StatementRefused,
+    deliver,
+    effect_if,
+)
 from opensea_metrics.deploy.migrations.run.progress import Report, StepProgress, ignore
 from opensea_metrics.deploy.migrations.run.topics import DeleteByBroker, delete_topic
-from opensea_metrics.deploy.migrations.server import Server, effect_of, look
 from opensea_metrics.sql.statements import Kind, Statement, terminating
 
 Step = ApplyStep | UndoStep
@@ -171,27 +177,15 @@ def _with_one_query(record: StatementRecord, delivered: Delivered, run: Run) -> 
     first, *others = started
     for other in others:
         if server.queries[other].text == server.queries[first].text:
-            deliver(run.client, terminating(other).text, {}, partial(_ended, other, run))
+            ended = effect_if(lambda other=other: other not in look(run.client).queries)  # type: ignore[misc]
+            deliver(run.client, terminating(other).text, {}, ended)
     return replace(delivered, query_id=first)
 
 
-def _ended(query_id: str, run: Run) -> Delivered | None:
-    return None if query_id in look(run.client).queries else Delivered()
-
-
 def _record(step: Step, statement: Statement, state: StatementState) -> StatementRecord:
-    record = StatementRecord(
-        version=step.version,
-        number=step.number,
-        kind=statement.kind,
-        text=statement.text,
-        target=statement.name,
-        topic=statement.topic,
-        state=state,
-        properties=step.properties,
-        awaits=step.awaits,
-    )
-    return replace(record, logical=step.logical) if isinstance(step, ApplyStep) else record
+    record = record_of(statement, step.version, step.number, state, step.properties)
+    logical = step.logical if isinstance(step, ApplyStep) else None
+    return replace(record, awaits=step.awaits, logical=logical)
 
 
 def _record_before(step: Step, statement: Statement, server: Server, run: Run) -> StatementRecord:

@@ -6,18 +6,31 @@ refuses the DROP.
 
 from __future__ import annotations
 
+import hashlib
+import re
 import time
 from collections.abc import Callable
-from functools import partial
 
 from opensea_metrics.deploy.client import KsqlClient, KsqlError
-from opensea_metrics.deploy.migrations.run.delivery import Delivered, StatementRefused, deliver
-from opensea_metrics.deploy.migrations.server import private_name
+from opensea_metrics.deploy.migrations.run.delivery import StatementRefused, deliver, effect_if
 from opensea_metrics.sql.quoting import ksqldb_quoted, ksqldb_text
 from opensea_metrics.sql.statements import dropping
 
+# Streams that exist only between two statements, to delete a topic over REST.
+PRIVATE_PREFIX = "OPENSEA_METRICS_DELETES_"
+
 DeleteByBroker = Callable[[str], None]
 """Deletes a topic with Kafka's own client. Raises MigrationError."""
+
+
+def private_name(topic: str) -> str:
+    """The stream that is declared over a topic to delete the topic.
+
+    ksqlDB accepts only letters, digits, '_' and '-' in names of streams (observed). A checksum keeps names apart
+    that would become the same.
+    """
+    checksum = hashlib.sha256(topic.encode()).hexdigest()[:8]
+    return f"{PRIVATE_PREFIX}{re.sub(r'[^A-Za-z0-9_-]', '_', topic)}_{checksum}"
 
 
 def deleting(topic: str) -> tuple[str, str]:
@@ -40,8 +53,8 @@ def delete_topic(topic: str, client: KsqlClient, by_broker: DeleteByBroker | Non
             by_broker(topic)
         else:
             declare, drop = deleting(topic)
-            deliver(client, declare, {}, partial(_declared, topic, client))
-            deliver(client, drop, {}, partial(_gone, topic, client))
+            deliver(client, declare, {}, effect_if(lambda: _is_declared(topic, client) or not _exists(topic, client)))
+            deliver(client, drop, {}, effect_if(lambda: not _exists(topic, client)))
         deadline = time.monotonic() + client.patience
         while _exists(topic, client):  # Kafka deletes a topic some time after the request
             if time.monotonic() > deadline:
@@ -51,7 +64,7 @@ def delete_topic(topic: str, client: KsqlClient, by_broker: DeleteByBroker | Non
     # After an interrupted run or a lost reply, the stream may be left without its topic.
     if _is_declared(topic, client):
         drop = dropping("STREAM", private_name(topic), if_exists=True).text
-        deliver(client, drop, {}, partial(_dropped, topic, client))
+        deliver(client, drop, {}, effect_if(lambda: not _is_declared(topic, client)))
 
 
 def _exists(topic: str, client: KsqlClient) -> bool:
@@ -60,15 +73,3 @@ def _exists(topic: str, client: KsqlClient) -> bool:
 
 def _is_declared(topic: str, client: KsqlClient) -> bool:
     return private_name(topic) in {each.name for each in client.streams()}
-
-
-def _declared(topic: str, client: KsqlClient) -> Delivered | None:
-    return Delivered() if _is_declared(topic, client) else _gone(topic, client)
-
-
-def _dropped(topic: str, client: KsqlClient) -> Delivered | None:
-    return None if _is_declared(topic, client) else Delivered()
-
-
-def _gone(topic: str, client: KsqlClient) -> Delivered | None:
-    return None if _exists(topic, client) else Delivered()

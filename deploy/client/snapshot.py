@@ -1,19 +1,15 @@
-"""The server at one moment, as plain data and as a catalog, and what can be concluded from it."""
+"""A server at one moment: its streams, tables, queries and topics, as plain data and as a catalog."""
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from sqlglot import exp
 
-from opensea_metrics.deploy.client import KsqlClient
-from opensea_metrics.deploy.migrations.record.records import CREATES, DROPS, StatementRecord
-from opensea_metrics.deploy.migrations.run.delivery import Delivered
-from opensea_metrics.deploy.replies import Column, Description, Query, Source
+from opensea_metrics.deploy.client.client import KsqlClient
+from opensea_metrics.deploy.replies import Description, Query, Source
 from opensea_metrics.sql.catalog import Catalog
 from opensea_metrics.sql.catalog import Query as CatalogQuery
 from opensea_metrics.sql.dialect import expressions as node
@@ -25,13 +21,10 @@ from opensea_metrics.sql.sources import Column as CatalogColumn
 from opensea_metrics.sql.sources import Source as CatalogSource
 from opensea_metrics.sql.sources import Topic as CatalogTopic
 from opensea_metrics.sql.sources import Window
-from opensea_metrics.sql.statements import Kind, Statement
-from opensea_metrics.sql.types import KsqlType, from_ast, name_of
+from opensea_metrics.sql.statements import Statement
+from opensea_metrics.sql.types import KsqlType, from_ast
 
 _PLACE = Place("<server>", 1, 1)
-# Streams that exist only between two statements, to delete a topic over REST.
-PRIVATE_PREFIX = "OPENSEA_METRICS_DELETES_"
-
 
 @dataclass(frozen=True)
 class Server:
@@ -69,46 +62,6 @@ def look(client: KsqlClient, describe: Iterable[str] | None = ()) -> Server:
         partitions={each.name: each.partitions for each in topics},
         described={each.name: each for each in client.describe_all(sorted(wanted))},
     )
-
-
-def effect_of(record: StatementRecord, server: Server) -> Delivered | None:
-    """The effect of a statement that was sent, by comparison with the server before it.
-
-    None if there is no effect. None too if the statement leaves no visible effect (INSERT INTO … VALUES, PAUSE), or
-    if sending it again does no harm (CREATE OR REPLACE without a query).
-    """
-    target, present = record.target, record.target in server.sources
-    started = [each for each in server.writers(target) if each not in record.writers]
-    if record.kind in CREATES:
-        is_done = present and (not record.target_existed or bool(started))
-    elif record.kind in DROPS:
-        is_done = record.target_existed and not present
-    elif record.kind is Kind.INSERT_SELECT:
-        is_done = bool(started)
-    elif record.kind is Kind.ALTER:
-        known = server.described.get(target or "")
-        is_done = known is not None and known.columns[-1:] == _last_added(record.text)
-    elif record.kind is Kind.TERMINATE:
-        is_done = record.target_existed and target not in server.queries
-    else:
-        is_done = False
-    return Delivered(started[0] if started else None) if is_done else None
-
-
-def query_of(record: StatementRecord, server: Server) -> str:
-    """The id of the query that a statement started, '' if there is none."""
-    effect = None if record.query_id else effect_of(record, server)
-    return record.query_id or (effect.query_id if effect else None) or ""
-
-
-def private_name(topic: str) -> str:
-    """The stream that is declared over a topic to delete the topic.
-
-    ksqlDB accepts only letters, digits, '_' and '-' in names of streams (observed). A checksum keeps names apart
-    that would become the same.
-    """
-    checksum = hashlib.sha256(topic.encode()).hexdigest()[:8]
-    return f"{PRIVATE_PREFIX}{re.sub(r'[^A-Za-z0-9_-]', '_', topic)}_{checksum}"
 
 
 @lru_cache(maxsize=4096)
@@ -151,12 +104,6 @@ def catalog_of(server: Server, with_queries: bool) -> Catalog:
         if count and (name in declared or not server.is_embedded)
     }
     return Catalog(known, queries, topics)
-
-
-def _last_added(text: str) -> tuple[Column, ...]:
-    """The last column that an ALTER adds. After the ALTER it is the last column of the stream."""
-    definition = parse_statement(text).ast.expressions[-1]
-    return (Column(name_of(definition.this), str(from_ast(definition.args["kind"]))),)
 
 
 def _source(known: Description) -> CatalogSource:
