@@ -18,8 +18,9 @@ from opensea_metrics.deploy.commands.migrate import (
     validate,
 )
 from opensea_metrics.deploy.commands.query import is_push, query
-from opensea_metrics.deploy.commands.site import ApplyChoice, Site
+from opensea_metrics.deploy.commands.site import Site
 from opensea_metrics.deploy.commands.upkeep import adopt, baseline, changed, diff, new, repair
+from opensea_metrics.deploy.migrations.plan.pending import ApplyChoice
 
 __all__ = [
     "ApplyChoice",

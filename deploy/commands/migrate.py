@@ -8,10 +8,10 @@ from pathlib import Path
 
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.client.snapshot import look
-from opensea_metrics.deploy.commands.site import ApplyChoice, Site, Variables, checked, running
+from opensea_metrics.deploy.commands.site import Site, Variables, checked, running
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.plan.files import VersionStatus, make_status
-from opensea_metrics.deploy.migrations.plan.pending import basis_of, make_plan
+from opensea_metrics.deploy.migrations.plan.pending import ApplyChoice, basis_of, make_plan
 from opensea_metrics.deploy.migrations.plan.rollback import make_rollback, versions_above
 from opensea_metrics.deploy.migrations.plan.steps import Plan, RollbackPlan, steps_of
 from opensea_metrics.deploy.migrations.record import lock
@@ -189,15 +189,7 @@ def _planned(
     if physical := recorded.physical_names:
         project = load_project(root, variables, physical)
     server = replace(look(client, describe=None), is_embedded=client.info().is_embedded)
-    return make_plan(
-        project.migrations,
-        recorded,
-        server,
-        choice.target,
-        choice.one,
-        choice.out_of_order,
-        choice.side_by_side,
-    )
+    return make_plan(project.migrations, recorded, server, choice)
 
 
 def _planned_rollback(

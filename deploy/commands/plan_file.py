@@ -15,7 +15,12 @@ from typing import Any
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.plan.impact import DataEffect, Impact, Verdict
 from opensea_metrics.deploy.migrations.plan.steps import ApplyStep, Plan, Reversibility, VersionPlan
-from opensea_metrics.deploy.migrations.record.records import row_of, statement_of
+from opensea_metrics.deploy.migrations.record.records import (
+    VersionRecord,
+    VersionState,
+    row_of,
+    statement_of,
+)
 from opensea_metrics.sql.errors import Place, SqlError, os_reason
 from opensea_metrics.sql.parser import parse_statement
 from opensea_metrics.sql.upgrade import Change, Difference
@@ -32,8 +37,8 @@ def to_json(plan: Plan, sentence: Callable[[ApplyStep], str]) -> dict[str, Any]:
             {
                 "version": each.version,
                 "name": each.name,
-                "checksum": each.checksum,
-                "rendered": each.rendered,
+                "checksum": each.record.checksum,
+                "rendered": each.record.rendered,
                 "done": each.done,
                 "reversible": each.reversible,
                 "side_by_side": each.side_by_side,
@@ -59,14 +64,13 @@ def read(path: Path) -> Plan:
         ) from error
 
 
-def _version_of(value: dict[str, Any]) -> VersionPlan:
+def _version_of(value: dict[str, Any]) -> VersionPlan[ApplyStep]:
+    version, state, rendered = value["version"], VersionState.RUNNING, value["rendered"]
     return VersionPlan(
-        value["version"],
-        value["name"],
-        value["checksum"],
-        value["rendered"],
+        VersionRecord(version, value["name"], state, value["checksum"], rendered=rendered),
+        VersionState.MIGRATED,
+        tuple(_step_of(version, step) for step in value["steps"]),
         value["done"],
-        tuple(_step_of(value["version"], step) for step in value["steps"]),
         Reversibility(value["reversible"]),
         value["side_by_side"],
     )

@@ -24,16 +24,6 @@ Variables = Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class ApplyChoice:
-    """Which pending versions are applied, and how; see :func:`make_plan`."""
-
-    target: int | None = None
-    one: bool = False
-    out_of_order: bool = False
-    side_by_side: bool = False
-
-
-@dataclass(frozen=True)
 class Site:
     """The needs of a run besides the files.
 

@@ -87,7 +87,7 @@ def test_apply_and_roll_back(client: KsqlClient, write_project: Write) -> None:
     assert commands.apply(client, root).versions == ()
 
     undone = commands.rollback(client, agreed, root)
-    assert [each.record.version for each in undone.versions] == [3]
+    assert [each.version for each in undone.versions] == [3]
     assert (current(client)["VERSION"], current(client)["STATE"]) == ("2", "MIGRATED")
     assert states(client, root) == [(1, "MIGRATED", 2), (2, "MIGRATED", 2), (3, "PENDING", 0)]
 

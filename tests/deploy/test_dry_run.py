@@ -52,7 +52,7 @@ def test_several_steps_back(client: KsqlClient, write_project: Write) -> None:
     root = write_project(THREE)
     commands.apply(client, root)
     made = commands.rollback(client, agreed, root, steps=2)
-    assert [each.record.version for each in made.versions] == [3, 2]
+    assert [each.version for each in made.versions] == [3, 2]
 
 
 def test_out_of_order_if_asked_for(client: KsqlClient, write_project: Write) -> None:
@@ -63,7 +63,7 @@ def test_out_of_order_if_asked_for(client: KsqlClient, write_project: Write) -> 
     assert states(client, root) == [(1, "MIGRATED", 2), (2, "MIGRATED", 2)]
     (row,) = client.pull("SELECT * FROM MIGRATION_SCHEMA_VERSIONS WHERE version_key = 'CURRENT';")
     assert row["VERSION"] == "2"
-    assert commands.rollback(client, agreed, root).versions[0].record.version == 2
+    assert commands.rollback(client, agreed, root).versions[0].version == 2
 
 
 Save = Callable[[Plan], Plan]

@@ -8,7 +8,7 @@ import pytest
 
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.plan.files import make_status
-from opensea_metrics.deploy.migrations.plan.pending import make_plan
+from opensea_metrics.deploy.migrations.plan.pending import ApplyChoice, make_plan
 from opensea_metrics.deploy.migrations.record.records import (
     Recorded,
     StatementRecord,
@@ -52,7 +52,7 @@ APPLIED_FIRST = Recorded(
 
 
 def names(plan_of: tuple[Migration, ...], recorded: Recorded, to: int | None = None) -> list[str]:
-    plan = make_plan(plan_of, recorded, target=to)
+    plan = make_plan(plan_of, recorded, choice=ApplyChoice(to))
     return [f"{step.version}.{step.number} {step.statement.name}" for step in plan.steps]
 
 
@@ -66,7 +66,7 @@ def test_a_target_ends_the_plan() -> None:
 
 def test_an_unknown_target() -> None:
     with pytest.raises(MigrationError, match="no migration has version 7"):
-        make_plan((FIRST,), Recorded(), target=7)
+        make_plan((FIRST,), Recorded(), choice=ApplyChoice(target=7))
 
 
 def test_nothing_to_do() -> None:

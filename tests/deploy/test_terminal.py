@@ -31,7 +31,6 @@ from opensea_metrics.deploy.migrations.plan.steps import (
     RollbackPlan,
     UndoStep,
     VersionPlan,
-    VersionRollback,
 )
 from opensea_metrics.deploy.migrations.record.records import VersionRecord, VersionState
 from opensea_metrics.deploy.migrations.run.progress import CatchUpProgress, StepProgress
@@ -85,18 +84,19 @@ def plan() -> None:
         for verdict in (Verdict.NEW, Verdict.REFUSED)
         for effect in DataEffect
     )
-    show_plan(Plan((VersionPlan(1, EVIL, "", "", 0, steps),)))
+    record = VersionRecord(1, EVIL, VersionState.RUNNING, "")
+    show_plan(Plan((VersionPlan(record, VersionState.MIGRATED, steps),)))
 
 
 def rollback() -> None:
     steps = (
-        UndoStep(1, 1, dropping("STREAM", EVIL)),
-        UndoStep(1, 2, keeps=EVIL, readers=(EVIL,)),
-        UndoStep(1, 3, parse_statement("DROP STREAM s;"), restored=EVIL, restoration=Restoration.FROM_START),
-        UndoStep(1, 4, deletes=EVIL),
+        UndoStep(dropping("STREAM", EVIL)),
+        UndoStep(keeps=EVIL, readers=(EVIL,)),
+        UndoStep(parse_statement("DROP STREAM s;"), restored=EVIL, restoration=Restoration.FROM_START),
+        UndoStep(deletes=EVIL),
     )
     version = VersionRecord(1, EVIL, VersionState.MIGRATED, EVIL)
-    show_rollback(RollbackPlan((VersionRollback(version, steps),)))
+    show_rollback(RollbackPlan((VersionPlan(version, VersionState.PENDING, steps),)))
 
 
 def progress() -> None:

@@ -24,12 +24,7 @@ from opensea_metrics.sql.statements import Kind
 
 
 def make_baseline(
-    migrations: Sequence[Migration],
-    recorded: Recorded,
-    server: Server,
-    version: int,
-    who: str,
-    now: int,
+    migrations: Sequence[Migration], recorded: Recorded, server: Server, version: int, who: str, now: int
 ) -> Recorded:
     """All files up to ``version`` as applied, except those that are recorded as applied already.
 
@@ -48,16 +43,12 @@ def make_baseline(
     versions = []
     for each in files:
         state, md5 = VersionState.MIGRATED, each.file_md5
-        versions.append(
-            VersionRecord(each.version, each.name, state, md5, now, now, previous, rendered=each.checksum)
-        )
+        versions.append(VersionRecord(each.version, each.name, state, md5, now, now, previous, rendered=each.checksum))
         previous = each.version
     return Recorded(tuple(versions), _statements_of(files, server, who, now))
 
 
-def make_adoption(
-    migrations: Sequence[Migration], recorded: Recorded, server: Server, who: str, now: int
-) -> Recorded:
+def make_adoption(migrations: Sequence[Migration], recorded: Recorded, server: Server, who: str, now: int) -> Recorded:
     """The statements of versions that ksql-migrations applied. So a rollback and diff know these versions.
 
     Raises MigrationError for a file that is missing, or was changed after it was applied.
@@ -82,9 +73,7 @@ def make_adoption(
     return Recorded(statements=_statements_of(adopted, server, who, now))
 
 
-def _statements_of(
-    files: Sequence[Migration], server: Server, who: str, now: int
-) -> tuple[StatementRecord, ...]:
+def _statements_of(files: Sequence[Migration], server: Server, who: str, now: int) -> tuple[StatementRecord, ...]:
     """The statements of files as done. Nobody knows who created the topics, so a rollback keeps them."""
     steps = [step for each in files for step in steps_of(each)]
     _check_present(steps, server)

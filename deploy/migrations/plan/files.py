@@ -70,9 +70,7 @@ def make_status(migrations: Sequence[Migration], recorded: Recorded) -> tuple[Ve
     return tuple(_status(each, files.get(each), records.get(each), recorded) for each in sorted(shown))
 
 
-def _status(
-    version: int, file: Migration | None, record: VersionRecord | None, recorded: Recorded
-) -> VersionStatus:
+def _status(version: int, file: Migration | None, record: VersionRecord | None, recorded: Recorded) -> VersionStatus:
     statements = recorded.statements_of(version)
     done = sum(each.state is StatementState.DONE for each in statements)
     total = None if file is None else sum(s.kind not in SETTINGS for s in file.statements)
@@ -123,9 +121,7 @@ class FileChange:
     impact: Impact | None = None
 
 
-def changed_files(
-    migrations: Sequence[Migration], recorded: Recorded, server: Server
-) -> tuple[FileChange, ...]:
+def changed_files(migrations: Sequence[Migration], recorded: Recorded, server: Server) -> tuple[FileChange, ...]:
     """All changes of applied versions; all streams and tables of ``server`` are described."""
     files = {each.version: each for each in migrations}
     file_changes: list[FileChange] = []
@@ -144,9 +140,7 @@ def changed_files(
     return tuple(file_changes)
 
 
-def _statements(
-    file: Migration, records: Sequence[StatementRecord], server: Server
-) -> Iterator[FileChange]:
+def _statements(file: Migration, records: Sequence[StatementRecord], server: Server) -> Iterator[FileChange]:
     steps = {each.number: each for each in steps_of(file)}
     sent = {each.number: each for each in records}
     world = World(catalog_of(server, with_queries=True), server.topics)

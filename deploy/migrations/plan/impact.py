@@ -127,9 +127,7 @@ def assess(statement: Statement, world: World, number: int) -> tuple[Impact, Wor
     return impact, replace(world, catalog=after, topics=topics, dropped=dropped)
 
 
-def _refused_by_embedded(
-    statement: Statement, before: Catalog, number: int
-) -> tuple[Impact, Catalog] | None:
+def _refused_by_embedded(statement: Statement, before: Catalog, number: int) -> tuple[Impact, Catalog] | None:
     """The impact of a statement that the embedded server cannot run, in place or side by side, and the catalog
     after it."""
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from opensea_metrics.deploy.client.snapshot import Server, catalog_of
 from opensea_metrics.deploy.migrations.effects import effect_of
@@ -27,6 +27,7 @@ from opensea_metrics.deploy.migrations.record.records import (
     StatementRecord,
     StatementState,
     VersionRecord,
+    VersionState,
     is_side_by_side,
 )
 from opensea_metrics.sql.errors import Place
@@ -38,24 +39,32 @@ from opensea_metrics.sql.statements import Kind
 ENDING = (*DROPS, Kind.TERMINATE, Kind.ALTER, Kind.PAUSE, Kind.RESUME)
 
 
-def make_plan(
-    migrations: Sequence[Migration],
-    recorded: Recorded,
-    server: Server | None = None,
-    target: int | None = None,
-    one: bool = False,
-    out_of_order: bool = False,
-    side_by_side: bool = False,
-) -> Plan:
-    """The plan that applies all versions up to ``target`` (None: up to the newest file).
+@dataclass(frozen=True)
+class ApplyChoice:
+    """Which pending versions are applied, and how.
 
-    ``server``: all its streams and tables are described. ``one``: only the next version. ``out_of_order``: also
+    All versions up to ``target`` (None: up to the newest file). ``one``: only the next version. ``out_of_order``: also
     versions below an applied one. ``side_by_side``: build an object beside the old one if ksqlDB does not replace it.
+    """
+
+    target: int | None = None
+    one: bool = False
+    out_of_order: bool = False
+    side_by_side: bool = False
+
+
+ALL = ApplyChoice()
+
+
+def make_plan(
+    migrations: Sequence[Migration], recorded: Recorded, server: Server | None = None, choice: ApplyChoice = ALL
+) -> Plan:
+    """The plan that applies the pending versions; all streams and tables of ``server`` are described.
 
     Raises MigrationError if files and record contradict one another: an applied file was changed or is missing, a
-    pending version is below an applied one, or no file has the version ``target``.
+    pending version is below an applied one, or no file has the target version.
     """
-    server = server or Server()
+    server, target = server or Server(), choice.target
     files = {each.version: each for each in migrations}
     if target is not None and target not in files:
         raise MigrationError(f"no migration has version {target}\n  hint: see status for the versions")
@@ -67,7 +76,7 @@ def make_plan(
     for version, file in sorted(files.items()):
         if version in applied or (target is not None and version > target):
             continue
-        if version < newest and version not in begun and not out_of_order:
+        if version < newest and version not in begun and not choice.out_of_order:
             raise MigrationError(
                 f"{file.path} is pending, and version {newest} above it is already applied or begun\n  hint: give"
                 f" the file a number above {newest}, roll back to below version {version} first, or apply it with"
@@ -75,15 +84,15 @@ def make_plan(
             )
         pending.append(_remaining(file, recorded.statements_of(version)))
     downs = {each.version for each in migrations if each.down is not None}
-    return assessed(pending[:1] if one else pending, recorded, server, downs, side_by_side)
+    return _assessed(pending[:1] if choice.one else pending, recorded, server, downs, choice.side_by_side)
 
 
-def assessed(
-    pending: Iterable[VersionPlan],
+def _assessed(
+    pending: Iterable[VersionPlan[ApplyStep]],
     recorded: Recorded,
     server: Server,
-    downs: Collection[int] = (),
-    side_by_side: bool = False,
+    downs: Collection[int],
+    side_by_side: bool,
 ) -> Plan:
     """The plan with the impact of each step. ``downs``: the versions that have a down file."""
     pending = tuple(pending)
@@ -97,7 +106,7 @@ def assessed(
         more = 0  # statements that changes side by side have added
         for step in plan.steps:
             step = replace(step, number=step.number + more)
-            impact, after = _assessed(step, world, len(judged), server)
+            impact, after = _assess(step, world, len(judged), server)
             is_replacement = step.statement.replaces and impact.verdict is Verdict.REFUSED and impact.clause
             if side_by_side and is_replacement and step.statement.name in server.described:
                 beside = expand(step, recorded, server)
@@ -123,7 +132,7 @@ def basis_of(recorded: Recorded, server: Server, steps: Iterable[ApplyStep]) -> 
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def _assessed(step: ApplyStep, world: World, number: int, server: Server) -> tuple[Impact, World]:
+def _assess(step: ApplyStep, world: World, number: int, server: Server) -> tuple[Impact, World]:
     if step.unfinished is not None and effect_of(step.unfinished, server) is not None:
         return Impact(Verdict.UNCHANGED, DataEffect.ALREADY_EXECUTED), world
     impact, after = assess(step.statement, world, number)
@@ -169,7 +178,7 @@ def _check_applied(record: VersionRecord, file: Migration | None, recorded: Reco
         )
 
 
-def _remaining(file: Migration, records: Sequence[StatementRecord]) -> VersionPlan:
+def _remaining(file: Migration, records: Sequence[StatementRecord]) -> VersionPlan[ApplyStep]:
     """The steps of a file that are left."""
     if is_side_by_side(records):
         return _recorded(file, records)
@@ -194,7 +203,7 @@ def _remaining(file: Migration, records: Sequence[StatementRecord]) -> VersionPl
     return _version_plan(file, len(steps) - len(left), left.values())
 
 
-def _recorded(file: Migration, records: Sequence[StatementRecord]) -> VersionPlan:
+def _recorded(file: Migration, records: Sequence[StatementRecord]) -> VersionPlan[ApplyStep]:
     """The steps that are left of a change side by side, which the record holds."""
     place = Place(str(file.path), 1, 1)
     left = [each for each in records if each.state is not StatementState.DONE]
@@ -215,5 +224,7 @@ def _recorded(file: Migration, records: Sequence[StatementRecord]) -> VersionPla
     return replace(plan, side_by_side=True)
 
 
-def _version_plan(file: Migration, done: int, steps: Iterable[ApplyStep]) -> VersionPlan:
-    return VersionPlan(file.version, file.name, file.file_md5, file.checksum, done, tuple(steps))
+def _version_plan(file: Migration, done: int, steps: Iterable[ApplyStep]) -> VersionPlan[ApplyStep]:
+    state, md5 = VersionState.RUNNING, file.file_md5
+    record = VersionRecord(file.version, file.name, state, md5, rendered=file.checksum)
+    return VersionPlan(record, VersionState.MIGRATED, tuple(steps), done)

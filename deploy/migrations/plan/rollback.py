@@ -10,7 +10,7 @@ stream or table, and only if a migration created the topic.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from opensea_metrics.deploy.client.snapshot import Server, catalog_of, parsed, sendable
@@ -21,7 +21,7 @@ from opensea_metrics.deploy.migrations.plan.steps import (
     Restoration,
     RollbackPlan,
     UndoStep,
-    VersionRollback,
+    VersionPlan,
 )
 from opensea_metrics.deploy.migrations.record.records import (
     CREATES,
@@ -54,9 +54,7 @@ class Undoing:
         return record.target in {each.target for each in earlier if each.created_source}
 
 
-def versions_above(
-    recorded: Recorded, target: int | None, steps: int | None = None
-) -> tuple[VersionRecord, ...]:
+def versions_above(recorded: Recorded, target: int | None, steps: int | None = None) -> tuple[VersionRecord, ...]:
     """The applied or begun versions to undo, newest first.
 
     With ``target`` the versions above it (0: all), with ``steps`` so many, with neither the newest one. Raises
@@ -102,9 +100,7 @@ def make_rollback(
                 f"version {version.version} was applied by another tool, which recorded no statements\n"
                 f"  hint: write V{version.version:03}__{version.name}.down.sql"
             )
-    records = [
-        record for each in versions for record in reversed(recorded.in_effect_of(each.version))
-    ]
+    records = [record for each in versions for record in reversed(recorded.in_effect_of(each.version))]
     dropped = frozenset(sources_to_drop(recorded, versions))
     for record in records:
         if record.version not in downs and (reason := _irreversible(record, dropped, server)):
@@ -121,29 +117,20 @@ def make_rollback(
     for version in versions:
         own = tuple(each for each in records if each.version == version.version)
         if version.version in downs:
-            steps = _steps_of_down_file(version.version, downs[version.version], own)
+            steps = _marking([UndoStep(each) for each in downs[version.version]], own)
         else:
             steps, server = _steps(own, undoing, server)
-        plans.append(VersionRollback(version, _numbered(steps)))
+        running = replace(version, state=VersionState.RUNNING, error_reason="being rolled back")
+        plans.append(VersionPlan(running, VersionState.PENDING, tuple(steps)))
     return RollbackPlan(tuple(plans))
 
 
-def _steps_of_down_file(
-    version: int, statements: Sequence[Statement], own: tuple[StatementRecord, ...]
-) -> list[UndoStep]:
-    """Each statement of the file as a step; the last step undoes the whole version."""
-    steps = [UndoStep(version, 0, each) for each in statements] or [UndoStep(version, 0)]
-    return [*steps[:-1], replace(steps[-1], undoes=own)]
-
-
-def _steps(
-    own: Sequence[StatementRecord], undoing: Undoing, server: Server
-) -> tuple[list[UndoStep], Server]:
+def _steps(own: Sequence[StatementRecord], undoing: Undoing, server: Server) -> tuple[list[UndoStep], Server]:
     """The steps that undo statements, each on the server as the steps before leave it."""
     steps = []
     for record in own:
-        undone = list(_undone(record, undoing, server))
-        steps += [*undone[:-1], replace(undone[-1], undoes=(record,))]
+        undone = _undone(record, undoing, server)
+        steps += _marking(undone, (record,))
         sources = dict(server.sources)
         for step in undone:
             if step.restored and step.statement and record.kind is not Kind.TERMINATE:
@@ -155,55 +142,38 @@ def _steps(
     return steps, server
 
 
-def _numbered(steps: Sequence[UndoStep]) -> tuple[UndoStep, ...]:
-    """The steps with numbers that count the ones that change the server."""
-    numbered, number = [], 0
-    for step in steps:
-        number += bool(step.label)
-        numbered.append(replace(step, number=number))
-    return tuple(numbered)
+def _marking(steps: list[UndoStep], undone: tuple[StatementRecord, ...]) -> list[UndoStep]:
+    """The steps, the last of which marks ``undone`` in the record; at least one, which may do nothing else."""
+    *first, last = steps or [UndoStep()]
+    return [*first, replace(last, undoes=undone)]
 
 
-def _undone(record: StatementRecord, undoing: Undoing, server: Server) -> Iterator[UndoStep]:
-    """The steps that undo one statement; at least one, which may change nothing on the server."""
-    nothing = UndoStep(record.version, 0)
+def _undone(record: StatementRecord, undoing: Undoing, server: Server) -> list[UndoStep]:
+    """The steps that undo one statement on the server."""
     if record.previous is not None and record.target is not None:
         restored = None if record.kind is Kind.ALTER else _restored(record)
         if restored is None or undoing.is_created_before(record):
-            yield nothing  # the object is dropped altogether
-        else:
-            yield replace(restored, owner=_owner(record, undoing.recorded))
-    elif record.kind is Kind.INSERT_SELECT:
+            return []  # the object is dropped altogether
+        return [replace(restored, owner=_owner(record, undoing.recorded))]
+    if record.kind is Kind.INSERT_SELECT:
         query_id = query_of(record, server)
-        yield replace(nothing, statement=terminating(query_id)) if query_id in server.queries else nothing
-    elif record.created_source and record.target is not None:
-        if record.target in server.sources:
-            kind = "STREAM" if record.kind in CREATES_STREAM else "TABLE"
-            yield replace(nothing, statement=dropping(kind, record.target))
-        yield _topic_step(record, undoing, server)
-    else:
-        yield nothing
-
-
-def _topic_step(record: StatementRecord, undoing: Undoing, server: Server) -> UndoStep:
-    """The step that deletes the topic of a dropped object, or keeps it."""
+        return [UndoStep(terminating(query_id))] if query_id in server.queries else []
+    if not record.created_source or record.target is None:
+        return []
+    kind = "STREAM" if record.kind in CREATES_STREAM else "TABLE"
+    drops = [UndoStep(dropping(kind, record.target))] if record.target in server.sources else []
     topic = record.topic or ""
-    nothing = UndoStep(record.version, 0)
     is_there = topic in server.topics or private_name(topic) in server.sources
     if not record.created_topic or not is_there:
-        return nothing
+        return drops
     readers = sorted(
         each.name
         for each in server.sources.values()
-        if each.topic == topic
-        and each.name not in undoing.dropped
-        and not each.name.startswith(PRIVATE_PREFIX)
+        if each.topic == topic and each.name not in undoing.dropped and not each.name.startswith(PRIVATE_PREFIX)
     )
     if undoing.keep_topics:
-        return replace(nothing, keeps=topic)
-    if readers:
-        return replace(nothing, keeps=topic, readers=tuple(readers))
-    return replace(nothing, deletes=topic)
+        return [*drops, UndoStep(keeps=topic)]
+    return [*drops, UndoStep(keeps=topic, readers=tuple(readers)) if readers else UndoStep(deletes=topic)]
 
 
 def _owner(record: StatementRecord, recorded: Recorded) -> StatementRecord | None:
@@ -238,7 +208,7 @@ def _restored(record: StatementRecord) -> UndoStep | None:
     elif record.kind is not Kind.TERMINATE:
         statement, restoration = sendable(previous).replacing(), Restoration.IN_PLACE
     name = previous.name or record.target
-    return UndoStep(record.version, 0, statement, restored=name, restoration=restoration)
+    return UndoStep(statement, restored=name, restoration=restoration)
 
 
 def _irreversible(record: StatementRecord, dropped: frozenset[str], server: Server) -> str | None:

@@ -51,9 +51,7 @@ def expand(step: ApplyStep, recorded: Recorded, server: Server) -> tuple[ApplySt
     replacement = _replacement(step.statement, recorded, server)
     properties = tuple(sorted({**dict(step.properties), RESET: "earliest"}.items()))
     steps = _steps(step, replacement, server)
-    return tuple(
-        replace(each, number=number, properties=properties) for number, each in enumerate(steps, step.number)
-    )
+    return tuple(replace(each, number=number, properties=properties) for number, each in enumerate(steps, step.number))
 
 
 def rewritten(text: str, names: Mapping[str, str], topics: Mapping[str, str]) -> Statement:
@@ -111,9 +109,7 @@ def _steps(step: ApplyStep, change: Replacement, server: Server) -> Iterator[App
         own = bool(described[name].write_queries) and change.created[name].created_topic
         dropped = dropping(server.sources[name].kind, name, place, delete_topic=own)
         effect = DataEffect.OLD_VERSION_DELETED if own else DataEffect.OLD_VERSION_DROPPED
-        switching.append(
-            ApplyStep(step.version, 0, dropped, impact=Impact(Verdict.DROPPED, effect, topic=topic))
-        )
+        switching.append(ApplyStep(step.version, 0, dropped, impact=Impact(Verdict.DROPPED, effect, topic=topic)))
     # There is at least one: the old version is dropped.
     yield replace(switching[0], awaits=built)
     yield from switching[1:]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Generic, TypeVar
 
 from opensea_metrics.deploy.migrations.errors import PlanRefused
 from opensea_metrics.deploy.migrations.plan.impact import DataEffect, Impact, Verdict
@@ -23,7 +23,6 @@ from opensea_metrics.sql.statements import Kind, Statement
 # SET and UNSET are not sent. They become properties of the statements after them.
 SETTINGS = (Kind.SET, Kind.UNSET)
 ANSWERING = (Kind.SELECT, Kind.SHOW, Kind.DESCRIBE, Kind.EXPLAIN)
-ROLLING_BACK = "being rolled back"
 
 
 class Reversibility(StrEnum):
@@ -89,8 +88,6 @@ class UndoStep:
     gets a new id. ``undoes``: the statements that are undone after this step.
     """
 
-    version: int
-    number: int
     statement: Statement | None = None
     deletes: str | None = None
     keeps: str | None = None
@@ -126,47 +123,24 @@ class UndoStep:
         return (replace(self.owner, query_id=delivered.query_id, defined=delivered.defined), *undone)
 
 
+S = TypeVar("S", ApplyStep, UndoStep)
+
+
 @dataclass(frozen=True)
-class VersionPlan:
+class VersionPlan(Generic[S]):
     """The steps of one version that are left; ``done`` statements of the version are applied.
 
-    ``checksum`` and ``rendered``: see VersionRecord. A down file makes a version reversible. ``side_by_side``: some
-    steps follow from the objects on the server, so all steps are recorded before the first one is executed.
+    ``record``: the version's record during the run. ``ends``: its state after the last step. ``reversible``: whether a
+    rollback can undo the steps, which a down file always can. ``side_by_side``: some steps follow from the objects on
+    the server, so all steps are recorded before the first one is executed.
     """
 
-    version: int
-    name: str
-    checksum: str
-    rendered: str
-    done: int
-    steps: tuple[ApplyStep, ...]
+    record: VersionRecord
+    ends: VersionState
+    steps: tuple[S, ...]
+    done: int = 0
     reversible: Reversibility = Reversibility.REVERSIBLE
     side_by_side: bool = False
-
-    @property
-    def total(self) -> int:
-        """The number of statements of the whole version."""
-        return self.done + len(self.steps)
-
-    def running(self, applied: Mapping[int, VersionRecord], now: int) -> VersionRecord:
-        """The record while the version is being applied."""
-        previous = max((each for each in applied if each < self.version), default=None)
-        state, checksum = VersionState.RUNNING, self.checksum
-        return VersionRecord(
-            self.version, self.name, state, checksum, now, previous=previous, rendered=self.rendered
-        )
-
-    def ended(self, running: VersionRecord, now: int) -> VersionRecord:
-        """The record when the version is applied."""
-        return replace(running, state=VersionState.MIGRATED, completed_on=now)
-
-
-@dataclass(frozen=True)
-class VersionRollback:
-    """The steps that undo one version."""
-
-    record: VersionRecord
-    steps: tuple[UndoStep, ...]
 
     @property
     def version(self) -> int:
@@ -180,17 +154,8 @@ class VersionRollback:
 
     @property
     def total(self) -> int:
-        """The number of steps that change the server."""
-        return max((each.number for each in self.steps), default=0)
-
-    def running(self, _: Mapping[int, VersionRecord], __: int) -> VersionRecord:
-        """The record while the version is being rolled back."""
-        return replace(self.record, state=VersionState.RUNNING, error_reason=ROLLING_BACK)
-
-    def ended(self, _: VersionRecord, __: int) -> VersionRecord:
-        """The record when the version is rolled back."""
-        state = VersionState.PENDING
-        return replace(self.record, state=state, started_on=None, completed_on=None, error_reason=None)
+        """The number of statements of the whole version, or of the steps that a rollback has."""
+        return self.done + sum(bool(each.label) for each in self.steps)
 
 
 @dataclass(frozen=True)
@@ -200,7 +165,7 @@ class Plan:
     ``basis``: a checksum of the record, and of the definitions on the server that the plan names.
     """
 
-    versions: tuple[VersionPlan, ...] = ()
+    versions: tuple[VersionPlan[ApplyStep], ...] = ()
     basis: str = ""
 
     @property
@@ -219,7 +184,7 @@ class Plan:
 class RollbackPlan:
     """Versions in the order in which they are undone; empty if there is nothing to do."""
 
-    versions: tuple[VersionRollback, ...] = ()
+    versions: tuple[VersionPlan[UndoStep], ...] = ()
 
     @property
     def steps(self) -> tuple[UndoStep, ...]:
@@ -243,9 +208,7 @@ def steps_of(migration: Migration) -> tuple[ApplyStep, ...]:
     steps: list[ApplyStep] = []
     for statement in migration.statements:
         if statement.kind in ANSWERING:
-            raise SqlError(
-                f"a migration cannot contain {statement.kind.value.upper()}: delete it", statement.place
-            )
+            raise SqlError(f"a migration cannot contain {statement.kind.value.upper()}: delete it", statement.place)
         if statement.kind in SETTINGS:
             name, value = statement.ast.this, statement.ast.args.get("value")
             properties.pop(str(name.this), None)

@@ -114,8 +114,7 @@ class RecordStore:
         others = [row for row in statements if row.get("STATEMENT_NUMBER") != RENDERED]
         sent = [self._read(STATEMENTS, row, statement_of) for row in others]
         return Recorded(
-            tuple(sorted(records, key=attrgetter("version"))),
-            tuple(sorted(sent, key=attrgetter("version", "number"))),
+            tuple(sorted(records, key=attrgetter("version"))), tuple(sorted(sent, key=attrgetter("version", "number")))
         )
 
     def create(self) -> None:
@@ -182,8 +181,7 @@ class RecordStore:
         if STATEMENTS.table not in {each.name for each in self.client.tables()}:
             return None
         rows = self.client.pull(
-            f"SELECT error_reason, completed_on FROM {STATEMENTS.table}"
-            f" WHERE {STATEMENTS.key} = '{HEARTBEAT}';"
+            f"SELECT error_reason, completed_on FROM {STATEMENTS.table} WHERE {STATEMENTS.key} = '{HEARTBEAT}';"
         )
         return (rows[0]["ERROR_REASON"], int(rows[0]["COMPLETED_ON"])) if rows else None
 

@@ -48,11 +48,7 @@ class CatchUp:
 
 
 def wait(
-    client: KsqlClient,
-    sinks: Mapping[str, str],
-    report: Report,
-    timeout: float,
-    silence: float = SILENCE,
+    client: KsqlClient, sinks: Mapping[str, str], report: Report, timeout: float, silence: float = SILENCE
 ) -> None:
     """Wait until the queries have caught up; ``sinks`` maps their ids to their sinks.
 

@@ -67,10 +67,7 @@ class StatementRefused(ClientError):
 
 
 def deliver(
-    client: KsqlClient,
-    text: str,
-    properties: Mapping[str, str] | None = None,
-    search: Search | None = None,
+    client: KsqlClient, text: str, properties: Mapping[str, str] | None = None, search: Search | None = None
 ) -> Delivered:
     """Send statements until the server has executed or refused them.
 
@@ -101,9 +98,7 @@ def deliver(
         wait, is_first = min(2 * wait, LONGEST_WAIT), False
 
 
-def _after(
-    error: ClientError, client: KsqlClient, search: Search | None, is_first: bool
-) -> Delivered | None:
+def _after(error: ClientError, client: KsqlClient, search: Search | None, is_first: bool) -> Delivered | None:
     """The effect of an attempt that failed; None if the statement is to be sent again."""
     status = error.status if isinstance(error, KsqlError) else None
     if isinstance(error, KsqlError) and error.status < 500 and (is_first or search is None):

@@ -22,7 +22,6 @@ from opensea_metrics.deploy.migrations.plan.steps import (
     RollbackPlan,
     UndoStep,
     VersionPlan,
-    VersionRollback,
     record_of,
 )
 from opensea_metrics.deploy.migrations.record.records import (
@@ -85,17 +84,24 @@ def execute(plan: Plan | RollbackPlan, recorded: Recorded, run: Run) -> tuple[St
 
 
 def _execute_version(
-    plan: VersionPlan | VersionRollback, applied: dict[int, VersionRecord], run: Run
+    plan: VersionPlan[ApplyStep] | VersionPlan[UndoStep], applied: dict[int, VersionRecord], run: Run
 ) -> list[StatementRecord]:
     """Execute the steps of one version, and keep ``applied`` up to date."""
     records: list[StatementRecord] = []
-    running = plan.running(applied, now())
+    previous = max((each for each in applied if each < plan.version), default=None)
+    running = replace(plan.record, started_on=now(), previous=previous)
     run.store.write_version(running)
-    if isinstance(plan, VersionPlan) and plan.side_by_side:
-        steps = [each for each in plan.steps if each.unfinished is None]
-        run.store.write_statements(_record(each, each.statement, StatementState.PLANNED) for each in steps)
-    for step in plan.steps:
-        progress = StepProgress(plan.version, plan.name, step.number, plan.total, step.label)
+    steps: tuple[Step, ...] = plan.steps
+    if plan.side_by_side:
+        run.store.write_statements(
+            _record(each, each.statement, StatementState.PLANNED)
+            for each in steps
+            if each.statement is not None and each.unfinished is None
+        )
+    number = plan.done
+    for step in steps:
+        number += bool(step.label)
+        progress = StepProgress(plan.version, plan.name, number, plan.total, step.label)
         started = time.monotonic()
         if step.label:
             run.report(progress)
@@ -109,14 +115,15 @@ def _execute_version(
             failed = replace(running, state=VersionState.ERROR, error_reason=str(error), completed_on=now())
             run.store.write_version(failed)
             run.store.settle()
-            raise StepFailed(_failure(plan, step, str(error))) from error
+            raise StepFailed(_failure(progress, step, str(error), number - 1)) from error
         run.store.write_statements(outcome)
         records += outcome
         if step.label:
             run.report(replace(progress, seconds=time.monotonic() - started))
-    ended = plan.ended(running, now())
     applied.pop(plan.version, None)
-    if ended.state is VersionState.MIGRATED:
+    ended = replace(running, state=plan.ends, started_on=None, error_reason=None)
+    if plan.ends is VersionState.MIGRATED:
+        ended = replace(ended, started_on=running.started_on, completed_on=now())
         applied[plan.version] = ended
     run.store.write_versions([ended], applied[max(applied)] if applied else None)
     return records
@@ -177,15 +184,20 @@ def _with_one_query(record: StatementRecord, delivered: Delivered, run: Run) -> 
     first, *others = started
     for other in others:
         if server.queries[other].text == server.queries[first].text:
-            ended = effect_if(lambda other=other: other not in look(run.client).queries)  # type: ignore[misc]
-            deliver(run.client, terminating(other).text, {}, ended)
+            _end(other, run)
     return replace(delivered, query_id=first)
 
 
+def _end(query_id: str, run: Run) -> None:
+    ended = effect_if(lambda: query_id not in look(run.client).queries)
+    deliver(run.client, terminating(query_id).text, {}, ended)
+
+
 def _record(step: Step, statement: Statement, state: StatementState) -> StatementRecord:
+    if isinstance(step, UndoStep):  # only to compare with: it is not written
+        return record_of(statement, 0, 0, state)
     record = record_of(statement, step.version, step.number, state, step.properties)
-    logical = step.logical if isinstance(step, ApplyStep) else None
-    return replace(record, awaits=step.awaits, logical=logical)
+    return replace(record, awaits=step.awaits, logical=step.logical)
 
 
 def _record_before(step: Step, statement: Statement, server: Server, run: Run) -> StatementRecord:
@@ -205,9 +217,7 @@ def _record_before(step: Step, statement: Statement, server: Server, run: Run) -
         # An interrupted run may have restored the object already. Then its query is the effect of this step.
         existed = False
         is_creation = statement.kind in CREATES
-        writers = () if is_creation else tuple(
-            each for each in writers if server.queries[each].text != statement.text
-        )
+        writers = () if is_creation else tuple(each for each in writers if server.queries[each].text != statement.text)
     called = {str(each.this).upper() for each in statement.ast.find_all(exp.Anonymous)}
     return replace(
         _record(step, statement, StatementState.RUNNING),
@@ -222,20 +232,18 @@ def _record_before(step: Step, statement: Statement, server: Server, run: Run) -
     )
 
 
-def _failure(plan: VersionPlan | VersionRollback, step: Step, reason: str) -> str:
+def _failure(progress: StepProgress, step: Step, reason: str, done: int) -> str:
     """The message on a step that failed: which one, why, and what to do."""
     reason = reason.replace("\n", "\n  ")
-    if isinstance(plan, VersionRollback):
+    version, number, total = progress.version, progress.number, progress.total
+    if isinstance(step, UndoStep):
         return (
-            f"version {plan.version}: the rollback stopped at step {step.number} of {plan.total}"
-            f" ({step.label}):\n  {reason}\n"
+            f"version {version}: the rollback stopped at step {number} of {total} ({step.label}):\n  {reason}\n"
             "  hint: remove the obstacle and roll back again: the rollback resumes at this step"
         )
-    done = plan.done + [each.number for each in plan.steps].index(step.number)
-    place = f"{step.statement.place}: " if step.statement else ""
     return (
-        f"{place}the server refused statement {step.number} of {plan.total} of version {plan.version}"
+        f"{step.statement.place}: the server refused statement {step.number} of {total} of version {version}"
         f" ({step.label}):\n  {reason}\n"
-        f"  {done} of {plan.total} statements of this version are applied, and stay in effect\n"
+        f"  {done} of {total} statements of this version are applied, and stay in effect\n"
         "  hint: fix the statement and apply again: apply resumes at this statement"
     )
