@@ -93,7 +93,7 @@ def apply(
             wait=wait,
             site=server_access.site(timeout),
         )
-    versions = ", ".join(f"V{each.version:03}" for each in applied.versions)
+    versions = ", ".join(f"V{version.version:03}" for version in applied.versions)
     say(f"applied {versions}" if versions else "nothing to do")
 
 
@@ -149,7 +149,7 @@ def rollback(
             steps=steps,
             site=server_access.site(),
         )
-    versions = ", ".join(f"V{each.version:03}" for each in undone.versions)
+    versions = ", ".join(f"V{version.version:03}" for version in undone.versions)
     say(f"rolled back {versions}" if versions else "nothing to do")
 
 

@@ -40,15 +40,15 @@ def validate(
     is_embedded = client.info().is_embedded if client else not is_named
     if is_embedded and checked.unsupported:
         raise SqlErrors(checked.unsupported)
-    for each in checked.unsupported:
-        say(f"note: {each.place}: {each.message}")
+    for unsupported in checked.unsupported:
+        say(f"note: {unsupported.place}: {unsupported.message}")
     say(f"{checked.migrations} migrations, {checked.statements} statements in {checked.root}: valid")
     if client is None:
         return
     changed = commands.changed(client, sql, variables)
     show_changed(changed)
     if changed:
-        versions = ", ".join(f"V{each:03}" for each in sorted({c.version for c in changed}))
+        versions = ", ".join(f"V{version:03}" for version in sorted({c.version for c in changed}))
         raise MigrationError(
             f"{versions}: changed after they were applied\n"
             "  hint: undo the change and write a new migration (opensea-metrics new), or roll back"
@@ -109,8 +109,8 @@ def repair(
     """
 
     def consent(planned: Repair) -> bool:
-        for each in planned.corrections:
-            say(correction_sentence(each), stderr=True)
+        for correction in planned.corrections:
+            say(correction_sentence(correction), stderr=True)
         if yes:
             return True
         if not sys.stdin.isatty():
@@ -138,4 +138,4 @@ def new(
 
 
 def _versions(versions: tuple[int, ...]) -> str:
-    return ", ".join(f"V{each:03}" for each in versions)
+    return ", ".join(f"V{version:03}" for version in versions)

@@ -26,6 +26,7 @@ from opensea_metrics.sql.types import KsqlType, from_ast
 
 _PLACE = Place("<server>", 1, 1)
 
+
 @dataclass(frozen=True)
 class Server:
     """Streams and tables by name, queries by id, and the names of topics.
@@ -47,20 +48,20 @@ class Server:
 
     def writers(self, target: str | None) -> tuple[str, ...]:
         """The ids of the queries that write into a stream or table."""
-        return tuple(sorted(each.id for each in self.queries.values() if target in each.sinks))
+        return tuple(sorted(query.id for query in self.queries.values() if target in query.sinks))
 
 
 def look(client: KsqlClient, describe: Iterable[str] | None = ()) -> Server:
     """Ask a server. ``describe``: the names to describe, None for all."""
     known, queries, topics = client.everything()
-    names = [each.name for each in known]
-    wanted = names if describe is None else [each for each in set(describe) if each in names]
+    names = [source.name for source in known]
+    wanted = names if describe is None else [name for name in set(describe) if name in names]
     return Server(
-        sources={each.name: each for each in known},
-        queries={each.id: each for each in queries},
-        topics=frozenset(each.name for each in topics),
-        partitions={each.name: each.partitions for each in topics},
-        described={each.name: each for each in client.describe_all(sorted(wanted))},
+        sources={source.name: source for source in known},
+        queries={query.id: query for query in queries},
+        topics=frozenset(topic.name for topic in topics),
+        partitions={topic.name: topic.partitions for topic in topics},
+        described={description.name: description for description in client.describe_all(sorted(wanted))},
     )
 
 
@@ -86,7 +87,7 @@ def catalog_of(server: Server, with_queries: bool) -> Catalog:
 
     Queries that this tool cannot read (a foreign function) are left out. The server then has the last word.
     """
-    known = {name: _source(each) for name, each in server.described.items()}
+    known = {name: _source(description) for name, description in server.described.items()}
     queries = {}
     for query in server.queries.values() if with_queries else ():
         for sink in query.sinks:
@@ -97,7 +98,7 @@ def catalog_of(server: Server, with_queries: bool) -> Catalog:
                 continue
             queries[query.id] = CatalogQuery(query.id, sink, analysis)
     # The embedded server also lists topics that only files imply. A statement may still give them more partitions.
-    declared = {each.topic for each in known.values()}
+    declared = {source.topic for source in known.values()}
     topics = {
         name: CatalogTopic(count)
         for name, count in server.partitions.items()
@@ -110,10 +111,9 @@ def _source(known: Description) -> CatalogSource:
     key_role = "PRIMARY KEY" if known.kind == "TABLE" else "KEY"
     statement = _definition(known)
     columns = tuple(
-        CatalogColumn(each.name, _type_of(each.type), key_role if each.key else None)
-        for each in known.columns
+        CatalogColumn(column.name, _type_of(column.type), key_role if column.key else None) for column in known.columns
     )
-    names = {each.name for each in columns}
+    names = {column.name for column in columns}
     timestamp = known.timestamp if known.timestamp in names else known.timestamp.upper()
     return CatalogSource(
         name=known.name,

@@ -50,7 +50,7 @@ def validate(root: Path | None = None, variables: Variables | None = None) -> Va
             unsupported.append(error)
 
     project = checked(root, variables, support_of)
-    statements = [steps_of(each) for each in project.migrations]
+    statements = [steps_of(file) for file in project.migrations]
     return Validation(project.root, len(statements), sum(map(len, statements)), tuple(unsupported))
 
 
@@ -202,7 +202,7 @@ def _planned_rollback(
     steps: int | None,
 ) -> RollbackPlan:
     migrations = load_project(root, variables, recorded.physical_names).migrations
-    downs = {each.version: each.down for each in migrations if each.down is not None}
+    downs = {file.version: file.down for file in migrations if file.down is not None}
     versions = versions_above(recorded, target, steps)
     server = look(client, describe=None)
     return make_rollback(recorded, versions, downs, server, keep_topics)
@@ -228,7 +228,7 @@ def _chosen(
 
 
 def _await_caught_up(records: tuple[StatementRecord, ...], run: Run) -> None:
-    sinks = {each.query_id: each.target for each in records if each.query_id and each.target}
+    sinks = {record.query_id: record.target for record in records if record.query_id and record.target}
     catch_up.wait(run.client, sinks, run.report, run.timeout)
 
 

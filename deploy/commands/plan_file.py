@@ -35,16 +35,16 @@ def to_json(plan: Plan, sentence: Callable[[ApplyStep], str]) -> dict[str, Any]:
         "basis": plan.basis,
         "migrations": [
             {
-                "version": each.version,
-                "name": each.name,
-                "checksum": each.record.checksum,
-                "rendered": each.record.rendered,
-                "done": each.done,
-                "reversible": each.reversible,
-                "side_by_side": each.side_by_side,
-                "steps": [{**_step_to_json(step), "data": sentence(step)} for step in each.steps],
+                "version": version.version,
+                "name": version.name,
+                "checksum": version.record.checksum,
+                "rendered": version.record.rendered,
+                "done": version.done,
+                "reversible": version.reversible,
+                "side_by_side": version.side_by_side,
+                "steps": [{**_step_to_json(step), "data": sentence(step)} for step in version.steps],
             }
-            for each in plan.versions
+            for version in plan.versions
         ],
     }
 
@@ -92,7 +92,7 @@ def _step_to_json(step: ApplyStep) -> dict[str, Any]:
         "effect_topic": impact.topic,
         "topic_existed": impact.topic_existed,
         "subject": impact.subject,
-        "changes": [[each.clause, each.what, each.difference.name] for each in impact.changes],
+        "changes": [[change.clause, change.what, change.difference.name] for change in impact.changes],
         "place": [statement.place.file, statement.place.line, statement.place.column],
         "statement": statement.text,
         "properties": dict(step.properties),

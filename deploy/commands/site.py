@@ -68,6 +68,6 @@ def checked(
     """The project, whose statements all fit together; ``step`` gets each statement. Raises SqlErrors."""
     project = load_project(root, variables)
     check(project, step)
-    for each in project.migrations:
-        steps_of(each)
+    for file in project.migrations:
+        steps_of(file)
     return project

@@ -48,9 +48,9 @@ def diff(
     wanted = expected(RecordStore(client).read(), project.migrations)
     server = look(client, describe=None)
     failed = [
-        each.id for each in server.queries.values() if each.state == "ERROR" and each.id in wanted.queries
+        query.id for query in server.queries.values() if query.state == "ERROR" and query.id in wanted.queries
     ]
-    errors = {each: client.query_errors(each) for each in failed}
+    errors = {query_id: client.query_errors(query_id) for query_id in failed}
     return find_drift(wanted, server, errors, (site or Site()).functions)
 
 
@@ -70,7 +70,7 @@ def baseline(
         recorded, server = run.store.read(), look(run.client, describe=None)
         records = make_baseline(project.migrations, recorded, server, version, who(), now())
         _write(records, run)
-    return tuple(each.version for each in records.versions)
+    return tuple(record.version for record in records.versions)
 
 
 def adopt(
@@ -86,13 +86,13 @@ def adopt(
     """
     root = root or find_root()
     _refuse_other_names(root)
-    applied = {each.version for each in RecordStore(client).read().applied}
+    applied = {version.version for version in RecordStore(client).read().applied}
     project = load_project(root, variables, versions=applied)
     with running(client, site or Site(), ignore) as run:
         recorded, server = run.store.read(), look(run.client, describe=None)
         records = make_adoption(project.migrations, recorded, server, who(), now())
         _write(records, run)
-    return tuple(sorted({each.version for each in records.statements}))
+    return tuple(sorted({record.version for record in records.statements}))
 
 
 def repair(
@@ -124,8 +124,8 @@ def new(name: str, root: Path | None = None, variables: Variables | None = None)
     if not re.fullmatch(r"\w+", words):
         raise MigrationError(f"{name!r} is no name for a migration\n  hint: use letters, digits and underscores")
     project = load_project(root, variables)
-    versions = [each.version for each in project.migrations]
-    digits = max((len(each.path.name.partition("__")[0]) - 1 for each in project.migrations), default=3)
+    versions = [file.version for file in project.migrations]
+    digits = max((len(file.path.name.partition("__")[0]) - 1 for file in project.migrations), default=3)
     version = max(versions, default=0) + 1
     path = project.root / "migrations" / f"V{version:0{digits}}__{words}.sql"
     path.write_text(_TEMPLATE.format(title=words.replace("_", " ")), encoding="utf-8")
@@ -134,7 +134,7 @@ def new(name: str, root: Path | None = None, variables: Variables | None = None)
 
 def _write(records: Recorded, run: Run) -> None:
     run.store.write_statements(records.statements)
-    known = {each.version: each for each in (*run.store.read().applied, *records.versions)}
+    known = {record.version: record for record in (*run.store.read().applied, *records.versions)}
     run.store.write_versions(records.versions, known[max(known)] if known else None)
     run.store.settle()
 

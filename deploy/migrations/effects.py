@@ -18,7 +18,7 @@ def effect_of(record: StatementRecord, server: Server) -> Delivered | None:
     if sending it again does no harm (CREATE OR REPLACE without a query).
     """
     target, present = record.target, record.target in server.sources
-    started = [each for each in server.writers(target) if each not in record.writers]
+    started = [query_id for query_id in server.writers(target) if query_id not in record.writers]
     if record.kind in CREATES:
         is_done = present and (not record.target_existed or bool(started))
     elif record.kind in DROPS:

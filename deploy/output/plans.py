@@ -67,14 +67,14 @@ EFFECTS = {
 def show_plan(plan: Plan) -> None:
     """Print what apply would do: two lines for each statement, the second about data."""
     out = console()
-    for each in plan.versions:
-        title = shown(f"V{each.version:03} {each.name}", "bold")
-        style = "dim" if each.reversible is Reversibility.REVERSIBLE else "yellow"
-        title.append(shown(f"  ({each.reversible})", style))
+    for version in plan.versions:
+        title = shown(f"V{version.version:03} {version.name}", "bold")
+        style = "dim" if version.reversible is Reversibility.REVERSIBLE else "yellow"
+        title.append(shown(f"  ({version.reversible})", style))
         out.print(title)
-        if each.done:
-            out.print(shown(f"  {each.done} of {each.total} statements are applied already", "dim"))
-        for step in each.steps:
+        if version.done:
+            out.print(shown(f"  {version.done} of {version.total} statements are applied already", "dim"))
+        for step in version.steps:
             _show_step(step, out.print)
 
 
@@ -89,7 +89,7 @@ def data_sentence(step: ApplyStep) -> str:
         topic=impact.topic,
         after=", after the rows in it" if impact.topic_existed else "",
         subject=impact.subject,
-        changes="; ".join(each.what for each in impact.changes),
+        changes="; ".join(change.what for change in impact.changes),
     )
     if impact.verdict is Verdict.REBUILD and step.statement.starts_query:
         sentence = f"state is lost; {sentence}"
@@ -111,9 +111,9 @@ def undo_lines(step: UndoStep) -> Iterator[str]:
 def show_rollback(plan: RollbackPlan, stderr: bool = False) -> None:
     """Print what a rollback does, which objects lose their state, and which topics lose their data."""
     out = console(stderr)
-    for each in plan.versions:
-        out.print(shown(f"V{each.version:03} {each.name}", "bold"))
-        for step in each.steps:
+    for version in plan.versions:
+        out.print(shown(f"V{version.version:03} {version.name}", "bold"))
+        for step in version.steps:
             for line in undo_lines(step):
                 out.print(shown(f"  {line}", "dim" if step.keeps else ""))
     if plan.loses_state:
@@ -134,25 +134,25 @@ def show_status(versions: Sequence[VersionStatus]) -> None:
         table.add_column(name, no_wrap=name in ("version", "state", "statements"), overflow="fold")
     table.columns[-1].justify = "right"
     notes = []
-    for each in versions:
+    for version in versions:
         took = ""
-        if each.started_on is not None and each.completed_on is not None:
-            took = f"{(each.completed_on - each.started_on) / 1000:.1f}"
-        number = f"V{each.version:03}"
+        if version.started_on is not None and version.completed_on is not None:
+            took = f"{(version.completed_on - version.started_on) / 1000:.1f}"
+        number = f"V{version.version:03}"
         table.add_row(
             number,
-            shown(each.name),
-            shown(str(each.state), STYLES[each.state]),
-            f"{each.done}/{'?' if each.total is None else each.total}",
-            shown(each.who or ""),
-            time_text(each.started_on),
+            shown(version.name),
+            shown(str(version.state), STYLES[version.state]),
+            f"{version.done}/{'?' if version.total is None else version.total}",
+            shown(version.who or ""),
+            time_text(version.started_on),
             took,
         )
-        if each.error_reason:
-            notes.append(shown(f"{number}: {each.error_reason}", "red"))
-        elif each.total is None:
+        if version.error_reason:
+            notes.append(shown(f"{number}: {version.error_reason}", "red"))
+        elif version.total is None:
             notes.append(shown(f"{number}: its file is missing", "yellow"))
-        elif each.changed:
+        elif version.changed:
             notes.append(shown(f"{number}: the file was changed after it was applied", "yellow"))
     out.print(table)
     for note in notes:

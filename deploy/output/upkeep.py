@@ -32,13 +32,13 @@ CORRECTIONS = {
 def show_changed(changes: Sequence[FileChange]) -> None:
     """Print diffs, and the verdict on replacing the definition on the server."""
     out = console()
-    for each in changes:
-        out.print(shown(f"V{each.version:03} {FILE_CHANGES[each.kind].format(where=each.where)}", "bold"))
-        for line in each.diff:
+    for change in changes:
+        out.print(shown(f"V{change.version:03} {FILE_CHANGES[change.kind].format(where=change.where)}", "bold"))
+        for line in change.diff:
             out.print(shown(f"  {line}", DIFF.get(line[:1], "")))
-        if each.impact is not None:
-            clause = f" ({each.impact.clause})" if each.impact.clause else ""
-            out.print(shown(f"  as CREATE OR REPLACE: {each.impact.verdict}{clause}", "yellow"))
+        if change.impact is not None:
+            clause = f" ({change.impact.clause})" if change.impact.clause else ""
+            out.print(shown(f"  as CREATE OR REPLACE: {change.impact.verdict}{clause}", "yellow"))
 
 
 def show_drift(drifts: Sequence[Drift]) -> None:
@@ -46,8 +46,8 @@ def show_drift(drifts: Sequence[Drift]) -> None:
     if not drifts:
         return
     table = Table("drift", "name", "")
-    for each in drifts:
-        table.add_row(each.kind, shown(each.name), shown(drift_sentence(each)))
+    for drift in drifts:
+        table.add_row(drift.kind, shown(drift.name), shown(drift_sentence(drift)))
     console().print(table)
 
 
@@ -70,7 +70,7 @@ def drift_sentence(drift: Drift) -> str:
         case DriftKind.ALTERED, DriftObject.FUNCTION:
             return f"its function {related} was changed after {source}: rebuild it"
         case DriftKind.ALTERED, _:
-            changes = "; ".join(f"{each.clause}: {each.what}" for each in drift.changes)
+            changes = "; ".join(f"{change.clause}: {change.what}" for change in drift.changes)
             return f"{changes} (from {source} to the server's definition)"
         case DriftKind.FAILED, _:
             return drift.reason

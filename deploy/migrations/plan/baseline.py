@@ -30,21 +30,21 @@ def make_baseline(
 
     Raises MigrationError if there is no such file, or if a stream or table of these files is not on the server.
     """
-    if version not in {each.version for each in migrations}:
+    if version not in {file.version for file in migrations}:
         raise MigrationError(f"no migration has version {version}\n  hint: see status for the versions")
-    applied = {each.version for each in recorded.applied}
-    files = [each for each in migrations if each.version <= version and each.version not in applied]
-    for each in files:
-        if each.version in recorded.begun:
+    applied = {version.version for version in recorded.applied}
+    files = [file for file in migrations if file.version <= version and file.version not in applied]
+    for file in files:
+        if file.version in recorded.begun:
             raise MigrationError(
-                f"version {each.version} is begun\n  hint: apply the rest of it, roll it back, or repair"
+                f"version {file.version} is begun\n  hint: apply the rest of it, roll it back, or repair"
             )
-    previous = max((each for each in applied if files and each < files[0].version), default=None)
+    previous = max((version for version in applied if files and version < files[0].version), default=None)
     versions = []
-    for each in files:
-        state, md5 = VersionState.MIGRATED, each.file_md5
-        versions.append(VersionRecord(each.version, each.name, state, md5, now, now, previous, rendered=each.checksum))
-        previous = each.version
+    for file in files:
+        state, md5 = VersionState.MIGRATED, file.file_md5
+        versions.append(VersionRecord(file.version, file.name, state, md5, now, now, previous, rendered=file.checksum))
+        previous = file.version
     return Recorded(tuple(versions), _statements_of(files, server, who, now))
 
 
@@ -53,7 +53,7 @@ def make_adoption(migrations: Sequence[Migration], recorded: Recorded, server: S
 
     Raises MigrationError for a file that is missing, or was changed after it was applied.
     """
-    files = {each.version: each for each in migrations}
+    files = {file.version: file for file in migrations}
     adopted = []
     for record in recorded.applied:
         if recorded.in_effect_of(record.version):
@@ -75,9 +75,9 @@ def make_adoption(migrations: Sequence[Migration], recorded: Recorded, server: S
 
 def _statements_of(files: Sequence[Migration], server: Server, who: str, now: int) -> tuple[StatementRecord, ...]:
     """The statements of files as done. Nobody knows who created the topics, so a rollback keeps them."""
-    steps = [step for each in files for step in steps_of(each)]
+    steps = [step for file in files for step in steps_of(file)]
     _check_present(steps, server)
-    inserts = {each.statement.name: _queries(server, each.statement.name, "INSERTQUERY_") for each in steps}
+    inserts = {step.statement.name: _queries(server, step.statement.name, "INSERTQUERY_") for step in steps}
     records = []
     for step in steps:
         statement, name = step.statement, step.statement.name or ""
@@ -112,5 +112,5 @@ def _check_present(steps: Sequence[ApplyStep], server: Server) -> None:
 
 def _queries(server: Server, name: str | None, prefix: str) -> Iterator[str]:
     """The ids of the queries that write into an object, in the order of their numbers."""
-    ids = [each for each in server.writers(name) if each.startswith(prefix)]
-    return iter(sorted(ids, key=lambda each: [int(digits) for digits in re.findall(r"\d+$", each)]))
+    ids = [query_id for query_id in server.writers(name) if query_id.startswith(prefix)]
+    return iter(sorted(ids, key=lambda query_id: [int(digits) for digits in re.findall(r"\d+$", query_id)]))

@@ -124,18 +124,18 @@ def find_drift(
 
 def _in_order(recorded: Recorded, migrations: Sequence[Migration]) -> Iterator[StatementRecord]:
     """The applied statements. The file says them if another tool applied the version."""
-    files = {each.version: each for each in migrations}
+    files = {file.version: file for file in migrations}
     for version in recorded.versions:
         statements = recorded.in_effect_of(version.version)
         if not statements and version.version in files and version.state is VersionState.MIGRATED:
             for step in steps_of(files[version.version]):
                 yield record_of(step.statement, version.version, step.number, StatementState.DONE)
-        yield from (each for each in statements if each.state is StatementState.DONE)
+        yield from (record for record in statements if record.state is StatementState.DONE)
 
 
 def _changed_functions(wanted: Expected, functions: Mapping[str, str]) -> Iterator[Drift]:
     records = (*wanted.sources.values(), *wanted.queries.values())
-    for record in {(each.version, each.number): each for each in records}.values():
+    for record in {(record.version, record.number): record for record in records}.values():
         for name, checksum in record.functions:
             if functions.get(name, checksum) != checksum:
                 function = DriftObject.FUNCTION
@@ -161,8 +161,8 @@ def _extra(wanted: Expected, server: Server) -> Iterator[Drift]:
         if name not in wanted.sources and name not in OF_KSQLDB and not is_own:
             yield Drift(DriftKind.EXTRA, DriftObject.SOURCE, name, related=(source.kind.lower(),))
     for query in server.queries.values():
-        into = tuple(each for each in query.sinks if each in wanted.sources)
-        is_second = any(wanted.sources[each].query_id is not None for each in into)
+        into = tuple(sink for sink in query.sinks if sink in wanted.sources)
+        is_second = any(wanted.sources[sink].query_id is not None for sink in into)
         is_insert = bool(into) and query.id.startswith("INSERTQUERY")
         if query.id not in wanted.queries and (is_second or is_insert):
             yield Drift(DriftKind.EXTRA, DriftObject.QUERY, query.id, related=into)
@@ -185,13 +185,13 @@ def _altered(wanted: Expected, server: Server) -> Iterator[Drift]:
             continue  # its query is missing, or could not be read
         # A windowed aggregation cannot be replaced, even by an equal one. That is no difference between the two.
         differences = tuple(
-            each
-            for each in changes(_comparable(old), _comparable(new))
-            if each.difference is not Difference.REPLACED_AGGREGATION
+            change
+            for change in changes(_comparable(old), _comparable(new))
+            if change.difference is not Difference.REPLACED_AGGREGATION
         )
         if record.defined is not None and known.statement.split() == record.defined.split():
             # The server's text does not contain columns that ALTER added.
-            differences = tuple(each for each in differences if each.clause == "columns")
+            differences = tuple(change for change in differences if change.clause == "columns")
         if differences:
             yield Drift(DriftKind.ALTERED, DriftObject.SOURCE, name, record, changes=differences)
 
@@ -199,7 +199,7 @@ def _altered(wanted: Expected, server: Server) -> Iterator[Drift]:
 def _comparable(definition: Definition) -> Definition:
     """Without the facts that only one side knows: formats that follow from the source, roles of keys."""
     source = definition.source
-    columns = tuple(Column(each.name, each.type, "KEY" if each.is_key else None) for each in source.columns)
+    columns = tuple(Column(column.name, column.type, "KEY" if column.is_key else None) for column in source.columns)
     return replace(definition, source=replace(source, columns=columns, key_format="", value_format=""))
 
 

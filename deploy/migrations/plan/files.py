@@ -58,21 +58,22 @@ def file_matches_record(file: Migration, record: VersionRecord) -> bool:
 
 def statements_match(file: Migration, records: Sequence[StatementRecord]) -> bool:
     """True if the file has the recorded statements. Comments do not count."""
-    steps = [(each.statement.text, each.properties) for each in steps_of(file)]
-    return steps == [(each.text, each.properties) for each in records]
+    steps = [(step.statement.text, step.properties) for step in steps_of(file)]
+    return steps == [(record.text, record.properties) for record in records]
 
 
 def make_status(migrations: Sequence[Migration], recorded: Recorded) -> tuple[VersionStatus, ...]:
     """The status of each version that has a file or is not rolled back, in order."""
-    files = {each.version: each for each in migrations}
-    records = {each.version: each for each in recorded.versions}
-    shown = files.keys() | {each.version for each in recorded.versions if each.state is not VersionState.PENDING}
-    return tuple(_status(each, files.get(each), records.get(each), recorded) for each in sorted(shown))
+    files = {file.version: file for file in migrations}
+    records = {version.version: version for version in recorded.versions}
+    not_pending = {version for version, record in records.items() if record.state is not VersionState.PENDING}
+    shown = files.keys() | not_pending
+    return tuple(_status(version, files.get(version), records.get(version), recorded) for version in sorted(shown))
 
 
 def _status(version: int, file: Migration | None, record: VersionRecord | None, recorded: Recorded) -> VersionStatus:
     statements = recorded.statements_of(version)
-    done = sum(each.state is StatementState.DONE for each in statements)
+    done = sum(record.state is StatementState.DONE for record in statements)
     total = None if file is None else sum(s.kind not in SETTINGS for s in file.statements)
     if is_side_by_side(statements):
         total = len(statements)
@@ -92,7 +93,7 @@ def _status(version: int, file: Migration | None, record: VersionRecord | None, 
         record.completed_on,
         record.error_reason,
         changed=applied and not is_same,
-        who=next((each.who for each in reversed(statements) if each.who), None),
+        who=next((record.who for record in reversed(statements) if record.who), None),
     )
 
 
@@ -123,7 +124,7 @@ class FileChange:
 
 def changed_files(migrations: Sequence[Migration], recorded: Recorded, server: Server) -> tuple[FileChange, ...]:
     """All changes of applied versions; all streams and tables of ``server`` are described."""
-    files = {each.version: each for each in migrations}
+    files = {file.version: file for file in migrations}
     file_changes: list[FileChange] = []
     for record in recorded.applied:
         file = files.get(record.version)
@@ -141,8 +142,8 @@ def changed_files(migrations: Sequence[Migration], recorded: Recorded, server: S
 
 
 def _statements(file: Migration, records: Sequence[StatementRecord], server: Server) -> Iterator[FileChange]:
-    steps = {each.number: each for each in steps_of(file)}
-    sent = {each.number: each for each in records}
+    steps = {step.number: step for step in steps_of(file)}
+    sent = {record.number: record for record in records}
     world = World(catalog_of(server, with_queries=True), server.topics)
     for number in sorted(steps.keys() | sent.keys()):
         step, record = steps.get(number), sent.get(number)

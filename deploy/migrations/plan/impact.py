@@ -79,7 +79,7 @@ class Impact:
     def adds_columns(self) -> bool:
         """True if columns are added in place, which no later statement can undo."""
         return self.effect is DataEffect.COLUMNS_ADDED or any(
-            each.difference is Difference.COLUMNS_ADDED for each in self.changes
+            change.difference is Difference.COLUMNS_ADDED for change in self.changes
         )
 
 
@@ -158,7 +158,7 @@ def _refused_clauses(statement: Statement, before: Catalog, number: int) -> str 
         new = applied(before, statement, number, any_replacement=True).definition(statement.name or "")
     except SqlError:
         return None
-    return _clauses(each for each in (changes(old, new) if new else ()) if each.refusal is not None)
+    return _clauses(change for change in (changes(old, new) if new else ()) if change.refusal is not None)
 
 
 def _impact(statement: Statement, world: World, after: Catalog) -> Impact:
@@ -230,4 +230,4 @@ def _replacement(name: str, before: Catalog, after: Catalog) -> Impact:
 
 def _clauses(differences: Iterable[Change]) -> str | None:
     """The clauses that differ, each once; None if there are none."""
-    return ", ".join(dict.fromkeys(each.clause for each in differences)) or None
+    return ", ".join(dict.fromkeys(change.clause for change in differences)) or None

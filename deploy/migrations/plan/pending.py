@@ -65,12 +65,12 @@ def make_plan(
     pending version is below an applied one, or no file has the target version.
     """
     server, target = server or Server(), choice.target
-    files = {each.version: each for each in migrations}
+    files = {file.version: file for file in migrations}
     if target is not None and target not in files:
         raise MigrationError(f"no migration has version {target}\n  hint: see status for the versions")
     for record in recorded.applied:
         _check_applied(record, files.get(record.version), recorded)
-    applied, begun = {each.version for each in recorded.applied}, recorded.begun
+    applied, begun = {version.version for version in recorded.applied}, recorded.begun
     newest = max(applied | begun, default=0)
     pending = []
     for version, file in sorted(files.items()):
@@ -83,7 +83,7 @@ def make_plan(
                 " --out-of-order"
             )
         pending.append(_remaining(file, recorded.statements_of(version)))
-    downs = {each.version for each in migrations if each.down is not None}
+    downs = {file.version for file in migrations if file.down is not None}
     return _assessed(pending[:1] if choice.one else pending, recorded, server, downs, choice.side_by_side)
 
 
@@ -96,7 +96,7 @@ def _assessed(
 ) -> Plan:
     """The plan with the impact of each step. ``downs``: the versions that have a down file."""
     pending = tuple(pending)
-    steps = [step for each in pending for step in each.steps]
+    steps = [step for version in pending for step in version.steps]
     statements = [step.statement for step in steps]
     with_queries = any(s.kind in ENDING or s.replaces or s.keeps_existing for s in statements)
     world = World(catalog_of(server, with_queries), server.topics, is_embedded=server.is_embedded)
@@ -123,10 +123,10 @@ def _assessed(
 
 def basis_of(recorded: Recorded, server: Server, steps: Iterable[ApplyStep]) -> str:
     """A checksum (SHA-256, hex) of the record, and of the definitions on the server that the steps name."""
-    names = {name for each in steps for name in (each.statement.name, *each.statement.reads)}
+    names = {name for step in steps for name in (step.statement.name, *step.statement.reads)}
     facts = [
-        [[each.version, each.state, each.checksum] for each in recorded.versions],
-        [[each.version, each.number, each.state, each.text] for each in recorded.statements],
+        [[version.version, version.state, version.checksum] for version in recorded.versions],
+        [[record.version, record.number, record.state, record.text] for record in recorded.statements],
         sorted([n, server.described[n].statement] for n in names if n and n in server.described),
     ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
@@ -144,9 +144,9 @@ def _assess(step: ApplyStep, world: World, number: int, server: Server) -> tuple
 def _reversible(steps: Sequence[ApplyStep]) -> Reversibility:
     """Whether a rollback can undo these steps (see rollback)."""
     created = {
-        each.statement.name
-        for each in steps
-        if each.statement.kind in CREATES and each.impact.verdict in (Verdict.NEW, Verdict.REBUILD)
+        step.statement.name
+        for step in steps
+        if step.statement.kind in CREATES and step.impact.verdict in (Verdict.NEW, Verdict.REBUILD)
     }
     with_loss = False
     for step in steps:
@@ -206,19 +206,19 @@ def _remaining(file: Migration, records: Sequence[StatementRecord]) -> VersionPl
 def _recorded(file: Migration, records: Sequence[StatementRecord]) -> VersionPlan[ApplyStep]:
     """The steps that are left of a change side by side, which the record holds."""
     place = Place(str(file.path), 1, 1)
-    left = [each for each in records if each.state is not StatementState.DONE]
+    left = [record for record in records if record.state is not StatementState.DONE]
     steps = [
         ApplyStep(
-            each.version,
-            each.number,
-            replace(parse_statement(each.text), place=place),
-            each.properties,
-            each if each.state is StatementState.RUNNING else None,
-            logical=each.logical,
-            awaits=each.awaits,
+            record.version,
+            record.number,
+            replace(parse_statement(record.text), place=place),
+            record.properties,
+            record if record.state is StatementState.RUNNING else None,
+            logical=record.logical,
+            awaits=record.awaits,
         )
-        for each in left
-        if each.state is not StatementState.UNDONE
+        for record in left
+        if record.state is not StatementState.UNDONE
     ]
     plan = _version_plan(file, len(records) - len(left), steps)
     return replace(plan, side_by_side=True)

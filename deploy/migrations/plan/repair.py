@@ -60,14 +60,14 @@ class Repair:
     def records(self) -> Recorded:
         """The records to write. If a version has two, the last one counts."""
         return Recorded(
-            tuple(each.version for each in self.corrections if each.version),
-            tuple(each.statement for each in self.corrections if each.statement),
+            tuple(correction.version for correction in self.corrections if correction.version),
+            tuple(correction.statement for correction in self.corrections if correction.statement),
         )
 
     @property
     def drops(self) -> tuple[str, ...]:
         """The streams to drop."""
-        return tuple(each.name for each in self.corrections if each.reason is RepairReason.LEFT_OVER)
+        return tuple(correction.name for correction in self.corrections if correction.reason is RepairReason.LEFT_OVER)
 
 
 def make_repair(recorded: Recorded, migrations: Sequence[Migration], server: Server) -> Repair:
@@ -76,18 +76,18 @@ def make_repair(recorded: Recorded, migrations: Sequence[Migration], server: Ser
     A statement of unknown outcome is searched for on the server. A statement whose object is gone counts as undone,
     so that apply executes it again. If only comments of a file have changed, its new checksum is recorded.
     """
-    statements = [each for s in recorded.statements if (each := _statement(s, recorded, server))]
-    corrected = {(s.version, s.number): s for each in statements if (s := each.statement)}
+    statements = [correction for s in recorded.statements if (correction := _statement(s, recorded, server))]
+    corrected = {(s.version, s.number): s for record in statements if (s := record.statement)}
     now = tuple(corrected.get((s.version, s.number), s) for s in recorded.statements)
-    files = {each.version: each for each in migrations}
+    files = {file.version: file for file in migrations}
     after = replace(recorded, statements=now)
     versions = [
         correction
-        for each in recorded.versions
-        for correction in _version(each, after.statements_of(each.version), files.get(each.version))
+        for version in recorded.versions
+        for correction in _version(version, after.statements_of(version.version), files.get(version.version))
     ]
     left = sorted(name for name in server.sources if name.startswith(PRIVATE_PREFIX))
-    return Repair((*statements, *versions, *(Correction(RepairReason.LEFT_OVER, each) for each in left)))
+    return Repair((*statements, *versions, *(Correction(RepairReason.LEFT_OVER, name) for name in left)))
 
 
 def _statement(record: StatementRecord, recorded: Recorded, server: Server) -> Correction | None:
@@ -114,7 +114,7 @@ def _version(
 ) -> Iterator[Correction]:
     if record.state is VersionState.PENDING or not statements:
         return
-    done = [each for each in statements if each.state is StatementState.DONE]
+    done = [record for record in statements if record.state is StatementState.DONE]
     total = len(statements)
     if file is not None and not is_side_by_side(statements):
         total = len(steps_of(file))

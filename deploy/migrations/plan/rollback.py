@@ -48,10 +48,10 @@ class Undoing:
 
     def is_created_before(self, record: StatementRecord) -> bool:
         """True if an earlier statement created the record's target, and is undone too."""
-        earlier = [each for each in self.records if _is_before(each, record)]
+        earlier = [statement for statement in self.records if _is_before(statement, record)]
         if record.kind is Kind.TERMINATE:
-            return record.target in {each.query_id for each in earlier}
-        return record.target in {each.target for each in earlier if each.created_source}
+            return record.target in {before.query_id for before in earlier}
+        return record.target in {before.target for before in earlier if before.created_source}
 
 
 def versions_above(recorded: Recorded, target: int | None, steps: int | None = None) -> tuple[VersionRecord, ...]:
@@ -60,22 +60,22 @@ def versions_above(recorded: Recorded, target: int | None, steps: int | None = N
     With ``target`` the versions above it (0: all), with ``steps`` so many, with neither the newest one. Raises
     MigrationError for an unknown target.
     """
-    present = [each for each in reversed(recorded.versions) if each.state is not VersionState.PENDING]
+    present = [version for version in reversed(recorded.versions) if version.state is not VersionState.PENDING]
     if target is None:
         return tuple(present[: 1 if steps is None else steps])
-    if target != 0 and target not in {each.version for each in present}:
-        known = ", ".join(str(each.version) for each in reversed(present)) or "none"
+    if target != 0 and target not in {record.version for record in present}:
+        known = ", ".join(str(record.version) for record in reversed(present)) or "none"
         raise MigrationError(f"version {target} is not applied (applied: {known}; 0 means all)")
-    return tuple(each for each in present if each.version > target)
+    return tuple(record for record in present if record.version > target)
 
 
 def sources_to_drop(recorded: Recorded, versions: Sequence[VersionRecord]) -> tuple[str, ...]:
     """The streams and tables that exist because of these versions."""
-    numbers = {each.version for each in versions}
+    numbers = {version.version for version in versions}
     return tuple(
-        each.target
-        for each in recorded.statements
-        if each.version in numbers and each.in_effect and each.created_source and each.target
+        record.target
+        for record in recorded.statements
+        if record.version in numbers and record.in_effect and record.created_source and record.target
     )
 
 
@@ -92,7 +92,7 @@ def make_rollback(
     Irreversible if the record does not say how to undo a statement, MigrationError if an object that no migration
     created reads or writes an object that would be dropped.
     """
-    derived = [each for each in versions if each.version not in downs]
+    derived = [version for version in versions if version.version not in downs]
     for version in derived:
         # Only another tool records a version as applied without its statements.
         if version.state is VersionState.MIGRATED and not recorded.in_effect_of(version.version):
@@ -100,7 +100,7 @@ def make_rollback(
                 f"version {version.version} was applied by another tool, which recorded no statements\n"
                 f"  hint: write V{version.version:03}__{version.name}.down.sql"
             )
-    records = [record for each in versions for record in reversed(recorded.in_effect_of(each.version))]
+    records = [record for version in versions for record in reversed(recorded.in_effect_of(version.version))]
     dropped = frozenset(sources_to_drop(recorded, versions))
     for record in records:
         if record.version not in downs and (reason := _irreversible(record, dropped, server)):
@@ -109,15 +109,15 @@ def make_rollback(
                 f" ({record.kind.value} {record.target}) {reason}\n"
                 "  hint: write a down file (V###__name.down.sql) for that version"
             )
-    ended = {query_of(each, server) for each in records}
+    ended = {query_of(record, server) for record in records}
     for name in sources_to_drop(recorded, derived):
         _refuse_foreign(name, dropped, ended, server)
     undoing = Undoing(recorded, tuple(records), dropped, keep_topics)
     plans = []
     for version in versions:
-        own = tuple(each for each in records if each.version == version.version)
+        own = tuple(record for record in records if record.version == version.version)
         if version.version in downs:
-            steps = _marking([UndoStep(each) for each in downs[version.version]], own)
+            steps = _marking([UndoStep(statement) for statement in downs[version.version]], own)
         else:
             steps, server = _steps(own, undoing, server)
         running = replace(version, state=VersionState.RUNNING, error_reason="being rolled back")
@@ -167,9 +167,9 @@ def _undone(record: StatementRecord, undoing: Undoing, server: Server) -> list[U
     if not record.created_topic or not is_there:
         return drops
     readers = sorted(
-        each.name
-        for each in server.sources.values()
-        if each.topic == topic and each.name not in undoing.dropped and not each.name.startswith(PRIVATE_PREFIX)
+        source.name
+        for source in server.sources.values()
+        if source.topic == topic and source.name not in undoing.dropped and not source.name.startswith(PRIVATE_PREFIX)
     )
     if undoing.keep_topics:
         return [*drops, UndoStep(keeps=topic)]
@@ -178,14 +178,14 @@ def _undone(record: StatementRecord, undoing: Undoing, server: Server) -> list[U
 
 def _owner(record: StatementRecord, recorded: Recorded) -> StatementRecord | None:
     """The statement before ``record`` that created its target, or started the query that it ended."""
-    for each in reversed(recorded.statements):
-        if each.in_effect and _is_before(each, record):
+    for statement in reversed(recorded.statements):
+        if statement.in_effect and _is_before(statement, record):
             if record.kind is Kind.TERMINATE:
-                is_owner = each.query_id == record.target
+                is_owner = statement.query_id == record.target
             else:
-                is_owner = each.target == record.target and each.kind in CREATES
+                is_owner = statement.target == record.target and statement.kind in CREATES
             if is_owner:
-                return each
+                return statement
     return None
 
 
@@ -249,8 +249,8 @@ def _not_replaceable(record: StatementRecord, server: Server) -> str | None:
 
 
 def _refuse_foreign(name: str, dropped: frozenset[str], ended: set[str], server: Server) -> None:
-    touching = {each.id: each for each in server.readers(name)}
-    touching |= {each: server.queries[each] for each in server.writers(name)}
+    touching = {query.id: query for query in server.readers(name)}
+    touching |= {query_id: server.queries[query_id] for query_id in server.writers(name)}
     for query in touching.values():
         # A query without sinks is a push query, which does not block a DROP. The query of a CREATE … AS ends with
         # its sink, even if its id was never learned.

@@ -50,8 +50,8 @@ def expand(step: ApplyStep, recorded: Recorded, server: Server) -> tuple[ApplySt
     """
     replacement = _replacement(step.statement, recorded, server)
     properties = tuple(sorted({**dict(step.properties), RESET: "earliest"}.items()))
-    steps = _steps(step, replacement, server)
-    return tuple(replace(each, number=number, properties=properties) for number, each in enumerate(steps, step.number))
+    parts = enumerate(_steps(step, replacement, server), step.number)
+    return tuple(replace(part, number=number, properties=properties) for number, part in parts)
 
 
 def rewritten(text: str, names: Mapping[str, str], topics: Mapping[str, str]) -> Statement:
@@ -62,7 +62,7 @@ def rewritten(text: str, names: Mapping[str, str], topics: Mapping[str, str]) ->
 def _replacement(statement: Statement, recorded: Recorded, server: Server) -> Replacement:
     old = statement.name or ""
     affected = _affected(old, server)
-    created = {each.target: each for each in recorded.statements if each.in_effect and each.created_source}
+    created = {record.target: record for record in recorded.statements if record.in_effect and record.created_source}
     for name in affected:
         if name not in created:
             raise MigrationError(
@@ -70,11 +70,11 @@ def _replacement(statement: Statement, recorded: Recorded, server: Server) -> Re
                 f" migration created {name}\n  hint: drop {name} first"
             )
     logical = {physical: name for name, physical in recorded.physical_names.items()}
-    names = {each: _next_name(logical.get(each, each), each, server) for each in affected}
+    names = {name: _next_name(logical.get(name, name), name, server) for name in affected}
     topics = {
-        created[each].topic or "": _next_topic(created[each].topic or "", each, names[each])
-        for each in affected
-        if server.described[each].write_queries
+        created[name].topic or "": _next_topic(created[name].topic or "", name, names[name])
+        for name in affected
+        if server.described[name].write_queries
     }
     if (created[old].topic or "") in topics and statement.topic:
         topics[statement.topic] = topics[created[old].topic or ""]  # as the file has it
@@ -85,7 +85,7 @@ def _steps(step: ApplyStep, change: Replacement, server: Server) -> Iterator[App
     """The steps in order, without their numbers: build, write, switch, end, drop."""
     names, topics, described = change.names, change.topics, server.described
     place = step.statement.place
-    built = tuple(names[each] for each in change.affected if described[each].write_queries)
+    built = tuple(names[name] for name in change.affected if described[name].write_queries)
 
     def beside(text: str, effect: DataEffect, subject: str, logical: str | None = None) -> ApplyStep:
         statement = replace(rewritten(text, names, topics), place=place)
@@ -96,8 +96,8 @@ def _steps(step: ApplyStep, change: Replacement, server: Server) -> Iterator[App
         text = step.statement.text if name == change.old else described[name].statement
         yield beside(text, DataEffect.BUILT_BESIDE, name, change.logical.get(name, name))
     inserts = _inserts(change.affected, server)
-    into_old = [each for each in inserts if each.sinks[0] in names]
-    out_of_old = [each for each in inserts if each.sinks[0] not in names]
+    into_old = [query for query in inserts if query.sinks[0] in names]
+    out_of_old = [query for query in inserts if query.sinks[0] not in names]
     for query in into_old:
         yield beside(query.text, DataEffect.WRITER_BESIDE, query.id)
     switching = [beside(query.text, DataEffect.SINK_SWITCHED, query.id) for query in out_of_old]
@@ -125,26 +125,26 @@ def _affected(old: str, server: Server) -> list[str]:
             affected.remove(name)
         affected.append(name)
         known = server.described[name]
-        created = [each for each in known.read_queries if not each.id.startswith("INSERTQUERY")]
-        readers = [sink for each in created for sink in each.sinks]
+        created = [query for query in known.read_queries if not query.id.startswith("INSERTQUERY")]
+        readers = [sink for query in created for sink in query.sinks]
         over = [
-            each.name
-            for each in server.described.values()
-            if known.write_queries and each.topic == known.topic and not each.write_queries
+            description.name
+            for description in server.described.values()
+            if known.write_queries and description.topic == known.topic and not description.write_queries
         ]
         waiting += [
-            each
-            for each in (*over, *readers)
-            if each in server.described and each != name and not each.startswith(PRIVATE_PREFIX)
+            query
+            for query in (*over, *readers)
+            if query in server.described and query != name and not query.startswith(PRIVATE_PREFIX)
         ]
     return affected
 
 
 def _inserts(affected: tuple[str, ...], server: Server) -> list[Query]:
     """The INSERT INTO queries that read from or write into the affected objects."""
-    known = [server.described[each] for each in affected]
-    queries = {query.id: query for each in known for query in (*each.read_queries, *each.write_queries)}
-    return [queries[each] for each in sorted(queries) if each.startswith("INSERTQUERY")]
+    known = [server.described[name] for name in affected]
+    queries = {query.id: query for source in known for query in (*source.read_queries, *source.write_queries)}
+    return [queries[query] for query in sorted(queries) if query.startswith("INSERTQUERY")]
 
 
 def _next_name(logical: str, now: str, server: Server) -> str:

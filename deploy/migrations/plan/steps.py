@@ -117,7 +117,7 @@ class UndoStep:
 
     def outcome(self, _: StatementRecord | None, delivered: Delivered, now: int) -> tuple[StatementRecord, ...]:
         """The records after the step."""
-        undone = [replace(each, state=StatementState.UNDONE, completed_on=now) for each in self.undoes]
+        undone = [replace(record, state=StatementState.UNDONE, completed_on=now) for record in self.undoes]
         if self.owner is None or self.restored is None:
             return tuple(undone)
         return (replace(self.owner, query_id=delivered.query_id, defined=delivered.defined), *undone)
@@ -155,7 +155,7 @@ class VersionPlan(Generic[S]):
     @property
     def total(self) -> int:
         """The number of statements of the whole version, or of the steps that a rollback has."""
-        return self.done + sum(bool(each.label) for each in self.steps)
+        return self.done + sum(bool(step.label) for step in self.steps)
 
 
 @dataclass(frozen=True)
@@ -171,13 +171,13 @@ class Plan:
     @property
     def steps(self) -> tuple[ApplyStep, ...]:
         """All steps, in order."""
-        return tuple(step for each in self.versions for step in each.steps)
+        return tuple(step for version in self.versions for step in version.steps)
 
     def refuse(self) -> None:
         """Raise PlanRefused if the server would refuse one of the steps."""
-        refused = [each for each in self.steps if each.impact.verdict is Verdict.REFUSED]
+        refused = [step for step in self.steps if step.impact.verdict is Verdict.REFUSED]
         if refused:
-            raise PlanRefused("\n".join(refusal(each, str(each.impact.reason)) for each in refused))
+            raise PlanRefused("\n".join(refusal(step, str(step.impact.reason)) for step in refused))
 
 
 @dataclass(frozen=True)
@@ -189,17 +189,17 @@ class RollbackPlan:
     @property
     def steps(self) -> tuple[UndoStep, ...]:
         """All steps, in order."""
-        return tuple(step for each in self.versions for step in each.steps)
+        return tuple(step for version in self.versions for step in version.steps)
 
     @property
     def loses_state(self) -> tuple[str, ...]:
         """The streams and tables whose queries read their sources again."""
-        return tuple(each.restored for each in self.steps if each.may_be_done and each.restored)
+        return tuple(step.restored for step in self.steps if step.may_be_done and step.restored)
 
     @property
     def deleted_topics(self) -> tuple[str, ...]:
         """The topics whose data is lost."""
-        return tuple(each.deletes for each in self.steps if each.deletes)
+        return tuple(step.deletes for step in self.steps if step.deletes)
 
 
 def steps_of(migration: Migration) -> tuple[ApplyStep, ...]:

@@ -68,7 +68,7 @@ class LockStream:
             columns += [f"holder {self.holder}", f"since {self.since}"]
         elif self.settled:
             columns.append("settled")
-        names = ", ".join(f"{ksqldb_quoted(each)} STRING" for each in columns)
+        names = ", ".join(f"{ksqldb_quoted(column)} STRING" for column in columns)
         partitions = ", PARTITIONS=1" if PREFIX in topic else ""
         return (
             f"CREATE STREAM {ksqldb_quoted(self.name)} ({names})"

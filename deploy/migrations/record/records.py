@@ -184,34 +184,34 @@ class Recorded:
     @property
     def applied(self) -> tuple[VersionRecord, ...]:
         """The versions that are applied completely."""
-        return tuple(each for each in self.versions if each.state is VersionState.MIGRATED)
+        return tuple(version for version in self.versions if version.state is VersionState.MIGRATED)
 
     @property
     def begun(self) -> set[int]:
         """The versions of which a statement is in effect."""
-        return {each.version for each in self.statements if each.in_effect}
+        return {record.version for record in self.statements if record.in_effect}
 
     @property
     def physical_names(self) -> dict[str, str]:
         """For objects that were built side by side: the name in the files → the newest name."""
         return {
-            each.logical: each.target
-            for each in self.statements
-            if each.in_effect and each.logical and each.target and each.kind in CREATES
+            record.logical: record.target
+            for record in self.statements
+            if record.in_effect and record.logical and record.target and record.kind in CREATES
         }
 
     def statements_of(self, version: int) -> tuple[StatementRecord, ...]:
         """The recorded statements of a version."""
-        return tuple(each for each in self.statements if each.version == version)
+        return tuple(record for record in self.statements if record.version == version)
 
     def in_effect_of(self, version: int) -> tuple[StatementRecord, ...]:
         """The statements of a version that were executed, or may have been."""
-        return tuple(each for each in self.statements_of(version) if each.in_effect)
+        return tuple(record for record in self.statements_of(version) if record.in_effect)
 
 
 def is_side_by_side(records: Sequence[StatementRecord]) -> bool:
     """True if the record has the statements of a version, because the file does not say them."""
-    return any(each.in_effect and each.logical for each in records)
+    return any(record.in_effect and record.logical for record in records)
 
 
 Record = VersionRecord | StatementRecord
@@ -223,14 +223,14 @@ def _stored_fields(kind: type) -> dict[str, StoredAs]:
 
 
 STORED: Mapping[type[Record], Mapping[str, StoredAs]] = {
-    each: _stored_fields(each) for each in (VersionRecord, StatementRecord)
+    kind: _stored_fields(kind) for kind in (VersionRecord, StatementRecord)
 }
 """The fields that have a column, in order, for each kind of record."""
 
 
 def row_of(record: Record) -> dict[str, str]:
     """The columns of a record."""
-    return {each.column: each.write(getattr(record, name)) for name, each in STORED[type(record)].items()}
+    return {stored.column: stored.write(getattr(record, name)) for name, stored in STORED[type(record)].items()}
 
 
 def version_of(row: Mapping[str, Any], rendered: Mapping[tuple[int, str], str]) -> VersionRecord:
@@ -246,4 +246,4 @@ def statement_of(row: Mapping[str, Any]) -> StatementRecord:
 
 
 def _values(kind: type[Record], row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: each.read(row[each.column.upper()]) for name, each in STORED[kind].items()}
+    return {name: stored.read(row[stored.column.upper()]) for name, stored in STORED[kind].items()}

@@ -58,7 +58,7 @@ class RecordTable:
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of the columns besides the key."""
-        return tuple(each.column for each in STORED[self.kind].values())
+        return tuple(stored.column for stored in STORED[self.kind].values())
 
     def create_stream(self, prefix: str) -> str:
         """The statement; the topic's name begins with ``prefix``."""
@@ -90,7 +90,7 @@ class RecordTable:
 VERSIONS = RecordTable("MIGRATION_EVENTS", "MIGRATION_SCHEMA_VERSIONS", "version_key", VersionRecord)
 STATEMENTS = RecordTable("MIGRATION_STATEMENT_EVENTS", "MIGRATION_STATEMENTS", "statement_key", StatementRecord)
 TABLES = (VERSIONS, STATEMENTS)
-RECORD_NAMES = frozenset(name for each in TABLES for name in (each.stream, each.table))
+RECORD_NAMES = frozenset(name for table in TABLES for name in (table.stream, table.table))
 
 
 def topic_prefix(client: KsqlClient) -> str:
@@ -106,8 +106,8 @@ class RecordStore:
 
     def read(self) -> Recorded:
         """The whole record; empty if neither this tool nor ksql-migrations ever ran."""
-        tables = {each.name for each in self.client.tables()}
-        versions, statements = (self._rows(each, tables) for each in TABLES)
+        tables = {source.name for source in self.client.tables()}
+        versions, statements = (self._rows(table, tables) for table in TABLES)
         rendered_rows = [row for row in statements if row.get("STATEMENT_NUMBER") == RENDERED]
         rendered = dict(self._read(STATEMENTS, row, _rendered_of) for row in rendered_rows)
         records = [self._read(VERSIONS, row, partial(version_of, rendered=rendered)) for row in versions]
@@ -130,20 +130,20 @@ class RecordStore:
         # By default, a query reads from the offset that is the latest when the query starts. It would miss
         # the events before that.
         earliest = {"auto.offset.reset": "earliest"}
-        for each in TABLES:
+        for record_table in TABLES:
             # One by one: the objects of ksql-migrations have other properties, and stay as they are.
-            if each.stream not in names:
-                deliver(self.client, each.create_stream(prefix), {}, self._appears(each.stream))
-            if each.table not in names:
-                deliver(self.client, each.create_table(prefix), earliest, self._appears(each.table))
+            if record_table.stream not in names:
+                deliver(self.client, record_table.create_stream(prefix), {}, self._appears(record_table.stream))
+            if record_table.table not in names:
+                deliver(self.client, record_table.create_table(prefix), earliest, self._appears(record_table.table))
 
     def settle(self) -> None:
         """Wait until the tables show every write. Raises MigrationError if they do not."""
         token = uuid.uuid4().hex
         marker = {"state": MARKER, "error_reason": token}
-        self._insert(*(each.insert(MARKER, marker) for each in TABLES))
-        for each in TABLES:
-            self._await(each, token)
+        self._insert(*(table.insert(MARKER, marker) for table in TABLES))
+        for record_table in TABLES:
+            self._await(record_table, token)
 
     def write_version(self, record: VersionRecord) -> None:
         """Record a version, which also becomes the current one."""
@@ -167,7 +167,7 @@ class RecordStore:
 
     def write_statements(self, records: Iterable[StatementRecord]) -> None:
         """Record statements."""
-        texts = [STATEMENTS.insert(f"{each.version}/{each.number}", row_of(each)) for each in records]
+        texts = [STATEMENTS.insert(f"{record.version}/{record.number}", row_of(record)) for record in records]
         for start in range(0, len(texts), ROWS_IN_ONE_REQUEST):
             self._insert(*texts[start : start + ROWS_IN_ONE_REQUEST])
 
@@ -178,7 +178,7 @@ class RecordStore:
 
     def last_heartbeat(self) -> tuple[str, int] | None:
         """The token and the time of the newest heartbeat."""
-        if STATEMENTS.table not in {each.name for each in self.client.tables()}:
+        if STATEMENTS.table not in {source.name for source in self.client.tables()}:
             return None
         rows = self.client.pull(
             f"SELECT error_reason, completed_on FROM {STATEMENTS.table} WHERE {STATEMENTS.key} = '{HEARTBEAT}';"
@@ -187,11 +187,11 @@ class RecordStore:
 
     def topic(self) -> str | None:
         """The topic of the statements' events, None if it does not exist yet."""
-        streams = {each.name: each for each in self.client.streams()}
+        streams = {source.name: source for source in self.client.streams()}
         return streams[STATEMENTS.stream].topic if STATEMENTS.stream in streams else None
 
     def _names(self) -> set[str]:
-        return {each.name for each in (*self.client.streams(), *self.client.tables())}
+        return {source.name for source in (*self.client.streams(), *self.client.tables())}
 
     def _appears(self, name: str) -> Search:
         return effect_if(lambda: name in self._names())

@@ -35,13 +35,13 @@ class CatchUp:
 
     def update(self, offsets: Sequence[Offsets]) -> CatchUpProgress:
         """Compare the query's offsets with its goals; sets ``is_done``."""
-        now = {(each.topic, each.partition): each for each in offsets}
-        for key, each in now.items():
-            if not each.topic.startswith(INTERNAL):
-                self.goals.setdefault(key, each.end)
+        now = {(offset.topic, offset.partition): offset for offset in offsets}
+        for key, partition in now.items():
+            if not partition.topic.startswith(INTERNAL):
+                self.goals.setdefault(key, partition.end)
         if self.goals and _reached(self.goals, now):
             if not self.internal:
-                self.internal = {key: each.end for key, each in now.items() if key[0].startswith(INTERNAL)}
+                self.internal = {key: partition.end for key, partition in now.items() if key[0].startswith(INTERNAL)}
             self.is_done = _reached(self.internal, now)
         consumed = sum(min(now[key].consumed, end) for key, end in self.goals.items() if key in now)
         return CatchUpProgress(self.query_id, consumed, sum(self.goals.values()))
@@ -57,17 +57,17 @@ def wait(
     waiting = [CatchUp(query_id) for query_id in sinks]
     started = time.monotonic()
     while waiting:
-        names = sorted({sinks[each.query_id] for each in waiting})
-        described = {each.name: each for each in client.describe_all(names, extended=True)}
-        for each in waiting:
-            offsets = _offsets(client, each.query_id, described.get(sinks[each.query_id]))
-            progress = each.update(offsets)
-            if not each.goals and time.monotonic() - started > silence:
-                each.is_done = True
+        names = sorted({sinks[name.query_id] for name in waiting})
+        described = {query_id.name: query_id for query_id in client.describe_all(names, extended=True)}
+        for query in waiting:
+            offsets = _offsets(client, query.query_id, described.get(sinks[query.query_id]))
+            progress = query.update(offsets)
+            if not query.goals and time.monotonic() - started > silence:
+                query.is_done = True
             report(progress)
-        waiting = [each for each in waiting if not each.is_done]
+        waiting = [name for name in waiting if not name.is_done]
         if waiting and time.monotonic() - started > timeout:
-            late = ", ".join(each.query_id for each in waiting)
+            late = ", ".join(name.query_id for name in waiting)
             raise MigrationError(
                 f"{late}: not caught up after {timeout:g} s\n"
                 "  hint: the queries continue to run. Wait longer with --timeout"
@@ -78,7 +78,7 @@ def wait(
 
 def _offsets(client: KsqlClient, query_id: str, sink: Description | None) -> list[Offsets]:
     """The offsets of a query. Raises MigrationError if the query does not run."""
-    query = next((each for each in (sink.write_queries if sink else ()) if each.id == query_id), None)
+    query = next((query for query in (sink.write_queries if sink else ()) if query.id == query_id), None)
     if sink is None or query is None:
         raise MigrationError(f"query {query_id} has ended before it caught up\n  hint: see diff")
     if query.state == "ERROR":
@@ -86,7 +86,7 @@ def _offsets(client: KsqlClient, query_id: str, sink: Description | None) -> lis
         raise MigrationError(f"query {query_id} has failed:\n  {reason}")
     if query.paused:
         raise MigrationError(f"query {query_id} is paused\n  hint: RESUME it, and wait again")
-    return [each for each in sink.offsets if each.group.endswith(f"query_{query_id}")]
+    return [offset for offset in sink.offsets if offset.group.endswith(f"query_{query_id}")]
 
 
 def _reached(goals: Goals, now: Mapping[tuple[str, int], Offsets]) -> bool:

@@ -23,7 +23,7 @@ def check_on_server(plan: Plan, client: KsqlClient) -> None:
     steps = list(plan.steps)
     if not client.info().is_embedded:
         # ksqlDB searches for the target of INSERT … VALUES among the streams that exist, not in its copy.
-        steps = [each for each in steps if each.statement.kind is not Kind.INSERT_VALUES]
+        steps = [step for step in steps if step.statement.kind is not Kind.INSERT_VALUES]
     reason = _reason(client, steps) if steps else None
     if reason is None:
         return

@@ -75,7 +75,7 @@ def execute(plan: Plan | RollbackPlan, recorded: Recorded, run: Run) -> tuple[St
 
     Raises StepFailed at the first refusal, GuardFailed if the lock is lost.
     """
-    applied = {each.version: each for each in recorded.applied}
+    applied = {version.version: version for version in recorded.applied}
     records: list[StatementRecord] = []
     for version in plan.versions:
         records += _execute_version(version, applied, run)
@@ -88,15 +88,15 @@ def _execute_version(
 ) -> list[StatementRecord]:
     """Execute the steps of one version, and keep ``applied`` up to date."""
     records: list[StatementRecord] = []
-    previous = max((each for each in applied if each < plan.version), default=None)
+    previous = max((version for version in applied if version < plan.version), default=None)
     running = replace(plan.record, started_on=now(), previous=previous)
     run.store.write_version(running)
     steps: tuple[Step, ...] = plan.steps
     if plan.side_by_side:
         run.store.write_statements(
-            _record(each, each.statement, StatementState.PLANNED)
-            for each in steps
-            if each.statement is not None and each.unfinished is None
+            _record(step, step.statement, StatementState.PLANNED)
+            for step in steps
+            if step.statement is not None and step.unfinished is None
         )
     number = plan.done
     for step in steps:
@@ -121,7 +121,7 @@ def _execute_version(
         if step.label:
             run.report(replace(progress, seconds=time.monotonic() - started))
     applied.pop(plan.version, None)
-    ended = replace(running, state=plan.ends, started_on=None, error_reason=None)
+    ended = replace(running, state=plan.ends, started_on=None, completed_on=None, error_reason=None)
     if plan.ends is VersionState.MIGRATED:
         ended = replace(ended, started_on=running.started_on, completed_on=now())
         applied[plan.version] = ended
@@ -178,7 +178,7 @@ def _with_one_query(record: StatementRecord, delivered: Delivered, run: Run) -> 
         return delivered
     # A reply that came late, or not at all, does not name the query.
     server = look(run.client)
-    started = [each for each in server.writers(record.target) if each not in record.writers]
+    started = [query_id for query_id in server.writers(record.target) if query_id not in record.writers]
     if not started:
         return delivered
     first, *others = started
@@ -216,9 +216,9 @@ def _record_before(step: Step, statement: Statement, server: Server, run: Run) -
     if isinstance(step, UndoStep) and step.may_be_done:
         # An interrupted run may have restored the object already. Then its query is the effect of this step.
         existed = False
-        is_creation = statement.kind in CREATES
-        writers = () if is_creation else tuple(each for each in writers if server.queries[each].text != statement.text)
-    called = {str(each.this).upper() for each in statement.ast.find_all(exp.Anonymous)}
+        others = tuple(query_id for query_id in writers if server.queries[query_id].text != statement.text)
+        writers = () if statement.kind in CREATES else others
+    called = {str(call.this).upper() for call in statement.ast.find_all(exp.Anonymous)}
     return replace(
         _record(step, statement, StatementState.RUNNING),
         topic=topic,

@@ -68,8 +68,8 @@ def delete_topic(topic: str, client: KsqlClient, by_broker: DeleteByBroker | Non
 
 
 def _exists(topic: str, client: KsqlClient) -> bool:
-    return topic in {each.name for each in client.topics()}
+    return topic in {topic.name for topic in client.topics()}
 
 
 def _is_declared(topic: str, client: KsqlClient) -> bool:
-    return private_name(topic) in {each.name for each in client.streams()}
+    return private_name(topic) in {source.name for source in client.streams()}
