@@ -26,11 +26,9 @@ def test_a_plan_is_saved_looked_at_and_applied(
     assert code == 2
     (tmp_path / "plan.json").write_text(out)
     first = json.loads(out)["migrations"][0]["steps"][0]
-    assert (first["name"], first["verdict"], first["data"]) == (
-        "OMT_RAW",
-        "new",
-        "topic omt.raw is created",
-    )
+    assert [first[key] for key in ("name", "verdict", "effect", "effect_topic", "data")] == [
+        "OMT_RAW", "new", "topic created", "omt.raw", "topic omt.raw is created",
+    ]  # fmt: skip
     code, out, _ = run("apply", "--dry-run", *where)
     assert (code, out.splitlines()[-1]) == (0, "the server would accept all 6 statements")
     try:

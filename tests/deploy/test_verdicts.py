@@ -5,9 +5,13 @@ The cases are those that were run on ksqlDB 7.9.1 (shared/ksqldb-replies/replace
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from opensea_metrics.deploy.client.snapshot import Server
+from opensea_metrics.deploy.commands import plan_file
 from opensea_metrics.deploy.migrations.errors import PlanRefused
 from opensea_metrics.deploy.migrations.plan.impact import Verdict
 from opensea_metrics.deploy.migrations.plan.pending import make_plan
@@ -287,3 +291,21 @@ def test_a_plan_rests_on_what_its_statements_name() -> None:
         described = {**SERVER.described, name: altered}
         server = Server(SERVER.sources, SERVER.queries, SERVER.topics, described)
         assert (make_plan((migration(1, text),), Recorded(), server).basis == basis) is same
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CREATE STREAM n (a INT) WITH (KAFKA_TOPIC='new', PARTITIONS=1, VALUE_FORMAT='JSON');",
+        f"SET 'auto.offset.reset' = 'earliest'; {DERIVE} AS SELECT id, a, b, p FROM s EMIT CHANGES;",
+        f"{COUNT}, SUM(a) AS s {BY_MINUTE} GROUP BY b EMIT CHANGES;",
+        "DROP TABLE w DELETE TOPIC; INSERT INTO s (id) VALUES ('x');",
+    ],
+)
+def test_a_plan_file_holds_the_plan_whatever_its_sentences_say(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(plan_file.to_json(plan(text), lambda step: f"reworded {step.number}")))
+    assert plan_file.read(path) == plan(text)
+    steps = json.loads(path.read_text())["migrations"][0]["steps"]
+    assert [step["data"] for step in steps] == [f"reworded {number}" for number in range(1, len(steps) + 1)]
+    assert [step["effect"] for step in steps] == [step.impact.effect for step in plan(text).steps]
