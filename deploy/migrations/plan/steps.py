@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
 
@@ -15,7 +15,6 @@ from opensea_metrics.deploy.migrations.record.records import (
     VersionRecord,
     VersionState,
 )
-from opensea_metrics.deploy.migrations.run.delivery import Delivered
 from opensea_metrics.sql.errors import SqlError
 from opensea_metrics.sql.project import Migration
 from opensea_metrics.sql.statements import Kind, Statement
@@ -64,12 +63,6 @@ class ApplyStep:
         """True if an interrupted run may have executed the step."""
         return self.unfinished is not None
 
-    def outcome(self, record: StatementRecord, delivered: Delivered, now: int) -> tuple[StatementRecord, ...]:
-        """The records after the step; ``record`` is the one before it."""
-        state = StatementState.DONE
-        done = replace(record, state=state, query_id=delivered.query_id, defined=delivered.defined, completed_on=now)
-        return (done,)
-
 
 class Restoration(StrEnum):
     """How a rollback restores a definition: a new query reads its sources again, or a query is replaced."""
@@ -114,13 +107,6 @@ class UndoStep:
     def may_be_done(self) -> bool:
         """True if an interrupted run may have executed the step. Replacing in place twice does no harm."""
         return self.restoration is Restoration.FROM_START
-
-    def outcome(self, _: StatementRecord | None, delivered: Delivered, now: int) -> tuple[StatementRecord, ...]:
-        """The records after the step."""
-        undone = [replace(record, state=StatementState.UNDONE, completed_on=now) for record in self.undoes]
-        if self.owner is None or self.restored is None:
-            return tuple(undone)
-        return (replace(self.owner, query_id=delivered.query_id, defined=delivered.defined), *undone)
 
 
 S = TypeVar("S", ApplyStep, UndoStep)

@@ -152,10 +152,7 @@ def _execute_step(step: Step, run: Run) -> tuple[StatementRecord, ...]:
         except StatementRefused as error:
             dropped = f"{record.target} is dropped, and its " if record else ""
             raise MigrationError(f"{dropped}topic {topic} could not be deleted: {error}") from error
-    if isinstance(step, UndoStep):
-        return step.outcome(record, delivered, now())
-    assert record is not None
-    return step.outcome(record, delivered, now())
+    return _records_after(step, record, delivered)
 
 
 def _delivered(step: Step, statement: Statement, record: StatementRecord, run: Run) -> Delivered:
@@ -230,6 +227,19 @@ def _record_before(step: Step, statement: Statement, server: Server, run: Run) -
         who=run.who,
         functions=tuple(sorted((f, run.functions[f]) for f in called & run.functions.keys())),
     )
+
+
+def _records_after(step: Step, before: StatementRecord | None, delivered: Delivered) -> tuple[StatementRecord, ...]:
+    """The records to write after a step; ``before``: the record of its statement."""
+    query_id, defined = delivered.query_id, delivered.defined
+    if isinstance(step, ApplyStep):
+        sent = before or _record(step, step.statement, StatementState.RUNNING)
+        done = replace(sent, state=StatementState.DONE, query_id=query_id, defined=defined)
+        return (replace(done, completed_on=now()),)
+    undone = [replace(record, state=StatementState.UNDONE, completed_on=now()) for record in step.undoes]
+    if step.owner is not None and step.restored is not None:
+        return (replace(step.owner, query_id=query_id, defined=defined), *undone)
+    return tuple(undone)
 
 
 def _failure(progress: StepProgress, step: Step, reason: str, done: int) -> str:
