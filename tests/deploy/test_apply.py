@@ -128,7 +128,7 @@ def test_a_refusal_midway_and_on_from_there(client: KsqlClient, write_project: W
     with pytest.raises(StepFailed) as caught:
         commands.apply(client, root)
     message = str(caught.value)
-    assert "V002__sales.sql:3:1: the server refused statement 2 of 3" in message
+    assert "V002__sales.sql:3:1: statement 2 of 3 of version 2 (create stream OMT_OTHER) failed:" in message
     assert "omt.nowhere" in message
     assert "1 of 3 statements" in message
     _, failed = commands.status(client, root)

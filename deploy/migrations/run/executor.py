@@ -252,8 +252,8 @@ def _failure(progress: StepProgress, step: Step, reason: str, done: int) -> str:
             "  hint: remove the obstacle and roll back again: the rollback resumes at this step"
         )
     return (
-        f"{step.statement.place}: the server refused statement {step.number} of {total} of version {version}"
-        f" ({step.label}):\n  {reason}\n"
+        f"{step.statement.place}: statement {step.number} of {total} of version {version} ({step.label}) failed:\n"
+        f"  {reason}\n"
         f"  {done} of {total} statements of this version are applied, and stay in effect\n"
-        "  hint: fix the statement and apply again: apply resumes at this statement"
+        "  hint: fix the cause and apply again: apply resumes at this statement"
     )
