@@ -49,17 +49,10 @@ def who() -> str:
 
 @contextmanager
 def running(client: KsqlClient, site: Site, report: Report) -> Iterator[Run]:
-    """A run under the lock. The record exists, and its tables show everything that was written before."""
+    """A run under the lock."""
     name = who()
-    with lock.held(RecordStore(client), f"{name} pid {os.getpid()}", site.ttl) as lease:
-        store = RecordStore(lease.client)
-        if not lease.settled:
-            store.settle()
-        lease.settled = False
-        yield Run(
-            lease.client, store, report, name, site.functions, site.delete_by_broker, site.timeout
-        )
-        lease.settled = True  # every run settles the record at its end
+    with lock.held(RecordStore(client), f"{name} pid {os.getpid()}", site.ttl) as store:
+        yield Run(store.client, store, report, name, site.functions, site.delete_by_broker, site.timeout)
 
 
 def checked(

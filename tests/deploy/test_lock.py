@@ -43,12 +43,12 @@ def declare(store: RecordStore, name: str) -> str:
 
 def test_held_and_released(store: RecordStore) -> None:
     assert lock.holder_of(store.client) is None
-    with lock.held(store, "anna@here pid 1") as lease:
+    with lock.held(store, "anna@here pid 1") as record:
         holder = lock.holder_of(store.client)
         assert holder is not None
         assert holder.holder == "anna@here pid 1"
         assert abs(holder.since / 1000 - time.time()) < 60
-        lease.client.execute(declare(store, "oml_x"))
+        record.client.execute(declare(store, "oml_x"))
     assert lock.holder_of(store.client) is None
     assert len(links(store)) == 1  # older links are cleared away
 
@@ -138,10 +138,10 @@ def test_who_is_too_late_has_not_got_it(store: RecordStore) -> None:
 
 def test_a_run_that_loses_the_lock_says_so(store: RecordStore) -> None:
     def taken_away() -> None:
-        with lock.held(store, "anna") as lease:
+        with lock.held(store, "anna") as record:
             lock.break_lock(store, force=True)
             with lock.held(store, "bert"):
-                lease.client.execute(declare(store, "oml_x"))
+                record.client.execute(declare(store, "oml_x"))
 
     with pytest.raises(LockLost, match="bert took the lock"):
         taken_away()

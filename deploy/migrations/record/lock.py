@@ -76,33 +76,25 @@ class LockStream:
         )
 
 
-@dataclass
-class Lease:
-    """The lock, held. The server refuses the statements of ``client`` once the lock is lost.
-
-    ``settled``: the tables of the record show everything that was written. Set this before the lease ends, and
-    the next holder does not have to wait.
-    """
-
-    client: KsqlClient
-    settled: bool
-
-
 @contextmanager
-def held(store: RecordStore, who: str, ttl: float = TTL) -> Iterator[Lease]:
-    """Hold the lock, and create the record if there is none.
+def held(store: RecordStore, who: str, ttl: float = TTL) -> Iterator[RecordStore]:
+    """Hold the lock; gives the record, under the lock. The server refuses its statements once the lock is lost.
 
-    Raises Locked if another run holds the lock, LockLost if another run took it meanwhile.
+    The record exists, and its tables show everything that was written before. The caller settles the record after
+    its last write. Raises Locked if another run holds the lock, LockLost if another run took it meanwhile.
     """
     mine = _acquire(store, who, ttl)
     guarded = RecordStore(store.client.under(mine.name))
-    stop = threading.Event()
+    stop, settled = threading.Event(), mine.settled
     heart = threading.Thread(target=_beat, args=(guarded, mine.token, ttl / 4, stop), daemon=True)
-    lease = Lease(guarded.client, mine.settled)
     try:
         guarded.create()
         heart.start()
-        yield lease
+        if not settled:
+            guarded.settle()
+        settled = False
+        yield guarded
+        settled = True
     except GuardFailed as error:
         now = holder_of(store.client)
         raise LockLost(
@@ -111,7 +103,7 @@ def held(store: RecordStore, who: str, ttl: float = TTL) -> Iterator[Lease]:
         ) from error
     finally:
         stop.set()
-        _release(guarded.client, store.topic, mine, lease.settled)
+        _release(guarded.client, store.topic, mine, settled)
 
 
 def break_lock(store: RecordStore, force: bool, ttl: float = TTL) -> LockStream | None:
