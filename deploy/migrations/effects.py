@@ -14,8 +14,8 @@ from opensea_metrics.sql.types import from_ast, name_of
 def effect_of(record: StatementRecord, server: Server) -> Delivered | None:
     """The effect of a statement that was sent, by comparison with the server before it.
 
-    None if there is no effect. None too if the statement leaves no visible effect (INSERT INTO … VALUES, PAUSE), or
-    if sending it again does no harm (CREATE OR REPLACE without a query).
+    None if there is no effect. Some statements leave no visible effect (INSERT INTO … VALUES, PAUSE). Others may be
+    sent again without harm (CREATE OR REPLACE without a query). For both the answer is None.
     """
     target, present = record.target, record.target in server.sources
     started = [query_id for query_id in server.writers(target) if query_id not in record.writers]

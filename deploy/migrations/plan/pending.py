@@ -61,7 +61,7 @@ def make_plan(
 ) -> Plan:
     """The plan that applies the pending versions; all streams and tables of ``server`` are described.
 
-    Raises MigrationError if files and record contradict one another: an applied file was changed or is missing, a
+    Raises MigrationError if files and record contradict one another. Then an applied file was changed or is missing, a
     pending version is below an applied one, or no file has the target version.
     """
     server, target = server or Server(), choice.target

@@ -89,8 +89,8 @@ def make_rollback(
     """The plan that undoes ``versions`` (newest first).
 
     ``downs``: the statements of down files by version. ``server``: all its streams and tables are described. Raises
-    Irreversible if the record does not say how to undo a statement, MigrationError if an object that no migration
-    created reads or writes an object that would be dropped.
+    Irreversible if the record does not say how to undo a statement. Raises MigrationError if a query that no migration
+    started uses an object that would be dropped.
     """
     derived = [version for version in versions if version.version not in downs]
     for version in derived:

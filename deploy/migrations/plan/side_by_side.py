@@ -1,7 +1,7 @@
 """Changes that ksqlDB does not make in place: the new version is built beside the old one.
 
-NAME_V2 is built from the start of its sources, and so is everything that depends on NAME. When all of that has caught
-up, the queries that write into other streams start over the new objects, and those over the old objects end. Only
+NAME_V2 is built from the start of its sources, and so is everything that depends on NAME. All of that catches up.
+Then the queries that write into other streams start over the new objects, and those over the old objects end. Only
 then are the old objects dropped. They serve until then.
 
 In templates ``{{ ref('name') }}`` is the version that serves now.
