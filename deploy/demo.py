@@ -11,6 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from opensea_metrics.core.errors import OpenSeaMetricsError
+from opensea_metrics.core.quoting import ksqldb_text
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.embedded import server
@@ -20,9 +22,7 @@ from opensea_metrics.deploy.output.progress import Reporter
 from opensea_metrics.producer import sample
 from opensea_metrics.producer.replay import replay
 from opensea_metrics.producer.sinks import ArchiveSink
-from opensea_metrics.sql.errors import OpenSeaMetricsError
-from opensea_metrics.sql.project import load_project
-from opensea_metrics.sql.quoting import ksqldb_text
+from opensea_metrics.sql.language.project.project import load_project
 
 _TIMEOUT = 120.0
 

@@ -10,11 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from opensea_metrics.core.errors import OpenSeaMetricsError
     from opensea_metrics.deploy.client import KsqlClient
     from opensea_metrics.deploy.commands import apply, plan, rollback
     from opensea_metrics.deploy.embedded.server import running
     from opensea_metrics.spark_batch.recompute import recompute
-    from opensea_metrics.sql.errors import OpenSeaMetricsError
     from opensea_metrics.udfs import udaf, udf, udtf
 
 __all__ = [

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import duckdb
 
+from opensea_metrics.core.database import scratch_database
+from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.producer.layout import ArchiveFile, archive_file, newest_cover
-from opensea_metrics.sql.database import scratch_database
-from opensea_metrics.sql.errors import OpenSeaMetricsError
 
 HOURS = "year=*/month=*/day=*/hour=*"
 """The folders of a topic that have files, as a pattern."""

@@ -18,9 +18,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from opensea_metrics.core.errors import os_reason
 from opensea_metrics.producer.archive import HOURS, ArchiveError, lines_of, published
 from opensea_metrics.producer.layout import HOUR_MS, ArchiveFile
-from opensea_metrics.sql.errors import os_reason
 
 _CHUNK = 256 * 1024
 """Bytes of lines that are compressed at a time."""

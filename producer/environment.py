@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableValue
 
-from opensea_metrics.sql.errors import OpenSeaMetricsError, os_reason
+from opensea_metrics.core.errors import OpenSeaMetricsError, os_reason
 
 ENV_FILE = ".env"
 

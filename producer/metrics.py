@@ -12,8 +12,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from opensea_metrics.core.errors import OpenSeaMetricsError, os_reason
 from opensea_metrics.producer.sinks import Sink, now_ms
-from opensea_metrics.sql.errors import OpenSeaMetricsError, os_reason
 
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Upper bounds of the histogram of latencies, in seconds."""

@@ -14,9 +14,9 @@ from typing import BinaryIO
 
 import msgspec
 
+from opensea_metrics.core.errors import OpenSeaMetricsError, os_reason
 from opensea_metrics.producer import archive
 from opensea_metrics.producer.envelope import TOPIC, payload_time_ms
-from opensea_metrics.sql.errors import OpenSeaMetricsError, os_reason
 
 
 class SourceError(OpenSeaMetricsError):

@@ -16,11 +16,11 @@ from pydantic import SecretStr
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
+from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.producer import phoenix
 from opensea_metrics.producer.envelope import DeadLetter, Record, decode
 from opensea_metrics.producer.metrics import Stats
 from opensea_metrics.producer.phoenix import Message, Version
-from opensea_metrics.sql.errors import OpenSeaMetricsError
 
 log = structlog.get_logger()
 

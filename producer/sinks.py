@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.producer import envelope
 from opensea_metrics.producer.archive_writer import ArchiveWriter
 from opensea_metrics.producer.envelope import DeadLetter, Record
-from opensea_metrics.sql.errors import OpenSeaMetricsError
 
 
 class SinkError(OpenSeaMetricsError):

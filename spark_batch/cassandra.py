@@ -18,8 +18,8 @@ import structlog
 from pydantic import SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.producer.environment import Environment
-from opensea_metrics.sql.errors import OpenSeaMetricsError
 
 if TYPE_CHECKING:
     from cassandra.cluster import Session

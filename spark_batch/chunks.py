@@ -15,6 +15,9 @@ from typing import TypeVar
 import duckdb
 import pyarrow as pa
 
+from opensea_metrics.core.database import Setting, scratch_database
+from opensea_metrics.core.quoting import column as column_of
+from opensea_metrics.core.quoting import quoted
 from opensea_metrics.producer.layout import ArchiveFile
 from opensea_metrics.spark_batch import compacted
 from opensea_metrics.spark_batch.ahead import ahead
@@ -25,14 +28,12 @@ from opensea_metrics.spark_batch.groups import in_groups
 from opensea_metrics.spark_batch.source import Source as Archive
 from opensea_metrics.spark_batch.source import SourceError
 from opensea_metrics.spark_batch.texts import Texts, TextStream
-from opensea_metrics.sql.database import Setting, scratch_database
-from opensea_metrics.sql.lowering import python, records
-from opensea_metrics.sql.lowering.capitals import capitals
-from opensea_metrics.sql.lowering.macros import SETUP
-from opensea_metrics.sql.lowering.times import event_time
-from opensea_metrics.sql.quoting import column as column_of
-from opensea_metrics.sql.quoting import quoted
-from opensea_metrics.sql.sources import Source
+from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.lowering.duckdb import python
+from opensea_metrics.sql.language.lowering.duckdb.macros import SETUP
+from opensea_metrics.sql.language.lowering.records import rows as records
+from opensea_metrics.sql.language.lowering.records.capitals import capitals
+from opensea_metrics.sql.language.lowering.times import event_time
 
 Item = TypeVar("Item")
 
@@ -171,7 +172,7 @@ def database(
     settings: Mapping[str, Setting] | None = None,
     adjustable: Sequence[str] = (),
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
-    """A database for the relations of chunks, and its folder (``sql.database.scratch_database``)."""
+    """A database for the relations of chunks, and its folder (``core.database.scratch_database``)."""
     # What is kept lives for a chunk.
     own: dict[str, Setting] = {"preserve_insertion_order": False, "force_compression": "uncompressed"}
     with scratch_database(

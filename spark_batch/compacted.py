@@ -12,14 +12,14 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from opensea_metrics.core.database import scratch_database
+from opensea_metrics.core.quoting import text
+from opensea_metrics.core.types import STRING, KsqlType, StructType
 from opensea_metrics.producer.layout import ArchiveFile
 from opensea_metrics.spark_batch import lines
 from opensea_metrics.spark_batch.lines import Lines
 from opensea_metrics.spark_batch.source import Source, SourceError, reason
-from opensea_metrics.sql.database import scratch_database
-from opensea_metrics.sql.quoting import text
-from opensea_metrics.sql.sources import Source as Stream
-from opensea_metrics.sql.types import STRING, KsqlType, StructType
+from opensea_metrics.sql.language.catalog.sources import Source as Stream
 
 OWN = ("_offset", "_line", "_failed")
 """The columns of a compacted file that are not fields of its records."""

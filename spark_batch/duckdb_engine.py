@@ -18,6 +18,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from opensea_metrics.core.quoting import column as column_of
+from opensea_metrics.core.quoting import quoted
 from opensea_metrics.producer.layout import ArchiveFile
 from opensea_metrics.spark_batch import chunks
 from opensea_metrics.spark_batch.ahead import in_order
@@ -28,11 +30,9 @@ from opensea_metrics.spark_batch.job import Counts, Job, Progress, Table, adding
 from opensea_metrics.spark_batch.memory import Memory
 from opensea_metrics.spark_batch.narrowing import columns_read
 from opensea_metrics.spark_batch.parts import Part, Parts, made, number
-from opensea_metrics.sql.catalog import Query
-from opensea_metrics.sql.lowering import selects
-from opensea_metrics.sql.quoting import column as column_of
-from opensea_metrics.sql.quoting import quoted
-from opensea_metrics.sql.sources import Source
+from opensea_metrics.sql.language.catalog.catalog import Query
+from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.lowering.duckdb import selects
 from opensea_metrics.udfs import duckdb as duckdb_udfs
 
 _LANES = 4

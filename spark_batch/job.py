@@ -10,12 +10,12 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from opensea_metrics.core.quoting import name_of_column
 from opensea_metrics.producer.layout import ArchiveFile
 from opensea_metrics.spark_batch.damage import Damage, with_missing
 from opensea_metrics.spark_batch.period import Period
 from opensea_metrics.spark_batch.pipeline import Pipeline
 from opensea_metrics.spark_batch.source import Source
-from opensea_metrics.sql.quoting import name_of_column
 
 Progress = Callable[[int, int], None]
 """Told bytes of the archive that were read, and how many there are."""

@@ -13,9 +13,9 @@ import orjson
 import pyarrow as pa
 from confluent_kafka import KafkaException, Producer
 
+from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.producer.clients import configured
 from opensea_metrics.producer.settings import KafkaSettings
-from opensea_metrics.sql.errors import OpenSeaMetricsError
 
 _WAIT = 60.0
 """Seconds that brokers have to begin and end a transaction."""

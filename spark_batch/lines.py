@@ -21,8 +21,8 @@ from opensea_metrics.producer.layout import ArchiveFile
 from opensea_metrics.spark_batch.buffers import Buffers
 from opensea_metrics.spark_batch.damage import EMPTY
 from opensea_metrics.spark_batch.source import Source, SourceError, reason
-from opensea_metrics.sql.lowering import utf8
-from opensea_metrics.sql.lowering.capitals import Capitals
+from opensea_metrics.sql.language.lowering.records import utf8
+from opensea_metrics.sql.language.lowering.records.capitals import Capitals
 
 _PIECE = 2 * 1024 * 1024
 """Bytes of text that are unpacked at a time: more do not stay in a processor's cache."""
@@ -172,7 +172,7 @@ def _line_ends(text: _Text, end: int) -> Any:
 
 def _split(text: _Text, end: int) -> pa.LargeStringArray:
     """The lines of a text up to a place as an array over the same memory, their ends included; blank
-    lines are left out, and what is no UTF-8 is written otherwise (``sql.lowering.utf8``)."""
+    lines are left out, and what is no UTF-8 is written otherwise (``sql.language.lowering.records.utf8``)."""
     ends = _line_ends(text, end)
     last = [end] if end and (not len(ends) or ends[-1] < end) else []
     bounds = np.concatenate([[0], ends, last]).astype(np.int64)

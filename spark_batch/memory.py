@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import duckdb
 
-from opensea_metrics.sql.errors import OpenSeaMetricsError
+from opensea_metrics.core.errors import OpenSeaMetricsError
 
 _LEAST = 300_000_000
 """Bytes. What does not fit goes to disk, but for what aggregates hold of the groups at hand."""

@@ -11,10 +11,10 @@ from dataclasses import replace
 
 from sqlglot import exp
 
-from opensea_metrics.sql.analysis import Analysis, makes_rows
-from opensea_metrics.sql.catalog import Catalog, Query
-from opensea_metrics.sql.sources import Source
-from opensea_metrics.sql.types import STRING, KsqlType, StructType, name_of
+from opensea_metrics.core.types import STRING, KsqlType, StructType, name_of
+from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
+from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.queries.analysis import Analysis, makes_rows
 
 
 def narrowed(catalog: Catalog, raw_topic: str, targets: Sequence[Source]) -> Catalog:

@@ -7,10 +7,10 @@ from functools import partial
 
 import duckdb
 
+from opensea_metrics.core.quoting import quoted
 from opensea_metrics.spark_batch.memory import Memory
-from opensea_metrics.sql.catalog import Query
-from opensea_metrics.sql.lowering import selects
-from opensea_metrics.sql.quoting import quoted
+from opensea_metrics.sql.language.catalog.catalog import Query
+from opensea_metrics.sql.language.lowering.duckdb import selects
 
 _ROWS = 500_000
 """Rows of parts that are worth merging."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import lcm
 
-from opensea_metrics.sql.errors import OpenSeaMetricsError
-from opensea_metrics.sql.sources import Window
+from opensea_metrics.core.errors import OpenSeaMetricsError
+from opensea_metrics.sql.language.catalog.sources import Window
 
 ALL_TIME = "ALL TIME"
 _UNITS = {

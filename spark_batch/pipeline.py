@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.spark_batch.narrowing import narrowed, paths_read
 from opensea_metrics.spark_batch.period import Period, WindowChoice, choice
-from opensea_metrics.sql.analysis import makes_rows
-from opensea_metrics.sql.catalog import Catalog, Query
-from opensea_metrics.sql.errors import OpenSeaMetricsError
-from opensea_metrics.sql.project import Project
-from opensea_metrics.sql.sources import Source, Window
+from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
+from opensea_metrics.sql.language.catalog.sources import Source, Window
+from opensea_metrics.sql.language.project.project import Project
+from opensea_metrics.sql.language.queries.analysis import makes_rows
 
 
 class TargetError(OpenSeaMetricsError):

@@ -19,9 +19,9 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.spark_batch.job import Table
 from opensea_metrics.spark_batch.source import is_of_storage, open_source, reason
-from opensea_metrics.sql.errors import OpenSeaMetricsError
 
 RUN = "run.json"
 

@@ -28,12 +28,12 @@ from opensea_metrics.spark_batch.period import (
 from opensea_metrics.spark_batch.pipeline import TargetError, choose, plan, windows_of
 from opensea_metrics.spark_batch.settings import BatchSettings
 from opensea_metrics.spark_batch.source import Source, SourceError, open_source
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.changes import check
-from opensea_metrics.sql.lowering import support
-from opensea_metrics.sql.lowering.refusals import DUCKDB, SPARK
-from opensea_metrics.sql.project import Project, load_project
-from opensea_metrics.sql.sources import Source as Stream
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.changes import check
+from opensea_metrics.sql.language.catalog.sources import Source as Stream
+from opensea_metrics.sql.language.lowering import support
+from opensea_metrics.sql.language.lowering.refusals import DUCKDB, SPARK
+from opensea_metrics.sql.language.project.project import Project, load_project
 from opensea_metrics.udfs import registry
 
 DAY_MS = 24 * HOUR_MS

@@ -16,10 +16,10 @@ from typing import Any, TypeGuard
 
 import fsspec
 
+from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.producer.environment import without_secrets
 from opensea_metrics.producer.layout import HOUR_MS, ArchiveFile, archive_file, covers, newest_cover
 from opensea_metrics.spark_batch.settings import S3Settings
-from opensea_metrics.sql.errors import OpenSeaMetricsError
 
 __all__ = ["ArchiveFile", "Source", "SourceError", "archive_file", "open_source"]
 

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from opensea_metrics.core.errors import OpenSeaMetricsError
+from opensea_metrics.core.quoting import column_name, spark_column
+from opensea_metrics.core.types import STRING, ArrayType, KsqlType, MapType, StructType
 from opensea_metrics.producer.layout import ArchiveFile
 from opensea_metrics.spark_batch.compacted import damage, has_fields, schema
 from opensea_metrics.spark_batch.damage import Damage
@@ -21,11 +24,9 @@ from opensea_metrics.spark_batch.settings import BatchSettings
 from opensea_metrics.spark_batch.source import SourceError
 from opensea_metrics.spark_batch.spark_session import first_reason, open_session
 from opensea_metrics.spark_batch.spark_source import compacted_rows, damaged_files, text_rows
-from opensea_metrics.sql.errors import OpenSeaMetricsError
-from opensea_metrics.sql.lowering import selects, spark_selects
-from opensea_metrics.sql.quoting import column_name, spark_column
-from opensea_metrics.sql.sources import Source
-from opensea_metrics.sql.types import STRING, ArrayType, KsqlType, MapType, StructType
+from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.lowering.duckdb import selects
+from opensea_metrics.sql.language.lowering.spark import selects as spark_selects
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -7,9 +7,9 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
+from opensea_metrics.core.definition import UdfError
 from opensea_metrics.spark_batch.settings import BatchSettings, S3Settings
 from opensea_metrics.udfs import spark as functions
-from opensea_metrics.udfs.definition import UdfError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pyarrow as pa
 
+from opensea_metrics.core.quoting import column, spark_column, spark_quoted
+from opensea_metrics.core.types import spark
 from opensea_metrics.producer.layout import ArchiveFile
 from opensea_metrics.spark_batch import chunks
 from opensea_metrics.spark_batch.chunks import Attempts, Chunk
@@ -22,10 +24,8 @@ from opensea_metrics.spark_batch.damage import Damage
 from opensea_metrics.spark_batch.groups import shared_out
 from opensea_metrics.spark_batch.source import Source as Archive
 from opensea_metrics.spark_batch.texts import Texts
-from opensea_metrics.sql.lowering.times import spark_event_time
-from opensea_metrics.sql.quoting import column, spark_column, spark_quoted
-from opensea_metrics.sql.sources import Column, Source
-from opensea_metrics.sql.types import spark
+from opensea_metrics.sql.language.catalog.sources import Column, Source
+from opensea_metrics.sql.language.lowering.times import spark_event_time
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

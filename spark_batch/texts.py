@@ -15,7 +15,7 @@ from opensea_metrics.spark_batch.ahead import ahead
 from opensea_metrics.spark_batch.damage import Damage
 from opensea_metrics.spark_batch.lines import Lines
 from opensea_metrics.spark_batch.source import Source, SourceError
-from opensea_metrics.sql.lowering.capitals import Capitals
+from opensea_metrics.sql.language.lowering.records.capitals import Capitals
 
 _SAMPLE = 100
 """Lines from which the usual spelling of names is taken."""

@@ -24,8 +24,7 @@ import typing
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar, overload
 
-from opensea_metrics.sql.types import BIGINT, BOOLEAN, INTEGER, STRING, ArrayType, KsqlType
-from opensea_metrics.udfs.definition import (
+from opensea_metrics.core.definition import (
     PLACEHOLDERS,
     Definition,
     Kind,
@@ -34,6 +33,7 @@ from opensea_metrics.udfs.definition import (
     Parameter,
     UdfError,
 )
+from opensea_metrics.core.types import BIGINT, BOOLEAN, INTEGER, STRING, ArrayType, KsqlType
 from opensea_metrics.udfs.types import name_of, no_json, optional, sql_type
 
 F = TypeVar("F", bound=Callable[..., Any])

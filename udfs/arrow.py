@@ -7,7 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from opensea_metrics.sql.types import (
+from opensea_metrics.core.definition import Definition
+from opensea_metrics.core.types import (
     BIGINT,
     BOOLEAN,
     BYTES,
@@ -24,7 +25,6 @@ from opensea_metrics.sql.types import (
     StructType,
 )
 from opensea_metrics.udfs import calls
-from opensea_metrics.udfs.definition import Definition
 
 _TYPES: dict[KsqlType, pa.DataType] = {
     BOOLEAN: pa.bool_(),

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from opensea_metrics.udfs.definition import Definition
+from opensea_metrics.core.definition import Definition
 from opensea_metrics.udfs.types import is_immutable
 from opensea_metrics.udfs.values import Converter, reader, unfinite, writer
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from opensea_metrics.core.definition import Definition
 from opensea_metrics.udfs import api
-from opensea_metrics.udfs.definition import Definition
 from opensea_metrics.udfs.engines import Case, Engine, Python
 from opensea_metrics.udfs.samples import Group, Row, Samples
 

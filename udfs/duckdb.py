@@ -16,11 +16,11 @@ import duckdb
 import pyarrow as pa
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
-from opensea_metrics.sql.quoting import quoted
-from opensea_metrics.sql.types import STRING
-from opensea_metrics.sql.types import duckdb as duckdb_type
+from opensea_metrics.core.definition import Definition, Native
+from opensea_metrics.core.quoting import quoted
+from opensea_metrics.core.types import STRING
+from opensea_metrics.core.types import duckdb as duckdb_type
 from opensea_metrics.udfs import arrow, calls, registry
-from opensea_metrics.udfs.definition import Definition, Native
 
 
 def register(connection: duckdb.DuckDBPyConnection) -> None:

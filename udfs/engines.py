@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
-from opensea_metrics.sql.database import open_database
-from opensea_metrics.sql.quoting import quoted, spark_quoted, spark_text, text
-from opensea_metrics.sql.types import duckdb as duckdb_type
+from opensea_metrics.core.database import open_database
+from opensea_metrics.core.definition import Definition, Parameter
+from opensea_metrics.core.quoting import quoted, spark_quoted, spark_text, text
+from opensea_metrics.core.types import duckdb as duckdb_type
 from opensea_metrics.udfs import calls
 from opensea_metrics.udfs import duckdb as duckdb_udfs
 from opensea_metrics.udfs import spark as spark_udfs
 from opensea_metrics.udfs.arrow import array, arrow_type
-from opensea_metrics.udfs.definition import Definition, Parameter
 from opensea_metrics.udfs.ksqldb.jvm import Jvm
 from opensea_metrics.udfs.samples import Group, Row
 

@@ -20,9 +20,9 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
+from opensea_metrics.core.definition import Definition, UdfError
 from opensea_metrics.udfs import functions as shipped
 from opensea_metrics.udfs.api import ATTRIBUTE
-from opensea_metrics.udfs.definition import Definition, UdfError
 
 VARIABLE = "OPENSEA_METRICS_UDFS"
 _LOADING = threading.RLock()

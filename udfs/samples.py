@@ -15,7 +15,8 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
-from opensea_metrics.sql.types import (
+from opensea_metrics.core.definition import Definition
+from opensea_metrics.core.types import (
     BIGINT,
     BOOLEAN,
     BYTES,
@@ -31,7 +32,6 @@ from opensea_metrics.sql.types import (
     StructType,
     is_numeric,
 )
-from opensea_metrics.udfs.definition import Definition
 
 Row = tuple[Any, ...]
 _NULLS = 0.06

@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 import opensea_metrics
-from opensea_metrics.sql.types import KsqlType
-from opensea_metrics.sql.types import spark as spark_type
+from opensea_metrics.core.definition import OF_LIST, Definition, UdfError
+from opensea_metrics.core.types import KsqlType
+from opensea_metrics.core.types import spark as spark_type
 from opensea_metrics.udfs import calls, registry
 from opensea_metrics.udfs.api import ATTRIBUTE
 from opensea_metrics.udfs.arrow import array as array_of
 from opensea_metrics.udfs.arrow import arrow_type, scalar
-from opensea_metrics.udfs.definition import OF_LIST, Definition, UdfError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -20,7 +20,7 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Annotated, Any, NewType, Union
 
-from opensea_metrics.sql.types import (
+from opensea_metrics.core.types import (
     BIGINT,
     BOOLEAN,
     BYTES,

@@ -14,7 +14,7 @@ from decimal import ROUND_HALF_UP, Context, Decimal
 from operator import attrgetter
 from typing import Any
 
-from opensea_metrics.sql.types import (
+from opensea_metrics.core.types import (
     BIGINT,
     BOOLEAN,
     BYTES,

@@ -18,11 +18,11 @@ import structlog
 import typer
 from structlog.typing import EventDict
 
+from opensea_metrics.core.errors import OpenSeaMetricsError, os_error_text
 from opensea_metrics.deploy.cli import verbs
 from opensea_metrics.deploy.cli.help import as_written
 from opensea_metrics.deploy.config import FunctionSettings
 from opensea_metrics.deploy.output.plain import one_line, say, visible, write_any_character
-from opensea_metrics.sql.errors import OpenSeaMetricsError, os_error_text
 from opensea_metrics.udfs import registry
 
 INTERRUPTED = 130  # as shells say it of Ctrl-C

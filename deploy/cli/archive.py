@@ -20,9 +20,9 @@ from opensea_metrics.spark_batch.archive.rows import raw_stream
 from opensea_metrics.spark_batch.archive.runs import groups
 from opensea_metrics.spark_batch.period import duration, parse_time
 from opensea_metrics.spark_batch.source import Source, open_source
-from opensea_metrics.sql.changes import check as check_project
-from opensea_metrics.sql.project import load_project
-from opensea_metrics.sql.sources import Source as Stream
+from opensea_metrics.sql.language.catalog.changes import check as check_project
+from opensea_metrics.sql.language.catalog.sources import Source as Stream
+from opensea_metrics.sql.language.project.project import load_project
 
 archive = typer.Typer(
     help="The archive of events: what is wrong with it, and small files made large.",

@@ -22,7 +22,7 @@ from opensea_metrics.spark_batch.kafka import KafkaSink, KafkaSinkError
 from opensea_metrics.spark_batch.period import duration, parse_time, parse_window
 from opensea_metrics.spark_batch.recompute import Prepared, Request, computed, description, prepare
 from opensea_metrics.spark_batch.source import open_source
-from opensea_metrics.sql.project import find_root, load_settings
+from opensea_metrics.sql.language.project.project import find_root, load_settings
 
 
 class EngineName(StrEnum):

@@ -31,7 +31,7 @@ from opensea_metrics.producer.settings import (
 from opensea_metrics.producer.sinks import ArchiveSink, Sink, now_ms
 from opensea_metrics.producer.topics import topics
 from opensea_metrics.spark_batch import period
-from opensea_metrics.sql.project import find_root, load_settings
+from opensea_metrics.sql.language.project.project import find_root, load_settings
 
 
 class SinkName(StrEnum):

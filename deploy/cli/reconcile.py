@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from opensea_metrics.core.quoting import ksqldb_quoted
 from opensea_metrics.deploy.cli import options, progress, server_access
 from opensea_metrics.deploy.cli.app import ChangesPending, app
 from opensea_metrics.deploy.cli.batch import EngineName, From, Margin, SourceUrl, Until, archive
@@ -17,7 +18,6 @@ from opensea_metrics.spark_batch.pipeline import window_of
 from opensea_metrics.spark_batch.recompute import Request, prepare
 from opensea_metrics.spark_batch.reconcile import run as comparison
 from opensea_metrics.spark_batch.source import open_source
-from opensea_metrics.sql.quoting import ksqldb_quoted
 
 
 @app.command()

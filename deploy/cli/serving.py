@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.deploy.config import ServeSettings
 from opensea_metrics.deploy.embedded.origins import is_address, is_loopback
 from opensea_metrics.deploy.embedded.policy import Certificate, Credentials, Policy
-from opensea_metrics.sql.errors import OpenSeaMetricsError
 
 _NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 _PREFIX = "OPENSEA_METRICS_SERVE_"

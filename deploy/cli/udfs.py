@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
+from opensea_metrics.core.definition import Definition, UdfError
 from opensea_metrics.deploy.cli.app import app
 from opensea_metrics.deploy.output.plain import say
 from opensea_metrics.udfs import check, engines, registry
-from opensea_metrics.udfs.definition import Definition, UdfError
 from opensea_metrics.udfs.ksqldb import build as jars
 from opensea_metrics.udfs.ksqldb.image import build_image
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from opensea_metrics.core.errors import SqlErrors
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.cli import options, server_access
 from opensea_metrics.deploy.cli.app import ChangesPending, app
@@ -14,7 +15,6 @@ from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.plan.repair import Repair
 from opensea_metrics.deploy.output.plain import say
 from opensea_metrics.deploy.output.upkeep import correction_sentence, show_changed, show_drift
-from opensea_metrics.sql.errors import SqlErrors
 
 
 @app.command()

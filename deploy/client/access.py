@@ -10,9 +10,9 @@ from pathlib import Path
 
 import httpx
 
+from opensea_metrics.core.errors import os_reason
 from opensea_metrics.deploy.client.errors import AccessError
 from opensea_metrics.deploy.client.limits import limit_time
-from opensea_metrics.sql.errors import os_reason
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?|")

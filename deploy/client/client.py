@@ -17,6 +17,7 @@ from functools import partial
 from typing import Self, TypeVar
 from urllib.parse import quote
 
+from opensea_metrics.core.quoting import ksqldb_quoted
 from opensea_metrics.deploy import shapes
 from opensea_metrics.deploy.client.access import Access
 from opensea_metrics.deploy.client.entities import check_shape
@@ -49,8 +50,7 @@ from opensea_metrics.deploy.shapes import (
     members_or_none,
     text_or_none,
 )
-from opensea_metrics.sql.lexical import summary
-from opensea_metrics.sql.quoting import ksqldb_quoted
+from opensea_metrics.sql.language.dialect.lexical import summary
 
 T = TypeVar("T")
 

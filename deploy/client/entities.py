@@ -17,7 +17,7 @@ from opensea_metrics.deploy.replies import (
     type_text,
 )
 from opensea_metrics.deploy.shapes import Json, WrongShape, member, members, members_or_none, text
-from opensea_metrics.sql.lexical import COMMENT, QUOTED_OR_COMMENT
+from opensea_metrics.sql.language.dialect.lexical import COMMENT, QUOTED_OR_COMMENT
 
 _COMMENT = re.compile(COMMENT, re.DOTALL)
 _SKIPPED = re.compile(QUOTED_OR_COMMENT, re.DOTALL)

@@ -20,8 +20,8 @@ import json
 import re
 from typing import Any
 
-from opensea_metrics.sql.errors import OpenSeaMetricsError
-from opensea_metrics.sql.lexical import summary
+from opensea_metrics.core.errors import OpenSeaMetricsError
+from opensea_metrics.sql.language.dialect.lexical import summary
 
 
 class ClientError(OpenSeaMetricsError):

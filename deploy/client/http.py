@@ -10,7 +10,7 @@ from ksql import KSQLAPI, SimplifiedAPI
 
 from opensea_metrics.deploy.client.limits import REPLY_BYTES, unpacked
 from opensea_metrics.deploy.shapes import WrongShape
-from opensea_metrics.sql.lexical import with_safe_comments
+from opensea_metrics.sql.language.dialect.lexical import with_safe_comments
 
 # Without it, /query of ksqlDB 7.9.1 replies as /query-stream does (observed).
 MEDIA_TYPE = "application/vnd.ksql.v1+json"

@@ -13,7 +13,7 @@ from opensea_metrics.deploy.client.errors import BadReply, ClientError, QueryEnd
 from opensea_metrics.deploy.client.limits import REPLY_BYTES
 from opensea_metrics.deploy.replies import Row
 from opensea_metrics.deploy.shapes import WrongShape, listed, member, not_too_deep
-from opensea_metrics.sql.lexical import summary
+from opensea_metrics.sql.language.dialect.lexical import summary
 
 _BETWEEN = re.compile(r"[\[\], \r\n\t]*")
 _DECODER = json.JSONDecoder()

@@ -8,21 +8,21 @@ from functools import lru_cache
 
 from sqlglot import exp
 
+from opensea_metrics.core.errors import Place, SqlError
+from opensea_metrics.core.quoting import ksqldb_quoted
+from opensea_metrics.core.types import KsqlType, from_ast
 from opensea_metrics.deploy.client.client import KsqlClient
 from opensea_metrics.deploy.replies import Description, Query, Source
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.catalog import Query as CatalogQuery
-from opensea_metrics.sql.dialect import expressions as node
-from opensea_metrics.sql.errors import Place, SqlError
-from opensea_metrics.sql.parser import parse_statement
-from opensea_metrics.sql.quoting import ksqldb_quoted
-from opensea_metrics.sql.resolution import analyse
-from opensea_metrics.sql.sources import Column as CatalogColumn
-from opensea_metrics.sql.sources import Source as CatalogSource
-from opensea_metrics.sql.sources import Topic as CatalogTopic
-from opensea_metrics.sql.sources import Window
-from opensea_metrics.sql.statements import Statement
-from opensea_metrics.sql.types import KsqlType, from_ast
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.catalog import Query as CatalogQuery
+from opensea_metrics.sql.language.catalog.sources import Column as CatalogColumn
+from opensea_metrics.sql.language.catalog.sources import Source as CatalogSource
+from opensea_metrics.sql.language.catalog.sources import Topic as CatalogTopic
+from opensea_metrics.sql.language.catalog.sources import Window
+from opensea_metrics.sql.language.dialect import expressions as node
+from opensea_metrics.sql.language.queries.resolution import analyse
+from opensea_metrics.sql.language.statements.parser import parse_statement
+from opensea_metrics.sql.language.statements.statements import Statement
 
 _PLACE = Place("<server>", 1, 1)
 

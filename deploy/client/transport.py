@@ -30,7 +30,7 @@ from opensea_metrics.deploy.client.limits import BYTES_PER_SECOND, ROWS_BYTES, u
 from opensea_metrics.deploy.client.rows import Objects
 from opensea_metrics.deploy.replies import Row
 from opensea_metrics.deploy.shapes import WrongShape, not_too_deep
-from opensea_metrics.sql.lexical import summary
+from opensea_metrics.sql.language.dialect.lexical import summary
 
 T = TypeVar("T")
 

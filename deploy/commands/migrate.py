@@ -21,11 +21,11 @@ from opensea_metrics.deploy.migrations.run import catch_up
 from opensea_metrics.deploy.migrations.run.dry_run import check_on_server
 from opensea_metrics.deploy.migrations.run.executor import Run, execute
 from opensea_metrics.deploy.migrations.run.progress import Report, ignore
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.lowering import support
-from opensea_metrics.sql.lowering.refusals import Unsupported
-from opensea_metrics.sql.project import load_project
-from opensea_metrics.sql.statements import Statement
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.lowering import support
+from opensea_metrics.sql.language.lowering.refusals import Unsupported
+from opensea_metrics.sql.language.project.project import load_project
+from opensea_metrics.sql.language.statements.statements import Statement
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from opensea_metrics.core.errors import Place, SqlError, os_reason
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.plan.impact import DataEffect, Impact, Verdict
 from opensea_metrics.deploy.migrations.plan.steps import ApplyStep, Plan, Reversibility, VersionPlan
@@ -21,9 +22,8 @@ from opensea_metrics.deploy.migrations.record.records import (
     row_of,
     statement_of,
 )
-from opensea_metrics.sql.errors import Place, SqlError, os_reason
-from opensea_metrics.sql.parser import parse_statement
-from opensea_metrics.sql.upgrade import Change, Difference
+from opensea_metrics.sql.language.catalog.upgrade import Change, Difference
+from opensea_metrics.sql.language.statements.parser import parse_statement
 
 FORMAT = 3
 

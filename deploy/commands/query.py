@@ -8,10 +8,10 @@ from typing import Any
 from sqlglot.errors import TokenError
 from sqlglot.tokenizer_core import Token, TokenType
 
+from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.replies import Rows
-from opensea_metrics.sql.dialect import KsqlDB
-from opensea_metrics.sql.errors import SqlError
+from opensea_metrics.sql.language.dialect import KsqlDB
 
 _ASKING = ("SHOW", "LIST", "DESCRIBE", "EXPLAIN")
 

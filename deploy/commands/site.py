@@ -17,8 +17,8 @@ from opensea_metrics.deploy.migrations.record.store import RecordStore
 from opensea_metrics.deploy.migrations.run.executor import Run
 from opensea_metrics.deploy.migrations.run.progress import Report
 from opensea_metrics.deploy.migrations.run.topics import DeleteByBroker
-from opensea_metrics.sql.changes import Step, check
-from opensea_metrics.sql.project import Project, load_project
+from opensea_metrics.sql.language.catalog.changes import Step, check
+from opensea_metrics.sql.language.project.project import Project, load_project
 
 Variables = Mapping[str, str]
 

@@ -18,8 +18,8 @@ from opensea_metrics.deploy.migrations.record.records import Recorded
 from opensea_metrics.deploy.migrations.record.store import RecordStore
 from opensea_metrics.deploy.migrations.run.executor import Run, now
 from opensea_metrics.deploy.migrations.run.progress import ignore
-from opensea_metrics.sql.project import find_root, load_project
-from opensea_metrics.sql.statements import dropping
+from opensea_metrics.sql.language.project.project import find_root, load_project
+from opensea_metrics.sql.language.statements.statements import dropping
 
 _TEMPLATE = """\
 -- {title}

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.deploy.doctor.checks import Check, Report, Unreachable, age_text
 from opensea_metrics.spark_batch.source import Source, SourceError, open_source
-from opensea_metrics.sql.errors import OpenSeaMetricsError
 
 LEVELS = ("year=", "month=", "day=", "hour=")
 QUIET = 1800  # seconds without a file that are worth a word; the sink writes one every ten minutes

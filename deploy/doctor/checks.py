@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from opensea_metrics.sql.errors import OpenSeaMetricsError
+from opensea_metrics.core.errors import OpenSeaMetricsError
 
 Verdict = Literal["ok", "warning", "failed", "left out"]
 

@@ -20,7 +20,7 @@ from opensea_metrics.deploy.doctor import (
 from opensea_metrics.deploy.doctor.checks import Check, Report, Unreachable
 from opensea_metrics.deploy.doctor.settings import PartSettings, cassandra_if_named, kafka_if_named
 from opensea_metrics.producer import envelope
-from opensea_metrics.sql.project import find_root, load_settings
+from opensea_metrics.sql.language.project.project import find_root, load_settings
 
 ADVICE = {
     "ksqldb": "docker compose logs ksqldb-server; KSQLDB_URL or --server names it",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import duckdb
 
 from opensea_metrics.deploy.embedded import topics
-from opensea_metrics.sql.lowering.selects import Grouping
+from opensea_metrics.sql.language.lowering.duckdb.selects import Grouping
 
 _MADE = "CREATE OR REPLACE TEMP TABLE"
 

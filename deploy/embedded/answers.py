@@ -16,16 +16,16 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from opensea_metrics.core.errors import SqlError, Stage
 from opensea_metrics.deploy.embedded import failures, properties, replies, wire
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.frames import Frame
 from opensea_metrics.deploy.embedded.frames import frame as frame_for
 from opensea_metrics.deploy.embedded.places import Full, Places
 from opensea_metrics.deploy.embedded.queries import TransientQuery
-from opensea_metrics.sql.errors import SqlError, Stage
-from opensea_metrics.sql.parser import parse_script
-from opensea_metrics.sql.statements import Kind
-from opensea_metrics.sql.topic_json import finite
+from opensea_metrics.sql.language.statements.parser import parse_script
+from opensea_metrics.sql.language.statements.statements import Kind
+from opensea_metrics.sql.language.values.topic_json import finite
 
 _AGAIN = 10.0
 """Seconds after which a push query looks for rows though nothing was heard of new ones."""

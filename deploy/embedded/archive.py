@@ -16,10 +16,10 @@ from pathlib import Path
 
 import duckdb
 
+from opensea_metrics.core.errors import os_reason
 from opensea_metrics.deploy.embedded import walk
 from opensea_metrics.deploy.embedded.storage import transaction
 from opensea_metrics.deploy.embedded.walk import File, Listing
-from opensea_metrics.sql.errors import os_reason
 
 FILES = "files"
 """The part of a topic that its files are: ``meta.positions`` says up to which segment a query has read."""

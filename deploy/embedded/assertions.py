@@ -7,11 +7,11 @@ from typing import Any
 
 import duckdb
 
+from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.embedded import metastore
 from opensea_metrics.deploy.embedded.engine import Engine
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.naming import is_topic
-from opensea_metrics.sql.statements import Statement
+from opensea_metrics.sql.language.dialect.naming import is_topic
+from opensea_metrics.sql.language.statements.statements import Statement
 
 _DEFAULT_TIMEOUT = 1_000
 """Milliseconds."""

@@ -9,21 +9,21 @@ from typing import Any
 
 import duckdb
 
+from opensea_metrics.core.errors import SqlError
+from opensea_metrics.core.types import schema
 from opensea_metrics.deploy.embedded import metastore, persistent
 from opensea_metrics.deploy.embedded.archive import FILES
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.functions import function_description
 from opensea_metrics.deploy.embedded.reader import INSERTED
 from opensea_metrics.deploy.embedded.replies import SERVICE_ID
-from opensea_metrics.sql.analysis import Analysis
-from opensea_metrics.sql.catalog import Catalog, Query
-from opensea_metrics.sql.changes import applied
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.parser import parse_statement
-from opensea_metrics.sql.resolution import analyse
-from opensea_metrics.sql.sources import Column, Source
-from opensea_metrics.sql.statements import Kind, Statement
-from opensea_metrics.sql.types import schema
+from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
+from opensea_metrics.sql.language.catalog.changes import applied
+from opensea_metrics.sql.language.catalog.sources import Column, Source
+from opensea_metrics.sql.language.queries.analysis import Analysis
+from opensea_metrics.sql.language.queries.resolution import analyse
+from opensea_metrics.sql.language.statements.parser import parse_statement
+from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
 
 def described(catalog: Catalog, statement: Statement) -> Source:

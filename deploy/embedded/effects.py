@@ -10,17 +10,17 @@ from sqlglot import exp
 
 from opensea_metrics.deploy.embedded import inserts, metastore, persistent, topics
 from opensea_metrics.deploy.embedded.reader import Reader
-from opensea_metrics.sql.catalog import Catalog, Query
-from opensea_metrics.sql.insert_values import stored
-from opensea_metrics.sql.inserts import insert_columns
-from opensea_metrics.sql.lowering import support
-from opensea_metrics.sql.lowering.duckdb import Lowering
-from opensea_metrics.sql.lowering.refusals import EMBEDDED, Unsupported
-from opensea_metrics.sql.properties import reset_of
-from opensea_metrics.sql.scope import Scope
-from opensea_metrics.sql.sources import Source
-from opensea_metrics.sql.statements import Kind, Statement
-from opensea_metrics.sql.topic_json import dump
+from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
+from opensea_metrics.sql.language.catalog.insert_values import stored
+from opensea_metrics.sql.language.catalog.inserts import insert_columns
+from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.lowering import support
+from opensea_metrics.sql.language.lowering.duckdb.expressions import Lowering
+from opensea_metrics.sql.language.lowering.refusals import EMBEDDED, Unsupported
+from opensea_metrics.sql.language.queries.scope import Scope
+from opensea_metrics.sql.language.statements.properties import reset_of
+from opensea_metrics.sql.language.statements.statements import Kind, Statement
+from opensea_metrics.sql.language.values.topic_json import dump
 
 
 def check(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import duckdb
 
+from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.embedded import (
     archive,
     effects,
@@ -31,12 +32,11 @@ from opensea_metrics.deploy.embedded.metastore import TopicInfo
 from opensea_metrics.deploy.embedded.processing_log import Report
 from opensea_metrics.deploy.embedded.reader import Reader
 from opensea_metrics.deploy.embedded.storage import Storage, damaged, transaction
-from opensea_metrics.sql.catalog import Catalog, Query
-from opensea_metrics.sql.changes import applied
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.parser import parse_statement
-from opensea_metrics.sql.sources import Source
-from opensea_metrics.sql.statements import Kind, Statement
+from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
+from opensea_metrics.sql.language.catalog.changes import applied
+from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.statements.parser import parse_statement
+from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
 _IDLE = 0.15
 """Seconds between two looks for new data."""

@@ -11,7 +11,7 @@ from contextlib import suppress
 import duckdb
 import structlog
 
-from opensea_metrics.sql.errors import Place, SqlError
+from opensea_metrics.core.errors import Place, SqlError
 
 log = structlog.get_logger()
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from opensea_metrics.sql import functions
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.lowering import support
-from opensea_metrics.sql.lowering.refusals import EMBEDDED, Unsupported
-from opensea_metrics.sql.statements import Statement
-from opensea_metrics.udfs.definition import Definition
+from opensea_metrics.core.definition import Definition
+from opensea_metrics.core.errors import SqlError
+from opensea_metrics.sql.language.functions import library as functions
+from opensea_metrics.sql.language.lowering import support
+from opensea_metrics.sql.language.lowering.refusals import EMBEDDED, Unsupported
+from opensea_metrics.sql.language.statements.statements import Statement
 from opensea_metrics.udfs.types import declaration
 
 
@@ -90,7 +90,7 @@ def _function_description(
 
 
 def _spaced(kind: str) -> str:
-    """A type of :mod:`sql.builtin` as DESCRIBE FUNCTION writes it."""
+    """A type of :mod:`sql.language.functions.builtin` as DESCRIBE FUNCTION writes it."""
     if kind.startswith("("):
         parameters, _, result = kind.partition("=>")
         return f"LAMBDA {parameters.replace(',', ', ')} => {result}"

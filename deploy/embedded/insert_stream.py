@@ -12,15 +12,15 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Message, Receive, Scope, Send
 
+from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.embedded import bodies, failures, inserts, wire
 from opensea_metrics.deploy.embedded.denials import Refusal, refuse
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.inserts import RowReader
 from opensea_metrics.deploy.embedded.places import Full, Places
 from opensea_metrics.deploy.embedded.policy import Limits
-from opensea_metrics.sql.coercion import Mismatch
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.sources import Source
+from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.values.coercion import Mismatch
 
 _ROOM = 1024 * 1024
 """Bytes of rows that wait to be stored, before the client has to wait."""

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import duckdb
 import msgspec
 
+from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.embedded import processing_log, wire
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.coercion import Mismatch, Names, coercer, identifier
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.sources import KEY_ROLES, Source
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.sources import KEY_ROLES, Source
+from opensea_metrics.sql.language.values.coercion import Mismatch, Names, coercer, identifier
 
 _OBJECT = msgspec.json.Decoder(dict)
 

@@ -20,13 +20,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from opensea_metrics.core.errors import os_reason
 from opensea_metrics.deploy.embedded import texts, walk
 from opensea_metrics.deploy.embedded.archive import Read, Segment, tail
 from opensea_metrics.deploy.embedded.processing_log import Report
 from opensea_metrics.deploy.embedded.texts import LINE_LIMIT
-from opensea_metrics.sql.errors import os_reason
-from opensea_metrics.sql.lowering import utf8
-from opensea_metrics.sql.lowering.capitals import Capitals
+from opensea_metrics.sql.language.lowering.records import utf8
+from opensea_metrics.sql.language.lowering.records.capitals import Capitals
 
 _ROWS = 2_048
 """In a batch: as many as DuckDB works on at a time."""
@@ -236,7 +236,7 @@ def _opened(root: Path, path: str, folders: dict[str, str | None]) -> Iterator[i
 
 def _split(block: bytes) -> pa.LargeStringArray:
     """The lines of a block without their ends. Blank lines are left out. What is not UTF-8 is written otherwise
-    (``sql.lowering.utf8``)."""
+    (``sql.language.lowering.records.utf8``)."""
     if b"\r" in block:
         block = block.replace(b"\r\n", b"\n")
     if b"\0" in block:

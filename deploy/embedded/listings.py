@@ -7,6 +7,7 @@ from typing import Any
 
 import duckdb
 
+from opensea_metrics.core.errors import Place, SqlError, Stage
 from opensea_metrics.deploy.embedded import metastore
 from opensea_metrics.deploy.embedded.descriptions import (
     listed_query,
@@ -15,11 +16,10 @@ from opensea_metrics.deploy.embedded.descriptions import (
 )
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.replies import SERVICE_ID
-from opensea_metrics.sql.errors import Place, SqlError, Stage
-from opensea_metrics.sql.lowering import support
-from opensea_metrics.sql.lowering.refusals import EMBEDDED, Unsupported
-from opensea_metrics.sql.sources import Source
-from opensea_metrics.sql.statements import Statement
+from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.lowering import support
+from opensea_metrics.sql.language.lowering.refusals import EMBEDDED, Unsupported
+from opensea_metrics.sql.language.statements.statements import Statement
 
 
 def listing(

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import duckdb
 
+from opensea_metrics.core.errors import SqlError, os_reason
+from opensea_metrics.core.quoting import quoted
 from opensea_metrics.deploy.embedded import topics, walk
 from opensea_metrics.deploy.embedded.replay import replayed
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.errors import SqlError, os_reason
-from opensea_metrics.sql.quoting import quoted
-from opensea_metrics.sql.sources import Source
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.sources import Source
 
 
 @dataclass(frozen=True)

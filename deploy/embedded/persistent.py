@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import duckdb
 
+from opensea_metrics.core.quoting import quoted
 from opensea_metrics.deploy.embedded import (
     aggregation,
     archive,
@@ -22,9 +23,8 @@ from opensea_metrics.deploy.embedded.lines import FileLines, Unread, Why
 from opensea_metrics.deploy.embedded.reader import DECODED, Json, Piece, Reader, numbered
 from opensea_metrics.deploy.embedded.storage import transaction
 from opensea_metrics.deploy.embedded.topics import UNREADABLE
-from opensea_metrics.sql.catalog import Query
-from opensea_metrics.sql.lowering import selects
-from opensea_metrics.sql.quoting import quoted
+from opensea_metrics.sql.language.catalog.catalog import Query
+from opensea_metrics.sql.language.lowering.duckdb import selects
 
 _BATCH = "batch"
 STREAM_TIME = "stream time"
@@ -34,7 +34,7 @@ LATE = "late"
 
 
 def check(cursor: duckdb.DuckDBPyConnection, query: Query) -> None:
-    """Have DuckDB read the SQL of a query that it can run by :mod:`sql.lowering.support`.
+    """Have DuckDB read the SQL of a query that it can run by :mod:`sql.language.lowering.support`.
 
     Raises SqlError if DuckDB refuses it, which is a fault of the server.
     """

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import duckdb
 
+from opensea_metrics.core.quoting import text
 from opensea_metrics.deploy.embedded.topics import UNREADABLE
-from opensea_metrics.sql.quoting import text
 
 STREAM = "KSQL_PROCESSING_LOG"
 TOPIC = "embedded_ksql_processing_log"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.properties import is_known, misfit
+from opensea_metrics.core.errors import SqlError
+from opensea_metrics.sql.language.statements.properties import is_known, misfit
 
 PROHIBITED = frozenset({"ksql.service.id"})
 """A client may not set these."""

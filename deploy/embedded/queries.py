@@ -11,19 +11,20 @@ from typing import Any
 
 import duckdb
 
+from opensea_metrics.core.errors import SqlError
+from opensea_metrics.core.quoting import column as column_of
 from opensea_metrics.deploy.embedded import aggregation, failures, shown, topics
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.lines import Unread
 from opensea_metrics.deploy.embedded.reader import DECODED, Json, numbered
-from opensea_metrics.sql.analysis import Analysis
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.lowering import selects, support
-from opensea_metrics.sql.lowering.refusals import EMBEDDED
-from opensea_metrics.sql.properties import reset_of
-from opensea_metrics.sql.quoting import column as column_of
-from opensea_metrics.sql.resolution import analyse
-from opensea_metrics.sql.sources import Column
-from opensea_metrics.sql.statements import Statement
+from opensea_metrics.sql.language.catalog.sources import Column
+from opensea_metrics.sql.language.lowering import support
+from opensea_metrics.sql.language.lowering.duckdb import selects
+from opensea_metrics.sql.language.lowering.refusals import EMBEDDED
+from opensea_metrics.sql.language.queries.analysis import Analysis
+from opensea_metrics.sql.language.queries.resolution import analyse
+from opensea_metrics.sql.language.statements.properties import reset_of
+from opensea_metrics.sql.language.statements.statements import Statement
 
 _STATE = "transient_state"
 _BATCH = "transient_batch"

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import duckdb
 
+from opensea_metrics.core.quoting import text
 from opensea_metrics.deploy.embedded import archive, topics
 from opensea_metrics.deploy.embedded.archive import FILES, Register, Segment
 from opensea_metrics.deploy.embedded.lines import FileLines, Unread, state
 from opensea_metrics.deploy.embedded.walk import opened, outside
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.lowering import records
-from opensea_metrics.sql.lowering.capitals import Capitals, capitals
-from opensea_metrics.sql.lowering.spelling import Spelling
-from opensea_metrics.sql.quoting import text
-from opensea_metrics.sql.sources import Source
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.lowering.records import rows as records
+from opensea_metrics.sql.language.lowering.records.capitals import Capitals, capitals
+from opensea_metrics.sql.language.lowering.records.spelling import Spelling
 
 INSERTED = "inserted"
 DECODED = "decoded"
@@ -64,7 +64,7 @@ class Json:
     def read(
         self, cursor: duckdb.DuckDBPyConnection, consume: Callable[[str], None]
     ) -> None:
-        """Call ``consume`` with the decoded relation (:func:`sql.lowering.records.decoded`).
+        """Call ``consume`` with the decoded relation (:func:`sql.language.lowering.records.rows.decoded`).
 
         It is called again, with a slower relation, if a line is no JSON: so it must do its work in one
         transaction.

@@ -11,11 +11,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.changes import applied
-from opensea_metrics.sql.errors import OpenSeaMetricsError, SqlError
-from opensea_metrics.sql.lexical import summary
-from opensea_metrics.sql.parser import parse_statement
+from opensea_metrics.core.errors import OpenSeaMetricsError, SqlError
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.changes import applied
+from opensea_metrics.sql.language.dialect.lexical import summary
+from opensea_metrics.sql.language.statements.parser import parse_statement
 
 _DROP = re.compile(
     r"\s*DROP\s+(?:STREAM|TABLE)\s+(?:IF\s+EXISTS\s+)?(?P<name>.+?)(?:\s+DELETE\s+TOPIC)?\s*;?\s*",

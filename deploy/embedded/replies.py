@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from opensea_metrics.core.errors import SqlError, Stage
 from opensea_metrics.deploy.embedded.health import Part
-from opensea_metrics.sql.errors import SqlError, Stage
-from opensea_metrics.sql.statements import Kind, Statement
+from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
 if TYPE_CHECKING:
     from opensea_metrics.deploy.embedded.engine import Engine, Outcome

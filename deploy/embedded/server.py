@@ -16,12 +16,12 @@ from typing import Any
 import hypercorn.asyncio
 from hypercorn.config import Config
 
+from opensea_metrics.core.errors import OpenSeaMetricsError, os_reason
 from opensea_metrics.deploy.embedded import app, http2
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.places import Places
 from opensea_metrics.deploy.embedded.policy import Policy
 from opensea_metrics.deploy.embedded.storage import Storage
-from opensea_metrics.sql.errors import OpenSeaMetricsError, os_reason
 
 LOOPBACK = "127.0.0.1"
 

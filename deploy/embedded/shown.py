@@ -11,8 +11,7 @@ from datetime import date, datetime, time
 from functools import partial
 from typing import Any
 
-from opensea_metrics.sql.topic_json import plain
-from opensea_metrics.sql.types import (
+from opensea_metrics.core.types import (
     DATE,
     TIME,
     TIMESTAMP,
@@ -21,6 +20,7 @@ from opensea_metrics.sql.types import (
     MapType,
     StructType,
 )
+from opensea_metrics.sql.language.values.topic_json import plain
 
 Convert = Callable[[Any], Any]
 

@@ -7,21 +7,21 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from opensea_metrics.core.errors import Place, SqlError, Stage
+from opensea_metrics.core.places import Lines
+from opensea_metrics.core.quoting import text
 from opensea_metrics.deploy.embedded import descriptions, failures, listings, properties, replies
 from opensea_metrics.deploy.embedded.assertions import asserted
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.metastore import TopicInfo
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.changes import applied
-from opensea_metrics.sql.errors import Place, SqlError, Stage
-from opensea_metrics.sql.lowering.support import REGISTRY_FORMATS
-from opensea_metrics.sql.parser import parse_script
-from opensea_metrics.sql.places import Lines
-from opensea_metrics.sql.quoting import text
-from opensea_metrics.sql.sources import Source, Topic
-from opensea_metrics.sql.statements import Kind, Statement
-from opensea_metrics.sql.topics import different
-from opensea_metrics.sql.variables import Filled, Variables, filled, pieces
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.changes import applied
+from opensea_metrics.sql.language.catalog.sources import Source, Topic
+from opensea_metrics.sql.language.catalog.topics import different
+from opensea_metrics.sql.language.lowering.support import REGISTRY_FORMATS
+from opensea_metrics.sql.language.project.variables import Filled, Variables, filled, pieces
+from opensea_metrics.sql.language.statements.parser import parse_script
+from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
 _COMMANDS = {
     Kind.CREATE_STREAM, Kind.CREATE_TABLE, Kind.CREATE_STREAM_AS, Kind.CREATE_TABLE_AS,

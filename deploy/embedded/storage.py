@@ -10,11 +10,11 @@ from typing import BinaryIO
 
 import duckdb
 
-from opensea_metrics.sql.database import open_database
-from opensea_metrics.sql.errors import OpenSeaMetricsError, os_reason
-from opensea_metrics.sql.lowering import python
-from opensea_metrics.sql.lowering.macros import SETUP
-from opensea_metrics.sql.quoting import quoted
+from opensea_metrics.core.database import open_database
+from opensea_metrics.core.errors import OpenSeaMetricsError, os_reason
+from opensea_metrics.core.quoting import quoted
+from opensea_metrics.sql.language.lowering.duckdb import python
+from opensea_metrics.sql.language.lowering.duckdb.macros import SETUP
 from opensea_metrics.udfs import duckdb as udfs
 
 _DATABASE = "embedded.duckdb"

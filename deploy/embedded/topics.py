@@ -9,7 +9,7 @@ can be read from an offset on:
 - a selection: what a stream's SELECT gives over a typed part of another topic. Nothing is stored.
 
 Besides these a topic may have JSON: files of the archive, and records put in by INSERT … VALUES. They
-are read through :mod:`sql.lowering.records`, by the source that declares their columns.
+are read through :mod:`sql.language.lowering.records.rows`, by the source that declares their columns.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from typing import Protocol
 
 import duckdb
 
-from opensea_metrics.sql.catalog import Catalog, Query
-from opensea_metrics.sql.lowering import selects
-from opensea_metrics.sql.quoting import column as column_of
-from opensea_metrics.sql.quoting import name_of_column, quoted
-from opensea_metrics.sql.sources import Source
-from opensea_metrics.sql.types import duckdb as duckdb_type
+from opensea_metrics.core.quoting import column as column_of
+from opensea_metrics.core.quoting import name_of_column, quoted
+from opensea_metrics.core.types import duckdb as duckdb_type
+from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
+from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.lowering.duckdb import selects
 
 _SEPARATOR = " of "
 UNREADABLE = ("_failed", "_line", "_path")

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from opensea_metrics.sql.errors import os_reason
-from opensea_metrics.sql.naming import is_topic
+from opensea_metrics.core.errors import os_reason
+from opensea_metrics.sql.language.dialect.naming import is_topic
 
 SETTLED = 60.0
 """Seconds without a change after which nobody is taken to be still writing a file."""

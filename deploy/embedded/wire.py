@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from opensea_metrics.deploy.embedded import replies
 from opensea_metrics.deploy.embedded.denials import Refusal
-from opensea_metrics.sql.topic_json import plain
+from opensea_metrics.sql.language.values.topic_json import plain
 
 
 class BadRequest(Exception):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from opensea_metrics.core.types import from_ast, name_of
 from opensea_metrics.deploy.client.snapshot import Server
 from opensea_metrics.deploy.migrations.record.records import CREATES, DROPS, StatementRecord
 from opensea_metrics.deploy.migrations.run.delivery import Delivered
 from opensea_metrics.deploy.replies import Column
-from opensea_metrics.sql.parser import parse_statement
-from opensea_metrics.sql.statements import Kind
-from opensea_metrics.sql.types import from_ast, name_of
+from opensea_metrics.sql.language.statements.parser import parse_statement
+from opensea_metrics.sql.language.statements.statements import Kind
 
 
 def effect_of(record: StatementRecord, server: Server) -> Delivered | None:

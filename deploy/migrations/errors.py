@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from opensea_metrics.sql.errors import OpenSeaMetricsError
+from opensea_metrics.core.errors import OpenSeaMetricsError
 
 
 class MigrationError(OpenSeaMetricsError):

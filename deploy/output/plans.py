@@ -19,7 +19,7 @@ from opensea_metrics.deploy.migrations.plan.steps import (
 )
 from opensea_metrics.deploy.migrations.record.records import VersionState
 from opensea_metrics.deploy.output.console import console, shown, time_text
-from opensea_metrics.sql.properties import RESET
+from opensea_metrics.sql.language.statements.properties import RESET
 
 STYLES = {
     VersionState.MIGRATED: "green",

@@ -15,7 +15,7 @@ from opensea_metrics.spark_batch.damage import Damage
 from opensea_metrics.spark_batch.period import iso
 from opensea_metrics.spark_batch.reconcile.compare import ColumnDifference
 from opensea_metrics.spark_batch.reconcile.run import Compared, Finding
-from opensea_metrics.sql.sources import Source
+from opensea_metrics.sql.language.catalog.sources import Source
 
 _SHOWN = 50
 

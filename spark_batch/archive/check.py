@@ -18,7 +18,7 @@ from opensea_metrics.spark_batch.archive.findings import Finding, Kind, Partitio
 from opensea_metrics.spark_batch.archive.offsets import Break, Counted, breaks
 from opensea_metrics.spark_batch.archive.rows import database
 from opensea_metrics.spark_batch.source import DAY_MS, Source
-from opensea_metrics.sql.sources import Source as Stream
+from opensea_metrics.sql.language.catalog.sources import Source as Stream
 
 WORKERS = 2
 """Units of files at a time: one is read while another is decoded."""

@@ -36,7 +36,7 @@ from opensea_metrics.spark_batch.archive.runs import (
 from opensea_metrics.spark_batch.archive.store import CompactError, Store, open_store, staged_name
 from opensea_metrics.spark_batch.archive.writing import measured, unlike, verify, write
 from opensea_metrics.spark_batch.source import Source
-from opensea_metrics.sql.sources import Source as Stream
+from opensea_metrics.sql.language.catalog.sources import Source as Stream
 
 _AT_ONCE = 2
 _READERS = 4

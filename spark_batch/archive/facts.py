@@ -11,14 +11,14 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
+from opensea_metrics.core.quoting import quoted, text
 from opensea_metrics.producer.layout import HOUR_MS, ArchiveFile
 from opensea_metrics.spark_batch.archive.reading import Unreadable, fetched, pieces
 from opensea_metrics.spark_batch.archive.rows import rows, sample_of, table
 from opensea_metrics.spark_batch.compacted import METADATA, decoding, names_in_files
 from opensea_metrics.spark_batch.source import Source
-from opensea_metrics.sql.lowering.times import event_time
-from opensea_metrics.sql.quoting import quoted, text
-from opensea_metrics.sql.sources import Source as Stream
+from opensea_metrics.sql.language.catalog.sources import Source as Stream
+from opensea_metrics.sql.language.lowering.times import event_time
 
 _BATCH_BYTES = 16 * 1024 * 1024
 """Of text that is decoded with one query, whose planning takes as long as some 5,000 records."""

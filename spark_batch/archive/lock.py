@@ -11,9 +11,9 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from opensea_metrics.core.errors import os_reason
 from opensea_metrics.spark_batch.archive.store import CompactError
 from opensea_metrics.spark_batch.source import Source
-from opensea_metrics.sql.errors import os_reason
 
 NAME = ".compact.lock"
 RENEW_SECONDS = 30.0

@@ -10,10 +10,10 @@ from typing import Any, BinaryIO, cast
 import msgspec
 from isal import igzip, isal_zlib
 
+from opensea_metrics.core.errors import os_reason
 from opensea_metrics.producer.layout import ArchiveFile
 from opensea_metrics.spark_batch.lines import before_damage
 from opensea_metrics.spark_batch.source import Source, SourceError
-from opensea_metrics.sql.errors import os_reason
 
 _PIECE = 4 * 1024 * 1024
 _AT_ONCE = 8 * 1024 * 1024

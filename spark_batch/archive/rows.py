@@ -10,17 +10,20 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from opensea_metrics.core.database import open_database
+from opensea_metrics.core.errors import OpenSeaMetricsError
+from opensea_metrics.core.quoting import column as column_of
+from opensea_metrics.core.quoting import quoted
 from opensea_metrics.spark_batch.archive.legacy import stamped_sql
 from opensea_metrics.spark_batch.compacted import names_in_files
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.database import open_database
-from opensea_metrics.sql.errors import OpenSeaMetricsError
-from opensea_metrics.sql.lowering import python, records, support, utf8
-from opensea_metrics.sql.lowering.macros import SETUP
-from opensea_metrics.sql.lowering.refusals import ARCHIVE
-from opensea_metrics.sql.quoting import column as column_of
-from opensea_metrics.sql.quoting import quoted
-from opensea_metrics.sql.sources import Source as Stream
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.sources import Source as Stream
+from opensea_metrics.sql.language.lowering import support
+from opensea_metrics.sql.language.lowering.duckdb import python
+from opensea_metrics.sql.language.lowering.duckdb.macros import SETUP
+from opensea_metrics.sql.language.lowering.records import rows as records
+from opensea_metrics.sql.language.lowering.records import utf8
+from opensea_metrics.sql.language.lowering.refusals import ARCHIVE
 
 LINES = pa.schema([("_file", pa.int32()), ("_offset", pa.int64()), ("line", pa.string())])
 """Lines to be decoded: the number of the file they are of, their offset, their text."""
@@ -99,7 +102,7 @@ def database(
 
 
 def table(files: list[int], offsets: list[int], lines: list[bytes]) -> pa.Table:
-    """A table with the columns of LINES; what is not UTF-8 is written otherwise (``sql.lowering.utf8``)."""
+    """A table with the columns of LINES; what is not UTF-8 is written otherwise (``sql.language.lowering.records.utf8``)."""
     try:
         texts = pa.array(lines, pa.binary()).cast(pa.string())
     except pa.ArrowInvalid:

@@ -16,9 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from opensea_metrics.core.errors import OpenSeaMetricsError, os_reason
 from opensea_metrics.producer.layout import ArchiveFile
 from opensea_metrics.spark_batch.source import Source
-from opensea_metrics.sql.errors import OpenSeaMetricsError, os_reason
 
 SUFFIX = ".compacting"
 _AT_ONCE = 8

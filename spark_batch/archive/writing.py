@@ -8,6 +8,8 @@ from pathlib import Path
 
 import duckdb
 
+from opensea_metrics.core.quoting import quoted, text
+from opensea_metrics.core.types import KsqlType, StructType
 from opensea_metrics.producer.layout import ArchiveFile
 from opensea_metrics.spark_batch.archive.reading import Unreadable, pieces
 from opensea_metrics.spark_batch.archive.rows import rows, sample_of, table
@@ -15,9 +17,7 @@ from opensea_metrics.spark_batch.archive.runs import Measured
 from opensea_metrics.spark_batch.archive.store import CompactError
 from opensea_metrics.spark_batch.compacted import METADATA, decoding
 from opensea_metrics.spark_batch.source import Source
-from opensea_metrics.sql.quoting import quoted, text
-from opensea_metrics.sql.sources import Source as Stream
-from opensea_metrics.sql.types import KsqlType, StructType
+from opensea_metrics.sql.language.catalog.sources import Source as Stream
 
 ROW_GROUP = 30_720
 """Records in a row group: few enough that a reader of one event type passes most groups over."""

@@ -18,7 +18,7 @@ from opensea_metrics.spark_batch.period import iso
 from opensea_metrics.spark_batch.reconcile.compare import Row, RowDifference, RowKey, differences
 from opensea_metrics.spark_batch.reconcile.variants import Kept, copied, once, records, time_of
 from opensea_metrics.spark_batch.source import Source
-from opensea_metrics.sql.sources import Window
+from opensea_metrics.sql.language.catalog.sources import Window
 
 LATE = "late beyond grace"
 DUPLICATES = "duplicates in the archive"

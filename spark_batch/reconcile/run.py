@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
+from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.producer.layout import HOUR_MS, ArchiveFile
 from opensea_metrics.spark_batch.damage import Damage
 from opensea_metrics.spark_batch.period import Period
@@ -21,8 +22,7 @@ from opensea_metrics.spark_batch.reconcile.compare import (
     differences,
 )
 from opensea_metrics.spark_batch.source import Source
-from opensea_metrics.sql.errors import OpenSeaMetricsError
-from opensea_metrics.sql.sources import Source as Table
+from opensea_metrics.sql.language.catalog.sources import Source as Table
 
 _RANGE_MS = 6 * HOUR_MS
 """Windows of that long a time are compared at once: rows of so many are in memory."""

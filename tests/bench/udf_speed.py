@@ -18,10 +18,10 @@ from pathlib import Path
 
 import duckdb
 
+from opensea_metrics.core.definition import UdfError
 from opensea_metrics.udfs import duckdb as duckdb_udfs
 from opensea_metrics.udfs import registry
 from opensea_metrics.udfs import spark as spark_udfs
-from opensea_metrics.udfs.definition import UdfError
 from opensea_metrics.udfs.ksqldb import build
 from opensea_metrics.udfs.ksqldb.jvm import Jvm
 from tests.udfs.jars import ksqldb_classes

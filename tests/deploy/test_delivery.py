@@ -23,8 +23,8 @@ from opensea_metrics.deploy.migrations.run.delivery import (
     deliver,
 )
 from opensea_metrics.deploy.replies import CommandResult
-from opensea_metrics.sql.parser import parse_statement
-from opensea_metrics.sql.statements import Kind, terminating
+from opensea_metrics.sql.language.statements.parser import parse_statement
+from opensea_metrics.sql.language.statements.statements import Kind, terminating
 
 SECRET = "CREATE SOURCE CONNECTOR c WITH ('connection.password'='s3cret');"
 

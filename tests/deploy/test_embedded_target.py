@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy import cli, commands
 from opensea_metrics.deploy.client import KsqlClient, KsqlError
 from opensea_metrics.deploy.client.snapshot import catalog_of, look
@@ -16,10 +17,9 @@ from opensea_metrics.deploy.commands import ApplyChoice
 from opensea_metrics.deploy.embedded import server
 from opensea_metrics.deploy.migrations.errors import PlanRefused
 from opensea_metrics.deploy.migrations.plan.impact import Verdict
-from opensea_metrics.sql.changes import applied
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.lowering.duckdb_functions import TEMPLATES
-from opensea_metrics.sql.parser import parse_statement
+from opensea_metrics.sql.language.catalog.changes import applied
+from opensea_metrics.sql.language.lowering.duckdb.functions import TEMPLATES
+from opensea_metrics.sql.language.statements.parser import parse_statement
 from tests.deploy.stub import Canned, Stub, Write
 from tests.deploy.test_apply import agreed, seen
 

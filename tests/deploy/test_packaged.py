@@ -7,7 +7,7 @@ import pytest
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.commands import ApplyChoice
-from opensea_metrics.sql.project import find_root, load_project
+from opensea_metrics.sql.language.project.project import find_root, load_project
 from tests.deploy.test_apply import agreed, client, seen
 
 __all__ = ["client"]  # a fixture

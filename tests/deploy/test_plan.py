@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.plan.files import make_status
 from opensea_metrics.deploy.migrations.plan.pending import ApplyChoice, make_plan
@@ -16,9 +17,8 @@ from opensea_metrics.deploy.migrations.record.records import (
     VersionRecord,
     VersionState,
 )
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.parser import parse_script
-from opensea_metrics.sql.project import Migration
+from opensea_metrics.sql.language.project.project import Migration
+from opensea_metrics.sql.language.statements.parser import parse_script
 
 RAW = "CREATE STREAM raw (a VARCHAR) WITH (KAFKA_TOPIC='raw', PARTITIONS=1, VALUE_FORMAT='JSON');"
 COPY = "CREATE STREAM copy AS SELECT a FROM raw EMIT CHANGES;"

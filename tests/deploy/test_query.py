@@ -14,10 +14,10 @@ from typing import IO
 
 import pytest
 
+from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.client import KsqlClient, KsqlError
 from opensea_metrics.deploy.commands import is_push, query
 from opensea_metrics.deploy.embedded.server import running
-from opensea_metrics.sql.errors import SqlError
 from tests.deploy.stub import Stub
 
 COMMAND = [sys.executable, "-c", "from opensea_metrics.deploy.cli import main; main()", "query"]

@@ -24,8 +24,8 @@ from opensea_metrics.deploy.migrations.record.records import (
 from opensea_metrics.deploy.migrations.run.topics import deleting, private_name
 from opensea_metrics.deploy.output.plans import undo_lines
 from opensea_metrics.deploy.replies import Column, Description, Query, Source
-from opensea_metrics.sql.parser import parse_script, parse_statement
-from opensea_metrics.sql.statements import Kind, Statement
+from opensea_metrics.sql.language.statements.parser import parse_script, parse_statement
+from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
 SCRIPTS = {
     1: "CREATE STREAM raw (a VARCHAR) WITH (KAFKA_TOPIC='t.raw', PARTITIONS=1);",

@@ -17,6 +17,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from opensea_metrics.core.errors import OpenSeaMetricsError, Place
 from opensea_metrics.deploy import cli
 from opensea_metrics.deploy.cli.app import log_to_stderr
 from opensea_metrics.deploy.doctor import Check
@@ -50,9 +51,8 @@ from opensea_metrics.spark_batch.archive.findings import Finding, Kind, Report
 from opensea_metrics.spark_batch.archive.runs import Left
 from opensea_metrics.spark_batch.damage import Damage
 from opensea_metrics.spark_batch.job import Counts
-from opensea_metrics.sql.errors import OpenSeaMetricsError, Place
-from opensea_metrics.sql.parser import parse_statement
-from opensea_metrics.sql.statements import dropping
+from opensea_metrics.sql.language.statements.parser import parse_statement
+from opensea_metrics.sql.language.statements.statements import dropping
 
 EVIL = (
     "\x1b]0;title\x07\x1b[2J\x9b31m\x00\x7f\u202egnp\u2066[bold red]x[/] [/] :smile: {task} \ud800"

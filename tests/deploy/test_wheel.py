@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import opensea_metrics
-from opensea_metrics.udfs.definition import UdfError
+from opensea_metrics.core.definition import UdfError
 from tests.spark_batch.archives import needs, write_sample
 from tests.udfs.jars import ksqldb_classes
 
@@ -86,7 +86,7 @@ def _modules(folder: Path) -> list[Path]:
 def test_jupysql_and_this_package_do_not_overwrite_each_other(installed: Path, tmp_path: Path) -> None:
     program = (
         "from importlib.util import find_spec as spec; "
-        "print(spec('sql').origin, spec('opensea_metrics').origin, spec('opensea_metrics.sql.parser').origin)"
+        "print(spec('sql').origin, spec('opensea_metrics').origin, spec('opensea_metrics.sql.language.statements.parser').origin)"
     )
     assert run(installed, tmp_path, program).split() == [
         str(installed / "sql/__init__.py"),

@@ -12,7 +12,7 @@ from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.queries import TransientQuery
 from opensea_metrics.deploy.embedded.statements import Asked, Statements
 from opensea_metrics.deploy.embedded.storage import Storage
-from opensea_metrics.sql.parser import parse_script
+from opensea_metrics.sql.language.statements.parser import parse_script
 
 
 @dataclass(frozen=True)

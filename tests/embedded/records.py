@@ -10,10 +10,10 @@ from typing import Any
 
 import yaml
 
+from opensea_metrics.core.types import MapType
 from opensea_metrics.deploy.embedded import shown
-from opensea_metrics.sql.sources import Column
-from opensea_metrics.sql.topic_json import dump
-from opensea_metrics.sql.types import MapType
+from opensea_metrics.sql.language.catalog.sources import Column
+from opensea_metrics.sql.language.values.topic_json import dump
 
 _CASES: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_suffix(".yml").read_text(encoding="utf-8"))
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from opensea_metrics.deploy.embedded.inserts import RowReader
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.changes import applied
-from opensea_metrics.sql.coercion import Mismatch, identifier
-from opensea_metrics.sql.parser import parse_statement
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.changes import applied
+from opensea_metrics.sql.language.statements.parser import parse_statement
+from opensea_metrics.sql.language.values.coercion import Mismatch, identifier
 
 DECLARED = (
     "CREATE STREAM s (k VARCHAR KEY, i INT, b BIGINT, d DOUBLE, e DECIMAL(6,2), s VARCHAR, o BOOLEAN, y BYTES,"

@@ -21,6 +21,7 @@ import duckdb
 import pytest
 import structlog
 
+from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.embedded import engine as engine_module
 from opensea_metrics.deploy.embedded import health, persistent, replies
@@ -29,8 +30,7 @@ from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.queries import TransientQuery
 from opensea_metrics.deploy.embedded.statements import Asked, Statements
 from opensea_metrics.deploy.embedded.storage import Storage, StorageError
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.parser import parse_statement
+from opensea_metrics.sql.language.statements.parser import parse_statement
 from tests.embedded.topic import Topic, lines, rows, running
 
 

@@ -30,7 +30,7 @@ from opensea_metrics.deploy.embedded.archive import Segment
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.lines import FileLines
 from opensea_metrics.deploy.embedded.queries import TransientQuery
-from opensea_metrics.sql.parser import parse_statement
+from opensea_metrics.sql.language.statements.parser import parse_statement
 from tests.embedded.inside import inside
 from tests.embedded.topic import Topic, lines, rows, running
 

@@ -25,8 +25,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.naming import SYSTEM_COLUMNS, is_topic
+from opensea_metrics.core.errors import SqlError
+from opensea_metrics.sql.language.dialect.naming import SYSTEM_COLUMNS, is_topic
 from tests.embedded.inside import Inside, inside
 from tests.hostile import NAMES, is_text, names
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.naming import SYSTEM_COLUMNS
+from opensea_metrics.core.errors import SqlError
+from opensea_metrics.sql.language.dialect.naming import SYSTEM_COLUMNS
 from tests.embedded.inside import Inside, inside
 
 NAMES = (

@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 
 from opensea_metrics.deploy.embedded.queries import TransientQuery
-from opensea_metrics.sql.parser import parse_script
+from opensea_metrics.sql.language.statements.parser import parse_script
 from tests.embedded.conformance import Run
 from tests.embedded.inside import Inside, inside
 from tests.embedded.records import CASES, Case, as_json

@@ -21,7 +21,7 @@ from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.places import Places
 from opensea_metrics.deploy.embedded.policy import Credentials, Policy
 from opensea_metrics.deploy.embedded.storage import Storage
-from opensea_metrics.sql.parser import parse_statement
+from opensea_metrics.sql.language.statements.parser import parse_statement
 
 
 class Client:

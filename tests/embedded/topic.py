@@ -14,7 +14,7 @@ from typing import Any
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.queries import TransientQuery
 from opensea_metrics.deploy.embedded.storage import Storage
-from opensea_metrics.sql.parser import parse_statement
+from opensea_metrics.sql.language.statements.parser import parse_statement
 
 STATEMENTS = (
     "CREATE STREAM {n}_raw (t BIGINT, k VARCHAR, a BIGINT) WITH (KAFKA_TOPIC='{n}', VALUE_FORMAT='JSON',"

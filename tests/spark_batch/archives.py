@@ -25,8 +25,8 @@ from opensea_metrics.spark_batch.archive.runs import groups
 from opensea_metrics.spark_batch.period import parse_window
 from opensea_metrics.spark_batch.recompute import Prepared, Request, computed, prepare
 from opensea_metrics.spark_batch.source import open_source
-from opensea_metrics.sql.changes import check
-from opensea_metrics.sql.project import load_project
+from opensea_metrics.sql.language.catalog.changes import check
+from opensea_metrics.sql.language.project.project import load_project
 from tests import oracle
 from tests.metrics import TABLES, Rows
 

@@ -11,9 +11,9 @@ import pytest
 
 from opensea_metrics.spark_batch.archive.rows import raw_stream
 from opensea_metrics.spark_batch.settings import BatchSettings
-from opensea_metrics.sql.changes import check
-from opensea_metrics.sql.project import load_project
-from opensea_metrics.sql.sources import Source
+from opensea_metrics.sql.language.catalog.changes import check
+from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.project.project import load_project
 from tests.parts import s3
 from tests.spark_batch.places import TOPIC, Place, on_disk
 

@@ -18,7 +18,7 @@ from opensea_metrics.producer.sample import write_sample
 from opensea_metrics.spark_batch.archive.check import check
 from opensea_metrics.spark_batch.archive.findings import Kind, Report
 from opensea_metrics.spark_batch.source import SourceError, open_source
-from opensea_metrics.sql.sources import Source as Stream
+from opensea_metrics.sql.language.catalog.sources import Source as Stream
 from tests.spark_batch.places import (
     TEN,
     TOPIC,

@@ -31,9 +31,9 @@ from opensea_metrics.spark_batch.archive.rows import raw_stream
 from opensea_metrics.spark_batch.archive.runs import groups
 from opensea_metrics.spark_batch.archive.store import CompactError, open_store
 from opensea_metrics.spark_batch.archive.writing import write
-from opensea_metrics.sql.changes import check as check_project
-from opensea_metrics.sql.project import load_project
-from opensea_metrics.sql.sources import Source as Stream
+from opensea_metrics.sql.language.catalog.changes import check as check_project
+from opensea_metrics.sql.language.catalog.sources import Source as Stream
+from opensea_metrics.sql.language.project.project import load_project
 from tests.spark_batch.places import (
     LATER,
     TEN,

@@ -11,15 +11,15 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from opensea_metrics.core.quoting import spark_quoted, spark_text
 from opensea_metrics.spark_batch.archive.check import check as check_archive
 from opensea_metrics.spark_batch.archive.compact import Options, compact
 from opensea_metrics.spark_batch.archive.rows import raw_stream
 from opensea_metrics.spark_batch.archive.runs import groups
 from opensea_metrics.spark_batch.source import open_source
-from opensea_metrics.sql.changes import check
-from opensea_metrics.sql.naming import SYSTEM_COLUMNS
-from opensea_metrics.sql.project import load_project
-from opensea_metrics.sql.quoting import spark_quoted, spark_text
+from opensea_metrics.sql.language.catalog.changes import check
+from opensea_metrics.sql.language.dialect.naming import SYSTEM_COLUMNS
+from opensea_metrics.sql.language.project.project import load_project
 from tests.embedded.test_names import NAMES as EMBEDDED
 from tests.spark_batch.archives import DAY_MS, START, folder_of, needs, recomputed, request
 

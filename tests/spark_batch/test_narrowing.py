@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from opensea_metrics.core.types import BIGINT, StructType
 from opensea_metrics.spark_batch.narrowing import narrowed, paths_read
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.changes import applied
-from opensea_metrics.sql.parser import parse_script
-from opensea_metrics.sql.types import BIGINT, StructType
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.changes import applied
+from opensea_metrics.sql.language.statements.parser import parse_script
 
 SCRIPT = """
 CREATE STREAM raw (at BIGINT, kind VARCHAR, unread VARCHAR, number INTEGER,

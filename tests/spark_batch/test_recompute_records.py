@@ -10,17 +10,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from opensea_metrics.core.errors import SqlError
 from opensea_metrics.spark_batch import compacted
 from opensea_metrics.spark_batch.archive.check import check as check_archive
 from opensea_metrics.spark_batch.archive.compact import Options, compact
 from opensea_metrics.spark_batch.archive.rows import raw_stream
 from opensea_metrics.spark_batch.archive.runs import groups
 from opensea_metrics.spark_batch.source import open_source
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.changes import applied, check
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.parser import parse_script
-from opensea_metrics.sql.project import load_project
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.changes import applied, check
+from opensea_metrics.sql.language.project.project import load_project
+from opensea_metrics.sql.language.statements.parser import parse_script
 from tests.embedded.inside import inside
 from tests.embedded.records import CASES, Case, shown_as_in_replies
 from tests.spark_batch.archives import DAY_MS, START, add, needs, recomputed, request

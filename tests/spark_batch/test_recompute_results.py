@@ -15,7 +15,7 @@ import pytest
 
 from opensea_metrics.deploy import cli
 from opensea_metrics.spark_batch import publish
-from opensea_metrics.sql.project import load_project
+from opensea_metrics.sql.language.project.project import load_project
 from tests.metrics import Rows
 from tests.parts.s3 import S3
 from tests.spark_batch.archives import (

@@ -14,18 +14,18 @@ from typing import Any
 import pytest
 import yaml
 
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.changes import applied
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.inserts import insert_columns
-from opensea_metrics.sql.lowering import spark_selects
-from opensea_metrics.sql.lowering.spark import SparkLowering
-from opensea_metrics.sql.parser import parse_script
-from opensea_metrics.sql.quoting import spark_column as quoted
-from opensea_metrics.sql.resolution import analyse
-from opensea_metrics.sql.scope import Scope
-from opensea_metrics.sql.statements import Kind
-from opensea_metrics.sql.types import spark as spark_type
+from opensea_metrics.core.errors import SqlError
+from opensea_metrics.core.quoting import spark_column as quoted
+from opensea_metrics.core.types import spark as spark_type
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.changes import applied
+from opensea_metrics.sql.language.catalog.inserts import insert_columns
+from opensea_metrics.sql.language.lowering.spark import selects as spark_selects
+from opensea_metrics.sql.language.lowering.spark.expressions import SparkLowering
+from opensea_metrics.sql.language.queries.resolution import analyse
+from opensea_metrics.sql.language.queries.scope import Scope
+from opensea_metrics.sql.language.statements.parser import parse_script
+from opensea_metrics.sql.language.statements.statements import Kind
 
 FILE = Path(__file__).parents[1] / "embedded/semantics/scalars.yml"
 CASES: Any = yaml.safe_load(FILE.read_text(encoding="utf-8"))

@@ -16,8 +16,8 @@ from opensea_metrics.spark_batch import chunks, lines
 from opensea_metrics.spark_batch.buffers import Buffers
 from opensea_metrics.spark_batch.source import Source, SourceError, open_source
 from opensea_metrics.spark_batch.texts import Texts, TextStream
-from opensea_metrics.sql.lowering import utf8
-from opensea_metrics.sql.lowering.capitals import Capitals
+from opensea_metrics.sql.language.lowering.records import utf8
+from opensea_metrics.sql.language.lowering.records.capitals import Capitals
 from tests import oracle
 from tests.spark_batch.archives import START, add, compare, event, recomputed, records_of, request
 from tests.spark_batch.places import TOPIC

@@ -12,7 +12,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
-from opensea_metrics.sql.types import ArrayType, DecimalType, KsqlType, MapType, StructType
+from opensea_metrics.core.types import ArrayType, DecimalType, KsqlType, MapType, StructType
 
 EPOCH = datetime(1970, 1, 1)
 

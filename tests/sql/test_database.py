@@ -9,9 +9,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from opensea_metrics.core.database import scratch_database
+from opensea_metrics.core.quoting import text
 from opensea_metrics.deploy.embedded.storage import Storage
-from opensea_metrics.sql.database import scratch_database
-from opensea_metrics.sql.quoting import text
 
 SECRET = "what only the owner may read"
 

@@ -12,10 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlglot import exp
 
-from opensea_metrics.sql.errors import Place, SqlError, Stage
-from opensea_metrics.sql.parser import parse_script, parse_statement
-from opensea_metrics.sql.project import load_project
-from opensea_metrics.sql.statements import Kind, Statement, dropping, terminating, written
+from opensea_metrics.core.errors import Place, SqlError, Stage
+from opensea_metrics.sql.language.project.project import load_project
+from opensea_metrics.sql.language.statements.parser import parse_script, parse_statement
+from opensea_metrics.sql.language.statements.statements import (
+    Kind,
+    Statement,
+    dropping,
+    terminating,
+    written,
+)
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from opensea_metrics.sql.changes import check
-from opensea_metrics.sql.errors import SqlError, os_error_text
-from opensea_metrics.sql.project import load_project
+from opensea_metrics.core.errors import SqlError, os_error_text
+from opensea_metrics.sql.language.catalog.changes import check
+from opensea_metrics.sql.language.project.project import load_project
 
 DECLARED = (
     "CREATE STREAM raw (a BIGINT, s VARCHAR, p STRUCT<x INTEGER>)\n"

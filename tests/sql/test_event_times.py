@@ -6,14 +6,16 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.changes import applied
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.lowering import python, records, support
-from opensea_metrics.sql.lowering.macros import SETUP
-from opensea_metrics.sql.parser import parse_script
-from opensea_metrics.sql.sources import Source
-from opensea_metrics.sql.timestamp_formats import UnknownFormat, timestamp_format
+from opensea_metrics.core.errors import SqlError
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.changes import applied
+from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.lowering import support
+from opensea_metrics.sql.language.lowering.duckdb import python
+from opensea_metrics.sql.language.lowering.duckdb.macros import SETUP
+from opensea_metrics.sql.language.lowering.records import rows as records
+from opensea_metrics.sql.language.statements.parser import parse_script
+from opensea_metrics.sql.language.values.timestamp_formats import UnknownFormat, timestamp_format
 
 PRECISE = "yyyy-MM-dd'T'HH:mm:ss[.SSSSSS][.SSS][.S]XXX"
 

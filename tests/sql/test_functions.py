@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 import yaml
 
+from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.statements import Asked, Statements
 from opensea_metrics.deploy.embedded.storage import Storage
-from opensea_metrics.sql import functions
-from opensea_metrics.sql.analysis import Analysis
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.changes import applied
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.lowering import support
-from opensea_metrics.sql.lowering.refusals import DUCKDB, EMBEDDED, SPARK, Unsupported
-from opensea_metrics.sql.parser import parse_statement
-from opensea_metrics.sql.resolution import analyse
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.changes import applied
+from opensea_metrics.sql.language.functions import library as functions
+from opensea_metrics.sql.language.lowering import support
+from opensea_metrics.sql.language.lowering.refusals import DUCKDB, EMBEDDED, SPARK, Unsupported
+from opensea_metrics.sql.language.queries.analysis import Analysis
+from opensea_metrics.sql.language.queries.resolution import analyse
+from opensea_metrics.sql.language.statements.parser import parse_statement
 from tests.embedded.conformance import Run
 
 TABLE: dict[str, Any] = yaml.safe_load(

@@ -8,11 +8,11 @@ from contextlib import suppress
 
 import pytest
 
-from opensea_metrics.sql.errors import Place, SqlError
-from opensea_metrics.sql.parser import parse_script
-from opensea_metrics.sql.places import Lines, Located
-from opensea_metrics.sql.suggestions import listed, nearest
-from opensea_metrics.sql.variables import Variables, filled, pieces, resolved
+from opensea_metrics.core.errors import Place, SqlError
+from opensea_metrics.core.places import Lines, Located
+from opensea_metrics.core.suggestions import listed, nearest
+from opensea_metrics.sql.language.project.variables import Variables, filled, pieces, resolved
+from opensea_metrics.sql.language.statements.parser import parse_script
 from tests.sql.counting import calls_of
 
 # Repeated, each of these has cost some reader the square of its length, or looks as if it could.

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from opensea_metrics.core.errors import Place, SqlError
+from opensea_metrics.core.types import BYTES, DATE, TIME, TIMESTAMP
 from opensea_metrics.deploy.client import KsqlClient, KsqlError
 from opensea_metrics.deploy.embedded import server
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.changes import applied
-from opensea_metrics.sql.coercion import stored
-from opensea_metrics.sql.errors import Place, SqlError
-from opensea_metrics.sql.parser import parse_script
-from opensea_metrics.sql.types import BYTES, DATE, TIME, TIMESTAMP
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.changes import applied
+from opensea_metrics.sql.language.statements.parser import parse_script
+from opensea_metrics.sql.language.values.coercion import stored
 
 STREAM = (
     "CREATE STREAM {0} (k VARCHAR KEY, i INT, b BIGINT, d DOUBLE, e DECIMAL(4,2), t VARCHAR, y BYTES, da DATE,"

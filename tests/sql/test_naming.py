@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.changes import applied, check
-from opensea_metrics.sql.errors import SqlError, SqlErrors
-from opensea_metrics.sql.naming import is_source, is_topic
-from opensea_metrics.sql.parser import parse_script
-from opensea_metrics.sql.project import load_project
+from opensea_metrics.core.errors import SqlError, SqlErrors
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.changes import applied, check
+from opensea_metrics.sql.language.dialect.naming import is_source, is_topic
+from opensea_metrics.sql.language.project.project import load_project
+from opensea_metrics.sql.language.statements.parser import parse_script
 from tests.hostile import NAMES, is_text
 
 RAW = "CREATE STREAM raw (a INT)\n  WITH (VALUE_FORMAT='JSON',\n    {});\n"

@@ -9,14 +9,15 @@ from typing import Any
 import duckdb
 import pytest
 
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.changes import applied
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.lowering import selects, spark_selects
-from opensea_metrics.sql.lowering.macros import SETUP
-from opensea_metrics.sql.nesting import BRACKETS, OPERATIONS
-from opensea_metrics.sql.parser import parse_script
-from opensea_metrics.sql.resolution import analyse
+from opensea_metrics.core.errors import SqlError
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.changes import applied
+from opensea_metrics.sql.language.dialect.nesting import BRACKETS, OPERATIONS
+from opensea_metrics.sql.language.lowering.duckdb import selects
+from opensea_metrics.sql.language.lowering.duckdb.macros import SETUP
+from opensea_metrics.sql.language.lowering.spark import selects as spark_selects
+from opensea_metrics.sql.language.queries.resolution import analyse
+from opensea_metrics.sql.language.statements.parser import parse_script
 from tests.sql.counting import calls_of
 
 DECLARED = (

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.changes import applied
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.parser import parse_statement
+from opensea_metrics.core.errors import SqlError
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.changes import applied
+from opensea_metrics.sql.language.statements.parser import parse_statement
 
 LONG = "9" * 5_000
 DECLARED = "CREATE STREAM h (a INT KEY) WITH (KAFKA_TOPIC='h', VALUE_FORMAT='JSON', {}, PARTITIONS=1);"

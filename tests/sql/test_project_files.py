@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.project import load_project, load_settings
+from opensea_metrics.core.errors import SqlError
+from opensea_metrics.sql.language.project.project import load_project, load_settings
 
 STREAM = "CREATE STREAM a (x VARCHAR) WITH (KAFKA_TOPIC='{topic}', VALUE_FORMAT='JSON');"
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.changes import applied
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.parser import parse_statement
-from opensea_metrics.sql.properties import reset_of
+from opensea_metrics.core.errors import SqlError
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.changes import applied
+from opensea_metrics.sql.language.statements.parser import parse_statement
+from opensea_metrics.sql.language.statements.properties import reset_of
 
 TAKEN = [
     "SET 'ksql.functions.f.x' = '1';",

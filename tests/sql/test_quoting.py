@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlglot.dialects import DuckDB, Spark
 
-from opensea_metrics.sql import quoting
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.quoting import column_name, name_of_column
+from opensea_metrics.core import quoting
+from opensea_metrics.core.errors import SqlError
+from opensea_metrics.core.quoting import column_name, name_of_column
 from tests.hostile import NAMES, is_text, names
 
 ROOT = Path(__file__).parents[2]
@@ -134,9 +134,9 @@ def test_nothing_else_doubles_quotes() -> None:
             and str(values[1]) in ("''", '""', "``", "\\'", '\\"', "\\`")
         )
 
-    assert _places(doubles) == {"sql/quoting.py"}
+    assert _places(doubles) == {"opensea_metrics/core/quoting.py"}
 
 
 def test_nothing_else_opens_a_database() -> None:
     opening = ("duckdb.connect", "duckdb.sql", "duckdb.query", "duckdb.execute", "duckdb.from_csv_auto")
-    assert _places(lambda call: ast.unparse(call.func) in opening) == {"sql/database.py"}
+    assert _places(lambda call: ast.unparse(call.func) in opening) == {"opensea_metrics/core/database.py"}

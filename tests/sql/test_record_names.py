@@ -17,14 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.changes import applied
-from opensea_metrics.sql.lowering import python, records
-from opensea_metrics.sql.lowering.capitals import capitals
-from opensea_metrics.sql.lowering.macros import SETUP
-from opensea_metrics.sql.parser import parse_script
-from opensea_metrics.sql.sources import Source
-from opensea_metrics.sql.types import (
+from opensea_metrics.core.types import (
     STRING,
     ArrayType,
     DecimalType,
@@ -33,6 +26,14 @@ from opensea_metrics.sql.types import (
     StructType,
     struct,
 )
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.changes import applied
+from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.lowering.duckdb import python
+from opensea_metrics.sql.language.lowering.duckdb.macros import SETUP
+from opensea_metrics.sql.language.lowering.records import rows as records
+from opensea_metrics.sql.language.lowering.records.capitals import capitals
+from opensea_metrics.sql.language.statements.parser import parse_script
 from tests.sql.slow_decoder import decoded
 
 STREAMS = {

@@ -5,12 +5,12 @@ from __future__ import annotations
 import duckdb
 import pytest
 
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.changes import applied
-from opensea_metrics.sql.lowering import python
-from opensea_metrics.sql.lowering.macros import SETUP
-from opensea_metrics.sql.lowering.records import decoded, spelled
-from opensea_metrics.sql.parser import parse_script
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.changes import applied
+from opensea_metrics.sql.language.lowering.duckdb import python
+from opensea_metrics.sql.language.lowering.duckdb.macros import SETUP
+from opensea_metrics.sql.language.lowering.records.rows import decoded, spelled
+from opensea_metrics.sql.language.statements.parser import parse_script
 
 WIDE = 130
 

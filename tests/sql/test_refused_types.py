@@ -6,10 +6,10 @@ import itertools
 
 import pytest
 
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.changes import applied
-from opensea_metrics.sql.errors import SqlError, Stage
-from opensea_metrics.sql.parser import parse_statement
+from opensea_metrics.core.errors import SqlError, Stage
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.changes import applied
+from opensea_metrics.sql.language.statements.parser import parse_statement
 
 GIVEN = (
     "CREATE STREAM r (a INT, b BIGINT, d DOUBLE, s VARCHAR, bo BOOLEAN, da DATE, ti TIME, ts TIMESTAMP, y BYTES,"

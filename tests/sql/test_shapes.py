@@ -10,14 +10,17 @@ from hypothesis import given, settings
 from sqlglot.dialects import DuckDB, Spark
 from sqlglot.dialects.dialect import Dialect
 
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.changes import applied
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.lowering import records, selects, spark_selects, spelling
-from opensea_metrics.sql.naming import SYSTEM_COLUMNS
-from opensea_metrics.sql.parser import parse_script
-from opensea_metrics.sql.sources import Source
-from opensea_metrics.sql.types import StructType, duckdb, spark, struct
+from opensea_metrics.core.errors import SqlError
+from opensea_metrics.core.types import StructType, duckdb, spark, struct
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.changes import applied
+from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.dialect.naming import SYSTEM_COLUMNS
+from opensea_metrics.sql.language.lowering.duckdb import selects
+from opensea_metrics.sql.language.lowering.records import rows as records
+from opensea_metrics.sql.language.lowering.records import spelling
+from opensea_metrics.sql.language.lowering.spark import selects as spark_selects
+from opensea_metrics.sql.language.statements.parser import parse_script
 from tests.hostile import NAMES, is_text, names
 
 STREAM = (

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.changes import applied
-from opensea_metrics.sql.lowering import spark_selects
-from opensea_metrics.sql.parser import parse_script
-from opensea_metrics.sql.resolution import analyse
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.changes import applied
+from opensea_metrics.sql.language.lowering.spark import selects as spark_selects
+from opensea_metrics.sql.language.queries.resolution import analyse
+from opensea_metrics.sql.language.statements.parser import parse_script
 
 STREAM = (
     "CREATE STREAM raw (kind VARCHAR, price VARCHAR, rate VARCHAR)"

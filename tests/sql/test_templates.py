@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from opensea_metrics.sql import templates
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.project import load_project
+from opensea_metrics.core.errors import SqlError
+from opensea_metrics.sql.language.project import templates
+from opensea_metrics.sql.language.project.project import load_project
 
 Load = Callable[..., str]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from opensea_metrics.sql import timestamps
+from opensea_metrics.sql.language.values import timestamps
 
 
 @pytest.mark.parametrize(

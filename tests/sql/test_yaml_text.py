@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.project import load_settings
-from opensea_metrics.sql.yaml_text import DEPTH, NotYaml, read_yaml
+from opensea_metrics.core.errors import SqlError
+from opensea_metrics.sql.language.project.project import load_settings
+from opensea_metrics.sql.language.project.yaml_text import DEPTH, NotYaml, read_yaml
 from tests.sql.counting import calls_of
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from opensea_metrics.sql.project import load_settings
+from opensea_metrics.sql.language.project.project import load_settings
 
 FOLDER = Path("deploy/compose/connect/connectors")
 CONFIGS: dict[str, dict[str, str]] = {

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from opensea_metrics.core.definition import UdfError
 from opensea_metrics.udfs import engines, registry
-from opensea_metrics.udfs.definition import UdfError
 from opensea_metrics.udfs.ksqldb.jvm import Jvm
 from tests.udfs import jars
 

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from opensea_metrics.udfs.definition import UdfError
+from opensea_metrics.core.definition import UdfError
 from opensea_metrics.udfs.ksqldb import build
 
 STANDINS = Path(__file__).parent / "standins"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from opensea_metrics.core.definition import Definition, UdfError
 from opensea_metrics.deploy import cli
 from opensea_metrics.udfs import registry
-from opensea_metrics.udfs.definition import Definition, UdfError
 from opensea_metrics.udfs.ksqldb import adaptor, build, render
 from opensea_metrics.udfs.ksqldb.jvm import Jvm
 from opensea_metrics.udfs.samples import Group

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from opensea_metrics.core.definition import Definition
 from opensea_metrics.udfs import check, engines, registry
-from opensea_metrics.udfs.definition import Definition
 from opensea_metrics.udfs.ksqldb.jvm import Jvm
 from opensea_metrics.udfs.samples import Group
 from tests.udfs.conftest import OWN

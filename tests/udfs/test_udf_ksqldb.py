@@ -19,11 +19,11 @@ from typing import Any
 
 import pytest
 
+from opensea_metrics.core.definition import Definition
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.demo import wait_until_read
 from opensea_metrics.deploy.embedded import server
 from opensea_metrics.udfs import engines, registry
-from opensea_metrics.udfs.definition import Definition
 from opensea_metrics.udfs.samples import Group, Samples
 from tests import oracle
 from tests.metrics import TABLES, frames, long_form, table_on_server

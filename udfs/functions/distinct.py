@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from opensea_metrics.core.definition import Native, NativeSpark
 from opensea_metrics.udfs import udaf
-from opensea_metrics.udfs.definition import Native, NativeSpark
 
 _SIZE = "CAST(size({a}) AS BIGINT)"
 

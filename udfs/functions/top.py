@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from opensea_metrics.core.definition import Native, NativeSpark
 from opensea_metrics.udfs import udaf
-from opensea_metrics.udfs.definition import Native, NativeSpark
 
 _ENTRY = "{{'k': {0}, 'no': -{off}, 'v': {1}, 'd': {2}}}"
 _SPARK_ENTRY = "named_struct('k', {0}, 'o', {off}, 'v', {1}, 'd', {2})"

@@ -18,7 +18,8 @@ from typing import Any
 
 import msgspec
 
-from opensea_metrics.sql.types import (
+from opensea_metrics.core.definition import Definition, Parameter, UdfError
+from opensea_metrics.core.types import (
     BIGINT,
     BOOLEAN,
     BYTES,
@@ -36,7 +37,6 @@ from opensea_metrics.sql.types import (
 )
 from opensea_metrics.udfs import registry
 from opensea_metrics.udfs.calls import Aggregation
-from opensea_metrics.udfs.definition import Definition, Parameter, UdfError
 from opensea_metrics.udfs.values import Converter, reader, unfinite, writer
 
 _AS_THEY_ARE = (BOOLEAN, INTEGER, BIGINT, DOUBLE, STRING)

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from opensea_metrics.sql import functions
+from opensea_metrics.core.definition import UdfError
+from opensea_metrics.sql.language.functions import library as functions
 from opensea_metrics.udfs import registry
-from opensea_metrics.udfs.definition import UdfError
 from opensea_metrics.udfs.ksqldb import render
 
 JAR = "opensea-metrics-udfs.jar"

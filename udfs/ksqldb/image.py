@@ -7,8 +7,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from opensea_metrics.core.definition import UdfError
 from opensea_metrics.udfs import registry
-from opensea_metrics.udfs.definition import UdfError
 
 _DOCKERFILE = Path("deploy/compose/ksqldb/Dockerfile")
 

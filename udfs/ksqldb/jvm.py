@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
+from opensea_metrics.core.definition import Definition, Parameter, UdfError
 from opensea_metrics.udfs import registry
-from opensea_metrics.udfs.definition import Definition, Parameter, UdfError
 from opensea_metrics.udfs.ksqldb import build, render
 from opensea_metrics.udfs.ksqldb.adaptor import from_java, to_java
 from opensea_metrics.udfs.samples import Group, Row

@@ -10,7 +10,8 @@ from typing import Any
 
 import jinja2
 
-from opensea_metrics.sql.types import (
+from opensea_metrics.core.definition import Definition, Parameter, UdfError
+from opensea_metrics.core.types import (
     BIGINT,
     BOOLEAN,
     BYTES,
@@ -26,7 +27,6 @@ from opensea_metrics.sql.types import (
     MapType,
     StructType,
 )
-from opensea_metrics.udfs.definition import Definition, Parameter, UdfError
 from opensea_metrics.udfs.ksqldb.adaptor import made_for
 from opensea_metrics.udfs.types import declaration
 

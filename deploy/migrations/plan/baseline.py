@@ -19,8 +19,8 @@ from opensea_metrics.deploy.migrations.record.records import (
     VersionRecord,
     VersionState,
 )
-from opensea_metrics.sql.project import Migration
-from opensea_metrics.sql.statements import Kind
+from opensea_metrics.sql.language.project.project import Migration
+from opensea_metrics.sql.language.statements.statements import Kind
 
 
 def make_baseline(

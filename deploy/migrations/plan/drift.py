@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.client.snapshot import Server, catalog_of, parsed
 from opensea_metrics.deploy.migrations.plan.steps import record_of, steps_of
 from opensea_metrics.deploy.migrations.record.lock import is_lock
@@ -19,13 +20,12 @@ from opensea_metrics.deploy.migrations.record.records import (
 )
 from opensea_metrics.deploy.migrations.record.store import RECORD_NAMES
 from opensea_metrics.deploy.migrations.run.topics import PRIVATE_PREFIX
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.changes import applied
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.project import Migration
-from opensea_metrics.sql.sources import Column
-from opensea_metrics.sql.statements import Kind
-from opensea_metrics.sql.upgrade import Change, Definition, Difference, changes
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.changes import applied
+from opensea_metrics.sql.language.catalog.sources import Column
+from opensea_metrics.sql.language.catalog.upgrade import Change, Definition, Difference, changes
+from opensea_metrics.sql.language.project.project import Migration
+from opensea_metrics.sql.language.statements.statements import Kind
 
 # Objects that ksqlDB creates itself.
 OF_KSQLDB = ("KSQL_PROCESSING_LOG",)

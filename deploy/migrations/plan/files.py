@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from opensea_metrics.core.quoting import ksqldb_text
 from opensea_metrics.deploy.client.snapshot import Server, catalog_of
 from opensea_metrics.deploy.migrations.plan.impact import Impact, World, assess
 from opensea_metrics.deploy.migrations.plan.steps import SETTINGS, ApplyStep, steps_of
@@ -21,8 +22,7 @@ from opensea_metrics.deploy.migrations.record.records import (
     VersionState,
     is_side_by_side,
 )
-from opensea_metrics.sql.project import Migration
-from opensea_metrics.sql.quoting import ksqldb_text
+from opensea_metrics.sql.language.project.project import Migration
 
 
 @dataclass(frozen=True)

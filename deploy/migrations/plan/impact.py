@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.migrations.record.records import CREATES, DROPS
-from opensea_metrics.sql.catalog import Catalog
-from opensea_metrics.sql.changes import applied
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.lowering import support
-from opensea_metrics.sql.lowering.refusals import Unsupported
-from opensea_metrics.sql.statements import Kind, Statement
-from opensea_metrics.sql.upgrade import Change, Difference, changes
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.changes import applied
+from opensea_metrics.sql.language.catalog.upgrade import Change, Difference, changes
+from opensea_metrics.sql.language.lowering import support
+from opensea_metrics.sql.language.lowering.refusals import Unsupported
+from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
 
 class Verdict(StrEnum):

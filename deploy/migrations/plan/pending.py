@@ -7,6 +7,7 @@ import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from opensea_metrics.core.errors import Place
 from opensea_metrics.deploy.client.snapshot import Server, catalog_of
 from opensea_metrics.deploy.migrations.effects import effect_of
 from opensea_metrics.deploy.migrations.errors import MigrationError
@@ -30,10 +31,9 @@ from opensea_metrics.deploy.migrations.record.records import (
     VersionState,
     is_side_by_side,
 )
-from opensea_metrics.sql.errors import Place
-from opensea_metrics.sql.parser import parse_statement
-from opensea_metrics.sql.project import Migration
-from opensea_metrics.sql.statements import Kind
+from opensea_metrics.sql.language.project.project import Migration
+from opensea_metrics.sql.language.statements.parser import parse_statement
+from opensea_metrics.sql.language.statements.statements import Kind
 
 # For these it matters which queries run.
 ENDING = (*DROPS, Kind.TERMINATE, Kind.ALTER, Kind.PAUSE, Kind.RESUME)

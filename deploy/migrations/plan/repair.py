@@ -20,7 +20,7 @@ from opensea_metrics.deploy.migrations.record.records import (
     is_side_by_side,
 )
 from opensea_metrics.deploy.migrations.run.topics import PRIVATE_PREFIX
-from opensea_metrics.sql.project import Migration
+from opensea_metrics.sql.language.project.project import Migration
 
 
 class RepairReason(StrEnum):

@@ -34,7 +34,12 @@ from opensea_metrics.deploy.migrations.record.records import (
 )
 from opensea_metrics.deploy.migrations.run.topics import PRIVATE_PREFIX, private_name
 from opensea_metrics.deploy.replies import Source
-from opensea_metrics.sql.statements import Kind, Statement, dropping, terminating
+from opensea_metrics.sql.language.statements.statements import (
+    Kind,
+    Statement,
+    dropping,
+    terminating,
+)
 
 
 @dataclass(frozen=True)

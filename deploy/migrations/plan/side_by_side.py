@@ -20,9 +20,9 @@ from opensea_metrics.deploy.migrations.plan.steps import ApplyStep
 from opensea_metrics.deploy.migrations.record.records import Recorded, StatementRecord
 from opensea_metrics.deploy.migrations.run.topics import PRIVATE_PREFIX
 from opensea_metrics.deploy.replies import Query
-from opensea_metrics.sql.parser import parse_statement
-from opensea_metrics.sql.properties import RESET
-from opensea_metrics.sql.statements import Statement, dropping, terminating
+from opensea_metrics.sql.language.statements.parser import parse_statement
+from opensea_metrics.sql.language.statements.properties import RESET
+from opensea_metrics.sql.language.statements.statements import Statement, dropping, terminating
 
 _VERSION = re.compile(r"(.*)_V(\d+)", re.DOTALL)
 

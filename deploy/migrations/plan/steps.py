@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
 
+from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.migrations.errors import PlanRefused
 from opensea_metrics.deploy.migrations.plan.impact import DataEffect, Impact, Verdict
 from opensea_metrics.deploy.migrations.record.records import (
@@ -15,9 +16,8 @@ from opensea_metrics.deploy.migrations.record.records import (
     VersionRecord,
     VersionState,
 )
-from opensea_metrics.sql.errors import SqlError
-from opensea_metrics.sql.project import Migration
-from opensea_metrics.sql.statements import Kind, Statement
+from opensea_metrics.sql.language.project.project import Migration
+from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
 # SET and UNSET are not sent. They become properties of the statements after them.
 SETTINGS = (Kind.SET, Kind.UNSET)

@@ -26,12 +26,12 @@ from dataclasses import dataclass
 
 import structlog
 
+from opensea_metrics.core.quoting import ksqldb_quoted, ksqldb_text
 from opensea_metrics.deploy.client import ClientError, GuardFailed, KsqlClient
 from opensea_metrics.deploy.migrations.errors import Locked, LockLost
 from opensea_metrics.deploy.migrations.record.store import RecordStore, topic_prefix
 from opensea_metrics.deploy.migrations.run.delivery import StatementRefused, deliver, effect_if
-from opensea_metrics.sql.quoting import ksqldb_quoted, ksqldb_text
-from opensea_metrics.sql.statements import dropping
+from opensea_metrics.sql.language.statements.statements import dropping
 
 log = structlog.get_logger()
 

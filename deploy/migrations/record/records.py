@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated, Any, get_type_hints
 
-from opensea_metrics.sql.statements import Kind
+from opensea_metrics.sql.language.statements.statements import Kind
 
 CREATES_STREAM = (Kind.CREATE_STREAM, Kind.CREATE_STREAM_AS)
 CREATES = (*CREATES_STREAM, Kind.CREATE_TABLE, Kind.CREATE_TABLE_AS)

@@ -23,6 +23,7 @@ from functools import partial
 from operator import attrgetter
 from typing import Any, TypeVar
 
+from opensea_metrics.core.quoting import ksqldb_text
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.record.records import (
@@ -36,7 +37,6 @@ from opensea_metrics.deploy.migrations.record.records import (
     version_of,
 )
 from opensea_metrics.deploy.migrations.run.delivery import Search, deliver, effect_if
-from opensea_metrics.sql.quoting import ksqldb_text
 
 T = TypeVar("T")
 Row = Mapping[str, Any]

@@ -23,7 +23,7 @@ from opensea_metrics.deploy.client import (
     OutcomeUnknown,
     ServerUnreachable,
 )
-from opensea_metrics.sql.lexical import summary
+from opensea_metrics.sql.language.dialect.lexical import summary
 
 log = structlog.get_logger()
 

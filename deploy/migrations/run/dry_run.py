@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from opensea_metrics.core.quoting import ksqldb_text
 from opensea_metrics.deploy.client import KsqlClient, KsqlError
 from opensea_metrics.deploy.migrations.errors import MigrationError, PlanRefused
 from opensea_metrics.deploy.migrations.plan.steps import ApplyStep, Plan, refusal
-from opensea_metrics.sql.quoting import ksqldb_text
-from opensea_metrics.sql.statements import Kind
+from opensea_metrics.sql.language.statements.statements import Kind
 
 NOTHING = "OPENSEA_METRICS_DRY_RUN_ENDS_HERE"
 

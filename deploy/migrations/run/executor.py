@@ -43,7 +43,7 @@ from opensea_metrics.deploy.migrations.run.delivery import (
 )
 from opensea_metrics.deploy.migrations.run.progress import Report, StepProgress, ignore
 from opensea_metrics.deploy.migrations.run.topics import DeleteByBroker, delete_topic
-from opensea_metrics.sql.statements import Kind, Statement, terminating
+from opensea_metrics.sql.language.statements.statements import Kind, Statement, terminating
 
 Step = ApplyStep | UndoStep
 

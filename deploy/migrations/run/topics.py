@@ -11,10 +11,10 @@ import re
 import time
 from collections.abc import Callable
 
+from opensea_metrics.core.quoting import ksqldb_quoted, ksqldb_text
 from opensea_metrics.deploy.client import KsqlClient, KsqlError
 from opensea_metrics.deploy.migrations.run.delivery import StatementRefused, deliver, effect_if
-from opensea_metrics.sql.quoting import ksqldb_quoted, ksqldb_text
-from opensea_metrics.sql.statements import dropping
+from opensea_metrics.sql.language.statements.statements import dropping
 
 # Streams that exist only between two statements, to delete a topic over REST.
 PRIVATE_PREFIX = "OPENSEA_METRICS_DELETES_"

@@ -1,0 +1,1 @@
+"""What every package stands on: errors, names and texts in SQL, types, definitions of functions."""

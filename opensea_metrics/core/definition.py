@@ -1,0 +1,119 @@
+"""A registered function as plain data: all that engines, checks and help texts need to know."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from opensea_metrics.core.errors import OpenSeaMetricsError
+from opensea_metrics.core.types import KsqlType
+
+Kind = Literal["scalar", "table", "aggregate"]
+PLACEHOLDERS = frozenset({"a", "b", "off", "src"})
+"""Names that the parts of an aggregate have in braces for something else than a constant."""
+_NAMED = re.compile(r"\{\{|\{(\w+)\}")
+
+OF_LIST = "_OF_LIST"
+"""In Spark an aggregate's function over a list of rows is named NAME_OF_LIST."""
+
+
+class UdfError(OpenSeaMetricsError):
+    """A Python function cannot be one of SQL; the message names file, function and parameter."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter. A function is called with NULL only where it is ``nullable``."""
+
+    name: str
+    hint: Any
+    type: KsqlType
+    nullable: bool
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Native:
+    """An aggregate in DuckDB's own SQL, for where Python would be too slow.
+
+    ``partial`` makes a state from rows, ``merge`` one from several, both as DuckDB aggregates; ``tidy``
+    is applied to what they give, ``finish`` makes the result. In ``partial`` ``{0}``, ``{1}`` … are
+    the arguments and ``{off}`` the row's offset; in the others ``{a}`` is the state. Constants stand
+    everywhere by name (``{n}``), and braces are doubled. ``macros`` are statements to be run before.
+    Tests hold it against the Python form.
+    """
+
+    partial: str
+    merge: str
+    finish: str
+    tidy: str = "{a}"
+    macros: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class NativeSpark:
+    """An aggregate in Spark's own SQL: ``partial`` is an aggregate of Spark's over the rows, ``finish``
+    the result made of it. They are written as those of :class:`Native`."""
+
+    partial: str
+    finish: str
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A function of SQL that Python computes.
+
+    ``call`` is the plain function or the aggregate's class. ``parameters`` are a function's arguments
+    or an aggregate's columns; ``constants`` an aggregate's literal arguments, which come after its
+    columns in SQL and go to its constructor. ``state`` is the hint of an aggregate's state. ``arrow``
+    does the same over whole Arrow arrays. ``result`` of a table function is an ARRAY of its rows.
+    """
+
+    name: str
+    kind: Kind
+    call: Any
+    parameters: tuple[Parameter, ...]
+    result: KsqlType
+    result_hint: Any
+    constants: tuple[Parameter, ...] = ()
+    state: Any = None
+    changelog_safe: bool = False
+    native: Native | None = None
+    native_spark: NativeSpark | None = None
+    arrow: Callable[..., Any] | None = None
+    description: str = ""
+    examples: str = ""
+
+    @property
+    def signature(self) -> str:
+        """Such as ``TOP_BY_KEY(key STRING, value DOUBLE, detail STRING, n INTEGER) → ARRAY<…>``."""
+        arguments = ", ".join(f"{p.name} {p.type}" for p in (*self.parameters, *self.constants))
+        return f"{self.name}({arguments}) → {self.result}"
+
+    def with_constants(self, text: str, values: Sequence[str]) -> str:
+        """A text of a native form with the aggregate's constants, given as SQL, put in."""
+        # Braces are doubled because the arguments or the state are put in later.
+        written = {
+            constant.name: value.replace("{", "{{").replace("}", "}}")
+            for constant, value in zip(self.constants, values, strict=True)
+        }
+        return _NAMED.sub(lambda found: written.get(found[1], found[0]), text)
+
+    def in_spark(
+        self, columns: Sequence[str], constants: Sequence[str], off: str, state: str
+    ) -> tuple[str, str] | None:
+        """The native form in Spark of a call whose arguments are given as SQL: the aggregate over the rows,
+        ``off`` being their offsets, and the result of it where it is called ``state``. None if there is none."""
+        if self.native_spark is None:
+            return None
+        partial = self.with_constants(self.native_spark.partial, constants)
+        finish = self.with_constants(self.native_spark.finish, constants)
+        return partial.format(*columns, off=off), finish.format(a=state)
+
+    @property
+    def place(self) -> str:
+        """The file and line of the source."""
+        code = getattr(self.call, "__code__", None) or self.call.accumulate.__code__
+        return f"{code.co_filename}:{code.co_firstlineno}"

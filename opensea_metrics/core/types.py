@@ -1,0 +1,345 @@
+"""ksqlDB's types as plain data, and their forms in a server's replies and in DuckDB."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from opensea_metrics.core.errors import SqlError
+from opensea_metrics.core.quoting import quoted, spark_quoted
+
+if TYPE_CHECKING:
+    from sqlglot import exp
+
+# The parser is imported where a parsed type is read: functions inside ksqlDB need types, but no parser,
+# whose import would be half of their start.
+
+
+@dataclass(frozen=True)
+class KsqlType:
+    """A scalar type, by ksqlDB's name: BOOLEAN, INTEGER, BIGINT, DOUBLE, STRING, BYTES, DATE, …"""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
+class DecimalType(KsqlType):
+    """DECIMAL(precision, scale)."""
+
+    precision: int = 38
+    scale: int = 0
+
+    def __str__(self) -> str:
+        return f"DECIMAL({self.precision}, {self.scale})"
+
+
+@dataclass(frozen=True)
+class ArrayType(KsqlType):
+    """ARRAY<element>."""
+
+    element: KsqlType = KsqlType("STRING")
+
+    def __str__(self) -> str:
+        return f"ARRAY<{self.element}>"
+
+
+@dataclass(frozen=True)
+class MapType(KsqlType):
+    """MAP<key, value>."""
+
+    key: KsqlType = KsqlType("STRING")
+    value: KsqlType = KsqlType("STRING")
+
+    def __str__(self) -> str:
+        return f"MAP<{self.key}, {self.value}>"
+
+
+@dataclass(frozen=True)
+class StructType(KsqlType):
+    """STRUCT<name type, …>; names as they are after upper-casing."""
+
+    fields: tuple[tuple[str, KsqlType], ...] = ()
+
+    def __str__(self) -> str:
+        return "STRUCT<" + ", ".join(f"`{name}` {kind}" for name, kind in self.fields) + ">"
+
+    def field(self, name: str) -> KsqlType | None:
+        """The type of a field, or None if there is none of that name."""
+        return self._by_name.get(name)
+
+    @cached_property
+    def _by_name(self) -> dict[str, KsqlType]:
+        return dict(self.fields)
+
+
+BOOLEAN = KsqlType("BOOLEAN")
+INTEGER = KsqlType("INTEGER")
+BIGINT = KsqlType("BIGINT")
+DOUBLE = KsqlType("DOUBLE")
+STRING = KsqlType("STRING")
+BYTES = KsqlType("BYTES")
+DATE = KsqlType("DATE")
+TIME = KsqlType("TIME")
+TIMESTAMP = KsqlType("TIMESTAMP")
+NULL = KsqlType("NULL")
+"""The type of a bare NULL: fits everywhere."""
+
+_SCALARS = {
+    "BOOLEAN": BOOLEAN,
+    "INT": INTEGER,
+    "BIGINT": BIGINT,
+    "DOUBLE": DOUBLE,
+    "VARCHAR": STRING,
+    "TEXT": STRING,
+    "VARBINARY": BYTES,
+    "DATE": DATE,
+    "TIME": TIME,
+    "TIMESTAMP": TIMESTAMP,
+}
+
+_DUCKDB = {
+    "INTEGER": "INTEGER",
+    "BIGINT": "BIGINT",
+    "DOUBLE": "DOUBLE",
+    "BOOLEAN": "BOOLEAN",
+    "STRING": "VARCHAR",
+    "BYTES": "BLOB",
+    "DATE": "DATE",
+    "TIME": "TIME",
+    "TIMESTAMP": "TIMESTAMP",
+    "NULL": "VARCHAR",
+}
+
+_SPARK = {
+    "INTEGER": "INT",
+    "BIGINT": "BIGINT",
+    "DOUBLE": "DOUBLE",
+    "BOOLEAN": "BOOLEAN",
+    "STRING": "STRING",
+    "BYTES": "BINARY",
+    "DATE": "DATE",
+    "TIMESTAMP": "TIMESTAMP_NTZ",
+    "NULL": "STRING",
+}
+
+_TIMES = ((DATE, TIMESTAMP), (TIMESTAMP, DATE), (TIMESTAMP, TIME))
+"""Casts between times."""
+_NUMERIC = ("INTEGER", "BIGINT", "DECIMAL", "DOUBLE")
+
+
+def name_of(identifier: exp.Expression) -> str:
+    """An identifier's name as ksqlDB keeps it: upper-cased unless quoted."""
+    name = str(identifier.this)
+    return name if identifier.args.get("quoted") else name.upper()
+
+
+def array(element: KsqlType) -> ArrayType:
+    """ARRAY<element>."""
+    return ArrayType("ARRAY", element)
+
+
+def struct(*fields: tuple[str, KsqlType]) -> StructType:
+    """STRUCT of (name, type) pairs."""
+    return StructType("STRUCT", tuple(fields))
+
+
+def from_ast(kind: exp.Expression) -> KsqlType | None:
+    """The type that a parsed type stands for, or None if ksqlDB has none like it."""
+    from sqlglot import exp
+
+    if not isinstance(kind, exp.DataType):
+        return None
+    if isinstance(kind.this, exp.DType) and (scalar := _SCALARS.get(kind.this.name)):
+        return scalar
+    parts = kind.expressions
+    if kind.this == exp.DType.DECIMAL:
+        if not all(part.name.isdecimal() and len(part.name) <= 9 for part in parts):
+            return None
+        sizes = [int(part.name) for part in parts] or [38, 0]
+        return DecimalType("DECIMAL", sizes[0], sizes[1] if len(sizes) > 1 else 0)
+    if kind.this == exp.DType.STRUCT:
+        fields = []
+        for part in parts:
+            field = from_ast(part.args["kind"]) if isinstance(part, exp.ColumnDef) else None
+            if field is None:
+                return None
+            fields.append((name_of(part.this), field))
+        return struct(*fields)
+    inner = [from_ast(part) for part in parts]
+    if None in inner:
+        return None
+    if kind.this == exp.DType.ARRAY and len(inner) == 1 and inner[0]:
+        return array(inner[0])
+    if kind.this == exp.DType.MAP and len(inner) == 2 and inner[0] and inner[1]:
+        return MapType("MAP", inner[0], inner[1])
+    return None
+
+
+def unknown_type(kind: exp.Expression) -> str:
+    """The name of the part of a parsed type that ksqlDB does not know (:func:`from_ast` gives None)."""
+    from sqlglot import exp
+
+    for part in kind.find_all(exp.DataType):
+        if part.this == exp.DType.USERDEFINED or not (part.expressions or from_ast(part)):
+            return str(part.args.get("kind") or part.this.name).upper()
+    return kind.sql(dialect="ksqldb").upper()
+
+
+def is_numeric(kind: KsqlType) -> bool:
+    """True for INTEGER, BIGINT, DECIMAL and DOUBLE."""
+    return kind.name in _NUMERIC
+
+
+def common(left: KsqlType, right: KsqlType) -> KsqlType | None:
+    """The type that holds both without a cast, or None: NULL < any; INTEGER < BIGINT < DOUBLE."""
+    if left == right or right == NULL:
+        return left
+    if left == NULL:
+        return right
+    if is_numeric(left) and is_numeric(right):
+        names = {left.name, right.name}
+        if "DECIMAL" in names and "DOUBLE" not in names:
+            return _wider_decimal(as_decimal(left), as_decimal(right))
+        return max(left, right, key=lambda kind: _NUMERIC.index(kind.name))
+    return None
+
+
+def castable(source: KsqlType, target: KsqlType) -> bool:
+    """Whether ksqlDB has a CAST from one type to the other, as observed on a 7.9.1."""
+    if NULL in (source, target) or source == target or (is_numeric(source) and is_numeric(target)):
+        return True
+    match source, target:
+        case ArrayType(), ArrayType():
+            return castable(source.element, target.element)
+        case MapType(), MapType():
+            return castable(source.key, target.key) and castable(source.value, target.value)
+        case StructType(), StructType():
+            pairs = ((source.field(name), kind) for name, kind in target.fields)
+            return all(given is None or castable(given, kind) for given, kind in pairs)
+        case _, ArrayType() | MapType() | StructType():
+            return False
+    if target == STRING:
+        return source != BYTES
+    return source == STRING or (source, target) in _TIMES
+
+
+def as_decimal(kind: KsqlType) -> DecimalType:
+    """A number that is no DOUBLE as a DECIMAL: an INTEGER counts as (10,0), a BIGINT as (19,0)."""
+    if isinstance(kind, DecimalType):
+        return kind
+    return DecimalType("DECIMAL", 10 if kind == INTEGER else 19, 0)
+
+
+def same(left: KsqlType, right: KsqlType) -> bool:
+    """Whether two values may stand for each other where ksqlDB widens nothing (CASE, COALESCE …)."""
+    return left == right or NULL in (left, right)
+
+
+def _wider_decimal(left: DecimalType, right: DecimalType) -> DecimalType:
+    scale = max(left.scale, right.scale)
+    whole = max(left.precision - left.scale, right.precision - right.scale)
+    return DecimalType("DECIMAL", whole + scale, scale)
+
+
+class NoSuchType(SqlError, ValueError):
+    """An engine has no type that holds the values of a type of ksqlDB."""
+
+
+def duckdb(kind: KsqlType) -> str:
+    """The DuckDB type that holds a ksqlDB type.
+
+    Raises NoSuchType for a DECIMAL of more than 38 digits, and for a STRUCT with two fields that DuckDB
+    cannot tell apart.
+    """
+    match kind:
+        case DecimalType():
+            if kind.precision > 38:
+                raise NoSuchType(f"{kind} has more than DuckDB's 38 digits")
+            return f"DECIMAL({kind.precision},{kind.scale})"
+        case ArrayType():
+            return f"{duckdb(kind.element)}[]"
+        case MapType():
+            return f"MAP({duckdb(kind.key)}, {duckdb(kind.value)})"
+        case StructType():
+            _check_distinct(kind, "DuckDB", lambda name: name.encode().lower())  # the ASCII letters only
+            fields = ", ".join(f"{quoted(name)} {duckdb(inner)}" for name, inner in kind.fields)
+            return f"STRUCT({fields})"
+        case _:
+            return _DUCKDB[kind.name]
+
+
+def spark(kind: KsqlType) -> str:
+    """The Spark type that holds a ksqlDB type.
+
+    Raises NoSuchType for TIME, for a DECIMAL of more than 38 digits, and for a STRUCT with two fields that
+    Spark cannot tell apart.
+    """
+    match kind:
+        case DecimalType():
+            if kind.precision > 38:
+                raise NoSuchType(f"{kind} has more than Spark's 38 digits")
+            return f"DECIMAL({kind.precision}, {kind.scale})"
+        case ArrayType():
+            return f"ARRAY<{spark(kind.element)}>"
+        case MapType():
+            return f"MAP<{spark(kind.key)}, {spark(kind.value)}>"
+        case StructType():
+            _check_distinct(kind, "Spark", str.lower)
+            fields = ", ".join(f"{spark_quoted(name)}: {spark(inner)}" for name, inner in kind.fields)
+            return f"STRUCT<{fields}>"
+    if kind.name not in _SPARK:
+        raise NoSuchType(f"Spark has no type for {kind}")
+    return _SPARK[kind.name]
+
+
+def duplicate_field(kind: KsqlType) -> str | None:
+    """ksqlDB's sentence about two fields of a STRUCT in a type that have the same name; None if there are none."""
+    match kind:
+        case ArrayType():
+            return duplicate_field(kind.element)
+        case MapType():
+            return duplicate_field(kind.key) or duplicate_field(kind.value)
+        case StructType():
+            inner = (duplicate_field(field) for _, field in kind.fields)
+            return next(filter(None, inner), None) or duplicate_name(kind)
+    return None
+
+
+def duplicate_name(kind: StructType) -> str | None:
+    """As :func:`duplicate_field`, of the fields of a STRUCT without those inside them."""
+    known: dict[str, KsqlType] = {}
+    for name, inner in kind.fields:
+        if (other := known.get(name)) is not None:
+            return f"Duplicate field names found in STRUCT: '`{name}` {other}' and '`{name}` {inner}'"
+        known[name] = inner
+    return None
+
+
+def _check_distinct(kind: StructType, engine: str, folded: Callable[[str], object]) -> None:
+    """Engines compare the names of fields without regard to case."""
+    known: dict[object, str] = {}
+    for name, _ in kind.fields:
+        if (other := known.setdefault(folded(name), name)) != name:
+            raise NoSuchType(f"{engine} cannot tell the fields `{other}` and `{name}` apart")
+
+
+def schema(kind: KsqlType) -> dict[str, Any]:
+    """The ``schema`` object of a field in DESCRIBE's reply (ksqldb-replies/describe_table.json)."""
+    reply: dict[str, Any] = {"type": kind.name, "fields": None, "memberSchema": None}
+    match kind:
+        case DecimalType():
+            reply["parameters"] = {"precision": kind.precision, "scale": kind.scale}
+        case ArrayType():
+            reply["memberSchema"] = schema(kind.element)
+        case MapType():
+            reply["memberSchema"] = schema(kind.value)
+        case StructType():
+            reply["fields"] = [
+                {"name": name, "schema": schema(inner)} for name, inner in kind.fields
+            ]
+    return reply

@@ -1,0 +1,1 @@
+"""Streams, tables and queries, and what each statement adds to them."""

@@ -1,0 +1,72 @@
+"""The catalog as plain data: which streams, tables and queries there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from opensea_metrics.sql.language.catalog.sources import Source, Topic
+from opensea_metrics.sql.language.catalog.upgrade import Definition
+from opensea_metrics.sql.language.queries.analysis import Analysis
+
+
+@dataclass(frozen=True)
+class Query:
+    """A persistent query: ``id`` as a server names it, the sink it writes, its SELECT resolved."""
+
+    id: str
+    sink: str
+    analysis: Analysis
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The names of the sources."""
+        return (self.analysis.source.name, *(source.name for source in self.analysis.joined))
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Sources by name and running queries by id, in order of creation, and what is known of topics by name.
+
+    A topic outlives its sources, unless one of them was dropped with DELETE TOPIC.
+    """
+
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    queries: Mapping[str, Query] = field(default_factory=dict)
+    topics: Mapping[str, Topic] = field(default_factory=dict)
+
+    def readers(self, name: str) -> list[Query]:
+        """The queries that read a source."""
+        return [query for query in self.queries.values() if name in query.reads]
+
+    def definition(self, name: str) -> Definition | None:
+        """A source with the SELECT that fills it, None if there is no such source."""
+        if name not in self.sources:
+            return None
+        own = [each for each in self.writers(name) if not each.id.startswith("INSERT")]
+        return Definition(self.sources[name], own[0].analysis if own else None)
+
+    def writers(self, name: str) -> list[Query]:
+        """The queries that write into a source."""
+        return [query for query in self.queries.values() if query.sink == name]
+
+    def fed_by(self, topic: str) -> list[str]:
+        """Ids of the queries that a record in a topic may concern, in order of creation: those that
+        read the topic, and those that read what a stream's query makes of it."""
+        reached = self.reached_from(topic)
+        return [
+            query.id for query in self.queries.values() if query.analysis.source.topic in reached
+        ]
+
+    def reached_from(self, topic: str) -> set[str]:
+        """The topics that a record in a topic may concern: that one, and those of streams that queries
+        make of it."""
+        copies = [query for query in self.queries.values() if not query.analysis.is_aggregation]
+        reached: set[str] = set()
+        found = {topic}
+        while found - reached:  # INSERT INTO may write into what older queries read
+            reached |= found
+            found = {
+                self.sources[query.sink].topic for query in copies if query.analysis.source.topic in reached
+            }
+        return reached

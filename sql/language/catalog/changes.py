@@ -1,0 +1,167 @@
+"""What statements do to a catalog.
+
+:func:`applied` gives the catalog after one more statement, or says why that statement is refused. The
+rules are ksqlDB's (shared/ksqldb-facts.md); the embedded server and the checks before a migration use
+the same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from opensea_metrics.core.errors import SqlError, SqlErrors
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.creations import created_as, declared, inserting
+from opensea_metrics.sql.language.catalog.declarations import columns_of, target
+from opensea_metrics.sql.language.catalog.inserts import insert_columns
+from opensea_metrics.sql.language.catalog.upgrade import Definition
+from opensea_metrics.sql.language.project.project import Project
+from opensea_metrics.sql.language.queries.resolution import analyse
+from opensea_metrics.sql.language.statements.properties import check_set
+from opensea_metrics.sql.language.statements.statements import Kind, Statement
+
+Step = Callable[[Catalog, Statement, Catalog], None]
+"""Called with a statement, and with the catalogs before and after it."""
+
+
+def check(project: Project, step: Step = lambda *_: None) -> Catalog:
+    """The catalog after all migrations of a project, from nothing; ``step`` is called for each statement.
+
+    Raises SqlErrors with everything that is wrong in any of them: a statement that fails is
+    reported once, and what builds on it is not reported again. Whether a server takes a CREATE OR
+    REPLACE in place is left to the plan, as it may also be carried out side by side.
+    """
+    catalog = Catalog()
+    number = 0
+    errors: list[SqlError] = []
+    broken: set[str] = set()
+    for migration in project.migrations:
+        for statement in migration.statements:
+            try:
+                number += 1
+                before, catalog = catalog, applied(catalog, statement, number, any_replacement=True)
+                step(before, statement, catalog)
+            except SqlError as error:
+                if not broken.intersection(statement.reads):
+                    errors.append(error)
+                if statement.name:
+                    broken.add(statement.name)
+    if errors:
+        raise SqlErrors(errors)
+    return catalog
+
+
+def applied(
+    catalog: Catalog, statement: Statement, number: int, any_replacement: bool = False
+) -> Catalog:
+    """The catalog after a statement; ``number`` makes the ids of new queries unique.
+
+    ``any_replacement``: CREATE OR REPLACE may also change what ksqlDB does not replace in place.
+    Raises SqlError if ksqlDB would refuse the statement. Statements that change no catalog (SET,
+    SHOW, INSERT VALUES …) are checked and leave it as it is.
+    """
+    match statement.kind:
+        case Kind.CREATE_STREAM | Kind.CREATE_TABLE:
+            return declared(catalog, statement, any_replacement)
+        case Kind.CREATE_STREAM_AS | Kind.CREATE_TABLE_AS:
+            return created_as(catalog, statement, number, any_replacement)
+        case Kind.INSERT_SELECT:
+            return inserting(catalog, statement, number)
+        case Kind.INSERT_VALUES:
+            insert_columns(catalog, statement)
+            return catalog
+        case Kind.ALTER:
+            return _altered(catalog, statement)
+        case Kind.DROP_STREAM | Kind.DROP_TABLE:
+            return _dropped(catalog, statement)
+        case Kind.TERMINATE:
+            return _terminated(catalog, statement)
+        case Kind.SET | Kind.UNSET:
+            check_set(statement)
+            return catalog
+        case Kind.SELECT:
+            analyse(statement, statement.ast, dict(catalog.sources))
+            return catalog
+        case _:
+            return catalog
+
+
+def _altered(catalog: Catalog, statement: Statement) -> Catalog:
+    source = catalog.sources.get(target(statement))
+    if source is None:
+        raise SqlError(f"Source {statement.name} does not exist.", statement.place)
+    if source.kind != statement.ast.args["kind"]:
+        raise SqlError(
+            f"Incompatible data source type is {source.kind}, but statement was "
+            f"ALTER {statement.ast.args['kind']}",
+            statement.place,
+        )
+    if catalog.definition(source.name) != Definition(source):
+        raise SqlError(
+            "ALTER command is not supported for CREATE ... AS statements.", statement.place
+        )
+    columns = list(source.columns)
+    for column in columns_of(statement):
+        if column.name in {each.name for each in columns}:
+            raise SqlError(
+                f"Cannot add column `{column.name}` to schema. A column with the same name already"
+                " exists.",
+                statement.place,
+            )
+        columns.append(column)
+    altered = replace(source, columns=tuple(columns))
+    return replace(catalog, sources={**catalog.sources, source.name: altered})
+
+
+def _dropped(catalog: Catalog, statement: Statement) -> Catalog:
+    name = target(statement)
+    if name not in catalog.sources:
+        if statement.ast.args["if_exists"]:
+            return catalog
+        kind = str(statement.ast.args["kind"]).capitalize()
+        raise SqlError(f"{kind} {name} does not exist.", statement.place)
+    source = catalog.sources[name]
+    if source.kind != statement.ast.args["kind"]:
+        raise SqlError(
+            f"Incompatible data source type is {source.kind.lower()}, but statement was "
+            f"DROP {str(statement.ast.args['kind']).lower()}",
+            statement.place,
+        )
+    own = {query.id for query in catalog.writers(name) if not query.id.startswith("INSERT")}
+    writers = [query.id for query in catalog.writers(name) if query.id not in own]
+    if writers:
+        raise SqlError(
+            f"Cannot drop {name}.\nThe following queries read from this source: [].\n"
+            "The following queries write into this source: "
+            f"[{', '.join(writers)}].\nYou need to terminate them before dropping {name}.",
+            statement.place,
+        )
+    readers = [query.sink for query in catalog.readers(name)]
+    derived = [
+        other.name
+        for other in catalog.sources.values()
+        if name in other.statement.reads and other.name not in readers
+    ]
+    if readers or derived:
+        raise SqlError(
+            f"Cannot drop {name}.\nThe following streams and/or tables read from this source: "
+            f"[{', '.join(sorted({*readers, *derived}))}].\nYou need to drop them before dropping "
+            f"{name}.",
+            statement.place,
+        )
+    return Catalog(
+        {key: value for key, value in catalog.sources.items() if key != name},
+        {key: value for key, value in catalog.queries.items() if key not in own},
+        {key: value for key, value in catalog.topics.items() if key != source.topic or not statement.deletes_topic},
+    )
+
+
+def _terminated(catalog: Catalog, statement: Statement) -> Catalog:
+    name = str(statement.name)
+    if name == "ALL":
+        return replace(catalog, queries={})
+    if name not in catalog.queries:
+        raise SqlError(f"Unknown queryId: {name}", statement.place)
+    queries = {key: value for key, value in catalog.queries.items() if key != name}
+    return replace(catalog, queries=queries)

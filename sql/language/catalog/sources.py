@@ -1,0 +1,86 @@
+"""Streams and tables, their columns and windows, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from opensea_metrics.core.types import BIGINT, INTEGER, KsqlType
+from opensea_metrics.sql.language.statements.statements import Statement
+
+KEY_ROLES = ("KEY", "PRIMARY KEY")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column; ``role`` is "KEY", "PRIMARY KEY" or "HEADERS", or None for a column of the value."""
+
+    name: str
+    type: KsqlType
+    role: str | None = None
+
+    @property
+    def is_key(self) -> bool:
+        return self.role in KEY_ROLES
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window; durations in milliseconds. ``kind`` is TUMBLING, HOPPING or SESSION.
+
+    ``grace`` where the statement says none: 24 hours less the size (shared/ksqldb-facts.md, 3).
+    ``origin`` is where a window starts (epoch ms): in ksqlDB at the epoch.
+    """
+
+    kind: str
+    size: int
+    advance: int
+    grace: int
+    origin: int = 0
+
+
+@dataclass(frozen=True)
+class Topic:
+    """How many partitions and replicas a topic has; None if no statement has said it."""
+
+    partitions: int | None = None
+    replicas: int | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A stream or table: ``window`` is that of its key, ``timestamp`` the column that TIMESTAMP names, and
+    ``timestamp_format`` the pattern of its texts."""
+
+    name: str
+    kind: str
+    columns: tuple[Column, ...]
+    topic: str
+    value_format: str
+    key_format: str
+    statement: Statement
+    window: Window | None = None
+    timestamp: str | None = None
+    timestamp_format: str | None = None
+    partitions: int = 1
+    replicas: int = 1
+
+    @property
+    def is_table(self) -> bool:
+        return self.kind == "TABLE"
+
+    @property
+    def timestamp_type(self) -> KsqlType | None:
+        """The type of the column that gives records their time; None if that is Kafka's own."""
+        return next((column.type for column in self.columns if column.name == self.timestamp), None)
+
+    @property
+    def is_read_only(self) -> bool:
+        """True for CREATE SOURCE STREAM | TABLE."""
+        return bool(self.statement.ast.args.get("read_only"))
+
+    def readable(self) -> dict[str, KsqlType]:
+        """Names that a SELECT may use, with their types."""
+        columns = {column.name: column.type for column in self.columns}
+        if self.window:
+            columns |= {"WINDOWSTART": BIGINT, "WINDOWEND": BIGINT}
+        return columns | {"ROWTIME": BIGINT, "ROWPARTITION": INTEGER, "ROWOFFSET": BIGINT}

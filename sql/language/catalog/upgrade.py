@@ -1,0 +1,205 @@
+"""What CREATE OR REPLACE may change: ksqlDB's upgrade rules, clause by clause.
+
+Source: observed on ksqlDB 7.9.1 (shared/ksqldb-facts.md, section 6, and ksqldb-replies/replace_*).
+A stream keeps its topic and its offsets, so its columns may only grow at the end; a windowed
+aggregation cannot be replaced at all, not even by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from sqlglot import exp
+
+from opensea_metrics.sql.language.catalog.sources import Column, Source
+from opensea_metrics.sql.language.queries.analysis import Analysis
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A stream or table, and the SELECT that fills it (None for a plain CREATE)."""
+
+    source: Source
+    analysis: Analysis | None = None
+
+
+class Difference(Enum):
+    """In which way two definitions differ, where that decides what happens."""
+
+    COLUMNS_ADDED = "columns are added at the end"
+    REPLACED_AGGREGATION = "a windowed aggregation is replaced, even by an equal one"
+    OTHER = "any other difference"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference between two definitions.
+
+    ``what`` describes it for people. ``refusal`` is ksqlDB's reason for refusing it, None where ksqlDB
+    makes the change in place.
+    """
+
+    clause: str
+    what: str
+    refusal: str | None = None
+    difference: Difference = Difference.OTHER
+
+
+def changes(old: Definition, new: Definition) -> tuple[Change, ...]:
+    """All differences between two definitions of one name, those that are refused first."""
+    found = [*_source_changes(old.source, new.source), *_query_changes(old, new)]
+    return tuple(sorted(found, key=lambda each: each.refusal is None))
+
+
+def refusals(found: Iterable[Change]) -> tuple[str, ...]:
+    """The reasons against replacing; none if it can be done in place."""
+    return tuple(each.refusal for each in found if each.refusal is not None)
+
+
+def _source_changes(old: Source, new: Source) -> Iterator[Change]:
+    if old.kind != new.kind:
+        yield _refused(old, "CREATE", "type", f"K{old.kind}", f"K{new.kind}")
+    if old.columns != new.columns:
+        yield _column_change(old, new)
+    for clause, was, now in (
+        ("KAFKA_TOPIC", old.topic, new.topic),
+        ("KEY_FORMAT", old.key_format, new.key_format),
+        ("VALUE_FORMAT", old.value_format, new.value_format),
+        ("WINDOW", _window(old), _window(new)),
+    ):
+        if was != now:
+            yield _refused(old, clause, "topic", was, now)
+    if old.timestamp != new.timestamp:
+        yield _refused(old, "TIMESTAMP", "timestampColumn", old.timestamp, new.timestamp)
+    # A server does not tell the format of what it has.
+    formats = old.timestamp_format, new.timestamp_format
+    if None not in formats and old.timestamp_format != new.timestamp_format:
+        yield _refused(old, "TIMESTAMP_FORMAT", "timestampColumn", *formats)
+
+
+def _column_change(old: Source, new: Source) -> Change:
+    kept = new.columns[: len(old.columns)]
+    keys = [each for each in new.columns[len(old.columns) :] if each.is_key]
+    if kept == old.columns and not keys:
+        added = ", ".join(each.name for each in new.columns[len(old.columns) :])
+        clause = "SELECT" if _derived(new) else "columns"
+        return Change(clause, f"{added} added at the end", difference=Difference.COLUMNS_ADDED)
+    moved = [
+        each for at, each in enumerate(old.columns) if at >= len(kept) or kept[at] != each
+    ]
+    refusal = (
+        f"Cannot upgrade data source: DataSource '`{old.name}`' has schema = "
+        f"{_schema(old.columns)} which is not upgradeable to {_schema(new.columns)}. (The following"
+        f" columns are changed, missing or reordered: [{_schema(moved)}])"
+    )
+    names = ", ".join(each.name for each in moved)
+    clause = "SELECT" if _derived(new) else "columns"
+    return Change(clause, f"{names}: changed, missing or not where it was", refusal)
+
+
+def _query_changes(old: Definition, new: Definition) -> Iterator[Change]:
+    was, now = old.analysis, new.analysis
+    if was is None and now is None:
+        return
+    if was is None or now is None:
+        reason = "a query cannot take the place of a plain definition, nor the other way round"
+        yield Change("AS SELECT", "there in one definition only", reason)
+        return
+    if was.is_aggregation and was.window is not None:
+        # Even if nothing else has changed: observed.
+        reason = "Upgrades not yet supported for StreamWindowedAggregate"
+        what = "an aggregation by window cannot be replaced"
+        yield Change("WINDOW", what, reason, Difference.REPLACED_AGGREGATION)
+        return
+    sources = [each.name for each in (was.source, *was.joined)]
+    if sources != [each.name for each in (now.source, *now.joined)]:
+        yield Change("FROM", "another source", "a query's sources cannot be changed in place")
+    elif was.joined:
+        yield Change("JOIN", "a join cannot be replaced", "Upgrades not yet supported for joins")
+    yield from _grouping_changes(was, now)
+    if not _same(was.where, now.where):
+        yield Change("WHERE", "another condition")
+    if was.partition != now.partition:
+        yield Change("PARTITION BY", "another clause")
+    if was.emit != now.emit:
+        yield Change("EMIT", f"{was.emit} → {now.emit}", "the way of emitting cannot be changed")
+    common = list(zip(was.projections, now.projections, strict=False))
+    changed = [b.column.name for a, b in common if not _same(a.expression, b.expression)]
+    if changed:
+        yield Change("SELECT", f"another expression for {', '.join(changed)}")
+
+
+def _grouping_changes(was: Analysis, now: Analysis) -> Iterator[Change]:
+    if was.group != now.group:
+        reason = "a query's grouping cannot be changed in place"
+        yield Change("GROUP BY", "another clause", reason)
+    if not was.is_aggregation:
+        return
+    if (was.having is None) != (now.having is None):
+        reason = (
+            "Query is not upgradeable. Plan step of type StreamAggregate must have matching class."
+        )
+        yield Change("HAVING", "there in one definition only", reason)
+    elif not _same(was.having, now.having):
+        yield Change("HAVING", "another condition")
+    before, after = _columns_read(was), _columns_read(now)
+    if before != after:
+        reason = (
+            "Query is not upgradeable. Plan step of type StreamAggregate must have matching columns"
+            f" not part of aggregate. Values differ: [{_names(before)}] vs. [{_names(after)}]"
+        )
+        clause = "WHERE" if not _same(was.where, now.where) else "SELECT"
+        more = ", ".join(sorted(before ^ after))
+        yield Change(clause, f"another column is read: {more}", reason)
+
+
+def _columns_read(analysis: Analysis) -> set[str]:
+    parts = [*(each.expression for each in analysis.projections), *analysis.group]
+    parts += [each for each in (analysis.where, analysis.having) if each is not None]
+    names = {column.name for part in parts for column in part.find_all(exp.Column)}
+    return names - {"WINDOWSTART", "WINDOWEND"} | {"ROWTIME"}
+
+
+def _names(columns: set[str]) -> str:
+    return ", ".join(f"`{each}`" for each in sorted(columns))
+
+
+def _refused(source: Source, clause: str, what: str, was: object, now: object) -> Change:
+    refusal = (
+        f"Cannot upgrade data source: DataSource '`{source.name}`' has {what} = {was} which is not"
+        f" upgradeable to {now}"
+    )
+    return Change(clause, f"{was} → {now}", refusal)
+
+
+def _schema(columns: Iterable[Column]) -> str:
+    return ", ".join(
+        f"`{each.name}` {each.type}{f' {each.role}' if each.role else ''}" for each in columns
+    )
+
+
+def _window(source: Source) -> str | None:
+    window = source.window
+    return f"{window.kind} of {window.size} ms" if window else None
+
+
+def _derived(source: Source) -> bool:
+    return source.statement.ast.args.get("query") is not None
+
+
+def _same(one: exp.Expression | None, other: exp.Expression | None) -> bool:
+    return plain(one) == plain(other)
+
+
+def plain(expression: exp.Expression | None) -> exp.Expression | None:
+    """A copy without what a server adds when it writes an expression: parentheses."""
+    if expression is None:
+        return None
+    found = expression.copy()
+    while isinstance(found, exp.Paren):
+        found = found.this
+    for part in list(found.find_all(exp.Paren)):
+        part.replace(part.this)
+    return found

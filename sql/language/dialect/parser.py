@@ -1,0 +1,209 @@
+"""ksqlDB's grammar: statements by this module, expressions by sqlglot's parser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from sqlglot import exp, parser
+from sqlglot.tokenizer_core import TokenType
+
+from opensea_metrics.core.suggestions import nearest
+from opensea_metrics.sql.language.dialect import expressions as node
+from opensea_metrics.sql.language.dialect.definitions import Definitions
+from opensea_metrics.sql.language.dialect.tokenizer import WORDS
+
+_UNREAD = ("PRINT", "CREATE TYPE", "DROP TYPE", "ALTER SYSTEM", "DESCRIBE CONNECTOR")
+"""Statements that ksqlDB has and that are not read here."""
+_EXTENDABLE = ("STREAMS", "TABLES", "QUERIES", "TOPICS", "ALL TOPICS")
+_SHOWN = (
+    *_EXTENDABLE, "PROPERTIES", "FUNCTIONS", "CONNECTORS", "SOURCE CONNECTORS", "SINK CONNECTORS",
+    "CONNECTOR PLUGINS", "TYPES", "VARIABLES",
+)  # fmt: skip
+"""What SHOW and LIST take."""
+
+
+def _field_access(
+    self: KsqlDBParser, this: exp.Expression, field: exp.Expression
+) -> exp.Expression:
+    """``struct->field``: sqlglot reads the field's name as a column."""
+    if isinstance(field, exp.Column) and field.args.get("table"):
+        self.raise_error("Expecting '->' before the name of a field", self._prev)  # a->b.c
+    name = field.this if isinstance(field, exp.Column) else field
+    access = self.expression(exp.Dot(this=this, expression=name))
+    access.meta["is_field_access"] = True  # sqlglot makes the same node of (struct).field
+    return access
+
+
+def _lambda(self: KsqlDBParser, parameters: list[exp.Expression]) -> exp.Expression:
+    """``x => body``; in the body a parameter stays a column without a source."""
+    return self.expression(exp.Lambda(this=self._expression(), expressions=parameters))
+
+
+class KsqlDBParser(Definitions):
+    """Reads one statement into a node of :mod:`sql.language.dialect.expressions`.
+
+    Functions are kept under the names that the user wrote (``exp.Anonymous``): which functions
+    there are, and their types, is :mod:`sql.language.functions.library`' affair, not sqlglot's.
+    """
+
+    FUNCTIONS: ClassVar[dict[str, Any]] = {}
+    FUNCTION_PARSERS = {"CAST": parser.Parser.FUNCTION_PARSERS["CAST"]}
+    NO_PAREN_FUNCTIONS: ClassVar[dict[Any, Any]] = {}
+    NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {"CASE": lambda self: self._ksql_case()}
+    COLUMN_OPERATORS: ClassVar[dict[Any, Any]] = {
+        TokenType.DOT: None,
+        TokenType.ARROW: _field_access,
+    }
+    LAMBDAS: ClassVar[dict[Any, Any]] = {TokenType.FARROW: _lambda}
+    STRICT_CAST = False
+
+    def _negate_range(self, this: exp.Expr | None = None) -> exp.Expr | None:
+        """NOT before an operator. sqlglot also reads ``a NOT NULL`` and ``a NOT IS NULL``."""
+        if not isinstance(this, exp.Between | exp.Escape | exp.In | exp.Like):
+            self.raise_error("Expecting BETWEEN, IN or LIKE after NOT", self._prev)
+        return super()._negate_range(this)
+
+    def _parse_paren(self) -> exp.Expr | None:
+        """What is in parentheses. sqlglot adds some of its own to ``a = b IS NULL``, to be told apart."""
+        inner = super()._parse_paren()
+        if isinstance(inner, exp.Paren):
+            inner.meta["is_written"] = True
+        return inner
+
+    def _ksql_case(self) -> exp.Expression:
+        """What is after CASE: sqlglot also reads it without THEN, and without any WHEN."""
+        this = None if self._match(TokenType.WHEN, advance=False) else self._expression()
+        cases: list[exp.Expression] = []
+        while not cases or self._match(TokenType.WHEN, advance=False):
+            self._expect("WHEN")
+            condition = self._expression()
+            self._expect("THEN")
+            cases.append(self.expression(exp.If(this=condition, true=self._expression())))
+        default = self._expression() if self._word("ELSE") else None
+        self._expect("END")
+        return self.expression(exp.Case(this=this, ifs=cases, default=default))
+
+    def _parse_between(self, this: exp.Expr | None) -> exp.Between:
+        """``BETWEEN low AND high``: sqlglot also reads it without the AND."""
+        low = self._parse_bitwise()
+        if not self._match(TokenType.AND):
+            self.raise_error("Expecting AND")
+        return self.expression(exp.Between(this=this, low=low, high=self._parse_bitwise()))
+
+    def _parse_escape(self, this: exp.Expr | None) -> exp.Expr | None:
+        """``ESCAPE 'x'``; without a text ESCAPE is an alias."""
+        if self._next and self._next.token_type == TokenType.STRING:
+            return super()._parse_escape(this)
+        return this
+
+    def _parse_statement(self) -> exp.Expression | None:
+        if not self._curr:
+            return None
+        first = self._curr.text.upper()
+        second = self._next.text.upper() if self._next else ""
+        for words in (first, f"{first} {second}"):
+            if words in _UNREAD:
+                self.raise_error(f"{words} is not supported by opensea-metrics. ksqlDB supports it.")
+        readers: dict[str, Callable[[], exp.Expression]] = {
+            "CREATE": self._ksql_create,
+            "INSERT": self._ksql_insert,
+            "SELECT": self._ksql_query,
+            "ALTER": self._ksql_alter,
+            "DROP": self._ksql_drop,
+            "TERMINATE": self._ksql_query_control,
+            "PAUSE": self._ksql_query_control,
+            "RESUME": self._ksql_query_control,
+            "SET": self._ksql_set,
+            "UNSET": self._ksql_set,
+            "SHOW": self._ksql_show,
+            "LIST": self._ksql_show,
+            "DESCRIBE": self._ksql_describe,
+            "EXPLAIN": self._ksql_explain,
+            "DEFINE": self._ksql_define,
+            "UNDEFINE": self._ksql_define,
+            "ASSERT": self._ksql_assert,
+        }
+        reader = readers.get(first)
+        if reader is None:
+            near = nearest(first, readers)
+            meant = f"\nDid you mean '{near}'?" if near else ""
+            self.raise_error(f"Unknown statement '{self._curr.text}'{meant}")
+            return None
+        return reader()
+
+    def _ksql_query_control(self) -> exp.Expression:
+        action = self._curr.text.upper()
+        self._advance()
+        return self.expression(node.QueryControl(this=self._name(), action=action))
+
+    def _ksql_set(self) -> exp.Expression:
+        is_set = self._word("SET")
+        if not is_set:
+            self._expect("UNSET")
+        name = self._text()
+        value = None
+        if is_set:
+            if not self._match(TokenType.EQ):
+                self.raise_error("Expecting '='")
+            value = self._text()
+        return self.expression(node.SetProperty(this=name, value=value))
+
+    def _ksql_define(self) -> exp.Expression:
+        is_define = self._word("DEFINE")
+        if not is_define:
+            self._expect("UNDEFINE")
+        if not self._curr or self._curr.token_type not in WORDS or self._curr.text[0].isdigit():
+            self.raise_error("Expecting IDENTIFIER")  # observed: `a` and 1a are refused
+        name = self._name()
+        value = None
+        if is_define:
+            if not self._match(TokenType.EQ):
+                self.raise_error("Expecting '='")
+            value = self._text()
+        return self.expression(node.Define(this=name, value=value))
+
+    def _ksql_assert(self) -> exp.Expression:
+        first = self._curr
+        self._expect("ASSERT")
+        exists = not self._word("NOT", "EXISTS")
+        if self._word("SCHEMA"):
+            return self.expression(node.Assert(this=self._rest(first), kind="SCHEMA", exists=exists))
+        if not self._word("TOPIC"):
+            self._unexpected()
+        name = self._parse_string() or self._name()
+        properties = self._ksql_properties()
+        timeout = self._duration() if self._word("TIMEOUT") else None
+        return self.expression(
+            node.Assert(this=name, kind="TOPIC", exists=exists, properties=properties, timeout=timeout)
+        )
+
+    def _ksql_show(self) -> exp.Expression:
+        if not self._word("SHOW"):
+            self._expect("LIST")
+        words = next((words for words in _SHOWN if self._word(*words.split())), None)
+        if words is None:
+            self._unexpected()
+        extended = words in _EXTENDABLE and self._word("EXTENDED")
+        return self.expression(node.Show(this=exp.var(words), extended=extended))
+
+    def _ksql_describe(self) -> exp.Expression:
+        self._expect("DESCRIBE")
+        function = self._word("FUNCTION")
+        for words in ("STREAMS", "TABLES"):
+            if not function and self._word(words):
+                extended = self._word("EXTENDED")
+                return self.expression(
+                    node.Show(this=exp.var(words), extended=extended, described=True)
+                )
+        name = self._name()
+        extended = self._word("EXTENDED")
+        return self.expression(
+            node.DescribeSource(this=name, extended=extended, function=function)
+        )
+
+    def _ksql_explain(self) -> exp.Expression:
+        self._expect("EXPLAIN")
+        if self._next:  # an id of a query is one word
+            return self.expression(node.Explain(statement=self._parse_statement()))
+        return self.expression(node.Explain(this=self._name()))

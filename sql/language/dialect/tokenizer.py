@@ -1,0 +1,95 @@
+"""ksqlDB's tokens."""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+from sqlglot import tokens
+from sqlglot.errors import TokenError
+from sqlglot.tokenizer_core import Token, TokenType
+
+from opensea_metrics.sql.language.dialect.lexical import COMMENT
+
+_SQLGLOT = tokens.Tokenizer.KEYWORDS
+
+_OPERATORS = ("<>", "!=", "<=", ">=", ":=", "->", "=>", "||")
+_WORDS = (
+    "ALL AND AS BETWEEN CASE DISTINCT ELSE END ESCAPE FALSE FROM IN INNER INTERVAL INTO IS JOIN "
+    "LEFT LIKE LIMIT NOT NULL ON OR OUTER RIGHT FULL SELECT THEN TRUE VALUES WHEN WHERE WITH "
+    "ARRAY MAP STRUCT BOOLEAN INT INTEGER BIGINT DOUBLE DECIMAL VARCHAR STRING DATE TIME TIMESTAMP"
+)
+_SIGNS = {sign: tokens.Tokenizer.SINGLE_TOKENS[sign] for sign in "+-*/%=<>()[],.;"}
+_SIGNS.update({sign: _SQLGLOT[sign] for sign in _OPERATORS})
+
+# The longest match wins, as on a 7.9.1: `1e3` is a number, `1e` and `0x1F` are names, `1.5x` is both.
+_TOKEN = re.compile(
+    rf"""(?P<layout>[ \t\r\n]+|{COMMENT})
+    |(?P<number>(?:[0-9]++\.[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?
+      |[0-9]++[eE][+-][0-9]++
+      |[0-9]++(?:[eE][0-9]++)?(?![A-Za-z0-9_@]))
+    |(?P<word>[A-Za-z0-9_][A-Za-z0-9_@]*+)
+    |(?P<text>'(?:[^']|'')*+')
+    |(?P<name>`(?:[^`]|``)*+`|"(?:[^"]|"")*+")
+    |(?P<sign>{"|".join(map(re.escape, sorted(_SIGNS, key=len, reverse=True)))})
+    |(?P<unknown>.)""",
+    re.DOTALL | re.VERBOSE,
+)
+
+
+class KsqlDBTokenizer(tokens.Tokenizer):
+    """Few keywords: everything else is a name, as ksqlDB allows most words as names.
+
+    sqlglot's own scanner takes ``1e3-1`` for one number, ``0x1F`` for a number and an alias, ``a$b`` for
+    a name, and keeps comments, so this one does not use it.
+    """
+
+    QUOTES = ["'"]
+    IDENTIFIERS = ["`", '"']
+    KEYWORDS: ClassVar[dict[str, TokenType]] = {
+        **{word: _SQLGLOT[word] for word in _WORDS.split()},
+        "BYTES": TokenType.VARBINARY,
+    }
+    UNKNOWN = TokenType.BREAK
+    """A character that ksqlDB has no token for. No rule of the parser takes a BREAK."""
+
+    def tokenize(self, sql: str) -> list[Token]:
+        """The tokens of a text, without comments. Lines and columns, from 1, are those of their starts.
+
+        Raises TokenError for a quote that is never closed.
+        """
+        result: list[Token] = []
+        line, begins = 1, 0
+        for match in _TOKEN.finditer(sql):
+            if match.lastgroup != "layout":
+                kind, text = self._read(match)
+                column = match.start() - begins + 1
+                result.append(Token(kind, text, line, column, match.start(), match.end() - 1))
+            if lines := match[0].count("\n"):
+                line += lines
+                begins = match.start() + match[0].rindex("\n") + 1
+        return result
+
+    def _read(self, match: re.Match[str]) -> tuple[TokenType, str]:
+        """The type of a token and its text, without quotes."""
+        text = match[0]
+        match match.lastgroup:
+            case "number":
+                return TokenType.NUMBER, f"0{text}" if text.startswith(".") else text
+            case "word":
+                keyword = self.KEYWORDS.get(text.upper())
+                return (keyword, text.upper()) if keyword else (TokenType.VAR, text)
+            case "text":
+                return TokenType.STRING, text[1:-1].replace("''", "'")
+            case "name":
+                return TokenType.IDENTIFIER, text[1:-1].replace(2 * text[0], text[0])
+            case "sign":
+                return _SIGNS[text], text
+            case _ if text in "'`\"":
+                raise TokenError(f"{text} is never closed", start=match.start(), end=match.start())
+            case _:
+                return self.UNKNOWN, text
+
+
+WORDS = frozenset((TokenType.VAR, *KsqlDBTokenizer.KEYWORDS.values()))
+"""Types of tokens that are words without quotes."""

@@ -1,0 +1,1 @@
+"""The functions that SQL can call, and the types of their calls."""

@@ -1,0 +1,225 @@
+"""Types of calls: the function is found, and the arguments are what it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from sqlglot import exp
+
+from opensea_metrics.core.definition import Definition
+from opensea_metrics.core.types import (
+    BIGINT,
+    BOOLEAN,
+    NULL,
+    ArrayType,
+    KsqlType,
+    MapType,
+    array,
+    common,
+    duplicate_name,
+    name_of,
+    same,
+    struct,
+)
+from opensea_metrics.sql.language.functions import library as functions
+from opensea_metrics.sql.language.functions import variations
+from opensea_metrics.sql.language.functions.library import Function
+from opensea_metrics.sql.language.functions.signatures import python_result
+from opensea_metrics.sql.language.queries.scope import Scope, shown
+
+Infer = Callable[[exp.Expression, Scope], KsqlType]
+"""Gives an argument's type, as :func:`sql.language.queries.inference.infer` does."""
+
+
+def call_type(call: exp.Anonymous, scope: Scope, infer: Infer) -> KsqlType:
+    """The type of what a call gives. Raises SqlError at the place of what is wrong."""
+    name = str(call.this).upper()
+    if name == "STRUCT":
+        return _struct(call, scope, infer)
+    if name == "MAP":
+        return _map(call, scope, infer)
+    if name in ("TRANSFORM", "FILTER", "REDUCE"):
+        return _higher_order(name, call, scope, infer)
+    function = functions.find(name)
+    if function is None:
+        near = functions.suggestion(name)
+        hint = f"did you mean {near}?" if near else "see SHOW FUNCTIONS"
+        raise scope.error(call, f"Can't find any functions with the name '{name}'", hint)
+    if name == "COUNT" and (not call.expressions or isinstance(call.expressions[0], exp.Star)):
+        return BIGINT
+    kinds = [infer(argument, scope) for argument in call.expressions]
+    if function.definition is None:
+        return _resolved(function, call, kinds, scope).type
+    try:
+        kind = python_result(function.definition, kinds)
+    except TypeError as error:
+        raise scope.error(call, _not_accepted(name, kinds), str(error)) from None
+    if function.definition.constants:
+        _check_constants(function.definition, call, scope)
+    return kind
+
+
+def resolved(call: exp.Anonymous, scope: Scope, infer: Infer) -> variations.Call:
+    """A call of one of ksqlDB's functions, with the variation that is meant. Raises SqlError."""
+    function = functions.BUILT_IN[str(call.this).upper()]
+    return _resolved(function, call, [infer(each, scope) for each in call.expressions], scope)
+
+
+def _resolved(
+    function: Function, call: exp.Anonymous, kinds: Sequence[KsqlType], scope: Scope
+) -> variations.Call:
+    try:
+        found = variations.resolved(function.variations, kinds, function.kind != "aggregate")
+    except variations.Mismatch as error:
+        hint = f"the calls that fit are {function.calls}"
+        if error.is_ambiguous:
+            message = f"cannot be resolved due to ambiguous method parameters ({_listed(kinds)})."
+            message = f"Function '{function.name.lower()}' {message}"
+            raise scope.error(call, message, f"use CAST; {hint}") from None
+        raise scope.error(call, _not_accepted(function.name, kinds), hint) from None
+    for number, parameter in enumerate(found.parameters):
+        argument = call.expressions[number]
+        if parameter.literal and not isinstance(argument, exp.Literal | exp.Boolean):
+            raise scope.error(
+                argument,
+                f"Parameter {number + 1} passed to function {function.name} must be a literal "
+                f"constant, but was expression: '{shown(argument)}'",
+            )
+    return found
+
+
+def _not_accepted(name: str, kinds: Sequence[KsqlType]) -> str:
+    return f"Function '{name.lower()}' does not accept parameters ({_listed(kinds)})."
+
+
+def _listed(kinds: Sequence[KsqlType]) -> str:
+    return ", ".join("null" if kind == NULL else str(kind) for kind in kinds)
+
+
+def _check_constants(definition: Definition, call: exp.Anonymous, scope: Scope) -> None:
+    """The literal arguments of a Python aggregate are what its constructor takes."""
+    values: list[int | str | bool] = []
+    for argument in call.expressions[len(definition.parameters) :]:
+        if not isinstance(argument, exp.Literal | exp.Boolean):
+            parameter = definition.constants[len(values)]
+            raise scope.error(argument, f"{definition.name} takes a literal for {parameter.name}")
+        text = argument.this
+        is_number = isinstance(argument, exp.Literal) and not argument.is_string
+        values.append(int(text) if is_number else text)
+    try:
+        definition.call(*values)
+    except Exception as error:
+        raise scope.error(call, f"{definition.name}: {error}") from None
+
+
+def _struct(call: exp.Anonymous, scope: Scope, infer: Infer) -> KsqlType:
+    fields = []
+    for item in call.expressions:
+        if not isinstance(item, exp.PropertyEQ):
+            raise scope.error(call, "STRUCT takes name := value")
+        fields.append((name_of(item.this), infer(item.expression, scope)))
+    kind = struct(*fields)
+    if twice := duplicate_name(kind):
+        raise scope.error(call, twice, "give each field a name of its own")
+    return kind
+
+
+def _map(call: exp.Anonymous, scope: Scope, infer: Infer) -> KsqlType:
+    for item in call.expressions:
+        if not isinstance(item, exp.PropertyEQ):
+            raise scope.error(call, "MAP takes key := value")
+    keys = members(call, [item.this for item in call.expressions], "map", "key", scope, infer)
+    values = members(call, [item.expression for item in call.expressions], "map", "value", scope, infer)
+    known: set[exp.Expression] = set()
+    for item in call.expressions:
+        if isinstance(item.this, exp.Literal) and item.this in known:
+            key = shown(item.this)
+            raise scope.error(item.this, f"Multiple entries with same key: {key}", "write each key once")
+        known.add(item.this)
+    return MapType("MAP", keys, values)
+
+
+def _higher_order(name: str, call: exp.Anonymous, scope: Scope, infer: Infer) -> KsqlType:
+    """TRANSFORM, FILTER or REDUCE of an ARRAY or a MAP, whose lambdas get element or key and value."""
+    count = len(call.expressions)
+    function = functions.BUILT_IN[name]
+    base = infer(call.expressions[0], scope) if count else NULL
+    match base:
+        case ArrayType():
+            kinds = [base.element]
+        case MapType():
+            kinds = [base.key, base.value]
+        case _:
+            raise scope.error(call, f"{name} takes an ARRAY or a MAP first, not {base}", function.calls)
+    lambdas = len(kinds) if name == "TRANSFORM" else 1
+    start = NULL
+    if name == "REDUCE" and count == 3:
+        start = infer(call.expressions[1], scope)
+        kinds = [start, *kinds]
+    if count != lambdas + (2 if name == "REDUCE" else 1):
+        raise scope.error(call, f"{name} of {base} got {count} arguments", function.calls)
+    bodies = [_body(each, kinds, call, scope, infer) for each in call.expressions[-lambdas:]]
+    if name == "FILTER":
+        if not same(bodies[0], BOOLEAN):
+            raise scope.error(call, f"FILTER needs a BOOLEAN of its lambda, not {bodies[0]}")
+        return base
+    if name == "REDUCE":
+        if not same(bodies[0], start):
+            message = f"REDUCE starts with {start}, and its lambda gives {bodies[0]}"
+            raise scope.error(call, message, "use CAST")
+        return start
+    return array(bodies[0]) if lambdas == 1 else MapType("MAP", *bodies)
+
+
+def _body(
+    given: exp.Expression,
+    kinds: Sequence[KsqlType],
+    call: exp.Anonymous,
+    scope: Scope,
+    infer: Infer,
+) -> KsqlType:
+    """The type that a lambda gives, whose parameters have the types ``kinds``."""
+    if not isinstance(given, exp.Lambda) or len(given.expressions) != len(kinds):
+        form = ", ".join("abc"[: len(kinds)])
+        message = f"{call.this} takes a lambda of {len(kinds)} parameter{'s' * (len(kinds) > 1)} here"
+        raise scope.error(given, message, f"such as ({form}) => …")
+    parameters = dict(zip(map(name_of, given.expressions), kinds, strict=True))
+    inner = replace(scope, parameters={**scope.parameters, **parameters})
+    return infer(given.this, inner)
+
+
+def members(
+    whole: exp.Expression,
+    parts: Sequence[exp.Expression],
+    kind: str,
+    part: str,
+    scope: Scope,
+    infer: Infer,
+) -> KsqlType:
+    """The type of the elements, keys or values that an ARRAY or a MAP is written with.
+
+    Raises SqlError if there are none, or if all are a bare NULL.
+    """
+    article = "an" if kind == "array" else "a"
+    if not parts:
+        pair = "element" if kind == "array" else "key value pair"
+        message = f"{kind.capitalize()} constructor cannot be empty. Please supply at least one {pair}."
+        raise scope.error(whole, message, f"for {article} {kind} without {part}s, cast: CAST(NULL AS …)")
+    found = widest(parts, scope, infer)
+    if found == NULL:
+        message = f"Cannot construct {article} {kind} with all NULL {part}s."
+        raise scope.error(whole, message, f"give one {part} a type, as in CAST(NULL AS INT)")
+    return found
+
+
+def widest(expressions: Sequence[exp.Expression], scope: Scope, infer: Infer) -> KsqlType:
+    """The type that holds all of them."""
+    found: KsqlType = NULL
+    for expression in expressions:
+        kind = infer(expression, scope)
+        wider = common(found, kind)
+        if wider is None:
+            raise scope.error(expression, f"{kind} does not fit with {found}", "use CAST")
+        found = wider
+    return found

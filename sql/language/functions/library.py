@@ -1,0 +1,90 @@
+"""The functions that there are: ksqlDB's (:mod:`sql.language.functions.builtin`) and the Python functions of ``udfs``.
+
+A name that is neither is refused before anything is sent. Which of ksqlDB's functions the embedded server
+and recompute can run is a question for :mod:`sql.language.lowering`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+from opensea_metrics.core.definition import Definition, UdfError
+from opensea_metrics.core.suggestions import nearest
+from opensea_metrics.sql.language.functions import builtin
+from opensea_metrics.sql.language.functions.variations import Variation, read
+from opensea_metrics.udfs import registry
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function's name and nature.
+
+    ``text`` is its variations as :mod:`sql.language.functions.builtin` writes them; '' of a Python function, which has
+    ``definition`` instead. ``changelog_safe``: an aggregate that gives the same result when a key's
+    older values are seen before its newest, or are never seen; only such may read a stream over a
+    table's topic.
+    """
+
+    name: str
+    text: str
+    kind: str = "scalar"
+    changelog_safe: bool = False
+    definition: Definition | None = None
+
+    @cached_property
+    def variations(self) -> tuple[Variation, ...]:
+        """The ways to call it."""
+        return read(self.text)
+
+    @property
+    def calls(self) -> str:
+        """The ways to call it, for people: ``LEN(VARCHAR) or LEN(BYTES)``."""
+        return " or ".join(f"{self.name}({', '.join(v.text.split())})" for v in self.variations)
+
+
+def _read(text: str, kind: str) -> dict[str, Function]:
+    lines = text.strip().replace("|\n ", "|").splitlines()
+    found = (line.split(": ", 1) for line in lines)
+    return {
+        name: Function(name, variations, kind, changelog_safe=name == "LATEST_BY_OFFSET")
+        for name, variations in found
+    }
+
+
+BUILT_IN: dict[str, Function] = {
+    **_read(builtin.SCALAR, "scalar"),
+    **_read(builtin.AGGREGATE, "aggregate"),
+    **_read(builtin.TABLE, "table"),
+}
+
+
+def known() -> dict[str, Function]:
+    """All functions by name: ksqlDB's, and those of ``udfs``. Raises UdfError."""
+    return BUILT_IN | _registered()
+
+
+def find(name: str) -> Function | None:
+    """The function of that name (any case), or None."""
+    return BUILT_IN.get(name.upper()) or _registered().get(name.upper())
+
+
+def suggestion(name: str) -> str | None:
+    """The known function whose name is nearest, for an error's hint."""
+    return nearest(name.upper(), known())
+
+
+def _registered() -> dict[str, Function]:
+    return _as_functions(tuple(registry.functions().values()))
+
+
+@cache
+def _as_functions(definitions: tuple[Definition, ...]) -> dict[str, Function]:
+    made = {}
+    for definition in definitions:
+        if definition.name in BUILT_IN:
+            raise UdfError(f"{definition.place}: ksqlDB has a function {definition.name} of its own")
+        made[definition.name] = Function(
+            definition.name, "", definition.kind, definition.changelog_safe, definition
+        )
+    return made

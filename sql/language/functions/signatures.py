@@ -1,0 +1,87 @@
+"""The types of calls of Python functions, and of arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from opensea_metrics.core.definition import Definition
+from opensea_metrics.core.types import (
+    BIGINT,
+    DOUBLE,
+    INTEGER,
+    NULL,
+    STRING,
+    ArrayType,
+    DecimalType,
+    KsqlType,
+    as_decimal,
+    common,
+    is_numeric,
+)
+
+
+def python_result(definition: Definition, arguments: Sequence[KsqlType]) -> KsqlType:
+    """The type of a call of a Python function.
+
+    Raises TypeError with what does not fit (count or type of an argument).
+    """
+    parameters = (*definition.parameters, *definition.constants)
+    if len(arguments) != len(parameters):
+        raise TypeError(
+            f"{definition.signature} takes {len(parameters)} argument{'s' * (len(parameters) != 1)}"
+            f" and got {len(arguments)}"
+        )
+    for parameter, argument in zip(parameters, arguments, strict=True):
+        if not _accepts(parameter.type, argument, definition.kind == "aggregate"):
+            raise TypeError(
+                f"{definition.name} takes {parameter.type} for {parameter.name} and got {argument}"
+            )
+    if isinstance(definition.result, ArrayType) and definition.kind == "table":
+        return definition.result.element
+    return definition.result
+
+
+def _accepts(parameter: KsqlType, argument: KsqlType, exactly: bool) -> bool:
+    """Whether ksqlDB finds a function with that parameter for that argument.
+
+    Of an aggregate it widens nothing, but the jar has variants that take INTEGER and BIGINT for
+    DOUBLE, and INTEGER for BIGINT (udfs/ksqldb).
+    """
+    if argument in (NULL, parameter):
+        return True
+    if exactly:
+        return parameter in {INTEGER: (BIGINT, DOUBLE), BIGINT: (DOUBLE,)}.get(argument, ())
+    if not (is_numeric(parameter) and is_numeric(argument)):
+        return False
+    if parameter.name == argument.name == "DECIMAL":
+        return True
+    return parameter == common(parameter, argument)
+
+
+def arithmetic(operator: str, left: KsqlType, right: KsqlType) -> KsqlType | None:
+    """The type of ``left operator right`` for + - * / %, or None if ksqlDB refuses it.
+
+    DECIMALs: shared/ksqldb-facts.md, section 2 (INTEGER counts as DECIMAL(10,0), BIGINT as (19,0)).
+    """
+    if operator == "+" and left == right == STRING:
+        return STRING
+    if not (is_numeric(left) and is_numeric(right)):
+        return None
+    if DOUBLE in (left, right):
+        return DOUBLE
+    if "DECIMAL" not in (left.name, right.name):
+        return common(left, right)
+    a, b = as_decimal(left), as_decimal(right)
+    if operator in "+-":
+        scale = max(a.scale, b.scale)
+        whole = max(a.precision - a.scale, b.precision - b.scale)
+        return DecimalType("DECIMAL", whole + scale + 1, scale)
+    if operator == "*":
+        return DecimalType("DECIMAL", a.precision + b.precision + 1, a.scale + b.scale)
+    if operator == "%":
+        scale = max(a.scale, b.scale)
+        whole = min(a.precision - a.scale, b.precision - b.scale)
+        return DecimalType("DECIMAL", whole + scale, scale)
+    scale = max(6, a.scale + b.precision + 1)
+    return DecimalType("DECIMAL", a.precision - a.scale + b.scale + scale, scale)
+

@@ -1,0 +1,243 @@
+"""Which variation of a function a call means, and the type that it gives: ksqlDB's rules.
+
+A variation fits if each argument has its parameter's type. If none fits, scalar and table functions also take
+arguments that ksqlDB casts by itself: numbers to wider ones, text to times and BYTES. Of several that fit,
+one without repeated parameters wins, then the one with more parameters, then with fewer type variables.
+
+Source: observed on a 7.9.1, see ``tests/sql/functions.yml``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+from opensea_metrics.core.types import (
+    BIGINT,
+    BOOLEAN,
+    BYTES,
+    DATE,
+    DOUBLE,
+    INTEGER,
+    NULL,
+    STRING,
+    TIME,
+    TIMESTAMP,
+    ArrayType,
+    DecimalType,
+    KsqlType,
+    MapType,
+    StructType,
+    array,
+    as_decimal,
+    common,
+    is_numeric,
+    struct,
+)
+
+UNIT = KsqlType("UNIT")
+"""The type of a unit of time, such as DAYS, as an argument."""
+ANY = KsqlType("ANY")
+DECIMAL = KsqlType("DECIMAL")
+_TYPES = {
+    "INT": INTEGER, "BIGINT": BIGINT, "DOUBLE": DOUBLE, "BOOLEAN": BOOLEAN, "VARCHAR": STRING,
+    "BYTES": BYTES, "DATE": DATE, "TIME": TIME, "TIMESTAMP": TIMESTAMP, "UNIT": UNIT, "ANY": ANY,
+    "DECIMAL": DECIMAL,
+}  # fmt: skip
+_VARIABLES = ("T", "S", "K", "V", "R")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """``repeats``: it may be given any number of times; ``literal``: only as a literal."""
+
+    type: KsqlType
+    repeats: bool = False
+    literal: bool = False
+
+
+@dataclass(frozen=True)
+class Variation:
+    """One way to call a function; ``text`` and ``result_text`` are as :mod:`sql.language.functions.builtin` writes it."""
+
+    text: str
+    result_text: str
+    parameters: tuple[Parameter, ...]
+    result: KsqlType
+
+    @property
+    def rank(self) -> tuple[bool, int, int, bool]:
+        """The greatest of the variations that fit a call is meant."""
+        return (
+            not any(parameter.repeats for parameter in self.parameters),
+            len(self.parameters),
+            -sum(bool(_variables(parameter.type)) for parameter in self.parameters),
+            Parameter(ANY, repeats=True) not in self.parameters,
+        )
+
+    def expanded(self, count: int) -> list[Parameter] | None:
+        """The parameters of ``count`` arguments; None if it takes another number of them."""
+        expanded: list[Parameter] = []
+        for parameter in self.parameters:
+            times = count - len(self.parameters) + 1 if parameter.repeats else 1
+            expanded += [parameter] * times
+        return expanded if len(expanded) == count else None
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call whose variation is known: the parameter of each argument, and the type of the result.
+
+    ``as_list``: the arguments for a repeated parameter come as one ARRAY.
+    """
+
+    variation: Variation
+    parameters: tuple[Parameter, ...]
+    type: KsqlType
+    as_list: bool = False
+
+
+class Mismatch(Exception):
+    """No variation fits; ``is_ambiguous``: several fit, none better than the others."""
+
+    def __init__(self, is_ambiguous: bool = False) -> None:
+        super().__init__()
+        self.is_ambiguous = is_ambiguous
+
+
+def read(text: str) -> tuple[Variation, ...]:
+    """The variations of a function, as :mod:`sql.language.functions.builtin` writes them."""
+    found = []
+    for variation in text.split(" | "):
+        parameters, _, result = variation.rpartition("->")
+        words = parameters.split()
+        found.append(
+            Variation(
+                " ".join(words), result.strip(), tuple(map(_parameter, words)), _type(result.strip())
+            )
+        )
+    return tuple(found)
+
+
+def resolved(
+    variations: Sequence[Variation], arguments: Sequence[KsqlType], casts: bool
+) -> Call:
+    """The variation that a call means. Raises Mismatch.
+
+    ``casts``: arguments may be cast to their parameters' types, if none fits without.
+    """
+    for with_casts in (False, True) if casts else (False,):
+        fitting = [each for v in variations if (each := _fitted(v, arguments, with_casts))]
+        fitting.sort(key=lambda each: each.variation.rank, reverse=True)
+        if len(fitting) > 1 and arguments and fitting[0].variation.rank == fitting[1].variation.rank:
+            raise Mismatch(is_ambiguous=True)
+        if fitting:
+            return fitting[0]
+    raise Mismatch
+
+
+def can_cast(argument: KsqlType, parameter: KsqlType) -> bool:
+    """Whether ksqlDB casts an argument by itself."""
+    if argument == STRING:
+        return parameter in (DATE, TIME, TIMESTAMP, BYTES)
+    order = ("INTEGER", "BIGINT", "DECIMAL", "DOUBLE")
+    if argument.name not in order or parameter.name not in order:
+        return False
+    return order.index(argument.name) <= order.index(parameter.name)
+
+
+def _fitted(variation: Variation, arguments: Sequence[KsqlType], casts: bool) -> Call | None:
+    forms = [(variation.expanded(len(arguments)), False)]
+    if len(arguments) == len(variation.parameters):
+        listed = [Parameter(array(p.type)) if p.repeats else p for p in variation.parameters]
+        forms.append((listed, listed != list(variation.parameters)))
+    for parameters, as_list in forms:
+        bound: dict[str, KsqlType] = {}
+        if parameters is not None and all(
+            _accepts(parameter.type, argument, bound, casts)
+            for parameter, argument in zip(parameters, arguments, strict=True)
+        ):
+            kind = _result(variation.result, parameters, arguments, bound)
+            return Call(variation, tuple(parameters), kind, as_list)
+    return None
+
+
+def _accepts(
+    parameter: KsqlType, argument: KsqlType, bound: dict[str, KsqlType], casts: bool
+) -> bool:
+    if UNIT in (parameter, argument):
+        return parameter == argument
+    if argument == NULL or parameter == ANY:
+        return True
+    if parameter.name in _VARIABLES:
+        return bound.setdefault(parameter.name, argument) == argument
+    casts = casts and not _variables(parameter)
+    match parameter, argument:
+        case ArrayType(), ArrayType():
+            return _accepts(parameter.element, argument.element, bound, casts)
+        case MapType(), MapType():
+            return _accepts(parameter.key, argument.key, bound, casts) and _accepts(
+                parameter.value, argument.value, bound, casts
+            )
+        case _, DecimalType() if parameter == DECIMAL:
+            return True
+    return parameter == argument or (casts and can_cast(argument, parameter))
+
+
+def _result(
+    kind: KsqlType,
+    parameters: Sequence[Parameter],
+    arguments: Sequence[KsqlType],
+    bound: dict[str, KsqlType],
+) -> KsqlType:
+    match kind:
+        case ArrayType():
+            return array(_result(kind.element, parameters, arguments, bound))
+        case MapType():
+            key, value = (_result(k, parameters, arguments, bound) for k in (kind.key, kind.value))
+            return MapType("MAP", key, value)
+    if kind.name in _VARIABLES:
+        return bound.get(kind.name, NULL)
+    if kind.name in ("DECIMAL", "WHOLE"):
+        decimals = [_element(a) for p, a in zip(parameters, arguments, strict=True) if _element(p.type) == DECIMAL]
+        widest = reduce(lambda a, b: common(a, b) or a, decimals, NULL)
+        if not is_numeric(widest):
+            return NULL
+        widest = as_decimal(widest)
+        return DecimalType("DECIMAL", widest.precision - widest.scale) if kind.name == "WHOLE" else widest
+    if kind.name == "TOP":
+        first, *others = arguments[:-1]
+        fields = ((f"col{number}", other) for number, other in enumerate(others))
+        return struct(("sort_col", first), *fields) if others else first
+    return kind
+
+
+def _element(kind: KsqlType) -> KsqlType:
+    return kind.element if isinstance(kind, ArrayType) else kind
+
+
+def _variables(kind: KsqlType) -> bool:
+    match kind:
+        case ArrayType():
+            return _variables(kind.element)
+        case MapType():
+            return _variables(kind.key) or _variables(kind.value)
+    return kind.name in _VARIABLES or kind.name.startswith("(")
+
+
+def _parameter(text: str) -> Parameter:
+    kind = _type(text.removeprefix("#").removesuffix("..."))
+    return Parameter(kind, text.endswith("..."), text.startswith("#"))
+
+
+def _type(text: str) -> KsqlType:
+    if text.startswith("ARRAY<"):
+        return array(_type(text[len("ARRAY<") : -1]))
+    if text.startswith("MAP<"):
+        key, _, value = text[len("MAP<") : -1].partition(",")
+        return MapType("MAP", _type(key), _type(value))
+    if text.startswith("STRUCT<"):
+        fields = (field.split(":") for field in text[len("STRUCT<") : -1].split(","))
+        return StructType("STRUCT", tuple((name, _type(kind)) for name, kind in fields))
+    return _TYPES.get(text) or KsqlType(text)

@@ -1,0 +1,1 @@
+"""Expressions and SELECTs in DuckDB's SQL."""

@@ -1,0 +1,262 @@
+"""Expressions of ksqlDB in DuckDB's SQL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from sqlglot import exp
+
+from opensea_metrics.core.quoting import column, quoted, text
+from opensea_metrics.core.types import (
+    BIGINT,
+    BOOLEAN,
+    DOUBLE,
+    INTEGER,
+    ArrayType,
+    KsqlType,
+    MapType,
+    StructType,
+    duckdb,
+)
+from opensea_metrics.sql.language.lowering.calls import Calls
+from opensea_metrics.sql.language.lowering.duckdb.functions import TEMPLATES
+from opensea_metrics.sql.language.lowering.duckdb.json_text import json_text
+from opensea_metrics.sql.language.lowering.expressions import owner, spans_all
+from opensea_metrics.sql.language.lowering.json_paths import pointer
+from opensea_metrics.sql.language.lowering.refusals import EMBEDDED
+from opensea_metrics.sql.language.lowering.writing import SHALLOW, balanced
+
+_JAVA_ONLY = re.compile(r"\(\?[=!<]|[*+?}]\+|\\[1-9]")
+"""In regular expressions: what DuckDB's engine has not."""
+_DEEP = 100
+"""Brackets inside each other."""
+_WRAP = {BIGINT: "wrap64", INTEGER: "wrap32"}
+_PARSE = {
+    BIGINT: "parse_bigint", INTEGER: "parse_integer", DOUBLE: "parse_double",
+    # Observed: 't', 'tr', 'y', 'yes' … are true as well, and nothing else is.
+    BOOLEAN: "parse_boolean",
+}  # fmt: skip
+
+
+def wrapped(kind: KsqlType, value: str) -> str:
+    """An integer expression of any size, wrapped around as Java does."""
+    return f"{_WRAP[kind]}({value})"
+
+
+@dataclass(frozen=True)
+class Lowering(Calls):
+    """Writes expressions of one statement in DuckDB's SQL; it needs ``macros.SETUP``."""
+
+    engine = EMBEDDED
+    templates = TEMPLATES
+
+    def value(self, expression: exp.Expression) -> str:
+        """As ksqlDB has it: what is read of JSON has its fields under their names there, until whole
+        structs are taken."""
+        written = super().value(expression)
+        if not isinstance(expression, exp.Column | exp.Dot) or isinstance(expression.parent, exp.Dot):
+            return written
+        if not isinstance(owner(expression), exp.Column | exp.Identifier):
+            return written
+        return _named(self.type_of(expression), written)
+
+    def whole(self, expression: exp.Expression) -> str:
+        """A value that stands in no other expression: a column, a key, an argument of an aggregate."""
+        return _apart(self.value(expression))
+
+    def whole_condition(self, expression: exp.Expression) -> str:
+        """A condition that stands in no other expression."""
+        return _apart(self.condition(expression))
+
+    def name(self, name: str) -> str:
+        return column(name)
+
+    def function_name(self, name: str) -> str:
+        return quoted(name)
+
+    def text(self, value: str) -> str:
+        return text(value)
+
+    def type_name(self, kind: KsqlType) -> str:
+        return duckdb(kind)
+
+    def json_paths(self, names: Sequence[str]) -> list[str]:
+        return [text(pointer(names))]
+
+    def member(self, struct: str, field: str) -> str:
+        return f"struct_extract({struct}, {text(field)})"
+
+    def element(self, base: str, index: str, of_map: bool) -> str:
+        return f"{'map_extract_value' if of_map else 'list_extract'}({base}, {index})"
+
+    def array(self, values: Sequence[str]) -> str:
+        return "[" + ", ".join(values) + "]"
+
+    def struct(self, fields: Sequence[tuple[str, str]]) -> str:
+        return f"struct_pack({', '.join(f'{quoted(name)} := {value}' for name, value in fields)})"
+
+    def map(self, pairs: Sequence[tuple[str, str]]) -> str:
+        return f"MAP {{{', '.join(f'{key}: {value}' for key, value in pairs)}}}"
+
+    def function(self, parameters: Sequence[str], body: str) -> str:
+        return f"lambda {', '.join(map(column, parameters))}: {body}"
+
+    def higher_order(self, name: str, values: str, function: str, start: str | None) -> str:
+        if start is not None:
+            return self.once(
+                [start], lambda each: f"coalesce(list_reduce({values}, {function}, {each[0]}), {each[0]})"
+            )
+        return f"list_{name.lower()}({values}, {function})"
+
+    def without_nulls(self, values: str) -> str:
+        return self.once(
+            [values],
+            lambda each: (
+                f"CASE WHEN len(list_filter({each[0]}, lambda _e: _e IS NULL)) = 0 THEN {each[0]} END"
+            ),
+        )
+
+    def computed(self, values: Sequence[str], write: Callable[[Sequence[str]], str]) -> str:
+        names = [f"_v.v{number}" for number in range(len(values))]
+        packed = ", ".join(f"v{number} := {value}" for number, value in enumerate(values))
+        return f"list_transform([struct_pack({packed})], lambda _v: {write(names)})[1]"
+
+    def negative(self, negative: exp.Neg) -> str:
+        """The smallest whole number stays what it is, as in Java; DuckDB's minus fails for it."""
+        kind = self.type_of(negative)
+        if kind in _WRAP:
+            return self.whole_sum(kind, [("+", "0"), ("-", self.value(negative.this))])
+        return super().negative(negative)
+
+    def whole_sum(self, kind: KsqlType, terms: Sequence[tuple[str, str]]) -> str:
+        if len(terms) > SHALLOW:
+            signed = (f"{value}::HUGEINT" if sign == "+" else f"-({value}::HUGEINT)" for sign, value in terms)
+            return wrapped(kind, balanced(list(signed)))
+        (_, first), *rest = terms
+        return wrapped(kind, f"{first}::HUGEINT" + "".join(f" {sign} {value}" for sign, value in rest))
+
+    def folded(self, terms: Sequence[str]) -> str:
+        return f"list_reduce([{', '.join(terms)}], lambda _x, _y: _x + _y)"
+
+    def integer(self, kind: KsqlType, left: str, operator: str, right: str) -> str:
+        if operator == "/":
+            return wrapped(kind, f"trunc_div({left}, {right})")
+        if operator == "%":
+            return f"({left} % nullif({right}, 0))"
+        return wrapped(kind, f"{left}::HUGEINT {operator} {right}")
+
+    def cast_integer(self, kind: KsqlType, value: str) -> str:
+        return wrapped(kind, value)
+
+    def truncated(self, kind: KsqlType, value: str) -> str:
+        low, high = {
+            BIGINT: ("-9223372036854775808", "9223372036854775807"),
+            INTEGER: ("-2147483648", "2147483647"),
+        }[kind]
+        return self.once(
+            [value],
+            lambda each: (
+                f"CASE WHEN isnan({each[0]}) THEN 0 WHEN {each[0]} >= {high} THEN {high} "
+                f"WHEN {each[0]} <= {low} THEN {low} ELSE CAST(trunc({each[0]}) AS {kind.name}) END"
+            ),
+        )
+
+    def parsed(self, kind: KsqlType, value: str) -> str:
+        if kind in _PARSE:
+            return self.once([value], lambda each: f"{_PARSE[kind]}({each[0]})")
+        return self.once(
+            [value],
+            lambda each: (
+                f"CASE WHEN ltrim({each[0]}, '+-.0123456789eE ') = ''"
+                f" THEN TRY_CAST(trim({each[0]}) AS {duckdb(kind)}) END"
+            ),
+        )
+
+    def absolute(self, kind: KsqlType, value: str) -> str:
+        return wrapped(kind, f"abs({value}::HUGEINT)")
+
+    def like(self, value: str, pattern: str, negated: bool) -> str:
+        return f"({value} {'NOT LIKE' if negated else 'LIKE'} {pattern})"
+
+    def regexp_extract(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
+        """DuckDB gives '' where nothing matches. A pattern of the whole text gives the text."""
+        literal = arguments[0]
+        if not isinstance(literal, exp.Literal):
+            raise self.refused(call, "REGEXP_EXTRACT with a pattern that is no literal")
+        if _JAVA_ONLY.search(str(literal.this)):
+            raise self.refused(call, "a look-around, possessive or back reference of REGEXP_EXTRACT")
+        if len(arguments) == 3 and re.search(r"[?*|]|\{0", str(literal.this)):
+            # A group that takes no part is NULL in ksqlDB, one that is empty ''; DuckDB has '' for both.
+            raise self.refused(call, "a group of REGEXP_EXTRACT beside something optional")
+        pattern = self.value(literal)
+        group = self.value(arguments[2]) if len(arguments) == 3 else None
+
+        def write(each: Sequence[str]) -> str:
+            extracted = f"regexp_extract({each[0]}, {pattern})"
+            if group is not None:
+                extracted = f"nullif(regexp_extract({each[0]}, {pattern}, {group}), '')"
+            elif spans_all(str(literal.this)):
+                extracted = each[0]
+            return f"CASE WHEN regexp_matches({each[0]}, {pattern}) THEN {extracted} END"
+
+        return self.once([self.value(arguments[1])], write)
+
+    def format_timestamp(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
+        pattern = arguments[1]
+        codes = {
+            "yyyy": "%Y", "MM": "%m", "dd": "%d", "HH": "%H", "mm": "%M", "ss": "%S", "SSS": "%g",
+        }  # fmt: skip
+        written = str(pattern.this) if isinstance(pattern, exp.Literal) else "?"
+        if not written or "%" in written:  # DuckDB's codes begin with it
+            raise self.refused(call, "this pattern of FORMAT_TIMESTAMP")
+        for code, replacement in codes.items():
+            written = written.replace(code, replacement)
+        left = written.replace("''", "").replace("'T'", "T")
+        for replacement in codes.values():
+            left = left.replace(replacement, "")
+        if any(character.isalpha() and character != "T" for character in left) or "?" in left:
+            raise self.refused(call, "this pattern of FORMAT_TIMESTAMP")
+        written = written.replace("'T'", "T").replace("''", "'")
+        return f"strftime({self.value(arguments[0])}, {text(written)})"
+
+    def json_text(self, kind: KsqlType, value: str) -> str:
+        return self.once([value], lambda each: json_text(kind, each[0]))
+
+    def exploded(self, call: exp.Expression, values: str) -> str:
+        return f"unnest({values})"
+
+
+def _apart(value: str) -> str:
+    """A value in which DuckDB looks for no common parts if it is deep: that takes the cube of the depth.
+    It does not look for them in the ELSE of a CASE; a condition without random() would be computed
+    beforehand."""
+    if "unnest(" in value or _depth(value) <= _DEEP:
+        return value
+    return f"CASE WHEN random() >= 2 THEN NULL ELSE {value} END"
+
+
+def _depth(value: str) -> int:
+    brackets = (1 if match[0] in "([" else -1 for match in re.finditer(r"[][()]", value))
+    return max(accumulate(brackets), default=0)
+
+
+def _named(kind: KsqlType, value: str, depth: int = 0) -> str:
+    """A value whose structs have their fields under ksqlDB's names: a cast leaves names as they are if
+    they differ in case only."""
+    each = f"_e{depth}"
+    match kind:
+        case StructType():
+            fields = (
+                (name, _named(inner, f"struct_extract({value}, {text(name)})", depth))
+                for name, inner in kind.fields
+            )
+            made = ", ".join(f"{quoted(name)} := {field}" for name, field in fields)
+            return f"CASE WHEN {value} IS NOT NULL THEN struct_pack({made}) END"
+        case ArrayType() if (named := _named(kind.element, each, depth + 1)) != each:
+            return f"list_transform({value}, lambda {each}: {named})"
+        case MapType() if (named := _named(kind.value, each, depth + 1)) != each:
+            return f"MAP(map_keys({value}), list_transform(map_values({value}), lambda {each}: {named}))"
+    return value

@@ -1,0 +1,67 @@
+"""TO_JSON_STRING in DuckDB: values as JSON text, as ksqlDB's function writes them.
+
+Times are text, BYTES base64. Fields and keys are in alphabetical order (observed on 7.9.1).
+"""
+
+from __future__ import annotations
+
+import json
+
+from opensea_metrics.core.quoting import text
+from opensea_metrics.core.types import ArrayType, DecimalType, KsqlType, MapType, StructType
+from opensea_metrics.sql.language.lowering.records.readings import field
+
+_READY = ("BOOLEAN", "INTEGER", "BIGINT", "STRING")
+_SCALARS = {
+    # JSON has no such numbers: Jackson makes text of them.
+    "DOUBLE": "CASE WHEN isfinite({0}) THEN to_json({0})::VARCHAR WHEN isnan({0}) THEN '\"NaN\"'"
+    " WHEN {0} > 0 THEN '\"Infinity\"' WHEN {0} < 0 THEN '\"-Infinity\"' END",
+    "BYTES": "'\"' || to_base64({0}) || '\"'",
+    "DATE": "'\"' || date_text({0}) || '\"'",
+    "TIME": "'\"' || time_text({0}) || '\"'",
+    "TIMESTAMP": "'\"' || timestamp_text({0}) || '\"'",
+}
+
+
+def is_ready(kind: KsqlType) -> bool:
+    """Whether DuckDB's ``to_json`` writes values of a type as ksqlDB does."""
+    match kind:
+        case ArrayType():
+            return is_ready(kind.element)
+        case StructType():
+            names = [name for name, _ in kind.fields]
+            return names == sorted(names) and all(is_ready(inner) for _, inner in kind.fields)
+    return kind.name in _READY
+
+
+def json_text(kind: KsqlType, value: str, depth: int = 0) -> str:
+    """A value as JSON text; ``null`` for NULL."""
+    if is_ready(kind):
+        return f"coalesce(to_json({value})::VARCHAR, 'null')"
+    each = f"_j{depth}"
+    match kind:
+        case StructType():
+            written = _object([
+                f"{text(json.dumps(name, ensure_ascii=False) + ':')} || {json_text(inner, field(value, name), depth)}"
+                for name, inner in sorted(kind.fields)
+            ])  # fmt: skip
+            return f"CASE WHEN {value} IS NULL THEN 'null' ELSE {written} END"
+        case ArrayType():
+            inner = json_text(kind.element, each, depth + 1)
+            written = f"'[' || array_to_string(list_transform({value}, lambda {each}: {inner}), ',') || ']'"
+        case MapType():
+            inner = json_text(kind.value, f"{each}.value", depth + 1)
+            pairs = (
+                f"list_transform(list_sort(map_entries({value})),"
+                f" lambda {each}: to_json({each}.key)::VARCHAR || ':' || {inner})"
+            )
+            written = f"'{{' || array_to_string({pairs}, ',') || '}}'"
+        case DecimalType():
+            written = f"{value}::VARCHAR"
+        case _:
+            written = f"({_SCALARS[kind.name].format(value)})"
+    return f"coalesce({written}, 'null')"
+
+
+def _object(pairs: list[str]) -> str:
+    return "'{' || " + " || ',' || ".join(pairs) + " || '}'"

@@ -1,0 +1,22 @@
+"""Python functions that the lowered SQL calls."""
+
+from __future__ import annotations
+
+import duckdb
+from duckdb.func import FunctionNullHandling
+
+from opensea_metrics.sql.language.lowering.records.exact import exact
+from opensea_metrics.sql.language.values.timestamp_formats import timestamp_format
+
+
+def register(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the functions known to a database: its other connections see them too."""
+    connection.create_function("exact_record", exact, ["VARCHAR", "VARCHAR"], "VARCHAR")
+    # DuckDB refuses a NULL of a function that is not given any.
+    connection.create_function(
+        "time_of_text", _time, ["VARCHAR", "VARCHAR"], "BIGINT", null_handling=FunctionNullHandling.SPECIAL
+    )
+
+
+def _time(text: str | None, pattern: str) -> int | None:
+    return None if text is None else timestamp_format(pattern).milliseconds(text)

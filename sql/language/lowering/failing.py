@@ -1,0 +1,61 @@
+"""Which expressions can be NULL for a reason that ksqlDB and SQL do not share.
+
+In ksqlDB arithmetic on NULL fails, and the whole expression around it is NULL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+from sqlglot import exp
+
+from opensea_metrics.sql.language.dialect.nesting import operands
+
+_TAKING_NULL = ("STRUCT", "MAP", "TRANSFORM", "FILTER", "REDUCE")
+"""Calls that take NULL for themselves, so that arithmetic in them makes nothing else NULL."""
+
+
+def may_fail(expression: exp.Expression, known: Container[exp.Expression]) -> bool:
+    """Whether arithmetic on NULL could make an expression NULL, whatever stands around it; ``known`` are
+    expressions that are computed already."""
+    pending = [expression]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, exp.Array) or part in known:
+            continue
+        if isinstance(part, exp.Anonymous) and str(part.this).upper() in _TAKING_NULL:
+            continue
+        if not is_arithmetic(part):
+            pending.extend(part.iter_expressions())
+        elif any(not isinstance(inner, exp.Literal) for inner in part.iter_expressions()):
+            return True
+    return False
+
+
+def may_be_null(condition: exp.Expression, known: Container[exp.Expression]) -> bool:
+    """Whether a condition can be NULL in ksqlDB, rather than true or false."""
+    match condition:
+        case exp.Paren() | exp.Not():
+            return may_be_null(condition.this, known)
+        case exp.And() | exp.Or():
+            return any(may_be_null(side, known) for side in sides(condition))
+        case exp.Is() | exp.In() | exp.Between():
+            return may_fail(condition, known)
+        case exp.EQ() | exp.NEQ() | exp.LT() | exp.LTE() | exp.GT() | exp.GTE():
+            return may_fail(condition, known)
+    return not isinstance(condition, exp.Boolean)
+
+
+def sides(expression: exp.Expression) -> list[exp.Expression]:
+    """What a chain of ANDs or ORs connects."""
+    first, operations = operands(expression)
+    return [first, *(operation.expression for operation in operations)]
+
+
+def is_arithmetic(expression: exp.Expression) -> bool:
+    """Whether an expression is arithmetic at its top."""
+    if isinstance(expression, exp.Paren):
+        return is_arithmetic(expression.this)
+    if isinstance(expression, exp.Neg):
+        return not isinstance(expression.this, exp.Literal)
+    return isinstance(expression, exp.Add | exp.Sub | exp.Mul | exp.Div | exp.Mod)

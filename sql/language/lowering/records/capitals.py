@@ -1,0 +1,158 @@
+"""Lines with a name that has a capital where the declared names, as records write them, have none; and lines
+that DuckDB takes for JSON though they are none (``sql.language.lowering.records.malformed``).
+
+The text of many lines is looked at as a whole, with a bit for each byte: to look at each name of each line
+would take longer than DuckDB takes to read the JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from opensea_metrics.sql.language.lowering.records import malformed
+from opensea_metrics.sql.language.lowering.records.scratch import BLOCK, Bytes, scratch
+
+_WORD = 8
+_BITS = 64
+_LOWER = np.uint64(0x2020202020202020)
+_HIGH = np.uint64(0x8080808080808080)
+_ONES = np.uint64(0x0101010101010101)
+_BACKSLASH = np.uint64(0x5C5C5C5C5C5C5C5C)
+_QUOTE = 0x22
+
+
+class Capitals:
+    """Finds the lines in which one of some names, which are lower case, may be written otherwise, and those
+    that may be no JSON for ksqlDB."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._upper = {name.upper() for name in names}
+        self._reach = -(-max((6 * len(name) for name in names), default=0) // _BITS)
+        """Words of bits after its first one that a name may reach into, all its letters being escapes."""
+        self._ends: dict[int, list[np.uint64]] = {}
+        """The last bytes of names, with the quote before them if they are so short, by their number."""
+        for name in names:
+            end = (b'"' + name.encode())[-_WORD:] if len(name) < _WORD else name.encode()[-_WORD:]
+            lower = np.uint64(int.from_bytes(bytes(byte | 0x20 for byte in end), "little"))
+            self._ends.setdefault(len(end), []).append(lower)
+
+    def of(self, lines: pa.LargeStringArray) -> npt.NDArray[np.bool_]:
+        """Whether each line is one."""
+        if not len(lines):
+            return np.zeros(len(lines), np.bool_)
+        _, starts, text = lines.buffers()
+        begin = lines.offset
+        return self.lines(
+            np.frombuffer(text, np.uint8), np.frombuffer(starts, np.int64)[begin : begin + len(lines) + 1]
+        )
+
+    def lines(self, text: Bytes, starts: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        """Whether each line is one. ``starts`` are where lines begin in a text, and where the last ends."""
+        count = len(starts) - 1
+        found = np.zeros(count, np.bool_)
+        first = 0
+        while first < count:
+            last = int(np.searchsorted(starts, starts[first] + BLOCK, side="right")) - 1
+            last = max(first + 1, last)
+            places = self._places(text[starts[first] : starts[last]])
+            if len(places):
+                found[np.searchsorted(starts, places + starts[first], side="right") - 1] = True
+            first = last
+        return found
+
+    def _places(self, text: Bytes) -> npt.NDArray[np.intp]:
+        """Where the quotes are that end such names, and where there may be no JSON."""
+        wrong = malformed.places(text)
+        names = self._names(text) if self._ends else wrong[:0]
+        return np.concatenate([wrong, names]) if len(wrong) else names
+
+    def _names(self, text: Bytes) -> npt.NDArray[np.intp]:
+        """Where the quotes are that end such names."""
+        ends = _marked_ends(text, self._reach)
+        if not len(ends):
+            return ends
+        last, before = _word_before(text, ends), _word_before(text, ends - _WORD)
+        lower = last | _LOWER
+        is_name = _has_backslash(last) | _has_backslash(before)
+        for count, names in self._ends.items():
+            is_name |= np.isin(lower >> np.uint64(_BITS - 8 * count), names)
+        for at in np.flatnonzero(~is_name & ((last & _HIGH) != 0)):
+            # Few letters beyond ASCII have an upper case in ASCII.
+            name = bytes(text[: ends[at]]).rpartition(b'"')[2]
+            is_name[at] = name.decode("utf-8", "replace").upper() in self._upper
+        return ends[is_name]
+
+
+@lru_cache(maxsize=100)
+def capitals(names: tuple[str, ...]) -> Capitals:
+    """The one of some names."""
+    return Capitals(names)
+
+
+def _marked_ends(text: Bytes, reach: int) -> npt.NDArray[np.intp]:
+    """Where names end in which there is a capital, a backslash, or part of a letter beyond ASCII: quotes
+    with a colon after them, maybe after blanks, and with such a byte between them and the quote before."""
+    room = _room(len(text))
+    used = room[: len(text)]
+    room[len(text) :] = 0
+    np.bitwise_xor(text, _QUOTE, out=used)
+    inside = _nonzero(room)
+    # With 1 added, capitals, backslashes, and one byte of each letter that matters lack the bit of 0x20.
+    # Small letters, digits and the underscore have it.
+    np.add(text, 1, out=used)
+    np.bitwise_and(used, 0x20, out=used)
+    marked = inside & ~_nonzero(room)
+    # A colon and blanks are less than 0x24 in these bits; the other bytes after a text are not.
+    np.bitwise_and(text, 0x64, out=used)
+    np.less(used.view(np.int8), 0x24, out=used.view(np.bool_))
+    after = _nonzero(room)
+    # A bit that is added to the ones of a text carries to the quote after it.
+    carried = inside + marked
+    carry = (carried < inside)[:-1]
+    for _ in range(reach):
+        carried[1:] += carry
+        overflowed = carry & (carried[1:] == 0)
+        carry[:1] = False
+        carry[1:] = overflowed[:-1]
+    following = after >> np.uint64(1)
+    following[:-1] |= after[1:] << np.uint64(_BITS - 1)
+    ends = carried & ~inside & following
+    words = np.flatnonzero(ends)
+    bits = np.unpackbits(ends[words].view(np.uint8), bitorder="little").reshape(-1, _BITS)
+    rows, columns = np.nonzero(bits)
+    return words[rows] * _BITS + columns
+
+
+def _room(size: int) -> Bytes:
+    """Memory for so many bytes, in whole words of bits."""
+    return scratch(-(-size // _BITS) * _BITS)
+
+
+def _nonzero(room: Bytes) -> npt.NDArray[np.uint64]:
+    """A bit for each byte: whether it is not 0."""
+    return np.packbits(room, bitorder="little").view(np.uint64)
+
+
+def _word_before(text: Bytes, places: npt.NDArray[np.intp]) -> npt.NDArray[np.uint64]:
+    """The eight bytes before each place, the last one in the highest bits; 0 before the text."""
+    if len(text) < _WORD:
+        text = np.concatenate([text, np.zeros(_WORD, np.uint8)])
+    every = np.ndarray(len(text) - _WORD + 1, np.uint64, text, strides=(1,))
+    starts = np.maximum(places - _WORD, 0)
+    missing = np.clip(starts - places + _WORD, 0, _WORD).astype(np.uint64)
+    words = every[starts]
+    # A shift by all bits leaves them as they are.
+    shifted = words << (np.uint64(8) * np.minimum(missing, np.uint64(_WORD - 1)))
+    return np.where(missing == _WORD, np.uint64(0), shifted)
+
+
+def _has_backslash(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+    zero = words ^ _BACKSLASH
+    found: npt.NDArray[np.bool_] = ((zero - _ONES) & ~zero & _HIGH) != 0
+    return found

@@ -1,0 +1,165 @@
+"""How DuckDB reads the values of a JSON record: each type's shape for ``from_json``, and the SQL that makes a
+value of what ``from_json`` gives.
+
+The SQL gives NULL not for a JSON null only, but for each value that DuckDB may not read as ksqlDB does. A record
+with such a value is read by ``sql.language.lowering.records.exact``. So the SQL has to know the common forms of values only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from opensea_metrics.core.quoting import quoted, text
+from opensea_metrics.core.types import STRING, ArrayType, DecimalType, KsqlType, MapType, StructType
+from opensea_metrics.core.types import duckdb as duckdb_type
+from opensea_metrics.sql.language.lowering.records.exact import DAYS, MILLISECONDS
+
+Keys = Mapping[str, str]
+"""The names in JSON of fields. Structs have their fields under these names, until a statement takes them."""
+
+_LONG = "json_long({0})"
+_SCALARS = {
+    "BOOLEAN": "CASE {0} WHEN 'true' THEN true WHEN 'false' THEN false END",
+    "INTEGER": "json_integer({0})",
+    "BIGINT": _LONG,
+    "DOUBLE": "json_double({0})",
+    "BYTES": "json_bytes({0})",
+    "DATE": f"CASE WHEN abs({_LONG}) <= {DAYS} THEN DATE '1970-01-01' + {_LONG}::INTEGER END",
+    "TIME": f"CASE WHEN {_LONG} BETWEEN 0 AND 86399999 THEN make_timestamp_ms({_LONG})::TIME END",
+    "TIMESTAMP": f"CASE WHEN abs({_LONG}) <= {MILLISECONDS} THEN make_timestamp_ms({_LONG}) END",
+}
+
+
+def is_plain(kind: KsqlType) -> bool:
+    """Whether ``from_json`` gives the value itself."""
+    if isinstance(kind, StructType):
+        return all(is_plain(inner) for _, inner in kind.fields)
+    return kind == STRING
+
+
+def parsed(json_text: str, kind: StructType, keys: Keys) -> str:
+    """The fields of a record's text: of a STRING the text, of a STRUCT its fields, else JSON."""
+    return f"from_json({json_text}, {text(json.dumps(_shape(kind, keys)))})"
+
+
+def exact(json_text: str, kind: StructType, keys: Keys) -> str:
+    """The fields of a text that ``sql.language.lowering.records.exact`` wrote, as values."""
+    return f"from_json({json_text}, {text(json.dumps(_exact_shape(kind, keys)))})"
+
+
+def field(struct: str, key: str) -> str:
+    """A field of what was parsed."""
+    return f"struct_extract({struct}, {text(key)})"
+
+
+def value(kind: KsqlType, given: str, keys: Keys, inside: int = 0) -> str:
+    """A value, of what was parsed; NULL if there may be more to it.
+
+    ``inside`` says in how many arrays, maps and structs in these the value is. Of two arrays in one another
+    this knows nothing, as DuckDB's time doubles with each lambda inside a lambda.
+    """
+    match kind:
+        case ArrayType() | MapType():
+            if inside:
+                return "NULL"
+            held = elements(kind, given, keys)
+            return assembled(kind, held, converted(kind, held, keys), keys)
+        case StructType():
+            return "NULL" if inside > 1 and not is_plain(kind) else _struct(kind, given, keys, inside)
+        case DecimalType():
+            fits = rf'"?-?[0-9]+([.][0-9]{{0,{kind.scale}}}0*)?"?'
+            digits = f"""trim({given}::VARCHAR, '"')"""
+            return (
+                f"CASE WHEN regexp_full_match({given}, {text(fits)})"
+                f" THEN TRY_CAST({digits} AS {duckdb_type(kind)}) END"
+            )
+    if kind == STRING:
+        return f"CASE WHEN json_odd_text({given}) THEN NULL ELSE {given} END"
+    return _SCALARS[kind.name].format(f"{given}::VARCHAR")
+
+
+def elements(kind: ArrayType | MapType, given: str, keys: Keys) -> str:
+    """What an array or map holds, parsed; NULL if the JSON is no array or object."""
+    whole: Any
+    if isinstance(kind, ArrayType):
+        begin, whole = "[", [_shape(kind.element, keys)]
+    else:
+        begin, whole = "{", f"MAP(VARCHAR, {_type(kind.value, keys)})"
+    json_text = f"from_json({given}, {text(json.dumps(whole))})"
+    return f"CASE WHEN starts_with({given}, '{begin}') THEN {json_text} END"
+
+
+def converted(kind: ArrayType | MapType, held: str, keys: Keys) -> str:
+    """The values of an array or map, as a list."""
+    inner = kind.element if isinstance(kind, ArrayType) else kind.value
+    return f"list_transform({_members(kind, held)}, lambda _e: {value(inner, '_e', keys, inside=1)})"
+
+
+def assembled(kind: ArrayType | MapType, held: str, values: str, keys: Keys) -> str:
+    """An array or map of its values; NULL if one of them is NULL that is no JSON null."""
+    whole = values if isinstance(kind, ArrayType) else f"MAP(map_keys({held}), {values})"
+    made = f"CASE WHEN list_count({values}) = list_count({_members(kind, held)}) THEN {whole} END"
+    return f"CAST({made} AS {_type(kind, keys, exact=True)})"
+
+
+def all_null(values: list[str]) -> str:
+    """A condition: none of some values is there."""
+    return "(" + " AND ".join(f"{value} IS NULL" for value in values) + ")"
+
+
+def packed(kind: StructType, given: str, fields: list[str], keys: Keys) -> str:
+    """A struct of the values of its fields; NULL where what was given is."""
+    pairs = ", ".join(
+        f"{quoted(keys[name])} := {value}" for (name, _), value in zip(kind.fields, fields, strict=True)
+    )
+    return f"CASE WHEN {given} IS NOT NULL THEN struct_pack({pairs}) END"
+
+
+def _struct(kind: StructType, given: str, keys: Keys, inside: int) -> str:
+    """A struct that an array or map holds. What is no object reads as a struct of NULLs."""
+    raw = [field(given, keys[name]) for name, _ in kind.fields]
+    values = [
+        value(inner, each, keys, inside + 1) for each, (_, inner) in zip(raw, kind.fields, strict=True)
+    ]
+    doubts = [all_null(raw)]
+    doubts += [
+        f"({each} IS NOT NULL AND {made} IS NULL)" for each, made in zip(raw, values, strict=True)
+    ]
+    whole = given if is_plain(kind) else packed(kind, given, values, keys)
+    return f"CASE WHEN NOT ({' OR '.join(doubts)}) THEN {whole} END"
+
+
+def _members(kind: ArrayType | MapType, held: str) -> str:
+    return held if isinstance(kind, ArrayType) else f"map_values({held})"
+
+
+def _shape(kind: KsqlType, keys: Keys) -> Any:
+    """What ``from_json`` makes of a value, to be checked."""
+    if isinstance(kind, StructType):
+        return {keys[name]: _shape(inner, keys) for name, inner in kind.fields}
+    return "VARCHAR" if kind == STRING else "JSON"
+
+
+def _exact_shape(kind: KsqlType, keys: Keys) -> Any:
+    """What ``from_json`` makes of a value that ``sql.language.lowering.records.exact`` wrote."""
+    match kind:
+        case StructType():
+            return {keys[name]: _exact_shape(inner, keys) for name, inner in kind.fields}
+        case ArrayType():
+            return [_exact_shape(kind.element, keys)]
+    return _type(kind, keys, exact=True)
+
+
+def _type(kind: KsqlType, keys: Keys, exact: bool = False) -> str:
+    """A type of DuckDB's for values that are to be checked, or that are ``exact``."""
+    match kind:
+        case StructType():
+            fields = (f"{quoted(keys[name])} {_type(inner, keys, exact)}" for name, inner in kind.fields)
+            return f"STRUCT({', '.join(fields)})"
+        case ArrayType() if exact:
+            return f"{_type(kind.element, keys, exact)}[]"
+        case MapType() if exact:
+            return f"MAP({duckdb_type(kind.key)}, {_type(kind.value, keys, exact)})"
+    return duckdb_type(kind) if exact or kind == STRING else "JSON"

@@ -1,0 +1,256 @@
+"""JSON records → typed rows, as ksqlDB's deserializer gives them.
+
+DuckDB parses all records, with the field names that a sample has. Records that DuckDB may read in another way
+than ksqlDB does are in doubt: ``sql.language.lowering.records.exact`` rewrites them, and DuckDB parses what it wrote. What a
+sample has matters for the speed only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import zip_longest
+
+from opensea_metrics.core.quoting import column as column_of
+from opensea_metrics.core.quoting import json_pointer, text
+from opensea_metrics.core.types import (
+    STRING,
+    ArrayType,
+    DecimalType,
+    KsqlType,
+    MapType,
+    StructType,
+    struct,
+)
+from opensea_metrics.sql.language.catalog.sources import Column, Source
+from opensea_metrics.sql.language.lowering.records import readings, spelling
+from opensea_metrics.sql.language.lowering.records.exact import spec_of
+from opensea_metrics.sql.language.lowering.records.readings import all_null, field, is_plain
+from opensea_metrics.sql.language.lowering.records.spelling import Spelling
+from opensea_metrics.sql.language.lowering.times import event_time
+
+_LONG_NUMBER = r"[:,\[]\s*-?(?:[0-9]{9,}[.][0-9]|[0-9]*[.][0-9]{7,}|[0-9.]{16,}[eE])"
+"""Numbers with a fraction that may have more digits than the DOUBLE that DuckDB makes of them."""
+
+_Path = tuple[str, ...]
+
+
+def spelled(source: Source, sample: str | None) -> Spelling:
+    """How the lines of a sample write the names of a source's fields."""
+    return spelling.sampled(_type_of(source.columns), sample)
+
+
+def as_declared(source: Source) -> Spelling:
+    """How lines are written that have the declared names."""
+    return spelling.declared(_type_of(source.columns))
+
+
+def decoded(
+    lines: str,
+    source: Source,
+    names: Spelling,
+    odd: str | None = None,
+    carried: Sequence[str] = (),
+    all_json: bool = False,
+) -> str:
+    """The rows of a relation of lines, as a relation.
+
+    ``lines`` has ``line`` (the value), ``path`` and, for records with a key, ``key`` and ``ts``. The
+    result has the source's columns and ROWTIME; for a record that cannot be read ``_failed`` says why
+    and ``_line`` is its text; ``_path`` is where it stood. ``carried`` are further columns of ``lines``,
+    passed on.
+
+    ``names`` is how most lines write the names of fields. ``odd`` is a condition for the lines that may write
+    them in another way; without it the lines are searched for such names, which takes longer. With
+    ``all_json`` a line that is no JSON fails the query (duckdb.InvalidInputException), which is faster than
+    to look for such lines.
+    """
+    value = _Side("_v", "line", [column for column in source.columns if not column.is_key], names)
+    key = _Side("_k", "key", [column for column in source.columns if column.is_key], names)
+    sides = [side for side in (value, key) if side.columns]
+    rows = f"SELECT *, {', '.join(side.parsed(all_json) for side in sides)} FROM ({lines})"
+    for layer in zip_longest(*(side.layers() for side in sides), fillvalue=()):
+        if made := [column for columns in layer for column in columns]:
+            rows = f"SELECT *, {', '.join(made)} FROM ({rows})"
+    for made in (
+        [doubt for side in sides for doubt in side.doubts(odd if side is value else None)],
+        [side.exact() for side in sides],
+        [side.exact_record() for side in sides],
+    ):
+        rows = f"SELECT *, {', '.join(made)} FROM ({rows})"
+    columns = {name: sql for side in sides for name, sql in side.values()}
+    time = event_time(source, columns[source.timestamp]) if source.timestamp else "ts"
+    rows = f"SELECT *, {time} AS _time FROM ({rows})"
+    reasons = ", ".join(side.reason for side in sides)
+    no_time = "no timestamp"
+    if source.timestamp_format:
+        no_time += f" of the form {source.timestamp_format}"
+    failed = (
+        f"coalesce({reasons}, CASE WHEN _time IS NULL THEN {text(no_time)}"
+        " WHEN _time < 0 THEN 'a timestamp before 1970' END)"
+    )
+    rows = f"SELECT *, {failed} AS _why FROM ({rows})"
+    made = [f"{columns[column.name]} AS {column_of(column.name)}" for column in source.columns]
+    made += [*carried, "path AS _path", "_time AS ROWTIME", "_why AS _failed"]
+    return f"SELECT {', '.join(made)}, CASE WHEN _why IS NOT NULL THEN line END AS _line FROM ({rows})"
+
+
+def _type_of(columns: Sequence[Column]) -> StructType:
+    return struct(*((column.name, column.type) for column in columns))
+
+
+@dataclass(frozen=True)
+class _Side:
+    """The value or the key of records: a JSON object in a column ``text`` with some of a source's columns.
+
+    What is made of it is in columns whose names begin with ``name``: the object as DuckDB parses it, its
+    structs, and the values that need more than DuckDB's parsing.
+    """
+
+    name: str
+    text: str
+    columns: Sequence[Column]
+    names: Spelling
+
+    @cached_property
+    def kind(self) -> StructType:
+        return _type_of(self.columns)
+
+    @cached_property
+    def structs(self) -> dict[_Path, tuple[StructType, str]]:
+        """The structs at fixed places in the object, and the object itself, with their columns."""
+        found = (path for path, kind in _places(self.kind) if isinstance(kind, StructType))
+        kinds = dict(_places(self.kind))
+        return {
+            path: (kind, f"{self.name}s{number}")
+            for number, path in enumerate(found)
+            if isinstance(kind := kinds[path], StructType)
+        }
+
+    @cached_property
+    def made(self) -> dict[_Path, tuple[KsqlType, str]]:
+        """The values that are no structs and no text, with their columns."""
+        return {
+            path: (kind, f"{self.name}m{number}")
+            for number, (path, kind) in enumerate(_places(self.kind))
+            if kind != STRING and not isinstance(kind, StructType)
+        }
+
+    @property
+    def exact_text(self) -> str:
+        """The column of what ``exact`` made of a text in doubt: an object, or why there is none."""
+        return f"{self.name}e"
+
+    @property
+    def is_exact(self) -> str:
+        """A condition: ``exact`` wrote an object."""
+        return f"starts_with({self.exact_text}, '{{')"
+
+    @property
+    def reason(self) -> str:
+        """Why ksqlDB cannot read a record; NULL if it can."""
+        return f"CASE WHEN starts_with({self.exact_text}, '!') THEN {self.exact_text}[2:] END"
+
+    def parsed(self, all_json: bool) -> str:
+        """The object; NULL for what is no JSON, unless all is."""
+        made = readings.parsed(self.text, self.kind, self.names.keys)
+        return f"{made if all_json else f'TRY({made})'} AS {self.structs[()][1]}"
+
+    def layers(self) -> Iterator[list[str]]:
+        """Columns, each layer made of those before: of expressions that were put into one another some
+        would be computed many times."""
+        for depth in range(1, 1 + max(map(len, self.structs))):
+            yield [
+                f"{self._given(path)} AS {column}"
+                for path, (_, column) in self.structs.items()
+                if len(path) == depth
+            ]
+        held, converted, assembled = [], [], []
+        for path, (kind, column) in self.made.items():
+            if isinstance(kind, ArrayType | MapType):
+                held.append(f"{readings.elements(kind, self._given(path), self.names.keys)} AS {column}h")
+                converted.append(f"{readings.converted(kind, f'{column}h', self.names.keys)} AS {column}c")
+                made = readings.assembled(kind, f"{column}h", f"{column}c", self.names.keys)
+                assembled.append(f"{made} AS {column}")
+            else:
+                held.append(f"{readings.value(kind, self._given(path), self.names.keys)} AS {column}")
+        yield held
+        yield converted
+        yield assembled
+
+    def doubts(self, odd: str | None) -> list[str]:
+        """Columns of what may be wrong: ``d`` for the record, and ``d1`` … for each struct that may be
+        something else, as DuckDB makes a struct of NULLs of it."""
+        doubts = [odd or f"regexp_matches({self.text}, {text(self.names.pattern)})"]
+        if any(isinstance(kind, DecimalType) for kind in _parts(self.kind)):
+            doubts.append(f"regexp_matches({self.text}, {text(_LONG_NUMBER)})")
+        doubts.append(f"({self.text} IS NOT NULL AND {self.structs[()][1]} IS NULL)")
+        for path, (_, column) in self.made.items():
+            doubts.append(f"({self._given(path)} IS NOT NULL AND {column} IS NULL)")
+        columns = [f"{' OR '.join(doubts)} AS {self.name}d"]
+        for number, (kind, column) in enumerate(self.structs.values()):
+            fields = [field(column, self.names.keys[name]) for name, _ in kind.fields]
+            columns.append(f"{column} IS NOT NULL AND {all_null(fields)} AS {self.name}d{number}")
+        return columns
+
+    def exact(self) -> str:
+        """The column :attr:`exact_text`, NULL where nothing is in doubt."""
+        flags = [f"{self.name}d"]
+        checks = [f"{self.name}d"]
+        for number, path in enumerate(self.structs):
+            flags.append(flag := f"{self.name}d{number}")
+            place = json_pointer([self.names.keys[name] for name in path])
+            kinds = "'OBJECT', 'NULL'" if path else "'OBJECT'"
+            checks.append(f"CASE WHEN {flag} THEN json_type({self.text}, {text(place)}) NOT IN ({kinds}) END")
+        exact = f"exact_record({self.text}, {text(spec_of(self.kind, self.names.keys))})"
+        return (
+            f"CASE WHEN {' OR '.join(flags)} THEN CASE WHEN {' OR '.join(checks)} THEN {exact} END END"
+            f" AS {self.exact_text}"
+        )
+
+    def exact_record(self) -> str:
+        """The column :attr:`name`: the object that ``exact`` wrote, as values."""
+        made = readings.exact(self.exact_text, self.kind, self.names.keys)
+        return f"CASE WHEN {self.is_exact} THEN {made} END AS {self.name}"
+
+    def values(self) -> Iterator[tuple[str, str]]:
+        """The columns' values, by name."""
+        for name, kind in self.kind.fields:
+            exact = field(self.name, self.names.keys[name])
+            yield name, f"CASE WHEN {self.is_exact} THEN {exact} ELSE {self._value((name,), kind)} END"
+
+    def _value(self, path: _Path, kind: KsqlType) -> str:
+        """A value that is not in doubt."""
+        if is_plain(kind):
+            return self._given(path)
+        if isinstance(kind, StructType):
+            fields = [self._value((*path, name), inner) for name, inner in kind.fields]
+            return readings.packed(kind, self.structs[path][1], fields, self.names.keys)
+        return self.made[path][1]
+
+    def _given(self, path: _Path) -> str:
+        """A field as DuckDB parses it."""
+        return field(self.structs[path[:-1]][1], self.names.keys[path[-1]])
+
+
+def _places(kind: KsqlType, path: _Path = ()) -> Iterator[tuple[_Path, KsqlType]]:
+    """A type and the fields in it that have one place in a record, by their paths."""
+    yield path, kind
+    if isinstance(kind, StructType):
+        for name, inner in kind.fields:
+            yield from _places(inner, (*path, name))
+
+
+def _parts(kind: KsqlType) -> Iterator[KsqlType]:
+    """A type and all types in it."""
+    yield kind
+    match kind:
+        case StructType():
+            for _, inner in kind.fields:
+                yield from _parts(inner)
+        case ArrayType():
+            yield from _parts(kind.element)
+        case MapType():
+            yield from _parts(kind.value)
+

@@ -1,0 +1,1 @@
+"""Expressions and SELECTs in Spark's SQL."""

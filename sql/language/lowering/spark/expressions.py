@@ -1,0 +1,252 @@
+"""Expressions of ksqlDB in Spark's SQL, for a session with ANSI mode off and time zone UTC: then integers
+wrap around, and DOUBLE becomes an integer, as in Java."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from sqlglot import exp
+
+from opensea_metrics.core.quoting import spark_column, spark_quoted, spark_text
+from opensea_metrics.core.types import (
+    BIGINT,
+    BOOLEAN,
+    DOUBLE,
+    INTEGER,
+    STRING,
+    ArrayType,
+    KsqlType,
+    MapType,
+    StructType,
+    spark,
+)
+from opensea_metrics.sql.language.lowering.calls import Calls
+from opensea_metrics.sql.language.lowering.expressions import spans_all
+from opensea_metrics.sql.language.lowering.refusals import SPARK
+from opensea_metrics.sql.language.lowering.spark.functions import TEMPLATES
+from opensea_metrics.sql.language.lowering.writing import SHALLOW, balanced
+
+_MOST_PATHS = 8
+"""How many of Spark's paths one of ksqlDB's may stand for."""
+_LINE_ENDS = "\n\r\u0085\u2028\u2029"
+
+
+@dataclass(frozen=True)
+class SparkLowering(Calls):
+    """Writes expressions of one statement in Spark's SQL."""
+
+    engine = SPARK
+    templates = TEMPLATES
+
+    def name(self, name: str) -> str:
+        return spark_column(name)
+
+    def function_name(self, name: str) -> str:
+        return spark_quoted(name)
+
+    def text(self, value: str) -> str:
+        return spark_text(value)
+
+    def type_name(self, kind: KsqlType) -> str:
+        return spark(kind)
+
+    def literal(self, literal: exp.Literal) -> str:
+        if not literal.is_string and "e" in str(literal.this).lower():
+            return f"CAST({literal.this} AS DOUBLE)"
+        return super().literal(literal)
+
+    def json_paths(self, names: Sequence[str]) -> list[str]:
+        """For ksqlDB a name of digits is an index or the name of a field; Spark writes these differently."""
+        levels: list[list[str]] = []
+        for name in names:
+            if wrong := set("'?\\") & set(name):
+                raise ValueError(f"the character {min(wrong)}")
+            is_index = name.isdecimal() and name.isascii() and int(name) < 2**31
+            levels.append([f"['{name}']", f"[{int(name)}]"] if is_index else [f"['{name}']"])
+        if len(paths := list(product(*levels))) > _MOST_PATHS:
+            raise ValueError("more than three numbers")
+        return [self.text(f"${''.join(path)}") for path in paths]
+
+    def member(self, struct: str, field: str) -> str:
+        return f"{struct}.{spark_quoted(field)}"
+
+    def element(self, base: str, index: str, of_map: bool) -> str:
+        return f"try_element_at({base}, {index if of_map else f'nullif({index}, 0)'})"
+
+    def array(self, values: Sequence[str]) -> str:
+        return f"array({', '.join(values)})"
+
+    def struct(self, fields: Sequence[tuple[str, str]]) -> str:
+        return f"named_struct({', '.join(f'{spark_text(name)}, {value}' for name, value in fields)})"
+
+    def map(self, pairs: Sequence[tuple[str, str]]) -> str:
+        return f"map({', '.join(f'{key}, {value}' for key, value in pairs)})"
+
+    def function(self, parameters: Sequence[str], body: str) -> str:
+        names = ", ".join(map(spark_column, parameters))
+        return f"{names if len(parameters) == 1 else f'({names})'} -> {body}"
+
+    def higher_order(self, name: str, values: str, function: str, start: str | None) -> str:
+        if start is not None:
+            return self.once(
+                [start], lambda each: f"coalesce(aggregate({values}, {each[0]}, {function}), {each[0]})"
+            )
+        return f"{name.lower()}({values}, {function})"
+
+    def without_nulls(self, values: str) -> str:
+        return self.once(
+            [values],
+            lambda each: f"CASE WHEN NOT exists({each[0]}, _e -> _e IS NULL) THEN {each[0]} END",
+        )
+
+    def computed(self, values: Sequence[str], write: Callable[[Sequence[str]], str]) -> str:
+        names = [f"_v.v{number}" for number in range(len(values))]
+        packed = ", ".join(f"'v{number}', {value}" for number, value in enumerate(values))
+        return f"element_at(transform(array(named_struct({packed})), _v -> {write(names)}), 1)"
+
+    def whole_sum(self, kind: KsqlType, terms: Sequence[tuple[str, str]]) -> str:
+        if len(terms) > SHALLOW:
+            return balanced([value if sign == "+" else f"(-{value})" for sign, value in terms])
+        (_, written), *rest = terms
+        for sign, value in rest:
+            written = f"({written} {sign} {value})"
+        return written
+
+    def folded(self, terms: Sequence[str]) -> str:
+        return f"aggregate(array({', '.join(terms[1:])}), {terms[0]}, (_x, _y) -> _x + _y)"
+
+    def integer(self, kind: KsqlType, left: str, operator: str, right: str) -> str:
+        if operator == "/":
+            return self.once(
+                [left, right],
+                lambda each: f"CASE WHEN {each[1]} <> 0 THEN CAST({each[0]} DIV {each[1]} AS {spark(kind)}) END",
+            )
+        if operator == "%":
+            return f"({left} % nullif({right}, 0))"
+        return f"({left} {operator} {right})"
+
+    def double(self, left: str, operator: str, right: str) -> str:
+        if operator not in "/%":
+            return f"({left} {operator} {right})"
+        return self.once([left, right], lambda each: self._divided(each[0], operator, each[1]))
+
+    def _divided(self, left: str, operator: str, right: str) -> str:
+        # Spark gives NULL for a division by zero.
+        infinite = f"WHEN {left} > 0 THEN double('Infinity') WHEN {left} < 0 THEN double('-Infinity')"
+        by_zero = (
+            f"CASE WHEN isnan({left}) THEN double('NaN') {infinite if operator == '/' else ''}"
+            f" WHEN {left} IS NOT NULL THEN double('NaN') END"
+        )
+        return f"CASE WHEN {right} = 0 THEN {by_zero} ELSE {left} {operator} {right} END"
+
+    def rounded(self, name: str, kind: KsqlType, value: str) -> str:
+        if name == "ABS" or kind != DOUBLE:
+            return super().rounded(name, kind, value)
+        # Spark makes a BIGINT of it, which doubles from 2^53 on (all whole) need not fit.
+        return self.once(
+            [value],
+            lambda each: (
+                f"CASE WHEN abs({each[0]}) >= 9007199254740992D OR isnan({each[0]}) THEN {each[0]}"
+                f" ELSE CAST({name.lower()}({each[0]}) AS DOUBLE) END"
+            ),
+        )
+
+    def cast_integer(self, kind: KsqlType, value: str) -> str:
+        return f"CAST({value} AS {spark(kind)})"
+
+    def truncated(self, kind: KsqlType, value: str) -> str:
+        return f"CAST({value} AS {spark(kind)})"
+
+    def parsed(self, kind: KsqlType, value: str) -> str:
+        return self.once([value], lambda each: self._parsed(kind, each[0]))
+
+    def _parsed(self, kind: KsqlType, value: str) -> str:
+        match kind:
+            case k if k in (BIGINT, INTEGER):
+                looks = f"translate({value}, ' +-0123456789', '') = ''"
+                return f"CASE WHEN {looks} THEN TRY_CAST(trim({value}) AS {spark(kind)}) END"
+            case k if k == DOUBLE:
+                number = f"TRY_CAST(regexp_replace(trim({value}), '[dDfF]$', '') AS DOUBLE)"
+                plain = f"TRY_CAST(trim({value}) AS DOUBLE)"
+                # Java's suffixes are rare, and regular expressions dear.
+                cases = (
+                    (f"translate({value}, ' +-.0123456789eE', '') = ''", plain),
+                    (f"{value} RLIKE '^ *[-+.0-9eE]+[dDfF] *$'", number),
+                )
+                finite = " ".join(
+                    f"WHEN {looks} THEN CASE WHEN abs({each}) < double('Infinity') THEN {each} END"
+                    for looks, each in cases
+                )
+                return f"CASE {finite} END"
+            case k if k == BOOLEAN:
+                begins = [f"startswith('{word}', lower(trim({value})))" for word in ("true", "yes")]
+                return f"(trim({value}) <> '' AND ({' OR '.join(begins)}))"
+        looks = f"{value} RLIKE '^[-+.0-9eE ]*$'"
+        return f"CASE WHEN {looks} THEN TRY_CAST(trim({value}) AS {spark(kind)}) END"
+
+    def absolute(self, kind: KsqlType, value: str) -> str:
+        return f"abs({value})"
+
+    def like(self, value: str, pattern: str, negated: bool) -> str:
+        # Without a character of its own Spark takes a backslash for an escape.
+        return f"({value} {'NOT LIKE' if negated else 'LIKE'} {pattern} ESCAPE '\\u0001')"
+
+    def regexp_extract(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
+        """Spark has Java's regular expressions, and gives '' where nothing matches."""
+        literal = arguments[0]
+        if not isinstance(literal, exp.Literal):
+            raise self.refused(call, "REGEXP_EXTRACT with a pattern that is no literal")
+        if len(arguments) == 3 and re.search(r"[?*|]|\{0", str(literal.this)):
+            raise self.refused(call, "a group of REGEXP_EXTRACT beside something optional")
+        pattern, value = self.value(literal), self.value(arguments[1])
+        group = self.value(arguments[2]) if len(arguments) == 3 else "0"
+        if group.isdigit() and int(group) > _groups(str(literal.this)):
+            return f"CAST(NULL AS {spark(STRING)})"
+        extracted = f"regexp_extract({value}, {pattern}, {group})"
+        if group == "0" and spans_all(str(literal.this)):
+            # All of the text, but that Java's $ is before the end of a last line, too.
+            ends = ", ".join(map(spark_text, _LINE_ENDS))
+            extracted = f"CASE WHEN right({value}, 1) IN ({ends}) THEN {extracted} ELSE {value} END"
+        return f"CASE WHEN {value} RLIKE {pattern} THEN {extracted} END"
+
+    def format_timestamp(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
+        pattern = arguments[1]
+        if not isinstance(pattern, exp.Literal) or re.sub("yyyy|[MdHms]{2}|SSS", "", re.sub(
+            "'[^']*'", "", str(pattern.this)
+        )).isalpha():  # fmt: skip
+            raise self.refused(call, "this pattern of FORMAT_TIMESTAMP")
+        return f"date_format({self.value(arguments[0])}, {self.value(pattern)})"
+
+    def json_text(self, kind: KsqlType, value: str) -> str:
+        return self._filled("TO_JSON_STRING", [self.once([value], lambda each: _sorted(kind, each[0]))])
+
+    def exploded(self, call: exp.Expression, values: str) -> str:
+        raise self.refused(call, "a table function here")  # where it may be, it is substituted
+
+
+def _sorted(kind: KsqlType, value: str, depth: int = 0) -> str:
+    """A value whose fields and keys are in alphabetical order."""
+    each = f"_j{depth}"
+    match kind:
+        case StructType():
+            fields = [(name, _sorted(inner, f"{value}.{spark_quoted(name)}", depth)) for name, inner in kind.fields]
+            if fields == [(name, f"{value}.{spark_quoted(name)}") for name, _ in sorted(kind.fields)]:
+                return value
+            pairs = ", ".join(f"{spark_text(name)}, {field}" for name, field in sorted(fields))
+            return f"CASE WHEN {value} IS NOT NULL THEN named_struct({pairs}) END"
+        case ArrayType() if (inner := _sorted(kind.element, each, depth + 1)) != each:
+            return f"transform({value}, {each} -> {inner})"
+        case MapType():
+            inner = _sorted(kind.value, f"{each}.value", depth + 1)
+            entries = f"array_sort(map_entries({value}))"
+            return f"map_from_entries(transform({entries}, {each} -> struct({each}.key, {inner})))"
+    return value
+
+
+def _groups(pattern: str) -> int:
+    """The number of a regular expression's capturing groups."""
+    without_escapes = re.sub(r"\\.|\[[^\]]*\]", "", pattern)
+    return len(re.findall(r"\((?!\?)|\(\?<[A-Za-z]", without_escapes))

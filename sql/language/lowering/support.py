@@ -1,0 +1,116 @@
+"""What the engines can run of what ksqlDB takes: pure, so that files are checked without a server."""
+
+from __future__ import annotations
+
+from opensea_metrics.core.errors import Place
+from opensea_metrics.core.types import NoSuchType, duckdb, spark, struct
+from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
+from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.functions import library as functions
+from opensea_metrics.sql.language.functions.library import Function
+from opensea_metrics.sql.language.functions.variations import Variation
+from opensea_metrics.sql.language.lowering.calls import OWN_WAY, PARTLY
+from opensea_metrics.sql.language.lowering.duckdb import aggregates, selects
+from opensea_metrics.sql.language.lowering.duckdb.expressions import Lowering
+from opensea_metrics.sql.language.lowering.duckdb.functions import TEMPLATES
+from opensea_metrics.sql.language.lowering.refusals import EMBEDDED, SPARK, Unsupported
+from opensea_metrics.sql.language.lowering.spark import selects as spark_selects
+from opensea_metrics.sql.language.queries.analysis import Analysis
+from opensea_metrics.sql.language.queries.scope import Scope
+from opensea_metrics.sql.language.statements.statements import Kind, Statement
+from opensea_metrics.sql.language.values.timestamp_formats import UnknownFormat, timestamp_format
+
+REGISTRY_FORMATS = frozenset(("AVRO", "JSON_SR", "PROTOBUF"))
+"""Formats that ksqlDB takes only with a Schema Registry."""
+
+
+def check_statement(before: Catalog, statement: Statement, after: Catalog) -> None:
+    """Raises Unsupported if the embedded server cannot run a statement, which ksqlDB takes.
+
+    ``before`` and ``after`` are the catalogs around the statement.
+    """
+    if statement.kind is Kind.CONNECTOR:
+        raise Unsupported("a connector", EMBEDDED, statement.place)
+    if statement.kind is Kind.INSERT_VALUES:
+        lowering = Lowering(Scope(statement, {}))
+        for value in statement.ast.expressions:
+            lowering.value(value)
+    for name, source in after.sources.items():
+        if source is not before.sources.get(name):
+            check_types(source, EMBEDDED, statement.place)
+    for query in _started(before, after):
+        if query.analysis.source.is_table:
+            raise Unsupported("a persistent query over a table", EMBEDDED, statement.place)
+        sink = after.sources.get(query.sink)
+        if sink is not None and query.analysis.source.topic in after.reached_from(sink.topic):
+            feature = "a query that reads what it writes, by itself or through other queries,"
+            raise Unsupported(feature, EMBEDDED, statement.place)
+        check_query(query.analysis, EMBEDDED)
+
+
+def check_replacement(before: Catalog, statement: Statement, after: Catalog) -> None:
+    """Raises Unsupported if the embedded server cannot replace a query in place, which ksqlDB can."""
+    sinks = {query.sink for id_, query in before.queries.items() if id_ not in after.queries}
+    written = {before.sources[query.sink].topic for query in before.queries.values()}
+    for query in _started(before, after):
+        source = query.analysis.source
+        if query.sink in sinks and not query.analysis.is_aggregation and source.topic in written:
+            feature = f"CREATE OR REPLACE of a stream over {source.name}, which a query makes,"
+            raise Unsupported(feature, EMBEDDED, statement.place)
+
+
+def check_registry(before: Catalog, statement: Statement, after: Catalog) -> None:
+    """Raises Unsupported if a statement needs a Schema Registry, which the embedded server does not have."""
+    if statement.kind is Kind.ASSERT and statement.ast.args["kind"] == "SCHEMA":
+        raise Unsupported("ASSERT SCHEMA", EMBEDDED, statement.place)
+    name = statement.name or ""
+    if name in after.sources and name not in before.sources:
+        source = after.sources[name]
+        if needs := sorted({source.value_format, source.key_format} & REGISTRY_FORMATS):
+            raise Unsupported(f"the format {needs[0]}", EMBEDDED, statement.place)
+
+
+def check_query(analysis: Analysis, engine: str) -> None:
+    """Raises Unsupported if an engine (a name of :mod:`sql.language.lowering.refusals`) cannot run a SELECT."""
+    check_types(analysis.source, engine, analysis.statement.place)
+    try:
+        if engine == SPARK:
+            (spark_selects.grouped if analysis.is_aggregation else spark_selects.rows)(analysis, "")
+        elif analysis.is_aggregation:
+            selects.grouping(analysis)
+        else:
+            selects.rows(analysis, "")
+    except Unsupported as error:
+        raise Unsupported(error.feature, engine, error.place) from None
+
+
+def check_types(source: Source, engine: str, place: Place) -> None:
+    """Raises Unsupported if an engine cannot hold the values of a source's columns, or read its times."""
+    if source.timestamp_format:
+        try:
+            timestamp_format(source.timestamp_format)
+        except UnknownFormat as error:
+            raise Unsupported(f"TIMESTAMP_FORMAT with {error}", engine, place) from None
+    columns = {f"the column {column.name} of {source.name}": column.type for column in source.columns}
+    columns[source.name] = struct(*((column.name, column.type) for column in source.columns))
+    for feature, kind in columns.items():
+        try:
+            (spark if engine == SPARK else duckdb)(kind)
+        except NoSuchType as error:
+            raise Unsupported(f"{feature} ({error.message})", engine, place) from None
+
+
+def runnable() -> dict[str, Function]:
+    """The functions that the embedded server runs, by name: ksqlDB's and those of ``udfs``."""
+    names = {*TEMPLATES, *OWN_WAY, *aggregates.NAMES}
+    return {n: f for n, f in functions.known().items() if f.definition or n in names}
+
+
+def runnable_variations(function: Function) -> tuple[Variation, ...]:
+    """The ways to call one of ksqlDB's functions that the embedded server runs."""
+    partly = PARTLY.get(function.name)
+    return tuple(v for v in function.variations if partly is None or v.text in partly)
+
+
+def _started(before: Catalog, after: Catalog) -> list[Query]:
+    return [query for id_, query in after.queries.items() if id_ not in before.queries]

@@ -1,0 +1,173 @@
+"""What each engine writes in its own way."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
+
+from sqlglot import exp
+
+from opensea_metrics.core.types import KsqlType
+
+SHALLOW = 16
+"""Operands of a chain that are written one inside the other; more of them are written side by side."""
+_LONG = 400
+"""Letters of the longest value that may be repeated."""
+REPEATING = ("parse_", "substring_")
+"""What the names of macros that repeat their arguments begin with (see macros)."""
+_MACRO = 200
+
+
+class Writing(ABC):
+    """Pieces of SQL, made of arguments that are SQL already."""
+
+    engine: ClassVar[str]
+    """Its name in refusals, see :mod:`sql.language.lowering.refusals`."""
+    templates: ClassVar[Mapping[str, str]]
+    """How functions are written, for :func:`sql.language.lowering.calls.fill`."""
+
+    @abstractmethod
+    def name(self, name: str) -> str:
+        """A column, or a lambda's parameter."""
+
+    @abstractmethod
+    def function_name(self, name: str) -> str:
+        """A function of ``udfs``."""
+
+    @abstractmethod
+    def text(self, value: str) -> str:
+        """A string literal."""
+
+    @abstractmethod
+    def type_name(self, kind: KsqlType) -> str:
+        """A type; ValueError if the engine has none that holds it."""
+
+    @abstractmethod
+    def json_paths(self, names: Sequence[str]) -> list[str]:
+        """The paths that together lead where a path of ksqlDB with these names does, as literals.
+
+        ValueError with the name that the engine cannot write.
+        """
+
+    @abstractmethod
+    def member(self, struct: str, field: str) -> str:
+        """A field of a STRUCT."""
+
+    @abstractmethod
+    def element(self, base: str, index: str, of_map: bool) -> str:
+        """An element of an array (from 1 on, from the end with a negative index) or map; NULL if none."""
+
+    @abstractmethod
+    def array(self, values: Sequence[str]) -> str: ...
+
+    @abstractmethod
+    def struct(self, fields: Sequence[tuple[str, str]]) -> str: ...
+
+    @abstractmethod
+    def map(self, pairs: Sequence[tuple[str, str]]) -> str: ...
+
+    @abstractmethod
+    def function(self, parameters: Sequence[str], body: str) -> str:
+        """A lambda; the parameters are ksqlDB names."""
+
+    @abstractmethod
+    def higher_order(self, name: str, values: str, function: str, start: str | None) -> str:
+        """TRANSFORM, FILTER or REDUCE."""
+
+    @abstractmethod
+    def without_nulls(self, values: str) -> str:
+        """An array, NULL if it holds a NULL."""
+
+    @abstractmethod
+    def computed(self, values: Sequence[str], write: Callable[[Sequence[str]], str]) -> str:
+        """What ``write`` gives for names of the values, each of which is computed once."""
+
+    def once(self, values: Sequence[str], write: Callable[[Sequence[str]], str]) -> str:
+        """What ``write`` gives for the values, which may repeat them.
+
+        A long value is repeated by its name: text that repeats text that repeats text … grows by powers
+        of two, as nested calls do. Names stand in no other name's value, since DuckDB's time doubles with
+        every lambda inside a lambda.
+        """
+        long = list(filter(is_long, dict.fromkeys(values)))
+        if not long:
+            return write(values)
+
+        def written(names: Sequence[str]) -> str:
+            known = dict(zip(long, names, strict=True))
+            return write([known.get(value, value) for value in values])
+
+        return self.computed(long, written)
+
+    @abstractmethod
+    def whole_sum(self, kind: KsqlType, terms: Sequence[tuple[str, str]]) -> str:
+        """A sum of INTEGERs or BIGINTs as Java computes it: (+ or -, value) pairs."""
+
+    @abstractmethod
+    def folded(self, terms: Sequence[str]) -> str:
+        """A sum of DOUBLEs from left to right."""
+
+    def concatenated(self, texts: Sequence[str]) -> str:
+        """Texts that are not NULL, one after the other."""
+        return f"({' || '.join(texts)})" if len(texts) <= SHALLOW else f"concat({', '.join(texts)})"
+
+    @abstractmethod
+    def integer(self, kind: KsqlType, left: str, operator: str, right: str) -> str:
+        """``*``, ``/`` or ``%`` of INTEGER or BIGINT as Java does it; NULL for a division by zero."""
+
+    def double(self, left: str, operator: str, right: str) -> str:
+        """Arithmetic of DOUBLEs as Java does it: a division by zero is infinite, or NaN."""
+        return f"({left} {operator} {right})"
+
+    def rounded(self, name: str, kind: KsqlType, value: str) -> str:
+        """ABS, CEIL or FLOOR of a DOUBLE or DECIMAL."""
+        return f"CAST({name.lower()}({value}) AS {self.type_name(kind)})"
+
+    @abstractmethod
+    def cast_integer(self, kind: KsqlType, value: str) -> str:
+        """BIGINT → INTEGER, wrapped around."""
+
+    @abstractmethod
+    def truncated(self, kind: KsqlType, value: str) -> str:
+        """DOUBLE → integer as in Java: towards zero, NaN is 0, the bounds are kept."""
+
+    @abstractmethod
+    def parsed(self, kind: KsqlType, value: str) -> str:
+        """A text as a number or BOOLEAN, NULL for what is none."""
+
+    @abstractmethod
+    def absolute(self, kind: KsqlType, value: str) -> str:
+        """ABS of an integer; the least integer has no absolute value: it stays."""
+
+    @abstractmethod
+    def like(self, value: str, pattern: str, negated: bool) -> str: ...
+
+    @abstractmethod
+    def regexp_extract(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
+        """NULL where nothing matches."""
+
+    @abstractmethod
+    def format_timestamp(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str: ...
+
+    @abstractmethod
+    def json_text(self, kind: KsqlType, value: str) -> str:
+        """TO_JSON_STRING."""
+
+    @abstractmethod
+    def exploded(self, call: exp.Expression, values: str) -> str:
+        """What a table function gives, of the array that it makes rows of."""
+
+
+def is_long(value: str) -> bool:
+    """Whether a value is too long to be repeated: as it is written, or with its macros replaced by what
+    they stand for."""
+    return len(value) + sum(_MACRO * value.count(name) for name in REPEATING) > _LONG
+
+
+def balanced(terms: Sequence[str]) -> str:
+    """A sum of terms whose order does not matter, no deeper than it must be."""
+    while len(terms) > 1:
+        pairs = [terms[at : at + 2] for at in range(0, len(terms), 2)]
+        terms = [f"({pair[0]} + {pair[1]})" if len(pair) > 1 else pair[0] for pair in pairs]
+    return terms[0]

@@ -1,0 +1,155 @@
+"""A folder of settings, macros and migrations, read and rendered."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from opensea_metrics.core.errors import Place, SqlError
+from opensea_metrics.core.places import Located
+from opensea_metrics.sql.language.project.filenames import MigrationFile, migration_files
+from opensea_metrics.sql.language.project.overrides import overridden
+from opensea_metrics.sql.language.project.reading import read_text
+from opensea_metrics.sql.language.project.templates import Templates, plain
+from opensea_metrics.sql.language.project.variables import resolved
+from opensea_metrics.sql.language.project.yaml_text import NotYaml, read_yaml
+from opensea_metrics.sql.language.statements.parser import parse_script
+from opensea_metrics.sql.language.statements.statements import Statement
+
+FOREIGN_SETTINGS = "ksql-migrations.properties"
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One file ``V###__name.sql``, rendered with the settings and parsed.
+
+    ``checksum`` is the SHA-256 (hex) of the rendered text; ``down`` are the statements of
+    ``V###__name.down.sql`` where there is one, else None (rollback is then derived).
+    """
+
+    version: int
+    name: str
+    path: Path
+    rendered: str
+    statements: tuple[Statement, ...]
+    checksum: str
+    down: tuple[Statement, ...] | None = None
+    file_md5: str = ""
+    """The MD5 (hex) of the file's bytes: the checksum that ksql-migrations 7.9.1 records (observed)."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """The settings, and the migrations in order of version."""
+
+    root: Path
+    settings: Mapping[str, Any]
+    migrations: tuple[Migration, ...]
+
+
+def find_root() -> Path:
+    """``./sql`` if it holds settings and migrations, ``.`` if it is a project of ksql-migrations,
+    else the folder that is installed."""
+    here = Path("sql")
+    if (here / "settings.yml").is_file() and (here / "migrations").is_dir():
+        return here
+    if Path(FOREIGN_SETTINGS).is_file() and Path("migrations").is_dir():
+        return Path()
+    return Path(str(resources.files("opensea_metrics.sql")))
+
+
+def load_project(
+    root: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+    physical: Mapping[str, str] | None = None,
+    versions: Collection[int] | None = None,
+) -> Project:
+    """Read, render and parse a project; ``variables`` override settings (:mod:`sql.language.project.overrides`).
+
+    With ``versions`` only their files are read: what is wrong in the others does not matter.
+
+    ``physical`` are the names that ``ref('name')`` stands for on a server; checksums are those of
+    the files without them.
+
+    Raises SqlError with file, line and column for a missing or malformed file, an undefined
+    variable, or a syntax error.
+    """
+    root = root or find_root()
+    settings = load_settings(root, variables or {})
+    files = migration_files(root / "migrations", versions)
+    wanted: list[tuple[Path, Mapping[str, str]]] = []
+    for _, both in sorted(files.items()):
+        wanted.append((both[False].path, {}))
+        if physical:
+            wanted.append((both[False].path, physical))
+        if True in both:
+            wanted.append((both[True].path, physical or {}))
+    if _is_foreign(root):
+        located = [plain(path, read_text(path)) for path, _ in wanted]
+    else:
+        located = Templates(root, settings).render(wanted)
+    texts = _texts(settings)
+    rendered = (resolved(text, texts) for text in located)
+    migrations = tuple(_migration(files[v], rendered, bool(physical)) for v in sorted(files))
+    return Project(root, settings, migrations)
+
+
+def _is_foreign(root: Path) -> bool:
+    """True for a project of ksql-migrations: its files are no templates."""
+    return not (root / "settings.yml").exists() and (root / FOREIGN_SETTINGS).exists()
+
+
+def load_settings(root: Path, variables: Mapping[str, str]) -> dict[str, Any]:
+    """``settings.yml`` with overrides, which keep the types of settings (:mod:`sql.language.project.overrides`). A variable
+    that is no setting is text.
+
+    Raises SqlError if the file is not a mapping of names to values, or an override has another type.
+    """
+    path = root / "settings.yml"
+    settings: Any = {}  # of a project of ksql-migrations
+    if not _is_foreign(root):
+        if not path.exists():
+            raise SqlError(f"cannot read {path}: there is no such file", hint="see --sql")
+        try:
+            settings = read_yaml(read_text(path)) or {}
+        except NotYaml as error:
+            place = Place(str(path), error.line, error.column)
+            raise SqlError(f"not YAML: {error.problem}", place) from error
+    if not isinstance(settings, dict) or not all(isinstance(name, str) for name in settings):
+        raise SqlError("settings are 'name: value' lines", Place(str(path), 1, 1))
+    given = {name: overridden(name, value, settings.get(name, "")) for name, value in variables.items()}
+    return {**settings, **given}
+
+
+def _texts(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The settings that ``${name}`` may name."""
+    scalars = (str, int, float)
+    return {name: str(value) for name, value in settings.items() if isinstance(value, scalars)}
+
+
+def _migration(
+    files: Mapping[bool, MigrationFile], rendered: Iterator[Located], has_physical: bool
+) -> Migration:
+    """One migration; ``rendered`` goes on with its file, that with physical names, and its rollback."""
+    file, text = files[False], next(rendered)
+    checksum = hashlib.sha256(text.text.encode(errors="surrogatepass")).hexdigest()
+    if has_physical:
+        text = next(rendered)
+    down = None
+    if True in files:
+        undo = next(rendered)
+        down = parse_script(undo.text, str(files[True].path), undo.place)
+    return Migration(
+        version=file.version,
+        name=file.name,
+        path=file.path,
+        rendered=text.text,
+        statements=parse_script(text.text, str(file.path), text.place),
+        checksum=checksum,
+        down=down,
+        file_md5=hashlib.md5(file.path.read_bytes(), usedforsecurity=False).hexdigest(),
+    )

@@ -1,0 +1,229 @@
+"""The process in which templates run. :mod:`sql.language.project.templates` starts it; it imports nothing of this project.
+
+Jinja2's sandbox keeps a template away from Python. It does not keep it from asking for too much: in
+``'%1000000000d' % 1`` or ``10 ** 10 ** 10`` a single call in C runs for minutes or fills the memory,
+and no counter in Python can interrupt it. There are many such calls (operators, filters, methods of
+text), so that a list of checks would have gaps. A process of its own has limits that the kernel
+enforces for all of them, and a recursion limit of its own; it starts in about 0.1 s, once a project.
+
+Standard input has one pickled :class:`Job` (as a dict). Standard output has one JSON object a line:
+``begin`` (a file), ``compiled`` (a file, and which lines of code come of which of its lines), ``text``
+(a file rendered, with marks), ``error``. When the time is over, standard error has the line of code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import json
+import pickle
+import re
+import resource
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, TypedDict
+
+import jinja2
+from jinja2.exceptions import SecurityError
+from jinja2.ext import Extension
+from jinja2.lexer import Token, TokenStream
+from jinja2.parser import Parser
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+MARK = "\ue000{secret}\ue001{file}\ue001{line}\ue001{column}\ue002"
+
+
+def marks(secret: str) -> re.Pattern[str]:
+    """Marks of one job. Texts cannot forge them, because its ``secret`` is in no file or setting."""
+    number = "([0-9]{1,9})"
+    return re.compile(f"\ue000{secret}\ue001{number}\ue001{number}\ue001{number}\ue002")
+
+
+class Job(TypedDict):
+    """What is to be rendered, and the limits.
+
+    ``sources``: files that may be imported, by name: path and text. ``unreadable``: those that have
+    none: path, line, and why. ``files``: path, text, and what ``ref('name')`` stands for. ``seconds``
+    (of CPU time) and ``characters`` hold for each file, ``memory`` (bytes) for all. ``secret``: random
+    letters and digits, which are in every mark.
+    """
+
+    variables: Mapping[str, Any]
+    sources: Mapping[str, tuple[str, str]]
+    unreadable: Mapping[str, tuple[str, int, str]]
+    files: list[tuple[str, str, Mapping[str, str]]]
+    seconds: float
+    memory: int
+    characters: int
+    secret: str
+
+
+class _TooLarge(Exception):
+    pass
+
+
+class _Marks(Extension):
+    """Puts marks into the literal text of a template; ``marked_files`` numbers the files."""
+
+    def filter_stream(self, stream: TokenStream) -> Iterable[Token]:
+        files: list[str] = self.environment.marked_files  # type: ignore[attr-defined]
+        name = stream.filename or stream.name or "<template>"
+        if name not in files:
+            files.append(name)
+        return self._mark(stream, files.index(name))
+
+    def _mark(self, stream: TokenStream, file: int) -> Iterator[Token]:
+        secret: str = self.environment.secret  # type: ignore[attr-defined]
+        for token in stream:
+            if token.type != "data":
+                yield token
+                continue
+            # Text after a tag on the same line starts right of it; the lexer does not say how far,
+            # and column 1 of the right line is close enough to find it.
+            pieces = token.value.split("\n")
+            marked = [
+                MARK.format(secret=secret, file=file, line=token.lineno + index, column=1) + piece
+                for index, piece in enumerate(pieces)
+            ]
+            yield Token(token.lineno, "data", "\n".join(marked))
+
+
+@jinja2.pass_context
+def _checked(context: Context, value: object) -> object:
+    """Refuse a value that is too long to be searched for marks. As this function needs the context, Jinja2
+    computes no constants while it compiles, where an error has no line."""
+    if isinstance(value, str) and len(value) > context.environment.characters:  # type: ignore[attr-defined]
+        raise _TooLarge
+    return value
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """``lines``: which lines of a file's code come of which of its lines, for each file compiled."""
+
+    def __init__(
+        self, load: Callable[[str], tuple[str, str, None] | None], characters: int, secret: str
+    ) -> None:
+        super().__init__(
+            loader=jinja2.FunctionLoader(load),
+            undefined=jinja2.StrictUndefined,
+            extensions=[_Marks],
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+            autoescape=False,
+            optimized=False,
+            finalize=_checked,
+        )
+        self.characters = characters
+        self.secret = secret
+        self.marked_files: list[str] = []
+        self.lines: dict[str, list[tuple[int, int]]] = {}
+
+    def unsafe_undefined(self, obj: object, attribute: str) -> jinja2.Undefined:
+        raise SecurityError(f"'{attribute}' of a '{type(obj).__name__}' is not for templates")
+
+    def _compile(self, source: str, filename: str) -> Any:
+        lines = re.search(r"debug_info = '([0-9=&]*)'\s*\Z", source)
+        pairs = [pair.split("=") for pair in lines[1].split("&")] if lines and lines[1] else []
+        self.lines[filename] = [(int(code), int(line)) for line, code in pairs]
+        _report(compiled=filename, lines=self.lines[filename])
+        return super()._compile(source, filename)
+
+
+def _report(**entry: object) -> None:
+    print(json.dumps(entry), flush=True)
+
+
+def line_of(code: int, lines: Iterable[tuple[int, int]]) -> int:
+    """The line of a template from which a line of code comes."""
+    return next((line for begins, line in reversed([*lines]) if begins <= code), 1)
+
+
+def _render(environment: _Environment, path: str, source: str) -> str:
+    code = environment.compile(source, name=path, filename=path)
+    template = jinja2.Template.from_code(environment, code, dict(environment.globals))
+    written: list[str] = []
+    length = 0
+    mark = marks(environment.secret)
+    pieces = template.generate()
+    for piece in pieces:
+        written.append(piece)
+        length += len(piece) - sum(len(match[0]) for match in mark.finditer(piece))
+        if length > environment.characters:
+            pieces.throw(_TooLarge())  # type: ignore[attr-defined]
+    return "".join(written)
+
+
+def _line(path: str, environment: _Environment, error: BaseException) -> tuple[str, int]:
+    """Jinja2 rewrites tracebacks so that template lines stand in them; the innermost one counts."""
+    if isinstance(error, jinja2.TemplateSyntaxError):
+        return error.filename or path, error.lineno
+    if isinstance(error, SyntaxError) and error.filename in environment.lines:
+        return error.filename, line_of(error.lineno or 1, environment.lines[error.filename])
+    place = (path, 1)
+    traceback: TracebackType | None = error.__traceback__
+    while traceback is not None:
+        code, parser = traceback.tb_frame.f_code, traceback.tb_frame.f_locals.get("self")
+        if code.co_filename in environment.lines:
+            place = (code.co_filename, traceback.tb_lineno)
+        elif isinstance(parser, Parser):
+            place = (parser.filename or path, parser.stream.current.lineno)
+        traceback = traceback.tb_next
+    return place
+
+
+def _message(error: BaseException, job: Job) -> str:
+    match error:
+        case _TooLarge():
+            return f"the text has more than {job['characters']:,} characters"
+        case MemoryError():
+            return f"it takes more than {job['memory'] >> 20} MB of memory"
+        case RecursionError():
+            return "macros, files or brackets are nested too deeply, or without an end"
+        case jinja2.TemplateNotFound():
+            return f"there is no file '{error.name}' in macros/ or migrations/"
+        case jinja2.TemplateError():
+            return error.message or type(error).__name__
+        case SyntaxError():
+            return error.msg
+        case _:
+            return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def run(job: Job) -> None:
+    """Render the files of a job, up to the first that fails, and report."""
+    faulthandler.register(signal.SIGPROF, file=sys.stderr, all_threads=False, chain=True)
+    with contextlib.suppress(ValueError, OSError):  # macOS has no limit of this kind
+        resource.setrlimit(resource.RLIMIT_AS, (job["memory"], job["memory"]))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+    def load(name: str) -> tuple[str, str, None] | None:
+        if (unreadable := job["unreadable"].get(name)) is not None:
+            path, line, why = unreadable
+            raise jinja2.TemplateSyntaxError(why, line, filename=path)
+        known = job["sources"].get(name)
+        return known and (known[1], known[0], None)
+
+    physical: dict[str, str] = {}
+    environment = _Environment(load, job["characters"], job["secret"])
+    environment.globals.update(job["variables"])
+    environment.globals["ref"] = lambda name: physical.get(str(name).upper(), name)
+    for path, source, names in job["files"]:
+        physical.clear()
+        physical.update(names)
+        _report(begin=path)
+        signal.setitimer(signal.ITIMER_PROF, job["seconds"])
+        try:
+            marked = _render(environment, path, source)
+            _report(text=marked, files=environment.marked_files)
+        except Exception as error:
+            file, line = _line(path, environment, error)
+            _report(error=_message(error, job), file=file, line=line)
+            return
+
+
+if __name__ == "__main__":
+    run(pickle.load(sys.stdin.buffer))

@@ -1,0 +1,163 @@
+"""Jinja2 rendering of SQL files that keeps track of where each piece of text came from.
+
+Templates run in a process of their own (:mod:`sql.language.project.rendering` says why). Before a template is compiled,
+every line of its literal text is given an invisible mark with file, line and column. The marks survive
+loops, includes and macros; after rendering they are taken out, and what is left of them is a table from
+positions in the rendered text to places in the sources.
+"""
+
+from __future__ import annotations
+
+import bisect
+import json
+import pickle
+import re
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from opensea_metrics.core.errors import Place, SqlError, os_reason
+from opensea_metrics.core.places import Lines, Located
+from opensea_metrics.sql.language.project import rendering
+from opensea_metrics.sql.language.project.reading import read_text
+
+SECONDS = 10.0
+"""CPU time that one file may take."""
+MEMORY = 512 << 20
+"""Bytes that the process may take, some 50 MB of them for Python (not enforced on macOS)."""
+CHARACTERS = 16 << 20
+"""Length of the text that one file may become."""
+
+_TAGS = ("{{", "{%", "{#")
+_FRAME = re.compile(r'^  File "(.*)", line (\d+) in ', re.MULTILINE)
+
+
+class Templates:
+    """The templates of a project: macros under ``root/macros`` are found by their file name."""
+
+    def __init__(self, root: Path, variables: Mapping[str, Any]) -> None:
+        self._root = root
+        self._variables = variables
+
+    def render(self, files: Sequence[tuple[Path, Mapping[str, str]]]) -> list[Located]:
+        """Render files, each with the names that ``ref('name')`` stands for where not for the name.
+
+        Raises SqlError at the place of an undefined variable, a syntax error of the template, an
+        expression that fails or is not allowed, or where it exceeds a limit.
+        """
+        sources = [(path, read_text(path), names) for path, names in files]
+        jobs = [entry for entry in sources if any(tag in entry[1] for tag in _TAGS)]
+        rendered = iter(self._run([(str(path), text, names) for path, text, names in jobs]))
+        return [
+            next(rendered) if any(tag in text for tag in _TAGS) else plain(path, text)
+            for path, text, _ in sources
+        ]
+
+    def _run(self, files: list[tuple[str, str, Mapping[str, str]]]) -> list[Located]:
+        if not files:
+            return []
+        sources, unreadable = self._importable()
+        job = rendering.Job(
+            variables=self._variables,
+            sources=sources,
+            unreadable=unreadable,
+            files=files,
+            seconds=SECONDS,
+            memory=MEMORY,
+            characters=CHARACTERS,
+            secret=secrets.token_hex(8),
+        )
+        marks = rendering.marks(job["secret"])
+        # -I: nothing of the environment or of this folder (it has a types.py) is imported.
+        command = [sys.executable, "-I", "-X", "utf8", rendering.__file__]
+        try:
+            ended = subprocess.run(
+                command, input=pickle.dumps(job), capture_output=True, env={}, check=False
+            )
+        except OSError as error:
+            message = f"cannot start {sys.executable} to render templates: {os_reason(error)}"
+            raise SqlError(message, Place(files[0][0], 1, 1)) from error
+        texts: list[Located] = []
+        compiled: dict[str, list[tuple[int, int]]] = {}
+        begun = files[0][0]
+        for line in ended.stdout.decode(errors="replace").splitlines():
+            match json.loads(line):
+                case {"begin": str(path)}:
+                    begun = path
+                case {"compiled": str(path), "lines": lines}:
+                    compiled[path] = lines
+                case {"text": str(marked), "files": names}:
+                    texts.append(_unmark(marks, marked, names, begun))
+                case {"error": str(message), "file": file, "line": number}:
+                    undefined = message.endswith("is undefined")
+                    hint = "define it in settings.yml, or give --var NAME=VALUE" if undefined else None
+                    raise SqlError(f"template: {message}", Place(file, number, 1), hint)
+        if len(texts) < len(files):
+            dump = ended.stderr.decode("ascii", errors="backslashreplace")
+            if ended.returncode == -signal.SIGPROF:
+                message = f"template: it takes more than {SECONDS:g} seconds"
+            else:
+                message = f"template: rendering ended with status {ended.returncode}: {dump[-500:].strip()}"
+            raise SqlError(message, _interrupted_at(dump, compiled, begun))
+        return texts
+
+    def _importable(self) -> tuple[dict[str, tuple[str, str]], dict[str, tuple[str, int, str]]]:
+        """The files that templates may import, by name, and those among them that cannot be read."""
+        sources: dict[str, tuple[str, str]] = {}
+        unreadable: dict[str, tuple[str, int, str]] = {}
+        for folder in (self._root / "migrations", self._root / "macros"):
+            for path in sorted(folder.rglob("*")):
+                name = path.relative_to(folder).as_posix()
+                try:
+                    if path.is_file():
+                        sources[name] = (str(path), read_text(path))
+                except SqlError as error:  # an error only where it is imported
+                    line = error.place.line if error.place else 1
+                    unreadable[name] = (str(path), line, error.message)
+        return sources, unreadable
+
+
+def plain(path: Path, text: str) -> Located:
+    """The text of a file that is no template."""
+    return Located(text, Lines(text, str(path)).place)
+
+
+def _interrupted_at(dump: str, compiled: Mapping[str, list[tuple[int, int]]], path: str) -> Place:
+    """The line of a template in a dump of Python's frames, the innermost first."""
+    written = {name.encode("ascii", "backslashreplace").decode(): name for name in compiled}
+    for frame in _FRAME.finditer(dump):
+        if (name := written.get(frame[1])) is not None:
+            return Place(name, rendering.line_of(int(frame[2]), compiled[name]), 1)
+    return Place(path, 1, 1)
+
+
+def _unmark(pattern: re.Pattern[str], marked: str, files: list[str], path: str) -> Located:
+    pieces: list[str] = []
+    offsets = [0]
+    marks = [Place(path, 1, 1)]
+    length = end = 0
+    for match in pattern.finditer(marked):
+        piece = marked[end : match.start()]
+        pieces.append(piece)
+        length += len(piece)
+        offsets.append(length)
+        marks.append(Place(files[int(match[1])], int(match[2]), int(match[3])))
+        end = match.end()
+    pieces.append(marked[end:])
+    text = "".join(pieces)
+    lines = Lines(text, path)
+
+    def place(offset: int) -> Place:
+        """The last mark before a character, plus the distance."""
+        index = bisect.bisect_right(offsets, offset) - 1
+        mark, begins = marks[index], offsets[index]
+        here, there = lines.place(offset), lines.place(begins)
+        if here.line > there.line:
+            return Place(mark.file, mark.line + here.line - there.line, here.column)
+        return Place(mark.file, mark.line, mark.column + offset - begins)
+
+    return Located(text, place)

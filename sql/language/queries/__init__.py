@@ -1,0 +1,1 @@
+"""SELECTs with every name and type resolved."""

@@ -1,0 +1,67 @@
+"""What the names in an expression stand for, and how ksqlDB's messages write it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sqlglot import exp
+
+from opensea_metrics.core.errors import SqlError, Stage
+from opensea_metrics.core.types import KsqlType, name_of
+from opensea_metrics.sql.language.statements.parser import where
+from opensea_metrics.sql.language.statements.statements import Statement
+
+ARITHMETIC: dict[type[exp.Expression], str] = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.Mod: "%"}
+COMPARISONS: dict[type[exp.Expression], tuple[str, str]] = {
+    exp.EQ: ("=", "EQUAL"),
+    exp.NEQ: ("<>", "NOT_EQUAL"),
+    exp.LT: ("<", "LESS_THAN"),
+    exp.LTE: ("<=", "LESS_THAN_OR_EQUAL"),
+    exp.GT: (">", "GREATER_THAN"),
+    exp.GTE: (">=", "GREATER_THAN_OR_EQUAL"),
+}
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What names stand for: ``columns`` of each source by its alias, and lambdas' parameters.
+
+    ``clause`` is where the expression stands, for errors: SELECT, WHERE, GROUP BY …
+    """
+
+    statement: Statement
+    columns: Mapping[str, Mapping[str, KsqlType]]
+    parameters: Mapping[str, KsqlType] = field(default_factory=dict)
+    clause: str = "SELECT"
+    types: dict[int, tuple[exp.Expression, KsqlType]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """Types that are known already, by the identity of an expression, which is kept alive beside."""
+
+    def error(
+        self,
+        expression: exp.Expression,
+        message: str,
+        hint: str | None = None,
+        located: bool = False,
+    ) -> SqlError:
+        """An error at the place of an expression."""
+        place = where(self.statement, expression)
+        return SqlError(message, place, hint, stage=Stage.QUERY, located=located)
+
+
+def shown(expression: exp.Expression) -> str:
+    """An expression as ksqlDB's messages write it: names upper-cased, operations in parentheses."""
+    right: list[str] = []
+    while operator := ARITHMETIC.get(type(expression)) or COMPARISONS.get(type(expression), ("",))[0]:
+        right.append(f" {operator} {shown(expression.expression)})")
+        expression = expression.this
+    match expression:
+        case exp.Column():
+            left = name_of(expression.this)
+        case exp.Dot():
+            left = f"{shown(expression.this)}->{name_of(expression.expression)}"
+        case _:
+            left = expression.sql(dialect="ksqldb")
+    return "(" * len(right) + left + "".join(reversed(right))

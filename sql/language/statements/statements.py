@@ -1,0 +1,238 @@
+"""One ksqlDB statement as plain data: its text, where it stands, what it makes and reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from functools import cached_property
+
+from sqlglot import exp
+
+from opensea_metrics.core.errors import Place
+from opensea_metrics.core.types import name_of
+from opensea_metrics.sql.language.dialect import KsqlDB
+from opensea_metrics.sql.language.dialect import expressions as node
+
+_DIALECT = KsqlDB()
+_OWN = Place("<statement>", 1, 1)
+"""The place of a statement that no user wrote."""
+
+
+class Kind(Enum):
+    """What a statement does, as far as a migration or a server must tell statements apart."""
+
+    CREATE_STREAM = "create stream"
+    CREATE_TABLE = "create table"
+    CREATE_STREAM_AS = "create stream as select"
+    CREATE_TABLE_AS = "create table as select"
+    INSERT_SELECT = "insert into … select"
+    INSERT_VALUES = "insert into … values"
+    ALTER = "alter"
+    DROP_STREAM = "drop stream"
+    DROP_TABLE = "drop table"
+    TERMINATE = "terminate"
+    PAUSE = "pause"
+    RESUME = "resume"
+    ASSERT = "assert"
+    CONNECTOR = "connector"
+    SELECT = "select"
+    SET = "set"
+    UNSET = "unset"
+    DEFINE = "define"
+    UNDEFINE = "undefine"
+    SHOW = "show"
+    DESCRIBE = "describe"
+    EXPLAIN = "explain"
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A parsed statement.
+
+    ``text`` ends with a semicolon and is what is sent to a server. ``locate`` maps offsets of positions
+    in ``ast`` to places. The methods that change a statement give another one, whose text is written
+    from its AST, without the user's comments and layout.
+    """
+
+    text: str
+    place: Place
+    ast: exp.Expression
+    locate: Callable[[int], Place] = field(
+        default=lambda _: _OWN, repr=False, compare=False
+    )
+
+    @cached_property
+    def kind(self) -> Kind:
+        """What it does."""
+        ast = self.ast
+        match ast:
+            case node.CreateSource():
+                words = f"create {ast.args['kind'].lower()}"
+                return Kind(f"{words} as select" if ast.args.get("query") else words)
+            case node.DropSource():
+                return Kind(f"drop {ast.args['kind'].lower()}")
+            case node.QueryControl():
+                return Kind(str(ast.args["action"]).lower())
+            case node.SetProperty():
+                return Kind.SET if ast.args.get("value") else Kind.UNSET
+            case node.Define():
+                return Kind.DEFINE if ast.args.get("value") else Kind.UNDEFINE
+            case _:
+                return _KINDS[type(ast)]
+
+    @cached_property
+    def name(self) -> str | None:
+        """The stream, table or query that it creates, writes to, changes, ends or describes.
+
+        Upper-cased unless it is quoted.
+        """
+        return name_of(self.ast.this) if isinstance(self.ast, _NAMING) else None
+
+    @cached_property
+    def reads(self) -> tuple[str, ...]:
+        """The sources that it reads."""
+        return tuple(name_of(source.this) for source in self.ast.find_all(node.Source))
+
+    @property
+    def properties(self) -> dict[str, str]:
+        """The WITH clause: upper-cased names to values as text."""
+        items = self.ast.args.get("properties") or []
+        return {str(item.this.this).upper(): _text(item.args["value"]) for item in items}
+
+    @property
+    def topic(self) -> str | None:
+        """The topic that a CREATE names, or implies (a sink's name), else None."""
+        if named := self.properties.get("KAFKA_TOPIC"):
+            return named
+        return self.name if self.kind in (Kind.CREATE_STREAM_AS, Kind.CREATE_TABLE_AS) else None
+
+    @property
+    def replaces(self) -> bool:
+        """True for CREATE OR REPLACE."""
+        return bool(self.ast.args.get("replace"))
+
+    @property
+    def keeps_existing(self) -> bool:
+        """True for CREATE … IF NOT EXISTS."""
+        return bool(self.ast.args.get("if_not_exists"))
+
+    @property
+    def deletes_topic(self) -> bool:
+        """True for DROP … DELETE TOPIC."""
+        return bool(self.ast.args.get("delete_topic"))
+
+    @property
+    def starts_query(self) -> bool:
+        """True if it starts a persistent query (CSAS, CTAS, INSERT INTO … SELECT)."""
+        return self.kind in (Kind.CREATE_STREAM_AS, Kind.CREATE_TABLE_AS, Kind.INSERT_SELECT)
+
+    def creating(self) -> Statement:
+        """A CREATE without OR REPLACE and IF NOT EXISTS; any other statement as it is."""
+        return self._with(replace=False, if_not_exists=False)
+
+    def replacing(self) -> Statement:
+        """A CREATE as CREATE OR REPLACE; any other statement as it is."""
+        return self._with(replace=True, if_not_exists=False)
+
+    def without_delete_topic(self) -> Statement:
+        """A DROP that keeps the topic; any other statement as it is."""
+        return self._with(delete_topic=False)
+
+    def without_property(self, name: str) -> Statement:
+        """It without one property of its WITH clause; ``name`` is upper-cased."""
+        if name not in self.properties:
+            return self
+        kept = [item for item in self.ast.args["properties"] if str(item.this.this).upper() != name]
+        return self._with(properties=[item.copy() for item in kept])
+
+    def renamed(self, names: Mapping[str, str], topics: Mapping[str, str]) -> Statement:
+        """A statement under new names: what it creates or writes into, what it reads, its topic.
+
+        A source keeps its old name as its alias, so that columns may still be qualified by it.
+        """
+        ast = self.ast.copy()
+        if (name := self.name) is not None and name in names:
+            ast.set("this", _quoted(names[name]))
+        for source in ast.find_all(node.Source):
+            name = name_of(source.this)
+            if name in names:
+                source.set("this", _quoted(names[name]))
+                if not source.args.get("alias"):
+                    source.set("alias", _quoted(name))
+        for item in ast.args.get("properties") or []:
+            if str(item.this.this).upper() == "KAFKA_TOPIC" and _text(item.args["value"]) in topics:
+                item.set("value", exp.Literal.string(topics[_text(item.args["value"])]))
+        return self._of(ast)
+
+    def _with(self, **args: object) -> Statement:
+        """It with other arguments of its AST, if that has them and they differ."""
+        changed = {
+            name: value
+            for name, value in args.items()
+            if name in self.ast.arg_types and (self.ast.args.get(name) or False) != value
+        }
+        if not changed:
+            return self
+        ast = self.ast.copy()
+        for name, value in changed.items():
+            ast.set(name, value)
+        return self._of(ast)
+
+    def _of(self, ast: exp.Expression) -> Statement:
+        return self if ast == self.ast else replace(self, ast=ast, text=written(ast))
+
+
+def written(ast: exp.Expression) -> str:
+    """The text of a statement's AST, with its semicolon."""
+    return f"{_DIALECT.generate(ast, copy=False)};"
+
+
+def dropping(
+    kind: str, name: str, place: Place = _OWN, delete_topic: bool = False, if_exists: bool = False
+) -> Statement:
+    """``DROP STREAM|TABLE name``; ``place`` is that of a statement that it follows from."""
+    ast = node.DropSource(
+        this=_quoted(name), kind=kind, if_exists=if_exists, delete_topic=delete_topic
+    )
+    return Statement(written(ast), place, ast)
+
+
+def terminating(query_id: str, place: Place = _OWN) -> Statement:
+    """``TERMINATE query_id``; ``place`` is that of a statement that it follows from."""
+    ast = node.QueryControl(this=_quoted(query_id), action="TERMINATE")
+    return Statement(written(ast), place, ast)
+
+
+_NAMING = (
+    node.CreateSource,
+    node.AlterSource,
+    node.DropSource,
+    node.InsertSelect,
+    node.InsertValues,
+    node.QueryControl,
+    node.DescribeSource,
+)
+_KINDS: dict[type, Kind] = {
+    node.AlterSource: Kind.ALTER,
+    node.InsertSelect: Kind.INSERT_SELECT,
+    node.InsertValues: Kind.INSERT_VALUES,
+    node.Query: Kind.SELECT,
+    node.Show: Kind.SHOW,
+    node.DescribeSource: Kind.DESCRIBE,
+    node.Explain: Kind.EXPLAIN,
+    node.Assert: Kind.ASSERT,
+    node.Connector: Kind.CONNECTOR,
+}
+
+
+def _quoted(name: str) -> exp.Identifier:
+    return exp.Identifier(this=name, quoted=True)
+
+
+def _text(value: exp.Expression) -> str:
+    if isinstance(value, exp.Neg):
+        return "-" + _text(value.this)
+    if isinstance(value, exp.Boolean):
+        return str(value.this).lower()
+    return str(value.this)

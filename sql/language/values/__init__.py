@@ -1,0 +1,1 @@
+"""Values of JSON and of SQL as values of ksqlDB's types."""

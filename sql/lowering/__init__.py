@@ -1,5 +1,0 @@
-"""From resolved ksqlDB expressions to the SQL of an engine.
-
-What cannot be given exactly as ksqlDB gives it is refused by name (:class:`sql.errors.SqlError`),
-never approximated in silence.
-"""
