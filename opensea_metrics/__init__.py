@@ -31,7 +31,7 @@ __all__ = [
 ]
 _PLACES = {
     "KsqlClient": "deploy.client",
-    "OpenSeaMetricsError": "sql.errors",
+    "OpenSeaMetricsError": "core.errors",
     "apply": "deploy.commands",
     "plan": "deploy.commands",
     "recompute": "spark_batch.recompute",

@@ -2,7 +2,7 @@
 
 Scalar functions go by their SQL names, table functions too (they give lists: ``unnest`` them). An
 aggregate, unless it has a native form, is three functions over states that are JSON text, here called
-``NAME_partial``, ``NAME_merge`` and ``NAME_finish``: see :func:`parts`.
+``NAME_partial``, ``NAME_merge`` and ``NAME_finish``. ``Definition.in_duckdb`` writes their calls.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ import duckdb
 import pyarrow as pa
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
-from opensea_metrics.core.definition import Definition, Native
-from opensea_metrics.core.quoting import quoted
+from opensea_metrics.core.definition import Definition
 from opensea_metrics.core.types import STRING
 from opensea_metrics.core.types import duckdb as duckdb_type
 from opensea_metrics.udfs import arrow, calls, registry
@@ -33,32 +32,6 @@ def register(connection: duckdb.DuckDBPyConnection) -> None:
             _register_aggregate(connection, definition)
         else:
             _register_scalar(connection, definition)
-
-
-def parts(definition: Definition) -> Native:
-    """An aggregate in parts: its native form, or calls of the three functions made of it."""
-    if definition.native is not None:
-        return definition.native
-    partial, merge, finish = (
-        quoted(f"{definition.name}_{suffix}") for suffix in ("partial", "merge", "finish")
-    )
-    columns = ", ".join(f"c{i} := {{{i}}}" for i in range(len(definition.parameters)))
-    constants = "".join(f", {{{p.name}}}" for p in definition.constants)
-    return Native(
-        partial=f"{partial}(list(struct_pack({columns}) ORDER BY {{off}}){constants})",
-        merge=f"{merge}(list({{a}} ORDER BY {{src}}){constants})",
-        finish=f"{finish}({{a}}{constants})",
-    )
-
-
-def filled(definition: Definition, constants: Sequence[str]) -> Native:
-    """The parts of an aggregate with its constants, given as SQL, put in."""
-
-    def fill(text: str) -> str:
-        return definition.with_constants(text, constants)
-
-    made = parts(definition)
-    return Native(fill(made.partial), fill(made.merge), fill(made.finish), fill(made.tidy))
 
 
 def _register_scalar(connection: duckdb.DuckDBPyConnection, definition: Definition) -> None:

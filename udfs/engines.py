@@ -107,7 +107,7 @@ class DuckDb:
             for row in part or [(None,) * len(definition.parameters)]
         ]
         self._load(definition.parameters, rows)
-        native = duckdb_udfs.filled(definition, [_literal(value, text) for value in constants])
+        native = definition.in_duckdb([_literal(value, text) for value in constants])
         columns = [
             f"CAST(c{i} AS {duckdb_type(p.type)})" for i, p in enumerate(definition.parameters)
         ]

@@ -12,6 +12,7 @@ import typer
 from opensea_metrics.core.definition import Definition, UdfError
 from opensea_metrics.deploy.cli.app import app
 from opensea_metrics.deploy.output.plain import say
+from opensea_metrics.sql.language.functions import library
 from opensea_metrics.udfs import check, engines, registry
 from opensea_metrics.udfs.ksqldb import build as jars
 from opensea_metrics.udfs.ksqldb.image import build_image
@@ -102,6 +103,7 @@ def build_jars(
 
     Example: opensea-metrics udfs build --ksqldb /usr/share/java/ksqldb-rest-app
     """
+    library.known()  # raises if a function has the name of one of ksqlDB's
     if docker:
         build_image(tag)
         say(f"image {tag}")

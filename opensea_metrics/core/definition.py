@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from opensea_metrics.core.errors import OpenSeaMetricsError
+from opensea_metrics.core.quoting import quoted
 from opensea_metrics.core.types import KsqlType
 
 Kind = Literal["scalar", "table", "aggregate"]
@@ -100,6 +101,24 @@ class Definition:
             for constant, value in zip(self.constants, values, strict=True)
         }
         return _NAMED.sub(lambda found: written.get(found[1], found[0]), text)
+
+    def in_duckdb(self, constants: Sequence[str]) -> Native:
+        """An aggregate in parts, with its constants given as SQL: its native form, or else calls of the
+        three functions that ``udfs.duckdb`` registers for it."""
+        native = self.native or self._python_in_duckdb()
+        parts = (native.partial, native.merge, native.finish, native.tidy)
+        partial, merge, finish, tidy = (self.with_constants(part, constants) for part in parts)
+        return Native(partial, merge, finish, tidy)
+
+    def _python_in_duckdb(self) -> Native:
+        partial, merge, finish = (quoted(f"{self.name}_{suffix}") for suffix in ("partial", "merge", "finish"))
+        columns = ", ".join(f"c{i} := {{{i}}}" for i in range(len(self.parameters)))
+        constants = "".join(f", {{{p.name}}}" for p in self.constants)
+        return Native(
+            partial=f"{partial}(list(struct_pack({columns}) ORDER BY {{off}}){constants})",
+            merge=f"{merge}(list({{a}} ORDER BY {{src}}){constants})",
+            finish=f"{finish}({{a}}{constants})",
+        )
 
     def in_spark(
         self, columns: Sequence[str], constants: Sequence[str], off: str, state: str

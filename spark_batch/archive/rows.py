@@ -102,7 +102,7 @@ def database(
 
 
 def table(files: list[int], offsets: list[int], lines: list[bytes]) -> pa.Table:
-    """A table with the columns of LINES; what is not UTF-8 is written otherwise (``sql.language.lowering.records.utf8``)."""
+    """A table with the columns of LINES. What is not UTF-8 is replaced by :mod:`utf8`'s rule."""
     try:
         texts = pa.array(lines, pa.binary()).cast(pa.string())
     except pa.ArrowInvalid:

@@ -81,7 +81,7 @@ def on_duckdb(rows: int) -> None:
             "TOKEN_AMOUNT(price, decimals)": scalar("token_amount(price, decimals)"),
         },
     )
-    top = duckdb_udfs.filled(registry.functions()["TOP_BY_KEY"], ["10"])
+    top = registry.functions()["TOP_BY_KEY"].in_duckdb(["10"])
     partial = top.partial.format("slug", "volume", "price", off="off")
     finish = top.finish.format(a=f"({top.tidy.format(a='a')})")
     report(

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import opensea_metrics
 
 ROOT = Path(__file__).parents[2]
@@ -24,3 +26,8 @@ def test_the_program_prints_what_the_page_says(tmp_path: Path) -> None:
 def test_the_table_has_every_exported_name() -> None:
     table = "\n".join(line for line in TEXT.splitlines() if line.startswith("|"))
     assert {name for name in opensea_metrics.__all__ if f"`{name}" not in table} == set()
+
+
+@pytest.mark.parametrize("name", opensea_metrics.__all__)
+def test_every_exported_name_is_there(name: str) -> None:
+    assert getattr(opensea_metrics, name).__name__ == name

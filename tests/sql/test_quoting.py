@@ -111,7 +111,7 @@ def _calls(path: Path) -> list[ast.Call]:
 
 
 def _sources() -> list[Path]:
-    folders = ("sql", "deploy", "producer", "spark_batch", "udfs")
+    folders = ("opensea_metrics/core", "sql", "deploy", "producer", "spark_batch", "udfs")
     return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
 
 

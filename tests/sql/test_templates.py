@@ -142,7 +142,7 @@ def test_a_failure_has_a_place(load: Load, text: str, expected: str | None) -> N
 def test_templates_see_nothing_of_the_environment(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process gets no secret: it has no environment but this."""
     monkeypatch.setenv("OPENSEA_METRICS_KSQLDB_PASSWORD", "s3cret")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2] / "sql"))  # has a types.py
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2] / "opensea_metrics/core"))  # has a types.py
     assert load("-- {{ n + 1 }}") == "-- 2"
     assert os.environ["OPENSEA_METRICS_KSQLDB_PASSWORD"] == "s3cret"
 

@@ -20,7 +20,6 @@ from importlib import resources
 from pathlib import Path
 
 from opensea_metrics.core.definition import UdfError
-from opensea_metrics.sql.language.functions import library as functions
 from opensea_metrics.udfs import registry
 from opensea_metrics.udfs.ksqldb import render
 
@@ -44,7 +43,6 @@ def build(out: Path, ksqldb: Iterable[Path], one: bool = False) -> Built:
     ``ksqldb`` are jars of ksqlDB, or folders of them. Raises UdfError where a JDK, Jep or ksqlDB's
     classes are missing, or javac refuses something.
     """
-    functions.known()  # that no name is one of ksqlDB's own
     with tempfile.TemporaryDirectory() as temporary:
         made = Path(temporary)
         generated, runtime = made / "generated", made / "runtime"

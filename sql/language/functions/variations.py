@@ -59,7 +59,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Variation:
-    """One way to call a function; ``text`` and ``result_text`` are as :mod:`sql.language.functions.builtin` writes it."""
+    """One way to call a function. ``text`` and ``result_text`` are written as in :mod:`.builtin`."""
 
     text: str
     result_text: str

@@ -104,8 +104,8 @@ def _is_foreign(root: Path) -> bool:
 
 
 def load_settings(root: Path, variables: Mapping[str, str]) -> dict[str, Any]:
-    """``settings.yml`` with overrides, which keep the types of settings (:mod:`sql.language.project.overrides`). A variable
-    that is no setting is text.
+    """``settings.yml`` with overrides, which keep the types of settings (:mod:`.overrides`). A variable that is
+    no setting is text.
 
     Raises SqlError if the file is not a mapping of names to values, or an override has another type.
     """

@@ -1,4 +1,4 @@
-"""The process in which templates run. :mod:`sql.language.project.templates` starts it; it imports nothing of this project.
+"""The process in which templates run. :mod:`.templates` starts it; it imports nothing of this project.
 
 Jinja2's sandbox keeps a template away from Python. It does not keep it from asking for too much: in
 ``'%1000000000d' % 1`` or ``10 ** 10 ** 10`` a single call in C runs for minutes or fills the memory,

@@ -17,7 +17,6 @@ from opensea_metrics.core.definition import Definition
 from opensea_metrics.core.types import BIGINT, DOUBLE, INTEGER, DecimalType, duckdb
 from opensea_metrics.sql.language.functions import library as functions
 from opensea_metrics.sql.language.lowering.duckdb.expressions import Lowering, wrapped
-from opensea_metrics.udfs import duckdb as duckdb_udfs
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ def aggregate(call: exp.Anonymous, lowering: Lowering) -> Aggregate:
 
 def _python(definition: Definition, constants: list[str]) -> Aggregate:
     """An aggregate of ``udfs``: its native form, or Python over its state as text."""
-    parts = duckdb_udfs.filled(definition, constants)
+    parts = definition.in_duckdb(constants)
     return _one(parts.partial, parts.merge, parts.finish, parts.tidy)
 
 

@@ -1,7 +1,7 @@
 """What ksqlDB's JSON deserializer gives of a record, one value at a time: slow, and right for every record.
 
-DuckDB reads most records by itself (``sql.language.lowering.records.rows``). This module rewrites those of which DuckDB may
-make something else: names in another case, values of a wrong type, numbers that wrap around, text that is no
+DuckDB reads most records by itself (:mod:`.rows`). This module rewrites the records that DuckDB may read in
+another way: names in another case, values of a wrong type, numbers that wrap around, text that is no
 JSON. The rules are those of Jackson and of KsqlJsonDeserializer in 7.9.1; tests/embedded/records.yml has what a
 real server gave.
 """

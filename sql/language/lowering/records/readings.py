@@ -2,7 +2,7 @@
 value of what ``from_json`` gives.
 
 The SQL gives NULL not for a JSON null only, but for each value that DuckDB may not read as ksqlDB does. A record
-with such a value is read by ``sql.language.lowering.records.exact``. So the SQL has to know the common forms of values only.
+with such a value is read by :mod:`.exact`. So the SQL has to know the common forms of values only.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """JSON records → typed rows, as ksqlDB's deserializer gives them.
 
 DuckDB parses all records, with the field names that a sample has. Records that DuckDB may read in another way
-than ksqlDB does are in doubt: ``sql.language.lowering.records.exact`` rewrites them, and DuckDB parses what it wrote. What a
-sample has matters for the speed only.
+than ksqlDB does are in doubt: :mod:`.exact` rewrites them, and DuckDB parses what it wrote. The sample matters
+for the speed only.
 """
 
 from __future__ import annotations
