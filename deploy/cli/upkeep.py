@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +16,32 @@ from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.repair import Repair
 from opensea_metrics.deploy.output.plain import say
 from opensea_metrics.deploy.output.upkeep import show_changed, show_drift
+
+
+@app.command()
+def init(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Created if it does not exist.")],
+) -> None:
+    """Begin a project: settings, macros, a first migration and its test.
+
+    Example: opensea-metrics init my-metrics
+    """
+    for path in commands.init(directory):
+        say(path)
+    say("Next: README.md in that directory shows how to check, test and apply the statements.")
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Such as sales_by_chain.")],
+    sql: options.Sql = None,
+    var: options.Var = None,
+) -> None:
+    """Begin a migration: a file with the next version.
+
+    Example: opensea-metrics new sales_by_chain --sql ./sql
+    """
+    say(commands.new(name, sql, options.variables(var)))
 
 
 @app.command()
@@ -121,19 +148,6 @@ def repair(
         server_access.client(server), consent, sql, options.variables(var), server_access.site()
     )
     say(f"repaired: {len(made.reasons)} findings" if made.reasons else "nothing to repair")
-
-
-@app.command()
-def new(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Such as sales_by_chain.")],
-    sql: options.Sql = None,
-    var: options.Var = None,
-) -> None:
-    """Begin a migration: a file with the next version.
-
-    Example: opensea-metrics new sales_by_chain --sql ./sql
-    """
-    say(commands.new(name, sql, options.variables(var)))
 
 
 def _versions(found: tuple[int, ...]) -> str:

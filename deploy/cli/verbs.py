@@ -8,7 +8,7 @@ from importlib import import_module
 MODULES: dict[str, tuple[str, ...]] = {
     "server": ("demo", "serve", "query"),
     "migrations": ("plan", "apply", "rollback", "status", "unlock"),
-    "upkeep": ("validate", "diff", "baseline", "adopt", "repair", "new"),
+    "upkeep": ("init", "new", "validate", "diff", "baseline", "adopt", "repair"),
     "events": ("produce", "sample", "replay"),
     "batch": ("recompute",),
     "reconcile": ("reconcile",),

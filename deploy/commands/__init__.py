@@ -5,6 +5,7 @@
 for what goes wrong with the server, MigrationError for what does not go together.
 """
 
+from opensea_metrics.deploy.commands.init import init
 from opensea_metrics.deploy.commands.migrate import (
     Validation,
     apply,
@@ -31,6 +32,7 @@ __all__ = [
     "changed",
     "diff",
     "dry_run",
+    "init",
     "is_push",
     "lock_holder",
     "new",

@@ -17,7 +17,7 @@ from opensea_metrics.deploy.migrations.state import VersionState
 from opensea_metrics.deploy.migrations.store import Store
 from opensea_metrics.deploy.migrations.verify import Changed, changed_files
 from opensea_metrics.deploy.migrations.work import Work, ignore, now
-from opensea_metrics.sql.language.project.project import find_root, load_project
+from opensea_metrics.sql.language.project.project import find_root, load_project, packaged_root
 from opensea_metrics.sql.language.statements.statements import dropping
 
 _TEMPLATE = """\
@@ -117,12 +117,17 @@ def repair(
 def new(name: str, root: Path | None = None, variables: Variables | None = None) -> Path:
     """Begin a migration: an empty file with the next version, whose path is returned.
 
-    Raises MigrationError for a name that cannot be part of a file's.
+    Raises MigrationError for a name that cannot be part of a file name, and outside a project.
     """
     words = re.sub(r"\s+", "_", name.strip())
     if not re.fullmatch(r"\w+", words):
         raise MigrationError(f"{name!r} is no name: letters, digits and underscores make one")
     project = load_project(root, variables)
+    if root is None and project.root == packaged_root():
+        raise MigrationError(
+            "there is no project here: ./sql has no settings.yml and migrations/\n"
+            "  hint: begin one with opensea-metrics init DIR, or name its folder with --sql DIR"
+        )
     versions = [each.version for each in project.migrations]
     digits = max((len(each.path.name.partition("__")[0]) - 1 for each in project.migrations), default=3)
     version = max(versions, default=0) + 1
