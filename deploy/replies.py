@@ -88,7 +88,7 @@ class CommandResult:
 
 
 @dataclass(frozen=True)
-class Source:
+class ServerSource:
     """A stream or table, as SHOW STREAMS and SHOW TABLES list it. ``kind`` is STREAM or TABLE."""
 
     name: str
@@ -98,7 +98,7 @@ class Source:
     windowed: bool
 
     @classmethod
-    def of(cls, reply: Json) -> Source:
+    def of(cls, reply: Json) -> ServerSource:
         """Read one entry of ``streams`` or ``tables``."""
         return cls(
             text(reply, "name"),
@@ -110,7 +110,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Query:
+class ServerQuery:
     """A query on the server: the names of its ``sinks``, and its ``state`` (RUNNING, ERROR, …).
 
     The state of a paused query is RUNNING. Only its counts by state show that it is ``paused``.
@@ -123,7 +123,7 @@ class Query:
     paused: bool = False
 
     @classmethod
-    def of(cls, reply: Json) -> Query:
+    def of(cls, reply: Json) -> ServerQuery:
         """Read one entry of ``queries``, ``readQueries`` or ``writeQueries``."""
         counts = member(reply, "statusCount") if reply.get("statusCount") else {}
         return cls(
@@ -136,21 +136,21 @@ class Query:
 
 
 @dataclass(frozen=True)
-class Topic:
+class ServerTopic:
     """A Kafka topic that the server lists, with its number of partitions."""
 
     name: str
     partitions: int
 
     @classmethod
-    def of(cls, reply: Json) -> Topic:
+    def of(cls, reply: Json) -> ServerTopic:
         """Read one entry of ``topics``."""
         partitions = listed(reply, "replicaInfo") if reply.get("replicaInfo") else ()
         return cls(text(reply, "name"), len(partitions))
 
 
 @dataclass(frozen=True)
-class Column:
+class ServerColumn:
     """A column in a reply. ``type`` is as ksqlDB writes it; ``key`` is True for key columns."""
 
     name: str
@@ -183,9 +183,9 @@ class Description:
     name: str
     kind: str
     topic: str
-    columns: tuple[Column, ...]
-    read_queries: tuple[Query, ...]
-    write_queries: tuple[Query, ...]
+    columns: tuple[ServerColumn, ...]
+    read_queries: tuple[ServerQuery, ...]
+    write_queries: tuple[ServerQuery, ...]
     statement: str = ""
     key_format: str = ""
     value_format: str = ""
@@ -202,13 +202,13 @@ class Description:
             text(reply, "type"),
             text(reply, "topic"),
             tuple(
-                Column(
+                ServerColumn(
                     text(field, "name"), type_text(member(field, "schema")), field.get("type") == "KEY"
                 )
                 for field in members(reply, "fields")
             ),
-            tuple(Query.of(field) for field in members_or_none(reply, "readQueries")),
-            tuple(Query.of(field) for field in members_or_none(reply, "writeQueries")),
+            tuple(ServerQuery.of(field) for field in members_or_none(reply, "readQueries")),
+            tuple(ServerQuery.of(field) for field in members_or_none(reply, "writeQueries")),
             text_or_none(reply, "statement") or "",
             text_or_none(reply, "keyFormat") or "",
             text_or_none(reply, "valueFormat") or "",
@@ -240,7 +240,7 @@ class Rows:
     ``close`` ends an endless query that is no longer needed, on the server too.
     """
 
-    columns: tuple[Column, ...]
+    columns: tuple[ServerColumn, ...]
     values: Iterator[Sequence[Any]]
     close: Callable[[], None] = lambda: None
 
@@ -272,7 +272,7 @@ def type_text(schema: Json) -> str:
     return f"{name}<{type_text(inner)}>" if inner else name
 
 
-def columns_of(schema: str) -> tuple[Column, ...]:
+def columns_of(schema: str) -> tuple[ServerColumn, ...]:
     """The columns that a query's header names. Raises WrongShape if the text does not name columns.
 
     >>> columns_of("`A` STRING KEY, `top` ARRAY<STRUCT<`b` INTEGER, `c` DOUBLE>>")[1].type
@@ -290,8 +290,8 @@ def columns_of(schema: str) -> tuple[Column, ...]:
     return tuple(_column(part.strip()) for part in [*parts, schema[start:]] if part.strip())
 
 
-def _column(written: str) -> Column:
+def _column(written: str) -> ServerColumn:
     match = re.match(r"`((?:[^`]|``)*)` (.*?)( KEY)?$", written, re.DOTALL)
     if match is None:
         raise WrongShape(f"its schema has {written[:40]!r} where ksqlDB has a name and a type")
-    return Column(match[1].replace("``", "`"), match[2], match[3] is not None)
+    return ServerColumn(match[1].replace("``", "`"), match[2], match[3] is not None)

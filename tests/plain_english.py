@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from inspect import cleandoc
 from pathlib import Path
 
 from opensea_metrics.deploy import cli
@@ -19,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("opensea_metrics/core", "deploy", "producer", "spark_batch", "sql", "udfs")
 LONG, TOO_LONG = 25, 30
 SHARE = 0.05
-_CODE = re.compile(r"```.*?```", re.DOTALL)
+_CODE = re.compile(r"```.*?```|^::\n(?:\n| [^\n]*\n)+", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 _INLINE = re.compile(r"(`+)[^`]+\1")
 _END = re.compile(r"(?<=[.!?])[)\"']?\s+(?=[A-Z0-9(\"'x])")
@@ -132,9 +133,9 @@ def _text(expression: ast.expr) -> str:
 def docstrings(tree: ast.Module) -> Iterator[str]:
     """The docstrings of a module, its classes and functions, and the texts below its constants."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            if isinstance(node.value.value, str):
-                yield node.value.value
+        match node:
+            case ast.Expr(value=ast.Constant(value=str(text))):
+                yield cleandoc(text)
 
 
 def groups(left_out: tuple[str, ...] = ()) -> dict[str, list[str]]:

@@ -9,7 +9,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.plain_english import FOLDERS, ROOT, SHARE, Count, count, docstrings, groups, messages, source_files
+from tests.plain_english import (
+    FOLDERS,
+    ROOT,
+    SHARE,
+    Count,
+    count,
+    docstrings,
+    groups,
+    messages,
+    source_files,
+)
 
 # Folders and files that do not keep to the rules yet.
 LEFT_OUT: tuple[str, ...] = (

@@ -86,16 +86,16 @@ def produce(
     vsn: Annotated[Protocol, typer.Option(help="Version of the protocol.")] = Protocol.ARRAYS,
     compression: Annotated[Compression, typer.Option(help="With Kafka.")] = Compression.LZ4,
     roll_seconds: Annotated[
-        float, typer.Option(min=0.1, callback=options.finite, help="With --sink archive: start a new file at least that often.")
+        float, typer.Option(min=0.1, callback=options.finite, help="With --sink archive: when to start a new file.")
     ] = 10.0,
     dedup_seconds: Annotated[
-        float, typer.Option(min=0, callback=options.finite, help="Drop repeats of events within that time. 0 keeps all.")
+        float, typer.Option(min=0, callback=options.finite, help="Drop events repeated within that time. 0 keeps all.")
     ] = 300.0,
     silence_seconds: Annotated[
         float, typer.Option(min=1, callback=options.finite, help="Raise an alarm if no event comes for that long.")
     ] = 120.0,
     shutdown_seconds: Annotated[
-        float, typer.Option(min=0, callback=options.finite, help="Time to deliver received events after SIGTERM or Ctrl-C.")
+        float, typer.Option(min=0, callback=options.finite, help="Time to deliver events after SIGTERM or Ctrl-C.")
     ] = 8.0,
     metrics_port: Annotated[
         int | None,

@@ -20,7 +20,7 @@ from opensea_metrics.deploy.output.upkeep import show_changed, show_drift
 
 @app.command()
 def init(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The project's folder. It is created if it does not exist.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The project's folder. init creates it if needed.")],
 ) -> None:
     """Create a project: settings, macros, a first migration and its test.
 

@@ -34,12 +34,12 @@ from opensea_metrics.deploy.client.transport import Transport
 from opensea_metrics.deploy.replies import (
     CommandResult,
     Description,
-    Query,
     Row,
     Rows,
     ServerInfo,
-    Source,
-    Topic,
+    ServerQuery,
+    ServerSource,
+    ServerTopic,
     columns_of,
 )
 from opensea_metrics.deploy.shapes import (
@@ -132,33 +132,33 @@ class KsqlClient:
                 check_shape(entity)
         return reply
 
-    def everything(self) -> tuple[tuple[Source, ...], tuple[Query, ...], tuple[Topic, ...]]:
+    def everything(self) -> tuple[tuple[ServerSource, ...], tuple[ServerQuery, ...], tuple[ServerTopic, ...]]:
         """All streams and tables, queries and topics, from one request."""
         statements = "SHOW STREAMS; SHOW TABLES; SHOW QUERIES; SHOW TOPICS;"
         streams, tables, queries, topics = self.ask(statements)
         with self._reading(_request(statements)):
             sources = (*members(streams, "streams"), *members(tables, "tables"))
             return (
-                tuple(map(Source.of, sources)),
-                tuple(map(Query.of, members(queries, "queries"))),
-                tuple(map(Topic.of, members(topics, "topics"))),
+                tuple(map(ServerSource.of, sources)),
+                tuple(map(ServerQuery.of, members(queries, "queries"))),
+                tuple(map(ServerTopic.of, members(topics, "topics"))),
             )
 
-    def streams(self) -> tuple[Source, ...]:
+    def streams(self) -> tuple[ServerSource, ...]:
         """All streams."""
-        return self._list("SHOW STREAMS;", "streams", Source.of)
+        return self._list("SHOW STREAMS;", "streams", ServerSource.of)
 
-    def tables(self) -> tuple[Source, ...]:
+    def tables(self) -> tuple[ServerSource, ...]:
         """All tables."""
-        return self._list("SHOW TABLES;", "tables", Source.of)
+        return self._list("SHOW TABLES;", "tables", ServerSource.of)
 
-    def queries(self) -> tuple[Query, ...]:
+    def queries(self) -> tuple[ServerQuery, ...]:
         """All queries, persistent and transient (push) ones."""
-        return self._list("SHOW QUERIES;", "queries", Query.of)
+        return self._list("SHOW QUERIES;", "queries", ServerQuery.of)
 
-    def topics(self) -> tuple[Topic, ...]:
+    def topics(self) -> tuple[ServerTopic, ...]:
         """All Kafka topics except ksqlDB's internal ones."""
-        return self._list("SHOW TOPICS;", "topics", Topic.of)
+        return self._list("SHOW TOPICS;", "topics", ServerTopic.of)
 
     def describe(self, name: str, extended: bool = False) -> Description:
         """Describe one stream or table. The client quotes ``name``. Raises KsqlError if there is none."""

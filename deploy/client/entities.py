@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from opensea_metrics.deploy.replies import (
     CommandResult,
     Description,
-    Query,
-    Source,
-    Topic,
+    ServerQuery,
+    ServerSource,
+    ServerTopic,
     type_text,
 )
 from opensea_metrics.deploy.shapes import Json, WrongShape, member, members, members_or_none, text
@@ -98,11 +98,11 @@ def _function(entity: Json) -> None:
 _READERS: dict[str, Callable[[Json], object]] = {
     "currentStatus": CommandResult.of,
     "warning_entity": CommandResult.of,
-    "streams": _all("streams", Source.of),
-    "tables": _all("tables", Source.of),
-    "queries": _all("queries", Query.of),
-    "kafka_topics": _all("topics", Topic.of),
-    "kafka_topics_extended": _all("topics", Topic.of),
+    "streams": _all("streams", ServerSource.of),
+    "tables": _all("tables", ServerSource.of),
+    "queries": _all("queries", ServerQuery.of),
+    "kafka_topics": _all("topics", ServerTopic.of),
+    "kafka_topics_extended": _all("topics", ServerTopic.of),
     "sourceDescription": _one("sourceDescription", Description.of),
     "source_descriptions": _all("sourceDescriptions", Description.of),
     "queryDescription": _one("queryDescription", _query_description),

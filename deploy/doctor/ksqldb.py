@@ -12,7 +12,7 @@ from opensea_metrics.deploy.client.errors import ClientError
 from opensea_metrics.deploy.doctor.checks import Check, Checker, Unreachable
 from opensea_metrics.deploy.migrations.state import VersionState
 from opensea_metrics.deploy.migrations.status import VersionStatus
-from opensea_metrics.deploy.replies import Query, ServerInfo
+from opensea_metrics.deploy.replies import ServerInfo, ServerQuery
 
 report = Checker("ksqldb")
 
@@ -32,7 +32,7 @@ def examine(
 
 
 def judge(
-    info: ServerInfo, healthy: bool, queries: Sequence[Query], versions: Sequence[VersionStatus]
+    info: ServerInfo, healthy: bool, queries: Sequence[ServerQuery], versions: Sequence[VersionStatus]
 ) -> list[Check]:
     """Checks of a server's replies, and of the state of each migration."""
     checks = [
@@ -81,7 +81,7 @@ def _migrations(versions: Sequence[VersionStatus]) -> Check:
     if changed:
         return report.warning(
             "migrations",
-            f"{', '.join(changed)} changed after they were applied",
+            f"changed since they were applied: {', '.join(changed)}",
             "opensea-metrics validate shows how; if docker compose applied them with other settings,"
             " set OPENSEA_METRICS_VARIABLES as in .env.example",
         )

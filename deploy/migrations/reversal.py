@@ -24,7 +24,7 @@ from opensea_metrics.deploy.migrations.state import (
     Recorded,
     StatementRecord,
 )
-from opensea_metrics.deploy.replies import Source
+from opensea_metrics.deploy.replies import ServerSource
 from opensea_metrics.sql.language.statements.statements import Kind
 
 DROPS = (Kind.DROP_STREAM, Kind.DROP_TABLE)
@@ -66,7 +66,7 @@ def undos(
                     sources.pop(name, None)
                 case Restore(name, statement) if record.kind is not Kind.TERMINATE:
                     kind = "STREAM" if statement.kind in MAKES_STREAM else "TABLE"
-                    sources[name] = Source(name, kind, record.topic or "", "", False)
+                    sources[name] = ServerSource(name, kind, record.topic or "", "", False)
         server = replace(server, sources=sources)
     return tuple(planned), server
 

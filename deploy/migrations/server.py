@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from opensea_metrics.core.types import from_ast, name_of
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.migrations.state import MAKES_SOURCE, StatementRecord
-from opensea_metrics.deploy.replies import Column, Description, Query, Source
+from opensea_metrics.deploy.replies import Description, ServerColumn, ServerQuery, ServerSource
 from opensea_metrics.sql.language.statements.parser import parse_statement
 from opensea_metrics.sql.language.statements.statements import Kind
 
@@ -22,14 +22,14 @@ class Server:
     ``is_embedded``: it is the embedded server, which cannot run everything that ksqlDB can.
     """
 
-    sources: Mapping[str, Source] = field(default_factory=dict)
-    queries: Mapping[str, Query] = field(default_factory=dict)
+    sources: Mapping[str, ServerSource] = field(default_factory=dict)
+    queries: Mapping[str, ServerQuery] = field(default_factory=dict)
     topics: frozenset[str] = frozenset()
     described: Mapping[str, Description] = field(default_factory=dict)
     is_embedded: bool = False
     partitions: Mapping[str, int] = field(default_factory=dict)
 
-    def readers(self, name: str) -> tuple[Query, ...]:
+    def readers(self, name: str) -> tuple[ServerQuery, ...]:
         """The queries that read from a stream or table that was described."""
         return self.described[name].read_queries if name in self.described else ()
 
@@ -89,7 +89,7 @@ def effect_of(record: StatementRecord, server: Server) -> Effect | None:
     return Effect(started[0] if started else None) if done else None
 
 
-def _last_added(text: str) -> tuple[Column, ...]:
+def _last_added(text: str) -> tuple[ServerColumn, ...]:
     """The last column that an ALTER adds: it is the last of the stream once that is done."""
     definition = parse_statement(text).ast.expressions[-1]
-    return (Column(name_of(definition.this), str(from_ast(definition.args["kind"]))),)
+    return (ServerColumn(name_of(definition.this), str(from_ast(definition.args["kind"]))),)

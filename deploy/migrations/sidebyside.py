@@ -18,7 +18,7 @@ from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.live import sendable
 from opensea_metrics.deploy.migrations.server import Server
 from opensea_metrics.deploy.migrations.state import MAKES_SOURCE, Recorded, StatementRecord
-from opensea_metrics.deploy.replies import Query
+from opensea_metrics.deploy.replies import ServerQuery
 from opensea_metrics.sql.language.statements.parser import parse_statement
 from opensea_metrics.sql.language.statements.statements import Statement, dropping, terminating
 
@@ -143,9 +143,9 @@ def _affected(old: str, server: Server) -> list[str]:
     return found
 
 
-def _inserts(affected: list[str], server: Server) -> list[Query]:
+def _inserts(affected: list[str], server: Server) -> list[ServerQuery]:
     """INSERT INTO queries that read from or write into what is affected."""
-    found: dict[str, Query] = {}
+    found: dict[str, ServerQuery] = {}
     for name in affected:
         known = server.described[name]
         for query in (*known.read_queries, *known.write_queries):
