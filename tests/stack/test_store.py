@@ -63,14 +63,14 @@ def make_buckets(store: dict[str, str], secret: str = SECRET) -> subprocess.Comp
 
 
 def test_buckets_are_made_once(store: dict[str, str]) -> None:
-    assert make_buckets(store).stdout == "made the bucket raw-data\nmade the bucket metrics\n"
+    assert make_buckets(store).stdout == "created the bucket raw-data\ncreated the bucket metrics\n"
     there = s3fs.S3FileSystem(
         key="opensea", secret=SECRET, endpoint_url=f"http://127.0.0.1:{store['9000']}",
         config_kwargs={"s3": {"addressing_style": "path"}}, skip_instance_cache=True,
     )  # fmt: skip
     there.pipe("raw-data/topics/x", b"kept")
     assert (
-        make_buckets(store).stdout == "the bucket raw-data is there\nthe bucket metrics is there\n"
+        make_buckets(store).stdout == "the bucket raw-data exists\nthe bucket metrics exists\n"
     )
     assert there.cat("raw-data/topics/x") == b"kept"
 
