@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Fixtures that all tests share."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tests.parts import kafka
 
 @pytest.fixture(autouse=True)
 def logging_as_it_was() -> Iterator[None]:
-    """The command configures logging for its process; the next test must not inherit that."""
+    """Reset logging, because the command configures it for the whole process."""
     yield
     structlog.reset_defaults()
 
 
 @pytest.fixture(autouse=True, scope="session")
 def one_name_for_each_module() -> Iterator[None]:
-    """The folders are imported as parts of opensea_metrics only: a class under two names is two classes."""
+    """The folders are imported only as parts of opensea_metrics. A class under two names would be two classes."""
     yield
     root = Path(__file__).parents[1]
     folders = ("deploy", "producer", "spark_batch", "sql", "udfs")
@@ -36,6 +36,6 @@ def _parents(module: ModuleType) -> tuple[Path, ...]:
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[kafka.Broker]:
-    """A real Kafka broker; skips without Java."""
+    """A real Kafka broker. Skips the test without Java."""
     with kafka.running(tmp_path_factory.mktemp("kafka")) as running:
         yield running

@@ -1,4 +1,4 @@
-"""The folders import one another only as docs/architecture.md says."""
+"""The folders import one another only as docs/architecture.md allows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALLOWED = {
 
 
 def _imported(path: Path) -> Iterator[str]:
-    """The folders that a module imports, also inside of functions."""
+    """The folders that a module imports, at the top or inside functions."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         match node:
             case ast.ImportFrom(module="opensea_metrics", names=names):
