@@ -166,7 +166,7 @@ def _declared(name: str) -> int:
     root = find_root()
     value = load_settings(root, {}).get(name)
     if not isinstance(value, int):
-        raise SettingsError(f"{root / 'settings.yml'} has no whole number named {name}. Add it.")
+        raise SettingsError(f"{root / 'settings.yml'} has no whole number named {name}.")
     return value
 
 

@@ -141,7 +141,7 @@ def repair(
         if yes:
             return True
         if not sys.stdin.isatty():
-            raise MigrationError("nothing was repaired, because nobody can be asked here: consent with --yes")
+            raise MigrationError("nothing was repaired: give consent with --yes")
         return typer.confirm("Write this into the record?", err=True)
 
     repaired = commands.repair(
