@@ -1,7 +1,7 @@
 """Counts long sentences: ``python -m tests.plain_english [GROUP…]``, with the long ones of the groups named.
 
 Groups are README.md, each page of docs/, the command's help, and the messages and docstrings of each source
-folder. The goal (docs/architecture.md): no sentence over 30 words, and fewer than 5 % over 25.
+folder. The goal (docs/architecture.md, Names and sentences): no sentence over 30 words, and fewer than 5 % over 25.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _CODE = re.compile(r"```.*?```|^::\n(?:\n| [^\n]*\n)+", re.DOTALL | re.MULTILINE
 _LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 _INLINE = re.compile(r"(`+)[^`]+\1")
 _END = re.compile(r"(?<=[.!?])[)\"']?\s+(?=[A-Z0-9(\"'x])")
-_LOGGED = ("debug", "info", "warning", "error", "exception", "critical")
+_SHOWN = ("debug", "info", "warning", "error", "exception", "critical", "failed")
+"""Methods that show their arguments: those of loggers, and those of doctor's checks."""
 _NAMED = re.compile(r"(help|hint|advice|message|reason)s?$", re.IGNORECASE)
 
 
@@ -105,7 +106,7 @@ def messages(tree: ast.Module) -> Iterator[str]:
                 shown = [*args, *(keyword.value for keyword in keywords)]
             case ast.Call(func=ast.Name(id="say") | ast.Attribute(attr="__init__"), args=args):
                 shown = args
-            case ast.Call(func=ast.Attribute(attr=name), args=args) if name in _LOGGED:
+            case ast.Call(func=ast.Attribute(attr=name), args=args) if name in _SHOWN:
                 shown = args
             case ast.keyword(arg=str(name), value=value) if _NAMED.search(name):
                 shown = [value]

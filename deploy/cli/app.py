@@ -36,7 +36,7 @@ class ChangesPending(Exception):
     """Raised by ``plan``, ``diff`` and ``reconcile`` for exit code 2."""
 
 
-class SomethingFound(Exception):
+class FaultsShown(Exception):
     """Raised for exit code 2 by verbs that have shown a fault."""
 
 
@@ -126,7 +126,7 @@ def main() -> None:
             os.environ[registry.VARIABLE] = own
         _load(next(iter(sys.argv[1:]), None))
         app()
-    except (ChangesPending, SomethingFound):
+    except (ChangesPending, FaultsShown):
         code = 2
     except OpenSeaMetricsError as error:
         say(f"error: {error}", stderr=True)

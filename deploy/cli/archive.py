@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from opensea_metrics.deploy.cli import options, progress
-from opensea_metrics.deploy.cli.app import SomethingFound, app
+from opensea_metrics.deploy.cli.app import FaultsShown, app
 from opensea_metrics.deploy.config import Settings
 from opensea_metrics.deploy.output.archive import show_groups, show_outcome, show_report
 from opensea_metrics.deploy.output.rows import show_json
@@ -80,7 +80,7 @@ def check_archive(
     else:
         show_report(report)
     if not report.is_clean:
-        raise SomethingFound
+        raise FaultsShown
 
 
 @archive.command("compact")
@@ -124,7 +124,7 @@ def compact_archive(
     if not outcome.finished:
         raise typer.Exit(1)
     if outcome.left:
-        raise SomethingFound
+        raise FaultsShown
 
 
 def _source(given: str | None) -> Source:

@@ -59,7 +59,7 @@ Margin = Annotated[
     str,
     typer.Option(
         metavar="DURATION",
-        help="How late a record may be filed after its event. The run reads so many hours past --to.",
+        help="How late a record may be filed after its event. The run reads that much past --to.",
     ),
 ]
 
