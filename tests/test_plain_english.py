@@ -50,11 +50,15 @@ def _names(tree: ast.Module) -> Iterator[tuple[str, int]]:
     """The names that a module gives, with the lines."""
     for node in ast.walk(tree):
         match node:
-            case ast.arg(arg=name) | ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name, node.lineno
+            case ast.arg(arg=name):
                 yield name, node.lineno
             case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
                 yield name, node.lineno
             case ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+                yield name, node.lineno
+            case ast.ExceptHandler(name=str(name)):
                 yield name, node.lineno
 
 

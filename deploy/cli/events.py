@@ -86,7 +86,7 @@ def produce(
     vsn: Annotated[Protocol, typer.Option(help="Version of the protocol.")] = Protocol.ARRAYS,
     compression: Annotated[Compression, typer.Option(help="With Kafka.")] = Compression.LZ4,
     roll_seconds: Annotated[
-        float, typer.Option(min=0.1, callback=options.finite, help="With --sink archive: the longest time for one file.")
+        float, typer.Option(min=0.1, callback=options.finite, help="With --sink archive: the longest time per file.")
     ] = 10.0,
     dedup_seconds: Annotated[
         float, typer.Option(min=0, callback=options.finite, help="Drop events repeated within that time. 0 keeps all.")

@@ -1,4 +1,4 @@
-"""What a client shows to a server: user, token, headers, certificates."""
+"""The credentials of a client: user, token, headers, certificates."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ class Behaviour:
     answers_heartbeats: Callable[[Session], bool] = lambda _: True
     join_delay: float = 0.0
     before_join: Script | None = None
-    """What to send before the reply to a join."""
+    """Runs before the reply to a join."""
     join_reply: Callable[[str, int], Any] = lambda topic, attempt: {"status": "ok", "response": {}}
     """The payload of the reply to a topic's n-th join (from 0). None: no reply."""
 
