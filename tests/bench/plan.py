@@ -50,6 +50,7 @@ class Stopwatch:
     def __init__(self) -> None:
         self.seconds = 0.0
         self._send = httpx.Client.send
+        self._iter_raw = httpx.Response.iter_raw
 
     def __enter__(self) -> Stopwatch:
         watch = self
@@ -57,15 +58,26 @@ class Stopwatch:
         def send(client: httpx.Client, request: httpx.Request, **options: object) -> httpx.Response:
             started = time.perf_counter()
             response = watch._send(client, request, **options)  # type: ignore[arg-type]
-            response.read()
             watch.seconds += time.perf_counter() - started
             return response
 
+        def iter_raw(response: httpx.Response, chunk_size: int | None = None) -> Iterator[bytes]:
+            pieces = watch._iter_raw(response, chunk_size)
+            while True:
+                started = time.perf_counter()
+                piece = next(pieces, None)
+                watch.seconds += time.perf_counter() - started
+                if piece is None:
+                    return
+                yield piece
+
         httpx.Client.send = send  # type: ignore[method-assign,assignment]
+        httpx.Response.iter_raw = iter_raw  # type: ignore[method-assign,assignment]
         return self
 
     def __exit__(self, *_: object) -> None:
         httpx.Client.send = self._send  # type: ignore[method-assign]
+        httpx.Response.iter_raw = self._iter_raw  # type: ignore[method-assign]
 
 
 def main(count: int) -> None:
