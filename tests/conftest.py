@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,12 @@ import pytest
 import structlog
 
 from tests.parts import kafka
+
+
+@pytest.fixture(autouse=True, scope="session")
+def spark_compiles_little() -> None:
+    """A Spark that lives for some minutes spends more CPU time on Java's optimising compiler than it saves."""
+    os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1")
 
 
 @pytest.fixture(autouse=True)

