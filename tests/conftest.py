@@ -14,6 +14,11 @@ import structlog
 from tests.parts import kafka
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The short files of tests/sql are last, so that two workers end at nearly the same time."""
+    items.sort(key=lambda item: item.nodeid.startswith("tests/sql/"))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def spark_compiles_little() -> None:
     """A Spark that lives for some minutes spends more CPU time on Java's optimising compiler than it saves."""
