@@ -18,29 +18,29 @@ from opensea_metrics.udfs import registry
 
 
 def client(server: str | None) -> KsqlClient:
-    """A client of the named server, else of the one in the settings."""
-    found = Settings()
+    """A client of the named server, or of the one in the settings."""
+    settings = Settings()
     access = Access(
-        user=found.ksqldb_user,
-        password=_plain(found.ksqldb_password),
-        token=_plain(found.ksqldb_token),
-        ca_file=found.ksqldb_ca_file,
-        cert_file=found.ksqldb_cert_file,
-        key_file=found.ksqldb_key_file,
-        key_password=_plain(found.ksqldb_key_password),
-        headers={name: each.get_secret_value() for name, each in found.ksqldb_headers.items()},
+        user=settings.ksqldb_user,
+        password=_plain(settings.ksqldb_password),
+        token=_plain(settings.ksqldb_token),
+        ca_file=settings.ksqldb_ca_file,
+        cert_file=settings.ksqldb_cert_file,
+        key_file=settings.ksqldb_key_file,
+        key_password=_plain(settings.ksqldb_key_password),
+        headers={name: secret.get_secret_value() for name, secret in settings.ksqldb_headers.items()},
     )
-    return KsqlClient(server or found.ksqldb_url, access=access)
+    return KsqlClient(server or settings.ksqldb_url, access=access)
 
 
 def site(timeout: float | None = None) -> Site:
     """The needs of a run besides the files, from the settings."""
     by_broker = Settings().delete_by_broker
-    made = Site(
+    settings_site = Site(
         functions={name: registry.checksum(name) for name in registry.functions()},
         delete_by_broker=by_admin(KafkaSettings().client()) if by_broker else None,
     )
-    return made if timeout is None else replace(made, timeout=timeout)
+    return settings_site if timeout is None else replace(settings_site, timeout=timeout)
 
 
 def by_admin(config: Client, timeout: float = 30.0) -> DeleteByBroker:

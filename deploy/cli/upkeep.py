@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +16,32 @@ from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.plan.repair import Repair
 from opensea_metrics.deploy.output.plain import say
 from opensea_metrics.deploy.output.upkeep import correction_sentence, show_changed, show_drift
+
+
+@app.command()
+def init(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The project's folder. init creates it if needed.")],
+) -> None:
+    """Create a project: settings, macros, a first migration and its test.
+
+    Example: opensea-metrics init my-metrics
+    """
+    for path in commands.init(directory):
+        say(path)
+    say("Next: README.md in that directory shows how to check, test and apply the statements.")
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The migration's name, such as sales_by_chain.")],
+    sql: options.Sql = None,
+    var: options.Var = None,
+) -> None:
+    """Create a migration: a file with the next version.
+
+    Example: opensea-metrics new sales_by_chain --sql ./sql
+    """
+    say(commands.new(name, sql, options.variables(var)))
 
 
 @app.command()
@@ -71,7 +98,7 @@ def diff(server: options.Server = None, sql: options.Sql = None, var: options.Va
 
 @app.command()
 def baseline(
-    version: Annotated[int, typer.Argument(metavar="V", help="All versions up to V.")],
+    version: Annotated[int, typer.Argument(metavar="V", help="The last version to record.")],
     server: options.Server = None,
     sql: options.Sql = None,
     var: options.Var = None,
@@ -122,19 +149,6 @@ def repair(
     )
     count = len(repaired.corrections)
     say(f"repaired: {count} corrections" if count else "nothing to repair")
-
-
-@app.command()
-def new(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="For example sales_by_chain.")],
-    sql: options.Sql = None,
-    var: options.Var = None,
-) -> None:
-    """Start a migration: create a file with the next version.
-
-    Example: opensea-metrics new sales_by_chain --sql ./sql
-    """
-    say(commands.new(name, sql, options.variables(var)))
 
 
 def _versions(versions: tuple[int, ...]) -> str:

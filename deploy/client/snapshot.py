@@ -12,7 +12,7 @@ from opensea_metrics.core.errors import Place, SqlError
 from opensea_metrics.core.quoting import ksqldb_quoted
 from opensea_metrics.core.types import KsqlType, from_ast
 from opensea_metrics.deploy.client.client import KsqlClient
-from opensea_metrics.deploy.replies import Description, Query, Source
+from opensea_metrics.deploy.replies import Description, ServerQuery, ServerSource
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.catalog import Query as CatalogQuery
 from opensea_metrics.sql.language.catalog.sources import Column as CatalogColumn
@@ -35,14 +35,14 @@ class Server:
     whose description was requested. ``is_embedded``: this is the embedded server, which supports less.
     """
 
-    sources: Mapping[str, Source] = field(default_factory=dict)
-    queries: Mapping[str, Query] = field(default_factory=dict)
+    sources: Mapping[str, ServerSource] = field(default_factory=dict)
+    queries: Mapping[str, ServerQuery] = field(default_factory=dict)
     topics: frozenset[str] = frozenset()
     described: Mapping[str, Description] = field(default_factory=dict)
     is_embedded: bool = False
     partitions: Mapping[str, int] = field(default_factory=dict)
 
-    def readers(self, name: str) -> tuple[Query, ...]:
+    def readers(self, name: str) -> tuple[ServerQuery, ...]:
         """The queries that read a stream or table that was described."""
         return self.described[name].read_queries if name in self.described else ()
 

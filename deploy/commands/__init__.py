@@ -5,6 +5,7 @@ settings. All functions raise SqlError for errors in files, ClientError for fail
 if files, record and server contradict one another.
 """
 
+from opensea_metrics.deploy.commands.init import init
 from opensea_metrics.deploy.commands.migrate import (
     Validation,
     apply,
@@ -32,6 +33,7 @@ __all__ = [
     "changed",
     "diff",
     "dry_run",
+    "init",
     "is_push",
     "lock_holder",
     "new",

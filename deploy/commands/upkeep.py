@@ -18,7 +18,7 @@ from opensea_metrics.deploy.migrations.record.records import Recorded
 from opensea_metrics.deploy.migrations.record.store import RecordStore
 from opensea_metrics.deploy.migrations.run.executor import Run, now
 from opensea_metrics.deploy.migrations.run.progress import ignore
-from opensea_metrics.sql.language.project.project import find_root, load_project
+from opensea_metrics.sql.language.project.project import find_root, load_project, packaged_root
 from opensea_metrics.sql.language.statements.statements import dropping
 
 _TEMPLATE = """\
@@ -118,12 +118,17 @@ def repair(
 def new(name: str, root: Path | None = None, variables: Variables | None = None) -> Path:
     """Start a migration: an empty file with the next version. Returns its path.
 
-    Raises MigrationError for a name that cannot be part of a file's name.
+    Raises MigrationError for a name that cannot be part of a file name, and outside a project.
     """
     words = re.sub(r"\s+", "_", name.strip())
     if not re.fullmatch(r"\w+", words):
         raise MigrationError(f"{name!r} is no name for a migration\n  hint: use letters, digits and underscores")
     project = load_project(root, variables)
+    if root is None and project.root == packaged_root():
+        raise MigrationError(
+            "there is no project here: ./sql has no settings.yml and migrations/\n"
+            "  hint: begin one with opensea-metrics init DIR, or name its folder with --sql DIR"
+        )
     versions = [file.version for file in project.migrations]
     digits = max((len(file.path.name.partition("__")[0]) - 1 for file in project.migrations), default=3)
     version = max(versions, default=0) + 1

@@ -6,7 +6,7 @@ from opensea_metrics.core.types import from_ast, name_of
 from opensea_metrics.deploy.client.snapshot import Server
 from opensea_metrics.deploy.migrations.record.records import CREATES, DROPS, StatementRecord
 from opensea_metrics.deploy.migrations.run.delivery import Delivered
-from opensea_metrics.deploy.replies import Column
+from opensea_metrics.deploy.replies import ServerColumn
 from opensea_metrics.sql.language.statements.parser import parse_statement
 from opensea_metrics.sql.language.statements.statements import Kind
 
@@ -41,7 +41,7 @@ def query_of(record: StatementRecord, server: Server) -> str:
     return record.query_id or (effect.query_id if effect else None) or ""
 
 
-def _last_added(text: str) -> tuple[Column, ...]:
+def _last_added(text: str) -> tuple[ServerColumn, ...]:
     """The last column that an ALTER adds. After the ALTER it is the last column of the stream."""
     definition = parse_statement(text).ast.expressions[-1]
-    return (Column(name_of(definition.this), str(from_ast(definition.args["kind"]))),)
+    return (ServerColumn(name_of(definition.this), str(from_ast(definition.args["kind"]))),)

@@ -5,6 +5,7 @@ A real server must not be managed by this tool or by ksql-migrations otherwise.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,9 @@ from opensea_metrics.deploy.replies import CommandResult
 from tests.deploy.projects import REFUSED, THREE
 from tests.deploy.stub import Write
 
+# Seconds before a second attempt. An embedded server is ready at once.
+WAIT = 0.5 if "KSQLDB_URL" in os.environ else 0.02
+
 
 def agreed(_: RollbackPlan) -> bool:
     return True
@@ -44,7 +48,7 @@ def seen(client: KsqlClient) -> tuple[list[str], list[str], list[str]]:
 @pytest.fixture
 def client(server_url: str, write_project: Write) -> Iterator[KsqlClient]:
     """A client of a server on which nothing is applied, neither before nor after the test."""
-    made = KsqlClient(server_url)
+    made = KsqlClient(server_url, wait=WAIT)
     before = seen(made)
     yield made
     commands.rollback(made, agreed, root=write_project({}), target=0)
@@ -215,6 +219,7 @@ class Luck:
 class Unlucky(KsqlClient):
     """Fails once at the first statement that begins with ``at``: before it is sent, or after."""
 
+    wait: float = WAIT
     at: str = ""
     after: bool = False
     error: Callable[[], BaseException] = Interrupted

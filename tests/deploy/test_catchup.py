@@ -11,7 +11,7 @@ from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.run.catch_up import wait
 from opensea_metrics.deploy.migrations.run.progress import CatchUpProgress, StepProgress
-from opensea_metrics.deploy.replies import Description, Offsets, Query
+from opensea_metrics.deploy.replies import Description, Offsets, ServerQuery
 
 GROUP = "_confluent-ksql-default_query_CTAS_T_1"
 INNER = f"{GROUP}-Aggregate-GroupBy-repartition"
@@ -34,7 +34,7 @@ class Told(KsqlClient):
 
 
 def at(*offsets: tuple[str, int, int, int], state: str = "RUNNING", paused: bool = False) -> Description:
-    query = Query("CTAS_T_1", ("T",), state, "", paused)
+    query = ServerQuery("CTAS_T_1", ("T",), state, "", paused)
     found = tuple(Offsets(GROUP, topic, part, end, done) for topic, part, end, done in offsets)
     # A query of another sink's name must not be mistaken for it.
     other = Offsets("_confluent-ksql-default_query_INSERTQUERY_9", "raw", 0, 100, 0)

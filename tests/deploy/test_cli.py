@@ -82,7 +82,7 @@ def test_help_is_shown_as_it_is_written() -> None:
 def test_all_help_is_to_be_seen() -> None:
     env = {"COLUMNS": "250"}
     where = CliRunner(env=env).invoke(cli.whole_app(), ["plan", "--help"]).output
-    assert "[default: ($KSQLDB_URL, else http://127.0.0.1:8088)]" in where
+    assert "[default: ($KSQLDB_URL, or http://127.0.0.1:8088)]" in where
     build = CliRunner(env=env).invoke(cli.whole_app(), ["udfs", "build", "--help"]).output
     assert "pip install 'opensea-metrics[ksqldb]'" in build
     group = get_group(cli.whole_app())

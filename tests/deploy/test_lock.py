@@ -62,7 +62,7 @@ def test_the_record_is_made_under_the_lock(tmp_path: Path) -> None:
         assert lock_topics(new) == {"embedded_ksql_OPENSEA_METRICS_LOCK_t0ken"}
         assert not lock.append(new.client, new.topic(), replace(dead, token="other"), None)
         assert new.topic() is None
-        with lock.held(new, "anna"):
+        with lock.held(new, "anna", ttl=TTL):
             assert new.topic() is not None
             assert look(new.client).sources.keys() >= RECORD_NAMES
             assert len(lock_topics(new)) == 1

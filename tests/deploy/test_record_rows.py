@@ -10,7 +10,7 @@ from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.record.store import RecordStore
-from opensea_metrics.deploy.replies import Source
+from opensea_metrics.deploy.replies import ServerSource
 from tests.deploy.stub import Write
 
 VERSION = {
@@ -32,9 +32,9 @@ class Recording(KsqlClient):
     versions: list[dict[str, Any]]
     statements: list[dict[str, Any]]
 
-    def tables(self) -> tuple[Source, ...]:
+    def tables(self) -> tuple[ServerSource, ...]:
         names = ("MIGRATION_SCHEMA_VERSIONS", "MIGRATION_STATEMENTS")
-        return tuple(Source(name, "TABLE", name, "JSON", False) for name in names)
+        return tuple(ServerSource(name, "TABLE", name, "JSON", False) for name in names)
 
     def pull(self, text: str) -> list[dict[str, Any]]:
         return self.versions if "SCHEMA_VERSIONS" in text else self.statements

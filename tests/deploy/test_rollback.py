@@ -23,7 +23,7 @@ from opensea_metrics.deploy.migrations.record.records import (
 )
 from opensea_metrics.deploy.migrations.run.topics import deleting, private_name
 from opensea_metrics.deploy.output.plans import undo_lines
-from opensea_metrics.deploy.replies import Column, Description, Query, Source
+from opensea_metrics.deploy.replies import Description, ServerColumn, ServerQuery, ServerSource
 from opensea_metrics.sql.language.statements.parser import parse_script, parse_statement
 from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
@@ -60,16 +60,16 @@ STATEMENTS = tuple(
     for number, statement in enumerate(parse_script(text, "f"), 1)
 )
 RECORDED = Recorded(VERSIONS, STATEMENTS)
-CSAS = Query("CSAS_COPY_1", ("COPY",), "RUNNING", "")
-INSERT = Query("INSERTQUERY_3", ("COPY",), "RUNNING", "")
-CTAS = Query("CTAS_COUNTS_5", ("COUNTS",), "RUNNING", "")
+CSAS = ServerQuery("CSAS_COPY_1", ("COPY",), "RUNNING", "")
+INSERT = ServerQuery("INSERTQUERY_3", ("COPY",), "RUNNING", "")
+CTAS = ServerQuery("CTAS_COUNTS_5", ("COUNTS",), "RUNNING", "")
 
 
-def source(name: str, topic: str, kind: str = "STREAM") -> Source:
-    return Source(name, kind, topic, "JSON", False)
+def source(name: str, topic: str, kind: str = "STREAM") -> ServerSource:
+    return ServerSource(name, kind, topic, "JSON", False)
 
 
-def read_by(name: str, *queries: Query) -> Description:
+def read_by(name: str, *queries: ServerQuery) -> Description:
     return Description(name, "STREAM", "", (), queries, ())
 
 
@@ -229,21 +229,21 @@ def test_a_query_whose_id_was_never_learned_is_found() -> None:
 
 
 def test_a_foreign_reader_stops_it_before_anything_is_done() -> None:
-    mine = Query("CSAS_MINE_9", ("MINE",), "RUNNING", "")
+    mine = ServerQuery("CSAS_MINE_9", ("MINE",), "RUNNING", "")
     server = replace(SERVER, described={"COPY": read_by("COPY", CTAS, mine)})
     with pytest.raises(MigrationError, match=r"COPY cannot be dropped, because query CSAS_MINE_9 \(into"):
         plan(0, server)
 
 
 def test_a_foreign_writer_stops_it() -> None:
-    mine = Query("INSERTQUERY_9", ("COPY",), "RUNNING", "")
+    mine = ServerQuery("INSERTQUERY_9", ("COPY",), "RUNNING", "")
     server = replace(SERVER, queries={**SERVER.queries, mine.id: mine})
     with pytest.raises(MigrationError, match="COPY cannot be dropped, because query INSERTQUERY_9"):
         plan(0, server)
 
 
 def test_a_push_query_stops_nothing() -> None:
-    push = Query("transient_COPY_1", (), "RUNNING", "")
+    push = ServerQuery("transient_COPY_1", (), "RUNNING", "")
     assert lines(plan(0, replace(SERVER, described={"COPY": read_by("COPY", CTAS, push)}))) == ALL
 
 
@@ -317,7 +317,7 @@ def test_an_ended_insert_query_is_started_again() -> None:
     assert restored(plan(2, recorded=recorded).steps[0]) == ("COPY", text, Restoration.FROM_START)
 
 
-def described(text: str, *columns: Column) -> Server:
+def described(text: str, *columns: ServerColumn) -> Server:
     """OTHER is on the server, as ``text`` (with ``columns``) defines it."""
     other = Description(
         "OTHER", "STREAM", "t", columns, (), (), text, "KAFKA", "JSON"
@@ -326,7 +326,7 @@ def described(text: str, *columns: Column) -> Server:
     return replace(SERVER, sources=sources, described={**SERVER.described, "OTHER": other})
 
 
-A, B = Column("A", "STRING"), Column("B", "INTEGER")
+A, B = ServerColumn("A", "STRING"), ServerColumn("B", "INTEGER")
 OTHER = "CREATE STREAM OTHER (A STRING) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON');"
 
 

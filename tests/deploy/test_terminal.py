@@ -45,7 +45,7 @@ from opensea_metrics.deploy.output.plans import show_plan, show_rollback, show_s
 from opensea_metrics.deploy.output.progress import Reporter
 from opensea_metrics.deploy.output.rows import show_json, show_push, show_reply, show_rows
 from opensea_metrics.deploy.output.upkeep import correction_sentence, show_changed, show_drift
-from opensea_metrics.deploy.replies import Column, Rows
+from opensea_metrics.deploy.replies import Rows, ServerColumn
 from opensea_metrics.spark_batch.archive.compact import Outcome
 from opensea_metrics.spark_batch.archive.findings import Finding, Kind, Report
 from opensea_metrics.spark_batch.archive.runs import Left
@@ -68,7 +68,7 @@ def reply() -> list[dict[str, object]]:
 
 
 def rows() -> Rows:
-    columns = (Column(EVIL, "STRING"), Column("B", "ARRAY<STRUCT<…>>"))
+    columns = (ServerColumn(EVIL, "STRING"), ServerColumn("B", "ARRAY<STRUCT<…>>"))
     return Rows(columns, iter([[EVIL, [{EVIL: EVIL}]], [{EVIL: [EVIL]}, None]]))
 
 

@@ -13,7 +13,7 @@ from opensea_metrics.deploy.cli import server_access
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.run.topics import delete_topic, private_name
-from opensea_metrics.deploy.replies import CommandResult, Source, Topic
+from opensea_metrics.deploy.replies import CommandResult, ServerSource, ServerTopic
 from tests.parts import kafka
 
 
@@ -54,11 +54,11 @@ class Leftover(KsqlClient):
         super().__post_init__()
         self.sent: list[str] = []
 
-    def topics(self) -> tuple[Topic, ...]:
+    def topics(self) -> tuple[ServerTopic, ...]:
         return ()
 
-    def streams(self) -> tuple[Source, ...]:
-        left = Source(private_name("t"), "STREAM", "t", "JSON", False)
+    def streams(self) -> tuple[ServerSource, ...]:
+        left = ServerSource(private_name("t"), "STREAM", "t", "JSON", False)
         return () if self.sent else (left,)
 
     def execute(

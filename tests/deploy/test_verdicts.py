@@ -18,7 +18,7 @@ from opensea_metrics.deploy.migrations.plan.pending import make_plan
 from opensea_metrics.deploy.migrations.plan.steps import Plan
 from opensea_metrics.deploy.migrations.record.records import Recorded
 from opensea_metrics.deploy.output.plans import data_sentence
-from opensea_metrics.deploy.replies import Column, Description, Query, Source
+from opensea_metrics.deploy.replies import Description, ServerColumn, ServerQuery, ServerSource
 from tests.deploy.test_plan import migration
 
 BASE = Description(
@@ -26,10 +26,10 @@ BASE = Description(
     "STREAM",
     "s",
     (
-        Column("ID", "STRING", True),
-        Column("A", "INTEGER"),
-        Column("B", "STRING"),
-        Column("P", "STRUCT<`X` INTEGER, `Y` STRING>"),
+        ServerColumn("ID", "STRING", True),
+        ServerColumn("A", "INTEGER"),
+        ServerColumn("B", "STRING"),
+        ServerColumn("P", "STRUCT<`X` INTEGER, `Y` STRING>"),
     ),
     (),
     (),
@@ -41,11 +41,11 @@ BASE = Description(
 
 
 def made_by_query(
-    name: str, kind: str, query: str, columns: tuple[Column, ...], window: str | None = None
+    name: str, kind: str, query: str, columns: tuple[ServerColumn, ...], window: str | None = None
 ) -> Description:
     """A stream or table as a server describes it."""
     text = f"CREATE {kind} {name} WITH (KAFKA_TOPIC='{name}', PARTITIONS=1, REPLICAS=1) AS {query}"
-    writer = Query(f"C{kind[0]}AS_{name}_1", (name,), "RUNNING", text)
+    writer = ServerQuery(f"C{kind[0]}AS_{name}_1", (name,), "RUNNING", text)
     return Description(
         name, kind, name, columns, (), (writer,), text, "KAFKA", "JSON", window
     )
@@ -57,7 +57,7 @@ DERIVED = made_by_query(
     "SELECT\n  S.ID ID,\n  S.A A,\n  S.B B\nFROM S S\nWHERE (S.A > 0)\nEMIT CHANGES;",
     BASE.columns[:3],
 )
-KEYED = (Column("B", "STRING", True), Column("N", "BIGINT"))
+KEYED = (ServerColumn("B", "STRING", True), ServerColumn("N", "BIGINT"))
 WINDOWED = made_by_query(
     "W",
     "TABLE",
@@ -75,7 +75,7 @@ TABLE = made_by_query(
 DESCRIBED = (BASE, DERIVED, WINDOWED, TABLE)
 SERVER = Server(
     sources={
-        d.name: Source(d.name, d.kind, d.topic, "JSON", d.window is not None) for d in DESCRIBED
+        d.name: ServerSource(d.name, d.kind, d.topic, "JSON", d.window is not None) for d in DESCRIBED
     },
     queries={query.id: query for d in DESCRIBED for query in d.write_queries},
     topics=frozenset({d.topic for d in DESCRIBED} | {"other"}),
@@ -270,9 +270,9 @@ def test_whether_it_can_be_rolled_back(text: str, label: str) -> None:
 
 
 def test_what_cannot_be_read_is_left_to_the_server() -> None:
-    foreign = made_by_query("F", "STREAM", "SELECT MINE(a => 1) FROM s;", (Column("X", "FOO"),))
+    foreign = made_by_query("F", "STREAM", "SELECT MINE(a => 1) FROM s;", (ServerColumn("X", "FOO"),))
     server = Server(
-        sources={**SERVER.sources, "F": Source("F", "STREAM", "F", "JSON", False)},
+        sources={**SERVER.sources, "F": ServerSource("F", "STREAM", "F", "JSON", False)},
         queries={**SERVER.queries, **{each.id: each for each in foreign.write_queries}},
         topics=SERVER.topics,
         described={**SERVER.described, "F": foreign},

@@ -86,12 +86,13 @@ def _modules(folder: Path) -> list[Path]:
 def test_jupysql_and_this_package_do_not_overwrite_each_other(installed: Path, tmp_path: Path) -> None:
     program = (
         "from importlib.util import find_spec as spec; "
-        "print(spec('sql').origin, spec('opensea_metrics').origin, spec('opensea_metrics.sql.language.statements.parser').origin)"
+        "print(spec('sql').origin, spec('opensea_metrics').origin); "
+        "print(spec('opensea_metrics.sql.language.statements.parser').origin)"
     )
     assert run(installed, tmp_path, program).split() == [
         str(installed / "sql/__init__.py"),
         str(installed / "opensea_metrics/__init__.py"),
-        str(installed / "opensea_metrics/sql/parser.py"),
+        str(installed / "opensea_metrics/sql/language/statements/parser.py"),
     ]
 
 

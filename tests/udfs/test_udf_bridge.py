@@ -202,7 +202,7 @@ def test_build_says_what_is_missing(
 ) -> None:
     code, _, err = run(monkeypatch, capsys, "build")
     assert (code, err) == (
-        1, "error: give the folder of ksqlDB's jars with --ksqldb DIR, or --docker\n"
+        1, "error: there are no jars of ksqlDB to build for: give their folder with --ksqldb DIR, or --docker\n"
     )  # fmt: skip
     code, _, err = run(monkeypatch, capsys, "build", "--ksqldb", str(tmp_path / "none"))
     assert code == 1

@@ -33,7 +33,7 @@ from opensea_metrics.deploy.migrations.record.records import (
     VersionState,
 )
 from opensea_metrics.deploy.migrations.run.topics import PRIVATE_PREFIX, private_name
-from opensea_metrics.deploy.replies import Source
+from opensea_metrics.deploy.replies import ServerSource
 from opensea_metrics.sql.language.statements.statements import (
     Kind,
     Statement,
@@ -140,7 +140,7 @@ def _steps(own: Sequence[StatementRecord], undoing: Undoing, server: Server) -> 
         for step in undone:
             if step.restored and step.statement and record.kind is not Kind.TERMINATE:
                 kind = "STREAM" if step.statement.kind in CREATES_STREAM else "TABLE"
-                sources[step.restored] = Source(step.restored, kind, record.topic or "", "", False)
+                sources[step.restored] = ServerSource(step.restored, kind, record.topic or "", "", False)
             elif step.statement and step.statement.kind in DROPS:
                 sources.pop(step.statement.name or "", None)
         server = replace(server, sources=sources)

@@ -19,7 +19,7 @@ from opensea_metrics.deploy.migrations.plan.impact import DataEffect, Impact, Ve
 from opensea_metrics.deploy.migrations.plan.steps import ApplyStep
 from opensea_metrics.deploy.migrations.record.records import Recorded, StatementRecord
 from opensea_metrics.deploy.migrations.run.topics import PRIVATE_PREFIX
-from opensea_metrics.deploy.replies import Query
+from opensea_metrics.deploy.replies import ServerQuery
 from opensea_metrics.sql.language.statements.parser import parse_statement
 from opensea_metrics.sql.language.statements.properties import RESET
 from opensea_metrics.sql.language.statements.statements import Statement, dropping, terminating
@@ -140,7 +140,7 @@ def _affected(old: str, server: Server) -> list[str]:
     return affected
 
 
-def _inserts(affected: tuple[str, ...], server: Server) -> list[Query]:
+def _inserts(affected: tuple[str, ...], server: Server) -> list[ServerQuery]:
     """The INSERT INTO queries that read from or write into the affected objects."""
     known = [server.described[name] for name in affected]
     queries = {query.id: query for source in known for query in (*source.read_queries, *source.write_queries)}

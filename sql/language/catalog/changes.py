@@ -1,7 +1,7 @@
 """What statements do to a catalog.
 
 :func:`applied` gives the catalog after one more statement, or says why that statement is refused. The
-rules are ksqlDB's (shared/ksqldb-facts.md); the embedded server and the checks before a migration use
+rules are ksqlDB's (docs/ksqldb-facts.md); the embedded server and the checks before a migration use
 the same ones.
 """
 

@@ -27,7 +27,7 @@ class Column:
 class Window:
     """A window; durations in milliseconds. ``kind`` is TUMBLING, HOPPING or SESSION.
 
-    ``grace`` where the statement says none: 24 hours less the size (shared/ksqldb-facts.md, 3).
+    ``grace`` where the statement says none: 24 hours less the size (docs/ksqldb-facts.md, Windows).
     ``origin`` is where a window starts (epoch ms): in ksqlDB at the epoch.
     """
 

@@ -1,6 +1,6 @@
 """What CREATE OR REPLACE may change: ksqlDB's upgrade rules, clause by clause.
 
-Source: observed on ksqlDB 7.9.1 (shared/ksqldb-facts.md, section 6, and ksqldb-replies/replace_*).
+Source: observed on ksqlDB 7.9.1 (docs/ksqldb-facts.md, CREATE OR REPLACE).
 A stream keeps its topic and its offsets, so its columns may only grow at the end; a windowed
 aggregation cannot be replaced at all, not even by itself.
 """

@@ -201,7 +201,7 @@ def _negated(negation: exp.Neg, scope: Scope) -> KsqlType:
 
 def _case(case: exp.Case, scope: Scope) -> KsqlType:
     if case.this is not None:
-        # Observed: an internal server error on 7.9.1 (shared/ksqldb-facts.md, section 2).
+        # Observed: an internal server error on 7.9.1 (docs/ksqldb-facts.md, Expressions).
         raise scope.error(case.this, "CASE x WHEN … fails in ksqlDB", "write CASE WHEN x = … THEN")
     branches = [branch.args["true"] for branch in case.args["ifs"]]
     for branch in case.args["ifs"]:

@@ -45,7 +45,7 @@ TEMPLATES: dict[str, str] = {
     " ELSE replace({0}, {1}, {2}) END",
     "RPAD": "CASE WHEN {2} <> '' AND {1} >= 0 THEN rpad({0}, {1}, {2}) END",
     "SIGN": "CAST(sign({0}) AS INTEGER)",
-    # Observed: NULL when the array is shorter than the end (shared/ksqldb-facts.md, section 4).
+    # Observed: NULL when the array is shorter than the end (docs/ksqldb-facts.md, Expressions).
     "SLICE": "CASE WHEN {1} >= 1 AND {2} <= len({0}) THEN list_slice({0}, {1}, {2}) END",
     "SPLIT": "CASE WHEN {1} IS NOT NULL THEN string_split({0}, {1}) END",
     "SQRT": "sqrt({0})",

@@ -42,7 +42,7 @@ TEMPLATES: dict[str, str] = {
     "POWER": "power(CAST({0} AS DOUBLE), {1})",
     "RPAD": "CASE WHEN {2} <> '' AND {1} >= 0 THEN rpad({0}, {1}, {2}) END",
     "SIGN": "CAST(sign({0}) AS INT)",
-    # Observed: NULL when the array is shorter than the end (shared/ksqldb-facts.md, section 4).
+    # Observed: NULL when the array is shorter than the end (docs/ksqldb-facts.md, Expressions).
     "SLICE": "CASE WHEN {1} >= 1 AND {2} <= size({0}) THEN slice({0}, {1}, greatest({2} - {1} + 1, 0)) END",
     "SPLIT": "CASE WHEN {1} = '' THEN split({0}, '') ELSE split({0}, concat(r'\\Q', {1}, r'\\E'), -1) END",
     "SQRT": "sqrt({0})",

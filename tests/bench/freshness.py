@@ -1,8 +1,9 @@
-"""How fresh the metrics are while the firehose runs: seconds from an event to the tables that count it.
+"""Measures freshness: the seconds from an event to the tables that count it, while the firehose runs.
 
-A thread appends events to a file of the archive at a steady rate; the tables of the market are asked
-over HTTP, one for each window, how many events they have counted. Run: python -m tests.bench.live
-[EVENTS_PER_SECOND=4100] [SECONDS=60]
+A thread appends events to an archive file at a steady rate. Meanwhile pull queries ask the market's table of each
+window how many events it has counted.
+
+Run: [EVENTS_PER_SECOND=4100] [SECONDS=60] python -m tests.bench.freshness
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ WINDOWS = ("30_SECONDS", "1_MINUTE", "5_MINUTES", "30_MINUTES")
 
 
 class Firehose(threading.Thread):
-    """Appends events twenty times a second; ``written`` are (count so far, time) pairs."""
+    """Appends events twenty times a second. ``counts`` and ``times`` have the total and the time of each write."""
 
     def __init__(self, file: Path, rate: int, seconds: int) -> None:
         super().__init__()
@@ -33,7 +34,7 @@ class Firehose(threading.Thread):
         start = int(time.time() * 1000)
         frames = sample.frames(int(rate * seconds * 1.1), 3, start, seconds * 1000, 0.06)
         decoded = (envelope.decode(frame) for frame in frames)
-        self._lines = [each.value + b"\n" for each in decoded if isinstance(each, Record)]
+        self._lines = [record.value + b"\n" for record in decoded if isinstance(record, Record)]
         self.counts = [0]
         self.times = [time.monotonic()]
 
@@ -49,7 +50,7 @@ class Firehose(threading.Thread):
                 self.times.append(time.monotonic())
 
     def age(self, count: int, now: float) -> float:
-        """How long ago (seconds) the first event was written that a count does not hold yet."""
+        """The age in seconds of the first event that ``count`` does not include yet."""
         first_missing = bisect_right(self.counts, count)
         return now - self.times[first_missing] if first_missing < len(self.times) else 0.0
 
