@@ -42,8 +42,8 @@ def run(data_dir: Path, port: int, hold: Callable[[str], None] | None = None) ->
         screen.print(shown("1.", "bold") + shown(f" embedded server at {url}, data in {data_dir}"))
         client = KsqlClient(url)
         with Reporter() as report:
-            made = commands.apply(client, report=report)
-        screen.print(shown("2.", "bold") + f" applied {len(made.versions)} migrations over HTTP")
+            applied = commands.apply(client, report=report)
+        screen.print(shown("2.", "bold") + f" applied {len(applied.versions)} migrations over HTTP")
         if not any(data_dir.glob("topics/OpenSeaRawEvents/year=*")):
             sink = ArchiveSink(data_dir)
             try:
