@@ -105,7 +105,7 @@ def _step_to_json(step: ApplyStep) -> dict[str, Any]:
 def _step_of(version: int, value: dict[str, Any]) -> ApplyStep:
     statement = replace(parse_statement(value["statement"]), place=Place(*value["place"]))
     row = {name.upper(): text for name, text in value.get("unfinished", {}).items()}
-    changes = [Change(clause, what, None, Difference[name]) for clause, what, name in value["changes"]]
+    changes = [Change(clause, sentence, None, Difference[name]) for clause, sentence, name in value["changes"]]
     return ApplyStep(
         version=version,
         number=value["number"],
