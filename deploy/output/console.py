@@ -37,7 +37,7 @@ class _Console(Console):
 
 
 def console(stderr: bool = False) -> Console:
-    """A console on stdout or stderr, screen when used: tests and pipes replace these.
+    """A new console on the current stdout or stderr, because tests and pipes replace these.
 
     It takes texts as they are, not as markup. ``shown`` makes coloured ones.
     """
