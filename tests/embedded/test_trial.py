@@ -21,7 +21,10 @@ def test_rows_of_a_sink() -> None:
     assert result.refusal is None
     assert result.failures == {}
     assert result.rows == {
-        "T": [window | {"N": 5, "ROWTIME": 15}, window | {"WINDOWSTART": 1_000, "WINDOWEND": 2_000, "N": 7, "ROWTIME": 1_000}]
+        "T": [
+            window | {"N": 5, "ROWTIME": 15},
+            window | {"WINDOWSTART": 1_000, "WINDOWEND": 2_000, "N": 7, "ROWTIME": 1_000},
+        ]
     }
 
 

@@ -96,7 +96,7 @@ class Calls(Expressions):
             case "EXTRACTJSONFIELD":
                 return self._json_field(call, arguments)
             case "REGEXP_EXTRACT":
-                return self.regexp_extract(call, arguments)
+                return self._extracted(call, arguments)
             case "FORMAT_TIMESTAMP":
                 return self.format_timestamp(call, arguments)
             case "TO_JSON_STRING":
@@ -106,6 +106,16 @@ class Calls(Expressions):
         if name not in self.templates:
             raise self.refused(call, name)
         return self._filled(name, [self.value(argument) for argument in arguments])
+
+    def _extracted(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
+        pattern = arguments[0]
+        if not isinstance(pattern, exp.Literal):
+            raise self.refused(call, "REGEXP_EXTRACT with a pattern that is no literal")
+        if len(arguments) == 3 and re.search(r"[?*|]|\{0", str(pattern.this)):
+            # In ksqlDB a group that takes no part is NULL, and an empty one is ''. The engines give '' for both.
+            raise self.refused(call, "a group of REGEXP_EXTRACT beside something optional")
+        group = self.value(arguments[2]) if len(arguments) == 3 else None
+        return self.regexp_extract(call, str(pattern.this), self.value(arguments[1]), group)
 
     def _json_field(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
         path = arguments[1]

@@ -144,8 +144,11 @@ class Writing(ABC):
     def like(self, value: str, pattern: str, negated: bool) -> str: ...
 
     @abstractmethod
-    def regexp_extract(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
-        """NULL where nothing matches."""
+    def regexp_extract(self, call: exp.Anonymous, pattern: str, value: str, group: str | None) -> str:
+        """What a pattern matches in a value, or one of its groups; NULL where it does not match.
+
+        ``pattern`` is a regular expression; ``value`` and ``group`` are SQL.
+        """
 
     @abstractmethod
     def format_timestamp(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str: ...

@@ -21,8 +21,8 @@ from opensea_metrics.core.types import (
     StructType,
     duckdb,
 )
+from opensea_metrics.sql.language.lowering import scalars
 from opensea_metrics.sql.language.lowering.calls import Calls
-from opensea_metrics.sql.language.lowering.duckdb.functions import TEMPLATES
 from opensea_metrics.sql.language.lowering.duckdb.json_text import json_text
 from opensea_metrics.sql.language.lowering.expressions import owner, spans_all
 from opensea_metrics.sql.language.lowering.json_paths import pointer
@@ -51,7 +51,7 @@ class Lowering(Calls):
     """Writes expressions of one statement in DuckDB's SQL; it needs ``macros.SETUP``."""
 
     engine = EMBEDDED
-    templates = TEMPLATES
+    templates = scalars.DUCKDB
 
     def value(self, expression: exp.Expression) -> str:
         """As ksqlDB has it: what is read of JSON has its fields under their names there, until whole
@@ -181,28 +181,21 @@ class Lowering(Calls):
     def like(self, value: str, pattern: str, negated: bool) -> str:
         return f"({value} {'NOT LIKE' if negated else 'LIKE'} {pattern})"
 
-    def regexp_extract(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
+    def regexp_extract(self, call: exp.Anonymous, pattern: str, value: str, group: str | None) -> str:
         """DuckDB gives '' where nothing matches. A pattern of the whole text gives the text."""
-        literal = arguments[0]
-        if not isinstance(literal, exp.Literal):
-            raise self.refused(call, "REGEXP_EXTRACT with a pattern that is no literal")
-        if _JAVA_ONLY.search(str(literal.this)):
+        if _JAVA_ONLY.search(pattern):
             raise self.refused(call, "a look-around, possessive or back reference of REGEXP_EXTRACT")
-        if len(arguments) == 3 and re.search(r"[?*|]|\{0", str(literal.this)):
-            # A group that takes no part is NULL in ksqlDB, one that is empty ''; DuckDB has '' for both.
-            raise self.refused(call, "a group of REGEXP_EXTRACT beside something optional")
-        pattern = self.value(literal)
-        group = self.value(arguments[2]) if len(arguments) == 3 else None
+        literal = text(pattern)
 
-        def write(each: Sequence[str]) -> str:
-            extracted = f"regexp_extract({each[0]}, {pattern})"
+        def write(once: Sequence[str]) -> str:
+            extracted = f"regexp_extract({once[0]}, {literal})"
             if group is not None:
-                extracted = f"nullif(regexp_extract({each[0]}, {pattern}, {group}), '')"
-            elif spans_all(str(literal.this)):
-                extracted = each[0]
-            return f"CASE WHEN regexp_matches({each[0]}, {pattern}) THEN {extracted} END"
+                extracted = f"nullif(regexp_extract({once[0]}, {literal}, {group}), '')"
+            elif spans_all(pattern):
+                extracted = once[0]
+            return f"CASE WHEN regexp_matches({once[0]}, {literal}) THEN {extracted} END"
 
-        return self.once([self.value(arguments[1])], write)
+        return self.once([value], write)
 
     def format_timestamp(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
         pattern = arguments[1]

@@ -23,14 +23,18 @@ from opensea_metrics.core.types import (
     StructType,
     spark,
 )
-from opensea_metrics.sql.language.lowering.calls import Calls
+from opensea_metrics.sql.language.lowering import scalars
+from opensea_metrics.sql.language.lowering.calls import Calls, fill
 from opensea_metrics.sql.language.lowering.expressions import spans_all
 from opensea_metrics.sql.language.lowering.refusals import SPARK
-from opensea_metrics.sql.language.lowering.spark.functions import TEMPLATES
 from opensea_metrics.sql.language.lowering.writing import SHALLOW, balanced
 
 _MOST_PATHS = 8
 """How many of Spark's paths one of ksqlDB's may stand for."""
+# Spark writes no scalar as JSON. The value is a field, whose text is taken out of its braces.
+_JSON_TEXT = (
+    "regexp_extract(to_json(named_struct('v', {0}), map('ignoreNullFields', 'false')), '(?s)^.{{5}}(.*).$', 1)"
+)
 _LINE_ENDS = "\n\r\u0085\u2028\u2029"
 
 
@@ -39,7 +43,7 @@ class SparkLowering(Calls):
     """Writes expressions of one statement in Spark's SQL."""
 
     engine = SPARK
-    templates = TEMPLATES
+    templates = scalars.SPARK
 
     def name(self, name: str) -> str:
         return spark_column(name)
@@ -194,23 +198,17 @@ class SparkLowering(Calls):
         # Without a character of its own Spark takes a backslash for an escape.
         return f"({value} {'NOT LIKE' if negated else 'LIKE'} {pattern} ESCAPE '\\u0001')"
 
-    def regexp_extract(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
+    def regexp_extract(self, call: exp.Anonymous, pattern: str, value: str, group: str | None) -> str:
         """Spark has Java's regular expressions, and gives '' where nothing matches."""
-        literal = arguments[0]
-        if not isinstance(literal, exp.Literal):
-            raise self.refused(call, "REGEXP_EXTRACT with a pattern that is no literal")
-        if len(arguments) == 3 and re.search(r"[?*|]|\{0", str(literal.this)):
-            raise self.refused(call, "a group of REGEXP_EXTRACT beside something optional")
-        pattern, value = self.value(literal), self.value(arguments[1])
-        group = self.value(arguments[2]) if len(arguments) == 3 else "0"
-        if group.isdigit() and int(group) > _groups(str(literal.this)):
+        if group is not None and group.isdigit() and int(group) > _groups(pattern):
             return f"CAST(NULL AS {spark(STRING)})"
-        extracted = f"regexp_extract({value}, {pattern}, {group})"
-        if group == "0" and spans_all(str(literal.this)):
-            # All of the text, but that Java's $ is before the end of a last line, too.
+        literal = self.text(pattern)
+        extracted = f"regexp_extract({value}, {literal}, {group or 0})"
+        if group in (None, "0") and spans_all(pattern):
+            # It is all of the text, except that Java's $ also matches before the end of a last line.
             ends = ", ".join(map(spark_text, _LINE_ENDS))
             extracted = f"CASE WHEN right({value}, 1) IN ({ends}) THEN {extracted} ELSE {value} END"
-        return f"CASE WHEN {value} RLIKE {pattern} THEN {extracted} END"
+        return f"CASE WHEN {value} RLIKE {literal} THEN {extracted} END"
 
     def format_timestamp(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
         pattern = arguments[1]
@@ -221,7 +219,7 @@ class SparkLowering(Calls):
         return f"date_format({self.value(arguments[0])}, {self.value(pattern)})"
 
     def json_text(self, kind: KsqlType, value: str) -> str:
-        return self._filled("TO_JSON_STRING", [self.once([value], lambda each: _sorted(kind, each[0]))])
+        return fill(_JSON_TEXT, [self.once([value], lambda each: _sorted(kind, each[0]))])
 
     def exploded(self, call: exp.Expression, values: str) -> str:
         raise self.refused(call, "a table function here")  # where it may be, it is substituted
