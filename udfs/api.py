@@ -27,7 +27,7 @@ from typing import Any, TypeVar, overload
 from opensea_metrics.core.definition import (
     PLACEHOLDERS,
     Definition,
-    Kind,
+    FunctionKind,
     Native,
     NativeSpark,
     Parameter,
@@ -139,7 +139,7 @@ def aggregate(aggregator: Any, rows: Iterable[Sequence[Any]]) -> Any:
     return aggregator.finish(state)
 
 
-def _decorator(kind: Kind, function: Any, name: str | None, arrow: Any) -> Any:
+def _decorator(kind: FunctionKind, function: Any, name: str | None, arrow: Any) -> Any:
     def decorate(function: Any) -> Any:
         where = f"{function.__code__.co_filename}: function {function.__name__}"
         doc = inspect.getdoc(function) or ""

@@ -11,12 +11,12 @@ from typing import Any
 
 from opensea_metrics.core.definition import Definition
 from opensea_metrics.udfs import api
-from opensea_metrics.udfs.engines import Case, Engine, Python
-from opensea_metrics.udfs.samples import Group, Row, Samples
+from opensea_metrics.udfs.engines import Case, Python, UdfEngine
+from opensea_metrics.udfs.samples import Row, SampleGroup, Samples
 
 
 @dataclass(frozen=True)
-class Difference:
+class EngineDifference:
     """A case on which an engine and plain Python do not agree."""
 
     function: str
@@ -61,11 +61,11 @@ def laws(definition: Definition, count: int, seed: int = 1) -> list[str]:
         return []
     found = []
     for case in cases(definition, count, seed):
-        assert isinstance(case, Group)
+        assert isinstance(case, SampleGroup)
         whole = [row for part in case.parts for row in part if counts(definition, row)]
         newest = list({row[0]: row for row in whole}.values())
         every, last = (
-            Python().results(definition, [Group(case.constants, (tuple(rows),))])[0]
+            Python().results(definition, [SampleGroup(case.constants, (tuple(rows),))])[0]
             for rows in (whole, newest)
         )
         if not same(every, last):
@@ -83,13 +83,13 @@ def counts(definition: Definition, row: Row) -> bool:
 
 
 def differences(
-    definition: Definition, engines: Iterable[Engine], count: int, seed: int = 1
-) -> list[Difference]:
+    definition: Definition, engines: Iterable[UdfEngine], count: int, seed: int = 1
+) -> list[EngineDifference]:
     """Where the engines differ from plain Python over random arguments."""
     wanted = cases(definition, count, seed)
     expected = Python().results(definition, wanted)
     return [
-        Difference(definition.name, engine.name, case, right, got)
+        EngineDifference(definition.name, engine.name, case, right, got)
         for engine in engines
         for case, right, got in zip(
             wanted, expected, engine.results(definition, wanted), strict=True

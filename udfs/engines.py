@@ -18,15 +18,15 @@ from opensea_metrics.udfs import duckdb as duckdb_udfs
 from opensea_metrics.udfs import spark as spark_udfs
 from opensea_metrics.udfs.arrow import array, arrow_type
 from opensea_metrics.udfs.ksqldb.jvm import Jvm
-from opensea_metrics.udfs.samples import Group, Row
+from opensea_metrics.udfs.samples import Row, SampleGroup
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-Case = Row | Group
+Case = Row | SampleGroup
 
 
-class Engine(Protocol):
+class UdfEngine(Protocol):
     """Computes plain results; ``name`` is for the report."""
 
     name: str
@@ -36,9 +36,9 @@ class Engine(Protocol):
         ...
 
 
-def present(folder: Path, ksqldb: Iterable[Path], spark: bool) -> list[Engine]:
+def present(folder: Path, ksqldb: Iterable[Path], spark: bool) -> list[UdfEngine]:
     """DuckDB, and on request the JVM (compiled into ``folder`` against ksqlDB's jars) and Spark."""
-    made: list[Engine] = [DuckDb()]
+    made: list[UdfEngine] = [DuckDb()]
     if jars := tuple(ksqldb):
         made.append(JavaBridge(Jvm(jars, folder)))
     if spark:
@@ -63,7 +63,7 @@ class Python:
             return [call(*case) for case in cases if isinstance(case, tuple)]
         found = []
         for case in cases:
-            assert isinstance(case, Group)
+            assert isinstance(case, SampleGroup)
             aggregation = calls.Aggregation(definition, case.constants)
             found.append(aggregation.finish(aggregation.partial([r for p in case.parts for r in p])))
         return found
@@ -90,7 +90,7 @@ class DuckDb:
             )
             return [row[0] for row in result.fetchall()]
         found: list[Any] = [None] * len(cases)
-        groups = [(i, case) for i, case in enumerate(cases) if isinstance(case, Group)]
+        groups = [(i, case) for i, case in enumerate(cases) if isinstance(case, SampleGroup)]
         for constants in {group.constants for _, group in groups}:
             chosen = [(i, group) for i, group in groups if group.constants == constants]
             for index, value in self._aggregate(definition, constants, chosen):
@@ -98,7 +98,7 @@ class DuckDb:
         return found
 
     def _aggregate(
-        self, definition: Definition, constants: Row, groups: Sequence[tuple[int, Group]]
+        self, definition: Definition, constants: Row, groups: Sequence[tuple[int, SampleGroup]]
     ) -> list[tuple[int, Any]]:
         rows = [
             (index, number, *row)
@@ -178,7 +178,7 @@ class Spark:
     def _groups(self, definition: Definition, cases: Sequence[Case]) -> list[Any]:
         found: list[Any] = []
         empty = (None,) * len(definition.parameters)
-        groups = [case for case in cases if isinstance(case, Group)]
+        groups = [case for case in cases if isinstance(case, SampleGroup)]
         rows = [
             (index, number, *row)
             for index, group in enumerate(groups)

@@ -11,7 +11,7 @@ from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.core.quoting import quoted
 from opensea_metrics.core.types import KsqlType
 
-Kind = Literal["scalar", "table", "aggregate"]
+FunctionKind = Literal["scalar", "table", "aggregate"]
 PLACEHOLDERS = frozenset({"a", "b", "off", "src"})
 """Names that the parts of an aggregate have in braces for something else than a constant."""
 _NAMED = re.compile(r"\{\{|\{(\w+)\}")
@@ -73,7 +73,7 @@ class Definition:
     """
 
     name: str
-    kind: Kind
+    kind: FunctionKind
     call: Any
     parameters: tuple[Parameter, ...]
     result: KsqlType

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from opensea_metrics.sql.language.catalog.sources import Source, Topic
-from opensea_metrics.sql.language.catalog.upgrade import Definition
+from opensea_metrics.sql.language.catalog.upgrade import SourceDefinition
 from opensea_metrics.sql.language.queries.analysis import Analysis
 
 
@@ -39,12 +39,12 @@ class Catalog:
         """The queries that read a source."""
         return [query for query in self.queries.values() if name in query.reads]
 
-    def definition(self, name: str) -> Definition | None:
+    def definition(self, name: str) -> SourceDefinition | None:
         """A source with the SELECT that fills it, None if there is no such source."""
         if name not in self.sources:
             return None
         own = [each for each in self.writers(name) if not each.id.startswith("INSERT")]
-        return Definition(self.sources[name], own[0].analysis if own else None)
+        return SourceDefinition(self.sources[name], own[0].analysis if own else None)
 
     def writers(self, name: str) -> list[Query]:
         """The queries that write into a source."""

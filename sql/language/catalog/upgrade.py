@@ -18,7 +18,7 @@ from opensea_metrics.sql.language.queries.analysis import Analysis
 
 
 @dataclass(frozen=True)
-class Definition:
+class SourceDefinition:
     """A stream or table, and the SELECT that fills it (None for a plain CREATE)."""
 
     source: Source
@@ -47,7 +47,7 @@ class Change:
     difference: Difference = Difference.OTHER
 
 
-def changes(old: Definition, new: Definition) -> tuple[Change, ...]:
+def changes(old: SourceDefinition, new: SourceDefinition) -> tuple[Change, ...]:
     """All differences between two definitions of one name, those that are refused first."""
     found = [*_source_changes(old.source, new.source), *_query_changes(old, new)]
     return tuple(sorted(found, key=lambda each: each.refusal is None))
@@ -99,7 +99,7 @@ def _column_change(old: Source, new: Source) -> Change:
     return Change(clause, f"{names}: changed, missing or not where it was", refusal)
 
 
-def _query_changes(old: Definition, new: Definition) -> Iterator[Change]:
+def _query_changes(old: SourceDefinition, new: SourceDefinition) -> Iterator[Change]:
     was, now = old.analysis, new.analysis
     if was is None and now is None:
         return

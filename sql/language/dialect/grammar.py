@@ -37,19 +37,19 @@ def _is_known(part: exp.Expr) -> bool:
         return False
     match part:
         case exp.Column(this=exp.Star()):
-            return isinstance(parent, node.Query) and part.args.get("db") is None
+            return isinstance(parent, node.SelectQuery) and part.args.get("db") is None
         case exp.Column():
             return isinstance(part.this, exp.Identifier) and part.args.get("db") is None
         case exp.Star():
             if isinstance(parent, exp.Anonymous):
                 return len(parent.expressions) == 1
-            return isinstance(parent, node.Query | exp.Column | exp.Dot)
+            return isinstance(parent, node.SelectQuery | exp.Column | exp.Dot)
         case exp.Dot(expression=exp.Star()):
-            return isinstance(parent, node.Query)
+            return isinstance(parent, node.SelectQuery)
         case exp.Dot():
             return isinstance(part.expression, exp.Identifier) and "is_field_access" in part.meta
         case exp.Alias():
-            return isinstance(parent, node.Query) and part.arg_key == "expressions"
+            return isinstance(parent, node.SelectQuery) and part.arg_key == "expressions"
         case exp.PropertyEQ():
             return _is_entry(part)
         case exp.Lambda():
@@ -63,7 +63,7 @@ def _is_known(part: exp.Expr) -> bool:
         case exp.Between():
             return not part.args.get("symmetric")
         case exp.Tuple():  # GROUP BY (), which sql.parser refuses with ksqlDB's sentence
-            return isinstance(parent, node.Query) and [exp.Tuple()] in parent.args.values()
+            return isinstance(parent, node.SelectQuery) and [exp.Tuple()] in parent.args.values()
         case exp.Bracket():
             return len(part.expressions) == 1
         case _:
@@ -108,7 +108,7 @@ def _takes_a_value(part: exp.Expr) -> bool:
             return part.arg_key == "this"
         case exp.Not():
             return False
-        case node.Query():
+        case node.SelectQuery():
             return part.arg_key in ("group", "partition")
         case parent:
             return isinstance(parent, (*_ARITHMETIC, *_PREDICATES, exp.Bracket))

@@ -71,7 +71,7 @@ def _resolved(
 ) -> variations.Call:
     try:
         found = variations.resolved(function.variations, kinds, function.kind != "aggregate")
-    except variations.Mismatch as error:
+    except variations.NoVariation as error:
         hint = f"the calls that fit are {function.calls}"
         if error.is_ambiguous:
             message = f"cannot be resolved due to ambiguous method parameters ({_listed(kinds)})."

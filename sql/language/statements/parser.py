@@ -181,7 +181,7 @@ _NAMED_SOURCES = (
     node.DropSource,
     node.InsertSelect,
     node.InsertValues,
-    node.Source,
+    node.SourceReference,
     node.DescribeSource,
 )
 

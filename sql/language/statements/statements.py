@@ -92,7 +92,7 @@ class Statement:
     @cached_property
     def reads(self) -> tuple[str, ...]:
         """The sources that it reads."""
-        return tuple(name_of(source.this) for source in self.ast.find_all(node.Source))
+        return tuple(name_of(source.this) for source in self.ast.find_all(node.SourceReference))
 
     @property
     def properties(self) -> dict[str, str]:
@@ -154,7 +154,7 @@ class Statement:
         ast = self.ast.copy()
         if (name := self.name) is not None and name in names:
             ast.set("this", _quoted(names[name]))
-        for source in ast.find_all(node.Source):
+        for source in ast.find_all(node.SourceReference):
             name = name_of(source.this)
             if name in names:
                 source.set("this", _quoted(names[name]))
@@ -217,7 +217,7 @@ _KINDS: dict[type, Kind] = {
     node.AlterSource: Kind.ALTER,
     node.InsertSelect: Kind.INSERT_SELECT,
     node.InsertValues: Kind.INSERT_VALUES,
-    node.Query: Kind.SELECT,
+    node.SelectQuery: Kind.SELECT,
     node.Show: Kind.SHOW,
     node.DescribeSource: Kind.DESCRIBE,
     node.Explain: Kind.EXPLAIN,
