@@ -7,7 +7,7 @@ aggregation cannot be replaced at all, not even by itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -58,22 +58,25 @@ def refusals(found: Iterable[Change]) -> tuple[str, ...]:
     return tuple(each.refusal for each in found if each.refusal is not None)
 
 
+_SOURCE_RULES: tuple[tuple[str, str, Callable[[Source], object]], ...] = (
+    ("KAFKA_TOPIC", "topic", lambda source: source.topic),
+    ("KEY_FORMAT", "topic", lambda source: source.key_format),
+    ("VALUE_FORMAT", "topic", lambda source: source.value_format),
+    ("WINDOW", "topic", lambda source: _window(source)),
+    ("TIMESTAMP", "timestampColumn", lambda source: source.timestamp),
+)
+"""What must stay equal: the clause, ksqlDB's word for the property in its refusal, and the property's value."""
+
+
 def _source_changes(old: Source, new: Source) -> Iterator[Change]:
     if old.kind != new.kind:
         yield _refused(old, "CREATE", "type", f"K{old.kind}", f"K{new.kind}")
     if old.columns != new.columns:
         yield _column_change(old, new)
-    for clause, was, now in (
-        ("KAFKA_TOPIC", old.topic, new.topic),
-        ("KEY_FORMAT", old.key_format, new.key_format),
-        ("VALUE_FORMAT", old.value_format, new.value_format),
-        ("WINDOW", _window(old), _window(new)),
-    ):
-        if was != now:
-            yield _refused(old, clause, "topic", was, now)
-    if old.timestamp != new.timestamp:
-        yield _refused(old, "TIMESTAMP", "timestampColumn", old.timestamp, new.timestamp)
-    # A server does not tell the format of what it has.
+    for clause, word, value in _SOURCE_RULES:
+        if value(old) != value(new):
+            yield _refused(old, clause, word, value(old), value(new))
+    # A server does not report the format of its sources.
     formats = old.timestamp_format, new.timestamp_format
     if None not in formats and old.timestamp_format != new.timestamp_format:
         yield _refused(old, "TIMESTAMP_FORMAT", "timestampColumn", *formats)
@@ -94,7 +97,7 @@ def _column_change(old: Source, new: Source) -> Change:
         f"{_schema(old.columns)} which is not upgradeable to {_schema(new.columns)}. (The following"
         f" columns are changed, missing or reordered: [{_schema(moved)}])"
     )
-    names = ", ".join(each.name for each in moved)
+    names = ", ".join(each.name for each in moved or keys)
     clause = "SELECT" if _derived(new) else "columns"
     return Change(clause, f"{names}: changed, missing or not where it was", refusal)
 
@@ -113,39 +116,45 @@ def _query_changes(old: SourceDefinition, new: SourceDefinition) -> Iterator[Cha
         what = "an aggregation by window cannot be replaced"
         yield Change("WINDOW", what, reason, Difference.REPLACED_AGGREGATION)
         return
-    sources = [each.name for each in (was.source, *was.joined)]
-    if sources != [each.name for each in (now.source, *now.joined)]:
-        yield Change("FROM", "another source", "a query's sources cannot be changed in place")
-    elif was.joined:
+    for rule in _QUERY_RULES:
+        yield from rule(was, now)
+
+
+_Rule = Callable[[Analysis, Analysis], Iterator[Change]]
+
+
+def _clause(clause: str, value: Callable[[Analysis], object], what: str, refusal: str | None = None) -> _Rule:
+    """The rule for a clause: what a change of its value is called, and why ksqlDB refuses the change, if it does.
+
+    ``{0}`` and ``{1}`` in ``what`` are the old and the new value.
+    """
+
+    def rule(was: Analysis, now: Analysis) -> Iterator[Change]:
+        if value(was) != value(now):
+            yield Change(clause, what.format(value(was), value(now)), refusal)
+
+    return rule
+
+
+def _joins(was: Analysis, now: Analysis) -> Iterator[Change]:
+    if was.joined and _sources(was) == _sources(now):
         yield Change("JOIN", "a join cannot be replaced", "Upgrades not yet supported for joins")
-    yield from _grouping_changes(was, now)
-    if not _same(was.where, now.where):
-        yield Change("WHERE", "another condition")
-    if was.partition != now.partition:
-        yield Change("PARTITION BY", "another clause")
-    if was.emit != now.emit:
-        yield Change("EMIT", f"{was.emit} → {now.emit}", "the way of emitting cannot be changed")
-    common = list(zip(was.projections, now.projections, strict=False))
-    changed = [b.column.name for a, b in common if not _same(a.expression, b.expression)]
-    if changed:
-        yield Change("SELECT", f"another expression for {', '.join(changed)}")
 
 
-def _grouping_changes(was: Analysis, now: Analysis) -> Iterator[Change]:
-    if was.group != now.group:
-        reason = "a query's grouping cannot be changed in place"
-        yield Change("GROUP BY", "another clause", reason)
+def _having(was: Analysis, now: Analysis) -> Iterator[Change]:
     if not was.is_aggregation:
         return
     if (was.having is None) != (now.having is None):
-        reason = (
-            "Query is not upgradeable. Plan step of type StreamAggregate must have matching class."
-        )
+        reason = "Query is not upgradeable. Plan step of type StreamAggregate must have matching class."
         yield Change("HAVING", "there in one definition only", reason)
     elif not _same(was.having, now.having):
         yield Change("HAVING", "another condition")
+
+
+def _columns(was: Analysis, now: Analysis) -> Iterator[Change]:
+    """An aggregation's state holds the columns that its SELECT reads."""
     before, after = _columns_read(was), _columns_read(now)
-    if before != after:
+    if was.is_aggregation and before != after:
         reason = (
             "Query is not upgradeable. Plan step of type StreamAggregate must have matching columns"
             f" not part of aggregate. Values differ: [{_names(before)}] vs. [{_names(after)}]"
@@ -153,6 +162,30 @@ def _grouping_changes(was: Analysis, now: Analysis) -> Iterator[Change]:
         clause = "WHERE" if not _same(was.where, now.where) else "SELECT"
         more = ", ".join(sorted(before ^ after))
         yield Change(clause, f"another column is read: {more}", reason)
+
+
+def _projections(was: Analysis, now: Analysis) -> Iterator[Change]:
+    common = zip(was.projections, now.projections, strict=False)
+    changed = [b.column.name for a, b in common if not _same(a.expression, b.expression)]
+    if changed:
+        yield Change("SELECT", f"another expression for {', '.join(changed)}")
+
+
+def _sources(analysis: Analysis) -> list[str]:
+    return [source.name for source in (analysis.source, *analysis.joined)]
+
+
+_QUERY_RULES: tuple[_Rule, ...] = (
+    _clause("FROM", _sources, "another source", "a query's sources cannot be changed in place"),
+    _joins,
+    _clause("GROUP BY", lambda query: query.group, "another clause", "a query's grouping cannot be changed in place"),
+    _having,
+    _columns,
+    _clause("WHERE", lambda query: plain(query.where), "another condition"),
+    _clause("PARTITION BY", lambda query: query.partition, "another clause"),
+    _clause("EMIT", lambda query: query.emit, "{0} → {1}", "the way of emitting cannot be changed"),
+    _projections,
+)
 
 
 def _columns_read(analysis: Analysis) -> set[str]:

@@ -6,6 +6,8 @@ refusals was observed on a 7.9.1, which answers with a syntax error.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlglot import exp
 
 from opensea_metrics.sql.language.dialect import expressions as node
@@ -26,9 +28,9 @@ _STATEMENTS = tuple(
 )
 
 
-def first_foreign(ast: exp.Expression) -> exp.Expr | None:
-    """The outermost part of a statement that ksqlDB has no syntax for, None if there is none."""
-    return next((part for part in ast.walk() if not _is_known(part)), None)
+def first_foreign(parts: Iterable[exp.Expr]) -> exp.Expr | None:
+    """The first part that ksqlDB has no syntax for, or None; ``parts`` are all of a statement, outer first."""
+    return next((part for part in parts if not _is_known(part)), None)
 
 
 def _is_known(part: exp.Expr) -> bool:
