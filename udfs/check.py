@@ -45,13 +45,13 @@ def cases(definition: Definition, count: int, seed: int = 1) -> list[Case]:
     samples = Samples(definition, seed)
     if definition.kind != "aggregate":
         return [samples.row() for _ in range(count)]
-    found: list[Case] = []
+    chosen: list[Case] = []
     rows = 0
     while rows < count:
         group = samples.group(60)
-        found.append(group)
+        chosen.append(group)
         rows += 1 + sum(map(len, group.parts))
-    return found
+    return chosen
 
 
 def laws(definition: Definition, count: int, seed: int = 1) -> list[str]:
@@ -59,7 +59,7 @@ def laws(definition: Definition, count: int, seed: int = 1) -> list[str]:
     before its newest must change nothing."""
     if not definition.changelog_safe:
         return []
-    found = []
+    broken = []
     for case in cases(definition, count, seed):
         assert isinstance(case, SampleGroup)
         whole = [row for part in case.parts for row in part if counts(definition, row)]
@@ -69,8 +69,8 @@ def laws(definition: Definition, count: int, seed: int = 1) -> list[str]:
             for rows in (whole, newest)
         )
         if not same(every, last):
-            found.append(f"{definition.name} is not changelog_safe: {whole} gives {every!r}, not {last!r}")
-    return found
+            broken.append(f"{definition.name} is not changelog_safe: {whole} gives {every!r}, not {last!r}")
+    return broken
 
 
 def counts(definition: Definition, row: Row) -> bool:

@@ -84,12 +84,12 @@ class Samples:
     def constants(self) -> Row:
         """Literal arguments that the constructor takes: one of a few."""
         while len(self._constants) < _CONSTANTS:
-            made = tuple(self._constant(parameter.type) for parameter in self._definition.constants)
+            drawn = tuple(self._constant(parameter.type) for parameter in self._definition.constants)
             try:
-                self._definition.call(*made)
+                self._definition.call(*drawn)
             except Exception:
                 continue
-            self._constants.append(made)
+            self._constants.append(drawn)
         return self._random.choice(self._constants)
 
     def value(self, kind: KsqlType) -> Any:
@@ -204,9 +204,9 @@ def _growing(rows: Sequence[Row], definition: Definition) -> list[Row]:
 
 
 def _literals(examples: str) -> list[Any]:
-    found = []
+    values = []
     for example in doctest.DocTestParser().get_examples(examples):
         for node in ast.walk(ast.parse(example.source)):
             if isinstance(node, ast.Constant):
-                found.append(node.value)
-    return found
+                values.append(node.value)
+    return values

@@ -100,7 +100,7 @@ class Definition:
             constant.name: value.replace("{", "{{").replace("}", "}}")
             for constant, value in zip(self.constants, values, strict=True)
         }
-        return _NAMED.sub(lambda found: written.get(found[1], found[0]), text)
+        return _NAMED.sub(lambda match: written.get(match[1], match[0]), text)
 
     def in_duckdb(self, constants: Sequence[str]) -> Native:
         """An aggregate in parts, with its constants given as SQL: its native form, or else calls of the

@@ -43,7 +43,7 @@ class Catalog:
         """A source with the SELECT that fills it, None if there is no such source."""
         if name not in self.sources:
             return None
-        own = [each for each in self.writers(name) if not each.id.startswith("INSERT")]
+        own = [query for query in self.writers(name) if not query.id.startswith("INSERT")]
         return SourceDefinition(self.sources[name], own[0].analysis if own else None)
 
     def writers(self, name: str) -> list[Query]:
@@ -63,10 +63,10 @@ class Catalog:
         make of it."""
         copies = [query for query in self.queries.values() if not query.analysis.is_aggregation]
         reached: set[str] = set()
-        found = {topic}
-        while found - reached:  # INSERT INTO may write into what older queries read
-            reached |= found
-            found = {
+        pending = {topic}
+        while pending - reached:  # INSERT INTO may write into what older queries read
+            reached |= pending
+            pending = {
                 self.sources[query.sink].topic for query in copies if query.analysis.source.topic in reached
             }
         return reached

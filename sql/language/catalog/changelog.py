@@ -34,7 +34,7 @@ def check_changelog(catalog: Catalog, statement: Statement, analysis: Analysis) 
 def _keeps_several(call: exp.Anonymous) -> bool:
     """Whether it is ``LATEST_BY_OFFSET(x, 3)``, which would keep several values of one key."""
     is_built_in = str(call.this).upper() in BUILT_IN
-    return is_built_in and any(isinstance(each, exp.Literal) for each in call.expressions[1:])
+    return is_built_in and any(isinstance(argument, exp.Literal) for argument in call.expressions[1:])
 
 
 def _over_table_topic(catalog: Catalog, source: Source) -> bool:

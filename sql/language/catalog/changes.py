@@ -103,7 +103,7 @@ def _altered(catalog: Catalog, statement: Statement) -> Catalog:
         )
     columns = list(source.columns)
     for column in columns_of(statement):
-        if column.name in {each.name for each in columns}:
+        if column.name in {known.name for known in columns}:
             raise SqlError(
                 f"Cannot add column `{column.name}` to schema. A column with the same name already"
                 " exists.",

@@ -118,7 +118,7 @@ def created_as(
     if not any_replacement:
         _check_replaced(catalog, statement, SourceDefinition(sink, analysis))
     query = Query(f"{'CTAS' if is_table else 'CSAS'}_{name}_{number}", name, analysis)
-    replaced = {each.id for each in catalog.writers(name) if not each.id.startswith("INSERT")}
+    replaced = {query.id for query in catalog.writers(name) if not query.id.startswith("INSERT")}
     others = {key: value for key, value in catalog.queries.items() if key not in replaced}
     return Catalog({**catalog.sources, name: sink}, {**others, query.id: query}, topics)
 
@@ -142,15 +142,15 @@ def inserting(catalog: Catalog, statement: Statement, number: int) -> Catalog:
     analysis = analyse(statement, statement.ast.args["query"], dict(catalog.sources))
     if analysis.is_aggregation:
         raise SqlError("INSERT INTO … SELECT cannot aggregate", statement.place)
-    made, wanted = analysis.columns, sink.columns
-    compatible = len(made) == len(wanted) and all(
+    selected, wanted = analysis.columns, sink.columns
+    compatible = len(selected) == len(wanted) and all(
         column.name == other.name and column.type in (NULL, other.type)
-        for column, other in zip(made, wanted, strict=True)
+        for column, other in zip(selected, wanted, strict=True)
     )
     if not compatible:
         raise SqlError(
             "Incompatible schema between results and sink."
-            f"\nResult schema is {schema_text(made)}\nSink schema is {schema_text(wanted)}",
+            f"\nResult schema is {schema_text(selected)}\nSink schema is {schema_text(wanted)}",
             statement.place,
             "names, order and types must agree: use AS and CAST",
         )

@@ -158,9 +158,9 @@ def _check_parts(
             given = ((kind.field(name_of(item.this)), item.expression) for item in value.expressions)
             parts = [(field, item) for field, item in given if field is not None]
     for wanted, part in parts:
-        if (found := _constant(name, part, scope, compute)) is not UNKNOWN:
+        if (constant := _constant(name, part, scope, compute)) is not UNKNOWN:
             try:
-                coercion.stored(wanted, found)
+                coercion.stored(wanted, constant)
             except coercion.Mismatch:
                 inner = infer(part, scope)
                 is_whole = wanted == column.type

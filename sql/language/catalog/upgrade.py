@@ -49,13 +49,13 @@ class Change:
 
 def changes(old: SourceDefinition, new: SourceDefinition) -> tuple[Change, ...]:
     """All differences between two definitions of one name, those that are refused first."""
-    found = [*_source_changes(old.source, new.source), *_query_changes(old, new)]
-    return tuple(sorted(found, key=lambda each: each.refusal is None))
+    differences = [*_source_changes(old.source, new.source), *_query_changes(old, new)]
+    return tuple(sorted(differences, key=lambda change: change.refusal is None))
 
 
-def refusals(found: Iterable[Change]) -> tuple[str, ...]:
+def refusals(differences: Iterable[Change]) -> tuple[str, ...]:
     """The reasons against replacing; none if it can be done in place."""
-    return tuple(each.refusal for each in found if each.refusal is not None)
+    return tuple(change.refusal for change in differences if change.refusal is not None)
 
 
 _SOURCE_RULES: tuple[tuple[str, str, Callable[[Source], object]], ...] = (
@@ -84,20 +84,20 @@ def _source_changes(old: Source, new: Source) -> Iterator[Change]:
 
 def _column_change(old: Source, new: Source) -> Change:
     kept = new.columns[: len(old.columns)]
-    keys = [each for each in new.columns[len(old.columns) :] if each.is_key]
+    keys = [column for column in new.columns[len(old.columns) :] if column.is_key]
     if kept == old.columns and not keys:
-        added = ", ".join(each.name for each in new.columns[len(old.columns) :])
+        added = ", ".join(column.name for column in new.columns[len(old.columns) :])
         clause = "SELECT" if _derived(new) else "columns"
         return Change(clause, f"{added} added at the end", difference=Difference.COLUMNS_ADDED)
     moved = [
-        each for at, each in enumerate(old.columns) if at >= len(kept) or kept[at] != each
+        column for at, column in enumerate(old.columns) if at >= len(kept) or kept[at] != column
     ]
     refusal = (
         f"Cannot upgrade data source: DataSource '`{old.name}`' has schema = "
         f"{_schema(old.columns)} which is not upgradeable to {_schema(new.columns)}. (The following"
         f" columns are changed, missing or reordered: [{_schema(moved)}])"
     )
-    names = ", ".join(each.name for each in moved or keys)
+    names = ", ".join(column.name for column in moved or keys)
     clause = "SELECT" if _derived(new) else "columns"
     return Change(clause, f"{names}: changed, missing or not where it was", refusal)
 
@@ -189,14 +189,14 @@ _QUERY_RULES: tuple[_Rule, ...] = (
 
 
 def _columns_read(analysis: Analysis) -> set[str]:
-    parts = [*(each.expression for each in analysis.projections), *analysis.group]
-    parts += [each for each in (analysis.where, analysis.having) if each is not None]
+    parts = [*(projection.expression for projection in analysis.projections), *analysis.group]
+    parts += [clause for clause in (analysis.where, analysis.having) if clause is not None]
     names = {column.name for part in parts for column in part.find_all(exp.Column)}
     return names - {"WINDOWSTART", "WINDOWEND"} | {"ROWTIME"}
 
 
 def _names(columns: set[str]) -> str:
-    return ", ".join(f"`{each}`" for each in sorted(columns))
+    return ", ".join(f"`{column}`" for column in sorted(columns))
 
 
 def _refused(source: Source, clause: str, what: str, was: object, now: object) -> Change:
@@ -209,7 +209,7 @@ def _refused(source: Source, clause: str, what: str, was: object, now: object) -
 
 def _schema(columns: Iterable[Column]) -> str:
     return ", ".join(
-        f"`{each.name}` {each.type}{f' {each.role}' if each.role else ''}" for each in columns
+        f"`{column.name}` {column.type}{f' {column.role}' if column.role else ''}" for column in columns
     )
 
 
@@ -230,9 +230,9 @@ def plain(expression: exp.Expression | None) -> exp.Expression | None:
     """A copy without what a server adds when it writes an expression: parentheses."""
     if expression is None:
         return None
-    found = expression.copy()
-    while isinstance(found, exp.Paren):
-        found = found.this
-    for part in list(found.find_all(exp.Paren)):
+    copy = expression.copy()
+    while isinstance(copy, exp.Paren):
+        copy = copy.this
+    for part in list(copy.find_all(exp.Paren)):
         part.replace(part.this)
-    return found
+    return copy

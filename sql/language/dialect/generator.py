@@ -274,7 +274,7 @@ class KsqlDBGenerator(generator.Generator):
         return f"BETWEEN {self.sql(between, 'low')} AND {self.sql(between, 'high')}"
 
     def _list(self, expressions: Iterable[exp.Expression]) -> str:
-        return ", ".join(self.sql(each) for each in expressions)
+        return ", ".join(self.sql(item) for item in expressions)
 
     def _properties(self, statement: exp.Expression) -> str:
         properties = statement.args.get("properties")

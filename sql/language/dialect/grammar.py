@@ -24,7 +24,7 @@ _OPERANDS = (
 )  # fmt: skip
 _TYPES = (exp.ColumnDef, exp.DataType, exp.DataTypeParam, exp.TryCast)
 _STATEMENTS = tuple(
-    each for each in vars(node).values() if isinstance(each, type) and issubclass(each, exp.Expression)
+    value for value in vars(node).values() if isinstance(value, type) and issubclass(value, exp.Expression)
 )
 
 

@@ -155,6 +155,6 @@ class Reading(parser.Parser):
 
     def _unexpected(self) -> None:
         """Raise the error for a word that does not belong where it stands."""
-        found = self._curr.text if self._curr else "<EOF>"
+        word = self._curr.text if self._curr else "<EOF>"
         place = f" at line {self._curr.line}:{self._curr.col}" if self._curr else ""
-        self.raise_error(f"Syntax error at or near '{found}'{place}")
+        self.raise_error(f"Syntax error at or near '{word}'{place}")

@@ -108,16 +108,16 @@ class NoVariation(Exception):
 
 def read(text: str) -> tuple[Variation, ...]:
     """The variations of a function, as :mod:`sql.language.functions.builtin` writes them."""
-    found = []
+    variations = []
     for variation in text.split(" | "):
         parameters, _, result = variation.rpartition("->")
         words = parameters.split()
-        found.append(
+        variations.append(
             Variation(
                 " ".join(words), result.strip(), tuple(map(_parameter, words)), _type(result.strip())
             )
         )
-    return tuple(found)
+    return tuple(variations)
 
 
 def resolved(
@@ -128,8 +128,8 @@ def resolved(
     ``casts``: arguments may be cast to their parameters' types, if none fits without.
     """
     for with_casts in (False, True) if casts else (False,):
-        fitting = [each for v in variations if (each := _fitted(v, arguments, with_casts))]
-        fitting.sort(key=lambda each: each.variation.rank, reverse=True)
+        fitting = [fitted for v in variations if (fitted := _fitted(v, arguments, with_casts))]
+        fitting.sort(key=lambda fitted: fitted.variation.rank, reverse=True)
         if len(fitting) > 1 and arguments and fitting[0].variation.rank == fitting[1].variation.rank:
             raise NoVariation(is_ambiguous=True)
         if fitting:

@@ -56,10 +56,10 @@ def fill(template: str, arguments: Sequence[str]) -> str:
     Other braces of the template are doubled. Arguments may contain any braces: they are put in in one pass.
     """
 
-    def part(found: re.Match[str]) -> str:
-        if found[1] is None:
-            return found[0][0]
-        return ", ".join(arguments) if found[1] == "*" else arguments[int(found[1])]
+    def part(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return match[0][0]
+        return ", ".join(arguments) if match[1] == "*" else arguments[int(match[1])]
 
     return _PART_OF_TEMPLATE.sub(part, template)
 
@@ -129,26 +129,26 @@ class Calls(Expressions):
         except ValueError as error:
             raise self.refused(call, f"EXTRACTJSONFIELD with {error} in its path") from None
         text = self.value(arguments[0])
-        values = [self._filled("EXTRACTJSONFIELD", [text, each]) for each in paths]
+        values = [self._filled("EXTRACTJSONFIELD", [text, path]) for path in paths]
         return values[0] if len(values) == 1 else f"coalesce({', '.join(values)})"
 
     def _filled(self, name: str, arguments: Sequence[str]) -> str:
         template = self.templates[name]
         parts = _PART_OF_TEMPLATE.findall(template)
         if len(parts) > len(set(parts)) or template.startswith(REPEATING):
-            return self.once(arguments, lambda each: fill(template, each))
+            return self.once(arguments, lambda once: fill(template, once))
         return fill(template, arguments)
 
     def check_runs(self, call: exp.Anonymous) -> None:
         """Raises Unsupported for a variation of one of ksqlDB's functions that the engine does not run."""
-        found = resolved(call, self.scope, infer)
+        chosen = resolved(call, self.scope, infer)
         name = str(call.this).upper()
-        for argument, parameter in zip(call.expressions, found.parameters, strict=True):
+        for argument, parameter in zip(call.expressions, chosen.parameters, strict=True):
             if parameter.type in (DATE, TIME, TIMESTAMP, BYTES) and self.type_of(argument) == STRING:
                 raise self.refused(argument, f"a STRING as {parameter.type} for {name}")
-        variation = found.variation
+        variation = chosen.variation
         without_any = bool(variation.parameters) and not call.expressions
-        if variation.text not in PARTLY.get(name, (variation.text,)) or found.as_list or without_any:
+        if variation.text not in PARTLY.get(name, (variation.text,)) or chosen.as_list or without_any:
             taken = ", ".join(map(str, map(self.type_of, call.expressions)))
             raise self.refused(call, f"{name}({taken})")
 
@@ -189,9 +189,9 @@ class Calls(Expressions):
             # needs the cube of the depth for a deep expression.
             return self._filled(name, written) if name == "NULLIF" else written[0]
 
-        def write(each: Sequence[str]) -> str:
-            present = " AND ".join(f"{each[number]} IS NOT NULL" for number in failing)
-            return f"CASE WHEN {present} THEN {fill(self.templates[name], each)} END"
+        def write(once: Sequence[str]) -> str:
+            present = " AND ".join(f"{once[number]} IS NOT NULL" for number in failing)
+            return f"CASE WHEN {present} THEN {fill(self.templates[name], once)} END"
 
         return self.once(written, write)
 
@@ -211,12 +211,12 @@ class Calls(Expressions):
         inner = replace(self, scope=replace(self.scope, parameters=parameters))
         body = self.function(names, inner.value(function.this))
         start = self.value(arguments[1]) if name == "REDUCE" else None
-        made = self.higher_order(name, self.value(values), body, start)
+        written = self.higher_order(name, self.value(values), body, start)
         if name == "TRANSFORM" and inner.may_fail(function.this):
-            return self.without_nulls(made)
+            return self.without_nulls(written)
         if name != "REDUCE" and inner.may_fail(function.this):
             raise self.refused(function, f"arithmetic inside the lambda of {name}")
-        return made
+        return written
 
 
 def _lambdas_around(call: exp.Expression) -> int:

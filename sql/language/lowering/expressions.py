@@ -99,7 +99,7 @@ class Expressions(Writing):
                 index = self.value(expression.expressions[0])
                 return self.element(self.value(expression.this), index, of_map)
             case exp.Array():
-                return self.array([self.value(each) for each in expression.expressions])
+                return self.array([self.value(element) for element in expression.expressions])
             case exp.Cast():
                 return self._cast(expression)
             case exp.Case():
@@ -193,12 +193,12 @@ class Expressions(Writing):
         if isinstance(expression, exp.Or):
             decided = "{}", "true"
 
-        def write(each: Sequence[str]) -> str:
+        def write(once: Sequence[str]) -> str:
             cases = "".join(
                 f" WHEN {side} IS NULL THEN NULL WHEN {decided[0].format(side)} THEN {decided[1]}"
-                for side in each[:-1]
+                for side in once[:-1]
             )
-            return f"CASE{cases} ELSE {each[-1]} END"
+            return f"CASE{cases} ELSE {once[-1]} END"
 
         return self.once([first, *values[safe:]], write)
 
@@ -220,11 +220,11 @@ class Expressions(Writing):
 
     def _calculated(self, kind: KsqlType, left: str, operations: list[exp.Expression]) -> str:
         """Operations one after the other, all of which give the same type."""
-        steps = [(OPERATORS[type(each)], self.value(each.expression)) for each in operations]
+        steps = [(OPERATORS[type(step)], self.value(step.expression)) for step in operations]
         if kind == STRING:
             # Observed: 'x' + NULL is 'xnull'.
             texts = [left, *(right for _, right in steps)]
-            return self.concatenated([f"coalesce({each}, 'null')" for each in texts])
+            return self.concatenated([f"coalesce({operand}, 'null')" for operand in texts])
         if kind in INTEGERS and steps[0][0] in "+-":
             return self.whole_sum(kind, [("+", left), *steps])
         if kind == DOUBLE and len(steps) > SHALLOW:
@@ -274,14 +274,14 @@ class Expressions(Writing):
         asked = [self.value(test) if doubt else "" for test, doubt in zip(tests, doubtful, strict=True)]
         met = [self.condition(test) for test in tests]
 
-        def write(each: Sequence[str]) -> str:
+        def write(once: Sequence[str]) -> str:
             branches = ""
             count = len(tests)
             for number, doubt in enumerate(doubtful):
                 if doubt:  # then ksqlDB gives up: the result is NULL
-                    branches += f" WHEN {each[number]} IS NULL THEN NULL"
-                branches += f" WHEN {each[count + number]} THEN {each[2 * count + number]}"
-            return f"CASE{branches} ELSE {each[-1]} END"
+                    branches += f" WHEN {once[number]} IS NULL THEN NULL"
+                branches += f" WHEN {once[count + number]} THEN {once[2 * count + number]}"
+            return f"CASE{branches} ELSE {once[-1]} END"
 
         parts = [*asked, *met, *values]
         # Only tests that may be NULL are repeated; the rest is long for other reasons.

@@ -142,5 +142,5 @@ TEMPLATES: dict[str, Template] = {
         spark="unix_millis(CAST({0} AS TIMESTAMP))",
     ),
 }
-DUCKDB: dict[str, str] = {name: each.duckdb for name, each in TEMPLATES.items() if each.duckdb is not None}
-SPARK: dict[str, str] = {name: each.spark for name, each in TEMPLATES.items() if each.spark is not None}
+DUCKDB: dict[str, str] = {name: template.duckdb for name, template in TEMPLATES.items() if template.duckdb is not None}
+SPARK: dict[str, str] = {name: template.spark for name, template in TEMPLATES.items() if template.spark is not None}

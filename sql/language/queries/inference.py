@@ -104,15 +104,15 @@ def _column(column: exp.Column, scope: Scope) -> KsqlType:
         return scope.parameters[name]
     if alias is not None and alias not in scope.columns:
         raise scope.error(column, f"'{alias}' is no source of this statement")
-    found = [
+    candidates = [
         columns[name]
         for source, columns in scope.columns.items()
         if name in columns and alias in (None, source)
     ]
-    if len(found) > 1 and alias is None:
+    if len(candidates) > 1 and alias is None:
         raise scope.error(column, f"column '{name}' is ambiguous", "put the source's name before it")
-    if found:
-        return found[0]
+    if candidates:
+        return candidates[0]
     if not scope.columns and not scope.parameters:
         raise scope.error(
             column,
@@ -162,15 +162,15 @@ def _field(dot: exp.Dot, scope: Scope) -> KsqlType:
         return NULL
     if not isinstance(base, StructType):
         raise scope.error(dot.expression, f"'->{name}' needs a STRUCT, not {base}")
-    found = base.field(name)
-    if found is None:
+    kind = base.field(name)
+    if kind is None:
         names = [field_name for field_name, _ in base.fields]
         near = nearest(name, names)
         there = f"there are {listed(names)}" if names else "it has no fields"
         hint = f"did you mean {near}?" if near else there
         message = f"Could not find field '{name}' in '{shown(dot.this)}'."
         raise scope.error(dot.expression, message, hint)
-    return found
+    return kind
 
 
 def _element(bracket: exp.Bracket, scope: Scope) -> KsqlType:
@@ -208,18 +208,18 @@ def _case(case: exp.Case, scope: Scope) -> KsqlType:
         _expect_boolean(branch.this, scope)
     if (default := case.args.get("default")) is not None:
         branches.append(default)
-    found: KsqlType = NULL
+    result: KsqlType = NULL
     for branch in branches:
         kind = infer(branch, scope)
-        if not same(found, kind):
+        if not same(result, kind):
             raise scope.error(
-                branch, f"CASE gives {found} and {kind}, which fails in ksqlDB", "use CAST"
+                branch, f"CASE gives {result} and {kind}, which fails in ksqlDB", "use CAST"
             )
-        found = kind if found == NULL else found
-    if found == NULL:
+        result = kind if result == NULL else result
+    if result == NULL:
         message = "Invalid Case expression. All case branches have NULL type"
         raise scope.error(branches[0], message, "give one branch a type, as in CAST(NULL AS INT)")
-    return found
+    return result
 
 
 def _predicate(expression: exp.Expression, scope: Scope) -> KsqlType:

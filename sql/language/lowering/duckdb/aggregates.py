@@ -89,18 +89,18 @@ def aggregate(call: exp.Anonymous, lowering: Lowering) -> Aggregate:
     if function and function.definition is None:
         lowering.check_runs(call)
     if name == "SUM":
-        found = _sum(kind)
+        chosen = _sum(kind)
     elif name == "AVG":
-        found = _average(_sum(lowering.type_of(arguments[0])))
+        chosen = _average(_sum(lowering.type_of(arguments[0])))
     elif name in ("TOPK", "TOPKDISTINCT"):
         if len(arguments) > 2:
             raise lowering.refused(call, "TOPK of several columns")
-        found = _greatest(name, str(arguments[1].this))
+        chosen = _greatest(name, str(arguments[1].this))
     elif name in _SIMPLE:
-        found = _SIMPLE[name]
+        chosen = _SIMPLE[name]
     elif function and function.definition:
         columns = function.definition.parameters
-        found = _python(function.definition, written[len(columns) :])
+        chosen = _python(function.definition, written[len(columns) :])
         written = [
             f"CAST({value} AS {duckdb(column.type)})"
             for value, column in zip(written, columns, strict=False)
@@ -110,9 +110,9 @@ def aggregate(call: exp.Anonymous, lowering: Lowering) -> Aggregate:
     return Aggregate(
         tuple(
             Accumulator(part.partial.format(*written, off="_off"), part.merge, part.tidy)
-            for part in found.accumulators
+            for part in chosen.accumulators
         ),
-        found.finish,
+        chosen.finish,
     )
 
 

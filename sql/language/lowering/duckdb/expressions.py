@@ -107,15 +107,15 @@ class Lowering(Calls):
     def higher_order(self, name: str, values: str, function: str, start: str | None) -> str:
         if start is not None:
             return self.once(
-                [start], lambda each: f"coalesce(list_reduce({values}, {function}, {each[0]}), {each[0]})"
+                [start], lambda once: f"coalesce(list_reduce({values}, {function}, {once[0]}), {once[0]})"
             )
         return f"list_{name.lower()}({values}, {function})"
 
     def without_nulls(self, values: str) -> str:
         return self.once(
             [values],
-            lambda each: (
-                f"CASE WHEN len(list_filter({each[0]}, lambda _e: _e IS NULL)) = 0 THEN {each[0]} END"
+            lambda once: (
+                f"CASE WHEN len(list_filter({once[0]}, lambda _e: _e IS NULL)) = 0 THEN {once[0]} END"
             ),
         )
 
@@ -158,20 +158,20 @@ class Lowering(Calls):
         }[kind]
         return self.once(
             [value],
-            lambda each: (
-                f"CASE WHEN isnan({each[0]}) THEN 0 WHEN {each[0]} >= {high} THEN {high} "
-                f"WHEN {each[0]} <= {low} THEN {low} ELSE CAST(trunc({each[0]}) AS {kind.name}) END"
+            lambda once: (
+                f"CASE WHEN isnan({once[0]}) THEN 0 WHEN {once[0]} >= {high} THEN {high} "
+                f"WHEN {once[0]} <= {low} THEN {low} ELSE CAST(trunc({once[0]}) AS {kind.name}) END"
             ),
         )
 
     def parsed(self, kind: KsqlType, value: str) -> str:
         if kind in _PARSE:
-            return self.once([value], lambda each: f"{_PARSE[kind]}({each[0]})")
+            return self.once([value], lambda once: f"{_PARSE[kind]}({once[0]})")
         return self.once(
             [value],
-            lambda each: (
-                f"CASE WHEN ltrim({each[0]}, '+-.0123456789eE ') = ''"
-                f" THEN TRY_CAST(trim({each[0]}) AS {duckdb(kind)}) END"
+            lambda once: (
+                f"CASE WHEN ltrim({once[0]}, '+-.0123456789eE ') = ''"
+                f" THEN TRY_CAST(trim({once[0]}) AS {duckdb(kind)}) END"
             ),
         )
 
@@ -216,7 +216,7 @@ class Lowering(Calls):
         return f"strftime({self.value(arguments[0])}, {text(written)})"
 
     def json_text(self, kind: KsqlType, value: str) -> str:
-        return self.once([value], lambda each: json_text(kind, each[0]))
+        return self.once([value], lambda once: json_text(kind, once[0]))
 
     def exploded(self, call: exp.Expression, values: str) -> str:
         return f"unnest({values})"
@@ -239,17 +239,17 @@ def _depth(value: str) -> int:
 def _named(kind: KsqlType, value: str, depth: int = 0) -> str:
     """A value whose structs have their fields under ksqlDB's names: a cast leaves names as they are if
     they differ in case only."""
-    each = f"_e{depth}"
+    element = f"_e{depth}"
     match kind:
         case StructType():
             fields = (
                 (name, _named(inner, f"struct_extract({value}, {text(name)})", depth))
                 for name, inner in kind.fields
             )
-            made = ", ".join(f"{quoted(name)} := {field}" for name, field in fields)
-            return f"CASE WHEN {value} IS NOT NULL THEN struct_pack({made}) END"
-        case ArrayType() if (named := _named(kind.element, each, depth + 1)) != each:
-            return f"list_transform({value}, lambda {each}: {named})"
-        case MapType() if (named := _named(kind.value, each, depth + 1)) != each:
-            return f"MAP(map_keys({value}), list_transform(map_values({value}), lambda {each}: {named}))"
+            packed = ", ".join(f"{quoted(name)} := {field}" for name, field in fields)
+            return f"CASE WHEN {value} IS NOT NULL THEN struct_pack({packed}) END"
+        case ArrayType() if (named := _named(kind.element, element, depth + 1)) != element:
+            return f"list_transform({value}, lambda {element}: {named})"
+        case MapType() if (named := _named(kind.value, element, depth + 1)) != element:
+            return f"MAP(map_keys({value}), list_transform(map_values({value}), lambda {element}: {named}))"
     return value

@@ -64,11 +64,11 @@ class Grouping:
         With a stream time (epoch ms) rows are left out whose window has closed when they come.
         """
         keys = [f"{sql} AS _k{index}" for index, sql in enumerate(self.key_sql)]
-        made = [f"{part.partial} AS _a{i}" for i, part in enumerate(self._accumulators())]
+        states = [f"{part.partial} AS _a{i}" for i, part in enumerate(self._accumulators())]
         rows = f"SELECT * FROM ({selects.windowed(SYNTAX, relation, self.analysis.window)}) WHERE {self._kept()}"
         if stream_time is not None:
             rows = f"SELECT * FROM ({self._timed(rows, stream_time)}) WHERE NOT _late"
-        selected = ", ".join([*keys, *self._window_key(), *made, "max(ROWTIME) AS _ts"])
+        selected = ", ".join([*keys, *self._window_key(), *states, "max(ROWTIME) AS _ts"])
         groups = ", ".join(str(i + 1) for i in range(len(self.keys)))
         return self._tidied(f"SELECT {selected} FROM ({rows}) GROUP BY {groups}")
 
@@ -91,12 +91,12 @@ class Grouping:
 
     def merge(self, rows: str) -> str:
         """One row for each key, of rows of state."""
-        made = [
+        states = [
             f"{part.merge.format(a=f'_a{i}', b=f'_a{i + 1}', src='_src')} AS _a{i}"
             for i, part in enumerate(self._accumulators())
         ]
         keys = ", ".join(self.keys)
-        selected = ", ".join([keys, *made, "max(_ts) AS _ts"])
+        selected = ", ".join([keys, *states, "max(_ts) AS _ts"])
         return self._tidied(f"SELECT {selected} FROM ({rows}) GROUP BY {keys}")
 
     def finish(self, rows: str) -> str:
@@ -170,7 +170,7 @@ def _selected(analysis: Analysis) -> tuple[list[str], list[str], str]:
 def _fields(expressions: Sequence[exp.Expression]) -> Iterator[exp.Dot]:
     """The fields of a column's structs that expressions read, each as deep as they read it."""
     for expression in expressions:
-        for part in expression.walk(prune=lambda each: isinstance(each, exp.Lambda)):
+        for part in expression.walk(prune=lambda node: isinstance(node, exp.Lambda)):
             if not isinstance(part, exp.Dot) or isinstance(part.parent, exp.Dot):
                 continue
             if isinstance(owner(part), exp.Column):

@@ -55,16 +55,16 @@ class Capitals:
     def lines(self, text: Bytes, starts: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
         """Whether each line is one. ``starts`` are where lines begin in a text, and where the last ends."""
         count = len(starts) - 1
-        found = np.zeros(count, np.bool_)
+        marked = np.zeros(count, np.bool_)
         first = 0
         while first < count:
             last = int(np.searchsorted(starts, starts[first] + BLOCK, side="right")) - 1
             last = max(first + 1, last)
             places = self._places(text[starts[first] : starts[last]])
             if len(places):
-                found[np.searchsorted(starts, places + starts[first], side="right") - 1] = True
+                marked[np.searchsorted(starts, places + starts[first], side="right") - 1] = True
             first = last
-        return found
+        return marked
 
     def _places(self, text: Bytes) -> npt.NDArray[np.intp]:
         """Where the quotes are that end such names, and where there may be no JSON."""
@@ -154,5 +154,5 @@ def _word_before(text: Bytes, places: npt.NDArray[np.intp]) -> npt.NDArray[np.ui
 
 def _has_backslash(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
     zero = words ^ _BACKSLASH
-    found: npt.NDArray[np.bool_] = ((zero - _ONES) & ~zero & _HIGH) != 0
-    return found
+    result: npt.NDArray[np.bool_] = ((zero - _ONES) & ~zero & _HIGH) != 0
+    return result

@@ -57,5 +57,5 @@ def _not_a_number(text: Bytes) -> npt.NDArray[np.intp]:
     if both.min():
         return np.zeros(0, np.intp)
     at = np.flatnonzero(both == 0)
-    found: npt.NDArray[np.intp] = at[text[at + 1] == ord("a")]
-    return found
+    places: npt.NDArray[np.intp] = at[text[at + 1] == ord("a")]
+    return places

@@ -96,14 +96,14 @@ class SparkLowering(Calls):
     def higher_order(self, name: str, values: str, function: str, start: str | None) -> str:
         if start is not None:
             return self.once(
-                [start], lambda each: f"coalesce(aggregate({values}, {each[0]}, {function}), {each[0]})"
+                [start], lambda once: f"coalesce(aggregate({values}, {once[0]}, {function}), {once[0]})"
             )
         return f"{name.lower()}({values}, {function})"
 
     def without_nulls(self, values: str) -> str:
         return self.once(
             [values],
-            lambda each: f"CASE WHEN NOT exists({each[0]}, _e -> _e IS NULL) THEN {each[0]} END",
+            lambda once: f"CASE WHEN NOT exists({once[0]}, _e -> _e IS NULL) THEN {once[0]} END",
         )
 
     def computed(self, values: Sequence[str], write: Callable[[Sequence[str]], str]) -> str:
@@ -126,7 +126,7 @@ class SparkLowering(Calls):
         if operator == "/":
             return self.once(
                 [left, right],
-                lambda each: f"CASE WHEN {each[1]} <> 0 THEN CAST({each[0]} DIV {each[1]} AS {spark(kind)}) END",
+                lambda once: f"CASE WHEN {once[1]} <> 0 THEN CAST({once[0]} DIV {once[1]} AS {spark(kind)}) END",
             )
         if operator == "%":
             return f"({left} % nullif({right}, 0))"
@@ -135,7 +135,7 @@ class SparkLowering(Calls):
     def double(self, left: str, operator: str, right: str) -> str:
         if operator not in "/%":
             return f"({left} {operator} {right})"
-        return self.once([left, right], lambda each: self._divided(each[0], operator, each[1]))
+        return self.once([left, right], lambda once: self._divided(once[0], operator, once[1]))
 
     def _divided(self, left: str, operator: str, right: str) -> str:
         # Spark gives NULL for a division by zero.
@@ -152,9 +152,9 @@ class SparkLowering(Calls):
         # Spark makes a BIGINT of it, which doubles from 2^53 on (all whole) need not fit.
         return self.once(
             [value],
-            lambda each: (
-                f"CASE WHEN abs({each[0]}) >= 9007199254740992D OR isnan({each[0]}) THEN {each[0]}"
-                f" ELSE CAST({name.lower()}({each[0]}) AS DOUBLE) END"
+            lambda once: (
+                f"CASE WHEN abs({once[0]}) >= 9007199254740992D OR isnan({once[0]}) THEN {once[0]}"
+                f" ELSE CAST({name.lower()}({once[0]}) AS DOUBLE) END"
             ),
         )
 
@@ -165,7 +165,7 @@ class SparkLowering(Calls):
         return f"CAST({value} AS {spark(kind)})"
 
     def parsed(self, kind: KsqlType, value: str) -> str:
-        return self.once([value], lambda each: self._parsed(kind, each[0]))
+        return self.once([value], lambda once: self._parsed(kind, once[0]))
 
     def _parsed(self, kind: KsqlType, value: str) -> str:
         match kind:
@@ -181,8 +181,8 @@ class SparkLowering(Calls):
                     (f"{value} RLIKE '^ *[-+.0-9eE]+[dDfF] *$'", number),
                 )
                 finite = " ".join(
-                    f"WHEN {looks} THEN CASE WHEN abs({each}) < double('Infinity') THEN {each} END"
-                    for looks, each in cases
+                    f"WHEN {looks} THEN CASE WHEN abs({number_or_null}) < double('Infinity') THEN {number_or_null} END"
+                    for looks, number_or_null in cases
                 )
                 return f"CASE {finite} END"
             case k if k == BOOLEAN:
@@ -219,7 +219,7 @@ class SparkLowering(Calls):
         return f"date_format({self.value(arguments[0])}, {self.value(pattern)})"
 
     def json_text(self, kind: KsqlType, value: str) -> str:
-        return fill(_JSON_TEXT, [self.once([value], lambda each: _sorted(kind, each[0]))])
+        return fill(_JSON_TEXT, [self.once([value], lambda once: _sorted(kind, once[0]))])
 
     def exploded(self, call: exp.Expression, values: str) -> str:
         raise self.refused(call, "a table function here")  # where it may be, it is substituted
@@ -227,7 +227,7 @@ class SparkLowering(Calls):
 
 def _sorted(kind: KsqlType, value: str, depth: int = 0) -> str:
     """A value whose fields and keys are in alphabetical order."""
-    each = f"_j{depth}"
+    element = f"_j{depth}"
     match kind:
         case StructType():
             fields = [(name, _sorted(inner, f"{value}.{spark_quoted(name)}", depth)) for name, inner in kind.fields]
@@ -235,12 +235,12 @@ def _sorted(kind: KsqlType, value: str, depth: int = 0) -> str:
                 return value
             pairs = ", ".join(f"{spark_text(name)}, {field}" for name, field in sorted(fields))
             return f"CASE WHEN {value} IS NOT NULL THEN named_struct({pairs}) END"
-        case ArrayType() if (inner := _sorted(kind.element, each, depth + 1)) != each:
-            return f"transform({value}, {each} -> {inner})"
+        case ArrayType() if (inner := _sorted(kind.element, element, depth + 1)) != element:
+            return f"transform({value}, {element} -> {inner})"
         case MapType():
-            inner = _sorted(kind.value, f"{each}.value", depth + 1)
+            inner = _sorted(kind.value, f"{element}.value", depth + 1)
             entries = f"array_sort(map_entries({value}))"
-            return f"map_from_entries(transform({entries}, {each} -> struct({each}.key, {inner})))"
+            return f"map_from_entries(transform({entries}, {element} -> struct({element}.key, {inner})))"
     return value
 
 

@@ -115,7 +115,7 @@ def _given(expression: exp.Expression | None) -> list[exp.Expression]:
 
 def _exploding(analysis: Analysis) -> list[exp.Anonymous]:
     """The different calls of table functions in a SELECT."""
-    calls = (call for each in analysis.projections for call in table_calls(each.expression))
+    calls = (call for projection in analysis.projections for call in table_calls(projection.expression))
     return list(dict.fromkeys(calls))
 
 
