@@ -1,4 +1,4 @@
-"""Whether a function gives the same on every engine: examples, laws of aggregates, random arguments."""
+"""Checks that a function has the same results on every engine: examples, laws of aggregates, random arguments."""
 
 from __future__ import annotations
 

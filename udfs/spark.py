@@ -95,7 +95,7 @@ def ddl(definition: Definition) -> str:
 
 
 def _send(session: SparkSession) -> None:
-    """Have a session's workers import this package as it is here."""
+    """Make a session's workers import this version of the package."""
     root = Path(opensea_metrics.__path__[0])
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:

@@ -56,7 +56,7 @@ def _by_decimals(base_units: pa.Array, decimals: pa.Array, finish: Finish, kind:
 
 
 def _are_amounts(texts: pa.Array) -> bool:
-    """Whether all are, told from the bytes; False where it is not as simple as that."""
+    """True if the bytes show that all are; False if that takes a closer look."""
     import numpy as np
     import pyarrow as pa
 

@@ -26,7 +26,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Catalog:
-    """Sources by name and running queries by id, in order of creation, and what is known of topics by name.
+    """Sources by name and running queries by id, in order of creation, and topics by name.
 
     A topic outlives its sources, unless one of them was dropped with DELETE TOPIC.
     """
@@ -59,8 +59,8 @@ class Catalog:
         ]
 
     def reached_from(self, topic: str) -> set[str]:
-        """The topics that a record in a topic may concern: that one, and those of streams that queries
-        make of it."""
+        """The topics that a record in a topic may concern: the topic, and those of streams that queries derive
+        from it."""
         copies = [query for query in self.queries.values() if not query.analysis.is_aggregation]
         reached: set[str] = set()
         pending = {topic}

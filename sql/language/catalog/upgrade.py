@@ -26,7 +26,7 @@ class SourceDefinition:
 
 
 class Difference(Enum):
-    """In which way two definitions differ, where that decides what happens."""
+    """The kinds of differences that decide how a change is applied."""
 
     COLUMNS_ADDED = "columns are added at the end"
     REPLACED_AGGREGATION = "a windowed aggregation is replaced, even by an equal one"
@@ -37,8 +37,8 @@ class Difference(Enum):
 class Change:
     """One difference between two definitions.
 
-    ``what`` describes it for people. ``refusal`` is ksqlDB's reason for refusing it, None where ksqlDB
-    makes the change in place.
+    ``what`` describes the difference for people. ``refusal`` is ksqlDB's reason to refuse the change, or None if
+    ksqlDB makes the change in place.
     """
 
     clause: str

@@ -1,4 +1,4 @@
-"""What ksqlDB's expressions consist of.
+"""The parts of ksqlDB's expressions.
 
 sqlglot's parser reads more than ksqlDB has, such as ``{'a': 1}``, ``a & b`` and subqueries. Each of the
 refusals was observed on a 7.9.1, which answers with a syntax error.
@@ -73,7 +73,7 @@ def _is_known(part: exp.Expr) -> bool:
 
 
 def _is_entry(part: exp.PropertyEQ) -> bool:
-    """Whether it is an entry of ``MAP(key := value, …)`` or ``STRUCT(name := value, …)``."""
+    """True for an entry of ``MAP(key := value, …)`` or ``STRUCT(name := value, …)``."""
     call = part.parent
     if not isinstance(call, exp.Anonymous) or not all(
         isinstance(other, exp.PropertyEQ) for other in call.expressions
@@ -90,7 +90,7 @@ def _is_name(part: exp.Expr) -> bool:
 
 
 def _is_lambda(part: exp.Lambda) -> bool:
-    """Whether it is an argument of a function: lambdas are the last arguments, and never the first."""
+    """True for an argument of a function: lambdas are the last arguments, and never the first."""
     call = part.parent
     if not isinstance(call, exp.Anonymous) or part.arg_key != "expressions" or not part.index:
         return False

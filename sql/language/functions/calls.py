@@ -33,7 +33,7 @@ Infer = Callable[[exp.Expression, Scope], KsqlType]
 
 
 def call_type(call: exp.Anonymous, scope: Scope, infer: Infer) -> KsqlType:
-    """The type of what a call gives. Raises SqlError at the place of what is wrong."""
+    """The type of a call's result. Raises SqlError with the place of the fault."""
     name = str(call.this).upper()
     if name == "STRUCT":
         return _struct(call, scope, infer)
@@ -179,7 +179,7 @@ def _body(
     scope: Scope,
     infer: Infer,
 ) -> KsqlType:
-    """The type that a lambda gives, whose parameters have the types ``kinds``."""
+    """The type of a lambda's result; its parameters have the types ``kinds``."""
     if not isinstance(given, exp.Lambda) or len(given.expressions) != len(kinds):
         form = ", ".join("abc"[: len(kinds)])
         message = f"{call.this} takes a lambda of {len(kinds)} parameter{'s' * (len(kinds) > 1)} here"

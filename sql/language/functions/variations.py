@@ -1,4 +1,4 @@
-"""Which variation of a function a call means, and the type that it gives: ksqlDB's rules.
+"""Which variation of a function a call means, and the type of its result: ksqlDB's rules.
 
 A variation fits if each argument has its parameter's type. If none fits, scalar and table functions also take
 arguments that ksqlDB casts by itself: numbers to wider ones, text to times and BYTES. Of several that fit,

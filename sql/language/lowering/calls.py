@@ -1,4 +1,4 @@
-"""Calls of functions → an engine's SQL: what holds for every engine."""
+"""Calls of functions → an engine's SQL: the part that all engines share."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PARTLY: dict[str, tuple[str, ...]] = {
     "TRANSFORM": ("ARRAY<T> (T)=>R",),
     "UNIX_TIMESTAMP": ("TIMESTAMP",),
 }
-"""Of functions that the engines do not run in all variations: those that they run."""
+"""For each function that the engines run in some variations only: these variations."""
 OWN_WAY = frozenset(
     (
         "ABS", "CEIL", "EXPLODE", "FILTER", "FLOOR", "FORMAT_TIMESTAMP", "REDUCE", "REGEXP_EXTRACT",
@@ -53,7 +53,7 @@ LAMBDAS = 8
 def fill(template: str, arguments: Sequence[str]) -> str:
     """A template with its arguments put in: ``{0}``, ``{1}`` … and ``{*}`` for all of them.
 
-    Other braces of the template are doubled. Arguments may contain any braces: they are put in in one pass.
+    Other braces in the template are doubled. Arguments may contain braces, because one pass inserts them all.
     """
 
     def part(match: re.Match[str]) -> str:
@@ -172,8 +172,7 @@ class Calls(Expressions):
         return self.rounded(name, kind, value)
 
     def _absorbing(self, name: str, arguments: list[exp.Expression]) -> str:
-        """Functions that make something of NULL, but not of arithmetic on NULL: that fails in ksqlDB,
-        and the whole expression is NULL."""
+        """Functions that accept NULL. Arithmetic on NULL still fails in ksqlDB, and makes the whole NULL."""
         written = [self.value(argument) for argument in arguments]
         failing = []
         for number, argument in enumerate(arguments):

@@ -1,10 +1,10 @@
-"""Expressions of ksqlDB → an engine's SQL: what holds for every engine.
+"""Expressions of ksqlDB → an engine's SQL: the part that all engines share.
 
-In ksqlDB a comparison with NULL is false, in SQL it is NULL. Where a condition only decides whether a row
-or branch is taken the two are the same; elsewhere NULL is turned into false. AND, OR, NOT and LIKE know
-three values in both (tests/embedded/semantics).
+A comparison with NULL is false in ksqlDB and NULL in SQL. If a condition only selects rows or branches, both
+have the same effect. Elsewhere NULL is turned into false. AND, OR, NOT and LIKE have three values in both
+(tests/embedded/semantics).
 
-How an engine writes things (``writing``) is in its own class: ``duckdb.Lowering``, ``spark.SparkLowering``.
+Each engine has its own class for the rest (``writing``): ``duckdb.Lowering`` and ``spark.SparkLowering``.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class Expressions(Writing):
     written: dict[tuple[str, int], tuple[exp.Expression, str]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
-    """What is written already, by its form and the identity of an expression, which is kept alive beside:
-    an expression is asked for by many that stand around it."""
+    """The SQL written so far, by its form and the identity of its expression. The expression is kept alive with
+    it. Expressions around an expression ask for its SQL repeatedly."""
 
     def value(self, expression: exp.Expression) -> str:
         """The expression as a value. Raises SqlError for what the engine cannot give exactly."""
@@ -181,8 +181,10 @@ class Expressions(Writing):
         return may_fail(expression, self.substitutes)
 
     def _connected(self, expression: exp.Expression) -> str:
-        """AND and OR as ksqlDB evaluates them, from the left on: once arithmetic on NULL has made what
-        stands to the left NULL, the whole is NULL; nothing to the right of what decides it counts."""
+        """AND and OR as ksqlDB evaluates them, from left to right.
+
+        If arithmetic on NULL makes a side NULL, the whole is NULL. Sides after the one that decides do not count.
+        """
         connected = sides(expression)
         values = [self.value(side) for side in connected]
         safe = next((at for at, side in enumerate(connected) if self.may_fail(side)), len(values)) + 1
@@ -219,7 +221,7 @@ class Expressions(Writing):
         return written
 
     def _calculated(self, kind: KsqlType, left: str, operations: list[exp.Expression]) -> str:
-        """Operations one after the other, all of which give the same type."""
+        """Operations one after the other, with results of one type."""
         steps = [(OPERATORS[type(step)], self.value(step.expression)) for step in operations]
         if kind == STRING:
             # Observed: 'x' + NULL is 'xnull'.
@@ -299,7 +301,7 @@ def _joined(expression: exp.Expression, sides: Sequence[str]) -> str:
 
 
 def owner(expression: exp.Expression) -> exp.Expression:
-    """What a path of fields (``a->b->c``) begins with; an expression that is no path itself."""
+    """The first part of a path of fields (``a->b->c``); other expressions as they are."""
     while isinstance(expression, exp.Dot):
         expression = expression.this
     return expression

@@ -1,4 +1,4 @@
-"""What the engines can run of what ksqlDB takes: pure, so that files are checked without a server."""
+"""Checks of what the engines can run. They are pure, so files can be checked without a server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Types of expressions: every column is found and operations fit, or it is an error."""
+"""Types of expressions. An unknown column, or an operation that does not fit, is an error."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ _UNORDERED = ("BOOLEAN", "ARRAY", "MAP", "STRUCT")
 
 
 def infer(expression: exp.Expression, scope: Scope) -> KsqlType:
-    """The type of an expression. Raises SqlError at the place of what is wrong."""
-    # A chain of operators is as deep as it is long: its types are found from the inside out.
+    """The type of an expression. Raises SqlError with the place of the fault."""
+    # A chain of operators is as deep as it is long, so types are computed from the inside out.
     pending = [expression]
     while is_chained(pending[-1]) and id(pending[-1]) not in scope.types:
         pending.append(pending[-1].this)

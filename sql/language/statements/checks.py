@@ -1,4 +1,4 @@
-"""What ksqlDB refuses in a statement that its grammar has: names, empty lists, repeated properties.
+"""Checks after parsing: names, reserved words, empty lists and repeated properties.
 
 ``parts`` are all nodes of a statement's AST, outer ones first. ``locate`` maps offsets to places.
 """
@@ -70,7 +70,7 @@ def _check_lists(parts: Sequence[exp.Expr], locate: Callable[[int], Place], plac
 
 
 def _check_names(ast: exp.Expression, parts: Iterable[exp.Expr], locate: Callable[[int], Place]) -> None:
-    """Raises SqlError for what is no name, and for reserved words as names without quotes."""
+    """Raises SqlError for empty and illegal names, and for reserved words as names without quotes."""
     for name in parts:
         if not isinstance(name, exp.Identifier) or (isinstance(name.parent, exp.Anonymous) and name.arg_key == "this"):
             continue
@@ -92,7 +92,7 @@ def _check_names(ast: exp.Expression, parts: Iterable[exp.Expr], locate: Callabl
 
 
 def _check_source_name(name: exp.Identifier, place: Place) -> None:
-    """Raises SqlError for a name that ksqlDB takes for no stream or table, and for no alias of one."""
+    """Raises SqlError for a name that no stream, table or alias can have."""
     if isinstance(name.parent, node.DescribeSource) and name.parent.args.get("function"):
         return
     if not is_source(str(name.this)):
@@ -105,7 +105,7 @@ def _check_source_name(name: exp.Identifier, place: Place) -> None:
 
 
 def _is_argument(node: exp.Expr | None) -> TypeGuard[exp.Column]:
-    """Whether it is a column without a source as the argument of a function."""
+    """True for a column without a source as the argument of a function."""
     return (
         isinstance(node, exp.Column)
         and not node.args.get("table")

@@ -1,4 +1,4 @@
-"""One ksqlDB statement as plain data: its text, where it stands, what it makes and reads."""
+"""One ksqlDB statement as plain data: its text, its place, the names that it makes and reads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OWN = Place("<statement>", 1, 1)
 
 
 class Kind(Enum):
-    """What a statement does, as far as a migration or a server must tell statements apart."""
+    """The kinds of statements that a migration or a server distinguishes."""
 
     CREATE_STREAM = "create stream"
     CREATE_TABLE = "create table"
@@ -140,7 +140,7 @@ class Statement:
         return self._with(delete_topic=False)
 
     def without_property(self, name: str) -> Statement:
-        """It without one property of its WITH clause; ``name`` is upper-cased."""
+        """The statement without one property of its WITH clause; ``name`` is upper-cased."""
         if name not in self.properties:
             return self
         kept = [item for item in self.ast.args["properties"] if str(item.this.this).upper() != name]
@@ -166,7 +166,7 @@ class Statement:
         return self._of(ast)
 
     def _with(self, **args: object) -> Statement:
-        """It with other arguments of its AST, if that has them and they differ."""
+        """The statement with other arguments in its AST; only arguments that the AST has are set."""
         changed = {
             name: value
             for name, value in args.items()

@@ -30,7 +30,7 @@ from opensea_metrics.sql.language.lowering.refusals import EMBEDDED
 from opensea_metrics.sql.language.lowering.writing import SHALLOW, balanced
 
 _JAVA_ONLY = re.compile(r"\(\?[=!<]|[*+?}]\+|\\[1-9]")
-"""In regular expressions: what DuckDB's engine has not."""
+"""Parts of regular expressions that DuckDB does not have."""
 _DEEP = 100
 """Brackets inside each other."""
 _WRAP = {BIGINT: "wrap64", INTEGER: "wrap32"}
@@ -54,8 +54,8 @@ class Lowering(Calls):
     templates = scalars.DUCKDB
 
     def value(self, expression: exp.Expression) -> str:
-        """As ksqlDB has it: what is read of JSON has its fields under their names there, until whole
-        structs are taken."""
+        """The value with ksqlDB's names of fields. Structs read from JSON have the JSON's names until they are
+        used as a whole."""
         written = super().value(expression)
         if not isinstance(expression, exp.Column | exp.Dot) or isinstance(expression.parent, exp.Dot):
             return written
@@ -125,7 +125,7 @@ class Lowering(Calls):
         return f"list_transform([struct_pack({packed})], lambda _v: {write(names)})[1]"
 
     def negative(self, negative: exp.Neg) -> str:
-        """The smallest whole number stays what it is, as in Java; DuckDB's minus fails for it."""
+        """The smallest whole number stays as it is, as in Java; DuckDB's minus fails for it."""
         kind = self.type_of(negative)
         if kind in _WRAP:
             return self.whole_sum(kind, [("+", "0"), ("-", self.value(negative.this))])
@@ -223,9 +223,11 @@ class Lowering(Calls):
 
 
 def _apart(value: str) -> str:
-    """A value in which DuckDB looks for no common parts if it is deep: that takes the cube of the depth.
-    It does not look for them in the ELSE of a CASE; a condition without random() would be computed
-    beforehand."""
+    """A value, hidden from DuckDB's search for common subexpressions if the value is deep.
+
+    The search takes the cube of the depth. DuckDB does not search the ELSE of a CASE. It would compute a condition
+    without random() beforehand.
+    """
     if "unnest(" in value or _depth(value) <= _DEEP:
         return value
     return f"CASE WHEN random() >= 2 THEN NULL ELSE {value} END"
@@ -237,8 +239,8 @@ def _depth(value: str) -> int:
 
 
 def _named(kind: KsqlType, value: str, depth: int = 0) -> str:
-    """A value whose structs have their fields under ksqlDB's names: a cast leaves names as they are if
-    they differ in case only."""
+    """A value whose structs have ksqlDB's names of fields. A cast does not change names that differ only in
+    case."""
     element = f"_e{depth}"
     match kind:
         case StructType():

@@ -28,8 +28,8 @@ _QUOTE = 0x22
 
 
 class Capitals:
-    """Finds the lines in which one of some names, which are lower case, may be written otherwise, and those
-    that may be no JSON for ksqlDB."""
+    """Finds the lines that may write one of some lower-case names in another way, and those that may not be JSON
+    for ksqlDB."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._upper = {name.upper() for name in names}
@@ -43,7 +43,7 @@ class Capitals:
             self._ends.setdefault(len(end), []).append(lower)
 
     def of(self, lines: pa.LargeStringArray) -> npt.NDArray[np.bool_]:
-        """Whether each line is one."""
+        """A flag for each line: True if it is such a line."""
         if not len(lines):
             return np.zeros(len(lines), np.bool_)
         _, starts, text = lines.buffers()
@@ -53,7 +53,7 @@ class Capitals:
         )
 
     def lines(self, text: Bytes, starts: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-        """Whether each line is one. ``starts`` are where lines begin in a text, and where the last ends."""
+        """A flag for each line. ``starts`` are the offsets of the lines in a text, and the end of the last line."""
         count = len(starts) - 1
         marked = np.zeros(count, np.bool_)
         first = 0
@@ -135,7 +135,7 @@ def _room(size: int) -> Bytes:
 
 
 def _nonzero(room: Bytes) -> npt.NDArray[np.uint64]:
-    """A bit for each byte: whether it is not 0."""
+    """A bit for each byte: 1 if the byte is not 0."""
     return np.packbits(room, bitorder="little").view(np.uint64)
 
 

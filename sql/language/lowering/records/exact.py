@@ -1,4 +1,4 @@
-"""What ksqlDB's JSON deserializer gives of a record, one value at a time: slow, and right for every record.
+"""ksqlDB's JSON deserializer, one value at a time: slow, and right for every record.
 
 DuckDB reads most records by itself (:mod:`.rows`). This module rewrites the records that DuckDB may read in
 another way: names in another case, values of a wrong type, numbers that wrap around, text that is no

@@ -33,7 +33,7 @@ _SCALARS = {
 
 
 def is_plain(kind: KsqlType) -> bool:
-    """Whether ``from_json`` gives the value itself."""
+    """True if ``from_json`` returns the value itself."""
     if isinstance(kind, StructType):
         return all(is_plain(inner) for _, inner in kind.fields)
     return kind == STRING

@@ -153,7 +153,7 @@ class _Side:
         return f"CASE WHEN starts_with({self.exact_text}, '!') THEN {self.exact_text}[2:] END"
 
     def parsed(self, all_json: bool) -> str:
-        """The object; NULL for what is no JSON, unless all is."""
+        """The object; NULL for a text that is not JSON, unless all texts are."""
         parsed = readings.parsed(self.text, self.kind, self.names.keys)
         return f"{parsed if all_json else f'TRY({parsed})'} AS {self.structs[()][1]}"
 

@@ -138,7 +138,7 @@ class SparkLowering(Calls):
         return self.once([left, right], lambda once: self._divided(once[0], operator, once[1]))
 
     def _divided(self, left: str, operator: str, right: str) -> str:
-        # Spark gives NULL for a division by zero.
+        # In Spark, a division by zero is NULL.
         infinite = f"WHEN {left} > 0 THEN double('Infinity') WHEN {left} < 0 THEN double('-Infinity')"
         by_zero = (
             f"CASE WHEN isnan({left}) THEN double('NaN') {infinite if operator == '/' else ''}"
@@ -175,7 +175,7 @@ class SparkLowering(Calls):
             case k if k == DOUBLE:
                 number = f"TRY_CAST(regexp_replace(trim({value}), '[dDfF]$', '') AS DOUBLE)"
                 plain = f"TRY_CAST(trim({value}) AS DOUBLE)"
-                # Java's suffixes are rare, and regular expressions dear.
+                # Java's suffixes are rare, and regular expressions are expensive.
                 cases = (
                     (f"translate({value}, ' +-.0123456789eE', '') = ''", plain),
                     (f"{value} RLIKE '^ *[-+.0-9eE]+[dDfF] *$'", number),
@@ -222,7 +222,7 @@ class SparkLowering(Calls):
         return fill(_JSON_TEXT, [self.once([value], lambda once: _sorted(kind, once[0]))])
 
     def exploded(self, call: exp.Expression, values: str) -> str:
-        raise self.refused(call, "a table function here")  # where it may be, it is substituted
+        raise self.refused(call, "a table function here")  # elsewhere it is substituted
 
 
 def _sorted(kind: KsqlType, value: str, depth: int = 0) -> str:
