@@ -30,7 +30,8 @@ from opensea_metrics.sql.language.dialect.nesting import is_chained, operands
 from opensea_metrics.sql.language.lowering.failing import may_be_null, may_fail, sides
 from opensea_metrics.sql.language.lowering.refusals import Unsupported
 from opensea_metrics.sql.language.lowering.writing import SHALLOW, Writing, is_long
-from opensea_metrics.sql.language.queries.inference import infer, is_time_bound
+from opensea_metrics.sql.language.queries.conditions import is_time_bound
+from opensea_metrics.sql.language.queries.inference import infer
 from opensea_metrics.sql.language.queries.scope import Scope
 from opensea_metrics.sql.language.statements.parser import where
 from opensea_metrics.sql.language.values.timestamps import milliseconds
