@@ -16,8 +16,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from opensea_metrics.sql.language.lowering.records import malformed
-from opensea_metrics.sql.language.lowering.records.scratch import BLOCK, Bytes, scratch
+from opensea_metrics.sql.language.lowering.records.malformed import Bytes
 
+BLOCK = 512 * 1024
+"""Bytes of text that are searched at a time: more do not stay in a processor's cache."""
 _WORD = 8
 _BITS = 64
 _LOWER = np.uint64(0x2020202020202020)
@@ -131,7 +133,7 @@ def _marked_ends(text: Bytes, reach: int) -> npt.NDArray[np.intp]:
 
 def _room(size: int) -> Bytes:
     """Memory for so many bytes, in whole words of bits."""
-    return scratch(-(-size // _BITS) * _BITS)
+    return np.empty(-(-size // _BITS) * _BITS, np.uint8)
 
 
 def _nonzero(room: Bytes) -> npt.NDArray[np.uint64]:
