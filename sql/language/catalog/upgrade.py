@@ -199,9 +199,9 @@ def _names(columns: set[str]) -> str:
     return ", ".join(f"`{column}`" for column in sorted(columns))
 
 
-def _refused(source: Source, clause: str, what: str, was: object, now: object) -> Change:
+def _refused(source: Source, clause: str, word: str, was: object, now: object) -> Change:
     refusal = (
-        f"Cannot upgrade data source: DataSource '`{source.name}`' has {what} = {was} which is not"
+        f"Cannot upgrade data source: DataSource '`{source.name}`' has {word} = {was} which is not"
         f" upgradeable to {now}"
     )
     return Change(clause, f"{was} → {now}", refusal)

@@ -120,9 +120,9 @@ def _statement(
     return Statement(text=text[start:end], place=place, ast=ast, locate=locate)
 
 
-def _too_deep(what: str, place: Place) -> SqlError:
+def _too_deep(excess: str, place: Place) -> SqlError:
     return SqlError(
-        f"Statement is too large to parse: {what} inside each other",
+        f"Statement is too large to parse: {excess} inside each other",
         place,
         "compute the inner part in a stream of its own",
     )
