@@ -47,7 +47,7 @@ def _read(text: str, kind: str) -> dict[str, Function]:
     lines = text.strip().replace("|\n ", "|").splitlines()
     entries = (line.split(": ", 1) for line in lines)
     return {
-        name: Function(name, variations, kind, changelog_safe=name == "LATEST_BY_OFFSET")
+        name: Function(name, variations, kind, changelog_safe=name in builtin.CHANGELOG_SAFE)
         for name, variations in entries
     }
 

@@ -21,6 +21,7 @@ from opensea_metrics.core.types import (
     DOUBLE,
     INTEGER,
     NULL,
+    NUMERIC,
     STRING,
     TIME,
     TIMESTAMP,
@@ -141,10 +142,9 @@ def can_cast(argument: KsqlType, parameter: KsqlType) -> bool:
     """Whether ksqlDB casts an argument by itself."""
     if argument == STRING:
         return parameter in (DATE, TIME, TIMESTAMP, BYTES)
-    order = ("INTEGER", "BIGINT", "DECIMAL", "DOUBLE")
-    if argument.name not in order or parameter.name not in order:
+    if argument.name not in NUMERIC or parameter.name not in NUMERIC:
         return False
-    return order.index(argument.name) <= order.index(parameter.name)
+    return NUMERIC.index(argument.name) <= NUMERIC.index(parameter.name)
 
 
 def _fitted(variation: Variation, arguments: Sequence[KsqlType], casts: bool) -> Call | None:
