@@ -18,7 +18,7 @@ from opensea_metrics.deploy.embedded import server
 from opensea_metrics.deploy.migrations.errors import PlanRefused
 from opensea_metrics.deploy.migrations.plan.impact import Verdict
 from opensea_metrics.sql.language.catalog.changes import applied
-from opensea_metrics.sql.language.lowering.duckdb.functions import TEMPLATES
+from opensea_metrics.sql.language.lowering import scalars
 from opensea_metrics.sql.language.statements.parser import parse_statement
 from tests.deploy.stub import Canned, Stub, Write
 from tests.deploy.test_apply import agreed, seen
@@ -242,7 +242,7 @@ def test_the_server_itself_refuses_it_in_a_dry_run(client: KsqlClient, feature: 
 def test_a_statement_that_only_duckdb_can_refuse_is_refused_before_the_first_is_carried_out(
     client: KsqlClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(TEMPLATES, "UCASE", "no_such_function({0})")
+    monkeypatch.setitem(scalars.DUCKDB, "UCASE", "no_such_function({0})")
     before = seen(client)
     text = "CREATE STREAM et_a AS SELECT id FROM et_raw EMIT CHANGES;"
     text += "CREATE TABLE et_b AS SELECT id, UCASE(MAX(id)) AS u FROM et_raw GROUP BY id EMIT CHANGES;"

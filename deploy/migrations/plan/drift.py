@@ -23,7 +23,7 @@ from opensea_metrics.deploy.migrations.run.topics import PRIVATE_PREFIX
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied
 from opensea_metrics.sql.language.catalog.sources import Column
-from opensea_metrics.sql.language.catalog.upgrade import Change, Definition, Difference, changes
+from opensea_metrics.sql.language.catalog.upgrade import Change, SourceDefinition, Difference, changes
 from opensea_metrics.sql.language.project.project import Migration
 from opensea_metrics.sql.language.statements.statements import Kind
 
@@ -196,7 +196,7 @@ def _altered(wanted: Expected, server: Server) -> Iterator[Drift]:
             yield Drift(DriftKind.ALTERED, DriftObject.SOURCE, name, record, changes=differences)
 
 
-def _comparable(definition: Definition) -> Definition:
+def _comparable(definition: SourceDefinition) -> SourceDefinition:
     """Without the facts that only one side knows: formats that follow from the source, roles of keys."""
     source = definition.source
     columns = tuple(Column(column.name, column.type, "KEY" if column.is_key else None) for column in source.columns)

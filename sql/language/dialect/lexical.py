@@ -16,7 +16,7 @@ _PART = re.compile(QUOTED_OR_COMMENT, re.DOTALL)
 
 
 def summary(statement: str) -> str:
-    """The first words of a statement: without what is in brackets, where passwords can be."""
+    """The first words of a statement, without the brackets, which may contain passwords."""
     words = " ".join(statement.partition("(")[0].split())
     return words if len(words) <= 80 else f"{words[:80]}…"
 
