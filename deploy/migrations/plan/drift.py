@@ -23,7 +23,12 @@ from opensea_metrics.deploy.migrations.run.topics import PRIVATE_PREFIX
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied
 from opensea_metrics.sql.language.catalog.sources import Column
-from opensea_metrics.sql.language.catalog.upgrade import Change, SourceDefinition, Difference, changes
+from opensea_metrics.sql.language.catalog.upgrade import (
+    Change,
+    Difference,
+    SourceDefinition,
+    changes,
+)
 from opensea_metrics.sql.language.project.project import Migration
 from opensea_metrics.sql.language.statements.statements import Kind
 
