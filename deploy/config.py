@@ -1,7 +1,7 @@
 """Settings from the environment and from ``.env`` in the working directory.
 
-Every variable begins with ``OPENSEA_METRICS_``; ``KSQLDB_URL`` is understood as well. Secrets are
-given this way only, and are never printed.
+Every variable begins with ``OPENSEA_METRICS_``, except that ``KSQLDB_URL`` works as well. Only these settings
+give secrets, and nothing prints them.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from opensea_metrics.producer.environment import Environment
 
 
 class Settings(Environment):
-    """Where the server is and how it lets one in, and where the embedded one keeps its data.
+    """The server's address and credentials, and the data directory of the embedded server.
 
-    ``ksqldb_user`` and ``ksqldb_password`` (or both in the URL): basic authentication;
-    ``ksqldb_token``: a bearer token; ``ksqldb_headers``: further headers, as a JSON object.
-    ``ksqldb_ca_file``, ``ksqldb_cert_file``, ``ksqldb_key_file``: certificates and key (PEM) for TLS.
-    ``delete_by_broker``: topics are deleted by the brokers that ``KAFKA_…`` names (the producer's
-    settings), not through ksqlDB.
-    ``variables``: overrides of ``sql/settings.yml`` as a JSON object of texts, as by ``--var``.
+    - ``ksqldb_user`` and ``ksqldb_password`` (or both in the URL): basic authentication.
+    - ``ksqldb_token``: a bearer token.
+    - ``ksqldb_headers``: further headers, as a JSON object.
+    - ``ksqldb_ca_file``, ``ksqldb_cert_file``, ``ksqldb_key_file``: certificates and key (PEM) for TLS.
+    - ``delete_by_broker``: delete topics through the brokers that ``KAFKA_…`` names (the producer's
+      settings), instead of through ksqlDB.
+    - ``variables``: overrides of ``sql/settings.yml``, as a JSON object of texts; the same as ``--var``.
     """
 
     model_config = SettingsConfigDict(env_prefix="OPENSEA_METRICS_", populate_by_name=True)
@@ -51,10 +52,11 @@ class Settings(Environment):
 
 
 class ServeSettings(Environment):
-    """What the embedded server asks of its clients, as variables ``OPENSEA_METRICS_SERVE_…``.
+    """The credentials and certificate of the embedded server, as variables ``OPENSEA_METRICS_SERVE_…``.
 
-    ``user`` and ``password``: basic authentication; ``token``: a bearer token. ``cert_file`` and
-    ``key_file`` (PEM), ``key_password``: the server's certificate and its key, for TLS.
+    - ``user`` and ``password``: basic authentication.
+    - ``token``: a bearer token.
+    - ``cert_file``, ``key_file`` (PEM) and ``key_password``: the server's certificate and its key, for TLS.
     """
 
     model_config = SettingsConfigDict(env_prefix="OPENSEA_METRICS_SERVE_")
@@ -70,7 +72,7 @@ class ServeSettings(Environment):
 class FunctionSettings(Environment):
     """``udfs``: files and folders of a project's own Python functions, separated as in PATH.
 
-    Apart from the rest, as every verb needs it, also where another setting cannot be read.
+    It has a class of its own because every verb needs it, even if another setting is invalid.
     """
 
     model_config = SettingsConfigDict(env_prefix="OPENSEA_METRICS_")

@@ -1,4 +1,4 @@
-"""The whole thing on sample events: server, migrations, replay, metrics."""
+"""Runs the whole project on sample events: server, migrations, replay, metrics."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ _TIMEOUT = 120.0
 
 
 class DemoFailed(OpenSeaMetricsError):
-    """The demo did not get its metrics; the message says why."""
+    """The demo has no metrics to show. The message says why."""
 
 
 def run(data_dir: Path, port: int, hold: Callable[[str], None] | None = None) -> None:
-    """Run the demo in a data directory, print what happens and the metrics.
+    """Run the demo in a data directory, and print each step and the metrics.
 
-    ``hold`` is called with the server's URL at the end, before the server is stopped. Raises
-    DemoFailed, PortInUse, StorageError, and what the migration tool raises.
+    ``hold`` is called with the server's URL at the end, before the server stops. Raises DemoFailed,
+    PortInUse, StorageError, and the errors of the migration tool.
     """
     screen = console()
     with server.running(data_dir, port) as url:
         screen.print(shown("1.", "bold") + shown(f" embedded server at {url}, data in {data_dir}"))
         client = KsqlClient(url)
         with Reporter() as report:
-            made = commands.apply(client, report=report)
-        screen.print(shown("2.", "bold") + f" applied {len(made.migrations)} migrations over HTTP")
+            applied = commands.apply(client, report=report)
+        screen.print(shown("2.", "bold") + f" applied {len(applied.versions)} migrations over HTTP")
         if not any(data_dir.glob("topics/OpenSeaRawEvents/year=*")):
             sink = ArchiveSink(data_dir)
             try:
@@ -62,14 +62,14 @@ def run(data_dir: Path, port: int, hold: Callable[[str], None] | None = None) ->
 
 
 def wait_until_read(client: KsqlClient, timeout: float) -> None:
-    """Return when every persistent query has read all that its topics hold.
+    """Return when every persistent query has read all records of its topics.
 
     Raises DemoFailed after ``timeout`` seconds.
     """
     deadline = time.monotonic() + timeout
     sinks = sorted({sink for query in client.queries() for sink in query.sinks})
     quiet = 0
-    # A query's output is another one's input, so one look that finds nothing to do is not enough.
+    # One query's output is another's input, so a single round without work is not enough.
     while quiet < 3:
         quiet += 1
         for sink in sinks:
@@ -77,22 +77,22 @@ def wait_until_read(client: KsqlClient, timeout: float) -> None:
                 quiet = 0
                 if time.monotonic() > deadline:
                     raise DemoFailed(
-                        f"after {timeout:.0f} s {sink} still has {behind} offsets to read"
+                        f"after {timeout:.0f} s the query into {sink} still has {behind} offsets to read"
                     )
                 time.sleep(0.1)
         time.sleep(0.2)
 
 
 def _lag(client: KsqlClient, sink: str) -> int:
-    """The offsets that the queries into a sink have still to read."""
+    """How many offsets the queries into a sink still have to read."""
     offsets = client.describe(sink, extended=True).offsets
-    return sum(max(0, each.end - each.consumed) for each in offsets)
+    return sum(max(0, partition.end - partition.consumed) for partition in offsets)
 
 
 def show(client: KsqlClient, console: Console) -> None:
-    """Print, for every window: the market, the top collections, one collection and its top assets.
+    """Print the market, the top collections, and one collection with its top assets, for each window size.
 
-    Of each table it is the window with the most sales.
+    Shows the window with the most sales.
     """
     for window in load_project().settings["windows"]:
         name = str(window["size"]).replace(" ", "_").upper()
@@ -154,7 +154,7 @@ def _clock(moment: int) -> str:
 
 
 @contextmanager
-def _waiting(console: Console, what: str) -> Iterator[None]:
-    status: AbstractContextManager[Any] = console.status(what)
+def _waiting(console: Console, activity: str) -> Iterator[None]:
+    status: AbstractContextManager[Any] = console.status(activity)
     with status:
         yield

@@ -1,7 +1,7 @@
-"""What ksqlDB replies, as plain data: one frozen class per kind of reply, read with ``of``.
+"""ksqlDB's replies as plain data: one frozen class per kind of reply. ``of`` makes it from JSON.
 
-Only what this project reads is kept. Each ``of`` raises WrongShape for a reply of another shape.
-Source: recorded replies of ksqlDB 7.9.1.
+The classes hold only the members that this project reads. Each ``of`` raises WrongShape for a reply of
+another shape. Source: recorded replies of ksqlDB 7.9.1.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ COMMAND_STATES = ("QUEUED", "PARSING", "EXECUTING", "RUNNING", "TERMINATED", "SU
 
 @dataclass(frozen=True)
 class ServerInfo:
-    """``GET /info``; ``service_id`` ends with an underscore where the operator wrote one.
+    """The reply to ``GET /info``. ``service_id`` ends with an underscore if the operator wrote one.
 
-    ``is_embedded``: it is this project's embedded server, which names itself as its cluster.
+    ``is_embedded``: the server is this project's embedded server, whose cluster id is "embedded".
     """
 
     version: str
@@ -52,8 +52,8 @@ class ServerInfo:
 class CommandResult:
     """The outcome of one statement that changes something.
 
-    ``status`` is ksqlDB's (SUCCESS, EXECUTING, …), or WARNING where it did nothing (IF NOT EXISTS);
-    ``query_id`` that of the persistent query which the statement started.
+    ``status`` is ksqlDB's (SUCCESS, EXECUTING, …), or WARNING if the statement did nothing (IF NOT
+    EXISTS). ``query_id`` names the persistent query that the statement started.
     """
 
     statement: str
@@ -64,7 +64,7 @@ class CommandResult:
 
     @classmethod
     def of(cls, reply: Json) -> CommandResult:
-        """Read a ``currentStatus`` or a ``warning_entity``; any other type means success."""
+        """Read a ``currentStatus`` or a ``warning_entity``. Any other type means success."""
         statement = text_or_none(reply, "statementText") or ""
         kind = text(reply, "@type")
         if kind == "warning_entity":
@@ -72,10 +72,10 @@ class CommandResult:
         if kind != "currentStatus":
             return cls(statement, "SUCCESS", "")
         queued = cls(statement, "QUEUED", "", text(reply, "commandId"))
-        return queued.now(member(reply, "commandStatus"))
+        return queued.with_status(member(reply, "commandStatus"))
 
-    def now(self, status: Json) -> CommandResult:
-        """The same command with a newer status (``commandStatus``, ``GET /status/<id>``)."""
+    def with_status(self, status: Json) -> CommandResult:
+        """A copy with a newer status (``commandStatus``, ``GET /status/<id>``)."""
         state = text(status, "status")
         if state not in COMMAND_STATES:
             raise WrongShape(f"its 'status' is {state[:40]!r}, which ksqlDB does not have")
@@ -88,8 +88,8 @@ class CommandResult:
 
 
 @dataclass(frozen=True)
-class Source:
-    """A stream or table, as SHOW STREAMS and SHOW TABLES list it; ``kind`` STREAM or TABLE."""
+class ServerSource:
+    """A stream or table, as SHOW STREAMS and SHOW TABLES list it. ``kind`` is STREAM or TABLE."""
 
     name: str
     kind: str
@@ -98,7 +98,7 @@ class Source:
     windowed: bool
 
     @classmethod
-    def of(cls, reply: Json) -> Source:
+    def of(cls, reply: Json) -> ServerSource:
         """Read one entry of ``streams`` or ``tables``."""
         return cls(
             text(reply, "name"),
@@ -110,10 +110,10 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Query:
-    """A query: the names of its ``sinks``, and its ``state`` (RUNNING, ERROR, …).
+class ServerQuery:
+    """A query on the server: the names of its ``sinks``, and its ``state`` (RUNNING, ERROR, …).
 
-    A paused query's state says RUNNING; only its counts by state say that it is ``paused``.
+    The state of a paused query is RUNNING. Only its counts by state show that it is ``paused``.
     """
 
     id: str
@@ -123,7 +123,7 @@ class Query:
     paused: bool = False
 
     @classmethod
-    def of(cls, reply: Json) -> Query:
+    def of(cls, reply: Json) -> ServerQuery:
         """Read one entry of ``queries``, ``readQueries`` or ``writeQueries``."""
         counts = member(reply, "statusCount") if reply.get("statusCount") else {}
         return cls(
@@ -136,22 +136,22 @@ class Query:
 
 
 @dataclass(frozen=True)
-class Topic:
-    """A Kafka topic and its number of partitions."""
+class ServerTopic:
+    """A Kafka topic that the server lists, with its number of partitions."""
 
     name: str
     partitions: int
 
     @classmethod
-    def of(cls, reply: Json) -> Topic:
+    def of(cls, reply: Json) -> ServerTopic:
         """Read one entry of ``topics``."""
         partitions = listed(reply, "replicaInfo") if reply.get("replicaInfo") else ()
         return cls(text(reply, "name"), len(partitions))
 
 
 @dataclass(frozen=True)
-class Column:
-    """A column: its type as ksqlDB writes it; ``key`` is True for key columns."""
+class ServerColumn:
+    """A column in a reply. ``type`` is as ksqlDB writes it; ``key`` is True for key columns."""
 
     name: str
     type: str
@@ -160,9 +160,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Offsets:
-    """How far a query has read one partition: it has consumed all records before ``consumed``.
+    """How far a query has read one partition: it has read all records before offset ``consumed``.
 
-    ``group`` is its consumer group, whose name ends with the query's id.
+    ``group`` is the query's consumer group. The group's name ends with the query's id.
     """
 
     group: str
@@ -174,18 +174,18 @@ class Offsets:
 
 @dataclass(frozen=True)
 class Description:
-    """DESCRIBE: columns, and the queries that read from and write into the source.
+    """The reply to DESCRIBE: columns, and the queries that read from the source or write to it.
 
-    ``statement`` is the definition as the server writes it; ``window`` TUMBLING, HOPPING, SESSION
-    or None. Only EXTENDED gives ``offsets`` and ``partitions``.
+    ``statement`` is the definition as the server writes it. ``window`` is TUMBLING, HOPPING, SESSION or
+    None. Only EXTENDED gives ``offsets`` and ``partitions``.
     """
 
     name: str
     kind: str
     topic: str
-    columns: tuple[Column, ...]
-    read_queries: tuple[Query, ...]
-    write_queries: tuple[Query, ...]
+    columns: tuple[ServerColumn, ...]
+    read_queries: tuple[ServerQuery, ...]
+    write_queries: tuple[ServerQuery, ...]
     statement: str = ""
     key_format: str = ""
     value_format: str = ""
@@ -202,13 +202,13 @@ class Description:
             text(reply, "type"),
             text(reply, "topic"),
             tuple(
-                Column(
-                    text(each, "name"), type_text(member(each, "schema")), each.get("type") == "KEY"
+                ServerColumn(
+                    text(field, "name"), type_text(member(field, "schema")), field.get("type") == "KEY"
                 )
-                for each in members(reply, "fields")
+                for field in members(reply, "fields")
             ),
-            tuple(Query.of(each) for each in members_or_none(reply, "readQueries")),
-            tuple(Query.of(each) for each in members_or_none(reply, "writeQueries")),
+            tuple(ServerQuery.of(field) for field in members_or_none(reply, "readQueries")),
+            tuple(ServerQuery.of(field) for field in members_or_none(reply, "writeQueries")),
             text_or_none(reply, "statement") or "",
             text_or_none(reply, "keyFormat") or "",
             text_or_none(reply, "valueFormat") or "",
@@ -222,25 +222,25 @@ class Description:
 def _offsets(summaries: Sequence[Json]) -> Iterator[Offsets]:
     for summary in summaries:
         for topic in members_or_none(summary, "topicSummaries"):
-            for each in members_or_none(topic, "offsets"):
+            for partition in members_or_none(topic, "offsets"):
                 yield Offsets(
                     text(summary, "groupId"),
                     text(topic, "kafkaTopic"),
-                    number(each, "partition"),
-                    number(each, "logEndOffset"),
-                    number(each, "consumerOffset"),
+                    number(partition, "partition"),
+                    number(partition, "logEndOffset"),
+                    number(partition, "consumerOffset"),
                 )
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a query, to be iterated once: dicts of column → value, in the query's order.
+    """The rows of a query, as dicts of column → value in the query's order. Iterate over them once.
 
-    DECIMAL and DOUBLE are floats; TIMESTAMP, DATE and TIME are as the server writes them (text).
-    ``close`` ends an endless query that is not wanted any more, also on the server.
+    DECIMAL and DOUBLE are floats; TIMESTAMP, DATE and TIME are texts, as the server writes them.
+    ``close`` ends an endless query that is no longer needed, on the server too.
     """
 
-    columns: tuple[Column, ...]
+    columns: tuple[ServerColumn, ...]
     values: Iterator[Sequence[Any]]
     close: Callable[[], None] = lambda: None
 
@@ -251,7 +251,7 @@ class Rows:
 
 
 def type_text(schema: Json) -> str:
-    """The type of a field of DESCRIBE as text.
+    """The type of a field in a DESCRIBE reply, as text.
 
     >>> type_text({"type": "ARRAY", "memberSchema": {"type": "STRING"}})
     'ARRAY<STRING>'
@@ -260,8 +260,8 @@ def type_text(schema: Json) -> str:
     inner = member(schema, "memberSchema") if schema.get("memberSchema") else None
     if name == "STRUCT":
         fields = (
-            f"`{text(each, 'name')}` {type_text(member(each, 'schema'))}"
-            for each in members(schema, "fields")
+            f"`{text(field, 'name')}` {type_text(member(field, 'schema'))}"
+            for field in members(schema, "fields")
         )
         return f"STRUCT<{', '.join(fields)}>"
     if name == "DECIMAL":
@@ -272,8 +272,8 @@ def type_text(schema: Json) -> str:
     return f"{name}<{type_text(inner)}>" if inner else name
 
 
-def columns_of(schema: str) -> tuple[Column, ...]:
-    """The columns of a query's header. Raises WrongShape for a text that names no columns.
+def columns_of(schema: str) -> tuple[ServerColumn, ...]:
+    """The columns that a query's header names. Raises WrongShape if the text does not name columns.
 
     >>> columns_of("`A` STRING KEY, `top` ARRAY<STRUCT<`b` INTEGER, `c` DOUBLE>>")[1].type
     'ARRAY<STRUCT<`b` INTEGER, `c` DOUBLE>>'
@@ -290,8 +290,8 @@ def columns_of(schema: str) -> tuple[Column, ...]:
     return tuple(_column(part.strip()) for part in [*parts, schema[start:]] if part.strip())
 
 
-def _column(written: str) -> Column:
-    found = re.match(r"`((?:[^`]|``)*)` (.*?)( KEY)?$", written, re.DOTALL)
-    if found is None:
+def _column(written: str) -> ServerColumn:
+    match = re.match(r"`((?:[^`]|``)*)` (.*?)( KEY)?$", written, re.DOTALL)
+    if match is None:
         raise WrongShape(f"its schema has {written[:40]!r} where ksqlDB has a name and a type")
-    return Column(found[1].replace("``", "`"), found[2], found[3] is not None)
+    return ServerColumn(match[1].replace("``", "`"), match[2], match[3] is not None)

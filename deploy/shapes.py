@@ -1,6 +1,6 @@
-"""Parts of a reply by name, with the types that ksqlDB gives them: nothing is taken on trust.
+"""Reads the members of a reply by name, and checks their types.
 
-Raises WrongShape for whatever is missing or of another type.
+The functions raise WrongShape for a member that is missing or has another type.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from typing import Any
 Json = Mapping[str, Any]
 
 DEEPEST = 200
-"""Levels of objects and lists. ksqlDB's own replies have at most some dozens."""
+"""The greatest allowed number of nested objects and lists. ksqlDB's own replies have a few dozen at most."""
 
 
 class WrongShape(ValueError):
-    """A reply is not what ksqlDB would say; the message continues "the reply …" with "it …"."""
+    """A reply does not have the shape of ksqlDB's. The message continues "the reply …" with "it …"."""
 
 
 def text(reply: Json, name: str) -> str:
-    """A text that must be there."""
+    """A text. Raises WrongShape if it is missing."""
     value = reply.get(name)
     if not isinstance(value, str):
         raise _wrong(name, value, "text")
@@ -27,12 +27,12 @@ def text(reply: Json, name: str) -> str:
 
 
 def text_or_none(reply: Json, name: str) -> str | None:
-    """A text, or None if it is null or missing."""
+    """A text, or None if the member is null or missing."""
     return None if reply.get(name) is None else text(reply, name)
 
 
 def number(reply: Json, name: str) -> int:
-    """A whole number that must be there."""
+    """A whole number. Raises WrongShape if it is missing."""
     value = reply.get(name)
     if not isinstance(value, int) or isinstance(value, bool):
         raise _wrong(name, value, "a whole number")
@@ -40,7 +40,7 @@ def number(reply: Json, name: str) -> int:
 
 
 def member(reply: Json, name: str) -> Json:
-    """An object that must be there."""
+    """An object. Raises WrongShape if it is missing."""
     value = reply.get(name)
     if not isinstance(value, dict):
         raise _wrong(name, value, "an object")
@@ -48,7 +48,7 @@ def member(reply: Json, name: str) -> Json:
 
 
 def listed(reply: Json, name: str) -> list[Any]:
-    """A list that must be there."""
+    """A list. Raises WrongShape if it is missing."""
     value = reply.get(name)
     if not isinstance(value, list):
         raise _wrong(name, value, "a list")
@@ -56,38 +56,38 @@ def listed(reply: Json, name: str) -> list[Any]:
 
 
 def members(reply: Json, name: str) -> list[Json]:
-    """A list of objects that must be there."""
+    """A list of objects. Raises WrongShape if it is missing."""
     values = listed(reply, name)
-    for each in values:
-        if not isinstance(each, dict):
-            raise _wrong(f"a member of {name}", each, "an object")
+    for item in values:
+        if not isinstance(item, dict):
+            raise _wrong(f"a member of {name}", item, "an object")
     return values
 
 
 def members_or_none(reply: Json, name: str) -> list[Json]:
-    """A list of objects, empty if it is null or missing."""
+    """A list of objects. Empty if the member is null or missing."""
     return [] if reply.get(name) is None else members(reply, name)
 
 
 def texts_or_none(reply: Json, name: str) -> tuple[str, ...]:
-    """A list of texts, empty if it is null or missing."""
+    """A list of texts. Empty if the member is null or missing."""
     value = reply.get(name)
     if value is None:
         return ()
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise _wrong(name, value, "a list of texts")
     return tuple(value)
 
 
 def not_too_deep(value: Any) -> None:
-    """Check the number of levels, without recursion."""
+    """Raises WrongShape if a value has too many levels. Does not recurse."""
     level: Sequence[Any] = [value]
     for _ in range(DEEPEST):
         level = [
             child
-            for each in level
-            if isinstance(each, dict | list)
-            for child in (each.values() if isinstance(each, dict) else each)
+            for node in level
+            if isinstance(node, dict | list)
+            for child in (node.values() if isinstance(node, dict) else node)
         ]
         if not level:
             return
@@ -95,7 +95,7 @@ def not_too_deep(value: Any) -> None:
 
 
 def kind_of(value: Any) -> str:
-    """What a value of JSON is, in words; never the value itself."""
+    """The kind of a JSON value in words. Never shows the value."""
     names = {type(None): "null", bool: "true or false", str: "text", list: "a list", dict: "an object"}
     return names.get(type(value), "a number")
 

@@ -37,6 +37,7 @@ from opensea_metrics.spark_batch.partial_groupings import (
 from opensea_metrics.spark_batch.prefetch import in_order
 from opensea_metrics.sql.language.catalog.catalog import Query
 from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.lowering import selects as lowered
 from opensea_metrics.sql.language.lowering.duckdb import selects
 from opensea_metrics.udfs import duckdb as duckdb_udfs
 
@@ -125,8 +126,8 @@ class DuckDbResults:
 
     def table(self, name: str) -> Table:
         source = self._pipeline.catalog.sources[name]
-        found = self._database.sql(selects.listed(source, self._relation(source)))
-        if order := selects.order(source):
+        found = self._database.sql(lowered.listed(selects.SYNTAX, source, self._relation(source)))
+        if order := lowered.order(source):
             found = found.order(", ".join(map(column_of, order)))
         rows = found.to_arrow_reader(50_000)
         return Table.of_engine(name, rows.schema, iter(rows))

@@ -25,7 +25,7 @@ from opensea_metrics.spark_batch.settings import BatchSettings
 from opensea_metrics.spark_batch.spark_session import first_reason, open_session
 from opensea_metrics.spark_batch.spark_source import compacted_rows, damaged_files, text_rows
 from opensea_metrics.sql.language.catalog.sources import Source
-from opensea_metrics.sql.language.lowering.duckdb import selects
+from opensea_metrics.sql.language.lowering import selects
 from opensea_metrics.sql.language.lowering.spark import selects as spark_selects
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class SparkResults:
     def table(self, name: str) -> Table:
         """The rows of one target."""
         source = self._pipeline.catalog.sources[name]
-        selected = [selects.listed(source, relation, spark_column) for relation in self._relations(source)]
+        selected = [selects.listed(spark_selects.SYNTAX, source, relation) for relation in self._relations(source)]
         with _errors():
             schema = self._arrow(f"SELECT * FROM ({selected[0]}) LIMIT 0").schema
         order = selects.order(source)

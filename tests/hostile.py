@@ -1,4 +1,4 @@
-"""Names that somebody might choose to get out of a quotation, or into a place that is not theirs."""
+"""Names that an attacker might choose to break out of quotes or to reach other data."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ NAMES: tuple[str, ...] = (
     "key", "ts", "file", "exact", "_offset", "_time", "delta", "batch", "chunk", "select", "SELECT", "NULL", "true",
     "rowtime", "windowstart", "ROWTIME", "WINDOWEND", "ROWPARTITION", "current_date", "1", "-1", "1e5", "E'x'",
 )  # fmt: skip
-"""OUTSIDE stands for a folder that nothing may write to."""
+"""OUTSIDE stands for a folder to which nothing may write."""
 
 
 def is_text(name: str) -> bool:
-    """Whether UTF-8 has it: half a surrogate pair is none."""
+    """True if UTF-8 can encode the name. It cannot encode half of a surrogate pair."""
     return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def names() -> st.SearchStrategy[str]:
-    """Those names, pieces of them put together, and any text."""
+    """The names above, combinations of their parts, and any text."""
     anything = st.text(st.characters(exclude_categories=()), max_size=30)
     return st.one_of(
         st.sampled_from(NAMES),

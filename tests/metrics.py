@@ -1,5 +1,4 @@
-"""Whether the tables of one kind of window are what the oracle says, whoever computed them, and the
-events for that."""
+"""Compares the tables of one kind of window with the oracle, and makes the events for that."""
 
 from __future__ import annotations
 
@@ -19,8 +18,10 @@ Check = Callable[[Rows, oracle.Metrics], None]
 
 
 def frames() -> Iterator[bytes]:
-    """The bundled sample, then what it does not have: a mint, a burn, trades back and forth, and of an
-    account with itself."""
+    """The bundled sample, and events that it lacks.
+
+    These are a mint, a burn, trades back and forth, and trades of an account with itself.
+    """
     first: dict[str, dict[str, Any]] = {}
     for frame in sample.bundled():
         yield frame
@@ -43,8 +44,10 @@ def frames() -> Iterator[bytes]:
 
 
 def prices(sold: dict[str, Any]) -> Iterator[bytes]:
-    """Copies of a sale at its time, in collections with prices, without, with some, and free of charge;
-    PRICED has what must come out."""
+    """Copies of a sale, at its time, in four collections. PRICED has the expected rows.
+
+    All sales of a collection have prices, none have, some have, or they are free of charge.
+    """
     token = {"decimals": 6, "eth_price": "0.001", "usd_price": "2.0"}
     for slug, quantity, price in (
         ("priced", 3, "3000000"), ("priced", 1, "6000000"),
@@ -62,7 +65,7 @@ PRICED: Mapping[str, Row] = {
     "partly-priced": {"SALES": 2, "ITEMS_SOLD": 8, "USD_VOLUME": 6.0, "FLOOR_USD": 2.0, "AVG_USD": 2.0},
     "free": {"SALES": 1, "ITEMS_SOLD": 4, "USD_VOLUME": 0.0, "FLOOR_USD": 0.0, "AVG_USD": 0.0},
 }
-"""By collection: its row in the one window that holds the sales of :func:`prices`."""
+"""Collection → its row in the one window that holds the sales of :func:`prices`."""
 
 _NOBODY = "0x" + 40 * "0"
 _DEAD = "0x" + 36 * "0" + "dEaD"
@@ -76,14 +79,16 @@ def _changed(event: dict[str, Any], changes: dict[str, Any]) -> bytes:
 
 
 def near(value: Any) -> Any:
-    """Equal to this value, however deep, but for the last digits of its floats: sums are made in no
-    particular order."""
+    """A value that equals this one at every level, except in the last digits of floats.
+
+    Engines add floats in no particular order.
+    """
     if isinstance(value, float):
         return pytest.approx(value, rel=1e-9, abs=1e-12)
     if isinstance(value, list):
-        return [near(each) for each in value]
+        return [near(item) for item in value]
     if isinstance(value, dict):
-        return {key: near(each) for key, each in value.items()}
+        return {key: near(item) for key, item in value.items()}
     return value
 
 
@@ -104,14 +109,13 @@ def collections(rows: Rows, expected: oracle.Metrics) -> None:
 
 
 def averages(rows: Rows) -> None:
-    """The rows of a collection table, over the sales of :func:`prices`."""
-    made = {row["COLLECTION"]: row for row in rows if row["COLLECTION"] in PRICED}
-    assert {slug: {name: row[name] for name in PRICED[slug]} for slug, row in made.items()} == PRICED
+    """Check a collection table's rows for the sales of :func:`prices`."""
+    priced = {row["COLLECTION"]: row for row in rows if row["COLLECTION"] in PRICED}
+    assert {slug: {name: row[name] for name in PRICED[slug]} for slug, row in priced.items()} == PRICED
 
 
 def averages_in_long_form(rows: Rows, window: str) -> None:
-    """The rows of the collections' long form, over the sales of :func:`prices`: also those whose value
-    is NULL."""
+    """Check the collections' long form for the sales of :func:`prices`. Rows whose value is NULL must exist too."""
     values = {(row["COLLECTION"], row["METRIC"]): row["VALUE"] for row in rows}
     for slug, wanted in PRICED.items():
         for kind, column in (("avg", "AVG_USD"), ("floor", "FLOOR_USD")):
@@ -138,10 +142,10 @@ def top_collections(rows: Rows, expected: oracle.Metrics) -> None:
     by_window: dict[int, dict[str, oracle.Group]] = {}
     for (start, slug), group in expected.collections.items():
         by_window.setdefault(start, {})[slug] = group
-    found = _by(rows, ("WS",))
-    assert found.keys() == by_window.keys()
+    by_start = _by(rows, ("WS",))
+    assert by_start.keys() == by_window.keys()
     for start, groups in by_window.items():
-        sold, moved = (found[start][column] for column in ("BY_USD_VOLUME", "BY_TRANSFERS"))
+        sold, moved = (by_start[start][column] for column in ("BY_USD_VOLUME", "BY_TRANSFERS"))
         assert _entries(sold) == _top(groups, "sales", 10), start
         assert _entries(moved) == _top(groups, "transfers", 10), start
         for entry in sold:
@@ -160,10 +164,10 @@ def top_assets(rows: Rows, expected: oracle.Metrics) -> None:
     by_key: dict[tuple[int, str], dict[str, oracle.Group]] = {}
     for (start, slug, nft), group in expected.assets.items():
         by_key.setdefault((start, slug), {})[nft] = group
-    found = _by(rows, ("WINDOWSTART", "COLLECTION"))
-    assert found.keys() == by_key.keys()
+    rows_by_key = _by(rows, ("WINDOWSTART", "COLLECTION"))
+    assert rows_by_key.keys() == by_key.keys()
     for key, groups in by_key.items():
-        row = found[key]
+        row = rows_by_key[key]
         assert row["ASSETS_SOLD"] == len(expected.collections[key].sold_assets), key
         assert _entries(row["BY_USD_VOLUME"]) == _top(groups, "sales", 20), key
         assert _entries(row["BY_TRANSFERS"]) == _top(groups, "transfers", 20), key
@@ -196,16 +200,16 @@ TABLES: Mapping[str, Check] = {
     "top_assets": top_assets,
     "trading": trading,
 }
-"""By what the tables' names begin with."""
+"""Prefix of a table's name → its check."""
 
 
 def table_on_server(client: KsqlClient, kind: str, window: str, expected: oracle.Metrics) -> None:
-    """The table of a kind (see TABLES) and window (1_HOUR), by a pull query."""
+    """Check the table of a kind (see TABLES) and a window (1_HOUR) with a pull query."""
     TABLES[kind](list(client.pull(f"SELECT * FROM {kind}_{window};")), expected)
 
 
 def long_form(client: KsqlClient, window: str, expected: oracle.Metrics) -> None:
-    """The market's rows of the topic that all windows write."""
+    """Check the market's rows in the topic to which all windows write."""
     newest = {
         (row["METRIC"], row["WINDOW_START"]): row["VALUE"]
         for row in client.pull("SELECT * FROM enriched_global_events WHERE collection = '';")
@@ -227,14 +231,14 @@ def _counted(group: oracle.Group) -> Row:
 
 
 def _equal(rows: Rows, names: tuple[str, ...], wanted: Mapping[Any, Row]) -> None:
-    found = _by(rows, names)
-    assert found.keys() == wanted.keys()
+    by_key = _by(rows, names)
+    assert by_key.keys() == wanted.keys()
     for key, values in wanted.items():
-        assert {column: found[key][column] for column in values} == values, key
+        assert {column: by_key[key][column] for column in values} == values, key
 
 
 def _by(rows: Rows, names: tuple[str, ...]) -> dict[Any, Row]:
-    """Rows by their key, which none shares with another."""
+    """Key → row. No two rows may have the same key."""
     keys = [tuple(row[name] for name in names) for row in rows]
     assert len(set(keys)) == len(keys)
     return {key if len(names) > 1 else key[0]: row for key, row in zip(keys, rows, strict=True)}

@@ -1,7 +1,7 @@
-"""What the metrics must be: plain Python from the definitions, without SQL and without the product.
+"""Computes the expected metrics from their definitions, in plain Python without SQL or the product's code.
 
-Reads the lines of the archive and computes everything for one window size (milliseconds, epoch-aligned;
-with an advance, hopping).
+Reads the lines of the archive and computes all metrics for one window size. Sizes are in milliseconds; windows
+start at multiples of the size since 1970-01-01. With an advance, windows hop.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _STRUCTS = ("collection", "item", "payment_token", "maker", "taker", "from_accou
 
 @dataclass
 class Group:
-    """What is counted over the records of a group."""
+    """Counts and sums over the records of a group."""
 
     events: int = 0
     transfers: int = 0
@@ -77,7 +77,7 @@ class Group:
 
 @dataclass
 class Trading:
-    """What is counted over the sales and transfers of the market, a chain or a collection."""
+    """Counts and sums over the sales and transfers of the market, a chain or a collection."""
 
     sales: int = 0
     transfers: int = 0
@@ -94,12 +94,12 @@ class Trading:
 
     @property
     def median_usd(self) -> float | None:
-        """Of an even number the lower one in the middle."""
+        """The median. For an even count, the lower of the two values in the middle."""
         return sorted(self.units)[(len(self.units) - 1) // 2] if self.units else None
 
     @property
     def organic_usd_volume(self) -> float:
-        """Without trades of an account with itself, and of a pair that trades an asset repeatedly."""
+        """The volume without trades of an account with itself, and without repeated trades of a pair and an asset."""
         pairs = Counter((asset, parties) for asset, parties, _ in self.trades)
         wash = [
             usd
@@ -136,8 +136,11 @@ _DEAD = "0x" + 36 * "0" + "dead"
 
 @dataclass
 class Metrics:
-    """By window start: the market; by (start, collection) and (start, collection, nft_id) the rest;
-    by (start, scope, name) what is counted for market, chains and collections alike."""
+    """All metrics of one kind of window.
+
+    The keys are: window start for the market; (start, collection); (start, collection, nft_id) for assets;
+    (start, scope, name) for trading, where the scope is market, chain or collection.
+    """
 
     market: dict[int, Group]
     collections: dict[tuple[int, str], Group]
@@ -146,7 +149,7 @@ class Metrics:
 
 
 def read(root: Path) -> tuple[list[Record], int]:
-    """(event, time, record) of all good lines under a topic's directory, and how many were bad."""
+    """(event, time, record) for each valid line in a topic's directory, and the number of invalid lines."""
     good = []
     bad = 0
     for line in _lines(root):
@@ -165,8 +168,10 @@ def compute(
     origin: int = 0,
     period: tuple[int, int] | None = None,
 ) -> Metrics:
-    """All metrics of one kind of window: ``size`` ms every ``advance`` ms, counted from ``origin`` on;
-    of a period those windows that lie in it."""
+    """All metrics of one kind of window: ``size`` ms long, every ``advance`` ms, counted from ``origin``.
+
+    With a ``period``, only windows that lie in it.
+    """
     first, end = period or (0, sys.maxsize)
     market: dict[int, Group] = defaultdict(Group)
     collections: dict[tuple[int, str], Group] = defaultdict(Group)
@@ -192,14 +197,14 @@ def compute(
 
 
 def _lines(root: Path) -> Iterator[bytes]:
-    """In order of offsets, which are those of the files' names and the lines after them."""
-    found: list[tuple[int, bytes]] = []
+    """All lines in order of offset. The file's name has the offset of its first line."""
+    numbered: list[tuple[int, bytes]] = []
     for path in sorted(root.rglob("*.json*")):
         start = int(path.name.split("+")[2].partition(".")[0])
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
             lines = (line for line in file if line != b"\n")
-            found += [(start + number, line) for number, line in enumerate(lines)]
-    return (line for _, line in sorted(found, key=itemgetter(0)))
+            numbered += [(start + number, line) for number, line in enumerate(lines)]
+    return (line for _, line in sorted(numbered, key=itemgetter(0)))
 
 
 def _record(line: bytes) -> Record | None:
@@ -257,7 +262,7 @@ def _record(line: bytes) -> Record | None:
 
 
 def _account(account: dict[str, Any] | None) -> str | None:
-    """Hexadecimal addresses without the capitals that are their checksum."""
+    """An account's address. Hexadecimal addresses become lower case, because capitals are only a checksum."""
     address = str((account or {}).get("address") or "").strip(" \t\r\n")
     return address.lower() if re.fullmatch("0[xX][0-9a-fA-F]{40}", address) else address or None
 

@@ -1,4 +1,4 @@
-"""The check that mypy leaves out no file, in small repositories; mypy itself runs in them."""
+"""Tests the check that mypy leaves out no file. mypy runs in a small repository."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ FILES = (
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As here: one package has a link to a folder of code, the other is without __init__.py."""
-    made = tmp_path_factory.mktemp("repository").resolve()
+    """Like this repository: one package links to a folder of code, the other has no __init__.py."""
+    repository = tmp_path_factory.mktemp("repository").resolve()
     for name in FILES:
-        (made / name).parent.mkdir(parents=True, exist_ok=True)
-        (made / name).touch()
-    (made / "package/code").symlink_to("../code")
-    subprocess.run(("git", "init", "--quiet"), cwd=made, check=True)
-    subprocess.run(("git", "add", "."), cwd=made, check=True)
+        (repository / name).parent.mkdir(parents=True, exist_ok=True)
+        (repository / name).touch()
+    (repository / "package/code").symlink_to("../code")
+    subprocess.run(("git", "init", "--quiet"), cwd=repository, check=True)
+    subprocess.run(("git", "add", "."), cwd=repository, check=True)
     command = (sys.executable, "-m", "mypy", "-p", "package", "-p", "tests", "--linecount-report", ".git/lines")
-    subprocess.run(command, cwd=made, check=True, capture_output=True)
-    return made
+    subprocess.run(command, cwd=repository, check=True, capture_output=True)
+    return repository
 
 
 def test_every_file_is_checked(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -40,7 +40,7 @@ def test_a_file_that_is_left_out_is_named(root: Path, name: str) -> None:
     path = root / name
     path.parent.mkdir(exist_ok=True)
     path.touch()
-    assert main(root / ".git/lines", root) is None  # git does not have it yet
+    assert main(root / ".git/lines", root) is None  # git does not track it yet
     subprocess.run(("git", "add", name), cwd=root, check=True)
     try:
         message = main(root / ".git/lines", root)

@@ -1,8 +1,8 @@
-"""Fails if mypy left out a Python file that git has; ``make lint`` runs it after mypy.
+"""Fails if mypy left out a Python file that git tracks. ``make lint`` runs it after mypy.
 
     python -m tests.typed_files FOLDER
 
-FOLDER is the one that mypy wrote its ``--linecount-report`` to, which names the modules that it checked.
+FOLDER has mypy's ``--linecount-report``, which names the modules that mypy checked.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def checked(report: str, root: Path) -> set[Path]:
-    """The files of the modules that a line count report names, with links resolved."""
+    """The files of the modules in a line count report, with links resolved."""
     _, *lines = report.splitlines()  # the first is the total
     stems = [root / line.split()[-1].replace(".", "/") for line in lines]
     packages = [stem / "__init__.py" for stem in stems]
@@ -25,7 +25,7 @@ def checked(report: str, root: Path) -> set[Path]:
 
 
 def left_out(report: str, root: Path) -> list[str]:
-    """The Python files of a git checkout that the report lacks, relative to ``root``.
+    """The Python files of a git checkout that are missing from the report, relative to ``root``.
 
     Raises CalledProcessError if git cannot list its files.
     """
@@ -37,9 +37,9 @@ def left_out(report: str, root: Path) -> list[str]:
 
 
 def main(folder: Path, root: Path) -> str | None:
-    """What to exit with: a message if files are left out."""
+    """Returns a message for sys.exit if files are left out."""
     if not (root / ".git").exists():
-        print(f"Not checked whether mypy sees every Python file: {root} is not a git checkout.")
+        print(f"Cannot check whether mypy sees every Python file: {root} is not a git checkout.")
         return None
     names = left_out((folder / "linecount.txt").read_text(encoding="utf-8"), root)
     if not names:

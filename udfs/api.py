@@ -27,7 +27,7 @@ from typing import Any, TypeVar, overload
 from opensea_metrics.core.definition import (
     PLACEHOLDERS,
     Definition,
-    Kind,
+    FunctionKind,
     Native,
     NativeSpark,
     Parameter,
@@ -139,7 +139,7 @@ def aggregate(aggregator: Any, rows: Iterable[Sequence[Any]]) -> Any:
     return aggregator.finish(state)
 
 
-def _decorator(kind: Kind, function: Any, name: str | None, arrow: Any) -> Any:
+def _decorator(kind: FunctionKind, function: Any, name: str | None, arrow: Any) -> Any:
     def decorate(function: Any) -> Any:
         where = f"{function.__code__.co_filename}: function {function.__name__}"
         doc = inspect.getdoc(function) or ""
@@ -179,20 +179,20 @@ def _hints(function: Any, where: str) -> dict[str, Any]:
 def _parameters(function: Any, where: str) -> list[tuple[str, Any]]:
     """Names and hints; a method's ``self`` is left out."""
     hints = _hints(function, where)
-    found = []
+    parameters = []
     for parameter in inspect.signature(function).parameters.values():
         if parameter.name == "self":
             continue
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.KEYWORD_ONLY):
             raise UdfError(f"{where}: parameter {parameter.name}: SQL's arguments are positional")
-        found.append((parameter.name, hints.get(parameter.name)))
-    return found
+        parameters.append((parameter.name, hints.get(parameter.name)))
+    return parameters
 
 
 def _described(parameters: list[tuple[str, Any]], doc: str, where: str) -> tuple[Parameter, ...]:
-    found = (_DESCRIPTION.match(line.strip()) for line in doc.splitlines())
-    texts = {match[1]: match[2] for match in found if match}
-    made = []
+    matches = (_DESCRIPTION.match(line.strip()) for line in doc.splitlines())
+    texts = {match[1]: match[2] for match in matches if match}
+    described = []
     for name, hint in parameters:
         if hint is None:
             raise UdfError(f"{where}: parameter {name} has no type hint")
@@ -201,14 +201,14 @@ def _described(parameters: list[tuple[str, Any]], doc: str, where: str) -> tuple
         except TypeError as error:
             raise UdfError(f"{where}: parameter {name}: {error}") from None
         inner, nullable = optional(hint)
-        made.append(Parameter(name, inner, kind, nullable, texts.get(name, "")))
-    return tuple(made)
+        described.append(Parameter(name, inner, kind, nullable, texts.get(name, "")))
+    return tuple(described)
 
 
 def _constants(cls: type, doc: str, where: str) -> tuple[Parameter, ...]:
     if cls.__init__ is object.__init__:  # type: ignore[misc]
         return ()
-    made = []
+    constants = []
     for parameter in _described(_parameters(cls.__init__, where), doc, where):  # type: ignore[misc]
         if parameter.type not in (BIGINT, INTEGER, STRING, BOOLEAN) or parameter.nullable:
             raise UdfError(
@@ -218,8 +218,8 @@ def _constants(cls: type, doc: str, where: str) -> tuple[Parameter, ...]:
         if parameter.name in PLACEHOLDERS:
             raise UdfError(f"{where}: parameter {parameter.name} of the constructor: choose another name")
         kind = INTEGER if parameter.type == BIGINT else parameter.type
-        made.append(Parameter(parameter.name, parameter.hint, kind, False, parameter.description))
-    return tuple(made)
+        constants.append(Parameter(parameter.name, parameter.hint, kind, False, parameter.description))
+    return tuple(constants)
 
 
 def _result(hint: Any, where: str) -> KsqlType:

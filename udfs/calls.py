@@ -77,7 +77,7 @@ class Aggregation:
         self.add = self._aggregator.accumulate
         self.conclude = self._aggregator.finish
 
-    # Raising forms, for who has its own way to report errors.
+    # These raise, for callers that report errors in their own way.
 
     def initialize(self) -> str:
         """A new state."""

@@ -1,4 +1,4 @@
-"""Whether a function gives the same on every engine: examples, laws of aggregates, random arguments."""
+"""Checks that a function has the same results on every engine: examples, laws of aggregates, random arguments."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 
 from opensea_metrics.core.definition import Definition
 from opensea_metrics.udfs import api
-from opensea_metrics.udfs.engines import Case, Engine, Python
-from opensea_metrics.udfs.samples import Group, Row, Samples
+from opensea_metrics.udfs.engines import Case, Python, UdfEngine
+from opensea_metrics.udfs.samples import Row, SampleGroup, Samples
 
 
 @dataclass(frozen=True)
-class Difference:
+class EngineDifference:
     """A case on which an engine and plain Python do not agree."""
 
     function: str
@@ -45,13 +45,13 @@ def cases(definition: Definition, count: int, seed: int = 1) -> list[Case]:
     samples = Samples(definition, seed)
     if definition.kind != "aggregate":
         return [samples.row() for _ in range(count)]
-    found: list[Case] = []
+    chosen: list[Case] = []
     rows = 0
     while rows < count:
         group = samples.group(60)
-        found.append(group)
+        chosen.append(group)
         rows += 1 + sum(map(len, group.parts))
-    return found
+    return chosen
 
 
 def laws(definition: Definition, count: int, seed: int = 1) -> list[str]:
@@ -59,18 +59,18 @@ def laws(definition: Definition, count: int, seed: int = 1) -> list[str]:
     before its newest must change nothing."""
     if not definition.changelog_safe:
         return []
-    found = []
+    broken = []
     for case in cases(definition, count, seed):
-        assert isinstance(case, Group)
+        assert isinstance(case, SampleGroup)
         whole = [row for part in case.parts for row in part if counts(definition, row)]
         newest = list({row[0]: row for row in whole}.values())
         every, last = (
-            Python().results(definition, [Group(case.constants, (tuple(rows),))])[0]
+            Python().results(definition, [SampleGroup(case.constants, (tuple(rows),))])[0]
             for rows in (whole, newest)
         )
         if not same(every, last):
-            found.append(f"{definition.name} is not changelog_safe: {whole} gives {every!r}, not {last!r}")
-    return found
+            broken.append(f"{definition.name} is not changelog_safe: {whole} gives {every!r}, not {last!r}")
+    return broken
 
 
 def counts(definition: Definition, row: Row) -> bool:
@@ -83,13 +83,13 @@ def counts(definition: Definition, row: Row) -> bool:
 
 
 def differences(
-    definition: Definition, engines: Iterable[Engine], count: int, seed: int = 1
-) -> list[Difference]:
+    definition: Definition, engines: Iterable[UdfEngine], count: int, seed: int = 1
+) -> list[EngineDifference]:
     """Where the engines differ from plain Python over random arguments."""
     wanted = cases(definition, count, seed)
     expected = Python().results(definition, wanted)
     return [
-        Difference(definition.name, engine.name, case, right, got)
+        EngineDifference(definition.name, engine.name, case, right, got)
         for engine in engines
         for case, right, got in zip(
             wanted, expected, engine.results(definition, wanted), strict=True

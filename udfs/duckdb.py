@@ -47,13 +47,13 @@ def _register_aggregate(connection: duckdb.DuckDBPyConnection, definition: Defin
         return
 
     @cache
-    def made(*constants: Any) -> calls.Aggregation:
+    def of_constants(*constants: Any) -> calls.Aggregation:
         return calls.Aggregation(definition, constants)
 
     def by_row(call: Callable[..., Any], kind: pa.DataType) -> Callable[..., pa.Array]:
         def rows(*columns: pa.Array) -> pa.Array:
             arguments = zip(*(column.to_pylist() for column in columns), strict=True)
-            return arrow.array((call(made(*constants), first) for first, *constants in arguments), kind)
+            return arrow.array((call(of_constants(*constants), first) for first, *constants in arguments), kind)
 
         return rows
 

@@ -18,15 +18,15 @@ from opensea_metrics.udfs import duckdb as duckdb_udfs
 from opensea_metrics.udfs import spark as spark_udfs
 from opensea_metrics.udfs.arrow import array, arrow_type
 from opensea_metrics.udfs.ksqldb.jvm import Jvm
-from opensea_metrics.udfs.samples import Group, Row
+from opensea_metrics.udfs.samples import Row, SampleGroup
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-Case = Row | Group
+Case = Row | SampleGroup
 
 
-class Engine(Protocol):
+class UdfEngine(Protocol):
     """Computes plain results; ``name`` is for the report."""
 
     name: str
@@ -36,14 +36,14 @@ class Engine(Protocol):
         ...
 
 
-def present(folder: Path, ksqldb: Iterable[Path], spark: bool) -> list[Engine]:
+def present(folder: Path, ksqldb: Iterable[Path], spark: bool) -> list[UdfEngine]:
     """DuckDB, and on request the JVM (compiled into ``folder`` against ksqlDB's jars) and Spark."""
-    made: list[Engine] = [DuckDb()]
+    engines: list[UdfEngine] = [DuckDb()]
     if jars := tuple(ksqldb):
-        made.append(JavaBridge(Jvm(jars, folder)))
+        engines.append(JavaBridge(Jvm(jars, folder)))
     if spark:
-        made.append(Spark())
-    return made
+        engines.append(Spark())
+    return engines
 
 
 def _literal(value: Any, text: Callable[[str], str]) -> str:
@@ -61,12 +61,12 @@ class Python:
         if definition.kind != "aggregate":
             call = calls.guarded(definition)
             return [call(*case) for case in cases if isinstance(case, tuple)]
-        found = []
+        values = []
         for case in cases:
-            assert isinstance(case, Group)
+            assert isinstance(case, SampleGroup)
             aggregation = calls.Aggregation(definition, case.constants)
-            found.append(aggregation.finish(aggregation.partial([r for p in case.parts for r in p])))
-        return found
+            values.append(aggregation.finish(aggregation.partial([r for p in case.parts for r in p])))
+        return values
 
 
 class DuckDb:
@@ -89,16 +89,16 @@ class DuckDb:
                 f"SELECT {quoted(definition.name)}({names}) FROM calls ORDER BY id"
             )
             return [row[0] for row in result.fetchall()]
-        found: list[Any] = [None] * len(cases)
-        groups = [(i, case) for i, case in enumerate(cases) if isinstance(case, Group)]
+        values: list[Any] = [None] * len(cases)
+        groups = [(i, case) for i, case in enumerate(cases) if isinstance(case, SampleGroup)]
         for constants in {group.constants for _, group in groups}:
             chosen = [(i, group) for i, group in groups if group.constants == constants]
             for index, value in self._aggregate(definition, constants, chosen):
-                found[index] = value
-        return found
+                values[index] = value
+        return values
 
     def _aggregate(
-        self, definition: Definition, constants: Row, groups: Sequence[tuple[int, Group]]
+        self, definition: Definition, constants: Row, groups: Sequence[tuple[int, SampleGroup]]
     ) -> list[tuple[int, Any]]:
         rows = [
             (index, number, *row)
@@ -176,16 +176,16 @@ class Spark:
         return self._answers(query, len(cases))
 
     def _groups(self, definition: Definition, cases: Sequence[Case]) -> list[Any]:
-        found: list[Any] = []
+        values: list[Any] = []
         empty = (None,) * len(definition.parameters)
-        groups = [case for case in cases if isinstance(case, Group)]
+        groups = [case for case in cases if isinstance(case, SampleGroup)]
         rows = [
             (index, number, *row)
             for index, group in enumerate(groups)
             for number, row in enumerate([r for part in group.parts for r in part] or [empty])
         ]
         self._load(definition.parameters, rows)
-        found = [None] * len(groups)
+        values = [None] * len(groups)
         names = [f"c{i}" for i in range(len(definition.parameters))]
         for constants in {group.constants for group in groups}:
             chosen = [i for i, group in enumerate(groups) if group.constants == constants]
@@ -198,14 +198,14 @@ class Spark:
             )
             answers = self._answers(query, len(groups))
             for index in chosen:
-                found[index] = answers[index]
-        return found
+                values[index] = answers[index]
+        return values
 
     def _answers(self, query: str, count: int) -> list[Any]:
-        found: list[Any] = [None] * count
+        values: list[Any] = [None] * count
         for row in self._session.sql(query).toArrow().to_pylist():
-            found[row["id"]] = row["result"]
-        return found
+            values[row["id"]] = row["result"]
+        return values
 
     def _load(self, parameters: Sequence[Parameter], rows: Sequence[Row]) -> None:
         table = _table(parameters, rows)

@@ -58,15 +58,15 @@ def checksum(name: str) -> str:
 
 @cache
 def _load(own: str) -> dict[str, Definition]:
-    found: dict[str, Definition] = {}
+    definitions: dict[str, Definition] = {}
     for module in (*_shipped(), *map(_import, own_files(own))):
         for definition in _defined(module):
-            if definition.name in found:
+            if definition.name in definitions:
                 raise UdfError(
-                    f"{definition.place}: {definition.name} is already at {found[definition.name].place}"
+                    f"{definition.place}: {definition.name} is already at {definitions[definition.name].place}"
                 )
-            found[definition.name] = definition
-    return found
+            definitions[definition.name] = definition
+    return definitions
 
 
 def _shipped() -> Iterable[ModuleType]:

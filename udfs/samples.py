@@ -45,7 +45,7 @@ _DOUBLES = (0.0, -0.0, 1.0, -1.5, 0.1, 1e308, 5e-324, float("inf"), float("-inf"
 
 
 @dataclass(frozen=True)
-class Group:
+class SampleGroup:
     """What an aggregate gets: constants, and rows in parts, older parts first."""
 
     constants: Row
@@ -70,7 +70,7 @@ class Samples:
             for parameter in self._definition.parameters
         )
 
-    def group(self, most: int) -> Group:
+    def group(self, most: int) -> SampleGroup:
         """Rows of a group, at most ``most``; of an aggregate that is safe over changelogs they are
         one: numbers of a key (the first column) only grow."""
         rows = [self.row() for _ in range(self._random.randint(0, most))]
@@ -79,17 +79,17 @@ class Samples:
             rows = _growing([(self._random.choice(keys), *row[1:]) for row in rows], self._definition)
         cuts = sorted(self._random.choices(range(len(rows) + 1), k=2))
         parts = (rows[: cuts[0]], rows[cuts[0] : cuts[1]], rows[cuts[1] :])
-        return Group(self.constants(), tuple(map(tuple, parts)))
+        return SampleGroup(self.constants(), tuple(map(tuple, parts)))
 
     def constants(self) -> Row:
         """Literal arguments that the constructor takes: one of a few."""
         while len(self._constants) < _CONSTANTS:
-            made = tuple(self._constant(parameter.type) for parameter in self._definition.constants)
+            drawn = tuple(self._constant(parameter.type) for parameter in self._definition.constants)
             try:
-                self._definition.call(*made)
+                self._definition.call(*drawn)
             except Exception:
                 continue
-            self._constants.append(made)
+            self._constants.append(drawn)
         return self._random.choice(self._constants)
 
     def value(self, kind: KsqlType) -> Any:
@@ -204,9 +204,9 @@ def _growing(rows: Sequence[Row], definition: Definition) -> list[Row]:
 
 
 def _literals(examples: str) -> list[Any]:
-    found = []
+    values = []
     for example in doctest.DocTestParser().get_examples(examples):
         for node in ast.walk(ast.parse(example.source)):
             if isinstance(node, ast.Constant):
-                found.append(node.value)
-    return found
+                values.append(node.value)
+    return values

@@ -95,7 +95,7 @@ def ddl(definition: Definition) -> str:
 
 
 def _send(session: SparkSession) -> None:
-    """Have a session's workers import this package as it is here."""
+    """Make a session's workers import this version of the package."""
     root = Path(opensea_metrics.__path__[0])
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
@@ -132,8 +132,8 @@ def _bound(
 
 @cache
 def _definition(module: str, name: str) -> Definition:
-    found: Definition = getattr(getattr(importlib.import_module(module), name), ATTRIBUTE)
-    return found
+    definition: Definition = getattr(getattr(importlib.import_module(module), name), ATTRIBUTE)
+    return definition
 
 
 @cache
@@ -168,7 +168,7 @@ def _aggregate_list(module: str, name: str, *arrays: pa.Array) -> pa.Array:
     results = []
     for row, *given in zip(lists, *constants, strict=True):
         aggregation = _aggregation(module, name, tuple(given))
-        rows = [tuple(each.values()) for each in row or ()]
+        rows = [tuple(struct.values()) for struct in row or ()]
         results.append(aggregation.finish(aggregation.partial(rows)))
     return array_of(results, arrow_type(definition.result))
 

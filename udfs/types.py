@@ -139,15 +139,15 @@ def _frozen(hint: type) -> bool | None:
 def _struct(hint: type) -> KsqlType:
     if _frozen(hint) is False:
         raise TypeError(f"the dataclass {hint.__name__} must be frozen to be a STRUCT")
-    made = []
+    members = []
     for name, inner in fields(hint):
         try:
-            made.append((name.upper(), sql_type(inner)))
+            members.append((name.upper(), sql_type(inner)))
         except TypeError as error:
             raise TypeError(f"field {name} of {hint.__name__}: {error}") from None
-    if not made:
+    if not members:
         raise TypeError(f"{hint.__name__} has no fields")
-    return struct(*made)
+    return struct(*members)
 
 
 def no_json(hint: Any) -> Any | None:

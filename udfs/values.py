@@ -72,14 +72,14 @@ def unfinite(hint: Any) -> Callable[[Any], bool] | None:
         return lambda value: value is not None and not math.isfinite(value)
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin in (list, set, tuple, dict):
-        found = [unfinite(part) for part in inner if part is not Ellipsis]
-        if not any(found):
+        checks = [unfinite(part) for part in inner if part is not Ellipsis]
+        if not any(checks):
             return None
         if origin is tuple and Ellipsis not in inner:
             return lambda value: value is not None and any(
-                find is not None and find(v) for find, v in zip(found, value, strict=True)
+                find is not None and find(v) for find, v in zip(checks, value, strict=True)
             )
-        find = found[-1]
+        find = checks[-1]
         assert find is not None
         values = dict.values if origin is dict else iter
         return lambda value: value is not None and any(map(find, values(value)))
@@ -180,9 +180,9 @@ def _decimal(kind: DecimalType) -> Converter:
             raise OverflowError(f"{value} does not fit into {kind}")
         if value.adjusted() >= kind.precision - kind.scale and value:
             raise OverflowError(f"{value} does not fit into {kind}")
-        made = value.quantize(unit, ROUND_HALF_UP, _EXACT)
-        if made and made.adjusted() >= kind.precision - kind.scale:
+        rounded = value.quantize(unit, ROUND_HALF_UP, _EXACT)
+        if rounded and rounded.adjusted() >= kind.precision - kind.scale:
             raise OverflowError(f"{value} does not fit into {kind}")
-        return made
+        return rounded
 
     return write

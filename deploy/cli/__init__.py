@@ -1,14 +1,14 @@
-"""The command line. Each module holds the verbs of one idea; importing it registers them."""
+"""The command line. Each module holds related verbs; importing it registers them."""
 
 import atexit
 import gc
 import os
 
-# Modules and statements are many small objects that stay. To look through them again and again is a
-# tenth of all imports and a fifth of planning, and to do so a last time 0.1 s of every exit.
+# A command creates many small objects that live until its end. Without these settings the collector walks through
+# them again and again, and a start takes 1.4 times the CPU time: see tests/bench/start.py.
 gc.set_threshold(100_000, 20, 20)
 atexit.register(gc.freeze)
-# numpy is used for bytes only; its BLAS would start a thread a processor, 0.1 s of CPU of each command.
+# numpy only handles bytes here. Its BLAS would start a thread for each processor, at 0.1 s of CPU time a command.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from opensea_metrics.deploy.cli.app import main, whole_app  # noqa: E402

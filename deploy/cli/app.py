@@ -1,8 +1,12 @@
 """The command ``opensea-metrics``: options → plain functions → ``output``, and nothing else.
 
-Exit codes: 0 done, or nothing to do; 1 an error, told on stderr in one message; 2 (``plan``, ``diff``)
-changes are pending, or the server has drifted, (``reconcile``) numbers differ, (``archive``) something
-was found; 130 after Ctrl-C; 141 if the reader of the output has gone away.
+Exit codes:
+
+- 0: done, or nothing to do
+- 1: an error; stderr has one message
+- 2: ``plan`` has pending changes, ``diff`` shows drift, ``reconcile`` shows differences, ``archive`` has findings
+- 130: Ctrl-C
+- 141: the reader of the output has closed it
 """
 
 from __future__ import annotations
@@ -25,15 +29,15 @@ from opensea_metrics.deploy.config import FunctionSettings
 from opensea_metrics.deploy.output.plain import one_line, say, visible, write_any_character
 from opensea_metrics.udfs import registry
 
-INTERRUPTED = 130  # as shells say it of Ctrl-C
+INTERRUPTED = 130  # the exit code that shells use for Ctrl-C
 
 
 class ChangesPending(Exception):
     """Raised by ``plan``, ``diff`` and ``reconcile`` for exit code 2."""
 
 
-class SomethingFound(Exception):
-    """Raised for exit code 2 by verbs that look for what is wrong, and have shown it."""
+class FaultsShown(Exception):
+    """Raised for exit code 2 by verbs that have shown a fault."""
 
 
 app = typer.Typer(
@@ -69,16 +73,16 @@ def whole_app() -> typer.Typer:
 
 def _load(verb: str | None) -> None:
     verbs.load(verb)
-    for group in (app, *(each.typer_instance for each in app.registered_groups)):
+    for group in (app, *(group_info.typer_instance for group_info in app.registered_groups)):
         for command in group.registered_commands if group else ():
             as_written(command)
 
 
 def log_to_stderr(level: int) -> None:
-    """Log from ``level`` on to what is stderr when something is logged: a status line of rich stands
-    in for it while it is shown.
+    """Log messages of ``level`` and above on stderr.
 
-    Tracebacks show no local variables, which may hold secrets.
+    stderr is looked up for each message, because rich replaces it while a status line is shown.
+    Tracebacks show no local variables, because those may hold secrets.
     """
     structlog.configure(
         processors=[
@@ -95,7 +99,7 @@ def log_to_stderr(level: int) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
-    if logging.lastResort is not None:  # what libraries log
+    if logging.lastResort is not None:  # it formats the messages of libraries
         logging.lastResort.setFormatter(_LibraryFormatter())
 
 
@@ -112,17 +116,17 @@ class _LibraryFormatter(logging.Formatter):
 
 
 def main() -> None:
-    """Run the command; every foreseeable error becomes one message on stderr and exit code 1."""
+    """Run the command. Each expected error becomes one message on stderr and exit code 1."""
     write_any_character()
     log_to_stderr(logging.WARNING)
     code: int | str | None
     try:
-        # Through the environment, as processes that are started from here need to know it, too.
+        # Set in the environment, because processes that the command starts need it too.
         if own := FunctionSettings().udfs:
             os.environ[registry.VARIABLE] = own
         _load(next(iter(sys.argv[1:]), None))
         app()
-    except (ChangesPending, SomethingFound):
+    except (ChangesPending, FaultsShown):
         code = 2
     except OpenSeaMetricsError as error:
         say(f"error: {error}", stderr=True)
@@ -131,12 +135,12 @@ def main() -> None:
         say(f"error: {os_error_text(error)}", stderr=True)
         code = 1
     except SystemExit as error:
-        # A mistyped option ends with 2, which here means that changes are pending.
+        # typer exits with 2 after a mistyped option, but here 2 means that changes are pending.
         code = 1 if error.code == 2 else error.code
     except KeyboardInterrupt:
         code = INTERRUPTED
     except Exception:
         say(traceback.format_exc().rstrip(), stderr=True)
-        say("error: a fault of opensea-metrics. Please report it with the lines above.", stderr=True)
+        say("error: this is a fault of opensea-metrics. Please report it with the lines above.", stderr=True)
         code = 1
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""The archive's upkeep."""
+"""The verbs that check and compact the archive."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from opensea_metrics.deploy.cli import options, progress
-from opensea_metrics.deploy.cli.app import SomethingFound, app
+from opensea_metrics.deploy.cli.app import FaultsShown, app
 from opensea_metrics.deploy.config import Settings
 from opensea_metrics.deploy.output.archive import show_groups, show_outcome, show_report
 from opensea_metrics.deploy.output.rows import show_json
@@ -25,7 +25,7 @@ from opensea_metrics.sql.language.catalog.sources import Source as Stream
 from opensea_metrics.sql.language.project.project import load_project
 
 archive = typer.Typer(
-    help="The archive of events: what is wrong with it, and small files made large.",
+    help="Check the archive of events, and compact its small files.",
     no_args_is_help=True,
 )
 app.add_typer(archive, name="archive")
@@ -36,15 +36,15 @@ SourceUrl = Annotated[
         "--source",
         metavar="URL|DIR",
         help="A topic's folder: s3a://bucket/topics/OpenSeaRawEvents, or a local one.",
-        show_default="that of the embedded server",
+        show_default="the embedded server's folder",
     ),
 ]
 From = Annotated[
     str | None,
-    typer.Option("--from", metavar="TIME", help="Hours from that time on (UTC, 2026-09-15T10:00)."),
+    typer.Option("--from", metavar="TIME", help="Only hours from that time on (UTC, 2026-09-15T10:00)."),
 ]
 To = Annotated[
-    str | None, typer.Option("--to", metavar="TIME", help="Hours before that time (UTC).")
+    str | None, typer.Option("--to", metavar="TIME", help="Only hours before that time (UTC).")
 ]
 
 
@@ -57,20 +57,22 @@ def check_archive(
     sql: options.Sql = None,
     var: options.Var = None,
 ) -> None:
-    """Read an archive and say what is wrong with it. Changes nothing.
+    """Read an archive and report its faults. Changes nothing.
 
-    Looks for gaps and overlaps of offsets, files that are damaged, empty or misnamed, records in
-    another hour's folder, records that the raw stream cannot read, and repeated records. Exits with
-    0 if the archive is sound (remarks may be shown), 2 if it is not, 1 after an error.
+    Looks for gaps and overlaps of offsets, and for damaged, empty or misnamed files. Also looks for records
+    in the wrong hour's folder, records that the raw stream cannot read, and repeated records.
+
+    Exits with 0 if the archive is sound (it may still show remarks), with 2 if it is not, and with 1 after
+    an error.
 
     Example: opensea-metrics archive check --source s3a://raw-data/topics/OpenSeaRawEvents --from 2026-09-15
     """
     first, end = _ms(from_), _ms(to)
-    found = _source(source)
-    stream = _stream(found, sql, var)
+    archive_source = _source(source)
+    stream = _stream(archive_source, sql, var)
     with progress.bar("checking", unit="files") as show:
         report = check(
-            found, stream, first, end,
+            archive_source, stream, first, end,
             progress=lambda done, total, files: show(done, files, total),
         )  # fmt: skip
     if json:
@@ -78,7 +80,7 @@ def check_archive(
     else:
         show_report(report)
     if not report.is_clean:
-        raise SomethingFound
+        raise FaultsShown
 
 
 @archive.command("compact")
@@ -88,41 +90,41 @@ def compact_archive(
     to: To = None,
     min_age: Annotated[
         str,
-        typer.Option(metavar="DURATION", help="Only hours that ended that long ago: events come late."),
+        typer.Option(metavar="DURATION", help="Only hours that ended that long ago, because events may be late."),
     ] = "24 hours",
     keep: Annotated[
-        bool, typer.Option("--keep", help="Keep the originals; readers pass them over.")
+        bool, typer.Option("--keep", help="Keep the originals. Readers ignore them.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be compacted.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show which files would be compacted.")] = False,
     sql: options.Sql = None,
     var: options.Var = None,
 ) -> None:
-    """Turn the many JSON files of past hours into few of sorted, compressed Parquet.
+    """Replace the many JSON files of past hours by a few sorted, compressed Parquet files.
 
-    Files with adjoining offsets become one, per hour and partition. Each is read back and compared
-    with its originals before these are removed. May be stopped at any time: the next run goes on.
-    Exits with 2 if files were left as they are, because they are damaged or overlap.
+    Files of one hour and partition become one file if their offsets adjoin. Each new file is read back and
+    compared with its originals before they are deleted. You can stop it at any time: the next run resumes.
+    Exits with 2 if it left files as they are because they are damaged or overlap.
 
     Example: opensea-metrics archive compact --source s3a://raw-data/topics/OpenSeaRawEvents --dry-run
     """
     first, end, age = _ms(from_), _ms(to), duration(min_age)
-    found = _source(source)
-    stream = _stream(found, sql, var)
+    archive_source = _source(source)
+    stream = _stream(archive_source, sql, var)
     with progress.bar("listing", unit="files"):
-        planned = groups(found.listing(first, end).files, now_ms(), age, first, end)
+        planned = groups(archive_source.listing(first, end).files, now_ms(), age, first, end)
     if dry_run:
         show_groups(planned)
         return
     with progress.bar("compacting", unit="files") as show, progress.stopping() as stopped:
         outcome = compact(
-            found, stream, planned, Options(keep=keep),
+            archive_source, stream, planned, Options(keep=keep),
             progress=lambda done, total, files: show(done, files, total), stop=stopped,
         )  # fmt: skip
     show_outcome(outcome)
     if not outcome.finished:
         raise typer.Exit(1)
     if outcome.left:
-        raise SomethingFound
+        raise FaultsShown
 
 
 def _source(given: str | None) -> Archive:

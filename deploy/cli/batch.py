@@ -1,4 +1,4 @@
-"""Past periods from the archive."""
+"""The verb that computes past periods from the archive."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from opensea_metrics.sql.language.project.project import find_root, load_setting
 
 
 class EngineName(StrEnum):
-    """What computes."""
+    """Which engine computes a past period."""
 
     AUTO = "auto"
     DUCKDB = "duckdb"
@@ -35,7 +35,7 @@ class EngineName(StrEnum):
 
 
 class LogLevel(StrEnum):
-    """From which level on it is logged."""
+    """The lowest level that is logged."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -49,7 +49,7 @@ SourceUrl = Annotated[
         "--source",
         metavar="URL",
         help="The topic's folder: a path, or s3a://bucket/topics/OpenSeaRawEvents.",
-        show_default="that of the embedded server",
+        show_default="the embedded server's folder",
     ),
 ]
 From = Annotated[
@@ -60,7 +60,7 @@ Margin = Annotated[
     str,
     typer.Option(
         metavar="DURATION",
-        help="How long after its event a record may have been filed: so many more hours are read.",
+        help="How late a record may be filed after its event. The run reads that much past --to.",
     ),
 ]
 
@@ -71,52 +71,53 @@ def recompute(
         str,
         typer.Argument(
             metavar="global|collections|all|TABLE",
-            help="Metrics of the market, of collections, every table of the windows, or one by name.",
+            help="Metrics of the market, of collections, all tables of the windows, or one table by name.",
         ),
     ] = "all",
     window: Annotated[
         list[str] | None,
         typer.Option(
             metavar="SIZE",
-            help="'1 hour', '12 hours', '1 day', '7 days', '14 days', 'all time' or any other; may be"
+            help="'1 hour', '12 hours', '1 day', '7 days', '14 days', 'all time' or any other. May be"
             " repeated.",
             show_default="the windows of settings.yml",
         ),
     ] = None,
     slide: Annotated[
-        str | None, typer.Option(metavar="STEP", help="Hopping windows: one starts every STEP.")
+        str | None, typer.Option(metavar="STEP", help="Make hopping windows: one starts every STEP.")
     ] = None,
     trailing: Annotated[
         bool,
-        typer.Option("--trailing", help="Count windows back from --to, not from 1970-01-01 on."),
+        typer.Option("--trailing", help="Count windows back from --to instead of from 1970-01-01."),
     ] = False,
     from_: From = None,
     to: Until = None,
     source: SourceUrl = None,
     engine: Annotated[
-        EngineName, typer.Option(help="auto: Spark if a master is set or the files are many GB.")
+        EngineName, typer.Option(help="auto: Spark if a master is set or there are many GB of files.")
     ] = EngineName.AUTO,
     margin: Margin = "1 hour",
     to_parquet: Annotated[
-        str | None, typer.Option(metavar="URL", help="A Parquet file a table, into a folder or bucket.")
+        str | None, typer.Option(metavar="URL", help="Write one Parquet file per table to a folder or bucket.")
     ] = None,
     to_json: Annotated[
-        str | None, typer.Option(metavar="URL", help="A file of JSON lines a table.")
+        str | None, typer.Option(metavar="URL", help="Write one file of JSON lines per table.")
     ] = None,
     to_kafka: Annotated[
-        bool, typer.Option("--to-kafka", help="The long form, into its topics, in one transaction.")
+        bool, typer.Option("--to-kafka", help="Write the long form to its topics, in one transaction.")
     ] = False,
     to_cassandra: Annotated[
-        bool, typer.Option("--to-cassandra", help="The long form, into its tables.")
+        bool, typer.Option("--to-cassandra", help="Write the long form to its tables.")
     ] = False,
     sql: options.Sql = None,
     var: options.Var = None,
-    log_level: Annotated[LogLevel, typer.Option(help="What is logged, on stderr.")] = LogLevel.WARNING,
+    log_level: Annotated[LogLevel, typer.Option(help="The lowest level to log on stderr.")] = LogLevel.WARNING,
 ) -> None:
     """Compute the metrics of a past period from the archive, with the statements of sql/.
 
-    Without a --to-… option the tables are shown. Windows are [start, end) in UTC, counted from 1970-01-01
-    on as in ksqlDB (7-day windows start on Thursdays) or, with --trailing, back from --to.
+    Without a --to-… option the tables are printed. Windows are [start, end) in UTC. As in ksqlDB they are
+    counted from 1970-01-01, so 7-day windows start on Thursdays. With --trailing they are counted back from
+    --to.
 
     Example: opensea-metrics recompute all --window '1 day' --from 2026-09-15 --to 2026-09-16 --to-parquet out
     """
@@ -124,7 +125,7 @@ def recompute(
     variables = options.variables(var)
     request = Request(
         wanted=wanted,
-        windows=tuple(parse_window(each, slide) for each in window or ()),
+        windows=tuple(parse_window(window_size, slide) for window_size in window or ()),
         first=parse_time(from_) if from_ else None,
         end=parse_time(to) if to else None,
         trailing=trailing,
@@ -156,7 +157,7 @@ def recompute(
 
 
 def archive(sql: options.Sql, variables: dict[str, str]) -> str:
-    """The raw topic's folder of the embedded server."""
+    """The folder of the raw topic on the embedded server."""
     topic = load_settings(sql or find_root(), variables).get("raw_topic")
     return str(Settings().data_dir / "topics" / str(topic))
 
@@ -169,12 +170,12 @@ def _write(prepared: Prepared, results: Results, form: str, url: str, began: flo
 
 
 def _check_json(prepared: Prepared) -> None:
-    """Refuse what would be records that no reader of the topics understands."""
+    """Refuse to write JSON to a topic whose readers expect another format."""
     for stream in prepared.long_form.values():
         if stream.value_format != "JSON":
             raise KafkaSinkError(
-                f"The topic {stream.topic} holds {stream.value_format} (long_form_format), and --to-kafka "
-                "writes JSON. Write the rows with --to-cassandra, or as files with --to-parquet."
+                f"The topic {stream.topic} holds {stream.value_format} (long_form_format), but --to-kafka "
+                "writes JSON. Use --to-cassandra, or write files with --to-parquet."
             )
 
 

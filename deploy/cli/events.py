@@ -1,4 +1,4 @@
-"""Where events come from: the live stream, samples and replays."""
+"""The verbs that bring events: the live stream, samples and replays."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Compression(StrEnum):
 
 
 class Protocol(StrEnum):
-    """The version of the Phoenix protocol: arrays, or the objects that came before."""
+    """The version of the Phoenix protocol: arrays, or the older objects."""
 
     ARRAYS = "2.0.0"
     OBJECTS = "1.0.0"
@@ -72,11 +72,11 @@ Bootstrap = Annotated[
 def produce(
     collection: Annotated[
         list[str] | None,
-        typer.Option(metavar="SLUG", help="May be repeated (default: all)."),
+        typer.Option(metavar="SLUG", help="Only this collection. May be repeated (default: all)."),
     ] = None,
     event_type: Annotated[
         list[str] | None,
-        typer.Option(metavar="TYPE", help="item_sold, say; may be repeated (default: all)."),
+        typer.Option(metavar="TYPE", help="Only this type, such as item_sold. May be repeated (default: all)."),
     ] = None,
     sink: Annotated[SinkName, typer.Option(help="Where events go.")] = SinkName.KAFKA,
     bootstrap: Bootstrap = None,
@@ -87,30 +87,30 @@ def produce(
     vsn: Annotated[Protocol, typer.Option(help="Version of the protocol.")] = Protocol.ARRAYS,
     compression: Annotated[Compression, typer.Option(help="With Kafka.")] = Compression.LZ4,
     roll_seconds: Annotated[
-        float, typer.Option(min=0.1, callback=options.finite, help="With --sink archive: a file at least that often.")
+        float, typer.Option(min=0.1, callback=options.finite, help="With --sink archive: the longest time per file.")
     ] = 10.0,
     dedup_seconds: Annotated[
-        float, typer.Option(min=0, callback=options.finite, help="Drop events seen in that time; 0: keep all.")
+        float, typer.Option(min=0, callback=options.finite, help="Drop events repeated within that time. 0 keeps all.")
     ] = 300.0,
     silence_seconds: Annotated[
-        float, typer.Option(min=1, callback=options.finite, help="Raise an alarm when no event came for that long.")
+        float, typer.Option(min=1, callback=options.finite, help="Raise an alarm if no event comes for that long.")
     ] = 120.0,
     shutdown_seconds: Annotated[
-        float, typer.Option(min=0, callback=options.finite, help="After SIGTERM or Ctrl-C: time to deliver what came.")
+        float, typer.Option(min=0, callback=options.finite, help="Time to deliver events after SIGTERM or Ctrl-C.")
     ] = 8.0,
     metrics_port: Annotated[
         int | None,
         typer.Option(
-            min=1, max=options.PORTS, help="Serve metrics for Prometheus at this port (default: no)."
+            min=1, max=options.PORTS, help="Serve metrics for Prometheus on this port (default: off)."
         ),
     ] = None,
 ) -> None:
     """Put OpenSea's live stream into Kafka, or into an archive, until SIGTERM or Ctrl-C.
 
-    The API key is read from OPENSEA_API_KEY, in the environment or in .env. Kafka's topics are made
-    when missing, with the partitions, replicas and retention of sql/settings.yml. Frames that are no events go
-    to the topic OpenSeaRawEvents.dlq. What Kafka did not take in time after SIGTERM is put into a
-    file that can be replayed.
+    The API key comes from OPENSEA_API_KEY, in the environment or in .env. Missing Kafka topics are created
+    with the partitions, replicas and retention of sql/settings.yml. Frames that are not events go to the
+    topic OpenSeaRawEvents.dlq. After SIGTERM, events that Kafka does not accept in time go to a file that
+    can be replayed.
 
     Example: opensea-metrics produce --event-type item_sold --event-type item_transferred
     """
@@ -163,7 +163,7 @@ def _kafka(
 
 
 def _declared(name: str) -> int:
-    """A setting of the SQL, whose streams need topics that are as it declares them."""
+    """A setting of sql/, because its streams need topics with the values declared there."""
     root = find_root()
     value = load_settings(root, {}).get(name)
     if not isinstance(value, int):
@@ -178,16 +178,16 @@ def _data_dir(out: Path | None) -> Path:
 @app.command()
 def sample(
     out: Annotated[Path, typer.Option(metavar="DIR", help="The events go to DIR/topics/.")],
-    events: Annotated[int, typer.Option(min=1, help="How many.")] = 100_000,
+    events: Annotated[int, typer.Option(min=1, help="How many events to make.")] = 100_000,
     seed: Annotated[int, typer.Option(help="The same seed makes the same events.")] = 1,
 ) -> None:
-    """Make sample events as archive files: a day of a busy market.
+    """Write sample events of one day of a busy market as archive files.
 
     Example: opensea-metrics sample --events 1000000 --out .opensea-metrics
     """
-    with progress.bar("making", events) as show:
-        made = samples.write_sample(out, events, seed, progress=lambda counts: show(counts.read))
-    say(_summary(made))
+    with progress.bar("writing", events) as show:
+        total = samples.write_sample(out, events, seed, progress=lambda counts: show(counts.read))
+    say(_summary(total))
 
 
 @app.command()
@@ -196,7 +196,7 @@ def replay(
         Path | None,
         typer.Argument(
             metavar="[SOURCE]",
-            help="Frames, one a line (.ndjson, .gz), or a folder with topics/ (default: the sample).",
+            help="A file with one frame per line (.ndjson, .gz), or a folder with topics/ (default: the sample).",
         ),
     ] = None,
     sink: Annotated[SinkName, typer.Option(help="Where events go.")] = SinkName.ARCHIVE,
@@ -205,27 +205,26 @@ def replay(
     speed: Annotated[
         float | None,
         typer.Option(
-            callback=options.finite, help="Times the original speed, 1 is as it was (default: as fast as possible)."
+            callback=options.finite, help="A multiple of the original speed (default: as fast as possible)."
         ),
     ] = None,
     to_now: Annotated[
         bool,
-        typer.Option("--to-now", help="Shift event times, so that the newest are of now."),
+        typer.Option("--to-now", help="Shift event times so that the newest event is from now."),
     ] = False,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Go on where the replay of this source was stopped."),
+        typer.Option("--resume", help="Resume where the replay of this source stopped."),
     ] = False,
 ) -> None:
     """Replay recorded events into an archive that the embedded server reads, or into Kafka.
 
-    With --to-now and a speed the last event is of the moment when it is sent. Duplicates are sent as
-    they are.
+    With --to-now and a speed, the last event has the time at which it is sent. Duplicates are kept.
 
     Example: opensea-metrics replay recording.ndjson.gz --speed 10 --to-now
     """
     if speed is not None and speed <= 0:
-        raise typer.BadParameter("a speed is greater than 0", param_hint="--speed")
+        raise typer.BadParameter("the speed must be greater than 0", param_hint="--speed")
     recording = Recording(source or Path(str(resources.files("opensea_metrics.producer") / samples.BUNDLED)))
     directory = _data_dir(out).resolve()
     if sink is SinkName.ARCHIVE and recording.path.resolve() == directory:
@@ -252,22 +251,22 @@ def replay(
     if sink is SinkName.KAFKA and counts.oldest_ms is not None:
         _warn_if_old(counts.oldest_ms)
     if not finished:
-        say("stopped before the end: go on with --resume", stderr=True)
+        say("stopped before the end: resume with --resume", stderr=True)
         raise typer.Exit(1)
 
 
 def _warn_if_old(oldest_ms: int) -> None:
-    """A broker deletes old events from the topics between two queries (docs/producer.md, Replays)."""
+    """Warn if a broker may delete the replayed events from ksqlDB's own topics (docs/producer.md, Replays)."""
     retention = str(load_settings(find_root(), {}).get("retention", ""))
     try:
         kept_ms = period.duration(retention)
     except period.PeriodError:
-        return  # `validate` tells of it
+        return  # `validate` reports it
     if oldest_ms < now_ms() - kept_ms:
         say(
-            f"note: the oldest event is of {period.iso(oldest_ms)}. A real ksqlDB keeps what lies between"
-            f" its queries for {retention} of event time, so that metrics of older events may lack some.\n"
-            "  hint: --to-now shifts them; `recompute` gives metrics of the past; or raise `retention`"
+            f"note: the oldest event is from {period.iso(oldest_ms)}. A real ksqlDB keeps the records between"
+            f" its queries for {retention} of event time, so metrics may miss older events.\n"
+            "  hint: shift the events with --to-now, compute the past with `recompute`, or raise `retention`"
             " (docs/producer.md)",
             stderr=True,
         )

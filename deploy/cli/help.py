@@ -1,4 +1,4 @@
-"""Help texts, shown as they are written: typer gives them to rich, which takes [words] for markup."""
+"""Shows help texts as they are written. typer gives them to rich, which reads [words] as markup."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typer.models import CommandInfo
 
 
 def as_written(command: CommandInfo) -> None:
-    """Take a verb's help from its docstring, and show that and the help of its options literally."""
-    # Lines are as long as those of the source; a terminal's are its own.
+    """Take a verb's help from its docstring. Show it and the help of its options literally."""
+    # The line breaks of the source go, because a terminal has its own width.
     paragraphs = cleandoc(command.callback.__doc__ or "").split("\n\n")
-    command.help = escape("\n\n".join(each.replace("\n", " ") for each in paragraphs))
+    command.help = escape("\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs))
     command.cls = _Command
 
 
 class _Command(TyperCommand):
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
-        for each in self.params:
-            if isinstance(each, TyperOption | TyperArgument) and each.help:
-                each.help = escape(each.help)
+        for parameter in self.params:
+            if isinstance(parameter, TyperOption | TyperArgument) and parameter.help:
+                parameter.help = escape(parameter.help)

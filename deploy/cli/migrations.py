@@ -1,4 +1,4 @@
-"""The verbs that change a server: plan, apply, rollback, and what they stand on."""
+"""The verbs that plan and change a server: plan, apply, rollback, status, unlock."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import typer
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.cli import options, server_access
 from opensea_metrics.deploy.cli.app import ChangesPending, app
-from opensea_metrics.deploy.commands import Choice
-from opensea_metrics.deploy.migrations import planfile
+from opensea_metrics.deploy.commands import ApplyChoice, plan_file
 from opensea_metrics.deploy.migrations.errors import MigrationError
-from opensea_metrics.deploy.migrations.rollback import RollbackPlan
+from opensea_metrics.deploy.migrations.plan.steps import RollbackPlan
 from opensea_metrics.deploy.output.plain import say, say_json
-from opensea_metrics.deploy.output.plans import show_plan, show_rollback, show_status
+from opensea_metrics.deploy.output.plans import data_sentence, show_plan, show_rollback, show_status
 from opensea_metrics.deploy.output.progress import Reporter
 
 
@@ -30,22 +29,22 @@ def plan(
     out_of_order: options.OutOfOrder = False,
     side_by_side: options.SideBySide = False,
     json: Annotated[
-        bool, typer.Option("--json", help="As JSON, which apply --plan carries out.")
+        bool, typer.Option("--json", help="Print JSON, which apply --plan executes.")
     ] = False,
 ) -> None:
-    """Show what apply would do, and to which data; exits with 2 if changes are pending.
+    """Show what apply would do, and to which data. Exit code 2 means that changes are pending.
 
     Example: opensea-metrics plan --json > plan.json
     """
-    choice = Choice(to, one, out_of_order, side_by_side)
-    made = commands.plan(server_access.client(server), sql, options.variables(var), choice=choice)
+    choice = ApplyChoice(to, one, out_of_order, side_by_side)
+    planned = commands.plan(server_access.client(server), sql, options.variables(var), choice=choice)
     if json:
-        say_json(planfile.to_json(made), indent=1)
-    elif made.migrations:
-        show_plan(made)
+        say_json(plan_file.to_json(planned, data_sentence), indent=1)
+    elif planned.versions:
+        show_plan(planned)
     else:
         say("nothing to do")
-    if made.migrations:
+    if planned.versions:
         raise ChangesPending
 
 
@@ -59,30 +58,32 @@ def apply(
     out_of_order: options.OutOfOrder = False,
     side_by_side: options.SideBySide = False,
     plan: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Carry out a plan made by plan --json.")
+        Path | None, typer.Option(metavar="FILE", help="Execute exactly this plan, from plan --json.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Let the server check every statement; change nothing.")
+        bool, typer.Option("--dry-run", help="Let the server check every statement. Change nothing.")
     ] = False,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Until new queries have read what their sources hold.")
+        bool, typer.Option("--wait", help="Wait until new queries have read all records in their sources.")
     ] = False,
-    timeout: Annotated[float, typer.Option(min=0, callback=options.finite, help="Seconds that --wait waits.")] = 3600.0,
+    timeout: Annotated[
+        float, typer.Option(min=0, callback=options.finite, help="Seconds to wait with --wait.")
+    ] = 3600.0,
 ) -> None:
-    """Apply the pending migrations; after a failure, goes on where it stopped.
+    """Apply the pending migrations. After a failure, the next apply resumes there.
 
     Example: opensea-metrics apply --to 3 --wait
     """
     client, variables = server_access.client(server), options.variables(var)
-    choice = Choice(to, one, out_of_order, side_by_side)
-    saved = None if plan is None else planfile.read(plan)
+    choice = ApplyChoice(to, one, out_of_order, side_by_side)
+    saved = None if plan is None else plan_file.read(plan)
     if dry_run:
-        made = commands.dry_run(client, sql, variables, choice, saved)
-        show_plan(made)
-        say(f"{len(made.steps)} statements: the server would take them all")
+        checked = commands.dry_run(client, sql, variables, choice, saved)
+        show_plan(checked)
+        say(f"the server would accept all {len(checked.steps)} statements")
         return
     with Reporter() as report:
-        made = commands.apply(
+        applied = commands.apply(
             client,
             sql,
             variables,
@@ -92,7 +93,7 @@ def apply(
             wait=wait,
             site=server_access.site(timeout),
         )
-    versions = ", ".join(f"V{each.version:03}" for each in made.migrations)
+    versions = ", ".join(f"V{version.version:03}" for version in applied.versions)
     say(f"applied {versions}" if versions else "nothing to do")
 
 
@@ -102,42 +103,42 @@ def rollback(
     sql: options.Sql = None,
     var: options.Var = None,
     to: Annotated[
-        int | None, typer.Option(metavar="V", help="Undo all versions above V, 0 for all.")
+        int | None, typer.Option(metavar="V", help="Undo all versions above V. 0 means all.")
     ] = None,
     steps: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Undo the newest N versions; 1 without --to."),
+        typer.Option(metavar="N", min=1, help="Undo the newest N versions. Without --to: 1."),
     ] = None,
     keep_topics: Annotated[
-        bool, typer.Option("--keep-topics", help="Delete no topics: the data stays.")
+        bool, typer.Option("--keep-topics", help="Delete no topics, so the data stays.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")
+        bool, typer.Option("--dry-run", help="Show the plan. Change nothing.")
     ] = False,
     yes: options.Yes = False,
 ) -> None:
-    """Undo applied migrations, the newest first, and delete the topics that they made.
+    """Undo applied migrations, the newest first, and delete the topics that they created.
 
     Example: opensea-metrics rollback --to 2 --keep-topics
     """
 
-    def consent(made: RollbackPlan) -> bool:
+    def consent(planned: RollbackPlan) -> bool:
         if yes:
             return True
-        show_rollback(made, stderr=True)
+        show_rollback(planned, stderr=True)
         if not sys.stdin.isatty():
-            raise MigrationError("nothing was rolled back: give consent with --yes")
+            raise MigrationError("nothing was rolled back, because there was no consent\n  hint: consent with --yes")
         return typer.confirm("Roll back?", err=True)
 
     if to is not None and steps is not None:
-        raise typer.BadParameter("give either --to or --steps")
+        raise typer.BadParameter("use either --to or --steps")
     variables, client = options.variables(var), server_access.client(server)
     if dry_run:
         planned = commands.plan_rollback(client, sql, variables, to, keep_topics, steps=steps)
         show_rollback(planned)
         return
     with Reporter() as report:
-        made = commands.rollback(
+        undone = commands.rollback(
             client,
             consent,
             sql,
@@ -148,13 +149,13 @@ def rollback(
             steps=steps,
             site=server_access.site(),
         )
-    versions = ", ".join(f"V{each.record.version:03}" for each in made.versions)
+    versions = ", ".join(f"V{version.version:03}" for version in undone.versions)
     say(f"rolled back {versions}" if versions else "nothing to do")
 
 
 @app.command()
 def status(server: options.Server = None, sql: options.Sql = None, var: options.Var = None) -> None:
-    """Show where each version stands, and who holds the lock.
+    """Show the state of each version, and the holder of the lock.
 
     Example: opensea-metrics status
     """
@@ -169,10 +170,10 @@ def status(server: options.Server = None, sql: options.Sql = None, var: options.
 def unlock(
     server: options.Server = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Even if its holder seems to be alive.")
+        bool, typer.Option("--force", help="Free the lock even if its holder seems to be alive.")
     ] = False,
 ) -> None:
-    """Free the lock of a run that has died. Its holder, if it lives, stops at its next statement.
+    """Free the lock of a run that died. If that run is alive, it stops at its next statement.
 
     Example: opensea-metrics unlock
     """

@@ -1,4 +1,4 @@
-"""Options that several verbs share, and what they become."""
+"""Options that several verbs share, and functions that read them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Server = Annotated[
         "--server",
         metavar="URL",
         help="The ksqlDB server or embedded server.",
-        show_default="$KSQLDB_URL, else http://127.0.0.1:8088",
+        show_default="$KSQLDB_URL, or http://127.0.0.1:8088",
     ),
 ]
 Sql = Annotated[
@@ -25,7 +25,7 @@ Sql = Annotated[
         "--sql",
         metavar="DIR",
         help="Folder with settings.yml and migrations/.",
-        show_default="./sql, else the packaged one",
+        show_default="./sql, or the packaged one",
     ),
 ]
 Var = Annotated[
@@ -33,33 +33,33 @@ Var = Annotated[
     typer.Option(
         "--var",
         metavar="NAME=VALUE",
-        help="Override a setting; it keeps its type (a list is YAML). May be repeated.",
+        help="Override a setting. The value keeps the setting's type; a list is YAML. May be repeated.",
     ),
 ]
 
 
 PORTS = 65_535
-"""The greatest number of a port."""
+"""The greatest port number."""
 To = Annotated[int | None, typer.Option(metavar="V", help="Stop at version V.")]
-One = Annotated[bool, typer.Option("--one", help="The next migration only.")]
+One = Annotated[bool, typer.Option("--one", help="Only the next migration.")]
 OutOfOrder = Annotated[
     bool,
-    typer.Option("--out-of-order", help="Also migrations below one that is applied already."),
+    typer.Option("--out-of-order", help="Also migrations with a lower version than an applied one."),
 ]
 SideBySide = Annotated[
     bool,
     typer.Option(
         "--side-by-side",
-        help="Build what cannot be replaced in place beside the old one, then switch over.",
+        help="If a source cannot be replaced in place, build the new one beside it and switch over.",
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def finite(value: float | None) -> float | None:
-    """Passes a number on. Raises BadParameter for nan and inf, which float() also reads."""
+    """Returns the number. Raises BadParameter for nan and inf, which float() accepts."""
     if value is not None and not math.isfinite(value):
-        raise typer.BadParameter(f"{value} is not a number that can be counted with")
+        raise typer.BadParameter(f"{value} is not a finite number")
     return value
 
 
@@ -69,14 +69,14 @@ def is_configured() -> bool:
 
 
 def variables(given: list[str] | None) -> dict[str, str]:
-    """``--var NAME=VALUE`` as a mapping, over those of the settings.
+    """``--var NAME=VALUE`` as a mapping, over the overrides of the settings.
 
-    Raises BadParameter without an equals sign.
+    Raises BadParameter if there is no equals sign.
     """
-    found = dict(Settings().variables)
-    for each in given or ():
-        name, equals, value = each.partition("=")
+    overrides = dict(Settings().variables)
+    for assignment in given or ():
+        name, equals, value = assignment.partition("=")
         if not equals:
-            raise typer.BadParameter(f"{each!r} is not NAME=VALUE", param_hint="--var")
-        found[name] = value
-    return found
+            raise typer.BadParameter(f"{assignment!r} is not NAME=VALUE", param_hint="--var")
+        overrides[name] = value
+    return overrides

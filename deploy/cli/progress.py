@@ -1,4 +1,4 @@
-"""What long-running verbs show on stderr, and how they are told to stop."""
+"""The progress of long-running verbs on stderr, and the signals that stop them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from opensea_metrics.deploy.output.plain import say, visible
 
 @contextmanager
 def reporting() -> Iterator[Callable[[str], None]]:
-    """Shows a line of text on stderr: in place on a terminal, one after another elsewhere."""
+    """Yields a function that shows a line on stderr. On a terminal each line replaces the one before."""
     screen = console(stderr=True)
     with ExitStack() as stack:
         if screen.is_terminal:
@@ -33,7 +33,7 @@ def reporting() -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def stopping() -> Iterator[Callable[[], bool]]:
-    """Whether SIGTERM or Ctrl-C came; a second Ctrl-C does not wait."""
+    """Yields a function that says whether SIGTERM or Ctrl-C came. A second Ctrl-C stops at once."""
     came = False
 
     def note(number: int, _: object) -> None:
@@ -51,17 +51,20 @@ def stopping() -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def bar(
-    what: str, total: int | None = None, unit: str = "frames"
+    description: str, total: int | None = None, unit: str = "frames"
 ) -> Iterator[Callable[..., None]]:
-    """A bar on a terminal, and nothing elsewhere: called with what is done, and a count to show of
-    ``unit``; without a ``total`` it is given with each call."""
+    """Shows a progress bar if stderr is a terminal. Yields the function that moves it.
+
+    That function takes how much is done, and optionally the number of ``unit`` to show. Without a
+    ``total`` here, each call gives one.
+    """
     screen = console(stderr=True)
     columns = (
         TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
         TextColumn("{task.fields[count]:,} {task.fields[unit]}"), TimeElapsedColumn(),
     )  # fmt: skip
     with Progress(*columns, console=screen, disable=not screen.is_terminal) as bar:
-        task = bar.add_task(visible(what), total=total, count=0, unit=unit)
+        task = bar.add_task(visible(description), total=total, count=0, unit=unit)
 
         def update(done: int, count: int | None = None, total: int | None = None) -> None:
             count = done if count is None else count

@@ -1,4 +1,4 @@
-"""Streamed windows beside those recomputed from the archive."""
+"""The verb that compares streamed windows with those recomputed from the archive."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def reconcile(
     to: Until = None,
     source: SourceUrl = None,
     engine: Annotated[
-        EngineName, typer.Option(help="auto: Spark if a master is set or the files are many GB.")
+        EngineName, typer.Option(help="auto: Spark if a master is set or there are many GB of files.")
     ] = EngineName.AUTO,
     margin: Margin = "1 hour",
     server: options.Server = None,
     sql: options.Sql = None,
     var: options.Var = None,
-    json: Annotated[bool, typer.Option("--json", help="All that differs, as one JSON object.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print all differences as one JSON object.")] = False,
 ) -> None:
     """Compare a table's windows on the server with those recomputed from the archive.
 
-    Shows every row that differs, by how much, and why: late rows, duplicates or gaps in the archive,
-    a window that is not closed yet. Exits with 2 if there are any.
+    Shows each row that differs, by how much, and why: late rows, duplicates or gaps in the archive, or a
+    window that is still open. Exits with 2 if rows differ.
 
     Example: opensea-metrics reconcile --table collection_30_minutes --from 2026-09-15 --to 2026-09-16
     """
@@ -71,10 +71,10 @@ def reconcile(
         compared = list(
             comparison.reconcile(prepared, pull, lambda done, _: update(done, done // HOUR_MS))
         )
-    findings = [finding for each in compared for finding in each.findings]
-    found = window_of(prepared.job.pipeline, target)
-    assert found is not None
-    size = found[0].size
+    findings = [finding for comparison_result in compared for finding in comparison_result.findings]
+    window_and_retention = window_of(prepared.job.pipeline, target)
+    assert window_and_retention is not None
+    size = window_and_retention[0].size
     if json:
         show_differences_json(target, size, (period.first, period.end), compared, findings)
     else:

@@ -1,4 +1,4 @@
-"""The embedded server, and queries to it or to ksqlDB."""
+"""The verbs for the embedded server, and for queries to it or to ksqlDB."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from opensea_metrics.spark_batch.period import duration
 @app.command()
 def demo(
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave the server up until Ctrl-C, and say what to try.")
+        bool, typer.Option("--keep", help="Keep the server running until Ctrl-C, and show what to try.")
     ] = False,
     port: Annotated[
-        int, typer.Option(min=0, max=options.PORTS, help="Port on loopback; 0: a free one.")
+        int, typer.Option(min=0, max=options.PORTS, help="Port on loopback. 0 picks a free one.")
     ] = 0,
     data_dir: Annotated[
         Path | None,
@@ -48,7 +48,7 @@ def demo(
 def _hold(url: str) -> None:
     say(
         f"""
-the server stays up at {url} until Ctrl-C; in another terminal:
+the server runs at {url} until Ctrl-C. Try in another terminal:
   opensea-metrics query --server {url} "SELECT * FROM collection_1_minute WHERE collection = 'otters-000'"
   opensea-metrics query --server {url} "SELECT collection, usd FROM sales WHERE usd > 1000 EMIT CHANGES LIMIT 5"
   opensea-metrics status --server {url}
@@ -62,18 +62,18 @@ the server stays up at {url} until Ctrl-C; in another terminal:
 def serve(
     data_dir: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Where data is.", show_default="./.opensea-metrics"),
+        typer.Option(metavar="DIR", help="Where the data is.", show_default="./.opensea-metrics"),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=0, max=options.PORTS, help="Port to listen on; 0: a free one.")
+        int, typer.Option(min=0, max=options.PORTS, help="Port to listen on. 0 picks a free one.")
     ] = 8088,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
             "--allow-host",
             metavar="NAME",
-            help="A further name or address by which clients call this server, without scheme and port; may be"
+            help="A further name or address by which clients call this server, without scheme and port. May be"
             " repeated.",
         ),
     ] = None,
@@ -81,8 +81,7 @@ def serve(
         bool,
         typer.Option(
             "--insecure",
-            help="Serve other machines without credentials or without a certificate, for instance behind"
-            " a proxy with TLS.",
+            help="Serve other machines without credentials or a certificate, for instance behind a proxy with TLS.",
         ),
     ] = False,
     delete_read_files_after: Annotated[
@@ -96,9 +95,9 @@ def serve(
 ) -> None:
     """Run the embedded server until Ctrl-C; topics are the folders DIR/topics/<topic>.
 
-    It listens on this machine only. On another address it starts only with credentials (a user and a
-    password, or a token) and a certificate: set OPENSEA_METRICS_SERVE_… in the environment or .env. With
-    --insecure it starts without them.
+    It listens on this machine only. Another address needs credentials (a user and a password, or a token)
+    and a certificate: set OPENSEA_METRICS_SERVE_… in the environment or .env. With --insecure it starts
+    without them.
 
     Example: opensea-metrics serve --data-dir /var/lib/opensea-metrics
     """
@@ -122,7 +121,7 @@ def query(
     server: options.Server = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
 ) -> None:
-    """Run a query and print its rows. With EMIT CHANGES rows come until LIMIT or Ctrl-C.
+    """Run a query and print its rows. With EMIT CHANGES, rows come until LIMIT or Ctrl-C.
 
     Ctrl-C closes the query on the server, and the exit code is 130.
 

@@ -1,43 +1,67 @@
-"""The server that a verb works on, from its options and the settings."""
+"""The server of a verb, and access to it and to Kafka, from the options and the settings."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from confluent_kafka import KafkaError, KafkaException
 from pydantic import SecretStr
 
 from opensea_metrics.deploy.client import Access, KsqlClient
 from opensea_metrics.deploy.commands import Site
 from opensea_metrics.deploy.config import Settings
-from opensea_metrics.deploy.migrations.topics import by_admin
+from opensea_metrics.deploy.migrations.errors import MigrationError
+from opensea_metrics.deploy.migrations.run.topics import DeleteByBroker
+from opensea_metrics.producer.clients import Client, admin_client
 from opensea_metrics.producer.settings import KafkaSettings
 from opensea_metrics.udfs import registry
 
 
 def client(server: str | None) -> KsqlClient:
-    """A client of the named server, else of the one in the settings."""
-    found = Settings()
+    """A client of the named server, or of the one in the settings."""
+    settings = Settings()
     access = Access(
-        user=found.ksqldb_user,
-        password=_plain(found.ksqldb_password),
-        token=_plain(found.ksqldb_token),
-        ca_file=found.ksqldb_ca_file,
-        cert_file=found.ksqldb_cert_file,
-        key_file=found.ksqldb_key_file,
-        key_password=_plain(found.ksqldb_key_password),
-        headers={name: each.get_secret_value() for name, each in found.ksqldb_headers.items()},
+        user=settings.ksqldb_user,
+        password=_plain(settings.ksqldb_password),
+        token=_plain(settings.ksqldb_token),
+        ca_file=settings.ksqldb_ca_file,
+        cert_file=settings.ksqldb_cert_file,
+        key_file=settings.ksqldb_key_file,
+        key_password=_plain(settings.ksqldb_key_password),
+        headers={name: secret.get_secret_value() for name, secret in settings.ksqldb_headers.items()},
     )
-    return KsqlClient(server or found.ksqldb_url, access=access)
+    return KsqlClient(server or settings.ksqldb_url, access=access)
 
 
 def site(timeout: float | None = None) -> Site:
-    """What changes to a server need beside the files, from the settings."""
+    """The needs of a run besides the files, from the settings."""
     by_broker = Settings().delete_by_broker
-    made = Site(
+    settings_site = Site(
         functions={name: registry.checksum(name) for name in registry.functions()},
         delete_by_broker=by_admin(KafkaSettings().client()) if by_broker else None,
     )
-    return made if timeout is None else replace(made, timeout=timeout)
+    return settings_site if timeout is None else replace(settings_site, timeout=timeout)
+
+
+def by_admin(config: Client, timeout: float = 30.0) -> DeleteByBroker:
+    """A function that deletes a topic with Kafka's admin client; ``config`` is librdkafka's.
+
+    It raises MigrationError if the brokers refuse, or do not answer within ``timeout`` seconds.
+    """
+
+    def delete(topic: str) -> None:
+        admin = admin_client({**config, "socket.timeout.ms": int(timeout * 1000)})
+        futures = admin.delete_topics([topic], operation_timeout=timeout, request_timeout=timeout)
+        try:
+            futures[topic].result()
+        except KafkaException as error:
+            code = error.args[0].code()
+            if code != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise MigrationError(
+                    f"the Kafka brokers did not delete topic {topic}: {error.args[0].str()}"
+                ) from error
+
+    return delete
 
 
 def _plain(secret: SecretStr | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Who may use the embedded server that ``serve`` starts."""
+"""The policy of the embedded server that ``serve`` starts: who may use it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _PREFIX = "OPENSEA_METRICS_SERVE_"
 
 
 class AccessNotSet(OpenSeaMetricsError):
-    """Settings of the server's access are missing, or do not fit together."""
+    """Settings for access to the server are missing or contradict one another."""
 
 
 class NoHostName(OpenSeaMetricsError):
-    """What --allow-host gives is no name of a host."""
+    """The value of --allow-host is not a host name."""
 
 
 def policy(
@@ -27,7 +27,7 @@ def policy(
 ) -> tuple[Policy, list[str]]:
     """The policy of a server that listens on ``host``, and warnings to show.
 
-    On another address than loopback, credentials and a certificate are needed unless ``insecure``.
+    An address other than loopback needs credentials and a certificate, unless ``insecure`` is true.
     Raises AccessNotSet if a setting is missing, and NoHostName.
     """
     allowed = tuple(allowed_hosts)
@@ -43,14 +43,14 @@ def policy(
     ]
     if missing and not insecure:
         raise AccessNotSet(
-            f"on {host}, other machines can reach this server, so it starts only with credentials and a"
-            f" certificate\n  hint: set {' and '.join(missing)} (in the environment or .env); or give"
-            " --insecure, for instance if a proxy in front asks for credentials and ends TLS"
+            f"other machines can reach this server on {host}, so it starts only with credentials and a"
+            f" certificate\n  hint: set {' and '.join(missing)} in the environment or .env; or give"
+            " --insecure, for instance behind a proxy that asks for credentials and ends TLS"
         )
     warnings: list[str] = []
     if credentials is None:
         warnings.append(
-            f"--insecure: whoever can reach {host} can read, change and delete all data of this"
+            f"--insecure: anyone who can reach {host} can read, change and delete all data of this"
             " server, and make it read and write without limit"
         )
     if certificate is None:
@@ -62,13 +62,13 @@ def policy(
 
 
 def _check_name(name: str) -> None:
-    """Raises NoHostName for what no Host header of a client can have."""
+    """Raises NoHostName for a name that no client's Host header can have."""
     if is_address(name) or _NAME.fullmatch(name):
         return
     raise NoHostName(
-        f"--allow-host {name!r} is no name of a host\n"
-        "  hint: give a name such as metrics.example.org, or an address, without scheme, port and path; * stands"
-        " for nothing, so repeat the option for further names"
+        f"--allow-host {name!r} is not a host name\n"
+        "  hint: give a name such as metrics.example.org, or an address, without scheme, port and path. There are no"
+        " wildcards: repeat the option for further names"
     )
 
 
@@ -78,7 +78,7 @@ def _credentials(settings: ServeSettings) -> Credentials | None:
     token = settings.token.get_secret_value() if settings.token else ""
     if bool(user) != bool(password):
         missing = "PASSWORD" if user else "USER"
-        raise AccessNotSet(f"{_PREFIX}{missing} is not set: a user needs a password, and a password a user")
+        raise AccessNotSet(f"{_PREFIX}{missing} is not set: set the user and the password together")
     if user and ":" in user:
         raise AccessNotSet(f"{_PREFIX}USER has a colon, which basic authentication forbids")
     if not (user or token):

@@ -1,4 +1,4 @@
-"""Python functions in SQL."""
+"""The verbs for Python functions in SQL."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KsqlDb = Annotated[
     typer.Option(
         "--ksqldb",
         metavar="DIR",
-        help="A folder with ksqlDB's jars, such as /usr/share/java/ksqldb-rest-app; may be repeated.",
+        help="A folder with ksqlDB's jars, such as /usr/share/java/ksqldb-rest-app. May be repeated.",
     ),
 ]
 
@@ -37,9 +37,9 @@ _SHOWN = 5
 def list_functions(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]…", help="Only these.")] = None,
 ) -> None:
-    """List the functions with their parameters, results and checksums of their code.
+    """List the functions with their parameters, results and the checksums of their code.
 
-    A project's own are the *.py files of the folders that $OPENSEA_METRICS_UDFS lists.
+    A project's own functions are in the *.py files of the folders that $OPENSEA_METRICS_UDFS lists.
 
     Example: opensea-metrics udfs list TOP_BY_KEY
     """
@@ -57,12 +57,12 @@ def check_functions(
     count: Annotated[int, typer.Option(help="Random arguments for each function.")] = 2_000,
     seed: Annotated[int, typer.Option(help="The same seed makes the same arguments.")] = 1,
     ksqldb: KsqlDb = None,
-    spark: Annotated[bool, typer.Option("--spark", help="In Spark too (pyspark, a JDK).")] = False,
+    spark: Annotated[bool, typer.Option("--spark", help="Also run in Spark (needs pyspark and a JDK).")] = False,
 ) -> None:
-    """Run the examples in docstrings, and random arguments on every engine; show where they differ.
+    """Run the examples in docstrings and random arguments on every engine, and show where results differ.
 
-    Engines are plain Python and DuckDB; with --ksqldb the generated Java classes in a JVM; with
-    --spark a local Spark. Exits with 1 if something differs.
+    The engines are plain Python and DuckDB. --ksqldb adds the generated Java classes in a JVM, and --spark
+    adds a local Spark. Exits with 1 if results differ.
 
     Example: opensea-metrics udfs test --count 10000 --ksqldb /usr/share/java/ksqldb-rest-app
     """
@@ -70,17 +70,17 @@ def check_functions(
     chosen = _chosen(names)
     with tempfile.TemporaryDirectory() as folder:
         chosen_engines = engines.present(Path(folder), ksqldb or (), spark)
-        found = 0
+        failure_count = 0
         for definition in chosen:
-            wrong = [*check.examples(definition), *check.laws(definition, count, seed)]
-            wrong += map(str, check.differences(definition, chosen_engines, count, seed))
-            found += len(wrong)
+            failures = [*check.examples(definition), *check.laws(definition, count, seed)]
+            failures += map(str, check.differences(definition, chosen_engines, count, seed))
+            failure_count += len(failures)
             engine_names = ", ".join(["python", *(engine.name for engine in chosen_engines)])
-            say(f"{definition.name}: {f'{len(wrong)} failures' if wrong else 'the same'} on {engine_names}")
-            for each in wrong[:_SHOWN]:
-                say(f"  {each}")
-    if found:
-        raise UdfError(f"{found} failures")
+            say(f"{definition.name}: {f'{len(failures)} failures' if failures else 'the same'} on {engine_names}")
+            for failure in failures[:_SHOWN]:
+                say(f"  {failure}")
+    if failure_count:
+        raise UdfError(f"{failure_count} failures")
 
 
 @udfs.command("build")
@@ -89,16 +89,16 @@ def build_jars(
     ksqldb: KsqlDb = None,
     one: Annotated[
         bool,
-        typer.Option("--one", help="One jar with all in it, for a server whose class path is not yours."),
+        typer.Option("--one", help="Build one jar with everything, for a server whose class path you cannot set."),
     ] = False,
     docker: Annotated[
         bool, typer.Option("--docker", help="Build an image of ksqlDB with the functions instead.")
     ] = False,
     tag: Annotated[str, typer.Option(help="The image's name, with --docker.")] = "opensea-metrics-ksqldb",
 ) -> None:
-    """Make the functions' jars for ksqlDB, or with --docker an image that has everything.
+    """Build the functions' jars for ksqlDB, or with --docker an image that has everything.
 
-    Needs a JDK, Jep (pip install 'opensea-metrics[ksqldb]') and ksqlDB's jars, or with --docker only
+    Needs a JDK, Jep (pip install 'opensea-metrics[ksqldb]') and ksqlDB's jars. With --docker it needs only
     a Docker engine.
 
     Example: opensea-metrics udfs build --ksqldb /usr/share/java/ksqldb-rest-app
@@ -109,7 +109,7 @@ def build_jars(
         say(f"image {tag}")
         return
     if not ksqldb:
-        raise UdfError("give the folder of ksqlDB's jars with --ksqldb DIR, or --docker")
+        raise UdfError("there are no jars of ksqlDB to build for: give their folder with --ksqldb DIR, or --docker")
     built = jars.build(out, ksqldb, one)
     say(f"{built.extension}: for the folder that ksql.extension.dir names")
     for jar in built.class_path:

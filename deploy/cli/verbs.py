@@ -1,5 +1,7 @@
-"""Which module has which verb. Only that of the verb that is asked for is imported: all of them, with
-servers, clients and engines, would take each verb a second to start."""
+"""Which module has which verb. Only the module of the given verb is imported.
+
+All modules, with servers, clients and engines, would take a second to import.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from importlib import import_module
 MODULES: dict[str, tuple[str, ...]] = {
     "server": ("demo", "serve", "query"),
     "migrations": ("plan", "apply", "rollback", "status", "unlock"),
-    "upkeep": ("validate", "diff", "baseline", "adopt", "repair", "new"),
+    "upkeep": ("init", "new", "validate", "diff", "baseline", "adopt", "repair"),
     "events": ("produce", "sample", "replay"),
     "batch": ("recompute",),
     "reconcile": ("reconcile",),
@@ -16,12 +18,11 @@ MODULES: dict[str, tuple[str, ...]] = {
     "udfs": ("udfs",),
     "doctor": ("doctor",),
 }
-"""By the modules of ``deploy.cli``, which register their verbs when they are imported; in the order in
-which they are listed for a newcomer."""
+"""Module of ``deploy.cli`` → its verbs, in the order in which help lists them. Importing a module registers them."""
 
 
 def load(verb: str | None) -> None:
-    """Register a verb; all of them if there is none of this name."""
+    """Register a verb, or all of them if no verb has this name."""
     having = [module for module, verbs in MODULES.items() if verb in verbs]
     for module in having or MODULES:
         import_module(f"opensea_metrics.deploy.cli.{module}")

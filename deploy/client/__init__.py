@@ -1,4 +1,4 @@
-"""A client of ksqlDB's REST interface: what the migration tool, ``query`` and tests speak."""
+"""A client of ksqlDB's REST interface. The migration tool, ``query`` and tests use it."""
 
 from opensea_metrics.deploy.client.access import Access
 from opensea_metrics.deploy.client.client import KsqlClient

@@ -1,4 +1,4 @@
-"""How a server lets one in: users, tokens, headers, certificates."""
+"""The credentials of a client: user, token, headers, certificates."""
 
 from __future__ import annotations
 
@@ -20,12 +20,11 @@ _HEADER = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?|")
 
 @dataclass(frozen=True)
 class Access:
-    """How a server lets one in; nothing of it is ever shown.
+    """The credentials and certificates of a client. Its repr shows no secret.
 
-    ``user`` and ``password`` are sent as basic authentication, ``token`` as a bearer token.
-    ``ca_file``: the certificates (PEM) to trust instead of the system's; ``cert_file`` with
-    ``key_file`` (and ``key_password``): the client's own certificate. ``headers`` go with every
-    request.
+    ``user`` and ``password`` are sent as basic authentication, ``token`` as a bearer token. ``ca_file``
+    holds the certificates (PEM) to trust instead of the system's. ``cert_file`` with ``key_file`` (and
+    ``key_password``) is the client's own certificate. ``headers`` go with every request.
     """
 
     user: str | None = field(default=None, repr=False)
@@ -38,19 +37,19 @@ class Access:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def as_user(self, user: str, password: str) -> Access:
-        """The same with this user and password."""
+        """A copy with this user and password."""
         return replace(self, user=user, password=password)
 
     def http(self) -> httpx.Client:
         """A pool of connections. Raises AccessError if a file or a combination cannot be used."""
         if self.token is not None and self.user is not None:
             raise AccessError("give either a user and password or a token, not both")
-        # Replies that are packed otherwise could not be unpacked within limits.
+        # Only gzip can be unpacked within limits.
         headers = {"Accept-Encoding": "gzip", **self.headers}
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token}"
         for name, value in headers.items():
-            # The library would show the value.
+            # The library's own message would show the value.
             if not _HEADER.fullmatch(value) or not _NAME.fullmatch(name):
                 raise AccessError(f"header {name!r} has characters that HTTP forbids")
         auth = (self.user, self.password or "") if self.user is not None else None
@@ -72,7 +71,7 @@ class Access:
             raise AccessError(f"cannot use the CA file {self.ca_file}: {os_reason(error)}") from error
         if self.cert_file is not None:
             try:
-                # A password is always given: without one OpenSSL would ask on the terminal.
+                # Without a password OpenSSL would ask for one on the terminal.
                 context.load_cert_chain(
                     self.cert_file, self.key_file, password=self.key_password or ""
                 )

@@ -1,4 +1,4 @@
-"""A server's address, apart from the user and password that may be written in it."""
+"""Splits a server's URL into its address and the user and password in it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from opensea_metrics.deploy.client.errors import BadAddress
 
 
 def server_address(url: str) -> tuple[str, tuple[str, str] | None]:
-    """The URL without user and password, and these.
+    """The URL without its user and password, and (user, password) if it has them.
 
-    Raises BadAddress if the URL cannot be used. Its message shows the URL only where no password
-    can be in it.
+    Raises BadAddress if the URL cannot be used. The message shows the URL only if it cannot hold a
+    password.
     """
     try:
         parsed = httpx.URL(url)

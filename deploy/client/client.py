@@ -1,7 +1,7 @@
 """A client of ksqlDB's REST interface, over the module ``ksql`` (PyPI: ksql-python-ng).
 
-Queries go to ``/query`` over HTTP/1.1: ``/query-stream`` needs HTTP/2 without TLS, which proxies
-and many clients do not pass. Names are as the server spells them: upper case unless quoted.
+Queries go to ``/query`` over HTTP/1.1, because ``/query-stream`` needs HTTP/2 without TLS. Many proxies and
+clients do not support that. Names are spelled as the server spells them: upper case unless quoted.
 
 Source: https://docs.confluent.io/platform/7.9/ksqldb/developer-guide/ksqldb-rest-api/overview.html
 """
@@ -34,12 +34,12 @@ from opensea_metrics.deploy.client.transport import Transport
 from opensea_metrics.deploy.replies import (
     CommandResult,
     Description,
-    Query,
     Row,
     Rows,
     ServerInfo,
-    Source,
-    Topic,
+    ServerQuery,
+    ServerSource,
+    ServerTopic,
     columns_of,
 )
 from opensea_metrics.deploy.shapes import (
@@ -55,7 +55,7 @@ from opensea_metrics.sql.language.dialect.lexical import summary
 T = TypeVar("T")
 
 IN_PROGRESS = ("QUEUED", "PARSING", "EXECUTING", "RUNNING")
-# Names in one request: a server answers hundreds of DESCRIBEs at once, and a proxy may limit size.
+# Names in one request. A server answers hundreds of DESCRIBEs at once, but a proxy may limit the size.
 DESCRIBED_AT_ONCE = 100
 
 
@@ -63,10 +63,10 @@ DESCRIBED_AT_ONCE = 100
 class KsqlClient:
     """A client of one server.
 
-    ``url`` may hold a user and a password (basic authentication). ``timeout``: seconds for one
-    request; ``patience``: seconds for which requests that only read are repeated while the server
-    says that it is not ready, and for which a command is awaited that is still being carried out;
-    ``wait``: seconds before something is tried again the first time.
+    ``url`` may hold a user and a password (basic authentication). ``timeout``: seconds for one request.
+    ``wait``: seconds before the first repetition. ``patience``: the client repeats requests that only read
+    for so many seconds while the server says that it is not ready. It also waits so long for a command
+    that the server still runs.
     """
 
     url: str
@@ -78,12 +78,12 @@ class KsqlClient:
     _transport: Transport = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        made = Transport(self.url, self.access, self.timeout, self.patience, self.wait)
-        self._transport = made
-        self.url = made.url
+        transport = Transport(self.url, self.access, self.timeout, self.patience, self.wait)
+        self._transport = transport
+        self.url = transport.url
 
     def under(self, guard: str | None) -> Self:
-        """This client, whose commands are refused (GuardFailed) once the stream ``guard`` is gone."""
+        """A copy whose commands raise GuardFailed once the stream ``guard`` is gone."""
         guarded = copy.copy(self)
         guarded.guard = guard
         return guarded
@@ -95,7 +95,7 @@ class KsqlClient:
             return ServerInfo.of(member(reply, "KsqlServerInfo"))
 
     def healthcheck(self) -> bool:
-        """True if the server says that it is healthy; an error counts as False."""
+        """True if the server says that it is healthy. An error counts as False."""
         try:
             return self._transport.get("healthcheck").get("isHealthy") is True
         except (KsqlError, ServerUnreachable):
@@ -111,10 +111,10 @@ class KsqlClient:
     def execute(
         self, text: str, properties: Mapping[str, str] | None = None
     ) -> tuple[CommandResult, ...]:
-        """Send statements (each ends with a semicolon) once, and wait until they are carried out.
+        """Send statements once, and wait until the server has run them. Each ends with a semicolon.
 
-        Raises KsqlError if refused (with several statements, none is carried out then),
-        StatementFailed, OutcomeUnknown, ServerUnreachable, GuardFailed.
+        Raises KsqlError if the server refuses one; then it runs none of them. Also raises
+        StatementFailed, OutcomeUnknown, ServerUnreachable and GuardFailed.
         """
         reply = self._transport.ksql(text, properties, self.guard)
         try:
@@ -130,8 +130,8 @@ class KsqlClient:
             try:
                 return self._transport.ksql(text)
             except OutcomeUnknown as error:
-                asked = _request(text)
-                raise BadReply(self.url, asked, error.reason, error.is_passing) from error
+                request_name = _request(text)
+                raise BadReply(self.url, request_name, error.reason, error.is_passing) from error
 
         reply = self._transport.patiently(request)
         with self._reading(_request(text)):
@@ -139,75 +139,75 @@ class KsqlClient:
                 check_shape(entity)
         return reply
 
-    def everything(self) -> tuple[tuple[Source, ...], tuple[Query, ...], tuple[Topic, ...]]:
-        """All streams and tables, queries, and topics, asked for in one request."""
-        asked = "SHOW STREAMS; SHOW TABLES; SHOW QUERIES; SHOW TOPICS;"
-        streams, tables, queries, topics = self.ask(asked)
-        with self._reading(_request(asked)):
+    def everything(self) -> tuple[tuple[ServerSource, ...], tuple[ServerQuery, ...], tuple[ServerTopic, ...]]:
+        """All streams and tables, queries and topics, from one request."""
+        statements = "SHOW STREAMS; SHOW TABLES; SHOW QUERIES; SHOW TOPICS;"
+        streams, tables, queries, topics = self.ask(statements)
+        with self._reading(_request(statements)):
             sources = (*members(streams, "streams"), *members(tables, "tables"))
             return (
-                tuple(map(Source.of, sources)),
-                tuple(map(Query.of, members(queries, "queries"))),
-                tuple(map(Topic.of, members(topics, "topics"))),
+                tuple(map(ServerSource.of, sources)),
+                tuple(map(ServerQuery.of, members(queries, "queries"))),
+                tuple(map(ServerTopic.of, members(topics, "topics"))),
             )
 
-    def streams(self) -> tuple[Source, ...]:
+    def streams(self) -> tuple[ServerSource, ...]:
         """All streams."""
-        return self._list("SHOW STREAMS;", "streams", Source.of)
+        return self._list("SHOW STREAMS;", "streams", ServerSource.of)
 
-    def tables(self) -> tuple[Source, ...]:
+    def tables(self) -> tuple[ServerSource, ...]:
         """All tables."""
-        return self._list("SHOW TABLES;", "tables", Source.of)
+        return self._list("SHOW TABLES;", "tables", ServerSource.of)
 
-    def queries(self) -> tuple[Query, ...]:
-        """All queries, persistent and (push) transient ones."""
-        return self._list("SHOW QUERIES;", "queries", Query.of)
+    def queries(self) -> tuple[ServerQuery, ...]:
+        """All queries, persistent and transient (push) ones."""
+        return self._list("SHOW QUERIES;", "queries", ServerQuery.of)
 
-    def topics(self) -> tuple[Topic, ...]:
-        """All Kafka topics but ksqlDB's internal ones."""
-        return self._list("SHOW TOPICS;", "topics", Topic.of)
+    def topics(self) -> tuple[ServerTopic, ...]:
+        """All Kafka topics except ksqlDB's internal ones."""
+        return self._list("SHOW TOPICS;", "topics", ServerTopic.of)
 
     def describe(self, name: str, extended: bool = False) -> Description:
-        """One stream or table; ``name`` is quoted here. Raises KsqlError if there is none."""
-        asked = f"DESCRIBE {ksqldb_quoted(name)}{' EXTENDED' if extended else ''};"
-        (reply,) = self.ask(asked)
-        with self._reading(_request(asked)):
+        """Describe one stream or table. The client quotes ``name``. Raises KsqlError if there is none."""
+        statement = f"DESCRIBE {ksqldb_quoted(name)}{' EXTENDED' if extended else ''};"
+        (reply,) = self.ask(statement)
+        with self._reading(_request(statement)):
             return Description.of(member(reply, "sourceDescription"))
 
     def describe_all(self, names: Sequence[str], extended: bool = False) -> tuple[Description, ...]:
-        """Several streams and tables, in few requests; those that do not exist are left out."""
-        found: list[Description] = []
+        """Describe several streams and tables in few requests. Missing ones are left out."""
+        descriptions: list[Description] = []
         for start in range(0, len(names), DESCRIBED_AT_ONCE):
             chunk = names[start : start + DESCRIBED_AT_ONCE]
             ending = " EXTENDED" if extended else ""
-            asked = " ".join(f"DESCRIBE {ksqldb_quoted(name)}{ending};" for name in chunk)
+            statements = " ".join(f"DESCRIBE {ksqldb_quoted(name)}{ending};" for name in chunk)
             try:
-                reply = self.ask(asked)
+                reply = self.ask(statements)
             except KsqlError as error:
                 if "Could not find STREAM/TABLE" not in error.message:
                     raise
                 if len(chunk) > 1:  # one of them is gone, and the server refused all
                     for name in chunk:
-                        found.extend(self.describe_all([name], extended))
+                        descriptions.extend(self.describe_all([name], extended))
             else:
-                with self._reading(_request(asked)):
-                    found.extend(Description.of(member(r, "sourceDescription")) for r in reply)
-        return tuple(found)
+                with self._reading(_request(statements)):
+                    descriptions.extend(Description.of(member(r, "sourceDescription")) for r in reply)
+        return tuple(descriptions)
 
     def query_errors(self, query_id: str) -> tuple[str, ...]:
-        """What the server says of a failed query, the newest last."""
-        asked = f"EXPLAIN {ksqldb_quoted(query_id)};"
-        (reply,) = self.ask(asked)
-        with self._reading(_request(asked)):
+        """The server's error messages about a failed query, the newest last."""
+        statement = f"EXPLAIN {ksqldb_quoted(query_id)};"
+        (reply,) = self.ask(statement)
+        with self._reading(_request(statement)):
             errors = members_or_none(member(reply, "queryDescription"), "queryErrors")
-            return tuple(text_or_none(each, "errorMessage") or "" for each in errors)
+            return tuple(text_or_none(query_error, "errorMessage") or "" for query_error in errors)
 
     def pull(self, text: str) -> list[Row]:
-        """All rows of a pull query; repeated while the table is not ready."""
+        """All rows of a pull query. The query is repeated while the table is not ready."""
         return list(self.pull_rows(text))
 
     def pull_rows(self, text: str) -> Rows:
-        """As ``pull``, with the columns (which an empty result has as well)."""
+        """The rows of a pull query with their columns, which an empty result has as well."""
 
         def request() -> Rows:
             rows = self.select(text)
@@ -216,7 +216,7 @@ class KsqlClient:
         return self._transport.patiently(request)
 
     def push(self, text: str, properties: Mapping[str, str] | None = None) -> Iterator[Row]:
-        """The rows of a push query (EMIT CHANGES) as they come, until its LIMIT or until closed."""
+        """The rows of a push query (EMIT CHANGES) as they come, until its LIMIT or until it is closed."""
         rows = self.select(text, properties, endless=True)
         with closing(rows):
             yield from rows
@@ -224,10 +224,10 @@ class KsqlClient:
     def select(
         self, text: str, properties: Mapping[str, str] | None = None, endless: bool = False
     ) -> Rows:
-        """Start a query and return when its columns are known; nothing is repeated.
+        """Start a query once, and return when its columns are known.
 
-        An endless query must be closed: the server runs it until then. Its rows raise QueryEnded if
-        the server ends it before its LIMIT.
+        An endless query must be closed, because the server runs it until then. Its rows raise QueryEnded
+        if the server ends it before its LIMIT.
         """
         replies = self._transport.stream(text, properties, endless)
         with self._reading(f"POST /query ({summary(text)})"):
@@ -241,14 +241,14 @@ class KsqlClient:
         values = Values(replies, len(columns), text, self.url, close)
         return Rows(columns, values, values.close)
 
-    def _list(self, asked: str, name: str, of: Callable[[Json], T]) -> tuple[T, ...]:
-        (reply,) = self.ask(asked)
-        with self._reading(_request(asked)):
+    def _list(self, statement: str, name: str, of: Callable[[Json], T]) -> tuple[T, ...]:
+        (reply,) = self.ask(statement)
+        with self._reading(_request(statement)):
             return tuple(map(of, members(reply, name)))
 
     @contextmanager
     def _reading(self, request: str) -> Iterator[None]:
-        """A reply of another shape than ksqlDB's becomes a BadReply."""
+        """Turn a WrongShape into a BadReply."""
         try:
             yield
         except WrongShape as error:
@@ -263,15 +263,15 @@ class KsqlClient:
             time.sleep(0.2)
             path = f"status/{quote(result.command_id)}"
             try:
-                news = self._transport.patiently(partial(self._transport.get, path))
-                result = result.now(news)
+                status = self._transport.patiently(partial(self._transport.get, path))
+                result = result.with_status(status)
             except (KsqlError, ServerUnreachable, WrongShape) as error:
-                # The statement is under way; only how it ends cannot be learned from here.
+                # The statement is running, but the client cannot see how it ends.
                 raise OutcomeUnknown(result.statement, str(error), self.url) from error
         if result.status in ("ERROR", "TERMINATED"):
             raise StatementFailed(200, None, result.message, result.statement)
         return result
 
 
-def _request(asked: str) -> str:
-    return f"POST /ksql ({summary(asked)})"
+def _request(statements: str) -> str:
+    return f"POST /ksql ({summary(statements)})"

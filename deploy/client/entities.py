@@ -1,4 +1,4 @@
-"""The entities that ksqlDB replies to statements: how many there are, and what each holds.
+"""Checks of the entities in ksqlDB's replies to statements: their number and their members.
 
 Sources: the replies of ksqlDB 7.9.1 to each statement, and the names in its KsqlEntity.
 """
@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from opensea_metrics.deploy.replies import (
     CommandResult,
     Description,
-    Query,
-    Source,
-    Topic,
+    ServerQuery,
+    ServerSource,
+    ServerTopic,
     type_text,
 )
 from opensea_metrics.deploy.shapes import Json, WrongShape, member, members, members_or_none, text
@@ -25,20 +25,20 @@ _WORD = re.compile(r"\w+")
 
 
 def check_number(statements: str, reply: Sequence[Json]) -> None:
-    """Raises WrongShape unless the reply has an entity for each statement that ksqlDB gives one for.
+    """Raises WrongShape if the number of entities does not fit the statements.
 
-    INSERT INTO … VALUES, SET, UNSET and DEFINE get none. UNDEFINE gets one if there is no variable
-    of that name.
+    Most statements get one entity. INSERT INTO … VALUES, SET, UNSET and DEFINE get none. UNDEFINE gets
+    one if there is no variable of that name.
     """
     written = _SKIPPED.sub(_without_quoted, statements).split(";")
-    numbers = [_entities_of(words) for each in written if (words := _WORD.findall(each.upper()))]
+    numbers = [_entities_of(words) for statement in written if (words := _WORD.findall(statement.upper()))]
     least, most = sum(low for low, _ in numbers), sum(high for _, high in numbers)
     if not least <= len(reply) <= most:
         raise WrongShape(f"it has {len(reply)} entities where ksqlDB has {most}")
 
 
 def check_shape(entity: Json) -> None:
-    """Raises WrongShape unless the entity is of a type that ksqlDB has, and holds what is read of it."""
+    """Raises WrongShape if ksqlDB has no such type of entity, or if members that we read are missing."""
     kind = text(entity, "@type")
     if kind not in _READERS:
         raise WrongShape(f"its '@type' is {kind[:40]!r}, which ksqlDB does not have")
@@ -61,13 +61,13 @@ def _entities_of(words: Sequence[str]) -> tuple[int, int]:
 
 
 def _nothing(entity: Json) -> None:
-    """Of these nothing is read but the type."""
+    """For entities of which only the type is read."""
 
 
 def _all(name: str, read: Callable[[Json], object]) -> Callable[[Json], None]:
     def check(entity: Json) -> None:
-        for each in members(entity, name):
-            read(each)
+        for item in members(entity, name):
+            read(item)
 
     return check
 
@@ -85,9 +85,9 @@ def _named(reply: Json) -> None:
 
 def _query_description(reply: Json) -> None:
     text(reply, "id")
-    for each in members_or_none(reply, "fields"):
-        text(each, "name")
-        type_text(member(each, "schema"))
+    for column in members_or_none(reply, "fields"):
+        text(column, "name")
+        type_text(member(column, "schema"))
 
 
 def _function(entity: Json) -> None:
@@ -98,11 +98,11 @@ def _function(entity: Json) -> None:
 _READERS: dict[str, Callable[[Json], object]] = {
     "currentStatus": CommandResult.of,
     "warning_entity": CommandResult.of,
-    "streams": _all("streams", Source.of),
-    "tables": _all("tables", Source.of),
-    "queries": _all("queries", Query.of),
-    "kafka_topics": _all("topics", Topic.of),
-    "kafka_topics_extended": _all("topics", Topic.of),
+    "streams": _all("streams", ServerSource.of),
+    "tables": _all("tables", ServerSource.of),
+    "queries": _all("queries", ServerQuery.of),
+    "kafka_topics": _all("topics", ServerTopic.of),
+    "kafka_topics_extended": _all("topics", ServerTopic.of),
     "sourceDescription": _one("sourceDescription", Description.of),
     "source_descriptions": _all("sourceDescriptions", Description.of),
     "queryDescription": _one("queryDescription", _query_description),

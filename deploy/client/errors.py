@@ -1,17 +1,17 @@
-"""What can go wrong between the client and a server; a caller can show any of these as it is.
+"""The errors of the client. A caller can show the message of each as it is.
 
 ::
 
     ClientError
     ├── ServerUnreachable      no server answers at the URL
-    │   ├── BadReply           something answers there, and not as ksqlDB does
+    │   ├── BadReply           something answers there, but not as ksqlDB would
     │   └── QueryEnded         the server ended an endless query
     ├── BadAddress             the server's URL cannot be used
     ├── AccessError            a certificate, key or credential cannot be used
-    ├── OutcomeUnknown         the statement was sent and no usable answer came: ask the server
-    ├── GuardFailed            the statement was not looked at: what guards it is gone
+    ├── OutcomeUnknown         the statement was sent, but no usable reply came: ask the server
+    ├── GuardFailed            the server refused the statement because its guard is gone
     └── KsqlError              the server answers with an error
-        └── StatementFailed    the server took the statement and then could not carry it out
+        └── StatementFailed    the server accepted the statement and then failed to run it
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from opensea_metrics.sql.language.dialect.lexical import summary
 
 
 class ClientError(OpenSeaMetricsError):
-    """Base of all that can go wrong between this client and a server."""
+    """Base of all errors between this client and a server."""
 
 
 class ServerUnreachable(ClientError):
@@ -44,10 +44,10 @@ class ServerUnreachable(ClientError):
 
 
 class BadReply(ServerUnreachable):
-    """The reply to ``request`` is not what ksqlDB would say; ``reason`` completes "the reply …".
+    """The reply to ``request`` is not one of ksqlDB's. ``reason`` completes "the reply …".
 
-    ``is_passing``: the same request may get a usable reply (the connection was cut, a proxy has no
-    server); otherwise the reply itself was wrong, or too slow.
+    ``is_passing``: the same request may get a usable reply later, for instance if the connection was cut
+    or a proxy had no server. Otherwise the reply was wrong or too slow.
     """
 
     def __init__(self, url: str, request: str, reason: str, is_passing: bool = False) -> None:
@@ -59,13 +59,13 @@ class BadReply(ServerUnreachable):
     def __str__(self) -> str:
         return (
             f"the server at {self.url} gave no usable reply to {self.request}: {self.reason}\n"
-            "  hint: --server or KSQLDB_URL must name ksqlDB itself; if it does, ask again or look at"
+            "  hint: --server or KSQLDB_URL must name ksqlDB itself; if it does, try again or look at"
             " the server's log"
         )
 
 
 class QueryEnded(ServerUnreachable):
-    """The server ended a push query, or went away, before the query's own end."""
+    """The server ended a push query or went away before the query was complete."""
 
     def __init__(self, url: str, statement: str, reason: str) -> None:
         super().__init__(url, reason)
@@ -80,17 +80,17 @@ class QueryEnded(ServerUnreachable):
 
 
 class BadAddress(ClientError):
-    """The server's URL cannot be used; the message shows it only if no password can be in it."""
+    """The server's URL cannot be used. The message shows the URL only if it cannot hold a password."""
 
 
 class AccessError(ClientError):
-    """What is needed to be let in cannot be used; the message names the setting or file."""
+    """A credential, certificate or key cannot be used. The message names the setting or file."""
 
 
 class OutcomeUnknown(ClientError):
-    """The statement was sent, and whether it was carried out is not known.
+    """The statement was sent, and nobody knows whether the server ran it.
 
-    ``is_passing`` as for BadReply.
+    ``is_passing`` means the same as for BadReply.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class OutcomeUnknown(ClientError):
         server = f"the server at {self.url}" if self.url else "the server"
         return (
             f"{server} gave no usable reply to POST /ksql ({summary(self.statement)}): {self.reason};"
-            " the statement may have been carried out"
+            " the statement may have run"
         )
 
 
@@ -118,11 +118,11 @@ class GuardFailed(ClientError):
         self.guard = guard
 
     def __str__(self) -> str:
-        return f"{self.guard} is gone: nothing was sent under it"
+        return f"the stream {self.guard} is gone, so the server refused the request"
 
 
 class KsqlError(ClientError):
-    """The server's own error: HTTP ``status``, ksqlDB's ``error_code`` (None if it gave none)."""
+    """An error that the server reports: HTTP ``status``, and ksqlDB's ``error_code`` (None without one)."""
 
     def __init__(
         self, status: int, error_code: int | None, message: str, statement: str = ""
@@ -143,7 +143,7 @@ class StatementFailed(KsqlError):
 
 
 def error_of(status: int, body: str, statement: str) -> KsqlError | None:
-    """ksqlDB's error in an HTTP reply with another status than 200, None if there is none."""
+    """ksqlDB's error in an HTTP reply whose status is not 200. None if the body holds no error."""
     try:
         reply = json.loads(body)
     except (ValueError, RecursionError):
@@ -154,7 +154,7 @@ def error_of(status: int, body: str, statement: str) -> KsqlError | None:
 
 
 def error_in(reply: Any, statement: str) -> KsqlError:
-    """The error that comes after rows: HTTP had said 200 already."""
+    """The error that the server reports after rows, when the status was 200 already."""
     known = reply if isinstance(reply, dict) else {"message": reply}
     message, code = known.get("message"), _code(known)
     shown = message if isinstance(message, str) else "the server reports an error without a text"
@@ -167,7 +167,7 @@ def _code(reply: dict[str, Any]) -> int | None:
 
 
 def page_summary(status: int, body: str) -> str:
-    """What there is to say of a page that is not ksqlDB's: its title or its beginning."""
+    """Describes a page that is not ksqlDB's, by its title or its beginning."""
     title = re.search(r"<title>([^<]*)", body, re.IGNORECASE)
     words = (title[1] if title else body).split()
     return f"HTTP {status}: {' '.join(words)[:300]}".rstrip(": ")

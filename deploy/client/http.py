@@ -1,4 +1,4 @@
-"""The module ``ksql`` over a pool of connections, with limits for replies."""
+"""The module ``ksql`` over a connection pool, with limits on replies."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from opensea_metrics.deploy.client.limits import REPLY_BYTES, unpacked
 from opensea_metrics.deploy.shapes import WrongShape
 from opensea_metrics.sql.language.dialect.lexical import with_safe_comments
 
-# Without it, /query of ksqlDB 7.9.1 replies as /query-stream does (observed).
+# Without it, ksqlDB 7.9.1 answers /query in the format of /query-stream (observed).
 MEDIA_TYPE = "application/vnd.ksql.v1+json"
 
 
 class HttpError(Exception):
-    """The reply to a statement or a query has another status than 200."""
+    """The status of the reply to a statement or query is not 200."""
 
     def __init__(self, status: int, body: str) -> None:
         super().__init__(status)
@@ -26,7 +26,7 @@ class HttpError(Exception):
 
 
 class Body:
-    """A reply, of which the module reads status and body: at most ``most`` bytes of it."""
+    """A reply as the module reads it: its status, and at most ``most`` bytes of its body."""
 
     def __init__(self, response: httpx.Response, most: float) -> None:
         if 300 <= response.status_code < 400:
@@ -44,23 +44,23 @@ class Body:
             self._response.close()
 
     def iter_bytes(self) -> Iterator[bytes]:
-        """The body, as it comes. Raises WrongShape."""
+        """The body in pieces, as they arrive. Raises WrongShape."""
         return unpacked(self._response, self._most)
 
     def refuse(self) -> None:
-        """Raise HttpError, unless the status is 200."""
+        """Raise HttpError unless the status is 200."""
         if self.status_code != 200:
             raise HttpError(self.status_code, self.read().decode(errors="replace"))
 
 
 class Pooled(SimplifiedAPI):  # type: ignore[misc]
-    """The module's API over a connection pool, with limits for replies.
+    """The module's API over a connection pool, with limits on replies.
 
-    Of itself it opens a connection and reads all CA certificates (20 ms of CPU) for each request,
-    has no time-out of its own for GET, and parses a reply before it looks at the status.
+    The module itself opens a connection and reads all CA certificates (20 ms of CPU) for each request. It
+    has no time-out for GET, and parses a reply before it looks at the status.
 
-    ``sequence`` is the greatest commandSequenceNumber seen: sent along, it makes another server
-    of the same cluster wait until it knows what this client has done.
+    ``sequence`` is the greatest commandSequenceNumber so far. It goes with each request, and makes another
+    server of the same cluster wait until it has seen this client's earlier commands.
     """
 
     def __init__(self, url: str, http: httpx.Client, timeout: httpx.Timeout, most: float) -> None:
@@ -74,7 +74,7 @@ class Pooled(SimplifiedAPI):  # type: ignore[misc]
         return self._sent(request, REPLY_BYTES)
 
     def post(self, endpoint: str, body: Mapping[str, str]) -> Body:
-        """The reply to a POST of JSON to an endpoint that the module does not know."""
+        """POST JSON to an endpoint that the module does not know, and return the reply."""
         url = f"{self.url}/{endpoint}"
         request = self._http.build_request("POST", url, json=body, timeout=self.timeout)
         return self._sent(request, REPLY_BYTES)
@@ -120,7 +120,7 @@ class Pooled(SimplifiedAPI):  # type: ignore[misc]
 
 
 def api(url: str, http: httpx.Client, timeout: httpx.Timeout, most: float) -> KSQLAPI:
-    """The module's API of a server, over ``http``; a query's rows have at most ``most`` bytes."""
-    made = KSQLAPI(url, check_version=False)
-    made.sa = Pooled(url, http, timeout, most)
-    return made
+    """The module's API for a server, over ``http``. A query's rows may have at most ``most`` bytes."""
+    client = KSQLAPI(url, check_version=False)
+    client.sa = Pooled(url, http, timeout, most)
+    return client

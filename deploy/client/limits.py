@@ -1,8 +1,8 @@
-"""Limits that hold whatever a server does: the time of a whole reply, and its size when unpacked.
+"""Limits that no server can exceed: the time for a whole reply, and its unpacked size.
 
-httpx limits the time of each single read from the socket, so a server that sends one byte a second
-never exceeds it. Here the reads of one reply share a deadline. A dead host is noticed by TCP
-keep-alive, also while a push query waits for rows without a deadline.
+httpx limits the time of each single read from the socket. A server that sends one byte a second never
+exceeds that limit. Here all reads of one reply share one deadline. A push query waits for rows without a
+deadline, and TCP keep-alive detects a dead host.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ REPLY_BYTES = 64 << 20
 ROWS_BYTES = 256 << 20
 """The largest reply to a query whose rows are finite, unpacked."""
 BYTES_PER_SECOND = 100_000
-"""A long reply may take longer than the time-out, but not slower than this."""
+"""The slowest rate at which a reply may arrive once the time-out is over."""
 
 _PIECE = 1 << 20
 _end: ContextVar[float] = ContextVar("end", default=math.inf)
 
-# After a minute of silence the system asks the other host six times, every ten seconds.
+# After a minute of silence the system probes the other host six times, ten seconds apart.
 _KEEP_ALIVE = [
     (level, number, value)
     for level, name, value in (
@@ -47,7 +47,7 @@ _KEEP_ALIVE = [
 
 @contextmanager
 def until(moment: float) -> Iterator[None]:
-    """Reads and writes of this thread fail with a time-out after ``moment`` (monotonic seconds)."""
+    """Make this thread's reads and writes fail with a time-out after ``moment`` (monotonic seconds)."""
     token = _end.set(moment)
     try:
         yield
@@ -56,8 +56,8 @@ def until(moment: float) -> Iterator[None]:
 
 
 def limit_time(client: httpx.Client) -> httpx.Client:
-    """Make all connections of a client keep the deadline that ``until`` sets."""
-    # httpx has no public way to set the backend, and a transport of our own would lose proxies.
+    """Make all connections of a client keep to the deadline that ``until`` sets."""
+    # httpx has no public way to set the backend, and our own transport would ignore proxies.
     for transport in (client._transport, *client._mounts.values()):
         if isinstance(transport, httpx.HTTPTransport):
             transport._pool._network_backend = _Backend()
@@ -137,7 +137,7 @@ class _Stream(httpcore.NetworkStream):
 
 
 def _left(timeout: float | None, late: type[Exception]) -> float | None:
-    """The seconds that a single operation may take."""
+    """How many seconds a single operation may take. Raises ``late`` if the deadline is over."""
     end = _end.get()
     if end == math.inf:
         return timeout

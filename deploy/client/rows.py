@@ -1,4 +1,4 @@
-"""A query's reply while it arrives: the objects of JSON, and the rows in them."""
+"""Reads a query's reply while it arrives: its JSON objects, and the rows in them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DECODER = json.JSONDecoder()
 
 
 class Objects:
-    """The objects of a JSON array that arrives in pieces, however these are cut."""
+    """Reads the objects of a JSON array that arrives in pieces. A piece may end anywhere."""
 
     def __init__(self) -> None:
         self._text_of = codecs.getincrementaldecoder("utf-8")().decode
@@ -33,7 +33,7 @@ class Objects:
         return bool(self._buffer)
 
     def feed(self, piece: bytes) -> Iterator[Row]:
-        """The objects that end in this piece. Raises WrongShape for anything but JSON objects."""
+        """The objects that end in this piece. Raises WrongShape if it holds anything but JSON objects."""
         self._size += len(piece)
         try:
             self._buffer += self._text_of(piece)
@@ -59,12 +59,12 @@ class Objects:
 
     def _skip(self, at: int) -> int:
         """The offset of the next object. Raises WrongShape if something else is there."""
-        found = _BETWEEN.match(self._buffer, at)
-        at = found.end() if found else at
+        between = _BETWEEN.match(self._buffer, at)
+        at = between.end() if between else at
         if self._buffer[at : at + 1] == "<":
             raise WrongShape("it is HTML or XML, not JSON")
         if self._buffer[at : at + 1] not in ("", "{"):
-            raise WrongShape("it is no list of JSON objects")
+            raise WrongShape("it is not a list of JSON objects")
         return at
 
 
@@ -72,9 +72,9 @@ class Objects:
 class Values(Iterator[Sequence[Any]]):
     """The values of rows in the reply's order, ``width`` of them in each row.
 
-    ``close_query`` ends an endless query on the server; None for a finite one. Iterating raises
-    KsqlError if the server reports an error after rows, BadReply, and QueryEnded if an endless query
-    ends without the server's word for it.
+    ``close_query`` ends an endless query on the server; it is None for a finite one. Iterating raises
+    KsqlError if the server reports an error after rows, and BadReply. It raises QueryEnded if an endless
+    query stops without a final message from the server.
     """
 
     replies: Generator[Row, None, None]
@@ -109,7 +109,7 @@ class Values(Iterator[Sequence[Any]]):
         raise StopIteration
 
     def close(self) -> None:
-        """End the reply, and an endless query that has not ended, also on the server."""
+        """Close the reply. An endless query that still runs is closed on the server too."""
         if self.close_query is not None and not self._has_ended:
             self._has_ended = True
             self.close_query()

@@ -34,7 +34,7 @@ from opensea_metrics.sql.language.dialect.lexical import summary
 
 T = TypeVar("T")
 
-# Pull queries answer these while the query behind a table is being started or moved.
+# Pull queries fail with these while the query behind a table is being started or moved.
 NOT_READY = (
     "Cannot determine which host contains",
     "State store currently unavailable",
@@ -42,16 +42,15 @@ NOT_READY = (
     "Exhausted standby hosts",
     "All nodes are dead or exceed max allowed lag",
 )
-CLOSING = 5.0  # seconds to close a query that nobody reads any more
+CLOSING = 5.0  # seconds to close a query that nobody reads anymore
 
 
 class Transport:
     """Speaks HTTP with one server.
 
-    ``url`` may hold a user and a password, which count as those of ``access`` and are kept out of
-    :attr:`url`. ``timeout``: seconds for one reply, and more for a long one (see :meth:`stream`);
-    ``patience``: see :meth:`patiently`; ``wait``: seconds before the first repetition, doubled for
-    each further one.
+    ``url`` may hold a user and a password. They replace those of ``access``, and :attr:`url` does not show
+    them. ``timeout``: seconds for one reply; a long reply has more (see :meth:`stream`). ``patience``: see
+    :meth:`patiently`. ``wait``: seconds before the first repetition; each further wait is twice as long.
     """
 
     def __init__(
@@ -71,9 +70,9 @@ class Transport:
     ) -> list[Row]:
         """Send statements once. Raises KsqlError if refused, OutcomeUnknown, ServerUnreachable.
 
-        With ``guard``, the name of a stream, they are sent together with a DESCRIBE of it: ksqlDB
-        checks all statements of a request before it carries out the first, so without that stream
-        nothing is done and GuardFailed is raised.
+        ``guard`` is the name of a stream. A DESCRIBE of it is sent in front of the statements. ksqlDB checks
+        all statements of a request before it runs the first. If the stream is gone, the server does nothing
+        and GuardFailed is raised.
         """
         guarded = f"DESCRIBE `{guard}`; {text}" if guard else text
         try:
@@ -98,23 +97,23 @@ class Transport:
             raise OutcomeUnknown(text, self._why(error), self.url, not is_late) from error
         except (ValueError, RecursionError) as error:
             raise OutcomeUnknown(text, _shape(error), self.url) from None
-        numbers = (each.get("commandSequenceNumber") for each in entities)
-        known = [each for each in numbers if isinstance(each, int)]
+        numbers = (entity.get("commandSequenceNumber") for entity in entities)
+        known = [number for number in numbers if isinstance(number, int)]
         self._commands.sa.sequence = max([self._commands.sa.sequence or 0, *known]) or None
         return entities[1:] if guard else entities
 
     def stream(
         self, text: str, properties: Mapping[str, str] | None, endless: bool
     ) -> Generator[Row, None, None]:
-        """The objects of a query's reply, as they come; closed early, the connection is closed.
+        """The objects of a query's reply, as they come. Closing the generator closes the connection.
 
-        A finite reply must come at 100 kB a second after the first ``timeout`` seconds. An endless
-        one may be silent between rows, and has ``timeout`` seconds for its header and for each row.
+        A finite reply must arrive at 100 kB/s or faster after the first ``timeout`` seconds. An endless
+        reply may be silent between rows, and has ``timeout`` seconds for its header and for each row.
         """
         chosen = self._pushes if endless else self._commands
         chosen.sa.sequence = self._commands.sa.sequence
-        # The module decodes chunks one by one, which fails where a chunk ends inside a character:
-        # as Latin-1, bytes pass through it unharmed.
+        # The module decodes each chunk by itself, which fails if a chunk ends inside a character.
+        # Decoded as Latin-1, the bytes stay as they are.
         chunks = chosen.query(text, encoding="latin-1", stream_properties=dict(properties or {}))
         request = f"POST /query ({summary(text)})"
         objects = Objects()
@@ -131,9 +130,9 @@ class Transport:
                     if is_idle:  # a row begins
                         begun, size = time.monotonic(), 0
                     size += len(piece)
-                    for each in objects.feed(piece.encode("latin-1")):
+                    for row in objects.feed(piece.encode("latin-1")):
                         has_begun = True
-                        yield each
+                        yield row
         except HttpError as error:
             refused = error_of(error.status, error.body, text)
             raise refused or self._no_error_of_ksqldb(request, error) from None
@@ -168,21 +167,21 @@ class Transport:
         try:
             reply = json.loads(body)
             if not isinstance(reply, dict):
-                raise WrongShape("it is no JSON object")
+                raise WrongShape("it is not a JSON object")
             not_too_deep(reply)
         except (ValueError, RecursionError) as error:
             raise BadReply(self.url, f"GET /{path}", _shape(error)) from None
         return reply
 
     def _failed(self, request: str, error: httpx.TransportError) -> ServerUnreachable:
-        """The error of a request that only reads."""
+        """The error for a failed request that only reads."""
         if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol)):
             return ServerUnreachable(self.url, self._why(error))
         is_late = isinstance(error, httpx.TimeoutException)
         return BadReply(self.url, request, self._why(error), is_passing=not is_late)
 
     def _no_error_of_ksqldb(self, request: str, error: HttpError) -> BadReply:
-        """The error of a reply with another status than 200 that is no JSON of ksqlDB's."""
+        """The error for a reply whose status is not 200 and whose body is not ksqlDB's JSON."""
         reason = page_summary(error.status, error.body)
         return BadReply(self.url, request, reason, is_passing=error.status >= 500)
 
@@ -192,16 +191,17 @@ class Transport:
         return _reason(error)
 
     def patiently(self, request: Callable[[], T]) -> T:
-        """Repeat a request that changes nothing, while there is reason to hope.
+        """Send a request that changes nothing, and repeat it while it may still succeed.
 
-        For ``patience`` seconds while the server says that it is not ready, else three times.
+        Repeats for ``patience`` seconds while the server says that it is not ready. Other failures are
+        repeated until three requests have failed.
         """
 
         def hopeless(state: tenacity.RetryCallState) -> bool:
             error = state.outcome.exception() if state.outcome else None
             if isinstance(error, KsqlError) and _is_not_ready(error):
                 return (state.seconds_since_start or 0) > self._patience
-            return state.attempt_number >= 3  # a wrong URL should be told soon
+            return state.attempt_number >= 3  # the user should hear about a wrong URL soon
 
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_passes),
@@ -215,24 +215,24 @@ class Transport:
 def _passes(error: BaseException) -> bool:
     if isinstance(error, KsqlError):
         return error.status >= 500 or _is_not_ready(error)
-    # The same request would get the same wrong reply, and wait as long for a slow one.
+    # Asking again would get the same wrong reply, or wait as long for a slow one.
     return error.is_passing if isinstance(error, BadReply) else isinstance(error, ServerUnreachable)
 
 
 def _is_not_ready(error: KsqlError) -> bool:
-    return error.status == 503 or any(each in error.message for each in NOT_READY)
+    return error.status == 503 or any(sign in error.message for sign in NOT_READY)
 
 
 def _entities(reply: Any) -> list[Row]:
     """The reply to statements: a list of objects. Raises WrongShape."""
-    if not isinstance(reply, list) or not all(isinstance(each, dict) for each in reply):
-        raise WrongShape("it is no list of JSON objects")
+    if not isinstance(reply, list) or not all(isinstance(entity, dict) for entity in reply):
+        raise WrongShape("it is not a list of JSON objects")
     not_too_deep(reply)
     return reply
 
 
 def _shape(error: Exception) -> str:
-    """What is wrong with a reply that could be read to its end."""
+    """Says why a complete reply is not usable, in words that continue "the reply"."""
     if isinstance(error, WrongShape):
         return str(error)
     if isinstance(error, RecursionError):

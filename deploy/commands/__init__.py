@@ -1,10 +1,11 @@
-"""One function per verb of the command line: plain values in, plain data out, nothing printed.
+"""One function for each verb of the command line: plain values in, plain data out, nothing printed.
 
-``root`` is a folder with settings.yml and migrations/ (None: ./sql, else the packaged one), and
-``variables`` override its settings. All raise SqlError for what is wrong in the files, ClientError
-for what goes wrong with the server, MigrationError for what does not go together.
+``root`` is a folder with settings.yml and migrations/ (None: ./sql, else the packaged one). ``variables`` override its
+settings. All functions raise SqlError for errors in files, ClientError for failures of the server, and MigrationError
+if files, record and server contradict one another.
 """
 
+from opensea_metrics.deploy.commands.init import init
 from opensea_metrics.deploy.commands.migrate import (
     Validation,
     apply,
@@ -18,11 +19,12 @@ from opensea_metrics.deploy.commands.migrate import (
     validate,
 )
 from opensea_metrics.deploy.commands.query import is_push, query
-from opensea_metrics.deploy.commands.site import Choice, Site
+from opensea_metrics.deploy.commands.site import Site
 from opensea_metrics.deploy.commands.upkeep import adopt, baseline, changed, diff, new, repair
+from opensea_metrics.deploy.migrations.plan.pending import ApplyChoice
 
 __all__ = [
-    "Choice",
+    "ApplyChoice",
     "Site",
     "Validation",
     "adopt",
@@ -31,6 +33,7 @@ __all__ = [
     "changed",
     "diff",
     "dry_run",
+    "init",
     "is_push",
     "lock_holder",
     "new",

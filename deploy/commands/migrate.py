@@ -7,21 +7,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from opensea_metrics.deploy.client import KsqlClient
-from opensea_metrics.deploy.commands.site import Choice, Site, Variables, at_work, checked
-from opensea_metrics.deploy.migrations import catchup, execute, lock, undo
-from opensea_metrics.deploy.migrations.chain import holder_of
-from opensea_metrics.deploy.migrations.dry_run import check_on_server
+from opensea_metrics.deploy.client.snapshot import look
+from opensea_metrics.deploy.commands.site import Site, Variables, checked, running
 from opensea_metrics.deploy.migrations.errors import MigrationError
-from opensea_metrics.deploy.migrations.files import statements_to_send
-from opensea_metrics.deploy.migrations.plan import Plan
-from opensea_metrics.deploy.migrations.planning import basis_of, make_plan
-from opensea_metrics.deploy.migrations.rollback import RollbackPlan, make_rollback, versions_above
-from opensea_metrics.deploy.migrations.server import look
-from opensea_metrics.deploy.migrations.sidebyside import physical_names
-from opensea_metrics.deploy.migrations.state import Recorded, StatementRecord
-from opensea_metrics.deploy.migrations.status import VersionStatus, make_status
-from opensea_metrics.deploy.migrations.store import Store
-from opensea_metrics.deploy.migrations.work import Report, Work, ignore
+from opensea_metrics.deploy.migrations.plan.files import VersionStatus, make_status
+from opensea_metrics.deploy.migrations.plan.pending import ApplyChoice, basis_of, make_plan
+from opensea_metrics.deploy.migrations.plan.rollback import make_rollback, versions_above
+from opensea_metrics.deploy.migrations.plan.steps import Plan, RollbackPlan, steps_of
+from opensea_metrics.deploy.migrations.record import lock
+from opensea_metrics.deploy.migrations.record.records import Recorded, StatementRecord
+from opensea_metrics.deploy.migrations.record.store import RecordStore
+from opensea_metrics.deploy.migrations.run import catch_up
+from opensea_metrics.deploy.migrations.run.dry_run import check_on_server
+from opensea_metrics.deploy.migrations.run.executor import Run, execute
+from opensea_metrics.deploy.migrations.run.progress import Report, ignore
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.lowering import support
 from opensea_metrics.sql.language.lowering.refusals import Unsupported
@@ -31,7 +30,7 @@ from opensea_metrics.sql.language.statements.statements import Statement
 
 @dataclass(frozen=True)
 class Validation:
-    """What a check of the files has covered; ``unsupported``: what only a ksqlDB server can run."""
+    """The result of a check of the files; ``unsupported``: the features that only ksqlDB has."""
 
     root: Path
     migrations: int
@@ -40,7 +39,7 @@ class Validation:
 
 
 def validate(root: Path | None = None, variables: Variables | None = None) -> Validation:
-    """Render and check every statement; no server is asked."""
+    """Render and check every statement, without a server."""
     unsupported: list[Unsupported] = []
 
     def support_of(before: Catalog, statement: Statement, after: Catalog) -> None:
@@ -51,7 +50,7 @@ def validate(root: Path | None = None, variables: Variables | None = None) -> Va
             unsupported.append(error)
 
     project = checked(root, variables, support_of)
-    statements = [statements_to_send(each) for each in project.migrations]
+    statements = [steps_of(file) for file in project.migrations]
     return Validation(project.root, len(statements), sum(map(len, statements)), tuple(unsupported))
 
 
@@ -60,11 +59,11 @@ def plan(
     root: Path | None = None,
     variables: Variables | None = None,
     target: int | None = None,
-    choice: Choice | None = None,
+    choice: ApplyChoice | None = None,
 ) -> Plan:
     """What ``apply`` would do now; nothing is changed."""
-    recorded = Store(client).read()
-    return _planned(client, recorded, root, variables, choice or Choice(target))
+    recorded = RecordStore(client).read()
+    return _planned(client, recorded, root, variables, choice or ApplyChoice(target))
 
 
 def apply(
@@ -74,53 +73,44 @@ def apply(
     target: int | None = None,
     report: Report = ignore,
     *,
-    choice: Choice | None = None,
+    choice: ApplyChoice | None = None,
     saved: Plan | None = None,
     wait: bool = False,
     site: Site | None = None,
 ) -> Plan:
-    """Apply what is pending, or the plan ``saved``; returns what was done (maybe nothing).
+    """Apply the pending versions, or the plan ``saved``; returns the executed plan, which may be empty.
 
-    All pending statements are checked before the first is sent. ``wait``: until the queries that
-    were started have caught up. Raises StepFailed if the server refuses a statement (the next run
-    goes on from there), Refused, Locked, MigrationError.
+    All pending statements are checked before the first one is sent. ``wait`` for the new queries to catch up. Raises
+    StepFailed if the server refuses a statement (the next run resumes there), PlanRefused, Locked, MigrationError.
     """
-    choice = choice or Choice(target)
+    choice = choice or ApplyChoice(target)
     if saved is None:
-        checked(root, variables)  # errors in files are told before a server is touched
-    with at_work(client, site or Site(), report) as work:
-        recorded = work.store.read()
-        if saved is not None:
-            made = _still_right(saved, recorded, work.client)
-        else:
-            made = _planned(work.client, recorded, root, variables, choice)
-        made.refuse()
-        if made.migrations:
-            done = execute.apply(made, recorded, work)
+        checked(root, variables)  # report errors in files before a server is changed
+    with running(client, site or Site(), report) as run:
+        recorded = run.store.read()
+        chosen = _chosen(run.client, recorded, root, variables, choice, saved)
+        if chosen.versions:
+            records = execute(chosen, recorded, run)
             if wait:
-                _await_caught_up(done, work)
-    return made
+                _await_caught_up(records, run)
+    return chosen
 
 
 def dry_run(
     client: KsqlClient,
     root: Path | None = None,
     variables: Variables | None = None,
-    choice: Choice | None = None,
+    choice: ApplyChoice | None = None,
     saved: Plan | None = None,
 ) -> Plan:
-    """The plan, each statement of which the server itself has checked; nothing is changed.
+    """The plan, after the server itself has checked each statement; nothing is changed.
 
-    Raises Refused with the first statement that the server would refuse.
+    Raises PlanRefused with the first statement that the server would refuse.
     """
-    recorded = Store(client).read()
-    if saved is not None:
-        made = _still_right(saved, recorded, client)
-    else:
-        made = _planned(client, recorded, root, variables, choice or Choice())
-    made.refuse()
-    check_on_server(made, client)
-    return made
+    recorded = RecordStore(client).read()
+    chosen = _chosen(client, recorded, root, variables, choice or ApplyChoice(), saved)
+    check_on_server(chosen, client)
+    return chosen
 
 
 def rollback(
@@ -135,24 +125,24 @@ def rollback(
     steps: int | None = None,
     site: Site | None = None,
 ) -> RollbackPlan:
-    """Undo all versions above ``target`` (0: all) or the newest ``steps`` (1); returns what was done.
+    """Undo all versions above ``target`` (0: all) or the newest ``steps`` (1); returns the executed plan.
 
-    ``consent`` is asked with the plan before anything is changed, and again if things have changed
-    meanwhile; MigrationError if it is denied.
+    ``consent`` gets the plan before anything is changed, and again if the plan has changed meanwhile. Raises
+    MigrationError without consent.
     """
     first = plan_rollback(client, root, variables, target, keep_topics, steps=steps)
     if not first.versions:
         return first
-    # Asked before the lock is taken: who thinks it over keeps nobody else from work.
+    # Ask before the lock is taken, so that nobody waits for the answer.
     if not consent(first):
-        raise MigrationError("nothing was rolled back: there was no consent")
-    with at_work(client, site or Site(), report) as work:
-        recorded = work.store.read()
-        made = _planned_rollback(work.client, recorded, root, variables, target, keep_topics, steps)
-        if made != first and not consent(made):
-            raise MigrationError("nothing was rolled back: there was no consent")
-        undo.roll_back(made, work)
-    return made
+        raise MigrationError("nothing was rolled back, because there was no consent")
+    with running(client, site or Site(), report) as run:
+        recorded = run.store.read()
+        chosen = _planned_rollback(run.client, recorded, root, variables, target, keep_topics, steps)
+        if chosen != first and not consent(chosen):
+            raise MigrationError("nothing was rolled back, because there was no consent")
+        execute(chosen, recorded, run)
+    return chosen
 
 
 def plan_rollback(
@@ -165,27 +155,27 @@ def plan_rollback(
     steps: int | None = None,
 ) -> RollbackPlan:
     """What ``rollback`` would do now; nothing is changed."""
-    recorded = Store(client).read()
+    recorded = RecordStore(client).read()
     return _planned_rollback(client, recorded, root, variables, target, keep_topics, steps)
 
 
 def status(
     client: KsqlClient, root: Path | None = None, variables: Variables | None = None
 ) -> tuple[VersionStatus, ...]:
-    """Where each version stands."""
-    return make_status(load_project(root, variables).migrations, Store(client).read())
+    """The status of each version."""
+    return make_status(load_project(root, variables).migrations, RecordStore(client).read())
 
 
 def lock_holder(client: KsqlClient) -> str | None:
-    """Who holds the lock since when, None if nobody does."""
-    held_by = holder_of(client)
-    return None if held_by is None else lock.describe(held_by)
+    """A sentence about the holder of the lock, None if the lock is free."""
+    holder = lock.holder_of(client)
+    return None if holder is None else str(holder)
 
 
 def unlock(client: KsqlClient, force: bool = False, ttl: float = lock.TTL) -> str | None:
-    """Free the lock; gives who held it. Raises Locked if the holder is alive, unless ``force``."""
-    freed = lock.break_lock(Store(client), force, ttl)
-    return None if freed is None else lock.describe(freed)
+    """Free the lock; returns a sentence about its holder. Raises Locked if the holder is alive, unless ``force``."""
+    freed = lock.break_lock(RecordStore(client), force, ttl)
+    return None if freed is None else str(freed)
 
 
 def _planned(
@@ -193,21 +183,13 @@ def _planned(
     recorded: Recorded,
     root: Path | None,
     variables: Variables | None,
-    choice: Choice,
+    choice: ApplyChoice,
 ) -> Plan:
     project = checked(root, variables)
-    if physical := physical_names(recorded):
+    if physical := recorded.physical_names:
         project = load_project(root, variables, physical)
     server = replace(look(client, describe=None), is_embedded=client.info().is_embedded)
-    return make_plan(
-        project.migrations,
-        recorded,
-        server,
-        choice.target,
-        choice.one,
-        choice.out_of_order,
-        choice.side_by_side,
-    )
+    return make_plan(project.migrations, recorded, server, choice)
 
 
 def _planned_rollback(
@@ -219,25 +201,34 @@ def _planned_rollback(
     keep_topics: bool,
     steps: int | None,
 ) -> RollbackPlan:
-    migrations = load_project(root, variables, physical_names(recorded)).migrations
-    downs = {each.version: each.down for each in migrations if each.down is not None}
+    migrations = load_project(root, variables, recorded.physical_names).migrations
+    downs = {file.version: file.down for file in migrations if file.down is not None}
     versions = versions_above(recorded, target, steps)
     server = look(client, describe=None)
     return make_rollback(recorded, versions, downs, server, keep_topics)
 
 
-def _still_right(saved: Plan, recorded: Recorded, client: KsqlClient) -> Plan:
-    now = basis_of(recorded, look(client, describe=None), saved.steps)
-    if now != saved.basis:
+def _chosen(
+    client: KsqlClient,
+    recorded: Recorded,
+    root: Path | None,
+    variables: Variables | None,
+    choice: ApplyChoice,
+    saved: Plan | None,
+) -> Plan:
+    """The saved plan if it still fits, else a new one. Raises PlanRefused if the server would refuse a step."""
+    chosen = saved or _planned(client, recorded, root, variables, choice)
+    if saved and saved.basis != basis_of(recorded, look(client, describe=None), saved.steps):
         raise MigrationError(
-            "the plan no longer fits: what is recorded, or what its statements name on the server,"
-            " has changed since it was made\n  hint: make a new plan and look at it"
+            "the plan no longer fits, because the record or a definition on the server has changed\n"
+            "  hint: make a new plan and review it"
         )
-    return saved
+    chosen.refuse()
+    return chosen
 
 
-def _await_caught_up(done: tuple[StatementRecord, ...], work: Work) -> None:
-    sinks = {each.query_id: each.target for each in done if each.query_id and each.target}
-    catchup.wait(work.client, sinks, work.report, work.timeout)
+def _await_caught_up(records: tuple[StatementRecord, ...], run: Run) -> None:
+    sinks = {record.query_id: record.target for record in records if record.query_id and record.target}
+    catch_up.wait(run.client, sinks, run.report, run.timeout)
 
 

@@ -26,7 +26,7 @@ def query(client: KsqlClient, text: str) -> Rows | list[dict[str, Any]]:
     end = tokens[-1].end + 1 if tokens else 0  # what follows is a comment, perhaps
     statement = f"{text[tokens[0].start : end]};" if tokens else ""
     word = tokens[0].text.upper() if tokens else ""
-    if any(each.token_type == TokenType.SEMICOLON for each in tokens):
+    if any(token.token_type == TokenType.SEMICOLON for token in tokens):
         raise SqlError("there is more than one statement", hint="run them one after another")
     if word in _ASKING:
         return client.ask(statement)

@@ -1,4 +1,4 @@
-"""What the commands share: choices, what a server needs beside files, and the lock around work."""
+"""What the commands share: options, the needs of a server besides files, and the lock around a run."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from opensea_metrics.deploy.client import KsqlClient
-from opensea_metrics.deploy.migrations import lock
-from opensea_metrics.deploy.migrations.files import statements_to_send
-from opensea_metrics.deploy.migrations.store import Store
-from opensea_metrics.deploy.migrations.topics import DeleteByBroker
-from opensea_metrics.deploy.migrations.work import Report, Work
+from opensea_metrics.deploy.migrations.plan.steps import steps_of
+from opensea_metrics.deploy.migrations.record import lock
+from opensea_metrics.deploy.migrations.record.store import RecordStore
+from opensea_metrics.deploy.migrations.run.executor import Run
+from opensea_metrics.deploy.migrations.run.progress import Report
+from opensea_metrics.deploy.migrations.run.topics import DeleteByBroker
 from opensea_metrics.sql.language.catalog.changes import Step, check
 from opensea_metrics.sql.language.project.project import Project, load_project
 
@@ -23,22 +24,12 @@ Variables = Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Choice:
-    """Which pending migrations are applied, and how; see :func:`make_plan`."""
-
-    target: int | None = None
-    one: bool = False
-    out_of_order: bool = False
-    side_by_side: bool = False
-
-
-@dataclass(frozen=True)
 class Site:
-    """What changes to one server need beside the files.
+    """The needs of a run besides the files.
 
-    ``functions``: user-defined functions by name, with the checksums of their sources, which are
-    recorded with the statements that call them; ``timeout``: seconds to wait for catch-up; ``ttl``:
-    seconds without a sign of life after which the lock's holder counts as dead.
+    ``functions``: user-defined functions by name, with the checksums of their sources. They are recorded with the
+    statements that call them. ``timeout``: seconds to wait for catch-up. ``ttl``: seconds after the last heartbeat
+    until the lock's holder counts as dead.
     """
 
     functions: Mapping[str, str] = field(default_factory=dict)
@@ -48,42 +39,28 @@ class Site:
 
 
 def who() -> str:
-    """Who is at work: user and host."""
+    """The user and the host of this run."""
     try:
         user = getpass.getuser()
-    except (OSError, KeyError):  # a container's user without a name
+    except (OSError, KeyError):  # a container's user may have no name
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()}"
 
 
 @contextmanager
-def at_work(client: KsqlClient, site: Site, report: Report) -> Iterator[Work]:
-    """The lock held, the record made if need be, and all that was written before to be seen."""
-    store = Store(client)
+def running(client: KsqlClient, site: Site, report: Report) -> Iterator[Run]:
+    """A run under the lock."""
     name = who()
-    with lock.held(store, f"{name} pid {os.getpid()}", site.ttl) as lease:
-        store = store.of(lease.client)
-        if not lease.settled:
-            store.settle()
-        lease.settled = False
-        yield Work(
-            lease.client,
-            store,
-            report,
-            name,
-            site.functions,
-            site.delete_by_broker,
-            site.timeout,
-        )
-        lease.settled = True  # the last thing that apply and rollback do is to settle
+    with lock.held(RecordStore(client), f"{name} pid {os.getpid()}", site.ttl) as store:
+        yield Run(store.client, store, report, name, site.functions, site.delete_by_broker, site.timeout)
 
 
 def checked(
     root: Path | None, variables: Variables | None, step: Step = lambda *_: None
 ) -> Project:
-    """The project, all of whose statements fit together; ``step`` gets each. Raises SqlErrors."""
+    """The project, whose statements all fit together; ``step`` gets each statement. Raises SqlErrors."""
     project = load_project(root, variables)
     check(project, step)
-    for each in project.migrations:
-        statements_to_send(each)
+    for file in project.migrations:
+        steps_of(file)
     return project

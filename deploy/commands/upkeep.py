@@ -1,4 +1,4 @@
-"""What keeps files, record and server together: changed, diff, baseline, adopt, repair, new."""
+"""The verbs that keep files, record and server consistent: changed, diff, baseline, adopt, repair, new."""
 
 from __future__ import annotations
 
@@ -7,32 +7,34 @@ from collections.abc import Callable
 from pathlib import Path
 
 from opensea_metrics.deploy.client import KsqlClient
-from opensea_metrics.deploy.commands.site import Site, Variables, at_work, checked, who
-from opensea_metrics.deploy.migrations.baseline import Baseline, make_adoption, make_baseline
-from opensea_metrics.deploy.migrations.drift import Drift, expected, find_drift
+from opensea_metrics.deploy.client.snapshot import look
+from opensea_metrics.deploy.commands.site import Site, Variables, checked, running, who
 from opensea_metrics.deploy.migrations.errors import MigrationError
-from opensea_metrics.deploy.migrations.repair import Repair, make_repair
-from opensea_metrics.deploy.migrations.server import look
-from opensea_metrics.deploy.migrations.state import VersionState
-from opensea_metrics.deploy.migrations.store import Store
-from opensea_metrics.deploy.migrations.verify import Changed, changed_files
-from opensea_metrics.deploy.migrations.work import Work, ignore, now
-from opensea_metrics.sql.language.project.project import find_root, load_project
+from opensea_metrics.deploy.migrations.plan.baseline import make_adoption, make_baseline
+from opensea_metrics.deploy.migrations.plan.drift import Drift, expected, find_drift
+from opensea_metrics.deploy.migrations.plan.files import FileChange, changed_files
+from opensea_metrics.deploy.migrations.plan.repair import Repair, make_repair
+from opensea_metrics.deploy.migrations.record.records import Recorded
+from opensea_metrics.deploy.migrations.record.store import RecordStore
+from opensea_metrics.deploy.migrations.run.executor import Run, now
+from opensea_metrics.deploy.migrations.run.progress import ignore
+from opensea_metrics.sql.language.project.project import find_root, load_project, packaged_root
 from opensea_metrics.sql.language.statements.statements import dropping
 
 _TEMPLATE = """\
 -- {title}
-SET 'auto.offset.reset' = 'earliest';   -- read what the topics already hold
+SET 'auto.offset.reset' = 'earliest';   -- read the records that the topics already hold
 
 """
 
 
 def changed(
     client: KsqlClient, root: Path | None = None, variables: Variables | None = None
-) -> tuple[Changed, ...]:
-    """How files of applied versions differ from what was applied."""
+) -> tuple[FileChange, ...]:
+    """The differences between the files of applied versions and the record."""
     project = load_project(root, variables)
-    return changed_files(project.migrations, Store(client).read(), look(client, describe=None))
+    recorded, server = RecordStore(client).read(), look(client, describe=None)
+    return changed_files(project.migrations, recorded, server)
 
 
 def diff(
@@ -41,14 +43,14 @@ def diff(
     variables: Variables | None = None,
     site: Site | None = None,
 ) -> tuple[Drift, ...]:
-    """Where the server, or a function that it calls, has come away from what was applied."""
+    """The drift of the server, and of the functions that it calls, from the record."""
     project = load_project(root, variables)
-    wanted = expected(Store(client).read(), project.migrations)
+    wanted = expected(RecordStore(client).read(), project.migrations)
     server = look(client, describe=None)
     failed = [
-        each.id for each in server.queries.values() if each.state == "ERROR" and each.id in wanted.queries
+        query.id for query in server.queries.values() if query.state == "ERROR" and query.id in wanted.queries
     ]
-    errors = {each: client.query_errors(each) for each in failed}
+    errors = {query_id: client.query_errors(query_id) for query_id in failed}
     return find_drift(wanted, server, errors, (site or Site()).functions)
 
 
@@ -59,16 +61,16 @@ def baseline(
     variables: Variables | None = None,
     site: Site | None = None,
 ) -> tuple[int, ...]:
-    """Record all files up to ``version`` as applied; gives the versions that were recorded.
+    """Record all files up to ``version`` as applied; returns the recorded versions.
 
-    Raises MigrationError if what they make is not on the server.
+    Raises MigrationError if their objects are not on the server.
     """
     project = checked(root, variables)
-    with at_work(client, site or Site(), ignore) as work:
-        recorded, server = work.store.read(), look(work.client, describe=None)
-        made = make_baseline(project.migrations, recorded, server, version, who(), now())
-        _record(made, work)
-    return tuple(each.version for each in made.versions)
+    with running(client, site or Site(), ignore) as run:
+        recorded, server = run.store.read(), look(run.client, describe=None)
+        records = make_baseline(project.migrations, recorded, server, version, who(), now())
+        _write(records, run)
+    return tuple(record.version for record in records.versions)
 
 
 def adopt(
@@ -77,21 +79,20 @@ def adopt(
     variables: Variables | None = None,
     site: Site | None = None,
 ) -> tuple[int, ...]:
-    """Take over what ksql-migrations has applied from the same files; gives the versions.
+    """Take over the versions that ksql-migrations applied from the same files; returns these versions.
 
-    Its own record stays as it is; the statements are recorded beside it. Only files of applied
-    versions are read: a broken file of another version does not matter yet.
+    The record of ksql-migrations stays as it is. The statements are recorded beside it. Only the files of applied
+    versions are read, so a broken file of another version does not matter yet.
     """
     root = root or find_root()
     _refuse_other_names(root)
-    recorded = Store(client).read()
-    applied = {each.version for each in recorded.versions if each.state is VersionState.MIGRATED}
+    applied = {version.version for version in RecordStore(client).read().applied}
     project = load_project(root, variables, versions=applied)
-    with at_work(client, site or Site(), ignore) as work:
-        recorded, server = work.store.read(), look(work.client, describe=None)
-        made = make_adoption(project.migrations, recorded, server, who(), now())
-        _record(made, work)
-    return tuple(sorted({each.version for each in made.statements}))
+    with running(client, site or Site(), ignore) as run:
+        recorded, server = run.store.read(), look(run.client, describe=None)
+        records = make_adoption(project.migrations, recorded, server, who(), now())
+        _write(records, run)
+    return tuple(sorted({record.version for record in records.statements}))
 
 
 def repair(
@@ -101,48 +102,46 @@ def repair(
     variables: Variables | None = None,
     site: Site | None = None,
 ) -> Repair:
-    """Make the record say what is on the server; ``consent`` is asked if anything is to be written."""
+    """Make the record match the server; ``consent`` gets the repair before anything is written."""
     project = load_project(root, variables)
-    with at_work(client, site or Site(), ignore) as work:
-        made = make_repair(work.store.read(), project.migrations, look(work.client, describe=None))
-        if made.reasons:
-            if not consent(made):
-                raise MigrationError("nothing was repaired: there was no consent")
-            for name in made.drops:
-                work.client.execute(dropping("STREAM", name, if_exists=True).text)
-            _record(Baseline(made.versions, made.statements), work)
-    return made
+    with running(client, site or Site(), ignore) as run:
+        chosen = make_repair(run.store.read(), project.migrations, look(run.client, describe=None))
+        if chosen.corrections:
+            if not consent(chosen):
+                raise MigrationError("nothing was repaired, because there was no consent")
+            for name in chosen.drops:
+                run.client.execute(dropping("STREAM", name, if_exists=True).text)
+            _write(chosen.records, run)
+    return chosen
 
 
 def new(name: str, root: Path | None = None, variables: Variables | None = None) -> Path:
-    """Begin a migration: an empty file with the next version, whose path is returned.
+    """Start a migration: an empty file with the next version. Returns its path.
 
-    Raises MigrationError for a name that cannot be part of a file's.
+    Raises MigrationError for a name that cannot be part of a file name, and outside a project.
     """
     words = re.sub(r"\s+", "_", name.strip())
     if not re.fullmatch(r"\w+", words):
-        raise MigrationError(f"{name!r} is no name: letters, digits and underscores make one")
+        raise MigrationError(f"{name!r} is no name for a migration\n  hint: use letters, digits and underscores")
     project = load_project(root, variables)
-    versions = [each.version for each in project.migrations]
-    digits = max((len(each.path.name.partition("__")[0]) - 1 for each in project.migrations), default=3)
+    if root is None and project.root == packaged_root():
+        raise MigrationError(
+            "there is no project here: ./sql has no settings.yml and migrations/\n"
+            "  hint: begin one with opensea-metrics init DIR, or name its folder with --sql DIR"
+        )
+    versions = [file.version for file in project.migrations]
+    digits = max((len(file.path.name.partition("__")[0]) - 1 for file in project.migrations), default=3)
     version = max(versions, default=0) + 1
     path = project.root / "migrations" / f"V{version:0{digits}}__{words}.sql"
     path.write_text(_TEMPLATE.format(title=words.replace("_", " ")), encoding="utf-8")
     return path
 
 
-def _record(made: Baseline, work: Work) -> None:
-    work.store.write_statements(made.statements)
-    newest = None
-    for each in made.versions:
-        work.store.write_version(each)
-        newest = each
-    if newest is not None:
-        current = work.store.read().newest_below(float("inf"))
-        record = work.store.read().version(current) if current is not None else None
-        if record is not None and record.version > newest.version:
-            work.store.write_version(record)
-    work.store.settle()
+def _write(records: Recorded, run: Run) -> None:
+    run.store.write_statements(records.statements)
+    known = {record.version: record for record in (*run.store.read().applied, *records.versions)}
+    run.store.write_versions(records.versions, known[max(known)] if known else None)
+    run.store.settle()
 
 
 def _refuse_other_names(root: Path) -> None:
@@ -157,6 +156,5 @@ def _refuse_other_names(root: Path) -> None:
         }.get(key)
         if default is not None and value.lower() != default:
             raise MigrationError(
-                f"{path}: {key}={value}: only a record under ksql-migrations' default names can be"
-                " taken over"
+                f"{path}: {key}={value}: adopt reads only a record under the default names of ksql-migrations"
             )

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Writes .env beside docker-compose.yml: a copy of .env.example in which each password that is still empty is
-# filled in at random. What an existing .env has already is kept. Needs nothing but a shell.
+# Writes .env beside docker-compose.yml: a copy of .env.example with a random value for each empty password. It keeps
+# the values of an existing .env, and needs only a shell.
 set -eu
 cd "$(dirname "$0")/../.."
 umask 077
@@ -10,7 +10,7 @@ filled=
 for name in MINIO_ROOT_PASSWORD CASSANDRA_PASSWORD CONDUKTOR_DB_PASSWORD CONDUKTOR_ADMIN_PASSWORD JUPYTER_TOKEN; do
   grep -q "^$name=." .env && continue
   secret=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
-  # Conduktor wants a capital, a small letter, a digit and a sign.
+  # Conduktor requires an upper-case letter, a lower-case letter, a digit and a symbol.
   [ "$name" = CONDUKTOR_ADMIN_PASSWORD ] && secret="Aa1-$secret"
   if grep -q "^$name=" .env; then
     sed "s|^$name=.*|$name=$secret|" .env > .env.new && mv .env.new .env
@@ -20,4 +20,4 @@ for name in MINIO_ROOT_PASSWORD CASSANDRA_PASSWORD CONDUKTOR_DB_PASSWORD CONDUKT
   filled="$filled $name"
 done
 chmod 600 .env
-echo ".env is ready${filled:+; made:$filled}"
+echo ".env is ready${filled:+; filled in:$filled}"

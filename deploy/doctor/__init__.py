@@ -1,10 +1,10 @@
-"""Is a running stack well? Each part's module fetches facts and judges them, apart from one another.
+"""Checks whether a running stack works. Each part of the stack has a module with two functions.
 
-A part's ``examine`` is its edge: it asks the part and gives ``judge``, which is pure, what came back.
-Whatever is not well says what to do about it.
+``examine`` asks the part and passes the replies to ``judge``, which is pure. Each check that is not ok says
+what to do.
 """
 
 from opensea_metrics.deploy.doctor.checks import Check, Unreachable
-from opensea_metrics.deploy.doctor.examination import Choice, examine
+from opensea_metrics.deploy.doctor.examination import KsqldbTarget, examine
 
-__all__ = ["Check", "Choice", "Unreachable", "examine"]
+__all__ = ["Check", "KsqldbTarget", "Unreachable", "examine"]

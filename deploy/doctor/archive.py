@@ -1,4 +1,4 @@
-"""The archive of raw events: is its folder or bucket there, and does it grow?"""
+"""The archive of raw events: does its folder or bucket exist, and does it grow?"""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from datetime import datetime
 from typing import Any
 
 from opensea_metrics.core.errors import OpenSeaMetricsError
-from opensea_metrics.deploy.doctor.checks import Check, Report, Unreachable, age_text
+from opensea_metrics.deploy.doctor.checks import Check, Checker, Unreachable, age_text
 from opensea_metrics.producer.archive.errors import ArchiveError
 from opensea_metrics.producer.archive.location import Archive, open_archive
 
 LEVELS = ("year=", "month=", "day=", "hour=")
-QUIET = 1800  # seconds without a file that are worth a word; the sink writes one every ten minutes
-report = Report("archive")
+QUIET = 1800  # seconds without a new file until the check warns; the sink writes one every ten minutes
+report = Checker("archive")
 
 
 @dataclass(frozen=True)
 class ArchiveFacts:
-    """The newest hours that have files: how many files and bytes, and when one was last written."""
+    """The newest hour that has files: its folder, its files and bytes, and the last write."""
 
     hour: str
     files: int
@@ -41,40 +41,40 @@ def examine(url: str, now: Callable[[], float] = time.time) -> list[Check]:
 
 
 def judge(url: str, facts: ArchiveFacts | None, now: float) -> list[Check]:
-    """Checks of what was found; ``now`` in epoch seconds."""
+    """Checks of the newest hour; ``now`` in epoch seconds."""
     if facts is None:
         return [
             report.warning(
                 "files",
                 f"{url} has none yet",
-                "the sink writes the first within ten minutes of an event: does it run (connect)?",
+                "the sink writes its first file within ten minutes of an event: does it run (connect)?",
             )
         ]
-    found = [
+    checks = [
         report.ok(
             "files", f"newest hour {facts.hour}: {facts.files} files, {facts.size / 1e6:.1f} MB"
         )
     ]
     if facts.written is None:
-        return found
+        return checks
     age = max(now - facts.written, 0)
     if age > QUIET:
         return [
-            *found,
+            *checks,
             report.warning(
                 "growing",
                 f"last written {age_text(age)} ago",
-                "does the sink run (connect)? do events come in (kafka)?",
+                "does the sink run (connect)? do events arrive (kafka)?",
             ),
         ]
-    return [*found, report.ok("growing", f"last written {age_text(age)} ago")]
+    return [*checks, report.ok("growing", f"last written {age_text(age)} ago")]
 
 
 def fetch(source: Archive) -> ArchiveFacts | None:
-    """The newest hour with files, None if the folder is empty. Raises ArchiveError if there is none."""
+    """The newest hour with files, or None if the folder is empty. Raises ArchiveError without a folder."""
     if not source.fs.exists(source.root):
         raise ArchiveError(
-            f"there is no archive at {source.url}: the sink makes it with its first file"
+            f"there is no archive at {source.url}: the sink creates it with its first file"
         )
     folder = source.root
     for level in LEVELS:
@@ -86,14 +86,14 @@ def fetch(source: Archive) -> ArchiveFacts | None:
         if not below:
             break
         folder = below[-1]
-    files = [each for each in source.fs.ls(folder, detail=True) if each["type"] == "file"]
+    files = [file for file in source.fs.ls(folder, detail=True) if file["type"] == "file"]
     if not files:
         return None
-    times = [moment for each in files if (moment := _written(each)) is not None]
+    times = [moment for file in files if (moment := _written(file)) is not None]
     return ArchiveFacts(
         folder[len(source.root) :].strip("/") or ".",
         len(files),
-        sum(int(each["size"] or 0) for each in files),
+        sum(int(file["size"] or 0) for file in files),
         max(times) if times else None,
     )
 

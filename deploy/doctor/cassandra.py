@@ -1,4 +1,4 @@
-"""Cassandra: is it there, has it the tables, and do rows arrive?"""
+"""Cassandra: does it answer, does it have the tables, and do rows arrive?"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from opensea_metrics.deploy.doctor.checks import Check, Report, Unreachable, age_text
+from opensea_metrics.deploy.doctor.checks import Check, Checker, Unreachable, age_text
 from opensea_metrics.spark_batch.cassandra import (
     CassandraError,
     CassandraSettings,
@@ -19,14 +19,14 @@ KEYS: dict[Table, tuple[str, ...]] = {
     "global_metrics": ("metric", "collection", "timestamp"),
     "collections_metrics": ("collection", "metric", "timestamp", "nft_id"),
 }
-QUIET = 600  # seconds without a written row that are worth a word
-SAMPLED = 200  # partitions that are asked for their newest row
-report = Report("cassandra")
+QUIET = 600  # seconds without a new row until the check warns
+SAMPLED = 200  # how many partitions are asked for their newest row
+report = Checker("cassandra")
 
 
 @dataclass(frozen=True)
 class TableFacts:
-    """One table: its key, and when the newest of the rows looked at was written (epoch s)."""
+    """One table: its key, and when the newest sampled row was written (epoch seconds)."""
 
     key: tuple[str, ...]
     written: float | None
@@ -42,57 +42,53 @@ def examine(settings: CassandraSettings, now: Callable[[], float] = time.time) -
         raise Unreachable(str(error)) from None
     return judge(
         version["release_version"],
-        {table: each for table, each in facts.items() if each is not None},
+        {table: known for table, known in facts.items() if known is not None},
         now(),
     )
 
 
 def judge(version: str, tables: Mapping[Table, TableFacts], now: float) -> list[Check]:
     """Checks of the tables that exist; ``now`` in epoch seconds."""
-    found = [report.ok("reachable", f"version {version}")]
+    checks = [report.ok("reachable", f"version {version}")]
     for table in KEYS:
         facts = tables.get(table)
         if facts is None or facts.key != KEYS[table]:
-            found.append(
+            checks.append(
                 report.failed(
                     table,
                     "no such table" if facts is None else f"its key is {', '.join(facts.key)}",
-                    "make it by deploy/compose/cassandra/schema.cql"
-                    + (
-                        ""
-                        if facts is None
-                        else ", after DROP TABLE: rows overwrite one another in it"
-                    ),
+                    "create it with deploy/compose/cassandra/schema.cql"
+                    + ("" if facts is None else "; first drop it, because its rows overwrite one another"),
                 )
             )
         elif facts.written is None:
-            found.append(
+            checks.append(
                 report.warning(
-                    table, "empty", "do the sinks run (connect)? has the long form rows (kafka)?"
+                    table, "empty", "do the sinks run (connect)? does the long form have rows (kafka)?"
                 )
             )
         elif now - facts.written > QUIET:
-            found.append(
+            checks.append(
                 report.warning(
                     table,
                     f"newest row written {age_text(now - facts.written)} ago",
-                    "do the sinks run (connect)? do events come in (kafka)?",
+                    "do the sinks run (connect)? do events arrive (kafka)?",
                 )
             )
         else:
-            found.append(
+            checks.append(
                 report.ok(table, f"newest row written {age_text(max(now - facts.written, 0))} ago")
             )
-    return found
+    return checks
 
 
 def _table(session: Any, keyspace: str, table: Table) -> TableFacts | None:
     known = session.cluster.metadata.keyspaces[keyspace].tables.get(table)
     if known is None:
         return None
-    key = tuple(each.name for each in known.primary_key)
-    partition = ", ".join(each.name for each in known.partition_key)
-    where = " AND ".join(f"{each.name} = %s" for each in known.partition_key)
+    key = tuple(column.name for column in known.primary_key)
+    partition = ", ".join(column.name for column in known.partition_key)
+    where = " AND ".join(f"{column.name} = %s" for column in known.partition_key)
     parts = session.execute(f"SELECT DISTINCT {partition} FROM {table} LIMIT {SAMPLED}")
     written = [
         row["written"]

@@ -1,4 +1,4 @@
-"""What is found out about a part, and in which words."""
+"""The result of one check, and the texts that checks share."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ Verdict = Literal["ok", "warning", "failed", "left out"]
 
 @dataclass(frozen=True)
 class Check:
-    """One finding: ``found`` is what was seen, ``advice`` what to do unless the verdict is ok."""
+    """The result of one check. ``advice`` says what to do unless the verdict is ok."""
 
     part: str
     name: str
     verdict: Verdict
-    found: str
+    observation: str
     advice: str = ""
 
 
 class Unreachable(OpenSeaMetricsError):
-    """A part does not answer, or not as it should; the message says how."""
+    """A part does not answer, or gives an unusable reply. The message says which."""
 
 
 @dataclass(frozen=True)
-class Report:
+class Checker:
     """Makes the checks of one part."""
 
     part: str
 
-    def ok(self, name: str, found: str) -> Check:
-        return Check(self.part, name, "ok", found)
+    def ok(self, name: str, observation: str) -> Check:
+        return Check(self.part, name, "ok", observation)
 
-    def warning(self, name: str, found: str, advice: str) -> Check:
-        return Check(self.part, name, "warning", found, advice)
+    def warning(self, name: str, observation: str, advice: str) -> Check:
+        return Check(self.part, name, "warning", observation, advice)
 
-    def failed(self, name: str, found: str, advice: str) -> Check:
-        return Check(self.part, name, "failed", found, advice)
+    def failed(self, name: str, observation: str, advice: str) -> Check:
+        return Check(self.part, name, "failed", observation, advice)
 
     def left_out(self, advice: str) -> Check:
         return Check(self.part, "configured", "left out", "not configured", advice)
 
 
 def age_text(seconds: float) -> str:
-    """A time span as people say it: 42 s, 5 min, 3 h, 12 days."""
+    """A time span in words: 42 s, 5 min, 3 h, 12 days."""
     for limit, unit, size in ((120, "s", 1), (7200, "min", 60), (172_800, "h", 3600)):
         if seconds < limit:
             return f"{seconds / size:.0f} {unit}"

@@ -1,4 +1,4 @@
-"""Kafka Connect: is it there, and do its connectors and their tasks run?
+"""Kafka Connect: does it answer, and do its connectors and their tasks run?
 
 Source: https://docs.confluent.io/platform/7.9/connect/references/restapi.html
 """
@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from opensea_metrics.deploy.doctor import web
-from opensea_metrics.deploy.doctor.checks import Check, Report
+from opensea_metrics.deploy.doctor.checks import Check, Checker
 
-# Those of deploy/compose/connect/connectors, and what is missing without each.
+# The connectors of deploy/compose/connect/connectors → their output.
 EXPECTED = {
     "s3-raw-events": "the archive",
-    "cassandra-global-metrics": "metrics of the market in Cassandra",
-    "cassandra-collections-metrics": "metrics of collections in Cassandra",
+    "cassandra-global-metrics": "the global_metrics table in Cassandra",
+    "cassandra-collections-metrics": "the collections_metrics table in Cassandra",
 }
-report = Report("connect")
+report = Checker("connect")
 
 
 def examine(url: str) -> list[Check]:
@@ -30,25 +30,25 @@ def examine(url: str) -> list[Check]:
 
 def judge(root: Mapping[str, Any], connectors: Mapping[str, Any]) -> list[Check]:
     """Checks of the replies to ``GET /`` and ``GET /connectors?expand=status``."""
-    found = [report.ok("reachable", f"version {root.get('version', 'unknown')}")]
+    checks = [report.ok("reachable", f"version {root.get('version', 'unknown')}")]
     for name in sorted(connectors):
-        found.append(_connector(name, connectors[name]["status"]))
+        checks.append(_connector(name, connectors[name]["status"]))
     for name, purpose in EXPECTED.items():
         if name not in connectors:
-            found.append(
+            checks.append(
                 report.warning(
                     name,
-                    f"not registered: {purpose} gets nothing",
-                    "docker compose up connectors registers it; without it, leave it so",
+                    f"not registered, so {purpose} gets no data",
+                    "docker compose up connectors registers it; ignore this if you do not want it",
                 )
             )
-    return found
+    return checks
 
 
 def _connector(name: str, status: Mapping[str, Any]) -> Check:
     state = status["connector"]["state"]
     tasks = status.get("tasks", [])
-    broken = [each for each in tasks if each["state"] == "FAILED"]
+    broken = [task for task in tasks if task["state"] == "FAILED"]
     if state == "FAILED" or broken:
         trace = (broken[0] if broken else status["connector"]).get("trace", "")
         reason = trace.strip().splitlines()[0] if trace.strip() else "without a reason"
@@ -56,19 +56,19 @@ def _connector(name: str, status: Mapping[str, Any]) -> Check:
         return report.failed(
             name,
             f"{len(broken)} of {len(tasks)} tasks failed: {causes[-1] if causes else reason}",
-            "mend the cause, then POST"
+            "fix the cause, then POST"
             f" /connectors/{name}/restart?includeTasks=true&onlyFailed=true to Connect;"
-            " it goes on where it stopped",
+            " the connector resumes where it stopped",
         )
     if state in ("PAUSED", "STOPPED"):
         return report.warning(
-            name, state.lower(), f"PUT /connectors/{name}/resume to Connect, if that was not meant"
+            name, state.lower(), f"if nobody meant to stop it, PUT /connectors/{name}/resume to Connect"
         )
-    waiting = [each for each in tasks if each["state"] != "RUNNING"]
+    waiting = [task for task in tasks if task["state"] != "RUNNING"]
     if state != "RUNNING" or waiting or not tasks:
         return report.warning(
             name,
             f"{state.lower()}, {len(tasks) - len(waiting)} of {len(tasks)} tasks run",
-            "it is being started or moved: look again in a minute, then at Connect's log",
+            "it is being started or moved: check again in a minute, then look at Connect's log",
         )
     return report.ok(name, f"running, {len(tasks)} task{'s' if len(tasks) != 1 else ''}")

@@ -1,4 +1,4 @@
-"""All parts, one after the other; one that fails does not hide the others."""
+"""Checks all parts, one after the other. A part that fails does not hide the others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from opensea_metrics.deploy.doctor import (
     registry,
     spark,
 )
-from opensea_metrics.deploy.doctor.checks import Check, Report, Unreachable
+from opensea_metrics.deploy.doctor.checks import Check, Checker, Unreachable
 from opensea_metrics.deploy.doctor.settings import PartSettings, cassandra_if_named, kafka_if_named
 from opensea_metrics.producer import envelope
 from opensea_metrics.sql.language.project.project import find_root, load_settings
@@ -44,21 +44,21 @@ VARIABLE = {
 
 
 @dataclass(frozen=True)
-class Choice:
-    """The ksqlDB server to look at (None: leave it out), and the project that it should carry."""
+class KsqldbTarget:
+    """The ksqlDB server to check (None: leave it out), and the project whose statements it should run."""
 
     client: KsqlClient | None
     root: Path | None
     variables: dict[str, str]
 
 
-def examine(choice: Choice, asking: Callable[[str], None] = lambda part: None) -> list[Check]:
-    """Look at each part that is named; ``asking`` is told which one comes next.
+def examine(target: KsqldbTarget, asking: Callable[[str], None] = lambda part: None) -> list[Check]:
+    """Check each part that the settings name. ``asking`` is called with the next part's name.
 
-    Raises the errors of settings and of the project's files; what goes wrong with a part is a check.
+    Raises the errors of settings and of the project's files. A fault of a part is a check.
     """
     parts = PartSettings()
-    project = load_settings(choice.root or find_root(), choice.variables)
+    project = load_settings(target.root or find_root(), target.variables)
     raw = str(project.get("raw_topic", envelope.TOPIC))
     long_form = tuple(
         str(project[name]) for name in ("global_topic", "collections_topic") if name in project
@@ -67,43 +67,43 @@ def examine(choice: Choice, asking: Callable[[str], None] = lambda part: None) -
 
     def of(part: str, configured: Any, look: Callable[[], list[Check]]) -> list[Check]:
         if not configured:
-            return [Report(part).left_out(f"to look at it: {VARIABLE[part]}")]
+            return [Checker(part).left_out(f"to check it, set {VARIABLE[part]}")]
         asking(part)
         try:
             return look()
         except Unreachable as error:
-            return [Report(part).failed("reachable", str(error), ADVICE[part])]
+            return [Checker(part).failed("reachable", str(error), ADVICE[part])]
 
     def look_at_ksqldb() -> list[Check]:
         nonlocal groups
-        assert choice.client is not None
-        found, service = ksqldb.examine(choice.client, choice.root, choice.variables)
+        assert target.client is not None
+        checks_of_ksqldb, service = ksqldb.examine(target.client, target.root, target.variables)
         groups += service
-        return found
+        return checks_of_ksqldb
 
     brokers, nodes = kafka_if_named(), cassandra_if_named()
-    found = of("ksqldb", choice.client, look_at_ksqldb)
-    found += of(
+    checks = of("ksqldb", target.client, look_at_ksqldb)
+    checks += of(
         "kafka",
         brokers,
         lambda: kafka.examine(brokers, raw, long_form, dead(long_form), groups),  # type: ignore[arg-type]
     )
-    found += of("connect", parts.connect_url, lambda: connect.examine(str(parts.connect_url)))
-    found += of(
+    checks += of("connect", parts.connect_url, lambda: connect.examine(str(parts.connect_url)))
+    checks += of(
         "schema registry",
         parts.schema_registry_url,
         lambda: registry.examine(str(parts.schema_registry_url), long_form),
     )
-    found += of("archive", parts.archive, lambda: archive.examine(str(parts.archive)))
-    found += of("cassandra", nodes, lambda: cassandra.examine(nodes))  # type: ignore[arg-type]
-    found += of(
+    checks += of("archive", parts.archive, lambda: archive.examine(str(parts.archive)))
+    checks += of("cassandra", nodes, lambda: cassandra.examine(nodes))  # type: ignore[arg-type]
+    checks += of(
         "spark",
         parts.spark_master,
         lambda: spark.examine(str(parts.spark_master), parts.spark_ui_url),
     )
-    return found
+    return checks
 
 
 def dead(long_form: tuple[str, ...]) -> tuple[str, ...]:
-    """The topics for what could not be used: the producer's, and those of the sinks for Cassandra."""
+    """The topics of dead letters: the producer's, and those of the sinks for Cassandra."""
     return (envelope.DEAD_LETTER_TOPIC, *(f"{topic}.cassandra-sink.dlq" for topic in long_form))

@@ -1,4 +1,4 @@
-"""Kafka: are the brokers and topics there, do events come in, and do their readers keep up?"""
+"""Kafka: do the brokers answer, do the topics exist, do events arrive, and do their readers keep up?"""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-expor
     ResourceType,
 )
 
-from opensea_metrics.deploy.doctor.checks import Check, Report, Unreachable, age_text, moment_text
+from opensea_metrics.deploy.doctor.checks import Check, Checker, Unreachable, age_text, moment_text
 from opensea_metrics.producer.clients import admin_client
 from opensea_metrics.producer.settings import KafkaSettings
 
 TIMEOUT = 15.0  # seconds for one request
-LAG_NOTICED = 10_000  # records; less is what a reader has under way
+LAG_NOTICED = 10_000  # records; a smaller lag is normal for a reader that keeps up
 LAG_PAUSE = 5.0  # seconds between two looks at a reader that is behind
-QUIET = 600  # seconds without an event that are worth a word
-report = Report("kafka")
+QUIET = 600  # seconds without an event until the check warns
+report = Checker("kafka")
 
 
 @dataclass(frozen=True)
 class TopicFacts:
-    """One topic: ``records`` it holds, ``newest`` timestamp (epoch s) among them, None if empty.
+    """One topic: its number of records, and their newest timestamp (epoch seconds, None if empty).
 
-    ``short`` are partitions that lack a leader or a replica in step.
+    ``short`` counts the partitions without a leader or with a replica that is out of step.
     """
 
     partitions: int
@@ -42,7 +42,7 @@ class TopicFacts:
 
 @dataclass(frozen=True)
 class KafkaFacts:
-    """``topics`` that exist of those asked for; ``lags`` by group: records behind, at one or two looks."""
+    """``topics``: those that exist. ``lags``: consumer group → how many records behind, at one or two looks."""
 
     brokers: int
     topics: Mapping[str, TopicFacts]
@@ -57,7 +57,7 @@ def examine(
     groups: str,
     now: Callable[[], float] = time.time,
 ) -> list[Check]:
-    """Ask the brokers. ``groups`` is how ksqlDB's consumer groups begin. Raises Unreachable."""
+    """Ask the brokers. ``groups`` is the prefix of ksqlDB's consumer groups. Raises Unreachable."""
     facts = fetch(settings, [raw, *long_form, *dead], (groups, "connect-"))
     return judge(facts, raw, long_form, dead, now())
 
@@ -65,43 +65,43 @@ def examine(
 def judge(
     facts: KafkaFacts, raw: str, long_form: Sequence[str], dead: Sequence[str], now: float
 ) -> list[Check]:
-    """Checks of what was fetched; ``now`` in epoch seconds."""
-    found = [report.ok("reachable", f"{facts.brokers} broker{'s' if facts.brokers != 1 else ''}")]
+    """Checks of the brokers' replies; ``now`` in epoch seconds."""
+    checks = [report.ok("reachable", f"{facts.brokers} broker{'s' if facts.brokers != 1 else ''}")]
     for name in (raw, *long_form):
-        found.append(_topic(name, facts.topics.get(name)))
+        checks.append(_topic(name, facts.topics.get(name)))
     if (events := facts.topics.get(raw)) is not None:
-        found.append(_arriving(raw, events, now))
+        checks.append(_arriving(raw, events, now))
     for name in long_form:
         if (topic := facts.topics.get(name)) is not None and not topic.append_time:
-            found.append(
+            checks.append(
                 report.warning(
                     f"{name} time",
-                    "records carry the window's time: in Cassandra the greatest value of a window"
-                    " would win, not the last",
+                    "its records have the window's time, so Cassandra keeps a window's greatest value"
+                    " instead of its last",
                     "kafka-configs --alter --entity-type topics --entity-name"
                     f" {name} --add-config message.timestamp.type=LogAppendTime",
                 )
             )
     for name in dead:
         if (topic := facts.topics.get(name)) is not None and topic.records:
-            found.append(
+            checks.append(
                 report.warning(
                     name,
-                    f"{topic.records} records that could not be used",
-                    "their headers have the reasons; mended, they can be sent again",
+                    f"{topic.records} dead letters",
+                    "their headers have the reasons; you can fix them and send them again",
                 )
             )
-    return [*found, *_readers(facts.lags)]
+    return [*checks, *_readers(facts.lags)]
 
 
 def _topic(name: str, topic: TopicFacts | None) -> Check:
     if topic is None:
-        return report.failed(name, "no such topic", "opensea-metrics apply makes it")
+        return report.failed(name, "no such topic", "opensea-metrics apply creates it")
     if topic.short:
         return report.failed(
             name,
             f"{topic.short} of {topic.partitions} partitions lack a leader or a replica in step",
-            "a broker is down or behind: see its log",
+            "a broker is down or behind: look at its log",
         )
     return report.ok(name, f"{topic.partitions} partitions, {topic.records:,} records")
 
@@ -111,14 +111,14 @@ def _arriving(name: str, topic: TopicFacts, now: float) -> Check:
         return report.warning(
             "events",
             f"{name} is empty",
-            "opensea-metrics produce (needs OPENSEA_API_KEY) or replay",
+            "fill it with opensea-metrics produce (needs OPENSEA_API_KEY) or replay",
         )
     age = now - topic.newest
     if age > QUIET:
         return report.warning(
             "events",
-            f"newest of {moment_text(topic.newest)}, {age_text(age)} ago",
-            "if events should come in now, see the producer's log; a replay has old times",
+            f"newest from {moment_text(topic.newest)}, {age_text(age)} ago",
+            "if events should arrive now, look at the producer's log; a replay has old times",
         )
     return report.ok("events", f"newest {age_text(max(age, 0))} ago")
 
@@ -135,7 +135,7 @@ def _readers(lags: Mapping[str, tuple[int, ...]]) -> list[Check]:
                 "lag",
                 f"{len(stuck)} of {len(lags)} readers fall behind:"
                 f" {first} by {behind[first][-1]:,} records",
-                "does its query or connector run (above)? else more partitions and servers:"
+                "does its query or connector run (above)? if it does, add partitions and servers:"
                 " docs/operations.md, Scaling out",
             )
         ]
@@ -154,15 +154,15 @@ def _readers(lags: Mapping[str, tuple[int, ...]]) -> list[Check]:
 
 
 def fetch(settings: KafkaSettings, names: Sequence[str], prefixes: tuple[str, ...]) -> KafkaFacts:
-    """Ask the brokers for topics and for the consumer groups that begin so. Raises Unreachable."""
+    """Ask the brokers for topics, and for consumer groups with the prefixes. Raises Unreachable."""
     admin = admin_client(settings.client())
     try:
         metadata = admin.list_topics(timeout=TIMEOUT)
-        there = [name for name in names if name in metadata.topics]
-        described = {name: _described(metadata.topics[name]) for name in there}
-        append = _append_time(admin, there)
-        ends = {name: _offsets(admin, name, described[name][0]) for name in there}
-        facts = {name: TopicFacts(*described[name], *ends[name], append[name]) for name in there}
+        existing = [name for name in names if name in metadata.topics]
+        partitions = {name: _partitions(metadata.topics[name]) for name in existing}
+        append = _append_time(admin, existing)
+        records = {name: _records(admin, name, partitions[name][0]) for name in existing}
+        facts = {name: TopicFacts(*partitions[name], *records[name], append[name]) for name in existing}
         return KafkaFacts(len(metadata.brokers), facts, _lags(admin, prefixes))
     except KafkaException as error:
         raise Unreachable(
@@ -170,10 +170,10 @@ def fetch(settings: KafkaSettings, names: Sequence[str], prefixes: tuple[str, ..
         ) from None
 
 
-def _described(topic: Any) -> tuple[int, int]:
-    parts = topic.partitions.values()
-    short = [each for each in parts if each.leader < 0 or len(each.isrs) < len(each.replicas)]
-    return len(parts), len(short)
+def _partitions(topic: Any) -> tuple[int, int]:
+    """How many partitions a topic has, and how many of them lack a leader or a replica in step."""
+    partitions = topic.partitions.values()
+    return len(partitions), sum(p.leader < 0 or len(p.isrs) < len(p.replicas) for p in partitions)
 
 
 def _append_time(admin: AdminClient, names: Sequence[str]) -> dict[str, bool]:
@@ -185,31 +185,31 @@ def _append_time(admin: AdminClient, names: Sequence[str]) -> dict[str, bool]:
     }
 
 
-def _offsets(admin: AdminClient, name: str, partitions: int) -> tuple[int, float | None]:
-    """How many records, and the greatest timestamp among them."""
-    parts = [TopicPartition(name, each) for each in range(partitions)]
-    asked = [
-        admin.list_offsets(dict.fromkeys(parts, spec), request_timeout=TIMEOUT)
+def _records(admin: AdminClient, name: str, partitions: int) -> tuple[int, float | None]:
+    """How many records a topic has, and their greatest timestamp (epoch seconds)."""
+    asked = [TopicPartition(name, number) for number in range(partitions)]
+    requests = [
+        admin.list_offsets(dict.fromkeys(asked, spec), request_timeout=TIMEOUT)
         for spec in (OffsetSpec.earliest(), OffsetSpec.latest(), OffsetSpec.max_timestamp())
     ]
-    first, end, newest = ([each.result() for each in futures.values()] for futures in asked)
-    records = sum(e.offset for e in end) - sum(f.offset for f in first)
-    times = [each.timestamp for each in newest if each.timestamp > 0]
+    first, end, newest = ([future.result() for future in futures.values()] for futures in requests)
+    records = sum(reply.offset for reply in end) - sum(reply.offset for reply in first)
+    times = [reply.timestamp for reply in newest if reply.timestamp > 0]
     return records, max(times) / 1000 if times else None
 
 
 def _lags(admin: AdminClient, prefixes: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
     listed = admin.list_consumer_groups(request_timeout=TIMEOUT).result().valid
-    groups = [each.group_id for each in listed if each.group_id.startswith(prefixes)]
+    groups = [group.group_id for group in listed if group.group_id.startswith(prefixes)]
     looks = [_lag(admin, groups)]
     if any(lag > LAG_NOTICED for lag in looks[0].values()):
         time.sleep(LAG_PAUSE)
         looks.append(_lag(admin, groups))
-    return {group: tuple(look[group] for look in looks) for group in looks[0]}
+    return {name: tuple(look[name] for look in looks) for name in looks[0]}
 
 
 def _lag(admin: AdminClient, groups: Sequence[str]) -> dict[str, int]:
-    """Records behind, by group; groups that have committed nothing are left out."""
+    """Consumer group → how many records behind. Groups that have committed nothing are left out."""
     futures = [
         future
         for group in groups
@@ -218,7 +218,7 @@ def _lag(admin: AdminClient, groups: Sequence[str]) -> dict[str, int]:
         ).values()
     ]
     committed = {
-        reply.group_id: [each for each in reply.topic_partitions if each.offset >= 0]
+        reply.group_id: [partition for partition in reply.topic_partitions if partition.offset >= 0]
         for reply in (future.result() for future in futures)
     }
     parts = {TopicPartition(p.topic, p.partition) for ps in committed.values() for p in ps}

@@ -1,4 +1,4 @@
-"""ksqlDB: is it there, are the migrations applied, and do their queries run?"""
+"""ksqlDB: does it answer, are the migrations applied, and do their queries run?"""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.client.errors import ClientError
-from opensea_metrics.deploy.doctor.checks import Check, Report, Unreachable
-from opensea_metrics.deploy.migrations.state import VersionState
-from opensea_metrics.deploy.migrations.status import VersionStatus
-from opensea_metrics.deploy.replies import Query, ServerInfo
+from opensea_metrics.deploy.doctor.checks import Check, Checker, Unreachable
+from opensea_metrics.deploy.migrations.plan.files import VersionStatus
+from opensea_metrics.deploy.migrations.record.records import VersionState
+from opensea_metrics.deploy.replies import ServerInfo, ServerQuery
 
-report = Report("ksqldb")
+report = Checker("ksqldb")
 
 
 def examine(
     client: KsqlClient, root: Path | None, variables: dict[str, str]
 ) -> tuple[list[Check], str]:
-    """The checks, and the server's id, by which its consumer groups are named. Raises Unreachable."""
+    """The checks, and the service id, which begins the names of consumer groups. Raises Unreachable."""
     try:
         info = client.info()
         healthy = client.healthcheck()
@@ -35,41 +35,41 @@ def examine(
 
 
 def judge(
-    info: ServerInfo, healthy: bool, queries: Sequence[Query], versions: Sequence[VersionStatus]
+    info: ServerInfo, healthy: bool, queries: Sequence[ServerQuery], versions: Sequence[VersionStatus]
 ) -> list[Check]:
-    """Checks of a server's replies, and of where each migration stands."""
-    found = [
+    """Checks of a server's replies, and of the state of each migration."""
+    checks = [
         report.ok("reachable", f"version {info.version}, service {info.service_id}")
         if healthy and info.status == "RUNNING"
         else report.failed(
             "healthy",
             f"{info.status.lower()}, version {info.version}",
-            "it may still start; else /healthcheck and its log say which part ails",
+            "it may still be starting; if not, /healthcheck and its log say which part is unhealthy",
         )
     ]
-    states = Counter(each.state for each in queries)
-    bad = [each.id for each in queries if each.state not in ("RUNNING", "PAUSED")]
-    paused = [each.id for each in queries if each.state == "PAUSED" or each.paused]
+    states = Counter(query.state for query in queries)
+    bad = [query.id for query in queries if query.state not in ("RUNNING", "PAUSED")]
+    paused = [query.id for query in queries if query.state == "PAUSED" or query.paused]
     if bad:
-        found.append(
+        checks.append(
             report.failed(
                 "queries",
                 f"{len(bad)} of {len(queries)} do not run: {_some(bad)}",
-                'opensea-metrics query "EXPLAIN <id>;" shows its errors;'
-                " mended, it is tried again by itself, or at a restart of the server",
+                'opensea-metrics query "EXPLAIN <id>;" shows its errors; once you have fixed the cause,'
+                " the server restarts the query by itself or when the server restarts",
             )
         )
     elif not queries:
-        found.append(report.warning("queries", "none", "opensea-metrics apply makes the metrics"))
+        checks.append(report.warning("queries", "none", "opensea-metrics apply creates them"))
     elif paused:
-        found.append(
+        checks.append(
             report.warning(
                 "queries", f"{len(paused)} are paused: {_some(paused)}", "RESUME <id>; or ALL"
             )
         )
     else:
-        found.append(report.ok("queries", f"{states['RUNNING']} run"))
-    return [*found, _migrations(versions)]
+        checks.append(report.ok("queries", f"{states['RUNNING']} run"))
+    return [*checks, _migrations(versions)]
 
 
 def _disk(used: Mapping[str, Any]) -> Check:
@@ -87,20 +87,20 @@ def _disk(used: Mapping[str, Any]) -> Check:
 
 
 def _migrations(versions: Sequence[VersionStatus]) -> Check:
-    pending = [each for each in versions if each.state is not VersionState.MIGRATED]
+    pending = [version for version in versions if version.state is not VersionState.MIGRATED]
     if pending:
         return report.warning(
             "migrations",
-            ", ".join(f"V{each.version:03} {each.state.value.lower()}" for each in pending),
-            "opensea-metrics plan shows what is to do, apply does it",
+            ", ".join(f"V{version.version:03} {version.state.value.lower()}" for version in pending),
+            "opensea-metrics plan shows what apply would do",
         )
-    changed = [f"V{each.version:03}" for each in versions if each.changed]
+    changed = [f"V{version.version:03}" for version in versions if version.changed]
     if changed:
         return report.warning(
             "migrations",
-            f"{', '.join(changed)} differ from what was applied",
-            "opensea-metrics validate shows how; with other settings than here they were applied by"
-            " docker compose: set OPENSEA_METRICS_VARIABLES as in .env.example",
+            f"changed since they were applied: {', '.join(changed)}",
+            "opensea-metrics validate shows how; if docker compose applied them with other settings,"
+            " set OPENSEA_METRICS_VARIABLES as in .env.example",
         )
     return report.ok("migrations", f"all {len(versions)} applied")
 

@@ -1,4 +1,4 @@
-"""The Schema Registry: is it there, and does it know the long form?
+"""The Schema Registry: does it answer, and does it know the long form?
 
 Source: https://docs.confluent.io/platform/7.9/schema-registry/develop/api.html
 """
@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from opensea_metrics.deploy.doctor import web
-from opensea_metrics.deploy.doctor.checks import Check, Report
+from opensea_metrics.deploy.doctor.checks import Check, Checker
 
-report = Report("schema registry")
+report = Checker("schema registry")
 
 
 def examine(url: str, topics: Sequence[str]) -> list[Check]:
-    """Ask the registry at ``url`` for the values of ``topics``. Raises Unreachable."""
+    """Ask the registry at ``url`` for the value schemas of ``topics``. Raises Unreachable."""
     subjects = web.get(url, "subjects")
     with web.read_from(url):
         if not isinstance(subjects, list) or not all(isinstance(name, str) for name in subjects):
@@ -31,20 +31,20 @@ def examine(url: str, topics: Sequence[str]) -> list[Check]:
 def judge(
     subjects: Sequence[str], topics: Sequence[str], latest: Mapping[str, Mapping[str, Any]]
 ) -> list[Check]:
-    """Checks of ``GET /subjects`` and of the latest version of each topic's value."""
-    found = [report.ok("reachable", f"{len(subjects)} subjects")]
+    """Checks of ``GET /subjects`` and of the latest version of each topic's value schema."""
+    checks = [report.ok("reachable", f"{len(subjects)} subjects")]
     for topic in topics:
         if topic in latest:
             schema = latest[topic]
-            kind = schema.get("schemaType", "AVRO")  # the registry leaves out what is the default
-            found.append(report.ok(topic, f"{kind}, version {schema['version']}"))
+            kind = schema.get("schemaType", "AVRO")  # the registry leaves out the default
+            checks.append(report.ok(topic, f"{kind}, version {schema['version']}"))
         else:
-            found.append(
+            checks.append(
                 report.warning(
                     topic,
-                    "no schema: the sinks for Cassandra cannot read its records",
+                    "no schema, so the sinks for Cassandra cannot read its records",
                     "apply the migrations with the setting long_form_format=AVRO"
                     " (OPENSEA_METRICS_VARIABLES; docker compose does)",
                 )
             )
-    return found
+    return checks

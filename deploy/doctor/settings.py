@@ -1,4 +1,4 @@
-"""Which parts there are: only those that the environment or ``.env`` names are looked at."""
+"""The addresses of the parts. Doctor checks only parts that the environment or ``.env`` names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Page = Annotated[
 
 
 class PartSettings(Environment):
-    """Variables ``OPENSEA_METRICS_…``; what they mean is in ``.env.example``."""
+    """Variables ``OPENSEA_METRICS_…``; ``.env.example`` explains them."""
 
     model_config = SettingsConfigDict(env_prefix="OPENSEA_METRICS_")
 
@@ -30,12 +30,12 @@ class PartSettings(Environment):
 
 
 def kafka_if_named() -> KafkaSettings | None:
-    """Kafka's settings, None if no broker is named."""
-    found = KafkaSettings()
-    return found if "bootstrap_servers" in found.model_fields_set else None
+    """Kafka's settings, or None if they name no broker."""
+    settings = KafkaSettings()
+    return settings if "bootstrap_servers" in settings.model_fields_set else None
 
 
 def cassandra_if_named() -> CassandraSettings | None:
-    """Cassandra's settings, None if no node is named."""
-    found = CassandraSettings()
-    return found if "contact_points" in found.model_fields_set else None
+    """Cassandra's settings, or None if they name no node."""
+    settings = CassandraSettings()
+    return settings if "contact_points" in settings.model_fields_set else None

@@ -1,4 +1,4 @@
-"""Spark's master: is it there, and has it workers?
+"""Spark's master: does it answer, and does it have workers?
 
 Source: the master's page as JSON, http://<master>:8080/json/ (MasterPage.renderJson of Spark).
 """
@@ -10,35 +10,35 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from opensea_metrics.deploy.doctor import web
-from opensea_metrics.deploy.doctor.checks import Check, Report
+from opensea_metrics.deploy.doctor.checks import Check, Checker
 
-report = Report("spark")
+report = Checker("spark")
 
 
 def examine(master: str, ui: str | None) -> list[Check]:
-    """Ask the master; ``ui`` is its page, by default port 8080 of its host. Raises Unreachable."""
+    """Ask the master. ``ui`` is its page, by default port 8080 of its host. Raises Unreachable."""
     if not master.startswith("spark://"):
-        return [report.ok("master", f"{master}, in the process itself")]
+        return [report.ok("master", f"{master} runs in the command's own process")]
     page = ui or f"http://{urlsplit(master).hostname}:8080"
-    found = web.get(page, "json/")
+    content = web.get(page, "json/")
     with web.read_from(page):
-        return judge(found)
+        return judge(content)
 
 
 def judge(page: Mapping[str, Any]) -> list[Check]:
     """Checks of the master's page."""
-    workers = [each for each in page["workers"] if each["state"] == "ALIVE"]
+    workers = [worker for worker in page["workers"] if worker["state"] == "ALIVE"]
     dead = len(page["workers"]) - len(workers)
-    found = [report.ok("reachable", f"{page['url']}, {page['status'].lower()}")]
+    checks = [report.ok("reachable", f"{page['url']}, {page['status'].lower()}")]
     if not workers:
-        advice = "docker compose up -d spark-worker; their log says why they do not find the master"
-        return [*found, report.failed("workers", "none is alive", advice)]
-    cores = sum(each["cores"] for each in workers)
-    memory = sum(each["memory"] for each in workers)
+        advice = "docker compose up -d spark-worker; their logs say why they do not reach the master"
+        return [*checks, report.failed("workers", "none is alive", advice)]
+    cores = sum(worker["cores"] for worker in workers)
+    memory = sum(worker["memory"] for worker in workers)
     text = f"{len(workers)} alive, {cores} cores, {memory} MB for executors"
     if dead:
         return [
-            *found,
-            report.warning("workers", f"{text}; {dead} dead", "see the dead ones' logs"),
+            *checks,
+            report.warning("workers", f"{text}; {dead} dead", "look at the logs of the dead workers"),
         ]
-    return [*found, report.ok("workers", text)]
+    return [*checks, report.ok("workers", text)]

@@ -1,4 +1,4 @@
-"""JSON over HTTP from a part, within limits and with a few repeats: all that is asked for only reads."""
+"""Reads JSON over HTTP from a part, within limits. Failed requests are repeated, because they only read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REPLY_BYTES = 16 << 20
 
 
 class NotFound(Unreachable):
-    """The part answers, and does not know what was asked for."""
+    """The part answers with 404."""
 
 
 def get(url: str, path: str) -> Any:
@@ -40,14 +40,14 @@ def get(url: str, path: str) -> Any:
     try:
         status, body = retrying(_body, address)
         if status == 404:
-            raise NotFound(f"{shown} does not know /{path}")
+            raise NotFound(f"{shown} has no /{path}")
         if status != 200:
-            raise Unreachable(f"{shown} answers {status} to /{path}")
+            raise Unreachable(f"{shown} answers /{path} with status {status}")
         reply = json.loads(body)
         not_too_deep(reply)
         return reply
     except httpx.TimeoutException:
-        raise Unreachable(f"{shown} has not answered /{path} after {TIMEOUT:g} s") from None
+        raise Unreachable(f"{shown} did not answer /{path} within {TIMEOUT:g} s") from None
     except httpx.HTTPError as error:
         raise Unreachable(f"{shown} does not answer: {str(error) or type(error).__name__}") from None
     except WrongShape as error:
@@ -58,12 +58,12 @@ def get(url: str, path: str) -> Any:
 
 @contextmanager
 def read_from(url: str) -> Iterator[None]:
-    """Replies of another shape than the part's own become Unreachable."""
+    """Turn the errors of reading a reply of the wrong shape into Unreachable."""
     try:
         yield
     except (AttributeError, KeyError, TypeError):
         raise Unreachable(
-            f"{without_secrets(url)} gave a reply of another shape than expected: does the address name this part?"
+            f"{without_secrets(url)} gave a reply of an unexpected shape: does the address name this part?"
         ) from None
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import duckdb
 
 from opensea_metrics.deploy.embedded import feeds
-from opensea_metrics.sql.language.lowering.duckdb.selects import Grouping, stream_time
+from opensea_metrics.sql.language.lowering.duckdb.selects import Grouping
+from opensea_metrics.sql.language.lowering.duckdb.stream_time import stream_time
 
 _MADE = "CREATE OR REPLACE TEMP TABLE"
 
@@ -31,7 +32,7 @@ def absorb(
 ) -> tuple[dict[int, int], int]:
     """Take rows of a relation into the state of ``table``.
 
-    ``seen`` are the greatest ROWTIMEs seen before (epoch ms), by partition: see :class:`selects.StreamTime`. Returns
+    ``seen`` are the greatest ROWTIMEs seen before (epoch ms), by partition: see :class:`StreamTime`. Returns
     those seen now, and the number of rows that were left out, because their window had closed: its end and the
     grace period had passed in stream time before they came.
     """

@@ -1,6 +1,6 @@
 """ksqlDB's processing log: a stream of the records and files that queries could not read, and why.
 
-Its columns are a real server's (shared/ksqldb-replies/describe_processing_log.json), so that one query
+Its columns are a real server's (docs/ksqldb-facts.md, Records and times), so that one query
 finds the dead letters on both:
 ``SELECT message->deserializationError->errorMessage FROM KSQL_PROCESSING_LOG;``
 """

@@ -1,5 +1,5 @@
-"""The migration tool: files + recorded state + server → plan → execution.
+"""The migration tool, in three rooms.
 
-``plan`` and ``rollback`` are pure and make plans as plain data; ``execute`` carries them out;
-``store`` keeps the record in ksqlDB itself; ``server`` is what is seen of the server.
+``record`` holds what was applied, on the server itself. ``plan`` compares files, record and server, and
+says as plain data what is to be done. ``run`` executes a plan. Sentences for people are in ``deploy/output``.
 """

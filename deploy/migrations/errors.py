@@ -1,4 +1,4 @@
-"""What can go wrong in a migration, beside errors of SQL (SqlError) and of the client."""
+"""The errors of the migration tool, besides errors in SQL (SqlError) and of the client (ClientError)."""
 
 from __future__ import annotations
 
@@ -6,34 +6,27 @@ from opensea_metrics.core.errors import OpenSeaMetricsError
 
 
 class MigrationError(OpenSeaMetricsError):
-    """The migrations, their record and the server do not go together; the message says what to do.
+    """Files, record and server contradict one another. The message says what to do.
 
-    ::
-
-        MigrationError
-        ├── Refused            the plan holds a step that the server would refuse; nothing changed
-        ├── Irreversible       a rollback that cannot be derived; nothing was changed
-        ├── Locked             somebody else is at work; nothing was changed
-        ├── LockLost           the lock was taken away; what was done until then is recorded
-        └── StepFailed         a step was refused; what was done before it stays done and recorded
+    Only StepFailed and LockLost come after changes. Everything that was done before them is recorded.
     """
 
 
-class Refused(MigrationError):
-    """A statement of the plan would be refused; the message names statement and clause."""
+class PlanRefused(MigrationError):
+    """The server would refuse a statement of the plan. The message names the statement and the clause."""
 
 
 class Locked(MigrationError):
-    """Somebody else holds the lock."""
+    """Another run holds the lock."""
 
 
 class LockLost(MigrationError):
-    """The lock was taken away from this run, which was taken for dead."""
+    """Another run took the lock, because this run seemed dead."""
 
 
 class Irreversible(MigrationError):
-    """What was applied cannot be undone from its statements alone."""
+    """The applied statements do not say how to undo them."""
 
 
 class StepFailed(MigrationError):
-    """A statement failed midway; the record says where, and the next run goes on from there."""
+    """A step failed. The record says which one, and the next run resumes there."""

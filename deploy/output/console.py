@@ -37,14 +37,14 @@ class _Console(Console):
 
 
 def console(stderr: bool = False) -> Console:
-    """A console on stdout or stderr, made when used: tests and pipes replace these.
+    """A new console on the current stdout or stderr, because tests and pipes replace these.
 
     It takes texts as they are, not as markup. ``shown`` makes coloured ones.
     """
-    made = _Console(stderr=stderr, highlight=False, markup=False, emoji=False)
-    if not made.is_terminal:
-        made.width = PIPED_WIDTH
-    return made
+    screen = _Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not screen.is_terminal:
+        screen.width = PIPED_WIDTH
+    return screen
 
 
 def time_text(moment: int | None) -> str:

@@ -1,9 +1,8 @@
-"""What doctor found, for people and for programs."""
+"""The checks of doctor, for people and for programs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from rich.table import Table
 
@@ -15,23 +14,27 @@ STYLE = {"ok": "green", "warning": "yellow", "failed": "red", "left out": "dim"}
 
 
 def show_checks(checks: Sequence[Check]) -> None:
-    """Print a table, and under it what to do about each finding that is not well."""
+    """Print a table, and below it the advice for each check that is not ok."""
     table = Table("part", "check", "", "found")
-    for each in checks:
-        style = STYLE[each.verdict]
-        found = shown(each.found)
-        table.add_row(each.part, shown(each.name), shown(each.verdict, style), found)
+    for check in checks:
+        verdict = shown(check.verdict, STYLE[check.verdict])
+        table.add_row(check.part, shown(check.name), verdict, shown(check.observation))
     out = console()
     out.print(table)
-    for each in checks:
-        if each.verdict in ("warning", "failed"):
-            line = shown(f"{each.part}, {each.name}: ", STYLE[each.verdict])
-            out.print(line + shown(each.advice), soft_wrap=True)
+    for check in checks:
+        if check.verdict in ("warning", "failed"):
+            line = shown(f"{check.part}, {check.name}: ", STYLE[check.verdict])
+            out.print(line + shown(check.advice), soft_wrap=True)
     counts = {verdict: sum(c.verdict == verdict for c in checks) for verdict in STYLE}
     out.print(", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count))
 
 
 def show_checks_json(checks: Sequence[Check]) -> None:
     """Print one JSON object per check and line."""
-    for each in checks:
-        say_json(asdict(each))
+    for check in checks:
+        say_json(
+            {
+                "part": check.part, "name": check.name, "verdict": check.verdict,
+                "found": check.observation, "advice": check.advice,
+            }
+        )  # fmt: skip

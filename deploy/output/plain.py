@@ -67,8 +67,8 @@ def end_of_pipe() -> NoReturn:
     raise SystemExit(READER_GONE)
 
 
-def _in_letters(each: re.Match[str]) -> str:
-    return f"\\u{ord(each[0]):04x}"
+def _in_letters(character: re.Match[str]) -> str:
+    return f"\\u{ord(character[0]):04x}"
 
 
 def _write(line: str, to: Any) -> None:

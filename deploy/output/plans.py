@@ -1,20 +1,25 @@
-"""Plans and the state of versions, for people."""
+"""Plans and the status of versions, for people. All sentences about steps are here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text  # for types
 
-from opensea_metrics.deploy.migrations.actions import KeepTopic, describe
-from opensea_metrics.deploy.migrations.impact import Verdict
-from opensea_metrics.deploy.migrations.plan import REVERSIBLE, Plan, Step
-from opensea_metrics.deploy.migrations.rollback import RollbackPlan
-from opensea_metrics.deploy.migrations.state import VersionState
-from opensea_metrics.deploy.migrations.status import VersionStatus
+from opensea_metrics.deploy.migrations.plan.files import VersionStatus
+from opensea_metrics.deploy.migrations.plan.impact import DataEffect, Verdict
+from opensea_metrics.deploy.migrations.plan.steps import (
+    ApplyStep,
+    Plan,
+    Reversibility,
+    RollbackPlan,
+    UndoStep,
+)
+from opensea_metrics.deploy.migrations.record.records import VersionState
 from opensea_metrics.deploy.output.console import console, shown, time_text
+from opensea_metrics.sql.language.statements.properties import RESET
 
 STYLES = {
     VersionState.MIGRATED: "green",
@@ -31,44 +36,88 @@ VERDICTS = {
     Verdict.DROPPED: "yellow",
     Verdict.REFUSED: "bold red",
 }
+EFFECTS = {
+    DataEffect.NONE: "nothing",
+    DataEffect.ALREADY_EXECUTED: "nothing: an earlier run executed it, and apply records it now",
+    DataEffect.ABSENT: "nothing: it does not exist",
+    DataEffect.EXISTS: "nothing: it exists",
+    DataEffect.EXISTS_AS_DEFINED: "nothing: it exists, with the same definition",
+    DataEffect.EXISTS_DIFFERENTLY: "nothing: it exists with another definition, which stays",
+    DataEffect.SAME_DEFINITION: "the definition is the same; state and offsets are kept",
+    DataEffect.REPLACED: "replaced in place ({changes}): state and offsets are kept, rows already written stay",
+    DataEffect.COLUMNS_ADDED: "columns are added; rows written before do not have them",
+    DataEffect.UNTOUCHED: "no data is touched",
+    DataEffect.TOPIC_CREATED: "topic {topic} is created",
+    DataEffect.TOPIC_DECLARED: "declared over topic {topic}, which stays as it is",
+    DataEffect.SINK_WRITTEN: "reads {reads} from {start} offset; writes topic {topic}{after}",
+    DataEffect.ROWS_INSERTED: "reads {reads} from {start} offset; adds rows to {name}",
+    DataEffect.ROW_INSERTED: "one row is added to {name}",
+    DataEffect.TOPIC_KEPT: "dropped, and its query's state is lost; topic {topic} is kept",
+    DataEffect.TOPIC_DELETED: "dropped, and its query's state is lost; topic {topic} is deleted with all its rows",
+    DataEffect.QUERY_ENDED: "the query ends; the rows that it wrote stay",
+    DataEffect.BUILT_BESIDE: "built beside {subject} from the start of its sources; {subject} continues to serve",
+    DataEffect.WRITER_BESIDE: "writes into {name}, as {subject} writes into the old version",
+    DataEffect.SINK_SWITCHED: "writes into {name} from the new version, in place of {subject}",
+    DataEffect.OLD_QUERY_ENDED: "the query over the old version ends",
+    DataEffect.OLD_VERSION_DROPPED: "the old version is dropped",
+    DataEffect.OLD_VERSION_DELETED: "the old version is dropped; topic {topic} is deleted with all its rows",
+}
 
 
 def show_plan(plan: Plan) -> None:
-    """Print what apply would do: two lines a statement, the second on what happens to data."""
+    """Print what apply would do: two lines for each statement, the second about data."""
     out = console()
-    for each in plan.migrations:
-        title = shown(f"V{each.version:03} {each.name}", "bold")
-        style = "dim" if each.reversible == REVERSIBLE else "yellow"
-        title.append(shown(f"  ({each.reversible})", style))
+    for version in plan.versions:
+        title = shown(f"V{version.version:03} {version.name}", "bold")
+        style = "dim" if version.reversible is Reversibility.REVERSIBLE else "yellow"
+        title.append(shown(f"  ({version.reversible})", style))
         out.print(title)
-        if each.done:
-            out.print(shown(f"  {each.done} of {each.total} statements are applied already", "dim"))
-        for step in each.steps:
+        if version.done:
+            out.print(shown(f"  {version.done} of {version.total} statements are applied already", "dim"))
+        for step in version.steps:
             _show_step(step, out.print)
 
 
-def _show_step(step: Step, show: Callable[[Text], None]) -> None:
-    statement, impact = step.statement, step.impact
-    line = shown(f"  {step.number}. {statement.kind.value} {statement.name or ''}".rstrip())
-    line.append(f"  {impact.verdict}", VERDICTS[impact.verdict])
-    if impact.clause:
-        line.append(shown(f" ({impact.clause})"))
-    show(line)
-    detail = impact.reason if impact.verdict is Verdict.REFUSED else impact.data
-    if detail:
-        show(shown(f"     {detail}", "dim"))
+def data_sentence(step: ApplyStep) -> str:
+    """What a step does to data, in a sentence."""
+    impact, properties = step.impact, dict(step.properties)
+    start = properties.get(RESET) or properties.get(f"ksql.streams.{RESET}")
+    sentence = EFFECTS[impact.effect].format(
+        name=step.statement.name,
+        reads=", ".join(step.statement.reads),
+        start=f"the {start}" if start else "the server's default",
+        topic=impact.topic,
+        after=", after the rows in it" if impact.topic_existed else "",
+        subject=impact.subject,
+        changes="; ".join(change.what for change in impact.changes),
+    )
+    if impact.verdict is Verdict.REBUILD and step.statement.starts_query:
+        sentence = f"state is lost; {sentence}"
+    return f"after {', '.join(step.awaits)} caught up: {sentence}" if step.awaits else sentence
+
+
+def undo_lines(step: UndoStep) -> Iterator[str]:
+    """What one step of a rollback does, one line for each change."""
+    if step.restored:
+        yield f"define {step.restored} as before, {step.restoration}"
+    elif step.label:
+        yield step.label
+    if step.keeps:
+        plural = "are" if len(step.readers) > 1 else "is"
+        why = f"{', '.join(step.readers)} {plural} declared over it" if step.readers else "as requested"
+        yield f"keep topic {step.keeps} ({why})"
 
 
 def show_rollback(plan: RollbackPlan, stderr: bool = False) -> None:
-    """Print what a rollback does, what starts anew, and which topics lose their data."""
+    """Print what a rollback does, which objects lose their state, and which topics lose their data."""
     out = console(stderr)
-    for each in plan.versions:
-        out.print(shown(f"V{each.record.version:03} {each.record.name}", "bold"))
-        for action in (action for undo in each.undos for action in undo.actions):
-            style = "dim" if isinstance(action, KeepTopic) else ""
-            out.print(shown(f"  {describe(action)}", style))
+    for version in plan.versions:
+        out.print(shown(f"V{version.version:03} {version.name}", "bold"))
+        for step in version.steps:
+            for line in undo_lines(step):
+                out.print(shown(f"  {line}", "dim" if step.keeps else ""))
     if plan.loses_state:
-        out.print(shown("Made again from the start of their sources, as their state is lost:", "bold"))
+        out.print(shown("Created again from the start of their sources, because their state is lost:", "bold"))
         for name in plan.loses_state:
             out.print(shown(f"  {name}"))
     if plan.deleted_topics:
@@ -78,33 +127,45 @@ def show_rollback(plan: RollbackPlan, stderr: bool = False) -> None:
 
 
 def show_status(versions: Sequence[VersionStatus]) -> None:
-    """Print one line per version, which 80 characters hold, and what there is to say of some below."""
+    """Print one line for each version, which fits into 80 characters, and notes on some versions below."""
     out = console()
     table = Table(box=SIMPLE_HEAD, padding=0)
     for name in ("version", "name", "state", "statements", "by", "started, UTC", "seconds"):
         table.add_column(name, no_wrap=name in ("version", "state", "statements"), overflow="fold")
     table.columns[-1].justify = "right"
     notes = []
-    for each in versions:
+    for version in versions:
         took = ""
-        if each.started_on is not None and each.completed_on is not None:
-            took = f"{(each.completed_on - each.started_on) / 1000:.1f}"
-        number = f"V{each.version:03}"
+        if version.started_on is not None and version.completed_on is not None:
+            took = f"{(version.completed_on - version.started_on) / 1000:.1f}"
+        number = f"V{version.version:03}"
         table.add_row(
             number,
-            shown(each.name),
-            shown(str(each.state), STYLES[each.state]),
-            f"{each.done}/{'?' if each.total is None else each.total}",
-            shown(each.who or ""),
-            time_text(each.started_on),
+            shown(version.name),
+            shown(str(version.state), STYLES[version.state]),
+            f"{version.done}/{'?' if version.total is None else version.total}",
+            shown(version.who or ""),
+            time_text(version.started_on),
             took,
         )
-        if each.error_reason:
-            notes.append(shown(f"{number}: {each.error_reason}", "red"))
-        elif each.total is None:
+        if version.error_reason:
+            notes.append(shown(f"{number}: {version.error_reason}", "red"))
+        elif version.total is None:
             notes.append(shown(f"{number}: its file is missing", "yellow"))
-        elif each.changed:
-            notes.append(shown(f"{number}: the file was changed since", "yellow"))
+        elif version.changed:
+            notes.append(shown(f"{number}: the file was changed after it was applied", "yellow"))
     out.print(table)
     for note in notes:
         out.print(note)
+
+
+def _show_step(step: ApplyStep, show: Callable[[Text], None]) -> None:
+    impact = step.impact
+    line = shown(f"  {step.number}. {step.label}")
+    line.append(f"  {impact.verdict}", VERDICTS[impact.verdict])
+    if impact.clause:
+        line.append(shown(f" ({impact.clause})"))
+    show(line)
+    detail = impact.reason if impact.verdict is Verdict.REFUSED else data_sentence(step)
+    if detail:
+        show(shown(f"     {detail}", "dim"))

@@ -9,15 +9,15 @@ from types import TracebackType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.status import Status
 
-from opensea_metrics.deploy.migrations import work
+from opensea_metrics.deploy.migrations.run.progress import CatchUpProgress, StepProgress
 from opensea_metrics.deploy.output.console import console, shown
 from opensea_metrics.deploy.output.plain import visible
 
-EVERY = 10.0  # seconds between two lines on a query's progress where there is no terminal
+EVERY = 10.0  # seconds between two lines on a query's progress, without a terminal
 
 
 class Reporter(AbstractContextManager["Reporter"]):
-    """Takes the news of a run."""
+    """Takes the progress of a run."""
 
     def __init__(self) -> None:
         self._console = console(stderr=True)
@@ -38,20 +38,20 @@ class Reporter(AbstractContextManager["Reporter"]):
     ) -> None:
         self._stop()
 
-    def __call__(self, news: work.Progress | work.Catching) -> None:
-        """Take the news of one step, or of one query."""
-        if isinstance(news, work.Catching):
-            self._catching(news)
+    def __call__(self, progress: StepProgress | CatchUpProgress) -> None:
+        """Show the progress of one step, or of one query."""
+        if isinstance(progress, CatchUpProgress):
+            self._catching(progress)
             return
-        what = f"V{news.version:03} {news.name}  {news.number}/{news.total}  {news.what}"
-        if news.seconds is not None:
-            self._console.print(shown(f"{what}  {news.seconds:.1f} s"))
+        line = f"V{progress.version:03} {progress.name}  {progress.number}/{progress.total}  {progress.label}"
+        if progress.seconds is not None:
+            self._console.print(shown(f"{line}  {progress.seconds:.1f} s"))
         elif self._console.is_terminal:
             elapsed = time.monotonic() - self._started
-            self._spin(f"{what}  (since the start: {elapsed:.0f} s)")
+            self._spin(f"{line}  (since the start: {elapsed:.0f} s)")
 
     def _spin(self, text: str) -> None:
-        # Not before there is news: a question may have to be asked first, on the same terminal.
+        # Not before the first step: a question may come first, on the same terminal.
         if self._bars is not None:
             self._stop()
         if self._status is None:
@@ -60,26 +60,26 @@ class Reporter(AbstractContextManager["Reporter"]):
         else:
             self._status.update(shown(text))
 
-    def _catching(self, news: work.Catching) -> None:
+    def _catching(self, progress: CatchUpProgress) -> None:
         if not self._console.is_terminal:
-            self._say(news)
+            self._say(progress)
             return
         if self._bars is None:
             self._stop()
             columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
             self._bars = Progress(*columns, console=self._console)
             self._bars.start()
-        if news.query_id not in self._tasks:
-            self._tasks[news.query_id] = self._bars.add_task(visible(f"{news.query_id} catches up"))
-        task = self._tasks[news.query_id]
-        self._bars.update(task, completed=news.consumed, total=max(news.end, 1))
+        if progress.query_id not in self._tasks:
+            self._tasks[progress.query_id] = self._bars.add_task(visible(f"{progress.query_id} catches up"))
+        task = self._tasks[progress.query_id]
+        self._bars.update(task, completed=progress.consumed, total=max(progress.end, 1))
 
-    def _say(self, news: work.Catching) -> None:
-        done = news.end > 0 and news.consumed >= news.end
+    def _say(self, progress: CatchUpProgress) -> None:
+        done = progress.end > 0 and progress.consumed >= progress.end
         now = time.monotonic()
-        if done or now - self._said.get(news.query_id, -EVERY) >= EVERY:
-            self._said[news.query_id] = now
-            line = f"{news.query_id} catches up: {news.consumed} of {news.end} records"
+        if done or now - self._said.get(progress.query_id, -EVERY) >= EVERY:
+            self._said[progress.query_id] = now
+            line = f"{progress.query_id} catches up: {progress.consumed} of {progress.end} records"
             self._console.print(shown(line))
 
     def _stop(self) -> None:

@@ -65,16 +65,16 @@ def show_reply(reply: Sequence[Mapping[str, Any]]) -> None:
         for name, value in body.items():
             if isinstance(value, dict):
                 value = [{"name": key, "value": inner} for key, inner in value.items()]
-            if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
-                rows = [_field(each) if is_description and name == "fields" else each for each in value]
+            if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+                rows = [_field(item) if is_description and name == "fields" else item for item in value]
                 _print_list(name, rows)
 
 
 def _print_list(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     keys = dict.fromkeys(key for row in rows for key in row)
-    names = [each for each in keys if each not in NOISE]
-    # What a row is called comes first; of long texts (queries) the first line is enough.
-    names.sort(key=lambda each: each not in ("id", "name"))
+    names = [key for key in keys if key not in NOISE]
+    # The name of a row comes first. The first line of a long text, such as a query, is enough.
+    names.sort(key=lambda name: name not in ("id", "name"))
     cells = ([cell(row.get(name)).partition("\n")[0] for name in names] for row in rows)
     print_table(names, cells, title)
 

@@ -62,8 +62,8 @@ def _texts(rows: Iterable[Sequence[Any]]) -> list[list[Text]]:
 
 
 def _text(value: Any) -> Text:
-    if isinstance(value, list) and any(isinstance(each, dict) for each in value):
-        return shown("\n".join(one_line(_struct(each)) for each in value))
+    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        return shown("\n".join(one_line(_struct(item)) for item in value))
     return shown(one_line(_struct(value)), "dim" if value is None else "")
 
 

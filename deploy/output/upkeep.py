@@ -1,4 +1,4 @@
-"""Changed files and drift, for people."""
+"""Changed files, drift and repairs, for people."""
 
 from __future__ import annotations
 
@@ -6,30 +6,88 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from opensea_metrics.deploy.migrations.drift import Drift
-from opensea_metrics.deploy.migrations.verify import Changed
+from opensea_metrics.deploy.migrations.plan.drift import Drift, DriftKind, DriftObject
+from opensea_metrics.deploy.migrations.plan.files import FileChange, FileChangeKind
+from opensea_metrics.deploy.migrations.plan.repair import Correction, RepairReason
+from opensea_metrics.deploy.migrations.record.records import StatementRecord
 from opensea_metrics.deploy.output.console import console, shown
 
 DIFF = {"+": "green", "-": "red", "@": "cyan"}
+FILE_CHANGES = {
+    FileChangeKind.MISSING: "{where}: the file is missing",
+    FileChangeKind.CHANGED: "{where} was changed; the record does not have its applied statements",
+    FileChangeKind.STATEMENT_CHANGED: "{where}",
+}
+CORRECTIONS = {
+    RepairReason.EXECUTED: "the server executed it",
+    RepairReason.NOT_EXECUTED: "the server did not execute it",
+    RepairReason.GONE: "its object is gone from the server; apply will create it again",
+    RepairReason.COMPLETE: "all {total} statements are applied",
+    RepairReason.INCOMPLETE: "{done} of {total} statements are applied",
+    RepairReason.COMMENTS_CHANGED: "only comments of the file have changed; its new checksum is recorded",
+    RepairReason.LEFT_OVER: "an interrupted run left this stream; it is dropped",
+}
 
 
-def show_changed(changes: Sequence[Changed]) -> None:
-    """Print diffs, and what replacing the live definition would be."""
+def show_changed(changes: Sequence[FileChange]) -> None:
+    """Print diffs, and the verdict on replacing the definition on the server."""
     out = console()
-    for each in changes:
-        out.print(shown(f"V{each.version:03} {each.what}", "bold"))
-        for line in each.diff:
+    for change in changes:
+        out.print(shown(f"V{change.version:03} {FILE_CHANGES[change.kind].format(where=change.where)}", "bold"))
+        for line in change.diff:
             out.print(shown(f"  {line}", DIFF.get(line[:1], "")))
-        if each.impact is not None:
-            clause = f" ({each.impact.clause})" if each.impact.clause else ""
-            out.print(shown(f"  as CREATE OR REPLACE: {each.impact.verdict}{clause}", "yellow"))
+        if change.impact is not None:
+            clause = f" ({change.impact.clause})" if change.impact.clause else ""
+            out.print(shown(f"  as CREATE OR REPLACE: {change.impact.verdict}{clause}", "yellow"))
 
 
-def show_drift(found: Sequence[Drift]) -> None:
-    """Print one line per difference."""
-    if not found:
+def show_drift(drifts: Sequence[Drift]) -> None:
+    """Print one line for each difference."""
+    if not drifts:
         return
     table = Table("drift", "name", "")
-    for each in found:
-        table.add_row(each.kind, shown(each.name), shown(each.detail))
+    for drift in drifts:
+        table.add_row(drift.kind, shown(drift.name), shown(drift_sentence(drift)))
     console().print(table)
+
+
+def drift_sentence(drift: Drift) -> str:
+    """The details of a difference."""
+    related = ", ".join(drift.related)
+    source = _statement(drift.record)
+    match drift.kind, drift.object:
+        case DriftKind.MISSING, DriftObject.SOURCE:
+            return f"{source} created it"
+        case DriftKind.MISSING, DriftObject.TOPIC:
+            version = drift.record.version if drift.record else ""
+            return f"the topic of {related}, which has no rows without it: roll back version {version} and apply"
+        case DriftKind.MISSING, _:
+            return f"the query of {source}, which writes into {related}"
+        case DriftKind.EXTRA, DriftObject.SOURCE:
+            return f"a {related} that no migration created"
+        case DriftKind.EXTRA, _:
+            return f"writes into {related}; no migration started it"
+        case DriftKind.ALTERED, DriftObject.FUNCTION:
+            return f"its function {related} was changed after {source}: rebuild it"
+        case DriftKind.ALTERED, _:
+            changes = "; ".join(f"{change.clause}: {change.what}" for change in drift.changes)
+            return f"{changes} (from {source} to the server's definition)"
+        case DriftKind.FAILED, _:
+            return drift.reason
+        case _:
+            return f"writes into {related}"
+
+
+def correction_sentence(correction: Correction) -> str:
+    """What a repair changes, and why."""
+    where = correction.name
+    if (record := correction.statement) is not None:
+        where = f"V{record.version:03} statement {record.number} ({record.kind.value} {record.target})"
+    elif (version := correction.version) is not None:
+        where = f"V{version.version:03} {version.name}"
+    why = CORRECTIONS[correction.reason].format(done=correction.done, total=correction.total)
+    return f"{where}: {why}"
+
+
+def _statement(record: StatementRecord | None) -> str:
+    return f"statement {record.number} of version {record.version}" if record else "no statement"

@@ -1,4 +1,4 @@
-"""DuckDB databases that can reach no file but those that they are told. Nothing else opens one.
+"""DuckDB databases that can reach only the files that they are given. All databases are opened here.
 
 The SQL of a database is made of what users and strangers write (:mod:`core.quoting`). Should a part of it
 ever be taken for more than a name or a text, it still cannot read or write other files, load an extension,

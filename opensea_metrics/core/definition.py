@@ -1,4 +1,4 @@
-"""A registered function as plain data: all that engines, checks and help texts need to know."""
+"""A registered function as plain data, for engines, checks and help texts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.core.quoting import quoted
 from opensea_metrics.core.types import KsqlType
 
-Kind = Literal["scalar", "table", "aggregate"]
+FunctionKind = Literal["scalar", "table", "aggregate"]
 PLACEHOLDERS = frozenset({"a", "b", "off", "src"})
 """Names that the parts of an aggregate have in braces for something else than a constant."""
 _NAMED = re.compile(r"\{\{|\{(\w+)\}")
@@ -37,13 +37,13 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Native:
-    """An aggregate in DuckDB's own SQL, for where Python would be too slow.
+    """An aggregate in DuckDB's own SQL, for aggregates that would be too slow in Python.
 
-    ``partial`` makes a state from rows, ``merge`` one from several, both as DuckDB aggregates; ``tidy``
-    is applied to what they give, ``finish`` makes the result. In ``partial`` ``{0}``, ``{1}`` … are
-    the arguments and ``{off}`` the row's offset; in the others ``{a}`` is the state. Constants stand
-    everywhere by name (``{n}``), and braces are doubled. ``macros`` are statements to be run before.
-    Tests hold it against the Python form.
+    ``partial`` computes a state from rows, and ``merge`` computes one from several states. Both are DuckDB
+    aggregates, and ``tidy`` is applied to their results. ``finish`` computes the result. In ``partial``, ``{0}``,
+    ``{1}`` … are the arguments and ``{off}`` is the row's offset. In the others ``{a}`` is the state. Constants
+    are written by name (``{n}``), and other braces are doubled. ``macros`` are statements to run before. Tests
+    compare this form with the Python form.
     """
 
     partial: str
@@ -73,7 +73,7 @@ class Definition:
     """
 
     name: str
-    kind: Kind
+    kind: FunctionKind
     call: Any
     parameters: tuple[Parameter, ...]
     result: KsqlType
@@ -100,7 +100,7 @@ class Definition:
             constant.name: value.replace("{", "{{").replace("}", "}}")
             for constant, value in zip(self.constants, values, strict=True)
         }
-        return _NAMED.sub(lambda found: written.get(found[1], found[0]), text)
+        return _NAMED.sub(lambda match: written.get(match[1], match[0]), text)
 
     def in_duckdb(self, constants: Sequence[str]) -> Native:
         """An aggregate in parts, with its constants given as SQL: its native form, or else calls of the
@@ -124,7 +124,7 @@ class Definition:
         self, columns: Sequence[str], constants: Sequence[str], off: str, state: str
     ) -> tuple[str, str] | None:
         """The native form in Spark of a call whose arguments are given as SQL: the aggregate over the rows,
-        ``off`` being their offsets, and the result of it where it is called ``state``. None if there is none."""
+        ``off`` being their offsets, and the result, where ``state`` names the aggregate. None without a native form."""
         if self.native_spark is None:
             return None
         partial = self.with_constants(self.native_spark.partial, constants)

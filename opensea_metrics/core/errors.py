@@ -21,7 +21,7 @@ class Place:
 
 
 class OpenSeaMetricsError(Exception):
-    """Something that a user can mend; the message says how. The command prints it and exits with 1."""
+    """An error that a user can fix; the message says how. The command prints the message and exits with 1."""
 
 
 def os_reason(error: OSError) -> str:

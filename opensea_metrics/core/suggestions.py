@@ -20,7 +20,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     """
     if len(name) > _LONGEST:
         return None
-    candidates = (each for each in islice(known, _MOST) if len(each) <= _LONGEST)
+    candidates = (name for name in islice(known, _MOST) if len(name) <= _LONGEST)
     return next(iter(difflib.get_close_matches(name, candidates, n=1)), None)
 
 

@@ -102,34 +102,23 @@ _SCALARS = {
     "TIMESTAMP": TIMESTAMP,
 }
 
-_DUCKDB = {
-    "INTEGER": "INTEGER",
-    "BIGINT": "BIGINT",
-    "DOUBLE": "DOUBLE",
-    "BOOLEAN": "BOOLEAN",
-    "STRING": "VARCHAR",
-    "BYTES": "BLOB",
-    "DATE": "DATE",
-    "TIME": "TIME",
-    "TIMESTAMP": "TIMESTAMP",
-    "NULL": "VARCHAR",
+_IN_ENGINES: dict[str, tuple[str, str | None]] = {
+    "INTEGER": ("INTEGER", "INT"),
+    "BIGINT": ("BIGINT", "BIGINT"),
+    "DOUBLE": ("DOUBLE", "DOUBLE"),
+    "BOOLEAN": ("BOOLEAN", "BOOLEAN"),
+    "STRING": ("VARCHAR", "STRING"),
+    "BYTES": ("BLOB", "BINARY"),
+    "DATE": ("DATE", "DATE"),
+    "TIME": ("TIME", None),
+    "TIMESTAMP": ("TIMESTAMP", "TIMESTAMP_NTZ"),
+    "NULL": ("VARCHAR", "STRING"),
 }
-
-_SPARK = {
-    "INTEGER": "INT",
-    "BIGINT": "BIGINT",
-    "DOUBLE": "DOUBLE",
-    "BOOLEAN": "BOOLEAN",
-    "STRING": "STRING",
-    "BYTES": "BINARY",
-    "DATE": "DATE",
-    "TIMESTAMP": "TIMESTAMP_NTZ",
-    "NULL": "STRING",
-}
-
+"""Scalar types in DuckDB and in Spark; None if the engine has no such type."""
 _TIMES = ((DATE, TIMESTAMP), (TIMESTAMP, DATE), (TIMESTAMP, TIME))
 """Casts between times."""
-_NUMERIC = ("INTEGER", "BIGINT", "DECIMAL", "DOUBLE")
+NUMERIC = ("INTEGER", "BIGINT", "DECIMAL", "DOUBLE")
+"""The names of numeric types. ksqlDB widens a number to any later type in this order."""
 
 
 def name_of(identifier: exp.Expression) -> str:
@@ -192,7 +181,7 @@ def unknown_type(kind: exp.Expression) -> str:
 
 def is_numeric(kind: KsqlType) -> bool:
     """True for INTEGER, BIGINT, DECIMAL and DOUBLE."""
-    return kind.name in _NUMERIC
+    return kind.name in NUMERIC
 
 
 def common(left: KsqlType, right: KsqlType) -> KsqlType | None:
@@ -205,7 +194,7 @@ def common(left: KsqlType, right: KsqlType) -> KsqlType | None:
         names = {left.name, right.name}
         if "DECIMAL" in names and "DOUBLE" not in names:
             return _wider_decimal(as_decimal(left), as_decimal(right))
-        return max(left, right, key=lambda kind: _NUMERIC.index(kind.name))
+        return max(left, right, key=lambda kind: NUMERIC.index(kind.name))
     return None
 
 
@@ -270,7 +259,7 @@ def duckdb(kind: KsqlType) -> str:
             fields = ", ".join(f"{quoted(name)} {duckdb(inner)}" for name, inner in kind.fields)
             return f"STRUCT({fields})"
         case _:
-            return _DUCKDB[kind.name]
+            return _IN_ENGINES[kind.name][0]
 
 
 def spark(kind: KsqlType) -> str:
@@ -292,9 +281,10 @@ def spark(kind: KsqlType) -> str:
             _check_distinct(kind, "Spark", str.lower)
             fields = ", ".join(f"{spark_quoted(name)}: {spark(inner)}" for name, inner in kind.fields)
             return f"STRUCT<{fields}>"
-    if kind.name not in _SPARK:
+    _, name = _IN_ENGINES[kind.name]
+    if name is None:
         raise NoSuchType(f"Spark has no type for {kind}")
-    return _SPARK[kind.name]
+    return name
 
 
 def duplicate_field(kind: KsqlType) -> str | None:

@@ -1,4 +1,5 @@
 {% import 'windows.sql' as w with context %}
+{% import 'changes.sql' as changes with context %}
 -- For every window in settings.yml: one table for the market, one for collections and one for assets.
 -- The newest row of a key and window is the result. Query rows by key and WINDOWSTART, for example:
 --   SELECT * FROM collection_1_minute WHERE collection = 'some-slug' AND WINDOWSTART >= '2026-09-15T10:00:00';
@@ -18,6 +19,7 @@ SET 'auto.offset.reset' = 'earliest';   -- read the records that the topics alre
     SUM(usd) AS usd_volume,
     SUM(eth) AS eth_volume
 {%- endmacro %}
+{% set sum_columns = 'transfers BIGINT, items_transferred BIGINT, sales BIGINT, items_sold BIGINT, usd_volume DOUBLE, eth_volume DOUBLE' %}
 {% for window in windows %}
 {% set name = w.suffix(window) %}
 
@@ -34,10 +36,7 @@ CREATE TABLE global_{{ name }}
   GROUP BY 'all'
   EMIT CHANGES;
 
-CREATE STREAM global_{{ name }}_changes (
-  ws BIGINT, we BIGINT, events BIGINT, transfers BIGINT, items_transferred BIGINT, sales BIGINT,
-  items_sold BIGINT, usd_volume DOUBLE, eth_volume DOUBLE)
-  WITH (KAFKA_TOPIC='opensea.global.{{ name | lower }}', VALUE_FORMAT='JSON', TIMESTAMP='ws');
+{{ changes.stream('global', window, '', 'events BIGINT, ' ~ sum_columns) }}
 
 -- Collections, window of {{ window.size }}.
 CREATE TABLE collection_{{ name }}
@@ -58,10 +57,7 @@ CREATE TABLE collection_{{ name }}
   GROUP BY collection
   EMIT CHANGES;
 
-CREATE STREAM collection_{{ name }}_changes (
-  slug VARCHAR, ws BIGINT, we BIGINT, transfers BIGINT, items_transferred BIGINT, sales BIGINT,
-  items_sold BIGINT, usd_volume DOUBLE, eth_volume DOUBLE, floor_usd DOUBLE, avg_usd DOUBLE)
-  WITH (KAFKA_TOPIC='opensea.collection.{{ name | lower }}', VALUE_FORMAT='JSON', TIMESTAMP='ws');
+{{ changes.stream('collection', window, 'slug VARCHAR', sum_columns ~ ', floor_usd DOUBLE, avg_usd DOUBLE') }}
 
 -- Assets, window of {{ window.size }}. The nft_id identifies an asset. Its name, URL and image are the newest
 -- ones in the window.
@@ -83,8 +79,6 @@ CREATE TABLE asset_{{ name }}
   GROUP BY collection, nft_id
   EMIT CHANGES;
 
-CREATE STREAM asset_{{ name }}_changes (
-  slug VARCHAR, asset VARCHAR, ws BIGINT, we BIGINT, transfers BIGINT, sales BIGINT,
-  usd_volume DOUBLE, asset_name VARCHAR, asset_url VARCHAR, image_url VARCHAR)
-  WITH (KAFKA_TOPIC='opensea.asset.{{ name | lower }}', VALUE_FORMAT='JSON', TIMESTAMP='ws');
+{{ changes.stream('asset', window, 'slug VARCHAR, asset VARCHAR',
+  'transfers BIGINT, sales BIGINT, usd_volume DOUBLE, asset_name VARCHAR, asset_url VARCHAR, image_url VARCHAR') }}
 {% endfor %}

@@ -1,4 +1,5 @@
 {% import 'windows.sql' as w with context %}
+{% import 'changes.sql' as changes with context %}
 -- The top lists of collections and assets, and the number of different assets sold.
 -- These tables need the Python functions of udfs/:
 --   TOP_BY_KEY(key, value, detail, n) takes the newest value of every key and returns the n keys with the
@@ -6,6 +7,7 @@
 --   COUNT_DISTINCT_EXACT(x) counts exactly. ksqlDB's own COUNT_DISTINCT only estimates.
 -- DETAIL is JSON text. Read a field with EXTRACTJSONFIELD(entry->detail, '$.SALES').
 SET 'auto.offset.reset' = 'earliest';   -- read the records that the topics already hold
+{% set top_columns = 'by_usd_volume ' ~ changes.top_list() ~ ', by_transfers ' ~ changes.top_list() %}
 {% for window in windows %}
 {% set name = w.suffix(window) %}
 
@@ -30,11 +32,7 @@ CREATE TABLE top_collections_{{ name }}
   GROUP BY 'all'
   EMIT CHANGES;
 
-CREATE STREAM top_collections_{{ name }}_changes (
-  ws BIGINT, we BIGINT,
-  by_usd_volume ARRAY<STRUCT<key VARCHAR, value DOUBLE, detail VARCHAR>>,
-  by_transfers ARRAY<STRUCT<key VARCHAR, value DOUBLE, detail VARCHAR>>)
-  WITH (KAFKA_TOPIC='opensea.top_collections.{{ name | lower }}', VALUE_FORMAT='JSON', TIMESTAMP='ws');
+{{ changes.stream('top_collections', window, '', top_columns) }}
 
 -- The top assets of every collection, window of {{ window.size }}, and the number of its assets that were sold.
 CREATE TABLE top_assets_{{ name }}
@@ -59,9 +57,5 @@ CREATE TABLE top_assets_{{ name }}
   GROUP BY slug
   EMIT CHANGES;
 
-CREATE STREAM top_assets_{{ name }}_changes (
-  slug VARCHAR, ws BIGINT, we BIGINT, assets_sold BIGINT,
-  by_usd_volume ARRAY<STRUCT<key VARCHAR, value DOUBLE, detail VARCHAR>>,
-  by_transfers ARRAY<STRUCT<key VARCHAR, value DOUBLE, detail VARCHAR>>)
-  WITH (KAFKA_TOPIC='opensea.top_assets.{{ name | lower }}', VALUE_FORMAT='JSON', TIMESTAMP='ws');
+{{ changes.stream('top_assets', window, 'slug VARCHAR', 'assets_sold BIGINT, ' ~ top_columns) }}
 {% endfor %}

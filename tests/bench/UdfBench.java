@@ -11,12 +11,12 @@ import pyudf.functions.TokenAmount;
 import pyudf.functions.TokenAmountDouble;
 import pyudf.functions.TopByKey;
 
-/** Times of calls of the generated classes: of the fastest tenth of the rounds, and of the median one. */
+/** Times of calls to the generated classes: the fastest tenth of the rounds, and the median round. */
 public final class UdfBench {
 
   private static final ThreadMXBean CPU = ManagementFactory.getThreadMXBean();
 
-  /** Calls of a round: short, so that many rounds are not disturbed by what else the machine does. */
+  /** Calls per round. Rounds are short, so that other work on the machine disturbs few of them. */
   private static final int ROUND = 1_000;
 
   private interface Call {
@@ -29,7 +29,7 @@ public final class UdfBench {
   public static void main(final String[] arguments) throws Exception {
     final int count = Integer.parseInt(arguments[0]);
     final int many = Integer.parseInt(arguments[1]);
-    // What a call costs when Python does nothing: the same arguments, a constant result.
+    // The cost of a call if Python does nothing: the same arguments, a constant result.
     final PythonFunction bare = new PythonFunction("tests.bench.bare", "scalar");
     final PythonFunction bareUpdate = new PythonFunction("tests.bench.bare", "update");
     final PythonFunction bareChange = new PythonFunction("tests.bench.bare", "change");
@@ -77,7 +77,7 @@ public final class UdfBench {
     time("top_by_key update, n = 10", count, i -> {
       final Triple<String, Double, String> row = rows[i & 1023];
       next[0] += 1;
-      // Sums that grow: one row in four rises into the list.
+      // Growing sums: one row in four enters the list.
       final double value = (i & 3) == 0 ? next[0] : 0.5;
       state[0] = top.aggregate(new Triple<>(row.getLeft(), value, row.getRight()), state[0]);
       return state[0];

@@ -1,4 +1,4 @@
-"""Python callables that do nothing, to be called through Jep: what the crossing alone costs."""
+"""Python callables that do nothing. Calling them through Jep shows the cost of the bridge alone."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ _CALLABLES: dict[str, Callable[..., Any]] = {
 
 
 def bind(name: str) -> Callable[..., Any]:
-    """One of them, as the runtime in Java asks for it."""
+    """Returns one of them. The Java runtime calls this."""
     return _CALLABLES[name]

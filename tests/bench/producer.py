@@ -1,7 +1,7 @@
-"""Events/s, latency and memory of ``opensea-metrics produce`` between a websocket server and Kafka.
+"""Measures events/s, latency and memory of ``opensea-metrics produce`` between a websocket server and Kafka.
 
-Server, producer and broker run on this machine, each in a process. The same server is read by a
-bare loop that only receives frames, in the same run: the ratio tells more than the figures.
+Server, producer and broker run on this machine, each in a process. In the same run, a bare loop receives frames from
+the same server. The ratio of the two says more than the figures.
 
 Run: python -m tests.bench.producer [EVENTS=300000], in the repository's root.
 """
@@ -37,7 +37,7 @@ _FILL = "x" * 420
 
 
 def frame(number: int, sent_ns: int) -> bytes:
-    """A sale of 1.1 kB; its time is of the first minutes of a day in the past."""
+    """A sale of 1.1 kB. Its time is in the first minutes of a day in the past."""
     text = time.strftime("%H:%M:%S", time.gmtime(number // 1000))
     iso = f"2026-09-15T{text}.{number % 1000:03}000Z"
     slug = f"otters-{number % 400:03}"
@@ -53,7 +53,7 @@ def frame(number: int, sent_ns: int) -> bytes:
 
 
 def serve_events(port: int, events: int) -> None:
-    """The server: sends all events as fast as they are taken, or at the firehose's rate."""
+    """The server. It sends all events as fast as the client reads, or at the firehose's rate."""
     ready = blocks([frame(number, 0) for number in range(events)])
 
     async def feed(socket: ServerConnection) -> None:
@@ -67,8 +67,8 @@ def serve_events(port: int, events: int) -> None:
         if payload.get("event_types") == ["paced"]:
             started = time.monotonic()
             for number in range(0, FIREHOSE * SECONDS, 41):
-                made = [frame(number + each, time.time_ns()) for each in range(41)]
-                transport.write(blocks(made)[0])
+                batch = [frame(number + index, time.time_ns()) for index in range(41)]
+                transport.write(blocks(batch)[0])
                 await asyncio.sleep(max(0.0, started + number / FIREHOSE - time.monotonic()))
         else:
             for block in ready:
@@ -87,7 +87,7 @@ def serve_events(port: int, events: int) -> None:
 
 
 def receive(url: str, events: int) -> None:
-    """The bare loop."""
+    """The bare loop that only receives frames."""
 
     async def main() -> None:
         async with connect(
@@ -119,13 +119,13 @@ def started(*arguments: str, **options: object) -> Iterator[subprocess.Popen[str
 
 
 def produced(folder: Path, url: str, broker: kafka.Broker, events: int, *arguments: str) -> None:
-    """Run the producer on the server until all events are in the topic, and print figures."""
+    """Run the producer until all events of the server are in the topic, and print figures."""
     admin = AdminClient({"bootstrap.servers": broker.bootstrap})
     if TOPIC in admin.list_topics().topics:
         admin.delete_topics([TOPIC])[TOPIC].result()
         while TOPIC in admin.list_topics().topics:
             time.sleep(0.1)
-    # Made beforehand, so that the broker notes when it appended each record.
+    # Created in advance with LogAppendTime: the broker then records when it appended each record.
     config = {"message.timestamp.type": "LogAppendTime", "compression.type": "producer"}
     admin.create_topics([NewTopic(TOPIC, 2, 1, config=config)])[TOPIC].result()
     environment = {**os.environ, "OPENSEA_API_KEY": "k", "OPENSEA_STREAM_URL": url}
@@ -178,7 +178,7 @@ def at_share(values: Sequence[float], share: float) -> str:
 
 
 def broker_end(broker: kafka.Broker) -> int:
-    """Records in the topic."""
+    """The number of records in the topic."""
     return kafka.size_of(broker.bootstrap, TOPIC)
 
 

@@ -1,9 +1,8 @@
-"""recompute beside hand-written DuckDB SQL and hand-written PySpark, for the same numbers.
+"""Compares recompute with hand-written DuckDB SQL and hand-written PySpark for the same numbers.
 
-The market, collections, assets and top lists of one-hour windows, from gz and from compacted Parquet,
-written as Parquet files. Each in a process of its own, in turns; wall time (from its start to its end,
-as ``time`` shows it), CPU and the greatest resident memory are of a process with all that come of it.
-What cannot run here is left out, and said so.
+All compute the market, collections, assets and top lists of one-hour windows, from gz and from compacted Parquet,
+and write Parquet files. They run in turns, each in its own process. Wall time (as ``time`` shows it), CPU and
+greatest resident memory include child processes. Ways that cannot run here are left out with a message.
 
 Run: [EVENTS="1000000 5000000"] [RUNS=3] python -m tests.bench.recompute [a topic's folder, as it is]
 """
@@ -38,8 +37,8 @@ _COUNTED = "event IN ('item_sold', 'item_transferred')"
 
 
 def tables(newest: Callable[[str], str]) -> dict[str, str]:
-    """The SELECTs over ``events`` and over one another, in the order in which they are made."""
-    found = {
+    """Name → SELECT over ``events`` or earlier tables, in the order of creation."""
+    selects = {
         "market": f"SELECT ws, count(*) AS events, {_SUMS} FROM events GROUP BY ws",
         "collection": f"""SELECT ws, slug, {_SUMS}, min(usd / quantity) AS floor,
           sum(usd) / sum(CASE WHEN usd IS NOT NULL THEN quantity END) AS average,
@@ -54,15 +53,15 @@ def tables(newest: Callable[[str], str]) -> dict[str, str]:
         ("asset", "ws, slug", "nft", 20),
     ):
         for by, some in (("usd", "sales"), ("transfers", "transfers")):
-            found[f"top_{kind}s_{by}"] = (
+            selects[f"top_{kind}s_{by}"] = (
                 f"SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY {group} ORDER BY {by} DESC, {key})"
                 f" AS place FROM {kind} WHERE {some} > 0) WHERE place <= {most}"
             )
-    return found
+    return selects
 
 
 def by_duckdb(source: str, out: str, form: str) -> None:
-    """As somebody would write it for DuckDB alone."""
+    """The metrics as one would write them by hand for DuckDB."""
     import duckdb
 
     database = duckdb.connect()
@@ -90,7 +89,7 @@ def by_duckdb(source: str, out: str, form: str) -> None:
 
 
 def by_spark(source: str, out: str, form: str) -> None:
-    """As somebody would write it for PySpark alone."""
+    """The metrics as one would write them by hand for PySpark."""
     from pyspark.sql import SparkSession
 
     session = (
@@ -123,18 +122,18 @@ def by_spark(source: str, out: str, form: str) -> None:
     for name, statement in tables(
         lambda column: f"max_by({column}, CASE WHEN {column} IS NOT NULL THEN t END)"
     ).items():
-        made = session.sql(statement)
+        frame = session.sql(statement)
         if name in ("collection", "asset"):
-            made = made.cache()
-        made.createOrReplaceTempView(name)
-        made.coalesce(1).write.parquet(f"{out}/{name}")
+            frame = frame.cache()
+        frame.createOrReplaceTempView(name)
+        frame.coalesce(1).write.parquet(f"{out}/{name}")
 
 
 def ours(engine: str) -> Callable[[str, str, str], None]:
     def run(source: str, out: str, form: str) -> None:
         from opensea_metrics.deploy import cli
 
-        # The tables that are written by hand below; later migrations have others.
+        # Only the tables that are written by hand here; later migrations add others.
         sql = Path(out).with_name("sql")
         shutil.copytree("sql", sql, ignore=shutil.ignore_patterns("V005*", "*.py", "__pycache__"))
         sys.argv = ["opensea-metrics", "recompute", "all", "--window", "1 hour", "--source", source]
@@ -159,7 +158,7 @@ PAIRS = (("recompute, DuckDB", "by hand, DuckDB"), ("recompute, Spark", "by hand
 
 @dataclass(frozen=True, order=True)
 class Figures:
-    """Of one process: seconds, CPU seconds, MB at most."""
+    """The figures of one process: wall seconds, CPU seconds, and peak memory in MB."""
 
     wall: float
     cpu: float
@@ -167,26 +166,28 @@ class Figures:
 
 
 def child(way: str, source: str, out: str, form: str) -> None:
-    """One way; prints its CPU seconds and MB."""
+    """Runs one way, and prints its CPU seconds and MB."""
     WAYS[way](source, out, form)
     used = list(processes(os.getpid()))
     print("figures", sum(cpu for cpu, _ in used), sum(peak for _, peak in used))
 
 
 def processes(pid: int) -> Iterator[tuple[float, float]]:
-    """CPU seconds, with those of children that ended, and greatest MB of a process and of all that come
-    of it: Spark's work is done in a Java process, which nobody waits for."""
+    """(CPU seconds, peak MB) of a process and of each descendant. CPU includes children that have ended.
+
+    Spark works in a Java process that nobody waits for, so the figures of ended children are not enough.
+    """
     text = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     status = Path(f"/proc/{pid}/status").read_text()
     peak = re.search(r"VmHWM:\s+(\d+)", status)
     yield sum(map(int, text[11:15])) / os.sysconf("SC_CLK_TCK"), int(peak[1]) / 1024 if peak else 0.0
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for each in (task / "children").read_text().split():
-            yield from processes(int(each))
+        for child_pid in (task / "children").read_text().split():
+            yield from processes(int(child_pid))
 
 
 def measured(way: str, source: Path, form: str) -> Figures | None:
-    """One way in a process of its own; None, with the reason printed, if it does not run here."""
+    """Runs one way in its own process. Prints the reason and returns None if it does not run here."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
             sys.executable,
@@ -198,16 +199,16 @@ def measured(way: str, source: Path, form: str) -> Figures | None:
             form,
         ]
         begun = time.perf_counter()
-        made = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         wall = time.perf_counter() - begun
-    if made.returncode != 0:
-        print(f"{way}: {(made.stderr.strip().splitlines() or ['failed'])[-1]}")
+    if done.returncode != 0:
+        print(f"{way}: {(done.stderr.strip().splitlines() or ['failed'])[-1]}")
         return None
-    return Figures(wall, *map(float, made.stdout.split("figures")[1].split()))
+    return Figures(wall, *map(float, done.stdout.split("figures")[1].split()))
 
 
 def available(way: str) -> str | None:
-    """Why a way cannot run here, None if it can."""
+    """The reason why a way cannot run here, or None if it can."""
     if "Spark" not in way:
         return None
     if shutil.which("java") is None or importlib.util.find_spec("pyspark") is None:
@@ -216,20 +217,20 @@ def available(way: str) -> str | None:
 
 
 def compare(source: Path, form: str, events: int, runs: int) -> None:
-    """Measure every way in turns, and print the best of each and the ratios of these."""
+    """Measure the ways in turns. Print the best run of each, and the ratios of the best runs."""
     ways = []
     for way in WAYS:
         if reason := available(way):
             print(f"{way}: left out, {reason}")
         else:
             ways.append(way)
-    found: dict[str, list[Figures]] = {way: [] for way in ways}
+    figures_of: dict[str, list[Figures]] = {way: [] for way in ways}
     for _ in range(runs):
         for way in ways:
             if (figures := measured(way, source, form)) is not None:
-                found[way].append(figures)
+                figures_of[way].append(figures)
     print(f"{events:,} events, {form}, best of {runs}:")
-    best = {way: min(figures) for way, figures in found.items() if figures}
+    best = {way: min(figures) for way, figures in figures_of.items() if figures}
     for way, figures in best.items():
         print(
             f"  {way:<20} {figures.wall:6.1f} s  {figures.cpu:6.1f} s of CPU  {figures.peak:6.0f} MB"
@@ -245,7 +246,7 @@ def main() -> None:
         child(*sys.argv[1:])
         return
     from opensea_metrics.producer.sample import (
-        write_sample,  # By hand nothing of this project is needed.
+        write_sample,  # Imported here because the hand-written ways must not load this project.
     )
 
     runs = int(os.environ.get("RUNS", "3"))
@@ -264,13 +265,13 @@ def main() -> None:
                 "archive",
                 "compact",
             ]
-            made = subprocess.run(
+            done = subprocess.run(
                 [*command, "--source", str(compact)], capture_output=True, text=True, check=False
             )
-            if made.returncode == 0:
+            if done.returncode == 0:
                 compare(compact, "parquet", events, runs)
             else:
-                print(f"Parquet: left out, {(made.stderr.strip().splitlines() or ['?'])[-1]}")
+                print(f"Parquet: left out, {(done.stderr.strip().splitlines() or ['?'])[-1]}")
             shutil.rmtree(compact)
 
 

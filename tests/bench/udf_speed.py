@@ -1,9 +1,8 @@
-"""Speed of the Python functions, beside the nearest built-in of each engine.
+"""Compares the speed of the Python functions with the nearest built-in function of each engine.
 
-Times are of the CPU for DuckDB and for one thread of the JVM, so that they hold on a busy machine.
-TOKEN_AMOUNT beside CAST and POWER, TOP_BY_KEY beside a list's N greatest (TOPK as the embedded server
-has it), on DuckDB and, where it is installed, Spark; then calls of the generated classes in a JVM, each
-beside a bare call through Jep with the same arguments.
+On DuckDB, and on Spark if it is installed, it compares TOKEN_AMOUNT with CAST and POWER, and TOP_BY_KEY with the N
+greatest of a list (the embedded server's TOPK). In a JVM it compares the generated classes with a bare call through
+Jep with the same arguments. Times are CPU times for DuckDB and for one JVM thread, so a busy machine matters little.
 Run: python -m tests.bench.udf_speed [ROWS] [CALLS OF THE SOAK TEST]
 """
 
@@ -39,7 +38,7 @@ _VALIDATED = "CASE WHEN regexp_full_match(price, '[0-9]{1,78}') THEN CAST(price 
 def best(
     run: Callable[[], object], clock: Callable[[], float] = time.process_time, rounds: int = 3
 ) -> float:
-    """Seconds of CPU (in other processes: on the clock) of the fastest of some runs."""
+    """The CPU seconds of the fastest run. For work in other processes, pass a clock of wall time."""
     times = []
     for _ in range(rounds):
         start = clock()
@@ -49,14 +48,14 @@ def best(
 
 
 def report(engine: str, rows: int, seconds: dict[str, float]) -> None:
-    """Rows/s, and how many times the first one's time each takes."""
+    """Print rows/s, and each time as a multiple of the first one."""
     base = next(iter(seconds.values()))
     for name, taken in seconds.items():
         print(f"{engine:8} {name:48} {rows / taken:14,.0f} rows/s   {taken / base:6.2f} ×")
 
 
 def on_duckdb(rows: int) -> None:
-    """One scalar query and one grouped query each."""
+    """Compares scalar queries and grouped queries in DuckDB."""
     connection = duckdb.connect()
     duckdb_udfs.register(connection)
     connection.execute("SET enable_progress_bar = false")
@@ -97,7 +96,7 @@ def on_duckdb(rows: int) -> None:
 
 
 def on_spark(rows: int) -> None:
-    """The same in Spark."""
+    """Compares the same queries in Spark."""
     session = spark_udfs.local_session()
     spark_udfs.register(session)
     session.sql(
@@ -139,7 +138,7 @@ def on_spark(rows: int) -> None:
 
 
 def in_jvm(calls: int) -> None:
-    """The generated classes; ``calls`` of the soak test."""
+    """Compares the generated classes. ``calls`` is the number of calls in the soak test."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         jvm = Jvm(ksqldb_classes(folder), folder / "classes")

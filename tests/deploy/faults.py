@@ -20,12 +20,11 @@ from urllib.parse import urlsplit
 
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import ClientError, KsqlClient
-from opensea_metrics.deploy.migrations.chain import is_lock
+from opensea_metrics.deploy.client.snapshot import look
 from opensea_metrics.deploy.migrations.errors import MigrationError
-from opensea_metrics.deploy.migrations.ledger import METADATA
-from opensea_metrics.deploy.migrations.server import look
-from opensea_metrics.deploy.migrations.state import VersionState
-from opensea_metrics.deploy.migrations.store import Store
+from opensea_metrics.deploy.migrations.record.lock import is_lock
+from opensea_metrics.deploy.migrations.record.records import VersionState
+from opensea_metrics.deploy.migrations.record.store import RECORD_NAMES, RecordStore
 
 FAULTS = (
     "refused",  # the connection is closed before anything is read
@@ -199,14 +198,14 @@ def _projects() -> list[dict[str, str]]:
 def end_state(client: KsqlClient) -> Mapping[str, Any]:
     """What there is on a server and in the record, without what differs from run to run."""
     server = look(client, describe=None)
-    names = sorted(n for n in server.sources if n not in METADATA and not is_lock(n))
-    recorded = Store(client).read()
+    names = sorted(n for n in server.sources if n not in RECORD_NAMES and not is_lock(n))
+    recorded = RecordStore(client).read()
     return {
         "sources": [
             (n, server.described[n].columns, len(server.described[n].write_queries)) for n in names
         ],
-        "queries": sorted(s for q in server.queries.values() for s in q.sinks if s not in METADATA),
-        "topics": sorted(each for each in server.topics if not each.endswith(tuple(METADATA))),
+        "queries": sorted(s for q in server.queries.values() for s in q.sinks if s not in RECORD_NAMES),
+        "topics": sorted(each for each in server.topics if not each.endswith(tuple(RECORD_NAMES))),
         "versions": [
             (each.version, each.state, each.checksum, each.previous)
             for each in recorded.versions

@@ -37,7 +37,7 @@ def contend(url: str, root: str, result: str, start: float, deadline: float) -> 
             said.append(f"refused: {error}")
             break
         else:
-            said.append("applied" if made.migrations else "nothing to do")
+            said.append("applied" if made.versions else "nothing to do")
             break
     else:
         said.append("refused: not done in time")

@@ -49,7 +49,7 @@ def serve() -> Iterator[Serve]:
         if tls is not None:
             server.socket = tls.wrap_socket(server.socket, server_side=True)
         servers.append(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         scheme = "http" if tls is None else "https"
         return f"{scheme}://127.0.0.1:{server.server_port}", seen
 

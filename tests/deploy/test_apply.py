@@ -5,6 +5,7 @@ A real server must not be managed by this tool or by ksql-migrations otherwise.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,17 +15,20 @@ import pytest
 
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import KsqlClient, KsqlError, OutcomeUnknown
-from opensea_metrics.deploy.migrations.actions import DeleteTopic
-from opensea_metrics.deploy.migrations.chain import is_lock
+from opensea_metrics.deploy.client.snapshot import look
 from opensea_metrics.deploy.migrations.errors import MigrationError, StepFailed
-from opensea_metrics.deploy.migrations.ledger import METADATA
-from opensea_metrics.deploy.migrations.rollback import RollbackPlan
-from opensea_metrics.deploy.migrations.server import look
-from opensea_metrics.deploy.migrations.state import VersionState
-from opensea_metrics.deploy.migrations.work import Catching, Progress
+from opensea_metrics.deploy.migrations.plan.steps import RollbackPlan
+from opensea_metrics.deploy.migrations.record.lock import is_lock
+from opensea_metrics.deploy.migrations.record.records import VersionState
+from opensea_metrics.deploy.migrations.record.store import RECORD_NAMES
+from opensea_metrics.deploy.migrations.run.progress import CatchUpProgress, StepProgress
+from opensea_metrics.deploy.migrations.run.topics import deleting
 from opensea_metrics.deploy.replies import CommandResult
 from tests.deploy.projects import REFUSED, THREE
 from tests.deploy.stub import Write
+
+# Seconds before a second attempt. An embedded server is ready at once.
+WAIT = 0.5 if "KSQLDB_URL" in os.environ else 0.02
 
 
 def agreed(_: RollbackPlan) -> bool:
@@ -35,16 +39,16 @@ def seen(client: KsqlClient) -> tuple[list[str], list[str], list[str]]:
     """Streams and tables, sinks of queries, and topics, without those of the record."""
     server = look(client)
     return (
-        sorted(each for each in set(server.sources) - METADATA if not is_lock(each)),
-        sorted(sink for q in server.queries.values() for sink in q.sinks if sink not in METADATA),
-        sorted(topic for topic in server.topics if not topic.endswith(tuple(METADATA))),
+        sorted(each for each in set(server.sources) - RECORD_NAMES if not is_lock(each)),
+        sorted(sink for q in server.queries.values() for sink in q.sinks if sink not in RECORD_NAMES),
+        sorted(topic for topic in server.topics if not topic.endswith(tuple(RECORD_NAMES))),
     )
 
 
 @pytest.fixture
 def client(server_url: str, write_project: Write) -> Iterator[KsqlClient]:
     """A client of a server on which nothing is applied, neither before nor after the test."""
-    made = KsqlClient(server_url)
+    made = KsqlClient(server_url, wait=WAIT)
     before = seen(made)
     yield made
     commands.rollback(made, agreed, root=write_project({}), target=0)
@@ -70,11 +74,11 @@ def test_apply_and_roll_back(client: KsqlClient, write_project: Write) -> None:
     assert len(commands.plan(client, root).steps) == 6
     assert seen(client) == before  # a plan changes nothing
 
-    news: list[Progress | Catching] = []
+    news: list[StepProgress | CatchUpProgress] = []
     made = commands.apply(client, root, report=news.append)
-    assert [each.version for each in made.migrations] == [1, 2, 3]
-    finished = [each for each in news if isinstance(each, Progress) and each.seconds is not None]
-    assert finished[-1].what == "create stream OMT_CHANGES"
+    assert [each.version for each in made.versions] == [1, 2, 3]
+    finished = [each for each in news if isinstance(each, StepProgress) and each.seconds is not None]
+    assert finished[-1].label == "create stream OMT_CHANGES"
     sources, sinks, topics = map(new_names, seen(client), before)
     assert sources == {"OMT_RAW", "OMT_SALES", "OMT_BY_COLL", "OMT_CHANGES"}
     assert sinks == {"OMT_SALES", "OMT_BY_COLL"}
@@ -83,11 +87,11 @@ def test_apply_and_roll_back(client: KsqlClient, write_project: Write) -> None:
     assert states(client, root) == [(1, "MIGRATED", 2), (2, "MIGRATED", 2), (3, "MIGRATED", 2)]
     assert (current(client)["VERSION"], current(client)["PREVIOUS"]) == ("3", "2")
 
-    assert commands.plan(client, root).migrations == ()
-    assert commands.apply(client, root).migrations == ()
+    assert commands.plan(client, root).versions == ()
+    assert commands.apply(client, root).versions == ()
 
     undone = commands.rollback(client, agreed, root)
-    assert [each.record.version for each in undone.versions] == [3]
+    assert [each.version for each in undone.versions] == [3]
     assert (current(client)["VERSION"], current(client)["STATE"]) == ("2", "MIGRATED")
     assert states(client, root) == [(1, "MIGRATED", 2), (2, "MIGRATED", 2), (3, "PENDING", 0)]
 
@@ -109,7 +113,7 @@ def test_up_to_a_version_and_topics_kept(client: KsqlClient, write_project: Writ
     made = commands.rollback(client, agreed, root, target=0)
     assert made.deleted_topics == ()
     for topic in ("omt.raw", "omt_sales"):
-        for text in DeleteTopic(topic).texts:
+        for text in deleting(topic):
             client.execute(text)
 
 
@@ -128,7 +132,7 @@ def test_a_refusal_midway_and_on_from_there(client: KsqlClient, write_project: W
     with pytest.raises(StepFailed) as caught:
         commands.apply(client, root)
     message = str(caught.value)
-    assert "V002__sales.sql:3:1: the server refused statement 2 of 3" in message
+    assert "V002__sales.sql:3:1: statement 2 of 3 of version 2 (create stream OMT_OTHER) failed:" in message
     assert "omt.nowhere" in message
     assert "1 of 3 statements" in message
     _, failed = commands.status(client, root)
@@ -177,12 +181,12 @@ def test_a_foreign_reader_stops_a_rollback(client: KsqlClient, write_project: Wr
     client.execute("CREATE STREAM omt_foreign AS SELECT * FROM omt_raw EMIT CHANGES;")
     before = seen(client)
     try:
-        with pytest.raises(MigrationError, match=r"OMT_RAW cannot be dropped: .*OMT_FOREIGN"):
+        with pytest.raises(MigrationError, match=r"OMT_RAW cannot be dropped, .*OMT_FOREIGN"):
             commands.rollback(client, agreed, root)
         assert seen(client) == before
     finally:
         client.execute("DROP STREAM omt_foreign;")
-        for text in DeleteTopic("OMT_FOREIGN").texts:
+        for text in deleting("OMT_FOREIGN"):
             client.execute(text)
 
 
@@ -193,7 +197,7 @@ def test_a_down_file(client: KsqlClient, write_project: Write) -> None:
     commands.rollback(client, agreed, root)
     assert "OMT_RAW" not in look(client).sources
     assert "omt.raw" in look(client).topics  # the down file says nothing of it
-    for text in DeleteTopic("omt.raw").texts:
+    for text in deleting("omt.raw"):
         client.execute(text)
 
 
@@ -215,6 +219,7 @@ class Luck:
 class Unlucky(KsqlClient):
     """Fails once at the first statement that begins with ``at``: before it is sent, or after."""
 
+    wait: float = WAIT
     at: str = ""
     after: bool = False
     error: Callable[[], BaseException] = Interrupted

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from opensea_metrics.deploy.client import KsqlClient
-from opensea_metrics.deploy.migrations.catchup import wait
 from opensea_metrics.deploy.migrations.errors import MigrationError
-from opensea_metrics.deploy.migrations.work import Catching, Progress
-from opensea_metrics.deploy.replies import Description, Offsets, Query
+from opensea_metrics.deploy.migrations.run.catch_up import wait
+from opensea_metrics.deploy.migrations.run.progress import CatchUpProgress, StepProgress
+from opensea_metrics.deploy.replies import Description, Offsets, ServerQuery
 
 GROUP = "_confluent-ksql-default_query_CTAS_T_1"
 INNER = f"{GROUP}-Aggregate-GroupBy-repartition"
@@ -34,18 +34,18 @@ class Told(KsqlClient):
 
 
 def at(*offsets: tuple[str, int, int, int], state: str = "RUNNING", paused: bool = False) -> Description:
-    query = Query("CTAS_T_1", ("T",), state, "", paused)
+    query = ServerQuery("CTAS_T_1", ("T",), state, "", paused)
     found = tuple(Offsets(GROUP, topic, part, end, done) for topic, part, end, done in offsets)
     # A query of another sink's name must not be mistaken for it.
     other = Offsets("_confluent-ksql-default_query_INSERTQUERY_9", "raw", 0, 100, 0)
     return Description("T", "TABLE", "T", (), (), (query,), offsets=(*found, other))
 
 
-def run(*story: Description, timeout: float = 5, silence: float = 5) -> list[Catching]:
+def run(*story: Description, timeout: float = 5, silence: float = 5) -> list[CatchUpProgress]:
     client = Told("http://127.0.0.1:1", wait=0.001, story=list(story))
-    news: list[Progress | Catching] = []
+    news: list[StepProgress | CatchUpProgress] = []
     wait(client, {"CTAS_T_1": "T"}, news.append, timeout, silence)
-    return [each for each in news if isinstance(each, Catching)]
+    return [each for each in news if isinstance(each, CatchUpProgress)]
 
 
 def test_up_to_the_ends_seen_first() -> None:
@@ -69,7 +69,7 @@ def test_then_its_own_topics_up_to_where_they_are_then() -> None:
 
 
 def test_a_query_that_has_nothing_to_read_is_not_waited_for() -> None:
-    assert run(at(), silence=0.01)[-1] == Catching("CTAS_T_1", 0, 0)
+    assert run(at(), silence=0.01)[-1] == CatchUpProgress("CTAS_T_1", 0, 0)
 
 
 def test_offsets_may_come_late() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from opensea_metrics.deploy.client import KsqlClient
-from opensea_metrics.deploy.migrations import chain
-from opensea_metrics.deploy.migrations.chain import Generation
-from opensea_metrics.deploy.migrations.store import Store
+from opensea_metrics.deploy.migrations.record import lock
+from opensea_metrics.deploy.migrations.record.lock import LockStream
+from opensea_metrics.deploy.migrations.record.store import RecordStore
 from tests.deploy.projects import THREE
 from tests.deploy.stub import Write
 from tests.deploy.test_cli import Run, run
@@ -26,13 +26,11 @@ def test_a_plan_is_saved_looked_at_and_applied(
     assert code == 2
     (tmp_path / "plan.json").write_text(out)
     first = json.loads(out)["migrations"][0]["steps"][0]
-    assert (first["name"], first["verdict"], first["data"]) == (
-        "OMT_RAW",
-        "new",
-        "topic omt.raw is made",
-    )
+    assert [first[key] for key in ("name", "verdict", "effect", "effect_topic", "data")] == [
+        "OMT_RAW", "new", "topic created", "omt.raw", "topic omt.raw is created",
+    ]  # fmt: skip
     code, out, _ = run("apply", "--dry-run", *where)
-    assert (code, out.splitlines()[-1]) == (0, "6 statements: the server would take them all")
+    assert (code, out.splitlines()[-1]) == (0, "the server would accept all 6 statements")
     try:
         code, out, err = run("apply", "--plan", str(tmp_path / "plan.json"), "--wait", *where)
         assert (code, out) == (0, "applied V001, V002, V003\n"), err
@@ -41,14 +39,14 @@ def test_a_plan_is_saved_looked_at_and_applied(
         assert "the plan no longer fits" in err
 
         code, out, _ = run("validate", *where)
-        assert (code, out.splitlines()[-1]) == (0, "nothing that is applied was changed")
+        assert (code, out.splitlines()[-1]) == (0, "no applied file was changed")
         changed = THREE["V003__windows.sql"].replace("1 MINUTE", "5 MINUTES")
         write_project({"V003__windows.sql": changed})
         code, out, err = run("validate", *where)
         assert code == 1
         assert "+  FROM omt_sales WINDOW TUMBLING (SIZE 5 MINUTES" in out
         assert "as CREATE OR REPLACE: refused (WINDOW)" in out
-        assert "V003: changed since applied" in err
+        assert "V003: changed after they were applied" in err
         assert run("validate", "--offline", *where)[0] == 0
         write_project(THREE)
 
@@ -59,8 +57,8 @@ def test_a_plan_is_saved_looked_at_and_applied(
         assert "OMT_CHANGES" in out
         code, out, err = run("repair", *where)
         assert code == 1
-        assert "give consent with --yes" in err
-        assert run("repair", "--yes", *where)[1] == "repaired: 2 findings\n"
+        assert "consent with --yes" in err
+        assert run("repair", "--yes", *where)[1] == "repaired: 2 corrections\n"
         assert run("apply", *where)[1] == "applied V003\n"
 
         code, out, _ = run("rollback", "--steps", "2", "--dry-run", *where)
@@ -77,13 +75,13 @@ def test_a_plan_is_saved_looked_at_and_applied(
 
 def test_unlock_and_who_holds_it(run: Run, write_project: Write, server_url: str) -> None:
     root = str(write_project(THREE))
-    store = Store(KsqlClient(server_url))
+    store = RecordStore(KsqlClient(server_url))
     store.create()
     assert run("unlock", "--server", server_url)[:2] == (0, "nobody holds the lock\n")
-    last = chain.newest(store.client)
-    link = Generation(last.number + 1 if last else 1, "anna@there", 1, "t")
-    assert chain.append(store.client, store.topic(), link, last)
-    chain.drop_older(store.client, link.number)
+    last = lock.newest(store.client)
+    link = LockStream(last.number + 1 if last else 1, "anna@there", 1, "t")
+    assert lock.append(store.client, store.topic(), link, last)
+    lock.drop_older(store.client, link.number)
     code, out, _ = run("status", "--sql", root, "--server", server_url)
     assert code == 0
     assert "anna@there holds the lock since 1970-01-01 00:00:00 UTC" in out

@@ -15,7 +15,7 @@ from opensea_metrics.deploy.client import (
     StatementFailed,
 )
 from opensea_metrics.deploy.client.rows import Objects
-from opensea_metrics.deploy.replies import Column, columns_of
+from opensea_metrics.deploy.replies import ServerColumn, columns_of
 from tests.deploy.stub import Canned, Stub
 
 recorded = Canned.recorded
@@ -228,7 +228,7 @@ def test_what_only_reads_is_repeated(stub: Stub) -> None:
 
 def test_describe(stub: Stub) -> None:
     found = stub.will_reply(recorded("describe_table")).describe("VOL_CHG")
-    assert found.columns[0] == Column("COLL", "STRING", key=True)
+    assert found.columns[0] == ServerColumn("COLL", "STRING", key=True)
     assert [each.id for each in found.write_queries] == ["CTAS_VOL_CHG_3"]
     assert stub.requests[0][1]["ksql"] == "DESCRIBE `VOL_CHG`;"
 
@@ -294,9 +294,9 @@ def test_chunks_may_end_anywhere(size: int) -> None:
 def test_columns_with_odd_names_and_nested_types() -> None:
     schema = "`a, ``b` STRING KEY, `C` MAP<STRING, DECIMAL(10, 2)>, `D` STRUCT<`x<` INTEGER>"
     assert columns_of(schema) == (
-        Column("a, `b", "STRING", key=True),
-        Column("C", "MAP<STRING, DECIMAL(10, 2)>"),
-        Column("D", "STRUCT<`x<` INTEGER>"),
+        ServerColumn("a, `b", "STRING", key=True),
+        ServerColumn("C", "MAP<STRING, DECIMAL(10, 2)>"),
+        ServerColumn("D", "STRUCT<`x<` INTEGER>"),
     )
 
 

@@ -12,14 +12,13 @@ import pytest
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy import cli, commands
 from opensea_metrics.deploy.client import KsqlClient, KsqlError
-from opensea_metrics.deploy.commands import Choice
+from opensea_metrics.deploy.client.snapshot import catalog_of, look
+from opensea_metrics.deploy.commands import ApplyChoice
 from opensea_metrics.deploy.embedded import server
-from opensea_metrics.deploy.migrations.errors import Refused
-from opensea_metrics.deploy.migrations.impact import Verdict
-from opensea_metrics.deploy.migrations.live import catalog_of
-from opensea_metrics.deploy.migrations.server import look
+from opensea_metrics.deploy.migrations.errors import PlanRefused
+from opensea_metrics.deploy.migrations.plan.impact import Verdict
 from opensea_metrics.sql.language.catalog.changes import applied
-from opensea_metrics.sql.language.lowering.duckdb.functions import TEMPLATES
+from opensea_metrics.sql.language.lowering import scalars
 from opensea_metrics.sql.language.statements.parser import parse_statement
 from tests.deploy.stub import Canned, Stub, Write
 from tests.deploy.test_apply import agreed, seen
@@ -101,7 +100,7 @@ def test_no_check_says_yes_to_what_apply_refuses(
     assert step.impact.verdict is Verdict.REFUSED
     assert words in str(step.impact.reason)
     for refusing in (commands.dry_run, commands.apply):
-        with pytest.raises(Refused, match=re.escape(words)) as error:
+        with pytest.raises(PlanRefused, match=re.escape(words)) as error:
             refusing(client, root)
         assert str(place) in str(error.value)
     assert seen(client) == before
@@ -211,7 +210,7 @@ def test_a_dry_run_computes_values_that_only_the_server_knows(client: KsqlClient
     before = seen(client)
     more = f"{VALUES}INSERT INTO et_x (n) VALUES (1);\nINSERT INTO et_x (d) VALUES (CONCAT('2020-', '99-99'));"
     root = write_project({"V001__raw.sql": RAW, "V002__more.sql": more})
-    with pytest.raises(Refused, match=r"V002__more\.sql:3:1: the server would refuse statement 3 of version 2"):
+    with pytest.raises(PlanRefused, match=r"V002__more\.sql:3:1: the server would refuse statement 3 of version 2"):
         commands.dry_run(client, root)
     root = write_project({"V001__raw.sql": RAW, "V002__more.sql": more.replace("99-99", "05-26")})
     commands.dry_run(client, root)
@@ -243,7 +242,7 @@ def test_the_server_itself_refuses_it_in_a_dry_run(client: KsqlClient, feature: 
 def test_a_statement_that_only_duckdb_can_refuse_is_refused_before_the_first_is_carried_out(
     client: KsqlClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(TEMPLATES, "UCASE", "no_such_function({0})")
+    monkeypatch.setitem(scalars.DUCKDB, "UCASE", "no_such_function({0})")
     before = seen(client)
     text = "CREATE STREAM et_a AS SELECT id FROM et_raw EMIT CHANGES;"
     text += "CREATE TABLE et_b AS SELECT id, UCASE(MAX(id)) AS u FROM et_raw GROUP BY id EMIT CHANGES;"
@@ -280,11 +279,11 @@ def test_a_stream_over_a_derived_stream_is_not_replaced_in_place(
     assert commands.validate(root).unsupported == ()  # it may be carried out side by side
     words = "CREATE OR REPLACE of a stream over ET_FLAT, which a query makes, is not supported by the"
     for refusing in (commands.dry_run, commands.apply):
-        with pytest.raises(Refused, match=f"because of SELECT: {words} embedded server"):
+        with pytest.raises(PlanRefused, match=f"because of SELECT: {words} embedded server"):
             refusing(client, root)
     with pytest.raises(KsqlError, match=words):
         client.execute(text)
-    made = commands.plan(client, root, choice=Choice(side_by_side=True))
+    made = commands.plan(client, root, choice=ApplyChoice(side_by_side=True))
     assert {each.impact.verdict for each in made.steps} == {Verdict.SIDE_BY_SIDE, Verdict.DROPPED}
 
 
@@ -295,8 +294,8 @@ def test_side_by_side_is_no_way_around_what_the_server_cannot_run(
 CREATE OR REPLACE TABLE et_counts WITH (PARTITIONS=1) AS
   SELECT id, ROUND(AVG(d)) AS n FROM et_raw {TUMBLING} GROUP BY id EMIT CHANGES;"""
     root = write_project({"V001__raw.sql": RAW, "V002__more.sql": text})
-    for choice in (Choice(), Choice(side_by_side=True)):
-        with pytest.raises(Refused, match="ROUND is not supported by the embedded server") as error:
+    for choice in (ApplyChoice(), ApplyChoice(side_by_side=True)):
+        with pytest.raises(PlanRefused, match="ROUND is not supported by the embedded server") as error:
             commands.apply(client, root, choice=choice)
         assert "side-by-side" not in str(error.value)
 

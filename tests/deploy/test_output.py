@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from opensea_metrics.deploy.migrations.state import VersionState
-from opensea_metrics.deploy.migrations.status import VersionStatus
-from opensea_metrics.deploy.migrations.work import Progress
+from opensea_metrics.deploy.migrations.plan.files import VersionStatus
+from opensea_metrics.deploy.migrations.record.records import VersionState
+from opensea_metrics.deploy.migrations.run.progress import StepProgress
 from opensea_metrics.deploy.output.plans import show_status
 from opensea_metrics.deploy.output.progress import Reporter
 from opensea_metrics.deploy.output.rows import show_json, show_push, show_reply, show_rows
-from opensea_metrics.deploy.replies import Column, Rows
+from opensea_metrics.deploy.replies import Rows, ServerColumn
 from tests.deploy.stub import REPLIES
 
 
@@ -24,7 +24,7 @@ def reply(name: str) -> list[dict[str, object]]:
 
 
 def rows() -> Rows:
-    columns = (Column("A", "STRING"), Column("B [x]", "BIGINT"), Column("C", "ARRAY<STRING>"))
+    columns = (ServerColumn("A", "STRING"), ServerColumn("B [x]", "BIGINT"), ServerColumn("C", "ARRAY<STRING>"))
     return Rows(columns, iter([["[bold]ape[/]", 1, ["ä"]], [None, 2.5, None]]))
 
 
@@ -38,7 +38,7 @@ def test_rows(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_lists_of_structs_have_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
     top = [{"KEY": "ape", "DETAIL": '{"SALES":2}'}, {"KEY": "cat", "DETAIL": None}]
-    show_rows(Rows((Column("TOP", "ARRAY<STRUCT<…>>"),), iter([[top]])))
+    show_rows(Rows((ServerColumn("TOP", "ARRAY<STRUCT<…>>"),), iter([[top]])))
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
     cells = [line.strip("│ ") for line in lines]
     assert cells == ['{KEY=ape, DETAIL={"SALES":2}}', "{KEY=cat, DETAIL=NULL}"]
@@ -47,7 +47,7 @@ def test_lists_of_structs_have_a_line_each(capsys: pytest.CaptureFixture[str]) -
 def test_rows_one_after_another_where_a_table_would_cut_them(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    columns = tuple(Column(f"AMOUNT_{number}", "DOUBLE") for number in range(12))
+    columns = tuple(ServerColumn(f"AMOUNT_{number}", "DOUBLE") for number in range(12))
     values = [901102.2135418539 + number for number in range(12)]
     monkeypatch.setattr("opensea_metrics.deploy.output.console.PIPED_WIDTH", 12 * (len("901102.2135418539") + 3))
     show_rows(Rows(columns, iter([values, values])))
@@ -97,10 +97,10 @@ def test_a_list(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_progress_goes_to_stderr_in_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    news = Progress(2, "sales", 1, 3, "create stream SALES")
+    news = StepProgress(2, "sales", 1, 3, "create stream SALES")
     with Reporter() as report:
         report(news)
-        report(Progress(2, "sales", 1, 3, "create stream SALES", seconds=1.26))
+        report(StepProgress(2, "sales", 1, 3, "create stream SALES", seconds=1.26))
     out, err = capsys.readouterr()
     assert (out, err) == ("", "V002 sales  1/3  create stream SALES  1.3 s\n")
 
@@ -129,5 +129,5 @@ def test_a_status_fits_80_characters(
     ]
     notes = out.replace("\n", "").partition("V002: ")[2]
     assert notes == (
-        f"no topic {'t' * 90}V003: the file was changed sinceV004: its file is missing"
+        f"no topic {'t' * 90}V003: the file was changed after it was appliedV004: its file is missing"
     )

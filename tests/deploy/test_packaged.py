@@ -6,7 +6,7 @@ import pytest
 
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import KsqlClient
-from opensea_metrics.deploy.commands import Choice
+from opensea_metrics.deploy.commands import ApplyChoice
 from opensea_metrics.sql.language.project.project import find_root, load_project
 from tests.deploy.test_apply import agreed, client, seen
 
@@ -38,8 +38,8 @@ def test_each_migration_there_and_back(client: KsqlClient, functions: frozenset[
     root = find_root()
     for version in versions:
         before = seen(client)
-        made = commands.apply(client, root, ONE_WINDOW, choice=Choice(one=True))
-        assert [each.version for each in made.migrations] == [version]
+        made = commands.apply(client, root, ONE_WINDOW, choice=ApplyChoice(one=True))
+        assert [each.version for each in made.versions] == [version]
         assert seen(client) != before
         commands.rollback(client, agreed, root, ONE_WINDOW)
         assert seen(client) == before

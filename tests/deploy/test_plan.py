@@ -8,15 +8,15 @@ import pytest
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.migrations.errors import MigrationError
-from opensea_metrics.deploy.migrations.planning import make_plan
-from opensea_metrics.deploy.migrations.state import (
+from opensea_metrics.deploy.migrations.plan.files import make_status
+from opensea_metrics.deploy.migrations.plan.pending import ApplyChoice, make_plan
+from opensea_metrics.deploy.migrations.record.records import (
     Recorded,
     StatementRecord,
     StatementState,
     VersionRecord,
     VersionState,
 )
-from opensea_metrics.deploy.migrations.status import make_status
 from opensea_metrics.sql.language.project.project import Migration
 from opensea_metrics.sql.language.statements.parser import parse_script
 
@@ -52,7 +52,7 @@ APPLIED_FIRST = Recorded(
 
 
 def names(plan_of: tuple[Migration, ...], recorded: Recorded, to: int | None = None) -> list[str]:
-    plan = make_plan(plan_of, recorded, target=to)
+    plan = make_plan(plan_of, recorded, choice=ApplyChoice(to))
     return [f"{step.version}.{step.number} {step.statement.name}" for step in plan.steps]
 
 
@@ -65,12 +65,12 @@ def test_a_target_ends_the_plan() -> None:
 
 
 def test_an_unknown_target() -> None:
-    with pytest.raises(MigrationError, match="no migration with version 7"):
-        make_plan((FIRST,), Recorded(), target=7)
+    with pytest.raises(MigrationError, match="no migration has version 7"):
+        make_plan((FIRST,), Recorded(), choice=ApplyChoice(target=7))
 
 
 def test_nothing_to_do() -> None:
-    assert make_plan((FIRST,), APPLIED_FIRST).migrations == ()
+    assert make_plan((FIRST,), APPLIED_FIRST).versions == ()
 
 
 def test_only_what_is_pending() -> None:
@@ -83,7 +83,7 @@ def test_an_applied_file_may_not_change() -> None:
 
 
 def test_comments_of_an_applied_file_may_change() -> None:
-    assert make_plan((migration(1, RAW + "-- more"),), APPLIED_FIRST).migrations == ()
+    assert make_plan((migration(1, RAW + "-- more"),), APPLIED_FIRST).versions == ()
 
 
 def test_an_applied_file_may_not_vanish() -> None:
@@ -112,7 +112,7 @@ def after(*states: StatementState) -> Recorded:
 
 def test_an_interrupted_version_goes_on_after_its_last_done_statement() -> None:
     plan = make_plan((FIRST, SECOND), after(DONE, StatementState.ERROR))
-    assert plan.migrations[0].done == 1
+    assert plan.versions[0].done == 1
     assert [step.number for step in plan.steps] == [2]
     assert plan.steps[0].unfinished is None
 
@@ -135,13 +135,13 @@ def test_the_failed_statement_may_be_changed() -> None:
 
 @pytest.mark.parametrize("text", [MORE, COPY.replace("copy", "other") + MORE, "--"])
 def test_what_is_applied_of_a_version_may_not_be_changed(text: str) -> None:
-    with pytest.raises(MigrationError, match="is applied, and was changed since"):
+    with pytest.raises(MigrationError, match="was changed after it was applied"):
         make_plan((FIRST, migration(2, text)), after(DONE, StatementState.ERROR))
 
 
 def test_a_statement_of_unknown_outcome_may_not_be_changed() -> None:
     changed = migration(2, COPY + "INSERT INTO copy SELECT 'x' AS a FROM raw EMIT CHANGES;")
-    with pytest.raises(MigrationError, match="it is not known whether statement 2"):
+    with pytest.raises(MigrationError, match="statement 2 of version 2 was changed after it was sent, and"):
         make_plan((FIRST, changed), after(DONE, RUNNING))
 
 
@@ -156,7 +156,7 @@ def test_set_becomes_a_property_of_what_follows() -> None:
 
 
 def test_a_query_has_no_place_in_a_migration() -> None:
-    with pytest.raises(SqlError, match=r"V001__m1\.sql:2:1: a migration holds no show"):
+    with pytest.raises(SqlError, match=r"V001__m1\.sql:2:1: a migration cannot contain SHOW"):
         make_plan((migration(1, f"{RAW}\nSHOW TABLES;"),), Recorded())
 
 

@@ -18,9 +18,9 @@ import pytest
 
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import KsqlClient
-from opensea_metrics.deploy.migrations.server import look
-from opensea_metrics.deploy.migrations.state import StatementState, VersionState
-from opensea_metrics.deploy.migrations.store import Store
+from opensea_metrics.deploy.client.snapshot import look
+from opensea_metrics.deploy.migrations.record.records import StatementState, VersionState
+from opensea_metrics.deploy.migrations.record.store import RecordStore
 from tests.deploy.race import REAL, SITE, contend
 from tests.deploy.stub import Write
 
@@ -98,7 +98,7 @@ def test_twenty_processes_apply_at_once(url: str, tmp_path: Path, write_project:
         assert [line for line in lines if line.startswith("refused")] == []
 
         commands.apply(client, root, site=SITE)  # if all that had begun were killed
-        recorded = Store(client).read()
+        recorded = RecordStore(client).read()
         # A server that other tests used has records of what they rolled back.
         assert [v.version for v in recorded.versions if v.state is not VersionState.PENDING] == [1, 2, 3]
         assert [v.state for v in recorded.versions[:3]] == [VersionState.MIGRATED] * 3

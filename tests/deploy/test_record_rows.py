@@ -9,8 +9,8 @@ import pytest
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.migrations.errors import MigrationError
-from opensea_metrics.deploy.migrations.store import Store
-from opensea_metrics.deploy.replies import Source
+from opensea_metrics.deploy.migrations.record.store import RecordStore
+from opensea_metrics.deploy.replies import ServerSource
 from tests.deploy.stub import Write
 
 VERSION = {
@@ -32,19 +32,19 @@ class Recording(KsqlClient):
     versions: list[dict[str, Any]]
     statements: list[dict[str, Any]]
 
-    def tables(self) -> tuple[Source, ...]:
+    def tables(self) -> tuple[ServerSource, ...]:
         names = ("MIGRATION_SCHEMA_VERSIONS", "MIGRATION_STATEMENTS")
-        return tuple(Source(name, "TABLE", name, "JSON", False) for name in names)
+        return tuple(ServerSource(name, "TABLE", name, "JSON", False) for name in names)
 
     def pull(self, text: str) -> list[dict[str, Any]]:
         return self.versions if "SCHEMA_VERSIONS" in text else self.statements
 
 
-def store(version: dict[str, Any], statement: dict[str, Any]) -> Store:
+def store(version: dict[str, Any], statement: dict[str, Any]) -> RecordStore:
     client = Recording("http://127.0.0.1:1")
     object.__setattr__(client, "versions", [{**VERSION, **version}])
     object.__setattr__(client, "statements", [{**STATEMENT, **statement}])
-    return Store(client)
+    return RecordStore(client)
 
 
 def test_right_rows_are_read() -> None:
@@ -70,13 +70,13 @@ def test_a_wrong_value_is_an_error_that_names_the_row(column: str, value: Any) -
     with pytest.raises(MigrationError, match=named) as caught:
         store(wrong if is_version else {}, {} if is_version else wrong).read()
     assert len(str(caught.value)) < 800
-    assert "INSERT a right row" in str(caught.value)
+    assert "INSERT a correct row" in str(caught.value)
 
 
 def test_status_names_the_row(server_url: str, write_project: Write) -> None:
     client = KsqlClient(server_url)
     root = write_project({"V001__s.sql": "CREATE STREAM omx (a INT) WITH (KAFKA_TOPIC='omx', PARTITIONS=1);"})
-    made = Store(client)
+    made = RecordStore(client)
     made.create()
     client.execute("INSERT INTO migration_events (version_key, version, name, state) VALUES ('7', '7', 'x', 'WAT');")
     made.settle()

@@ -8,12 +8,12 @@ import pytest
 
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import KsqlClient
-from opensea_metrics.deploy.commands import Choice, Site
-from opensea_metrics.deploy.migrations.actions import DeleteTopic, private_name
-from opensea_metrics.deploy.migrations.errors import MigrationError, Refused
-from opensea_metrics.deploy.migrations.server import look
-from opensea_metrics.deploy.migrations.sidebyside import physical_names, rewritten
-from opensea_metrics.deploy.migrations.store import Store
+from opensea_metrics.deploy.client.snapshot import look
+from opensea_metrics.deploy.commands import ApplyChoice, Site
+from opensea_metrics.deploy.migrations.errors import MigrationError, PlanRefused
+from opensea_metrics.deploy.migrations.plan.side_by_side import rewritten
+from opensea_metrics.deploy.migrations.record.store import RecordStore
+from opensea_metrics.deploy.migrations.run.topics import deleting, private_name
 from tests.deploy.stub import Write
 from tests.deploy.test_apply import Interrupted, Unlucky, agreed, client, seen, states
 
@@ -43,7 +43,7 @@ INSERT INTO oms_long SELECT slug AS metric, sales AS v FROM oms_changes EMIT CHA
 CHANGED = METRIC.format(
     replace="OR REPLACE ", name="{{ ref('oms_by_coll') }}", more=", MAX(price) AS top"
 )
-BESIDE = Choice(side_by_side=True)
+BESIDE = ApplyChoice(side_by_side=True)
 SITE = Site(timeout=120)
 OLD = {"OMS_BY_COLL", "OMS_CHANGES"}
 NEW = {"OMS_BY_COLL_V2", "OMS_CHANGES_V2"}
@@ -60,7 +60,7 @@ def live(client: KsqlClient, write_project: Write) -> Iterator[KsqlClient]:
     yield client
     for topic in look(client).topics:
         if topic.startswith("oms.long_left"):
-            for text in DeleteTopic(topic).texts:
+            for text in deleting(topic):
                 client.execute(text)
 
 
@@ -70,9 +70,9 @@ def names(client: KsqlClient) -> set[str]:
 
 def test_the_plan_says_why_and_how(live: KsqlClient, write_project: Write) -> None:
     root = write_project({"V002__top.sql": CHANGED})
-    with pytest.raises(Refused, match="because of WINDOW"):
+    with pytest.raises(PlanRefused, match="because of WINDOW"):
         commands.plan(live, root).refuse()
-    (made,) = commands.plan(live, root, choice=BESIDE).migrations
+    (made,) = commands.plan(live, root, choice=BESIDE).versions
     insert = next(q for q in look(live).queries if q.startswith("INSERTQUERY"))
     assert [(s.statement.kind.value, s.statement.name) for s in made.steps] == [
         ("create table as select", "OMS_BY_COLL_V2"),
@@ -97,7 +97,7 @@ def test_switched_over(live: KsqlClient, write_project: Write) -> None:
     rows = live.pull("SELECT * FROM oms_by_coll_v2 WHERE coll = 'ape';")
     assert [(each["SALES"], each["TOP"]) for each in rows] == [(3, 2.5)]
     assert states(live, root) == [(1, "MIGRATED", 5), (2, "MIGRATED", 6)]
-    assert commands.plan(live, root).migrations == ()
+    assert commands.plan(live, root).versions == ()
     assert commands.changed(live, root) == ()
     assert [d for d in commands.diff(live, root) if "OMS" in d.name] == []
 
@@ -114,7 +114,7 @@ def test_switched_over(live: KsqlClient, write_project: Write) -> None:
     write_project({"V003__low.sql": again})
     commands.apply(live, root, choice=BESIDE, site=SITE)
     assert names(live) == {"OMS_RAW", "OMS_LONG", "OMS_BY_COLL_V3", "OMS_CHANGES_V3"}
-    assert physical_names(Store(live).read())["OMS_BY_COLL"] == "OMS_BY_COLL_V3"
+    assert RecordStore(live).read().physical_names["OMS_BY_COLL"] == "OMS_BY_COLL_V3"
     commands.rollback(live, agreed, root, steps=2)
     assert seen(live) == before
     (root / "migrations/V003__low.sql").unlink()
@@ -166,7 +166,7 @@ def test_a_way_back_that_is_interrupted(
         commands.rollback(unlucky, agreed, root)
     commands.rollback(live, agreed, root)
     assert seen(live) == before
-    recorded = Store(live).read().statements_of(1)
+    recorded = RecordStore(live).read().statements_of(1)
     queries = {each.query_id for each in recorded if each.query_id}
     assert queries == {q for q in look(live).queries if "OMS" in q or q.startswith("INSERTQUERY")}
 
@@ -184,7 +184,7 @@ def test_what_others_made_over_it_stops_it(live: KsqlClient, write_project: Writ
     root = write_project({"V002__top.sql": CHANGED})
     live.execute("CREATE STREAM oms_mine (ws BIGINT) WITH (KAFKA_TOPIC='oms.by_coll', VALUE_FORMAT='JSON');")
     try:
-        with pytest.raises(MigrationError, match="OMS_MINE, which no migration made, depends on it"):
+        with pytest.raises(MigrationError, match="OMS_MINE depends on it and no migration created OMS_MINE"):
             commands.plan(live, root, choice=BESIDE)
     finally:
         live.execute("DROP STREAM oms_mine;")
@@ -195,7 +195,7 @@ def test_what_an_interrupted_deletion_left_does_not_stop_it(live: KsqlClient, wr
     left = private_name("oms.by_coll")
     live.execute(f"CREATE STREAM {left} (unused STRING) WITH (KAFKA_TOPIC='oms.by_coll', VALUE_FORMAT='JSON');")
     try:
-        (made,) = commands.plan(live, root, choice=BESIDE).migrations
+        (made,) = commands.plan(live, root, choice=BESIDE).versions
         assert left not in {step.statement.name for step in made.steps}
     finally:
         live.execute(f"DROP STREAM {left};")

@@ -21,16 +21,20 @@ from opensea_metrics.core.errors import OpenSeaMetricsError, Place
 from opensea_metrics.deploy import cli
 from opensea_metrics.deploy.cli.app import log_to_stderr
 from opensea_metrics.deploy.doctor import Check
-from opensea_metrics.deploy.migrations.actions import DeleteTopic, Drop, KeepTopic, Restore
-from opensea_metrics.deploy.migrations.drift import Drift
-from opensea_metrics.deploy.migrations.impact import Impact, Verdict
-from opensea_metrics.deploy.migrations.plan import MigrationPlan, Plan, Step
-from opensea_metrics.deploy.migrations.reversal import Undo
-from opensea_metrics.deploy.migrations.rollback import RollbackPlan, VersionRollback
-from opensea_metrics.deploy.migrations.state import VersionRecord, VersionState
-from opensea_metrics.deploy.migrations.status import VersionStatus
-from opensea_metrics.deploy.migrations.verify import Changed
-from opensea_metrics.deploy.migrations.work import Catching, Progress
+from opensea_metrics.deploy.migrations.plan.drift import Drift, DriftKind, DriftObject
+from opensea_metrics.deploy.migrations.plan.files import FileChange, FileChangeKind, VersionStatus
+from opensea_metrics.deploy.migrations.plan.impact import DataEffect, Impact, Verdict
+from opensea_metrics.deploy.migrations.plan.repair import Correction, RepairReason
+from opensea_metrics.deploy.migrations.plan.steps import (
+    ApplyStep,
+    Plan,
+    Restoration,
+    RollbackPlan,
+    UndoStep,
+    VersionPlan,
+)
+from opensea_metrics.deploy.migrations.record.records import VersionRecord, VersionState
+from opensea_metrics.deploy.migrations.run.progress import CatchUpProgress, StepProgress
 from opensea_metrics.deploy.output import plain
 from opensea_metrics.deploy.output.archive import show_groups, show_outcome, show_report
 from opensea_metrics.deploy.output.batch import show_counts
@@ -40,8 +44,8 @@ from opensea_metrics.deploy.output.plain import CONTROL, one_line, say, say_json
 from opensea_metrics.deploy.output.plans import show_plan, show_rollback, show_status
 from opensea_metrics.deploy.output.progress import Reporter
 from opensea_metrics.deploy.output.rows import show_json, show_push, show_reply, show_rows
-from opensea_metrics.deploy.output.upkeep import show_changed, show_drift
-from opensea_metrics.deploy.replies import Column, Rows
+from opensea_metrics.deploy.output.upkeep import correction_sentence, show_changed, show_drift
+from opensea_metrics.deploy.replies import Rows, ServerColumn
 from opensea_metrics.producer.archive.damage import Damage
 from opensea_metrics.spark_batch.job import Counts
 from opensea_metrics.spark_batch.upkeep.compact import CompactionOutcome
@@ -64,7 +68,7 @@ def reply() -> list[dict[str, object]]:
 
 
 def rows() -> Rows:
-    columns = (Column(EVIL, "STRING"), Column("B", "ARRAY<STRUCT<…>>"))
+    columns = (ServerColumn(EVIL, "STRING"), ServerColumn("B", "ARRAY<STRUCT<…>>"))
     return Rows(columns, iter([[EVIL, [{EVIL: EVIL}]], [{EVIL: [EVIL]}, None]]))
 
 
@@ -76,24 +80,30 @@ def status() -> None:
 def plan() -> None:
     statement = dropping("STREAM", EVIL, Place("f.sql", 1, 1))
     steps = tuple(
-        Step(1, 1, statement, impact=Impact(verdict, EVIL, EVIL, EVIL))
+        ApplyStep(1, 1, statement, impact=Impact(verdict, effect, EVIL, EVIL, EVIL, subject=EVIL))
         for verdict in (Verdict.NEW, Verdict.REFUSED)
+        for effect in DataEffect
     )
-    show_plan(Plan((MigrationPlan(1, EVIL, "", "", 0, steps),)))
+    record = VersionRecord(1, EVIL, VersionState.RUNNING, "")
+    show_plan(Plan((VersionPlan(record, VersionState.MIGRATED, steps),)))
 
 
 def rollback() -> None:
-    restore = Restore(EVIL, parse_statement("DROP STREAM s;"), True)
-    actions = (Drop("STREAM", EVIL), KeepTopic(EVIL, EVIL), restore, DeleteTopic(EVIL))
+    steps = (
+        UndoStep(dropping("STREAM", EVIL)),
+        UndoStep(keeps=EVIL, readers=(EVIL,)),
+        UndoStep(parse_statement("DROP STREAM s;"), restored=EVIL, restoration=Restoration.FROM_START),
+        UndoStep(deletes=EVIL),
+    )
     version = VersionRecord(1, EVIL, VersionState.MIGRATED, EVIL)
-    show_rollback(RollbackPlan((VersionRollback(version, (Undo((), actions),), None),)))
+    show_rollback(RollbackPlan((VersionPlan(version, VersionState.PENDING, steps),)))
 
 
 def progress() -> None:
     with Reporter() as report:
-        report(Progress(1, EVIL, 1, 3, EVIL))
-        report(Progress(1, EVIL, 1, 3, EVIL, seconds=1.0))
-        report(Catching(EVIL, 1, 2))
+        report(StepProgress(1, EVIL, 1, 3, EVIL))
+        report(StepProgress(1, EVIL, 1, 3, EVIL, seconds=1.0))
+        report(CatchUpProgress(EVIL, 1, 2))
 
 
 def archive() -> None:
@@ -110,8 +120,11 @@ SHOWN: dict[str, Callable[[], None]] = {
     "status": status,
     "plan": plan,
     "rollback": rollback,
-    "drift": lambda: show_drift([Drift(EVIL, EVIL, EVIL)]),
-    "changed": lambda: show_changed([Changed(1, 1, EVIL, (f"-{EVIL}",))]),
+    "drift": lambda: show_drift(
+        [Drift(kind, each, EVIL, None, (EVIL,), reason=EVIL) for kind in DriftKind for each in DriftObject]
+    ),
+    "correction": lambda: say(correction_sentence(Correction(RepairReason.LEFT_OVER, EVIL))),
+    "changed": lambda: show_changed([FileChange(1, kind, EVIL, 1, (f"-{EVIL}",)) for kind in FileChangeKind]),
     "progress": progress,
     "doctor": lambda: show_checks([Check(EVIL, EVIL, "failed", EVIL, EVIL)]),
     "doctor json": lambda: show_checks_json([Check(EVIL, EVIL, "failed", EVIL, EVIL)]),

@@ -11,10 +11,9 @@ from confluent_kafka.cimpl import NewTopic
 
 from opensea_metrics.deploy.cli import server_access
 from opensea_metrics.deploy.client import KsqlClient
-from opensea_metrics.deploy.migrations.actions import private_name
 from opensea_metrics.deploy.migrations.errors import MigrationError
-from opensea_metrics.deploy.migrations.topics import by_admin, delete_topic
-from opensea_metrics.deploy.replies import CommandResult, Source, Topic
+from opensea_metrics.deploy.migrations.run.topics import delete_topic, private_name
+from opensea_metrics.deploy.replies import CommandResult, ServerSource, ServerTopic
 from tests.parts import kafka
 
 
@@ -38,6 +37,7 @@ def test_a_topic_is_deleted_by_the_producers_brokers(
 
 
 def test_brokers_that_do_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    by_admin = server_access.by_admin
     monkeypatch.setattr(server_access, "by_admin", lambda config: by_admin(config, timeout=1.0))
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     monkeypatch.setenv("OPENSEA_METRICS_DELETE_BY_BROKER", "true")
@@ -54,11 +54,11 @@ class Leftover(KsqlClient):
         super().__post_init__()
         self.sent: list[str] = []
 
-    def topics(self) -> tuple[Topic, ...]:
+    def topics(self) -> tuple[ServerTopic, ...]:
         return ()
 
-    def streams(self) -> tuple[Source, ...]:
-        left = Source(private_name("t"), "STREAM", "t", "JSON", False)
+    def streams(self) -> tuple[ServerSource, ...]:
+        left = ServerSource(private_name("t"), "STREAM", "t", "JSON", False)
         return () if self.sent else (left,)
 
     def execute(

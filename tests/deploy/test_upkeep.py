@@ -11,13 +11,19 @@ import pytest
 
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import KsqlClient
-from opensea_metrics.deploy.migrations.actions import DeleteTopic
-from opensea_metrics.deploy.migrations.drift import Drift, expected, find_drift
+from opensea_metrics.deploy.client.snapshot import look
 from opensea_metrics.deploy.migrations.errors import MigrationError
-from opensea_metrics.deploy.migrations.repair import Repair
-from opensea_metrics.deploy.migrations.server import look
-from opensea_metrics.deploy.migrations.state import StatementState, VersionRecord, VersionState
-from opensea_metrics.deploy.migrations.store import Store
+from opensea_metrics.deploy.migrations.plan.drift import Drift, expected, find_drift
+from opensea_metrics.deploy.migrations.plan.files import FileChangeKind
+from opensea_metrics.deploy.migrations.plan.repair import Repair
+from opensea_metrics.deploy.migrations.record.records import (
+    StatementState,
+    VersionRecord,
+    VersionState,
+)
+from opensea_metrics.deploy.migrations.record.store import RecordStore
+from opensea_metrics.deploy.migrations.run.topics import deleting
+from opensea_metrics.deploy.output.upkeep import correction_sentence, drift_sentence
 from tests.deploy.projects import THREE
 from tests.deploy.stub import Write
 from tests.deploy.test_apply import agreed, client, seen, states
@@ -29,11 +35,11 @@ SALES = "V002__sales.sql"
 
 def drift(client: KsqlClient, root: Path) -> list[tuple[str, str]]:
     """What is found of this test's own: a real server may hold more."""
-    return [(each.kind, each.name) for each in ours(commands.diff(client, root))]
+    return [(str(each.kind), each.name) for each in ours(commands.diff(client, root))]
 
 
 def ours(found: Iterable[Drift]) -> list[Drift]:
-    return [each for each in found if "OMT" in f"{each.name} {each.detail}"]
+    return [each for each in found if "OMT" in f"{each.name} {drift_sentence(each)}"]
 
 
 def test_what_changed_since_as_a_diff_with_a_verdict(
@@ -55,7 +61,7 @@ def test_what_changed_since_as_a_diff_with_a_verdict(
     assert commands.changed(client, root) == ()
     (root / "migrations" / SALES).unlink()
     (missing,) = commands.changed(client, root)
-    assert "the file is missing" in missing.what
+    assert missing.kind is FileChangeKind.MISSING
     write_project(THREE)
 
 
@@ -87,30 +93,30 @@ def test_drift(client: KsqlClient, write_project: Write) -> None:
         client.execute(f"RESUME {table};")
         client.execute(f"TERMINATE {foreign};")
         client.execute("DROP STREAM omt_mine;")
-        for text in DeleteTopic("OMT_MINE").texts:
+        for text in deleting("OMT_MINE"):
             client.execute(text)
 
 
 def test_a_stream_without_its_topic_is_a_drift(client: KsqlClient, write_project: Write) -> None:
     root = write_project(THREE)
     commands.apply(client, root)
-    server, wanted = look(client, describe=None), expected(Store(client).read())
+    server, wanted = look(client, describe=None), expected(RecordStore(client).read())
     assert ours(find_drift(wanted, server)) == []
     topic = server.sources["OMT_SALES"].topic
     (found,) = ours(find_drift(wanted, replace(server, topics=server.topics - {topic})))
     assert (found.kind, found.name) == ("missing", topic)
-    assert "the topic of OMT_SALES" in found.detail
+    assert "the topic of OMT_SALES" in drift_sentence(found)
 
 
 def test_a_function_that_was_changed(client: KsqlClient, write_project: Write) -> None:
     root = write_project(THREE)
     commands.apply(client, root, site=commands.Site(functions={"COUNT": "one", "OTHER": "x"}))
-    (record,) = (s for s in Store(client).read().statements if s.target == "OMT_BY_COLL")
+    (record,) = (s for s in RecordStore(client).read().statements if s.target == "OMT_BY_COLL")
     assert record.functions == (("COUNT", "one"),)
     changed = commands.diff(client, root, site=commands.Site(functions={"COUNT": "two"}))
     (found,) = (each for each in changed if each.name == "OMT_BY_COLL")
     assert found.kind == "altered"
-    assert "its function COUNT was changed" in found.detail
+    assert "its function COUNT was changed" in drift_sentence(found)
     assert drift(client, root) == []
 
 
@@ -134,7 +140,7 @@ def remove_by_hand(client: KsqlClient) -> None:
         client.execute(f"DROP {kind} IF EXISTS {name};")
     for topic in ("omt_by_coll", "omt_sales", "omt.raw"):
         if topic in look(client).topics:
-            for text in DeleteTopic(topic).texts:
+            for text in deleting(topic):
                 client.execute(text)
 
 
@@ -181,7 +187,7 @@ def test_a_project_of_ksql_migrations_is_adopted(
     second = root / "migrations" / "V000002__sales.sql"
     second.write_text("CREATE STREAM broken AS SELECT ${undefined} FORM omt_raw;")
     (root / "migrations" / "notes.sql").write_text("not a migration")
-    store = Store(client)
+    store = RecordStore(client)
     store.create()
     client.execute(THREE["V001__raw.sql"])
     record = VersionRecord(1, "raw", VersionState.MIGRATED, checksum_of(text), 1, 2)
@@ -258,13 +264,13 @@ def test_a_setting_that_changes_what_was_applied_is_noticed(
 
 def test_an_edited_file_is_not_adopted(client: KsqlClient, write_project: Write) -> None:
     root = write_project(THREE)
-    store = Store(client)
+    store = RecordStore(client)
     store.create()
     store.write_version(VersionRecord(1, "raw", VersionState.MIGRATED, "other", 1, 2))
     store.settle()
     with pytest.raises(MigrationError, match=r"V001__raw\.sql was changed after ksql-migrations"):
         commands.adopt(client, root)
-    store.write_rolled_back(VersionRecord(1, "raw", VersionState.PENDING, "other"), None)
+    store.write_versions([VersionRecord(1, "raw", VersionState.PENDING, "other")], None)
     store.settle()
 
 
@@ -276,8 +282,9 @@ def test_a_repair_does_not_mind_what_was_rolled_back(client: KsqlClient, write_p
     write_project({"V001__raw.sql": one})
     commands.apply(client, root)
     write_project({"V001__raw.sql": f"-- why\n{one}"})
-    (reason,) = commands.repair(client, lambda _: True, root).reasons
-    assert reason == "V001 raw: only comments of the file have changed; its checksum is taken over"
+    (correction,) = commands.repair(client, lambda _: True, root).corrections
+    why = "only comments of the file have changed; its new checksum is recorded"
+    assert correction_sentence(correction) == f"V001 raw: {why}"
 
 
 def test_a_repair(client: KsqlClient, write_project: Write) -> None:
@@ -287,22 +294,22 @@ def test_a_repair(client: KsqlClient, write_project: Write) -> None:
     def nothing(_: Repair) -> bool:
         raise AssertionError("nothing is to be repaired")
 
-    assert commands.repair(client, nothing, root).reasons == ()
+    assert commands.repair(client, nothing, root).corrections == ()
     # A stream was dropped by hand, and a run was killed just after its last statement but one.
     client.execute("DROP STREAM omt_changes;")
-    store = Store(client)
+    store = RecordStore(client)
     recorded = store.read()
     table = next(each for each in recorded.statements if each.target == "OMT_BY_COLL")
     running = replace(table, state=StatementState.RUNNING, query_id=None, writers=())
-    store.write_statement(running)
+    store.write_statements([running])
     store.settle()
     before = seen(client)
     with pytest.raises(MigrationError, match="no consent"):
         commands.repair(client, lambda _: False, root)
     made = commands.repair(client, lambda _: True, root)
-    assert made.reasons == (
-        "V003 statement 1 (create table as select OMT_BY_COLL): was carried out",
-        "V003 statement 2 (create stream OMT_CHANGES): is gone from the server; apply will make it again",
+    assert tuple(map(correction_sentence, made.corrections)) == (
+        "V003 statement 1 (create table as select OMT_BY_COLL): the server executed it",
+        "V003 statement 2 (create stream OMT_CHANGES): its object is gone from the server; apply will create it again",
         "V003 windows: 1 of 2 statements are applied",
     )
     assert seen(client) == before

@@ -5,15 +5,20 @@ The cases are those that were run on ksqlDB 7.9.1 (shared/ksqldb-replies/replace
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
-from opensea_metrics.deploy.migrations.errors import Refused
-from opensea_metrics.deploy.migrations.impact import Verdict
-from opensea_metrics.deploy.migrations.plan import Plan
-from opensea_metrics.deploy.migrations.planning import make_plan
-from opensea_metrics.deploy.migrations.server import Server
-from opensea_metrics.deploy.migrations.state import Recorded
-from opensea_metrics.deploy.replies import Column, Description, Query, Source
+from opensea_metrics.deploy.client.snapshot import Server
+from opensea_metrics.deploy.commands import plan_file
+from opensea_metrics.deploy.migrations.errors import PlanRefused
+from opensea_metrics.deploy.migrations.plan.impact import Verdict
+from opensea_metrics.deploy.migrations.plan.pending import make_plan
+from opensea_metrics.deploy.migrations.plan.steps import Plan
+from opensea_metrics.deploy.migrations.record.records import Recorded
+from opensea_metrics.deploy.output.plans import data_sentence
+from opensea_metrics.deploy.replies import Description, ServerColumn, ServerQuery, ServerSource
 from tests.deploy.test_plan import migration
 
 BASE = Description(
@@ -21,10 +26,10 @@ BASE = Description(
     "STREAM",
     "s",
     (
-        Column("ID", "STRING", True),
-        Column("A", "INTEGER"),
-        Column("B", "STRING"),
-        Column("P", "STRUCT<`X` INTEGER, `Y` STRING>"),
+        ServerColumn("ID", "STRING", True),
+        ServerColumn("A", "INTEGER"),
+        ServerColumn("B", "STRING"),
+        ServerColumn("P", "STRUCT<`X` INTEGER, `Y` STRING>"),
     ),
     (),
     (),
@@ -36,11 +41,11 @@ BASE = Description(
 
 
 def made_by_query(
-    name: str, kind: str, query: str, columns: tuple[Column, ...], window: str | None = None
+    name: str, kind: str, query: str, columns: tuple[ServerColumn, ...], window: str | None = None
 ) -> Description:
     """A stream or table as a server describes it."""
     text = f"CREATE {kind} {name} WITH (KAFKA_TOPIC='{name}', PARTITIONS=1, REPLICAS=1) AS {query}"
-    writer = Query(f"C{kind[0]}AS_{name}_1", (name,), "RUNNING", text)
+    writer = ServerQuery(f"C{kind[0]}AS_{name}_1", (name,), "RUNNING", text)
     return Description(
         name, kind, name, columns, (), (writer,), text, "KAFKA", "JSON", window
     )
@@ -52,7 +57,7 @@ DERIVED = made_by_query(
     "SELECT\n  S.ID ID,\n  S.A A,\n  S.B B\nFROM S S\nWHERE (S.A > 0)\nEMIT CHANGES;",
     BASE.columns[:3],
 )
-KEYED = (Column("B", "STRING", True), Column("N", "BIGINT"))
+KEYED = (ServerColumn("B", "STRING", True), ServerColumn("N", "BIGINT"))
 WINDOWED = made_by_query(
     "W",
     "TABLE",
@@ -70,7 +75,7 @@ TABLE = made_by_query(
 DESCRIBED = (BASE, DERIVED, WINDOWED, TABLE)
 SERVER = Server(
     sources={
-        d.name: Source(d.name, d.kind, d.topic, "JSON", d.window is not None) for d in DESCRIBED
+        d.name: ServerSource(d.name, d.kind, d.topic, "JSON", d.window is not None) for d in DESCRIBED
     },
     queries={query.id: query for d in DESCRIBED for query in d.write_queries},
     topics=frozenset({d.topic for d in DESCRIBED} | {"other"}),
@@ -199,7 +204,7 @@ def test_verdicts(text: str, verdict: str, clause: str | None) -> None:
 
 def test_a_refused_step_stops_the_plan_and_names_the_clause() -> None:
     made = plan(f"{DERIVE} AS SELECT id, b FROM s EMIT CHANGES;")
-    with pytest.raises(Refused, match=r"V001__m1\.sql:1:1: .*because of SELECT: Cannot upgrade"):
+    with pytest.raises(PlanRefused, match=r"V001__m1\.sql:1:1: .*because of SELECT: Cannot upgrade"):
         made.refuse()
     plan("CREATE STREAM new AS SELECT id FROM s EMIT CHANGES;").refuse()
 
@@ -211,8 +216,8 @@ def test_dropped_and_made_again_is_rebuilt() -> None:
     ).steps
     assert drop.impact.verdict is Verdict.DROPPED
     assert create.impact.verdict is Verdict.REBUILD
-    assert create.impact.data == (
-        "state lost; reads S from the earliest offset on; writes topic W, to the rows in it"
+    assert data_sentence(create) == (
+        "state is lost; reads S from the earliest offset; writes topic W, after the rows in it"
     )
 
 
@@ -221,7 +226,7 @@ def test_dropped_and_made_again_is_rebuilt() -> None:
     [
         (
             "CREATE STREAM n (a INT) WITH (KAFKA_TOPIC='new', PARTITIONS=1, VALUE_FORMAT='JSON');",
-            "topic new is made",
+            "topic new is created",
         ),
         (
             "CREATE STREAM n (a INT) WITH (KAFKA_TOPIC='other', VALUE_FORMAT='JSON');",
@@ -229,18 +234,18 @@ def test_dropped_and_made_again_is_rebuilt() -> None:
         ),
         (
             "INSERT INTO d SELECT id, a, b FROM s EMIT CHANGES;",
-            "reads S from the server's default offset on; rows are added to D",
+            "reads S from the server's default offset; adds rows to D",
         ),
-        ("DROP TABLE w;", "dropped, its query's state is lost; topic W kept"),
+        ("DROP TABLE w;", "dropped, and its query's state is lost; topic W is kept"),
         (
             "DROP TABLE w DELETE TOPIC;",
-            "dropped, its query's state is lost; topic W deleted with all its rows",
+            "dropped, and its query's state is lost; topic W is deleted with all its rows",
         ),
     ],
 )
 def test_what_happens_to_data(text: str, data: str) -> None:
     (step,) = plan(text).steps
-    assert step.impact.data == data
+    assert data_sentence(step) == data
 
 
 @pytest.mark.parametrize(
@@ -260,14 +265,14 @@ def test_what_happens_to_data(text: str, data: str) -> None:
     ],
 )
 def test_whether_it_can_be_rolled_back(text: str, label: str) -> None:
-    (made,) = plan(text).migrations
+    (made,) = plan(text).versions
     assert made.reversible == label
 
 
 def test_what_cannot_be_read_is_left_to_the_server() -> None:
-    foreign = made_by_query("F", "STREAM", "SELECT MINE(a => 1) FROM s;", (Column("X", "FOO"),))
+    foreign = made_by_query("F", "STREAM", "SELECT MINE(a => 1) FROM s;", (ServerColumn("X", "FOO"),))
     server = Server(
-        sources={**SERVER.sources, "F": Source("F", "STREAM", "F", "JSON", False)},
+        sources={**SERVER.sources, "F": ServerSource("F", "STREAM", "F", "JSON", False)},
         queries={**SERVER.queries, **{each.id: each for each in foreign.write_queries}},
         topics=SERVER.topics,
         described={**SERVER.described, "F": foreign},
@@ -286,3 +291,21 @@ def test_a_plan_rests_on_what_its_statements_name() -> None:
         described = {**SERVER.described, name: altered}
         server = Server(SERVER.sources, SERVER.queries, SERVER.topics, described)
         assert (make_plan((migration(1, text),), Recorded(), server).basis == basis) is same
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CREATE STREAM n (a INT) WITH (KAFKA_TOPIC='new', PARTITIONS=1, VALUE_FORMAT='JSON');",
+        f"SET 'auto.offset.reset' = 'earliest'; {DERIVE} AS SELECT id, a, b, p FROM s EMIT CHANGES;",
+        f"{COUNT}, SUM(a) AS s {BY_MINUTE} GROUP BY b EMIT CHANGES;",
+        "DROP TABLE w DELETE TOPIC; INSERT INTO s (id) VALUES ('x');",
+    ],
+)
+def test_a_plan_file_holds_the_plan_whatever_its_sentences_say(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(plan_file.to_json(plan(text), lambda step: f"reworded {step.number}")))
+    assert plan_file.read(path) == plan(text)
+    steps = json.loads(path.read_text())["migrations"][0]["steps"]
+    assert [step["data"] for step in steps] == [f"reworded {number}" for number in range(1, len(steps) + 1)]
+    assert [step["effect"] for step in steps] == [step.impact.effect for step in plan(text).steps]

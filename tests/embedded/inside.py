@@ -43,8 +43,7 @@ class Inside:
 
     def settle(self) -> None:
         """Read the files that there are, and move everything through the queries."""
-        self.engine._look_for_files()
-        while self.engine._move_due():
+        while self.engine.work():
             pass
 
 

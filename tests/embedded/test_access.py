@@ -152,7 +152,7 @@ def test_elsewhere_credentials_are_needed(
 ) -> None:
     none = settings(monkeypatch, tmp_path)
     needed = "SERVE_USER and .*SERVE_PASSWORD, or .*SERVE_TOKEN and .*SERVE_CERT_FILE and .*SERVE_KEY_FILE"
-    with pytest.raises(serving.AccessNotSet, match=rf"{needed} .*--insecure, .* proxy in front"):
+    with pytest.raises(serving.AccessNotSet, match=rf"{needed} .*--insecure, .* a proxy that asks for credentials"):
         serving.policy(none, host, (), False)
     policy, (everybody, plain) = serving.policy(none, host, (), True)
     assert policy == Policy()
@@ -291,7 +291,7 @@ def test_a_certificate_that_cannot_be_used(
 
 @pytest.mark.parametrize("name", ["", "*", "http://x", "a.b:80", "a/b", "a b", "a..b", "[::1]:80", "x" * 64])
 def test_what_no_client_can_call_the_server_is_not_allowed_as_a_host(name: str) -> None:
-    with pytest.raises(serving.NoHostName, match="is no name of a host"):
+    with pytest.raises(serving.NoHostName, match="is not a host name"):
         serving.policy(ServeSettings(), "127.0.0.1", [name], insecure=False)
 
 

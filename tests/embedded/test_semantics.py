@@ -9,15 +9,17 @@ refuses by name; ``embedded`` is what it gives instead (``spark``: what Spark do
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from opensea_metrics.deploy.embedded import trial
 from tests.embedded.conformance import Case, Run
 from tests.embedded.conftest import SERVERS
+from tests.embedded.records import as_json
 
 FOLDER = Path(__file__).parent / "semantics"
 FILES: dict[str, Any] = {
@@ -68,23 +70,44 @@ def test_expression(begun: Callable[[str, str], Run], kind: str, case: Case) -> 
     assert header["columnTypes"] == [case["type"]]
 
 
-@pytest.mark.parametrize("kind", SERVERS)
-@pytest.mark.parametrize(
-    ("number", "case"),
-    [pytest.param(n, case, id=case["name"]) for n, case in enumerate(FILES["tables"]["cases"])],
-)
-def test_rows(begun: Callable[[str, str], Run], kind: str, number: int, case: Case) -> None:
-    run = begun(kind, "tables")
-    what, select = ("TABLE", case["table"]) if "table" in case else ("STREAM", case["stream"])
+TABLES = [pytest.param(n, case, id=case["name"]) for n, case in enumerate(FILES["tables"]["cases"])]
+
+
+def created(number: int, case: Case) -> str:
+    """The statement that makes a table or stream of a case's SELECT."""
+    kind, select = ("TABLE", case["table"]) if "table" in case else ("STREAM", case["stream"])
     # A stream's rows are read from its topic, and have times of 1970.
-    with_clause = " WITH (KEY_FORMAT='JSON')" if what == "TABLE" else " WITH (RETENTION_MS=-1)"
-    statement = f"CREATE {what} RUN_X{number}{with_clause} AS {select};"
-    if not run.is_real and case.get("refused"):
-        reply = run.ask({"ksql": statement})
-        assert reply.status == 400
-        assert REFUSAL in reply.body["message"], reply.text
+    with_clause = " WITH (KEY_FORMAT='JSON')" if kind == "TABLE" else " WITH (RETENTION_MS=-1)"
+    return f"CREATE {kind} RUN_X{number}{with_clause} AS {select};"
+
+
+@pytest.fixture(scope="module")
+def sinks() -> Mapping[str, list[dict[str, Any]]]:
+    """The rows of all cases that the embedded server runs."""
+    cases = [created(n, case) for n, case in enumerate(FILES["tables"]["cases"]) if not case.get("refused")]
+    set_earliest = "SET 'auto.offset.reset' = 'earliest';"
+    result = trial.run([set_earliest, *FILES["tables"]["given"], *cases])
+    assert result.refusal is None
+    assert result.failures == {}
+    return result.rows
+
+
+@pytest.mark.parametrize(("number", "case"), TABLES)
+def test_rows(sinks: Mapping[str, list[dict[str, Any]]], number: int, case: Case) -> None:
+    if case.get("refused"):
+        refusal = trial.run([*FILES["tables"]["given"][:1], created(number, case)]).refusal
+        assert refusal is not None
+        assert refusal.status == 400
+        assert REFUSAL in refusal.message
         return
-    run.execute(statement)
+    rows = as_json([v for name, v in row.items() if name != "ROWTIME"] for row in sinks[f"RUN_X{number}"])
+    assert sorted(rows, key=str) == sorted(case["rows"], key=str)
+
+
+@pytest.mark.parametrize(("number", "case"), TABLES)
+def test_rows_of_ksqldb(begun: Callable[[str, str], Run], number: int, case: Case) -> None:
+    run = begun("ksqldb", "tables")
+    run.execute(created(number, case))
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         rows = sorted(run.rows(f"SELECT * FROM RUN_X{number};"), key=str)

@@ -84,7 +84,7 @@ def test_a_line_reader_has_a_row_before_there_is_a_next_one(
 def test_the_text_around_rows_is_ksqldbs(
     url: str, source: str, path: str, accept: str, expected: str
 ) -> None:
-    """As in shared/ksqldb-replies: push_query_stream, pull_query_stream_json, push_old_query."""
+    """As a real 7.9.1 writes it (docs/ksqldb-facts.md, Requests and replies)."""
     KsqlClient(url).ask(f"INSERT INTO {source} (a) VALUES (1); INSERT INTO {source} (a) VALUES (2);")
     sql = f"SELECT a FROM {source} EMIT CHANGES LIMIT 2;"
     body = {"sql": sql, "ksql": sql}
@@ -95,7 +95,7 @@ def test_the_text_around_rows_is_ksqldbs(
 
 
 def test_an_old_pull_query_ends_without_a_message(url: str, source: str) -> None:
-    """As in shared/ksqldb-replies/pull_old_query.json."""
+    """As a real 7.9.1 writes it (docs/ksqldb-facts.md, Requests and replies)."""
     client = KsqlClient(url)
     client.execute(f"CREATE TABLE {source}_t AS SELECT a, COUNT(*) AS n FROM {source} GROUP BY a;")
     client.ask(f"INSERT INTO {source} (a) VALUES (1);")

@@ -1,1 +1,1 @@
-"""Real components for tests: each starts one, or skips the test with the reason why it cannot."""
+"""Real components for tests. Each module starts one, or skips the test and says why it cannot."""

@@ -1,4 +1,4 @@
-"""What tests fetch or build once: folders in ``$XDG_CACHE_HOME/opensea-metrics-tests``."""
+"""A cache for files that tests fetch or build once: ``$XDG_CACHE_HOME/opensea-metrics-tests``."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 
 
 def once(name: str, make: Callable[[Path], None]) -> Path:
-    """The folder ``name`` of the cache; ``make`` fills an empty one if it is not there yet.
+    """The folder ``name`` of the cache. If it does not exist, ``make`` fills an empty folder.
 
-    One process makes it and the others wait; what raises leaves nothing behind.
+    One process fills it while the others wait. If ``make`` raises, no folder is left.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     root = cache / "opensea-metrics-tests"

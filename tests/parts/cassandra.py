@@ -16,7 +16,7 @@ from tests.parts.ports import free_port
 
 VERSION = "5.0.6"
 SCHEMA = Path(__file__).parents[2] / "deploy" / "compose" / "cassandra" / "schema.cql"
-# What Cassandra's own start script passes to a JDK 17 (conf/jvm17-server.options).
+# The options that Cassandra's own start script passes to JDK 17 (conf/jvm17-server.options).
 _OPENED = (
     "java.base/java.io", "java.base/java.lang", "java.base/java.lang.reflect", "java.base/java.math",
     "java.base/java.net", "java.base/java.nio", "java.base/java.util", "java.base/java.util.concurrent",
@@ -37,7 +37,7 @@ _EXPORTED = (
 
 @contextmanager
 def running(data: Path, properties: tuple[str, ...] = ()) -> Iterator[CassandraSettings]:
-    """A node for the time of a block; ``properties`` are further arguments of its JVM."""
+    """A node that runs during a block. ``properties`` are further arguments of its JVM."""
     jars = maven.jars(f"cassandra-{VERSION}", f"org.apache.cassandra:cassandra-all:{VERSION}")
     port, storage = free_port(), free_port()
     data.mkdir(parents=True)
@@ -71,8 +71,8 @@ auto_snapshot: false
         "-Dcassandra-foreground=yes", "-Dcassandra.skip_wait_for_gossip_to_settle=0",
         "-Dcassandra.ring_delay_ms=100", "-Djdk.attach.allowAttachSelf=true",
         "-Djava.security.manager=allow",
-        *(f"--add-opens={each}=ALL-UNNAMED" for each in _OPENED),
-        *(f"--add-exports={each}=ALL-UNNAMED" for each in _EXPORTED),
+        *(f"--add-opens={package}=ALL-UNNAMED" for package in _OPENED),
+        *(f"--add-exports={package}=ALL-UNNAMED" for package in _EXPORTED),
         *properties, "-cp", f"{jars}/*", "org.apache.cassandra.service.CassandraDaemon",
     ]  # fmt: skip
     settings = CassandraSettings(
@@ -84,7 +84,7 @@ auto_snapshot: false
 
 
 def make_tables(settings: CassandraSettings) -> None:
-    """Run the file that docker compose runs."""
+    """Create the tables with the schema that docker compose runs."""
     from cassandra.cluster import Cluster
 
     text = re.sub(r"--.*", "", SCHEMA.read_text(encoding="utf-8"))
@@ -99,7 +99,7 @@ def make_tables(settings: CassandraSettings) -> None:
 
 
 def read(settings: CassandraSettings, query: str) -> list[dict[str, Any]]:
-    """Rows of a query, each by column."""
+    """The rows of a query, as dicts of column → value."""
     from opensea_metrics.spark_batch.cassandra import connected
 
     with connected(settings) as session:

@@ -1,4 +1,4 @@
-"""A real Kafka Connect worker (standalone), and a real Schema Registry (Apicurio), both from Maven."""
+"""A real Kafka Connect worker (standalone) and a real Schema Registry (Apicurio), both from Maven."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def _answers(url: str) -> bool:
 
 @contextmanager
 def worker(data: Path, bootstrap: str) -> Iterator[str]:
-    """A worker that has the connectors for files; its URL."""
+    """A worker with the file connectors. Yields its URL."""
     jars = maven.jars(
         f"connect-{KAFKA}",
-        *(f"org.apache.kafka:connect-{each}:{KAFKA}" for each in ("runtime", "json", "file")),
+        *(f"org.apache.kafka:connect-{module}:{KAFKA}" for module in ("runtime", "json", "file")),
     )
     plugins = data / "plugins/file"
     plugins.mkdir(parents=True)
@@ -51,7 +51,7 @@ value.converter=org.apache.kafka.connect.storage.StringConverter
 
 @contextmanager
 def registry(data: Path) -> Iterator[str]:
-    """A registry in memory that speaks Confluent's interface; its URL."""
+    """A registry in memory with Confluent's interface. Yields its URL."""
     folder = maven.archive(
         f"apicurio-{APICURIO}", f"io.apicurio:apicurio-registry-app:{APICURIO}:tar.gz:all"
     )

@@ -1,6 +1,6 @@
 """A real Kafka broker (KRaft, one node) on loopback, from Maven Central's jars.
 
-The jars are fetched once, with Maven, into ``$XDG_CACHE_HOME/opensea-metrics-tests`` (44 MB).
+Maven fetches the jars (44 MB) once, into ``$XDG_CACHE_HOME/opensea-metrics-tests``.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _JAVA = ("java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 
 def jars() -> Path:
-    """The folder with Kafka's jars, fetched if need be. Skips the test without Java or Maven."""
+    """The folder with Kafka's jars. Fetches them if needed. Skips the test without Java or Maven."""
     return maven.jars(f"kafka-{VERSION}", f"org.apache.kafka:kafka_2.13:{VERSION}")
 
 
 class Broker:
-    """A broker that can be killed and started again on the same port with the same data."""
+    """A broker that a test can kill and restart, on the same port and with the same data."""
 
     def __init__(self, data: Path) -> None:
         self._data = data
@@ -55,7 +55,7 @@ auto.create.topics.enable=false
 """,
             encoding="utf-8",
         )
-        # One that begins with a dash would be taken for an option.
+        # A name that begins with a dash would be read as an option.
         cluster = urlsafe_b64encode(b"\x00" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
         subprocess.run(
             (*_JAVA, "-cp", self._classpath, "kafka.tools.StorageTool", "format",
@@ -64,7 +64,7 @@ auto.create.topics.enable=false
         )  # fmt: skip
 
     def start(self) -> None:
-        """Start, and wait until the broker answers."""
+        """Start the broker and wait until it answers."""
         with open(self._data / "out.log", "ab") as out:
             self._process = subprocess.Popen(
                 (*_JAVA, "-cp", self._classpath, "kafka.Kafka", str(self._config)),
@@ -89,13 +89,13 @@ auto.create.topics.enable=false
 
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
-            self._process.kill()  # what it stored is thrown away, so it need not end in order
+            self._process.kill()  # its data is deleted, so it needs no clean shutdown
             self._process.wait()
 
 
 @contextmanager
 def running(data: Path) -> Iterator[Broker]:
-    """A broker for the time of a block."""
+    """A broker that runs during a block."""
     broker = Broker(data)
     try:
         broker.start()
@@ -109,14 +109,14 @@ def size_of(bootstrap: str, topic: str) -> int:
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "none"})
     try:
         partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
-        marks = [_bounds(consumer, TopicPartition(topic, each)) for each in partitions]
+        marks = [_bounds(consumer, TopicPartition(topic, number)) for number in partitions]
         return sum(high - low for low, high in marks)
     finally:
         consumer.close()
 
 
 def _bounds(consumer: Consumer, partition: TopicPartition) -> tuple[int, int]:
-    """The first offset of a partition and the next one; a new partition has no leader at first."""
+    """A partition's first offset, and its next one. Waits, because a new partition has no leader at first."""
     deadline = time.monotonic() + 60
     while True:
         try:
@@ -128,11 +128,11 @@ def _bounds(consumer: Consumer, partition: TopicPartition) -> tuple[int, int]:
 
 
 def read_topic(bootstrap: str, topic: str) -> list[Message]:
-    """All messages of a topic now: partition by partition, in order of offset."""
+    """All messages that a topic has now, partition by partition, in order of offset."""
     consumer = Consumer(
         {"bootstrap.servers": bootstrap, "group.id": "none", "enable.auto.commit": False}
     )
-    found: list[Message] = []
+    messages: list[Message] = []
     try:
         partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
         for partition in sorted(partitions):
@@ -142,9 +142,9 @@ def read_topic(bootstrap: str, topic: str) -> list[Message]:
             while low < high:
                 for message in consumer.consume(10_000, timeout=0.2):
                     assert message.error() is None, message.error()
-                    found.append(message)
+                    messages.append(message)
                     low = message.offset() + 1  # type: ignore[operator]
                 assert time.monotonic() < deadline, f"{topic} cannot be read to its end"
     finally:
         consumer.close()
-    return found
+    return messages

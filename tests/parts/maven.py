@@ -1,4 +1,4 @@
-"""Jars from Maven Central, each set fetched once into the tests' cache."""
+"""Jars from Maven Central. The tests' cache fetches each set once."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _DEPENDENCY = (
 
 
 def jars(name: str, *artifacts: str) -> Path:
-    """A folder with the artifacts (``group:artifact:version``) and all that they need.
+    """A folder with the artifacts (``group:artifact:version``) and all their dependencies.
 
-    Skips the test without Java or Maven, or when Maven does not get them.
+    Skips the test without Java or Maven, or if Maven cannot fetch them.
     """
     for tool in ("java", "mvn"):
         if shutil.which(tool) is None:
             pytest.skip(f"{name} needs {tool}")
 
     def fetch(folder: Path) -> None:
-        dependencies = "".join(_DEPENDENCY.format(*each.split(":")) for each in artifacts)
+        dependencies = "".join(_DEPENDENCY.format(*artifact.split(":")) for artifact in artifacts)
         (folder / "pom.xml").write_text(_POM.format(dependencies), encoding="utf-8")
         _run(
             name,
@@ -42,7 +42,7 @@ def jars(name: str, *artifacts: str) -> Path:
 
 
 def archive(name: str, artifact: str) -> Path:
-    """A folder with what the artifact ``group:artifact:version:tar.gz:classifier`` unpacks to."""
+    """A folder with the unpacked files of the artifact ``group:artifact:version:tar.gz:classifier``."""
     for tool in ("java", "mvn"):
         if shutil.which(tool) is None:
             pytest.skip(f"{name} needs {tool}")
@@ -57,9 +57,9 @@ def archive(name: str, artifact: str) -> Path:
 
 
 def _run(name: str, folder: Path, *arguments: str) -> None:
-    made = subprocess.run(
+    done = subprocess.run(
         ("mvn", "-q", "-B", *arguments),
         cwd=folder, capture_output=True, text=True, timeout=590, check=False,
     )  # fmt: skip
-    if made.returncode != 0:
-        pytest.skip(f"Maven does not get the jars of {name}: {made.stdout[-300:]}")
+    if done.returncode != 0:
+        pytest.skip(f"Maven cannot fetch the jars of {name}: {done.stdout[-300:]}")

@@ -1,6 +1,6 @@
-"""A real websocket server that speaks OpenSea's side of the Phoenix protocol, and misbehaves as told.
+"""A real websocket server that speaks OpenSea's side of the Phoenix protocol, and misbehaves on request.
 
-It runs in a thread. A test gives a script: what to do on each connection once a channel is joined.
+It runs in a thread. A test gives a script, which runs on each connection once a channel is joined.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Session:
     join_ref: str | None = None
 
     def frame(self, event: str, payload: bytes, topic: str | None = None) -> bytes:
-        """An event as this connection's version has it."""
+        """The frame of an event, in the version of the protocol that this connection uses."""
         name = json.dumps(topic or self.topic).encode()
         kind = json.dumps(event).encode()
         if self.version == "2.0.0":
@@ -46,27 +46,27 @@ class Session:
         await self.raw(self.frame(event, payload, topic))
 
     async def raw(self, frame: bytes) -> None:
-        """Any bytes as a text frame, be they UTF-8 or not."""
+        """Send any bytes as a text frame, even bytes that are not UTF-8."""
         await self.write(encoded(frame))
 
     async def write(self, data: bytes) -> None:
-        """Bytes of the websocket's own framing, once there is room for them in the buffer."""
+        """Send bytes that include the websocket's framing. Returns when the buffer has room again."""
         transport = self.socket.transport
         transport.write(data)
-        await asyncio.sleep(0)  # the server has to read, too
+        await asyncio.sleep(0)  # the server must read too
         while transport.get_write_buffer_size() > 256 * 1024:
             await asyncio.sleep(0.001)
         if transport.is_closing():
             raise ConnectionResetError
 
     def cut(self) -> None:
-        """Reset the connection: what is under way is lost."""
+        """Reset the connection. Bytes in transit are lost."""
         raw = self.socket.transport.get_extra_info("socket")
         raw.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.transport.abort()
 
     async def half_close(self) -> None:
-        """End the sending side without a word: what was written before still arrives."""
+        """Close the sending side without a close frame. Bytes written before still arrive."""
         self.socket.transport.write_eof()
         with suppress(ConnectionClosed):
             await self.socket.wait_closed()
@@ -82,25 +82,25 @@ async def idle(session: Session) -> None:
 
 @dataclass
 class Behaviour:
-    """What the server does when it is not asked by the script."""
+    """The server's behaviour outside of the script."""
 
     script: Script = idle
     key: str = KEY
     status: int | None = None
     """An HTTP status for every handshake."""
     location: str = ""
-    """Where a status that redirects leads."""
+    """The address to which such a status redirects."""
     answers_heartbeats: Callable[[Session], bool] = lambda _: True
     join_delay: float = 0.0
     before_join: Script | None = None
-    """What to send before the reply to a join."""
+    """Runs before the reply to a join."""
     join_reply: Callable[[str, int], Any] = lambda topic, attempt: {"status": "ok", "response": {}}
-    """The payload of the reply to a topic's n-th join (from 0); None: no reply at all."""
+    """The payload of the reply to a topic's n-th join (from 0). None: no reply."""
 
 
 @dataclass
 class Server:
-    """What a test knows about the server."""
+    """The server as a test sees it."""
 
     url: str
     behaviour: Behaviour
@@ -110,12 +110,12 @@ class Server:
     """Frames from clients, decoded."""
     sessions: int = 0
     errors: list[BaseException] = field(default_factory=list)
-    """What scripts raised, but for closed connections."""
+    """The errors of scripts, except closed connections."""
 
 
 @contextmanager
 def running(behaviour: Behaviour, ssl: Any = None) -> Iterator[Server]:
-    """A server for the time of a block."""
+    """A server that runs during a block."""
     loop = asyncio.new_event_loop()
     ended = asyncio.Event()
     ports: list[int] = []
@@ -215,7 +215,7 @@ async def _reply(session: Session, join_ref: Any, ref: str, topic: str, body: An
 
 
 def encoded(frame: bytes) -> bytes:
-    """A text frame as a server puts it on the wire."""
+    """The bytes of a text frame from a server."""
     size = len(frame)
     if size < 126:
         return b"\x81" + bytes([size]) + frame
@@ -225,5 +225,5 @@ def encoded(frame: bytes) -> bytes:
 
 
 def blocks(frames: Sequence[bytes], size: int = 50) -> list[bytes]:
-    """Frames on the wire, several together: writing them one by one would hold the client up."""
+    """The bytes of frames, several frames per block. Writing them one by one would slow the client down."""
     return [b"".join(map(encoded, frames[i : i + size])) for i in range(0, len(frames), size)]

@@ -1,4 +1,4 @@
-"""A program of another language for the time of a block."""
+"""Runs an external program during a block."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def running(
     seconds: float = 180,
     env: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start it, wait until ``ready`` (an OSError counts as not yet), and kill it at the end.
+    """Start a program, wait until ``ready`` is true (an OSError counts as false), and kill it at the end.
 
-    What it says goes to the file ``log``. Raises RuntimeError with its end if it does not start.
+    Its output goes to the file ``log``. Raises RuntimeError with the end of that file if it does not start.
     """
     with open(log, "wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=out, cwd=log.parent, env=env)
@@ -33,7 +33,7 @@ def running(
                 time.sleep(0.2)
             yield process
         finally:
-            process.kill()  # what it stored is thrown away
+            process.kill()  # its data is deleted, so it needs no clean shutdown
             process.wait()
 
 

@@ -1,6 +1,6 @@
-"""A real S3 server (versitygw) on loopback; it checks signatures, and keeps objects as files.
+"""A real S3 server (versitygw) on loopback. It checks signatures and keeps objects as files.
 
-It is built once, with Go, into the tests' cache (84 MB).
+Go builds it once, into the tests' cache (84 MB).
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ _MODULE = "github.com/versity/versitygw/cmd/versitygw"
 
 
 def binary() -> Path:
-    """The server's program, built if need be. Skips the test without Go."""
+    """The server's program. Builds it if needed. Skips the test without Go."""
     if shutil.which("go") is None:
         pytest.skip("an S3 server needs go, to build versitygw")
     return once(f"versitygw-{VERSION}", _build) / "versitygw"
 
 
 def _build(folder: Path) -> None:
-    made = subprocess.run(
+    done = subprocess.run(
         ("go", "install", f"{_MODULE}@{VERSION}"),
         env=os.environ | {"GOBIN": str(folder)},
         capture_output=True, text=True, timeout=590, check=False,
     )  # fmt: skip
-    if made.returncode != 0:
-        pytest.skip(f"Go does not build versitygw: {made.stderr[-300:]}")
+    if done.returncode != 0:
+        pytest.skip(f"Go cannot build versitygw: {done.stderr[-300:]}")
 
 
 @dataclass(frozen=True)
 class S3:
-    """A running server: where it is, and how it lets one in."""
+    """A running server: its address and its keys."""
 
     endpoint: str
     access_key: str = "tests"
@@ -56,7 +56,7 @@ class S3:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables with which AWS's tools and opensea-metrics find it."""
+        """The environment variables that name the server to AWS's tools and opensea-metrics."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ACCESS_KEY_ID": self.access_key,
@@ -65,7 +65,7 @@ class S3:
         }
 
     def filesystem(self) -> Any:
-        """An s3fs file system of its own, which remembers no listings."""
+        """A new s3fs file system that does not cache listings."""
         return s3fs.S3FileSystem(
             key=self.access_key,
             secret=self.secret_key,
@@ -77,11 +77,11 @@ class S3:
         )
 
     def upload(self, folder: Path, to: str) -> None:
-        """Copy a folder's files to ``bucket/path``; the bucket is made if need be."""
+        """Copy a folder's files to ``bucket/path``. Creates the bucket if needed."""
         there = self.filesystem()
         bucket = to.partition("/")[0]
         if not there.exists(bucket):
-            there.call_s3("create_bucket", Bucket=bucket)  # mkdir names the region, which us-east-1 has not
+            there.call_s3("create_bucket", Bucket=bucket)  # mkdir names the region, but us-east-1 allows no name
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         targets = [f"{to}/{path.relative_to(folder).as_posix()}" for path in files]
         there.put([str(path) for path in files], targets)
@@ -89,7 +89,7 @@ class S3:
 
 @contextmanager
 def running(data: Path) -> Iterator[S3]:
-    """A server for the time of a block; its objects and log go into ``data``."""
+    """A server that runs during a block. Its objects and its log go to ``data``."""
     program = binary()
     port = free_port()
     server = S3(f"http://127.0.0.1:{port}")
@@ -105,7 +105,7 @@ def running(data: Path) -> Iterator[S3]:
             _wait(process, server, data / "log")
             yield server
         finally:
-            process.kill()  # what it stored is thrown away
+            process.kill()  # its data is deleted, so it needs no clean shutdown
             process.wait()
 
 
@@ -116,7 +116,7 @@ def _wait(process: subprocess.Popen[bytes], server: S3, log: Path) -> None:
             urllib.request.urlopen(server.endpoint, timeout=2).close()
             return
         except urllib.error.HTTPError:
-            return  # it answers, if only that one must sign
+            return  # it answers, even if it refuses an unsigned request
         except OSError:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(

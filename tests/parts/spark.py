@@ -19,18 +19,18 @@ _JAVA = ("java", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 
 def needed() -> Path:
-    """The folder of pyspark. Skips the test where Spark cannot run."""
-    found = importlib.util.find_spec("pyspark")
-    if found is None or found.origin is None:
+    """The folder of pyspark. Skips the test if Spark cannot run here."""
+    spec = importlib.util.find_spec("pyspark")
+    if spec is None or spec.origin is None:
         pytest.skip("pyspark is not installed: make install EXTRAS=test,spark")
     if shutil.which("java") is None:
         pytest.skip("Spark needs java")
-    return Path(found.origin).parent
+    return Path(spec.origin).parent
 
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[str]:
-    """The URL of a master with one worker of two cores; logs go into ``folder``."""
+    """Yields the URL of a master that has one worker with two cores. Logs go to ``folder``."""
     home = needed()
     port = free_port()
     url = f"spark://127.0.0.1:{port}"

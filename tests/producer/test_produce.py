@@ -179,7 +179,7 @@ def test_replay_into_kafka_and_back_out_of_its_archive(broker: Broker, tmp_path:
         (*COMMAND, "replay", "--sink", "kafka", "--bootstrap", broker.bootstrap),
         cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
-    assert "note: the oldest event is of 2026-09-15" in as_it_is.stderr
+    assert "note: the oldest event is from 2026-09-15" in as_it_is.stderr
     assert "for 2 DAYS of event time" in as_it_is.stderr
     out = run_command(tmp_path, "replay", "--out", "a")
     out = run_command(tmp_path, "replay", "a", "--out", "b")
@@ -196,7 +196,7 @@ def test_a_replay_is_stopped_and_goes_on(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     out, error = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert error == "stopped before the end: go on with --resume\n"
+    assert error == "stopped before the end: resume with --resume\n"
     first = int(out.split()[0])
     assert 0 < first < 6_000
     out = run_command(tmp_path, "replay", "--out", "data", "--resume")
@@ -209,7 +209,7 @@ def test_a_replay_is_stopped_and_goes_on(tmp_path: Path) -> None:
     ("arguments", "complaint"),
     [
         (("nope.ndjson",), "error: Cannot read nope.ndjson: No such file"),
-        (("--speed", "0"), "a speed is greater than 0"),
+        (("--speed", "0"), "the speed must be greater than 0"),
         ((".opensea-metrics", "--out", ".opensea-metrics"), "itself"),
     ],
 )

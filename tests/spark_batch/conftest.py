@@ -1,21 +1,43 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from opensea_metrics.spark_batch import recompute
 from opensea_metrics.spark_batch.settings import BatchSettings
 from opensea_metrics.spark_batch.upkeep.rows import raw_stream
 from opensea_metrics.sql.language.catalog.changes import check
 from opensea_metrics.sql.language.catalog.sources import Source
-from opensea_metrics.sql.language.project.project import load_project
+from opensea_metrics.sql.language.project.project import Project, load_project
+from opensea_metrics.udfs import registry
 from tests.parts import s3
+from tests.spark_batch.archives import SQL
 from tests.spark_batch.places import TOPIC, Place, on_disk
+
+
+@pytest.fixture(autouse=True, scope="package")
+def the_packaged_project_is_read_once() -> Iterator[None]:
+    """Reading it takes 0.4 s, in each of 200 runs. A test may change the functions, and has other projects."""
+    projects: dict[object, Project] = {}
+
+    def load(root: Path | None, variables: Mapping[str, str]) -> Project:
+        if root != SQL:
+            return load_project(root, variables)
+        key = (frozenset(variables.items()), os.environ.get(registry.VARIABLE))
+        if key not in projects:
+            projects[key] = load_project(root, variables)
+        return projects[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recompute, "load_project", load)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from opensea_metrics.core.types import ArrayType, DecimalType, KsqlType, MapType
 EPOCH = datetime(1970, 1, 1)
 
 
-class Unreadable(Exception):
+class UndecodableRecord(Exception):
     """The record is dropped."""
 
 
@@ -38,12 +38,12 @@ def decoded(line: str, kind: StructType) -> dict[str, Any] | None:
         return None
     try:
         return value(record, kind)  # type: ignore[no-any-return]
-    except Unreadable:
+    except UndecodableRecord:
         return None
 
 
 def value(given: Any, kind: KsqlType) -> Any:
-    """A value of a record. Raises Unreadable."""
+    """A value of a record. Raises UndecodableRecord."""
     if given is None:
         return None
     match kind:
@@ -72,7 +72,7 @@ def look_up(record: dict[str, Any], name: str) -> Any:
 
 
 def scalar(given: Any, kind: str) -> Any:
-    """A value of a type without types in it. Raises Unreadable."""
+    """A value of a type without types in it. Raises UndecodableRecord."""
     match kind:
         case "STRING":
             return text(given)
@@ -125,13 +125,13 @@ def in_object(given: Any) -> str:
 
 
 def parsed(number: Callable[[Any], Any], given: Any) -> Any:
-    """A number, maybe of a text. Raises Unreadable."""
+    """A number, maybe of a text. Raises UndecodableRecord."""
     try:
         return number(given)
     except (ValueError, ArithmeticError):
-        raise Unreadable from None
+        raise UndecodableRecord from None
 
 
 def check(is_right: bool) -> None:
     if not is_right:
-        raise Unreadable
+        raise UndecodableRecord

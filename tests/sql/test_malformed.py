@@ -10,8 +10,7 @@ import pyarrow as pa
 import pytest
 
 from opensea_metrics.sql.language.lowering.records import malformed, utf8
-from opensea_metrics.sql.language.lowering.records.capitals import Capitals
-from opensea_metrics.sql.language.lowering.records.scratch import BLOCK
+from opensea_metrics.sql.language.lowering.records.capitals import BLOCK, Capitals
 
 WRONG = ('{"a":1,}', '{"a":[1,]}', '{"a":1 ,\t \r}', '{"a":1,' + 200 * " " + "}", '{"a":NaN}', '{"a":[1, -NaN]}')
 RIGHT = ('{"a":1}', "{}", "", '{"a":[1, 2, {"b": 1 }], "c":"N.N Infinite na"}', ",", "]", "}")

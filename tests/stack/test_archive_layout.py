@@ -1,4 +1,4 @@
-"""Files as the S3 sink writes them, by its own configuration, are read by recompute from a bucket."""
+"""recompute reads files from a bucket that are laid out as the S3 sink's configuration says."""
 
 from __future__ import annotations
 
@@ -21,15 +21,18 @@ from opensea_metrics.producer.sinks import ArchiveSink
 from tests.parts import s3 as s3_part
 
 CONFIG = json.loads(Path("deploy/compose/connect/connectors/s3-raw-events.json").read_text())
-FLUSH = 500  # instead of flush.size: a small sample makes several files
+FLUSH = 500  # smaller than flush.size, so that a small sample fills several files
 
 
 def sink(values: list[bytes], partitions: int) -> Iterator[tuple[str, bytes]]:
-    """What the sink makes of records, as its sources tell: one writer an hour and partition is open
-    until flush.size records of the partition came; then all of them end. Yields (key, object)."""
+    """Yields (key, object) as the sink's source code would write them.
+
+    The sink keeps one writer open per hour and partition. When a partition has flush.size records, all its
+    writers end.
+    """
     topic, delimiter = CONFIG["topics"], CONFIG.get("file.delim", "+")
     open_files: dict[int, dict[str, tuple[int, list[bytes]]]] = {
-        each: {} for each in range(partitions)
+        number: {} for number in range(partitions)
     }
     offsets = [0] * partitions
 
@@ -108,29 +111,29 @@ def test_recompute_reads_what_the_sink_writes(
         for name, value in store.environment.items():
             monkeypatch.setenv(name, value)
         store.upload(tmp_path / "objects", "raw-data")
-        found = recomputed("s3a://raw-data/topics/OpenSeaRawEvents", tmp_path / "found")
+        tables = recomputed("s3a://raw-data/topics/OpenSeaRawEvents", tmp_path / "found")
     expected = recomputed(str(local), tmp_path / "expected")
-    assert found.keys() == expected.keys()
-    assert len(found) >= 10
+    assert tables.keys() == expected.keys()
+    assert len(tables) >= 10
     for name, rows in expected.items():
-        assert len(rows) == len(found[name]), name
-        assert found[name] == [near(row) for row in rows], name
+        assert len(rows) == len(tables[name]), name
+        assert tables[name] == [near(row) for row in rows], name
 
 
 def parsed(value: Any) -> Any:
-    """With the details of top lists, which are JSON texts, as values."""
+    """A row in which the details of top lists are values instead of JSON texts."""
     if isinstance(value, dict):
         return {
-            name: orjson.loads(each) if name == "DETAIL" and each else parsed(each)
-            for name, each in value.items()
+            name: orjson.loads(item) if name == "DETAIL" and item else parsed(item)
+            for name, item in value.items()
         }
-    return [parsed(each) for each in value] if isinstance(value, list) else value
+    return [parsed(item) for item in value] if isinstance(value, list) else value
 
 
 def near(value: Any) -> Any:
-    """Sums of floating-point numbers may be made in another order."""
+    """A value that equals this one, except in the last digits of floats. Engines may add them in any order."""
     if isinstance(value, float):
         return pytest.approx(value, rel=1e-9)
     if isinstance(value, dict):
-        return {name: near(each) for name, each in value.items()}
-    return [near(each) for each in value] if isinstance(value, list) else value
+        return {name: near(item) for name, item in value.items()}
+    return [near(item) for item in value] if isinstance(value, list) else value

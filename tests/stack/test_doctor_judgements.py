@@ -1,4 +1,4 @@
-"""What doctor makes of facts, part by part: pure functions, no part runs."""
+"""Doctor's pure functions that judge facts. No part runs here."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from opensea_metrics.deploy.doctor import (
 from opensea_metrics.deploy.doctor.cassandra import TableFacts
 from opensea_metrics.deploy.doctor.checks import Check, age_text
 from opensea_metrics.deploy.doctor.kafka import KafkaFacts, TopicFacts
-from opensea_metrics.deploy.migrations.state import VersionState
-from opensea_metrics.deploy.migrations.status import VersionStatus
-from opensea_metrics.deploy.replies import Query, ServerInfo
+from opensea_metrics.deploy.migrations.plan.files import VersionStatus
+from opensea_metrics.deploy.migrations.record.records import VersionState
+from opensea_metrics.deploy.replies import ServerInfo, ServerQuery
 
 NOW = 1_789_473_600.0
 RAW, LONG, DEAD = "OpenSeaRawEvents", ("Global", "Collections"), ("OpenSeaRawEvents.dlq",)
 
 
 def verdicts(checks: list[Check]) -> dict[str, str]:
-    return {each.name: each.verdict for each in checks}
+    return {check.name: check.verdict for check in checks}
 
 
 def not_well(checks: list[Check]) -> list[Check]:
-    """Those with something to say, each of which must say what to do."""
-    found = [each for each in checks if each.verdict != "ok"]
-    assert all(each.advice for each in found)
-    return found
+    """The checks that are not ok. Each must say what to do."""
+    faulty = [check for check in checks if check.verdict != "ok"]
+    assert all(check.advice for check in faulty)
+    return faulty
 
 
 def topic(**changes: Any) -> TopicFacts:
@@ -45,27 +45,28 @@ def topic(**changes: Any) -> TopicFacts:
 
 
 def brokers(raw: TopicFacts | None = None, lags: Any = (), **topics: TopicFacts) -> list[Check]:
-    there = {RAW: raw or topic(), "Global": topic(), "Collections": topic()} | topics
-    facts = KafkaFacts(1, {name: each for name, each in there.items() if each}, dict(lags))
+    topics_or_none = {RAW: raw or topic(), "Global": topic(), "Collections": topic()} | topics
+    existing = {name: known for name, known in topics_or_none.items() if known}
+    facts = KafkaFacts(1, existing, dict(lags))
     return kafka.judge(facts, RAW, LONG, DEAD, NOW)
 
 
 def test_kafka_that_is_well() -> None:
-    found = brokers(lags={"connect-s3": (3,), "_confluent-ksql-q1": (9_000,)})
-    assert not_well(found) == []
-    assert verdicts(found).keys() == {"reachable", RAW, "Global", "Collections", "events", "lag"}
-    assert found[-1].found == "2 readers, 9,003 records"
+    checks = brokers(lags={"connect-s3": (3,), "_confluent-ksql-q1": (9_000,)})
+    assert not_well(checks) == []
+    assert verdicts(checks).keys() == {"reachable", RAW, "Global", "Collections", "events", "lag"}
+    assert checks[-1].observation == "2 readers, 9,003 records"
 
 
 @pytest.mark.parametrize(
-    ("found", "name", "verdict", "says"),
+    ("checks", "name", "verdict", "text"),
     [
         (brokers(Global=None), "Global", "failed", "no such topic"),  # type: ignore[arg-type]
         (brokers(topic(short=1)), RAW, "failed", "1 of 2 partitions"),
         (brokers(topic(records=0, newest=None)), "events", "warning", "is empty"),
         (brokers(topic(newest=NOW - 7300)), "events", "warning", "2 h ago"),
         (brokers(Global=topic(append_time=False)), "Global time", "warning", "greatest value"),
-        (brokers(**{"OpenSeaRawEvents.dlq": topic(records=7)}), DEAD[0], "warning", "7 records"),
+        (brokers(**{"OpenSeaRawEvents.dlq": topic(records=7)}), DEAD[0], "warning", "7 dead letters"),
         (
             brokers(lags={"slow": (20_000, 20_500), "well": (0, 0)}),
             "lag",
@@ -75,21 +76,21 @@ def test_kafka_that_is_well() -> None:
         (brokers(lags={"slow": (20_000,)}), "lag", "warning", "slow"),
     ],
 )
-def test_kafka_that_is_not(found: list[Check], name: str, verdict: str, says: str) -> None:
-    (one,) = not_well(found)
+def test_kafka_that_is_not(checks: list[Check], name: str, verdict: str, text: str) -> None:
+    (one,) = not_well(checks)
     assert (one.name, one.verdict) == (name, verdict)
-    assert says in one.found
+    assert text in one.observation
 
 
 def test_readers_that_catch_up_are_well() -> None:
-    found = brokers(lags={"fast": (900_000, 600_000)})
-    assert not_well(found) == []
-    assert "fast has 600,000 to go" in found[-1].found
+    checks = brokers(lags={"fast": (900_000, 600_000)})
+    assert not_well(checks) == []
+    assert "fast has 600,000 to go" in checks[-1].observation
 
 
 def server(status: str = "RUNNING", states: tuple[str, ...] = ("RUNNING",), healthy: bool = True,
            versions: tuple[VersionStatus, ...] = ()) -> list[Check]:  # fmt: skip
-    queries = [Query(f"CTAS_{at}", (), state, "") for at, state in enumerate(states)]
+    queries = [ServerQuery(f"CTAS_{at}", (), state, "") for at, state in enumerate(states)]
     return ksqldb.judge(ServerInfo("7.9.1", "opensea_", status), healthy, queries, versions)
 
 
@@ -98,13 +99,13 @@ def version(number: int, state: VersionState, changed: bool = False) -> VersionS
 
 
 def test_ksqldb_that_is_well() -> None:
-    found = server(versions=(version(1, VersionState.MIGRATED),))
-    assert not_well(found) == []
-    assert found[0].found == "version 7.9.1, service opensea_"
+    checks = server(versions=(version(1, VersionState.MIGRATED),))
+    assert not_well(checks) == []
+    assert checks[0].observation == "version 7.9.1, service opensea_"
 
 
 @pytest.mark.parametrize(
-    ("found", "name", "verdict", "says"),
+    ("checks", "name", "verdict", "text"),
     [
         (server("ERROR"), "healthy", "failed", "error"),
         (server(healthy=False), "healthy", "failed", "7.9.1"),
@@ -114,22 +115,22 @@ def test_ksqldb_that_is_well() -> None:
         (server(states=()), "queries", "warning", "none"),
         (server(versions=(version(1, VersionState.MIGRATED), version(2, VersionState.PENDING))),
          "migrations", "warning", "V002 pending"),
-        (server(versions=(version(4, VersionState.MIGRATED, changed=True),)), "migrations", "warning", "V004 differ"),
+        (server(versions=(version(4, VersionState.MIGRATED, changed=True),)), "migrations", "warning", "applied: V004"),
     ],
 )  # fmt: skip
-def test_ksqldb_that_is_not(found: list[Check], name: str, verdict: str, says: str) -> None:
-    (one,) = not_well(found)
+def test_ksqldb_that_is_not(checks: list[Check], name: str, verdict: str, text: str) -> None:
+    (one,) = not_well(checks)
     assert (one.name, one.verdict) == (name, verdict)
-    assert says in one.found
+    assert text in one.observation
 
 
 def workers(**states: Any) -> list[Check]:
-    """Connect's checks; each connector is (its state, its tasks' states) or such a reply."""
+    """Connect's checks. Each connector is (its state, the states of its tasks)."""
     replies = {
         name: {
             "status": {
                 "connector": {"state": state},
-                "tasks": [{"id": at, "state": each} for at, each in enumerate(tasks)],
+                "tasks": [{"id": at, "state": task} for at, task in enumerate(tasks)],
             }
         }
         for name, (state, tasks) in (dict.fromkeys(connect.EXPECTED, ("RUNNING", ["RUNNING"])) | states).items()
@@ -143,31 +144,31 @@ def test_connect_that_is_well() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "verdict", "says"),
+    ("changed", "verdict", "text"),
     [
         (("RUNNING", ["RUNNING", "FAILED"]), "failed", "1 of 2 tasks failed: without a reason"),
         (("FAILED", []), "failed", "0 of 0"),
         (("PAUSED", []), "warning", "paused"),
         (("RUNNING", []), "warning", "0 of 0 tasks run"),
         (("UNASSIGNED", ["UNASSIGNED"]), "warning", "unassigned"),
-        ((None, None), "warning", "not registered: the archive gets nothing"),
+        ((None, None), "warning", "not registered, so the archive gets no data"),
     ],
 )
-def test_connect_that_is_not(changed: Any, verdict: str, says: str) -> None:
+def test_connect_that_is_not(changed: Any, verdict: str, text: str) -> None:
     (one,) = not_well(workers(**{"s3-raw-events": changed}))
     assert (one.name, one.verdict) == ("s3-raw-events", verdict)
-    assert says in one.found
+    assert text in one.observation
 
 
-def test_a_failed_task_is_told_with_the_last_cause() -> None:
+def test_a_failed_task_names_its_last_cause() -> None:
     trace = "o.a.k.ConnectException: Exiting\n\tat x\nCaused by: java.io.IOException: no route\n\tat y\n"
     status = {
         "connector": {"state": "RUNNING"},
         "tasks": [{"id": 0, "state": "FAILED", "trace": trace}],
     }
-    found = connect.judge({}, {"own": {"status": status}})
+    checks = connect.judge({}, {"own": {"status": status}})
     assert "java.io.IOException: no route" in next(
-        each.found for each in found if each.name == "own"
+        check.observation for check in checks if check.name == "own"
     )
 
 
@@ -176,9 +177,9 @@ def test_the_registry() -> None:
         "Global": {"version": 1},
         "Collections": {"version": 3, "schemaType": "PROTOBUF"},
     }
-    found = registry.judge(["Global-value", "Collections-value"], LONG, latest)
-    assert not_well(found) == []
-    assert [each.found for each in found] == [
+    checks = registry.judge(["Global-value", "Collections-value"], LONG, latest)
+    assert not_well(checks) == []
+    assert [check.observation for check in checks] == [
         "2 subjects",
         "AVRO, version 1",
         "PROTOBUF, version 3",
@@ -190,12 +191,12 @@ def test_the_registry() -> None:
 
 def tables(**changed: TableFacts | None) -> list[Check]:
     well = {table: TableFacts(key, NOW - 30) for table, key in cassandra.KEYS.items()}
-    there: Any = {table: each for table, each in (well | changed).items() if each}
-    return cassandra.judge("5.0.6", there, NOW)
+    existing: Any = {table: facts for table, facts in (well | changed).items() if facts}
+    return cassandra.judge("5.0.6", existing, NOW)
 
 
 @pytest.mark.parametrize(
-    ("changed", "verdict", "says"),
+    ("changed", "verdict", "text"),
     [
         (None, "failed", "no such table"),
         (TableFacts(("collection", "metric", "timestamp"), NOW), "failed", "its key is"),
@@ -203,11 +204,11 @@ def tables(**changed: TableFacts | None) -> list[Check]:
         (TableFacts(cassandra.KEYS["collections_metrics"], NOW - 3600), "warning", "60 min ago"),
     ],
 )
-def test_cassandra(changed: TableFacts | None, verdict: str, says: str) -> None:
+def test_cassandra(changed: TableFacts | None, verdict: str, text: str) -> None:
     assert not_well(tables()) == []
     (one,) = not_well(tables(collections_metrics=changed))
     assert (one.name, one.verdict) == ("collections_metrics", verdict)
-    assert says in one.found
+    assert text in one.observation
 
 
 def test_the_archive() -> None:
@@ -220,13 +221,13 @@ def test_the_archive() -> None:
 
 
 def master(*states: str) -> list[Check]:
-    made = [{"state": state, "cores": 1, "memory": 640} for state in states]
-    return spark.judge({"url": "spark://m:7077", "status": "ALIVE", "workers": made})
+    workers = [{"state": state, "cores": 1, "memory": 640} for state in states]
+    return spark.judge({"url": "spark://m:7077", "status": "ALIVE", "workers": workers})
 
 
 def test_spark() -> None:
     assert not_well(master("ALIVE", "ALIVE")) == []
-    assert master("ALIVE", "ALIVE")[-1].found == "2 alive, 2 cores, 1280 MB for executors"
+    assert master("ALIVE", "ALIVE")[-1].observation == "2 alive, 2 cores, 1280 MB for executors"
     assert verdicts(master("ALIVE", "DEAD"))["workers"] == "warning"
     assert verdicts(master("DEAD"))["workers"] == "failed"
     assert verdicts(master())["workers"] == "failed"

@@ -1,6 +1,6 @@
-"""The whole stack, where a Docker engine answers: events → ksqlDB → sinks → Cassandra and archive → recompute.
+"""The whole stack, if a Docker engine answers: events → ksqlDB → sinks → Cassandra and archive → recompute.
 
-Builds the images (some minutes), on ports of its own and under a project name of its own.
+Builds the images, which takes minutes. The stack has its own ports and its own project name.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PORTS = (
     "NOTEBOOK", "SPARK_DRIVER_UI", "SPARK_MASTER_UI", "MINIO", "MINIO_CONSOLE", "CASSANDRA", "KAFKA",
     "SCHEMA_REGISTRY", "REST_PROXY", "CONNECT", "KSQLDB", "CONDUKTOR",
 )  # fmt: skip
-PATIENCE = 900  # seconds, for what the slowest machine may need
+PATIENCE = 900  # seconds; the slowest machine may need them
 SOURCE = "s3a://raw-data/topics/OpenSeaRawEvents"
 WINDOW = {"windows": "[{size: 5 MINUTES}]"}
 
@@ -48,7 +48,7 @@ pytestmark = pytest.mark.timeout(5400)
 
 
 def engine() -> None:
-    """Skips the test where no Docker engine answers."""
+    """Skips the test if no Docker engine answers."""
     if shutil.which("docker") is None:
         pytest.skip("the whole stack needs docker")
     done = subprocess.run(
@@ -65,7 +65,7 @@ def engine() -> None:
 
 
 class Stack:
-    """The running stack: its settings, and its compose commands."""
+    """The running stack: its settings and its compose commands."""
 
     def __init__(self, command: list[str], settings: dict[str, str]) -> None:
         self.command, self.settings = command, settings
@@ -106,7 +106,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     settings["OPENSEA_METRICS_VARIABLES"] = json.dumps(WINDOW | {"long_form_format": "AVRO"})
     file = tmp_path_factory.mktemp("stack") / "env"
     file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-    # Not the project of whoever works here: the end deletes its volumes.
+    # A separate project, because the end deletes its volumes.
     os.environ["COMPOSE_PROJECT_NAME"] = f"opensea-metrics-test-{uuid.uuid4().hex[:8]}"
     compose = DockerCompose(
         ".", "docker-compose.yml", build=True, wait=False, env_file=str(file),
@@ -114,22 +114,22 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     )  # fmt: skip
     try:
         with compose:
-            made = Stack(compose.docker_compose_command(), settings)
-            ended(made, "migrate", "connectors", "cassandra-init")
-            yield made
+            started = Stack(compose.docker_compose_command(), settings)
+            ended(started, "migrate", "connectors", "cassandra-init")
+            yield started
     finally:
         del os.environ["COMPOSE_PROJECT_NAME"]
 
 
 def ended(stack: Stack, *services: str) -> None:
-    """Wait until one-shot services have ended well."""
+    """Wait until one-shot services have ended without an error."""
     deadline = time.monotonic() + PATIENCE
     for service in services:
         while True:
             text = stack.run("ps", "--all", "--format", "json", service)
-            (found,) = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-            if found["State"] == "exited":
-                assert found["ExitCode"] == 0, stack.run("logs", service)
+            (container,) = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+            if container["State"] == "exited":
+                assert container["ExitCode"] == 0, stack.run("logs", service)
                 break
             assert time.monotonic() < deadline, (
                 f"{service} has not ended: {stack.run('ps', '--all')}"
@@ -138,7 +138,7 @@ def ended(stack: Stack, *services: str) -> None:
 
 
 def expected(data: Path) -> dict[str, dict[tuple[Any, ...], float | None]]:
-    """Each long-form row's last value, by the embedded server."""
+    """The last value of each long-form row on the embedded server."""
     with server.running(data) as url:
         client = KsqlClient(url)
         commands.apply(client, Path("sql"), WINDOW)
@@ -161,17 +161,17 @@ def expected(data: Path) -> dict[str, dict[tuple[Any, ...], float | None]]:
 
 
 def stored(settings: CassandraSettings, table: str) -> dict[tuple[Any, ...], float | None]:
-    found = {}
+    values = {}
     for row in cassandra.read(settings, f"SELECT * FROM {table}"):
         moment = round(row["timestamp"].replace(tzinfo=UTC).timestamp() * 1000)
-        found[row["metric"], row["collection"], moment, row.get("nft_id")] = row["value"]
-    return found
+        values[row["metric"], row["collection"], moment, row.get("nft_id")] = row["value"]
+    return values
 
 
 def test_events_become_rows_archive_and_the_same_metrics_again(
     stack: Stack, tmp_path: Path
 ) -> None:
-    # A file a few seconds after its events, not at the next full ten minutes.
+    # Write a file a few seconds after its events, instead of at the next full ten minutes.
     connect = stack.url("CONNECT_PORT")
     config = httpx.get(f"{connect}/connectors/s3-raw-events/config", timeout=60).json()
     config["rotate.schedule.interval.ms"] = "10000"
@@ -187,14 +187,14 @@ def test_events_become_rows_archive_and_the_same_metrics_again(
     )
     def rows_are_all_there() -> None:
         for table, rows in wanted.items():
-            found = stored(stack.cassandra(), table)
-            assert rows.keys() <= found.keys()
-            assert {key: found[key] for key in rows} == {
+            values = stored(stack.cassandra(), table)
+            assert rows.keys() <= values.keys()
+            assert {key: values[key] for key in rows} == {
                 key: value if value is None else pytest.approx(value, rel=1e-9)
                 for key, value in rows.items()
             }
-            # What a top list no longer holds keeps its last row (V004).
-            assert all("top_" in metric for metric, *_ in found.keys() - rows.keys())
+            # An asset or collection that leaves a top list keeps its last row (V004).
+            assert all("top_" in metric for metric, *_ in values.keys() - rows.keys())
 
     rows_are_all_there()
 
@@ -211,7 +211,7 @@ def test_events_become_rows_archive_and_the_same_metrics_again(
         rows_are_all_there()
 
 
-def test_doctor_finds_the_stack_well(stack: Stack) -> None:
+def test_doctor_reports_no_failure(stack: Stack) -> None:
     lines = [
         json.loads(line)
         for line in stack.tool("doctor", "--json").splitlines()

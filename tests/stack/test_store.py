@@ -1,4 +1,4 @@
-"""The object store with the settings of docker-compose.yml: health, console, buckets, who may in."""
+"""The object store with the settings of docker-compose.yml: health, console, buckets, access."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ SECRET = "a secret of tests"
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Ports by those inside the container."""
+    """Port inside the container → port on this machine."""
     data = tmp_path_factory.mktemp("store")
     ports = {inside: str(free_port()) for inside in ("9000", "9001")}
     service = SERVICES["minio"]
     environment = {}
     for name, value in service["environment"].items():
         value = re.sub(r"\$\{MINIO_ROOT_PASSWORD[^}]*\}", SECRET, value)
-        value = re.sub(r"\$\{MINIO_\w*PORT:-(\d+)\}", lambda found: ports[found[1]], value)
+        value = re.sub(r"\$\{MINIO_\w*PORT:-(\d+)\}", lambda match: ports[match[1]], value)
         value = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value)
-        environment[name] = re.sub(r"^:(\d+)$", lambda found: f"127.0.0.1:{ports[found[1]]}", value)
+        environment[name] = re.sub(r"^:(\d+)$", lambda match: f"127.0.0.1:{ports[match[1]]}", value)
     (data / "objects").mkdir()
     command = [
         str(s3.binary()),
-        *(each.replace("/data", f"{data}/objects") for each in service["command"]),
+        *(argument.replace("/data", f"{data}/objects") for argument in service["command"]),
     ]
     health = service["healthcheck"]["test"][-1].replace("9000", ports["9000"])
 
@@ -62,20 +62,20 @@ def make_buckets(store: dict[str, str], secret: str = SECRET) -> subprocess.Comp
     )  # fmt: skip
 
 
-def test_buckets_are_made_once(store: dict[str, str]) -> None:
-    assert make_buckets(store).stdout == "made the bucket raw-data\nmade the bucket metrics\n"
+def test_buckets_are_created_once(store: dict[str, str]) -> None:
+    assert make_buckets(store).stdout == "created the bucket raw-data\ncreated the bucket metrics\n"
     there = s3fs.S3FileSystem(
         key="opensea", secret=SECRET, endpoint_url=f"http://127.0.0.1:{store['9000']}",
         config_kwargs={"s3": {"addressing_style": "path"}}, skip_instance_cache=True,
     )  # fmt: skip
     there.pipe("raw-data/topics/x", b"kept")
     assert (
-        make_buckets(store).stdout == "the bucket raw-data is there\nthe bucket metrics is there\n"
+        make_buckets(store).stdout == "the bucket raw-data exists\nthe bucket metrics exists\n"
     )
     assert there.cat("raw-data/topics/x") == b"kept"
 
 
-def test_a_wrong_secret_makes_nothing(store: dict[str, str]) -> None:
+def test_a_wrong_secret_creates_nothing(store: dict[str, str]) -> None:
     done = make_buckets(store, "wrong")
     assert done.returncode != 0
     assert SECRET not in done.stdout + done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from opensea_metrics.core.definition import UdfError
 from opensea_metrics.udfs.ksqldb import build
+from tests.parts.cache import once
 
 STANDINS = Path(__file__).parent / "standins"
 # What ksqlDB brings besides its own classes, which standins/ stands for.
@@ -29,12 +31,19 @@ def ksqldb_classes(folder: Path) -> list[Path]:
     build.jep_jar()
     if given := os.environ.get("KSQLDB_JARS"):
         return [Path(path) for path in given.split(os.pathsep)]
-    libraries, classes = folder / "libraries", folder / "standins"
-    for artifact in LIBRARIES:
-        _copy(artifact, libraries)
+    libraries, classes = once(f"udf-libraries-{_digest()}", _fetch), folder / "standins"
     sources = {str(f.relative_to(STANDINS)): f.read_text("utf-8") for f in STANDINS.rglob("*.java")}
     build.compile_java(sources, classes, build.jars([libraries]))
     return [classes, libraries]
+
+
+def _digest() -> str:
+    return hashlib.sha256(" ".join(LIBRARIES).encode()).hexdigest()[:8]
+
+
+def _fetch(folder: Path) -> None:
+    for artifact in LIBRARIES:
+        _copy(artifact, folder)
 
 
 def _copy(artifact: str, folder: Path) -> None:

@@ -15,7 +15,7 @@ from opensea_metrics.deploy import cli
 from opensea_metrics.udfs import registry
 from opensea_metrics.udfs.ksqldb import adaptor, build, render
 from opensea_metrics.udfs.ksqldb.jvm import Jvm
-from opensea_metrics.udfs.samples import Group
+from opensea_metrics.udfs.samples import SampleGroup
 
 
 def function(name: str) -> Definition:
@@ -29,7 +29,7 @@ def test_an_exception_of_a_scalar_is_thrown_with_the_last_line(jvm: Jvm, own: Pa
 
 
 def test_an_exception_of_an_aggregate_is_caught_and_logged(jvm: Jvm, own: Path) -> None:
-    group = Group(("-", 5), ((("a", 1), ("bb", 13)), ((None, 2), ("c", None))))
+    group = SampleGroup(("-", 5), ((("a", 1), ("bb", 13)), ((None, 2), ("c", None))))
     assert jvm.run([(function("LONGEST_TEXT"), group)]) == ["a1-2"]
     (line,) = jvm.log.splitlines()
     assert line.startswith("processing.udaf.LONGEST_TEXT Struct{type=1,recordProcessingError=")
@@ -51,7 +51,7 @@ def test_a_function_that_cannot_be_loaded_is_an_error_and_not_a_bad_row(
     jvm: Jvm, own: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A RuntimeException would leave every row out, in silence."""
-    cases = [(function("LONGEST_TEXT"), Group(("-", 5), ((("a", 1),), (), ())))]
+    cases = [(function("LONGEST_TEXT"), SampleGroup(("-", 5), ((("a", 1),), (), ())))]
     monkeypatch.delenv(registry.VARIABLE)  # so that the JVM does not find it
     with pytest.raises(UdfError, match=r"java\.lang\.Error: Python function .*LONGEST_TEXT"):
         jvm.run(cases)
@@ -202,7 +202,7 @@ def test_build_says_what_is_missing(
 ) -> None:
     code, _, err = run(monkeypatch, capsys, "build")
     assert (code, err) == (
-        1, "error: give the folder of ksqlDB's jars with --ksqldb DIR, or --docker\n"
+        1, "error: there are no jars of ksqlDB to build for: give their folder with --ksqldb DIR, or --docker\n"
     )  # fmt: skip
     code, _, err = run(monkeypatch, capsys, "build", "--ksqldb", str(tmp_path / "none"))
     assert code == 1

@@ -12,7 +12,7 @@ import pytest
 from opensea_metrics.core.definition import Definition
 from opensea_metrics.udfs import check, engines, registry
 from opensea_metrics.udfs.ksqldb.jvm import Jvm
-from opensea_metrics.udfs.samples import Group
+from opensea_metrics.udfs.samples import SampleGroup
 from tests.udfs.conftest import OWN
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def test_parts_in_any_grouping(definition: Definition) -> None:
     from opensea_metrics.udfs.calls import Aggregation
 
     for case in check.cases(definition, 3_000):
-        assert isinstance(case, Group)
+        assert isinstance(case, SampleGroup)
         made = Aggregation(definition, case.constants)
         a, b, c = (made.partial(part) for part in case.parts)
         left = made.finish(made.merged([made.merged([a, b]), c]))

@@ -24,7 +24,7 @@ from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.demo import wait_until_read
 from opensea_metrics.deploy.embedded import server
 from opensea_metrics.udfs import engines, registry
-from opensea_metrics.udfs.samples import Group, Samples
+from opensea_metrics.udfs.samples import SampleGroup, Samples
 from tests import oracle
 from tests.metrics import TABLES, frames, long_form, table_on_server
 from tests.udfs.conftest import OWN
@@ -150,7 +150,7 @@ def _check_aggregates(client: KsqlClient, name: str, rows: list[tuple[Any, ...]]
         "EITHER": ("COUNT_DISTINCT_EITHER", (), [(a, b) for _, a, b, *_ in rows]),
     }
     for column, (aggregate, constants, columns) in wanted.items():
-        (result,) = engines.Python().results(function(aggregate), [Group(constants, (tuple(columns),))])
+        (result,) = engines.Python().results(function(aggregate), [SampleGroup(constants, (tuple(columns),))])
         _same(got[column], result)
 
 

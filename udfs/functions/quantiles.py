@@ -12,7 +12,7 @@ from ddsketch.store import DenseStore
 from opensea_metrics.udfs import udaf
 
 _MAPPING = LogarithmicMapping(0.01)
-"""Values are told apart to 1 %."""
+"""The relative error of a quantile is at most 1 %."""
 
 
 @dataclass

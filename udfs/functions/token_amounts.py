@@ -44,11 +44,11 @@ def _by_decimals(base_units: pa.Array, decimals: pa.Array, finish: Finish, kind:
     if not _are_amounts(base_units):
         length = pc.less_equal(pc.binary_length(base_units), _MOST_DIGITS)
         digits = pc.if_else(pc.and_(pc.ascii_is_decimal(base_units), length), base_units, None)
-    found = pc.unique(decimals).to_pylist()
-    if len(found) == 1 and found[0] in _DECIMALS:
-        return finish(digits, found[0])
+    different = pc.unique(decimals).to_pylist()
+    if len(different) == 1 and different[0] in _DECIMALS:
+        return finish(digits, different[0])
     result = pa.nulls(len(base_units), kind)
-    for d in found:
+    for d in different:
         if d in _DECIMALS:
             chosen = pc.if_else(pc.equal(decimals, d), digits, None)
             result = pc.coalesce(result, finish(chosen, d))
@@ -56,7 +56,7 @@ def _by_decimals(base_units: pa.Array, decimals: pa.Array, finish: Finish, kind:
 
 
 def _are_amounts(texts: pa.Array) -> bool:
-    """Whether all are, told from the bytes; False where it is not as simple as that."""
+    """True if the bytes show that all are; False if that takes a closer look."""
     import numpy as np
     import pyarrow as pa
 

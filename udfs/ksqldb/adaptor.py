@@ -1,4 +1,4 @@
-"""What the generated Java classes call: ``bind`` gives a callable over values as they cross to Java.
+"""The generated Java classes call this module: ``bind`` returns a callable over values as Java passes them.
 
 How each type crosses: ``java/pyudf/Values.java``. Callables raise; Java catches and logs.
 

@@ -15,7 +15,7 @@ from opensea_metrics.core.definition import Definition, Parameter, UdfError
 from opensea_metrics.udfs import registry
 from opensea_metrics.udfs.ksqldb import build, render
 from opensea_metrics.udfs.ksqldb.adaptor import from_java, to_java
-from opensea_metrics.udfs.samples import Group, Row
+from opensea_metrics.udfs.samples import Row, SampleGroup
 
 _SECONDS = 300
 
@@ -35,7 +35,7 @@ class Jvm:
         sources = {**build.function_sources(), "Harness.java": render.harness(functions)}
         build.compile_java(sources, folder, self.class_path)
 
-    def run(self, cases: Sequence[tuple[Definition, Row | Group]], threads: int = 4) -> list[Any]:
+    def run(self, cases: Sequence[tuple[Definition, Row | SampleGroup]], threads: int = 4) -> list[Any]:
         """The plain results of calls and groups, in order. Raises UdfError if the JVM fails."""
         lines = "".join(_line(definition, case) for definition, case in cases)
         done = subprocess.run(
@@ -69,8 +69,8 @@ class Jvm:
         ]
 
 
-def _line(definition: Definition, case: Row | Group) -> str:
-    if isinstance(case, Group):
+def _line(definition: Definition, case: Row | SampleGroup) -> str:
+    if isinstance(case, SampleGroup):
         constants = _row(definition.constants, case.constants)
         parts = [[_row(definition.parameters, row) for row in part] for part in case.parts]
         return f"{definition.name}\t{_json(constants)}\t{_json(parts)}\n"

@@ -1,12 +1,12 @@
 #!/bin/bash
-# Makes the user of docker compose and the tables; does nothing that is done already.
-# CASSANDRA_USER and CASSANDRA_PASSWORD come from the environment, and are not on any command line.
+# Creates docker compose's user and the tables, if they do not exist.
+# CASSANDRA_USER and CASSANDRA_PASSWORD come from the environment and appear on no command line.
 set -euo pipefail
 
 home=$(mktemp -d)
 trap 'rm -rf "$home"' EXIT
 umask 077
-as() { # NAME PASSWORD: how cqlsh signs in from now on
+as() { # NAME PASSWORD: sign in with these from now on
   printf '[PlainTextAuthProvider]\nusername = %s\npassword = %s\n' "$1" "$2" > "$home/credentials"
   printf '[auth_provider]\nmodule = cassandra.auth\nclassname = PlainTextAuthProvider\nusername = %s\n' "$1" > "$home/cqlshrc"
 }
@@ -14,9 +14,9 @@ cql() { cqlsh --cqlshrc "$home/cqlshrc" --credentials "$home/credentials" "${CAS
 
 as "$CASSANDRA_USER" "$CASSANDRA_PASSWORD"
 if ! cql -e 'SELECT release_version FROM system.local' > /dev/null 2>&1; then
-  echo "first start: making the user $CASSANDRA_USER"
+  echo "first start: creating the user $CASSANDRA_USER"
   as cassandra cassandra
-  # Cassandra makes its first user some ten seconds after it has begun to listen.
+  # Cassandra creates its first user about ten seconds after it starts to listen.
   for attempt in {1..60}; do
     reply=$(cql -e 'SELECT release_version FROM system.local' 2>&1) && break
     if [ "$attempt" = 60 ]; then
@@ -29,9 +29,9 @@ if ! cql -e 'SELECT release_version FROM system.local' > /dev/null 2>&1; then
   printf "CREATE ROLE IF NOT EXISTS \"%s\" WITH PASSWORD = '%s' AND SUPERUSER = true AND LOGIN = true;\n" \
     "$CASSANDRA_USER" "$password" > "$home/role.cql"
   cql -f "$home/role.cql"
-  # Nobody may sign in with the user and password that every new Cassandra has.
+  # Lock the user and password that every new Cassandra has.
   as "$CASSANDRA_USER" "$CASSANDRA_PASSWORD"
   cql -e 'ALTER ROLE cassandra WITH SUPERUSER = false AND LOGIN = false'
 fi
 cql -f /schema.cql
-echo "keyspace opensea and its tables are there"
+echo "the keyspace opensea and its tables exist"

@@ -1,7 +1,7 @@
 #!/bin/bash
-# Topics that must be there before ksqlDB declares its streams over them, because of a setting that SQL cannot
-# give: records of the long form are stamped when they are appended, not with the window's time. The sink for
-# Cassandra writes with that time, and of two writes of one row the later one must win.
+# Creates topics before ksqlDB declares streams over them, because SQL cannot set this option: the broker stamps
+# records of the long form when it appends them. The sink for Cassandra writes each row with that time, so the later
+# of two writes wins.
 set -euo pipefail
 broker=${KAFKA_BOOTSTRAP_SERVERS:-kafka:19092}
 

@@ -1,6 +1,6 @@
-"""Makes the buckets that are named as arguments; those that exist stay as they are.
+"""Creates the buckets that the arguments name, unless they exist.
 
-The store and its keys: AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY.
+AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY name the store and its keys.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ def main(buckets: list[str]) -> None:
     for bucket in buckets:
         if store.get_file_info(bucket).type is FileType.NotFound:
             store.create_dir(bucket)
-            print(f"made the bucket {bucket}")
+            print(f"created the bucket {bucket}")
         else:
-            print(f"the bucket {bucket} is there")
+            print(f"the bucket {bucket} exists")
 
 
 if __name__ == "__main__":

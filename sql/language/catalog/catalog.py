@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from opensea_metrics.sql.language.catalog.sources import Source, Topic
-from opensea_metrics.sql.language.catalog.upgrade import Definition
+from opensea_metrics.sql.language.catalog.upgrade import SourceDefinition
 from opensea_metrics.sql.language.queries.analysis import Analysis
 
 
@@ -26,7 +26,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Catalog:
-    """Sources by name and running queries by id, in order of creation, and what is known of topics by name.
+    """Sources by name and running queries by id, in order of creation, and topics by name.
 
     A topic outlives its sources, unless one of them was dropped with DELETE TOPIC.
     """
@@ -39,12 +39,12 @@ class Catalog:
         """The queries that read a source."""
         return [query for query in self.queries.values() if name in query.reads]
 
-    def definition(self, name: str) -> Definition | None:
+    def definition(self, name: str) -> SourceDefinition | None:
         """A source with the SELECT that fills it, None if there is no such source."""
         if name not in self.sources:
             return None
-        own = [each for each in self.writers(name) if not each.id.startswith("INSERT")]
-        return Definition(self.sources[name], own[0].analysis if own else None)
+        own = [query for query in self.writers(name) if not query.id.startswith("INSERT")]
+        return SourceDefinition(self.sources[name], own[0].analysis if own else None)
 
     def writers(self, name: str) -> list[Query]:
         """The queries that write into a source."""
@@ -59,14 +59,14 @@ class Catalog:
         ]
 
     def reached_from(self, topic: str) -> set[str]:
-        """The topics that a record in a topic may concern: that one, and those of streams that queries
-        make of it."""
+        """The topics that a record in a topic may concern: the topic, and those of streams that queries derive
+        from it."""
         copies = [query for query in self.queries.values() if not query.analysis.is_aggregation]
         reached: set[str] = set()
-        found = {topic}
-        while found - reached:  # INSERT INTO may write into what older queries read
-            reached |= found
-            found = {
+        pending = {topic}
+        while pending - reached:  # INSERT INTO may write into what older queries read
+            reached |= pending
+            pending = {
                 self.sources[query.sink].topic for query in copies if query.analysis.source.topic in reached
             }
         return reached

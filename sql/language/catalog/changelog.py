@@ -14,7 +14,7 @@ from opensea_metrics.sql.language.statements.statements import Statement
 
 
 def check_changelog(catalog: Catalog, statement: Statement, analysis: Analysis) -> None:
-    """A stream over a table's topic repeats a key with every change: summing it would be wrong."""
+    """Raises SqlError for an aggregate that repeated keys would make wrong, such as SUM."""
     if not analysis.is_aggregation or not _over_table_topic(catalog, analysis.source):
         return
     for projection in analysis.projections:
@@ -32,9 +32,9 @@ def check_changelog(catalog: Catalog, statement: Statement, analysis: Analysis) 
 
 
 def _keeps_several(call: exp.Anonymous) -> bool:
-    """Whether it is ``LATEST_BY_OFFSET(x, 3)``, which would keep several values of one key."""
+    """True for ``LATEST_BY_OFFSET(x, 3)`` and its like, which would keep several values of one key."""
     is_built_in = str(call.this).upper() in BUILT_IN
-    return is_built_in and any(isinstance(each, exp.Literal) for each in call.expressions[1:])
+    return is_built_in and any(isinstance(argument, exp.Literal) for argument in call.expressions[1:])
 
 
 def _over_table_topic(catalog: Catalog, source: Source) -> bool:

@@ -1,7 +1,7 @@
 """What statements do to a catalog.
 
 :func:`applied` gives the catalog after one more statement, or says why that statement is refused. The
-rules are ksqlDB's (shared/ksqldb-facts.md); the embedded server and the checks before a migration use
+rules are ksqlDB's (docs/ksqldb-facts.md); the embedded server and the checks before a migration use
 the same ones.
 """
 
@@ -15,7 +15,7 @@ from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.creations import created_as, declared, inserting
 from opensea_metrics.sql.language.catalog.declarations import columns_of, target
 from opensea_metrics.sql.language.catalog.inserts import insert_columns
-from opensea_metrics.sql.language.catalog.upgrade import Definition
+from opensea_metrics.sql.language.catalog.upgrade import SourceDefinition
 from opensea_metrics.sql.language.project.project import Project
 from opensea_metrics.sql.language.queries.resolution import analyse
 from opensea_metrics.sql.language.statements.properties import check_set
@@ -97,13 +97,13 @@ def _altered(catalog: Catalog, statement: Statement) -> Catalog:
             f"ALTER {statement.ast.args['kind']}",
             statement.place,
         )
-    if catalog.definition(source.name) != Definition(source):
+    if catalog.definition(source.name) != SourceDefinition(source):
         raise SqlError(
             "ALTER command is not supported for CREATE ... AS statements.", statement.place
         )
     columns = list(source.columns)
     for column in columns_of(statement):
-        if column.name in {each.name for each in columns}:
+        if column.name in {known.name for known in columns}:
             raise SqlError(
                 f"Cannot add column `{column.name}` to schema. A column with the same name already"
                 " exists.",

@@ -22,7 +22,7 @@ from opensea_metrics.sql.language.catalog.declarations import (
 )
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.catalog.topics import noted
-from opensea_metrics.sql.language.catalog.upgrade import Definition, changes, refusals
+from opensea_metrics.sql.language.catalog.upgrade import SourceDefinition, changes, refusals
 from opensea_metrics.sql.language.queries.resolution import analyse
 from opensea_metrics.sql.language.statements.parser import where
 from opensea_metrics.sql.language.statements.statements import Kind, Statement
@@ -54,7 +54,7 @@ def declared(catalog: Catalog, statement: Statement, any_replacement: bool) -> C
         replicas=count_of(statement, properties, "REPLICAS", topic, 1),
     )
     if not any_replacement:
-        _check_replaced(catalog, statement, Definition(source))
+        _check_replaced(catalog, statement, SourceDefinition(source))
     return replace(catalog, sources={**catalog.sources, source.name: source}, topics=topics)
 
 
@@ -116,9 +116,9 @@ def created_as(
         replicas=count_of(statement, properties, "REPLICAS", topic, source.replicas),
     )
     if not any_replacement:
-        _check_replaced(catalog, statement, Definition(sink, analysis))
+        _check_replaced(catalog, statement, SourceDefinition(sink, analysis))
     query = Query(f"{'CTAS' if is_table else 'CSAS'}_{name}_{number}", name, analysis)
-    replaced = {each.id for each in catalog.writers(name) if not each.id.startswith("INSERT")}
+    replaced = {query.id for query in catalog.writers(name) if not query.id.startswith("INSERT")}
     others = {key: value for key, value in catalog.queries.items() if key not in replaced}
     return Catalog({**catalog.sources, name: sink}, {**others, query.id: query}, topics)
 
@@ -142,15 +142,15 @@ def inserting(catalog: Catalog, statement: Statement, number: int) -> Catalog:
     analysis = analyse(statement, statement.ast.args["query"], dict(catalog.sources))
     if analysis.is_aggregation:
         raise SqlError("INSERT INTO … SELECT cannot aggregate", statement.place)
-    made, wanted = analysis.columns, sink.columns
-    compatible = len(made) == len(wanted) and all(
+    selected, wanted = analysis.columns, sink.columns
+    compatible = len(selected) == len(wanted) and all(
         column.name == other.name and column.type in (NULL, other.type)
-        for column, other in zip(made, wanted, strict=True)
+        for column, other in zip(selected, wanted, strict=True)
     )
     if not compatible:
         raise SqlError(
             "Incompatible schema between results and sink."
-            f"\nResult schema is {schema_text(made)}\nSink schema is {schema_text(wanted)}",
+            f"\nResult schema is {schema_text(selected)}\nSink schema is {schema_text(wanted)}",
             statement.place,
             "names, order and types must agree: use AS and CAST",
         )
@@ -158,7 +158,7 @@ def inserting(catalog: Catalog, statement: Statement, number: int) -> Catalog:
     return replace(catalog, queries={**catalog.queries, query.id: query})
 
 
-def _check_replaced(catalog: Catalog, statement: Statement, new: Definition) -> None:
+def _check_replaced(catalog: Catalog, statement: Statement, new: SourceDefinition) -> None:
     """Refuse a CREATE OR REPLACE of what cannot be replaced by it (sql/language/catalog/upgrade.py)."""
     old = catalog.definition(new.source.name)
     if old is None:

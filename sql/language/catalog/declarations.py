@@ -233,17 +233,17 @@ def format_of(
     properties: Mapping[str, str], name: str, default: str | None, statement: Statement
 ) -> str:
     """The format of keys or values: as declared, else the default."""
-    found = properties.get(name) or properties.get("FORMAT") or default
-    if found is None:
+    written = properties.get(name) or properties.get("FORMAT") or default
+    if written is None:
         raise SqlError(
             f"Statement is missing the '{name}' property from the WITH clause. Either provide one or "
             f"set a default via the 'ksql.persistence.default.format.{name.split('_')[0].lower()}' "
             "config.",
             statement.place,
         )
-    if found.upper() not in _FORMATS:
-        raise SqlError(f"Unknown format: {found.upper()}", statement.place)
-    return found.upper()
+    if written.upper() not in _FORMATS:
+        raise SqlError(f"Unknown format: {written.upper()}", statement.place)
+    return written.upper()
 
 
 def target(statement: Statement) -> str:

@@ -158,9 +158,9 @@ def _check_parts(
             given = ((kind.field(name_of(item.this)), item.expression) for item in value.expressions)
             parts = [(field, item) for field, item in given if field is not None]
     for wanted, part in parts:
-        if (found := _constant(name, part, scope, compute)) is not UNKNOWN:
+        if (constant := _constant(name, part, scope, compute)) is not UNKNOWN:
             try:
-                coercion.stored(wanted, found)
+                coercion.stored(wanted, constant)
             except coercion.Mismatch:
                 inner = infer(part, scope)
                 is_whole = wanted == column.type
@@ -174,7 +174,7 @@ def _is_condition(value: exp.Expression) -> bool:
 
 
 def _takes(column: KsqlType, value: KsqlType) -> bool:
-    """Whether a value may go into a column: it is no wider, or a text that may say a time or bytes."""
+    """True if a column can hold a value: its type is not wider, or it is a text for a time or bytes."""
     match column, value:
         case ArrayType(), ArrayType():
             return _takes(column.element, value.element)

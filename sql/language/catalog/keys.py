@@ -87,17 +87,17 @@ def _keyed(
 ) -> Analysis:
     statement = analysis.statement
     projections = []
-    found = set()
+    selected = set()
     wanted = frozenset(keys)
     for projection in analysis.projections:
-        is_key = projection.expression in wanted and projection.expression not in found
+        is_key = projection.expression in wanted and projection.expression not in selected
         if is_key:
-            found.add(projection.expression)
+            selected.add(projection.expression)
         elif analysis.is_aggregation:
             _check_grouped(statement, projection.expression, wanted)
         column = Column(projection.column.name, projection.column.type, role if is_key else None)
         projections.append(Projection(column, projection.expression))
-    missing = [key for key in keys if key not in found]
+    missing = [key for key in keys if key not in selected]
     if missing and statement.kind is not Kind.SELECT:
         clause = "grouping" if analysis.is_aggregation else "partitioning"
         text = shown(missing[0])

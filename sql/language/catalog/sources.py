@@ -27,7 +27,7 @@ class Column:
 class Window:
     """A window; durations in milliseconds. ``kind`` is TUMBLING, HOPPING or SESSION.
 
-    ``grace`` where the statement says none: 24 hours less the size (shared/ksqldb-facts.md, 3).
+    ``grace`` where the statement says none: 24 hours less the size (docs/ksqldb-facts.md, Windows).
     ``origin`` is where a window starts (epoch ms): in ksqlDB at the epoch. ``retention`` is what the statement
     says, if it does: see :attr:`kept`.
     """
@@ -42,7 +42,7 @@ class Window:
     @property
     def kept(self) -> int:
         """For how long (ms of stream time after its start) a window is kept: size and grace, unless the statement
-        says more (shared/ksqldb-facts.md, 3)."""
+        says more (docs/ksqldb-facts.md, Windows)."""
         return self.size + self.grace if self.retention is None else self.retention
 
 

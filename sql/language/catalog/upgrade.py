@@ -1,13 +1,13 @@
 """What CREATE OR REPLACE may change: ksqlDB's upgrade rules, clause by clause.
 
-Source: observed on ksqlDB 7.9.1 (shared/ksqldb-facts.md, section 6, and ksqldb-replies/replace_*).
+Source: observed on ksqlDB 7.9.1 (docs/ksqldb-facts.md, CREATE OR REPLACE).
 A stream keeps its topic and its offsets, so its columns may only grow at the end; a windowed
 aggregation cannot be replaced at all, not even by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -18,7 +18,7 @@ from opensea_metrics.sql.language.queries.analysis import Analysis
 
 
 @dataclass(frozen=True)
-class Definition:
+class SourceDefinition:
     """A stream or table, and the SELECT that fills it (None for a plain CREATE)."""
 
     source: Source
@@ -26,7 +26,7 @@ class Definition:
 
 
 class Difference(Enum):
-    """In which way two definitions differ, where that decides what happens."""
+    """The kinds of differences that decide how a change is applied."""
 
     COLUMNS_ADDED = "columns are added at the end"
     REPLACED_AGGREGATION = "a windowed aggregation is replaced, even by an equal one"
@@ -37,8 +37,8 @@ class Difference(Enum):
 class Change:
     """One difference between two definitions.
 
-    ``what`` describes it for people. ``refusal`` is ksqlDB's reason for refusing it, None where ksqlDB
-    makes the change in place.
+    ``what`` describes the difference for people. ``refusal`` is ksqlDB's reason to refuse the change, or None if
+    ksqlDB makes the change in place.
     """
 
     clause: str
@@ -47,15 +47,25 @@ class Change:
     difference: Difference = Difference.OTHER
 
 
-def changes(old: Definition, new: Definition) -> tuple[Change, ...]:
+def changes(old: SourceDefinition, new: SourceDefinition) -> tuple[Change, ...]:
     """All differences between two definitions of one name, those that are refused first."""
-    found = [*_source_changes(old.source, new.source), *_query_changes(old, new)]
-    return tuple(sorted(found, key=lambda each: each.refusal is None))
+    differences = [*_source_changes(old.source, new.source), *_query_changes(old, new)]
+    return tuple(sorted(differences, key=lambda change: change.refusal is None))
 
 
-def refusals(found: Iterable[Change]) -> tuple[str, ...]:
+def refusals(differences: Iterable[Change]) -> tuple[str, ...]:
     """The reasons against replacing; none if it can be done in place."""
-    return tuple(each.refusal for each in found if each.refusal is not None)
+    return tuple(change.refusal for change in differences if change.refusal is not None)
+
+
+_SOURCE_RULES: tuple[tuple[str, str, Callable[[Source], object]], ...] = (
+    ("KAFKA_TOPIC", "topic", lambda source: source.topic),
+    ("KEY_FORMAT", "topic", lambda source: source.key_format),
+    ("VALUE_FORMAT", "topic", lambda source: source.value_format),
+    ("WINDOW", "topic", lambda source: _window(source)),
+    ("TIMESTAMP", "timestampColumn", lambda source: source.timestamp),
+)
+"""What must stay equal: the clause, ksqlDB's word for the property in its refusal, and the property's value."""
 
 
 def _source_changes(old: Source, new: Source) -> Iterator[Change]:
@@ -63,17 +73,10 @@ def _source_changes(old: Source, new: Source) -> Iterator[Change]:
         yield _refused(old, "CREATE", "type", f"K{old.kind}", f"K{new.kind}")
     if old.columns != new.columns:
         yield _column_change(old, new)
-    for clause, was, now in (
-        ("KAFKA_TOPIC", old.topic, new.topic),
-        ("KEY_FORMAT", old.key_format, new.key_format),
-        ("VALUE_FORMAT", old.value_format, new.value_format),
-        ("WINDOW", _window(old), _window(new)),
-    ):
-        if was != now:
-            yield _refused(old, clause, "topic", was, now)
-    if old.timestamp != new.timestamp:
-        yield _refused(old, "TIMESTAMP", "timestampColumn", old.timestamp, new.timestamp)
-    # A server does not tell the format of what it has.
+    for clause, word, value in _SOURCE_RULES:
+        if value(old) != value(new):
+            yield _refused(old, clause, word, value(old), value(new))
+    # A server does not report the format of its sources.
     formats = old.timestamp_format, new.timestamp_format
     if None not in formats and old.timestamp_format != new.timestamp_format:
         yield _refused(old, "TIMESTAMP_FORMAT", "timestampColumn", *formats)
@@ -81,25 +84,25 @@ def _source_changes(old: Source, new: Source) -> Iterator[Change]:
 
 def _column_change(old: Source, new: Source) -> Change:
     kept = new.columns[: len(old.columns)]
-    keys = [each for each in new.columns[len(old.columns) :] if each.is_key]
+    keys = [column for column in new.columns[len(old.columns) :] if column.is_key]
     if kept == old.columns and not keys:
-        added = ", ".join(each.name for each in new.columns[len(old.columns) :])
+        added = ", ".join(column.name for column in new.columns[len(old.columns) :])
         clause = "SELECT" if _derived(new) else "columns"
         return Change(clause, f"{added} added at the end", difference=Difference.COLUMNS_ADDED)
     moved = [
-        each for at, each in enumerate(old.columns) if at >= len(kept) or kept[at] != each
+        column for at, column in enumerate(old.columns) if at >= len(kept) or kept[at] != column
     ]
     refusal = (
         f"Cannot upgrade data source: DataSource '`{old.name}`' has schema = "
         f"{_schema(old.columns)} which is not upgradeable to {_schema(new.columns)}. (The following"
         f" columns are changed, missing or reordered: [{_schema(moved)}])"
     )
-    names = ", ".join(each.name for each in moved)
+    names = ", ".join(column.name for column in moved or keys)
     clause = "SELECT" if _derived(new) else "columns"
     return Change(clause, f"{names}: changed, missing or not where it was", refusal)
 
 
-def _query_changes(old: Definition, new: Definition) -> Iterator[Change]:
+def _query_changes(old: SourceDefinition, new: SourceDefinition) -> Iterator[Change]:
     was, now = old.analysis, new.analysis
     if was is None and now is None:
         return
@@ -113,39 +116,45 @@ def _query_changes(old: Definition, new: Definition) -> Iterator[Change]:
         what = "an aggregation by window cannot be replaced"
         yield Change("WINDOW", what, reason, Difference.REPLACED_AGGREGATION)
         return
-    sources = [each.name for each in (was.source, *was.joined)]
-    if sources != [each.name for each in (now.source, *now.joined)]:
-        yield Change("FROM", "another source", "a query's sources cannot be changed in place")
-    elif was.joined:
+    for rule in _QUERY_RULES:
+        yield from rule(was, now)
+
+
+_Rule = Callable[[Analysis, Analysis], Iterator[Change]]
+
+
+def _clause(clause: str, value: Callable[[Analysis], object], what: str, refusal: str | None = None) -> _Rule:
+    """The rule for a clause: what a change of its value is called, and why ksqlDB refuses the change, if it does.
+
+    ``{0}`` and ``{1}`` in ``what`` are the old and the new value.
+    """
+
+    def rule(was: Analysis, now: Analysis) -> Iterator[Change]:
+        if value(was) != value(now):
+            yield Change(clause, what.format(value(was), value(now)), refusal)
+
+    return rule
+
+
+def _joins(was: Analysis, now: Analysis) -> Iterator[Change]:
+    if was.joined and _sources(was) == _sources(now):
         yield Change("JOIN", "a join cannot be replaced", "Upgrades not yet supported for joins")
-    yield from _grouping_changes(was, now)
-    if not _same(was.where, now.where):
-        yield Change("WHERE", "another condition")
-    if was.partition != now.partition:
-        yield Change("PARTITION BY", "another clause")
-    if was.emit != now.emit:
-        yield Change("EMIT", f"{was.emit} → {now.emit}", "the way of emitting cannot be changed")
-    common = list(zip(was.projections, now.projections, strict=False))
-    changed = [b.column.name for a, b in common if not _same(a.expression, b.expression)]
-    if changed:
-        yield Change("SELECT", f"another expression for {', '.join(changed)}")
 
 
-def _grouping_changes(was: Analysis, now: Analysis) -> Iterator[Change]:
-    if was.group != now.group:
-        reason = "a query's grouping cannot be changed in place"
-        yield Change("GROUP BY", "another clause", reason)
+def _having(was: Analysis, now: Analysis) -> Iterator[Change]:
     if not was.is_aggregation:
         return
     if (was.having is None) != (now.having is None):
-        reason = (
-            "Query is not upgradeable. Plan step of type StreamAggregate must have matching class."
-        )
+        reason = "Query is not upgradeable. Plan step of type StreamAggregate must have matching class."
         yield Change("HAVING", "there in one definition only", reason)
     elif not _same(was.having, now.having):
         yield Change("HAVING", "another condition")
+
+
+def _columns(was: Analysis, now: Analysis) -> Iterator[Change]:
+    """An aggregation's state holds the columns that its SELECT reads."""
     before, after = _columns_read(was), _columns_read(now)
-    if before != after:
+    if was.is_aggregation and before != after:
         reason = (
             "Query is not upgradeable. Plan step of type StreamAggregate must have matching columns"
             f" not part of aggregate. Values differ: [{_names(before)}] vs. [{_names(after)}]"
@@ -155,20 +164,44 @@ def _grouping_changes(was: Analysis, now: Analysis) -> Iterator[Change]:
         yield Change(clause, f"another column is read: {more}", reason)
 
 
+def _projections(was: Analysis, now: Analysis) -> Iterator[Change]:
+    common = zip(was.projections, now.projections, strict=False)
+    changed = [b.column.name for a, b in common if not _same(a.expression, b.expression)]
+    if changed:
+        yield Change("SELECT", f"another expression for {', '.join(changed)}")
+
+
+def _sources(analysis: Analysis) -> list[str]:
+    return [source.name for source in (analysis.source, *analysis.joined)]
+
+
+_QUERY_RULES: tuple[_Rule, ...] = (
+    _clause("FROM", _sources, "another source", "a query's sources cannot be changed in place"),
+    _joins,
+    _clause("GROUP BY", lambda query: query.group, "another clause", "a query's grouping cannot be changed in place"),
+    _having,
+    _columns,
+    _clause("WHERE", lambda query: plain(query.where), "another condition"),
+    _clause("PARTITION BY", lambda query: query.partition, "another clause"),
+    _clause("EMIT", lambda query: query.emit, "{0} → {1}", "the way of emitting cannot be changed"),
+    _projections,
+)
+
+
 def _columns_read(analysis: Analysis) -> set[str]:
-    parts = [*(each.expression for each in analysis.projections), *analysis.group]
-    parts += [each for each in (analysis.where, analysis.having) if each is not None]
+    parts = [*(projection.expression for projection in analysis.projections), *analysis.group]
+    parts += [clause for clause in (analysis.where, analysis.having) if clause is not None]
     names = {column.name for part in parts for column in part.find_all(exp.Column)}
     return names - {"WINDOWSTART", "WINDOWEND"} | {"ROWTIME"}
 
 
 def _names(columns: set[str]) -> str:
-    return ", ".join(f"`{each}`" for each in sorted(columns))
+    return ", ".join(f"`{column}`" for column in sorted(columns))
 
 
-def _refused(source: Source, clause: str, what: str, was: object, now: object) -> Change:
+def _refused(source: Source, clause: str, word: str, was: object, now: object) -> Change:
     refusal = (
-        f"Cannot upgrade data source: DataSource '`{source.name}`' has {what} = {was} which is not"
+        f"Cannot upgrade data source: DataSource '`{source.name}`' has {word} = {was} which is not"
         f" upgradeable to {now}"
     )
     return Change(clause, f"{was} → {now}", refusal)
@@ -176,7 +209,7 @@ def _refused(source: Source, clause: str, what: str, was: object, now: object) -
 
 def _schema(columns: Iterable[Column]) -> str:
     return ", ".join(
-        f"`{each.name}` {each.type}{f' {each.role}' if each.role else ''}" for each in columns
+        f"`{column.name}` {column.type}{f' {column.role}' if column.role else ''}" for column in columns
     )
 
 
@@ -197,9 +230,9 @@ def plain(expression: exp.Expression | None) -> exp.Expression | None:
     """A copy without what a server adds when it writes an expression: parentheses."""
     if expression is None:
         return None
-    found = expression.copy()
-    while isinstance(found, exp.Paren):
-        found = found.this
-    for part in list(found.find_all(exp.Paren)):
+    copy = expression.copy()
+    while isinstance(copy, exp.Paren):
+        copy = copy.this
+    for part in list(copy.find_all(exp.Paren)):
         part.replace(part.this)
-    return found
+    return copy

@@ -48,7 +48,7 @@ class InsertValues(exp.Expression):
     arg_types = {"this": True, "columns": False, "expressions": False}
 
 
-class Query(exp.Expression):
+class SelectQuery(exp.Expression):
     """A SELECT in ksqlDB's clause order; ``emit`` is "CHANGES", "FINAL" or None (a pull query)."""
 
     arg_types = {
@@ -65,7 +65,7 @@ class Query(exp.Expression):
     }
 
 
-class Source(exp.Expression):
+class SourceReference(exp.Expression):
     """A stream or table of a FROM clause; ``alias`` is an Identifier or None."""
 
     arg_types = {"this": True, "alias": False}

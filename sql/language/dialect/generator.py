@@ -101,7 +101,7 @@ class KsqlDBGenerator(generator.Generator):
         return f"DEFINE {self.sql(define, 'this')} = {self.sql(define, 'value')}"
 
     def _assert(self, item: exp.Expression) -> str:
-        """``ASSERT TOPIC|SCHEMA``; that of a schema as it was written."""
+        """``ASSERT TOPIC|SCHEMA``. An assertion of a schema keeps its text."""
         if item.args["kind"] == "SCHEMA":
             return str(item.this)
         timeout = item.args.get("timeout")
@@ -191,7 +191,7 @@ class KsqlDBGenerator(generator.Generator):
         return f"{expression.this}({self._list(expression.expressions)})"
 
     def trycast_sql(self, expression: exp.TryCast) -> str:
-        """``CAST(…)``, which gives NULL for what it cannot cast."""
+        """``CAST(…)``, which is NULL if the cast fails."""
         return f"CAST({self.sql(expression, 'this')} AS {self.sql(expression, 'to')})"
 
     def array_sql(self, expression: exp.Array) -> str:
@@ -263,8 +263,8 @@ class KsqlDBGenerator(generator.Generator):
         node.Show: _show,
         node.DescribeSource: _describe_source,
         node.Explain: _explain,
-        node.Query: _query,
-        node.Source: _source,
+        node.SelectQuery: _query,
+        node.SourceReference: _source,
         node.SourceJoin: _source_join,
         node.Within: _within,
         node.SourceWindow: _source_window,
@@ -274,7 +274,7 @@ class KsqlDBGenerator(generator.Generator):
         return f"BETWEEN {self.sql(between, 'low')} AND {self.sql(between, 'high')}"
 
     def _list(self, expressions: Iterable[exp.Expression]) -> str:
-        return ", ".join(self.sql(each) for each in expressions)
+        return ", ".join(self.sql(item) for item in expressions)
 
     def _properties(self, statement: exp.Expression) -> str:
         properties = statement.args.get("properties")

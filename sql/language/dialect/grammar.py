@@ -1,10 +1,12 @@
-"""What ksqlDB's expressions consist of.
+"""The parts of ksqlDB's expressions.
 
 sqlglot's parser reads more than ksqlDB has, such as ``{'a': 1}``, ``a & b`` and subqueries. Each of the
 refusals was observed on a 7.9.1, which answers with a syntax error.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from sqlglot import exp
 
@@ -22,13 +24,13 @@ _OPERANDS = (
 )  # fmt: skip
 _TYPES = (exp.ColumnDef, exp.DataType, exp.DataTypeParam, exp.TryCast)
 _STATEMENTS = tuple(
-    each for each in vars(node).values() if isinstance(each, type) and issubclass(each, exp.Expression)
+    value for value in vars(node).values() if isinstance(value, type) and issubclass(value, exp.Expression)
 )
 
 
-def first_foreign(ast: exp.Expression) -> exp.Expr | None:
-    """The outermost part of a statement that ksqlDB has no syntax for, None if there is none."""
-    return next((part for part in ast.walk() if not _is_known(part)), None)
+def first_foreign(parts: Iterable[exp.Expr]) -> exp.Expr | None:
+    """The first part that ksqlDB has no syntax for, or None; ``parts`` are all of a statement, outer first."""
+    return next((part for part in parts if not _is_known(part)), None)
 
 
 def _is_known(part: exp.Expr) -> bool:
@@ -37,19 +39,19 @@ def _is_known(part: exp.Expr) -> bool:
         return False
     match part:
         case exp.Column(this=exp.Star()):
-            return isinstance(parent, node.Query) and part.args.get("db") is None
+            return isinstance(parent, node.SelectQuery) and part.args.get("db") is None
         case exp.Column():
             return isinstance(part.this, exp.Identifier) and part.args.get("db") is None
         case exp.Star():
             if isinstance(parent, exp.Anonymous):
                 return len(parent.expressions) == 1
-            return isinstance(parent, node.Query | exp.Column | exp.Dot)
+            return isinstance(parent, node.SelectQuery | exp.Column | exp.Dot)
         case exp.Dot(expression=exp.Star()):
-            return isinstance(parent, node.Query)
+            return isinstance(parent, node.SelectQuery)
         case exp.Dot():
             return isinstance(part.expression, exp.Identifier) and "is_field_access" in part.meta
         case exp.Alias():
-            return isinstance(parent, node.Query) and part.arg_key == "expressions"
+            return isinstance(parent, node.SelectQuery) and part.arg_key == "expressions"
         case exp.PropertyEQ():
             return _is_entry(part)
         case exp.Lambda():
@@ -63,7 +65,7 @@ def _is_known(part: exp.Expr) -> bool:
         case exp.Between():
             return not part.args.get("symmetric")
         case exp.Tuple():  # GROUP BY (), which sql.parser refuses with ksqlDB's sentence
-            return isinstance(parent, node.Query) and [exp.Tuple()] in parent.args.values()
+            return isinstance(parent, node.SelectQuery) and [exp.Tuple()] in parent.args.values()
         case exp.Bracket():
             return len(part.expressions) == 1
         case _:
@@ -71,7 +73,7 @@ def _is_known(part: exp.Expr) -> bool:
 
 
 def _is_entry(part: exp.PropertyEQ) -> bool:
-    """Whether it is an entry of ``MAP(key := value, …)`` or ``STRUCT(name := value, …)``."""
+    """True for an entry of ``MAP(key := value, …)`` or ``STRUCT(name := value, …)``."""
     call = part.parent
     if not isinstance(call, exp.Anonymous) or not all(
         isinstance(other, exp.PropertyEQ) for other in call.expressions
@@ -88,7 +90,7 @@ def _is_name(part: exp.Expr) -> bool:
 
 
 def _is_lambda(part: exp.Lambda) -> bool:
-    """Whether it is an argument of a function: lambdas are the last arguments, and never the first."""
+    """True for an argument of a function: lambdas are the last arguments, and never the first."""
     call = part.parent
     if not isinstance(call, exp.Anonymous) or part.arg_key != "expressions" or not part.index:
         return False
@@ -108,7 +110,7 @@ def _takes_a_value(part: exp.Expr) -> bool:
             return part.arg_key == "this"
         case exp.Not():
             return False
-        case node.Query():
+        case node.SelectQuery():
             return part.arg_key in ("group", "partition")
         case parent:
             return isinstance(parent, (*_ARITHMETIC, *_PREDICATES, exp.Bracket))

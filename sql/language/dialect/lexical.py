@@ -16,7 +16,7 @@ _PART = re.compile(QUOTED_OR_COMMENT, re.DOTALL)
 
 
 def summary(statement: str) -> str:
-    """The first words of a statement: without what is in brackets, where passwords can be."""
+    """The first words of a statement, without the brackets, which may contain passwords."""
     words = " ".join(statement.partition("(")[0].split())
     return words if len(words) <= 80 else f"{words[:80]}…"
 
@@ -24,8 +24,9 @@ def summary(statement: str) -> str:
 def with_safe_comments(text: str) -> str:
     """A text for a ksqlDB server, with a space after each ``--`` that ends a line.
 
-    A 7.9.1 takes the end of that line for a part of the comment, so that the next line is one, too (observed):
-    without the space, ``--`` above ``WHERE …`` would drop the condition.
+    A 7.9.1 takes the end of that line for a part of the comment, so that the next line is one, too
+    (docs/ksqldb-facts.md, Comments, variables and settings). Without the space, ``--`` above ``WHERE …``
+    would drop the condition.
     """
     if "--\n" not in text and "--\r" not in text:
         return text

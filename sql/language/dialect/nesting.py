@@ -7,7 +7,7 @@ C such calls take less than 4 MB, half of a thread's stack.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from sqlglot import exp
@@ -69,10 +69,10 @@ def too_deep(tree: exp.Expression) -> exp.Expression | None:
     return None
 
 
-def too_long(tree: exp.Expression) -> exp.Expr | None:
-    """An operation whose chain has too many operations, or None."""
+def too_long(parts: Iterable[exp.Expr]) -> exp.Expr | None:
+    """An operation whose chain has too many operations, or None; ``parts`` are all of a statement, outer first."""
     lengths: dict[int, int] = {}
-    for node in tree.walk():  # from the outside to the inside
+    for node in parts:
         if type(node) not in _CHAINS:
             continue
         length = lengths.pop(id(node), 1)

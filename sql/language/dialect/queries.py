@@ -35,7 +35,7 @@ class Queries(Types):
         if self._word("LIMIT"):
             limit = exp.Literal.number(self._whole_number("a number of rows"))
         return self.expression(
-            node.Query(
+            node.SelectQuery(
                 expressions=projections,
                 source=source,
                 joins=joins,
@@ -70,7 +70,7 @@ class Queries(Types):
     def _ksql_source(self) -> exp.Expression:
         name = self._name()
         alias = None if self._begins_clause() else self._alias()
-        return self.expression(node.Source(this=name, alias=alias))
+        return self.expression(node.SourceReference(this=name, alias=alias))
 
     def _begins_clause(self) -> bool:
         """Whether words that may be names, too, begin the next clause: ``FROM s emit EMIT CHANGES``."""

@@ -138,11 +138,11 @@ class Reading(parser.Parser):
         self._closing()
         return properties
 
-    def _whole_number(self, what: str) -> int:
+    def _whole_number(self, meaning: str) -> int:
         """A number without a sign, a fraction, or more digits than ksqlDB's BIGINT has."""
         token = self._curr
         if not self._match(TokenType.NUMBER) or not token.text.isdigit() or len(token.text) > 18:
-            self.raise_error(f"Expecting {what}, which is a whole number", token)
+            self.raise_error(f"Expecting {meaning}, which is a whole number", token)
         return int(token.text)
 
     def _duration(self) -> exp.Expression:
@@ -155,6 +155,6 @@ class Reading(parser.Parser):
 
     def _unexpected(self) -> None:
         """Raise the error for a word that does not belong where it stands."""
-        found = self._curr.text if self._curr else "<EOF>"
+        word = self._curr.text if self._curr else "<EOF>"
         place = f" at line {self._curr.line}:{self._curr.col}" if self._curr else ""
-        self.raise_error(f"Syntax error at or near '{found}'{place}")
+        self.raise_error(f"Syntax error at or near '{word}'{place}")

@@ -108,7 +108,7 @@ class Types(Reading):
 
 
 _WITHOUT_PLACE = (exp.Boolean, exp.Null, exp.Array, exp.Not, exp.Case)
-"""Operands that sqlglot gives no position of their own."""
+"""Operands without a position of their own in sqlglot's AST."""
 
 
 def _placed(operand: Operand, first: Token) -> Operand:

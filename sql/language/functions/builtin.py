@@ -192,3 +192,6 @@ TABLE = """
 CUBE_EXPLODE: ARRAY<T> -> ARRAY<T>
 EXPLODE: ARRAY<DECIMAL> -> DECIMAL | ARRAY<T> -> T
 """
+
+CHANGELOG_SAFE = frozenset(("LATEST_BY_OFFSET",))
+"""Aggregates whose result does not change if they also read a key's older values (see library.Function)."""

@@ -33,7 +33,7 @@ Infer = Callable[[exp.Expression, Scope], KsqlType]
 
 
 def call_type(call: exp.Anonymous, scope: Scope, infer: Infer) -> KsqlType:
-    """The type of what a call gives. Raises SqlError at the place of what is wrong."""
+    """The type of a call's result. Raises SqlError with the place of the fault."""
     name = str(call.this).upper()
     if name == "STRUCT":
         return _struct(call, scope, infer)
@@ -63,22 +63,22 @@ def call_type(call: exp.Anonymous, scope: Scope, infer: Infer) -> KsqlType:
 def resolved(call: exp.Anonymous, scope: Scope, infer: Infer) -> variations.Call:
     """A call of one of ksqlDB's functions, with the variation that is meant. Raises SqlError."""
     function = functions.BUILT_IN[str(call.this).upper()]
-    return _resolved(function, call, [infer(each, scope) for each in call.expressions], scope)
+    return _resolved(function, call, [infer(argument, scope) for argument in call.expressions], scope)
 
 
 def _resolved(
     function: Function, call: exp.Anonymous, kinds: Sequence[KsqlType], scope: Scope
 ) -> variations.Call:
     try:
-        found = variations.resolved(function.variations, kinds, function.kind != "aggregate")
-    except variations.Mismatch as error:
+        chosen = variations.resolved(function.variations, kinds, function.kind != "aggregate")
+    except variations.NoVariation as error:
         hint = f"the calls that fit are {function.calls}"
         if error.is_ambiguous:
             message = f"cannot be resolved due to ambiguous method parameters ({_listed(kinds)})."
             message = f"Function '{function.name.lower()}' {message}"
             raise scope.error(call, message, f"use CAST; {hint}") from None
         raise scope.error(call, _not_accepted(function.name, kinds), hint) from None
-    for number, parameter in enumerate(found.parameters):
+    for number, parameter in enumerate(chosen.parameters):
         argument = call.expressions[number]
         if parameter.literal and not isinstance(argument, exp.Literal | exp.Boolean):
             raise scope.error(
@@ -86,7 +86,7 @@ def _resolved(
                 f"Parameter {number + 1} passed to function {function.name} must be a literal "
                 f"constant, but was expression: '{shown(argument)}'",
             )
-    return found
+    return chosen
 
 
 def _not_accepted(name: str, kinds: Sequence[KsqlType]) -> str:
@@ -159,7 +159,7 @@ def _higher_order(name: str, call: exp.Anonymous, scope: Scope, infer: Infer) ->
         kinds = [start, *kinds]
     if count != lambdas + (2 if name == "REDUCE" else 1):
         raise scope.error(call, f"{name} of {base} got {count} arguments", function.calls)
-    bodies = [_body(each, kinds, call, scope, infer) for each in call.expressions[-lambdas:]]
+    bodies = [_body(function, kinds, call, scope, infer) for function in call.expressions[-lambdas:]]
     if name == "FILTER":
         if not same(bodies[0], BOOLEAN):
             raise scope.error(call, f"FILTER needs a BOOLEAN of its lambda, not {bodies[0]}")
@@ -179,7 +179,7 @@ def _body(
     scope: Scope,
     infer: Infer,
 ) -> KsqlType:
-    """The type that a lambda gives, whose parameters have the types ``kinds``."""
+    """The type of a lambda's result; its parameters have the types ``kinds``."""
     if not isinstance(given, exp.Lambda) or len(given.expressions) != len(kinds):
         form = ", ".join("abc"[: len(kinds)])
         message = f"{call.this} takes a lambda of {len(kinds)} parameter{'s' * (len(kinds) > 1)} here"
@@ -206,20 +206,20 @@ def members(
         pair = "element" if kind == "array" else "key value pair"
         message = f"{kind.capitalize()} constructor cannot be empty. Please supply at least one {pair}."
         raise scope.error(whole, message, f"for {article} {kind} without {part}s, cast: CAST(NULL AS …)")
-    found = widest(parts, scope, infer)
-    if found == NULL:
+    common_type = widest(parts, scope, infer)
+    if common_type == NULL:
         message = f"Cannot construct {article} {kind} with all NULL {part}s."
         raise scope.error(whole, message, f"give one {part} a type, as in CAST(NULL AS INT)")
-    return found
+    return common_type
 
 
 def widest(expressions: Sequence[exp.Expression], scope: Scope, infer: Infer) -> KsqlType:
     """The type that holds all of them."""
-    found: KsqlType = NULL
+    widest_type: KsqlType = NULL
     for expression in expressions:
         kind = infer(expression, scope)
-        wider = common(found, kind)
+        wider = common(widest_type, kind)
         if wider is None:
-            raise scope.error(expression, f"{kind} does not fit with {found}", "use CAST")
-        found = wider
-    return found
+            raise scope.error(expression, f"{kind} does not fit with {widest_type}", "use CAST")
+        widest_type = wider
+    return widest_type

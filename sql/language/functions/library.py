@@ -45,10 +45,10 @@ class Function:
 
 def _read(text: str, kind: str) -> dict[str, Function]:
     lines = text.strip().replace("|\n ", "|").splitlines()
-    found = (line.split(": ", 1) for line in lines)
+    entries = (line.split(": ", 1) for line in lines)
     return {
-        name: Function(name, variations, kind, changelog_safe=name == "LATEST_BY_OFFSET")
-        for name, variations in found
+        name: Function(name, variations, kind, changelog_safe=name in builtin.CHANGELOG_SAFE)
+        for name, variations in entries
     }
 
 
@@ -80,11 +80,11 @@ def _registered() -> dict[str, Function]:
 
 @cache
 def _as_functions(definitions: tuple[Definition, ...]) -> dict[str, Function]:
-    made = {}
+    functions = {}
     for definition in definitions:
         if definition.name in BUILT_IN:
             raise UdfError(f"{definition.place}: ksqlDB has a function {definition.name} of its own")
-        made[definition.name] = Function(
+        functions[definition.name] = Function(
             definition.name, "", definition.kind, definition.changelog_safe, definition
         )
-    return made
+    return functions

@@ -61,7 +61,7 @@ def _accepts(parameter: KsqlType, argument: KsqlType, exactly: bool) -> bool:
 def arithmetic(operator: str, left: KsqlType, right: KsqlType) -> KsqlType | None:
     """The type of ``left operator right`` for + - * / %, or None if ksqlDB refuses it.
 
-    DECIMALs: shared/ksqldb-facts.md, section 2 (INTEGER counts as DECIMAL(10,0), BIGINT as (19,0)).
+    DECIMALs: docs/ksqldb-facts.md, Expressions (INTEGER counts as DECIMAL(10,0), BIGINT as (19,0)).
     """
     if operator == "+" and left == right == STRING:
         return STRING

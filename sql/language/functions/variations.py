@@ -1,4 +1,4 @@
-"""Which variation of a function a call means, and the type that it gives: ksqlDB's rules.
+"""Which variation of a function a call means, and the type of its result: ksqlDB's rules.
 
 A variation fits if each argument has its parameter's type. If none fits, scalar and table functions also take
 arguments that ksqlDB casts by itself: numbers to wider ones, text to times and BYTES. Of several that fit,
@@ -21,6 +21,7 @@ from opensea_metrics.core.types import (
     DOUBLE,
     INTEGER,
     NULL,
+    NUMERIC,
     STRING,
     TIME,
     TIMESTAMP,
@@ -49,7 +50,7 @@ _VARIABLES = ("T", "S", "K", "V", "R")
 
 
 @dataclass(frozen=True)
-class Parameter:
+class VariationParameter:
     """``repeats``: it may be given any number of times; ``literal``: only as a literal."""
 
     type: KsqlType
@@ -63,7 +64,7 @@ class Variation:
 
     text: str
     result_text: str
-    parameters: tuple[Parameter, ...]
+    parameters: tuple[VariationParameter, ...]
     result: KsqlType
 
     @property
@@ -73,12 +74,12 @@ class Variation:
             not any(parameter.repeats for parameter in self.parameters),
             len(self.parameters),
             -sum(bool(_variables(parameter.type)) for parameter in self.parameters),
-            Parameter(ANY, repeats=True) not in self.parameters,
+            VariationParameter(ANY, repeats=True) not in self.parameters,
         )
 
-    def expanded(self, count: int) -> list[Parameter] | None:
+    def expanded(self, count: int) -> list[VariationParameter] | None:
         """The parameters of ``count`` arguments; None if it takes another number of them."""
-        expanded: list[Parameter] = []
+        expanded: list[VariationParameter] = []
         for parameter in self.parameters:
             times = count - len(self.parameters) + 1 if parameter.repeats else 1
             expanded += [parameter] * times
@@ -93,12 +94,12 @@ class Call:
     """
 
     variation: Variation
-    parameters: tuple[Parameter, ...]
+    parameters: tuple[VariationParameter, ...]
     type: KsqlType
     as_list: bool = False
 
 
-class Mismatch(Exception):
+class NoVariation(Exception):
     """No variation fits; ``is_ambiguous``: several fit, none better than the others."""
 
     def __init__(self, is_ambiguous: bool = False) -> None:
@@ -108,49 +109,48 @@ class Mismatch(Exception):
 
 def read(text: str) -> tuple[Variation, ...]:
     """The variations of a function, as :mod:`sql.language.functions.builtin` writes them."""
-    found = []
+    variations = []
     for variation in text.split(" | "):
         parameters, _, result = variation.rpartition("->")
         words = parameters.split()
-        found.append(
+        variations.append(
             Variation(
                 " ".join(words), result.strip(), tuple(map(_parameter, words)), _type(result.strip())
             )
         )
-    return tuple(found)
+    return tuple(variations)
 
 
 def resolved(
     variations: Sequence[Variation], arguments: Sequence[KsqlType], casts: bool
 ) -> Call:
-    """The variation that a call means. Raises Mismatch.
+    """The variation that a call means. Raises NoVariation.
 
     ``casts``: arguments may be cast to their parameters' types, if none fits without.
     """
     for with_casts in (False, True) if casts else (False,):
-        fitting = [each for v in variations if (each := _fitted(v, arguments, with_casts))]
-        fitting.sort(key=lambda each: each.variation.rank, reverse=True)
+        fitting = [fitted for v in variations if (fitted := _fitted(v, arguments, with_casts))]
+        fitting.sort(key=lambda fitted: fitted.variation.rank, reverse=True)
         if len(fitting) > 1 and arguments and fitting[0].variation.rank == fitting[1].variation.rank:
-            raise Mismatch(is_ambiguous=True)
+            raise NoVariation(is_ambiguous=True)
         if fitting:
             return fitting[0]
-    raise Mismatch
+    raise NoVariation
 
 
 def can_cast(argument: KsqlType, parameter: KsqlType) -> bool:
     """Whether ksqlDB casts an argument by itself."""
     if argument == STRING:
         return parameter in (DATE, TIME, TIMESTAMP, BYTES)
-    order = ("INTEGER", "BIGINT", "DECIMAL", "DOUBLE")
-    if argument.name not in order or parameter.name not in order:
+    if argument.name not in NUMERIC or parameter.name not in NUMERIC:
         return False
-    return order.index(argument.name) <= order.index(parameter.name)
+    return NUMERIC.index(argument.name) <= NUMERIC.index(parameter.name)
 
 
 def _fitted(variation: Variation, arguments: Sequence[KsqlType], casts: bool) -> Call | None:
     forms = [(variation.expanded(len(arguments)), False)]
     if len(arguments) == len(variation.parameters):
-        listed = [Parameter(array(p.type)) if p.repeats else p for p in variation.parameters]
+        listed = [VariationParameter(array(p.type)) if p.repeats else p for p in variation.parameters]
         forms.append((listed, listed != list(variation.parameters)))
     for parameters, as_list in forms:
         bound: dict[str, KsqlType] = {}
@@ -187,7 +187,7 @@ def _accepts(
 
 def _result(
     kind: KsqlType,
-    parameters: Sequence[Parameter],
+    parameters: Sequence[VariationParameter],
     arguments: Sequence[KsqlType],
     bound: dict[str, KsqlType],
 ) -> KsqlType:
@@ -226,9 +226,9 @@ def _variables(kind: KsqlType) -> bool:
     return kind.name in _VARIABLES or kind.name.startswith("(")
 
 
-def _parameter(text: str) -> Parameter:
+def _parameter(text: str) -> VariationParameter:
     kind = _type(text.removeprefix("#").removesuffix("..."))
-    return Parameter(kind, text.endswith("..."), text.startswith("#"))
+    return VariationParameter(kind, text.endswith("..."), text.startswith("#"))
 
 
 def _type(text: str) -> KsqlType:

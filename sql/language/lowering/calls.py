@@ -1,4 +1,4 @@
-"""Calls of functions → an engine's SQL: what holds for every engine."""
+"""Calls of functions → an engine's SQL: the part that all engines share."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PARTLY: dict[str, tuple[str, ...]] = {
     "TRANSFORM": ("ARRAY<T> (T)=>R",),
     "UNIX_TIMESTAMP": ("TIMESTAMP",),
 }
-"""Of functions that the engines do not run in all variations: those that they run."""
+"""For each function that the engines run in some variations only: these variations."""
 OWN_WAY = frozenset(
     (
         "ABS", "CEIL", "EXPLODE", "FILTER", "FLOOR", "FORMAT_TIMESTAMP", "REDUCE", "REGEXP_EXTRACT",
@@ -53,13 +53,13 @@ LAMBDAS = 8
 def fill(template: str, arguments: Sequence[str]) -> str:
     """A template with its arguments put in: ``{0}``, ``{1}`` … and ``{*}`` for all of them.
 
-    Other braces of the template are doubled. Arguments may contain any braces: they are put in in one pass.
+    Other braces in the template are doubled. Arguments may contain braces, because one pass inserts them all.
     """
 
-    def part(found: re.Match[str]) -> str:
-        if found[1] is None:
-            return found[0][0]
-        return ", ".join(arguments) if found[1] == "*" else arguments[int(found[1])]
+    def part(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return match[0][0]
+        return ", ".join(arguments) if match[1] == "*" else arguments[int(match[1])]
 
     return _PART_OF_TEMPLATE.sub(part, template)
 
@@ -96,7 +96,7 @@ class Calls(Expressions):
             case "EXTRACTJSONFIELD":
                 return self._json_field(call, arguments)
             case "REGEXP_EXTRACT":
-                return self.regexp_extract(call, arguments)
+                return self._extracted(call, arguments)
             case "FORMAT_TIMESTAMP":
                 return self.format_timestamp(call, arguments)
             case "TO_JSON_STRING":
@@ -106,6 +106,16 @@ class Calls(Expressions):
         if name not in self.templates:
             raise self.refused(call, name)
         return self._filled(name, [self.value(argument) for argument in arguments])
+
+    def _extracted(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
+        pattern = arguments[0]
+        if not isinstance(pattern, exp.Literal):
+            raise self.refused(call, "REGEXP_EXTRACT with a pattern that is no literal")
+        if len(arguments) == 3 and re.search(r"[?*|]|\{0", str(pattern.this)):
+            # In ksqlDB a group that takes no part is NULL, and an empty one is ''. The engines give '' for both.
+            raise self.refused(call, "a group of REGEXP_EXTRACT beside something optional")
+        group = self.value(arguments[2]) if len(arguments) == 3 else None
+        return self.regexp_extract(call, str(pattern.this), self.value(arguments[1]), group)
 
     def _json_field(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
         path = arguments[1]
@@ -119,26 +129,26 @@ class Calls(Expressions):
         except ValueError as error:
             raise self.refused(call, f"EXTRACTJSONFIELD with {error} in its path") from None
         text = self.value(arguments[0])
-        values = [self._filled("EXTRACTJSONFIELD", [text, each]) for each in paths]
+        values = [self._filled("EXTRACTJSONFIELD", [text, path]) for path in paths]
         return values[0] if len(values) == 1 else f"coalesce({', '.join(values)})"
 
     def _filled(self, name: str, arguments: Sequence[str]) -> str:
         template = self.templates[name]
         parts = _PART_OF_TEMPLATE.findall(template)
         if len(parts) > len(set(parts)) or template.startswith(REPEATING):
-            return self.once(arguments, lambda each: fill(template, each))
+            return self.once(arguments, lambda once: fill(template, once))
         return fill(template, arguments)
 
     def check_runs(self, call: exp.Anonymous) -> None:
         """Raises Unsupported for a variation of one of ksqlDB's functions that the engine does not run."""
-        found = resolved(call, self.scope, infer)
+        chosen = resolved(call, self.scope, infer)
         name = str(call.this).upper()
-        for argument, parameter in zip(call.expressions, found.parameters, strict=True):
+        for argument, parameter in zip(call.expressions, chosen.parameters, strict=True):
             if parameter.type in (DATE, TIME, TIMESTAMP, BYTES) and self.type_of(argument) == STRING:
                 raise self.refused(argument, f"a STRING as {parameter.type} for {name}")
-        variation = found.variation
+        variation = chosen.variation
         without_any = bool(variation.parameters) and not call.expressions
-        if variation.text not in PARTLY.get(name, (variation.text,)) or found.as_list or without_any:
+        if variation.text not in PARTLY.get(name, (variation.text,)) or chosen.as_list or without_any:
             taken = ", ".join(map(str, map(self.type_of, call.expressions)))
             raise self.refused(call, f"{name}({taken})")
 
@@ -162,8 +172,7 @@ class Calls(Expressions):
         return self.rounded(name, kind, value)
 
     def _absorbing(self, name: str, arguments: list[exp.Expression]) -> str:
-        """Functions that make something of NULL, but not of arithmetic on NULL: that fails in ksqlDB,
-        and the whole expression is NULL."""
+        """Functions that accept NULL. Arithmetic on NULL still fails in ksqlDB, and makes the whole NULL."""
         written = [self.value(argument) for argument in arguments]
         failing = []
         for number, argument in enumerate(arguments):
@@ -179,9 +188,9 @@ class Calls(Expressions):
             # needs the cube of the depth for a deep expression.
             return self._filled(name, written) if name == "NULLIF" else written[0]
 
-        def write(each: Sequence[str]) -> str:
-            present = " AND ".join(f"{each[number]} IS NOT NULL" for number in failing)
-            return f"CASE WHEN {present} THEN {fill(self.templates[name], each)} END"
+        def write(once: Sequence[str]) -> str:
+            present = " AND ".join(f"{once[number]} IS NOT NULL" for number in failing)
+            return f"CASE WHEN {present} THEN {fill(self.templates[name], once)} END"
 
         return self.once(written, write)
 
@@ -201,12 +210,12 @@ class Calls(Expressions):
         inner = replace(self, scope=replace(self.scope, parameters=parameters))
         body = self.function(names, inner.value(function.this))
         start = self.value(arguments[1]) if name == "REDUCE" else None
-        made = self.higher_order(name, self.value(values), body, start)
+        written = self.higher_order(name, self.value(values), body, start)
         if name == "TRANSFORM" and inner.may_fail(function.this):
-            return self.without_nulls(made)
+            return self.without_nulls(written)
         if name != "REDUCE" and inner.may_fail(function.this):
             raise self.refused(function, f"arithmetic inside the lambda of {name}")
-        return made
+        return written
 
 
 def _lambdas_around(call: exp.Expression) -> int:

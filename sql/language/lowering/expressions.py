@@ -1,10 +1,10 @@
-"""Expressions of ksqlDB → an engine's SQL: what holds for every engine.
+"""Expressions of ksqlDB → an engine's SQL: the part that all engines share.
 
-In ksqlDB a comparison with NULL is false, in SQL it is NULL. Where a condition only decides whether a row
-or branch is taken the two are the same; elsewhere NULL is turned into false. AND, OR, NOT and LIKE know
-three values in both (tests/embedded/semantics).
+A comparison with NULL is false in ksqlDB and NULL in SQL. If a condition only selects rows or branches, both
+have the same effect. Elsewhere NULL is turned into false. AND, OR, NOT and LIKE have three values in both
+(tests/embedded/semantics).
 
-How an engine writes things (``writing``) is in its own class: ``duckdb.Lowering``, ``spark.SparkLowering``.
+Each engine has its own class for the rest (``writing``): ``duckdb.Lowering`` and ``spark.SparkLowering``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from opensea_metrics.sql.language.dialect.nesting import is_chained, operands
 from opensea_metrics.sql.language.lowering.failing import may_be_null, may_fail, sides
 from opensea_metrics.sql.language.lowering.refusals import Unsupported
 from opensea_metrics.sql.language.lowering.writing import SHALLOW, Writing, is_long
-from opensea_metrics.sql.language.queries.inference import infer, is_time_bound
+from opensea_metrics.sql.language.queries.conditions import is_time_bound
+from opensea_metrics.sql.language.queries.inference import infer
 from opensea_metrics.sql.language.queries.scope import Scope
 from opensea_metrics.sql.language.statements.parser import where
 from opensea_metrics.sql.language.values.timestamps import milliseconds
@@ -55,8 +56,8 @@ class Expressions(Writing):
     written: dict[tuple[str, int], tuple[exp.Expression, str]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
-    """What is written already, by its form and the identity of an expression, which is kept alive beside:
-    an expression is asked for by many that stand around it."""
+    """The SQL written so far, by its form and the identity of its expression. The expression is kept alive with
+    it. Expressions around an expression ask for its SQL repeatedly."""
 
     def value(self, expression: exp.Expression) -> str:
         """The expression as a value. Raises SqlError for what the engine cannot give exactly."""
@@ -97,7 +98,7 @@ class Expressions(Writing):
                 index = self.value(expression.expressions[0])
                 return self.element(self.value(expression.this), index, of_map)
             case exp.Array():
-                return self.array([self.value(each) for each in expression.expressions])
+                return self.array([self.value(element) for element in expression.expressions])
             case exp.Cast():
                 return self._cast(expression)
             case exp.Case():
@@ -179,8 +180,10 @@ class Expressions(Writing):
         return may_fail(expression, self.substitutes)
 
     def _connected(self, expression: exp.Expression) -> str:
-        """AND and OR as ksqlDB evaluates them, from the left on: once arithmetic on NULL has made what
-        stands to the left NULL, the whole is NULL; nothing to the right of what decides it counts."""
+        """AND and OR as ksqlDB evaluates them, from left to right.
+
+        If arithmetic on NULL makes a side NULL, the whole is NULL. Sides after the one that decides do not count.
+        """
         connected = sides(expression)
         values = [self.value(side) for side in connected]
         safe = next((at for at, side in enumerate(connected) if self.may_fail(side)), len(values)) + 1
@@ -191,12 +194,12 @@ class Expressions(Writing):
         if isinstance(expression, exp.Or):
             decided = "{}", "true"
 
-        def write(each: Sequence[str]) -> str:
+        def write(once: Sequence[str]) -> str:
             cases = "".join(
                 f" WHEN {side} IS NULL THEN NULL WHEN {decided[0].format(side)} THEN {decided[1]}"
-                for side in each[:-1]
+                for side in once[:-1]
             )
-            return f"CASE{cases} ELSE {each[-1]} END"
+            return f"CASE{cases} ELSE {once[-1]} END"
 
         return self.once([first, *values[safe:]], write)
 
@@ -217,12 +220,12 @@ class Expressions(Writing):
         return written
 
     def _calculated(self, kind: KsqlType, left: str, operations: list[exp.Expression]) -> str:
-        """Operations one after the other, all of which give the same type."""
-        steps = [(OPERATORS[type(each)], self.value(each.expression)) for each in operations]
+        """Operations one after the other, with results of one type."""
+        steps = [(OPERATORS[type(step)], self.value(step.expression)) for step in operations]
         if kind == STRING:
             # Observed: 'x' + NULL is 'xnull'.
             texts = [left, *(right for _, right in steps)]
-            return self.concatenated([f"coalesce({each}, 'null')" for each in texts])
+            return self.concatenated([f"coalesce({operand}, 'null')" for operand in texts])
         if kind in INTEGERS and steps[0][0] in "+-":
             return self.whole_sum(kind, [("+", left), *steps])
         if kind == DOUBLE and len(steps) > SHALLOW:
@@ -272,14 +275,14 @@ class Expressions(Writing):
         asked = [self.value(test) if doubt else "" for test, doubt in zip(tests, doubtful, strict=True)]
         met = [self.condition(test) for test in tests]
 
-        def write(each: Sequence[str]) -> str:
+        def write(once: Sequence[str]) -> str:
             branches = ""
             count = len(tests)
             for number, doubt in enumerate(doubtful):
                 if doubt:  # then ksqlDB gives up: the result is NULL
-                    branches += f" WHEN {each[number]} IS NULL THEN NULL"
-                branches += f" WHEN {each[count + number]} THEN {each[2 * count + number]}"
-            return f"CASE{branches} ELSE {each[-1]} END"
+                    branches += f" WHEN {once[number]} IS NULL THEN NULL"
+                branches += f" WHEN {once[count + number]} THEN {once[2 * count + number]}"
+            return f"CASE{branches} ELSE {once[-1]} END"
 
         parts = [*asked, *met, *values]
         # Only tests that may be NULL are repeated; the rest is long for other reasons.
@@ -297,7 +300,7 @@ def _joined(expression: exp.Expression, sides: Sequence[str]) -> str:
 
 
 def owner(expression: exp.Expression) -> exp.Expression:
-    """What a path of fields (``a->b->c``) begins with; an expression that is no path itself."""
+    """The first part of a path of fields (``a->b->c``); other expressions as they are."""
     while isinstance(expression, exp.Dot):
         expression = expression.this
     return expression

@@ -1,6 +1,6 @@
-"""Which expressions can be NULL for a reason that ksqlDB and SQL do not share.
+"""Expressions that are NULL in ksqlDB and not in SQL.
 
-In ksqlDB arithmetic on NULL fails, and the whole expression around it is NULL.
+In ksqlDB, arithmetic on NULL fails, and the whole expression around the arithmetic becomes NULL.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from sqlglot import exp
 from opensea_metrics.sql.language.dialect.nesting import operands
 
 _TAKING_NULL = ("STRUCT", "MAP", "TRANSFORM", "FILTER", "REDUCE")
-"""Calls that take NULL for themselves, so that arithmetic in them makes nothing else NULL."""
+"""Calls that contain the failure: arithmetic inside them makes nothing outside NULL."""
 
 
 def may_fail(expression: exp.Expression, known: Container[exp.Expression]) -> bool:
-    """Whether arithmetic on NULL could make an expression NULL, whatever stands around it; ``known`` are
-    expressions that are computed already."""
+    """True if arithmetic on NULL could make an expression NULL; ``known`` are expressions that are computed
+    already."""
     pending = [expression]
     while pending:
         part = pending.pop()
@@ -33,7 +33,7 @@ def may_fail(expression: exp.Expression, known: Container[exp.Expression]) -> bo
 
 
 def may_be_null(condition: exp.Expression, known: Container[exp.Expression]) -> bool:
-    """Whether a condition can be NULL in ksqlDB, rather than true or false."""
+    """True if a condition can be NULL in ksqlDB, in addition to true and false."""
     match condition:
         case exp.Paren() | exp.Not():
             return may_be_null(condition.this, known)
@@ -47,7 +47,7 @@ def may_be_null(condition: exp.Expression, known: Container[exp.Expression]) -> 
 
 
 def sides(expression: exp.Expression) -> list[exp.Expression]:
-    """What a chain of ANDs or ORs connects."""
+    """The conditions that a chain of ANDs or ORs connects."""
     first, operations = operands(expression)
     return [first, *(operation.expression for operation in operations)]
 

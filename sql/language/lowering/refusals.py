@@ -1,4 +1,4 @@
-"""What an engine cannot run although ksqlDB can, in one form of words."""
+"""The error for statements that ksqlDB runs and an engine does not."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _NEXT = {
 
 
 class Unsupported(SqlError):
-    """ksqlDB takes a statement, and an engine cannot run it.
+    """An engine cannot run a statement that ksqlDB runs.
 
-    ``feature`` is what the engine does not have, as the subject of a sentence: ``ROUND``, ``JOIN``.
+    ``feature`` is the missing feature, as the subject of a sentence: ``ROUND``, ``JOIN``.
     ``engine`` is one of the names above.
     """
 

@@ -1,4 +1,4 @@
-"""What the engines can run of what ksqlDB takes: pure, so that files are checked without a server."""
+"""Checks of what the engines can run. They are pure, so files can be checked without a server."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.functions import library as functions
 from opensea_metrics.sql.language.functions.library import Function
 from opensea_metrics.sql.language.functions.variations import Variation
+from opensea_metrics.sql.language.lowering import scalars
 from opensea_metrics.sql.language.lowering.calls import OWN_WAY, PARTLY
 from opensea_metrics.sql.language.lowering.duckdb import aggregates, selects
 from opensea_metrics.sql.language.lowering.duckdb.expressions import Lowering
-from opensea_metrics.sql.language.lowering.duckdb.functions import TEMPLATES
 from opensea_metrics.sql.language.lowering.refusals import EMBEDDED, SPARK, Unsupported
 from opensea_metrics.sql.language.lowering.spark import selects as spark_selects
 from opensea_metrics.sql.language.queries.analysis import Analysis
@@ -119,7 +119,7 @@ def check_types(source: Source, engine: str, place: Place) -> None:
 
 def runnable() -> dict[str, Function]:
     """The functions that the embedded server runs, by name: ksqlDB's and those of ``udfs``."""
-    names = {*TEMPLATES, *OWN_WAY, *aggregates.NAMES}
+    names = {*scalars.DUCKDB, *OWN_WAY, *aggregates.NAMES}
     return {n: f for n, f in functions.known().items() if f.definition or n in names}
 
 

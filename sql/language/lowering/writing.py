@@ -1,4 +1,4 @@
-"""What each engine writes in its own way."""
+"""The parts of SQL that the engines write differently."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from sqlglot import exp
 from opensea_metrics.core.types import KsqlType
 
 SHALLOW = 16
-"""Operands of a chain that are written one inside the other; more of them are written side by side."""
+"""The most operands of a chain that are nested. Longer chains are written side by side."""
 _LONG = 400
-"""Letters of the longest value that may be repeated."""
+"""The length of the longest value that may be repeated, in characters."""
 REPEATING = ("parse_", "substring_")
-"""What the names of macros that repeat their arguments begin with (see macros)."""
+"""The first letters of the names of macros that repeat their arguments (see macros)."""
 _MACRO = 200
 
 
@@ -45,7 +45,7 @@ class Writing(ABC):
 
     @abstractmethod
     def json_paths(self, names: Sequence[str]) -> list[str]:
-        """The paths that together lead where a path of ksqlDB with these names does, as literals.
+        """The engine's paths, as literals, for a path of ksqlDB with these names.
 
         ValueError with the name that the engine cannot write.
         """
@@ -81,14 +81,13 @@ class Writing(ABC):
 
     @abstractmethod
     def computed(self, values: Sequence[str], write: Callable[[Sequence[str]], str]) -> str:
-        """What ``write`` gives for names of the values, each of which is computed once."""
+        """The SQL that ``write`` makes with names of the values; each value is computed once."""
 
     def once(self, values: Sequence[str], write: Callable[[Sequence[str]], str]) -> str:
-        """What ``write`` gives for the values, which may repeat them.
+        """The SQL that ``write`` makes of the values, which ``write`` may repeat.
 
-        A long value is repeated by its name: text that repeats text that repeats text … grows by powers
-        of two, as nested calls do. Names stand in no other name's value, since DuckDB's time doubles with
-        every lambda inside a lambda.
+        Long values are repeated by name, because nested repetition would double the text at every level. A
+        name's value contains no other name: DuckDB's time doubles with every lambda inside a lambda.
         """
         long = list(filter(is_long, dict.fromkeys(values)))
         if not long:
@@ -134,18 +133,21 @@ class Writing(ABC):
 
     @abstractmethod
     def parsed(self, kind: KsqlType, value: str) -> str:
-        """A text as a number or BOOLEAN, NULL for what is none."""
+        """A text as a number or BOOLEAN; NULL if the text is neither."""
 
     @abstractmethod
     def absolute(self, kind: KsqlType, value: str) -> str:
-        """ABS of an integer; the least integer has no absolute value: it stays."""
+        """ABS of an integer. The smallest integer stays negative, as in Java."""
 
     @abstractmethod
     def like(self, value: str, pattern: str, negated: bool) -> str: ...
 
     @abstractmethod
-    def regexp_extract(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
-        """NULL where nothing matches."""
+    def regexp_extract(self, call: exp.Anonymous, pattern: str, value: str, group: str | None) -> str:
+        """What a pattern matches in a value, or one of its groups; NULL where it does not match.
+
+        ``pattern`` is a regular expression; ``value`` and ``group`` are SQL.
+        """
 
     @abstractmethod
     def format_timestamp(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str: ...
@@ -156,17 +158,16 @@ class Writing(ABC):
 
     @abstractmethod
     def exploded(self, call: exp.Expression, values: str) -> str:
-        """What a table function gives, of the array that it makes rows of."""
+        """The rows that a table function makes of an array."""
 
 
 def is_long(value: str) -> bool:
-    """Whether a value is too long to be repeated: as it is written, or with its macros replaced by what
-    they stand for."""
+    """True if a value is too long to repeat, counting the text that its macros expand to."""
     return len(value) + sum(_MACRO * value.count(name) for name in REPEATING) > _LONG
 
 
 def balanced(terms: Sequence[str]) -> str:
-    """A sum of terms whose order does not matter, no deeper than it must be."""
+    """A sum of terms in any order, as shallow as possible."""
     while len(terms) > 1:
         pairs = [terms[at : at + 2] for at in range(0, len(terms), 2)]
         terms = [f"({pair[0]} + {pair[1]})" if len(pair) > 1 else pair[0] for pair in pairs]

@@ -59,6 +59,11 @@ def find_root() -> Path:
         return here
     if Path(FOREIGN_SETTINGS).is_file() and Path("migrations").is_dir():
         return Path()
+    return packaged_root()
+
+
+def packaged_root() -> Path:
+    """The project that is installed with this package."""
     return Path(str(resources.files("opensea_metrics.sql")))
 
 

@@ -6,7 +6,7 @@ and no counter in Python can interrupt it. There are many such calls (operators,
 text), so that a list of checks would have gaps. A process of its own has limits that the kernel
 enforces for all of them, and a recursion limit of its own; it starts in about 0.1 s, once a project.
 
-Standard input has one pickled :class:`Job` (as a dict). Standard output has one JSON object a line:
+Standard input has one pickled :class:`RenderJob` (as a dict). Standard output has one JSON object a line:
 ``begin`` (a file), ``compiled`` (a file, and which lines of code come of which of its lines), ``text``
 (a file rendered, with marks), ``error``. When the time is over, standard error has the line of code.
 """
@@ -42,7 +42,7 @@ def marks(secret: str) -> re.Pattern[str]:
     return re.compile(f"\ue000{secret}\ue001{number}\ue001{number}\ue001{number}\ue002")
 
 
-class Job(TypedDict):
+class RenderJob(TypedDict):
     """What is to be rendered, and the limits.
 
     ``sources``: files that may be imported, by name: path and text. ``unreadable``: those that have
@@ -175,7 +175,7 @@ def _line(path: str, environment: _Environment, error: BaseException) -> tuple[s
     return place
 
 
-def _message(error: BaseException, job: Job) -> str:
+def _message(error: BaseException, job: RenderJob) -> str:
     match error:
         case _TooLarge():
             return f"the text has more than {job['characters']:,} characters"
@@ -193,7 +193,7 @@ def _message(error: BaseException, job: Job) -> str:
             return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
-def run(job: Job) -> None:
+def run(job: RenderJob) -> None:
     """Render the files of a job, up to the first that fails, and report."""
     faulthandler.register(signal.SIGPROF, file=sys.stderr, all_threads=False, chain=True)
     with contextlib.suppress(ValueError, OSError):  # macOS has no limit of this kind

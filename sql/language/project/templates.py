@@ -61,7 +61,7 @@ class Templates:
         if not files:
             return []
         sources, unreadable = self._importable()
-        job = rendering.Job(
+        job = rendering.RenderJob(
             variables=self._variables,
             sources=sources,
             unreadable=unreadable,

@@ -74,7 +74,7 @@ class Piece:
 
 
 def pieces(text: str) -> Iterator[Piece]:
-    """The statements of a text; what is left at the end without a semicolon too."""
+    """The statements of a text, and the rest after the last semicolon."""
     start = 0
     for match in _END.finditer(text):
         if match["end"]:

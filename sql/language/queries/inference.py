@@ -1,4 +1,4 @@
-"""Types of expressions: every column is found and operations fit, or it is an error."""
+"""Types of expressions. An unknown column, or an operation that does not fit, is an error."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import sys
 
 from sqlglot import exp
 
-from opensea_metrics.core.errors import SqlError
 from opensea_metrics.core.suggestions import listed, nearest
 from opensea_metrics.core.types import (
     BIGINT,
@@ -30,19 +29,16 @@ from opensea_metrics.core.types import (
 )
 from opensea_metrics.sql.language.catalog.type_names import written_type
 from opensea_metrics.sql.language.dialect.nesting import is_chained
-from opensea_metrics.sql.language.functions.calls import call_type, members, widest
+from opensea_metrics.sql.language.functions.calls import call_type, members
 from opensea_metrics.sql.language.functions.signatures import arithmetic
 from opensea_metrics.sql.language.functions.variations import UNIT
+from opensea_metrics.sql.language.queries.conditions import comparison, expect_boolean, predicate
 from opensea_metrics.sql.language.queries.scope import ARITHMETIC, COMPARISONS, Scope, shown
-from opensea_metrics.sql.language.values.timestamps import milliseconds
-
-_UNORDERED = ("BOOLEAN", "ARRAY", "MAP", "STRUCT")
-"""Types whose values ksqlDB only compares by = and <>."""
 
 
 def infer(expression: exp.Expression, scope: Scope) -> KsqlType:
-    """The type of an expression. Raises SqlError at the place of what is wrong."""
-    # A chain of operators is as deep as it is long: its types are found from the inside out.
+    """The type of an expression. Raises SqlError with the place of the fault."""
+    # A chain of operators is as deep as it is long, so types are computed from the inside out.
     pending = [expression]
     while is_chained(pending[-1]) and id(pending[-1]) not in scope.types:
         pending.append(pending[-1].this)
@@ -81,7 +77,7 @@ def _infer(expression: exp.Expression, scope: Scope) -> KsqlType:
         case exp.Case():
             return _case(expression, scope)
         case exp.And() | exp.Or() | exp.Not() | exp.Is() | exp.In() | exp.Between() | exp.Like():
-            return _predicate(expression, scope)
+            return predicate(expression, scope, infer)
         case exp.DPipe():
             return _string_sum(expression, scope)
         case exp.Anonymous():
@@ -91,7 +87,7 @@ def _infer(expression: exp.Expression, scope: Scope) -> KsqlType:
         case exp.Lambda():
             raise scope.error(expression, "a lambda stands only as the argument of a function")
     if type(expression) in COMPARISONS:
-        return _comparison(expression, scope)
+        return comparison(expression, scope, infer)
     if type(expression) in ARITHMETIC:
         return _arithmetic(expression, scope)
     raise scope.error(expression, f"'{expression.sql()}' is not understood")
@@ -104,15 +100,15 @@ def _column(column: exp.Column, scope: Scope) -> KsqlType:
         return scope.parameters[name]
     if alias is not None and alias not in scope.columns:
         raise scope.error(column, f"'{alias}' is no source of this statement")
-    found = [
+    candidates = [
         columns[name]
         for source, columns in scope.columns.items()
         if name in columns and alias in (None, source)
     ]
-    if len(found) > 1 and alias is None:
+    if len(candidates) > 1 and alias is None:
         raise scope.error(column, f"column '{name}' is ambiguous", "put the source's name before it")
-    if found:
-        return found[0]
+    if candidates:
+        return candidates[0]
     if not scope.columns and not scope.parameters:
         raise scope.error(
             column,
@@ -162,15 +158,15 @@ def _field(dot: exp.Dot, scope: Scope) -> KsqlType:
         return NULL
     if not isinstance(base, StructType):
         raise scope.error(dot.expression, f"'->{name}' needs a STRUCT, not {base}")
-    found = base.field(name)
-    if found is None:
+    kind = base.field(name)
+    if kind is None:
         names = [field_name for field_name, _ in base.fields]
         near = nearest(name, names)
         there = f"there are {listed(names)}" if names else "it has no fields"
         hint = f"did you mean {near}?" if near else there
         message = f"Could not find field '{name}' in '{shown(dot.this)}'."
         raise scope.error(dot.expression, message, hint)
-    return found
+    return kind
 
 
 def _element(bracket: exp.Bracket, scope: Scope) -> KsqlType:
@@ -201,116 +197,25 @@ def _negated(negation: exp.Neg, scope: Scope) -> KsqlType:
 
 def _case(case: exp.Case, scope: Scope) -> KsqlType:
     if case.this is not None:
-        # Observed: an internal server error on 7.9.1 (shared/ksqldb-facts.md, section 2).
+        # Observed: an internal server error on 7.9.1 (docs/ksqldb-facts.md, Expressions).
         raise scope.error(case.this, "CASE x WHEN … fails in ksqlDB", "write CASE WHEN x = … THEN")
     branches = [branch.args["true"] for branch in case.args["ifs"]]
     for branch in case.args["ifs"]:
-        _expect_boolean(branch.this, scope)
+        expect_boolean(branch.this, scope, infer)
     if (default := case.args.get("default")) is not None:
         branches.append(default)
-    found: KsqlType = NULL
+    result: KsqlType = NULL
     for branch in branches:
         kind = infer(branch, scope)
-        if not same(found, kind):
+        if not same(result, kind):
             raise scope.error(
-                branch, f"CASE gives {found} and {kind}, which fails in ksqlDB", "use CAST"
+                branch, f"CASE gives {result} and {kind}, which fails in ksqlDB", "use CAST"
             )
-        found = kind if found == NULL else found
-    if found == NULL:
+        result = kind if result == NULL else result
+    if result == NULL:
         message = "Invalid Case expression. All case branches have NULL type"
         raise scope.error(branches[0], message, "give one branch a type, as in CAST(NULL AS INT)")
-    return found
-
-
-def _predicate(expression: exp.Expression, scope: Scope) -> KsqlType:
-    match expression:
-        case exp.And() | exp.Or():
-            _expect_boolean(expression.this, scope)
-            _expect_boolean(expression.expression, scope)
-        case exp.Not():
-            _expect_boolean(expression.this, scope)
-        case exp.Is():
-            infer(expression.this, scope)
-            if not isinstance(expression.expression, exp.Null):
-                raise scope.error(expression.expression, "IS takes NULL", "write IS NULL or IS NOT NULL")
-        case exp.In():
-            if not expression.expressions:
-                raise scope.error(expression, "IN takes a list of values", "such as x IN (1, 2)")
-            widest([expression.this, *expression.expressions], scope, infer)
-        case exp.Between():
-            bounds = [expression.args["low"], expression.args["high"]]
-            is_time = scope.clause == "WHERE" and is_time_bound(expression.this)
-            if is_time and all(_is_time(bound, scope) for bound in bounds):
-                return BOOLEAN
-            kind = widest([expression.this, *bounds], scope, infer)
-            if kind.name in _UNORDERED:
-                raise scope.error(expression.this, f"{kind} has no order, so BETWEEN cannot compare it")
-        case exp.Like():
-            for side in (expression.this, expression.expression):
-                if infer(side, scope) not in (STRING, NULL):
-                    raise scope.error(side, "LIKE compares strings")
-        case _:
-            infer(expression.this, scope)
-    return BOOLEAN
-
-
-def _expect_boolean(expression: exp.Expression, scope: Scope) -> None:
-    kind = infer(expression, scope)
-    if kind not in (BOOLEAN, NULL):
-        raise condition_error(expression, kind, scope)
-
-
-def condition_error(expression: exp.Expression, kind: KsqlType, scope: Scope) -> SqlError:
-    """The error for a condition that is none."""
-    text = shown(expression)
-    return scope.error(
-        expression,
-        f"Type error in {scope.clause} expression: Should evaluate to boolean but is {text} ({kind}) "
-        f"instead.\nStatement: {text}",
-    )
-
-
-def is_time_bound(expression: exp.Expression) -> bool:
-    """Whether it is a time of ksqlDB's own, which may be compared with a text such as
-    '2026-09-15T10:00:00'."""
-    bounds = ("WINDOWSTART", "WINDOWEND", "ROWTIME")
-    return isinstance(expression, exp.Column) and name_of(expression.this) in bounds
-
-
-def _is_time(expression: exp.Expression, scope: Scope) -> bool:
-    """Whether it is a text that stands for a time. Raises SqlError for a text that is no time."""
-    if not (isinstance(expression, exp.Literal) and expression.is_string):
-        return False
-    text = str(expression.this)
-    if milliseconds(text) is None:
-        raise scope.error(
-            expression,
-            f"Failed to parse timestamp '{text}'",
-            "write it as 2020-05-26T23:59:58.000 or 2020-05-26T23:59:58.000+0200; parts may be missing from"
-            " the end, as in 2020-05-26",
-        )
-    return True
-
-
-def _comparison(expression: exp.Expression, scope: Scope) -> KsqlType:
-    left, right = infer(expression.this, scope), infer(expression.expression, scope)
-    sides = (expression.this, expression.expression)
-    if NULL in (left, right):
-        message = f"Comparison with NULL not supported: {left} {COMPARISONS[type(expression)][0]} {right}"
-        raise scope.error(expression, message, "use IS NULL or IS NOT NULL")
-    is_time = scope.clause == "WHERE" and any(map(is_time_bound, sides))
-    is_ordered = isinstance(expression, exp.EQ | exp.NEQ) or left.name not in _UNORDERED
-    fits = is_ordered and common(left, right) is not None
-    if not fits and not (is_time and any(_is_time(side, scope) for side in sides)):
-        text, name = shown(expression), COMPARISONS[type(expression)][1]
-        raise scope.error(
-            expression,
-            f"Error in {scope.clause} expression: Cannot compare {shown(expression.this)} ({left}) to "
-            f"{shown(expression.expression)} ({right}) with {name}.\nStatement: {text}\n"
-            f"Statement: {text}",
-            "use CAST" if is_ordered else f"{left} has no order: compare with = or <>",
-        )
-    return BOOLEAN
+    return result
 
 
 def _arithmetic(expression: exp.Expression, scope: Scope) -> KsqlType:

@@ -13,7 +13,8 @@ from opensea_metrics.sql.language.catalog.keys import checked
 from opensea_metrics.sql.language.catalog.sources import Column, Source, Window
 from opensea_metrics.sql.language.dialect.naming import SYSTEM_COLUMNS
 from opensea_metrics.sql.language.queries.analysis import Analysis, Projection, is_aggregate
-from opensea_metrics.sql.language.queries.inference import condition_error, infer
+from opensea_metrics.sql.language.queries.conditions import condition_error
+from opensea_metrics.sql.language.queries.inference import infer
 from opensea_metrics.sql.language.queries.scope import Scope
 from opensea_metrics.sql.language.statements.parser import where
 from opensea_metrics.sql.language.statements.statements import Kind, Statement

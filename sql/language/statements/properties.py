@@ -1,7 +1,7 @@
 """Properties that SET and a request may set, and the values that they take.
 
-Source: each was SET on a ksqlDB 7.9.1, once with a value that is none of its own. Only ``auto.offset.reset``
-does something in the embedded server.
+Source: a SET of each property on a ksqlDB 7.9.1, once with a wrong value. Only ``auto.offset.reset`` has an
+effect in the embedded server.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def reset_of(properties: Mapping[str, str]) -> str:
 
 
 def _plain(name: str) -> str:
-    """The name without the parts of ksqlDB that it is for."""
+    """The name without the prefixes that say for which part of ksqlDB it is."""
     while prefix := next(filter(name.startswith, _OF_CLIENTS), ""):
         name = name.removeprefix(prefix)
     return name

@@ -1,4 +1,4 @@
-"""One ksqlDB statement as plain data: its text, where it stands, what it makes and reads."""
+"""One ksqlDB statement as plain data: its text, its place, the names that it makes and reads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _OWN = Place("<statement>", 1, 1)
 
 
 class Kind(Enum):
-    """What a statement does, as far as a migration or a server must tell statements apart."""
+    """The kinds of statements that a migration or a server distinguishes."""
 
     CREATE_STREAM = "create stream"
     CREATE_TABLE = "create table"
@@ -92,7 +92,7 @@ class Statement:
     @cached_property
     def reads(self) -> tuple[str, ...]:
         """The sources that it reads."""
-        return tuple(name_of(source.this) for source in self.ast.find_all(node.Source))
+        return tuple(name_of(source.this) for source in self.ast.find_all(node.SourceReference))
 
     @property
     def properties(self) -> dict[str, str]:
@@ -140,7 +140,7 @@ class Statement:
         return self._with(delete_topic=False)
 
     def without_property(self, name: str) -> Statement:
-        """It without one property of its WITH clause; ``name`` is upper-cased."""
+        """The statement without one property of its WITH clause; ``name`` is upper-cased."""
         if name not in self.properties:
             return self
         kept = [item for item in self.ast.args["properties"] if str(item.this.this).upper() != name]
@@ -154,7 +154,7 @@ class Statement:
         ast = self.ast.copy()
         if (name := self.name) is not None and name in names:
             ast.set("this", _quoted(names[name]))
-        for source in ast.find_all(node.Source):
+        for source in ast.find_all(node.SourceReference):
             name = name_of(source.this)
             if name in names:
                 source.set("this", _quoted(names[name]))
@@ -166,7 +166,7 @@ class Statement:
         return self._of(ast)
 
     def _with(self, **args: object) -> Statement:
-        """It with other arguments of its AST, if that has them and they differ."""
+        """The statement with other arguments in its AST; only arguments that the AST has are set."""
         changed = {
             name: value
             for name, value in args.items()
@@ -217,7 +217,7 @@ _KINDS: dict[type, Kind] = {
     node.AlterSource: Kind.ALTER,
     node.InsertSelect: Kind.INSERT_SELECT,
     node.InsertValues: Kind.INSERT_VALUES,
-    node.Query: Kind.SELECT,
+    node.SelectQuery: Kind.SELECT,
     node.Show: Kind.SHOW,
     node.DescribeSource: Kind.DESCRIBE,
     node.Explain: Kind.EXPLAIN,

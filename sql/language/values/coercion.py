@@ -20,7 +20,7 @@ from opensea_metrics.sql.language.values import timestamps
 from opensea_metrics.sql.language.values.topic_json import finite
 
 Coercer = Callable[[Any], Any]
-"""Gives the value as a type has it. Raises Mismatch."""
+"""Converts a value to a type. Raises Mismatch."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 _DECIMALS = Context(prec=400, rounding=ROUND_HALF_UP)

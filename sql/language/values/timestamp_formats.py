@@ -50,13 +50,13 @@ class TimestampFormat:
         match = self.expression.fullmatch(text)
         if match is None:
             return None
-        found: dict[str, int] = {}
+        fields: dict[str, int] = {}
         for name, written in zip(self.fields, match.groups(), strict=True):
             if written is not None:
                 name, value = _READERS[name](written) if name in _READERS else (name, int(written))
-                if found.setdefault(name, value) != value:
+                if fields.setdefault(name, value) != value:
                     return None
-        return _milliseconds(found)
+        return _milliseconds(fields)
 
 
 @lru_cache(maxsize=100)
@@ -132,13 +132,13 @@ _READERS: dict[str, Callable[[str], tuple[str, int]]] = {
 }
 
 
-def _milliseconds(found: dict[str, int]) -> int | None:
+def _milliseconds(fields: dict[str, int]) -> int | None:
     """The time of some fields; None if one of them is out of its range."""
-    if any(value > _RANGES.get(name, 999_999_999) for name, value in found.items()):
+    if any(value > _RANGES.get(name, 999_999_999) for name, value in fields.items()):
         return None
-    year, month, day = found.get("year", 1970), found.get("month", 1), found.get("day", 1)
-    clock = [found.get(name, 0) for name in ("hour", "minute", "second", "nanosecond")]
-    offset = found.get("offset", 0)
+    year, month, day = fields.get("year", 1970), fields.get("month", 1), fields.get("day", 1)
+    clock = [fields.get(name, 0) for name in ("hour", "minute", "second", "nanosecond")]
+    offset = fields.get("offset", 0)
     if month < 1 or day < 1 or abs(offset) > 18 * 3600 or (clock[0] == 24 and any(clock[1:])):
         return None
     # The calendar is the same every 400 years, and Python's begins with year 1.
@@ -146,7 +146,7 @@ def _milliseconds(found: dict[str, int]) -> int | None:
     last = calendar.monthrange(like + 1, month)[1]
     days = date(like + 1, month, min(day, last)).toordinal() - 719_163
     days += cycles * _CYCLE_DAYS
-    if not found.keys() >= {"year", "month", "day"}:
+    if not fields.keys() >= {"year", "month", "day"}:
         clock[0] %= 24  # there is no day to which to add one
     seconds = days * 86_400 + clock[0] * 3600 + clock[1] * 60 + clock[2] - offset
     milliseconds = seconds * 1000 + clock[3] // 1_000_000

@@ -16,12 +16,12 @@ _FULL_DATE = len("2022-01-02")
 
 
 def days(text: str) -> int | None:
-    """Days from the epoch to a date such as 2022-01-02, 2022-01 or 2022; None if it is no date."""
+    """Days from the epoch to a date such as 2022-01-02, 2022-01 or 2022; None for other texts."""
     return _days(text, is_lenient=False)
 
 
 def time_of_day(text: str) -> int | None:
-    """Milliseconds since midnight of a time such as 10:11, 10:11:12 or 10:11:12.345; None if it is none."""
+    """Milliseconds since midnight for a time such as 10:11, 10:11:12 or 10:11:12.345; None for other texts."""
     match = _TIME.fullmatch(text.strip())
     if match is None:
         return None

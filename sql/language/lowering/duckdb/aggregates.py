@@ -1,10 +1,10 @@
 """ksqlDB's aggregate functions as DuckDB expressions that can be computed in parts.
 
-An aggregate has accumulators, each a column of the aggregation's state. ``partial`` makes one from
-rows and ``merge`` one from several made earlier, both as DuckDB aggregates; ``tidy`` is applied to
-what they give. ``finish`` is the result, from the accumulators. In ``partial``, ``{0}``, ``{1}`` … are
-the arguments and ``{off}`` the row's offset; in the others ``{a}`` is the accumulator's own column and
-``{b}`` the next one's; in ``merge``, ``{src}`` is 0 for an older part and 1 for a newer one.
+An aggregate has accumulators: columns of the aggregation's state. ``partial`` computes an accumulator from rows,
+and ``merge`` from several accumulators. Both are DuckDB aggregates, and ``tidy`` is applied to their results.
+``finish`` is the aggregate's result. In ``partial``, ``{0}``, ``{1}`` … are the arguments and ``{off}`` is the
+row's offset. In the others, ``{a}`` is the accumulator's own column and ``{b}`` is the next one's. In ``merge``,
+``{src}`` is 0 for an older part and 1 for a newer one.
 """
 
 from __future__ import annotations
@@ -89,18 +89,18 @@ def aggregate(call: exp.Anonymous, lowering: Lowering) -> Aggregate:
     if function and function.definition is None:
         lowering.check_runs(call)
     if name == "SUM":
-        found = _sum(kind)
+        chosen = _sum(kind)
     elif name == "AVG":
-        found = _average(_sum(lowering.type_of(arguments[0])))
+        chosen = _average(_sum(lowering.type_of(arguments[0])))
     elif name in ("TOPK", "TOPKDISTINCT"):
         if len(arguments) > 2:
             raise lowering.refused(call, "TOPK of several columns")
-        found = _greatest(name, str(arguments[1].this))
+        chosen = _greatest(name, str(arguments[1].this))
     elif name in _SIMPLE:
-        found = _SIMPLE[name]
+        chosen = _SIMPLE[name]
     elif function and function.definition:
         columns = function.definition.parameters
-        found = _python(function.definition, written[len(columns) :])
+        chosen = _python(function.definition, written[len(columns) :])
         written = [
             f"CAST({value} AS {duckdb(column.type)})"
             for value, column in zip(written, columns, strict=False)
@@ -110,20 +110,20 @@ def aggregate(call: exp.Anonymous, lowering: Lowering) -> Aggregate:
     return Aggregate(
         tuple(
             Accumulator(part.partial.format(*written, off="_off"), part.merge, part.tidy)
-            for part in found.accumulators
+            for part in chosen.accumulators
         ),
-        found.finish,
+        chosen.finish,
     )
 
 
 def _python(definition: Definition, constants: list[str]) -> Aggregate:
-    """An aggregate of ``udfs``: its native form, or Python over its state as text."""
+    """An aggregate of ``udfs``: its native form, or Python over a state that is text."""
     parts = definition.in_duckdb(constants)
     return _one(parts.partial, parts.merge, parts.finish, parts.tidy)
 
 
 def _sum(kind: object) -> Aggregate:
-    """Nothing sums to 0. Integers wrap around, as Java's do."""
+    """The sum of no values is 0. Integers wrap around, as in Java."""
     if kind in (INTEGER, BIGINT):
         result = wrapped(BIGINT if kind == BIGINT else INTEGER, "coalesce({a}, 0)")
         return _one("sum({0})::HUGEINT", "sum({a})", result)
@@ -135,7 +135,7 @@ def _sum(kind: object) -> Aggregate:
 
 
 def _average(total: Aggregate) -> Aggregate:
-    """The sum, which wraps around, by the number of values; of nothing it is 0."""
+    """The sum, which wraps around, divided by the number of values; 0 for no values."""
     count = Accumulator("count({0})", "CAST(sum({a}) AS BIGINT)")
     result = f"CASE WHEN {{b}} > 0 THEN CAST({total.finish} AS DOUBLE) / {{b}} ELSE 0 END"
     return Aggregate((*total.accumulators, count), result)

@@ -21,8 +21,8 @@ from opensea_metrics.core.types import (
     StructType,
     duckdb,
 )
+from opensea_metrics.sql.language.lowering import scalars
 from opensea_metrics.sql.language.lowering.calls import Calls
-from opensea_metrics.sql.language.lowering.duckdb.functions import TEMPLATES
 from opensea_metrics.sql.language.lowering.duckdb.json_text import json_text
 from opensea_metrics.sql.language.lowering.expressions import owner, spans_all
 from opensea_metrics.sql.language.lowering.json_paths import pointer
@@ -30,7 +30,7 @@ from opensea_metrics.sql.language.lowering.refusals import EMBEDDED
 from opensea_metrics.sql.language.lowering.writing import SHALLOW, balanced
 
 _JAVA_ONLY = re.compile(r"\(\?[=!<]|[*+?}]\+|\\[1-9]")
-"""In regular expressions: what DuckDB's engine has not."""
+"""Parts of regular expressions that DuckDB does not have."""
 _DEEP = 100
 """Brackets inside each other."""
 _WRAP = {BIGINT: "wrap64", INTEGER: "wrap32"}
@@ -51,11 +51,11 @@ class Lowering(Calls):
     """Writes expressions of one statement in DuckDB's SQL; it needs ``macros.SETUP``."""
 
     engine = EMBEDDED
-    templates = TEMPLATES
+    templates = scalars.DUCKDB
 
     def value(self, expression: exp.Expression) -> str:
-        """As ksqlDB has it: what is read of JSON has its fields under their names there, until whole
-        structs are taken."""
+        """The value with ksqlDB's names of fields. Structs read from JSON have the JSON's names until they are
+        used as a whole."""
         written = super().value(expression)
         if not isinstance(expression, exp.Column | exp.Dot) or isinstance(expression.parent, exp.Dot):
             return written
@@ -107,15 +107,15 @@ class Lowering(Calls):
     def higher_order(self, name: str, values: str, function: str, start: str | None) -> str:
         if start is not None:
             return self.once(
-                [start], lambda each: f"coalesce(list_reduce({values}, {function}, {each[0]}), {each[0]})"
+                [start], lambda once: f"coalesce(list_reduce({values}, {function}, {once[0]}), {once[0]})"
             )
         return f"list_{name.lower()}({values}, {function})"
 
     def without_nulls(self, values: str) -> str:
         return self.once(
             [values],
-            lambda each: (
-                f"CASE WHEN len(list_filter({each[0]}, lambda _e: _e IS NULL)) = 0 THEN {each[0]} END"
+            lambda once: (
+                f"CASE WHEN len(list_filter({once[0]}, lambda _e: _e IS NULL)) = 0 THEN {once[0]} END"
             ),
         )
 
@@ -125,7 +125,7 @@ class Lowering(Calls):
         return f"list_transform([struct_pack({packed})], lambda _v: {write(names)})[1]"
 
     def negative(self, negative: exp.Neg) -> str:
-        """The smallest whole number stays what it is, as in Java; DuckDB's minus fails for it."""
+        """The smallest whole number stays as it is, as in Java; DuckDB's minus fails for it."""
         kind = self.type_of(negative)
         if kind in _WRAP:
             return self.whole_sum(kind, [("+", "0"), ("-", self.value(negative.this))])
@@ -158,20 +158,20 @@ class Lowering(Calls):
         }[kind]
         return self.once(
             [value],
-            lambda each: (
-                f"CASE WHEN isnan({each[0]}) THEN 0 WHEN {each[0]} >= {high} THEN {high} "
-                f"WHEN {each[0]} <= {low} THEN {low} ELSE CAST(trunc({each[0]}) AS {kind.name}) END"
+            lambda once: (
+                f"CASE WHEN isnan({once[0]}) THEN 0 WHEN {once[0]} >= {high} THEN {high} "
+                f"WHEN {once[0]} <= {low} THEN {low} ELSE CAST(trunc({once[0]}) AS {kind.name}) END"
             ),
         )
 
     def parsed(self, kind: KsqlType, value: str) -> str:
         if kind in _PARSE:
-            return self.once([value], lambda each: f"{_PARSE[kind]}({each[0]})")
+            return self.once([value], lambda once: f"{_PARSE[kind]}({once[0]})")
         return self.once(
             [value],
-            lambda each: (
-                f"CASE WHEN ltrim({each[0]}, '+-.0123456789eE ') = ''"
-                f" THEN TRY_CAST(trim({each[0]}) AS {duckdb(kind)}) END"
+            lambda once: (
+                f"CASE WHEN ltrim({once[0]}, '+-.0123456789eE ') = ''"
+                f" THEN TRY_CAST(trim({once[0]}) AS {duckdb(kind)}) END"
             ),
         )
 
@@ -181,28 +181,21 @@ class Lowering(Calls):
     def like(self, value: str, pattern: str, negated: bool) -> str:
         return f"({value} {'NOT LIKE' if negated else 'LIKE'} {pattern})"
 
-    def regexp_extract(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
+    def regexp_extract(self, call: exp.Anonymous, pattern: str, value: str, group: str | None) -> str:
         """DuckDB gives '' where nothing matches. A pattern of the whole text gives the text."""
-        literal = arguments[0]
-        if not isinstance(literal, exp.Literal):
-            raise self.refused(call, "REGEXP_EXTRACT with a pattern that is no literal")
-        if _JAVA_ONLY.search(str(literal.this)):
+        if _JAVA_ONLY.search(pattern):
             raise self.refused(call, "a look-around, possessive or back reference of REGEXP_EXTRACT")
-        if len(arguments) == 3 and re.search(r"[?*|]|\{0", str(literal.this)):
-            # A group that takes no part is NULL in ksqlDB, one that is empty ''; DuckDB has '' for both.
-            raise self.refused(call, "a group of REGEXP_EXTRACT beside something optional")
-        pattern = self.value(literal)
-        group = self.value(arguments[2]) if len(arguments) == 3 else None
+        literal = text(pattern)
 
-        def write(each: Sequence[str]) -> str:
-            extracted = f"regexp_extract({each[0]}, {pattern})"
+        def write(once: Sequence[str]) -> str:
+            extracted = f"regexp_extract({once[0]}, {literal})"
             if group is not None:
-                extracted = f"nullif(regexp_extract({each[0]}, {pattern}, {group}), '')"
-            elif spans_all(str(literal.this)):
-                extracted = each[0]
-            return f"CASE WHEN regexp_matches({each[0]}, {pattern}) THEN {extracted} END"
+                extracted = f"nullif(regexp_extract({once[0]}, {literal}, {group}), '')"
+            elif spans_all(pattern):
+                extracted = once[0]
+            return f"CASE WHEN regexp_matches({once[0]}, {literal}) THEN {extracted} END"
 
-        return self.once([self.value(arguments[1])], write)
+        return self.once([value], write)
 
     def format_timestamp(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
         pattern = arguments[1]
@@ -223,16 +216,18 @@ class Lowering(Calls):
         return f"strftime({self.value(arguments[0])}, {text(written)})"
 
     def json_text(self, kind: KsqlType, value: str) -> str:
-        return self.once([value], lambda each: json_text(kind, each[0]))
+        return self.once([value], lambda once: json_text(kind, once[0]))
 
     def exploded(self, call: exp.Expression, values: str) -> str:
         return f"unnest({values})"
 
 
 def _apart(value: str) -> str:
-    """A value in which DuckDB looks for no common parts if it is deep: that takes the cube of the depth.
-    It does not look for them in the ELSE of a CASE; a condition without random() would be computed
-    beforehand."""
+    """A value, hidden from DuckDB's search for common subexpressions if the value is deep.
+
+    The search takes the cube of the depth. DuckDB does not search the ELSE of a CASE. It would compute a condition
+    without random() beforehand.
+    """
     if "unnest(" in value or _depth(value) <= _DEEP:
         return value
     return f"CASE WHEN random() >= 2 THEN NULL ELSE {value} END"
@@ -244,19 +239,19 @@ def _depth(value: str) -> int:
 
 
 def _named(kind: KsqlType, value: str, depth: int = 0) -> str:
-    """A value whose structs have their fields under ksqlDB's names: a cast leaves names as they are if
-    they differ in case only."""
-    each = f"_e{depth}"
+    """A value whose structs have ksqlDB's names of fields. A cast does not change names that differ only in
+    case."""
+    element = f"_e{depth}"
     match kind:
         case StructType():
             fields = (
                 (name, _named(inner, f"struct_extract({value}, {text(name)})", depth))
                 for name, inner in kind.fields
             )
-            made = ", ".join(f"{quoted(name)} := {field}" for name, field in fields)
-            return f"CASE WHEN {value} IS NOT NULL THEN struct_pack({made}) END"
-        case ArrayType() if (named := _named(kind.element, each, depth + 1)) != each:
-            return f"list_transform({value}, lambda {each}: {named})"
-        case MapType() if (named := _named(kind.value, each, depth + 1)) != each:
-            return f"MAP(map_keys({value}), list_transform(map_values({value}), lambda {each}: {named}))"
+            packed = ", ".join(f"{quoted(name)} := {field}" for name, field in fields)
+            return f"CASE WHEN {value} IS NOT NULL THEN struct_pack({packed}) END"
+        case ArrayType() if (named := _named(kind.element, element, depth + 1)) != element:
+            return f"list_transform({value}, lambda {element}: {named})"
+        case MapType() if (named := _named(kind.value, element, depth + 1)) != element:
+            return f"MAP(map_keys({value}), list_transform(map_values({value}), lambda {element}: {named}))"
     return value

@@ -38,7 +38,7 @@ def json_text(kind: KsqlType, value: str, depth: int = 0) -> str:
     """A value as JSON text; ``null`` for NULL."""
     if is_ready(kind):
         return f"coalesce(to_json({value})::VARCHAR, 'null')"
-    each = f"_j{depth}"
+    element = f"_j{depth}"
     match kind:
         case StructType():
             written = _object([
@@ -47,13 +47,13 @@ def json_text(kind: KsqlType, value: str, depth: int = 0) -> str:
             ])  # fmt: skip
             return f"CASE WHEN {value} IS NULL THEN 'null' ELSE {written} END"
         case ArrayType():
-            inner = json_text(kind.element, each, depth + 1)
-            written = f"'[' || array_to_string(list_transform({value}, lambda {each}: {inner}), ',') || ']'"
+            inner = json_text(kind.element, element, depth + 1)
+            written = f"'[' || array_to_string(list_transform({value}, lambda {element}: {inner}), ',') || ']'"
         case MapType():
-            inner = json_text(kind.value, f"{each}.value", depth + 1)
+            inner = json_text(kind.value, f"{element}.value", depth + 1)
             pairs = (
                 f"list_transform(list_sort(map_entries({value})),"
-                f" lambda {each}: to_json({each}.key)::VARCHAR || ':' || {inner})"
+                f" lambda {element}: to_json({element}.key)::VARCHAR || ':' || {inner})"
             )
             written = f"'{{' || array_to_string({pairs}, ',') || '}}'"
         case DecimalType():

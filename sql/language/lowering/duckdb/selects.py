@@ -1,82 +1,39 @@
 """Whole SELECTs in DuckDB's SQL: row by row, and grouped in parts.
 
-A source is given as a relation: SQL of a SELECT with the source's columns under the names that
-``core.quoting.column`` gives them, ``ROWTIME`` (epoch ms) and ``_off`` (a number that grows in the order in which
-records are read). Of a windowed source it has WINDOWSTART and WINDOWEND too. For the embedded server it has
-ROWPARTITION and ROWOFFSET too.
+Relations are those of :mod:`sql.language.lowering.selects`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from sqlglot import exp
 
 from opensea_metrics.core.quoting import column as duckdb_column
-from opensea_metrics.core.types import BIGINT, KsqlType, duckdb, name_of
+from opensea_metrics.core.types import duckdb
 from opensea_metrics.sql.language.catalog.sources import Source, Window
+from opensea_metrics.sql.language.lowering import selects
 from opensea_metrics.sql.language.lowering.duckdb.aggregates import (
     Accumulator,
     Aggregate,
     aggregate,
 )
 from opensea_metrics.sql.language.lowering.duckdb.expressions import Lowering
+from opensea_metrics.sql.language.lowering.duckdb.stream_time import StreamTime
 from opensea_metrics.sql.language.lowering.expressions import owner
-from opensea_metrics.sql.language.lowering.refusals import Unsupported
+from opensea_metrics.sql.language.lowering.selects import EngineSyntax
 from opensea_metrics.sql.language.lowering.times import event_time
-from opensea_metrics.sql.language.queries.analysis import Analysis, aggregates
-from opensea_metrics.sql.language.queries.scope import Scope
+from opensea_metrics.sql.language.queries.analysis import Analysis
 
 
-@dataclass(frozen=True)
-class StreamTime:
-    """Stream time: the greatest ROWTIME (epoch ms) ``seen`` by partition of the records.
-
-    A query that groups by other columns than its source's key has one, of the partition 0: Kafka Streams
-    then has a task for each partition of the repartitioned records, and each of them sees nearly all times.
-    The rows of several partitions count in the order in which Kafka Streams takes them: next comes that
-    partition whose next record has the smallest timestamp.
-    """
-
-    seen: Mapping[int, int]
-    is_by_partition: bool = False
-
-    @property
-    def partition(self) -> str:
-        """The partition that a row counts in."""
-        return "ROWPARTITION" if self.is_by_partition else "0"
-
-    @property
-    def order(self) -> str:
-        """The rows of :meth:`merged` up to one of them, as a window of DuckDB's SQL."""
-        rows = "ROWS UNBOUNDED PRECEDING"
-        if self.is_by_partition:
-            return f"PARTITION BY ROWPARTITION ORDER BY _off {rows}"
-        return f"ORDER BY _turn, ROWPARTITION, _off {rows}"
-
-    def merged(self, rows: str) -> str:
-        """Rows with what :attr:`order` needs."""
-        if self.is_by_partition:
-            return rows
-        turn = "max(ROWTIME) OVER (PARTITION BY ROWPARTITION ORDER BY _off ROWS UNBOUNDED PRECEDING)"
-        return f"SELECT *, {turn} AS _turn FROM ({rows})"
-
-    @property
-    def before(self) -> str:
-        """What a row's partition had seen before."""
-        if not self.is_by_partition:
-            return str(self.seen.get(0, 0))
-        cases = "".join(f" WHEN {number} THEN {time}" for number, time in self.seen.items())
-        return f"CASE ROWPARTITION{cases} ELSE 0 END" if cases else "0"
+def _hops(last: str, window: Window) -> str:
+    end = f"greatest(ROWTIME - {window.size}, {window.origin - 1})"
+    return f"unnest(range({last}, {end}, -{window.advance}))"
 
 
-def stream_time(analysis: Analysis, seen: Mapping[int, int]) -> StreamTime:
-    """The stream time of a grouped SELECT that has ``seen`` these times."""
-    keys = [column.name for column in analysis.source.columns if column.is_key]
-    groups = [name_of(key.this) if isinstance(key, exp.Column) else None for key in analysis.group]
-    return StreamTime(seen, is_by_partition=bool(keys) and groups == keys)
+SYNTAX = EngineSyntax(duckdb_column, duckdb, event_time, _hops)
 
 
 @dataclass(frozen=True)
@@ -91,7 +48,7 @@ class Grouping:
 
     analysis: Analysis
     key_sql: tuple[str, ...]
-    found: tuple[Aggregate, ...]
+    aggregates: tuple[Aggregate, ...]
     columns_sql: tuple[tuple[str, str], ...]
     where_sql: str
     having_sql: str
@@ -108,11 +65,11 @@ class Grouping:
         With a stream time rows are left out whose window has closed when they come.
         """
         keys = [f"{sql} AS _k{index}" for index, sql in enumerate(self.key_sql)]
-        made = [f"{part.partial} AS _a{i}" for i, part in enumerate(self._accumulators())]
-        rows = f"SELECT * FROM ({windowed(relation, self.analysis.window)}) WHERE {self._kept()}"
+        states = [f"{part.partial} AS _a{i}" for i, part in enumerate(self._accumulators())]
+        rows = f"SELECT * FROM ({selects.windowed(SYNTAX, relation, self.analysis.window)}) WHERE {self._kept()}"
         if time is not None:
             rows = f"SELECT * FROM ({self._timed(rows, time)}) WHERE NOT _late"
-        selected = ", ".join([*keys, *self._window_key(), *made, "max(ROWTIME) AS _ts"])
+        selected = ", ".join([*keys, *self._window_key(), *states, "max(ROWTIME) AS _ts"])
         groups = ", ".join(str(i + 1) for i in range(len(self.keys)))
         return self._tidied(f"SELECT {selected} FROM ({rows}) GROUP BY {groups}")
 
@@ -123,7 +80,7 @@ class Grouping:
 
     def count_late(self, relation: str, time: StreamTime) -> str:
         """The number of rows that come after their window has closed."""
-        rows = f"SELECT * FROM ({windowed(relation, self.analysis.window)}) WHERE {self._kept()}"
+        rows = f"SELECT * FROM ({selects.windowed(SYNTAX, relation, self.analysis.window)}) WHERE {self._kept()}"
         return f"SELECT count(*) FROM ({self._timed(rows, time)}) WHERE _late"
 
     def _kept(self) -> str:
@@ -140,12 +97,12 @@ class Grouping:
 
     def merge(self, rows: str) -> str:
         """One row for each key, of rows of state."""
-        made = [
+        states = [
             f"{part.merge.format(a=f'_a{i}', b=f'_a{i + 1}', src='_src')} AS _a{i}"
             for i, part in enumerate(self._accumulators())
         ]
         keys = ", ".join(self.keys)
-        selected = ", ".join([keys, *made, "max(_ts) AS _ts"])
+        selected = ", ".join([keys, *states, "max(_ts) AS _ts"])
         return self._tidied(f"SELECT {selected} FROM ({rows}) GROUP BY {keys}")
 
     def finish(self, rows: str) -> str:
@@ -159,8 +116,8 @@ class Grouping:
         )
 
     def _accumulators(self) -> Iterator[Accumulator]:
-        for found in self.found:
-            yield from found.accumulators
+        for aggregated in self.aggregates:
+            yield from aggregated.accumulators
 
     def _window_key(self) -> list[str]:
         return ["_ws"] if self.analysis.window else []
@@ -173,57 +130,9 @@ class Grouping:
         return f"SELECT {', '.join([*self.keys, *tidied, '_ts'])} FROM ({grouped})"
 
 
-def scope_of(analysis: Analysis) -> Scope:
-    """The names of a SELECT's source, for lowering its expressions."""
-    columns = analysis.source.readable()
-    if analysis.window:
-        columns |= {"WINDOWSTART": BIGINT, "WINDOWEND": BIGINT}
-    return Scope(analysis.statement, {analysis.source.name: columns})
-
-
-def as_source(
-    source: Source,
-    relation: str,
-    available: Sequence[str],
-    name: Callable[[str], str] = duckdb_column,
-    type_name: Callable[[KsqlType], str] = duckdb,
-    time: Callable[[Source, str], str] = event_time,
-    carried: Sequence[str] = (),
-) -> str:
-    """A relation in the columns of a source that reads it: by name in any case, NULL where missing. Rows
-    without an event time, or with one before 1970, are left out.
-
-    ``available`` are the relation's columns as statements name them; ``carried`` are passed on as they are;
-    ``name``, ``type_name`` and ``time`` write columns, types and event times as the engine does.
-    """
-    known = {each.upper(): each for each in available}
-    columns = {}
-    for column in source.columns:
-        found = column.name if column.name in available else known.get(column.name.upper())
-        value = name(found) if found else "NULL"
-        columns[column.name] = f"CAST({value} AS {type_name(column.type)})"
-    bounds = ["WINDOWSTART", "WINDOWEND"] if source.window and "WINDOWSTART" in known else []
-    rowtime = time(source, columns[source.timestamp]) if source.timestamp else "ROWTIME"
-    named = (f"{value} AS {name(each)}" for each, value in columns.items())
-    hidden = [*bounds, f"{rowtime} AS ROWTIME", "_off", *carried]
-    rows = f"SELECT {', '.join([*named, *hidden])} FROM ({relation})"
-    return f"SELECT * FROM ({rows}) WHERE ROWTIME >= 0" if source.timestamp else rows
-
-
-def listed(
-    source: Source, relation: str, name: Callable[[str], str] = duckdb_column
-) -> str:
-    """A source's rows as results: its columns and the window's bounds."""
-    columns = [name(column.name) for column in source.columns]
-    bounds = ["WINDOWSTART", "WINDOWEND"] if source.window else []
-    return f"SELECT {', '.join([*columns, *bounds])} FROM ({relation})"
-
-
-def order(source: Source) -> list[str]:
-    """The columns by which results are sorted: those of a window by its start and by key."""
-    if not source.window:
-        return []
-    return ["WINDOWSTART", *(column.name for column in source.columns if column.is_key)]
+def as_source(source: Source, relation: str, available: Sequence[str], carried: Sequence[str] = ()) -> str:
+    """:func:`sql.language.lowering.selects.as_source` in DuckDB's SQL."""
+    return selects.as_source(SYNTAX, source, relation, available, carried)
 
 
 def rows(
@@ -235,7 +144,7 @@ def rows(
     so are the rows in which the first of them is not NULL, whatever the WHERE clause says.
     """
     fields, columns, kept = _selected(analysis)
-    hidden = [*hidden_columns(analysis), *(unreadable or ["_off"]), *carried]
+    hidden = [*selects.hidden_columns(analysis), *(unreadable or ["_off"]), *carried]
     if unreadable:
         kept = f"({kept}) OR {unreadable[0]} IS NOT NULL"
     if fields:
@@ -249,15 +158,15 @@ def _selected(analysis: Analysis) -> tuple[list[str], list[str], str]:
 
     The fields are taken out first: for each branch of a CASE DuckDB picks the rows out of whole structs.
     """
-    check_supported(analysis, Lowering.engine)
-    lowering = Lowering(scope_of(analysis))
+    selects.check_supported(analysis, Lowering.engine)
+    lowering = Lowering(selects.scope_of(analysis))
     wanted = [projection.expression for projection in analysis.projections]
     wanted += [analysis.where] if analysis.where is not None else []
     named: dict[exp.Expression, str] = {
         field: f"_f{number}" for number, field in enumerate(dict.fromkeys(_fields(wanted)))
     }
     fields = [f"{lowering.whole(field)} AS {name}" for field, name in named.items()]
-    lowering = Lowering(scope_of(analysis), named)
+    lowering = Lowering(selects.scope_of(analysis), named)
     columns = [
         f"{lowering.whole(projection.expression)} AS {duckdb_column(projection.column.name)}"
         for projection in analysis.projections
@@ -269,49 +178,30 @@ def _selected(analysis: Analysis) -> tuple[list[str], list[str], str]:
 def _fields(expressions: Sequence[exp.Expression]) -> Iterator[exp.Dot]:
     """The fields of a column's structs that expressions read, each as deep as they read it."""
     for expression in expressions:
-        for part in expression.walk(prune=lambda each: isinstance(each, exp.Lambda)):
+        for part in expression.walk(prune=lambda node: isinstance(node, exp.Lambda)):
             if not isinstance(part, exp.Dot) or isinstance(part.parent, exp.Dot):
                 continue
             if isinstance(owner(part), exp.Column):
                 yield part
 
 
-def hidden_columns(analysis: Analysis) -> list[str]:
-    """What a row of a SELECT without groups has beside its columns: the window's bounds and ROWTIME."""
-    taken = {projection.column.name for projection in analysis.projections}
-    window = ["WINDOWSTART", "WINDOWEND"] if analysis.source.window else []
-    return [name for name in [*window, "ROWTIME"] if name not in taken]
-
-
 @lru_cache(maxsize=1_000)
 def grouping(analysis: Analysis) -> Grouping:
     """The parts of a grouped SELECT. Raises SqlError for what cannot be given exactly."""
-    check_supported(analysis, Lowering.engine)
-    lowering = Lowering(scope_of(analysis))
-    calls: dict[exp.Expression, Aggregate] = {}
-    wanted = [projection.expression for projection in analysis.projections]
-    if analysis.having is not None:
-        wanted.append(analysis.having)
-    for expression in wanted:
-        for call in aggregates(expression):
-            if call not in calls:
-                calls[call] = aggregate(call, lowering)
+    selects.check_supported(analysis, Lowering.engine)
+    lowering = Lowering(selects.scope_of(analysis))
+    calls = {call: aggregate(call, lowering) for call in selects.aggregate_calls(analysis)}
     substitutes: dict[exp.Expression, str] = {}
     position = 0
-    for aggregated, found in calls.items():
-        substitutes[aggregated] = found.finish.format(a=f"_a{position}", b=f"_a{position + 1}")
-        position += len(found.accumulators)
-    for index, key in enumerate(analysis.group):
-        substitutes[key] = f"_k{index}"
-    if analysis.window:
-        bounds = {"WINDOWSTART": "_ws", "WINDOWEND": f"(_ws + {analysis.window.size})"}
-        for name, sql in bounds.items():
-            substitutes[exp.Column(this=exp.Identifier(this=name, quoted=True))] = sql
-    after = Lowering(scope_of(analysis), substitutes)
+    for call, aggregated in calls.items():
+        substitutes[call] = aggregated.finish.format(a=f"_a{position}", b=f"_a{position + 1}")
+        position += len(aggregated.accumulators)
+    substitutes |= selects.state_columns(analysis)
+    after = Lowering(selects.scope_of(analysis), substitutes)
     return Grouping(
         analysis=analysis,
         key_sql=tuple(lowering.whole(key) for key in analysis.group),
-        found=tuple(calls.values()),
+        aggregates=tuple(calls.values()),
         columns_sql=tuple(
             (projection.column.name, after.whole(projection.expression))
             for projection in analysis.projections
@@ -321,35 +211,3 @@ def grouping(analysis: Analysis) -> Grouping:
     )
 
 
-def check_supported(analysis: Analysis, engine: str) -> None:
-    """Raises Unsupported for a clause that the engines do not have."""
-    feature = None
-    if analysis.joined:
-        feature = "JOIN"
-    elif analysis.emit == "FINAL":
-        feature = "EMIT FINAL"
-    elif analysis.window and analysis.window.kind == "SESSION":
-        feature = "a SESSION window"
-    if feature:
-        raise Unsupported(feature, engine, analysis.statement.place)
-
-
-def _hops(last: str, window: Window) -> str:
-    end = f"greatest(ROWTIME - {window.size}, {window.origin - 1})"
-    return f"unnest(range({last}, {end}, -{window.advance}))"
-
-
-def windowed(
-    relation: str, window: Window | None, hops: Callable[[str, Window], str] = _hops
-) -> str:
-    """The relation with ``_ws``, a row once for each window that it falls into.
-
-    ``hops`` writes, as the engine does, the rows of starts from the last one back.
-    """
-    if window is None:
-        return relation
-    since = f"(ROWTIME - {window.origin})" if window.origin else "ROWTIME"
-    start = f"(ROWTIME - ({since} % {window.advance}))"
-    if window.advance != window.size:
-        start = hops(start, window)
-    return f"SELECT *, {start} AS _ws FROM ({relation})"

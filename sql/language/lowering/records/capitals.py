@@ -16,8 +16,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from opensea_metrics.sql.language.lowering.records import malformed
-from opensea_metrics.sql.language.lowering.records.scratch import BLOCK, Bytes, scratch
+from opensea_metrics.sql.language.lowering.records.malformed import Bytes
 
+BLOCK = 512 * 1024
+"""Bytes of text that are searched at a time: more do not stay in a processor's cache."""
 _WORD = 8
 _BITS = 64
 _LOWER = np.uint64(0x2020202020202020)
@@ -28,8 +30,8 @@ _QUOTE = 0x22
 
 
 class Capitals:
-    """Finds the lines in which one of some names, which are lower case, may be written otherwise, and those
-    that may be no JSON for ksqlDB."""
+    """Finds the lines that may write one of some lower-case names in another way, and those that may not be JSON
+    for ksqlDB."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._upper = {name.upper() for name in names}
@@ -43,7 +45,7 @@ class Capitals:
             self._ends.setdefault(len(end), []).append(lower)
 
     def of(self, lines: pa.LargeStringArray) -> npt.NDArray[np.bool_]:
-        """Whether each line is one."""
+        """A flag for each line: True if it is such a line."""
         if not len(lines):
             return np.zeros(len(lines), np.bool_)
         _, starts, text = lines.buffers()
@@ -53,18 +55,18 @@ class Capitals:
         )
 
     def lines(self, text: Bytes, starts: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-        """Whether each line is one. ``starts`` are where lines begin in a text, and where the last ends."""
+        """A flag for each line. ``starts`` are the offsets of the lines in a text, and the end of the last line."""
         count = len(starts) - 1
-        found = np.zeros(count, np.bool_)
+        marked = np.zeros(count, np.bool_)
         first = 0
         while first < count:
             last = int(np.searchsorted(starts, starts[first] + BLOCK, side="right")) - 1
             last = max(first + 1, last)
             places = self._places(text[starts[first] : starts[last]])
             if len(places):
-                found[np.searchsorted(starts, places + starts[first], side="right") - 1] = True
+                marked[np.searchsorted(starts, places + starts[first], side="right") - 1] = True
             first = last
-        return found
+        return marked
 
     def _places(self, text: Bytes) -> npt.NDArray[np.intp]:
         """Where the quotes are that end such names, and where there may be no JSON."""
@@ -131,11 +133,11 @@ def _marked_ends(text: Bytes, reach: int) -> npt.NDArray[np.intp]:
 
 def _room(size: int) -> Bytes:
     """Memory for so many bytes, in whole words of bits."""
-    return scratch(-(-size // _BITS) * _BITS)
+    return np.empty(-(-size // _BITS) * _BITS, np.uint8)
 
 
 def _nonzero(room: Bytes) -> npt.NDArray[np.uint64]:
-    """A bit for each byte: whether it is not 0."""
+    """A bit for each byte: 1 if the byte is not 0."""
     return np.packbits(room, bitorder="little").view(np.uint64)
 
 
@@ -154,5 +156,5 @@ def _word_before(text: Bytes, places: npt.NDArray[np.intp]) -> npt.NDArray[np.ui
 
 def _has_backslash(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
     zero = words ^ _BACKSLASH
-    found: npt.NDArray[np.bool_] = ((zero - _ONES) & ~zero & _HIGH) != 0
-    return found
+    result: npt.NDArray[np.bool_] = ((zero - _ONES) & ~zero & _HIGH) != 0
+    return result

@@ -1,4 +1,4 @@
-"""What ksqlDB's JSON deserializer gives of a record, one value at a time: slow, and right for every record.
+"""ksqlDB's JSON deserializer, one value at a time: slow, and right for every record.
 
 DuckDB reads most records by itself (:mod:`.rows`). This module rewrites the records that DuckDB may read in
 another way: names in another case, values of a wrong type, numbers that wrap around, text that is no
@@ -143,9 +143,9 @@ def _struct(fields: list[tuple[str, str, Write]]) -> Write:
         upper = {key.upper(): key for key in value}
         written = {}
         for name, key, inner in fields:
-            found = name if name in value else upper.get(name)
-            if found is not None:
-                written[key] = _at(f"->{name}", inner, value[found])
+            given = name if name in value else upper.get(name)
+            if given is not None:
+                written[key] = _at(f"->{name}", inner, value[given])
         return written
 
     return write
@@ -155,7 +155,7 @@ def _array(element: Write) -> Write:
     def write(value: Any) -> Any:
         if not isinstance(value, list):
             raise Wrong("ARRAY")
-        return [_at(f"[{at}]", element, each) for at, each in enumerate(value, 1)]
+        return [_at(f"[{at}]", element, member) for at, member in enumerate(value, 1)]
 
     return write
 
@@ -164,7 +164,7 @@ def _map(element: Write) -> Write:
     def write(value: Any) -> Any:
         if not isinstance(value, dict):
             raise Wrong("MAP")
-        return {key: _at(f"['{key}']", element, each) for key, each in value.items()}
+        return {key: _at(f"['{key}']", element, member) for key, member in value.items()}
 
     return write
 
@@ -230,7 +230,7 @@ def _string(value: Any) -> str:
         case str():
             return value
         case list():
-            return f"[{', '.join('null' if each is None else _string(each) for each in value)}]"
+            return f"[{', '.join('null' if member is None else _string(member) for member in value)}]"
     return _json_text(value)
 
 

@@ -33,7 +33,7 @@ _SCALARS = {
 
 
 def is_plain(kind: KsqlType) -> bool:
-    """Whether ``from_json`` gives the value itself."""
+    """True if ``from_json`` returns the value itself."""
     if isinstance(kind, StructType):
         return all(is_plain(inner) for _, inner in kind.fields)
     return kind == STRING
@@ -100,8 +100,8 @@ def converted(kind: ArrayType | MapType, held: str, keys: Keys) -> str:
 def assembled(kind: ArrayType | MapType, held: str, values: str, keys: Keys) -> str:
     """An array or map of its values; NULL if one of them is NULL that is no JSON null."""
     whole = values if isinstance(kind, ArrayType) else f"MAP(map_keys({held}), {values})"
-    made = f"CASE WHEN list_count({values}) = list_count({_members(kind, held)}) THEN {whole} END"
-    return f"CAST({made} AS {_type(kind, keys, exact=True)})"
+    whole_list = f"CASE WHEN list_count({values}) = list_count({_members(kind, held)}) THEN {whole} END"
+    return f"CAST({whole_list} AS {_type(kind, keys, exact=True)})"
 
 
 def all_null(values: list[str]) -> str:
@@ -121,11 +121,11 @@ def _struct(kind: StructType, given: str, keys: Keys, inside: int) -> str:
     """A struct that an array or map holds. What is no object reads as a struct of NULLs."""
     raw = [field(given, keys[name]) for name, _ in kind.fields]
     values = [
-        value(inner, each, keys, inside + 1) for each, (_, inner) in zip(raw, kind.fields, strict=True)
+        value(inner, given_field, keys, inside + 1) for given_field, (_, inner) in zip(raw, kind.fields, strict=True)
     ]
     doubts = [all_null(raw)]
     doubts += [
-        f"({each} IS NOT NULL AND {made} IS NULL)" for each, made in zip(raw, values, strict=True)
+        f"({given_field} IS NOT NULL AND {read} IS NULL)" for given_field, read in zip(raw, values, strict=True)
     ]
     whole = given if is_plain(kind) else packed(kind, given, values, keys)
     return f"CASE WHEN NOT ({' OR '.join(doubts)}) THEN {whole} END"

@@ -73,14 +73,14 @@ def decoded(
     sides = [side for side in (value, key) if side.columns]
     rows = f"SELECT *, {', '.join(side.parsed(all_json) for side in sides)} FROM ({lines})"
     for layer in zip_longest(*(side.layers() for side in sides), fillvalue=()):
-        if made := [column for columns in layer for column in columns]:
-            rows = f"SELECT *, {', '.join(made)} FROM ({rows})"
-    for made in (
+        if added := [column for columns in layer for column in columns]:
+            rows = f"SELECT *, {', '.join(added)} FROM ({rows})"
+    for added in (
         [doubt for side in sides for doubt in side.doubts(odd if side is value else None)],
         [side.exact() for side in sides],
         [side.exact_record() for side in sides],
     ):
-        rows = f"SELECT *, {', '.join(made)} FROM ({rows})"
+        rows = f"SELECT *, {', '.join(added)} FROM ({rows})"
     columns = {name: sql for side in sides for name, sql in side.values()}
     time = event_time(source, columns[source.timestamp]) if source.timestamp else "ts"
     rows = f"SELECT *, {time} AS _time FROM ({rows})"
@@ -95,9 +95,9 @@ def decoded(
     rows = f"SELECT *, {failed} AS _why FROM ({rows})"
     if headers := source.headers:
         columns[headers.name] = f"coalesce(headers, []::{duckdb(headers.type)})"
-    made = [f"{columns[column.name]} AS {column_of(column.name)}" for column in source.columns]
-    made += [*carried, "path AS _path", "_time AS ROWTIME", "_why AS _failed"]
-    return f"SELECT {', '.join(made)}, CASE WHEN _why IS NOT NULL THEN line END AS _line FROM ({rows})"
+    selected = [f"{columns[column.name]} AS {column_of(column.name)}" for column in source.columns]
+    selected += [*carried, "path AS _path", "_time AS ROWTIME", "_why AS _failed"]
+    return f"SELECT {', '.join(selected)}, CASE WHEN _why IS NOT NULL THEN line END AS _line FROM ({rows})"
 
 
 def _read(source: Source) -> list[Column]:
@@ -113,8 +113,8 @@ def _type_of(columns: Sequence[Column]) -> StructType:
 class _Side:
     """The value or the key of records: a JSON object in a column ``text`` with some of a source's columns.
 
-    What is made of it is in columns whose names begin with ``name``: the object as DuckDB parses it, its
-    structs, and the values that need more than DuckDB's parsing.
+    Columns whose names begin with ``name`` hold the object as DuckDB parses it, its structs, and the values that
+    need more than DuckDB's parsing.
     """
 
     name: str
@@ -129,16 +129,16 @@ class _Side:
     @cached_property
     def structs(self) -> dict[_Path, tuple[StructType, str]]:
         """The structs at fixed places in the object, and the object itself, with their columns."""
-        found = (path for path, kind in _places(self.kind) if isinstance(kind, StructType))
+        paths = (path for path, kind in _places(self.kind) if isinstance(kind, StructType))
         kinds = dict(_places(self.kind))
         return {
             path: (kind, f"{self.name}s{number}")
-            for number, path in enumerate(found)
+            for number, path in enumerate(paths)
             if isinstance(kind := kinds[path], StructType)
         }
 
     @cached_property
-    def made(self) -> dict[_Path, tuple[KsqlType, str]]:
+    def converted(self) -> dict[_Path, tuple[KsqlType, str]]:
         """The values that are no structs and no text, with their columns."""
         return {
             path: (kind, f"{self.name}m{number}")
@@ -162,9 +162,9 @@ class _Side:
         return f"CASE WHEN starts_with({self.exact_text}, '!') THEN {self.exact_text}[2:] END"
 
     def parsed(self, all_json: bool) -> str:
-        """The object; NULL for what is no JSON, unless all is."""
-        made = readings.parsed(self.text, self.kind, self.names.keys)
-        return f"{made if all_json else f'TRY({made})'} AS {self.structs[()][1]}"
+        """The object; NULL for a text that is not JSON, unless all texts are."""
+        parsed = readings.parsed(self.text, self.kind, self.names.keys)
+        return f"{parsed if all_json else f'TRY({parsed})'} AS {self.structs[()][1]}"
 
     def layers(self) -> Iterator[list[str]]:
         """Columns, each layer made of those before: of expressions that were put into one another some
@@ -176,12 +176,12 @@ class _Side:
                 if len(path) == depth
             ]
         held, converted, assembled = [], [], []
-        for path, (kind, column) in self.made.items():
+        for path, (kind, column) in self.converted.items():
             if isinstance(kind, ArrayType | MapType):
                 held.append(f"{readings.elements(kind, self._given(path), self.names.keys)} AS {column}h")
                 converted.append(f"{readings.converted(kind, f'{column}h', self.names.keys)} AS {column}c")
-                made = readings.assembled(kind, f"{column}h", f"{column}c", self.names.keys)
-                assembled.append(f"{made} AS {column}")
+                whole = readings.assembled(kind, f"{column}h", f"{column}c", self.names.keys)
+                assembled.append(f"{whole} AS {column}")
             else:
                 held.append(f"{readings.value(kind, self._given(path), self.names.keys)} AS {column}")
         yield held
@@ -195,7 +195,7 @@ class _Side:
         if any(isinstance(kind, DecimalType) for kind in _parts(self.kind)):
             doubts.append(f"regexp_matches({self.text}, {text(_LONG_NUMBER)})")
         doubts.append(f"({self.text} IS NOT NULL AND {self.structs[()][1]} IS NULL)")
-        for path, (_, column) in self.made.items():
+        for path, (_, column) in self.converted.items():
             doubts.append(f"({self._given(path)} IS NOT NULL AND {column} IS NULL)")
         columns = [f"{' OR '.join(doubts)} AS {self.name}d"]
         for number, (kind, column) in enumerate(self.structs.values()):
@@ -220,8 +220,8 @@ class _Side:
 
     def exact_record(self) -> str:
         """The column :attr:`name`: the object that ``exact`` wrote, as values."""
-        made = readings.exact(self.exact_text, self.kind, self.names.keys)
-        return f"CASE WHEN {self.is_exact} THEN {made} END AS {self.name}"
+        record = readings.exact(self.exact_text, self.kind, self.names.keys)
+        return f"CASE WHEN {self.is_exact} THEN {record} END AS {self.name}"
 
     def values(self) -> Iterator[tuple[str, str]]:
         """The columns' values, by name."""
@@ -236,7 +236,7 @@ class _Side:
         if isinstance(kind, StructType):
             fields = [self._value((*path, name), inner) for name, inner in kind.fields]
             return readings.packed(kind, self.structs[path][1], fields, self.names.keys)
-        return self.made[path][1]
+        return self.converted[path][1]
 
     def _given(self, path: _Path) -> str:
         """A field as DuckDB parses it."""

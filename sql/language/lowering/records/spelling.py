@@ -63,16 +63,16 @@ class Spelling:
 
 def sampled(kind: StructType, sample: str | None) -> Spelling:
     """The spelling of a sample's lines; lower case for the names that they do not have."""
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     for line in (sample or "").splitlines():
         try:
             value = json.loads(line)
         except (ValueError, RecursionError):
             continue
         for name, key in _keys(kind, value):
-            found.setdefault(name, key)
+            names.setdefault(name, key)
     usual = {name: _folded(name) if name == name.upper() else name for name in _names(kind)}
-    return _safe(kind, usual | found)
+    return _safe(kind, usual | names)
 
 
 def declared(kind: StructType) -> Spelling:

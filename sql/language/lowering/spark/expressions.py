@@ -23,14 +23,18 @@ from opensea_metrics.core.types import (
     StructType,
     spark,
 )
-from opensea_metrics.sql.language.lowering.calls import Calls
+from opensea_metrics.sql.language.lowering import scalars
+from opensea_metrics.sql.language.lowering.calls import Calls, fill
 from opensea_metrics.sql.language.lowering.expressions import spans_all
 from opensea_metrics.sql.language.lowering.refusals import SPARK
-from opensea_metrics.sql.language.lowering.spark.functions import TEMPLATES
 from opensea_metrics.sql.language.lowering.writing import SHALLOW, balanced
 
 _MOST_PATHS = 8
 """How many of Spark's paths one of ksqlDB's may stand for."""
+# Spark writes no scalar as JSON. The value is a field, whose text is taken out of its braces.
+_JSON_TEXT = (
+    "regexp_extract(to_json(named_struct('v', {0}), map('ignoreNullFields', 'false')), '(?s)^.{{5}}(.*).$', 1)"
+)
 _LINE_ENDS = "\n\r\u0085\u2028\u2029"
 
 
@@ -39,7 +43,7 @@ class SparkLowering(Calls):
     """Writes expressions of one statement in Spark's SQL."""
 
     engine = SPARK
-    templates = TEMPLATES
+    templates = scalars.SPARK
 
     def name(self, name: str) -> str:
         return spark_column(name)
@@ -92,14 +96,14 @@ class SparkLowering(Calls):
     def higher_order(self, name: str, values: str, function: str, start: str | None) -> str:
         if start is not None:
             return self.once(
-                [start], lambda each: f"coalesce(aggregate({values}, {each[0]}, {function}), {each[0]})"
+                [start], lambda once: f"coalesce(aggregate({values}, {once[0]}, {function}), {once[0]})"
             )
         return f"{name.lower()}({values}, {function})"
 
     def without_nulls(self, values: str) -> str:
         return self.once(
             [values],
-            lambda each: f"CASE WHEN NOT exists({each[0]}, _e -> _e IS NULL) THEN {each[0]} END",
+            lambda once: f"CASE WHEN NOT exists({once[0]}, _e -> _e IS NULL) THEN {once[0]} END",
         )
 
     def computed(self, values: Sequence[str], write: Callable[[Sequence[str]], str]) -> str:
@@ -122,7 +126,7 @@ class SparkLowering(Calls):
         if operator == "/":
             return self.once(
                 [left, right],
-                lambda each: f"CASE WHEN {each[1]} <> 0 THEN CAST({each[0]} DIV {each[1]} AS {spark(kind)}) END",
+                lambda once: f"CASE WHEN {once[1]} <> 0 THEN CAST({once[0]} DIV {once[1]} AS {spark(kind)}) END",
             )
         if operator == "%":
             return f"({left} % nullif({right}, 0))"
@@ -131,10 +135,10 @@ class SparkLowering(Calls):
     def double(self, left: str, operator: str, right: str) -> str:
         if operator not in "/%":
             return f"({left} {operator} {right})"
-        return self.once([left, right], lambda each: self._divided(each[0], operator, each[1]))
+        return self.once([left, right], lambda once: self._divided(once[0], operator, once[1]))
 
     def _divided(self, left: str, operator: str, right: str) -> str:
-        # Spark gives NULL for a division by zero.
+        # In Spark, a division by zero is NULL.
         infinite = f"WHEN {left} > 0 THEN double('Infinity') WHEN {left} < 0 THEN double('-Infinity')"
         by_zero = (
             f"CASE WHEN isnan({left}) THEN double('NaN') {infinite if operator == '/' else ''}"
@@ -148,9 +152,9 @@ class SparkLowering(Calls):
         # Spark makes a BIGINT of it, which doubles from 2^53 on (all whole) need not fit.
         return self.once(
             [value],
-            lambda each: (
-                f"CASE WHEN abs({each[0]}) >= 9007199254740992D OR isnan({each[0]}) THEN {each[0]}"
-                f" ELSE CAST({name.lower()}({each[0]}) AS DOUBLE) END"
+            lambda once: (
+                f"CASE WHEN abs({once[0]}) >= 9007199254740992D OR isnan({once[0]}) THEN {once[0]}"
+                f" ELSE CAST({name.lower()}({once[0]}) AS DOUBLE) END"
             ),
         )
 
@@ -161,7 +165,7 @@ class SparkLowering(Calls):
         return f"CAST({value} AS {spark(kind)})"
 
     def parsed(self, kind: KsqlType, value: str) -> str:
-        return self.once([value], lambda each: self._parsed(kind, each[0]))
+        return self.once([value], lambda once: self._parsed(kind, once[0]))
 
     def _parsed(self, kind: KsqlType, value: str) -> str:
         match kind:
@@ -171,14 +175,14 @@ class SparkLowering(Calls):
             case k if k == DOUBLE:
                 number = f"TRY_CAST(regexp_replace(trim({value}), '[dDfF]$', '') AS DOUBLE)"
                 plain = f"TRY_CAST(trim({value}) AS DOUBLE)"
-                # Java's suffixes are rare, and regular expressions dear.
+                # Java's suffixes are rare, and regular expressions are expensive.
                 cases = (
                     (f"translate({value}, ' +-.0123456789eE', '') = ''", plain),
                     (f"{value} RLIKE '^ *[-+.0-9eE]+[dDfF] *$'", number),
                 )
                 finite = " ".join(
-                    f"WHEN {looks} THEN CASE WHEN abs({each}) < double('Infinity') THEN {each} END"
-                    for looks, each in cases
+                    f"WHEN {looks} THEN CASE WHEN abs({number_or_null}) < double('Infinity') THEN {number_or_null} END"
+                    for looks, number_or_null in cases
                 )
                 return f"CASE {finite} END"
             case k if k == BOOLEAN:
@@ -194,23 +198,17 @@ class SparkLowering(Calls):
         # Without a character of its own Spark takes a backslash for an escape.
         return f"({value} {'NOT LIKE' if negated else 'LIKE'} {pattern} ESCAPE '\\u0001')"
 
-    def regexp_extract(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
+    def regexp_extract(self, call: exp.Anonymous, pattern: str, value: str, group: str | None) -> str:
         """Spark has Java's regular expressions, and gives '' where nothing matches."""
-        literal = arguments[0]
-        if not isinstance(literal, exp.Literal):
-            raise self.refused(call, "REGEXP_EXTRACT with a pattern that is no literal")
-        if len(arguments) == 3 and re.search(r"[?*|]|\{0", str(literal.this)):
-            raise self.refused(call, "a group of REGEXP_EXTRACT beside something optional")
-        pattern, value = self.value(literal), self.value(arguments[1])
-        group = self.value(arguments[2]) if len(arguments) == 3 else "0"
-        if group.isdigit() and int(group) > _groups(str(literal.this)):
+        if group is not None and group.isdigit() and int(group) > _groups(pattern):
             return f"CAST(NULL AS {spark(STRING)})"
-        extracted = f"regexp_extract({value}, {pattern}, {group})"
-        if group == "0" and spans_all(str(literal.this)):
-            # All of the text, but that Java's $ is before the end of a last line, too.
+        literal = self.text(pattern)
+        extracted = f"regexp_extract({value}, {literal}, {group or 0})"
+        if group in (None, "0") and spans_all(pattern):
+            # It is all of the text, except that Java's $ also matches before the end of a last line.
             ends = ", ".join(map(spark_text, _LINE_ENDS))
             extracted = f"CASE WHEN right({value}, 1) IN ({ends}) THEN {extracted} ELSE {value} END"
-        return f"CASE WHEN {value} RLIKE {pattern} THEN {extracted} END"
+        return f"CASE WHEN {value} RLIKE {literal} THEN {extracted} END"
 
     def format_timestamp(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
         pattern = arguments[1]
@@ -221,15 +219,15 @@ class SparkLowering(Calls):
         return f"date_format({self.value(arguments[0])}, {self.value(pattern)})"
 
     def json_text(self, kind: KsqlType, value: str) -> str:
-        return self._filled("TO_JSON_STRING", [self.once([value], lambda each: _sorted(kind, each[0]))])
+        return fill(_JSON_TEXT, [self.once([value], lambda once: _sorted(kind, once[0]))])
 
     def exploded(self, call: exp.Expression, values: str) -> str:
-        raise self.refused(call, "a table function here")  # where it may be, it is substituted
+        raise self.refused(call, "a table function here")  # elsewhere it is substituted
 
 
 def _sorted(kind: KsqlType, value: str, depth: int = 0) -> str:
     """A value whose fields and keys are in alphabetical order."""
-    each = f"_j{depth}"
+    element = f"_j{depth}"
     match kind:
         case StructType():
             fields = [(name, _sorted(inner, f"{value}.{spark_quoted(name)}", depth)) for name, inner in kind.fields]
@@ -237,12 +235,12 @@ def _sorted(kind: KsqlType, value: str, depth: int = 0) -> str:
                 return value
             pairs = ", ".join(f"{spark_text(name)}, {field}" for name, field in sorted(fields))
             return f"CASE WHEN {value} IS NOT NULL THEN named_struct({pairs}) END"
-        case ArrayType() if (inner := _sorted(kind.element, each, depth + 1)) != each:
-            return f"transform({value}, {each} -> {inner})"
+        case ArrayType() if (inner := _sorted(kind.element, element, depth + 1)) != element:
+            return f"transform({value}, {element} -> {inner})"
         case MapType():
-            inner = _sorted(kind.value, f"{each}.value", depth + 1)
+            inner = _sorted(kind.value, f"{element}.value", depth + 1)
             entries = f"array_sort(map_entries({value}))"
-            return f"map_from_entries(transform({entries}, {each} -> struct({each}.key, {inner})))"
+            return f"map_from_entries(transform({entries}, {element} -> struct({element}.key, {inner})))"
     return value
 
 

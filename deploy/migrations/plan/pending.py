@@ -1,0 +1,230 @@
+"""The plan of an apply: a pure function of the files, the record and the server."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from opensea_metrics.core.errors import Place
+from opensea_metrics.deploy.client.snapshot import Server, catalog_of
+from opensea_metrics.deploy.migrations.effects import effect_of
+from opensea_metrics.deploy.migrations.errors import MigrationError
+from opensea_metrics.deploy.migrations.plan.files import file_matches_record, statements_match
+from opensea_metrics.deploy.migrations.plan.impact import DataEffect, Impact, Verdict, World, assess
+from opensea_metrics.deploy.migrations.plan.side_by_side import expand
+from opensea_metrics.deploy.migrations.plan.steps import (
+    ApplyStep,
+    Plan,
+    Reversibility,
+    VersionPlan,
+    steps_of,
+)
+from opensea_metrics.deploy.migrations.record.records import (
+    CREATES,
+    DROPS,
+    Recorded,
+    StatementRecord,
+    StatementState,
+    VersionRecord,
+    VersionState,
+    is_side_by_side,
+)
+from opensea_metrics.sql.language.project.project import Migration
+from opensea_metrics.sql.language.statements.parser import parse_statement
+from opensea_metrics.sql.language.statements.statements import Kind
+
+# For these it matters which queries run.
+ENDING = (*DROPS, Kind.TERMINATE, Kind.ALTER, Kind.PAUSE, Kind.RESUME)
+
+
+@dataclass(frozen=True)
+class ApplyChoice:
+    """Which pending versions are applied, and how.
+
+    All versions up to ``target`` (None: up to the newest file). ``one``: only the next version. ``out_of_order``: also
+    versions below an applied one. ``side_by_side``: build an object beside the old one if ksqlDB does not replace it.
+    """
+
+    target: int | None = None
+    one: bool = False
+    out_of_order: bool = False
+    side_by_side: bool = False
+
+
+ALL = ApplyChoice()
+
+
+def make_plan(
+    migrations: Sequence[Migration], recorded: Recorded, server: Server | None = None, choice: ApplyChoice = ALL
+) -> Plan:
+    """The plan that applies the pending versions; all streams and tables of ``server`` are described.
+
+    Raises MigrationError if files and record contradict one another. Then an applied file was changed or is missing, a
+    pending version is below an applied one, or no file has the target version.
+    """
+    server, target = server or Server(), choice.target
+    files = {file.version: file for file in migrations}
+    if target is not None and target not in files:
+        raise MigrationError(f"no migration has version {target}\n  hint: see status for the versions")
+    for record in recorded.applied:
+        _check_applied(record, files.get(record.version), recorded)
+    applied, begun = {version.version for version in recorded.applied}, recorded.begun
+    newest = max(applied | begun, default=0)
+    pending = []
+    for version, file in sorted(files.items()):
+        if version in applied or (target is not None and version > target):
+            continue
+        if version < newest and version not in begun and not choice.out_of_order:
+            raise MigrationError(
+                f"{file.path} is pending, and version {newest} above it is already applied or begun\n  hint: give"
+                f" the file a number above {newest}, roll back to below version {version} first, or apply it with"
+                " --out-of-order"
+            )
+        pending.append(_remaining(file, recorded.statements_of(version)))
+    downs = {file.version for file in migrations if file.down is not None}
+    return _assessed(pending[:1] if choice.one else pending, recorded, server, downs, choice.side_by_side)
+
+
+def _assessed(
+    pending: Iterable[VersionPlan[ApplyStep]],
+    recorded: Recorded,
+    server: Server,
+    downs: Collection[int],
+    side_by_side: bool,
+) -> Plan:
+    """The plan with the impact of each step. ``downs``: the versions that have a down file."""
+    pending = tuple(pending)
+    steps = [step for version in pending for step in version.steps]
+    statements = [step.statement for step in steps]
+    with_queries = any(s.kind in ENDING or s.replaces or s.keeps_existing for s in statements)
+    world = World(catalog_of(server, with_queries), server.topics, is_embedded=server.is_embedded)
+    versions = []
+    for plan in pending:
+        judged: list[ApplyStep] = []
+        more = 0  # statements that changes side by side have added
+        for step in plan.steps:
+            step = replace(step, number=step.number + more)
+            impact, after = _assess(step, world, len(judged), server)
+            is_replacement = step.statement.replaces and impact.verdict is Verdict.REFUSED and impact.clause
+            if side_by_side and is_replacement and step.statement.name in server.described:
+                beside = expand(step, recorded, server)
+                judged.extend(beside)
+                more += len(beside) - 1
+                plan = replace(plan, side_by_side=True)
+            else:
+                judged.append(replace(step, impact=impact))
+                world = after
+        reversible = plan.reversible if plan.version in downs else _reversible(judged)
+        versions.append(replace(plan, steps=tuple(judged), reversible=reversible))
+    return Plan(tuple(versions), basis_of(recorded, server, steps))
+
+
+def basis_of(recorded: Recorded, server: Server, steps: Iterable[ApplyStep]) -> str:
+    """A checksum (SHA-256, hex) of the record, and of the definitions on the server that the steps name."""
+    names = {name for step in steps for name in (step.statement.name, *step.statement.reads)}
+    facts = [
+        [[version.version, version.state, version.checksum] for version in recorded.versions],
+        [[record.version, record.number, record.state, record.text] for record in recorded.statements],
+        sorted([n, server.described[n].statement] for n in names if n and n in server.described),
+    ]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _assess(step: ApplyStep, world: World, number: int, server: Server) -> tuple[Impact, World]:
+    if step.unfinished is not None and effect_of(step.unfinished, server) is not None:
+        return Impact(Verdict.UNCHANGED, DataEffect.ALREADY_EXECUTED), world
+    impact, after = assess(step.statement, world, number)
+    if step.logical is not None and impact.verdict is Verdict.NEW:
+        impact = replace(impact, verdict=Verdict.SIDE_BY_SIDE)
+    return impact, after
+
+
+def _reversible(steps: Sequence[ApplyStep]) -> Reversibility:
+    """Whether a rollback can undo these steps (see rollback)."""
+    created = {
+        step.statement.name
+        for step in steps
+        if step.statement.kind in CREATES and step.impact.verdict in (Verdict.NEW, Verdict.REBUILD)
+    }
+    with_loss = False
+    for step in steps:
+        statement = step.statement
+        match statement.kind:
+            case Kind.INSERT_VALUES | Kind.ALTER if statement.name not in created:
+                return Reversibility.IRREVERSIBLE
+            case Kind.TERMINATE if not (statement.name or "").startswith("INSERTQUERY"):
+                return Reversibility.IRREVERSIBLE
+            case Kind.DROP_STREAM | Kind.DROP_TABLE | Kind.TERMINATE:
+                with_loss = with_loss or step.impact.verdict is Verdict.DROPPED
+            case kind if kind in CREATES and step.impact.adds_columns:
+                return Reversibility.IRREVERSIBLE
+    return Reversibility.WITH_LOSS if with_loss else Reversibility.REVERSIBLE
+
+
+def _check_applied(record: VersionRecord, file: Migration | None, recorded: Recorded) -> None:
+    if file is None:
+        raise MigrationError(
+            f"version {record.version} ({record.name}) is applied, and its file is missing\n"
+            "  hint: restore the file, or roll the version back with the file in place"
+        )
+    statements = recorded.in_effect_of(record.version)
+    if not file_matches_record(file, record) and not statements_match(file, statements):
+        raise MigrationError(
+            f"{file.path} was changed after it was applied ('validate' shows how)\n"
+            "  hint: undo the change in the file, or in the settings that it uses, and write a new migration."
+            f" Or roll version {record.version} back and apply it again"
+        )
+
+
+def _remaining(file: Migration, records: Sequence[StatementRecord]) -> VersionPlan[ApplyStep]:
+    """The steps of a file that are left."""
+    if is_side_by_side(records):
+        return _recorded(file, records)
+    steps = {step.number: step for step in steps_of(file)}
+    left = dict(steps)
+    for record in records:
+        if not record.in_effect:
+            continue
+        step = steps.get(record.number)
+        if step is None or step.statement.text != record.text:
+            is_done = record.state is StatementState.DONE
+            place = step.statement.place if step else file.path
+            raise MigrationError(
+                f"{place}: statement {record.number} of version {file.version} was changed after it was"
+                f" {'applied' if is_done else 'sent, and it is not known whether it was applied'}\n"
+                "  hint: undo the change, or roll the version back first"
+            )
+        if record.state is StatementState.DONE:
+            del left[record.number]
+        else:
+            left[record.number] = replace(step, unfinished=record)
+    return _version_plan(file, len(steps) - len(left), left.values())
+
+
+def _recorded(file: Migration, records: Sequence[StatementRecord]) -> VersionPlan[ApplyStep]:
+    """The steps that are left of a change side by side, which the record holds."""
+    place = Place(str(file.path), 1, 1)
+    left = [record for record in records if record.state is not StatementState.DONE]
+    steps = [
+        ApplyStep(
+            record.version,
+            record.number,
+            replace(parse_statement(record.text), place=place),
+            record.properties,
+            record if record.state is StatementState.RUNNING else None,
+            logical=record.logical,
+            awaits=record.awaits,
+        )
+        for record in left
+        if record.state is not StatementState.UNDONE
+    ]
+    plan = _version_plan(file, len(records) - len(left), steps)
+    return replace(plan, side_by_side=True)
+
+
+def _version_plan(file: Migration, done: int, steps: Iterable[ApplyStep]) -> VersionPlan[ApplyStep]:
+    state, md5 = VersionState.RUNNING, file.file_md5
+    record = VersionRecord(file.version, file.name, state, md5, rendered=file.checksum)
+    return VersionPlan(record, VersionState.MIGRATED, tuple(steps), done)

@@ -1,0 +1,268 @@
+"""The plan of a rollback: a pure function of the record, the down files and the server.
+
+Statements are undone in reverse order. A statement reads only objects that exist, so this order ends readers before
+writers and drops dependants first. After an interruption, the first statements of a version are in effect, and
+``apply`` can resume there.
+
+If a statement dropped or replaced an object, the rollback restores it from the record. A topic is deleted after its
+stream or table, and only if a migration created the topic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from opensea_metrics.deploy.client.snapshot import Server, catalog_of, parsed, sendable
+from opensea_metrics.deploy.migrations.effects import query_of
+from opensea_metrics.deploy.migrations.errors import Irreversible, MigrationError
+from opensea_metrics.deploy.migrations.plan.impact import Verdict, World, assess
+from opensea_metrics.deploy.migrations.plan.steps import (
+    Restoration,
+    RollbackPlan,
+    UndoStep,
+    VersionPlan,
+)
+from opensea_metrics.deploy.migrations.record.records import (
+    CREATES,
+    CREATES_STREAM,
+    DROPS,
+    Recorded,
+    StatementRecord,
+    VersionRecord,
+    VersionState,
+)
+from opensea_metrics.deploy.migrations.run.topics import PRIVATE_PREFIX, private_name
+from opensea_metrics.deploy.replies import ServerSource
+from opensea_metrics.sql.language.statements.statements import (
+    Kind,
+    Statement,
+    dropping,
+    terminating,
+)
+
+
+@dataclass(frozen=True)
+class Undoing:
+    """What a rollback undoes: ``records`` in this order, which drops the objects ``dropped`` altogether."""
+
+    recorded: Recorded
+    records: tuple[StatementRecord, ...]
+    dropped: frozenset[str]
+    keep_topics: bool
+
+    def is_created_before(self, record: StatementRecord) -> bool:
+        """True if an earlier statement created the record's target, and is undone too."""
+        earlier = [statement for statement in self.records if _is_before(statement, record)]
+        if record.kind is Kind.TERMINATE:
+            return record.target in {before.query_id for before in earlier}
+        return record.target in {before.target for before in earlier if before.created_source}
+
+
+def versions_above(recorded: Recorded, target: int | None, steps: int | None = None) -> tuple[VersionRecord, ...]:
+    """The applied or begun versions to undo, newest first.
+
+    With ``target`` the versions above it (0: all), with ``steps`` so many, with neither the newest one. Raises
+    MigrationError for an unknown target.
+    """
+    present = [version for version in reversed(recorded.versions) if version.state is not VersionState.PENDING]
+    if target is None:
+        return tuple(present[: 1 if steps is None else steps])
+    if target != 0 and target not in {record.version for record in present}:
+        known = ", ".join(str(record.version) for record in reversed(present)) or "none"
+        raise MigrationError(f"version {target} is not applied (applied: {known}; 0 means all)")
+    return tuple(record for record in present if record.version > target)
+
+
+def sources_to_drop(recorded: Recorded, versions: Sequence[VersionRecord]) -> tuple[str, ...]:
+    """The streams and tables that exist because of these versions."""
+    numbers = {version.version for version in versions}
+    return tuple(
+        record.target
+        for record in recorded.statements
+        if record.version in numbers and record.in_effect and record.created_source and record.target
+    )
+
+
+def make_rollback(
+    recorded: Recorded,
+    versions: Sequence[VersionRecord],
+    downs: Mapping[int, tuple[Statement, ...]],
+    server: Server,
+    keep_topics: bool = False,
+) -> RollbackPlan:
+    """The plan that undoes ``versions`` (newest first).
+
+    ``downs``: the statements of down files by version. ``server``: all its streams and tables are described. Raises
+    Irreversible if the record does not say how to undo a statement. Raises MigrationError if a query that no migration
+    started uses an object that would be dropped.
+    """
+    derived = [version for version in versions if version.version not in downs]
+    for version in derived:
+        # Only another tool records a version as applied without its statements.
+        if version.state is VersionState.MIGRATED and not recorded.in_effect_of(version.version):
+            raise Irreversible(
+                f"version {version.version} was applied by another tool, which recorded no statements\n"
+                f"  hint: write V{version.version:03}__{version.name}.down.sql"
+            )
+    records = [record for version in versions for record in reversed(recorded.in_effect_of(version.version))]
+    dropped = frozenset(sources_to_drop(recorded, versions))
+    for record in records:
+        if record.version not in downs and (reason := _irreversible(record, dropped, server)):
+            raise Irreversible(
+                f"version {record.version} cannot be rolled back: its statement {record.number}"
+                f" ({record.kind.value} {record.target}) {reason}\n"
+                "  hint: write a down file (V###__name.down.sql) for that version"
+            )
+    ended = {query_of(record, server) for record in records}
+    for name in sources_to_drop(recorded, derived):
+        _refuse_foreign(name, dropped, ended, server)
+    undoing = Undoing(recorded, tuple(records), dropped, keep_topics)
+    plans = []
+    for version in versions:
+        own = tuple(record for record in records if record.version == version.version)
+        if version.version in downs:
+            steps = _marking([UndoStep(statement) for statement in downs[version.version]], own)
+        else:
+            steps, server = _steps(own, undoing, server)
+        running = replace(version, state=VersionState.RUNNING, error_reason="being rolled back")
+        plans.append(VersionPlan(running, VersionState.PENDING, tuple(steps)))
+    return RollbackPlan(tuple(plans))
+
+
+def _steps(own: Sequence[StatementRecord], undoing: Undoing, server: Server) -> tuple[list[UndoStep], Server]:
+    """The steps that undo statements, each on the server as the steps before leave it."""
+    steps = []
+    for record in own:
+        undone = _undone(record, undoing, server)
+        steps += _marking(undone, (record,))
+        sources = dict(server.sources)
+        for step in undone:
+            if step.restored and step.statement and record.kind is not Kind.TERMINATE:
+                kind = "STREAM" if step.statement.kind in CREATES_STREAM else "TABLE"
+                sources[step.restored] = ServerSource(step.restored, kind, record.topic or "", "", False)
+            elif step.statement and step.statement.kind in DROPS:
+                sources.pop(step.statement.name or "", None)
+        server = replace(server, sources=sources)
+    return steps, server
+
+
+def _marking(steps: list[UndoStep], undone: tuple[StatementRecord, ...]) -> list[UndoStep]:
+    """The steps, the last of which marks ``undone`` in the record; at least one, which may do nothing else."""
+    *first, last = steps or [UndoStep()]
+    return [*first, replace(last, undoes=undone)]
+
+
+def _undone(record: StatementRecord, undoing: Undoing, server: Server) -> list[UndoStep]:
+    """The steps that undo one statement on the server."""
+    if record.previous is not None and record.target is not None:
+        restored = None if record.kind is Kind.ALTER else _restored(record)
+        if restored is None or undoing.is_created_before(record):
+            return []  # the object is dropped altogether
+        return [replace(restored, owner=_owner(record, undoing.recorded))]
+    if record.kind is Kind.INSERT_SELECT:
+        query_id = query_of(record, server)
+        return [UndoStep(terminating(query_id))] if query_id in server.queries else []
+    if not record.created_source or record.target is None:
+        return []
+    kind = "STREAM" if record.kind in CREATES_STREAM else "TABLE"
+    drops = [UndoStep(dropping(kind, record.target))] if record.target in server.sources else []
+    topic = record.topic or ""
+    is_there = topic in server.topics or private_name(topic) in server.sources
+    if not record.created_topic or not is_there:
+        return drops
+    readers = sorted(
+        source.name
+        for source in server.sources.values()
+        if source.topic == topic and source.name not in undoing.dropped and not source.name.startswith(PRIVATE_PREFIX)
+    )
+    if undoing.keep_topics:
+        return [*drops, UndoStep(keeps=topic)]
+    return [*drops, UndoStep(keeps=topic, readers=tuple(readers)) if readers else UndoStep(deletes=topic)]
+
+
+def _owner(record: StatementRecord, recorded: Recorded) -> StatementRecord | None:
+    """The statement before ``record`` that created its target, or started the query that it ended."""
+    for statement in reversed(recorded.statements):
+        if statement.in_effect and _is_before(statement, record):
+            if record.kind is Kind.TERMINATE:
+                is_owner = statement.query_id == record.target
+            else:
+                is_owner = statement.target == record.target and statement.kind in CREATES
+            if is_owner:
+                return statement
+    return None
+
+
+def _is_before(one: StatementRecord, other: StatementRecord) -> bool:
+    return (one.version, one.number) < (other.version, other.number)
+
+
+def _restored(record: StatementRecord) -> UndoStep | None:
+    """The step that restores the definition before a DROP, a TERMINATE or a CREATE OR REPLACE.
+
+    None if this tool cannot read that definition.
+    """
+    previous = parsed(record.previous or "")
+    if previous is None:
+        return None
+    restoration = Restoration.FROM_START
+    statement = previous
+    if record.kind in DROPS:
+        statement = sendable(previous).creating()
+    elif record.kind is not Kind.TERMINATE:
+        statement, restoration = sendable(previous).replacing(), Restoration.IN_PLACE
+    name = previous.name or record.target
+    return UndoStep(statement, restored=name, restoration=restoration)
+
+
+def _irreversible(record: StatementRecord, dropped: frozenset[str], server: Server) -> str | None:
+    """Why a statement cannot be undone, as the end of a sentence; None if it can be undone."""
+    sent = parsed(record.text)
+    is_dropped = record.target in dropped
+    if record.kind in CREATES and record.target_existed and sent is not None and sent.replaces:
+        if record.previous is None:
+            return "replaces a definition that is not recorded"
+        return None if is_dropped else _not_replaceable(record, server)
+    if record.kind in DROPS and record.target_existed:
+        if record.previous is None:
+            return "dropped it, and its definition is not recorded"
+        if not is_dropped and _restored(record) is None:
+            return "dropped it, and this tool cannot read its definition"
+    if record.kind is Kind.TERMINATE:
+        previous = parsed(record.previous or "")
+        if previous is None or previous.kind is not Kind.INSERT_SELECT:
+            return "ended a query, which cannot start again without its sink"
+    if record.kind is Kind.ALTER and not is_dropped:
+        return "added columns, which cannot be removed"
+    if record.kind is Kind.INSERT_VALUES and not is_dropped:
+        return "wrote rows, which cannot be removed"
+    return None
+
+
+def _not_replaceable(record: StatementRecord, server: Server) -> str | None:
+    """Why ksqlDB's upgrade rules do not allow to restore the definition before in place."""
+    restored = _restored(record)
+    if restored is None or restored.statement is None:
+        return "replaces a definition that this tool cannot read"
+    world = World(catalog_of(server, with_queries=True), server.topics)
+    impact, _ = assess(restored.statement, world, 0)
+    if impact.verdict is not Verdict.REFUSED:
+        return None
+    clause = f" ({impact.clause})" if impact.clause else ""
+    return f"cannot be replaced by the previous definition{clause}: {impact.reason}"
+
+
+def _refuse_foreign(name: str, dropped: frozenset[str], ended: set[str], server: Server) -> None:
+    touching = {query.id: query for query in server.readers(name)}
+    touching |= {query_id: server.queries[query_id] for query_id in server.writers(name)}
+    for query in touching.values():
+        # A query without sinks is a push query, which does not block a DROP. The query of a CREATE … AS ends with
+        # its sink, even if its id was never learned.
+        is_own = set(query.sinks) <= dropped and query.id.startswith(("CSAS_", "CTAS_"))
+        if query.sinks and query.id not in ended and not is_own:
+            raise MigrationError(
+                f"{name} cannot be dropped, because query {query.id} (into {', '.join(query.sinks)}) uses it and"
+                " these migrations did not start that query\n"
+                "  hint: drop the query's sink, or TERMINATE the query, first"
+            )

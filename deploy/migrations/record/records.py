@@ -1,0 +1,249 @@
+"""The record of migrations as data: one row for each version, and one for each statement.
+
+Each field names its column in ksqlDB, where all values are text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Annotated, Any, get_type_hints
+
+from opensea_metrics.sql.language.statements.statements import Kind
+
+CREATES_STREAM = (Kind.CREATE_STREAM, Kind.CREATE_STREAM_AS)
+CREATES = (*CREATES_STREAM, Kind.CREATE_TABLE, Kind.CREATE_TABLE_AS)
+DROPS = (Kind.DROP_STREAM, Kind.DROP_TABLE)
+NO_VERSION, NO_ERROR = "<none>", "N/A"  # as ksql-migrations writes them
+
+Properties = tuple[tuple[str, str], ...]
+
+
+class VersionState(StrEnum):
+    """The states of ksql-migrations. A version that was rolled back is PENDING again."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    MIGRATED = "MIGRATED"
+    ERROR = "ERROR"
+
+
+class StatementState(StrEnum):
+    """RUNNING is written before a statement is sent. If it is still there later, the outcome is unknown.
+
+    The statements of a change side by side are written as PLANNED before the first one is sent.
+    """
+
+    PLANNED = "PLANNED"
+    RUNNING = "RUNNING"
+    DONE = "DONE"
+    ERROR = "ERROR"
+    UNDONE = "UNDONE"
+
+
+@dataclass(frozen=True)
+class StoredAs:
+    """The column of a field, and the conversions from and to the column's text."""
+
+    column: str
+    read: Callable[[Any], Any]
+    write: Callable[[Any], str] = str
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{str(value)[:40]} is not text")
+    return value
+
+
+def _optional(column: str) -> StoredAs:
+    return StoredAs(column, lambda text: text or None, lambda value: value or "")
+
+
+def _moment(column: str) -> StoredAs:
+    return StoredAs(column, lambda text: int(text) if text else None, lambda value: "" if value is None else str(value))
+
+
+def _flag(column: str) -> StoredAs:
+    return StoredAs(column, lambda text: text == "true", lambda value: str(value).lower())
+
+
+def _reason(column: str) -> StoredAs:
+    return StoredAs(column, lambda text: None if text == NO_ERROR else text or None, lambda value: value or NO_ERROR)
+
+
+def _read_pairs(text: str | None) -> Properties:
+    pairs = json.loads(text).items() if text else ()
+    return tuple(sorted((key, _text(value)) for key, value in pairs))
+
+
+def _pairs(column: str) -> StoredAs:
+    return StoredAs(column, _read_pairs, lambda pairs: json.dumps(dict(pairs)) if pairs else "")
+
+
+def _read_names(text: str | None) -> tuple[str, ...]:
+    return tuple(map(_text, json.loads(text))) if text else ()
+
+
+def _names(column: str) -> StoredAs:
+    return StoredAs(column, _read_names, lambda names: json.dumps(names) if names else "")
+
+
+def _read_version(text: str | None) -> int | None:
+    return int(text) if text and text != NO_VERSION else None
+
+
+def _version(column: str) -> StoredAs:
+    return StoredAs(column, _read_version, lambda value: NO_VERSION if value is None else str(value))
+
+
+@dataclass(frozen=True)
+class VersionRecord:
+    """A row of MIGRATION_SCHEMA_VERSIONS. Times are milliseconds since 1970 (UTC).
+
+    ``previous``: the newest version that was applied before, None for the first.
+    ``checksum``: the MD5 of the file, which ksql-migrations compares. ``rendered``: the SHA-256 of the
+    rendered text, which also depends on the settings; '' if this tool did not apply the version.
+    """
+
+    version: Annotated[int, StoredAs("version", int)]
+    name: Annotated[str, StoredAs("name", lambda text: text or "")]
+    state: Annotated[VersionState, StoredAs("state", VersionState)]
+    checksum: Annotated[str, StoredAs("checksum", lambda text: text or "")]
+    started_on: Annotated[int | None, _moment("started_on")] = None
+    completed_on: Annotated[int | None, _moment("completed_on")] = None
+    previous: Annotated[int | None, _version("previous")] = None
+    error_reason: Annotated[str | None, _reason("error_reason")] = None
+    rendered: str = ""
+
+
+@dataclass(frozen=True)
+class StatementRecord:
+    """A row of MIGRATION_STATEMENTS: a statement, and the state of the server before it was sent.
+
+    ``number`` counts from 1 within the version. ``properties`` come from SET statements. ``target`` is the
+    stream, table or query that the statement creates, changes, writes into or ends.
+
+    The state before: ``target_existed``, ``topic_existed``, ``writers`` (ids of the queries that wrote into
+    the target) and ``previous`` (the definition of the target, or the text of the query). They tell whether
+    the statement was executed, which objects it created, and how to undo it.
+
+    The state after: ``query_id``, and ``defined``, the server's own text of the created object.
+    ``logical``: the name in the files of an object that was built side by side. ``awaits``: the streams and
+    tables whose queries had to catch up first. ``functions``: the user-defined functions that the statement
+    calls, with the checksums of their sources.
+    """
+
+    version: Annotated[int, StoredAs("version", int)]
+    number: Annotated[int, StoredAs("statement_number", int)]
+    kind: Annotated[Kind, StoredAs("statement_kind", Kind.__getitem__, lambda kind: str(kind.name))]
+    text: Annotated[str, StoredAs("statement_text", _text)]
+    target: Annotated[str | None, _optional("target_name")]
+    topic: Annotated[str | None, _optional("topic_name")]
+    state: Annotated[StatementState, StoredAs("state", StatementState)]
+    target_existed: Annotated[bool, _flag("target_existed")] = False
+    topic_existed: Annotated[bool, _flag("topic_existed")] = False
+    writers: Annotated[tuple[str, ...], StoredAs("writers", lambda text: tuple(text.split()), " ".join)] = ()
+    query_id: Annotated[str | None, _optional("query_id")] = None
+    started_on: Annotated[int | None, _moment("started_on")] = None
+    completed_on: Annotated[int | None, _moment("completed_on")] = None
+    error_reason: Annotated[str | None, _reason("error_reason")] = None
+    properties: Annotated[Properties, _pairs("statement_properties")] = ()
+    previous: Annotated[str | None, _optional("previous_text")] = None
+    defined: Annotated[str | None, _optional("defined_text")] = None
+    who: Annotated[str | None, _optional("applied_by")] = None
+    logical: Annotated[str | None, _optional("logical_name")] = None
+    functions: Annotated[Properties, _pairs("called_functions")] = ()
+    awaits: Annotated[tuple[str, ...], _names("awaits")] = ()
+
+    @property
+    def in_effect(self) -> bool:
+        """True if the statement was executed, or may have been."""
+        return self.state in (StatementState.DONE, StatementState.RUNNING)
+
+    @property
+    def created_source(self) -> bool:
+        """True if the stream or table exists because of this statement."""
+        return self.kind in CREATES and not self.target_existed
+
+    @property
+    def created_topic(self) -> bool:
+        """True if the topic exists because of this statement."""
+        return self.created_source and self.topic is not None and not self.topic_existed
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The whole record, ordered by version and number."""
+
+    versions: tuple[VersionRecord, ...] = ()
+    statements: tuple[StatementRecord, ...] = ()
+
+    @property
+    def applied(self) -> tuple[VersionRecord, ...]:
+        """The versions that are applied completely."""
+        return tuple(version for version in self.versions if version.state is VersionState.MIGRATED)
+
+    @property
+    def begun(self) -> set[int]:
+        """The versions of which a statement is in effect."""
+        return {record.version for record in self.statements if record.in_effect}
+
+    @property
+    def physical_names(self) -> dict[str, str]:
+        """For objects that were built side by side: the name in the files → the newest name."""
+        return {
+            record.logical: record.target
+            for record in self.statements
+            if record.in_effect and record.logical and record.target and record.kind in CREATES
+        }
+
+    def statements_of(self, version: int) -> tuple[StatementRecord, ...]:
+        """The recorded statements of a version."""
+        return tuple(record for record in self.statements if record.version == version)
+
+    def in_effect_of(self, version: int) -> tuple[StatementRecord, ...]:
+        """The statements of a version that were executed, or may have been."""
+        return tuple(record for record in self.statements_of(version) if record.in_effect)
+
+
+def is_side_by_side(records: Sequence[StatementRecord]) -> bool:
+    """True if the record has the statements of a version, because the file does not say them."""
+    return any(record.in_effect and record.logical for record in records)
+
+
+Record = VersionRecord | StatementRecord
+
+
+def _stored_fields(kind: type) -> dict[str, StoredAs]:
+    hints = get_type_hints(kind, include_extras=True)
+    return {name: hint.__metadata__[0] for name, hint in hints.items() if hasattr(hint, "__metadata__")}
+
+
+STORED: Mapping[type[Record], Mapping[str, StoredAs]] = {
+    kind: _stored_fields(kind) for kind in (VersionRecord, StatementRecord)
+}
+"""The fields that have a column, in order, for each kind of record."""
+
+
+def row_of(record: Record) -> dict[str, str]:
+    """The columns of a record."""
+    return {stored.column: stored.write(getattr(record, name)) for name, stored in STORED[type(record)].items()}
+
+
+def version_of(row: Mapping[str, Any], rendered: Mapping[tuple[int, str], str]) -> VersionRecord:
+    """Read a row of MIGRATION_SCHEMA_VERSIONS; ``rendered``: see RecordStore.read."""
+    record = VersionRecord(**_values(VersionRecord, row))
+    version = int(row["VERSION_KEY"])
+    return replace(record, version=version, rendered=rendered.get((version, record.checksum), ""))
+
+
+def statement_of(row: Mapping[str, Any]) -> StatementRecord:
+    """Read a row of MIGRATION_STATEMENTS."""
+    return StatementRecord(**_values(StatementRecord, row))
+
+
+def _values(kind: type[Record], row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: stored.read(row[stored.column.upper()]) for name, stored in STORED[kind].items()}

@@ -1,0 +1,1 @@
+"""Runs: statements are delivered with one retry policy, and plans are executed step by step."""

@@ -1,0 +1,60 @@
+"""Which rows are late: stream time, by partition of the records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from opensea_metrics.core.types import name_of
+from opensea_metrics.sql.language.queries.analysis import Analysis
+
+
+@dataclass(frozen=True)
+class StreamTime:
+    """Stream time: the greatest ROWTIME (epoch ms) ``seen`` by partition of the records.
+
+    A query that groups by other columns than its source's key has one, of the partition 0: Kafka Streams
+    then has a task for each partition of the repartitioned records, and each of them sees nearly all times.
+    The rows of several partitions count in the order in which Kafka Streams takes them: next comes that
+    partition whose next record has the smallest timestamp.
+    """
+
+    seen: Mapping[int, int]
+    is_by_partition: bool = False
+
+    @property
+    def partition(self) -> str:
+        """The partition that a row counts in."""
+        return "ROWPARTITION" if self.is_by_partition else "0"
+
+    @property
+    def order(self) -> str:
+        """The rows of :meth:`merged` up to one of them, as a window of DuckDB's SQL."""
+        rows = "ROWS UNBOUNDED PRECEDING"
+        if self.is_by_partition:
+            return f"PARTITION BY ROWPARTITION ORDER BY _off {rows}"
+        return f"ORDER BY _turn, ROWPARTITION, _off {rows}"
+
+    def merged(self, rows: str) -> str:
+        """Rows with what :attr:`order` needs."""
+        if self.is_by_partition:
+            return rows
+        turn = "max(ROWTIME) OVER (PARTITION BY ROWPARTITION ORDER BY _off ROWS UNBOUNDED PRECEDING)"
+        return f"SELECT *, {turn} AS _turn FROM ({rows})"
+
+    @property
+    def before(self) -> str:
+        """What a row's partition had seen before."""
+        if not self.is_by_partition:
+            return str(self.seen.get(0, 0))
+        cases = "".join(f" WHEN {number} THEN {time}" for number, time in self.seen.items())
+        return f"CASE ROWPARTITION{cases} ELSE 0 END" if cases else "0"
+
+
+def stream_time(analysis: Analysis, seen: Mapping[int, int]) -> StreamTime:
+    """The stream time of a grouped SELECT that has ``seen`` these times."""
+    keys = [column.name for column in analysis.source.columns if column.is_key]
+    groups = [name_of(key.this) if isinstance(key, exp.Column) else None for key in analysis.group]
+    return StreamTime(seen, is_by_partition=bool(keys) and groups == keys)

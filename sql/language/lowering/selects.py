@@ -1,0 +1,125 @@
+"""Whole SELECTs: what DuckDB's and Spark's SQL share.
+
+A source is given as a relation: SQL of a SELECT with the source's columns under the names that the engine gives
+them, ``ROWTIME`` (epoch ms) and ``_off`` (the offset, which grows along the topic). The relation of a windowed
+source also has WINDOWSTART and WINDOWEND.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from opensea_metrics.core.types import BIGINT, KsqlType
+from opensea_metrics.sql.language.catalog.sources import Source, Window
+from opensea_metrics.sql.language.lowering.refusals import Unsupported
+from opensea_metrics.sql.language.queries.analysis import Analysis, aggregates
+from opensea_metrics.sql.language.queries.scope import Scope
+
+
+@dataclass(frozen=True)
+class EngineSyntax:
+    """How an engine writes a column's name, a type, and a record's event time from its column's value.
+
+    ``hops`` writes rows of the starts of a record's hopping windows, from the last start back.
+    """
+
+    column: Callable[[str], str]
+    type_name: Callable[[KsqlType], str]
+    event_time: Callable[[Source, str], str]
+    hops: Callable[[str, Window], str]
+
+
+def as_source(
+    engine: EngineSyntax, source: Source, relation: str, available: Sequence[str], carried: Sequence[str] = ()
+) -> str:
+    """A relation in the columns of a source that reads it: by name in any case, NULL where missing.
+
+    Rows without an event time, or with one before 1970, are omitted. ``available`` are the relation's columns as
+    statements name them. The ``carried`` columns are passed on.
+    """
+    known = {column.upper(): column for column in available}
+    columns = {}
+    for column in source.columns:
+        match = column.name if column.name in available else known.get(column.name.upper())
+        value = engine.column(match) if match else "NULL"
+        columns[column.name] = f"CAST({value} AS {engine.type_name(column.type)})"
+    bounds = ["WINDOWSTART", "WINDOWEND"] if source.window and "WINDOWSTART" in known else []
+    rowtime = engine.event_time(source, columns[source.timestamp]) if source.timestamp else "ROWTIME"
+    named = (f"{value} AS {engine.column(name)}" for name, value in columns.items())
+    hidden = [*bounds, f"{rowtime} AS ROWTIME", "_off", *carried]
+    rows = f"SELECT {', '.join([*named, *hidden])} FROM ({relation})"
+    return f"SELECT * FROM ({rows}) WHERE ROWTIME >= 0" if source.timestamp else rows
+
+
+def listed(engine: EngineSyntax, source: Source, relation: str) -> str:
+    """A source's rows as results: its columns and the window's bounds."""
+    columns = [engine.column(column.name) for column in source.columns]
+    bounds = ["WINDOWSTART", "WINDOWEND"] if source.window else []
+    return f"SELECT {', '.join([*columns, *bounds])} FROM ({relation})"
+
+
+def order(source: Source) -> list[str]:
+    """The columns by which results are sorted: the window's start and the key; none without a window."""
+    if not source.window:
+        return []
+    return ["WINDOWSTART", *(column.name for column in source.columns if column.is_key)]
+
+
+def scope_of(analysis: Analysis) -> Scope:
+    """The names of a SELECT's source, to lower its expressions."""
+    columns = analysis.source.readable()
+    if analysis.window:
+        columns |= {"WINDOWSTART": BIGINT, "WINDOWEND": BIGINT}
+    return Scope(analysis.statement, {analysis.source.name: columns})
+
+
+def hidden_columns(analysis: Analysis) -> list[str]:
+    """What a row of a SELECT without groups has in addition to its columns: the window's bounds and ROWTIME."""
+    taken = {projection.column.name for projection in analysis.projections}
+    window = ["WINDOWSTART", "WINDOWEND"] if analysis.source.window else []
+    return [name for name in [*window, "ROWTIME"] if name not in taken]
+
+
+def check_supported(analysis: Analysis, engine: str) -> None:
+    """Raises Unsupported for a clause that the engines do not have."""
+    feature = None
+    if analysis.joined:
+        feature = "JOIN"
+    elif analysis.emit == "FINAL":
+        feature = "EMIT FINAL"
+    elif analysis.window and analysis.window.kind == "SESSION":
+        feature = "a SESSION window"
+    if feature:
+        raise Unsupported(feature, engine, analysis.statement.place)
+
+
+def windowed(engine: EngineSyntax, relation: str, window: Window | None) -> str:
+    """The relation with the window's start as ``_ws``. A row is repeated for each window that it falls into."""
+    if window is None:
+        return relation
+    since = f"(ROWTIME - {window.origin})" if window.origin else "ROWTIME"
+    start = f"(ROWTIME - ({since} % {window.advance}))"
+    if window.advance != window.size:
+        start = engine.hops(start, window)
+    return f"SELECT *, {start} AS _ws FROM ({relation})"
+
+
+def aggregate_calls(analysis: Analysis) -> list[exp.Anonymous]:
+    """The different aggregates that a grouped SELECT calls, in order."""
+    expressions = [projection.expression for projection in analysis.projections]
+    if analysis.having is not None:
+        expressions.append(analysis.having)
+    return list(dict.fromkeys(call for expression in expressions for call in aggregates(expression)))
+
+
+def state_columns(analysis: Analysis) -> dict[exp.Expression, str]:
+    """The group keys and the window's bounds as columns of a state: ``_k0`` …, and ``_ws`` for the start."""
+    columns: dict[exp.Expression, str] = {key: f"_k{index}" for index, key in enumerate(analysis.group)}
+    if analysis.window:
+        bounds = {"WINDOWSTART": "_ws", "WINDOWEND": f"(_ws + {analysis.window.size})"}
+        for name, sql in bounds.items():
+            columns[exp.Column(this=exp.Identifier(this=name, quoted=True))] = sql
+    return columns

@@ -1,0 +1,94 @@
+"""ksqlDB's aggregate functions in Spark's SQL.
+
+In a template ``{0}`` is the argument, and ``{n}`` the number of values that TOPK keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlglot import exp
+
+from opensea_metrics.core.definition import OF_LIST, Definition
+from opensea_metrics.core.quoting import spark_quoted
+from opensea_metrics.core.types import BIGINT, DOUBLE, INTEGER, DecimalType, spark
+from opensea_metrics.sql.language.functions import library as functions
+from opensea_metrics.sql.language.lowering.spark.expressions import SparkLowering
+
+_IN_ORDER = "transform(sort_array(collect_list(named_struct('o', _off, 'x', {0}))), _e -> _e.x)"
+_TEMPLATES = {
+    "COUNT": "count({0})",
+    "MIN": "min({0})",
+    "MAX": "max({0})",
+    "COUNT_DISTINCT": "CAST(size(collect_set({0})) AS BIGINT)",
+    "COLLECT_LIST": f"slice({_IN_ORDER}, 1, 1000)",
+    "COLLECT_SET": f"slice(array_distinct({_IN_ORDER}), 1, 1000)",
+    "LATEST_BY_OFFSET": "max_by({0}, _off) FILTER (WHERE {0} IS NOT NULL)",
+    "EARLIEST_BY_OFFSET": "min_by({0}, _off) FILTER (WHERE {0} IS NOT NULL)",
+    "TOPK": "slice(sort_array(collect_list({0}), false), 1, {n})",
+    "TOPKDISTINCT": "slice(sort_array(collect_set({0}), false), 1, {n})",
+}
+
+
+def aggregate(call: exp.Anonymous, lowering: SparkLowering, state: str) -> tuple[str, str]:
+    """The aggregate that Spark computes, and the call's result from it, where ``state`` names the aggregate.
+
+    Raises SqlError for an aggregate that Spark cannot give exactly.
+    """
+    name = str(call.this).upper()
+    arguments = list(call.expressions)
+    if name == "COUNT" and (not arguments or isinstance(arguments[0], exp.Star)):
+        return "count(*)", state
+    kind = lowering.type_of(call)
+    written = [lowering.value(argument) for argument in arguments]
+    function = functions.find(name)
+    if function and function.definition is None:
+        lowering.check_runs(call)
+    if name == "SUM":
+        return f"sum({written[0]})", _sum(kind, state)
+    if name == "AVG":
+        kind = lowering.type_of(arguments[0])
+        both = f"named_struct('s', sum({written[0]}), 'n', count({written[0]}))"
+        total = f"CAST({_sum(kind, f'{state}.s')} AS DOUBLE)"
+        return both, f"CASE WHEN {state}.n > 0 THEN {total} / {state}.n ELSE CAST(0 AS DOUBLE) END"
+    if name in _TEMPLATES:
+        if name == "TOPK" and len(arguments) > 2:
+            raise lowering.refused(call, "TOPK of several columns")
+        count = arguments[-1]
+        if "{n}" in _TEMPLATES[name] and (not isinstance(count, exp.Literal) or count.is_string):
+            raise lowering.refused(call, f"{name} with a count that is no literal")
+        return _TEMPLATES[name].replace("{n}", written[-1]).replace("{0}", written[0]), state
+    if function and function.definition:
+        return _python(function.definition, written, state)
+    raise lowering.refused(call, name)
+
+
+def _sum(kind: object, total: str) -> str:
+    """The sum of no values is 0. Integers wrap around, as in Java."""
+    if kind == INTEGER:
+        return f"CAST(coalesce({total}, 0) AS INT)"
+    if kind == BIGINT:
+        return f"coalesce({total}, CAST(0 AS BIGINT))"
+    if isinstance(kind, DecimalType):
+        return f"TRY_CAST(coalesce({total}, 0) AS {spark(kind)})"
+    assert kind == DOUBLE
+    return f"coalesce({total}, CAST(0 AS DOUBLE))"
+
+
+def _python(definition: Definition, written: Sequence[str], state: str) -> tuple[str, str]:
+    """An aggregate of ``udfs``: its native form, or the Python function over the rows in order."""
+    count = len(definition.parameters)
+    columns = [
+        f"CAST({value} AS {spark(parameter.type)})"
+        for value, parameter in zip(written, definition.parameters, strict=False)
+    ]
+    if native := definition.in_spark(columns, written[count:], "_off", state):
+        return native
+    fields = [f"'c{i}', {column}" for i, column in enumerate(columns)]
+    listed = _IN_ORDER.replace("{0}", f"named_struct({', '.join(fields)})")
+    constants = [
+        f"CAST({value} AS {spark(constant.type)})"
+        for value, constant in zip(written[count:], definition.constants, strict=True)
+    ]
+    called = spark_quoted(definition.name + OF_LIST)
+    return listed, f"{called}({', '.join([state, *constants])})"

@@ -1,0 +1,101 @@
+"""Types of conditions: comparisons, and AND, OR, NOT, IS NULL, IN, BETWEEN and LIKE."""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from opensea_metrics.core.errors import SqlError
+from opensea_metrics.core.types import BOOLEAN, NULL, STRING, KsqlType, common, name_of
+from opensea_metrics.sql.language.functions.calls import Infer, widest
+from opensea_metrics.sql.language.queries.scope import COMPARISONS, Scope, shown
+from opensea_metrics.sql.language.values.timestamps import milliseconds
+
+_UNORDERED = ("BOOLEAN", "ARRAY", "MAP", "STRUCT")
+"""Types whose values ksqlDB only compares by = and <>."""
+
+
+def predicate(expression: exp.Expression, scope: Scope, infer: Infer) -> KsqlType:
+    """The type of AND, OR, NOT, IS NULL, IN, BETWEEN or LIKE. Raises SqlError for operands that do not fit."""
+    match expression:
+        case exp.And() | exp.Or():
+            expect_boolean(expression.this, scope, infer)
+            expect_boolean(expression.expression, scope, infer)
+        case exp.Not():
+            expect_boolean(expression.this, scope, infer)
+        case exp.In():
+            widest([expression.this, *expression.expressions], scope, infer)
+        case exp.Between():
+            bounds = [expression.args["low"], expression.args["high"]]
+            is_time = scope.clause == "WHERE" and is_time_bound(expression.this)
+            if is_time and all(_is_time(bound, scope) for bound in bounds):
+                return BOOLEAN
+            kind = widest([expression.this, *bounds], scope, infer)
+            if kind.name in _UNORDERED:
+                raise scope.error(expression.this, f"{kind} has no order, so BETWEEN cannot compare it")
+        case exp.Like():
+            for side in (expression.this, expression.expression):
+                if infer(side, scope) not in (STRING, NULL):
+                    raise scope.error(side, "LIKE compares strings")
+        case _:  # IS NULL
+            infer(expression.this, scope)
+    return BOOLEAN
+
+
+def comparison(expression: exp.Expression, scope: Scope, infer: Infer) -> KsqlType:
+    """The type of a comparison. Raises SqlError for operands that ksqlDB does not compare."""
+    left, right = infer(expression.this, scope), infer(expression.expression, scope)
+    sides = (expression.this, expression.expression)
+    if NULL in (left, right):
+        message = f"Comparison with NULL not supported: {left} {COMPARISONS[type(expression)][0]} {right}"
+        raise scope.error(expression, message, "use IS NULL or IS NOT NULL")
+    is_time = scope.clause == "WHERE" and any(map(is_time_bound, sides))
+    is_ordered = isinstance(expression, exp.EQ | exp.NEQ) or left.name not in _UNORDERED
+    fits = is_ordered and common(left, right) is not None
+    if not fits and not (is_time and any(_is_time(side, scope) for side in sides)):
+        text, name = shown(expression), COMPARISONS[type(expression)][1]
+        raise scope.error(
+            expression,
+            f"Error in {scope.clause} expression: Cannot compare {shown(expression.this)} ({left}) to "
+            f"{shown(expression.expression)} ({right}) with {name}.\nStatement: {text}\n"
+            f"Statement: {text}",
+            "use CAST" if is_ordered else f"{left} has no order: compare with = or <>",
+        )
+    return BOOLEAN
+
+
+def expect_boolean(expression: exp.Expression, scope: Scope, infer: Infer) -> None:
+    """Raises SqlError for an expression that is no condition."""
+    kind = infer(expression, scope)
+    if kind not in (BOOLEAN, NULL):
+        raise condition_error(expression, kind, scope)
+
+
+def condition_error(expression: exp.Expression, kind: KsqlType, scope: Scope) -> SqlError:
+    """The error for an expression that is no condition."""
+    text = shown(expression)
+    return scope.error(
+        expression,
+        f"Type error in {scope.clause} expression: Should evaluate to boolean but is {text} ({kind}) "
+        f"instead.\nStatement: {text}",
+    )
+
+
+def is_time_bound(expression: exp.Expression) -> bool:
+    """True for ksqlDB's own times, which can be compared with a text such as '2026-09-15T10:00:00'."""
+    bounds = ("WINDOWSTART", "WINDOWEND", "ROWTIME")
+    return isinstance(expression, exp.Column) and name_of(expression.this) in bounds
+
+
+def _is_time(expression: exp.Expression, scope: Scope) -> bool:
+    """True for a text, which must then be a time. Raises SqlError for other texts."""
+    if not (isinstance(expression, exp.Literal) and expression.is_string):
+        return False
+    text = str(expression.this)
+    if milliseconds(text) is None:
+        raise scope.error(
+            expression,
+            f"Failed to parse timestamp '{text}'",
+            "write it as 2020-05-26T23:59:58.000 or 2020-05-26T23:59:58.000+0200; parts may be missing from"
+            " the end, as in 2020-05-26",
+        )
+    return True

@@ -1,0 +1,133 @@
+"""Checks after parsing: names, reserved words, empty lists and repeated properties.
+
+``parts`` are all nodes of a statement's AST, outer ones first. ``locate`` maps offsets to places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeGuard
+
+from sqlglot import exp
+
+from opensea_metrics.core.errors import Place, SqlError, Stage
+from opensea_metrics.sql.language.dialect import expressions as node
+from opensea_metrics.sql.language.dialect.naming import is_source
+from opensea_metrics.sql.language.dialect.reserved import RESERVED, UNITS
+
+_NAMED_SOURCES = (
+    node.CreateSource,
+    node.AlterSource,
+    node.DropSource,
+    node.InsertSelect,
+    node.InsertValues,
+    node.SourceReference,
+    node.DescribeSource,
+)
+
+
+def check(ast: exp.Expression, parts: Sequence[exp.Expr], locate: Callable[[int], Place], place: Place) -> None:
+    """Raises SqlError for what ksqlDB refuses; ``place`` is the statement's.
+
+    Changes the AST: a function's name loses its quotes, and a unit of time as an argument becomes an ``exp.Var``.
+    """
+    _check_functions(parts, locate, place)
+    _check_names(ast, parts, locate)
+    _check_lists(parts, locate, place)
+
+
+def _check_functions(parts: Iterable[exp.Expr], locate: Callable[[int], Place], place: Place) -> None:
+    """Raises SqlError for a reserved word as a function's name, and removes the quotes of others."""
+    for call in parts:
+        if not isinstance(call, exp.Anonymous):
+            continue
+        if isinstance(call.this, exp.Identifier):
+            call.set("this", str(call.this.this))
+        elif call.name.upper() in RESERVED:
+            raise _reserved(call.name, place_of(call, locate, place))
+
+
+def _check_lists(parts: Sequence[exp.Expr], locate: Callable[[int], Place], place: Place) -> None:
+    """Raises SqlError for empty lists and repeated properties, which ksqlDB refuses after parsing."""
+
+    def refused(message: str, at: Place, hint: str | None = None) -> SqlError:
+        return SqlError(message, at, hint, stage=Stage.PREPARE)
+
+    known: set[str] = set()
+    for part in parts:
+        match part:
+            case exp.Tuple():
+                clause = str(part.arg_key).upper()
+                raise refused(f"{clause} BY requires at least one expression", place_of(part, locate, place))
+            case node.InsertValues(expressions=[]):
+                raise refused("Expected some values for INSERT INTO statement.", place)
+            case node.Property():
+                name = str(part.this.this).upper()
+                if name in known:
+                    at = place_of(part, locate, place)
+                    raise refused(f"Duplicate key {name}", at, "give each property in WITH once")
+                known.add(name)
+
+
+def _check_names(ast: exp.Expression, parts: Iterable[exp.Expr], locate: Callable[[int], Place]) -> None:
+    """Raises SqlError for empty and illegal names, and for reserved words as names without quotes."""
+    for name in parts:
+        if not isinstance(name, exp.Identifier) or (isinstance(name.parent, exp.Anonymous) and name.arg_key == "this"):
+            continue
+        word = str(name.this)
+        column = name.parent
+        start = int(name.meta.get("start", 0))
+        if not word:
+            raise SqlError("name is empty", locate(start), stage=Stage.PREPARE)
+        if "\0" in word:
+            raise SqlError("a name contains the character U+0000", locate(start), stage=Stage.PREPARE)
+        if isinstance(name.parent, _NAMED_SOURCES) and name.arg_key in ("this", "alias"):
+            _check_source_name(name, locate(start))
+        if isinstance(ast, node.QueryControl):
+            continue  # TERMINATE ALL
+        if word.upper() in UNITS and _is_argument(column) and not name.args.get("quoted"):
+            column.replace(exp.Var(this=word.upper()))
+        elif not name.args.get("quoted") and word.upper() in RESERVED:
+            raise _reserved(word, locate(start))
+
+
+def _check_source_name(name: exp.Identifier, place: Place) -> None:
+    """Raises SqlError for a name that no stream, table or alias can have."""
+    if isinstance(name.parent, node.DescribeSource) and name.parent.args.get("function"):
+        return
+    if not is_source(str(name.this)):
+        raise SqlError(
+            f"Illegal argument at Line: {place.line}, Col: {place.column}. Source names may only contain"
+            f" alphanumeric values, '_' or '-'. Got: '{name.this}'",
+            place,
+            located=True,
+        )
+
+
+def _is_argument(node: exp.Expr | None) -> TypeGuard[exp.Column]:
+    """True for a column without a source as the argument of a function."""
+    return (
+        isinstance(node, exp.Column)
+        and not node.args.get("table")
+        and isinstance(node.parent, exp.Anonymous)
+    )
+
+
+def _reserved(word: str, place: Place) -> SqlError:
+    return syntax_error(
+        f'"{word}" is a reserved keyword and it can\'t be used as an identifier. '
+        f"You can use it as an identifier by escaping it as '{word}' ",
+        place,
+        f"write `{word.upper()}`",
+    )
+
+
+def place_of(expression: exp.Expr, locate: Callable[[int], Place], default: Place) -> Place:
+    """The place of the first part of an expression that has a position, else the default."""
+    starts = (part.meta.get("start") for part in expression.walk())
+    return next((locate(int(start)) for start in starts if start is not None), default)
+
+
+def syntax_error(message: str, place: Place, hint: str | None = None) -> SqlError:
+    """The error for a text that is not in ksqlDB's grammar."""
+    return SqlError(message, place, hint, stage=Stage.SYNTAX)

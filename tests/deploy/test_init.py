@@ -1,0 +1,58 @@
+"""opensea-metrics init and new: projects of users."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from opensea_metrics.deploy import commands
+from opensea_metrics.deploy.migrations.errors import MigrationError
+
+FILES = [
+    ".env.example", ".gitignore", "README.md", "sql/macros/windows.sql", "sql/migrations/V001__volume.sql",
+    "sql/settings.yml", "tests/test_volume.py",
+]  # fmt: skip
+
+
+def test_a_new_project_is_valid_and_its_test_passes(tmp_path: Path) -> None:
+    project = tmp_path / "my metrics"
+    written = commands.init(project)
+    assert sorted(str(path.relative_to(project)) for path in written) == FILES
+    assert sorted(str(path.relative_to(project)) for path in project.rglob("*") if path.is_file()) == FILES
+    validation = commands.validate(project / "sql")
+    assert (validation.migrations, validation.unsupported) == (1, ())
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=project,
+        env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
+
+
+def test_a_project_is_never_written_over(tmp_path: Path) -> None:
+    (tmp_path / "sql").mkdir()
+    (tmp_path / "sql/settings.yml").write_text("mine: 1\n")
+    with pytest.raises(MigrationError, match=r"settings\.yml exists already, and nothing was written"):
+        commands.init(tmp_path)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["settings.yml"]
+
+
+def test_new_adds_a_migration_to_the_project_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands.init(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert commands.new("floor price") == Path("sql/migrations/V002__floor_price.sql")
+    assert commands.validate().migrations == 2
+
+
+def test_new_outside_a_project_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(MigrationError, match=r"no project here.*\n.*opensea-metrics init DIR.*--sql DIR"):
+        commands.new("floor")

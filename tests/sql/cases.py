@@ -1,0 +1,36 @@
+"""The cases of tests/sql/*.yml."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.changes import applied
+from opensea_metrics.sql.language.statements.parser import parse_script
+
+FOLDER = Path(__file__).parent
+
+
+def load(name: str) -> Any:
+    """The content of a file, without its suffix."""
+    return yaml.safe_load((FOLDER / f"{name}.yml").read_text(encoding="utf-8"))
+
+
+def each(cases: Iterable[dict[str, Any]], *keys: str) -> pytest.MarkDecorator:
+    """Parametrises a test's ``case``; the values of ``keys`` name it."""
+    named = [pytest.param(case, id=" → ".join(str(case[key]) for key in keys)) for case in cases]
+    return pytest.mark.parametrize("case", named)
+
+
+def catalog_of(statements: Iterable[str]) -> Catalog:
+    """The catalog after some statements."""
+    catalog = Catalog()
+    for number, text in enumerate(statements):
+        for statement in parse_script(text, "case"):
+            catalog = applied(catalog, statement, number)
+    return catalog
