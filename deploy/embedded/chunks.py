@@ -13,12 +13,13 @@ from pathlib import Path
 
 import duckdb
 
-from opensea_metrics.deploy.embedded import archive, feeds, processing_log, walk
+from opensea_metrics.deploy.embedded import archive, feeds, processing_log
 from opensea_metrics.deploy.embedded.archive import Segment
 from opensea_metrics.deploy.embedded.batches import WholeBatch
 from opensea_metrics.deploy.embedded.feeds import Log, LogChunk, Selection
 from opensea_metrics.deploy.embedded.processing_log import Report
 from opensea_metrics.deploy.embedded.topics import RECORD, UNREADABLE, Batch, Positions
+from opensea_metrics.producer.archive.listing import opened
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering.duckdb import selects
@@ -88,7 +89,7 @@ def segments_of(
 
 def _has_changed(path: Path, end: int, expected: int) -> bool:
     try:
-        with walk.opened(path) as descriptor:
+        with opened(path) as descriptor:
             return archive.tail(descriptor, end) != expected
     except OSError:
         return False  # who reads it reports that
