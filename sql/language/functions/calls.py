@@ -141,7 +141,7 @@ def _map(call: exp.Anonymous, scope: Scope, infer: Infer) -> KsqlType:
 
 
 def _higher_order(name: str, call: exp.Anonymous, scope: Scope, infer: Infer) -> KsqlType:
-    """The type of TRANSFORM, FILTER or REDUCE. Their lambdas get an element of an ARRAY, or a key and value of a MAP."""
+    """The type of TRANSFORM, FILTER or REDUCE. Lambdas get an element of an ARRAY, or a key and value of a MAP."""
     count = len(call.expressions)
     function = functions.BUILT_IN[name]
     base = infer(call.expressions[0], scope) if count else NULL
