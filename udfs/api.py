@@ -12,7 +12,7 @@
         return usd * (10_000 - fee_bps) / 10_000
 
 In SQL the function is NET_PRICE. If a plain parameter is NULL, the result is NULL and the function is not called.
-With ``T | None``, the function is called with None. An exception gives NULL and a line in the log.
+With ``T | None``, the function is called with None. An exception makes the result NULL and is logged.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ def test_six_columns_are_more_than_ksqldb_takes() -> None:
 
     wide = function("TOP_BY_KEY")
     wide = replace(wide, parameters=wide.parameters * 2)
-    with pytest.raises(UdfError, match="ksqlDB takes 1 to 5 columns for an aggregate, and"):
+    with pytest.raises(UdfError, match="ksqlDB takes 1 to 5 columns for an aggregate, but"):
         render.source(wide)
 
 

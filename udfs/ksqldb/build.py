@@ -102,7 +102,7 @@ def javac() -> str:
     program = shutil.which("javac", path=f"{home}/bin" if home else None)
     if program is None:
         raise UdfError(
-            "there is no javac: install a JDK (11 or newer) and set JAVA_HOME, or give --docker"
+            "there is no javac: install a JDK (11 or newer) and set JAVA_HOME, or pass --docker"
         )
     return program
 
@@ -116,7 +116,7 @@ def jep_jar() -> Path:
             return jar
     raise UdfError(
         "Jep is not installed: pip install 'opensea-metrics[ksqldb]' with JAVA_HOME set to a JDK"
-        " (needs a C compiler), or give --docker"
+        " (needs a C compiler), or pass --docker"
     )
 
 
