@@ -113,7 +113,7 @@ class Aggregation:
             return self._row_by_row(kept)
 
     def _row_by_row(self, rows: Iterable[Sequence[Any]]) -> str:
-        """The state as ksqlDB computes it: changes that a bad row has half made are discarded."""
+        """The state, computed row by row as in ksqlDB. A bad row's partial changes are discarded."""
         text = self.initialize()
         for row in rows:
             try:

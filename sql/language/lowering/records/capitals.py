@@ -1,4 +1,4 @@
-"""Finds lines whose names DuckDB may read in another way than ksqlDB, and lines that are not valid JSON.
+"""Finds lines with names that DuckDB may read differently from ksqlDB, and lines that are not valid JSON.
 
 These lines have a capital letter in a name where the declared name, as records write it, has none. Or DuckDB accepts
 them as JSON but ksqlDB does not (``sql.language.lowering.records.malformed``).
@@ -32,7 +32,7 @@ _QUOTE = 0x22
 
 
 class Capitals:
-    """Finds the lines that may write one of some lower-case names in another way, and lines that may not be JSON
+    """Finds the lines that may spell one of some lower-case names differently, and lines that may not be JSON
     for ksqlDB."""
 
     def __init__(self, names: Sequence[str]) -> None:

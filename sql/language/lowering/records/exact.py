@@ -1,7 +1,7 @@
 """ksqlDB's JSON deserializer for one record at a time. It is slow, and right for every record.
 
-DuckDB reads most records itself (:mod:`.rows`). This module rewrites the records that DuckDB may read in another
-way than ksqlDB: names in another case, values of a wrong type, numbers that wrap around, and invalid JSON. The
+DuckDB reads most records itself (:mod:`.rows`). This module rewrites the records that DuckDB may read differently
+from ksqlDB. They have names in another case, values of a wrong type, numbers that wrap around, or invalid JSON. The
 rules are those of Jackson and of KsqlJsonDeserializer in 7.9.1. tests/embedded/records.yml has the results of
 a real server.
 """

@@ -1,7 +1,7 @@
 """Turns JSON records into typed rows, as ksqlDB's deserializer does.
 
-DuckDB parses all records with the field names of a sample. If DuckDB may read a record in another way than ksqlDB
-does, the record is in doubt. :mod:`.exact` rewrites such records, and DuckDB parses the rewritten text. The
+DuckDB parses all records with the field names of a sample. If DuckDB may read a record differently from
+ksqlDB, the record is in doubt. :mod:`.exact` rewrites such records, and DuckDB parses the rewritten text. The
 sample only affects the speed.
 """
 

@@ -1,8 +1,8 @@
 """The text of records that are not valid UTF-8, as Jackson reads it.
 
 Jackson (UTF8StreamJsonParser 2.16, observed on ksqlDB 7.9.1) refuses a byte that cannot begin a sequence, and a
-sequence that ends too early. It accepts sequences of two to four bytes for characters that UTF-8 writes in another
-way or not at all.
+sequence that ends too early. It accepts sequences of two to four bytes for characters that UTF-8 writes
+differently or not at all.
 """
 
 from __future__ import annotations
