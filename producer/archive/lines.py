@@ -66,10 +66,10 @@ def line_blocks(archive: Archive, file: ArchiveFile) -> Iterator[LineBlock]:
     too_long: list[bytes] = []
     reasons: list[str] = []
     first = file.start
-    for text in _large_blocks(text_blocks(archive, file, skipped.append), skipped, reasons):
-        lines = text.lines()
+    for block in _large_blocks(text_blocks(archive, file, skipped.append), skipped, reasons):
+        lines = block.lines()
         for at, run in short_lines(lines, too_long.append, LINE_LIMIT + len(_NEWLINE)):
-            yield LineBlock(file, first + text.skipped + at, run)
+            yield LineBlock(file, first + block.skipped + at, run)
         first += len(lines)
     if skipped or too_long:
         reasons.insert(0, TOO_LONG)
@@ -97,7 +97,7 @@ class _LargeBlock:
         return _longer(lines, len(_NEWLINE))
 
     def _ends(self) -> npt.NDArray[np.intp]:
-        """The places after the newlines. Few words of eight bytes have one: to search every byte takes twice as long."""
+        """The places after the newlines. Few words of eight bytes have one, so this searches whole words first."""
         is_newline = np.zeros(-(-self.size // 8) * 8, np.bool_)
         np.equal(np.frombuffer(self.buffer, np.uint8, self.size), ord(_NEWLINE), out=is_newline[: self.size])
         words = np.flatnonzero(is_newline.view(np.uint64) != 0)

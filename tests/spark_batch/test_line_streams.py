@@ -71,7 +71,7 @@ def test_streams_share_out_the_lines_and_can_be_read_again(source: Archive) -> N
     texts = FileLineSource(source, files, finished.append)
     found = []
     while not texts.is_read():
-        stream = LineStream(texts, 5_000)
+        stream = LineStream(texts, 8_000)
         begun = stream.reader(NO_NAMES)
         begun.read_next_batch()  # and no more, as of a query that fails
         del begun
