@@ -92,7 +92,7 @@ def _step_to_json(step: ApplyStep) -> dict[str, Any]:
         "effect_topic": impact.topic,
         "topic_existed": impact.topic_existed,
         "subject": impact.subject,
-        "changes": [[change.clause, change.what, change.difference.name] for change in impact.changes],
+        "changes": [[change.clause, change.description, change.difference.name] for change in impact.changes],
         "place": [statement.place.file, statement.place.line, statement.place.column],
         "statement": statement.text,
         "properties": dict(step.properties),
@@ -105,7 +105,7 @@ def _step_to_json(step: ApplyStep) -> dict[str, Any]:
 def _step_of(version: int, value: dict[str, Any]) -> ApplyStep:
     statement = replace(parse_statement(value["statement"]), place=Place(*value["place"]))
     row = {name.upper(): text for name, text in value.get("unfinished", {}).items()}
-    changes = [Change(clause, sentence, None, Difference[name]) for clause, sentence, name in value["changes"]]
+    changes = [Change(clause, description, None, Difference[name]) for clause, description, name in value["changes"]]
     return ApplyStep(
         version=version,
         number=value["number"],

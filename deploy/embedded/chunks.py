@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import duckdb
 
-from opensea_metrics.deploy.embedded import feeds, processing_log
+from opensea_metrics.deploy.embedded import archive, feeds, processing_log
 from opensea_metrics.deploy.embedded.archive import Segment
 from opensea_metrics.deploy.embedded.batches import WholeBatch
 from opensea_metrics.deploy.embedded.feeds import Log, LogChunk, Selection
 from opensea_metrics.deploy.embedded.processing_log import Report
 from opensea_metrics.deploy.embedded.topics import RECORD, UNREADABLE, Batch, Positions
+from opensea_metrics.producer.archive.listing import opened
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering.duckdb import selects
@@ -26,12 +28,18 @@ from opensea_metrics.sql.language.queries.analysis import Analysis
 KEPT = 4
 """Chunks of a log that are kept besides the one that is written, for queries that begin soon."""
 _TABLE = "chunk_again"
+_CHANGED = "this file has changed since it was read; what it had is not read again"
 
 
 def note(
-    cursor: duckdb.DuckDBPyConnection, log: str, base: int, segments: Sequence[Segment] | None
+    cursor: duckdb.DuckDBPyConnection,
+    log: str,
+    base: int,
+    topic: str,
+    segments: Sequence[Segment] | None,
 ) -> None:
-    """Note the segments that were written into a chunk, within the transaction that does it; None for other records.
+    """Note the segments of a topic that were written into a chunk, within the transaction that does it; None for other
+    records.
 
     What follows in a growing file is added to what the chunk has of it.
     """
@@ -40,26 +48,51 @@ def note(
         " ON CONFLICT DO UPDATE SET is_of_files = is_of_files AND excluded.is_of_files",
         [log, base, segments is not None],
     )
-    for segment in segments or ():
+    numbers = [segment.seq for segment in segments or ()]
+    rows = cursor.execute(
+        "SELECT seq, path, start_byte, end_byte, partition, first, tail FROM meta.segments"
+        " WHERE topic = ? AND list_contains(?::BIGINT[], seq) ORDER BY seq",
+        [topic, numbers],
+    ).fetchall()
+    for seq, path, start, end, partition, first, tail in rows:
         (grown,) = cursor.execute(
-            "UPDATE meta.chunk_files SET end_byte = ? WHERE log = ? AND base = ? AND path = ? AND end_byte = ?",
-            [segment.end, log, base, segment.path, segment.start],
+            "UPDATE meta.chunk_files SET end_byte = ?, tail = ?"
+            " WHERE log = ? AND base = ? AND path = ? AND end_byte = ?",
+            [end, tail, log, base, path, start],
         ).fetchone()  # type: ignore[misc]
         if not grown:
-            place = [segment.path, segment.start, segment.end, segment.partition, segment.first]
             cursor.execute(
-                "INSERT INTO meta.chunk_files VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [log, base, segment.seq, *place]
+                "INSERT INTO meta.chunk_files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [log, base, seq, path, start, end, partition, first, tail],
             )
 
 
-def segments_of(cursor: duckdb.DuckDBPyConnection, log: str, base: int) -> list[Segment]:
-    """The places in files that a chunk was made of, in the order in which they were read."""
+def segments_of(
+    cursor: duckdb.DuckDBPyConnection, log: str, base: int, folder: Path
+) -> tuple[list[Segment], list[Report]]:
+    """The places in a topic's files that a chunk was made of, in the order in which they were read; and reports on
+    those that have changed since, which are left out."""
     rows = cursor.execute(
-        "SELECT number, path, start_byte, end_byte, true, partition, first FROM meta.chunk_files"
+        "SELECT number, path, start_byte, end_byte, true, partition, first, tail FROM meta.chunk_files"
         " WHERE log = ? AND base = ? ORDER BY number",
         [log, base],
     ).fetchall()
-    return [Segment(*row) for row in rows]
+    found, reports = [], []
+    for *values, expected in rows:
+        segment = Segment(*values)
+        if _has_changed(folder / segment.path, segment.end, expected):
+            reports.append(Report(_CHANGED, str(folder / segment.path)))
+        else:
+            found.append(segment)
+    return found, reports
+
+
+def _has_changed(path: Path, end: int, expected: int) -> bool:
+    try:
+        with opened(path) as descriptor:
+            return archive.tail(descriptor, end) != expected
+    except OSError:
+        return False  # who reads it reports that
 
 
 def drop(cursor: duckdb.DuckDBPyConnection, log: str, chunk: LogChunk) -> None:
@@ -125,13 +158,15 @@ def restore(cursor: duckdb.DuckDBPyConnection, chunk: LogChunk, made: ChunkAgain
 class ChunkAgain(WholeBatch):
     """A batch: the rows of a chunk that was dropped, as ``feed`` gives them to a ``source``.
 
-    ``files`` are the records of the chunk as ``analysis``, the SELECT that made it, reads them.
+    ``files`` are the records of the chunk as ``analysis``, the SELECT that made it, reads them; ``changed`` reports on
+    those that are not as they were.
     """
 
     positions: Positions
     chunk: LogChunk
     analysis: Analysis
     files: Batch
+    changed: Sequence[Report]
     feed: Log | Selection
     source: Source
     is_decoded = True
@@ -165,7 +200,7 @@ class ChunkAgain(WholeBatch):
 
     @property
     def reports(self) -> Sequence[Report]:
-        return self.files.reports
+        return [*self.changed, *self.files.reports]
 
     @property
     def paths(self) -> Iterable[str]:

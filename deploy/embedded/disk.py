@@ -42,8 +42,9 @@ def disk_use(cursor: duckdb.DuckDBPyConnection, database: Path, root: Path) -> D
     ((size, free),) = cursor.execute("SELECT block_size, free_blocks FROM pragma_database_size()").fetchall()
     topics: Counter[str] = Counter()
     queries: Counter[str] = Counter()
-    for name in feeds.logs(cursor):
-        topics[feeds.topic_of(name)] += _bytes(cursor, "log", name, size)
+    for name, columns in feeds.logs(cursor).items():
+        if columns:
+            topics[feeds.topic_of(name)] += _bytes(cursor, "log", name, size)
     states = cursor.execute("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'state'").fetchall()
     for (name,) in states:
         queries[name] += _bytes(cursor, "state", name, size)
@@ -64,8 +65,11 @@ def disk_use(cursor: duckdb.DuckDBPyConnection, database: Path, root: Path) -> D
 
 
 def _bytes(cursor: duckdb.DuckDBPyConnection, schema: str, table: str, block: int) -> int:
-    (blocks,) = cursor.execute(
-        "SELECT count(DISTINCT block_id) FROM pragma_storage_info(?) WHERE persistent AND block_id >= 0",
-        [f"{quoted(schema)}.{quoted(table)}"],
-    ).fetchone()  # type: ignore[misc]
+    try:
+        (blocks,) = cursor.execute(
+            "SELECT count(DISTINCT block_id) FROM pragma_storage_info(?) WHERE persistent AND block_id >= 0",
+            [f"{quoted(schema)}.{quoted(table)}"],
+        ).fetchone()  # type: ignore[misc]
+    except duckdb.CatalogException:
+        return 0  # it has just been dropped
     return int(blocks) * block

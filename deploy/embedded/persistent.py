@@ -161,7 +161,8 @@ def _append(
             processing_log.record(cursor, query.id, analysis.source.topic, added)
             set_positions(cursor, query.id, batch.positions)
             batch.keep(cursor, query.id)
-            chunks.note(cursor, feeds.log_table(sink_topic, feed), base, batch.whole_segments)
+            log = feeds.log_table(sink_topic, feed)
+            chunks.note(cursor, log, base, analysis.source.topic, batch.whole_segments)
 
     batch.read(cursor, consume)
 

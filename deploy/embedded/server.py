@@ -9,14 +9,15 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import hypercorn.asyncio
 from hypercorn.config import Config
 
-from opensea_metrics.core.errors import OpenSeaMetricsError, os_reason
+from opensea_metrics.core.errors import OpenSeaMetricsError, SqlError, os_reason
 from opensea_metrics.deploy.embedded import app, http2
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.open_requests import OpenRequests
@@ -57,7 +58,8 @@ def serve(
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         ready(_url(host, bound, policy))
-        show(engine.disk_use().text())
+        with suppress(duckdb.Error, SqlError):  # a full disk: the server says so elsewhere
+            show(engine.disk_use().text())
         await _serve(engine, bound, stop, policy or Policy(), host)
 
     with _listening(host, port) as bound:

@@ -57,7 +57,7 @@ CREATE TABLE IF NOT EXISTS meta.chunks (
   log VARCHAR, base BIGINT, is_of_files BOOLEAN, dropped BIGINT, PRIMARY KEY (log, base));
 CREATE TABLE IF NOT EXISTS meta.chunk_files (
   log VARCHAR, base BIGINT, number BIGINT, path VARCHAR, start_byte BIGINT, end_byte BIGINT,
-  partition INTEGER, first BIGINT);
+  partition INTEGER, first BIGINT, tail BIGINT);
 CREATE SCHEMA IF NOT EXISTS log;
 CREATE SCHEMA IF NOT EXISTS state;
 """

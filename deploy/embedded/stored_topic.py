@@ -217,8 +217,11 @@ class StoredTopic:
         query = next(q for q in self.all.catalog.queries.values() if feeds.json_log_id(q.id) == log.id)
         topic = StoredTopic(query.analysis.source.topic, self.all)
         name = feeds.log_table(self.all.catalog.sources[query.sink].topic, log.id)
-        files = topic._of_files(query.analysis.source, {}, chunks.segments_of(cursor, name, chunk.base))
-        return chunks.ChunkAgain({ReadPosition(feed.id): stop}, chunk, query.analysis, files, feed, source)
+        folder = self.all.register.root / topic.name
+        segments, changed = chunks.segments_of(cursor, name, chunk.base, folder)
+        files = topic._of_files(query.analysis.source, {}, segments)
+        reached = {ReadPosition(feed.id): stop}
+        return chunks.ChunkAgain(reached, chunk, query.analysis, files, changed, feed, source)
 
     def _files(
         self,

@@ -89,7 +89,7 @@ def data_sentence(step: ApplyStep) -> str:
         topic=impact.topic,
         after=", after the rows in it" if impact.topic_existed else "",
         subject=impact.subject,
-        changes="; ".join(change.what for change in impact.changes),
+        changes="; ".join(change.description for change in impact.changes),
     )
     if impact.verdict is Verdict.REBUILD and step.statement.starts_query:
         sentence = f"state is lost; {sentence}"

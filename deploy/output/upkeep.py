@@ -70,7 +70,7 @@ def drift_sentence(drift: Drift) -> str:
         case DriftKind.ALTERED, DriftObject.FUNCTION:
             return f"its function {related} was changed after {source}: rebuild it"
         case DriftKind.ALTERED, _:
-            changes = "; ".join(f"{change.clause}: {change.what}" for change in drift.changes)
+            changes = "; ".join(f"{change.clause}: {change.description}" for change in drift.changes)
             return f"{changes} (from {source} to the server's definition)"
         case DriftKind.FAILED, _:
             return drift.reason

@@ -1,1 +1,1 @@
-"""What every package stands on: errors, names and texts in SQL, types, definitions of functions."""
+"""What every package needs: errors, names and texts in SQL, types, definitions of functions."""

@@ -1,8 +1,8 @@
-"""DuckDB databases that can reach only the files that they are given. All databases are opened here.
+"""Opens all DuckDB databases. A database can reach only the files that it is allowed to reach.
 
-The SQL of a database is made of what users and strangers write (:mod:`core.quoting`). Should a part of it
-ever be taken for more than a name or a text, it still cannot read or write other files, load an extension,
-or change a setting. Within the directories that are allowed DuckDB may also write.
+The SQL of a database contains text from users and strangers (:mod:`core.quoting`). If DuckDB ever took a
+part of that text for SQL, the SQL still could not read or write other files, load an extension, or change
+a setting. DuckDB may also write within the allowed directories.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ def open_database(
     adjustable: Sequence[str] = (),
     setup: Iterable[str] = (),
 ) -> duckdb.DuckDBPyConnection:
-    """Open the database of a file, or one in memory (None).
+    """Open the database in a file, or a database in memory if ``place`` is None.
 
-    It can reach ``temporary``, where it puts what its memory does not hold, and ``directories``. Links are
-    followed now: a link that leads out of them later is refused. ``setup`` are statements to be run first.
-    From then on only the settings in ``adjustable`` can be changed, and relations of Python have to be
-    registered (DuckDB does not look for variables). Raises duckdb.Error.
+    The database can reach ``directories``, and ``temporary``, where DuckDB puts data that exceeds its memory.
+    Symbolic links are resolved now. A link that is changed later to point outside these directories is
+    refused. ``setup`` statements run first. After them, only the settings in ``adjustable`` can be changed.
+    Python relations must be registered, because DuckDB does not look for Python variables. Raises duckdb.Error.
     """
     database = duckdb.connect(
         ":memory:" if place is None else str(place),
@@ -70,8 +70,8 @@ def scratch_database(
     adjustable: Sequence[str] = (),
     setup: Iterable[str] = (),
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
-    """A database in memory (see :func:`open_database`) and a temporary folder that it can reach, both of
-    which are gone afterwards."""
+    """Open a database in memory (see :func:`open_database`) and a temporary folder that it can reach. Both are
+    removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="opensea-metrics-") as folder, open_database(
         None,
         Path(folder) / "spilled",

@@ -13,20 +13,20 @@ from opensea_metrics.core.types import KsqlType
 
 FunctionKind = Literal["scalar", "table", "aggregate"]
 PLACEHOLDERS = frozenset({"a", "b", "off", "src"})
-"""Names that the parts of an aggregate have in braces for something else than a constant."""
+"""Names in braces that have their own meaning in the parts of an aggregate. No constant may have one of them."""
 _NAMED = re.compile(r"\{\{|\{(\w+)\}")
 
 OF_LIST = "_OF_LIST"
-"""In Spark an aggregate's function over a list of rows is named NAME_OF_LIST."""
+"""In Spark, an aggregate has a second function, over a list of rows. Its name is NAME_OF_LIST."""
 
 
 class UdfError(OpenSeaMetricsError):
-    """A Python function cannot be one of SQL; the message names file, function and parameter."""
+    """A Python function cannot be used in SQL. The message names the file, the function and the parameter."""
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter. A function is called with NULL only where it is ``nullable``."""
+    """A parameter. The function receives NULL only for parameters that are ``nullable``."""
 
     name: str
     hint: Any
@@ -55,8 +55,8 @@ class Native:
 
 @dataclass(frozen=True)
 class NativeSpark:
-    """An aggregate in Spark's own SQL: ``partial`` is an aggregate of Spark's over the rows, ``finish``
-    the result made of it. They are written as those of :class:`Native`."""
+    """An aggregate in Spark's own SQL. ``partial`` is a Spark aggregate over the rows, and ``finish`` computes
+    the result from it. Both are written like those of :class:`Native`."""
 
     partial: str
     finish: str
@@ -64,12 +64,12 @@ class NativeSpark:
 
 @dataclass(frozen=True)
 class Definition:
-    """A function of SQL that Python computes.
+    """A SQL function that Python computes.
 
-    ``call`` is the plain function or the aggregate's class. ``parameters`` are a function's arguments
-    or an aggregate's columns; ``constants`` an aggregate's literal arguments, which come after its
-    columns in SQL and go to its constructor. ``state`` is the hint of an aggregate's state. ``arrow``
-    does the same over whole Arrow arrays. ``result`` of a table function is an ARRAY of its rows.
+    ``call`` is the plain function or the aggregate's class. ``parameters`` are a function's arguments or an
+    aggregate's columns. ``constants`` are an aggregate's literal arguments. They come after its columns in
+    SQL and are passed to its constructor. ``state`` is the type hint of an aggregate's state. ``arrow``
+    computes the same results from whole Arrow arrays. The ``result`` of a table function is an ARRAY of its rows.
     """
 
     name: str
@@ -89,13 +89,13 @@ class Definition:
 
     @property
     def signature(self) -> str:
-        """Such as ``TOP_BY_KEY(key STRING, value DOUBLE, detail STRING, n INTEGER) → ARRAY<…>``."""
+        """The signature, such as ``TOP_BY_KEY(key STRING, value DOUBLE, detail STRING, n INTEGER) → ARRAY<…>``."""
         arguments = ", ".join(f"{p.name} {p.type}" for p in (*self.parameters, *self.constants))
         return f"{self.name}({arguments}) → {self.result}"
 
     def with_constants(self, text: str, values: Sequence[str]) -> str:
-        """A text of a native form with the aggregate's constants, given as SQL, put in."""
-        # Braces are doubled because the arguments or the state are put in later.
+        """Insert the aggregate's constants, given as SQL, into a text of a native form."""
+        # Braces are doubled because the arguments or the state are inserted later.
         written = {
             constant.name: value.replace("{", "{{").replace("}", "}}")
             for constant, value in zip(self.constants, values, strict=True)
@@ -103,7 +103,7 @@ class Definition:
         return _NAMED.sub(lambda match: written.get(match[1], match[0]), text)
 
     def in_duckdb(self, constants: Sequence[str]) -> Native:
-        """An aggregate in parts, with its constants given as SQL: its native form, or else calls of the
+        """An aggregate in parts, with its constants given as SQL. The parts are its native form, or calls of the
         three functions that ``udfs.duckdb`` registers for it."""
         native = self.native or self._python_in_duckdb()
         parts = (native.partial, native.merge, native.finish, native.tidy)
@@ -123,8 +123,11 @@ class Definition:
     def in_spark(
         self, columns: Sequence[str], constants: Sequence[str], off: str, state: str
     ) -> tuple[str, str] | None:
-        """The native form in Spark of a call whose arguments are given as SQL: the aggregate over the rows,
-        ``off`` being their offsets, and the result, where ``state`` names the aggregate. None without a native form."""
+        """The native Spark form of a call with its arguments given as SQL, or None without a native form.
+
+        The first text is the aggregate over the rows, where ``off`` is the rows' offset. The second is the
+        result, where ``state`` names the aggregate.
+        """
         if self.native_spark is None:
             return None
         partial = self.with_constants(self.native_spark.partial, constants)

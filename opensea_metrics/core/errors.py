@@ -1,4 +1,4 @@
-"""The base of all errors that a user can meet, and errors in SQL files with their place."""
+"""The base class of all errors that a user can see, and errors in SQL files with their place."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ class Place:
 
 
 class OpenSeaMetricsError(Exception):
-    """An error that a user can fix; the message says how. The command prints the message and exits with 1."""
+    """An error that a user can fix. The message says how. The command prints the message and exits with 1."""
 
 
 def os_reason(error: OSError) -> str:
-    """The system's words for an error, such as ``No such file or directory``."""
+    """The system's message for an error, such as ``No such file or directory``."""
     return error.strerror or str(error).partition("\n")[0] or type(error).__name__
 
 
 def os_error_text(error: OSError) -> str:
-    """An error of the system in words: the file, if it names one, and why."""
+    """A system error in words: the file, if the error names one, and the reason."""
     names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
     return f"{' and '.join(names)}: {os_reason(error)}" if names else os_reason(error)
 
 
 class Stage(Enum):
-    """Where ksqlDB notices an error; its replies begin accordingly (tests/embedded/replies)."""
+    """The stage in which ksqlDB notices an error. It decides how ksqlDB's reply begins (tests/embedded/replies)."""
 
     SYNTAX = "Syntax Error"
     PREPARE = "Failed to prepare statement: "
@@ -48,9 +48,10 @@ class Stage(Enum):
 class SqlError(OpenSeaMetricsError):
     """Something is wrong in a SQL file or statement.
 
-    ``message`` says what, in ksqlDB's words where it has a fixed sentence for it; ``place`` where (None
-    if the text came from no file and no position is known), ``hint`` what to do about it. ``code`` is
-    ksqlDB's error code (an HTTP status and two digits). ``located``: ksqlDB's own message has the place.
+    ``message`` says what is wrong, in ksqlDB's words if ksqlDB has a fixed sentence for it. ``place`` says
+    where. It is None if the text came from no file and no position is known. ``hint`` says what to do.
+    ``code`` is ksqlDB's error code (an HTTP status and two digits). ``located`` is true if ksqlDB's own
+    message has the place.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class SqlError(OpenSeaMetricsError):
 
 
 class SqlErrors(SqlError):
-    """Several errors found in one pass, so that a user mends them in one go."""
+    """Several errors from one pass, so that a user can fix them all at once."""
 
     def __init__(self, errors: Sequence[SqlError]) -> None:
         super().__init__("\n".join(str(error) for error in errors))

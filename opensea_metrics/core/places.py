@@ -12,7 +12,7 @@ from opensea_metrics.core.errors import Place
 
 
 class Lines:
-    """The lines of a text. They are counted once, so that many places cost one pass over the text."""
+    """The lines of a text. Line ends are counted once, so looking up many places takes one pass over the text."""
 
     def __init__(self, text: str, file: str) -> None:
         self._text = text
@@ -30,7 +30,7 @@ class Lines:
 
 @dataclass(frozen=True)
 class Located:
-    """A text that was made of files; ``place(offset)`` is where a character of it was written."""
+    """A text that was assembled from files. ``place(offset)`` is the place where a character was written."""
 
     text: str
     place: Callable[[int], Place]

@@ -1,11 +1,11 @@
 """The only place where names, texts and paths are written into ksqlDB's, DuckDB's and Spark's SQL.
 
-Whatever a statement, a variable, a file's name, a property or a record brings along goes through one of
-these functions. Each of them writes exactly one token, whatever the text contains.
+Everything that comes from a statement, a variable, a file name, a property or a record goes through one
+of these functions. Each function writes exactly one token, whatever the text contains.
 
-Columns have a function of their own. The engines compare names without regard to case, and the lowered
-SQL has columns of its own besides the user's: ``_off``, ``_failed``, ``_line`` … and DuckDB's ``rowid``.
-:func:`column` gives every user's column a name that is equal to none of them, and to no other column's.
+Columns have their own function. The engines ignore case when they compare names. Besides the user's columns,
+the lowered SQL has its own, such as ``_off``, ``_failed`` and ``_line``, and DuckDB has ``rowid``.
+:func:`column` gives every user's column a name that differs from all of these and from every other column's.
 """
 
 from __future__ import annotations
@@ -16,47 +16,47 @@ from collections.abc import Sequence
 from opensea_metrics.core.errors import SqlError
 
 _PLAIN = re.compile(r"[A-Z][A-Z0-9_]*")
-"""Names that are kept as they are: the lowered SQL's own columns begin with an underscore."""
+"""Names that stay as they are. The lowered SQL's own columns begin with an underscore."""
 _ROW_NUMBER = "ROWID"
-"""Each table of DuckDB has a hidden column of this name."""
+"""Each DuckDB table has a hidden column of this name."""
 
 
 def quoted(name: str) -> str:
-    """A name as an identifier of DuckDB, letter by letter: of a table, a STRUCT's field, a function.
+    """A name as a DuckDB identifier, with its case kept: a table, a STRUCT's field or a function.
 
-    Raises SqlError for a name that no identifier can be: '', or one with a NUL or half a surrogate pair.
+    Raises SqlError for a name that cannot be an identifier: '', or one with a NUL or half a surrogate pair.
     """
     return '"' + checked_name(name).replace('"', '""') + '"'
 
 
 def text(value: str) -> str:
-    """A string, such as a path, as a literal of DuckDB. Raises SqlError for half a surrogate pair."""
+    """A string, such as a path, as a DuckDB literal. Raises SqlError for half a surrogate pair."""
     return "'" + checked_text(value).replace("'", "''") + "'"
 
 
 def ksqldb_quoted(name: str) -> str:
-    """A name as an identifier of ksqlDB, letter by letter."""
+    """A name as a ksqlDB identifier, with its case kept."""
     return "`" + name.replace("`", "``") + "`"
 
 
 def ksqldb_text(value: str) -> str:
-    """A string as a literal of ksqlDB."""
+    """A string as a ksqlDB literal."""
     return "'" + value.replace("'", "''") + "'"
 
 
 def column(name: str) -> str:
-    """A column of a statement, or a lambda's parameter, as an identifier of DuckDB. Raises SqlError as
-    :func:`quoted` does."""
+    """A statement's column, or a lambda's parameter, as a DuckDB identifier. Raises the same SqlErrors as
+    :func:`quoted`."""
     return quoted(column_name(checked_name(name)))
 
 
 def spark_quoted(name: str) -> str:
-    """A name as an identifier of Spark, letter by letter. Raises SqlError as :func:`quoted` does."""
+    """A name as a Spark identifier, with its case kept. Raises the same SqlErrors as :func:`quoted`."""
     return "`" + checked_name(name).replace("`", "``") + "`"
 
 
 def spark_text(value: str) -> str:
-    """A string as a literal of Spark. Raises SqlError for half a surrogate pair.
+    """A string as a Spark literal. Raises SqlError for half a surrogate pair.
 
     A dollar sign is written as an escape, because Spark replaces ``${env:HOME}`` in the text of a query.
     """
@@ -65,16 +65,16 @@ def spark_text(value: str) -> str:
 
 
 def spark_column(name: str) -> str:
-    """A column of a statement, or a lambda's parameter, as an identifier of Spark. Raises SqlError as
-    :func:`quoted` does."""
+    """A statement's column, or a lambda's parameter, as a Spark identifier. Raises the same SqlErrors as
+    :func:`quoted`."""
     return spark_quoted(column_name(checked_name(name)))
 
 
 def column_name(name: str) -> str:
-    """The name that a column of a statement has in an engine's tables.
+    """The name that a statement's column has in an engine's tables.
 
-    Upper-case names without a leading underscore stay as they are. Any other name is followed by ``$`` and
-    by a number whose bits say which letters are lower-case: so no two names are equal without regard to case.
+    Upper-case names without a leading underscore stay as they are. Any other name gets the suffix ``$`` and a
+    number. The bits of the number say which letters are lower-case. So no two names differ in case only.
     """
     if _PLAIN.fullmatch(name) and name != _ROW_NUMBER:
         return name
@@ -88,13 +88,13 @@ def name_of_column(written: str) -> str:
 
 
 def json_pointer(path: Sequence[str]) -> str:
-    """The place of a field in a JSON text, as DuckDB's functions of JSON take it (RFC 6901); still to be
-    written with :func:`text`."""
+    """The place of a field in a JSON text, as DuckDB's JSON functions expect it (RFC 6901). The caller still has to
+    quote it with :func:`text`."""
     return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in path)
 
 
 def checked_name(name: str) -> str:
-    """The name, if it can be an identifier. Raises SqlError."""
+    """Return the name if it can be an identifier. Raises SqlError otherwise."""
     if not name:
         raise SqlError("a name is empty", hint="give it at least one character")
     if "\0" in name:
@@ -103,7 +103,7 @@ def checked_name(name: str) -> str:
 
 
 def checked_text(value: str) -> str:
-    """The text, if it can be written as UTF-8. Raises SqlError for half a surrogate pair."""
+    """Return the text if it can be written as UTF-8. Raises SqlError for half a surrogate pair."""
     try:
         value.encode()
     except UnicodeEncodeError as error:

@@ -1,4 +1,4 @@
-"""Names for error messages: the one that was probably meant, and lists of a bearable length."""
+"""Names for error messages: the one that the user probably meant, and lists of limited length."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import difflib
 from collections.abc import Iterable
 from itertools import islice
 
-# Comparing two names takes the product of their lengths in steps.
+# Comparing two names takes a number of steps proportional to the product of their lengths.
 _LONGEST = 64
 _MOST = 1_000
 _SHOWN = 20
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that looks most like ``name``, or None if none does.
+    """The known name that is most similar to ``name``, or None if none is similar.
 
-    Only names of at most 64 characters are compared, and at most 1,000 of them, so that a hostile
-    statement cannot make its own error message expensive.
+    At most 1,000 names of at most 64 characters are compared. So a hostile statement cannot make its own
+    error message expensive.
     """
     if len(name) > _LONGEST:
         return None
@@ -25,7 +25,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names in one line; beyond the twentieth their number only."""
+    """Names in one line. After the twentieth name, only the number of further names."""
     every = list(names)
     more = len(every) - _SHOWN
     return ", ".join(every[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -13,13 +13,13 @@ from opensea_metrics.core.quoting import quoted, spark_quoted
 if TYPE_CHECKING:
     from sqlglot import exp
 
-# The parser is imported where a parsed type is read: functions inside ksqlDB need types, but no parser,
-# whose import would be half of their start.
+# The parser is imported only where a parsed type is read. Functions inside ksqlDB need types but no parser,
+# and importing the parser would take half of their start time.
 
 
 @dataclass(frozen=True)
 class KsqlType:
-    """A scalar type, by ksqlDB's name: BOOLEAN, INTEGER, BIGINT, DOUBLE, STRING, BYTES, DATE, …"""
+    """A scalar type with ksqlDB's name: BOOLEAN, INTEGER, BIGINT, DOUBLE, STRING, BYTES, DATE, …"""
 
     name: str
 
@@ -61,7 +61,7 @@ class MapType(KsqlType):
 
 @dataclass(frozen=True)
 class StructType(KsqlType):
-    """STRUCT<name type, …>; names as they are after upper-casing."""
+    """STRUCT<name type, …>. The names are already upper-cased where ksqlDB does so."""
 
     fields: tuple[tuple[str, KsqlType], ...] = ()
 
@@ -69,7 +69,7 @@ class StructType(KsqlType):
         return "STRUCT<" + ", ".join(f"`{name}` {kind}" for name, kind in self.fields) + ">"
 
     def field(self, name: str) -> KsqlType | None:
-        """The type of a field, or None if there is none of that name."""
+        """The type of a field, or None if the STRUCT has no field of that name."""
         return self._by_name.get(name)
 
     @cached_property
@@ -87,7 +87,7 @@ DATE = KsqlType("DATE")
 TIME = KsqlType("TIME")
 TIMESTAMP = KsqlType("TIMESTAMP")
 NULL = KsqlType("NULL")
-"""The type of a bare NULL: fits everywhere."""
+"""The type of a bare NULL. It fits everywhere."""
 
 _SCALARS = {
     "BOOLEAN": BOOLEAN,
@@ -116,7 +116,7 @@ _IN_ENGINES: dict[str, tuple[str, str | None]] = {
 }
 """Scalar types in DuckDB and in Spark; None if the engine has no such type."""
 _TIMES = ((DATE, TIMESTAMP), (TIMESTAMP, DATE), (TIMESTAMP, TIME))
-"""Casts between times."""
+"""Casts between types of dates and times."""
 NUMERIC = ("INTEGER", "BIGINT", "DECIMAL", "DOUBLE")
 """The names of numeric types. ksqlDB widens a number to any later type in this order."""
 
@@ -138,7 +138,7 @@ def struct(*fields: tuple[str, KsqlType]) -> StructType:
 
 
 def from_ast(kind: exp.Expression) -> KsqlType | None:
-    """The type that a parsed type stands for, or None if ksqlDB has none like it."""
+    """The type that a parsed type stands for, or None if ksqlDB has no such type."""
     from sqlglot import exp
 
     if not isinstance(kind, exp.DataType):
@@ -170,7 +170,7 @@ def from_ast(kind: exp.Expression) -> KsqlType | None:
 
 
 def unknown_type(kind: exp.Expression) -> str:
-    """The name of the part of a parsed type that ksqlDB does not know (:func:`from_ast` gives None)."""
+    """The name of the part of a parsed type that ksqlDB does not know (:func:`from_ast` returns None)."""
     from sqlglot import exp
 
     for part in kind.find_all(exp.DataType):
@@ -185,7 +185,7 @@ def is_numeric(kind: KsqlType) -> bool:
 
 
 def common(left: KsqlType, right: KsqlType) -> KsqlType | None:
-    """The type that holds both without a cast, or None: NULL < any; INTEGER < BIGINT < DOUBLE."""
+    """The type that holds both without a cast, or None. NULL fits any type. INTEGER < BIGINT < DOUBLE."""
     if left == right or right == NULL:
         return left
     if left == NULL:
@@ -199,7 +199,7 @@ def common(left: KsqlType, right: KsqlType) -> KsqlType | None:
 
 
 def castable(source: KsqlType, target: KsqlType) -> bool:
-    """Whether ksqlDB has a CAST from one type to the other, as observed on a 7.9.1."""
+    """True if ksqlDB can CAST one type to the other, as observed on 7.9.1."""
     if NULL in (source, target) or source == target or (is_numeric(source) and is_numeric(target)):
         return True
     match source, target:
@@ -218,14 +218,14 @@ def castable(source: KsqlType, target: KsqlType) -> bool:
 
 
 def as_decimal(kind: KsqlType) -> DecimalType:
-    """A number that is no DOUBLE as a DECIMAL: an INTEGER counts as (10,0), a BIGINT as (19,0)."""
+    """The DECIMAL that stands for a number other than a DOUBLE: (10,0) for INTEGER, (19,0) for BIGINT."""
     if isinstance(kind, DecimalType):
         return kind
     return DecimalType("DECIMAL", 10 if kind == INTEGER else 19, 0)
 
 
 def same(left: KsqlType, right: KsqlType) -> bool:
-    """Whether two values may stand for each other where ksqlDB widens nothing (CASE, COALESCE …)."""
+    """True if values of both types may appear together where ksqlDB widens nothing (CASE, COALESCE …)."""
     return left == right or NULL in (left, right)
 
 
@@ -236,7 +236,7 @@ def _wider_decimal(left: DecimalType, right: DecimalType) -> DecimalType:
 
 
 class NoSuchType(SqlError, ValueError):
-    """An engine has no type that holds the values of a type of ksqlDB."""
+    """An engine has no type that holds the values of a ksqlDB type."""
 
 
 def duckdb(kind: KsqlType) -> str:
@@ -288,7 +288,7 @@ def spark(kind: KsqlType) -> str:
 
 
 def duplicate_field(kind: KsqlType) -> str | None:
-    """ksqlDB's sentence about two fields of a STRUCT in a type that have the same name; None if there are none."""
+    """ksqlDB's sentence about two fields with the same name in a STRUCT of a type, or None."""
     match kind:
         case ArrayType():
             return duplicate_field(kind.element)
@@ -301,7 +301,7 @@ def duplicate_field(kind: KsqlType) -> str | None:
 
 
 def duplicate_name(kind: StructType) -> str | None:
-    """As :func:`duplicate_field`, of the fields of a STRUCT without those inside them."""
+    """Like :func:`duplicate_field`, but only for the fields of this STRUCT, not for those inside them."""
     known: dict[str, KsqlType] = {}
     for name, inner in kind.fields:
         if (other := known.get(name)) is not None:
@@ -311,7 +311,7 @@ def duplicate_name(kind: StructType) -> str | None:
 
 
 def _check_distinct(kind: StructType, engine: str, folded: Callable[[str], object]) -> None:
-    """Engines compare the names of fields without regard to case."""
+    """Refuse a STRUCT with fields that the engine cannot tell apart. Engines ignore case in names of fields."""
     known: dict[object, str] = {}
     for name, _ in kind.fields:
         if (other := known.setdefault(folded(name), name)) != name:

@@ -114,7 +114,7 @@ VALUES = "CREATE STREAM et_x (d DATE, n INT) WITH (KAFKA_TOPIC='et.x', VALUE_FOR
     [
         ("(d) VALUES\n  ('2020-99-99');", "3:4", "Expected type DATE for field `D` but got STRING(2020-99-99)"),
         ("(d, n) VALUES (NULL, 2147483648);", "2:39", "Expected type INTEGER for field `N` but got BIGINT(2147483648)"),
-        ("(n) VALUES (1 / 0);", "2:30", "ksqlDB cannot compute (1 / 0): it divides by zero"),
+        ("(n) VALUES (1 / 0);", "2:30", "ksqlDB cannot compute (1 / 0): the divisor is zero"),
     ],
 )
 def test_a_value_that_does_not_fit_is_refused_before_anything_is_sent(

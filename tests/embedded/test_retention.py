@@ -174,6 +174,7 @@ def dropped(server: Inside, monkeypatch: pytest.MonkeyPatch) -> Inside:
     assert len(chunk_tables(server)) == 10
     sweep(server, 2**60)
     assert len(chunk_tables(server)) == 3
+    assert server.engine.disk_use().database > 0  # there are chunks without a table
     return server
 
 
@@ -262,6 +263,18 @@ def test_a_file_that_is_gone_is_reported_to_who_needs_its_rows(dropped: Inside) 
     (later,) = server.engine.catalog.writers("LATER")
     loggers = {row["LOGGER"] for row in server.ask("SELECT logger FROM KSQL_PROCESSING_LOG;")}
     assert any(later.id in logger for logger in loggers)
+
+
+def test_a_file_that_was_rewritten_is_reported_and_not_read_again(dropped: Inside) -> None:
+    server = dropped
+    path = server.engine.root / "raw/live.json"
+    path.write_text(path.read_text().replace("a long key", "A LONG KEY"))
+    server.done(f"CREATE TABLE later AS {MOST.format(source='copied')};")
+    server.settle()
+    assert server.ask("SELECT n FROM later;") == [{"N": 300}]
+    rows = server.ask("SELECT logger, message->deserializationError->errorMessage AS m FROM KSQL_PROCESSING_LOG;")
+    (later,) = server.engine.catalog.writers("LATER")
+    assert any(later.id in row["LOGGER"] and "has changed since it was read" in row["M"] for row in rows)
 
 
 def test_chunks_with_inserted_records_are_kept(server: Inside, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,7 @@ def as_data(change: Change) -> dict[str, str]:
     """A change as the file has it."""
     return {
         "clause": change.clause,
-        "what": change.what,
+        "description": change.description,
         **({"refusal": change.refusal} if change.refusal else {}),
         **({"difference": change.difference.name} if change.difference.name != "OTHER" else {}),
     }

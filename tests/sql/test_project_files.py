@@ -41,7 +41,7 @@ def project(root: Path, *names: str) -> Path:
 )
 def test_a_misnamed_file_is_refused(tmp_path: Path, name: str, better: str | None) -> None:
     root = project(tmp_path, "V001__a.sql", name)
-    with pytest.raises(SqlError, match="is no name of a migration") as caught:
+    with pytest.raises(SqlError, match="is not a valid name for a migration") as caught:
         load_project(root)
     assert f"'{name}'" in caught.value.message
     hint = caught.value.hint or ""

@@ -58,25 +58,25 @@ PYTHON = [
 def test_a_template_does_not_reach_python(load: Load, text: str, tmp_path: Path) -> None:
     told = load(f"-- one\n\n-- {text.replace('WITNESS', str(tmp_path / 'witness'))}", "windows: [1]")
     assert told.startswith("migrations/V001__a.sql:3:1: template: '")
-    assert told.endswith("is not for templates")
+    assert told.endswith("is not available in templates")
     assert not (tmp_path / "witness").exists()
 
 
 TOO_MUCH = {
-    "{{ '%1000000000d' % 1 }}": "it takes more than 512 MB",
-    "{{ 'a' * 10**10 }}": "it takes more than 512 MB",
-    "{{ 'a'|center(10**9) }}": "it takes more than 512 MB",
-    "{{ 'a'.ljust(10**9) }}": "it takes more than 512 MB",
-    "{{ '{:1000000000}'.format(1) }}": "it takes more than 512 MB",
-    "{{ ('a\n' * 10**6)|indent(10**4) }}": "it takes more than 512 MB",
-    "{{ range(100000)|join('x' * 100000) }}": "it takes more than 512 MB",
+    "{{ '%1000000000d' % 1 }}": "rendering takes more than 512 MB",
+    "{{ 'a' * 10**10 }}": "rendering takes more than 512 MB",
+    "{{ 'a'|center(10**9) }}": "rendering takes more than 512 MB",
+    "{{ 'a'.ljust(10**9) }}": "rendering takes more than 512 MB",
+    "{{ '{:1000000000}'.format(1) }}": "rendering takes more than 512 MB",
+    "{{ ('a\n' * 10**6)|indent(10**4) }}": "rendering takes more than 512 MB",
+    "{{ range(100000)|join('x' * 100000) }}": "rendering takes more than 512 MB",
     "{% set ns = namespace(s='a') %}{% for i in range(99) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}":
-        "it takes more than 512 MB",
-    "{{ 10**(10**10) }}": "it takes more than 0.2 seconds",
+        "rendering takes more than 512 MB",
+    "{{ 10**(10**10) }}": "rendering takes more than 0.2 seconds",
     "{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}":
-        "it takes more than 0.2 seconds",
+        "rendering takes more than 0.2 seconds",
     "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(50) }}":
-        "it takes more than 0.2 seconds",
+        "rendering takes more than 0.2 seconds",
     "{{ 'a' * 2**25 }}": "the text has more than 16,777,216 characters",
     "{% for i in range(100000) %}{{ 'a' * 200 }}{% endfor %}":
         "the text has more than 16,777,216 characters",
@@ -106,7 +106,7 @@ def test_the_line_of_what_is_stopped_is_that_of_the_macro(
     monkeypatch.setattr(templates, "SECONDS", 0.2)
     macro = "{% macro m() %}\n\n{{ 7**(10**8) }}{% endmacro %}"
     told = load("{% import 'é.sql' as m %}\n{{ m.m() }}", é=macro)
-    assert told == "macros/é.sql:3:1: template: it takes more than 0.2 seconds"
+    assert told == "macros/é.sql:3:1: template: rendering takes more than 0.2 seconds"
 
 
 @pytest.mark.parametrize(

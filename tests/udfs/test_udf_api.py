@@ -224,7 +224,7 @@ def test_files_of_a_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         return refused(lambda: functions.known())
 
     header = "from opensea_metrics.udfs import udf\n@udf\n"
-    assert "ksqlDB has a function JSON_ITEMS of its own" in read(
+    assert "ksqlDB has its own function JSON_ITEMS" in read(
         f"{header}def json_items(x: str) -> str:\n    return x\n", "taken_by_ksqldb"
     )
     assert "TOKEN_AMOUNT is already at" in read(

@@ -176,9 +176,9 @@ def test_scalar_and_table_functions(client: KsqlClient) -> None:
     ("expression", "message"),
     [
         ("OR_DEFAUT(text, 'x')", "did you mean OR_DEFAULT?"),
-        ("OR_DEFAULT(text)", "takes 2 arguments and got 1"),
-        ("WHOLE(weight)", "WHOLE takes STRING for text and got BIGINT"),
-        ("TOKEN_AMOUNT(text, weight)", "TOKEN_AMOUNT takes INTEGER for decimals and got BIGINT"),
+        ("OR_DEFAULT(text)", "takes 2 arguments but got 1"),
+        ("WHOLE(weight)", "WHOLE takes STRING for text but got BIGINT"),
+        ("TOKEN_AMOUNT(text, weight)", "TOKEN_AMOUNT takes INTEGER for decimals but got BIGINT"),
     ],
 )
 def test_a_wrong_call_is_refused_where_it_stands(
@@ -193,9 +193,9 @@ def test_a_wrong_call_is_refused_where_it_stands(
     ("call", "message"),
     [
         ("TOP_BY_KEY(text, weight, text, 0)", "TOP_BY_KEY: n must be 1 or more, not 0"),
-        ("TOP_BY_KEY(text, weight, text, weight)", "n and got BIGINT"),
+        ("TOP_BY_KEY(text, weight, text, weight)", "n but got BIGINT"),
         ("SKETCH_PERCENTILE(weight, 101)", "percent must be 0 to 100, not 101"),
-        ("TOP_BY_KEY(text, text, text, 3)", "takes DOUBLE for value and got STRING"),
+        ("TOP_BY_KEY(text, text, text, 3)", "takes DOUBLE for value but got STRING"),
     ],
 )
 def test_a_wrong_aggregate_is_refused(client: KsqlClient, call: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""The catalog as plain data: which streams, tables and queries there are."""
+"""The catalog as plain data: streams, tables, queries and topics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from opensea_metrics.sql.language.queries.analysis import Analysis
 
 @dataclass(frozen=True)
 class Query:
-    """A persistent query: ``id`` as a server names it, the sink it writes, its SELECT resolved."""
+    """A persistent query: its ``id`` on a server, the sink that it writes, and its resolved SELECT."""
 
     id: str
     sink: str
@@ -26,9 +26,9 @@ class Query:
 
 @dataclass(frozen=True)
 class Catalog:
-    """Sources by name and running queries by id, in order of creation, and topics by name.
+    """Sources by name, running queries by id in order of creation, and topics by name.
 
-    A topic outlives its sources, unless one of them was dropped with DELETE TOPIC.
+    A topic outlives its sources, unless one of them is dropped with DELETE TOPIC.
     """
 
     sources: Mapping[str, Source] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Catalog:
         return [query for query in self.queries.values() if name in query.reads]
 
     def definition(self, name: str) -> SourceDefinition | None:
-        """A source with the SELECT that fills it, None if there is no such source."""
+        """A source with the SELECT that fills it, or None if the source does not exist."""
         if name not in self.sources:
             return None
         own = [query for query in self.writers(name) if not query.id.startswith("INSERT")]
@@ -51,16 +51,16 @@ class Catalog:
         return [query for query in self.queries.values() if query.sink == name]
 
     def fed_by(self, topic: str) -> list[str]:
-        """Ids of the queries that a record in a topic may concern, in order of creation: those that
-        read the topic, and those that read what a stream's query makes of it."""
+        """Ids of the queries that a record in a topic may affect, in order of creation. They read the topic, or
+        streams that queries derive from it."""
         reached = self.reached_from(topic)
         return [
             query.id for query in self.queries.values() if query.analysis.source.topic in reached
         ]
 
     def reached_from(self, topic: str) -> set[str]:
-        """The topics that a record in a topic may concern: the topic, and those of streams that queries derive
-        from it."""
+        """The topics that a record in a topic may affect: the topic itself, and the topics of streams that
+        queries derive from it."""
         copies = [query for query in self.queries.values() if not query.analysis.is_aggregation]
         reached: set[str] = set()
         pending = {topic}

@@ -1,4 +1,4 @@
-"""Streams declared over a table's topic, which repeat a key with each of its changes."""
+"""Streams declared over a table's topic. They repeat a key each time its row changes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from opensea_metrics.sql.language.statements.statements import Statement
 
 
 def check_changelog(catalog: Catalog, statement: Statement, analysis: Analysis) -> None:
-    """Raises SqlError for an aggregate that repeated keys would make wrong, such as SUM."""
+    """Raise SqlError for an aggregate that repeated keys would make wrong, such as SUM."""
     if not analysis.is_aggregation or not _over_table_topic(catalog, analysis.source):
         return
     for projection in analysis.projections:
@@ -24,15 +24,15 @@ def check_changelog(catalog: Catalog, statement: Statement, analysis: Analysis) 
             if not function.changelog_safe or several:
                 safe = ", ".join(sorted(f.name for f in known().values() if f.changelog_safe))
                 raise SqlError(
-                    f"{function.name}{several} over {analysis.source.name} would count a key again with "
-                    "each of its changes, as that stream is declared over a table's topic",
+                    f"{function.name}{several} over {analysis.source.name} would count a key again each time"
+                    " its row changes, because that stream is declared over a table's topic",
                     where(statement, call),
-                    f"aggregates that bear repeats: {safe}",
+                    f"aggregates that allow repeated keys: {safe}",
                 )
 
 
 def _keeps_several(call: exp.Anonymous) -> bool:
-    """True for ``LATEST_BY_OFFSET(x, 3)`` and its like, which would keep several values of one key."""
+    """True for calls such as ``LATEST_BY_OFFSET(x, 3)``, which would keep several values of one key."""
     is_built_in = str(call.this).upper() in BUILT_IN
     return is_built_in and any(isinstance(argument, exp.Literal) for argument in call.expressions[1:])
 

@@ -1,8 +1,8 @@
-"""What statements do to a catalog.
+"""Applies statements to a catalog.
 
-:func:`applied` gives the catalog after one more statement, or says why that statement is refused. The
-rules are ksqlDB's (docs/ksqldb-facts.md); the embedded server and the checks before a migration use
-the same ones.
+:func:`applied` returns the catalog after one more statement, or raises an error that says why ksqlDB refuses
+the statement. The rules are ksqlDB's (docs/ksqldb-facts.md). The embedded server and the checks before a
+migration use the same rules.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from opensea_metrics.sql.language.statements.properties import check_set
 from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
 Step = Callable[[Catalog, Statement, Catalog], None]
-"""Called with a statement, and with the catalogs before and after it."""
+"""A function that receives a statement, and the catalogs before and after it."""
 
 
 def check(project: Project, step: Step = lambda *_: None) -> Catalog:
-    """The catalog after all migrations of a project, from nothing; ``step`` is called for each statement.
+    """The catalog after all migrations of a project, starting empty. ``step`` is called for each statement.
 
-    Raises SqlErrors with everything that is wrong in any of them: a statement that fails is
-    reported once, and what builds on it is not reported again. Whether a server takes a CREATE OR
-    REPLACE in place is left to the plan, as it may also be carried out side by side.
+    Raises SqlErrors with all errors of all migrations. If a statement fails, errors of statements that depend on
+    it are not reported. The plan decides whether a server can execute a CREATE OR REPLACE in place, because
+    the change may also be applied side by side.
     """
     catalog = Catalog()
     number = 0
@@ -55,11 +55,11 @@ def check(project: Project, step: Step = lambda *_: None) -> Catalog:
 def applied(
     catalog: Catalog, statement: Statement, number: int, any_replacement: bool = False
 ) -> Catalog:
-    """The catalog after a statement; ``number`` makes the ids of new queries unique.
+    """The catalog after a statement. ``number`` makes the ids of new queries unique.
 
-    ``any_replacement``: CREATE OR REPLACE may also change what ksqlDB does not replace in place.
-    Raises SqlError if ksqlDB would refuse the statement. Statements that change no catalog (SET,
-    SHOW, INSERT VALUES …) are checked and leave it as it is.
+    With ``any_replacement``, CREATE OR REPLACE may also make changes that ksqlDB does not make in place.
+    Statements that do not change the catalog (SET, SHOW, INSERT VALUES …) are only checked. Raises SqlError if
+    ksqlDB would refuse the statement.
     """
     match statement.kind:
         case Kind.CREATE_STREAM | Kind.CREATE_TABLE:

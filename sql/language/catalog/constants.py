@@ -1,4 +1,4 @@
-"""What expressions without columns give, as far as no engine is needed to know it."""
+"""Values of expressions without columns, as far as they can be computed without an engine."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _TIMES = {DATE: timestamps.days, TIME: timestamps.time_of_day, TIMESTAMP: timest
 
 
 class Failing(Exception):
-    """An expression that ksqlDB cannot compute. The message says why; ``part`` is what fails."""
+    """ksqlDB cannot compute an expression. The message says why; ``part`` is the part that fails."""
 
     def __init__(self, reason: str, part: exp.Expression) -> None:
         super().__init__(reason)
@@ -47,16 +47,16 @@ class Failing(Exception):
 
 
 Compute = Callable[[exp.Expression], Any]
-"""Gives the value of an expression that only an engine can compute, or UNKNOWN."""
+"""A function that returns the value of an expression that only an engine can compute, or UNKNOWN."""
 
 
 def constant(expression: exp.Expression, scope: Scope, compute: Compute = lambda _: UNKNOWN) -> Any:
-    """The value of a literal, a sign, a concatenation, arithmetic on whole numbers and DECIMALs, a cast, a
-    comparison, AND, OR, NOT, IS NULL or CASE; UNKNOWN of anything else.
+    """The value of an expression without columns, or UNKNOWN if only an engine can compute it.
 
-    ``compute`` is asked for what decides whether ksqlDB can compute the rest: the condition of a CASE, an
-    operand of arithmetic. Raises Failing if the expression, or a part of it that ksqlDB looks at, cannot be
-    computed, and SqlError.
+    The supported expressions are literals, signs, concatenations, arithmetic on whole numbers and DECIMALs, casts,
+    comparisons, AND, OR, NOT, IS NULL and CASE. ``compute`` is called for parts that decide whether ksqlDB can
+    compute the rest, such as the condition of a CASE or an operand of arithmetic. Raises SqlError. Raises
+    Failing if ksqlDB cannot compute the expression or a part of it that ksqlDB evaluates.
     """
     match expression:
         case exp.Literal():
@@ -99,7 +99,7 @@ def constant(expression: exp.Expression, scope: Scope, compute: Compute = lambda
         right = _operand(operation.expression, scope, compute)
         kind = infer(operation, scope)
         if kind != STRING and (value is None or right is None):
-            raise Failing("it calculates with NULL", operation)
+            raise Failing("an operand is NULL", operation)
         value = _wrapped(_calculated(operation, value, right), kind)
     return value
 
@@ -112,11 +112,11 @@ def _operand(expression: exp.Expression, scope: Scope, compute: Compute) -> Any:
 
 
 def _case(case: exp.Case, scope: Scope, compute: Compute) -> Any:
-    """The value of the first branch whose condition holds; ksqlDB computes no other."""
+    """The value of the first branch whose condition is true. ksqlDB computes no other branch."""
     for branch in case.args["ifs"]:
         condition = constant(branch.this, scope, compute)
         if condition is None:
-            raise Failing("it is NULL, and decides a CASE", branch.this)
+            raise Failing("a condition of CASE is NULL", branch.this)
         if condition is UNKNOWN:
             condition = compute(branch.this)
         if condition is UNKNOWN:
@@ -128,7 +128,7 @@ def _case(case: exp.Case, scope: Scope, compute: Compute) -> Any:
 
 
 def _connected(expression: exp.Expression, scope: Scope, compute: Compute) -> Any:
-    """AND or OR: ksqlDB does not look at what comes after an operand that decides."""
+    """AND or OR. ksqlDB does not evaluate the operands after one that decides the result."""
     first, connectors = operands(expression)
     value = constant(first, scope, compute)
     for connector in connectors:
@@ -140,7 +140,7 @@ def _connected(expression: exp.Expression, scope: Scope, compute: Compute) -> An
 
 
 def _compared(comparison: exp.Expression, left: Any, right: Any) -> Any:
-    """Of texts only whether they are equal: their order is Java's."""
+    """The result of a comparison. Texts are only compared for equality, because ksqlDB sorts texts as Java does."""
     are_exact = all(_is_number(side) and not isinstance(side, float) for side in (left, right))
     are_alike = type(left) is type(right) and isinstance(left, str | bool)
     are_equatable = are_alike and isinstance(comparison, exp.EQ | exp.NEQ)
@@ -150,7 +150,7 @@ def _compared(comparison: exp.Expression, left: Any, right: Any) -> Any:
 
 
 def _computed(expression: exp.Expression) -> list[exp.Expression]:
-    """The parts that ksqlDB computes in any case."""
+    """The parts that ksqlDB always computes."""
     return [] if isinstance(expression, exp.Lambda) else list(expression.iter_expressions())
 
 
@@ -161,7 +161,7 @@ def _literal(text: str, is_string: bool, kind: KsqlType) -> Any:
 
 
 def _whole(digits: str) -> int:
-    """A number of at most 19 digits after its zeros: Python takes no more than 4,300 in all."""
+    """A number with at most 19 digits after leading zeros. The zeros go first: Python reads at most 4,300 digits."""
     return int(digits.lstrip("0") or "0")
 
 
@@ -175,7 +175,7 @@ def _calculated(operation: exp.Expression, left: Any, right: Any) -> Any:
     if any(isinstance(side, float) or not _is_number(side) for side in (left, right)):
         return UNKNOWN
     if isinstance(operation, exp.Div | exp.Mod) and right == 0:
-        raise Failing("it divides by zero", operation)
+        raise Failing("the divisor is zero", operation)
     match operation:
         case exp.Add():
             return left + right
@@ -190,7 +190,7 @@ def _calculated(operation: exp.Expression, left: Any, right: Any) -> Any:
 
 
 def _wrapped(value: Any, kind: KsqlType) -> Any:
-    """A whole number wrapped around as Java does."""
+    """A whole number that wraps around as in Java."""
     if kind not in _BITS or not isinstance(value, int):
         return value
     half = 1 << (_BITS[kind] - 1)
@@ -235,4 +235,4 @@ def _decimal(value: str | int | Decimal, kind: DecimalType, cast: exp.Cast) -> D
 
 def _no_cast(value: Any, kind: KsqlType, cast: exp.Cast) -> Failing:
     written = f"'{value}'" if isinstance(value, str) else value
-    return Failing(f"{written} is no {kind}", cast)
+    return Failing(f"{written} is not a valid {kind}", cast)

@@ -1,4 +1,4 @@
-"""What CREATE and INSERT INTO … SELECT add to a catalog: sources, and the queries that fill them."""
+"""Adds the sources and queries of CREATE and INSERT INTO … SELECT to a catalog."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def created_as(
         raise SqlError(
             "KSQL does not support persistent queries on windowed tables.",
             statement.place,
-            "declare the table's topic again as a stream and aggregate that",
+            "declare the table's topic again as a stream and aggregate that stream",
             stage=Stage.QUERY,
         )
     check_changelog(catalog, statement, analysis)
@@ -152,14 +152,14 @@ def inserting(catalog: Catalog, statement: Statement, number: int) -> Catalog:
             "Incompatible schema between results and sink."
             f"\nResult schema is {schema_text(selected)}\nSink schema is {schema_text(wanted)}",
             statement.place,
-            "names, order and types must agree: use AS and CAST",
+            "make names, order and types agree: use AS and CAST",
         )
     query = Query(f"INSERTQUERY_{number}", sink.name, analysis)
     return replace(catalog, queries={**catalog.queries, query.id: query})
 
 
 def _check_replaced(catalog: Catalog, statement: Statement, new: SourceDefinition) -> None:
-    """Refuse a CREATE OR REPLACE of what cannot be replaced by it (sql/language/catalog/upgrade.py)."""
+    """Refuse a CREATE OR REPLACE that ksqlDB cannot make in place (sql/language/catalog/upgrade.py)."""
     old = catalog.definition(new.source.name)
     if old is None:
         return
@@ -168,20 +168,20 @@ def _check_replaced(catalog: Catalog, statement: Statement, new: SourceDefinitio
         raise SqlError(
             "\n\tAND ".join(reasons),
             statement.place,
-            "to change it all the same, drop it and create it again in the same migration (its state"
-            " is lost), or build it beside the old one: apply --side-by-side",
+            "to apply the change, drop it and create it again in the same migration (its state is lost)."
+            " Or build a new version beside the old one: apply --side-by-side",
         )
 
 
 def _already(catalog: Catalog, statement: Statement) -> Catalog | None:
-    """The catalog unchanged for IF NOT EXISTS, an error for an existing name, else None."""
+    """Return the catalog unchanged for IF NOT EXISTS, and None for a new name. Raises SqlError for an existing name."""
     name = target(statement)
     if name not in catalog.sources:
         return None
     if statement.replaces:
         return None
     if statement.keeps_existing:
-        if topic := statement.topic:  # ksqlDB looks at the topic all the same
+        if topic := statement.topic:  # ksqlDB checks the topic anyway
             properties_of(statement)
             noted(catalog.topics, statement, topic)
         return catalog

@@ -1,4 +1,4 @@
-"""What a CREATE says of its own: columns, keys, formats, the timestamp, the window of its keys."""
+"""The declarations of a CREATE: columns, keys, formats, the timestamp, the window of the keys."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def columns_of(statement: Statement) -> list[Column]:
 
 
 def check_columns(statement: Statement, columns: list[Column]) -> None:
-    """Refuse a declaration without columns, with one twice, or with the wrong kind of key."""
+    """Refuse a declaration without columns, with a duplicate column, or with the wrong kind of key."""
     if not columns:
         raise SqlError(
             "No columns supplied.", statement.place, "a CREATE without AS SELECT needs columns"
@@ -121,7 +121,7 @@ def timestamp_of(
 def window_of(
     statement: Statement, properties: Mapping[str, str], columns: Iterable[Column]
 ) -> Window | None:
-    """The window that WINDOW_TYPE and WINDOW_SIZE give a declared source's keys."""
+    """The window that WINDOW_TYPE and WINDOW_SIZE declare for a source's keys."""
     kind = properties.get("WINDOW_TYPE")
     if kind is None:
         return None
@@ -153,7 +153,7 @@ def window_of(
 
 
 def properties_of(statement: Statement) -> dict[str, str]:
-    """The WITH clause, checked. Raises SqlError for a property that ksqlDB does not have."""
+    """The properties of the WITH clause, checked. Raises SqlError for a property that ksqlDB does not have."""
     properties = statement.properties
     for name in properties:
         if name not in _PROPERTIES:
@@ -175,7 +175,7 @@ def properties_of(statement: Statement) -> dict[str, str]:
 
 
 def topic_of(statement: Statement, properties: Mapping[str, str], default: str | None = None) -> str:
-    """The topic that the WITH clause names, else the default. Raises SqlError if it is no topic's name."""
+    """The topic in the WITH clause, or the default. Raises SqlError if a topic cannot have that name."""
     topic = properties.get("KAFKA_TOPIC", default)
     if topic is None:
         raise SqlError(
@@ -205,8 +205,8 @@ def topic_of(statement: Statement, properties: Mapping[str, str], default: str |
 def count_of(
     statement: Statement, properties: Mapping[str, str], name: str, topic: str, default: int
 ) -> int:
-    """PARTITIONS or REPLICAS: what the WITH clause says, else the default. -1 is Kafka's own default, which
-    is 1. Raises SqlError for another number below 1."""
+    """PARTITIONS or REPLICAS from the WITH clause, or the default. -1 stands for Kafka's own default, which is 1.
+    Raises SqlError for any other number below 1."""
     count = int(properties.get(name, default))
     if count >= 1:
         return count
@@ -222,7 +222,7 @@ def count_of(
 
 
 def _place_of(statement: Statement, name: str) -> Place:
-    """Where a property of the WITH clause is, else the statement's place."""
+    """The place of a property in the WITH clause, or the statement's place."""
     for item in statement.ast.args.get("properties") or ():
         if str(item.this.this).upper() == name:
             return where(statement, item)
@@ -232,7 +232,7 @@ def _place_of(statement: Statement, name: str) -> Place:
 def format_of(
     properties: Mapping[str, str], name: str, default: str | None, statement: Statement
 ) -> str:
-    """The format of keys or values: as declared, else the default."""
+    """The format of keys or values: the declared format, or the default."""
     written = properties.get(name) or properties.get("FORMAT") or default
     if written is None:
         raise SqlError(
@@ -247,7 +247,7 @@ def format_of(
 
 
 def target(statement: Statement) -> str:
-    """The name that a statement makes or changes."""
+    """The name of the object that a statement creates or changes."""
     assert statement.name is not None
     return statement.name
 

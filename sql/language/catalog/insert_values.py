@@ -1,6 +1,6 @@
-"""Whether the columns of a stream or table take the values of INSERT … VALUES.
+"""Checks whether the columns of a stream or table accept the values of INSERT … VALUES.
 
-The rules were observed on a 7.9.1; tests/sql/test_inserts.py has them as examples.
+The rules were observed on ksqlDB 7.9.1. tests/sql/test_inserts.py has them as examples.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ _EXAMPLES = {
 def check_value(
     name: str, column: Column, value: exp.Expression, scope: Scope, compute: Compute = lambda _: UNKNOWN
 ) -> None:
-    """Raises SqlError if ksqlDB refuses an expression for a column of the stream or table ``name``.
+    """Raise SqlError if ksqlDB refuses an expression for a column of the stream or table ``name``.
 
-    Of what only ``compute`` can give, such as calls of functions, the result is checked by its type only.
+    If only ``compute`` can compute a value, such as a function's result, only the type is checked.
     """
     place = where(scope.statement, value)
     if _is_condition(value):
@@ -76,9 +76,9 @@ def check_value(
 def stored(
     name: str, column: Column, value: Any, expression: exp.Expression, scope: Scope
 ) -> Any:
-    """The value of an expression as JSON in a topic has it, in a column of the stream or table ``name``.
+    """The JSON value that an expression has in a topic, for a column of the stream or table ``name``.
 
-    Raises SqlError if the column does not take the value.
+    Raises SqlError if the column does not accept the value.
     """
     place = where(scope.statement, expression)
     failed = f"Failed to insert values into '{name}'."
@@ -87,7 +87,7 @@ def stored(
         raise SqlError(
             f"{failed} Invalid timestamp: {written}. Timestamp should always be non-negative.",
             place,
-            "write milliseconds since 1970, or leave ROWTIME out for the present time",
+            "write milliseconds since 1970, or omit ROWTIME to use the current time",
         )
     if column.role == "PRIMARY KEY" and value is None:
         raise SqlError(
@@ -109,7 +109,7 @@ def _mismatch(
 ) -> SqlError:
     """The error for a value that does not fit into a column of the stream or table ``name``.
 
-    ``wanted`` is the type of the part of the value that does not fit, if that is a part of the column's.
+    ``wanted`` is the type of the part that does not fit. It is None if the whole value does not fit.
     """
     written = value.this if isinstance(value, exp.Literal) else value.sql("ksqldb")
     form = _FORMS.get((wanted or column.type).name) if kind == STRING else None
@@ -130,7 +130,7 @@ def _example(kind: KsqlType) -> str:
 
 
 def _constant(name: str, value: exp.Expression, scope: Scope, compute: Compute) -> Any:
-    """The value of an expression, or UNKNOWN. Raises SqlError if ksqlDB cannot compute it."""
+    """The value of an expression, or UNKNOWN. Raises SqlError if ksqlDB cannot compute the value."""
     try:
         return constant(value, scope, compute)
     except Failing as error:
@@ -144,7 +144,7 @@ def _constant(name: str, value: exp.Expression, scope: Scope, compute: Compute) 
 def _check_parts(
     name: str, column: Column, kind: KsqlType, value: exp.Expression, scope: Scope, compute: Compute
 ) -> None:
-    """Check what an ARRAY, MAP or STRUCT of a type ``kind`` is written with. Raises SqlError."""
+    """Check the elements of an ARRAY, MAP or STRUCT literal for the type ``kind``. Raises SqlError."""
     parts: list[tuple[KsqlType, exp.Expression]] = []
     match kind, value:
         case _, exp.Paren():

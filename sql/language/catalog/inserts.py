@@ -1,4 +1,4 @@
-"""What INSERT … VALUES puts where."""
+"""The target and the columns of INSERT … VALUES."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def insert_columns(
 ) -> tuple[Column, ...]:
     """The columns that an INSERT … VALUES fills, in the order of its values.
 
-    Raises SqlError for what ksqlDB refuses, as far as that is known without computing what only ``compute``
-    can give.
+    Raises SqlError if ksqlDB would refuse the statement. Values that only ``compute`` can compute are checked
+    by type only.
     """
     source = _target(catalog, statement)
     columns = _columns(source, statement)
@@ -39,7 +39,7 @@ def insert_columns(
 
 
 def _target(catalog: Catalog, statement: Statement) -> Source:
-    """The stream or table that rows are put into. Raises SqlError."""
+    """The stream or table that receives the rows. Raises SqlError."""
     name = target(statement)
     source = catalog.sources.get(name)
     if source is None:

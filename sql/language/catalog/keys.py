@@ -1,4 +1,4 @@
-"""The keys that GROUP BY or PARTITION BY give a SELECT's result, and whether they may."""
+"""The keys that GROUP BY or PARTITION BY give to a SELECT's result, and the rules for them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
 
 def checked(analysis: Analysis) -> Analysis:
-    """The analysis with its keys, if the SELECT is allowed. Raises SqlError."""
+    """The analysis with its keys added. Raises SqlError if ksqlDB does not allow the SELECT."""
     statement = analysis.statement
     counts = Counter(projection.column.name for projection in analysis.projections)
     if twice := next((name for name, count in counts.items() if count > 1), None):
@@ -40,7 +40,7 @@ def checked(analysis: Analysis) -> Analysis:
                 f"{statement.kind.value.upper()} statement does not support aggregate function "
                 f"[{_without_star(calls[0])}] without a GROUP BY clause.",
                 statement.place,
-                "for one row over everything: SELECT 'all' AS scope, … GROUP BY 'all'",
+                "to get one row over everything, write SELECT 'all' AS scope, … GROUP BY 'all'",
                 stage=Stage.QUERY,
             )
         if not calls and not (analysis.having is not None and is_aggregate(analysis.having)):
@@ -49,7 +49,7 @@ def checked(analysis: Analysis) -> Analysis:
                 statement.place,
                 stage=Stage.QUERY,
             )
-        if not analysis.group:  # a client's query may aggregate everything
+        if not analysis.group:  # only a client's query may aggregate without GROUP BY
             analysis = replace(analysis, group=(exp.true(),))
         return _keyed(analysis, analysis.group, "PRIMARY KEY")
     if analysis.partition:
@@ -60,7 +60,7 @@ def checked(analysis: Analysis) -> Analysis:
 
 
 def _check_keys(analysis: Analysis) -> None:
-    """A persistent query keeps the keys of its source; so they must be selected."""
+    """Check that the SELECT contains the source's keys, because a persistent query keeps them."""
     selected = {p.expression.name for p in analysis.projections if isinstance(p.expression, exp.Column)}
     missing = [c.name for c in analysis.source.columns if c.is_key and c.name not in selected]
     if missing and not analysis.joined:
@@ -74,7 +74,7 @@ def _check_keys(analysis: Analysis) -> None:
 
 
 def _without_star(call: exp.Anonymous) -> str:
-    """A call as ksqlDB names it in a message: it puts ROWTIME in the place of a star."""
+    """A call as ksqlDB names it in a message, with ROWTIME in place of a star."""
     arguments = ", ".join(
         "ROWTIME" if isinstance(argument, exp.Star) else shown(argument)
         for argument in call.expressions
@@ -105,7 +105,7 @@ def _keyed(
             f"Key missing from projection (ie, SELECT). \nThe query used to build `{statement.name}` "
             f"must include the {clause} expression {text} in its projection (eg, SELECT {text}...).",
             where(statement, missing[0]),
-            "ksqlDB keeps it as the key of the result, so it must be selected",
+            "ksqlDB keeps it as the key of the result, so the SELECT must contain it",
             stage=Stage.QUERY,
         )
     return replace(analysis, projections=tuple(projections))
@@ -114,7 +114,7 @@ def _keyed(
 def _check_grouped(
     statement: Statement, expression: exp.Expression, keys: Set[exp.Expression]
 ) -> None:
-    """Every column outside an aggregate must be a GROUP BY expression (or the window's bounds)."""
+    """Check that every column outside an aggregate is a GROUP BY expression or one of the window's bounds."""
     pending = [expression]
     while pending:
         part = pending.pop()

@@ -25,11 +25,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Window:
-    """A window; durations in milliseconds. ``kind`` is TUMBLING, HOPPING or SESSION.
+    """A window with durations in milliseconds. ``kind`` is TUMBLING, HOPPING or SESSION.
 
-    ``grace`` where the statement says none: 24 hours less the size (docs/ksqldb-facts.md, Windows).
-    ``origin`` is where a window starts (epoch ms): in ksqlDB at the epoch. ``retention`` is what the statement
-    says, if it does: see :attr:`kept`.
+    The default of ``grace`` is 24 hours minus the size (docs/ksqldb-facts.md, Windows). ``origin`` is the start of
+    some window (epoch ms). In ksqlDB it is the epoch. ``retention`` is None if the statement does not say it: see
+    :attr:`kept`.
     """
 
     kind: str
@@ -48,7 +48,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Topic:
-    """How many partitions and replicas a topic has; None if no statement has said it."""
+    """The numbers of partitions and replicas of a topic. They are None if no statement gave them."""
 
     partitions: int | None = None
     replicas: int | None = None
@@ -56,8 +56,8 @@ class Topic:
 
 @dataclass(frozen=True)
 class Source:
-    """A stream or table: ``window`` is that of its key, ``timestamp`` the column that TIMESTAMP names, and
-    ``timestamp_format`` the pattern of its texts."""
+    """A stream or table. ``window`` is the window of its key, ``timestamp`` the column that TIMESTAMP names, and
+    ``timestamp_format`` the pattern of that column's texts."""
 
     name: str
     kind: str
@@ -78,7 +78,7 @@ class Source:
 
     @property
     def timestamp_type(self) -> KsqlType | None:
-        """The type of the column that gives records their time; None if that is Kafka's own."""
+        """The type of the column that gives records their time, or None if records keep Kafka's time."""
         return next((column.type for column in self.columns if column.name == self.timestamp), None)
 
     @property

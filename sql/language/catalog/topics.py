@@ -1,4 +1,4 @@
-"""What statements say of topics: a second statement over a topic must agree with the first."""
+"""Declarations of topics. A second statement over a topic must agree with the first."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def noted(
 ) -> dict[str, Topic]:
     """The topics after a CREATE over the topic ``name``.
 
-    A CREATE … AS SELECT that does not say how many partitions its topic has takes the number of the topic
-    ``read``. Raises SqlError if the topic is known to have another number of partitions or replicas.
+    A CREATE … AS SELECT without PARTITIONS takes the number of partitions of the topic ``read``. Raises
+    SqlError if the topic is known to have another number of partitions or replicas.
     """
     like = topics.get(read, Topic()) if read is not None else Topic()
     partitions = _said(statement, "PARTITIONS", like.partitions)
@@ -28,19 +28,19 @@ def noted(
 
 
 def different(name: str, wanted: Topic, known: Topic, place: Place | None, detail: str = "") -> SqlError:
-    """The error for a topic that is not as a statement needs it; ``detail`` follows ksqlDB's sentence."""
+    """The error for a topic that differs from what a statement needs. ``detail`` follows ksqlDB's sentence."""
     return SqlError(
         f"A Kafka topic with the name '{name}' already exists, with different "
         "partition/replica/retention configuration than required. KSQL expects "
         f"{wanted.partitions or 1} partitions (topic has {known.partitions or 1}), {wanted.replicas or 1} "
         f"replication factor (topic has {known.replicas or 1}).{detail}",
         place,
-        None if detail else "say the number that the topic has, or name another topic",
+        None if detail else "write the number that the topic has, or name another topic",
         code=50000,
     )
 
 
 def _said(statement: Statement, name: str, default: int | None) -> int | None:
-    """What the WITH clause says, else the default; None for Kafka's own default, which is not known here."""
+    """The number in the WITH clause, or the default. None stands for Kafka's own default, which is not known here."""
     count = int(statement.properties.get(name, default or -1))
     return count if count >= 1 else None

@@ -1,4 +1,4 @@
-"""Types as a statement writes them: checked as ksqlDB does when it prepares a statement."""
+"""Types as statements write them, with the checks that ksqlDB makes when it prepares a statement."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ from opensea_metrics.sql.language.statements.statements import Statement
 
 
 def written_type(statement: Statement, written: exp.Expression, at: exp.Expression, of: str) -> KsqlType:
-    """The type that a column definition or a CAST writes; ``of`` says whose type that is.
+    """The type that a column definition or a CAST names. ``of`` says whose type it is.
 
-    Raises SqlError, placed at ``at``, for a type that ksqlDB does not have: an unknown name, a STRUCT with
-    two fields of one name, a DECIMAL whose precision or scale is out of range. Observed on a 7.9.1.
+    Raises SqlError, placed at ``at``, for a type that ksqlDB does not have. Examples are an unknown name, a STRUCT
+    with two fields of one name, and a DECIMAL with precision or scale out of range. Observed on 7.9.1.
     """
     kind = from_ast(written)
     if kind is None:
         message = f"Cannot resolve unknown type: {unknown_type(written)}"
         hint = (
-            f"of {of}; ksqlDB's types: BOOLEAN INTEGER BIGINT DOUBLE"
+            f"type of {of}; ksqlDB's types: BOOLEAN INTEGER BIGINT DOUBLE"
             " DECIMAL(p,s) VARCHAR BYTES DATE TIME TIMESTAMP ARRAY<> MAP<,> STRUCT<…>"
         )
     elif decimal := _bad_decimal(kind):
         message = decimal
-        hint = f"of {of}; in DECIMAL(p,s), p counts all digits and s those after the point"
+        hint = f"type of {of}; in DECIMAL(p,s), p counts all digits and s the digits after the point"
     elif twice := duplicate_field(kind):
         message = twice
-        hint = f"of {of}; give each field a name of its own"
+        hint = f"type of {of}; give each field its own name"
     else:
         return kind
     raise SqlError(message, where(statement, at), hint, stage=Stage.PREPARE)
 
 
 def _bad_decimal(kind: KsqlType) -> str | None:
-    """What is wrong with a DECIMAL in a type; None if nothing is."""
+    """The error in a DECIMAL inside a type, or None if there is no error."""
     match kind:
         case DecimalType(precision=precision, scale=scale):
             shown = f"DECIMAL({precision},{scale})"

@@ -1,8 +1,8 @@
-"""What CREATE OR REPLACE may change: ksqlDB's upgrade rules, clause by clause.
+"""The changes that CREATE OR REPLACE may make: ksqlDB's upgrade rules, clause by clause.
 
-Source: observed on ksqlDB 7.9.1 (docs/ksqldb-facts.md, CREATE OR REPLACE).
-A stream keeps its topic and its offsets, so its columns may only grow at the end; a windowed
-aggregation cannot be replaced at all, not even by itself.
+Source: observed on ksqlDB 7.9.1 (docs/ksqldb-facts.md, CREATE OR REPLACE). A stream keeps its topic and its
+offsets, so new columns may only come at the end. A windowed aggregation cannot be replaced at all, not
+even by an equal one.
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ class Difference(Enum):
 class Change:
     """One difference between two definitions.
 
-    ``what`` describes the difference for people. ``refusal`` is ksqlDB's reason to refuse the change, or None if
-    ksqlDB makes the change in place.
+    ``description`` describes the difference for people. ``refusal`` is ksqlDB's reason to refuse the change, or
+    None if ksqlDB makes the change in place.
     """
 
     clause: str
-    what: str
+    description: str
     refusal: str | None = None
     difference: Difference = Difference.OTHER
 
 
 def changes(old: SourceDefinition, new: SourceDefinition) -> tuple[Change, ...]:
-    """All differences between two definitions of one name, those that are refused first."""
+    """All differences between two definitions of one name. Refused changes come first."""
     differences = [*_source_changes(old.source, new.source), *_query_changes(old, new)]
     return tuple(sorted(differences, key=lambda change: change.refusal is None))
 
 
 def refusals(differences: Iterable[Change]) -> tuple[str, ...]:
-    """The reasons against replacing; none if it can be done in place."""
+    """The reasons why ksqlDB refuses the replacement. Empty if it can be made in place."""
     return tuple(change.refusal for change in differences if change.refusal is not None)
 
 
@@ -65,7 +65,7 @@ _SOURCE_RULES: tuple[tuple[str, str, Callable[[Source], object]], ...] = (
     ("WINDOW", "topic", lambda source: _window(source)),
     ("TIMESTAMP", "timestampColumn", lambda source: source.timestamp),
 )
-"""What must stay equal: the clause, ksqlDB's word for the property in its refusal, and the property's value."""
+"""The properties that must stay equal: the clause, ksqlDB's word for it in a refusal, and the property's value."""
 
 
 def _source_changes(old: Source, new: Source) -> Iterator[Change]:
@@ -99,7 +99,7 @@ def _column_change(old: Source, new: Source) -> Change:
     )
     names = ", ".join(column.name for column in moved or keys)
     clause = "SELECT" if _derived(new) else "columns"
-    return Change(clause, f"{names}: changed, missing or not where it was", refusal)
+    return Change(clause, f"{names}: changed, missing or moved", refusal)
 
 
 def _query_changes(old: SourceDefinition, new: SourceDefinition) -> Iterator[Change]:
@@ -107,14 +107,14 @@ def _query_changes(old: SourceDefinition, new: SourceDefinition) -> Iterator[Cha
     if was is None and now is None:
         return
     if was is None or now is None:
-        reason = "a query cannot take the place of a plain definition, nor the other way round"
-        yield Change("AS SELECT", "there in one definition only", reason)
+        reason = "a query cannot replace a plain definition, and a plain definition cannot replace a query"
+        yield Change("AS SELECT", "only one definition has a query", reason)
         return
     if was.is_aggregation and was.window is not None:
-        # Even if nothing else has changed: observed.
+        # Even if nothing else has changed (observed).
         reason = "Upgrades not yet supported for StreamWindowedAggregate"
-        what = "an aggregation by window cannot be replaced"
-        yield Change("WINDOW", what, reason, Difference.REPLACED_AGGREGATION)
+        description = "a windowed aggregation cannot be replaced"
+        yield Change("WINDOW", description, reason, Difference.REPLACED_AGGREGATION)
         return
     for rule in _QUERY_RULES:
         yield from rule(was, now)
@@ -123,15 +123,15 @@ def _query_changes(old: SourceDefinition, new: SourceDefinition) -> Iterator[Cha
 _Rule = Callable[[Analysis, Analysis], Iterator[Change]]
 
 
-def _clause(clause: str, value: Callable[[Analysis], object], what: str, refusal: str | None = None) -> _Rule:
-    """The rule for a clause: what a change of its value is called, and why ksqlDB refuses the change, if it does.
+def _clause(clause: str, value: Callable[[Analysis], object], description: str, refusal: str | None = None) -> _Rule:
+    """The rule for a clause: how to describe a change of its value, and ksqlDB's refusal, if it refuses the change.
 
-    ``{0}`` and ``{1}`` in ``what`` are the old and the new value.
+    ``{0}`` and ``{1}`` in ``description`` are the old and the new value.
     """
 
     def rule(was: Analysis, now: Analysis) -> Iterator[Change]:
         if value(was) != value(now):
-            yield Change(clause, what.format(value(was), value(now)), refusal)
+            yield Change(clause, description.format(value(was), value(now)), refusal)
 
     return rule
 
@@ -146,13 +146,13 @@ def _having(was: Analysis, now: Analysis) -> Iterator[Change]:
         return
     if (was.having is None) != (now.having is None):
         reason = "Query is not upgradeable. Plan step of type StreamAggregate must have matching class."
-        yield Change("HAVING", "there in one definition only", reason)
+        yield Change("HAVING", "only one definition has the clause", reason)
     elif not _same(was.having, now.having):
-        yield Change("HAVING", "another condition")
+        yield Change("HAVING", "a different condition")
 
 
 def _columns(was: Analysis, now: Analysis) -> Iterator[Change]:
-    """An aggregation's state holds the columns that its SELECT reads."""
+    """Compare the columns that the SELECTs read, because an aggregation's state holds these columns."""
     before, after = _columns_read(was), _columns_read(now)
     if was.is_aggregation and before != after:
         reason = (
@@ -161,14 +161,14 @@ def _columns(was: Analysis, now: Analysis) -> Iterator[Change]:
         )
         clause = "WHERE" if not _same(was.where, now.where) else "SELECT"
         more = ", ".join(sorted(before ^ after))
-        yield Change(clause, f"another column is read: {more}", reason)
+        yield Change(clause, f"different columns are read: {more}", reason)
 
 
 def _projections(was: Analysis, now: Analysis) -> Iterator[Change]:
     common = zip(was.projections, now.projections, strict=False)
     changed = [b.column.name for a, b in common if not _same(a.expression, b.expression)]
     if changed:
-        yield Change("SELECT", f"another expression for {', '.join(changed)}")
+        yield Change("SELECT", f"a different expression for {', '.join(changed)}")
 
 
 def _sources(analysis: Analysis) -> list[str]:
@@ -176,14 +176,14 @@ def _sources(analysis: Analysis) -> list[str]:
 
 
 _QUERY_RULES: tuple[_Rule, ...] = (
-    _clause("FROM", _sources, "another source", "a query's sources cannot be changed in place"),
+    _clause("FROM", _sources, "a different source", "a query's sources cannot be changed in place"),
     _joins,
-    _clause("GROUP BY", lambda query: query.group, "another clause", "a query's grouping cannot be changed in place"),
+    _clause("GROUP BY", lambda query: query.group, "different keys", "a query's grouping cannot be changed in place"),
     _having,
     _columns,
-    _clause("WHERE", lambda query: plain(query.where), "another condition"),
-    _clause("PARTITION BY", lambda query: query.partition, "another clause"),
-    _clause("EMIT", lambda query: query.emit, "{0} → {1}", "the way of emitting cannot be changed"),
+    _clause("WHERE", lambda query: plain(query.where), "a different condition"),
+    _clause("PARTITION BY", lambda query: query.partition, "different keys"),
+    _clause("EMIT", lambda query: query.emit, "{0} → {1}", "the EMIT clause cannot be changed"),
     _projections,
 )
 
@@ -227,7 +227,7 @@ def _same(one: exp.Expression | None, other: exp.Expression | None) -> bool:
 
 
 def plain(expression: exp.Expression | None) -> exp.Expression | None:
-    """A copy without what a server adds when it writes an expression: parentheses."""
+    """A copy without parentheses, which a server adds when it writes an expression."""
     if expression is None:
         return None
     copy = expression.copy()

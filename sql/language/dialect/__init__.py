@@ -10,9 +10,9 @@ from opensea_metrics.sql.language.dialect.tokenizer import KsqlDBTokenizer
 
 
 class KsqlDB(Dialect):
-    """ksqlDB 7.9: names upper-cased unless quoted, arrays counted from 1."""
+    """ksqlDB 7.9. Names are upper-cased unless quoted, and array indexes start at 1."""
 
-    # sqlglot leaves an index as it is written.
+    # sqlglot keeps an index as the user wrote it.
     INDEX_OFFSET = 0
 
     Tokenizer = KsqlDBTokenizer

@@ -10,7 +10,7 @@ from opensea_metrics.sql.language.dialect.queries import Queries
 
 
 class Definitions(Queries):
-    """Reads the statements that change what there is."""
+    """Reads the statements that create, fill, change or drop sources."""
 
     def _ksql_connector(self, first: Token) -> exp.Expression:
         return self.expression(node.Connector(this=self._rest(first)))
@@ -52,7 +52,7 @@ class Definitions(Queries):
             if self._word(kind):
                 return kind
         self.raise_error("Expecting STREAM or TABLE")
-        raise AssertionError  # raise_error has raised
+        raise AssertionError  # not reached: raise_error raises
 
     def _ksql_columns(self) -> list[exp.Expression]:
         columns: list[exp.Expression] = []

@@ -1,4 +1,4 @@
-"""Nodes of ksqlDB statements that sqlglot has no node for."""
+"""Nodes for parts of ksqlDB statements that have no node in sqlglot."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class ColumnDefinition(exp.Expression):
 class CreateSource(exp.Expression):
     """``CREATE [OR REPLACE] [SOURCE] STREAM|TABLE [IF NOT EXISTS] name (columns) WITH (…)``.
 
-    With ``query`` it is a CREATE … AS SELECT. ``kind`` is "STREAM" or "TABLE"; ``properties`` are
+    With ``query`` it is a CREATE … AS SELECT. ``kind`` is "STREAM" or "TABLE", and ``properties`` are
     :class:`Property` nodes.
     """
 
@@ -31,7 +31,7 @@ class CreateSource(exp.Expression):
 
 
 class Property(exp.Expression):
-    """``NAME = literal`` of a WITH clause; the name is an Identifier or, in single quotes, a Literal."""
+    """``NAME = literal`` in a WITH clause. The name is an Identifier, or a Literal if it is in single quotes."""
 
     arg_types = {"this": True, "value": True}
 
@@ -49,7 +49,7 @@ class InsertValues(exp.Expression):
 
 
 class SelectQuery(exp.Expression):
-    """A SELECT in ksqlDB's clause order; ``emit`` is "CHANGES", "FINAL" or None (a pull query)."""
+    """A SELECT in ksqlDB's clause order. ``emit`` is "CHANGES", "FINAL", or None in a pull query."""
 
     arg_types = {
         "expressions": True,
@@ -66,7 +66,7 @@ class SelectQuery(exp.Expression):
 
 
 class SourceReference(exp.Expression):
-    """A stream or table of a FROM clause; ``alias`` is an Identifier or None."""
+    """A stream or table in a FROM clause. ``alias`` is an Identifier or None."""
 
     arg_types = {"this": True, "alias": False}
 
@@ -78,15 +78,15 @@ class SourceJoin(exp.Expression):
 
 
 class Within(exp.Expression):
-    """``WITHIN`` of a join: how far the other row may be before and after, in milliseconds."""
+    """``WITHIN`` in a join: the largest distance of the other row, before and after, in milliseconds."""
 
     arg_types = {"before": True, "after": True, "grace": False}
 
 
 class SourceWindow(exp.Expression):
-    """``WINDOW TUMBLING | HOPPING | SESSION (…)``; all durations in milliseconds.
+    """``WINDOW TUMBLING | HOPPING | SESSION (…)``, with all durations in milliseconds.
 
-    ``size`` is the window's size, or the gap of inactivity of a session window.
+    ``size`` is the window's size, or the inactivity gap of a session window.
     """
 
     arg_types = {
@@ -111,7 +111,7 @@ class DropSource(exp.Expression):
 
 
 class Connector(exp.Expression):
-    """``CREATE | DROP … CONNECTOR …``, which only a server reads: ``this`` is its text."""
+    """``CREATE | DROP … CONNECTOR …``. Only a server reads such a statement; ``this`` is its text."""
 
     arg_types = {"this": True}
 
@@ -123,21 +123,21 @@ class QueryControl(exp.Expression):
 
 
 class SetProperty(exp.Expression):
-    """``SET 'name' = 'value'``, or ``UNSET 'name'`` where ``value`` is None."""
+    """``SET 'name' = 'value'``, or ``UNSET 'name'`` if ``value`` is None."""
 
     arg_types = {"this": True, "value": False}
 
 
 class Define(exp.Expression):
-    """``DEFINE name = 'value'``, or ``UNDEFINE name`` where ``value`` is None."""
+    """``DEFINE name = 'value'``, or ``UNDEFINE name`` if ``value`` is None."""
 
     arg_types = {"this": True, "value": False}
 
 
 class Assert(exp.Expression):
-    """``ASSERT [NOT EXISTS] TOPIC name [WITH (…)] [TIMEOUT …]``; ``timeout`` in milliseconds.
+    """``ASSERT [NOT EXISTS] TOPIC name [WITH (…)] [TIMEOUT …]``, with ``timeout`` in milliseconds.
 
-    ``kind`` is "TOPIC" or "SCHEMA"; of a schema ``this`` is the whole text.
+    ``kind`` is "TOPIC" or "SCHEMA". For a schema, ``this`` is the text of the whole statement.
     """
 
     arg_types = {
@@ -150,8 +150,8 @@ class Assert(exp.Expression):
 
 
 class Show(exp.Expression):
-    """``SHOW | LIST what [EXTENDED]``, ``what`` upper-cased, such as ``QUERIES``; ``DESCRIBE STREAMS``
-    and ``DESCRIBE TABLES`` have ``described`` besides."""
+    """``SHOW | LIST what [EXTENDED]``. ``what`` is upper-cased, such as ``QUERIES``. ``described`` is true for the
+    forms ``DESCRIBE STREAMS`` and ``DESCRIBE TABLES``."""
 
     arg_types = {"this": True, "extended": False, "described": False}
 

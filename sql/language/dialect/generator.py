@@ -14,9 +14,9 @@ _UNITS = ((86_400_000, "DAY"), (3_600_000, "HOUR"), (60_000, "MINUTE"), (1_000, 
 
 
 class KsqlDBGenerator(generator.Generator):
-    """Writes each node of :mod:`sql.language.dialect.expressions` so that the parser reads an equal one.
+    """Writes each node of :mod:`sql.language.dialect.expressions` as text that the parser reads as an equal node.
 
-    Comments and the layout of the text are not in the AST (the tokenizer leaves them out), so they are lost.
+    The tokenizer drops comments and layout, so they are not in the AST and are lost.
     """
 
     NORMALIZE_FUNCTIONS = False
@@ -27,7 +27,7 @@ class KsqlDBGenerator(generator.Generator):
     }
 
     def _create_source(self, create: exp.Expression) -> str:
-        """``CREATE … STREAM|TABLE``, a CREATE … AS SELECT too."""
+        """``CREATE … STREAM|TABLE``, with or without AS SELECT."""
         columns = create.args.get("expressions")
         return _words(
             "CREATE",
@@ -42,7 +42,7 @@ class KsqlDBGenerator(generator.Generator):
         )
 
     def _column_definition(self, column: exp.Expression) -> str:
-        """A column of a CREATE or of an ALTER."""
+        """A column in a CREATE or ALTER."""
         return _words(self.sql(column, "this"), self.sql(column, "kind"), column.args.get("role"))
 
     def _property(self, item: exp.Expression) -> str:
@@ -81,7 +81,7 @@ class KsqlDBGenerator(generator.Generator):
         )
 
     def _connector(self, connector: exp.Expression) -> str:
-        """A statement about connectors, as it was written."""
+        """A statement about connectors, unchanged."""
         return str(connector.this)
 
     def _query_control(self, control: exp.Expression) -> str:
@@ -101,7 +101,7 @@ class KsqlDBGenerator(generator.Generator):
         return f"DEFINE {self.sql(define, 'this')} = {self.sql(define, 'value')}"
 
     def _assert(self, item: exp.Expression) -> str:
-        """``ASSERT TOPIC|SCHEMA``. An assertion of a schema keeps its text."""
+        """``ASSERT TOPIC|SCHEMA``. An assertion about a schema keeps its text."""
         if item.args["kind"] == "SCHEMA":
             return str(item.this)
         timeout = item.args.get("timeout")
@@ -115,12 +115,12 @@ class KsqlDBGenerator(generator.Generator):
         )
 
     def _show(self, show: exp.Expression) -> str:
-        """``SHOW``, and the forms of DESCRIBE that mean the same."""
+        """``SHOW``, or the forms of DESCRIBE that have the same meaning."""
         verb = "DESCRIBE" if show.args.get("described") else "SHOW"
         return _words(verb, self.sql(show, "this"), show.args.get("extended") and "EXTENDED")
 
     def _describe_source(self, describe: exp.Expression) -> str:
-        """``DESCRIBE`` of a source or a function."""
+        """``DESCRIBE`` with a source or a function."""
         return _words(
             "DESCRIBE",
             describe.args.get("function") and "FUNCTION",
@@ -129,11 +129,11 @@ class KsqlDBGenerator(generator.Generator):
         )
 
     def _explain(self, explain: exp.Expression) -> str:
-        """``EXPLAIN`` of a query's id or of a statement."""
+        """``EXPLAIN`` with a query's id or a statement."""
         return f"EXPLAIN {self.sql(explain, 'this') or self.sql(explain, 'statement')}"
 
     def _query(self, query: exp.Expression) -> str:
-        """A SELECT in ksqlDB's order of clauses."""
+        """A SELECT in ksqlDB's clause order."""
         args = query.args
         return _words(
             f"SELECT {self._list(query.expressions)}",
@@ -149,7 +149,7 @@ class KsqlDBGenerator(generator.Generator):
         )
 
     def _source(self, source: exp.Expression) -> str:
-        """A stream or table of a FROM clause."""
+        """A stream or table in a FROM clause."""
         alias = self.sql(source, "alias")
         return _words(self.sql(source, "this"), alias and f"AS {alias}")
 
@@ -163,7 +163,7 @@ class KsqlDBGenerator(generator.Generator):
         )
 
     def _within(self, within: exp.Expression) -> str:
-        """``WITHIN``, in its form with two durations where they differ."""
+        """``WITHIN``, with two durations if they differ."""
         before, after = _duration(within.args["before"]), _duration(within.args["after"])
         grace = within.args.get("grace")
         return _words(
@@ -181,17 +181,17 @@ class KsqlDBGenerator(generator.Generator):
         return f"WINDOW {window.args['kind']} ({', '.join(clauses)})"
 
     def datatype_sql(self, expression: exp.DataType) -> str:
-        """A type. ``<>`` is an operator, so that a STRUCT without fields has a space there."""
+        """A type. A STRUCT without fields is written ``< >``, because ``<>`` is an operator."""
         if expression.this == exp.DType.STRUCT and not expression.expressions:
             return "STRUCT< >"
         return super().datatype_sql(expression)
 
     def anonymous_sql(self, expression: exp.Anonymous) -> str:
-        """A call, by the name that the user wrote."""
+        """A call, with the function's name as the user wrote it."""
         return f"{expression.this}({self._list(expression.expressions)})"
 
     def trycast_sql(self, expression: exp.TryCast) -> str:
-        """``CAST(…)``, which is NULL if the cast fails."""
+        """``CAST(…)``, which returns NULL if the cast fails."""
         return f"CAST({self.sql(expression, 'this')} AS {self.sql(expression, 'to')})"
 
     def array_sql(self, expression: exp.Array) -> str:
@@ -217,7 +217,7 @@ class KsqlDBGenerator(generator.Generator):
         return f"{self.sql(expression, 'this')} := {self.sql(expression, 'expression')}"
 
     def not_sql(self, expression: exp.Not) -> str:
-        """``NOT …``, inside the operators that have a negated form of their own."""
+        """``NOT …``. An operator with a negated form gets the NOT inside."""
         inner = expression.this
         if isinstance(inner, exp.Is):
             return f"{self.sql(inner, 'this')} IS NOT {self.sql(inner, 'expression')}"
@@ -236,16 +236,16 @@ class KsqlDBGenerator(generator.Generator):
         return f"{self.sql(expression, 'this')} {self._bounds(expression)}"
 
     def literal_sql(self, expression: exp.Literal) -> str:
-        """A number as it was written, or a text."""
+        """A number as the user wrote it, or a text."""
         value = str(expression.this)
         return ksqldb_text(value) if expression.is_string else value
 
     def identifier_sql(self, expression: exp.Identifier) -> str:
-        """A name, in backticks if it was quoted."""
+        """A name. It is in backticks if the user quoted it."""
         name = str(expression.this)
         return ksqldb_quoted(name) if expression.args.get("quoted") else name
 
-    # Nodes of sqlglot are found by the names of their methods; our own are not.
+    # sqlglot finds the methods for its own nodes by their names. Our own nodes need this table.
     TRANSFORMS: ClassVar[dict[Any, Any]] = {
         **generator.Generator.TRANSFORMS,
         node.CreateSource: _create_source,
@@ -282,7 +282,7 @@ class KsqlDBGenerator(generator.Generator):
 
 
 def _words(*words: Any) -> str:
-    """Words with spaces between them, without those that are empty or false."""
+    """Join words with spaces, leaving out empty and false ones."""
     return " ".join(str(word) for word in words if word)
 
 

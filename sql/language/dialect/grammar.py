@@ -1,7 +1,7 @@
-"""The parts of ksqlDB's expressions.
+"""The syntax of ksqlDB's expressions, where it is narrower than sqlglot's.
 
-sqlglot's parser reads more than ksqlDB has, such as ``{'a': 1}``, ``a & b`` and subqueries. Each of the
-refusals was observed on a 7.9.1, which answers with a syntax error.
+sqlglot's parser also accepts ``{'a': 1}``, ``a & b``, subqueries and other syntax that ksqlDB does not have.
+Each refusal was observed on ksqlDB 7.9.1, which answers with a syntax error.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _STATEMENTS = tuple(
 
 
 def first_foreign(parts: Iterable[exp.Expr]) -> exp.Expr | None:
-    """The first part that ksqlDB has no syntax for, or None; ``parts`` are all of a statement, outer first."""
+    """The first part that ksqlDB has no syntax for, or None. ``parts`` are all nodes of a statement, outer first."""
     return next((part for part in parts if not _is_known(part)), None)
 
 
@@ -64,7 +64,7 @@ def _is_known(part: exp.Expr) -> bool:
             return bool(part.expressions)
         case exp.Between():
             return not part.args.get("symmetric")
-        case exp.Tuple():  # GROUP BY (), which sql.parser refuses with ksqlDB's sentence
+        case exp.Tuple():  # GROUP BY (): the statement parser refuses it with ksqlDB's sentence
             return isinstance(parent, node.SelectQuery) and [exp.Tuple()] in parent.args.values()
         case exp.Bracket():
             return len(part.expressions) == 1
@@ -90,7 +90,7 @@ def _is_name(part: exp.Expr) -> bool:
 
 
 def _is_lambda(part: exp.Lambda) -> bool:
-    """True for an argument of a function: lambdas are the last arguments, and never the first."""
+    """True for a function's argument. Lambdas are the last arguments, and never the first."""
     call = part.parent
     if not isinstance(call, exp.Anonymous) or part.arg_key != "expressions" or not part.index:
         return False
@@ -100,7 +100,7 @@ def _is_lambda(part: exp.Lambda) -> bool:
 
 
 def _takes_a_value(part: exp.Expr) -> bool:
-    """Whether it stands where ksqlDB takes a condition in parentheses only, such as the left of ``a = b = c``."""
+    """True where ksqlDB takes a condition only in parentheses, such as on the left of ``a = b = c``."""
     match part.parent:
         case exp.Escape():
             return part.arg_key != "this"

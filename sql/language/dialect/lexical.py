@@ -1,6 +1,6 @@
-"""Quotes and comments of SQL text, in which neither semicolons nor variables count.
+"""Quotes and comments in SQL text. Semicolons and variables have no meaning inside them.
 
-A part without its end goes on to the end of the text, so that every character is looked at once only.
+A quoted part or comment without an end continues to the end of the text. So each character is read only once.
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ import re
 from collections import deque
 
 COMMENT = r"--[^\r\n]*|/\*.*?(?:\*/|\Z)"
-"""To be used with re.DOTALL. Comments are not nested (observed on 7.9.1)."""
+"""Use this with re.DOTALL. Comments are not nested (observed on 7.9.1)."""
 QUOTED_OR_COMMENT = COMMENT + r"|'[^']*'?|`[^`]*`?|\"[^\"]*\"?"
-"""A doubled quote is the end of one quoted part and the start of the next."""
+"""A doubled quote ends one quoted part and starts the next."""
 _PART = re.compile(QUOTED_OR_COMMENT, re.DOTALL)
 
 
 def summary(statement: str) -> str:
-    """The first words of a statement, without the brackets, which may contain passwords."""
+    """The first words of a statement, up to the brackets, because the brackets may contain passwords."""
     words = " ".join(statement.partition("(")[0].split())
     return words if len(words) <= 80 else f"{words[:80]}…"
 
 
 def with_safe_comments(text: str) -> str:
-    """A text for a ksqlDB server, with a space after each ``--`` that ends a line.
+    """Put a space after each ``--`` that ends a line, for a ksqlDB server.
 
-    A 7.9.1 takes the end of that line for a part of the comment, so that the next line is one, too
-    (docs/ksqldb-facts.md, Comments, variables and settings). Without the space, ``--`` above ``WHERE …``
+    ksqlDB 7.9.1 reads the line break after ``--`` as part of the comment, so the next line becomes a comment too
+    (docs/ksqldb-facts.md, Comments, variables and settings). Without the space, a ``--`` above ``WHERE …``
     would drop the condition.
     """
     if "--\n" not in text and "--\r" not in text:
@@ -34,8 +34,8 @@ def with_safe_comments(text: str) -> str:
 
 
 def first_unclosed(text: str) -> tuple[int, str] | None:
-    """Where a quoted part or comment without an end begins, and what would end it; None if there is
-    none."""
+    """The offset of the first quoted part or comment without an end, and the characters that would end it. None if
+    there is none."""
     for last in deque(_PART.finditer(text), maxlen=1):
         if last.end() < len(text) or last[0].startswith("--"):
             return None

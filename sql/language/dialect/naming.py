@@ -1,21 +1,21 @@
-"""Which names ksqlDB and Kafka take. Asked of a ksqlDB 7.9.1 with Apache Kafka 3.9."""
+"""Names that ksqlDB and Kafka accept. Observed on ksqlDB 7.9 with Apache Kafka 3.9."""
 
 from __future__ import annotations
 
 import re
 
 SYSTEM_COLUMNS = ("ROWTIME", "ROWPARTITION", "ROWOFFSET", "WINDOWSTART", "WINDOWEND")
-"""ksqlDB's own columns: no other column may have such a name."""
+"""ksqlDB's own columns. No other column may have one of these names."""
 TOPIC_RULE = "a topic's name has 1 to 249 of the characters a-z A-Z 0-9 . _ - and is neither '.' nor '..'"
 _SOURCE = re.compile(r"[A-Za-z0-9_-]+")
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
 def is_source(name: str) -> bool:
-    """Whether a stream, a table, or an alias of one may have the name."""
+    """True if a stream, a table, or an alias of one may have the name."""
     return bool(_SOURCE.fullmatch(name))
 
 
 def is_topic(name: str) -> bool:
-    """Whether a topic may have the name. Such a name is never a path out of its folder."""
+    """True if a topic may have the name. Such a name is never a path that leads out of its folder."""
     return bool(_TOPIC.fullmatch(name)) and name not in (".", "..")

@@ -1,8 +1,8 @@
-"""How deep a statement may be nested.
+"""Limits on how deeply a statement may be nested.
 
-Reading, checking and writing a statement are recursive, and so is DuckDB. Python's own limit (1,000
-calls) would end at some 45 brackets; :data:`RECURSION` allows for all that passes the checks here. In
-C such calls take less than 4 MB, half of a thread's stack.
+Our code reads, checks and writes statements recursively, and so does DuckDB. Python's default limit of 1,000
+calls would stop at about 45 brackets. :data:`RECURSION` is enough for every statement that passes the
+checks here. In C, such calls take less than 4 MB, which is half of a thread's stack.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from sqlglot import exp
 from sqlglot.tokenizer_core import Token, TokenType
 
 BRACKETS = 250
-"""Brackets, CASEs and the angles of types that may stand inside each other."""
+"""The largest depth of nested brackets, CASEs and angle brackets of types."""
 OPERATIONS = 600
-"""Operations of an expression that may stand inside each other: calls, casts, operators … A chain of
-ANDs, of ORs, or of additions and subtractions is one operation."""
+"""The largest depth of nested operations, such as calls, casts and operators. A chain of ANDs, of ORs, or
+of additions and subtractions counts as one operation."""
 CHAINED = 6_000
-"""Operations of such a chain: the time for longer ones grows faster than they do."""
+"""The largest number of operations in such a chain. Longer chains take more than proportional time."""
 RECURSION = 10_000
 
 _OPENING = (TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE)
@@ -34,11 +34,11 @@ _CHAINS: dict[type[exp.Expr], tuple[type[exp.Expr], ...]] = {
 _PARTS = (
     exp.Paren, exp.If, exp.PropertyEQ, exp.ColumnDef, exp.Column, exp.Identifier, exp.Alias, exp.Literal,
 )  # fmt: skip
-"""What is no operation of its own."""
+"""Nodes that do not count as operations."""
 
 
 def first_too_deep(tokens: Sequence[Token]) -> Token | None:
-    """The bracket that stands in too many others, or None."""
+    """The first bracket that exceeds the depth limit, or None."""
     depth = angles = 0
     for before, token in pairwise(tokens):
         kind = token.token_type
@@ -56,7 +56,7 @@ def first_too_deep(tokens: Sequence[Token]) -> Token | None:
 
 
 def too_deep(tree: exp.Expression) -> exp.Expression | None:
-    """An operation that stands in too many others, or None."""
+    """An operation that exceeds the depth limit, or None."""
     pending = [(tree, 0)]
     while pending:
         node, depth = pending.pop()
@@ -70,7 +70,7 @@ def too_deep(tree: exp.Expression) -> exp.Expression | None:
 
 
 def too_long(parts: Iterable[exp.Expr]) -> exp.Expr | None:
-    """An operation whose chain has too many operations, or None; ``parts`` are all of a statement, outer first."""
+    """An operation whose chain is too long, or None. ``parts`` are all nodes of a statement, outer ones first."""
     lengths: dict[int, int] = {}
     for node in parts:
         if type(node) not in _CHAINS:
@@ -84,13 +84,15 @@ def too_long(parts: Iterable[exp.Expr]) -> exp.Expr | None:
 
 
 def is_chained(expression: exp.Expression) -> bool:
-    """Whether an expression is an operation that may be part of a chain of any length."""
+    """True for an operation that may be part of a chain of any length."""
     return type(expression) in _CHAINS
 
 
 def operands(expression: exp.Expression) -> tuple[exp.Expression, list[exp.Expression]]:
-    """A chain of operators of one precedence: its first operand, and the operations from the innermost
-    to the whole, each of which has the next operand on its right."""
+    """Split a chain of operators with the same precedence into its first operand and its operations.
+
+    The operations come from the innermost to the whole chain. The right side of each operation is the next operand.
+    """
     chain = _CHAINS[type(expression)]
     operations = [expression]
     while type(first := operations[-1].this) in chain:

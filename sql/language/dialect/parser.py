@@ -1,4 +1,4 @@
-"""ksqlDB's grammar: statements by this module, expressions by sqlglot's parser."""
+"""ksqlDB's grammar. This module reads statements, and sqlglot's parser reads expressions."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from opensea_metrics.sql.language.dialect.definitions import Definitions
 from opensea_metrics.sql.language.dialect.tokenizer import WORDS
 
 _UNREAD = ("PRINT", "CREATE TYPE", "DROP TYPE", "ALTER SYSTEM", "DESCRIBE CONNECTOR")
-"""Statements that ksqlDB has and that are not read here."""
+"""ksqlDB statements that this parser does not read."""
 _EXTENDABLE = ("STREAMS", "TABLES", "QUERIES", "TOPICS", "ALL TOPICS")
 _SHOWN = (
     *_EXTENDABLE, "PROPERTIES", "FUNCTIONS", "CONNECTORS", "SOURCE CONNECTORS", "SINK CONNECTORS",
     "CONNECTOR PLUGINS", "TYPES", "VARIABLES",
 )  # fmt: skip
-"""What SHOW and LIST take."""
+"""The words that may follow SHOW and LIST."""
 
 
 def _field_access(
     self: KsqlDBParser, this: exp.Expression, field: exp.Expression
 ) -> exp.Expression:
-    """``struct->field``: sqlglot reads the field's name as a column."""
+    """``struct->field``. sqlglot reads the field's name as a column."""
     if isinstance(field, exp.Column) and field.args.get("table"):
         self.raise_error("Expecting '->' before the name of a field", self._prev)  # a->b.c
     name = field.this if isinstance(field, exp.Column) else field
     access = self.expression(exp.Dot(this=this, expression=name))
-    access.meta["is_field_access"] = True  # sqlglot makes the same node of (struct).field
+    access.meta["is_field_access"] = True  # sqlglot creates the same node for (struct).field
     return access
 
 
 def _lambda(self: KsqlDBParser, parameters: list[exp.Expression]) -> exp.Expression:
-    """``x => body``; in the body a parameter stays a column without a source."""
+    """``x => body``. In the body, a parameter stays a column without a source."""
     return self.expression(exp.Lambda(this=self._expression(), expressions=parameters))
 
 
 class KsqlDBParser(Definitions):
     """Reads one statement into a node of :mod:`sql.language.dialect.expressions`.
 
-    Functions are kept under the names that the user wrote (``exp.Anonymous``): which functions
-    there are, and their types, is :mod:`sql.language.functions.library`' affair, not sqlglot's.
+    Functions keep the names that the user wrote (``exp.Anonymous``). :mod:`sql.language.functions.library` knows the
+    functions and their types; sqlglot does not.
     """
 
     FUNCTIONS: ClassVar[dict[str, Any]] = {}
@@ -59,20 +59,20 @@ class KsqlDBParser(Definitions):
     STRICT_CAST = False
 
     def _negate_range(self, this: exp.Expr | None = None) -> exp.Expr | None:
-        """NOT before an operator. sqlglot also reads ``a NOT NULL`` and ``a NOT IS NULL``."""
+        """NOT before an operator. sqlglot would also accept ``a NOT NULL`` and ``a NOT IS NULL``."""
         if not isinstance(this, exp.Between | exp.Escape | exp.In | exp.Like):
             self.raise_error("Expecting BETWEEN, IN or LIKE after NOT", self._prev)
         return super()._negate_range(this)
 
     def _parse_paren(self) -> exp.Expr | None:
-        """What is in parentheses. sqlglot adds some of its own to ``a = b IS NULL``, to be told apart."""
+        """Mark the parentheses that the user wrote. sqlglot adds its own to ``a = b IS NULL``."""
         inner = super()._parse_paren()
         if isinstance(inner, exp.Paren):
             inner.meta["is_written"] = True
         return inner
 
     def _ksql_case(self) -> exp.Expression:
-        """What is after CASE: sqlglot also reads it without THEN, and without any WHEN."""
+        """The part after CASE. sqlglot would also accept it without THEN, or without any WHEN."""
         this = None if self._match(TokenType.WHEN, advance=False) else self._expression()
         cases: list[exp.Expression] = []
         while not cases or self._match(TokenType.WHEN, advance=False):
@@ -85,14 +85,14 @@ class KsqlDBParser(Definitions):
         return self.expression(exp.Case(this=this, ifs=cases, default=default))
 
     def _parse_between(self, this: exp.Expr | None) -> exp.Between:
-        """``BETWEEN low AND high``: sqlglot also reads it without the AND."""
+        """``BETWEEN low AND high``. sqlglot would also accept it without the AND."""
         low = self._parse_bitwise()
         if not self._match(TokenType.AND):
             self.raise_error("Expecting AND")
         return self.expression(exp.Between(this=this, low=low, high=self._parse_bitwise()))
 
     def _parse_escape(self, this: exp.Expr | None) -> exp.Expr | None:
-        """``ESCAPE 'x'``; without a text ESCAPE is an alias."""
+        """``ESCAPE 'x'``. Without a text after it, ESCAPE is an alias."""
         if self._next and self._next.token_type == TokenType.STRING:
             return super()._parse_escape(this)
         return this
@@ -154,7 +154,7 @@ class KsqlDBParser(Definitions):
         if not is_define:
             self._expect("UNDEFINE")
         if not self._curr or self._curr.token_type not in WORDS or self._curr.text[0].isdigit():
-            self.raise_error("Expecting IDENTIFIER")  # observed: `a` and 1a are refused
+            self.raise_error("Expecting IDENTIFIER")  # observed: ksqlDB refuses `a` and 1a
         name = self._name()
         value = None
         if is_define:
@@ -204,6 +204,6 @@ class KsqlDBParser(Definitions):
 
     def _ksql_explain(self) -> exp.Expression:
         self._expect("EXPLAIN")
-        if self._next:  # an id of a query is one word
+        if self._next:  # a query's id is one word
             return self.expression(node.Explain(statement=self._parse_statement()))
         return self.expression(node.Explain(this=self._name()))

@@ -57,9 +57,9 @@ class Queries(Types):
         return self.expression(exp.Alias(this=value, alias=alias)) if alias else value
 
     def _ksql_list(self) -> list[exp.Expression]:
-        """``a, b`` or ``(a, b)``, as after GROUP BY and PARTITION BY."""
+        """``a, b`` or ``(a, b)``, as in GROUP BY and PARTITION BY."""
         if self._match_pair(TokenType.L_PAREN, TokenType.R_PAREN):
-            return [exp.Tuple().update_positions(self._prev)]  # sql.parser refuses it
+            return [exp.Tuple().update_positions(self._prev)]  # the statement parser refuses it
         values = [self._expression()]
         while self._match(TokenType.COMMA):
             values.append(self._expression())
@@ -73,7 +73,7 @@ class Queries(Types):
         return self.expression(node.SourceReference(this=name, alias=alias))
 
     def _begins_clause(self) -> bool:
-        """Whether words that may be names, too, begin the next clause: ``FROM s emit EMIT CHANGES``."""
+        """True if the next word begins a clause, although it could also be a name: ``FROM s emit EMIT CHANGES``."""
         words = tuple(token.text.upper() for token in self._tokens[self._index : self._index + 2])
         return words in (("EMIT", "CHANGES"), ("EMIT", "FINAL"), ("PARTITION", "BY"))
 
@@ -94,7 +94,7 @@ class Queries(Types):
         )
 
     def _ksql_within(self) -> exp.Expression:
-        """``5 MINUTES`` or ``(before, after)``, then an optional GRACE PERIOD."""
+        """``5 MINUTES`` or ``(before, after)``, with an optional GRACE PERIOD."""
         if self._match(TokenType.L_PAREN):
             before = self._duration()
             if not self._match(TokenType.COMMA):
@@ -108,7 +108,7 @@ class Queries(Types):
         return self.expression(node.Within(before=before, after=after, grace=grace))
 
     def _ksql_window(self) -> exp.Expression:
-        """What is after WINDOW: a name without a meaning, the kind, and durations in their fixed order."""
+        """The part after WINDOW: a name that has no effect, the kind, and durations in a fixed order."""
         kinds = ("TUMBLING", "HOPPING", "SESSION")
         if self._next and self._next.text.upper() in kinds and self._curr.text.upper() not in RESERVED:
             self._match(TokenType.VAR)

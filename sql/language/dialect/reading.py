@@ -1,4 +1,4 @@
-"""What the readers of statements share."""
+"""Methods that all readers of statements share."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Reading(parser.Parser):
     """Reads words, names, literals and properties; sqlglot's parser reads expressions."""
 
     def _advance_any(self, ignore_reserved: bool = False) -> Token | None:
-        """A word where sqlglot takes any token for a name, such as a number or an operator."""
+        """Read a word. sqlglot would accept any token as a name, such as a number or an operator."""
         if self._curr and self._curr.token_type not in WORDS:
             return None
         return super()._advance_any(ignore_reserved)
@@ -44,13 +44,13 @@ class Reading(parser.Parser):
     def _parse_csv(
         self, parse_method: Callable[[], _T | None], sep: TokenType = TokenType.COMMA
     ) -> list[_T]:
-        """Parts between commas. sqlglot also reads ``a, , b`` and ``a,``."""
+        """Parts between commas. sqlglot would also accept ``a, , b`` and ``a,``."""
 
         def required() -> _T:
             part = parse_method()
             if part is None:
                 self._unexpected()
-                raise AssertionError  # _unexpected has raised
+                raise AssertionError  # not reached: _unexpected raises
             return part
 
         first = parse_method()
@@ -72,11 +72,11 @@ class Reading(parser.Parser):
         name = self._parse_id_var()
         if not isinstance(name, exp.Identifier):
             self.raise_error(f"Expecting a name, found {self._here()}")
-            raise AssertionError  # raise_error has raised
+            raise AssertionError  # not reached: raise_error raises
         return name
 
     def _alias(self) -> exp.Identifier | None:
-        """A name where AS may be left out, so that only a word that is not reserved is one."""
+        """A name where AS is optional. So only a word that is not reserved can be the name."""
         if self._word("AS") or (
             self._curr
             and self._curr.token_type in (*WORDS, TokenType.IDENTIFIER)
@@ -102,7 +102,7 @@ class Reading(parser.Parser):
         return self.expression(exp.Neg(this=value)) if is_negative else value
 
     def _here(self) -> str:
-        """The present token in the words of an error."""
+        """The current token, as error messages write it."""
         return f"'{self._curr.text}'" if self._curr else "the end of the statement"
 
     def _expression(self) -> exp.Expression:
@@ -139,7 +139,7 @@ class Reading(parser.Parser):
         return properties
 
     def _whole_number(self, meaning: str) -> int:
-        """A number without a sign, a fraction, or more digits than ksqlDB's BIGINT has."""
+        """A number without a sign or a fraction, and within ksqlDB's BIGINT."""
         token = self._curr
         if not self._match(TokenType.NUMBER) or not token.text.isdigit() or len(token.text) > 18:
             self.raise_error(f"Expecting {meaning}, which is a whole number", token)
@@ -154,7 +154,7 @@ class Reading(parser.Parser):
         return exp.Literal.number(amount * _MILLISECONDS[unit])
 
     def _unexpected(self) -> None:
-        """Raise the error for a word that does not belong where it stands."""
+        """Raise the error for a word in the wrong place."""
         word = self._curr.text if self._curr else "<EOF>"
         place = f" at line {self._curr.line}:{self._curr.col}" if self._curr else ""
         self.raise_error(f"Syntax error at or near '{word}'{place}")

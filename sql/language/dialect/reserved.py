@@ -1,4 +1,4 @@
-"""Words that ksqlDB takes as names only in quotes, found out by asking a 7.9.1 for each."""
+"""Words that ksqlDB accepts as names only in quotes. Each was tried on 7.9.1."""
 
 _WORDS = """
 ADVANCE ALL AND AS BEGINNING BETWEEN BY CASE CAST CATALOG CONNECTOR CONNECTORS CREATE DAYS DECIMAL
@@ -10,4 +10,4 @@ TOPICS TRUE TUMBLING UNSET VALUES VIEW WHEN WHERE WINDOW WITH WITHIN YEARS
 """
 RESERVED = frozenset(_WORDS.split())
 UNITS = frozenset(("DAYS", "HOURS", "MINUTES", "SECONDS", "MILLISECONDS", "MILLISECOND"))
-"""Reserved words that an argument of a function may be: TIMESTAMPADD(DAYS, 1, t). DAY is a column's name."""
+"""Reserved words that may be arguments of a function, as in TIMESTAMPADD(DAYS, 1, t). DAY can name a column."""

@@ -22,7 +22,7 @@ _WORDS = (
 _SIGNS = {sign: tokens.Tokenizer.SINGLE_TOKENS[sign] for sign in "+-*/%=<>()[],.;"}
 _SIGNS.update({sign: _SQLGLOT[sign] for sign in _OPERATORS})
 
-# The longest match wins, as on a 7.9.1: `1e3` is a number, `1e` and `0x1F` are names, `1.5x` is both.
+# The longest match wins, as on 7.9.1: `1e3` is a number, `1e` and `0x1F` are names, `1.5x` is a number and a name.
 _TOKEN = re.compile(
     rf"""(?P<layout>[ \t\r\n]+|{COMMENT})
     |(?P<number>(?:[0-9]++\.[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?
@@ -38,10 +38,10 @@ _TOKEN = re.compile(
 
 
 class KsqlDBTokenizer(tokens.Tokenizer):
-    """Few keywords: everything else is a name, as ksqlDB allows most words as names.
+    """A tokenizer with few keywords, because ksqlDB allows most words as names.
 
-    sqlglot's own scanner takes ``1e3-1`` for one number, ``0x1F`` for a number and an alias, ``a$b`` for
-    a name, and keeps comments, so this one does not use it.
+    It does not use sqlglot's scanner. That scanner reads ``1e3-1`` as one number, ``0x1F`` as a number and an alias,
+    and ``a$b`` as a name. It also keeps comments.
     """
 
     QUOTES = ["'"]
@@ -51,10 +51,10 @@ class KsqlDBTokenizer(tokens.Tokenizer):
         "BYTES": TokenType.VARBINARY,
     }
     UNKNOWN = TokenType.BREAK
-    """A character that ksqlDB has no token for. No rule of the parser takes a BREAK."""
+    """A character that is not part of any ksqlDB token. No rule of the parser accepts a BREAK."""
 
     def tokenize(self, sql: str) -> list[Token]:
-        """The tokens of a text, without comments. Lines and columns, from 1, are those of their starts.
+        """The tokens of a text, without comments. Their lines and columns count from 1 and mark where they start.
 
         Raises TokenError for a quote that is never closed.
         """
@@ -92,4 +92,4 @@ class KsqlDBTokenizer(tokens.Tokenizer):
 
 
 WORDS = frozenset((TokenType.VAR, *KsqlDBTokenizer.KEYWORDS.values()))
-"""Types of tokens that are words without quotes."""
+"""Token types of unquoted words."""

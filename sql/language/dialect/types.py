@@ -1,4 +1,4 @@
-"""Types, and operands of expressions without any."""
+"""Types, and operands of expressions without a type prefix."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ Operand = TypeVar("Operand", bound=exp.Expr | None)
 class Types(Reading):
     """Reads types.
 
-    sqlglot's own reader tries what stands before a bracket first as a type and then as a call, each
-    time with all that is inside: 2^depth steps for ``DATE(DATE(…))``, ``ARRAY[ARRAY[…]]`` and
-    ``VARCHAR(VARCHAR(…))``.
+    sqlglot's own reader reads the word before a bracket twice: first as a type, then as a call. It reads all that is
+    inside each time. So ``DATE(DATE(…))``, ``ARRAY[ARRAY[…]]`` and ``VARCHAR(VARCHAR(…))`` take 2^depth steps.
     """
 
     def _parse_type(
         self, parse_interval: bool = True, fallback_to_identifier: bool = False
     ) -> exp.Expression | None:
-        """An operand. ksqlDB has no intervals, and no literals with a type before them."""
+        """An operand. ksqlDB has no intervals, and no type before a literal."""
         first = self._curr
         operand = self._parse_atom() or self._parse_column()
         assert operand is None or isinstance(operand, exp.Expression)
@@ -36,7 +35,7 @@ class Types(Reading):
         return _placed(super()._parse_unary(), first)
 
     def _parse_bracket(self, this: exp.Expr | None = None) -> exp.Expr | None:
-        """What is in brackets after an operand: sqlglot also reads arrays and structs without a name."""
+        """The part in brackets after an operand. sqlglot would also accept arrays and structs without a name."""
         if this is None and self._curr and self._curr.token_type in self.BRACKETS:
             self._unexpected()
         return super()._parse_bracket(this)
@@ -79,7 +78,7 @@ class Types(Reading):
     def _angled(
         self, read: Callable[[], exp.Expression], number: int | None = None
     ) -> list[exp.Expression]:
-        """``<part, …>``, with ``number`` parts if that is given."""
+        """``<part, …>``. If ``number`` is given, there must be that many parts."""
         if not self._match(TokenType.LT):
             self.raise_error("Expecting '<'")
         parts = [read()]
@@ -95,7 +94,7 @@ class Types(Reading):
         return exp.ColumnDef(this=self._name(), kind=self._parse_types())
 
     def _sizes(self) -> list[exp.Expression]:
-        """``10, 2)``; what stands in the brackets of a VARCHAR has no meaning."""
+        """``10, 2)``. The number in the brackets of a VARCHAR has no effect."""
         sizes: list[exp.Expression] = []
         while True:
             if not self._match(TokenType.TEXT):
@@ -108,11 +107,11 @@ class Types(Reading):
 
 
 _WITHOUT_PLACE = (exp.Boolean, exp.Null, exp.Array, exp.Not, exp.Case)
-"""Operands without a position of their own in sqlglot's AST."""
+"""Operands that have no position of their own in sqlglot's AST."""
 
 
 def _placed(operand: Operand, first: Token) -> Operand:
-    """An operand with the position of its first token, for the places in errors."""
+    """Give an operand the position of its first token, for the places in errors."""
     if isinstance(operand, _WITHOUT_PLACE) and "start" not in operand.meta:
         operand.update_positions(first)
     return operand

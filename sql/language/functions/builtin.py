@@ -1,18 +1,18 @@
-"""The functions of ksqlDB, with all their variations: which arguments they take and what they give.
+"""ksqlDB's functions, with the parameters and the result of all their variations.
 
-One function a line; a line that begins with a blank continues the one before. A variation is written
-``parameter parameter … -> result``, and ``|`` separates variations. In parameters:
+Each line has one function. A line that begins with a blank continues the line before it. A variation is
+written ``parameter parameter … -> result``, and ``|`` separates variations. In parameters:
 
-- ``T...`` may be given any number of times, also not at all, or once as an ARRAY of all of them.
+- ``T...`` stands for any number of arguments, including none, or for one ARRAY of them.
 - ``#INT`` must be a literal.
-- T, S, K, V and R stand for one type each, ANY for any type, UNIT for a unit of time such as DAYS.
+- T, S, K, V and R each stand for one type, ANY for any type, and UNIT for a unit of time such as DAYS.
 - ``(K,V)=>R`` is a lambda.
 
-In results, DECIMAL is the one that holds all arguments for a DECIMAL, WHOLE is the DECIMAL without its
-decimal places, and TOP is the first argument, or a STRUCT of all arguments if there are more.
+In results, DECIMAL is the smallest DECIMAL that holds all DECIMAL arguments, and WHOLE is that DECIMAL without
+decimal places. TOP is the type of the first argument, or a STRUCT of all arguments if there are more.
 
-Source: SHOW FUNCTIONS and DESCRIBE FUNCTION of a ksqlDB 7.9.1 (``tests/sql/functions.yml`` has a call of
-each variation with the type that this server gave).
+Source: SHOW FUNCTIONS and DESCRIBE FUNCTION on ksqlDB 7.9.1. ``tests/sql/functions.yml`` has a call of each
+variation with the result type on that server.
 """
 
 from __future__ import annotations
@@ -194,4 +194,4 @@ EXPLODE: ARRAY<DECIMAL> -> DECIMAL | ARRAY<T> -> T
 """
 
 CHANGELOG_SAFE = frozenset(("LATEST_BY_OFFSET",))
-"""Aggregates whose result does not change if they also read a key's older values (see library.Function)."""
+"""Aggregates whose result stays the same if they also read a key's older values (see library.Function)."""

@@ -1,4 +1,4 @@
-"""Types of calls: the function is found, and the arguments are what it takes."""
+"""Types of function calls. The function must exist and accept the arguments."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from opensea_metrics.sql.language.functions.signatures import python_result
 from opensea_metrics.sql.language.queries.scope import Scope, shown
 
 Infer = Callable[[exp.Expression, Scope], KsqlType]
-"""Gives an argument's type, as :func:`sql.language.queries.inference.infer` does."""
+"""Returns an argument's type, as :func:`sql.language.queries.inference.infer` does."""
 
 
 def call_type(call: exp.Anonymous, scope: Scope, infer: Infer) -> KsqlType:
-    """The type of a call's result. Raises SqlError with the place of the fault."""
+    """The type of a call's result. Raises SqlError with the place of the error."""
     name = str(call.this).upper()
     if name == "STRUCT":
         return _struct(call, scope, infer)
@@ -61,7 +61,7 @@ def call_type(call: exp.Anonymous, scope: Scope, infer: Infer) -> KsqlType:
 
 
 def resolved(call: exp.Anonymous, scope: Scope, infer: Infer) -> variations.Call:
-    """A call of one of ksqlDB's functions, with the variation that is meant. Raises SqlError."""
+    """A call of a ksqlDB function, with the variation that it selects. Raises SqlError."""
     function = functions.BUILT_IN[str(call.this).upper()]
     return _resolved(function, call, [infer(argument, scope) for argument in call.expressions], scope)
 
@@ -72,7 +72,7 @@ def _resolved(
     try:
         chosen = variations.resolved(function.variations, kinds, function.kind != "aggregate")
     except variations.NoVariation as error:
-        hint = f"the calls that fit are {function.calls}"
+        hint = f"valid calls are {function.calls}"
         if error.is_ambiguous:
             message = f"cannot be resolved due to ambiguous method parameters ({_listed(kinds)})."
             message = f"Function '{function.name.lower()}' {message}"
@@ -98,7 +98,7 @@ def _listed(kinds: Sequence[KsqlType]) -> str:
 
 
 def _check_constants(definition: Definition, call: exp.Anonymous, scope: Scope) -> None:
-    """The literal arguments of a Python aggregate are what its constructor takes."""
+    """Check that the constructor of a Python aggregate accepts the literal arguments."""
     values: list[int | str | bool] = []
     for argument in call.expressions[len(definition.parameters) :]:
         if not isinstance(argument, exp.Literal | exp.Boolean):
@@ -121,7 +121,7 @@ def _struct(call: exp.Anonymous, scope: Scope, infer: Infer) -> KsqlType:
         fields.append((name_of(item.this), infer(item.expression, scope)))
     kind = struct(*fields)
     if twice := duplicate_name(kind):
-        raise scope.error(call, twice, "give each field a name of its own")
+        raise scope.error(call, twice, "give each field its own name")
     return kind
 
 
@@ -141,7 +141,7 @@ def _map(call: exp.Anonymous, scope: Scope, infer: Infer) -> KsqlType:
 
 
 def _higher_order(name: str, call: exp.Anonymous, scope: Scope, infer: Infer) -> KsqlType:
-    """TRANSFORM, FILTER or REDUCE of an ARRAY or a MAP, whose lambdas get element or key and value."""
+    """The type of TRANSFORM, FILTER or REDUCE. Lambdas get an element of an ARRAY, or a key and value of a MAP."""
     count = len(call.expressions)
     function = functions.BUILT_IN[name]
     base = infer(call.expressions[0], scope) if count else NULL
@@ -162,11 +162,11 @@ def _higher_order(name: str, call: exp.Anonymous, scope: Scope, infer: Infer) ->
     bodies = [_body(function, kinds, call, scope, infer) for function in call.expressions[-lambdas:]]
     if name == "FILTER":
         if not same(bodies[0], BOOLEAN):
-            raise scope.error(call, f"FILTER needs a BOOLEAN of its lambda, not {bodies[0]}")
+            raise scope.error(call, f"the lambda of FILTER must return a BOOLEAN, not {bodies[0]}")
         return base
     if name == "REDUCE":
         if not same(bodies[0], start):
-            message = f"REDUCE starts with {start}, and its lambda gives {bodies[0]}"
+            message = f"REDUCE starts with {start}, but its lambda returns {bodies[0]}"
             raise scope.error(call, message, "use CAST")
         return start
     return array(bodies[0]) if lambdas == 1 else MapType("MAP", *bodies)
@@ -179,10 +179,10 @@ def _body(
     scope: Scope,
     infer: Infer,
 ) -> KsqlType:
-    """The type of a lambda's result; its parameters have the types ``kinds``."""
+    """The type of a lambda's result. ``kinds`` are the types of its parameters."""
     if not isinstance(given, exp.Lambda) or len(given.expressions) != len(kinds):
         form = ", ".join("abc"[: len(kinds)])
-        message = f"{call.this} takes a lambda of {len(kinds)} parameter{'s' * (len(kinds) > 1)} here"
+        message = f"{call.this} takes a lambda with {len(kinds)} parameter{'s' * (len(kinds) > 1)} here"
         raise scope.error(given, message, f"such as ({form}) => …")
     parameters = dict(zip(map(name_of, given.expressions), kinds, strict=True))
     inner = replace(scope, parameters={**scope.parameters, **parameters})
@@ -197,15 +197,15 @@ def members(
     scope: Scope,
     infer: Infer,
 ) -> KsqlType:
-    """The type of the elements, keys or values that an ARRAY or a MAP is written with.
+    """The common type of the elements, keys or values of an ARRAY or MAP constructor.
 
-    Raises SqlError if there are none, or if all are a bare NULL.
+    Raises SqlError if there are none, or if all of them are a bare NULL.
     """
     article = "an" if kind == "array" else "a"
     if not parts:
         pair = "element" if kind == "array" else "key value pair"
         message = f"{kind.capitalize()} constructor cannot be empty. Please supply at least one {pair}."
-        raise scope.error(whole, message, f"for {article} {kind} without {part}s, cast: CAST(NULL AS …)")
+        raise scope.error(whole, message, f"to get {article} {kind} without {part}s, write CAST(NULL AS …)")
     common_type = widest(parts, scope, infer)
     if common_type == NULL:
         message = f"Cannot construct {article} {kind} with all NULL {part}s."
@@ -214,7 +214,7 @@ def members(
 
 
 def widest(expressions: Sequence[exp.Expression], scope: Scope, infer: Infer) -> KsqlType:
-    """The type that holds all of them."""
+    """The type that can hold all expressions."""
     widest_type: KsqlType = NULL
     for expression in expressions:
         kind = infer(expression, scope)

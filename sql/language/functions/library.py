@@ -1,7 +1,7 @@
-"""The functions that there are: ksqlDB's (:mod:`sql.language.functions.builtin`) and the Python functions of ``udfs``.
+"""The known functions: ksqlDB's (:mod:`sql.language.functions.builtin`) and the Python functions of ``udfs``.
 
-A name that is neither is refused before anything is sent. Which of ksqlDB's functions the embedded server
-and recompute can run is a question for :mod:`sql.language.lowering`.
+Any other name is refused before a statement is sent. :mod:`sql.language.lowering` decides which of ksqlDB's
+functions the embedded server and recompute support.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from opensea_metrics.udfs import registry
 
 @dataclass(frozen=True)
 class Function:
-    """A function's name and nature.
+    """A function's name and properties.
 
-    ``text`` is its variations as :mod:`sql.language.functions.builtin` writes them; '' of a Python function, which has
-    ``definition`` instead. ``changelog_safe``: an aggregate that gives the same result when a key's
-    older values are seen before its newest, or are never seen; only such may read a stream over a
-    table's topic.
+    ``text`` has its variations as :mod:`sql.language.functions.builtin` writes them. A Python function has
+    ``definition`` instead, and its ``text`` is ''. ``changelog_safe`` marks an aggregate whose result stays the same
+    if it reads a key's older values before the newest, or never reads them. Only such aggregates may read a
+    stream over a table's topic.
     """
 
     name: str
@@ -34,12 +34,12 @@ class Function:
 
     @cached_property
     def variations(self) -> tuple[Variation, ...]:
-        """The ways to call it."""
+        """The ways to call the function."""
         return read(self.text)
 
     @property
     def calls(self) -> str:
-        """The ways to call it, for people: ``LEN(VARCHAR) or LEN(BYTES)``."""
+        """The ways to call the function, in words: ``LEN(VARCHAR) or LEN(BYTES)``."""
         return " or ".join(f"{self.name}({', '.join(v.text.split())})" for v in self.variations)
 
 
@@ -60,17 +60,17 @@ BUILT_IN: dict[str, Function] = {
 
 
 def known() -> dict[str, Function]:
-    """All functions by name: ksqlDB's, and those of ``udfs``. Raises UdfError."""
+    """All functions by name, ksqlDB's and those of ``udfs``. Raises UdfError."""
     return BUILT_IN | _registered()
 
 
 def find(name: str) -> Function | None:
-    """The function of that name (any case), or None."""
+    """The function with that name, in any case, or None."""
     return BUILT_IN.get(name.upper()) or _registered().get(name.upper())
 
 
 def suggestion(name: str) -> str | None:
-    """The known function whose name is nearest, for an error's hint."""
+    """The known function with the most similar name, for the hint of an error."""
     return nearest(name.upper(), known())
 
 
@@ -83,7 +83,7 @@ def _as_functions(definitions: tuple[Definition, ...]) -> dict[str, Function]:
     functions = {}
     for definition in definitions:
         if definition.name in BUILT_IN:
-            raise UdfError(f"{definition.place}: ksqlDB has a function {definition.name} of its own")
+            raise UdfError(f"{definition.place}: ksqlDB has its own function {definition.name}")
         functions[definition.name] = Function(
             definition.name, "", definition.kind, definition.changelog_safe, definition
         )

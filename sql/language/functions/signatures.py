@@ -1,4 +1,4 @@
-"""The types of calls of Python functions, and of arithmetic."""
+"""The types of calls of Python functions, and of arithmetic operations."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from opensea_metrics.core.types import (
 def python_result(definition: Definition, arguments: Sequence[KsqlType]) -> KsqlType:
     """The type of a call of a Python function.
 
-    Raises TypeError with what does not fit (count or type of an argument).
+    Raises TypeError for a wrong number of arguments or a wrong type. The message says what is wrong.
     """
     parameters = (*definition.parameters, *definition.constants)
     if len(arguments) != len(parameters):
         raise TypeError(
             f"{definition.signature} takes {len(parameters)} argument{'s' * (len(parameters) != 1)}"
-            f" and got {len(arguments)}"
+            f" but got {len(arguments)}"
         )
     for parameter, argument in zip(parameters, arguments, strict=True):
         if not _accepts(parameter.type, argument, definition.kind == "aggregate"):
             raise TypeError(
-                f"{definition.name} takes {parameter.type} for {parameter.name} and got {argument}"
+                f"{definition.name} takes {parameter.type} for {parameter.name} but got {argument}"
             )
     if isinstance(definition.result, ArrayType) and definition.kind == "table":
         return definition.result.element
@@ -42,10 +42,10 @@ def python_result(definition: Definition, arguments: Sequence[KsqlType]) -> Ksql
 
 
 def _accepts(parameter: KsqlType, argument: KsqlType, exactly: bool) -> bool:
-    """Whether ksqlDB finds a function with that parameter for that argument.
+    """True if ksqlDB accepts the argument for the parameter.
 
-    Of an aggregate it widens nothing, but the jar has variants that take INTEGER and BIGINT for
-    DOUBLE, and INTEGER for BIGINT (udfs/ksqldb).
+    ksqlDB widens no argument of an aggregate. But the jar has variants that take INTEGER and BIGINT for DOUBLE,
+    and INTEGER for BIGINT (udfs/ksqldb).
     """
     if argument in (NULL, parameter):
         return True

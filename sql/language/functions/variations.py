@@ -1,10 +1,10 @@
-"""Which variation of a function a call means, and the type of its result: ksqlDB's rules.
+"""Selects a function's variation for a call, and the type of the result, by ksqlDB's rules.
 
-A variation fits if each argument has its parameter's type. If none fits, scalar and table functions also take
-arguments that ksqlDB casts by itself: numbers to wider ones, text to times and BYTES. Of several that fit,
-one without repeated parameters wins, then the one with more parameters, then with fewer type variables.
+A variation fits if each argument has its parameter's type. If none fits, scalar and table functions also accept
+arguments that ksqlDB casts implicitly: numbers to wider types, and text to times and BYTES. If several fit, one
+without repeated parameters wins, then the one with more parameters, then the one with fewer type variables.
 
-Source: observed on a 7.9.1, see ``tests/sql/functions.yml``.
+Source: observed on ksqlDB 7.9.1, see ``tests/sql/functions.yml``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from opensea_metrics.core.types import (
 )
 
 UNIT = KsqlType("UNIT")
-"""The type of a unit of time, such as DAYS, as an argument."""
+"""The type of an argument that is a unit of time, such as DAYS."""
 ANY = KsqlType("ANY")
 DECIMAL = KsqlType("DECIMAL")
 _TYPES = {
@@ -51,7 +51,7 @@ _VARIABLES = ("T", "S", "K", "V", "R")
 
 @dataclass(frozen=True)
 class VariationParameter:
-    """``repeats``: it may be given any number of times; ``literal``: only as a literal."""
+    """A parameter. With ``repeats`` it accepts any number of arguments, with ``literal`` only a literal."""
 
     type: KsqlType
     repeats: bool = False
@@ -60,7 +60,7 @@ class VariationParameter:
 
 @dataclass(frozen=True)
 class Variation:
-    """One way to call a function. ``text`` and ``result_text`` are written as in :mod:`.builtin`."""
+    """One way to call a function. ``text`` and ``result_text`` use the notation of :mod:`.builtin`."""
 
     text: str
     result_text: str
@@ -69,7 +69,7 @@ class Variation:
 
     @property
     def rank(self) -> tuple[bool, int, int, bool]:
-        """The greatest of the variations that fit a call is meant."""
+        """The order of variations: a call selects the greatest variation that fits."""
         return (
             not any(parameter.repeats for parameter in self.parameters),
             len(self.parameters),
@@ -78,7 +78,7 @@ class Variation:
         )
 
     def expanded(self, count: int) -> list[VariationParameter] | None:
-        """The parameters of ``count`` arguments; None if it takes another number of them."""
+        """The parameter of each of ``count`` arguments, or None if the variation does not accept that many."""
         expanded: list[VariationParameter] = []
         for parameter in self.parameters:
             times = count - len(self.parameters) + 1 if parameter.repeats else 1
@@ -88,9 +88,9 @@ class Variation:
 
 @dataclass(frozen=True)
 class Call:
-    """A call whose variation is known: the parameter of each argument, and the type of the result.
+    """A call with its variation: the parameter of each argument, and the type of the result.
 
-    ``as_list``: the arguments for a repeated parameter come as one ARRAY.
+    With ``as_list``, one ARRAY contains all arguments for a repeated parameter.
     """
 
     variation: Variation
@@ -100,7 +100,7 @@ class Call:
 
 
 class NoVariation(Exception):
-    """No variation fits; ``is_ambiguous``: several fit, none better than the others."""
+    """No variation fits. With ``is_ambiguous``, several fit and none is better than the others."""
 
     def __init__(self, is_ambiguous: bool = False) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class NoVariation(Exception):
 
 
 def read(text: str) -> tuple[Variation, ...]:
-    """The variations of a function, as :mod:`sql.language.functions.builtin` writes them."""
+    """The variations in a text that is written as in :mod:`sql.language.functions.builtin`."""
     variations = []
     for variation in text.split(" | "):
         parameters, _, result = variation.rpartition("->")
@@ -124,9 +124,9 @@ def read(text: str) -> tuple[Variation, ...]:
 def resolved(
     variations: Sequence[Variation], arguments: Sequence[KsqlType], casts: bool
 ) -> Call:
-    """The variation that a call means. Raises NoVariation.
+    """The variation that a call selects. Raises NoVariation.
 
-    ``casts``: arguments may be cast to their parameters' types, if none fits without.
+    With ``casts``, arguments may be cast to their parameters' types if no variation fits without casts.
     """
     for with_casts in (False, True) if casts else (False,):
         fitting = [fitted for v in variations if (fitted := _fitted(v, arguments, with_casts))]
@@ -139,7 +139,7 @@ def resolved(
 
 
 def can_cast(argument: KsqlType, parameter: KsqlType) -> bool:
-    """Whether ksqlDB casts an argument by itself."""
+    """True if ksqlDB casts an argument implicitly."""
     if argument == STRING:
         return parameter in (DATE, TIME, TIMESTAMP, BYTES)
     if argument.name not in NUMERIC or parameter.name not in NUMERIC:

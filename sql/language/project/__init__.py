@@ -1,1 +1,1 @@
-"""A project's files → rendered text."""
+"""Turns a project's files into rendered text."""

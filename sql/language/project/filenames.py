@@ -1,4 +1,4 @@
-"""The names of migration files: ``V###__name.sql``, and ``V###__name.down.sql`` for their rollbacks."""
+"""The names of migration files: ``V###__name.sql``, and ``V###__name.down.sql`` for rollbacks."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from opensea_metrics.core.errors import Place, SqlError
 
 _NAME = re.compile(r"V([0-9]{3,9})__([\w -]+?)(\.down)?\.sql")
 _MEANT = re.compile(r"\s*V\s*([0-9]{1,9})[ _.-]+(.+?)(\.down)?(\.[^.]*)?\s*", re.IGNORECASE)
-"""A name that a user may have meant to be that of a migration."""
+"""A name that was probably meant to be the name of a migration."""
 _BACKUPS = ("~", ".bak", ".orig")
 
 
 @dataclass(frozen=True)
 class MigrationFile:
-    """A file of a migration, or (``is_down``) of its rollback."""
+    """A file with a migration, or with its rollback if ``is_down``."""
 
     path: Path
     version: int
@@ -28,10 +28,10 @@ class MigrationFile:
 def migration_files(
     folder: Path, versions: Collection[int] | None = None
 ) -> dict[int, dict[bool, MigrationFile]]:
-    """The files of a folder by version, and by whether they are rollbacks; with ``versions`` only these.
+    """The files in a folder by version, and by whether they are rollbacks. With ``versions``, only these versions.
 
-    Raises SqlError for two files of one version, a rollback without its migration, and a name that ends
-    with .sql or begins like that of a migration but is none: it would be passed over.
+    Raises SqlError for two files with one version, and for a rollback without its migration. Raises SqlError also for
+    a name that ends with .sql or begins like a migration but is not valid, because its file would be ignored.
     """
     if not folder.is_dir():
         raise SqlError(f"there is no folder {folder}", hint="see --sql")
@@ -42,13 +42,13 @@ def migration_files(
             continue
         if file is None:
             if _is_meant(path):
-                message = f"'{path.name}' is no name of a migration"
+                message = f"'{path.name}' is not a valid name for a migration"
                 raise SqlError(message, Place(str(path), 1, 1), _remedy(path))
             continue
         both = files.setdefault(file.version, {})
         if (other := both.get(file.is_down)) is not None:
             message = f"version {file.version} has two files: '{other.path.name}' and '{path.name}'"
-            raise SqlError(message, Place(str(path), 1, 1), "give one of them another version")
+            raise SqlError(message, Place(str(path), 1, 1), "give one of them a different version")
         both[file.is_down] = file
     for both in files.values():
         if False not in both:
@@ -74,7 +74,7 @@ def _is_meant(path: Path) -> bool:
 
 
 def _remedy(path: Path) -> str:
-    rule = "migrations are named V###__name.sql, their rollbacks V###__name.down.sql"
+    rule = "migrations are named V###__name.sql, and their rollbacks V###__name.down.sql"
     if (meant := _MEANT.fullmatch(path.name)) is None:
         return rule
     name = re.sub(r"[^\w -]+", "_", meant[2]).strip()

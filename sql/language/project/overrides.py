@@ -1,4 +1,4 @@
-"""Values that ``--var NAME=VALUE`` gives to settings."""
+"""Values from ``--var NAME=VALUE`` for settings."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ _KINDS: dict[type, str] = {
 
 
 def overridden(name: str, text: str, setting: Any) -> Any:
-    """The value that ``text`` is for a setting of this value: it keeps the setting's type.
+    """The value of ``text`` for a setting with the value ``setting``. It has the type of that value.
 
-    Text stays as it is written, also where YAML sees a number, a flag or a time. Lists and the like are
-    YAML, and so is a value for a setting without one (``null``). Raises SqlError for another type.
+    For a setting that is text, the text stays unchanged, even if YAML would read a number, a flag or a time. For
+    lists, mappings and settings without a value (``null``), the text is read as YAML. Raises SqlError if the
+    value has another type.
     """
     written = text.strip()
     match setting:

@@ -27,8 +27,8 @@ FOREIGN_SETTINGS = "ksql-migrations.properties"
 class Migration:
     """One file ``V###__name.sql``, rendered with the settings and parsed.
 
-    ``checksum`` is the SHA-256 (hex) of the rendered text; ``down`` are the statements of
-    ``V###__name.down.sql`` where there is one, else None (rollback is then derived).
+    ``checksum`` is the SHA-256 (hex) of the rendered text. ``down`` are the statements in
+    ``V###__name.down.sql``, or None without that file. Then the rollback is derived.
     """
 
     version: int
@@ -44,7 +44,7 @@ class Migration:
 
 @dataclass(frozen=True)
 class Project:
-    """The settings, and the migrations in order of version."""
+    """The settings, and the migrations ordered by version."""
 
     root: Path
     settings: Mapping[str, Any]
@@ -52,8 +52,8 @@ class Project:
 
 
 def find_root() -> Path:
-    """``./sql`` if it holds settings and migrations, ``.`` if it is a project of ksql-migrations,
-    else the folder that is installed."""
+    """The project's folder: ``./sql`` if it has settings and migrations, or ``.`` if it is a project of
+    ksql-migrations. Otherwise the folder in the installed package."""
     here = Path("sql")
     if (here / "settings.yml").is_file() and (here / "migrations").is_dir():
         return here
@@ -63,7 +63,7 @@ def find_root() -> Path:
 
 
 def packaged_root() -> Path:
-    """The project that is installed with this package."""
+    """The folder of the project in the installed package."""
     return Path(str(resources.files("opensea_metrics.sql")))
 
 
@@ -73,15 +73,15 @@ def load_project(
     physical: Mapping[str, str] | None = None,
     versions: Collection[int] | None = None,
 ) -> Project:
-    """Read, render and parse a project; ``variables`` override settings (:mod:`sql.language.project.overrides`).
+    """Read, render and parse a project. ``variables`` override settings (:mod:`sql.language.project.overrides`).
 
-    With ``versions`` only their files are read: what is wrong in the others does not matter.
+    With ``versions``, only the files of these versions are read, so errors in other files do not matter.
 
-    ``physical`` are the names that ``ref('name')`` stands for on a server; checksums are those of
-    the files without them.
+    ``physical`` are the names on a server that ``ref('name')`` is replaced with. Checksums are computed from the
+    files without these names.
 
-    Raises SqlError with file, line and column for a missing or malformed file, an undefined
-    variable, or a syntax error.
+    Raises SqlError with file, line and column for a missing or malformed file, an undefined variable, or a
+    syntax error.
     """
     root = root or find_root()
     settings = load_settings(root, variables or {})
@@ -104,18 +104,18 @@ def load_project(
 
 
 def _is_foreign(root: Path) -> bool:
-    """True for a project of ksql-migrations: its files are no templates."""
+    """True for a project of ksql-migrations. Its files are not templates."""
     return not (root / "settings.yml").exists() and (root / FOREIGN_SETTINGS).exists()
 
 
 def load_settings(root: Path, variables: Mapping[str, str]) -> dict[str, Any]:
-    """``settings.yml`` with overrides, which keep the types of settings (:mod:`.overrides`). A variable that is
-    no setting is text.
+    """The content of ``settings.yml``, with overrides that keep the types of settings (:mod:`.overrides`).
 
-    Raises SqlError if the file is not a mapping of names to values, or an override has another type.
+    A variable that is not a setting is text. Raises SqlError if the file is not a mapping of names to values, or
+    if an override has another type.
     """
     path = root / "settings.yml"
-    settings: Any = {}  # of a project of ksql-migrations
+    settings: Any = {}  # the settings of a ksql-migrations project
     if not _is_foreign(root):
         if not path.exists():
             raise SqlError(f"cannot read {path}: there is no such file", hint="see --sql")
@@ -131,7 +131,7 @@ def load_settings(root: Path, variables: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _texts(settings: Mapping[str, Any]) -> dict[str, str]:
-    """The settings that ``${name}`` may name."""
+    """The settings that ``${name}`` may refer to."""
     scalars = (str, int, float)
     return {name: str(value) for name, value in settings.items() if isinstance(value, scalars)}
 
@@ -139,7 +139,7 @@ def _texts(settings: Mapping[str, Any]) -> dict[str, str]:
 def _migration(
     files: Mapping[bool, MigrationFile], rendered: Iterator[Located], has_physical: bool
 ) -> Migration:
-    """One migration; ``rendered`` goes on with its file, that with physical names, and its rollback."""
+    """One migration. ``rendered`` yields its text, again with physical names if there are any, and its rollback."""
     file, text = files[False], next(rendered)
     checksum = hashlib.sha256(text.text.encode(errors="surrogatepass")).hexdigest()
     if has_physical:

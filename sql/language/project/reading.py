@@ -1,4 +1,4 @@
-"""The text of files that users write."""
+"""Reads text files that users write."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _SAVE = "save the file as UTF-8"
 
 
 def read_text(path: Path) -> str:
-    """A file's text, with ``\\n`` at the ends of lines and without the byte order mark of UTF-8.
+    """A file's text, with ``\\n`` as line ends and without the UTF-8 byte order mark.
 
-    Raises SqlError if it cannot be read, or at the first byte that is not UTF-8.
+    Raises SqlError if the file cannot be read, or at its first byte that is not UTF-8.
     """
     try:
         data = path.read_bytes()

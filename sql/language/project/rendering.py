@@ -1,14 +1,19 @@
-"""The process in which templates run. :mod:`.templates` starts it; it imports nothing of this project.
+"""The process that renders templates. :mod:`.templates` starts it. It imports no module of this project.
 
-Jinja2's sandbox keeps a template away from Python. It does not keep it from asking for too much: in
-``'%1000000000d' % 1`` or ``10 ** 10 ** 10`` a single call in C runs for minutes or fills the memory,
-and no counter in Python can interrupt it. There are many such calls (operators, filters, methods of
-text), so that a list of checks would have gaps. A process of its own has limits that the kernel
-enforces for all of them, and a recursion limit of its own; it starts in about 0.1 s, once a project.
+Jinja2's sandbox keeps a template away from Python, but it does not limit time or memory. In
+``'%1000000000d' % 1`` or ``10 ** 10 ** 10``, a single C call runs for minutes or fills the memory. No counter in
+Python can interrupt such a call. A list of checks would have gaps, because many operators, filters and methods
+can do this. So templates run in their own process. The kernel enforces limits on all of it, and it has its own
+recursion limit. A project starts the process once, which takes about 0.1 s.
 
-Standard input has one pickled :class:`RenderJob` (as a dict). Standard output has one JSON object a line:
-``begin`` (a file), ``compiled`` (a file, and which lines of code come of which of its lines), ``text``
-(a file rendered, with marks), ``error``. When the time is over, standard error has the line of code.
+Standard input has one pickled :class:`RenderJob` (as a dict). Standard output has one JSON object per line:
+
+- ``begin``: the file that is rendered next
+- ``compiled``: a file, with pairs of a line of generated code and the template line that it comes from
+- ``text``: a rendered file, with marks
+- ``error``: an error with its place
+
+If the process runs out of time, it writes the current line of code to standard error.
 """
 
 from __future__ import annotations
@@ -37,18 +42,18 @@ MARK = "\ue000{secret}\ue001{file}\ue001{line}\ue001{column}\ue002"
 
 
 def marks(secret: str) -> re.Pattern[str]:
-    """Marks of one job. Texts cannot forge them, because its ``secret`` is in no file or setting."""
+    """A pattern for the marks of one job. Texts cannot forge marks, because no file or setting has the ``secret``."""
     number = "([0-9]{1,9})"
     return re.compile(f"\ue000{secret}\ue001{number}\ue001{number}\ue001{number}\ue002")
 
 
 class RenderJob(TypedDict):
-    """What is to be rendered, and the limits.
+    """The files to render, and the limits.
 
-    ``sources``: files that may be imported, by name: path and text. ``unreadable``: those that have
-    none: path, line, and why. ``files``: path, text, and what ``ref('name')`` stands for. ``seconds``
-    (of CPU time) and ``characters`` hold for each file, ``memory`` (bytes) for all. ``secret``: random
-    letters and digits, which are in every mark.
+    ``sources``: files that may be imported, by name, each with its path and text. ``unreadable``: files that cannot
+    be read, each with its path, line and error. ``files``: path, text, and the replacements for ``ref('name')``.
+    ``seconds`` (CPU time) and ``characters`` limit each file, and ``memory`` (bytes) limits the process.
+    ``secret``: random letters and digits that are part of every mark.
     """
 
     variables: Mapping[str, Any]
@@ -66,7 +71,7 @@ class _TooLarge(Exception):
 
 
 class _Marks(Extension):
-    """Puts marks into the literal text of a template; ``marked_files`` numbers the files."""
+    """Puts marks into the literal text of a template. ``marked_files`` numbers the files."""
 
     def filter_stream(self, stream: TokenStream) -> Iterable[Token]:
         files: list[str] = self.environment.marked_files  # type: ignore[attr-defined]
@@ -81,8 +86,8 @@ class _Marks(Extension):
             if token.type != "data":
                 yield token
                 continue
-            # Text after a tag on the same line starts right of it; the lexer does not say how far,
-            # and column 1 of the right line is close enough to find it.
+            # Text after a tag on the same line starts right of the tag, and the lexer does not say how far.
+            # Column 1 of the right line is close enough.
             pieces = token.value.split("\n")
             marked = [
                 MARK.format(secret=secret, file=file, line=token.lineno + index, column=1) + piece
@@ -93,15 +98,15 @@ class _Marks(Extension):
 
 @jinja2.pass_context
 def _checked(context: Context, value: object) -> object:
-    """Refuse a value that is too long to be searched for marks. As this function needs the context, Jinja2
-    computes no constants while it compiles, where an error has no line."""
+    """Refuse a value that is too long to search for marks. Jinja2 computes no constants at compile time if a
+    function needs the context. That is wanted here, because errors at compile time have no line."""
     if isinstance(value, str) and len(value) > context.environment.characters:  # type: ignore[attr-defined]
         raise _TooLarge
     return value
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    """``lines``: which lines of a file's code come of which of its lines, for each file compiled."""
+    """Jinja2's sandbox with marks. ``lines`` maps lines of generated code to template lines, for each compiled file."""
 
     def __init__(
         self, load: Callable[[str], tuple[str, str, None] | None], characters: int, secret: str
@@ -123,7 +128,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         self.lines: dict[str, list[tuple[int, int]]] = {}
 
     def unsafe_undefined(self, obj: object, attribute: str) -> jinja2.Undefined:
-        raise SecurityError(f"'{attribute}' of a '{type(obj).__name__}' is not for templates")
+        raise SecurityError(f"'{attribute}' of a '{type(obj).__name__}' is not available in templates")
 
     def _compile(self, source: str, filename: str) -> Any:
         lines = re.search(r"debug_info = '([0-9=&]*)'\s*\Z", source)
@@ -138,7 +143,7 @@ def _report(**entry: object) -> None:
 
 
 def line_of(code: int, lines: Iterable[tuple[int, int]]) -> int:
-    """The line of a template from which a line of code comes."""
+    """The line of a template that a line of generated code comes from."""
     return next((line for begins, line in reversed([*lines]) if begins <= code), 1)
 
 
@@ -158,7 +163,7 @@ def _render(environment: _Environment, path: str, source: str) -> str:
 
 
 def _line(path: str, environment: _Environment, error: BaseException) -> tuple[str, int]:
-    """Jinja2 rewrites tracebacks so that template lines stand in them; the innermost one counts."""
+    """The innermost template line of an error. Jinja2 rewrites tracebacks so that they contain template lines."""
     if isinstance(error, jinja2.TemplateSyntaxError):
         return error.filename or path, error.lineno
     if isinstance(error, SyntaxError) and error.filename in environment.lines:
@@ -180,9 +185,9 @@ def _message(error: BaseException, job: RenderJob) -> str:
         case _TooLarge():
             return f"the text has more than {job['characters']:,} characters"
         case MemoryError():
-            return f"it takes more than {job['memory'] >> 20} MB of memory"
+            return f"rendering takes more than {job['memory'] >> 20} MB of memory"
         case RecursionError():
-            return "macros, files or brackets are nested too deeply, or without an end"
+            return "macros, files or brackets are nested too deeply, or endlessly"
         case jinja2.TemplateNotFound():
             return f"there is no file '{error.name}' in macros/ or migrations/"
         case jinja2.TemplateError():
@@ -194,9 +199,9 @@ def _message(error: BaseException, job: RenderJob) -> str:
 
 
 def run(job: RenderJob) -> None:
-    """Render the files of a job, up to the first that fails, and report."""
+    """Render the files of a job, up to the first one that fails, and report."""
     faulthandler.register(signal.SIGPROF, file=sys.stderr, all_threads=False, chain=True)
-    with contextlib.suppress(ValueError, OSError):  # macOS has no limit of this kind
+    with contextlib.suppress(ValueError, OSError):  # macOS does not have this limit
         resource.setrlimit(resource.RLIMIT_AS, (job["memory"], job["memory"]))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 

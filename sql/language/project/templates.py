@@ -1,9 +1,9 @@
-"""Jinja2 rendering of SQL files that keeps track of where each piece of text came from.
+"""Renders SQL files with Jinja2, and keeps track of the source of each piece of text.
 
-Templates run in a process of their own (:mod:`sql.language.project.rendering` says why). Before a template is compiled,
-every line of its literal text is given an invisible mark with file, line and column. The marks survive
-loops, includes and macros; after rendering they are taken out, and what is left of them is a table from
-positions in the rendered text to places in the sources.
+Templates run in their own process (:mod:`sql.language.project.rendering` says why). Before a template is
+compiled, each line of its literal text gets an invisible mark with file, line and column. The marks survive
+loops, includes and macros. After rendering, the marks are removed. Together they map positions in the
+rendered text to places in the sources.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ from opensea_metrics.sql.language.project import rendering
 from opensea_metrics.sql.language.project.reading import read_text
 
 SECONDS = 10.0
-"""CPU time that one file may take."""
+"""The CPU time that one file may take."""
 MEMORY = 512 << 20
-"""Bytes that the process may take, some 50 MB of them for Python (not enforced on macOS)."""
+"""The bytes that the process may use, including about 50 MB for Python. macOS does not enforce the limit."""
 CHARACTERS = 16 << 20
-"""Length of the text that one file may become."""
+"""The largest length of one file's rendered text."""
 
 _TAGS = ("{{", "{%", "{#")
 _FRAME = re.compile(r'^  File "(.*)", line (\d+) in ', re.MULTILINE)
 
 
 class Templates:
-    """The templates of a project: macros under ``root/macros`` are found by their file name."""
+    """The templates of a project. Macros under ``root/macros`` are imported by their file name."""
 
     def __init__(self, root: Path, variables: Mapping[str, Any]) -> None:
         self._root = root
         self._variables = variables
 
     def render(self, files: Sequence[tuple[Path, Mapping[str, str]]]) -> list[Located]:
-        """Render files, each with the names that ``ref('name')`` stands for where not for the name.
+        """Render files. Each file has the names that replace ``ref('name')``; other names stay as they are.
 
-        Raises SqlError at the place of an undefined variable, a syntax error of the template, an
-        expression that fails or is not allowed, or where it exceeds a limit.
+        Raises SqlError at the place of an undefined variable, a syntax error in the template, or an expression that
+        fails or is not allowed. Also where a file exceeds a limit.
         """
         sources = [(path, read_text(path), names) for path, names in files]
         jobs = [entry for entry in sources if any(tag in entry[1] for tag in _TAGS)]
@@ -72,7 +72,7 @@ class Templates:
             secret=secrets.token_hex(8),
         )
         marks = rendering.marks(job["secret"])
-        # -I: nothing of the environment or of this folder (it has a types.py) is imported.
+        # -I prevents imports from the environment and from this folder, which has a types.py.
         command = [sys.executable, "-I", "-X", "utf8", rendering.__file__]
         try:
             ended = subprocess.run(
@@ -99,14 +99,14 @@ class Templates:
         if len(texts) < len(files):
             dump = ended.stderr.decode("ascii", errors="backslashreplace")
             if ended.returncode == -signal.SIGPROF:
-                message = f"template: it takes more than {SECONDS:g} seconds"
+                message = f"template: rendering takes more than {SECONDS:g} seconds"
             else:
                 message = f"template: rendering ended with status {ended.returncode}: {dump[-500:].strip()}"
             raise SqlError(message, _interrupted_at(dump, compiled, begun))
         return texts
 
     def _importable(self) -> tuple[dict[str, tuple[str, str]], dict[str, tuple[str, int, str]]]:
-        """The files that templates may import, by name, and those among them that cannot be read."""
+        """The files that templates may import, by name, and the files among them that cannot be read."""
         sources: dict[str, tuple[str, str]] = {}
         unreadable: dict[str, tuple[str, int, str]] = {}
         for folder in (self._root / "migrations", self._root / "macros"):
@@ -115,19 +115,19 @@ class Templates:
                 try:
                     if path.is_file():
                         sources[name] = (str(path), read_text(path))
-                except SqlError as error:  # an error only where it is imported
+                except SqlError as error:  # the error counts only if a template imports the file
                     line = error.place.line if error.place else 1
                     unreadable[name] = (str(path), line, error.message)
         return sources, unreadable
 
 
 def plain(path: Path, text: str) -> Located:
-    """The text of a file that is no template."""
+    """The text of a file that is not a template."""
     return Located(text, Lines(text, str(path)).place)
 
 
 def _interrupted_at(dump: str, compiled: Mapping[str, list[tuple[int, int]]], path: str) -> Place:
-    """The line of a template in a dump of Python's frames, the innermost first."""
+    """The line of a template in a dump of Python's frames. The innermost frame comes first."""
     written = {name.encode("ascii", "backslashreplace").decode(): name for name in compiled}
     for frame in _FRAME.finditer(dump):
         if (name := written.get(frame[1])) is not None:
@@ -152,7 +152,7 @@ def _unmark(pattern: re.Pattern[str], marked: str, files: list[str], path: str) 
     lines = Lines(text, path)
 
     def place(offset: int) -> Place:
-        """The last mark before a character, plus the distance."""
+        """The place of the last mark before a character, plus the distance to the character."""
         index = bisect.bisect_right(offsets, offset) - 1
         mark, begins = marks[index], offsets[index]
         here, there = lines.place(offset), lines.place(begins)

@@ -1,9 +1,9 @@
-"""Variables: ``DEFINE name = 'value'``, ``UNDEFINE name``, and ``${name}`` in what follows.
+"""Variables: ``DEFINE name = 'value'``, ``UNDEFINE name``, and ``${name}`` in later statements.
 
-One reading for requests to the embedded server and for the files of migrations. As observed on 7.9.1
-(tests/embedded/replies/variables.yml): names are the same in any case. A variable stands for a name, for
-a literal, or for a part of a quoted text; never for more than that, and not for a number in a window's
-clause. ``$${name}`` is the text ``${name}``. In comments nothing is replaced.
+The same code serves requests to the embedded server and files of migrations. Observed on 7.9.1
+(tests/embedded/replies/variables.yml): Names ignore case. A variable stands for a name, a literal, or a part of a
+quoted text. It never stands for more than that, or for a number in a window's clause. ``$${name}`` produces
+the text ``${name}``. Nothing is replaced in comments.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _LITERAL = re.compile(
 )
 _BEFORE_NAMES = {"STREAM", "TABLE", "FROM", "JOIN", "INTO", "EXISTS", "AS", "TERMINATE", "PAUSE", "RESUME"}
 CHARACTERS = 1 << 20
-"""How much variables may add to a file or request, so that values that double do not fill the memory."""
+"""The characters that variables may add to a file or request. So values that double cannot fill the memory."""
 _BEFORE_DURATIONS = {"SIZE", "BY", "RETENTION", "PERIOD", "WITHIN", "TIMEOUT", "LIMIT"}
 
 
 class Variables(Mapping[str, str]):
-    """Values by name, in any case. A name is listed as it was written first.
+    """Values by name. Names ignore case; a name is listed as it was first written.
 
-    ``room`` is how many characters they may still add to the file or request whose variables they are.
+    ``room`` is the number of characters that the variables may still add to their file or request.
     """
 
     def __init__(self, given: Mapping[str, str]) -> None:
@@ -47,12 +47,12 @@ class Variables(Mapping[str, str]):
             self.define(name, value)
 
     def define(self, name: str, value: str) -> None:
-        """Give a variable a value."""
+        """Set the value of a variable."""
         written, _ = self._known.get(name.lower(), (name, ""))
         self._known[name.lower()] = written, value
 
     def undefine(self, name: str) -> bool:
-        """Delete a variable; False if there is none of this name."""
+        """Delete a variable. Returns False if there is no variable with this name."""
         return self._known.pop(name.lower(), None) is not None
 
     def __getitem__(self, name: str) -> str:
@@ -67,14 +67,14 @@ class Variables(Mapping[str, str]):
 
 @dataclass(frozen=True)
 class Piece:
-    """One statement of a text with its semicolon, and the offset at which it starts."""
+    """One statement of a text with its semicolon, and the offset where it starts."""
 
     text: str
     start: int
 
 
 def pieces(text: str) -> Iterator[Piece]:
-    """The statements of a text, and the rest after the last semicolon."""
+    """The statements of a text, and the remaining text after the last semicolon."""
     start = 0
     for match in _END.finditer(text):
         if match["end"]:
@@ -86,14 +86,14 @@ def pieces(text: str) -> Iterator[Piece]:
 
 @dataclass(frozen=True)
 class Filled:
-    """A text with its variables put in. ``runs`` are pieces of it in order: the offset where a piece
-    begins, the offset where it was written, and whether it stands for a variable."""
+    """A text with its variables replaced by values. ``runs`` are its parts in order. Each has the offset where it
+    begins, the offset where it was written, and whether it is a variable's value."""
 
     text: str
     runs: tuple[tuple[int, int, bool], ...] = ((0, 0, False),)
 
     def origin(self, offset: int) -> int:
-        """The offset in the original text of a character of ``text``."""
+        """The offset in the original text for an offset in ``text``."""
         index = bisect.bisect_right(self.runs, offset, key=lambda run: run[0]) - 1
         begins, written, is_variable = self.runs[index]
         return written if is_variable else written + offset - begins
@@ -102,11 +102,11 @@ class Filled:
 def filled(
     text: str, variables: Variables, place: Callable[[int], Place], strict: bool = False
 ) -> Filled:
-    """A statement with its variables put in. A name without a value is left as it is written, or, if
-    ``strict``, refused.
+    """A statement with its variables replaced by values. A name without a value stays as it is, or is refused if
+    ``strict``.
 
-    Raises SqlError where a variable's value is more than a name or literal, stands in a duration, or is
-    longer than ``variables.room``, which this reduces.
+    Raises SqlError if a value is more than a name or literal, if a variable stands in a duration, or if a value is
+    longer than ``variables.room``. Each value reduces that number.
     """
     if "${" not in text:
         return Filled(text)
@@ -115,7 +115,7 @@ def filled(
     length = end = 0
 
     def put(value: str, match: re.Match[str], offset: int) -> None:
-        """Append what stands before a variable, and its value."""
+        """Append the text before a variable, and the variable's value."""
         nonlocal length, end
         variables.room -= len(value)
         if variables.room < 0:
@@ -158,17 +158,17 @@ def filled(
 
 
 def resolved(source: Located, given: Mapping[str, str]) -> Located:
-    """The text of a migration with its variables put in, and without its DEFINE and UNDEFINE statements.
+    """The text of a migration with its variables replaced by values, and without DEFINE and UNDEFINE statements.
 
-    ``given`` are variables that are defined beforehand. Raises SqlError for a malformed definition, and
-    for a ``${name}`` that is not defined where it stands: ksqlDB would use it as it is written.
+    ``given`` are variables that are defined beforehand. Raises SqlError for a malformed definition, and for a
+    ``${name}`` that is not defined at its place, because ksqlDB would leave it in the text.
     """
     text = source.text
     if "${" not in text and not re.search("DEFINE", text, re.IGNORECASE):
         return source
     variables = Variables(given)
     written: list[str] = []
-    parts: list[tuple[int, int, Filled]] = []  # its offset in the result, that in the source, its text
+    parts: list[tuple[int, int, Filled]] = []  # the offset in the result, the offset in the source, the text
     length = 0
     for piece in pieces(text):
 
@@ -217,5 +217,5 @@ def _check(value: str, before: str, place: Place, *, in_file: bool) -> None:
     )
     raise SqlError(
         f"Illegal argument at Line: {place.line}, Col: {place.column}. {rule}Got: '{value}'",
-        place if in_file else None,  # a server's reply has it in its sentence only
+        place if in_file else None,  # a server's reply has the place only in its sentence
     )

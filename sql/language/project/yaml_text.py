@@ -1,8 +1,8 @@
-"""YAML of settings and of ``--var``, read within limits.
+"""Reads the YAML of settings and of ``--var`` within limits.
 
-PyYAML's parser takes time by the square of the depth, merge keys grow by powers of two, and numbers
-of thousands of digits are no text in Python. So PyYAML's scanner looks at the text first: its time is
-in proportion to the text, and it stops at the first excess.
+PyYAML's parser takes time that grows with the square of the depth. Merge keys can grow by powers of two, and
+Python cannot print numbers with thousands of digits. So PyYAML's scanner checks the text first. Its time is
+proportional to the text's length, and it stops where the text exceeds a limit.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 import yaml
 
 CHARACTERS = 1 << 20
-"""The longest text."""
+"""The largest length of a text."""
 DEPTH = 50
-"""Lists and mappings that may stand inside each other."""
+"""The largest depth of nested lists and mappings."""
 DIGITS = 1_000
-"""Characters of the longest number."""
+"""The largest length of a number, in characters."""
 
 _OPENING = (
     yaml.FlowSequenceStartToken, yaml.FlowMappingStartToken, yaml.BlockSequenceStartToken,
@@ -28,7 +28,7 @@ _NUMBER = re.compile(r"[-+.0-9][-+.:_0-9a-fA-FxXoObB]*")
 
 
 class NotYaml(ValueError):
-    """A text is not YAML, or exceeds a limit; ``line`` and ``column`` count from 1."""
+    """A text is not YAML, or exceeds a limit. ``line`` and ``column`` count from 1."""
 
     def __init__(self, problem: str, line: int = 1, column: int = 1) -> None:
         super().__init__(problem)
@@ -63,7 +63,7 @@ def _check(text: str) -> None:
             depth -= 1
         elif isinstance(token, yaml.ScalarToken) and token.plain:
             if token.value == "<<":
-                raise _at(token.start_mark, "it has a merge key (<<): write the values out")
+                raise _at(token.start_mark, "it has a merge key (<<): write the values without it")
             if len(token.value) > DIGITS and _NUMBER.fullmatch(token.value):
                 problem = f"it has a number of more than {DIGITS:,} characters: write it in quotes"
                 raise _at(token.start_mark, problem)

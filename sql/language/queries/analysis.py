@@ -1,4 +1,4 @@
-"""A SELECT with every name resolved, as plain values, and the calls in its expressions."""
+"""A SELECT with every name resolved, as plain values, and the function calls in its expressions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from opensea_metrics.sql.language.statements.statements import Statement
 
 @dataclass(frozen=True)
 class Projection:
-    """One column of the result; in ``expression`` names are upper-cased and unqualified."""
+    """One column of the result. The names in ``expression`` are upper-cased and unqualified."""
 
     column: Column
     expression: exp.Expression
@@ -22,9 +22,9 @@ class Projection:
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """A SELECT, resolved. ``source`` is the (first) source; ``group`` is empty without GROUP BY.
+    """A resolved SELECT. ``source`` is the first source. ``group`` is empty without GROUP BY.
 
-    Compared by identity, so that what is made of it can be kept beside it (functools.cache).
+    Instances are compared by identity, so functions of them can be cached (functools.cache).
     """
 
     statement: Statement
@@ -42,7 +42,7 @@ class Analysis:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """The result's columns, keys first, as a sink has them."""
+        """The result's columns as a sink has them, keys first."""
         columns = [projection.column for projection in self.projections]
         return tuple(sorted(columns, key=lambda column: not column.is_key))
 
@@ -65,10 +65,10 @@ def _calls(expression: exp.Expression, kind: str) -> Iterator[exp.Anonymous]:
 
 
 def is_aggregate(expression: exp.Expression) -> bool:
-    """True if an aggregate function is called in it."""
+    """True if the expression calls an aggregate function."""
     return next(aggregates(expression), None) is not None
 
 
 def makes_rows(expression: exp.Expression) -> bool:
-    """True if a table function is called in it."""
+    """True if the expression calls a table function."""
     return next(table_calls(expression), None) is not None

@@ -11,7 +11,7 @@ from opensea_metrics.sql.language.queries.scope import COMPARISONS, Scope, shown
 from opensea_metrics.sql.language.values.timestamps import milliseconds
 
 _UNORDERED = ("BOOLEAN", "ARRAY", "MAP", "STRUCT")
-"""Types whose values ksqlDB only compares by = and <>."""
+"""Types whose values ksqlDB compares only with = and <>."""
 
 
 def predicate(expression: exp.Expression, scope: Scope, infer: Infer) -> KsqlType:
@@ -64,14 +64,14 @@ def comparison(expression: exp.Expression, scope: Scope, infer: Infer) -> KsqlTy
 
 
 def expect_boolean(expression: exp.Expression, scope: Scope, infer: Infer) -> None:
-    """Raises SqlError for an expression that is no condition."""
+    """Raise SqlError for an expression that is not a condition."""
     kind = infer(expression, scope)
     if kind not in (BOOLEAN, NULL):
         raise condition_error(expression, kind, scope)
 
 
 def condition_error(expression: exp.Expression, kind: KsqlType, scope: Scope) -> SqlError:
-    """The error for an expression that is no condition."""
+    """The error for an expression that is not a condition."""
     text = shown(expression)
     return scope.error(
         expression,
@@ -81,13 +81,13 @@ def condition_error(expression: exp.Expression, kind: KsqlType, scope: Scope) ->
 
 
 def is_time_bound(expression: exp.Expression) -> bool:
-    """True for ksqlDB's own times, which can be compared with a text such as '2026-09-15T10:00:00'."""
+    """True for ksqlDB's own time columns, which can be compared with a text such as '2026-09-15T10:00:00'."""
     bounds = ("WINDOWSTART", "WINDOWEND", "ROWTIME")
     return isinstance(expression, exp.Column) and name_of(expression.this) in bounds
 
 
 def _is_time(expression: exp.Expression, scope: Scope) -> bool:
-    """True for a text, which must then be a time. Raises SqlError for other texts."""
+    """True for a text, which must be a time. Raises SqlError for texts that are not times."""
     if not (isinstance(expression, exp.Literal) and expression.is_string):
         return False
     text = str(expression.this)
@@ -95,7 +95,7 @@ def _is_time(expression: exp.Expression, scope: Scope) -> bool:
         raise scope.error(
             expression,
             f"Failed to parse timestamp '{text}'",
-            "write it as 2020-05-26T23:59:58.000 or 2020-05-26T23:59:58.000+0200; parts may be missing from"
+            "write it as 2020-05-26T23:59:58.000 or 2020-05-26T23:59:58.000+0200; you may omit parts at"
             " the end, as in 2020-05-26",
         )
     return True

@@ -1,4 +1,4 @@
-"""Types of expressions. An unknown column, or an operation that does not fit, is an error."""
+"""Types of expressions. Unknown columns and operations on wrong types are errors."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ from opensea_metrics.sql.language.queries.scope import ARITHMETIC, COMPARISONS, 
 
 
 def infer(expression: exp.Expression, scope: Scope) -> KsqlType:
-    """The type of an expression. Raises SqlError with the place of the fault."""
-    # A chain of operators is as deep as it is long, so types are computed from the inside out.
+    """The type of an expression. Raises SqlError with the place of the error."""
+    # A chain of operators is nested as deeply as it is long, so the types are computed from the inside out.
     pending = [expression]
     while is_chained(pending[-1]) and id(pending[-1]) not in scope.types:
         pending.append(pending[-1].this)
@@ -85,12 +85,12 @@ def _infer(expression: exp.Expression, scope: Scope) -> KsqlType:
         case exp.Var():
             return UNIT
         case exp.Lambda():
-            raise scope.error(expression, "a lambda stands only as the argument of a function")
+            raise scope.error(expression, "a lambda can only be the argument of a function")
     if type(expression) in COMPARISONS:
         return comparison(expression, scope, infer)
     if type(expression) in ARITHMETIC:
         return _arithmetic(expression, scope)
-    raise scope.error(expression, f"'{expression.sql()}' is not understood")
+    raise scope.error(expression, f"'{expression.sql()}' is not supported here")
 
 
 def _column(column: exp.Column, scope: Scope) -> KsqlType:
@@ -99,7 +99,7 @@ def _column(column: exp.Column, scope: Scope) -> KsqlType:
     if alias is None and name in scope.parameters:
         return scope.parameters[name]
     if alias is not None and alias not in scope.columns:
-        raise scope.error(column, f"'{alias}' is no source of this statement")
+        raise scope.error(column, f"'{alias}' is not a source of this statement")
     candidates = [
         columns[name]
         for source, columns in scope.columns.items()
@@ -114,11 +114,11 @@ def _column(column: exp.Column, scope: Scope) -> KsqlType:
             column,
             f"Failed to insert values into '{scope.statement.name}'."
             f" Unsupported column reference in insert value: {name}",
-            "VALUES takes values only; a text stands in single quotes, such as 'otter'",
+            "VALUES takes values only; write a text in single quotes, such as 'otter'",
         )
     known = [name for columns in scope.columns.values() for name in columns]
     near = nearest(name, known)
-    there = f"there are {listed(known)}" if known else None
+    there = f"the columns are {listed(known)}" if known else None
     hint = f"did you mean {near}?" if near else there
     message = f"{scope.clause} column '{name}' cannot be resolved."
     raise scope.error(column, message, hint, located=True)
@@ -132,7 +132,7 @@ def _parameter(identifier: exp.Identifier, scope: Scope) -> KsqlType:
 
 
 def _literal(literal: exp.Literal, scope: Scope, sign: str = "") -> KsqlType:
-    """The type of a text or of a number; a minus belongs to a number."""
+    """The type of a text or a number. A minus sign is part of the number."""
     if literal.is_string:
         return STRING
     text = str(literal.this)
@@ -145,7 +145,7 @@ def _literal(literal: exp.Literal, scope: Scope, sign: str = "") -> KsqlType:
         whole, fraction = text.split(".")
         return DecimalType("DECIMAL", len(whole.lstrip("0") or "0") + len(fraction), len(fraction))
     digits = text.lstrip("0") or "0"
-    beyond = 1 if sign else 0  # -2147483648 is an INTEGER, 2147483648 is none
+    beyond = 1 if sign else 0  # -2147483648 is an INTEGER, but 2147483648 is not
     if len(digits) > 19 or int(digits) >= 2**63 + beyond:
         raise scope.error(literal, f"Invalid numeric literal: {sign}{text}")
     return INTEGER if int(digits) < 2**31 + beyond else BIGINT
@@ -162,7 +162,7 @@ def _field(dot: exp.Dot, scope: Scope) -> KsqlType:
     if kind is None:
         names = [field_name for field_name, _ in base.fields]
         near = nearest(name, names)
-        there = f"there are {listed(names)}" if names else "it has no fields"
+        there = f"its fields are {listed(names)}" if names else "it has no fields"
         hint = f"did you mean {near}?" if near else there
         message = f"Could not find field '{name}' in '{shown(dot.this)}'."
         raise scope.error(dot.expression, message, hint)
@@ -191,7 +191,7 @@ def _negated(negation: exp.Neg, scope: Scope) -> KsqlType:
     kind = infer(negation.this, scope)
     if not is_numeric(kind):
         message = f"Object of type {kind} cannot be converted to a numeric type: -{shown(negation.this)}"
-        raise scope.error(negation.this, message, "a minus stands before a number; use CAST")
+        raise scope.error(negation.this, message, "only a number can have a minus sign; use CAST")
     return kind
 
 
@@ -209,7 +209,7 @@ def _case(case: exp.Case, scope: Scope) -> KsqlType:
         kind = infer(branch, scope)
         if not same(result, kind):
             raise scope.error(
-                branch, f"CASE gives {result} and {kind}, which fails in ksqlDB", "use CAST"
+                branch, f"CASE returns {result} and {kind}, which fails in ksqlDB", "use CAST"
             )
         result = kind if result == NULL else result
     if result == NULL:

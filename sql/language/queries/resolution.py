@@ -1,4 +1,4 @@
-"""What a SELECT means over a catalog: its sources, columns and window, with every name resolved."""
+"""Resolves a SELECT over a catalog: its sources, columns and window, with every name resolved."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
 
 def analyse(statement: Statement, query: exp.Expression, sources: dict[str, Source]) -> Analysis:
-    """Resolve a SELECT against the sources that there are. Raises SqlError."""
+    """Resolve a SELECT against the given sources. Raises SqlError."""
     first, *rest = [query.args["source"], *(join.this for join in query.args["joins"])]
     source = _find(statement, first, sources)
     joined = tuple(_find(statement, item, sources) for item in rest)
@@ -58,7 +58,7 @@ def analyse(statement: Statement, query: exp.Expression, sources: dict[str, Sour
         group=group,
         partition=partition,
         having=_normalised_or_none(query.args.get("having")),
-        # A persistent query emits changes, said or not.
+        # A persistent query always emits changes, even without the clause.
         emit=query.args.get("emit") or (None if statement.kind is Kind.SELECT else "CHANGES"),
         limit=int(limit.this) if limit else None,
         is_aggregation=bool(group) or any(is_aggregate(p.expression) for p in projections),
@@ -67,7 +67,7 @@ def analyse(statement: Statement, query: exp.Expression, sources: dict[str, Sour
 
 
 def _normalised(expression: exp.Expression) -> exp.Expression:
-    """A copy in which equal things look equal: upper-cased names, no sources before columns."""
+    """A copy in which equal expressions look equal: names are upper-cased, and columns have no source before them."""
 
     def normalise(part: exp.Expression) -> exp.Expression:
         if isinstance(part, exp.Identifier):
@@ -174,7 +174,7 @@ def _projections(
 
 
 def _starred(statement: Statement, source: Source) -> list[Column]:
-    """The columns of ``*``: a query of a client sees a window's bounds after the keys."""
+    """The columns of ``*``. For a client's query, the window's bounds come after the keys."""
     keys = [column for column in source.columns if column.is_key]
     values = [column for column in source.columns if not column.is_key]
     bounds = []

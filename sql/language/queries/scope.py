@@ -1,4 +1,4 @@
-"""What the names in an expression stand for, and how ksqlDB's messages write it."""
+"""The meaning of names in an expression, and expressions as ksqlDB's messages write them."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ COMPARISONS: dict[type[exp.Expression], tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Scope:
-    """What names stand for: ``columns`` of each source by its alias, and lambdas' parameters.
+    """The meaning of names: the ``columns`` of each source by its alias, and the parameters of lambdas.
 
-    ``clause`` is where the expression stands, for errors: SELECT, WHERE, GROUP BY …
+    ``clause`` is the expression's clause, for errors: SELECT, WHERE, GROUP BY …
     """
 
     statement: Statement
@@ -37,7 +37,7 @@ class Scope:
     types: dict[int, tuple[exp.Expression, KsqlType]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
-    """Types that are known already, by the identity of an expression, which is kept alive beside."""
+    """Types that are already known, by the identity of an expression. The expression is kept, so its id stays valid."""
 
     def error(
         self,

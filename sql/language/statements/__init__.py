@@ -1,1 +1,1 @@
-"""Text → statements."""
+"""Turns text into statements."""

@@ -27,9 +27,9 @@ _NAMED_SOURCES = (
 
 
 def check(ast: exp.Expression, parts: Sequence[exp.Expr], locate: Callable[[int], Place], place: Place) -> None:
-    """Raises SqlError for what ksqlDB refuses; ``place`` is the statement's.
+    """Raise SqlError for errors that ksqlDB reports after parsing. ``place`` is the statement's place.
 
-    Changes the AST: a function's name loses its quotes, and a unit of time as an argument becomes an ``exp.Var``.
+    This changes the AST: function names lose their quotes, and a unit of time as an argument becomes an ``exp.Var``.
     """
     _check_functions(parts, locate, place)
     _check_names(ast, parts, locate)
@@ -37,7 +37,7 @@ def check(ast: exp.Expression, parts: Sequence[exp.Expr], locate: Callable[[int]
 
 
 def _check_functions(parts: Iterable[exp.Expr], locate: Callable[[int], Place], place: Place) -> None:
-    """Raises SqlError for a reserved word as a function's name, and removes the quotes of others."""
+    """Raise SqlError for reserved words as function names, and remove the quotes of other function names."""
     for call in parts:
         if not isinstance(call, exp.Anonymous):
             continue
@@ -48,7 +48,7 @@ def _check_functions(parts: Iterable[exp.Expr], locate: Callable[[int], Place], 
 
 
 def _check_lists(parts: Sequence[exp.Expr], locate: Callable[[int], Place], place: Place) -> None:
-    """Raises SqlError for empty lists and repeated properties, which ksqlDB refuses after parsing."""
+    """Raise SqlError for empty lists and repeated properties, which ksqlDB refuses after parsing."""
 
     def refused(message: str, at: Place, hint: str | None = None) -> SqlError:
         return SqlError(message, at, hint, stage=Stage.PREPARE)
@@ -65,12 +65,12 @@ def _check_lists(parts: Sequence[exp.Expr], locate: Callable[[int], Place], plac
                 name = str(part.this.this).upper()
                 if name in known:
                     at = place_of(part, locate, place)
-                    raise refused(f"Duplicate key {name}", at, "give each property in WITH once")
+                    raise refused(f"Duplicate key {name}", at, "write each property in WITH once")
                 known.add(name)
 
 
 def _check_names(ast: exp.Expression, parts: Iterable[exp.Expr], locate: Callable[[int], Place]) -> None:
-    """Raises SqlError for empty and illegal names, and for reserved words as names without quotes."""
+    """Raise SqlError for empty and illegal names, and for reserved words as names without quotes."""
     for name in parts:
         if not isinstance(name, exp.Identifier) or (isinstance(name.parent, exp.Anonymous) and name.arg_key == "this"):
             continue
@@ -92,7 +92,7 @@ def _check_names(ast: exp.Expression, parts: Iterable[exp.Expr], locate: Callabl
 
 
 def _check_source_name(name: exp.Identifier, place: Place) -> None:
-    """Raises SqlError for a name that no stream, table or alias can have."""
+    """Raise SqlError for a name that no stream, table or alias can have."""
     if isinstance(name.parent, node.DescribeSource) and name.parent.args.get("function"):
         return
     if not is_source(str(name.this)):
@@ -105,7 +105,7 @@ def _check_source_name(name: exp.Identifier, place: Place) -> None:
 
 
 def _is_argument(node: exp.Expr | None) -> TypeGuard[exp.Column]:
-    """True for a column without a source as the argument of a function."""
+    """True for a column without a source that is the argument of a function."""
     return (
         isinstance(node, exp.Column)
         and not node.args.get("table")
@@ -123,11 +123,11 @@ def _reserved(word: str, place: Place) -> SqlError:
 
 
 def place_of(expression: exp.Expr, locate: Callable[[int], Place], default: Place) -> Place:
-    """The place of the first part of an expression that has a position, else the default."""
+    """The place of the first part of an expression that has a position, or the default."""
     starts = (part.meta.get("start") for part in expression.walk())
     return next((locate(int(start)) for start in starts if start is not None), default)
 
 
 def syntax_error(message: str, place: Place, hint: str | None = None) -> SqlError:
-    """The error for a text that is not in ksqlDB's grammar."""
+    """The error for a text that does not follow ksqlDB's grammar."""
     return SqlError(message, place, hint, stage=Stage.SYNTAX)

@@ -1,4 +1,4 @@
-"""Text → statements."""
+"""Turns text into statements."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def parse_script(
 ) -> tuple[Statement, ...]:
     """The statements of a script.
 
-    ``place`` maps an offset in ``text`` to a place in the user's file where the text was rendered
-    from a template; without it the text is the file. Raises SqlError at the first syntax error, and for
-    a statement that is nested too deeply (:mod:`sql.language.dialect.nesting`).
+    If ``text`` was rendered from a template, ``place`` maps its offsets to places in the user's file. Without
+    ``place``, the text is the file. Raises SqlError at the first syntax error, and for a statement that is
+    nested too deeply (:mod:`sql.language.dialect.nesting`).
     """
     locate = place or Lines(text, file).place
     if (unclosed := first_unclosed(text)) is not None:
@@ -69,15 +69,15 @@ def parse_script(
 
 
 def parse_statement(text: str) -> Statement:
-    """The one statement of ``text``. Raises SqlError if there is none, or more than one."""
+    """The only statement of ``text``. Raises SqlError if there is none, or more than one."""
     statements = parse_script(text, "<statement>")
     if len(statements) != 1:
-        raise SqlError(f"one statement is expected, not {len(statements)}")
+        raise SqlError(f"write one statement, not {len(statements)}")
     return statements[0]
 
 
 def where(statement: Statement, expression: exp.Expression) -> Place:
-    """The place of an expression (of its first part that has a position), else of the statement."""
+    """The place of the first part of an expression that has a position, or the statement's place."""
     return place_of(expression, statement.locate, statement.place)
 
 
@@ -94,27 +94,27 @@ def _statement(
     except ParseError as error:
         detail = error.errors[0]
         description = str(detail["description"])
-        if description.startswith("Required keyword"):  # the parser names a class of its own
+        if description.startswith("Required keyword"):  # sqlglot's parser names one of its own classes
             description = "an operator has no operand"
         raise syntax_error(description, locate(_offset_of(tokens, detail))) from error
-    except RecursionError:  # what is not in brackets, such as NOT NOT NOT …
+    except RecursionError:  # nested without brackets, such as NOT NOT NOT …
         raise _too_deep(f"more than {OPERATIONS} operations", locate(parser._curr.start)) from None
     except TokenError as error:
         raise syntax_error(str(error), locate(start)) from error
-    if not parsed:  # it begins with a word that ends a block, such as ELSE
+    if not parsed:  # the text begins with a word that ends a block, such as ELSE
         raise syntax_error(f"Unknown statement '{body[0].text}'", locate(start))
     ast, place = parsed[0], locate(start)
-    parts = tuple(ast.walk())  # outer first
+    parts = tuple(ast.walk())  # outer nodes first
     if (operation := too_long(parts)) is not None:
         raise SqlError(
             f"Statement is too large to parse: more than {CHAINED} operators in a row",
             place_of(operation, locate, place),
-            "write IN (…) in place of many comparisons, or compute a part in a stream of its own",
+            "write IN (…) instead of many comparisons, or compute a part in another stream",
         )
     if (operation := too_deep(ast)) is not None:
         raise _too_deep(f"more than {OPERATIONS} operations", place_of(operation, locate, place))
     if (foreign := first_foreign(parts)) is not None:
-        message = f"ksqlDB has no such expression: {foreign.sql()[:60]}"
+        message = f"ksqlDB does not have this expression: {foreign.sql()[:60]}"
         raise syntax_error(message, place_of(foreign, locate, place))
     check(ast, parts, locate, place)
     return Statement(text=text[start:end], place=place, ast=ast, locate=locate)
@@ -124,7 +124,7 @@ def _too_deep(excess: str, place: Place) -> SqlError:
     return SqlError(
         f"Statement is too large to parse: {excess} inside each other",
         place,
-        "compute the inner part in a stream of its own",
+        "compute the inner part in another stream",
     )
 
 

@@ -1,7 +1,7 @@
-"""Properties that SET and a request may set, and the values that they take.
+"""Properties that SET and requests may set, and their allowed values.
 
-Source: a SET of each property on a ksqlDB 7.9.1, once with a wrong value. Only ``auto.offset.reset`` has an
-effect in the embedded server.
+Source: a SET of each property on ksqlDB 7.9.1, and a second SET with a wrong value. In the embedded server, only
+``auto.offset.reset`` has an effect.
 """
 
 from __future__ import annotations
@@ -98,29 +98,29 @@ _BITS = {
 _BOOLEANS = frozenset(_BOOLEAN.split())
 _KNOWN = frozenset((*_BITS, *_BOOLEANS, *_TEXT.split(), *_CHOICES))
 _OF_CLIENTS = ("ksql.streams.", "main.consumer.", "restore.consumer.", "consumer.", "producer.", "admin.")
-"""Prefixes of the properties that are for one part of ksqlDB: what follows is a name of its own."""
+"""Prefixes that assign a property to one part of ksqlDB. The rest is the name of a property of that part."""
 _ANY = ("confluent.", "ksql.functions.", "sasl.", "ssl.", "topic.", "__")
-"""Beginnings of names that depend on what is built into a server: its functions, Kafka Streams' own switches."""
+"""Beginnings of names that depend on a server's parts, such as its functions or Kafka Streams' own switches."""
 
 
 def check_set(statement: Statement) -> None:
-    """Raises SqlError for a SET or UNSET that ksqlDB refuses, alone or for the statements after it."""
+    """Raise SqlError for a SET or UNSET that ksqlDB refuses, immediately or in the statements after it."""
     name = str(statement.ast.this.this)
     if not is_known(name):
-        hint = "SHOW PROPERTIES lists properties; their names are in lower case"
+        hint = "SHOW PROPERTIES lists the properties; their names are in lower case"
         raise SqlError(f"Unknown property: {name}", statement.place, hint)
     if statement.kind is Kind.SET and (reason := misfit(name, str(statement.ast.args["value"].this))):
         raise SqlError(reason, statement.place)
 
 
 def is_known(name: str) -> bool:
-    """Whether ksqlDB takes it for a property."""
+    """True if ksqlDB accepts the name of a property."""
     plain = _plain(name)
     return plain in _KNOWN or plain.startswith(_ANY)
 
 
 def misfit(name: str, value: str) -> str | None:
-    """Why a property cannot have a value, in ksqlDB's words; None if it can."""
+    """The reason why a property cannot have a value, in ksqlDB's words, or None if it can."""
     plain = _plain(name)
     reason = None
     if plain in _CHOICES and value not in _CHOICES[plain]:
@@ -132,19 +132,19 @@ def misfit(name: str, value: str) -> str | None:
     if reason:
         return f"Invalid value {value} for configuration {plain}: {reason}"
     if plain == RESET and value == "none":
-        # SET takes it, and then no query starts.
+        # ksqlDB accepts the SET, but then no query starts.
         return "'none' is not valid for this property within KSQL"
     return None
 
 
 def reset_of(properties: Mapping[str, str]) -> str:
-    """Where a query begins to read: "earliest", which is the embedded server's default, or "latest"."""
+    """The position where a query begins to read: "earliest" (the embedded server's default) or "latest"."""
     values = [value for name, value in properties.items() if _plain(name) == RESET]
     return properties.get(RESET) or (values or ["earliest"])[-1]
 
 
 def _plain(name: str) -> str:
-    """The name without the prefixes that say for which part of ksqlDB it is."""
+    """The name without the prefixes that assign it to a part of ksqlDB."""
     while prefix := next(filter(name.startswith, _OF_CLIENTS), ""):
         name = name.removeprefix(prefix)
     return name

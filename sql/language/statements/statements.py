@@ -1,4 +1,4 @@
-"""One ksqlDB statement as plain data: its text, its place, the names that it makes and reads."""
+"""One ksqlDB statement as plain data: its text, its place, and the names that it creates and reads."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ class Kind(Enum):
 class Statement:
     """A parsed statement.
 
-    ``text`` ends with a semicolon and is what is sent to a server. ``locate`` maps offsets of positions
-    in ``ast`` to places. The methods that change a statement give another one, whose text is written
-    from its AST, without the user's comments and layout.
+    ``text`` ends with a semicolon and is sent to servers. ``locate`` maps offsets in ``ast`` to places. The
+    methods that change a statement return a new one. The new text is written from the AST, without the user's
+    comments and layout.
     """
 
     text: str
@@ -64,7 +64,7 @@ class Statement:
 
     @cached_property
     def kind(self) -> Kind:
-        """What it does."""
+        """What the statement does."""
         ast = self.ast
         match ast:
             case node.CreateSource():
@@ -83,26 +83,26 @@ class Statement:
 
     @cached_property
     def name(self) -> str | None:
-        """The stream, table or query that it creates, writes to, changes, ends or describes.
+        """The stream, table or query that the statement creates, writes to, changes, ends or describes.
 
-        Upper-cased unless it is quoted.
+        The name is upper-cased unless it is quoted.
         """
         return name_of(self.ast.this) if isinstance(self.ast, _NAMING) else None
 
     @cached_property
     def reads(self) -> tuple[str, ...]:
-        """The sources that it reads."""
+        """The sources that the statement reads."""
         return tuple(name_of(source.this) for source in self.ast.find_all(node.SourceReference))
 
     @property
     def properties(self) -> dict[str, str]:
-        """The WITH clause: upper-cased names to values as text."""
+        """The properties of the WITH clause, by upper-cased name. Values are text."""
         items = self.ast.args.get("properties") or []
         return {str(item.this.this).upper(): _text(item.args["value"]) for item in items}
 
     @property
     def topic(self) -> str | None:
-        """The topic that a CREATE names, or implies (a sink's name), else None."""
+        """The topic that a CREATE names, or implies by its sink's name. None for other statements."""
         if named := self.properties.get("KAFKA_TOPIC"):
             return named
         return self.name if self.kind in (Kind.CREATE_STREAM_AS, Kind.CREATE_TABLE_AS) else None
@@ -124,32 +124,32 @@ class Statement:
 
     @property
     def starts_query(self) -> bool:
-        """True if it starts a persistent query (CSAS, CTAS, INSERT INTO … SELECT)."""
+        """True if the statement starts a persistent query (CSAS, CTAS, INSERT INTO … SELECT)."""
         return self.kind in (Kind.CREATE_STREAM_AS, Kind.CREATE_TABLE_AS, Kind.INSERT_SELECT)
 
     def creating(self) -> Statement:
-        """A CREATE without OR REPLACE and IF NOT EXISTS; any other statement as it is."""
+        """A CREATE without OR REPLACE and IF NOT EXISTS. Other statements stay as they are."""
         return self._with(replace=False, if_not_exists=False)
 
     def replacing(self) -> Statement:
-        """A CREATE as CREATE OR REPLACE; any other statement as it is."""
+        """A CREATE as CREATE OR REPLACE. Other statements stay as they are."""
         return self._with(replace=True, if_not_exists=False)
 
     def without_delete_topic(self) -> Statement:
-        """A DROP that keeps the topic; any other statement as it is."""
+        """A DROP that keeps the topic. Other statements stay as they are."""
         return self._with(delete_topic=False)
 
     def without_property(self, name: str) -> Statement:
-        """The statement without one property of its WITH clause; ``name`` is upper-cased."""
+        """The statement without one property of its WITH clause. ``name`` is upper-cased."""
         if name not in self.properties:
             return self
         kept = [item for item in self.ast.args["properties"] if str(item.this.this).upper() != name]
         return self._with(properties=[item.copy() for item in kept])
 
     def renamed(self, names: Mapping[str, str], topics: Mapping[str, str]) -> Statement:
-        """A statement under new names: what it creates or writes into, what it reads, its topic.
+        """The statement with new names for its topic, and for the sources that it creates, writes to or reads.
 
-        A source keeps its old name as its alias, so that columns may still be qualified by it.
+        A source keeps its old name as its alias, so that columns may still be qualified with the old name.
         """
         ast = self.ast.copy()
         if (name := self.name) is not None and name in names:
@@ -166,7 +166,7 @@ class Statement:
         return self._of(ast)
 
     def _with(self, **args: object) -> Statement:
-        """The statement with other arguments in its AST; only arguments that the AST has are set."""
+        """The statement with other arguments in its AST. Only arguments that the AST already has are set."""
         changed = {
             name: value
             for name, value in args.items()
@@ -191,7 +191,7 @@ def written(ast: exp.Expression) -> str:
 def dropping(
     kind: str, name: str, place: Place = _OWN, delete_topic: bool = False, if_exists: bool = False
 ) -> Statement:
-    """``DROP STREAM|TABLE name``; ``place`` is that of a statement that it follows from."""
+    """``DROP STREAM|TABLE name``. ``place`` is the place of the statement that makes the DROP necessary."""
     ast = node.DropSource(
         this=_quoted(name), kind=kind, if_exists=if_exists, delete_topic=delete_topic
     )
@@ -199,7 +199,7 @@ def dropping(
 
 
 def terminating(query_id: str, place: Place = _OWN) -> Statement:
-    """``TERMINATE query_id``; ``place`` is that of a statement that it follows from."""
+    """``TERMINATE query_id``. ``place`` is the place of the statement that makes the TERMINATE necessary."""
     ast = node.QueryControl(this=_quoted(query_id), action="TERMINATE")
     return Statement(written(ast), place, ast)
 

@@ -1,9 +1,10 @@
 """Values of JSON and of SQL as values of ksqlDB's types, by the rules of /inserts-stream and INSERT … VALUES.
 
-The rules are those of a 7.9.1 (observed): no text becomes a number or the other way round, no 1.5 a whole
-number; a number of any kind becomes a DECIMAL or DOUBLE; DATE, TIME and TIMESTAMP are text, BYTES are
-base64. Results are as ksqlDB writes them into a JSON record: days since the epoch for a DATE,
-milliseconds for TIME and TIMESTAMP, base64 for BYTES.
+The rules were observed on 7.9.1. Text never becomes a number, and a number never becomes text. 1.5 never becomes a
+whole number. Any number can become a DECIMAL or DOUBLE. DATE, TIME and TIMESTAMP are text, and BYTES are base64.
+
+Results are values that ksqlDB writes into a JSON record: days since the epoch for a DATE, milliseconds for TIME
+and TIMESTAMP, and base64 for BYTES.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ _DECIMALS = Context(prec=400, rounding=ROUND_HALF_UP)
 
 
 class Mismatch(Exception):
-    """A value that a type does not take; the message is for the client."""
+    """A type does not accept a value. The message is for the client."""
 
 
 class Names:
-    """Names in JSON as ksqlDB reads them: in upper case, unless quoted by backquotes or quotes."""
+    """Names in JSON as ksqlDB reads them: upper-cased, unless they are in backticks or quotes."""
 
     def __init__(self) -> None:
         self._known: dict[str, str] = {}
 
     def columns(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """An object by the names of columns or fields. Raises Mismatch."""
+        """The values of an object by the names of columns or fields. Raises Mismatch."""
         by_name: dict[str, Any] = {}
         for written, value in row.items():
             name = self._known.get(written)
@@ -61,7 +62,7 @@ class Names:
 
 
 def identifier(written: str) -> str:
-    """A name as a client writes it. Raises ValueError for quotes that do not match."""
+    """A name as a client writes it. Raises ValueError for unmatched quotes."""
     quote = written[:1]
     if quote not in ("`", '"'):
         return written.upper()
@@ -74,7 +75,7 @@ def identifier(written: str) -> str:
 
 
 def coercer(kind: KsqlType, names: Names) -> Coercer:
-    """What makes a value of ``kind`` of a JSON value; NULL of null."""
+    """A converter from JSON values to values of ``kind``. It converts null to NULL."""
     strict = _strict(kind, names)
 
     def coerce(value: Any) -> Any:
@@ -84,8 +85,8 @@ def coercer(kind: KsqlType, names: Names) -> Coercer:
 
 
 def stored(kind: KsqlType, value: Any) -> Any:
-    """A value of INSERT … VALUES as JSON in a topic has it. ``value`` is what the statement's SQL gives, of a
-    type that may go into a column of ``kind``. Raises Mismatch for a text or number that does not fit."""
+    """The JSON that a value of INSERT … VALUES has in a topic. ``value`` is the value of the statement's SQL. Its type
+    must be accepted by a column of ``kind``. Raises Mismatch for a text or number that does not fit."""
     if value is None:
         return None
     match kind:
@@ -109,7 +110,7 @@ def stored(kind: KsqlType, value: Any) -> Any:
 
 
 def rounded(value: Any, kind: DecimalType) -> Decimal:
-    """A number, or the text of one, as a DECIMAL. Raises Mismatch if it is none, or too large."""
+    """A number, or the text of a number, as a DECIMAL. Raises Mismatch if it is not a number, or too large."""
     text = value if isinstance(value, str) else str(value) if isinstance(value, Decimal) else repr(value)
     if isinstance(value, bool) or not _NUMBER.fullmatch(text):
         raise _mismatch(value, kind)
@@ -163,7 +164,7 @@ def _of(wanted: type[Any], value: Any, kind: KsqlType) -> Any:
 
 
 def _mismatch(value: Any, kind: KsqlType) -> Mismatch:
-    """ksqlDB's sentence; it names Java's classes."""
+    """The error with ksqlDB's sentence, which names Java's classes."""
     match value:
         case bool():
             name = "java.lang.Boolean"

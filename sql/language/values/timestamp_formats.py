@@ -1,7 +1,7 @@
 """TIMESTAMP_FORMAT: times in texts, as Java's DateTimeFormatter reads them for ksqlDB.
 
-The rules are those of the JDK for a formatter that takes letters in any case and resolves dates "smartly". What a
-text leaves out is taken from 1970-01-01T00:00Z (StringToTimestampParser of 7.9.1; observed:
+The rules are those of the JDK for a formatter that ignores case and resolves dates in "smart" mode. Fields that
+are missing in a text are taken from 1970-01-01T00:00Z (StringToTimestampParser of 7.9.1; observed:
 tests/embedded/records.yml).
 """
 
@@ -16,9 +16,9 @@ from functools import lru_cache
 
 _TOKEN = re.compile(r"'(?:[^']|'')*'|([A-Za-z])\1*|.", re.DOTALL)
 _FIXED = re.compile("yy|uu|MM|dd|HH|mm|ss|S{1,9}")
-"""Numbers of so many digits."""
+"""Numbers with a fixed number of digits."""
 _OPEN = re.compile("[MdHms]|n{1,9}")
-"""Numbers of any number of digits."""
+"""Numbers with any number of digits."""
 _NAMES = {"M": "month", "d": "day", "H": "hour", "m": "minute", "s": "second", "n": "nanosecond"}
 _NEEDS = {"m": "H", "s": "m", "S": "s", "n": "s"}
 _OFFSETS = {
@@ -35,18 +35,18 @@ _MOST = 2**63
 
 
 class UnknownFormat(ValueError):
-    """A pattern that is not read here; the message is the part at fault."""
+    """A pattern that is not supported here. The message is the unsupported part."""
 
 
 @dataclass(frozen=True)
 class TimestampFormat:
-    """A pattern as a regular expression; ``fields`` are what its groups stand for."""
+    """A pattern as a regular expression. ``fields`` says what its groups stand for."""
 
     expression: re.Pattern[str]
     fields: tuple[str, ...]
 
     def milliseconds(self, text: str) -> int | None:
-        """The time of a text in epoch ms; None if the text is not of this form."""
+        """The time of a text in epoch ms, or None if the text does not match the pattern."""
         match = self.expression.fullmatch(text)
         if match is None:
             return None
@@ -61,14 +61,14 @@ class TimestampFormat:
 
 @lru_cache(maxsize=100)
 def timestamp_format(pattern: str) -> TimestampFormat:
-    """The format of a pattern. Raises UnknownFormat."""
+    """The format for a pattern. Raises UnknownFormat."""
     fields: list[str] = []
     expression = "".join(_expressions([match[0] for match in _TOKEN.finditer(pattern)], fields))
     return TimestampFormat(re.compile(expression, re.DOTALL), tuple(fields))
 
 
 def _expressions(tokens: Sequence[str], fields: list[str]) -> Iterator[str]:
-    """The regular expressions of a pattern's parts. ``fields`` gets the names of their groups."""
+    """The regular expressions for a pattern's parts. Appends the names of their groups to ``fields``."""
     depth = 0
     letters = {token[0] for token in tokens}
     for token, following in zip(tokens, [*tokens[1:], ""], strict=True):
@@ -76,7 +76,7 @@ def _expressions(tokens: Sequence[str], fields: list[str]) -> Iterator[str]:
         if (needed := _NEEDS.get(token[0])) and needed not in letters:
             raise UnknownFormat(f"'{token}' without '{needed}'")
         if token in ("yyyy", "uuuu"):
-            # Of digits in a row, those that are left by the numbers of fixed lengths.
+            # In a row of digits, the year gets the digits that numbers of fixed length leave.
             if _OPEN.fullmatch(following):
                 raise UnknownFormat(f"'{token}{following}'")
             fields.append("year of era" if token == "yyyy" else "year")
@@ -93,12 +93,12 @@ def _expressions(tokens: Sequence[str], fields: list[str]) -> Iterator[str]:
         elif re.fullmatch("X{1,5}|x{1,5}|Z{1,3}", token):
             fields.append("offset")
             utc, form = {"X": ("[Zz]", len(token)), "Z": (_UTC[2], 2)}.get(token[0]) or (_UTC[len(token)], len(token))
-            yield f"((?>{utc}|{_OFFSETS[form]}))"  # what is taken for UTC ends there
+            yield f"((?>{utc}|{_OFFSETS[form]}))"  # Java does not go back after it has read UTC
         elif token[0].isalpha() or token in ("'", "{", "}", "#"):
             raise UnknownFormat(f"'{token}'")
         elif token == "[":
             depth += 1
-            yield "(?>"  # what an optional part has taken it keeps
+            yield "(?>"  # Java does not go back into an optional part that has matched
         elif token == "]":
             depth -= 1
             if depth < 0:
@@ -107,7 +107,7 @@ def _expressions(tokens: Sequence[str], fields: list[str]) -> Iterator[str]:
         else:
             literal = token[1:-1].replace("''", "'") if len(token) > 2 else token[0]
             yield f"(?i:{re.escape(literal)})"
-    yield ")?+" * depth  # Java closes what is open
+    yield ")?+" * depth  # Java closes open optional parts at the end
 
 
 def _fraction(written: str) -> tuple[str, int]:
@@ -115,7 +115,7 @@ def _fraction(written: str) -> tuple[str, int]:
 
 
 def _offset(written: str) -> tuple[str, int]:
-    """Seconds east of Greenwich."""
+    """The offset in seconds east of Greenwich."""
     if written in "Zz":
         return "offset", 0
     digits = written[1:].replace(":", "").ljust(6, "0")
@@ -133,7 +133,7 @@ _READERS: dict[str, Callable[[str], tuple[str, int]]] = {
 
 
 def _milliseconds(fields: dict[str, int]) -> int | None:
-    """The time of some fields; None if one of them is out of its range."""
+    """The time for some fields, or None if a field is out of range."""
     if any(value > _RANGES.get(name, 999_999_999) for name, value in fields.items()):
         return None
     year, month, day = fields.get("year", 1970), fields.get("month", 1), fields.get("day", 1)
@@ -141,13 +141,13 @@ def _milliseconds(fields: dict[str, int]) -> int | None:
     offset = fields.get("offset", 0)
     if month < 1 or day < 1 or abs(offset) > 18 * 3600 or (clock[0] == 24 and any(clock[1:])):
         return None
-    # The calendar is the same every 400 years, and Python's begins with year 1.
+    # The calendar repeats every 400 years, and Python's calendar starts with year 1.
     cycles, like = divmod(year - 1, _CYCLE)
     last = calendar.monthrange(like + 1, month)[1]
     days = date(like + 1, month, min(day, last)).toordinal() - 719_163
     days += cycles * _CYCLE_DAYS
     if not fields.keys() >= {"year", "month", "day"}:
-        clock[0] %= 24  # there is no day to which to add one
+        clock[0] %= 24  # there is no day to add one to
     seconds = days * 86_400 + clock[0] * 3600 + clock[1] * 60 + clock[2] - offset
     milliseconds = seconds * 1000 + clock[3] // 1_000_000
     return milliseconds if -_MOST <= milliseconds < _MOST else None

@@ -16,12 +16,12 @@ _FULL_DATE = len("2022-01-02")
 
 
 def days(text: str) -> int | None:
-    """Days from the epoch to a date such as 2022-01-02, 2022-01 or 2022; None for other texts."""
+    """Days from the epoch to a date such as 2022-01-02, 2022-01 or 2022. None for other texts."""
     return _days(text, is_lenient=False)
 
 
 def time_of_day(text: str) -> int | None:
-    """Milliseconds since midnight for a time such as 10:11, 10:11:12 or 10:11:12.345; None for other texts."""
+    """Milliseconds since midnight for a time such as 10:11, 10:11:12 or 10:11:12.345. None for other texts."""
     match = _TIME.fullmatch(text.strip())
     if match is None:
         return None
@@ -34,8 +34,8 @@ def time_of_day(text: str) -> int | None:
 def milliseconds(text: str) -> int | None:
     """Milliseconds from the epoch to a time such as 2022, 2022-01-02 or 2022-01-02T03:04:05.678+0100.
 
-    Without a zone it is UTC. None if it is no timestamp. A day that the month does not have is its last
-    one, and 24:00 is the next day's midnight, as on a 7.9.1 (observed).
+    A time without a zone is UTC. None if the text is not a timestamp. A day that the month does not have becomes the
+    month's last day, and 24:00 is the next day's midnight (observed on 7.9.1).
     """
     day, separator, rest = text.strip().partition("T")
     place = min((at for sign in "+-" if (at := rest.find(sign)) >= 0), default=len(rest))
@@ -65,7 +65,7 @@ def _days(text: str, is_lenient: bool) -> int | None:
 
 
 def _offset(zone: str) -> int | None:
-    """A zone such as +01, +0100 or +01:00 in milliseconds."""
+    """The offset of a zone such as +01, +0100 or +01:00, in milliseconds."""
     match = _ZONE.fullmatch(zone)
     if match is None:
         return None

@@ -1,7 +1,7 @@
-"""JSON as ksqlDB's serializer writes it into topics, of Python values.
+"""Writes Python values as JSON, as ksqlDB's serializer writes them into topics.
 
-A DATE is days since 1970, a TIME milliseconds of the day, a TIMESTAMP milliseconds since 1970, BYTES are base64, and
-a DECIMAL is a number with all its digits (observed on 7.9.1: tests/embedded/records.yml).
+A DATE is days since 1970, a TIME milliseconds of the day, and a TIMESTAMP milliseconds since 1970. BYTES are base64.
+A DECIMAL is a number with all its digits (observed on 7.9.1: tests/embedded/records.yml).
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 def dump(record: Mapping[str, Any]) -> bytes:
-    """The JSON text of a record. A number that JSON has no form for is null."""
+    """The JSON text of a record. A number that JSON cannot express is null."""
     return orjson.dumps(
         record, default=plain, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATETIME
     )
 
 
 def plain(value: Any) -> Any:
-    """A value that JSON has no form for, as ksqlDB writes it."""
+    """A value that JSON cannot express, as ksqlDB writes it."""
     match value:
         case Decimal():
             return orjson.Fragment(format(value, "f"))
@@ -40,11 +40,11 @@ def plain(value: Any) -> Any:
             return (value - _EPOCH.date()).days
         case time():
             return (datetime.combine(_EPOCH, value) - _EPOCH) // _MILLISECOND
-    raise TypeError(f"JSON has no form for {type(value).__name__}")
+    raise TypeError(f"JSON cannot express {type(value).__name__}")
 
 
 def finite(value: Any) -> Any:
-    """A value with text for the numbers that JSON cannot write: orjson would write null."""
+    """A value in which text replaces the numbers that JSON cannot express. orjson would write null for them."""
     if isinstance(value, float):
         if math.isfinite(value):
             return value
