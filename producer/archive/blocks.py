@@ -16,8 +16,6 @@ from opensea_metrics.producer.archive.layout import ArchiveFile
 from opensea_metrics.producer.archive.location import Archive
 from opensea_metrics.producer.archive.text import LINE_LIMIT, TooLong
 
-_SIZE = 2 * 1024 * 1024
-"""Bytes of text in a block: the lines of fewer make batches that are too small for DuckDB."""
 TOO_LONG = f"a line is longer than {LINE_LIMIT:,} bytes"
 
 
@@ -70,5 +68,5 @@ def text_blocks(
 
 def _blocks(raw: text.Raw, file: ArchiveFile, too_long: TooLong) -> Iterator[bytes]:
     is_gzip = file.form == "json.gz"
-    texts = text.unpacked(raw, _SIZE) if is_gzip else text.plain(raw, size=_SIZE)
+    texts = text.unpacked(raw) if is_gzip else text.plain(raw)
     yield from text.without_mark(text.whole_lines(texts, is_gzip, too_long))

@@ -6,15 +6,11 @@ begin with a dot or underscore are files in the making: nobody reads or reports 
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from opensea_metrics.core.errors import os_reason
 from opensea_metrics.producer.archive.layout import (
     COMPACTED_SUFFIX,
     TEXT_SUFFIXES,
@@ -23,19 +19,20 @@ from opensea_metrics.producer.archive.layout import (
     companion_base,
     is_companion,
 )
+from opensea_metrics.producer.archive.paths import (
+    NOT_TEXT,
+    cannot,
+    is_in,
+    is_text,
+    not_a_file,
+    outside,
+    shown,
+)
 
 SETTLED = 60.0
 """Seconds without a change after which a file counts as finished."""
 MOST_PARTITIONS = 10_000
-NOT_TEXT = "the name is not UTF-8; rename it"
 _LOOP = "a link to a folder that contains it or is listed already; remove the link"
-_KINDS = {
-    stat.S_IFDIR: "a directory",
-    stat.S_IFIFO: "a FIFO",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
 _READABLE_COMPANIONS = (".json", ".json.gz")
 
 
@@ -116,7 +113,7 @@ def listed(top: str, below: str = "", within: str | None = None, without: str | 
         else:  # after all folders that are no links
             folder = linked.pop()
             target = os.path.realpath(os.path.join(top, folder))
-            if any(_is_in(target, other) or _is_in(other, target) for other in seen):
+            if any(is_in(target, other) or is_in(other, target) for other in seen):
                 found.refused[shown(folder)] = _LOOP
                 continue
             seen.add(target)
@@ -166,43 +163,6 @@ def is_settled(modified: float) -> bool:
     return abs(time.time() - modified) >= SETTLED  # a clock may be wrong, so a time may lie ahead
 
 
-def outside(root: str | os.PathLike[str], path: str | os.PathLike[str]) -> str | None:
-    """The reason for refusing a path that leads out of the folder of all topics over a link, or None."""
-    if _is_in(target := os.path.realpath(path), os.path.realpath(root)):
-        return None
-    return f"a link leads to {shown(target)}, outside of {shown(str(root))}; move the data there"
-
-
-@contextmanager
-def opened(path: str | os.PathLike[str]) -> Iterator[int]:
-    """A descriptor of a regular file.
-
-    Raises OSError if the file cannot be opened or is something else, such as a FIFO, for which it does not wait.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            raise OSError(errno.EINVAL, _not_a_file(mode))
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def shown(path: str) -> str:
-    """A path as text that can be stored and printed, also if it is not UTF-8."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def is_text(name: str) -> bool:
-    """Whether a name is UTF-8."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def partition_refusal(partition: int, partitions: int | None = None) -> str | None:
     """The reason for refusing a file of a partition, or None; ``partitions`` is their number if it is declared."""
     if partition < (partitions or MOST_PARTITIONS):
@@ -213,11 +173,6 @@ def partition_refusal(partition: int, partitions: int | None = None) -> str | No
             " rename the file"
         )
     return f"its name says partition {partition}, and a topic has at most {MOST_PARTITIONS:,}; rename the file"
-
-
-def cannot(verb: str, error: OSError) -> str:
-    """The reason of what the system refuses."""
-    return f"cannot {verb}: {os_reason(error)}"
 
 
 def _judged(entry: os.DirEntry[str], within: str | None) -> os.stat_result | str | bool:
@@ -242,7 +197,7 @@ def _judged(entry: os.DirEntry[str], within: str | None) -> os.stat_result | str
         if is_link:
             return "a link that leads nowhere"
         raise
-    return status if stat.S_ISREG(status.st_mode) else _not_a_file(status.st_mode)
+    return status if stat.S_ISREG(status.st_mode) else not_a_file(status.st_mode)
 
 
 def _is_asked_for(entry: os.DirEntry[str]) -> bool:
@@ -253,11 +208,3 @@ def _is_asked_for(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:
         return False
-
-
-def _is_in(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
-
-
-def _not_a_file(mode: int) -> str:
-    return f"it is {_KINDS[stat.S_IFMT(mode)]}, not a file"

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import fsspec
 
-from opensea_metrics.producer.archive import listing
+from opensea_metrics.producer.archive import listing, paths
 from opensea_metrics.producer.archive.errors import ArchiveError, reason
 from opensea_metrics.producer.archive.layout import (
     HOUR_MS,
@@ -130,7 +130,7 @@ class Archive:
     def opened(self, file: ArchiveFile) -> Iterator[Raw]:
         """The bytes of a file. Raises OSError."""
         if self.s3 is None:
-            with listing.opened(file.path) as descriptor:
+            with paths.opened(file.path) as descriptor:
                 yield DescriptorReader(descriptor)
         else:
             with self.fs.open(file.path, "rb", cache_type="readahead") as raw:
@@ -198,8 +198,8 @@ class Archive:
                 inside = path[len(self.root) + 1 :]
                 if any(name.startswith((".", "_")) for name in inside.split("/")):
                     continue
-                if not listing.is_text(inside):
-                    found.refused[listing.shown(inside)] = listing.NOT_TEXT
+                if not paths.is_text(inside):
+                    found.refused[paths.shown(inside)] = paths.NOT_TEXT
                 else:
                     found.add(File(inside, int(info["size"] or 0), 0, 0.0))
             found.judge_companions()

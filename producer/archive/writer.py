@@ -7,20 +7,22 @@ that file's lines.
 from __future__ import annotations
 
 import errno
-import fcntl
 import gzip
 import json
 import os
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
 
-from opensea_metrics.core.errors import os_reason
 from opensea_metrics.producer.archive.errors import ArchiveError, Damaged
+from opensea_metrics.producer.archive.hidden_file import (
+    HiddenFile,
+    errors_at,
+    locked,
+    sync_directory,
+)
 from opensea_metrics.producer.archive.layout import HOUR_MS, ArchiveFile, companion_names
 from opensea_metrics.producer.archive.location import Archive
 from opensea_metrics.producer.archive.records import records, topic_archive, topic_files
@@ -34,36 +36,6 @@ _CHUNK = 256 * 1024
 def partition_of(key: str | None, partitions: int) -> int:
     """The partition of a key: the same on every machine and run; 0 for None."""
     return zlib.crc32(key.encode()) % partitions if key is not None else 0
-
-
-@dataclass
-class _OpenFile:
-    """A file in the making. ``lines`` wait until there are enough to compress. ``keys`` are those of all lines."""
-
-    path: Path
-    raw: BinaryIO
-    zipped: gzip.GzipFile
-    count: int = 0
-    size: int = 0
-    waiting: int = 0
-    lines: list[bytes] = field(default_factory=list)
-    keys: list[str | None] = field(default_factory=list)
-    keeps_keys: bool = False
-
-    def drain(self) -> None:
-        self.lines.append(b"")
-        self.zipped.write(b"\n".join(self.lines))
-        self.lines.clear()
-        self.waiting = 0
-
-    def abandon(self) -> None:
-        """Close and remove the file, whatever state it is in."""
-        with suppress(OSError):
-            self.zipped.close()
-        with suppress(OSError):
-            self.raw.close()
-        with suppress(OSError):
-            self.path.unlink()
 
 
 class ArchiveWriter:
@@ -95,11 +67,11 @@ class ArchiveWriter:
         self._roll_bytes = roll_bytes
         self._level = level
         self._max_open = max_open
-        self._open: dict[tuple[int, int], _OpenFile] = {}
+        self._open: dict[tuple[int, int], HiddenFile] = {}
         self._directory = root / "topics" / topic
-        with _errors_at(self._directory):
+        with errors_at(self._directory):
             self._directory.mkdir(parents=True, exist_ok=True)
-            self._lock = _locked(self._directory)
+            self._lock = locked(self._directory)
             for leftover in self._directory.glob(f"{_HOURS}/.*.tmp"):
                 leftover.unlink()
         self._offsets = _next_offsets(root, topic)
@@ -159,18 +131,18 @@ class ArchiveWriter:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _start(self, hour: int, partition: int) -> _OpenFile:
+    def _start(self, hour: int, partition: int) -> HiddenFile:
         if len(self._open) >= self._max_open:
             self._publish(next(iter(self._open)))
         moment = datetime.fromtimestamp(hour * HOUR_MS / 1000, UTC)
         directory = self._directory / moment.strftime("year=%Y/month=%m/day=%d/hour=%H")
         path = directory / f".{self._topic}+{partition}.tmp"
-        with _errors_at(path):
+        with errors_at(path):
             directory.mkdir(parents=True, exist_ok=True)
             raw = open(path, "wb")  # noqa: SIM115 - open until it is published
         # Neither a name nor a time in the header: the same records give the same bytes.
         zipped = gzip.GzipFile("", "wb", self._level, raw, mtime=0)
-        file = self._open[hour, partition] = _OpenFile(path, raw, zipped)
+        file = self._open[hour, partition] = HiddenFile(path, raw, zipped)
         return file
 
     def _publish(self, place: tuple[int, int]) -> None:
@@ -189,7 +161,7 @@ class ArchiveWriter:
             if final.exists():
                 raise FileExistsError(errno.EEXIST, "File exists", str(final))
             file.path.rename(final)
-            _sync_directory(final.parent)
+            sync_directory(final.parent)
         self._offsets[partition] = offset + file.count
         self._published += file.count
         del self._open[place]
@@ -210,7 +182,7 @@ class ArchiveWriter:
         """After an error nobody knows what is in a file: it must not be published later."""
         file = self._open[place]
         try:
-            with _errors_at(file.path):
+            with errors_at(file.path):
                 yield
         except ArchiveError:
             del self._open[place]
@@ -237,37 +209,4 @@ def _end(archive: Archive, file: ArchiveFile) -> int:
     except Damaged as error:
         raise ArchiveError(
             f"{file.path} is damaged ({error}), so the next offset is unknown. Restore the file, or move it away."
-        ) from error
-
-
-def _locked(directory: Path) -> BinaryIO:
-    """The lock of a topic's directory: held until it is closed, or the process dies."""
-    lock = open(directory / ".lock", "wb")  # noqa: SIM115 - open until the writer is closed
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        lock.close()
-        raise ArchiveError(
-            f"Another process writes into {directory}. Stop it, or choose another directory."
-        ) from error
-    return lock
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make a rename last through a power cut."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def _errors_at(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ArchiveError(
-            f"Cannot write {error.filename or path}: {os_reason(error)}. "
-            "Choose a directory that can be written, with room on its disk."
         ) from error
