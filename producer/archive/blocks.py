@@ -1,7 +1,7 @@
 """The text of an archive's files in blocks of whole lines, and its lines as bytes. Blank lines are no records.
 
-Every reader of an archive gets its text here. DuckDB's own readers of compressed text take more than twice the CPU,
-because most of the work is unpacking, and igzip does that faster than any zlib.
+Every reader of an archive gets its text here. DuckDB's own readers of compressed text take more than twice the CPU
+time. Most of the work is unpacking, and igzip unpacks faster than any zlib.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def raw_lines(
     content: bytes | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Iterator[list[bytes]]:
-    """The exact lines of a text file in order, without their ends; ``content`` if it is at hand.
+    """The exact lines of a text file in order, without line ends. Give ``content`` if the file was read already.
 
     Raises Damaged after the lines before the damage, and ArchiveError as :func:`line_blocks` does.
     """
@@ -47,7 +47,7 @@ def text_blocks(
     content: bytes | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Iterator[bytes]:
-    """The text of a file in blocks of whole lines; ``progress`` is told how many bytes of the file are read.
+    """The text of a file in blocks of whole lines. Calls ``progress`` with the number of bytes read so far.
 
     Raises Damaged and ArchiveError.
     """

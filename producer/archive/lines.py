@@ -44,15 +44,15 @@ class LineBlock:
     damage: str | None = None
 
     def batches(self, names: Capitals) -> list[pa.RecordBatch]:
-        """The lines as ``line``, ``_off``, their offsets, and ``_odd``, whether ``names`` finds them, in batches."""
+        """The lines in batches: ``line``, the offset ``_off``, and ``_odd``, which says whether ``names`` matches."""
         count = len(self.lines)
         numbers = np.arange(self.first, self.first + count, dtype=np.int64)
         odd = np.packbits(names.of(self.lines), bitorder="little")
-        # Of buffers, as pa.array would load pandas to ask whether it is given a Series.
+        # Built from buffers, because pa.array would import pandas to check for a Series.
         offsets = pa.Int64Array.from_buffers(pa.int64(), count, [None, pa.py_buffer(numbers)])
         flags = pa.BooleanArray.from_buffers(pa.bool_(), count, [None, pa.py_buffer(odd)])
         whole = pa.record_batch([self.lines, offsets, flags], SCHEMA)
-        # No empty ones, which a reader may take for the end, and none that is much smaller than the others.
+        # No batch is empty, because a reader may take that for the end, or much smaller than the others.
         step = -(-count // max(1, round(count / _ROWS))) or 1
         return [whole.slice(start, step) for start in range(0, count, step)]
 
