@@ -58,10 +58,10 @@ def _failure(
         return f"Topic {name} exists" if name in topics else None
     if name not in topics:
         return f"Topic {name} does not exist"
-    found = {"PARTITIONS": topics[name].partitions, "REPLICAS": topics[name].replicas}
+    configuration = {"PARTITIONS": topics[name].partitions, "REPLICAS": topics[name].replicas}
     wrong = [
-        f"For config {key.lower()}, expected {value} got {found[key]}"
+        f"For config {key.lower()}, expected {value} got {configuration[key]}"
         for key, value in statement.properties.items()
-        if key in found and str(found[key]) != value
+        if key in configuration and str(configuration[key]) != value
     ]
     return f"Mismatched configuration for topic {name}: {' '.join(wrong)}" if wrong else None

@@ -77,14 +77,14 @@ def segments_of(
         " WHERE log = ? AND base = ? ORDER BY number",
         [log, base],
     ).fetchall()
-    found, reports = [], []
+    unchanged, reports = [], []
     for *values, expected in rows:
         segment = Segment(*values)
         if _has_changed(folder / segment.path, segment.end, expected):
             reports.append(Report(_CHANGED, str(folder / segment.path)))
         else:
-            found.append(segment)
-    return found, reports
+            unchanged.append(segment)
+    return unchanged, reports
 
 
 def _has_changed(path: Path, end: int, expected: int) -> bool:
@@ -108,10 +108,10 @@ def drop(cursor: duckdb.DuckDBPyConnection, log: str, chunk: LogChunk) -> None:
 def newest(cursor: duckdb.DuckDBPyConnection, log: str, chunk: LogChunk) -> int | None:
     """The greatest ROWTIME (epoch ms) of a chunk; None if it has no rows."""
     if chunk.is_dropped:
-        found = cursor.execute("SELECT dropped FROM meta.chunks WHERE log = ? AND base = ?", [log, chunk.base])
+        result = cursor.execute("SELECT dropped FROM meta.chunks WHERE log = ? AND base = ?", [log, chunk.base])
     else:
-        found = cursor.execute(f"SELECT max(ROWTIME) FROM {chunk.table}")
-    (time,) = found.fetchone()  # type: ignore[misc]
+        result = cursor.execute(f"SELECT max(ROWTIME) FROM {chunk.table}")
+    (time,) = result.fetchone()  # type: ignore[misc]
     return None if time is None else int(time)
 
 
@@ -132,7 +132,7 @@ def droppable(cursor: duckdb.DuckDBPyConnection, log: str) -> set[int]:
 
 def files_needed(cursor: duckdb.DuckDBPyConnection, catalog: Catalog, topic: str) -> set[str]:
     """The files of a topic of which chunks that were dropped may have to be made again."""
-    made = {
+    logs = {
         feeds.log_table(catalog.sources[query.sink].topic, feeds.json_log_id(query.id))
         for query in catalog.queries.values()
         if query.analysis.source.topic == topic
@@ -140,14 +140,14 @@ def files_needed(cursor: duckdb.DuckDBPyConnection, catalog: Catalog, topic: str
     rows = cursor.execute(
         "SELECT DISTINCT path FROM meta.chunk_files JOIN meta.chunks USING (log, base)"
         " WHERE dropped IS NOT NULL AND list_contains(?::VARCHAR[], log)",
-        [list(made)],
+        [list(logs)],
     ).fetchall()
     return {path for (path,) in rows}
 
 
-def restore(cursor: duckdb.DuckDBPyConnection, chunk: LogChunk, made: ChunkAgain, log: str) -> None:
+def restore(cursor: duckdb.DuckDBPyConnection, chunk: LogChunk, rebuilt: ChunkAgain, log: str) -> None:
     """Make a chunk that was dropped again for good, within a transaction: the query that made it ends."""
-    made.make(cursor, _TABLE)
+    rebuilt.make(cursor, _TABLE)
     cursor.execute(f"CREATE TABLE {chunk.table} AS SELECT * EXCLUDE (_row) FROM {_TABLE} ORDER BY _row")
     cursor.execute(
         "UPDATE meta.chunks SET dropped = NULL, is_of_files = false WHERE log = ? AND base = ?", [log, chunk.base]

@@ -27,8 +27,8 @@ def covering(path: str) -> str | None:
         return None
     with os.scandir(file.folder) as entries:
         beside = [archive_file(f"{file.folder}/{entry.name}") for entry in entries]
-    same = (each for each in beside if each is not None and each.partition == file.partition)
-    return next((each.path for each in same if covers(each, file)), None)
+    same = (other for other in beside if other is not None and other.partition == file.partition)
+    return next((other.path for other in same if covers(other, file)), None)
 
 
 class CompactedTexts:
@@ -68,6 +68,6 @@ class CompactedTexts:
             originals = compacted.originals(raw)
             raw.seek(0)
             self._lines = compacted.sorted_lines(raw)
-        self._originals = {each.name: each for each in originals}
-        self._first = min((each.start for each in originals), default=0)
+        self._originals = {original.name: original for original in originals}
+        self._first = min((original.start for original in originals), default=0)
         self._key = key

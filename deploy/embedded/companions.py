@@ -55,7 +55,7 @@ class Companions:
         if folder not in self._names:
             with suppress(OSError):
                 self._names[folder] = frozenset(filter(is_companion, os.listdir(folder)))
-        beside = [each for each in companion_names(name, kind) if each in self._names.get(folder, ())]
+        beside = [companion for companion in companion_names(name, kind) if companion in self._names.get(folder, ())]
         file = archive_file(path)
         if not beside or file is None or outside(self._root, f"{folder}/{beside[0]}"):
             return None
@@ -69,10 +69,10 @@ class Companions:
 
 
 def _slice(
-    lines: list[bytes | None], start: int, count: int, made: Callable[[bytes | None], Value]
+    lines: list[bytes | None], start: int, count: int, parse: Callable[[bytes | None], Value]
 ) -> list[Value]:
-    found = [made(line) for line in islice(lines, start, start + count)]
-    return found + [made(None)] * (count - len(found))
+    values = [parse(line) for line in islice(lines, start, start + count)]
+    return values + [parse(None)] * (count - len(values))
 
 
 def _key(line: bytes | None) -> str | None:

@@ -200,12 +200,12 @@ def _offsets(
     reached = persistent.positions(cursor, query.id)
     offsets = [
         {
-            "partition": each.partition,
-            "logStartOffset": each.first,
-            "logEndOffset": each.end,
-            "consumerOffset": each.reached,
+            "partition": partition.partition,
+            "logStartOffset": partition.first,
+            "logEndOffset": partition.end,
+            "consumerOffset": partition.reached,
         }
-        for each in topic.offsets(cursor, reached, query.analysis.is_aggregation)
+        for partition in topic.offsets(cursor, reached, query.analysis.is_aggregation)
     ]
     return {
         "groupId": f"_confluent-ksql-{SERVICE_ID}query_{query.id}",

@@ -27,7 +27,7 @@ class DiskUse:
         """In one line, with the greatest of each kind."""
         parts = [f"database {megabytes(self.database)} ({megabytes(self.free)} of it free)"]
         for kind, sizes in (("topic", self.topics), ("query", self.queries), ("files of", self.files)):
-            if sizes and (name := max(sizes, key=lambda each: sizes[each])):
+            if sizes and (name := max(sizes, key=lambda part: sizes[part])):
                 parts.append(f"largest {kind} {name} {megabytes(sizes[name])}")
         return ", ".join(parts)
 

@@ -64,7 +64,7 @@ def carry_out(
             query = next(q for i, q in after.queries.items() if i not in before.queries)
             if statement.kind is not Kind.INSERT_SELECT:
                 _declare_topic(cursor, topics, statement, after.sources[name])
-            replaced = [each for i, each in before.queries.items() if i not in after.queries]
+            replaced = [q for i, q in before.queries.items() if i not in after.queries]
             _begin(cursor, query, topics, properties)
             for old in replaced:
                 _take_over(cursor, query, old, topics, after)

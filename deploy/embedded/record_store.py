@@ -54,7 +54,7 @@ def between(low: Mapping[int, int], high: Mapping[int, int]) -> str:
     return f"({' OR '.join(bounds)})"
 
 
-class Counted(NamedTuple):
+class PartitionCounts(NamedTuple):
     """Of a partition: the offset before which its records have been deleted, the one after its last record, and how
     many records a reader has yet to read."""
 
@@ -66,7 +66,7 @@ class Counted(NamedTuple):
 
 def counted(
     cursor: duckdb.DuckDBPyConnection, topic: str, reached: Mapping[int, int]
-) -> list[Counted]:
+) -> list[PartitionCounts]:
     """The partitions that have had records; ``reached`` are the offsets up to which the reader has read."""
     cases = "".join(f" WHEN {int(partition)} THEN {int(offset)}" for partition, offset in reached.items())
     unread = f'"offset" >= CASE partition{cases} ELSE 0 END' if cases else "true"
@@ -77,7 +77,7 @@ def counted(
         " GROUP BY partition",
         [topic, topic],
     ).fetchall()
-    return [Counted(*map(int, row)) for row in rows]
+    return [PartitionCounts(*map(int, row)) for row in rows]
 
 
 def delete(cursor: duckdb.DuckDBPyConnection, topic: str) -> None:

@@ -12,7 +12,7 @@ from opensea_metrics.deploy.embedded import processing_log
 from opensea_metrics.deploy.embedded.processing_log import FILES, Report
 from opensea_metrics.deploy.embedded.storage import transaction
 
-Refused = Mapping[tuple[str, str], str]
+Reasons = Mapping[tuple[str, str], str]
 """Reasons by topic and path, as :class:`deploy.embedded.walk.Listing` has them. The topic is empty for
 what is in no topic's directory."""
 
@@ -22,14 +22,14 @@ def merged(reasons: Mapping[str, Mapping[str, str]]) -> dict[tuple[str, str], st
     return {(topic, path): reason for topic, paths in reasons.items() for path, reason in paths.items()}
 
 
-def load(cursor: duckdb.DuckDBPyConnection) -> Refused:
+def load(cursor: duckdb.DuckDBPyConnection) -> Reasons:
     """What has been reported and is still refused, as far as is known."""
     rows = cursor.execute("SELECT topic, path, reason FROM meta.refused").fetchall()
     return {(topic, path): reason for topic, path, reason in rows}
 
 
 def keep(
-    cursor: duckdb.DuckDBPyConnection, root: Path, before: Refused, now: Refused
+    cursor: duckdb.DuckDBPyConnection, root: Path, before: Reasons, now: Reasons
 ) -> None:
     """Write down what is refused now, and report what was not refused before for the same reason."""
     reports: dict[str, list[Report]] = defaultdict(list)

@@ -71,7 +71,7 @@ def replayed(statements: Iterable[tuple[int, str]]) -> Catalog:
 def _ends_refused(text: str, refused: dict[int, _Refused]) -> bool:
     """Forget the refused statements whose source or query a statement ends; False if there are none."""
     if drop := _DROP.fullmatch(text):
-        ended = [number for number, each in refused.items() if each.is_ended_by(drop["name"])]
+        ended = [number for number, statement in refused.items() if statement.is_ended_by(drop["name"])]
     elif terminate := _TERMINATE.fullmatch(text):
         ended = [number for number in refused if number == int(terminate["number"])]
     else:

@@ -47,7 +47,7 @@ def row_converter(kinds: Sequence[KsqlType]) -> Callable[[Sequence[Any]], list[A
     columns = [*map(converter, kinds)]
     if not any(columns):
         return list
-    return lambda row: [show(each) if show else each for show, each in zip(columns, row, strict=True)]
+    return lambda row: [show(value) if show else value for show, value in zip(columns, row, strict=True)]
 
 
 def _struct(fields: Sequence[Convert | None], row: dict[str, Any]) -> dict[str, Any]:

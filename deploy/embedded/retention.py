@@ -151,7 +151,7 @@ def _least(readers: Iterable[Positions], feed: str, partitions: Iterable[int]) -
     """Up to where all of some readers have read a feed, by partition; empty without readers."""
     read = list(readers)
     numbers = list(partitions)
-    return {p: min(each.get(ReadPosition(feed, p), 0) for each in read) for p in numbers} if read else {}
+    return {p: min(positions.get(ReadPosition(feed, p), 0) for positions in read) for p in numbers} if read else {}
 
 
 def _reached(topics: StoredTopics, feed_id: str, reached: Mapping[str, Positions]) -> int:

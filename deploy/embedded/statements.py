@@ -143,9 +143,9 @@ class Statements:
             descriptions.described(catalog, statement)
         after = applied(catalog, statement, number)
         self._engine.check(statement, catalog, after)
-        made = after.sources.get(statement.name or "")
-        if made is not None and statement.name not in catalog.sources:
-            _check_topic(statement, made, topics)
+        source = after.sources.get(statement.name or "")
+        if source is not None and statement.name not in catalog.sources:
+            _check_topic(statement, source, topics)
         return after
 
     def _statement(

@@ -117,7 +117,7 @@ def _refusal(
 
 def _insert(engine: Engine, record: TrialRecord) -> None:
     catalog = engine.catalog
-    source = next((each for each in catalog.sources.values() if each.topic == record.topic), None)
+    source = next((s for s in catalog.sources.values() if s.topic == record.topic), None)
     if source is None:
         raise SqlError(f"no stream or table reads the topic {record.topic}; declare one")
     if record.headers:

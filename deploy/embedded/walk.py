@@ -36,36 +36,36 @@ def listing(root: Path, topic: str, partitions: int | None) -> Listing:
     top = os.path.join(root, topic)
     if os.path.islink(top) and (reason := outside(root, top)):
         return Listing(refused={"": reason})
-    found = listed(top, within=str(root))
-    for file in list(found.files):
+    contents = listed(top, within=str(root))
+    for file in list(contents.files):
         if reason := partition_refusal(partition(topic, os.path.basename(file.path)), partitions):
-            found.files.remove(file)
-            found.refused[file.path] = reason
-    return found
+            contents.files.remove(file)
+            contents.refused[file.path] = reason
+    return contents
 
 
 def strangers(root: Path) -> Listing:
     """What stands in ``topics/`` and is no topic's directory."""
-    found = Listing()
+    contents = Listing()
     try:
         entries = entries_of(root)
     except FileNotFoundError:
-        return found
+        return contents
     except OSError as error:
-        found.unlisted[""] = cannot("list this directory", error)
-        return found
+        contents.unlisted[""] = cannot("list this directory", error)
+        return contents
     for entry in entries:
         is_directory = os.path.isdir(entry.path)
         if is_directory and not is_topic(entry.name):
-            found.refused[shown(entry.name)] = (
+            contents.refused[shown(entry.name)] = (
                 "the directory's name is not one that Kafka allows for a topic"
                 " (1 to 249 of A-Z a-z 0-9 . _ -); rename the directory"
             )
         elif entry.name.endswith((*TEXT_SUFFIXES, COMPACTED_SUFFIX)) and not is_directory:
-            found.refused[shown(entry.name)] = (
+            contents.refused[shown(entry.name)] = (
                 "the file is in no topic's directory; move it into topics/<topic>/"
             )
-    return found
+    return contents
 
 
 def directories(root: Path) -> list[str]:
