@@ -1,7 +1,7 @@
-"""Originals of compacted files: the server reads their text from the compacted file when they have gone.
+"""Originals of compacted files. When an original is gone, the server reads its text from the compacted file.
 
-The register of a topic knows original files only. So it makes no difference to it whether an hour was compacted
-before the server saw it, while the server runs, or never: a record counts once.
+The register of a topic knows only original files. An hour may be compacted before the server sees it, while the
+server runs, or never. In each case a record counts once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from opensea_metrics.producer.archive.errors import Damaged
 from opensea_metrics.producer.archive.layout import archive_file, covers
 
 _ROWS = 1_000
-"""Records whose text is given at a time."""
+"""Records whose text is returned in one piece."""
 
 
 def covering(path: str) -> str | None:
@@ -32,7 +32,7 @@ def covering(path: str) -> str | None:
 
 
 class CompactedTexts:
-    """The texts of compacted files; keeps that of the last one, whose originals are read one after the other."""
+    """The texts of compacted files. Caches the last file, because its originals are read one after the other."""
 
     def __init__(self) -> None:
         self._key: tuple[int, int, int] | None = None
@@ -41,9 +41,9 @@ class CompactedTexts:
         self._lines: pa.LargeStringArray = pa.array([], pa.large_string())
 
     def text(self, descriptor: int, name: str, start: int, end: int) -> Iterator[bytes]:
-        """The text of the original of a name, of a plain file its bytes [start, end).
+        """The text of the original file called ``name``. For a plain file: only its bytes [start, end).
 
-        ``descriptor`` is that of the compacted file. Raises Damaged if that is not whole or does not have it.
+        ``descriptor`` belongs to the compacted file. Raises Damaged if this file is damaged or lacks the original.
         """
         self._open(descriptor)
         original = self._originals.get(name)

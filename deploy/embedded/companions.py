@@ -1,4 +1,4 @@
-"""The keys and headers of records in files: the lines of the files that the S3 sink writes beside files of values."""
+"""The keys and headers of records in files. The S3 sink writes them to separate files, beside the files of values."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Value = TypeVar("Value")
 
 
 class Companions:
-    """Gives keys (as JSON) and headers for the lines of the files of a topic, and None where there are none."""
+    """The keys (as JSON) and headers of the lines of a topic's files. A line without a key or headers has None."""
 
     def __init__(self, root: Path, topic: str, problem: Callable[[str, str], None]) -> None:
-        """``problem`` is called with the reason and the path of a file of values whose companion ends too early."""
+        """``problem`` is called if a companion has too few lines, with the reason and the path of the values' file."""
         self._root = root
         self._topic = topic
         self._problem = problem

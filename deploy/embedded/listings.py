@@ -1,4 +1,4 @@
-"""SHOW and LIST: what there is, a line each."""
+"""SHOW and LIST: streams, tables, queries, topics and so on, with a line for each."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def listing(
     variables: Mapping[str, str],
     properties: Mapping[str, str],
 ) -> dict[str, Any]:
-    """SHOW / LIST. Raises SqlError for what the embedded server does not list."""
+    """The reply to SHOW or LIST. Raises SqlError for things that the embedded server does not list."""
     subject = str(statement.ast.this.name)
     extended = bool(statement.ast.args["extended"])
     reply: dict[str, Any] = {"statementText": statement.text}

@@ -1,7 +1,7 @@
-"""What a topic's directory of the server holds: the files to read, and what is refused there, with the reason.
+"""The contents of a topic's directory: the files to read, and the refused paths with the reasons.
 
-A topic is a directory ``topics/<topic>/`` of the data directory. ``producer.archive`` lists it; links must not lead
-out of ``topics/``, because what a client names must not lead elsewhere.
+A topic is a directory ``topics/<topic>/`` of the data directory. ``producer.archive`` lists it. Links must not lead
+out of ``topics/``, because clients name topics and must not reach other files.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def listing(root: Path, topic: str, partitions: int | None) -> Listing:
 
 
 def strangers(root: Path) -> Listing:
-    """What stands in ``topics/`` and is no topic's directory."""
+    """The files and directories in ``topics/`` that are not directories of topics."""
     contents = Listing()
     try:
         entries = entries_of(root)
@@ -90,7 +90,7 @@ def highest_partition(root: Path, topic: str) -> tuple[int, str]:
 
 
 def partition(topic: str, name: str) -> int:
-    """The partition in the name of a file of a topic (``producer.archive.layout``), -1 in any other.
+    """The partition in the name of a topic's file (``producer.archive.layout``), -1 for any other name.
 
     >>> partition("raw", "raw+3+0000000017.json.gz"), partition("raw", "raw-2026-11.json")
     (3, -1)
@@ -100,7 +100,7 @@ def partition(topic: str, name: str) -> int:
 
 
 def first_offset(topic: str, name: str) -> int | None:
-    """The offset of a file's first record by its name, None if the name has none.
+    """The offset of a file's first record, from the file's name. None if the name has no offset.
 
     >>> first_offset("raw", "raw+3+0000000017.json.gz"), first_offset("raw", "raw-2026-11.json")
     (17, None)
