@@ -16,7 +16,7 @@ _REALM = "opensea-metrics"
 
 
 def check(credentials: Credentials | None) -> Check:
-    """A check that refuses with 401 who does not send the credentials; without any, all may ask."""
+    """A check that refuses requests without these credentials with 401. None allows every request."""
     if credentials is None:
         return lambda scope: None
     accepted: list[tuple[bytes, bytes]] = []
@@ -40,7 +40,7 @@ def check(credentials: Credentials | None) -> Check:
         sent = [value for name, value in scope["headers"] if name == b"authorization"]
         scheme, secret = _parsed(sent[0]) if len(sent) == 1 else (b"", b"")
         digest = _digest(secret)
-        # All are compared, each in constant time: how long it takes tells nothing.
+        # Compare all of them, each in constant time, so that the duration reveals nothing.
         matches = [
             hmac.compare_digest(digest, known) and scheme == way for way, known in accepted
         ]
@@ -62,5 +62,5 @@ def _parsed(header: bytes) -> tuple[bytes, bytes]:
 
 
 def _digest(secret: bytes) -> bytes:
-    """Of one length whatever the secret's is, so that comparing does not tell that either."""
+    """A digest of the secret. All digests have the same length, so comparing them does not reveal the secret's."""
     return hashlib.sha256(secret).digest()

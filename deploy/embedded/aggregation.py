@@ -1,4 +1,4 @@
-"""Windowed (and other) grouped state: rows of a source in, newest row of each key kept."""
+"""The state of aggregations, windowed or not: takes rows of a source and keeps the newest row of each key."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ _MADE = "CREATE OR REPLACE TEMP TABLE"
 def create(
     cursor: duckdb.DuckDBPyConnection, grouping: Grouping, table: str, temporary: bool = False
 ) -> None:
-    """Make the state's table, empty: keys, accumulators, ``_ts`` and ``_off``, the offset of a row's
-    last change."""
+    """Create the empty table of the state.
+
+    Its columns are the keys, the accumulators, ``_ts``, and ``_off``, the offset of a row's last change.
+    """
     empty = grouping.partial(feeds.nothing(grouping.analysis.source), None)
     kind = "TEMP TABLE" if temporary else "TABLE"
     cursor.execute(f"CREATE OR REPLACE {kind} {table} AS SELECT *, 0::BIGINT AS _off FROM ({empty})")
@@ -30,11 +32,11 @@ def absorb(
     relation: str,
     seen: Mapping[int, int],
 ) -> tuple[dict[int, int], int]:
-    """Take rows of a relation into the state of ``table``.
+    """Merge the rows of a relation into the state in ``table``.
 
-    ``seen`` are the greatest ROWTIMEs seen before (epoch ms), by partition: see :class:`StreamTime`. Returns
-    those seen now, and the number of rows that were left out, because their window had closed: its end and the
-    grace period had passed in stream time before they came.
+    ``seen`` holds the greatest ROWTIME so far (epoch ms) of each partition: see :class:`StreamTime`. Returns the
+    new greatest ROWTIMEs, and the number of late rows, which are left out. A row is late if its window had closed
+    before it arrived: in stream time, the window's end and the grace period had passed.
     """
     cursor.execute(f"{_MADE} delta AS {grouping.partial(relation, None)}")
     late = 0
@@ -65,8 +67,7 @@ def _merge(
     windows: tuple[int, int] | None,
     known: int,
 ) -> None:
-    """The rows of ``delta`` into the state, each changed key's row moved to a new offset, from
-    ``known`` on."""
+    """Merge the rows of ``delta`` into the state. The row of each changed key gets a new offset, from ``known`` on."""
     same = " AND ".join(f"old.{key} = new.{key}" for key in grouping.keys)
     near = f" AND old._ws BETWEEN {windows[0]} AND {windows[1]}" if windows else ""
     changed = "SELECT * FROM delta"
@@ -81,7 +82,7 @@ def _merge(
         )
         cursor.execute(f"DELETE FROM {table} AS old USING delta AS new WHERE {same}{near}")
         changed = "SELECT * FROM merged"
-    # In order of windows: who reads the changes then sees time go on, not back.
+    # Ordered by window, so that readers of the changes see time go forward only.
     order = " ORDER BY _ws" if windows else ""
     cursor.execute(
         f"INSERT INTO {table} SELECT *, {known} + row_number() OVER () - 1 "

@@ -1,4 +1,4 @@
-"""/query-stream, /query and /close-query: the answers to queries, row by row."""
+"""/query-stream, /query and /close-query: stream the rows of queries to clients."""
 
 from __future__ import annotations
 
@@ -28,49 +28,54 @@ from opensea_metrics.sql.language.statements.statements import Kind
 from opensea_metrics.sql.language.values.topic_json import finite
 
 _AGAIN = 10.0
-"""Seconds after which a push query looks for rows though nothing was heard of new ones."""
+"""Seconds after which a push query looks for rows even if nothing has announced new ones."""
 _FEW = 100
-"""Rows of a push query that are sent in a frame each: some clients take a frame for a row."""
+"""A batch of at most this many rows of a push query is sent with one row in each frame.
+
+Some clients treat a frame as a row.
+"""
 _BATCH = 1_000
 _STOPS = "the server is stopping; ask again when it is up"
 _THREADS = 8
-"""Threads that look for rows of push queries: other requests do not queue behind hundreds of them."""
+"""Threads that look for rows of push queries. Other requests do not queue behind hundreds of these."""
 
 
 class _Open:
-    """A query under way: ``news`` is set when it should look for rows, or see that it ``is_closed`` by its
-    client or ``is_stopped`` with the server."""
+    """A running query. ``wakeup`` is set when the query should look for rows or check the two flags.
+
+    ``is_closed``: its client has closed it. ``is_stopped``: the server is stopping.
+    """
 
     def __init__(self) -> None:
-        self.news = asyncio.Event()
+        self.wakeup = asyncio.Event()
         self.is_closed = False
         self.is_stopped = False
 
     def close(self) -> None:
-        """Make the query end after the rows that there are."""
+        """Make the query end after the rows that exist now."""
         self.is_closed = True
-        self.news.set()
+        self.wakeup.set()
 
     def stop(self) -> None:
-        """Make the query end, with an error that tells its client that more rows might have come."""
+        """Make the query end with an error, so that its client knows that more rows could have come."""
         self.is_stopped = True
         self.close()
 
 
 class _Answer(StreamingResponse):
-    """A stream of rows that lets go of its query in any case, also when it was never begun."""
+    """A stream of rows. It always releases its query, even if the stream never began."""
 
     def __init__(
-        self, rows: AsyncIterator[bytes], media_type: str, let_go: Callable[[], None]
+        self, rows: AsyncIterator[bytes], media_type: str, release: Callable[[], None]
     ) -> None:
         super().__init__(rows, media_type=media_type)
-        self._let_go = let_go
+        self._release = release
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._let_go()
+            self._release()
 
 
 class Answers:
@@ -133,24 +138,24 @@ class Answers:
         query_id = f"{prefix}_{next(self._numbers)}"
         self._open[query_id] = state
 
-        def let_go() -> None:
+        def release() -> None:
             del self._open[query_id]
             self._open_requests.leave(state.stop)
             query.close()
 
         frame = frame_for(request.headers.get("accept", ""), is_old, is_transient)
-        return _Answer(self._rows(query, query_id, state, frame), frame.media_type, let_go)
+        return _Answer(self._rows(query, query_id, state, frame), frame.media_type, release)
 
     async def _rows(
         self, query: TransientQuery, query_id: str, state: _Open, frame: Frame
     ) -> AsyncIterator[bytes]:
         loop = asyncio.get_running_loop()
-        wake = partial(loop.call_soon_threadsafe, state.news.set)
+        wake = partial(loop.call_soon_threadsafe, state.wakeup.set)
         try:
             yield frame.opening(query, query_id)
             with self._engine.listeners.listening(query.source.topic, wake):
                 while True:
-                    state.news.clear()
+                    state.wakeup.clear()
                     async for batch in self._batches(query):
                         if query.is_push and len(batch) <= _FEW:
                             for row in batch:
@@ -162,7 +167,7 @@ class Answers:
                         break
                     with suppress(TimeoutError):
                         async with asyncio.timeout(_AGAIN):
-                            await state.news.wait()
+                            await state.wakeup.wait()
             if query.is_push and state.is_stopped and not query.is_complete:
                 yield frame.failing(replies.generic_error(50000, _STOPS))
             else:
@@ -172,7 +177,7 @@ class Answers:
             yield frame.failing(replies.generic_error(50000, message))
 
     async def _batches(self, query: TransientQuery) -> AsyncIterator[list[list[Any]]]:
-        """The rows that there are by now."""
+        """The rows that have arrived since the last call."""
         has_doubles = any("DOUBLE" in str(column.type) for column in query.columns)
         rows = query.rows()
         take = partial(_take, rows)

@@ -33,7 +33,7 @@ INSERTS = "/inserts-stream"
 
 
 def create(engine: Engine, open_requests: OpenRequests, policy: Policy, listens_on: str) -> ASGIApp:
-    """The application; ``open_requests`` are for its queries, ``listens_on`` is the address that it is served on."""
+    """The application. ``open_requests`` counts its queries, and ``listens_on`` is the address of the server."""
     handlers = _Handlers(engine)
     answers = Answers(engine, open_requests)
     inserts = InsertStream(engine, open_requests, policy.limits)
@@ -96,7 +96,7 @@ class _Handlers:
         return wire.json(replies.healthcheck(self._engine))
 
     async def disk(self, request: Request) -> Response:
-        """Not of ksqlDB: how much of the disk is used for what."""
+        """Disk use by topic and query. ksqlDB has no such path."""
         return wire.json(asdict(await run_in_threadpool(self._engine.disk_use)))
 
     async def is_valid_property(self, request: Request) -> Response:
@@ -124,7 +124,7 @@ class _Handlers:
         except wire.BadRequest as error:
             return wire.bad(error)
         if number is not None and number > self._engine.last_command:
-            # There is one server, so nothing that it waited for could come.
+            # There is only one server, so a statement that the client waits for could not arrive.
             return wire.json(replies.sequence_timeout(number), 503)
         reply, status = await run_in_threadpool(self._statements.run, asked)
         return wire.json(reply, status)

@@ -1,4 +1,4 @@
-"""``ASSERT TOPIC``: wait until a topic is there (or is not), or fail."""
+"""``ASSERT TOPIC``: wait until a topic exists, or until it does not exist."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _POLL = 0.1
 def asserted(
     engine: Engine, cursor: duckdb.DuckDBPyConnection, statement: Statement
 ) -> dict[str, Any]:
-    """The reply if it holds before the time is over. Raises SqlError (417) otherwise."""
+    """The reply, once the assertion holds. Raises SqlError (417) if it does not hold before the timeout."""
     ast = statement.ast
     if ast.args["kind"] == "SCHEMA":
         raise SqlError(
@@ -58,10 +58,10 @@ def _failure(
         return f"Topic {name} exists" if name in topics else None
     if name not in topics:
         return f"Topic {name} does not exist"
-    found = {"PARTITIONS": topics[name].partitions, "REPLICAS": topics[name].replicas}
+    configuration = {"PARTITIONS": topics[name].partitions, "REPLICAS": topics[name].replicas}
     wrong = [
-        f"For config {key.lower()}, expected {value} got {found[key]}"
+        f"For config {key.lower()}, expected {value} got {configuration[key]}"
         for key, value in statement.properties.items()
-        if key in found and str(found[key]) != value
+        if key in configuration and str(configuration[key]) != value
     ]
     return f"Mismatched configuration for topic {name}: {' '.join(wrong)}" if wrong else None

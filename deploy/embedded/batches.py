@@ -1,4 +1,4 @@
-"""Batches of a stored topic: rows, and JSON records of files or of the table of records."""
+"""Batches of a stored topic: rows, and JSON records from files or from the table of records."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ from opensea_metrics.sql.language.lowering.records.capitals import Capitals, cap
 from opensea_metrics.sql.language.lowering.records.spelling import Spelling
 
 ReadLines = Callable[[duckdb.DuckDBPyConnection, Capitals], str]
-"""Makes a relation of lines, which can be read once: ``line``, ``path``, ``key``, ``ts`` and ``topics.RECORD``, of a
-table ``topics.TOMBSTONE``, and ``headers`` if the source has a column of them."""
+"""Creates a relation of lines that can be read once.
+
+Its columns are ``line``, ``path``, ``key``, ``ts`` and ``topics.RECORD``. For a table ``topics.TOMBSTONE`` is added,
+and ``headers`` if the source has a column for headers.
+"""
 
 _NO_JSON = (duckdb.InvalidInputException, duckdb.ConversionException, UnicodeDecodeError)
-"""What reading a line that is no JSON raises. DuckDB cuts the line in its message, also within a letter."""
+"""The exceptions for a line that is not JSON. DuckDB shortens the line in its message, even within a character."""
 
 
 class WholeBatch:
-    """What batches have in common that can always be read whole."""
+    """The base of batches that can always be read completely."""
 
     @property
     def outcome(self) -> Mapping[int, Unread | None]:
@@ -45,15 +48,15 @@ class WholeBatch:
         return None
 
     def keep(self, cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
-        """Nothing is left of them."""
+        """Do nothing: no record stays unread."""
 
     def kept(self, query_id: str) -> None:
-        """Nothing has to be known of them."""
+        """Do nothing: nobody needs to know about these records."""
 
 
 @dataclass(frozen=True)
 class RowBatch(WholeBatch):
-    """Rows of a feed: those of ``relation``."""
+    """The rows of a feed, in ``relation``."""
 
     positions: Positions
     relation: str
@@ -67,7 +70,7 @@ class RowBatch(WholeBatch):
 
 @dataclass(frozen=True)
 class JsonBatch(WholeBatch):
-    """JSON records of a source: ``lines`` makes a relation of them."""
+    """JSON records of a source. ``lines`` creates a relation of them."""
 
     positions: Positions
     source: Source
@@ -79,7 +82,7 @@ class JsonBatch(WholeBatch):
     def read(
         self, cursor: duckdb.DuckDBPyConnection, consume: Callable[[str], None]
     ) -> None:
-        """``consume`` is called again, with a slower relation, if a line is no JSON."""
+        """Call ``consume`` with the records, and again with a slower relation if a line is not JSON."""
         odd = self.odd if self.names.is_lower else None
         carried = (*RECORD, TOMBSTONE) if self.source.is_table else RECORD
         for all_json in (True, False):
@@ -95,7 +98,7 @@ class JsonBatch(WholeBatch):
 
 @dataclass(frozen=True)
 class FileBatch(JsonBatch):
-    """JSON records of segments of files. ``files`` says what became of them."""
+    """JSON records from segments of files. ``files`` knows which segments were read completely."""
 
     files: FileLines
     register: Register
@@ -116,11 +119,11 @@ class FileBatch(JsonBatch):
 
     @property
     def whole_segments(self) -> Sequence[Segment] | None:
-        """The segments, after they were read; None unless all of them were read from beginning to end."""
+        """The segments that were read. None unless all of them were read from beginning to end."""
         return None if self.is_rest or self.files.unread else self.segments
 
     def keep(self, cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
-        """Keep what the query has left of the files now, and report it."""
+        """Save which parts of the files the query has not read, and report them."""
         outcome = self.outcome
         cursor.execute(
             "DELETE FROM meta.unread WHERE query = ? AND list_contains(?::BIGINT[], seq)",
@@ -139,11 +142,11 @@ class FileBatch(JsonBatch):
         processing_log.report(cursor, processing_log.reader(query_id), topic, self.reports)
 
     def kept(self, query_id: str) -> None:
-        """The register knows the files now that were read to their end."""
+        """Tell the register which files were read to their end, and log a warning about the others."""
         self.register.note_read(self.source.topic, self.files.read)
         if reports := self.reports:
             first = reports[0]
             health.tell(
-                "files cannot be read, or not all of them; see KSQL_PROCESSING_LOG",
+                "some files cannot be read, or only in part; see KSQL_PROCESSING_LOG",
                 query=query_id, reports=str(len(reports)), first=first.path, reason=first.reason,
             )  # fmt: skip

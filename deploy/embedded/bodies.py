@@ -1,4 +1,4 @@
-"""Bodies of requests: which kinds the server takes, and how much of them."""
+"""Bodies of requests: which kinds and sizes the server accepts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from opensea_metrics.deploy.embedded.policy import Limits
 
 
 class Refused(Exception):
-    """A body that the server does not take."""
+    """The server does not accept this body."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.message)
@@ -23,9 +23,9 @@ class Disconnected(Exception):
 
 
 def check_kind(scope: Scope) -> Refusal | None:
-    """Refuse with 415 the kinds of bodies that a web page can send without asking first.
+    """Refuse the kinds of bodies that a web page can send without asking first, with 415.
 
-    JSON and forms (the kind that ``curl -d`` names) are taken, and bodies without a Content-Type.
+    The server accepts JSON, forms (the type that ``curl -d`` sends), and bodies without a Content-Type.
     """
     if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
         return None
@@ -43,7 +43,7 @@ def check_kind(scope: Scope) -> Refusal | None:
 
 
 def check_length(scope: Scope, limits: Limits) -> Refusal | None:
-    """Refuse with 413 a body whose announced length is over the limit."""
+    """Refuse a body with 413 if its announced length exceeds the limit."""
     for name, value in scope.get("headers", ()):
         digits = value.lstrip(b"0")
         if name == b"content-length" and value.isdigit() and (
@@ -61,7 +61,7 @@ def too_large(limits: Limits) -> Refusal:
 
 
 def too_slow(seconds: float) -> Refusal:
-    """The reply to a body that does not come to its end."""
+    """The reply to a body that did not arrive completely within ``seconds``."""
     return Refusal(408, 40800, f"The body was not complete within {seconds:g} s; send it again")
 
 

@@ -1,8 +1,10 @@
-"""Chunks of logs that can be made of files again: they are dropped when they have been read, and made again for a
-query that begins later. So nothing is kept twice for long.
+"""Chunks of logs that can be rebuilt from files.
 
-A chunk is *of files* if all its rows were made of whole segments of files, which still stand in the archive. It
-counts then as one batch.
+The server drops such a chunk after all queries have read it, and rebuilds it for a query that begins later. So the
+same records are not stored twice for long.
+
+A chunk is *of files* if all its rows come from whole segments of files that are still in the archive. Such a chunk
+counts as one batch.
 """
 
 from __future__ import annotations
@@ -26,9 +28,9 @@ from opensea_metrics.sql.language.lowering.duckdb import selects
 from opensea_metrics.sql.language.queries.analysis import Analysis
 
 KEPT = 4
-"""Chunks of a log that are kept besides the one that is written, for queries that begin soon."""
+"""Chunks of a log that are kept for queries that begin soon, in addition to the one that is being written."""
 _TABLE = "chunk_again"
-_CHANGED = "this file has changed since it was read; what it had is not read again"
+_CHANGED = "this file has changed since it was read; its earlier content is not read again"
 
 
 def note(
@@ -38,10 +40,10 @@ def note(
     topic: str,
     segments: Sequence[Segment] | None,
 ) -> None:
-    """Note the segments of a topic that were written into a chunk, within the transaction that does it; None for other
-    records.
+    """Record which segments of a topic were written into a chunk, within the transaction that writes them.
 
-    What follows in a growing file is added to what the chunk has of it.
+    ``segments`` is None for other records. A segment that continues a growing file is joined to the part of the
+    file that the chunk has already.
     """
     cursor.execute(
         "INSERT INTO meta.chunks VALUES (?, ?, ?, NULL)"
@@ -70,21 +72,23 @@ def note(
 def segments_of(
     cursor: duckdb.DuckDBPyConnection, log: str, base: int, folder: Path
 ) -> tuple[list[Segment], list[Report]]:
-    """The places in a topic's files that a chunk was made of, in the order in which they were read; and reports on
-    those that have changed since, which are left out."""
+    """The segments of files that a chunk was built from, in the order in which they were read.
+
+    Segments of files that have changed since then are left out. The second value has a report for each of those.
+    """
     rows = cursor.execute(
         "SELECT number, path, start_byte, end_byte, true, partition, first, tail FROM meta.chunk_files"
         " WHERE log = ? AND base = ? ORDER BY number",
         [log, base],
     ).fetchall()
-    found, reports = [], []
+    unchanged, reports = [], []
     for *values, expected in rows:
         segment = Segment(*values)
         if _has_changed(folder / segment.path, segment.end, expected):
             reports.append(Report(_CHANGED, str(folder / segment.path)))
         else:
-            found.append(segment)
-    return found, reports
+            unchanged.append(segment)
+    return unchanged, reports
 
 
 def _has_changed(path: Path, end: int, expected: int) -> bool:
@@ -92,11 +96,11 @@ def _has_changed(path: Path, end: int, expected: int) -> bool:
         with opened(path) as descriptor:
             return archive.tail(descriptor, end) != expected
     except OSError:
-        return False  # who reads it reports that
+        return False  # the reader of the file reports the error
 
 
 def drop(cursor: duckdb.DuckDBPyConnection, log: str, chunk: LogChunk) -> None:
-    """Drop a chunk that can be made again, within a transaction."""
+    """Drop a chunk that can be rebuilt, within a transaction."""
     cursor.execute(
         f"UPDATE meta.chunks SET dropped = (SELECT coalesce(max(ROWTIME), 0) FROM {chunk.table})"
         " WHERE log = ? AND base = ?",
@@ -108,22 +112,22 @@ def drop(cursor: duckdb.DuckDBPyConnection, log: str, chunk: LogChunk) -> None:
 def newest(cursor: duckdb.DuckDBPyConnection, log: str, chunk: LogChunk) -> int | None:
     """The greatest ROWTIME (epoch ms) of a chunk; None if it has no rows."""
     if chunk.is_dropped:
-        found = cursor.execute("SELECT dropped FROM meta.chunks WHERE log = ? AND base = ?", [log, chunk.base])
+        result = cursor.execute("SELECT dropped FROM meta.chunks WHERE log = ? AND base = ?", [log, chunk.base])
     else:
-        found = cursor.execute(f"SELECT max(ROWTIME) FROM {chunk.table}")
-    (time,) = found.fetchone()  # type: ignore[misc]
+        result = cursor.execute(f"SELECT max(ROWTIME) FROM {chunk.table}")
+    (time,) = result.fetchone()  # type: ignore[misc]
     return None if time is None else int(time)
 
 
 def forget(cursor: duckdb.DuckDBPyConnection, log: str, chunk: LogChunk) -> None:
-    """Drop a chunk for good, within a transaction."""
+    """Delete a chunk permanently, within a transaction."""
     cursor.execute(f"DROP TABLE IF EXISTS {chunk.table}")
     for table in ("chunks", "chunk_files"):
         cursor.execute(f"DELETE FROM meta.{table} WHERE log = ? AND base = ?", [log, chunk.base])
 
 
 def droppable(cursor: duckdb.DuckDBPyConnection, log: str) -> set[int]:
-    """The first numbers of the chunks of a log that can be made again."""
+    """The first row numbers of the chunks of a log that can be rebuilt."""
     rows = cursor.execute(
         "SELECT base FROM meta.chunks WHERE log = ? AND is_of_files AND dropped IS NULL", [log]
     ).fetchall()
@@ -131,8 +135,8 @@ def droppable(cursor: duckdb.DuckDBPyConnection, log: str) -> set[int]:
 
 
 def files_needed(cursor: duckdb.DuckDBPyConnection, catalog: Catalog, topic: str) -> set[str]:
-    """The files of a topic of which chunks that were dropped may have to be made again."""
-    made = {
+    """The files of a topic from which dropped chunks may have to be rebuilt."""
+    logs = {
         feeds.log_table(catalog.sources[query.sink].topic, feeds.json_log_id(query.id))
         for query in catalog.queries.values()
         if query.analysis.source.topic == topic
@@ -140,14 +144,14 @@ def files_needed(cursor: duckdb.DuckDBPyConnection, catalog: Catalog, topic: str
     rows = cursor.execute(
         "SELECT DISTINCT path FROM meta.chunk_files JOIN meta.chunks USING (log, base)"
         " WHERE dropped IS NOT NULL AND list_contains(?::VARCHAR[], log)",
-        [list(made)],
+        [list(logs)],
     ).fetchall()
     return {path for (path,) in rows}
 
 
-def restore(cursor: duckdb.DuckDBPyConnection, chunk: LogChunk, made: ChunkAgain, log: str) -> None:
-    """Make a chunk that was dropped again for good, within a transaction: the query that made it ends."""
-    made.make(cursor, _TABLE)
+def restore(cursor: duckdb.DuckDBPyConnection, chunk: LogChunk, rebuilt: ChunkAgain, log: str) -> None:
+    """Rebuild a dropped chunk permanently, within a transaction, because the query that wrote it ends."""
+    rebuilt.make(cursor, _TABLE)
     cursor.execute(f"CREATE TABLE {chunk.table} AS SELECT * EXCLUDE (_row) FROM {_TABLE} ORDER BY _row")
     cursor.execute(
         "UPDATE meta.chunks SET dropped = NULL, is_of_files = false WHERE log = ? AND base = ?", [log, chunk.base]
@@ -156,10 +160,10 @@ def restore(cursor: duckdb.DuckDBPyConnection, chunk: LogChunk, made: ChunkAgain
 
 @dataclass(frozen=True)
 class ChunkAgain(WholeBatch):
-    """A batch: the rows of a chunk that was dropped, as ``feed`` gives them to a ``source``.
+    """A batch: the rows of a dropped chunk, as ``feed`` gives them to a ``source``.
 
-    ``files`` are the records of the chunk as ``analysis``, the SELECT that made it, reads them; ``changed`` reports on
-    those that are not as they were.
+    ``analysis`` is the SELECT that wrote the chunk, and ``files`` are the records that it reads. ``changed`` has a
+    report for each file that has changed since then.
     """
 
     positions: Positions
@@ -172,19 +176,21 @@ class ChunkAgain(WholeBatch):
     is_decoded = True
 
     def read(self, cursor: duckdb.DuckDBPyConnection, consume: Callable[[str], None]) -> None:
-        """Make the chunk in a temporary table, and read that."""
+        """Rebuild the chunk in a temporary table, and read this table."""
         consume(self.relation(cursor, _TABLE))
 
     def relation(self, cursor: duckdb.DuckDBPyConnection, table: str) -> str:
-        """The rows as a relation of a temporary table, which is made now."""
+        """The rows, as a relation over a temporary table that is created now."""
         self.make(cursor, table)
         columns = f"* EXCLUDE ({', '.join(UNREADABLE)}, _row), {self.chunk.base} + _row AS _off"
         rows = f"SELECT {columns} FROM {table} WHERE _failed IS NULL"
         return self.feed.through(self.source, rows)
 
     def make(self, cursor: duckdb.DuckDBPyConnection, table: str) -> None:
-        """Make a temporary table of the chunk, with the numbers of its rows: DuckDB's own ones are others within the
-        transaction that writes them."""
+        """Create a temporary table of the chunk, with a column for the row numbers.
+
+        DuckDB's own row numbers differ within the transaction that writes the rows.
+        """
 
         def take(decoded: str) -> None:
             rows = selects.rows(self.analysis, decoded, UNREADABLE, RECORD)
@@ -194,7 +200,7 @@ class ChunkAgain(WholeBatch):
         self.files.read(cursor, take)
 
     def keep(self, cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
-        """Report files that are not as they were any more. What they had is lost for the query."""
+        """Report files that have changed. The query cannot read their earlier content."""
         topic = self.analysis.source.topic
         processing_log.report(cursor, processing_log.reader(query_id), topic, self.reports)
 

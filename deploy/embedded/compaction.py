@@ -1,7 +1,7 @@
-"""Originals of compacted files: the server reads their text from the compacted file when they have gone.
+"""Originals of compacted files. When an original is gone, the server reads its text from the compacted file.
 
-The register of a topic knows original files only. So it makes no difference to it whether an hour was compacted
-before the server saw it, while the server runs, or never: a record counts once.
+The register of a topic knows only original files. An hour may be compacted before the server sees it, while the
+server runs, or never. In each case a record counts once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from opensea_metrics.producer.archive.errors import Damaged
 from opensea_metrics.producer.archive.layout import archive_file, covers
 
 _ROWS = 1_000
-"""Records whose text is given at a time."""
+"""Records whose text is returned in one piece."""
 
 
 def covering(path: str) -> str | None:
@@ -27,12 +27,12 @@ def covering(path: str) -> str | None:
         return None
     with os.scandir(file.folder) as entries:
         beside = [archive_file(f"{file.folder}/{entry.name}") for entry in entries]
-    same = (each for each in beside if each is not None and each.partition == file.partition)
-    return next((each.path for each in same if covers(each, file)), None)
+    same = (other for other in beside if other is not None and other.partition == file.partition)
+    return next((other.path for other in same if covers(other, file)), None)
 
 
 class CompactedTexts:
-    """The texts of compacted files; keeps that of the last one, whose originals are read one after the other."""
+    """The texts of compacted files. Caches the last file, because its originals are read one after the other."""
 
     def __init__(self) -> None:
         self._key: tuple[int, int, int] | None = None
@@ -41,9 +41,9 @@ class CompactedTexts:
         self._lines: pa.LargeStringArray = pa.array([], pa.large_string())
 
     def text(self, descriptor: int, name: str, start: int, end: int) -> Iterator[bytes]:
-        """The text of the original of a name, of a plain file its bytes [start, end).
+        """The text of the original file called ``name``. For a plain file: only its bytes [start, end).
 
-        ``descriptor`` is that of the compacted file. Raises Damaged if that is not whole or does not have it.
+        ``descriptor`` belongs to the compacted file. Raises Damaged if this file is damaged or lacks the original.
         """
         self._open(descriptor)
         original = self._originals.get(name)
@@ -68,6 +68,6 @@ class CompactedTexts:
             originals = compacted.originals(raw)
             raw.seek(0)
             self._lines = compacted.sorted_lines(raw)
-        self._originals = {each.name: each for each in originals}
-        self._first = min((each.start for each in originals), default=0)
+        self._originals = {original.name: original for original in originals}
+        self._first = min((original.start for original in originals), default=0)
         self._key = key

@@ -1,4 +1,4 @@
-"""The keys and headers of records in files: the lines of the files that the S3 sink writes beside files of values."""
+"""The keys and headers of records in files. The S3 sink writes them to separate files, beside the files of values."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Value = TypeVar("Value")
 
 
 class Companions:
-    """Gives keys (as JSON) and headers for the lines of the files of a topic, and None where there are none."""
+    """The keys (as JSON) and headers of the lines of a topic's files. A line without a key or headers has None."""
 
     def __init__(self, root: Path, topic: str, problem: Callable[[str, str], None]) -> None:
-        """``problem`` is called with the reason and the path of a file of values whose companion ends too early."""
+        """``problem`` is called if a companion has too few lines, with the reason and the path of the values' file."""
         self._root = root
         self._topic = topic
         self._problem = problem
@@ -55,7 +55,7 @@ class Companions:
         if folder not in self._names:
             with suppress(OSError):
                 self._names[folder] = frozenset(filter(is_companion, os.listdir(folder)))
-        beside = [each for each in companion_names(name, kind) if each in self._names.get(folder, ())]
+        beside = [companion for companion in companion_names(name, kind) if companion in self._names.get(folder, ())]
         file = archive_file(path)
         if not beside or file is None or outside(self._root, f"{folder}/{beside[0]}"):
             return None
@@ -69,10 +69,10 @@ class Companions:
 
 
 def _slice(
-    lines: list[bytes | None], start: int, count: int, made: Callable[[bytes | None], Value]
+    lines: list[bytes | None], start: int, count: int, parse: Callable[[bytes | None], Value]
 ) -> list[Value]:
-    found = [made(line) for line in islice(lines, start, start + count)]
-    return found + [made(None)] * (count - len(found))
+    values = [parse(line) for line in islice(lines, start, start + count)]
+    return values + [parse(None)] * (count - len(values))
 
 
 def _key(line: bytes | None) -> str | None:

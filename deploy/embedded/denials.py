@@ -1,4 +1,4 @@
-"""Requests that the server does not carry out, and the JSON that says why."""
+"""Refused requests, and the JSON that gives the reason."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ class Refusal:
 
 
 Check = Callable[[Scope], Refusal | None]
-"""Looks at the head of a request and gives the reason to refuse it, or None."""
+"""Reads the head of a request and returns the reason to refuse it, or None."""
 
 
 _LINGER = 5.0
-"""Seconds for which the rest of a refused body is read and thrown away."""
+"""Seconds for which the server reads and discards the rest of a refused body."""
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send, refusal: Refusal) -> None:
-    """Answer with an error: a request whose body need not have been read, or instead of a websocket.
+    """Answer a request or a websocket with an error. The request's body need not have been read.
 
-    A client that is still sending its body could not read the reply if the connection were closed at
-    once: the rest of the body is read and thrown away, for some seconds.
+    A client that is still sending its body could not read the reply if the server closed the connection
+    immediately. So the server reads and discards the rest of the body for a few seconds.
     """
     prefix = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
     body = refusal.body()

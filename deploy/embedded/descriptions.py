@@ -25,7 +25,7 @@ from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
 
 def described(catalog: Catalog, statement: Statement) -> Source:
-    """What a DESCRIBE names. Raises SqlError for what does not exist."""
+    """The stream or table that a DESCRIBE names. Raises SqlError if it does not exist."""
     name = statement.name or ""
     if name not in catalog.sources:
         raise SqlError(f"Could not find STREAM/TABLE '{name}' in the Metastore")
@@ -51,7 +51,7 @@ def description(
 def explanation(
     engine: Engine, statement: Statement, properties: Mapping[str, str]
 ) -> dict[str, Any]:
-    """EXPLAIN of a query or statement. Raises SqlError for an unknown query, or no query."""
+    """EXPLAIN of a query or statement. Raises SqlError for an unknown query, or a statement without a query."""
     named = statement.ast.this
     if named is None:
         described = _explained_statement(engine, statement, properties)
@@ -74,7 +74,7 @@ def explanation(
 def _explained_statement(
     engine: Engine, statement: Statement, properties: Mapping[str, str]
 ) -> dict[str, Any]:
-    """What a statement would run, if it were sent."""
+    """The description of the query that a statement would start."""
     inner = parse_statement(statement.text[len("EXPLAIN") :].strip())
     catalog = engine.catalog
     if inner.kind is not Kind.SELECT and not inner.starts_query:
@@ -128,7 +128,7 @@ def query_description(engine: Engine, query: Query) -> dict[str, Any]:
 
 
 def _errors(engine: Engine, query: Query) -> dict[str, Any]:
-    """Why a query fails. ksqlDB tells it of SHOW QUERIES EXTENDED and EXPLAIN only."""
+    """Why a query fails. ksqlDB shows this only in SHOW QUERIES EXTENDED and EXPLAIN."""
     failure = engine.failures.get(query.id)
     return {"queryErrors": [{"errorMessage": failure, "type": "UNKNOWN"}]} if failure else {}
 
@@ -136,7 +136,7 @@ def _errors(engine: Engine, query: Query) -> dict[str, Any]:
 def described_query(
     query_id: str, statement: Statement, analysis: Analysis, columns: list[Column], sink: str | None
 ) -> dict[str, Any]:
-    """The description of a query; that of one that is not running."""
+    """The description of a query as if it were not running."""
     return {
         "id": query_id,
         "statementText": statement.text,
@@ -200,12 +200,12 @@ def _offsets(
     reached = persistent.positions(cursor, query.id)
     offsets = [
         {
-            "partition": each.partition,
-            "logStartOffset": each.first,
-            "logEndOffset": each.end,
-            "consumerOffset": each.reached,
+            "partition": partition.partition,
+            "logStartOffset": partition.first,
+            "logEndOffset": partition.end,
+            "consumerOffset": partition.reached,
         }
-        for each in topic.offsets(cursor, reached, query.analysis.is_aggregation)
+        for partition in topic.offsets(cursor, reached, query.analysis.is_aggregation)
     ]
     return {
         "groupId": f"_confluent-ksql-{SERVICE_ID}query_{query.id}",

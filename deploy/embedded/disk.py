@@ -14,8 +14,12 @@ from opensea_metrics.deploy.embedded import feeds, walk
 
 @dataclass(frozen=True)
 class DiskUse:
-    """Bytes: of the ``database`` file, of which ``free`` ones are used next; ``topics`` and ``queries`` are what is in
-    it, about, by name; ``files`` are those of the archive, by topic."""
+    """Sizes in bytes.
+
+    ``database`` is the size of the database file, and ``free`` the part of it that is used next. ``topics`` and
+    ``queries`` estimate how much of the file each of them uses, by name. ``files`` is the size of the archive's
+    files, by topic.
+    """
 
     database: int
     free: int
@@ -24,21 +28,21 @@ class DiskUse:
     files: dict[str, int]
 
     def text(self) -> str:
-        """In one line, with the greatest of each kind."""
+        """All in one line, with the largest topic, query and set of files."""
         parts = [f"database {megabytes(self.database)} ({megabytes(self.free)} of it free)"]
         for kind, sizes in (("topic", self.topics), ("query", self.queries), ("files of", self.files)):
-            if sizes and (name := max(sizes, key=lambda each: sizes[each])):
+            if sizes and (name := max(sizes, key=lambda part: sizes[part])):
                 parts.append(f"largest {kind} {name} {megabytes(sizes[name])}")
         return ", ".join(parts)
 
 
 def megabytes(count: int) -> str:
-    """Bytes as people read them."""
+    """A number of bytes as text, in megabytes."""
     return f"{count / 1e6:,.1f} MB"
 
 
 def disk_use(cursor: duckdb.DuckDBPyConnection, database: Path, root: Path) -> DiskUse:
-    """What the database and the files of topics need. Small tables share blocks, so the parts are estimates."""
+    """The size of the database and of the topics' files. Small tables share blocks, so the parts are estimates."""
     ((size, free),) = cursor.execute("SELECT block_size, free_blocks FROM pragma_database_size()").fetchall()
     topics: Counter[str] = Counter()
     queries: Counter[str] = Counter()

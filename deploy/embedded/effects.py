@@ -1,4 +1,4 @@
-"""What statements do to the data that is stored: topics, records, positions and states of queries."""
+"""Statements change stored data here: topics, records, positions and states of queries."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ from opensea_metrics.sql.language.values.topic_json import dump
 def check(
     cursor: duckdb.DuckDBPyConnection, statement: Statement, topics: StoredTopics, after: Catalog
 ) -> None:
-    """Raises Unsupported for what leads from the catalog of ``topics`` to ``after``, if the embedded server
-    cannot do it, and SqlError for values of INSERT … VALUES that do not fit; nothing is changed."""
+    """Check whether the embedded server can change the catalog of ``topics`` to ``after``. Nothing is changed.
+
+    Raises Unsupported if it cannot, and SqlError for values of INSERT … VALUES that do not fit.
+    """
     before = topics.catalog
     support.check_statement(before, statement, after)
     support.check_replacement(before, statement, after)
@@ -46,10 +48,10 @@ def carry_out(
     after: Catalog,
     properties: Mapping[str, str],
 ) -> tuple[str, str | None]:
-    """Do what leads from the catalog of ``topics`` to ``after``, within the caller's transaction.
+    """Change the stored data from the catalog of ``topics`` to ``after``, within the caller's transaction.
 
-    Gives the message of the server and the id of the query that was started. :func:`check` has passed
-    the statement. Raises Unsupported for a replacement that the records do not allow.
+    Returns the server's message and the id of the query that was started. :func:`check` must have passed the
+    statement before. Raises Unsupported for a replacement that the records do not allow.
     """
     name, before = statement.name or "", topics.catalog
     match statement.kind:
@@ -64,7 +66,7 @@ def carry_out(
             query = next(q for i, q in after.queries.items() if i not in before.queries)
             if statement.kind is not Kind.INSERT_SELECT:
                 _declare_topic(cursor, topics, statement, after.sources[name])
-            replaced = [each for i, each in before.queries.items() if i not in after.queries]
+            replaced = [q for i, q in before.queries.items() if i not in after.queries]
             _begin(cursor, query, topics, properties)
             for old in replaced:
                 _take_over(cursor, query, old, topics, after)
@@ -81,7 +83,7 @@ def carry_out(
 
 
 def unchanged(statement: Statement) -> str:
-    """The message for a statement that changed no catalog: IF EXISTS, or IF NOT EXISTS."""
+    """The message for a statement with IF EXISTS or IF NOT EXISTS that did not change the catalog."""
     if statement.kind in (Kind.DROP_STREAM, Kind.DROP_TABLE):
         return f"Source `{statement.name}` does not exist."
     kind = "stream" if "stream" in statement.kind.value else "table"
@@ -99,7 +101,7 @@ def insert(
 def _record(
     cursor: duckdb.DuckDBPyConnection, statement: Statement, catalog: Catalog, partitions: int
 ) -> TopicRecord:
-    """The record of an INSERT … VALUES into a topic of so many partitions. Raises SqlError."""
+    """The record of an INSERT … VALUES into a topic with this number of ``partitions``. Raises SqlError."""
     scope = Scope(statement, {})
 
     def compute(part: exp.Expression) -> Any:
@@ -149,10 +151,10 @@ def _begin(
 def _take_over(
     cursor: duckdb.DuckDBPyConnection, query: Query, old: Query, topics: StoredTopics, after: Catalog
 ) -> None:
-    """CREATE OR REPLACE: the new query goes on where the old one stood, with its state."""
+    """CREATE OR REPLACE: the new query continues at the old query's positions, with its state."""
     source = old.analysis.source
     if not query.analysis.is_aggregation and feeds.feeds(topics.catalog, topics.logs, source.topic):
-        feature = f"CREATE OR REPLACE of a stream over {source.name}, which a query has made,"
+        feature = f"CREATE OR REPLACE of a stream over {source.name}, which a query writes,"
         raise Unsupported(feature, EMBEDDED, query.analysis.statement.place)
     persistent.take_over(cursor, query, old)
     if not query.analysis.is_aggregation:
@@ -162,7 +164,7 @@ def _take_over(
 def _end_queries(
     cursor: duckdb.DuckDBPyConnection, topics: StoredTopics, after: Catalog, keeps_rows: bool = True
 ) -> None:
-    """End the queries that are not in ``after``; unless their topic is deleted too, their rows stay."""
+    """End the queries that are not in ``after``. Their rows stay if ``keeps_rows``, that is, if the topic stays."""
     for query_id in topics.catalog.queries:
         if query_id not in after.queries:
             if keeps_rows:

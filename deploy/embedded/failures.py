@@ -1,4 +1,4 @@
-"""Failures that nobody foresaw: the client gets a number, the log has the traceback beside it."""
+"""Unexpected failures: the client gets a number, and the log has the traceback with the same number."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from opensea_metrics.core.errors import Place, SqlError
 log = structlog.get_logger()
 
 _REASONS = frozenset(map(os.strerror, errno.errorcode))
-"""What the system says of a failure, such as "No space left on device"; DuckDB's messages end with it."""
+"""The operating system's reasons, such as "No space left on device". DuckDB's messages end with one of them."""
 _LONGEST = 300
 """Characters of an exception's text that the client gets."""
 
 
 def logged(error: BaseException, doing: str) -> str:
-    """Log a failure with its traceback; returns the message for the client, with the number.
+    """Log a failure with its traceback, and return the message for the client, with the failure's number.
 
-    The traceback is logged without the values of variables: they may hold credentials.
+    The logged traceback has no values of variables, because these may hold credentials.
     """
     number = secrets.token_hex(4)
-    with suppress(OSError):  # what the log is written to may be a disk that is full
+    with suppress(OSError):  # the disk of the log may be full
         log.error(
             f"{doing} failed",
             error_id=number,
@@ -35,15 +35,17 @@ def logged(error: BaseException, doing: str) -> str:
         )
     lines = str(error).splitlines() or [""]
     message = f"The server failed (error {number}; its log has the details under this number)"
-    if isinstance(error, duckdb.Error):  # its text is about SQL that no client wrote
+    if isinstance(error, duckdb.Error):  # its text is about the lowered SQL, which no client wrote
         reason = lines[0].rpartition(": ")[2]
         return f"{message} while it worked on {doing}{f': {reason}' if reason in _REASONS else ''}"
     return f"{message}: {type(error).__name__}: {lines[0][:_LONGEST]}"
 
 
 def unreadable(error: duckdb.Error, place: Place) -> SqlError:
-    """The error for SQL of ours that DuckDB refuses. All that it cannot run is refused before that, so this
-    is a fault of the server; it is logged."""
+    """The error for lowered SQL that DuckDB refuses. It is logged.
+
+    The server refuses statements that it cannot run before it lowers them, so this is a fault of the server.
+    """
     return SqlError(
         logged(error, "the SQL of a query") + ". This is a fault of the embedded server, not of the statement",
         place,

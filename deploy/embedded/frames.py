@@ -15,11 +15,11 @@ _OLD = "application/vnd.ksql.v1+json"
 
 @dataclass(frozen=True)
 class Frame:
-    """What a query's answer looks like: its parts, and the text around each of them.
+    """The format of a query's answer: its parts, and the text around each part.
 
-    Each row ends with its newline, so that who reads lines has a row as soon as there is one. ``before``
-    and ``after`` surround each row; ``after`` follows the header too. ``closing`` are the last part's
-    own words, if the format has any.
+    Each row ends with its newline, so that a client that reads lines gets a row immediately. ``before`` and
+    ``after`` surround each row, and ``after`` also follows the header. ``closing`` creates the text of the last
+    part, in formats that have one.
     """
 
     start: str
@@ -47,7 +47,7 @@ class Frame:
         return last + self.end.encode()
 
     def failing(self, error: Any) -> bytes:
-        """The answer's end where the query failed."""
+        """The answer's end after the query has failed."""
         last = self.before.encode() + wire.dump(self.failure(error))
         return last + (self.end or self.after).encode()
 
@@ -77,12 +77,15 @@ _OLD_PULL = Frame(
 )  # fmt: skip
 _OLD_PUSH = replace(
     _OLD_PULL, before="", after=",\n", closing=lambda why: {"finalMessage": why}
-)  # a comma can follow every row, because a last part comes in any case
+)  # a comma can follow every row, because a last part always comes
 
 
 def frame(accept: str, is_old: bool, is_transient: bool) -> Frame:
-    """What the Accept header asks for (tests/embedded/replies/queries.yml): without one, or for plain
-    JSON, the two endpoints differ. ``is_transient``: the query is not a pull query over a table."""
+    """The format that the Accept header asks for (tests/embedded/replies/queries.yml).
+
+    Without the header, or for plain JSON, the two endpoints differ. ``is_old`` means /query. ``is_transient``: the
+    query is not a pull query over a table.
+    """
     old = _OLD_PUSH if is_transient else _OLD_PULL
     if _OLD in accept:
         return old

@@ -1,4 +1,4 @@
-"""DESCRIBE FUNCTION: what is told of a function, built in or Python."""
+"""DESCRIBE FUNCTION: the description of a built-in or Python function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong at the moment with the parts of the server. Each failure is logged when it begins."""
+"""The current failures of the server's parts. Each failure is logged when it begins."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from opensea_metrics.deploy.embedded.storage import StorageError
 log = structlog.get_logger()
 
 _LONGEST_PAUSE = 5.0
-"""Seconds, at most, until a query that fails is tried again."""
+"""The longest pause, in seconds, before a failed query is tried again."""
 
 
 class ServerPart(StrEnum):
@@ -29,7 +29,7 @@ class ServerPart(StrEnum):
 
 @dataclass(frozen=True)
 class _Failure:
-    """A query's failure: how often it has failed in a row, and when it is tried again (monotonic)."""
+    """A query's failure: how many times in a row it has failed, and when it is tried again (monotonic seconds)."""
 
     part: ServerPart
     message: str
@@ -38,7 +38,7 @@ class _Failure:
 
 
 class Health:
-    """The failures of queries, and those of parts."""
+    """The failures of queries and of parts."""
 
     def __init__(self) -> None:
         self._queries: dict[str, _Failure] = {}
@@ -46,18 +46,18 @@ class Health:
 
     @property
     def queries(self) -> Mapping[str, str]:
-        """The messages of the queries that fail, by their ids."""
+        """The error messages of failing queries, by query id."""
         return {name: failure.message for name, failure in self._queries.copy().items()}
 
     def faults(self) -> dict[ServerPart, str]:
-        """What is wrong, by part; empty if all is well."""
+        """The messages about each failing part. Empty if no part fails."""
         messages: dict[ServerPart, list[str]] = {part: [text] for part, text in self._parts.copy().items()}
         for name, failure in self._queries.copy().items():
             messages.setdefault(failure.part, []).append(f"query {name}: {failure.message}")
         return {part: "; ".join(texts) for part, texts in messages.items()}
 
     def query_failed(self, query_id: str, error: Exception) -> None:
-        """Note that a query failed; it is tried again after a pause that grows with each failure."""
+        """Note that a query failed. It is tried again after a pause that grows with each failure."""
         before = self._queries.get(query_id)
         times = before.times + 1 if before else 1
         pause = min(0.1 * 2**times, _LONGEST_PAUSE)
@@ -67,7 +67,7 @@ class Health:
             tell("query failed; it is tried again", query=query_id, error=failure.message)
 
     def query_works(self, query_id: str) -> None:
-        """Note that a query does not fail any more."""
+        """Note that a query no longer fails."""
         if self._queries.pop(query_id, None):
             tell("query works again", query=query_id)
 
@@ -82,7 +82,7 @@ class Health:
             del self._queries[name]
 
     def set(self, part: ServerPart, message: str | None) -> None:
-        """Note what is wrong with a part, None if nothing is."""
+        """Set the message about a failing part, or None if the part works."""
         before = self._parts.pop(part, None)
         if message is not None:
             self._parts[part] = message
@@ -93,7 +93,7 @@ class Health:
 
 
 def part_of(error: Exception) -> ServerPart:
-    """The part at fault when moving data raised an error."""
+    """The part that caused an error while data was moved."""
     if isinstance(error, OSError):
         return ServerPart.TOPICS
     if isinstance(error, (StorageError, *_DATABASE)) or "No space left" in str(error):
@@ -102,7 +102,7 @@ def part_of(error: Exception) -> ServerPart:
 
 
 def is_fatal(error: Exception) -> bool:
-    """Whether DuckDB refuses all further work, until the database is opened again."""
+    """Whether DuckDB refuses all further work until the database is reopened."""
     return isinstance(error, duckdb.FatalException) or "has been invalidated" in str(error)
 
 
@@ -122,6 +122,5 @@ _DATABASE = (
 
 def tell(event: str, **fields: str) -> None:
     """Log a warning."""
-    # What the log is written to may be the disk that is full.
-    with suppress(OSError):
+    with suppress(OSError):  # the disk of the log may be full
         log.warning(event, **fields)

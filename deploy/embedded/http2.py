@@ -1,8 +1,7 @@
-"""A fault of Hypercorn (0.18), put right: https://github.com/pgjones/hypercorn/issues/329.
+"""A workaround for a bug of Hypercorn 0.18: https://github.com/pgjones/hypercorn/issues/329.
 
-Data that arrives for a stream after its reply has ended is legal in HTTP/2: a server may answer before
-it has the whole request. Hypercorn looks the stream up, does not find it, and ends the connection with
-all other streams on it.
+In HTTP/2 a server may answer before it has the whole request, so data may legally arrive for a stream after its
+reply has ended. Hypercorn does not find this stream, and closes the connection with all other streams on it.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from hypercorn.protocol.h2 import H2Protocol
 
 
 class _Ended:
-    """Stands for a stream whose reply has ended: nobody reads what still arrives for it."""
+    """Replaces a stream whose reply has ended. It ignores data that still arrives for the stream."""
 
     async def handle(self, event: Any) -> None:
         pass
@@ -32,5 +31,5 @@ class _Protocol(H2Protocol):
 
 
 def repair() -> None:
-    """Make Hypercorn, in this process, ignore data of streams that have ended."""
+    """Make Hypercorn ignore data for streams that have ended, in this process."""
     hypercorn.protocol.H2Protocol = _Protocol  # type: ignore[attr-defined, assignment]

@@ -1,6 +1,6 @@
-"""/inserts-stream: rows that come in one request, each acknowledged as soon as it is stored.
+"""/inserts-stream: a client sends many rows in one request, and the server acknowledges each row once it is stored.
 
-Over HTTP/2 only, as on ksqlDB: requests and replies of HTTP/1.1 do not overlap.
+As on ksqlDB this works only over HTTP/2, because requests and replies of HTTP/1.1 do not overlap.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.values.coercion import Mismatch
 
 _ROOM = 1024 * 1024
-"""Bytes of rows that wait to be stored, before the client has to wait."""
+"""Bytes of rows that may wait to be stored. Above this, the client has to wait."""
 
 
 class InsertStream:
-    """The ASGI application behind the path."""
+    """The ASGI application that answers /inserts-stream."""
 
     def __init__(self, engine: Engine, open_requests: OpenRequests, limits: Limits) -> None:
         self._engine = engine
@@ -91,7 +91,7 @@ class InsertStream:
     def _store(
         self, source: Source, reader: RowReader, batch: list[bytes]
     ) -> tuple[int, tuple[int, str] | None]:
-        """Store rows up to the first that is wrong: their number, and that one's error."""
+        """Store the rows before the first wrong row. Returns their number, and the code and message of its error."""
         records: list[TopicRecord] = []
         failure = None
         now = time.time_ns() // 1_000_000
@@ -115,7 +115,7 @@ class InsertStream:
 
 
 class _Replies:
-    """What is sent back: an object for each row, one a line, or all in one list."""
+    """Sends an object for each row to the client: one per line, or all in one list."""
 
     def __init__(self, send: Send, is_list: bool) -> None:
         self._send = send
@@ -149,7 +149,7 @@ class _Replies:
 
 
 class _Lines:
-    """The lines of a request's body, as they arrive: while some are stored, the next ones are read."""
+    """The lines of a request's body, as they arrive. The next lines are read while earlier ones are stored."""
 
     def __init__(self, receive: Receive, most: int) -> None:
         self._receive = receive
@@ -161,12 +161,12 @@ class _Lines:
         self._taken = asyncio.Event()
 
     def stop(self) -> None:
-        """Take nothing more, as if the client had ended."""
+        """Accept no more lines, as if the client had ended its request."""
         self._is_over = True
         self._arrived.set()
 
     async def receive(self) -> Message:
-        """The next part of the body; after the last one it gives empty ones."""
+        """The next part of the body, or an empty part after the last one."""
         if self._is_over:
             return {"type": "http.request", "body": b"", "more_body": False}
         message = await self._receive()
@@ -185,7 +185,7 @@ class _Lines:
         return bytes(line)
 
     async def pump(self) -> None:
-        """Read what arrives, to the end; wait while much of it has not been taken."""
+        """Read the body to its end. Wait while too many lines have not been taken."""
         while not self._is_over:
             await self._read()
             self._arrived.set()
@@ -194,9 +194,9 @@ class _Lines:
                 await self._taken.wait()
 
     async def take(self) -> list[bytes] | None:
-        """All lines that have arrived, at least one; None at the end.
+        """All lines that have arrived, at least one, or None at the end.
 
-        Of a line that is too long, what has arrived of it counts as a line.
+        If a line is too long, the part that has arrived counts as a line.
         """
         while not (self._has_line or self._is_over or len(self._buffer) > self._most):
             self._arrived.clear()
@@ -213,7 +213,7 @@ class _Lines:
 
     async def _read(self) -> None:
         message = await self.receive()
-        if message["type"] != "http.request":  # the client has left: its last row may be half a row
+        if message["type"] != "http.request":  # the client has left, so its last row may be incomplete
             self._buffer.clear()
             self._has_line = False
             return

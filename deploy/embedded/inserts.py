@@ -1,4 +1,4 @@
-"""Records that clients put into topics, by INSERT … VALUES or by /inserts-stream."""
+"""Records that clients insert into topics, with INSERT … VALUES or /inserts-stream."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OBJECT = msgspec.json.Decoder(dict)
 
 
 def target(catalog: Catalog, written: str) -> Source:
-    """The stream or table that rows are to go into. Raises SqlError."""
+    """The stream or table that a client names as the target of rows. Raises SqlError."""
     try:
         name = identifier(written)
     except ValueError as error:
@@ -35,16 +35,16 @@ def target(catalog: Catalog, written: str) -> Source:
 
 
 def check_topic(source: Source) -> None:
-    """Raises SqlError if nobody may add records to a source's topic."""
+    """Raises SqlError if clients may not add records to a source's topic."""
     if source.topic == processing_log.TOPIC:
         raise SqlError(f"Cannot insert values into read-only topic: {source.topic}")
 
 
 class RowReader:
-    """Makes records of a source from rows as clients send them: JSON objects.
+    """Turns rows that clients send, which are JSON objects, into records of a source.
 
-    Names match columns in any case, unless quoted. Fields that the source does not have are ignored, and
-    missing ones are NULL, except key columns.
+    Names match columns in upper or lower case, unless they are quoted. Fields that the source does not have are
+    ignored. Missing fields are NULL, but key columns must be present.
     """
 
     def __init__(self, source: Source, partitions: int = 1) -> None:
@@ -56,7 +56,7 @@ class RowReader:
         self._values = [(column.name, read) for column, read in columns if column.role is None]
 
     def record(self, line: bytes, time: int) -> TopicRecord:
-        """The record of a row that came at ``time`` (epoch ms). Raises Mismatch."""
+        """The record of a row that arrived at ``time`` (epoch ms). Raises Mismatch."""
         try:
             row = _OBJECT.decode(line)
         except (msgspec.DecodeError, RecursionError):

@@ -1,4 +1,4 @@
-"""Who waits for new records of which topic."""
+"""Callbacks that are called when a topic has new records."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Wake = Callable[[], object]
 
 
 class Listeners:
-    """Called when records have come, from any thread; so that nobody has to look again and again."""
+    """Calls the callbacks of a topic when records have arrived, so that nobody has to poll. Any thread may use it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -18,7 +18,7 @@ class Listeners:
 
     @contextmanager
     def listening(self, topic: str, wake: Wake) -> Iterator[None]:
-        """While this lasts, ``wake`` is called when there may be new records of a topic."""
+        """Within this context, ``wake`` is called when a topic may have new records."""
         with self._lock:
             self._by_topic.setdefault(topic, []).append(wake)
         try:
@@ -30,12 +30,12 @@ class Listeners:
                     del self._by_topic[topic]
 
     def topics(self) -> set[str]:
-        """The topics that somebody waits for."""
+        """The topics with at least one callback."""
         with self._lock:
             return set(self._by_topic)
 
     def wake(self, topics: Iterable[str]) -> None:
-        """Tell those who wait for one of the topics."""
+        """Call the callbacks of the topics."""
         with self._lock:
             waiting = [wake for topic in topics for wake in self._by_topic.get(topic, ())]
         for wake in waiting:

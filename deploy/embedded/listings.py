@@ -1,4 +1,4 @@
-"""SHOW and LIST: what there is, a line each."""
+"""SHOW and LIST: streams, tables, queries, topics and so on, with a line for each."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def listing(
     variables: Mapping[str, str],
     properties: Mapping[str, str],
 ) -> dict[str, Any]:
-    """SHOW / LIST. Raises SqlError for what the embedded server does not list."""
-    what = str(statement.ast.this.name)
+    """The reply to SHOW or LIST. Raises SqlError for things that the embedded server does not list."""
+    subject = str(statement.ast.this.name)
     extended = bool(statement.ast.args["extended"])
     reply: dict[str, Any] = {"statementText": statement.text}
     sources = engine.catalog.sources.values()
-    match what, extended:
+    match subject, extended:
         case ("STREAMS" | "TABLES"), _ if extended or statement.ast.args.get("described"):
-            kind = what.removesuffix("S")
-            found = [source_description(engine, cursor, s, extended) for s in sources if s.kind == kind]
-            reply |= {"@type": "source_descriptions", "sourceDescriptions": found}
+            kind = subject.removesuffix("S")
+            entries = [source_description(engine, cursor, s, extended) for s in sources if s.kind == kind]
+            reply |= {"@type": "source_descriptions", "sourceDescriptions": entries}
         case "STREAMS", False:
             streams = [_listed(source) for source in sources if not source.is_table]
             reply |= {"@type": "streams", "streams": streams}
@@ -46,13 +46,13 @@ def listing(
             tables = [_listed(source) for source in sources if source.is_table]
             reply |= {"@type": "tables", "tables": tables}
         case "QUERIES", False:
-            found = [listed_query(engine, query) for query in engine.catalog.queries.values()]
-            reply |= {"@type": "queries", "queries": found}
+            entries = [listed_query(engine, query) for query in engine.catalog.queries.values()]
+            reply |= {"@type": "queries", "queries": entries}
         case "QUERIES", True:
-            found = [query_description(engine, query) for query in engine.catalog.queries.values()]
-            reply |= {"@type": "query_descriptions", "queryDescriptions": found}
+            entries = [query_description(engine, query) for query in engine.catalog.queries.values()]
+            reply |= {"@type": "query_descriptions", "queryDescriptions": entries}
         case ("TOPICS" | "ALL TOPICS"), _:
-            found = [
+            entries = [
                 {
                     "name": topic.name,
                     "replicaInfo": [topic.replicas] * topic.partitions,
@@ -61,13 +61,13 @@ def listing(
                 for topic in metastore.list_topics(cursor, engine.root)
             ]
             kind = "kafka_topics_extended" if extended else "kafka_topics"
-            reply |= {"@type": kind, "topics": found}
+            reply |= {"@type": kind, "topics": entries}
         case "FUNCTIONS", False:
-            found = [
+            entries = [
                 {"name": function.name, "type": function.kind.upper(), "category": "OTHER"}
                 for function in support.runnable().values()
             ]
-            reply |= {"@type": "function_names", "functions": found}
+            reply |= {"@type": "function_names", "functions": entries}
         case "PROPERTIES", False:
             reply |= {
                 "@type": "properties",
@@ -78,16 +78,16 @@ def listing(
         case "TYPES", False:
             reply |= {"@type": "type_list", "types": {}}
         case "VARIABLES", False:
-            found = [{"name": name, "value": value} for name, value in variables.items()]
-            reply |= {"@type": "variables", "variables": found}
+            entries = [{"name": name, "value": value} for name, value in variables.items()]
+            reply |= {"@type": "variables", "variables": entries}
         case "CONNECTORS", False:
             raise SqlError(
                 "Could not connect to the server. The embedded server runs no Kafka Connect.", code=50000
             )
         case ("CONNECTOR PLUGINS" | "SOURCE CONNECTORS" | "SINK CONNECTORS"), _:
-            raise Unsupported(f"SHOW {what}", EMBEDDED, statement.place)
+            raise Unsupported(f"SHOW {subject}", EMBEDDED, statement.place)
         case _:
-            word = what.split(" ")[0]
+            word = subject.split(" ")[0]
             place = statement.place
             column = place.column + len(statement.text.split(None, 1)[0]) + 1
             raise SqlError(

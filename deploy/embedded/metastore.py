@@ -1,4 +1,4 @@
-"""What the server has been told: statements, topics, and the catalog that follows from them."""
+"""The statements and topics that the server has recorded, and the catalog that follows from them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from opensea_metrics.sql.language.catalog.catalog import Catalog
 class TopicInfo:
     """A topic as SHOW TOPICS gives it.
 
-    A directory of the archive is a topic before a statement declares it. Then ``is_declared`` is False,
-    ``partitions`` are what the names of its files tell, and ``file`` is one of the last partition.
+    A directory of the archive is a topic even before a statement declares it. Then ``is_declared`` is False, the
+    names of its files determine ``partitions``, and ``file`` is a file of the last partition.
     """
 
     name: str
@@ -35,12 +35,12 @@ def load(cursor: duckdb.DuckDBPyConnection) -> tuple[Catalog, int]:
 
 
 def record(cursor: duckdb.DuckDBPyConnection, number: int, text: str) -> None:
-    """Keep a statement that changed the catalog."""
+    """Save a statement that changed the catalog."""
     cursor.execute("INSERT INTO meta.commands (seq, statement) VALUES (?, ?)", [number, text])
 
 
 def list_topics(cursor: duckdb.DuckDBPyConnection, root: Path) -> list[TopicInfo]:
-    """The topics that statements made, and those that the archive holds.
+    """The topics that statements created, and the topics in the archive.
 
     Raises SqlError if the archive's directories cannot be listed.
     """
@@ -55,13 +55,13 @@ def list_topics(cursor: duckdb.DuckDBPyConnection, root: Path) -> list[TopicInfo
 
 
 def partitions(cursor: duckdb.DuckDBPyConnection, topic: str) -> int:
-    """The partitions of a topic; 1 of one that no statement has declared."""
+    """The number of partitions of a topic. It is 1 if no statement has declared the topic."""
     declared = cursor.execute("SELECT partitions FROM meta.topics WHERE name = ?", [topic]).fetchone()
     return int(declared[0]) if declared else 1
 
 
 def partitions_of_files(root: Path, topic: str) -> int:
-    """As many partitions as the files of a topic need."""
+    """The number of partitions that the files of a topic need."""
     return _of_directory(root, topic).partitions
 
 

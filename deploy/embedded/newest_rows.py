@@ -1,4 +1,4 @@
-"""The rows of a table that a statement declares over a topic: the newest value of each key; NULL deletes the key."""
+"""The rows of a table that a statement declares over a topic: the newest value of each key. NULL deletes the key."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ _DELTA = "newest_delta"
 
 
 class NewestRows:
-    """A temporary table of them, for one query of a client. Its ``_off`` grows with each change of a key, and ``end``
-    is the next one."""
+    """A temporary table of the newest rows, for one query of a client.
+
+    Its ``_off`` grows with each change of a key, and ``end`` is the next ``_off``.
+    """
 
     def __init__(self, cursor: duckdb.DuckDBPyConnection, source: Source, table: str) -> None:
         self._cursor = cursor
@@ -25,8 +27,10 @@ class NewestRows:
         cursor.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {feeds.nothing(source)}")
 
     def take(self, relation: str) -> None:
-        """Take records in the order of their ``_off``; those that have :data:`TOMBSTONE` delete their key. Records
-        without a key are left out."""
+        """Merge records in the order of their ``_off``.
+
+        A record with :data:`TOMBSTONE` deletes its key. Records without a key are left out.
+        """
         cursor, table, keys = self._cursor, self._table, ", ".join(self._keys)
         has_key = " AND ".join(f"{key} IS NOT NULL" for key in self._keys)
         cursor.execute(

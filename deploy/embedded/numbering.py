@@ -1,4 +1,4 @@
-"""Records numbered in the order in which a query reads them: an aggregation needs that order."""
+"""Numbers records in the order in which a query reads them. An aggregation needs this order."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import duckdb
 from opensea_metrics.deploy.embedded.topics import UNREADABLE, ReadPosition
 
 DECODED = ReadPosition("decoded")
-"""No position but a counter: of the JSON records that a query has read."""
+"""Not a position, but a counter: the number of JSON records that a query has read."""
 
 
 class Numbered:
-    """A batch as a ``relation`` with ``_off``: JSON records are decoded into a temporary table, and numbered from
-    ``next`` on; ``failed`` of them could not be read."""
+    """A batch as a ``relation`` with a column ``_off``.
+
+    JSON records are decoded into a temporary table and numbered. ``next`` is the number after the last record, and
+    ``failed`` is the number of records that could not be read.
+    """
 
     def __init__(self, cursor: duckdb.DuckDBPyConnection, table: str, following: int) -> None:
         self._cursor = cursor
@@ -23,7 +26,7 @@ class Numbered:
         self.relation = ""
 
     def take(self, decoded: str) -> None:
-        """Take JSON records (see :mod:`sql.language.lowering.records.rows`); what was taken before is forgotten."""
+        """Number JSON records (see :mod:`sql.language.lowering.records.rows`). They replace those of the last call."""
         table = self._table
         self._cursor.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {decoded}")
         count, failed = self._cursor.execute(f"SELECT count(*), count(_failed) FROM {table}").fetchone()  # type: ignore[misc]
@@ -34,5 +37,5 @@ class Numbered:
         )
 
     def take_rows(self, relation: str) -> None:
-        """Take rows that are numbered already."""
+        """Use rows that have numbers already."""
         self.relation = relation

@@ -1,4 +1,4 @@
-"""The queries and insert streams that are open, and how many may be."""
+"""The open queries and insert streams, and the limit on their number."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from opensea_metrics.deploy.embedded.denials import Refusal
 
 
 class Full(Exception):
-    """As many are open as may be."""
+    """The limit on open queries and insert streams is reached."""
 
     def __init__(self, most: int) -> None:
         super().__init__(most)
@@ -22,34 +22,34 @@ class Full(Exception):
 
 
 End = Callable[[], None]
-"""Makes what is open come to its end soon."""
+"""Makes an open request end soon."""
 
 
 class OpenRequests:
-    """What is open, at most ``most`` at a time. For one thread."""
+    """The open requests, at most ``most`` at a time. Only one thread may use it."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._open: list[End] = []
 
     def take(self, end: End) -> None:
-        """Take a place for something that ``end`` ends. Raises Full."""
+        """Add a request, which ``end`` ends. Raises Full."""
         if len(self._open) >= self._most:
             raise Full(self._most)
         self._open.append(end)
 
     def leave(self, end: End) -> None:
-        """Give a place back."""
+        """Remove a request."""
         self._open.remove(end)
 
     def end_all(self) -> None:
-        """Make all that is open come to its end, as the server stops."""
+        """Make all open requests end, because the server is stopping."""
         for end in list(self._open):
             end()
 
     @contextmanager
     def one(self, end: End) -> Iterator[None]:
-        """Have a place while this lasts. Raises Full."""
+        """Count a request as open within this context. Raises Full."""
         self.take(end)
         try:
             yield

@@ -1,8 +1,8 @@
-"""Which hosts the server answers to, and from which pages a browser may ask it.
+"""Refuses requests for foreign hosts, and requests that a browser sends for foreign web pages.
 
-A browser lets every page that a user looks at send requests to this machine. Two headers reveal them:
-``Origin`` and ``Sec-Fetch-Site`` name the page's side. A page can also point a name of its own at this
-machine (DNS rebinding); then ``Host`` has that name.
+A browser lets every page that a user opens send requests to this machine. Two headers reveal such requests:
+``Origin`` and ``Sec-Fetch-Site`` name the page's site. A page can also point a name of its own at this machine (DNS
+rebinding). Then the ``Host`` header has this name.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ def is_loopback(host: str) -> bool:
 
 
 def is_address(host: str) -> bool:
-    """True for an IP address, that of IPv6 also in brackets."""
+    """True for an IP address. An IPv6 address may have brackets."""
     return _address(host) is not None
 
 
 def check(allowed: Iterable[str], listens_on: str) -> Check:
     """A check that refuses foreign hosts and foreign pages with 403.
 
-    ``allowed`` are names of this server beside those of loopback; ``listens_on`` is the address that
-    the server was told to listen on. If that is all addresses (0.0.0.0 or ::), the address at which a
-    connection arrives is allowed too: a page cannot rebind an address, only a name.
+    ``allowed`` are names of this server, in addition to the loopback names. ``listens_on`` is the address that the
+    server listens on. If it is all addresses (0.0.0.0 or ::), the address at which a connection arrives is allowed
+    too. This is safe, because a page can rebind a name but not an address.
     """
     names = {_plain(name) for name in (*allowed, listens_on)}
     address = _address(listens_on)
@@ -74,7 +74,7 @@ def _forbidden(message: str) -> Refusal:
 
 
 def _plain(host: str) -> str:
-    """A host in the one form in which two of them can be compared."""
+    """A host in a normal form, so that two hosts can be compared."""
     host = host.lower().removesuffix(".").removeprefix("[").removesuffix("]")
     address = _address(host)
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
@@ -89,7 +89,7 @@ def _address(host: str) -> IPv4Address | IPv6Address | None:
 
 
 def _is_origin_of(origin: str, host: str) -> bool:
-    """Whether a page of ``origin`` came from ``host`` itself, port included."""
+    """Whether a page of ``origin`` came from ``host`` itself, including the port."""
     scheme, separator, authority = origin.strip().partition("://")
     default = _DEFAULT_PORTS.get(scheme.lower())
     ours, theirs = _AUTHORITY.fullmatch(host), _AUTHORITY.fullmatch(authority)

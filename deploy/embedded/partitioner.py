@@ -1,4 +1,4 @@
-"""The partition that Kafka's producers choose for a record: by the murmur2 of its key's bytes."""
+"""The partition that Kafka's producers choose for a record, by the murmur2 hash of its key's bytes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _PACKED = {INTEGER: ">i", BIGINT: ">q", DOUBLE: ">d"}
 
 
 def partition(source: Source, key: Mapping[str, Any], partitions: int) -> int:
-    """The partition of a record of a source with key columns of these values; 0 without a key.
+    """The partition of a record of a source. ``key`` has the values of the key columns. Without a key it is 0.
 
-    A real server's producer spreads records without a key over all partitions, in no order that can be known.
+    A real server's producer spreads records without a key over all partitions, in an unpredictable order.
     """
     if partitions == 1 or not key or all(value is None for value in key.values()):
         return 0
@@ -44,7 +44,7 @@ def murmur2(data: bytes) -> int:
 
 
 def _encoded(source: Source, key: Mapping[str, Any]) -> bytes:
-    """The key as its format writes it; one of a single column is that value alone, unless it is DELIMITED or KAFKA."""
+    """The key as its format writes it. In JSON a key with a single column is the bare value, without its name."""
     columns = [column for column in source.columns if column.is_key]
     values = [key.get(column.name) for column in columns]
     if source.key_format == "JSON":

@@ -1,7 +1,7 @@
-"""Persistent queries: data moved from topics into logs and states, a batch at a time.
+"""Persistent queries: moves data from topics into logs and states, one batch at a time.
 
-A batch and the positions after it are written in one transaction: whatever happens in between, a
-record counts once. What a query has not read of a file is written down there too (``meta.unread``).
+A batch and the positions after it are written in one transaction, so a record counts once even after a crash. The
+same transaction records which parts of files a query has not read (``meta.unread``).
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _BATCH = "batch"
 CHUNK_ROWS = 250_000
 """Rows after which a log begins a new chunk."""
 STREAM_TIME = "stream time"
-"""No feed but counters: the greatest ROWTIME (epoch ms) that a query has seen in a partition."""
+"""Not a feed, but a counter: the greatest ROWTIME (epoch ms) that a query has seen in a partition."""
 LATE = ReadPosition("late")
-"""No position but a counter: of the rows left out, because their window had closed when they came."""
+"""Not a position, but a counter: the rows that were left out because their window had closed before they arrived."""
 
 
 def check(cursor: duckdb.DuckDBPyConnection, query: Query) -> None:
-    """Have DuckDB read the SQL of a query that it can run by :mod:`sql.language.lowering.support`.
+    """Let DuckDB check the lowered SQL of a query that :mod:`sql.language.lowering.support` accepts.
 
     Raises SqlError if DuckDB refuses it, which is a fault of the server.
     """
@@ -52,13 +52,13 @@ def check(cursor: duckdb.DuckDBPyConnection, query: Query) -> None:
 
 
 def begin(cursor: duckdb.DuckDBPyConnection, query: Query) -> None:
-    """Make what a new query needs, which :func:`check` has passed."""
+    """Create the tables of a new query, which :func:`check` has passed."""
     if query.analysis.is_aggregation:
         aggregation.create(cursor, selects.grouping(query.analysis), feeds.state_table(query.id))
 
 
 def take_over(cursor: duckdb.DuckDBPyConnection, query: Query, old: Query) -> None:
-    """Give a query the positions and the state of the one that it replaces."""
+    """Give a query the positions and the state of the query that it replaces."""
     cursor.execute("DELETE FROM meta.positions WHERE query = ?", [query.id])
     cursor.execute("UPDATE meta.positions SET query = ? WHERE query = ?", [query.id, old.id])
     cursor.execute("UPDATE meta.unread SET query = ? WHERE query = ?", [query.id, old.id])
@@ -69,7 +69,7 @@ def take_over(cursor: duckdb.DuckDBPyConnection, query: Query, old: Query) -> No
 
 
 def end(cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
-    """Forget a query that has ended."""
+    """Delete the state and the positions of a query that has ended."""
     cursor.execute(f"DROP TABLE IF EXISTS {feeds.state_table(query_id)}")
     cursor.execute("DELETE FROM meta.positions WHERE query = ?", [query_id])
     cursor.execute("DELETE FROM meta.unread WHERE query = ?", [query_id])
@@ -78,7 +78,7 @@ def end(cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
 def move(
     cursor: duckdb.DuckDBPyConnection, topic: RecordTopic, query: Query, sink_topic: str
 ) -> bool:
-    """Move one batch of a query's topic through it; False if there is none."""
+    """Move one batch of records through a query. False if there is none."""
     known = positions(cursor, query.id)
     batch = next(topic.read(cursor, query.analysis.source, known, MOST_BYTES), None)
     return batch is not None and _absorb(cursor, query, batch, known, sink_topic)
@@ -87,19 +87,19 @@ def move(
 def move_unread(
     cursor: duckdb.DuckDBPyConnection, topic: RecordTopic, query: Query, sink_topic: str
 ) -> bool:
-    """Move what a query has left of files, if they are not as they were then; False if all are."""
+    """Move the unread parts of files through a query, if the files have changed. False if none has changed."""
     known = positions(cursor, query.id)
     batch = topic.again(cursor, query.analysis.source, known, unread(cursor, query.id))
     return batch is not None and _absorb(cursor, query, batch, known, sink_topic)
 
 
 def have_unread(cursor: duckdb.DuckDBPyConnection) -> list[str]:
-    """The ids of the queries that have left something of a file."""
+    """The ids of the queries that have not read all of some file."""
     return [name for (name,) in cursor.execute("SELECT DISTINCT query FROM meta.unread").fetchall()]
 
 
 def unread(cursor: duckdb.DuckDBPyConnection, query_id: str) -> list[Unread]:
-    """What a query has left of files."""
+    """The segments that a query has not read to their end."""
     rows = cursor.execute(
         "SELECT seq, taken, checksum, tried, why FROM meta.unread WHERE query = ?", [query_id]
     ).fetchall()
@@ -122,7 +122,7 @@ def _absorb(
 
 
 def positions(cursor: duckdb.DuckDBPyConnection, query_id: str) -> dict[ReadPosition, int]:
-    """Up to where a query has read each feed of its source's topic, and its counters."""
+    """The positions up to which a query has read each feed of its source's topic, and the query's counters."""
     rows = cursor.execute(
         "SELECT feed, partition, position FROM meta.positions WHERE query = ?", [query_id]
     ).fetchall()
@@ -130,7 +130,7 @@ def positions(cursor: duckdb.DuckDBPyConnection, query_id: str) -> dict[ReadPosi
 
 
 def set_positions(cursor: duckdb.DuckDBPyConnection, query_id: str, reached: Positions) -> None:
-    """Keep up to where (exclusive) a query has read, and its counters."""
+    """Save the positions up to which (exclusive) a query has read, and its counters."""
     values = [value for position, number in reached.items() for value in (query_id, *position, number)]
     if values:
         rows = ", ".join(["(?, ?, ?, ?)"] * len(reached))
@@ -140,15 +140,15 @@ def set_positions(cursor: duckdb.DuckDBPyConnection, query_id: str, reached: Pos
 def _append(
     cursor: duckdb.DuckDBPyConnection, query: Query, batch: Batch, sink_topic: str
 ) -> None:
-    """JSON records through a stream's SELECT into its log, in one pass."""
+    """Move JSON records through a stream's SELECT into its log, in one pass."""
     analysis = query.analysis
     feed = feeds.json_log_id(query.id)
     base = _last_chunk(cursor, feed, sink_topic)
     table = feeds.chunk_table(sink_topic, feed, base)
     empty = ", ".join(f"NULL::VARCHAR AS {name}" for name in UNREADABLE)
     nothing = f"SELECT * EXCLUDE (_off), {empty} FROM ({feeds.nothing(analysis.source)})"
-    # Outside the transaction: DuckDB 2.0 loses rows that a transaction inserts into a table that it
-    # has itself made by a CREATE TABLE AS without rows.
+    # Outside the transaction: DuckDB 2.0 loses rows that a transaction inserts into a table that the same
+    # transaction has created with a CREATE TABLE AS without rows.
     cursor.execute(
         f"CREATE TABLE IF NOT EXISTS {table} AS {selects.rows(analysis, nothing, UNREADABLE, RECORD)}"
     )
@@ -168,7 +168,7 @@ def _append(
 
 
 def _last_chunk(cursor: duckdb.DuckDBPyConnection, feed: str, sink_topic: str) -> int:
-    """The first number of the chunk that takes the next rows of a log: a new one when the last one is full."""
+    """The first row number of the chunk for the next rows of a log. This is a new chunk if the last one is full."""
     log = feeds.json_log(feeds.logs(cursor), sink_topic, feed)
     if log is None:
         return 0
@@ -180,7 +180,7 @@ def _last_chunk(cursor: duckdb.DuckDBPyConnection, feed: str, sink_topic: str) -
 def _aggregate(
     cursor: duckdb.DuckDBPyConnection, query: Query, batch: Batch, known: Positions
 ) -> None:
-    """A batch into the state of an aggregation."""
+    """Merge a batch into the state of an aggregation."""
     analysis = query.analysis
     numbered = Numbered(cursor, _BATCH, known.get(DECODED, 0))
     batch.read(cursor, numbered.take if not batch.is_decoded else numbered.take_rows)

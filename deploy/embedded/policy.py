@@ -1,4 +1,4 @@
-"""Who may use the embedded server, and how much of it one request may take."""
+"""Access to the embedded server, and the limits on each request."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Credentials:
-    """What clients must send: ``user`` with ``password`` (basic authentication), a bearer ``token``, or
-    either of both."""
+    """The credentials that clients must send.
+
+    Clients send ``user`` and ``password`` (basic authentication), or a bearer ``token``. If both are set, either is
+    accepted.
+    """
 
     user: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
@@ -20,7 +23,7 @@ class Credentials:
 
 @dataclass(frozen=True)
 class Certificate:
-    """The server's certificate and its key (PEM files); the key may be in the certificate's file."""
+    """The server's certificate and its key, as PEM files. The key may be in the certificate's file."""
 
     cert_file: Path
     key_file: Path | None = None
@@ -29,10 +32,10 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds of one request or connection; sizes in bytes, times in seconds.
+    """Limits for one request or connection. Sizes are in bytes, times in seconds.
 
-    ``idle`` is for a connection without a request, also one whose request's head does not become
-    complete. ``body_time`` is for a whole body. ``open_queries`` counts queries and insert streams.
+    ``idle`` limits a connection without a request, or with a request whose head stays incomplete. ``body_time``
+    limits the time for a whole body. ``open_queries`` limits the number of open queries and insert streams.
     """
 
     body: int = 16 * MIB
@@ -43,7 +46,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Policy:
-    """``allowed_hosts`` are names of this server beside those of loopback."""
+    """Access rules and limits. ``allowed_hosts`` are names of this server, in addition to the loopback names."""
 
     allowed_hosts: tuple[str, ...] = ()
     credentials: Credentials | None = None

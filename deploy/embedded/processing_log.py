@@ -1,7 +1,7 @@
 """ksqlDB's processing log: a stream of the records and files that queries could not read, and why.
 
-Its columns are a real server's (docs/ksqldb-facts.md, Records and times), so that one query
-finds the dead letters on both:
+It has the same columns as on a real server (docs/ksqldb-facts.md, Records and times), so one query shows the
+unreadable records on both:
 ``SELECT message->deserializationError->errorMessage FROM KSQL_PROCESSING_LOG;``
 """
 
@@ -36,12 +36,12 @@ STATEMENT = (
 
 _READER = "processing.{}.KsqlTopic.Source.deserializer"
 FILES = "processing.files"
-"""The logger of what is refused before any query could read it."""
+"""The logger for files and directories that are refused before any query could read them."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """A file that could not be read, or not all of it; ``line`` is the beginning of a single line."""
+    """A file that could not be read completely. ``line`` is the beginning of the line, if the problem is one line."""
 
     reason: str
     path: str
@@ -49,14 +49,14 @@ class Report:
 
 
 def reader(query_id: str) -> str:
-    """The logger of what a query could not read."""
+    """The logger for records and files that a query could not read."""
     return _READER.format(query_id)
 
 
 def report(
     cursor: duckdb.DuckDBPyConnection, logger: str, topic: str, reports: Sequence[Report]
 ) -> None:
-    """Put reports on files of a topic on the log; the topic is empty for what is in no topic's directory."""
+    """Write reports about files of a topic to the log. The topic is empty for paths outside all topics' directories."""
     if not reports:
         return
     now = int(time.time() * 1000)
@@ -82,7 +82,7 @@ def report(
 def record(
     cursor: duckdb.DuckDBPyConnection, query_id: str, topic: str, unreadable: str
 ) -> None:
-    """Put the records of the relation ``unreadable`` (its columns: :data:`UNREADABLE`) on the log."""
+    """Write the unreadable records of a relation with the columns :data:`UNREADABLE` to the log."""
     reason, line, path = UNREADABLE
     following = record_store.ends(cursor, TOPIC).get(0, 0)
     cursor.execute(

@@ -13,9 +13,9 @@ PROHIBITED = frozenset({"ksql.service.id"})
 
 
 def check(given: Mapping[str, str], any_name: bool = False) -> None:
-    """Raises SqlError for a property that ksqlDB does not have, and for a value that it cannot have.
+    """Raises SqlError for a property that ksqlDB does not have, and for a value that the property cannot have.
 
-    ``any_name``: a property that ksqlDB does not have is passed over, as /query-stream does.
+    ``any_name``: ignore properties that ksqlDB does not have, as /query-stream does.
     """
     for name, value in given.items():
         if not (any_name or is_known(name)):

@@ -1,4 +1,4 @@
-"""Pull and push queries: a SELECT over what there is, or over that and all that comes."""
+"""Pull and push queries: a SELECT over the existing rows, or over existing and future rows."""
 
 from __future__ import annotations
 
@@ -40,8 +40,11 @@ _MORE = (
 
 
 class TransientQuery:
-    """One client's SELECT. ``columns`` are the result's; ``rows()`` gives what there is by now, and
-    called again what has come since (of a table: the keys whose row has changed)."""
+    """One client's SELECT. ``columns`` are the columns of the result.
+
+    ``rows()`` yields the rows that exist now. Each further call yields the rows that have arrived since the last
+    call. For a table these are the rows of the keys that have changed.
+    """
 
     def __init__(self, engine: Engine, statement: Statement, properties: Mapping[str, str]) -> None:
         """Check the query. Raises SqlError if it is refused."""
@@ -98,7 +101,7 @@ class TransientQuery:
             if is_there:
                 raise SqlError(f"Pull queries don't support {clause} clauses.{_MORE}")
         name = self.source.name
-        # ksqlDB keeps the rows of a declared table only of CREATE SOURCE TABLE.
+        # Of the tables that are only declared, ksqlDB keeps the rows of a CREATE SOURCE TABLE only.
         if self.source.is_table and not self._is_made and not self.source.is_read_only:
             raise SqlError(
                 f"The `{name}` table isn't queryable. To derive a queryable table, you can do "
@@ -111,7 +114,7 @@ class TransientQuery:
         return self._left == 0
 
     def close(self) -> None:
-        """Let go of the connection, also while another thread still looks for rows."""
+        """Close the connection, even while another thread still looks for rows."""
         try:
             self._cursor.close()
         except duckdb.ResourceInUseException:
@@ -127,7 +130,7 @@ class TransientQuery:
                 time.sleep(0.01)
 
     def rows(self) -> Iterator[list[Any]]:
-        """Rows that are there and have not been given yet, up to the LIMIT."""
+        """The rows that have arrived since the last call, up to the LIMIT."""
         for relation in self._relations():
             if self.is_complete:
                 return
@@ -142,7 +145,7 @@ class TransientQuery:
                     self._left -= len(batch)
 
     def _order(self) -> str:
-        """Rows of a table by key and window, records of a stream as they came."""
+        """The ORDER BY clause: rows of a table by key and window, records of a stream in the order of arrival."""
         if not self.source.is_table or self._grouping:
             return " ORDER BY _off"
         names = {column.name for column in self.columns}
@@ -207,7 +210,7 @@ class TransientQuery:
 
 
 def describe(query: TransientQuery) -> str:
-    """The columns as a header in the old format has them: keys are told of pulled tables only."""
+    """The columns for a header in the old format. It marks keys only in pull queries over tables."""
     keys: set[str] = set()
     if query.source.is_table and not query.is_push:
         keys = {column.name for column in query.source.columns if column.is_key}

@@ -1,4 +1,4 @@
-"""The records that clients and the server put into topics: a table, with offsets of its own in each partition."""
+"""The table of the records that clients and the server insert into topics. Each partition has its own offsets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from opensea_metrics.deploy.embedded.topics import TopicRecord
 
 
 def ends(cursor: duckdb.DuckDBPyConnection, topic: str) -> dict[int, int]:
-    """The offset after the last record of each partition that has had one."""
+    """The offset after the last record of each partition that has or had records."""
     rows = cursor.execute(
         'SELECT partition, max(next) FROM (SELECT partition, "offset" + 1 AS next FROM meta.records WHERE topic = ?'
         " UNION ALL SELECT partition, next FROM meta.deleted WHERE topic = ?) GROUP BY partition",
@@ -26,8 +26,10 @@ def append(
     records: Sequence[TopicRecord],
     floors: Mapping[int, int],
 ) -> None:
-    """Add records to a topic in their order, within the caller's transaction. ``floors`` are the least offsets that
-    they may have, by partition."""
+    """Add records to a topic in their order, within the caller's transaction.
+
+    ``floors`` are the smallest offsets that the new records may have, by partition.
+    """
     times, keys, values, partitions = zip(*records, strict=True)
     following = ends(cursor, topic)
     offsets = []
@@ -46,7 +48,7 @@ def append(
 
 
 def between(low: Mapping[int, int], high: Mapping[int, int]) -> str:
-    """A condition for the records with offsets in [low, high) of their partition; a missing low is 0."""
+    """A condition for the records with offsets in [low, high) of their partition. A missing ``low`` means 0."""
     bounds = (
         f'(partition = {number} AND "offset" >= {low.get(number, 0)} AND "offset" < {end})'
         for number, end in high.items()
@@ -54,9 +56,11 @@ def between(low: Mapping[int, int], high: Mapping[int, int]) -> str:
     return f"({' OR '.join(bounds)})"
 
 
-class Counted(NamedTuple):
-    """Of a partition: the offset before which its records have been deleted, the one after its last record, and how
-    many records a reader has yet to read."""
+class PartitionCounts(NamedTuple):
+    """The offsets of a partition, and the number of records that a reader has not read yet.
+
+    Records before offset ``first`` have been deleted, and ``end`` is the offset after the last record.
+    """
 
     partition: int
     first: int
@@ -66,8 +70,8 @@ class Counted(NamedTuple):
 
 def counted(
     cursor: duckdb.DuckDBPyConnection, topic: str, reached: Mapping[int, int]
-) -> list[Counted]:
-    """The partitions that have had records; ``reached`` are the offsets up to which the reader has read."""
+) -> list[PartitionCounts]:
+    """The partitions that have or had records. ``reached`` are the offsets up to which the reader has read."""
     cases = "".join(f" WHEN {int(partition)} THEN {int(offset)}" for partition, offset in reached.items())
     unread = f'"offset" >= CASE partition{cases} ELSE 0 END' if cases else "true"
     rows = cursor.execute(
@@ -77,11 +81,11 @@ def counted(
         " GROUP BY partition",
         [topic, topic],
     ).fetchall()
-    return [Counted(*map(int, row)) for row in rows]
+    return [PartitionCounts(*map(int, row)) for row in rows]
 
 
 def delete(cursor: duckdb.DuckDBPyConnection, topic: str) -> None:
-    """Forget all records of a topic; its offsets begin anew."""
+    """Delete all records of a topic. Its offsets start again at 0."""
     cursor.execute("DELETE FROM meta.records WHERE topic = ?", [topic])
     cursor.execute("DELETE FROM meta.deleted WHERE topic = ?", [topic])
 
@@ -91,7 +95,7 @@ def delete_before(
 ) -> None:
     """Delete the records of a topic that are older than a time (epoch ms), within the caller's transaction.
 
-    Only those go that come before the offsets ``read`` of their partition. Offsets go on.
+    Only records before the offsets ``read`` of their partition are deleted. New records do not reuse old offsets.
     """
     if not read:
         return

@@ -1,4 +1,4 @@
-"""Files that are refused as they are. Each is reported on the processing log when that begins."""
+"""Files that are refused in their current state. Each is reported on the processing log when it is first refused."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ from opensea_metrics.deploy.embedded import processing_log
 from opensea_metrics.deploy.embedded.processing_log import FILES, Report
 from opensea_metrics.deploy.embedded.storage import transaction
 
-Refused = Mapping[tuple[str, str], str]
-"""Reasons by topic and path, as :class:`deploy.embedded.walk.Listing` has them. The topic is empty for
-what is in no topic's directory."""
+Reasons = Mapping[tuple[str, str], str]
+"""Reasons for refusal by topic and path, from :class:`deploy.embedded.walk.Listing`.
+
+The topic is empty for paths outside all topics' directories.
+"""
 
 
 def merged(reasons: Mapping[str, Mapping[str, str]]) -> dict[tuple[str, str], str]:
-    """Reasons by topic and path, of those of each topic by path."""
+    """Reasons by topic and path, from the reasons by path of each topic."""
     return {(topic, path): reason for topic, paths in reasons.items() for path, reason in paths.items()}
 
 
-def load(cursor: duckdb.DuckDBPyConnection) -> Refused:
-    """What has been reported and is still refused, as far as is known."""
+def load(cursor: duckdb.DuckDBPyConnection) -> Reasons:
+    """The refusals that have been reported and that were still true when they were last saved."""
     rows = cursor.execute("SELECT topic, path, reason FROM meta.refused").fetchall()
     return {(topic, path): reason for topic, path, reason in rows}
 
 
 def keep(
-    cursor: duckdb.DuckDBPyConnection, root: Path, before: Refused, now: Refused
+    cursor: duckdb.DuckDBPyConnection, root: Path, before: Reasons, now: Reasons
 ) -> None:
-    """Write down what is refused now, and report what was not refused before for the same reason."""
+    """Save the current refusals, and report each that is new or has a new reason."""
     reports: dict[str, list[Report]] = defaultdict(list)
     for (topic, path), reason in now.items():
         if before.get((topic, path)) != reason:

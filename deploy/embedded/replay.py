@@ -1,8 +1,8 @@
-"""The catalog that follows from the statements of a data directory, also of an earlier version's.
+"""The catalog that follows from the statements of a data directory, which an earlier version may have written.
 
-An earlier version may have taken a statement that this one refuses. Nothing of it may be lost without a
-word, so the server does not start then. Once the earlier version has dropped what such a statement made,
-the statement does not matter any more.
+An earlier version may have accepted a statement that this version refuses. Its data must not be lost silently, so
+the server does not start then. The user can start the earlier version and drop the stream, table or query of the
+statement. After that the statement no longer matters.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TERMINATE = re.compile(r"\s*TERMINATE\s+\S*_(?P<number>[0-9]{1,18})`?\s*;?\s*",
 
 
 class Outdated(OpenSeaMetricsError):
-    """A recorded statement, which an earlier version took, is refused by this one."""
+    """This version refuses a recorded statement that an earlier version accepted."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class _Refused:
     text: str
     error: SqlError
     name: str | None
-    """What it makes; None if it cannot be read."""
+    """The name that the statement creates. None if the statement cannot be parsed."""
 
     def is_ended_by(self, drop: str) -> bool:
-        """Whether ``DROP STREAM <drop>`` drops what this statement made."""
+        """Whether ``DROP STREAM <drop>`` drops the stream or table of this statement."""
         if self.name is None:
             return drop in self.text
         return self.name == (drop[1:-1].replace("``", "`") if drop.startswith("`") else drop.upper())
@@ -45,7 +45,7 @@ class _Refused:
 def replayed(statements: Iterable[tuple[int, str]]) -> Catalog:
     """The catalog after statements in their order, each with its number.
 
-    Raises Outdated for a statement that is refused, and whose source or query no later one ends.
+    Raises Outdated for a refused statement, unless a later statement ends its source or query.
     """
     catalog = Catalog()
     refused: dict[int, _Refused] = {}
@@ -60,18 +60,18 @@ def replayed(statements: Iterable[tuple[int, str]]) -> Catalog:
                 refused[number] = _Refused(text, error, name)
     for number, first in refused.items():
         raise Outdated(
-            f"statement {number} of the data directory ({summary(first.text)}) was taken by an earlier version,"
-            f" and this one refuses it: {first.error.message}\n"
-            "  hint: nothing is changed or lost. Start the earlier version with this directory, drop what the"
-            " statement makes (without DELETE TOPIC, to keep the rows), and start this version again"
+            f"an earlier version accepted statement {number} of the data directory ({summary(first.text)}),"
+            f" and this version refuses it: {first.error.message}\n"
+            "  hint: nothing has been changed or lost. Start the earlier version with this directory and drop what"
+            " the statement created (without DELETE TOPIC, to keep the rows). Then start this version again"
         )
     return catalog
 
 
 def _ends_refused(text: str, refused: dict[int, _Refused]) -> bool:
-    """Forget the refused statements whose source or query a statement ends; False if there are none."""
+    """Remove the refused statements whose source or query a statement ends. False if there are none."""
     if drop := _DROP.fullmatch(text):
-        ended = [number for number, each in refused.items() if each.is_ended_by(drop["name"])]
+        ended = [number for number, statement in refused.items() if statement.is_ended_by(drop["name"])]
     elif terminate := _TERMINATE.fullmatch(text):
         ended = [number for number in refused if number == int(terminate["number"])]
     else:

@@ -36,7 +36,7 @@ METADATA = {
 
 
 def healthcheck(engine: Engine) -> dict[str, Any]:
-    """Healthy while nothing fails; ``message`` says what is wrong with a part, which ksqlDB leaves out."""
+    """The reply of /healthcheck. Unlike ksqlDB's, it has a ``message`` about each failing part."""
     faults = engine.faults()
     details = {
         part.value: {"isHealthy": False, "message": faults[part]} if part in faults else {"isHealthy": True}
@@ -46,7 +46,7 @@ def healthcheck(engine: Engine) -> dict[str, Any]:
 
 
 def current_status(statement: Statement, outcome: StatementOutcome) -> dict[str, Any]:
-    """The answer to a command; the embedded server has always carried it out already."""
+    """The answer to a command. The embedded server has always finished the command before it answers."""
     return {
         "@type": "currentStatus",
         "statementText": statement.text,
@@ -62,7 +62,7 @@ def current_status(statement: Statement, outcome: StatementOutcome) -> dict[str,
 
 
 def command_id(statement: Statement) -> str:
-    """Such as ``stream/`EVENTS`/create``, ``table/T/drop``, ``terminate/CTAS_T_1/execute``."""
+    """The id of a command, such as ``stream/`EVENTS`/create``, ``table/T/drop``, ``terminate/CTAS_T_1/execute``."""
     if statement.kind in (Kind.TERMINATE, Kind.PAUSE, Kind.RESUME):
         return f"{statement.kind.value}/{statement.name}/execute"
     if statement.kind is Kind.ALTER:
@@ -74,7 +74,7 @@ def command_id(statement: Statement) -> str:
 
 
 def warning(statement: Statement, message: str) -> dict[str, Any]:
-    """CREATE … IF NOT EXISTS of what exists."""
+    """The reply to a statement without effect, such as CREATE … IF NOT EXISTS for an existing name."""
     return {
         "@type": "warning_entity",
         "statementText": statement.text,
@@ -84,10 +84,10 @@ def warning(statement: Statement, message: str) -> dict[str, Any]:
 
 
 def error(text: str, error: SqlError, creates: bool = False) -> tuple[dict[str, Any], int]:
-    """A refused statement or request, and the HTTP status.
+    """The reply to a refused statement or request, and the HTTP status.
 
-    ksqlDB's own sentence comes first, so that who looks for it finds it, and then what it does not say:
-    the place and the hint. ``creates``: it is a CREATE … AS SELECT.
+    ksqlDB's own sentence comes first, so that clients that look for it can match it. The place and the hint, which
+    ksqlDB does not give, follow. ``creates``: the statement is a CREATE … AS SELECT.
     """
     message = error.message
     if error.located and error.place:
@@ -114,16 +114,16 @@ def error(text: str, error: SqlError, creates: bool = False) -> tuple[dict[str, 
 
 
 _STATEMENT_ERRORS = (40001, 40002, 50000)
-"""The rest says nothing of a statement (tests/embedded/replies/errors.yml)."""
+"""Replies with other codes do not mention the statement (tests/embedded/replies/errors.yml)."""
 
 
 def generic_error(code: int, message: str) -> dict[str, Any]:
-    """A request that could not be understood, or not be carried out."""
+    """The reply to a request that the server could not understand or could not carry out."""
     return {"@type": "generic_error", "error_code": code, "message": message}
 
 
 def sequence_timeout(number: int) -> dict[str, Any]:
-    """A commandSequenceNumber that no command has (ksqldb-replies/err_command_sequence_timeout)."""
+    """The reply to a commandSequenceNumber that no command has (ksqldb-replies/err_command_sequence_timeout)."""
     return generic_error(
         50301,
         "Timed out while waiting for a previous command to execute. command sequence number:"

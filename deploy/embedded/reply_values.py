@@ -1,7 +1,7 @@
-"""Values of DuckDB as rows of a ksqlDB reply have them.
+"""Converts DuckDB's values for the rows of a ksqlDB reply.
 
-ksqlDB writes the times in a STRUCT as numbers, as in topics, and all others as text (observed on 7.9.1:
-tests/embedded/records.yml).
+ksqlDB writes times within a STRUCT as numbers, as in topics, and all other times as text. This was observed on
+7.9.1: tests/embedded/records.yml.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ Convert = Callable[[Any], Any]
 
 
 def converter(kind: KsqlType, in_struct: bool = False) -> Convert | None:
-    """What makes of a value one that ``wire.dump`` writes as ksqlDB does; None if it is one already."""
+    """A function that converts values of a type so that ``wire.dump`` writes them as ksqlDB does.
+
+    None if the values need no conversion.
+    """
     match kind:
         case StructType():
             fields = [converter(inner, in_struct=True) for _, inner in kind.fields]
@@ -43,11 +46,11 @@ def converter(kind: KsqlType, in_struct: bool = False) -> Convert | None:
 
 
 def row_converter(kinds: Sequence[KsqlType]) -> Callable[[Sequence[Any]], list[Any]]:
-    """:func:`converter` of the values of a row."""
+    """A function that applies :func:`converter` to all values of a row."""
     columns = [*map(converter, kinds)]
     if not any(columns):
         return list
-    return lambda row: [show(each) if show else each for show, each in zip(columns, row, strict=True)]
+    return lambda row: [show(value) if show else value for show, value in zip(columns, row, strict=True)]
 
 
 def _struct(fields: Sequence[Convert | None], row: dict[str, Any]) -> dict[str, Any]:
@@ -64,7 +67,7 @@ def _as_number(value: Any) -> Any:
 
 
 def _as_text(value: Any) -> str:
-    """A time as text. DuckDB gives text of those that Python has no form for, of years beyond 9999."""
+    """A time as text. DuckDB returns text itself for times that Python cannot represent, beyond the year 9999."""
     match value:
         case datetime():
             return value.isoformat(timespec="milliseconds")

@@ -1,4 +1,4 @@
-"""What every request passes before a handler sees it."""
+"""The checks that every request must pass before a handler sees it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from opensea_metrics.deploy.embedded.policy import Limits
 
 
 class RequestChecks:
-    """Middleware: refuses requests that a check objects to, and reads bodies before handlers answer.
+    """Middleware that refuses requests if a check objects, and reads bodies before handlers answer.
 
-    HTTP/2 clients may send a body with any request, also with GET: a reply that overtakes its request's
-    body would leave data of a stream that has ended. Paths in ``streaming`` read their bodies
-    themselves.
+    HTTP/2 clients may send a body with any request, even with GET. If a reply ended before its request's body, the
+    rest of the body would belong to a stream that has ended. The handlers of the paths in ``streaming`` read their
+    bodies themselves.
     """
 
     def __init__(
@@ -62,11 +62,11 @@ class RequestChecks:
             # Starlette raises an exception again after it has been answered.
             if not is_over:
                 failures.logged(error, f"the reply to {scope['path']!r}")
-                raise  # the connection ends: half a reply must not look like a whole one
+                raise  # closes the connection, because half a reply must not look complete
 
 
 def _replaying(body: bytes, receive: Receive) -> Receive:
-    """Gives a body that has been read, and then what comes after it."""
+    """A ``receive`` that returns a body that has been read already, and then the messages after the body."""
     is_given = False
 
     async def replay() -> Message:

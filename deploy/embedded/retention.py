@@ -1,13 +1,14 @@
-"""What the server deletes of its database because it is too old, as ksqlDB and Kafka would.
+"""Deletes data from the server's database that is too old, as ksqlDB and Kafka would.
 
-- Windows: those that started longer ago, in stream time, than the window's RETENTION.
-- Records of topics with RETENTION_MS: those that are older than that by the clock. Of a log whole chunks go, as Kafka
-  deletes whole segments. Without RETENTION_MS a topic keeps its records: Kafka's default of 7 days would delete
-  replayed events at once.
-- Chunks of logs that all have read and that can be made of files again: see :mod:`deploy.embedded.chunks`.
-- The register's many small segments of a growing file become few large ones.
+- Windows that started, in stream time, longer ago than the window's RETENTION.
+- Records of topics with RETENTION_MS that are older than this, by the clock. Logs lose whole chunks, as Kafka deletes
+  whole segments. Without RETENTION_MS a topic keeps its records: Kafka's default of 7 days would immediately delete
+  replayed events.
+- Chunks of logs that all queries have read and that can be rebuilt from files: see :mod:`deploy.embedded.chunks`.
 
-Nothing is deleted that a running query has yet to read. Files of the archive stay.
+It also merges the register's many small segments of a growing file into a few large segments.
+
+Data that a running query has not read yet stays. Files of the archive stay, unless :func:`delete_read_files` runs.
 """
 
 from __future__ import annotations
@@ -36,10 +37,10 @@ def sweep(
     clients: Mapping[str, Iterable[Positions]],
     files_stay: bool = True,
 ) -> None:
-    """Delete what is too old at ``now`` (epoch ms). No query may move data meanwhile.
+    """Delete data that is too old at ``now`` (epoch ms). No query may move data meanwhile.
 
-    ``clients`` are the positions of clients' queries, by topic. Unless files stay, rows that they have too are kept.
-    Each step is a transaction of its own.
+    ``clients`` are the positions of clients' queries, by topic. If ``files_stay`` is false, rows that could be rebuilt
+    from files stay in the database. Each step is a transaction of its own.
     """
     reached = {id_: persistent.positions(cursor, id_) for id_ in topics.catalog.queries}
     for query in topics.catalog.queries.values():
@@ -66,9 +67,11 @@ def delete_read_files(
     oldest: int,
     clients: Mapping[str, Iterable[Positions]],
 ) -> None:
-    """Delete the files of topics that were last changed before a time (epoch ms), if all running queries over the
-    topic, at least one, have read them. The newest file of a topic stays, and those of which rows may have to be made
-    again."""
+    """Delete the files of topics that were last changed before ``oldest`` (epoch ms) and that have been read.
+
+    A topic's files are deleted only if at least one query over the topic is running, and all of these have read them.
+    The newest file of a topic stays. Files from which rows may have to be rebuilt stay too.
+    """
     reached = {id_: persistent.positions(cursor, id_) for id_ in topics.catalog.queries}
     for topic in {query.analysis.source.topic for query in topics.catalog.queries.values()}:
         readers = [*_readers(topics, topic, reached), *clients.get(topic, ())]
@@ -77,8 +80,11 @@ def delete_read_files(
 
 
 def _forget_windows(cursor: duckdb.DuckDBPyConnection, query: Query, reached: int) -> None:
-    """Delete the rows of old windows from a state. None of them is the last change, whose number must not come
-    again: a newer window was changed later."""
+    """Delete the rows of old windows from a state.
+
+    The number of the last change must not be used again. The last change is never deleted, because a newer window
+    was changed later.
+    """
     window = query.analysis.window
     assert window is not None
     table = feeds.state_table(query.id)
@@ -110,7 +116,7 @@ def _delete_records(
             _forget_chunks(cursor, feeds.log_table(topic, feed.id), feed, oldest, read)
         elif isinstance(feed, LeftRows):
             with transaction(cursor):
-                last = feed.end(cursor) - 1  # it stays, so that its number does not come again
+                last = feed.end(cursor) - 1  # the last row stays, so that its number is not used again
                 cursor.execute(
                     f"DELETE FROM {feed.table} WHERE ROWTIME < ? AND _off < ?", [oldest, min(read, last)]
                 )
@@ -119,7 +125,7 @@ def _delete_records(
 def _forget_chunks(
     cursor: duckdb.DuckDBPyConnection, name: str, log: Log, oldest: int, read: int
 ) -> None:
-    """Drop the chunks of a log whose records are all too old and read; the last one stays."""
+    """Drop the chunks of a log whose records are all too old and have been read. The last chunk stays."""
     for chunk, following in pairwise(log.chunks):
         if following.base > read:
             return
@@ -130,7 +136,7 @@ def _forget_chunks(
 
 
 def _drop_chunks(cursor: duckdb.DuckDBPyConnection, name: str, log: Log, read: int) -> None:
-    """Drop the chunks of a log that can be made of files again, all but the newest ones."""
+    """Drop the chunks of a log that can be rebuilt from files, except for the newest chunks."""
     of_files = chunks.droppable(cursor, name)
     older = log.chunks[: len(log.chunks) - chunks.KEPT]
     for chunk, following in pairwise(older):
@@ -148,18 +154,18 @@ def _readers(
 
 
 def _least(readers: Iterable[Positions], feed: str, partitions: Iterable[int]) -> dict[int, int]:
-    """Up to where all of some readers have read a feed, by partition; empty without readers."""
+    """The positions up to which all readers have read a feed, by partition. Empty without readers."""
     read = list(readers)
     numbers = list(partitions)
-    return {p: min(each.get(ReadPosition(feed, p), 0) for each in read) for p in numbers} if read else {}
+    return {p: min(positions.get(ReadPosition(feed, p), 0) for positions in read) for p in numbers} if read else {}
 
 
 def _reached(topics: StoredTopics, feed_id: str, reached: Mapping[str, Positions]) -> int:
-    """Up to where all running queries have read a feed of rows, also through what streams select of it."""
+    """The position up to which all running queries have read a feed of rows, directly or through a stream's SELECT."""
     low = _ALL
     for query in topics.catalog.queries.values():
         if not query.analysis.is_aggregation:
-            continue  # it keeps nothing of rows: its readers count
+            continue  # it stores no rows, so only its readers count
         for feed in feeds.feeds(topics.catalog, topics.logs, query.analysis.source.topic):
             if feeds.stored(feed).id == feed_id:
                 low = min(low, reached[query.id].get(ReadPosition(feed.id), 0))
@@ -169,7 +175,7 @@ def _reached(topics: StoredTopics, feed_id: str, reached: Mapping[str, Positions
 def _read_by_clients(
     topics: StoredTopics, log: Log, clients: Mapping[str, Iterable[Positions]]
 ) -> int:
-    """Up to where all clients' queries have read a log, also through what streams select of it."""
+    """The position up to which all clients' queries have read a log, directly or through a stream's SELECT."""
     numbers = (
         positions.get(ReadPosition(feed.id), 0)
         for topic, readers in clients.items()

@@ -1,4 +1,4 @@
-"""Running the embedded server: in the foreground, or beside the caller."""
+"""Runs the embedded server, in the foreground or in a thread beside the caller."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ LOOPBACK = "127.0.0.1"
 
 
 class CertificateError(OpenSeaMetricsError):
-    """The certificate or its key cannot be used; the message says why."""
+    """The certificate or its key cannot be used. The message says why."""
 
 
 class PortInUse(OpenSeaMetricsError):
-    """The address is taken, or is none of this machine; the message says what to do."""
+    """The address is in use, or is not an address of this machine. The message says what to do."""
 
 
 def serve(
@@ -46,9 +46,9 @@ def serve(
 ) -> None:
     """Serve until SIGINT or SIGTERM.
 
-    ``ready`` is called with the server's URL when clients can connect, ``show`` with the disk that the server uses.
-    ``delete_read_files_after``: see :class:`Engine`. Raises PortInUse, CertificateError, or
-    StorageError if the data directory cannot be used.
+    ``ready`` is called with the server's URL when clients can connect, and ``show`` with a text about the server's
+    disk use. ``delete_read_files_after``: see :class:`Engine`. Raises PortInUse, CertificateError, or StorageError if
+    the data directory cannot be used.
     """
     _check_certificate(policy)
 
@@ -58,7 +58,7 @@ def serve(
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         ready(_url(host, bound, policy))
-        with suppress(duckdb.Error, SqlError):  # a full disk: the server says so elsewhere
+        with suppress(duckdb.Error, SqlError):  # the disk may be full, which /healthcheck reports
             show(engine.disk_use().text())
         await _serve(engine, bound, stop, policy or Policy(), host)
 
@@ -73,9 +73,9 @@ def serve(
 
 @contextmanager
 def running(data_dir: Path, port: int = 0, policy: Policy | None = None) -> Iterator[str]:
-    """A server in a thread of this process, on loopback; gives its URL.
+    """Run a server in a thread of this process, on loopback, and yield its URL.
 
-    Port 0 takes a free one. Raises PortInUse, CertificateError or StorageError.
+    Port 0 takes a free port. Raises PortInUse, CertificateError or StorageError.
     """
     _check_certificate(policy)
     with _listening(LOOPBACK, port) as bound:
@@ -106,7 +106,7 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # A client whose machine vanished keeps no query open: the system asks after a minute of silence.
+    # A client whose machine has vanished keeps no query open: the system probes it after a minute of silence.
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_KEEPIDLE"):
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
@@ -117,11 +117,11 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         bound.close()
         if not isinstance(error, OSError) or isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
             raise PortInUse(
-                f"cannot listen on {host!r}, which is no address of this machine; give one with --host"
+                f"cannot listen on {host!r}, which is not an address of this machine; give one with --host"
             ) from error
         raise PortInUse(
             f"cannot listen on {host}:{port}: {os_reason(error)}; "
-            "stop what uses the port, or give another one with --port"
+            "stop the program that uses the port, or give another one with --port"
         ) from error
     bound.setblocking(False)
     try:
@@ -135,7 +135,7 @@ async def _serve(
 ) -> None:
     http2.repair()
     config = Config()
-    config.bind = [f"fd://{bound.detach()}"]  # it is the web server's to close
+    config.bind = [f"fd://{bound.detach()}"]  # the web server closes it
     config.accesslog = None
     config.errorlog = None
     config.graceful_timeout = 1.0
@@ -143,7 +143,7 @@ async def _serve(
     if policy.certificate:
         config.certfile = str(policy.certificate.cert_file)
         config.keyfile = str(policy.certificate.key_file or policy.certificate.cert_file)
-        # Some text in any case: without a password OpenSSL would ask on the terminal.
+        # Always a text, because OpenSSL asks on the terminal if there is no password.
         config.keyfile_password = policy.certificate.key_password or ""
     open_requests = OpenRequests(policy.limits.open_queries)
     asyncio.get_running_loop().set_exception_handler(_quiet_about_cancelling)
@@ -159,8 +159,8 @@ async def _serve(
     await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
     open_requests.end_all()
     await asyncio.wait((serving,), timeout=2 * config.graceful_timeout)
-    # Hypercorn has cancelled what was still open. Over HTTP/2 that alone ends no request whose body has
-    # not come to its end: it waits for its reply to be sent, by a task that is gone.
+    # Hypercorn has cancelled the requests that were still open. Over HTTP/2 this does not end a request with an
+    # incomplete body: it waits for a task to send its reply, and this task is gone.
     for task in asyncio.all_tasks() - {serving, asyncio.current_task()}:
         task.cancel()
     await serving
@@ -186,6 +186,6 @@ def _check_certificate(policy: Policy | None) -> None:
 def _quiet_about_cancelling(
     loop: asyncio.AbstractEventLoop, context: dict[str, Any]
 ) -> None:
-    """Python 3.11 reports connections that are cut as the server stops as if that were a failure."""
+    """Hide a false failure: Python 3.11 reports connections that are cut because the server stops."""
     if not isinstance(context.get("exception"), asyncio.CancelledError):
         loop.default_exception_handler(context)

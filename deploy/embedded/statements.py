@@ -1,4 +1,4 @@
-"""The statements of a request to /ksql: variables put in, all of them checked, then carried out."""
+"""The statements of a request to /ksql: inserts variables, checks all statements, and carries them out."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _COMMANDS = {
 
 @dataclass
 class Asked:
-    """What came to /ksql: ``text`` as it came, the properties of its queries, and its variables."""
+    """A request to /ksql: its ``text``, the properties for its queries, and its variables."""
 
     text: str
     properties: dict[str, str]
@@ -40,14 +40,14 @@ class Asked:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A statement that is to be carried out, with the variables that a SHOW sees."""
+    """A statement that is ready to be carried out, with the variables that a SHOW lists."""
 
     statement: Statement
     variables: Mapping[str, str]
 
 
 class Statements:
-    """Carries out statements; ``statuses`` are those of the commands so far, by their ids."""
+    """Carries out statements. ``statuses`` are the statuses of all commands so far, by command id."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -64,14 +64,14 @@ class Statements:
                 item.statement.kind in _COMMANDS or item.statement.kind is Kind.INSERT_VALUES
                 for item in prepared
             )
-            # In one turn, so that what was checked still holds when it is carried out.
+            # In one turn, so that the checks still hold when the statements are carried out.
             with self._engine.turn() if changing else nullcontext():
                 catalog = self._engine.catalog
                 topics = self._engine.topics() if changing else {}
-                # All are checked before any is carried out, as ksqlDB does.
+                # Check all statements before any is carried out, as ksqlDB does.
                 for number, item in enumerate(prepared):
                     current = item.statement
-                    # The ids that queries get here are not theirs in the end: they must not clash.
+                    # Queries get other ids when they are carried out. The ids here must only be unique.
                     catalog = self._checked(item.statement, catalog, topics, 10**12 + number)
                 for item in prepared:
                     current = item.statement
@@ -96,7 +96,7 @@ class Statements:
         return replies.error(text, error, creates)
 
     def _prepared(self, asked: Asked, entities: list[dict[str, Any]]) -> Iterator[_Prepared]:
-        """The statements of a request, one after the other, with variables put in."""
+        """The statements of a request, one after the other, with the values of variables inserted."""
         variables = Variables(asked.variables)
         lines = Lines(asked.text, "statement")
         for piece in pieces(asked.text):
@@ -130,7 +130,7 @@ class Statements:
         topics: dict[str, TopicInfo],
         number: int,
     ) -> Catalog:
-        """The catalog after a statement. Raises SqlError if it will be refused."""
+        """The catalog after a statement. Raises SqlError if the statement will be refused."""
         if statement.kind is Kind.SELECT:
             raise SqlError(
                 "The following statement types should be issued to the websocket endpoint "
@@ -143,9 +143,9 @@ class Statements:
             descriptions.described(catalog, statement)
         after = applied(catalog, statement, number)
         self._engine.check(statement, catalog, after)
-        made = after.sources.get(statement.name or "")
-        if made is not None and statement.name not in catalog.sources:
-            _check_topic(statement, made, topics)
+        source = after.sources.get(statement.name or "")
+        if source is not None and statement.name not in catalog.sources:
+            _check_topic(statement, source, topics)
         return after
 
     def _statement(
@@ -186,7 +186,7 @@ class Statements:
 
 
 def _check_topic(statement: Statement, source: Source, topics: dict[str, TopicInfo]) -> None:
-    """Whether the topic of a new source is there, or can be made; then it counts as made."""
+    """Check that the topic of a new source exists or can be created, and add it to ``topics``. Raises SqlError."""
     if needs := {source.value_format, source.key_format} & REGISTRY_FORMATS:
         raise SqlError(
             f"Cannot create topic '{source.topic}' with format {needs.pop()} without configuring "

@@ -19,40 +19,40 @@ from opensea_metrics.udfs import duckdb as udfs
 
 _DATABASE = "embedded.duckdb"
 _HEADERS = 3 * 4096
-"""Bytes before the first block of a DuckDB file."""
+"""The number of bytes before the first block of a DuckDB file."""
 _TABLES = """
 CREATE SCHEMA IF NOT EXISTS meta;
 CREATE TABLE IF NOT EXISTS meta.layout (version INTEGER);
--- The statements that made what there is, in order; the catalog is rebuilt from them at start.
+-- The statements that have changed the catalog, in order. The server rebuilds the catalog from them when it starts.
 CREATE TABLE IF NOT EXISTS meta.commands (
   seq BIGINT PRIMARY KEY, statement VARCHAR NOT NULL);
--- What a query has reached: up to where (exclusive) it has read each feed of its topic in each partition,
--- and the counters of deploy/embedded/persistent.py.
+-- The positions up to which (exclusive) a query has read each feed of its topic in each partition, and the
+-- counters of deploy/embedded/persistent.py.
 CREATE TABLE IF NOT EXISTS meta.positions (
   query VARCHAR, feed VARCHAR, partition INTEGER, position BIGINT, PRIMARY KEY (query, feed, partition));
 -- The register of deploy/embedded/archive.py: pieces of archive files, in the order in which they
--- appeared. Paths are relative to the topic's directory; first is the offset of the first record.
+-- appeared. Paths are relative to the topic's directory, and first is the offset of the first record.
 CREATE TABLE IF NOT EXISTS meta.segments (
   topic VARCHAR, seq BIGINT, partition INTEGER, first BIGINT, path VARCHAR, start_byte BIGINT,
   end_byte BIGINT, tail BIGINT, records BIGINT);
--- What a query has not read of a segment (Left of deploy/embedded/lines.py).
+-- The segments that a query has not read to their end (Unread of deploy/embedded/lines.py).
 CREATE TABLE IF NOT EXISTS meta.unread (
   query VARCHAR, seq BIGINT, taken BIGINT, checksum BIGINT, tried BIGINT, why VARCHAR);
--- Files and directories that are refused at the moment, which was reported once.
+-- Files and directories that are refused at the moment. Each refusal has been reported once.
 CREATE TABLE IF NOT EXISTS meta.refused (topic VARCHAR, path VARCHAR, reason VARCHAR);
--- Records that clients and the server put into topics, in the order of seq: key and value as JSON objects,
--- value NULL for a tombstone.
+-- Records that clients and the server insert into topics, in the order of seq. Key and value are JSON objects, and
+-- the value of a tombstone is NULL.
 CREATE TABLE IF NOT EXISTS meta.records (
   topic VARCHAR, seq BIGINT, partition INTEGER, "offset" BIGINT, ts BIGINT, key VARCHAR, value VARCHAR);
 CREATE SEQUENCE IF NOT EXISTS meta.record_numbers;
--- The offset after the last record of a partition that was deleted as too old.
+-- For each partition: the offset after the last record that was deleted because it was too old.
 CREATE TABLE IF NOT EXISTS meta.deleted (
   topic VARCHAR, partition INTEGER, next BIGINT, PRIMARY KEY (topic, partition));
--- Topics that a statement has declared; retention is RETENTION_MS, if that says one.
+-- Topics that a statement has declared. retention is RETENTION_MS, or NULL if the statement gives none.
 CREATE TABLE IF NOT EXISTS meta.topics (
   name VARCHAR PRIMARY KEY, partitions INTEGER, replicas INTEGER, retention BIGINT);
--- Chunks of logs (deploy/embedded/chunks.py): whether each holds nothing but whole segments of files, whose
--- places chunk_files has, and the newest ROWTIME of one that was dropped because it can be made of them again.
+-- Chunks of logs (deploy/embedded/chunks.py). is_of_files: the chunk holds only whole segments of files, which
+-- chunk_files lists. dropped: NULL, or the newest ROWTIME of a chunk that was dropped because it can be rebuilt.
 CREATE TABLE IF NOT EXISTS meta.chunks (
   log VARCHAR, base BIGINT, is_of_files BOOLEAN, dropped BIGINT, PRIMARY KEY (log, base));
 CREATE TABLE IF NOT EXISTS meta.chunk_files (
@@ -64,18 +64,18 @@ CREATE SCHEMA IF NOT EXISTS state;
 
 
 _VERSION = 2
-"""Of the tables above: to be increased when a server can no longer read those of an earlier one."""
+"""The version of the tables above. Increase it when a server can no longer read the tables of an earlier version."""
 
 
 class StorageError(OpenSeaMetricsError):
-    """The data directory cannot be used; the message says why and what to do."""
+    """The data directory cannot be used. The message says why and what to do."""
 
 
 class Storage:
-    """Owns the DuckDB database; every thread takes its own :meth:`cursor`.
+    """Owns the DuckDB database. Every thread takes its own :meth:`cursor`.
 
-    Besides its own files the database can reach ``tmp/`` of the data directory only: lines of topics are given
-    to it (deploy/embedded/lines.py).
+    The database can open only its own files and ``tmp/`` of the data directory. It does not read the files of topics:
+    deploy/embedded/lines.py passes their lines to it.
     """
 
     def __init__(self, directory: Path, memory_limit: str = "450MB") -> None:
@@ -119,7 +119,7 @@ class Storage:
             raise damaged(directory, error) from error
 
     def _check_version(self) -> None:
-        """Raise StorageError if an earlier version made the database; of a new one write its version down."""
+        """Raise StorageError if an earlier version created the database. Write the version into a new database."""
         query = self._database.execute
         versions = query("SELECT version FROM meta.layout").fetchall()
         if not versions and not query("SELECT 1 FROM meta.commands LIMIT 1").fetchall():
@@ -127,16 +127,16 @@ class Storage:
         elif versions != [(_VERSION,)]:
             path = self.directory / _DATABASE
             raise StorageError(
-                f"an earlier version of the server made {path}, and this one cannot read it\n"
-                f"  hint: move {_DATABASE} and {_DATABASE}.wal away and run `opensea-metrics apply`, which makes the"
-                f" metrics again from the files in {self.directory / 'topics'}. To keep what INSERT … VALUES put in,"
-                " start the earlier version, and read those streams first"
+                f"an earlier version of the server created {path}, and this version cannot read it\n"
+                f"  hint: move {_DATABASE} and {_DATABASE}.wal away and run `opensea-metrics apply`, which rebuilds the"
+                f" metrics from the files in {self.directory / 'topics'}. Records of INSERT … VALUES are not rebuilt."
+                " To keep them, first start the earlier version and read their streams"
             )
 
     def _check_size(self) -> None:
         """Raise duckdb.IOException if the file is shorter than its tables need.
 
-        DuckDB itself notices that only when it reads what is missing.
+        DuckDB itself notices this only when it reads the missing part.
         """
         query = self._database.execute
         ((size,),) = query("SELECT block_size FROM pragma_database_size()").fetchall()
@@ -149,9 +149,9 @@ class Storage:
                 [f"{quoted(schema)}.{quoted(table)}"],
             ).fetchall()
             blocks = max(blocks, 0 if last is None else last + 1)
-        there, needed = (self.directory / _DATABASE).stat().st_size, _HEADERS + blocks * size
-        if there < needed:
-            raise duckdb.IOException(f"it has {there:,} bytes, and its tables need {needed:,}")
+        present, needed = (self.directory / _DATABASE).stat().st_size, _HEADERS + blocks * size
+        if present < needed:
+            raise duckdb.IOException(f"it has {present:,} bytes, and its tables need {needed:,}")
 
     @property
     def database_file(self) -> Path:
@@ -159,11 +159,11 @@ class Storage:
         return self.directory / _DATABASE
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
-        """A connection of its own to the database, for one thread."""
+        """A new connection to the database, for one thread."""
         return self._database.cursor()
 
     def close(self) -> None:
-        """Write everything down and let go of the directory."""
+        """Write all data to disk and release the directory."""
         try:
             self._database.close()
         finally:
@@ -171,20 +171,20 @@ class Storage:
 
 
 def damaged(directory: Path, error: duckdb.Error) -> StorageError:
-    """The error for a database that cannot be read: what it means, and what to do."""
+    """The error for a database that cannot be read. Its message says what to do."""
     path = directory / _DATABASE
     return StorageError(
         f"cannot use {path}: {str(error).splitlines()[0]}\n"
-        f"If the file is damaged, restore a copy of it, or move {_DATABASE} and {_DATABASE}.wal away: the"
-        " server then starts empty, and `opensea-metrics apply` makes the metrics again from the files in"
-        f" {directory / 'topics'}. What INSERT … VALUES put in is lost then."
+        f"If the file is damaged, restore a copy of it, or move {_DATABASE} and {_DATABASE}.wal away. The"
+        " server then starts empty, and `opensea-metrics apply` rebuilds the metrics from the files in"
+        f" {directory / 'topics'}. Records of INSERT … VALUES are lost then."
     )
 
 
 def _locked(directory: Path) -> BinaryIO:
-    """The lock of a data directory: held until it is closed, or the process dies.
+    """The lock of a data directory. It is held until it is closed or the process ends.
 
-    DuckDB has a lock too, which goes when any descriptor of the file is closed.
+    DuckDB's own lock is not enough, because it is released when any descriptor of the file is closed.
     """
     lock = open(directory / ".lock", "ab")  # noqa: SIM115 - open until the storage is closed
     try:
@@ -193,19 +193,19 @@ def _locked(directory: Path) -> BinaryIO:
         lock.close()
         raise StorageError(
             f"another server uses the data directory {directory}; "
-            "stop that one, or give another directory with --data-dir"
+            "stop that server, or give another directory with --data-dir"
         ) from error
     return lock
 
 
 @contextmanager
 def transaction(cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """All or nothing: what stands inside is committed at the end, or undone on an exception."""
+    """Run the statements within this context in one transaction. An exception undoes them."""
     cursor.execute("BEGIN")
     try:
         yield
     except BaseException:
-        with suppress(duckdb.Error):  # DuckDB may have done so itself
+        with suppress(duckdb.Error):  # DuckDB may have rolled back itself
             cursor.execute("ROLLBACK")
         raise
     cursor.execute("COMMIT")

@@ -1,11 +1,11 @@
-"""What a topic is: partitions of records that are read from positions on, and appended to.
+"""The interface of a topic: partitions of records. Readers read them from positions on, and writers append to them.
 
-A record has a partition, an offset, a timestamp, a key, headers and a value. A reader remembers where it is by
-*positions*: for each partition, how far it has read each of the topic's *feeds*. A feed is a sequence of records
-that only grows, such as the files of a topic, or what a query writes into it. What a position counts is the
-topic's own business: who reads only keeps it and gives it back.
+A record has a partition, an offset, a timestamp, a key, headers and a value. A reader remembers *positions*: for each
+partition, how far it has read each of the topic's *feeds*. A feed is a sequence of records that only grows, such as
+the files of a topic, or the rows that a query writes. Only the topic knows the meaning of a position: readers just
+save a position and pass it back.
 
-:mod:`deploy.embedded.stored_topic` has the topics of a data directory.
+:mod:`deploy.embedded.stored_topic` implements the topics of a data directory.
 """
 
 from __future__ import annotations
@@ -24,31 +24,34 @@ if TYPE_CHECKING:  # lines imports processing_log, which appends records
     from opensea_metrics.deploy.embedded.processing_log import Report
 
 RECORD = ("ROWPARTITION", "ROWOFFSET")
-"""What relations of records have beside the columns of their source, ROWTIME and ``_off``."""
+"""Columns of relations of records, in addition to the columns of the source, ROWTIME and ``_off``."""
 
 
 UNREADABLE = ("_failed", "_line", "_path")
-"""Columns of decoded JSON: for a record that cannot be read why, its text, and where it stood."""
+"""Columns of decoded JSON that describe an unreadable record: the reason, its text, and its file."""
 
 
 TOMBSTONE = "_tombstone"
-"""A column of decoded JSON of a table: whether the record has no value, which deletes its key."""
+"""A column of a table's decoded JSON: true if the record has no value, which deletes its key."""
 
 
 class ReadPosition(NamedTuple):
-    """What a reader remembers a number of."""
+    """A feed in a partition, for which a reader remembers a number."""
 
     feed: str
     partition: int = 0
 
 
 Positions = Mapping[ReadPosition, int]
-"""Up to where (exclusive) a reader has read; what is missing is at the beginning."""
+"""How far (exclusive) a reader has read each feed. For a missing entry it has read nothing yet."""
 
 
 class TopicRecord(NamedTuple):
-    """A record to be appended: its time (epoch ms), key (None: none) and value (None: a tombstone) as JSON objects,
-    and its partition."""
+    """A record that is to be appended.
+
+    ``time`` is in epoch ms. ``key`` and ``value`` are JSON objects. A ``key`` of None means that the record has no
+    key, and a ``value`` of None that it is a tombstone.
+    """
 
     time: int
     key: str | None
@@ -58,7 +61,7 @@ class TopicRecord(NamedTuple):
 
 @dataclass(frozen=True)
 class PartitionOffsets:
-    """A partition's first offset, the one after its last record, and the next one that a reader reads."""
+    """A partition's first offset, the offset after its last record, and the next offset that a reader reads."""
 
     partition: int
     first: int
@@ -71,48 +74,52 @@ class Batch(Protocol):
 
     @property
     def positions(self) -> Positions:
-        """Where a reader is that has read them, in the partitions that they are of."""
+        """The positions of a reader after it has read the batch, in the batch's partitions."""
         ...
 
     @property
     def is_decoded(self) -> bool:
-        """Whether they are rows already; else they are JSON, and some may be unreadable."""
+        """Whether the records are rows already. Otherwise they are JSON, and some may be unreadable."""
         ...
 
     def read(self, cursor: duckdb.DuckDBPyConnection, consume: Callable[[str], None]) -> None:
-        """Call ``consume`` with a relation of the records: the source's columns, ROWTIME and :data:`RECORD`; of rows
-        ``_off`` too, and of JSON what :func:`sql.language.lowering.records.rows.decoded` gives.
+        """Call ``consume`` with a relation of the records.
 
-        It may be called again: so it must do its work in one transaction.
+        The relation has the source's columns, ROWTIME and :data:`RECORD`. Rows also have ``_off``, and JSON records
+        have the columns that :func:`sql.language.lowering.records.rows.decoded` adds. ``consume`` may be called twice,
+        so it must do its work in one transaction.
         """
         ...
 
     def keep(self, cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
-        """Write down what a persistent query could not read of them, within its transaction."""
+        """Save which records a persistent query could not read, within the query's transaction."""
         ...
 
     def kept(self, query_id: str) -> None:
-        """To be called after that transaction."""
+        """Finish the work of :meth:`keep`. Called after the query's transaction."""
         ...
 
     @property
     def outcome(self) -> Mapping[int, Unread | None]:
-        """What a reader has left of the topic before, or leaves now, once they are read: None if nothing any more."""
+        """After the batch is read: the segments that the reader had not read to their end before, or has not now.
+
+        The value is None for a segment that has been read to its end now.
+        """
         ...
 
     @property
     def reports(self) -> Sequence[Report]:
-        """What users should know of them, once they are read."""
+        """After the batch is read: the problems that users should know about."""
         ...
 
     @property
     def paths(self) -> Iterable[str]:
-        """The files that they are of, as reports name them."""
+        """The files of the records, as reports name them."""
         ...
 
     @property
     def whole_segments(self) -> Sequence[Segment] | None:
-        """Of records of files, once they are read: the segments that they are all records of; else None."""
+        """After the batch is read: the segments, if the batch holds exactly all records of these. None otherwise."""
         ...
 
 
@@ -123,17 +130,17 @@ class RecordTopic(Protocol):
     def name(self) -> str: ...
 
     def partitions(self, cursor: duckdb.DuckDBPyConnection) -> int:
-        """How many partitions it has."""
+        """The number of partitions."""
         ...
 
     def ends(self, cursor: duckdb.DuckDBPyConnection) -> Positions:
-        """The positions after all records that there are."""
+        """The positions after all existing records."""
         ...
 
     def read(
         self, cursor: duckdb.DuckDBPyConnection, source: Source, positions: Positions, most_bytes: int
     ) -> Iterator[Batch]:
-        """The records from positions on, in batches of about that many bytes of JSON."""
+        """The records from ``positions`` on, in batches of about ``most_bytes`` bytes of JSON."""
         ...
 
     def again(
@@ -143,15 +150,16 @@ class RecordTopic(Protocol):
         positions: Positions,
         unread: Iterable[Unread],
     ) -> Batch | None:
-        """What a reader could not read before, as far as that may go better now."""
+        """The records that a reader could not read before, if their files have changed since. None if none have."""
         ...
 
     def offsets(
         self, cursor: duckdb.DuckDBPyConnection, positions: Positions, keeps_rows: bool
     ) -> list[PartitionOffsets]:
-        """Each partition's offsets, for a reader that has read up to some positions.
+        """The offsets of each partition, for a reader that has read up to ``positions``.
 
-        One that keeps nothing of rows is never behind them: a SELECT over rows is computed when it is read.
+        A reader that does not keep rows is never behind a feed of rows, because a SELECT over rows is computed when
+        it is read.
         """
         ...
 
@@ -166,10 +174,12 @@ class RecordTopic(Protocol):
         replicas: int,
         retention: int | None,
     ) -> None:
-        """Create it; one that exists stays as it is. ``retention`` (ms; None or negative: for ever) says how old its
-        records may become."""
+        """Create the topic. A topic that exists stays unchanged.
+
+        ``retention`` is the greatest age of its records in ms. None or a negative number means no limit.
+        """
         ...
 
     def delete(self, cursor: duckdb.DuckDBPyConnection) -> None:
-        """Delete it, and the records that the server holds of it."""
+        """Delete the topic, and the records that the server stores for it."""
         ...

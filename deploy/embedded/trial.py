@@ -1,7 +1,7 @@
-"""Statements run over records, in process: the rows that an embedded server would hold.
+"""Runs statements over records within this process, and returns the rows that an embedded server would hold.
 
-The conformance tests use it, and so can a test of a user's own statements. No web server is started, and the
-data directory is a temporary one.
+The conformance tests use it, and users can test their own statements with it. It starts no web server, and it uses a
+temporary data directory.
 """
 
 from __future__ import annotations
@@ -29,8 +29,7 @@ class TrialRecord:
     """A record for a topic. ``key`` and ``value`` are JSON objects with a field for each column.
 
     ``timestamp`` is in epoch ms. A ``key`` of None means that the record has no key, a ``value`` of None that it is a
-    tombstone. ``headers`` are pairs of a
-    name and bytes.
+    tombstone. ``headers`` are pairs of a name and bytes.
     """
 
     topic: str
@@ -52,12 +51,12 @@ class StatementRefusal:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What statements made of records.
+    """The rows that statements have computed from records.
 
     ``rows`` has the rows of each sink by its name: all rows of a stream, the newest row of each key of a table.
-    A row maps columns to values, as in a reply of the server; WINDOWSTART and WINDOWEND are among them if the
-    sink has a window, and ROWTIME (epoch ms) always. ``failures`` has the messages of queries that failed, by
-    query id. After a ``refusal`` no later statement runs, and no record is read.
+    A row maps columns to values, as in a reply of the server. It always has ROWTIME (epoch ms), and also WINDOWSTART
+    and WINDOWEND if the sink has a window. ``failures`` has the error messages of failed queries, by query id. After
+    a ``refusal`` no later statement runs, and no record is read.
     """
 
     catalog: Catalog
@@ -72,11 +71,11 @@ def run(
     topics: Mapping[str, int] | None = None,
     properties: Mapping[str, str] | None = None,
 ) -> TrialResult:
-    """Run statements, put records into their topics, and read all sinks once no query has anything to do.
+    """Run statements, insert records into their topics, and read all sinks once all queries are idle.
 
-    ``topics`` are topics that exist before, with their numbers of partitions. ``properties`` are those of a
-    request; a SET among the statements adds to them. Raises SqlError for a record that the embedded server
-    cannot hold.
+    ``topics`` are topics that exist before the statements, with their numbers of partitions. ``properties`` are the
+    properties of a request, and a SET among the statements adds to them. Raises SqlError for a record that the
+    embedded server cannot store.
     """
     with tempfile.TemporaryDirectory(prefix="trial") as directory:
         engine = Engine(Storage(Path(directory)))
@@ -99,7 +98,7 @@ def run(
 
 
 def _make_topic(folder: Path, partitions: int) -> None:
-    """A topic is a folder, and the names of its files say how many partitions it has."""
+    """Create a topic's folder, with a file whose name gives the topic ``partitions`` partitions."""
     folder.mkdir(parents=True)
     (folder / f"{folder.name}+{partitions - 1}+0000000000.json").touch()
 
@@ -107,7 +106,7 @@ def _make_topic(folder: Path, partitions: int) -> None:
 def _refusal(
     server: Statements, statements: Iterable[str], properties: dict[str, str]
 ) -> StatementRefusal | None:
-    """Carry out the statements, each in a request of its own, until one is refused."""
+    """Carry out the statements, each in a separate request, until one is refused."""
     for statement in statements:
         reply, status = server.run(Asked(statement, properties, {}))
         if status != 200:
@@ -117,11 +116,11 @@ def _refusal(
 
 def _insert(engine: Engine, record: TrialRecord) -> None:
     catalog = engine.catalog
-    source = next((each for each in catalog.sources.values() if each.topic == record.topic), None)
+    source = next((s for s in catalog.sources.values() if s.topic == record.topic), None)
     if source is None:
         raise SqlError(f"no stream or table reads the topic {record.topic}; declare one")
     if record.headers:
-        raise SqlError(f"the embedded server keeps no headers of inserted records, as those of {record.topic}")
+        raise SqlError(f"the embedded server does not store headers of inserted records: {record.topic}")
     engine.insert(source, [TopicRecord(record.timestamp, record.key, record.value, record.partition)])
 
 

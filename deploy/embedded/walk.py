@@ -1,7 +1,7 @@
-"""What a topic's directory of the server holds: the files to read, and what is refused there, with the reason.
+"""The contents of a topic's directory: the files to read, and the refused paths with the reasons.
 
-A topic is a directory ``topics/<topic>/`` of the data directory. ``producer.archive`` lists it; links must not lead
-out of ``topics/``, because what a client names must not lead elsewhere.
+A topic is a directory ``topics/<topic>/`` of the data directory. ``producer.archive`` lists it. Links must not lead
+out of ``topics/``, because clients name topics and must not reach other files.
 """
 
 from __future__ import annotations
@@ -29,36 +29,36 @@ def listing(root: Path, topic: str, partitions: int | None) -> Listing:
     top = os.path.join(root, topic)
     if os.path.islink(top) and (reason := outside(root, top)):
         return Listing(refused={"": reason})
-    found = listed(top, within=str(root))
-    for file in list(found.files):
+    contents = listed(top, within=str(root))
+    for file in list(contents.files):
         if reason := partition_refusal(partition(topic, os.path.basename(file.path)), partitions):
-            found.files.remove(file)
-            found.refused[file.path] = reason
-    return found
+            contents.files.remove(file)
+            contents.refused[file.path] = reason
+    return contents
 
 
 def strangers(root: Path) -> Listing:
-    """What stands in ``topics/`` and is no topic's directory."""
-    found = Listing()
+    """The files and directories in ``topics/`` that are not directories of topics."""
+    contents = Listing()
     try:
         entries = entries_of(root)
     except FileNotFoundError:
-        return found
+        return contents
     except OSError as error:
-        found.unlisted[""] = cannot("list this directory", error)
-        return found
+        contents.unlisted[""] = cannot("list this directory", error)
+        return contents
     for entry in entries:
         is_directory = os.path.isdir(entry.path)
         if is_directory and not is_topic(entry.name):
-            found.refused[shown(entry.name)] = (
+            contents.refused[shown(entry.name)] = (
                 "the directory's name is not one that Kafka allows for a topic"
                 " (1 to 249 of A-Z a-z 0-9 . _ -); rename the directory"
             )
         elif entry.name.endswith((*TEXT_SUFFIXES, COMPACTED_SUFFIX)) and not is_directory:
-            found.refused[shown(entry.name)] = (
+            contents.refused[shown(entry.name)] = (
                 "the file is in no topic's directory; move it into topics/<topic>/"
             )
-    return found
+    return contents
 
 
 def directories(root: Path) -> list[str]:
@@ -83,7 +83,7 @@ def highest_partition(root: Path, topic: str) -> tuple[int, str]:
 
 
 def partition(topic: str, name: str) -> int:
-    """The partition in the name of a file of a topic (``producer.archive.layout``), -1 in any other.
+    """The partition in the name of a topic's file (``producer.archive.layout``), -1 for any other name.
 
     >>> partition("raw", "raw+3+0000000017.json.gz"), partition("raw", "raw-2026-11.json")
     (3, -1)
@@ -93,7 +93,7 @@ def partition(topic: str, name: str) -> int:
 
 
 def first_offset(topic: str, name: str) -> int | None:
-    """The offset of a file's first record by its name, None if the name has none.
+    """The offset of a file's first record, from the file's name. None if the name has no offset.
 
     >>> first_offset("raw", "raw+3+0000000017.json.gz"), first_offset("raw", "raw-2026-11.json")
     (17, None)

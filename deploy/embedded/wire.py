@@ -1,4 +1,4 @@
-"""JSON of requests and replies."""
+"""Reads and writes the JSON of requests and replies."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from opensea_metrics.sql.language.values.topic_json import plain
 
 
 class BadRequest(Exception):
-    """The body of a request cannot be used; the message says why."""
+    """The body of a request cannot be used. The message says why."""
 
 
 def text(sent: Mapping[str, Any], name: str, *, required: bool = False) -> str:
-    """A field of a request that is text. Raises BadRequest.
+    """A text field of a request. Raises BadRequest.
 
-    If it is not ``required``, it may be missing or null, and then is empty.
+    A field that is not ``required`` may be missing or null. Its text is empty then.
     """
     if required and name not in sent:
         raise BadRequest(f"Missing required creator property '{name}' (index 0)")
@@ -34,7 +34,7 @@ def text(sent: Mapping[str, Any], name: str, *, required: bool = False) -> str:
 
 
 def sql(sent: Mapping[str, Any], name: str, *, required: bool = False) -> str:
-    """A field of a request that is SQL, without the byte order mark that a file may have begun with.
+    """A field of a request that holds SQL, without the byte order mark at the start of some files.
 
     Raises BadRequest as :func:`text` does.
     """
@@ -42,7 +42,7 @@ def sql(sent: Mapping[str, Any], name: str, *, required: bool = False) -> str:
 
 
 def texts(sent: Mapping[str, Any], name: str) -> dict[str, str]:
-    """A field of a request that maps names to texts, numbers or flags, all as text. Raises BadRequest."""
+    """A field of a request that maps names to texts, numbers or flags. All values become text. Raises BadRequest."""
     value = sent.get(name)
     if value is None:
         return {}
@@ -57,7 +57,7 @@ def texts(sent: Mapping[str, Any], name: str) -> dict[str, str]:
 
 
 def whole_number(sent: Mapping[str, Any], name: str) -> int | None:
-    """A field of a request that is a whole number; None without the field, or for null. Raises BadRequest."""
+    """A whole-number field of a request. None if it is missing or null. Raises BadRequest."""
     value = sent.get(name)
     if value is not None and type(value) is not int:
         raise _wrong(name, "a whole number", value)
@@ -91,12 +91,12 @@ def bad(error: BadRequest) -> Response:
 
 
 def refused(refusal: Refusal) -> Response:
-    """The reply to a request that the server does not carry out."""
+    """The reply to a refused request."""
     return json(replies.generic_error(refusal.code, refusal.message), refusal.status)
 
 
 def untyped(body: Any, status: int) -> Response:
-    """JSON without a Content-Type: so are ksqlDB's errors of queries."""
+    """A reply of JSON without a Content-Type, as ksqlDB sends errors of queries."""
     return Response(dump(body), status)
 
 
@@ -106,7 +106,7 @@ def json(body: Any, status: int = 200) -> Response:
 
 
 def dump(value: Any) -> bytes:
-    """JSON text, however deep the value is."""
+    """The JSON text of a value, which may be nested to any depth."""
     try:
         return _dump(value)
     except TypeError as error:
@@ -122,7 +122,7 @@ def _dump(value: Any) -> bytes:
 
 
 def _in_fragments(value: Any, depth: int = 1) -> Any:
-    """A value of which every hundredth level is JSON text already: orjson goes 254 levels deep."""
+    """The value, with every hundredth level replaced by its JSON text, because orjson stops at 254 levels."""
     if isinstance(value, dict):
         value = {key: _in_fragments(item, depth + 1) for key, item in value.items()}
     elif isinstance(value, list | tuple):

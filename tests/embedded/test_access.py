@@ -317,7 +317,7 @@ def test_serve_says_that_it_serves_once_it_does(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("host", "port", "words"),
-    [("127.0.0.1", None, "stop what uses the port"), ("a..b", 0, "no address of this machine")],
+    [("127.0.0.1", None, "stop the program that uses the port"), ("a..b", 0, "not an address of this machine")],
 )
 def test_serve_says_nothing_but_the_error_if_it_cannot(
     tmp_path: Path, host: str, port: int | None, words: str

@@ -48,7 +48,7 @@ def test_a_refusal_ends_the_run() -> None:
     ("given", "message"),
     [
         (TrialRecord("other", "{}"), "no stream or table reads the topic other"),
-        (TrialRecord("in", "{}", headers=(("h", b"1"),)), "keeps no headers of inserted records"),
+        (TrialRecord("in", "{}", headers=(("h", b"1"),)), "does not store headers of inserted records"),
     ],
 )
 def test_a_record_that_the_server_cannot_hold(given: TrialRecord, message: str) -> None:
