@@ -8,12 +8,12 @@ from dataclasses import replace
 from sqlglot import exp
 
 from opensea_metrics.core.errors import SqlError, Stage
-from opensea_metrics.core.types import BIGINT, BOOLEAN, NULL, name_of
+from opensea_metrics.core.types import BIGINT, NULL, name_of
 from opensea_metrics.sql.language.catalog.keys import checked
 from opensea_metrics.sql.language.catalog.sources import Column, Source, Window
 from opensea_metrics.sql.language.dialect.naming import SYSTEM_COLUMNS
 from opensea_metrics.sql.language.queries.analysis import Analysis, Projection, is_aggregate
-from opensea_metrics.sql.language.queries.conditions import condition_error
+from opensea_metrics.sql.language.queries.conditions import expect_boolean
 from opensea_metrics.sql.language.queries.inference import infer
 from opensea_metrics.sql.language.queries.scope import Scope
 from opensea_metrics.sql.language.statements.parser import where
@@ -38,9 +38,7 @@ def analyse(statement: Statement, query: exp.Expression, sources: dict[str, Sour
             infer(expression, replace(scope, clause=f"{clause.upper()} BY"))
     for clause in ("where", "having"):
         if (condition := query.args.get(clause)) is not None:
-            inner = replace(scope, clause=clause.upper())
-            if (kind := infer(condition, inner)) not in (BOOLEAN, NULL):
-                raise condition_error(condition, kind, inner)
+            expect_boolean(condition, replace(scope, clause=clause.upper()), infer)
     named = list(zip(aliases, (source, *joined), strict=True))
     projections = tuple(_projections(query, scope, named))
     group = tuple(_normalised(e) for e in query.args.get("group") or ())
