@@ -8,9 +8,10 @@ import pytest
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.sql.language.catalog.upgrade import Change, changes
+from opensea_metrics.sql.language.lowering import support
 from opensea_metrics.sql.language.lowering.calls import Calls
 from opensea_metrics.sql.language.lowering.duckdb.expressions import Lowering
-from opensea_metrics.sql.language.lowering.refusals import Unsupported
+from opensea_metrics.sql.language.lowering.refusals import EMBEDDED, SPARK, Unsupported
 from opensea_metrics.sql.language.lowering.spark.expressions import SparkLowering
 from opensea_metrics.sql.language.queries.analysis import Analysis
 from opensea_metrics.sql.language.queries.resolution import analyse
@@ -21,6 +22,7 @@ from tests.sql.cases import catalog_of, each, load
 
 TYPES, LOWERING, UPGRADES = load("types"), load("lowering"), load("upgrades")
 ENGINES: dict[str, type[Calls]] = {"duckdb": Lowering, "spark": SparkLowering}
+TARGETS = {"duckdb": EMBEDDED, "spark": SPARK}
 
 
 @each(load("parser"), "text")
@@ -66,7 +68,7 @@ def test_lowering(case: dict[str, Any], engine: str) -> None:
     lowering = ENGINES[engine](scope)
     if engine not in case:
         with pytest.raises(Unsupported) as refused:
-            lowering.value(analysis.projections[0].expression)
+            support.check_query(analysis, TARGETS[engine])
         assert refused.value.feature == case[f"{engine}_refusal"]
         return
     assert lowering.value(analysis.projections[0].expression) == case[engine]
