@@ -315,7 +315,7 @@ def test_a_file_deleted_before_a_clients_query_is_reported_once(topic: CountedTo
         report = (
             "processing.files",
             f"Skipped a file of topic: {topic.name}. cannot read this file: No such file or directory;"
-            f" the server reads it when it can be read ({path})",
+            f" the server reads it as soon as this is possible ({path})",
         )
         assert topic.reports() == [report] * time_
         undo()
@@ -697,7 +697,7 @@ def test_a_growing_file_that_is_cut_and_restored(topic: CountedTopic) -> None:
     path.write_bytes(lines("x", 4))
     assert topic.counts() == {"x": 10}
     (reason,) = topic.reasons()
-    assert "this file is shorter than what was read of it" in reason
+    assert "this file is shorter than the part that was read" in reason
     path.write_bytes(lines("x", 10) + lines("y"))
     assert topic.counts() == {"x": 10, "y": 1}
     assert len(topic.reports()) == 1
