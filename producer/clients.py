@@ -1,4 +1,4 @@
-"""Kafka clients, all of which leave librdkafka's own log alone."""
+"""Kafka clients. librdkafka's own log stays silent in all of them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from opensea_metrics.producer.environment import SettingsError
 T = TypeVar("T")
 
 Client = Mapping[str, str | int | bool]
-"""librdkafka's settings that tell how to connect; see KafkaSettings."""
+"""librdkafka's settings for the connection; see KafkaSettings."""
 
 
 def admin_client(client: Client) -> AdminClient:
-    """An admin client. Raises SettingsError; without a broker its calls fail."""
+    """An admin client. Raises SettingsError. Without a broker, the client's calls fail."""
     return configured(AdminClient, {**client, "log_level": 0}, logger=quiet_logger())
 
 
@@ -34,7 +34,7 @@ def configured(kind: Callable[..., T], config: Mapping[str, Any], **arguments: A
 
 
 def quiet_logger() -> logging.Logger:
-    """For librdkafka, whose own log repeats itself; errors and ``error_cb`` tell what matters."""
+    """A silent logger for librdkafka, whose own log repeats itself. Errors and ``error_cb`` report all problems."""
     logger = logging.getLogger("opensea_metrics.producer.kafka.librdkafka")
     logger.addHandler(logging.NullHandler())
     logger.propagate = False

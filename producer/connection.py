@@ -1,7 +1,7 @@
-"""OpenSea's stream for as long as it is wanted: connect, and connect again.
+"""Keeps a connection to OpenSea's stream: connects, and reconnects after each loss.
 
 One socket carries all channels (``session.py``). Delays are those of OpenSea's own client, with
-jitter. The key is in the URL, so no error or log of a connection goes out as it is.
+jitter. The key is in the URL, so the key is removed from every error and log line of a connection.
 """
 
 from __future__ import annotations
@@ -30,16 +30,17 @@ from opensea_metrics.producer.session import (
 log = structlog.get_logger()
 
 _PASSING = frozenset({408, 425, 429})
-"""HTTP statuses below 500 that may be gone when we try again."""
+"""HTTP statuses below 500 that another try may not meet again."""
 _FRAME_LIMIT = 8 * 1024 * 1024
 _QUEUE = (4096, 1024)
-"""Frames that wait in the client before the socket is not read any more, and until it is again."""
+"""With more frames in its queue than the first number, the client stops reading the socket. With fewer than the
+second, it starts again."""
 
 T = TypeVar("T")
 
 
 class Stream:
-    """The stream, for as long as it is wanted; see the module."""
+    """OpenSea's stream, from :meth:`run` to :meth:`stop`; see the module."""
 
     def __init__(self, options: StreamOptions, take: Take, insist: Insist, stats: Stats) -> None:
         self._options = options
@@ -52,10 +53,10 @@ class Stream:
         self._closing: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """Pass on what comes, until :meth:`stop`. Raises StreamError, and what taking raises."""
+        """Pass on items until :meth:`stop`. Raises StreamError, and the errors of ``take`` and ``insist``."""
         delays = Delays(self._options.reconnect_delays)
         while not self._stopping:
-            with suppress(asyncio.CancelledError):  # of what stop() interrupts
+            with suppress(asyncio.CancelledError):  # stop() cancels the task that waits
                 reason = await self._once(delays)
                 if self._stopping:
                     return
@@ -66,7 +67,7 @@ class Stream:
                 raise asyncio.CancelledError
 
     def stop(self) -> None:
-        """Close the connection in order: what the other side sent before is still taken."""
+        """Close the connection. Frames that the server sent before are still processed."""
         self._stopping = True
         if self._socket is not None:
             self._closing = asyncio.ensure_future(self._socket.close())
@@ -74,13 +75,13 @@ class Stream:
             self._idle.cancel()
 
     async def _once(self, delays: Delays) -> str:
-        """One connection from its beginning to its end; why it ended."""
+        """Run one connection to its end, and return the reason for the end."""
         try:
             socket = await self._interruptible(self._connect())
         except InvalidStatus as error:
             return self._refused(error.response.status_code)
         except (OSError, WebSocketException) as error:
-            return self._told(error)
+            return self._error_text(error)
         if self._stopping:
             await socket.close()
             return "stopped"
@@ -113,7 +114,7 @@ class Stream:
         )
 
     def _refused(self, status: int) -> str:
-        """Raises StreamError for a status that another try will not change."""
+        """The reason for another try. Raises StreamError for a status that another try cannot change."""
         host = urlsplit(self._options.url).netloc
         if status in (401, 403):
             raise StreamError(
@@ -122,13 +123,13 @@ class Stream:
             ) from None
         if 300 <= status < 500 and status not in _PASSING:
             raise StreamError(
-                f"{host} has no stream at this address (HTTP {status}): check --url or "
+                f"{host} has no stream at this address (HTTP {status}). Check --url or "
                 "OPENSEA_STREAM_URL."
             ) from None
         return f"HTTP {status}"
 
-    def _told(self, error: Exception) -> str:
-        """An error's text, without the key, which errors about a URL can hold."""
+    def _error_text(self, error: Exception) -> str:
+        """An error's text without the key. Errors about a URL can hold it."""
         return self._hidden(f"{type(error).__name__}: {error}" if str(error) else repr(error))
 
     def _hidden(self, text: str) -> str:
@@ -138,7 +139,7 @@ class Stream:
         return text
 
     async def _interruptible(self, work: Coroutine[Any, Any, T]) -> T:
-        """Something that stop() may cancel."""
+        """Wait for the work, which stop() may cancel."""
         task = asyncio.ensure_future(work)
         self._idle = task
         try:

@@ -1,4 +1,4 @@
-"""Which events were seen lately, in bounded memory."""
+"""Remembers recent events, in bounded memory."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from mmap import mmap
 _SLOTS = 2**21
 _MASK = _SLOTS - 1
 _MOST = _SLOTS * 7 // 10
-"""Entries of a table; in a fuller one of this kind, looking one up takes long."""
+"""The most entries of a table. In a fuller hash table, a look-up takes long."""
 _WORD = 2**64 - 1
 
 
 class Recent:
     """Remembers identities for ``seconds`` to twice that, but at most the last 1.4 to 2.9 million.
 
-    Two hash tables of 64-bit fingerprints (16 MiB each): what is new goes into the younger, and when
-    its time is over, or it is full, it becomes the older. A fingerprint is Python's hash of the
-    identity, keyed anew in each process, so no sender can make two collide; by chance one of
-    6 × 10¹² look-ups among 2.9 million finds another's.
+    There are two hash tables of 64-bit fingerprints (16 MiB each). New fingerprints go into the younger table. When
+    its time is over, or it is full, it becomes the older one. A fingerprint is Python's hash of the identity. Each
+    process has its own key for hashes, so no sender can cause a collision. Among 2.9 million fingerprints, one of
+    6 × 10¹² look-ups finds that of another identity by chance.
     """
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -30,13 +30,13 @@ class Recent:
         self._turn = clock() + seconds
 
     def seen(self, identity: Hashable) -> bool:
-        """Whether the identity was seen lately; from now on it was."""
+        """Whether the identity was seen recently. Remembers the identity."""
         now = self._clock()
         if now >= self._turn or self._count >= _MOST:
             self._turn_over(now)
         mark = hash(identity) & _WORD or 1  # 0 marks a free slot
         first = mark & _MASK
-        # Most are new, and find a free slot at once: only the others are worth a call.
+        # Most identities are new and find a free slot at once. Only the others need a function call.
         if self._old[first] and self._old[_slot(self._old, mark)]:
             return True
         young = self._young
@@ -48,7 +48,7 @@ class Recent:
         return False
 
     def _turn_over(self, now: float) -> None:
-        # After a long silence, what the younger table holds is too old as well.
+        # After a long silence, the entries of the younger table are too old as well.
         self._old = self._young if now < self._turn + self._seconds else _table()
         self._young = _table()
         self._count = 0
@@ -56,13 +56,13 @@ class Recent:
 
 
 def _slot(table: memoryview, mark: int) -> int:
-    """Where a fingerprint is, or the free slot where it belongs."""
+    """The slot of a fingerprint, or the free slot where it belongs."""
     slot = mark & _MASK
-    while (found := table[slot]) and found != mark:
+    while (entry := table[slot]) and entry != mark:
         slot = (slot + 1) & _MASK
     return slot
 
 
 def _table() -> memoryview:
-    """Zeroed slots; memory is taken as they are used."""
+    """A table of zeros. The system gives memory to a slot when it is first used."""
     return memoryview(mmap(-1, _SLOTS * 8)).cast("Q")

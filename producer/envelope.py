@@ -1,14 +1,14 @@
 """One websocket frame → one record of the topic ``OpenSeaRawEvents``, or a dead letter.
 
-Frames are Phoenix messages (``phoenix.py``) with an event of OpenSea's Stream API. Both forms that
-the protocol has become one shape, a JSON object on one line:
+Frames are Phoenix messages (``phoenix.py``) with an event of OpenSea's Stream API. The protocol has two
+forms of messages. Both become a JSON object on one line:
 
     {"event_time":1789467000000,"topic":"collection:<slug>","event":"item_sold","payload":{…}}
 
-Keys have this order. ``event_time`` is the time on the chain or market in epoch milliseconds, and ``payload`` is the
-frame's, byte for byte (line breaks between its tokens become blanks). It is the object frame with a
-field more, so it is itself a frame: an archive can be replayed like a recording of the socket, and
-keeps the ``event_time`` that it has.
+Keys have this order. ``event_time`` is the time on the chain or market in epoch milliseconds. ``payload`` is the
+frame's payload, byte for byte, except that line breaks between its tokens become spaces. The record is the object
+frame with one more field, so it is itself a frame. An archive can therefore be replayed like a recording of the
+socket, and its records keep their ``event_time``.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from opensea_metrics.producer.phoenix import FrameError, Message
 TOPIC = "OpenSeaRawEvents"
 DEAD_LETTER_TOPIC = "OpenSeaRawEvents.dlq"
 DEAD_FRAME_LIMIT = 150 * 1024
-"""Bytes of a frame that a dead letter keeps: even if each became an escape of six it stays under Kafka's 1 MB."""
+"""Bytes of a frame that a dead letter keeps. Even if each becomes an escape of six, the letter has less than 1 MB."""
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
     """A record of ``OpenSeaRawEvents``.
 
-    ``key`` is the collection's slug (None: unknown), ``timestamp_ms`` the event time, ``value`` the
-    envelope as UTF-8 without a line break. Records of equal ``identity`` tell of one event.
+    ``key`` is the collection's slug (None: unknown), ``timestamp_ms`` is the event time, and ``value`` is the
+    envelope as UTF-8 without a line break. Records with the same ``identity`` report the same event.
     ``has_own_key`` says that the key came with the record and not from the value.
     """
 
@@ -54,7 +54,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """A frame that cannot become a record, and why."""
+    """A frame that cannot become a record, with the reason."""
 
     reason: str
     frame: bytes
@@ -63,8 +63,8 @@ class DeadLetter(msgspec.Struct, frozen=True):
     def value(self) -> bytes:
         """The record's value in ``OpenSeaRawEvents.dlq``: ``{"reason": …, "frame": …}``.
 
-        What is not UTF-8 in the frame becomes replacement characters. Of a frame longer than
-        DEAD_FRAME_LIMIT the beginning is kept, and ``"bytes"`` tells its length.
+        Bytes of the frame that are not UTF-8 become replacement characters. If a frame is longer than
+        DEAD_FRAME_LIMIT, the letter keeps its beginning, and ``"bytes"`` is the frame's length.
         """
         letter: dict[str, object] = {"reason": self.reason}
         letter["frame"] = self.frame[:DEAD_FRAME_LIMIT].decode("utf-8", "replace")
@@ -111,11 +111,11 @@ _json = msgspec.json.encode
 
 
 def decode(frame: bytes) -> Record | DeadLetter | Message:
-    """The record in a frame; a control frame (reply, heartbeat, join, close) as its message.
+    """The record in a frame, or the message of a control frame (reply, heartbeat, join, close).
 
-    Never raises, whatever the bytes are. Only the header and the few fields of a record are
-    decoded, but the whole frame is checked to be JSON in UTF-8. An event type that is not known is
-    no reason for a dead letter, nor are wrong types in the payload: who reads them decides.
+    Never raises, whatever the bytes are. Decodes only the header and a few fields, but checks that the whole frame
+    is JSON in UTF-8. Unknown event types and wrong types in the payload are not reasons for a dead letter: the
+    readers of the topic decide about them.
     """
     try:
         message = phoenix.decode(frame)
@@ -129,7 +129,7 @@ def decode(frame: bytes) -> Record | DeadLetter | Message:
         sent_at, event_timestamp, slug, chain, identity = _body(message.event, payload)
     except FrameError as error:
         return DeadLetter(str(error), frame)
-    except msgspec.DecodeError as error:  # a number without end, say, that the header passed over
+    except msgspec.DecodeError as error:  # such as an endless number, which decoding the header skipped
         return DeadLetter(f"not JSON: {error}", frame)
     except RecursionError:
         return DeadLetter("nested too deeply", frame)
@@ -141,7 +141,7 @@ def decode(frame: bytes) -> Record | DeadLetter | Message:
     if time is None:
         return DeadLetter("no event time: neither event_timestamp nor sent_at is a time", frame)
     if b"\n" in payload or b"\r" in payload:
-        # In JSON they stand between tokens only: within strings they are escaped.
+        # JSON has line breaks only between tokens. In strings, they are escaped.
         payload = payload.replace(b"\r", b" ").replace(b"\n", b" ")
     value = b'{"event_time":%d,"topic":%b,"event":%b,"payload":%b}' % (
         time, _json(message.topic), _json(message.event), payload,
@@ -150,8 +150,10 @@ def decode(frame: bytes) -> Record | DeadLetter | Message:
 
 
 def payload_time_ms(frame: bytes) -> int | None:
-    """The event time (epoch ms) that the payload of an object frame tells, as :func:`decode` takes it:
-    ``payload.payload.event_timestamp``, else ``payload.sent_at``. None if neither is a time."""
+    """The event time (epoch ms) in the payload of an object frame, by the rule of :func:`decode`.
+
+    It is ``payload.payload.event_timestamp``, or else ``payload.sent_at``. None if neither is a time.
+    """
     try:
         message = msgspec.json.decode(frame)
     except (msgspec.DecodeError, RecursionError):
@@ -162,7 +164,7 @@ def payload_time_ms(frame: bytes) -> int | None:
 
 
 def _kept_time(message: Message) -> int | None:
-    """The event time that a line of an archive has already."""
+    """The event time in a line of an archive; None for a frame without one."""
     time = message.event_time if type(message) is phoenix.ObjectMessage else None
     return time if type(time) is int and 0 <= time < _END_MS else None
 
@@ -170,11 +172,11 @@ def _kept_time(message: Message) -> int | None:
 def _body(
     event: str, payload: bytes
 ) -> tuple[str | None, str | None, str | None, str | None, Hashable]:
-    """sent_at, event_timestamp, slug, chain (None for what is missing or of another type), identity.
+    """sent_at, event_timestamp, slug, chain, identity. The first four are None if missing or of another type.
 
-    Events of one type are one event if order, transaction, item, event time, quantity and the
-    accounts are the same: two transfers of a token can share a transaction, and fills of an order
-    differ in theirs. Without an event time, or both hashes, only the whole body tells.
+    Two events of one type are the same event if order, transaction, item, event time, quantity and
+    accounts are equal. Two transfers of a token can share a transaction, and the fills of an order have
+    different transactions. Without an event time, or without both hashes, the whole body is the identity.
     """
     try:
         outer = _decode_payload(payload)
@@ -202,7 +204,7 @@ def _body(
 
 
 def _odd_body(outer: Any) -> tuple[str | None, str | None, str | None, str | None]:
-    """The same, without identity, for a payload in which something is not of its usual type."""
+    """The first four values of :func:`_body`, for a payload in which a field has an unusual type."""
     inner = _member(outer, "payload")
     chain = _member(inner, "chain")
     return (
@@ -229,21 +231,21 @@ _TIME = re.compile(
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 _END_MS = 253_402_300_800_000
-"""Year 10000, which archive paths have no room for."""
+"""Year 10000, which does not fit into archive paths."""
 
 
 def epoch_ms(text: str | None) -> int | None:
-    """Epoch milliseconds of an ISO-8601 time, further digits cut off; without an offset it is UTC.
+    """Epoch milliseconds of an ISO-8601 time. Further digits are cut off. A time without offset is UTC.
 
-    None for what is not such a time, and for times before 1970 (Kafka has no negative timestamps)
+    None for text that is not such a time, and for times before 1970 (Kafka has no negative timestamps)
     or after 9999.
     """
     if not text:
         return None
     if len(text) == 27 and text[4] == text[7] == "-" and text[10::16] == "TZ" and text[19] == ".":
-        if text[11:13] == "24":  # midnight at the end of a day, which only newer Pythons take
+        if text[11:13] == "24":  # midnight at the end of a day, which only newer Pythons accept
             return None
-        try:  # the form that OpenSea sends, three times as fast
+        try:  # the form that OpenSea sends; this is three times as fast
             time = (datetime.fromisoformat(text) - _EPOCH) // _MS
         except ValueError:
             return None
@@ -259,7 +261,7 @@ def epoch_ms(text: str | None) -> int | None:
     return time if 0 <= time < _END_MS else None
 
 
-@lru_cache(maxsize=4096)  # events of one second come together
+@lru_cache(maxsize=4096)  # events of the same second arrive close together
 def _epoch_seconds(seconds: str, zone: str | None) -> int | None:
     try:
         moment = datetime.fromisoformat(seconds + (zone or "Z"))

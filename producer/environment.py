@@ -1,7 +1,7 @@
 """Settings from the environment and from ``.env`` in the working directory.
 
-Every class of settings derives from :class:`Environment`, so no failure of any of them can show a
-value: it may be a secret, or a secret in the wrong variable.
+Every class of settings derives from :class:`Environment`, whose errors never show a value. Any value may be a secret,
+or a secret in the wrong variable.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ class SettingsError(OpenSeaMetricsError):
 class Environment(BaseSettings):
     """Settings whose variables begin with the prefix ``env_prefix``.
 
-    Making them raises SettingsError. A field's ``description`` completes "it must be …".
+    The constructor raises SettingsError. A field's ``description`` completes the sentence "it must be …".
     """
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
         env_file=ENV_FILE,
-        extra="ignore",  # all parts share .env, and docker compose reads it, too
+        extra="ignore",  # all settings share .env, and docker compose reads it too
         hide_input_in_errors=True,
     )
 
     def __init__(self, **values: Any) -> None:
-        # Raised after the except clauses: as their context, pydantic's errors would keep the values.
+        # Raised after the except clauses. Within them, pydantic's error would be the context, with the values.
         try:
             super().__init__(**values)
             return
         except ValidationError as error:
             details = error.errors(include_url=False, include_context=False, include_input=False)
-            problems = [_problem(type(self), each) for each in details]
+            problems = [_problem(type(self), detail) for detail in details]
         except UnreadableValue as error:
             named = re.search(r'field "(\w+)"', str(error))
             problems = [_must_be(type(self), named[1] if named else "", "JSON")]
@@ -55,7 +55,7 @@ class Environment(BaseSettings):
 
 
 def without_secrets(url: str) -> str:
-    """A URL without user, password, query and fragment, for messages; any text is taken."""
+    """A URL without user, password, query and fragment, for messages. Accepts any text."""
     scheme, separator, rest = url.partition("://")
     if not separator or "@" in scheme:
         scheme, separator, rest = "", "", url
@@ -63,7 +63,7 @@ def without_secrets(url: str) -> str:
 
 
 def variable(kind: type[BaseSettings], field: str) -> str:
-    """The environment variable of a field; an alias is one already."""
+    """The environment variable of a field. An alias is itself the name of a variable."""
     if field not in kind.model_fields:
         return field
     return f"{kind.model_config.get('env_prefix', '')}{field}".upper()
@@ -79,7 +79,7 @@ def _problem(kind: type[BaseSettings], error: ErrorDetails) -> str:
 
 def _must_be(kind: type[BaseSettings], field: str, expected: str) -> str:
     described = kind.model_fields.get(field) or next(
-        (each for each in kind.model_fields.values() if field in _aliases(each)), None
+        (info for info in kind.model_fields.values() if field in _aliases(info)), None
     )
     description = described.description if described is not None else None
     return f"{variable(kind, field) or 'a setting'} cannot be used: it must be {description or expected}"

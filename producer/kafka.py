@@ -1,4 +1,4 @@
-"""Kafka as a sink: records delivered once and in order, nothing lost."""
+"""Kafka as a sink. Records are delivered once and in order, and none are lost."""
 
 from __future__ import annotations
 
@@ -23,25 +23,27 @@ _Headers = list[tuple[str, str | bytes | None]]
 log = structlog.get_logger()
 
 _AHEAD_MS = 3_600_000
-"""Kafka refuses whole batches with a record further ahead (message.timestamp.after.max.ms)."""
+"""Kafka refuses a whole batch if a record is further ahead of now (message.timestamp.after.max.ms)."""
 _MOST_BYTES = 950_000
-"""A larger record does not fit a broker's default message.max.bytes of 1 MB with its headers."""
+"""With its headers, a larger record exceeds a broker's default message.max.bytes of 1 MB."""
 _SAY_AGAIN = 30.0
-"""Seconds before the same trouble is reported again."""
+"""Seconds before the same problem is reported again."""
 
 
 class KafkaSink:
-    """Records and dead letters into their topics.
+    """Writes records and dead letters into their topics.
 
-    Keyed by the collection's slug, with the event time as timestamp and the headers ``event_type``,
-    ``chain`` and ``received_at`` (epoch ms, when the record was written to this sink). The producer
-    is idempotent: with brokers that come and go, a record is there once and a key's records are in
-    order; but a broker that was killed forgets producers whose newest record is older than
-    ``producer.id.expiration.ms`` (a day) by its timestamp, so of old events those under way can then be
-    there twice (observed, Kafka 4.3.1). It waits for brokers without limit of time, holding at most
-    32 MiB or 100,000 records.
-    What cannot be delivered (refused by the broker, or given up on) is written to a file in
-    ``undelivered_dir``, which can be replayed, and makes :meth:`close` raise SinkError.
+    A record's key is the collection's slug, and its timestamp is the event time. Its headers are ``event_type``,
+    ``chain`` and ``received_at`` (epoch ms, when the record was written to this sink).
+
+    The producer is idempotent. Even if brokers come and go, each record arrives once, and the records of a
+    key arrive in order. There is one exception (observed, Kafka 4.3.1). A broker that was killed forgets producers
+    whose newest timestamp is older than ``producer.id.expiration.ms`` (a day). Old events that were on their way
+    at that moment can arrive twice.
+
+    The sink waits for brokers without a time limit, and holds at most 32 MiB or 100,000 records. Records
+    that the broker refuses, or that the sink gives up on, go to a file in ``undelivered_dir``, which can be
+    replayed. If there are any, :meth:`close` raises SinkError.
     """
 
     def __init__(
@@ -68,11 +70,11 @@ class KafkaSink:
                 "acks": "all",
                 "compression.type": compression,
                 "linger.ms": 20,
-                "message.timeout.ms": 0,  # never: what is held is bounded, and close() puts it aside
+                "message.timeout.ms": 0,  # never: the queue is bounded, and close() saves it to a file
                 "queue.buffering.max.messages": 100_000,
                 "queue.buffering.max.kbytes": 32 * 1024,
                 "reconnect.backoff.max.ms": 2_000,
-                "partitioner": "murmur2_random",  # as Java's, so that ksqlDB can join by key
+                "partitioner": "murmur2_random",  # Java's partitioner, so that ksqlDB can join by key
                 "error_cb": self._error,
                 "log_level": 0,
             },
@@ -129,9 +131,9 @@ class KafkaSink:
             )  # fmt: skip
         except BufferError:
             return False
-        except KafkaException as error:  # the fatal state, or what this record alone breaks
+        except KafkaException as error:  # the fatal state, or a problem of this record alone
             self._undelivered.add(value)
-            self._tell(error.args[0])
+            self._report(error.args[0])
         return True
 
     def poll(self) -> None:
@@ -147,7 +149,7 @@ class KafkaSink:
         if not self._gave_up:
             self._gave_up = True
             self._producer.purge()
-            self._producer.flush(5.0)  # calls back for what was purged
+            self._producer.flush(5.0)  # calls back for the purged records
 
     def close(self, timeout: float = 30.0) -> None:
         if self._fatal is None and not self._gave_up:
@@ -158,7 +160,7 @@ class KafkaSink:
             reason = self._fatal or self._undelivered.reason or f"no answer within {timeout:.0f} s"
             raise SinkError(
                 f"{self._undelivered.count} records could not be delivered to Kafka ({reason}). "
-                f"They are in {self._undelivered.path}: once Kafka is well, "
+                f"They are in {self._undelivered.path}. When Kafka works again, run "
                 f"`opensea-metrics replay {self._undelivered.path} --sink kafka`."
             )
 
@@ -170,22 +172,22 @@ class KafkaSink:
         self._undelivered.add(message.value() or b"")
         if error.code() not in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):
             self._undelivered.reason = error.str()
-            self._tell(error)
+            self._report(error)
 
     def _error(self, error: KafkaError) -> None:
         if error.fatal() or error.code() == KafkaError._FATAL:
             self._fatal = error.str()
-        self._tell(error)
+        self._report(error)
 
-    def _tell(self, error: KafkaError) -> None:
+    def _report(self, error: KafkaError) -> None:
         now = time.monotonic()
         if now >= self._said.get(error.code(), 0.0):
             self._said[error.code()] = now + _SAY_AGAIN
-            log.warning("trouble with Kafka", reason=error.str(), queued=self.queued)
+            log.warning("problem with Kafka", reason=error.str(), queued=self.queued)
 
     def _check(self) -> None:
         if self._fatal is not None and not self._gave_up:
-            raise SinkError(f"Kafka's producer cannot go on: {self._fatal}. Start it again.")
+            raise SinkError(f"Kafka's producer cannot continue: {self._fatal}. Start `produce` again.")
 
 
 def open_kafka(
@@ -197,8 +199,8 @@ def open_kafka(
     latency: Latency | None = None,
     wait_seconds: float = 60.0,
 ) -> KafkaSink:
-    """A sink whose topics exist, made if they were missing. Raises SinkError."""
+    """A sink whose topics exist. Creates missing topics. Raises SinkError."""
     client = settings.client()
     for name in ensure_topics(client, wanted, wait_seconds):
-        log.info("made topic", topic=name)
+        log.info("created topic", topic=name)
     return KafkaSink(client, undelivered_dir, compression, latency)

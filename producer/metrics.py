@@ -1,4 +1,4 @@
-"""What the producer counts, as a line for people and as metrics for Prometheus."""
+"""The producer's counts, as a line for people and as metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 6
 
 
 class PortError(OpenSeaMetricsError):
-    """The metrics cannot be served at the port asked for."""
+    """The metrics cannot be served at the requested port."""
 
 
 class Latency:
@@ -47,7 +47,7 @@ def quantile(counts: list[int], share: float) -> float | None:
 
 @dataclass
 class Stats:
-    """What the stream's side counts since the start; the sink counts the rest."""
+    """The counts of the stream's side since the start. The sink counts the rest."""
 
     received: int = 0
     duplicates: int = 0
@@ -55,7 +55,7 @@ class Stats:
     joined: int = 0
     silences: int = 0
     last_event_ms: int = 0
-    """Event time of the newest arrival, epoch ms; 0 before the first."""
+    """Event time of the latest event to arrive (epoch ms); 0 before the first."""
     latency: Latency = field(default_factory=Latency)
 
     @property
@@ -64,12 +64,12 @@ class Stats:
 
     @property
     def lag_seconds(self) -> float | None:
-        """How far the newest arrival's event time is behind now; None before the first."""
+        """How many seconds the latest event's time is behind now; None before the first event."""
         return (now_ms() - self.last_event_ms) / 1000 if self.last_event_ms else None
 
 
 class StatusLine:
-    """Text such as ``4,103 events/s · lag 1.2 s · …``; rates are since the line before."""
+    """Text such as ``4,103 events/s · lag 1.2 s · …``. Rates cover the time since the previous line."""
 
     def __init__(self, stats: Stats, sink: Sink) -> None:
         self._stats, self._sink = stats, sink
@@ -104,18 +104,18 @@ class _Collector(Collector):
     def collect(self) -> Iterator[Metric]:
         stats, sink = self._stats, self._sink
         for name, text, count in (
-            ("received", "Frames with an event, or that should have one", stats.received),
-            ("delivered", "Records and dead letters that the sink has made safe", sink.delivered),
-            ("duplicates", "Events dropped as seen before", stats.duplicates),
+            ("received", "Frames that have an event or should have one", stats.received),
+            ("delivered", "Records and dead letters that are safe in the sink", sink.delivered),
+            ("duplicates", "Events dropped because they were seen before", stats.duplicates),
             ("dead_letters", "Frames that could not become records", sink.dead_letters),
             ("connections", "Connections opened to the stream", stats.connections),
-            ("silences", "Alarms because no event came for long", stats.silences),
+            ("silences", "Warnings because no event came for a long time", stats.silences),
         ):
             yield CounterMetricFamily(f"opensea_producer_{name}", text, value=count)
         for name, text, value in (
-            ("queue", "Records and dead letters waiting to be made safe", sink.queued),
-            ("channels_joined", "Channels that the stream has let us join", stats.joined),
-            ("lag_seconds", "Age of the newest event by its own time", stats.lag_seconds or 0),
+            ("queue", "Records and dead letters that are not safe in the sink yet", sink.queued),
+            ("channels_joined", "Channels that are joined", stats.joined),
+            ("lag_seconds", "Age of the latest event by its own time", stats.lag_seconds or 0),
         ):
             yield GaugeMetricFamily(f"opensea_producer_{name}", text, value=value)
         total, buckets = 0, []
@@ -131,9 +131,9 @@ class _Collector(Collector):
 
 
 def serve(stats: Stats, sink: Sink, port: int, host: str = "0.0.0.0") -> int:
-    """Serve the metrics at ``http://<host>:<port>/metrics`` from a thread; the port (0: a free one).
+    """Serve the metrics at ``http://<host>:<port>/metrics`` from a thread, and return the port.
 
-    Raises PortError.
+    Port 0 means a free port. Raises PortError.
     """
     registry = CollectorRegistry()
     registry.register(_Collector(stats, sink))

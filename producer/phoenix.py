@@ -1,8 +1,8 @@
 """Messages of the Phoenix channels protocol, to and from the bytes of a websocket frame.
 
-With ``vsn=2.0.0`` a message is an array ``[join_ref, ref, topic, event, payload]``; before that, and
-with ``vsn=1.0.0``, an object ``{topic, event, payload, ref}``. Both are decoded whatever was asked
-for, as recordings hold both. Nothing here does I/O.
+With ``vsn=2.0.0`` a message is an array ``[join_ref, ref, topic, event, payload]``. Before that, and
+with ``vsn=1.0.0``, a message is an object ``{topic, event, payload, ref}``. Both forms are always decoded,
+because recordings hold both. Nothing here does I/O.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ SOCKET_TOPIC = "phoenix"
 
 
 class FrameError(Exception):
-    """A frame is not a message; the text says why."""
+    """A frame is not a message. The text says why."""
 
 
 class ArrayMessage(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
-    """A message of version 2; ``payload`` is JSON, as it came."""
+    """A message of version 2. ``payload`` is the JSON text, unchanged."""
 
     join_ref: Any
     ref: Any
@@ -33,7 +33,7 @@ class ArrayMessage(msgspec.Struct, array_like=True, forbid_unknown_fields=True, 
 
 
 class ObjectMessage(msgspec.Struct, gc=False):
-    """A message of version 1, or a line of the archive, which has ``event_time`` (epoch ms) too."""
+    """A message of version 1, or a line of the archive, which also has ``event_time`` (epoch ms)."""
 
     topic: str
     event: str
@@ -52,11 +52,11 @@ _decode_object = msgspec.json.Decoder(ObjectMessage).decode
 def decode(frame: bytes) -> Message:
     """The message in a frame. Raises FrameError, and nothing else, whatever the bytes are.
 
-    The whole frame is checked to be JSON in UTF-8, though only its header is decoded.
+    Checks that the whole frame is JSON in UTF-8, but decodes only its header.
     """
     try:
         if not frame.isascii():
-            frame.decode()  # msgspec does not check text that it passes over
+            frame.decode()  # msgspec does not check text that it skips
         if frame[:1] == b"[" or frame.lstrip()[:1] == b"[":
             return _decode_array(frame)
         return _decode_object(frame)
@@ -71,7 +71,7 @@ def decode(frame: bytes) -> Message:
 
 
 def is_control(message: Message) -> bool:
-    """Whether a message is the protocol's own: a reply, an answered heartbeat, the end of a channel."""
+    """Whether a message belongs to the protocol: a reply, an answered heartbeat, the end of a channel."""
     return message.event.startswith("phx_") or message.topic == SOCKET_TOPIC
 
 
@@ -91,21 +91,21 @@ def encode(
 
 
 def join(version: Version, ref: str, topic: str, event_types: tuple[str, ...]) -> str:
-    """The request to join a channel; its ``ref`` is the channel's join_ref.
+    """The request to join a channel. Its ``ref`` is the channel's join_ref.
 
-    ``event_types`` limits what is sent (not documented by OpenSea, but it does); empty: everything.
+    The server sends only events of ``event_types``, or all events if it is empty. OpenSea does not document this.
     """
     payload = {"event_types": event_types} if event_types else {}
     return encode(version, ref, ref, topic, "phx_join", payload)
 
 
 def heartbeat(version: Version, ref: str) -> str:
-    """The heartbeat that is due every 30 seconds; a ``phx_reply`` with its ``ref`` answers it."""
+    """The heartbeat that is due every 30 seconds. The answer is a ``phx_reply`` with its ``ref``."""
     return encode(version, None, ref, SOCKET_TOPIC, "heartbeat", {})
 
 
 def refusal(reply: Message) -> str | None:
-    """Why a ``phx_reply`` says no, as short text; None if it says ok."""
+    """The reason in a ``phx_reply`` that refuses, as short text. None if the reply is ok."""
     try:
         body = msgspec.json.decode(reply.payload)
     except (msgspec.DecodeError, RecursionError):

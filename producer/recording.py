@@ -1,4 +1,4 @@
-"""What can be replayed: a file with a frame a line, or an archive."""
+"""Recordings, which can be replayed: a file with one frame per line, or an archive."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _NONE = f"There is no archive of {TOPIC} in {{}}, only in DIR/topics/…"
 
 
 class RecordingError(OpenSeaMetricsError):
-    """A recording cannot be read; the message says which and why."""
+    """A recording cannot be read. The message says which one and why."""
 
 
 class Recording:
-    """Frames in the order in which they are to be replayed, and how far they are read.
+    """The frames of a recording in the order of replay, and the progress of reading them.
 
-    A file has a frame a line (blank lines are passed over), and is gzip if its name ends in ``.gz``.
-    Of a folder with ``topics/OpenSeaRawEvents`` it is the archive's records: hour by hour, the
-    partitions merged by event time, each of them in its own order. Raises RecordingError.
+    A file has one frame per line; blank lines are skipped. It is gzip if its name ends in ``.gz``. For a folder with
+    ``topics/OpenSeaRawEvents``, the frames are the archive's records, hour by hour. The partitions are
+    merged by event time, and the records of a partition keep their order. Raises RecordingError.
 
     ``damaged`` are the files that could not be read to their end so far, by path. The records before the damage and
-    those of the other files are replayed. ``refused`` are files of the folder that no reader takes.
+    those of the other files are replayed. ``refused`` are files of the folder that no reader accepts.
     """
 
     def __init__(self, path: Path) -> None:
@@ -60,10 +60,10 @@ class Recording:
         self.read_bytes = 0
         seen = "\n".join(f"{file.path}\t{size}" for file, size in zip(files, sizes, strict=True))
         self.fingerprint = hashlib.sha256(seen.encode()).hexdigest()
-        """Changes when a file is added, deleted, or of another size."""
+        """A hash that changes when a file is added, is deleted, or changes its size."""
 
     def frames(self) -> Iterator[Frame]:
-        """The frames, from the first on."""
+        """All frames."""
         self.read_bytes = 0
         self.damaged.clear()
         for hour in self._hours:
@@ -104,7 +104,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class KeyedFrame:
-    """A frame whose record had a key in the archive, beside its value."""
+    """A frame, with the key that its record had in the archive."""
 
     frame: bytes
     key: str
@@ -138,7 +138,7 @@ class Span:
 
 
 class Position(msgspec.Struct, frozen=True):
-    """Where a replay stopped: that many frames of a recording are safe in the sink."""
+    """Where a replay stopped. ``frames`` is the number of frames that are safe in the sink."""
 
     source: str
     target: str
@@ -159,26 +159,26 @@ class Bookmark:
     def load(self) -> Position | None:
         """The position that was saved, if any. Raises RecordingError if the recording has changed."""
         try:
-            found = msgspec.json.decode(self._path.read_bytes(), type=Position)
+            position = msgspec.json.decode(self._path.read_bytes(), type=Position)
         except FileNotFoundError:
             return None
         except msgspec.DecodeError as error:
-            raise RecordingError(f"{self._path} is damaged ({error}): delete it.") from error
-        if found.fingerprint != self._recording.fingerprint:
+            raise RecordingError(f"{self._path} is damaged ({error}). Delete it.") from error
+        if position.fingerprint != self._recording.fingerprint:
             raise RecordingError(
-                f"{self._recording.path} has changed since its replay stopped, so it cannot go on: "
-                "replay it from the start, without --resume."
+                f"{self._recording.path} has changed since its replay stopped, so the replay cannot resume. "
+                "Replay it from the start, without --resume."
             )
-        return found
+        return position
 
     def save(self, frames: int, shift_ms: int) -> None:
-        """Remember a position, atomically."""
+        """Write a position atomically."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        made = Position(self._source, self._target, self._recording.fingerprint, frames, shift_ms)
+        position = Position(self._source, self._target, self._recording.fingerprint, frames, shift_ms)
         temporary = self._path.with_suffix(".tmp")
-        temporary.write_bytes(msgspec.json.encode(made))
+        temporary.write_bytes(msgspec.json.encode(position))
         temporary.replace(self._path)
 
     def clear(self) -> None:
-        """Forget the position."""
+        """Delete the position."""
         self._path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Frames, as recorded from the socket or made, → records in a sink."""
+"""Replays frames, recorded or invented, into a sink as records."""
 
 from __future__ import annotations
 
@@ -25,15 +25,17 @@ from opensea_metrics.producer.sinks import Sink, SinkError, now_ms
 
 _PROGRESS_FRAMES = 1_000
 _HOLE_MS = 600_000
-"""A longer jump in event time, forth or back, is a hole in the recording: it is not waited for."""
+"""A longer jump in event time, forward or back, is a hole in the recording. The replay does not wait for it."""
 _STEP = 0.1
-"""Seconds between looks at what is due, and at whether to stop, while there is nothing to do."""
+"""While the replay waits: seconds between checks for due work and for a stop."""
 
 
 @dataclass(frozen=True)
 class ReplayCounts:
-    """Frames so far: read = written + dead + skipped (control frames). ``oldest_ms``: the earliest
-    event time written (epoch ms)."""
+    """The numbers of frames so far: read = written + dead + skipped (control frames).
+
+    ``oldest_ms`` is the earliest event time written (epoch ms).
+    """
 
     read: int = 0
     written: int = 0
@@ -55,13 +57,14 @@ def replay(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> ReplayCounts:
-    """Pass frames on to a sink, in order, and flush it at the end; the sink stays open.
+    """Pass frames on to a sink, in order, and flush it at the end. The sink stays open.
 
-    ``speed`` is a factor on the original speed, told by event times (2: twice as fast); None is as
-    fast as possible. ``shift_ms`` is added to event times; payloads stay as they are.
-    ``flush_seconds``: flush that often, so that readers see events soon. ``progress`` is called every
-    thousand frames and at each flush, ``flushed`` when all that was counted is safe. When ``stop``
-    says so, it ends early, and the sink may not be flushed. Duplicates are passed on as they are.
+    ``speed`` is a factor on the original speed, which the event times give (2: twice as fast). None is as fast as
+    possible. ``shift_ms`` is added to event times, and payloads do not change. The sink is flushed every
+    ``flush_seconds``, so that readers see events soon. ``progress`` is called every thousand frames and at each
+    flush. ``flushed`` is called when all counted frames are safe. If ``stop`` returns True, the replay ends
+    early, and the sink may not be flushed. Duplicates are passed on too.
+
     Raises ValueError for a speed that is not positive.
     """
     run = _Replay(sink, shift_ms, flush_seconds, progress, flushed, stop, clock, sleep)
@@ -105,7 +108,7 @@ class _Replay:
         return ReplayCounts(read, self.written, self.dead, self.skipped, self.oldest_ms)
 
     def take(self, frame: Frame, pace: _Pace | None) -> bool:
-        """Pass a frame on; False if it was not, as we are to stop."""
+        """Pass a frame on. False if the replay must stop, and the frame was not passed on."""
         item = decoded(frame)
         if isinstance(item, Record):
             if pace is not None and not self._until(pace.due(item.timestamp_ms, self.clock())):
@@ -129,7 +132,7 @@ class _Replay:
         return True
 
     def flush(self) -> None:
-        """Wait until all is safe, or we are to stop."""
+        """Wait until all records are safe, or the replay must stop."""
         while not self.sink.flush(_STEP * 10):
             if self.stop():
                 return
@@ -161,7 +164,7 @@ class _Replay:
 
 @dataclass
 class _Pace:
-    """Tells when an event is due, so that event time passes ``speed`` times as fast as the clock."""
+    """Computes when an event is due, so that event time passes ``speed`` times as fast as the clock."""
 
     speed: float
     _anchor: tuple[int, float] | None = field(default=None, init=False)
@@ -180,7 +183,7 @@ class _Pace:
 
 
 def span(recording: Recording, progress: Callable[[ReplayCounts], None] = lambda _: None) -> Span:
-    """The times between which a recording's events are. Raises RecordingError if it has none."""
+    """The earliest and latest event time of a recording. Raises RecordingError if it has no events."""
     first, last = None, 0
     for number, frame in enumerate(recording.frames()):
         item = decoded(frame)
@@ -195,9 +198,9 @@ def span(recording: Recording, progress: Callable[[ReplayCounts], None] = lambda
 
 
 def shift_to_now(times: Span, speed: float | None, now: int) -> int:
-    """Milliseconds to add to event times so that the newest event is new when it is replayed.
+    """Milliseconds to add to event times, so that the newest event has the time at which it is replayed.
 
-    So at original speed the first event is now; at other speeds, it is that much before.
+    At original speed, the first event's time becomes now. At a higher speed, the first event's time is earlier.
     """
     lasts_ms = (times.last_ms - times.first_ms) / speed if speed is not None else 0
     return now + int(lasts_ms) - times.last_ms
@@ -214,11 +217,11 @@ def replay_recording(
     progress: Callable[[ReplayCounts], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> tuple[ReplayCounts, bool]:
-    """Replay a recording and close the sink; the counts of this run, and whether it was finished.
+    """Replay a recording and close the sink. Returns the counts of this run, and whether it reached the end.
 
-    The position is kept while it runs, and after an early end, so that ``resume`` goes on behind the
-    last frame that is safe. Only a killed process repeats frames: those of its last second. Raises
-    RecordingError and what the sink raises.
+    The position is saved during the replay and after an early end, so ``resume`` continues behind the last safe
+    frame. Frames are repeated only if the process was killed: those of its last second. Raises RecordingError
+    and the sink's errors.
     """
     try:
         position = bookmark.load() if resume else None
@@ -257,7 +260,7 @@ def replay_recording(
         raise
     try:
         sink.close(5.0)
-    except SinkError:  # what could not be delivered is in a file, so it need not be repeated
+    except SinkError:  # undelivered records are in a file, so they need not be replayed from here
         bookmark.save(start + counts.read, shift)
         raise
     if finished:

@@ -1,4 +1,4 @@
-"""The producer at work: stream → duplicates dropped → sink, until a signal ends it in order."""
+"""Runs the producer: from the stream, without duplicates, to the sink, until a signal ends it in order."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from opensea_metrics.producer.sinks import Sink
 log = structlog.get_logger()
 
 _TICK = 0.02
-"""Seconds between the sink's turns to take in acknowledgements."""
+"""Seconds between two polls of the sink, which process acknowledgements."""
 
 
 class Pipeline:
-    """Takes items from the stream into the sink; nothing is kept in between."""
+    """Passes items from the stream to the sink, and keeps none itself."""
 
     def __init__(self, sink: Sink, recent: Recent | None, stats: Stats) -> None:
         self._sink = sink
@@ -32,7 +32,7 @@ class Pipeline:
         self._deadline: float | None = None
 
     def take(self, item: Item) -> bool:
-        """Drop or write an item; False if it must be written with :meth:`insist`."""
+        """Write an item, or drop it as a duplicate. False if :meth:`insist` must write it."""
         stats = self._stats
         if isinstance(item, Record):
             if self._recent is not None and self._recent.seen(item.identity):
@@ -43,7 +43,7 @@ class Pipeline:
         return self._sink.dead(item)
 
     async def insist(self, item: Item) -> None:
-        """Write an item that :meth:`take` had no room for; past the deadline, put it aside."""
+        """Write an item for which :meth:`take` had no room. After the deadline, the sink sets it aside."""
         write = self._sink.write if isinstance(item, Record) else self._sink.dead
         while not write(item):  # type: ignore[arg-type]
             if self._deadline is not None and time.monotonic() >= self._deadline:
@@ -51,7 +51,7 @@ class Pipeline:
             await asyncio.sleep(_TICK)
 
     def end_by(self, deadline: float) -> None:
-        """From this monotonic time on, do not wait for room."""
+        """After this monotonic time, do not wait for room."""
         self._deadline = deadline
 
 
@@ -65,9 +65,9 @@ async def run(
     report: Callable[[], None] = lambda: None,
     report_seconds: float = 10.0,
 ) -> None:
-    """Produce until SIGTERM or SIGINT, then deliver what was received within ``shutdown_seconds``.
+    """Produce until SIGTERM or SIGINT, then deliver the received events within ``shutdown_seconds``.
 
-    The sink is closed in any case. ``report`` is called every ``report_seconds``. Events seen in the
+    The sink is always closed. ``report`` is called every ``report_seconds``. Events that were seen in the
     last ``dedup_seconds`` are dropped; 0 keeps all. Raises StreamError and SinkError.
     """
     pipeline = Pipeline(sink, Recent(dedup_seconds) if dedup_seconds else None, stats)
@@ -89,7 +89,7 @@ async def run(
     ticking = asyncio.create_task(_tick(sink, report, report_seconds))
     try:
         await asyncio.wait((streaming, ticking), return_when=asyncio.FIRST_COMPLETED)
-        if ticking.done():  # it ends by an error of the sink only
+        if ticking.done():  # only an error of the sink ends it
             sink.give_up()
             stop()
         await streaming

@@ -1,8 +1,8 @@
-"""Made-up events in OpenSea's exact message format, the same bytes for the same arguments.
+"""Invented events in OpenSea's exact message format. The same arguments give the same bytes.
 
-They have what real ones have (shared/opensea-stream.md): a long tail of collections, several chains
-and payment tokens, quantities above 1, prices beyond 64 bits, events out of order and twice, missing
-metadata, and a few frames that are broken. All names are invented.
+They resemble real events (shared/opensea-stream.md). There are a long tail of collections, several chains and
+payment tokens, quantities above 1, and prices beyond 64 bits. Some events are out of order or arrive twice, some
+lack metadata, and a few frames are broken. All names are invented.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _TOKENS = (
 )
 _AGAIN = 0.004
 _ODD = 0.004
-"""Shares of the draws."""
+"""_AGAIN is the share of draws whose event is sent twice, and _ODD that of draws followed by an odd frame."""
 _BIDS = ("item_received_bid", "collection_offer", "trait_offer", "item_cancelled")
 _NAMES = ("Otters", "Kobolds", "Lanterns", "Müllpunks", "月の猫", "Tiny Bricks", "Neon Fjord")
 
@@ -47,20 +47,22 @@ _NAMES = ("Otters", "Kobolds", "Lanterns", "Müllpunks", "月の猫", "Tiny Bric
 def frames(
     events: int, seed: int, start_ms: int, duration_ms: int, sales_share: float
 ) -> Iterator[bytes]:
-    """About ``events`` frames in order of arrival, spread over ``duration_ms`` (epoch ms) from
-    ``start_ms``; ``sales_share`` of them (0 to 1) are sales, each followed by its transfer."""
+    """About ``events`` frames in order of arrival, over ``duration_ms`` from ``start_ms`` (epoch ms).
+
+    A share of ``sales_share`` (0 to 1) are sales. Each sale is followed by its transfer.
+    """
     return itertools.islice(_frames(events, seed, start_ms, duration_ms, sales_share), events)
 
 
-def made_for_the_package() -> Iterator[bytes]:
-    """The frames that the sample file of the package was made of; see ``make_bundled``."""
+def bundled_frames() -> Iterator[bytes]:
+    """The frames of the package's sample file, generated again; see ``make_bundled``."""
     return frames(BUNDLED_EVENTS, 1, BUNDLED_START, 2 * HOUR, 0.2)
 
 
 def make_bundled(path: Path) -> None:
-    """Write the sample file of the package anew, as after a change to this module."""
+    """Write the package's sample file again, after a change to this module."""
     with open(path, "wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as file:
-        for frame in made_for_the_package():
+        for frame in bundled_frames():
             file.write(frame + b"\n")
 
 
@@ -80,9 +82,9 @@ def write_sample(
 ) -> ReplayCounts:
     """Write an archive of a day's events under ``out/topics``. Raises ArchiveError."""
     sink = ArchiveSink(out, partitions)
-    made = frames(events, seed, DAY_START, 24 * HOUR, 0.06)
+    day = frames(events, seed, DAY_START, 24 * HOUR, 0.06)
     try:
-        return replay(made, sink, progress=progress or (lambda _: None))
+        return replay(day, sink, progress=progress or (lambda _: None))
     finally:
         sink.close()
 
@@ -92,12 +94,12 @@ def _frames(
 ) -> Iterator[bytes]:
     rng = random.Random(seed)
     weights = list(itertools.accumulate(1 / (rank + 2) for rank in range(_COLLECTIONS)))
-    # A draw brings a second frame if it is a sale, and now and then an odd one or the same again.
+    # A draw gives a second frame if it is a sale, and sometimes an odd frame or the same frame again.
     frames_per_draw = 1 + _sold(sales_share) + _AGAIN + _ODD
     step = duration_ms * frames_per_draw / max(events, 1)
     for number in itertools.count():
         arrival = start_ms + min(int(number * step), duration_ms - 1)
-        # Events come up to 20 s late, most of them within a second or two.
+        # Events arrive up to 20 s late, most of them within two seconds.
         late = rng.random()
         moment = max(start_ms, arrival - int(20_000 * late**6) - rng.randrange(900))
         collection = bisect.bisect(weights, rng.random() * weights[-1])
@@ -105,13 +107,13 @@ def _frames(
         yield from frame
         chance = rng.random()
         if chance < _AGAIN:
-            yield frame[0]  # OpenSea sends an event again now and then
+            yield frame[0]  # OpenSea sometimes sends an event again
         elif chance < _AGAIN + _ODD:
             yield _odd(rng, number, moment)
 
 
 def _sold(sales_share: float) -> float:
-    """The share of draws that are sales: each brings two frames, so it is not that of the frames."""
+    """The share of draws that are sales. It differs from the share of frames, because a sale gives two frames."""
     return sales_share / (1 - sales_share)
 
 
@@ -224,7 +226,7 @@ def _sale(rng: random.Random, item: str, collection: int, moment: int, hash_: st
     quantity = rng.choice(["1"] * 20 + ["5", '"2"', "0", "null", "1.5"])
     payment = _token(token, _TOKENS[token][3], _TOKENS[token][4])
     if rng.random() < 0.002:
-        payment = '"ETH"'  # no object: the server sets the record aside
+        payment = '"ETH"'  # not an object, so the server sets the record aside
     return (
         f'{{{_head(rng, collection, moment)},"order_hash":"0x{rng.getrandbits(256):064x}",'
         '"protocol_address":"0x0000000000000068f116a894984e2db1123eb395",'
@@ -254,7 +256,7 @@ def _order(rng: random.Random, kind: str, collection: int, moment: int) -> str:
 
 
 def _odd(rng: random.Random, number: int, moment: int) -> bytes:
-    """Frames that are no good events, or none at all."""
+    """A frame that is broken, has an unknown event type, or is not an event."""
     time = _iso(moment)
     return rng.choice(
         (

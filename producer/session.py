@@ -1,6 +1,6 @@
 """One connection to the stream: reading, heartbeat, joins and rejoins, the watch on silence.
 
-What is slow to take is waited for: the socket is then not read, and TCP holds the sender back.
+If the sink has no room, the session does not read the socket, and TCP slows the sender down.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ log = structlog.get_logger()
 
 RECONNECT_DELAYS = (0.01, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0)
 REJOIN_DELAYS = (1.0, 2.0, 5.0, 10.0)
-"""Seconds, as OpenSea's own client waits."""
+"""Seconds, as in OpenSea's own client."""
 
 
 class StreamError(OpenSeaMetricsError):
-    """The stream refuses us for good; the message says what to mend."""
+    """The stream refuses us, and another try would not help. The message says what to fix."""
 
 
 class _SessionOver(Exception):
-    """The connection is of no use any more; the text says why."""
+    """The connection is no longer usable. The text says why."""
 
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """What to connect to and to ask for. ``slugs`` are collections', ``*`` is all of them."""
+    """The address and the subscription. ``slugs`` are those of collections; ``*`` means all collections."""
 
     url: str
     key: SecretStr
@@ -61,9 +61,9 @@ class StreamOptions:
 
 Item = Record | DeadLetter
 Take = Callable[[Item], bool]
-"""Takes an item at once, or says False: there is no room."""
+"""Takes an item at once, or returns False if there is no room."""
 Insist = Callable[[Item], Awaitable[None]]
-"""Takes an item that was refused, as soon as there is room."""
+"""Takes an item for which there was no room, as soon as there is."""
 
 
 class Session:
@@ -85,18 +85,18 @@ class Session:
         self._refs = map(str, itertools.count(1))
         self._replies: dict[str, asyncio.Future[Message]] = {}
         self._channels: dict[str, tuple[str, asyncio.Future[str]]] = {}
-        """By topic: the join_ref, and what becomes the reason when the channel ends."""
+        """By topic: the join_ref, and a future for the reason why the channel ends."""
         self._blocked = self._was_blocked = False
-        """Whether the sink has no room now, or had none since the last heartbeat."""
+        """Whether the sink has no room now, and whether it had none at some time since the last heartbeat."""
         self._received_before = stats.received
 
     @property
     def heard(self) -> bool:
-        """Whether an event came."""
+        """Whether an event arrived."""
         return self._stats.received > self._received_before
 
     async def run(self) -> str:
-        """Until the connection ends; why it did. Raises StreamError, and what taking raises."""
+        """Run until the connection ends, and return why. Raises StreamError, and the errors of take and insist."""
         reader = asyncio.create_task(self._read())
         helpers = [asyncio.create_task(self._heartbeat()), asyncio.create_task(self._silence())]
         helpers += [asyncio.create_task(self._channel(topic)) for topic in self._options.topics]
@@ -105,7 +105,7 @@ class Session:
             error = _first_error(helpers)
             if error is not None:
                 self._socket.transport.abort()
-            reason = await reader  # it takes what had been received
+            reason = await reader  # it first takes the frames that were received
             if isinstance(error, _SessionOver):
                 return str(error)
             if error is not None:
@@ -119,7 +119,7 @@ class Session:
             self._stats.joined = 0
 
     async def _read(self) -> str:
-        # No await for each frame but recv's, which does not suspend while frames wait.
+        # recv() is the only await per frame, and it does not suspend while frames wait.
         recv, take, stats = self._socket.recv, self._take, self._stats
         try:
             while True:
@@ -142,10 +142,10 @@ class Session:
                 reply.set_result(message)
         elif message.event in ("phx_error", "phx_close") and message.topic in self._channels:
             join_ref, ended = self._channels[message.topic]
-            # An end of the channel that we joined before, under another join_ref, is old news.
-            # Version 1 has no join_ref, and sends it as ref with phx_close.
-            told = message.join_ref if message.join_ref is not None else message.ref
-            if told in (None, join_ref) and not ended.done():
+            # A message with another join_ref is about an earlier join of the channel, and is ignored.
+            # Version 1 has no join_ref field. It sends the join_ref as ref with phx_close.
+            ended_ref = message.join_ref if message.join_ref is not None else message.ref
+            if ended_ref in (None, join_ref) and not ended.done():
                 ended.set_result(message.event)
 
     async def _asked(self, ref: str, text: str, seconds: float) -> Message:
@@ -171,7 +171,7 @@ class Session:
             except TimeoutError:
                 if not self._was_blocked:
                     raise _SessionOver(f"no answer to the heartbeat in {seconds:.0f} s") from None
-                pause = 0.0  # the answer may wait in what we did not read
+                pause = 0.0  # the answer may be among the frames that we have not read
 
     async def _silence(self) -> None:
         seconds, loop = self._options.silence_seconds, asyncio.get_running_loop()
@@ -184,15 +184,15 @@ class Session:
                 since = loop.time()
                 self._stats.silences += 1
                 log.warning(
-                    "no event for long: is the slug right, and are there such events?",
+                    "no event for a long time; check the slug and the event types",
                     seconds=seconds, topics=self._options.topics[:5],
                     event_types=self._options.event_types,
                 )  # fmt: skip
-                if "*" in self._options.slugs:  # somewhere there is always something
+                if "*" in self._options.slugs:  # among all collections, there is always an event
                     raise _SessionOver(f"no event for {seconds:.0f} s")
 
     async def _channel(self, topic: str) -> None:
-        """Join a channel, and again whenever it ends."""
+        """Join a channel, and rejoin it whenever it ends."""
         options = self._options
         delays = Delays(options.rejoin_delays)
         joined_once = False
@@ -225,13 +225,13 @@ class Session:
 
 
 def _first_error(tasks: list[asyncio.Task[None]]) -> BaseException | None:
-    """What a task failed with; not that the connection is closed: the reader tells that better."""
+    """The error of a task that failed, if any. The reader reports a closed connection better, so it does not count."""
     errors = [task.exception() for task in tasks if task.done()]
-    return next((each for each in errors if not isinstance(each, ConnectionClosed | None)), None)
+    return next((error for error in errors if not isinstance(error, ConnectionClosed | None)), None)
 
 
 class Delays:
-    """Seconds to wait, longer each time, and half as much more or less at random."""
+    """Seconds to wait: longer each time, and at random up to half more or less."""
 
     def __init__(self, delays: tuple[float, ...]) -> None:
         self._all = delays

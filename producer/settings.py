@@ -1,4 +1,4 @@
-"""The producer's settings from the environment and ``.env``: the endpoints, and all secrets."""
+"""The producer's settings from the environment and ``.env``: endpoints and secrets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class StreamSettings(Environment):
 
 
 class KafkaSettings(Environment):
-    """Kafka's side, variables ``KAFKA_…``; what they mean is in ``.env.example``."""
+    """Kafka's side: the variables ``KAFKA_…``, which ``.env.example`` explains."""
 
     model_config = SettingsConfigDict(env_prefix="KAFKA_")
 
@@ -44,31 +44,31 @@ class KafkaSettings(Environment):
     ssl_ca_location: str = ""
 
     def client(self) -> dict[str, str | int | bool]:
-        """The settings under the names that librdkafka knows, the password among them."""
-        found: dict[str, str | int | bool] = {
+        """The settings under librdkafka's names, including the password."""
+        settings: dict[str, str | int | bool] = {
             "bootstrap.servers": self.bootstrap_servers,
             "security.protocol": self.security_protocol,
             "client.id": "opensea-metrics",
             "socket.keepalive.enable": True,
         }
         if self.security_protocol.upper().startswith("SASL"):
-            found["sasl.mechanism"] = self.sasl_mechanism
-            found["sasl.username"] = self.sasl_username
-            found["sasl.password"] = self.sasl_password.get_secret_value()
+            settings["sasl.mechanism"] = self.sasl_mechanism
+            settings["sasl.username"] = self.sasl_username
+            settings["sasl.password"] = self.sasl_password.get_secret_value()
         if self.ssl_ca_location:
-            found["ssl.ca.location"] = self.ssl_ca_location
-        return found
+            settings["ssl.ca.location"] = self.ssl_ca_location
+        return settings
 
 
 def checked_url(url: str) -> str:
-    """A websocket URL, without a query: the key and version are added to it when it is used.
+    """Check a websocket URL. It has no query, because the connection adds the key and version.
 
-    Raises SettingsError, which does not repeat a query: it could hold a key.
+    Raises SettingsError, whose message does not repeat a query, because that could hold a key.
     """
     try:
         parts = urlsplit(url)
         valid = parts.scheme in ("ws", "wss") and bool(parts.hostname)
-        (parts.hostname or "").encode("idna")  # UnicodeError is a ValueError, too
+        (parts.hostname or "").encode("idna")  # UnicodeError is a ValueError too
         _ = parts.port
     except ValueError:
         valid = False
@@ -78,7 +78,7 @@ def checked_url(url: str) -> str:
         )
     if parts.query or parts.fragment or parts.username is not None:
         raise SettingsError(
-            "The stream's URL must have no query, fragment or user: "
-            "the API key is given in the variable OPENSEA_API_KEY, or in .env."
+            "The stream's URL must have no query, fragment or user. "
+            "Set the API key in the variable OPENSEA_API_KEY, in the environment or in .env."
         )
     return url

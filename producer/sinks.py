@@ -1,4 +1,4 @@
-"""Where records go: the protocol of a sink, and the archive as one."""
+"""Sinks take the producer's records: the protocol, and the archive as a sink."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ from opensea_metrics.producer.envelope import DeadLetter, Record
 
 
 class SinkError(OpenSeaMetricsError):
-    """A sink cannot go on; the message says what to do, and where what it held is."""
+    """A sink cannot continue. The message says what to do, and where the undelivered records are."""
 
 
 class Sink(Protocol):
-    """Takes records in order, makes them safe in its own time, and says how many are.
+    """Takes records in order, stores them safely later, and counts the safe ones.
 
-    One thread uses a sink. Every method may raise the sink's own error, which ends the run.
+    Only one thread uses a sink. Every method may raise the sink's own error, which ends the run.
     """
 
     @property
     def delivered(self) -> int:
-        """Records and dead letters that are safe: acknowledged, or published."""
+        """The number of records and dead letters that are safe: acknowledged or published."""
 
     @property
     def queued(self) -> int:
-        """Records and dead letters that were taken and are not safe yet."""
+        """The number of records and dead letters that were taken and are not safe yet."""
 
     @property
     def dead_letters(self) -> int:
-        """Dead letters that were taken, those among them that the sink made of records itself."""
+        """The number of dead letters that were taken, including records that the sink turned into dead letters."""
 
     def write(self, record: Record) -> bool:
-        """Take a record; False if there is no room: it was not taken, try again after a while."""
+        """Take a record. False if there is no room and the record was not taken: try again later."""
 
     def dead(self, letter: DeadLetter) -> bool:
-        """Take a dead letter; False as for :meth:`write`."""
+        """Take a dead letter. False as for :meth:`write`."""
 
     def poll(self) -> None:
-        """Do what is due: take in acknowledgements, publish a file. Called many times a second."""
+        """Do work that is due: process acknowledgements, publish a file. Called many times a second."""
 
     def flush(self, timeout: float) -> bool:
-        """Wait, up to ``timeout`` seconds, until all that was taken is safe; whether it is."""
+        """Wait up to ``timeout`` seconds until all records are safe, and return whether they are."""
 
     def give_up(self) -> None:
-        """Wait no longer: put aside what cannot be delivered, and whatever is written from now on."""
+        """Stop waiting. Set aside the records that are not delivered, and all that are written later."""
 
     def close(self, timeout: float = 30.0) -> None:
-        """Flush within a time in seconds, give up on the rest, and let go."""
+        """Flush for up to ``timeout`` seconds, give up on the rest, and close the sink."""
 
 
 def now_ms() -> int:
@@ -60,11 +60,11 @@ def now_ms() -> int:
 
 
 class ArchiveSink:
-    """Records and dead letters into the archive under ``root``, as two topics.
+    """Writes records and dead letters into the archive under ``root``, as two topics.
 
-    Files are published when they are large (see ArchiveWriter), every ``roll_seconds`` if given, and
-    by :meth:`flush`. Dead letters, whose event time is not known, are filed under ``clock`` (epoch
-    ms), by default the time at which they are set aside. Raises ArchiveError.
+    Files are published when they are large (see ArchiveWriter), every ``roll_seconds`` if given, and by
+    :meth:`flush`. A dead letter has no event time, so its file's hour comes from ``clock`` (epoch ms), which
+    by default is the time now. Raises ArchiveError.
     """
 
     def __init__(
@@ -110,14 +110,14 @@ class ArchiveSink:
             self.flush()
 
     def flush(self, timeout: float = 0.0) -> bool:
-        """Publish everything; a disk is not waited for, so the time does not matter."""
+        """Publish all records. A disk needs no waiting, so ``timeout`` has no effect."""
         self._flushed = time.monotonic()
         self._records.flush()
         self._dead.flush()
         return True
 
     def give_up(self) -> None:
-        """Nothing to do: an archive that cannot be written raises at once."""
+        """Do nothing, because a write that fails raises at once."""
 
     def close(self, timeout: float = 30.0) -> None:
         try:

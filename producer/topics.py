@@ -1,4 +1,4 @@
-"""Kafka's topics, made when they are missing."""
+"""Creates Kafka's topics if they are missing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DAY_MS = 86_400_000
 
 @dataclass(frozen=True)
 class TopicSpec:
-    """A topic to make if it is missing. ``retention_ms`` -1 keeps records for ever."""
+    """A topic to create if it is missing. ``retention_ms`` -1 keeps records forever."""
 
     name: str
     partitions: int
@@ -31,7 +31,7 @@ class TopicSpec:
 
 
 def topics(partitions: int, replicas: int, retention_ms: int) -> tuple[TopicSpec, TopicSpec]:
-    """The raw topic and that of the dead letters, which are kept for 30 days."""
+    """The topics of raw events and of dead letters. Dead letters are kept for 30 days."""
     return (
         TopicSpec(envelope.TOPIC, partitions, replicas, retention_ms),
         TopicSpec(envelope.DEAD_LETTER_TOPIC, 1, replicas, 30 * _DAY_MS),
@@ -39,13 +39,13 @@ def topics(partitions: int, replicas: int, retention_ms: int) -> tuple[TopicSpec
 
 
 def ensure_topics(client: Client, wanted: Sequence[TopicSpec], wait_seconds: float) -> list[str]:
-    """Make the topics that are missing, and return their names; those that exist stay as they are.
+    """Create the topics that are missing, and return their names. Existing topics do not change.
 
     Waits up to ``wait_seconds`` for a broker. Raises SinkError.
     """
     admin = admin_client(client)
     existing = _existing(admin, str(client["bootstrap.servers"]), wait_seconds)
-    made = []
+    created = []
     missing = [
         NewTopic(
             spec.name,
@@ -63,14 +63,14 @@ def ensure_topics(client: Client, wanted: Sequence[TopicSpec], wait_seconds: flo
     for name, future in (admin.create_topics(missing) if missing else {}).items():
         try:
             future.result()
-            made.append(name)
+            created.append(name)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise SinkError(
-                    f"Kafka does not let us make the topic {name}: {error.args[0].str()}. "
-                    "Make it by hand, or grant the right to."
+                    f"Kafka refused to create the topic {name}: {error.args[0].str()}. "
+                    "Create it by hand, or grant the permission to create topics."
                 ) from None
-    return made
+    return created
 
 
 def _existing(admin: AdminClient, servers: str, wait_seconds: float) -> set[str]:

@@ -1,4 +1,4 @@
-"""A file for what could not be delivered, which can be replayed."""
+"""A file for records that could not be delivered. It can be replayed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class Undelivered:
-    """A file of values, one a line, made when the first one comes."""
+    """A file of values, one per line. It is created when the first value is added."""
 
     def __init__(self, directory: Path) -> None:
         name = f"undelivered-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}.ndjson.gz"

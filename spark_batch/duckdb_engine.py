@@ -22,12 +22,11 @@ from opensea_metrics.core.quoting import column as column_of
 from opensea_metrics.core.quoting import quoted
 from opensea_metrics.producer.archive.damage import Damage
 from opensea_metrics.producer.archive.layout import ArchiveFile
-from opensea_metrics.spark_batch import chunks
+from opensea_metrics.spark_batch import chunks, staging
 from opensea_metrics.spark_batch.chunks import Attempts, Chunk
 from opensea_metrics.spark_batch.groups import shared_out
 from opensea_metrics.spark_batch.job import BatchJob, Counts, Progress, Table, adding_up, counted
 from opensea_metrics.spark_batch.memory import Memory
-from opensea_metrics.spark_batch.narrowing import columns_read
 from opensea_metrics.spark_batch.partial_groupings import (
     PartialGrouping,
     PartialGroupings,
@@ -35,7 +34,7 @@ from opensea_metrics.spark_batch.partial_groupings import (
     number,
 )
 from opensea_metrics.spark_batch.prefetch import in_order
-from opensea_metrics.sql.language.catalog.catalog import Query
+from opensea_metrics.spark_batch.staging import decoded_table, staged_table
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering import selects as lowered
 from opensea_metrics.sql.language.lowering.duckdb import selects
@@ -51,7 +50,6 @@ _PIECE = 200_000
 """Rows of results that later groupings take at a time."""
 _THREADS = 2
 """For results, at most: each thread holds lists of its own of the rows at hand."""
-_UNREADABLE = ("_failed", "_off")
 
 
 @contextmanager
@@ -172,7 +170,7 @@ class DuckDbResults:
                     relation = self._relation(query.analysis.source)
                     part = made(lane, self._memory, query, relation, f"{group}.{at}")
                     taken.parts.append((query.id, part))
-                taken.read += self._counted(lane)
+                taken.read += staging.counted_rows(lane, self._pipeline, self._job.readable)
                 taken.damaged |= chunk.damaged
         return taken
 
@@ -198,28 +196,7 @@ class DuckDbResults:
         parts.finish(self._names[parts.query.id], kept)
 
     def _decode(self, lane: duckdb.DuckDBPyConnection, chunk: Chunk, all_json: bool) -> None:
-        for source in self._pipeline.raw_sources():
-            relation = chunk.relation(lane, source, all_json)
-            selections = self._pipeline.reading(source, self._pipeline.selections)
-            if self._pipeline.is_kept(source):
-                # Decoded only once.
-                groupings = self._pipeline.reading(source, self._pipeline.first)
-                names = set().union(*(columns_read(q.analysis) for q in selections + groupings))
-                _keep(lane, _decoded(source), relation, names & set(source.readable()))
-                relation = f"SELECT * FROM {_decoded(source)}"
-            for query in selections:
-                names = {column.name for column in query.analysis.columns}
-                _keep(lane, _staged(query), selects.rows(query.analysis, relation, _UNREADABLE), names)
-
-    def _counted(self, lane: duckdb.DuckDBPyConnection) -> list[tuple[str | None, int, int]]:
-        """What is staged, for ``counted``."""
-        # All records are in one that is not filtered.
-        kept = [source for source in self._pipeline.raw_sources() if self._pipeline.is_kept(source)]
-        whole = _decoded(kept[0]) if kept else _staged(self._pipeline.selections[0])
-        return lane.execute(
-            f"SELECT _failed, count(*), count(*) FILTER ({self._job.readable}) FROM {whole}"
-            " GROUP BY 1"
-        ).fetchall()
+        staging.stage(lane, chunk, self._pipeline, all_json)
 
     def _relation(self, source: Source) -> str:
         """A source's rows, of what is staged or of results.
@@ -228,32 +205,15 @@ class DuckDbResults:
         """
         parts = []
         if source.topic == self._pipeline.raw_topic:
-            parts.append(f"SELECT * FROM {_decoded(source)} WHERE {self._job.readable}")
+            parts.append(f"SELECT * FROM {decoded_table(source)} WHERE {self._job.readable}")
         for query in self._pipeline.writers(source.topic):
             names = [column.name for column in query.analysis.columns]
             if query.id in self._names:
                 rows = f"SELECT * FROM {quoted(self._names[query.id])}"
                 names += ["WINDOWSTART", "WINDOWEND"] if query.analysis.window else []
             elif query in self._pipeline.selections:
-                rows = f"SELECT * FROM {_staged(query)} WHERE {self._job.readable}"
+                rows = f"SELECT * FROM {staged_table(query)} WHERE {self._job.readable}"
             else:
                 rows = selects.rows(query.analysis, self._relation(query.analysis.source))
             parts.append(selects.as_source(source, rows, names))
         return " UNION ALL ".join(parts)
-
-
-def _keep(lane: duckdb.DuckDBPyConnection, table: str, relation: str, names: set[str]) -> None:
-    """Make a table, which only a lane sees, of columns of a relation. As a new one: DuckDB writes what is
-    inserted into one twice, until it fills a row group."""
-    columns = ", ".join([*map(column_of, sorted(names - {"ROWTIME"})), "ROWTIME", "_off", "_failed"])
-    lane.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {columns} FROM ({relation})")
-
-
-def _decoded(source: Source) -> str:
-    """The table of a source's records."""
-    return quoted(f"decoded {source.name}")
-
-
-def _staged(query: Query) -> str:
-    """The table of what a selection makes of the records."""
-    return quoted(f"stage {query.id}")

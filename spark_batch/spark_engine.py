@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.core.quoting import column_name, spark_column
 from opensea_metrics.core.types import STRING, ArrayType, KsqlType, MapType, StructType
 from opensea_metrics.producer.archive.compacted import damage, has_fields, schema
 from opensea_metrics.producer.archive.damage import Damage
-from opensea_metrics.producer.archive.errors import ArchiveError
 from opensea_metrics.producer.archive.layout import ArchiveFile
 from opensea_metrics.spark_batch.job import BatchJob, Counts, Progress, Table, counted
 from opensea_metrics.spark_batch.narrowing import columns_read
 from opensea_metrics.spark_batch.settings import BatchSettings
-from opensea_metrics.spark_batch.spark_session import first_reason, open_session
+from opensea_metrics.spark_batch.spark_errors import SparkError, spark_errors
+from opensea_metrics.spark_batch.spark_session import open_session
 from opensea_metrics.spark_batch.spark_source import compacted_rows, damaged_files, text_rows
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering import selects
@@ -33,12 +32,6 @@ if TYPE_CHECKING:
 
 
 _HIDDEN = ("ROWTIME", "_off", "_failed")
-_SOURCE_ERROR = f"{ArchiveError.__module__}.{ArchiveError.__name__}: "
-"""How Python writes it in a worker's traceback."""
-
-
-class SparkError(OpenSeaMetricsError):
-    """Spark gave up; the message has the first line of its reason."""
 
 
 @contextmanager
@@ -81,13 +74,13 @@ class SparkResults:
         total = sum(file.size for file in self._job.files)
         progress(0, total)
         try:
-            with _errors():
+            with spark_errors():
                 self._stage()
                 self._count()
         except SparkError:
             if not self._leave_out_damaged():
                 raise
-            with _errors():
+            with spark_errors():
                 self._stage()
                 self._count()
         progress(total, total)
@@ -109,7 +102,7 @@ class SparkResults:
         """The rows of one target."""
         source = self._pipeline.catalog.sources[name]
         selected = [selects.listed(spark_selects.SYNTAX, source, relation) for relation in self._relations(source)]
-        with _errors():
+        with spark_errors():
             schema = self._arrow(f"SELECT * FROM ({selected[0]}) LIMIT 0").schema
         order = selects.order(source)
         if order and not all(_arrow_sorts(column.type) for column in source.columns if column.is_key):
@@ -125,7 +118,7 @@ class SparkResults:
         """The rows of several queries: one after the other, as code for all at once would be too long
         for a method in Java. Sorted here: to share out a sort Spark computes the rows twice."""
         for query in queries:
-            with _errors():
+            with spark_errors():
                 rows = self._arrow(query)
             if order:
                 rows = rows.sort_by([(column_name(name), "ascending") for name in order])
@@ -244,21 +237,3 @@ def _arrow_sorts(kind: KsqlType) -> bool:
     if isinstance(kind, StructType):
         return all(_arrow_sorts(inner) for _, inner in kind.fields)
     return not isinstance(kind, ArrayType | MapType)
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """Errors of Spark in one line."""
-    try:
-        from py4j.protocol import Py4JError
-        from pyspark.errors import PySparkException
-    except ImportError:  # then the session was not opened
-        yield
-        return
-    try:
-        yield
-    except (PySparkException, Py4JError) as error:
-        reason = first_reason(error)
-        if reason.startswith(_SOURCE_ERROR):
-            raise ArchiveError(reason.removeprefix(_SOURCE_ERROR)) from error
-        raise SparkError(f"Spark: {reason}") from error

@@ -26,6 +26,7 @@ _INLINE = re.compile(r"(`+)[^`]+\1")
 _END = re.compile(r"(?<=[.!?])[)\"']?\s+(?=[A-Z0-9(\"'x])")
 _SHOWN = ("debug", "info", "warning", "error", "exception", "critical", "failed")
 """Methods that show their arguments: those of loggers, and those of doctor's checks."""
+_PARAMETER = re.compile(r"^(?=[a-z_]+: )", re.MULTILINE)
 _NAMED = re.compile(r"(help|hint|advice|message|reason)s?$", re.IGNORECASE)
 
 
@@ -132,11 +133,14 @@ def _text(expression: ast.expr) -> str:
 
 
 def docstrings(tree: ast.Module) -> Iterator[str]:
-    """The docstrings of a module, its classes and functions, and the texts below its constants."""
+    """The docstrings of a module, its classes and functions, and the texts below its constants.
+
+    A line such as ``name: text`` describes a parameter, so it counts as a list item.
+    """
     for node in ast.walk(tree):
         match node:
             case ast.Expr(value=ast.Constant(value=str(text))):
-                yield cleandoc(text)
+                yield _PARAMETER.sub("- ", cleandoc(text))
 
 
 def groups(left_out: tuple[str, ...] = ()) -> dict[str, list[str]]:

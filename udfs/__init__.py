@@ -1,8 +1,8 @@
-"""Python functions that SQL can call, on ksqlDB, on DuckDB and on Spark alike.
+"""Python functions that SQL can call on ksqlDB, on DuckDB and on Spark.
 
-``api`` has the decorators, ``types`` says which hint is which SQL type, ``functions/`` holds what is
-shipped, ``registry`` knows them all (a project's own too). ``duckdb``, ``spark`` and ``ksqldb/``
-bring them to the engines; ``calls`` holds the rules that are the same on all of them.
+``api`` has the decorators, and ``types`` maps type hints to SQL types. ``functions/`` has the functions that are
+shipped, and ``registry`` finds all functions, including a project's own. ``duckdb``, ``spark`` and ``ksqldb/``
+register them with the engines. ``calls`` has the rules that are the same on all engines.
 """
 
 from opensea_metrics.udfs.api import aggregate, udaf, udf, udtf

@@ -1,4 +1,4 @@
-"""The decorators. What they decorate stays what it was: a function to call, a class to make.
+"""The decorators. A decorated function can still be called, and a decorated class can still be instantiated.
 
     @udf
     def net_price(usd: float, fee_bps: int) -> float:
@@ -11,8 +11,8 @@
         \"\"\"
         return usd * (10_000 - fee_bps) / 10_000
 
-In SQL it is NET_PRICE. A plain parameter that gets NULL makes the result NULL without a call; with
-``T | None`` the function is called with None. An exception gives NULL and a line in the log.
+In SQL the function is NET_PRICE. If a plain parameter is NULL, the result is NULL and the function is not called.
+With ``T | None``, the function is called with None. An exception makes the result NULL and is logged.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)
 
 ATTRIBUTE = "__udf__"
-"""Where a decorated function or class carries its Definition."""
+"""The attribute in which a decorated function or class carries its Definition."""
 _DESCRIPTION = re.compile(r"^(\w+): (.+)$")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _METHODS = ("initialize", "accumulate", "merge", "finish")
@@ -53,10 +53,10 @@ def udf(*, name: str | None = None, arrow: Callable[..., Any] | None = None) -> 
 def udf(
     function: Any = None, *, name: str | None = None, arrow: Callable[..., Any] | None = None
 ) -> Any:
-    """Make a type-hinted function one of SQL, called ``name`` (its own name, upper-cased).
+    """Make a type-hinted function available in SQL as ``name`` (default: its own name, upper-cased).
 
-    ``arrow`` gives the same results from whole Arrow arrays, for DuckDB and Spark. Raises UdfError
-    for a parameter or result whose hint has no SQL type.
+    ``arrow`` returns the same results for whole Arrow arrays, for DuckDB and Spark. Raises UdfError for a parameter
+    or result whose hint has no SQL type.
     """
     return _decorator("scalar", function, name, arrow)
 
@@ -66,7 +66,7 @@ def udtf(function: F) -> F: ...
 @overload
 def udtf(*, name: str | None = None) -> Callable[[F], F]: ...
 def udtf(function: Any = None, *, name: str | None = None) -> Any:
-    """Make a function that returns ``list[T]`` a table function: one row an element, as EXPLODE."""
+    """Make a function that returns ``list[T]`` a table function, with one row per element, like EXPLODE."""
     return _decorator("table", function, name, None)
 
 
@@ -77,16 +77,16 @@ def udaf(
     native: Native | None = None,
     native_spark: NativeSpark | None = None,
 ) -> Callable[[C], C]:
-    """Make a class an aggregate of SQL.
+    """Make a class an aggregate function in SQL.
 
-    Its methods: ``initialize() -> State``, ``accumulate(state, column, …) -> State``,
-    ``merge(older, newer) -> State`` and ``finish(state) -> Result``. State is made of what JSON has
-    (typed: list, dict, set, tuple, str, int, float, bool, None, dataclasses), as it is kept as text
-    between calls. The constructor's parameters (int, str, bool) are literal arguments that come
-    after the columns in SQL. ``changelog_safe`` states that older values of a key, seen before its
-    newest, change nothing: only such aggregates may read a stream over a table's topic.
+    Its methods are ``initialize() -> State``, ``accumulate(state, column, …) -> State``,
+    ``merge(older, newer) -> State`` and ``finish(state) -> Result``. The state is kept as JSON text between calls. So
+    it may contain only typed values that JSON can hold: list, dict, set, tuple, str, int, float, bool, None and
+    dataclasses. The constructor's parameters (int, str, bool) are literal arguments after the columns in SQL.
+    ``changelog_safe`` states that a key's older values have no effect if they come before its newest value. Only such
+    aggregates may read a stream over a table's topic.
 
-    Raises UdfError for what does not fit.
+    Raises UdfError for a class that does not follow these rules.
     """
 
     def decorate(cls: C) -> C:
@@ -99,7 +99,7 @@ def udaf(
             _hints(getattr(cls, method), where).get("return") for method in ("finish", "initialize")
         )
         if state is None:
-            raise UdfError(f"{where}: initialize needs a return hint, the state's type")
+            raise UdfError(f"{where}: initialize needs a return hint, which is the state's type")
         if (foreign := no_json(state)) is not None:
             raise UdfError(f"{where}: state: {name_of(foreign)} cannot be kept as JSON")
         setattr(
@@ -129,7 +129,7 @@ def udaf(
 def aggregate(aggregator: Any, rows: Iterable[Sequence[Any]]) -> Any:
     """The result of an aggregate over rows of its columns, for examples and tests.
 
-    Rows with None for a column that is not nullable are left out, as in SQL.
+    Rows with None in a column that is not nullable are omitted, as in SQL.
     """
     definition: Definition = getattr(type(aggregator), ATTRIBUTE)
     state = aggregator.initialize()
@@ -177,7 +177,7 @@ def _hints(function: Any, where: str) -> dict[str, Any]:
 
 
 def _parameters(function: Any, where: str) -> list[tuple[str, Any]]:
-    """Names and hints; a method's ``self`` is left out."""
+    """Names and hints of parameters, without a method's ``self``."""
     hints = _hints(function, where)
     parameters = []
     for parameter in inspect.signature(function).parameters.values():
@@ -232,7 +232,7 @@ def _result(hint: Any, where: str) -> KsqlType:
 
 
 def _description(doc: str) -> str:
-    """The docstring's prose: up to descriptions of parameters and examples, as one line."""
+    """The docstring's text before the descriptions of parameters and the examples, as one line."""
     lines = []
     for line in doc.splitlines():
         if line.startswith(">>>") or _DESCRIPTION.match(line):

@@ -1,4 +1,4 @@
-"""Functions over whole Arrow arrays: how DuckDB and Spark call them."""
+"""Functions over whole Arrow arrays, as DuckDB and Spark call them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _TYPES: dict[KsqlType, pa.DataType] = {
 
 
 def arrow_type(kind: KsqlType) -> pa.DataType:
-    """The type as Arrow has it."""
+    """The Arrow type for an SQL type."""
     match kind:
         case DecimalType():
             return pa.decimal128(kind.precision, kind.scale)
@@ -54,7 +54,7 @@ def arrow_type(kind: KsqlType) -> pa.DataType:
 
 
 def scalar(definition: Definition) -> Callable[..., pa.Array]:
-    """A scalar or table function over arrays of its arguments; it never raises."""
+    """A scalar or table function over arrays of its arguments. It never raises."""
     call, kind = calls.guarded(definition), arrow_type(definition.result)
 
     def row_by_row(*columns: pa.Array) -> pa.Array:
@@ -73,7 +73,7 @@ def scalar(definition: Definition) -> Callable[..., pa.Array]:
 
 
 def array(values: Any, kind: pa.DataType) -> pa.Array:
-    """An array of plain values; NaN stays NaN."""
+    """An array of plain values. NaN stays NaN."""
     return pa.array([*values], kind, from_pandas=False)
 
 

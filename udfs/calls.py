@@ -1,8 +1,8 @@
-"""The rules of a call, the same on all engines: NULL, errors, and the state of aggregates as JSON.
+"""The rules of a call, which are the same on all engines: NULL, errors, and the state of aggregates as JSON.
 
-A plain parameter that is NULL makes the result NULL without a call (an aggregate leaves the row out).
-An exception makes the result NULL (an aggregate leaves the row out) and is logged under
-``udfs.<NAME>`` with the traceback's last line.
+If a plain parameter is NULL, the result is NULL and the function is not called. An aggregate omits the row. If the
+function raises an exception, the result is NULL, or an aggregate omits the row. The traceback's last line is
+logged under ``udfs.<NAME>``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from opensea_metrics.udfs.values import Converter, reader, unfinite, writer
 
 
 def log_error(name: str, error: BaseException) -> None:
-    """One line: the traceback's last line, and where it was raised."""
+    """Log one line: the traceback's last line, and the place where the exception was raised."""
     last = traceback.format_exception_only(error)[-1].strip()
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
@@ -29,7 +29,7 @@ def log_error(name: str, error: BaseException) -> None:
 
 
 def guarded(definition: Definition) -> Callable[..., Any]:
-    """A scalar or table function over plain values, that never raises."""
+    """A scalar or table function over plain values. It never raises."""
     call, write = definition.call, writer(definition.result)
     strict = [index for index, p in enumerate(definition.parameters) if not p.nullable]
     readers = [reader(p.hint) for p in definition.parameters]
@@ -55,14 +55,14 @@ def _read(read: Converter | None, value: Any) -> Any:
 
 
 class StateError(ValueError):
-    """A state is not what JSON has."""
+    """JSON cannot hold a state."""
 
 
 class Aggregation:
-    """An aggregate with given constants, its state as JSON text between calls."""
+    """An aggregate with given constants. Its state is JSON text between calls."""
 
     def __init__(self, definition: Definition, constants: Sequence[Any]) -> None:
-        """Raises whatever the class's constructor raises for the constants."""
+        """Raises any exception that the class's constructor raises for the constants."""
         self.definition = definition
         self._aggregator = definition.call(*constants)
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(definition.state)
@@ -72,33 +72,33 @@ class Aggregation:
         self._convert = any(self._readers)
         self._unfinite = unfinite(definition.state)
         self.immutable = is_immutable(definition.state)
-        # Bound once: ksqlDB calls these for every record.
+        # Looked up once, because ksqlDB calls these for every record.
         self.decode = self._decoder.decode
         self.add = self._aggregator.accumulate
         self.conclude = self._aggregator.finish
 
-    # These raise, for callers that report errors in their own way.
+    # These methods raise, for callers that report errors in their own way.
 
     def initialize(self) -> str:
         """A new state."""
         return self.text(self._aggregator.initialize())
 
     def accumulate(self, state: str, *columns: Any) -> str:
-        """The state with a row."""
+        """The state after one more row."""
         return self.text(self.add(self.decode(state), *columns))
 
     def merge(self, older: str, newer: str) -> str:
-        """The state of the rows of both."""
+        """The state of the rows of both states."""
         return self.text(self._aggregator.merge(self.decode(older), self.decode(newer)))
 
     def result(self, state: str) -> Any:
         """The result as the class returns it."""
         return self.conclude(self.decode(state))
 
-    # Forms that never raise, over many values: for engines that hand over whole groups.
+    # These methods never raise. They take many values, for engines that pass whole groups.
 
     def partial(self, rows: Sequence[Sequence[Any] | None]) -> str:
-        """A state made of rows of plain values; bad rows are left out."""
+        """The state of rows of plain values. Bad rows are omitted."""
         kept = [
             [*map(_read, self._readers, row)] if self._convert else row
             for row in rows
@@ -113,7 +113,7 @@ class Aggregation:
             return self._row_by_row(kept)
 
     def _row_by_row(self, rows: Iterable[Sequence[Any]]) -> str:
-        """As ksqlDB does it: what a bad row has half changed is forgotten."""
+        """The state, computed row by row as in ksqlDB. A bad row's partial changes are discarded."""
         text = self.initialize()
         for row in rows:
             try:
@@ -123,7 +123,7 @@ class Aggregation:
         return text
 
     def merged(self, states: Iterable[str | None]) -> str:
-        """The state of several, older ones first; one that cannot be merged is left out."""
+        """The merged state of several states, older ones first. A state that cannot be merged is omitted."""
         merged = None
         for state in states:
             if state is None:
@@ -135,7 +135,7 @@ class Aggregation:
         return merged if merged is not None else self.initialize()
 
     def finish(self, state: str | None) -> Any:
-        """The result as a plain value, NULL if it cannot be made."""
+        """The result as a plain value, or NULL if it cannot be computed."""
         try:
             return self._write(self.result(self.initialize() if state is None else state))
         except Exception as error:
@@ -147,9 +147,9 @@ class Aggregation:
         return writer(self.definition.result)
 
     def text(self, state: Any) -> str:
-        """A state as text. Raises StateError if JSON does not have it."""
+        """A state as text. Raises StateError if JSON cannot hold it."""
         text = self._encode(state)
-        # The encoder writes NaN and infinity as null, which would be read back as something else.
+        # The encoder writes NaN and infinity as null, and null would be read back as another value.
         if self._unfinite is not None and b"null" in text and self._unfinite(state):
-            raise StateError("the state holds NaN or infinity, which JSON does not have")
+            raise StateError("the state holds NaN or infinity, which JSON cannot hold")
         return text.decode()

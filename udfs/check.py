@@ -17,7 +17,7 @@ from opensea_metrics.udfs.samples import Row, SampleGroup, Samples
 
 @dataclass(frozen=True)
 class EngineDifference:
-    """A case on which an engine and plain Python do not agree."""
+    """A case in which an engine and plain Python have different results."""
 
     function: str
     engine: str
@@ -30,7 +30,7 @@ class EngineDifference:
 
 
 def examples(definition: Definition) -> list[str]:
-    """What the docstring's examples get wrong, as doctest reports it; empty if they are right."""
+    """The failures of the docstring's examples, as doctest reports them. Empty if all examples are right."""
     names = {**vars(sys.modules[definition.call.__module__]), "aggregate": api.aggregate}
     test = doctest.DocTestParser().get_doctest(
         definition.examples, names, definition.name, definition.place.rpartition(":")[0], 0
@@ -41,7 +41,7 @@ def examples(definition: Definition) -> list[str]:
 
 
 def cases(definition: Definition, count: int, seed: int = 1) -> list[Case]:
-    """Random calls; of an aggregate random groups, with as many rows in all."""
+    """Random calls. For an aggregate: random groups with ``count`` rows in total."""
     samples = Samples(definition, seed)
     if definition.kind != "aggregate":
         return [samples.row() for _ in range(count)]
@@ -55,8 +55,8 @@ def cases(definition: Definition, count: int, seed: int = 1) -> list[Case]:
 
 
 def laws(definition: Definition, count: int, seed: int = 1) -> list[str]:
-    """What an aggregate that is declared safe over changelogs gets wrong: seeing a key's older values
-    before its newest must change nothing."""
+    """The violations of ``changelog_safe`` by an aggregate that declares it. A key's older values must have no effect
+    if they come before its newest value."""
     if not definition.changelog_safe:
         return []
     broken = []
@@ -69,12 +69,12 @@ def laws(definition: Definition, count: int, seed: int = 1) -> list[str]:
             for rows in (whole, newest)
         )
         if not same(every, last):
-            broken.append(f"{definition.name} is not changelog_safe: {whole} gives {every!r}, not {last!r}")
+            broken.append(f"{definition.name} is not changelog_safe: {whole} returns {every!r}, not {last!r}")
     return broken
 
 
 def counts(definition: Definition, row: Row) -> bool:
-    """Whether an aggregate looks at a row: no NULL where it takes none, nothing infinite or NaN."""
+    """True if an aggregate uses a row: no NULL in a column that does not accept it, and no infinity or NaN."""
     return not any(
         (value is None and not parameter.nullable)
         or (isinstance(value, float) and not math.isfinite(value))
@@ -85,7 +85,7 @@ def counts(definition: Definition, row: Row) -> bool:
 def differences(
     definition: Definition, engines: Iterable[UdfEngine], count: int, seed: int = 1
 ) -> list[EngineDifference]:
-    """Where the engines differ from plain Python over random arguments."""
+    """The cases with random arguments in which the engines differ from plain Python."""
     wanted = cases(definition, count, seed)
     expected = Python().results(definition, wanted)
     return [
@@ -99,7 +99,7 @@ def differences(
 
 
 def same(one: Any, other: Any) -> bool:
-    """Equal values; NaN equals NaN, and a list is a list on every engine."""
+    """True for equal values. NaN equals NaN. Lists may be of any type, because each engine has its own."""
     match one, other:
         case float(), float():
             return one == other or (math.isnan(one) and math.isnan(other))

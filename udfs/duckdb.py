@@ -1,8 +1,8 @@
-"""The functions in DuckDB.
+"""Registers the functions with DuckDB.
 
-Scalar functions go by their SQL names, table functions too (they give lists: ``unnest`` them). An
-aggregate, unless it has a native form, is three functions over states that are JSON text, here called
-``NAME_partial``, ``NAME_merge`` and ``NAME_finish``. ``Definition.in_duckdb`` writes their calls.
+Scalar and table functions have their SQL names. Table functions return lists, to be used with ``unnest``. An
+aggregate without a native form becomes three functions over states as JSON text: ``NAME_partial``,
+``NAME_merge`` and ``NAME_finish``. ``Definition.in_duckdb`` writes their calls.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from opensea_metrics.udfs import arrow, calls, registry
 
 
 def register(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make all functions known to a database: its other connections see them too.
+    """Register all functions with a database. Its other connections see them too.
 
-    Functions stay until the database is closed, and do not become part of its file.
+    The functions stay until the database is closed. They do not become part of its file.
     """
     for definition in registry.functions().values():
         if definition.kind == "aggregate":
@@ -79,11 +79,11 @@ def _create(
     parameters: list[str],
     result: str,
 ) -> None:
-    # DuckDB counts a function's parameters; *columns would be one.
+    # DuckDB counts a function's parameters, and it would count *columns as one.
     function.__signature__ = inspect.Signature(
         [inspect.Parameter(f"a{i}", inspect.Parameter.POSITIONAL_ONLY) for i in range(len(parameters))]
     )
-    # Through Arrow, as DuckDB's other way makes NULL of NaN.
+    # The call goes through Arrow, because DuckDB's other way turns NaN into NULL.
     connection.create_function(
         name,
         function,

@@ -1,4 +1,4 @@
-"""The engines on which a function can be compared: each computes plain results of many calls."""
+"""The engines on which functions are compared. Each computes the plain results of many calls."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Case = Row | SampleGroup
 
 
 class UdfEngine(Protocol):
-    """Computes plain results; ``name`` is for the report."""
+    """Computes plain results. ``name`` is used in reports."""
 
     name: str
 
@@ -37,7 +37,7 @@ class UdfEngine(Protocol):
 
 
 def present(folder: Path, ksqldb: Iterable[Path], spark: bool) -> list[UdfEngine]:
-    """DuckDB, and on request the JVM (compiled into ``folder`` against ksqlDB's jars) and Spark."""
+    """DuckDB, and if requested the JVM (compiled into ``folder`` against ksqlDB's jars) and Spark."""
     engines: list[UdfEngine] = [DuckDb()]
     if jars := tuple(ksqldb):
         engines.append(JavaBridge(Jvm(jars, folder)))
@@ -47,17 +47,17 @@ def present(folder: Path, ksqldb: Iterable[Path], spark: bool) -> list[UdfEngine
 
 
 def _literal(value: Any, text: Callable[[str], str]) -> str:
-    """A constant as SQL, ``text`` being how the engine writes a text."""
+    """A constant as SQL. ``text`` writes a string in the engine's SQL."""
     return text(value) if isinstance(value, str) else str(value)
 
 
 class Python:
-    """The function itself, under the rules of a call."""
+    """The function itself, with the rules of a call."""
 
     name = "python"
 
     def results(self, definition: Definition, cases: Sequence[Case]) -> list[Any]:
-        """Groups are computed in one go: parts and merging are for the engines."""
+        """The results. A group is computed at once, because only the engines split and merge groups."""
         if definition.kind != "aggregate":
             call = calls.guarded(definition)
             return [call(*case) for case in cases if isinstance(case, tuple)]
@@ -70,7 +70,7 @@ class Python:
 
 
 class DuckDb:
-    """DuckDB, with the statements that the embedded server makes of a call."""
+    """DuckDB, with the statements that the embedded server writes for a call."""
 
     name = "duckdb"
 
@@ -80,7 +80,7 @@ class DuckDb:
         duckdb_udfs.register(self._connection)
 
     def results(self, definition: Definition, cases: Sequence[Case]) -> list[Any]:
-        """Groups with the same constants are computed together, by parts that are then merged."""
+        """The results. Groups with the same constants are computed together, in parts that are then merged."""
         if definition.kind != "aggregate":
             rows = [case for case in cases if isinstance(case, tuple)]
             self._load(definition.parameters, [(i, 0, *row) for i, row in enumerate(rows)])
@@ -133,7 +133,7 @@ class DuckDb:
 
 
 def _table(parameters: Sequence[Parameter], rows: Sequence[Row]) -> pa.Table:
-    """``id``, ``part`` and the columns ``c0`` …"""
+    """A table with the columns ``id``, ``part`` and ``c0`` …"""
     kinds = [("id", pa.int64()), ("part", pa.int64())]
     kinds += [(f"c{i}", arrow_type(p.type)) for i, p in enumerate(parameters)]
     columns = zip(*rows, strict=True)
@@ -149,24 +149,24 @@ class JavaBridge:
         self._jvm = jvm
 
     def results(self, definition: Definition, cases: Sequence[Case]) -> list[Any]:
-        """From four threads at once."""
+        """The results, computed in four threads at once."""
         return self._jvm.run([(definition, case) for case in cases])
 
 
 class Spark:
-    """A local Spark, in which groups are not merged: Spark hands over whole ones."""
+    """A local Spark. Groups are not merged, because Spark passes whole groups."""
 
     name = "spark"
 
     def __init__(self, session: SparkSession | None = None) -> None:
-        """Takes a session, or makes one. Raises UdfError without pyspark."""
+        """Use a session, or create one. Raises UdfError without pyspark."""
         if session is None:
             session = spark_udfs.local_session()
         self._session = session
         spark_udfs.register(session)
 
     def results(self, definition: Definition, cases: Sequence[Case]) -> list[Any]:
-        """Through SQL, from a table of Arrow's."""
+        """The results, computed through SQL from an Arrow table."""
         if definition.kind == "aggregate":
             return self._groups(definition, cases)
         rows = [(i, 0, *case) for i, case in enumerate(cases) if isinstance(case, tuple)]

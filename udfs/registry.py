@@ -1,8 +1,7 @@
 """All functions that SQL can call: those shipped in ``udfs/functions``, and a project's own.
 
-A project's own are the ``*.py`` files (in folders, or named one by one) that the environment
-variable OPENSEA_METRICS_UDFS lists, separated as in PATH. They are read when a function is first
-looked for.
+A project's own functions are in the ``*.py`` files that the environment variable OPENSEA_METRICS_UDFS lists. It
+names files or folders, separated as in PATH. The files are read when a function is first looked up.
 """
 
 from __future__ import annotations
@@ -29,24 +28,23 @@ _LOADING = threading.RLock()
 
 
 def functions() -> dict[str, Definition]:
-    """All functions by name. Raises UdfError for one that cannot be read, or a name taken twice."""
-    # ksqlDB's threads come here together; half an imported file must not be taken for all of it.
+    """All functions by name. Raises UdfError for a function that cannot be read, or for a duplicate name."""
+    # ksqlDB's threads call this at the same time, and none may see a file that is only half imported.
     with _LOADING:
         return _load(os.environ.get(VARIABLE, ""))
 
 
 def find(name: str) -> Definition | None:
-    """The function of that name (any case), or None."""
+    """The function with that name, in any case, or None."""
     return functions().get(name.upper())
 
 
 def checksum(name: str) -> str:
     """SHA-256 (hex) of the code that a function runs.
 
-    It covers the function or class and what they use of their own file (functions, classes,
-    constants), not comments, docstrings or layout: when it differs, results may, and the queries that
-    call the function are due for a rebuild. Code of other modules is not covered. Raises KeyError for
-    a function that is not registered.
+    It covers the function or class, and the functions, classes and constants of the same file that it uses. It does not
+    cover comments, docstrings, layout, or code of other modules. If the checksum differs, results may differ, and
+    the queries that call the function should be rebuilt. Raises KeyError for a function that is not registered.
     """
     definition = functions()[name.upper()]
     module = sys.modules[definition.call.__module__]
@@ -63,7 +61,7 @@ def _load(own: str) -> dict[str, Definition]:
         for definition in _defined(module):
             if definition.name in definitions:
                 raise UdfError(
-                    f"{definition.place}: {definition.name} is already at {definitions[definition.name].place}"
+                    f"{definition.place}: {definition.name} is already defined at {definitions[definition.name].place}"
                 )
             definitions[definition.name] = definition
     return definitions
@@ -75,7 +73,7 @@ def _shipped() -> Iterable[ModuleType]:
 
 
 def own_files(listed: str | None = None) -> list[Path]:
-    """The files of the project's own functions. Raises UdfError for a path that is not there."""
+    """The files of the project's own functions. Raises UdfError for a path that does not exist."""
     files = []
     for path in map(Path, filter(None, (listed or os.environ.get(VARIABLE, "")).split(os.pathsep))):
         if path.is_dir():
@@ -83,18 +81,18 @@ def own_files(listed: str | None = None) -> list[Path]:
         elif path.is_file():
             files.append(path)
         else:
-            raise UdfError(f"{VARIABLE} names {path}, which is not there")
+            raise UdfError(f"{VARIABLE} names {path}, which does not exist")
     return [file.resolve() for file in files]
 
 
 def _import(path: Path) -> ModuleType:
-    """The module of a file; by its own name, so that it can be sent to Spark's workers."""
+    """The module of a file. It has its own name, so that it can be sent to Spark's workers."""
     name = path.stem
     known = sys.modules.get(name)
     if known is not None:
         if getattr(known, "__file__", None) == str(path):
             return known
-        raise UdfError(f"{path}: rename the file, as there is another module called {name}")
+        raise UdfError(f"{path}: rename the file, because there is another module called {name}")
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -119,7 +117,7 @@ def _defined(module: ModuleType) -> Iterable[Definition]:
 
 
 def _code(module: ModuleType, wanted: list[str]) -> str:
-    """The source of top-level names and, of the same file, of all that they use."""
+    """The source of top-level names, and of everything in the same file that they use."""
     tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
     nodes: dict[str, list[ast.stmt]] = {}
     for node in tree.body:
@@ -137,7 +135,7 @@ def _code(module: ModuleType, wanted: list[str]) -> str:
 
 
 def _names(node: ast.stmt) -> list[str]:
-    """The top-level names that a statement gives."""
+    """The top-level names that a statement defines."""
     match node:
         case ast.FunctionDef() | ast.ClassDef():
             return [node.name]

@@ -1,7 +1,7 @@
 """Random arguments for a function's checks, with NULLs, extremes and text of all kinds.
 
-Texts and numbers of the docstring's examples, and changed ones, are among them, so that what a function
-is for occurs too.
+Among them are texts and numbers from the docstring's examples, and changed ones. So the arguments include the cases
+that the function is made for.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ _DOUBLES = (0.0, -0.0, 1.0, -1.5, 0.1, 1e308, 5e-324, float("inf"), float("-inf"
 
 @dataclass(frozen=True)
 class SampleGroup:
-    """What an aggregate gets: constants, and rows in parts, older parts first."""
+    """The input of an aggregate: constants, and rows in parts, with older parts first."""
 
     constants: Row
     parts: tuple[tuple[Row, ...], ...]
 
 
 class Samples:
-    """Random arguments of one function; the same seed makes the same ones."""
+    """Random arguments for one function. The same seed produces the same arguments."""
 
     def __init__(self, definition: Definition, seed: int = 1) -> None:
         self._definition = definition
@@ -64,15 +64,15 @@ class Samples:
         self._numbers = [v for v in seeds if isinstance(v, int) and not isinstance(v, bool)] or [1]
 
     def row(self) -> Row:
-        """Arguments of a call, or columns of a row."""
+        """The arguments of a call, or the columns of a row."""
         return tuple(
             None if self._random.random() < _NULLS else self.value(parameter.type)
             for parameter in self._definition.parameters
         )
 
     def group(self, most: int) -> SampleGroup:
-        """Rows of a group, at most ``most``; of an aggregate that is safe over changelogs they are
-        one: numbers of a key (the first column) only grow."""
+        """The rows of a group, at most ``most``. If the aggregate is safe over changelogs, the numbers of each key (the
+        first column) only grow."""
         rows = [self.row() for _ in range(self._random.randint(0, most))]
         if self._definition.changelog_safe:
             keys = [self.row()[0] for _ in range(8)]
@@ -82,7 +82,7 @@ class Samples:
         return SampleGroup(self.constants(), tuple(map(tuple, parts)))
 
     def constants(self) -> Row:
-        """Literal arguments that the constructor takes: one of a few."""
+        """Literal arguments that the constructor accepts, chosen from a few."""
         while len(self._constants) < _CONSTANTS:
             drawn = tuple(self._constant(parameter.type) for parameter in self._definition.constants)
             try:
@@ -93,7 +93,7 @@ class Samples:
         return self._random.choice(self._constants)
 
     def value(self, kind: KsqlType) -> Any:
-        """A plain value that is not NULL; inside of it there may be NULLs."""
+        """A plain value that is not NULL. It may contain NULLs."""
         chance = self._random
         match kind:
             case DecimalType():
@@ -116,7 +116,7 @@ class Samples:
         return self.value(kind)
 
     def text(self) -> str:
-        """Examples, changed examples, numbers, extremes."""
+        """An example, a changed example, a number, or an extreme text."""
         chance = self._random
         match chance.randint(0, 5):
             case 0:
@@ -133,7 +133,7 @@ class Samples:
         return text[:cut] + inserted + text[cut + chance.randint(0, 1) :]
 
     def whole(self, bits: int) -> int:
-        """Small ones, examples, extremes."""
+        """A small integer, an example, or an extreme value."""
         chance = self._random
         match chance.randint(0, 3):
             case 0:
@@ -146,7 +146,7 @@ class Samples:
         return chance.randint(-(2**bits), 2**bits - 1)
 
     def double(self) -> float:
-        """Prices, extremes, anything."""
+        """A price, an extreme value, or any other number."""
         chance = self._random
         match chance.randint(0, 3):
             case 0:

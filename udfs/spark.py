@@ -1,8 +1,8 @@
-"""The functions in Spark, as Arrow UDFs of a session.
+"""Registers the functions with Spark, as Arrow UDFs of a session.
 
-Spark has no table functions of this kind in SELECT: they are functions that give arrays, to be
-exploded. Aggregates see a whole group at once, in no particular order. The code is sent to the workers;
-what this package depends on must be installed there.
+Spark does not allow such table functions in SELECT. They are functions that return arrays, which the SQL explodes.
+Aggregates receive a whole group at once, in no particular order. The code is sent to the workers. The packages
+that it depends on must be installed there.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 def register(session: SparkSession) -> None:
-    """Make all functions known to a session's SQL, under their names.
+    """Register all functions with a session's SQL under their names.
 
-    An aggregate is known by two: Spark does not mix aggregates in Python with its own in one SELECT, so
-    there is also a function NAME_OF_LIST over an array of structs, the rows in order, and the constants.
-    Raises UdfError for a function with a type that Spark does not have (TIME).
+    An aggregate has two functions, because Spark does not mix Python aggregates with its own in one SELECT. The second
+    function, NAME_OF_LIST, takes an array of structs (the rows in order) and the constants. Raises UdfError for a
+    function with a type that Spark does not have (TIME).
     """
     spark: Any = importlib.import_module("pyspark.sql.functions")
     _send(session)
     for file in registry.own_files():
         session.sparkContext.addPyFile(str(file))
     with warnings.catch_warnings():
-        # It asks for type hints of pyarrow's in place of the kind of function.
+        # Spark warns that it wants type hints of pyarrow instead of the kind of function.
         warnings.simplefilter("ignore", UserWarning)
         for definition in registry.functions().values():
             if definition.kind == "aggregate":
@@ -64,8 +64,8 @@ def register(session: SparkSession) -> None:
 
 
 def local_session() -> SparkSession:
-    """A small Spark in this process, whose workers run this Python. Raises UdfError without pyspark
-    or Java."""
+    """A small Spark in this process, whose workers run the same Python. Raises UdfError if pyspark or Java is
+    missing."""
     try:
         from pyspark.errors import PySparkException
         from pyspark.sql import SparkSession
@@ -87,7 +87,7 @@ def local_session() -> SparkSession:
 
 
 def ddl(definition: Definition) -> str:
-    """The type of the result as Spark writes it."""
+    """The type of the result in Spark's notation."""
     try:
         return spark_type(definition.result)
     except ValueError as error:
@@ -102,7 +102,7 @@ def _send(session: SparkSession) -> None:
         for file in _modules(root):
             archive.writestr(zipfile.ZipInfo(f"{root.name}/{file.relative_to(root)}"), file.read_bytes())
     folder = Path(tempfile.mkdtemp(prefix="opensea-metrics-"))
-    # Workers fetch the file at any time while the session lives.
+    # Workers may fetch the file at any time while the session exists.
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = folder / f"{root.name}.zip"
     path.write_bytes(packed.getvalue())
@@ -121,7 +121,7 @@ def _modules(folder: Path) -> Iterator[Path]:
 def _bound(
     call: Callable[..., Any], definition: Definition
 ) -> Callable[..., Any]:
-    """The call for one function, which the worker finds again by its module and name."""
+    """The call for one function. The worker finds it by its module and name."""
     module, name = definition.call.__module__, definition.call.__name__
 
     def bound(*arrays: pa.Array) -> Any:
@@ -174,6 +174,6 @@ def _aggregate_list(module: str, name: str, *arrays: pa.Array) -> pa.Array:
 
 
 def _cast(array: pa.Array, kind: KsqlType) -> pa.Array:
-    """Spark's own functions bring other widths of numbers, and NULL alone has no type."""
+    """Cast to the SQL type. Spark's own functions return other widths of numbers, and a bare NULL has no type."""
     wanted = arrow_type(kind)
     return array if array.type == wanted or pa.types.is_nested(wanted) else array.cast(wanted)

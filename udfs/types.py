@@ -1,13 +1,21 @@
-"""Python's type hints and the SQL types that they stand for: the one table.
+"""The table of Python's type hints and their SQL types.
 
-    bool BOOLEAN · int BIGINT · Int32 INTEGER · float DOUBLE · str STRING · bytes BYTES
-    Annotated[Decimal, Digits(p, s)] DECIMAL(p, s) · date DATE · time TIME
-    datetime TIMESTAMP (UTC, without a zone, milliseconds)
-    list[T] ARRAY<T> · dict[str, T] MAP<STRING, T>
-    a NamedTuple or frozen dataclass STRUCT (names upper-cased)
+- bool: BOOLEAN
+- int: BIGINT
+- Int32: INTEGER
+- float: DOUBLE
+- str: STRING
+- bytes: BYTES
+- Annotated[Decimal, Digits(p, s)]: DECIMAL(p, s)
+- date: DATE
+- time: TIME
+- datetime: TIMESTAMP (UTC, without a zone, milliseconds)
+- list[T]: ARRAY<T>
+- dict[str, T]: MAP<STRING, T>
+- a NamedTuple or frozen dataclass: STRUCT (names upper-cased)
 
-``T | None`` (or ``Optional[T]``) is a T that may be NULL. Elements and fields may always be NULL in
-SQL, so a hint such as ``list[str]`` says nothing about NULLs inside.
+``T | None`` (or ``Optional[T]``) is a T that may be NULL. In SQL, elements and fields may always be NULL. So a hint
+such as ``list[str]`` says nothing about NULLs inside.
 """
 
 from __future__ import annotations
@@ -40,13 +48,13 @@ from opensea_metrics.core.types import (
 )
 
 Int32 = NewType("Int32", int)
-"""An int that is INTEGER in SQL; a plain int is BIGINT."""
+"""An int that is INTEGER in SQL. A plain int is BIGINT."""
 
 
 @dataclass(frozen=True)
 class Digits:
-    """``Annotated[Decimal, Digits(precision, scale)]``: at most 38 digits, ``scale`` of them after
-    the point."""
+    """``Annotated[Decimal, Digits(precision, scale)]``: a DECIMAL with at most 38 digits, ``scale`` of them after the
+    point."""
 
     precision: int
     scale: int
@@ -79,7 +87,7 @@ def optional(hint: Any) -> tuple[Any, bool]:
 
 
 def sql_type(hint: Any) -> KsqlType:
-    """The SQL type of a hint. Raises TypeError, with what would do, for a hint without one."""
+    """The SQL type of a hint. Raises TypeError for a hint without one. The message lists valid hints."""
     hint, _ = optional(hint)
     if hint in SCALARS:
         return SCALARS[hint]
@@ -92,19 +100,19 @@ def sql_type(hint: Any) -> KsqlType:
         return array(sql_type(inner[0]))
     if origin is dict:
         if sql_type(inner[0]) != STRING:
-            raise TypeError("a dict's keys are str, as those of ksqlDB's MAP")
+            raise TypeError("the keys of a dict must be str, like those of ksqlDB's MAP")
         return MapType("MAP", STRING, sql_type(inner[1]))
     if is_record(hint):
         return _struct(hint)
     raise TypeError(
-        f"{name_of(hint)} has no SQL type; there are bool, int, Int32, float, str, bytes,"
-        " Annotated[Decimal, Digits(p, s)], date, time, datetime, list[T], dict[str, T], NamedTuples"
-        " and frozen dataclasses"
+        f"{name_of(hint)} has no SQL type. Use bool, int, Int32, float, str, bytes,"
+        " Annotated[Decimal, Digits(p, s)], date, time, datetime, list[T], dict[str, T], a NamedTuple"
+        " or a frozen dataclass"
     )
 
 
 def declaration(kind: KsqlType, quote: str = "`") -> str:
-    """A type as statements and annotations of ksqlDB write it."""
+    """A type in the notation of ksqlDB's statements and annotations."""
     match kind:
         case ArrayType():
             return f"ARRAY<{declaration(kind.element, quote)}>"
@@ -117,7 +125,7 @@ def declaration(kind: KsqlType, quote: str = "`") -> str:
 
 
 def is_record(hint: Any) -> bool:
-    """Whether a hint is a class with named, typed fields: a NamedTuple or a dataclass."""
+    """True if a hint is a class with named, typed fields: a NamedTuple or a dataclass."""
     return isinstance(hint, type) and (
         dataclasses.is_dataclass(hint) or (issubclass(hint, tuple) and hasattr(hint, "_fields"))
     )
@@ -131,7 +139,7 @@ def fields(hint: type) -> list[tuple[str, Any]]:
 
 
 def _frozen(hint: type) -> bool | None:
-    """Whether a dataclass is frozen; None for a NamedTuple."""
+    """True for a frozen dataclass, False for another dataclass, None for a NamedTuple."""
     parameters = getattr(hint, "__dataclass_params__", None)
     return None if parameters is None else bool(parameters.frozen)
 
@@ -164,7 +172,7 @@ def no_json(hint: Any) -> Any | None:
 
 
 def is_immutable(hint: Any) -> bool:
-    """Whether a value of a state's hint cannot be changed, nor anything inside of it."""
+    """True if a value of a state's hint cannot be changed, including everything inside."""
     if hint in (bool, int, float, str, type(None), Ellipsis):
         return True
     if typing.get_origin(hint) in (tuple, Union, types.UnionType):
@@ -175,5 +183,5 @@ def is_immutable(hint: Any) -> bool:
 
 
 def name_of(hint: Any) -> str:
-    """A hint as it was written, for messages."""
+    """A hint as the user wrote it, for messages."""
     return hint.__name__ if isinstance(hint, type) else str(hint)

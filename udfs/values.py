@@ -1,7 +1,7 @@
-"""Python values ↔ plain values, as engines exchange them.
+"""Converts between Python values and plain values, which the engines exchange.
 
-Plain: bool, int, float, str, bytes, Decimal, date, time, datetime (UTC, without a zone), list, dict
-for MAP, and for STRUCT dict by upper-cased names. Both directions keep None.
+Plain values are bool, int, float, str, bytes, Decimal, date, time, datetime (UTC, without a zone) and list. A MAP is a
+dict, and a STRUCT is a dict by upper-cased names. Both directions keep None.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _EXACT = Context(prec=80)
 
 
 def reader(hint: Any) -> Converter | None:
-    """Plain → what a function with that hint expects; None where they are the same."""
+    """A converter from plain values to the values that a hint describes. None if they are the same."""
     hint, _ = optional(hint)
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin is list:
@@ -66,7 +66,7 @@ def reader(hint: Any) -> Converter | None:
 
 
 def unfinite(hint: Any) -> Callable[[Any], bool] | None:
-    """A function that finds NaN or infinity in a value of that hint; None if it cannot hold any."""
+    """A function that finds NaN or infinity in a value with that hint. None if the value cannot contain any."""
     hint, _ = optional(hint)
     if hint is float:
         return lambda value: value is not None and not math.isfinite(value)
@@ -92,8 +92,8 @@ def unfinite(hint: Any) -> Callable[[Any], bool] | None:
 
 
 def writer(kind: KsqlType) -> Converter:
-    """What a function returned → plain. The converter raises TypeError or OverflowError for a value
-    that is not of the type."""
+    """A converter from a function's results to plain values. It raises TypeError or OverflowError for a value that does
+    not have the type."""
     match kind:
         case DecimalType():
             return _decimal(kind)
@@ -166,7 +166,7 @@ def _double(value: Any) -> Any:
 
 def _string(value: Any) -> Any:
     if value is not None:
-        _a(str, value).encode()  # half a surrogate pair is no text: UnicodeEncodeError
+        _a(str, value).encode()  # half a surrogate pair is not text: UnicodeEncodeError
     return value
 
 

@@ -196,8 +196,9 @@ def _send(prepared: Prepared, results: Results) -> None:
 
 def _insert(prepared: Prepared, results: Results) -> None:
     from opensea_metrics.spark_batch import cassandra
+    from opensea_metrics.spark_batch.cassandra_session import CassandraSettings
 
-    settings = cassandra.CassandraSettings()
+    settings = CassandraSettings()
     tables: dict[str, cassandra.Table] = {
         "global": "global_metrics", "collections": "collections_metrics",
     }  # fmt: skip

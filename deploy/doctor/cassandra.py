@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from opensea_metrics.deploy.doctor.checks import Check, Checker, Unreachable, age_text
-from opensea_metrics.spark_batch.cassandra import (
+from opensea_metrics.spark_batch.cassandra import Table
+from opensea_metrics.spark_batch.cassandra_session import (
     CassandraError,
     CassandraSettings,
-    Table,
     connected,
 )
 

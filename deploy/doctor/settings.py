@@ -9,7 +9,7 @@ from pydantic_settings import SettingsConfigDict
 
 from opensea_metrics.producer.environment import Environment
 from opensea_metrics.producer.settings import KafkaSettings
-from opensea_metrics.spark_batch.cassandra import CassandraSettings
+from opensea_metrics.spark_batch.cassandra_session import CassandraSettings
 
 Page = Annotated[
     str | None,

@@ -26,11 +26,11 @@ from opensea_metrics.core.errors import os_reason
 from opensea_metrics.deploy.embedded import walk
 from opensea_metrics.deploy.embedded.compaction import covering
 from opensea_metrics.deploy.embedded.storage import transaction
-from opensea_metrics.producer.archive import compacted, text
-from opensea_metrics.producer.archive import listing as archive_listing
+from opensea_metrics.producer.archive import compacted, paths, text
 from opensea_metrics.producer.archive.errors import EMPTY, Damaged
 from opensea_metrics.producer.archive.layout import COMPACTED_SUFFIX
-from opensea_metrics.producer.archive.listing import File, Listing, is_settled, opened
+from opensea_metrics.producer.archive.listing import File, Listing, is_settled
+from opensea_metrics.producer.archive.paths import opened
 from opensea_metrics.producer.archive.text import DescriptorReader
 
 FILES = "files"
@@ -552,7 +552,7 @@ def _originals(folder: Path, file: File, registered: Collection[str]) -> list[_P
         with opened(folder / file.path) as descriptor, open(descriptor, "rb", closefd=False) as raw:
             originals = compacted.originals(raw)
     except OSError as error:
-        return archive_listing.cannot("read this file", error)
+        return paths.cannot("read this file", error)
     except Damaged as error:
         return f"this file is damaged: {error}; restore it, or its originals"
     if not originals:

@@ -21,7 +21,7 @@ from opensea_metrics.deploy.embedded.batches import WholeBatch
 from opensea_metrics.deploy.embedded.feeds import Log, LogChunk, Selection
 from opensea_metrics.deploy.embedded.processing_log import Report
 from opensea_metrics.deploy.embedded.topics import RECORD, UNREADABLE, Batch, Positions
-from opensea_metrics.producer.archive.listing import opened
+from opensea_metrics.producer.archive.paths import opened
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering.duckdb import selects

@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from opensea_metrics.deploy.embedded.walk import first_offset
 from opensea_metrics.producer.archive.layout import archive_file, companion_names, is_companion
-from opensea_metrics.producer.archive.listing import outside
 from opensea_metrics.producer.archive.location import open_archive
+from opensea_metrics.producer.archive.paths import outside
 from opensea_metrics.producer.archive.records import companion_lines, headers_of
 
 HEADERS = pa.list_(pa.struct([("KEY", pa.string()), ("VALUE", pa.binary())]))

@@ -24,7 +24,7 @@ from opensea_metrics.deploy.embedded.archive import Read, Segment, tail
 from opensea_metrics.deploy.embedded.compaction import CompactedTexts, covering
 from opensea_metrics.deploy.embedded.companions import HEADERS, Companions
 from opensea_metrics.deploy.embedded.processing_log import Report
-from opensea_metrics.producer.archive import listing, text
+from opensea_metrics.producer.archive import listing, paths, text
 from opensea_metrics.producer.archive.errors import Damaged, NoNewline, NotGzip, TextChanged
 from opensea_metrics.producer.archive.lines import short_lines, split
 from opensea_metrics.producer.archive.text import LINE_LIMIT, DescriptorReader, TextPosition
@@ -285,16 +285,16 @@ def _opened(root: Path, path: str, folders: dict[str, str | None]) -> Iterator[t
     """
     folder = os.path.dirname(path)
     if folder not in folders:
-        folders[folder] = listing.outside(root, folder)
-    if reason := folders[folder] or (listing.outside(root, path) if os.path.islink(path) else None):
+        folders[folder] = paths.outside(root, folder)
+    if reason := folders[folder] or (paths.outside(root, path) if os.path.islink(path) else None):
         raise OSError(errno.EXDEV, reason)
     with ExitStack() as stack:
         try:
-            opened = stack.enter_context(listing.opened(path)), True
+            opened = stack.enter_context(paths.opened(path)), True
         except FileNotFoundError:
             if (other := covering(path)) is None or os.path.islink(other):
                 raise
-            opened = stack.enter_context(listing.opened(other)), False
+            opened = stack.enter_context(paths.opened(other)), False
         yield opened
 
 

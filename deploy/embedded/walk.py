@@ -15,15 +15,8 @@ from opensea_metrics.producer.archive.layout import (
     ArchiveFile,
     archive_file,
 )
-from opensea_metrics.producer.archive.listing import (
-    Listing,
-    cannot,
-    entries_of,
-    listed,
-    outside,
-    partition_refusal,
-    shown,
-)
+from opensea_metrics.producer.archive.listing import Listing, entries_of, listed, partition_refusal
+from opensea_metrics.producer.archive.paths import cannot, outside, shown
 from opensea_metrics.sql.language.dialect.naming import is_topic
 
 MOST_OFFSET = 2**62

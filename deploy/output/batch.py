@@ -17,7 +17,7 @@ _TIMES = ("WINDOWSTART", "WINDOWEND", "WS", "WE")
 
 
 def size_text(size: int) -> str:
-    """Bytes as people read them."""
+    """A number of bytes as text for people."""
     amount, unit = float(size), "bytes"
     for larger in ("kB", "MB", "GB", "TB"):
         if amount < 1000:
@@ -27,7 +27,7 @@ def size_text(size: int) -> str:
 
 
 def show_table(name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
-    """Print the first rows of a result; times as UTC."""
+    """Print the first rows of a result. Times are in UTC."""
     rows: list[list[object]] = []
     count = 0
     for batch in batches:
@@ -42,10 +42,10 @@ def show_table(name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) 
 
 
 def show_counts(period: str, engine: str, counts: Counts, seconds: float) -> None:
-    """Print, to stderr, what a run has read, and what it could not."""
+    """Print to stderr how many records a run used, and why it could not read the others."""
     say(
         f"{period}: {counts.used:,} of {counts.read:,} records, {engine}, {seconds:.1f} s", stderr=True
     )
-    for reason, number in sorted(counts.reasons.items(), key=lambda each: -each[1])[:5]:
+    for reason, number in sorted(counts.reasons.items(), key=lambda item: -item[1])[:5]:
         say(f"  {number:,} records could not be read: {reason}", stderr=True)
     show_damaged(counts.damaged)

@@ -1,4 +1,4 @@
-"""The terminal: where things are printed, and how values are written."""
+"""The terminal: consoles to print on, and the text of values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def shown(text: str, style: str = "") -> Text:
 
 
 class _Console(Console):
-    """Control characters that reach it are made visible here, too; columns may then be cut."""
+    """A console that makes control characters visible. Columns with such characters may be cut."""
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None

@@ -1,4 +1,4 @@
-"""Texts for a terminal or a pipe, without what a terminal would obey.
+"""Texts for a terminal or a pipe, without characters that a terminal would obey.
 
 Names and messages come from strangers, too: collections, topics, records, servers. Whatever is
 printed goes through ``say``, ``say_json`` or ``console.shown``, which write control characters in
@@ -15,7 +15,7 @@ import sys
 from typing import Any, NoReturn
 
 READER_GONE = 141
-"""The exit code when the reader of a pipe goes away (``| head``): a shell's for SIGPIPE."""
+"""The exit code when the reader of a pipe goes away (``| head``). Shells use it for SIGPIPE."""
 
 # C0 and C1 controls without tab and newline, marks that turn the direction of writing, line and
 # paragraph separators, and half surrogates, which no encoding has.
@@ -34,7 +34,7 @@ def visible(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    r"""The same for a value, where a newline could be taken for the end of a row.
+    r"""The same for a value, whose newlines could look like the end of a row.
 
     >>> one_line("a\nb")
     'a\\nb'
@@ -54,15 +54,15 @@ def say_json(value: Any, indent: int | None = None) -> None:
 
 
 def write_any_character() -> None:
-    """Make the output take characters that its encoding does not have: they are escaped."""
+    """Let the output escape characters that its encoding does not have."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def end_of_pipe() -> NoReturn:
-    """End because nobody reads the output any more."""
-    # What is still in the buffer would be written at exit, and fail again.
+    """Exit because nobody reads the output any more."""
+    # Python would write the rest of the buffer at exit, and fail again.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     raise SystemExit(READER_GONE)
 

@@ -65,7 +65,7 @@ EFFECTS = {
 
 
 def show_plan(plan: Plan) -> None:
-    """Print what apply would do: two lines for each statement, the second about data."""
+    """Print the steps of apply: two lines for each statement, the second about data."""
     out = console()
     for version in plan.versions:
         title = shown(f"V{version.version:03} {version.name}", "bold")
@@ -79,7 +79,7 @@ def show_plan(plan: Plan) -> None:
 
 
 def data_sentence(step: ApplyStep) -> str:
-    """What a step does to data, in a sentence."""
+    """A sentence about a step's effect on data."""
     impact, properties = step.impact, dict(step.properties)
     start = properties.get(RESET) or properties.get(f"ksql.streams.{RESET}")
     sentence = EFFECTS[impact.effect].format(
@@ -97,7 +97,7 @@ def data_sentence(step: ApplyStep) -> str:
 
 
 def undo_lines(step: UndoStep) -> Iterator[str]:
-    """What one step of a rollback does, one line for each change."""
+    """One line for each change that a step of a rollback makes."""
     if step.restored:
         yield f"define {step.restored} as before, {step.restoration}"
     elif step.label:
@@ -109,7 +109,7 @@ def undo_lines(step: UndoStep) -> Iterator[str]:
 
 
 def show_rollback(plan: RollbackPlan, stderr: bool = False) -> None:
-    """Print what a rollback does, which objects lose their state, and which topics lose their data."""
+    """Print the steps of a rollback, the objects that lose their state, and the topics that lose their data."""
     out = console(stderr)
     for version in plan.versions:
         out.print(shown(f"V{version.version:03} {version.name}", "bold"))

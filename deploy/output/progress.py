@@ -1,4 +1,4 @@
-"""Progress on stderr: steps as they end, a spinner with the one under way, a bar per query."""
+"""Progress on stderr: finished steps, a spinner for the current step, a bar per query."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EVERY = 10.0  # seconds between two lines on a query's progress, without a termi
 
 
 class Reporter(AbstractContextManager["Reporter"]):
-    """Takes the progress of a run."""
+    """Shows the progress of a run."""
 
     def __init__(self) -> None:
         self._console = console(stderr=True)
@@ -51,7 +51,7 @@ class Reporter(AbstractContextManager["Reporter"]):
             self._spin(f"{line}  (since the start: {elapsed:.0f} s)")
 
     def _spin(self, text: str) -> None:
-        # Not before the first step: a question may come first, on the same terminal.
+        # Started with the first step, because a question may come before it on the same terminal.
         if self._bars is not None:
             self._stop()
         if self._status is None:

@@ -1,4 +1,4 @@
-"""What differs between streamed and recomputed windows."""
+"""Prints the differences between streamed and recomputed windows."""
 
 from __future__ import annotations
 
@@ -23,25 +23,26 @@ _SHOWN = 50
 def show_differences(
     table: Source, period: str, compared: Sequence[Compared], findings: Sequence[Finding]
 ) -> None:
-    """Print how many rows agree, the first that do not with their causes, and the causes' numbers."""
-    rows = sum(each.rows for each in compared)
+    """Print how many rows differ, the first of them with their causes, and the number of rows of each cause."""
+    rows = sum(part.rows for part in compared)
     show_damaged(damaged_in(compared))
     if not findings:
         say(f"{table.name}, {period}: all {rows:,} rows of the stream and of the archive are equal")
         return
-    unlike = sum(len(each.findings) for each in compared)
+    unlike = sum(len(part.findings) for part in compared)
     say(f"{table.name}, {period}: {unlike:,} of {rows:,} rows differ")
     names = ["window", *(column.name for column in table.columns if column.is_key)]
     lines: list[list[object]] = []
     for finding in findings[:_SHOWN]:
         head, cause = [iso(finding.row.window), *map(str, finding.row.key)], finding.cause.name
-        for each in finding.row.columns or (_WHOLE[finding.row.kind],):
-            lines.append([*head, each.column, each.streamed, each.recomputed, _apart(each), cause])
+        for difference in finding.row.columns or (_WHOLE[finding.row.kind],):
+            values = difference.column, difference.streamed, difference.recomputed
+            lines.append([*head, *values, _apart(difference), cause])
             head, cause = [""] * len(head), ""
     print_table([*names, "column", "streamed", "recomputed", "apart", "cause"], lines)
     if len(findings) > _SHOWN:
         say(f"… and {len(findings) - _SHOWN:,} more rows: --json has all of them")
-    causes = Counter((each.cause.name, each.cause.detail) for each in findings)
+    causes = Counter((finding.cause.name, finding.cause.detail) for finding in findings)
     for (name, detail), count in causes.most_common():
         console().print(shown(f"{count:,} rows: ") + shown(name, "bold") + shown(f": {detail}"))
 
@@ -52,11 +53,11 @@ _WHOLE = {
 }
 
 
-def _apart(each: ColumnDifference) -> str:
-    if each.absolute is None:
+def _apart(difference: ColumnDifference) -> str:
+    if difference.absolute is None:
         return ""
-    relative = "" if each.relative is None else f" ({each.relative:+.3g})"
-    return f"{each.absolute:+.6g}{relative}"
+    relative = "" if difference.relative is None else f" ({difference.relative:+.3g})"
+    return f"{difference.absolute:+.6g}{relative}"
 
 
 def show_differences_json(
@@ -66,22 +67,22 @@ def show_differences_json(
     compared: Sequence[Compared],
     findings: Sequence[Finding],
 ) -> None:
-    """Print everything as one JSON object; times are UTC, ``size`` that of the windows in ms."""
+    """Print everything as one JSON object. Times are in UTC, and ``size`` is that of the windows in ms."""
     keys = [column.name for column in table.columns if column.is_key]
-    found = {
+    report = {
         "table": table.name,
         "from": iso(period[0]),
         "to": iso(period[1]),
-        "rows": sum(each.rows for each in compared),
-        "damaged_files": {path: asdict(each) for path, each in damaged_in(compared).items()},
+        "rows": sum(part.rows for part in compared),
+        "damaged_files": {path: asdict(damage) for path, damage in damaged_in(compared).items()},
         "differences": [_json(finding, keys, size) for finding in findings],
     }
-    say_json(found, indent=2)
+    say_json(report, indent=2)
 
 
 def damaged_in(compared: Sequence[Compared]) -> dict[str, Damage]:
     """The files that could not be read to their end, by path."""
-    return {path: damage for each in compared for path, damage in each.damaged.items()}
+    return {path: damage for part in compared for path, damage in part.damaged.items()}
 
 
 def _json(finding: Finding, keys: Sequence[str], size: int) -> dict[str, Any]:
@@ -93,13 +94,13 @@ def _json(finding: Finding, keys: Sequence[str], size: int) -> dict[str, Any]:
         "kind": row.kind,
         "columns": [
             {
-                "column": each.column,
-                "streamed": each.streamed,
-                "recomputed": each.recomputed,
-                "absolute": each.absolute,
-                "relative": each.relative,
+                "column": difference.column,
+                "streamed": difference.streamed,
+                "recomputed": difference.recomputed,
+                "absolute": difference.absolute,
+                "relative": difference.relative,
             }
-            for each in row.columns
+            for difference in row.columns
         ],
         "cause": finding.cause.name,
         "detail": finding.cause.detail,

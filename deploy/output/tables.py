@@ -13,7 +13,7 @@ from rich.text import Text  # for types
 from opensea_metrics.deploy.output.console import console, shown
 from opensea_metrics.deploy.output.plain import one_line
 
-_ANY_WIDTH = 1_000_000  # characters: what a table would take is measured without a screen's end
+_ANY_WIDTH = 1_000_000  # characters: a table's own width is measured without the limit of a screen
 
 
 def cell(value: Any) -> str:
@@ -24,14 +24,14 @@ def cell(value: Any) -> str:
 
 
 def print_table(names: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
-    """Print a list as a table, however narrow that makes all columns but the first, which names a row."""
+    """Print a list as a table. All columns may be narrow except the first, which names a row."""
     table = _table(names, _texts(rows), title)
     table.columns[0].no_wrap = True
     console().print(table)
 
 
 def print_rows(names: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
-    """Print data as a table, or row by row where a table would cut names and numbers in two."""
+    """Print data as a table, or row by row if a table would cut names and numbers in two."""
     to, texts = console(), _texts(rows)
     table = _table(names, texts, title)
     needed = Measurement.get(to, to.options.update(max_width=_ANY_WIDTH), table).minimum
@@ -68,7 +68,7 @@ def _text(value: Any) -> Text:
 
 
 def _struct(value: Any) -> str:
-    """A STRUCT as ksqlDB's own command line writes it: JSON would escape the JSON within once more."""
+    """A STRUCT in the form of ksqlDB's own command line. JSON would escape nested JSON once more."""
     if not isinstance(value, dict):
         return cell(value)
     return "{" + ", ".join(f"{name}={_struct(inner)}" for name, inner in value.items()) + "}"

@@ -79,7 +79,7 @@ def drift_sentence(drift: Drift) -> str:
 
 
 def correction_sentence(correction: Correction) -> str:
-    """What a repair changes, and why."""
+    """The change of a repair, with the reason."""
     where = correction.name
     if (record := correction.statement) is not None:
         where = f"V{record.version:03} statement {record.number} ({record.kind.value} {record.target})"

@@ -3,9 +3,9 @@
 Everything that comes from a statement, a variable, a file name, a property or a record goes through one
 of these functions. Each function writes exactly one token, whatever the text contains.
 
-Columns have their own function. The engines ignore case when they compare names. Besides the user's columns,
-the lowered SQL has its own, such as ``_off``, ``_failed`` and ``_line``, and DuckDB has ``rowid``.
-:func:`column` gives every user's column a name that differs from all of these and from every other column's.
+Columns have their own function, because the engines ignore case when they compare names. The lowered SQL also
+has its own columns, such as ``_off``, ``_failed`` and ``_line``, and DuckDB has ``rowid``. :func:`column` gives
+every user's column a unique name. No other column has that name, not even in another case.
 """
 
 from __future__ import annotations

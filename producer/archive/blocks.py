@@ -1,7 +1,7 @@
 """The text of an archive's files in blocks of whole lines, and its lines as bytes. Blank lines are no records.
 
-Every reader of an archive gets its text here. DuckDB's own readers of compressed text take more than twice the CPU,
-because most of the work is unpacking, and igzip does that faster than any zlib.
+Every reader of an archive gets its text here. DuckDB's own readers of compressed text take more than twice the CPU
+time. Most of the work is unpacking, and igzip unpacks faster than any zlib.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from opensea_metrics.producer.archive.layout import ArchiveFile
 from opensea_metrics.producer.archive.location import Archive
 from opensea_metrics.producer.archive.text import LINE_LIMIT, TooLong
 
-_SIZE = 2 * 1024 * 1024
-"""Bytes of text in a block: the lines of fewer make batches that are too small for DuckDB."""
 TOO_LONG = f"a line is longer than {LINE_LIMIT:,} bytes"
 
 
@@ -27,7 +25,7 @@ def raw_lines(
     content: bytes | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Iterator[list[bytes]]:
-    """The exact lines of a text file in order, without their ends; ``content`` if it is at hand.
+    """The exact lines of a text file in order, without line ends. Give ``content`` if the file was read already.
 
     Raises Damaged after the lines before the damage, and ArchiveError as :func:`line_blocks` does.
     """
@@ -49,7 +47,7 @@ def text_blocks(
     content: bytes | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Iterator[bytes]:
-    """The text of a file in blocks of whole lines; ``progress`` is told how many bytes of the file are read.
+    """The text of a file in blocks of whole lines. Calls ``progress`` with the number of bytes read so far.
 
     Raises Damaged and ArchiveError.
     """
@@ -70,5 +68,5 @@ def text_blocks(
 
 def _blocks(raw: text.Raw, file: ArchiveFile, too_long: TooLong) -> Iterator[bytes]:
     is_gzip = file.form == "json.gz"
-    texts = text.unpacked(raw, _SIZE) if is_gzip else text.plain(raw, size=_SIZE)
+    texts = text.unpacked(raw) if is_gzip else text.plain(raw)
     yield from text.without_mark(text.whole_lines(texts, is_gzip, too_long))

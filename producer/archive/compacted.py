@@ -1,4 +1,4 @@
-"""Compacted files (see ``spark_batch.archive``): which fields they have, and the texts that they keep."""
+"""Compacted files (see ``spark_batch.upkeep``): their fields, and the texts that they keep."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from opensea_metrics.sql.language.catalog.sources import Source as Stream
 OWN = ("_offset", "_line", "_failed")
 """The columns of a compacted file that are not fields of its records."""
 METADATA = "opensea_metrics_decoding"
-"""Where a file's metadata has the :func:`decoding` of its fields."""
+"""The metadata key for the :func:`decoding` of a file's fields."""
 ORIGINALS = "opensea_metrics_originals"
-"""Where a file's metadata has its :class:`Original` files."""
+"""The metadata key for a file's :class:`Original` files."""
 _VERSION = "3"
-"""Version 1 wrote no metadata. It did not find names in any case, nor read dates and times. Version 2 took some text
-for JSON that ksqlDB does not, and wrote numbers in text as DuckDB does."""
+"""Version 1 wrote no metadata, matched names only in their exact case, and did not read dates and times. Version 2
+accepted some text as JSON that ksqlDB does not accept, and wrote numbers in text as DuckDB does."""
 _WHILE_WRITING = ("_file", "_time")
-"""Columns that ``spark_batch.upkeep.rows`` has besides."""
+"""Additional columns of ``spark_batch.upkeep.rows``."""
 
 
 @dataclass(frozen=True)
 class Compacted:
-    """A compacted file, its columns (None if it is damaged), and where it is on the local disk."""
+    """A compacted file, its columns (None if it is damaged), and its path on the local disk."""
 
     file: ArchiveFile
     schema: pa.Schema | None
@@ -46,47 +46,48 @@ class Compacted:
 
 
 def decoding(stream: Stream) -> str:
-    """What decides how the records of a stream are decoded, and which of them cannot be.
+    """A text that is equal for streams whose records are decoded in the same way.
 
-    That is the version of this program's decoding, the stream's event time, and the types of all fields but those
-    of text, because any value can be text. A file whose fields were decoded otherwise is read by the texts of its
-    records. Streams without the text that nobody reads (``narrowing``) have the same decoding.
+    It holds the version of this program's decoding, the stream's event time, and the types of the fields. Fields of
+    text are left out, because any value can be text. Of a file whose fields were decoded differently, only the
+    texts of its records are used. Leaving out text that nobody reads (``narrowing``) does not change the decoding.
     """
     fields = {part for column in stream.columns if not column.is_key for part in _parts(column.name, column.type)}
     return "; ".join([_VERSION, f"{stream.timestamp} {stream.timestamp_format}", *sorted(fields)])
 
 
 def fetched(source: Archive, file: ArchiveFile, streams: Sequence[Stream], into: Path) -> Iterator[Compacted]:
-    """A file, on the local disk: one of a bucket is copied into a folder, as many readings of its parts
-    take longer than one of it all. Its fields are left out if they were not decoded as ``streams`` declare them.
+    """A file on the local disk. Its fields are left out if they were not decoded as ``streams`` declare them.
 
-    Raises ArchiveError for a file that cannot be had."""
+    A file of a bucket is copied into the folder ``into``, because many reads of parts take longer than one read of
+    the whole file. Raises ArchiveError for a file that cannot be fetched.
+    """
     path = source.on_disk(file, into)
-    found = None
+    columns = None
     with suppress(Damaged), _damage(file):
-        found = _decoded(pq.read_schema(path), streams)
-    yield Compacted(file, found, path)
+        columns = _decoded(pq.read_schema(path), streams)
+    yield Compacted(file, columns, path)
 
 
 def relation(files: Iterable[Compacted]) -> str:
-    """The rows of files of one schema, for DuckDB."""
-    paths = ", ".join(text(str(each.path)) for each in files)
+    """The rows of files that share a schema, as a DuckDB expression."""
+    paths = ", ".join(text(str(file.path)) for file in files)
     return f"read_parquet([{paths}], hive_partitioning = false)"
 
 
 def unreadable(files: Iterable[Compacted]) -> Iterator[tuple[Compacted, str]]:
-    """Those files that DuckDB cannot read to their end, and why: what it raises seldom names the file."""
+    """The files that DuckDB cannot read to their end, with the reasons. DuckDB's own errors seldom name the file."""
     files = list(files)
-    with scratch_database(directories={each.path.parent for each in files}) as (database, _):
-        for each in files:
+    with scratch_database(directories={file.path.parent for file in files}) as (database, _):
+        for file in files:
             try:
-                database.execute(f"SELECT max(COLUMNS(*)) FROM {relation([each])}").fetchall()
+                database.execute(f"SELECT max(COLUMNS(*)) FROM {relation([file])}").fetchall()
             except duckdb.Error as error:
-                yield each, str(error).partition("\n")[0]
+                yield file, str(error).partition("\n")[0]
 
 
 def damage(source: Archive, file: ArchiveFile) -> str | None:
-    """Why a file cannot be read to its end, None if it can. Raises ArchiveError if it cannot be had."""
+    """The reason why a file cannot be read to its end, or None. Raises ArchiveError if it cannot be fetched."""
     try:
         with _damage(file), source.fs.open(file.path, "rb") as raw:
             opened = pq.ParquetFile(raw)
@@ -98,8 +99,10 @@ def damage(source: Archive, file: ArchiveFile) -> str | None:
 
 
 def schema(source: Archive, file: ArchiveFile, streams: Sequence[Stream]) -> pa.Schema | None:
-    """A file's columns, None if it is damaged. Fields are left out as in :func:`fetched`. Raises ArchiveError for
-    a file that cannot be had."""
+    """A file's columns, or None if it is damaged. Fields are left out as in :func:`fetched`.
+
+    Raises ArchiveError for a file that cannot be fetched.
+    """
     try:
         with _damage(file), source.fs.open(file.path, "rb") as raw:
             return _decoded(pq.read_schema(raw), streams)
@@ -108,10 +111,10 @@ def schema(source: Archive, file: ArchiveFile, streams: Sequence[Stream]) -> pa.
 
 
 def names_in_files(stream: Stream) -> dict[str, str]:
-    """The columns of a stream's values that compacted files have, with their names there.
+    """The columns of a stream's values that compacted files have, with their names in the files.
 
-    These are in lower case. A column with the name of one of the files' own columns is only in the text of
-    the record, and so are two columns that differ in case only.
+    The names in the files are in lower case. Some columns are only in the text of the record: those with the name
+    of one of the files' own columns, and those whose names differ only in case.
     """
     taken = (*OWN, *_WHILE_WRITING)
     names = [column.name for column in stream.columns if not column.is_key]
@@ -122,14 +125,14 @@ def names_in_files(stream: Stream) -> dict[str, str]:
 
 
 def _decoded(schema: pa.Schema, streams: Sequence[Stream]) -> pa.Schema:
-    """A file's columns, without its fields unless all streams declare them as they were decoded."""
+    """A file's columns. Its fields are left out unless all streams declare them as they were decoded."""
     written = (schema.metadata or {}).get(METADATA.encode())
     is_decoded = all(written == decoding(stream).encode() for stream in streams)
     return pa.schema([column for column in schema if is_decoded or column.name in OWN])
 
 
 def _parts(path: str, kind: KsqlType) -> Iterator[str]:
-    """The types of a field and of the fields in it, but those of text."""
+    """The types of a field and of the fields in it, except text."""
     if isinstance(kind, StructType):
         yield f"{path} STRUCT"
         for name, inner in kind.fields:
@@ -139,14 +142,16 @@ def _parts(path: str, kind: KsqlType) -> Iterator[str]:
 
 
 def has_fields(schema: pa.Schema, leaves: Collection[str]) -> bool:
-    """Whether there are all the fields whose lower-case paths are given (``payload.sent_at``). In structs, files
-    have the names that their records write."""
+    """Whether a file has all the fields with these paths, in lower case (``payload.sent_at``).
+
+    In structs, files have the names as their records write them.
+    """
     return all(_is_in(schema, leaf.split(".")) for leaf in leaves)
 
 
 @dataclass(frozen=True)
 class Original:
-    """A file that a compacted file was made of: its name, its first offset, its records and its size in bytes."""
+    """One of the files that a compacted file replaces: name, first offset, number of records, size in bytes."""
 
     name: str
     start: int
@@ -155,37 +160,39 @@ class Original:
 
 
 def originals_text(originals: Iterable[Original]) -> str:
-    """Originals as the metadata has them."""
-    return json.dumps([[each.name, each.start, each.records, each.size] for each in originals])
+    """Originals as text for the metadata."""
+    return json.dumps([[file.name, file.start, file.records, file.size] for file in originals])
 
 
 def originals(raw: Any) -> list[Original]:
-    """The files that a compacted file was made of, in order; none if an earlier version of this program wrote it.
+    """The files that a compacted file replaces, in order. Files of earlier versions of this program name none.
 
-    Raises Damaged if the file is not whole.
+    Raises Damaged if the file is incomplete.
     """
     with _parquet():
         metadata = pq.read_schema(raw).metadata or {}
-    return [Original(*each) for each in json.loads(metadata.get(ORIGINALS.encode(), b"[]"))]
+    return [Original(*fields) for fields in json.loads(metadata.get(ORIGINALS.encode(), b"[]"))]
 
 
 def sorted_lines(raw: Any) -> pa.LargeStringArray:
-    """The texts of all records of a compacted file in order of their offsets. Raises Damaged."""
+    """The texts of all records of a compacted file, in the order of their offsets. Raises Damaged."""
     with _parquet():
         rows = pq.read_table(raw, columns=["_offset", "_line"]).sort_by("_offset")
     return rows["_line"].cast(pa.large_string()).combine_chunks()
 
 
 def texts(source: Archive, file: ArchiveFile) -> Iterator[LineBlock]:
-    """The texts of a file's records, in order. Instead of a damaged file its originals are read, if they
-    are still beside it. Raises ArchiveError for a file that cannot be fetched."""
+    """The texts of a file's records, in order. If it is damaged and its originals still exist, reads those.
+
+    Raises ArchiveError for a file that cannot be fetched.
+    """
     try:
         with _damage(file), source.fs.open(file.path, "rb") as raw:
-            found = sorted_lines(raw)
+            lines = sorted_lines(raw)
     except Damaged as error:
         yield from _instead(source, file, str(error))
         return
-    yield LineBlock(file, file.start, found, is_last=True)
+    yield LineBlock(file, file.start, lines, is_last=True)
 
 
 def _instead(source: Archive, file: ArchiveFile, reason: str) -> Iterator[LineBlock]:
@@ -194,7 +201,7 @@ def _instead(source: Archive, file: ArchiveFile, reason: str) -> Iterator[LineBl
     for original in originals:
         for piece in line_blocks(source, original):
             read += len(piece.lines)
-            yield replace(piece, is_last=False)  # of the files that were listed, none has ended
+            yield replace(piece, is_last=False)  # the compacted file, which the caller listed, has not ended
     if originals:
         reason += "; the originals beside it were read instead"
     yield LineBlock(file, file.start + read, pa.array([], pa.large_string()), is_last=True, damage=reason)
@@ -202,7 +209,7 @@ def _instead(source: Archive, file: ArchiveFile, reason: str) -> Iterator[LineBl
 
 @contextmanager
 def _damage(file: ArchiveFile) -> Iterator[None]:
-    """Damage raises Damaged; a file that cannot be fetched, ArchiveError."""
+    """Raises Damaged for damage, and ArchiveError for a file that cannot be fetched."""
     try:
         with _parquet():
             yield
@@ -214,11 +221,11 @@ def _damage(file: ArchiveFile) -> Iterator[None]:
 
 @contextmanager
 def _parquet() -> Iterator[None]:
-    """Damage raises Damaged; a disk or bucket that does not give the file, OSError."""
+    """Raises Damaged for damage, and OSError if the disk or bucket does not give the file."""
     try:
         yield
     except (OSError, pa.ArrowException) as error:
-        # Arrow raises OSErrors for damage, too; those of a disk or bucket have numbers.
+        # Arrow raises OSErrors for damage too. Only those of a disk or bucket have numbers.
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise Damaged(reason(error)) from error

@@ -12,7 +12,7 @@ from opensea_metrics.producer.archive.layout import ArchiveFile
 
 @dataclass(frozen=True)
 class Damage:
-    """``read`` records could be read; ``missing`` could not, None if no file's name tells how many."""
+    """``read`` records were read and ``missing`` were not. ``missing`` is None if no file's name says how many."""
 
     reason: str
     read: int = 0
@@ -26,7 +26,7 @@ class Damage:
 def with_missing(damaged: Mapping[str, Damage], files: Iterable[ArchiveFile]) -> dict[str, Damage]:
     """Damaged files by their paths, with the number of missing records.
 
-    A file's records end where its name says so, else where the next file of its partition starts.
+    A file's records end at the offset in its name, if there is one, or else where the partition's next file starts.
     """
     if not damaged:
         return {}
@@ -36,8 +36,8 @@ def with_missing(damaged: Mapping[str, Damage], files: Iterable[ArchiveFile]) ->
         by_path[file.path] = file
         if file.is_numbered:
             starts[file.partition].append(file.start)
-    for found in starts.values():
-        found.sort()
+    for offsets in starts.values():
+        offsets.sort()
     return {
         path: replace(damage, missing=_missing(by_path.get(path), damage, starts))
         for path, damage in sorted(damaged.items())

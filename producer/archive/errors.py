@@ -12,11 +12,11 @@ class ArchiveError(OpenSeaMetricsError):
 
 
 class Damaged(Exception):
-    """A file cannot be read to its end. The text says why. The reader has given the records before that place."""
+    """A file cannot be read to its end. The text says why. Readers return the records before the damage first."""
 
 
 class NotGzip(Damaged):
-    """The name of a file ends with ``.gz``, and its content is not gzip."""
+    """The name of a file ends with ``.gz``, but its content is not gzip."""
 
     def __init__(self) -> None:
         super().__init__("it is not gzip, although its name ends with .gz")
@@ -30,7 +30,7 @@ class NoNewline(Damaged):
 
 
 class TextChanged(Exception):
-    """The file is not the one of which a part was read or registered."""
+    """The file is not the one that was read or registered before."""
 
 
 EMPTY = "it is empty (0 bytes)"

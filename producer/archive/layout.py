@@ -1,14 +1,14 @@
 """The names of folders and files in an archive, and what they say about records. Nothing here does I/O.
 
 The layout is that of Confluent's S3 sink. A topic's folder has files such as
-``year=YYYY/month=MM/day=DD/hour=HH/<topic>+<partition>+<start offset>.json.gz``, with one JSON value a line.
+``year=YYYY/month=MM/day=DD/hour=HH/<topic>+<partition>+<start offset>.json.gz``, with one JSON value per line.
 A sink with ``file.delim=-`` writes ``-`` for ``+``, and its offsets have ten digits or more.
 ``opensea-metrics archive compact`` replaces whole files by
 ``<topic>+<partition>+<start>-<end, exclusive>.parquet``.
 
 A sink with ``store.kafka.keys=true`` writes the keys beside the values, into ``<topic>+<partition>+<start
-offset>.keys.json.gz``. With ``store.kafka.headers=true`` it writes the headers, into ``….headers.json.gz``. Line by
-line, they belong to the values (Confluent, "S3 Sink Connector Configuration Properties", and the connector's source).
+offset>.keys.json.gz``. With ``store.kafka.headers=true`` it writes the headers into ``….headers.json.gz``. Line by
+line, these belong to the values (Confluent, "S3 Sink Connector Configuration Properties", and the connector's source).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 
 HOUR_MS = 3_600_000
 TEXT_SUFFIXES = (".json", ".json.gz", ".ndjson")
-"""The endings of the names of files with one value a line."""
+"""The endings of the names of files with one value per line."""
 COMPACTED_SUFFIX = ".parquet"
 _NUMBERS = (
     r"[^./+][^/+]*(?:\+(?P<partition>[0-9]+)\+(?P<start>[0-9]+)|-(?P<partition_>[0-9]+)-(?P<start_>[0-9]{10,}))"
@@ -38,8 +38,8 @@ class ArchiveFile:
     """One file of a topic, in topic order: by hour, partition, start offset.
 
     ``hour_ms`` is the folder's hour (epoch ms, UTC), -1 outside the folders of hours. ``end`` is the offset after
-    the last record if the name says it. ``form`` is json, json.gz or parquet. ``size`` is in bytes. ``path`` is as
-    the file system takes it. If the name has no numbers (``is_numbered``), the partition is 0 and the start is 0.
+    the last record if the name says it. ``form`` is json, json.gz or parquet. ``size`` is in bytes. ``path`` is in
+    the file system's notation. If the name has no numbers (``is_numbered``), the partition is 0 and the start is 0.
     """
 
     hour_ms: int
@@ -96,7 +96,7 @@ def is_companion(name: str) -> bool:
 
 
 def companion_base(name: str) -> str | None:
-    """What the names of a file of keys or headers and of its file of values begin with; None in any other name."""
+    """The beginning that a file of keys or headers shares with its file of values; None for other files."""
     match = _COMPANION.fullmatch(name)
     return name[: match.start("kind")] if match else None
 
@@ -119,8 +119,8 @@ def parquet_name(topic: str, partition: int, start: int, end: int) -> str:
 def covers(parquet: ArchiveFile, file: ArchiveFile) -> bool:
     """Whether a compacted file has all records of another file of its folder and partition.
 
-    It has those of every file that starts within its offsets, because it was made of whole files with adjoining
-    offsets. It has those of another compacted file if that also ends within its offsets.
+    It has the records of every file that starts within its offsets, because it replaces whole files with adjoining
+    offsets. It has the records of another compacted file only if that file also ends within its offsets.
     """
     if parquet.end is None or parquet.path == file.path or not file.is_numbered:
         return False
@@ -138,8 +138,8 @@ def newest_cover(files: Iterable[ArchiveFile]) -> list[ArchiveFile]:
         groups[file.folder, file.partition].append(file)
     kept: list[ArchiveFile] = []
     for group in groups.values():
-        # By start, the one that reaches farthest first: it is enough to compare with the last one
-        # that reaches farther than all before.
+        # Sorted by start, then the farthest end first. So it is enough to compare with the latest file
+        # that reaches farther than all files before it.
         group.sort(key=lambda file: (file.start, -(file.end or 0), file.path))
         widest: ArchiveFile | None = None
         for file in group:
@@ -152,9 +152,9 @@ def newest_cover(files: Iterable[ArchiveFile]) -> list[ArchiveFile]:
 
 
 def with_offsets(files: Iterable[ArchiveFile]) -> list[ArchiveFile]:
-    """Files in topic order, in which files without numbers have starts that keep their order.
+    """Files in topic order. Files without numbers get starts that keep their order.
 
-    Such a file starts after all offsets that the files before it can have: a byte of gzip gives at most 1,032.
+    Such a file starts after all offsets that the files before it can have: a byte of gzip unpacks to at most 1,032.
     """
     start = _FIRST_UNNUMBERED
     numbered: list[ArchiveFile] = []

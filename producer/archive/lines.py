@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from opensea_metrics.producer.archive import text
 from opensea_metrics.producer.archive.blocks import TOO_LONG, text_blocks
+from opensea_metrics.producer.archive.buffers import Buffers
 from opensea_metrics.producer.archive.errors import Damaged
 from opensea_metrics.producer.archive.layout import ArchiveFile
 from opensea_metrics.producer.archive.location import Archive
@@ -21,12 +23,16 @@ from opensea_metrics.sql.language.lowering.records.capitals import Capitals
 _ROWS = 512
 """In a batch, about: DuckDB's threads share out batches, and the memory in which it reads the JSON of more rows
 is cleared anew each time."""
+_SIZE = 2 * 1024 * 1024
+"""Bytes of text in a LineBlock, if no line is longer: fewer make batches that are too small for DuckDB."""
+_BUFFERS = Buffers(_SIZE)
+_NEWLINE = b"\n"
 SCHEMA = pa.schema([("line", pa.large_string()), ("_off", pa.int64()), ("_odd", pa.bool_())])
 
 
 @dataclass(frozen=True)
 class LineBlock:
-    """Consecutive lines of one file, without their ends, from offset ``first`` on.
+    """Consecutive lines of one file from offset ``first`` on, with or without their ends.
 
     ``is_last`` says that there are no more. ``damage`` then says why the file cannot be read to its end, or is None.
     """
@@ -38,44 +44,83 @@ class LineBlock:
     damage: str | None = None
 
     def batches(self, names: Capitals) -> list[pa.RecordBatch]:
-        """The lines as ``line``, ``_off``, their offsets, and ``_odd``, whether ``names`` finds them, in batches."""
+        """The lines in batches: ``line``, the offset ``_off``, and ``_odd``, which says whether ``names`` matches."""
         count = len(self.lines)
         numbers = np.arange(self.first, self.first + count, dtype=np.int64)
         odd = np.packbits(names.of(self.lines), bitorder="little")
-        # Of buffers, as pa.array would load pandas to ask whether it is given a Series.
+        # Built from buffers, because pa.array would import pandas to check for a Series.
         offsets = pa.Int64Array.from_buffers(pa.int64(), count, [None, pa.py_buffer(numbers)])
         flags = pa.BooleanArray.from_buffers(pa.bool_(), count, [None, pa.py_buffer(odd)])
         whole = pa.record_batch([self.lines, offsets, flags], SCHEMA)
-        # No empty ones, which a reader may take for the end, and none that is much smaller than the others.
+        # No batch is empty, because a reader may take that for the end, or much smaller than the others.
         step = -(-count // max(1, round(count / _ROWS))) or 1
         return [whole.slice(start, step) for start in range(0, count, step)]
 
 
 def line_blocks(archive: Archive, file: ArchiveFile) -> Iterator[LineBlock]:
-    """All lines of a text file. A damaged file ends where its damage begins.
+    """All lines of a text file, with their ends. A damaged file ends where its damage begins.
 
     Raises ArchiveError for a file that has gone, or that a bucket does not give.
     """
-    offset = file.start
+    skipped: list[bytes] = []
     too_long: list[bytes] = []
+    reasons: list[str] = []
+    first = file.start
+    for block in _large_blocks(text_blocks(archive, file, skipped.append), skipped, reasons):
+        lines = block.lines()
+        for at, run in short_lines(lines, too_long.append, LINE_LIMIT + len(_NEWLINE)):
+            yield LineBlock(file, first + block.skipped + at, run)
+        first += len(lines)
+    if skipped or too_long:
+        reasons.insert(0, TOO_LONG)
+    nothing = pa.array([], pa.large_string())
+    yield LineBlock(file, first + len(skipped), nothing, is_last=True, damage="; ".join(reasons) or None)
 
-    def skip(head: bytes) -> None:
-        nonlocal offset
-        offset += 1
-        too_long.append(head)
 
-    damage = None
+@dataclass(frozen=True)
+class _LargeBlock:
+    """Whole lines in the first ``size`` bytes of a buffer, after ``skipped`` lines of the file that are too long."""
+
+    buffer: memoryview
+    size: int
+    skipped: int
+
+    def lines(self) -> pa.LargeStringArray:
+        """The lines as an array over the same memory, without blank lines."""
+        bounds = np.concatenate([[0], self._ends()]).astype(np.int64)
+        lines = pa.LargeStringArray.from_buffers(len(bounds) - 1, pa.py_buffer(bounds), pa.py_buffer(self.buffer))
+        try:
+            lines.validate(full=True)
+        except pa.ArrowInvalid:
+            text = utf8.decoded(bytes(self.buffer[: self.size])).encode()
+            return _LargeBlock(memoryview(text), len(text), self.skipped).lines()
+        return _longer(lines, len(_NEWLINE))
+
+    def _ends(self) -> npt.NDArray[np.intp]:
+        """The places after the newlines. Few words of eight bytes have one, so this searches whole words first."""
+        is_newline = np.zeros(-(-self.size // 8) * 8, np.bool_)
+        np.equal(np.frombuffer(self.buffer, np.uint8, self.size), ord(_NEWLINE), out=is_newline[: self.size])
+        words = np.flatnonzero(is_newline.view(np.uint64) != 0)
+        rows, columns = is_newline.reshape(-1, 8)[words].nonzero()
+        return 8 * words[rows] + columns + 1
+
+
+def _large_blocks(blocks: Iterator[bytes], skipped: list[bytes], reasons: list[str]) -> Iterator[_LargeBlock]:
+    """The text of blocks together in buffers, which are used again. ``skipped`` grows while the blocks are read.
+
+    Gives the text before damage, and adds the damage to ``reasons``.
+    """
+    buffer, size, before = _BUFFERS.take(_SIZE), 0, 0
     try:
-        for block in text_blocks(archive, file, skip):
-            lines = split(block)
-            for first, run in short_lines(lines, too_long.append):
-                yield LineBlock(file, offset + first, run)
-            offset += len(lines)
+        for block in map(_cleaned, blocks):
+            if size + len(block) > len(buffer) or len(skipped) > before:
+                yield _LargeBlock(buffer, size, before)
+                buffer, size, before = _BUFFERS.take(max(_SIZE, len(block))), 0, len(skipped)
+            buffer[size : size + len(block)] = block
+            size += len(block)
     except Damaged as error:
-        damage = str(error)
-    if too_long:
-        damage = "; ".join(filter(None, (TOO_LONG, damage)))
-    yield LineBlock(file, offset, pa.array([], pa.large_string()), is_last=True, damage=damage)
+        reasons.append(str(error))
+    yield _LargeBlock(buffer, size, before)
 
 
 def split(block: bytes) -> pa.LargeStringArray:
@@ -83,31 +128,42 @@ def split(block: bytes) -> pa.LargeStringArray:
 
     What is not UTF-8 is written otherwise (``sql.language.lowering.records.utf8``).
     """
-    if b"\r" in block:
-        block = block.replace(b"\r\n", b"\n")
-    if b"\0" in block:
-        block = block.replace(b"\0", utf8.REFUSED.encode())
+    block = _cleaned(block)
     try:
         whole = pa.array([block], pa.large_binary()).cast(pa.large_string())
     except pa.ArrowInvalid:
         whole = pa.array([utf8.decoded(block)], pa.large_string())
-    lines = pc.split_pattern(whole, "\n").flatten()
-    lines = lines[:-1] if block.endswith(b"\n") else lines
+    return _longer(pc.split_pattern(whole, "\n").flatten()[:-1], 0)
+
+
+def _cleaned(block: bytes) -> bytes:
+    """A block of whole lines that all end with a newline alone, and without NUL, which DuckDB does not read."""
+    if b"\r" in block:
+        block = block.replace(b"\r\n", _NEWLINE)
+    if b"\0" in block:
+        block = block.replace(b"\0", utf8.REFUSED.encode())
+    return block if block.endswith(_NEWLINE) else block + _NEWLINE
+
+
+def _longer(lines: pa.LargeStringArray, length: int) -> pa.LargeStringArray:
+    """The lines that are longer than a length, in bytes."""
     lengths = pc.binary_length(lines)
-    return lines if pc.min(lengths).as_py() else lines.filter(pc.greater(lengths, 0))
+    return lines.filter(pc.greater(lengths, length)) if pc.min(lengths).as_py() == length else lines
 
 
-def short_lines(lines: pa.LargeStringArray, too_long: TooLong) -> Iterator[tuple[int, pa.LargeStringArray]]:
-    """The lines in runs between those that are longer than the limit, each with the number of its first line.
+def short_lines(
+    lines: pa.LargeStringArray, too_long: TooLong, limit: int = LINE_LIMIT
+) -> Iterator[tuple[int, pa.LargeStringArray]]:
+    """The lines in runs between those that are longer than ``limit``, each with the number of its first line.
 
-    Each line that is longer is given to ``too_long``.
+    Calls ``too_long`` for each line that is longer.
     """
     lengths = pc.binary_length(lines)
-    if (pc.max(lengths).as_py() or 0) <= LINE_LIMIT:
+    if (pc.max(lengths).as_py() or 0) <= limit:
         yield 0, lines
         return
     first = 0
-    for at in np.flatnonzero(pc.greater(lengths, LINE_LIMIT).to_numpy(zero_copy_only=False)):
+    for at in np.flatnonzero(pc.greater(lengths, limit).to_numpy(zero_copy_only=False)):
         if first < at:
             yield first, lines[first:at]
         too_long(lines[int(at)].as_buffer().slice(0, text.HEAD).to_pybytes())

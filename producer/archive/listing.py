@@ -1,20 +1,16 @@
-"""What a folder of a local disk holds: files to read, and what no reader takes, with the reason.
+"""The contents of a folder on a local disk: files to read, and entries that no reader accepts, with the reasons.
 
-One walk serves the embedded server, ``recompute``, ``reconcile``, ``replay`` and the archive's tools. Names that
-begin with a dot or underscore are files in the making: nobody reads or reports them.
+The embedded server, ``recompute``, ``reconcile``, ``replay`` and the archive's tools all use this listing. Names that
+begin with a dot or underscore are files that are still being written: nobody reads or reports them.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from opensea_metrics.core.errors import os_reason
 from opensea_metrics.producer.archive.layout import (
     COMPACTED_SUFFIX,
     TEXT_SUFFIXES,
@@ -23,19 +19,20 @@ from opensea_metrics.producer.archive.layout import (
     companion_base,
     is_companion,
 )
+from opensea_metrics.producer.archive.paths import (
+    NOT_TEXT,
+    cannot,
+    is_in,
+    is_text,
+    not_a_file,
+    outside,
+    shown,
+)
 
 SETTLED = 60.0
 """Seconds without a change after which a file counts as finished."""
 MOST_PARTITIONS = 10_000
-NOT_TEXT = "the name is not UTF-8; rename it"
 _LOOP = "a link to a folder that contains it or is listed already; remove the link"
-_KINDS = {
-    stat.S_IFDIR: "a directory",
-    stat.S_IFIFO: "a FIFO",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
 _READABLE_COMPANIONS = (".json", ".json.gz")
 
 
@@ -54,7 +51,7 @@ class File:
 
     @property
     def named(self) -> ArchiveFile | None:
-        """What the file's name says."""
+        """The hour, partition and offsets that the file's name gives."""
         return archive_file(self.path, self.size)
 
 
@@ -62,7 +59,7 @@ class File:
 class Listing:
     """A folder: ``files`` of records in the order of their paths, and ``companions`` with their keys and headers.
 
-    ``refused`` are files that no reader takes, and ``unlisted`` are folders that cannot be listed. Both map a
+    ``refused`` are files that no reader accepts, and ``unlisted`` are folders that cannot be listed. Both map a
     printable path, relative to the folder, to the reason. ``others`` are entries with other names, which only
     ``archive check`` reports.
     """
@@ -103,21 +100,21 @@ def listed(top: str, below: str = "", within: str | None = None, without: str | 
     """List a folder, or the folder ``below`` it, at any depth.
 
     A link to a folder is followed, unless the folder contains the link or is listed anyway. With ``within`` (the
-    folder of all topics) nothing outside that folder is read, and links to folders are not followed: what a client
-    names must not lead elsewhere. Entries of the first folder that begin with ``without`` are passed over.
+    folder of all topics) nothing outside that folder is read, and links to folders are not followed. So a client
+    cannot name a path that leads elsewhere. Entries of the first folder that begin with ``without`` are skipped.
     """
-    found = Listing()
+    listing = Listing()
     pending = [below]
     linked: list[str] = []
     seen = {os.path.realpath(top)}
     while pending or linked:
         if pending:
             folder = pending.pop()
-        else:  # after all folders that are no links
+        else:  # after all folders that are not links
             folder = linked.pop()
             target = os.path.realpath(os.path.join(top, folder))
-            if any(_is_in(target, other) or _is_in(other, target) for other in seen):
-                found.refused[shown(folder)] = _LOOP
+            if any(is_in(target, other) or is_in(other, target) for other in seen):
+                listing.refused[shown(folder)] = _LOOP
                 continue
             seen.add(target)
         try:
@@ -125,7 +122,7 @@ def listed(top: str, below: str = "", within: str | None = None, without: str | 
         except FileNotFoundError:
             continue
         except OSError as error:
-            found.unlisted[shown(folder)] = cannot("list this directory", error)
+            listing.unlisted[shown(folder)] = cannot("list this directory", error)
             continue
         below_it = []
         for entry in entries:
@@ -137,70 +134,33 @@ def listed(top: str, below: str = "", within: str | None = None, without: str | 
             try:
                 judged = _judged(entry, within)
             except FileNotFoundError:
-                continue  # it has just gone
+                continue  # it was deleted just now
             except OSError as error:
                 judged = cannot("read this file", error)
             match judged:
                 case str():
-                    (found.refused if _is_asked_for(entry) else found.others)[shown(path)] = judged
+                    (listing.refused if _is_asked_for(entry) else listing.others)[shown(path)] = judged
                 case os.stat_result():
                     stamp = hash((judged.st_size, judged.st_mtime_ns, judged.st_ino))
-                    found.add(File(path, judged.st_size, stamp, judged.st_mtime))
+                    listing.add(File(path, judged.st_size, stamp, judged.st_mtime))
                 case True:
                     linked.append(path)
                 case False:
                     below_it.append(path)
         pending += reversed(below_it)
-    found.judge_companions()
-    return found
+    listing.judge_companions()
+    return listing
 
 
 def entries_of(path: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
-    """What a directory holds, by name. Raises OSError."""
+    """The entries of a directory, sorted by name. Raises OSError."""
     with os.scandir(path) as entries:
         return sorted(entries, key=lambda entry: entry.name)
 
 
 def is_settled(modified: float) -> bool:
-    """Whether a file that was last changed then (seconds since 1970) counts as finished."""
-    return abs(time.time() - modified) >= SETTLED  # a clock may be wrong, so a time may lie ahead
-
-
-def outside(root: str | os.PathLike[str], path: str | os.PathLike[str]) -> str | None:
-    """The reason for refusing a path that leads out of the folder of all topics over a link, or None."""
-    if _is_in(target := os.path.realpath(path), os.path.realpath(root)):
-        return None
-    return f"a link leads to {shown(target)}, outside of {shown(str(root))}; move the data there"
-
-
-@contextmanager
-def opened(path: str | os.PathLike[str]) -> Iterator[int]:
-    """A descriptor of a regular file.
-
-    Raises OSError if the file cannot be opened or is something else, such as a FIFO, for which it does not wait.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            raise OSError(errno.EINVAL, _not_a_file(mode))
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def shown(path: str) -> str:
-    """A path as text that can be stored and printed, also if it is not UTF-8."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def is_text(name: str) -> bool:
-    """Whether a name is UTF-8."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    """Whether a file that was last changed at this time (seconds since 1970) counts as finished."""
+    return abs(time.time() - modified) >= SETTLED  # a clock may be wrong, so the time may be in the future
 
 
 def partition_refusal(partition: int, partitions: int | None = None) -> str | None:
@@ -215,15 +175,10 @@ def partition_refusal(partition: int, partitions: int | None = None) -> str | No
     return f"its name says partition {partition}, and a topic has at most {MOST_PARTITIONS:,}; rename the file"
 
 
-def cannot(verb: str, error: OSError) -> str:
-    """The reason of what the system refuses."""
-    return f"cannot {verb}: {os_reason(error)}"
-
-
 def _judged(entry: os.DirEntry[str], within: str | None) -> os.stat_result | str | bool:
     """The status of a regular file, or the reason for refusing an entry; for a directory, whether it is a link.
 
-    Raises OSError if the system does not tell.
+    Raises OSError if the system does not give the status.
     """
     is_link = entry.is_symlink()
     is_directory = entry.is_dir()
@@ -242,7 +197,7 @@ def _judged(entry: os.DirEntry[str], within: str | None) -> os.stat_result | str
         if is_link:
             return "a link that leads nowhere"
         raise
-    return status if stat.S_ISREG(status.st_mode) else _not_a_file(status.st_mode)
+    return status if stat.S_ISREG(status.st_mode) else not_a_file(status.st_mode)
 
 
 def _is_asked_for(entry: os.DirEntry[str]) -> bool:
@@ -253,11 +208,3 @@ def _is_asked_for(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:
         return False
-
-
-def _is_in(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
-
-
-def _not_a_file(mode: int) -> str:
-    return f"it is {_KINDS[stat.S_IFMT(mode)]}, not a file"

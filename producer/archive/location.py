@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import fsspec
 
-from opensea_metrics.producer.archive import listing
+from opensea_metrics.producer.archive import listing, paths
 from opensea_metrics.producer.archive.errors import ArchiveError, reason
 from opensea_metrics.producer.archive.layout import (
     HOUR_MS,
@@ -38,7 +38,7 @@ _AT_ONCE = 8 * 1024 * 1024
 class ArchiveListing:
     """The files of a topic's folder, and the paths of ``companions`` with their keys and headers.
 
-    ``refused`` are paths that no reader takes, with the reasons, and ``others`` are entries with other names.
+    ``refused`` are paths that no reader accepts, with the reasons, and ``others`` are entries with other names.
     """
 
     files: list[ArchiveFile] = field(default_factory=list)
@@ -54,9 +54,9 @@ class ArchiveListing:
 
 @dataclass(frozen=True)
 class Archive:
-    """A topic's folder: ``url`` as given, ``root`` as the file system ``fs`` takes it.
+    """A topic's folder: ``url`` as given, ``root`` in the notation of the file system ``fs``.
 
-    ``s3`` is how the bucket is reached, None for a local folder.
+    ``s3`` holds the settings for the bucket, None for a local folder.
     """
 
     url: str
@@ -69,49 +69,49 @@ class Archive:
         return self.listing(first_ms, end_ms).newest
 
     def listing(self, first_ms: int | None = None, end_ms: int | None = None) -> ArchiveListing:
-        """All files of the hours in [first_ms, end_ms) and those outside all hours, covered originals too.
+        """All files of the hours in [first_ms, end_ms) and those outside all hours, including covered originals.
 
         Raises ArchiveError if the folder does not exist or cannot be listed.
         """
-        found = ArchiveListing()
+        entries = ArchiveListing()
         for part in self._listings(first_ms, end_ms):
-            found.refused.update((f"{self.root}/{path}", why) for path, why in part.refused.items())
-            found.companions.update(f"{self.root}/{each.path}" for each in part.companions)
-            found.others.update((f"{self.root}/{path}", why) for path, why in part.others.items())
-            for each in part.files:
-                file = archive_file(f"{self.root}/{each.path}", each.size)
+            entries.refused.update((f"{self.root}/{path}", why) for path, why in part.refused.items())
+            entries.companions.update(f"{self.root}/{companion.path}" for companion in part.companions)
+            entries.others.update((f"{self.root}/{path}", why) for path, why in part.others.items())
+            for entry in part.files:
+                file = archive_file(f"{self.root}/{entry.path}", entry.size)
                 assert file is not None
                 if why := listing.partition_refusal(file.partition):
-                    found.refused[file.path] = why
+                    entries.refused[file.path] = why
                 elif file.hour_ms < 0 or (
                     (first_ms is None or file.hour_ms + HOUR_MS > first_ms)
                     and (end_ms is None or file.hour_ms < end_ms)
                 ):
-                    found.files.append(file)
-        found.files.sort()
-        return found
+                    entries.files.append(file)
+        entries.files.sort()
+        return entries
 
     def folders(self, files: Iterable[ArchiveFile]) -> set[str]:
-        """The folders on the local disk that hold the files: the topic's, and those to which links in it lead.
+        """The folders on the local disk that hold the files: the topic's folder, and the targets of links in it.
 
-        A bucket has none.
+        For a bucket, there are none.
         """
         if self.s3 is not None:
             return set()
         root = os.path.realpath(self.root)
         files = list(files)
-        found = {os.path.realpath(parent) for parent in {os.path.dirname(file.path) for file in files}}
-        found |= {os.path.dirname(os.path.realpath(file.path)) for file in files if os.path.islink(file.path)}
-        return {root} | {each for each in found if not f"{each}/".startswith(f"{root}/")}
+        folders = {os.path.realpath(parent) for parent in {os.path.dirname(file.path) for file in files}}
+        folders |= {os.path.dirname(os.path.realpath(file.path)) for file in files if os.path.islink(file.path)}
+        return {root} | {folder for folder in folders if not f"{folder}/".startswith(f"{root}/")}
 
     def originals(self, parquet: ArchiveFile) -> list[ArchiveFile]:
-        """The files beside a compacted one that it was made of, if they still exist."""
+        """The files that a compacted file replaces, if they still exist beside it."""
         return [
-            each
-            for each in self.listing(parquet.hour_ms, parquet.hour_ms + HOUR_MS).files
-            if each.form != "parquet"
-            and (each.folder, each.partition) == (parquet.folder, parquet.partition)
-            and covers(parquet, each)
+            file
+            for file in self.listing(parquet.hour_ms, parquet.hour_ms + HOUR_MS).files
+            if file.form != "parquet"
+            and (file.folder, file.partition) == (parquet.folder, parquet.partition)
+            and covers(parquet, file)
         ]
 
     def companion(self, file: ArchiveFile, kind: str) -> ArchiveFile | None:
@@ -130,16 +130,16 @@ class Archive:
     def opened(self, file: ArchiveFile) -> Iterator[Raw]:
         """The bytes of a file. Raises OSError."""
         if self.s3 is None:
-            with listing.opened(file.path) as descriptor:
+            with paths.opened(file.path) as descriptor:
                 yield DescriptorReader(descriptor)
         else:
             with self.fs.open(file.path, "rb", cache_type="readahead") as raw:
                 yield cast(Raw, raw)
 
     def contents(self, files: Sequence[ArchiveFile]) -> dict[str, bytes]:
-        """The contents of small text files by their paths, fetched from a bucket many at a time; none for a disk.
+        """The contents of small text files by their paths, if they are in a bucket; it gives many files at a time.
 
-        Raises ArchiveError.
+        Empty for a local disk. Raises ArchiveError.
         """
         small = [file.path for file in files if file.size <= _AT_ONCE and file.form != "parquet"]
         if self.s3 is None or not small:
@@ -178,7 +178,7 @@ class Archive:
                 yield part
         except ArchiveError:
             raise
-        except Exception as error:  # fsspec's file systems each have errors of their own
+        except Exception as error:  # each of fsspec's file systems has errors of its own
             where = getattr(error, "filename", None) or self.url
             raise ArchiveError(f"Cannot list {where}: {reason(error)}") from error
 
@@ -193,20 +193,20 @@ class Archive:
             names = [str(path).rsplit("/", 1)[-1] for path in self.fs.ls(self.root, detail=False)]
             folders = [name for name in names if not name.startswith((_YEAR, ".", "_"))] + days
         for folder in folders:
-            found = Listing()
+            part = Listing()
             for path, info in self.fs.find(f"{self.root}/{folder}".rstrip("/"), detail=True).items():
                 inside = path[len(self.root) + 1 :]
                 if any(name.startswith((".", "_")) for name in inside.split("/")):
                     continue
-                if not listing.is_text(inside):
-                    found.refused[listing.shown(inside)] = listing.NOT_TEXT
+                if not paths.is_text(inside):
+                    part.refused[paths.shown(inside)] = paths.NOT_TEXT
                 else:
-                    found.add(File(inside, int(info["size"] or 0), 0, 0.0))
-            found.judge_companions()
-            yield found
+                    part.add(File(inside, int(info["size"] or 0), 0, 0.0))
+            part.judge_companions()
+            yield part
 
     def _days(self, first_ms: int | None, end_ms: int | None) -> list[str] | None:
-        """The folders of a period's days, if they are fewer than the archive's can be; None for all folders."""
+        """The folders of a period's days, or None for all folders if the period is longer than 62 days or open."""
         if first_ms is None or end_ms is None or end_ms - first_ms > 62 * DAY_MS:
             return None
         day = datetime.fromtimestamp(first_ms // 1000, UTC).replace(hour=0, minute=0, second=0)
@@ -218,10 +218,10 @@ class Archive:
 
 
 def open_archive(url: str | Path) -> Archive:
-    """The topic's folder that a path or an s3:// or s3a:// URL names.
+    """The topic's folder at a path or an s3:// or s3a:// URL.
 
     Keys and endpoint come from the environment or ``.env`` (:class:`S3Settings`). Raises ArchiveError for
-    another scheme, or without s3fs.
+    another scheme, or if s3fs is not installed.
     """
     given = str(url).rstrip("/")
     scheme, separator, rest = given.partition("://")

@@ -22,9 +22,9 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class ArchivedRecord:
-    """A record as a file holds it. ``key`` is its text; None if there is no key.
+    """A record of a file. ``key`` is its text; None if there is no key.
 
-    ``timestamp`` of such a record is a field of its value, so that its stream says which one it is.
+    The timestamp is a field of the value. The stream that reads the record says which field.
     """
 
     partition: int
@@ -42,7 +42,7 @@ def topic_archive(root: Path, topic: str) -> Archive:
 def topic_files(root: Path, topic: str) -> list[ArchiveFile]:
     """The published files of a topic in topic order: by hour, then partition, then start offset.
 
-    A topic without a folder has none.
+    A topic without a folder has no files.
     """
     archive = topic_archive(root, topic)
     return archive.files() if Path(archive.root).exists() else []
@@ -56,13 +56,13 @@ def topic_values(root: Path, topic: str) -> Iterator[bytes]:
 
 
 def records(archive: Archive, file: ArchiveFile, progress: Progress = lambda _: None) -> Iterator[ArchivedRecord]:
-    """The records of a file in order of their offsets; ``progress`` is told how many bytes of the file are read.
+    """The records of a file in the order of their offsets. Calls ``progress`` with the bytes read so far.
 
     Raises Damaged after the records before the damage, and ArchiveError for a file that cannot be fetched.
     """
     if file.form == "parquet":
         from opensea_metrics.producer.archive import (
-            compacted,  # with Arrow, which the producer does not need
+            compacted,  # imports Arrow, which the producer does not need
         )
 
         for block in compacted.texts(archive, file):
@@ -87,9 +87,9 @@ def records(archive: Archive, file: ArchiveFile, progress: Progress = lambda _: 
 def companion_lines(
     archive: Archive, file: ArchiveFile, kind: str, problem: Callable[[str], None]
 ) -> Iterator[bytes | None]:
-    """The lines of the file of ``kind`` (keys or headers) that belong to the lines of a file of values, without end.
+    """The lines of the file of ``kind`` (keys or headers) beside a file of values, then None without end.
 
-    None stands for what the file does not have. Calls ``problem`` with the reason if the file ends too early.
+    Calls ``problem`` with the reason if the file ends too early.
     """
     if beside := archive.companion(file, kind) if file.is_numbered else None:
         try:
@@ -102,7 +102,7 @@ def companion_lines(
 
 
 def _key(line: bytes | None) -> str | None:
-    """A key's text. The sink writes a key as JSON: a text in quotes, or another value as it is."""
+    """A key's text. The sink writes a key as JSON: a string in quotes, or another value unchanged."""
     if line is None or line == b"null":
         return None
     value = _decoded(line)
@@ -110,14 +110,14 @@ def _key(line: bytes | None) -> str | None:
 
 
 def headers_of(line: bytes | None) -> Headers:
-    """The headers in a line: the sink writes a list of objects with a key and a value, in an object for JSON."""
+    """The headers in a line. The sink writes a list of objects with a key and a value, for JSON inside an object."""
     value = _decoded(line) if line else None
     if isinstance(value, dict):
         value = next(iter(value.values()), None)
     if not isinstance(value, list):
         return ()
-    found = [(each.get("key"), each.get("value")) for each in value if isinstance(each, dict)]
-    return tuple((str(name), _text(content)) for name, content in found if name is not None)
+    pairs = [(header.get("key"), header.get("value")) for header in value if isinstance(header, dict)]
+    return tuple((str(name), _text(content)) for name, content in pairs if name is not None)
 
 
 def _text(value: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""How buckets are reached, from the environment and from ``.env`` in the working directory."""
+"""Settings for buckets, from the environment and from ``.env`` in the working directory."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _ENDPOINT = "^https?://[^@?#]*$"
 
 
 class S3Settings(Environment):
-    """How buckets are reached: the variables that AWS's own tools read.
+    """Settings for buckets: the variables that AWS's own tools read.
 
-    ``aws_endpoint_url`` is that of MinIO or another server; buckets are then named in the path.
+    ``aws_endpoint_url`` is the URL of MinIO or another server. If it is set, buckets are named in the path.
     """
 
     aws_access_key_id: SecretStr | None = None
@@ -23,13 +23,13 @@ class S3Settings(Environment):
     aws_endpoint_url: str | None = Field(
         default=None,
         pattern=_ENDPOINT,
-        description="http://host:port or https://host:port, without user and password: keys are"
-        " given in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        description="http://host:port or https://host:port, without user and password: set the keys"
+        " in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
     )
     aws_region: str = "us-east-1"
 
     def s3fs(self) -> dict[str, Any]:
-        """Arguments of s3fs's file system; without keys it looks where AWS's tools look."""
+        """Arguments of s3fs's file system. Without keys, s3fs looks in the same places as AWS's tools."""
         return {
             "key": _plain(self.aws_access_key_id),
             "secret": _plain(self.aws_secret_access_key),
@@ -46,8 +46,8 @@ class S3Settings(Environment):
         }
 
     def hadoop(self) -> dict[str, str]:
-        """Settings of Hadoop's s3a file system, to be given to Spark with ``spark.hadoop.`` before."""
-        found = {
+        """Settings of Hadoop's s3a file system. For Spark, prefix the names with ``spark.hadoop.``."""
+        settings = {
             "fs.s3a.path.style.access": "true" if self.aws_endpoint_url else "false",
             "fs.s3a.endpoint.region": self.aws_region,
             "fs.s3a.connection.establish.timeout": "10s",
@@ -55,16 +55,16 @@ class S3Settings(Environment):
             "fs.s3a.attempts.maximum": "5",
         }
         if self.aws_endpoint_url:
-            found["fs.s3a.endpoint"] = self.aws_endpoint_url
-            found["fs.s3a.connection.ssl.enabled"] = str(
+            settings["fs.s3a.endpoint"] = self.aws_endpoint_url
+            settings["fs.s3a.connection.ssl.enabled"] = str(
                 self.aws_endpoint_url.startswith("https:")
             ).lower()
         if self.aws_access_key_id and self.aws_secret_access_key:
-            found["fs.s3a.access.key"] = self.aws_access_key_id.get_secret_value()
-            found["fs.s3a.secret.key"] = self.aws_secret_access_key.get_secret_value()
+            settings["fs.s3a.access.key"] = self.aws_access_key_id.get_secret_value()
+            settings["fs.s3a.secret.key"] = self.aws_secret_access_key.get_secret_value()
         if self.aws_session_token:
-            found["fs.s3a.session.token"] = self.aws_session_token.get_secret_value()
-        return found
+            settings["fs.s3a.session.token"] = self.aws_session_token.get_secret_value()
+        return settings
 
 
 def _plain(secret: SecretStr | None) -> str | None:

@@ -18,11 +18,11 @@ from opensea_metrics.producer.archive.errors import EMPTY, Damaged, NoNewline, N
 LINE_LIMIT = 2_000_000
 """Bytes of the longest line that is read. Readers report longer lines."""
 HEAD = 1_000
-"""Bytes of such a line that the report has."""
+"""Bytes of such a line that the report shows."""
 _TEXT = 128 * 1024
-"""Bytes of text in a block, if no line is longer: more do not stay in a processor's cache."""
+"""Bytes of text in a block, if no line is longer. Larger blocks do not stay in a processor's cache."""
 _STEP = 16 * 1024
-"""Compressed bytes of a damaged file that are unpacked at a time: at most 1,032 times as many come out."""
+"""Compressed bytes of a damaged file that are unpacked at a time. The text is at most 1,032 times as long."""
 _GZIP = 31
 _MAGIC = b"\x1f\x8b"
 """The first bytes of a gzip file."""
@@ -43,7 +43,7 @@ class Raw(Protocol):
 
 
 class DescriptorReader(io.RawIOBase):
-    """The bytes of an open file of a disk, read at positions of this reader's own."""
+    """The bytes of an open file on a disk. Each reader has its own position."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class DescriptorReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any, /) -> int:
-        """Fill a buffer, and give the number of bytes, 0 at the end of the file. Raises OSError."""
+        """Fill a buffer, and return the number of bytes, 0 at the end of the file. Raises OSError."""
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
@@ -86,7 +86,7 @@ class TextPosition:
 
 
 def plain(raw: Raw, start: int = 0, end: int | None = None, size: int = _TEXT) -> Iterator[bytes]:
-    """Bytes [start, end) of a file. Raises Damaged after the last byte if there are fewer than ``end``."""
+    """Bytes [start, end) of a file. Raises Damaged after the last byte if the file ends before ``end``."""
     raw.seek(start)
     position = start
     while end is None or position < end:
@@ -121,7 +121,7 @@ def unpacked(raw: Raw, size: int = _TEXT) -> Iterator[bytes]:
 
 
 def _before_damage(raw: Raw, given: int) -> Iterator[bytes]:
-    """What can be unpacked of a damaged file beyond the first bytes: igzip keeps back the last step."""
+    """The text of a damaged file after the first ``given`` bytes. igzip does not return its last step."""
     unpacker = yield from _by_zlib(raw, given)
     if not unpacker.eof:
         raise Damaged("its end is missing")
@@ -139,7 +139,7 @@ def _by_zlib(raw: Raw, given: int) -> Generator[bytes, None, Any]:
             if unpacker is None:
                 raise Damaged(_AFTER_ITS_END)
         except zlib.error as error:
-            for byte in step:  # what fails gives nothing
+            for byte in step:  # a call that fails returns nothing, so go byte by byte
                 try:
                     text, before = _fed(before, bytes((byte,)))
                 except zlib.error:
@@ -151,7 +151,7 @@ def _by_zlib(raw: Raw, given: int) -> Generator[bytes, None, Any]:
 
 
 def _fed(unpacker: Any, data: bytes) -> tuple[bytes, Any]:
-    """The text of some compressed bytes, and what unpacks the following ones: None if they are not gzip."""
+    """The text of some compressed bytes, and the unpacker for the next bytes: None if these are not gzip."""
     text = b""
     while data:
         if unpacker.eof:
@@ -185,10 +185,10 @@ def skipped(texts: Iterator[bytes], taken: int, expected: int) -> Iterator[bytes
 def whole_lines(
     texts: Iterator[bytes], ends_open: bool, too_long: TooLong, at: TextPosition | None = None
 ) -> Iterator[bytes]:
-    """A text in blocks of whole lines. The reader moves ``at`` behind each of them.
+    """A text in blocks of whole lines. After each block, ``at`` is the position after it.
 
-    With ``ends_open`` the last line needs no newline: a gzip file says itself that it is whole. Otherwise that
-    raises NoNewline. The reader leaves out lines that are longer than the limit.
+    With ``ends_open`` the last line needs no newline, because a gzip file shows whether it is complete. Otherwise a
+    missing newline raises NoNewline. Lines over the limit are left out and given to ``too_long``.
     """
     rest, is_too_long = b"", False
     position, checksum = (at.taken, at.checksum) if at else (0, 0)
@@ -227,7 +227,7 @@ def without_mark(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _gathered(texts: Iterator[bytes]) -> Iterator[bytes]:
-    """The same text in larger pieces. Before an exception comes all text before it."""
+    """The same text in larger pieces. If ``texts`` raises, yields the text so far first."""
     pieces: list[bytes] = []
     size = 0
     try:

@@ -1,82 +1,53 @@
-"""Records into an archive: files that appear whole, one writer a topic.
+"""Writes records into an archive. Files appear complete, and a topic has one writer.
 
-Offsets are given when a file is published: a partition's next offset is its newest file's start plus
+A file gets its offsets when it is published: a partition's next offset is its newest file's start plus
 that file's lines.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import gzip
 import json
 import os
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
 
-from opensea_metrics.core.errors import os_reason
 from opensea_metrics.producer.archive.errors import ArchiveError, Damaged
+from opensea_metrics.producer.archive.hidden_file import (
+    HiddenFile,
+    errors_at,
+    locked,
+    sync_directory,
+)
 from opensea_metrics.producer.archive.layout import HOUR_MS, ArchiveFile, companion_names
 from opensea_metrics.producer.archive.location import Archive
 from opensea_metrics.producer.archive.records import records, topic_archive, topic_files
 
 _HOURS = "year=*/month=*/day=*/hour=*"
-"""The folders of a topic that have files, as a pattern."""
+"""A pattern for the folders of a topic that have files."""
 _CHUNK = 256 * 1024
 """Bytes of lines that are compressed at a time."""
 
 
 def partition_of(key: str | None, partitions: int) -> int:
-    """The partition of a key: the same on every machine and run; 0 for None."""
+    """The partition of a key, which is the same on every machine and run. It is 0 for None."""
     return zlib.crc32(key.encode()) % partitions if key is not None else 0
-
-
-@dataclass
-class _OpenFile:
-    """A file in the making. ``lines`` wait until there are enough to compress. ``keys`` are those of all lines."""
-
-    path: Path
-    raw: BinaryIO
-    zipped: gzip.GzipFile
-    count: int = 0
-    size: int = 0
-    waiting: int = 0
-    lines: list[bytes] = field(default_factory=list)
-    keys: list[str | None] = field(default_factory=list)
-    keeps_keys: bool = False
-
-    def drain(self) -> None:
-        self.lines.append(b"")
-        self.zipped.write(b"\n".join(self.lines))
-        self.lines.clear()
-        self.waiting = 0
-
-    def abandon(self) -> None:
-        """Close and remove the file, whatever state it is in."""
-        with suppress(OSError):
-            self.zipped.close()
-        with suppress(OSError):
-            self.raw.close()
-        with suppress(OSError):
-            self.path.unlink()
 
 
 class ArchiveWriter:
     """Writes one topic into an archive.
 
-    A file becomes visible whole, by a rename: when it has ``roll`` records or ``roll_bytes`` (before
-    compression), when more than ``max_open`` are open (the one opened first goes), at :meth:`flush`
-    and at :meth:`close`. What
-    was not published when the process dies is lost, and its hidden files are removed by the next
-    writer. A topic has one writer at a time, which holds a lock. ``level`` is gzip's (1 is fast, 9
-    small).
+    A file is published, by a rename, when it has ``roll`` records or ``roll_bytes`` (before compression).
+    :meth:`flush` and :meth:`close` publish all files. When more than ``max_open`` files are open, the one
+    opened first is published. Records that were not published when the process dies are lost, and the next
+    writer deletes their hidden files. A topic has one writer at a time, which holds a lock. ``level`` is
+    gzip's (1 is fast, 9 is small).
 
-    All methods raise ArchiveError if the directory or disk does not allow it.
+    All methods raise ArchiveError if the directory or disk cannot be written.
     """
 
     def __init__(
@@ -95,11 +66,11 @@ class ArchiveWriter:
         self._roll_bytes = roll_bytes
         self._level = level
         self._max_open = max_open
-        self._open: dict[tuple[int, int], _OpenFile] = {}
+        self._open: dict[tuple[int, int], HiddenFile] = {}
         self._directory = root / "topics" / topic
-        with _errors_at(self._directory):
+        with errors_at(self._directory):
             self._directory.mkdir(parents=True, exist_ok=True)
-            self._lock = _locked(self._directory)
+            self._lock = locked(self._directory)
             for leftover in self._directory.glob(f"{_HOURS}/.*.tmp"):
                 leftover.unlink()
         self._offsets = _next_offsets(root, topic)
@@ -107,19 +78,19 @@ class ArchiveWriter:
 
     @property
     def published(self) -> int:
-        """Records that are in published files, of those that this writer was given."""
+        """The number of records in the files that this writer published."""
         return self._published
 
     @property
     def waiting(self) -> int:
-        """Records in files that are not published yet."""
+        """The number of records in files that are not published yet."""
         return sum(file.count for file in self._open.values())
 
     def write(self, key: str | None, timestamp_ms: int, value: bytes, keeps_key: bool = False) -> None:
-        """Add a record: ``value`` is one line without its end, the time in years 1970 to 9999.
+        """Add a record. ``value`` is one line without line end, and the time is in the years 1970 to 9999.
 
-        ``keeps_key`` says that the key does not follow from the value. The keys of such a file's records are
-        written into a file of keys, as the S3 sink does it.
+        ``keeps_key`` says that the key does not follow from the value. If a file has such a record, the keys of all
+        its records are written into a file of keys, as the S3 sink does.
         """
         place = timestamp_ms // HOUR_MS, partition_of(key, self._partitions)
         file = self._open.get(place) or self._start(*place)
@@ -139,12 +110,12 @@ class ArchiveWriter:
                 file.drain()
 
     def flush(self) -> None:
-        """Publish all that was written."""
+        """Publish all records."""
         for place in sorted(self._open):
             self._publish(place)
 
     def close(self) -> None:
-        """Publish all that was written, and let the topic go to another writer."""
+        """Publish all records, and release the topic's lock."""
         try:
             self.flush()
         finally:
@@ -159,18 +130,18 @@ class ArchiveWriter:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _start(self, hour: int, partition: int) -> _OpenFile:
+    def _start(self, hour: int, partition: int) -> HiddenFile:
         if len(self._open) >= self._max_open:
             self._publish(next(iter(self._open)))
         moment = datetime.fromtimestamp(hour * HOUR_MS / 1000, UTC)
         directory = self._directory / moment.strftime("year=%Y/month=%m/day=%d/hour=%H")
         path = directory / f".{self._topic}+{partition}.tmp"
-        with _errors_at(path):
+        with errors_at(path):
             directory.mkdir(parents=True, exist_ok=True)
             raw = open(path, "wb")  # noqa: SIM115 - open until it is published
-        # Neither a name nor a time in the header: the same records give the same bytes.
+        # The header has no name and no time, so the same records give the same bytes.
         zipped = gzip.GzipFile("", "wb", self._level, raw, mtime=0)
-        file = self._open[hour, partition] = _OpenFile(path, raw, zipped)
+        file = self._open[hour, partition] = HiddenFile(path, raw, zipped)
         return file
 
     def _publish(self, place: tuple[int, int]) -> None:
@@ -189,13 +160,13 @@ class ArchiveWriter:
             if final.exists():
                 raise FileExistsError(errno.EEXIST, "File exists", str(final))
             file.path.rename(final)
-            _sync_directory(final.parent)
+            sync_directory(final.parent)
         self._offsets[partition] = offset + file.count
         self._published += file.count
         del self._open[place]
 
     def _write_keys(self, values: Path, keys: list[str | None]) -> None:
-        """Write the file of keys, which stands beside its file of values before that appears."""
+        """Write the file of keys, before the file of values beside it appears."""
         name, _ = companion_names(values.name, "keys")
         hidden = values.with_name(f".{name}.tmp")
         with open(hidden, "wb") as raw:
@@ -207,10 +178,10 @@ class ArchiveWriter:
 
     @contextmanager
     def _or_abandoned(self, place: tuple[int, int]) -> Iterator[None]:
-        """After an error nobody knows what is in a file: it must not be published later."""
+        """Abandon the file after an error: its content is unknown then, so it must not be published."""
         file = self._open[place]
         try:
-            with _errors_at(file.path):
+            with errors_at(file.path):
                 yield
         except ArchiveError:
             del self._open[place]
@@ -219,55 +190,22 @@ class ArchiveWriter:
 
 
 def _next_offsets(root: Path, topic: str) -> dict[int, int]:
-    """Each partition's records so far: only its newest file has to be counted."""
+    """Each partition's next offset. Only the newest file of a partition has to be counted."""
     newest: dict[int, ArchiveFile] = {}
     for file in topic_files(root, topic):
         if not file.is_numbered:
             continue
         known = newest.get(file.partition, file)
-        newest[file.partition] = max(known, file, key=lambda each: (each.start, each.path))
+        newest[file.partition] = max(known, file, key=lambda candidate: (candidate.start, candidate.path))
     archive = topic_archive(root, topic)
     return {partition: _end(archive, file) for partition, file in newest.items()}
 
 
 def _end(archive: Archive, file: ArchiveFile) -> int:
-    """The offset after a file's last record. Raises ArchiveError for a damaged file: its end is unknown."""
+    """The offset after a file's last record. Raises ArchiveError for a damaged file, whose end is unknown."""
     try:
         return file.end or file.start + sum(1 for _ in records(archive, file))
     except Damaged as error:
         raise ArchiveError(
-            f"{file.path} is damaged ({error}), so the next offset is unknown. Restore the file, or move it away."
-        ) from error
-
-
-def _locked(directory: Path) -> BinaryIO:
-    """The lock of a topic's directory: held until it is closed, or the process dies."""
-    lock = open(directory / ".lock", "wb")  # noqa: SIM115 - open until the writer is closed
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        lock.close()
-        raise ArchiveError(
-            f"Another process writes into {directory}. Stop it, or choose another directory."
-        ) from error
-    return lock
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make a rename last through a power cut."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def _errors_at(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ArchiveError(
-            f"Cannot write {error.filename or path}: {os_reason(error)}. "
-            "Choose a directory that can be written, with room on its disk."
+            f"{file.path} is damaged ({error}), so the next offset is unknown. Restore the file, or move it elsewhere."
         ) from error

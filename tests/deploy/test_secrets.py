@@ -28,7 +28,7 @@ from opensea_metrics.producer.environment import Environment, SettingsError, var
 from opensea_metrics.producer.sample import write_sample
 from opensea_metrics.producer.settings import KafkaSettings, StreamSettings
 from opensea_metrics.spark_batch import kafka as results
-from opensea_metrics.spark_batch.cassandra import CassandraSettings
+from opensea_metrics.spark_batch.cassandra_session import CassandraSettings
 from opensea_metrics.spark_batch.settings import BatchSettings
 from tests.deploy.projects import THREE
 from tests.deploy.stub import Write

@@ -106,7 +106,7 @@ def test_bad_lines_and_a_damaged_file_stop_nothing(tmp_path: Path) -> None:
         )
         reasons = [row["REASON"].split("raw. ")[1] for row in log]
         assert [reason.split(" (")[0].split(";")[0] for reason in reasons] == [
-            "not JSON", "not JSON", "not a JSON object", "A is no BIGINT",
+            "not JSON", "not JSON", "not a JSON object", "A is not a valid BIGINT",
             "this file is damaged: its end is missing",
         ]  # fmt: skip
         assert "a.json.gz" in reasons[4]

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from opensea_metrics.spark_batch.cassandra import CassandraSettings
+from opensea_metrics.spark_batch.cassandra_session import CassandraSettings
 from tests.parts import maven, process
 from tests.parts.ports import free_port
 
@@ -100,7 +100,7 @@ def make_tables(settings: CassandraSettings) -> None:
 
 def read(settings: CassandraSettings, query: str) -> list[dict[str, Any]]:
     """The rows of a query, as dicts of column → value."""
-    from opensea_metrics.spark_batch.cassandra import connected
+    from opensea_metrics.spark_batch.cassandra_session import connected
 
     with connected(settings) as session:
         return list(session.execute(query))

@@ -69,7 +69,7 @@ def test_missing_topics_are_made_and_present_ones_left_alone(broker: Broker) -> 
 
 
 def test_a_topic_that_cannot_be_made_is_told(broker: Broker) -> None:
-    with pytest.raises(SinkError, match="does not let us make the topic too-many-replicas"):
+    with pytest.raises(SinkError, match="refused to create the topic too-many-replicas"):
         ensure_topics(client(broker), [TopicSpec("too-many-replicas", 1, replicas=3)], 60)
 
 

@@ -208,7 +208,7 @@ def test_a_replay_is_stopped_and_goes_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("nope.ndjson",), "error: Cannot read nope.ndjson: No such file"),
+        (("nope.ndjson",), "nope.ndjson: No such file"),
         (("--speed", "0"), "the speed must be greater than 0"),
         ((".opensea-metrics", "--out", ".opensea-metrics"), "itself"),
     ],

@@ -323,7 +323,7 @@ def test_a_damaged_position_is_told(tmp_path: Path) -> None:
     run(tmp_path, source, 50)
     (path,) = (tmp_path / "marks").iterdir()
     path.write_bytes(b"{")
-    with pytest.raises(RecordingError, match="delete it"):
+    with pytest.raises(RecordingError, match="Delete it"):
         run(tmp_path, source, resume=True)
 
 

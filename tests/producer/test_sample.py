@@ -19,7 +19,7 @@ def bundled_records() -> list[Record]:
 
 
 def test_the_bundled_sample_is_what_the_generator_makes() -> None:
-    assert list(sample.bundled()) == list(sample.made_for_the_package())
+    assert list(sample.bundled()) == list(sample.bundled_frames())
 
 
 def test_the_bundled_sample_covers_two_hours() -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.storage import Storage
-from opensea_metrics.producer.archive import listing
+from opensea_metrics.producer.archive import paths
 from opensea_metrics.producer.archive.location import open_archive
 from opensea_metrics.producer.recording import Recording
 from opensea_metrics.spark_batch.recompute import prepare
@@ -201,7 +201,7 @@ def test_every_reader_takes_the_same_records_and_reports_the_same_files(
         f"{TOPIC}+{number}+0000000000.{name}": word
         for number, (name, _, _, word) in enumerate(kinds.values())
         if word
-    } | {listing.shown(name): reason for name, reason in NOT_FILES.items()}
+    } | {paths.shown(name): reason for name, reason in NOT_FILES.items()}
     assert outcome.reports.keys() == expected.keys()
     for name, word in expected.items():
         assert word in outcome.reports[name]

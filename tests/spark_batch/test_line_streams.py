@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from opensea_metrics.producer.archive import blocks, text
+from opensea_metrics.producer.archive import lines, text
 from opensea_metrics.producer.archive.errors import ArchiveError
 from opensea_metrics.producer.archive.layout import HOUR_MS, ArchiveFile, archive_file
 from opensea_metrics.producer.archive.lines import line_blocks
@@ -50,7 +50,7 @@ def test_lines_are_the_same_whatever_a_block_holds(
     source: Archive, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(text, "_TEXT", size)
-    monkeypatch.setattr(blocks, "_SIZE", size)
+    monkeypatch.setattr(lines, "_SIZE", 3 * size)
     chance = random.Random(size)
     content = [
         chance.choice([b"x", "é".encode(), b"{}", b"ab\xff"]) * chance.choice([0, 1, 5, 70, 900])
@@ -71,7 +71,7 @@ def test_streams_share_out_the_lines_and_can_be_read_again(source: Archive) -> N
     texts = FileLineSource(source, files, finished.append)
     found = []
     while not texts.is_read():
-        stream = LineStream(texts, 5_000)
+        stream = LineStream(texts, 8_000)
         begun = stream.reader(NO_NAMES)
         begun.read_next_batch()  # and no more, as of a query that fails
         del begun
@@ -99,7 +99,7 @@ def test_a_line_that_is_no_json_in_any_chunk(
 ) -> None:
     """The chunk is read again then, and nothing is counted twice."""
     monkeypatch.setattr(chunks, "_ROWS", 1_000)
-    monkeypatch.setattr(blocks, "_SIZE", 64 * 1024)
+    monkeypatch.setattr(lines, "_SIZE", 64 * 1024)
     topic = tmp_path / TOPIC
     events = [event(START + n, f"slug-{n % 7}", f"n/{n % 501}") for n in range(6_000)]
     events[at] = b'{"event_time":1, no JSON'

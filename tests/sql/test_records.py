@@ -53,9 +53,9 @@ def reasons() -> list[tuple[object, str | None]]:
 def test_why_records_fail(reasons: list[tuple[object, str | None]]) -> None:
     assert reasons == [
         (7, None),
-        (None, f"C{WIDE - 1} is no BIGINT"),
-        (None, "C61 is no BIGINT"),
-        (None, "S is no STRUCT"),
+        (None, f"C{WIDE - 1} is not a valid BIGINT"),
+        (None, "C61 is not a valid BIGINT"),
+        (None, "S is not a valid STRUCT"),
         (None, None),
         (None, "no timestamp"),
         (None, "not a JSON object"),

@@ -23,13 +23,11 @@ from opensea_metrics.deploy.embedded import server
 from opensea_metrics.producer import sample
 from opensea_metrics.producer.replay import replay
 from opensea_metrics.producer.sinks import ArchiveSink
-from opensea_metrics.spark_batch.cassandra import (
-    COLUMNS,
+from opensea_metrics.spark_batch.cassandra import COLUMNS, Table, write
+from opensea_metrics.spark_batch.cassandra_session import (
     CassandraError,
     CassandraSettings,
-    Table,
     connected,
-    write,
 )
 from tests.parts import cassandra
 from tests.parts.ports import free_port

@@ -28,7 +28,7 @@ from opensea_metrics.deploy.embedded import server
 from opensea_metrics.producer import sample
 from opensea_metrics.producer.replay import replay
 from opensea_metrics.producer.sinks import ArchiveSink
-from opensea_metrics.spark_batch.cassandra import CassandraSettings
+from opensea_metrics.spark_batch.cassandra_session import CassandraSettings
 from tests.parts import cassandra
 from tests.parts.ports import free_port
 

@@ -80,7 +80,7 @@ def refused(make: Any) -> str:
         (complex, "parameter price: complex has no SQL type"),
         (Decimal, "parameter price: a Decimal needs its digits: Annotated[Decimal, Digits(38, 18)]"),
         (int | str, "parameter price: int | str has no SQL type"),
-        (dict[int, str], "parameter price: a dict's keys are str"),
+        (dict[int, str], "parameter price: the keys of a dict must be str"),
         (list[set[int]], "parameter price: set[int] has no SQL type"),
         (Loose, "parameter price: the dataclass Loose must be frozen"),
         (Deep, "parameter price: field inner of Deep: complex has no SQL type"),
@@ -227,11 +227,11 @@ def test_files_of_a_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert "ksqlDB has its own function JSON_ITEMS" in read(
         f"{header}def json_items(x: str) -> str:\n    return x\n", "taken_by_ksqldb"
     )
-    assert "TOKEN_AMOUNT is already at" in read(
+    assert "TOKEN_AMOUNT is already defined at" in read(
         f"{header}def token_amount(x: str) -> str:\n    return x\n", "taken_by_us"
     )
     text = read("x = 1 / 0\n", "broken_file")
     assert "broken_file.py: ZeroDivisionError: division by zero" in text
     assert "there is another module called json" in read("x = 1\n", "json")
     monkeypatch.setenv(registry.VARIABLE, str(tmp_path / "nowhere"))
-    assert "nowhere, which is not there" in refused(registry.functions)
+    assert "nowhere, which does not exist" in refused(registry.functions)

@@ -119,7 +119,7 @@ def test_six_columns_are_more_than_ksqldb_takes() -> None:
 
     wide = function("TOP_BY_KEY")
     wide = replace(wide, parameters=wide.parameters * 2)
-    with pytest.raises(UdfError, match="ksqlDB takes 1 to 5 columns for an aggregate, and"):
+    with pytest.raises(UdfError, match="ksqlDB takes 1 to 5 columns for an aggregate, but"):
         render.source(wide)
 
 
@@ -206,7 +206,7 @@ def test_build_says_what_is_missing(
     )  # fmt: skip
     code, _, err = run(monkeypatch, capsys, "build", "--ksqldb", str(tmp_path / "none"))
     assert code == 1
-    assert "none is not there; it should hold ksqlDB's jars" in err or "Jep is not" in err
+    assert "none does not exist; it should contain ksqlDB's jars" in err or "Jep is not" in err
     monkeypatch.chdir(tmp_path)
     code, _, err = run(monkeypatch, capsys, "build", "--docker")
     assert (code, "run this in a checkout" in err) == (1, True)

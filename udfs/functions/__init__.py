@@ -1,1 +1,1 @@
-"""The functions that are shipped; each module is one idea."""
+"""The functions that are shipped. Each module has one topic."""

@@ -28,8 +28,8 @@ class NftId:
 def nft_id_parts(nft_id: str) -> NftId | None:
     """The chain, contract and token of an nft_id such as ethereum/0x…/17.
 
-    The token is text, as it has up to 78 digits. A hexadecimal contract is lower-cased. NULL for
-    what is not of three parts.
+    The token is text, because it has up to 78 digits. A hexadecimal contract is lower-cased. NULL for a text that does
+    not have three parts.
 
     nft_id: an asset's id as OpenSea writes it
 
@@ -56,13 +56,13 @@ def _normalize_addresses(addresses: pa.Array) -> pa.Array:
 
 @udf(arrow=_normalize_addresses)
 def normalize_address(address: str) -> str | None:
-    """An account's or contract's address in the one form that can be compared.
+    """An account's or contract's address, in one form for comparisons.
 
-    Hexadecimal addresses (0x and 40 digits) are lower-cased, as their capitals are only a checksum;
-    others (Solana's are base 58, where case counts) stay. Blanks around are taken off; nothing left
-    is NULL.
+    Hexadecimal addresses (0x and 40 digits) are lower-cased, because their capitals are only a checksum. Other
+    addresses keep their case, because case matters in Solana's base 58. Surrounding blanks are removed. NULL if
+    nothing is left.
 
-    address: the address as it came
+    address: the address as received
 
     >>> normalize_address(" 0xBC4CA0EdA7647A8aB7C2061c2E118A18a936f13D")
     '0xbc4ca0eda7647a8ab7c2061c2e118a18a936f13d'

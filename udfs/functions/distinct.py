@@ -18,11 +18,11 @@ _SIZE = "CAST(size({a}) AS BIGINT)"
     native_spark=NativeSpark(partial="collect_set({0})", finish=_SIZE),
 )
 class CountDistinctExact:
-    """The number of distinct values, exact: ksqlDB's own COUNT_DISTINCT estimates.
+    """The exact number of distinct values. ksqlDB's own COUNT_DISTINCT only estimates it.
 
-    The state holds every value, so it is for thousands of values a group, not millions.
+    The state holds every value, so use it for thousands of values per group, not for millions.
 
-    value: what is counted; NULL is not
+    value: the value to count; NULL does not count
 
     >>> aggregate(CountDistinctExact(), [("a",), ("b",), (None,), ("a",)])
     2
@@ -44,7 +44,7 @@ class CountDistinctExact:
 
 @udaf(
     native=Native(
-        partial="list_distinct(flatten(list([{0}, {1}])))",  # which leaves NULL out
+        partial="list_distinct(flatten(list([{0}, {1}])))",  # list_distinct omits NULL
         merge="list_distinct(flatten(list({a})))",
         finish="CAST(coalesce(len({a}), 0) AS BIGINT)",
     ),
@@ -53,12 +53,12 @@ class CountDistinctExact:
     ),
 )
 class CountDistinctEither:
-    """The number of distinct values of two columns together, exact: accounts on either side of trades.
+    """The exact number of distinct values in two columns together, such as the accounts on both sides of trades.
 
-    The state holds every value, so it is for thousands of values a group, not millions.
+    The state holds every value, so use it for thousands of values per group, not for millions.
 
-    a: what is counted; NULL is not
-    b: the same
+    a: a value to count; NULL does not count
+    b: another value to count, with the same rule
 
     >>> aggregate(CountDistinctEither(), [("a", "b"), ("b", None), ("c", "a")])
     3

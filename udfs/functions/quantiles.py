@@ -1,4 +1,4 @@
-"""Median and percentiles, by a sketch that can be merged (DDSketch)."""
+"""Median and percentiles, computed with a sketch that can be merged (DDSketch)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MAPPING = LogarithmicMapping(0.01)
 
 @dataclass
 class Bins:
-    """How many values fell into each bin of the sketch: positive ones, negative ones, and zeros."""
+    """The number of values in each bin of the sketch: positive values, negative values, and zeros."""
 
     positive: dict[int, int] = field(default_factory=dict)
     negative: dict[int, int] = field(default_factory=dict)
@@ -59,12 +59,12 @@ def _quantile(bins: Bins, quantile: float) -> float | None:
 
 @udaf()
 class SketchMedian:
-    """The median to 1 %: at most a hundredth above or below the true one.
+    """The median with a relative error of at most 1 %.
 
-    The state is a sketch of a few hundred counters, whatever the number of values; of an even number
-    of values it is the lower one in the middle.
+    The state is a sketch with a few hundred counters, regardless of the number of values. For an even number of values,
+    the result is the lower one of the two in the middle.
 
-    value: NULL, infinite or NaN leaves the row out
+    value: the value; a row with NULL, infinity or NaN is omitted
 
     >>> round(aggregate(SketchMedian(), [(1.0,), (100.0,), (3.0,)]), 1)
     3.0
@@ -85,10 +85,10 @@ class SketchMedian:
 
 @udaf()
 class SketchPercentile:
-    """A percentile to 1 %: at most a hundredth above or below the true one.
+    """A percentile with a relative error of at most 1 %.
 
-    value: NULL, infinite or NaN leaves the row out
-    percent: which percentile, 0 to 100; 50 is the median
+    value: the value; a row with NULL, infinity or NaN is omitted
+    percent: the percentile, from 0 to 100; 50 is the median
 
     >>> 89.1 < aggregate(SketchPercentile(90), [(float(x),) for x in range(1, 102)]) < 91.9
     True

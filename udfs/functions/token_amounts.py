@@ -1,4 +1,4 @@
-"""Amounts of tokens: base units (wei) and decimals → units."""
+"""Amounts of tokens: converts base units (wei) and decimals to units."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-# These are imported where they are used: inside ksqlDB they are not, and would delay the first call.
+# These modules are imported only where they are used. ksqlDB does not use them, and they would delay its first call.
 
-_MOST_DIGITS = 78  # as 2^256 has
+_MOST_DIGITS = 78  # the number of digits of 2^256
 _DECIMALS = range(100)
 _SCALE = 18
 _WHOLE = 20
@@ -23,7 +23,7 @@ _INT64_DIGITS = 18
 _POWERS: tuple[int, ...] = tuple(10**d for d in _DECIMALS)
 
 Finish = Callable[["pa.Array", int], "pa.Array"]
-"""Digits and a number of decimals → amounts."""
+"""Converts digits and a number of decimals to amounts."""
 
 
 def _is_amount(base_units: str, decimals: int) -> bool:
@@ -36,7 +36,7 @@ def _is_amount(base_units: str, decimals: int) -> bool:
 
 
 def _by_decimals(base_units: pa.Array, decimals: pa.Array, finish: Finish, kind: pa.DataType) -> pa.Array:
-    """Arrow cannot slice by a row's own number: one pass for each number of decimals there is."""
+    """Amounts, one pass for each number of decimals, because Arrow cannot slice by a number from the same row."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -56,7 +56,7 @@ def _by_decimals(base_units: pa.Array, decimals: pa.Array, finish: Finish, kind:
 
 
 def _are_amounts(texts: pa.Array) -> bool:
-    """True if the bytes show that all are; False if that takes a closer look."""
+    """True if the bytes show that all texts are amounts. False if only a closer look can tell."""
     import numpy as np
     import pyarrow as pa
 
@@ -67,7 +67,7 @@ def _are_amounts(texts: pa.Array) -> bool:
 
 
 def _bytes(texts: pa.Array) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-    """The lengths of texts that are not NULL, and their bytes."""
+    """The lengths of the texts that are not NULL, and their bytes."""
     import numpy as np
 
     _, offsets, data = texts.buffers()
@@ -76,7 +76,7 @@ def _bytes(texts: pa.Array) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
 
 
 def _lengths(digits: pa.Array) -> NDArray[np.int32]:
-    """How many digits, 0 for NULL."""
+    """The numbers of digits. 0 for NULL."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -95,7 +95,7 @@ def _exact(digits: pa.Array, d: int) -> pa.Array:
     if d > _SCALE or lengths.max(initial=0) > _WHOLE + d:
         digits, d = _fitting(digits, d)
         lengths = _lengths(digits)
-    # The amount's digits with all 18 decimals: the point is moved without touching them again.
+    # The amount's digits with all 18 decimals. The point can be moved without touching the digits again.
     if d < _SCALE:
         digits = pc.binary_replace_slice(digits, _MOST_DIGITS, _MOST_DIGITS, "0" * (_SCALE - d))
     valid = None
@@ -116,7 +116,7 @@ def _exact(digits: pa.Array, d: int) -> pa.Array:
 
 
 def _short_words(digits: pa.Array) -> NDArray[np.int64]:
-    """Digits as 128-bit integers, the lower half first; Arrow reads 64-bit ones three times as fast."""
+    """Digits as 128-bit integers, with the lower half first. Arrow reads 64-bit integers three times as fast."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -136,7 +136,7 @@ def _long_words(digits: pa.Array) -> NDArray[np.int64]:
 
 
 def _fitting(digits: pa.Array, d: int) -> tuple[pa.Array, int]:
-    """Digits without zeros in front, at most 18 of them decimals; NULL where that is not possible."""
+    """Digits without leading zeros, at most 18 of them decimals. NULL where that is not possible."""
     import pyarrow.compute as pc
 
     digits = pc.ascii_ltrim(digits, "0")
@@ -174,13 +174,13 @@ def _token_amounts_double(base_units: pa.Array, decimals: pa.Array) -> pa.Array:
 
 @udf(arrow=_token_amounts)
 def token_amount(base_units: str, decimals: Int32) -> Annotated[Decimal, Digits(38, 18)] | None:
-    """An amount of a token, exact: base units / 10^decimals.
+    """The exact amount of a token: base units / 10^decimals.
 
-    NULL for what is no amount (more than 78 digits, a sign, decimals below 0 or above 99), and for
-    an amount that 20 digits before the point and 18 after it do not hold.
+    NULL for an invalid amount, which has more than 78 digits, a sign, or decimals below 0 or above 99. Also NULL for an
+    amount with more than 20 digits before the point or 18 after it.
 
     base_units: a whole number as text, such as a sale_price in wei
-    decimals: how many digits stand after the point, 18 for ETH
+    decimals: the number of digits after the point, 18 for ETH
 
     >>> token_amount("1500000000000000000", 18)
     Decimal('1.500000000000000000')
@@ -201,13 +201,13 @@ def token_amount(base_units: str, decimals: Int32) -> Annotated[Decimal, Digits(
 
 @udf(arrow=_token_amounts_double)
 def token_amount_double(base_units: str, decimals: Int32) -> float | None:
-    """An amount of a token as the DOUBLE that is nearest to base units / 10^decimals.
+    """The amount of a token as the DOUBLE that is nearest to base units / 10^decimals.
 
-    Unlike CAST(x AS DOUBLE) / POWER(10, d) it is rounded once. NULL for what is no amount (more than
-    78 digits, a sign, decimals below 0 or above 99).
+    The result is rounded only once, unlike CAST(x AS DOUBLE) / POWER(10, d). NULL for an invalid amount, which has more
+    than 78 digits, a sign, or decimals below 0 or above 99.
 
     base_units: a whole number as text, such as a sale_price in wei
-    decimals: how many digits stand after the point, 18 for ETH
+    decimals: the number of digits after the point, 18 for ETH
 
     >>> token_amount_double("1500000000000000000", 18)
     1.5
@@ -216,4 +216,4 @@ def token_amount_double(base_units: str, decimals: Int32) -> float | None:
     """
     if not _is_amount(base_units, decimals):
         return None
-    return int(base_units) / _POWERS[decimals]  # of two ints: rounded once, to the nearest
+    return int(base_units) / _POWERS[decimals]  # dividing two ints rounds once, to the nearest DOUBLE

@@ -10,8 +10,8 @@ from opensea_metrics.udfs import udaf
 
 _ENTRY = "{{'k': {0}, 'no': -{off}, 'v': {1}, 'd': {2}}}"
 _SPARK_ENTRY = "named_struct('k', {0}, 'o', {off}, 'v', {1}, 'd', {2})"
-# Of entries sorted by key and newest first: each key's newest, then the n greatest by value, equal
-# values by key. Entries are {k: key, no: -offset, v: value, d: detail}.
+# Takes entries sorted by key, newest first. Keeps each key's newest entry, then the n greatest by value. Equal
+# values are ordered by key. Entries are {k: key, no: -offset, v: value, d: detail}.
 _TOP_ENTRIES = """CREATE OR REPLACE MACRO top_entries(l, n) AS (
   list_transform(
     list_sort(list_transform(
@@ -29,7 +29,7 @@ class TopEntry(NamedTuple):
 
 
 State = tuple[TopEntry, ...]
-"""In order: the greatest value first, equal values by key."""
+"""Entries in order: the greatest value first, equal values by key."""
 
 
 @udaf(
@@ -45,7 +45,7 @@ State = tuple[TopEntry, ...]
     native_spark=NativeSpark(
         partial=f"sort_array(collect_list({_SPARK_ENTRY}) FILTER (WHERE {{0}} IS NOT NULL"
         " AND abs({1}) < double('Infinity')))",
-        # Each key's newest, then as in DuckDB.
+        # Each key's newest entry, then the same as in DuckDB.
         finish="transform(slice(sort_array(transform("
         "filter({a}, (e, i) -> coalesce(get({a}, i + 1).k <> e.k, true)),"
         " e -> named_struct('nv', -e.v, 'KEY', e.k, 'DETAIL', e.d))), 1, {n}),"
@@ -53,16 +53,16 @@ State = tuple[TopEntry, ...]
     ),
 )
 class TopByKey:
-    """The n keys with the greatest newest values, greatest first, equal values by key.
+    """The n keys with the greatest newest values, the greatest first, and equal values by key.
 
-    A key's newer value replaces its older one, so it may read a stream of a table's changes, where a
-    key comes again with each change. Only n keys are kept: the result is exact as long as no key's
-    value sinks, as with sums and counts that grow.
+    A key's newer value replaces its older one. So the aggregate may read a stream of a table's changes, in which a key
+    appears again with each change. Only n keys are kept. The result is exact if no key's value decreases, as with
+    sums and counts that grow.
 
-    key: what is ranked; NULL leaves the row out
-    value: by what it is ranked; NULL, infinite or NaN leaves the row out
-    detail: text that is carried along with the key's newest value
-    n: how many keys
+    key: the key to rank; a row with NULL is omitted
+    value: the value that keys are ranked by; a row with NULL, infinity or NaN is omitted
+    detail: a text that is kept with the key's newest value
+    n: the number of keys
 
     >>> rows = [("a", 1.0, None), ("b", 2.0, "x"), ("a", 3.0, "y"), ("c", 2.0, None)]
     >>> [(entry.key, entry.value, entry.detail) for entry in aggregate(TopByKey(2), rows)]
@@ -82,7 +82,7 @@ class TopByKey:
             return state
         kept = [entry for entry in state if entry[0] != key]
         index = len(kept)
-        while index:  # written out: it runs for every record
+        while index:  # written as a loop because it runs for every record
             above, least, _ = kept[index - 1]
             if value < least or (value == least and key > above):
                 break

@@ -1,4 +1,4 @@
-"""Sales that move an asset between accounts of one owner."""
+"""Sales that move an asset between accounts of the same owner."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from opensea_metrics.udfs.functions.assets import normalize_address
 
 @udf
 def is_wash_trade(maker: str, taker: str) -> bool:
-    """Whether one account stands on both sides of a trade.
+    """True if the same account is on both sides of a trade.
 
-    maker: the account that made the order
-    taker: the account that took it
+    maker: the account that created the order
+    taker: the account that accepted the order
 
     >>> is_wash_trade("0xBC4CA0EdA7647A8aB7C2061c2E118A18a936f13D",
     ...               "0xbc4ca0eda7647a8ab7c2061c2e118a18a936f13d")
@@ -26,7 +26,7 @@ def is_wash_trade(maker: str, taker: str) -> bool:
 
 
 Values = dict[str, list[float]]
-"""By asset and pair of accounts (a digest of them): what the trades were worth."""
+"""The values of trades, by asset and pair of accounts (as a digest)."""
 _SELF = ""
 
 
@@ -34,14 +34,14 @@ _SELF = ""
 class WashVolume:
     """The volume of trades that look like wash trades.
 
-    Counted are trades with one account on both sides, and all trades of two accounts that trade one
-    asset with each other more than once: back and forth. Which of them is the maker does not matter,
-    as the maker of an accepted offer is the buyer.
+    A trade counts if one account is on both sides. If two accounts trade an asset with each other more than once, all
+    of their trades with it count. Their order does not matter, because the maker of an accepted offer is the
+    buyer.
 
-    asset: which asset is traded, such as an nft_id; with NULL only the accounts are looked at
-    maker: the account that made the order
-    taker: the account that took it
-    value: the trade's value; NULL, infinite or NaN leaves the trade out
+    asset: the traded asset, such as an nft_id; if NULL, only the accounts are compared
+    maker: the account that created the order
+    taker: the account that accepted the order
+    value: the trade's value; a trade with NULL, infinity or NaN is omitted
 
     >>> trades = [("x", "a", "b", 10.0), ("x", "b", "a", 11.0), ("y", "a", "b", 5.0), ("y", "c", "c", 1.0)]
     >>> aggregate(WashVolume(), trades)
@@ -70,7 +70,7 @@ class WashVolume:
 
 
 def _key(asset: str | None, one: str, other: str) -> str:
-    """Short, as the state holds every trade of a window."""
+    """A short key, because the state holds every trade of a window."""
     if one == other:
         return _SELF
     text = f"{len(asset or '')} {len(one)} {asset}{one}{other}"

@@ -1,5 +1,5 @@
-"""The functions in ksqlDB: a Java class for each, made from its hints, that calls CPython through Jep.
+"""The functions in ksqlDB. Each has a Java class, generated from its hints, that calls CPython through Jep.
 
-``java/`` is the runtime, which knows nothing of this project; ``render`` writes the classes,
-``build`` makes jars of both, and ``adaptor`` is what the classes call inside the server.
+``java/`` is the runtime, which does not depend on this project. ``render`` writes the classes, and ``build`` packs
+classes and runtime into jars. The classes call ``adaptor`` inside the server.
 """

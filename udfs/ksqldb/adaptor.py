@@ -1,10 +1,10 @@
-"""The generated Java classes call this module: ``bind`` returns a callable over values as Java passes them.
+"""The generated Java classes call this module. ``bind`` returns a callable over values as Java passes them.
 
-How each type crosses: ``java/pyudf/Values.java``. Callables raise; Java catches and logs.
+``java/pyudf/Values.java`` says how each type crosses. The callables raise exceptions, and Java catches and logs them.
 
-An aggregate's state is text in ksqlDB, but reading and writing it would take most of the time. So a
-thread's newest states are kept on this side as well, in numbered places; ``java/pyudf/States.java``
-knows which text is in which place, and hands over the text only if it is in none.
+An aggregate's state is text in ksqlDB, but reading and writing the text would take most of the time. So this module
+also keeps a thread's newest states, in numbered places. ``java/pyudf/States.java`` knows which text is in which place.
+It passes the text only if the text is in no place.
 """
 
 from __future__ import annotations
@@ -45,25 +45,25 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 _PROTOCOL = 2
-"""What calls look like between Java and here; to be raised with every change of it."""
+"""The version of the calls between Java and Python. Increase it with every change of the calls."""
 
 
 def made_for(definition: Definition) -> str:
-    """What a generated class must fit: the function's signature, and the protocol."""
+    """The signature and the protocol that a generated class must match."""
     return f"{definition.signature} [{_PROTOCOL}]"
 
 
 def bind(name: str, method: str, fits: str, *constants: Any) -> Callable[..., Any]:
-    """A function's ``call``, or ``initialize``, ``accumulate``, ``merge`` or ``finish`` of an
-    aggregate with its constants.
+    """The ``call`` of a function, or ``initialize``, ``accumulate``, ``merge`` or ``finish`` of an aggregate with its
+    constants.
 
-    ``fits`` is what the class was made for. Raises UdfError if that is not the function, KeyError if
-    it is not registered.
+    ``fits`` is the signature that the class was generated for. Raises UdfError if the function has another signature,
+    and KeyError if it is not registered.
     """
     definition = registry.functions()[name]
     if fits != made_for(definition):
         raise UdfError(
-            f"the jar was made for {fits}, and here is {made_for(definition)}: build it again"
+            f"the jar was made for {fits}, but the function here is {made_for(definition)}: build it again"
             " (opensea-metrics udfs build)"
         )
     if definition.kind != "aggregate":
@@ -73,7 +73,7 @@ def bind(name: str, method: str, fits: str, *constants: Any) -> Callable[..., An
         case "initialize":
             return aggregation.initialize
         case "accumulate":
-            # The state and its place come first.
+            # The first two arguments are the state and its place.
             accumulate = _accumulate(aggregation, _kept(name, constants))
             return _converted(accumulate, definition.parameters, None, shift=2)
         case "merge":
@@ -89,11 +89,11 @@ def _aggregation(name: str, constants: tuple[Any, ...]) -> Aggregation:
 
 
 Kept = dict[int, tuple[Any, str]]
-"""By place: a state, and its text."""
+"""By place: a state and its text."""
 
 
 class _Thread(threading.local):
-    """What a thread has kept, by aggregate and constants."""
+    """The states that a thread keeps, by aggregate and constants."""
 
     def __init__(self) -> None:
         self.kept: dict[tuple[str, tuple[Any, ...]], Kept] = {}
@@ -108,9 +108,9 @@ def _kept(name: str, constants: tuple[Any, ...]) -> Kept:
 
 
 def _accumulate(aggregation: Aggregation, kept: Kept) -> Callable[..., str | None]:
-    """(state or None if it is kept, its place, columns …) → the new state, or None if it is the same.
+    """A callable: (state, or None if it is kept, its place, columns …) → the new state, or None if it is unchanged.
 
-    The new one is kept in the same place; -1 is none.
+    The new state is kept in the same place. Place -1 means that the state is not kept.
     """
     decode, add, write = aggregation.decode, aggregation.add, aggregation.text
     immutable = aggregation.immutable
@@ -131,14 +131,14 @@ def _accumulate(aggregation: Aggregation, kept: Kept) -> Callable[..., str | Non
 
 
 def _finish(aggregation: Aggregation, kept: Kept) -> Callable[[str | None, int], Any]:
-    """(state or None if it is kept, its place) → the result."""
+    """A callable: (state, or None if it is kept, its place) → the result."""
     decode, conclude, immutable = aggregation.decode, aggregation.conclude, aggregation.immutable
 
     def finish(text: str | None, place: int) -> Any:
         if text is not None:
             return conclude(decode(text))
         state, text = kept[place]
-        # What finish may change must not be the state that is kept.
+        # finish may change its argument, so it must not get the state that is kept.
         return conclude(state if immutable else decode(text))
 
     return finish
@@ -150,7 +150,7 @@ def _converted(
     out: Converter | None,
     shift: int = 0,
 ) -> Callable[..., Any]:
-    """The callable with its arguments and result converted, where they have to be."""
+    """The callable, with its arguments and result converted if necessary."""
     incoming = [(index + shift, into) for index, p in enumerate(parameters) if (into := _in(p))]
     if not incoming:
         return call if out is None else lambda *values: out(call(*values))
@@ -167,7 +167,7 @@ def _converted(
 
 
 def _in(parameter: Parameter) -> Converter | None:
-    """As it crossed → what the function expects."""
+    """Converts a value from Java's form to the form that the function expects."""
     plain, read = from_java(parameter.type), reader(parameter.hint)
     if isinstance(parameter.type, ArrayType | MapType | StructType):
         decode = msgspec.json.Decoder().decode
@@ -176,7 +176,7 @@ def _in(parameter: Parameter) -> Converter | None:
 
 
 def from_java(kind: KsqlType) -> Converter:
-    """As it crossed (JSON decoded) → plain value."""
+    """Converts a value from Java's form (with JSON decoded) to a plain value."""
     match kind:
         case DecimalType():
             return Decimal
@@ -196,7 +196,7 @@ def from_java(kind: KsqlType) -> Converter:
 
 
 _FROM_JAVA: dict[KsqlType, Converter] = {
-    DOUBLE: float,  # "NaN" inside of JSON
+    DOUBLE: float,  # "NaN" inside JSON
     BYTES: lambda text: text.encode("latin-1"),
     DATE: lambda ms: (_EPOCH + ms * _MILLISECOND).date(),
     TIME: lambda ms: (_EPOCH + ms * _MILLISECOND).time(),
@@ -205,7 +205,7 @@ _FROM_JAVA: dict[KsqlType, Converter] = {
 
 
 def _out(definition: Definition) -> Converter | None:
-    """What the function returned → as it crosses; None where Java takes it as it is, and checks it."""
+    """Converts a result to Java's form. None if Java accepts the result unchanged and checks it."""
     kind = definition.result
     if kind in _AS_THEY_ARE:
         return None
@@ -224,8 +224,8 @@ def _out(definition: Definition) -> Converter | None:
     find = unfinite(definition.result_hint)
 
     def straight(value: Any) -> str | None:
-        """The encoder knows records, and Java checks the types; only what is not finite it
-        writes as null."""
+        """The result as JSON. The encoder supports records, and Java checks the types. The encoder would write infinity
+        and NaN as null."""
         if value is None:
             return None
         text = encode(value)
@@ -248,7 +248,7 @@ def _is_json(kind: KsqlType) -> bool:
 
 
 def to_java(kind: KsqlType) -> Converter:
-    """Plain value → as it crosses."""
+    """Converts a plain value to Java's form."""
     match kind:
         case DecimalType():
             return lambda value: None if value is None else str(value)

@@ -1,9 +1,8 @@
-"""Java sources → jars, with javac.
+"""Compiles Java sources into jars, with javac.
 
-Two layouts. ``apart``: the classes alone in a jar for ``ksql.extension.dir``, the runtime and Jep in
-jars for the server's class path; any number of projects can so share a server. ``one``: everything in
-one jar for ``ksql.extension.dir``; there must be only one such jar in a server, as Python can be loaded
-only once.
+There are two layouts. In ``apart``, one jar for ``ksql.extension.dir`` has the classes alone. Jars for the server's
+class path have the runtime and Jep. Then any number of projects can share a server. In ``one``, one jar for
+``ksql.extension.dir`` has everything. A server may have only one such jar, because Python can be loaded only once.
 """
 
 from __future__ import annotations
@@ -31,17 +30,17 @@ _RELEASE = "11"
 
 @dataclass(frozen=True)
 class Built:
-    """The jars: ``extension`` for ``ksql.extension.dir``, ``class_path`` for the server's."""
+    """The jars: ``extension`` for ``ksql.extension.dir``, and ``class_path`` for the server's class path."""
 
     extension: Path
     class_path: tuple[Path, ...]
 
 
 def build(out: Path, ksqldb: Iterable[Path], one: bool = False) -> Built:
-    """Render, compile and pack all functions into jars under ``out``.
+    """Render, compile and pack all functions into jars in ``out``.
 
-    ``ksqldb`` are jars of ksqlDB, or folders of them. Raises UdfError where a JDK, Jep or ksqlDB's
-    classes are missing, or javac refuses something.
+    ``ksqldb`` are ksqlDB's jars, or folders that contain them. Raises UdfError if a JDK, Jep or ksqlDB's classes are
+    missing, or if javac reports an error.
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -62,7 +61,7 @@ def build(out: Path, ksqldb: Iterable[Path], one: bool = False) -> Built:
 
 
 def function_sources() -> dict[str, str]:
-    """The sources of all functions' classes, by path."""
+    """The sources of the classes of all functions, by path."""
     folder = render.PACKAGE.replace(".", "/")
     return {
         f"{folder}/{render.class_name(definition)}.java": render.source(definition)
@@ -77,7 +76,7 @@ def runtime_sources() -> dict[str, str]:
 
 
 def compile_java(sources: Mapping[str, str], out: Path, class_path: Iterable[Path]) -> None:
-    """Compile into a folder. Raises UdfError with what javac says."""
+    """Compile sources into a folder. Raises UdfError with javac's message."""
     with tempfile.TemporaryDirectory() as temporary:
         files = []
         for path, text in sources.items():
@@ -86,7 +85,7 @@ def compile_java(sources: Mapping[str, str], out: Path, class_path: Iterable[Pat
             file.write_text(text, "utf-8")
             files.append(str(file))
         out.mkdir(parents=True, exist_ok=True)
-        # javac ends within seconds, before Java's optimising compiler saves any time.
+        # javac ends within seconds, before Java's optimising compiler would save any time.
         command = [javac(), "-J-XX:TieredStopAtLevel=1", "--release", _RELEASE, "-encoding", "UTF-8"]
         command += ["-nowarn", "-proc:none"]
         path = os.pathsep.join(map(str, class_path))
@@ -98,18 +97,18 @@ def compile_java(sources: Mapping[str, str], out: Path, class_path: Iterable[Pat
 
 
 def javac() -> str:
-    """The compiler. Raises UdfError if there is none."""
+    """The path of the compiler. Raises UdfError if there is none."""
     home = os.environ.get("JAVA_HOME")
     program = shutil.which("javac", path=f"{home}/bin" if home else None)
     if program is None:
         raise UdfError(
-            "there is no javac: install a JDK (11 or newer) and set JAVA_HOME, or give --docker"
+            "there is no javac: install a JDK (11 or newer) and set JAVA_HOME, or pass --docker"
         )
     return program
 
 
 def jep_jar() -> Path:
-    """Jep's own jar. Raises UdfError if Jep is not installed."""
+    """The jar of Jep. Raises UdfError if Jep is not installed."""
     spec = importlib.util.find_spec("jep")
     folders = spec.submodule_search_locations if spec else None
     for folder in folders or ():
@@ -117,16 +116,16 @@ def jep_jar() -> Path:
             return jar
     raise UdfError(
         "Jep is not installed: pip install 'opensea-metrics[ksqldb]' with JAVA_HOME set to a JDK"
-        " (needs a C compiler), or give --docker"
+        " (needs a C compiler), or pass --docker"
     )
 
 
 def jars(paths: Iterable[Path]) -> list[Path]:
-    """The jars named, and those in the folders named. Raises UdfError if one is not there."""
+    """The given jars, and those in the given folders. Raises UdfError for a path that does not exist."""
     files: list[Path] = []
     for path in paths:
         if not path.exists():
-            raise UdfError(f"{path} is not there; it should hold ksqlDB's jars")
+            raise UdfError(f"{path} does not exist; it should contain ksqlDB's jars")
         files += sorted(path.glob("*.jar")) if path.is_dir() and any(path.glob("*.jar")) else [path]
     return files
 
@@ -142,7 +141,7 @@ def _unpacked(jar: Path) -> dict[str, bytes]:
 
 
 def _pack(jar: Path, contents: Iterable[Mapping[str, bytes]]) -> None:
-    """Write a jar; the same classes make the same bytes."""
+    """Write a jar. The same classes produce the same bytes."""
     jar.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(jar, "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr(zipfile.ZipInfo("META-INF/MANIFEST.MF"), "Manifest-Version: 1.0\r\n\r\n")

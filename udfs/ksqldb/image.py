@@ -1,4 +1,4 @@
-"""An image of ksqlDB with the functions in it, built by Docker."""
+"""Builds a Docker image of ksqlDB that contains the functions."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _DOCKERFILE = Path("deploy/compose/ksqldb/Dockerfile")
 
 
 def build_image(tag: str, checkout: Path | None = None) -> None:
-    """Build the image from a checkout (the working directory), a project's own functions included.
+    """Build the image from a checkout (default: the working directory), including the project's own functions.
 
-    Docker's progress goes to the terminal. Raises UdfError if there is no Docker, no checkout, or the
-    build fails.
+    Docker's progress is shown in the terminal. Raises UdfError if Docker or the checkout is missing,
+    or if the build fails.
     """
     root = checkout or Path.cwd()
     if not (root / _DOCKERFILE).is_file():
-        raise UdfError(f"{_DOCKERFILE} is not here: run this in a checkout of opensea-metrics")
+        raise UdfError(f"{_DOCKERFILE} does not exist here: run this in a checkout of opensea-metrics")
     if shutil.which("docker") is None:
         raise UdfError("there is no docker command: install Docker, or build jars with --ksqldb DIR")
     with tempfile.TemporaryDirectory() as own:

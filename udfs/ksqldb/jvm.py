@@ -1,4 +1,4 @@
-"""The generated classes in a bare JVM, called as ksqlDB calls them: for checks and tests."""
+"""Runs the generated classes in a bare JVM, which calls them as ksqlDB does, for checks and tests."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _SECONDS = 300
 
 
 class Jvm:
-    """The classes of all functions, compiled; :meth:`run` starts a JVM.
+    """The compiled classes of all functions. :meth:`run` starts a JVM.
 
-    ``log`` is what the last run wrote to the standard error: a line for each exception of Python.
+    ``log`` is the standard error output of the last run, with a line for each Python exception.
     """
 
     def __init__(self, ksqldb: Iterable[Path], folder: Path) -> None:
-        """Compile into a folder. Raises UdfError where a JDK, Jep or ksqlDB's classes are missing."""
+        """Compile into a folder. Raises UdfError if a JDK, Jep or ksqlDB's classes are missing."""
         self.class_path = [*build.jars(ksqldb), build.jep_jar(), folder]
         self.log = ""
         build.compile_java(build.runtime_sources(), folder, self.class_path)
@@ -47,14 +47,14 @@ class Jvm:
         )
         self.log = done.stderr.decode()
         if done.returncode:
-            raise UdfError(f"the JVM ended with {done.returncode}: {self.log[-2000:]}")
+            raise UdfError(f"the JVM ended with status {done.returncode}: {self.log[-2000:]}")
         results = done.stdout.splitlines()
         return [
             _result(definition, line) for (definition, _), line in zip(cases, results, strict=True)
         ]
 
     def command(self, main: str, *arguments: str) -> list[str]:
-        """The command that starts a class of the class path, with this Python inside of it."""
+        """The command that starts a class from the class path, with this Python inside."""
         java = Path(build.javac()).with_name("java")
         packages = Path(__file__).parents[3]
         return [

@@ -1,4 +1,4 @@
-"""Definitions → Java sources."""
+"""Renders definitions as Java sources."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _WIDENED: dict[KsqlType, tuple[KsqlType, ...]] = {
     DOUBLE: (DOUBLE, BIGINT, INTEGER),
     BIGINT: (BIGINT, INTEGER),
 }
-"""The types that a column of an aggregate may have, by its declared type."""
+"""The Java types that a column of an aggregate may have, by its declared type."""
 _WIDER: dict[KsqlType, str] = {DOUBLE: ".doubleValue()", BIGINT: ".longValue()"}
 _TUPLES = {
     2: ("io.confluent.ksql.util.Pair", ("getLeft()", "getRight()")),
@@ -74,12 +74,12 @@ _TUPLES = {
         ("getFirst()", "getSecond()", "getThird()", "getFourth()", "getFifth()"),
     ),
 }
-"""How ksqlDB hands the columns of an aggregate over; of more than five it cannot."""
+"""The class in which ksqlDB passes the columns of an aggregate. It cannot pass more than five."""
 
 
 @dataclass(frozen=True)
 class _Variant:
-    """A factory of an aggregate: its row's Java type, and its columns as expressions."""
+    """A factory of an aggregate: the Java type of its row, and its columns as expressions."""
 
     row: str
     schemas: tuple[str, ...]
@@ -93,7 +93,7 @@ def class_name(definition: Definition) -> str:
 
 
 def source(definition: Definition) -> str:
-    """The Java source of a function's class. Raises UdfError for what ksqlDB cannot have."""
+    """The Java source of a function's class. Raises UdfError if ksqlDB cannot have the function."""
     common: dict[str, Any] = {
         "package": PACKAGE,
         "module": MODULE,
@@ -139,14 +139,14 @@ def source(definition: Definition) -> str:
 
 
 def _returned(definition: Definition) -> KsqlType:
-    """What the annotation names: of a table function, the type of one row."""
+    """The type in the annotation. For a table function, it is the type of one row."""
     if definition.kind == "table" and isinstance(definition.result, ArrayType):
         return definition.result.element
     return definition.result
 
 
 def harness(definitions: Sequence[Definition]) -> str:
-    """The source of the class that calls the others, for checks."""
+    """The source of the class that calls the other classes, for checks."""
     return _template("harness").render(
         functions=[
             {
@@ -177,8 +177,8 @@ def _template(name: str) -> jinja2.Template:
 
 
 def _literal(text: str) -> str:
-    """A Java string literal. Java reads \\u escapes before anything else, so a backslash before a u
-    that is no escape must not come out of it: JSON doubles backslashes."""
+    """A Java string literal. Java reads \\u escapes first, so no backslash before a u may remain unless it is an
+    escape. JSON doubles backslashes, which ensures that."""
     return json.dumps(text)
 
 
@@ -214,7 +214,7 @@ def _built(call: str) -> str:
 
 
 def _declared(kind: KsqlType) -> str:
-    """The schema that an annotation must name, as Java's type does not tell it."""
+    """The schema that an annotation must contain because Java's type does not determine it."""
     return "" if kind in _JAVA else declaration(kind)
 
 
@@ -228,7 +228,7 @@ def _variants(definition: Definition) -> list[_Variant]:
     if len(parameters) > max(_TUPLES) or not parameters:
         raise UdfError(
             f"{definition.place}: ksqlDB takes 1 to {max(_TUPLES)} columns for an aggregate,"
-            f" and {definition.name} has {len(parameters)}"
+            f" but {definition.name} has {len(parameters)}"
         )
     choices = [_WIDENED.get(p.type, (p.type,)) for p in parameters]
     return [_variant(parameters, kinds) for kinds in itertools.product(*choices)]

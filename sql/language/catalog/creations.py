@@ -174,7 +174,7 @@ def _check_replaced(catalog: Catalog, statement: Statement, new: SourceDefinitio
 
 
 def _already(catalog: Catalog, statement: Statement) -> Catalog | None:
-    """Return the catalog unchanged for IF NOT EXISTS, and None for a new name. Raises SqlError for an existing name."""
+    """The unchanged catalog for IF NOT EXISTS, or None for a new name. Raises SqlError for an existing name."""
     name = target(statement)
     if name not in catalog.sources:
         return None

@@ -19,7 +19,7 @@ OPERATIONS = 600
 """The largest depth of nested operations, such as calls, casts and operators. A chain of ANDs, of ORs, or
 of additions and subtractions counts as one operation."""
 CHAINED = 6_000
-"""The largest number of operations in such a chain. Longer chains take more than proportional time."""
+"""The largest number of operations in such a chain. For longer chains, the time grows faster than the length."""
 RECURSION = 10_000
 
 _OPENING = (TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType.CASE)

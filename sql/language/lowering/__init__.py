@@ -1,5 +1,5 @@
-"""From resolved ksqlDB expressions to the SQL of an engine.
+"""Writes resolved ksqlDB expressions in an engine's SQL.
 
-What cannot be given exactly as ksqlDB gives it is refused by name (:class:`core.errors.SqlError`),
-never approximated in silence.
+If an engine cannot compute exactly what ksqlDB computes, the feature is refused by name
+(:class:`core.errors.SqlError`). It is never silently approximated.
 """

@@ -1,4 +1,4 @@
-"""Calls of functions → an engine's SQL: the part that all engines share."""
+"""Writes calls of functions in an engine's SQL. This part is the same for all engines."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ PARTLY: dict[str, tuple[str, ...]] = {
     "TRANSFORM": ("ARRAY<T> (T)=>R",),
     "UNIX_TIMESTAMP": ("TIMESTAMP",),
 }
-"""For each function that the engines run in some variations only: these variations."""
+"""The functions of which the engines support only some variations, with these variations."""
 OWN_WAY = frozenset(
     (
         "ABS", "CEIL", "EXPLODE", "FILTER", "FLOOR", "FORMAT_TIMESTAMP", "REDUCE", "REGEXP_EXTRACT",
         "TO_JSON_STRING", "TRANSFORM",
     )
 )
-"""Functions that are not written by a template, see :meth:`Calls.call`."""
+"""Functions that no template can write, see :meth:`Calls.call`."""
 
 
 LAMBDAS = 8
-"""Lambdas inside each other. DuckDB's time and memory double with each of them."""
+"""The largest depth of nested lambdas. DuckDB's time and memory double with each level."""
 
 
 def fill(template: str, arguments: Sequence[str]) -> str:
-    """A template with its arguments put in: ``{0}``, ``{1}`` … and ``{*}`` for all of them.
+    """Insert arguments into a template: ``{0}``, ``{1}`` … and ``{*}`` for all of them.
 
-    Other braces in the template are doubled. Arguments may contain braces, because one pass inserts them all.
+    Other braces in the template are doubled. Arguments may contain braces, because one pass inserts all of them.
     """
 
     def part(match: re.Match[str]) -> str:
@@ -65,7 +65,7 @@ def fill(template: str, arguments: Sequence[str]) -> str:
 
 
 class Calls(Expressions):
-    """Writes expressions with calls in them; an engine's class says how each function is written."""
+    """Writes expressions that contain calls. The class of an engine says how to write each function."""
 
     def call(self, call: exp.Anonymous) -> str:
         name = str(call.this).upper()
@@ -110,17 +110,17 @@ class Calls(Expressions):
     def _extracted(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
         pattern = arguments[0]
         if not isinstance(pattern, exp.Literal):
-            raise self.refused(call, "REGEXP_EXTRACT with a pattern that is no literal")
+            raise self.refused(call, "REGEXP_EXTRACT with a pattern that is not a literal")
         if len(arguments) == 3 and re.search(r"[?*|]|\{0", str(pattern.this)):
-            # In ksqlDB a group that takes no part is NULL, and an empty one is ''. The engines give '' for both.
-            raise self.refused(call, "a group of REGEXP_EXTRACT beside something optional")
+            # In ksqlDB, an unused group is NULL, and an empty one is ''. The engines return '' for both.
+            raise self.refused(call, "a group of REGEXP_EXTRACT beside an optional part")
         group = self.value(arguments[2]) if len(arguments) == 3 else None
         return self.regexp_extract(call, str(pattern.this), self.value(arguments[1]), group)
 
     def _json_field(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
         path = arguments[1]
         if not isinstance(path, exp.Literal):
-            raise self.refused(call, "EXTRACTJSONFIELD with a path that is no literal")
+            raise self.refused(call, "EXTRACTJSONFIELD with a path that is not a literal")
         names = names_in(str(path.this))
         if names is None:
             return f"CAST(NULL AS {self.type_name(STRING)})"
@@ -140,7 +140,7 @@ class Calls(Expressions):
         return fill(template, arguments)
 
     def check_runs(self, call: exp.Anonymous) -> None:
-        """Raises Unsupported for a variation of one of ksqlDB's functions that the engine does not run."""
+        """Raise Unsupported for a variation of a ksqlDB function that the engine does not support."""
         chosen = resolved(call, self.scope, infer)
         name = str(call.this).upper()
         for argument, parameter in zip(call.expressions, chosen.parameters, strict=True):
@@ -155,7 +155,7 @@ class Calls(Expressions):
     def _python(
         self, call: exp.Anonymous, definition: Definition, arguments: list[exp.Expression]
     ) -> str:
-        """A function of ``udfs``, registered with the engine under its name."""
+        """A function of ``udfs``. It is registered with the engine under its name."""
         casts = ", ".join(
             f"CAST({self.value(argument)} AS {self.type_name(parameter.type)})"
             for argument, parameter in zip(arguments, definition.parameters, strict=True)
@@ -164,7 +164,7 @@ class Calls(Expressions):
         return self.exploded(call, called) if definition.kind == "table" else called
 
     def _rounded(self, name: str, argument: exp.Expression) -> str:
-        """ABS, CEIL and FLOOR keep the type."""
+        """ABS, CEIL or FLOOR. The result has the argument's type."""
         kind, value = self.type_of(argument), self.value(argument)
         if kind in INTEGERS:
             return self.absolute(kind, value) if name == "ABS" else value
@@ -172,7 +172,7 @@ class Calls(Expressions):
         return self.rounded(name, kind, value)
 
     def _absorbing(self, name: str, arguments: list[exp.Expression]) -> str:
-        """Functions that accept NULL. Arithmetic on NULL still fails in ksqlDB, and makes the whole NULL."""
+        """A function that accepts NULL. Arithmetic on NULL still fails in ksqlDB, so the whole call is NULL."""
         written = [self.value(argument) for argument in arguments]
         failing = []
         for number, argument in enumerate(arguments):
@@ -184,8 +184,8 @@ class Calls(Expressions):
             return self._filled(name, written)
         kinds = set(map(self.type_of, arguments))
         if failing == [0] and (name == "NULLIF" or (name in ("COALESCE", "IFNULL") and len(kinds) == 1)):
-            # NULL is the result if the first argument is NULL, so nothing has to be asked before. DuckDB
-            # needs the cube of the depth for a deep expression.
+            # The result is NULL if the first argument is NULL, so no check is needed before it. DuckDB's time grows
+            # with the cube of the depth for a deep expression.
             return self._filled(name, written) if name == "NULLIF" else written[0]
 
         def write(once: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Expressions of ksqlDB → an engine's SQL: the part that all engines share.
+"""Writes ksqlDB expressions in an engine's SQL. This part is the same for all engines.
 
 A comparison with NULL is false in ksqlDB and NULL in SQL. If a condition only selects rows or branches, both
 have the same effect. Elsewhere NULL is turned into false. AND, OR, NOT and LIKE have three values in both
@@ -45,10 +45,10 @@ INTEGERS = (BIGINT, INTEGER)
 
 @dataclass(frozen=True)
 class Expressions(Writing):
-    """Writes expressions of one statement in an engine's SQL.
+    """Writes the expressions of one statement in an engine's SQL.
 
-    ``scope`` has the types of names; ``substitutes`` maps expressions (by their text) to SQL that
-    stands for them, as for the keys and aggregates of a grouped SELECT.
+    ``scope`` has the types of names. ``substitutes`` maps expressions, by their text, to SQL that replaces them. A
+    grouped SELECT uses it for its keys and aggregates.
     """
 
     scope: Scope
@@ -56,15 +56,15 @@ class Expressions(Writing):
     written: dict[tuple[str, int], tuple[exp.Expression, str]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
-    """The SQL written so far, by its form and the identity of its expression. The expression is kept alive with
-    it. Expressions around an expression ask for its SQL repeatedly."""
+    """The SQL written so far, by its form and the identity of its expression. Outer expressions ask for it
+    repeatedly. The expression is kept too, so that its identity stays valid."""
 
     def value(self, expression: exp.Expression) -> str:
-        """The expression as a value. Raises SqlError for what the engine cannot give exactly."""
+        """The expression as a value. Raises SqlError if the engine cannot compute it exactly."""
         return self._written("value", expression, self._value)
 
     def condition(self, expression: exp.Expression) -> str:
-        """The expression as a condition, where NULL and false are the same."""
+        """The expression as a condition, in which NULL has the same effect as false."""
         return self._written("condition", expression, self._condition)
 
     def _written(
@@ -127,7 +127,7 @@ class Expressions(Writing):
                 if self.may_fail(expression):
                     return self.value(expression)
                 connected = [self.condition(side) for side in sides(expression)]
-                # DuckDB makes a filter of each side of an AND; of 5,000 that takes 10 GB.
+                # DuckDB turns each side of an AND into a filter, which takes 10 GB for 5,000 sides.
                 opaque = "coalesce({}, false)" if len(connected) > SHALLOW else "{}"
                 return opaque.format(_joined(expression, connected))
             case exp.Not():
@@ -153,7 +153,7 @@ class Expressions(Writing):
         return self.value(expression)
 
     def negative(self, negative: exp.Neg) -> str:
-        """A number with a minus before it."""
+        """A number with a minus sign before it."""
         return f"(-{self.value(negative.this)})"
 
     def literal(self, literal: exp.Literal) -> str:
@@ -165,24 +165,24 @@ class Expressions(Writing):
         return infer(expression, self.scope)
 
     def refused(self, expression: exp.Expression, feature: str) -> Unsupported:
-        """The error for something that the engine cannot give as ksqlDB does."""
+        """The error for a feature that the engine cannot compute as ksqlDB does."""
         return Unsupported(feature, self.engine, where(self.scope.statement, expression))
 
     def checked_type(self, expression: exp.Expression, kind: KsqlType) -> str:
-        """A type in the engine's SQL. Raises SqlError if it has none."""
+        """A type in the engine's SQL. Raises SqlError if the engine has no such type."""
         try:
             return self.type_name(kind)
         except ValueError:
             raise self.refused(expression, f"the type {kind}") from None
 
     def may_fail(self, expression: exp.Expression) -> bool:
-        """Whether arithmetic on NULL could make an expression NULL, whatever stands around it."""
+        """True if arithmetic on NULL could make an expression NULL, regardless of the expression around it."""
         return may_fail(expression, self.substitutes)
 
     def _connected(self, expression: exp.Expression) -> str:
-        """AND and OR as ksqlDB evaluates them, from left to right.
+        """AND or OR as ksqlDB evaluates it, from left to right.
 
-        If arithmetic on NULL makes a side NULL, the whole is NULL. Sides after the one that decides do not count.
+        If arithmetic on NULL makes a side NULL, the whole is NULL. Sides after the deciding one are ignored.
         """
         connected = sides(expression)
         values = [self.value(side) for side in connected]
@@ -204,13 +204,13 @@ class Expressions(Writing):
         return self.once([first, *values[safe:]], write)
 
     def _time(self, side: exp.Expression, other: exp.Expression) -> str:
-        """A side of a comparison: a text beside WINDOWSTART or ROWTIME is an ISO time."""
+        """A side of a comparison. A text beside WINDOWSTART or ROWTIME is an ISO time."""
         if is_time_bound(other) and isinstance(side, exp.Literal) and side.is_string:
             return str(milliseconds(str(side.this)))
         return self.value(side)
 
     def _arithmetic(self, expression: exp.Expression) -> str:
-        """An operation, or a chain of additions and subtractions, however long."""
+        """An operation, or a chain of additions and subtractions of any length."""
         first, operations = expression.this, [expression]
         if is_chained(expression):
             first, operations = operands(expression)
@@ -220,7 +220,7 @@ class Expressions(Writing):
         return written
 
     def _calculated(self, kind: KsqlType, left: str, operations: list[exp.Expression]) -> str:
-        """Operations one after the other, with results of one type."""
+        """Operations in sequence, whose results all have one type."""
         steps = [(OPERATORS[type(step)], self.value(step.expression)) for step in operations]
         if kind == STRING:
             # Observed: 'x' + NULL is 'xnull'.
@@ -279,18 +279,18 @@ class Expressions(Writing):
             branches = ""
             count = len(tests)
             for number, doubt in enumerate(doubtful):
-                if doubt:  # then ksqlDB gives up: the result is NULL
+                if doubt:  # ksqlDB fails for a NULL condition, so the result is NULL
                     branches += f" WHEN {once[number]} IS NULL THEN NULL"
                 branches += f" WHEN {once[count + number]} THEN {once[2 * count + number]}"
             return f"CASE{branches} ELSE {once[-1]} END"
 
         parts = [*asked, *met, *values]
-        # Only tests that may be NULL are repeated; the rest is long for other reasons.
+        # Only tests that may be NULL are repeated. Other parts may be long too, but they are written once.
         return self.once(parts, write) if any(map(is_long, asked)) else write(parts)
 
 
 def _negated(condition: str) -> str:
-    # DuckDB moves a NOT into ANDs and ORs, and looks at all that is inside again for each.
+    # DuckDB moves a NOT into ANDs and ORs, and examines the whole inside again at each level.
     return f"({condition} = false)" if is_long(condition) else f"(NOT {condition})"
 
 
@@ -300,12 +300,12 @@ def _joined(expression: exp.Expression, sides: Sequence[str]) -> str:
 
 
 def owner(expression: exp.Expression) -> exp.Expression:
-    """The first part of a path of fields (``a->b->c``); other expressions as they are."""
+    """The first part of a path of fields (``a->b->c``). Other expressions stay as they are."""
     while isinstance(expression, exp.Dot):
         expression = expression.this
     return expression
 
 
 def spans_all(pattern: str) -> bool:
-    """True for a pattern from ^ to $, without alternatives that could end earlier."""
+    """True for a pattern from ^ to $ without alternatives that could end earlier."""
     return pattern.startswith("^") and pattern.endswith("$") and "|" not in pattern

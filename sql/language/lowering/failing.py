@@ -1,4 +1,4 @@
-"""Expressions that are NULL in ksqlDB and not in SQL.
+"""Finds expressions that are NULL in ksqlDB but not in SQL.
 
 In ksqlDB, arithmetic on NULL fails, and the whole expression around the arithmetic becomes NULL.
 """
@@ -12,12 +12,12 @@ from sqlglot import exp
 from opensea_metrics.sql.language.dialect.nesting import operands
 
 _TAKING_NULL = ("STRUCT", "MAP", "TRANSFORM", "FILTER", "REDUCE")
-"""Calls that contain the failure: arithmetic inside them makes nothing outside NULL."""
+"""Calls that contain a failure: arithmetic inside them does not make the expression around them NULL."""
 
 
 def may_fail(expression: exp.Expression, known: Container[exp.Expression]) -> bool:
-    """True if arithmetic on NULL could make an expression NULL; ``known`` are expressions that are computed
-    already."""
+    """True if arithmetic on NULL could make an expression NULL. ``known`` are expressions that are already
+    computed."""
     pending = [expression]
     while pending:
         part = pending.pop()
@@ -53,7 +53,7 @@ def sides(expression: exp.Expression) -> list[exp.Expression]:
 
 
 def is_arithmetic(expression: exp.Expression) -> bool:
-    """Whether an expression is arithmetic at its top."""
+    """True if an expression's outermost operation is arithmetic."""
     if isinstance(expression, exp.Paren):
         return is_arithmetic(expression.this)
     if isinstance(expression, exp.Neg):

@@ -1,7 +1,7 @@
-"""The paths of EXTRACTJSONFIELD: ``$``, then ``.name``, ``[name]`` or ``["name"]`` for each level.
+"""Reads the paths of EXTRACTJSONFIELD: ``$``, then ``.name``, ``[name]`` or ``["name"]`` for each level.
 
-A name of digits is the index in an array and the name of a field in an object. For a path of another
-form ksqlDB gives NULL (observed on 7.9.1).
+A name made of digits is an index in an array, and the name of a field in an object. For a path of another
+form, ksqlDB returns NULL (observed on 7.9.1).
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def names_in(path: str) -> list[str] | None:
 
 
 def pointer(names: Sequence[str]) -> str:
-    """The JSON pointer (RFC 6901) to a value, as DuckDB takes it; ``$`` for the whole.
+    """The JSON pointer (RFC 6901) to a value, as DuckDB expects it. ``$`` stands for the whole value.
 
-    Like ksqlDB's path, a pointer does not tell indexes and names of digits apart.
+    Like ksqlDB's path, a pointer does not distinguish indexes from names made of digits.
     """
     if not names:
         return "$"
@@ -45,7 +45,7 @@ def pointer(names: Sequence[str]) -> str:
 
 
 def _is_bare(name: str, others: str) -> bool:
-    """Whether Java's isLetterOrDigit, which sees 16 bits, or ``others`` have each character."""
+    """True if Java's isLetterOrDigit accepts each character, as a 16-bit unit, or ``others`` contains the character."""
     return all(
         character in others
         or (ord(character) < 0x10000 and unicodedata.category(character) in _LETTERS_AND_DIGITS)

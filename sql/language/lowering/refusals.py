@@ -1,4 +1,4 @@
-"""The error for statements that ksqlDB runs and an engine does not."""
+"""The error for statements that ksqlDB supports and an engine does not."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NEXT = {
 
 
 class Unsupported(SqlError):
-    """An engine cannot run a statement that ksqlDB runs.
+    """An engine does not support a statement that ksqlDB supports.
 
     ``feature`` is the missing feature, as the subject of a sentence: ``ROUND``, ``JOIN``.
     ``engine`` is one of the names above.

@@ -1,7 +1,7 @@
-"""How each engine writes ksqlDB's scalar functions.
+"""ksqlDB's scalar functions in each engine's SQL.
 
-``{0}``, ``{1}`` … are the arguments, and ``{*}`` is all of them. Other braces are doubled. Functions that no
-template can write are in :mod:`sql.language.lowering.calls`.
+``{0}``, ``{1}`` … are the arguments, and ``{*}`` is all of them. Other braces are doubled.
+:mod:`sql.language.lowering.calls` has the functions that no template can write.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SPARK_SUBSTRING = (
 
 
 class Template(NamedTuple):
-    """A function in DuckDB's SQL and in Spark's; None if the engine cannot give what ksqlDB gives."""
+    """A function in DuckDB's SQL and in Spark's. None if the engine cannot compute what ksqlDB computes."""
 
     duckdb: str | None
     spark: str | None
@@ -38,13 +38,13 @@ TEMPLATES: dict[str, Template] = {
         spark="CASE WHEN {0} IS NOT NULL OR {1} IS NOT NULL"
         " THEN concat(coalesce({0}, array()), coalesce({1}, array())) END",
     ),
-    # The value to look for may be NULL.
+    # The value to search for may be NULL.
     "ARRAY_CONTAINS": Template(
         duckdb="CASE WHEN {1} IS NULL THEN coalesce(len(list_filter({0}, lambda _e: _e IS NULL)) > 0,"
         " false) ELSE coalesce(list_contains({0}, {1}), false) END",
         spark="coalesce(exists({0}, _e -> _e <=> {1}), false)",
     ),
-    # DuckDB's list_distinct keeps no order.
+    # DuckDB's list_distinct does not keep the order.
     "ARRAY_DISTINCT": Template(
         duckdb="list_filter({0}, lambda _e, _i: list_position({0}, _e) = _i)",
         spark="array_distinct({0})",
@@ -65,7 +65,7 @@ TEMPLATES: dict[str, Template] = {
         spark="concat_ws('', {*})",
     ),
     "EXP": _both("exp({0})"),
-    # Observed: a JSON null gives the text 'null'.
+    # Observed: a JSON null returns the text 'null'.
     "EXTRACTJSONFIELD": Template(
         duckdb="CASE WHEN json_valid({0}) THEN CASE WHEN json_type({0}, {1}) = 'NULL' THEN 'null'"
         " ELSE json_extract_string({0}, {1}) END END",
@@ -84,7 +84,7 @@ TEMPLATES: dict[str, Template] = {
     ),
     "LCASE": _both("lower({0})"),
     "LEAST": _both("least({*})"),
-    # Java counts UTF-16 units: a character beyond U+FFFF counts twice.
+    # Java counts UTF-16 units, so a character beyond U+FFFF counts twice.
     "LEN": Template(
         duckdb="CAST(length({0}) + length(regexp_replace({0}, '[^\\x{{10000}}-\\x{{10FFFF}}]', '', 'g'))"
         " AS INTEGER)",
@@ -111,7 +111,7 @@ TEMPLATES: dict[str, Template] = {
         duckdb="CAST(sign({0}) AS INTEGER)",
         spark="CAST(sign({0}) AS INT)",
     ),
-    # Observed: NULL when the array is shorter than the end (docs/ksqldb-facts.md, Expressions).
+    # Observed: NULL if the array is shorter than the end (docs/ksqldb-facts.md, Expressions).
     "SLICE": Template(
         duckdb="CASE WHEN {1} >= 1 AND {2} <= len({0}) THEN list_slice({0}, {1}, {2}) END",
         spark="CASE WHEN {1} >= 1 AND {2} <= size({0}) THEN slice({0}, {1}, greatest({2} - {1} + 1, 0)) END",

@@ -1,7 +1,7 @@
-"""Whole SELECTs: what DuckDB's and Spark's SQL share.
+"""Writes whole SELECTs. This part is the same in DuckDB's and Spark's SQL.
 
-A source is given as a relation: SQL of a SELECT with the source's columns under the names that the engine gives
-them, ``ROWTIME`` (epoch ms) and ``_off`` (the offset, which grows along the topic). The relation of a windowed
+A source is passed as a relation, which is the SQL of a SELECT. It has the source's columns under their names in the
+engine, ``ROWTIME`` (epoch ms), and ``_off``, the offset, which grows along the topic. The relation of a windowed
 source also has WINDOWSTART and WINDOWEND.
 """
 
@@ -21,9 +21,9 @@ from opensea_metrics.sql.language.queries.scope import Scope
 
 @dataclass(frozen=True)
 class EngineSyntax:
-    """How an engine writes a column's name, a type, and a record's event time from its column's value.
+    """An engine's SQL for a column's name, a type, and a record's event time from its column's value.
 
-    ``hops`` writes rows of the starts of a record's hopping windows, from the last start back.
+    ``hops`` writes one row for the start of each hopping window of a record, from the last start to the first.
     """
 
     column: Callable[[str], str]
@@ -35,10 +35,10 @@ class EngineSyntax:
 def as_source(
     engine: EngineSyntax, source: Source, relation: str, available: Sequence[str], carried: Sequence[str] = ()
 ) -> str:
-    """A relation in the columns of a source that reads it: by name in any case, NULL where missing.
+    """A relation with the columns of a source. Names are matched in any case, and missing columns are NULL.
 
-    Rows without an event time, or with one before 1970, are omitted. ``available`` are the relation's columns as
-    statements name them. The ``carried`` columns are passed on.
+    Rows without an event time, or with one before 1970, are omitted. ``available`` are the relation's columns, named
+    as in statements. The result keeps the ``carried`` columns.
     """
     known = {column.upper(): column for column in available}
     columns = {}
@@ -62,7 +62,7 @@ def listed(engine: EngineSyntax, source: Source, relation: str) -> str:
 
 
 def order(source: Source) -> list[str]:
-    """The columns by which results are sorted: the window's start and the key; none without a window."""
+    """The columns by which results are sorted: the window's start and the key. Empty without a window."""
     if not source.window:
         return []
     return ["WINDOWSTART", *(column.name for column in source.columns if column.is_key)]
@@ -77,14 +77,14 @@ def scope_of(analysis: Analysis) -> Scope:
 
 
 def hidden_columns(analysis: Analysis) -> list[str]:
-    """What a row of a SELECT without groups has in addition to its columns: the window's bounds and ROWTIME."""
+    """The columns that a row of a SELECT without groups also has: the window's bounds and ROWTIME."""
     taken = {projection.column.name for projection in analysis.projections}
     window = ["WINDOWSTART", "WINDOWEND"] if analysis.source.window else []
     return [name for name in [*window, "ROWTIME"] if name not in taken]
 
 
 def check_supported(analysis: Analysis, engine: str) -> None:
-    """Raises Unsupported for a clause that the engines do not have."""
+    """Raise Unsupported for a clause that the engines do not support."""
     feature = None
     if analysis.joined:
         feature = "JOIN"
@@ -97,7 +97,7 @@ def check_supported(analysis: Analysis, engine: str) -> None:
 
 
 def windowed(engine: EngineSyntax, relation: str, window: Window | None) -> str:
-    """The relation with the window's start as ``_ws``. A row is repeated for each window that it falls into."""
+    """The relation with the window's start as ``_ws``. A row is repeated for each of its windows."""
     if window is None:
         return relation
     since = f"(ROWTIME - {window.origin})" if window.origin else "ROWTIME"

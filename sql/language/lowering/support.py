@@ -1,4 +1,4 @@
-"""Checks of what the engines can run. They are pure, so files can be checked without a server."""
+"""Checks whether engines support a statement. The checks are pure, so files can be checked without a server."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from opensea_metrics.sql.language.statements.statements import Kind, Statement
 from opensea_metrics.sql.language.values.timestamp_formats import UnknownFormat, timestamp_format
 
 REGISTRY_FORMATS = frozenset(("AVRO", "JSON_SR", "PROTOBUF"))
-"""Formats that ksqlDB takes only with a Schema Registry."""
+"""Formats that ksqlDB supports only with a Schema Registry."""
 
 
 def check_statement(before: Catalog, statement: Statement, after: Catalog) -> None:
-    """Raises Unsupported if the embedded server cannot run a statement, which ksqlDB takes.
+    """Raise Unsupported if the embedded server does not support a statement that ksqlDB accepts.
 
-    ``before`` and ``after`` are the catalogs around the statement.
+    ``before`` and ``after`` are the catalogs before and after the statement.
     """
     if statement.kind is Kind.CONNECTOR:
         raise Unsupported("a connector", EMBEDDED, statement.place)
@@ -52,7 +52,7 @@ def check_statement(before: Catalog, statement: Statement, after: Catalog) -> No
 
 
 def check_replacement(before: Catalog, statement: Statement, after: Catalog) -> None:
-    """Raises Unsupported if the embedded server cannot replace a query in place, which ksqlDB can."""
+    """Raise Unsupported if the embedded server cannot replace a query in place although ksqlDB can."""
     sinks = {query.sink for id_, query in before.queries.items() if id_ not in after.queries}
     written = {before.sources[query.sink].topic for query in before.queries.values()}
     for query in _started(before, after):
@@ -63,7 +63,7 @@ def check_replacement(before: Catalog, statement: Statement, after: Catalog) -> 
 
 
 def check_registry(before: Catalog, statement: Statement, after: Catalog) -> None:
-    """Raises Unsupported if a statement needs a Schema Registry, which the embedded server does not have."""
+    """Raise Unsupported if a statement needs a Schema Registry, which the embedded server does not have."""
     if statement.kind is Kind.ASSERT and statement.ast.args["kind"] == "SCHEMA":
         raise Unsupported("ASSERT SCHEMA", EMBEDDED, statement.place)
     name = statement.name or ""
@@ -74,7 +74,7 @@ def check_registry(before: Catalog, statement: Statement, after: Catalog) -> Non
 
 
 def check_query(analysis: Analysis, engine: str) -> None:
-    """Raises Unsupported if an engine (a name of :mod:`sql.language.lowering.refusals`) cannot run a SELECT."""
+    """Raise Unsupported if an engine (a name in :mod:`sql.language.lowering.refusals`) does not support a SELECT."""
     check_types(analysis.source, engine, analysis.statement.place)
     if engine != EMBEDDED:
         _check_record_columns(analysis, engine)
@@ -102,7 +102,7 @@ def _check_record_columns(analysis: Analysis, engine: str) -> None:
 
 
 def check_types(source: Source, engine: str, place: Place) -> None:
-    """Raises Unsupported if an engine cannot hold the values of a source's columns, or read its times."""
+    """Raise Unsupported if an engine cannot hold the values of a source's columns, or cannot read its times."""
     if source.timestamp_format:
         try:
             timestamp_format(source.timestamp_format)
@@ -118,13 +118,13 @@ def check_types(source: Source, engine: str, place: Place) -> None:
 
 
 def runnable() -> dict[str, Function]:
-    """The functions that the embedded server runs, by name: ksqlDB's and those of ``udfs``."""
+    """The functions that the embedded server supports, by name: ksqlDB's and those of ``udfs``."""
     names = {*scalars.DUCKDB, *OWN_WAY, *aggregates.NAMES}
     return {n: f for n, f in functions.known().items() if f.definition or n in names}
 
 
 def runnable_variations(function: Function) -> tuple[Variation, ...]:
-    """The ways to call one of ksqlDB's functions that the embedded server runs."""
+    """The variations of a ksqlDB function that the embedded server supports."""
     partly = PARTLY.get(function.name)
     return tuple(v for v in function.variations if partly is None or v.text in partly)
 

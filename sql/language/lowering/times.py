@@ -9,7 +9,7 @@ from opensea_metrics.sql.language.lowering.refusals import SPARK, Unsupported
 
 
 def event_time(source: Source, value: str) -> str:
-    """The event time in DuckDB's SQL, of the column's value; NULL for a text that is not of the format."""
+    """The event time in DuckDB's SQL, from the column's value. NULL for a text that does not match the format."""
     kind = source.timestamp_type
     if kind == TIMESTAMP:
         return f"epoch_ms({value})"

@@ -11,21 +11,21 @@ from sqlglot import exp
 from opensea_metrics.core.types import KsqlType
 
 SHALLOW = 16
-"""The most operands of a chain that are nested. Longer chains are written side by side."""
+"""The largest number of operands of a chain that are nested. Longer chains are written side by side."""
 _LONG = 400
-"""The length of the longest value that may be repeated, in characters."""
+"""The largest length of a value that may be repeated, in characters."""
 REPEATING = ("parse_", "substring_")
-"""The first letters of the names of macros that repeat their arguments (see macros)."""
+"""The beginnings of the names of macros that repeat their arguments (see macros)."""
 _MACRO = 200
 
 
 class Writing(ABC):
-    """Pieces of SQL, made of arguments that are SQL already."""
+    """Pieces of SQL, written from arguments that are already SQL."""
 
     engine: ClassVar[str]
-    """Its name in refusals, see :mod:`sql.language.lowering.refusals`."""
+    """The engine's name in refusals, see :mod:`sql.language.lowering.refusals`."""
     templates: ClassVar[Mapping[str, str]]
-    """How functions are written, for :func:`sql.language.lowering.calls.fill`."""
+    """The templates of functions, for :func:`sql.language.lowering.calls.fill`."""
 
     @abstractmethod
     def name(self, name: str) -> str:
@@ -41,13 +41,13 @@ class Writing(ABC):
 
     @abstractmethod
     def type_name(self, kind: KsqlType) -> str:
-        """A type; ValueError if the engine has none that holds it."""
+        """A type. Raises ValueError if the engine has no type that holds the values."""
 
     @abstractmethod
     def json_paths(self, names: Sequence[str]) -> list[str]:
-        """The engine's paths, as literals, for a path of ksqlDB with these names.
+        """The engine's paths, as literals, for a ksqlDB path with these names.
 
-        ValueError with the name that the engine cannot write.
+        Raises ValueError with the name that the engine cannot write.
         """
 
     @abstractmethod
@@ -56,7 +56,7 @@ class Writing(ABC):
 
     @abstractmethod
     def element(self, base: str, index: str, of_map: bool) -> str:
-        """An element of an array (from 1 on, from the end with a negative index) or map; NULL if none."""
+        """An element of an array or map. Indexes start at 1. Negative ones count from the end. NULL if missing."""
 
     @abstractmethod
     def array(self, values: Sequence[str]) -> str: ...
@@ -69,7 +69,7 @@ class Writing(ABC):
 
     @abstractmethod
     def function(self, parameters: Sequence[str], body: str) -> str:
-        """A lambda; the parameters are ksqlDB names."""
+        """A lambda. The parameters are ksqlDB names."""
 
     @abstractmethod
     def higher_order(self, name: str, values: str, function: str, start: str | None) -> str:
@@ -77,17 +77,17 @@ class Writing(ABC):
 
     @abstractmethod
     def without_nulls(self, values: str) -> str:
-        """An array, NULL if it holds a NULL."""
+        """An array, or NULL if it contains a NULL."""
 
     @abstractmethod
     def computed(self, values: Sequence[str], write: Callable[[Sequence[str]], str]) -> str:
-        """The SQL that ``write`` makes with names of the values; each value is computed once."""
+        """The SQL that ``write`` returns for names of the values. Each value is computed once."""
 
     def once(self, values: Sequence[str], write: Callable[[Sequence[str]], str]) -> str:
-        """The SQL that ``write`` makes of the values, which ``write`` may repeat.
+        """The SQL that ``write`` returns for the values. ``write`` may repeat them.
 
         Long values are repeated by name, because nested repetition would double the text at every level. A
-        name's value contains no other name: DuckDB's time doubles with every lambda inside a lambda.
+        name's value contains no other name, because DuckDB's time doubles with every lambda inside a lambda.
         """
         long = list(filter(is_long, dict.fromkeys(values)))
         if not long:
@@ -101,22 +101,22 @@ class Writing(ABC):
 
     @abstractmethod
     def whole_sum(self, kind: KsqlType, terms: Sequence[tuple[str, str]]) -> str:
-        """A sum of INTEGERs or BIGINTs as Java computes it: (+ or -, value) pairs."""
+        """A sum of INTEGERs or BIGINTs as Java computes it. The terms are pairs of a sign (+ or -) and a value."""
 
     @abstractmethod
     def folded(self, terms: Sequence[str]) -> str:
         """A sum of DOUBLEs from left to right."""
 
     def concatenated(self, texts: Sequence[str]) -> str:
-        """Texts that are not NULL, one after the other."""
+        """Texts that are not NULL, joined in order."""
         return f"({' || '.join(texts)})" if len(texts) <= SHALLOW else f"concat({', '.join(texts)})"
 
     @abstractmethod
     def integer(self, kind: KsqlType, left: str, operator: str, right: str) -> str:
-        """``*``, ``/`` or ``%`` of INTEGER or BIGINT as Java does it; NULL for a division by zero."""
+        """``*``, ``/`` or ``%`` of INTEGER or BIGINT as in Java. A division by zero is NULL."""
 
     def double(self, left: str, operator: str, right: str) -> str:
-        """Arithmetic of DOUBLEs as Java does it: a division by zero is infinite, or NaN."""
+        """Arithmetic on DOUBLEs as in Java. A division by zero is infinite or NaN."""
         return f"({left} {operator} {right})"
 
     def rounded(self, name: str, kind: KsqlType, value: str) -> str:
@@ -129,11 +129,11 @@ class Writing(ABC):
 
     @abstractmethod
     def truncated(self, kind: KsqlType, value: str) -> str:
-        """DOUBLE → integer as in Java: towards zero, NaN is 0, the bounds are kept."""
+        """DOUBLE → integer as in Java: rounded towards zero. NaN becomes 0, and larger values become the bounds."""
 
     @abstractmethod
     def parsed(self, kind: KsqlType, value: str) -> str:
-        """A text as a number or BOOLEAN; NULL if the text is neither."""
+        """A text as a number or BOOLEAN. NULL if the text is neither."""
 
     @abstractmethod
     def absolute(self, kind: KsqlType, value: str) -> str:
@@ -144,9 +144,9 @@ class Writing(ABC):
 
     @abstractmethod
     def regexp_extract(self, call: exp.Anonymous, pattern: str, value: str, group: str | None) -> str:
-        """What a pattern matches in a value, or one of its groups; NULL where it does not match.
+        """The part of a value that a pattern matches, or one of its groups. NULL if the pattern does not match.
 
-        ``pattern`` is a regular expression; ``value`` and ``group`` are SQL.
+        ``pattern`` is a regular expression. ``value`` and ``group`` are SQL.
         """
 
     @abstractmethod
@@ -158,16 +158,16 @@ class Writing(ABC):
 
     @abstractmethod
     def exploded(self, call: exp.Expression, values: str) -> str:
-        """The rows that a table function makes of an array."""
+        """The rows that a table function returns for an array."""
 
 
 def is_long(value: str) -> bool:
-    """True if a value is too long to repeat, counting the text that its macros expand to."""
+    """True if a value is too long to repeat. The text that its macros expand to counts too."""
     return len(value) + sum(_MACRO * value.count(name) for name in REPEATING) > _LONG
 
 
 def balanced(terms: Sequence[str]) -> str:
-    """A sum of terms in any order, as shallow as possible."""
+    """A sum of terms in any order, nested as little as possible."""
     while len(terms) > 1:
         pairs = [terms[at : at + 2] for at in range(0, len(terms), 2)]
         terms = [f"({pair[0]} + {pair[1]})" if len(pair) > 1 else pair[0] for pair in pairs]

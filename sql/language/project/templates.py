@@ -94,7 +94,7 @@ class Templates:
                     texts.append(_unmark(marks, marked, names, begun))
                 case {"error": str(message), "file": file, "line": number}:
                     undefined = message.endswith("is undefined")
-                    hint = "define it in settings.yml, or give --var NAME=VALUE" if undefined else None
+                    hint = "define it in settings.yml, or pass --var NAME=VALUE" if undefined else None
                     raise SqlError(f"template: {message}", Place(file, number, 1), hint)
         if len(texts) < len(files):
             dump = ended.stderr.decode("ascii", errors="backslashreplace")

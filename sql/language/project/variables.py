@@ -135,7 +135,7 @@ def filled(
     def value_of(match: re.Match[str], offset: int) -> str | None:
         value = variables.get(match[2])
         if value is None and strict:
-            hint = "DEFINE it above, or give --var NAME=VALUE"
+            hint = "DEFINE it above, or pass --var NAME=VALUE"
             raise SqlError(f"${{{match[2]}}} is not defined", place(offset + match.start()), hint)
         return value
 

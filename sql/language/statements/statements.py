@@ -64,7 +64,7 @@ class Statement:
 
     @cached_property
     def kind(self) -> Kind:
-        """What the statement does."""
+        """The kind of the statement."""
         ast = self.ast
         match ast:
             case node.CreateSource():

@@ -1,4 +1,4 @@
-"""Expressions of ksqlDB in DuckDB's SQL."""
+"""Writes ksqlDB expressions in DuckDB's SQL."""
 
 from __future__ import annotations
 
@@ -30,32 +30,32 @@ from opensea_metrics.sql.language.lowering.refusals import EMBEDDED
 from opensea_metrics.sql.language.lowering.writing import SHALLOW, balanced
 
 _JAVA_ONLY = re.compile(r"\(\?[=!<]|[*+?}]\+|\\[1-9]")
-"""Parts of regular expressions that DuckDB does not have."""
+"""Parts of regular expressions that DuckDB does not support."""
 _DEEP = 100
-"""Brackets inside each other."""
+"""The depth of brackets from which a value counts as deep."""
 _WRAP = {BIGINT: "wrap64", INTEGER: "wrap32"}
 _PARSE = {
     BIGINT: "parse_bigint", INTEGER: "parse_integer", DOUBLE: "parse_double",
-    # Observed: 't', 'tr', 'y', 'yes' … are true as well, and nothing else is.
+    # Observed: 't', 'tr', 'y', 'yes' … are also true, and no other text is.
     BOOLEAN: "parse_boolean",
 }  # fmt: skip
 
 
 def wrapped(kind: KsqlType, value: str) -> str:
-    """An integer expression of any size, wrapped around as Java does."""
+    """An integer expression of any size, wrapped around as in Java."""
     return f"{_WRAP[kind]}({value})"
 
 
 @dataclass(frozen=True)
 class Lowering(Calls):
-    """Writes expressions of one statement in DuckDB's SQL; it needs ``macros.SETUP``."""
+    """Writes the expressions of one statement in DuckDB's SQL. The database must have run ``macros.SETUP``."""
 
     engine = EMBEDDED
     templates = scalars.DUCKDB
 
     def value(self, expression: exp.Expression) -> str:
-        """The value with ksqlDB's names of fields. Structs read from JSON have the JSON's names until they are
-        used as a whole."""
+        """The value, with ksqlDB's names of fields. Structs that were read from JSON have the JSON's names until a
+        statement uses a whole struct."""
         written = super().value(expression)
         if not isinstance(expression, exp.Column | exp.Dot) or isinstance(expression.parent, exp.Dot):
             return written
@@ -64,11 +64,11 @@ class Lowering(Calls):
         return _named(self.type_of(expression), written)
 
     def whole(self, expression: exp.Expression) -> str:
-        """A value that stands in no other expression: a column, a key, an argument of an aggregate."""
+        """A value that is not part of another expression: a column, a key, an argument of an aggregate."""
         return _apart(self.value(expression))
 
     def whole_condition(self, expression: exp.Expression) -> str:
-        """A condition that stands in no other expression."""
+        """A condition that is not part of another expression."""
         return _apart(self.condition(expression))
 
     def name(self, name: str) -> str:
@@ -125,7 +125,7 @@ class Lowering(Calls):
         return f"list_transform([struct_pack({packed})], lambda _v: {write(names)})[1]"
 
     def negative(self, negative: exp.Neg) -> str:
-        """The smallest whole number stays as it is, as in Java; DuckDB's minus fails for it."""
+        """A negated integer. The smallest integer stays as it is, as in Java. DuckDB's minus fails for it."""
         kind = self.type_of(negative)
         if kind in _WRAP:
             return self.whole_sum(kind, [("+", "0"), ("-", self.value(negative.this))])
@@ -182,7 +182,7 @@ class Lowering(Calls):
         return f"({value} {'NOT LIKE' if negated else 'LIKE'} {pattern})"
 
     def regexp_extract(self, call: exp.Anonymous, pattern: str, value: str, group: str | None) -> str:
-        """DuckDB gives '' where nothing matches. A pattern of the whole text gives the text."""
+        """A match or a group. DuckDB returns '' if nothing matches. A pattern of the whole text returns the text."""
         if _JAVA_ONLY.search(pattern):
             raise self.refused(call, "a look-around, possessive or back reference of REGEXP_EXTRACT")
         literal = text(pattern)
@@ -203,7 +203,7 @@ class Lowering(Calls):
             "yyyy": "%Y", "MM": "%m", "dd": "%d", "HH": "%H", "mm": "%M", "ss": "%S", "SSS": "%g",
         }  # fmt: skip
         written = str(pattern.this) if isinstance(pattern, exp.Literal) else "?"
-        if not written or "%" in written:  # DuckDB's codes begin with it
+        if not written or "%" in written:  # a % begins a DuckDB code
             raise self.refused(call, "this pattern of FORMAT_TIMESTAMP")
         for code, replacement in codes.items():
             written = written.replace(code, replacement)
@@ -223,10 +223,10 @@ class Lowering(Calls):
 
 
 def _apart(value: str) -> str:
-    """A value, hidden from DuckDB's search for common subexpressions if the value is deep.
+    """Hide a deep value from DuckDB's search for common subexpressions.
 
-    The search takes the cube of the depth. DuckDB does not search the ELSE of a CASE. It would compute a condition
-    without random() beforehand.
+    The search takes time that grows with the cube of the depth. DuckDB does not search the ELSE of a CASE. It would
+    evaluate a condition without random() in advance.
     """
     if "unnest(" in value or _depth(value) <= _DEEP:
         return value
@@ -239,7 +239,7 @@ def _depth(value: str) -> int:
 
 
 def _named(kind: KsqlType, value: str, depth: int = 0) -> str:
-    """A value whose structs have ksqlDB's names of fields. A cast does not change names that differ only in
+    """Give ksqlDB's field names to the structs in a value. A cast does not change names that differ only in
     case."""
     element = f"_e{depth}"
     match kind:

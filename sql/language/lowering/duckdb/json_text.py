@@ -1,6 +1,6 @@
-"""TO_JSON_STRING in DuckDB: values as JSON text, as ksqlDB's function writes them.
+"""TO_JSON_STRING in DuckDB: writes values as JSON text, as ksqlDB's function does.
 
-Times are text, BYTES base64. Fields and keys are in alphabetical order (observed on 7.9.1).
+Times are text and BYTES are base64. Fields and keys are in alphabetical order (observed on 7.9.1).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from opensea_metrics.sql.language.lowering.records.readings import field
 
 _READY = ("BOOLEAN", "INTEGER", "BIGINT", "STRING")
 _SCALARS = {
-    # JSON has no such numbers: Jackson makes text of them.
+    # JSON has no such numbers, so Jackson writes them as text.
     "DOUBLE": "CASE WHEN isfinite({0}) THEN to_json({0})::VARCHAR WHEN isnan({0}) THEN '\"NaN\"'"
     " WHEN {0} > 0 THEN '\"Infinity\"' WHEN {0} < 0 THEN '\"-Infinity\"' END",
     "BYTES": "'\"' || to_base64({0}) || '\"'",
@@ -24,7 +24,7 @@ _SCALARS = {
 
 
 def is_ready(kind: KsqlType) -> bool:
-    """Whether DuckDB's ``to_json`` writes values of a type as ksqlDB does."""
+    """True if DuckDB's ``to_json`` writes values of a type as ksqlDB does."""
     match kind:
         case ArrayType():
             return is_ready(kind.element)
@@ -35,7 +35,7 @@ def is_ready(kind: KsqlType) -> bool:
 
 
 def json_text(kind: KsqlType, value: str, depth: int = 0) -> str:
-    """A value as JSON text; ``null`` for NULL."""
+    """A value as JSON text. NULL becomes ``null``."""
     if is_ready(kind):
         return f"coalesce(to_json({value})::VARCHAR, 'null')"
     element = f"_j{depth}"

@@ -1,15 +1,15 @@
-"""What the lowered SQL needs of a DuckDB database."""
+"""Settings and macros that the lowered SQL needs in a DuckDB database."""
 
 from __future__ import annotations
 
 SETUP = (
     "SET GLOBAL TimeZone = 'UTC'",
-    # What sql/language/dialect/nesting.py lets pass is some ten times as deep in DuckDB's SQL.
+    # Statements that pass sql/language/dialect/nesting.py are about ten times as deep in DuckDB's SQL.
     "SET GLOBAL max_expression_depth = 10000",
-    # Text → number as ksqlDB takes it, else NULL. The characters are checked, as DuckDB's casts also
-    # take '1_0' and, for integers, '1.5'. Blanks around are fine; so is 1.5d; too great is NULL. What
-    # most texts look like comes first, as it is asked at a tenth of the cost: whole numbers are written
-    # as DuckDB would write them.
+    # Text → number as ksqlDB reads it, or NULL. The characters are checked, because DuckDB's casts also accept
+    # '1_0' and, for integers, '1.5'. Surrounding blanks and a suffix, as in 1.5d, are allowed. A number that is too
+    # large is NULL. The most common form of text is tested first, because that takes a tenth of the time: whole
+    # numbers as DuckDB writes them.
     """CREATE OR REPLACE MACRO parse_bigint(x) AS (
       CASE WHEN CAST(TRY_CAST(x AS BIGINT) AS VARCHAR) = x THEN TRY_CAST(x AS BIGINT)
         WHEN ltrim(x, '+-0123456789 ') = '' THEN TRY_CAST(trim(x) AS BIGINT) END)""",
@@ -25,22 +25,22 @@ SETUP = (
     """CREATE OR REPLACE MACRO parse_boolean(x) AS (
       trim(x) <> '' AND
       (starts_with('true', lower(trim(x))) OR starts_with('yes', lower(trim(x)))))""",
-    # From position p (0 is 1, negative from the end, at most to the start), n characters.
+    # n characters from position p: 0 counts as 1, and a negative p counts from the end, at most to the start.
     """CREATE OR REPLACE MACRO substring_from(x, p) AS (
       substring(x, CASE WHEN p > 0 THEN p WHEN p = 0 THEN 1
         WHEN length(x) + p >= 0 THEN length(x) + p + 1 WHEN p < 0 THEN 1 END))""",
     """CREATE OR REPLACE MACRO substring_java(x, p, n) AS (
       left(substring_from(x, p), CASE WHEN n > 0 THEN n WHEN n <= 0 THEN 0 END))""",
-    # Integers of any size, wrapped around as Java's arithmetic does. Each argument is written once: a
-    # macro that repeats one makes nested calls grow by powers of two.
+    # Integers of any size, wrapped around as in Java's arithmetic. Each macro uses an argument only once, because
+    # nested calls of a macro that repeats an argument would grow by powers of two.
     """CREATE OR REPLACE MACRO wrap64(x) AS (
       ((((x)::HUGEINT + 9223372036854775808) & 18446744073709551615) - 9223372036854775808)::BIGINT)""",
     """CREATE OR REPLACE MACRO wrap32(x) AS (
       ((((x)::HUGEINT + 2147483648) & 4294967295) - 2147483648)::INTEGER)""",
-    # Integer division towards zero; NULL for a division by zero.
+    # Integer division towards zero. A division by zero is NULL.
     "CREATE OR REPLACE MACRO trunc_div(a, b) AS ((a)::HUGEINT // nullif((b)::HUGEINT, 0))",
-    # Values of JSON records as text, strings with their quotes, in their common forms: NULL for all others,
-    # even if they are of the type (see readings.py). A number that is no integer is cut off at the point.
+    # Values of JSON records as text, strings with their quotes. The macros read common forms only. All other values
+    # are NULL, even if the type allows them (see readings.py). The fraction of a number is cut off for an integer.
     """CREATE OR REPLACE MACRO json_long(x) AS (
       CASE WHEN CAST(TRY_CAST(x AS BIGINT) AS VARCHAR) = x THEN TRY_CAST(x AS BIGINT)
         WHEN regexp_full_match(x, '"[+-]?[0-9]{1,18}"') THEN TRY_CAST(x[2:-2] AS BIGINT)
@@ -50,7 +50,7 @@ SETUP = (
       CASE WHEN CAST(TRY_CAST(x AS INTEGER) AS VARCHAR) = x THEN TRY_CAST(x AS INTEGER)
         WHEN starts_with(x, '"') THEN TRY_CAST(json_long(x) AS INTEGER)
         ELSE wrap32(json_long(x)) END)""",
-    # Jackson knows no negative zero, but -0.0 + 0 is 0.0.
+    # Jackson has no negative zero, and -0.0 + 0 is 0.0.
     """CREATE OR REPLACE MACRO json_double(x) AS (
       CASE WHEN regexp_full_match(x, '-?[0-9]{1,90}([.][0-9]{1,30})?') THEN TRY_CAST(x AS DOUBLE) + 0
         WHEN ltrim(x, '+-.0123456789eE') = '' THEN finite(TRY_CAST(x AS DOUBLE)) + 0
@@ -60,8 +60,8 @@ SETUP = (
       CASE WHEN regexp_full_match(x,
           '"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"')
         THEN from_base64(x[2:-2]) END)""",
-    # What DuckDB makes text of, for VARCHAR: whether it may be other text than ksqlDB's, if it was no text in the
-    # JSON. These are numbers as DuckDB writes them, arrays, and objects with such numbers.
+    # True if DuckDB's VARCHAR may differ from ksqlDB's text for a JSON value that is not text. That happens for
+    # numbers as DuckDB writes them, for arrays, and for objects with such numbers.
     """CREATE OR REPLACE MACRO json_odd_text(x) AS (
       (x < ':' AND strlen(x) < 25 AND regexp_full_match(x,
         '-?[0-9]+[.](?:0|[0-9]*[1-9])|-?[0-9]+(?:[.][0-9]+)?[eE][+-]?[0-9]+'))
@@ -70,8 +70,8 @@ SETUP = (
     "CREATE OR REPLACE MACRO date_text(x) AS (if(x > DATE '9999-12-31', '+', '') || strftime(x, '%Y-%m-%d'))",
     "CREATE OR REPLACE MACRO time_text(x) AS (left(x::VARCHAR, if(second(x) = 0, 5, 8)))",
     "CREATE OR REPLACE MACRO timestamp_text(x) AS (strftime(x, '%Y-%m-%dT%H:%M:%S.%g'))",
-    # First occurrences in order, at most 1,000: ksqlDB's default limit of a collection.
+    # The first occurrences in order, at most 1,000, which is ksqlDB's default limit for collections.
     """CREATE OR REPLACE MACRO first_occurrences(l) AS (
       list_filter(l, lambda _e, _i: list_position(l, _e) = _i)[1:1000])""",
 )
-"""Statements to be run once in a database, for all its cursors."""
+"""Statements to run once in a database. All its cursors see the effects."""

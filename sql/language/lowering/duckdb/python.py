@@ -10,9 +10,9 @@ from opensea_metrics.sql.language.values.timestamp_formats import timestamp_form
 
 
 def register(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the functions known to a database: its other connections see them too."""
+    """Register the functions with a database. Its other connections see them too."""
     connection.create_function("exact_record", exact, ["VARCHAR", "VARCHAR"], "VARCHAR")
-    # DuckDB refuses a NULL of a function that is not given any.
+    # DuckDB does not allow a NULL result from a function with default NULL handling.
     connection.create_function(
         "time_of_text", _time, ["VARCHAR", "VARCHAR"], "BIGINT", null_handling=FunctionNullHandling.SPECIAL
     )

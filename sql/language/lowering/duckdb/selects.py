@@ -1,6 +1,6 @@
-"""Whole SELECTs in DuckDB's SQL: row by row, and grouped in parts.
+"""Writes whole SELECTs in DuckDB's SQL: row by row, and grouped in parts.
 
-Relations are those of :mod:`sql.language.lowering.selects`.
+Relations are described in :mod:`sql.language.lowering.selects`.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ SYNTAX = EngineSyntax(duckdb_column, duckdb, event_time, _hops)
 class Grouping:
     """A grouped SELECT, in parts.
 
-    ``partial(relation, …)`` gives rows of state: ``_k0 …`` the group keys, ``_ws`` the window's start
-    (windowed only), ``_a0 …`` the accumulators, ``_ts`` the newest ROWTIME. ``merge(rows)`` makes one
-    row a key of rows of state that have ``_src`` (0 older, 1 newer) besides. ``finish(rows)`` gives
-    the SELECT's columns, WINDOWSTART, WINDOWEND, ROWTIME and ``_off``.
+    ``partial(relation, …)`` returns rows of state. Their columns are the group keys ``_k0 …``, the window's start
+    ``_ws`` (only with a window), the accumulators ``_a0 …``, and the newest ROWTIME ``_ts``. ``merge(rows)`` returns
+    one row per key from rows of state with the additional column ``_src`` (0 older, 1 newer). ``finish(rows)``
+    returns the SELECT's columns, WINDOWSTART, WINDOWEND, ROWTIME and ``_off``.
     """
 
     analysis: Analysis
@@ -55,14 +55,14 @@ class Grouping:
 
     @property
     def keys(self) -> list[str]:
-        """The columns that tell rows of state apart."""
+        """The columns that identify a row of state."""
         keys = [f"_k{index}" for index in range(len(self.key_sql))]
         return [*keys, "_ws"] if self.analysis.window else keys
 
     def partial(self, relation: str, time: StreamTime | None) -> str:
-        """Rows of state made of the rows of a relation.
+        """Rows of state, computed from the rows of a relation.
 
-        With a stream time rows are left out whose window has closed when they come.
+        With a stream time, rows that arrive after their window has closed are omitted.
         """
         keys = [f"{sql} AS _k{index}" for index, sql in enumerate(self.key_sql)]
         states = [f"{part.partial} AS _a{i}" for i, part in enumerate(self._accumulators())]
@@ -79,7 +79,7 @@ class Grouping:
         return f"SELECT {time.partition}, max(ROWTIME) FROM ({rows}) GROUP BY 1"
 
     def count_late(self, relation: str, time: StreamTime) -> str:
-        """The number of rows that come after their window has closed."""
+        """The number of rows that arrive after their window has closed."""
         rows = f"SELECT * FROM ({selects.windowed(SYNTAX, relation, self.analysis.window)}) WHERE {self._kept()}"
         return f"SELECT count(*) FROM ({self._timed(rows, time)}) WHERE _late"
 
@@ -87,8 +87,8 @@ class Grouping:
         return " AND ".join([self.where_sql, *(f"{sql} IS NOT NULL" for sql in self.key_sql)])
 
     def _timed(self, rows: str, time: StreamTime) -> str:
-        """Rows with ``_late``: whether size and grace of their window have passed in stream time,
-        which is the greatest ROWTIME up to and including the row (as Kafka Streams has it)."""
+        """Rows with ``_late``, which is true if the size and grace period of their window have passed in stream time.
+        Stream time is the greatest ROWTIME up to and including the row, as in Kafka Streams."""
         window = self.analysis.window
         assert window is not None
         closes = f"_ws + {window.size + window.grace}"
@@ -96,7 +96,7 @@ class Grouping:
         return f"SELECT *, {late} AS _late FROM ({time.merged(rows)})"
 
     def merge(self, rows: str) -> str:
-        """One row for each key, of rows of state."""
+        """One row of state for each key, merged from rows of state."""
         states = [
             f"{part.merge.format(a=f'_a{i}', b=f'_a{i + 1}', src='_src')} AS _a{i}"
             for i, part in enumerate(self._accumulators())
@@ -106,7 +106,7 @@ class Grouping:
         return self._tidied(f"SELECT {selected} FROM ({rows}) GROUP BY {keys}")
 
     def finish(self, rows: str) -> str:
-        """The SELECT's columns from rows of state that have ``_off``."""
+        """The SELECT's columns, computed from rows of state that have ``_off``."""
         columns = ", ".join(f"{sql} AS {duckdb_column(name)}" for name, sql in self.columns_sql)
         window = ""
         if self.analysis.window:
@@ -140,8 +140,8 @@ def rows(
 ) -> str:
     """A SELECT without groups over a relation: its columns, ROWTIME, ``_off``, and what is ``carried``.
 
-    With ``unreadable`` the relation has those columns in place of ``_off``; they are passed on, and
-    so are the rows in which the first of them is not NULL, whatever the WHERE clause says.
+    With ``unreadable``, the relation has these columns in place of ``_off``, and so does the result. Rows are kept
+    regardless of the WHERE clause if the first of these columns is not NULL.
     """
     fields, columns, kept = _selected(analysis)
     hidden = [*selects.hidden_columns(analysis), *(unreadable or ["_off"]), *carried]
@@ -156,7 +156,7 @@ def rows(
 def _selected(analysis: Analysis) -> tuple[list[str], list[str], str]:
     """The fields of structs that a SELECT without groups reads, its columns, and its condition.
 
-    The fields are taken out first: for each branch of a CASE DuckDB picks the rows out of whole structs.
+    The fields are read first, because DuckDB would select rows of whole structs for each branch of a CASE.
     """
     selects.check_supported(analysis, Lowering.engine)
     lowering = Lowering(selects.scope_of(analysis))
@@ -176,7 +176,7 @@ def _selected(analysis: Analysis) -> tuple[list[str], list[str], str]:
 
 
 def _fields(expressions: Sequence[exp.Expression]) -> Iterator[exp.Dot]:
-    """The fields of a column's structs that expressions read, each as deep as they read it."""
+    """The fields of a column's structs that expressions read, down to the level that they read."""
     for expression in expressions:
         for part in expression.walk(prune=lambda node: isinstance(node, exp.Lambda)):
             if not isinstance(part, exp.Dot) or isinstance(part.parent, exp.Dot):
@@ -187,7 +187,7 @@ def _fields(expressions: Sequence[exp.Expression]) -> Iterator[exp.Dot]:
 
 @lru_cache(maxsize=1_000)
 def grouping(analysis: Analysis) -> Grouping:
-    """The parts of a grouped SELECT. Raises SqlError for what cannot be given exactly."""
+    """The parts of a grouped SELECT. Raises SqlError if DuckDB cannot compute the SELECT exactly."""
     selects.check_supported(analysis, Lowering.engine)
     lowering = Lowering(selects.scope_of(analysis))
     calls = {call: aggregate(call, lowering) for call in selects.aggregate_calls(analysis)}

@@ -1,1 +1,1 @@
-"""JSON records → typed rows."""
+"""Turns JSON records into typed rows."""

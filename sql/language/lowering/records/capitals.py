@@ -1,7 +1,9 @@
-"""Lines with a name that has a capital where the declared names, as records write them, have none; and lines
-that DuckDB takes for JSON though they are none (``sql.language.lowering.records.malformed``).
+"""Finds lines with names that DuckDB may read differently from ksqlDB, and lines that are not valid JSON.
 
-The text of many lines is looked at as a whole, with a bit for each byte: to look at each name of each line
+These lines have a capital letter in a name where the declared name, as records write it, has none. Or DuckDB accepts
+them as JSON but ksqlDB does not (``sql.language.lowering.records.malformed``).
+
+The text of many lines is searched as a whole, with one bit for each byte. A search of each name in each line
 would take longer than DuckDB takes to read the JSON.
 """
 
@@ -19,7 +21,7 @@ from opensea_metrics.sql.language.lowering.records import malformed
 from opensea_metrics.sql.language.lowering.records.malformed import Bytes
 
 BLOCK = 512 * 1024
-"""Bytes of text that are searched at a time: more do not stay in a processor's cache."""
+"""The bytes of text that are searched at a time. More would not stay in a processor's cache."""
 _WORD = 8
 _BITS = 64
 _LOWER = np.uint64(0x2020202020202020)
@@ -30,22 +32,22 @@ _QUOTE = 0x22
 
 
 class Capitals:
-    """Finds the lines that may write one of some lower-case names in another way, and those that may not be JSON
+    """Finds the lines that may spell one of some lower-case names differently, and lines that may not be JSON
     for ksqlDB."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._upper = {name.upper() for name in names}
         self._reach = -(-max((6 * len(name) for name in names), default=0) // _BITS)
-        """Words of bits after its first one that a name may reach into, all its letters being escapes."""
+        """The number of further 64-bit words that a name may extend into if all its letters are escapes."""
         self._ends: dict[int, list[np.uint64]] = {}
-        """The last bytes of names, with the quote before them if they are so short, by their number."""
+        """The last bytes of names by their number. A short name includes the quote before it."""
         for name in names:
             end = (b'"' + name.encode())[-_WORD:] if len(name) < _WORD else name.encode()[-_WORD:]
             lower = np.uint64(int.from_bytes(bytes(byte | 0x20 for byte in end), "little"))
             self._ends.setdefault(len(end), []).append(lower)
 
     def of(self, lines: pa.LargeStringArray) -> npt.NDArray[np.bool_]:
-        """A flag for each line: True if it is such a line."""
+        """A flag for each line, which is True if the line may differ."""
         if not len(lines):
             return np.zeros(len(lines), np.bool_)
         _, starts, text = lines.buffers()
@@ -69,13 +71,13 @@ class Capitals:
         return marked
 
     def _places(self, text: Bytes) -> npt.NDArray[np.intp]:
-        """Where the quotes are that end such names, and where there may be no JSON."""
+        """The positions of quotes that end names in another spelling, and of text that may not be JSON."""
         wrong = malformed.places(text)
         names = self._names(text) if self._ends else wrong[:0]
         return np.concatenate([wrong, names]) if len(wrong) else names
 
     def _names(self, text: Bytes) -> npt.NDArray[np.intp]:
-        """Where the quotes are that end such names."""
+        """The positions of quotes that end names in another spelling."""
         ends = _marked_ends(text, self._reach)
         if not len(ends):
             return ends
@@ -85,7 +87,7 @@ class Capitals:
         for count, names in self._ends.items():
             is_name |= np.isin(lower >> np.uint64(_BITS - 8 * count), names)
         for at in np.flatnonzero(~is_name & ((last & _HIGH) != 0)):
-            # Few letters beyond ASCII have an upper case in ASCII.
+            # Only few letters beyond ASCII have an ASCII letter as their upper case.
             name = bytes(text[: ends[at]]).rpartition(b'"')[2]
             is_name[at] = name.decode("utf-8", "replace").upper() in self._upper
         return ends[is_name]
@@ -93,28 +95,30 @@ class Capitals:
 
 @lru_cache(maxsize=100)
 def capitals(names: tuple[str, ...]) -> Capitals:
-    """The one of some names."""
+    """The searcher for some names. It is cached."""
     return Capitals(names)
 
 
 def _marked_ends(text: Bytes, reach: int) -> npt.NDArray[np.intp]:
-    """Where names end in which there is a capital, a backslash, or part of a letter beyond ASCII: quotes
-    with a colon after them, maybe after blanks, and with such a byte between them and the quote before."""
+    """The positions of quotes that end a name with a capital, a backslash, or part of a letter beyond ASCII.
+
+    A colon follows such a quote, possibly after blanks. The byte is between the quote and the quote before it.
+    """
     room = _room(len(text))
     used = room[: len(text)]
     room[len(text) :] = 0
     np.bitwise_xor(text, _QUOTE, out=used)
     inside = _nonzero(room)
-    # With 1 added, capitals, backslashes, and one byte of each letter that matters lack the bit of 0x20.
-    # Small letters, digits and the underscore have it.
+    # After adding 1, the bit 0x20 is missing in capitals, backslashes, and one byte of each relevant letter.
+    # Small letters, digits and the underscore have the bit.
     np.add(text, 1, out=used)
     np.bitwise_and(used, 0x20, out=used)
     marked = inside & ~_nonzero(room)
-    # A colon and blanks are less than 0x24 in these bits; the other bytes after a text are not.
+    # In these bits, a colon and blanks are less than 0x24. Other bytes that may follow a text are not.
     np.bitwise_and(text, 0x64, out=used)
     np.less(used.view(np.int8), 0x24, out=used.view(np.bool_))
     after = _nonzero(room)
-    # A bit that is added to the ones of a text carries to the quote after it.
+    # A bit that is added to a text's ones carries over to the quote after the text.
     carried = inside + marked
     carry = (carried < inside)[:-1]
     for _ in range(reach):
@@ -132,24 +136,24 @@ def _marked_ends(text: Bytes, reach: int) -> npt.NDArray[np.intp]:
 
 
 def _room(size: int) -> Bytes:
-    """Memory for so many bytes, in whole words of bits."""
+    """Memory for ``size`` bytes, rounded up to whole 64-bit words."""
     return np.empty(-(-size // _BITS) * _BITS, np.uint8)
 
 
 def _nonzero(room: Bytes) -> npt.NDArray[np.uint64]:
-    """A bit for each byte: 1 if the byte is not 0."""
+    """One bit for each byte. It is 1 if the byte is not 0."""
     return np.packbits(room, bitorder="little").view(np.uint64)
 
 
 def _word_before(text: Bytes, places: npt.NDArray[np.intp]) -> npt.NDArray[np.uint64]:
-    """The eight bytes before each place, the last one in the highest bits; 0 before the text."""
+    """The eight bytes before each place, with the last one in the highest bits. Bytes before the text are 0."""
     if len(text) < _WORD:
         text = np.concatenate([text, np.zeros(_WORD, np.uint8)])
     every = np.ndarray(len(text) - _WORD + 1, np.uint64, text, strides=(1,))
     starts = np.maximum(places - _WORD, 0)
     missing = np.clip(starts - places + _WORD, 0, _WORD).astype(np.uint64)
     words = every[starts]
-    # A shift by all bits leaves them as they are.
+    # A shift by all bits would leave the words as they are.
     shifted = words << (np.uint64(8) * np.minimum(missing, np.uint64(_WORD - 1)))
     return np.where(missing == _WORD, np.uint64(0), shifted)
 

@@ -1,9 +1,9 @@
-"""ksqlDB's JSON deserializer, one value at a time: slow, and right for every record.
+"""ksqlDB's JSON deserializer for one record at a time. It is slow, and right for every record.
 
-DuckDB reads most records by itself (:mod:`.rows`). This module rewrites the records that DuckDB may read in
-another way: names in another case, values of a wrong type, numbers that wrap around, text that is no
-JSON. The rules are those of Jackson and of KsqlJsonDeserializer in 7.9.1; tests/embedded/records.yml has what a
-real server gave.
+DuckDB reads most records itself (:mod:`.rows`). This module rewrites the records that DuckDB may read differently
+from ksqlDB. They have names in another case, values of a wrong type, numbers that wrap around, or invalid JSON. The
+rules are those of Jackson and of KsqlJsonDeserializer in 7.9.1. tests/embedded/records.yml has the results of
+a real server.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from typing import Any
 from opensea_metrics.core.types import ArrayType, DecimalType, KsqlType, MapType, StructType
 
 Write = Callable[[Any], Any]
-"""From a value as Jackson has it to one whose JSON DuckDB reads as the value that ksqlDB has."""
+"""Converts a value from Jackson's form to one whose JSON DuckDB reads as ksqlDB's value."""
 
 DAYS = 2_000_000_000
-"""The most days before and after 1970 of a DATE that DuckDB holds, about."""
+"""Approximately the largest distance from 1970, in days, of a DATE that DuckDB can hold."""
 MILLISECONDS = 9_000_000_000_000_000
-"""The most milliseconds before and after 1970 of a TIMESTAMP that DuckDB holds, about."""
+"""Approximately the largest distance from 1970, in milliseconds, of a TIMESTAMP that DuckDB can hold."""
 DAY = 86_400_000
 _CYCLE = 146_097
-"""Days in 400 years."""
+"""The days in 400 years."""
 _TO_1970 = date(1970, 1, 1).toordinal() - 1
 
 _MOST_EXPONENT = (1 << 31) - 1
@@ -43,7 +43,7 @@ _BASE64 = re.compile(rf"[\x00-\x20]*(?:{_GROUP.pattern}[\x00-\x20]*)*")
 
 
 class Wrong(Exception):
-    """A value that costs the whole record: ``path`` is where it stands, as in SQL, and ``kind`` its type."""
+    """A value makes its whole record unreadable. ``path`` is its place, as in SQL, and ``kind`` is its type."""
 
     def __init__(self, kind: str, path: str = "") -> None:
         super().__init__(kind)
@@ -51,14 +51,14 @@ class Wrong(Exception):
 
 
 class Number(str):
-    """A number, as it is written."""
+    """A number as the JSON text writes it."""
 
 
 def exact(line: str, spec: str) -> str:
-    """A JSON object of the values that ksqlDB reads of a record, for DuckDB to read by their types. If ksqlDB
-    cannot read the record: ``!`` and the reason.
+    """A JSON object with the values that ksqlDB reads from a record, for DuckDB to read by their types.
 
-    ``spec`` (:func:`spec_of`) has the columns and the names that DuckDB looks for.
+    If ksqlDB cannot read the record, the result is ``!`` and the reason. ``spec`` (:func:`spec_of`) has the columns
+    and the names that DuckDB looks for.
     """
     try:
         value = _parsed(line)
@@ -69,12 +69,12 @@ def exact(line: str, spec: str) -> str:
     try:
         written = _record(spec)(value)
     except Wrong as wrong:
-        return f"!{wrong.path.removeprefix('->')} is no {wrong.kind}"
+        return f"!{wrong.path.removeprefix('->')} is not a valid {wrong.kind}"
     return json.dumps(written, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace").decode()
 
 
 def spec_of(kind: StructType, keys: Mapping[str, str]) -> str:
-    """Columns for :func:`exact`, as text. ``keys`` are their names in JSON."""
+    """The columns for :func:`exact`, as text. ``keys`` are their names in JSON."""
 
     def spec(kind: KsqlType) -> Any:
         match kind:
@@ -92,7 +92,7 @@ def spec_of(kind: StructType, keys: Mapping[str, str]) -> str:
 
 
 def _parsed(line: str) -> Any:
-    """A text's first JSON value. What follows the value does no harm. Raises ValueError."""
+    """The first JSON value of a text. Text after the value is ignored. Raises ValueError."""
     text = line.removeprefix("\ufeff").lstrip(_SPACE)
     value, end = _DECODER.raw_decode(text)
     if not isinstance(value, dict | list) and end < len(text) and text[end] not in _SPACE:
@@ -113,7 +113,7 @@ def _record(spec: str) -> Write:
 
 
 def _writer(spec: list[Any]) -> Write:
-    """How a type's values are written. Raises Wrong for values that are not of it."""
+    """A function that writes values of a type. It raises Wrong for other values."""
     name, *parts = spec
     match name:
         case "STRUCT":
@@ -176,7 +176,7 @@ def _boolean(value: Any) -> bool:
 
 
 def _long(value: Any, bits: int, kind: str) -> int:
-    """An integer: numbers are cut off at the point and wrap around, text has to be one that fits."""
+    """An integer. Numbers lose their fraction and wrap around. Text must be an integer that fits."""
     if isinstance(value, Number):
         whole = _truncated(value)
         return (whole + (1 << bits - 1)) % (1 << bits) - (1 << bits - 1)
@@ -188,17 +188,17 @@ def _long(value: Any, bits: int, kind: str) -> int:
 
 
 def _truncated(number: Number) -> int:
-    """A number without its fraction, right in its last 64 bits."""
+    """A number without its fraction. Its last 64 bits are right."""
     value = Decimal(number)
     exponent = value.as_tuple().exponent
     if value.adjusted() < 0 or not isinstance(exponent, int) or exponent >= 64:
-        return 0  # 10^64 has no bit among the last 64
+        return 0  # the last 64 bits of a multiple of 10^64 are 0
     return int(value)
 
 
 def _double(value: Any) -> float | str:
     if isinstance(value, Number):
-        return _finite(float(value) + 0.0)  # Jackson knows no negative zero
+        return _finite(float(value) + 0.0)  # Jackson has no negative zero
     if isinstance(value, str):
         text = value.strip(_BLANKS)
         number = text[:-1] if text.endswith(("f", "F", "d", "D")) else text
@@ -213,7 +213,7 @@ def _double(value: Any) -> float | str:
 
 
 def _finite(value: float) -> float | str:
-    """JSON has no other numbers; DuckDB reads them as text."""
+    """A number. If JSON does not have it, the result is text, which DuckDB accepts as a number."""
     if value != value:
         return "NaN"
     if value in (float("inf"), float("-inf")):
@@ -249,8 +249,8 @@ def _json_text(value: Any) -> str:
 
 
 def _number_text(number: Number) -> str:
-    """A number as Java's BigDecimal writes it, which knows no negative zero. One with an exponent that is too large
-    for a BigDecimal is a double."""
+    """A number as Java's BigDecimal writes it, which has no negative zero. A number is a double if its exponent is too
+    large for a BigDecimal."""
     value = Decimal(number)
     exponent = value.as_tuple().exponent
     assert isinstance(exponent, int)
@@ -260,7 +260,7 @@ def _number_text(number: Number) -> str:
 
 
 def _decimal(precision: int, scale: int) -> Write:
-    """Numbers and text, as text; digits that do not fit are wrong, unless they are 0."""
+    """A function that writes numbers and text as text. It raises Wrong if digits other than 0 do not fit."""
 
     def write(value: Any) -> str:
         if isinstance(value, str) and _NUMBER.fullmatch(value):
@@ -277,7 +277,7 @@ def _decimal(precision: int, scale: int) -> Write:
 
 
 def _bytes(value: Any) -> str:
-    """Bytes as escapes. Jackson takes blanks around groups of four letters, and padding in any of them."""
+    """Bytes as escapes. Jackson accepts blanks around groups of four letters, and padding in any group."""
     if isinstance(value, str) and not isinstance(value, Number) and _BASE64.fullmatch(value):
         return "".join(f"\\x{byte:02X}" for group in _GROUP.findall(value) for byte in base64.b64decode(group))
     raise Wrong("BYTES")
@@ -307,7 +307,7 @@ def _timestamp(value: Any) -> str:
 
 
 def _day(days: int) -> tuple[str, str]:
-    """A date and its era as DuckDB writes them; Python knows the years 1 to 9999 only."""
+    """A date and its era as DuckDB writes them. Python's dates only have the years 1 to 9999."""
     cycles, rest = divmod(days + _TO_1970, _CYCLE)
     day = date.fromordinal(rest + 1)
     year = day.year + 400 * cycles

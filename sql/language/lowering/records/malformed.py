@@ -1,9 +1,9 @@
-"""Text that DuckDB accepts as JSON and ksqlDB does not: a comma before ``}`` or ``]``, and ``NaN``.
+"""Finds text that DuckDB accepts as JSON and ksqlDB does not: a comma before ``}`` or ``]``, and ``NaN``.
 
-A ksqlDB 7.9.1 drops records with such text. It also drops records with ``Infinity``, or ``nan`` in small letters,
-in a field that no column reads; a search for these would slow down all reading by some percent. numpy searches
-the text of many lines at once. With a regular expression, the search takes five times as long and reading takes
-7 % more CPU time (ten paired runs, tests/bench/line_search.py).
+ksqlDB 7.9.1 drops records with such text. It also drops records with ``Infinity`` or a lower-case ``nan`` in a field
+that no column reads. This module does not search for these, because that would slow down all reading by some
+percent. numpy searches the text of many lines at once. A regular expression takes five times as long, and then
+reading takes 7 % more CPU time (ten paired runs, tests/bench/line_search.py).
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import numpy.typing as npt
 
 Bytes = npt.NDArray[np.uint8]
 PATTERN = r",\s*[}\]]|NaN"
-"""A regular expression (RE2) that is in each such text."""
+"""A regular expression (RE2) that matches in each such text."""
 _MOST_BLANKS = 64
-"""Blanks between a comma and a bracket that are looked at."""
+"""The largest number of blanks between a comma and a bracket that the search skips."""
 
 
 def places(text: Bytes) -> npt.NDArray[np.intp]:
-    """Where there may be such a thing: in JSON, or in a text in it."""
+    """The positions of text that may be malformed. It may also be inside a JSON string."""
     return np.concatenate([_commas(text), _not_a_number(text)])
 
 
 def _commas(text: Bytes) -> npt.NDArray[np.intp]:
-    """Brackets with a comma before them, maybe before blanks."""
+    """The positions of brackets after a comma, possibly with blanks between them."""
     if len(text) < 2:
         return np.zeros(0, np.intp)
     # A comma, a blank, a tab and a carriage return have none of these bits. Few other characters have none.
@@ -47,7 +47,7 @@ def _commas(text: Bytes) -> npt.NDArray[np.intp]:
 
 
 def _not_a_number(text: Bytes) -> npt.NDArray[np.intp]:
-    """Where there is ``NaN``, by its letters N and a."""
+    """The positions of ``NaN``, recognised by N, a and N."""
     if len(text) < 3:
         return np.zeros(0, np.intp)
     first = text ^ ord("N")

@@ -1,8 +1,8 @@
-"""How DuckDB reads the values of a JSON record: each type's shape for ``from_json``, and the SQL that makes a
-value of what ``from_json`` gives.
+"""Reads the values of a JSON record in DuckDB: the shape of each type for ``from_json``, and the SQL that converts
+the results of ``from_json``.
 
-The SQL gives NULL not for a JSON null only, but for each value that DuckDB may not read as ksqlDB does. A record
-with such a value is read by :mod:`.exact`. So the SQL has to know the common forms of values only.
+The SQL returns NULL for a JSON null, and also for each value that DuckDB may not read as ksqlDB does. :mod:`.exact`
+reads the records with such values. So the SQL only has to support the common forms of values.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from opensea_metrics.core.types import duckdb as duckdb_type
 from opensea_metrics.sql.language.lowering.records.exact import DAYS, MILLISECONDS
 
 Keys = Mapping[str, str]
-"""The names in JSON of fields. Structs have their fields under these names, until a statement takes them."""
+"""The names of fields in JSON. The fields of structs keep these names until a statement uses the struct."""
 
 _LONG = "json_long({0})"
 _SCALARS = {
@@ -40,25 +40,25 @@ def is_plain(kind: KsqlType) -> bool:
 
 
 def parsed(json_text: str, kind: StructType, keys: Keys) -> str:
-    """The fields of a record's text: of a STRING the text, of a STRUCT its fields, else JSON."""
+    """The fields of a record's text. A STRING is text, a STRUCT has its fields, and all other types are JSON."""
     return f"from_json({json_text}, {text(json.dumps(_shape(kind, keys)))})"
 
 
 def exact(json_text: str, kind: StructType, keys: Keys) -> str:
-    """The fields of a text that ``sql.language.lowering.records.exact`` wrote, as values."""
+    """The fields of a text from ``sql.language.lowering.records.exact``, as values."""
     return f"from_json({json_text}, {text(json.dumps(_exact_shape(kind, keys)))})"
 
 
 def field(struct: str, key: str) -> str:
-    """A field of what was parsed."""
+    """A field of a parsed struct."""
     return f"struct_extract({struct}, {text(key)})"
 
 
 def value(kind: KsqlType, given: str, keys: Keys, inside: int = 0) -> str:
-    """A value, of what was parsed; NULL if there may be more to it.
+    """A parsed value, or NULL if the value needs :mod:`.exact`.
 
-    ``inside`` says in how many arrays, maps and structs in these the value is. Of two arrays in one another
-    this knows nothing, as DuckDB's time doubles with each lambda inside a lambda.
+    ``inside`` is the number of arrays, maps, and structs in these that contain the value. Arrays inside arrays are
+    always NULL here, because DuckDB's time doubles with each lambda inside a lambda.
     """
     match kind:
         case ArrayType() | MapType():
@@ -81,7 +81,7 @@ def value(kind: KsqlType, given: str, keys: Keys, inside: int = 0) -> str:
 
 
 def elements(kind: ArrayType | MapType, given: str, keys: Keys) -> str:
-    """What an array or map holds, parsed; NULL if the JSON is no array or object."""
+    """The parsed elements of an array or map, or NULL if the JSON is not an array or object."""
     whole: Any
     if isinstance(kind, ArrayType):
         begin, whole = "[", [_shape(kind.element, keys)]
@@ -98,19 +98,19 @@ def converted(kind: ArrayType | MapType, held: str, keys: Keys) -> str:
 
 
 def assembled(kind: ArrayType | MapType, held: str, values: str, keys: Keys) -> str:
-    """An array or map of its values; NULL if one of them is NULL that is no JSON null."""
+    """An array or map of its values. NULL if one of the values is NULL but was not a JSON null."""
     whole = values if isinstance(kind, ArrayType) else f"MAP(map_keys({held}), {values})"
     whole_list = f"CASE WHEN list_count({values}) = list_count({_members(kind, held)}) THEN {whole} END"
     return f"CAST({whole_list} AS {_type(kind, keys, exact=True)})"
 
 
 def all_null(values: list[str]) -> str:
-    """A condition: none of some values is there."""
+    """A condition that is true if all values are NULL."""
     return "(" + " AND ".join(f"{value} IS NULL" for value in values) + ")"
 
 
 def packed(kind: StructType, given: str, fields: list[str], keys: Keys) -> str:
-    """A struct of the values of its fields; NULL where what was given is."""
+    """A struct of its fields' values. NULL if ``given`` is NULL."""
     pairs = ", ".join(
         f"{quoted(keys[name])} := {value}" for (name, _), value in zip(kind.fields, fields, strict=True)
     )
@@ -118,7 +118,7 @@ def packed(kind: StructType, given: str, fields: list[str], keys: Keys) -> str:
 
 
 def _struct(kind: StructType, given: str, keys: Keys, inside: int) -> str:
-    """A struct that an array or map holds. What is no object reads as a struct of NULLs."""
+    """A struct in an array or map. A value that is not an object reads as a struct of NULLs."""
     raw = [field(given, keys[name]) for name, _ in kind.fields]
     values = [
         value(inner, given_field, keys, inside + 1) for given_field, (_, inner) in zip(raw, kind.fields, strict=True)
@@ -136,14 +136,14 @@ def _members(kind: ArrayType | MapType, held: str) -> str:
 
 
 def _shape(kind: KsqlType, keys: Keys) -> Any:
-    """What ``from_json`` makes of a value, to be checked."""
+    """The shape in which ``from_json`` returns a value that is still to be checked."""
     if isinstance(kind, StructType):
         return {keys[name]: _shape(inner, keys) for name, inner in kind.fields}
     return "VARCHAR" if kind == STRING else "JSON"
 
 
 def _exact_shape(kind: KsqlType, keys: Keys) -> Any:
-    """What ``from_json`` makes of a value that ``sql.language.lowering.records.exact`` wrote."""
+    """The shape in which ``from_json`` returns a value that ``sql.language.lowering.records.exact`` wrote."""
     match kind:
         case StructType():
             return {keys[name]: _exact_shape(inner, keys) for name, inner in kind.fields}
@@ -153,7 +153,7 @@ def _exact_shape(kind: KsqlType, keys: Keys) -> Any:
 
 
 def _type(kind: KsqlType, keys: Keys, exact: bool = False) -> str:
-    """A type of DuckDB's for values that are to be checked, or that are ``exact``."""
+    """The DuckDB type for values that are still to be checked, or that are ``exact``."""
     match kind:
         case StructType():
             fields = (f"{quoted(keys[name])} {_type(inner, keys, exact)}" for name, inner in kind.fields)

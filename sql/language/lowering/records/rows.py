@@ -1,8 +1,8 @@
-"""JSON records → typed rows, as ksqlDB's deserializer gives them.
+"""Turns JSON records into typed rows, as ksqlDB's deserializer does.
 
-DuckDB parses all records, with the field names that a sample has. Records that DuckDB may read in another way
-than ksqlDB does are in doubt: :mod:`.exact` rewrites them, and DuckDB parses what it wrote. The sample matters
-for the speed only.
+DuckDB parses all records with the field names of a sample. If DuckDB may read a record differently from
+ksqlDB, the record is in doubt. :mod:`.exact` rewrites such records, and DuckDB parses the rewritten text. The
+sample only affects the speed.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from opensea_metrics.sql.language.lowering.records.spelling import Spelling
 from opensea_metrics.sql.language.lowering.times import event_time
 
 _LONG_NUMBER = r"[:,\[]\s*-?(?:[0-9]{9,}[.][0-9]|[0-9]*[.][0-9]{7,}|[0-9.]{16,}[eE])"
-"""Numbers with a fraction that may have more digits than the DOUBLE that DuckDB makes of them."""
+"""Numbers with a fraction that may have more digits than DuckDB's DOUBLE keeps."""
 
 _Path = tuple[str, ...]
 
 
 def spelled(source: Source, sample: str | None) -> Spelling:
-    """How the lines of a sample write the names of a source's fields."""
+    """The spelling of a source's field names in the lines of a sample."""
     return spelling.sampled(_type_of(_read(source)), sample)
 
 
 def as_declared(source: Source) -> Spelling:
-    """How lines are written that have the declared names."""
+    """The spelling of lines that have the declared names."""
     return spelling.declared(_type_of(_read(source)))
 
 
@@ -57,16 +57,14 @@ def decoded(
 ) -> str:
     """The rows of a relation of lines, as a relation.
 
-    ``lines`` has ``line`` (the value), ``path`` ``ts`` (the record's
-    timestamp, epoch ms), of a source with keys ``key``, and of one with a column of headers ``headers``. The
-    result has the source's columns and ROWTIME; for a record that cannot be read ``_failed`` says why
-    and ``_line`` is its text; ``_path`` is where it stood. ``carried`` are further columns of ``lines``,
-    passed on.
+    ``lines`` has the columns ``line`` (the value), ``path`` and ``ts`` (the record's timestamp, epoch ms). For a
+    source with keys it has ``key``, for one with a column of headers ``headers``. The result has the source's columns,
+    ROWTIME, and ``_path``. For a record that cannot be read, ``_failed`` has the reason and ``_line`` the text.
+    ``carried`` are further columns of ``lines`` that the result keeps.
 
-    ``names`` is how most lines write the names of fields. ``odd`` is a condition for the lines that may write
-    them in another way; without it the lines are searched for such names, which takes longer. With
-    ``all_json`` a line that is no JSON fails the query (duckdb.InvalidInputException), which is faster than
-    to look for such lines.
+    ``names`` is the spelling of field names in most lines. ``odd`` is a condition for the lines that may have another
+    spelling. Without it, the SQL searches the lines for other spellings, which takes longer. With ``all_json``, a line
+    that is not JSON fails the query (duckdb.InvalidInputException). That is faster than a search for such lines.
     """
     value = _Side("_v", "line", [column for column in source.columns if column.role is None], names)
     key = _Side("_k", "key", [column for column in source.columns if column.is_key], names)
@@ -111,10 +109,10 @@ def _type_of(columns: Sequence[Column]) -> StructType:
 
 @dataclass(frozen=True)
 class _Side:
-    """The value or the key of records: a JSON object in a column ``text`` with some of a source's columns.
+    """The value or the key of records: a JSON object in the column ``text``, with some of a source's columns.
 
     Columns whose names begin with ``name`` hold the object as DuckDB parses it, its structs, and the values that
-    need more than DuckDB's parsing.
+    DuckDB's parser alone does not read.
     """
 
     name: str
@@ -128,7 +126,7 @@ class _Side:
 
     @cached_property
     def structs(self) -> dict[_Path, tuple[StructType, str]]:
-        """The structs at fixed places in the object, and the object itself, with their columns."""
+        """The object itself and the structs at fixed places in it, with their columns."""
         paths = (path for path, kind in _places(self.kind) if isinstance(kind, StructType))
         kinds = dict(_places(self.kind))
         return {
@@ -139,7 +137,7 @@ class _Side:
 
     @cached_property
     def converted(self) -> dict[_Path, tuple[KsqlType, str]]:
-        """The values that are no structs and no text, with their columns."""
+        """The values that are neither structs nor text, with their columns."""
         return {
             path: (kind, f"{self.name}m{number}")
             for number, (path, kind) in enumerate(_places(self.kind))
@@ -148,27 +146,27 @@ class _Side:
 
     @property
     def exact_text(self) -> str:
-        """The column of what ``exact`` made of a text in doubt: an object, or why there is none."""
+        """The column with the result of ``exact`` for a text in doubt: an object, or the reason why there is none."""
         return f"{self.name}e"
 
     @property
     def is_exact(self) -> str:
-        """A condition: ``exact`` wrote an object."""
+        """A condition that is true if ``exact`` wrote an object."""
         return f"starts_with({self.exact_text}, '{{')"
 
     @property
     def reason(self) -> str:
-        """Why ksqlDB cannot read a record; NULL if it can."""
+        """The reason why ksqlDB cannot read a record, or NULL if it can."""
         return f"CASE WHEN starts_with({self.exact_text}, '!') THEN {self.exact_text}[2:] END"
 
     def parsed(self, all_json: bool) -> str:
-        """The object; NULL for a text that is not JSON, unless all texts are."""
+        """The object. NULL for a text that is not JSON, unless ``all_json`` is true."""
         parsed = readings.parsed(self.text, self.kind, self.names.keys)
         return f"{parsed if all_json else f'TRY({parsed})'} AS {self.structs[()][1]}"
 
     def layers(self) -> Iterator[list[str]]:
-        """Columns, each layer made of those before: of expressions that were put into one another some
-        would be computed many times."""
+        """Columns in layers. Each layer is computed from the layers before it. Nested expressions instead of layers
+        would compute some parts many times."""
         for depth in range(1, 1 + max(map(len, self.structs))):
             yield [
                 f"{self._given(path)} AS {column}"
@@ -189,8 +187,8 @@ class _Side:
         yield assembled
 
     def doubts(self, odd: str | None) -> list[str]:
-        """Columns of what may be wrong: ``d`` for the record, and ``d1`` … for each struct that may be
-        something else, as DuckDB makes a struct of NULLs of it."""
+        """Columns of doubts: ``d`` for the record, and ``d1`` … for each struct that may not be an object in JSON.
+        DuckDB reads such a value as a struct of NULLs."""
         doubts = [odd or f"regexp_matches({self.text}, {text(self.names.pattern)})"]
         if any(isinstance(kind, DecimalType) for kind in _parts(self.kind)):
             doubts.append(f"regexp_matches({self.text}, {text(_LONG_NUMBER)})")
@@ -204,7 +202,7 @@ class _Side:
         return columns
 
     def exact(self) -> str:
-        """The column :attr:`exact_text`, NULL where nothing is in doubt."""
+        """The column :attr:`exact_text`. It is NULL if nothing is in doubt."""
         flags = [f"{self.name}d"]
         checks = [f"{self.name}d"]
         for number, path in enumerate(self.structs):
@@ -219,7 +217,7 @@ class _Side:
         )
 
     def exact_record(self) -> str:
-        """The column :attr:`name`: the object that ``exact`` wrote, as values."""
+        """The column :attr:`name`: the values of the object that ``exact`` wrote."""
         record = readings.exact(self.exact_text, self.kind, self.names.keys)
         return f"CASE WHEN {self.is_exact} THEN {record} END AS {self.name}"
 
@@ -244,7 +242,7 @@ class _Side:
 
 
 def _places(kind: KsqlType, path: _Path = ()) -> Iterator[tuple[_Path, KsqlType]]:
-    """A type and the fields in it that have one place in a record, by their paths."""
+    """A type and the fields in it that have a fixed place in a record, by their paths."""
     yield path, kind
     if isinstance(kind, StructType):
         for name, inner in kind.fields:

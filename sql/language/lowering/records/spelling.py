@@ -1,8 +1,8 @@
-"""How records write the names of fields, and a pattern of records that write one in another way.
+"""The spelling of field names in records, and a pattern for records with another spelling.
 
-ksqlDB takes the field of exactly a declared name, else the last field whose name in upper case is the declared
-one (KsqlJsonDeserializer of 7.9.1). DuckDB knows one way to write a name. It reads the records that write
-names as a sample does; ``sql.language.lowering.records.exact`` reads all others.
+ksqlDB takes the field with exactly the declared name. Otherwise it takes the last field whose upper-cased name is the
+declared name (KsqlJsonDeserializer of 7.9.1). DuckDB only looks for one spelling of a name. It reads the records
+with the spelling of a sample, and ``sql.language.lowering.records.exact`` reads all others.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from opensea_metrics.core.types import ArrayType, KsqlType, MapType, StructType
 from opensea_metrics.sql.language.lowering.records import malformed
 
 FOLDED = "ıſßﬀﬁﬂﬃﬄﬅﬆ"
-"""The letters beyond ASCII whose upper case is in ASCII."""
+"""The letters beyond ASCII whose upper case is ASCII."""
 _LONG = 100
-"""Letters of a name."""
+"""The length, in letters, of the longest name with an exact pattern."""
 _LOWER = re.compile(r"[ !#->_`a-z{-~]+")
 
 
 @dataclass(frozen=True)
 class Spelling:
-    """``keys`` maps the names of fields to the names that DuckDB looks for in JSON.
+    """A spelling: ``keys`` maps the names of fields to the names that DuckDB looks for in JSON.
 
-    ``is_unsafe``: DuckDB cannot hold two of the names in one record, so it can read none.
+    With ``is_unsafe``, DuckDB cannot hold two of the names in one record, so it can read no record.
     """
 
     keys: Mapping[str, str]
@@ -35,24 +35,24 @@ class Spelling:
 
     @property
     def inexact(self) -> list[str]:
-        """The names in JSON of the fields that are found in any case. A name in quotes that is not upper
-        case is found as it is, or not at all."""
+        """The JSON names of the fields that ksqlDB finds in any case. A quoted name that is not upper case must match
+        exactly."""
         return [key for name, key in self.keys.items() if name == name.upper()]
 
     @property
     def is_lower(self) -> bool:
-        """Whether each other way to write a name has a capital, an escape, or a letter beyond ASCII."""
+        """True if every other spelling of a name has a capital, an escape, or a letter beyond ASCII."""
         return not self.is_unsafe and all(map(_LOWER.fullmatch, self.inexact))
 
     @property
     def capitalized(self) -> tuple[str, ...]:
-        """The names for ``sql.language.lowering.records.capitals``, which is of no use unless all are lower case."""
+        """The names for ``sql.language.lowering.records.capitals``, which only works if all of them are lower case."""
         return tuple(self.inexact) if self.is_lower else ()
 
     @property
     def pattern(self) -> str:
-        """A regular expression (RE2) that is in each line that writes a name in another way, or that DuckDB
-        takes for JSON though it is none."""
+        """A regular expression (RE2) that matches each line with another spelling of a name, and each line that DuckDB
+        accepts as JSON although it is not."""
         if self.is_unsafe:
             return ""
         ways = "|".join(filter(None, map(_other_ways, self.inexact))) or r"[^\s\S]"
@@ -62,7 +62,7 @@ class Spelling:
 
 
 def sampled(kind: StructType, sample: str | None) -> Spelling:
-    """The spelling of a sample's lines; lower case for the names that they do not have."""
+    """The spelling of a sample's lines. Names that the sample does not have are lower case."""
     names: dict[str, str] = {}
     for line in (sample or "").splitlines():
         try:
@@ -81,12 +81,12 @@ def declared(kind: StructType) -> Spelling:
 
 
 def _folded(name: str) -> str:
-    """Equal for names that DuckDB does not tell apart: it knows the case of ASCII letters only."""
+    """A form that is equal for names that DuckDB does not distinguish. It only ignores the case of ASCII letters."""
     return name.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
 
 
 def _safe(kind: StructType, keys: Mapping[str, str]) -> Spelling:
-    """The engines tell the fields of a STRUCT apart, but columns may be `a` and `A`."""
+    """A spelling that DuckDB can hold. A STRUCT's fields always differ, but columns may be `a` and `A`."""
     if len({keys[name].upper() for name, _ in kind.fields}) == len(kind.fields):
         return Spelling(keys)
     columns = {name: f"{number} {name}" for number, (name, _) in enumerate(kind.fields)}
@@ -107,7 +107,7 @@ def _names(kind: KsqlType) -> Iterator[str]:
 
 
 def _keys(kind: KsqlType, value: Any) -> Iterator[tuple[str, str]]:
-    """The names of a type's fields, with the names that a JSON value has for them."""
+    """The names of a type's fields, each with its name in a JSON value."""
     match kind, value:
         case StructType(), dict():
             upper = {key.upper(): key for key in value}
@@ -126,10 +126,10 @@ def _keys(kind: KsqlType, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def _other_ways(key: str) -> str:
-    """A regular expression of all ways to write a name but the one given: the same up to a letter in the
-    other case, then the rest in any case. Empty if there is none.
+    """A regular expression for all spellings of a name other than the given one, or an empty text.
 
-    It grows with the square of the name's length, so for a long name it matches the given way, too."""
+    Each alternative is equal up to a letter in the other case, and ignores the case of the rest. Its length grows with
+    the square of the name's length, so for a long name it also matches the given spelling."""
     if len(key) > _LONG:
         return f"(?i:{re.escape(key)})"
     ways = ""

@@ -1,8 +1,8 @@
-"""The text of records that are not UTF-8, as Jackson reads it.
+"""The text of records that are not valid UTF-8, as Jackson reads it.
 
-Jackson (UTF8StreamJsonParser 2.16, observed on a ksqlDB 7.9.1) refuses a byte that no sequence can begin with, and a
-sequence that ends too early. It takes sequences of two to four bytes for characters that UTF-8 writes in another
-way or not at all.
+Jackson (UTF8StreamJsonParser 2.16, observed on ksqlDB 7.9.1) refuses a byte that cannot begin a sequence, and a
+sequence that ends too early. It accepts sequences of two to four bytes for characters that UTF-8 writes
+differently or not at all.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from __future__ import annotations
 import codecs
 
 REFUSED = "\x1a"
-"""Stands for a byte that Jackson refuses. No JSON value has this character: after the value it does no harm."""
+"""Stands for a byte that Jackson refuses. No JSON value contains this character. After the value it has no effect."""
 _JACKSON = "opensea_metrics_jackson"
 _FIRST_BYTES = ((2, 0xE0, 0xC0), (3, 0xF0, 0xE0), (4, 0xF8, 0xF0))
-"""Of sequences of so many bytes: these bits of the first byte have this value."""
+"""For each length of a sequence: a mask for the first byte, and the value of the masked bits."""
 
 
 def decoded(data: bytes) -> str:
-    """A text in which Jackson sees the same JSON as in some bytes: a byte that it refuses is :data:`REFUSED`, and
-    a character that it alone reads is an escape."""
+    """A text in which Jackson would read the same JSON as in the bytes. A byte that it refuses becomes :data:`REFUSED`.
+    A character that only Jackson accepts becomes an escape."""
     return data.decode("utf-8", _JACKSON)
 
 

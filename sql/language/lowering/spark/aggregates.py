@@ -1,6 +1,6 @@
 """ksqlDB's aggregate functions in Spark's SQL.
 
-In a template ``{0}`` is the argument, and ``{n}`` the number of values that TOPK keeps.
+In a template, ``{0}`` is the argument, and ``{n}`` is the number of values that TOPK keeps.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _TEMPLATES = {
 
 
 def aggregate(call: exp.Anonymous, lowering: SparkLowering, state: str) -> tuple[str, str]:
-    """The aggregate that Spark computes, and the call's result from it, where ``state`` names the aggregate.
+    """The aggregate that Spark computes, and the call's result from it. ``state`` names the aggregate in the result.
 
-    Raises SqlError for an aggregate that Spark cannot give exactly.
+    Raises SqlError for an aggregate that Spark cannot compute exactly.
     """
     name = str(call.this).upper()
     arguments = list(call.expressions)
@@ -56,7 +56,7 @@ def aggregate(call: exp.Anonymous, lowering: SparkLowering, state: str) -> tuple
             raise lowering.refused(call, "TOPK of several columns")
         count = arguments[-1]
         if "{n}" in _TEMPLATES[name] and (not isinstance(count, exp.Literal) or count.is_string):
-            raise lowering.refused(call, f"{name} with a count that is no literal")
+            raise lowering.refused(call, f"{name} with a count that is not a literal")
         return _TEMPLATES[name].replace("{n}", written[-1]).replace("{0}", written[0]), state
     if function and function.definition:
         return _python(function.definition, written, state)

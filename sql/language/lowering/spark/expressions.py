@@ -1,5 +1,5 @@
-"""Expressions of ksqlDB in Spark's SQL, for a session with ANSI mode off and time zone UTC: then integers
-wrap around, and DOUBLE becomes an integer, as in Java."""
+"""Writes ksqlDB expressions in Spark's SQL, for a session with ANSI mode off and time zone UTC. In such a session
+integers wrap around, and a DOUBLE becomes an integer, as in Java."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from opensea_metrics.sql.language.lowering.refusals import SPARK
 from opensea_metrics.sql.language.lowering.writing import SHALLOW, balanced
 
 _MOST_PATHS = 8
-"""How many of Spark's paths one of ksqlDB's may stand for."""
-# Spark writes no scalar as JSON. The value is a field, whose text is taken out of its braces.
+"""The largest number of Spark paths that one ksqlDB path may stand for."""
+# Spark does not write scalars as JSON. So the value becomes a field, and its text is cut out of the braces.
 _JSON_TEXT = (
     "regexp_extract(to_json(named_struct('v', {0}), map('ignoreNullFields', 'false')), '(?s)^.{{5}}(.*).$', 1)"
 )
@@ -40,7 +40,7 @@ _LINE_ENDS = "\n\r\u0085\u2028\u2029"
 
 @dataclass(frozen=True)
 class SparkLowering(Calls):
-    """Writes expressions of one statement in Spark's SQL."""
+    """Writes the expressions of one statement in Spark's SQL."""
 
     engine = SPARK
     templates = scalars.SPARK
@@ -63,7 +63,7 @@ class SparkLowering(Calls):
         return super().literal(literal)
 
     def json_paths(self, names: Sequence[str]) -> list[str]:
-        """For ksqlDB a name of digits is an index or the name of a field; Spark writes these differently."""
+        """For ksqlDB, a name made of digits is an index or a field's name. Spark writes these differently."""
         levels: list[list[str]] = []
         for name in names:
             if wrong := set("'?\\") & set(name):
@@ -149,7 +149,7 @@ class SparkLowering(Calls):
     def rounded(self, name: str, kind: KsqlType, value: str) -> str:
         if name == "ABS" or kind != DOUBLE:
             return super().rounded(name, kind, value)
-        # Spark makes a BIGINT of it, which doubles from 2^53 on (all whole) need not fit.
+        # Spark converts it to BIGINT. Doubles from 2^53 on, which are all whole, may not fit.
         return self.once(
             [value],
             lambda once: (
@@ -195,17 +195,17 @@ class SparkLowering(Calls):
         return f"abs({value})"
 
     def like(self, value: str, pattern: str, negated: bool) -> str:
-        # Without a character of its own Spark takes a backslash for an escape.
+        # Without an escape character of its own, Spark would read a backslash as an escape.
         return f"({value} {'NOT LIKE' if negated else 'LIKE'} {pattern} ESCAPE '\\u0001')"
 
     def regexp_extract(self, call: exp.Anonymous, pattern: str, value: str, group: str | None) -> str:
-        """Spark has Java's regular expressions, and gives '' where nothing matches."""
+        """A match or a group. Spark has Java's regular expressions, and returns '' if nothing matches."""
         if group is not None and group.isdigit() and int(group) > _groups(pattern):
             return f"CAST(NULL AS {spark(STRING)})"
         literal = self.text(pattern)
         extracted = f"regexp_extract({value}, {literal}, {group or 0})"
         if group in (None, "0") and spans_all(pattern):
-            # It is all of the text, except that Java's $ also matches before the end of a last line.
+            # It is the whole text, except that Java's $ also matches before a final line end.
             ends = ", ".join(map(spark_text, _LINE_ENDS))
             extracted = f"CASE WHEN right({value}, 1) IN ({ends}) THEN {extracted} ELSE {value} END"
         return f"CASE WHEN {value} RLIKE {literal} THEN {extracted} END"
@@ -222,11 +222,11 @@ class SparkLowering(Calls):
         return fill(_JSON_TEXT, [self.once([value], lambda once: _sorted(kind, once[0]))])
 
     def exploded(self, call: exp.Expression, values: str) -> str:
-        raise self.refused(call, "a table function here")  # elsewhere it is substituted
+        raise self.refused(call, "a table function here")  # elsewhere a column replaces it
 
 
 def _sorted(kind: KsqlType, value: str, depth: int = 0) -> str:
-    """A value whose fields and keys are in alphabetical order."""
+    """A value whose fields and keys are sorted alphabetically."""
     element = f"_j{depth}"
     match kind:
         case StructType():

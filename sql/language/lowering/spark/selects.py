@@ -1,6 +1,6 @@
-"""Whole SELECTs in Spark's SQL: row by row, and grouped in one go.
+"""Writes whole SELECTs in Spark's SQL: row by row, and grouped in one pass.
 
-Relations are those of :mod:`sql.language.lowering.selects`.
+Relations are described in :mod:`sql.language.lowering.selects`.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ def as_source(source: Source, relation: str, available: Sequence[str]) -> str:
 def rows(analysis: Analysis, relation: str, passed: Sequence[str] = ()) -> str:
     """A SELECT without groups over a relation: its columns, ROWTIME and ``_off``.
 
-    ``passed`` are further columns of the relation that are passed on; rows in which the first of them
-    is not NULL are kept, whatever the WHERE clause says.
+    ``passed`` are further columns of the relation that the result keeps. Rows are kept regardless of the WHERE
+    clause if the first of these columns is not NULL.
     """
     selects.check_supported(analysis, SparkLowering.engine)
     scope = selects.scope_of(analysis)
     exploding = _exploding(analysis)
     lowering = SparkLowering(scope)
     if exploding:
-        # Spark has one generator a SELECT, and none inside expressions: all arrays side by side.
+        # Spark allows one generator per SELECT, and none inside expressions, so it explodes all arrays side by side.
         lists = []
         for i, call in enumerate(exploding):
             array = lowering.value(call.expressions[0]) if _is_explode(call) else _table(lowering, call)

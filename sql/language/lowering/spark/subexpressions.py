@@ -1,4 +1,4 @@
-"""Subexpressions that Spark computes once: each becomes a column of an inner relation."""
+"""Finds subexpressions that Spark should compute once. Each becomes a column of an inner relation."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from opensea_metrics.sql.language.queries.analysis import is_aggregate, makes_ro
 def bound(
     expressions: Sequence[exp.Expression], relation: str, lowering: SparkLowering
 ) -> tuple[str, SparkLowering]:
-    """The relation with further columns, and a lowering that uses these.
+    """The relation with further columns, and a lowering that uses these columns.
 
-    Each expensive subexpression gets a column, and so does each one that Spark's SQL repeats: Spark cannot
-    compile SQL that grows with every level of an expression.
+    Each expensive subexpression gets a column, and so does each one that Spark's SQL repeats. Otherwise the SQL would
+    grow with every level of an expression, and Spark could not compile it.
     """
     levels: dict[int, dict[exp.Expression, str]] = {}
     guards = _guards(expressions)
 
     def visit(node: exp.Expression) -> int:
-        """Bind the subexpressions; returns the level of the last one that got a column."""
+        """Bind the subexpressions. Returns the level of the last one that got a column."""
         if isinstance(node, exp.Lambda) or node in lowering.substitutes:
             return 0
         if isinstance(node, exp.Dot) and isinstance(owner(node), exp.Column):

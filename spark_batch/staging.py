@@ -1,0 +1,69 @@
+"""The tables of a lane of the DuckDB engine: the columns of a chunk's records that its queries need."""
+
+from __future__ import annotations
+
+import duckdb
+
+from opensea_metrics.core.quoting import column as column_of
+from opensea_metrics.core.quoting import quoted
+from opensea_metrics.spark_batch.chunks import Chunk
+from opensea_metrics.spark_batch.narrowing import columns_read
+from opensea_metrics.spark_batch.pipeline import QueryPipeline
+from opensea_metrics.sql.language.catalog.catalog import Query
+from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.lowering.duckdb import selects
+
+_UNREADABLE = ("_failed", "_off")
+
+
+def stage(lane: duckdb.DuckDBPyConnection, chunk: Chunk, pipeline: QueryPipeline, all_json: bool) -> None:
+    """Decode a chunk into tables of a lane: one of each source that groupings read, and one of each selection.
+
+    Raises duckdb.Error; with ``all_json`` also for text that is no JSON (``Chunk.relation``).
+    """
+    for source in pipeline.raw_sources():
+        relation = chunk.relation(lane, source, all_json)
+        selections = pipeline.reading(source, pipeline.selections)
+        if pipeline.is_kept(source):
+            # Decoded only once.
+            groupings = pipeline.reading(source, pipeline.first)
+            names = set().union(*(columns_read(q.analysis) for q in selections + groupings))
+            _keep(lane, decoded_table(source), relation, names & set(source.readable()))
+            relation = f"SELECT * FROM {decoded_table(source)}"
+        for query in selections:
+            names = {column.name for column in query.analysis.columns}
+            _keep(lane, staged_table(query), selects.rows(query.analysis, relation, _UNREADABLE), names)
+
+
+def counted_rows(
+    lane: duckdb.DuckDBPyConnection, pipeline: QueryPipeline, readable: str
+) -> list[tuple[str | None, int, int]]:
+    """The number of records that a lane has staged, by the reason why they cannot be used (None: they can).
+
+    The second number is that of the records in the period, for which ``readable`` is the condition.
+    """
+    # All records are in one that is not filtered.
+    kept = [source for source in pipeline.raw_sources() if pipeline.is_kept(source)]
+    whole = decoded_table(kept[0]) if kept else staged_table(pipeline.selections[0])
+    return lane.execute(
+        f"SELECT _failed, count(*), count(*) FILTER ({readable}) FROM {whole} GROUP BY 1"
+    ).fetchall()
+
+
+def decoded_table(source: Source) -> str:
+    """The table of a source's records."""
+    return quoted(f"decoded {source.name}")
+
+
+def staged_table(query: Query) -> str:
+    """The table of what a selection makes of the records."""
+    return quoted(f"stage {query.id}")
+
+
+def _keep(lane: duckdb.DuckDBPyConnection, table: str, relation: str, names: set[str]) -> None:
+    """Make a table, which only a lane sees, of columns of a relation.
+
+    It is a new table each time: DuckDB writes what is inserted into one twice, until it fills a row group.
+    """
+    columns = ", ".join([*map(column_of, sorted(names - {"ROWTIME"})), "ROWTIME", "_off", "_failed"])
+    lane.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {columns} FROM ({relation})")
