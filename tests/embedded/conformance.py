@@ -213,14 +213,14 @@ def differences(expected: Any, got: Any, *, longer: bool, path: str = "reply") -
 def _object_differences(
     expected: Mapping[str, Any], got: Mapping[str, Any], longer: bool, path: str
 ) -> list[str]:
-    found = [f"{path}: there is no {key!r}" for key in expected if key not in got and key != "…"]
+    lines = [f"{path}: there is no {key!r}" for key in expected if key not in got and key != "…"]
     for key, value in got.items():
         if key not in expected and "…" not in expected:
-            found.append(f"{path}: {key!r} is one too many")
+            lines.append(f"{path}: {key!r} is one too many")
             continue
         wanted = expected.get(key, expected.get("…"))
-        found += differences(wanted, value, longer=longer, path=f"{path}.{key}")
-    return found
+        lines += differences(wanted, value, longer=longer, path=f"{path}.{key}")
+    return lines
 
 
 def _list_differences(
@@ -233,13 +233,13 @@ def _list_differences(
             for line in differences(expected[1], item, longer=longer, path=f"{path}[{index}]")
         ]
     if expected[:1] == ["<among>"]:
-        found = []
+        lines = []
         for wanted in expected[1:]:
             tries = [differences(wanted, item, longer=longer, path=path) for item in got]
             if [] not in tries:
                 nearest = min(tries, key=len, default=["the list is empty"])
-                found.append(f"{path}: nothing is like {wanted!r}; nearest: {nearest}")
-        return found
+                lines.append(f"{path}: nothing is like {wanted!r}; nearest: {nearest}")
+        return lines
     if len(expected) != len(got):
         return [f"{path}: {len(expected)} elements are expected, not {len(got)}: {got!r}"]
     return [

@@ -42,17 +42,17 @@ class Case:
 
 CASES = [
     Case(
-        each["name"],
-        each["columns"],
-        each["with"],
+        entry["name"],
+        entry["columns"],
+        entry["with"],
         [
             record["bytes"].encode("latin-1") if "bytes" in record else record["line"].encode()
-            for record in each["records"]
+            for record in entry["records"]
         ],
-        [record["row"] for record in each["records"] if "row" in record],
-        each.get("spark_refuses"),
+        [record["row"] for record in entry["records"] if "row" in record],
+        entry.get("spark_refuses"),
     )
-    for each in _CASES
+    for entry in _CASES
 ]
 
 

@@ -69,11 +69,11 @@ class File:
         except (OSError, EOFError, zlib.error):
             lines = []
         ends = [*lines[:-1]] if self.path.suffix != ".gz" else lines
-        found: dict[str, int] = {}
+        counts: dict[str, int] = {}
         for key in self.keys:
             mark = b'"k":"%s","a":' % key.encode()
-            found[key] = sum(line.startswith(b'{"t":') and mark in line and line.endswith(b"}") for line in ends)
-        return found
+            counts[key] = sum(line.startswith(b'{"t":') and mark in line and line.endswith(b"}") for line in ends)
+        return counts
 
 
 class Schedule:
@@ -116,8 +116,8 @@ class Schedule:
             self.server.start()
             self._check()
         finally:
-            for each in self.sockets:
-                each.close()
+            for connection in self.sockets:
+                connection.close()
             self.server.stop(signal.SIGKILL)
         for failure in _failures(self.server.log.read_text()):
             # A query of a client fails with the database; nothing else may.

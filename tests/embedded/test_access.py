@@ -236,7 +236,7 @@ def test_serve_uses_what_was_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     result = CliRunner().invoke(whole_app(), ["serve", *options, "--insecure"])
     assert result.exit_code == 0, result.output
     policy = Policy(allowed_hosts=("a", "b"), credentials=Credentials(token=TOKEN))
-    assert [each[:4] for each in served] == [(Path("d"), "0.0.0.0", 1, policy)]
+    assert [call[:4] for call in served] == [(Path("d"), "0.0.0.0", 1, policy)]
     assert TOKEN not in result.output
     assert "plain text" in result.output
 
@@ -308,9 +308,9 @@ def test_serve_says_that_it_serves_once_it_does(tmp_path: Path) -> None:
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         line = process.stderr.readline()
-        found = re.fullmatch(rf"serving on (http://127\.0\.0\.1:[0-9]+), data in {tmp_path}\n", line)
-        assert found, line
-        assert httpx.get(f"{found[1]}/info").status_code == 200
+        match = re.fullmatch(rf"serving on (http://127\.0\.0\.1:[0-9]+), data in {tmp_path}\n", line)
+        assert match, line
+        assert httpx.get(f"{match[1]}/info").status_code == 200
         process.terminate()
         assert re.fullmatch(r"disk: database [0-9.]+ MB \([0-9.]+ MB of it free\).*\n", process.stderr.read())
 

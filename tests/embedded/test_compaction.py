@@ -131,4 +131,4 @@ def test_a_compacted_file_that_does_not_say_what_it_replaces_is_refused(
         monkeypatch.setattr("opensea_metrics.spark_batch.upkeep.writing.originals_text", lambda _: "[]")
         compacted(topic)
         assert topic.counts() == {}
-        assert any("an earlier version of archive compact wrote this file" in each for each in topic.reasons())
+        assert any("an earlier version of archive compact wrote this file" in reason for reason in topic.reasons())

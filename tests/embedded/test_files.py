@@ -53,11 +53,11 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def topic(server: Engine) -> Iterator[CountedTopic]:
-    made = CountedTopic(server, f"t{next(_NAMES)}")
-    yield made
+    counted = CountedTopic(server, f"t{next(_NAMES)}")
+    yield counted
     server.work()
     assert server.faults() == {}
-    made.drop()
+    counted.drop()
 
 
 def settled(path: Path) -> Path:

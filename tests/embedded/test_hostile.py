@@ -243,8 +243,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
     base = tmp_path_factory.mktemp("hostile")
     (base / "outside").mkdir()
     (base / "data/topics").mkdir(parents=True)
-    with inside(base / "data") as made:
-        made.done(
+    with inside(base / "data") as started:
+        started.done(
             "CREATE STREAM victim (k VARCHAR KEY, a INT, s STRUCT<x INT, y VARCHAR>)"
             " WITH (KAFKA_TOPIC='victim', VALUE_FORMAT='JSON', PARTITIONS=1);"
             "CREATE TABLE counted AS SELECT k, COUNT(*) AS n FROM victim"
@@ -252,9 +252,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
         )
         for row in VICTIM:
             s = f"STRUCT(x := {row['A']}, y := '{row['S']['Y']}')"
-            made.done(f"INSERT INTO victim (k, a, s) VALUES ('{row['K']}', {row['A']}, {s});")
-        made.settle()
-        yield made
+            started.done(f"INSERT INTO victim (k, a, s) VALUES ('{row['K']}', {row['A']}, {s});")
+        started.settle()
+        yield started
 
 
 def filled(template: str, name: str, outside: Path) -> str:
@@ -306,9 +306,9 @@ def attempt(server: Inside, position: str, name: str) -> None:
     statements = filled(STATEMENTS[position], name, server.data.parent / "outside")
     understood(*server.run(statements))
     server.settle()
-    for made in list(server.engine.catalog.sources.values())[OWN:]:
-        if not made.is_table or server.engine.catalog.writers(made.name):
-            server.ask(f"SELECT * FROM {tick(made.name)};")
+    for source in list(server.engine.catalog.sources.values())[OWN:]:
+        if not source.is_table or server.engine.catalog.writers(source.name):
+            server.ask(f"SELECT * FROM {tick(source.name)};")
     check(server, before)
 
 
@@ -398,8 +398,8 @@ def test_a_hostile_name_of_a_file_and_in_a_record(server: Inside, name: str) -> 
         f" (KAFKA_TOPIC='{topic}', VALUE_FORMAT='JSON', PARTITIONS=1);{SELECTION}"
     )
     server.settle()
-    for made in ("h", "h2"):
-        rows = server.ask(f"SELECT * FROM {made};")
+    for stream in ("h", "h2"):
+        rows = server.ask(f"SELECT * FROM {stream};")
         assert [(row["A"], row[column], row["S"]) for row in rows] == [(name, name, {name: name})]
     shutil.rmtree(server.data / "topics" / topic)
     check(server, before)

@@ -235,7 +235,7 @@ def test_a_migration_tool_finds_what_it_inserted(url: str) -> None:
             row |= {"STARTED_ON": "1", "COMPLETED_ON": "", "PREVIOUS": "<none>", "ERROR_REASON": "N/A"}
             assert acks(send(url, {"target": "MIGRATION_EVENTS", "properties": {}}, row, "")) == [OK[0]]
         rows = client.pull("SELECT * FROM MIGRATION_SCHEMA_VERSIONS WHERE version_key = 'CURRENT';")
-        assert [(found["STATE"], found["PREVIOUS"]) for found in rows] == [(state, "<none>")]
+        assert [(version["STATE"], version["PREVIOUS"]) for version in rows] == [(state, "<none>")]
 
 
 def test_into_a_stream_made_by_a_query_and_a_table(url: str, source: str) -> None:
@@ -265,8 +265,8 @@ def test_dates_times_and_bytes(url: str) -> None:
     row: dict[str, Any] = {"da": "2022-01-02", "ti": "10:11:12.5", "ts": "2022-01-02T03:04:05.678+0100", "y": "aGVsbG8"}
     row |= {"e": 1.005, "st": {"ts": "2022", "y": "aGVsbG8="}, "ar": ["2022-01", None], "m": {"a": "2022-01-02"}}
     assert acks(send(url, {"target": "kinds"}, row)) == [OK[0]]
-    (found,) = map(dict, client.push("SELECT * FROM kinds EMIT CHANGES LIMIT 1;"))
-    assert found == {
+    (result,) = map(dict, client.push("SELECT * FROM kinds EMIT CHANGES LIMIT 1;"))
+    assert result == {
         "DA": "2022-01-02", "TI": "10:11:12", "TS": "2022-01-02T02:04:05.678", "Y": "aGVsbG8=", "E": 1.01,
         "ST": {"TS": 1640995200000, "Y": "aGVsbG8="}, "AR": ["2022-01-01", None],
         "M": {"a": "2022-01-02T00:00:00.000"},

@@ -45,19 +45,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
         file.write(line(1_000))
     (folder / "b.json").write_text(line(2_000))
     columns = ", ".join(f"{tick(name)} BIGINT" for name in NAMES)
-    with inside(data) as made:
-        made.done(
+    with inside(data) as started:
+        started.done(
             f"CREATE STREAM named (t BIGINT, s STRUCT<{columns}>, arr ARRAY<BIGINT>, {columns})"
             " WITH (KAFKA_TOPIC='named', VALUE_FORMAT='JSON', PARTITIONS=1, TIMESTAMP='t');"
         )
         fields = ", ".join(f"{tick(name)} := CAST({3_000 + number} AS BIGINT)" for number, name in enumerate(NAMES))
         values = ", ".join(str(3_000 + number) for number in range(len(NAMES)))
-        made.done(
+        started.done(
             f"INSERT INTO named (t, s, arr, {', '.join(map(tick, NAMES))})"
             f" VALUES ({TIME + 3_000}, STRUCT({fields}),"
             f" TRANSFORM(ARRAY[3000, 3000, 7], x => CAST(x AS BIGINT)), {values});"
         )
-        yield made
+        yield started
 
 
 def first_line(reply: Any) -> str:

@@ -48,7 +48,7 @@ def test_what_is_too_deep_is_refused(client: httpx.Client, path: str, expression
 
 def test_a_deep_type_can_be_declared_and_described(client: httpx.Client) -> None:
     kind = "STRUCT<x ARRAY<" * 100 + "INT" + ">>" * 100
-    made = client.post("/ksql", json={"ksql": STREAM.format("U").replace("BIGINT", kind)})
-    assert made.status_code == 200, made.text
+    created = client.post("/ksql", json={"ksql": STREAM.format("U").replace("BIGINT", kind)})
+    assert created.status_code == 200, created.text
     described = client.post("/ksql", json={"ksql": "DESCRIBE deep_U;"})
     assert described.text.count('"STRUCT"') == 100

@@ -22,8 +22,8 @@ each_case = pytest.mark.parametrize("case", [pytest.param(case, id=case.name) fo
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
-    with inside(tmp_path_factory.mktemp("data")) as made:
-        yield made
+    with inside(tmp_path_factory.mktemp("data")) as started:
+        yield started
 
 
 def read(server: Inside, case: Case, name: str) -> list[object]:

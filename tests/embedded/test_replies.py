@@ -59,5 +59,5 @@ def test_reply(begun: Callable[[str, str], Run], kind: str, name: str, case: Cas
     reply = run.ask(case)
     assert reply.status == expected["status"], reply.text
     assert reply.content_type == expected["type"]
-    found = differences(run.filled(expected["reply"]), reply.body, longer=not run.is_real)
-    assert not found, "\n".join([*found, reply.text])
+    problems = differences(run.filled(expected["reply"]), reply.body, longer=not run.is_real)
+    assert not problems, "\n".join([*problems, reply.text])

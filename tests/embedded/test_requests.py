@@ -224,9 +224,9 @@ def check(reply: httpx.Response) -> None:
     """It is JSON (or lines of it), and no fault of the server."""
     parts = reply.text.splitlines() or ["[]"]
     whole = parts if "delimited" in reply.headers.get("content-type", "") else [reply.text or "[]"]
-    found = [json.loads(part) for part in whole]
+    values = [json.loads(part) for part in whole]
     assert reply.status_code < 600
-    codes = [part["error_code"] for part in found if isinstance(part, dict) and "error_code" in part]
+    codes = [part["error_code"] for part in values if isinstance(part, dict) and "error_code" in part]
     # ksqlDB has the code of a failure for a property that it does not know, too.
     assert 50000 not in codes or "Not recognizable as" in reply.text, reply.text
     assert reply.status_code != 500 or codes

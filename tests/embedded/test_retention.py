@@ -223,7 +223,7 @@ def test_chunks_stay_until_clients_have_read_them(
     with closing(TransientQuery(server.engine, statement, {})) as query:
         rows = query.rows()
         next(rows)
-        clients = {each.topic: [each.positions] for each in server.engine._clients}
+        clients = {client.topic: [client.positions] for client in server.engine._clients}
         for read, tables in (({}, 3), (clients, 1)):
             sweep(server, 0, {topic: [read.get(topic, [{}])[0]] for topic in clients})
             assert len(chunk_tables(server)) == tables

@@ -54,8 +54,8 @@ def offsets(server: Inside, source: str) -> list[tuple[int, int, int]]:
     (summary,) = reply["sourceDescription"]["queryOffsetSummaries"]
     (topic,) = summary["topicSummaries"]
     return [
-        (each["partition"], each["logEndOffset"] - each["consumerOffset"], each["logEndOffset"])
-        for each in topic["offsets"]
+        (partition["partition"], partition["logEndOffset"] - partition["consumerOffset"], partition["logEndOffset"])
+        for partition in topic["offsets"]
     ]
 
 

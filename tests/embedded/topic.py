@@ -95,12 +95,12 @@ class CountedTopic:
 
     def reports(self) -> list[tuple[str, str]]:
         """What is on the processing log about the topic: loggers and messages."""
-        found = rows(
+        records = rows(
             self.engine,
             "SELECT logger, message->deserializationError->errorMessage AS m,"
             " message->deserializationError->`topic` AS t FROM KSQL_PROCESSING_LOG;",
         )
-        return [(logger, message) for logger, message, topic in found if topic == self.name]
+        return [(logger, message) for logger, message, topic in records if topic == self.name]
 
     def drop(self) -> None:
         """End the queries."""
