@@ -22,7 +22,7 @@ _CASES: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_suffix(".yml")
 class Case:
     """``columns`` and ``properties`` are SQL. ``spark_refuses`` is a type that Spark does not have, if any.
 
-    In the file ``line`` is a text, and ``bytes`` is one whose characters stand for bytes.
+    In the file ``line`` is a text, and ``bytes`` is a text whose characters stand for bytes.
     """
 
     name: str
@@ -67,5 +67,5 @@ def shown_as_in_replies(columns: Sequence[Column], rows: Iterable[Sequence[Any]]
 
 
 def as_json(rows: Iterable[Sequence[Any]]) -> list[Any]:
-    """Rows with the values that their JSON has."""
+    """Rows with the values of their JSON."""
     return [json.loads(dump({"row": row}))["row"] for row in rows]

@@ -1,4 +1,4 @@
-"""Who is let in: credentials and TLS of the embedded server, and what `serve` asks for."""
+"""Access to the embedded server: credentials and TLS, and the settings that `serve` requires."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_the_tools_settings(
     assert server_access.client(None).info().version == "7.9.1"
 
 
-# -- what `serve` asks for ----------------------------------------------------------------------
+# -- what `serve` requires ----------------------------------------------------------------------
 
 
 def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **given: str) -> ServeSettings:
@@ -302,7 +302,7 @@ def test_names_and_addresses_are_allowed_as_hosts(name: str) -> None:
 
 
 def test_serve_says_that_it_serves_once_it_does(tmp_path: Path) -> None:
-    """With the port that it got."""
+    """The message has the port that the system chose."""
     command = [sys.executable, "-c", "from opensea_metrics.deploy import cli; cli.main()", "serve", "--port", "0"]
     command += ["--data-dir", str(tmp_path)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:

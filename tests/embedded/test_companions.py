@@ -43,7 +43,7 @@ def test_keys_and_headers_belong_to_values_by_line(
         first = next(row[2] for row in records if row[4] == 40)
         assert first == [{"KEY": "a", "VALUE": b"b"}, {"KEY": "c", "VALUE": None}]
         assert [row[2] for row in records if row[4] != 40] == [[], [], []]
-        # They are no values.
+        # Companions are not counted as files of values.
         assert topic.counts() == {"x": 3, "none": 1}
         assert topic.reports() == []
 

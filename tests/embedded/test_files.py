@@ -1,4 +1,4 @@
-"""Whatever happens to files, every record that can be read counts once, and what cannot be is reported."""
+"""Whatever happens to files, every readable record counts once, and unreadable records and files are reported."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing waits before it is tried again."""
+    """The server retries immediately."""
     monkeypatch.setattr(engine, "_AGAIN", 0.0)
     monkeypatch.setattr(health, "_LONGEST_PAUSE", 0.0)
 
@@ -61,7 +61,7 @@ def topic(server: Engine) -> Iterator[CountedTopic]:
 
 
 def settled(path: Path) -> Path:
-    """Say that a file was written long ago."""
+    """Make a file look as if it was written long ago."""
     os.utime(path, (1_000_000_000, 1_000_000_000))
     return path
 
@@ -104,7 +104,7 @@ def test_names_that_are_not_utf_8_are_reported(topic: CountedTopic) -> None:
     assert len(topic.reports()) == 3
 
 
-# -- what is no file ----------------------------------------------------------------------------
+# -- entries that are not files ----------------------------------------------------------------------------
 
 
 def fifo(path: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_link_to_a_file_within_topics_is_read(topic: CountedTopic) -> None:
 
 
 def test_a_link_in_place_of_a_directory_is_not_followed_later(topic: CountedTopic, tmp_path: Path) -> None:
-    """Not even if the file was registered when the directory was one."""
+    """Not even if the file was registered while the path was still a directory."""
     topic.write("sub/x.json", lines("x"))
     topic.write("y.json", lines("y"))
     topic.register()
@@ -210,7 +210,7 @@ def test_hidden_files_and_directories_are_in_the_making(topic: CountedTopic) -> 
 
 
 class Faulty:
-    """Makes calls of ``os`` fail for paths with a text in them."""
+    """Makes functions of ``os`` fail for paths that contain a given text."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, call: str, text: str, number: int) -> None:
         self.is_on = True
@@ -303,7 +303,7 @@ def test_a_registered_file_that_is_gone_counts_when_it_is_back(
 
 @pytest.mark.parametrize("name", ["x.json", "x.json.gz"])
 def test_a_file_deleted_before_a_clients_query_is_reported_once(topic: CountedTopic, name: str) -> None:
-    """Queries of clients read files themselves; the others had read it before."""
+    """Queries of clients read files themselves. The other queries had read the file before."""
     path = topic.write(name, lines("x", 3))
     topic.write("a.json", lines("a", 1))
     assert topic.counts() == {"a": 1, "x": 3}
@@ -607,7 +607,7 @@ def test_kinds_of_compressed_files(
 
 
 def test_all_that_stands_before_damage_counts(topic: CountedTopic) -> None:
-    """As with recompute, and whatever the steps in which igzip unpacks."""
+    """The same holds for recompute, and for any size of the steps in which igzip unpacks."""
     text = b"".join(b'{"t":1789467000000,"k":"%d","a":%d}\n' % (n % 7, zlib.crc32(b"%d" % n)) for n in range(9_000))
     whole = gzip.compress(text, 1)
     for at in range(40_000, 70_000, 5_003):
@@ -635,7 +635,7 @@ def segment_of(path: Path) -> Segment:
 
 @pytest.mark.parametrize("kind", ["zeros", "line", "records"])
 def test_memory_stays_small_whatever_a_file_unpacks_to(tmp_path: Path, kind: str) -> None:
-    """2 MB that unpack to 2 GB take as much as 200 kB that unpack to 200 MB."""
+    """2 MB that unpack to 2 GB need as much memory as 200 kB that unpack to 200 MB."""
     path = tmp_path / "t" / "bomb.json.gz"
     path.parent.mkdir()
     block = {"zeros": bytes(1 << 20), "line": b"x" * (1 << 20), "records": lines("x", 25_000)}[kind]
@@ -688,7 +688,7 @@ def test_lines_that_are_no_json_in_any_script(topic: CountedTopic, text: str) ->
     assert len(topic.reports()) == 16
 
 
-# -- files that are not what they were ----------------------------------------------------------
+# -- files that have changed ----------------------------------------------------------
 
 
 def test_a_growing_file_that_is_cut_and_restored(topic: CountedTopic) -> None:
@@ -705,7 +705,7 @@ def test_a_growing_file_that_is_cut_and_restored(topic: CountedTopic) -> None:
 
 @pytest.mark.parametrize("name", ["x.json", "deep/x.ndjson"])
 def test_a_last_line_without_newline_is_reported_and_read_when_the_newline_comes(tmp_path: Path, name: str) -> None:
-    """It may be half of a line, so it never counts; once nobody has written for a while, users learn of it."""
+    """It may be half of a line, so it never counts. It is reported once nobody has written to the file for a while."""
     with running(tmp_path) as first:
         topic = CountedTopic(first, "t")
         path = topic.write(name, lines("x", 3)[:-1])
@@ -876,7 +876,7 @@ def test_a_data_directory_may_be_moved(tmp_path: Path) -> None:
 def test_a_compressed_file_that_is_written_over_while_it_is_read_is_reported(
     topic: CountedTopic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its old text counts, so the new one must not pass for it."""
+    """The old text counts, so the server must not mistake the new text for it."""
     path = topic.write("f.json.gz", lines("x", 3))
     topic.register()
     real = texts.unpacked
@@ -892,7 +892,7 @@ def test_a_compressed_file_that_is_written_over_while_it_is_read_is_reported(
     topic.work()
     monkeypatch.undo()
     topic.work()
-    # The query that read first has the old text, the other one the new text.
+    # The query that read first has the old text, and the other query has the new text.
     counted = [dict(rows(topic.engine, f"SELECT k, n FROM {topic.name}_{table};")) for table in ("sums", "direct")]
     assert sorted(counted, key=str) == [{"new": 20_000}, {"x": 3}]
     assert any("this file has changed since it was read" in reason for reason in topic.reasons())

@@ -1,4 +1,4 @@
-"""/inserts-stream: what clients such as the Java client and ksql-migrations do with it."""
+"""/inserts-stream, as clients such as the Java client and ksql-migrations use it."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_as_one_list(url: str, source: str) -> None:
 
 
 def test_the_first_wrong_row_ends_the_stream(url: str, source: str) -> None:
-    """On a real server rows that come after it may be stored or not; here they are not."""
+    """On a real server later rows may be stored or not. Here they are not stored."""
     rows = [{"k": "x", "a": 1}, {"k": "x", "a": "b"}, {"k": "x", "a": 2}]
     good, bad = acks(send(url, {"target": source}, *rows))
     assert good == OK[0]
@@ -214,7 +214,7 @@ def test_many_rows(url: str, source: str) -> None:
 
 
 def test_a_migration_tool_finds_what_it_inserted(url: str) -> None:
-    """The sequence of ksql-migrations: its record goes in by /inserts-stream and is asked for at once."""
+    """ksql-migrations inserts its record with /inserts-stream and reads it immediately."""
     client = KsqlClient(url)
     columns = "version_key, version, name, state, checksum, started_on, completed_on, previous, error_reason"
     declared = ", ".join(
@@ -239,7 +239,7 @@ def test_a_migration_tool_finds_what_it_inserted(url: str) -> None:
 
 
 def test_into_a_stream_made_by_a_query_and_a_table(url: str, source: str) -> None:
-    """ksqlDB takes both; a table must have its key."""
+    """ksqlDB accepts both. A row for a table must have a key."""
     client = KsqlClient(url)
     client.execute(f"CREATE STREAM {source}_COPY AS SELECT * FROM {source};")
     client.execute(
@@ -255,7 +255,7 @@ def test_into_a_stream_made_by_a_query_and_a_table(url: str, source: str) -> Non
 
 
 def test_dates_times_and_bytes(url: str) -> None:
-    """They come as text, and are read as what they are: on their own, and inside of others."""
+    """They arrive as text, and are read with their types, as columns and within other types."""
     client = KsqlClient(url)
     client.execute(
         "CREATE STREAM kinds (da DATE, ti TIME, ts TIMESTAMP, y BYTES, e DECIMAL(6,2), st STRUCT<ts TIMESTAMP,"

@@ -22,7 +22,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def statements(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> int:
-    """How many statements the whole work takes."""
+    """The number of statements that the whole work needs."""
     data = tmp_path_factory.mktemp("counted") / "data"
     shutil.copytree(prepared, data)
     assert killed.run(data, -1) == 0
@@ -37,7 +37,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def problems(server: Inside, confirmed: Path) -> list[str]:
-    """What is lost, or counts twice."""
+    """The records that are lost or count twice."""
     said = confirmed.read_text().split("\n") if confirmed.exists() else []
     faults = []
     counts = {}

@@ -1,4 +1,4 @@
-"""Queries that write into what other queries read, in any order of creation."""
+"""Queries that write into streams that other queries read, in any order of creation."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def replay_sample(data: Path) -> None:
         replay(frames(), sink)
     finally:
         sink.close()
-    # What no producer would write, but a topic may hold.
+    # Lines that no producer writes, but that a topic may hold.
     odd = data / "topics/OpenSeaRawEvents/year=2026/month=09/day=15/hour=13"
     odd.mkdir(parents=True)
     (odd / "OpenSeaRawEvents+0+9999999999.json").write_bytes(
@@ -63,7 +63,7 @@ def client(data: Path) -> Iterator[KsqlClient]:
 @pytest.fixture(scope="module")
 def records(client: KsqlClient, data: Path) -> list[Any]:
     good, bad = oracle.read(data / "topics/OpenSeaRawEvents")
-    assert bad > 4  # the odd lines above, and what the sample holds
+    assert bad > 4  # the odd lines above, and those of the sample
     return good
 
 

@@ -1,4 +1,4 @@
-"""Deep statements over HTTP: run, or refused as statements are."""
+"""Deeply nested statements over HTTP are run, or refused like other statements."""
 
 from __future__ import annotations
 

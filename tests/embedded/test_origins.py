@@ -1,4 +1,4 @@
-"""Web pages cannot use the server: which Host, Origin and Sec-Fetch-Site headers it takes."""
+"""Web pages cannot use the server: the Host, Origin and Sec-Fetch-Site headers that it accepts."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_names_that_the_user_gave_are_taken() -> None:
 
 @pytest.mark.parametrize("everywhere", ["0.0.0.0", "::"])
 def test_a_server_on_all_addresses_answers_to_the_address_of_the_connection(everywhere: str) -> None:
-    """A page can give its own name any address (DNS rebinding), but it cannot have an address as name."""
+    """A page can give its own name any address (DNS rebinding), but its name cannot be an address."""
     assert not refused({"Host": "10.0.0.5:8088"}, listens_on=everywhere, arrived="10.0.0.5")
     assert not refused({"Host": "10.0.0.5"}, listens_on=everywhere, arrived="::ffff:10.0.0.5")
     assert not refused({"Host": "[fd00::5]:8088"}, listens_on=everywhere, arrived="fd00::5")
@@ -82,7 +82,7 @@ def test_a_server_on_all_addresses_answers_to_the_address_of_the_connection(ever
 
 @pytest.mark.parametrize("headers", [{}, {"Host": ""}])
 def test_no_host_is_taken_on_this_machine_only(headers: Headers) -> None:
-    """Every browser sends one; an HTTP/1.0 client need not."""
+    """Every browser sends a Host header. An HTTP/1.0 client need not."""
     assert not refused(headers)
     assert refused(headers, client=AFAR)
 

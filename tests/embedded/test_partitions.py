@@ -1,4 +1,4 @@
-"""A folder of files is a topic: how many partitions it has, and what happens to files of others."""
+"""A folder of files is a topic: its number of partitions, and the files of partitions that it does not have."""
 
 from __future__ import annotations
 

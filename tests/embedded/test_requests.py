@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is JSON that says what is wrong: with the request, or with the server."""
+"""Every request gets JSON as its answer. The answer says what is wrong with the request or with the server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from opensea_metrics.sql.language.statements.parser import parse_statement
 
 
 class Client:
-    """Sends requests to an application within this process; they count as HTTP/2."""
+    """Sends requests to an application within this process, as if over HTTP/2."""
 
     def __init__(self, portal: BlockingPortal, inner: ASGIApp, headers: Mapping[str, str]) -> None:
         async def as_http2(scope: Scope, receive: Receive, send: Send) -> None:
@@ -221,13 +221,13 @@ BODIES = st.one_of(st.binary(max_size=60), JSON.map(lambda v: json.dumps(v).enco
 
 
 def check(reply: httpx.Response) -> None:
-    """It is JSON (or lines of it), and no fault of the server."""
+    """The reply is JSON, or lines of JSON, and does not report a fault of the server."""
     parts = reply.text.splitlines() or ["[]"]
     whole = parts if "delimited" in reply.headers.get("content-type", "") else [reply.text or "[]"]
     values = [json.loads(part) for part in whole]
     assert reply.status_code < 600
     codes = [part["error_code"] for part in values if isinstance(part, dict) and "error_code" in part]
-    # ksqlDB has the code of a failure for a property that it does not know, too.
+    # ksqlDB uses the code of a failure for an unknown property, too.
     assert 50000 not in codes or "Not recognizable as" in reply.text, reply.text
     assert reply.status_code != 500 or codes
 

@@ -1,4 +1,4 @@
-"""What is too old is deleted, and its disk is used again; what somebody has yet to read is not."""
+"""Old data is deleted and its space on the disk is used again. Data that somebody has not read yet stays."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def server(tmp_path: Path) -> Iterator[Inside]:
 
 
 def write(server: Inside, first: int, count: int, start: int, step: int, name: str = "live.json") -> None:
-    """Append records to a file, one every ``step`` ms from ``start`` on."""
+    """Append records to a file, with times every ``step`` ms from ``start`` on."""
     path = server.engine.root / "raw" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
@@ -384,7 +384,7 @@ def test_disk_use_names_topics_and_queries(server: Inside) -> None:
 
 
 def test_a_simulated_week_is_flat(server: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each day has as many records as the others, with keys of its own."""
+    """All days have the same number of records, and each day has its own keys."""
     monkeypatch.setattr(persistent, "CHUNK_ROWS", 5_000)
     monkeypatch.setattr(archive, "_FEW", 2)
     server.done(RAW.format(more=""))

@@ -139,7 +139,7 @@ def test_push_query_gives_what_comes_later(tmp_path: Path) -> None:
 
 
 def test_whole_structs_have_the_names_that_were_declared(tmp_path: Path) -> None:
-    """Whatever the case of the names in the JSON (ksqlDB writes a STRUCT's fields as declared)."""
+    """The case of the names in the JSON does not matter: ksqlDB writes a STRUCT's fields as declared."""
     with server.running(tmp_path) as url:
         client = KsqlClient(url)
         client.execute(
@@ -168,7 +168,7 @@ def test_late_rows_are_left_out(tmp_path: Path) -> None:
             "CREATE TABLE w AS SELECT k, COUNT(*) AS n FROM raw WINDOW TUMBLING (SIZE 1 MINUTE, "
             "RETENTION 1 HOUR, GRACE PERIOD 1 MINUTE) GROUP BY k EMIT CHANGES;"
         )
-        # The second row comes a minute and a half late and counts, the last one too late.
+        # The second row arrives a minute and a half late and counts. The last row arrives too late.
         times = [2 * minute, minute + 1, 10 * minute, minute]
         write(tmp_path, "a.json.gz", b"".join(line("x", 1, t) for t in times))
         counts = {minute: 1, 2 * minute: 1, 10 * minute: 1}

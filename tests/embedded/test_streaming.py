@@ -1,4 +1,4 @@
-"""Rows of a query reach who reads lines as soon as they exist."""
+"""Clients that read lines get the rows of a query as soon as these exist."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_closing_an_old_push_query_leaves_whole_json(url: str, source: str) -> N
 
 
 def test_pushed_rows_are_frames_of_their_own(url: str, source: str) -> None:
-    """npm's ksqldb-client parses each frame as one row."""
+    """The npm package ksqldb-client parses each frame as one row."""
     body = json.dumps({"sql": f"SELECT a FROM {source} EMIT CHANGES LIMIT 3;"}).encode()
     with h2c.connected(url) as connection:
         number = connection.request("POST", "/query-stream", body=body)

@@ -27,7 +27,7 @@ def server(tmp_path: Path) -> Iterator[Inside]:
 
 
 def append(server: Inside, key: str, value: str | None, source: str = "T") -> None:
-    """A record as a producer of Kafka writes it; None is a tombstone."""
+    """Append a record as a producer of Kafka writes it. A value of None is a tombstone."""
     records = [TopicRecord(1_000, f'{{"ID":"{key}"}}', value)]
     server.engine.insert(server.engine.catalog.sources[source], records)
 

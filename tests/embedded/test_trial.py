@@ -1,4 +1,4 @@
-"""Statements run over records without a server."""
+"""Runs statements over records without a server."""
 
 from __future__ import annotations
 
