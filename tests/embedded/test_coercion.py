@@ -69,7 +69,7 @@ def stored(stream: RowReader, **fields: Any) -> dict[str, Any]:
         ("`low`", 7, 7),
     ],
 )  # fmt: skip
-def test_values_that_are_taken(
+def test_values_that_are_accepted(
     stream: RowReader, column: str, value: object, expected: object
 ) -> None:
     assert list(stored(stream, **{column: value}).values()) == [expected]
@@ -157,7 +157,7 @@ def test_a_stream_without_a_key() -> None:
     assert record == TopicRecord(7, None, '{"I":1}', 0)
 
 
-def test_columns_of_headers_are_no_part_of_a_row() -> None:
+def test_columns_of_headers_are_not_part_of_a_row() -> None:
     with_headers = reader(
         "CREATE STREAM n (i INT, h ARRAY<STRUCT<key VARCHAR, value BYTES>> HEADERS)"
         " WITH (KAFKA_TOPIC='n', VALUE_FORMAT='JSON', PARTITIONS=1);"

@@ -122,7 +122,7 @@ def test_a_damaged_compacted_file_is_reported_and_read_when_it_is_restored(tmp_p
         assert topic.counts() == expected
 
 
-def test_a_compacted_file_that_does_not_say_what_it_replaces_is_refused(
+def test_a_compacted_file_without_a_list_of_originals_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with running(tmp_path) as engine:

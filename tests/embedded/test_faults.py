@@ -146,7 +146,7 @@ def test_a_failing_query_is_tried_less_and_less_often(monkeypatch: pytest.Monkey
         (duckdb.Error("Corrupt database file"), "commandRunner"),
     ],
 )
-def test_the_look_for_files_may_fail(
+def test_the_search_for_files_may_fail(
     topic: CountedTopic, monkeypatch: pytest.MonkeyPatch, error: Exception, part: str
 ) -> None:
     topic.write("x.json", lines("x", 3))
@@ -177,7 +177,7 @@ def test_the_look_for_files_may_fail(
     ]
 
 
-def test_a_client_that_never_rests_keeps_nothing_from_being_read(
+def test_a_client_that_never_pauses_does_not_stop_reading(
     topic: CountedTopic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine_module, "_QUIET", 1000.0)
@@ -188,7 +188,7 @@ def test_a_client_that_never_rests_keeps_nothing_from_being_read(
     eventually(lambda: sums(topic), {"x": 3, "inserted": 1})
 
 
-def test_a_log_that_cannot_be_written_ends_nothing(
+def test_a_log_that_cannot_be_written_stops_nothing(
     topic: CountedTopic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any, **__: Any) -> None:
@@ -298,7 +298,7 @@ def _asked(topic: CountedTopic) -> object:
         return error
 
 
-def test_a_full_disk_is_said_and_statements_are_refused(topic: CountedTopic) -> None:
+def test_a_full_disk_is_reported_and_statements_are_refused(topic: CountedTopic) -> None:
     engine = topic.engine
     insert = f"INSERT INTO t_raw (t, k) VALUES ({10**12}, '{'long' * 20_000}');"
     path = topic.write(".x.json", lines("x", 50_000))

@@ -161,7 +161,7 @@ def link_to_a_directory_inside(path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["x.json", "x.json.gz"])
-def test_what_is_no_file_is_reported_once_and_stops_nothing(
+def test_entries_that_are_not_files_are_reported_once_and_stop_nothing(
     topic: CountedTopic, make: Callable[[Path], None], reason: str, name: str
 ) -> None:
     make(topic.folder / name)
@@ -198,7 +198,7 @@ def test_a_link_in_place_of_a_directory_is_not_followed_later(topic: CountedTopi
     assert topic.counts() == {"x": 1, "y": 1}
 
 
-def test_hidden_files_and_directories_are_in_the_making(topic: CountedTopic) -> None:
+def test_hidden_files_and_directories_are_incomplete(topic: CountedTopic) -> None:
     for name in (".x.json", "_x.json", ".dir/x.json", "_dir/x.json"):
         topic.write(name, lines("hidden"))
     topic.write("x.json", lines("seen"))
@@ -385,7 +385,7 @@ def test_a_new_query_reads_what_an_old_one_could_not_and_the_other_way_round(top
 
 
 @pytest.mark.parametrize("name", ["x.json", "x.json.gz"])
-def test_a_read_that_fails_midway_is_taken_up_again(
+def test_a_read_that_fails_midway_is_resumed(
     topic: CountedTopic, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     content = b"".join(lines(f"{n}" * 200, 50) for n in range(10, 99))
@@ -410,7 +410,7 @@ def test_a_read_that_fails_midway_is_taken_up_again(
 
 
 @pytest.mark.parametrize("call", ["open", "scandir", "stat"])
-def test_a_file_gone_between_two_calls_is_no_failure(
+def test_a_file_deleted_between_two_calls_is_not_a_failure(
     topic: CountedTopic, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     topic.write("sub/x.json", lines("x"))
@@ -457,7 +457,7 @@ def test_a_topics_directory_replaced_by_a_file(topic: CountedTopic) -> None:
     assert topic.counts() == {"x": 1}
 
 
-def test_what_is_no_topic_is_ignored_and_reported(tmp_path: Path) -> None:
+def test_entries_outside_topics_are_ignored_and_reported(tmp_path: Path) -> None:
     with running(tmp_path) as server:
         topic = CountedTopic(server, "t")
         too_long = "n" * 250
@@ -524,7 +524,7 @@ def test_a_compressed_file_that_is_written_in_place(topic: CountedTopic) -> None
     assert topic.reports() == []
 
 
-def test_a_half_written_file_that_was_taken_for_damaged_may_be_completed(topic: CountedTopic) -> None:
+def test_a_half_written_file_that_looked_damaged_may_be_completed(topic: CountedTopic) -> None:
     whole = gzip.compress(b"".join(lines(f"k{n}", 10) for n in range(1000)))
     path = topic.folder / "x.json.gz"
     path.write_bytes(whole[: len(whole) // 2])
@@ -606,7 +606,7 @@ def test_kinds_of_compressed_files(
     assert all(reason and f"{topic.name}. {reason}" in message for message in messages)
 
 
-def test_all_that_stands_before_damage_counts(topic: CountedTopic) -> None:
+def test_all_records_before_damage_count(topic: CountedTopic) -> None:
     """The same holds for recompute, and for any size of the steps in which igzip unpacks."""
     text = b"".join(b'{"t":1789467000000,"k":"%d","a":%d}\n' % (n % 7, zlib.crc32(b"%d" % n)) for n in range(9_000))
     whole = gzip.compress(text, 1)
@@ -634,7 +634,7 @@ def segment_of(path: Path) -> Segment:
 
 
 @pytest.mark.parametrize("kind", ["zeros", "line", "records"])
-def test_memory_stays_small_whatever_a_file_unpacks_to(tmp_path: Path, kind: str) -> None:
+def test_memory_stays_small_for_any_unpacked_size(tmp_path: Path, kind: str) -> None:
     """2 MB that unpack to 2 GB need as much memory as 200 kB that unpack to 200 MB."""
     path = tmp_path / "t" / "bomb.json.gz"
     path.parent.mkdir()
@@ -681,7 +681,7 @@ def test_a_long_line_that_grows_slowly(topic: CountedTopic) -> None:
 @pytest.mark.parametrize(
     "text", ["ü" * 200, "x" * 400, "中" * 100, "\ufffd" * 99, "🦦" * 70, "{" * 300, '"' + "é" * 99]
 )
-def test_lines_that_are_no_json_in_any_script(topic: CountedTopic, text: str) -> None:
+def test_lines_that_are_not_json_in_any_script(topic: CountedTopic, text: str) -> None:
     bad = b"".join(("a" * n + text).encode() + b"\n" for n in range(8))
     topic.write("x.json", lines("x") + bad + lines("x"))
     assert topic.counts() == {"x": 2}
@@ -762,7 +762,7 @@ def test_a_growing_file_that_is_rewritten_counts_nothing_twice(topic: CountedTop
 
 @pytest.mark.parametrize("pieces", [1, 5])
 @pytest.mark.parametrize("count", [1, 5, 10, 50])
-def test_a_file_that_is_written_anew_before_any_query_has_read_it_counts_as_it_is(
+def test_a_file_rewritten_before_any_query_has_read_it_counts_with_its_new_content(
     topic: CountedTopic, monkeypatch: pytest.MonkeyPatch, count: int, pieces: int
 ) -> None:
     monkeypatch.setattr(archive, "_PIECE", len(lines("x", 10)) // pieces)
@@ -782,7 +782,7 @@ def test_a_file_that_is_written_anew_before_any_query_has_read_it_counts_as_it_i
     assert persistent.have_unread(topic.engine._cursor) == []
 
 
-def test_a_file_that_is_written_anew_counts_as_it_is_for_clients_if_no_other_query_reads_it(tmp_path: Path) -> None:
+def test_a_rewritten_file_counts_with_its_new_content_for_clients_if_no_other_query_reads_it(tmp_path: Path) -> None:
     with inside(tmp_path) as server:
         server.done("CREATE STREAM raw (k VARCHAR) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON', PARTITIONS=1);")
         path = tmp_path / "topics/t/x.json"
@@ -792,7 +792,7 @@ def test_a_file_that_is_written_anew_counts_as_it_is_for_clients_if_no_other_que
             assert server.ask("SELECT k FROM raw;") == [{"K": key}] * count
 
 
-def test_a_file_that_one_of_two_queries_has_read_is_reported_when_it_is_written_anew(topic: CountedTopic) -> None:
+def test_a_rewritten_file_that_one_of_two_queries_has_read_is_reported(topic: CountedTopic) -> None:
     topic.write("x.json", lines("x", 2))
     assert topic.counts() == {"x": 2}
     number = next(_NAMES)
@@ -873,7 +873,7 @@ def test_a_data_directory_may_be_moved(tmp_path: Path) -> None:
         assert CountedTopic(server, "t").counts() == {"x": 2, "y": 2}
 
 
-def test_a_compressed_file_that_is_written_over_while_it_is_read_is_reported(
+def test_a_compressed_file_that_is_overwritten_during_reading_is_reported(
     topic: CountedTopic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The old text counts, so the server must not mistake the new text for it."""

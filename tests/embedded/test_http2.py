@@ -47,7 +47,7 @@ def test_no_reply_overtakes_its_body(url: str) -> None:
     ("headers", "status"),
     [({"origin": "http://evil.example"}, 403), ({"content-length": str(LIMIT + 1)}, 413)],
 )
-def test_a_refused_request_that_goes_on_harms_no_other(
+def test_a_refused_request_that_continues_does_not_harm_others(
     url: str, headers: dict[str, str], status: int
 ) -> None:
     with h2c.connected(url) as connection:

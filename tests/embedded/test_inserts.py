@@ -213,7 +213,7 @@ def test_many_rows(url: str, source: str) -> None:
     assert sums(url, source) == {"x": (2_500, 6_247_500), "y": (2_500, 6_250_000)}
 
 
-def test_a_migration_tool_finds_what_it_inserted(url: str) -> None:
+def test_a_migration_tool_reads_the_record_that_it_inserted(url: str) -> None:
     """ksql-migrations inserts its record with /inserts-stream and reads it immediately."""
     client = KsqlClient(url)
     columns = "version_key, version, name, state, checksum, started_on, completed_on, previous, error_reason"
@@ -238,7 +238,7 @@ def test_a_migration_tool_finds_what_it_inserted(url: str) -> None:
         assert [(version["STATE"], version["PREVIOUS"]) for version in rows] == [(state, "<none>")]
 
 
-def test_into_a_stream_made_by_a_query_and_a_table(url: str, source: str) -> None:
+def test_inserts_into_a_querys_stream_and_into_a_table(url: str, source: str) -> None:
     """ksqlDB accepts both. A row for a table must have a key."""
     client = KsqlClient(url)
     client.execute(f"CREATE STREAM {source}_COPY AS SELECT * FROM {source};")

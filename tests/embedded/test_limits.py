@@ -40,7 +40,7 @@ def error(reply: httpx.Response | h2c.Reply) -> tuple[int, int]:
     return reply.status_code, reply.json()["error_code"]
 
 
-def test_the_usual_limits_let_work_through() -> None:
+def test_the_default_limits_allow_normal_work() -> None:
     usual = Limits()
     assert usual.body == 16 * 1024 * 1024
     assert usual.open_queries >= 500
@@ -96,7 +96,7 @@ def test_an_insert_stream_that_does_not_begin(url: str) -> None:
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /info HTTP/1.1\r\nHost: localhost\r\nX: ", b"PRI * HTTP/2.0"])
-def test_a_head_that_does_not_end_costs_the_connection(url: str, sent: bytes) -> None:
+def test_a_head_that_does_not_end_closes_the_connection(url: str, sent: bytes) -> None:
     with connect(url) as raw:
         raw.sendall(sent)
         raw.settimeout(0.05)

@@ -90,7 +90,7 @@ def test_sales_without_a_price_do_not_count_in_averages(client: KsqlClient) -> N
     averages_in_long_form(list(stored), "30_MINUTES")
 
 
-def test_the_sample_has_what_trading_tells_apart(window: tuple[str, oracle.Metrics]) -> None:
+def test_the_sample_has_all_cases_that_trading_distinguishes(window: tuple[str, oracle.Metrics]) -> None:
     groups = window[1].trading.values()
     assert any(group.organic_usd_volume < group.usd_volume - 1 for group in groups)
     assert any(group.mints for group in groups)

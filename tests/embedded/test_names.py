@@ -88,7 +88,7 @@ def test_each_column_and_field_by_its_name(server: Inside) -> None:
         assert [row[f"Y{at}"] for at in range(len(NAMES))] == [first + at for at in range(len(NAMES))]
 
 
-def test_a_stream_and_tables_made_of_it(server: Inside) -> None:
+def test_a_stream_and_its_derived_tables(server: Inside) -> None:
     names = ", ".join(map(tick, NAMES))
     others = [*ALIASES[1:], ALIASES[0]]
     renamed = ", ".join(f"{tick(name)} AS {tick(other)}" for name, other in zip(ALIASES, others, strict=True))

@@ -36,7 +36,7 @@ def test_deep_expressions_are_computed(client: httpx.Client, expression: str, va
 @pytest.mark.parametrize(
     "expression", ["(" * 251 + "a" + ")" * 251, "(" * 50_000, "NOT " * 50_000 + "a", "- " * 50_000 + "a"]
 )
-def test_what_is_too_deep_is_refused(client: httpx.Client, path: str, expression: str) -> None:
+def test_statements_that_are_too_deep_are_refused(client: httpx.Client, path: str, expression: str) -> None:
     sent = {"sql" if path == "/query-stream" else "ksql": f"SELECT {expression} AS x FROM deep_T;"}
     reply = client.post(path, json=sent)
     assert reply.status_code == 400

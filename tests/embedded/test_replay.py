@@ -37,7 +37,7 @@ def test_a_directory_with_a_statement_that_is_refused_now(tmp_path: Path, bad: s
     engine.stop()
 
 
-def test_what_reads_a_refused_source_has_to_be_dropped_too() -> None:
+def test_readers_of_a_refused_source_must_be_dropped_too() -> None:
     log = [(1, BAD), (2, READER), (3, "INSERT INTO reader SELECT * FROM bad;"), (4, "TERMINATE INSERTQUERY_3;")]
     with pytest.raises(Outdated, match=r"statement 1 "):
         replayed(log)

@@ -145,7 +145,7 @@ def test_a_missing_field_is_named(client: Client, path: str) -> None:
         ("/query-stream", {"sql": "\ufeffSELECT * FROM n;"}),
     ],
 )
-def test_a_byte_order_mark_is_no_part_of_a_statement(
+def test_a_byte_order_mark_is_not_part_of_a_statement(
     client: Client, path: str, body: dict[str, str]
 ) -> None:
     assert client.post(path, json=body).status_code == 200
@@ -167,7 +167,7 @@ def test_flags_and_numbers_are_texts_of_properties(client: Client) -> None:
         b"null", b"1", b'"x"', b"[]", b'{"ksql":"SHOW STREAMS;"', b"\x00", b"\xef\xbb\xbf{",
     ],
 )  # fmt: skip
-def test_bodies_that_are_no_object(client: Client, path: str, body: bytes) -> None:
+def test_bodies_that_are_not_objects(client: Client, path: str, body: bytes) -> None:
     reply = client.post(path, content=body)
     assert (reply.status_code, reply.json()["error_code"]) == (400, 40000)
     assert reply.json()["message"].startswith("Invalid JSON in request: ")
@@ -177,7 +177,7 @@ def test_bodies_that_are_no_object(client: Client, path: str, body: bytes) -> No
     ("method", "path"),
     [("GET", "/ksql"), ("DELETE", "/ksql"), ("OPTIONS", "/query"), ("POST", "/info"), ("PUT", "/query-stream")],
 )
-def test_a_method_that_a_path_does_not_take(client: Client, method: str, path: str) -> None:
+def test_a_method_that_a_path_does_not_accept(client: Client, method: str, path: str) -> None:
     reply = client.request(method, path)
     assert (reply.status_code, reply.json()["error_code"]) == (405, 40500)
     assert reply.headers["allow"]

@@ -86,7 +86,7 @@ def test_a_stream_has_no_rows_of_tombstones(server: Inside) -> None:
     assert server.ask("SELECT * FROM n;") == [{"ID": "x", "N": 2}]
 
 
-def test_a_table_over_what_a_query_writes(server: Inside) -> None:
+def test_a_table_over_the_rows_of_a_query(server: Inside) -> None:
     server.done(STREAM)
     server.done("CREATE TABLE n WITH (KAFKA_TOPIC='n') AS SELECT id, COUNT(*) AS n FROM r GROUP BY id;")
     server.done(

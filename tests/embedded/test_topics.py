@@ -59,7 +59,7 @@ def offsets(server: Inside, source: str) -> list[tuple[int, int, int]]:
     ]
 
 
-def test_a_files_name_says_partition_and_offset(server: Inside) -> None:
+def test_a_files_name_has_partition_and_offset(server: Inside) -> None:
     declare(server, key="")
     put(server, "raw+0+0000000100.json", (1, 1), (2, 2))
     put(server, "raw+1+0000000007.json", (1, 3))
@@ -70,7 +70,7 @@ def test_a_files_name_says_partition_and_offset(server: Inside) -> None:
     assert records(server)[2:] == [(0, 102, 6), (1, 7, 3), (1, 8, 4), (1, 9, 5)]
 
 
-def test_what_is_read_later_of_a_file_has_the_offsets_that_follow(server: Inside) -> None:
+def test_later_records_of_a_file_have_the_following_offsets(server: Inside) -> None:
     declare(server, key="")
     chance = random.Random(1)
     values = [(1, chance.getrandbits(60)) for _ in range(5_000)]
