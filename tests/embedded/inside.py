@@ -10,7 +10,7 @@ from typing import Any
 
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.queries import TransientQuery
-from opensea_metrics.deploy.embedded.statements import Asked, Statements
+from opensea_metrics.deploy.embedded.statements import Statements, StatementsRequest
 from opensea_metrics.deploy.embedded.storage import Storage
 from opensea_metrics.sql.language.statements.parser import parse_script
 
@@ -27,7 +27,7 @@ class Inside:
         self, text: str, properties: dict[str, str] | None = None, variables: dict[str, str] | None = None
     ) -> tuple[Any, int]:
         """The reply to statements, and its HTTP status."""
-        return self.statements.run(Asked(text, dict(properties or {}), dict(variables or {})))
+        return self.statements.run(StatementsRequest(text, dict(properties or {}), dict(variables or {})))
 
     def done(self, text: str) -> None:
         """Carry out statements that must succeed."""

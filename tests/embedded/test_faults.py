@@ -28,7 +28,7 @@ from opensea_metrics.deploy.embedded import health, persistent, replies
 from opensea_metrics.deploy.embedded.archive import Register
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.queries import TransientQuery
-from opensea_metrics.deploy.embedded.statements import Asked, Statements
+from opensea_metrics.deploy.embedded.statements import Statements, StatementsRequest
 from opensea_metrics.deploy.embedded.storage import Storage, StorageError
 from opensea_metrics.sql.language.statements.parser import parse_statement
 from tests.embedded.topic import CountedTopic, lines, rows, running
@@ -64,7 +64,7 @@ def eventually(look: Callable[[], object], expected: object, seconds: float = 30
 
 def shown(engine: Engine, statement: str = "SHOW QUERIES;") -> dict[str, Any]:
     """Queries as SHOW QUERIES returns them, by sink."""
-    (reply,), status = Statements(engine).run(Asked(statement, {}, {}))
+    (reply,), status = Statements(engine).run(StatementsRequest(statement, {}, {}))
     assert status == 200
     kind = "queryDescriptions" if "EXTENDED" in statement else "queries"
     return {query["sinks"][0]: query for query in reply[kind]}
@@ -311,7 +311,7 @@ def test_a_full_disk_is_reported_and_statements_are_refused(topic: CountedTopic)
         eventually(lambda: replies.healthcheck(engine)["details"]["metastore"]["isHealthy"], False)
         assert "File too large" in replies.healthcheck(engine)["details"]["metastore"]["message"]
         assert {query["state"] for query in shown(engine).values()} & {"ERROR"}
-        reply, status = Statements(engine).run(Asked(insert, {}, {}))
+        reply, status = Statements(engine).run(StatementsRequest(insert, {}, {}))
         assert (status, reply["error_code"]) == (500, 50000)
         # The second message is for the time while the database is being reopened.
         assert re.match("The server failed|the embedded server cannot use its database", reply["message"])
@@ -320,7 +320,7 @@ def test_a_full_disk_is_reported_and_statements_are_refused(topic: CountedTopic)
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     eventually(engine.faults, {})
     eventually(lambda: _asked(topic), {"x": 50_000})
-    assert Statements(engine).run(Asked(insert, {}, {}))[1] == 200
+    assert Statements(engine).run(StatementsRequest(insert, {}, {}))[1] == 200
 
 
 def test_a_server_may_be_stopped_on_a_full_disk(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.demo import wait_until_read
 from opensea_metrics.deploy.embedded import server
 from opensea_metrics.deploy.embedded.engine import Engine
-from opensea_metrics.deploy.embedded.statements import Asked, Statements
+from opensea_metrics.deploy.embedded.statements import Statements, StatementsRequest
 from opensea_metrics.producer.replay import replay
 from opensea_metrics.producer.sinks import ArchiveSink
 from tests.embedded.topic import CountedTopic, lines, running
@@ -37,7 +37,7 @@ def put(engine: Engine, *names: str, topic: str = "raw") -> None:
 
 
 def ask(engine: Engine, text: str) -> tuple[Any, int]:
-    return Statements(engine).run(Asked(text, {}, {}))
+    return Statements(engine).run(StatementsRequest(text, {}, {}))
 
 
 def create(engine: Engine, more: str = "", name: str = "s", topic: str = "raw") -> tuple[Any, int]:
