@@ -27,7 +27,7 @@ from opensea_metrics.deploy.embedded.insert_stream import InsertStream
 from opensea_metrics.deploy.embedded.open_requests import OpenRequests
 from opensea_metrics.deploy.embedded.policy import Policy
 from opensea_metrics.deploy.embedded.request_checks import RequestChecks
-from opensea_metrics.deploy.embedded.statements import Asked, Statements
+from opensea_metrics.deploy.embedded.statements import Statements, StatementsRequest
 
 INSERTS = "/inserts-stream"
 
@@ -115,7 +115,7 @@ class _Handlers:
     async def ksql(self, request: Request) -> Response:
         try:
             body = await wire.body(request)
-            asked = Asked(
+            statements = StatementsRequest(
                 wire.sql(body, "ksql"),
                 wire.texts(body, "streamsProperties"),
                 wire.texts(body, "sessionVariables"),
@@ -126,7 +126,7 @@ class _Handlers:
         if number is not None and number > self._engine.last_command:
             # There is only one server, so a statement that the client waits for could not arrive.
             return wire.json(replies.sequence_timeout(number), 503)
-        reply, status = await run_in_threadpool(self._statements.run, asked)
+        reply, status = await run_in_threadpool(self._statements.run, statements)
         return wire.json(reply, status)
 
     async def all_status(self, request: Request) -> Response:

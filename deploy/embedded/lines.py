@@ -1,8 +1,8 @@
 """The lines of archive files, as a stream of Arrow batches that never holds more than a few megabytes.
 
-DuckDB does not read the files itself: it takes names for patterns, does not notice some damage, and fails
-as a whole where one file cannot be read. A file that cannot be read to its end stays *unread*: the query keeps
-how far it came, and reads the rest when the file has changed.
+DuckDB does not read the files itself. It would treat names as patterns, miss some damage, and fail completely if
+one file cannot be read. A file that cannot be read to its end stays *unread*. The query remembers how far it has
+read, and reads the rest after the file has changed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from opensea_metrics.producer.archive.text import LINE_LIMIT, DescriptorReader, 
 from opensea_metrics.sql.language.lowering.records.capitals import Capitals
 
 _ROWS = 2_048
-"""In a batch: as many as DuckDB works on at a time."""
+"""Rows in a batch: as many as DuckDB processes at a time."""
 _VIEW = "python_lines"
 _SCHEMA = pa.schema(
     [
@@ -60,8 +60,8 @@ class Why(StrEnum):
 class Unread:
     """A segment that a query has not read to its end.
 
-    The query has read the lines in the first ``taken`` bytes of its text, whose CRC is ``checksum``.
-    ``tried`` is the file's :func:`state` then, ``why`` the reason.
+    The query has read the lines in the first ``taken`` bytes of the text, whose CRC is ``checksum``.
+    ``tried`` was the file's :func:`state` at that time, and ``why`` is the reason.
     """
 
     seq: int
@@ -74,14 +74,15 @@ class Unread:
 class FileLines:
     """The lines of some segments of a topic. :meth:`relation` may be called several times.
 
-    When a relation has been read to its end, ``unread`` has the segments that were not read to theirs,
-    ``read`` the compressed files that were for the first time, ``reports`` what users should know.
+    After a relation has been read to its end, ``unread`` has the segments that were not read to their end. ``read``
+    has the compressed files that were read to their end for the first time. ``reports`` has the problems that users
+    should know about.
     """
 
     def __init__(
         self, root: Path, topic: str, segments: Sequence[Segment], before: Iterable[Unread] = ()
     ) -> None:
-        """``before`` is what a query has left of these segments, whose rest is read now."""
+        """``before``: how far a query has read these segments before. Their rest is read now."""
         self._root = root
         self._topic = topic
         self._segments = segments
@@ -90,8 +91,11 @@ class FileLines:
         self._restart()
 
     def relation(self, cursor: duckdb.DuckDBPyConnection, names: Capitals) -> str:
-        """A relation of ``line``, ``path``, ROWPARTITION, ROWOFFSET, ``key`` (as JSON), ``headers`` and ``_odd``,
-        whether ``names`` finds the line. It can be read once."""
+        """A relation of the lines, which can be read once.
+
+        Its columns are ``line``, ``path``, ROWPARTITION, ROWOFFSET, ``key`` (as JSON), ``headers``, and ``_odd``:
+        whether ``names`` matches the line.
+        """
         self._restart()
         batches = (_flagged(batch, names) for batch in self._batches())
         cursor.register(_VIEW, pa.RecordBatchReader.from_batches(_FLAGGED, batches))
@@ -103,13 +107,13 @@ class FileLines:
             return ""
         segment = self._segments[0]
         path = str(self._root / self._topic / segment.path)
-        found = b""
+        head = b""
         with suppress(OSError, Damaged, TextChanged), _opened(self._root, path, {}) as opened:
             for block in self._texts(segment, path, *opened):
-                found += block
-                if len(found) >= most:
+                head += block
+                if len(head) >= most:
                     break
-        return found[:most].decode("utf-8", "replace")
+        return head[:most].decode("utf-8", "replace")
 
     @property
     def paths(self) -> Iterator[str]:
@@ -118,7 +122,7 @@ class FileLines:
 
     @property
     def outcome(self) -> Mapping[int, Unread | None]:
-        """What has become of the segments that were left or are left now: None if read to the end.
+        """The segments that were unread before or are unread now. None for a segment that is read to its end now.
 
         Raises RuntimeError if the relation was not read to its end.
         """
@@ -167,7 +171,7 @@ class FileLines:
         self._is_done = True
 
     def _blocks(self, segment: Segment, path: str) -> Iterator[tuple[int, bytes]]:
-        """The whole lines of a segment, with the offset of the first one; notes what has become of it."""
+        """The complete lines of a segment, with the offset of the first line. Updates ``unread`` and ``read``."""
         before = self._before.get(segment.seq)
         at = TextPosition(before.taken, before.checksum) if before else TextPosition()
         tried = 0
@@ -176,16 +180,16 @@ class FileLines:
             with _opened(self._root, path, self._folders) as (descriptor, is_original):
                 status = os.fstat(descriptor)
                 tried = _state(status)
-                found = self._texts(segment, path, descriptor, is_original)
+                texts = self._texts(segment, path, descriptor, is_original)
                 if before:
-                    found = text.skipped(counted.beginning(found), before.taken, before.checksum)
-                blocks = text.whole_lines(found, segment.is_compressed, self._too_long(path), at)
+                    texts = text.skipped(counted.beginning(texts), before.taken, before.checksum)
+                blocks = text.whole_lines(texts, segment.is_compressed, self._too_long(path), at)
                 if segment.start == at.taken == 0:
                     blocks = text.without_mark(blocks)
-                # Before its text is read: what is written over the file meanwhile has another tail.
+                # Before the text is read, so that the tail differs if the file is overwritten meanwhile.
                 last = None
                 if is_original and segment.is_compressed and not segment.is_read:
-                    with suppress(OSError):  # what comes before a place that cannot be read is read
+                    with suppress(OSError):  # the lines before an unreadable place are still read
                         last = tail(descriptor, status.st_size)
                 for block in blocks:
                     yield segment.first + counted.lines, block
@@ -229,14 +233,14 @@ class FileLines:
 
 
 class _Counted:
-    """How many lines of a segment were read; ``taken`` bytes of it had been read before."""
+    """Counts the lines of a segment that were read. ``taken`` bytes of the segment had been read before."""
 
     def __init__(self, taken: int) -> None:
         self.lines = 0
         self._taken = taken
 
     def beginning(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
-        """The same blocks; counts the lines in the bytes that had been read."""
+        """The same blocks. Counts the lines in the bytes that had been read before."""
         rest = self._taken
         for block in blocks:
             self.lines += block[:rest].count(b"\n") if rest else 0
@@ -245,15 +249,15 @@ class _Counted:
 
 
 _WHEN = {
-    Why.UNREADABLE: "the server reads it when it can be read",
-    Why.DAMAGED: "the server has read the records before the damage, and reads the others when the file is whole",
+    Why.UNREADABLE: "the server reads it as soon as this is possible",
+    Why.DAMAGED: "the server has read the records before the damage, and reads the others once the file is repaired",
     Why.NOT_GZIP: "compress it, or rename it to .json",
     Why.CHANGED: "the server reads the rest if the file gets its old content back",
 }
 
 
 def state(root: Path, topic: str, segment: Segment) -> int:
-    """A number for the state of a segment's file: reading it again may go better if that has changed.
+    """A number for the state of a segment's file. If it has changed, reading the file again may succeed.
 
     It is negative if the file cannot be read.
     """
@@ -266,7 +270,7 @@ def state(root: Path, topic: str, segment: Segment) -> int:
 
 
 def _state(status: os.stat_result) -> int:
-    """An odd number as long as the file may be half written."""
+    """A number for the state of a file. It is odd as long as the file may be incomplete."""
     is_growing = not listing.is_settled(status.st_mtime)
     signs = hash((status.st_size, status.st_mtime_ns, status.st_ino))
     return (signs & 0x3FFF_FFFF_FFFF_FFFF) << 1 | is_growing
@@ -274,10 +278,10 @@ def _state(status: os.stat_result) -> int:
 
 @contextmanager
 def _opened(root: Path, path: str, folders: dict[str, str | None]) -> Iterator[tuple[int, bool]]:
-    """A descriptor of a file that is within ``root``, also when links are followed, and whether it is the file itself.
+    """Open a file that is within ``root`` after links are followed.
 
-    If the file has gone, that is one of the compacted file that has its records. ``folders`` remembers why a folder
-    is refused. Raises OSError.
+    Yields a descriptor, and whether it belongs to the file itself. If the file is gone, it belongs to the compacted
+    file that has the file's records. ``folders`` remembers why a folder is refused. Raises OSError.
     """
     folder = os.path.dirname(path)
     if folder not in folders:

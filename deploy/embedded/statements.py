@@ -30,7 +30,7 @@ _COMMANDS = {
 }  # fmt: skip
 
 @dataclass
-class Asked:
+class StatementsRequest:
     """A request to /ksql: its ``text``, the properties for its queries, and its variables."""
 
     text: str
@@ -53,13 +53,13 @@ class Statements:
         self._engine = engine
         self.statuses: dict[str, dict[str, Any]] = {}
 
-    def run(self, asked: Asked) -> tuple[Any, int]:
+    def run(self, request: StatementsRequest) -> tuple[Any, int]:
         """Carry out the statements of a request. Returns the reply and the HTTP status."""
-        current: Statement | str = asked.text
+        current: Statement | str = request.text
         entities: list[dict[str, Any]] = []
         try:
-            properties.check(asked.properties)
-            prepared = list(self._prepared(asked, entities))
+            properties.check(request.properties)
+            prepared = list(self._prepared(request, entities))
             changing = any(
                 item.statement.kind in _COMMANDS or item.statement.kind is Kind.INSERT_VALUES
                 for item in prepared
@@ -75,13 +75,13 @@ class Statements:
                     catalog = self._checked(item.statement, catalog, topics, 10**12 + number)
                 for item in prepared:
                     current = item.statement
-                    if entity := self._statement(item, asked.properties):
+                    if entity := self._statement(item, request.properties):
                         entities.append(entity)
         except SqlError as error:
-            return self._refusal(current, asked.text, error)
+            return self._refusal(current, request.text, error)
         except Exception as error:
             failed = SqlError(failures.logged(error, "a statement"), code=50000)
-            return self._refusal(current, asked.text, failed)
+            return self._refusal(current, request.text, failed)
         return entities, 200
 
     @staticmethod
@@ -95,11 +95,11 @@ class Statements:
             text = request
         return replies.error(text, error, creates)
 
-    def _prepared(self, asked: Asked, entities: list[dict[str, Any]]) -> Iterator[_Prepared]:
+    def _prepared(self, request: StatementsRequest, entities: list[dict[str, Any]]) -> Iterator[_Prepared]:
         """The statements of a request, one after the other, with the values of variables inserted."""
-        variables = Variables(asked.variables)
-        lines = Lines(asked.text, "statement")
-        for piece in pieces(asked.text):
+        variables = Variables(request.variables)
+        lines = Lines(request.text, "statement")
+        for piece in pieces(request.text):
 
             def written(offset: int, start: int = piece.start) -> Place:
                 return lines.place(start + offset)

@@ -16,7 +16,7 @@ from typing import Any
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.queries import TransientQuery
-from opensea_metrics.deploy.embedded.statements import Asked, Statements
+from opensea_metrics.deploy.embedded.statements import Statements, StatementsRequest
 from opensea_metrics.deploy.embedded.storage import Storage
 from opensea_metrics.deploy.embedded.topics import TopicRecord
 from opensea_metrics.sql.language.catalog.catalog import Catalog
@@ -108,7 +108,7 @@ def _refusal(
 ) -> StatementRefusal | None:
     """Carry out the statements, each in a separate request, until one is refused."""
     for statement in statements:
-        reply, status = server.run(Asked(statement, properties, {}))
+        reply, status = server.run(StatementsRequest(statement, properties, {}))
         if status != 200:
             return StatementRefusal(statement, str(reply["message"]), status)
     return None

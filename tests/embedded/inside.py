@@ -1,4 +1,4 @@
-"""An embedded server without its web server and its thread: statements in, rows out, in one thread."""
+"""An embedded server without its web server and its thread: runs statements and returns rows in one thread."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.queries import TransientQuery
-from opensea_metrics.deploy.embedded.statements import Asked, Statements
+from opensea_metrics.deploy.embedded.statements import Statements, StatementsRequest
 from opensea_metrics.deploy.embedded.storage import Storage
 from opensea_metrics.sql.language.statements.parser import parse_script
 
@@ -27,7 +27,7 @@ class Inside:
         self, text: str, properties: dict[str, str] | None = None, variables: dict[str, str] | None = None
     ) -> tuple[Any, int]:
         """The reply to statements, and its HTTP status."""
-        return self.statements.run(Asked(text, dict(properties or {}), dict(variables or {})))
+        return self.statements.run(StatementsRequest(text, dict(properties or {}), dict(variables or {})))
 
     def done(self, text: str) -> None:
         """Carry out statements that must succeed."""
@@ -35,14 +35,14 @@ class Inside:
         assert status == 200, reply
 
     def ask(self, query: str) -> list[dict[str, Any]]:
-        """The rows that a query gives by now. Raises SqlError if it is refused."""
+        """The rows that a query returns now. Raises SqlError if it is refused."""
         (statement,) = parse_script(query, "statement")
         with closing(TransientQuery(self.engine, statement, {})) as asked:
             names = [column.name for column in asked.columns]
             return [dict(zip(names, row, strict=True)) for row in asked.rows()]
 
     def settle(self) -> None:
-        """Read the files that there are, and move everything through the queries."""
+        """Read all existing files, and move all data through the queries."""
         while self.engine.work():
             pass
 

@@ -13,7 +13,7 @@ import yaml
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.embedded.engine import Engine
-from opensea_metrics.deploy.embedded.statements import Asked, Statements
+from opensea_metrics.deploy.embedded.statements import Statements, StatementsRequest
 from opensea_metrics.deploy.embedded.storage import Storage
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied
@@ -101,7 +101,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Statements]:
     """An embedded server's statements, with the stream of the table."""
     engine = Engine(Storage(tmp_path_factory.mktemp("data")))
     statements = Statements(engine)
-    assert statements.run(Asked(GIVEN, {}, {}))[1] == 200
+    assert statements.run(StatementsRequest(GIVEN, {}, {}))[1] == 200
     yield statements
     engine.stop()
 
@@ -110,7 +110,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Statements]:
 def test_a_dry_run_on_the_embedded_server_refuses_as_well(
     server: Statements, case: dict[str, str]
 ) -> None:
-    reply, status = server.run(Asked(f"{statement_of(case['call'])} {NOTHING}", {}, {}))
+    reply, status = server.run(StatementsRequest(f"{statement_of(case['call'])} {NOTHING}", {}, {}))
     assert status == 400
     assert f"{case['refused']} is not supported by the embedded server. ksqlDB" in reply["message"]
 
@@ -118,14 +118,14 @@ def test_a_dry_run_on_the_embedded_server_refuses_as_well(
 def test_what_a_dry_run_takes_is_carried_out(server: Statements) -> None:
     for number, case in enumerate(case for case in CASES if "refused" not in case):
         text = statement_of(case["call"], f"z{number}")
-        reply, _ = server.run(Asked(f"{text} {NOTHING}", {}, {}))
+        reply, _ = server.run(StatementsRequest(f"{text} {NOTHING}", {}, {}))
         assert "THERE_IS_NO_SUCH_STREAM" in reply["message"], case["call"]
-        reply, status = server.run(Asked(text, {}, {}))
+        reply, status = server.run(StatementsRequest(text, {}, {}))
         assert status == 200, reply
 
 
 def test_show_functions_lists_what_runs(server: Statements) -> None:
-    (reply,), _ = server.run(Asked("SHOW FUNCTIONS;", {}, {}))
+    (reply,), _ = server.run(StatementsRequest("SHOW FUNCTIONS;", {}, {}))
     listed = {each["name"] for each in reply["functions"]}
     runs = {name_of(case) for case in CASES if "refused" not in case}
     assert listed & functions.BUILT_IN.keys() == runs
@@ -133,17 +133,17 @@ def test_show_functions_lists_what_runs(server: Statements) -> None:
 
 
 def test_describe_function_shows_the_variations_that_run(server: Statements) -> None:
-    (reply,), _ = server.run(Asked("DESCRIBE FUNCTION concat;", {}, {}))
+    (reply,), _ = server.run(StatementsRequest("DESCRIBE FUNCTION concat;", {}, {}))
     (variation,) = reply["functions"]
     assert variation["argumentTypes"] == ["VARCHAR"]
     assert variation["arguments"][0]["isVariadic"] is True
     assert variation["returnType"] == "VARCHAR"
-    (reply,), _ = server.run(Asked("DESCRIBE FUNCTION abs;", {}, {}))
+    (reply,), _ = server.run(StatementsRequest("DESCRIBE FUNCTION abs;", {}, {}))
     returned = [each["returnType"] for each in reply["functions"]]
     assert returned == ["DECIMAL", "DOUBLE", "INT", "BIGINT"]
-    (reply,), _ = server.run(Asked("DESCRIBE FUNCTION reduce;", {}, {}))
+    (reply,), _ = server.run(StatementsRequest("DESCRIBE FUNCTION reduce;", {}, {}))
     assert reply["functions"][0]["argumentTypes"] == ["ARRAY<T>", "S", "LAMBDA (S, T) => S"]
-    reply, status = server.run(Asked("DESCRIBE FUNCTION round;", {}, {}))
+    reply, status = server.run(StatementsRequest("DESCRIBE FUNCTION round;", {}, {}))
     assert status == 400
     assert "ROUND is not supported by the embedded server. ksqlDB supports it." in reply["message"]
 
