@@ -1,11 +1,11 @@
-"""The register of archive files: which pieces of which files a topic consists of, in which order.
+"""The register of archive files: the pieces of files that a topic consists of, in their order.
 
-A ``.json.gz`` file is registered whole, once. A ``.json`` file may grow: whole lines at its end are
+A ``.json.gz`` file is registered once, as a whole. A ``.json`` file may grow: whole lines at its end are
 registered as they appear. Registered pieces are called segments. Queries remember a position in the
-order of segments, so a segment keeps its number for ever.
+order of segments, so a segment never changes its number.
 
-A compacted file is registered as the files that it was made of: the segments of an hour are the same, whether it
-was compacted before the server saw it, while the server runs, or never.
+A compacted file is registered as its original files. An hour may be compacted before the server sees it, while the
+server runs, or never: it has the same segments in each case.
 """
 
 from __future__ import annotations
@@ -34,35 +34,37 @@ from opensea_metrics.producer.archive.paths import opened
 from opensea_metrics.producer.archive.text import DescriptorReader
 
 FILES = "files"
-"""The part of a topic that its files are: ``meta.positions`` says up to which segment a query has read."""
+"""The feed of a topic's files. In ``meta.positions`` it has the segment up to which a query has read."""
 _FEW = 100
-"""Neighbours that are not worth to be merged."""
+"""Neighbouring segments are merged only if there are more than this."""
 _PIECE = 64 * 1024 * 1024
-"""The most bytes of a growing file that one segment takes, if it has a line's end in them."""
+"""The most bytes of a growing file in one segment, if these bytes contain a newline."""
 _BLOCK = 1024 * 1024
 _TAIL = 4096
 _RESERVED = 8
-"""Offsets that a compressed file takes for each of its bytes, until somebody has read how many it needs: the records
-that come after it and say no offset themselves, get greater ones."""
+"""Offsets that are reserved for each byte of a compressed file, until a query has counted the file's records.
+
+Later records get greater offsets, unless their files' names give offsets.
+"""
 _ALL = 2**62
 _MOST = 20_000
-"""Segments that are looked at in one go: of the predecessor's archives each has three records."""
-_CHANGED = "has changed since it was read; what is new in it is not read: put new records into a new file"
+"""The most segments that are read from the register at once. In the predecessor's archives each has three records."""
+_CHANGED = "has changed since it was read; its new content is not read: put new records into a new file"
 _NO_NEWLINE = (
-    "has a last line without a newline at its end, which may be only a part of a record and is not read;"
+    "has a last line without a newline at its end, which is not read because it may be part of a record;"
     " add the newline to have it read"
 )
-_SHORTENED = "has become shorter before any query had read it; the server reads what it has now"
-_SHORTER = "is shorter than what was read of it; it is read on if it gets its old content back"
+_SHORTENED = "has become shorter before any query had read it; the server reads its present content"
+_SHORTER = "is shorter than the part that was read; the server reads on if the file gets its old content back"
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Bytes [start, end) of a file; ``seq`` is the place in the topic's order.
+    """Bytes [start, end) of a file. ``seq`` is the segment's number in the topic's order.
 
-    ``path`` is relative to the topic's directory. ``is_read`` says that a query has read all of it. ``first`` is
-    the offset of its first record in its ``partition``, ``records`` their number, None as long as nobody has read
-    a compressed file.
+    ``path`` is relative to the topic's directory. ``is_read`` means that a query has read all of the segment.
+    ``first`` is the offset of the first record in its ``partition``, and ``records`` is the number of records.
+    ``records`` is None for a compressed file that nobody has read.
     """
 
     seq: int
@@ -81,11 +83,11 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What is registered of a file: its bytes before ``end``, whose :func:`tail` is ``tail``.
+    """The registered part of a file: the bytes before ``end``, whose :func:`tail` is ``tail``.
 
-    A compressed file has no ``tail`` until a query has read all of it. ``stamp`` is the file's at the
-    last look, ``scanned`` the position up to which it was searched for a line's end, ``problem`` what
-    is wrong with it.
+    A compressed file has no ``tail`` until a query has read all of it. ``stamp`` is the file's stamp when the
+    server last looked at it. ``scanned`` is the position up to which it was searched for a newline. ``problem``
+    says what is wrong with the file.
     """
 
     end: int = 0
@@ -100,7 +102,7 @@ class _Known:
 
 
 class _Piece(NamedTuple):
-    """What becomes a segment; ``records`` is None for a compressed file."""
+    """A piece of a file that becomes a segment. ``records`` is None for a compressed file."""
 
     path: str
     start: int
@@ -110,7 +112,7 @@ class _Piece(NamedTuple):
 
 
 class Register:
-    """Registers the files of topics; any thread may use it.
+    """Registers the files of topics. Any thread may use it.
 
     The table ``meta.segments`` holds the register. Only this object writes to it, except for
     :func:`keep_read`.
@@ -121,7 +123,7 @@ class Register:
         self._lock = threading.Lock()
         self._known: dict[str, dict[str, _Known]] = {}
         self._compacted: dict[str, dict[str, int]] = {}
-        """By topic: compacted files that are registered, with their stamps."""
+        """The registered compacted files of each topic, with their stamps."""
         self._next: dict[str, int] = {}
         self._ends: dict[str, dict[int, int]] = {}
         self._counts: dict[tuple[str, int, int], int] = {}
@@ -129,14 +131,14 @@ class Register:
     def discover(
         self, cursor: duckdb.DuckDBPyConnection, topic: str, readers: Collection[str] | None
     ) -> Listing:
-        """Register what is new in a topic's directory; gives the directory's listing.
+        """Register new files and lines in a topic's directory, and return the directory's listing.
 
-        ``readers`` are the ids of the queries that read the topic's files, none of which may run meanwhile. A plain
-        file that has been written anew is registered anew if none of them has read any of it. With None that is
+        ``readers`` are the ids of the queries that read the topic's files, none of which may run meanwhile. If a plain
+        file was rewritten and no reader has read any of it, it is registered anew. If ``readers`` is None, this is
         left to the next call.
 
-        It must not be called within a transaction, because other threads need to see at once what is
-        registered. Raises duckdb.Error if that cannot be written; then it is registered next time.
+        Do not call this within a transaction, because other threads must see the new segments immediately. Raises
+        duckdb.Error if the register cannot be written. Then the next call registers the files.
         """
         with self._lock:
             declared = cursor.execute(
@@ -169,7 +171,7 @@ class Register:
                     try:
                         after, new = _look(self.root / topic / file.path, file, before or _Known())
                     except FileNotFoundError:
-                        continue  # it has just gone
+                        continue  # it has just been deleted
                     except OSError as error:
                         listing.refused[file.path] = f"cannot read this file: {os_reason(error)}"
                         continue
@@ -192,13 +194,13 @@ class Register:
         return listing
 
     def end(self, topic: str) -> int:
-        """The number after a topic's last registered segment, as far as it was discovered."""
+        """The number after a topic's last registered segment."""
         return self._next.get(topic, 0)
 
     def offsets(self, topic: str) -> dict[int, int]:
-        """The offset after the last record of each partition that has files, as far as they were discovered.
+        """The offset after the last record of each partition that has registered files.
 
-        Of a compressed file that nobody has read it may be too great: see :data:`_RESERVED`.
+        It may be too great after a compressed file that nobody has read: see :data:`_RESERVED`.
         """
         with self._lock:
             return dict(self._ends.get(topic, {}))
@@ -206,15 +208,17 @@ class Register:
     def counted(
         self, cursor: duckdb.DuckDBPyConnection, topic: str, reached: Mapping[int, int]
     ) -> list[tuple[int, int, int]]:
-        """Each partition that has files, the offset after its last record, and how many records come from the
-        segments ``reached`` on."""
+        """Each partition that has files, the offset after its last record, and the number of unread records.
+
+        Records are unread from the segments ``reached`` on.
+        """
         if not self.end(topic):
             return []
         known = segments(cursor, topic, {}, most=_ALL)
         following: dict[int, int] = {}
         ends: dict[int, int] = {}
         unread: dict[int, int] = {}
-        for segment in sorted(known, key=lambda each: each.first, reverse=True):
+        for segment in sorted(known, key=lambda item: item.first, reverse=True):
             number = segment.partition
             records = segment.records
             if records is None:
@@ -227,7 +231,7 @@ class Register:
         return [(number, end, unread.get(number, 0)) for number, end in ends.items()]
 
     def _count(self, topic: str, segment: Segment) -> int:
-        """The number of records of a compressed file that nobody has read; remembered for the next time."""
+        """The number of records of a compressed file that no query has read. The register remembers it."""
         key = topic, segment.seq, segment.end
         if key not in self._counts:
             try:
@@ -239,7 +243,7 @@ class Register:
         return self._counts[key]
 
     def note_read(self, topic: str, read: Iterable[Read]) -> None:
-        """Learn what :func:`keep_read` has written, after its transaction."""
+        """Update the register after the transaction in which :func:`keep_read` has written ``read``."""
         with self._lock:
             known = self._known.get(topic, {})
             for item in read:
@@ -257,11 +261,13 @@ class Register:
         oldest: int,
         needed: Collection[str],
     ) -> None:
-        """Delete the files that were last changed before ``oldest`` (epoch ms) and whose segments all come before
-        ``read``, by partition; but for those that are ``needed``, and the last registered one, whose number must not
-        come again.
+        """Delete files that were last changed before ``oldest`` (epoch ms) and have been read.
 
-        The file goes first: were it the register, a server that is killed in between would read the file again.
+        A file has been read if all its segments come before ``read``, by partition. Files that are ``needed`` stay.
+        The last registered file stays too, so that its number is not used again.
+
+        The file is deleted before its segments. In the other order, a server that is killed in between would read
+        the file again.
         """
         with self._lock:
             bounds = " OR ".join(f"(partition = {int(p)} AND seq < {int(seq)})" for p, seq in read.items())
@@ -282,7 +288,7 @@ class Register:
                 except FileNotFoundError:
                     if self._is_compacted(file):
                         continue
-                    # A server was killed here.
+                    # A server was killed after it had deleted the file.
                 except OSError:
                     continue  # next time
                 with transaction(cursor):
@@ -319,9 +325,9 @@ class Register:
     def _anew(
         self, cursor: duckdb.DuckDBPyConnection, topic: str, file: File, readers: Collection[str]
     ) -> _Known | None:
-        """Register a file anew that nobody has read, as one segment in the place of its first one.
+        """Register a rewritten file that nobody has read as one segment, with the number of its first segment.
 
-        None if the file has no whole line yet, or cannot be read.
+        None if the file has no complete line yet, or cannot be read.
         """
         try:
             known, pieces = _look(self.root / topic / file.path, file, _Known())
@@ -377,9 +383,9 @@ class Register:
 
 @dataclass(frozen=True)
 class Read:
-    """A compressed file that was read to its end, with its size then, its :func:`tail` and number of records.
+    """A compressed file that was read to its end, with its size, its :func:`tail` and its number of records.
 
-    ``registered`` was its size when it was registered, ``first`` the offset of its first record.
+    ``registered`` is its size when it was registered, and ``first`` is the offset of its first record.
     """
 
     seq: int
@@ -393,7 +399,7 @@ class Read:
 
 
 def keep_read(cursor: duckdb.DuckDBPyConnection, topic: str, read: Sequence[Read]) -> None:
-    """Write down what compressed files looked like when all of them was read."""
+    """Save the sizes, tails and numbers of records of compressed files that were read to their end."""
     if read:
         columns = map(list, zip(*((item.seq, item.size, item.tail, item.records) for item in read), strict=True))
         cursor.execute(
@@ -408,7 +414,7 @@ def keep_read(cursor: duckdb.DuckDBPyConnection, topic: str, read: Sequence[Read
 def _is_read(
     cursor: duckdb.DuckDBPyConnection, topic: str, path: str, readers: Collection[str]
 ) -> bool:
-    """Whether one of some queries has read any of a file."""
+    """Whether any of the ``readers``, which are query ids, has read a part of a file."""
     return bool(
         cursor.execute(
             "SELECT count(*) FROM meta.segments s"
@@ -428,8 +434,10 @@ def segments(
     numbers: Iterable[int] | None = None,
     most: int = _MOST,
 ) -> list[Segment]:
-    """The segments of a topic from number ``first`` of their partition on (0 where it has none), not always all;
-    or those with ``numbers``."""
+    """At most ``most`` segments of a topic, from the number ``first`` of their partition on (missing: 0).
+
+    If ``numbers`` are given: the segments with these numbers instead.
+    """
     known = " ".join(f"WHEN {int(partition)} THEN {int(seq)}" for partition, seq in first.items())
     chosen = f"seq >= CASE partition {known} ELSE 0 END" if known else "true"
     if numbers is not None:
@@ -445,10 +453,10 @@ def segments(
 def merge_segments(
     cursor: duckdb.DuckDBPyConnection, topic: str, read: Mapping[int, int]
 ) -> None:
-    """Make one segment of neighbours in a growing file, within the caller's transaction.
+    """Merge neighbouring segments of growing files, within the caller's transaction.
 
-    Only those before ``read``, by partition: segments that all readers have read. The new one has the least number
-    of its parts.
+    Only segments before ``read``, by partition, are merged, because all readers have read these. The new segment has
+    the smallest number of its parts.
     """
     if not read:
         return
@@ -472,9 +480,9 @@ def merge_segments(
 
 
 def chunk(pending: Iterable[Segment], most_bytes: int) -> list[Segment]:
-    """The first of the segments of each partition, up to about that many bytes of text; at least one.
+    """The first segments of each partition, up to about ``most_bytes`` bytes of text. Always at least one.
 
-    Each partition has about the same share of the bytes, so that none of them runs ahead.
+    Each partition gets about the same share of the bytes, so that none runs ahead.
     """
     waiting: dict[int, deque[Segment]] = defaultdict(deque)
     for segment in pending:
@@ -507,7 +515,7 @@ def _numbered(
 ) -> tuple[int, int]:
     """The partition of a piece and the offset of its first record.
 
-    Moves the partition's end in ``ends``, and that of the piece's file in ``files``.
+    Updates the partition's end in ``ends``, and the end of the piece's file in ``files``.
     """
     name = os.path.basename(piece.path)
     partition = max(0, walk.partition(topic, name))
@@ -530,15 +538,15 @@ def _numbered(
 
 
 def tail(descriptor: int, end: int) -> int:
-    """A checksum of the bytes of a file before a position: others mean that it was rewritten."""
+    """A checksum of the bytes of a file before a position. A different checksum means that the file was rewritten."""
     start = max(0, end - _TAIL)
     return zlib.crc32(os.pread(descriptor, end - start, start))
 
 
 def _originals(folder: Path, file: File, registered: Collection[str]) -> list[_Piece] | str:
-    """The files that a compacted file was made of and that are not registered.
+    """The originals of a compacted file that are not registered.
 
-    Gives a reason if the compacted file cannot be taken.
+    Returns a reason instead if the compacted file cannot be used.
     """
     try:
         with opened(folder / file.path) as descriptor, open(descriptor, "rb", closefd=False) as raw:
@@ -549,18 +557,18 @@ def _originals(folder: Path, file: File, registered: Collection[str]) -> list[_P
         return f"this file is damaged: {error}; restore it, or its originals"
     if not originals:
         return (
-            "an earlier version of archive compact wrote this file without saying what it replaces; compact a copy"
+            "an earlier version of archive compact wrote this file without a list of its originals; compact a copy"
             " of the originals again"
         )
     prefix = file.path[: file.path.rfind("/") + 1]
-    pieces = [_Piece(f"{prefix}{each.name}", 0, each.size, None, each.records) for each in originals]
+    pieces = [_Piece(f"{prefix}{original.name}", 0, original.size, None, original.records) for original in originals]
     return [piece for piece in pieces if piece.path not in registered]
 
 
 def _look(
     path: Path, file: File, before: _Known
 ) -> tuple[_Known, list[_Piece]]:
-    """What is known of a file after a look at it, and its new pieces.
+    """The new state of a file after a look at it, and its new pieces.
 
     Raises OSError if the file cannot be read.
     """
@@ -608,8 +616,8 @@ def _end_of_line(descriptor: int, start: int, end: int) -> int:
     position = end
     while position > start:
         low = max(start, position - step)
-        found = os.pread(descriptor, position - low, low).rfind(b"\n")
-        if found >= 0:
-            return low + found + 1
+        newline = os.pread(descriptor, position - low, low).rfind(b"\n")
+        if newline >= 0:
+            return low + newline + 1
         position = low
     return start

@@ -1,4 +1,4 @@
-"""The engine: statements change the catalog, a thread moves data through the running queries."""
+"""The engine: statements change the catalog, and a thread moves data through the running queries."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ from opensea_metrics.sql.language.statements.parser import parse_statement
 from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
 _IDLE = 0.15
-"""Seconds between two looks for new data."""
+"""Seconds between two searches for new data."""
 _TURNS = 4
-"""Batches of one query in a row, before the next one has its turn."""
+"""Batches of one query in a row, before the next query has its turn."""
 _QUIET = 0.25
-"""Seconds without statements before data is moved, so that queries made in a row start together."""
+"""Seconds without statements before data is moved, so that queries created in a row start together."""
 _PATIENCE = 10.0
-"""Seconds, at most, for which statements keep data from being moved."""
+"""The longest time, in seconds, for which statements can delay the moving of data."""
 SWEEP = 10.0
-"""Seconds between two looks for what is too old."""
+"""Seconds between two searches for data that is too old."""
 _AGAIN = 1.0
-"""Seconds between two looks at the files that queries have not read to their end."""
+"""Seconds between two attempts to read files that queries have not read to their end."""
 
 
 @dataclass(eq=False)
@@ -63,7 +63,7 @@ class OpenRead:
 
 @dataclass(frozen=True)
 class StatementOutcome:
-    """What a statement did: the command's number, its message, the query that it started."""
+    """The outcome of a statement: the command's number, its message, and the query that it started."""
 
     number: int
     message: str
@@ -73,12 +73,13 @@ class StatementOutcome:
 class Engine:
     """Owns the catalog and the data. Statements and the moving of data take turns.
 
-    Whatever fails, the thread that moves data goes on: ``health`` says what fails, and it is tried again.
+    The thread that moves data continues after every failure: ``health`` reports the failure, and the step is retried.
     """
 
     def __init__(self, storage: Storage, delete_read_files_after: int | None = None) -> None:
-        """``delete_read_files_after`` are the milliseconds since the last change of a file of the archive, after which
-        it is deleted if all queries over its topic have read it; None: never.
+        """``delete_read_files_after``: when to delete a file of the archive that all queries over its topic have read.
+
+        It counts milliseconds since the file's last change. None means never.
 
         Raises StorageError if the database is damaged.
         """
@@ -102,7 +103,7 @@ class Engine:
             raise
 
     def _load(self) -> None:
-        """Take what there is from the database."""
+        """Load the catalog and the state of the server from the database."""
         self._is_broken = False
         self._cursor = self._storage.cursor()
         self._behind: set[str] = set()
@@ -131,7 +132,7 @@ class Engine:
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish the step under way, then stop and write everything down."""
+        """Finish the current step, then stop and write all data to disk."""
         self._stop.set()
         if self._thread:
             self._thread.join()
@@ -140,20 +141,20 @@ class Engine:
             self._storage.close()
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
-        """A connection for a query of its own. Raises SqlError if there is none at the moment."""
+        """A new connection for one query. Raises SqlError if the database cannot be used at the moment."""
         self._check()
         cursor = self._storage.cursor()
         self._cursors.add(cursor)
         return cursor
 
     def follow(self, read: OpenRead) -> None:
-        """Keep what a client's query has yet to read, as long as ``read`` exists."""
+        """Keep the data that a client's query has not read yet, as long as ``read`` exists."""
         self._clients.add(read)
 
     def discover(self, cursor: duckdb.DuckDBPyConnection, topic: str) -> None:
         """Register the new files of a topic for a client's query, on the query's own connection.
 
-        If that cannot be written, the query sees the files that are registered; ``health`` says what fails.
+        If the register cannot be written, the query sees only registered files, and ``health`` reports the failure.
         """
         readers = self._readers(topic)
         with suppress(duckdb.Error):
@@ -165,10 +166,10 @@ class Engine:
         return [query.id for query in queries if query.analysis.source.topic == topic]
 
     def report(self, topic: str, paths: Iterable[str], reports: Sequence[Report]) -> None:
-        """Put on the processing log what a client's query could not read of ``paths``, files of a topic.
+        """Write to the processing log which of ``paths``, files of a topic, a client's query could not read.
 
-        A problem that lasts is reported once, however many queries meet it. If that cannot be written, the
-        next query reports it; ``health`` says what fails.
+        A lasting problem is reported once, even if many queries meet it. If the log cannot be written, the next query
+        reports the problem, and ``health`` reports the failure.
         """
         now = {(topic, item.path, item.reason): item for item in reports}
         if not now and not self._reported:
@@ -184,7 +185,7 @@ class Engine:
                 self._feed(processing_log.TOPIC)
 
     def faults(self) -> Mapping[ServerPart, str]:
-        """What is wrong at the moment, by part."""
+        """The current failures, by part."""
         faults = self.health.faults()
         if self._thread and not self._thread.is_alive() and not self._stop.is_set():
             faults[ServerPart.QUERIES] = "the thread that moves data has ended; restart the server"
@@ -192,21 +193,21 @@ class Engine:
 
     @property
     def failures(self) -> Mapping[str, str]:
-        """The messages of the queries that fail, by their ids."""
+        """The error messages of failing queries, by query id."""
         return self.health.queries
 
     def _check(self) -> None:
         if self._is_broken:
-            why = self.health.faults().get(ServerPart.DATABASE, "it is opened again")
+            why = self.health.faults().get(ServerPart.DATABASE, "it is being reopened; try again")
             raise SqlError(f"the embedded server cannot use its database: {why}", code=50000)
 
     def _open_again(self) -> None:
-        """Open the database again, which DuckDB closes to all work when it cannot write.
+        """Reopen the database after DuckDB could not write and refuses all further work.
 
-        Raises StorageError as long as that is impossible.
+        Raises StorageError as long as this is impossible.
         """
         with self._turn:
-            for cursor in list(self._cursors):  # they are no good any more
+            for cursor in list(self._cursors):  # they can no longer be used
                 with suppress(duckdb.Error):
                     cursor.interrupt()
             with suppress(duckdb.Error):
@@ -219,12 +220,12 @@ class Engine:
     # -- statements ---------------------------------------------------------------------------
 
     def turn(self) -> AbstractContextManager[bool]:
-        """Hold this while several statements must see no other request's in between."""
+        """A lock. While it is held, no other request's statements are carried out."""
         return self._turn
 
     @property
     def last_command(self) -> int:
-        """The number of the newest statement that changed something, -1 before the first."""
+        """The number of the newest statement that changed the catalog, or -1 before the first."""
         return self._next - 1
 
     def disk_use(self) -> DiskUse:
@@ -236,18 +237,18 @@ class Engine:
             cursor.close()
 
     def topics(self) -> dict[str, TopicInfo]:
-        """The topics that there are, by name. To be called while holding :meth:`turn`."""
+        """All topics, by name. Call it only while holding :meth:`turn`."""
         return {topic.name: topic for topic in metastore.list_topics(self._cursor, self.root)}
 
     def check(self, statement: Statement, before: Catalog, after: Catalog) -> None:
-        """Raises Unsupported for a statement that the embedded server cannot run; nothing is changed."""
+        """Raises Unsupported for a statement that the embedded server cannot run. Nothing is changed."""
         with self._turn:
             effects.check(self._cursor, statement, self._topics(before), after)
 
     def execute(self, statement: Statement, properties: Mapping[str, str]) -> StatementOutcome:
         """Carry out a CREATE, DROP, INSERT, TERMINATE, PAUSE or RESUME, which :meth:`check` has passed.
 
-        Raises SqlError if it is refused; then nothing has changed.
+        Raises SqlError if the statement is refused. Nothing has changed then.
         """
         with self._turn:
             self._check()
@@ -261,7 +262,7 @@ class Engine:
             if after is before:
                 return StatementOutcome(number - 1, effects.unchanged(statement))
             for name in after.queries.keys() - before.queries.keys():
-                # A query that reads only what comes later needs to know what there is.
+                # A query that reads only later records needs to know the files that exist now.
                 topic = after.queries[name].analysis.source.topic
                 self.register.discover(self._cursor, topic, self._readers(topic))
             with transaction(self._cursor):
@@ -296,7 +297,7 @@ class Engine:
         return StatementOutcome(self._next - 1, "")
 
     def insert(self, source: Source, records: Sequence[TopicRecord]) -> None:
-        """Add records to a source's topic, all or none. Raises SqlError if the source is not what it was."""
+        """Add records to a source's topic, all or none. Raises SqlError if the source was dropped or replaced."""
         with self._turn:
             self._check()
             current = self.catalog.sources.get(source.name)
@@ -311,8 +312,10 @@ class Engine:
         self._behind.update(query.id for query in self.catalog.readers(source.name))
 
     def catch_up(self, name: str) -> None:
-        """Move what INSERT … VALUES has put into the sources of a table: who inserts and then asks
-        the table, such as the migration tool of its record, finds it there."""
+        """Move the records that clients have inserted into the sources of a table.
+
+        So a client that inserts a record and then reads the table sees it. The migration tool needs this.
+        """
         with self._turn:
             for query in self.catalog.writers(name):
                 if query.id in self._behind:
@@ -323,7 +326,7 @@ class Engine:
     # -- data ---------------------------------------------------------------------------------
 
     def _feed(self, topic: str) -> None:
-        """Records have come into a topic: whoever reads it should look."""
+        """Wake all readers of a topic, because it has new records."""
         self._due.update(self.catalog.fed_by(topic))
         self.listeners.wake(self.catalog.reached_from(topic))
 
@@ -351,9 +354,9 @@ class Engine:
                 self._stop.wait(self._rest)
 
     def work(self) -> bool:
-        """Look for files and move data, once; True if there was some to move.
+        """Look for files and move data once. True if there was data to move.
 
-        The thread does this again and again. Nothing that fails is raised: see ``health``.
+        The thread calls this repeatedly. Failures are not raised: see ``health``.
         """
         try:
             return self._round()
@@ -376,12 +379,12 @@ class Engine:
         return worked
 
     def _sweep(self) -> None:
-        """Delete what is too old, now and then."""
+        """Delete data that is too old, every :data:`SWEEP` seconds."""
         if time.monotonic() < self._next_sweep:
             return
         with self._turn:
             clients: dict[str, list[Positions]] = {}
-            for topic, positions in [(each.topic, each.positions) for each in list(self._clients)]:
+            for topic, positions in [(read.topic, read.positions) for read in list(self._clients)]:
                 clients.setdefault(topic, []).append(dict(positions))
             now = time.time_ns() // 1_000_000
             files_stay = self._delete_read_files_after is None
@@ -403,8 +406,10 @@ class Engine:
         self._next_again = time.monotonic() + _AGAIN
 
     def _look_for_files(self) -> None:
-        """Register new files; those of a topic make the queries over it due, whoever discovered them: a
-        client's DESCRIBE EXTENDED looks for files too."""
+        """Register new files, and make the queries over their topics due.
+
+        This includes files that a client's query or DESCRIBE EXTENDED has registered.
+        """
         with self._turn:
             begun = time.monotonic()
             listings = {"": walk.strangers(self.root)}
@@ -414,10 +419,10 @@ class Engine:
                 if self._ends.get(topic) != (end := self.register.end(topic)):
                     self._feed(topic)
                     self._ends[topic] = end
-            # A large archive takes long to walk through: not more than a tenth of the time.
+            # Listing a large archive takes long. Spend at most a tenth of the time on it.
             self._rest = max(_IDLE, 10 * (time.monotonic() - begun))
-            unlisted = refusals.merged({t: each.unlisted for t, each in listings.items()})
-            refused = unlisted | refusals.merged({t: each.refused for t, each in listings.items()})
+            unlisted = refusals.merged({t: listing.unlisted for t, listing in listings.items()})
+            refused = unlisted | refusals.merged({t: listing.refused for t, listing in listings.items()})
             if refused != self._refused:
                 refusals.keep(self._cursor, self.root, self._refused, refused)
                 self._refused = refused
@@ -426,7 +431,7 @@ class Engine:
             self.health.set(ServerPart.TOPICS, "; ".join(places) or None)
 
     def _move_due(self) -> bool:
-        """Move batches through the queries that are due; False if there were none to move."""
+        """Move batches through the queries that are due. False if there were none to move."""
         worked = False
         for query in list(self.catalog.queries.values()):
             for _ in range(_TURNS):
@@ -436,9 +441,9 @@ class Engine:
         return worked
 
     def _step(self, query: Query, unread: bool = False) -> bool:
-        """Move one batch of data through a query; False if there is none.
+        """Move one batch of data through a query. False if there is none.
 
-        With ``unread`` that is what it has not read of files.
+        With ``unread`` the batch holds parts of files that the query could not read before.
         """
         with self._turn:
             if self.catalog.queries.get(query.id) is not query or query.id in self.paused:
@@ -459,7 +464,7 @@ class Engine:
                     self._due.discard(query.id)
                 return False
             if not query.analysis.is_aggregation:
-                self._logs = feeds.logs(self._cursor)  # its first batch makes its log
+                self._logs = feeds.logs(self._cursor)  # the first batch of a query creates its log
             self._feed(sink.topic)
             self._feed(processing_log.TOPIC)
             return True

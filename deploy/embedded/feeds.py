@@ -1,13 +1,13 @@
 """The feeds of a topic whose records are rows: relations that can be read from a number on.
 
-- a log: rows that a stream's query makes of JSON;
-- rows that a dropped stream or table left;
-- the changes of a table: its newest row for each key, at the number of its last change (as in a
-  compacted topic, older changes of a key are not seen by who comes later);
-- a selection: what a stream's SELECT gives over a typed feed of another topic. Nothing is stored.
+- A log: the rows that a stream's query creates from JSON.
+- The rows that a dropped stream or table has left.
+- The changes of a table: its newest row for each key, at the number of the key's last change. As in a
+  compacted topic, later readers do not see older changes of a key.
+- A selection: the rows of a stream's SELECT over a feed of rows of another topic. Nothing is stored.
 
-A row of a stream has the partition and the offset of the record that it was made of: so the offsets of a stream that
-a query writes have gaps. Besides these a topic may have JSON (:mod:`deploy.embedded.stored_topic`).
+A row of a stream has the partition and the offset of its original record. So the offsets of a stream that a query
+writes have gaps. A topic may also have feeds of JSON (:mod:`deploy.embedded.stored_topic`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from opensea_metrics.sql.language.lowering.duckdb import selects
 
 _SEPARATOR = " of "
 _BASE = " from "
-"""In the name of a chunk: before the number of its first row."""
+"""Separates the name of a log from the number of a chunk's first row, in the name of the chunk's table."""
 
 
 Counts = list[tuple[int, int, int]]
@@ -37,9 +37,9 @@ Counts = list[tuple[int, int, int]]
 
 
 class RowFeed(Protocol):
-    """A feed of rows; ``id`` names it in the positions of its readers.
+    """A feed of rows. ``id`` names it in the positions of its readers.
 
-    Its rows have one order in all partitions, so positions have its number at partition 0 only.
+    Its rows have one order across all partitions, so positions hold its number for partition 0 only.
     """
 
     @property
@@ -50,7 +50,7 @@ class RowFeed(Protocol):
         ...
 
     def counted(self, cursor: duckdb.DuckDBPyConnection, number: int) -> Counts:
-        """How many rows come from a number on."""
+        """Each partition, the offset after its last row, and how many of its rows come from ``number`` on."""
         ...
 
     def relation(self, source: Source, low: int | None, high: int | None) -> str:
@@ -61,7 +61,7 @@ class RowFeed(Protocol):
 
 @dataclass(frozen=True)
 class LeftRows:
-    """Rows that a query has left that has ended."""
+    """The rows of a query that has ended."""
 
     id: str
     table: str
@@ -83,7 +83,7 @@ class LeftRows:
 
 @dataclass(frozen=True)
 class LogChunk:
-    """A table of a log: its rows have the numbers from ``base`` on. One that was dropped is made of files again."""
+    """A table of a log. Its rows have the numbers from ``base`` on. A dropped chunk can be rebuilt from files."""
 
     base: int
     table: str
@@ -92,11 +92,13 @@ class LogChunk:
 
 @dataclass(frozen=True)
 class Log:
-    """Rows that a query makes of JSON, in chunks: old ones can be dropped as a whole.
+    """The rows that a query creates from JSON, in chunks. Old chunks can be dropped as a whole.
 
-    A chunk holds unreadable records too (``_failed`` says why, in ``UNREADABLE``). A row's number is its DuckDB row
-    number and the chunk's base, because nothing is ever deleted from a chunk: to number rows while they are written
-    would keep DuckDB from reading files on several threads. ``id`` names the query that writes it.
+    A chunk also holds unreadable records, with the columns ``UNREADABLE``, in which ``_failed`` gives the reason.
+    ``id`` names the query that writes the log.
+
+    A row's number is the sum of its DuckDB row number and the chunk's base. This works because no row of a chunk is
+    ever deleted. Numbering rows while they are written would keep DuckDB from using several threads.
     """
 
     id: str
@@ -113,19 +115,19 @@ class Log:
             f"SELECT ROWPARTITION, ROWOFFSET, rowid >= {number - chunk.base} AS _unread FROM {chunk.table}"
             for chunk in present
         )
-        found: Counts = cursor.execute(
+        by_partition: Counts = cursor.execute(
             f"SELECT ROWPARTITION, max(ROWOFFSET) + 1, count(*) FILTER (_unread) FROM ({counts}) GROUP BY 1"
         ).fetchall()
-        # Nobody knows the partitions of the rows in chunks that were dropped.
+        # The partitions of the rows in dropped chunks are not known.
         dropped = sum(
             max(0, following.base - max(chunk.base, number))
             for chunk, following in pairwise(self.chunks)
             if chunk.is_dropped
         )
-        return [*found, (0, 0, dropped)]
+        return [*by_partition, (0, 0, dropped)]
 
     def spans(self, low: int, end: int) -> Iterator[tuple[int, int, LogChunk | None]]:
-        """The numbers in [low, end) in parts: each of a chunk that was dropped, or of neighbours that are there."""
+        """Splits [low, end) into spans. A span is one dropped chunk, or neighbouring chunks that still exist."""
         ends = [*(chunk.base for chunk in self.chunks[1:]), end]
         for chunk, high in zip(self.chunks, ends, strict=True):
             if high <= low:
@@ -149,7 +151,7 @@ class Log:
         return self.through(source, " UNION ALL ".join(rows))
 
     def through(self, source: Source, rows: str) -> str:
-        """Rows of a chunk as a source has them."""
+        """Rows of a chunk with the columns of a source."""
         names = [name_of_column(column) for column in self.columns]
         return selects.as_source(source, rows, names, carried=RECORD)
 
@@ -212,7 +214,7 @@ class Selection:
         return self._selected(source, self.over.relation(self.query.analysis.source, low, high))
 
     def through(self, source: Source, rows: str) -> str:
-        """Rows of a chunk of the log that it is over, as a source has them."""
+        """Rows of a chunk of the log below, after the SELECT, with the columns of a source."""
         assert isinstance(self.over, Log | Selection)
         return self._selected(source, self.over.through(self.query.analysis.source, rows))
 
@@ -222,8 +224,8 @@ class Selection:
 
 
 def feeds(catalog: Catalog, logs: Mapping[str, tuple[str, ...]], topic: str) -> list[RowFeed]:
-    """The feeds of rows of a topic; ``logs`` are the log tables that exist, with their columns."""
-    found: list[RowFeed] = []
+    """The feeds of rows of a topic. ``logs`` are the existing log tables, with their columns."""
+    result: list[RowFeed] = []
     chunks: dict[str, list[LogChunk]] = {}
     chunk_columns: dict[str, tuple[str, ...]] = {}
     for name, columns in logs.items():
@@ -233,25 +235,25 @@ def feeds(catalog: Catalog, logs: Mapping[str, tuple[str, ...]], topic: str) -> 
         made_by, _, base = rest.partition(_BASE)
         table = f"log.{quoted(name)}"
         if not base:
-            found.append(LeftRows(made_by, table, columns))
+            result.append(LeftRows(made_by, table, columns))
             continue
         if made_by not in chunks:
-            found.append(Log(made_by, (), ()))
+            result.append(Log(made_by, (), ()))
         chunks.setdefault(made_by, []).append(LogChunk(int(base), table, is_dropped=not columns))
         chunk_columns[made_by] = columns or chunk_columns.get(made_by, ())
-    for number, feed in enumerate(found):
+    for number, feed in enumerate(result):
         if isinstance(feed, Log):
             sorted_chunks = tuple(sorted(chunks[feed.id], key=lambda chunk: chunk.base))
-            found[number] = replace(feed, chunks=sorted_chunks, columns=chunk_columns[feed.id])
+            result[number] = replace(feed, chunks=sorted_chunks, columns=chunk_columns[feed.id])
     for query in catalog.queries.values():
         if catalog.sources[query.sink].topic != topic:
             continue
         if query.analysis.is_aggregation:
-            found.append(Changes(query))
+            result.append(Changes(query))
         else:
             below = feeds(catalog, logs, query.analysis.source.topic)
-            found.extend(Selection(query, feed) for feed in below)
-    return found
+            result.extend(Selection(query, feed) for feed in below)
+    return result
 
 
 def topic_of(table: str) -> str:
@@ -265,13 +267,13 @@ def log_table(topic: str, feed: str) -> str:
 
 
 def json_log(logs: Mapping[str, tuple[str, ...]], topic: str, feed_id: str) -> Log | None:
-    """The log of a feed; None if nothing has been written into it yet."""
-    found = (feed for feed in feeds(Catalog(), logs, topic) if isinstance(feed, Log) and feed.id == feed_id)
-    return next(found, None)
+    """The log of a feed. None if no row has been written into it yet."""
+    matching = (feed for feed in feeds(Catalog(), logs, topic) if isinstance(feed, Log) and feed.id == feed_id)
+    return next(matching, None)
 
 
 def json_log_id(query_id: str) -> str:
-    """The id of the feed of what a query makes of JSON."""
+    """The id of the log of the rows that a query creates from JSON."""
     return f"{query_id} of JSON"
 
 
@@ -292,7 +294,7 @@ def rows_of(cursor: duckdb.DuckDBPyConnection, table: str) -> int:
 
 
 def logs(cursor: duckdb.DuckDBPyConnection) -> dict[str, tuple[str, ...]]:
-    """The log tables, with their columns; those of chunks that were dropped have none."""
+    """The log tables, with their columns. The tables of dropped chunks have no columns."""
     rows = cursor.execute(
         "SELECT table_name, list(column_name ORDER BY column_index) FROM duckdb_columns() "
         "WHERE schema_name = 'log' GROUP BY table_name ORDER BY table_name"

@@ -1,8 +1,8 @@
 """The lines of archive files, as a stream of Arrow batches that never holds more than a few megabytes.
 
-DuckDB does not read the files itself: it takes names for patterns, does not notice some damage, and fails
-as a whole where one file cannot be read. A file that cannot be read to its end stays *unread*: the query keeps
-how far it came, and reads the rest when the file has changed.
+DuckDB does not read the files itself. It would treat names as patterns, miss some damage, and fail completely if
+one file cannot be read. A file that cannot be read to its end stays *unread*. The query remembers how far it has
+read, and reads the rest after the file has changed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from opensea_metrics.producer.archive.text import LINE_LIMIT, DescriptorReader, 
 from opensea_metrics.sql.language.lowering.records.capitals import Capitals
 
 _ROWS = 2_048
-"""In a batch: as many as DuckDB works on at a time."""
+"""Rows in a batch: as many as DuckDB processes at a time."""
 _VIEW = "python_lines"
 _SCHEMA = pa.schema(
     [
@@ -50,14 +50,15 @@ _FLAGGED = _SCHEMA.append(pa.field("_odd", pa.bool_()))
 class FileLines:
     """The lines of some segments of a topic. :meth:`relation` may be called several times.
 
-    When a relation has been read to its end, ``unread`` has the segments that were not read to theirs,
-    ``read`` the compressed files that were for the first time, ``reports`` what users should know.
+    After a relation has been read to its end, ``unread`` has the segments that were not read to their end. ``read``
+    has the compressed files that were read to their end for the first time. ``reports`` has the problems that users
+    should know about.
     """
 
     def __init__(
         self, root: Path, topic: str, segments: Sequence[Segment], before: Iterable[Unread] = ()
     ) -> None:
-        """``before`` is what a query has left of these segments, whose rest is read now."""
+        """``before``: how far a query has read these segments before. Their rest is read now."""
         self._root = root
         self._topic = topic
         self._segments = segments
@@ -66,8 +67,11 @@ class FileLines:
         self._restart()
 
     def relation(self, cursor: duckdb.DuckDBPyConnection, names: Capitals) -> str:
-        """A relation of ``line``, ``path``, ROWPARTITION, ROWOFFSET, ``key`` (as JSON), ``headers`` and ``_odd``,
-        whether ``names`` finds the line. It can be read once."""
+        """A relation of the lines, which can be read once.
+
+        Its columns are ``line``, ``path``, ROWPARTITION, ROWOFFSET, ``key`` (as JSON), ``headers``, and ``_odd``:
+        whether ``names`` matches the line.
+        """
         self._restart()
         batches = (_flagged(batch, names) for batch in self._batches())
         cursor.register(_VIEW, pa.RecordBatchReader.from_batches(_FLAGGED, batches))
@@ -79,13 +83,13 @@ class FileLines:
             return ""
         segment = self._segments[0]
         path = str(self._root / self._topic / segment.path)
-        found = b""
+        head = b""
         with suppress(OSError, Damaged, TextChanged), opened_within(self._root, path, {}) as opened:
             for block in self._texts(segment, path, *opened):
-                found += block
-                if len(found) >= most:
+                head += block
+                if len(head) >= most:
                     break
-        return found[:most].decode("utf-8", "replace")
+        return head[:most].decode("utf-8", "replace")
 
     @property
     def paths(self) -> Iterator[str]:
@@ -94,7 +98,7 @@ class FileLines:
 
     @property
     def outcome(self) -> Mapping[int, Unread | None]:
-        """What has become of the segments that were left or are left now: None if read to the end.
+        """The segments that were unread before or are unread now. None for a segment that is read to its end now.
 
         Raises RuntimeError if the relation was not read to its end.
         """
@@ -146,7 +150,7 @@ class FileLines:
         return [path, partition, offsets, *self._companions.of(run.path, run.first, run.count)]
 
     def _blocks(self, segment: Segment, path: str) -> Iterator[tuple[int, bytes]]:
-        """The whole lines of a segment, with the offset of the first one; notes what has become of it."""
+        """The complete lines of a segment, with the offset of the first line. Updates ``unread`` and ``read``."""
         before = self._before.get(segment.seq)
         at = TextPosition(before.taken, before.checksum) if before else TextPosition()
         tried = 0
@@ -155,16 +159,16 @@ class FileLines:
             with opened_within(self._root, path, self._folders) as (descriptor, is_original):
                 status = os.fstat(descriptor)
                 tried = state_of(status)
-                found = self._texts(segment, path, descriptor, is_original)
+                texts = self._texts(segment, path, descriptor, is_original)
                 if before:
-                    found = text.skipped(counted.beginning(found), before.taken, before.checksum)
-                blocks = text.whole_lines(found, segment.is_compressed, self._too_long(path), at)
+                    texts = text.skipped(counted.beginning(texts), before.taken, before.checksum)
+                blocks = text.whole_lines(texts, segment.is_compressed, self._too_long(path), at)
                 if segment.start == at.taken == 0:
                     blocks = text.without_mark(blocks)
-                # Before its text is read: what is written over the file meanwhile has another tail.
+                # Before the text is read, so that the tail differs if the file is overwritten meanwhile.
                 last = None
                 if is_original and segment.is_compressed and not segment.is_read:
-                    with suppress(OSError):  # what comes before a place that cannot be read is read
+                    with suppress(OSError):  # the lines before an unreadable place are still read
                         last = tail(descriptor, status.st_size)
                 for block in blocks:
                     yield segment.first + counted.lines, block
@@ -208,14 +212,14 @@ class FileLines:
 
 
 class _Counted:
-    """How many lines of a segment were read; ``taken`` bytes of it had been read before."""
+    """Counts the lines of a segment that were read. ``taken`` bytes of the segment had been read before."""
 
     def __init__(self, taken: int) -> None:
         self.lines = 0
         self._taken = taken
 
     def beginning(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
-        """The same blocks; counts the lines in the bytes that had been read."""
+        """The same blocks. Counts the lines in the bytes that had been read before."""
         rest = self._taken
         for block in blocks:
             self.lines += _newlines(block[:rest]) if rest else 0

@@ -14,7 +14,7 @@ from opensea_metrics.producer.archive import listing, paths
 
 
 def state(root: Path, topic: str, segment: Segment) -> int:
-    """A number for the state of a segment's file: reading it again may go better if that has changed.
+    """A number for the state of a segment's file. If it has changed, reading the file again may succeed.
 
     It is negative if the file cannot be read.
     """
@@ -27,7 +27,7 @@ def state(root: Path, topic: str, segment: Segment) -> int:
 
 
 def state_of(status: os.stat_result) -> int:
-    """An odd number as long as the file may be half written."""
+    """A number for the state of a file. It is odd as long as the file may be incomplete."""
     is_growing = not listing.is_settled(status.st_mtime)
     signs = hash((status.st_size, status.st_mtime_ns, status.st_ino))
     return (signs & 0x3FFF_FFFF_FFFF_FFFF) << 1 | is_growing
@@ -35,10 +35,10 @@ def state_of(status: os.stat_result) -> int:
 
 @contextmanager
 def opened_within(root: Path, path: str, folders: dict[str, str | None]) -> Iterator[tuple[int, bool]]:
-    """A descriptor of a file that is within ``root``, also when links are followed, and whether it is the file itself.
+    """Open a file that is within ``root`` after links are followed.
 
-    If the file has gone, that is one of the compacted file that has its records. ``folders`` remembers why a folder
-    is refused. Raises OSError.
+    Yields a descriptor, and whether it belongs to the file itself. If the file is gone, it belongs to the compacted
+    file that has the file's records. ``folders`` remembers why a folder is refused. Raises OSError.
     """
     folder = os.path.dirname(path)
     if folder not in folders:

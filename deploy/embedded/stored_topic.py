@@ -1,4 +1,4 @@
-"""The topics of a data directory: files, the table of records, and what queries have made."""
+"""The topics of a data directory: files, the table of records, and the rows that queries have written."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ from opensea_metrics.sql.language.lowering.records.capitals import Capitals
 RECORDS = "records"
 """The feed of the table of records."""
 MOST_BYTES = 256 * 1024 * 1024
-"""Bytes of JSON in a batch."""
+"""The number of bytes of JSON in a batch."""
 _MOST_ROWS = 1_000_000
 _MOST_COUNTS = 10_000
 _SAMPLE = 64 * 1024
-"""Bytes of text from which the usual spelling of names is taken."""
+"""The number of bytes of text from which the usual spelling of names is derived."""
 
 
 @dataclass(frozen=True)
 class StoredTopics:
-    """The topics as they are at a time: ``logs`` are the log tables, ``register`` has the files.
+    """The topics at one point in time. ``logs`` are the log tables, and ``register`` has the files.
 
-    ``counts`` keeps what was counted of feeds of rows: who waits until all is read asks again and again.
+    ``counts`` caches the counts of feeds of rows, because clients that wait until all is read ask repeatedly.
     """
 
     catalog: Catalog
@@ -59,18 +59,18 @@ class StoredTopics:
     counts: dict[tuple[str, int, int], Counts] = field(default_factory=dict)
 
     def topic(self, name: str) -> RecordTopic:
-        """The topic of a name."""
+        """The topic with this name."""
         return StoredTopic(name, self)
 
     def leave_rows(self, cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
-        """Keep, in its topic, what a query that ends has given so far, within the caller's transaction."""
+        """Keep the rows that an ending query has written so far in its topic, within the caller's transaction."""
         sink = self.catalog.sources[self.catalog.queries[query_id].sink]
         StoredTopic(sink.topic, self).leave_rows(cursor, query_id, sink)
 
 
 @dataclass(frozen=True)
 class StoredTopic:
-    """One of them. Of files it has those that are registered: see :meth:`Register.discover`."""
+    """A topic of a data directory. It has only the files that are registered: see :meth:`Register.discover`."""
 
     name: str
     all: StoredTopics
@@ -150,7 +150,10 @@ class StoredTopic:
         ]
 
     def _counted(self, cursor: duckdb.DuckDBPyConnection, feed: RowFeed, reached: int | None) -> Counts:
-        """What :meth:`RowFeed.counted` gives: nothing else while a feed has the same end. None: all is read."""
+        """The result of :meth:`RowFeed.counted`, cached as long as the feed has the same end.
+
+        A ``reached`` of None means that all rows have been read.
+        """
         end = feed.end(cursor)
         reached = end if reached is None else reached
         key = f"{self.name} {feed.id}", end, reached
@@ -176,7 +179,7 @@ class StoredTopic:
         )
 
     def delete(self, cursor: duckdb.DuckDBPyConnection) -> None:
-        """Files of the archive stay: the server did not make them."""
+        """Delete the topic. Files of the archive stay, because the server did not create them."""
         cursor.execute("DELETE FROM meta.topics WHERE name = ?", [self.name])
         record_store.delete(cursor, self.name)
         feeds.delete_logs(cursor, self.name)
@@ -185,25 +188,25 @@ class StoredTopic:
         return feeds.feeds(self.all.catalog, self.all.logs, self.name)
 
     def leave_rows(self, cursor: duckdb.DuckDBPyConnection, query_id: str, sink: Source) -> None:
-        """Keep, as rows of the topic of ``sink``, what a query that ends has given so far.
+        """Keep the rows that an ending query has written so far, as rows of the topic of ``sink``.
 
-        Chunks that were dropped are made again: only the query's SELECT can do it.
+        Dropped chunks are rebuilt now, because this needs the query's SELECT.
         """
         for feed in self._feeds():
             dropped = self._dropped(cursor, sink, feed)
             if isinstance(feed, Log) and feed.id == feeds.json_log_id(query_id):
-                for made in dropped:
-                    chunks.restore(cursor, made.chunk, made, feeds.log_table(self.name, feed.id))
+                for rebuilt in dropped:
+                    chunks.restore(cursor, rebuilt.chunk, rebuilt, feeds.log_table(self.name, feed.id))
             elif isinstance(feed, Changes | Selection) and feed.query.id == query_id:
                 rows = [feed.relation(sink, None, None)]
-                rows += [made.relation(cursor, f"left_{number}") for number, made in enumerate(dropped)]
+                rows += [rebuilt.relation(cursor, f"left_{number}") for number, rebuilt in enumerate(dropped)]
                 table = f"log.{quoted(feeds.log_table(self.name, feed.id))}"
                 cursor.execute(f"CREATE TABLE {table} AS {' UNION ALL '.join(rows)}")
 
     def _dropped(
         self, cursor: duckdb.DuckDBPyConnection, source: Source, feed: RowFeed
     ) -> Iterator[chunks.ChunkAgain]:
-        """The chunks under a feed that were dropped."""
+        """The dropped chunks of the log that stores a feed's rows."""
         log = feeds.stored(feed)
         if isinstance(log, Log):
             for chunk in log.chunks:
@@ -213,7 +216,7 @@ class StoredTopic:
     def _again(
         self, cursor: duckdb.DuckDBPyConnection, source: Source, feed: RowFeed, chunk: LogChunk, stop: int
     ) -> chunks.ChunkAgain:
-        """A chunk that was dropped, which ends before the number ``stop``."""
+        """A batch that rebuilds a dropped chunk, which ends before the number ``stop``."""
         assert isinstance(feed, Log | Selection)
         log = feeds.stored(feed)
         query = next(q for q in self.all.catalog.queries.values() if feeds.json_log_id(q.id) == log.id)
@@ -262,7 +265,7 @@ class StoredTopic:
         high = record_store.ends(cursor, self.name)
         if all(low.get(number, 0) >= end for number, end in high.items()):
             return
-        # Of a stream ksqlDB shows and counts no record without a value.
+        # In a stream, ksqlDB neither shows nor counts records without a value.
         tombstone = f", value IS NULL AS {TOMBSTONE}" if source.is_table else ""
         kept = "" if source.is_table else " AND value IS NOT NULL"
         lines = (
@@ -275,18 +278,18 @@ class StoredTopic:
 
 
 def of_feed(positions: Positions, feed: str) -> dict[int, int]:
-    """What positions say of a feed, by partition."""
-    return {each.partition: number for each, number in positions.items() if each.feed == feed}
+    """The positions of a feed, by partition."""
+    return {position.partition: number for position, number in positions.items() if position.feed == feed}
 
 
 def _key(source: Source) -> str:
-    """A record's key as an object with the key columns: that of one column is written without its name."""
+    """SQL for a record's key as an object with the key columns. A key of one column is stored without its name."""
     names = [column.name for column in source.columns if column.is_key]
     return f"{text('{' + json.dumps(names[0]) + ':')} || key || '}}'" if len(names) == 1 else "key"
 
 
 def _no_headers(source: Source) -> str:
-    """A column of headers for records that have none, if a source asks for them."""
+    """SQL for a column of NULL headers, if the source has a column for headers."""
     headers = source.headers
     return f", NULL::{duckdb_type(headers.type)} AS headers" if headers else ""
 
@@ -294,7 +297,7 @@ def _no_headers(source: Source) -> str:
 def _stamped(
     files: FileLines, source: Source, more: str, cursor: duckdb.DuckDBPyConnection, names: Capitals
 ) -> str:
-    """Lines of files: with keys and headers, the time (epoch ms) at which they are read, and ``more`` columns."""
+    """Lines of files with their keys and headers, the time (epoch ms) of reading, and ``more`` columns."""
     now = int(time.time() * 1000)
     lines = files.relation(cursor, names)
     columns = f"line, path, _odd, {_key(source)} AS key, {now}::BIGINT AS ts{more}, {', '.join(RECORD)}"

@@ -20,8 +20,8 @@ class Why(StrEnum):
 class Unread:
     """A segment that a query has not read to its end.
 
-    The query has read the lines in the first ``taken`` bytes of its text, whose CRC is ``checksum``.
-    ``tried`` is the file's :func:`state` then, ``why`` the reason.
+    The query has read the lines in the first ``taken`` bytes of the text, whose CRC is ``checksum``.
+    ``tried`` was the file's :func:`state` at that time, and ``why`` is the reason.
     """
 
     seq: int
@@ -32,8 +32,8 @@ class Unread:
 
 
 WHEN_IT_GOES_ON = {
-    Why.UNREADABLE: "the server reads it when it can be read",
-    Why.DAMAGED: "the server has read the records before the damage, and reads the others when the file is whole",
+    Why.UNREADABLE: "the server reads it as soon as this is possible",
+    Why.DAMAGED: "the server has read the records before the damage, and reads the others once the file is repaired",
     Why.NOT_GZIP: "compress it, or rename it to .json",
     Why.CHANGED: "the server reads the rest if the file gets its old content back",
 }

@@ -1,4 +1,4 @@
-"""What the conformance tests share: the servers, names of one run, requests, and patterns of replies.
+"""Helpers of the conformance tests: servers, the names of one run, requests, and patterns of replies.
 
 A case is data. ``RUN_`` in it stands for a prefix that no other run has, and ``QUERY_1`` … for the ids
 of the persistent queries that the statements under ``given`` have started.
@@ -22,16 +22,16 @@ import httpx
 Case = Mapping[str, Any]
 _EARLIEST = {"auto.offset.reset": "earliest"}
 _BUSY = "command topic"
-"""In the message of a real server that has not yet got round to a statement: to be sent again."""
+"""Part of a real server's message if it has not carried out a statement yet. The statement is sent again."""
 
 
 _STARTING = "Cannot determine which host contains the required partitions"
-"""In the message of a real server whose table was only just made."""
+"""Part of a real server's message if a table has just been created."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """An HTTP reply; ``body`` is its JSON (of lines: a list), or its text if it is none."""
+    """An HTTP reply. ``body`` is its JSON, a list for lines of JSON, or its text if it is not JSON."""
 
     status: int
     content_type: str | None
@@ -41,7 +41,7 @@ class Reply:
 
 @dataclass
 class Run:
-    """One run of some cases against one server, under names of its own."""
+    """One run of some cases against one server, with unique names."""
 
     url: str
     is_real: bool
@@ -51,7 +51,7 @@ class Run:
     _http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60))
 
     def filled(self, value: Any) -> Any:
-        """A case's value with this run's names in it."""
+        """A case's value with the names of this run."""
         if isinstance(value, str):
             value = value.replace("RUN_", self.prefix)
             for name, meaning in sorted(self.names.items(), reverse=True):
@@ -64,14 +64,14 @@ class Run:
         return value
 
     def begin(self, file: Case) -> None:
-        """Carry out what stands under ``given``, and wait for what stands under ``await``."""
+        """Carry out the statements under ``given``, and wait for the queries under ``await``."""
         for statement in file["given"]:
             self.execute(statement)
         for sql, count in file.get("await", {}).items():
             self.wait(sql, count)
 
     def execute(self, statement: str) -> None:
-        """A statement that must succeed; remembers the query that it starts."""
+        """Carry out a statement that must succeed, and remember the query that it starts."""
         statement = self.filled(statement)
         for attempt in range(8):
             reply = self._send("POST", "/ksql", {"ksql": statement, "streamsProperties": _EARLIEST})
@@ -107,7 +107,7 @@ class Run:
         raise ValueError(f"this case has no request: {case}")
 
     def rows(self, sql: str) -> list[Any]:
-        """The rows of a query; an error fails the test, except that a table is not ready yet."""
+        """The rows of a query. An error fails the test, unless it says that a table is not ready yet."""
         reply = self.ask({"query_stream": sql})
         for _ in range(120):
             if _STARTING not in reply.text:
@@ -126,7 +126,7 @@ class Run:
         return rows
 
     def clean_up(self) -> None:
-        """Drop all that has this run's prefix, readers before what they read."""
+        """Drop all streams and tables with this run's prefix, readers before their sources."""
         for query in self.ask({"ksql": "SHOW QUERIES;"}).body[0]["queries"]:
             if query["id"].startswith("INSERTQUERY") and query["sinks"][0].startswith(self.prefix):
                 with contextlib.suppress(AssertionError):
@@ -141,8 +141,8 @@ class Run:
             for source in ours:
                 described = self.ask({"ksql": f"DESCRIBE `{source['name']}`;"}).body
                 if described[0]["sourceDescription"]["readQueries"]:
-                    continue  # its turn comes; DELETE TOPIC would delete the topic all the same
-                # A topic that another source is of goes with the last of them; before, it is refused.
+                    continue  # its turn comes later; DELETE TOPIC would delete the topic nevertheless
+                # A topic with several sources can be deleted only together with the last of them.
                 delete = " DELETE TOPIC" if users[source["topic"]] == 1 else ""
                 with contextlib.suppress(AssertionError):
                     self.execute(f"DROP {source['type']} `{source['name']}`{delete};")
@@ -179,14 +179,13 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 def differences(expected: Any, got: Any, *, longer: bool, path: str = "reply") -> list[str]:
-    """Where a reply is not what a case expects, as lines to read; none if all is well.
+    """The differences between a reply and the expectation of a case, as lines. Empty if there are none.
 
-    A text such as ``<text>`` or ``<whole number>`` stands for any value of that type, ``<any>`` for any
-    value at all, and ``…`` inside a text for any text. A list that begins with ``<among>`` has the
-    elements that follow, among others of the same shape as the first of them; one with ``<each>`` has
-    any number of elements, all like the one that follows. Objects have exactly the keys named, and with a
-    key ``…`` others besides, whose values are like its value. With ``longer`` a message may go on after
-    the expected one, on a new line.
+    A text such as ``<text>`` or ``<whole number>`` stands for any value of that type, ``<any>`` for any value, and
+    ``…`` inside a text for any text. A list that begins with ``<among>`` has the elements that follow, among others
+    of the same shape as the first of them. A list that begins with ``<each>`` has any number of elements, all like
+    the one that follows. Objects have exactly the given keys. A key ``…`` allows other keys, whose values are like
+    its value. With ``longer`` a message may continue after the expected one, on a new line.
     """
     if expected == "<any>":
         return []
@@ -213,14 +212,14 @@ def differences(expected: Any, got: Any, *, longer: bool, path: str = "reply") -
 def _object_differences(
     expected: Mapping[str, Any], got: Mapping[str, Any], longer: bool, path: str
 ) -> list[str]:
-    found = [f"{path}: there is no {key!r}" for key in expected if key not in got and key != "…"]
+    lines = [f"{path}: there is no {key!r}" for key in expected if key not in got and key != "…"]
     for key, value in got.items():
         if key not in expected and "…" not in expected:
-            found.append(f"{path}: {key!r} is one too many")
+            lines.append(f"{path}: {key!r} is one too many")
             continue
         wanted = expected.get(key, expected.get("…"))
-        found += differences(wanted, value, longer=longer, path=f"{path}.{key}")
-    return found
+        lines += differences(wanted, value, longer=longer, path=f"{path}.{key}")
+    return lines
 
 
 def _list_differences(
@@ -233,13 +232,13 @@ def _list_differences(
             for line in differences(expected[1], item, longer=longer, path=f"{path}[{index}]")
         ]
     if expected[:1] == ["<among>"]:
-        found = []
+        lines = []
         for wanted in expected[1:]:
             tries = [differences(wanted, item, longer=longer, path=path) for item in got]
             if [] not in tries:
                 nearest = min(tries, key=len, default=["the list is empty"])
-                found.append(f"{path}: nothing is like {wanted!r}; nearest: {nearest}")
-        return found
+                lines.append(f"{path}: nothing is like {wanted!r}; nearest: {nearest}")
+        return lines
     if len(expected) != len(got):
         return [f"{path}: {len(expected)} elements are expected, not {len(got)}: {got!r}"]
     return [

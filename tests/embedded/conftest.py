@@ -14,9 +14,9 @@ SERVERS = ("embedded", "ksqldb")
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """URLs by kind: an embedded server, and the real one at KSQLDB_URL where that is set."""
+    """URLs by kind: an embedded server, and the real server at KSQLDB_URL if this is set."""
     with server.running(tmp_path_factory.mktemp("server")) as url:
-        found = {"embedded": url}
+        urls = {"embedded": url}
         if real := os.environ.get("KSQLDB_URL"):
-            found["ksqldb"] = real.rstrip("/")
-        yield found
+            urls["ksqldb"] = real.rstrip("/")
+        yield urls

@@ -1,4 +1,4 @@
-"""A client of HTTP/2 without TLS that sends and reads frame by frame, as no library lets one."""
+"""A client of HTTP/2 without TLS that sends and reads single frames, which no library supports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import h2.events
 
 @dataclass
 class Reply:
-    """What has come back on a stream so far."""
+    """The part of a reply that has arrived on a stream so far."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
@@ -26,7 +26,7 @@ class Reply:
 
 
 class Connection:
-    """One connection; requests are told apart by their stream's number."""
+    """One connection. The number of its stream identifies each request."""
 
     def __init__(self, raw: socket.socket, authority: str) -> None:
         self._raw = raw
@@ -46,7 +46,7 @@ class Connection:
         body: bytes | None = None,
         is_over: bool = True,
     ) -> int:
-        """Send a request's head, and a body in a DATA frame of its own; gives the stream's number."""
+        """Send a request's head, and its body in a separate DATA frame. Returns the stream's number."""
         number = self._h2.get_next_available_stream_id()
         self.replies[number] = Reply()
         pseudo = {
@@ -65,7 +65,7 @@ class Connection:
         self._flush()
 
     def finished(self, number: int) -> Reply:
-        """The whole reply. Raises TimeoutError, or ConnectionError if the connection ends before."""
+        """The complete reply. Raises TimeoutError, or ConnectionError if the connection ends first."""
         while not self.replies[number].is_over:
             self.read()
         return self.replies[number]
@@ -79,7 +79,7 @@ class Connection:
         return line
 
     def read(self) -> None:
-        """Take in what arrives next."""
+        """Process the next data that arrives."""
         if self._ended is not None:
             raise ConnectionError(self._ended)
         data = self._raw.recv(65536)
@@ -112,7 +112,7 @@ class Connection:
 
 @contextmanager
 def connected(url: str, timeout: float = 20) -> Iterator[Connection]:
-    """A connection to a server; silence of ``timeout`` seconds raises TimeoutError."""
+    """A connection to a server. TimeoutError is raised after ``timeout`` seconds without data."""
     parts = urlsplit(url)
     with socket.create_connection((parts.hostname, parts.port), timeout) as raw:
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,4 +1,4 @@
-"""An embedded server without its web server and its thread: statements in, rows out, in one thread."""
+"""An embedded server without its web server and its thread: runs statements and returns rows in one thread."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class Inside:
         assert status == 200, reply
 
     def ask(self, query: str) -> list[dict[str, Any]]:
-        """The rows that a query gives by now. Raises SqlError if it is refused."""
+        """The rows that a query returns now. Raises SqlError if it is refused."""
         (statement,) = parse_script(query, "statement")
         with closing(TransientQuery(self.engine, statement, {})) as asked:
             names = [column.name for column in asked.columns]
             return [dict(zip(names, row, strict=True)) for row in asked.rows()]
 
     def settle(self) -> None:
-        """Read the files that there are, and move everything through the queries."""
+        """Read all existing files, and move all data through the queries."""
         while self.engine.work():
             pass
 

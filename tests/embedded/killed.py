@@ -1,4 +1,4 @@
-"""A server that is killed with SIGKILL before a given statement to its database, in a process of its own."""
+"""Kills a server with SIGKILL before a given statement to its database, in a separate process."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HELD = (
     " TIMESTAMP='t');",
     "CREATE STREAM held AS SELECT f, ROWPARTITION AS p, ROWOFFSET AS o FROM raw2;",
 )
-"""A stream whose rows files have too: they are dropped, and made again."""
+"""A stream whose rows can be rebuilt from files: they are dropped and rebuilt."""
 LATER = "CREATE TABLE later AS SELECT f, COUNT(*) AS n FROM held GROUP BY f;"
 TABLES = ("sums", "direct", "daily")
 TOPICS = ("raw", "raw2")
@@ -38,7 +38,7 @@ INSERTED = 6
 
 
 def prepare(data: Path) -> None:
-    """A data directory with the statements carried out, and files that are still aside."""
+    """Prepare a data directory: carry out the statements, and put files aside that are published later."""
     with inside(data) as server:
         for statement in (*STATEMENTS, *HELD):
             server.done(statement)
@@ -51,7 +51,7 @@ def prepare(data: Path) -> None:
 
 
 def publish(data: Path, is_later: bool) -> None:
-    """Put the files into their topics, as far as that has not been done."""
+    """Move the files into their topics, unless they are there already."""
     for topic in TOPICS:
         for name in FILES:
             path = _aside(data, topic, name)
@@ -66,7 +66,7 @@ def _aside(data: Path, topic: str, name: str) -> Path:
 
 
 def work(server: Inside, confirmed: Path) -> None:
-    """Read files in small batches, take records in, and delete what is old; what is done already is left out."""
+    """Read files in small batches, insert records, and delete old data. Steps that are done already are left out."""
     publish(server.data, is_later=False)
     server.settle()
     for number in range(INSERTED):
@@ -80,7 +80,7 @@ def work(server: Inside, confirmed: Path) -> None:
 
 
 def finish(server: Inside) -> None:
-    """The rest of :func:`work`, which can be done again."""
+    """The rest of :func:`work`, which can be repeated."""
     sweep(server)
     publish(server.data, is_later=True)
     server.settle()
@@ -95,7 +95,7 @@ def sweep(server: Inside) -> None:
 
 
 class Killing:
-    """A connection whose process is killed before a statement of a number."""
+    """A connection that kills its process before the statement with a given number."""
 
     def __init__(self, cursor: Any, number: int) -> None:
         self._cursor = cursor
@@ -122,7 +122,7 @@ def _run(data: Path, number: int) -> None:
 
 
 def small() -> None:
-    """Batches, chunks and merges so small that each of them happens."""
+    """Make batches, chunks and merges so small that all of them happen."""
     persistent.MOST_BYTES = 500  # type: ignore[attr-defined]
     persistent.CHUNK_ROWS = 30
     chunks.KEPT = 0
@@ -130,7 +130,7 @@ def small() -> None:
 
 
 def run(data: Path, number: int) -> int | None:
-    """Work in a process of its own that is killed before statement ``number``; its exit code."""
+    """Work in a separate process that is killed before statement ``number``. Returns its exit code."""
     process = _CONTEXT.Process(target=_run, args=(data, number))
     process.start()
     process.join(120)

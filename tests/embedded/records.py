@@ -22,7 +22,7 @@ _CASES: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_suffix(".yml")
 class Case:
     """``columns`` and ``properties`` are SQL. ``spark_refuses`` is a type that Spark does not have, if any.
 
-    In the file ``line`` is a text, and ``bytes`` is one whose characters stand for bytes.
+    In the file ``line`` is a text, and ``bytes`` is a text whose characters stand for bytes.
     """
 
     name: str
@@ -42,17 +42,17 @@ class Case:
 
 CASES = [
     Case(
-        each["name"],
-        each["columns"],
-        each["with"],
+        entry["name"],
+        entry["columns"],
+        entry["with"],
         [
             record["bytes"].encode("latin-1") if "bytes" in record else record["line"].encode()
-            for record in each["records"]
+            for record in entry["records"]
         ],
-        [record["row"] for record in each["records"] if "row" in record],
-        each.get("spark_refuses"),
+        [record["row"] for record in entry["records"] if "row" in record],
+        entry.get("spark_refuses"),
     )
-    for each in _CASES
+    for entry in _CASES
 ]
 
 
@@ -67,5 +67,5 @@ def shown_as_in_replies(columns: Sequence[Column], rows: Iterable[Sequence[Any]]
 
 
 def as_json(rows: Iterable[Sequence[Any]]) -> list[Any]:
-    """Rows with the values that their JSON has."""
+    """Rows with the values of their JSON."""
     return [json.loads(dump({"row": row}))["row"] for row in rows]

@@ -1,6 +1,6 @@
-"""Random schedules of what may happen to a server, to its files, disk, clock and clients.
+"""Random schedules of events that may happen to a server, its files, its disk, its clock and its clients.
 
-Each file has records with a key of its own, so the table of counts says of each file what was counted.
+The records of each file have their own key, so the table of counts shows how many records of each file were counted.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ _DAY = 86_400_000
 
 @dataclass
 class File:
-    """A file: what it should hold in the end, where it is now, and what was done to it.
+    """A file: its final content, its current place, and the changes to it.
 
-    ``keys`` are the records that it has had, by key. ``put_back`` undoes what was done to it for a while.
+    ``keys`` has the number of its records by key. ``put_back`` undoes a temporary change.
     """
 
     path: Path
@@ -69,11 +69,11 @@ class File:
         except (OSError, EOFError, zlib.error):
             lines = []
         ends = [*lines[:-1]] if self.path.suffix != ".gz" else lines
-        found: dict[str, int] = {}
+        counts: dict[str, int] = {}
         for key in self.keys:
             mark = b'"k":"%s","a":' % key.encode()
-            found[key] = sum(line.startswith(b'{"t":') and mark in line and line.endswith(b"}") for line in ends)
-        return found
+            counts[key] = sum(line.startswith(b'{"t":') and mark in line and line.endswith(b"}") for line in ends)
+        return counts
 
 
 class Schedule:
@@ -116,18 +116,18 @@ class Schedule:
             self.server.start()
             self._check()
         finally:
-            for each in self.sockets:
-                each.close()
+            for connection in self.sockets:
+                connection.close()
             self.server.stop(signal.SIGKILL)
         for failure in _failures(self.server.log.read_text()):
-            # A query of a client fails with the database; nothing else may.
+            # A client's query may fail because of the database. Nothing else may fail.
             assert "No space left" in failure or "has been invalidated" in failure, failure
 
     def client(self) -> KsqlClient:
         return KsqlClient(self.server.url, timeout=30)
 
     def _settle(self) -> None:
-        """End all that was for a while."""
+        """Undo all temporary changes."""
         self.filler.unlink(missing_ok=True)
         for file in self.files:
             if file.put_back:
@@ -139,7 +139,7 @@ class Schedule:
             self._create_later()
 
     def _check(self) -> None:
-        """Wait until the counts are right, and check that what is missing was reported."""
+        """Wait until the counts are right, and check that missing records were reported."""
         client = self.client()
         deadline = time.monotonic() + 90
         problems = ["nothing was looked at"]

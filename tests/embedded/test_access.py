@@ -1,4 +1,4 @@
-"""Who is let in: credentials and TLS of the embedded server, and what `serve` asks for."""
+"""Access to the embedded server: credentials and TLS, and the settings that `serve` requires."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ WRONG = [
 
 
 @pytest.mark.parametrize("authorization", RIGHT)
-def test_who_has_the_credentials_is_let_in(url: str, authorization: str) -> None:
+def test_requests_with_the_credentials_are_accepted(url: str, authorization: str) -> None:
     reply = httpx.get(f"{url}/info", headers={"Authorization": authorization})
     assert reply.status_code == 200
 
 
 @pytest.mark.parametrize("authorization", WRONG)
-def test_who_has_not_is_refused(url: str, authorization: str | None) -> None:
+def test_requests_without_the_credentials_are_refused(url: str, authorization: str | None) -> None:
     headers = {} if authorization is None else {"Authorization": authorization}
     reply = httpx.post(f"{url}/ksql", headers=headers, json={"ksql": "SHOW STREAMS;"})
     assert reply.status_code == 401
@@ -75,20 +75,20 @@ def test_who_has_not_is_refused(url: str, authorization: str | None) -> None:
         ("POST", "/close-query"), ("GET", "/status"), ("GET", "/nothing"), ("OPTIONS", "/ksql"),
     ],
 )  # fmt: skip
-def test_every_route_asks(url: str, method: str, path: str) -> None:
+def test_every_route_needs_the_credentials(url: str, method: str, path: str) -> None:
     assert httpx.request(method, url + path).status_code == 401
     with h2c.connected(url) as connection:
         assert connection.finished(connection.request(method, path, body=b"{}")).status == 401
 
 
-def test_two_headers_are_none() -> None:
+def test_two_headers_with_credentials_are_refused() -> None:
     check = access.check(BOTH)
     header = (b"authorization", b"Bearer t0ken")
     assert check({"headers": [header]}) is None
     assert check({"headers": [header, header]}) is not None
 
 
-def test_only_what_was_set_is_taken() -> None:
+def test_only_the_configured_credentials_are_accepted() -> None:
     by_token = access.check(Credentials(token=TOKEN))
     refusal = by_token({"headers": [(b"authorization", basic(":").encode())]})
     assert refusal is not None
@@ -128,7 +128,7 @@ def test_the_tools_settings(
     assert server_access.client(None).info().version == "7.9.1"
 
 
-# -- what `serve` asks for ----------------------------------------------------------------------
+# -- what `serve` requires ----------------------------------------------------------------------
 
 
 def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **given: str) -> ServeSettings:
@@ -140,14 +140,14 @@ def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **given: str) -> S
     return ServeSettings()
 
 
-def test_on_loopback_nothing_is_needed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_loopback_needs_no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for host in ("127.0.0.1", "localhost", "::1", "127.0.0.2"):
         policy, warnings = serving.policy(settings(monkeypatch, tmp_path), host, ["a"], False)
         assert (policy, warnings) == (Policy(allowed_hosts=("a",)), [])
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "metrics.internal"])
-def test_elsewhere_credentials_are_needed(
+def test_other_addresses_need_credentials(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, host: str
 ) -> None:
     none = settings(monkeypatch, tmp_path)
@@ -161,7 +161,7 @@ def test_elsewhere_credentials_are_needed(
 
 
 @pytest.mark.parametrize("given", [{"user": USER, "password": "p"}, {"token": TOKEN}], ids=["user", "token"])
-def test_elsewhere_a_certificate_is_needed_too(
+def test_other_addresses_need_a_certificate_too(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: dict[str, str]
 ) -> None:
     plain = settings(monkeypatch, tmp_path, **given)
@@ -178,7 +178,7 @@ def test_elsewhere_a_certificate_is_needed_too(
         assert warnings == []
 
 
-def test_a_certificate_alone_lets_nobody_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_certificate_alone_is_not_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     certified = settings(monkeypatch, tmp_path, cert_file="c.pem")
     with pytest.raises(serving.AccessNotSet, match="SERVE_TOKEN") as caught:
         serving.policy(certified, "0.0.0.0", (), False)
@@ -218,14 +218,14 @@ def test_settings_that_do_not_fit_together(
     assert "s3cret" not in str(caught.value)
 
 
-def test_serve_says_what_it_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_serve_names_missing_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     settings(monkeypatch, tmp_path)
     result = CliRunner().invoke(whole_app(), ["serve", "--host", "0.0.0.0", "--data-dir", "data"])
     assert isinstance(result.exception, serving.AccessNotSet)
     assert not (tmp_path / "data").exists()
 
 
-def test_serve_uses_what_was_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_serve_uses_the_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     served: list[tuple[object, ...]] = []
     monkeypatch.setattr(server, "serve", lambda *arguments: served.append(arguments))
     settings(monkeypatch, tmp_path, token=TOKEN)
@@ -236,7 +236,7 @@ def test_serve_uses_what_was_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     result = CliRunner().invoke(whole_app(), ["serve", *options, "--insecure"])
     assert result.exit_code == 0, result.output
     policy = Policy(allowed_hosts=("a", "b"), credentials=Credentials(token=TOKEN))
-    assert [each[:4] for each in served] == [(Path("d"), "0.0.0.0", 1, policy)]
+    assert [call[:4] for call in served] == [(Path("d"), "0.0.0.0", 1, policy)]
     assert TOKEN not in result.output
     assert "plain text" in result.output
 
@@ -290,7 +290,7 @@ def test_a_certificate_that_cannot_be_used(
 
 
 @pytest.mark.parametrize("name", ["", "*", "http://x", "a.b:80", "a/b", "a b", "a..b", "[::1]:80", "x" * 64])
-def test_what_no_client_can_call_the_server_is_not_allowed_as_a_host(name: str) -> None:
+def test_impossible_host_names_are_refused(name: str) -> None:
     with pytest.raises(serving.NoHostName, match="is not a host name"):
         serving.policy(ServeSettings(), "127.0.0.1", [name], insecure=False)
 
@@ -302,15 +302,15 @@ def test_names_and_addresses_are_allowed_as_hosts(name: str) -> None:
 
 
 def test_serve_says_that_it_serves_once_it_does(tmp_path: Path) -> None:
-    """With the port that it got."""
+    """The message has the port that the system chose."""
     command = [sys.executable, "-c", "from opensea_metrics.deploy import cli; cli.main()", "serve", "--port", "0"]
     command += ["--data-dir", str(tmp_path)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         line = process.stderr.readline()
-        found = re.fullmatch(rf"serving on (http://127\.0\.0\.1:[0-9]+), data in {tmp_path}\n", line)
-        assert found, line
-        assert httpx.get(f"{found[1]}/info").status_code == 200
+        match = re.fullmatch(rf"serving on (http://127\.0\.0\.1:[0-9]+), data in {tmp_path}\n", line)
+        assert match, line
+        assert httpx.get(f"{match[1]}/info").status_code == 200
         process.terminate()
         assert re.fullmatch(r"disk: database [0-9.]+ MB \([0-9.]+ MB of it free\).*\n", process.stderr.read())
 

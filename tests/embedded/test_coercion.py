@@ -1,5 +1,6 @@
-"""What /inserts-stream makes of JSON values: each expectation was observed on a real 7.9.1, in what it
-answered and in the bytes that it wrote into the topic."""
+"""How /inserts-stream converts JSON values.
+
+Each expectation was observed on a real 7.9.1, in its replies and in the bytes that it wrote into the topic."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ def stream() -> RowReader:
 
 
 def stored(stream: RowReader, **fields: Any) -> dict[str, Any]:
-    """The value of the record that is stored, without NULLs."""
+    """The value of the stored record, without NULLs."""
     record = stream.record(json.dumps({"k": "1", **fields}).encode(), 5)
     assert (record.time, record.key) == (5, '{"K":"1"}')
     assert record.value is not None
@@ -68,7 +69,7 @@ def stored(stream: RowReader, **fields: Any) -> dict[str, Any]:
         ("`low`", 7, 7),
     ],
 )  # fmt: skip
-def test_values_that_are_taken(
+def test_values_that_are_accepted(
     stream: RowReader, column: str, value: object, expected: object
 ) -> None:
     assert list(stored(stream, **{column: value}).values()) == [expected]
@@ -121,7 +122,7 @@ def test_the_refusal_is_ksqldbs_sentence(stream: RowReader, value: object, name:
 
 def test_names_match_in_any_case_unless_quoted(stream: RowReader) -> None:
     assert stored(stream, I=1, **{"`S`": "x", '"O"': True}) == {"I": 1, "S": "x", "O": True}
-    # A name that the stream does not have is ignored, whatever it holds.
+    # A name that the stream does not have is ignored, whatever its value is.
     assert stored(stream, low=1, **{"`i`": 1, "nope": [{}]}, rowtime=5) == {}
 
 
@@ -156,7 +157,7 @@ def test_a_stream_without_a_key() -> None:
     assert record == TopicRecord(7, None, '{"I":1}', 0)
 
 
-def test_columns_of_headers_are_no_part_of_a_row() -> None:
+def test_columns_of_headers_are_not_part_of_a_row() -> None:
     with_headers = reader(
         "CREATE STREAM n (i INT, h ARRAY<STRUCT<key VARCHAR, value BYTES>> HEADERS)"
         " WITH (KAFKA_TOPIC='n', VALUE_FORMAT='JSON', PARTITIONS=1);"

@@ -1,4 +1,4 @@
-"""The server reads what ``archive compact`` made: a record counts once, whenever the hour is compacted."""
+"""The server reads the files of ``archive compact``. A record counts once, whenever the hour is compacted."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ HOUR = "year=2026/month=09/day=15/hour=10"
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing waits before it is tried again."""
+    """The server retries immediately."""
     monkeypatch.setattr(engine_module, "_AGAIN", 0.0)
 
 
 def compacted(topic: CountedTopic, keep: bool = False, most_records: int = 1_000) -> CompactionOutcome:
-    """Compact the hours of a topic, with the server's own declaration of it."""
+    """Compact the hours of a topic, with the topic's declaration on the server."""
     source = open_archive(topic.folder)
     stream = raw_stream(topic.engine.catalog, topic.name)
     planned = groups(source.listing().files, TIME + 48 * HOUR_MS, HOUR_MS)
@@ -34,7 +34,7 @@ def compacted(topic: CountedTopic, keep: bool = False, most_records: int = 1_000
 
 
 def filled(topic: CountedTopic) -> dict[str, int]:
-    """Write three files in two partitions; gives the counts."""
+    """Write three files in two partitions. Returns the counts."""
     topic.write(f"{HOUR}/{topic.name}+0+0000000000.json.gz", lines("a", 3))
     topic.write(f"{HOUR}/{topic.name}+0+0000000003.json", lines("b", 4))
     topic.write(f"{HOUR}/{topic.name}+1+0000000000.json.gz", lines("c", 5))
@@ -44,7 +44,7 @@ def filled(topic: CountedTopic) -> dict[str, int]:
 @pytest.mark.parametrize("keep", [False, True])
 @pytest.mark.parametrize("seen", ["before", "registered", "read", "partly"])
 def test_the_rows_are_those_of_the_originals(tmp_path: Path, seen: str, keep: bool) -> None:
-    """Before the server sees the hour, when it knows the files, after it has read them or some of them."""
+    """Compacted before the server sees the hour, when it knows the files, or after it has read some or all of them."""
     with running(tmp_path) as engine:
         topic = CountedTopic(engine, "t")
         expected = filled(topic)
@@ -68,7 +68,7 @@ def test_the_rows_are_those_of_the_originals(tmp_path: Path, seen: str, keep: bo
         engine.execute(parse_statement(f"CREATE TABLE later AS {select}"), {})
         topic.work()
         assert dict(rows(engine, "SELECT k, n FROM later;")) == expected
-        # What comes into the hour after that counts, too.
+        # Files that arrive in the hour later count, too.
         topic.write(f"{HOUR}/t+0+0000000007.json.gz", lines("d", 2))
         assert topic.counts() == expected | {"d": 2}
         assert compacted(topic).compacted == 1
@@ -122,7 +122,7 @@ def test_a_damaged_compacted_file_is_reported_and_read_when_it_is_restored(tmp_p
         assert topic.counts() == expected
 
 
-def test_a_compacted_file_that_does_not_say_what_it_replaces_is_refused(
+def test_a_compacted_file_without_a_list_of_originals_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with running(tmp_path) as engine:
@@ -131,4 +131,4 @@ def test_a_compacted_file_that_does_not_say_what_it_replaces_is_refused(
         monkeypatch.setattr("opensea_metrics.spark_batch.upkeep.writing.originals_text", lambda _: "[]")
         compacted(topic)
         assert topic.counts() == {}
-        assert any("an earlier version of archive compact wrote this file" in each for each in topic.reasons())
+        assert any("an earlier version of archive compact wrote this file" in reason for reason in topic.reasons())

@@ -36,14 +36,14 @@ def test_keys_and_headers_belong_to_values_by_line(
         topic.write(f"t+1+0000000040.headers{suffix}", headers)
         topic.write("t+0+0000000000.json", lines("none"))
         engine.execute(parse_statement(STREAM.format(kind=kind, form=form)), {})
-        found = rows(engine, SELECT)
-        assert [row[0] for row in found if row[3] == 1] == expected
-        assert [row[0] for row in found if row[3] == 0] == [None]
-        assert [row[4] for row in found if row[3] == 1] == [40, 41, 42]
-        first = next(row[2] for row in found if row[4] == 40)
+        records = rows(engine, SELECT)
+        assert [row[0] for row in records if row[3] == 1] == expected
+        assert [row[0] for row in records if row[3] == 0] == [None]
+        assert [row[4] for row in records if row[3] == 1] == [40, 41, 42]
+        first = next(row[2] for row in records if row[4] == 40)
         assert first == [{"KEY": "a", "VALUE": b"b"}, {"KEY": "c", "VALUE": None}]
-        assert [row[2] for row in found if row[4] != 40] == [[], [], []]
-        # They are no values.
+        assert [row[2] for row in records if row[4] != 40] == [[], [], []]
+        # Companions are not counted as files of values.
         assert topic.counts() == {"x": 3, "none": 1}
         assert topic.reports() == []
 

@@ -1,4 +1,4 @@
-"""Whatever fails, the thread that moves data goes on, says what fails, and heals without a restart."""
+"""After every failure the thread that moves data continues, reports the failure, and recovers without a restart."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.embedded.topic import CountedTopic, lines, rows, running
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Little is waited before anything is tried again."""
+    """Pauses before retries are short."""
     monkeypatch.setattr(engine_module, "_AGAIN", 0.0)
     monkeypatch.setattr(engine_module, "_QUIET", 0.0)
     monkeypatch.setattr(health, "_LONGEST_PAUSE", 0.05)
@@ -63,7 +63,7 @@ def eventually(look: Callable[[], object], expected: object, seconds: float = 30
 
 
 def shown(engine: Engine, statement: str = "SHOW QUERIES;") -> dict[str, Any]:
-    """Queries as SHOW QUERIES gives them, by their sinks."""
+    """Queries as SHOW QUERIES returns them, by sink."""
     (reply,), status = Statements(engine).run(Asked(statement, {}, {}))
     assert status == 200
     kind = "queryDescriptions" if "EXTENDED" in statement else "queries"
@@ -146,7 +146,7 @@ def test_a_failing_query_is_tried_less_and_less_often(monkeypatch: pytest.Monkey
         (duckdb.Error("Corrupt database file"), "commandRunner"),
     ],
 )
-def test_the_look_for_files_may_fail(
+def test_the_search_for_files_may_fail(
     topic: CountedTopic, monkeypatch: pytest.MonkeyPatch, error: Exception, part: str
 ) -> None:
     topic.write("x.json", lines("x", 3))
@@ -162,7 +162,7 @@ def test_the_look_for_files_may_fail(
         monkeypatch.setattr(Register, "discover", failing)
         eventually(lambda: {p.value: m for p, m in topic.engine.faults().items()}, {part: str(error)})
         topic.write("y.json", lines("y", 2))
-        # What is inserted needs no look for files.
+        # Inserted records do not need a search for files.
         topic.engine.execute(
             parse_statement(f"INSERT INTO t_raw (t, k, a) VALUES ({10**12}, 'inserted', 1);"), {}
         )
@@ -177,7 +177,7 @@ def test_the_look_for_files_may_fail(
     ]
 
 
-def test_a_client_that_never_rests_keeps_nothing_from_being_read(
+def test_a_client_that_never_pauses_does_not_stop_reading(
     topic: CountedTopic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine_module, "_QUIET", 1000.0)
@@ -188,7 +188,7 @@ def test_a_client_that_never_rests_keeps_nothing_from_being_read(
     eventually(lambda: sums(topic), {"x": 3, "inserted": 1})
 
 
-def test_a_log_that_cannot_be_written_ends_nothing(
+def test_a_log_that_cannot_be_written_stops_nothing(
     topic: CountedTopic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any, **__: Any) -> None:
@@ -246,7 +246,7 @@ def test_a_query_may_be_closed_while_it_looks_for_rows(topic: CountedTopic) -> N
 
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """No file of this process can become larger: writing fails as on a disk that is full."""
+    """Limits the size of this process's files, so that writing fails as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -257,7 +257,7 @@ def largest_file(size: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_disk_that_fills_and_empties(topic: CountedTopic, seed: int) -> None:
-    """Nothing is lost or counted twice; a client that does not read its push query is in nobody's way."""
+    """Nothing is lost or counted twice. A client that does not read its push query blocks nobody."""
     chance = random.Random(seed)
     engine, expected, waiting = topic.engine, {}, []
     data = engine.root.parent
@@ -298,7 +298,7 @@ def _asked(topic: CountedTopic) -> object:
         return error
 
 
-def test_a_full_disk_is_said_and_statements_are_refused(topic: CountedTopic) -> None:
+def test_a_full_disk_is_reported_and_statements_are_refused(topic: CountedTopic) -> None:
     engine = topic.engine
     insert = f"INSERT INTO t_raw (t, k) VALUES ({10**12}, '{'long' * 20_000}');"
     path = topic.write(".x.json", lines("x", 50_000))
@@ -313,7 +313,7 @@ def test_a_full_disk_is_said_and_statements_are_refused(topic: CountedTopic) -> 
         assert {query["state"] for query in shown(engine).values()} & {"ERROR"}
         reply, status = Statements(engine).run(Asked(insert, {}, {}))
         assert (status, reply["error_code"]) == (500, 50000)
-        # The second is what it says while the database is opened again.
+        # The second message is for the time while the database is being reopened.
         assert re.match("The server failed|the embedded server cannot use its database", reply["message"])
         assert "File too large" in reply["message"]
     finally:
@@ -386,7 +386,7 @@ def test_any_damage_to_the_database_is_a_clear_error_or_harmless(
 
 
 def test_a_second_server_on_a_directory_is_refused(tmp_path: Path) -> None:
-    """By a lock of the kernel: nothing is left to clear up when a server was killed."""
+    """The kernel holds the lock, so a killed server leaves nothing to clean up."""
     main = "from opensea_metrics.deploy.cli import main; main()"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

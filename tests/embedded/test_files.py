@@ -1,4 +1,4 @@
-"""Whatever happens to files, every record that can be read counts once, and what cannot be is reported."""
+"""Whatever happens to files, every readable record counts once, and unreadable records and files are reported."""
 
 from __future__ import annotations
 
@@ -46,22 +46,22 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing waits before it is tried again."""
+    """The server retries immediately."""
     monkeypatch.setattr(engine, "_AGAIN", 0.0)
     monkeypatch.setattr(health, "_LONGEST_PAUSE", 0.0)
 
 
 @pytest.fixture
 def topic(server: Engine) -> Iterator[CountedTopic]:
-    made = CountedTopic(server, f"t{next(_NAMES)}")
-    yield made
+    counted = CountedTopic(server, f"t{next(_NAMES)}")
+    yield counted
     server.work()
     assert server.faults() == {}
-    made.drop()
+    counted.drop()
 
 
 def settled(path: Path) -> Path:
-    """Say that a file was written long ago."""
+    """Make a file look as if it was written long ago."""
     os.utime(path, (1_000_000_000, 1_000_000_000))
     return path
 
@@ -104,7 +104,7 @@ def test_names_that_are_not_utf_8_are_reported(topic: CountedTopic) -> None:
     assert len(topic.reports()) == 3
 
 
-# -- what is no file ----------------------------------------------------------------------------
+# -- entries that are not files ----------------------------------------------------------------------------
 
 
 def fifo(path: Path) -> None:
@@ -161,7 +161,7 @@ def link_to_a_directory_inside(path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["x.json", "x.json.gz"])
-def test_what_is_no_file_is_reported_once_and_stops_nothing(
+def test_entries_that_are_not_files_are_reported_once_and_stop_nothing(
     topic: CountedTopic, make: Callable[[Path], None], reason: str, name: str
 ) -> None:
     make(topic.folder / name)
@@ -185,7 +185,7 @@ def test_a_link_to_a_file_within_topics_is_read(topic: CountedTopic) -> None:
 
 
 def test_a_link_in_place_of_a_directory_is_not_followed_later(topic: CountedTopic, tmp_path: Path) -> None:
-    """Not even if the file was registered when the directory was one."""
+    """Not even if the file was registered while the path was still a directory."""
     topic.write("sub/x.json", lines("x"))
     topic.write("y.json", lines("y"))
     topic.register()
@@ -198,7 +198,7 @@ def test_a_link_in_place_of_a_directory_is_not_followed_later(topic: CountedTopi
     assert topic.counts() == {"x": 1, "y": 1}
 
 
-def test_hidden_files_and_directories_are_in_the_making(topic: CountedTopic) -> None:
+def test_hidden_files_and_directories_are_incomplete(topic: CountedTopic) -> None:
     for name in (".x.json", "_x.json", ".dir/x.json", "_dir/x.json"):
         topic.write(name, lines("hidden"))
     topic.write("x.json", lines("seen"))
@@ -210,7 +210,7 @@ def test_hidden_files_and_directories_are_in_the_making(topic: CountedTopic) -> 
 
 
 class Faulty:
-    """Makes calls of ``os`` fail for paths with a text in them."""
+    """Makes functions of ``os`` fail for paths that contain a given text."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, call: str, text: str, number: int) -> None:
         self.is_on = True
@@ -303,7 +303,7 @@ def test_a_registered_file_that_is_gone_counts_when_it_is_back(
 
 @pytest.mark.parametrize("name", ["x.json", "x.json.gz"])
 def test_a_file_deleted_before_a_clients_query_is_reported_once(topic: CountedTopic, name: str) -> None:
-    """Queries of clients read files themselves; the others had read it before."""
+    """Queries of clients read files themselves. The other queries had read the file before."""
     path = topic.write(name, lines("x", 3))
     topic.write("a.json", lines("a", 1))
     assert topic.counts() == {"a": 1, "x": 3}
@@ -315,7 +315,7 @@ def test_a_file_deleted_before_a_clients_query_is_reported_once(topic: CountedTo
         report = (
             "processing.files",
             f"Skipped a file of topic: {topic.name}. cannot read this file: No such file or directory;"
-            f" the server reads it when it can be read ({path})",
+            f" the server reads it as soon as this is possible ({path})",
         )
         assert topic.reports() == [report] * time_
         undo()
@@ -385,7 +385,7 @@ def test_a_new_query_reads_what_an_old_one_could_not_and_the_other_way_round(top
 
 
 @pytest.mark.parametrize("name", ["x.json", "x.json.gz"])
-def test_a_read_that_fails_midway_is_taken_up_again(
+def test_a_read_that_fails_midway_is_resumed(
     topic: CountedTopic, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     content = b"".join(lines(f"{n}" * 200, 50) for n in range(10, 99))
@@ -410,7 +410,7 @@ def test_a_read_that_fails_midway_is_taken_up_again(
 
 
 @pytest.mark.parametrize("call", ["open", "scandir", "stat"])
-def test_a_file_gone_between_two_calls_is_no_failure(
+def test_a_file_deleted_between_two_calls_is_not_a_failure(
     topic: CountedTopic, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     topic.write("sub/x.json", lines("x"))
@@ -457,7 +457,7 @@ def test_a_topics_directory_replaced_by_a_file(topic: CountedTopic) -> None:
     assert topic.counts() == {"x": 1}
 
 
-def test_what_is_no_topic_is_ignored_and_reported(tmp_path: Path) -> None:
+def test_entries_outside_topics_are_ignored_and_reported(tmp_path: Path) -> None:
     with running(tmp_path) as server:
         topic = CountedTopic(server, "t")
         too_long = "n" * 250
@@ -524,7 +524,7 @@ def test_a_compressed_file_that_is_written_in_place(topic: CountedTopic) -> None
     assert topic.reports() == []
 
 
-def test_a_half_written_file_that_was_taken_for_damaged_may_be_completed(topic: CountedTopic) -> None:
+def test_a_half_written_file_that_looked_damaged_may_be_completed(topic: CountedTopic) -> None:
     whole = gzip.compress(b"".join(lines(f"k{n}", 10) for n in range(1000)))
     path = topic.folder / "x.json.gz"
     path.write_bytes(whole[: len(whole) // 2])
@@ -606,8 +606,8 @@ def test_kinds_of_compressed_files(
     assert all(reason and f"{topic.name}. {reason}" in message for message in messages)
 
 
-def test_all_that_stands_before_damage_counts(topic: CountedTopic) -> None:
-    """As with recompute, and whatever the steps in which igzip unpacks."""
+def test_all_records_before_damage_count(topic: CountedTopic) -> None:
+    """The same holds for recompute, and for any size of the steps in which igzip unpacks."""
     text = b"".join(b'{"t":1789467000000,"k":"%d","a":%d}\n' % (n % 7, zlib.crc32(b"%d" % n)) for n in range(9_000))
     whole = gzip.compress(text, 1)
     for at in range(40_000, 70_000, 5_003):
@@ -634,8 +634,8 @@ def segment_of(path: Path) -> Segment:
 
 
 @pytest.mark.parametrize("kind", ["zeros", "line", "records"])
-def test_memory_stays_small_whatever_a_file_unpacks_to(tmp_path: Path, kind: str) -> None:
-    """2 MB that unpack to 2 GB take as much as 200 kB that unpack to 200 MB."""
+def test_memory_stays_small_for_any_unpacked_size(tmp_path: Path, kind: str) -> None:
+    """2 MB that unpack to 2 GB need as much memory as 200 kB that unpack to 200 MB."""
     path = tmp_path / "t" / "bomb.json.gz"
     path.parent.mkdir()
     block = {"zeros": bytes(1 << 20), "line": b"x" * (1 << 20), "records": lines("x", 25_000)}[kind]
@@ -681,14 +681,14 @@ def test_a_long_line_that_grows_slowly(topic: CountedTopic) -> None:
 @pytest.mark.parametrize(
     "text", ["ü" * 200, "x" * 400, "中" * 100, "\ufffd" * 99, "🦦" * 70, "{" * 300, '"' + "é" * 99]
 )
-def test_lines_that_are_no_json_in_any_script(topic: CountedTopic, text: str) -> None:
+def test_lines_that_are_not_json_in_any_script(topic: CountedTopic, text: str) -> None:
     bad = b"".join(("a" * n + text).encode() + b"\n" for n in range(8))
     topic.write("x.json", lines("x") + bad + lines("x"))
     assert topic.counts() == {"x": 2}
     assert len(topic.reports()) == 16
 
 
-# -- files that are not what they were ----------------------------------------------------------
+# -- files that have changed ----------------------------------------------------------
 
 
 def test_a_growing_file_that_is_cut_and_restored(topic: CountedTopic) -> None:
@@ -697,7 +697,7 @@ def test_a_growing_file_that_is_cut_and_restored(topic: CountedTopic) -> None:
     path.write_bytes(lines("x", 4))
     assert topic.counts() == {"x": 10}
     (reason,) = topic.reasons()
-    assert "this file is shorter than what was read of it" in reason
+    assert "this file is shorter than the part that was read" in reason
     path.write_bytes(lines("x", 10) + lines("y"))
     assert topic.counts() == {"x": 10, "y": 1}
     assert len(topic.reports()) == 1
@@ -705,7 +705,7 @@ def test_a_growing_file_that_is_cut_and_restored(topic: CountedTopic) -> None:
 
 @pytest.mark.parametrize("name", ["x.json", "deep/x.ndjson"])
 def test_a_last_line_without_newline_is_reported_and_read_when_the_newline_comes(tmp_path: Path, name: str) -> None:
-    """It may be half of a line, so it never counts; once nobody has written for a while, users learn of it."""
+    """It may be half of a line, so it never counts. It is reported once nobody has written to the file for a while."""
     with running(tmp_path) as first:
         topic = CountedTopic(first, "t")
         path = topic.write(name, lines("x", 3)[:-1])
@@ -762,7 +762,7 @@ def test_a_growing_file_that_is_rewritten_counts_nothing_twice(topic: CountedTop
 
 @pytest.mark.parametrize("pieces", [1, 5])
 @pytest.mark.parametrize("count", [1, 5, 10, 50])
-def test_a_file_that_is_written_anew_before_any_query_has_read_it_counts_as_it_is(
+def test_a_file_rewritten_before_any_query_has_read_it_counts_with_its_new_content(
     topic: CountedTopic, monkeypatch: pytest.MonkeyPatch, count: int, pieces: int
 ) -> None:
     monkeypatch.setattr(archive, "_PIECE", len(lines("x", 10)) // pieces)
@@ -782,7 +782,7 @@ def test_a_file_that_is_written_anew_before_any_query_has_read_it_counts_as_it_i
     assert persistent.have_unread(topic.engine._cursor) == []
 
 
-def test_a_file_that_is_written_anew_counts_as_it_is_for_clients_if_no_other_query_reads_it(tmp_path: Path) -> None:
+def test_a_rewritten_file_counts_with_its_new_content_for_clients_if_no_other_query_reads_it(tmp_path: Path) -> None:
     with inside(tmp_path) as server:
         server.done("CREATE STREAM raw (k VARCHAR) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON', PARTITIONS=1);")
         path = tmp_path / "topics/t/x.json"
@@ -792,7 +792,7 @@ def test_a_file_that_is_written_anew_counts_as_it_is_for_clients_if_no_other_que
             assert server.ask("SELECT k FROM raw;") == [{"K": key}] * count
 
 
-def test_a_file_that_one_of_two_queries_has_read_is_reported_when_it_is_written_anew(topic: CountedTopic) -> None:
+def test_a_rewritten_file_that_one_of_two_queries_has_read_is_reported(topic: CountedTopic) -> None:
     topic.write("x.json", lines("x", 2))
     assert topic.counts() == {"x": 2}
     number = next(_NAMES)
@@ -873,10 +873,10 @@ def test_a_data_directory_may_be_moved(tmp_path: Path) -> None:
         assert CountedTopic(server, "t").counts() == {"x": 2, "y": 2}
 
 
-def test_a_compressed_file_that_is_written_over_while_it_is_read_is_reported(
+def test_a_compressed_file_that_is_overwritten_during_reading_is_reported(
     topic: CountedTopic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its old text counts, so the new one must not pass for it."""
+    """The old text counts, so the server must not mistake the new text for it."""
     path = topic.write("f.json.gz", lines("x", 3))
     topic.register()
     real = texts.unpacked
@@ -892,7 +892,7 @@ def test_a_compressed_file_that_is_written_over_while_it_is_read_is_reported(
     topic.work()
     monkeypatch.undo()
     topic.work()
-    # The query that read first has the old text, the other one the new text.
+    # The query that read first has the old text, and the other query has the new text.
     counted = [dict(rows(topic.engine, f"SELECT k, n FROM {topic.name}_{table};")) for table in ("sums", "direct")]
     assert sorted(counted, key=str) == [{"new": 20_000}, {"x": 3}]
     assert any("this file has changed since it was read" in reason for reason in topic.reasons())

@@ -1,11 +1,11 @@
-"""Hostile names in every position that a statement has: nothing appears that was not meant.
+"""Hostile names in every position of a statement have no unintended effect.
 
-Each example puts a name into one position, carries the statement out and moves all data. Then the server's
-files, tables, records, settings and databases are as they were, but for what the statement says; after what
-it made is dropped, they are as they were. No name makes the database complain: it is written whole, or it is
+Each example puts a name into one position, carries the statement out and moves all data. Then only the statement's
+own effects have changed the server's files, tables, records, settings and databases. After its streams and tables
+are dropped, nothing has changed. No name causes an error of the database: the name is written completely, or it is
 refused by name.
 
-HOSTILE=all tries some 6,000 examples, as ``make soak`` does; without it there are some 400.
+HOSTILE=all tries about 6,000 examples, as ``make soak`` does. Without it there are about 400.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ EXAMPLES = 3_000 if IS_ALL else 100
 OWN = 3
 """The streams and tables that the server has from the start."""
 KNOWN = ("K", "A", "S", "ROWTIME")
-"""The columns of the stream VICTIM that a row may be written to: that would change it."""
+"""The columns of the stream VICTIM that a row can be written to, which would change the stream."""
 VICTIM: list[dict[str, Any]] = [{"K": f"k{n}", "A": n, "S": {"X": n, "Y": f"y{n}"}} for n in range(3)]
 WITH = "WITH (KAFKA_TOPIC='h', VALUE_FORMAT='JSON', PARTITIONS=1)"
 
@@ -164,7 +164,7 @@ STATEMENTS: dict[str, str] = {
     "connector": "CREATE SOURCE CONNECTOR {tick} WITH ('a' = {text});",
     "statement": "{tick} {text};",
 }  # fmt: skip
-"""A statement with a name in it, for each position. SELECTION is a query over what was made."""
+"""A statement with a name in it, for each position. SELECTION is a query over the created stream or table."""
 SELECTION = "CREATE STREAM h2 AS SELECT * FROM h;"
 
 QUERIES: dict[str, str] = {
@@ -178,12 +178,12 @@ QUERIES: dict[str, str] = {
     "key of a table": "SELECT * FROM counted WHERE k = {text};",
 }
 TIMES = "SELECT * FROM counted WHERE WINDOWSTART >= {text} AND WINDOWEND < {text};"
-"""A text that is no time is refused when the query runs."""
+"""A text that is not a time is refused when the query runs."""
 
 
 @dataclass(frozen=True)
 class ServerState:
-    """What there is: files with what is in them, tables, records, and settings, databases, functions …"""
+    """The state of a server: its files and their content, tables, records, settings, databases, functions …"""
 
     files: dict[str, str]
     tables: frozenset[tuple[str, str]]
@@ -227,7 +227,7 @@ def world(server: Inside) -> ServerState:
 
 @cache
 def at_first(server: Inside) -> ServerState:
-    """What there is before the first example, and after each of them."""
+    """The state before the first example, and after each example."""
     return world(server)
 
 
@@ -243,8 +243,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
     base = tmp_path_factory.mktemp("hostile")
     (base / "outside").mkdir()
     (base / "data/topics").mkdir(parents=True)
-    with inside(base / "data") as made:
-        made.done(
+    with inside(base / "data") as started:
+        started.done(
             "CREATE STREAM victim (k VARCHAR KEY, a INT, s STRUCT<x INT, y VARCHAR>)"
             " WITH (KAFKA_TOPIC='victim', VALUE_FORMAT='JSON', PARTITIONS=1);"
             "CREATE TABLE counted AS SELECT k, COUNT(*) AS n FROM victim"
@@ -252,9 +252,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
         )
         for row in VICTIM:
             s = f"STRUCT(x := {row['A']}, y := '{row['S']['Y']}')"
-            made.done(f"INSERT INTO victim (k, a, s) VALUES ('{row['K']}', {row['A']}, {s});")
-        made.settle()
-        yield made
+            started.done(f"INSERT INTO victim (k, a, s) VALUES ('{row['K']}', {row['A']}, {s});")
+        started.settle()
+        yield started
 
 
 def filled(template: str, name: str, outside: Path) -> str:
@@ -264,7 +264,7 @@ def filled(template: str, name: str, outside: Path) -> str:
 
 
 def check(server: Inside, before: ServerState) -> None:
-    """Nothing is there that the statements since have not made. Then drop that; all is as before."""
+    """Check that only the statements since ``before`` have changed the state, drop their results, and check again."""
     now, catalog = world(server), server.engine.catalog
     assert (now.files, now.around) == (before.files, before.around)
     assert now.kept[1:] == before.kept[1:]
@@ -287,7 +287,7 @@ def check(server: Inside, before: ServerState) -> None:
 
 
 def understood(reply: Any, status: int) -> None:
-    """A statement is carried out, or refused for a reason that is not the database's."""
+    """A statement is carried out, or refused for a reason that does not come from the database."""
     if status != 200:
         message = str(reply["message"])
         assert message
@@ -295,7 +295,7 @@ def understood(reply: Any, status: int) -> None:
 
 
 def share(position: str, positions: list[str]) -> list[str]:
-    """The names that a position gets: all, or some, beginning with another one for each."""
+    """The names for a position: all names, or some, which start with a different name for each position."""
     return list(NAMES[positions.index(position) % SHARE :: SHARE])
 
 
@@ -306,9 +306,9 @@ def attempt(server: Inside, position: str, name: str) -> None:
     statements = filled(STATEMENTS[position], name, server.data.parent / "outside")
     understood(*server.run(statements))
     server.settle()
-    for made in list(server.engine.catalog.sources.values())[OWN:]:
-        if not made.is_table or server.engine.catalog.writers(made.name):
-            server.ask(f"SELECT * FROM {tick(made.name)};")
+    for source in list(server.engine.catalog.sources.values())[OWN:]:
+        if not source.is_table or server.engine.catalog.writers(source.name):
+            server.ask(f"SELECT * FROM {tick(source.name)};")
     check(server, before)
 
 
@@ -375,7 +375,7 @@ def test_a_hostile_name_beside_a_statement(server: Inside, where: str) -> None:
 
 
 def is_file_name(name: str) -> bool:
-    """Whether Linux takes it; names that are no UTF-8 are for tests/embedded/test_files.py."""
+    """Whether Linux accepts the name. For names that are not UTF-8 see tests/embedded/test_files.py."""
     return is_text(name) and not set(name) & {"/", "\0"} and 0 < len(name.encode()) < 200 and name not in (".", "..")
 
 
@@ -384,7 +384,7 @@ FILES = list(filter(is_file_name, NAMES))[:: 1 if IS_ALL else 12]
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_hostile_name_of_a_file_and_in_a_record(server: Inside, name: str) -> None:
-    """A record is read of a file of that name, from a folder of that name, with a key and a value of that name."""
+    """A record is read from a file with this name, in a folder with this name. Its key and value have this name too."""
     before = at_first(server)
     topic = f"t{NAMES.index(name)}"
     column = "b" if name.upper() in SYSTEM_COLUMNS else name
@@ -398,8 +398,8 @@ def test_a_hostile_name_of_a_file_and_in_a_record(server: Inside, name: str) -> 
         f" (KAFKA_TOPIC='{topic}', VALUE_FORMAT='JSON', PARTITIONS=1);{SELECTION}"
     )
     server.settle()
-    for made in ("h", "h2"):
-        rows = server.ask(f"SELECT * FROM {made};")
+    for stream in ("h", "h2"):
+        rows = server.ask(f"SELECT * FROM {stream};")
         assert [(row["A"], row[column], row["S"]) for row in rows] == [(name, name, {name: name})]
     shutil.rmtree(server.data / "topics" / topic)
     check(server, before)

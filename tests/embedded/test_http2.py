@@ -1,4 +1,4 @@
-"""Requests of HTTP/2 whose bodies come late, or come where nobody expects one."""
+"""Requests of HTTP/2 with late or unexpected bodies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", ["/info", "/healthcheck", "/nothing", "/status", "/"])
 def test_forty_gets_with_a_body_on_one_connection(url: str, path: str) -> None:
-    """The Java client sends /info so; a reply that overtakes the body ended the connection."""
+    """The Java client sends /info like this. A reply that overtook the body used to end the connection."""
     with h2c.connected(url) as connection:
         numbers = [connection.request("GET", path, body=b"") for _ in range(20)]
         late = [connection.request("GET", path, is_over=False) for _ in range(20)]
@@ -47,7 +47,7 @@ def test_no_reply_overtakes_its_body(url: str) -> None:
     ("headers", "status"),
     [({"origin": "http://evil.example"}, 403), ({"content-length": str(LIMIT + 1)}, 413)],
 )
-def test_a_refused_request_that_goes_on_harms_no_other(
+def test_a_refused_request_that_continues_does_not_harm_others(
     url: str, headers: dict[str, str], status: int
 ) -> None:
     with h2c.connected(url) as connection:

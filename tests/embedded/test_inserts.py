@@ -1,4 +1,4 @@
-"""/inserts-stream: what clients such as the Java client and ksql-migrations do with it."""
+"""/inserts-stream, as clients such as the Java client and ksql-migrations use it."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_as_one_list(url: str, source: str) -> None:
 
 
 def test_the_first_wrong_row_ends_the_stream(url: str, source: str) -> None:
-    """On a real server rows that come after it may be stored or not; here they are not."""
+    """On a real server later rows may be stored or not. Here they are not stored."""
     rows = [{"k": "x", "a": 1}, {"k": "x", "a": "b"}, {"k": "x", "a": 2}]
     good, bad = acks(send(url, {"target": source}, *rows))
     assert good == OK[0]
@@ -213,8 +213,8 @@ def test_many_rows(url: str, source: str) -> None:
     assert sums(url, source) == {"x": (2_500, 6_247_500), "y": (2_500, 6_250_000)}
 
 
-def test_a_migration_tool_finds_what_it_inserted(url: str) -> None:
-    """The sequence of ksql-migrations: its record goes in by /inserts-stream and is asked for at once."""
+def test_a_migration_tool_reads_the_record_that_it_inserted(url: str) -> None:
+    """ksql-migrations inserts its record with /inserts-stream and reads it immediately."""
     client = KsqlClient(url)
     columns = "version_key, version, name, state, checksum, started_on, completed_on, previous, error_reason"
     declared = ", ".join(
@@ -235,11 +235,11 @@ def test_a_migration_tool_finds_what_it_inserted(url: str) -> None:
             row |= {"STARTED_ON": "1", "COMPLETED_ON": "", "PREVIOUS": "<none>", "ERROR_REASON": "N/A"}
             assert acks(send(url, {"target": "MIGRATION_EVENTS", "properties": {}}, row, "")) == [OK[0]]
         rows = client.pull("SELECT * FROM MIGRATION_SCHEMA_VERSIONS WHERE version_key = 'CURRENT';")
-        assert [(found["STATE"], found["PREVIOUS"]) for found in rows] == [(state, "<none>")]
+        assert [(version["STATE"], version["PREVIOUS"]) for version in rows] == [(state, "<none>")]
 
 
-def test_into_a_stream_made_by_a_query_and_a_table(url: str, source: str) -> None:
-    """ksqlDB takes both; a table must have its key."""
+def test_inserts_into_a_querys_stream_and_into_a_table(url: str, source: str) -> None:
+    """ksqlDB accepts both. A row for a table must have a key."""
     client = KsqlClient(url)
     client.execute(f"CREATE STREAM {source}_COPY AS SELECT * FROM {source};")
     client.execute(
@@ -255,7 +255,7 @@ def test_into_a_stream_made_by_a_query_and_a_table(url: str, source: str) -> Non
 
 
 def test_dates_times_and_bytes(url: str) -> None:
-    """They come as text, and are read as what they are: on their own, and inside of others."""
+    """They arrive as text, and are read with their types, as columns and within other types."""
     client = KsqlClient(url)
     client.execute(
         "CREATE STREAM kinds (da DATE, ti TIME, ts TIMESTAMP, y BYTES, e DECIMAL(6,2), st STRUCT<ts TIMESTAMP,"
@@ -265,8 +265,8 @@ def test_dates_times_and_bytes(url: str) -> None:
     row: dict[str, Any] = {"da": "2022-01-02", "ti": "10:11:12.5", "ts": "2022-01-02T03:04:05.678+0100", "y": "aGVsbG8"}
     row |= {"e": 1.005, "st": {"ts": "2022", "y": "aGVsbG8="}, "ar": ["2022-01", None], "m": {"a": "2022-01-02"}}
     assert acks(send(url, {"target": "kinds"}, row)) == [OK[0]]
-    (found,) = map(dict, client.push("SELECT * FROM kinds EMIT CHANGES LIMIT 1;"))
-    assert found == {
+    (result,) = map(dict, client.push("SELECT * FROM kinds EMIT CHANGES LIMIT 1;"))
+    assert result == {
         "DA": "2022-01-02", "TI": "10:11:12", "TS": "2022-01-02T02:04:05.678", "Y": "aGVsbG8=", "E": 1.01,
         "ST": {"TS": 1640995200000, "Y": "aGVsbG8="}, "AR": ["2022-01-01", None],
         "M": {"a": "2022-01-02T00:00:00.000"},

@@ -22,7 +22,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def statements(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> int:
-    """How many statements the whole work takes."""
+    """The number of statements that the whole work needs."""
     data = tmp_path_factory.mktemp("counted") / "data"
     shutil.copytree(prepared, data)
     assert killed.run(data, -1) == 0
@@ -37,34 +37,34 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def problems(server: Inside, confirmed: Path) -> list[str]:
-    """What is lost, or counts twice."""
+    """The records that are lost or count twice."""
     said = confirmed.read_text().split("\n") if confirmed.exists() else []
-    found = []
+    faults = []
     counts = {}
     for table in killed.TABLES:
         count: Counter[str] = Counter()
         for row in server.ask(f"SELECT f, n FROM {table};"):
             count[row["F"]] += row["N"]
         counts[table] = count
-        found += [f"{name} in {table}: {count[name]} of {n}" for name, n in killed.FILES.items() if count[name] != n]
+        faults += [f"{name} in {table}: {count[name]} of {n}" for name, n in killed.FILES.items() if count[name] != n]
         for number in range(killed.INSERTED):
             seen = count[f"inserted {number}"]
             if not (f"done {number}" in said) <= seen <= (f"begun {number}" in said):
-                found.append(f"inserted {number} in {table}: {seen}")
+                faults.append(f"inserted {number} in {table}: {seen}")
     if len({tuple(sorted(count.items())) for count in counts.values()}) > 1:
-        found.append(f"the tables differ: {counts}")
+        faults.append(f"the tables differ: {counts}")
     server.done(killed.LATER)
     server.settle()
     again = {row["F"]: row["N"] for row in server.ask("SELECT f, n FROM later;")}
     if again != killed.FILES:
-        found.append(f"made again: {again}")
+        faults.append(f"made again: {again}")
     for source, least in (("copied", 0), ("held", sum(killed.FILES.values()))):
         rows = [(row["P"], row["O"]) for row in server.ask(f"SELECT p, o FROM {source};")]
         if len(rows) < least:
-            found.append(f"{len(rows)} rows in {source}")
+            faults.append(f"{len(rows)} rows in {source}")
         if source == "copied" and len(set(rows)) < len(rows):
-            found.append(f"twice in {source}")
-    return found
+            faults.append(f"twice in {source}")
+    return faults
 
 
 def check(prepared: Path, data: Path, number: int) -> list[str]:
@@ -74,9 +74,9 @@ def check(prepared: Path, data: Path, number: int) -> list[str]:
         killed.publish(data, is_later=False)
         server.settle()
         killed.finish(server)
-        found = problems(server, data / "confirmed")
+        faults = problems(server, data / "confirmed")
     shutil.rmtree(data)
-    return found
+    return faults
 
 
 def test_a_server_that_is_not_killed(prepared: Path, statements: int, tmp_path: Path, small: None) -> None:
@@ -110,6 +110,6 @@ def test_every_kill(prepared: Path, statements: int, tmp_path: Path, small: None
     kills = range(1, statements + 1, step)
     assert len(kills) >= 200
     for number in kills:
-        if found := check(prepared, tmp_path / "data", number):
-            wrong[number] = found
+        if faults := check(prepared, tmp_path / "data", number):
+            wrong[number] = faults
     assert wrong == {}

@@ -1,4 +1,4 @@
-"""What one request or connection may take of the server."""
+"""The limits on one request or connection."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def connect(url: str) -> socket.socket:
 
 
 def error(reply: httpx.Response | h2c.Reply) -> tuple[int, int]:
-    """Status and code of an error; a server that is not loaded says them in JSON."""
+    """Status and code of an error, which the server sends as JSON."""
     if isinstance(reply, h2c.Reply):
         return reply.status, json.loads(reply.body)["error_code"]
     return reply.status_code, reply.json()["error_code"]
 
 
-def test_the_usual_limits_let_work_through() -> None:
+def test_the_default_limits_allow_normal_work() -> None:
     usual = Limits()
     assert usual.body == 16 * 1024 * 1024
     assert usual.open_queries >= 500
@@ -70,7 +70,7 @@ def test_a_body_far_over_the_limit_is_still_answered(url: str) -> None:
 
 
 def test_a_compressed_body_is_refused(url: str) -> None:
-    """So that a small body cannot become a large one."""
+    """A small body must not unpack to a large one."""
     reply = httpx.post(f"{url}/ksql", content=b"x", headers={"Content-Encoding": "gzip"})
     assert error(reply) == (415, 41500)
 
@@ -96,11 +96,11 @@ def test_an_insert_stream_that_does_not_begin(url: str) -> None:
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /info HTTP/1.1\r\nHost: localhost\r\nX: ", b"PRI * HTTP/2.0"])
-def test_a_head_that_does_not_end_costs_the_connection(url: str, sent: bytes) -> None:
+def test_a_head_that_does_not_end_closes_the_connection(url: str, sent: bytes) -> None:
     with connect(url) as raw:
         raw.sendall(sent)
         raw.settimeout(0.05)
-        for _ in range(400):  # a byte now and then keeps nobody's connection
+        for _ in range(400):  # a byte now and then does not keep the connection open
             try:
                 if raw.recv(1_000) == b"":
                     return
@@ -149,7 +149,7 @@ def test_open_queries_have_a_limit(url: str) -> None:
         connection.finished(queries[0])
         connection.send(inserts, b"", is_over=True)
         connection.finished(inserts)
-        for _ in range(5):  # a query that is refused, or over, takes no place
+        for _ in range(5):  # a query that is refused or has ended does not count
             assert httpx.post(f"{url}/query-stream", json={"sql": "SELECT nope FROM s;"}).status_code == 400
             assert httpx.post(f"{url}/query-stream", content=b"{").status_code == 400
             assert httpx.post(f"{url}/query-stream", json={"sql": "SELECT a FROM s;"}).status_code == 200

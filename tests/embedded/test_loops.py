@@ -1,4 +1,4 @@
-"""Queries that write into what other queries read, in any order of creation."""
+"""Queries that write into streams that other queries read, in any order of creation."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_loop_is_refused(tmp_path: Path, statements: list[str]) -> None:
         server.done("INSERT INTO r (a) VALUES (1);")
 
 
-def test_an_older_query_reads_what_a_younger_one_inserts(tmp_path: Path) -> None:
+def test_an_older_query_reads_the_rows_of_a_newer_one(tmp_path: Path) -> None:
     with inside(tmp_path) as server:
         server.done(RAW)
         server.done("CREATE STREAM copy AS SELECT a FROM r;")

@@ -34,7 +34,7 @@ def replay_sample(data: Path) -> None:
         replay(frames(), sink)
     finally:
         sink.close()
-    # What no producer would write, but a topic may hold.
+    # Lines that no producer writes, but that a topic may hold.
     odd = data / "topics/OpenSeaRawEvents/year=2026/month=09/day=15/hour=13"
     odd.mkdir(parents=True)
     (odd / "OpenSeaRawEvents+0+9999999999.json").write_bytes(
@@ -63,7 +63,7 @@ def client(data: Path) -> Iterator[KsqlClient]:
 @pytest.fixture(scope="module")
 def records(client: KsqlClient, data: Path) -> list[Any]:
     good, bad = oracle.read(data / "topics/OpenSeaRawEvents")
-    assert bad > 4  # the odd lines above, and what the sample holds
+    assert bad > 4  # the odd lines above, and those of the sample
     return good
 
 
@@ -90,7 +90,7 @@ def test_sales_without_a_price_do_not_count_in_averages(client: KsqlClient) -> N
     averages_in_long_form(list(stored), "30_MINUTES")
 
 
-def test_the_sample_has_what_trading_tells_apart(window: tuple[str, oracle.Metrics]) -> None:
+def test_the_sample_has_all_cases_that_trading_distinguishes(window: tuple[str, oracle.Metrics]) -> None:
     groups = window[1].trading.values()
     assert any(group.organic_usd_volume < group.usd_volume - 1 for group in groups)
     assert any(group.mints for group in groups)

@@ -1,4 +1,4 @@
-"""Names that the engine has for itself, or that are hard to write, work as any other."""
+"""Names that the engine uses itself, and names that are hard to write, work like all others."""
 
 from __future__ import annotations
 
@@ -36,8 +36,10 @@ def line(first: int) -> str:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
-    """A stream of columns and of a STRUCT's fields with those names, with a record in a compressed file,
-    one in a file that grows, and one of INSERT … VALUES."""
+    """A stream whose columns and STRUCT fields have these names.
+
+    It has a record in a compressed file, a record in a growing file, and a record of INSERT … VALUES.
+    """
     data = tmp_path_factory.mktemp("it's")
     folder = data / "topics/named"
     folder.mkdir(parents=True)
@@ -45,23 +47,23 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
         file.write(line(1_000))
     (folder / "b.json").write_text(line(2_000))
     columns = ", ".join(f"{tick(name)} BIGINT" for name in NAMES)
-    with inside(data) as made:
-        made.done(
+    with inside(data) as started:
+        started.done(
             f"CREATE STREAM named (t BIGINT, s STRUCT<{columns}>, arr ARRAY<BIGINT>, {columns})"
             " WITH (KAFKA_TOPIC='named', VALUE_FORMAT='JSON', PARTITIONS=1, TIMESTAMP='t');"
         )
         fields = ", ".join(f"{tick(name)} := CAST({3_000 + number} AS BIGINT)" for number, name in enumerate(NAMES))
         values = ", ".join(str(3_000 + number) for number in range(len(NAMES)))
-        made.done(
+        started.done(
             f"INSERT INTO named (t, s, arr, {', '.join(map(tick, NAMES))})"
             f" VALUES ({TIME + 3_000}, STRUCT({fields}),"
             f" TRANSFORM(ARRAY[3000, 3000, 7], x => CAST(x AS BIGINT)), {values});"
         )
-        yield made
+        yield started
 
 
 def first_line(reply: Any) -> str:
-    """What ksqlDB says too: the place comes after it."""
+    """The part of a message that ksqlDB sends too. The place follows it."""
     return str(reply["message"]).partition("\nat line")[0]
 
 
@@ -86,7 +88,7 @@ def test_each_column_and_field_by_its_name(server: Inside) -> None:
         assert [row[f"Y{at}"] for at in range(len(NAMES))] == [first + at for at in range(len(NAMES))]
 
 
-def test_a_stream_and_tables_made_of_it(server: Inside) -> None:
+def test_a_stream_and_its_derived_tables(server: Inside) -> None:
     names = ", ".join(map(tick, NAMES))
     others = [*ALIASES[1:], ALIASES[0]]
     renamed = ", ".join(f"{tick(name)} AS {tick(other)}" for name, other in zip(ALIASES, others, strict=True))
@@ -145,7 +147,7 @@ def test_a_stream_and_tables_made_of_it(server: Inside) -> None:
     ],
 )
 def test_names_and_texts_in_expressions(server: Inside, expression: str, value: object) -> None:
-    """The values are those of a ksqlDB 7.9.1, where it does not fail of its own Java."""
+    """The values are those of a ksqlDB 7.9.1, unless its generated Java fails."""
     rows = server.ask(f"SELECT {expression} AS x FROM named WHERE t < {TIME + 2_000};")
     assert [row["X"] for row in rows] == [value]
 

@@ -1,4 +1,4 @@
-"""Deep statements over HTTP: run, or refused as statements are."""
+"""Deeply nested statements over HTTP are run, or refused like other statements."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_deep_expressions_are_computed(client: httpx.Client, expression: str, va
 @pytest.mark.parametrize(
     "expression", ["(" * 251 + "a" + ")" * 251, "(" * 50_000, "NOT " * 50_000 + "a", "- " * 50_000 + "a"]
 )
-def test_what_is_too_deep_is_refused(client: httpx.Client, path: str, expression: str) -> None:
+def test_statements_that_are_too_deep_are_refused(client: httpx.Client, path: str, expression: str) -> None:
     sent = {"sql" if path == "/query-stream" else "ksql": f"SELECT {expression} AS x FROM deep_T;"}
     reply = client.post(path, json=sent)
     assert reply.status_code == 400
@@ -48,7 +48,7 @@ def test_what_is_too_deep_is_refused(client: httpx.Client, path: str, expression
 
 def test_a_deep_type_can_be_declared_and_described(client: httpx.Client) -> None:
     kind = "STRUCT<x ARRAY<" * 100 + "INT" + ">>" * 100
-    made = client.post("/ksql", json={"ksql": STREAM.format("U").replace("BIGINT", kind)})
-    assert made.status_code == 200, made.text
+    created = client.post("/ksql", json={"ksql": STREAM.format("U").replace("BIGINT", kind)})
+    assert created.status_code == 200, created.text
     described = client.post("/ksql", json={"ksql": "DESCRIBE deep_U;"})
     assert described.text.count('"STRUCT"') == 100

@@ -1,4 +1,4 @@
-"""Web pages cannot use the server: which Host, Origin and Sec-Fetch-Site headers it takes."""
+"""Web pages cannot use the server: the Host, Origin and Sec-Fetch-Site headers that it accepts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def refused(
         "127.9.8.7:1", "[::1]", "[::1]:8088",
     ],
 )  # fmt: skip
-def test_names_of_loopback_are_taken(host: str) -> None:
+def test_loopback_names_are_accepted(host: str) -> None:
     assert not refused({"Host": host})
 
 
@@ -62,7 +62,7 @@ def test_foreign_hosts_are_refused(host: str) -> None:
     assert refused({"Host": host})
 
 
-def test_names_that_the_user_gave_are_taken() -> None:
+def test_names_of_the_user_are_accepted() -> None:
     assert refused({"Host": "metrics.internal:8088"})
     assert not refused({"Host": "Metrics.Internal:8088"}, allowed=("a", "metrics.internal"))
     assert not refused({"Host": "metrics.internal."}, listens_on="metrics.internal")
@@ -72,7 +72,7 @@ def test_names_that_the_user_gave_are_taken() -> None:
 
 @pytest.mark.parametrize("everywhere", ["0.0.0.0", "::"])
 def test_a_server_on_all_addresses_answers_to_the_address_of_the_connection(everywhere: str) -> None:
-    """A page can give its own name any address (DNS rebinding), but it cannot have an address as name."""
+    """A page can give its own name any address (DNS rebinding), but its name cannot be an address."""
     assert not refused({"Host": "10.0.0.5:8088"}, listens_on=everywhere, arrived="10.0.0.5")
     assert not refused({"Host": "10.0.0.5"}, listens_on=everywhere, arrived="::ffff:10.0.0.5")
     assert not refused({"Host": "[fd00::5]:8088"}, listens_on=everywhere, arrived="fd00::5")
@@ -81,8 +81,8 @@ def test_a_server_on_all_addresses_answers_to_the_address_of_the_connection(ever
 
 
 @pytest.mark.parametrize("headers", [{}, {"Host": ""}])
-def test_no_host_is_taken_on_this_machine_only(headers: Headers) -> None:
-    """Every browser sends one; an HTTP/1.0 client need not."""
+def test_a_missing_host_is_accepted_on_this_machine_only(headers: Headers) -> None:
+    """Every browser sends a Host header. An HTTP/1.0 client need not."""
     assert not refused(headers)
     assert refused(headers, client=AFAR)
 
@@ -99,7 +99,7 @@ def test_pages_of_another_origin_are_refused(origin: str) -> None:
     assert refused({"Host": "localhost:8088", "Origin": origin})
 
 
-def test_a_page_of_the_server_itself_is_taken() -> None:
+def test_a_page_of_the_server_itself_is_accepted() -> None:
     assert not refused({"Host": "localhost:8088", "Origin": "http://localhost:8088"})
     assert not refused({"Host": "localhost", "Origin": "http://localhost:80"})
     assert not refused(
@@ -111,7 +111,7 @@ def test_a_page_of_the_server_itself_is_taken() -> None:
     ("site", "expected"),
     [("cross-site", True), ("same-site", True), ("same-origin", False), ("none", False), ("x", True)],
 )
-def test_what_a_browser_says_of_the_page(site: str, expected: bool) -> None:
+def test_the_site_that_a_browser_sends(site: str, expected: bool) -> None:
     assert refused({"Host": "localhost:8088", "Sec-Fetch-Site": site}) is expected
 
 
@@ -171,7 +171,7 @@ def test_every_route_refuses_foreign_pages(
     assert (body["@type"], body["error_code"]) == ("generic_error", 40300)
 
 
-def test_curl_is_answered_whatever_it_sends(url: str) -> None:
+def test_curl_is_answered_for_every_body(url: str) -> None:
     body = b'{"ksql":"SHOW STREAMS;"}'
     for headers in ({}, {"Content-Type": "application/x-www-form-urlencoded"}, {"Host": "metrics.internal"}):
         assert httpx.post(f"{url}/ksql", content=body, headers=headers).status_code == 200

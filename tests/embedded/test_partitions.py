@@ -1,4 +1,4 @@
-"""A folder of files is a topic: how many partitions it has, and what happens to files of others."""
+"""A folder of files is a topic: its number of partitions, and the files of partitions that it does not have."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_declaration_that_has_too_few_names_partition_and_file(engine: Engine)
         "+5+0.json", "raw+5+0.txt", ".raw+5+0.json", "raw++5+0.json", "raw+5+x.json",
     ],
 )  # fmt: skip
-def test_other_names_say_no_partition(engine: Engine, name: str) -> None:
+def test_other_names_have_no_partition(engine: Engine, name: str) -> None:
     put(engine, name)
     assert partitions(engine) == 1
     assert create(engine, ", PARTITIONS=1")[1] == 200
@@ -148,7 +148,7 @@ def test_a_later_file_of_a_partition_that_is_not_there_is_reported(engine: Engin
     assert partitions(engine, "t") == 8
 
 
-def test_a_partition_beyond_all_measure_is_refused(engine: Engine) -> None:
+def test_a_huge_partition_number_is_refused(engine: Engine) -> None:
     put(engine, "raw+4000000000+0.json", "raw+9999+0.json")
     assert partitions(engine) == 10_000
     assert create(engine)[1] == 200

@@ -1,4 +1,4 @@
-"""What the embedded server makes of statements whose reading is not obvious. The rules are those of a 7.9.1."""
+"""Statements whose meaning is not obvious. The rules are those of a real 7.9.1."""
 
 from __future__ import annotations
 

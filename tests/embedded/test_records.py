@@ -1,4 +1,4 @@
-"""Records of topics → rows: the cases of ``records.yml`` on the embedded server, and on a real one at KSQLDB_URL."""
+"""Records of topics become rows: runs ``records.yml`` on the embedded server, and on a real one at KSQLDB_URL."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ each_case = pytest.mark.parametrize("case", [pytest.param(case, id=case.name) fo
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inside]:
-    with inside(tmp_path_factory.mktemp("data")) as made:
-        yield made
+    with inside(tmp_path_factory.mktemp("data")) as started:
+        yield started
 
 
 def read(server: Inside, case: Case, name: str) -> list[object]:
-    """The rows of a case, whose topic is there already."""
+    """The rows of a case whose topic exists already."""
     server.done(case.declaration(name, name))
     (statement,) = parse_script(QUERY.format(name), "statement")
     with closing(TransientQuery(server.engine, statement, {})) as query:
@@ -57,7 +57,7 @@ def real() -> Iterator[Run]:
 @each_case
 def test_rows_of_a_real_server(real: Run, case: Case) -> None:
     name = f"RUN_{CASES.index(case)}"
-    # What INSERT VALUES writes with the format KAFKA are the bytes themselves.
+    # With the format KAFKA, INSERT VALUES writes the bytes themselves.
     real.execute(
         f"CREATE STREAM {name}_TEXT (v BYTES) WITH (KAFKA_TOPIC='{name}', VALUE_FORMAT='KAFKA', PARTITIONS=1);"
     )

@@ -1,4 +1,4 @@
-"""Data directories of earlier versions, whose statements this one may refuse."""
+"""Data directories of earlier versions with statements that this version may refuse."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_directory_with_a_statement_that_is_refused_now(tmp_path: Path, bad: s
     storage = Storage(tmp_path)  # the directory is not locked, and nothing in it has changed
     kept = storage.cursor().execute("SELECT statement FROM meta.commands WHERE seq > 6 ORDER BY seq").fetchall()
     assert kept == [(GOOD,), (bad,)]
-    storage.cursor().execute(  # as the earlier version does it
+    storage.cursor().execute(  # as the earlier version does
         "INSERT INTO meta.commands VALUES (9, ?)", [f"DROP STREAM {bad.split()[2]};"]
     )
     storage.close()
@@ -37,7 +37,7 @@ def test_a_directory_with_a_statement_that_is_refused_now(tmp_path: Path, bad: s
     engine.stop()
 
 
-def test_what_reads_a_refused_source_has_to_be_dropped_too() -> None:
+def test_readers_of_a_refused_source_must_be_dropped_too() -> None:
     log = [(1, BAD), (2, READER), (3, "INSERT INTO reader SELECT * FROM bad;"), (4, "TERMINATE INSERTQUERY_3;")]
     with pytest.raises(Outdated, match=r"statement 1 "):
         replayed(log)

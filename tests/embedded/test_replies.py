@@ -1,12 +1,12 @@
-"""Every kind of request gets the reply that ksqlDB gives it: the cases of replies/*.yml.
+"""Every kind of request gets ksqlDB's reply: the cases of replies/*.yml.
 
-A file has statements that are carried out first (``given``), queries that must have a number of rows
-before the cases begin (``await``), and cases. A case has a request (``ksql``, ``query_stream``,
-``query``, ``get`` or ``post``) and what comes back: ``status``, ``type`` (the content type) and
-``reply``, in which the patterns of ``conformance.differences`` may stand. Each expectation was taken
-from a real 7.9.1 and is checked there again wherever KSQLDB_URL is set. Where the embedded server
-answers otherwise on purpose, ``embedded`` has what it says instead; ``without`` says why a case cannot
-run on a server.
+A file has statements that are carried out first (``given``), queries that must have a number of rows before the cases
+begin (``await``), and cases. A case has a request (``ksql``, ``query_stream``, ``query``, ``get`` or ``post``) and the
+expected ``status``, ``type`` (the content type) and ``reply``. The reply may contain the patterns of
+``conformance.differences``.
+
+Each expectation was observed on a real 7.9.1. It is checked there again if KSQLDB_URL is set. If the embedded server
+deliberately answers differently, ``embedded`` has its answer. ``without`` says why a case cannot run on a server.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def begun(servers: dict[str, str]) -> Iterator[Callable[[str, str], Run]]:
-    """Gives the run of a file against a server; its ``given`` is carried out once for all its cases."""
+    """Returns the run of a file against a server. Its ``given`` is carried out once for all its cases."""
     runs: dict[tuple[str, str], Run] = {}
 
     def begin(kind: str, name: str) -> Run:
@@ -59,5 +59,5 @@ def test_reply(begun: Callable[[str, str], Run], kind: str, name: str, case: Cas
     reply = run.ask(case)
     assert reply.status == expected["status"], reply.text
     assert reply.content_type == expected["type"]
-    found = differences(run.filled(expected["reply"]), reply.body, longer=not run.is_real)
-    assert not found, "\n".join([*found, reply.text])
+    problems = differences(run.filled(expected["reply"]), reply.body, longer=not run.is_real)
+    assert not problems, "\n".join([*problems, reply.text])

@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is JSON that says what is wrong: with the request, or with the server."""
+"""Every request gets JSON as its answer. The answer says what is wrong with the request or with the server."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from opensea_metrics.sql.language.statements.parser import parse_statement
 
 
 class Client:
-    """Sends requests to an application within this process; they count as HTTP/2."""
+    """Sends requests to an application within this process, as if over HTTP/2."""
 
     def __init__(self, portal: BlockingPortal, inner: ASGIApp, headers: Mapping[str, str]) -> None:
         async def as_http2(scope: Scope, receive: Receive, send: Send) -> None:
@@ -145,7 +145,7 @@ def test_a_missing_field_is_named(client: Client, path: str) -> None:
         ("/query-stream", {"sql": "\ufeffSELECT * FROM n;"}),
     ],
 )
-def test_a_byte_order_mark_is_no_part_of_a_statement(
+def test_a_byte_order_mark_is_not_part_of_a_statement(
     client: Client, path: str, body: dict[str, str]
 ) -> None:
     assert client.post(path, json=body).status_code == 200
@@ -167,7 +167,7 @@ def test_flags_and_numbers_are_texts_of_properties(client: Client) -> None:
         b"null", b"1", b'"x"', b"[]", b'{"ksql":"SHOW STREAMS;"', b"\x00", b"\xef\xbb\xbf{",
     ],
 )  # fmt: skip
-def test_bodies_that_are_no_object(client: Client, path: str, body: bytes) -> None:
+def test_bodies_that_are_not_objects(client: Client, path: str, body: bytes) -> None:
     reply = client.post(path, content=body)
     assert (reply.status_code, reply.json()["error_code"]) == (400, 40000)
     assert reply.json()["message"].startswith("Invalid JSON in request: ")
@@ -177,7 +177,7 @@ def test_bodies_that_are_no_object(client: Client, path: str, body: bytes) -> No
     ("method", "path"),
     [("GET", "/ksql"), ("DELETE", "/ksql"), ("OPTIONS", "/query"), ("POST", "/info"), ("PUT", "/query-stream")],
 )
-def test_a_method_that_a_path_does_not_take(client: Client, method: str, path: str) -> None:
+def test_a_method_that_a_path_does_not_accept(client: Client, method: str, path: str) -> None:
     reply = client.request(method, path)
     assert (reply.status_code, reply.json()["error_code"]) == (405, 40500)
     assert reply.headers["allow"]
@@ -221,13 +221,13 @@ BODIES = st.one_of(st.binary(max_size=60), JSON.map(lambda v: json.dumps(v).enco
 
 
 def check(reply: httpx.Response) -> None:
-    """It is JSON (or lines of it), and no fault of the server."""
+    """The reply is JSON, or lines of JSON, and does not report a fault of the server."""
     parts = reply.text.splitlines() or ["[]"]
     whole = parts if "delimited" in reply.headers.get("content-type", "") else [reply.text or "[]"]
-    found = [json.loads(part) for part in whole]
+    values = [json.loads(part) for part in whole]
     assert reply.status_code < 600
-    codes = [part["error_code"] for part in found if isinstance(part, dict) and "error_code" in part]
-    # ksqlDB has the code of a failure for a property that it does not know, too.
+    codes = [part["error_code"] for part in values if isinstance(part, dict) and "error_code" in part]
+    # ksqlDB uses the code of a failure for an unknown property, too.
     assert 50000 not in codes or "Not recognizable as" in reply.text, reply.text
     assert reply.status_code != 500 or codes
 

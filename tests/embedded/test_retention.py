@@ -1,4 +1,4 @@
-"""What is too old is deleted, and its disk is used again; what somebody has yet to read is not."""
+"""Old data is deleted and its space on the disk is used again. Data that somebody has not read yet stays."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def server(tmp_path: Path) -> Iterator[Inside]:
 
 
 def write(server: Inside, first: int, count: int, start: int, step: int, name: str = "live.json") -> None:
-    """Append records to a file, one every ``step`` ms from ``start`` on."""
+    """Append records to a file, with times every ``step`` ms from ``start`` on."""
     path = server.engine.root / "raw" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
@@ -83,7 +83,7 @@ def test_a_window_stays_until_its_changes_are_read(server: Inside) -> None:
     assert server.ask("SELECT * FROM tops;") == [{"N": 1, "M": 1}]
 
 
-def test_old_records_are_deleted_and_offsets_go_on(server: Inside) -> None:
+def test_old_records_are_deleted_and_offsets_continue(server: Inside) -> None:
     server.done(RAW.format(more=", RETENTION_MS=1000"))
     for time in (1_000, 2_000, 3_000):
         server.done(f"INSERT INTO raw (ROWTIME, t, k) VALUES ({time}, {time}, 'x');")
@@ -101,7 +101,7 @@ def test_old_records_are_deleted_and_offsets_go_on(server: Inside) -> None:
     assert topic["offsets"] == [{"partition": 0, "logStartOffset": 3, "logEndOffset": 4, "consumerOffset": 4}]
 
 
-def test_what_a_query_has_not_read_stays(server: Inside) -> None:
+def test_unread_records_stay(server: Inside) -> None:
     server.done(RAW.format(more=", RETENTION_MS=1000"))
     server.done("CREATE TABLE sums AS SELECT k, COUNT(*) AS n FROM raw GROUP BY k;")
     server.done("PAUSE ALL;")
@@ -128,7 +128,7 @@ def test_the_processing_log_is_kept_for_a_week(server: Inside) -> None:
     assert server.ask("SELECT time FROM KSQL_PROCESSING_LOG;") == []
 
 
-def test_a_streams_old_rows_go_by_chunks(server: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_streams_old_rows_are_deleted_by_chunks(server: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(persistent, "CHUNK_ROWS", 100)
     server.done(RAW.format(more=""))
     server.done("CREATE STREAM copied WITH (RETENTION_MS=1000) AS SELECT * FROM raw;")
@@ -178,7 +178,7 @@ def dropped(server: Inside, monkeypatch: pytest.MonkeyPatch) -> Inside:
     return server
 
 
-def test_rows_that_files_have_are_not_kept_twice(dropped: Inside) -> None:
+def test_rows_of_files_are_not_stored_twice(dropped: Inside) -> None:
     server = dropped
     for source, count, last in (("copied", 1_000, 999), ("odd", 500, 999)):
         server.done(f"CREATE TABLE t_{source} AS {MOST.format(source=source)};")
@@ -193,7 +193,7 @@ def test_rows_that_files_have_are_not_kept_twice(dropped: Inside) -> None:
 
 
 @pytest.mark.parametrize("drop", ["DROP STREAM odd; DROP STREAM copied;", "TERMINATE ALL;"])
-def test_what_was_dropped_is_made_again_when_its_query_ends(dropped: Inside, drop: str) -> None:
+def test_dropped_chunks_are_rebuilt_when_their_query_ends(dropped: Inside, drop: str) -> None:
     server = dropped
     server.done(drop)
     if drop.startswith("DROP"):
@@ -223,14 +223,14 @@ def test_chunks_stay_until_clients_have_read_them(
     with closing(TransientQuery(server.engine, statement, {})) as query:
         rows = query.rows()
         next(rows)
-        clients = {each.topic: [each.positions] for each in server.engine._clients}
+        clients = {client.topic: [client.positions] for client in server.engine._clients}
         for read, tables in (({}, 3), (clients, 1)):
             sweep(server, 0, {topic: [read.get(topic, [{}])[0]] for topic in clients})
             assert len(chunk_tables(server)) == tables
         assert len(list(rows)) == (299 if source == "copied" else 149)
 
 
-def test_files_that_rows_may_be_made_of_again_are_not_deleted(dropped: Inside) -> None:
+def test_files_that_are_needed_to_rebuild_rows_are_not_deleted(dropped: Inside) -> None:
     server = dropped
     for name in ("more.json", "newest.json"):
         write(server, 5_000, 100, START, 1, name)
@@ -241,7 +241,7 @@ def test_files_that_rows_may_be_made_of_again_are_not_deleted(dropped: Inside) -
     assert len(server.ask("SELECT * FROM copied;")) == 1_200
 
 
-def test_rows_are_kept_where_files_do_not_stay(server: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_kept_if_files_are_deleted(server: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(persistent, "CHUNK_ROWS", 100)
     monkeypatch.setattr(chunks, "KEPT", 0)
     server.done(RAW.format(more=""))
@@ -253,7 +253,7 @@ def test_rows_are_kept_where_files_do_not_stay(server: Inside, monkeypatch: pyte
     assert len(chunk_tables(server)) == 4
 
 
-def test_a_file_that_is_gone_is_reported_to_who_needs_its_rows(dropped: Inside) -> None:
+def test_a_missing_file_is_reported_to_queries_that_need_its_rows(dropped: Inside) -> None:
     server = dropped
     for path in (server.engine.root / "raw").iterdir():
         path.unlink()
@@ -350,7 +350,7 @@ def test_files_are_deleted_only_when_asked_read_and_old(tmp_path: Path) -> None:
         assert len(offsets) == len(set(offsets))
 
 
-def test_a_server_killed_after_it_deleted_a_file_goes_on(server: Inside) -> None:
+def test_a_server_killed_after_it_deleted_a_file_continues(server: Inside) -> None:
     server.done(RAW.format(more=""))
     server.done("CREATE TABLE sums AS SELECT 1 AS one, COUNT(*) AS n FROM raw GROUP BY 1;")
     write(server, 0, 10, START, 1, "a.json")
@@ -384,7 +384,7 @@ def test_disk_use_names_topics_and_queries(server: Inside) -> None:
 
 
 def test_a_simulated_week_is_flat(server: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each day has as many records as the others, with keys of its own."""
+    """All days have the same number of records, and each day has its own keys."""
     monkeypatch.setattr(persistent, "CHUNK_ROWS", 5_000)
     monkeypatch.setattr(archive, "_FEW", 2)
     server.done(RAW.format(more=""))

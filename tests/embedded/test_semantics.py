@@ -1,9 +1,9 @@
 """Values as ksqlDB computes them: the expressions, tables and streams of semantics/*.yml.
 
-``scalars.yml`` maps expressions over one row to what they give, with the type; ``tables.yml`` has
-SELECTs and the rows of the tables and streams made of them. Each expectation was taken from a real
-7.9.1 and is checked there again wherever KSQLDB_URL is set. ``refused`` says that the embedded server
-refuses by name; ``embedded`` is what it gives instead (``spark``: what Spark does), and ``because`` why that is.
+``scalars.yml`` maps expressions over one row to their values and types. ``tables.yml`` has SELECTs, and the rows of
+the tables and streams that they create. Each expectation was observed on a real 7.9.1. It is checked there again if
+KSQLDB_URL is set. ``refused`` means that the embedded server refuses the case by name. ``embedded`` and ``spark`` are
+different results of the embedded server and of Spark, and ``because`` gives the reason.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ REFUSAL = "is not supported by the embedded server. ksqlDB supports it."
 
 @pytest.fixture(scope="module")
 def begun(servers: dict[str, str]) -> Iterator[Callable[[str, str], Run]]:
-    """Gives the run of a file against a server; its ``given`` is carried out once for all its cases."""
+    """Returns the run of a file against a server. Its ``given`` is carried out once for all its cases."""
     runs: dict[tuple[str, str], Run] = {}
 
     def begin(kind: str, name: str) -> Run:
@@ -56,7 +56,7 @@ def test_expression(begun: Callable[[str, str], Run], kind: str, case: Case) -> 
     sql = f"SELECT {case['expression']} AS v FROM RUN_s;"
     reply = run.ask({"query_stream": sql, "accept": "application/json"})
     if "fails" in case or (not run.is_real and case.get("refused")):
-        # Where a real server gives up with an internal error, the embedded one says why.
+        # If a real server fails with an internal error, the embedded server gives the reason.
         assert reply.status in ((400, 500) if run.is_real else (400,)), reply.text
         if "fails" not in case:
             assert REFUSAL in reply.body["message"], reply.text
@@ -74,7 +74,7 @@ TABLES = [pytest.param(n, case, id=case["name"]) for n, case in enumerate(FILES[
 
 
 def created(number: int, case: Case) -> str:
-    """The statement that makes a table or stream of a case's SELECT."""
+    """The statement that creates a table or stream from a case's SELECT."""
     kind, select = ("TABLE", case["table"]) if "table" in case else ("STREAM", case["stream"])
     # A stream's rows are read from its topic, and have times of 1970.
     with_clause = " WITH (KEY_FORMAT='JSON')" if kind == "TABLE" else " WITH (RETENTION_MS=-1)"

@@ -48,7 +48,7 @@ def sums(client: KsqlClient) -> dict[str, tuple[int, int]]:
     return {row["K"]: (row["N"], row["TOTAL"]) for row in client.pull("SELECT * FROM sums;")}
 
 
-def test_a_server_started_again_goes_on_and_counts_nothing_twice(tmp_path: Path) -> None:
+def test_a_restarted_server_continues_and_counts_nothing_twice(tmp_path: Path) -> None:
     with server.running(tmp_path) as url:
         client = KsqlClient(url)
         for statement in SETUP:
@@ -128,7 +128,7 @@ def test_a_table_may_be_dropped_before_its_source_only(tmp_path: Path) -> None:
         assert {source.name for source in client.streams()} == {"RAW", "KSQL_PROCESSING_LOG"}
 
 
-def test_push_query_gives_what_comes_later(tmp_path: Path) -> None:
+def test_a_push_query_returns_later_rows(tmp_path: Path) -> None:
     with server.running(tmp_path) as url:
         client = KsqlClient(url)
         for statement in SETUP:
@@ -139,7 +139,7 @@ def test_push_query_gives_what_comes_later(tmp_path: Path) -> None:
 
 
 def test_whole_structs_have_the_names_that_were_declared(tmp_path: Path) -> None:
-    """Whatever the case of the names in the JSON (ksqlDB writes a STRUCT's fields as declared)."""
+    """The case of the names in the JSON does not matter: ksqlDB writes a STRUCT's fields as declared."""
     with server.running(tmp_path) as url:
         client = KsqlClient(url)
         client.execute(
@@ -168,14 +168,14 @@ def test_late_rows_are_left_out(tmp_path: Path) -> None:
             "CREATE TABLE w AS SELECT k, COUNT(*) AS n FROM raw WINDOW TUMBLING (SIZE 1 MINUTE, "
             "RETENTION 1 HOUR, GRACE PERIOD 1 MINUTE) GROUP BY k EMIT CHANGES;"
         )
-        # The second row comes a minute and a half late and counts, the last one too late.
+        # The second row arrives a minute and a half late and counts. The last row arrives too late.
         times = [2 * minute, minute + 1, 10 * minute, minute]
         write(tmp_path, "a.json.gz", b"".join(line("x", 1, t) for t in times))
         counts = {minute: 1, 2 * minute: 1, 10 * minute: 1}
         eventually(lambda: {r["WINDOWSTART"]: r["N"] for r in client.pull("SELECT * FROM w;")}, counts)
 
 
-def test_a_taken_port_and_a_held_directory_are_told(tmp_path: Path) -> None:
+def test_a_used_port_and_a_used_directory_are_reported(tmp_path: Path) -> None:
     with server.running(tmp_path) as url:
         port = int(url.rsplit(":", 1)[1])
         with pytest.raises(server.PortInUse, match="--port"), server.running(tmp_path / "b", port):
@@ -186,7 +186,7 @@ def test_a_taken_port_and_a_held_directory_are_told(tmp_path: Path) -> None:
         Storage(file / "data")
 
 
-def test_a_replaced_query_goes_on_where_the_old_one_stood(tmp_path: Path) -> None:
+def test_a_replaced_query_continues_at_the_old_position(tmp_path: Path) -> None:
     with server.running(tmp_path) as url:
         client = KsqlClient(url)
         for statement in SETUP:

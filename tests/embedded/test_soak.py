@@ -1,4 +1,4 @@
-"""The server under random schedules: nothing is lost, nothing counts twice (see soak.py).
+"""The server under random schedules: nothing is lost, and nothing counts twice (see soak.py).
 
 ``make soak`` runs 300 with new seeds. ``SOAK_SEED=17 SOAK_SCHEDULES=1`` repeats one.
 """

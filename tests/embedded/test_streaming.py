@@ -1,4 +1,4 @@
-"""Rows of a query reach who reads lines as soon as they exist."""
+"""Clients that read lines get the rows of a query as soon as these exist."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def source(url: str) -> str:
         ("/query", LIST, '{{"row":{{"columns":[{}]}}}},'),
     ],
 )
-def test_a_line_reader_has_a_row_before_there_is_a_next_one(
+def test_a_line_reader_gets_a_row_before_the_next_one_exists(
     url: str, source: str, path: str, accept: str | None, row: str, is_http2: bool
 ) -> None:
     client = KsqlClient(url)
@@ -119,8 +119,8 @@ def test_closing_an_old_push_query_leaves_whole_json(url: str, source: str) -> N
     assert parts[1:] == [{"row": {"columns": [1]}}, {"finalMessage": "Query Completed"}]
 
 
-def test_pushed_rows_are_frames_of_their_own(url: str, source: str) -> None:
-    """npm's ksqldb-client parses each frame as one row."""
+def test_pushed_rows_are_separate_frames(url: str, source: str) -> None:
+    """The npm package ksqldb-client parses each frame as one row."""
     body = json.dumps({"sql": f"SELECT a FROM {source} EMIT CHANGES LIMIT 3;"}).encode()
     with h2c.connected(url) as connection:
         number = connection.request("POST", "/query-stream", body=body)
@@ -131,7 +131,7 @@ def test_pushed_rows_are_frames_of_their_own(url: str, source: str) -> None:
     assert (reply.body, reply.frames) == (b"[1]\n[2]\n[3]\n", 4)
 
 
-def test_a_server_that_stops_ends_what_is_open(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_stopping_server_ends_open_queries(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with ExitStack() as stack:
         url = stack.enter_context(server.running(tmp_path))
         KsqlClient(url).execute(

@@ -27,7 +27,7 @@ def server(tmp_path: Path) -> Iterator[Inside]:
 
 
 def append(server: Inside, key: str, value: str | None, source: str = "T") -> None:
-    """A record as a producer of Kafka writes it; None is a tombstone."""
+    """Append a record as a producer of Kafka writes it. A value of None is a tombstone."""
     records = [TopicRecord(1_000, f'{{"ID":"{key}"}}', value)]
     server.engine.insert(server.engine.catalog.sources[source], records)
 
@@ -86,7 +86,7 @@ def test_a_stream_has_no_rows_of_tombstones(server: Inside) -> None:
     assert server.ask("SELECT * FROM n;") == [{"ID": "x", "N": 2}]
 
 
-def test_a_table_over_what_a_query_writes(server: Inside) -> None:
+def test_a_table_over_the_rows_of_a_query(server: Inside) -> None:
     server.done(STREAM)
     server.done("CREATE TABLE n WITH (KAFKA_TOPIC='n') AS SELECT id, COUNT(*) AS n FROM r GROUP BY id;")
     server.done(

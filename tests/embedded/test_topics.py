@@ -1,4 +1,4 @@
-"""Records have a partition, an offset and headers wherever they come from, and each partition its own stream time."""
+"""Records from all origins have a partition, an offset and headers. Each partition has its own stream time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def declare(server: Inside, partitions: int = 2, key: str = "KEY", more: str = "
 
 
 def put(server: Inside, name: str, *values: tuple[int, int], key: str = "x") -> Path:
-    """A file with records of (time, a)."""
+    """Write a file with records of (time, a)."""
     path = server.engine.root / "raw" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
@@ -49,17 +49,17 @@ def records(server: Inside, source: str = "raw") -> list[tuple[int, int, int]]:
 
 
 def offsets(server: Inside, source: str) -> list[tuple[int, int, int]]:
-    """Of each partition that the query behind a source reads: its number, the lag, and the end."""
+    """The number, the lag and the end of each partition that the query of a source reads."""
     (reply,), _ = server.run(f"DESCRIBE {source} EXTENDED;")
     (summary,) = reply["sourceDescription"]["queryOffsetSummaries"]
     (topic,) = summary["topicSummaries"]
     return [
-        (each["partition"], each["logEndOffset"] - each["consumerOffset"], each["logEndOffset"])
-        for each in topic["offsets"]
+        (partition["partition"], partition["logEndOffset"] - partition["consumerOffset"], partition["logEndOffset"])
+        for partition in topic["offsets"]
     ]
 
 
-def test_a_files_name_says_partition_and_offset(server: Inside) -> None:
+def test_a_files_name_has_partition_and_offset(server: Inside) -> None:
     declare(server, key="")
     put(server, "raw+0+0000000100.json", (1, 1), (2, 2))
     put(server, "raw+1+0000000007.json", (1, 3))
@@ -70,7 +70,7 @@ def test_a_files_name_says_partition_and_offset(server: Inside) -> None:
     assert records(server)[2:] == [(0, 102, 6), (1, 7, 3), (1, 8, 4), (1, 9, 5)]
 
 
-def test_what_is_read_later_of_a_file_has_the_offsets_that_follow(server: Inside) -> None:
+def test_later_records_of_a_file_have_the_following_offsets(server: Inside) -> None:
     declare(server, key="")
     chance = random.Random(1)
     values = [(1, chance.getrandbits(60)) for _ in range(5_000)]
@@ -215,12 +215,12 @@ def test_a_partition_closes_its_windows_by_its_own_time(server: Inside) -> None:
         server.done(f"INSERT INTO raw (k, t, a) VALUES ('{key}', {time}, 1);")
         server.settle()
     assert counts(server, "keyed") == {(ahead, 0): 1, (ahead, 5_000): 1, (behind, 0): 1, (behind, 6_000): 1}
-    # One that groups otherwise has one time.
+    # A query that groups by other columns has one time for all partitions.
     assert counts(server, "shared") == {(ahead, 0): 1, (ahead, 5_000): 1, (behind, 6_000): 1}
 
 
 def test_partitions_are_merged_by_time(server: Inside) -> None:
-    """Read one after the other, partition 0 would close the windows of partition 1."""
+    """If they were read one after the other, partition 0 would close the windows of partition 1."""
     declare(server, key="")
     put(server, "raw+0+0.json", *((time * 1_000, 0) for time in range(50)))
     put(server, "raw+1+0.json", *((time * 1_000, 1) for time in range(50)), (0, 2))

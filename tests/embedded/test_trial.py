@@ -1,4 +1,4 @@
-"""Statements run over records without a server."""
+"""Runs statements over records without a server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_rows_of_a_sink() -> None:
     }
 
 
-def test_a_set_holds_for_later_statements() -> None:
+def test_a_set_applies_to_later_statements() -> None:
     insert = "INSERT INTO s (ROWTIME, k, v) VALUES (5, 'a', 1);"
     statements = [STREAM, insert, TABLE]
     assert len(run(statements, topics={"in": 1}).rows["T"]) == 1
@@ -51,6 +51,6 @@ def test_a_refusal_ends_the_run() -> None:
         (TrialRecord("in", "{}", headers=(("h", b"1"),)), "does not store headers of inserted records"),
     ],
 )
-def test_a_record_that_the_server_cannot_hold(given: TrialRecord, message: str) -> None:
+def test_a_record_that_the_server_cannot_store(given: TrialRecord, message: str) -> None:
     with pytest.raises(SqlError, match=message):
         run([STREAM], [given], {"in": 2})

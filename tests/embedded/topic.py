@@ -1,4 +1,4 @@
-"""A topic of an engine without a web server, for tests of what happens to its files.
+"""A topic of an engine without a web server, for tests that change its files.
 
 Two queries read the files: a stream (``flat``, with a table over it) and a table. Their counts must agree.
 """
@@ -27,7 +27,7 @@ TIME = 1_789_467_000_000
 
 
 def lines(key: str, count: int = 1) -> bytes:
-    """So many records with a key, a line each."""
+    """Records with a key, one on each line."""
     return b"".join(b'{"t":%d,"k":"%s","a":%d}\n' % (TIME, key.encode(), n) for n in range(count))
 
 
@@ -64,7 +64,7 @@ class CountedTopic:
                 engine.execute(parse_statement(text), {})
 
     def write(self, name: str, content: bytes) -> Path:
-        """A file that appears whole."""
+        """Write a file that appears completely."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         hidden = path.with_name(".hidden")
@@ -79,14 +79,14 @@ class CountedTopic:
             self.engine.register.discover(self.engine._cursor, self.name, readers)
 
     def work(self) -> None:
-        """Read all there is to read."""
+        """Read all data that can be read."""
         for _ in range(100):
             if not self.engine.work():
                 return
         raise AssertionError("there is always something to read")
 
     def counts(self) -> dict[str, int]:
-        """How many records of each key were counted."""
+        """The number of records that were counted for each key."""
         self.work()
         sums = dict(rows(self.engine, f"SELECT k, n FROM {self.name}_sums;"))
         direct = dict(rows(self.engine, f"SELECT k, n FROM {self.name}_direct;"))
@@ -94,13 +94,13 @@ class CountedTopic:
         return sums
 
     def reports(self) -> list[tuple[str, str]]:
-        """What is on the processing log about the topic: loggers and messages."""
-        found = rows(
+        """The entries of the processing log about the topic: loggers and messages."""
+        records = rows(
             self.engine,
             "SELECT logger, message->deserializationError->errorMessage AS m,"
             " message->deserializationError->`topic` AS t FROM KSQL_PROCESSING_LOG;",
         )
-        return [(logger, message) for logger, message, topic in found if topic == self.name]
+        return [(logger, message) for logger, message, topic in records if topic == self.name]
 
     def drop(self) -> None:
         """End the queries."""

@@ -53,7 +53,7 @@ def test_types(case: dict[str, Any]) -> None:
         assert str(refused.value).splitlines()[0] == case["error"]
         return
     analysis = analysis_of(TYPES["given"], case["select"])
-    types = {column.name: str(column.type) for column in analysis.columns}
+    types = {item.column.name: str(item.column.type) for item in analysis.projections}
     assert types == case["columns"]
     assert list(types) == list(case["columns"])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Set
+from collections.abc import Collection, Set
 from dataclasses import replace
 
 from sqlglot import exp
@@ -17,13 +17,23 @@ from opensea_metrics.sql.language.queries.analysis import (
     aggregates,
     is_aggregate,
 )
+from opensea_metrics.sql.language.queries.joins import JoinKey
 from opensea_metrics.sql.language.queries.scope import shown
 from opensea_metrics.sql.language.statements.parser import where
 from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
 
-def checked(analysis: Analysis) -> Analysis:
-    """The analysis with its keys added. Raises SqlError if ksqlDB does not allow the SELECT."""
+def checked(analysis: Analysis, join: JoinKey | None) -> Analysis:
+    """The analysis with its keys, if the SELECT is allowed. ``join`` is the key of a join. Raises SqlError."""
+    keyed = _checked(analysis, join)
+    if analysis.statement.kind is not Kind.SELECT:
+        _check_copies(keyed)
+        if all(column.is_key for column in keyed.columns):
+            raise _error(analysis, "The projection contains no value columns.", "select a column that is no key")
+    return keyed
+
+
+def _checked(analysis: Analysis, join: JoinKey | None) -> Analysis:
     statement = analysis.statement
     counts = Counter(projection.column.name for projection in analysis.projections)
     if twice := next((name for name, count in counts.items() if count > 1), None):
@@ -52,25 +62,95 @@ def checked(analysis: Analysis) -> Analysis:
         if not analysis.group:  # only a client's query may aggregate without GROUP BY
             analysis = replace(analysis, group=(exp.true(),))
         return _keyed(analysis, analysis.group, "PRIMARY KEY")
+    if analysis.partition == (exp.Null(),):
+        return _with_roles(analysis, {}, "KEY")
     if analysis.partition:
         return _keyed(analysis, analysis.partition, "KEY")
+    if join is not None:
+        return _joined(analysis, join)
     if statement.kind is not Kind.SELECT:
         _check_keys(analysis)
     return analysis
+
+
+def _error(analysis: Analysis, message: str, hint: str | None = None) -> SqlError:
+    return SqlError(message, analysis.statement.place, hint, stage=Stage.QUERY)
+
+
+def _with_roles(analysis: Analysis, keys: Collection[exp.Expression], role: str) -> Analysis:
+    """The analysis with the projections of ``keys`` as its keys, and no others."""
+    projections = tuple(
+        Projection(Column(p.column.name, p.column.type, role if p.expression in keys else None), p.expression)
+        for p in analysis.projections
+    )
+    return replace(analysis, projections=projections)
+
+
+def _joined(analysis: Analysis, join: JoinKey) -> Analysis:
+    """The analysis of a join with its key: the first column with the key's value that is selected."""
+    name = analysis.statement.name
+    missing = f"Key missing from projection (ie, SELECT). \nThe query used to build `{name}` must include the"
+    is_persistent = analysis.statement.kind is not Kind.SELECT
+    selected = {projection.expression for projection in analysis.projections}
+    role = "PRIMARY KEY" if analysis.source.is_table else "KEY"
+    if join.synthetic is not None:
+        column = join.synthetic[0]
+        keys = [exp.Column(this=exp.Identifier(this=column, quoted=True))]
+        message = (
+            f"{missing} join expression {column} in its projection (eg, SELECT {column}...).\n{column} was added as a"
+            " synthetic key column because the join criteria did not match any source column. This expression must"
+            " be included in the projection and may be aliased."
+        )
+    else:
+        keys = [
+            exp.Column(this=exp.Identifier(this=column, quoted=True), table=exp.Identifier(this=alias, quoted=True))
+            for alias, column in join.viable
+        ]
+        shown_keys = [f"{alias}.{column}" for alias, column in join.viable]
+        message = (
+            f"{missing} join expressions {' or '.join(shown_keys)} in its projection (eg, SELECT {shown_keys[0]}...)."
+        )
+    if join.is_foreign:
+        absent = [column for (_, column), key in zip(join.viable, keys, strict=True) if key not in selected]
+        message = (
+            "Primary key column missing in projection. For foreign-key table-table joins, the projection must include"
+            f" all primary key columns from the left input table. Missing column: `{', '.join(absent)}`."
+        )
+        chosen = keys
+    else:
+        chosen = [key for key in keys if key in selected][:1]
+        absent = [] if chosen else [message]
+    if is_persistent and absent:
+        raise _error(analysis, message)
+    return _with_roles(analysis, chosen, role)
 
 
 def _check_keys(analysis: Analysis) -> None:
     """Check that the SELECT contains the source's keys, because a persistent query keeps them."""
     selected = {p.expression.name for p in analysis.projections if isinstance(p.expression, exp.Column)}
     missing = [c.name for c in analysis.source.columns if c.is_key and c.name not in selected]
-    if missing and not analysis.joined:
-        raise SqlError(
+    if missing:
+        raise _error(
+            analysis,
             f"Key missing from projection (ie, SELECT). \nThe query used to build "
             f"`{analysis.statement.name}` must include the key column {missing[0]} in its projection "
             f"(eg, SELECT {missing[0]}...).",
-            analysis.statement.place,
-            stage=Stage.QUERY,
         )
+
+
+def _check_copies(analysis: Analysis) -> None:
+    """Raises SqlError for a key that is selected twice."""
+    keys = [p for p in analysis.projections if p.column.is_key]
+    for key in keys:
+        names = [p.column.name for p in analysis.projections if p.expression == key.expression]
+        if len(names) > 1:
+            raise _error(
+                analysis,
+                f"The projection contains a key column (`{names[0]}`) more than once, aliased as: "
+                f"{' and '.join(sorted(names))}.\nEach key column must only be in the projection once. If you"
+                " intended to copy the key into the value, then consider using the `AS_VALUE` function to indicate"
+                " which key reference should be copied.",
+            )
 
 
 def _without_star(call: exp.Anonymous) -> str:
@@ -97,6 +177,8 @@ def _keyed(
             _check_grouped(statement, projection.expression, wanted)
         column = Column(projection.column.name, projection.column.type, role if is_key else None)
         projections.append(Projection(column, projection.expression))
+    if analysis.is_aggregation and analysis.having is not None:
+        _check_grouped(statement, analysis.having, wanted, is_having=True)
     missing = [key for key in keys if key not in selected]
     if missing and statement.kind is not Kind.SELECT:
         clause = "grouping" if analysis.is_aggregation else "partitioning"
@@ -112,7 +194,7 @@ def _keyed(
 
 
 def _check_grouped(
-    statement: Statement, expression: exp.Expression, keys: Set[exp.Expression]
+    statement: Statement, expression: exp.Expression, keys: Set[exp.Expression], is_having: bool = False
 ) -> None:
     """Check that every column outside an aggregate is a GROUP BY expression or one of the window's bounds."""
     pending = [expression]
@@ -127,9 +209,17 @@ def _check_grouped(
         if isinstance(part, exp.Column):
             if part.name in ("WINDOWSTART", "WINDOWEND"):
                 continue
-            raise SqlError(
+            message = (
                 f"Non-aggregate SELECT expression(s) not part of GROUP BY: {part.name}\n"
-                "Either add the column(s) to the GROUP BY or remove them from the SELECT.",
+                "Either add the column(s) to the GROUP BY or remove them from the SELECT."
+            )
+            if is_having:
+                message = (
+                    f"Non-aggregate HAVING expression not part of GROUP BY: {part.name}\n"
+                    "Consider switching the HAVING clause to a WHERE clause before the GROUP BY."
+                )
+            raise SqlError(
+                message,
                 where(statement, part),
                 stage=Stage.QUERY,
             )

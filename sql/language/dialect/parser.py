@@ -55,8 +55,19 @@ class KsqlDBParser(Definitions):
         TokenType.DOT: None,
         TokenType.ARROW: _field_access,
     }
+    UNARY_PARSERS: ClassVar[dict[Any, Any]] = {
+        **parser.Parser.UNARY_PARSERS,
+        TokenType.PLUS: lambda self: self._signed(),
+    }
     LAMBDAS: ClassVar[dict[Any, Any]] = {TokenType.FARROW: _lambda}
     STRICT_CAST = False
+
+    def _signed(self) -> exp.Expr | None:
+        """What is after a plus, which means nothing but that a number follows."""
+        operand = self._parse_unary()
+        if operand is not None:
+            operand.meta["is_signed"] = True
+        return operand
 
     def _negate_range(self, this: exp.Expr | None = None) -> exp.Expr | None:
         """NOT before an operator. sqlglot would also accept ``a NOT NULL`` and ``a NOT IS NULL``."""

@@ -33,7 +33,9 @@ class Queries(Types):
                 self.raise_error("Expecting CHANGES or FINAL after EMIT")
         limit = None
         if self._word("LIMIT"):
-            limit = exp.Literal.number(self._whole_number("a number of rows"))
+            sign = -1 if self._match(TokenType.DASH) else 1
+            start = self._prev
+            limit = exp.Literal.number(sign * self._whole_number("a number of rows")).update_positions(start)
         return self.expression(
             node.SelectQuery(
                 expressions=projections,

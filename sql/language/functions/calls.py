@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from sqlglot import exp
@@ -16,7 +16,6 @@ from opensea_metrics.core.types import (
     KsqlType,
     MapType,
     array,
-    common,
     duplicate_name,
     name_of,
     same,
@@ -24,12 +23,10 @@ from opensea_metrics.core.types import (
 )
 from opensea_metrics.sql.language.functions import library as functions
 from opensea_metrics.sql.language.functions import variations
+from opensea_metrics.sql.language.functions.coercion import members
 from opensea_metrics.sql.language.functions.library import Function
 from opensea_metrics.sql.language.functions.signatures import python_result
-from opensea_metrics.sql.language.queries.scope import Scope, shown
-
-Infer = Callable[[exp.Expression, Scope], KsqlType]
-"""Returns an argument's type, as :func:`sql.language.queries.inference.infer` does."""
+from opensea_metrics.sql.language.queries.scope import Infer, Scope, shown
 
 
 def call_type(call: exp.Anonymous, scope: Scope, infer: Infer) -> KsqlType:
@@ -131,12 +128,12 @@ def _map(call: exp.Anonymous, scope: Scope, infer: Infer) -> KsqlType:
             raise scope.error(call, "MAP takes key := value")
     keys = members(call, [item.this for item in call.expressions], "map", "key", scope, infer)
     values = members(call, [item.expression for item in call.expressions], "map", "value", scope, infer)
-    known: set[exp.Expression] = set()
+    known: set[str] = set()
     for item in call.expressions:
-        if isinstance(item.this, exp.Literal) and item.this in known:
-            key = shown(item.this)
+        key = shown(item.this)
+        if key in known:
             raise scope.error(item.this, f"Multiple entries with same key: {key}", "write each key once")
-        known.add(item.this)
+        known.add(key)
     return MapType("MAP", keys, values)
 
 
@@ -187,39 +184,3 @@ def _body(
     parameters = dict(zip(map(name_of, given.expressions), kinds, strict=True))
     inner = replace(scope, parameters={**scope.parameters, **parameters})
     return infer(given.this, inner)
-
-
-def members(
-    whole: exp.Expression,
-    parts: Sequence[exp.Expression],
-    kind: str,
-    part: str,
-    scope: Scope,
-    infer: Infer,
-) -> KsqlType:
-    """The common type of the elements, keys or values of an ARRAY or MAP constructor.
-
-    Raises SqlError if there are none, or if all of them are a bare NULL.
-    """
-    article = "an" if kind == "array" else "a"
-    if not parts:
-        pair = "element" if kind == "array" else "key value pair"
-        message = f"{kind.capitalize()} constructor cannot be empty. Please supply at least one {pair}."
-        raise scope.error(whole, message, f"to get {article} {kind} without {part}s, write CAST(NULL AS …)")
-    common_type = widest(parts, scope, infer)
-    if common_type == NULL:
-        message = f"Cannot construct {article} {kind} with all NULL {part}s."
-        raise scope.error(whole, message, f"give one {part} a type, as in CAST(NULL AS INT)")
-    return common_type
-
-
-def widest(expressions: Sequence[exp.Expression], scope: Scope, infer: Infer) -> KsqlType:
-    """The type that can hold all expressions."""
-    widest_type: KsqlType = NULL
-    for expression in expressions:
-        kind = infer(expression, scope)
-        wider = common(widest_type, kind)
-        if wider is None:
-            raise scope.error(expression, f"{kind} does not fit with {widest_type}", "use CAST")
-        widest_type = wider
-    return widest_type

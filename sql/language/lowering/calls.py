@@ -77,9 +77,9 @@ class Calls(Expressions):
                     [(name_of(item.this), self.value(item.expression)) for item in arguments]
                 )
             case "MAP":
-                return self.map(
-                    [(self.value(item.this), self.value(item.expression)) for item in arguments]
-                )
+                keys = self.of_one_type([item.this for item in arguments])
+                values = self.of_one_type([item.expression for item in arguments])
+                return self.map(list(zip(keys, values, strict=True)))
             case "TRANSFORM" | "FILTER" | "REDUCE":
                 return self._higher_order(call, arguments)
         function = functions.find(name)

@@ -19,15 +19,20 @@ from sqlglot import exp
 from opensea_metrics.core.types import (
     BIGINT,
     BOOLEAN,
+    DATE,
     DOUBLE,
     INTEGER,
     NULL,
     STRING,
+    TIMESTAMP,
     KsqlType,
+    common,
     name_of,
 )
 from opensea_metrics.sql.language.dialect.nesting import is_chained, operands
+from opensea_metrics.sql.language.functions.coercion import TIMES, widest
 from opensea_metrics.sql.language.lowering.failing import may_be_null, may_fail, sides
+from opensea_metrics.sql.language.lowering.implicit_casts import cast_text
 from opensea_metrics.sql.language.lowering.refusals import Unsupported
 from opensea_metrics.sql.language.lowering.writing import SHALLOW, Writing, is_long
 from opensea_metrics.sql.language.queries.conditions import is_time_bound
@@ -38,6 +43,7 @@ from opensea_metrics.sql.language.values.timestamps import milliseconds
 
 OPERATORS: dict[type[exp.Expression], str] = {
     exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
+    exp.NullSafeNEQ: "IS DISTINCT FROM", exp.NullSafeEQ: "IS NOT DISTINCT FROM",
     exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.Mod: "%",
 }  # fmt: skip
 INTEGERS = (BIGINT, INTEGER)
@@ -98,7 +104,7 @@ class Expressions(Writing):
                 index = self.value(expression.expressions[0])
                 return self.element(self.value(expression.this), index, of_map)
             case exp.Array():
-                return self.array([self.value(element) for element in expression.expressions])
+                return self.array(self.of_one_type(expression.expressions))
             case exp.Cast():
                 return self._cast(expression)
             case exp.Case():
@@ -137,8 +143,8 @@ class Expressions(Writing):
             case exp.Is():
                 return f"({self.value(expression.this)} IS {self.value(expression.expression)})"
             case exp.In():
-                choices = ", ".join(self.value(e) for e in expression.expressions)
-                return f"({self.value(expression.this)} IN ({choices}))"
+                value, *choices = self.of_one_type([expression.this, *expression.expressions])
+                return f"({value} IN ({', '.join(choices)}))"
             case exp.Between():
                 low, high = expression.args["low"], expression.args["high"]
                 written = [self._time(side, expression.this) for side in (low, high)]
@@ -148,6 +154,8 @@ class Expressions(Writing):
                 return self.like(value, pattern, bool(expression.args.get("negate")))
         if type(expression) in OPERATORS and isinstance(expression, exp.Predicate):
             left, right = expression.this, expression.expression
+            if isinstance(expression, exp.NullSafeEQ | exp.NullSafeNEQ) and self.may_fail(expression):
+                raise self.refused(expression, "IS [NOT] DISTINCT FROM of arithmetic")
             written = [self._time(left, right), self._time(right, left)]
             return f"({written[0]} {OPERATORS[type(expression)]} {written[1]})"
         return self.value(expression)
@@ -207,7 +215,23 @@ class Expressions(Writing):
         """A side of a comparison. A text beside WINDOWSTART or ROWTIME is an ISO time."""
         if is_time_bound(other) and isinstance(side, exp.Literal) and side.is_string:
             return str(milliseconds(str(side.this)))
-        return self.value(side)
+        kind = self.type_of(other)
+        return self._as(side, kind) if kind in TIMES else self.value(side)
+
+    def of_one_type(self, expressions: Sequence[exp.Expression]) -> list[str]:
+        """Values of a list, of which ksqlDB casts some to the type of the others."""
+        kind = widest(expressions, self.scope, infer)
+        return [self._as(expression, kind) for expression in expressions]
+
+    def _as(self, expression: exp.Expression, kind: KsqlType) -> str:
+        """A value that ksqlDB casts to a type by itself."""
+        given = self.type_of(expression)
+        if common(given, kind) is not None or {given, kind} == {DATE, TIMESTAMP}:
+            return self.value(expression)
+        text = cast_text(expression.unnest(), kind)
+        if text is None:
+            raise self.refused(expression, f"an implicit cast of {given} to {kind}")
+        return f"CAST({self.text(text)} AS {self.checked_type(expression, kind)})"
 
     def _arithmetic(self, expression: exp.Expression) -> str:
         """An operation, or a chain of additions and subtractions of any length."""

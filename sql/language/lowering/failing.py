@@ -39,7 +39,7 @@ def may_be_null(condition: exp.Expression, known: Container[exp.Expression]) -> 
             return may_be_null(condition.this, known)
         case exp.And() | exp.Or():
             return any(may_be_null(side, known) for side in sides(condition))
-        case exp.Is() | exp.In() | exp.Between():
+        case exp.Is() | exp.In() | exp.Between() | exp.NullSafeEQ() | exp.NullSafeNEQ():
             return may_fail(condition, known)
         case exp.EQ() | exp.NEQ() | exp.LT() | exp.LTE() | exp.GT() | exp.GTE():
             return may_fail(condition, known)

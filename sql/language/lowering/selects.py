@@ -92,6 +92,8 @@ def check_supported(analysis: Analysis, engine: str) -> None:
         feature = "EMIT FINAL"
     elif analysis.window and analysis.window.kind == "SESSION":
         feature = "a SESSION window"
+    elif analysis.limit is not None and analysis.limit < 0:
+        feature = "a negative LIMIT"
     if feature:
         raise Unsupported(feature, engine, analysis.statement.place)
 

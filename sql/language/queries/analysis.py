@@ -42,9 +42,14 @@ class Analysis:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """The result's columns as a sink has them, keys first."""
-        columns = [projection.column for projection in self.projections]
-        return tuple(sorted(columns, key=lambda column: not column.is_key))
+        """The result's columns as a sink has them: keys first, in the order of GROUP BY or PARTITION BY."""
+        places = {key: place for place, key in enumerate(self.group or self.partition)}
+
+        def order(projection: Projection) -> tuple[bool, int]:
+            is_key = projection.column.is_key
+            return not is_key, places.get(projection.expression, 0) if is_key else 0
+
+        return tuple(projection.column for projection in sorted(self.projections, key=order))
 
 
 def aggregates(expression: exp.Expression) -> Iterator[exp.Anonymous]:

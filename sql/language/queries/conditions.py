@@ -5,9 +5,9 @@ from __future__ import annotations
 from sqlglot import exp
 
 from opensea_metrics.core.errors import SqlError
-from opensea_metrics.core.types import BOOLEAN, NULL, STRING, KsqlType, common, name_of
-from opensea_metrics.sql.language.functions.calls import Infer, widest
-from opensea_metrics.sql.language.queries.scope import COMPARISONS, Scope, shown
+from opensea_metrics.core.types import BOOLEAN, NULL, STRING, TIME, KsqlType, common, name_of
+from opensea_metrics.sql.language.functions.coercion import TIMES, widest
+from opensea_metrics.sql.language.queries.scope import COMPARISONS, Infer, Scope, shown
 from opensea_metrics.sql.language.values.timestamps import milliseconds
 
 _UNORDERED = ("BOOLEAN", "ARRAY", "MAP", "STRUCT")
@@ -23,15 +23,15 @@ def predicate(expression: exp.Expression, scope: Scope, infer: Infer) -> KsqlTyp
         case exp.Not():
             expect_boolean(expression.this, scope, infer)
         case exp.In():
+            if all(isinstance(choice, exp.Null) for choice in expression.expressions):
+                raise scope.error(expression, "IN with only NULLs fails in ksqlDB", "write IS NULL")
             widest([expression.this, *expression.expressions], scope, infer)
         case exp.Between():
             bounds = [expression.args["low"], expression.args["high"]]
             is_time = scope.clause == "WHERE" and is_time_bound(expression.this)
             if is_time and all(_is_time(bound, scope) for bound in bounds):
                 return BOOLEAN
-            kind = widest([expression.this, *bounds], scope, infer)
-            if kind.name in _UNORDERED:
-                raise scope.error(expression.this, f"{kind} has no order, so BETWEEN cannot compare it")
+            _check_bounds(expression.this, bounds, scope, infer)
         case exp.Like():
             for side in (expression.this, expression.expression):
                 if infer(side, scope) not in (STRING, NULL):
@@ -39,6 +39,29 @@ def predicate(expression: exp.Expression, scope: Scope, infer: Infer) -> KsqlTyp
         case _:  # IS NULL
             infer(expression.this, scope)
     return BOOLEAN
+
+
+def _check_bounds(
+    value: exp.Expression, bounds: list[exp.Expression], scope: Scope, infer: Infer
+) -> None:
+    """Raises SqlError if BETWEEN cannot compare a value with its bounds."""
+    kind = infer(value, scope)
+    if kind.name in _UNORDERED:
+        raise scope.error(value, f"{kind} has no order, so BETWEEN cannot compare it")
+    for bound in bounds:
+        limit = infer(bound, scope)
+        if NULL in (kind, limit):
+            raise scope.error(bound, "BETWEEN with NULL fails in ksqlDB", "give BETWEEN two values")
+        if not _comparable(kind, limit):
+            raise scope.error(bound, f"{limit} does not fit with {kind}", "use CAST")
+
+
+def _comparable(left: KsqlType, right: KsqlType) -> bool:
+    """Whether ksqlDB compares values of two types: a text stands for a date or a time."""
+    if common(left, right) is not None:
+        return True
+    times = [kind for kind in (left, right) if kind in TIMES]
+    return bool(times) and (STRING in (left, right) or (len(times) == 2 and TIME not in times))
 
 
 def comparison(expression: exp.Expression, scope: Scope, infer: Infer) -> KsqlType:
@@ -49,8 +72,9 @@ def comparison(expression: exp.Expression, scope: Scope, infer: Infer) -> KsqlTy
         message = f"Comparison with NULL not supported: {left} {COMPARISONS[type(expression)][0]} {right}"
         raise scope.error(expression, message, "use IS NULL or IS NOT NULL")
     is_time = scope.clause == "WHERE" and any(map(is_time_bound, sides))
-    is_ordered = isinstance(expression, exp.EQ | exp.NEQ) or left.name not in _UNORDERED
-    fits = is_ordered and common(left, right) is not None
+    is_equality = isinstance(expression, exp.EQ | exp.NEQ | exp.NullSafeEQ | exp.NullSafeNEQ)
+    is_ordered = is_equality or left.name not in _UNORDERED
+    fits = is_ordered and _comparable(left, right)
     if not fits and not (is_time and any(_is_time(side, scope) for side in sides)):
         text, name = shown(expression), COMPARISONS[type(expression)][1]
         raise scope.error(
@@ -66,7 +90,10 @@ def comparison(expression: exp.Expression, scope: Scope, infer: Infer) -> KsqlTy
 def expect_boolean(expression: exp.Expression, scope: Scope, infer: Infer) -> None:
     """Raise SqlError for an expression that is not a condition."""
     kind = infer(expression, scope)
-    if kind not in (BOOLEAN, NULL):
+    if kind == NULL:
+        hint = "a condition is TRUE or FALSE: write CAST(NULL AS BOOLEAN) for one that is neither"
+        raise scope.error(expression, "NULL is not a condition in ksqlDB", hint)
+    if kind != BOOLEAN:
         raise condition_error(expression, kind, scope)
 
 

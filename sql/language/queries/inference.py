@@ -29,11 +29,14 @@ from opensea_metrics.core.types import (
 )
 from opensea_metrics.sql.language.catalog.type_names import written_type
 from opensea_metrics.sql.language.dialect.nesting import is_chained
-from opensea_metrics.sql.language.functions.calls import call_type, members
+from opensea_metrics.sql.language.functions.calls import call_type
+from opensea_metrics.sql.language.functions.coercion import members
 from opensea_metrics.sql.language.functions.signatures import arithmetic
 from opensea_metrics.sql.language.functions.variations import UNIT
 from opensea_metrics.sql.language.queries.conditions import comparison, expect_boolean, predicate
 from opensea_metrics.sql.language.queries.scope import ARITHMETIC, COMPARISONS, Scope, shown
+
+_SIGNS = {"+": "plus", "-": "minus"}
 
 
 def infer(expression: exp.Expression, scope: Scope) -> KsqlType:
@@ -45,6 +48,8 @@ def infer(expression: exp.Expression, scope: Scope) -> KsqlType:
     for part in reversed(pending):
         if id(part) not in scope.types:
             scope.types[id(part)] = part, _infer(part, scope)
+            if "is_signed" in part.meta:
+                _check_number(part, scope.types[id(part)][1], "+", scope)
     return scope.types[id(expression)][1]
 
 
@@ -189,10 +194,15 @@ def _cast(cast: exp.Cast, scope: Scope) -> KsqlType:
 
 def _negated(negation: exp.Neg, scope: Scope) -> KsqlType:
     kind = infer(negation.this, scope)
-    if not is_numeric(kind):
-        message = f"Object of type {kind} cannot be converted to a numeric type: -{shown(negation.this)}"
-        raise scope.error(negation.this, message, "only a number can have a minus sign; use CAST")
+    _check_number(negation.this, kind, "-", scope)
     return kind
+
+
+def _check_number(operand: exp.Expression, kind: KsqlType, sign: str, scope: Scope) -> None:
+    """Raises SqlError for a plus or a minus before something that is no number."""
+    if not is_numeric(kind):
+        message = f"Object of type {kind} cannot be converted to a numeric type: {sign}{shown(operand)}"
+        raise scope.error(operand, message, f"a {_SIGNS[sign]} stands before a number; use CAST")
 
 
 def _case(case: exp.Case, scope: Scope) -> KsqlType:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from sqlglot import exp
 
 from opensea_metrics.core.errors import SqlError, Stage
-from opensea_metrics.core.types import BIGINT, BOOLEAN, NULL, name_of
+from opensea_metrics.core.types import BIGINT, name_of
 from opensea_metrics.sql.language.catalog.keys import checked
-from opensea_metrics.sql.language.catalog.sources import Column, Source, Window
-from opensea_metrics.sql.language.dialect.naming import SYSTEM_COLUMNS
-from opensea_metrics.sql.language.queries.analysis import Analysis, Projection, is_aggregate
-from opensea_metrics.sql.language.queries.conditions import condition_error
+from opensea_metrics.sql.language.catalog.sources import Source, Window
+from opensea_metrics.sql.language.queries.analysis import Analysis, is_aggregate
+from opensea_metrics.sql.language.queries.clauses import check_clauses, check_table
+from opensea_metrics.sql.language.queries.conditions import expect_boolean
 from opensea_metrics.sql.language.queries.inference import infer
+from opensea_metrics.sql.language.queries.joins import Joins, check_sources
+from opensea_metrics.sql.language.queries.projections import Projections
 from opensea_metrics.sql.language.queries.scope import Scope
 from opensea_metrics.sql.language.statements.parser import where
 from opensea_metrics.sql.language.statements.statements import Kind, Statement
@@ -26,65 +27,63 @@ def analyse(statement: Statement, query: exp.Expression, sources: dict[str, Sour
     source = _find(statement, first, sources)
     joined = tuple(_find(statement, item, sources) for item in rest)
     aliases = [_alias(item) for item in (first, *rest)]
-    columns = {
-        alias: known.readable() for alias, known in zip(aliases, (source, *joined), strict=True)
-    }
+    check_sources(statement, [source, *joined], aliases)
+    named = dict(zip(aliases, (source, *joined), strict=True))
+    columns = {alias: known.readable() for alias, known in named.items()}
     window = _window(statement, query.args.get("window"))
     if window:
         columns[aliases[0]] |= {"WINDOWSTART": BIGINT, "WINDOWEND": BIGINT}
     scope = Scope(statement, columns)
+    key = Joins(scope, named).key(query.args["joins"])
+    if key and key.synthetic:
+        columns[""] = dict([key.synthetic])
+    check_clauses(query, scope)
+    if all(known.is_table for known in named.values()):
+        check_table(query, scope)
     for clause in ("group", "partition"):
         for expression in query.args.get(clause) or ():
             infer(expression, replace(scope, clause=f"{clause.upper()} BY"))
     for clause in ("where", "having"):
         if (condition := query.args.get(clause)) is not None:
-            inner = replace(scope, clause=clause.upper())
-            if (kind := infer(condition, inner)) not in (BOOLEAN, NULL):
-                raise condition_error(condition, kind, inner)
-    named = list(zip(aliases, (source, *joined), strict=True))
-    projections = tuple(_projections(query, scope, named))
-    group = tuple(_normalised(e) for e in query.args.get("group") or ())
-    partition = tuple(_normalised(e) for e in query.args.get("partition") or ())
-    for join in query.args["joins"]:
-        infer(join.args["on"], scope)
-    limit = query.args.get("limit")
+            expect_boolean(condition, replace(scope, clause=clause.upper()), infer)
+    partition = tuple(query.args.get("partition") or ())
+    resolved = Projections(scope, named, partition, key.synthetic if key else None)
+    projections = resolved.of(query.expressions)
+
+    def normalised(clause: str) -> exp.Expression | None:
+        expression = query.args.get(clause)
+        return None if expression is None else resolved.normalised(expression)
+
+    group = tuple(resolved.normalised(expression) for expression in query.args.get("group") or ())
     analysis = Analysis(
         statement=statement,
         source=source,
         joined=joined,
         projections=projections,
         window=window or (source.window if not group else None),
-        where=_normalised_or_none(query.args.get("where")),
+        where=normalised("where"),
         group=group,
-        partition=partition,
-        having=_normalised_or_none(query.args.get("having")),
-        # A persistent query always emits changes, even without the clause.
+        partition=tuple(resolved.normalised(expression) for expression in partition),
+        having=normalised("having"),
+        # A persistent query emits changes, said or not.
         emit=query.args.get("emit") or (None if statement.kind is Kind.SELECT else "CHANGES"),
-        limit=int(limit.this) if limit else None,
+        limit=_limit(query, scope),
         is_aggregation=bool(group) or any(is_aggregate(p.expression) for p in projections),
     )
-    return checked(analysis)
+    if window and not analysis.is_aggregation:
+        raise SqlError("WINDOW clause requires a GROUP BY clause.", statement.place, stage=Stage.QUERY)
+    return checked(analysis, key)
 
 
-def _normalised(expression: exp.Expression) -> exp.Expression:
-    """A copy in which equal expressions look equal: names are upper-cased, and columns have no source before them."""
-
-    def normalise(part: exp.Expression) -> exp.Expression:
-        if isinstance(part, exp.Identifier):
-            name = exp.Identifier(this=name_of(part), quoted=True)
-            name.meta.update(part.meta)
-            return name
-        if isinstance(part, exp.Column) and part.args.get("table"):
-            part.set("table", None)
-        if isinstance(part, exp.Anonymous):
-            part.set("this", str(part.this).upper())
-        return part
-
-    return expression.copy().transform(normalise)
-
-
-def _normalised_or_none(expression: exp.Expression | None) -> exp.Expression | None:
-    return None if expression is None else _normalised(expression)
+def _limit(query: exp.Expression, scope: Scope) -> int | None:
+    """The number of rows after LIMIT. Raises SqlError for a negative one in a pull query."""
+    if (limit := query.args.get("limit")) is None:
+        return None
+    number = int(limit.name) if isinstance(limit, exp.Literal) else -int(limit.this.name)
+    if number < 0 and not query.args.get("emit"):
+        message = "Pull queries don't support negative integers in the LIMIT clause."
+        raise scope.error(limit, message, "write a number that is not negative")
+    return number
 
 
 def _find(statement: Statement, item: exp.Expression, sources: dict[str, Source]) -> Source:
@@ -126,58 +125,4 @@ def _window(statement: Statement, window: exp.Expression | None) -> Window | Non
             code=50000,
         )
     kind = str(window.args["kind"])
-    return Window(kind, size, duration("advance") or size, grace, retention=retention)
-
-
-def _projections(
-    query: exp.Expression, scope: Scope, sources: list[tuple[str, Source]]
-) -> Iterator[Projection]:
-    generated = 0
-    roles = {column.name: column.role for column in sources[0][1].columns} if len(sources) == 1 else {}
-    for item in query.expressions:
-        if isinstance(item, exp.Star):
-            for alias, source in sources:
-                prefix = f"{alias}_" if len(sources) > 1 else ""
-                for column in _starred(scope.statement, source):
-                    identifier = exp.Identifier(this=column.name, quoted=True)
-                    renamed = Column(prefix + column.name, column.type, column.role)
-                    yield Projection(renamed, exp.Column(this=identifier))
-            continue
-        kind = infer(item, scope)
-        if kind == NULL:
-            raise scope.error(
-                item,
-                "Can't infer a type of null. Please explicitly cast it to a required type, e.g."
-                " CAST(null AS VARCHAR).",
-            )
-        expression = _normalised(item.this if isinstance(item, exp.Alias) else item)
-        if isinstance(item, exp.Alias):
-            name = name_of(item.args["alias"])
-            if name.upper() in SYSTEM_COLUMNS:
-                raise scope.error(
-                    item.args["alias"],
-                    f"`{name.upper()}` is a reserved column name. You cannot use it as an alias for a column.",
-                )
-        elif isinstance(item, exp.Column):
-            name = name_of(item.this)
-            if name in SYSTEM_COLUMNS and scope.statement.kind is not Kind.SELECT:
-                raise scope.error(
-                    item, f"Reserved column name in select: `{name}`. Please remove or alias the column."
-                )
-        elif isinstance(item, exp.Dot):
-            name = name_of(item.expression)
-        else:
-            name = f"KSQL_COL_{generated}"
-            generated += 1
-        role = roles.get(expression.name) if isinstance(expression, exp.Column) else None
-        yield Projection(Column(name, kind, role), expression)
-
-
-def _starred(statement: Statement, source: Source) -> list[Column]:
-    """The columns of ``*``. For a client's query, the window's bounds come after the keys."""
-    keys = [column for column in source.columns if column.is_key]
-    values = [column for column in source.columns if not column.is_key]
-    bounds = []
-    if source.window and statement.kind is Kind.SELECT:
-        bounds = [Column("WINDOWSTART", BIGINT), Column("WINDOWEND", BIGINT)]
-    return [*keys, *bounds, *values]
+    return Window(kind, size, duration("advance") or size, grace)

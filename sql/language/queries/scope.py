@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from sqlglot import exp
@@ -20,6 +20,8 @@ COMPARISONS: dict[type[exp.Expression], tuple[str, str]] = {
     exp.LTE: ("<=", "LESS_THAN_OR_EQUAL"),
     exp.GT: (">", "GREATER_THAN"),
     exp.GTE: (">=", "GREATER_THAN_OR_EQUAL"),
+    exp.NullSafeNEQ: ("IS DISTINCT FROM", "IS_DISTINCT_FROM"),
+    exp.NullSafeEQ: ("IS NOT DISTINCT FROM", "IS_NOT_DISTINCT_FROM"),
 }
 
 
@@ -49,6 +51,10 @@ class Scope:
         """An error at the place of an expression."""
         place = where(self.statement, expression)
         return SqlError(message, place, hint, stage=Stage.QUERY, located=located)
+
+
+Infer = Callable[[exp.Expression, Scope], KsqlType]
+"""Gives an expression's type, as :func:`sql.language.queries.inference.infer` does."""
 
 
 def shown(expression: exp.Expression) -> str:

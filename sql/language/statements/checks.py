@@ -29,7 +29,8 @@ _NAMED_SOURCES = (
 def check(ast: exp.Expression, parts: Sequence[exp.Expr], locate: Callable[[int], Place], place: Place) -> None:
     """Raise SqlError for errors that ksqlDB reports after parsing. ``place`` is the statement's place.
 
-    This changes the AST: function names lose their quotes, and a unit of time as an argument becomes an ``exp.Var``.
+    Changes the AST: a function's name loses its quotes, a key of a MAP becomes a column, and a unit of time as an
+    argument becomes an ``exp.Var``.
     """
     _check_functions(parts, locate, place)
     _check_names(ast, parts, locate)
@@ -41,10 +42,19 @@ def _check_functions(parts: Iterable[exp.Expr], locate: Callable[[int], Place], 
     for call in parts:
         if not isinstance(call, exp.Anonymous):
             continue
+        if call.name.upper() == "MAP":
+            _read_keys(call)
         if isinstance(call.this, exp.Identifier):
             call.set("this", str(call.this.this))
         elif call.name.upper() in RESERVED:
             raise _reserved(call.name, place_of(call, locate, place))
+
+
+def _read_keys(call: exp.Anonymous) -> None:
+    """The keys of ``MAP(key := value)`` are expressions. sqlglot takes a column's name for a field's."""
+    for entry in call.expressions:
+        if isinstance(entry, exp.PropertyEQ) and isinstance(entry.this, exp.Identifier):
+            entry.set("this", exp.Column(this=entry.this))
 
 
 def _check_lists(parts: Sequence[exp.Expr], locate: Callable[[int], Place], place: Place) -> None:

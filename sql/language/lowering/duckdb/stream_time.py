@@ -15,10 +15,9 @@ from opensea_metrics.sql.language.queries.analysis import Analysis
 class StreamTime:
     """Stream time: the greatest ROWTIME (epoch ms) ``seen`` by partition of the records.
 
-    A query that groups by other columns than its source's key has one, of the partition 0: Kafka Streams
-    then has a task for each partition of the repartitioned records, and each of them sees nearly all times.
-    The rows of several partitions count in the order in which Kafka Streams takes them: next comes that
-    partition whose next record has the smallest timestamp.
+    A query that groups by columns other than its source's key has one stream time, that of partition 0. In Kafka
+    Streams each partition of the repartitioned records has a task, and each task sees nearly all times. Rows of
+    several partitions are merged as in Kafka Streams: the partition whose next record is the oldest comes next.
     """
 
     seen: Mapping[int, int]

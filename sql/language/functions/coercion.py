@@ -1,0 +1,158 @@
+"""The type that several values share: of ARRAY[…], MAP(…) and IN (…).
+
+The first value decides, and later ones are cast to its type where ksqlDB does so by itself. A text in quotes
+becomes a number or a BOOLEAN, and a number in a list of texts becomes a text. Source: observed on a 7.9.1
+(tests/sql/types.yml).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+
+from sqlglot import exp
+
+from opensea_metrics.core.types import (
+    BIGINT,
+    BOOLEAN,
+    BYTES,
+    DATE,
+    INTEGER,
+    NULL,
+    STRING,
+    TIME,
+    TIMESTAMP,
+    ArrayType,
+    DecimalType,
+    KsqlType,
+    MapType,
+    StructType,
+    array,
+    common,
+    is_numeric,
+    name_of,
+    struct,
+)
+from opensea_metrics.sql.language.queries.scope import Infer, Scope, shown
+
+TIMES = (DATE, TIME, TIMESTAMP)
+_FROM_TEXT = (*TIMES, BYTES)
+_NUMBER = re.compile(r"[+-]?([0-9]{1,100}(\.[0-9]{0,100})?|\.[0-9]{1,100})([eE][+-]?[0-9]{1,3})?")
+_BOOLEANS = ("true", "false", "yes", "no")
+
+
+def members(
+    whole: exp.Expression,
+    parts: Sequence[exp.Expression],
+    kind: str,
+    part: str,
+    scope: Scope,
+    infer: Infer,
+) -> KsqlType:
+    """The type of the elements, keys or values that an ARRAY or a MAP is written with.
+
+    Raises SqlError if there are none, or if all are a bare NULL.
+    """
+    article = "an" if kind == "array" else "a"
+    if not parts:
+        pair = "element" if kind == "array" else "key value pair"
+        message = f"{kind.capitalize()} constructor cannot be empty. Please supply at least one {pair}."
+        raise scope.error(whole, message, f"for {article} {kind} without {part}s, cast: CAST(NULL AS …)")
+    shared = widest(parts, scope, infer)
+    if shared == NULL:
+        message = f"Cannot construct {article} {kind} with all NULL {part}s."
+        raise scope.error(whole, message, f"give one {part} a type, as in CAST(NULL AS INT)")
+    return shared
+
+
+def widest(expressions: Sequence[exp.Expression], scope: Scope, infer: Infer) -> KsqlType:
+    """The type that all of them have or are cast to. Raises SqlError if there is none."""
+    return _folded(NULL, expressions, scope, infer)
+
+
+def _folded(kind: KsqlType, expressions: Sequence[exp.Expression], scope: Scope, infer: Infer) -> KsqlType:
+    for expression in expressions:
+        kind = _joined(kind, infer(expression, scope), expression, scope, infer)
+    return kind
+
+
+def _joined(
+    known: KsqlType, given: KsqlType, expression: exp.Expression, scope: Scope, infer: Infer
+) -> KsqlType:
+    """The type of a list of ``known`` type with one more value; parts of a constructor count one by one."""
+    if (shared := common(known, given)) is not None:
+        return shared
+    inner = expression.unnest()
+
+    def parts(written: Sequence[exp.Expression], other: KsqlType, kind: KsqlType) -> KsqlType:
+        if written:
+            return _folded(other, written, scope, infer)
+        return _joined(other, kind, expression, scope, infer)
+
+    match known, given:
+        case ArrayType(), ArrayType():
+            elements = inner.expressions if isinstance(inner, exp.Array) else []
+            return array(parts(elements, known.element, given.element))
+        case MapType(), MapType():
+            pairs = inner.expressions if isinstance(inner, exp.Anonymous) and inner.name.upper() == "MAP" else []
+            keys = parts([pair.this for pair in pairs], known.key, given.key)
+            return MapType("MAP", keys, parts([pair.expression for pair in pairs], known.value, given.value))
+        case StructType(), StructType():
+            return _structs(known, given, expression, scope, infer)
+    is_literal = isinstance(inner, exp.Literal | exp.Boolean | exp.Neg)
+    if given == STRING:
+        if known in _FROM_TEXT:
+            return known
+        if is_literal and (is_numeric(known) or known == BOOLEAN):
+            return _of_text(known, str(inner.this), expression, scope)
+    if known == STRING and (given in _FROM_TEXT or (is_literal and given.name not in ("ARRAY", "MAP", "STRUCT"))):
+        return given if given in _FROM_TEXT else STRING
+    message = f"operator does not exist: {known} = {given} ({shown(expression)})"
+    raise scope.error(expression, message, "use CAST: all values must have one type")
+
+
+def _structs(
+    known: StructType, given: StructType, expression: exp.Expression, scope: Scope, infer: Infer
+) -> KsqlType:
+    """Fields of both: those of the later value first."""
+    inner = expression.unnest()
+    written = {}
+    if isinstance(inner, exp.Anonymous) and inner.name.upper() == "STRUCT":
+        written = {name_of(item.this): item.expression for item in inner.expressions}
+    fields = []
+    for name, kind in given.fields:
+        if (other := known.field(name)) is not None:
+            kind = _joined(other, kind, written.get(name, expression), scope, infer)
+        fields.append((name, kind))
+    fields += [(name, kind) for name, kind in known.fields if given.field(name) is None]
+    return struct(*fields)
+
+
+def _of_text(known: KsqlType, written: str, literal: exp.Expression, scope: Scope) -> KsqlType:
+    """The type of a list of numbers or of BOOLEANs with a text in quotes."""
+    text = written.strip()
+    if known == BOOLEAN:
+        is_boolean = bool(text) and any(word.startswith(text.lower()) for word in _BOOLEANS)
+        kind: KsqlType | None = BOOLEAN if is_boolean else None
+    else:
+        kind = common(known, number_type(text)) if _NUMBER.fullmatch(text) else None
+    if kind is None:
+        message = f'invalid input syntax for type {known.name}: "{written}".'
+        raise scope.error(literal, message, f"write a {known.name} without quotes")
+    return kind
+
+
+def number_type(text: str) -> KsqlType:
+    """The smallest type that holds a number's text: INTEGER, BIGINT or a DECIMAL."""
+    number = Decimal(text)
+    _, digits, exponent = number.as_tuple()
+    assert isinstance(exponent, int)
+    if exponent == 0 and "e" not in text.lower() and "." not in text:
+        for kind, bits in ((INTEGER, 31), (BIGINT, 63)):
+            if -(2**bits) <= number < 2**bits:
+                return kind
+    scale = max(0, -exponent)
+    precision = max(len(digits) + max(0, exponent), scale)
+    return DecimalType("DECIMAL", precision, scale)
+
