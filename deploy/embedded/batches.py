@@ -9,9 +9,10 @@ import duckdb
 
 from opensea_metrics.deploy.embedded import archive, health, processing_log
 from opensea_metrics.deploy.embedded.archive import Register, Segment
-from opensea_metrics.deploy.embedded.lines import FileLines, Unread
+from opensea_metrics.deploy.embedded.lines import FileLines
 from opensea_metrics.deploy.embedded.processing_log import Report
 from opensea_metrics.deploy.embedded.topics import RECORD, TOMBSTONE, Positions
+from opensea_metrics.deploy.embedded.unread import Unread
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering.records import rows as records
 from opensea_metrics.sql.language.lowering.records.capitals import Capitals, capitals

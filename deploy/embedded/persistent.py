@@ -9,7 +9,6 @@ from __future__ import annotations
 import duckdb
 
 from opensea_metrics.deploy.embedded import aggregation, chunks, failures, feeds, processing_log
-from opensea_metrics.deploy.embedded.lines import Unread, Why
 from opensea_metrics.deploy.embedded.numbering import DECODED, Numbered
 from opensea_metrics.deploy.embedded.storage import transaction
 from opensea_metrics.deploy.embedded.stored_topic import MOST_BYTES
@@ -21,6 +20,7 @@ from opensea_metrics.deploy.embedded.topics import (
     ReadPosition,
     RecordTopic,
 )
+from opensea_metrics.deploy.embedded.unread import Unread, Why
 from opensea_metrics.sql.language.catalog.catalog import Query
 from opensea_metrics.sql.language.lowering.duckdb import selects
 

@@ -14,11 +14,11 @@ from opensea_metrics.core.errors import SqlError
 from opensea_metrics.core.quoting import column as column_of
 from opensea_metrics.deploy.embedded import aggregation, failures, feeds, reply_values
 from opensea_metrics.deploy.embedded.engine import Engine, OpenRead
-from opensea_metrics.deploy.embedded.lines import Unread
 from opensea_metrics.deploy.embedded.newest_rows import NewestRows
 from opensea_metrics.deploy.embedded.numbering import DECODED, Numbered
 from opensea_metrics.deploy.embedded.stored_topic import MOST_BYTES
 from opensea_metrics.deploy.embedded.topics import ReadPosition
+from opensea_metrics.deploy.embedded.unread import Unread
 from opensea_metrics.sql.language.catalog.sources import Column
 from opensea_metrics.sql.language.lowering import support
 from opensea_metrics.sql.language.lowering.duckdb import selects

@@ -18,7 +18,8 @@ from opensea_metrics.deploy.embedded import archive, chunks, feeds, metastore, r
 from opensea_metrics.deploy.embedded.archive import FILES, Register, Segment
 from opensea_metrics.deploy.embedded.batches import FileBatch, JsonBatch, RowBatch
 from opensea_metrics.deploy.embedded.feeds import Changes, Counts, Log, LogChunk, RowFeed, Selection
-from opensea_metrics.deploy.embedded.lines import FileLines, Unread, state
+from opensea_metrics.deploy.embedded.lines import FileLines
+from opensea_metrics.deploy.embedded.segment_files import state
 from opensea_metrics.deploy.embedded.topics import (
     RECORD,
     TOMBSTONE,
@@ -29,6 +30,7 @@ from opensea_metrics.deploy.embedded.topics import (
     RecordTopic,
     TopicRecord,
 )
+from opensea_metrics.deploy.embedded.unread import Unread
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering.records import rows as records

@@ -20,8 +20,8 @@ from opensea_metrics.sql.language.catalog.sources import Source
 
 if TYPE_CHECKING:  # lines imports processing_log, which appends records
     from opensea_metrics.deploy.embedded.archive import Segment
-    from opensea_metrics.deploy.embedded.lines import Unread
     from opensea_metrics.deploy.embedded.processing_log import Report
+    from opensea_metrics.deploy.embedded.unread import Unread
 
 RECORD = ("ROWPARTITION", "ROWOFFSET")
 """Columns of relations of records, in addition to the columns of the source, ROWTIME and ``_off``."""

@@ -23,12 +23,12 @@ from opensea_metrics.deploy.embedded import (
     persistent,
     replies,
 )
-from opensea_metrics.deploy.embedded import lines as line_reader
 from opensea_metrics.deploy.embedded.archive import Segment
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.lines import FileLines
 from opensea_metrics.deploy.embedded.queries import TransientQuery
 from opensea_metrics.deploy.embedded.storage import Storage, StorageError
+from opensea_metrics.deploy.embedded.unread import WHEN_IT_GOES_ON, Why
 from opensea_metrics.producer.archive import listing
 from opensea_metrics.producer.archive import text as texts
 from opensea_metrics.sql.language.statements.parser import parse_statement
@@ -531,7 +531,7 @@ def test_a_half_written_file_that_looked_damaged_may_be_completed(topic: Counted
     settled(path)
     assert 0 < sum(topic.counts().values()) < 10_000
     (reason,) = topic.reasons()
-    assert f"this file is damaged: its end is missing; {line_reader._WHEN[line_reader.Why.DAMAGED]}" in reason
+    assert f"this file is damaged: its end is missing; {WHEN_IT_GOES_ON[Why.DAMAGED]}" in reason
     path.write_bytes(whole)
     assert topic.counts() == {f"k{n}": 10 for n in range(1000)}
 
