@@ -76,7 +76,7 @@ def test_lowering(case: dict[str, Any], engine: str) -> None:
 @pytest.mark.parametrize("name", ["ROWPARTITION", "ROWOFFSET"])
 def test_recompute_refuses_the_place_of_a_record(name: str) -> None:
     """An archive's values do not have it."""
-    given = "CREATE STREAM s (i INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1)"
+    given = "CREATE STREAM s (i INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);"
     analysis = analysis_of([given], f"SELECT i, {name} AS v FROM s EMIT CHANGES")
     support.check_query(analysis, EMBEDDED)
     for engine in (DUCKDB, SPARK):
