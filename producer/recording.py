@@ -55,7 +55,8 @@ class Recording:
         try:
             sizes = [Path(file.path).stat().st_size for file in files]
         except OSError as error:
-            raise RecordingError(f"Cannot read {error.filename}: {os_reason(error)}") from error
+            named = error.filename if path.is_dir() else path
+            raise RecordingError(f"Cannot read {named}: {os_reason(error)}") from error
         self.total_bytes = sum(sizes)
         self.read_bytes = 0
         seen = "\n".join(f"{file.path}\t{size}" for file, size in zip(files, sizes, strict=True))

@@ -30,8 +30,8 @@ def examine(
     except ClientError as error:
         raise Unreachable(str(error)) from None
     versions = commands.status(client, root, variables)
-    found = judge(info, healthy, queries, versions)
-    return [*found, *([_disk(disk)] if disk else [])], info.service_id
+    checks = judge(info, healthy, queries, versions)
+    return [*checks, *([_disk(disk)] if disk else [])], info.service_id
 
 
 def judge(

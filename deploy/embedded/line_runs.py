@@ -30,10 +30,10 @@ def merged(runs: Sequence[LineRun]) -> Iterator[LineRun]:
 
 def last_lines(runs: Sequence[LineRun], count: int) -> list[LineRun]:
     """The last lines of some runs."""
-    found: list[LineRun] = []
+    kept: list[LineRun] = []
     for run in reversed(runs):
         taken = min(count, run.count)
         if taken:
-            found.append(replace(run, first=run.first + run.count - taken, count=taken))
+            kept.append(replace(run, first=run.first + run.count - taken, count=taken))
         count -= taken
-    return found[::-1]
+    return kept[::-1]

@@ -94,7 +94,7 @@ def _check_record_columns(analysis: Analysis, engine: str) -> None:
     headers = analysis.source.headers
     unknown = {"ROWPARTITION", "ROWOFFSET", *([headers.name] if headers else [])}
     read = [projection.expression for projection in analysis.projections]
-    read += [each for each in (*analysis.group, analysis.where, analysis.having) if each is not None]
+    read += [clause for clause in (*analysis.group, analysis.where, analysis.having) if clause is not None]
     for expression in read:
         for column in expression.find_all(exp.Column):
             if (name := name_of(column.this)) in unknown:
