@@ -15,11 +15,11 @@ from pathlib import Path
 
 import duckdb
 
-from opensea_metrics.deploy.embedded import archive, feeds, processing_log
-from opensea_metrics.deploy.embedded.archive import Segment
+from opensea_metrics.deploy.embedded import feeds, file_look, processing_log
 from opensea_metrics.deploy.embedded.batches import WholeBatch
 from opensea_metrics.deploy.embedded.feeds import Log, LogChunk, Selection
 from opensea_metrics.deploy.embedded.processing_log import Report
+from opensea_metrics.deploy.embedded.segments import Segment
 from opensea_metrics.deploy.embedded.topics import RECORD, UNREADABLE, Batch, Positions
 from opensea_metrics.producer.archive.paths import opened
 from opensea_metrics.sql.language.catalog.catalog import Catalog
@@ -94,7 +94,7 @@ def segments_of(
 def _has_changed(path: Path, end: int, expected: int) -> bool:
     try:
         with opened(path) as descriptor:
-            return archive.tail(descriptor, end) != expected
+            return file_look.tail(descriptor, end) != expected
     except OSError:
         return False  # the reader of the file reports the error
 

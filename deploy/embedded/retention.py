@@ -20,8 +20,8 @@ from itertools import pairwise
 import duckdb
 
 from opensea_metrics.deploy.embedded import chunks, feeds, persistent, record_store
-from opensea_metrics.deploy.embedded.archive import FILES, merge_segments
 from opensea_metrics.deploy.embedded.feeds import LeftRows, Log
+from opensea_metrics.deploy.embedded.segments import FILES, merge_segments
 from opensea_metrics.deploy.embedded.storage import transaction
 from opensea_metrics.deploy.embedded.stored_topic import RECORDS, StoredTopics
 from opensea_metrics.deploy.embedded.topics import Positions, ReadPosition

@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from opensea_metrics.deploy.embedded import archive, chunks, feeds, persistent, retention
+from opensea_metrics.deploy.embedded import chunks, feeds, persistent, retention, segments
 from tests.embedded.inside import Inside, inside
 
 _CONTEXT = get_context("forkserver")
@@ -126,7 +126,7 @@ def small() -> None:
     persistent.MOST_BYTES = 500  # type: ignore[attr-defined]
     persistent.CHUNK_ROWS = 30
     chunks.KEPT = 0
-    archive._FEW = 1
+    segments._FEW = 1
 
 
 def run(data: Path, number: int) -> int | None:
