@@ -10,11 +10,19 @@ from functools import partial
 import duckdb
 
 from opensea_metrics.core.quoting import quoted
-from opensea_metrics.deploy.embedded import chunks, feeds, metastore, record_store, segments
+from opensea_metrics.deploy.embedded import (
+    chunks,
+    feeds,
+    log_tables,
+    metastore,
+    record_store,
+    segments,
+)
 from opensea_metrics.deploy.embedded.archive import Register
 from opensea_metrics.deploy.embedded.batches import FileBatch, JsonBatch, RowBatch
-from opensea_metrics.deploy.embedded.feeds import Changes, Counts, Log, LogChunk, RowFeed, Selection
+from opensea_metrics.deploy.embedded.feeds import Changes, RowFeed, Selection
 from opensea_metrics.deploy.embedded.lines import FileLines
+from opensea_metrics.deploy.embedded.logs import Counts, Log, LogChunk
 from opensea_metrics.deploy.embedded.segment_files import state
 from opensea_metrics.deploy.embedded.segments import FILES, Segment
 from opensea_metrics.deploy.embedded.topic_lines import lines_of_files, lines_of_records
@@ -177,7 +185,7 @@ class StoredTopic:
         """Delete the topic. Files of the archive stay, because the server did not create them."""
         cursor.execute("DELETE FROM meta.topics WHERE name = ?", [self.name])
         record_store.delete(cursor, self.name)
-        feeds.delete_logs(cursor, self.name)
+        log_tables.delete_logs(cursor, self.name)
 
     def _feeds(self) -> list[RowFeed]:
         return feeds.feeds(self.all.catalog, self.all.logs, self.name)
@@ -191,11 +199,11 @@ class StoredTopic:
             dropped = self._dropped(cursor, sink, feed)
             if isinstance(feed, Log) and feed.id == feeds.json_log_id(query_id):
                 for rebuilt in dropped:
-                    chunks.restore(cursor, rebuilt.chunk, rebuilt, feeds.log_table(self.name, feed.id))
+                    chunks.restore(cursor, rebuilt.chunk, rebuilt, log_tables.log_table(self.name, feed.id))
             elif isinstance(feed, Changes | Selection) and feed.query.id == query_id:
                 rows = [feed.relation(sink, None, None)]
                 rows += [rebuilt.relation(cursor, f"left_{number}") for number, rebuilt in enumerate(dropped)]
-                table = f"log.{quoted(feeds.log_table(self.name, feed.id))}"
+                table = f"log.{quoted(log_tables.log_table(self.name, feed.id))}"
                 cursor.execute(f"CREATE TABLE {table} AS {' UNION ALL '.join(rows)}")
 
     def _dropped(
@@ -216,7 +224,7 @@ class StoredTopic:
         log = feeds.stored(feed)
         query = next(q for q in self.all.catalog.queries.values() if feeds.json_log_id(q.id) == log.id)
         topic = StoredTopic(query.analysis.source.topic, self.all)
-        name = feeds.log_table(self.all.catalog.sources[query.sink].topic, log.id)
+        name = log_tables.log_table(self.all.catalog.sources[query.sink].topic, log.id)
         folder = self.all.register.root / topic.name
         segments, changed = chunks.segments_of(cursor, name, chunk.base, folder)
         files = topic._of_files(query.analysis.source, {}, segments)

@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from opensea_metrics.deploy.embedded import chunks, feeds, persistent, retention, segments
+from opensea_metrics.deploy.embedded import chunks, log_tables, persistent, retention, segments
 from tests.embedded.inside import Inside, inside
 
 _CONTEXT = get_context("forkserver")
@@ -90,7 +90,7 @@ def finish(server: Inside) -> None:
 def sweep(server: Inside) -> None:
     engine = server.engine
     retention.sweep(engine._cursor, engine._topics(), 2**60, {})
-    engine._logs = feeds.logs(engine._cursor)
+    engine._logs = log_tables.logs(engine._cursor)
     retention.delete_read_files(engine._cursor, engine._topics(), 2**60, {})
 
 

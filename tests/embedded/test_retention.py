@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from opensea_metrics.deploy.embedded import chunks, feeds, persistent, retention, segments
+from opensea_metrics.deploy.embedded import chunks, log_tables, persistent, retention, segments
 from opensea_metrics.deploy.embedded.queries import TransientQuery
 from opensea_metrics.deploy.embedded.topics import Positions
 from opensea_metrics.sql.language.statements.parser import parse_statement
@@ -47,7 +47,7 @@ def write(server: Inside, first: int, count: int, start: int, step: int, name: s
 def sweep(server: Inside, now: int, clients: dict[str, list[Positions]] | None = None) -> None:
     retention.sweep(server.engine._cursor, server.engine._topics(), now, clients or {})
     with server.engine.turn():
-        server.engine._logs = feeds.logs(server.engine._cursor)
+        server.engine._logs = log_tables.logs(server.engine._cursor)
 
 
 def starts(server: Inside) -> list[int]:
