@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import duckdb
 
-from opensea_metrics.deploy.embedded import archive, health, processing_log
-from opensea_metrics.deploy.embedded.archive import Register, Segment
+from opensea_metrics.deploy.embedded import health, processing_log, segments
+from opensea_metrics.deploy.embedded.archive import Register
 from opensea_metrics.deploy.embedded.lines import FileLines
 from opensea_metrics.deploy.embedded.processing_log import Report
+from opensea_metrics.deploy.embedded.segments import Segment
 from opensea_metrics.deploy.embedded.topics import RECORD, TOMBSTONE, Positions
 from opensea_metrics.deploy.embedded.unread import Unread
 from opensea_metrics.sql.language.catalog.sources import Source
@@ -139,7 +140,7 @@ class FileBatch(JsonBatch):
                 [query_id, *map(list, zip(*values, strict=True))],
             )
         topic = self.source.topic
-        archive.keep_read(cursor, topic, self.files.read)
+        segments.keep_read(cursor, topic, self.files.read)
         processing_log.report(cursor, processing_log.reader(query_id), topic, self.reports)
 
     def kept(self, query_id: str) -> None:

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import duckdb
 
-from opensea_metrics.deploy.embedded import archive, feeds, processing_log
-from opensea_metrics.deploy.embedded.archive import Segment
+from opensea_metrics.deploy.embedded import feeds, file_look, log_tables, processing_log
 from opensea_metrics.deploy.embedded.batches import WholeBatch
-from opensea_metrics.deploy.embedded.feeds import Log, LogChunk, Selection
+from opensea_metrics.deploy.embedded.feeds import Selection
+from opensea_metrics.deploy.embedded.logs import Log, LogChunk
 from opensea_metrics.deploy.embedded.processing_log import Report
+from opensea_metrics.deploy.embedded.segments import Segment
 from opensea_metrics.deploy.embedded.topics import RECORD, UNREADABLE, Batch, Positions
 from opensea_metrics.producer.archive.paths import opened
 from opensea_metrics.sql.language.catalog.catalog import Catalog
@@ -94,7 +95,7 @@ def segments_of(
 def _has_changed(path: Path, end: int, expected: int) -> bool:
     try:
         with opened(path) as descriptor:
-            return archive.tail(descriptor, end) != expected
+            return file_look.tail(descriptor, end) != expected
     except OSError:
         return False  # the reader of the file reports the error
 
@@ -137,7 +138,7 @@ def droppable(cursor: duckdb.DuckDBPyConnection, log: str) -> set[int]:
 def files_needed(cursor: duckdb.DuckDBPyConnection, catalog: Catalog, topic: str) -> set[str]:
     """The files of a topic from which dropped chunks may have to be rebuilt."""
     logs = {
-        feeds.log_table(catalog.sources[query.sink].topic, feeds.json_log_id(query.id))
+        log_tables.log_table(catalog.sources[query.sink].topic, feeds.json_log_id(query.id))
         for query in catalog.queries.values()
         if query.analysis.source.topic == topic
     }

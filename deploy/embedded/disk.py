@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 
 from opensea_metrics.core.quoting import quoted
-from opensea_metrics.deploy.embedded import feeds, walk
+from opensea_metrics.deploy.embedded import log_tables, walk
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ def disk_use(cursor: duckdb.DuckDBPyConnection, database: Path, root: Path) -> D
     ((size, free),) = cursor.execute("SELECT block_size, free_blocks FROM pragma_database_size()").fetchall()
     topics: Counter[str] = Counter()
     queries: Counter[str] = Counter()
-    for name, columns in feeds.logs(cursor).items():
+    for name, columns in log_tables.logs(cursor).items():
         if columns:
-            topics[feeds.topic_of(name)] += _bytes(cursor, "log", name, size)
+            topics[log_tables.topic_of(name)] += _bytes(cursor, "log", name, size)
     states = cursor.execute("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'state'").fetchall()
     for (name,) in states:
         queries[name] += _bytes(cursor, "state", name, size)

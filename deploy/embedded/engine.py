@@ -15,8 +15,8 @@ import duckdb
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.embedded import (
     effects,
-    feeds,
     health,
+    log_tables,
     metastore,
     persistent,
     processing_log,
@@ -28,6 +28,7 @@ from opensea_metrics.deploy.embedded.archive import Register
 from opensea_metrics.deploy.embedded.disk import DiskUse, disk_use
 from opensea_metrics.deploy.embedded.health import Health, ServerPart
 from opensea_metrics.deploy.embedded.listeners import Listeners
+from opensea_metrics.deploy.embedded.logs import Counts
 from opensea_metrics.deploy.embedded.metastore import TopicInfo
 from opensea_metrics.deploy.embedded.processing_log import Report
 from opensea_metrics.deploy.embedded.storage import Storage, damaged, transaction
@@ -112,10 +113,10 @@ class Engine:
         self._next_sweep = time.monotonic() + SWEEP
         self._rest = _IDLE
         self.register = Register(self.root)
-        self._counts: dict[tuple[str, int, int], feeds.Counts] = {}
+        self._counts: dict[tuple[str, int, int], Counts] = {}
         try:
             self.catalog, self._next = metastore.load(self._cursor)
-            self._logs = feeds.logs(self._cursor)
+            self._logs = log_tables.logs(self._cursor)
             self._refused = refusals.load(self._cursor)
         except duckdb.Error as error:
             raise damaged(self._storage.directory, error) from error
@@ -272,7 +273,7 @@ class Engine:
                 metastore.record(self._cursor, number, statement.text)
             self.catalog, self._next = after, number + 1
             self.health.keep_only(after.queries)
-            self._logs = feeds.logs(self._cursor)
+            self._logs = log_tables.logs(self._cursor)
             if query_id:
                 self._due |= after.queries.keys()
                 self._feed(after.sources[statement.name or ""].topic)
@@ -389,7 +390,7 @@ class Engine:
             now = time.time_ns() // 1_000_000
             files_stay = self._delete_read_files_after is None
             retention.sweep(self._cursor, self._topics(), now, clients, files_stay)
-            self._logs = feeds.logs(self._cursor)
+            self._logs = log_tables.logs(self._cursor)
             if self._delete_read_files_after is not None:
                 oldest = now - self._delete_read_files_after
                 retention.delete_read_files(self._cursor, self._topics(), oldest, clients)
@@ -464,7 +465,7 @@ class Engine:
                     self._due.discard(query.id)
                 return False
             if not query.analysis.is_aggregation:
-                self._logs = feeds.logs(self._cursor)  # the first batch of a query creates its log
+                self._logs = log_tables.logs(self._cursor)  # the first batch of a query creates its log
             self._feed(sink.topic)
             self._feed(processing_log.TOPIC)
             return True

@@ -18,12 +18,13 @@ import numpy as np
 import pyarrow as pa
 
 from opensea_metrics.core.errors import os_reason
-from opensea_metrics.deploy.embedded.archive import Read, Segment, tail
 from opensea_metrics.deploy.embedded.compaction import CompactedTexts
 from opensea_metrics.deploy.embedded.companions import HEADERS, Companions
+from opensea_metrics.deploy.embedded.file_look import tail
 from opensea_metrics.deploy.embedded.line_runs import LineRun, last_lines, merged
 from opensea_metrics.deploy.embedded.processing_log import Report
 from opensea_metrics.deploy.embedded.segment_files import opened_within, state_of
+from opensea_metrics.deploy.embedded.segments import Read, Segment
 from opensea_metrics.deploy.embedded.unread import WHEN_IT_GOES_ON, Unread, Why
 from opensea_metrics.producer.archive import text
 from opensea_metrics.producer.archive.errors import Damaged, NoNewline, NotGzip, TextChanged

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 import duckdb
 
-from opensea_metrics.deploy.embedded import aggregation, chunks, failures, feeds, processing_log
+from opensea_metrics.deploy.embedded import (
+    aggregation,
+    chunks,
+    failures,
+    feeds,
+    log_tables,
+    processing_log,
+)
 from opensea_metrics.deploy.embedded.numbering import DECODED, Numbered
 from opensea_metrics.deploy.embedded.storage import transaction
 from opensea_metrics.deploy.embedded.stored_topic import MOST_BYTES
@@ -54,7 +61,7 @@ def check(cursor: duckdb.DuckDBPyConnection, query: Query) -> None:
 def begin(cursor: duckdb.DuckDBPyConnection, query: Query) -> None:
     """Create the tables of a new query, which :func:`check` has passed."""
     if query.analysis.is_aggregation:
-        aggregation.create(cursor, selects.grouping(query.analysis), feeds.state_table(query.id))
+        aggregation.create(cursor, selects.grouping(query.analysis), log_tables.state_table(query.id))
 
 
 def take_over(cursor: duckdb.DuckDBPyConnection, query: Query, old: Query) -> None:
@@ -63,14 +70,14 @@ def take_over(cursor: duckdb.DuckDBPyConnection, query: Query, old: Query) -> No
     cursor.execute("UPDATE meta.positions SET query = ? WHERE query = ?", [query.id, old.id])
     cursor.execute("UPDATE meta.unread SET query = ? WHERE query = ?", [query.id, old.id])
     if query.analysis.is_aggregation:
-        table, was = feeds.state_table(query.id), feeds.state_table(old.id)
+        table, was = log_tables.state_table(query.id), log_tables.state_table(old.id)
         cursor.execute(f"CREATE OR REPLACE TABLE {table} AS SELECT * FROM {was}")
         cursor.execute(f"DROP TABLE {was}")
 
 
 def end(cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
     """Delete the state and the positions of a query that has ended."""
-    cursor.execute(f"DROP TABLE IF EXISTS {feeds.state_table(query_id)}")
+    cursor.execute(f"DROP TABLE IF EXISTS {log_tables.state_table(query_id)}")
     cursor.execute("DELETE FROM meta.positions WHERE query = ?", [query_id])
     cursor.execute("DELETE FROM meta.unread WHERE query = ?", [query_id])
 
@@ -144,7 +151,7 @@ def _append(
     analysis = query.analysis
     feed = feeds.json_log_id(query.id)
     base = _last_chunk(cursor, feed, sink_topic)
-    table = feeds.chunk_table(sink_topic, feed, base)
+    table = log_tables.chunk_table(sink_topic, feed, base)
     empty = ", ".join(f"NULL::VARCHAR AS {name}" for name in UNREADABLE)
     nothing = f"SELECT * EXCLUDE (_off), {empty} FROM ({feeds.nothing(analysis.source)})"
     # Outside the transaction: DuckDB 2.0 loses rows that a transaction inserts into a table that the same
@@ -155,13 +162,13 @@ def _append(
 
     def consume(decoded: str) -> None:
         with transaction(cursor):
-            before = feeds.rows_of(cursor, table)
+            before = log_tables.rows_of(cursor, table)
             cursor.execute(f"INSERT INTO {table} {selects.rows(analysis, decoded, UNREADABLE, RECORD)}")
             added = f"SELECT {', '.join(UNREADABLE)} FROM {table} WHERE rowid >= {before}"
             processing_log.record(cursor, query.id, analysis.source.topic, added)
             set_positions(cursor, query.id, batch.positions)
             batch.keep(cursor, query.id)
-            log = feeds.log_table(sink_topic, feed)
+            log = log_tables.log_table(sink_topic, feed)
             chunks.note(cursor, log, base, analysis.source.topic, batch.whole_segments)
 
     batch.read(cursor, consume)
@@ -169,11 +176,11 @@ def _append(
 
 def _last_chunk(cursor: duckdb.DuckDBPyConnection, feed: str, sink_topic: str) -> int:
     """The first row number of the chunk for the next rows of a log. This is a new chunk if the last one is full."""
-    log = feeds.json_log(feeds.logs(cursor), sink_topic, feed)
+    log = feeds.json_log(log_tables.logs(cursor), sink_topic, feed)
     if log is None:
         return 0
     last = log.chunks[-1]
-    rows = feeds.rows_of(cursor, last.table)
+    rows = log_tables.rows_of(cursor, last.table)
     return last.base if rows < CHUNK_ROWS else last.base + rows
 
 
@@ -191,7 +198,7 @@ def _aggregate(
             processing_log.record(cursor, query.id, analysis.source.topic, unreadable)
         seen = {position.partition: time for position, time in known.items() if position.feed == STREAM_TIME}
         times, late = aggregation.absorb(
-            cursor, selects.grouping(analysis), feeds.state_table(query.id), numbered.relation, seen
+            cursor, selects.grouping(analysis), log_tables.state_table(query.id), numbered.relation, seen
         )
         reached |= {ReadPosition(STREAM_TIME, partition): time for partition, time in times.items()}
         if late:

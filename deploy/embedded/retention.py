@@ -19,9 +19,10 @@ from itertools import pairwise
 
 import duckdb
 
-from opensea_metrics.deploy.embedded import chunks, feeds, persistent, record_store
-from opensea_metrics.deploy.embedded.archive import FILES, merge_segments
-from opensea_metrics.deploy.embedded.feeds import LeftRows, Log
+from opensea_metrics.deploy.embedded import chunks, feeds, log_tables, persistent, record_store
+from opensea_metrics.deploy.embedded.feeds import LeftRows
+from opensea_metrics.deploy.embedded.logs import Log
+from opensea_metrics.deploy.embedded.segments import FILES, merge_segments
 from opensea_metrics.deploy.embedded.storage import transaction
 from opensea_metrics.deploy.embedded.stored_topic import RECORDS, StoredTopics
 from opensea_metrics.deploy.embedded.topics import Positions, ReadPosition
@@ -49,12 +50,12 @@ def sweep(
     rows = cursor.execute("SELECT name, retention FROM meta.topics WHERE retention >= 0").fetchall()
     for topic, retention in rows:
         _delete_records(cursor, topics, topic, now - retention, reached, clients)
-    topics = replace(topics, logs=feeds.logs(cursor))
+    topics = replace(topics, logs=log_tables.logs(cursor))
     for topic in {topics.catalog.sources[query.sink].topic for query in topics.catalog.queries.values()}:
         for feed in feeds.feeds(topics.catalog, topics.logs, topic):
             if isinstance(feed, Log) and files_stay:
                 read = min(_reached(topics, feed.id, reached), _read_by_clients(topics, feed, clients))
-                _drop_chunks(cursor, feeds.log_table(topic, feed.id), feed, read)
+                _drop_chunks(cursor, log_tables.log_table(topic, feed.id), feed, read)
     for (topic,) in cursor.execute("SELECT DISTINCT topic FROM meta.segments").fetchall():
         readers = [*_readers(topics, topic, reached), *clients.get(topic, ())]
         with transaction(cursor):
@@ -87,7 +88,7 @@ def _forget_windows(cursor: duckdb.DuckDBPyConnection, query: Query, reached: in
     """
     window = query.analysis.window
     assert window is not None
-    table = feeds.state_table(query.id)
+    table = log_tables.state_table(query.id)
     newest, oldest = cursor.execute(f"SELECT max(_ws), min(_ws) FROM {table}").fetchone()  # type: ignore[misc]
     if newest is not None and oldest <= newest - window.kept:
         with transaction(cursor):
@@ -113,7 +114,7 @@ def _delete_records(
         read = _reached(topics, feed.id, reached)
         if isinstance(feed, Log):
             read = min(read, _read_by_clients(topics, feed, clients))
-            _forget_chunks(cursor, feeds.log_table(topic, feed.id), feed, oldest, read)
+            _forget_chunks(cursor, log_tables.log_table(topic, feed.id), feed, oldest, read)
         elif isinstance(feed, LeftRows):
             with transaction(cursor):
                 last = feed.end(cursor) - 1  # the last row stays, so that its number is not used again

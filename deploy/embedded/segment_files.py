@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from opensea_metrics.deploy.embedded.archive import Segment
 from opensea_metrics.deploy.embedded.compaction import covering
+from opensea_metrics.deploy.embedded.segments import Segment
 from opensea_metrics.producer.archive import listing, paths
 
 

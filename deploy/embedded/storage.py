@@ -30,7 +30,7 @@ CREATE TABLE IF NOT EXISTS meta.commands (
 -- counters of deploy/embedded/persistent.py.
 CREATE TABLE IF NOT EXISTS meta.positions (
   query VARCHAR, feed VARCHAR, partition INTEGER, position BIGINT, PRIMARY KEY (query, feed, partition));
--- The register of deploy/embedded/archive.py: pieces of archive files, in the order in which they
+-- The register of deploy/embedded/segments.py: pieces of archive files, in the order in which they
 -- appeared. Paths are relative to the topic's directory, and first is the offset of the first record.
 CREATE TABLE IF NOT EXISTS meta.segments (
   topic VARCHAR, seq BIGINT, partition INTEGER, first BIGINT, path VARCHAR, start_byte BIGINT,

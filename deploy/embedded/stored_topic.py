@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,18 +9,24 @@ from functools import partial
 
 import duckdb
 
-from opensea_metrics.core.quoting import quoted, text
-from opensea_metrics.core.types import ArrayType
-from opensea_metrics.core.types import duckdb as duckdb_type
-from opensea_metrics.deploy.embedded import archive, chunks, feeds, metastore, record_store
-from opensea_metrics.deploy.embedded.archive import FILES, Register, Segment
+from opensea_metrics.core.quoting import quoted
+from opensea_metrics.deploy.embedded import (
+    chunks,
+    feeds,
+    log_tables,
+    metastore,
+    record_store,
+    segments,
+)
+from opensea_metrics.deploy.embedded.archive import Register
 from opensea_metrics.deploy.embedded.batches import FileBatch, JsonBatch, RowBatch
-from opensea_metrics.deploy.embedded.feeds import Changes, Counts, Log, LogChunk, RowFeed, Selection
+from opensea_metrics.deploy.embedded.feeds import Changes, RowFeed, Selection
 from opensea_metrics.deploy.embedded.lines import FileLines
+from opensea_metrics.deploy.embedded.logs import Counts, Log, LogChunk
 from opensea_metrics.deploy.embedded.segment_files import state
+from opensea_metrics.deploy.embedded.segments import FILES, Segment
+from opensea_metrics.deploy.embedded.topic_lines import lines_of_files, lines_of_records
 from opensea_metrics.deploy.embedded.topics import (
-    RECORD,
-    TOMBSTONE,
     Batch,
     PartitionOffsets,
     Positions,
@@ -34,7 +38,6 @@ from opensea_metrics.deploy.embedded.unread import Unread
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering.records import rows as records
-from opensea_metrics.sql.language.lowering.records.capitals import Capitals
 
 RECORDS = "records"
 """The feed of the table of records."""
@@ -116,7 +119,7 @@ class StoredTopic:
         unread: Iterable[Unread],
     ) -> Batch | None:
         by_number = {item.seq: item for item in unread}
-        known = archive.segments(cursor, self.name, {}, by_number)
+        known = segments.segments(cursor, self.name, {}, by_number)
         root = self.all.register.root
         changed = [
             segment
@@ -182,7 +185,7 @@ class StoredTopic:
         """Delete the topic. Files of the archive stay, because the server did not create them."""
         cursor.execute("DELETE FROM meta.topics WHERE name = ?", [self.name])
         record_store.delete(cursor, self.name)
-        feeds.delete_logs(cursor, self.name)
+        log_tables.delete_logs(cursor, self.name)
 
     def _feeds(self) -> list[RowFeed]:
         return feeds.feeds(self.all.catalog, self.all.logs, self.name)
@@ -196,11 +199,11 @@ class StoredTopic:
             dropped = self._dropped(cursor, sink, feed)
             if isinstance(feed, Log) and feed.id == feeds.json_log_id(query_id):
                 for rebuilt in dropped:
-                    chunks.restore(cursor, rebuilt.chunk, rebuilt, feeds.log_table(self.name, feed.id))
+                    chunks.restore(cursor, rebuilt.chunk, rebuilt, log_tables.log_table(self.name, feed.id))
             elif isinstance(feed, Changes | Selection) and feed.query.id == query_id:
                 rows = [feed.relation(sink, None, None)]
                 rows += [rebuilt.relation(cursor, f"left_{number}") for number, rebuilt in enumerate(dropped)]
-                table = f"log.{quoted(feeds.log_table(self.name, feed.id))}"
+                table = f"log.{quoted(log_tables.log_table(self.name, feed.id))}"
                 cursor.execute(f"CREATE TABLE {table} AS {' UNION ALL '.join(rows)}")
 
     def _dropped(
@@ -221,7 +224,7 @@ class StoredTopic:
         log = feeds.stored(feed)
         query = next(q for q in self.all.catalog.queries.values() if feeds.json_log_id(q.id) == log.id)
         topic = StoredTopic(query.analysis.source.topic, self.all)
-        name = feeds.log_table(self.all.catalog.sources[query.sink].topic, log.id)
+        name = log_tables.log_table(self.all.catalog.sources[query.sink].topic, log.id)
         folder = self.all.register.root / topic.name
         segments, changed = chunks.segments_of(cursor, name, chunk.base, folder)
         files = topic._of_files(query.analysis.source, {}, segments)
@@ -235,8 +238,8 @@ class StoredTopic:
         first: dict[int, int],
         most_bytes: int,
     ) -> Iterator[Batch]:
-        while pending := archive.segments(cursor, self.name, first):
-            chosen = archive.chunk(pending, most_bytes)
+        while pending := segments.segments(cursor, self.name, first):
+            chosen = segments.chunk(pending, most_bytes)
             reached = {segment.partition: segment.seq + 1 for segment in chosen}
             first = first | reached
             positions = {ReadPosition(FILES, number): seq for number, seq in reached.items()}
@@ -253,8 +256,7 @@ class StoredTopic:
         rest = list(before)
         files = FileLines(register.root, self.name, chosen, rest)
         names = records.spelled(source, files.sample(_SAMPLE))
-        tombstone = f", false AS {TOMBSTONE}" if source.is_table else ""
-        lines = partial(_stamped, files, source, tombstone)
+        lines = partial(lines_of_files, files, source)
         return FileBatch(
             positions, source, names, lines, "_odd", files=files, register=register, segments=chosen, is_rest=bool(rest)
         )
@@ -265,14 +267,7 @@ class StoredTopic:
         high = record_store.ends(cursor, self.name)
         if all(low.get(number, 0) >= end for number, end in high.items()):
             return
-        # In a stream, ksqlDB neither shows nor counts records without a value.
-        tombstone = f", value IS NULL AS {TOMBSTONE}" if source.is_table else ""
-        kept = "" if source.is_table else " AND value IS NOT NULL"
-        lines = (
-            f"SELECT value AS line, 'INSERT VALUES' AS path, key, ts{tombstone}{_no_headers(source)},"
-            ' partition AS ROWPARTITION, "offset" AS ROWOFFSET FROM meta.records'
-            f" WHERE topic = {text(self.name)} AND {record_store.between(low, high)}{kept} ORDER BY seq"
-        )
+        lines = lines_of_records(self.name, source, low, high)
         positions = {ReadPosition(RECORDS, number): end for number, end in high.items()}
         yield JsonBatch(positions, source, records.as_declared(source), lambda *_: lines, None)
 
@@ -280,29 +275,3 @@ class StoredTopic:
 def of_feed(positions: Positions, feed: str) -> dict[int, int]:
     """The positions of a feed, by partition."""
     return {position.partition: number for position, number in positions.items() if position.feed == feed}
-
-
-def _key(source: Source) -> str:
-    """SQL for a record's key as an object with the key columns. A key of one column is stored without its name."""
-    names = [column.name for column in source.columns if column.is_key]
-    return f"{text('{' + json.dumps(names[0]) + ':')} || key || '}}'" if len(names) == 1 else "key"
-
-
-def _no_headers(source: Source) -> str:
-    """SQL for a column of NULL headers, if the source has a column for headers."""
-    headers = source.headers
-    return f", NULL::{duckdb_type(headers.type)} AS headers" if headers else ""
-
-
-def _stamped(
-    files: FileLines, source: Source, more: str, cursor: duckdb.DuckDBPyConnection, names: Capitals
-) -> str:
-    """Lines of files with their keys and headers, the time (epoch ms) of reading, and ``more`` columns."""
-    now = int(time.time() * 1000)
-    lines = files.relation(cursor, names)
-    columns = f"line, path, _odd, {_key(source)} AS key, {now}::BIGINT AS ts{more}, {', '.join(RECORD)}"
-    if isinstance(source.headers and source.headers.type, ArrayType):
-        columns += f", headers::{duckdb_type(source.headers.type)} AS headers"  # type: ignore[union-attr]
-    else:
-        columns += _no_headers(source)
-    return f"SELECT {columns} FROM ({lines})"

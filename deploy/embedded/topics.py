@@ -19,8 +19,8 @@ import duckdb
 from opensea_metrics.sql.language.catalog.sources import Source
 
 if TYPE_CHECKING:  # lines imports processing_log, which appends records
-    from opensea_metrics.deploy.embedded.archive import Segment
     from opensea_metrics.deploy.embedded.processing_log import Report
+    from opensea_metrics.deploy.embedded.segments import Segment
     from opensea_metrics.deploy.embedded.unread import Unread
 
 RECORD = ("ROWPARTITION", "ROWOFFSET")

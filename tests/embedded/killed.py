@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from opensea_metrics.deploy.embedded import archive, chunks, feeds, persistent, retention
+from opensea_metrics.deploy.embedded import chunks, log_tables, persistent, retention, segments
 from tests.embedded.inside import Inside, inside
 
 _CONTEXT = get_context("forkserver")
@@ -90,7 +90,7 @@ def finish(server: Inside) -> None:
 def sweep(server: Inside) -> None:
     engine = server.engine
     retention.sweep(engine._cursor, engine._topics(), 2**60, {})
-    engine._logs = feeds.logs(engine._cursor)
+    engine._logs = log_tables.logs(engine._cursor)
     retention.delete_read_files(engine._cursor, engine._topics(), 2**60, {})
 
 
@@ -126,7 +126,7 @@ def small() -> None:
     persistent.MOST_BYTES = 500  # type: ignore[attr-defined]
     persistent.CHUNK_ROWS = 30
     chunks.KEPT = 0
-    archive._FEW = 1
+    segments._FEW = 1
 
 
 def run(data: Path, number: int) -> int | None:

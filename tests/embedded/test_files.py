@@ -23,10 +23,10 @@ from opensea_metrics.deploy.embedded import (
     persistent,
     replies,
 )
-from opensea_metrics.deploy.embedded.archive import Segment
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.lines import FileLines
 from opensea_metrics.deploy.embedded.queries import TransientQuery
+from opensea_metrics.deploy.embedded.segments import Segment
 from opensea_metrics.deploy.embedded.storage import Storage, StorageError
 from opensea_metrics.deploy.embedded.unread import WHEN_IT_GOES_ON, Why
 from opensea_metrics.producer.archive import listing

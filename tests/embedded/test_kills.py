@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from opensea_metrics.deploy.embedded import archive, chunks, persistent
+from opensea_metrics.deploy.embedded import chunks, persistent, segments
 from tests.embedded import killed
 from tests.embedded.inside import Inside, inside
 
@@ -31,7 +31,7 @@ def statements(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> int:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module, name in ((persistent, "MOST_BYTES"), (persistent, "CHUNK_ROWS"), (chunks, "KEPT"), (archive, "_FEW")):
+    for module, name in ((persistent, "MOST_BYTES"), (persistent, "CHUNK_ROWS"), (chunks, "KEPT"), (segments, "_FEW")):
         monkeypatch.setattr(module, name, getattr(module, name))
     killed.small()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from opensea_metrics.deploy.embedded import archive, chunks, feeds, persistent, retention
+from opensea_metrics.deploy.embedded import chunks, log_tables, persistent, retention, segments
 from opensea_metrics.deploy.embedded.queries import TransientQuery
 from opensea_metrics.deploy.embedded.topics import Positions
 from opensea_metrics.sql.language.statements.parser import parse_statement
@@ -47,7 +47,7 @@ def write(server: Inside, first: int, count: int, start: int, step: int, name: s
 def sweep(server: Inside, now: int, clients: dict[str, list[Positions]] | None = None) -> None:
     retention.sweep(server.engine._cursor, server.engine._topics(), now, clients or {})
     with server.engine.turn():
-        server.engine._logs = feeds.logs(server.engine._cursor)
+        server.engine._logs = log_tables.logs(server.engine._cursor)
 
 
 def starts(server: Inside) -> list[int]:
@@ -297,7 +297,7 @@ def test_chunks_with_inserted_records_are_kept(server: Inside, monkeypatch: pyte
 
 
 def test_small_segments_of_a_growing_file_are_merged(server: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "_FEW", 2)
+    monkeypatch.setattr(segments, "_FEW", 2)
     server.done(RAW.format(more=""))
     server.done("CREATE TABLE sums AS SELECT 1 AS one, COUNT(*) AS n, MAX(ROWOFFSET) AS o FROM raw GROUP BY 1;")
     for number in range(10):
@@ -386,7 +386,7 @@ def test_disk_use_names_topics_and_queries(server: Inside) -> None:
 def test_a_simulated_week_is_flat(server: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
     """All days have the same number of records, and each day has its own keys."""
     monkeypatch.setattr(persistent, "CHUNK_ROWS", 5_000)
-    monkeypatch.setattr(archive, "_FEW", 2)
+    monkeypatch.setattr(segments, "_FEW", 2)
     server.done(RAW.format(more=""))
     server.done(f"CREATE STREAM copied WITH (RETENTION_MS={DAY}) AS SELECT * FROM raw;")
     server.done(HOURLY.format(source="copied"))

@@ -1,0 +1,55 @@
+"""Relations of lines: the JSON of a topic's records with what a source needs besides, as SQL."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+
+import duckdb
+
+from opensea_metrics.core.quoting import text
+from opensea_metrics.core.types import ArrayType
+from opensea_metrics.core.types import duckdb as duckdb_type
+from opensea_metrics.deploy.embedded import record_store
+from opensea_metrics.deploy.embedded.lines import FileLines
+from opensea_metrics.deploy.embedded.topics import RECORD, TOMBSTONE
+from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.lowering.records.capitals import Capitals
+
+
+def lines_of_files(files: FileLines, source: Source, cursor: duckdb.DuckDBPyConnection, names: Capitals) -> str:
+    """Lines of files with their keys and headers, and the time (epoch ms) of reading."""
+    now = int(time.time() * 1000)
+    lines = files.relation(cursor, names)
+    tombstone = f", false AS {TOMBSTONE}" if source.is_table else ""
+    columns = f"line, path, _odd, {_key(source)} AS key, {now}::BIGINT AS ts{tombstone}, {', '.join(RECORD)}"
+    if isinstance(source.headers and source.headers.type, ArrayType):
+        columns += f", headers::{duckdb_type(source.headers.type)} AS headers"  # type: ignore[union-attr]
+    else:
+        columns += _no_headers(source)
+    return f"SELECT {columns} FROM ({lines})"
+
+
+def lines_of_records(topic: str, source: Source, low: Mapping[int, int], high: Mapping[int, int]) -> str:
+    """Values of the table of records from ``low`` to ``high``, by partition, with their keys and times."""
+    # In a stream, ksqlDB neither shows nor counts records without a value.
+    tombstone = f", value IS NULL AS {TOMBSTONE}" if source.is_table else ""
+    kept = "" if source.is_table else " AND value IS NOT NULL"
+    return (
+        f"SELECT value AS line, 'INSERT VALUES' AS path, key, ts{tombstone}{_no_headers(source)},"
+        ' partition AS ROWPARTITION, "offset" AS ROWOFFSET FROM meta.records'
+        f" WHERE topic = {text(topic)} AND {record_store.between(low, high)}{kept} ORDER BY seq"
+    )
+
+
+def _key(source: Source) -> str:
+    """SQL for a record's key as an object with the key columns. A key of one column is stored without its name."""
+    names = [column.name for column in source.columns if column.is_key]
+    return f"{text('{' + json.dumps(names[0]) + ':')} || key || '}}'" if len(names) == 1 else "key"
+
+
+def _no_headers(source: Source) -> str:
+    """SQL for a column of NULL headers, if the source has a column for headers."""
+    headers = source.headers
+    return f", NULL::{duckdb_type(headers.type)} AS headers" if headers else ""
