@@ -1,7 +1,7 @@
 """Long-form rows → Cassandra, as upserts under the keys of ``deploy/compose/cassandra/schema.cql``.
 
-The columns are those that the streaming sink maps (``deploy/compose/connect/connectors``), so that a recomputed
-row takes the place of the streamed one: of two writes of a row the later wins, in both directions.
+The columns are those that the streaming sink maps (``deploy/compose/connect/connectors``), so a recomputed row
+replaces the streamed row. If a row is written twice, the later write wins, whoever wrote it.
 Needs ``pip install 'opensea-metrics[cassandra]'``.
 """
 
@@ -45,9 +45,9 @@ COLUMNS: dict[Table, dict[str, str]] = {
         "image_url": "IMAGE_URL",
     },
 }
-EMPTY_IN_KEY = ("collection", "nft_id")  # part of the key, hence '' where a row has none
-CHUNK = 5_000  # rows sent before the next are looked at
-CONCURRENCY = 100  # requests under way at once
+EMPTY_IN_KEY = ("collection", "nft_id")  # part of the key, so a row without a value gets ''
+CHUNK = 5_000  # rows that are sent before the next rows are read
+CONCURRENCY = 100  # concurrent requests
 ATTEMPTS = 5
 
 log = structlog.get_logger()
@@ -58,10 +58,10 @@ def write(
 ) -> int:
     """Upsert long-form rows into a table, and return how many were written.
 
-    ``settings``: by default those of the environment. Batches have the long form's columns;
+    ``settings`` are by default those of the environment. Batches have the long form's columns, with
     ``timestamp`` as epoch milliseconds or a timestamp, and no NULL in METRIC and ``timestamp``.
-    NULL texts write nothing; a NULL value replaces an older one.
-    Raises CassandraError; what was written before it stays, and writing again does no harm.
+    A NULL text writes nothing. A NULL value replaces an older one.
+    Raises CassandraError. Rows that were written before the error stay, and may be written again.
     """
     settings = settings or CassandraSettings()
     columns = COLUMNS[table]
@@ -112,14 +112,14 @@ def _values(rows: Iterable[pa.RecordBatch], table: Table) -> Iterator[tuple[Any,
                 )
             values = column.to_pylist()
             if name in EMPTY_IN_KEY:
-                values = ["" if each is None else each for each in values]
+                values = ["" if value is None else value for value in values]
             elif name in ("metric", "timestamp"):
                 if column.null_count:
                     raise CassandraError(
                         f"rows for {table} have a NULL in {source}, part of the key"
                     )
             elif name != "value":
-                values = [UNSET_VALUE if each is None else each for each in values]
+                values = [UNSET_VALUE if value is None else value for value in values]
             lists.append(values)
         yield from zip(*lists, strict=True)
 
@@ -131,7 +131,7 @@ def _send(
     settings: CassandraSettings,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Write rows; those that fail are written again, with growing pauses. Upserts may be repeated."""
+    """Write rows, and retry those that fail, with growing pauses. Repeating an upsert does no harm."""
     from cassandra.concurrent import execute_concurrent_with_args
 
     for attempt in range(1, ATTEMPTS + 1):
@@ -146,9 +146,9 @@ def _send(
         rows, reason = [row for row, _ in failed], failed[0][1]
         if attempt == ATTEMPTS:
             raise CassandraError(
-                f"Cassandra at {settings.address} does not take {len(rows)} rows"
-                f" after {ATTEMPTS} attempts: {type(reason).__name__}: {reason}\n"
-                "  hint: nodetool status and tpstats tell how it is; then run this again"
+                f"Cassandra at {settings.address} refused {len(rows)} rows"
+                f" in {ATTEMPTS} attempts: {type(reason).__name__}: {reason}\n"
+                "  hint: check nodetool status and tpstats, then run this again"
             )
         log.warning("cassandra.retrying", rows=len(rows), attempt=attempt, error=str(reason))
         sleep(0.5 * 2**attempt)

@@ -60,7 +60,7 @@ def connected(settings: CassandraSettings) -> Iterator[Session]:
         ) from None
     password = settings.password.get_secret_value()
     cluster = Cluster(
-        [each.strip() for each in settings.contact_points.split(",")],
+        [host.strip() for host in settings.contact_points.split(",")],
         port=settings.port,
         auth_provider=PlainTextAuthProvider(settings.user, password) if settings.user else None,
         connect_timeout=settings.timeout,
@@ -101,7 +101,7 @@ def _unreachable(error: Any, settings: CassandraSettings) -> CassandraError:
 
     # By node, or a list of nodes when none was asked.
     causes = list(error.errors.values()) if isinstance(error.errors, dict) else []
-    if any(isinstance(each, AuthenticationFailed) for each in causes):
+    if any(isinstance(cause, AuthenticationFailed) for cause in causes):
         return CassandraError(
             f"Cassandra at {settings.address} refuses the user {settings.user!r}.\n"
             "  hint: CASSANDRA_USER and CASSANDRA_PASSWORD in the environment or .env"

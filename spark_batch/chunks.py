@@ -1,4 +1,4 @@
-"""An archive's records a chunk at a time, as relations of DuckDB."""
+"""An archive's records in chunks, as relations of DuckDB."""
 
 from __future__ import annotations
 
@@ -38,43 +38,45 @@ from opensea_metrics.sql.language.lowering.times import event_time
 Item = TypeVar("Item")
 
 _ROWS = 400_000
-"""Records in a chunk, about: so many that to plan its statements takes no time, so few that what is
-kept of them stays in memory."""
+"""Approximate records in a chunk. The time for planning its statements is negligible, and its columns fit into
+memory."""
 
 
 class Chunk(ABC):
-    """Some records of an archive. ``_off`` are their offsets: a key's records are in one partition, where
-    these tell which is the newer one, wherever it is filed."""
+    """Some records of an archive, with their offsets in ``_off``.
+
+    A key's records are in one partition. So their offsets say which one is newer, wherever they are filed.
+    """
 
     @abstractmethod
     def relation(self, database: duckdb.DuckDBPyConnection, source: Source, all_json: bool) -> str:
-        """The records as a source declares them: its columns, ROWTIME, ``_off``, ``_failed``; for one
-        query.
+        """The records as a source declares them: its columns, ROWTIME, ``_off``, ``_failed``.
 
-        With ``all_json`` text that is no JSON fails the query (duckdb.InvalidInputException).
+        The relation is for one query. With ``all_json``, text that is not JSON fails the query
+        (duckdb.InvalidInputException).
         """
         ...
 
     @abstractmethod
     def error(self) -> ArchiveError | None:
-        """What is wrong with the archive, asked when a query has failed; None if that was not it."""
+        """After a failed query: the error of the archive that caused it, or None."""
         ...
 
     @abstractmethod
     def leave_out_damaged(self) -> bool:
-        """Asked when a query has failed: whether it is worth repeating, without damaged files."""
+        """After a failed query: leave out damaged files. Returns whether there were any, so a repeat makes sense."""
         ...
 
     @property
     @abstractmethod
     def damaged(self) -> Mapping[str, Damage]:
-        """Files that could not be read to their end, once a query was run."""
+        """The files that could not be read to their end. Complete after the query."""
         ...
 
 
 @dataclass(frozen=True)
 class TextChunk(Chunk):
-    """LineBlock."""
+    """Lines of text."""
 
     stream: LineStream
 
@@ -92,7 +94,7 @@ class TextChunk(Chunk):
         return self.stream.error
 
     def leave_out_damaged(self) -> bool:
-        return False  # they end where their damage begins
+        return False  # a damaged file ends where its damage begins, which does not fail the query
 
     @property
     def damaged(self) -> Mapping[str, Damage]:
@@ -101,8 +103,10 @@ class TextChunk(Chunk):
 
 @dataclass
 class RowChunk(Chunk):
-    """Compacted files of one schema, with all the fields that are needed: their records are decoded
-    already. ``left_out``: those that turned out to be damaged."""
+    """Compacted files of one schema with all the needed fields, so their records are decoded already.
+
+    ``left_out`` are the files that are damaged.
+    """
 
     files: list[Compacted]
     schema: pa.Schema
@@ -130,12 +134,12 @@ class RowChunk(Chunk):
         return None
 
     def leave_out_damaged(self) -> bool:
-        found = list(compacted.unreadable(self.files))
-        for each, reason in found:
-            self.files.remove(each)
-            self.left_out.append(each)
-            self._damaged[each.file.path] = Damage(f"{reason}; it was read by its texts", _records(each))
-        return bool(found)
+        unreadable = list(compacted.unreadable(self.files))
+        for file, reason in unreadable:
+            self.files.remove(file)
+            self.left_out.append(file)
+            self._damaged[file.file.path] = Damage(f"{reason}; the texts in it were read instead", _records(file))
+        return bool(unreadable)
 
     @property
     def damaged(self) -> Mapping[str, Damage]:
@@ -143,15 +147,18 @@ class RowChunk(Chunk):
 
 
 class Attempts:
-    """Text is taken to be JSON. Where some is not, that costs more from then on. For any thread."""
+    """Runs queries that take all text to be JSON. After some text was not, all later queries use slower checks.
+
+    Safe for use in several threads.
+    """
 
     def __init__(self) -> None:
         self._all_json = True
 
     def at(self, chunk: Chunk, query: Callable[[bool], Item]) -> Item:
-        """What a query over a chunk gives, which is told whether to take all text to be JSON.
+        """The result of a query over a chunk. The query's argument says whether to take all text to be JSON.
 
-        Raises ArchiveError if the archive is what it failed of.
+        Raises ArchiveError if the archive caused the failure.
         """
         try:
             return query(self._all_json)
@@ -173,13 +180,13 @@ def database(
     adjustable: Sequence[str] = (),
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
     """A database for the relations of chunks, and its folder (``core.database.scratch_database``)."""
-    # What is kept lives for a chunk.
+    # Tables exist only as long as a chunk is used.
     own: dict[str, Setting] = {"preserve_insertion_order": False, "force_compression": "uncompressed"}
     with scratch_database(
         directories=directories, settings=own | dict(settings or {}), adjustable=adjustable, setup=SETUP
-    ) as made:
-        python.register(made[0])
-        yield made
+    ) as (connection, folder):
+        python.register(connection)
+        yield connection, folder
 
 
 def read(
@@ -190,11 +197,11 @@ def read(
     finished: Callable[[ArchiveFile], None],
     into: Path,
 ) -> Iterator[Chunk]:
-    """The chunks of files, at least one; each is to be used before the next one is asked for.
+    """The chunks of files, at least one. Use a chunk before you take the next one.
 
-    ``leaves`` are the fields that are needed of the records, and ``streams`` declare them; ``finished`` is told of
-    each file that was read. Compacted files of a bucket are copied into the folder ``into``, as long as they are
-    used. Raises ArchiveError.
+    ``leaves`` are the needed fields of the records, and ``streams`` declare them. Calls ``finished`` with each file
+    after it was read. Compacted files of a bucket are copied into the folder ``into`` while they are in use.
+    Raises ArchiveError.
     """
     if not files:
         yield from of_texts(FileLineSource(archive, [], finished))
@@ -203,24 +210,24 @@ def read(
             if is_text:
                 yield from of_texts(FileLineSource(archive, list(group), finished))
                 continue
-            found = ahead(partial(compacted.fetched, archive, file, streams, Path(folder)) for file in group)
-            for each in _shared_out(found):
-                schema = each[0].schema
+            fetched = ahead(partial(compacted.fetched, archive, file, streams, Path(folder)) for file in group)
+            for part in _shared_out(fetched):
+                schema = part[0].schema
                 if schema is None or not compacted.has_fields(schema, leaves):
-                    yield from of_texts(FileLineSource(archive, [one.file for one in each], finished))
+                    yield from of_texts(FileLineSource(archive, [copy.file for copy in part], finished))
                     continue
-                chunk = RowChunk(each.copy(), schema)
+                chunk = RowChunk(part.copy(), schema)
                 yield chunk
-                for one in each:
-                    finished(one.file)
+                for copy in part:
+                    finished(copy.file)
                     if archive.s3 is not None:
-                        one.path.unlink()
-                if left_out := [one.file for one in chunk.left_out]:
+                        copy.path.unlink()
+                if left_out := [copy.file for copy in chunk.left_out]:
                     yield from of_texts(FileLineSource(archive, left_out, lambda file: None))
 
 
 def of_texts(texts: FileLineSource, rows: int = _ROWS) -> Iterator[TextChunk]:
-    """The chunks of texts, at least one, each of so many records, about."""
+    """The chunks of texts, at least one, with about ``rows`` records each."""
     while True:
         yield TextChunk(LineStream(texts, rows))
         if texts.is_read():
@@ -228,10 +235,10 @@ def of_texts(texts: FileLineSource, rows: int = _ROWS) -> Iterator[TextChunk]:
 
 
 def _shared_out(files: Iterable[Compacted]) -> Iterator[list[Compacted]]:
-    """Compacted files in groups of a chunk's size, each of one schema."""
-    for _, group in groupby(files, lambda each: each.schema):
+    """Compacted files in groups of a chunk's size. The files of a group share a schema."""
+    for _, group in groupby(files, lambda copy: copy.schema):
         yield from in_groups(group, _records, _ROWS)
 
 
-def _records(each: Compacted) -> int:
-    return (each.file.end or each.file.start) - each.file.start
+def _records(copy: Compacted) -> int:
+    return (copy.file.end or copy.file.start) - copy.file.start

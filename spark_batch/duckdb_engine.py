@@ -1,8 +1,8 @@
-"""The DuckDB engine: one pass over the files, in lanes that each take a group of them at a time.
+"""The DuckDB engine: one pass over the files, in lanes. A lane takes one group of files at a time.
 
-A lane decodes a group in chunks. Of each chunk only the columns that are needed are kept, as long as the
-groupings make their parts of it; so memory holds a chunk for each lane and the parts, whatever the
-archive's size (and what is kept goes to disk beyond the least of ``memory``).
+A lane decodes a group in chunks. It keeps only the needed columns of a chunk, until the groupings have computed
+their parts from it. So memory holds one chunk per lane and the parts, whatever the archive's size. Data beyond the
+limit of ``memory`` goes to disk.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from opensea_metrics.spark_batch.memory import Memory
 from opensea_metrics.spark_batch.partial_groupings import (
     PartialGrouping,
     PartialGroupings,
-    made,
+    compute_part,
     number,
 )
 from opensea_metrics.spark_batch.prefetch import in_order
@@ -41,13 +41,13 @@ from opensea_metrics.sql.language.lowering.duckdb import selects
 from opensea_metrics.udfs import duckdb as duckdb_udfs
 
 _LANES = 4
-"""At most: each needs some 30 MB."""
+"""The most lanes. Each needs about 30 MB."""
 _GROUPS = 4
-"""For each lane, if their files are not too small, so that none has to wait long for the others."""
+"""Groups per lane, unless their files are too small, so that no lane waits long for the others."""
 _LEAST = 8 * 1024 * 1024
-"""Packed bytes in a group: so many that to plan its statements takes little time."""
+"""The least packed bytes in a group, so that planning its statements takes little time."""
 _PIECE = 200_000
-"""Rows of results that later groupings take at a time."""
+"""Rows of results that later groupings read at a time."""
 _THREADS = 2
 """For results, at most: each thread holds lists of its own of the rows at hand."""
 
@@ -55,7 +55,7 @@ _THREADS = 2
 @contextmanager
 def computed(job: BatchJob, progress: Progress) -> Iterator[DuckDbResults]:
     """Compute a job's tables. Raises SqlError for statements that DuckDB cannot give exactly."""
-    # Arrow's own allocator keeps a hundred MB that it needs no more.
+    # Arrow's own allocator keeps about 100 MB that it no longer needs.
     pa.set_memory_pool(pa.system_memory_pool())
     compacted = [file for file in job.files if file.form == "parquet"]
     with chunks.database(
@@ -69,8 +69,10 @@ def computed(job: BatchJob, progress: Progress) -> Iterator[DuckDbResults]:
 
 @dataclass
 class _Taken:
-    """What a lane has made of a group of files: parts for groupings by their queries' ids, older ones
-    first, and what was read, for ``counted``."""
+    """A lane's results for a group of files.
+
+    ``parts`` are those of groupings, with their queries' ids, older parts first. ``read`` is for ``counted``.
+    """
 
     parts: list[tuple[str, PartialGrouping]] = field(default_factory=list)
     read: list[tuple[str | None, int, int]] = field(default_factory=list)
@@ -78,7 +80,7 @@ class _Taken:
 
 
 class DuckDbResults:
-    """The results in a database that lives as long as they do."""
+    """The results, in a database that is open as long as they are used."""
 
     def __init__(self, database: duckdb.DuckDBPyConnection, job: BatchJob, folder: Path) -> None:
         self._database = database
@@ -100,7 +102,7 @@ class DuckDbResults:
         return self._counts
 
     def compute(self, progress: Progress) -> None:
-        """Everything; called once."""
+        """Compute all results. Called once."""
         all_parts = {query.id: PartialGroupings(self._database, self._memory, query) for query in self._pipeline.first}
         read: list[tuple[str | None, int, int]] = []
         damaged: dict[str, Damage] = {}
@@ -119,25 +121,25 @@ class DuckDbResults:
             end = number(self._database, f"SELECT coalesce(max(_off), 0) + 1 FROM ({relation})")
             for low in range(0, end, _PIECE):
                 piece = f"SELECT * FROM ({relation}) WHERE _off >= {low} AND _off < {low + _PIECE}"
-                parts.add(made(self._database, self._memory, query, piece, str(low)))
+                parts.add(compute_part(self._database, self._memory, query, piece, str(low)))
             self._finish(parts)
 
     def table(self, name: str) -> Table:
         source = self._pipeline.catalog.sources[name]
-        found = self._database.sql(lowered.listed(selects.SYNTAX, source, self._relation(source)))
+        result = self._database.sql(lowered.listed(selects.SYNTAX, source, self._relation(source)))
         if order := lowered.order(source):
-            found = found.order(", ".join(map(column_of, order)))
-        rows = found.to_arrow_reader(50_000)
+            result = result.order(", ".join(map(column_of, order)))
+        rows = result.to_arrow_reader(50_000)
         return Table.of_engine(name, rows.schema, iter(rows))
 
     def _taken(self, progress: Progress) -> Generator[_Taken]:
-        """What the lanes make of the files, in the files' order.
+        """The lanes' results, in the order of the files.
 
-        Each lane has one of the processors to itself, so that text is decoded where it was unpacked and
-        none of them waits for another; DuckDB's own threads have those that are left.
+        Each lane has one processor for itself. So text is decoded by the processor that unpacked it, and no lane
+        waits for another. DuckDB's own threads use the other processors.
         """
         processors = number(self._database, "SELECT current_setting('threads')")
-        most = min(max(2, processors), _LANES)  # with two, one can wait for a bucket
+        most = min(max(2, processors), _LANES)  # with two lanes, one can wait for a bucket
         groups = list(shared_out(self._job.files, _GROUPS * most, _LEAST)) or [[]]
         lanes = min(most, len(groups))
         self._database.execute(f"SET threads = {max(1, processors - lanes + 1)}")
@@ -147,7 +149,7 @@ class DuckDbResults:
                 yield from in_order(pool, take, enumerate(groups), lanes + 1)
             except BaseException:
                 self._stopped = True
-                while self._lanes:  # again, as one may have been between two queries
+                while self._lanes:  # repeated, because a lane may have been between two queries
                     for lane in self._lanes.copy():
                         lane.interrupt()
                     time.sleep(0.01)
@@ -157,7 +159,7 @@ class DuckDbResults:
     def _take(
         self, numbered: tuple[int, Sequence[ArchiveFile]], finished: Callable[[ArchiveFile], None]
     ) -> _Taken:
-        """What there is to make of a group, in a lane."""
+        """Compute a group's results in a lane."""
         group, files = numbered
         taken = _Taken()
         with self._lane() as lane:
@@ -168,7 +170,7 @@ class DuckDbResults:
                 self._memory.enough(decode)
                 for query in self._pipeline.first:
                     relation = self._relation(query.analysis.source)
-                    part = made(lane, self._memory, query, relation, f"{group}.{at}")
+                    part = compute_part(lane, self._memory, query, relation, f"{group}.{at}")
                     taken.parts.append((query.id, part))
                 taken.read += staging.counted_rows(lane, self._pipeline, self._job.readable)
                 taken.damaged |= chunk.damaged
@@ -176,9 +178,9 @@ class DuckDbResults:
 
     @contextmanager
     def _lane(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection of a lane's own, whose queries can be interrupted as long as it is open.
+        """A connection for one lane. Its queries can be interrupted as long as it is open.
 
-        Raises CancelledError if the lanes were stopped before there was one to interrupt.
+        Raises CancelledError if the lanes were stopped before the connection was open.
         """
         with self._database.cursor() as lane:
             self._lanes.add(lane)
@@ -199,9 +201,9 @@ class DuckDbResults:
         staging.stage(lane, chunk, self._pipeline, all_json)
 
     def _relation(self, source: Source) -> str:
-        """A source's rows, of what is staged or of results.
+        """A source's rows, from staged records or from results.
 
-        Which records are used is asked here: DuckDB would decode them a second time to ask it before.
+        The condition for records that are used is here. Applied earlier, it would make DuckDB decode them twice.
         """
         parts = []
         if source.topic == self._pipeline.raw_topic:

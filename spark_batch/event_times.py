@@ -1,10 +1,9 @@
-"""LineBlock without a top-level ``event_time``: those of the predecessor's archives.
+"""The event time of lines without a top-level ``event_time``, from the archives of this program's predecessor.
 
-They are the socket's object frames, ``{"topic": …, "event": …, "payload": …, "ref": null}`` with the keys
-in any order (Connect's JsonConverter keeps none), replies of the socket among them. Their event time
-is that of a live frame (``producer.envelope``): ``payload.payload.event_timestamp``, else
-``payload.sent_at``. :func:`event_time_sql` is ``payload_time_ms`` in DuckDB's SQL; a test holds them
-together.
+Such lines are the socket's object frames, ``{"topic": …, "event": …, "payload": …, "ref": null}``, including
+replies of the socket. The keys can have any order, because Connect's JsonConverter does not keep it. The event time
+is that of a live frame (``producer.envelope``): ``payload.payload.event_timestamp``, or else ``payload.sent_at``.
+:func:`event_time_sql` is ``payload_time_ms`` in DuckDB's SQL, and a test compares the two.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from opensea_metrics.producer.envelope import payload_time_ms
 __all__ = ["STAMP", "event_time_sql", "payload_time_ms", "stamped_sql"]
 
 STAMP = '{"event_time":'
-"""What a line of our producer begins with."""
+"""The beginning of each line of our producer."""
 
 _TIME = (
     "([0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])"
@@ -25,7 +24,7 @@ _END_MS = 253_402_300_800_000  # year 10000
 
 
 def event_time_sql(line: str) -> str:
-    """The event time (BIGINT, epoch ms) of a line, given as an expression of DuckDB; NULL if none."""
+    """A DuckDB expression for the event time (BIGINT, epoch ms) of a line, which is also one. NULL if it has none."""
     times = (
         f"{_epoch_ms(f'json_extract({line}, {path!r})')}"
         for path in ("$.payload.payload.event_timestamp", "$.payload.sent_at")
@@ -34,10 +33,10 @@ def event_time_sql(line: str) -> str:
 
 
 def stamped_sql(line: str) -> str:
-    """A line as our producer would have written it: with its ``event_time`` in front.
+    """A line in the form of our producer, which begins with the ``event_time``.
 
-    LineBlock that have one already (whatever it is), that are no JSON objects, or whose payload tells no
-    time stay as they are.
+    Some lines do not change: those that have an ``event_time`` of any kind, those that are not JSON objects, and
+    those whose payload has no time.
     """
     time = event_time_sql(line)
     lacking = f"TRY(json_type({line}) = 'OBJECT' AND json_type({line}, '$.event_time') IS NULL)"
@@ -51,9 +50,9 @@ def stamped_sql(line: str) -> str:
 
 
 def _epoch_ms(json: str) -> str:
-    """``producer.envelope.epoch_ms`` of a JSON value: NULL for what is no text with a time in it."""
+    """``producer.envelope.epoch_ms`` of a JSON value. NULL unless the value is a text that is a time."""
     text = f"CASE WHEN json_type({json}) = 'VARCHAR' THEN json_extract_string({json}, '$') END"
-    # regexp_extract gives empty texts for groups that are not there, and for no match at all.
+    # regexp_extract returns empty texts for groups that did not match, and if there is no match at all.
     return (
         f"list_transform([{text}], lambda t: list_transform("
         f"[regexp_extract(CASE WHEN regexp_full_match(t, '{_TIME}') THEN t END, '^{_TIME}$', {_PARTS})],"

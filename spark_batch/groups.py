@@ -1,4 +1,4 @@
-"""Things in groups of a size, and an archive's files in groups of about as much work."""
+"""Divides items into groups of a size, and an archive's files into groups of about the same work."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from opensea_metrics.producer.archive.layout import ArchiveFile
 Item = TypeVar("Item")
 
 _GROUP = 32 * 1024 * 1024
-"""Packed bytes of a group, about, at most: 200,000 events."""
+"""The most packed bytes of a group, about 200,000 events."""
 _FILE = 64 * 1024
-"""What it costs to open a file, in packed bytes that are read meanwhile."""
+"""The cost of opening a file, as the number of packed bytes that are read in the same time."""
 _PACKED = 7
-"""How many times smaller text is when packed."""
+"""The compression ratio of text."""
 
 
 def in_groups(items: Iterable[Item], size: Callable[[Item], int], least: float) -> Iterator[list[Item]]:
-    """Items in groups, in their order, each ended by the item with which its size reaches ``least``."""
+    """Items in groups, in their order. A group ends with the item that brings its size to ``least``."""
     group: list[Item] = []
     total = 0
     for item in items:
@@ -32,8 +32,10 @@ def in_groups(items: Iterable[Item], size: Callable[[Item], int], least: float) 
 
 
 def shared_out(files: Sequence[ArchiveFile], tasks: int, least: int = 0) -> Iterator[list[ArchiveFile]]:
-    """Files in groups for tasks, in their order: about so many groups, more if the files are large, and
-    fewer if groups would have fewer packed bytes than ``least``."""
+    """Files in groups for tasks, in their order: about as many groups as ``tasks``.
+
+    There are more groups if the files are large, and fewer if groups would have fewer packed bytes than ``least``.
+    """
     size = min(_GROUP, max(least, sum(map(_cost, files)) / tasks))
     return in_groups(files, _cost, size)
 

@@ -1,4 +1,4 @@
-"""What an engine is given and what it gives back: plain data."""
+"""The input and output of an engine, as plain data."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from opensea_metrics.spark_batch.period import Period
 from opensea_metrics.spark_batch.pipeline import QueryPipeline
 
 Progress = Callable[[int, int], None]
-"""Told bytes of the archive that were read, and how many there are."""
+"""Called with the number of bytes of the archive that were read, and the total."""
 
 
 @dataclass(frozen=True)
 class BatchJob:
     """A pipeline over some files of an archive, for the records whose event time is in the period.
 
-    Windows that are not wholly in it are left out. ``refused`` are paths of the archive that no reader takes, with the
-    reasons.
+    Windows that are not completely in it are left out. ``refused`` are paths of the archive that no reader accepts,
+    with the reasons.
     """
 
     pipeline: QueryPipeline
@@ -37,13 +37,13 @@ class BatchJob:
 
     @property
     def readable(self) -> str:
-        """The condition, as every engine writes it, for records that are used."""
+        """The SQL condition, on every engine, for records that are used."""
         return f"_failed IS NULL AND ROWTIME >= {self.period.first} AND ROWTIME < {self.period.end}"
 
 
 @dataclass(frozen=True)
 class Table:
-    """A result: its rows, read once, in order of window and key. ``schema`` has the columns in order."""
+    """A result. Its rows can be read once, in order of window and key. ``schema`` has the columns in order."""
 
     name: str
     schema: pa.Schema
@@ -51,7 +51,7 @@ class Table:
 
     @staticmethod
     def of_engine(name: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> Table:
-        """What an engine gives, its columns under the names that they have in statements."""
+        """A table of an engine's rows. The columns get the names that they have in statements."""
         names = [name_of_column(column) for column in schema.names]
         named = pa.schema([field.with_name(name) for field, name in zip(schema, names, strict=True)])
         return Table(name, named, (batch.rename_columns(names) for batch in batches))
@@ -59,8 +59,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Counts:
-    """What a run has read: ``read`` records, of which ``used`` were in the period and ``set_aside`` could
-    not be read, with examples of why; ``damaged`` files, by path, were read up to their damage only."""
+    """The counts of a run. Of ``read`` records, ``used`` were in the period, and ``set_aside`` could not be read.
+
+    ``reasons`` has the reasons for these. ``damaged`` files, by path, were read only up to their damage.
+    """
 
     read: int = 0
     used: int = 0
@@ -74,8 +76,10 @@ def counted(
     damaged: Mapping[str, Damage],
     files: Iterable[ArchiveFile],
 ) -> Counts:
-    """What was read, of rows of a reason (None for what can be read), of how many records it holds, and of
-    how many of these are used. ``files`` are all that were to be read."""
+    """The counts of a run from rows with a reason, its number of records, and how many of them are used.
+
+    The reason is None for records that can be read. ``files`` are all files of the run.
+    """
     read = used = 0
     reasons: Counter[str] = Counter()
     for reason, count, chosen in rows:
@@ -86,7 +90,7 @@ def counted(
 
 
 def adding_up(files: Sequence[ArchiveFile], progress: Progress) -> Callable[[ArchiveFile], None]:
-    """What is told of each file that is done, in any thread, and tells how many bytes these are."""
+    """A function to call after each file, from any thread. It adds up the bytes and calls ``progress``."""
     total = sum(file.size for file in files)
     done = 0
     lock = Lock()

@@ -1,7 +1,7 @@
-"""Long-form results as records of their topics, as the streaming statements write them: JSON, no key.
+"""Sends long-form results to their topics in the form of the streaming statements: JSON, no key.
 
-All in one transaction: who reads committed records sees all of a run or nothing of it. A repeated run
-repeats the rows; of equal (metric, collection, nft_id, timestamp) the newest counts.
+One transaction holds all rows, so consumers of committed records see all rows of a run, or none. A repeated run
+repeats the rows. Of several rows with the same (metric, collection, nft_id, timestamp), the newest counts.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from opensea_metrics.producer.clients import configured
 from opensea_metrics.producer.settings import KafkaSettings
 
 _WAIT = 60.0
-"""Seconds that brokers have to begin and end a transaction."""
+"""The most seconds that brokers may take to begin or end a transaction."""
 _TRANSACTION_ID = "opensea-metrics-recompute"
-"""One for all runs: of two at a time the older one is told that it was fenced off."""
+"""The same for all runs. If two run at the same time, the older one fails because Kafka fences it off."""
 
 
 class KafkaSinkError(OpenSeaMetricsError):
-    """The brokers did not take the results; none of them count."""
+    """The brokers refused the results. No reader sees any of them."""
 
 
 class KafkaResultSink:
-    """Sends rows until :meth:`commit`."""
+    """Sends rows in a transaction, which ends with :meth:`commit` or :meth:`abort`."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         """Begin a transaction. Raises KafkaSinkError."""
@@ -42,7 +42,7 @@ class KafkaResultSink:
         self._topics = self._try(lambda: self._producer.list_topics(timeout=_WAIT)).topics
 
     def send(self, topic: str, batches: Iterable[pa.RecordBatch]) -> int:
-        """Send rows; gives how many. Raises KafkaSinkError."""
+        """Send rows, and return their number. Raises KafkaSinkError."""
         if topic not in self._topics:
             raise KafkaSinkError(f"there is no topic {topic}: apply the migrations first")
         rows = 0
@@ -53,11 +53,11 @@ class KafkaResultSink:
         return rows
 
     def commit(self) -> None:
-        """Make the rows count. Raises KafkaSinkError."""
+        """Make the rows visible. Raises KafkaSinkError."""
         self._try(lambda: self._producer.commit_transaction(_WAIT))
 
     def abort(self) -> None:
-        """Forget the rows."""
+        """Discard the rows. Raises KafkaSinkError."""
         self._try(lambda: self._producer.abort_transaction(_WAIT))
 
     def _produce(self, topic: str, value: bytes) -> None:
@@ -67,7 +67,7 @@ class KafkaResultSink:
             except BufferError:
                 self._producer.poll(1)
             except KafkaException as error:
-                raise KafkaSinkError(f"Kafka does not take results: {error.args[0].str()}") from error
+                raise KafkaSinkError(f"Kafka refused the results: {error.args[0].str()}") from error
             else:
                 self._producer.poll(0)
                 return
@@ -77,6 +77,6 @@ class KafkaResultSink:
             return call()
         except KafkaException as error:
             raise KafkaSinkError(
-                f"Kafka does not take results: {error.args[0].str()}. Are the brokers of "
-                "KAFKA_BOOTSTRAP_SERVERS up?"
+                f"Kafka refused the results: {error.args[0].str()}. Check that the brokers in "
+                "KAFKA_BOOTSTRAP_SERVERS are running."
             ) from error

@@ -19,14 +19,14 @@ from opensea_metrics.spark_batch.prefetch import ahead
 from opensea_metrics.sql.language.lowering.records.capitals import Capitals
 
 _SAMPLE = 100
-"""LineBlock from which the usual spelling of names is taken."""
+"""The number of lines from which the usual spelling of names is taken."""
 
 
 class FileLineSource:
-    """The lines of files in order. Compacted files give the texts that they were made of. ``finished`` is
-    told of each file that was read.
+    """The lines of files in order. For compacted files, they are the texts of the original files.
 
-    Text is unpacked when it is asked for, in the thread that decodes it: it is in its processor's cache then.
+    Calls ``finished`` with each file after it was read. Text is unpacked when it is needed, in the thread that decodes
+    it, so it is still in the processor's cache.
     """
 
     def __init__(
@@ -46,18 +46,18 @@ class FileLineSource:
         return read(self._source, file)
 
     def sample(self) -> str:
-        """Some of the lines that are still to come."""
+        """Some of the lines that follow."""
         for piece in chain(self._waiting, iter(self._take, None)):
             if len(piece.lines):
                 return "\n".join(piece.lines[:_SAMPLE].to_pylist())
         return ""
 
     def is_read(self) -> bool:
-        """Whether nothing is still to come, not even a file without lines."""
+        """Whether everything is read, including files without lines."""
         return not self._waiting and self._take() is None
 
     def rest(self) -> Iterator[LineBlock]:
-        """What is still to come; of whoever stops, the next one goes on."""
+        """The blocks that follow. If a reader stops early, the next reader continues."""
         while not self.is_read():
             piece = self._waiting.popleft()
             if piece.is_last:
@@ -65,29 +65,28 @@ class FileLineSource:
             yield piece
 
     def _take(self) -> LineBlock | None:
-        """The next piece, which waits from then on; None if there are no more."""
+        """The next piece, which is added to those that wait. None if there are no more."""
         if (piece := next(self._unread, None)) is not None:
             self._waiting.append(piece)
         return piece
 
 
 class LineStream:
-    """The next ``most`` records of some texts, about: ``line``, its end included, ``_off`` and ``_odd``."""
+    """About the next ``most`` records of some texts: ``line``, with its line end, ``_off`` and ``_odd``."""
 
     def __init__(self, texts: FileLineSource, most: int) -> None:
         self.sample = texts.sample()
         """Some of the records."""
         self.error: ArchiveError | None = None
-        """What a reader has failed of, which wraps it."""
+        """The error of the archive that failed a reader."""
         self.damaged: dict[str, Damage] = {}
-        """Files that could be read up to their damage only, of those that were read."""
+        """Files that could only be read up to their damage, among the files read so far."""
         self._texts = texts
         self._most = most
         self._taken: dict[ArchiveFile, tuple[int, int]] = {}
 
     def reader(self, names: Capitals) -> pa.RecordBatchReader:
-        """All the records, each time that it is called; the second time they are read again from their
-        files."""
+        """A reader of all the records. A second call reads them again from their files."""
         return pa.RecordBatchReader.from_batches(lines.SCHEMA, self._batches(names))
 
     def _batches(self, names: Capitals) -> Iterator[pa.RecordBatch]:
@@ -99,7 +98,7 @@ class LineStream:
             raise
 
     def _again(self) -> Iterator[LineBlock]:
-        """What was taken already."""
+        """The blocks that were taken already."""
         for file, (first, end) in list(self._taken.items()):
             for piece in self._texts.of(file):
                 if piece.first >= end:

@@ -1,7 +1,7 @@
-"""Statements without what nobody reads: fewer columns, and fewer fields of the archive's records. Pure.
+"""Removes columns, and fields of the archive's records, that no query reads. Pure.
 
-Which records can be read, and which rows there are, stays as it is: so of a struct one field at least is
-left, scalars that are not text are all left, and table functions too.
+The same records remain readable, and the rows remain the same. So at least one field of a struct stays, and so do
+all scalars that are not text, and all table functions.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ from opensea_metrics.sql.language.queries.analysis import Analysis, makes_rows
 
 
 def narrowed(catalog: Catalog, raw_topic: str, targets: Sequence[Source]) -> Catalog:
-    """A catalog whose queries over a topic give, row by row, only columns that others or the targets
-    read, of a topic of which only the fields are declared that they read in turn."""
+    """A catalog that computes the same targets from fewer columns.
+
+    Selections over the topic have only the columns that other queries or the targets read. The topic's streams
+    declare only the fields that these queries read.
+    """
     queries = {
         id_: _with_used_columns(catalog, query, targets)
         if query.analysis.source.topic == raw_topic and not query.analysis.is_aggregation
@@ -57,7 +60,7 @@ def columns_read(analysis: Analysis) -> set[str]:
 
 
 def paths_read(analysis: Analysis) -> set[str]:
-    """The fields that a SELECT reads of a stream of JSON, as lower-case paths, and its timestamp."""
+    """The fields that a SELECT reads from a stream of JSON, as lower-case paths, and the stream's timestamp."""
     value = {column.name: column.name.lower() for column in analysis.source.columns}
     paths = {analysis.source.timestamp.lower()} if analysis.source.timestamp else set()
     for node in _columns(analysis):
@@ -87,15 +90,15 @@ def _with_used_columns(catalog: Catalog, query: Query, targets: Sequence[Source]
         if reader.analysis.source.topic == topic:
             used |= columns_read(reader.analysis)
     projections = tuple(
-        each
-        for each in query.analysis.projections
-        if each.column.name in used or makes_rows(each.expression)
+        projection
+        for projection in query.analysis.projections
+        if projection.column.name in used or makes_rows(projection.expression)
     )
     return replace(query, analysis=replace(query.analysis, projections=projections))
 
 
 def _pruned(kind: KsqlType, path: str, read: Collection[str]) -> KsqlType:
-    """A type without the fields that are not read, if it is a struct that is not read as a whole."""
+    """A type. A struct that is not read as a whole loses the fields that are not read."""
     if not isinstance(kind, StructType) or path in read:
         return kind
     fields = [(name, f"{path}.{name.lower()}", inner) for name, inner in kind.fields]

@@ -1,4 +1,4 @@
-"""A grouping in DuckDB, made in parts."""
+"""Computes a grouping in DuckDB in parts."""
 
 from __future__ import annotations
 
@@ -13,22 +13,21 @@ from opensea_metrics.sql.language.catalog.catalog import Query
 from opensea_metrics.sql.language.lowering.duckdb import selects
 
 _ROWS = 500_000
-"""Rows of parts that are worth merging."""
+"""The least number of rows of parts that is worth merging."""
 
 
 @dataclass(frozen=True)
 class PartialGrouping:
-    """A table of rows of state (see ``selects.Grouping``), one for each key."""
+    """A table of state (see ``selects.Grouping``), with one row for each key."""
 
     table: str
     rows: int
 
 
-def made(
+def compute_part(
     connection: duckdb.DuckDBPyConnection, memory: Memory, query: Query, relation: str, name: str
 ) -> PartialGrouping:
-    """The part of a grouping's query that the rows of a relation make. Any connection may make it: all of
-    a database see it."""
+    """Compute a query's grouping over the rows of a relation. All connections of the database see the part."""
     rows = selects.grouping(query.analysis).partial(relation, None)
     return memory.enough(partial(_kept, connection, f"part {name} of {query.id}", rows))
 
@@ -44,9 +43,9 @@ class PartialGroupings:
     merged: int = 0
 
     def add(self, part: PartialGrouping) -> None:
-        """Take a part of rows that come after those before."""
+        """Add a part whose rows come after those of the earlier parts."""
         self.parts.append(part)
-        if sum(each.rows for each in self.parts) > max(_ROWS, 2 * self.merged):
+        if sum(existing.rows for existing in self.parts) > max(_ROWS, 2 * self.merged):
             merging = partial(_kept, self.database, f"merging {self.query.id}", self._whole())
             whole = self.memory.enough(merging)
             self._drop()
@@ -56,8 +55,7 @@ class PartialGroupings:
             self.merged = whole.rows
 
     def finish(self, name: str, kept: str) -> None:
-        """The rows that the SELECT gives, into a table, in order of windows; ``kept`` is a condition or
-        nothing."""
+        """Write the rows of the SELECT into a table, in the order of windows. ``kept`` is a condition or empty."""
         grouping = selects.grouping(self.query.analysis)
         order = "ORDER BY _ws" if self.query.analysis.window else ""
         rows = self.parts[0].table if len(self.parts) == 1 else f"({self._whole()})"
@@ -67,7 +65,7 @@ class PartialGroupings:
         self._drop()
 
     def _whole(self) -> str:
-        """One row for each key of all the parts."""
+        """A query for one row for each key of all the parts."""
         rows = (f"SELECT *, {at} AS _src FROM {part.table}" for at, part in enumerate(self.parts))
         return selects.grouping(self.query.analysis).merge(" UNION ALL ".join(rows))
 
@@ -83,5 +81,5 @@ def _kept(connection: duckdb.DuckDBPyConnection, name: str, rows: str) -> Partia
 
 
 def number(connection: duckdb.DuckDBPyConnection, statement: str) -> int:
-    """The number that a statement gives: of one that makes a table, its rows."""
+    """The number that a statement returns. For a statement that creates a table, it is the number of rows."""
     return int(connection.execute(statement).fetchall()[0][0])

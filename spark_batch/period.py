@@ -1,4 +1,4 @@
-"""Which windows of which time: sizes, bounds, and where windows start.
+"""The period of a run, and its windows: sizes, bounds and starts.
 
 Times are epoch ms, UTC. A period is [first, end).
 """
@@ -25,13 +25,15 @@ _WEEK = 7 * _DAY
 
 
 class PeriodError(OpenSeaMetricsError):
-    """A time, duration or period that cannot be; the message says what to give instead."""
+    """A time, duration or period is not valid. The message says what to give instead."""
 
 
 @dataclass(frozen=True)
 class WindowChoice:
-    """A kind of window as it was asked for: ``size`` and ``advance`` in milliseconds, None for one window
-    over the whole period; ``label`` is the size as SQL has it."""
+    """A kind of window that the user chose. ``size`` and ``advance`` are in milliseconds, and ``label`` is SQL.
+
+    Both are None for one window over the whole period.
+    """
 
     label: str
     size: int | None
@@ -45,15 +47,14 @@ class WindowChoice:
 
 @dataclass(frozen=True)
 class Period:
-    """A time [first, end) in epoch ms. ``trailing``: windows are counted back from its end, not from the
-    epoch on."""
+    """A time [first, end) in epoch ms. If ``trailing``, windows are counted back from its end, not from 1970 on."""
 
     first: int
     end: int
     trailing: bool = False
 
     def origin(self, window: Window) -> int:
-        """Where windows of a kind start (epoch ms)."""
+        """The time (epoch ms, from 0 to the advance) from which windows of a kind are counted."""
         counted_back = self.trailing or window.size == self.end - self.first
         return self.end % window.advance if counted_back else 0
 
@@ -63,29 +64,29 @@ class Period:
 
 
 def parse_time(text: str) -> int:
-    """An ISO date or time as epoch ms; UTC where it says no zone. Raises PeriodError."""
+    """An ISO date or time as epoch ms. Without a zone it is UTC. Raises PeriodError."""
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
         raise PeriodError(
-            f"{text!r} is no time: give a date or time such as 2026-09-15 or 2026-09-15T10:30"
+            f"{text!r} is not a time: give a date or time such as 2026-09-15 or 2026-09-15T10:30"
         ) from None
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
     return round(moment.timestamp() * 1000)
 
 
 def iso(time_ms: int) -> str:
-    """A time as text, in UTC, without what is zero at the end."""
+    """A time as text, in UTC, without milliseconds if they are zero."""
     text = datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "").replace(".000", "") + "Z"
 
 
 def parse_window(size: str, slide: str | None) -> WindowChoice:
-    """``'1 hour'``, ``'7 days'``, ``'all time'`` … Raises PeriodError for what is no window."""
+    """The window of a text such as ``'1 hour'``, ``'7 days'`` or ``'all time'``. Raises PeriodError."""
     label = " ".join(size.replace("_", " ").upper().split())
     if label == ALL_TIME:
         if slide:
-            raise PeriodError("a window over all time does not slide: leave --slide out")
+            raise PeriodError("a window over all time does not slide: omit --slide")
         return WindowChoice(ALL_TIME, None, None)
     length = _length(size, ", or 'all time'")
     if length % _WEEK == 0 and "WEEK" in label:  # a unit that SQL does not have
@@ -94,7 +95,7 @@ def parse_window(size: str, slide: str | None) -> WindowChoice:
         return WindowChoice(label, length, length)
     advance = _length(slide)
     if advance > length or length % advance:
-        raise PeriodError(f"a window of {size} cannot slide by {slide}: it must be a multiple of it")
+        raise PeriodError(f"a window of {size} cannot slide by {slide}: --window must be a multiple of --slide")
     return WindowChoice(label, length, advance, " ".join(slide.upper().split()))
 
 
@@ -105,14 +106,14 @@ def choice(size: int, advance: int) -> WindowChoice:
 
 
 def _text(length: int) -> str:
-    """A duration as SQL has it, in the largest unit that gives a whole number."""
+    """A duration in SQL, in the largest unit that gives a whole number."""
     unit = max((u for u in _UNITS if length % _UNITS[u] == 0 and u != "WEEK"), key=_UNITS.__getitem__)
     amount = length // _UNITS[unit]
     return f"{amount} {unit}{'S' if amount > 1 else ''}"
 
 
 def duration(text: str) -> int:
-    """``'30 minutes'`` in milliseconds; ``'0 hours'`` is one, too. Raises PeriodError."""
+    """A duration such as ``'30 minutes'`` in milliseconds. ``'0 hours'`` is valid too. Raises PeriodError."""
     length = _milliseconds(text)
     if length is None:
         raise _no_duration(text)
@@ -120,7 +121,7 @@ def duration(text: str) -> int:
 
 
 def _length(text: str, further: str = "") -> int:
-    """The duration of something that lasts; ``further`` is what else the text might have been."""
+    """A duration that is not zero. ``further`` names other valid texts, for the message."""
     if not (length := _milliseconds(text)):
         raise _no_duration(text, further)
     return length
@@ -133,7 +134,7 @@ def _milliseconds(text: str) -> int | None:
 
 def _no_duration(text: str, further: str = "") -> PeriodError:
     return PeriodError(
-        f"{text!r} is no duration: give an amount and a unit, such as '30 minutes', '1 hour' or "
+        f"{text!r} is not a duration: give an amount and a unit, such as '30 minutes', '1 hour' or "
         f"'7 days'{further}"
     )
 
@@ -147,11 +148,11 @@ def settle(
 ) -> Period:
     """The period of a run. Raises PeriodError if its bounds would cut a window in two.
 
-    Without bounds it is what the archive holds (``available``: from the first hour to the end of the
-    last), rounded outwards to whole windows. ``trailing``: windows end at ``end``.
+    Without bounds, it is the time of the archive (``available``: from the first hour to the end of the
+    last), rounded outwards to whole windows. If ``trailing``, windows end at ``end``.
     """
     if trailing and end is None:
-        raise PeriodError("--trailing windows end at --to: give it")
+        raise PeriodError("--trailing windows end at --to: give --to")
     sized = [window for window in windows if window.advance]
     start, stop = available[0] if first is None else first, available[1] if end is None else end
     step = lcm(*(window.advance or 1 for window in sized))
@@ -180,8 +181,8 @@ def _check_multiple(first: int, end: int, window: WindowChoice) -> None:
         count = max(1, (end - first) // window.advance)
         start = iso(end - max(count * window.advance, window.size or 0))
         raise PeriodError(
-            f"from {iso(first)} to {iso(end)} is no number of windows of {window.slide or window.label}: "
-            f"give --from {start}, or leave it out"
+            f"from {iso(first)} to {iso(end)} is not a multiple of {window.slide or window.label}: "
+            f"give --from {start}, or omit --from"
         )
 
 

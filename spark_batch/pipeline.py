@@ -1,8 +1,8 @@
-"""From a catalog to what has to be computed, and in which order. Pure.
+"""The queries that a run must compute, and their order. Pure.
 
-A query reads a topic: the archive's (``raw``), or one that other queries write. Selections row by row
-are put into the queries that read them; what is left are groupings, of two kinds: the ``first`` ones
-are made of the archive's records in one pass, the ``later`` ones of the rows of other groupings.
+A query reads a topic: the archive's (``raw``), or one that other queries write. Selections row by row become part
+of the queries that read them. The other queries are groupings, of two kinds: the ``first`` ones read the archive's
+records in one pass, and the ``later`` ones read the rows of other groupings.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from opensea_metrics.sql.language.queries.analysis import makes_rows
 
 
 class TargetError(OpenSeaMetricsError):
-    """What was asked for is not in the project, or cannot be made of the archive."""
+    """A requested table is not in the project, or cannot be computed from the archive."""
 
 
 @dataclass(frozen=True)
 class QueryPipeline:
-    """What has to be computed.
+    """The queries that a run must compute.
 
-    ``raw_topic`` is the archive's; ``selections`` are the queries that read it row by row, ``first`` and
-    ``later`` the groupings in order; ``targets`` are the tables and streams that were asked for.
+    ``raw_topic`` is the archive's topic, and ``selections`` are the queries that read it row by row. ``first`` and
+    ``later`` are the groupings in order. ``targets`` are the requested tables and streams.
     """
 
     catalog: Catalog
@@ -60,26 +60,29 @@ class QueryPipeline:
         }
 
     def reading(self, source: Source, among: Sequence[Query]) -> list[Query]:
-        """Those of some queries that read a source."""
+        """The queries of ``among`` that read a source."""
         return [query for query in among if query.analysis.source.name == source.name]
 
     def is_kept(self, source: Source) -> bool:
-        """Whether a source's records are kept as they are decoded: several queries read them, or one
-        that leaves some out or makes more of them, which are counted as they are all the same."""
+        """Whether a source's decoded records are kept.
+
+        They are if several queries read them. They are also if the only query drops or multiplies records, because
+        the run still counts each record once.
+        """
         readers = self.reading(source, (*self.selections, *self.first))
         return len(readers) > 1 or any(
             query in self.first
             or query.analysis.where is not None
-            or any(makes_rows(each.expression) for each in query.analysis.projections)
+            or any(makes_rows(projection.expression) for projection in query.analysis.projections)
             for query in readers
         )
 
 
 def choose(project: Project, catalog: Catalog, wanted: str, windows: Sequence[WindowChoice]) -> list[str]:
-    """The names of the tables and streams that ``global``, ``collections``, ``all`` or a name means.
+    """The names of the tables and streams for ``global``, ``collections``, ``all`` or a name.
 
-    ``global`` and ``collections`` are the tables that the long-form topic of that name is made of,
-    ``all`` every table of the windows (without any: of all windows). Raises TargetError.
+    ``global`` and ``collections`` stand for the tables from which the long-form topic of that name is computed.
+    ``all`` stands for every table of the given windows, or of any windows if none are given. Raises TargetError.
     """
     tables = [
         source.name
@@ -96,7 +99,7 @@ def choose(project: Project, catalog: Catalog, wanted: str, windows: Sequence[Wi
             for query in catalog.queries.values()
             if catalog.sources[query.sink].topic == topic
         }
-        if chosen := [each for each in tables if catalog.sources[each].topic in read]:
+        if chosen := [table for table in tables if catalog.sources[table].topic in read]:
             return chosen
     known = {name.upper(): source for name, source in catalog.sources.items()}
     exact = known.get(wanted.upper())
@@ -105,26 +108,26 @@ def choose(project: Project, catalog: Catalog, wanted: str, windows: Sequence[Wi
         if own and not _is_asked_for(own, windows):
             own_text = choice(own.size, own.advance).text
             raise TargetError(
-                f"{exact.name} has a window of its own, {own_text}: leave --window and --slide out"
+                f"{exact.name} has a window of its own, {own_text}: omit --window and --slide"
             )
         return [exact.name]
     raise TargetError(
-        f"there is no table '{wanted}' for this window. There are: global, collections, all, "
-        + ", ".join(each.lower() for each in tables)
+        f"there is no table '{wanted}' for this window. Choose one of: global, collections, all, "
+        + ", ".join(table.lower() for table in tables)
     )
 
 
 def windows_of(catalog: Catalog, names: Sequence[str]) -> list[WindowChoice]:
-    """The kinds of windows that some tables have, each once."""
+    """The kinds of windows of some tables, without duplicates."""
     windows = (_window(catalog, catalog.sources[name].topic) for name in names)
     return list(dict.fromkeys(choice(w.size, w.advance) for w in windows if w))
 
 
 def plan(catalog: Catalog, names: Sequence[str], raw_topic: str, period: Period) -> QueryPipeline:
-    """What has to be computed for some tables and streams, its windows counted as the period says.
+    """The queries for some tables and streams. Their windows are counted from the period's origin.
 
-    Raises TargetError if one of them reads another topic than the archive's, takes its time from
-    elsewhere than the records, or is no more than the records themselves.
+    Raises TargetError if a table reads a topic that is not in the archive, takes its time from anything but the
+    records, or only has one row for each record.
     """
     needed: set[str] = set()
     for name in names:
@@ -137,7 +140,7 @@ def plan(catalog: Catalog, names: Sequence[str], raw_topic: str, period: Period)
     for name in names:
         writers = _writers(reduced, catalog.sources[name].topic)
         if not any(w.analysis.is_aggregation or not _is_of_raw(reduced, w) for w in writers):
-            raise TargetError(f"{name} has a row for each event: recompute gives tables of groups")
+            raise TargetError(f"{name} has a row for each event: recompute only computes tables of groups")
     selections: list[Query] = []
     first: list[Query] = []
     later: list[Query] = []
@@ -149,7 +152,7 @@ def plan(catalog: Catalog, names: Sequence[str], raw_topic: str, period: Period)
     for source in _raw_sources(reduced, raw_topic):
         if source.timestamp is None:
             raise TargetError(
-                f"{source.name} takes its time from Kafka, which files do not hold: declare it WITH "
+                f"{source.name} takes its time from Kafka, which files do not have: declare it WITH "
                 "(TIMESTAMP='…')"
             )
     return QueryPipeline(
@@ -163,7 +166,7 @@ def plan(catalog: Catalog, names: Sequence[str], raw_topic: str, period: Period)
 
 
 def window_of(pipeline: QueryPipeline, table: Source) -> tuple[Window, int | None] | None:
-    """The windows of a table's rows, and how long a server keeps them (ms, None if not said)."""
+    """The windows of a table's rows, and how long a server keeps them (ms, None if the statement does not say)."""
     query = _grouping(pipeline.catalog, table.topic)
     if query is None or query.analysis.window is None:
         return None
@@ -178,12 +181,12 @@ def _writers(catalog: Catalog, topic: str) -> list[Query]:
 
 
 def _raw_sources(catalog: Catalog, topic: str) -> list[Source]:
-    found = {
+    sources = {
         query.analysis.source.name: query.analysis.source
         for query in catalog.queries.values()
         if query.analysis.source.topic == topic
     }
-    return list(found.values())
+    return list(sources.values())
 
 
 def _need(catalog: Catalog, topic: str, raw: str, wanted: str, needed: set[str]) -> None:
@@ -224,12 +227,15 @@ def _window(catalog: Catalog, topic: str) -> Window | None:
 
 
 def _grouping(catalog: Catalog, topic: str) -> Query | None:
-    """The query whose windows the rows of a topic have: what is made of a grouping has its windows,
-    though it may say others (those over the changes of hopping windows tumble)."""
+    """The query whose windows the rows of a topic have.
+
+    A query over a grouping has the grouping's windows, even if it declares others. For example, queries over the
+    changes of hopping windows declare tumbling windows.
+    """
     for query in _writers(catalog, topic):
-        found = _grouping(catalog, query.analysis.source.topic)
-        if found is not None:
-            return found
+        grouping = _grouping(catalog, query.analysis.source.topic)
+        if grouping is not None:
+            return grouping
         if query.analysis.is_aggregation and query.analysis.window is not None:
             return query
     return None

@@ -1,4 +1,4 @@
-"""Work begun before its turn."""
+"""Runs work in threads before its results are needed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ Result = TypeVar("Result")
 
 
 def ahead(makers: Iterator[Callable[[], Iterator[Item]]]) -> Iterator[Item]:
-    """What iterators give, one after the other; the first item of the next few is made in a thread
-    while those before are used."""
+    """The items of several iterators, one after the other.
+
+    Threads compute the first item of the next iterators while the items before are used.
+    """
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         waiting: list[Future[tuple[list[Item], Iterator[Item]]]] = []
 
@@ -25,16 +27,16 @@ def ahead(makers: Iterator[Callable[[], Iterator[Item]]]) -> Iterator[Item]:
 
         begin(_AT_ONCE)
         while waiting:
-            made, rest = waiting.pop(0).result()
+            first, rest = waiting.pop(0).result()
             begin(1)
-            yield from made
+            yield from first
             yield from rest
 
 
 def in_order(
     pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item], most: int
 ) -> Iterator[Result]:
-    """The results of work on items, in the items' order, at most ``most`` of them unused."""
+    """The results of work on items, in the items' order. At most ``most`` results wait to be used."""
     waiting: deque[Future[Result]] = deque()
     try:
         for item in items:

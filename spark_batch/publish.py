@@ -1,8 +1,8 @@
-"""Results as files of a folder or bucket: all of them appear when the last one is written, or none.
+"""Writes results as files of a folder or bucket. All of them appear when the last one is written, or none.
 
-One Parquet or JSON file a table, ``<table>.parquet`` or ``<table>.ndjson``, and ``run.json``, which
-describes the run: an older one goes first and the new one comes last, so that files which lie beside
-one are of one run. Files of the same names are replaced; others are left alone.
+There is one Parquet or JSON file per table, ``<table>.parquet`` or ``<table>.ndjson``. ``run.json`` describes the
+run. An older one is deleted first and the new one is written last, so all files beside a ``run.json`` are from one
+run. Files with the same names are replaced, and others do not change.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ RUN = "run.json"
 
 
 class PublishError(OpenSeaMetricsError):
-    """Results cannot be written; the message says where and why."""
+    """Results cannot be written. The message says where and why."""
 
 
 class Folder(Protocol):
-    """Where files are written to, unseen until :meth:`publish`."""
+    """A folder whose new files are hidden until :meth:`publish`."""
 
     def open(self, name: str) -> BinaryIO: ...
 
@@ -44,48 +44,49 @@ class Folder(Protocol):
 @dataclass
 class _LocalFolder:
     path: Path
-    made: dict[Path, Path] = field(default_factory=dict)
+    names: dict[Path, Path] = field(default_factory=dict)
+    """The final path of each hidden file."""
 
     def open(self, name: str) -> BinaryIO:
         self.path.mkdir(parents=True, exist_ok=True)
         hidden = self.path / f".{name}.{uuid.uuid4().hex[:8]}.tmp"
-        self.made[hidden] = self.path / name
+        self.names[hidden] = self.path / name
         return open(hidden, "wb")
 
     def publish(self) -> None:
-        for hidden in self.made:
+        for hidden in self.names:
             with open(hidden, "rb") as file:
                 os.fsync(file.fileno())
         (self.path / RUN).unlink(missing_ok=True)
-        for hidden, final in self.made.items():
+        for hidden, final in self.names.items():
             hidden.replace(final)
 
     def discard(self) -> None:
-        for hidden in self.made:
+        for hidden in self.names:
             hidden.unlink(missing_ok=True)
 
 
 @dataclass
 class _Bucket:
-    """An object is there when its upload is completed: until then nothing of it can be seen."""
+    """An object appears when its upload is completed. Before that, readers see nothing of it."""
 
     fs: Any
     root: str
-    made: list[Any] = field(default_factory=list)
+    uploads: list[Any] = field(default_factory=list)
 
     def open(self, name: str) -> BinaryIO:
         file = self.fs.open(f"{self.root}/{name}", "wb", autocommit=False)
-        self.made.append(file)
+        self.uploads.append(file)
         return cast(BinaryIO, file)
 
     def publish(self) -> None:
         if self.fs.exists(f"{self.root}/{RUN}"):
             self.fs.rm_file(f"{self.root}/{RUN}")
-        for file in self.made:
+        for file in self.uploads:
             file.commit()
 
     def discard(self) -> None:
-        for file in self.made:
+        for file in self.uploads:
             file.discard()
 
 
@@ -100,7 +101,7 @@ def published(url: str) -> Iterator[Folder]:
         yield folder
         folder.publish()
     except BaseException as error:
-        with suppress(Exception):  # what failed first is what is told
+        with suppress(Exception):  # the first error is the one to report
             folder.discard()
         if is_of_storage(error):
             raise PublishError(f"Cannot write results to {url}: {reason(error)}") from error
@@ -111,7 +112,7 @@ Writer = Callable[[BinaryIO, pa.Schema, Iterable[pa.RecordBatch]], int]
 
 
 def write_tables(folder: Folder, tables: Iterable[Table], form: str) -> dict[str, int]:
-    """Write tables as ``parquet`` or ``ndjson`` files; gives the rows of each."""
+    """Write tables as ``parquet`` or ``ndjson`` files, and return the number of rows of each."""
     rows = {}
     for table in tables:
         with folder.open(f"{table.name.lower()}.{form}") as file:

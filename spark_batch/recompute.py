@@ -1,4 +1,4 @@
-"""``recompute``: from what is asked for to results, with what there is to know about the run."""
+"""``recompute``: from a request to results, and a description of the run."""
 
 from __future__ import annotations
 
@@ -43,8 +43,11 @@ LONG_FORM = ("global", "collections")
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for. Times in epoch ms; ``margin`` (ms) is how long after its event a record may have
-    been filed; ``long_form``: the long-form streams too."""
+    """A request of the user. Times are in epoch ms.
+
+    A record may have been filed up to ``margin`` ms after its event. With ``long_form``, the long-form streams are
+    computed too.
+    """
 
     wanted: str
     windows: Sequence[WindowChoice]
@@ -58,7 +61,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What will be done: nothing was read yet but the names of files."""
+    """A run that is ready to start. So far, only the names of files were read."""
 
     project: Project
     request: Request
@@ -68,12 +71,12 @@ class Prepared:
 
     @property
     def tables(self) -> list[str]:
-        """The names of what was asked for, without the long form."""
+        """The names of the requested tables, without the long form."""
         return [s.name for s in self.job.pipeline.targets if s not in self.long_form.values()]
 
     @property
     def long_form(self) -> dict[str, Stream]:
-        """The long-form streams by kind, ``global`` and ``collections``; none if not asked for."""
+        """The long-form streams by kind, ``global`` and ``collections``. Empty if they were not requested."""
         if not self.request.long_form:
             return {}
         kinds = {self.project.settings.get(f"{kind}_topic"): kind for kind in LONG_FORM}
@@ -98,14 +101,14 @@ def prepare(
     project = load_project(root, {**_settings_of(windows), **(variables or {})})
     catalog = check(project)
     names = choose(project, catalog, request.wanted, windows)
-    if not windows:  # those of the statements
+    if not windows:  # use those of the statements
         windows = windows_of(catalog, names)
         period = settle(windows, request.first, request.end, request.trailing, available)
     if request.long_form:
         names += _long_form(project, catalog, request.wanted)
     raw_topic = str(project.settings.get("raw_topic", source.root.rsplit("/", 1)[-1]))
     pipeline = plan(catalog, names, raw_topic, period)
-    # An event is filed under its own hour, by our producer and sink; others file it when it comes.
+    # Our producer and sink file an event under its own hour. Others file it when it arrives.
     listing = source.listing(period.first, period.end + request.margin)
     files = listing.newest
     job = BatchJob(pipeline, source, files, period, listing.refused)
@@ -124,9 +127,9 @@ def recompute(
 ) -> dict[str, pa.Table]:
     """The tables of a past period by name, each with its rows in order of window and key.
 
-    ``source`` is the raw topic's folder or an s3a:// URL, ``windows`` are sizes such as "1 hour" (none: the
-    windows of settings.yml). ``first`` and ``end``, exclusive, are ISO times in UTC. ``wanted`` is "global",
-    "collections", "all" or one table's name. Raises OpenSeaMetricsError for what cannot be computed.
+    ``source`` is the raw topic's folder or an s3a:// URL. ``windows`` are sizes such as "1 hour"; without any, the
+    windows are those of settings.yml. ``first`` and ``end``, exclusive, are ISO times in UTC. ``wanted`` is "global",
+    "collections", "all" or one table's name. Raises OpenSeaMetricsError if something cannot be computed.
     """
     request = Request(
         wanted=wanted,
@@ -143,23 +146,25 @@ def recompute(
 
 @contextmanager
 def computed(prepared: Prepared, progress: Progress) -> Iterator[Results]:
-    """Compute what was prepared. The results last as long as the block.
+    """Compute a prepared run. The results last as long as the block.
 
     Raises Unsupported, before anything is read, for a statement that the engine cannot run.
     """
     for query in prepared.job.pipeline.catalog.queries.values():
         support.check_query(query.analysis, SPARK if prepared.engine == "spark" else DUCKDB)
     engine = import_module(f"opensea_metrics.spark_batch.{prepared.engine}_engine")
-    made: AbstractContextManager[Results] = engine.computed(prepared.job, progress)
-    with made as results:
+    computation: AbstractContextManager[Results] = engine.computed(prepared.job, progress)
+    with computation as results:
         yield results
 
 
 def description(
     prepared: Prepared, counts: Counts, rows: Mapping[str, int], began: float
 ) -> dict[str, Any]:
-    """What there is to know about a run that ends now: ``rows`` are those of each table, ``began`` its
-    start in seconds since the epoch."""
+    """The description of a run that ends now, as JSON's types.
+
+    ``rows`` is the number of rows of each table, and ``began`` is the run's start in seconds since 1970.
+    """
     project, job = prepared.project, prepared.job
     return {
         "opensea_metrics": version("opensea-metrics"),
@@ -188,8 +193,11 @@ def description(
 
 
 def _bounds(source: Archive, request: Request) -> tuple[int, int]:
-    """From the first hour to the end of the last one that the archive holds of the period asked for. Files
-    outside the folders of hours may hold any: only who asks for a period has them read."""
+    """The first hour, and the end of the last hour, that the archive has in the requested period.
+
+    Files outside the folders of hours may have records of any time. If the archive has no other files, the user
+    must give both bounds.
+    """
     files = source.files(request.first, request.end)
     hours = [file.hour_ms for file in files if file.hour_ms >= 0]
     if hours:
@@ -198,7 +206,7 @@ def _bounds(source: Archive, request: Request) -> tuple[int, int]:
         raise ArchiveError(f"{source.url} has no files of that period")
     if request.first is None or request.end is None:
         raise ArchiveError(
-            f"{source.url} has files outside the folders of hours only: give --from and --to"
+            f"{source.url} has only files outside the folders of hours: give --from and --to"
         )
     return request.first, request.end
 
@@ -212,7 +220,7 @@ def _sized(window: WindowChoice, period: Period) -> WindowChoice:
 
 
 def _settings_of(windows: Sequence[WindowChoice]) -> dict[str, str]:
-    """The settings that make the statements those of some windows."""
+    """The settings with which the statements have these windows."""
     if not windows:
         return {}
     rendered = []
@@ -223,7 +231,7 @@ def _settings_of(windows: Sequence[WindowChoice]) -> dict[str, str]:
             size, named = f"{window.size} MILLISECONDS", {"name": ALL_TIME}
         rendered.append({"size": size, **({"slide": window.slide} if window.slide else {}), **named})
     longest = max(window.size or 0 for window in windows)
-    # Nothing is dropped for being late here, so these two are only to be consistent.
+    # No record is dropped because it is late here, so these two must only be consistent.
     return {
         "windows": yaml.safe_dump(rendered, default_flow_style=True, width=10_000),
         "grace": "1 DAY",
@@ -234,10 +242,10 @@ def _settings_of(windows: Sequence[WindowChoice]) -> dict[str, str]:
 def _long_form(project: Project, catalog: Catalog, wanted: str) -> list[str]:
     kinds = LONG_FORM if wanted.lower() == "all" else (wanted.lower(),)
     topics = {project.settings.get(f"{kind}_topic") for kind in kinds}
-    found = [source.name for source in catalog.sources.values() if source.topic in topics]
-    if not found:
-        raise TargetError(f"{wanted} has no long form: it is made of global, collections or all")
-    return found
+    names = [source.name for source in catalog.sources.values() if source.topic in topics]
+    if not names:
+        raise TargetError(f"{wanted} has no long form: choose global, collections or all")
+    return names
 
 
 def _engine(asked: str, files: Sequence[ArchiveFile], settings: BatchSettings) -> str:

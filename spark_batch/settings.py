@@ -9,9 +9,12 @@ from opensea_metrics.producer.environment import Environment
 
 
 class BatchSettings(Environment):
-    """Where batch work runs. ``spark_master`` (``spark://host:7077``, ``local[4]``): with it Spark is
-    what computes, unless told otherwise; else Spark takes over from ``spark_from_gb`` on, of files.
-    ``spark_fetch_s3a``: fetch what s3a:// needs from Maven Central; not where Spark has it already."""
+    """Where batch work runs.
+
+    With a ``spark_master`` (``spark://host:7077``, ``local[4]``), Spark is the default engine. Without one, Spark is
+    the default for files of ``spark_from_gb`` or more. With ``spark_fetch_s3a``, Spark fetches the packages for s3a://
+    from Maven Central. Switch it off if Spark has these packages already.
+    """
 
     model_config = SettingsConfigDict(env_prefix="OPENSEA_METRICS_")
 

@@ -1,7 +1,7 @@
 """The Spark engine: the archive is scanned once, for all tables of a run.
 
-What the groupings read of the records is kept (in memory, else on disks) when it is first read; each
-grouping then reads that. Results go through the driver, a partition at a time.
+The columns that the groupings need are kept when they are first read, in memory or on disks. Each grouping then reads
+these. Results go through the driver, one partition at a time.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _HIDDEN = ("ROWTIME", "_off", "_failed")
 @contextmanager
 def computed(job: BatchJob, progress: Progress) -> Iterator[SparkResults]:
     """Compute a job's tables. Raises SqlError for statements that Spark cannot give exactly."""
-    # Compacted files are read by Spark itself, others by what decodes them.
+    # Spark itself reads compacted files. Other files are read by our own code.
     of_spark = any(file.form == "parquet" for file in job.files)
     session = open_session(BatchSettings(), job.source.s3 if of_spark else None)
     results = SparkResults(session, job)
@@ -56,21 +56,21 @@ class SparkResults:
         self._job = job
         self._pipeline = job.pipeline
         self._views: dict[str, str] = {}
-        """The view of each selection and grouping that was made, by its query's id."""
+        """The view of each selection and grouping, by its query's id."""
         self._kept: list[DataFrame] = []
         self._counts = Counts()
         self._damaged = damaged_files(session)
         self._rows: list[ArchiveFile] = []
         """The compacted files that Spark itself reads."""
         self._by_texts: dict[str, Damage] = {}
-        """Those that turned out to be damaged."""
+        """The compacted files that are damaged. Their texts are read instead."""
 
     @property
     def counts(self) -> Counts:
         return self._counts
 
     def compute(self, progress: Progress) -> None:
-        """Everything; called once."""
+        """Compute all results. Called once."""
         total = sum(file.size for file in self._job.files)
         progress(0, total)
         try:
@@ -115,8 +115,11 @@ class SparkResults:
         return self._session.sql(query).toArrow()
 
     def _batches(self, queries: list[str], order: list[str]) -> Iterator[pa.RecordBatch]:
-        """The rows of several queries: one after the other, as code for all at once would be too long
-        for a method in Java. Sorted here: to share out a sort Spark computes the rows twice."""
+        """The rows of several queries, which run one after the other.
+
+        The code for all of them at once would be too long for a method in Java. The rows are sorted here, because
+        Spark computes them twice to distribute a sort.
+        """
         for query in queries:
             with spark_errors():
                 rows = self._arrow(query)
@@ -125,7 +128,7 @@ class SparkResults:
             yield from rows.to_batches(50_000)
 
     def close(self) -> None:
-        """Let go of what was kept."""
+        """Release the kept data."""
         for frame in self._kept:
             with suppress(Exception):  # the JVM may have ended, which frees it too
                 frame.unpersist()
@@ -134,11 +137,11 @@ class SparkResults:
                 self._session.catalog.dropTempView(view)
 
     def plans(self) -> list[str]:
-        """How Spark carries out what was kept of the archive, as text; for who wants to check."""
+        """Spark's plans for the kept data, as text, for checks."""
         return [str(frame._jdf.queryExecution().executedPlan().toString()) for frame in self._kept]
 
     def _stage(self) -> None:
-        """Read the archive, as far as it is needed."""
+        """Read the needed columns of the archive."""
         for source in self._pipeline.raw_sources():
             selections = self._pipeline.reading(source, self._pipeline.selections)
             groupings = self._pipeline.reading(source, self._pipeline.first)
@@ -154,14 +157,14 @@ class SparkResults:
                 self._view(query.id, self._session.sql(self._chosen(rows, names)), keep=True)
 
     def _leave_out_damaged(self) -> bool:
-        """Whether Spark may have failed because of damaged compacted files: their texts are read then."""
+        """Look for damaged compacted files, whose texts are then read instead. Returns whether there are any."""
         self.close()
         self._kept.clear()
         self._views.clear()
         for file in self._rows:
             if reason := damage(self._job.source, file):
                 read = (file.end or file.start) - file.start
-                self._by_texts[file.path] = Damage(f"{reason}; it was read by its texts", read)
+                self._by_texts[file.path] = Damage(f"{reason}; the texts in it were read instead", read)
         return bool(self._by_texts)
 
     def _records(self, source: Source) -> str:
@@ -182,11 +185,11 @@ class SparkResults:
         return " UNION ALL ".join(f"SELECT {columns} FROM ({part})" for part in parts)
 
     def _is_of_rows(self, file: ArchiveFile, source: Source, leaves: Collection[str]) -> bool:
-        """Whether Spark itself can read what is needed of a file."""
+        """Whether Spark itself can read the needed fields of a file."""
         if file.form != "parquet" or file.path in self._by_texts:
             return False
-        found = schema(self._job.source, file, [source])
-        return found is not None and has_fields(found, leaves)
+        columns = schema(self._job.source, file, [source])
+        return columns is not None and has_fields(columns, leaves)
 
     def _address(self, file: ArchiveFile) -> str:
         return file.path if self._job.source.s3 is None else f"s3a://{file.path}"
@@ -197,18 +200,18 @@ class SparkResults:
 
     def _count(self) -> None:
         view = next(iter(self._views.values()))
-        found = self._session.sql(
+        reasons = self._session.sql(
             f"SELECT _failed, count(*), count_if({self._job.readable}) FROM {view} GROUP BY 1"
         ).collect()
-        rows = ((reason, count, used) for reason, count, used in found)
+        rows = ((reason, count, used) for reason, count, used in reasons)
         self._counts = counted(rows, self._by_texts | self._damaged.value, self._job.files)
 
     def _relation(self, source: Source) -> str:
-        """A source's rows, of the archive or of results."""
+        """A source's rows, from the archive or from results."""
         return " UNION ALL ".join(self._relations(source))
 
     def _relations(self, source: Source) -> list[str]:
-        """A source's rows by who wrote them."""
+        """A source's rows, as one query for the archive and one for each query that writes them."""
         parts = []
         if source.topic == self._pipeline.raw_topic:
             parts.append(f"SELECT * FROM {self._views[source.name]} WHERE {self._job.readable}")

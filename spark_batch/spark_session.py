@@ -22,22 +22,22 @@ S3A = (
     f"software.amazon.awssdk:s3-transfer-manager:{AWS_VERSION}",
     f"software.amazon.awssdk:sts:{AWS_VERSION}",
 )
-"""What s3a:// needs; the release of hadoop-aws is that of pyspark's Hadoop. Its bundle of all of AWS (686 MB)
+"""The packages for s3a://. The release of hadoop-aws is that of pyspark's Hadoop. Its bundle of all of AWS (686 MB)
 is left out."""
 _SQL = {
-    # ksqlDB's arithmetic is Java's: integers wrap around, and what cannot be cast is NULL.
+    # ksqlDB's arithmetic is Java's: integers wrap around, and a failed cast gives NULL.
     "spark.sql.ansi.enabled": "false",
     "spark.sql.session.timeZone": "UTC",
-    # Spark would put the environment's and its own settings in the place of ${…} in names.
+    # Otherwise, Spark replaces ${…} in names with variables of the environment and its own settings.
     "spark.sql.variable.substitute": "false",
-    # Java does not compile longer methods: Spark then makes short ones, for one operator each.
+    # Java does not compile longer methods. Spark then generates short methods, one for each operator.
     "spark.sql.codegen.hugeMethodLimit": "8000",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
 }
 
 
 def open_session(settings: BatchSettings, s3: S3Settings | None) -> SparkSession:
-    """A session, new or of the Spark that runs in this process already; functions are registered.
+    """A new session, in the Spark of this process if one runs already. Our functions are registered in it.
 
     Raises UdfError if Spark is not installed or does not start.
     """
@@ -53,10 +53,10 @@ def open_session(settings: BatchSettings, s3: S3Settings | None) -> SparkSession
         SparkSession.builder.appName("opensea-metrics")
         .master(master)
         .config("spark.driver.memory", settings.spark_driver_memory)
-        # A batch has no pauses to fear; Java's default collector takes more CPU.
+        # Pauses do not matter in a batch, and Java's default collector takes more CPU time.
         .config("spark.driver.extraJavaOptions", "-XX:+UseParallelGC")
         .config("spark.ui.showConsoleProgress", "false")
-        # What goes wrong is raised; what is logged beside it (code too long to compile, say) is not.
+        # Errors are raised. Other log lines, for example about code too long to compile, are not errors.
         .config("spark.log.level", "OFF")
     )
     if master.startswith("local"):
@@ -72,7 +72,7 @@ def open_session(settings: BatchSettings, s3: S3Settings | None) -> SparkSession
         raise UdfError(f"Spark does not start at {master}: {first_reason(error)}") from error
     for name, value in _SQL.items():
         session.conf.set(name, value)
-    # 200, the default, is for clusters; tasks must not be so small that starting them is all the work.
+    # The default, 200, is for clusters. Here, starting so many small tasks would take longer than their work.
     cores = session.sparkContext.defaultParallelism
     session.conf.set("spark.sql.shuffle.partitions", str(max(2, 2 * cores)))
     if s3 is not None:
@@ -84,10 +84,12 @@ def open_session(settings: BatchSettings, s3: S3Settings | None) -> SparkSession
 
 
 def first_reason(error: Exception) -> str:
-    """What went wrong, in one line: what a worker's Python raised, else what Java says (of py4j's errors
-    the line that begins with a colon)."""
+    """The cause of an error, in one line: the exception of a worker's Python, or else Java's message.
+
+    In an error of py4j, Java's message is the line that begins with a colon.
+    """
     text = str(error).strip() or type(error).__name__
-    if told := re.search(r"^.*Traceback \(most.*\n(?:[ \t].*\n)+(\S.*)", text, re.MULTILINE):
-        return told[1]
+    if raised := re.search(r"^.*Traceback \(most.*\n(?:[ \t].*\n)+(\S.*)", text, re.MULTILINE):
+        return raised[1]
     lines = text.splitlines()
     return next((line.lstrip(": ") for line in lines if line.startswith(": ")), lines[0])

@@ -1,7 +1,7 @@
 """An archive's files as relations of Spark: SQL over views of a session.
 
-FileLineSource are decoded in the workers by what decodes them for the other engine: JSON is read in one way only,
-and in half the time that ``from_json`` of Spark's takes.
+The workers decode texts with the code of the other engine. So JSON is read in only one way, in half the time of
+Spark's ``from_json``.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 _TASKS = 4
-"""For each core, if there are not more of them for their size."""
+"""Tasks for each core. There are more if the files are large."""
 _ROWS = 100_000
-"""Records that a worker has decoded at a time, about."""
+"""Approximate number of records that a worker decodes at a time."""
 _BATCH = 10_000
 _MEMORY = "200MB"
-"""Of DuckDB in a worker, at most."""
+"""The most memory of DuckDB in a worker."""
 _FILES = pa.list_(pa.struct({
     "hour_ms": pa.int64(), "partition": pa.int64(), "start": pa.int64(), "path": pa.string(),
     "size": pa.int64(), "form": pa.string(), "end": pa.int64(), "is_numbered": pa.bool_(),
 }))  # fmt: skip
-"""Files, as an argument of a task."""
+"""The type of files in a task's argument."""
 
 
 def text_rows(
@@ -52,13 +52,13 @@ def text_rows(
     damaged: Any,
 ) -> str:
     """The records of text files as a stream declares them: its columns, ROWTIME, ``_off``, ``_failed``.
-    Compacted files give the texts that they were made of.
 
-    ``damaged`` is an accumulator (:func:`damaged_files`) of files that could be read up to their damage.
+    For compacted files, the texts are those of the original files. ``damaged`` is an accumulator
+    (:func:`damaged_files`) of files that could only be read up to their damage.
     """
     groups = list(shared_out(files, _TASKS * session.sparkContext.defaultParallelism))
     rows = pa.array([list(map(asdict, group)) for group in groups], _FILES)
-    # A task each.
+    # One task for each group.
     session.conf.set("spark.sql.leafNodeDefaultParallelism", max(1, len(groups)))
     schema = _schema(stream, "ROWTIME BIGINT", "_off BIGINT", "_failed STRING")
     decoding = _Decoding(archive, stream, damaged)
@@ -71,13 +71,13 @@ def compacted_rows(session: SparkSession, addresses: Sequence[str], stream: Sour
     """The records of compacted files that have all the fields of a stream, as they were decoded."""
     stored = names_in_files(stream)
     kept = [column for column in _values(stream) if column.name in stored]
-    schema = [f"{spark_quoted(stored[each.name])} {spark(each.type)}" for each in kept]
+    schema = [f"{spark_quoted(stored[field.name])} {spark(field.type)}" for field in kept]
     schema += ["_offset BIGINT", "_failed STRING"]
     session.read.schema(", ".join(schema)).parquet(*addresses).createOrReplaceTempView("archive_rows")
     columns = [
-        f"{spark_quoted(stored[each.name]) if each in kept else f'CAST(NULL AS {spark(each.type)})'}"
-        f" AS {spark_column(each.name)}"
-        for each in _values(stream)
+        f"{spark_quoted(stored[field.name]) if field in kept else f'CAST(NULL AS {spark(field.type)})'}"
+        f" AS {spark_column(field.name)}"
+        for field in _values(stream)
     ]
     time = spark_event_time(stream, spark_quoted(stored[str(stream.timestamp)]))
     columns += ["_offset AS _off", f"{time} AS ROWTIME", "_failed"]
@@ -85,7 +85,7 @@ def compacted_rows(session: SparkSession, addresses: Sequence[str], stream: Sour
 
 
 def damaged_files(session: SparkSession) -> Any:
-    """An accumulator of files by path, whose ``value`` has those of all tasks that were done."""
+    """An accumulator of files by path. Its ``value`` has the files of all finished tasks."""
     from pyspark.accumulators import AccumulatorParam
 
     class Union(AccumulatorParam[dict[str, Damage]]):
@@ -102,19 +102,19 @@ def damaged_files(session: SparkSession) -> Any:
 
 @dataclass(frozen=True)
 class _Decoding:
-    """What a worker does: from groups of files to their records."""
+    """The work of a Spark worker: from groups of files to their records."""
 
     archive: Archive
     stream: Source
     damaged: Any
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        # Arrow's own allocator keeps memory that it needs no more.
+        # Arrow's own allocator keeps memory that it no longer needs.
         pa.set_memory_pool(pa.system_memory_pool())
         with chunks.database(settings={"memory_limit": _MEMORY, "threads": 1}) as (database, _):
             attempts = Attempts()
             for group in (row for batch in batches for row in batch.column("files").to_pylist()):
-                files = [ArchiveFile(**each) for each in group]
+                files = [ArchiveFile(**fields) for fields in group]
                 texts = FileLineSource(self.archive, files, lambda file: None)
                 for chunk in chunks.of_texts(texts, _ROWS):
                     rows = attempts.at(chunk, partial(self._rows, database, chunk))
@@ -124,13 +124,13 @@ class _Decoding:
 
     def _rows(self, database: duckdb.DuckDBPyConnection, chunk: Chunk, all_json: bool) -> pa.Table:
         relation = chunk.relation(database, self.stream, all_json)
-        names = ", ".join(column(each.name) for each in _values(self.stream))
+        names = ", ".join(column(field.name) for field in _values(self.stream))
         return database.sql(f"SELECT {names}, ROWTIME, _off, _failed FROM ({relation})").to_arrow_table()
 
 
 def _schema(stream: Source, *hidden: str) -> str:
-    """The stream's columns and others, as Spark declares them."""
-    columns = (f"{spark_column(each.name)} {spark(each.type)}" for each in _values(stream))
+    """A Spark schema with the stream's columns and others."""
+    columns = (f"{spark_column(field.name)} {spark(field.type)}" for field in _values(stream))
     return ", ".join([*columns, *hidden])
 
 

@@ -1,5 +1,5 @@
 """``reconcile``: streamed windows beside the same windows recomputed from the archive.
 
-``compare`` finds what differs, ``variants`` recomputes from changed copies of the archive, ``causes``
-tells from them why it differs, ``run`` goes through a period.
+``compare`` finds rows that differ. ``causes`` finds out why, by recomputing from changed copies of the archive, which
+``copies`` writes. ``run`` compares all windows of a period.
 """

@@ -1,5 +1,7 @@
-"""Why streamed windows differ from recomputed ones: found by recomputing from changed copies of the
-archive, and from what its files show."""
+"""Finds out why streamed windows differ from recomputed ones.
+
+It recomputes them from changed copies of the archive, and looks at the archive's files.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,7 @@ Recompute = Callable[[Archive], Mapping[RowKey, Row]]
 
 @dataclass(frozen=True)
 class Cause:
-    """``name`` is one of the above; ``detail`` what speaks for it, or what was ruled out."""
+    """``name`` is one of the constants above. ``detail`` is the evidence, or the causes that were ruled out."""
 
     name: str
     detail: str
@@ -42,9 +44,12 @@ class Cause:
 
 @dataclass
 class Investigator:
-    """Finds causes for a table: ``window`` and ``retention`` (ms) are those of its grouping, ``time``
-    is the records' field with their time, ``files`` is the whole archive; ``has_older`` tells whether
-    the server has windows that start before a time."""
+    """Finds causes for a table.
+
+    ``window`` and ``retention`` (ms) are those of its grouping. ``time`` is the records' field with their time.
+    ``files`` are all files of the archive. ``has_older`` returns whether the server has windows that start before
+    a time.
+    """
 
     source: Archive
     files: Sequence[ArchiveFile]
@@ -57,35 +62,37 @@ class Investigator:
 
     def explain(
         self,
-        found: Sequence[RowDifference],
+        differing: Sequence[RowDifference],
         streamed: Mapping[RowKey, Row],
         read: Sequence[ArchiveFile],
         damaged: Mapping[str, Damage],
         recompute: Recompute,
     ) -> dict[RowKey, Cause]:
-        """A cause for each row that differs; ``read`` are the files that it was recomputed from, of which
-        the ``damaged`` ones lack records."""
+        """A cause for each row that differs.
+
+        The rows were recomputed from the files ``read``. Of these, the ``damaged`` ones lack records.
+        """
         causes: dict[RowKey, Cause] = {}
 
         def unexplained() -> list[RowDifference]:
-            return [each for each in found if each.row_key not in causes]
+            return [row for row in differing if row.row_key not in causes]
 
         def settled(kept: Kept, of: Sequence[RowDifference], cause: Cause) -> None:
             with tempfile.TemporaryDirectory(prefix="opensea-metrics-") as folder:
                 rows = recompute(copied(self.source, read, Path(folder) / "variant", kept))
-            for each in of:
-                key = each.row_key
+            for row in of:
+                key = row.row_key
                 one, other = ({key: some[key]} if key in some else {} for some in (streamed, rows))
                 if not differences(one, other, self.columns):
                     causes[key] = cause
 
         shown = {start for start, _ in streamed}
-        for start in sorted({each.window for each in found} - shown):
+        for start in sorted({row.window for row in differing} - shown):
             if self._has_expired(start):
-                detail = "the server has no row of it nor of any before it, and RETENTION has passed"
-                causes |= {e.row_key: Cause(EXPIRED, detail) for e in found if e.window == start}
+                detail = "the server has no rows of this window or earlier ones, and RETENTION has passed"
+                causes |= {row.row_key: Cause(EXPIRED, detail) for row in differing if row.window == start}
         tried = []
-        # A record that was filed twice may look late, but not the other way round.
+        # A record that was filed twice may look late, but a late record does not look filed twice.
         for in_all, detail in (
             (False, "equal if records that are in several files count once"),
             (True, "equal if equal records count once"),
@@ -94,41 +101,41 @@ class Investigator:
                 settled(once(in_all), left, Cause(DUPLICATES, detail))
                 tried.append("duplicates")
         for phase, group in self._phases(unexplained()):
-            if any(self._closing(each.window) for each in group):
+            if any(self._closing(row.window) for row in group):
                 kept = partial(self._is_in_time, phase)
-                detail = "equal without the records that came after window end and grace had passed"
+                detail = "equal without the records that came after the window's end and grace period"
                 settled(kept, group, Cause(LATE, detail))
                 tried.append("late records")
         gaps = list(self._gaps(unexplained()))
         tried.append("gaps")
-        for each in unexplained():
-            close = each.window + self.window.size + self.window.grace
-            end = each.window + self.window.size
+        for row in unexplained():
+            close = row.window + self.window.size + self.window.grace
+            end = row.window + self.window.size
             lacking = (file for file in read if file.path in damaged and damaged[file.path].missing != 0)
-            if lost := next((f for f in lacking if _between((f, f), each.window, end)), None):
-                causes[each.row_key] = Cause(DAMAGED, f"{lost.name}: {damaged[lost.path]}")
-            elif gap := next((g for g in gaps if _between((g.after, g.before), each.window, end)), None):
-                causes[each.row_key] = Cause(GAP, _gap_text(gap))
-            elif not self._closing(each.window):
-                detail = f"no record of {iso(close)} (its end and grace) or later is in the archive"
-                causes[each.row_key] = Cause(OPEN, detail)
+            if lost := next((f for f in lacking if _between((f, f), row.window, end)), None):
+                causes[row.row_key] = Cause(DAMAGED, f"{lost.name}: {damaged[lost.path]}")
+            elif gap := next((g for g in gaps if _between((g.after, g.before), row.window, end)), None):
+                causes[row.row_key] = Cause(GAP, _gap_text(gap))
+            elif not self._closing(row.window):
+                detail = f"the archive has no record of {iso(close)} (its end and grace period) or later"
+                causes[row.row_key] = Cause(OPEN, detail)
             else:
-                causes[each.row_key] = Cause(UNKNOWN, f"not {', '.join(dict.fromkeys(tried))}")
+                causes[row.row_key] = Cause(UNKNOWN, f"not {', '.join(dict.fromkeys(tried))}")
         return causes
 
     def _has_expired(self, start: int) -> bool:
-        """Whether a window that the server does not have may have been dropped for its age."""
+        """Whether the server may have dropped a window because of its age."""
         if self.retention is None or self.has_older(start):
             return False
         return any(file.hour_ms >= start + self.retention for file in self.files)
 
     def _phases(
-        self, found: Sequence[RowDifference]
+        self, differing: Sequence[RowDifference]
     ) -> Iterator[tuple[int, list[RowDifference]]]:
-        """The rows in groups of windows that do not overlap: a record is in one window of a group."""
+        """The rows in groups of windows that do not overlap, so a record is in only one window of a group."""
         groups: dict[int, list[RowDifference]] = defaultdict(list)
-        for each in found:
-            groups[each.window % self.window.size].append(each)
+        for row in differing:
+            groups[row.window % self.window.size].append(row)
         yield from groups.items()
 
     def _is_in_time(self, phase: int, file: ArchiveFile, offset: int, line: bytes) -> bool:
@@ -139,14 +146,14 @@ class Investigator:
         return closing is None or offset < closing
 
     def _closing(self, start: int) -> dict[int, int]:
-        """By partition: the first offset of which the time is not before a window's end and grace.
+        """For each partition, the first offset whose time is not before the window's end plus grace period.
 
-        From there on a record of the window is late, as stream time is the greatest time so far.
+        Stream time is the greatest time so far. So from this offset on, each record of the window is late.
         """
         close = start + self.window.size + self.window.grace
         if close in self._closings:
             return self._closings[close]
-        found: dict[int, int] = {}
+        offsets: dict[int, int] = {}
         for file in self.files:
             if file.hour_ms >= close:
                 offset: int | None = file.start
@@ -156,16 +163,16 @@ class Investigator:
             else:
                 continue
             if offset is not None:
-                found[file.partition] = min(offset, found.get(file.partition, offset))
-        self._closings[close] = found
-        return found
+                offsets[file.partition] = min(offset, offsets.get(file.partition, offset))
+        self._closings[close] = offsets
+        return offsets
 
-    def _gaps(self, found: Sequence[RowDifference]) -> Iterator[Break]:
-        """Gaps of offsets in the hours of some windows, and between the files around these."""
-        if not found:
+    def _gaps(self, differing: Sequence[RowDifference]) -> Iterator[Break]:
+        """The gaps of offsets in the hours of the rows' windows, and between the files around these hours."""
+        if not differing:
             return
-        first = min(each.window for each in found)
-        end = max(each.window for each in found) + self.window.size
+        first = min(row.window for row in differing)
+        end = max(row.window for row in differing) + self.window.size
         starts = {(file.partition, file.start) for file in self.files}
         inside = sorted((f for f in self.files if f.hour_ms >= 0), key=lambda f: (f.partition, f.start))
         for _, group in groupby(inside, lambda file: file.partition):
@@ -179,9 +186,9 @@ class Investigator:
                 }
             )
             counted = [Counted(files[at], _count(self.source, files[at])) for at in near]
-            for each in breaks(counted):
-                if each.kind == "gap" and (each.after.partition, each.start) not in starts:
-                    yield each
+            for gap in breaks(counted):
+                if gap.kind == "gap" and (gap.after.partition, gap.start) not in starts:
+                    yield gap
 
 
 def _count(source: Archive, file: ArchiveFile) -> int:
@@ -191,7 +198,7 @@ def _count(source: Archive, file: ArchiveFile) -> int:
 
 
 def _between(files: tuple[ArchiveFile, ArchiveFile], first: int, end: int) -> bool:
-    """Whether records between two files may be of a time [first, end)."""
+    """Whether records between two files may have times in [first, end)."""
     hours = [file.hour_ms for file in files]
     return min(hours) < end and max(hours) + HOUR_MS > first
 

@@ -1,4 +1,4 @@
-"""What differs between two sets of rows of a table. Pure."""
+"""Compares two sets of rows of a table. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 TOLERANCE = 1e-9
-"""Of sums, relative: engines add in an order of their own."""
+"""The relative tolerance for sums, because engines add in different orders."""
 
 Row = Mapping[str, Any]
 RowKey = tuple[int, tuple[Any, ...]]
@@ -18,8 +18,11 @@ RowKey = tuple[int, tuple[Any, ...]]
 
 @dataclass(frozen=True)
 class ColumnDifference:
-    """``column`` may be a place inside one, ``BY_TRANSFERS[2].VALUE``. ``absolute`` is streamed less
-    recomputed and ``relative`` that by the recomputed value: None where these are no numbers."""
+    """A column, or a place in one such as ``BY_TRANSFERS[2].VALUE``, whose values differ.
+
+    ``absolute`` is the streamed value minus the recomputed one. ``relative`` is that divided by the recomputed value.
+    Both are None unless the values are numbers.
+    """
 
     column: str
     streamed: Any
@@ -30,7 +33,7 @@ class ColumnDifference:
 
 @dataclass(frozen=True)
 class RowDifference:
-    """A row that differs: ``missing`` is not in the stream's table, ``surplus`` is only there."""
+    """A row that differs. A ``missing`` row is not in the stream's table, and a ``surplus`` row is only there."""
 
     window: int
     key: tuple[Any, ...]
@@ -51,15 +54,15 @@ def differences(
     streamed: Mapping[RowKey, Row], recomputed: Mapping[RowKey, Row], columns: Sequence[str]
 ) -> list[RowDifference]:
     """The rows that differ in some columns, in order of window and key."""
-    found = []
+    rows = []
     for key in streamed.keys() | recomputed.keys():
         if key not in streamed:
-            found.append(RowDifference(*key, "missing"))
+            rows.append(RowDifference(*key, "missing"))
         elif key not in recomputed:
-            found.append(RowDifference(*key, "surplus"))
+            rows.append(RowDifference(*key, "surplus"))
         elif unlike := tuple(_of_row(streamed[key], recomputed[key], columns)):
-            found.append(RowDifference(*key, "differs", unlike))
-    return sorted(found, key=lambda each: (each.window, [str(part) for part in each.key]))
+            rows.append(RowDifference(*key, "differs", unlike))
+    return sorted(rows, key=lambda row: (row.window, [str(part) for part in row.key]))
 
 
 def _of_row(streamed: Row, recomputed: Row, columns: Sequence[str]) -> Iterator[ColumnDifference]:
@@ -70,13 +73,13 @@ def _of_row(streamed: Row, recomputed: Row, columns: Sequence[str]) -> Iterator[
 def _of_value(place: str, streamed: Any, recomputed: Any) -> Iterator[ColumnDifference]:
     if isinstance(streamed, list) and isinstance(recomputed, list):
         for index in range(max(len(streamed), len(recomputed))):
-            one, other = (each[index] if index < len(each) else None for each in (streamed, recomputed))
+            one, other = (items[index] if index < len(items) else None for items in (streamed, recomputed))
             yield from _of_value(f"{place}[{index}]", one, other)
     elif isinstance(streamed, Mapping) and isinstance(recomputed, Mapping):
         for name in dict.fromkeys((*recomputed, *streamed)):
             yield from _of_value(f"{place}.{name}", streamed.get(name), recomputed.get(name))
     elif isinstance(streamed, str) and isinstance(recomputed, str):
-        # A text may be JSON with sums in it, as the details of top lists are.
+        # A text may be JSON that contains sums, such as the details of top lists.
         if streamed != recomputed:
             one, other = _object(streamed), _object(recomputed)
             if one is None or other is None:
@@ -105,7 +108,6 @@ def _is_number(value: Any) -> bool:
 
 def _object(text: str) -> Any:
     try:
-        found = json.loads(text) if text.startswith("{") else None
+        return json.loads(text) if text.startswith("{") else None
     except ValueError:
         return None
-    return found

@@ -1,4 +1,4 @@
-"""Copies of an archive's files without some of their records."""
+"""Copies an archive's files without some of their records."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from opensea_metrics.producer.archive.records import records as archived
 from opensea_metrics.producer.envelope import payload_time_ms
 
 Kept = Callable[[ArchiveFile, int, bytes], bool]
-"""Whether a record is copied: its file, offset and text."""
+"""Decides whether a record is copied, from its file, offset and text."""
 
 
 def records(source: Archive, file: ArchiveFile) -> Iterator[tuple[int, bytes]]:
-    """The records of a file, with their offsets, in order; of a damaged file those before the damage."""
+    """The records of a file, with their offsets, in order. For a damaged file, those before the damage."""
     with suppress(Damaged):
         for record in archived(source, file):
             yield record.offset, record.value
 
 
 def copied(source: Archive, files: Sequence[ArchiveFile], to: Path, kept: Kept) -> Archive:
-    """An archive in the folder ``to`` with the records of some files that are to be kept."""
+    """Write an archive into the folder ``to``, with those records of some files for which ``kept`` is True."""
     to.mkdir(parents=True)
     for file in files:
         folder = to / file.folder[len(source.root) + 1 :]
@@ -43,10 +43,10 @@ def copied(source: Archive, files: Sequence[ArchiveFile], to: Path, kept: Kept) 
 
 
 def once(in_all: bool) -> Kept:
-    """Keeps one of equal records: of those in different files or, ``in_all``, of all.
+    """Keeps one of several equal records in different files or, with ``in_all``, one of all equal records.
 
-    Equal records have one event time, so they are looked for in an hour's files and those of the hour
-    before; memory holds the digests of two hours.
+    Equal records have the same event time. So it looks for them only in an hour's files and those of the hour before.
+    Memory holds the digests of two hours.
     """
     hours: dict[int, Counter[bytes]] = {}
     own: Counter[bytes] = Counter()

@@ -1,4 +1,4 @@
-"""A table's windows of a period, compared range by range."""
+"""Compares a table's windows of a period, range by range."""
 
 from __future__ import annotations
 
@@ -25,12 +25,11 @@ from opensea_metrics.spark_batch.reconcile.compare import (
 from opensea_metrics.sql.language.catalog.sources import Source as Table
 
 _RANGE_MS = 6 * HOUR_MS
-"""Windows of that long a time are compared at once: rows of so many are in memory."""
-
+"""The windows of this time span are compared together. Their rows are in memory."""
 
 
 class Pull(Protocol):
-    """Rows of a table whose windows start in [first, end), from a server; ``limit``: not all of them."""
+    """Fetches rows of a table whose windows start in [first, end) from a server, at most ``limit`` of them."""
 
     def __call__(self, name: str, first: int, end: int, limit: int | None = None) -> Iterable[Row]: ...
 
@@ -39,7 +38,7 @@ Progress = Callable[[int, int], None]
 
 
 class ReconcileError(OpenSeaMetricsError):
-    """What was asked for has no windows to compare."""
+    """The requested table has no windows to compare."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Compared:
-    """The windows that start in [first, end): how many rows were compared, and what differs. ``damaged``
-    files, by path, could not be read to their end."""
+    """The comparison of the windows that start in [first, end). ``rows`` is the number of rows compared.
+
+    The files in ``damaged``, by path, could not be read to their end.
+    """
 
     first: int
     end: int
@@ -63,24 +64,24 @@ class Compared:
 
 
 def table_of(prepared: Prepared) -> Table:
-    """The one table that was prepared. Raises ReconcileError if it has no windows, or is not alone."""
+    """The only table of a prepared run. Raises ReconcileError if it has no windows, or if there are several."""
     table, *others = prepared.job.pipeline.targets
     if others:
         raise ReconcileError(f"{prepared.request.wanted} is several tables: reconcile one table at a time")
     if not table.is_table or window_of(prepared.job.pipeline, table) is None:
-        raise ReconcileError(f"{table.name} is no table with windows, which is what is reconciled")
+        raise ReconcileError(f"{table.name} is not a table with windows: choose one that has windows")
     return table
 
 
 def reconcile(prepared: Prepared, pull: Pull, progress: Progress) -> Iterator[Compared]:
-    """Compare the windows of a period. ``progress`` is told milliseconds of it that are done.
+    """Compare the windows of a period. Calls ``progress`` with the milliseconds of the period done, and the total.
 
-    Raises what recomputing and pulling raise, and ReconcileError.
+    Raises ReconcileError, and the errors of ``pull`` and of recomputing.
     """
     table = table_of(prepared)
-    found = window_of(prepared.job.pipeline, table)
-    assert found is not None
-    window, retention = found
+    table_window = window_of(prepared.job.pipeline, table)
+    assert table_window is not None
+    window, retention = table_window
     keys = [column.name for column in table.columns if column.is_key]
     period = prepared.job.period
     (raw, *_) = prepared.job.pipeline.raw_sources()
@@ -116,7 +117,7 @@ def reconcile(prepared: Prepared, pull: Pull, progress: Progress) -> Iterator[Co
             causes = investigator.explain(
                 unlike, streamed, files, damaged, partial(_rows, part, keys, {})
             )
-        findings = tuple(Finding(each, causes[each.row_key]) for each in unlike)
+        findings = tuple(Finding(row, causes[row.row_key]) for row in unlike)
         yield Compared(first, end, len(streamed.keys() | recomputed.keys()), findings, damaged)
     progress(1, 1)
 
@@ -133,7 +134,7 @@ def _files(prepared: Prepared, period: Period) -> list[ArchiveFile]:
 def _rows(
     prepared: Prepared, keys: list[str], damaged: dict[str, Damage], source: Archive
 ) -> dict[RowKey, Row]:
-    """The recomputed rows, from the archive or from a copy of it on this machine; adds to ``damaged``."""
+    """The recomputed rows, from the archive or from a local copy of it. Adds damaged files to ``damaged``."""
     job, engine = prepared.job, prepared.engine
     if source is not job.source:
         job, engine = replace(job, source=source, files=source.files()), "duckdb"

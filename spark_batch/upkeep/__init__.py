@@ -1,1 +1,1 @@
-"""The archive's upkeep: what is wrong with it, and many small files made into few large ones."""
+"""The archive's upkeep: checks for defects, and compaction of many small files into few large ones."""

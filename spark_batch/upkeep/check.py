@@ -1,4 +1,4 @@
-"""``archive check``: what is wrong with an archive."""
+"""``archive check``: finds defects of an archive."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from opensea_metrics.spark_batch.upkeep.rows import database
 from opensea_metrics.sql.language.catalog.sources import Source as Stream
 
 WORKERS = 2
-"""Units of files at a time: one is read while another is decoded."""
+"""Units of files at the same time. One is read while another is decoded."""
 
 Progress = Callable[[int, int, int], None]
 
@@ -39,11 +39,11 @@ def check(
     end_ms: int | None = None,
     progress: Progress = lambda done, total, files: None,
 ) -> ArchiveReport:
-    """Read the files of the hours in [first_ms, end_ms) and report what is wrong.
+    """Read the files of the hours in [first_ms, end_ms) and report defects.
 
-    ``stream`` declares the topic (``rows.raw_stream``). ``progress`` is told how many bytes are done, of
-    how many, and how many files. Memory does not grow with the archive but by a
-    few numbers a file. Raises ArchiveError if the archive or one of its files cannot be had.
+    ``stream`` declares the topic (``rows.raw_stream``). Calls ``progress`` with the bytes done, the total bytes, and
+    the files done. Memory grows only by a few numbers for each file. Raises ArchiveError if the archive or one of its
+    files cannot be fetched.
     """
     began = time.monotonic()
     listing = source.listing(first_ms, end_ms)
@@ -57,23 +57,24 @@ def check(
         if file.path not in kept
     ]
     counted: list[Counted] = []
-    for facts in _of_hours(_read(source, stream, files, progress)):
-        for each in facts:
-            findings += _of_file(each)
-            counted.append(Counted(each.file, each.records))
-        findings += _repeated(facts)
-    present = [each for each in counted if each.records and each.file.is_numbered]
+    for hour in _by_hour(_read(source, stream, files, progress)):
+        for contents in hour:
+            findings += _of_file(contents)
+            counted.append(Counted(contents.file, contents.records))
+        findings += _repeated(hour)
+    present = [count for count in counted if count.records and count.file.is_numbered]
     elsewhere = _starts_elsewhere(source, first_ms, end_ms)
     for partition, group in groupby(sorted(present, key=_partition), _partition):
-        found = breaks(group)
-        findings += [_broken(partition, each) for each in found if not _explained(partition, each, elsewhere)]
+        findings += [
+            _broken(partition, fault) for fault in breaks(group) if not _explained(partition, fault, elsewhere)
+        ]
     order = list(FindingKind)
     return ArchiveReport(
         url=source.url,
         partitions=tuple(_summaries(counted)),
         findings=tuple(
-            replace(each, where=each.where.removeprefix(f"{source.root}/"))
-            for each in sorted(findings, key=lambda each: (order.index(each.kind), each.where))
+            replace(finding, where=finding.where.removeprefix(f"{source.root}/"))
+            for finding in sorted(findings, key=lambda finding: (order.index(finding.kind), finding.where))
         ),
         first_ms=min((file.hour_ms for file in files if file.hour_ms >= 0), default=None),
         last_ms=max((file.hour_ms for file in files if file.hour_ms >= 0), default=None),
@@ -98,53 +99,57 @@ def _read(
             with connection.cursor() as cursor:
                 return contents_of(source, unit, cursor, stream, folder)
 
-        for found in in_order(pool, work, units(files), 2 * WORKERS):
-            for facts in found:
-                done, size = done + 1, size + facts.file.size
-                yield facts
+        for unit_contents in in_order(pool, work, units(files), 2 * WORKERS):
+            for contents in unit_contents:
+                done, size = done + 1, size + contents.file.size
+                yield contents
             progress(size, total, done)
 
 
-def _of_hours(found: Iterable[FileContents]) -> Iterator[list[FileContents]]:
-    """The files of one hour and partition together."""
-    for _, group in groupby(found, lambda facts: (facts.file.hour_ms, facts.file.partition)):
+def _by_hour(files: Iterable[FileContents]) -> Iterator[list[FileContents]]:
+    """The files of each hour and partition together."""
+    for _, group in groupby(files, lambda contents: (contents.file.hour_ms, contents.file.partition)):
         yield list(group)
 
 
-def _of_file(facts: FileContents) -> Iterator[ArchiveFinding]:
-    path = facts.file.path
-    if facts.file.hour_ms < 0:
-        yield ArchiveFinding(FindingKind.OUTSIDE, path, "readers cannot tell whether a period needs it", facts.records)
-    if not facts.file.is_numbered:
-        yield ArchiveFinding(FindingKind.UNNUMBERED, path, "its records are of partition 0", facts.records)
-    if facts.damage == EMPTY:
+def _of_file(contents: FileContents) -> Iterator[ArchiveFinding]:
+    path = contents.file.path
+    if contents.file.hour_ms < 0:
+        detail = "readers cannot tell whether a period needs it"
+        yield ArchiveFinding(FindingKind.OUTSIDE, path, detail, contents.records)
+    if not contents.file.is_numbered:
+        yield ArchiveFinding(FindingKind.UNNUMBERED, path, "its records belong to partition 0", contents.records)
+    if contents.damage == EMPTY:
         yield ArchiveFinding(FindingKind.EMPTY, path, EMPTY)
-    elif facts.damage is not None:
-        detail = f"{facts.damage}; {facts.records} records before that"
-        yield ArchiveFinding(FindingKind.UNREADABLE, path, detail, facts.records)
-    elif facts.records == 0:
-        yield ArchiveFinding(FindingKind.EMPTY, path, f"{facts.file.size} bytes, no records")
-    if facts.misplaced:
+    elif contents.damage is not None:
+        detail = f"{contents.damage}; {contents.records} records before that"
+        yield ArchiveFinding(FindingKind.UNREADABLE, path, detail, contents.records)
+    elif contents.records == 0:
+        yield ArchiveFinding(FindingKind.EMPTY, path, f"{contents.file.size} bytes, no records")
+    if contents.misplaced:
         spans = [
             f"up to {_span(ms)} {word} its hour"
-            for ms, word in ((facts.early_ms, "before"), (facts.late_ms, "after"))
+            for ms, word in ((contents.early_ms, "before"), (contents.late_ms, "after"))
             if ms > 0
         ]
-        # Readers look into the hour after a period, too (the default of --margin).
-        is_late = facts.late_ms <= 0 and facts.early_ms <= HOUR_MS
+        # Readers also read the hour after a period (the default of --margin).
+        is_late = contents.late_ms <= 0 and contents.early_ms <= HOUR_MS
         kind = FindingKind.LATE if is_late else FindingKind.MISPLACED
-        yield ArchiveFinding(kind, path, ", ".join(spans), facts.misplaced)
-    if facts.failed:
-        detail = f"the first at offset {facts.failed_offset}: {facts.failed_reason}"
-        yield ArchiveFinding(FindingKind.FAILED, path, detail, facts.failed)
+        yield ArchiveFinding(kind, path, ", ".join(spans), contents.misplaced)
+    if contents.failed:
+        detail = f"the first at offset {contents.failed_offset}: {contents.failed_reason}"
+        yield ArchiveFinding(FindingKind.FAILED, path, detail, contents.failed)
 
 
 def _repeated(group: Sequence[FileContents]) -> Iterator[ArchiveFinding]:
-    """Records that are there twice. Equal records have one key and event time: so they are in one
-    partition and, if the archive is filed by event time, in one hour."""
-    hashes = [part for facts in group for part in facts.hashes]
-    for facts in group:
-        facts.hashes.clear()
+    """A finding if records of an hour are in its files more than once.
+
+    Equal records have the same key and event time. So they are in the same partition and, if the archive is filed
+    by event time, in the same hour.
+    """
+    hashes = [part for contents in group for part in contents.hashes]
+    for contents in group:
+        contents.hashes.clear()
     if not hashes:
         return
     every = np.concatenate(hashes)
@@ -155,26 +160,29 @@ def _repeated(group: Sequence[FileContents]) -> Iterator[ArchiveFinding]:
         )
 
 
-def _broken(partition: int, each: Break) -> ArchiveFinding:
-    names = " and ".join(_hour_and_name(file) for file in (each.after, each.before))
-    if each.kind == "gap":
+def _broken(partition: int, fault: Break) -> ArchiveFinding:
+    names = " and ".join(_hour_and_name(file) for file in (fault.after, fault.before))
+    if fault.kind == "gap":
         kind, detail = FindingKind.GAP, f"between {names}"
     else:
         kind, detail = FindingKind.OVERLAP, f"in {names}"
-    where = f"partition {partition}, offsets {each.start} to {each.end - 1}"
-    return ArchiveFinding(kind, where, detail, each.end - each.start)
+    where = f"partition {partition}, offsets {fault.start} to {fault.end - 1}"
+    return ArchiveFinding(kind, where, detail, fault.end - fault.start)
 
 
 def _hour_and_name(file: ArchiveFile) -> str:
-    """The end of a path, from the year on."""
+    """The end of a path, which begins with the year."""
     return "/".join(file.path.rsplit("/", 5)[-5:]) if file.hour_ms >= 0 else file.name
 
 
 def _starts_elsewhere(
     source: Archive, first_ms: int | None, end_ms: int | None
 ) -> frozenset[tuple[int, int]]:
-    """Partition and start of the files in the day before and after a period: a partition's offsets
-    go on in them and come back, as late records are filed under their own hour."""
+    """The partitions and starts of the files in the day before a period and the day after it.
+
+    Late records are filed under their own hour. So a partition's offsets can continue in these files, and then
+    return to the period.
+    """
     if first_ms is None and end_ms is None:
         return frozenset()
     before = None if first_ms is None else first_ms - DAY_MS
@@ -187,26 +195,26 @@ def _starts_elsewhere(
     )
 
 
-def _explained(partition: int, each: Break, elsewhere: frozenset[tuple[int, int]]) -> bool:
-    return each.kind == "gap" and (partition, each.start) in elsewhere
+def _explained(partition: int, fault: Break, elsewhere: frozenset[tuple[int, int]]) -> bool:
+    return fault.kind == "gap" and (partition, fault.start) in elsewhere
 
 
 def _summaries(counted: Iterable[Counted]) -> Iterator[PartitionSummary]:
     for partition, group in groupby(sorted(counted, key=_partition), _partition):
-        files = list(group)
+        counts = list(group)
         yield PartitionSummary(
             partition=partition,
-            files=len(files),
-            compacted=sum(each.file.form == "parquet" for each in files),
-            records=sum(each.records for each in files),
-            bytes=sum(each.file.size for each in files),
-            start=min(each.file.start for each in files),
-            end=max(each.end for each in files),
+            files=len(counts),
+            compacted=sum(count.file.form == "parquet" for count in counts),
+            records=sum(count.records for count in counts),
+            bytes=sum(count.file.size for count in counts),
+            start=min(count.file.start for count in counts),
+            end=max(count.end for count in counts),
         )
 
 
-def _partition(each: Counted) -> int:
-    return each.file.partition
+def _partition(counted: Counted) -> int:
+    return counted.file.partition
 
 
 def _span(ms: int) -> str:

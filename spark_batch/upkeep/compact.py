@@ -1,9 +1,9 @@
-"""``archive compact``: many small files of JSON → few of sorted, zstd-compressed Parquet.
+"""``archive compact``: turns many small files of JSON into a few files of sorted Parquet with zstd.
 
-Per hour and partition: write a compacted file under a hidden name, read it back and compare it with
-the originals, publish it, remove the originals. Whenever that is ended, readers find the originals
-or the verified file, or both and then pass the originals over (``producer.layout.newest_cover``); the
-next compaction goes on from there.
+For each hour and partition, it writes a compacted file under a hidden name, reads it back, and compares it with
+the originals. Then it publishes the file and removes the originals. It can be killed at any time: readers find the
+originals, the verified file, or both. If there are both, readers skip the originals (``layout.newest_cover``).
+The next compaction continues from there.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _READERS = 4
 
 @dataclass(frozen=True)
 class Options:
-    """``keep``: the originals stay. The limits are those of a compacted file."""
+    """With ``keep``, the originals stay. The limits are those of a compacted file."""
 
     keep: bool = False
     most_records: int = MOST_RECORDS
@@ -65,10 +65,10 @@ class Options:
 
 @dataclass
 class CompactionOutcome:
-    """What was done: records and bytes of the originals that were compacted, and of what they became.
+    """The numbers of a compaction: files and bytes of the originals and of the compacted files, and records.
 
-    ``removed`` originals are gone; ``left`` are those that cannot be compacted. ``finished`` is False
-    after a stop.
+    ``removed`` is the number of originals that were removed. ``left`` are files that cannot be compacted.
+    ``finished`` is False after a stop.
     """
 
     originals: int = 0
@@ -82,7 +82,7 @@ class CompactionOutcome:
     seconds: float = 0.0
 
     def add(self, other: CompactionOutcome) -> None:
-        """Count in what was done elsewhere."""
+        """Add the numbers of another compaction."""
         self.originals += other.originals
         self.original_bytes += other.original_bytes
         self.compacted += other.compacted
@@ -100,34 +100,36 @@ def compact(
     progress: Callable[[int, int, int], None] = lambda done, total, files: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> CompactionOutcome:
-    """Compact groups (``runs.groups``), in order, two at once; ``stop`` is asked before each.
+    """Compact groups (``runs.groups``) in order, two at the same time. Calls ``stop`` before each group.
 
-    ``progress`` is told how many bytes are done, of how many, and how many files. Memory is bounded by
-    the limits of two compacted files. Raises CompactError or ArchiveError.
-    Everything that was done before is in order then.
+    Calls ``progress`` with the bytes done, the total bytes, and the files done. Memory is bounded by the limits of two
+    compacted files. Raises CompactError or ArchiveError. The archive is consistent even then.
     """
     began = time.monotonic()
     outcome = CompactionOutcome()
     store = open_store(source)
-    found = [file for group in groups for file in (*group.originals[:1], *group.compacted)]
+    of_folders = [file for group in groups for file in (*group.originals[:1], *group.compacted)]
     hours = [group.hour_ms for group in groups]
     companions = source.listing(min(hours), max(hours) + HOUR_MS).companions if hours else set()
     done = files = 0
     total = sum(group.bytes for group in groups)
     with (
         locked(source) as lock,
-        database(source.folders(found)) as (connection, temporary),
+        database(source.folders(of_folders)) as (connection, temporary),
         ThreadPoolExecutor(_AT_ONCE) as pool,
     ):
 
         def compacted(group: HourGroup) -> CompactionOutcome:
-            made = CompactionOutcome()
+            group_outcome = CompactionOutcome()
             with (
                 tempfile.TemporaryDirectory(dir=temporary) as folder,
                 connection.cursor() as cursor,
             ):
-                _Work(source, stream, options, store, lock, cursor, Path(folder), companions, made).run(group)
-            return made
+                compaction = _GroupCompaction(
+                    source, stream, options, store, lock, cursor, Path(folder), companions, group_outcome
+                )
+                compaction.run(group)
+            return group_outcome
 
         def wanted() -> Iterator[HourGroup]:
             cleared = ""
@@ -141,8 +143,8 @@ def compact(
                 yield group
 
         results = in_order(pool, compacted, wanted(), _AT_ONCE)
-        for group, made in zip(groups, results, strict=False):  # fewer after a stop
-            outcome.add(made)
+        for group, group_outcome in zip(groups, results, strict=False):  # fewer results after a stop
+            outcome.add(group_outcome)
             done, files = done + group.bytes, files + len(group.originals)
             progress(done, total, files)
     outcome.seconds = time.monotonic() - began
@@ -150,8 +152,8 @@ def compact(
 
 
 @dataclass(frozen=True)
-class _Work:
-    """The compaction of one group, with what it needs; ``folder`` is temporary."""
+class _GroupCompaction:
+    """The compaction of one group. ``folder`` is temporary."""
 
     source: Archive
     stream: Stream
@@ -170,58 +172,60 @@ class _Work:
         def measure(file: ArchiveFile) -> Measured:
             names = (name for kind in ("keys", "headers") for name in companion_names(file.name, kind))
             if any(f"{file.folder}/{name}" in self.companions for name in names):
-                problem = "a file of keys or headers stands beside it, and a compacted file has no room for them"
+                problem = "it has keys or headers in a file beside it, which a compacted file cannot hold"
                 return Measured(file, 0, 0, "", problem)
             return measured(local, file, copies[file])
 
         with ThreadPoolExecutor(_READERS) as pool:
-            facts = dict(zip(group.originals, pool.map(measure, group.originals), strict=True))
+            measurements = dict(zip(group.originals, pool.map(measure, group.originals), strict=True))
         settled: set[ArchiveFile] = set()
         for parquet, originals in covered_by(group).items():
             settled.update(originals)
             if not self.options.keep:
-                self._settle(parquet, [facts[file] for file in originals])
-        open_ = [facts[file] for file in group.originals if file not in settled]
-        found, left = runs(
+                self._settle(parquet, [measurements[file] for file in originals])
+        open_ = [measurements[file] for file in group.originals if file not in settled]
+        adjoining, left = runs(
             open_, group.compacted, self.options.most_records, self.options.most_bytes
         )
         self.outcome.left += left
-        for run in found:
-            self._make(run, [copies[each.file] for each in run], local)
+        for run in adjoining:
+            self._compact(run, [copies[original.file] for original in run], local)
 
     def _settle(self, parquet: ArchiveFile, originals: Sequence[Measured]) -> None:
         """Remove originals that an earlier compaction left, if the compacted file has their records."""
-        damaged = [each for each in originals if each.problem]
-        self.outcome.left += [Left(each.file.path, each.problem or "") for each in damaged]
-        whole = [each for each in originals if not each.problem]
+        damaged = [original for original in originals if original.problem]
+        self.outcome.left += [Left(original.file.path, original.problem or "") for original in damaged]
+        whole = [original for original in originals if not original.problem]
         (at,) = self.store.fetched([parquet], self.folder)
         try:
             verify(self.connection, parquet, at, whole)
         except CompactError as error:
-            reason = f"{error} Remove it, and readers take them again."
+            reason = f"{error} Remove the compacted file, and readers use the originals again."
             self.outcome.left.append(Left(parquet.path, reason))
             return
         self._remove(whole)
 
-    def _make(self, run: Sequence[Measured], copies: Sequence[ArchiveFile], local: Archive) -> None:
+    def _compact(self, run: Sequence[Measured], copies: Sequence[ArchiveFile], local: Archive) -> None:
         first, end = run[0].file, run[-1].end
         topic = self.source.root.rsplit("/", 1)[-1]
         path = f"{first.folder}/{parquet_name(topic, first.partition, first.start, end)}"
-        made = self.folder / "made.parquet"
+        output = self.folder / "compacted.parquet"
         try:
-            originals = [Original(each.file.name, each.file.start, each.records, each.file.size) for each in run]
-            write(self.connection, local, copies, self.stream, made, originals)
+            originals = [Original(part.file.name, part.file.start, part.records, part.file.size) for part in run]
+            write(self.connection, local, copies, self.stream, output, originals)
         except Damaged as damage:
-            raise CompactError(f"A file in {first.folder} was changed meanwhile: {damage}") from damage
+            raise CompactError(
+                f"A file in {first.folder} was changed during the compaction: {damage}. Run it again."
+            ) from damage
         except duckdb.Error as error:
-            raise CompactError(f"Cannot write {made}: {str(error).partition(chr(10))[0]}") from error
-        parquet = archive_file(path, made.stat().st_size)
+            raise CompactError(f"Cannot write {output}: {str(error).partition(chr(10))[0]}") from error
+        parquet = archive_file(path, output.stat().st_size)
         assert parquet is not None
         staged = staged_name(path)
-        written = _sha256(made)
+        written = _sha256(output)
         try:
-            self.store.stage(made, staged)
-            made.unlink()
+            self.store.stage(output, staged)
+            output.unlink()
             (at,) = self.store.fetched([replace(parquet, path=staged)], self.folder)
             if _sha256(Path(at.path)) != written:
                 raise unlike(parquet, "other bytes than were written")
@@ -232,7 +236,7 @@ class _Work:
             self.store.remove([staged])
             raise
         self.outcome.originals += len(run)
-        self.outcome.original_bytes += sum(each.file.size for each in run)
+        self.outcome.original_bytes += sum(original.file.size for original in run)
         self.outcome.records += end - first.start
         self.outcome.compacted += 1
         self.outcome.compacted_bytes += parquet.size
@@ -241,7 +245,7 @@ class _Work:
 
     def _remove(self, originals: Sequence[Measured]) -> None:
         self.lock.check()
-        self.store.remove([each.file.path for each in originals])
+        self.store.remove([original.file.path for original in originals])
         self.outcome.removed += len(originals)
 
 

@@ -1,4 +1,4 @@
-"""What is in files: read, decoded and counted, several at a time."""
+"""Reads, decodes and counts the contents of files, several files at a time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from opensea_metrics.sql.language.catalog.sources import Source as Stream
 from opensea_metrics.sql.language.lowering.times import event_time
 
 _BATCH_BYTES = 16 * 1024 * 1024
-"""Of text that is decoded with one query, whose planning takes as long as some 5,000 records."""
+"""Bytes of text that one query decodes. Planning the query takes as long as decoding about 5,000 records."""
 _UNIT_BYTES = 4 * 1024 * 1024
 _UNIT_FILES = 500
 
@@ -31,11 +31,11 @@ Hashes = npt.NDArray[np.uint64]
 
 @dataclass
 class FileContents:
-    """What is in one file. ``damage``: why it cannot be read to its end, None if it can.
+    """The contents of one file. ``damage`` says why it cannot be read to its end, and is None if it can.
 
-    ``failed`` records cannot be read as declared, the first at ``failed_offset`` for ``failed_reason``;
-    ``misplaced`` are of another hour than the folder's, up to ``early_ms`` before and ``late_ms`` after it.
-    ``hashes`` has one of each record's text.
+    ``failed`` records cannot be read as declared. The first of them is at ``failed_offset``, with ``failed_reason``.
+    ``misplaced`` records belong to another hour than the folder's, up to ``early_ms`` before or ``late_ms`` after it.
+    ``hashes`` has a hash of each record's text.
     """
 
     file: ArchiveFile
@@ -51,7 +51,7 @@ class FileContents:
 
 
 def units(files: Sequence[ArchiveFile]) -> Iterator[list[ArchiveFile]]:
-    """The files in order, small ones together: what is worth one query."""
+    """The files in order, in units for one query each. A unit holds several small files."""
     unit: list[ArchiveFile] = []
     size = 0
     for file in files:
@@ -71,11 +71,11 @@ def contents_of(
     stream: Stream,
     folder: Path,
 ) -> list[FileContents]:
-    """Read some files. Raises ArchiveError for one that cannot be had; damaged ones are facts.
+    """Read some files. The results include damage. Raises ArchiveError for a file that cannot be fetched.
 
     Compacted files of a bucket are copied into ``folder``, one after the other.
     """
-    found = [FileContents(file) for file in unit]
+    files = [FileContents(file) for file in unit]
     numbers: list[int] = []
     offsets: list[int] = []
     lines: list[bytes] = []
@@ -86,17 +86,17 @@ def contents_of(
         if lines:
             batch = table(numbers, offsets, lines)
             cursor.register("batch", batch)
-            _count(cursor, rows("SELECT * FROM batch", stream, sample_of(lines)), found)
+            _count(cursor, rows("SELECT * FROM batch", stream, sample_of(lines)), files)
             cursor.unregister("batch")
             for waiting in (numbers, offsets, lines):
                 waiting.clear()
             size = 0
 
     contents = source.contents(unit)
-    for number, facts in enumerate(found):
+    for number, facts in enumerate(files):
         if facts.file.form == "parquet":
             flush()
-            _count_parquet(source, number, cursor, stream, found, folder)
+            _count_parquet(source, number, cursor, stream, files, folder)
             continue
         try:
             for piece in raw_lines(source, facts.file, contents.pop(facts.file.path, None)):
@@ -111,15 +111,15 @@ def contents_of(
         except Damaged as damage:
             facts.damage = str(damage)
     flush()
-    return found
+    return files
 
 
-def _count(cursor: duckdb.DuckDBPyConnection, relation: str, found: list[FileContents]) -> None:
+def _count(cursor: duckdb.DuckDBPyConnection, relation: str, files: list[FileContents]) -> None:
     cursor.execute(
         "CREATE OR REPLACE TEMP TABLE decoded AS SELECT _file AS file, _offset, _failed, _time,"
         f" hash(_line) AS h FROM ({relation})"
     )
-    hours = ", ".join(f"({number}, {facts.file.hour_ms})" for number, facts in enumerate(found))
+    hours = ", ".join(f"({number}, {facts.file.hour_ms})" for number, facts in enumerate(files))
     counted = cursor.execute(
         f"""SELECT file, count(_failed), min(_offset) FILTER (_failed IS NOT NULL),
           min_by(_failed, _offset) FILTER (_failed IS NOT NULL),
@@ -129,7 +129,7 @@ def _count(cursor: duckdb.DuckDBPyConnection, relation: str, found: list[FileCon
         FROM decoded JOIN (VALUES {hours}) AS hours(file, hour) USING (file) GROUP BY file"""
     ).fetchall()
     for number, failed, offset, reason, misplaced, early, late in counted:
-        facts = found[number]
+        facts = files[number]
         facts.failed += failed
         if facts.failed_offset is None and offset is not None:
             facts.failed_offset, facts.failed_reason = offset, reason
@@ -137,8 +137,8 @@ def _count(cursor: duckdb.DuckDBPyConnection, relation: str, found: list[FileCon
         facts.early_ms = max(facts.early_ms, early)
         facts.late_ms = max(facts.late_ms, late)
     hashed = cursor.execute("SELECT file, h FROM decoded ORDER BY file").fetchnumpy()
-    edges = np.searchsorted(hashed["file"], np.arange(len(found) + 1))
-    for number, facts in enumerate(found):
+    edges = np.searchsorted(hashed["file"], np.arange(len(files) + 1))
+    for number, facts in enumerate(files):
         if edges[number] < edges[number + 1]:
             facts.hashes.append(hashed["h"][edges[number] : edges[number + 1]])
 
@@ -148,10 +148,10 @@ def _count_parquet(
     number: int,
     cursor: duckdb.DuckDBPyConnection,
     stream: Stream,
-    found: list[FileContents],
+    files: list[FileContents],
     into: Path,
 ) -> None:
-    facts = found[number]
+    facts = files[number]
     file = facts.file
     with tempfile.TemporaryDirectory(dir=into) as folder:
         path = text(str(source.on_disk(file, Path(folder))))
@@ -161,18 +161,18 @@ def _count_parquet(
                 "SELECT count(*), count(DISTINCT _offset), min(_offset), max(_offset) + 1"
                 f" FROM {relation}"
             ).fetchone()  # type: ignore[misc]
-            _count(cursor, _stored(cursor, path, number, stream) or _again(cursor, relation, number, stream), found)
+            _count(cursor, _stored(cursor, path, number, stream) or _again(cursor, relation, number, stream), files)
         except duckdb.Error as error:
             facts.damage = str(error).partition("\n")[0]
             return
     if facts.records == 0 or (low, end) != (file.start, file.end) or not distinct == facts.records == end - low:
         facts.damage = (
-            f"it has {facts.records} records of offsets {low} to {end} (exclusive), not those in its name"
+            f"it has {facts.records} records with offsets {low} to {end} (exclusive), not those in its name"
         )
 
 
 def _stored(cursor: duckdb.DuckDBPyConnection, path: str, number: int, stream: Stream) -> str | None:
-    """What :func:`_count` needs of a compacted file, as the file has it; None if it was decoded otherwise."""
+    """A relation for :func:`_count` from a compacted file's own columns; None if it was decoded differently."""
     matching = f"key = encode({text(METADATA)}) AND value = encode({text(decoding(stream))})"
     stored = names_in_files(stream).get(str(stream.timestamp))
     if stored is None or not cursor.execute(f"FROM parquet_kv_metadata({path}) WHERE {matching}").fetchone():
@@ -182,7 +182,7 @@ def _stored(cursor: duckdb.DuckDBPyConnection, path: str, number: int, stream: S
 
 
 def _again(cursor: duckdb.DuckDBPyConnection, relation: str, number: int, stream: Stream) -> str:
-    """The same of the texts of a compacted file's records."""
+    """The same relation, decoded again from the texts of a compacted file's records."""
     lines = cursor.execute(f"SELECT encode(_line) FROM {relation} LIMIT 100").fetchall()
     given = f"SELECT {number} AS _file, _offset, _line AS line FROM {relation}"
     return rows(given, stream, sample_of([line for (line,) in lines]))

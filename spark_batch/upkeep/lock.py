@@ -1,4 +1,4 @@
-"""One compaction of an archive at a time."""
+"""A lock, so that only one compaction of an archive runs at a time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STALE_SECONDS = 600.0
 
 
 class Lock:
-    """Held, until it is found to be lost."""
+    """A lock that is held unless ``lost`` says how it was lost."""
 
     def __init__(self) -> None:
         self.lost: str | None = None
@@ -36,10 +36,10 @@ class Lock:
 def locked(source: Archive) -> Iterator[Lock]:
     """Hold the archive's lock. Raises CompactError if another compaction does.
 
-    On a disk it is the kernel's (flock), which ends with the process. In a bucket it is an object
-    that is created only if there is none (``If-None-Match: *``), and renewed every RENEW_SECONDS; one
-    that was not renewed for STALE_SECONDS belongs to a process that was ended, and is taken over. A
-    server that ignores the condition is noticed: who finds another's name in the object gives up.
+    On a disk, it is a lock of the kernel (flock), which ends with the process. In a bucket, it is an object that is
+    created only if none exists (``If-None-Match: *``). The holder renews it every RENEW_SECONDS. If it was not
+    renewed for STALE_SECONDS, its process has ended, and the next compaction takes it over. Some servers may
+    ignore the condition, so a compaction that reads another owner's name in the object gives up.
     """
     with ExitStack() as stack:
         path = f"{source.root}/{NAME}"
@@ -60,7 +60,7 @@ def _on_disk(path: str) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise CompactError(f"Another compaction holds {path}: wait until it is done.") from None
+            raise CompactError(f"Another compaction holds {path}. Wait until it is done.") from None
         yield
 
 
@@ -74,14 +74,14 @@ def _in_bucket(fs: Any, path: str, lock: Lock) -> Iterator[None]:
         while not ended.wait(RENEW_SECONDS):
             try:
                 if fs.cat_file(path) != owner:
-                    lock.lost = f"Another compaction has taken {path} over: this one ends."
+                    lock.lost = f"Another compaction has taken over {path}, so this one ends."
                     return
                 fs.pipe_file(path, owner)
             except FileNotFoundError:
-                lock.lost = f"Somebody removed {path}: this compaction ends."
+                lock.lost = f"Somebody removed {path}, so this compaction ends."
                 return
             except OSError:
-                continue  # a renewal that fails is tried again; ten of them make the lock stale
+                continue  # the next renewal may work; after ten minutes without one, the lock is stale
 
     thread = threading.Thread(target=renew, name="renew compact.lock", daemon=True)
     thread.start()
@@ -94,7 +94,7 @@ def _in_bucket(fs: Any, path: str, lock: Lock) -> Iterator[None]:
             if fs.cat_file(path) == owner:
                 fs.rm_file(path)
         except OSError:
-            pass  # it becomes stale
+            pass  # the lock becomes stale
 
 
 def _create(fs: Any, path: str, owner: bytes) -> None:
@@ -109,18 +109,18 @@ def _create(fs: Any, path: str, owner: bytes) -> None:
         except OSError as error:
             reason = os_reason(error)
             raise CompactError(f"Cannot write {path}: {reason}") from error
-    raise CompactError(f"Another compaction has just taken {path}: wait until it is done.")
+    raise CompactError(f"Another compaction has just taken {path}. Wait until it is done.")
 
 
 def _clear_if_stale(fs: Any, path: str) -> None:
-    """Raises CompactError if the lock is somebody's."""
+    """Remove a stale lock. Raises CompactError if another compaction holds the lock."""
     try:
         age = (datetime.now(UTC) - fs.info(path)["LastModified"]).total_seconds()
         holder = fs.cat_file(path).decode("utf-8", "replace").rpartition(" ")[0]
         if age < STALE_SECONDS:
             raise CompactError(
                 f"Another compaction holds {path}: {holder}, seen {max(age, 0):.0f} s ago. Wait until it "
-                f"is done; if it was killed, the lock ends {STALE_SECONDS:.0f} s after that."
+                f"is done. If it was killed, the lock ends {STALE_SECONDS:.0f} s later."
             )
         fs.rm_file(path)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What ``archive check`` finds, as plain data."""
+"""The report of ``archive check``, as plain data."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any
 
 
 class FindingKind(Enum):
-    """What can be wrong: the text for a person, and whether it is a defect of the archive or a remark.
+    """The kinds of findings: the text for people, and whether it is a defect of the archive or a remark.
 
-    Remarks tell of the topic itself, which the archive holds faithfully, or of a state that readers know.
+    Remarks are about the topic itself, which the archive represents correctly, or about states that readers handle.
     """
 
     UNREADABLE = "files that cannot be read to their end", True
     EMPTY = "empty files", True
-    STRANGE = "paths that no reader takes", True
+    STRANGE = "paths that no reader accepts", True
     OUTSIDE = "files outside the folders of hours", True
     GAP = "gaps of offsets", True
     OVERLAP = "offsets in more than one file", True
     MISPLACED = "files with records of other hours than their folder's", True
-    LATE = "files with records that came up to an hour late, where readers look for them", False
+    LATE = "files with records that came up to an hour late, which readers take into account", False
     FAILED = "files with records that cannot be read as the stream declares them", False
-    REPEATED = "hours with records that are there more than once", False
+    REPEATED = "hours with repeated records", False
     UNNUMBERED = "files without partition and offset in their names", False
-    COVERED = "originals of compacted files, which readers pass over", False
+    COVERED = "originals of compacted files, which readers skip", False
 
     @property
     def text(self) -> str:
@@ -38,7 +38,7 @@ class FindingKind(Enum):
 
 @dataclass(frozen=True)
 class ArchiveFinding:
-    """One thing found: where (a path in the source, or a partition's offsets), what, and how many records."""
+    """A defect or remark. ``where`` is a path in the source, or the offsets of a partition."""
 
     kind: FindingKind
     where: str
@@ -48,7 +48,7 @@ class ArchiveFinding:
 
 @dataclass(frozen=True)
 class PartitionSummary:
-    """A partition's files: ``start`` and ``end`` (exclusive) are its first and next offset."""
+    """Numbers about a partition's files. ``start`` is the first offset, and ``end`` is the next one after the last."""
 
     partition: int
     files: int
@@ -61,7 +61,7 @@ class PartitionSummary:
 
 @dataclass(frozen=True)
 class ArchiveReport:
-    """What was found in an archive. ``first_ms`` and ``last_ms``: its first and last hour (epoch ms)."""
+    """The findings in an archive. ``first_ms`` and ``last_ms`` are its first and last hour (epoch ms)."""
 
     url: str
     partitions: tuple[PartitionSummary, ...]
@@ -72,29 +72,29 @@ class ArchiveReport:
 
     @property
     def is_clean(self) -> bool:
-        """Whether there are no defects; remarks may be."""
+        """Whether there are no defects. There may be remarks."""
         return not any(finding.kind.is_defect for finding in self.findings)
 
     def of(self, kind: FindingKind) -> Sequence[ArchiveFinding]:
         return [finding for finding in self.findings if finding.kind is kind]
 
     def as_json(self) -> dict[str, Any]:
-        """The report as JSON's types; a finding's kind by its name in lower case."""
+        """The report as JSON's types. A finding's kind is its name in lower case."""
         return {
             "source": self.url,
             "clean": self.is_clean,
             "first_hour_ms": self.first_ms,
             "last_hour_ms": self.last_ms,
-            "partitions": [asdict(each) for each in self.partitions],
+            "partitions": [asdict(partition) for partition in self.partitions],
             "findings": [
                 {
-                    "kind": each.kind.name.lower(),
-                    "defect": each.kind.is_defect,
-                    "where": each.where,
-                    "detail": each.detail,
-                    "records": each.records,
+                    "kind": finding.kind.name.lower(),
+                    "defect": finding.kind.is_defect,
+                    "where": finding.where,
+                    "detail": finding.detail,
+                    "records": finding.records,
                 }
-                for each in self.findings
+                for finding in self.findings
             ],
             "seconds": round(self.seconds, 3),
         }

@@ -1,4 +1,4 @@
-"""LineBlock of an archive → rows, as the raw stream declares them."""
+"""Decodes lines of an archive into rows, as the raw stream declares them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from opensea_metrics.sql.language.lowering.records import utf8
 from opensea_metrics.sql.language.lowering.refusals import ARCHIVE
 
 LINES = pa.schema([("_file", pa.int32()), ("_offset", pa.int64()), ("line", pa.string())])
-"""LineBlock to be decoded: the number of the file they are of, their offset, their text."""
+"""Lines to decode: the number of their file, their offset, and their text."""
 
 
 class UndeclaredError(OpenSeaMetricsError):
@@ -34,8 +34,10 @@ class UndeclaredError(OpenSeaMetricsError):
 
 
 def raw_stream(catalog: Catalog, topic: str) -> Stream:
-    """The stream that is declared over a topic of JSON. Raises UndeclaredError if there is none, and Unsupported if
-    its records cannot be decoded here."""
+    """The stream that is declared over a topic of JSON.
+
+    Raises UndeclaredError if there is none, and Unsupported if its records cannot be decoded here.
+    """
     written = {catalog.sources[query.sink].topic for query in catalog.queries.values()}
     declared = {
         stream.topic: stream
@@ -44,7 +46,7 @@ def raw_stream(catalog: Catalog, topic: str) -> Stream:
     }
     if topic not in declared:
         raise UndeclaredError(
-            f"No stream of JSON with a TIMESTAMP is declared over the topic {topic!r}, but over "
+            f"No stream of JSON with a TIMESTAMP is declared over the topic {topic!r}. Topics with such a stream: "
             f"{', '.join(declared) or 'none'}. The last folder of --source is the topic's name."
         )
     stream = declared[topic]
@@ -55,8 +57,9 @@ def raw_stream(catalog: Catalog, topic: str) -> Stream:
 def rows(lines: str, stream: Stream, sample: str) -> str:
     """The rows of a relation with the columns of LINES, as a relation. ``sample`` has some of the lines.
 
-    ``_file``, ``_offset``, ``_line`` (the text as it is), ``_time`` (epoch ms), ``_failed`` (NULL, or
-    why ksqlDB could not read the record), and the declared columns (``compacted.names_in_files``).
+    The columns are ``_file``, ``_offset``, ``_line`` (the exact text), ``_time`` (epoch ms), ``_failed``, and the
+    declared columns (``compacted.names_in_files``). ``_failed`` is NULL, or the reason why ksqlDB could not read the
+    record.
     """
     given = (
         f"SELECT {stamped_sql('line')} AS line, NULL::VARCHAR AS path, NULL::VARCHAR AS key,"
@@ -74,7 +77,7 @@ def rows(lines: str, stream: Stream, sample: str) -> str:
 
 
 def sample_of(lines: Sequence[bytes]) -> str:
-    """Some of the lines."""
+    """Some of the lines, as one text."""
     return b"\n".join(lines[:100]).decode("utf-8", "replace")
 
 
@@ -82,10 +85,9 @@ def sample_of(lines: Sequence[bytes]) -> str:
 def database(
     directories: Iterable[str], memory: str = "512MB"
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
-    """A database that can decode lines, as can its cursors, and a temporary folder.
+    """A database that can decode lines, and a temporary folder. Its cursors can decode lines too.
 
-    What is more than ``memory`` goes to a disk. The database reaches files in the folder and in
-    ``directories`` only.
+    Data beyond ``memory`` goes to a disk. The database can access only files in the folder and in ``directories``.
     """
     with (
         tempfile.TemporaryDirectory(prefix="opensea-archive-") as folder,

@@ -1,4 +1,4 @@
-"""Which files are compacted together. Plain data and pure functions."""
+"""Chooses the files that are compacted together. Plain data and pure functions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from opensea_metrics.producer.archive.layout import HOUR_MS, ArchiveFile, covers
 
 MOST_RECORDS = 250_000
 MOST_BYTES = 256 * 1024 * 1024
-"""Records and bytes of text in a compacted file; a single original may have twice as many."""
+"""The most records and bytes of text in a compacted file. A single original may have twice as many."""
 
 
 @dataclass(frozen=True)
 class HourGroup:
-    """The files of one partition in one hour's folder: those to be compacted and those that are."""
+    """The files of one partition in one hour's folder: those to compact, and those that are compacted already."""
 
     folder: str
     hour_ms: int
@@ -30,8 +30,10 @@ class HourGroup:
 
 @dataclass(frozen=True)
 class Measured:
-    """An original, read: its records, their bytes, and the SHA-256 (hex) of its lines, each with a
-    line end. ``problem``: why it cannot be compacted."""
+    """An original that was read: its number of records, their bytes, and the SHA-256 (hex) of its lines.
+
+    Bytes and hash include a line end for each line. ``problem`` says why the file cannot be compacted.
+    """
 
     file: ArchiveFile
     records: int
@@ -46,7 +48,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Left:
-    """A file that stays as it is, and why."""
+    """A file that is not compacted, and why."""
 
     path: str
     reason: str
@@ -59,9 +61,11 @@ def groups(
     first_ms: int | None = None,
     end_ms: int | None = None,
 ) -> list[HourGroup]:
-    """What there is to do: folders with originals whose hour ended at least ``min_age_ms`` ago and
-    lies in [first_ms, end_ms). Files outside the folders of hours are not touched."""
-    found: dict[tuple[int, str, int], list[ArchiveFile]] = defaultdict(list)
+    """The groups to compact: those with originals whose hour is in [first_ms, end_ms).
+
+    The hour must have ended at least ``min_age_ms`` ago. Files outside the folders of hours are not touched.
+    """
+    by_partition: dict[tuple[int, str, int], list[ArchiveFile]] = defaultdict(list)
     for file in files:
         over = file.hour_ms + HOUR_MS
         if (
@@ -71,24 +75,24 @@ def groups(
             and (first_ms is None or file.hour_ms >= first_ms)
             and (end_ms is None or over <= end_ms)
         ):
-            found[file.hour_ms, file.folder, file.partition].append(file)
-    made = []
-    for (hour_ms, folder, partition), group in sorted(found.items()):
+            by_partition[file.hour_ms, file.folder, file.partition].append(file)
+    hour_groups = []
+    for (hour_ms, folder, partition), group in sorted(by_partition.items()):
         originals = tuple(file for file in group if file.form != "parquet")
         compacted = tuple(file for file in group if file.form == "parquet")
         if originals:
-            made.append(HourGroup(folder, hour_ms, partition, originals, compacted))
-    return made
+            hour_groups.append(HourGroup(folder, hour_ms, partition, originals, compacted))
+    return hour_groups
 
 
 def covered_by(group: HourGroup) -> dict[ArchiveFile, list[ArchiveFile]]:
-    """The compacted files of a group that have originals beside them, with those."""
-    found: dict[ArchiveFile, list[ArchiveFile]] = defaultdict(list)
+    """The compacted files of a group whose originals still exist, with these originals."""
+    covered: dict[ArchiveFile, list[ArchiveFile]] = defaultdict(list)
     for original in group.originals:
-        owner = next((each for each in group.compacted if covers(each, original)), None)
+        owner = next((parquet for parquet in group.compacted if covers(parquet, original)), None)
         if owner is not None:
-            found[owner].append(original)
-    return dict(found)
+            covered[owner].append(original)
+    return dict(covered)
 
 
 def runs(
@@ -97,50 +101,50 @@ def runs(
     most_records: int = MOST_RECORDS,
     most_bytes: int = MOST_BYTES,
 ) -> tuple[list[list[Measured]], list[Left]]:
-    """Files with adjoining offsets, each run to become one file; and what is left as it is.
+    """Runs of files with adjoining offsets, each of which becomes one file, and the files that are not compacted.
 
-    Files that overlap are left, all of them: a compacted file stands for every file that starts
-    within it, so it may not be made beside one whose records it does not have.
+    Files that overlap are not compacted. A compacted file stands for every file that starts within its offsets. So
+    it must not exist beside such a file if it does not have that file's records.
     """
     overlapping = _overlapping(measured, compacted)
     left: list[Left] = []
-    found: list[list[Measured]] = []
+    adjoining: list[list[Measured]] = []
     records = size = 0
-    for each in sorted(measured, key=lambda each: each.file):
-        reason = each.problem or overlapping.get(each.file.path)
-        if reason is None and each.records == 0:
+    for original in sorted(measured, key=lambda original: original.file):
+        reason = original.problem or overlapping.get(original.file.path)
+        if reason is None and original.records == 0:
             reason = "it has no records"
-        if reason is None and (each.records > 2 * most_records or each.bytes > 2 * most_bytes):
-            reason = f"it is too large to be sorted: {each.records:,} records, {each.bytes:,} bytes of text"
+        if reason is None and (original.records > 2 * most_records or original.bytes > 2 * most_bytes):
+            reason = f"it is too large to sort: {original.records:,} records, {original.bytes:,} bytes of text"
         if reason is not None:
-            left.append(Left(each.file.path, reason))
+            left.append(Left(original.file.path, reason))
             continue
-        records, size = records + each.records, size + each.bytes
+        records, size = records + original.records, size + original.bytes
         if (
-            not found
-            or found[-1][-1].end != each.file.start
+            not adjoining
+            or adjoining[-1][-1].end != original.file.start
             or records > most_records
             or size > most_bytes
         ):
-            found.append([])
-            records, size = each.records, each.bytes
-        found[-1].append(each)
-    return found, left
+            adjoining.append([])
+            records, size = original.records, original.bytes
+        adjoining[-1].append(original)
+    return adjoining, left
 
 
 def _overlapping(
     measured: Sequence[Measured], compacted: Sequence[ArchiveFile]
 ) -> dict[str, str]:
-    """The paths of files that share offsets with another, and with which."""
-    spans = [(each.file.start, max(each.end, each.file.start + 1), each.file.path)
-             for each in measured if each.records or each.problem]  # fmt: skip
+    """The paths of files that share offsets with another file, with the reason, which names that file."""
+    spans = [(original.file.start, max(original.end, original.file.start + 1), original.file.path)
+             for original in measured if original.records or original.problem]  # fmt: skip
     spans += [(file.start, file.end or 0, file.path) for file in compacted]
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     widest: tuple[int, int, str] | None = None
     for span in sorted(spans):
         if widest is not None and span[0] < widest[1]:
-            found.setdefault(span[2], f"it has offsets that {widest[2]} has too")
-            found.setdefault(widest[2], f"it has offsets that {span[2]} has too")
+            reasons.setdefault(span[2], f"it shares offsets with {widest[2]}")
+            reasons.setdefault(widest[2], f"it shares offsets with {span[2]}")
         if widest is None or span[1] > widest[1]:
             widest = span
-    return found
+    return reasons

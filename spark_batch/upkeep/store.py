@@ -1,8 +1,7 @@
-"""Changes to an archive, on a local disk or in a bucket, each of which happens whole or not at all.
+"""Changes to an archive, on a local disk or in a bucket. A change happens completely or not at all.
 
-A file is first put under a hidden name, which no reader takes; then it is published. On a disk that
-is a rename. A bucket has none: there it is copied by the server, and the copy appears when it is
-complete.
+A file first gets a hidden name, which readers skip. Then it is published. On a disk, that is a rename. A bucket has
+no renames, so the server copies the object, and the copy appears when it is complete.
 """
 
 from __future__ import annotations
@@ -25,26 +24,26 @@ _AT_ONCE = 8
 
 
 class CompactError(OpenSeaMetricsError):
-    """Compaction cannot go on; no record is lost. The message has the path and what to do."""
+    """Compaction cannot continue. No record is lost. The message has the path and what to do."""
 
 
 class ArchiveStore(Protocol):
-    """Each method raises CompactError if the disk or bucket does not allow it."""
+    """Changes the files of an archive. Each method raises CompactError if the disk or bucket refuses."""
 
     def leftovers(self, folder: str) -> list[str]:
-        """Hidden files that a compaction left in a folder when it was ended."""
+        """The hidden files in a folder that a killed compaction left."""
 
     def fetched(self, files: Sequence[ArchiveFile], into: Path) -> list[ArchiveFile]:
-        """The files on the local disk: as they are, or copied."""
+        """The files on the local disk. Files of a bucket are copied into ``into``."""
 
-    def stage(self, made: Path, path: str) -> None:
-        """Put a local file there, under a hidden name."""
+    def stage(self, file: Path, path: str) -> None:
+        """Copy a local file to a path, which is a hidden name."""
 
     def publish(self, staged: str, path: str) -> None:
-        """Give a staged file its name; a file that has it is replaced."""
+        """Give a staged file its final name. An existing file with this name is replaced."""
 
     def remove(self, paths: Sequence[str]) -> None:
-        """Take files away, in order."""
+        """Delete files, in order."""
 
 
 def open_store(source: Archive) -> ArchiveStore:
@@ -66,8 +65,8 @@ class _DiskStore:
     def fetched(self, files: Sequence[ArchiveFile], into: Path) -> list[ArchiveFile]:
         return list(files)
 
-    def stage(self, made: Path, path: str) -> None:
-        with _errors("write", path), open(made, "rb") as source, open(path, "wb") as target:
+    def stage(self, file: Path, path: str) -> None:
+        with _errors("write", path), open(file, "rb") as source, open(path, "wb") as target:
             shutil.copyfileobj(source, target, 1 << 20)
             target.flush()
             os.fsync(target.fileno())
@@ -86,7 +85,7 @@ class _DiskStore:
                 self._sync(paths[-1])
 
     def _sync(self, path: str) -> None:
-        """Make a change of names last through a power cut."""
+        """Sync a file's folder, so that a change of names survives a power cut."""
         handle = os.open(Path(path).parent, os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -113,15 +112,15 @@ class _BucketStore:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return list(pool.map(fetch, files, targets))
 
-    def stage(self, made: Path, path: str) -> None:
+    def stage(self, file: Path, path: str) -> None:
         with _errors("write", path):
-            self._fs.put_file(str(made), path)
+            self._fs.put_file(str(file), path)
 
     def publish(self, staged: str, path: str) -> None:
         with _errors("write", path):
             self._fs.cp_file(staged, path)
             if self._fs.size(path) != self._fs.size(staged):
-                raise CompactError(f"{path} is not as long as it was copied; it is left, remove it.")
+                raise CompactError(f"{path} and the file that was copied to it differ in size. Remove it.")
             self._fs.rm_file(staged)
 
     def remove(self, paths: Sequence[str]) -> None:
@@ -136,7 +135,7 @@ def _errors(verb: str, path: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise CompactError(
-            f"Cannot {verb} {error.filename or path}: it is not there. Did another program change the archive?"
+            f"Cannot {verb} {error.filename or path}: it does not exist. Did another program change the archive?"
         ) from error
     except OSError as error:
         reason = os_reason(error)

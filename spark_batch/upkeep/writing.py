@@ -1,4 +1,4 @@
-"""A compacted file: written, and read back."""
+"""Writes a compacted file, and reads it back to verify it."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from opensea_metrics.spark_batch.upkeep.store import CompactError
 from opensea_metrics.sql.language.catalog.sources import Source as Stream
 
 ROW_GROUP = 30_720
-"""Records in a row group: few enough that a reader of one event type passes most groups over."""
+"""Records in a row group. Groups are small enough that a reader of one event type can skip most of them."""
 _ORDER = (("EVENT",), ("PAYLOAD", "PAYLOAD", "COLLECTION", "SLUG"))
-"""Fields by which a compacted file is sorted, if the stream declares them, before the offset."""
+"""A compacted file is sorted by these fields, if the stream declares them, and then by offset."""
 _FETCHED = 10_000
 
 
@@ -63,8 +63,8 @@ def write(
 ) -> None:
     """Write the records of files with adjoining offsets, on the local disk, as one Parquet file.
 
-    Its columns: ``_offset``, ``_line`` (the exact text), ``_failed`` (NULL, or why the record cannot
-    be read as declared), then the stream's own under the JSON's names.
+    Its first columns are ``_offset``, ``_line`` (the exact text), and ``_failed`` (NULL, or why the record cannot
+    be read as declared). The stream's own columns follow, under the names in the JSON.
     """
     database.execute("CREATE OR REPLACE TEMP TABLE lines (_file INTEGER, _offset BIGINT, line VARCHAR)")
     sample = ""
@@ -77,7 +77,7 @@ def write(
             database.execute("INSERT INTO lines SELECT * FROM batch")
             database.unregister("batch")
             offset += len(piece)
-    # The decoded rows are several times as large as what they are sorted by.
+    # The decoded rows are several times as large as their sort keys.
     order = ", ".join([*sort_keys(stream), "_offset"])
     decoded = rows("SELECT * FROM lines", stream, sample)
     database.execute(
@@ -111,14 +111,14 @@ def verify(
 ) -> None:
     """Read a compacted file, of which ``at`` is a copy on the local disk, and compare it with originals.
 
-    It must have each offset of its name once, and for every original as many lines with the same
-    SHA-256 in order. Raises CompactError.
+    The compacted file must have each offset of its name once. For every original, it must have the same number of
+    lines, in order, with the same SHA-256. Raises CompactError.
     """
     try:
-        found = database.execute(
+        lines = database.execute(
             f"SELECT _offset, _line FROM read_parquet({text(at.path)}) ORDER BY _offset"
         )
-        _compare(_fetched(found), parquet, originals)
+        _compare(_fetched(lines), parquet, originals)
     except duckdb.Error as error:
         raise unlike(parquet, str(error).partition("\n")[0]) from error
 
@@ -126,12 +126,12 @@ def verify(
 def _compare(
     lines: Iterator[tuple[int, str]], parquet: ArchiveFile, originals: Sequence[Measured]
 ) -> None:
-    waiting = sorted(originals, key=lambda each: each.file.start, reverse=True)
+    waiting = sorted(originals, key=lambda original: original.file.start, reverse=True)
     digest = hashlib.sha256()
     expected = parquet.start
     for offset, line in lines:
         if offset != expected:
-            raise unlike(parquet, f"offset {expected} is not there once")
+            raise unlike(parquet, f"offset {expected} is missing or repeated")
         while waiting and waiting[-1].records == 0:
             waiting.pop()
         expected += 1
@@ -144,19 +144,19 @@ def _compare(
                 digest = hashlib.sha256()
     if expected != parquet.end:
         raise unlike(parquet, f"it ends with offset {expected - 1}")
-    if left := [each for each in waiting if each.records]:
+    if left := [original for original in waiting if original.records]:
         raise unlike(parquet, f"not the records of {left[-1].file.path}")
 
 
-def _fetched(found: duckdb.DuckDBPyConnection) -> Iterator[tuple[int, str]]:
-    while batch := found.fetchmany(_FETCHED):
+def _fetched(rows: duckdb.DuckDBPyConnection) -> Iterator[tuple[int, str]]:
+    while batch := rows.fetchmany(_FETCHED):
         yield from batch
 
 
 def unlike(parquet: ArchiveFile, reason: str) -> CompactError:
-    """The error of a compacted file that may not be published, or not stand for its originals."""
+    """The error for a compacted file that cannot replace its originals."""
     return CompactError(
-        f"{parquet.path} does not have what its originals have: {reason}. The originals are kept."
+        f"{parquet.path} does not have the records of its originals: {reason}. The originals are kept."
     )
 
 

@@ -318,7 +318,7 @@ def test_the_command(
     assert err.startswith("error: There is no archive at")
     code, out, err = run(monkeypatch, capsys, "check", "--source", place.url, "--from", "noon")
     assert (code, out) == (1, "")
-    assert "'noon' is no time" in err
+    assert "'noon' is not a time" in err
 
 
 @pytest.mark.parametrize("verb", ["check", "compact"])

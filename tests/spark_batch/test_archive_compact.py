@@ -159,7 +159,7 @@ def test_a_file_that_is_too_large_is_left(disk: Place, stream: Stream) -> None:
     outcome = done(disk, stream, Options(most_records=5))
     assert disk.names() == sorted([parquet(0, 0, 0, 10), large])
     assert small not in disk.names()
-    assert [each.reason.partition(":")[0] for each in outcome.left] == ["it is too large to be sorted"]
+    assert [each.reason.partition(":")[0] for each in outcome.left] == ["it is too large to sort"]
 
 
 def test_what_cannot_be_compacted_is_left(place: Place, stream: Stream) -> None:
@@ -180,8 +180,8 @@ def test_what_cannot_be_compacted_is_left(place: Place, stream: Stream) -> None:
     }  # fmt: skip
     root = place.root
     assert [(each.path.removeprefix(f"{root}/"), each.reason[:40]) for each in outcome.left] == [
-        (overlap[0], f"it has offsets that {root}/{overlap[1]} has too"[:40]),
-        (overlap[1], f"it has offsets that {root}/{overlap[0]} has too"[:40]),
+        (overlap[0], f"it shares offsets with {root}/{overlap[1]}"[:40]),
+        (overlap[1], f"it shares offsets with {root}/{overlap[0]}"[:40]),
         (cut, "it cannot be read to its end: its end is"),
         (latin, "the record at offset 36 is not UTF-8"),
         (empty, "it cannot be read to its end: it is empty"[:40]),
@@ -227,7 +227,7 @@ def test_a_damaged_compacted_file_holds_up_no_other(place: Place, stream: Stream
     originals = [path for path in place.names() if path.startswith(folder(0)) and "+0+" in path]
     outcome = done(place, stream)
     assert [left.path.rpartition("/")[2] for left in outcome.left] == [broken.rpartition("/")[2]]
-    assert "does not have what its originals have" in outcome.left[0].reason
+    assert "does not have the records of its originals" in outcome.left[0].reason
     assert set(originals) <= set(place.names())
     assert outcome.removed > 0
 
@@ -354,7 +354,7 @@ def test_a_file_without_all_the_records_is_not_published(
         Path(f"{made}.x").replace(made)
 
     monkeypatch.setattr("opensea_metrics.spark_batch.upkeep.compact.write", harmed)
-    with pytest.raises(CompactError, match=r"does not have what its originals have: .*are kept"):
+    with pytest.raises(CompactError, match=r"does not have the records of its originals: .*are kept"):
         done(place, stream)
     assert originals
     assert originals <= set(place.names())
@@ -467,7 +467,7 @@ def test_files_with_keys_or_headers_beside_them_are_left(place: Place, stream: S
     keys = name(0, 1, 0, "keys.json.gz")
     place.put(keys, gzip.compress(b'"a"\n' * 3))
     (left,) = done(place, stream).left
-    assert left.reason.startswith("a file of keys or headers stands beside it")
+    assert left.reason.startswith("it has keys or headers in a file beside it")
     assert set(place.names()) - {".keep", ".lock"} == {parquet(0, 0, 0, 3), name(0, 1, 0), keys}
 
 

@@ -54,7 +54,7 @@ def test_more_than_there_is_is_an_error_that_says_what_to_do(
 ) -> None:
     topic = write_sample(tmp_path, 6_000)
     configure(monkeypatch, memory_limit="3MB")
-    with pytest.raises(MemoryExhausted, match=r"more than the 0\.0 GB .* shorter period, or with --engine spark"):
+    with pytest.raises(MemoryExhausted, match=r"more than the 0\.0 GB .* shorter period, or use --engine spark"):
         recomputed(topic, request("1 hour"))
 
 

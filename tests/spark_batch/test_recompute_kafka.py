@@ -186,7 +186,7 @@ def test_brokers_that_are_not_there(
     monkeypatch.setattr("opensea_metrics.spark_batch.kafka._WAIT", 3.0)
     source = ("--source", str(data / "topics/OpenSeaRawEvents"), "--engine", engine)
     assert run(monkeypatch, *COMMAND, *source) == 1
-    assert "error: Kafka does not take results: " in capsys.readouterr().err
+    assert "error: Kafka refused the results: " in capsys.readouterr().err
 
 
 def test_a_topic_that_is_not_there(

@@ -255,10 +255,10 @@ def test_tables_are_shown(run: Run, day: Path, engine: str) -> None:
     [
         (("--from", "2026-09-10T10:30", "--window", "1 hour"), "give 2026-09-10T10:00:00Z or 2026-09-10T11:00:00Z"),
         (("--to", "2026-09-10T10:00:10"), "cuts a window of 30 SECONDS in two"),
-        (("--window", "1 month"), "'1 month' is no duration"),
-        (("--from", "soon"), "'soon' is no time"),
+        (("--window", "1 month"), "'1 month' is not a duration"),
+        (("--from", "soon"), "'soon' is not a time"),
         (("--window", "1 day", "--trailing"), "--trailing windows end at --to"),
-        (("nothing", "--window", "1 day"), "there is no table 'nothing' for this window. There are: global, "),
+        (("nothing", "--window", "1 day"), "there is no table 'nothing' for this window. Choose one of: global, "),
         (("sales", "--window", "1 day"), "SALES has a row for each event"),
         (("--from", "2030-01-01", "--to", "2030-01-02"), "has no files of that period"),
         (("--source", "/nowhere"), "There is no archive at /nowhere"),
@@ -321,7 +321,7 @@ def test_a_table_of_ones_own(run: Run, day: Path, engine: str, project: Path, tm
     assert (facts["from"], facts["to"]) == ("2026-09-10T00:00:00Z", "2026-09-11T00:00:00Z")
     code, _, err = run("recompute", "sales_by_chain", *arguments, "--window", "1 hour")
     assert code == 1
-    assert "SALES_BY_CHAIN has a window of its own, 8 HOURS: leave --window" in " ".join(err.split())
+    assert "SALES_BY_CHAIN has a window of its own, 8 HOURS: omit --window" in " ".join(err.split())
     code, _, err = run("recompute", "sales_by_chain", *arguments, "--to", "2026-09-10T09:00")
     assert code == 1
     assert "cuts a window of 8 HOURS in two" in err

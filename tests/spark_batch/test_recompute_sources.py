@@ -88,7 +88,7 @@ def test_files_in_no_folder_of_an_hour_are_read_for_a_period_only(
         shutil.copy(path, topic)
     check(topic, engine, day)
     for first, end in ((None, None), (START, None), (None, START + DAY_MS)):
-        with pytest.raises(ArchiveError, match="outside the folders of hours only: give --from and --to"):
+        with pytest.raises(ArchiveError, match="has only files outside the folders of hours: give --from and --to"):
             recomputed(topic, request("1 hour", engine=engine, first=first, end=end))
 
 

@@ -255,7 +255,7 @@ def test_a_window_that_is_not_closed(run: Run, archive: Path) -> None:
     found = differing(run, "collection_30_minutes", archive)
     assert causes(found) == {"window not closed yet"}
     assert {each["window_start"][11:16] for each in found} == {"05:00", "05:30"}
-    assert "no record of 2026-09-10T06:30:00Z (its end and grace) or later" in found[0]["detail"]
+    assert "no record of 2026-09-10T06:30:00Z (its end and grace period) or later" in found[0]["detail"]
 
 
 def test_windows_that_the_server_has_dropped(
@@ -308,7 +308,7 @@ def test_only_the_period_that_was_asked_for(run: Run, streamed: Streamed) -> Non
         ("collection_30_minutes", ("--from", "2026-09-10T00:10"), "cuts a window of 30 MINUTES in two"),
         ("nothing", (), "there is no table 'nothing'"),
         ("sales", (), "SALES has a row for each event"),
-        ("enriched_global_events", (), "is no table with windows"),
+        ("enriched_global_events", (), "is not a table with windows"),
         ("all", (), "all is several tables: reconcile one table at a time"),
     ],
 )
