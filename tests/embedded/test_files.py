@@ -714,8 +714,8 @@ def test_a_last_line_without_newline_is_reported_and_read_when_the_newline_comes
         settled(path)
         report = (
             "processing.files",
-            "Skipped a file of topic: t. this file has a last line without a newline at its end, which may be only a"
-            f" part of a record and is not read; add the newline to have it read ({path})",
+            "Skipped a file of topic: t. this file has a last line without a newline at its end, which is not read"
+            f" because it may be part of a record; add the newline to have it read ({path})",
         )
         for _ in range(2):
             assert topic.counts() == {"x": 2}
