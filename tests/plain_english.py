@@ -143,16 +143,14 @@ def docstrings(tree: ast.Module) -> Iterator[str]:
                 yield _PARAMETER.sub("- ", cleandoc(text))
 
 
-def groups(left_out: tuple[str, ...] = ()) -> dict[str, list[str]]:
-    """The texts of each group; source files below a path of ``left_out`` do not count."""
+def groups() -> dict[str, list[str]]:
+    """The texts of each group."""
     files = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     texts = {str(path.relative_to(ROOT)): [path.read_text(encoding="utf-8")] for path in files}
     texts["help"] = list(help_texts())
     texts |= {f"{kind} {folder}": [] for kind in ("messages", "docstrings") for folder in FOLDERS}
     for path in source_files():
         name = str(path.relative_to(ROOT))
-        if name.startswith(left_out):
-            continue
         folder = next(folder for folder in FOLDERS if name.startswith(folder))
         tree = ast.parse(path.read_text(encoding="utf-8"))
         texts[f"messages {folder}"] += messages(tree)
