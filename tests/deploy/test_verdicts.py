@@ -206,7 +206,7 @@ def test_a_refused_step_stops_the_plan_and_names_the_clause() -> None:
     made = plan(f"{DERIVE} AS SELECT id, b FROM s EMIT CHANGES;")
     with pytest.raises(PlanRefused, match=r"V001__m1\.sql:1:1: .*because of SELECT: Cannot upgrade"):
         made.refuse()
-    plan("CREATE STREAM new AS SELECT id FROM s EMIT CHANGES;").refuse()
+    plan("CREATE STREAM new AS SELECT id, b FROM s EMIT CHANGES;").refuse()
 
 
 def test_dropped_and_made_again_is_rebuilt() -> None:

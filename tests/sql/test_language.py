@@ -59,6 +59,20 @@ def test_types(case: dict[str, Any]) -> None:
     assert list(types) == list(case["columns"])
 
 
+@each(load("catalog")["cases"], "statement")
+def test_catalog(case: dict[str, Any]) -> None:
+    statements = [*TYPES["given"], case["statement"]]
+    if "error" in case:
+        with pytest.raises(SqlError) as refused:
+            catalog_of(statements)
+        assert str(refused.value).splitlines()[0] == case["error"]
+        return
+    columns = catalog_of(statements).sources["O"].columns
+    types = {column.name: " ".join(filter(None, (str(column.type), column.role))) for column in columns}
+    assert types == case["columns"]
+    assert list(types) == list(case["columns"])
+
+
 @each(LOWERING["cases"], "expression")
 @pytest.mark.parametrize("engine", ENGINES)
 def test_lowering(case: dict[str, Any], engine: str) -> None:

@@ -32,7 +32,7 @@ CASTS = {
     "ts": {"VARCHAR", "DATE", "TIME", "TIMESTAMP"},
     "y": {"BYTES"},
     "ar": {"VARCHAR", "ARRAY<INT>", "ARRAY<VARCHAR>"},
-    "m": {"VARCHAR", "MAP<VARCHAR,INT>", "MAP<VARCHAR,VARCHAR>", "MAP<INT,INT>"},
+    "m": {"VARCHAR", "MAP<VARCHAR,INT>", "MAP<VARCHAR,VARCHAR>"},
     "st": {"VARCHAR", "STRUCT<x INT>", "STRUCT<x VARCHAR>", "STRUCT<y INT>", "STRUCT<x INT,y INT>"},
 }
 """The types that a column can be cast to."""

@@ -97,6 +97,10 @@ def _altered(catalog: Catalog, statement: Statement) -> Catalog:
             f"ALTER {statement.ast.args['kind']}",
             statement.place,
         )
+    if source.is_read_only:
+        kind = source.kind.lower()
+        message = f"Cannot alter {kind} '{source.name}': ALTER operations are not supported on source {kind}s."
+        raise SqlError(message, statement.place, "drop it and create it again")
     if catalog.definition(source.name) != SourceDefinition(source):
         raise SqlError(
             "ALTER command is not supported for CREATE ... AS statements.", statement.place
@@ -128,6 +132,9 @@ def _dropped(catalog: Catalog, statement: Statement) -> Catalog:
             f"DROP {str(statement.ast.args['kind']).lower()}",
             statement.place,
         )
+    if source.is_read_only and statement.deletes_topic:
+        message = f"Cannot delete topic for read-only source: {name}"
+        raise SqlError(message, statement.place, "leave DELETE TOPIC out", code=40000)
     own = {query.id for query in catalog.writers(name) if not query.id.startswith("INSERT")}
     writers = [query.id for query in catalog.writers(name) if query.id not in own]
     if writers:

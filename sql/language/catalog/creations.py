@@ -20,6 +20,7 @@ from opensea_metrics.sql.language.catalog.declarations import (
     topic_of,
     window_of,
 )
+from opensea_metrics.sql.language.catalog.formats import check_formats, check_state
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.catalog.topics import noted
 from opensea_metrics.sql.language.catalog.upgrade import SourceDefinition, changes, refusals
@@ -53,6 +54,7 @@ def declared(catalog: Catalog, statement: Statement, any_replacement: bool) -> C
         partitions=count_of(statement, properties, "PARTITIONS", topic, 1),
         replicas=count_of(statement, properties, "REPLICAS", topic, 1),
     )
+    check_formats(statement, source, properties)
     if not any_replacement:
         _check_replaced(catalog, statement, SourceDefinition(source))
     return replace(catalog, sources={**catalog.sources, source.name: source}, topics=topics)
@@ -76,7 +78,7 @@ def created_as(
             statement.place,
             stage=Stage.QUERY,
         )
-    if analysis.is_aggregation and source.is_table and source.window:
+    if source.is_table and source.window:
         raise SqlError(
             "KSQL does not support persistent queries on windowed tables.",
             statement.place,
@@ -90,17 +92,8 @@ def created_as(
     topics = noted(catalog.topics, statement, topic, source.topic)
     columns = analysis.columns
     key_format = format_of(properties, "KEY_FORMAT", source.key_format, statement)
-    keys = [column for column in columns if column.is_key]
-    if len(keys) > 1 and key_format == "KAFKA":
-        listed = ", ".join(f"`{column.name}` {column.type} KEY" for column in keys)
-        raise SqlError(
-            "Key format does not support schema.\nformat: KAFKA\n"
-            f"schema: Persistence{{columns=[{listed}], features=[]}}\n"
-            f"reason: The 'KAFKA' format only supports a single field. Got: [{listed}]",
-            statement.place,
-            "add KEY_FORMAT='JSON' to the WITH clause",
-            code=40000,
-        )
+    if key_format == "NONE" and any(column.is_key for column in columns):
+        key_format = "KAFKA"  # of a source without a key
     sink = Source(
         name=name,
         kind="TABLE" if is_table else "STREAM",
@@ -115,6 +108,8 @@ def created_as(
         partitions=count_of(statement, properties, "PARTITIONS", topic, source.partitions),
         replicas=count_of(statement, properties, "REPLICAS", topic, source.replicas),
     )
+    check_state(statement, analysis)
+    check_formats(statement, sink, properties)
     if not any_replacement:
         _check_replaced(catalog, statement, SourceDefinition(sink, analysis))
     query = Query(f"{'CTAS' if is_table else 'CSAS'}_{name}_{number}", name, analysis)
@@ -139,6 +134,9 @@ def inserting(catalog: Catalog, statement: Statement, number: int) -> Catalog:
             statement.place,
             stage=Stage.SOURCES,
         )
+    if sink.is_read_only:
+        message = f"Cannot insert into read-only stream: {sink.name}"
+        raise SqlError(message, statement.place, "a SOURCE stream is only read", code=40000)
     analysis = analyse(statement, statement.ast.args["query"], dict(catalog.sources))
     if analysis.is_aggregation:
         raise SqlError("INSERT INTO … SELECT cannot aggregate", statement.place)
@@ -179,6 +177,10 @@ def _already(catalog: Catalog, statement: Statement) -> Catalog | None:
     if name not in catalog.sources:
         return None
     if statement.replaces:
+        if catalog.sources[name].is_read_only:
+            kind = catalog.sources[name].kind.lower()
+            message = f"Cannot add {kind} '{name}': CREATE OR REPLACE is not supported on source {kind}s."
+            raise SqlError(message, statement.place, "drop it and create it again", stage=Stage.QUERY)
         return None
     if statement.keeps_existing:
         if topic := statement.topic:  # ksqlDB checks the topic anyway

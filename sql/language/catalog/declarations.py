@@ -16,12 +16,14 @@ from opensea_metrics.sql.language.statements.statements import Kind, Statement
 _PROPERTIES = {
     "KAFKA_TOPIC", "VALUE_FORMAT", "KEY_FORMAT", "FORMAT", "PARTITIONS", "REPLICAS", "TIMESTAMP",
     "TIMESTAMP_FORMAT", "RETENTION_MS", "CLEANUP_POLICY", "WINDOW_TYPE", "WINDOW_SIZE",
-    "WRAP_SINGLE_VALUE", "VALUE_DELIMITER", "KEY_SCHEMA_ID", "VALUE_SCHEMA_ID",
-    "VALUE_SCHEMA_FULL_NAME", "KEY_SCHEMA_FULL_NAME",
+    "WRAP_SINGLE_VALUE", "KEY_DELIMITER", "VALUE_DELIMITER", "KEY_SCHEMA_ID", "VALUE_SCHEMA_ID",
+    "VALUE_SCHEMA_FULL_NAME", "KEY_SCHEMA_FULL_NAME", "VALUE_AVRO_SCHEMA_FULL_NAME",
+    "SOURCED_BY_CONNECTOR", "KEY_PROTOBUF_NULLABLE_REPRESENTATION", "VALUE_PROTOBUF_NULLABLE_REPRESENTATION",
 }  # fmt: skip
 _FORMATS = {
     "JSON", "JSON_SR", "KAFKA", "AVRO", "PROTOBUF", "PROTOBUF_NOSR", "DELIMITED", "NONE",
 }  # fmt: skip
+_WINDOWS = ("SESSION", "HOPPING", "TUMBLING")
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _AMOUNT = re.compile(r"[0-9]{1,18}")
 _MILLISECONDS = {"SECOND": 1_000, "MINUTE": 60_000, "HOUR": 3_600_000, "DAY": 86_400_000}
@@ -123,6 +125,19 @@ def window_of(
 ) -> Window | None:
     """The window that WINDOW_TYPE and WINDOW_SIZE declare for a source's keys."""
     kind = properties.get("WINDOW_TYPE")
+    if kind is not None and kind.upper() not in _WINDOWS:
+        raise SqlError(
+            f"Invalid value {kind} for property WINDOW_TYPE: String must be one of: {', '.join(_WINDOWS)}",
+            _place_of(statement, "WINDOW_TYPE"),
+            stage=Stage.PREPARE,
+        )
+    if (kind or "SESSION").upper() == "SESSION" and "WINDOW_SIZE" in properties:
+        raise SqlError(
+            "'WINDOW_SIZE' should not be set for SESSION windows.",
+            _place_of(statement, "WINDOW_SIZE"),
+            "only WINDOW_TYPE='TUMBLING' and 'HOPPING' have a WINDOW_SIZE",
+            stage=Stage.PREPARE,
+        )
     if kind is None:
         return None
     if not any(column.is_key for column in columns):
@@ -162,6 +177,21 @@ def properties_of(statement: Statement) -> dict[str, str]:
                 statement.place,
                 stage=Stage.PREPARE,
             )
+    for name in ("KEY_FORMAT", "VALUE_FORMAT"):
+        if name in properties and "FORMAT" in properties:
+            raise SqlError(
+                f"Cannot supply both '{name}' and 'FORMAT' properties, as 'FORMAT' sets both key and value formats."
+                " Either use just 'FORMAT', or use 'KEY_FORMAT' and 'VALUE_FORMAT'.",
+                _place_of(statement, name),
+                stage=Stage.PREPARE,
+            )
+    wrap = properties.get("WRAP_SINGLE_VALUE", "true")
+    if wrap.lower() not in ("true", "false"):
+        raise SqlError(
+            f"Invalid value {wrap} for property WRAP_SINGLE_VALUE: Expected value to be either true or false",
+            _place_of(statement, "WRAP_SINGLE_VALUE"),
+            stage=Stage.PREPARE,
+        )
     for name in ("PARTITIONS", "REPLICAS", "RETENTION_MS"):
         value = properties.get(name, "0")
         bits = 63 if name == "RETENTION_MS" else 31

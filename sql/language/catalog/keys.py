@@ -9,6 +9,7 @@ from dataclasses import replace
 from sqlglot import exp
 
 from opensea_metrics.core.errors import SqlError, Stage
+from opensea_metrics.sql.language.catalog.formats import check_key_type
 from opensea_metrics.sql.language.catalog.sources import Column
 from opensea_metrics.sql.language.functions import library as functions
 from opensea_metrics.sql.language.queries.analysis import (
@@ -26,6 +27,9 @@ from opensea_metrics.sql.language.statements.statements import Kind, Statement
 def checked(analysis: Analysis, join: JoinKey | None) -> Analysis:
     """The analysis with its keys, if the SELECT is allowed. ``join`` is the key of a join. Raises SqlError."""
     keyed = _checked(analysis, join)
+    for column in keyed.columns:
+        if column.is_key:
+            check_key_type(analysis.statement, column)
     if analysis.statement.kind is not Kind.SELECT:
         _check_copies(keyed)
         if all(column.is_key for column in keyed.columns):

@@ -34,10 +34,9 @@ def check_table(query: exp.Expression, scope: Scope) -> None:
         for call in aggregates(item):
             name = str(call.this).upper()
             if name in BUILT_IN and name not in _ON_TABLES:
-                message = (
-                    f"The aggregation function {name} cannot be applied to a table source, only to a stream source."
-                )
-                raise scope.error(call, message, f"over a table there are {', '.join(_ON_TABLES)}")
+                message = f"The aggregation function {name} cannot be applied to a table source"
+                hint = f"over a table there are {', '.join(_ON_TABLES)}"
+                raise scope.error(call, f"{message}, only to a stream source.", hint)
 
 
 def check_clauses(query: exp.Expression, scope: Scope) -> None:

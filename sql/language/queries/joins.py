@@ -131,10 +131,8 @@ class Joins:
         """The two sides of ON: that of the sources so far, and that of the new one."""
         on = join.args["on"].unnest()
         if isinstance(on, exp.And | exp.Or):
-            raise self._error(
-                f"Invalid join condition: joins on multiple conditions are not yet supported. Got {self._shown(on)}.",
-                on,
-            )
+            message = "Invalid join condition: joins on multiple conditions are not yet supported."
+            raise self._error(f"{message} Got {self._shown(on)}.", on)
         if not isinstance(on, exp.EQ):
             raise self._error("Only equality join criteria is supported.", on)
         infer(on, self.scope)

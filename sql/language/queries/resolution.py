@@ -37,8 +37,9 @@ def analyse(statement: Statement, query: exp.Expression, sources: dict[str, Sour
     key = Joins(scope, named).key(query.args["joins"])
     if key and key.synthetic:
         columns[""] = dict([key.synthetic])
+    is_pull = statement.kind is Kind.SELECT and not query.args.get("emit")  # a server has sentences of its own
     check_clauses(query, scope)
-    if all(known.is_table for known in named.values()):
+    if not is_pull and all(known.is_table for known in named.values()):
         check_table(query, scope)
     for clause in ("group", "partition"):
         for expression in query.args.get(clause) or ():
@@ -70,7 +71,10 @@ def analyse(statement: Statement, query: exp.Expression, sources: dict[str, Sour
         limit=_limit(query, scope),
         is_aggregation=bool(group) or any(is_aggregate(p.expression) for p in projections),
     )
-    if window and not analysis.is_aggregation:
+    if analysis.emit == "FINAL" and not (window and analysis.is_aggregation):
+        message = "EMIT FINAL is only supported for windowed aggregations."
+        raise SqlError(message, statement.place, "write EMIT CHANGES", stage=Stage.QUERY)
+    if window and not analysis.is_aggregation and not is_pull:
         raise SqlError("WINDOW clause requires a GROUP BY clause.", statement.place, stage=Stage.QUERY)
     return checked(analysis, key)
 
