@@ -131,7 +131,7 @@ class Statements:
         number: int,
     ) -> Catalog:
         """The catalog after a statement. Raises SqlError if it will be refused."""
-        if statement.kind is Kind.SELECT:
+        if statement.kind in (Kind.SELECT, Kind.PRINT):
             raise SqlError(
                 "The following statement types should be issued to the websocket endpoint "
                 "'/query':\n\t* PRINT\n\t* SELECT",

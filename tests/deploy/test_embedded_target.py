@@ -139,7 +139,7 @@ def test_a_value_that_does_not_fit_is_refused_before_anything_is_sent(
             "1:1",
             "A Kafka topic with the name 'et.raw' already exists",
         ),
-        ("SET 'nope'='1';\nCREATE STREAM et_x AS SELECT id FROM et_raw;", "1:1", "Unknown property: nope"),
+        ("SET 'nope'='1';\nCREATE STREAM et_x AS SELECT id, d FROM et_raw;", "1:1", "Unknown property: nope"),
         ("SET 'auto.offset.reset'='nope';", "1:1", "Invalid value nope for configuration auto.offset.reset"),
         (
             "CREATE STREAM et_x AS SELECT\n STRUCT(x:=1,x:=2) AS v FROM et_raw;",
@@ -235,7 +235,7 @@ def test_the_server_itself_refuses_it_in_a_dry_run(client: KsqlClient, feature: 
     """Whoever sends statements together, as a dry run does, learns of it before the first is carried out."""
     before = seen(client)
     with pytest.raises(KsqlError, match=re.escape(f"{feature} is not supported by the embedded server.")):
-        client.execute(f"CREATE STREAM et_first AS SELECT id FROM et_raw EMIT CHANGES; {CASES[feature]}")
+        client.execute(f"CREATE STREAM et_first AS SELECT id, d FROM et_raw EMIT CHANGES; {CASES[feature]}")
     assert seen(client) == before
 
 
@@ -244,7 +244,7 @@ def test_a_statement_that_only_duckdb_can_refuse_is_refused_before_the_first_is_
 ) -> None:
     monkeypatch.setitem(scalars.DUCKDB, "UCASE", "no_such_function({0})")
     before = seen(client)
-    text = "CREATE STREAM et_a AS SELECT id FROM et_raw EMIT CHANGES;"
+    text = "CREATE STREAM et_a AS SELECT id, d FROM et_raw EMIT CHANGES;"
     text += "CREATE TABLE et_b AS SELECT id, UCASE(MAX(id)) AS u FROM et_raw GROUP BY id EMIT CHANGES;"
     words = r"server failed \(error [0-9a-f]{8};.*a fault of the embedded server"
     with pytest.raises(KsqlError, match=words) as caught:
@@ -266,7 +266,7 @@ def test_an_unknown_property_is_refused_before_the_first_is_carried_out(client: 
     before = seen(client)
     with pytest.raises(KsqlError, match=r"Unknown property: no\.such"):
         client.execute(
-            "CREATE STREAM et_a AS SELECT id FROM et_raw EMIT CHANGES; SET 'no.such' = '1';"
+            "CREATE STREAM et_a AS SELECT id, d FROM et_raw EMIT CHANGES; SET 'no.such' = '1';"
         )
     assert seen(client) == before
 
