@@ -51,7 +51,7 @@ class RowReader:
         self._source = source
         self._partitions = partitions
         self._names = Names()
-        columns = [(c, coercer(c.type, self._names)) for c in source.columns if c.role != "HEADERS"]
+        columns = [(c, coercer(c.type, self._names)) for c in source.columns if not c.is_header]
         self._keys = [(column.name, read) for column, read in columns if column.role in KEY_ROLES]
         self._values = [(column.name, read) for column, read in columns if column.role is None]
 

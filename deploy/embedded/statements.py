@@ -130,8 +130,8 @@ class Statements:
         topics: dict[str, TopicInfo],
         number: int,
     ) -> Catalog:
-        """The catalog after a statement. Raises SqlError if the statement will be refused."""
-        if statement.kind is Kind.SELECT:
+        """The catalog after a statement. Raises SqlError if it will be refused."""
+        if statement.kind in (Kind.SELECT, Kind.PRINT):
             raise SqlError(
                 "The following statement types should be issued to the websocket endpoint "
                 "'/query':\n\t* PRINT\n\t* SELECT",

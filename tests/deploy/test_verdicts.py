@@ -181,7 +181,7 @@ BY_MINUTE = "FROM s WINDOW TUMBLING (SIZE 1 MINUTE)"
             "HAVING",
         ),
         # second definitions
-        ("CREATE STREAM d AS SELECT id FROM s EMIT CHANGES;", "refused", None),
+        ("CREATE STREAM d AS SELECT id, a FROM s EMIT CHANGES;", "refused", None),
         (
             "CREATE STREAM IF NOT EXISTS d AS SELECT id, a, b FROM s WHERE a > 0 EMIT CHANGES;",
             "unchanged",
@@ -251,7 +251,7 @@ def test_what_happens_to_data(text: str, data: str) -> None:
 @pytest.mark.parametrize(
     ("text", "label"),
     [
-        ("CREATE STREAM n AS SELECT id FROM s EMIT CHANGES;", "reversible"),
+        ("CREATE STREAM n AS SELECT id, a FROM s EMIT CHANGES;", "reversible"),
         (f"{DERIVE} AS SELECT id, a, b FROM s EMIT CHANGES;", "reversible"),
         (f"{DERIVE} AS SELECT id, a, b, p FROM s WHERE a > 0 EMIT CHANGES;", "irreversible"),
         ("DROP TABLE w;", "reversible with loss of state"),
@@ -283,7 +283,7 @@ def test_what_cannot_be_read_is_left_to_the_server() -> None:
 
 
 def test_a_plan_rests_on_what_its_statements_name() -> None:
-    text = "CREATE STREAM n AS SELECT id FROM s EMIT CHANGES;"
+    text = "CREATE STREAM n AS SELECT id, a FROM s EMIT CHANGES;"
     basis = plan(text).basis
     assert plan(text).basis == basis
     altered = Description(**{**vars(BASE), "statement": BASE.statement.replace("A INTEGER", "A INT")})

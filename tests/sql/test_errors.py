@@ -52,8 +52,8 @@ def errors(tmp_path: Path, text: str, settings: str = "size: 1 MINUTE") -> str:
         ("CREATE STREAM b AS SELECT a FROM rawer EMIT CHANGES;", ":3:34: RAWER does not exist."),
         ("CREATE STREAM b AS SELECT a + s AS c FROM raw EMIT CHANGES;", "Unsupported arithmetic types. BIGINT STRING"),
         ("CREATE STREAM b AS SELECT a FROM raw WHERE EMIT CHANGES", "syntax error"),
-        ("PRINT 'raw';", ":3:1: syntax error: PRINT is not supported by opensea-metrics. ksqlDB supports it."),
-        ("CREATE TYPE person AS STRUCT<a INT>;", ":3:1: syntax error: CREATE TYPE is not supported by"),
+        ("CREATE TYPE person AS STRUCT<a NOPE>;", ":3:13: Cannot resolve unknown type: NOPE"),
+        ("DROP TYPE person;", ":3:1: Type PERSON does not exist."),
         ("SELECT {{ sise }} FROM raw;", ":3:1: template: 'sise' is undefined"),
         ("{% for i in range(2) %}\nDROP STREAM nothing;\n{% endfor %}", ":4:1: Stream NOTHING does not exist."),
         (

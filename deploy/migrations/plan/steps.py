@@ -21,7 +21,7 @@ from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
 # SET and UNSET are not sent. They become properties of the statements after them.
 SETTINGS = (Kind.SET, Kind.UNSET)
-ANSWERING = (Kind.SELECT, Kind.SHOW, Kind.DESCRIBE, Kind.EXPLAIN)
+ANSWERING = (Kind.SELECT, Kind.SHOW, Kind.DESCRIBE, Kind.EXPLAIN, Kind.PRINT)
 
 
 class Reversibility(StrEnum):

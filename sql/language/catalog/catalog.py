@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from opensea_metrics.sql.language.catalog.custom_types import Types
 from opensea_metrics.sql.language.catalog.sources import Source, Topic
 from opensea_metrics.sql.language.catalog.upgrade import SourceDefinition
 from opensea_metrics.sql.language.queries.analysis import Analysis
@@ -34,6 +35,7 @@ class Catalog:
     sources: Mapping[str, Source] = field(default_factory=dict)
     queries: Mapping[str, Query] = field(default_factory=dict)
     topics: Mapping[str, Topic] = field(default_factory=dict)
+    types: Types = field(default_factory=dict)
 
     def readers(self, name: str) -> list[Query]:
         """The queries that read a source."""

@@ -13,6 +13,7 @@ from dataclasses import replace
 from opensea_metrics.core.errors import SqlError, SqlErrors
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.creations import created_as, declared, inserting
+from opensea_metrics.sql.language.catalog.custom_types import created, dropped, with_types
 from opensea_metrics.sql.language.catalog.declarations import columns_of, target
 from opensea_metrics.sql.language.catalog.inserts import insert_columns
 from opensea_metrics.sql.language.catalog.upgrade import SourceDefinition
@@ -61,7 +62,12 @@ def applied(
     Statements that do not change the catalog (SET, SHOW, INSERT VALUES …) are only checked. Raises SqlError if
     ksqlDB would refuse the statement.
     """
+    statement = with_types(statement, catalog.types)
     match statement.kind:
+        case Kind.CREATE_TYPE:
+            return replace(catalog, types=created(catalog.types, statement))
+        case Kind.DROP_TYPE:
+            return replace(catalog, types=dropped(catalog.types, statement))
         case Kind.CREATE_STREAM | Kind.CREATE_TABLE:
             return declared(catalog, statement, any_replacement)
         case Kind.CREATE_STREAM_AS | Kind.CREATE_TABLE_AS:
@@ -157,10 +163,14 @@ def _dropped(catalog: Catalog, statement: Statement) -> Catalog:
             f"{name}.",
             statement.place,
         )
-    return Catalog(
-        {key: value for key, value in catalog.sources.items() if key != name},
-        {key: value for key, value in catalog.queries.items() if key not in own},
-        {key: value for key, value in catalog.topics.items() if key != source.topic or not statement.deletes_topic},
+    topics = {
+        key: value for key, value in catalog.topics.items() if key != source.topic or not statement.deletes_topic
+    }
+    return replace(
+        catalog,
+        sources={key: value for key, value in catalog.sources.items() if key != name},
+        queries={key: value for key, value in catalog.queries.items() if key not in own},
+        topics=topics,
     )
 
 

@@ -115,7 +115,8 @@ def created_as(
     query = Query(f"{'CTAS' if is_table else 'CSAS'}_{name}_{number}", name, analysis)
     replaced = {query.id for query in catalog.writers(name) if not query.id.startswith("INSERT")}
     others = {key: value for key, value in catalog.queries.items() if key not in replaced}
-    return Catalog({**catalog.sources, name: sink}, {**others, query.id: query}, topics)
+    queries = {**others, query.id: query}
+    return replace(catalog, sources={**catalog.sources, name: sink}, queries=queries, topics=topics)
 
 
 def inserting(catalog: Catalog, statement: Statement, number: int) -> Catalog:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from opensea_metrics.core.errors import Place, SqlError, Stage
-from opensea_metrics.core.types import BIGINT, STRING, TIMESTAMP, name_of
+from opensea_metrics.core.types import BIGINT, BYTES, STRING, TIMESTAMP, array, name_of, struct
 from opensea_metrics.sql.language.catalog.sources import Column, Window
 from opensea_metrics.sql.language.catalog.type_names import written_type
 from opensea_metrics.sql.language.dialect.naming import SYSTEM_COLUMNS, TOPIC_RULE, is_topic
@@ -23,6 +23,7 @@ _PROPERTIES = {
 _FORMATS = {
     "JSON", "JSON_SR", "KAFKA", "AVRO", "PROTOBUF", "PROTOBUF_NOSR", "DELIMITED", "NONE",
 }  # fmt: skip
+_HEADERS = array(struct(("KEY", STRING), ("VALUE", BYTES)))
 _WINDOWS = ("SESSION", "HOPPING", "TUMBLING")
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _AMOUNT = re.compile(r"[0-9]{1,18}")
@@ -59,6 +60,7 @@ def check_columns(statement: Statement, columns: list[Column]) -> None:
                 stage=Stage.PREPARE,
             )
         seen.add(column.name)
+    _check_headers(statement, columns)
     wrong, right, kind = "PRIMARY KEY", "KEY", "streams"
     if statement.kind is Kind.CREATE_TABLE:
         wrong, right, kind = "KEY", "PRIMARY KEY", "tables"
@@ -75,6 +77,25 @@ def check_columns(statement: Statement, columns: list[Column]) -> None:
         raise SqlError(
             "Tables require a PRIMARY KEY. Please define the PRIMARY KEY.", statement.place
         )
+
+
+def _check_headers(statement: Statement, columns: list[Column]) -> None:
+    """Raises SqlError for a HEADERS or HEADER column of the wrong type, or given twice."""
+    known: set[str | None] = set()
+    for definition, column in zip(statement.ast.expressions, columns, strict=True):
+        if not column.is_header:
+            continue
+        wanted = _HEADERS if column.role == "HEADERS" else BYTES
+        if column.type != wanted:
+            raise SqlError(
+                f"Invalid type for {column.role} column: expected {wanted}, got {column.type}",
+                where(statement, definition.this),
+                stage=Stage.PREPARE,
+            )
+        if column.role in known:
+            message = f"Schema already contains a {column.role} column."
+            raise SqlError(message, where(statement, definition.this))
+        known.add(column.role)
 
 
 def timestamp_of(

@@ -69,8 +69,8 @@ def _columns(source: Source, statement: Statement) -> tuple[Column, ...]:
                 f"{source.name} has the columns {schema_text(source.columns)}",
             )
     columns = tuple(by_name[name_of(i)] for i in named) if named else source.columns
-    if headers := [column.name for column in columns if column.role == "HEADERS"]:
-        others = ", ".join(column.name for column in source.columns if column.role != "HEADERS")
+    if headers := [column.name for column in columns if column.is_header]:
+        others = ", ".join(column.name for column in source.columns if not column.is_header)
         raise SqlError(
             f"Cannot insert into HEADER columns: {', '.join(headers)}",
             statement.place,

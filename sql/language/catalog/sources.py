@@ -12,7 +12,7 @@ KEY_ROLES = ("KEY", "PRIMARY KEY")
 
 @dataclass(frozen=True)
 class Column:
-    """A column; ``role`` is "KEY", "PRIMARY KEY" or "HEADERS", or None for a column of the value."""
+    """A column; ``role`` is "KEY", "PRIMARY KEY", "HEADERS" or "HEADER('key')", or None for a column of the value."""
 
     name: str
     type: KsqlType
@@ -21,6 +21,11 @@ class Column:
     @property
     def is_key(self) -> bool:
         return self.role in KEY_ROLES
+
+    @property
+    def is_header(self) -> bool:
+        """True for a column that is filled from a record's headers."""
+        return (self.role or "").startswith("HEADER")
 
 
 @dataclass(frozen=True)

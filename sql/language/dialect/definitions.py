@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlglot import exp
 from sqlglot.tokenizer_core import Token, TokenType
 
+from opensea_metrics.core.quoting import ksqldb_text
 from opensea_metrics.sql.language.dialect import expressions as node
 from opensea_metrics.sql.language.dialect.queries import Queries
 
@@ -24,6 +25,11 @@ class Definitions(Queries):
         self._expect("CREATE")
         if self._is_connector():  # CREATE SOURCE|SINK CONNECTOR
             return self._ksql_connector(first)
+        if self._word("TYPE"):
+            if_not_exists = self._word("IF", "NOT", "EXISTS")
+            name = self._name()
+            self._expect("AS")
+            return self.expression(node.CreateType(this=name, kind=self._parse_types(), if_not_exists=if_not_exists))
         replace = self._word("OR", "REPLACE")
         read_only = self._word("SOURCE")
         kind = self._stream_or_table()
@@ -66,6 +72,10 @@ class Definitions(Queries):
                 role = "KEY"
             elif self._word("HEADERS"):
                 role = "HEADERS"
+            elif self._word("HEADER"):
+                self._match_l_paren()
+                role = f"HEADER({ksqldb_text(str(self._text().this))})"
+                self._closing()
             columns.append(
                 self.expression(node.ColumnDefinition(this=name, kind=kind, role=role))
             )
@@ -118,6 +128,9 @@ class Definitions(Queries):
         self._expect("DROP")
         if self._is_connector():
             return self._ksql_connector(first)
+        if self._word("TYPE"):
+            if_exists = self._word("IF", "EXISTS")
+            return self.expression(node.DropType(this=self._name(), if_exists=if_exists))
         kind = self._stream_or_table()
         if_exists = self._word("IF", "EXISTS")
         name = self._name()

@@ -6,7 +6,7 @@ from sqlglot import exp
 
 
 class ColumnDefinition(exp.Expression):
-    """``name TYPE [KEY | PRIMARY KEY | HEADERS]`` in a CREATE; ``role`` is one of these or None."""
+    """``name TYPE [KEY | PRIMARY KEY | HEADERS | HEADER('key')]`` in a CREATE; ``role`` is one of these or None."""
 
     arg_types = {"this": True, "kind": True, "role": False}
 
@@ -114,6 +114,24 @@ class Connector(exp.Expression):
     """``CREATE | DROP … CONNECTOR …``. Only a server reads such a statement; ``this`` is its text."""
 
     arg_types = {"this": True}
+
+
+class CreateType(exp.Expression):
+    """``CREATE TYPE [IF NOT EXISTS] name AS type``."""
+
+    arg_types = {"this": True, "kind": True, "if_not_exists": False}
+
+
+class DropType(exp.Expression):
+    """``DROP TYPE [IF EXISTS] name``."""
+
+    arg_types = {"this": True, "if_exists": False}
+
+
+class ServerOnly(exp.Expression):
+    """A statement that only a server reads: ``this`` is its text, ``kind`` is "PRINT" or "ALTER SYSTEM"."""
+
+    arg_types = {"this": True, "kind": True}
 
 
 class QueryControl(exp.Expression):

@@ -81,8 +81,17 @@ class KsqlDBGenerator(generator.Generator):
         )
 
     def _connector(self, connector: exp.Expression) -> str:
-        """A statement about connectors, unchanged."""
+        """A statement that only a server reads, as it was written."""
         return str(connector.this)
+
+    def _create_type(self, create: exp.Expression) -> str:
+        """``CREATE TYPE``."""
+        existing = create.args.get("if_not_exists") and "IF NOT EXISTS"
+        return _words("CREATE TYPE", existing, self.sql(create, "this"), "AS", self.sql(create, "kind"))
+
+    def _drop_type(self, drop: exp.Expression) -> str:
+        """``DROP TYPE``."""
+        return _words("DROP TYPE", drop.args.get("if_exists") and "IF EXISTS", self.sql(drop, "this"))
 
     def _query_control(self, control: exp.Expression) -> str:
         """``TERMINATE``, ``PAUSE`` or ``RESUME``."""
@@ -256,6 +265,9 @@ class KsqlDBGenerator(generator.Generator):
         node.AlterSource: _alter_source,
         node.DropSource: _drop_source,
         node.Connector: _connector,
+        node.ServerOnly: _connector,
+        node.CreateType: _create_type,
+        node.DropType: _drop_type,
         node.QueryControl: _query_control,
         node.SetProperty: _set_property,
         node.Define: _define,

@@ -13,8 +13,6 @@ from opensea_metrics.sql.language.dialect import expressions as node
 from opensea_metrics.sql.language.dialect.definitions import Definitions
 from opensea_metrics.sql.language.dialect.tokenizer import WORDS
 
-_UNREAD = ("PRINT", "CREATE TYPE", "DROP TYPE", "ALTER SYSTEM", "DESCRIBE CONNECTOR")
-"""ksqlDB statements that this parser does not read."""
 _EXTENDABLE = ("STREAMS", "TABLES", "QUERIES", "TOPICS", "ALL TOPICS")
 _SHOWN = (
     *_EXTENDABLE, "PROPERTIES", "FUNCTIONS", "CONNECTORS", "SOURCE CONNECTORS", "SINK CONNECTORS",
@@ -113,9 +111,11 @@ class KsqlDBParser(Definitions):
             return None
         first = self._curr.text.upper()
         second = self._next.text.upper() if self._next else ""
-        for words in (first, f"{first} {second}"):
-            if words in _UNREAD:
-                self.raise_error(f"{words} is not supported by opensea-metrics. ksqlDB supports it.")
+        if (first, second) == ("DESCRIBE", "CONNECTOR"):
+            return self._ksql_connector(self._curr)
+        for kind in ("PRINT", "ALTER SYSTEM"):
+            if kind in (first, f"{first} {second}"):
+                return self.expression(node.ServerOnly(this=self._rest(self._curr), kind=kind))
         readers: dict[str, Callable[[], exp.Expression]] = {
             "CREATE": self._ksql_create,
             "INSERT": self._ksql_insert,

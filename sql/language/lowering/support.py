@@ -34,6 +34,8 @@ def check_statement(before: Catalog, statement: Statement, after: Catalog) -> No
     """
     if statement.kind is Kind.CONNECTOR:
         raise Unsupported("a connector", EMBEDDED, statement.place)
+    if statement.kind in (Kind.CREATE_TYPE, Kind.DROP_TYPE, Kind.PRINT, Kind.ALTER_SYSTEM):
+        raise Unsupported(statement.kind.value.upper(), EMBEDDED, statement.place)
     if statement.kind is Kind.INSERT_VALUES:
         lowering = Lowering(Scope(statement, {}))
         for value in statement.ast.expressions:
@@ -108,6 +110,8 @@ def check_types(source: Source, engine: str, place: Place) -> None:
             timestamp_format(source.timestamp_format)
         except UnknownFormat as error:
             raise Unsupported(f"TIMESTAMP_FORMAT with {error}", engine, place) from None
+    if any((column.role or "").startswith("HEADER(") for column in source.columns):
+        raise Unsupported("a HEADER('key') column", engine, place)
     columns = {f"the column {column.name} of {source.name}": column.type for column in source.columns}
     columns[source.name] = struct(*((column.name, column.type) for column in source.columns))
     for feature, kind in columns.items():

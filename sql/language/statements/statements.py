@@ -36,6 +36,10 @@ class Kind(Enum):
     RESUME = "resume"
     ASSERT = "assert"
     CONNECTOR = "connector"
+    CREATE_TYPE = "create type"
+    DROP_TYPE = "drop type"
+    PRINT = "print"
+    ALTER_SYSTEM = "alter system"
     SELECT = "select"
     SET = "set"
     UNSET = "unset"
@@ -74,6 +78,8 @@ class Statement:
                 return Kind(f"drop {ast.args['kind'].lower()}")
             case node.QueryControl():
                 return Kind(str(ast.args["action"]).lower())
+            case node.ServerOnly():
+                return Kind(str(ast.args["kind"]).lower())
             case node.SetProperty():
                 return Kind.SET if ast.args.get("value") else Kind.UNSET
             case node.Define():
@@ -223,6 +229,8 @@ _KINDS: dict[type, Kind] = {
     node.Explain: Kind.EXPLAIN,
     node.Assert: Kind.ASSERT,
     node.Connector: Kind.CONNECTOR,
+    node.CreateType: Kind.CREATE_TYPE,
+    node.DropType: Kind.DROP_TYPE,
 }
 
 

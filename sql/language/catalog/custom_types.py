@@ -1,0 +1,66 @@
+"""Types that CREATE TYPE names. Source: observed on a 7.9.1 (tests/sql/parser.yml, tests/sql/catalog.yml)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from sqlglot import exp
+
+from opensea_metrics.core.errors import SqlError
+from opensea_metrics.sql.language.catalog.type_names import written_type
+from opensea_metrics.sql.language.statements.statements import Kind, Statement
+
+Types = Mapping[str, exp.Expression]
+"""What names stand for, upper-cased; names do not differ by case."""
+
+
+def with_types(statement: Statement, types: Types) -> Statement:
+    """The statement with what the names of custom types in it stand for. Its text stays as it is."""
+    if not types or not any(_stands_for(part, types) for part in statement.ast.find_all(exp.DataType)):
+        return statement
+
+    def written(part: exp.Expression) -> exp.Expression:
+        kind = _stands_for(part, types)
+        return part if kind is None else kind.copy()
+
+    return replace(statement, ast=statement.ast.copy().transform(written))
+
+
+def created(types: Types, statement: Statement) -> Types:
+    """The types after a CREATE TYPE. Raises SqlError for an unknown type, and for a name that there is."""
+    name = str(statement.ast.this.this).upper()
+    kind = statement.ast.args["kind"]
+    written_type(statement, kind, statement.ast.this, f"the type {name}")
+    if name in types:
+        if statement.keeps_existing:
+            return types
+        shown = written_type(statement, types[name], statement.ast.this, f"the type {name}")
+        message = f"Cannot register custom type '{name}' since it is already registered with type: {shown}"
+        raise SqlError(message, statement.place, "write IF NOT EXISTS, or DROP TYPE before it")
+    return {**types, name: kind}
+
+
+def dropped(types: Types, statement: Statement) -> Types:
+    """The types after a DROP TYPE. Raises SqlError for an unknown name."""
+    name = str(statement.ast.this.this).upper()
+    if name not in types and not statement.ast.args.get("if_exists"):
+        raise SqlError(f"Type {name} does not exist.", statement.place, "write IF EXISTS")
+    return {other: kind for other, kind in types.items() if other != name}
+
+
+def registered(statements: Iterable[Statement]) -> Types:
+    """The types after statements that a server has executed."""
+    types: Types = {}
+    for statement in statements:
+        if statement.kind is Kind.CREATE_TYPE and str(statement.ast.this.this).upper() not in types:
+            types = created(types, with_types(statement, types))
+        elif statement.kind is Kind.DROP_TYPE:
+            name = str(statement.ast.this.this).upper()
+            types = {other: kind for other, kind in types.items() if other != name}
+    return types
+
+
+def _stands_for(part: exp.Expression, types: Types) -> exp.Expression | None:
+    is_custom = isinstance(part, exp.DataType) and part.this == exp.DType.USERDEFINED
+    return types.get(str(part.args.get("kind")).upper()) if is_custom else None
