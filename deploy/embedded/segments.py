@@ -9,7 +9,7 @@ from heapq import heapify, heappop, heappush
 
 import duckdb
 
-from opensea_metrics.deploy.embedded.file_look import PIECE
+from opensea_metrics.deploy.embedded import file_look
 
 FILES = "files"
 """The feed of a topic's files. In ``meta.positions`` it has the segment up to which a query has read."""
@@ -150,7 +150,7 @@ def merge_segments(
         f"topic = $topic AND ({bounds}) AND NOT ends_with(path, '.gz')"
         " AND seq NOT IN (SELECT seq FROM meta.unread)"
     )
-    place = f"path, partition, start_byte // {PIECE}"
+    place = f"path, partition, start_byte // {file_look.PIECE}"
     cursor.execute(
         "CREATE OR REPLACE TEMP TABLE merged AS SELECT topic, min(seq) AS seq, partition,"
         " arg_min(first, start_byte) AS first, path, min(start_byte) AS start_byte, max(end_byte) AS end_byte,"

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from opensea_metrics.deploy.embedded import (
-    archive,
     engine,
+    file_look,
     health,
     persistent,
     replies,
@@ -765,7 +765,7 @@ def test_a_growing_file_that_is_rewritten_counts_nothing_twice(topic: CountedTop
 def test_a_file_rewritten_before_any_query_has_read_it_counts_with_its_new_content(
     topic: CountedTopic, monkeypatch: pytest.MonkeyPatch, count: int, pieces: int
 ) -> None:
-    monkeypatch.setattr(archive, "_PIECE", len(lines("x", 10)) // pieces)
+    monkeypatch.setattr(file_look, "PIECE", len(lines("x", 10)) // pieces)
     path = topic.write("x.json", lines("x", 10))
     topic.register()
     path.unlink()
@@ -847,7 +847,7 @@ def test_a_file_replaced_after_a_part_was_read(topic: CountedTopic) -> None:
 def test_a_large_plain_file_is_registered_in_pieces(
     topic: CountedTopic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive, "_PIECE", 1_000)
+    monkeypatch.setattr(file_look, "PIECE", 1_000)
     topic.write("x.json", lines("x", 500) + b'{"k":"long","t":1,"a":%s1}\n' % (b" " * 3_000) + lines("x", 500))
     assert topic.counts() == {"x": 1_000, "long": 1}
 
