@@ -129,4 +129,4 @@ def _window(statement: Statement, window: exp.Expression | None) -> Window | Non
             code=50000,
         )
     kind = str(window.args["kind"])
-    return Window(kind, size, duration("advance") or size, grace)
+    return Window(kind, size, duration("advance") or size, grace, retention=retention)
