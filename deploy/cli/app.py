@@ -26,6 +26,7 @@ from opensea_metrics.core.errors import OpenSeaMetricsError, os_error_text
 from opensea_metrics.deploy.cli import verbs
 from opensea_metrics.deploy.cli.help import as_written
 from opensea_metrics.deploy.config import FunctionSettings
+from opensea_metrics.deploy.output.excerpts import error_text
 from opensea_metrics.deploy.output.plain import one_line, say, visible, write_any_character
 from opensea_metrics.udfs import registry
 
@@ -129,7 +130,7 @@ def main() -> None:
     except (ChangesPending, FaultsShown):
         code = 2
     except OpenSeaMetricsError as error:
-        say(f"error: {error}", stderr=True)
+        say(f"error: {error_text(error)}", stderr=True)
         code = 1
     except OSError as error:
         say(f"error: {os_error_text(error)}", stderr=True)

@@ -113,6 +113,16 @@ def test_an_error_in_a_file(run: Run, write_project: Write) -> None:
     assert "Traceback" not in err
 
 
+def test_all_errors_of_a_file_are_shown_with_their_lines(run: Run, write_project: Write) -> None:
+    text = "DROP STREAM a IF;\nSELECT\n\t1 FROM FROM;\nSELECT " + "1 + " * 40 + "1 FORM s;\n"
+    code, _, err = run("validate", "--sql", str(write_project({"V001__x.sql": text})))
+    assert code == 1
+    assert "\n  1 | DROP STREAM a IF;\n    |               ^\n" in err
+    assert "\n  3 |  1 FROM FROM;\n    |         ^\n" in err
+    line, caret = err.splitlines()[-2:]
+    assert line.index("FORM") == caret.index("^") - len("FORM ")
+
+
 def test_validate(run: Run, write_project: Write) -> None:
     code, out, _ = run("validate", "--sql", str(write_project(THREE)))
     assert (code, out.startswith("3 migrations, 6 statements")) == (0, True)

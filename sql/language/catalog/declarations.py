@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from opensea_metrics.core.errors import Place, SqlError, Stage
+from opensea_metrics.core.suggestions import nearest
 from opensea_metrics.core.types import BIGINT, BYTES, STRING, TIMESTAMP, array, name_of, struct
 from opensea_metrics.sql.language.catalog.sources import Column, Window
 from opensea_metrics.sql.language.catalog.type_names import written_type
@@ -195,7 +196,8 @@ def properties_of(statement: Statement) -> dict[str, str]:
         if name not in _PROPERTIES:
             raise SqlError(
                 f"Invalid config variable(s) in the WITH clause: {name}",
-                statement.place,
+                _place_of(statement, name),
+                f"did you mean {near}?" if (near := nearest(name, sorted(_PROPERTIES))) else None,
                 stage=Stage.PREPARE,
             )
     for name in ("KEY_FORMAT", "VALUE_FORMAT"):

@@ -153,7 +153,7 @@ def _migration(
         name=file.name,
         path=file.path,
         rendered=text.text,
-        statements=parse_script(text.text, str(file.path), text.place),
+        statements=parse_script(text.text, str(file.path), text.place, all_errors=True),
         checksum=checksum,
         down=down,
         file_md5=hashlib.md5(file.path.read_bytes(), usedforsecurity=False).hexdigest(),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from sqlglot import exp
 
 from opensea_metrics.core.errors import SqlError, Stage
+from opensea_metrics.core.suggestions import nearest
 from opensea_metrics.core.types import BIGINT, name_of
 from opensea_metrics.sql.language.catalog.keys import checked
 from opensea_metrics.sql.language.catalog.sources import Source, Window
@@ -93,7 +94,8 @@ def _limit(query: exp.Expression, scope: Scope) -> int | None:
 def _find(statement: Statement, item: exp.Expression, sources: dict[str, Source]) -> Source:
     name = name_of(item.this)
     if name not in sources:
-        hint = "create it in an earlier migration or statement"
+        near = nearest(name, list(sources))
+        hint = f"did you mean {near}?" if near else "create it in an earlier migration or statement"
         raise SqlError(
             f"{name} does not exist.", where(statement, item.this), hint, stage=Stage.SOURCES
         )

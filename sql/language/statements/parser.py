@@ -11,7 +11,7 @@ from sqlglot import exp
 from sqlglot.errors import ParseError, TokenError
 from sqlglot.tokenizer_core import Token, TokenType
 
-from opensea_metrics.core.errors import Place, SqlError
+from opensea_metrics.core.errors import Place, SqlError, SqlErrors
 from opensea_metrics.core.places import Lines
 from opensea_metrics.core.quoting import checked_text
 from opensea_metrics.sql.language.dialect import KsqlDB
@@ -34,13 +34,14 @@ sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION))
 
 
 def parse_script(
-    text: str, file: str, place: Callable[[int], Place] | None = None
+    text: str, file: str, place: Callable[[int], Place] | None = None, all_errors: bool = False
 ) -> tuple[Statement, ...]:
     """The statements of a script.
 
     If ``text`` was rendered from a template, ``place`` maps its offsets to places in the user's file. Without
     ``place``, the text is the file. Raises SqlError at the first syntax error, and for a statement that is
-    nested too deeply (:mod:`sql.language.dialect.nesting`).
+    nested too deeply (:mod:`sql.language.dialect.nesting`). With ``all_errors`` it raises SqlErrors with the errors of
+    all statements.
     """
     locate = place or Lines(text, file).place
     if (unclosed := first_unclosed(text)) is not None:
@@ -56,15 +57,23 @@ def parse_script(
     except TokenError as error:
         raise syntax_error(str(error), locate(error.start or 0)) from error
     statements = []
+    errors: list[SqlError] = []
     chunk: list[Token] = []
     for token in tokens:
         if token.token_type != TokenType.SEMICOLON:
             chunk.append(token)
         elif chunk:
-            statements.append(_statement(text, [*chunk, token], locate))
+            try:
+                statements.append(_statement(text, [*chunk, token], locate))
+            except SqlError as error:
+                if not all_errors:
+                    raise
+                errors.append(error)
             chunk = []
     if chunk:
-        raise syntax_error("missing ';' at '<EOF>'", locate(chunk[-1].end + 1))
+        errors.append(syntax_error("missing ';' at '<EOF>'", locate(chunk[-1].end + 1)))
+    if errors:
+        raise errors[0] if len(errors) == 1 else SqlErrors(errors)
     return tuple(statements)
 
 
@@ -96,6 +105,8 @@ def _statement(
         description = str(detail["description"])
         if description.startswith("Required keyword"):  # sqlglot's parser names one of its own classes
             description = "an operator has no operand"
+        elif description.startswith("Invalid expression"):
+            description = f"'{detail['highlight']}' does not belong here"
         raise syntax_error(description, locate(_offset_of(tokens, detail))) from error
     except RecursionError:  # nested without brackets, such as NOT NOT NOT …
         raise _too_deep(f"more than {OPERATIONS} operations", locate(parser._curr.start)) from None

@@ -1,0 +1,39 @@
+"""Errors in files of SQL, with the line that each one is about and a caret under the place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from opensea_metrics.core.errors import OpenSeaMetricsError, Place, SqlError, SqlErrors
+
+_BEFORE, _WIDTH = 60, 110
+"""How many characters of a long line are shown before the place, and in all."""
+
+
+def error_text(error: OpenSeaMetricsError) -> str:
+    """An error's message. After the place of each error in a file come its line and a caret."""
+    if isinstance(error, SqlErrors):
+        return "\n".join(map(error_text, error.errors))
+    if not isinstance(error, SqlError) or error.place is None or not (excerpt := _excerpt(error.place)):
+        return str(error)
+    message, hint, remedy = str(error).partition("\n  hint: ")
+    return f"{message}\n{excerpt}{hint}{remedy}"
+
+
+def _excerpt(place: Place) -> str:
+    """The line of a place and a caret under its column; '' if the file has no such line."""
+    if not place.file.lower().endswith(".sql"):  # settings may hold what nobody should see
+        return ""
+    try:
+        lines = Path(place.file).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError):
+        return ""
+    if not 1 <= place.line <= len(lines):
+        return ""
+    line = lines[place.line - 1].replace("\t", " ")
+    start = max(0, place.column - 1 - _BEFORE)
+    shown = line[start : start + _WIDTH]
+    if place.column > len(line) + 1:
+        return ""
+    margin = f"  {place.line} | "
+    return f"{margin}{shown}\n{'|'.rjust(len(margin) - 1)} {' ' * (place.column - 1 - start)}^"
