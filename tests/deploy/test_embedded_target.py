@@ -61,12 +61,21 @@ CASES = {
         "CREATE STREAM et_x (d DOUBLE) WITH (KAFKA_TOPIC='et.x', VALUE_FORMAT='AVRO', PARTITIONS=1);"
     ),
     "ASSERT SCHEMA": "ASSERT SCHEMA SUBJECT 'et.x-value';",
+    "CREATE TYPE": "CREATE TYPE et_x AS INT;",
+    "ALTER SYSTEM": "ALTER SYSTEM 'auto.offset.reset'='latest';",
+    "a HEADER('key') column": (
+        "CREATE STREAM et_x (n INT, h BYTES HEADER('k')) WITH (KAFKA_TOPIC='et.x', VALUE_FORMAT='JSON', PARTITIONS=1);"
+    ),
+    "an implicit cast of DECIMAL(2, 1) to STRING": (
+        "CREATE STREAM et_x AS SELECT id, ARRAY[id, 1.5] AS mixed FROM et_raw EMIT CHANGES;"
+    ),
     "a connector": "CREATE SINK CONNECTOR et_x WITH ('connector.class' = 'x');",
 }
 """Statements by the feature that the embedded server does not have."""
 PLACES = {
     "ROUND": "2:5", "HISTOGRAM": "1:33", "LATEST_BY_OFFSET(DOUBLE, INTEGER)": "1:33",
     "CAST of DOUBLE AS STRING": "1:39", "INITCAP": "1:46",
+    "an implicit cast of DECIMAL(2, 1) to STRING": "1:44",
 }  # fmt: skip
 """Line and column of a feature that does not stand at the beginning of the statement."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from sqlglot import exp
@@ -39,7 +40,7 @@ class Projections:
         self.is_join = len(sources) > 1
         names = [name for source in sources.values() for name in source.readable()]
         self._taken = set(names)
-        self._clashing = {name for name in names if names.count(name) > 1}
+        self._clashing = {name for name, count in Counter(names).items() if count > 1}
         self._generated = 0
 
     def of(self, items: Sequence[exp.Expression]) -> tuple[Projection, ...]:
