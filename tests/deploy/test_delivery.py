@@ -54,6 +54,7 @@ def test_the_log_names_a_statement_and_does_not_show_it() -> None:
 
 EXISTS = KsqlError(400, 40001, "Cannot add stream 'S': A stream with the same name already exists")
 BUSY = KsqlError(500, 50000, "Could not write the statement 'x' into the command topic.")
+FENCED = KsqlError(500, 50000, "Producer with transactionalId 'x' has been fenced by another producer with the same")
 INTERNAL = KsqlError(500, 50000, "the retention period must be no smaller than the grace period")
 UNKNOWN = OutcomeUnknown("CREATE STREAM s;", "it is cut off", "http://x")
 DOWN = ServerUnreachable("http://x", "connection refused")
@@ -84,6 +85,7 @@ SENT, SEEN = Delivered("Q", "CREATE STREAM s;", True), Delivered("SEEN")
         ([], [], Delivered("Q", "CREATE STREAM s;"), 1),
         ([EXISTS], [SEEN], StatementRefused, 1),  # a first refusal is certain: nothing is searched for
         ([BUSY], [None], SENT, 2),
+        ([FENCED], [None], SENT, 2),
         ([BUSY], [SEEN], SEEN, 1),  # executed, whatever the server says
         ([INTERNAL], [None], StatementRefused, 1),
         ([INTERNAL], [SEEN], SEEN, 1),
