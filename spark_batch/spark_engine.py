@@ -25,6 +25,7 @@ from opensea_metrics.spark_batch.spark_session import open_session
 from opensea_metrics.spark_batch.spark_source import compacted_rows, damaged_files, text_rows
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering import selects
+from opensea_metrics.sql.language.lowering.spark import python
 from opensea_metrics.sql.language.lowering.spark import selects as spark_selects
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class SparkResults:
                     f"SELECT * FROM ({grouped}) WHERE WINDOWSTART >= {period.first} "
                     f"AND WINDOWEND <= {period.end}"
                 )
-            frame = self._session.sql(grouped)
+            frame = self._sql(grouped)
             topic = self._pipeline.catalog.sources[query.sink].topic
             self._view(query.id, frame, keep=bool(self._pipeline.readers(topic)))
 
@@ -111,8 +112,13 @@ class SparkResults:
             order = []
         return Table.of_engine(name, schema, self._batches(selected, order))
 
+    def _sql(self, query: str) -> DataFrame:
+        """A query's rows; the Python functions that the query calls are registered."""
+        python.register(self._session, query)
+        return self._session.sql(query)
+
     def _arrow(self, query: str) -> pa.Table:
-        return self._session.sql(query).toArrow()
+        return self._sql(query).toArrow()
 
     def _batches(self, queries: list[str], order: list[str]) -> Iterator[pa.RecordBatch]:
         """The rows of several queries, which run one after the other.
@@ -149,12 +155,12 @@ class SparkResults:
             if self._pipeline.is_kept(source):
                 names = set().union(*(columns_read(q.analysis) for q in selections + groupings))
                 kept = self._chosen(relation, names & set(source.readable()))
-                self._view(source.name, self._session.sql(kept), keep=True)
+                self._view(source.name, self._sql(kept), keep=True)
                 relation = f"SELECT * FROM {self._views[source.name]}"
             for query in selections:
                 names = {column.name for column in query.analysis.columns}
                 rows = spark_selects.rows(query.analysis, relation, ("_failed",))
-                self._view(query.id, self._session.sql(self._chosen(rows, names)), keep=True)
+                self._view(query.id, self._sql(self._chosen(rows, names)), keep=True)
 
     def _leave_out_damaged(self) -> bool:
         """Look for damaged compacted files, whose texts are then read instead. Returns whether there are any."""

@@ -31,10 +31,11 @@ def register(connection: duckdb.DuckDBPyConnection) -> None:
         if definition.kind == "aggregate":
             _register_aggregate(connection, definition)
         else:
-            _register_scalar(connection, definition)
+            register_scalar(connection, definition)
 
 
-def _register_scalar(connection: duckdb.DuckDBPyConnection, definition: Definition) -> None:
+def register_scalar(connection: duckdb.DuckDBPyConnection, definition: Definition) -> None:
+    """Make one scalar or table function known to a database."""
     parameters = [duckdb_type(p.type) for p in definition.parameters]
     result = duckdb_type(definition.result)
     _create(connection, definition.name, arrow.scalar(definition), parameters, result)

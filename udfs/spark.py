@@ -16,7 +16,7 @@ import sys
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +61,16 @@ def register(session: SparkSession) -> None:
                     _bound(_aggregate_list, definition), ddl(definition), spark.ArrowUDFType.SCALAR
                 )
                 session.udf.register(definition.name + OF_LIST, of_list)
+
+
+def register_scalars(session: SparkSession, definitions: Iterable[Definition]) -> None:
+    """Make some scalar functions known to a session whose workers have this package (:func:`register`)."""
+    spark: Any = importlib.import_module("pyspark.sql.functions")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        for definition in definitions:
+            function = spark.arrow_udf(_bound(_scalar, definition), ddl(definition), spark.ArrowUDFType.SCALAR)
+            session.udf.register(definition.name, function)
 
 
 def local_session() -> SparkSession:

@@ -5,6 +5,7 @@ Where it gives something else the case says so, under ``spark``.
 
 from __future__ import annotations
 
+import base64
 import datetime
 import decimal
 import math
@@ -20,6 +21,7 @@ from opensea_metrics.core.types import spark as spark_type
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied
 from opensea_metrics.sql.language.catalog.inserts import insert_columns
+from opensea_metrics.sql.language.lowering.spark import python
 from opensea_metrics.sql.language.lowering.spark import selects as spark_selects
 from opensea_metrics.sql.language.lowering.spark.expressions import SparkLowering
 from opensea_metrics.sql.language.queries.resolution import analyse
@@ -78,6 +80,7 @@ def computed(spark: Any, given: tuple[Catalog, str]) -> dict[str, Any]:
             queries[case["expression"]] = spark_selects.rows(analysis, relation)
         except SqlError as error:
             found[case["expression"]] = error
+    python.register(spark, " ".join(queries.values()))
     texts = list(queries)
     for start in range(0, len(texts), AT_ONCE):
         some = texts[start : start + AT_ONCE]
@@ -102,6 +105,8 @@ def plain(value: Any) -> Any:
         return value.isoformat(timespec="milliseconds")
     if isinstance(value, datetime.date):
         return value.isoformat()
+    if isinstance(value, bytes | bytearray):
+        return base64.b64encode(value).decode()
     if isinstance(value, decimal.Decimal):
         return float(value)
     if hasattr(value, "asDict"):
@@ -109,7 +114,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, list):
         return [plain(each) for each in value]
     if isinstance(value, dict):
-        return {key: plain(inner) for key, inner in value.items()}
+        return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, float) and not math.isfinite(value):
         return {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN")
     return value

@@ -9,49 +9,93 @@ from dataclasses import replace
 from sqlglot import exp
 
 from opensea_metrics.core.definition import Definition
-from opensea_metrics.core.types import BYTES, DATE, NULL, STRING, TIME, TIMESTAMP, MapType, name_of
+from opensea_metrics.core.types import (
+    BIGINT,
+    BOOLEAN,
+    BYTES,
+    DATE,
+    DOUBLE,
+    INTEGER,
+    NULL,
+    STRING,
+    TIME,
+    TIMESTAMP,
+    ArrayType,
+    DecimalType,
+    KsqlType,
+    MapType,
+    StructType,
+    name_of,
+)
 from opensea_metrics.sql.language.functions import library as functions
+from opensea_metrics.sql.language.functions import variations
 from opensea_metrics.sql.language.functions.calls import resolved
+from opensea_metrics.sql.language.lowering import scalars
 from opensea_metrics.sql.language.lowering.expressions import INTEGERS, Expressions
 from opensea_metrics.sql.language.lowering.failing import is_arithmetic
 from opensea_metrics.sql.language.lowering.json_paths import names_in
+from opensea_metrics.sql.language.lowering.rare import table
+from opensea_metrics.sql.language.lowering.refusals import Unsupported
 from opensea_metrics.sql.language.lowering.writing import REPEATING
 from opensea_metrics.sql.language.queries.inference import infer
 
-_PART_OF_TEMPLATE = re.compile(r"\{(\*|[0-9]+)\}|\{\{|\}\}")
+_PART_OF_TEMPLATE = re.compile(r"\{(\*|[0-9]+\*?)\}|\{\{|\}\}")
+AGGREGATES = frozenset(
+    (
+        "AVG", "COLLECT_LIST", "COLLECT_SET", "COUNT", "COUNT_DISTINCT", "EARLIEST_BY_OFFSET", "LATEST_BY_OFFSET",
+        "MAX", "MIN", "SUM", "SUM_LIST", "TOPK", "TOPKDISTINCT",
+    )
+)  # fmt: skip
 PARTLY: dict[str, tuple[str, ...]] = {
     "CHR": ("INT",),
     "CONCAT": ("VARCHAR...",),
-    "EARLIEST_BY_OFFSET": ("T",),
+    "CONCAT_WS": ("VARCHAR...",),
     "FILTER": ("ARRAY<T> (T)=>BOOLEAN",),
     "FORMAT_TIMESTAMP": ("TIMESTAMP VARCHAR",),
     "INSTR": ("VARCHAR VARCHAR",),
-    "LATEST_BY_OFFSET": ("T",),
-    "LEN": ("VARCHAR",),
+    "LEN": ("VARCHAR", "BYTES"),
     "LPAD": ("VARCHAR INT VARCHAR",),
     "REDUCE": ("ARRAY<T> S (S,T)=>S",),
+    "ROUND": ("DECIMAL", "DOUBLE", "DECIMAL INT", "INT", "BIGINT"),
     "RPAD": ("VARCHAR INT VARCHAR",),
     "SPLIT": ("VARCHAR VARCHAR",),
     "SUBSTRING": ("VARCHAR INT", "VARCHAR INT INT"),
     "TRANSFORM": ("ARRAY<T> (T)=>R",),
+    "TRUNC": ("DECIMAL", "DOUBLE", "DECIMAL INT", "INT", "BIGINT"),
+    "UNIX_DATE": ("DATE",),
     "UNIX_TIMESTAMP": ("TIMESTAMP",),
 }
-"""The functions of which the engines support only some variations, with these variations."""
+"""For each function whose SQL is for some variations only: these variations."""
 OWN_WAY = frozenset(
     (
-        "ABS", "CEIL", "EXPLODE", "FILTER", "FLOOR", "FORMAT_TIMESTAMP", "REDUCE", "REGEXP_EXTRACT",
-        "TO_JSON_STRING", "TRANSFORM",
+        "ABS", "ARRAY_JOIN", "ARRAY_MAX", "ARRAY_MIN", "ARRAY_SORT", "CEIL", "DATEADD", "DATESUB", "ENTRIES",
+        "EXPLODE", "FILTER", "FLOOR", "FORMAT_TIMESTAMP", "JSON_ARRAY_CONTAINS", "REDUCE", "REGEXP_EXTRACT",
+        "ROUND", "TIMEADD", "TIMESTAMPADD", "TIMESTAMPSUB", "TIMESUB", "TO_JSON_STRING", "TRANSFORM", "TRUNC",
     )
+)  # fmt: skip
+"""Functions that are not written by a template, see :meth:`Calls.call`."""
+
+
+_TAKING_NULL = frozenset(("ARRAY_CONTAINS", "ARRAY_REMOVE", "CONCAT_WS", "FIELD", "IS_JSON_STRING"))
+"""Functions that give something for NULL, where arithmetic on NULL has to make the whole NULL."""
+_COMPARING = frozenset(
+    ("ARRAY_CONTAINS", "ARRAY_DISTINCT", "ARRAY_EXCEPT", "ARRAY_INTERSECT", "ARRAY_REMOVE", "ARRAY_UNION", "NULLIF")
 )
-"""Functions that no template can write, see :meth:`Calls.call`."""
-
-
+"""Functions that compare values of any type."""
+_UNITS = {"DAYS": 86_400_000, "HOURS": 3_600_000, "MINUTES": 60_000, "SECONDS": 1000, "MILLISECONDS": 1}
+_DAY = 86_400_000
+_SORTED = frozenset(
+    ("BOOLEAN", "INTEGER", "BIGINT", "DOUBLE", "DECIMAL", "STRING", "DATE", "TIME", "TIMESTAMP")
+)
+"""Types whose values Java compares as the engines do."""
+_MOST_WHOLE = 36
+"""The most digits before the point of a DECIMAL that is rounded, so that one more fits."""
 LAMBDAS = 8
 """The largest depth of nested lambdas. DuckDB's time and memory double with each level."""
 
 
 def fill(template: str, arguments: Sequence[str]) -> str:
-    """Insert arguments into a template: ``{0}``, ``{1}`` … and ``{*}`` for all of them.
+    """A template with its arguments put in: ``{0}``, ``{1}`` …, ``{1*}`` for those from 1 on, ``{*}`` for all.
 
     Other braces in the template are doubled. Arguments may contain braces, because one pass inserts all of them.
     """
@@ -59,9 +103,20 @@ def fill(template: str, arguments: Sequence[str]) -> str:
     def part(match: re.Match[str]) -> str:
         if match[1] is None:
             return match[0][0]
-        return ", ".join(arguments) if match[1] == "*" else arguments[int(match[1])]
+        if match[1].endswith("*"):
+            return ", ".join(arguments[int(match[1][:-1] or 0) :])
+        return arguments[int(match[1])]
 
     return _PART_OF_TEMPLATE.sub(part, template)
+
+
+def runs(name: str, variation: str) -> bool:
+    """Whether the engines run a variation (as :mod:`sql.language.functions.builtin` writes it)."""
+    if variation in table.FORMS.get(name, {}):
+        return True
+    return (name in scalars.TEMPLATES or name in OWN_WAY or name in AGGREGATES) and variation in PARTLY.get(
+        name, (variation,)
+    )
 
 
 class Calls(Expressions):
@@ -77,35 +132,214 @@ class Calls(Expressions):
                     [(name_of(item.this), self.value(item.expression)) for item in arguments]
                 )
             case "MAP":
-                keys = self.of_one_type([item.this for item in arguments])
-                values = self.of_one_type([item.expression for item in arguments])
-                return self.map(list(zip(keys, values, strict=True)))
+                return self._map(arguments)
             case "TRANSFORM" | "FILTER" | "REDUCE":
                 return self._higher_order(call, arguments)
         function = functions.find(name)
         if function and function.definition:
             return self._python(call, function.definition, arguments)
-        self.check_runs(call)
+        chosen = self.check_runs(call)
+        if form := table.FORMS.get(name, {}).get(chosen.variation.text):
+            try:
+                if name == "FORMAT_TIMESTAMP" and len(arguments) == 2:
+                    return self.format_timestamp(call, arguments)
+            except Unsupported:
+                pass
+            return self._in_python(call, form, chosen)
         match name:
             case "EXPLODE":
                 return self.exploded(call, self.value(arguments[0]))
             case "ABS" | "CEIL" | "FLOOR":
                 return self._rounded(name, arguments[0])
+            case "ROUND" | "TRUNC":
+                return self._to_digits(call, name, arguments)
             case "COALESCE" | "IFNULL" | "NULLIF" | "GREATEST" | "LEAST" | "CONCAT":
-                return self._absorbing(name, arguments)
+                return self._absorbing(name, arguments, self._taken(call, chosen))
             case "EXTRACTJSONFIELD":
                 return self._json_field(call, arguments)
             case "REGEXP_EXTRACT":
                 return self._extracted(call, arguments)
-            case "FORMAT_TIMESTAMP":
-                return self.format_timestamp(call, arguments)
             case "TO_JSON_STRING":
                 return self.json_text(self.type_of(arguments[0]), self.value(arguments[0]))
-        if name == "SUBSTRING" and len(arguments) == 3:
-            name = "SUBSTRING OF LENGTH"
+            case "ARRAY_JOIN" | "ARRAY_MAX" | "ARRAY_MIN" | "ARRAY_SORT":
+                return self._of_array(call, name, arguments)
+            case "ENTRIES":
+                return self._entries(call, arguments)
+            case "JSON_ARRAY_CONTAINS":
+                return self._json_contains(call, arguments)
+            case "DATEADD" | "DATESUB" | "TIMEADD" | "TIMESUB" | "TIMESTAMPADD" | "TIMESTAMPSUB":
+                return self._moved(call, chosen)
+        if name in _TAKING_NULL and any(map(self.may_fail, arguments)):
+            raise self.refused(call, f"arithmetic inside an argument of {name}")
+        if name in _COMPARING:
+            self.check_comparable(call)
+        if name in ("SUBSTRING", "LOG") and len(arguments) == {"SUBSTRING": 3, "LOG": 2}[name]:
+            name = {"SUBSTRING": "SUBSTRING OF LENGTH", "LOG": "LOG OF BASE"}[name]
+        if chosen.variation.text.startswith("BYTES"):
+            name = f"{name} OF BYTES"
+        if name == "GENERATE_SERIES":
+            return self._series(call)
         if name not in self.templates:
             raise self.refused(call, name)
-        return self._filled(name, [self.value(argument) for argument in arguments])
+        return self._filled(name, self._taken(call, chosen))
+
+    def _series(self, call: exp.Anonymous) -> str:
+        name = "GENERATE_SERIES BY" if len(call.expressions) > 2 else "GENERATE_SERIES"
+        kind = self.type_of(call)
+        assert isinstance(kind, ArrayType)
+        element = self.type_name(kind.element)
+        values = [f"CAST({self.value(argument)} AS {element})" for argument in call.expressions]
+        return self._filled(name, [*values, element])
+
+    def _map(self, arguments: list[exp.Expression]) -> str:
+        """A MAP of keys and values. A text that is NULL is the key 'null'; the last value of a key counts."""
+        keys = self.of_one_type([item.this for item in arguments])
+        values = self.of_one_type([item.expression for item in arguments])
+        pairs = []
+        for item, key, value in zip(arguments, keys, values, strict=True):
+            if self.type_of(item.this) in (STRING, NULL) and not isinstance(item.this, exp.Literal):
+                key = f"coalesce({key}, 'null')"
+            pairs.append((key, value))
+        if len(pairs) == 1 or all(isinstance(item.this, exp.Literal) for item in arguments):
+            return self.map(pairs)
+        return self.joined_maps([self.map([pair]) for pair in pairs])
+
+    def _taken(self, call: exp.Anonymous, chosen: variations.Call) -> list[str]:
+        """The arguments as the function's parameters take them: ksqlDB makes times and BYTES of texts."""
+        written = []
+        for argument, parameter in zip(call.expressions, chosen.parameters, strict=True):
+            value, kind = self.value(argument), self.type_of(argument)
+            if kind == STRING and parameter.type in (DATE, TIME, TIMESTAMP, BYTES):
+                value = self.cast(argument, STRING, parameter.type, value)
+            written.append(value)
+        return written
+
+    def _in_python(self, call: exp.Anonymous, form: table.PythonForm, chosen: variations.Call) -> str:
+        """A call that both engines make in Python."""
+        name = str(call.this).upper()
+        if name in _TAKING_NULL and any(map(self.may_fail, call.expressions)):
+            raise self.refused(call, f"arithmetic inside an argument of {name}")
+        for number, check in form.checks.items():
+            argument = call.expressions[number]
+            if not isinstance(argument, exp.Literal):
+                raise self.refused(argument, f"{name} with a pattern that is no literal")
+            try:
+                check(str(argument.this))
+            except ValueError as error:
+                raise self.refused(argument, f"{name} with {error} in its pattern") from None
+        values = [
+            self.as_number(argument, parameter.type, value) if parameter.type in (DATE, TIME, TIMESTAMP) else value
+            for argument, parameter, value in zip(
+                call.expressions, chosen.parameters, self._taken(call, chosen), strict=True
+            )
+        ]
+        if form.listed is not None:
+            element = self.type_name(chosen.parameters[-1].type)
+            listed = self.array([f"CAST({value} AS {element})" for value in values[form.listed :]])
+            values = [*values[: form.listed], listed]
+        called = self.in_python(form, values)
+        kind = chosen.type
+        return self.from_number(call, kind, called) if kind in (DATE, TIME, TIMESTAMP) else called
+
+    def _of_array(self, call: exp.Anonymous, name: str, arguments: list[exp.Expression]) -> str:
+        """Functions that need the type of an array's elements."""
+        kind = self.type_of(arguments[0])
+        element = kind.element if isinstance(kind, ArrayType) else NULL
+        values = self.value(arguments[0])
+        if element.name not in _SORTED or (name == "ARRAY_JOIN" and element in (DATE, TIME, TIMESTAMP)):
+            raise self.refused(call, f"{name} of {kind}")
+        if name == "ARRAY_JOIN":
+            separator = self.value(arguments[1]) if len(arguments) > 1 else self.text(",")
+            if len(arguments) > 1 and not isinstance(arguments[1], exp.Literal):
+                raise self.refused(arguments[1], "ARRAY_JOIN with a separator that is no literal")
+            text = self.cast(call, element, STRING, "_e") if element != STRING else "_e"
+            self.check_lambda(call, text)
+            return self.joined(self.mapped(values, "_e", f"coalesce({text}, 'null')"), separator)
+        if name != "ARRAY_SORT":
+            return self.greatest_of(values) if name == "ARRAY_MAX" else self.least_of(values)
+        order = arguments[1] if len(arguments) > 1 else exp.Literal.string("ASC")
+        if not isinstance(order, exp.Literal):
+            raise self.refused(order, "ARRAY_SORT with an order that is no literal")
+        match str(order.this).upper():
+            case "ASC" | "ASCEN" | "ASCENDING":
+                return self.sorted(values, is_descending=False)
+            case "DESC" | "DESCEN" | "DESCENDING":
+                return self.sorted(values, is_descending=True)
+        return f"CAST(NULL AS {self.checked_type(call, kind)})"
+
+    def _entries(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
+        """The entries of a MAP in the order of their keys. Without order they are in that of Java's hash table."""
+        if not isinstance(arguments[1], exp.Boolean) or not arguments[1].this:
+            raise self.refused(arguments[1], "ENTRIES without order")
+        return self.sorted_entries(self.value(arguments[0]))
+
+    def _json_contains(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
+        kind = self.type_of(arguments[1])
+        if kind not in (STRING, BOOLEAN, INTEGER, BIGINT, DOUBLE):
+            raise self.refused(arguments[1], f"JSON_ARRAY_CONTAINS of {kind}")
+        if self.may_fail(arguments[1]):
+            raise self.refused(call, "arithmetic inside an argument of JSON_ARRAY_CONTAINS")
+        text = self.cast(arguments[1], kind, STRING, self.value(arguments[1]))
+        return self.in_python(table.JSON_ARRAY_CONTAINS, [self.value(arguments[0]), text, self.text(kind.name)])
+
+    def _moved(self, call: exp.Anonymous, chosen: variations.Call) -> str:
+        """A time plus or minus some units. A TIME begins again after midnight; a DATE is cut to its day."""
+        unit = _UNITS.get(str(call.expressions[0].this).upper())
+        if unit is None:
+            raise self.refused(call, f"the unit {call.expressions[0].this} of {call.this}")
+        kind = chosen.type
+        count, value = self.value(call.expressions[1]), self._taken_time(call, chosen)
+        sign = "-" if str(call.this).upper().endswith("SUB") else "+"
+        shift = f"CAST({count} AS BIGINT) * {unit}"
+        number = self.as_number(call, kind, value)
+        if kind == DATE:
+            moved = f"CAST(floor((CAST({number} AS BIGINT) * {_DAY} {sign} {shift}) / {float(_DAY)}E0) AS INTEGER)"
+        elif kind == TIME:
+            moved = f"((({number} {sign} {shift}) % {_DAY} + {_DAY}) % {_DAY})"
+        else:
+            moved = f"({number} {sign} {shift})"
+        return self.from_number(call, kind, moved)
+
+    def _taken_time(self, call: exp.Anonymous, chosen: variations.Call) -> str:
+        argument, kind = call.expressions[2], chosen.parameters[2].type
+        value = self.value(argument)
+        return self.cast(argument, STRING, kind, value) if self.type_of(argument) == STRING else value
+
+    def _to_digits(self, call: exp.Anonymous, name: str, arguments: list[exp.Expression]) -> str:
+        """ROUND and TRUNC of all but DOUBLEs to digits."""
+        kind, value = self.type_of(arguments[0]), self.value(arguments[0])
+        if kind in INTEGERS:
+            return f"CAST({value} AS BIGINT)"
+        if kind == DOUBLE:
+            return self.once([value], lambda once: self.truncated(BIGINT, _nearest(once[0]))) if name == "ROUND" else (
+                self.truncated(BIGINT, value)
+            )
+        result = self.type_of(call)
+        self.checked_type(call, kind)
+        written = self.checked_type(call, result)
+        assert isinstance(kind, DecimalType)
+        digits = 0
+        if len(arguments) > 1:
+            literal = arguments[1].this if isinstance(arguments[1], exp.Neg) else arguments[1]
+            if not isinstance(literal, exp.Literal):
+                raise self.refused(arguments[1], f"{name} of a DECIMAL to digits that are no literal")
+            digits = int(literal.this) * (-1 if literal is not arguments[1] else 1)
+        if digits >= kind.scale:
+            return f"CAST({value} AS {written})"
+        if kind.precision - kind.scale + max(digits, 0) > _MOST_WHOLE:
+            raise self.refused(call, f"{name} of {kind}")
+        unit = "1" + "0" * -digits if digits <= 0 else f"0.{'0' * (digits - 1)}1"
+        least = f"0.{'0' * (kind.scale - 1)}1"
+
+        def write(once: Sequence[str]) -> str:
+            (number,) = once
+            if name == "TRUNC":
+                return f"TRY_CAST({number} - {number} % CAST({unit} AS {self.type_name(kind)}) AS {written})"
+            # Halves are rounded up: of negative numbers, towards 0.
+            nudged = f"CASE WHEN {number} < 0 THEN {number} + {least} ELSE {number} END"
+            return f"TRY_CAST(round({nudged}, {digits}) AS {written})"
+
+        return self.once([value], write)
 
     def _extracted(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
         pattern = arguments[0]
@@ -139,18 +373,23 @@ class Calls(Expressions):
             return self.once(arguments, lambda once: fill(template, once))
         return fill(template, arguments)
 
-    def check_runs(self, call: exp.Anonymous) -> None:
-        """Raise Unsupported for a variation of a ksqlDB function that the engine does not support."""
+    def check_runs(self, call: exp.Anonymous) -> variations.Call:
+        """The variation of one of ksqlDB's functions that is called. Raises Unsupported if no engine runs it."""
         chosen = resolved(call, self.scope, infer)
-        name = str(call.this).upper()
-        for argument, parameter in zip(call.expressions, chosen.parameters, strict=True):
-            if parameter.type in (DATE, TIME, TIMESTAMP, BYTES) and self.type_of(argument) == STRING:
-                raise self.refused(argument, f"a STRING as {parameter.type} for {name}")
-        variation = chosen.variation
-        without_any = bool(variation.parameters) and not call.expressions
-        if variation.text not in PARTLY.get(name, (variation.text,)) or chosen.as_list or without_any:
+        without_any = bool(chosen.variation.parameters) and not call.expressions
+        if not runs(str(call.this).upper(), chosen.variation.text) or chosen.as_list or without_any:
+            name = str(call.this).upper()
+            if not any(runs(name, variation.text) for variation in functions.BUILT_IN[name].variations):
+                raise self.refused(call, name)
             taken = ", ".join(map(str, map(self.type_of, call.expressions)))
             raise self.refused(call, f"{name}({taken})")
+        return chosen
+
+    def check_comparable(self, call: exp.Anonymous) -> None:
+        """Raises Unsupported for a function that compares MAPs: the engines heed the order of their entries."""
+        kind = self.type_of(call.expressions[0])
+        if _has_map(kind):
+            raise self.refused(call, f"{call.this} of {kind}")
 
     def _python(
         self, call: exp.Anonymous, definition: Definition, arguments: list[exp.Expression]
@@ -171,9 +410,8 @@ class Calls(Expressions):
         self.checked_type(argument, kind)
         return self.rounded(name, kind, value)
 
-    def _absorbing(self, name: str, arguments: list[exp.Expression]) -> str:
-        """A function that accepts NULL. Arithmetic on NULL still fails in ksqlDB, so the whole call is NULL."""
-        written = [self.value(argument) for argument in arguments]
+    def _absorbing(self, name: str, arguments: list[exp.Expression], written: list[str]) -> str:
+        """Functions that accept NULL. Arithmetic on NULL still fails in ksqlDB, and makes the whole NULL."""
         failing = []
         for number, argument in enumerate(arguments):
             if is_arithmetic(argument):
@@ -209,6 +447,7 @@ class Calls(Expressions):
         parameters = {**self.scope.parameters, **dict(zip(names, kinds, strict=False))}
         inner = replace(self, scope=replace(self.scope, parameters=parameters))
         body = self.function(names, inner.value(function.this))
+        self.check_lambda(function, body)
         start = self.value(arguments[1]) if name == "REDUCE" else None
         written = self.higher_order(name, self.value(values), body, start)
         if name == "TRANSFORM" and inner.may_fail(function.this):
@@ -216,6 +455,26 @@ class Calls(Expressions):
         if name != "REDUCE" and inner.may_fail(function.this):
             raise self.refused(function, f"arithmetic inside the lambda of {name}")
         return written
+
+
+def _has_map(kind: KsqlType) -> bool:
+    match kind:
+        case MapType():
+            return True
+        case ArrayType():
+            return _has_map(kind.element)
+        case StructType():
+            return any(_has_map(inner) for _, inner in kind.fields)
+    return False
+
+
+def _nearest(value: str) -> str:
+    """A DOUBLE rounded as by Java's ``Math.round``: half of the way goes up."""
+    whole = f"floor({value})"
+    return (
+        f"CASE WHEN abs({value}) < 4503599627370496E0 THEN {whole} +"
+        f" CASE WHEN {value} - {whole} >= 0.5E0 THEN 1 ELSE 0 END ELSE {value} END"
+    )
 
 
 def _lambdas_around(call: exp.Expression) -> int:

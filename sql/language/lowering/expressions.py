@@ -18,11 +18,9 @@ from sqlglot import exp
 
 from opensea_metrics.core.types import (
     BIGINT,
-    BOOLEAN,
     DATE,
     DOUBLE,
     INTEGER,
-    NULL,
     STRING,
     TIMESTAMP,
     KsqlType,
@@ -31,10 +29,11 @@ from opensea_metrics.core.types import (
 )
 from opensea_metrics.sql.language.dialect.nesting import is_chained, operands
 from opensea_metrics.sql.language.functions.coercion import TIMES, widest
+from opensea_metrics.sql.language.lowering.casts import Casts
 from opensea_metrics.sql.language.lowering.failing import may_be_null, may_fail, sides
 from opensea_metrics.sql.language.lowering.implicit_casts import cast_text
 from opensea_metrics.sql.language.lowering.refusals import Unsupported
-from opensea_metrics.sql.language.lowering.writing import SHALLOW, Writing, is_long
+from opensea_metrics.sql.language.lowering.writing import SHALLOW, is_long
 from opensea_metrics.sql.language.queries.conditions import is_time_bound
 from opensea_metrics.sql.language.queries.inference import infer
 from opensea_metrics.sql.language.queries.scope import Scope
@@ -50,8 +49,8 @@ INTEGERS = (BIGINT, INTEGER)
 
 
 @dataclass(frozen=True)
-class Expressions(Writing):
-    """Writes the expressions of one statement in an engine's SQL.
+class Expressions(Casts):
+    """Writes expressions of one statement in an engine's SQL.
 
     ``scope`` has the types of names. ``substitutes`` maps expressions, by their text, to SQL that replaces them. A
     grouped SELECT uses it for its keys and aggregates.
@@ -259,36 +258,21 @@ class Expressions(Writing):
             if kind in INTEGERS:
                 left = self.integer(kind, left, operator, right)
             elif kind.name == "DECIMAL":
-                if operator in "/%":
-                    raise self.refused(operation, f"'{operator}' of DECIMALs")
-                left = f"CAST({left} {operator} {right} AS {self.checked_type(operation, kind)})"
+                written = self.checked_type(operation, kind)
+                for side in (operation.this, operation.expression):
+                    self.checked_type(operation, self.type_of(side))
+                if operator == "/":
+                    left = f"TRY_CAST({self.quotient(kind, left, right)} AS {written})"
+                elif operator == "%":
+                    left = f"CAST({left} % nullif({right}, 0) AS {written})"
+                else:
+                    left = f"CAST({left} {operator} {right} AS {written})"
             else:
                 left = self.double(f"CAST({left} AS DOUBLE)", operator, f"CAST({right} AS DOUBLE)")
         return left
 
     def _cast(self, cast: exp.Cast) -> str:
-        source, target = self.type_of(cast.this), self.type_of(cast)
-        value = self.value(cast.this)
-        if source == target:
-            return value
-        if source == NULL:
-            return f"CAST(NULL AS {self.checked_type(cast, target)})"
-        if source == STRING and (target in (*INTEGERS, DOUBLE, BOOLEAN) or target.name == "DECIMAL"):
-            self.checked_type(cast, target)
-            return self.parsed(target, value)
-        if source in (INTEGER, BIGINT, BOOLEAN) and target == STRING:
-            return f"CAST({value} AS {self.type_name(STRING)})"
-        if source == INTEGER and target == BIGINT:
-            return f"CAST({value} AS BIGINT)"
-        if source == BIGINT and target == INTEGER:
-            return self.cast_integer(INTEGER, value)
-        if source.name in ("INTEGER", "BIGINT", "DECIMAL") and target == DOUBLE:
-            return f"CAST({value} AS DOUBLE)"
-        if source == DOUBLE and target in INTEGERS:
-            return self.truncated(target, value)
-        if source.name in ("INTEGER", "BIGINT") and target.name == "DECIMAL":
-            return f"TRY_CAST({value} AS {self.checked_type(cast, target)})"
-        raise self.refused(cast, f"CAST of {source} AS {target}")
+        return self.cast(cast, self.type_of(cast.this), self.type_of(cast), self.value(cast.this))
 
     def _case(self, case: exp.Case) -> str:
         tests = [branch.this for branch in case.args["ifs"]]

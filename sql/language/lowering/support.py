@@ -12,9 +12,10 @@ from opensea_metrics.sql.language.functions import library as functions
 from opensea_metrics.sql.language.functions.library import Function
 from opensea_metrics.sql.language.functions.variations import Variation
 from opensea_metrics.sql.language.lowering import scalars
-from opensea_metrics.sql.language.lowering.calls import OWN_WAY, PARTLY
+from opensea_metrics.sql.language.lowering.calls import OWN_WAY, runs
 from opensea_metrics.sql.language.lowering.duckdb import aggregates, selects
 from opensea_metrics.sql.language.lowering.duckdb.expressions import Lowering
+from opensea_metrics.sql.language.lowering.rare import table
 from opensea_metrics.sql.language.lowering.refusals import EMBEDDED, SPARK, Unsupported
 from opensea_metrics.sql.language.lowering.spark import selects as spark_selects
 from opensea_metrics.sql.language.queries.analysis import Analysis
@@ -24,7 +25,9 @@ from opensea_metrics.sql.language.statements.statements import Kind, Statement
 from opensea_metrics.sql.language.values.timestamp_formats import UnknownFormat, timestamp_format
 
 REGISTRY_FORMATS = frozenset(("AVRO", "JSON_SR", "PROTOBUF"))
-"""Formats that ksqlDB supports only with a Schema Registry."""
+"""Formats that ksqlDB takes only with a Schema Registry."""
+_OTHER_FORMATS = frozenset(("PROTOBUF_NOSR",))
+"""Formats that the embedded server does not have, though they need no registry."""
 
 
 def check_statement(before: Catalog, statement: Statement, after: Catalog) -> None:
@@ -44,6 +47,9 @@ def check_statement(before: Catalog, statement: Statement, after: Catalog) -> No
         if source is not before.sources.get(name):
             check_types(source, EMBEDDED, statement.place)
     for query in _started(before, after):
+        declared = query.analysis.source
+        if declared.window and not any(other.sink == declared.name for other in after.queries.values()):
+            raise Unsupported(f"a query over {declared.name}, whose keys have windows,", EMBEDDED, statement.place)
         if query.analysis.source.is_table:
             raise Unsupported("a persistent query over a table", EMBEDDED, statement.place)
         sink = after.sources.get(query.sink)
@@ -71,7 +77,7 @@ def check_registry(before: Catalog, statement: Statement, after: Catalog) -> Non
     name = statement.name or ""
     if name in after.sources and name not in before.sources:
         source = after.sources[name]
-        if needs := sorted({source.value_format, source.key_format} & REGISTRY_FORMATS):
+        if needs := sorted({source.value_format, source.key_format} & (REGISTRY_FORMATS | _OTHER_FORMATS)):
             raise Unsupported(f"the format {needs[0]}", EMBEDDED, statement.place)
 
 
@@ -122,15 +128,14 @@ def check_types(source: Source, engine: str, place: Place) -> None:
 
 
 def runnable() -> dict[str, Function]:
-    """The functions that the embedded server supports, by name: ksqlDB's and those of ``udfs``."""
-    names = {*scalars.DUCKDB, *OWN_WAY, *aggregates.NAMES}
+    """The functions that the embedded server runs, by name: ksqlDB's and those of ``udfs``."""
+    names = {*scalars.DUCKDB, *OWN_WAY, *table.FORMS, *aggregates.NAMES}
     return {n: f for n, f in functions.known().items() if f.definition or n in names}
 
 
 def runnable_variations(function: Function) -> tuple[Variation, ...]:
-    """The variations of a ksqlDB function that the embedded server supports."""
-    partly = PARTLY.get(function.name)
-    return tuple(v for v in function.variations if partly is None or v.text in partly)
+    """The ways to call one of ksqlDB's functions that the embedded server runs."""
+    return tuple(v for v in function.variations if runs(function.name, v.text))
 
 
 def _started(before: Catalog, after: Catalog) -> list[Query]:

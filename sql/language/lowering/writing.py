@@ -68,6 +68,10 @@ class Writing(ABC):
     def map(self, pairs: Sequence[tuple[str, str]]) -> str: ...
 
     @abstractmethod
+    def joined_maps(self, maps: Sequence[str]) -> str:
+        """Several MAPs as one; the last value of a key counts."""
+
+    @abstractmethod
     def function(self, parameters: Sequence[str], body: str) -> str:
         """A lambda. The parameters are ksqlDB names."""
 
@@ -134,6 +138,66 @@ class Writing(ABC):
     @abstractmethod
     def parsed(self, kind: KsqlType, value: str) -> str:
         """A text as a number or BOOLEAN. NULL if the text is neither."""
+
+    @abstractmethod
+    def cut_decimal(self, kind: KsqlType, value: str) -> str:
+        """DECIMAL → integer: without its fraction, and wrapped around."""
+
+    @abstractmethod
+    def double_text(self, value: str) -> str:
+        """DOUBLE → text, as Java writes it."""
+
+    @abstractmethod
+    def text_of(self, kind: KsqlType, value: str) -> str:
+        """DECIMAL, DATE, TIME or TIMESTAMP → text."""
+
+    @abstractmethod
+    def number_of_time(self, kind: KsqlType, value: str) -> str:
+        """A TIMESTAMP in epoch ms, a DATE in days, a TIME in ms."""
+
+    @abstractmethod
+    def time_of_number(self, kind: KsqlType, value: str) -> str:
+        """A TIMESTAMP, DATE or TIME of a number; NULL for a number that is too great."""
+
+    @abstractmethod
+    def check_lambda(self, place: exp.Expression, body: str) -> None:
+        """Raises SqlError for a body of a lambda that the engine cannot compute."""
+
+    @abstractmethod
+    def mapped(self, values: str, name: str, value: str, is_strict: bool = False) -> str:
+        """An array of ``value`` for each element ``name``. If it is strict, it is NULL if one becomes NULL."""
+
+    @abstractmethod
+    def mapped_map(self, value: str, keys: str, values: str) -> str:
+        """A MAP of arrays of keys and values; NULL where ``value`` or ``values`` is."""
+
+    @abstractmethod
+    def keys(self, value: str) -> str:
+        """The keys of a MAP."""
+
+    @abstractmethod
+    def values(self, value: str) -> str:
+        """The values of a MAP."""
+
+    @abstractmethod
+    def sorted_entries(self, value: str) -> str:
+        """The entries of a MAP as structs with K and V, in the order of K."""
+
+    @abstractmethod
+    def joined(self, texts: str, separator: str) -> str:
+        """An array of texts as one text."""
+
+    @abstractmethod
+    def sorted(self, values: str, is_descending: bool) -> str:
+        """An array in order, NULLs last."""
+
+    @abstractmethod
+    def greatest_of(self, values: str) -> str:
+        """The greatest element that is not NULL."""
+
+    @abstractmethod
+    def least_of(self, values: str) -> str:
+        """The least element that is not NULL."""
 
     @abstractmethod
     def absolute(self, kind: KsqlType, value: str) -> str:

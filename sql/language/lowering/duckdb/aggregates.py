@@ -70,7 +70,7 @@ _SIMPLE: dict[str, Aggregate] = {
         "{a}",
     ),
 }
-NAMES = frozenset((*_SIMPLE, "AVG", "SUM", "TOPK", "TOPKDISTINCT"))
+NAMES = frozenset((*_SIMPLE, "AVG", "SUM", "SUM_LIST", "TOPK", "TOPKDISTINCT"))
 """The functions that :func:`aggregate` knows."""
 
 
@@ -88,8 +88,15 @@ def aggregate(call: exp.Anonymous, lowering: Lowering) -> Aggregate:
     function = functions.find(name)
     if function and function.definition is None:
         lowering.check_runs(call)
+    if name in ("COLLECT_SET", "COUNT_DISTINCT"):
+        lowering.check_comparable(call)
     if name == "SUM":
         chosen = _sum(kind)
+    elif name == "SUM_LIST":
+        written = [f"list_sum({written[0]})"]
+        chosen = _sum(kind)
+    elif name in ("LATEST_BY_OFFSET", "EARLIEST_BY_OFFSET") and len(arguments) > 1:
+        chosen = _by_offset(name == "LATEST_BY_OFFSET", arguments[1:])
     elif name == "AVG":
         chosen = _average(_sum(lowering.type_of(arguments[0])))
     elif name in ("TOPK", "TOPKDISTINCT"):
@@ -113,6 +120,27 @@ def aggregate(call: exp.Anonymous, lowering: Lowering) -> Aggregate:
             for part in chosen.accumulators
         ),
         chosen.finish,
+    )
+
+
+def _by_offset(is_latest: bool, constants: list[exp.Expression]) -> Aggregate:
+    """The newest or oldest value, or so many of them; NULLs count unless they are to be ignored."""
+    flags = [bool(constant.this) for constant in constants if isinstance(constant, exp.Boolean)]
+    counts = [int(constant.this) for constant in constants if isinstance(constant, exp.Literal)]
+    with_nulls = flags == [False]
+    if counts:
+        condition = "" if with_nulls else " FILTER ({0} IS NOT NULL)"
+        kept = f"{{a}}[-{counts[0]}:]" if is_latest else f"{{a}}[1:{counts[0]}]"
+        return _one(f"list({{0}} ORDER BY {{off}}){condition}", _IN_ORDER, "coalesce({a}, [])", kept)
+    if not with_nulls:
+        return _SIMPLE["LATEST_BY_OFFSET" if is_latest else "EARLIEST_BY_OFFSET"]
+    name = "max" if is_latest else "min"
+    return Aggregate(
+        (
+            Accumulator(f"arg_{name}_null({{0}}, {{off}})", f"arg_{name}_null({{a}}, {{b}})"),
+            Accumulator(f"{name}({{off}})", f"{name}({{a}})"),
+        ),
+        "{a}",
     )
 
 

@@ -13,8 +13,11 @@ from opensea_metrics.core.quoting import column, quoted, text
 from opensea_metrics.core.types import (
     BIGINT,
     BOOLEAN,
+    DATE,
     DOUBLE,
     INTEGER,
+    TIME,
+    TIMESTAMP,
     ArrayType,
     KsqlType,
     MapType,
@@ -26,13 +29,19 @@ from opensea_metrics.sql.language.lowering.calls import Calls
 from opensea_metrics.sql.language.lowering.duckdb.json_text import json_text
 from opensea_metrics.sql.language.lowering.expressions import owner, spans_all
 from opensea_metrics.sql.language.lowering.json_paths import pointer
+from opensea_metrics.sql.language.lowering.rare import table
 from opensea_metrics.sql.language.lowering.refusals import EMBEDDED
 from opensea_metrics.sql.language.lowering.writing import SHALLOW, balanced
 
 _JAVA_ONLY = re.compile(r"\(\?[=!<]|[*+?}]\+|\\[1-9]")
-"""Parts of regular expressions that DuckDB does not support."""
+"""Parts of regular expressions that DuckDB does not have."""
+_PATTERN_PART = re.compile(r"'T'|''|([A-Za-z])\1*|.", re.DOTALL)
+_CODES = {"yyyy": "%Y", "MM": "%m", "dd": "%d", "HH": "%H", "mm": "%M", "ss": "%S", "SSS": "%g"}
+"""Parts of a pattern of FORMAT_TIMESTAMP, as DuckDB writes them."""
+_LITERALS = {"'T'": "T", "''": "'"}
 _DEEP = 100
-"""The depth of brackets from which a value counts as deep."""
+"""Brackets inside each other."""
+_TEXTS = {DATE: "date_text", TIME: "time_text", TIMESTAMP: "timestamp_text"}
 _WRAP = {BIGINT: "wrap64", INTEGER: "wrap32"}
 _PARSE = {
     BIGINT: "parse_bigint", INTEGER: "parse_integer", DOUBLE: "parse_double",
@@ -101,13 +110,20 @@ class Lowering(Calls):
     def map(self, pairs: Sequence[tuple[str, str]]) -> str:
         return f"MAP {{{', '.join(f'{key}: {value}' for key, value in pairs)}}}"
 
+    def joined_maps(self, maps: Sequence[str]) -> str:
+        return f"map_concat({', '.join(maps)})"
+
     def function(self, parameters: Sequence[str], body: str) -> str:
         return f"lambda {', '.join(map(column, parameters))}: {body}"
 
     def higher_order(self, name: str, values: str, function: str, start: str | None) -> str:
         if start is not None:
             return self.once(
-                [start], lambda once: f"coalesce(list_reduce({values}, {function}, {once[0]}), {once[0]})"
+                [start, values],
+                lambda once: (
+                    f"CASE WHEN {once[1]} IS NULL THEN {once[0]}"
+                    f" ELSE list_reduce({once[1]}, {function}, {once[0]}) END"
+                ),
             )
         return f"list_{name.lower()}({values}, {function})"
 
@@ -175,6 +191,56 @@ class Lowering(Calls):
             ),
         )
 
+    def cut_decimal(self, kind: KsqlType, value: str) -> str:
+        return wrapped(kind, f"CAST(trunc({value}) AS HUGEINT)")
+
+    def double_text(self, value: str) -> str:
+        return self.in_python(table.CASTS["DOUBLE AS STRING"], [value])
+
+    def text_of(self, kind: KsqlType, value: str) -> str:
+        return f"{_TEXTS[kind]}({value})" if kind in _TEXTS else f"CAST({value} AS VARCHAR)"
+
+    def number_of_time(self, kind: KsqlType, value: str) -> str:
+        return f"CAST({value} - DATE '1970-01-01' AS INTEGER)" if kind == DATE else f"epoch_ms({value})"
+
+    def time_of_number(self, kind: KsqlType, value: str) -> str:
+        if kind == DATE:
+            return f"TRY(DATE '1970-01-01' + CAST({value} AS INTEGER))"
+        return f"TRY(make_timestamp_ms({value})){'::TIME' if kind == TIME else ''}"
+
+    def check_lambda(self, place: exp.Expression, body: str) -> None:
+        """DuckDB calls Python functions inside lambdas, too."""
+
+    def mapped(self, values: str, name: str, value: str, is_strict: bool = False) -> str:
+        mapped = f"list_transform({values}, lambda {name}: {value})"
+        if not is_strict:
+            return mapped
+        return f"CASE WHEN list_count({mapped}) = list_count({values}) THEN {mapped} END"
+
+    def mapped_map(self, value: str, keys: str, values: str) -> str:
+        return f"CASE WHEN {value} IS NOT NULL AND {values} IS NOT NULL THEN MAP({keys}, {values}) END"
+
+    def keys(self, value: str) -> str:
+        return f"map_keys({value})"
+
+    def values(self, value: str) -> str:
+        return f"map_values({value})"
+
+    def sorted_entries(self, value: str) -> str:
+        return f"list_transform(list_sort(map_entries({value})), lambda _e: struct_pack(K := _e.key, V := _e.value))"
+
+    def joined(self, texts: str, separator: str) -> str:
+        return f"array_to_string({texts}, {separator})"
+
+    def sorted(self, values: str, is_descending: bool) -> str:
+        return f"list_sort({values}, '{'DESC' if is_descending else 'ASC'}', 'NULLS LAST')"
+
+    def greatest_of(self, values: str) -> str:
+        return f"list_max({values})"
+
+    def least_of(self, values: str) -> str:
+        return f"list_min({values})"
+
     def absolute(self, kind: KsqlType, value: str) -> str:
         return wrapped(kind, f"abs({value}::HUGEINT)")
 
@@ -199,20 +265,19 @@ class Lowering(Calls):
 
     def format_timestamp(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
         pattern = arguments[1]
-        codes = {
-            "yyyy": "%Y", "MM": "%m", "dd": "%d", "HH": "%H", "mm": "%M", "ss": "%S", "SSS": "%g",
-        }  # fmt: skip
-        written = str(pattern.this) if isinstance(pattern, exp.Literal) else "?"
-        if not written or "%" in written:  # a % begins a DuckDB code
+        if not isinstance(pattern, exp.Literal):
             raise self.refused(call, "this pattern of FORMAT_TIMESTAMP")
-        for code, replacement in codes.items():
-            written = written.replace(code, replacement)
-        left = written.replace("''", "").replace("'T'", "T")
-        for replacement in codes.values():
-            left = left.replace(replacement, "")
-        if any(character.isalpha() and character != "T" for character in left) or "?" in left:
+        written = ""
+        for match in _PATTERN_PART.finditer(str(pattern.this)):
+            part = match[0]
+            if part in _CODES or part in _LITERALS:
+                written += _CODES.get(part) or _LITERALS[part]
+            elif part.isalpha() or part in "'%[]{}#":  # DuckDB's codes begin with %
+                raise self.refused(call, "this pattern of FORMAT_TIMESTAMP")
+            else:
+                written += part
+        if not written:
             raise self.refused(call, "this pattern of FORMAT_TIMESTAMP")
-        written = written.replace("'T'", "T").replace("''", "'")
         return f"strftime({self.value(arguments[0])}, {text(written)})"
 
     def json_text(self, kind: KsqlType, value: str) -> str:

@@ -61,7 +61,7 @@ def exact(line: str, spec: str) -> str:
     and the names that DuckDB looks for.
     """
     try:
-        value = _parsed(line)
+        value = parsed(line)
     except (ValueError, RecursionError):
         return "!not JSON"
     if not isinstance(value, dict):
@@ -91,8 +91,8 @@ def spec_of(kind: StructType, keys: Mapping[str, str]) -> str:
     return json.dumps(spec(kind))
 
 
-def _parsed(line: str) -> Any:
-    """The first JSON value of a text. Text after the value is ignored. Raises ValueError."""
+def parsed(line: str) -> Any:
+    """A text's first JSON value. What follows the value does no harm. Raises ValueError."""
     text = line.removeprefix("\ufeff").lstrip(_SPACE)
     value, end = _DECODER.raw_decode(text)
     if not isinstance(value, dict | list) and end < len(text) and text[end] not in _SPACE:
@@ -221,7 +221,7 @@ def _finite(value: float) -> float | str:
     return value
 
 
-def _string(value: Any) -> str:
+def text_of(value: Any) -> str:
     match value:
         case bool():
             return str(value).lower()
@@ -230,22 +230,22 @@ def _string(value: Any) -> str:
         case str():
             return value
         case list():
-            return f"[{', '.join('null' if member is None else _string(member) for member in value)}]"
-    return _json_text(value)
+            return f"[{', '.join('null' if member is None else text_of(member) for member in value)}]"
+    return json_text(value)
 
 
-def _json_text(value: Any) -> str:
+def json_text(value: Any) -> str:
     """A value as Jackson writes it, without blanks."""
     match value:
         case None:
             return "null"
         case bool() | Number():
-            return _string(value)
+            return text_of(value)
         case str():
             return json.dumps(value, ensure_ascii=False)
         case list():
-            return f"[{','.join(map(_json_text, value))}]"
-    return "{" + ",".join(f"{json.dumps(k, ensure_ascii=False)}:{_json_text(v)}" for k, v in value.items()) + "}"
+            return f"[{','.join(map(json_text, value))}]"
+    return "{" + ",".join(f"{json.dumps(k, ensure_ascii=False)}:{json_text(v)}" for k, v in value.items()) + "}"
 
 
 def _number_text(number: Number) -> str:
@@ -324,7 +324,7 @@ _SCALARS: dict[str, Write] = {
     "INTEGER": lambda value: _long(value, 32, "INTEGER"),
     "BIGINT": lambda value: _long(value, 64, "BIGINT"),
     "DOUBLE": _double,
-    "STRING": _string,
+    "STRING": text_of,
     "BYTES": _bytes,
     "DATE": _date,
     "TIME": _time,

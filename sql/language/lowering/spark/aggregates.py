@@ -44,6 +44,12 @@ def aggregate(call: exp.Anonymous, lowering: SparkLowering, state: str) -> tuple
     function = functions.find(name)
     if function and function.definition is None:
         lowering.check_runs(call)
+    if name in ("COLLECT_SET", "COUNT_DISTINCT"):
+        lowering.check_comparable(call)
+    if name == "SUM_LIST":
+        raise lowering.refused(call, name)
+    if name in ("LATEST_BY_OFFSET", "EARLIEST_BY_OFFSET") and len(arguments) > 1:
+        return _by_offset(name == "LATEST_BY_OFFSET", written[0], arguments[1:]), state
     if name == "SUM":
         return f"sum({written[0]})", _sum(kind, state)
     if name == "AVG":
@@ -61,6 +67,19 @@ def aggregate(call: exp.Anonymous, lowering: SparkLowering, state: str) -> tuple
     if function and function.definition:
         return _python(function.definition, written, state)
     raise lowering.refused(call, name)
+
+
+def _by_offset(is_latest: bool, value: str, constants: list[exp.Expression]) -> str:
+    """The newest or oldest value, or so many of them; NULLs count unless they are to be ignored."""
+    flags = [bool(constant.this) for constant in constants if isinstance(constant, exp.Boolean)]
+    counts = [int(constant.this) for constant in constants if isinstance(constant, exp.Literal)]
+    condition = "" if flags == [False] else f" FILTER (WHERE {value} IS NOT NULL)"
+    if not counts:
+        return f"{'max' if is_latest else 'min'}_by(named_struct('x', {value}), _off){condition}.x"
+    listed = f"collect_list(named_struct('o', _off, 'x', {value})){condition}"
+    ordered = f"sort_array({listed}, {str(not is_latest).lower()})"
+    kept = f"slice({ordered}, 1, {counts[0]})"
+    return f"transform({f'reverse({kept})' if is_latest else kept}, _e -> _e.x)"
 
 
 def _sum(kind: object, total: str) -> str:

@@ -14,10 +14,13 @@ from opensea_metrics.core.quoting import spark_column, spark_quoted, spark_text
 from opensea_metrics.core.types import (
     BIGINT,
     BOOLEAN,
+    DATE,
     DOUBLE,
     INTEGER,
     STRING,
+    TIMESTAMP,
     ArrayType,
+    DecimalType,
     KsqlType,
     MapType,
     StructType,
@@ -26,6 +29,7 @@ from opensea_metrics.core.types import (
 from opensea_metrics.sql.language.lowering import scalars
 from opensea_metrics.sql.language.lowering.calls import Calls, fill
 from opensea_metrics.sql.language.lowering.expressions import spans_all
+from opensea_metrics.sql.language.lowering.rare import table
 from opensea_metrics.sql.language.lowering.refusals import SPARK
 from opensea_metrics.sql.language.lowering.writing import SHALLOW, balanced
 
@@ -35,6 +39,11 @@ _MOST_PATHS = 8
 _JSON_TEXT = (
     "regexp_extract(to_json(named_struct('v', {0}), map('ignoreNullFields', 'false')), '(?s)^.{{5}}(.*).$', 1)"
 )
+_CALL_OF_PYTHON = "`KSQL_"
+_PLAIN_SCALE = 6
+"""The most decimal places with which Spark writes no exponent."""
+_PATTERN_PART = re.compile(r"'[^']*'|([A-Za-z])\1*|.", re.DOTALL)
+_NATIVE = ("yyyy", "MM", "dd", "HH", "mm", "ss", "SSS")
 _LINE_ENDS = "\n\r\u0085\u2028\u2029"
 
 
@@ -89,6 +98,13 @@ class SparkLowering(Calls):
     def map(self, pairs: Sequence[tuple[str, str]]) -> str:
         return f"map({', '.join(f'{key}, {value}' for key, value in pairs)})"
 
+    def joined_maps(self, maps: Sequence[str]) -> str:
+        joined = maps[0]
+        for added in maps[1:]:
+            rest = f"map_filter({joined}, (_k, _v) -> NOT map_contains_key({added}, _k))"
+            joined = f"map_concat({rest}, {added})"
+        return joined
+
     def function(self, parameters: Sequence[str], body: str) -> str:
         names = ", ".join(map(spark_column, parameters))
         return f"{names if len(parameters) == 1 else f'({names})'} -> {body}"
@@ -96,7 +112,11 @@ class SparkLowering(Calls):
     def higher_order(self, name: str, values: str, function: str, start: str | None) -> str:
         if start is not None:
             return self.once(
-                [start], lambda once: f"coalesce(aggregate({values}, {once[0]}, {function}), {once[0]})"
+                [start, values],
+                lambda once: (
+                    f"CASE WHEN {once[1]} IS NULL THEN {once[0]}"
+                    f" ELSE aggregate({once[1]}, {once[0]}, {function}) END"
+                ),
             )
         return f"{name.lower()}({values}, {function})"
 
@@ -191,6 +211,65 @@ class SparkLowering(Calls):
         looks = f"{value} RLIKE '^[-+.0-9eE ]*$'"
         return f"CASE WHEN {looks} THEN TRY_CAST(trim({value}) AS {spark(kind)}) END"
 
+    def cut_decimal(self, kind: KsqlType, value: str) -> str:
+        # The last 64 bits of a number of up to 38 digits, from text: Spark has no wider integers.
+        return f"CAST({self.in_python(table.CUT, [f'CAST({value} AS STRING)'])} AS {spark(kind)})"
+
+    def double_text(self, value: str) -> str:
+        return self.in_python(table.CASTS["DOUBLE AS STRING"], [value])
+
+    def text_of(self, kind: KsqlType, value: str) -> str:
+        if isinstance(kind, DecimalType):
+            text = f"CAST({value} AS STRING)"
+            return text if kind.scale <= _PLAIN_SCALE else self.in_python(table.PLAIN, [text])
+        if kind == TIMESTAMP:
+            return f"date_format({value}, \"yyyy-MM-dd'T'HH:mm:ss.SSS\")"
+        return f"CAST({value} AS STRING)"
+
+    def number_of_time(self, kind: KsqlType, value: str) -> str:
+        return f"unix_date({value})" if kind == DATE else f"unix_millis(CAST({value} AS TIMESTAMP))"
+
+    def time_of_number(self, kind: KsqlType, value: str) -> str:
+        if kind == DATE:
+            return f"date_from_unix_date(CAST({value} AS INT))"
+        return f"CAST(timestamp_millis({value}) AS TIMESTAMP_NTZ)"
+
+    def check_lambda(self, place: exp.Expression, body: str) -> None:
+        if _CALL_OF_PYTHON in body:
+            raise self.refused(place, "a function in Python inside a lambda, an ARRAY or a MAP")
+
+    def mapped(self, values: str, name: str, value: str, is_strict: bool = False) -> str:
+        mapped = f"transform({values}, {name} -> {value})"
+        if not is_strict:
+            return mapped
+        lost = f"size(filter({mapped}, _n -> _n IS NULL)) = size(filter({values}, _n -> _n IS NULL))"
+        return f"CASE WHEN {values} IS NOT NULL AND {lost} THEN {mapped} END"
+
+    def mapped_map(self, value: str, keys: str, values: str) -> str:
+        return f"CASE WHEN {value} IS NOT NULL AND {values} IS NOT NULL THEN map_from_arrays({keys}, {values}) END"
+
+    def keys(self, value: str) -> str:
+        return f"map_keys({value})"
+
+    def values(self, value: str) -> str:
+        return f"map_values({value})"
+
+    def sorted_entries(self, value: str) -> str:
+        entries = f"array_sort(map_entries({value}), (_a, _b) -> CASE WHEN _a.key < _b.key THEN -1 ELSE 1 END)"
+        return f"transform({entries}, _e -> named_struct('K', _e.key, 'V', _e.value))"
+
+    def joined(self, texts: str, separator: str) -> str:
+        return f"array_join({texts}, {separator})"
+
+    def sorted(self, values: str, is_descending: bool) -> str:
+        return f"sort_array({values}, false)" if is_descending else f"array_sort({values})"
+
+    def greatest_of(self, values: str) -> str:
+        return f"array_max({values})"
+
+    def least_of(self, values: str) -> str:
+        return f"array_min({values})"
+
     def absolute(self, kind: KsqlType, value: str) -> str:
         return f"abs({value})"
 
@@ -212,9 +291,8 @@ class SparkLowering(Calls):
 
     def format_timestamp(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
         pattern = arguments[1]
-        if not isinstance(pattern, exp.Literal) or re.sub("yyyy|[MdHms]{2}|SSS", "", re.sub(
-            "'[^']*'", "", str(pattern.this)
-        )).isalpha():  # fmt: skip
+        parts = [match[0] for match in _PATTERN_PART.finditer(str(pattern.this)) if match[0][0].isalpha()]
+        if not isinstance(pattern, exp.Literal) or not set(parts) <= set(_NATIVE):
             raise self.refused(call, "this pattern of FORMAT_TIMESTAMP")
         return f"date_format({self.value(arguments[0])}, {self.value(pattern)})"
 

@@ -1,0 +1,200 @@
+"""CAST, and the casts that ksqlDB makes by itself, in an engine's SQL.
+
+A value that cannot be cast makes the whole expression NULL, also if it stands in an ARRAY, MAP or STRUCT.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+from sqlglot import exp
+
+from opensea_metrics.core.definition import Definition
+from opensea_metrics.core.types import (
+    BIGINT,
+    BOOLEAN,
+    BYTES,
+    DATE,
+    DOUBLE,
+    INTEGER,
+    NULL,
+    STRING,
+    TIME,
+    TIMESTAMP,
+    ArrayType,
+    DecimalType,
+    KsqlType,
+    MapType,
+    StructType,
+)
+from opensea_metrics.sql.language.lowering.rare import table
+from opensea_metrics.sql.language.lowering.refusals import Unsupported
+from opensea_metrics.sql.language.lowering.writing import Writing
+
+_INTEGERS = (INTEGER, BIGINT)
+_TIMES = (DATE, TIME, TIMESTAMP)
+
+
+class Casts(Writing):
+    """Writes casts; an engine's class says how the parts are written."""
+
+    @abstractmethod
+    def refused(self, expression: exp.Expression, feature: str) -> Unsupported:
+        """The error for something that the engine cannot give as ksqlDB does."""
+
+    @abstractmethod
+    def checked_type(self, expression: exp.Expression, kind: KsqlType) -> str:
+        """A type in the engine's SQL. Raises SqlError if it has none."""
+
+    def cast(
+        self, place: exp.Expression, source: KsqlType, target: KsqlType, value: str, depth: int = 0
+    ) -> str:
+        """A value of one type as another type. Raises Unsupported, with the place, for a cast that is not exact."""
+        if source == target:
+            return value
+        written = self.checked_type(place, target)
+        if source == NULL:
+            return f"CAST(NULL AS {written})"
+        match source, target:
+            case (ArrayType(), ArrayType()) | (MapType(), MapType()) | (StructType(), StructType()):
+                return self.once([value], lambda once: self._nested(place, source, target, once[0], depth))
+            case ArrayType(), _ if target == STRING:
+                return self.once([value], lambda once: self._array_text(place, source, once[0], depth))
+            case StructType(), _ if target == STRING:
+                return self.once([value], lambda once: self._struct_text(place, source, once[0], depth))
+        self.checked_type(place, source)
+        if target == STRING:
+            return self._text(place, source, value)
+        if source == STRING:
+            return self._of_text(place, target, value)
+        if source == INTEGER and target == BIGINT:
+            return f"CAST({value} AS BIGINT)"
+        if source == BIGINT and target == INTEGER:
+            return self.cast_integer(INTEGER, value)
+        if source.name in ("INTEGER", "BIGINT", "DECIMAL") and target == DOUBLE:
+            return f"CAST({value} AS DOUBLE)"
+        if source == DOUBLE and target in _INTEGERS:
+            return self.truncated(target, value)
+        if target.name == "DECIMAL" and source.name in ("INTEGER", "BIGINT", "DECIMAL"):
+            return f"TRY_CAST({value} AS {written})"
+        if source == DOUBLE and target.name == "DECIMAL":
+            return f"TRY_CAST({self._text(place, DOUBLE, value)} AS {written})"
+        if source.name == "DECIMAL" and target in _INTEGERS:
+            return self.cut_decimal(target, value)
+        if (source, target) == (DATE, TIMESTAMP):
+            return f"CAST({value} AS {written})"
+        if source == TIMESTAMP and target in (DATE, TIME):
+            return f"CAST({value} AS {written})"
+        raise self.refused(place, f"CAST of {source} AS {target}")
+
+    def in_python(self, form: table.PythonForm, values: Sequence[str]) -> str:
+        """A call of a function that both engines make in Python."""
+        return self.called(form.definition, [*values, *form.appended])
+
+    def called(self, definition: Definition, values: Sequence[str]) -> str:
+        """A call of a Python function, registered with the engine under its name."""
+        casts = (
+            f"CAST({value} AS {self.type_name(parameter.type)})"
+            for value, parameter in zip(values, definition.parameters, strict=False)
+        )
+        return f"{self.function_name(definition.name)}({', '.join(casts)})"
+
+    def quotient(self, kind: KsqlType, left: str, right: str) -> str:
+        """A quotient of DECIMALs as text; NULL unless it is exact in the result's type ``kind``."""
+        assert isinstance(kind, DecimalType)
+        text = self.type_name(STRING)
+        digits = [str(kind.precision), str(kind.scale)]
+        return self.in_python(table.DIVISION, [f"CAST({left} AS {text})", f"CAST({right} AS {text})", *digits])
+
+    def as_number(self, place: exp.Expression, kind: KsqlType, value: str) -> str:
+        """A TIMESTAMP in epoch ms, a DATE in days, a TIME in ms."""
+        self.checked_type(place, kind)
+        return self.number_of_time(kind, value)
+
+    def from_number(self, place: exp.Expression, kind: KsqlType, value: str) -> str:
+        """What :meth:`as_number` gives, as a value again."""
+        self.checked_type(place, kind)
+        return self.time_of_number(kind, value)
+
+    def _text(self, place: exp.Expression, source: KsqlType, value: str) -> str:
+        if source in (INTEGER, BIGINT, BOOLEAN):
+            return f"CAST({value} AS {self.type_name(STRING)})"
+        if source == DOUBLE:
+            return self.double_text(value)
+        if source in _TIMES or source.name == "DECIMAL":
+            return self.text_of(source, value)
+        raise self.refused(place, f"CAST of {source} AS STRING")
+
+    def _of_text(self, place: exp.Expression, target: KsqlType, value: str) -> str:
+        if target in _TIMES:
+            called = self.in_python(table.CASTS[f"STRING AS {target}"], [value])
+            return self.from_number(place, target, called)
+        if target == BYTES:
+            return self.in_python(table.FORMS["TO_BYTES"]["VARCHAR VARCHAR"], [value, "'base64'"])
+        return self.parsed(target, value)
+
+    def _nested(
+        self, place: exp.Expression, source: KsqlType, target: KsqlType, value: str, depth: int
+    ) -> str:
+        name = f"_c{depth}"
+        match source, target:
+            case ArrayType(), ArrayType():
+                inner = self.cast(place, source.element, target.element, name, depth + 1)
+                self.check_lambda(place, inner)
+                return self.mapped(value, name, inner, is_strict=_may_fail(source.element, target.element))
+            case MapType(), MapType():
+                keys = self.cast(place, source.key, target.key, name, depth + 1)
+                values = self.cast(place, source.value, target.value, name, depth + 1)
+                self.check_lambda(place, f"{keys} {values}")
+                return self.mapped_map(
+                    value,
+                    self.mapped(self.keys(value), name, keys),
+                    self.mapped(self.values(value), name, values, is_strict=_may_fail(source.value, target.value)),
+                )
+        assert isinstance(source, StructType)
+        assert isinstance(target, StructType)
+        fields, failed = [], []
+        for field, kind in target.fields:
+            given = source.field(field)
+            if given is None:
+                fields.append((field, f"CAST(NULL AS {self.checked_type(place, kind)})"))
+                continue
+            member = self.member(value, field)
+            written = self.cast(place, given, kind, member, depth)
+            fields.append((field, written))
+            if _may_fail(given, kind):
+                failed.append(f"({member} IS NOT NULL AND {written} IS NULL)")
+        condition = " AND ".join([f"{value} IS NOT NULL", *(f"NOT {failure}" for failure in failed)])
+        return f"CASE WHEN {condition} THEN {self.struct(fields)} END"
+
+    def _array_text(self, place: exp.Expression, source: ArrayType, value: str, depth: int) -> str:
+        """As Java writes a list: [1, null]."""
+        name = f"_c{depth}"
+        inner = name if source.element == STRING else self.cast(place, source.element, STRING, name, depth + 1)
+        self.check_lambda(place, inner)
+        joined = self.joined(self.mapped(value, name, f"coalesce({inner}, 'null')"), self.text(", "))
+        return self.concatenated(["'['", joined, "']'"])
+
+    def _struct_text(self, place: exp.Expression, source: StructType, value: str, depth: int) -> str:
+        """As Kafka Connect writes a struct, without fields that are NULL: Struct{X=5,Y=yy}."""
+        parts = []
+        for field, kind in source.fields:
+            member = self.member(value, field)
+            written = member if kind == STRING else self.cast(place, kind, STRING, member, depth)
+            parts.append(self.concatenated([self.text(f",{field}="), written]))
+        all_parts = self.concatenated([f"coalesce({part}, '')" for part in parts])
+        written = self.concatenated(["'Struct{'", f"substring({all_parts}, 2)", "'}'"])
+        return f"CASE WHEN {value} IS NOT NULL THEN {written} END"
+
+
+def _may_fail(source: KsqlType, target: KsqlType) -> bool:
+    """Whether a value that is not NULL may have no value of the other type."""
+    match source, target:
+        case ArrayType(), ArrayType():
+            return _may_fail(source.element, target.element)
+        case MapType(), MapType():
+            return _may_fail(source.value, target.value)
+        case StructType(), StructType():
+            return True
+    return source != target and (source == STRING or target.name == "DECIMAL")

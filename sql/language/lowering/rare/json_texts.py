@@ -1,0 +1,107 @@
+"""The JSON functions. JSON is read as Jackson reads it: what follows the first value does no harm."""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import Decimal
+from typing import Any
+
+from opensea_metrics.sql.language.lowering.records.exact import Number, json_text, parsed, text_of
+from opensea_metrics.udfs.api import udf
+
+_NO_JSON = object()
+_WHOLE = re.compile(r"-?[0-9]+")
+
+
+def _read(text: str) -> Any:
+    try:
+        return parsed(text)
+    except (ValueError, RecursionError):
+        return _NO_JSON
+
+
+@udf(name="ksql_is_json_string")
+def is_json_string(text: str | None) -> bool:
+    """Whether a text is JSON."""
+    return text is not None and _read(text) is not _NO_JSON
+
+
+@udf(name="ksql_json_array_length")
+def json_array_length(text: str) -> int | None:
+    """The length of an array; NULL for other JSON."""
+    value = _read(text)
+    return len(value) if isinstance(value, list) else None
+
+
+@udf(name="ksql_json_array_contains")
+def json_array_contains(text: str, value: str | None, kind: str) -> bool:
+    """Whether an array has a value, given as text, of a type. JSON's numbers are INTEGER, BIGINT or DOUBLE
+    by the way they are written, so 7 is no BIGINT (observed on a 7.9.1)."""
+    members = _read(text)
+    return isinstance(members, list) and any(_is(member, value, kind) for member in members)
+
+
+def _is(member: Any, value: str | None, kind: str) -> bool:
+    if value is None or member is None:
+        return value is member
+    match member:
+        case bool():
+            return kind == "BOOLEAN" and value == str(member).lower()
+        case Number():
+            if not _WHOLE.fullmatch(member):
+                return kind == "DOUBLE" and float(value) == float(member)
+            is_integer = -(2**31) <= int(member) < 2**31
+            return kind == ("INTEGER" if is_integer else "BIGINT") and int(value) == int(member)
+        case str():
+            return kind == "STRING" and value == member
+    return False
+
+
+@udf(name="ksql_json_items")
+def json_items(text: str) -> list[str] | None:
+    """The elements of an array, as JSON."""
+    value = _read(text)
+    return [json_text(member) for member in value] if isinstance(value, list) else None
+
+
+@udf(name="ksql_json_keys")
+def json_keys(text: str) -> list[str] | None:
+    """The names of an object's fields, in order."""
+    value = _read(text)
+    return list(value) if isinstance(value, dict) else None
+
+
+@udf(name="ksql_json_records")
+def json_records(text: str) -> dict[str, str] | None:
+    """The fields of an object: texts as they are, all else as JSON."""
+    value = _read(text)
+    if not isinstance(value, dict):
+        return None
+    return {
+        name: text_of(member) if isinstance(member, str) else json_text(member) for name, member in value.items()
+    }
+
+
+@udf(name="ksql_json_concat")
+def json_concat(texts: list[str | None]) -> str | None:
+    """Objects merged into one; an array of all, if one of them is no object."""
+    values: list[Any] = [_NO_JSON if text is None else _read(text) for text in texts]
+    if any(value is _NO_JSON for value in values):
+        return None
+    if all(isinstance(value, dict) for value in values):
+        return _plain({name: member for value in values for name, member in value.items()})
+    return _plain([member for value in values for member in (value if isinstance(value, list) else [value])])
+
+
+def _plain(value: Any) -> str:
+    """A value as JSON without blanks, its numbers without exponents."""
+    match value:
+        case Number():
+            return format(Decimal(value), "f")
+        case list():
+            return f"[{','.join(map(_plain, value))}]"
+        case dict():
+            fields = (f"{json.dumps(name, ensure_ascii=False)}:{_plain(member)}" for name, member in value.items())
+            return "{" + ",".join(fields) + "}"
+    return json_text(value)

@@ -1,0 +1,137 @@
+"""Functions of texts: INITCAP, INSTR, CHR, SPLIT_TO_MAP, and the MASK family."""
+
+from __future__ import annotations
+
+import re
+
+from opensea_metrics.sql.language.lowering.rare.utf16 import joined, units
+from opensea_metrics.udfs.api import udf
+
+_WORD = re.compile(r"[^ \t\n\x0b\f\r]+")
+_ESCAPE = re.compile(r"\\u+\+?([0-9a-fA-F]{4})|\\([bfnrt])|\\(.)", re.DOTALL)
+_CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+
+
+@udf(name="ksql_initcap")
+def initcap(text: str) -> str:
+    """Each word with a capital, and the rest of the word in small letters."""
+
+    def word(match: re.Match[str]) -> str:
+        first, rest = match[0][0], match[0][1:]
+        # Java makes a capital of a unit, and half a character has none.
+        return (first if first > "\uffff" else first.upper()) + rest.lower()
+
+    return _WORD.sub(word, text)
+
+
+@udf(name="ksql_instr")
+def instr(text: str | None, part: str | None, position: int | None, occurrence: int | None) -> int | None:
+    """Where a part begins, from a position on (from the end if it is negative); 0 if it does not occur."""
+    if text is None or part is None or position is None or occurrence is None:
+        return 0 if text is None or part is None else None
+    text, part = units(text), units(part)
+    if position == 0 or occurrence < 1 or not text:
+        return 0
+    if position > 0:
+        at = position - 2
+        for _ in range(occurrence):
+            at = text.find(part, at + 1)
+            if at < 0:
+                return 0
+        return at + 1
+    at = len(text) + position + 1
+    for _ in range(occurrence):
+        at = text.rfind(part, 0, max(0, at - 1) + len(part)) if at > 0 else -1
+        if at < 0:
+            return 0
+    return at + 1
+
+
+@udf(name="ksql_chr")
+def chr_of_text(text: str) -> str | None:
+    r"""The characters that a text such as ``\u0041`` stands for; NULL for a text of another form."""
+    if not text.startswith("\\u"):
+        return None
+
+    def character(match: re.Match[str]) -> str:
+        if match[1]:
+            return chr(int(match[1], 16))
+        return _CONTROLS[match[2]] if match[2] else match[3]
+
+    return joined(_ESCAPE.sub(character, text))
+
+
+@udf(name="ksql_split_to_map")
+def split_to_map(text: str, between_entries: str, between_key_and_value: str) -> dict[str, str] | None:
+    """The entries of a text such as ``a=1;b=2``. The last of several entries with one key counts."""
+    if not between_entries or not between_key_and_value:
+        return None
+    pairs = (entry.split(between_key_and_value) for entry in text.split(between_entries) if entry)
+    return {pair[0]: pair[1] for pair in pairs if len(pair) > 1}
+
+
+def _masked(text: str, upper: str | None, lower: str | None, digit: str | None, other: str | None) -> str:
+    if any(mask is not None and len(mask) != 1 for mask in (upper, lower, digit, other)):
+        raise ValueError("a mask is one character")
+    masked = []
+    for character in text:
+        if character.isupper():
+            mask = upper
+        elif character.islower():
+            mask = lower
+        elif character.isdecimal():
+            mask = digit
+        else:
+            mask = other
+        masked.append(character if mask is None else mask)
+    return "".join(masked)
+
+
+def _count(count: int) -> int:
+    if count < 0:
+        raise ValueError("the number of characters is negative")
+    return count
+
+
+@udf(name="ksql_mask")
+def mask(text: str, upper: str | None, lower: str | None, digit: str | None, other: str | None) -> str:
+    """A text with each character replaced by the mask of its kind. NULL as a mask keeps characters."""
+    return joined(_masked(units(text), upper, lower, digit, other))
+
+
+@udf(name="ksql_mask_left")
+def mask_left(
+    text: str, count: int, upper: str | None, lower: str | None, digit: str | None, other: str | None
+) -> str:
+    """The first ``count`` characters masked."""
+    text, count = units(text), _count(count)
+    return joined(_masked(text[:count], upper, lower, digit, other) + text[count:])
+
+
+@udf(name="ksql_mask_right")
+def mask_right(
+    text: str, count: int, upper: str | None, lower: str | None, digit: str | None, other: str | None
+) -> str:
+    """The last ``count`` characters masked."""
+    text = units(text)
+    start = max(0, len(text) - _count(count))
+    return joined(text[:start] + _masked(text[start:], upper, lower, digit, other))
+
+
+@udf(name="ksql_mask_keep_left")
+def mask_keep_left(
+    text: str, count: int, upper: str | None, lower: str | None, digit: str | None, other: str | None
+) -> str:
+    """All characters masked, except the first ``count``."""
+    text, count = units(text), _count(count)
+    return joined(text[:count] + _masked(text[count:], upper, lower, digit, other))
+
+
+@udf(name="ksql_mask_keep_right")
+def mask_keep_right(
+    text: str, count: int, upper: str | None, lower: str | None, digit: str | None, other: str | None
+) -> str:
+    """All characters masked, except the last ``count``."""
+    text = units(text)
+    start = max(0, len(text) - _count(count))
+    return joined(_masked(text[:start], upper, lower, digit, other) + text[start:])

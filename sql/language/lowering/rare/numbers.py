@@ -1,0 +1,95 @@
+"""ROUND and TRUNC of a DOUBLE to some digits, and GEO_DISTANCE."""
+
+from __future__ import annotations
+
+import math
+from decimal import ROUND_DOWN, ROUND_HALF_DOWN, ROUND_HALF_UP, Context, Decimal, Inexact
+
+from opensea_metrics.sql.language.lowering.rare.double_text import double_text
+from opensea_metrics.udfs.api import udf
+
+_EXACT = Context(prec=2000, Emin=-999_999, Emax=999_999)
+_MOST_DIGITS = 1500
+_RADIUS_KM, _RADIUS_MILES = 6371.0, 3959.0
+
+
+def _decimal(value: float) -> Decimal | None:
+    return Decimal(double_text(value)) if math.isfinite(value) else None
+
+
+def _to_digits(value: float, digits: int, rounding: str) -> float | None:
+    number = _decimal(value)
+    if number is None:
+        return None
+    if digits > _MOST_DIGITS:
+        return value + 0.0
+    if digits < -_MOST_DIGITS:
+        return 0.0
+    rounded = number.quantize(Decimal(1).scaleb(-digits, _EXACT), rounding, _EXACT)
+    return float(rounded) + 0.0
+
+
+@udf(name="ksql_round")
+def round_double(value: float, digits: int) -> float | None:
+    """A DOUBLE rounded to digits after the point, halves towards positive numbers; NULL if it is not finite."""
+    return _to_digits(value, digits, ROUND_HALF_DOWN if value < 0 else ROUND_HALF_UP)
+
+
+@udf(name="ksql_trunc")
+def trunc_double(value: float, digits: int) -> float | None:
+    """A DOUBLE cut off after digits after the point; NULL if it is not finite."""
+    return _to_digits(value, digits, ROUND_DOWN)
+
+
+@udf(name="ksql_quotient")
+def quotient(left: str, right: str, precision: int, scale: int) -> str | None:
+    """A quotient of DECIMALs; NULL for a division by zero, and if it needs more digits than its type has.
+
+    ksqlDB 7.9 does not round a quotient: the division fails (observed).
+    """
+    divisor = Decimal(right)
+    if divisor == 0:
+        return None
+    context = Context(prec=precision, traps=[])
+    result = context.divide(Decimal(left), divisor)
+    if context.flags[Inexact] or -int(result.as_tuple().exponent) > scale:
+        return None
+    return format(result, "f")
+
+
+@udf(name="ksql_cut_decimal")
+def cut_decimal(number: str) -> int:
+    """A DECIMAL without its fraction, in its last 64 bits."""
+    return (int(Decimal(number)) + (1 << 63)) % (1 << 64) - (1 << 63)
+
+
+@udf(name="ksql_plain_decimal")
+def plain_decimal(number: str) -> str:
+    """A number without an exponent."""
+    return format(Decimal(number), "f")
+
+
+@udf(name="ksql_geo_distance")
+def geo_distance(
+    latitude: float, longitude: float, other_latitude: float, other_longitude: float, unit: str | None
+) -> float | None:
+    """The distance of two places on a great circle, in km (the default) or miles; NULL for no place on earth."""
+    name = "KM" if unit is None else unit.upper()
+    if name in ("KM", "KILOMETER", "KILOMETERS"):
+        radius = _RADIUS_KM
+    elif name in ("MI", "MILE", "MILES"):
+        radius = _RADIUS_MILES
+    else:
+        return None
+    if not all(abs(angle) <= 90 for angle in (latitude, other_latitude)):
+        return None
+    if not all(abs(angle) <= 180 for angle in (longitude, other_longitude)):
+        return None
+    d_latitude = math.radians(other_latitude - latitude)
+    d_longitude = math.radians(other_longitude - longitude)
+    latitude, other_latitude = math.radians(latitude), math.radians(other_latitude)
+    a = (
+        math.sin(d_latitude / 2) * math.sin(d_latitude / 2)
+        + math.sin(d_longitude / 2) * math.sin(d_longitude / 2) * math.cos(latitude) * math.cos(other_latitude)
+    )
+    return radius * (2 * math.asin(math.sqrt(a)))

@@ -1,0 +1,180 @@
+"""Which calls of ksqlDB's functions go to Python."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from opensea_metrics.core.definition import Definition
+from opensea_metrics.sql.language.values.timestamp_formats import timestamp_format
+from opensea_metrics.udfs.api import ATTRIBUTE
+
+
+@dataclass(frozen=True)
+class PythonForm:
+    """How a variation of a function is called: ``call`` is its module here and its name.
+
+    The modules are imported when they are needed, because most runs need none of them.
+    ``appended`` are further arguments, as SQL. Arguments from ``listed`` on are put into one ARRAY. ``checks`` are
+    for arguments that have to be literals: a check raises ValueError with the part that Python cannot do.
+    """
+
+    call: str
+    appended: tuple[str, ...] = ()
+    listed: int | None = None
+    checks: Mapping[int, Callable[[str], object]] = field(default_factory=dict)
+
+    @property
+    def definition(self) -> Definition:
+        """The function as ``udfs`` knows it."""
+        module, _, name = self.call.partition(".")
+        definition: Definition = getattr(getattr(_module(module), name), ATTRIBUTE)
+        return definition
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"{__package__}.{name}")
+
+
+def _splitting(pattern: str) -> None:
+    if _module("patterns").splits_between(pattern):
+        raise ValueError("a pattern that matches nothing")
+
+
+def _translated(pattern: str) -> None:
+    _module("patterns").translated(pattern)
+
+
+def _simple_date(pattern: str) -> None:
+    _module("simple_dates").check(pattern)
+
+
+def _format(pattern: str, letters: str) -> None:
+    _module("times").check(pattern, letters)
+
+
+_MASKS = ("'X'", "'x'", "'n'", "'-'")
+_FORMAT_DATE = {1: partial(_format, letters="date of SimpleDateFormat")}
+_FORMAT = {1: partial(_format, letters="date")}
+_PARSE = {1: timestamp_format}
+
+
+def _mask(call: str, first: str) -> dict[str, PythonForm]:
+    return {first: PythonForm(call, _MASKS), f"{first} VARCHAR VARCHAR VARCHAR VARCHAR": PythonForm(call)}
+
+
+FORMS: dict[str, dict[str, PythonForm]] = {
+    "BIGINT_FROM_BYTES": {
+        "BYTES": PythonForm("binary.bigint_from_bytes", ("'BIG_ENDIAN'",)),
+        "BYTES VARCHAR": PythonForm("binary.bigint_from_bytes"),
+    },
+    "CHR": {"VARCHAR": PythonForm("letters.chr_of_text")},
+    "CONCAT": {"BYTES...": PythonForm("binary.concat_bytes", listed=0)},
+    "CONCAT_WS": {"BYTES...": PythonForm("binary.concat_ws_bytes", listed=1)},
+    "CONVERT_TZ": {"TIMESTAMP VARCHAR VARCHAR": PythonForm("times.convert_tz")},
+    "DATETOSTRING": {"INT VARCHAR": PythonForm("times.format_date", checks=_FORMAT)},
+    "DOUBLE_FROM_BYTES": {
+        "BYTES": PythonForm("binary.double_from_bytes", ("'BIG_ENDIAN'",)),
+        "BYTES VARCHAR": PythonForm("binary.double_from_bytes"),
+    },
+    "ENCODE": {"VARCHAR VARCHAR VARCHAR": PythonForm("binary.encode")},
+    "FORMAT_DATE": {"DATE VARCHAR": PythonForm("times.format_date", checks=_FORMAT_DATE)},
+    "FORMAT_TIME": {"TIME VARCHAR": PythonForm("times.format_time", checks=_FORMAT)},
+    "FORMAT_TIMESTAMP": {
+        "TIMESTAMP VARCHAR": PythonForm("times.format_timestamp", ("'UTC'",), checks=_FORMAT),
+        "TIMESTAMP VARCHAR VARCHAR": PythonForm("times.format_timestamp", checks=_FORMAT),
+    },
+    "FROM_BYTES": {"BYTES VARCHAR": PythonForm("binary.from_bytes")},
+    "GEO_DISTANCE": {
+        "DOUBLE DOUBLE DOUBLE DOUBLE": PythonForm("numbers.geo_distance", ("'KM'",)),
+        "DOUBLE DOUBLE DOUBLE DOUBLE VARCHAR": PythonForm("numbers.geo_distance"),
+    },
+    "INITCAP": {"VARCHAR": PythonForm("letters.initcap")},
+    "INSTR": {
+        "VARCHAR VARCHAR INT": PythonForm("letters.instr", ("1",)),
+        "VARCHAR VARCHAR INT INT": PythonForm("letters.instr"),
+    },
+    "INT_FROM_BYTES": {
+        "BYTES": PythonForm("binary.int_from_bytes", ("'BIG_ENDIAN'",)),
+        "BYTES VARCHAR": PythonForm("binary.int_from_bytes"),
+    },
+    "IS_JSON_STRING": {"VARCHAR": PythonForm("json_texts.is_json_string")},
+    "JSON_ARRAY_LENGTH": {"VARCHAR": PythonForm("json_texts.json_array_length")},
+    "JSON_CONCAT": {"VARCHAR...": PythonForm("json_texts.json_concat", listed=0)},
+    "JSON_ITEMS": {"VARCHAR": PythonForm("json_texts.json_items")},
+    "JSON_KEYS": {"VARCHAR": PythonForm("json_texts.json_keys")},
+    "JSON_RECORDS": {"VARCHAR": PythonForm("json_texts.json_records")},
+    "LPAD": {"BYTES INT BYTES": PythonForm("binary.lpad_bytes")},
+    "MASK": _mask("letters.mask", "VARCHAR"),
+    "MASK_KEEP_LEFT": _mask("letters.mask_keep_left", "VARCHAR INT"),
+    "MASK_KEEP_RIGHT": _mask("letters.mask_keep_right", "VARCHAR INT"),
+    "MASK_LEFT": _mask("letters.mask_left", "VARCHAR INT"),
+    "MASK_RIGHT": _mask("letters.mask_right", "VARCHAR INT"),
+    "PARSE_DATE": {"VARCHAR VARCHAR": PythonForm("simple_dates.parse_date", checks={1: _simple_date})},
+    "PARSE_TIME": {"VARCHAR VARCHAR": PythonForm("times.parse_time", checks=_PARSE)},
+    "PARSE_TIMESTAMP": {
+        "VARCHAR VARCHAR": PythonForm("times.parse_timestamp", ("'UTC'",), checks=_PARSE),
+        "VARCHAR VARCHAR VARCHAR": PythonForm("times.parse_timestamp", checks=_PARSE),
+    },
+    "REGEXP_EXTRACT_ALL": {
+        "VARCHAR VARCHAR": PythonForm("patterns.regexp_extract_all", ("0",), checks={0: _translated}),
+        "VARCHAR VARCHAR INT": PythonForm("patterns.regexp_extract_all", checks={0: _translated}),
+    },
+    "REGEXP_REPLACE": {
+        "VARCHAR VARCHAR VARCHAR": PythonForm("patterns.regexp_replace", checks={1: _translated})
+    },
+    "REGEXP_SPLIT_TO_ARRAY": {
+        "VARCHAR VARCHAR": PythonForm("patterns.regexp_split_to_array", checks={1: _splitting})
+    },
+    "ROUND": {"DOUBLE INT": PythonForm("numbers.round_double")},
+    "RPAD": {"BYTES INT BYTES": PythonForm("binary.rpad_bytes")},
+    "SPLIT": {"BYTES BYTES": PythonForm("binary.split_bytes")},
+    "SPLIT_TO_MAP": {"VARCHAR VARCHAR VARCHAR": PythonForm("letters.split_to_map")},
+    "STRINGTODATE": {"VARCHAR VARCHAR": PythonForm("times.string_to_date", checks=_PARSE)},
+    "STRINGTOTIMESTAMP": {
+        "VARCHAR VARCHAR": PythonForm("times.parse_timestamp", ("'UTC'",), checks=_PARSE),
+        "VARCHAR VARCHAR VARCHAR": PythonForm("times.parse_timestamp", checks=_PARSE),
+    },
+    "SUBSTRING": {
+        "BYTES INT": PythonForm("binary.sub_bytes", ("2147483647",)),
+        "BYTES INT INT": PythonForm("binary.sub_bytes"),
+    },
+    "TIMESTAMPTOSTRING": {
+        "BIGINT VARCHAR": PythonForm("times.format_timestamp", ("'UTC'",), checks=_FORMAT),
+        "BIGINT VARCHAR VARCHAR": PythonForm("times.format_timestamp", checks=_FORMAT),
+    },
+    "TO_BYTES": {"VARCHAR VARCHAR": PythonForm("binary.to_bytes")},
+    "TRUNC": {"DOUBLE INT": PythonForm("numbers.trunc_double")},
+    "URL_DECODE_PARAM": {"VARCHAR": PythonForm("urls.url_decode_param")},
+    "URL_ENCODE_PARAM": {"VARCHAR": PythonForm("urls.url_encode_param")},
+    "URL_EXTRACT_FRAGMENT": {"VARCHAR": PythonForm("urls.url_extract_fragment")},
+    "URL_EXTRACT_HOST": {"VARCHAR": PythonForm("urls.url_extract_host")},
+    "URL_EXTRACT_PARAMETER": {"VARCHAR VARCHAR": PythonForm("urls.url_extract_parameter")},
+    "URL_EXTRACT_PATH": {"VARCHAR": PythonForm("urls.url_extract_path")},
+    "URL_EXTRACT_PORT": {"VARCHAR": PythonForm("urls.url_extract_port")},
+    "URL_EXTRACT_PROTOCOL": {"VARCHAR": PythonForm("urls.url_extract_protocol")},
+    "URL_EXTRACT_QUERY": {"VARCHAR": PythonForm("urls.url_extract_query")},
+    "UUID": {"BYTES": PythonForm("binary.uuid_of_bytes")},
+}
+"""The forms of a function by the variation's text in :mod:`sql.language.functions.builtin`."""
+CASTS: dict[str, PythonForm] = {
+    "DOUBLE AS STRING": PythonForm("double_text.double_text"),
+    "STRING AS DATE": PythonForm("times.date_of_text"),
+    "STRING AS TIME": PythonForm("times.time_of_text"),
+    "STRING AS TIMESTAMP": PythonForm("times.timestamp_of_text"),
+}
+
+DIVISION = PythonForm("numbers.quotient")
+JSON_ARRAY_CONTAINS = PythonForm("json_texts.json_array_contains")
+PLAIN = PythonForm("numbers.plain_decimal")
+CUT = PythonForm("numbers.cut_decimal")
+
+
+def definitions() -> dict[str, Definition]:
+    """All functions in Python by their names in the engines' SQL."""
+    forms = [DIVISION, CUT, PLAIN, JSON_ARRAY_CONTAINS, *CASTS.values()]
+    forms += [form for variations in FORMS.values() for form in variations.values()]
+    return {form.definition.name: form.definition for form in forms}

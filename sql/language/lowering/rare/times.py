@@ -1,0 +1,220 @@
+"""Functions that read and write dates and times by a pattern of Java's, and CONVERT_TZ.
+
+Times are numbers here: a TIMESTAMP is epoch ms, a DATE days from 1970, and a TIME ms from midnight.
+Patterns with letters that these functions do not support are refused by :func:`check`.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from functools import lru_cache
+
+from opensea_metrics.sql.language.lowering.rare.zones import zone_of
+from opensea_metrics.sql.language.values import timestamps
+from opensea_metrics.sql.language.values.timestamp_formats import (
+    MONTHS,
+    WEEKDAYS,
+    UnknownFormat,
+    timestamp_format,
+)
+from opensea_metrics.udfs.api import udf
+
+_DAY = 86_400_000
+_TOKEN = re.compile(r"'(?:[^']|'')*'|([A-Za-z])\1*|.", re.DOTALL)
+_DATE_LETTERS, _CLOCK_LETTERS, _OFFSET_LETTERS = "yuMdDE", "HhkKmsSnAa", "XxZV"
+_WRITTEN = re.compile(
+    "y|yy|yyyy|u|uu|uuuu|M{1,4}|dd?|D|DDD|E{1,4}|HH?|hh?|kk?|KK?|mm?|ss?|S{1,9}|n|A|a|X{1,3}|x{1,3}|Z{1,3}|VV"
+)
+_CYCLE_YEARS, _CYCLE_DAYS, _TO_1970 = 400, 146_097, date(1970, 1, 1).toordinal() - 1
+
+
+def check(pattern: str, letters: str) -> None:
+    """Raises UnknownFormat for a pattern that is not written here. ``letters`` says for what: "date", "date
+    of SimpleDateFormat", "time" or "timestamp"."""
+    for match in _TOKEN.finditer(pattern):
+        token = match[0]
+        if token == "'" or token in ("{", "}", "#", "[", "]"):
+            raise UnknownFormat(f"'{token}'")
+        if not match[1]:
+            continue
+        if not _WRITTEN.fullmatch(token) or (letters == "date of SimpleDateFormat" and token[0] not in "yMdDE"):
+            raise UnknownFormat(f"'{token}'")
+
+
+def _civil(days: int) -> tuple[int, date]:
+    """The year of a day, and the same day in a year that Python has."""
+    cycles, rest = divmod(days + _TO_1970, _CYCLE_DAYS)
+    day = date.fromordinal(rest + 1)
+    return day.year + _CYCLE_YEARS * cycles, day
+
+
+@lru_cache(maxsize=200)
+def _tokens(pattern: str) -> tuple[tuple[str, bool], ...]:
+    """The parts of a pattern, and whether each is a field."""
+    tokens: list[tuple[str, bool]] = []
+    for match in _TOKEN.finditer(pattern):
+        token = match[0]
+        if match[1]:
+            tokens.append((token, True))
+        else:
+            literal = token[1:-1].replace("''", "'") if len(token) > 2 else token[0]
+            tokens.append((literal, False))
+    return tuple(tokens)
+
+
+def _written(
+    pattern: str, days: int | None, clock: int | None, offset: int | None = None, zone: str = ""
+) -> str | None:
+    """A date, a time of day and an offset (ms) in a pattern; None if the pattern asks for one that is missing."""
+    parts = []
+    for token, is_field in _tokens(pattern):
+        if not is_field:
+            parts.append(token)
+            continue
+        letter = token[0]
+        missing = (
+            days is None and letter in _DATE_LETTERS,
+            clock is None and letter in _CLOCK_LETTERS,
+            offset is None and letter in _OFFSET_LETTERS,
+        )
+        if any(missing):
+            return None
+        if letter in _DATE_LETTERS:
+            assert days is not None
+            parts.append(_date_field(token, days))
+        elif letter in _CLOCK_LETTERS:
+            assert clock is not None
+            parts.append(_clock_field(token, clock))
+        else:
+            assert offset is not None
+            parts.append(zone if letter == "V" else _offset_field(token, offset // 1000))
+    return "".join(parts)
+
+
+def _date_field(token: str, days: int) -> str:
+    year, day = _civil(days)
+    letter, count = token[0], len(token)
+    if letter in "yu":
+        shown = year if letter == "u" or year > 0 else 1 - year
+        if count == 2:
+            return f"{shown % 100:02}"
+        if count == 1:
+            return str(shown)
+        sign = "-" if shown < 0 else "+" if shown > 9999 else ""
+        return f"{sign}{abs(shown):04}"
+    if letter == "M" and count > 2:
+        return MONTHS[day.month - 1][: None if count == 4 else 3]
+    if letter == "E":
+        return WEEKDAYS[day.weekday()][: None if count == 4 else 3]
+    number = {"M": day.month, "d": day.day, "D": day.timetuple().tm_yday}[letter]
+    return f"{number:0{count}}"
+
+
+def _clock_field(token: str, clock: int) -> str:
+    hour, minute, second, rest = clock // 3_600_000, clock // 60_000 % 60, clock // 1000 % 60, clock % 1000
+    letter, count = token[0], len(token)
+    match letter:
+        case "a":
+            return "PM" if hour > 11 else "AM"
+        case "S":
+            return f"{rest:03}".ljust(9, "0")[:count]
+        case "n":
+            return str(rest * 1_000_000)
+        case "A":
+            return str(clock)
+    number = {
+        "H": hour, "h": (hour + 11) % 12 + 1, "k": (hour + 23) % 24 + 1, "K": hour % 12, "m": minute, "s": second,
+    }[letter]  # fmt: skip
+    return f"{number:0{count}}"
+
+
+def _offset_field(token: str, seconds: int) -> str:
+    letter, count = token[0], len(token)
+    if letter == "X" and seconds == 0:
+        return "Z"
+    sign, size = "-" if seconds < 0 else "+", abs(seconds)
+    hours, minutes = size // 3600, size // 60 % 60
+    if letter != "Z" and count == 1:
+        return f"{sign}{hours:02}" + (f"{minutes:02}" if minutes else "")
+    return f"{sign}{hours:02}{':' if letter != 'Z' and count == 3 else ''}{minutes:02}"
+
+
+@udf(name="ksql_format_timestamp")
+def format_timestamp(milliseconds: int, pattern: str, zone: str) -> str | None:
+    """A TIMESTAMP in a pattern, as the clocks of a zone show it; NULL for an unknown zone."""
+    try:
+        offset = zone_of(zone).offset(milliseconds)
+    except ValueError:
+        return None
+    days, clock = divmod(milliseconds + offset, _DAY)
+    return _written(pattern, days, clock, offset, zone)
+
+
+@udf(name="ksql_format_date")
+def format_date(days: int, pattern: str) -> str | None:
+    """A DATE in a pattern; NULL if the pattern asks for a time."""
+    return _written(pattern, days, None)
+
+
+@udf(name="ksql_format_time")
+def format_time(clock: int, pattern: str) -> str | None:
+    """A TIME in a pattern; NULL if the pattern asks for a date."""
+    return _written(pattern, None, clock)
+
+
+@udf(name="ksql_parse_timestamp")
+def parse_timestamp(text: str, pattern: str, zone: str) -> int | None:
+    """The TIMESTAMP in a text; NULL for a text of another form or an unknown zone."""
+    try:
+        return timestamp_format(pattern).milliseconds(text, zone_of(zone).offset_of_local)
+    except ValueError:
+        return None
+
+
+@udf(name="ksql_parse_time")
+def parse_time(text: str, pattern: str) -> int | None:
+    """The TIME in a text."""
+    fields = timestamp_format(pattern).read(text)
+    if fields is None or not fields.keys() & {"hour", "half"}:
+        return None
+    time = timestamp_format(pattern).milliseconds(text)
+    return None if time is None else time % _DAY
+
+
+@udf(name="ksql_string_to_date")
+def string_to_date(text: str, pattern: str) -> int | None:
+    """The days from 1970 of a date in a text, which has to have year, month and day."""
+    fields = timestamp_format(pattern).read(text)
+    if fields is None or not fields.keys() >= {"year", "month", "day"}:
+        return None
+    time = timestamp_format(pattern).milliseconds(text)
+    return None if time is None else time // _DAY
+
+
+@udf(name="ksql_convert_tz")
+def convert_tz(milliseconds: int, given: str, wanted: str) -> int | None:
+    """A TIMESTAMP that is the local time of a zone, as the local time of another one."""
+    try:
+        utc = milliseconds - zone_of(given).offset_of_local(milliseconds)
+        return utc + zone_of(wanted).offset(utc)
+    except ValueError:
+        return None
+
+
+@udf(name="ksql_date_of_text")
+def date_of_text(text: str) -> int | None:
+    """CAST of a text as DATE."""
+    return timestamps.days(text)
+
+
+@udf(name="ksql_time_of_text")
+def time_of_text(text: str) -> int | None:
+    """CAST of a text as TIME."""
+    return timestamps.time_of_day(text)
+
+
+@udf(name="ksql_timestamp_of_text")
+def timestamp_of_text(text: str) -> int | None:
+    """CAST of a text as TIMESTAMP."""
+    return timestamps.milliseconds(text)

@@ -1,0 +1,18 @@
+"""Python functions that the lowered SQL calls, in Spark."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from opensea_metrics.core.quoting import spark_quoted
+from opensea_metrics.sql.language.lowering.rare import table
+from opensea_metrics.udfs import spark as udfs
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+def register(session: SparkSession, query: str) -> None:
+    """Make the functions that a query calls known to a session. Spark takes milliseconds for each."""
+    called = [definition for name, definition in table.definitions().items() if spark_quoted(name) in query]
+    udfs.register_scalars(session, called)
