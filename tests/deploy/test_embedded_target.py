@@ -75,6 +75,7 @@ CASES = {
 PLACES = {
     "RANDOM": "2:5", "HISTOGRAM": "1:33", "UNIX_TIMESTAMP()": "1:34",
     "CAST of MAP<STRING, INTEGER> AS STRING": "1:39", "UUID()": "1:46",
+    "an implicit cast of DECIMAL(2, 1) to STRING": "1:44",
 }  # fmt: skip
 """Line and column of a feature that does not stand at the beginning of the statement."""
 

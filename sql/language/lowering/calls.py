@@ -222,7 +222,7 @@ class Calls(Expressions):
         for number, check in form.checks.items():
             argument = call.expressions[number]
             if not isinstance(argument, exp.Literal):
-                raise self.refused(argument, f"{name} with a pattern that is no literal")
+                raise self.refused(argument, f"{name} with a pattern that is not a literal")
             try:
                 check(str(argument.this))
             except ValueError as error:
@@ -251,7 +251,7 @@ class Calls(Expressions):
         if name == "ARRAY_JOIN":
             separator = self.value(arguments[1]) if len(arguments) > 1 else self.text(",")
             if len(arguments) > 1 and not isinstance(arguments[1], exp.Literal):
-                raise self.refused(arguments[1], "ARRAY_JOIN with a separator that is no literal")
+                raise self.refused(arguments[1], "ARRAY_JOIN with a separator that is not a literal")
             text = self.cast(call, element, STRING, "_e") if element != STRING else "_e"
             self.check_lambda(call, text)
             return self.joined(self.mapped(values, "_e", f"coalesce({text}, 'null')"), separator)
@@ -259,7 +259,7 @@ class Calls(Expressions):
             return self.greatest_of(values) if name == "ARRAY_MAX" else self.least_of(values)
         order = arguments[1] if len(arguments) > 1 else exp.Literal.string("ASC")
         if not isinstance(order, exp.Literal):
-            raise self.refused(order, "ARRAY_SORT with an order that is no literal")
+            raise self.refused(order, "ARRAY_SORT with an order that is not a literal")
         match str(order.this).upper():
             case "ASC" | "ASCEN" | "ASCENDING":
                 return self.sorted(values, is_descending=False)
