@@ -212,7 +212,8 @@ def test_originals_that_are_not_what_a_compacted_file_has_are_kept(
     place.write(0, 0, 30, [*events(0, 30, 4), event(TEN, 99)])
     (left,) = done(place, stream).left
     assert left.path.endswith(parquet(0, 0, 0, 42))
-    assert re.search(r"does not have the records of its originals: .*0000000030.json.gz.*are kept. Remove the compacted file", left.reason)
+    reason = r"does not have the records of its originals: .*0000000030.json.gz.*are kept. Remove the compacted file"
+    assert re.search(reason, left.reason)
     assert name(0, 0, 30) in place.names()
     place.fs.rm_file(f"{place.root}/{parquet(0, 0, 0, 42)}")
     assert done(place, stream).compacted == 1
