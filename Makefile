@@ -38,6 +38,7 @@ test-faults: install ## a thousand schedules of faults between the migration too
 
 soak: install ## 300 random schedules of kill -9, lost files, full disks … against the embedded server
 	SOAK_SCHEDULES=300 SOAK_SEED=$${SOAK_SEED:-$$(date +%s)} $(VENV)/bin/python -m pytest tests/embedded/test_soak.py
+	KILLS=300 $(VENV)/bin/python -m pytest tests/embedded/test_kills.py
 	HOSTILE=all $(VENV)/bin/python -m pytest tests/embedded/test_hostile.py
 
 # The report names the modules that mypy has checked.
