@@ -123,12 +123,12 @@ def new(name: str, root: Path | None = None, variables: Variables | None = None)
     words = re.sub(r"\s+", "_", name.strip())
     if not re.fullmatch(r"\w+", words):
         raise MigrationError(f"{name!r} is no name for a migration\n  hint: use letters, digits and underscores")
-    project = load_project(root, variables)
-    if root is None and project.root == packaged_root():
+    if root is None and find_root() == packaged_root():
         raise MigrationError(
             "there is no project here: ./sql has no settings.yml and migrations/\n"
             "  hint: begin one with opensea-metrics init DIR, or name its folder with --sql DIR"
         )
+    project = load_project(root, variables)
     versions = [file.version for file in project.migrations]
     digits = max((len(file.path.name.partition("__")[0]) - 1 for file in project.migrations), default=3)
     version = max(versions, default=0) + 1

@@ -24,11 +24,7 @@ def lines_of_files(files: FileLines, source: Source, cursor: duckdb.DuckDBPyConn
     lines = files.relation(cursor, names)
     tombstone = f", false AS {TOMBSTONE}" if source.is_table else ""
     columns = f"line, path, _odd, {_key(source)} AS key, {now}::BIGINT AS ts{tombstone}, {', '.join(RECORD)}"
-    if isinstance(source.headers and source.headers.type, ArrayType):
-        columns += f", headers::{duckdb_type(source.headers.type)} AS headers"  # type: ignore[union-attr]
-    else:
-        columns += _no_headers(source)
-    return f"SELECT {columns} FROM ({lines})"
+    return f"SELECT {columns}{_headers(source, are_known=True)} FROM ({lines})"
 
 
 def lines_of_records(topic: str, source: Source, low: Mapping[int, int], high: Mapping[int, int]) -> str:
@@ -37,7 +33,7 @@ def lines_of_records(topic: str, source: Source, low: Mapping[int, int], high: M
     tombstone = f", value IS NULL AS {TOMBSTONE}" if source.is_table else ""
     kept = "" if source.is_table else " AND value IS NOT NULL"
     return (
-        f"SELECT value AS line, 'INSERT VALUES' AS path, key, ts{tombstone}{_no_headers(source)},"
+        f"SELECT value AS line, 'INSERT VALUES' AS path, key, ts{tombstone}{_headers(source, are_known=False)},"
         ' partition AS ROWPARTITION, "offset" AS ROWOFFSET FROM meta.records'
         f" WHERE topic = {text(topic)} AND {record_store.between(low, high)}{kept} ORDER BY seq"
     )
@@ -49,7 +45,11 @@ def _key(source: Source) -> str:
     return f"{text('{' + json.dumps(names[0]) + ':')} || key || '}}'" if len(names) == 1 else "key"
 
 
-def _no_headers(source: Source) -> str:
-    """SQL for a column of NULL headers, if the source has a column for headers."""
-    headers = source.headers
-    return f", NULL::{duckdb_type(headers.type)} AS headers" if headers else ""
+def _headers(source: Source, are_known: bool) -> str:
+    """SQL for a column of headers, if the source has one. It is NULL unless the headers ``are_known``, and for a
+    column of a single header."""
+    if source.headers is None:
+        return ""
+    kind = source.headers.type
+    value = "headers" if are_known and isinstance(kind, ArrayType) else "NULL"
+    return f", {value}::{duckdb_type(kind)} AS headers"

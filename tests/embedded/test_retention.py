@@ -160,17 +160,22 @@ def chunk_tables(server: Inside) -> list[str]:
     return [name for (name,) in rows]
 
 
-@pytest.fixture
-def dropped(server: Inside, monkeypatch: pytest.MonkeyPatch) -> Inside:
-    """A stream of 1,000 records whose first 700 are no longer in the database, and a selection of it."""
+def fill_chunks(server: Inside, monkeypatch: pytest.MonkeyPatch, kept: int, count: int) -> None:
+    """Make a stream of ``count`` chunks of 100 records, of which a sweep keeps ``kept``, and a selection of it."""
     monkeypatch.setattr(persistent, "CHUNK_ROWS", 100)
-    monkeypatch.setattr(chunks, "KEPT", 2)
+    monkeypatch.setattr(chunks, "KEPT", kept)
     server.done(RAW.format(more=""))
     server.done("CREATE STREAM copied AS SELECT * FROM raw;")
     server.done("CREATE STREAM odd AS SELECT * FROM copied WHERE t % 2 = 1;")
-    for number in range(10):
+    for number in range(count):
         write(server, number * 100, 100, START + number * 100, 1)
         server.settle()
+
+
+@pytest.fixture
+def dropped(server: Inside, monkeypatch: pytest.MonkeyPatch) -> Inside:
+    """A stream of 1,000 records whose first 700 are no longer in the database, and a selection of it."""
+    fill_chunks(server, monkeypatch, kept=2, count=10)
     assert len(chunk_tables(server)) == 10
     sweep(server, 2**60)
     assert len(chunk_tables(server)) == 3
@@ -211,14 +216,7 @@ def test_dropped_chunks_are_rebuilt_when_their_query_ends(dropped: Inside, drop:
 def test_chunks_stay_until_clients_have_read_them(
     server: Inside, monkeypatch: pytest.MonkeyPatch, source: str
 ) -> None:
-    monkeypatch.setattr(persistent, "CHUNK_ROWS", 100)
-    monkeypatch.setattr(chunks, "KEPT", 0)
-    server.done(RAW.format(more=""))
-    server.done("CREATE STREAM copied AS SELECT * FROM raw;")
-    server.done("CREATE STREAM odd AS SELECT * FROM copied WHERE t % 2 = 1;")
-    for number in range(3):
-        write(server, number * 100, 100, START + number * 100, 1)
-        server.settle()
+    fill_chunks(server, monkeypatch, kept=0, count=3)
     statement = parse_statement(f"SELECT * FROM {source} EMIT CHANGES;")
     with closing(TransientQuery(server.engine, statement, {})) as query:
         rows = query.rows()

@@ -121,7 +121,7 @@ class Casts(Writing):
         if source in (INTEGER, BIGINT, BOOLEAN):
             return f"CAST({value} AS {self.type_name(STRING)})"
         if source == DOUBLE:
-            return self.double_text(value)
+            return self.in_python(table.CASTS["DOUBLE AS STRING"], [value])
         if source in _TIMES or source.name == "DECIMAL":
             return self.text_of(source, value)
         raise self.refused(place, f"CAST of {source} AS STRING")

@@ -144,10 +144,6 @@ class Writing(ABC):
         """DECIMAL → integer: without its fraction, and wrapped around."""
 
     @abstractmethod
-    def double_text(self, value: str) -> str:
-        """DOUBLE → text, as Java writes it."""
-
-    @abstractmethod
     def text_of(self, kind: KsqlType, value: str) -> str:
         """DECIMAL, DATE, TIME or TIMESTAMP → text."""
 
@@ -171,13 +167,13 @@ class Writing(ABC):
     def mapped_map(self, value: str, keys: str, values: str) -> str:
         """A MAP of arrays of keys and values; NULL where ``value`` or ``values`` is."""
 
-    @abstractmethod
     def keys(self, value: str) -> str:
         """The keys of a MAP."""
+        return f"map_keys({value})"
 
-    @abstractmethod
     def values(self, value: str) -> str:
         """The values of a MAP."""
+        return f"map_values({value})"
 
     @abstractmethod
     def sorted_entries(self, value: str) -> str:

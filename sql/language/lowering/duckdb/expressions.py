@@ -29,7 +29,6 @@ from opensea_metrics.sql.language.lowering.calls import Calls
 from opensea_metrics.sql.language.lowering.duckdb.json_text import json_text
 from opensea_metrics.sql.language.lowering.expressions import owner, spans_all
 from opensea_metrics.sql.language.lowering.json_paths import pointer
-from opensea_metrics.sql.language.lowering.rare import table
 from opensea_metrics.sql.language.lowering.refusals import EMBEDDED
 from opensea_metrics.sql.language.lowering.writing import SHALLOW, balanced
 
@@ -194,9 +193,6 @@ class Lowering(Calls):
     def cut_decimal(self, kind: KsqlType, value: str) -> str:
         return wrapped(kind, f"CAST(trunc({value}) AS HUGEINT)")
 
-    def double_text(self, value: str) -> str:
-        return self.in_python(table.CASTS["DOUBLE AS STRING"], [value])
-
     def text_of(self, kind: KsqlType, value: str) -> str:
         return f"{_TEXTS[kind]}({value})" if kind in _TEXTS else f"CAST({value} AS VARCHAR)"
 
@@ -219,12 +215,6 @@ class Lowering(Calls):
 
     def mapped_map(self, value: str, keys: str, values: str) -> str:
         return f"CASE WHEN {value} IS NOT NULL AND {values} IS NOT NULL THEN MAP({keys}, {values}) END"
-
-    def keys(self, value: str) -> str:
-        return f"map_keys({value})"
-
-    def values(self, value: str) -> str:
-        return f"map_values({value})"
 
     def sorted_entries(self, value: str) -> str:
         return f"list_transform(list_sort(map_entries({value})), lambda _e: struct_pack(K := _e.key, V := _e.value))"

@@ -215,9 +215,6 @@ class SparkLowering(Calls):
         # The last 64 bits of a number of up to 38 digits, from text: Spark has no wider integers.
         return f"CAST({self.in_python(table.CUT, [f'CAST({value} AS STRING)'])} AS {spark(kind)})"
 
-    def double_text(self, value: str) -> str:
-        return self.in_python(table.CASTS["DOUBLE AS STRING"], [value])
-
     def text_of(self, kind: KsqlType, value: str) -> str:
         if isinstance(kind, DecimalType):
             text = f"CAST({value} AS STRING)"
@@ -247,12 +244,6 @@ class SparkLowering(Calls):
 
     def mapped_map(self, value: str, keys: str, values: str) -> str:
         return f"CASE WHEN {value} IS NOT NULL AND {values} IS NOT NULL THEN map_from_arrays({keys}, {values}) END"
-
-    def keys(self, value: str) -> str:
-        return f"map_keys({value})"
-
-    def values(self, value: str) -> str:
-        return f"map_values({value})"
 
     def sorted_entries(self, value: str) -> str:
         entries = f"array_sort(map_entries({value}), (_a, _b) -> CASE WHEN _a.key < _b.key THEN -1 ELSE 1 END)"
