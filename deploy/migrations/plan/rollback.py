@@ -125,6 +125,8 @@ def make_rollback(
             steps = _marking([UndoStep(statement) for statement in downs[version.version]], own)
         else:
             steps, server = _steps(own, undoing, server)
+        if not_executed := recorded.not_executed_of(version.version):
+            steps += _marking([], not_executed)  # otherwise another plan of this version would execute them
         running = replace(version, state=VersionState.RUNNING, error_reason="being rolled back")
         plans.append(VersionPlan(running, VersionState.PENDING, tuple(steps)))
     return RollbackPlan(tuple(plans))

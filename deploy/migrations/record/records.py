@@ -208,6 +208,11 @@ class Recorded:
         """The statements of a version that were executed, or may have been."""
         return tuple(record for record in self.statements_of(version) if record.in_effect)
 
+    def not_executed_of(self, version: int) -> tuple[StatementRecord, ...]:
+        """The statements of a version that an interrupted run has left: planned, or refused by the server."""
+        left = (StatementState.PLANNED, StatementState.ERROR)
+        return tuple(record for record in self.statements_of(version) if record.state in left)
+
 
 def is_side_by_side(records: Sequence[StatementRecord]) -> bool:
     """True if the record has the statements of a version, because the file does not say them."""
