@@ -165,6 +165,9 @@ def test_a_way_back_that_is_interrupted(
     unlucky = Unlucky(live.url, at=at, after=after, anycase=True)
     with pytest.raises(Interrupted):
         commands.rollback(unlucky, agreed, root)
+    if StatementState.UNDONE in {record.state for record in RecordStore(live).read().statements_of(2)}:
+        with pytest.raises(MigrationError, match="a rollback of it has not finished"):
+            commands.apply(live, root, site=SITE)
     commands.rollback(live, agreed, root)
     assert seen(live) == before
     recorded = RecordStore(live).read().statements_of(1)

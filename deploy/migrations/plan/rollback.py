@@ -27,6 +27,7 @@ from opensea_metrics.deploy.migrations.record.records import (
     CREATES,
     CREATES_STREAM,
     DROPS,
+    ROLLING_BACK,
     Recorded,
     StatementRecord,
     VersionRecord,
@@ -127,7 +128,7 @@ def make_rollback(
             steps, server = _steps(own, undoing, server)
         if not_executed := recorded.not_executed_of(version.version):
             steps += _marking([], not_executed)  # otherwise another plan of this version would execute them
-        running = replace(version, state=VersionState.RUNNING, error_reason="being rolled back")
+        running = replace(version, state=VersionState.RUNNING, error_reason=ROLLING_BACK)
         plans.append(VersionPlan(running, VersionState.PENDING, tuple(steps)))
     return RollbackPlan(tuple(plans))
 
