@@ -9,6 +9,7 @@ from sqlglot import exp
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.sql.language.catalog.type_names import written_type
+from opensea_metrics.sql.language.dialect.rewriting import rewritten
 from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
 Types = Mapping[str, exp.Expression]
@@ -24,7 +25,7 @@ def with_types(statement: Statement, types: Types) -> Statement:
         kind = _stands_for(part, types)
         return part if kind is None else kind.copy()
 
-    return replace(statement, ast=statement.ast.copy().transform(written))
+    return replace(statement, ast=rewritten(statement.ast, written))
 
 
 def created(types: Types, statement: Statement) -> Types:
