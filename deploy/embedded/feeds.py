@@ -3,7 +3,7 @@
 - A log: the rows that a stream's query creates from JSON.
 - The rows that a dropped stream or table has left.
 - The changes of a table: its newest row for each key, at the number of the key's last change. As in a
-  compacted topic, later readers do not see older changes of a key.
+  compacted topic, later readers do not see older changes of a key. With EMIT FINAL these are the final rows.
 - A selection: the rows of a stream's SELECT over a feed of rows of another topic. Nothing is stored.
 
 A row of a stream has the partition and the offset of its original record. So the offsets of a stream that a query
@@ -95,6 +95,13 @@ class Changes:
 
     def relation(self, source: Source, low: int | None, high: int | None) -> str:
         rows = f"SELECT * FROM {state_table(self.query.id)}{_between(low, high)}"
+        return self._finished(source, f"SELECT * FROM ({rows}) WHERE _off IS NOT NULL")
+
+    def with_open(self, source: Source) -> str:
+        """All rows, including those of open windows of EMIT FINAL, which pull queries see."""
+        return self._finished(source, f"SELECT * FROM {state_table(self.query.id)}")
+
+    def _finished(self, source: Source, rows: str) -> str:
         finished = selects.grouping(self.query.analysis).finish(rows)
         rows = f"SELECT *, 0::INTEGER AS ROWPARTITION, _off AS ROWOFFSET FROM ({finished})"
         names = [*_columns(self.query), "WINDOWSTART", "WINDOWEND"]
@@ -193,7 +200,9 @@ def nothing(source: Source) -> str:
 
 
 def _columns(query: Query) -> list[str]:
-    return [column.name for column in query.analysis.columns]
+    """The columns of a query's rows. A stream over a source with windows has their bounds too."""
+    bounds = ["WINDOWSTART", "WINDOWEND"] if query.analysis.source.window else []
+    return [*(column.name for column in query.analysis.columns), *bounds]
 
 
 def _end(cursor: duckdb.DuckDBPyConnection, table: str) -> int:

@@ -22,7 +22,7 @@ class NewestRows:
         self._cursor = cursor
         self._table = table
         self._keys = [column_of(column.name) for column in source.columns if column.is_key]
-        self._keys += ["WINDOWSTART"] if source.window else []
+        self._keys += ["WINDOWSTART", "WINDOWEND"] if source.window else []
         self.end = 0
         cursor.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {feeds.nothing(source)}")
 

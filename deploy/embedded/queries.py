@@ -181,6 +181,9 @@ class TransientQuery:
     def _unread(self) -> Iterator[str]:
         if self._is_made:
             feed = self._changes()
+            if not self.is_push:
+                yield feed.with_open(self.source)
+                return
             low, high = self._read.positions.get(ReadPosition(feed.id), 0), feed.end(self._cursor)
             if low < high:
                 self._read.positions = {ReadPosition(feed.id): high}

@@ -83,17 +83,19 @@ def delete_read_files(
 def _forget_windows(cursor: duckdb.DuckDBPyConnection, query: Query, reached: int) -> None:
     """Delete the rows of old windows from a state.
 
-    The number of the last change must not be used again. The last change is never deleted, because a newer window
-    was changed later.
+    The row of the last change stays, because its number must not be used again. Open windows of EMIT FINAL stay
+    too: another partition may still close them.
     """
     window = query.analysis.window
     assert window is not None
     table = log_tables.state_table(query.id)
-    newest, oldest = cursor.execute(f"SELECT max(_ws), min(_ws) FROM {table}").fetchone()  # type: ignore[misc]
+    at = "_we" if window.is_session else "_ws"
+    newest, oldest = cursor.execute(f"SELECT max({at}), min({at}) FROM {table}").fetchone()  # type: ignore[misc]
     if newest is not None and oldest <= newest - window.kept:
         with transaction(cursor):
             cursor.execute(
-                f"DELETE FROM {table} WHERE _ws <= ? AND _off < ?", [newest - window.kept, reached]
+                f"DELETE FROM {table} WHERE {at} <= ? AND _off < least(?, (SELECT max(_off) FROM {table}))",
+                [newest - window.kept, reached],
             )
 
 

@@ -32,7 +32,7 @@ class Column:
 class Window:
     """A window with durations in milliseconds. ``kind`` is TUMBLING, HOPPING or SESSION.
 
-    The default of ``grace`` is 24 hours minus the size (docs/ksqldb-facts.md, Windows). ``origin`` is the start of
+    The ``size`` of a session window is its gap: the longest time without a row within a session. The default of ``grace`` is 24 hours minus the size (docs/ksqldb-facts.md, Windows). ``origin`` is the start of
     some window (epoch ms). In ksqlDB it is the epoch. ``retention`` is None if the statement does not say it: see
     :attr:`kept`.
     """
@@ -45,9 +45,13 @@ class Window:
     retention: int | None = None
 
     @property
+    def is_session(self) -> bool:
+        return self.kind == "SESSION"
+
+    @property
     def kept(self) -> int:
-        """For how long (ms of stream time after its start) a window is kept: size and grace, unless the statement
-        says more (docs/ksqldb-facts.md, Windows)."""
+        """For how long (ms of stream time) a window is kept after its start, or a session after its end: size and
+        grace, unless the statement says more (docs/ksqldb-facts.md, Windows)."""
         return self.size + self.grace if self.retention is None else self.retention
 
 

@@ -88,10 +88,6 @@ def check_supported(analysis: Analysis, engine: str) -> None:
     feature = None
     if analysis.joined:
         feature = "JOIN"
-    elif analysis.emit == "FINAL":
-        feature = "EMIT FINAL"
-    elif analysis.window and analysis.window.kind == "SESSION":
-        feature = "a SESSION window"
     elif analysis.limit is not None and analysis.limit < 0:
         feature = "a negative LIMIT"
     if feature:
@@ -99,14 +95,41 @@ def check_supported(analysis: Analysis, engine: str) -> None:
 
 
 def windowed(engine: EngineSyntax, relation: str, window: Window | None) -> str:
-    """The relation with the window's start as ``_ws``. A row is repeated for each of its windows."""
-    if window is None:
+    """The relation with the window's start as ``_ws``. A row is repeated for each of its windows.
+
+    A session depends on the other rows of its key, so :func:`sessions` finds the bounds of sessions.
+    """
+    if window is None or window.is_session:
         return relation
     since = f"(ROWTIME - {window.origin})" if window.origin else "ROWTIME"
     start = f"(ROWTIME - ({since} % {window.advance}))"
     if window.advance != window.size:
         start = engine.hops(start, window)
     return f"SELECT *, {start} AS _ws FROM ({relation})"
+
+
+def sessions(rows: str, keys: Sequence[str], gap: int, bounds: tuple[str, str] = ("ROWTIME", "ROWTIME")) -> str:
+    """The rows with ``_session``, the number of their session among those with the same keys.
+
+    Rows are in one session if no gap between them is longer than ``gap`` (ms). ``bounds`` are the first and the last
+    time of a row, which may be a session itself.
+    """
+    first, last = bounds
+    over = f"OVER (PARTITION BY {', '.join(keys)} ORDER BY {first}, {last} ROWS BETWEEN UNBOUNDED PRECEDING AND"
+    starts = f"CASE WHEN {first} <= max({last}) {over} 1 PRECEDING) + {gap} THEN 0 ELSE 1 END"
+    return f"SELECT *, sum(_starts) {over} CURRENT ROW) AS _session FROM (SELECT *, {starts} AS _starts FROM ({rows}))"
+
+
+def window_columns(window: Window | None) -> list[str]:
+    """The columns that identify the window of a row of state."""
+    if window is None:
+        return []
+    return ["_ws", "_we"] if window.is_session else ["_ws"]
+
+
+def window_end(window: Window) -> str:
+    """The end of the window of a row of state. The end of a session is the time of its last row, as in ksqlDB."""
+    return "_we" if window.is_session else f"_ws + {window.size}"
 
 
 def aggregate_calls(analysis: Analysis) -> list[exp.Anonymous]:
@@ -118,10 +141,10 @@ def aggregate_calls(analysis: Analysis) -> list[exp.Anonymous]:
 
 
 def state_columns(analysis: Analysis) -> dict[exp.Expression, str]:
-    """The group keys and the window's bounds as columns of a state: ``_k0`` …, and ``_ws`` for the start."""
+    """The group keys and the window's bounds as columns of a state: ``_k0`` …, and :func:`window_columns`."""
     columns: dict[exp.Expression, str] = {key: f"_k{index}" for index, key in enumerate(analysis.group)}
     if analysis.window:
-        bounds = {"WINDOWSTART": "_ws", "WINDOWEND": f"(_ws + {analysis.window.size})"}
+        bounds = {"WINDOWSTART": "_ws", "WINDOWEND": f"({window_end(analysis.window)})"}
         for name, sql in bounds.items():
             columns[exp.Column(this=exp.Identifier(this=name, quoted=True))] = sql
     return columns

@@ -31,7 +31,7 @@ def analyse(statement: Statement, query: exp.Expression, sources: dict[str, Sour
     check_sources(statement, [source, *joined], aliases)
     named = dict(zip(aliases, (source, *joined), strict=True))
     columns = {alias: known.readable() for alias, known in named.items()}
-    window = _window(statement, query.args.get("window"))
+    window = _window(statement, query.args.get("window"), is_final=query.args.get("emit") == "FINAL")
     if window:
         columns[aliases[0]] |= {"WINDOWSTART": BIGINT, "WINDOWEND": BIGINT}
     scope = Scope(statement, columns)
@@ -106,7 +106,8 @@ def _alias(item: exp.Expression) -> str:
     return name_of(item.args.get("alias") or item.this)
 
 
-def _window(statement: Statement, window: exp.Expression | None) -> Window | None:
+def _window(statement: Statement, window: exp.Expression | None, is_final: bool) -> Window | None:
+    """The window of a SELECT. Without GRACE PERIOD, EMIT FINAL has no grace period (observed on a 7.9.1)."""
     if window is None:
         return None
 
@@ -120,7 +121,7 @@ def _window(statement: Statement, window: exp.Expression | None) -> Window | Non
         raise SqlError("Size must be positive", statement.place, stage=Stage.QUERY)
     grace = duration("grace")
     if grace is None:
-        grace = max(0, 86_400_000 - size)
+        grace = 0 if is_final else max(0, 86_400_000 - size)
     retention = duration("retention")
     if retention is not None and retention < size + grace:
         raise SqlError(

@@ -41,9 +41,10 @@ class Grouping:
     """A grouped SELECT, in parts.
 
     ``partial(relation, …)`` returns rows of state. Their columns are the group keys ``_k0 …``, the window's start
-    ``_ws`` (only with a window), the accumulators ``_a0 …``, and the newest ROWTIME ``_ts``. ``merge(rows)`` returns
-    one row per key from rows of state with the additional column ``_src`` (0 older, 1 newer). ``finish(rows)``
-    returns the SELECT's columns, WINDOWSTART, WINDOWEND, ROWTIME and ``_off``.
+    ``_ws`` (only with a window), the end ``_we`` (only of a session), the accumulators ``_a0 …``, and the newest
+    ROWTIME ``_ts``. ``merge(rows)`` returns one row per key and window from rows of state with the additional column
+    ``_src`` (0 older, 1 newer). ``finish(rows)`` returns the SELECT's columns, WINDOWSTART, WINDOWEND, ROWTIME and
+    ``_off``. ``carried`` are columns of the relation that rows of state also have.
     """
 
     analysis: Analysis
@@ -52,26 +53,52 @@ class Grouping:
     columns_sql: tuple[tuple[str, str], ...]
     where_sql: str
     having_sql: str
+    carried: tuple[str, ...] = ()
+
+    @property
+    def group(self) -> list[str]:
+        """The columns of the group keys in a row of state."""
+        return [f"_k{index}" for index in range(len(self.key_sql))]
 
     @property
     def keys(self) -> list[str]:
         """The columns that identify a row of state."""
-        keys = [f"_k{index}" for index in range(len(self.key_sql))]
-        return [*keys, "_ws"] if self.analysis.window else keys
+        return [*self.group, *selects.window_columns(self.analysis.window)]
+
+    @property
+    def is_ordered(self) -> bool:
+        """True if an accumulator depends on the order in which rows of state are merged."""
+        return any("{src}" in part.merge for part in self._accumulators())
 
     def partial(self, relation: str, time: StreamTime | None) -> str:
         """Rows of state, computed from the rows of a relation.
 
         With a stream time, rows that arrive after their window has closed are omitted.
         """
-        keys = [f"{sql} AS _k{index}" for index, sql in enumerate(self.key_sql)]
-        states = [f"{part.partial} AS _a{i}" for i, part in enumerate(self._accumulators())]
-        rows = f"SELECT * FROM ({selects.windowed(SYNTAX, relation, self.analysis.window)}) WHERE {self._kept()}"
+        window = self.analysis.window
+        rows = f"SELECT * FROM ({selects.windowed(SYNTAX, relation, window)}) WHERE {self._kept()}"
         if time is not None:
             rows = f"SELECT * FROM ({self._timed(rows, time)}) WHERE NOT _late"
-        selected = ", ".join([*keys, *self._window_key(), *states, "max(ROWTIME) AS _ts"])
-        groups = ", ".join(str(i + 1) for i in range(len(self.keys)))
-        return self._tidied(f"SELECT {selected} FROM ({rows}) GROUP BY {groups}")
+        if window is not None and window.is_session:
+            rows = selects.sessions(f"SELECT *, {', '.join(self._named_keys())} FROM ({rows})", self.group, window.size)
+            return self._partial(rows, [*self.group, "_session"])
+        return self._partial(rows, [*self._named_keys(), *selects.window_columns(window)])
+
+    def one_by_one(self, relation: str) -> str:
+        """Rows of state, one for each row of a relation that is a session by itself, with its ``_off``."""
+        rows = f"SELECT *, {', '.join(self._named_keys())}, _off AS _session FROM ({relation})"
+        return self._partial(rows, [*self.group, "_session"], kept=["_session AS _off"])
+
+    def timed(self, relation: str, time: StreamTime) -> str:
+        """The rows that are grouped, with their group keys and three more columns.
+
+        ``_place`` is the row's place in the order of stream time, ``_before`` and ``_now`` the stream time before
+        and after the row.
+        """
+        rows = f"SELECT *, {', '.join(self._named_keys())} FROM ({relation}) WHERE {self._kept()}"
+        before = f"greatest(coalesce(max(ROWTIME) OVER ({time.earlier}), 0), {time.before})"
+        rows = f"SELECT *, {before} AS _before, {time.place} AS _place FROM ({time.merged(rows)})"
+        return f"SELECT *, greatest(_before, ROWTIME) AS _now FROM ({rows})"
 
     def newest(self, relation: str, time: StreamTime) -> str:
         """The greatest ROWTIME (epoch ms) of each of its partitions, among the rows that are grouped."""
@@ -97,20 +124,21 @@ class Grouping:
 
     def merge(self, rows: str) -> str:
         """One row of state for each key, merged from rows of state."""
-        states = [
-            f"{part.merge.format(a=f'_a{i}', b=f'_a{i + 1}', src='_src')} AS _a{i}"
-            for i, part in enumerate(self._accumulators())
-        ]
-        keys = ", ".join(self.keys)
-        selected = ", ".join([keys, *states, "max(_ts) AS _ts"])
-        return self._tidied(f"SELECT {selected} FROM ({rows}) GROUP BY {keys}")
+        window = self.analysis.window
+        if window is not None and window.is_session:
+            return self.combine(selects.sessions(rows, self.group, window.size, ("_ws", "_we")))
+        return self._merged(rows, self.keys, self.keys)
+
+    def combine(self, rows: str) -> str:
+        """One row of state for each session, merged from rows of state that have ``_src`` and ``_session``."""
+        return self._merged(rows, [*self.group, "min(_ws) AS _ws", "max(_we) AS _we"], [*self.group, "_session"])
 
     def finish(self, rows: str) -> str:
         """The SELECT's columns, computed from rows of state that have ``_off``."""
         columns = ", ".join(f"{sql} AS {duckdb_column(name)}" for name, sql in self.columns_sql)
         window = ""
         if self.analysis.window:
-            window = f", _ws AS WINDOWSTART, _ws + {self.analysis.window.size} AS WINDOWEND"
+            window = f", _ws AS WINDOWSTART, {selects.window_end(self.analysis.window)} AS WINDOWEND"
         return (
             f"SELECT {columns}{window}, _ts AS ROWTIME, _off FROM ({rows}) WHERE {self.having_sql}"
         )
@@ -119,15 +147,37 @@ class Grouping:
         for aggregated in self.aggregates:
             yield from aggregated.accumulators
 
-    def _window_key(self) -> list[str]:
-        return ["_ws"] if self.analysis.window else []
+    def _named_keys(self) -> list[str]:
+        return [f"{sql} AS _k{index}" for index, sql in enumerate(self.key_sql)]
 
-    def _tidied(self, grouped: str) -> str:
+    def _partial(self, rows: str, by: list[str], kept: Sequence[str] = ()) -> str:
+        """Rows of state from rows that have ``_session`` if the window is a session. ``kept`` are further columns."""
+        window = self.analysis.window
+        states = [f"{part.partial} AS _a{i}" for i, part in enumerate(self._accumulators())]
+        is_session = window is not None and window.is_session
+        bounds = ["min(ROWTIME) AS _ws", "max(ROWTIME) AS _we"] if is_session else []
+        columns = [column for column in by if column != "_session"]
+        carried = [f"max({name}) AS {name}" for name in self.carried]
+        selected = ", ".join([*columns, *bounds, *states, "max(ROWTIME) AS _ts", *carried, *kept])
+        groups = [*(str(i + 1) for i in range(len(columns))), *(["_session"] if is_session else [])]
+        return self._tidied(f"SELECT {selected} FROM ({rows}) GROUP BY {', '.join(groups)}", kept)
+
+    def _merged(self, rows: str, columns: Sequence[str], by: Sequence[str]) -> str:
+        states = [
+            f"{part.merge.format(a=f'_a{i}', b=f'_a{i + 1}', src='_src')} AS _a{i}"
+            for i, part in enumerate(self._accumulators())
+        ]
+        carried = [f"max({name}) AS {name}" for name in self.carried]
+        selected = ", ".join([*columns, *states, "max(_ts) AS _ts", *carried])
+        return self._tidied(f"SELECT {selected} FROM ({rows}) GROUP BY {', '.join(by)}")
+
+    def _tidied(self, grouped: str, kept: Sequence[str] = ()) -> str:
         tidied = [
             f"{part.tidy.format(a=f'_a{i}')} AS _a{i}"
             for i, part in enumerate(self._accumulators())
         ]
-        return f"SELECT {', '.join([*self.keys, *tidied, '_ts'])} FROM ({grouped})"
+        more = [*self.carried, *(column.rpartition(" ")[2] for column in kept)]
+        return f"SELECT {', '.join([*self.keys, *tidied, '_ts', *more])} FROM ({grouped})"
 
 
 def as_source(source: Source, relation: str, available: Sequence[str], carried: Sequence[str] = ()) -> str:

@@ -31,10 +31,23 @@ class StreamTime:
     @property
     def order(self) -> str:
         """The rows of :meth:`merged` up to one of them, as a window of DuckDB's SQL."""
-        rows = "ROWS UNBOUNDED PRECEDING"
+        return f"{self._ordered} ROWS UNBOUNDED PRECEDING"
+
+    @property
+    def earlier(self) -> str:
+        """The rows of :meth:`merged` before one of them, as a window of DuckDB's SQL."""
+        return f"{self._ordered} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
+
+    @property
+    def place(self) -> str:
+        """A number for each row of :meth:`merged`, in the order in which Kafka Streams reads the rows of a group."""
+        return f"row_number() OVER (ORDER BY {'_off' if self.is_by_partition else '_turn, ROWPARTITION, _off'})"
+
+    @property
+    def _ordered(self) -> str:
         if self.is_by_partition:
-            return f"PARTITION BY ROWPARTITION ORDER BY _off {rows}"
-        return f"ORDER BY _turn, ROWPARTITION, _off {rows}"
+            return "PARTITION BY ROWPARTITION ORDER BY _off"
+        return "ORDER BY _turn, ROWPARTITION, _off"
 
     def merged(self, rows: str) -> str:
         """Rows with what :attr:`order` needs."""
