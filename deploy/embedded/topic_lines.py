@@ -40,8 +40,9 @@ def lines_of_records(topic: str, source: Source, low: Mapping[int, int], high: M
 
 
 def _key(source: Source) -> str:
-    """SQL for a record's key as an object with the key columns. A key of one column is stored without its name."""
-    names = [column.name for column in source.columns if column.is_key]
+    """SQL for a record's key as an object with the key columns. A key of one column is stored without its name,
+    unless it has a window."""
+    names = [column.name for column in source.key_fields]
     return f"{text('{' + json.dumps(names[0]) + ':')} || key || '}}'" if len(names) == 1 else "key"
 
 

@@ -28,7 +28,7 @@ from opensea_metrics.sql.language.statements.parser import parse_statement
 class TrialRecord:
     """A record for a topic. ``key`` and ``value`` are JSON objects with a field for each column.
 
-    ``timestamp`` is in epoch ms. A ``key`` of None means that the record has no key, a ``value`` of None that it is a
+    ``timestamp`` is in epoch ms. ``window`` has the start and the end (epoch ms) of the window of the key, if it has one. A ``key`` of None means that the record has no key, a ``value`` of None that it is a
     tombstone. ``headers`` are pairs of a name and bytes.
     """
 
@@ -38,6 +38,7 @@ class TrialRecord:
     timestamp: int = 0
     headers: tuple[tuple[str, bytes], ...] = ()
     partition: int = 0
+    window: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,11 @@ def _insert(engine: Engine, record: TrialRecord) -> None:
         raise SqlError(f"no stream or table reads the topic {record.topic}; declare one")
     if record.headers:
         raise SqlError(f"the embedded server does not store headers of inserted records: {record.topic}")
-    engine.insert(source, [TopicRecord(record.timestamp, record.key, record.value, record.partition)])
+    key = record.key
+    if record.window is not None and key is not None:
+        start, end = record.window
+        key = f'{key.rstrip().removesuffix("}")}, "WINDOWSTART": {start}, "WINDOWEND": {end}}}'
+    engine.insert(source, [TopicRecord(record.timestamp, key, record.value, record.partition)])
 
 
 def _rows(engine: Engine, source: Source) -> list[dict[str, Any]]:

@@ -100,6 +100,18 @@ class Source:
         """The column of the records' headers, if the source declares one."""
         return next((column for column in self.columns if column.role == "HEADERS"), None)
 
+    @property
+    def key_fields(self) -> tuple[Column, ...]:
+        """The fields of a record's key as JSON: the key columns, and for a key with a window WINDOWSTART.
+
+        The key of a session also has WINDOWEND. For other windows, WINDOW_SIZE gives the end, as in ksqlDB.
+        """
+        keys = tuple(column for column in self.columns if column.is_key)
+        if self.window is None:
+            return keys
+        bounds = ("WINDOWSTART", "WINDOWEND") if self.window.is_session else ("WINDOWSTART",)
+        return (*keys, *(Column(name, BIGINT, "KEY") for name in bounds))
+
     def readable(self) -> dict[str, KsqlType]:
         """Names that a SELECT may use, with their types."""
         columns = {column.name: column.type for column in self.columns}

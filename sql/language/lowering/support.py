@@ -47,9 +47,7 @@ def check_statement(before: Catalog, statement: Statement, after: Catalog) -> No
         if source is not before.sources.get(name):
             check_types(source, EMBEDDED, statement.place)
     for query in _started(before, after):
-        declared = query.analysis.source
-        if declared.window and not any(other.sink == declared.name for other in after.queries.values()):
-            raise Unsupported(f"a query over {declared.name}, whose keys have windows,", EMBEDDED, statement.place)
+        check_replaced_rows(after, query.analysis)
         if query.analysis.source.is_table:
             raise Unsupported("a persistent query over a table", EMBEDDED, statement.place)
         sink = after.sources.get(query.sink)
@@ -57,6 +55,21 @@ def check_statement(before: Catalog, statement: Statement, after: Catalog) -> No
             feature = "a query that reads what it writes, by itself or through other queries,"
             raise Unsupported(feature, EMBEDDED, statement.place)
         check_query(query.analysis, EMBEDDED)
+
+
+def check_replaced_rows(catalog: Catalog, analysis: Analysis) -> None:
+    """Raise Unsupported for a SELECT from a stream over the topic of a session table.
+
+    A merge of sessions replaces rows, and the embedded server keeps no record of the replaced rows.
+    """
+    if analysis.source.is_table:
+        return
+    for query in catalog.queries.values():
+        window = query.analysis.window
+        is_replacing = query.analysis.is_aggregation and query.analysis.emit != "FINAL" and window and window.is_session
+        if is_replacing and catalog.sources[query.sink].topic == analysis.source.topic:
+            feature = f"a stream over the topic of {query.sink}, whose sessions are merged,"
+            raise Unsupported(feature, EMBEDDED, analysis.statement.place)
 
 
 def check_replacement(before: Catalog, statement: Statement, after: Catalog) -> None:

@@ -7,7 +7,7 @@ sample only affects the speed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
@@ -59,7 +59,7 @@ def decoded(
 
     ``lines`` has the columns ``line`` (the value), ``path`` and ``ts`` (the record's timestamp, epoch ms). For a
     source with keys it has ``key``, for one with a column of headers ``headers``. The result has the source's columns,
-    ROWTIME, and ``_path``. For a record that cannot be read, ``_failed`` has the reason and ``_line`` the text.
+    WINDOWSTART and WINDOWEND if keys have windows, ROWTIME, and ``_path``. For a record that cannot be read, ``_failed`` has the reason and ``_line`` the text.
     ``carried`` are further columns of ``lines`` that the result keeps.
 
     ``names`` is the spelling of field names in most lines. ``odd`` is a condition for the lines that may have another
@@ -67,7 +67,7 @@ def decoded(
     that is not JSON fails the query (duckdb.InvalidInputException). That is faster than a search for such lines.
     """
     value = _Side("_v", "line", [column for column in source.columns if column.role is None], names)
-    key = _Side("_k", "key", [column for column in source.columns if column.is_key], names)
+    key = _Side("_k", "key", source.key_fields, names)
     sides = [side for side in (value, key) if side.columns]
     rows = f"SELECT *, {', '.join(side.parsed(all_json) for side in sides)} FROM ({lines})"
     for layer in zip_longest(*(side.layers() for side in sides), fillvalue=()):
@@ -82,7 +82,7 @@ def decoded(
     columns = {name: sql for side in sides for name, sql in side.values()}
     time = event_time(source, columns[source.timestamp]) if source.timestamp else "ts"
     rows = f"SELECT *, {time} AS _time FROM ({rows})"
-    reasons = ", ".join(side.reason for side in sides)
+    reasons = ", ".join([*(side.reason for side in sides), *_no_window(source, columns)])
     no_time = "no timestamp"
     if source.timestamp_format:
         no_time += f" of the form {source.timestamp_format}"
@@ -94,13 +94,24 @@ def decoded(
     if headers := source.headers:
         columns[headers.name] = f"coalesce(headers, []::{duckdb(headers.type)})"
     selected = [f"{columns[column.name]} AS {column_of(column.name)}" for column in source.columns]
+    if source.window:
+        end = "WINDOWEND" if source.window.is_session else "WINDOWSTART"
+        size = 0 if source.window.is_session else source.window.size
+        selected += [f"{columns['WINDOWSTART']} AS WINDOWSTART", f"{columns[end]} + {size} AS WINDOWEND"]
     selected += [*carried, "path AS _path", "_time AS ROWTIME", "_why AS _failed"]
     return f"SELECT {', '.join(selected)}, CASE WHEN _why IS NOT NULL THEN line END AS _line FROM ({rows})"
 
 
 def _read(source: Source) -> list[Column]:
     """The columns that are read from a record's key and value."""
-    return [column for column in source.columns if column.role != "HEADERS"]
+    values = [column for column in source.columns if not column.is_key and column.role != "HEADERS"]
+    return [*source.key_fields, *values]
+
+
+def _no_window(source: Source, columns: Mapping[str, str]) -> list[str]:
+    """The reason why a key cannot be read that should have a window and has none, as SQL."""
+    missing = " OR ".join(f"({columns[c.name]}) IS NULL" for c in source.key_fields if c.name.startswith("WINDOW"))
+    return [f"CASE WHEN key IS NOT NULL AND ({missing}) THEN 'the key has no window' END"] if source.window else []
 
 
 def _type_of(columns: Sequence[Column]) -> StructType:
