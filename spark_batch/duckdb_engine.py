@@ -192,9 +192,9 @@ class DuckDbResults:
                 self._lanes.discard(lane)
 
     def _finish(self, parts: PartialGroupings) -> None:
-        period, kept = self._job.period, ""
-        if parts.query.analysis.window and parts.query in self._pipeline.first:
-            kept = f"WHERE WINDOWSTART >= {period.first} AND WINDOWEND <= {period.end}"
+        kept, window = "", parts.query.analysis.window
+        if window and parts.query in self._pipeline.first:
+            kept = f"WHERE {self._job.period.holds(window)}"
         parts.finish(self._names[parts.query.id], kept)
 
     def _decode(self, lane: duckdb.DuckDBPyConnection, chunk: Chunk, all_json: bool) -> None:

@@ -47,16 +47,32 @@ class WindowChoice:
 
 @dataclass(frozen=True)
 class Period:
-    """A time [first, end) in epoch ms. If ``trailing``, windows are counted back from its end, not from 1970 on."""
+    """A time [first, end) in epoch ms. If ``trailing``, windows are counted back from its end, not from 1970 on.
+
+    ``is_cut_before`` and ``is_cut_after`` say whether the archive may have records before and after the period.
+    """
 
     first: int
     end: int
     trailing: bool = False
+    is_cut_before: bool = False
+    is_cut_after: bool = False
 
     def origin(self, window: Window) -> int:
         """The time (epoch ms, from 0 to the advance) from which windows of a kind are counted."""
         counted_back = self.trailing or window.size == self.end - self.first
         return self.end % window.advance if counted_back else 0
+
+    def holds(self, window: Window) -> str:
+        """The condition, as SQL, for rows of windows that lie within the period.
+
+        A session is left out if records before or after the period may belong to it.
+        """
+        if not window.is_session:
+            return f"WINDOWSTART >= {self.first} AND WINDOWEND <= {self.end}"
+        first = self.first + window.size if self.is_cut_before else self.first
+        end = self.end - window.size if self.is_cut_after else self.end
+        return f"WINDOWSTART >= {first} AND WINDOWEND < {end}"
 
     @property
     def text(self) -> str:
@@ -167,7 +183,7 @@ def settle(
         else:
             _check_aligned("--from", start, window)
             _check_aligned("--to", stop, window)
-    return Period(start, stop, trailing)
+    return Period(start, stop, trailing, is_cut_before=first is not None, is_cut_after=end is not None)
 
 
 def _check_order(first: int, end: int) -> None:

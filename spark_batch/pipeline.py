@@ -106,7 +106,7 @@ def choose(project: Project, catalog: Catalog, wanted: str, windows: Sequence[Wi
     if exact and _writers(catalog, exact.topic):
         own = _window(catalog, exact.topic)
         if own and not _is_asked_for(own, windows):
-            own_text = choice(own.size, own.advance).text
+            own_text = "sessions" if own.is_session else choice(own.size, own.advance).text
             raise TargetError(
                 f"{exact.name} has a window of its own, {own_text}: omit --window and --slide"
             )
@@ -118,9 +118,9 @@ def choose(project: Project, catalog: Catalog, wanted: str, windows: Sequence[Wi
 
 
 def windows_of(catalog: Catalog, names: Sequence[str]) -> list[WindowChoice]:
-    """The kinds of windows of some tables, without duplicates."""
+    """The kinds of windows of some tables, without duplicates. Sessions have no fixed size, and are left out."""
     windows = (_window(catalog, catalog.sources[name].topic) for name in names)
-    return list(dict.fromkeys(choice(w.size, w.advance) for w in windows if w))
+    return list(dict.fromkeys(choice(w.size, w.advance) for w in windows if w and not w.is_session))
 
 
 def plan(catalog: Catalog, names: Sequence[str], raw_topic: str, period: Period) -> QueryPipeline:
@@ -244,4 +244,4 @@ def _grouping(catalog: Catalog, topic: str) -> Query | None:
 def _is_asked_for(window: Window | None, asked: Sequence[WindowChoice]) -> bool:
     if window is None or not asked:
         return window is not None
-    return any((window.size, window.advance) == (w.size, w.advance) for w in asked)
+    return not window.is_session and any((window.size, window.advance) == (w.size, w.advance) for w in asked)

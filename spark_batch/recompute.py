@@ -150,8 +150,10 @@ def computed(prepared: Prepared, progress: Progress) -> Iterator[Results]:
 
     Raises Unsupported, before anything is read, for a statement that the engine cannot run.
     """
-    for query in prepared.job.pipeline.catalog.queries.values():
-        support.check_query(query.analysis, SPARK if prepared.engine == "spark" else DUCKDB)
+    catalog, name = prepared.job.pipeline.catalog, SPARK if prepared.engine == "spark" else DUCKDB
+    for query in catalog.queries.values():
+        support.check_replaced_rows(catalog, query.analysis, name)
+        support.check_query(query.analysis, name)
     engine = import_module(f"opensea_metrics.spark_batch.{prepared.engine}_engine")
     computation: AbstractContextManager[Results] = engine.computed(prepared.job, progress)
     with computation as results:

@@ -85,16 +85,12 @@ class SparkResults:
                 self._stage()
                 self._count()
         progress(total, total)
-        period = self._job.period
         for query in (*self._pipeline.first, *self._pipeline.later):
             grouped = spark_selects.grouped(
                 query.analysis, self._relation(query.analysis.source)
             )
             if query.analysis.window and query in self._pipeline.first:
-                grouped = (
-                    f"SELECT * FROM ({grouped}) WHERE WINDOWSTART >= {period.first} "
-                    f"AND WINDOWEND <= {period.end}"
-                )
+                grouped = f"SELECT * FROM ({grouped}) WHERE {self._job.period.holds(query.analysis.window)}"
             frame = self._sql(grouped)
             topic = self._pipeline.catalog.sources[query.sink].topic
             self._view(query.id, frame, keep=bool(self._pipeline.readers(topic)))

@@ -63,7 +63,7 @@ class TransientQuery:
         engine.follow(self._read)
         self._unread_files: dict[int, Unread] = {}  # of files, by segment
         self._left = self._analysis.limit
-        support.check_replaced_rows(engine.catalog, self._analysis)
+        support.check_replaced_rows(engine.catalog, self._analysis, EMBEDDED)
         support.check_query(self._analysis, EMBEDDED)
         self._cursor = engine.cursor()
         self._grouping: Grouping | None = None

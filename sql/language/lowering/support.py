@@ -47,7 +47,7 @@ def check_statement(before: Catalog, statement: Statement, after: Catalog) -> No
         if source is not before.sources.get(name):
             check_types(source, EMBEDDED, statement.place)
     for query in _started(before, after):
-        check_replaced_rows(after, query.analysis)
+        check_replaced_rows(after, query.analysis, EMBEDDED)
         if query.analysis.source.is_table:
             raise Unsupported("a persistent query over a table", EMBEDDED, statement.place)
         sink = after.sources.get(query.sink)
@@ -57,10 +57,10 @@ def check_statement(before: Catalog, statement: Statement, after: Catalog) -> No
         check_query(query.analysis, EMBEDDED)
 
 
-def check_replaced_rows(catalog: Catalog, analysis: Analysis) -> None:
+def check_replaced_rows(catalog: Catalog, analysis: Analysis, engine: str) -> None:
     """Raise Unsupported for a SELECT from a stream over the topic of a session table.
 
-    A merge of sessions replaces rows, and the embedded server keeps no record of the replaced rows.
+    A merge of sessions replaces rows, and the engines keep no record of the replaced rows.
     """
     if analysis.source.is_table:
         return
@@ -69,7 +69,7 @@ def check_replaced_rows(catalog: Catalog, analysis: Analysis) -> None:
         is_replacing = query.analysis.is_aggregation and query.analysis.emit != "FINAL" and window and window.is_session
         if is_replacing and catalog.sources[query.sink].topic == analysis.source.topic:
             feature = f"a stream over the topic of {query.sink}, whose sessions are merged,"
-            raise Unsupported(feature, EMBEDDED, analysis.statement.place)
+            raise Unsupported(feature, engine, analysis.statement.place)
 
 
 def check_replacement(before: Catalog, statement: Statement, after: Catalog) -> None:

@@ -34,6 +34,9 @@ def _hops(last: str, window: Window) -> str:
 SYNTAX = EngineSyntax(spark_column, spark, spark_event_time, _hops)
 
 
+_SESSION = ("min(ROWTIME) AS _ws", "max(ROWTIME) AS _we")
+
+
 def as_source(source: Source, relation: str, available: Sequence[str]) -> str:
     """:func:`sql.language.lowering.selects.as_source` in Spark's SQL."""
     return selects.as_source(SYNTAX, source, relation, available)
@@ -91,8 +94,7 @@ def grouped(analysis: Analysis, relation: str) -> str:
     keys = [f"{lowering.value(key)} AS _k{index}" for index, key in enumerate(analysis.group)]
     window, bounds, grouping = analysis.window, "", [f"_k{i}" for i in range(len(keys))]
     if window:
-        bounds = f", _ws AS WINDOWSTART, _ws + {window.size} AS WINDOWEND"
-        grouping.append("_ws")
+        bounds = f", _ws AS WINDOWSTART, {selects.window_end(window)} AS WINDOWEND"
     after = SparkLowering(selects.scope_of(analysis), substitutes)
     columns = ", ".join(
         f"{after.value(p.expression)} AS {spark_column(p.column.name)}" for p in analysis.projections
@@ -101,9 +103,15 @@ def grouped(analysis: Analysis, relation: str) -> str:
     having = after.condition(analysis.having) if analysis.having is not None else "true"
     keyed = f"SELECT *, {', '.join(keys)} FROM ({relation}) WHERE {where}"
     present = " AND ".join(f"_k{i} IS NOT NULL" for i in range(len(keys)))
+    rows, selected = f"SELECT * FROM ({keyed}) WHERE {present}", grouping
+    if window and window.is_session:
+        rows, selected = selects.sessions(rows, grouping, window.size), [*grouping, *_SESSION]
+        grouping = [*grouping, "_session"]
+    elif window:
+        selected = grouping = [*grouping, "_ws"]
     state = (
-        f"SELECT {', '.join([*grouping, *computed, 'max(ROWTIME) AS _ts'])} FROM ({keyed})"
-        f" WHERE {present} GROUP BY {', '.join(grouping)}"
+        f"SELECT {', '.join([*selected, *computed, 'max(ROWTIME) AS _ts'])} FROM ({rows})"
+        f" GROUP BY {', '.join(grouping)}"
     )
     off = "_ws" if window else "CAST(0 AS BIGINT)"
     return f"SELECT {columns}{bounds}, _ts AS ROWTIME, {off} AS _off FROM ({state}) WHERE {having}"
