@@ -76,7 +76,8 @@ def _watched(grouping: Grouping, table: str) -> str:
     rows = f"SELECT {keys}, {chosen} AS _chosen FROM timed"
     if grouping.is_ordered:
         same = " AND ".join(f"old.{key} = timed.{key}" for key in grouping.group)
-        earlier = f"max(ROWTIME) OVER (PARTITION BY {keys} ORDER BY _place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+        before = "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
+        earlier = f"max(ROWTIME) OVER (PARTITION BY {keys} ORDER BY _place {before})"
         rows = (
             f"SELECT {keys}, {chosen} OR coalesce(ROWTIME < {earlier}, false) AS _chosen FROM timed UNION ALL"
             f" SELECT {keys}, true FROM timed SEMI JOIN {table} AS old ON {same} AND timed.ROWTIME < old._we"
@@ -92,8 +93,8 @@ def _merge_watched(cursor: duckdb.DuckDBPyConnection, grouping: Grouping, table:
     stored = f"{table} AS old JOIN watched ON {of_key}"
     by_key = _of_keys(window, _kept(grouping), cursor.execute(f"SELECT _key, _ws, _we FROM {stored}").fetchall())
     late = 0
-    rows = cursor.execute("SELECT _key, _off, ROWTIME, _before, _now FROM watched_rows ORDER BY _place")
-    while batch := rows.fetchmany(100_000):
+    watched = cursor.execute("SELECT _key, _off, ROWTIME, _before, _now FROM watched_rows ORDER BY _place")
+    while batch := watched.fetchmany(100_000):
         for key, offset, at, before, now in batch:
             late += not by_key[key].take(offset, at, before, now)
     parts = [(key, *part) for key, of_key in by_key.items() for part in of_key.parts()]
@@ -103,8 +104,10 @@ def _merge_watched(cursor: duckdb.DuckDBPyConnection, grouping: Grouping, table:
     cursor.execute(f"{_MADE} parts AS SELECT {unnested}", columns)
     taken = f"SELECT * FROM ({relation}) SEMI JOIN parts USING (_off)"
     is_part = "parts._off IS NULL AND parts._key = watched._key AND parts._first = old._ws AND parts._last = old._we"
-    of_rows = f"SELECT one.* EXCLUDE (_off), _session, _src FROM ({grouping.one_by_one(taken)}) AS one JOIN parts USING (_off)"
-    of_sessions = f"SELECT old.* EXCLUDE (_off), _session, _src FROM {stored} JOIN parts ON {is_part} WHERE _session IS NOT NULL"
+    rows = f"({grouping.one_by_one(taken)}) AS row JOIN parts USING (_off)"
+    of_rows = f"SELECT row.* EXCLUDE (_off), _session, _src FROM {rows}"
+    of_sessions = f"SELECT old.* EXCLUDE (_off), _session, _src FROM {stored} JOIN parts ON {is_part}"
+    of_sessions += " WHERE _session IS NOT NULL"
     cursor.execute(f"INSERT INTO changed BY NAME {grouping.combine(f'{of_rows} UNION ALL BY NAME {of_sessions}')}")
     cursor.execute(f"DELETE FROM {table} AS old USING watched, parts WHERE {of_key} AND {is_part}")
     return late

@@ -28,8 +28,9 @@ from opensea_metrics.sql.language.statements.parser import parse_statement
 class TrialRecord:
     """A record for a topic. ``key`` and ``value`` are JSON objects with a field for each column.
 
-    ``timestamp`` is in epoch ms. ``window`` has the start and the end (epoch ms) of the window of the key, if it has one. A ``key`` of None means that the record has no key, a ``value`` of None that it is a
-    tombstone. ``headers`` are pairs of a name and bytes.
+    ``timestamp`` is in epoch ms. A ``key`` of None means that the record has no key, a ``value`` of None that it is a
+    tombstone. ``window`` has the start and the end (epoch ms) of the window of the key, if it has one.
+    ``headers`` are pairs of a name and bytes.
     """
 
     topic: str

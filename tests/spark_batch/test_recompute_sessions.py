@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 
 from opensea_metrics.core.errors import SqlError
-from opensea_metrics.spark_batch.recompute import computed, prepare
 from opensea_metrics.producer.archive.location import open_archive
+from opensea_metrics.spark_batch.recompute import computed, prepare
 from tests.embedded.windows import Row, SessionModel
 from tests.spark_batch.archives import START, add, needs, recomputed, request
 
 HOUR, MINUTE = 3_600_000, 60_000
 PROJECT = """
-CREATE STREAM given (k VARCHAR, v INT, t BIGINT) WITH (KAFKA_TOPIC='OpenSeaRawEvents', VALUE_FORMAT='JSON', TIMESTAMP='t');
+CREATE STREAM given (k VARCHAR, v INT, t BIGINT)
+  WITH (KAFKA_TOPIC='OpenSeaRawEvents', VALUE_FORMAT='JSON', TIMESTAMP='t');
 CREATE TABLE visits WITH (VALUE_FORMAT='JSON') AS
   SELECT k, COUNT(*) AS n, SUM(v) AS total, WINDOWSTART AS ws, WINDOWEND AS we
   FROM given WINDOW SESSION (1 MINUTE, GRACE PERIOD 1 DAY) GROUP BY k;

@@ -32,9 +32,9 @@ class Column:
 class Window:
     """A window with durations in milliseconds. ``kind`` is TUMBLING, HOPPING or SESSION.
 
-    The ``size`` of a session window is its gap: the longest time without a row within a session. The default of ``grace`` is 24 hours minus the size (docs/ksqldb-facts.md, Windows). ``origin`` is the start of
-    some window (epoch ms). In ksqlDB it is the epoch. ``retention`` is None if the statement does not say it: see
-    :attr:`kept`.
+    The ``size`` of a session window is its gap: the longest time without a row within a session. The default of
+    ``grace`` is 24 hours minus the size (docs/ksqldb-facts.md, Windows). ``origin`` is the start of some window
+    (epoch ms). In ksqlDB it is the epoch. ``retention`` is None if the statement does not say it: see :attr:`kept`.
     """
 
     kind: str

@@ -58,9 +58,10 @@ def decoded(
     """The rows of a relation of lines, as a relation.
 
     ``lines`` has the columns ``line`` (the value), ``path`` and ``ts`` (the record's timestamp, epoch ms). For a
-    source with keys it has ``key``, for one with a column of headers ``headers``. The result has the source's columns,
-    WINDOWSTART and WINDOWEND if keys have windows, ROWTIME, and ``_path``. For a record that cannot be read, ``_failed`` has the reason and ``_line`` the text.
-    ``carried`` are further columns of ``lines`` that the result keeps.
+    source with keys it has ``key``, for one with a column of headers ``headers``. The result has the source's
+    columns, WINDOWSTART and WINDOWEND if keys have windows, ROWTIME, and ``_path``. For a record that cannot be
+    read, ``_failed`` has the reason and ``_line`` the text. ``carried`` are further columns of ``lines`` that the
+    result keeps.
 
     ``names`` is the spelling of field names in most lines. ``odd`` is a condition for the lines that may have another
     spelling. Without it, the SQL searches the lines for other spellings, which takes longer. With ``all_json``, a line
