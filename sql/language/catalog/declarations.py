@@ -28,7 +28,7 @@ _HEADERS = array(struct(("KEY", STRING), ("VALUE", BYTES)))
 _WINDOWS = ("SESSION", "HOPPING", "TUMBLING")
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _AMOUNT = re.compile(r"[0-9]{1,18}")
-_MILLISECONDS = {"SECOND": 1_000, "MINUTE": 60_000, "HOUR": 3_600_000, "DAY": 86_400_000}
+_MILLISECONDS = {"MILLISECOND": 1, "SECOND": 1_000, "MINUTE": 60_000, "HOUR": 3_600_000, "DAY": 86_400_000}
 
 
 def columns_of(statement: Statement) -> list[Column]:
