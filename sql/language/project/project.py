@@ -103,6 +103,12 @@ def load_project(
     return Project(root, settings, migrations)
 
 
+def rendered(path: Path, root: Path, settings: Mapping[str, Any]) -> Located:
+    """The text of a file beside a project's migrations, such as a test, rendered as migrations are. Raises SqlError."""
+    (text,) = Templates(root, settings).render([(path, {})])
+    return resolved(text, _texts(settings))
+
+
 def _is_foreign(root: Path) -> bool:
     """True for a project of ksql-migrations. Its files are not templates."""
     return not (root / "settings.yml").exists() and (root / FOREIGN_SETTINGS).exists()
