@@ -15,8 +15,8 @@ from opensea_metrics.deploy.output.plain import say_json
 from opensea_metrics.deploy.output.sqltests import show_case, show_summary, to_json
 
 
-@app.command("test")
-def run_tests(
+@app.command()
+def test(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE…", help="Files with tests in SQL, or folders of such files.")
     ],

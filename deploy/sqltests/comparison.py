@@ -43,7 +43,7 @@ class ExpectedRow:
 
 
 @dataclass(frozen=True)
-class Difference:
+class RowDifference:
     """Why an assertion does not hold: a sentence, and the expected and the actual rows to compare."""
 
     message: str
@@ -72,8 +72,8 @@ class TableState:
 def canonical(kind: KsqlType, value: Any) -> Any:
     """A value of a server's reply, or of a topic, in the one form in which values are compared.
 
-    Dates and times become numbers, as in topics, BYTES base64, and DECIMALs exact. A value that does not have the
-    type stays as it is.
+    Dates and times become numbers, as in topics, BYTES base64, and DECIMALs exact. A TIME is cut to seconds, because
+    replies are (observed on 7.9.1). A value that does not have the type stays as it is.
     """
     if value is None:
         return None
@@ -94,10 +94,11 @@ def canonical(kind: KsqlType, value: Any) -> Any:
                 return value
     if isinstance(value, bytes | bytearray):
         return base64.b64encode(value).decode()
-    if isinstance(value, datetime.date | datetime.time):
-        return plain(value)
-    if kind.name in _TIMES and isinstance(value, str):
-        return _TIMES[kind.name](value)
+    if kind.name in _TIMES:
+        if isinstance(value, datetime.date | datetime.time):
+            value = plain(value)
+        number = _TIMES[kind.name](value) if isinstance(value, str) else value
+        return number // 1000 * 1000 if kind.name == "TIME" and number is not None else number
     if kind.name == "DOUBLE" and isinstance(value, int | str | Decimal) and not isinstance(value, bool):
         return float(value)
     return value
@@ -110,7 +111,7 @@ def row_of(kinds: Mapping[str, KsqlType], row: Row) -> Row:
 
 def stream_difference(
     expected: Sequence[ExpectedRow], rows: Sequence[Row], is_ordered: bool
-) -> Difference | None:
+) -> RowDifference | None:
     """The difference between the rows that assertions expect next in a stream, and its next rows.
 
     With ``is_ordered`` they must come in this order. Rows after the expected ones do not matter.
@@ -121,14 +122,14 @@ def stream_difference(
         match = next((row for row in among if _fits_record(wanted, row)), None)
         if match is None:
             if not left:
-                return Difference("there is no further row", wanted)
+                return RowDifference("there is no further row", wanted)
             message = "the next row is another" if is_ordered else "no further row has these values"
-            return Difference(message, wanted, _nearest(wanted, among))
+            return RowDifference(message, wanted, _nearest(wanted, among))
         left.remove(match)
     return None
 
 
-def table_difference(expected: Sequence[ExpectedRow], table: TableState) -> Difference | None:
+def table_difference(expected: Sequence[ExpectedRow], table: TableState) -> RowDifference | None:
     """The difference between consecutive assertions about a table, and the table.
 
     For each key, the expected rows must be some of its changes, in this order. The last one must be the current row.
@@ -146,13 +147,13 @@ def table_difference(expected: Sequence[ExpectedRow], table: TableState) -> Diff
             continue
         if row is None:
             message = "no row has these values" if table.rows else "the table has no rows"
-            return Difference(message, wanted, _nearest(wanted, table.rows))
+            return RowDifference(message, wanted, _nearest(wanted, table.rows))
         matched[table.key_of(row)] = wanted, -1 if at is None else at
     current = {table.key_of(row): row for row in table.rows}
     for key, (wanted, _) in matched.items():
         row = current.get(key)
         if row is not None and not wanted.fits(row):
-            return Difference(
+            return RowDifference(
                 "the row had these values, and has changed since",
                 wanted,
                 (row,),
@@ -192,12 +193,12 @@ def _is_superseded(wanted: ExpectedRow, later: Sequence[ExpectedRow], table: Tab
     return False
 
 
-def _tombstone_difference(wanted: ExpectedRow, table: TableState) -> Difference | None:
+def _tombstone_difference(wanted: ExpectedRow, table: TableState) -> RowDifference | None:
     current = [row for row in table.rows if wanted.fits(row)]
     if current:
-        return Difference("the row was not deleted", wanted, tuple(current[:_SHOWN]))
+        return RowDifference("the row was not deleted", wanted, tuple(current[:_SHOWN]))
     if table.earlier is not None and not any(wanted.fits(row) for row in table.earlier):
-        return Difference("there never was a row with this key", wanted, _nearest(wanted, table.rows))
+        return RowDifference("there never was a row with this key", wanted, _nearest(wanted, table.rows))
     return None
 
 

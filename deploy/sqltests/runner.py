@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 from opensea_metrics.core.errors import OpenSeaMetricsError, Place, SqlError, Stage
 from opensea_metrics.deploy.sqltests.assertions import (
@@ -17,16 +19,16 @@ from opensea_metrics.deploy.sqltests.assertions import (
 )
 from opensea_metrics.deploy.sqltests.cases import Case, Step
 from opensea_metrics.deploy.sqltests.comparison import (
-    Difference,
+    RowDifference,
     stream_difference,
     table_difference,
 )
 from opensea_metrics.deploy.sqltests.evaluator import Evaluator
+from opensea_metrics.deploy.sqltests.needed import names_in, needed
 from opensea_metrics.deploy.sqltests.targets import Target
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering.refusals import Unsupported
 from opensea_metrics.sql.language.project.project import Project
-from opensea_metrics.sql.language.statements.statements import Statement
 
 _PAUSE = 0.25
 """Seconds between two looks at a server."""
@@ -37,7 +39,7 @@ _SYNTAX_ERRORS = ("ParseFailedException", "ParsingException")
 class AssertionFailed(OpenSeaMetricsError):
     """An assertion does not hold. ``difference`` has the rows, if the assertion is about rows."""
 
-    def __init__(self, message: str, place: Place, difference: Difference | None = None) -> None:
+    def __init__(self, message: str, place: Place, difference: RowDifference | None = None) -> None:
         super().__init__(message)
         self.place = place
         self.difference = difference
@@ -51,7 +53,7 @@ class Failure:
     place: Place
     statement: str = ""
     hint: str | None = None
-    difference: Difference | None = None
+    difference: RowDifference | None = None
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,7 @@ def run(case: Case, target: Target, project: Callable[[], Project], evaluator: E
     target.begin(names_of_rows(case.steps))
     try:
         if case.migrations is not None:
-            for statement in _migrations(project(), case.migrations, target):
-                target.execute(statement)
+            _migrate(project(), case, target)
         failure = _failure(case, target, evaluator)
     except OpenSeaMetricsError as error:
         failure = _described(error, case.place, "")
@@ -84,11 +85,15 @@ def run(case: Case, target: Target, project: Callable[[], Project], evaluator: E
     return CaseResult(case, failure)
 
 
-def _migrations(project: Project, last: int, target: Target) -> Iterator[Statement]:
-    for migration in project.migrations:
-        if migration.version <= last:
-            target.reset_properties()
-            yield from migration.statements
+def _migrate(project: Project, case: Case, target: Target) -> None:
+    """Apply the migrations of a case, as far as the case depends on them. Each file begins without properties."""
+    files = [file for file in project.migrations if file.version <= (case.migrations or 0)]
+    statements = [(file.version, statement) for file in files for statement in file.statements]
+    kept = needed([statement for _, statement in statements], names_in(case.steps))
+    for _, group in groupby((pair for pair, is_kept in zip(statements, kept, strict=True) if is_kept), itemgetter(0)):
+        target.reset_properties()
+        for _, statement in group:
+            target.execute(statement)
     target.reset_properties()
 
 
