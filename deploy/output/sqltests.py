@@ -9,7 +9,7 @@ from typing import Any
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.output.excerpts import error_text
 from opensea_metrics.deploy.output.plain import one_line, say
-from opensea_metrics.deploy.sqltests.comparison import RowDifference, Row
+from opensea_metrics.deploy.sqltests.comparison import Row, RowMismatch
 from opensea_metrics.deploy.sqltests.runner import CaseResult, Failure
 
 _WIDTH = 60
@@ -68,7 +68,7 @@ def _failure_text(failure: Failure) -> str:
     return "\n".join(parts)
 
 
-def _table(difference: RowDifference) -> list[str]:
+def _table(difference: RowMismatch) -> list[str]:
     """The expected row above the actual rows, in columns. The last column names the columns that differ."""
     expected = difference.expected
     rows = [["", *expected.columns], ["expected", *map(_cell, expected.values)]]
@@ -79,7 +79,7 @@ def _table(difference: RowDifference) -> list[str]:
     return [f"  {line}{mark}".rstrip() for line, mark in zip(lines, marks, strict=True)]
 
 
-def _mark(difference: RowDifference, row: Row) -> str:
+def _mark(difference: RowMismatch, row: Row) -> str:
     wrong = difference.expected.wrong(row)
     return f"  other {', '.join(wrong)}" if wrong else ""
 

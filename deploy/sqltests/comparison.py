@@ -43,7 +43,7 @@ class ExpectedRow:
 
 
 @dataclass(frozen=True)
-class RowDifference:
+class RowMismatch:
     """Why an assertion does not hold: a sentence, and the expected and the actual rows to compare."""
 
     message: str
@@ -111,7 +111,7 @@ def row_of(kinds: Mapping[str, KsqlType], row: Row) -> Row:
 
 def stream_difference(
     expected: Sequence[ExpectedRow], rows: Sequence[Row], is_ordered: bool
-) -> RowDifference | None:
+) -> RowMismatch | None:
     """The difference between the rows that assertions expect next in a stream, and its next rows.
 
     With ``is_ordered`` they must come in this order. Rows after the expected ones do not matter.
@@ -122,14 +122,14 @@ def stream_difference(
         match = next((row for row in among if _fits_record(wanted, row)), None)
         if match is None:
             if not left:
-                return RowDifference("there is no further row", wanted)
+                return RowMismatch("there is no further row", wanted)
             message = "the next row is another" if is_ordered else "no further row has these values"
-            return RowDifference(message, wanted, _nearest(wanted, among))
+            return RowMismatch(message, wanted, _nearest(wanted, among))
         left.remove(match)
     return None
 
 
-def table_difference(expected: Sequence[ExpectedRow], table: TableState) -> RowDifference | None:
+def table_difference(expected: Sequence[ExpectedRow], table: TableState) -> RowMismatch | None:
     """The difference between consecutive assertions about a table, and the table.
 
     For each key, the expected rows must be some of its changes, in this order. The last one must be the current row.
@@ -147,13 +147,13 @@ def table_difference(expected: Sequence[ExpectedRow], table: TableState) -> RowD
             continue
         if row is None:
             message = "no row has these values" if table.rows else "the table has no rows"
-            return RowDifference(message, wanted, _nearest(wanted, table.rows))
+            return RowMismatch(message, wanted, _nearest(wanted, table.rows))
         matched[table.key_of(row)] = wanted, -1 if at is None else at
     current = {table.key_of(row): row for row in table.rows}
     for key, (wanted, _) in matched.items():
         row = current.get(key)
         if row is not None and not wanted.fits(row):
-            return RowDifference(
+            return RowMismatch(
                 "the row had these values, and has changed since",
                 wanted,
                 (row,),
@@ -193,12 +193,12 @@ def _is_superseded(wanted: ExpectedRow, later: Sequence[ExpectedRow], table: Tab
     return False
 
 
-def _tombstone_difference(wanted: ExpectedRow, table: TableState) -> RowDifference | None:
+def _tombstone_difference(wanted: ExpectedRow, table: TableState) -> RowMismatch | None:
     current = [row for row in table.rows if wanted.fits(row)]
     if current:
-        return RowDifference("the row was not deleted", wanted, tuple(current[:_SHOWN]))
+        return RowMismatch("the row was not deleted", wanted, tuple(current[:_SHOWN]))
     if table.earlier is not None and not any(wanted.fits(row) for row in table.earlier):
-        return RowDifference("there never was a row with this key", wanted, _nearest(wanted, table.rows))
+        return RowMismatch("there never was a row with this key", wanted, _nearest(wanted, table.rows))
     return None
 
 

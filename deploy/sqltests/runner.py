@@ -19,7 +19,7 @@ from opensea_metrics.deploy.sqltests.assertions import (
 )
 from opensea_metrics.deploy.sqltests.cases import Case, Step
 from opensea_metrics.deploy.sqltests.comparison import (
-    RowDifference,
+    RowMismatch,
     stream_difference,
     table_difference,
 )
@@ -39,7 +39,7 @@ _SYNTAX_ERRORS = ("ParseFailedException", "ParsingException")
 class AssertionFailed(OpenSeaMetricsError):
     """An assertion does not hold. ``difference`` has the rows, if the assertion is about rows."""
 
-    def __init__(self, message: str, place: Place, difference: RowDifference | None = None) -> None:
+    def __init__(self, message: str, place: Place, difference: RowMismatch | None = None) -> None:
         super().__init__(message)
         self.place = place
         self.difference = difference
@@ -53,7 +53,7 @@ class Failure:
     place: Place
     statement: str = ""
     hint: str | None = None
-    difference: RowDifference | None = None
+    difference: RowMismatch | None = None
 
 
 @dataclass(frozen=True)
