@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import defaultdict
+from itertools import chain
 
 from sqlglot import exp
 
@@ -29,10 +30,9 @@ def test_the_page_has_every_kind_of_statement_and_function() -> None:
 
 
 def test_the_examples_use_every_part_of_the_grammar() -> None:
-    statements = [*EXAMPLES["clauses"].values(), *sum(EXAMPLES["statements"].values(), [])]
-    statements += [
-        f"CREATE STREAM x ({column}) WITH (KAFKA_TOPIC='x', VALUE_FORMAT='JSON');" for column in EXAMPLES["types"].values()
-    ]
+    statements = [*EXAMPLES["clauses"].values(), *chain.from_iterable(EXAMPLES["statements"].values())]
+    properties = "WITH (KAFKA_TOPIC='x', VALUE_FORMAT='JSON')"
+    statements += [f"CREATE STREAM x ({column}) {properties};" for column in EXAMPLES["types"].values()]
     used: dict[type, set[str]] = defaultdict(set)
     for text in statements:
         for part in parse_statement(text.replace("{query}", "query_1")).ast.walk():
