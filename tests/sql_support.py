@@ -36,8 +36,8 @@ EXAMPLES: dict[str, Any] = yaml.safe_load((ROOT / "tests/sql/support.yml").read_
 CALLS: list[dict[str, str]] = yaml.safe_load((ROOT / "tests/sql/functions.yml").read_text(encoding="utf-8"))["cases"]
 CALLS_OVER = (
     "CREATE STREAM s (k VARCHAR KEY, i INT, b BIGINT, d DOUBLE, e DECIMAL(10, 2), f DECIMAL(6, 3), s VARCHAR,"
-    " t BOOLEAN, da DATE, {time}ts TIMESTAMP, y BYTES, ai ARRAY<INT>, ab ARRAY<BIGINT>, ad ARRAY<DOUBLE>, w ARRAY<VARCHAR>,"
-    " ae ARRAY<DECIMAL(10, 2)>, ms MAP<VARCHAR, VARCHAR>, mi MAP<VARCHAR, INT>)"
+    " t BOOLEAN, da DATE, {time}ts TIMESTAMP, y BYTES, ai ARRAY<INT>, ab ARRAY<BIGINT>, ad ARRAY<DOUBLE>,"
+    " w ARRAY<VARCHAR>, ae ARRAY<DECIMAL(10, 2)>, ms MAP<VARCHAR, VARCHAR>, mi MAP<VARCHAR, INT>)"
     " WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);"
 )
 ENGINES = (EMBEDDED, DUCKDB, SPARK)
