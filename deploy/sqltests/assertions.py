@@ -31,7 +31,7 @@ from opensea_metrics.sql.language.queries.scope import Scope
 from opensea_metrics.sql.language.statements.parser import parse_script, where
 from opensea_metrics.sql.language.statements.statements import Statement
 from opensea_metrics.sql.language.values import timestamps
-from opensea_metrics.sql.language.values.topic_json import dump
+from opensea_metrics.sql.language.values.topic_json import dump, finite
 
 Evaluate = Callable[[exp.Expression, Scope], Any]
 """Computes an expression that only an engine can compute, such as a function's result."""
@@ -147,7 +147,7 @@ def _value(source: Source, column: Column, value: exp.Expression, scope: Scope, 
     if column.name == "ROWTIME":
         return given
     fitted = stored(source.name, free, given, value, scope)
-    return canonical(column.type, json.loads(dump({"value": fitted}), parse_float=Decimal)["value"])
+    return canonical(column.type, json.loads(dump({"value": finite(fitted)}), parse_float=Decimal)["value"])
 
 
 def definition_difference(assertion: Assertion, source: Source, catalog: Catalog) -> str | None:

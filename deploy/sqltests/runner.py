@@ -47,13 +47,17 @@ class AssertionFailed(OpenSeaMetricsError):
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a case failed: a message, its place, the text of the statement, a hint, and rows to compare."""
+    """Why a case failed: a message, its place, the text of the statement, a hint, and rows to compare.
+
+    ``feature`` is the name of what ksqlDB supports and the engine does not, if that is the reason.
+    """
 
     message: str
     place: Place
     statement: str = ""
     hint: str | None = None
     difference: RowMismatch | None = None
+    feature: str | None = None
 
 
 @dataclass(frozen=True)
@@ -193,7 +197,7 @@ def _described(error: OpenSeaMetricsError, place: Place, statement: str) -> Fail
     match error:
         case Unsupported():
             hint = f"{error.hint}. In a test, name the engines that can run it: --@engines: ksqldb"
-            return Failure(error.message, error.place or place, statement, hint)
+            return Failure(error.message, error.place or place, statement, hint, feature=error.feature)
         case SqlError():
             return Failure(error.message, error.place or place, statement, error.hint)
         case AssertionFailed():
