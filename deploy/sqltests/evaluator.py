@@ -34,9 +34,8 @@ class Evaluator:
 
     def value(self, expression: exp.Expression, scope: Scope) -> Any:
         """The value of an expression without columns."""
-        row = self.database.execute(f"SELECT {Lowering(scope).whole(expression)}").fetchone()
-        assert row is not None
-        return row[0]
+        ((value,),) = self.database.execute(f"SELECT {Lowering(scope).whole(expression)}").fetchall()
+        return value
 
     def close(self) -> None:
         self._resources.close()

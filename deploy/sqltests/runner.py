@@ -9,6 +9,8 @@ from itertools import groupby
 from operator import itemgetter
 
 from opensea_metrics.core.errors import OpenSeaMetricsError, Place, SqlError, Stage
+from opensea_metrics.deploy.client import KsqlError
+from opensea_metrics.deploy.migrations.run.delivery import StatementRefused
 from opensea_metrics.deploy.sqltests.assertions import (
     Assertion,
     assertion_of,
@@ -45,6 +47,10 @@ class AssertionFailed(OpenSeaMetricsError):
         self.difference = difference
 
 
+_EXPECTABLE = (SqlError, KsqlError, StatementRefused, AssertionFailed)
+"""The errors that a case can expect. Others are problems of the server."""
+
+
 @dataclass(frozen=True)
 class Failure:
     """Why a case failed: a message, its place, the text of the statement, a hint, and rows to compare.
@@ -77,15 +83,17 @@ def run(case: Case, target: Target, project: Callable[[], Project], evaluator: E
     """Run a case. ``project`` returns the project whose migrations the case may apply."""
     if target.engine not in case.engines:
         return CaseResult(case, skipped=True)
-    target.begin(names_of_rows(case.steps))
     try:
+        target.begin(names_of_rows(case.steps))
         if case.migrations is not None:
             _migrate(project(), case, target)
         failure = _failure(case, target, evaluator)
     except OpenSeaMetricsError as error:
         failure = _described(error, case.place, "")
-    finally:
+    try:
         target.end()
+    except OpenSeaMetricsError as error:
+        failure = failure or _described(error, case.place, "")
     return CaseResult(case, failure)
 
 
@@ -109,7 +117,7 @@ def _failure(case: Case, target: Target, evaluator: Evaluator) -> Failure | None
         try:
             _carry_out(group, target, evaluator, streams)
         except OpenSeaMetricsError as error:
-            if not isinstance(error, Unsupported) and case.must_fail:
+            if case.must_fail and isinstance(error, _EXPECTABLE) and not isinstance(error, Unsupported):
                 return _unexpected(case, error, group[0])
             return _described(error, group[0].place, group[0].text)
     if case.must_fail:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
-from opensea_metrics.core.errors import SqlError
 from opensea_metrics.core.quoting import ksqldb_quoted
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.client.errors import ClientError
+from opensea_metrics.deploy.migrations.run.delivery import Delivered, deliver
 from opensea_metrics.deploy.sqltests.comparison import Row, TableState, row_of
 from opensea_metrics.deploy.sqltests.targets import (
     EARLIEST,
+    NotIsolated,
     creating_topic,
     keys_of,
     undeclared_topic,
@@ -66,31 +67,34 @@ class ServerTarget:
             return
         topic = statement.topic if statement.kind in _CREATING else None
         if topic in self._foreign:
-            raise SqlError(
-                f"the topic {topic} exists on the server, and the test would read its records",
-                statement.place,
-                "use another name for the topic of the test",
+            raise NotIsolated(
+                f"the topic {topic} exists on the server, and the test would read its records\n"
+                "  hint: use another name for the topic of the test"
             )
         missing = undeclared_topic(statement)
         if missing is not None and missing not in self._topics:
             for text in creating_topic(missing):
-                self._client.execute(text)
+                self._deliver(text)
             self._topics.add(missing)
-        results = self._client.execute(statement.text, self._properties)
+        delivered = self._deliver(statement.text, self._properties)
         if topic is not None:
             self._topics.add(topic)
-        self._note(statement, [result.query_id for result in results if result.query_id])
+        self._note(statement, delivered.query_id)
         self._number += 1
         self.catalog = applied(self.catalog, statement, self._number)
 
-    def _note(self, statement: Statement, queries: Sequence[str]) -> None:
+    def _deliver(self, text: str, properties: Mapping[str, str] | None = None) -> Delivered:
+        """Send a statement, again if other clients keep the server busy. Raises ClientError if it is refused."""
+        return deliver(self._client, text, properties, search=lambda: None)
+
+    def _note(self, statement: Statement, query_id: str | None) -> None:
         """Remember how to undo a statement."""
         name = statement.name or ""
         if statement.kind in _CREATING and name not in self.catalog.sources:
             kind = "TABLE" if statement.kind in (Kind.CREATE_TABLE, Kind.CREATE_TABLE_AS) else "STREAM"
             self._created.append(dropping(kind, name, if_exists=True))
-        elif statement.kind is Kind.INSERT_SELECT:
-            self._created += [terminating(query_id) for query_id in queries]
+        elif statement.kind is Kind.INSERT_SELECT and query_id is not None:
+            self._created.append(terminating(query_id))
 
     def _set(self, statement: Statement) -> None:
         check_set(statement)
@@ -120,18 +124,18 @@ class ServerTarget:
         types = [f"DROP TYPE {ksqldb_quoted(name)};" for name in self.catalog.types]
         for text in [*(statement.text for statement in reversed(self._created)), *types]:
             with suppress(ClientError):  # the case may have dropped or terminated it
-                self._client.execute(text)
+                self._deliver(text)
         existing = {source.name for source in (*self._client.streams(), *self._client.tables())}
         if left := [name for statement in self._created if (name := statement.name or "") in existing]:
-            raise SqlError(f"the server did not drop {', '.join(left)}; drop them before the next test")
+            raise NotIsolated(f"the server did not drop {', '.join(left)}; drop them before the next test")
         for topic in sorted(self._topics & {topic.name for topic in self._client.topics()}):
             self._delete(topic)
 
     def _delete(self, topic: str) -> None:
         """Delete a topic. Only a DROP of a stream over it can do that."""
         create, drop = creating_topic(topic)
-        self._client.execute(create.replace(", PARTITIONS=1", ""))
-        self._client.execute(drop.replace(";", " DELETE TOPIC;"))
+        self._deliver(create.replace(", PARTITIONS=1", ""))
+        self._deliver(drop.replace(";", " DELETE TOPIC;"))
 
     def close(self) -> None:
         """The client keeps no connection."""

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
+from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.core.quoting import ksqldb_text
 from opensea_metrics.deploy.sqltests.comparison import Row, TableState
 from opensea_metrics.sql.language.catalog.catalog import Catalog
@@ -15,6 +16,10 @@ from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
 EARLIEST = {"auto.offset.reset": "earliest"}
 """The properties with which a case begins, so that queries also read earlier records."""
+
+
+class NotIsolated(OpenSeaMetricsError):
+    """A case would use what others have on a server, or could not delete what it has created there."""
 
 
 class Target(Protocol):
