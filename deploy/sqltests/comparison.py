@@ -72,7 +72,7 @@ class TableState:
 def canonical(kind: KsqlType, value: Any) -> Any:
     """A value of a server's reply, or of a topic, in the one form in which values are compared.
 
-    Dates and times become numbers, as in topics, BYTES base64, and DECIMALs exact. A TIME is cut to seconds, because
+    Dates and times become numbers, as in topics, BYTES base64, and DECIMALs exact, except floats. A TIME is cut to seconds, because
     replies are (observed on 7.9.1). A value that does not have the type stays as it is.
     """
     if value is None:
@@ -87,7 +87,7 @@ def canonical(kind: KsqlType, value: Any) -> Any:
             return {
                 name: canonical(inner, value.get(name, given.get(name.upper()))) for name, inner in kind.fields
             }
-        case DecimalType():
+        case DecimalType() if not isinstance(value, float):
             try:
                 return Decimal(str(value))
             except InvalidOperation:
@@ -207,6 +207,9 @@ def _nearest(wanted: ExpectedRow, rows: Sequence[Row]) -> tuple[Row, ...]:
 
 
 def _equal(left: Any, right: Any) -> bool:
+    if isinstance(left, float) or isinstance(right, float):
+        # A client reads a DECIMAL of a server's reply as a float.
+        left, right = (float(side) if isinstance(side, Decimal) else side for side in (left, right))
     if isinstance(left, float) and isinstance(right, float):
         return left == right or (math.isnan(left) and math.isnan(right))
     if isinstance(left, list) and isinstance(right, list):

@@ -21,6 +21,7 @@ from opensea_metrics.deploy.sqltests.assertions import (
 )
 from opensea_metrics.deploy.sqltests.cases import Case, Step
 from opensea_metrics.deploy.sqltests.comparison import (
+    ExpectedRow,
     RowMismatch,
     stream_difference,
     table_difference,
@@ -168,21 +169,30 @@ def _compare(
     """Compare rows until they fit, or until they had the time to appear. Raises AssertionFailed."""
     expected = [expected_row(assertion, source, evaluator.value) for assertion in assertions]
     deadline = time.monotonic() + target.patience
-    while True:
-        if source.is_table:
-            difference = table_difference(expected, target.table(source))
-        else:
-            rows = target.stream(source)[streams.get(source.name, 0) :]
-            difference = stream_difference(expected, rows, target.is_ordered)
-        if difference is None:
-            break
+    begin = streams.get(source.name, 0)
+    while (difference := _difference(expected, source, target, begin, deadline)) is not None:
         if time.monotonic() >= deadline:
             raise AssertionFailed(f"{source.name}: {difference.message}", difference.expected.place, difference)
         time.sleep(_PAUSE)
     if source.is_table:
         target.asserted(source)
     else:
-        streams[source.name] = streams.get(source.name, 0) + len(expected)
+        streams[source.name] = begin + len(expected)
+
+
+def _difference(
+    expected: Sequence[ExpectedRow], source: Source, target: Target, begin: int, deadline: float
+) -> RowMismatch | None:
+    """The difference at the moment. ``begin`` is the number of rows of a stream that were asserted before."""
+    try:
+        if source.is_table:
+            return table_difference(expected, target.table(source))
+        return stream_difference(expected, target.stream(source)[begin:], target.is_ordered)
+    except KsqlError as error:
+        # A server that has just created a table may answer with an internal error (observed on 7.9.1).
+        if error.status < 500 or time.monotonic() >= deadline:
+            raise
+        return RowMismatch(str(error), expected[0])
 
 
 def _unexpected(case: Case, error: OpenSeaMetricsError, step: Step) -> Failure | None:
