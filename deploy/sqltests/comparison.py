@@ -72,8 +72,8 @@ class TableState:
 def canonical(kind: KsqlType, value: Any) -> Any:
     """A value of a server's reply, or of a topic, in the one form in which values are compared.
 
-    Dates and times become numbers, as in topics, BYTES base64, and DECIMALs exact, except floats. A TIME is cut to seconds, because
-    replies are (observed on 7.9.1). A value that does not have the type stays as it is.
+    Dates and times become numbers, as in topics, BYTES base64, and DECIMALs exact, except floats. A TIME is cut to
+    seconds, because replies are (observed on 7.9.1). A value that does not have the type stays as it is.
     """
     if value is None:
         return None

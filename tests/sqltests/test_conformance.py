@@ -9,6 +9,7 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -36,9 +37,8 @@ def project() -> Project:
 
 @pytest.fixture(scope="module")
 def evaluator() -> Iterator[Evaluator]:
-    made = Evaluator()
-    yield made
-    made.close()
+    with closing(Evaluator()) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +82,7 @@ def test_on_spark(spark: Target, evaluator: Evaluator, case: Case) -> None:
     assert failure is None or failure.feature is not None, failure
 
 
+@pytest.mark.slow
 @each_case
 def test_on_ksqldb(ksqldb: Target, evaluator: Evaluator, case: Case) -> None:
     assert runner.run(case, ksqldb, project, evaluator).failure is None
