@@ -22,6 +22,8 @@ from opensea_metrics.sql.language.queries.resolution import analyse
 from opensea_metrics.sql.language.statements.properties import check_set
 from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
+_CREATING = (Kind.CREATE_STREAM, Kind.CREATE_TABLE, Kind.CREATE_STREAM_AS, Kind.CREATE_TABLE_AS)
+
 Step = Callable[[Catalog, Statement, Catalog], None]
 """A function that receives a statement, and the catalogs before and after it."""
 
@@ -29,14 +31,14 @@ Step = Callable[[Catalog, Statement, Catalog], None]
 def check(project: Project, step: Step = lambda *_: None) -> Catalog:
     """The catalog after all migrations of a project, starting empty. ``step`` is called for each statement.
 
-    Raises SqlErrors with all errors of all migrations. If a statement fails, errors of statements that depend on
-    it are not reported. The plan decides whether a server can execute a CREATE OR REPLACE in place, because
-    the change may also be applied side by side.
+    Raises SqlErrors with all errors of all migrations, and those that the project was loaded with. If a statement
+    fails, errors of statements that depend on it are not reported. The plan decides whether a server can execute a
+    CREATE OR REPLACE in place, because the change may also be applied side by side.
     """
     catalog = Catalog()
     number = 0
-    errors: list[SqlError] = []
-    broken: set[str] = set()
+    errors = list(project.errors)
+    broken = set(project.broken)
     for migration in project.migrations:
         for statement in migration.statements:
             try:
@@ -44,13 +46,19 @@ def check(project: Project, step: Step = lambda *_: None) -> Catalog:
                 before, catalog = catalog, applied(catalog, statement, number, any_replacement=True)
                 step(before, statement, catalog)
             except SqlError as error:
-                if not broken.intersection(statement.reads):
+                own = set() if statement.kind in _CREATING else {statement.name}
+                if not broken.intersection({*statement.reads, *own}):
                     errors.append(error)
                 if statement.name:
                     broken.add(statement.name)
     if errors:
-        raise SqlErrors(errors)
+        raise SqlErrors(sorted(errors, key=_place))
     return catalog
+
+
+def _place(error: SqlError) -> tuple[str, int, int]:
+    place = error.place
+    return ("", 0, 0) if place is None else (place.file, place.line, place.column)
 
 
 def applied(

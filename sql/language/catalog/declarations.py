@@ -21,7 +21,7 @@ _PROPERTIES = {
     "VALUE_SCHEMA_FULL_NAME", "KEY_SCHEMA_FULL_NAME", "VALUE_AVRO_SCHEMA_FULL_NAME",
     "SOURCED_BY_CONNECTOR", "KEY_PROTOBUF_NULLABLE_REPRESENTATION", "VALUE_PROTOBUF_NULLABLE_REPRESENTATION",
 }  # fmt: skip
-_FORMATS = {
+FORMATS = {
     "JSON", "JSON_SR", "KAFKA", "AVRO", "PROTOBUF", "PROTOBUF_NOSR", "DELIMITED", "NONE",
 }  # fmt: skip
 _HEADERS = array(struct(("KEY", STRING), ("VALUE", BYTES)))
@@ -294,7 +294,7 @@ def format_of(
             "config.",
             statement.place,
         )
-    if written.upper() not in _FORMATS:
+    if written.upper() not in FORMATS:
         raise SqlError(f"Unknown format: {written.upper()}", statement.place)
     return written.upper()
 

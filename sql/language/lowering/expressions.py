@@ -116,6 +116,8 @@ class Expressions(Casts):
                 return _negated(self.value(expression.this))
             case exp.Like() | exp.Is():
                 return self.condition(expression)
+            case exp.Escape():
+                raise self.refused(expression, "LIKE … ESCAPE")
         if type(expression) in OPERATORS and not isinstance(expression, exp.Predicate):
             return self._arithmetic(expression)
         if self.may_fail(expression):
