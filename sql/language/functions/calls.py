@@ -182,5 +182,9 @@ def _body(
         message = f"{call.this} takes a lambda with {len(kinds)} parameter{'s' * (len(kinds) > 1)} here"
         raise scope.error(given, message, f"such as ({form}) => …")
     parameters = dict(zip(map(name_of, given.expressions), kinds, strict=True))
+    for parameter in given.expressions:
+        if any(name_of(parameter) in columns for columns in scope.columns.values()):
+            message = f"Lambda function argument can't be a column name: {name_of(parameter)}"
+            raise scope.error(parameter, message, "give the parameter another name")
     inner = replace(scope, parameters={**scope.parameters, **parameters})
     return infer(given.this, inner)

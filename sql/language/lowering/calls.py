@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 
 from sqlglot import exp
 
@@ -22,24 +21,22 @@ from opensea_metrics.core.types import (
     TIMESTAMP,
     ArrayType,
     DecimalType,
-    KsqlType,
-    MapType,
-    StructType,
     name_of,
 )
 from opensea_metrics.sql.language.functions import library as functions
 from opensea_metrics.sql.language.functions import variations
 from opensea_metrics.sql.language.functions.calls import resolved
 from opensea_metrics.sql.language.lowering import scalars
-from opensea_metrics.sql.language.lowering.expressions import INTEGERS, Expressions
+from opensea_metrics.sql.language.lowering.expressions import INTEGERS
 from opensea_metrics.sql.language.lowering.failing import is_arithmetic
 from opensea_metrics.sql.language.lowering.json_paths import names_in
+from opensea_metrics.sql.language.lowering.lambdas import Lambdas
 from opensea_metrics.sql.language.lowering.rare import table
 from opensea_metrics.sql.language.lowering.refusals import Unsupported
+from opensea_metrics.sql.language.lowering.template import PART_OF_TEMPLATE, fill
 from opensea_metrics.sql.language.lowering.writing import REPEATING
 from opensea_metrics.sql.language.queries.inference import infer
 
-_PART_OF_TEMPLATE = re.compile(r"\{(\*|[0-9]+\*?)\}|\{\{|\}\}")
 AGGREGATES = frozenset(
     (
         "AVG", "COLLECT_LIST", "COLLECT_SET", "COUNT", "COUNT_DISTINCT", "EARLIEST_BY_OFFSET", "LATEST_BY_OFFSET",
@@ -50,17 +47,14 @@ PARTLY: dict[str, tuple[str, ...]] = {
     "CHR": ("INT",),
     "CONCAT": ("VARCHAR...",),
     "CONCAT_WS": ("VARCHAR...",),
-    "FILTER": ("ARRAY<T> (T)=>BOOLEAN",),
     "FORMAT_TIMESTAMP": ("TIMESTAMP VARCHAR",),
     "INSTR": ("VARCHAR VARCHAR",),
     "LEN": ("VARCHAR", "BYTES"),
     "LPAD": ("VARCHAR INT VARCHAR",),
-    "REDUCE": ("ARRAY<T> S (S,T)=>S",),
     "ROUND": ("DECIMAL", "DOUBLE", "DECIMAL INT", "INT", "BIGINT"),
     "RPAD": ("VARCHAR INT VARCHAR",),
     "SPLIT": ("VARCHAR VARCHAR",),
     "SUBSTRING": ("VARCHAR INT", "VARCHAR INT INT"),
-    "TRANSFORM": ("ARRAY<T> (T)=>R",),
     "TRUNC": ("DECIMAL", "DOUBLE", "DECIMAL INT", "INT", "BIGINT"),
     "UNIX_DATE": ("DATE",),
     "UNIX_TIMESTAMP": ("TIMESTAMP",),
@@ -90,24 +84,6 @@ _SORTED = frozenset(
 """Types whose values Java compares as the engines do."""
 _MOST_WHOLE = 36
 """The most digits before the point of a DECIMAL that is rounded, so that one more fits."""
-LAMBDAS = 8
-"""The largest depth of nested lambdas. DuckDB's time and memory double with each level."""
-
-
-def fill(template: str, arguments: Sequence[str]) -> str:
-    """A template with its arguments put in: ``{0}``, ``{1}`` …, ``{1*}`` for those from 1 on, ``{*}`` for all.
-
-    Other braces in the template are doubled. Arguments may contain braces, because one pass inserts all of them.
-    """
-
-    def part(match: re.Match[str]) -> str:
-        if match[1] is None:
-            return match[0][0]
-        if match[1].endswith("*"):
-            return ", ".join(arguments[int(match[1][:-1] or 0) :])
-        return arguments[int(match[1])]
-
-    return _PART_OF_TEMPLATE.sub(part, template)
 
 
 def runs(name: str, variation: str) -> bool:
@@ -119,7 +95,7 @@ def runs(name: str, variation: str) -> bool:
     )
 
 
-class Calls(Expressions):
+class Calls(Lambdas):
     """Writes expressions that contain calls. The class of an engine says how to write each function."""
 
     def call(self, call: exp.Anonymous) -> str:
@@ -134,7 +110,7 @@ class Calls(Expressions):
             case "MAP":
                 return self._map(arguments)
             case "TRANSFORM" | "FILTER" | "REDUCE":
-                return self._higher_order(call, arguments)
+                return self.with_lambda(call)
         function = functions.find(name)
         if function and function.definition:
             return self._python(call, function.definition, arguments)
@@ -211,6 +187,8 @@ class Calls(Expressions):
             value, kind = self.value(argument), self.type_of(argument)
             if kind == STRING and parameter.type in (DATE, TIME, TIMESTAMP, BYTES):
                 value = self.cast(argument, STRING, parameter.type, value)
+            if str(call.this).upper() in _COMPARING:
+                value = self.normal(kind, value)
             written.append(value)
         return written
 
@@ -368,7 +346,7 @@ class Calls(Expressions):
 
     def _filled(self, name: str, arguments: Sequence[str]) -> str:
         template = self.templates[name]
-        parts = _PART_OF_TEMPLATE.findall(template)
+        parts = PART_OF_TEMPLATE.findall(template)
         if len(parts) > len(set(parts)) or template.startswith(REPEATING):
             return self.once(arguments, lambda once: fill(template, once))
         return fill(template, arguments)
@@ -386,10 +364,7 @@ class Calls(Expressions):
         return chosen
 
     def check_comparable(self, call: exp.Anonymous) -> None:
-        """Raises Unsupported for a function that compares MAPs: the engines heed the order of their entries."""
-        kind = self.type_of(call.expressions[0])
-        if _has_map(kind):
-            raise self.refused(call, f"{call.this} of {kind}")
+        """Raises Unsupported for a function that compares MAPs, if the engine cannot compare them."""
 
     def _python(
         self, call: exp.Anonymous, definition: Definition, arguments: list[exp.Expression]
@@ -432,41 +407,6 @@ class Calls(Expressions):
 
         return self.once(written, write)
 
-    def _higher_order(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
-        name = str(call.this).upper()
-        values, function = arguments[0], arguments[-1]
-        kind = self.type_of(values)
-        if isinstance(kind, MapType):
-            raise self.refused(call, f"{name} of a MAP")
-        if _lambdas_around(call) >= LAMBDAS:
-            raise self.refused(call, f"a lambda inside {LAMBDAS} others")
-        kinds = [getattr(kind, "element", NULL)]
-        if name == "REDUCE":
-            kinds.insert(0, self.type_of(arguments[1]))
-        names = [name_of(parameter) for parameter in function.expressions]
-        parameters = {**self.scope.parameters, **dict(zip(names, kinds, strict=False))}
-        inner = replace(self, scope=replace(self.scope, parameters=parameters))
-        body = self.function(names, inner.value(function.this))
-        self.check_lambda(function, body)
-        start = self.value(arguments[1]) if name == "REDUCE" else None
-        written = self.higher_order(name, self.value(values), body, start)
-        if name == "TRANSFORM" and inner.may_fail(function.this):
-            return self.without_nulls(written)
-        if name != "REDUCE" and inner.may_fail(function.this):
-            raise self.refused(function, f"arithmetic inside the lambda of {name}")
-        return written
-
-
-def _has_map(kind: KsqlType) -> bool:
-    match kind:
-        case MapType():
-            return True
-        case ArrayType():
-            return _has_map(kind.element)
-        case StructType():
-            return any(_has_map(inner) for _, inner in kind.fields)
-    return False
-
 
 def _nearest(value: str) -> str:
     """A DOUBLE rounded as by Java's ``Math.round``: half of the way goes up."""
@@ -475,11 +415,3 @@ def _nearest(value: str) -> str:
         f"CASE WHEN abs({value}) < 4503599627370496E0 THEN {whole} +"
         f" CASE WHEN {value} - {whole} >= 0.5E0 THEN 1 ELSE 0 END ELSE {value} END"
     )
-
-
-def _lambdas_around(call: exp.Expression) -> int:
-    around, count = call.parent, 0
-    while around is not None:
-        count += isinstance(around, exp.Lambda)
-        around = around.parent
-    return count

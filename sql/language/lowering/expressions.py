@@ -30,8 +30,12 @@ from opensea_metrics.core.types import (
 from opensea_metrics.sql.language.dialect.nesting import is_chained, operands
 from opensea_metrics.sql.language.functions.coercion import TIMES, widest
 from opensea_metrics.sql.language.lowering.casts import Casts
-from opensea_metrics.sql.language.lowering.failing import may_be_null, may_fail, sides
-from opensea_metrics.sql.language.lowering.implicit_casts import cast_text
+from opensea_metrics.sql.language.lowering.failing import (
+    is_arithmetic,
+    may_be_null,
+    may_fail,
+    sides,
+)
 from opensea_metrics.sql.language.lowering.refusals import Unsupported
 from opensea_metrics.sql.language.lowering.writing import SHALLOW, is_long
 from opensea_metrics.sql.language.queries.conditions import is_time_bound
@@ -46,6 +50,7 @@ OPERATORS: dict[type[exp.Expression], str] = {
     exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.Mod: "%",
 }  # fmt: skip
 INTEGERS = (BIGINT, INTEGER)
+_NESTED = ("ARRAY", "MAP", "STRUCT")
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,8 @@ class Expressions(Casts):
 
     scope: Scope
     substitutes: Mapping[exp.Expression, str] = field(default_factory=dict)
+    named: Mapping[str, str] = field(default_factory=dict)
+    """The SQL of a lambda's parameters that do not stand there by their names."""
     written: dict[tuple[str, int], tuple[exp.Expression, str]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -84,10 +91,9 @@ class Expressions(Casts):
         if expression in self.substitutes:
             return self.substitutes[expression]
         match expression:
-            case exp.Column():
-                return self.name(name_of(expression.this))
-            case exp.Identifier():
-                return self.name(name_of(expression))
+            case exp.Column(this=exp.Identifier() as identifier) | (exp.Identifier() as identifier):
+                name = name_of(identifier)
+                return self.named.get(name) or self.name(name)
             case exp.Literal():
                 return self.literal(expression)
             case exp.Boolean() | exp.Null():
@@ -120,7 +126,10 @@ class Expressions(Casts):
             return self._arithmetic(expression)
         if self.may_fail(expression):
             return self.condition(expression)
-        return f"coalesce({self.condition(expression)}, false)"
+        decided = f"coalesce({self.condition(expression)}, false)"
+        if wrong := self._texts_that_are_no_times(expression):
+            return f"CASE WHEN NOT ({' OR '.join(wrong)}) THEN {decided} END"
+        return decided
 
     @abstractmethod
     def call(self, call: exp.Anonymous) -> str:
@@ -142,7 +151,9 @@ class Expressions(Casts):
             case exp.Is():
                 return f"({self.value(expression.this)} IS {self.value(expression.expression)})"
             case exp.In():
-                value, *choices = self.of_one_type([expression.this, *expression.expressions])
+                members = [expression.this, *expression.expressions]
+                kind = widest(members, self.scope, infer)
+                value, *choices = [self.normal(kind, self._as(member, kind)) for member in members]
                 return f"({value} IN ({', '.join(choices)}))"
             case exp.Between():
                 low, high = expression.args["low"], expression.args["high"]
@@ -152,11 +163,7 @@ class Expressions(Casts):
                 value, pattern = self.value(expression.this), self.value(expression.expression)
                 return self.like(value, pattern, bool(expression.args.get("negate")))
         if type(expression) in OPERATORS and isinstance(expression, exp.Predicate):
-            left, right = expression.this, expression.expression
-            if isinstance(expression, exp.NullSafeEQ | exp.NullSafeNEQ) and self.may_fail(expression):
-                raise self.refused(expression, "IS [NOT] DISTINCT FROM of arithmetic")
-            written = [self._time(left, right), self._time(right, left)]
-            return f"({written[0]} {OPERATORS[type(expression)]} {written[1]})"
+            return self._compared(expression)
         return self.value(expression)
 
     def negative(self, negative: exp.Neg) -> str:
@@ -210,6 +217,53 @@ class Expressions(Casts):
 
         return self.once([first, *values[safe:]], write)
 
+    def _compared(self, comparison: exp.Expression) -> str:
+        """A comparison of two values. Values of two nested types are never equal."""
+        left, right = comparison.this, comparison.expression
+        kinds = self.type_of(left), self.type_of(right)
+        written = [
+            self.normal(kind, self._time(side, other))
+            for kind, side, other in zip(kinds, (left, right), (right, left), strict=True)
+        ]
+        one, both = (word.join(f"{side} IS NOT NULL" for side in written) for word in (" OR ", " AND "))
+        if kinds[0] != kinds[1] and kinds[0].name in _NESTED:
+            match comparison:
+                case exp.EQ():
+                    return "false"
+                case exp.NEQ():
+                    return f"({both})"
+                case exp.NullSafeEQ():
+                    return f"(NOT ({one}))"
+            return f"({one})"
+        compared = f"({written[0]} {OPERATORS[type(comparison)]} {written[1]})"
+        if isinstance(comparison, exp.NullSafeEQ | exp.NullSafeNEQ) and self.may_fail(comparison):
+            failing = [side for side in (left, right) if self.may_fail(side)]
+            if not all(map(is_arithmetic, failing)):
+                raise self.refused(comparison, "IS [NOT] DISTINCT FROM of arithmetic inside a call")
+            there = " AND ".join(f"{self.value(side)} IS NOT NULL" for side in failing)
+            return f"CASE WHEN {there} THEN {compared} END"
+        return compared
+
+    def _texts_that_are_no_times(self, expression: exp.Expression) -> list[str]:
+        """Conditions for texts beside a time that are not one: they make a comparison NULL."""
+        match expression:
+            case exp.Between():
+                pairs = [(expression.this, expression.args[bound]) for bound in ("low", "high")]
+            case exp.In():
+                pairs = [(expression.this, choice) for choice in expression.expressions]
+            case exp.Binary():
+                pairs = [(expression.this, expression.expression)]
+            case _:
+                return []
+        texts: dict[str, str] = {}
+        for pair in pairs:
+            for side, other in (pair, pair[::-1]):
+                kind = self.type_of(other)
+                is_literal = isinstance(side.unnest(), exp.Literal)
+                if kind in TIMES and self.type_of(side) == STRING and not is_literal:
+                    texts[self.value(side)] = self._as(side, kind)
+        return [f"({text} IS NOT NULL AND {time} IS NULL)" for text, time in texts.items()]
+
     def _time(self, side: exp.Expression, other: exp.Expression) -> str:
         """A side of a comparison. A text beside WINDOWSTART or ROWTIME is an ISO time."""
         if is_time_bound(other) and isinstance(side, exp.Literal) and side.is_string:
@@ -227,10 +281,7 @@ class Expressions(Casts):
         given = self.type_of(expression)
         if common(given, kind) is not None or {given, kind} == {DATE, TIMESTAMP}:
             return self.value(expression)
-        text = cast_text(expression.unnest(), kind)
-        if text is None:
-            raise self.refused(expression, f"an implicit cast of {given} to {kind}")
-        return f"CAST({self.text(text)} AS {self.checked_type(expression, kind)})"
+        return self.cast(expression, given, kind, self.value(expression))
 
     def _arithmetic(self, expression: exp.Expression) -> str:
         """An operation, or a chain of additions and subtractions of any length."""

@@ -76,8 +76,12 @@ class Writing(ABC):
         """A lambda. The parameters are ksqlDB names."""
 
     @abstractmethod
-    def higher_order(self, name: str, values: str, function: str, start: str | None) -> str:
-        """TRANSFORM, FILTER or REDUCE."""
+    def higher_order(self, name: str, values: str, function: str) -> str:
+        """TRANSFORM or FILTER of an array."""
+
+    @abstractmethod
+    def reduced(self, values: str, function: str, start: str) -> str:
+        """REDUCE of an array: ``start`` if the array is NULL, and NULL if ``start`` is."""
 
     @abstractmethod
     def without_nulls(self, values: str) -> str:
@@ -166,6 +170,30 @@ class Writing(ABC):
     @abstractmethod
     def mapped_map(self, value: str, keys: str, values: str) -> str:
         """A MAP of arrays of keys and values; NULL where ``value`` or ``values`` is."""
+
+    def entries(self, value: str) -> str:
+        """The entries of a MAP, see :meth:`key_of` and :meth:`value_of`."""
+        return f"map_entries({value})"
+
+    def key_of(self, entry: str) -> str:
+        """The key of an entry."""
+        return f"{entry}.key"
+
+    def value_of(self, entry: str) -> str:
+        """The value of an entry."""
+        return f"{entry}.value"
+
+    @abstractmethod
+    def filtered(self, values: str, name: str, condition: str) -> str:
+        """The elements ``name`` of an array for which a condition is true."""
+
+    @abstractmethod
+    def picked(self, values: str, positions: str) -> str:
+        """The elements of an array at some positions, in their order."""
+
+    @abstractmethod
+    def normal_map(self, entries: str) -> str:
+        """A MAP's entries in a form that is equal for equal MAPs."""
 
     def keys(self, value: str) -> str:
         """The keys of a MAP."""

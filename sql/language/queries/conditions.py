@@ -10,7 +10,8 @@ from opensea_metrics.sql.language.functions.coercion import TIMES, widest
 from opensea_metrics.sql.language.queries.scope import COMPARISONS, Infer, Scope, shown
 from opensea_metrics.sql.language.values.timestamps import milliseconds
 
-_UNORDERED = ("BOOLEAN", "ARRAY", "MAP", "STRUCT")
+_NESTED = ("ARRAY", "MAP", "STRUCT")
+_UNORDERED = ("BOOLEAN", *_NESTED)
 """Types whose values ksqlDB compares only with = and <>."""
 
 
@@ -58,7 +59,7 @@ def _check_bounds(
 
 def _comparable(left: KsqlType, right: KsqlType) -> bool:
     """Whether ksqlDB compares values of two types: a text stands for a date or a time."""
-    if common(left, right) is not None:
+    if common(left, right) is not None or (left.name == right.name and left.name in _NESTED):
         return True
     times = [kind for kind in (left, right) if kind in TIMES]
     return bool(times) and (STRING in (left, right) or (len(times) == 2 and TIME not in times))

@@ -89,7 +89,7 @@ def aggregate(call: exp.Anonymous, lowering: Lowering) -> Aggregate:
     if function and function.definition is None:
         lowering.check_runs(call)
     if name in ("COLLECT_SET", "COUNT_DISTINCT"):
-        lowering.check_comparable(call)
+        written = [lowering.normal(lowering.type_of(arguments[0]), written[0])]
     if name == "SUM":
         chosen = _sum(kind)
     elif name == "SUM_LIST":

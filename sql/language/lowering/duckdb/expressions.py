@@ -115,16 +115,29 @@ class Lowering(Calls):
     def function(self, parameters: Sequence[str], body: str) -> str:
         return f"lambda {', '.join(map(column, parameters))}: {body}"
 
-    def higher_order(self, name: str, values: str, function: str, start: str | None) -> str:
-        if start is not None:
-            return self.once(
-                [start, values],
-                lambda once: (
-                    f"CASE WHEN {once[1]} IS NULL THEN {once[0]}"
-                    f" ELSE list_reduce({once[1]}, {function}, {once[0]}) END"
-                ),
-            )
+    def higher_order(self, name: str, values: str, function: str) -> str:
         return f"list_{name.lower()}({values}, {function})"
+
+    def reduced(self, values: str, function: str, start: str) -> str:
+        return self.once(
+            [start, values],
+            lambda once: (
+                f"CASE WHEN {once[1]} IS NULL THEN {once[0]}"
+                f" WHEN {once[0]} IS NOT NULL THEN list_reduce({once[1]}, {function}, {once[0]}) END"
+            ),
+        )
+
+    def are_distinct(self, values: str) -> str:
+        return f"len(list_distinct({values})) = len({values})"
+
+    def filtered(self, values: str, name: str, condition: str) -> str:
+        return f"list_filter({values}, lambda {name}: {condition})"
+
+    def picked(self, values: str, positions: str) -> str:
+        return f"list_select({values}, {positions})"
+
+    def normal_map(self, entries: str) -> str:
+        return f"map_from_entries(list_sort({entries}))"
 
     def without_nulls(self, values: str) -> str:
         return self.once(

@@ -168,6 +168,7 @@ CASTS: dict[str, PythonForm] = {
 }
 
 DIVISION = PythonForm("numbers.quotient")
+HASH_ORDER = PythonForm("maps.hash_order")
 JSON_ARRAY_CONTAINS = PythonForm("json_texts.json_array_contains")
 PLAIN = PythonForm("numbers.plain_decimal")
 CUT = PythonForm("numbers.cut_decimal")
@@ -175,6 +176,6 @@ CUT = PythonForm("numbers.cut_decimal")
 
 def definitions() -> dict[str, Definition]:
     """All functions in Python by their names in the engines' SQL."""
-    forms = [DIVISION, CUT, PLAIN, JSON_ARRAY_CONTAINS, *CASTS.values()]
+    forms = [DIVISION, HASH_ORDER, CUT, PLAIN, JSON_ARRAY_CONTAINS, *CASTS.values()]
     forms += [form for variations in FORMS.values() for form in variations.values()]
     return {form.definition.name: form.definition for form in forms}

@@ -27,10 +27,12 @@ from opensea_metrics.core.types import (
     spark,
 )
 from opensea_metrics.sql.language.lowering import scalars
-from opensea_metrics.sql.language.lowering.calls import Calls, fill
+from opensea_metrics.sql.language.lowering.calls import Calls
 from opensea_metrics.sql.language.lowering.expressions import spans_all
 from opensea_metrics.sql.language.lowering.rare import table
 from opensea_metrics.sql.language.lowering.refusals import SPARK
+from opensea_metrics.sql.language.lowering.template import fill
+from opensea_metrics.sql.language.lowering.typed import has_map
 from opensea_metrics.sql.language.lowering.writing import SHALLOW, balanced
 
 _MOST_PATHS = 8
@@ -109,16 +111,29 @@ class SparkLowering(Calls):
         names = ", ".join(map(spark_column, parameters))
         return f"{names if len(parameters) == 1 else f'({names})'} -> {body}"
 
-    def higher_order(self, name: str, values: str, function: str, start: str | None) -> str:
-        if start is not None:
-            return self.once(
-                [start, values],
-                lambda once: (
-                    f"CASE WHEN {once[1]} IS NULL THEN {once[0]}"
-                    f" ELSE aggregate({once[1]}, {once[0]}, {function}) END"
-                ),
-            )
+    def higher_order(self, name: str, values: str, function: str) -> str:
         return f"{name.lower()}({values}, {function})"
+
+    def reduced(self, values: str, function: str, start: str) -> str:
+        return self.once(
+            [start, values],
+            lambda once: (
+                f"CASE WHEN {once[1]} IS NULL THEN {once[0]}"
+                f" WHEN {once[0]} IS NOT NULL THEN aggregate({once[1]}, {once[0]}, {function}) END"
+            ),
+        )
+
+    def are_distinct(self, values: str) -> str:
+        return f"size(array_distinct({values})) = size({values})"
+
+    def filtered(self, values: str, name: str, condition: str) -> str:
+        return f"filter({values}, {name} -> {condition})"
+
+    def picked(self, values: str, positions: str) -> str:
+        return f"transform({positions}, _o -> element_at({values}, CAST(_o AS INT)))"
+
+    def normal_map(self, entries: str) -> str:
+        return f"array_sort({entries}, (_a, _b) -> CASE WHEN _a.key < _b.key THEN -1 ELSE 1 END)"
 
     def without_nulls(self, values: str) -> str:
         return self.once(
@@ -286,6 +301,11 @@ class SparkLowering(Calls):
         if not isinstance(pattern, exp.Literal) or not set(parts) <= set(_NATIVE):
             raise self.refused(call, "this pattern of FORMAT_TIMESTAMP")
         return f"date_format({self.value(arguments[0])}, {self.value(pattern)})"
+
+    def check_comparable(self, call: exp.Anonymous) -> None:
+        kind = self.type_of(call.expressions[0])
+        if has_map(kind):
+            raise self.refused(call, f"{call.this} of {kind}")
 
     def json_text(self, kind: KsqlType, value: str) -> str:
         return fill(_JSON_TEXT, [self.once([value], lambda once: _sorted(kind, once[0]))])
