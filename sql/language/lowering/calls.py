@@ -21,6 +21,7 @@ from opensea_metrics.core.types import (
     TIMESTAMP,
     ArrayType,
     DecimalType,
+    MapType,
     name_of,
 )
 from opensea_metrics.sql.language.functions import library as functions
@@ -39,8 +40,9 @@ from opensea_metrics.sql.language.queries.inference import infer
 
 AGGREGATES = frozenset(
     (
-        "AVG", "COLLECT_LIST", "COLLECT_SET", "COUNT", "COUNT_DISTINCT", "EARLIEST_BY_OFFSET", "LATEST_BY_OFFSET",
-        "MAX", "MIN", "SUM", "SUM_LIST", "TOPK", "TOPKDISTINCT",
+        "ATTR", "AVG", "COLLECT_LIST", "COLLECT_SET", "CORRELATION", "COUNT", "COUNT_DISTINCT", "EARLIEST_BY_OFFSET",
+        "HISTOGRAM", "LATEST_BY_OFFSET", "MAX", "MIN", "STDDEV_SAMP", "STDDEV_SAMPLE", "SUM", "SUM_LIST", "TOPK",
+        "TOPKDISTINCT",
     )
 )  # fmt: skip
 PARTLY: dict[str, tuple[str, ...]] = {
@@ -56,15 +58,14 @@ PARTLY: dict[str, tuple[str, ...]] = {
     "SPLIT": ("VARCHAR VARCHAR",),
     "SUBSTRING": ("VARCHAR INT", "VARCHAR INT INT"),
     "TRUNC": ("DECIMAL", "DOUBLE", "DECIMAL INT", "INT", "BIGINT"),
-    "UNIX_DATE": ("DATE",),
-    "UNIX_TIMESTAMP": ("TIMESTAMP",),
+    "UUID": ("",),
 }
 """For each function whose SQL is for some variations only: these variations."""
 OWN_WAY = frozenset(
     (
-        "ABS", "ARRAY_JOIN", "ARRAY_MAX", "ARRAY_MIN", "ARRAY_SORT", "CEIL", "DATEADD", "DATESUB", "ENTRIES",
-        "EXPLODE", "FILTER", "FLOOR", "FORMAT_TIMESTAMP", "JSON_ARRAY_CONTAINS", "REDUCE", "REGEXP_EXTRACT",
-        "ROUND", "TIMEADD", "TIMESTAMPADD", "TIMESTAMPSUB", "TIMESUB", "TO_JSON_STRING", "TRANSFORM", "TRUNC",
+        "ABS", "ARRAY_JOIN", "ARRAY_MAX", "ARRAY_MIN", "ARRAY_SORT", "CEIL", "CUBE_EXPLODE", "DATEADD", "DATESUB",
+        "ENTRIES", "EXPLODE", "FILTER", "FLOOR", "FORMAT_TIMESTAMP", "JSON_ARRAY_CONTAINS", "MAP_KEYS", "MAP_VALUES",
+        "REDUCE", "REGEXP_EXTRACT", "ROUND", "TIMEADD", "TIMESTAMPADD", "TIMESTAMPSUB", "TIMESUB", "TO_JSON_STRING", "TRANSFORM", "TRUNC",
     )
 )  # fmt: skip
 """Functions that are not written by a template, see :meth:`Calls.call`."""
@@ -90,9 +91,8 @@ def runs(name: str, variation: str) -> bool:
     """Whether the engines run a variation (as :mod:`sql.language.functions.builtin` writes it)."""
     if variation in table.FORMS.get(name, {}):
         return True
-    return (name in scalars.TEMPLATES or name in OWN_WAY or name in AGGREGATES) and variation in PARTLY.get(
-        name, (variation,)
-    )
+    is_written = not {name, f"{name}()"}.isdisjoint(scalars.TEMPLATES) or name in OWN_WAY or name in AGGREGATES
+    return is_written and variation in PARTLY.get(name, (variation,))
 
 
 class Calls(Lambdas):
@@ -113,7 +113,7 @@ class Calls(Lambdas):
                 return self.with_lambda(call)
         function = functions.find(name)
         if function and function.definition:
-            return self._python(call, function.definition, arguments)
+            return self._python(call, function.definition)
         chosen = self.check_runs(call)
         if form := table.FORMS.get(name, {}).get(chosen.variation.text):
             try:
@@ -123,8 +123,10 @@ class Calls(Lambdas):
                 pass
             return self._in_python(call, form, chosen)
         match name:
-            case "EXPLODE":
-                return self.exploded(call, self.value(arguments[0]))
+            case "EXPLODE" | "CUBE_EXPLODE":
+                return self.exploded(call, self.listed(call))
+            case "MAP_KEYS" | "MAP_VALUES":
+                return self._of_entries(name, arguments[0])
             case "ABS" | "CEIL" | "FLOOR":
                 return self._rounded(name, arguments[0])
             case "ROUND" | "TRUNC":
@@ -153,6 +155,8 @@ class Calls(Lambdas):
             name = {"SUBSTRING": "SUBSTRING OF LENGTH", "LOG": "LOG OF BASE"}[name]
         if chosen.variation.text.startswith("BYTES"):
             name = f"{name} OF BYTES"
+        if not arguments and f"{name}()" in self.templates:
+            name = f"{name}()"
         if name == "GENERATE_SERIES":
             return self._series(call)
         if name not in self.templates:
@@ -246,10 +250,25 @@ class Calls(Lambdas):
         return f"CAST(NULL AS {self.checked_type(call, kind)})"
 
     def _entries(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
-        """The entries of a MAP in the order of their keys. Without order they are in that of Java's hash table."""
-        if not isinstance(arguments[1], exp.Boolean) or not arguments[1].this:
-            raise self.refused(arguments[1], "ENTRIES without order")
-        return self.sorted_entries(self.value(arguments[0]))
+        """The entries of a MAP in the order of their keys, or in that of Java's hash table."""
+        is_sorted, value = arguments[1], self.value(arguments[0])
+        if isinstance(is_sorted, exp.Boolean) and is_sorted.this:
+            return self.sorted_entries(value)
+        kind = self.type_of(arguments[0])
+        assert isinstance(kind, MapType)
+        fields = [("K", self.key_of("_e")), ("V", self.value_of("_e"))]
+        unsorted = self.mapped(self.hash_ordered(arguments[0], kind, value), "_e", self.struct(fields))
+        if isinstance(is_sorted, exp.Boolean):
+            return unsorted
+        flag, in_order = self.value(is_sorted), self.sorted_entries(value)
+        return f"CASE WHEN {flag} THEN {in_order} WHEN ({flag}) = false THEN {unsorted} END"
+
+    def _of_entries(self, name: str, argument: exp.Expression) -> str:
+        """MAP_KEYS or MAP_VALUES, in the order of Java's hash table."""
+        kind = self.type_of(argument)
+        assert isinstance(kind, MapType)
+        part = self.key_of("_e") if name == "MAP_KEYS" else self.value_of("_e")
+        return self.mapped(self.hash_ordered(argument, kind, self.value(argument)), "_e", part)
 
     def _json_contains(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
         kind = self.type_of(arguments[1])
@@ -366,16 +385,25 @@ class Calls(Lambdas):
     def check_comparable(self, call: exp.Anonymous) -> None:
         """Raises Unsupported for a function that compares MAPs, if the engine cannot compare them."""
 
-    def _python(
-        self, call: exp.Anonymous, definition: Definition, arguments: list[exp.Expression]
-    ) -> str:
+    def listed(self, call: exp.Anonymous) -> str:
+        """The rows of a table function as an ARRAY."""
+        function = functions.known()[str(call.this).upper()]
+        if function.definition:
+            return self._python_call(call.expressions, function.definition)
+        value = self.value(call.expressions[0])
+        return value if function.name == "EXPLODE" else self._filled(function.name, [value])
+
+    def _python(self, call: exp.Anonymous, definition: Definition) -> str:
         """A function of ``udfs``. It is registered with the engine under its name."""
+        called = self._python_call(call.expressions, definition)
+        return self.exploded(call, called) if definition.kind == "table" else called
+
+    def _python_call(self, arguments: Sequence[exp.Expression], definition: Definition) -> str:
         casts = ", ".join(
             f"CAST({self.value(argument)} AS {self.type_name(parameter.type)})"
             for argument, parameter in zip(arguments, definition.parameters, strict=True)
         )
-        called = f"{self.function_name(definition.name)}({casts})"
-        return self.exploded(call, called) if definition.kind == "table" else called
+        return f"{self.function_name(definition.name)}({casts})"
 
     def _rounded(self, name: str, argument: exp.Expression) -> str:
         """ABS, CEIL or FLOOR. The result has the argument's type."""

@@ -22,6 +22,7 @@ from opensea_metrics.core.types import (
     KsqlType,
     MapType,
     StructType,
+    is_numeric,
 )
 from opensea_metrics.sql.language.lowering.rare import table
 from opensea_metrics.sql.language.lowering.typed import Typed
@@ -86,16 +87,26 @@ class Casts(Typed):
         raise self.refused(place, f"CAST of {source} AS STRING")
 
     def _of_text(self, place: exp.Expression, target: KsqlType, value: str) -> str:
+        literal = place.unnest()
+        is_literal = isinstance(literal, exp.Literal) and literal.is_string
         if target in _TIMES:
             form = table.CASTS[f"STRING AS {target}"]
-            written = place.unnest()
-            if isinstance(written, exp.Literal) and written.is_string:  # computed once, here
-                number = form.definition.call(str(written.this))
-                return self.from_number(place, target, "NULL" if number is None else str(number))
-            return self.from_number(place, target, self.in_python(form, [value]))
+            if not is_literal:
+                return self.from_number(place, target, self.in_python(form, [value]))
+            number = form.definition.call(str(literal.this))  # computed once, here
+            return self.from_number(place, target, "CAST(NULL AS INTEGER)" if number is None else str(number))
+        if is_literal and is_numeric(target):  # the reader has checked it
+            return f"CAST({self.text(str(literal.this).strip())} AS {self.type_name(target)})"
         if target == BYTES:
             return self.in_python(table.FORMS["TO_BYTES"]["VARCHAR VARCHAR"], [value, "'base64'"])
         return self.parsed(target, value)
+
+    def is_time(self, expression: exp.Expression, kind: KsqlType) -> bool:
+        """True for a text in quotes that is a DATE, TIME or TIMESTAMP."""
+        literal = expression.unnest()
+        if not (isinstance(literal, exp.Literal) and literal.is_string):
+            return False
+        return table.CASTS[f"STRING AS {kind}"].definition.call(str(literal.this)) is not None
 
     def _nested(
         self, place: exp.Expression, source: KsqlType, target: KsqlType, value: str, depth: int

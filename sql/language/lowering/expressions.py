@@ -124,12 +124,10 @@ class Expressions(Casts):
                 return self.condition(expression)
         if type(expression) in OPERATORS and not isinstance(expression, exp.Predicate):
             return self._arithmetic(expression)
-        if self.may_fail(expression):
-            return self.condition(expression)
         decided = f"coalesce({self.condition(expression)}, false)"
         if wrong := self._texts_that_are_no_times(expression):
             return f"CASE WHEN NOT ({' OR '.join(wrong)}) THEN {decided} END"
-        return decided
+        return self.condition(expression) if self.may_fail(expression) else decided
 
     @abstractmethod
     def call(self, call: exp.Anonymous) -> str:
@@ -190,8 +188,19 @@ class Expressions(Casts):
             raise self.refused(expression, f"the type {kind}") from None
 
     def may_fail(self, expression: exp.Expression) -> bool:
-        """True if arithmetic on NULL could make an expression NULL, regardless of the expression around it."""
-        return may_fail(expression, self.substitutes)
+        """True if a failure inside could make an expression NULL, regardless of the expression around it.
+
+        Arithmetic fails for NULL. A comparison with a time fails for a text that is not one.
+        """
+        if may_fail(expression, self.substitutes):
+            return True
+        return isinstance(expression, exp.And | exp.Or) and any(map(self.may_fail_for_text, sides(expression)))
+
+    def may_fail_for_text(self, condition: exp.Expression) -> bool:
+        """True for a comparison of a time with a text that may not be one, also inside NOT, AND and OR."""
+        while isinstance(condition, exp.Not | exp.Paren):
+            condition = condition.this
+        return self.may_fail(condition) or bool(self._texts_that_are_no_times(condition))
 
     def _connected(self, expression: exp.Expression) -> str:
         """AND or OR as ksqlDB evaluates it, from left to right.
@@ -200,7 +209,8 @@ class Expressions(Casts):
         """
         connected = sides(expression)
         values = [self.value(side) for side in connected]
-        safe = next((at for at, side in enumerate(connected) if self.may_fail(side)), len(values)) + 1
+        failing = map(self.may_fail_for_text, connected)
+        safe = next((at for at, may_fail in enumerate(failing) if may_fail), len(values)) + 1
         first = _joined(expression, values[:safe])
         if safe >= len(values):
             return first
@@ -249,8 +259,6 @@ class Expressions(Casts):
         match expression:
             case exp.Between():
                 pairs = [(expression.this, expression.args[bound]) for bound in ("low", "high")]
-            case exp.In():
-                pairs = [(expression.this, choice) for choice in expression.expressions]
             case exp.Binary():
                 pairs = [(expression.this, expression.expression)]
             case _:
@@ -259,8 +267,7 @@ class Expressions(Casts):
         for pair in pairs:
             for side, other in (pair, pair[::-1]):
                 kind = self.type_of(other)
-                is_literal = isinstance(side.unnest(), exp.Literal)
-                if kind in TIMES and self.type_of(side) == STRING and not is_literal:
+                if kind in TIMES and self.type_of(side) == STRING and not self.is_time(side, kind):
                     texts[self.value(side)] = self._as(side, kind)
         return [f"({text} IS NOT NULL AND {time} IS NULL)" for text, time in texts.items()]
 

@@ -93,6 +93,7 @@ TEMPLATES: dict[str, Template] = {
         duckdb="substring_java({0}, {1}, {2})",
         spark=_SPARK_SUBSTRING + ", CASE WHEN {2} > 0 THEN {2} WHEN {2} <= 0 THEN 0 END)",
     ),
+    "RANDOM()": Template(duckdb="random()", spark="rand()"),
     "TRIM": Template(
         duckdb=f"trim({{0}}, {_DUCKDB_BLANKS})",
         spark=f"trim(BOTH '{_SPARK_BLANKS}' FROM {{0}})",
@@ -105,6 +106,15 @@ TEMPLATES: dict[str, Template] = {
         duckdb="CAST({0} - DATE '1970-01-01' AS INTEGER)",
         spark="unix_date({0})",
     ),
+    "UNIX_DATE()": Template(
+        duckdb="CAST(current_date - DATE '1970-01-01' AS INTEGER)",
+        spark="unix_date(current_date())",
+    ),
+    "UNIX_TIMESTAMP()": Template(
+        duckdb="epoch_ms(current_timestamp)",
+        spark="unix_millis(current_timestamp())",
+    ),
+    "UUID()": Template(duckdb="CAST(uuid() AS VARCHAR)", spark="uuid()"),
     "UNIX_TIMESTAMP": Template(
         duckdb="epoch_ms({0})",
         spark="unix_millis(CAST({0} AS TIMESTAMP))",

@@ -129,7 +129,7 @@ def check_types(source: Source, engine: str, place: Place) -> None:
 
 def runnable() -> dict[str, Function]:
     """The functions that the embedded server runs, by name: ksqlDB's and those of ``udfs``."""
-    names = {*scalars.DUCKDB, *OWN_WAY, *table.FORMS, *aggregates.NAMES}
+    names = {*(name.removesuffix("()") for name in scalars.DUCKDB), *OWN_WAY, *table.FORMS, *aggregates.NAMES}
     return {n: f for n, f in functions.known().items() if f.definition or n in names}
 
 

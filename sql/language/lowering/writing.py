@@ -17,6 +17,7 @@ _LONG = 400
 REPEATING = ("parse_", "substring_")
 """The beginnings of the names of macros that repeat their arguments (see macros)."""
 _MACRO = 200
+_CHANGING = ("random()", "rand()", "uuid()")
 
 
 class Writing(ABC):
@@ -250,7 +251,10 @@ class Writing(ABC):
 
 
 def is_long(value: str) -> bool:
-    """True if a value is too long to repeat. The text that its macros expand to counts too."""
+    """True if a value is too long to repeat, or if it changes with each evaluation. The text that its macros expand
+    to counts too."""
+    if any(name in value for name in _CHANGING):
+        return True
     return len(value) + sum(_MACRO * value.count(name) for name in REPEATING) > _LONG
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from opensea_metrics.sql.language.lowering.duckdb import statistics
+
 SETUP = (
     "SET GLOBAL TimeZone = 'UTC'",
     # Statements that pass sql/language/dialect/nesting.py are about ten times as deep in DuckDB's SQL.
@@ -73,5 +75,6 @@ SETUP = (
     # The first occurrences in order, at most 1,000, which is ksqlDB's default limit for collections.
     """CREATE OR REPLACE MACRO first_occurrences(l) AS (
       list_filter(l, lambda _e, _i: list_position(l, _e) = _i)[1:1000])""",
+    *statistics.MACROS,
 )
 """Statements to run once in a database. All its cursors see the effects."""
