@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 
@@ -64,19 +65,24 @@ PARTLY: dict[str, tuple[str, ...]] = {
 OWN_WAY = frozenset(
     (
         "ABS", "ARRAY_JOIN", "ARRAY_MAX", "ARRAY_MIN", "ARRAY_SORT", "CEIL", "CUBE_EXPLODE", "DATEADD", "DATESUB",
-        "ENTRIES", "EXPLODE", "FILTER", "FLOOR", "FORMAT_TIMESTAMP", "JSON_ARRAY_CONTAINS", "MAP_KEYS", "MAP_VALUES",
-        "REDUCE", "REGEXP_EXTRACT", "ROUND", "TIMEADD", "TIMESTAMPADD", "TIMESTAMPSUB", "TIMESUB", "TO_JSON_STRING", "TRANSFORM", "TRUNC",
+        "ENTRIES", "EXPLODE", "EXTRACTJSONFIELD", "FILTER", "FLOOR", "FORMAT_TIMESTAMP", "JSON_ARRAY_CONTAINS",
+        "MAP_KEYS", "MAP_VALUES", "REDUCE", "REGEXP_EXTRACT", "ROUND", "TIMEADD", "TIMESTAMPADD", "TIMESTAMPSUB",
+        "TIMESUB", "TO_JSON_STRING", "TRANSFORM", "TRUNC",
     )
 )  # fmt: skip
 """Functions that are not written by a template, see :meth:`Calls.call`."""
 
 
-_TAKING_NULL = frozenset(("ARRAY_CONTAINS", "ARRAY_REMOVE", "CONCAT_WS", "FIELD", "IS_JSON_STRING"))
+_TAKING_NULL = frozenset(
+    ("ARRAY_CONTAINS", "ARRAY_REMOVE", "CONCAT_WS", "FIELD", "IS_JSON_STRING", "JSON_ARRAY_CONTAINS")
+)
 """Functions that give something for NULL, where arithmetic on NULL has to make the whole NULL."""
 _COMPARING = frozenset(
     ("ARRAY_CONTAINS", "ARRAY_DISTINCT", "ARRAY_EXCEPT", "ARRAY_INTERSECT", "ARRAY_REMOVE", "ARRAY_UNION", "NULLIF")
 )
 """Functions that compare values of any type."""
+_ORDERS = {False: ("ASC", "ASCEN", "ASCENDING"), True: ("DESC", "DESCEN", "DESCENDING")}
+"""The words for ARRAY_SORT's two orders, by whether it is descending."""
 _UNITS = {"DAYS": 86_400_000, "HOURS": 3_600_000, "MINUTES": 60_000, "SECONDS": 1000, "MILLISECONDS": 1}
 _DAY = 86_400_000
 _SORTED = frozenset(
@@ -111,6 +117,12 @@ class Calls(Lambdas):
                 return self._map(arguments)
             case "TRANSFORM" | "FILTER" | "REDUCE":
                 return self.with_lambda(call)
+        if name in _TAKING_NULL:
+            called = self._call(call, name, arguments)
+            return self.unless_failed(name, arguments, [], lambda _: called)
+        return self._call(call, name, arguments)
+
+    def _call(self, call: exp.Anonymous, name: str, arguments: list[exp.Expression]) -> str:
         function = functions.find(name)
         if function and function.definition:
             return self._python(call, function.definition)
@@ -147,8 +159,6 @@ class Calls(Lambdas):
                 return self._json_contains(call, arguments)
             case "DATEADD" | "DATESUB" | "TIMEADD" | "TIMESUB" | "TIMESTAMPADD" | "TIMESTAMPSUB":
                 return self._moved(call, chosen)
-        if name in _TAKING_NULL and any(map(self.may_fail, arguments)):
-            raise self.refused(call, f"arithmetic inside an argument of {name}")
         if name in _COMPARING:
             self.check_comparable(call)
         if name in ("SUBSTRING", "LOG") and len(arguments) == {"SUBSTRING": 3, "LOG": 2}[name]:
@@ -199,12 +209,10 @@ class Calls(Lambdas):
     def _in_python(self, call: exp.Anonymous, form: table.PythonForm, chosen: variations.Call) -> str:
         """A call that both engines make in Python."""
         name = str(call.this).upper()
-        if name in _TAKING_NULL and any(map(self.may_fail, call.expressions)):
-            raise self.refused(call, f"arithmetic inside an argument of {name}")
         for number, check in form.checks.items():
             argument = call.expressions[number]
             if not isinstance(argument, exp.Literal):
-                raise self.refused(argument, f"{name} with a pattern that is not a literal")
+                continue  # the function itself checks each pattern
             try:
                 check(str(argument.this))
             except ValueError as error:
@@ -232,22 +240,27 @@ class Calls(Lambdas):
             raise self.refused(call, f"{name} of {kind}")
         if name == "ARRAY_JOIN":
             separator = self.value(arguments[1]) if len(arguments) > 1 else self.text(",")
-            if len(arguments) > 1 and not isinstance(arguments[1], exp.Literal):
-                raise self.refused(arguments[1], "ARRAY_JOIN with a separator that is not a literal")
             text = self.cast(call, element, STRING, "_e") if element != STRING else "_e"
             self.check_lambda(call, text)
-            return self.joined(self.mapped(values, "_e", f"coalesce({text}, 'null')"), separator)
+            texts = self.mapped(values, "_e", f"coalesce({text}, 'null')")
+            if len(arguments) > 1 and not isinstance(arguments[1], exp.Literal):
+                return self.joined_by(texts, f"coalesce({separator}, '')")
+            return self.joined(texts, separator)
         if name != "ARRAY_SORT":
             return self.greatest_of(values) if name == "ARRAY_MAX" else self.least_of(values)
-        order = arguments[1] if len(arguments) > 1 else exp.Literal.string("ASC")
-        if not isinstance(order, exp.Literal):
-            raise self.refused(order, "ARRAY_SORT with an order that is not a literal")
-        match str(order.this).upper():
-            case "ASC" | "ASCEN" | "ASCENDING":
-                return self.sorted(values, is_descending=False)
-            case "DESC" | "DESCEN" | "DESCENDING":
-                return self.sorted(values, is_descending=True)
-        return f"CAST(NULL AS {self.checked_type(call, kind)})"
+        written = {down: self.sorted(values, is_descending=down) for down in (False, True)}
+        if len(arguments) == 1:
+            return written[False]
+        if isinstance(arguments[1], exp.Literal):
+            order = str(arguments[1].this).upper()
+            is_descending = next((down for down, names in _ORDERS.items() if order in names), None)
+            return f"CAST(NULL AS {self.checked_type(call, kind)})" if is_descending is None else written[is_descending]
+        order = f"upper({self.value(arguments[1])})"
+        branches = [
+            f"WHEN {order} IN ({', '.join(map(self.text, names))}) THEN {written[is_descending]}"
+            for is_descending, names in _ORDERS.items()
+        ]
+        return f"CASE {' '.join(branches)} END"
 
     def _entries(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
         """The entries of a MAP in the order of their keys, or in that of Java's hash table."""
@@ -274,8 +287,6 @@ class Calls(Lambdas):
         kind = self.type_of(arguments[1])
         if kind not in (STRING, BOOLEAN, INTEGER, BIGINT, DOUBLE):
             raise self.refused(arguments[1], f"JSON_ARRAY_CONTAINS of {kind}")
-        if self.may_fail(arguments[1]):
-            raise self.refused(call, "arithmetic inside an argument of JSON_ARRAY_CONTAINS")
         text = self.cast(arguments[1], kind, STRING, self.value(arguments[1]))
         return self.in_python(table.JSON_ARRAY_CONTAINS, [self.value(arguments[0]), text, self.text(kind.name)])
 
@@ -313,16 +324,19 @@ class Calls(Lambdas):
             )
         result = self.type_of(call)
         self.checked_type(call, kind)
-        written = self.checked_type(call, result)
+        self.checked_type(call, result)
+        written = self.wider(result)
         assert isinstance(kind, DecimalType)
         digits = 0
         if len(arguments) > 1:
             literal = arguments[1].this if isinstance(arguments[1], exp.Neg) else arguments[1]
             if not isinstance(literal, exp.Literal):
-                raise self.refused(arguments[1], f"{name} of a DECIMAL to digits that are no literal")
+                form = table.ROUND_DECIMAL if name == "ROUND" else table.TRUNC_DECIMAL
+                text = self.in_python(form, [self.cast(call, kind, STRING, value), self.value(arguments[1])])
+                return f"TRY_CAST({text} AS {self.wider(result)})"
             digits = int(literal.this) * (-1 if literal is not arguments[1] else 1)
         if digits >= kind.scale:
-            return f"CAST({value} AS {written})"
+            return f"CAST({value} AS {self.type_name(result)})"
         if kind.precision - kind.scale + max(digits, 0) > _MOST_WHOLE:
             raise self.refused(call, f"{name} of {kind}")
         unit = "1" + "0" * -digits if digits <= 0 else f"0.{'0' * (digits - 1)}1"
@@ -334,34 +348,40 @@ class Calls(Lambdas):
                 return f"TRY_CAST({number} - {number} % CAST({unit} AS {self.type_name(kind)}) AS {written})"
             # Halves are rounded up: of negative numbers, towards 0.
             nudged = f"CASE WHEN {number} < 0 THEN {number} + {least} ELSE {number} END"
-            return f"TRY_CAST(round({nudged}, {digits}) AS {written})"
+            return f"TRY_CAST(round({nudged}, {digits}) AS {written})"  # 99.99 becomes 100.0
 
         return self.once([value], write)
 
     def _extracted(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
+        """The engine's own function where it gives what Java gives, else Python."""
         pattern = arguments[0]
-        if not isinstance(pattern, exp.Literal):
-            raise self.refused(call, "REGEXP_EXTRACT with a pattern that is not a literal")
-        if len(arguments) == 3 and re.search(r"[?*|]|\{0", str(pattern.this)):
-            # In ksqlDB, an unused group is NULL, and an empty one is ''. The engines return '' for both.
-            raise self.refused(call, "a group of REGEXP_EXTRACT beside an optional part")
         group = self.value(arguments[2]) if len(arguments) == 3 else None
-        return self.regexp_extract(call, str(pattern.this), self.value(arguments[1]), group)
+        if isinstance(pattern, exp.Literal):
+            # In ksqlDB, an unused group is NULL, and an empty one is ''. The engines return '' for both.
+            text, own = str(pattern.this), None
+            if group is None or not re.search(r"[?*|]|\{0", text):
+                with contextlib.suppress(Unsupported):
+                    own = self.regexp_extract(call, text, self.value(arguments[1]), group)
+            try:
+                is_pattern = table.is_pattern(text)
+            except ValueError as error:
+                if own is None:
+                    raise self.refused(pattern, f"REGEXP_EXTRACT with {error} in its pattern") from None
+                return own
+            if own is not None and is_pattern:
+                return own
+        return self.in_python(table.REGEXP_EXTRACT, [self.value(pattern), self.value(arguments[1]), group or "0"])
 
     def _json_field(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
         path = arguments[1]
+        text = self.value(arguments[0])
         if not isinstance(path, exp.Literal):
-            raise self.refused(call, "EXTRACTJSONFIELD with a path that is not a literal")
+            return self.in_python(table.JSON_FIELD, [text, self.value(path)])
         names = names_in(str(path.this))
         if names is None:
             return f"CAST(NULL AS {self.type_name(STRING)})"
-        try:
-            paths = self.json_paths(names)
-        except ValueError as error:
-            raise self.refused(call, f"EXTRACTJSONFIELD with {error} in its path") from None
-        text = self.value(arguments[0])
-        values = [self._filled("EXTRACTJSONFIELD", [text, path]) for path in paths]
-        return values[0] if len(values) == 1 else f"coalesce({', '.join(values)})"
+        in_python = self.in_python(table.JSON_FIELD, [text, self.value(path)])
+        return self.json_field(text, names, in_python)
 
     def _filled(self, name: str, arguments: Sequence[str]) -> str:
         template = self.templates[name]
@@ -415,25 +435,13 @@ class Calls(Lambdas):
 
     def _absorbing(self, name: str, arguments: list[exp.Expression], written: list[str]) -> str:
         """Functions that accept NULL. Arithmetic on NULL still fails in ksqlDB, and makes the whole NULL."""
-        failing = []
-        for number, argument in enumerate(arguments):
-            if is_arithmetic(argument):
-                failing.append(number)
-            elif self.may_fail(argument):
-                raise self.refused(argument, f"arithmetic inside an argument of {name}")
-        if not failing:
-            return self._filled(name, written)
-        kinds = set(map(self.type_of, arguments))
-        if failing == [0] and (name == "NULLIF" or (name in ("COALESCE", "IFNULL") and len(kinds) == 1)):
-            # The result is NULL if the first argument is NULL, so no check is needed before it. DuckDB's time grows
-            # with the cube of the depth for a deep expression.
-            return self._filled(name, written) if name == "NULLIF" else written[0]
-
-        def write(once: Sequence[str]) -> str:
-            present = " AND ".join(f"{once[number]} IS NOT NULL" for number in failing)
-            return f"CASE WHEN {present} THEN {fill(self.templates[name], once)} END"
-
-        return self.once(written, write)
+        if is_arithmetic(arguments[0]) and not any(map(self.may_fail, arguments[1:])):
+            kinds = set(map(self.type_of, arguments))
+            if name == "NULLIF" or (name in ("COALESCE", "IFNULL") and len(kinds) == 1):
+                # The result is NULL if the first argument is NULL, so no check is needed before it. DuckDB's time
+                # grows with the cube of the depth for a deep expression.
+                return self._filled(name, written) if name == "NULLIF" else written[0]
+        return self.unless_failed(name, arguments, written, lambda once: self._filled(name, once))
 
 
 def _nearest(value: str) -> str:

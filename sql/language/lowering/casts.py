@@ -65,7 +65,12 @@ class Casts(Typed):
             return f"CAST({value} AS DOUBLE)"
         if source == DOUBLE and target in _INTEGERS:
             return self.truncated(target, value)
-        if target.name == "DECIMAL" and source.name in ("INTEGER", "BIGINT", "DECIMAL"):
+        if source.name == "DECIMAL" and target.name == "DECIMAL":
+            wider = self.wider(target)
+            return self.once(
+                [value], lambda once: f"CASE WHEN {self.fits(target, once[0])} THEN TRY_CAST({once[0]} AS {wider}) END"
+            )
+        if target.name == "DECIMAL" and source in _INTEGERS:
             return f"TRY_CAST({value} AS {written})"
         if source == DOUBLE and target.name == "DECIMAL":
             return f"TRY_CAST({self._text(place, DOUBLE, value)} AS {written})"

@@ -31,7 +31,7 @@ from opensea_metrics.sql.language.dialect.nesting import is_chained, operands
 from opensea_metrics.sql.language.functions.coercion import TIMES, widest
 from opensea_metrics.sql.language.lowering.casts import Casts
 from opensea_metrics.sql.language.lowering.failing import (
-    is_arithmetic,
+    failing_parts,
     may_be_null,
     may_fail,
     sides,
@@ -51,6 +51,7 @@ OPERATORS: dict[type[exp.Expression], str] = {
 }  # fmt: skip
 INTEGERS = (BIGINT, INTEGER)
 _NESTED = ("ARRAY", "MAP", "STRUCT")
+_OPERATORS_WITH_NULL = ("IS NULL", "IS [NOT] DISTINCT FROM")
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,9 @@ class Expressions(Casts):
             case exp.Paren():
                 return f"({self.condition(expression.this)})"
             case exp.Is():
-                return f"({self.value(expression.this)} IS {self.value(expression.expression)})"
+                other = self.value(expression.expression)
+                values = [self.value(expression.this)]
+                return self.unless_failed("IS NULL", [expression.this], values, lambda once: f"({once[0]} IS {other})")
             case exp.In():
                 members = [expression.this, *expression.expressions]
                 kind = widest(members, self.scope, infer)
@@ -245,14 +248,41 @@ class Expressions(Casts):
                 case exp.NullSafeEQ():
                     return f"(NOT ({one}))"
             return f"({one})"
-        compared = f"({written[0]} {OPERATORS[type(comparison)]} {written[1]})"
-        if isinstance(comparison, exp.NullSafeEQ | exp.NullSafeNEQ) and self.may_fail(comparison):
-            failing = [side for side in (left, right) if self.may_fail(side)]
-            if not all(map(is_arithmetic, failing)):
-                raise self.refused(comparison, "IS [NOT] DISTINCT FROM of arithmetic inside a call")
-            there = " AND ".join(f"{self.value(side)} IS NOT NULL" for side in failing)
-            return f"CASE WHEN {there} THEN {compared} END"
-        return compared
+
+        def write(once: Sequence[str]) -> str:
+            return f"({once[0]} {OPERATORS[type(comparison)]} {once[1]})"
+
+        if isinstance(comparison, exp.NullSafeEQ | exp.NullSafeNEQ):
+            return self.unless_failed("IS [NOT] DISTINCT FROM", [left, right], written, write)
+        return write(written)
+
+    def unless_failed(
+        self,
+        name: str,
+        operands: Sequence[exp.Expression],
+        values: Sequence[str],
+        write: Callable[[Sequence[str]], str],
+    ) -> str:
+        """What ``write`` makes of operands' values: something that takes NULLs, but not failures.
+
+        NULL if arithmetic in an operand fails. Raises Unsupported for arithmetic that a branch may leave out.
+        """
+        tests: list[str] = []
+        for operand in operands:
+            if isinstance(operand, exp.Anonymous) and name not in _OPERATORS_WITH_NULL:
+                continue  # a call that is an argument of a call contains its failure
+            parts = failing_parts(operand, self.substitutes)
+            if parts is None:
+                raise self.refused(operand, f"arithmetic in a branch inside an argument of {name}")
+            tests += map(self.value, parts)
+        if not tests:
+            return write(values)
+
+        def guarded(once: Sequence[str]) -> str:
+            there = " AND ".join(f"{test} IS NOT NULL" for test in once[len(values) :])
+            return f"CASE WHEN {there} THEN {write(once[: len(values)])} END"
+
+        return self.once([*values, *tests], guarded)
 
     def _texts_that_are_no_times(self, expression: exp.Expression) -> list[str]:
         """Conditions for texts beside a time that are not one: they make a comparison NULL."""

@@ -37,13 +37,6 @@ TEMPLATES: dict[str, Template] = {
         spark="concat_ws('', {*})",
     ),
     "CONCAT_WS": _both("concat_ws({*})"),
-    # Observed: a JSON null gives the text 'null'.
-    "EXTRACTJSONFIELD": Template(
-        duckdb="CASE WHEN json_valid({0}) THEN CASE WHEN json_type({0}, {1}) = 'NULL' THEN 'null'"
-        " ELSE json_extract_string({0}, {1}) END END",
-        spark="CASE WHEN is_variant_null(try_variant_get(try_parse_json({0}), {1},"
-        " 'variant')) THEN 'null' ELSE get_json_object({0}, {1}) END",
-    ),
     "FROM_DAYS": Template(
         duckdb="TRY(DATE '1970-01-01' + {0})",
         spark="date_from_unix_date({0})",

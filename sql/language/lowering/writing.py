@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from sqlglot import exp
 
-from opensea_metrics.core.types import KsqlType
+from opensea_metrics.core.types import DecimalType, KsqlType
 
 SHALLOW = 16
 """The largest number of operands of a chain that are nested. Longer chains are written side by side."""
@@ -17,6 +18,7 @@ _LONG = 400
 REPEATING = ("parse_", "substring_")
 """The beginnings of the names of macros that repeat their arguments (see macros)."""
 _MACRO = 200
+_MOST_DIGITS = 38
 _CHANGING = ("random()", "rand()", "uuid()")
 
 
@@ -44,12 +46,20 @@ class Writing(ABC):
     def type_name(self, kind: KsqlType) -> str:
         """A type. Raises ValueError if the engine has no type that holds the values."""
 
-    @abstractmethod
-    def json_paths(self, names: Sequence[str]) -> list[str]:
-        """The engine's paths, as literals, for a ksqlDB path with these names.
+    def wider(self, kind: KsqlType) -> str:
+        """A type with room for one more digit of a DECIMAL: ksqlDB does not check the digits of what it rounds."""
+        if isinstance(kind, DecimalType):
+            kind = replace(kind, precision=min(kind.precision + 1, _MOST_DIGITS))
+        return self.type_name(kind)
 
-        Raises ValueError with the name that the engine cannot write.
-        """
+    def fits(self, kind: KsqlType, value: str) -> str:
+        """A condition for a number, or a number in a text, that has no more digits before the point than a DECIMAL."""
+        assert isinstance(kind, DecimalType)
+        return f"abs(TRY_CAST({value} AS DOUBLE)) < 1E{kind.precision - kind.scale}"
+
+    @abstractmethod
+    def json_field(self, json_text: str, names: Sequence[str], in_python: str) -> str:
+        """A field of a JSON text, in levels ``names``. ``in_python`` is right for every text, and slow."""
 
     @abstractmethod
     def member(self, struct: str, field: str) -> str:
@@ -130,7 +140,7 @@ class Writing(ABC):
 
     def rounded(self, name: str, kind: KsqlType, value: str) -> str:
         """ABS, CEIL or FLOOR of a DOUBLE or DECIMAL."""
-        return f"CAST({name.lower()}({value}) AS {self.type_name(kind)})"
+        return f"TRY_CAST({name.lower()}({value}) AS {self.wider(kind)})"
 
     @abstractmethod
     def cast_integer(self, kind: KsqlType, value: str) -> str:
@@ -211,6 +221,10 @@ class Writing(ABC):
     @abstractmethod
     def joined(self, texts: str, separator: str) -> str:
         """An array of texts as one text."""
+
+    @abstractmethod
+    def joined_by(self, texts: str, separator: str) -> str:
+        """Like :meth:`joined`, with a separator of the row."""
 
     @abstractmethod
     def sorted(self, values: str, is_descending: bool) -> str:

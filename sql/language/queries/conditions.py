@@ -5,9 +5,20 @@ from __future__ import annotations
 from sqlglot import exp
 
 from opensea_metrics.core.errors import SqlError
-from opensea_metrics.core.types import BOOLEAN, NULL, STRING, TIME, KsqlType, common, name_of
+from opensea_metrics.core.types import (
+    BIGINT,
+    BOOLEAN,
+    DOUBLE,
+    INTEGER,
+    NULL,
+    STRING,
+    TIME,
+    KsqlType,
+    common,
+    name_of,
+)
 from opensea_metrics.sql.language.functions.coercion import TIMES, widest
-from opensea_metrics.sql.language.queries.scope import COMPARISONS, Infer, Scope, shown
+from opensea_metrics.sql.language.queries.scope import ARITHMETIC, COMPARISONS, Infer, Scope, shown
 from opensea_metrics.sql.language.values.timestamps import milliseconds
 
 _NESTED = ("ARRAY", "MAP", "STRUCT")
@@ -38,7 +49,11 @@ def predicate(expression: exp.Expression, scope: Scope, infer: Infer) -> KsqlTyp
                 if infer(side, scope) not in (STRING, NULL):
                     raise scope.error(side, "LIKE compares strings")
         case _:  # IS NULL
-            infer(expression.this, scope)
+            kind = infer(expression.this, scope)
+            if type(expression.this.unnest()) in ARITHMETIC and kind in (INTEGER, BIGINT, DOUBLE):
+                # Observed: the compiler of 7.9.1 cannot compare a primitive number with null.
+                message = f"({shown(expression.this)}) IS NULL fails in ksqlDB: arithmetic is never NULL there"
+                raise scope.error(expression.this, message, "ask whether an operand IS NULL")
     return BOOLEAN
 
 

@@ -91,8 +91,23 @@ class Lowering(Calls):
     def type_name(self, kind: KsqlType) -> str:
         return duckdb(kind)
 
-    def json_paths(self, names: Sequence[str]) -> list[str]:
-        return [text(pointer(names))]
+    def json_field(self, json_text: str, names: Sequence[str], in_python: str) -> str:
+        """DuckDB writes numbers in its own way, takes the first of repeated names, and no text after the JSON."""
+        path = text(pointer(names))
+        repeated = [
+            f"strlen(replace({{0}}, {text(name)}, '')) < strlen({{0}}) - {len(name.encode())}"
+            for name in (f'"{name}"' for name in dict.fromkeys(names) if not name.isdecimal())
+        ]
+
+        def write(once: Sequence[str]) -> str:
+            odd = " OR ".join(["NOT json_valid({0})", f"json_odd_field(json_extract({{0}}, {path}))", *repeated])
+            return (
+                f"CASE WHEN {odd.replace('{0}', once[0])} THEN {in_python}"
+                f" WHEN json_type({once[0]}, {path}) = 'NULL' THEN 'null'"
+                f" ELSE json_extract_string({once[0]}, {path}) END"
+            )
+
+        return self.once([json_text], write)
 
     def member(self, struct: str, field: str) -> str:
         return f"struct_extract({struct}, {text(field)})"
@@ -198,8 +213,8 @@ class Lowering(Calls):
         return self.once(
             [value],
             lambda once: (
-                f"CASE WHEN ltrim({once[0]}, '+-.0123456789eE ') = ''"
-                f" THEN TRY_CAST(trim({once[0]}) AS {duckdb(kind)}) END"
+                f"CASE WHEN ltrim({once[0]}, '+-.0123456789eE ') = '' AND {self.fits(kind, once[0])}"
+                f" THEN TRY_CAST(trim({once[0]}) AS {self.wider(kind)}) END"
             ),
         )
 
@@ -234,6 +249,10 @@ class Lowering(Calls):
 
     def joined(self, texts: str, separator: str) -> str:
         return f"array_to_string({texts}, {separator})"
+
+    def joined_by(self, texts: str, separator: str) -> str:
+        pieces = f"list_reduce({texts}, lambda _x, _y: _x || {separator} || _y)"  # DuckDB's own takes literals only
+        return f"CASE WHEN len({texts}) = 0 THEN '' ELSE {pieces} END"
 
     def sorted(self, values: str, is_descending: bool) -> str:
         return f"list_sort({values}, '{'DESC' if is_descending else 'ASC'}', 'NULLS LAST')"

@@ -37,6 +37,11 @@ from opensea_metrics.sql.language.lowering.writing import SHALLOW, balanced
 
 _MOST_PATHS = 8
 """The largest number of Spark paths that one ksqlDB path may stand for."""
+# Observed: a JSON null gives the text 'null'.
+_JSON_FIELD = (
+    "CASE WHEN is_variant_null(try_variant_get(try_parse_json({0}), {1}, 'variant')) THEN 'null'"
+    " ELSE get_json_object({0}, {1}) END"
+)
 # Spark does not write scalars as JSON. So the value becomes a field, and its text is cut out of the braces.
 _JSON_TEXT = (
     "regexp_extract(to_json(named_struct('v', {0}), map('ignoreNullFields', 'false')), '(?s)^.{{5}}(.*).$', 1)"
@@ -73,7 +78,20 @@ class SparkLowering(Calls):
             return f"CAST({literal.this} AS DOUBLE)"
         return super().literal(literal)
 
-    def json_paths(self, names: Sequence[str]) -> list[str]:
+    def json_field(self, json_text: str, names: Sequence[str], in_python: str) -> str:
+        """Spark writes numbers in its own way, and would call Python for all rows, also in a branch of a CASE."""
+        try:
+            paths = self._json_paths(names)
+        except ValueError:
+            return in_python
+
+        def write(once: Sequence[str]) -> str:
+            values = [fill(_JSON_FIELD, [once[0], path]) for path in paths]
+            return values[0] if len(values) == 1 else f"coalesce({', '.join(values)})"
+
+        return self.once([json_text], write)
+
+    def _json_paths(self, names: Sequence[str]) -> list[str]:
         """For ksqlDB, a name made of digits is an index or a field's name. Spark writes these differently."""
         levels: list[list[str]] = []
         for name in names:
@@ -223,8 +241,8 @@ class SparkLowering(Calls):
             case k if k == BOOLEAN:
                 begins = [f"startswith('{word}', lower(trim({value})))" for word in ("true", "yes")]
                 return f"(trim({value}) <> '' AND ({' OR '.join(begins)}))"
-        looks = f"{value} RLIKE '^[-+.0-9eE ]*$'"
-        return f"CASE WHEN {looks} THEN TRY_CAST(trim({value}) AS {spark(kind)}) END"
+        looks = f"{value} RLIKE '^[-+.0-9eE ]*$' AND {self.fits(kind, value)}"
+        return f"CASE WHEN {looks} THEN TRY_CAST(trim({value}) AS {self.wider(kind)}) END"
 
     def cut_decimal(self, kind: KsqlType, value: str) -> str:
         # The last 64 bits of a number of up to 38 digits, from text: Spark has no wider integers.
@@ -266,6 +284,9 @@ class SparkLowering(Calls):
 
     def joined(self, texts: str, separator: str) -> str:
         return f"array_join({texts}, {separator})"
+
+    def joined_by(self, texts: str, separator: str) -> str:
+        return self.joined(texts, separator)
 
     def sorted(self, values: str, is_descending: bool) -> str:
         return f"sort_array({values}, false)" if is_descending else f"array_sort({values})"
