@@ -77,6 +77,10 @@ def _resolved(
         raise scope.error(call, _not_accepted(function.name, kinds), hint) from None
     for number, parameter in enumerate(chosen.parameters):
         argument = call.expressions[number]
+        single = chosen.variation.parameters[number].type if chosen.as_list else parameter.type
+        if single != parameter.type and not variations.is_generic(single):
+            message = f"Cast of {kinds[number]} to {single} is not supported."
+            raise scope.error(argument, message, "write its elements one by one")
         if parameter.literal and not isinstance(argument, exp.Literal | exp.Boolean):
             raise scope.error(
                 argument,

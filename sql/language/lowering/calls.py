@@ -83,6 +83,8 @@ _COMPARING = frozenset(
 """Functions that compare values of any type."""
 _ORDERS = {False: ("ASC", "ASCEN", "ASCENDING"), True: ("DESC", "DESCEN", "DESCENDING")}
 """The words for ARRAY_SORT's two orders, by whether it is descending."""
+_OF_NOTHING = {"CONCAT": (1, "''"), "CONCAT_WS": (2, "NULL"), "JSON_CONCAT": (1, "NULL")}
+"""Calls with fewer arguments than these, and their values."""
 _UNITS = {"DAYS": 86_400_000, "HOURS": 3_600_000, "MINUTES": 60_000, "SECONDS": 1000, "MILLISECONDS": 1}
 _DAY = 86_400_000
 _SORTED = frozenset(
@@ -127,6 +129,8 @@ class Calls(Lambdas):
         if function and function.definition:
             return self._python(call, function.definition)
         chosen = self.check_runs(call)
+        if name in _OF_NOTHING and len(arguments) < _OF_NOTHING[name][0]:
+            return _OF_NOTHING[name][1]
         if form := table.FORMS.get(name, {}).get(chosen.variation.text):
             try:
                 if name == "FORMAT_TIMESTAMP" and len(arguments) == 2:
@@ -201,6 +205,8 @@ class Calls(Lambdas):
             value, kind = self.value(argument), self.type_of(argument)
             if kind == STRING and parameter.type in (DATE, TIME, TIMESTAMP, BYTES):
                 value = self.cast(argument, STRING, parameter.type, value)
+            if isinstance(kind, ArrayType) and parameter.type == STRING:
+                value = self.cast(argument, kind, STRING, value)
             if str(call.this).upper() in _COMPARING:
                 value = self.normal(kind, value)
             written.append(value)
@@ -393,8 +399,7 @@ class Calls(Lambdas):
     def check_runs(self, call: exp.Anonymous) -> variations.Call:
         """The variation of one of ksqlDB's functions that is called. Raises Unsupported if no engine runs it."""
         chosen = resolved(call, self.scope, infer)
-        without_any = bool(chosen.variation.parameters) and not call.expressions
-        if not runs(str(call.this).upper(), chosen.variation.text) or chosen.as_list or without_any:
+        if not runs(str(call.this).upper(), chosen.variation.text) or chosen.as_list:
             name = str(call.this).upper()
             if not any(runs(name, variation.text) for variation in functions.BUILT_IN[name].variations):
                 raise self.refused(call, name)

@@ -28,7 +28,8 @@ TEMPLATES: dict[str, Template] = {
     **MATHEMATICS,
     "CHR": Template(
         duckdb="CASE WHEN {0} BETWEEN 0 AND 55295 OR {0} BETWEEN 57344 AND 1114111 THEN chr({0}) END",
-        spark=None,
+        spark="CASE WHEN {0} BETWEEN 0 AND 55295 OR {0} BETWEEN 57344 AND 1114111"
+        " THEN decode(unhex(lpad(hex({0}), 8, '0')), 'UTF-32') END",
     ),
     "COALESCE": _both("coalesce({*})"),
     # Both omit NULLs.
@@ -70,7 +71,8 @@ TEMPLATES: dict[str, Template] = {
     "REPLACE": Template(
         duckdb="CASE WHEN {1} = '' THEN regexp_replace({0}, '', replace({2}, '\\', '\\\\'), 'g')"
         " ELSE replace({0}, {1}, {2}) END",
-        spark=None,
+        spark="CASE WHEN {1} <> '' THEN replace({0}, {1}, {2}) WHEN {0} = '' THEN {2}"
+        " ELSE concat({2}, array_join(split({0}, ''), {2}), {2}) END",
     ),
     "RPAD": _both("CASE WHEN {2} <> '' AND {1} >= 0 THEN rpad({0}, {1}, {2}) END"),
     "SPLIT": Template(

@@ -61,7 +61,9 @@ def aggregate(call: exp.Anonymous, lowering: SparkLowering, state: str) -> tuple
     if name in ("ATTR", "COLLECT_SET", "COUNT_DISTINCT"):
         lowering.check_comparable(call)
     if name == "SUM_LIST":
-        raise lowering.refused(call, name)
+        start = f"CAST(0 AS {spark(kind)})"
+        there = f"filter({written[0]}, _x -> _x IS NOT NULL)"
+        return f"sum(aggregate({there}, {start}, (_x, _y) -> _x + _y))", _sum(kind, state)
     if name in ("LATEST_BY_OFFSET", "EARLIEST_BY_OFFSET") and len(arguments) > 1:
         return _by_offset(name == "LATEST_BY_OFFSET", written[0], arguments[1:]), state
     if name == "SUM":
