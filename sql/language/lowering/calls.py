@@ -116,7 +116,7 @@ class Calls(Lambdas):
                     [(name_of(item.this), self.value(item.expression)) for item in arguments]
                 )
             case "MAP":
-                return self._map(arguments)
+                return self._map(call, arguments)
             case "TRANSFORM" | "FILTER" | "REDUCE":
                 return self.with_lambda(call)
         if name in _TAKING_NULL:
@@ -185,14 +185,18 @@ class Calls(Lambdas):
         values = [f"CAST({self.value(argument)} AS {element})" for argument in call.expressions]
         return self._filled(name, [*values, element])
 
-    def _map(self, arguments: list[exp.Expression]) -> str:
+    def _map(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
         """A MAP of keys and values. A text that is NULL is the key 'null'; the last value of a key counts."""
         keys = self.of_one_type([item.this for item in arguments])
         values = self.of_one_type([item.expression for item in arguments])
+        kind = self.type_of(call)
+        assert isinstance(kind, MapType)
         pairs = []
         for item, key, value in zip(arguments, keys, values, strict=True):
             if self.type_of(item.this) in (STRING, NULL) and not isinstance(item.this, exp.Literal):
                 key = f"coalesce({key}, 'null')"
+            if self.type_of(item.expression) == NULL:
+                value = f"CAST(NULL AS {self.checked_type(call, kind.value)})"
             pairs.append((key, value))
         if len(pairs) == 1 or all(isinstance(item.this, exp.Literal) for item in arguments):
             return self.map(pairs)

@@ -140,7 +140,8 @@ class Writing(ABC):
 
     def rounded(self, name: str, kind: KsqlType, value: str) -> str:
         """ABS, CEIL or FLOOR of a DOUBLE or DECIMAL."""
-        return f"TRY_CAST({name.lower()}({value}) AS {self.wider(kind)})"
+        cast = "TRY_CAST" if isinstance(kind, DecimalType) else "CAST"
+        return f"{cast}({name.lower()}({value}) AS {self.wider(kind)})"
 
     @abstractmethod
     def cast_integer(self, kind: KsqlType, value: str) -> str:

@@ -18,19 +18,24 @@ _VARIANCE = "CASE WHEN {a}.n < 2 THEN CAST(0 AS DOUBLE) ELSE {a}.m / ({a}.n - 1)
 
 
 def _variance(finish: str) -> Parts:
-    """Count, sum and squared distances from the mean. Parts are joined after Chan, Golub and LeVeque.
+    """Count, sum and squared distances from the mean. Values are added one by one, as ksqlDB does.
 
-    ksqlDB adds values one by one, so the last bits differ. It also adds INTEGERs in 32 bits, which may overflow.
+    Parts of several values are joined after Chan, Golub and LeVeque, so the last bits may differ. ksqlDB adds INTEGERs in
+    32 bits, which may overflow; here they do not.
     """
-    value = "CAST({0} AS DOUBLE)"
-    joined = (
+    distance = "(_q.s * (_p.n + 1) - (_p.s + _q.s))"
+    added = f"{distance} * {distance} / ((_p.n + 1) * _p.n)"
+    joined = "_q.m + pow(_p.s / _p.n - _q.s / _q.n, 2) * _p.n * _q.n / (_p.n + _q.n)"
+    both = (
         "CASE WHEN _p.n = 0 THEN _q WHEN _q.n = 0 THEN _p ELSE struct_pack(n := _p.n + _q.n, s := _p.s + _q.s,"
-        " m := _p.m + _q.m + pow(_p.s / _p.n - _q.s / _q.n, 2) * _p.n * _q.n / (_p.n + _q.n)) END"
+        f" m := _p.m + CASE WHEN _q.n = 1 THEN {added} ELSE {joined} END) END"
     )
+    one = "struct_pack(n := 1::BIGINT, s := CAST({0} AS DOUBLE), m := 0E0)"
+    none = "struct_pack(n := 0::BIGINT, s := 0E0, m := 0E0)"
+    values = f"list({one} ORDER BY {{off}}) FILTER ({{0}} IS NOT NULL)"
     return Parts(
-        f"struct_pack(n := count({{0}}), s := coalesce(sum({value}), 0E0),"
-        f" m := coalesce(var_pop({value}) * count({{0}}), 0E0))",
-        f"list_reduce(list({{a}} ORDER BY {{src}}), lambda _p, _q: {joined})",
+        f"coalesce(list_reduce({values}, lambda _p, _q: {both}), {none})",
+        f"list_reduce(list({{a}} ORDER BY {{src}}), lambda _p, _q: {both})",
         finish,
     )
 
