@@ -100,7 +100,8 @@ class Lowering(Calls):
         ]
 
         def write(once: Sequence[str]) -> str:
-            odd = " OR ".join(["NOT json_valid({0})", f"json_odd_field(json_extract({{0}}, {path})::VARCHAR, {{0}})", *repeated])
+            is_odd = f"json_odd_field(json_extract({{0}}, {path})::VARCHAR, {{0}})"
+            odd = " OR ".join(["NOT json_valid({0})", is_odd, *repeated])
             return (
                 f"CASE WHEN {odd.replace('{0}', once[0])} THEN {in_python}"
                 f" WHEN json_type({once[0]}, {path}) = 'NULL' THEN 'null'"

@@ -71,7 +71,7 @@ SETUP = (
     # True for an array or object v in a JSON text x, and for a number that DuckDB may write in another way than x: with
     # an exponent, zeros at the end, more digits than a DOUBLE keeps, or next to 0.
     """CREATE OR REPLACE MACRO json_odd_field(v, x) AS (
-      regexp_matches(v, '^[\\[{]') OR (regexp_matches(v, '^[-0-9].*[.eE]')
+      regexp_matches(v, '^[\\[{]|^-0') OR (regexp_matches(v, '^[-0-9].*[.eE]')
         AND regexp_matches(x, '[.][0-9]+0([^0-9]|$)|[0-9][eE][-+0-9]|[0-9.]{16}|0[.]0000')))""",
     # Times as text, as ksqlDB writes them.
     "CREATE OR REPLACE MACRO date_text(x) AS (if(x > DATE '9999-12-31', '+', '') || strftime(x, '%Y-%m-%d'))",

@@ -20,8 +20,8 @@ _VARIANCE = "CASE WHEN {a}.n < 2 THEN CAST(0 AS DOUBLE) ELSE {a}.m / ({a}.n - 1)
 def _variance(finish: str) -> Parts:
     """Count, sum and squared distances from the mean. Values are added one by one, as ksqlDB does.
 
-    Parts of several values are joined after Chan, Golub and LeVeque, so the last bits may differ. ksqlDB adds INTEGERs in
-    32 bits, which may overflow; here they do not.
+    Parts of several values are joined after Chan, Golub and LeVeque, so the last bits may differ. ksqlDB adds INTEGERs
+    in 32 bits, which may overflow; here they do not.
     """
     distance = "(_q.s * (_p.n + 1) - (_p.s + _q.s))"
     added = f"{distance} * {distance} / ((_p.n + 1) * _p.n)"
