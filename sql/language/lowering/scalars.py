@@ -46,14 +46,14 @@ TEMPLATES: dict[str, Template] = {
         duckdb="make_timestamp_ms({0})",
         spark="CAST(timestamp_millis({0}) AS TIMESTAMP_NTZ)",
     ),
-    "GREATEST": _both("greatest({*})"),
+    "GREATEST": Template(duckdb="greatest({*})", spark="greatest({0}, {*})"),  # Spark's takes two or more
     "IFNULL": _both("coalesce({*})"),
     "INSTR": Template(
         duckdb="CASE WHEN {0} = '' THEN 0 ELSE CAST(instr({0}, {1}) AS INTEGER) END",
         spark="CASE WHEN {0} = '' THEN 0 ELSE instr({0}, {1}) END",
     ),
     "LCASE": _both("lower({0})"),
-    "LEAST": _both("least({*})"),
+    "LEAST": Template(duckdb="least({*})", spark="least({0}, {*})"),
     # Java counts UTF-16 units, so a character beyond U+FFFF counts twice.
     "LEN": Template(
         duckdb="CAST(length({0}) + length(regexp_replace({0}, '[^\\x{{10000}}-\\x{{10FFFF}}]', '', 'g'))"
@@ -71,8 +71,8 @@ TEMPLATES: dict[str, Template] = {
     "REPLACE": Template(
         duckdb="CASE WHEN {1} = '' THEN regexp_replace({0}, '', replace({2}, '\\', '\\\\'), 'g')"
         " ELSE replace({0}, {1}, {2}) END",
-        spark="CASE WHEN {1} <> '' THEN replace({0}, {1}, {2}) WHEN {0} = '' THEN {2}"
-        " ELSE concat({2}, array_join(split({0}, ''), {2}), {2}) END",
+        spark="CASE WHEN {1} <> '' THEN replace({0}, {1}, {2}) WHEN {1} = '' AND {0} = '' THEN {2}"
+        " WHEN {1} = '' THEN concat({2}, array_join(split({0}, ''), {2}), {2}) END",
     ),
     "RPAD": _both("CASE WHEN {2} <> '' AND {1} >= 0 THEN rpad({0}, {1}, {2}) END"),
     "SPLIT": Template(

@@ -63,12 +63,8 @@ class Typed(Writing):
             raise self.refused(place, f"the order of the entries of {kind}")
         written = place.unnest()
         is_sized = not (isinstance(written, exp.Anonymous) and str(written.this).upper() in _WITHOUT_SIZE)
-
-        def write(once: Sequence[str]) -> str:
-            order = self.in_python(table.HASH_ORDER, [self.keys(once[0]), str(is_sized).lower()])
-            return self.picked(self.entries(once[0]), order)
-
-        return self.once([value], write)
+        order = self.in_python(table.HASH_ORDER, [self.keys(value), str(is_sized).lower()])
+        return self.once([value, order], lambda once: self.picked(self.entries(once[0]), once[1]))
 
     def normal(self, kind: KsqlType, value: str, depth: int = 0) -> str:
         """A value in a form that is equal for equal values: the engines heed the order of a MAP's entries."""
