@@ -203,7 +203,10 @@ class Expressions(Casts):
         """True for a comparison of a time with a text that may not be one, also inside NOT, AND and OR."""
         while isinstance(condition, exp.Not | exp.Paren):
             condition = condition.this
-        return self.may_fail(condition) or bool(self._texts_that_are_no_times(condition))
+        return bool(self._written("failure", condition, self._failure))
+
+    def _failure(self, condition: exp.Expression) -> str:
+        return "NULL" if self.may_fail(condition) or self._texts_that_are_no_times(condition) else ""
 
     def _connected(self, expression: exp.Expression) -> str:
         """AND or OR as ksqlDB evaluates it, from left to right.
