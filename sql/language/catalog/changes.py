@@ -13,7 +13,7 @@ from dataclasses import replace
 from opensea_metrics.core.errors import SqlError, SqlErrors
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.creations import created_as, declared, inserting
-from opensea_metrics.sql.language.catalog.custom_types import created, dropped, with_types
+from opensea_metrics.sql.language.catalog.custom_types import Types, created, dropped, with_types
 from opensea_metrics.sql.language.catalog.declarations import columns_of, target
 from opensea_metrics.sql.language.catalog.inserts import insert_columns
 from opensea_metrics.sql.language.catalog.upgrade import SourceDefinition
@@ -73,9 +73,9 @@ def applied(
     statement = with_types(statement, catalog.types)
     match statement.kind:
         case Kind.CREATE_TYPE:
-            return replace(catalog, types=created(catalog.types, statement))
+            return _with_types(catalog, created(catalog.types, statement))
         case Kind.DROP_TYPE:
-            return replace(catalog, types=dropped(catalog.types, statement))
+            return _with_types(catalog, dropped(catalog.types, statement))
         case Kind.CREATE_STREAM | Kind.CREATE_TABLE:
             return declared(catalog, statement, any_replacement)
         case Kind.CREATE_STREAM_AS | Kind.CREATE_TABLE_AS:
@@ -99,6 +99,10 @@ def applied(
             return catalog
         case _:
             return catalog
+
+
+def _with_types(catalog: Catalog, types: Types) -> Catalog:
+    return catalog if types == catalog.types else replace(catalog, types=types)
 
 
 def _altered(catalog: Catalog, statement: Statement) -> Catalog:
