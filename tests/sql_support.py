@@ -67,9 +67,7 @@ def page() -> str:
             *_section("Types", ["type", *_ENGINES], _types()),
             *_section("Formats", ["format", "of values on the embedded server", "of keys"], _formats()),
             *_section("Expressions", ["expression", *_ENGINES], _expressions()),
-            "",
-            "Casts that an engine does not support. All other casts of ksqlDB run on all engines:",
-            *_section("", ["cast", *_ENGINES], _casts()),
+            *_cast_section(),
             *_section("Functions", ["function", *_ENGINES], _functions()),
             "",
         ]
@@ -164,6 +162,15 @@ def _expressions() -> Iterator[list[str]]:
     given = _catalog(EXAMPLES["given"])
     for name, expression in EXAMPLES["expressions"].items():
         yield [name, *_of_query(given, f"CREATE STREAM x AS SELECT k, {expression} AS x FROM s EMIT CHANGES;")]
+
+
+def _cast_section() -> Iterator[str]:
+    yield ""
+    if not (refused := list(_casts())):
+        yield "All casts of ksqlDB run on all engines."
+        return
+    yield "Casts that an engine does not support. All other casts of ksqlDB run on all engines:"
+    yield from _section("", ["cast", *_ENGINES], refused)
 
 
 def _casts() -> Iterator[list[str]]:
