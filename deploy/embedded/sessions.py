@@ -66,8 +66,8 @@ def _kept(grouping: Grouping) -> int:
 def _watched(grouping: Grouping, table: str) -> str:
     """The keys of ``timed`` that are watched, with a number ``_key``.
 
-    Besides those of rows that may be late, these are, if the order of merging matters, the keys of rows that are not
-    in the order of time: they may connect two sessions.
+    A key is watched if one of its rows may be late. If the order of merging matters, it is also watched if its rows
+    are not in the order of time, because such a row may connect two sessions.
     """
     window = grouping.analysis.window
     assert window is not None

@@ -68,8 +68,11 @@ def table_of(prepared: Prepared) -> Table:
     table, *others = prepared.job.pipeline.targets
     if others:
         raise ReconcileError(f"{prepared.request.wanted} is several tables: reconcile one table at a time")
-    if not table.is_table or window_of(prepared.job.pipeline, table) is None:
+    table_window = window_of(prepared.job.pipeline, table)
+    if not table.is_table or table_window is None:
         raise ReconcileError(f"{table.name} is not a table with windows: choose one that has windows")
+    if table_window[0].is_session:
+        raise ReconcileError(f"{table.name} has sessions, which have no fixed size: compare it with `recompute`")
     return table
 
 

@@ -29,7 +29,10 @@ log = structlog.get_logger()
 
 # The server says this with status 500. It has not executed the statement, and may execute it later.
 # Two statements of two clients at the same time fence one another's producer (observed on a 7.9.1).
-BUSY = ("Could not write the statement", "Another command with the same id", "has been fenced by another producer")
+BUSY = (
+    "Could not write the statement", "Another command with the same id", "has been fenced by another producer",
+    "a newer producer with the same transactionalId",
+)  # fmt: skip
 # The cause that a BUSY message has if the server refuses every ALTER SYSTEM. It does so by default
 # (ksql.runtime.feature.shared.enabled, observed on a 7.9.1).
 NO_ALTER_SYSTEM = "Cannot alter system configs"
