@@ -32,10 +32,6 @@ CREATE STREAM et_flat AS SELECT id, d FROM et_raw EMIT CHANGES;
 CREATE STREAM et_chosen AS SELECT id, d FROM et_flat WHERE d > 1 EMIT CHANGES;
 CREATE TABLE et_counts WITH (PARTITIONS=1) AS
   SELECT id, COUNT(*) AS n FROM et_raw WINDOW TUMBLING (SIZE 1 HOUR) GROUP BY id EMIT CHANGES;
-CREATE TABLE et_visits WITH (KAFKA_TOPIC='et.visits', PARTITIONS=1) AS
-  SELECT id, COUNT(*) AS n FROM et_raw WINDOW SESSION (1 HOUR) GROUP BY id EMIT CHANGES;
-CREATE STREAM et_visit_changes (id VARCHAR KEY, n BIGINT)
-  WITH (KAFKA_TOPIC='et.visits', VALUE_FORMAT='JSON', WINDOW_TYPE='SESSION');
 """
 TUMBLING = "WINDOW TUMBLING (SIZE 1 HOUR)"
 ODD = "LEN(FORMAT_DATE(FROM_DAYS(1), 'b'))"
@@ -46,9 +42,6 @@ CASES = {
     FORMAT: f"CREATE STREAM et_x AS SELECT id,\n    {ODD} AS d FROM et_raw EMIT CHANGES;",
     "COALESCE(STRING, ARRAY<STRING>)": (
         "CREATE STREAM et_x AS SELECT COALESCE(id, ARRAY[id]) AS a, id FROM et_raw EMIT CHANGES;"
-    ),
-    "a stream over the topic of ET_VISITS, whose sessions are merged,": (
-        "CREATE STREAM et_x AS SELECT * FROM et_visit_changes EMIT CHANGES;"
     ),
     "JOIN": (
         "CREATE STREAM et_x AS SELECT r.id AS id, r.d AS d, t.name AS name\n"

@@ -176,8 +176,12 @@ def test_the_topic_of_a_windowed_table_as_a_stream(server: Inside) -> None:
 
 
 @pytest.mark.parametrize("query", ["SELECT * FROM c EMIT CHANGES;", "SELECT * FROM c;"])
-def test_clients_cannot_read_a_stream_over_merged_sessions(server: Inside, query: str) -> None:
+def test_a_stream_over_merged_sessions_is_refused(server: Inside, query: str) -> None:
     server.done(SESSIONS.format(""))
     server.done("CREATE STREAM c (l ARRAY<INT>) WITH (KAFKA_TOPIC='VISITS', VALUE_FORMAT='JSON');")
-    with pytest.raises(SqlError, match="the topic of VISITS, whose sessions are merged, is not supported"):
+    refused = "a stream over the topic of VISITS, whose sessions are merged, is not supported"
+    with pytest.raises(SqlError, match=refused):
         server.ask(query)
+    reply, status = server.run("CREATE STREAM d AS SELECT * FROM c;")
+    assert status == 400
+    assert refused in reply["message"]

@@ -65,9 +65,9 @@ def check_replaced_rows(catalog: Catalog, analysis: Analysis, engine: str) -> No
     if analysis.source.is_table:
         return
     for query in catalog.queries.values():
-        window = query.analysis.window
+        window, sink = query.analysis.window, catalog.sources.get(query.sink)
         is_replacing = query.analysis.is_aggregation and query.analysis.emit != "FINAL" and window and window.is_session
-        if is_replacing and catalog.sources[query.sink].topic == analysis.source.topic:
+        if is_replacing and sink is not None and sink.topic == analysis.source.topic:
             feature = f"a stream over the topic of {query.sink}, whose sessions are merged,"
             raise Unsupported(feature, engine, analysis.statement.place)
 
