@@ -23,6 +23,8 @@ STATEMENTS = (
     "CREATE TABLE direct AS SELECT f, COUNT(*) AS n FROM raw GROUP BY f;",
     "CREATE TABLE daily AS SELECT f, COUNT(*) AS n FROM raw WINDOW TUMBLING (SIZE 1 DAYS, RETENTION 9 DAYS,"
     " GRACE PERIOD 8 DAYS) GROUP BY f;",
+    "CREATE TABLE visits AS SELECT f, COUNT(*) AS n FROM raw WINDOW SESSION (1 DAYS, RETENTION 9 DAYS,"
+    " GRACE PERIOD 8 DAYS) GROUP BY f;",
 )
 HELD = (
     "CREATE STREAM raw2 (t BIGINT, f VARCHAR) WITH (KAFKA_TOPIC='raw2', VALUE_FORMAT='JSON', PARTITIONS=2,"
@@ -31,7 +33,7 @@ HELD = (
 )
 """A stream whose rows can be rebuilt from files: they are dropped and rebuilt."""
 LATER = "CREATE TABLE later AS SELECT f, COUNT(*) AS n FROM held GROUP BY f;"
-TABLES = ("sums", "direct", "daily")
+TABLES = ("sums", "direct", "daily", "visits")
 TOPICS = ("raw", "raw2")
 FILES = {"raw+0+0.json": 40, "raw+1+0.json.gz": 30, "plain.json": 25, "later/raw+0+40.json": 35, "later/x.json.gz": 20}
 INSERTED = 6
