@@ -3,11 +3,13 @@
 ``scalars.yml`` maps expressions over one row to their values and types. ``tables.yml`` has SELECTs, and the rows of
 the tables and streams that they create. Each expectation was observed on a real 7.9.1. It is checked there again if
 KSQLDB_URL is set. ``refused`` means that the embedded server refuses the case by name. ``embedded`` and ``spark`` are
-different results of the embedded server and of Spark, and ``because`` gives the reason.
+different results of the embedded server and of Spark, and ``because`` gives the reason. ``keys`` are the keys by which
+a table is read, because a 7.9.1 does not find all sessions without a key.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -109,8 +111,10 @@ def test_rows_of_ksqldb(begun: Callable[[str, str], Run], number: int, case: Cas
     run = begun("ksqldb", "tables")
     run.execute(created(number, case))
     deadline = time.monotonic() + 90
+    selections = [f" WHERE k = '{key}'" for key in case.get("keys", [])] or [""]
     while time.monotonic() < deadline:
-        rows = sorted(run.rows(f"SELECT * FROM RUN_X{number};"), key=str)
+        pulled = (run.rows(f"SELECT * FROM RUN_X{number}{selection};") for selection in selections)
+        rows = sorted(itertools.chain.from_iterable(pulled), key=str)
         if rows == sorted(case["rows"], key=str):
             return
         time.sleep(0.3)

@@ -27,7 +27,10 @@ CREATE TABLE closed WITH (VALUE_FORMAT='JSON') AS
 CREATE STREAM changes (n BIGINT) WITH (KAFKA_TOPIC='VISITS', VALUE_FORMAT='JSON');
 CREATE TABLE of_changes WITH (VALUE_FORMAT='JSON') AS
   SELECT n, LATEST_BY_OFFSET(n) AS m FROM changes WINDOW TUMBLING (SIZE 1 MINUTE) GROUP BY n;
+CREATE STREAM sales AS SELECT k AS collection, CAST(v AS DOUBLE) AS usd FROM given;
 """
+PAGE = Path(__file__).parents[2] / "docs/change-between-windows.md"
+CHANGE = PAGE.read_text(encoding="utf-8").split("```sql\n")[1].split("```")[0]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +49,7 @@ def archive(records: list[Row], tmp_path_factory: pytest.TempPathFactory) -> tup
     topic = root / "OpenSeaRawEvents"
     (root / "project/migrations").mkdir(parents=True)
     (root / "project/settings.yml").write_text("{}")
-    (root / "project/migrations/V001__given.sql").write_text(PROJECT)
+    (root / "project/migrations/V001__given.sql").write_text(PROJECT + CHANGE)
     for hour in (START, START + HOUR):
         lines = [
             json.dumps({"k": row.key, "v": row.value, "t": row.time}).encode()
@@ -98,6 +101,18 @@ def test_final_results_are_the_results_of_all_records(
     tables, _, _ = recomputed(topic, request(wanted="closed", engine=engine), project)
     expected = Counter((row.key, row.time - row.time % MINUTE) for row in records)
     assert {(r["K"], r["WINDOWSTART"]): r["N"] for r in tables["CLOSED"]} == expected
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "spark"])
+def test_the_change_between_windows(archive: tuple[Path, Path], records: list[Row], engine: str) -> None:
+    needs(engine)
+    topic, project = archive
+    tables, _, _ = recomputed(topic, request(wanted="usd_change_1_hour", engine=engine), project)
+    sums: Counter[tuple[str, int]] = Counter()
+    for row in records:
+        sums[row.key, row.time - row.time % HOUR] += row.value
+    rows = [(r["COLLECTION"], r["WS"], r["USD_VOLUME"], r["USD_VOLUME_BEFORE"]) for r in tables["USD_CHANGE_1_HOUR"]]
+    assert sorted(rows) == [(key, START + HOUR, sums[key, START + HOUR], sums[key, START]) for key in "abc"]
 
 
 @pytest.mark.parametrize("engine", ["duckdb", "spark"])
