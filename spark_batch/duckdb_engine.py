@@ -209,10 +209,10 @@ class DuckDbResults:
         if source.topic == self._pipeline.raw_topic:
             parts.append(f"SELECT * FROM {decoded_table(source)} WHERE {self._job.readable}")
         for query in self._pipeline.writers(source.topic):
-            names = [column.name for column in query.analysis.columns]
+            bounds = ["WINDOWSTART", "WINDOWEND"] if query.analysis.window else []
+            names = [*(column.name for column in query.analysis.columns), *bounds]
             if query.id in self._names:
                 rows = f"SELECT * FROM {quoted(self._names[query.id])}"
-                names += ["WINDOWSTART", "WINDOWEND"] if query.analysis.window else []
             elif query in self._pipeline.selections:
                 rows = f"SELECT * FROM {staged_table(query)} WHERE {self._job.readable}"
             else:

@@ -150,6 +150,10 @@ def plan(catalog: Catalog, names: Sequence[str], raw_topic: str, period: Period)
         elif query.analysis.source.topic == raw_topic:
             selections.append(query)
     for source in _raw_sources(reduced, raw_topic):
+        if source.window is not None:
+            raise TargetError(
+                f"{source.name} has windows in its keys, which an archive does not have: omit WINDOW_TYPE"
+            )
         if source.timestamp is None:
             raise TargetError(
                 f"{source.name} takes its time from Kafka, which files do not have: declare it WITH "

@@ -218,10 +218,10 @@ class SparkResults:
         if source.topic == self._pipeline.raw_topic:
             parts.append(f"SELECT * FROM {self._views[source.name]} WHERE {self._job.readable}")
         for query in self._pipeline.writers(source.topic):
-            names = [column.name for column in query.analysis.columns]
+            bounds = ["WINDOWSTART", "WINDOWEND"] if query.analysis.window else []
+            names = [*(column.name for column in query.analysis.columns), *bounds]
             if query.analysis.is_aggregation:
                 rows = f"SELECT * FROM {self._views[query.id]}"
-                names += ["WINDOWSTART", "WINDOWEND"] if query.analysis.window else []
             elif query.id in self._views:
                 rows = f"SELECT * FROM {self._views[query.id]} WHERE {self._job.readable}"
             else:

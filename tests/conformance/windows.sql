@@ -50,6 +50,45 @@ CREATE TABLE w AS SELECT k, SUM(i) AS n FROM given WINDOW SESSION (10 SECONDS) G
 ASSERT VALUES w (k, WINDOWSTART, WINDOWEND, n) VALUES ('a', 0, 8000, 3);
 ASSERT VALUES w (k, WINDOWSTART, WINDOWEND, n) VALUES ('a', 30000, 30000, 4);
 
+--@test: a record connects two sessions
+--@engines: embedded, spark
+{{ given() }}
+CREATE TABLE w AS
+  SELECT k, COUNT(*) AS n, COLLECT_LIST(i) AS l, WINDOWSTART AS ws, WINDOWEND AS we
+  FROM given WINDOW SESSION (10 SECONDS) GROUP BY k EMIT CHANGES;
+{{ insert(0, 1) }} {{ insert(20000, 2) }} {{ insert(10000, 4) }} {{ insert(30001, 8) }}
+ASSERT VALUES w (k, WINDOWSTART, WINDOWEND, n, l, ws, we) VALUES ('a', 0, 20000, 3, ARRAY[1, 2, 4], 0, 20000);
+ASSERT VALUES w (k, WINDOWSTART, WINDOWEND, n) VALUES ('a', 30001, 30001, 1);
+
+--@test: a record after the grace period of sessions does not count
+--@engines: embedded, spark
+{{ given() }}
+CREATE TABLE w AS
+  SELECT k, COUNT(*) AS n FROM given WINDOW SESSION (10 SECONDS, RETENTION 1 HOUR, GRACE PERIOD 5 SECONDS)
+  GROUP BY k EMIT CHANGES;
+{{ insert(30000, 1) }} {{ insert(14999, 2) }} {{ insert(15000, 4) }} {{ insert(21000, 8) }}
+ASSERT VALUES w (k, WINDOWSTART, WINDOWEND, n) VALUES ('a', 15000, 30000, 3);
+
+--@test: EMIT FINAL of sessions
+{{ given() }}
+CREATE TABLE w AS
+  SELECT k, SUM(i) AS n FROM given WINDOW SESSION (10 SECONDS, RETENTION 1 HOUR, GRACE PERIOD 5 SECONDS)
+  GROUP BY k EMIT FINAL;
+CREATE STREAM closed (k VARCHAR KEY, n INT)
+  WITH (KAFKA_TOPIC='W', VALUE_FORMAT='JSON', WINDOW_TYPE='SESSION');
+CREATE STREAM c AS SELECT k, WINDOWSTART AS ws, WINDOWEND AS we, n FROM closed EMIT CHANGES;
+{{ insert(0, 1) }} {{ insert(8000, 2) }} {{ insert(30000, 4) }}
+ASSERT VALUES c (k, ws, we, n) VALUES ('a', 0, 8000, 3);
+
+--@test: a stream over the topic of a table with windows
+{{ given() }}
+CREATE TABLE w AS SELECT k, SUM(i) AS n FROM given WINDOW TUMBLING (SIZE 10 SECONDS) GROUP BY k EMIT CHANGES;
+CREATE STREAM changes (k VARCHAR KEY, n INT)
+  WITH (KAFKA_TOPIC='W', VALUE_FORMAT='JSON', WINDOW_TYPE='TUMBLING', WINDOW_SIZE='10 SECONDS');
+CREATE STREAM second AS SELECT k, n, WINDOWSTART AS ws, WINDOWEND AS we FROM changes WHERE WINDOWSTART = 10000;
+{{ insert(1000, 1) }} {{ insert(12000, 2) }}
+ASSERT VALUES second (k, WINDOWSTART, WINDOWEND, n, ws, we) VALUES ('a', 10000, 20000, 2, 10000, 20000);
+
 --@test: EMIT FINAL
 {{ given() }}
 CREATE TABLE w AS

@@ -11,6 +11,7 @@ import pytest
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.producer.archive.location import open_archive
+from opensea_metrics.spark_batch.pipeline import TargetError
 from opensea_metrics.spark_batch.recompute import computed, prepare
 from tests.embedded.windows import Row, SessionModel
 from tests.spark_batch.archives import START, add, needs, recomputed, request
@@ -27,6 +28,12 @@ CREATE TABLE closed WITH (VALUE_FORMAT='JSON') AS
 CREATE STREAM changes (n BIGINT) WITH (KAFKA_TOPIC='VISITS', VALUE_FORMAT='JSON');
 CREATE TABLE of_changes WITH (VALUE_FORMAT='JSON') AS
   SELECT n, LATEST_BY_OFFSET(n) AS m FROM changes WINDOW TUMBLING (SIZE 1 MINUTE) GROUP BY n;
+CREATE STREAM by_minute (k VARCHAR KEY, n BIGINT)
+  WITH (KAFKA_TOPIC='CLOSED', VALUE_FORMAT='JSON', WINDOW_TYPE='TUMBLING', WINDOW_SIZE='1 MINUTE');
+CREATE STREAM busy AS SELECT k, n, WINDOWEND AS we FROM by_minute WHERE n > 3;
+CREATE STREAM keyed (k VARCHAR KEY, t BIGINT)
+  WITH (KAFKA_TOPIC='OpenSeaRawEvents', VALUE_FORMAT='JSON', TIMESTAMP='t', WINDOW_TYPE='SESSION');
+CREATE TABLE of_keyed AS SELECT k, COUNT(*) AS n FROM keyed WINDOW TUMBLING (SIZE 1 MINUTE) GROUP BY k;
 CREATE STREAM sales AS SELECT k AS collection, CAST(v AS DOUBLE) AS usd FROM given;
 """
 PAGE = Path(__file__).parents[2] / "docs/change-between-windows.md"
@@ -101,6 +108,26 @@ def test_final_results_are_the_results_of_all_records(
     tables, _, _ = recomputed(topic, request(wanted="closed", engine=engine), project)
     expected = Counter((row.key, row.time - row.time % MINUTE) for row in records)
     assert {(r["K"], r["WINDOWSTART"]): r["N"] for r in tables["CLOSED"]} == expected
+
+
+@pytest.mark.parametrize("engine", ["duckdb", "spark"])
+def test_a_stream_over_the_topic_of_a_windowed_table(
+    archive: tuple[Path, Path], records: list[Row], engine: str
+) -> None:
+    needs(engine)
+    topic, project = archive
+    tables, _, _ = recomputed(topic, request(wanted="busy", engine=engine), project)
+    counts = Counter((row.key, row.time - row.time % MINUTE) for row in records)
+    rows = [(r["K"], r["WINDOWSTART"], r["WINDOWEND"], r["WE"], r["N"]) for r in tables["BUSY"]]
+    busy = [(key, at, at + MINUTE, at + MINUTE, count) for (key, at), count in counts.items() if count > 3]
+    assert busy
+    assert sorted(rows) == sorted(busy)
+
+
+def test_an_archive_has_no_windows_in_keys(archive: tuple[Path, Path]) -> None:
+    topic, project = archive
+    with pytest.raises(TargetError, match="KEYED has windows in its keys, which an archive does not have"):
+        prepare(request(wanted="of_keyed"), open_archive(topic), project)
 
 
 @pytest.mark.parametrize("engine", ["duckdb", "spark"])
