@@ -69,7 +69,9 @@ CREATE TABLE w AS
 {{ insert(30000, 1) }} {{ insert(14999, 2) }} {{ insert(15000, 4) }} {{ insert(21000, 8) }}
 ASSERT VALUES w (k, WINDOWSTART, WINDOWEND, n) VALUES ('a', 15000, 30000, 3);
 
+-- A 7.9.1 looks for closed windows once a second, and only when a record comes.
 --@test: EMIT FINAL of sessions
+--@engines: embedded, spark
 {{ given() }}
 CREATE TABLE w AS
   SELECT k, SUM(i) AS n FROM given WINDOW SESSION (10 SECONDS, RETENTION 1 HOUR, GRACE PERIOD 5 SECONDS)
