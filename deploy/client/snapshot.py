@@ -87,7 +87,7 @@ def catalog_of(server: Server, with_queries: bool) -> Catalog:
 
     Queries that this tool cannot read (a foreign function) are left out. The server then has the last word.
     """
-    known = {name: _source(description) for name, description in server.described.items()}
+    known = {name: source_of(description) for name, description in server.described.items()}
     queries = {}
     for query in server.queries.values() if with_queries else ():
         for sink in query.sinks:
@@ -107,7 +107,8 @@ def catalog_of(server: Server, with_queries: bool) -> Catalog:
     return Catalog(known, queries, topics)
 
 
-def _source(known: Description) -> CatalogSource:
+def source_of(known: Description) -> CatalogSource:
+    """A stream or table as the catalog has it. The size of a window is 0 if this tool cannot read its statement."""
     key_role = "PRIMARY KEY" if known.kind == "TABLE" else "KEY"
     statement = _definition(known)
     columns = tuple(
