@@ -112,7 +112,8 @@ def source_of(known: Description) -> CatalogSource:
     key_role = "PRIMARY KEY" if known.kind == "TABLE" else "KEY"
     statement = _definition(known)
     columns = tuple(
-        CatalogColumn(column.name, _type_of(column.type), key_role if column.key else None) for column in known.columns
+        CatalogColumn(column.name, type_named(column.type), key_role if column.key else None)
+        for column in known.columns
     )
     names = {column.name for column in columns}
     timestamp = known.timestamp if known.timestamp in names else known.timestamp.upper()
@@ -130,7 +131,7 @@ def source_of(known: Description) -> CatalogSource:
 
 
 @lru_cache(maxsize=1024)
-def _type_of(text: str) -> KsqlType:
+def type_named(text: str) -> KsqlType:
     """The type that a server names; a type with that very name if this tool cannot read it."""
     statement = parsed(f"ALTER STREAM x ADD c {text};")
     known = from_ast(statement.ast.expressions[0].args["kind"]) if statement else None

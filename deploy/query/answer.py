@@ -18,8 +18,8 @@ from opensea_metrics.core.types import name_of
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.client.snapshot import source_of
 from opensea_metrics.deploy.query.grammar import LocalSelect, needs_tool, read, tokens_of
-from opensea_metrics.deploy.query.names import Names, check_sources
-from opensea_metrics.deploy.query.pushdown import Pull, pulls, split_where
+from opensea_metrics.deploy.query.names import NameResolver, check_sources
+from opensea_metrics.deploy.query.pushdown import PullQuery, pulls, split_where
 from opensea_metrics.deploy.query.stages import LocalQuery, Relation, Stages
 from opensea_metrics.deploy.query.values import arrow_table, reply_rows
 from opensea_metrics.deploy.replies import Rows, ServerColumn
@@ -66,7 +66,7 @@ def answer(client: KsqlClient, sql: str, limit: int = MOST_ROWS) -> Answer:
 
 
 def _local(client: KsqlClient, select: LocalSelect, limit: int) -> Answer:
-    names = Names(select, _sources(client, select))
+    names = NameResolver(select, _sources(client, select))
     stages = Stages(names)
     pushed, rest = split_where(names)
     queries = pulls(names, pushed, stages.used(rest))
@@ -90,7 +90,7 @@ def _sources(client: KsqlClient, select: LocalSelect) -> dict[str, Source]:
     return known
 
 
-def _relation(names: Names, pull: Pull, at: int) -> Relation:
+def _relation(names: NameResolver, pull: PullQuery, at: int) -> Relation:
     """The pulled rows of a source as a relation with the names of the query."""
     alias = pull.part.alias
     columns = {names.name(alias, name): kind for name, kind in pull.columns}
@@ -102,7 +102,7 @@ def _relation(names: Names, pull: Pull, at: int) -> Relation:
     return Relation(columns, f"SELECT {', '.join(written)}{number} FROM {quoted(f'pulled_{at}')}")
 
 
-def _pulled(client: KsqlClient, pull: Pull, limit: int) -> list[Sequence[Any]]:
+def _pulled(client: KsqlClient, pull: PullQuery, limit: int) -> list[Sequence[Any]]:
     rows = client.pull_rows(pull.text(limit + 1))
     values = list(rows.values)
     if len(values) <= limit:

@@ -13,7 +13,7 @@ from sqlglot import exp
 from sqlglot.errors import ParseError, TokenError
 from sqlglot.tokenizer_core import Token, TokenType
 
-from opensea_metrics.core.errors import SqlError
+from opensea_metrics.core.errors import TYPED, SqlError
 from opensea_metrics.core.places import Lines
 from opensea_metrics.sql.language.dialect import KsqlDB
 from opensea_metrics.sql.language.dialect import expressions as node
@@ -24,13 +24,12 @@ from opensea_metrics.sql.language.functions import library as functions
 from opensea_metrics.sql.language.statements.checks import check, place_of, syntax_error
 from opensea_metrics.sql.language.statements.statements import Statement
 
-_FILE = "<query>"
 _CLAUSES = ("ORDER", "GROUP", "HAVING", "JOIN", "OVER")
 _OPENING = (TokenType.L_PAREN, TokenType.L_BRACKET)
 _CLOSING = (TokenType.R_PAREN, TokenType.R_BRACKET)
 
 
-class Over(exp.Expression):
+class Over(exp.Window):
     """``call OVER (PARTITION BY … ORDER BY … ROWS BETWEEN … AND …)``. ``frame`` is the text of the last part."""
 
     arg_types = {"this": True, "partition": False, "order": False, "frame": False}
@@ -182,7 +181,7 @@ def _order_at(tokens: list[Token]) -> tuple[int, int]:
 
 
 def _parsed(text: str, tokens: list[Token]) -> Statement:
-    locate = Lines(text, _FILE).place
+    locate = Lines(text, TYPED).place
     if not tokens:
         raise SqlError("the query is empty", hint="write a SELECT")
     place = locate(tokens[0].start)

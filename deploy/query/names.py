@@ -28,7 +28,7 @@ class Part:
     join: exp.Expression | None = None
 
 
-class Names:
+class NameResolver:
     """Resolves the columns of a SELECT."""
 
     def __init__(self, select: LocalSelect, sources: Mapping[str, Source]) -> None:

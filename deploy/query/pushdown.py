@@ -9,11 +9,11 @@ from sqlglot import exp
 
 from opensea_metrics.core.quoting import ksqldb_quoted
 from opensea_metrics.core.types import KsqlType
-from opensea_metrics.deploy.query.names import Names, Part
+from opensea_metrics.deploy.query.names import NameResolver, Part
 
 
 @dataclass(frozen=True)
-class Pull:
+class PullQuery:
     """A pull query for the needed ``columns`` of one source, without LIMIT."""
 
     part: Part
@@ -27,7 +27,7 @@ class Pull:
         return f"SELECT {names} FROM {ksqldb_quoted(self.part.source.name)}{where} LIMIT {limit};"
 
 
-def split_where(names: Names) -> tuple[dict[str, list[exp.Expression]], list[exp.Expression]]:
+def split_where(names: NameResolver) -> tuple[dict[str, list[exp.Expression]], list[exp.Expression]]:
     """The conditions that the server checks, by alias, and those that are checked after the join.
 
     A condition on one source is checked before the join, unless an outer join may replace that source's rows with NULL.
@@ -49,7 +49,7 @@ def split_where(names: Names) -> tuple[dict[str, list[exp.Expression]], list[exp
     return pushed, rest
 
 
-def pulls(names: Names, pushed: dict[str, list[exp.Expression]], used: set[str]) -> tuple[Pull, ...]:
+def pulls(names: NameResolver, pushed: dict[str, list[exp.Expression]], used: set[str]) -> tuple[PullQuery, ...]:
     """The pull queries for the columns in ``used``, by the relation's names."""
     result = []
     for part in names.parts:
@@ -57,7 +57,7 @@ def pulls(names: Names, pushed: dict[str, list[exp.Expression]], used: set[str])
         columns = [(name, kind) for name, kind in readable if names.name(part.alias, name) in used]
         columns = columns or [(part.source.columns[0].name, part.source.columns[0].type)]
         condition = " AND ".join(f"({_text(item)})" for item in pushed[part.alias])
-        result.append(Pull(part, tuple(columns), condition))
+        result.append(PullQuery(part, tuple(columns), condition))
     return tuple(result)
 
 

@@ -15,7 +15,7 @@ from opensea_metrics.core.errors import SqlError
 from opensea_metrics.core.quoting import column as duckdb_column
 from opensea_metrics.core.types import KsqlType, duckdb, name_of
 from opensea_metrics.deploy.query.grammar import Over, Term
-from opensea_metrics.deploy.query.names import Names, column_of
+from opensea_metrics.deploy.query.names import NameResolver, column_of
 from opensea_metrics.deploy.query.windows import over_sql, over_type
 from opensea_metrics.sql.language.lowering.duckdb.aggregates import aggregate
 from opensea_metrics.sql.language.lowering.duckdb.expressions import Lowering
@@ -49,7 +49,7 @@ class LocalQuery:
 class Stages:
     """Writes one SELECT."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: NameResolver) -> None:
         query = names.select.query
         self.names = names
         self.projections = names.projections()

@@ -15,10 +15,9 @@ from typing import IO
 import pytest
 
 from opensea_metrics.core.errors import SqlError
-from opensea_metrics.deploy.client import KsqlClient, KsqlError
-from opensea_metrics.deploy.commands import is_push, query
+from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.embedded.server import running
-from tests.deploy.stub import Stub
+from opensea_metrics.deploy.query.user_statements import Action, UserStatement, statements_in
 
 COMMAND = [sys.executable, "-c", "from opensea_metrics.deploy.cli import main; main()", "query"]
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -151,31 +150,50 @@ def test_on_a_terminal_columns_grow(client: KsqlClient, start: Start) -> None:
     ],
 )
 def test_what_is_a_push_query(text: str, expected: bool) -> None:
-    assert is_push(text) == expected
+    (statement,) = statements_in(text)
+    assert statement.action == (Action.PUSH if expected else Action.PULL)
 
 
-def test_a_comment_at_the_end_takes_nothing_with_it(client: KsqlClient) -> None:
-    insert(client, "a", 1)
-    rows = query(client, "-- all\nSELECT id FROM s;; -- all")
-    assert list(rows) == [{"ID": "a"}]
+def test_a_comment_at_the_end_takes_nothing_with_it() -> None:
+    assert list(statements_in("-- all\nSELECT id FROM s;; -- all")) == [UserStatement("SELECT id FROM s;", Action.PULL)]
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "actions"),
     [
-        ("SHOW STREAMS; DROP STREAM s;", "more than one statement"),
-        ("", "a query is a SELECT"),
-        ("-- nothing", "a query is a SELECT"),
-        ("DROP STREAM s;", "a query is a SELECT"),
-        ("SELECT 'a", "cannot be read: ' is never closed"),
+        ("SHOW STREAMS; DROP STREAM s;", [Action.ASK, Action.CHANGE]),
+        ("select 1 from s emit changes; print 't'", [Action.PUSH, Action.PRINT]),
+        ("SET 'a'='b';; UNSET 'a'; DEFINE x = '1';", [Action.SESSION] * 3),
+        ("INSERT INTO s VALUES ('SELECT;'); WHATEVER x;", [Action.CHANGE] * 2),
+        ("-- nothing", []),
     ],
 )
-def test_only_one_query(stub: Stub, text: str, message: str) -> None:
-    with pytest.raises(SqlError, match=message):
-        query(stub.will_reply(), text)
-    assert stub.requests == []
+def test_what_statements_do(text: str, actions: list[Action]) -> None:
+    assert [statement.action for statement in statements_in(text)] == actions
 
 
-def test_a_refused_query(client: KsqlClient) -> None:
-    with pytest.raises(KsqlError, match="NOPE"):
-        query(client, "SELECT * FROM nope EMIT CHANGES;")
+def test_text_that_cannot_be_read() -> None:
+    with pytest.raises(SqlError, match="cannot be read: ' is never closed"):
+        list(statements_in("SHOW TABLES; SELECT 'a"))
+
+
+@pytest.mark.parametrize("arguments", [["DROP STREAM s"], ["--read-only", "DROP STREAM s"], ["CREATE TYPE t AS INT"]])
+def test_a_change_needs_consent(client: KsqlClient, start: Start, arguments: list[str]) -> None:
+    process = start(client.url, *arguments)
+    printed, err = process.communicate()
+    assert (printed, process.returncode) == ("", 1)
+    assert "changes the server, and nobody can be asked\n  hint: write it into a migration" in err
+    assert [stream.name for stream in client.streams() if stream.name == "S"] == ["S"]
+
+
+def test_a_change_with_consent(client: KsqlClient, start: Start) -> None:
+    process = start(client.url, "--yes", "INSERT INTO s (id, n) VALUES ('a', 5); SELECT n FROM s;", "--json")
+    assert process.communicate() == ('{"N": 5}\n', "")
+
+
+def test_a_refused_query(client: KsqlClient, start: Start) -> None:
+    process = start(client.url, "SELECT * FROM nope EMIT CHANGES;")
+    printed, err = process.communicate()
+    assert (printed, process.returncode) == ("", 1)
+    assert err.startswith("error: ")
+    assert "NOPE does not exist" in err
