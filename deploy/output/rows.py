@@ -87,12 +87,15 @@ def show_reply(reply: Sequence[Mapping[str, Any]]) -> None:
                 single.add_row(shown(name), shown(cell(value)))
         if single.rows:
             console().print(single)
-        for name, value in body.items():
+        for name, value in sorted(body.items(), key=lambda item: item[0] != "fields"):
             if isinstance(value, dict):
                 value = [{"name": key, "value": inner} for key, inner in value.items()]
             if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-                rows = [_field(item) if is_description and name == "fields" else item for item in value]
-                _print_list(name, rows)
+                if is_description and name == "fields":
+                    value = [_field(item) for item in value]
+                elif entity["@type"] == "describe_function":
+                    value = [_call(str(body.get("name")), item) for item in value]
+                _print_list(name, value)
 
 
 def _print_list(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -102,6 +105,17 @@ def _print_list(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     names.sort(key=lambda name: name not in ("id", "name"))
     cells = ([cell(row.get(name)).partition("\n")[0] for name in names] for row in rows)
     print_table(names, cells, title)
+
+
+def _call(function: str, variation: Mapping[str, Any]) -> Mapping[str, Any]:
+    """One way to call a function."""
+    arguments = variation.get("arguments") or ()
+    written = (f"{a.get('name')} {a.get('type')}{' …' if a.get('isVariadic') else ''}" for a in arguments)
+    return {
+        "call": f"{function}({', '.join(written)})",
+        "result": variation.get("returnType"),
+        "description": variation.get("description"),
+    }
 
 
 def _field(field: Mapping[str, Any]) -> Mapping[str, Any]:

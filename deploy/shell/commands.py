@@ -20,7 +20,7 @@ COMMANDS = {
     r"\df": "list functions; \\df NAME describes one",
     r"\dq": "list queries",
     r"\i": "\\i FILE runs the statements of a file",
-    r"\o": "\\o FILE writes the results that follow to a file; \\o alone shows them here",
+    r"\o": "\\o FILE writes further results to a file; \\o alone shows them",
     r"\raw": "show exact values, or values for people again",
     r"\refresh": "ask the server again for the names that completion offers",
     r"\x": "show rows one below the other, or as tables again",
@@ -28,8 +28,9 @@ COMMANDS = {
     r"\q": "leave the shell; Ctrl-D does the same",
 }
 KEYS = """A statement ends with a semicolon and may have many lines.
-Enter runs a whole statement. Tab completes. Up and Down recall statements. Ctrl-R searches them.
-Ctrl-C ends a query or discards the text. Ctrl-D leaves."""
+Enter runs a whole statement. Tab completes names.
+Up and Down recall statements, and Ctrl-R searches them.
+Ctrl-C ends a query or discards the text. Ctrl-D leaves the shell."""
 
 
 class NoSuchCommand(OpenSeaMetricsError):

@@ -104,7 +104,7 @@ def _files(start: str) -> list[str]:
 
 
 class SqlCompleter(Completer):
-    """Offers :func:`candidates`. ``names`` gives the newest look at the server."""
+    """Offers :func:`candidates` after Tab. ``names`` gives the names of the server."""
 
     def __init__(self, names: Callable[[], ServerNames]) -> None:
         self._names = names
@@ -112,6 +112,5 @@ class SqlCompleter(Completer):
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
         before, after = document.text_before_cursor, document.text_after_cursor
         word, choices = candidates(before, after, self._names())
-        if word or complete_event.completion_requested:
-            for choice in choices:
-                yield Completion(choice, start_position=-len(word))
+        for choice in choices:
+            yield Completion(choice, start_position=-len(word))

@@ -8,9 +8,7 @@ import threading
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.application.current import get_app
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
-from prompt_toolkit.filters import Condition
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.output import ColorDepth
@@ -29,6 +27,7 @@ from opensea_metrics.sql.language.dialect.lexical import first_unclosed
 from opensea_metrics.sql.language.project.variables import pieces
 
 PROMPT, MORE = "metrics> ", "    ...> "
+_FIRST_NAMES = 5.0  # seconds
 
 
 def start(client: KsqlClient, view: View, asks: bool = True, read_only: bool = False) -> None:
@@ -48,15 +47,15 @@ class Shell:
         self._runner = Runner(client, view, self._consents, says_counts=True)
         self._commands = Commands(self._runner, self._run_text, self._refresh)
         self._names = ServerNames()
+        self._has_names = threading.Event()
         self._refresh()
         self._prompt: PromptSession[str] = PromptSession(
             PROMPT,
             history=_history(),
             auto_suggest=AutoSuggestFromHistory(),
-            completer=SqlCompleter(lambda: self._names),
-            complete_while_typing=Condition(_is_short),
+            completer=SqlCompleter(self._known_names),
+            complete_while_typing=False,
             complete_in_thread=True,
-            enable_history_search=False,
             lexer=SqlLexer(),
             style=STYLE,
             multiline=True,
@@ -107,8 +106,14 @@ class Shell:
 
         def look() -> None:
             self._names = names_of(self._client)
+            self._has_names.set()
 
         threading.Thread(target=look, name="names", daemon=True).start()
+
+    def _known_names(self) -> ServerNames:
+        """The names that the server gave last. It has some seconds for its first answer."""
+        self._has_names.wait(_FIRST_NAMES)
+        return self._names
 
     def _consents(self, statement: UserStatement) -> bool:
         if self._read_only:
@@ -130,11 +135,6 @@ def is_complete(text: str) -> bool:
         return False
     *_, last = pieces(text)
     return last.text.rstrip().endswith(";")
-
-
-def _is_short() -> bool:
-    """Completion while typing would slow down a long text; Tab completes there too."""
-    return len(get_app().current_buffer.text) < 10_000
 
 
 def _bindings() -> KeyBindings:
