@@ -18,7 +18,7 @@ _LONGEST = 20
 
 
 def why_empty(client: KsqlClient, sql: str) -> str:
-    """The reason in words that can stand alone, such as ``still reading, 40 % done``.
+    """A sentence with the reason, such as ``no rows yet: VOLUME is still reading, 40 % done``.
 
     Looks at the sources of the SELECT and at what they are made from. Never raises a ClientError.
     """
@@ -35,7 +35,7 @@ def why_empty(client: KsqlClient, sql: str) -> str:
     except (SqlError, ClientError):
         return "no rows"
     if where is None:
-        return f"nothing in the topic {descriptions[0].topic}" if descriptions else "no rows"
+        return f"no rows: nothing in the topic {descriptions[0].topic}" if descriptions else "no rows"
     if _BOUND.search(where.sql(dialect="ksqldb")):
         return "no rows in this window"
     return "no row meets the condition in WHERE"
@@ -56,10 +56,11 @@ def _upstream(client: KsqlClient, names: list[str]) -> Iterator[Description]:
 def _trouble(client: KsqlClient, description: Description) -> str | None:
     for query in description.write_queries:
         if query.paused:
-            return f"the query {query.id} is paused, so {description.name} gets no rows"
+            return f"no rows: the query {query.id} into {description.name} is paused"
         if query.state in ("ERROR", "UNRESPONSIVE"):
             errors = client.query_errors(query.id)
-            return f"the query {query.id} has failed: {errors[-1].splitlines()[0] if errors else query.state}"
+            message = errors[-1].splitlines()[0] if errors and errors[-1] else query.state
+            return f"no rows: the query {query.id} into {description.name} has failed: {message}"
     return None
 
 
@@ -69,11 +70,11 @@ def _unread(description: Description) -> str | None:
     if consumed >= end:
         return None
     done = f"{100 * consumed // end} % done ({consumed:,} of {end:,} records)"
-    return f"{description.name} is still reading, {done}"
+    return f"no rows yet: {description.name} is still reading, {done}"
 
 
 def _nothing(description: Description) -> str | None:
     if description.offsets and not any(offsets.end for offsets in description.offsets):
         topics = ", ".join(sorted({offsets.topic for offsets in description.offsets}))
-        return f"nothing in the topic {topics}"
+        return f"no rows: nothing in the topic {topics}"
     return None

@@ -120,7 +120,7 @@ class Runner:
         if answered.note:
             say(answered.note, stderr=True)
         if not count and form_for(self.view.form, self.view.out) in (Form.TABLE, Form.VERTICAL):
-            say(f"no rows: {why_empty(self.client, text)}", stderr=True)
+            say(why_empty(self.client, text), stderr=True)
         elif self.says_counts:
             say(f"{count:,} rows, {time.monotonic() - began:.2f} s", stderr=True)
 

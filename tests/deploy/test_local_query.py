@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,9 @@ from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.demo import wait_until_read
 from opensea_metrics.deploy.embedded.server import running
 from opensea_metrics.deploy.query import TooManyRows, answer
+from opensea_metrics.deploy.query.emptiness import _unread, why_empty
+from opensea_metrics.deploy.query.moments import time_columns
+from opensea_metrics.deploy.replies import Offsets
 
 SALES = [
     ("a", "eth", 10, 3.5, 60_000), ("b", "eth", 7, None, 61_000), ("a", "base", 1, 2.0, 120_000),
@@ -170,6 +174,54 @@ def test_the_limit_of_rows_is_an_error(client: KsqlClient) -> None:
 def test_mistakes_have_a_place_and_a_remedy(client: KsqlClient, sql: str, message: str) -> None:
     with pytest.raises(SqlError, match=message):
         answer(client, sql)
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("SELECT * FROM volume", {"WINDOWSTART", "WINDOWEND"}),
+        ("SELECT * FROM later", {"WINDOWSTART", "WINDOWEND", "WS", "NEWEST"}),
+        ("SELECT * FROM changes", {"WS"}),
+        ("SELECT * FROM moved", {"BEGUN"}),
+        ("SELECT c.*, ws + 1 AS next, ws - ws AS none FROM changes c ORDER BY next", {"WS", "NEXT"}),
+        ("SELECT MAX(ROWTIME) AS a, COUNT(*) AS b, MIN(n) FROM changes", {"A"}),
+        ("SELECT LAG(ROWTIME) OVER (ORDER BY usd) AS before FROM sales", {"BEFORE"}),
+        ("SELECT a.*, b.n FROM changes a JOIN changes b ON a.slug = b.slug", {"A_WS"}),
+        ("SELECT STRINGTOTIMESTAMP(slug, 'yyyy') AS now, CASE WHEN n > 1 THEN ws END AS w FROM changes", {"NOW", "W"}),
+    ],
+)
+def test_columns_that_hold_times(client: KsqlClient, sql: str, expected: set[str]) -> None:
+    client.execute(
+        "CREATE TABLE IF NOT EXISTS later WITH (KAFKA_TOPIC='later') AS SELECT slug, WINDOWSTART AS ws,"
+        " MAX(ROWTIME) AS newest, COUNT(*) AS n FROM sales WINDOW TUMBLING (SIZE 1 MINUTE) GROUP BY slug EMIT CHANGES;"
+        "CREATE STREAM IF NOT EXISTS changes (slug VARCHAR, ws BIGINT, n BIGINT)"
+        " WITH (KAFKA_TOPIC='later', VALUE_FORMAT='JSON');"
+        "CREATE STREAM IF NOT EXISTS moved WITH (KAFKA_TOPIC='moved') AS SELECT slug, ws AS begun, n FROM changes;"
+    )
+    columns = answer(client, sql).rows.columns
+    assert time_columns(client, sql, columns) == expected
+
+
+def test_why_there_are_no_rows(client: KsqlClient) -> None:
+    client.execute(
+        "CREATE STREAM IF NOT EXISTS quiet (a INT) WITH (KAFKA_TOPIC='quiet', PARTITIONS=1, VALUE_FORMAT='JSON');"
+        "CREATE STREAM IF NOT EXISTS echo AS SELECT * FROM quiet;"
+    )
+    assert why_empty(client, "SELECT * FROM quiet") == "no rows: nothing in the topic quiet"
+    assert why_empty(client, "SELECT * FROM echo WHERE a > 1") == "no rows: nothing in the topic quiet"
+    assert why_empty(client, "SELECT * FROM volume WHERE WINDOWSTART > '2030-01-01'") == "no rows in this window"
+    assert why_empty(client, "SELECT * FROM sales WHERE usd > 100") == "no row meets the condition in WHERE"
+    (writer,) = (query.id for query in client.queries() if "VOLUME" in query.sinks)
+    client.execute(f"PAUSE {writer};")
+    try:
+        paused = f"no rows: the query {writer} into VOLUME is paused"
+        assert why_empty(client, "SELECT * FROM volume WHERE usd > 100") == paused
+    finally:
+        client.execute(f"RESUME {writer};")
+    described = client.describe("VOLUME", extended=True)
+    behind = replace(described, offsets=(Offsets("g", "sales", 0, 10, 4), Offsets("g", "sales", 1, 20, 8)))
+    assert _unread(behind) == "no rows yet: VOLUME is still reading, 40 % done (12 of 30 records)"
+    assert why_empty(client, "SELECT what") == "no rows"
 
 
 def test_a_name_cannot_leave_the_quotes(client: KsqlClient) -> None:

@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import IO
 
+import pyarrow.parquet as pq
 import pytest
 
 from opensea_metrics.core.errors import SqlError
@@ -47,9 +49,12 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Starts the command beside the test, which sees what it prints while it runs."""
     started: list[subprocess.Popen[str]] = []
 
-    def run(url: str, *arguments: str, terminal: int | None = None) -> subprocess.Popen[str]:
+    def run(
+        url: str, *arguments: str, terminal: int | None = None, stdin: int = subprocess.DEVNULL
+    ) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [*COMMAND, "--server", url, *arguments],
+            stdin=stdin,
             stdout=subprocess.PIPE if terminal is None else terminal,
             stderr=subprocess.PIPE if terminal is None else terminal,
             text=True,
@@ -197,3 +202,56 @@ def test_a_refused_query(client: KsqlClient, start: Start) -> None:
     assert (printed, process.returncode) == ("", 1)
     assert err.startswith("error: ")
     assert "NOPE does not exist" in err
+
+
+def test_a_file_of_statements_and_stdin(client: KsqlClient, start: Start, tmp_path: Path) -> None:
+    insert(client, "a", 1)
+    (tmp_path / "report.sql").write_text("-- both\nSELECT COUNT(*) AS many FROM s;\nSELECT id FROM s;\n")
+    process = start(client.url, "-f", "report.sql", "--format", "csv")
+    assert process.communicate() == ("MANY\n1\nID\na\n", "grouped here, 1 rows pulled\n")
+    piped = start(client.url, "--json", stdin=subprocess.PIPE)
+    assert piped.communicate("SELECT n FROM s ORDER BY n;") == ('{"N": 1}\n', "sorted here, 1 rows pulled\n")
+    assert (process.returncode, piped.returncode) == (0, 0)
+
+
+def test_a_failure_ends_a_file_of_statements(client: KsqlClient, start: Start) -> None:
+    process = start(client.url, "SELECT id FROM s; SELECT nope FROM s ORDER BY 1; SELECT id FROM s;", "--json")
+    printed, err = process.communicate()
+    assert (printed, process.returncode) == ("", 1)
+    assert "  1 | SELECT nope FROM s ORDER BY 1;\n    |        ^\n" in err
+
+
+def test_out_writes_exact_values(client: KsqlClient, start: Start, tmp_path: Path) -> None:
+    client.execute("INSERT INTO s (id, n, ROWTIME) VALUES ('a', 1, 1789466400000);")
+    query = "SELECT id, n, ROWTIME AS seen FROM s"
+    for name in ("s.csv", "s.parquet", "s.txt"):
+        assert start(client.url, query, "--out", name).communicate() == ("", "")
+    assert (tmp_path / "s.csv").read_text() == "ID,N,SEEN\na,1,1789466400000\n"
+    assert "│ a  │ 1 │ 1789466400000 │" in (tmp_path / "s.txt").read_text()
+    (row,) = pq.read_table(tmp_path / "s.parquet").to_pylist()
+    assert row == {"ID": "a", "N": 1, "SEEN": datetime(2026, 9, 15, 10, tzinfo=UTC)}
+
+
+def test_an_empty_result_says_why(client: KsqlClient, start: Start) -> None:
+    process = start(client.url, "SELECT * FROM s")
+    assert process.communicate()[1] == "no rows: nothing in the topic s\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--format", "parquet", "SELECT * FROM s"], "hint: name a file: --out FILE.parquet"),
+        (["--out", "x.csv", "SELECT * FROM s; SELECT * FROM s"], "--out holds one result"),
+        (["-f", "x.sql", "SHOW TABLES"], "give either QUERY or --file"),
+        (["--yes", "--read-only", "SHOW TABLES"], "contradict each other"),
+        (["/* nothing */"], "there is no statement"),
+        (["-f", "nowhere.sql"], "error: nowhere.sql: No such file or directory"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    client: KsqlClient, start: Start, arguments: list[str], message: str
+) -> None:
+    process = start(client.url, *arguments)
+    printed, err = process.communicate()
+    assert (printed, process.returncode) == ("", 1)
+    assert message in " ".join(err.replace("│", " ").split())

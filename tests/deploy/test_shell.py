@@ -101,7 +101,12 @@ def test_completion(shell: Screen) -> None:
 def test_a_push_query_ends_with_ctrl_c_on_the_server_too(shell: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
     closed = threading.Event()
     close = TransientQuery.close
-    monkeypatch.setattr(TransientQuery, "close", lambda query: (closed.set(), close(query)))
+
+    def closing(query: TransientQuery) -> None:
+        close(query)
+        closed.set()
+
+    monkeypatch.setattr(TransientQuery, "close", closing)
     shell.type("SELECT slug, usd, ROWTIME FROM sales EMIT CHANGES;\r")
     shown = shell.await_text("cats ")
     assert "apes            195,185.40      2026-09-15 10:01:00" in shown
