@@ -64,6 +64,8 @@ def query(
     client = server_access.client(server)
     view = View(Form.JSON if json else form, out, True if raw else None)
     if text is None and file is None and sys.stdin.isatty():
+        if not sys.stdout.isatty():
+            raise SqlError("a shell needs a terminal", hint="give QUERY, or --file")
         from opensea_metrics.deploy.shell.session import start
 
         start(client, view, asks=not yes, read_only=read_only)

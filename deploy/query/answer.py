@@ -54,9 +54,10 @@ def answer(client: KsqlClient, sql: str, limit: int = MOST_ROWS) -> Answer:
     tokens = tokens_of(sql)
     if not tokens or tokens[0].text.upper() != "SELECT":
         raise SqlError("a query is a SELECT", hint="SELECT * FROM collection_1_minute LIMIT 10")
+    text = sql[tokens[0].start : tokens[-1].end + 1]
     if not needs_tool(tokens):
-        return Answer(client.pull_rows(f"{sql[tokens[0].start : tokens[-1].end + 1]};"))
-    select = read(sql)
+        return Answer(client.pull_rows(f"{text};"))
+    select = read(text)
     for clause in ("emit", "window", "partition"):
         if select.query.args.get(clause):
             words = {"emit": "EMIT", "window": "WINDOW", "partition": "PARTITION BY"}[clause]
@@ -72,6 +73,8 @@ def _local(client: KsqlClient, select: LocalSelect, limit: int) -> Answer:
     queries = pulls(names, pushed, stages.used(rest))
     relations = {pull.part.alias: _relation(names, pull, at) for at, pull in enumerate(queries)}
     written = stages.write(relations, rest)  # before any row is pulled, because it finds most mistakes
+    if not written.steps:  # a column is called order or group
+        return Answer(client.pull_rows(f"{select.statement.text};"))
     tables = [_pulled(client, pull, limit) for pull in queries]
     rows = _run(written, [(pull.columns, values) for pull, values in zip(queries, tables, strict=True)])
     columns = tuple(ServerColumn(name, str(kind)) for name, kind in written.columns)

@@ -142,7 +142,10 @@ def tokens_of(text: str) -> list[Token]:
 
 
 def needs_tool(tokens: list[Token]) -> bool:
-    """True if a SELECT without EMIT has a clause or call that pull queries do not have."""
+    """True if a SELECT without EMIT may have a clause or call that pull queries do not have.
+
+    A column that is called like such a clause gives True too.
+    """
     for at, token in enumerate(tokens):
         if token.token_type in (TokenType.STRING, TokenType.IDENTIFIER):
             continue

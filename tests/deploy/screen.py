@@ -75,8 +75,9 @@ class Screen:
 
     def await_end(self) -> int:
         """Read until the program ends. Returns its exit code."""
+        end = time.monotonic() + PATIENCE
         while self._read():
-            pass
+            assert time.monotonic() < end, self.text
         self.process.wait()
         return int(self.process.exitstatus if self.process.exitstatus is not None else -1)
 

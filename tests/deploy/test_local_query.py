@@ -143,6 +143,15 @@ def test_the_note_says_what_was_done_here(client: KsqlClient, sql: str, note: st
         assert answer(client, sql).note == note
 
 
+def test_a_column_that_is_called_like_a_clause(client: KsqlClient) -> None:
+    client.execute(
+        "CREATE STREAM IF NOT EXISTS words (over INT, `order` INT)"
+        " WITH (KAFKA_TOPIC='words', PARTITIONS=1, VALUE_FORMAT='JSON');"
+    )
+    answered = answer(client, "SELECT over, `order` FROM words;")
+    assert ([column.name for column in answered.rows.columns], answered.note) == (["OVER", "order"], None)
+
+
 def test_the_limit_of_rows_is_an_error(client: KsqlClient) -> None:
     assert len(rows(client, "SELECT slug FROM volume ORDER BY slug")) == 4
     with pytest.raises(TooManyRows, match=r"VOLUME has more than 2 rows .*\n.*WHERE WINDOWSTART >= "):

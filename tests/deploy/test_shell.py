@@ -72,6 +72,9 @@ def test_a_sorted_query_over_two_lines(shell: Screen) -> None:
     assert shell.await_text("ORDER BY usd DESC;", count=2)
     shell.type("\r")
     shell.await_text("3 rows, ", count=2)
+    shell.type("\x12BY usd")
+    shell.await_text("I-search backward: BY usd")
+    shell.type("\x03")
     shell.type(r"\q" + "\r")
     assert shell.await_end() == 0
 
