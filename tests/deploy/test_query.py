@@ -17,9 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from opensea_metrics.core.errors import SqlError
-from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.client import KsqlClient, KsqlError, QueryEnded
 from opensea_metrics.deploy.embedded.server import running
 from opensea_metrics.deploy.query.user_statements import Action, UserStatement, statements_in
+from opensea_metrics.deploy.shell.runner import Runner, View, refusing
+from tests.deploy.stub import Canned, Stub
 
 COMMAND = [sys.executable, "-c", "from opensea_metrics.deploy.cli import main; main()", "query"]
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -255,3 +257,21 @@ def test_options_that_do_not_go_together(
     printed, err = process.communicate()
     assert (printed, process.returncode) == ("", 1)
     assert message in " ".join(err.replace("│", " ").split())
+
+
+def test_print(stub: Stub, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = "Key format: JSON\nrowtime: 2026/09/15, key: é, value: {}\n\n".encode()
+    runner = Runner(stub.will_reply(Canned(200, lines)), View(), refusing(False))
+    (statement,) = statements_in("PRINT 'sales' FROM BEGINNING;")
+    runner.run(statement)
+    assert capsys.readouterr().out == "Key format: JSON\nrowtime: 2026/09/15, key: é, value: {}\n"
+    assert stub.requests[0][0] == "/query"
+    assert stub.requests[0][1]["ksql"] == "PRINT 'sales' FROM BEGINNING;"
+
+
+def test_print_fails(stub: Stub) -> None:
+    refused = Canned.json({"@type": "statement_error", "error_code": 40001, "message": "no topic"}, 400)
+    with pytest.raises(KsqlError, match="no topic"):
+        list(stub.will_reply(refused).printed("PRINT 'x';"))
+    with pytest.raises(QueryEnded, match="PRINT"):
+        list(stub.will_reply(Canned(200, b"Key format: JSON\n", cut=True)).printed("PRINT 'x';"))

@@ -165,7 +165,7 @@ def test_mistakes_leave_the_shell_usable(shell: Screen) -> None:
     shown = shell.await_text("did you mean SLUG?")
     assert "error: query:1:8: SELECT column 'SLUGG' cannot be resolved.\n  1 | SELECT slugg" in shown
     assert "    |        ^\n" in shown
-    shell.type("PRINT 'sales';\r")
+    shell.type("SELECT * FROM nowhere;\r")
     shell.await_text("error: ", count=2)
     shell.type("SET 'auto.offset.reset' = 'latest';\r")
     shell.await_text("auto.offset.reset = 'latest' in this session")
@@ -173,6 +173,7 @@ def test_mistakes_leave_the_shell_usable(shell: Screen) -> None:
     shell.await_text("grouped here, 3 rows pulled")
     shell.type(r"\i nowhere.sql" + "\r")
     shell.await_text("error: nowhere.sql: No such file or directory")
+    shell.await_text(PROMPT, count=6)
     shell.type("\x04")
     assert shell.await_end() == 0
 
@@ -190,6 +191,7 @@ def test_a_server_that_goes_away(tmp_path: Path) -> None:
         screen.await_text("error: the server is stopping")
         screen.type("SHOW TABLES;\r")
         screen.await_text("error: no ksqlDB server answers at")
+        screen.await_text(PROMPT, count=3)
         screen.type("\x04")
         assert screen.await_end() == 0
 
