@@ -20,7 +20,7 @@ from opensea_metrics.deploy.output.plain import one_line
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WHOLE = ("INTEGER", "BIGINT")
 _HUGE = 1e15
-_NARROWEST = 8  # characters of a text in a small table
+_NARROWEST = 5  # characters of a text in a small table or a list
 
 
 @dataclass(frozen=True)
@@ -121,11 +121,11 @@ def _small_table(entries: Sequence[Mapping[str, Any]], width: int | None) -> lis
     numeric = [all(isinstance(row.get(name), int | float | None) for row in rows) for name in names]
     widths = [max(map(cell_len, column)) for column in columns]
     if width is not None:
-        widths = _narrowed(widths, numeric, width)
+        widths = narrowed(widths, numeric, width - 2 * (len(widths) - 1))
     written = []
     for at in range(len(rows) + 1):
         cells = [
-            _cut(column[at], size).rjust(size) if is_number else _padded(_cut(column[at], size), size)
+            cut(column[at], size).rjust(size) if is_number else _padded(cut(column[at], size), size)
             for column, size, is_number in zip(columns, widths, numeric, strict=True)
         ]
         written.append("  ".join(cells).rstrip())
@@ -157,21 +157,21 @@ def _entry(value: Any) -> str:
     return "" if value is None else one_line(_struct(value))
 
 
-def _narrowed(widths: Sequence[int], numeric: Sequence[bool], most: int) -> list[int]:
-    """Widths that fit, if possible: the widest texts lose characters first."""
-    narrowed = list(widths)
-    texts = [at for at, is_number in enumerate(numeric) if not is_number]
-    excess = sum(narrowed) + 2 * (len(narrowed) - 1) - most
-    while excess > 0 and texts:
-        widest = max(texts, key=lambda at: narrowed[at])
-        if narrowed[widest] <= _NARROWEST:
+def narrowed(widths: Sequence[int], fixed: Sequence[bool], most: int) -> list[int]:
+    """Widths whose sum is at most ``most``, if possible: the widest column that is not fixed loses characters first."""
+    result = list(widths)
+    excess = sum(result) - most
+    while excess > 0:
+        widest = max((at for at in range(len(result)) if not fixed[at]), key=lambda at: result[at], default=None)
+        if widest is None or result[widest] <= _NARROWEST:
             break
-        narrowed[widest] -= 1
+        result[widest] -= 1
         excess -= 1
-    return narrowed
+    return result
 
 
-def _cut(text: str, size: int) -> str:
+def cut(text: str, size: int) -> str:
+    """A text of at most ``size`` characters. A cut one ends with an ellipsis."""
     return text if cell_len(text) <= size else set_cell_size(text, size - 1).rstrip() + "…"
 
 

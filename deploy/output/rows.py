@@ -12,7 +12,7 @@ from opensea_metrics.deploy.output import readable
 from opensea_metrics.deploy.output.console import console, shown
 from opensea_metrics.deploy.output.plain import one_line, say, say_json
 from opensea_metrics.deploy.output.readable import Look, cell
-from opensea_metrics.deploy.output.tables import print_record, print_rows, print_table
+from opensea_metrics.deploy.output.tables import print_list, print_record, print_rows
 from opensea_metrics.deploy.replies import Rows, ServerColumn, type_text
 
 _WIDTH = 14  # characters: as wide as usual values
@@ -37,22 +37,33 @@ def show_rows(
 def show_push(
     rows: Rows, times: Collection[str] = (), *, exact: bool | None = None, vertical: bool = False
 ) -> int:
-    """Print rows as they come. On a terminal columns grow with their values; in a pipe they do not."""
+    """Print rows as they come. On a terminal columns grow with their values; in a pipe they do not.
+
+    From the first row that is wider than the terminal, rows are shown one below the other. Returns their number.
+    """
     to = console()
     exact = not to.is_terminal if exact is None else exact
     looks = looks_of(rows.columns, times)
     names = [one_line(look.name) for look in looks]
     widths = [max(cell_len(name), _WIDTH) for name in names]
-    count = 0
+    count, most = 0, to.width if to.is_terminal else None
+    vertical = vertical or _is_wider(names, widths, most)
     if not vertical:
         widths = _show_line(names, widths, to.is_terminal)
     for count, values in enumerate(rows.values, 1):
+        texts = [_cell(value, look, exact) for value, look in zip(values, looks, strict=True)]
+        vertical = vertical or _is_wider(texts, widths, most)
         if vertical:
             print_record(looks, values, count, exact)
         else:
-            texts = [_cell(value, look, exact) for value, look in zip(values, looks, strict=True)]
             widths = _show_line(texts, widths, to.is_terminal)
     return count
+
+
+def _is_wider(texts: Sequence[str], widths: Sequence[int], most: int | None) -> bool:
+    """True if a line with these texts is wider than ``most`` characters."""
+    needed = (max(width, cell_len(text)) + 2 for text, width in zip(texts, widths, strict=True))
+    return most is not None and sum(needed) - 2 > most
 
 
 def _show_line(texts: Sequence[str], widths: list[int], grows: bool) -> list[int]:
@@ -103,8 +114,13 @@ def _print_list(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     names = [key for key in keys if key not in NOISE]
     # The name of a row comes first. The first line of a long text, such as a query, is enough.
     names.sort(key=lambda name: name not in ("id", "name"))
-    cells = ([cell(row.get(name)).partition("\n")[0] for name in names] for row in rows)
-    print_table(names, cells, title)
+    print_list(names, [[_list_cell(row.get(name)) for name in names] for row in rows], title)
+
+
+def _list_cell(value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return ", ".join(value)
+    return cell(value).partition("\n")[0]
 
 
 def _call(function: str, variation: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -13,6 +13,8 @@ from opensea_metrics.deploy.output.console import console, shown
 from opensea_metrics.deploy.output.plain import one_line
 from opensea_metrics.deploy.output.readable import Look, cell
 
+_ANY_WIDTH = 1_000_000  # characters
+
 
 def print_table(names: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
     """Print a list as a table. All columns may be narrow except the first, which names a row."""
@@ -23,6 +25,23 @@ def print_table(names: Sequence[str], rows: Iterable[Sequence[Any]], title: str 
         table.add_row(*(shown(one_line(cell(value)), "dim" if value is None else "") for value in row))
     table.columns[0].no_wrap = True
     console().print(table)
+
+
+def print_list(names: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> None:
+    """Print a list for people, one line for each row. Cells are cut to fit a terminal, except those of the first
+    column."""
+    to = console()
+    columns = [[one_line(cell) for cell in column] for column in zip(names, *rows, strict=True)]
+    if to.is_terminal:
+        widths = [max(map(cell_len, column)) for column in columns]
+        fixed = [at == 0 for at in range(len(columns))]
+        widths = readable.narrowed(widths, fixed, to.width - 3 * len(columns) - 1)
+        sized = zip(columns, widths, strict=True)
+        columns = [[readable.cut(cell, width) for cell in column] for column, width in sized]
+    cells = [[[cell] for cell in row] for row in list(zip(*columns, strict=True))[1:]]
+    heads = [column[0] for column in columns]
+    no = [False] * len(columns)
+    _print_lines(grid.table(heads, cells, no, no, _ANY_WIDTH) or [], title)
 
 
 def print_rows(
@@ -49,10 +68,15 @@ def print_rows(
         for number, row in enumerate(rows, 1):
             print_record(looks, row, number, exact, title)
         return
+    _print_lines(written, title)
+
+
+def _print_lines(table: Sequence[str], title: str | None) -> None:
+    """Print the lines of a table, of which the second is the header."""
     out = shown("").append(shown(f"{one_line(title)}\n" if title else "", "italic"))
-    for at, line in enumerate(written):
+    for at, line in enumerate(table):
         out.append(shown(f"{line}\n", "bold" if at == 1 else ""))
-    to.print(out, soft_wrap=True, end="")
+    console().print(out, soft_wrap=True, end="")
 
 
 def print_record(looks: Sequence[Look], row: Sequence[Any], number: int, exact: bool, title: str | None = None) -> None:

@@ -6,6 +6,7 @@ import csv
 import doctest
 import io
 import json
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -21,9 +22,10 @@ from opensea_metrics.deploy.output import files, readable
 from opensea_metrics.deploy.output.files import Form, OutputRefused, form_for
 from opensea_metrics.deploy.output.grid import table
 from opensea_metrics.deploy.output.readable import Look, lines
-from opensea_metrics.deploy.output.rows import show_push, show_rows
+from opensea_metrics.deploy.output.rows import show_push, show_reply, show_rows
 from opensea_metrics.deploy.replies import Rows, ServerColumn
 
+STYLE = re.compile(r"\x1b\[[0-9;]*m")
 NOON = 1_789_473_600_000  # 2026-09-15 12:00:00
 TOP = [
     {"KEY": "otters-000", "VALUE": 1234.5, "DETAIL": '{"SALES":2,"URL":"https://x.example/a-long-name"}'},
@@ -115,6 +117,39 @@ def test_a_table_that_does_not_fit() -> None:
     ]  # fmt: skip
     assert table(["A", "B"], cells, [False, True], [True, False], 12) is None
     assert table(["A", "B"], cells, [False, True], [False, False], 13) is None
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """stdout is a terminal of 40 columns."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "40")
+
+
+def test_a_list_is_cut_to_the_terminal(terminal: None, capsys: pytest.CaptureFixture[str]) -> None:
+    reply = [{"@type": "queries", "queries": [
+        {"id": "CTAS_VOLUME_3", "queryString": "CREATE TABLE volume AS SELECT …", "sinks": ["VOLUME", "X"]}
+    ]}]  # fmt: skip
+    show_reply(reply)
+    assert STYLE.sub("", capsys.readouterr().out).splitlines() == [
+        "queries",
+        "┏━━━━━━━━━━━━━━━┳━━━━━━━━━━┳━━━━━━━━━━━┓",
+        "┃ id            ┃ querySt… ┃ sinks     ┃",
+        "┡━━━━━━━━━━━━━━━╇━━━━━━━━━━╇━━━━━━━━━━━┩",
+        "│ CTAS_VOLUME_3 │ CREATE…  │ VOLUME, X │",
+        "└───────────────┴──────────┴───────────┘",
+    ]
+
+
+def test_rows_that_are_wider_than_the_terminal_come_one_below_the_other(
+    terminal: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_push(rows(), {"WS"})
+    lines = STYLE.sub("", capsys.readouterr().out).splitlines()
+    assert lines[:6] == [
+        f"row 1 {'─' * 34}", 'SLUG  a,"b"\\n', "WS    2026-09-15 12:00:00", "USD   195,185.40", "TOP   k", "      x",
+    ]  # fmt: skip
 
 
 def test_csv_and_json_are_exact(capsys: pytest.CaptureFixture[str]) -> None:
