@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 
@@ -16,6 +17,8 @@ from opensea_metrics.deploy.client.limits import limit_time
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?|")
+
+_AnyClient = TypeVar("_AnyClient", httpx.Client, httpx.AsyncClient)
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,13 @@ class Access:
 
     def http(self) -> httpx.Client:
         """A pool of connections. Raises AccessError if a file or a combination cannot be used."""
+        return limit_time(self._opened(httpx.Client))
+
+    def async_http(self) -> httpx.AsyncClient:
+        """The same for asyncio, without limits on the time of a reply."""
+        return self._opened(httpx.AsyncClient)
+
+    def _opened(self, kind: type[_AnyClient]) -> _AnyClient:
         if self.token is not None and self.user is not None:
             raise AccessError("give either a user and password or a token, not both")
         # Only gzip can be unpacked within limits.
@@ -54,13 +64,12 @@ class Access:
                 raise AccessError(f"header {name!r} has characters that HTTP forbids")
         auth = (self.user, self.password or "") if self.user is not None else None
         try:
-            client = httpx.Client(auth=auth, headers=headers, verify=self._tls())
+            return kind(auth=auth, headers=headers, verify=self._tls())
         except ValueError:  # the message would show the proxy's URL
             raise AccessError(
                 "the proxy that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names cannot be used: "
                 "give http://host:port, or name this server in NO_PROXY"
             ) from None
-        return limit_time(client)
 
     def _tls(self) -> ssl.SSLContext | bool:
         if self.ca_file is None and self.cert_file is None:

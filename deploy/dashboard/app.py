@@ -1,0 +1,162 @@
+"""The dashboard as a web application."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib.metadata import version
+from pathlib import Path
+
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from opensea_metrics.deploy.dashboard import page_parts
+from opensea_metrics.deploy.dashboard.catalog import Problem, chosen_window
+from opensea_metrics.deploy.dashboard.feeds import Feed
+from opensea_metrics.deploy.dashboard.hub import MARKET, Hub
+from opensea_metrics.deploy.dashboard.options import DashboardOptions
+from opensea_metrics.deploy.dashboard.stream import Part, Streams, event
+from opensea_metrics.deploy.dashboard.view import BadView, View
+from opensea_metrics.deploy.dashboard.windows import DeployedWindow
+from opensea_metrics.deploy.embedded import access, bodies, origins
+from opensea_metrics.deploy.embedded.policy import Policy
+from opensea_metrics.deploy.embedded.request_checks import RequestChecks
+
+_FOLDER = Path(__file__).parent
+_WAIT = 10.0
+"""Seconds to wait for the list of tables before a page begins without it."""
+
+Parts = Callable[[Hub, View, DeployedWindow, frozenset[str]], tuple[Part, ...]]
+PAGES = {"market": ("/", "Market"), "collection": ("/collection", "Collection")}
+PARTS: dict[str, Parts] = {"market": page_parts.market_parts, "collection": page_parts.collection_parts}
+
+
+def create(options: DashboardOptions, streams: Streams, policy: Policy, listens_on: str) -> ASGIApp:
+    """The application. ``listens_on`` is the address of the server, and ``streams`` ends with it."""
+    pages = _Pages(options, streams)
+    app = Starlette(
+        routes=[
+            *(Route(path, pages.page(name, title)) for name, (path, title) in PAGES.items()),
+            *(Route(f"/live/{name}", pages.live(parts)) for name, parts in PARTS.items()),
+            Mount("/static", StaticFiles(directory=_FOLDER / "static")),
+        ]
+    )
+    checks = (
+        origins.check(policy.allowed_hosts, listens_on, allow_links=True),
+        access.check(policy.credentials),
+        bodies.check_kind,
+    )
+    return _Headers(RequestChecks(app, checks, policy.limits, streaming=()), options.policy())
+
+
+class _Headers:
+    """Middleware that adds the headers for safety to every answer."""
+
+    def __init__(self, app: ASGIApp, policy: str) -> None:
+        self._app = app
+        self._headers = [
+            (b"content-security-policy", policy.encode()),
+            (b"x-content-type-options", b"nosniff"),
+            (b"referrer-policy", b"no-referrer"),
+            (b"cross-origin-opener-policy", b"same-origin"),
+            (b"cross-origin-resource-policy", b"same-origin"),
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sending(message: Message) -> None:
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
+                message["headers"] = [*message["headers"], *self._headers]
+                if not any(name == b"cache-control" for name, _ in message["headers"]):
+                    message["headers"].append((b"cache-control", b"no-cache"))
+            await send(message)
+
+        await self._app(scope, receive, sending)
+
+
+class _Pages:
+    def __init__(self, options: DashboardOptions, streams: Streams) -> None:
+        self._options = options
+        self._streams = streams
+        self._hub = Hub(options)
+        templates = Environment(
+            loader=PackageLoader("opensea_metrics.deploy.dashboard"), autoescape=True, undefined=StrictUndefined
+        )
+        templates.globals.update(
+            version=version("opensea-metrics"), label=options.label, has_ask=options.has_ask,
+            is_live=options.tables.is_live, pages=[("market", "/", "Market")],
+        )  # fmt: skip
+        self._templates = templates
+
+    def page(self, name: str, title: str) -> Callable[[Request], Awaitable[Response]]:
+        """A page of HTML. Its script asks for everything else."""
+        text = self._templates.get_template(f"{name}.html").render(page=name, title=title)
+
+        async def answer(_: Request) -> Response:
+            return HTMLResponse(text)
+
+        return answer
+
+    def live(self, parts: Parts) -> Callable[[Request], Awaitable[Response]]:
+        """The stream of events for a page."""
+
+        async def answer(request: Request) -> Response:
+            try:
+                view = View.of(request.query_params)
+            except BadView as error:
+                problem = Problem("This address has a value that no page has", str(error))
+                return _stream(_one(event("problem", problem.as_json())))
+            return _stream(self._events(view, parts))
+
+        return answer
+
+    async def _events(self, view: View, parts: Parts) -> AsyncIterator[bytes]:
+        hub = self._hub
+        names_feed = hub.names()
+        await _loaded(names_feed)
+        names = frozenset(row[0] for row in names_feed.rows.all())
+        window = chosen_window(names, view, hub.tables.is_live) if names_feed.is_loaded else None
+        chosen: tuple[Part, ...] = (page_parts.catalog_part(hub, view),)
+        newest: Callable[[], int | None] = lambda: None  # noqa: E731
+        if isinstance(window, DeployedWindow):
+            chosen = (*chosen, *parts(hub, view, window, names))
+            newest = _newest_event(hub.market(window))
+        yield event("hello", {"isComplete": len(chosen) > 1})
+        async for message in self._streams.events(chosen, newest):
+            yield message
+
+
+def _newest_event(market: Feed) -> Callable[[], int | None]:
+    def newest() -> int | None:
+        row = market.rows.newest()
+        return row[len(MARKET)] if row is not None and len(row) > len(MARKET) else None
+
+    return newest
+
+
+async def _loaded(feed: Feed) -> None:
+    """Return when a feed has rows or an error, or after some time."""
+    page = asyncio.Event()
+    with feed.shown_on(page):
+        try:
+            async with asyncio.timeout(_WAIT):
+                while not feed.is_loaded and feed.error is None:
+                    await page.wait()
+                    page.clear()
+        except TimeoutError:
+            return
+
+
+async def _one(message: bytes) -> AsyncIterator[bytes]:
+    yield message
+
+
+def _stream(events: AsyncIterator[bytes]) -> Response:
+    return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+

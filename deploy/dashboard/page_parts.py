@@ -1,0 +1,116 @@
+"""The parts of each page: which feeds they read, and what the page gets of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from opensea_metrics.deploy.dashboard import catalog, ranking
+from opensea_metrics.deploy.dashboard.assets import top_assets
+from opensea_metrics.deploy.dashboard.feeds import Feed
+from opensea_metrics.deploy.dashboard.hub import COLLECTION, MARKET, TRADING, Hub
+from opensea_metrics.deploy.dashboard.stream import Part
+from opensea_metrics.deploy.dashboard.tables import Selection
+from opensea_metrics.deploy.dashboard.view import View
+from opensea_metrics.deploy.dashboard.windows import DeployedWindow
+
+
+def catalog_part(hub: Hub, view: View) -> Part:
+    """The windows and chains of the pickers."""
+    names, chains = hub.names(), hub.chains()
+
+    def message(_: int) -> Any:
+        listed = [row[0] for row in names.rows.all()]
+        return catalog.catalog(listed, [row[0] for row in chains.rows.all()], view, hub.tables.is_live)
+
+    return Part("catalog", view, (names, chains), message)
+
+
+def market_parts(hub: Hub, view: View, window: DeployedWindow, names: frozenset[str]) -> tuple[Part, ...]:
+    """The market's tiles and chart, and the ranked collections."""
+    scope = ("chain", view.chain) if view.chain else ("market", "all")
+    parts = [] if view.chain else [_series(hub, view, window, "market", "GLOBAL", MARKET, ())]
+    if window.table("TRADING") in names:
+        parts.append(_trading(hub, view, window, *scope))
+    return (*parts, ranking_part(hub, view, window, names))
+
+
+def ranking_part(hub: Hub, view: View, window: DeployedWindow, names: frozenset[str]) -> Part:
+    """The ranked collections of one window."""
+    at = view.at if view.end is None or view.at is not None else (view.end - 1) // window.advance * window.advance
+    rows = hub.ranking(window, at)
+    chains = hub.chain_names(window, at)
+
+    def message(_: int) -> Any:
+        all_rows = rows.rows.all()
+        listed = ranking.ranked(all_rows, dict(map(tuple, chains.rows.all())), view)  # type: ignore[arg-type]
+        return {
+            "start": all_rows[0][3] if all_rows else at,
+            "size": window.size,
+            "total": len(listed),
+            "columns": ranking.COLUMNS,
+            "rows": listed[: view.rows],
+        }
+
+    return Part("ranking", (view, window), (rows, chains), message)
+
+
+def collection_parts(hub: Hub, view: View, window: DeployedWindow, names: frozenset[str]) -> tuple[Part, ...]:
+    """The charts of a collection, and its top assets."""
+    equal = (("COLLECTION", view.name),)
+    parts = [_series(hub, view, window, "collection", "COLLECTION", COLLECTION, equal)]
+    if window.table("TRADING") in names:
+        parts.append(_trading(hub, view, window, "collection", view.name))
+    if window.table("TOP_ASSETS") in names:
+        assets = hub.top_assets(window, view.name, view.at)
+
+        def message(_: int) -> Any:
+            row = assets.rows.newest()
+            return None if row is None else top_assets(row, hub.options)
+
+        parts.append(Part("assets", (view, window), (assets,), message))
+    return tuple(parts)
+
+
+def _trading(hub: Hub, view: View, window: DeployedWindow, scope: str, name: str) -> Part:
+    equal = (("SCOPE", scope), ("NAME", name))
+    return _series(hub, view, window, "trading", "TRADING", TRADING, equal)
+
+
+def _series(
+    hub: Hub,
+    view: View,
+    window: DeployedWindow,
+    name: str,
+    family: str,
+    columns: tuple[str, ...],
+    equal: tuple[tuple[str, str], ...],
+) -> Part:
+    """A row for each window in the view's range."""
+    if view.end is not None:
+        selection = Selection(window.table(family), columns, equal, view.start, view.end)
+        feed = hub.period(selection, window)
+    elif family == "COLLECTION":
+        feed = hub.collection(window, view.name)
+    elif family == "TRADING":
+        feed = hub.trading(window, equal[0][1], equal[1][1])
+    else:
+        feed = hub.market(window)
+    return Part(name, (view, window), (feed,), _message(feed, view, window, columns))
+
+
+def _message(feed: Feed, view: View, window: DeployedWindow, columns: tuple[str, ...]) -> Callable[[int], Any]:
+    def message(seen: int) -> Any:
+        is_full, rows = feed.rows.since(seen)
+        newest = feed.rows.newest()
+        first = newest[0] - view.span if view.span and view.end is None and newest else 0
+        return {
+            "full": is_full,
+            "columns": columns,
+            "size": window.size,
+            "advance": window.advance,
+            "first": first,
+            "rows": [row[: len(columns)] for row in rows if row[0] >= first],
+        }
+
+    return message

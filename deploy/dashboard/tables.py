@@ -1,0 +1,83 @@
+"""Where the pages' rows come from: the tables of a server, or the results of a recompute."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from starlette.concurrency import run_in_threadpool
+
+from opensea_metrics.core.quoting import ksqldb_text
+from opensea_metrics.deploy.client import KsqlClient
+
+Values = Sequence[Any]
+"""The values of a row, in the order of a selection's columns."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Columns of the rows of a windowed table whose windows start in ``[start, end)``, in epoch ms.
+
+    ``equal`` are columns and the texts that they must equal. Names of tables and columns are this package's own.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    equal: tuple[tuple[str, str], ...] = ()
+    start: int | None = None
+    end: int | None = None
+
+    def conditions(self, start: str, text: Any) -> list[str]:
+        """The conditions of a WHERE. ``start`` is the column of a window's start; ``text`` quotes a text."""
+        bounds = ((">=", self.start), ("<", self.end))
+        return [
+            *(f"{name} = {text(value)}" for name, value in self.equal),
+            *(f"{start} {sign} {bound}" for sign, bound in bounds if bound is not None),
+        ]
+
+    def pull(self) -> str:
+        """The pull query."""
+        return f"{self._select(self.conditions('WINDOWSTART', ksqldb_text))};"
+
+    def push(self) -> str:
+        """The push query for future changes of any window."""
+        conditions = [f"{name} = {ksqldb_text(value)}" for name, value in self.equal]
+        return f"{self._select(conditions)} EMIT CHANGES;"
+
+    def _select(self, conditions: Sequence[str]) -> str:
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        return f"SELECT {', '.join(self.columns)} FROM {self.table}{where}"
+
+
+class Tables(Protocol):
+    """The tables of one place. Their methods raise OpenSeaMetricsError if the place cannot be read."""
+
+    is_live: bool
+
+    async def names(self) -> frozenset[str]:
+        """The names of all tables, in upper case."""
+        ...
+
+    async def rows(self, selection: Selection) -> list[Values]:
+        """The rows of a selection."""
+        ...
+
+
+class ServerTables:
+    """The tables of a ksqlDB or an embedded server."""
+
+    is_live = True
+
+    def __init__(self, client: KsqlClient) -> None:
+        self.client = client
+
+    async def names(self) -> frozenset[str]:
+        """The names of all tables."""
+        tables = await run_in_threadpool(self.client.tables)
+        return frozenset(table.name for table in tables)
+
+    async def rows(self, selection: Selection) -> list[Values]:
+        """The rows of a pull query."""
+        pulled = await run_in_threadpool(self.client.pull_rows, selection.pull())
+        return list(pulled.values)
