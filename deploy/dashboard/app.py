@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib.metadata import version
 from pathlib import Path
 
-
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -34,15 +33,18 @@ _WAIT = 10.0
 
 Parts = Callable[[Hub, View, DeployedWindow, frozenset[str]], tuple[Part, ...]]
 PAGES = {"market": ("/", "Market"), "collection": ("/collection", "Collection")}
+SERVER_PAGES = {"lineage": ("/lineage", "Lineage")}
 PARTS: dict[str, Parts] = {"market": page_parts.market_parts, "collection": page_parts.collection_parts}
 
 
 def create(options: DashboardOptions, streams: Streams, policy: Policy, listens_on: str) -> ASGIApp:
     """The application. ``listens_on`` is the address of the server, and ``streams`` ends with it."""
-    pages = _Pages(options, streams)
+    shown = PAGES | (SERVER_PAGES if options.tables.is_live else {})
+    pages = _Pages(options, streams, shown)
     app = Starlette(
         routes=[
-            *(Route(path, pages.page(name, title)) for name, (path, title) in PAGES.items()),
+            *(Route(path, pages.page(name, title)) for name, (path, title) in shown.items()),
+            *([Route("/live/lineage", pages.lineage)] if options.tables.is_live else []),
             *(Route(f"/live/{name}", pages.live(parts)) for name, parts in PARTS.items()),
             Mount("/static", StaticFiles(directory=_FOLDER / "static")),
         ]
@@ -80,7 +82,7 @@ class _Headers:
 
 
 class _Pages:
-    def __init__(self, options: DashboardOptions, streams: Streams) -> None:
+    def __init__(self, options: DashboardOptions, streams: Streams, shown: dict[str, tuple[str, str]]) -> None:
         self._options = options
         self._streams = streams
         self._hub = Hub(options)
@@ -89,7 +91,7 @@ class _Pages:
         )
         templates.globals.update(
             version=version("opensea-metrics"), label=options.label, has_ask=options.has_ask,
-            is_live=options.tables.is_live, pages=[("market", "/", "Market")],
+            is_live=options.tables.is_live, pages=[(name, *shown[name]) for name in shown if name != "collection"],
         )  # fmt: skip
         self._templates = templates
 
@@ -115,6 +117,10 @@ class _Pages:
 
         return answer
 
+    async def lineage(self, _: Request) -> Response:
+        """The stream of events for the page of the lineage."""
+        return _stream(self._streams.events(page_parts.lineage_parts(self._hub), lambda: None))
+
     async def _events(self, view: View, parts: Parts) -> AsyncIterator[bytes]:
         hub = self._hub
         names_feed = hub.names()
@@ -126,6 +132,8 @@ class _Pages:
         if isinstance(window, DeployedWindow):
             chosen = (*chosen, *parts(hub, view, window, names))
             newest = _newest_event(hub.market(window))
+            if hub.tables.is_live:
+                chosen = (*chosen, page_parts.lag_part(hub, window))
         yield event("hello", {"isComplete": len(chosen) > 1})
         async for message in self._streams.events(chosen, newest):
             yield message

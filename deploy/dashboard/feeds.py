@@ -7,6 +7,7 @@ newest rows. So a page that falls behind misses intermediate rows, and nothing q
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import time
 from abc import ABC, abstractmethod
@@ -14,6 +15,8 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import aclosing, contextmanager
 
 from opensea_metrics.core.errors import OpenSeaMetricsError
+from opensea_metrics.deploy.client import KsqlClient, KsqlError
+from opensea_metrics.deploy.dashboard import lineage
 from opensea_metrics.deploy.dashboard.push import push
 from opensea_metrics.deploy.dashboard.recent_rows import RecentRows
 from opensea_metrics.deploy.dashboard.tables import Selection, ServerTables, Values
@@ -30,6 +33,8 @@ _LONGEST = 10.0
 """Seconds between two pulls of one feed, at most, unless the feed itself asks for more."""
 _FULL = 30.0
 """Seconds after which all rows are pulled again, because late events change old windows."""
+
+_LOG = "SELECT ROWTIME, LOGGER, LEVEL, MESSAGE FROM KSQL_PROCESSING_LOG EMIT CHANGES;"
 
 Load = Callable[[bool], Awaitable[Iterable[Values]]]
 """Pulls the rows of a feed. The argument is True for all rows, and False for those that may have changed."""
@@ -124,7 +129,7 @@ class PushFeed(Feed):
         client = self._tables.client
         selection = await self._select()
         rows = push(client.url, client.access, selection.push())
-        async with aclosing(rows):  # type: ignore[type-var]
+        async with aclosing(rows):
             async for row in rows:
                 if row is None:
                     self.loaded(await self._tables.rows(selection))
@@ -179,6 +184,28 @@ class PolledFeed(Feed):
             begun = time.monotonic()
             self._take(sorted(await self._load(), key=lambda row: row[0]), True)
             await asyncio.sleep(_pause(begun, self._every))
+
+
+class LogFeed(Feed):
+    """The newest rows of the processing log, numbered. Without this log, a row says why."""
+
+    def __init__(self, client: KsqlClient, most: int) -> None:
+        super().__init__(most)
+        self._client = client
+
+    async def run(self) -> None:
+        """Read the log from its beginning until the connection fails."""
+        numbers = itertools.count()
+        try:
+            async with aclosing(push(self._client.url, self._client.access, _LOG, "earliest")) as rows:
+                async for row in rows:
+                    if row is None:
+                        self.loaded([])
+                    elif self.rows.update([[next(numbers), *lineage.log_entry(row)]]):
+                        self.changed()
+        except KsqlError as error:
+            self.loaded([[0, None, "", "", f"This server has no processing log: {error.message}"]])
+            await asyncio.sleep(_LONGEST)
 
 
 def _pause(begun: float, least: float) -> float:

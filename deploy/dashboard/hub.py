@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable
 from typing import TypeVar
 
-from opensea_metrics.deploy.dashboard import windows
-from opensea_metrics.deploy.dashboard.feeds import Feed, PolledFeed, PulledFeed, PushFeed
+from starlette.concurrency import run_in_threadpool
+
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.dashboard import lineage, windows
+from opensea_metrics.deploy.dashboard.feeds import Feed, LogFeed, PolledFeed, PulledFeed, PushFeed
+from opensea_metrics.deploy.dashboard.migration_state import migration_state
 from opensea_metrics.deploy.dashboard.options import DashboardOptions
 from opensea_metrics.deploy.dashboard.tables import Selection, ServerTables, Tables, Values
 from opensea_metrics.deploy.dashboard.windows import DeployedWindow
 
+LOG_ROWS = 50
 POINTS = 1500
 """The greatest number of windows in a chart."""
 COLLECTIONS = 20_000
@@ -188,6 +193,46 @@ class Hub:
 
         return self.feed(("chain names", window, at), lambda: PolledFeed(load, 5.0))
 
+    def graph(self) -> Feed:
+        """The lineage, the errors of its queries, and how many records these have not read: one row."""
+
+        def load(client: KsqlClient) -> list[Values]:
+            sources = lineage.descriptions(client)
+            graph = lineage.graph(sources)
+            return [(0, graph | {"errors": lineage.query_errors(client, graph["nodes"])}, lineage.behind(sources))]
+
+        return self._of_server("graph", load, 3.0)
+
+    def lag(self, window: DeployedWindow) -> Feed:
+        """How many records the queries of a window have not read: one row."""
+        names = ("EVENTS", window.table("GLOBAL"), window.table("COLLECTION"), window.table("TRADING"))
+
+        def load(client: KsqlClient) -> list[Values]:
+            return [(0, lineage.behind(client.describe_all(names, extended=True)))]
+
+        return self._of_server(("lag", window), load, 10.0)
+
+    def migrations(self) -> Feed:
+        """The state of the migrations: one row."""
+
+        def load(client: KsqlClient) -> list[Values]:
+            return [(0, migration_state(client, self.options.root))]
+
+        return self._of_server("migrations", load, 60.0)
+
+    def log(self) -> Feed:
+        """The newest rows of the processing log: a number, and the values of ``lineage.log_entry``."""
+        client = _client_of(self.tables)
+        return self.feed("log", lambda: LogFeed(client, LOG_ROWS))
+
+    def _of_server(self, key: Hashable, load: Callable[[KsqlClient], list[Values]], every: float) -> Feed:
+        client = _client_of(self.tables)
+
+        async def in_thread() -> Iterable[Values]:
+            return await run_in_threadpool(load, client)
+
+        return self.feed(key, lambda: PolledFeed(in_thread, every))
+
     def signal(self, window: DeployedWindow) -> Feed | None:
         """The feed that changes whenever a table of this window may have changed."""
         return self.market(window) if self.tables.is_live else None
@@ -207,3 +252,8 @@ class Hub:
         rows = await self.tables.rows(Selection(window.table("GLOBAL"), ("WS",)))
         return max((row[0] for row in rows), default=None)
 
+
+def _client_of(tables: Tables) -> KsqlClient:
+    """The client of a server's tables. Only pages of a server ask for it."""
+    assert isinstance(tables, ServerTables)
+    return tables.client

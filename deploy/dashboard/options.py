@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from opensea_metrics.core.errors import OpenSeaMetricsError
@@ -20,12 +21,14 @@ class BadImageHost(OpenSeaMetricsError):
 class DashboardOptions:
     """``tables``: the place of the rows. ``label``: its name on the pages.
 
-    ``has_ask``: the pages have a query box. ``image_hosts``: hosts whose pictures the pages show.
+    ``has_ask``: the pages have a query box.
+    ``root``: the folder of the migrations (None: ./sql, else the packaged one). ``image_hosts``: hosts whose pictures the pages show.
     """
 
     tables: Tables
     label: str
     has_ask: bool = False
+    root: Path | None = None
     image_hosts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -72,6 +72,23 @@ def collection_parts(hub: Hub, view: View, window: DeployedWindow, names: frozen
     return tuple(parts)
 
 
+def lineage_parts(hub: Hub) -> tuple[Part, ...]:
+    """The lineage of a server, its migrations and its processing log."""
+    graph, migrations, log = hub.graph(), hub.migrations(), hub.log()
+    return (
+        Part("lineage", "", (graph,), lambda _: graph.rows.all()[0][1]),
+        Part("lag", "", (graph,), lambda _: {"behind": graph.rows.all()[0][2]}),
+        Part("migrations", "", (migrations,), lambda _: migrations.rows.all()[0][1]),
+        Part("log", "", (log,), lambda _: {"rows": [row[1:] for row in reversed(log.rows.all())]}),
+    )
+
+
+def lag_part(hub: Hub, window: DeployedWindow) -> Part:
+    """How many records the queries of a window have not read."""
+    lag = hub.lag(window)
+    return Part("lag", window, (lag,), lambda _: {"behind": lag.rows.all()[0][1]})
+
+
 def _trading(hub: Hub, view: View, window: DeployedWindow, scope: str, name: str) -> Part:
     equal = (("SCOPE", scope), ("NAME", name))
     return _series(hub, view, window, "trading", "TRADING", TRADING, equal)

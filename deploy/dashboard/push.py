@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import httpx
@@ -18,7 +18,7 @@ _ANSWER = 10.0
 """Seconds for the connection and for the head of the reply. Rows may take any time."""
 
 
-async def push(url: str, access: Access, text: str, reset: str = "latest") -> AsyncIterator[Values | None]:
+async def push(url: str, access: Access, text: str, reset: str = "latest") -> AsyncGenerator[Values | None, None]:
     """The rows of a push query, after one None when the server has begun it.
 
     ``reset`` is ``latest`` for future rows only, or ``earliest``. The query has a connection of its own, because several

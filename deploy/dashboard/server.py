@@ -14,7 +14,12 @@ from opensea_metrics.deploy.dashboard.options import DashboardOptions
 from opensea_metrics.deploy.dashboard.stream import Streams
 from opensea_metrics.deploy.embedded import web_server
 from opensea_metrics.deploy.embedded.policy import Policy
-from opensea_metrics.deploy.embedded.web_server import LOOPBACK, check_certificate, listening, url_of
+from opensea_metrics.deploy.embedded.web_server import (
+    LOOPBACK,
+    check_certificate,
+    listening,
+    url_of,
+)
 
 PORT = 8089
 

@@ -23,9 +23,9 @@ const volume = new Chart(byId('volume'), byId('volume-numbers'), (at) => choose(
 
 const LINES = [['Floor sold', 'collection', 'FLOOR_USD', '--up'], ['Median', 'trading', 'MEDIAN_USD', '--accent'], ['Average', 'collection', 'AVG_USD', '--down']];
 const TILES = [
-  { id: 'floor', label: 'Floor sold', hint: 'The lowest price at which an item was sold in this window, not the lowest price asked', source: 'collection', column: 'FLOOR_USD', format: usd },
-  { id: 'median', label: 'Median price', source: 'trading', column: 'MEDIAN_USD', format: usd },
-  { id: 'average', label: 'Average price', source: 'collection', column: 'AVG_USD', format: usd },
+  { id: 'floor', label: 'Floor sold', hint: 'The lowest price at which an item was sold in this window, not the lowest price asked', source: 'collection', column: 'FLOOR_USD', format: usd, isPrice: true },
+  { id: 'median', label: 'Median price', source: 'trading', column: 'MEDIAN_USD', format: usd, isPrice: true },
+  { id: 'average', label: 'Average price', source: 'collection', column: 'AVG_USD', format: usd, isPrice: true },
   { id: 'usd', label: 'Volume', source: 'collection', column: 'USD_VOLUME', format: shortUsd },
   { id: 'sales', label: 'Sales', source: 'collection', column: 'SALES', format: count },
   { id: 'transfers', label: 'Transfers', source: 'collection', column: 'TRANSFERS', format: count },
@@ -76,12 +76,12 @@ function showCharts(rows) {
   const known = LINES.filter(([, source]) => series[source]);
   const { starts } = rows.values('FLOOR_USD', null);
   const lines = known.map(([label, source, column, colour]) => ({
-    label, colour, values: starts.map((start) => series[source].at(start, column)),
+    label, colour, values: starts.map((start) => series[source].at(start, column) || null),
   }));
-  prices.show({ starts, lines, format: usd });
+  prices.show({ starts, size: rows.size, lines, isLog: true, format: usd });
   byId('prices-legend').replaceChildren(...known.map(([label, , , colour]) => el('li', { 'data-colour': colour.slice(2) }, label)));
   const sums = rows.values('USD_VOLUME', 0);
-  volume.show({ starts: sums.starts, lines: [{ label: 'Volume', values: sums.values, colour: '--accent', isBars: true }], format: shortUsd });
+  volume.show({ starts: sums.starts, size: rows.size, lines: [{ label: 'Volume', values: sums.values, colour: '--accent', isBars: true }], format: shortUsd });
 }
 
 function showName() {

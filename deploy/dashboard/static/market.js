@@ -37,7 +37,7 @@ function show() {
   const { starts, values } = source.values(String(column), 0);
   chart ??= new Chart(byId('chart'), byId('chart-numbers'), (at) => choose({ at: String(at) }));
   byId('chart-title').textContent = `${String(label).replace(/ \(.*/, '')} in windows of ${labelOf()}`;
-  chart.show({ starts, lines: [{ label: String(label), values, colour: '--accent', isBars: true }], format: /** @type {any} */ (format) });
+  chart.show({ starts, size: source.size, lines: [{ label: String(label), values, colour: '--accent', isBars: true }], format: /** @type {any} */ (format) });
 }
 
 /** @type {import('./pickers.js').Catalog | null} */

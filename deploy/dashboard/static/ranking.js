@@ -39,13 +39,13 @@ export function showRanking(message) {
 function rowOf(row, i, at, most) {
   const name = row[at.name];
   const bar = el('i', { 'aria-hidden': 'true' });
-  bar.style.width = `${most ? (100 * (row[at.usd] ?? 0)) / most * 0.8 : 0}%`;
+  bar.style.setProperty('--share', String(most ? (row[at.usd] ?? 0) / most : 0));
   const link = el('a', { href: address('/collection', { name }), title: visible(name) }, nameOf(name));
   return el('tr', {},
     el('td', { class: 'rank num' }, i + 1),
     el('th', { scope: 'row', class: 'name' }, link),
-    el('td', { class: 'muted' }, visible(row[at.chain], 30) || '–'),
-    el('td', { class: 'num amount' }, usd(row[at.usd]), bar),
+    el('td', { class: 'muted chain' }, visible(row[at.chain], 30) || '–'),
+    el('td', { class: 'num amount' }, bar, usd(row[at.usd])),
     changeCell(row[at.usd_change]),
     el('td', { class: 'num' }, amount(row[at.eth])),
     el('td', { class: 'num' }, count(row[at.sales])),
@@ -69,7 +69,7 @@ function showHead(table) {
     const cells = COLUMNS.map(([title, name]) => {
       const button = el('button', { type: 'button', title: HINTS[/** @type {keyof HINTS} */ (name)] ?? null }, title);
       button.addEventListener('click', () => sortBy(name));
-      return el('th', { scope: 'col', 'data-sort': name, class: TEXTS.has(name) ? null : 'num' }, button);
+      return el('th', { scope: 'col', 'data-sort': name, class: name === 'chain' ? 'chain' : TEXTS.has(name) ? null : 'num' }, button);
     });
     table.append(el('caption', { class: 'unseen' }, 'Collections of the window, ranked'),
       el('thead', {}, el('tr', {}, el('th', { scope: 'col', class: 'rank num' }, '#'), ...cells)));

@@ -16,8 +16,9 @@ const AGAIN = 1000;
  * @param {string} path
  * @param {Handlers} handlers a function for each event; `begin` is called when a stream is opened anew, and `lost`
  *   with the time (ms) of the last event when it is lost
+ * @param {boolean} [ofView] true if the server needs the view: then a change of the view opens a new stream
  */
-export function follow(path, handlers) {
+export function follow(path, handlers, ofView = true) {
   /** @type {EventSource | null} */
   let source = null;
   let heard = Date.now();
@@ -55,10 +56,12 @@ export function follow(path, handlers) {
   }
 
   let queued = 0;
-  onView(() => {
-    clearTimeout(queued);
-    queued = setTimeout(open, 150);
-  });
+  if (ofView) {
+    onView(() => {
+      clearTimeout(queued);
+      queued = setTimeout(open, 150);
+    });
+  }
   document.addEventListener('visibilitychange', () => (document.hidden ? close() : open()));
   addEventListener('pagehide', close);
   addEventListener('pageshow', (event) => event.persisted && open());

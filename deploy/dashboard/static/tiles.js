@@ -7,7 +7,7 @@ import { spark } from './spark.js';
 
 /**
  * @typedef {import('./series.js').Series} Series
- * @typedef {{id: string, label: string, column: string, hint?: string, sub?: string,
+ * @typedef {{id: string, label: string, column: string, hint?: string, sub?: string, isPrice?: boolean,
  *   format: (value: number | null) => string}} Tile
  */
 
@@ -18,7 +18,7 @@ const MARKET = [
   { id: 'transfers', label: 'Transfers', from: ['market'], column: 'TRANSFERS', format: count },
   { id: 'items', label: 'Items sold', from: ['market'], column: 'ITEMS_SOLD', format: count },
   { id: 'traders', label: 'Traders', from: ['trading'], column: 'TRADERS', format: count },
-  { id: 'median', label: 'Median price', from: ['trading'], column: 'MEDIAN_USD', format: shortUsd },
+  { id: 'median', label: 'Median price', from: ['trading'], column: 'MEDIAN_USD', format: shortUsd, isPrice: true },
   { id: 'mints', label: 'Mints', from: ['trading'], column: 'MINTS', format: count },
   { id: 'burns', label: 'Burns', from: ['trading'], column: 'BURNS', format: count },
 ];
@@ -57,7 +57,9 @@ export function showTile(tile, source, start, extra = '') {
   const { text, kind } = change(before && value !== null ? value / before - 1 : null);
   const said = tile.sub ?? (text === NONE ? 'nothing to compare' : text);
   box.querySelector('.sub')?.replaceChildren(el('span', { class: kind }, said), extra && el('span', { class: 'extra' }, extra));
-  if (tile.column) box.querySelector('.spark')?.replaceWith(spark(source.values(tile.column, 0).values));
+  if (!tile.column) return;
+  const { values } = source.values(tile.column, tile.isPrice ? null : 0);
+  box.querySelector('.spark')?.replaceWith(spark(tile.isPrice ? values.filter((v) => v !== null) : values));
 }
 
 /** @param {HTMLElement} element */
