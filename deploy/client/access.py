@@ -27,7 +27,8 @@ class Access:
 
     ``user`` and ``password`` are sent as basic authentication, ``token`` as a bearer token. ``ca_file``
     holds the certificates (PEM) to trust instead of the system's. ``cert_file`` with ``key_file`` (and
-    ``key_password``) is the client's own certificate. ``headers`` go with every request.
+    ``key_password``) is the client's own certificate. ``headers`` go with every request. ``pinned_file`` is
+    the server's own certificate (PEM): then it is trusted under any name, and no other is.
     """
 
     user: str | None = field(default=None, repr=False)
@@ -38,10 +39,16 @@ class Access:
     key_file: Path | None = None
     key_password: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    pinned_file: Path | None = None
 
     def as_user(self, user: str, password: str) -> Access:
         """A copy with this user and password."""
         return replace(self, user=user, password=password)
+
+    @property
+    def has_credentials(self) -> bool:
+        """True if the server could tell this client from others."""
+        return bool(self.user or self.token or self.cert_file or self.headers)
 
     def http(self) -> httpx.Client:
         """A pool of connections. Raises AccessError if a file or a combination cannot be used."""
@@ -72,12 +79,16 @@ class Access:
             ) from None
 
     def _tls(self) -> ssl.SSLContext | bool:
-        if self.ca_file is None and self.cert_file is None:
+        if self.ca_file is None and self.cert_file is None and self.pinned_file is None:
             return True
+        trusted = self.pinned_file or self.ca_file
         try:
-            context = ssl.create_default_context(cafile=self.ca_file)
+            context = ssl.create_default_context(cafile=trusted)
         except OSError as error:
-            raise AccessError(f"cannot use the CA file {self.ca_file}: {os_reason(error)}") from error
+            raise AccessError(f"cannot use the CA file {trusted}: {os_reason(error)}") from error
+        if self.pinned_file is not None:
+            context.check_hostname = False
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         if self.cert_file is not None:
             try:
                 # Without a password OpenSSL would ask for one on the terminal.

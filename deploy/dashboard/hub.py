@@ -187,8 +187,9 @@ class Hub:
             start = at if at is not None else newest[0] if newest else await self.newest_start_of(window)
             if start is None:
                 return []
-            columns = ("SLUG", "BY_USD_VOLUME[1]->KEY AS SOLD", "BY_TRANSFERS[1]->KEY AS MOVED")
-            rows = await self.tables.rows(Selection(table, columns, (), start - window.size, start + 1))
+            lists = ("BY_USD_VOLUME", "BY_TRANSFERS")
+            selection = Selection(table, ("SLUG",), (), start - window.size, start + 1, lists)
+            rows = await self.tables.rows(selection)
             return sorted({slug: (slug, str(s or m or "").partition("/")[0]) for slug, s, m in rows}.values())
 
         return self.feed(("chain names", window, at), lambda: PolledFeed(load, 5.0))

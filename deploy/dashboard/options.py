@@ -22,7 +22,8 @@ class DashboardOptions:
     """``tables``: the place of the rows. ``label``: its name on the pages.
 
     ``has_ask``: the pages have a query box.
-    ``root``: the folder of the migrations (None: ./sql, else the packaged one). ``image_hosts``: hosts whose pictures the pages show.
+    ``root``: the folder of the migrations (None: ./sql, else the packaged one).
+    ``image_hosts``: hosts whose pictures the pages show.
     """
 
     tables: Tables

@@ -32,18 +32,16 @@ def market_parts(hub: Hub, view: View, window: DeployedWindow, names: frozenset[
     parts = [] if view.chain else [_series(hub, view, window, "market", "GLOBAL", MARKET, ())]
     if window.table("TRADING") in names:
         parts.append(_trading(hub, view, window, *scope))
-    return (*parts, ranking_part(hub, view, window, names))
+    return (*parts, ranking_part(hub, view, window))
 
 
-def ranking_part(hub: Hub, view: View, window: DeployedWindow, names: frozenset[str]) -> Part:
+def ranking_part(hub: Hub, view: View, window: DeployedWindow) -> Part:
     """The ranked collections of one window."""
-    at = view.at if view.end is None or view.at is not None else (view.end - 1) // window.advance * window.advance
-    rows = hub.ranking(window, at)
-    chains = hub.chain_names(window, at)
+    at, rows, chains = ranking_feeds(hub, view, window)
 
     def message(_: int) -> Any:
         all_rows = rows.rows.all()
-        listed = ranking.ranked(all_rows, dict(map(tuple, chains.rows.all())), view)  # type: ignore[arg-type]
+        listed = ranked_rows(rows, chains, view)
         return {
             "start": all_rows[0][3] if all_rows else at,
             "size": window.size,
@@ -53,6 +51,19 @@ def ranking_part(hub: Hub, view: View, window: DeployedWindow, names: frozenset[
         }
 
     return Part("ranking", (view, window), (rows, chains), message)
+
+
+def ranking_feeds(hub: Hub, view: View, window: DeployedWindow) -> tuple[int | None, Feed, Feed]:
+    """The start of the ranked window (None: the newest), its collections, and their chains."""
+    at = view.at
+    if at is None and view.end is not None:  # the last window of the period
+        at = (view.end - 1) // window.advance * window.advance
+    return at, hub.ranking(window, at), hub.chain_names(window, at)
+
+
+def ranked_rows(rows: Feed, chains: Feed, view: View) -> list[list[Any]]:
+    """All rows of a ranking, in the order of a view."""
+    return ranking.ranked(rows.rows.all(), {row[0]: row[1] for row in chains.rows.all()}, view)
 
 
 def collection_parts(hub: Hub, view: View, window: DeployedWindow, names: frozenset[str]) -> tuple[Part, ...]:
@@ -81,6 +92,11 @@ def lineage_parts(hub: Hub) -> tuple[Part, ...]:
         Part("migrations", "", (migrations,), lambda _: migrations.rows.all()[0][1]),
         Part("log", "", (log,), lambda _: {"rows": [row[1:] for row in reversed(log.rows.all())]}),
     )
+
+
+def newest_part(hub: Hub, window: DeployedWindow) -> Part:
+    """The time of the newest event, for the status of a page that shows nothing else of the market."""
+    return Part("fresh", window, (hub.market(window),), lambda _: None)
 
 
 def lag_part(hub: Hub, window: DeployedWindow) -> Part:

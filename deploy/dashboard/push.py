@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 
 import httpx
 
@@ -21,8 +20,8 @@ _ANSWER = 10.0
 async def push(url: str, access: Access, text: str, reset: str = "latest") -> AsyncGenerator[Values | None, None]:
     """The rows of a push query, after one None when the server has begun it.
 
-    ``reset`` is ``latest`` for future rows only, or ``earliest``. The query has a connection of its own, because several
-    on one connection wait for one another. Raises ClientError; the iteration never ends without an error.
+    ``reset`` is ``latest`` for future rows only, or ``earliest``. The query has a connection of its own, because
+    several on one connection wait for one another. Raises ClientError; the iteration never ends without an error.
     """
     timeout = httpx.Timeout(_ANSWER, read=None)
     body = {"ksql": text, "streamsProperties": {"auto.offset.reset": reset}}
@@ -37,17 +36,16 @@ async def push(url: str, access: Access, text: str, reset: str = "latest") -> As
                 refused = error_of(reply.status_code, page, text)
                 raise refused or BadReply(url, request, f"it has HTTP status {reply.status_code}")
             objects = Objects()
-            async with aclosing(reply.aiter_bytes()) as pieces:
-                async for piece in pieces:
-                    for message in objects.feed(piece):
-                        if message.get("header") is not None:
-                            yield None
-                        elif message.get("row") is not None:
-                            yield listed(member(message, "row"), "columns")
-                        elif message.get("errorMessage") is not None:
-                            raise error_in(message["errorMessage"], text)
-                        else:
-                            raise QueryEnded(url, text, "the server ended it")
+            async for piece in reply.aiter_bytes():
+                for message in objects.feed(piece):
+                    if message.get("header") is not None:
+                        yield None
+                    elif message.get("row") is not None:
+                        yield listed(member(message, "row"), "columns")
+                    elif message.get("errorMessage") is not None:
+                        raise error_in(message["errorMessage"], text)
+                    else:
+                        raise QueryEnded(url, text, "the server ended it")
         raise QueryEnded(url, text, "its reply stops")
     except httpx.ConnectError as error:
         raise ServerUnreachable(url, str(error) or type(error).__name__) from error

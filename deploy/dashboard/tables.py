@@ -19,6 +19,7 @@ Values = Sequence[Any]
 class Selection:
     """Columns of the rows of a windowed table whose windows start in ``[start, end)``, in epoch ms.
 
+    The rows also have the key of the first entry of each top list in ``first_keys``, or None.
     ``equal`` are columns and the texts that they must equal. Names of tables and columns are this package's own.
     """
 
@@ -27,27 +28,22 @@ class Selection:
     equal: tuple[tuple[str, str], ...] = ()
     start: int | None = None
     end: int | None = None
-
-    def conditions(self, start: str, text: Any) -> list[str]:
-        """The conditions of a WHERE. ``start`` is the column of a window's start; ``text`` quotes a text."""
-        bounds = ((">=", self.start), ("<", self.end))
-        return [
-            *(f"{name} = {text(value)}" for name, value in self.equal),
-            *(f"{start} {sign} {bound}" for sign, bound in bounds if bound is not None),
-        ]
+    first_keys: tuple[str, ...] = ()
 
     def pull(self) -> str:
         """The pull query."""
-        return f"{self._select(self.conditions('WINDOWSTART', ksqldb_text))};"
+        bounds = ((">=", self.start), ("<", self.end))
+        return f"{self._select(*(f'WINDOWSTART {sign} {bound}' for sign, bound in bounds if bound is not None))};"
 
     def push(self) -> str:
         """The push query for future changes of any window."""
-        conditions = [f"{name} = {ksqldb_text(value)}" for name, value in self.equal]
-        return f"{self._select(conditions)} EMIT CHANGES;"
+        return f"{self._select()} EMIT CHANGES;"
 
-    def _select(self, conditions: Sequence[str]) -> str:
+    def _select(self, *bounds: str) -> str:
+        conditions = [*(f"{name} = {ksqldb_text(value)}" for name, value in self.equal), *bounds]
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        return f"SELECT {', '.join(self.columns)} FROM {self.table}{where}"
+        keys = (f"{name}[1]->KEY AS FIRST_{name}" for name in self.first_keys)
+        return f"SELECT {', '.join((*self.columns, *keys))} FROM {self.table}{where}"
 
 
 class Tables(Protocol):

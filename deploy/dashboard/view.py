@@ -24,8 +24,8 @@ class BadView(OpenSeaMetricsError):
 class View:
     """The choices of a page. ``window`` is None for the default; ``at`` is the start of a window, None for the newest.
 
-    ``start`` and ``end`` bound the charts if both are set; otherwise ``span`` does, counted back from the newest window.
-    ``chain`` is empty for all chains. Times are in epoch ms.
+    ``start`` and ``end`` bound the charts if both are set. Otherwise ``span`` does, counted back from the newest
+    window. ``chain`` is empty for all chains. Times are in epoch ms.
     """
 
     window: DeployedWindow | None = None

@@ -66,7 +66,7 @@ function showWash(start) {
   const organic = trading.at(start, 'ORGANIC_USD_VOLUME');
   const all = trading.at(start, 'USD_VOLUME');
   const share = all && organic !== null ? (all - organic) / all : null;
-  const said = share === null ? '–' : share > 0 && share < 0.001 ? '< 0.1 %' : `${(share * 100).toFixed(1)} %`;
+  const said = share === null ? '–' : share > 0 && share < 0.001 ? '< 0.1 %' : share ? `${(share * 100).toFixed(1)} %` : '0 %';
   const hint = 'The share of the volume that is trades between the accounts of one owner';
   showTile({ id: 'wash', label: 'Wash share', hint, column: '', format: () => said, sub: share ? usd(Number(all) - Number(organic)) : 'of the volume' }, trading, start);
 }
