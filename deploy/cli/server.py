@@ -47,7 +47,8 @@ def demo(
 
 
 def _hold(url: str) -> None:
-    from opensea_metrics.deploy.cli.dashboard import beside  # here, because "query" starts faster without it
+    # Imported here, because "query" starts faster without it.
+    from opensea_metrics.deploy.cli.dashboard import beside
 
     with beside(url, Policy(), None) as pages, suppress(KeyboardInterrupt):
         say(

@@ -168,7 +168,7 @@ class _Pages:
         except wire.BadRequest as error:
             return _error(400, str(error))
         except OpenSeaMetricsError as error:
-            return _error(400, error_text(error))
+            return wire.json({"error": error_text(error)})  # the request itself was right
         return wire.json(reply.as_json())
 
     @property

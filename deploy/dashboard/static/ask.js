@@ -36,7 +36,7 @@ async function ask() {
   try {
     const reply = await fetch('/api/ask', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ sql: text }) });
     const data = await reply.json();
-    if (!reply.ok) throw new Error(data.message ?? `HTTP status ${reply.status}`);
+    if (!reply.ok || data.error) throw new Error(data.error ?? data.message ?? `HTTP status ${reply.status}`);
     answer = data;
     remember(text);
     show(data, performance.now() - begun);

@@ -13,7 +13,7 @@ const RANGES = [['1h', '1 h'], ['6h', '6 h'], ['24h', '24 h'], ['2d', '2 d'], ['
 
 /** @param {Catalog} catalog */
 export function showPickers(catalog) {
-  const chosen = catalog.window;
+  const chosen = view().get('window')?.toUpperCase() ?? catalog.window;
   const windows = catalog.windows.map((w) => [w.suffix, w.label]);
   radios('windows', 'window', windows, chosen, (value) => choose({ window: value, at: null }));
   const period = view().has('from');

@@ -13,8 +13,10 @@ import { utc } from './format.js';
 /** @param {Migrations} data */
 export function showMigrations(data) {
   const pending = data.versions.filter((version) => version.state !== 'MIGRATED').length;
+  const changed = data.versions.filter((version) => version.changed).length;
   const drift = data.drift.length;
-  say(byId('migrations-said'), data.error ? '' : `${pending ? `${pending} pending` : 'all applied'}, ${drift ? `${drift} drifted` : 'no drift'}`);
+  const said = [pending ? `${pending} pending` : 'all applied', ...(changed ? [`${changed} changed since`] : []), drift ? `${drift} drifted` : 'no drift'];
+  say(byId('migrations-said'), data.error ? '' : said.join(', '));
   const head = el('tr', {}, ...['Version', 'Name', 'State', 'Statements', 'Applied (UTC)'].map((title, i) => el('th', { scope: 'col', class: i === 3 ? 'num' : null }, title)));
   const rows = data.versions.map((version) => el('tr', {},
     el('td', {}, `V${String(version.version).padStart(3, '0')}`),
