@@ -75,7 +75,7 @@ def dashboard(
         tables = ResultTables(results)
         chosen = DashboardOptions(tables, tables.url, image_hosts=settings.image_hosts)
     else:
-        chosen = _of_server(server_access.client(server), settings, sql)
+        chosen = of_server(server_access.client(server), settings, sql)
     web.serve(chosen, host, port, policy, lambda url: say(f"dashboard of {chosen.label} at {url}", stderr=True))
 
 
@@ -94,7 +94,7 @@ def beside(url: str, policy: Policy, port: int | None) -> Iterator[str]:
         token = credentials.token if user is None else None
     pinned = policy.certificate.cert_file if policy.certificate else None
     access = Access(user, password, token, pinned_file=pinned)
-    chosen = _of_server(KsqlClient(url, access=access), settings, None)
+    chosen = of_server(KsqlClient(url, access=access), settings, None)
     own_policy, _ = serving.policy(settings, LOOPBACK, (), False)
     with ExitStack() as stack:
         try:
@@ -110,6 +110,7 @@ def _is_taken(error: PortInUse) -> bool:
     return isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE
 
 
-def _of_server(client: KsqlClient, settings: DashboardSettings, root: Path | None) -> DashboardOptions:
+def of_server(client: KsqlClient, settings: DashboardSettings, root: Path | None) -> DashboardOptions:
+    """The options of a dashboard of a server. It has a query box if a setting or the lack of credentials allows it."""
     has_ask = settings.ask if settings.ask is not None else not client.access.has_credentials
     return DashboardOptions(ServerTables(client), client.url, has_ask, root, settings.image_hosts)

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from opensea_metrics.deploy.dashboard.app import create
 from opensea_metrics.deploy.dashboard.options import DashboardOptions
@@ -22,6 +23,8 @@ from opensea_metrics.deploy.embedded.web_server import (
 )
 
 PORT = 8089
+_HEAD = 256 * 1024
+"""Bytes of a request's head. The address of a collection has its name, which may have 10,000 letters."""
 
 
 def serve(
@@ -67,6 +70,7 @@ def running(options: DashboardOptions, port: int = 0, policy: Policy | None = No
 async def _serve(
     options: DashboardOptions, bound: socket.socket, stop: asyncio.Event, policy: Policy, host: str
 ) -> None:
+    policy = replace(policy, limits=replace(policy.limits, head=_HEAD))
     streams = Streams()
     app = create(options, streams, policy, host)
     await web_server.serve(app, bound, policy, stop, streams.stop)

@@ -95,6 +95,7 @@ def _config(bound: socket.socket, policy: Policy) -> Config:
     config.accesslog = None
     config.errorlog = None
     config.graceful_timeout = 1.0
+    config.h11_max_incomplete_size = policy.limits.head
     config.keep_alive_timeout = config.ssl_handshake_timeout = policy.limits.idle
     if policy.certificate:
         config.certfile = str(policy.certificate.cert_file)

@@ -6,7 +6,7 @@ import { showAssets } from './assets.js';
 import { byId, el, nameOf, visible } from './dom.js';
 import { bothTimes, count, shortUsd, usd } from './format.js';
 import { onLag, onLost, onStatus } from './fresh.js';
-import { showProblem } from './notice.js';
+import { showMissing, showProblem } from './notice.js';
 import { showPickers } from './pickers.js';
 import { Series } from './series.js';
 import { follow } from './stream.js';
@@ -94,7 +94,10 @@ function showName() {
 follow('/live/collection', {
   begin: () => { series = {}; },
   lost: onLost,
-  status: onStatus,
+  status: (data) => {
+    onStatus(data);
+    if (data.error && !catalog) showProblem({ title: 'The server does not answer', text: data.error, commands: [] });
+  },
   lag: onLag,
   problem: showProblem,
   hello: (data) => { isComplete = data.isComplete; },
@@ -102,6 +105,7 @@ follow('/live/collection', {
     if (data.isComplete && !isComplete) choose({}, true);
     catalog = data;
     showPickers(data);
+    showMissing(data.missing);
     if (data.problem) showProblem(data.problem);
   },
   collection: (data) => { (series.collection ??= new Series()).take(data); show(); },

@@ -5,7 +5,7 @@ import { Chart } from './chart.js';
 import { byId, el } from './dom.js';
 import { amount, bothTimes, count, shortUsd } from './format.js';
 import { onLag, onLost, onStatus } from './fresh.js';
-import { showProblem } from './notice.js';
+import { showMissing, showProblem } from './notice.js';
 import { radios, showPickers } from './pickers.js';
 import { showRanking, wireRanking } from './ranking.js';
 import { Series } from './series.js';
@@ -60,7 +60,10 @@ function showWindow(start, size, newest) {
 follow('/live/market', {
   begin: () => { series = {}; },
   lost: onLost,
-  status: onStatus,
+  status: (data) => {
+    onStatus(data);
+    if (data.error && !catalog) showProblem({ title: 'The server does not answer', text: data.error, commands: [] });
+  },
   lag: onLag,
   problem: showProblem,
   hello: (data) => { isComplete = data.isComplete; },
@@ -68,6 +71,7 @@ follow('/live/market', {
     if (data.isComplete && !isComplete) choose({}, true); // the server has become complete: begin again
     catalog = data;
     showPickers(data);
+    showMissing(data.missing);
     showProblem(data.problem);
   },
   market: (data) => { (series.market ??= new Series()).take(data); show(); },

@@ -20,3 +20,10 @@ export function showProblem(problem) {
     ...(problem.commands.length ? [el('pre', {}, problem.commands.join('\n'))] : []),
   );
 }
+
+/** @param {string[]} tables that the page would read and the server does not have */
+export function showMissing(tables) {
+  const notice = byId('missing');
+  notice.hidden = !tables.length;
+  notice.textContent = tables.length ? `Some values are not shown, because these tables are missing: ${tables.map((name) => visible(name)).join(', ')}. Apply the pending migrations.` : '';
+}
