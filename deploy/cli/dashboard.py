@@ -16,7 +16,6 @@ from opensea_metrics.deploy.client import Access, KsqlClient
 from opensea_metrics.deploy.config import DashboardSettings
 from opensea_metrics.deploy.dashboard import server as web
 from opensea_metrics.deploy.dashboard.options import DashboardOptions
-from opensea_metrics.deploy.dashboard.results import ResultTables
 from opensea_metrics.deploy.dashboard.tables import ServerTables
 from opensea_metrics.deploy.embedded.policy import Policy
 from opensea_metrics.deploy.embedded.web_server import LOOPBACK, PortInUse
@@ -72,6 +71,8 @@ def dashboard(
     for warning in warnings:
         say(f"warning: {warning}", stderr=True)
     if results is not None:
+        from opensea_metrics.deploy.dashboard.results import ResultTables  # loads pyarrow
+
         tables = ResultTables(results)
         chosen = DashboardOptions(tables, tables.url, image_hosts=settings.image_hosts)
     else:

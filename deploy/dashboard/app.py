@@ -6,7 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+import orjson
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -18,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.deploy.client import KsqlClient
-from opensea_metrics.deploy.dashboard import ask, page_parts, ranking
+from opensea_metrics.deploy.dashboard import page_parts, ranking
 from opensea_metrics.deploy.dashboard.catalog import Problem, chosen_window
 from opensea_metrics.deploy.dashboard.feeds import Feed
 from opensea_metrics.deploy.dashboard.hub import MARKET, Hub
@@ -27,7 +29,7 @@ from opensea_metrics.deploy.dashboard.stream import Part, Streams, event
 from opensea_metrics.deploy.dashboard.tables import ServerTables
 from opensea_metrics.deploy.dashboard.view import BadView, View
 from opensea_metrics.deploy.dashboard.windows import DeployedWindow
-from opensea_metrics.deploy.embedded import access, bodies, origins, wire
+from opensea_metrics.deploy.embedded import access, bodies, origins
 from opensea_metrics.deploy.embedded.policy import Policy
 from opensea_metrics.deploy.embedded.request_checks import RequestChecks
 from opensea_metrics.deploy.output.excerpts import error_text
@@ -162,14 +164,19 @@ class _Pages:
         if "origin" not in request.headers:  # a wrong one has been refused before
             return _error(403, "A query must come from a page of this dashboard")
         try:
-            sql = wire.text(await wire.body(request), "sql", required=True)
+            sql = orjson.loads(await request.body())["sql"]
+        except (orjson.JSONDecodeError, TypeError, KeyError):
+            return _error(400, 'The body must be a JSON object with the text "sql"')
+        try:
+            from opensea_metrics.deploy.dashboard import (
+                ask,  # loads the language, which no other page needs
+            )
+
             async with self._asking:
-                reply = await run_in_threadpool(ask.ask, self._client, sql)
-        except wire.BadRequest as error:
-            return _error(400, str(error))
+                reply = await run_in_threadpool(ask.ask, self._client, str(sql))
         except OpenSeaMetricsError as error:
-            return wire.json({"error": error_text(error)})  # the request itself was right
-        return wire.json(reply.as_json())
+            return _json({"error": error_text(error)})  # the request itself was right
+        return _json(reply.as_json())
 
     @property
     def _client(self) -> KsqlClient:
@@ -234,7 +241,11 @@ async def _one(message: bytes) -> AsyncIterator[bytes]:
 
 
 def _error(status: int, message: str) -> Response:
-    return wire.json({"message": message}, status)
+    return _json({"message": message}, status)
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(value), status, media_type="application/json")
 
 
 def _stream(events: AsyncIterator[bytes]) -> Response:

@@ -10,7 +10,6 @@ from starlette.concurrency import run_in_threadpool
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.dashboard import lineage, windows
 from opensea_metrics.deploy.dashboard.feeds import Feed, LogFeed, PolledFeed, PulledFeed, PushFeed
-from opensea_metrics.deploy.dashboard.migration_state import migration_state
 from opensea_metrics.deploy.dashboard.options import DashboardOptions
 from opensea_metrics.deploy.dashboard.tables import Selection, ServerTables, Tables, Values
 from opensea_metrics.deploy.dashboard.windows import DeployedWindow
@@ -217,6 +216,9 @@ class Hub:
         """The state of the migrations: one row."""
 
         def load(client: KsqlClient) -> list[Values]:
+            # Loads the migration tool, which no other page needs.
+            from opensea_metrics.deploy.dashboard.migration_state import migration_state
+
             return [(0, migration_state(client, self.options.root))]
 
         return self._of_server("migrations", load, 60.0)

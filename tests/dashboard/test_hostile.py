@@ -14,7 +14,7 @@ from tests.dashboard.events import START, sold
 from tests.dashboard.place import DashboardPlace, running_dashboard, running_place
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-from playwright.sync_api import expect  # noqa: E402
+from playwright.sync_api import expect
 
 NAMES = {
     "markup": "<img src=x onerror=document.title='broken'>",

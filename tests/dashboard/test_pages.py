@@ -15,7 +15,7 @@ from tests.dashboard.events import MINUTE, START, sold, transferred
 from tests.dashboard.place import DashboardPlace, running_place
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-from playwright.sync_api import expect  # noqa: E402
+from playwright.sync_api import expect
 
 BEFORE = START - MINUTE
 PAGES = ("/", "/collection?name=otters", "/lineage", "/ask")
@@ -236,8 +236,7 @@ def test_axe_has_no_finding(place: DashboardPlace, open_page: OpenPage, path: st
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     for scheme in ("light", "dark"):
         page = open_page(f"{place.url}{path}", viewport={"width": width, "height": 900}, color_scheme=scheme)
-        ready = {"/": "#ranking tbody th", "/lineage": "#graph a", "/ask": "#examples li"}.get(path, "#by-volume tbody th")
-        expect(page.locator(ready).first).to_be_visible()
+        expect(page.locator("#ranking tbody th, #graph a, #examples li, #by-volume tbody th").first).to_be_visible()
         found = axe.Axe().run(page).response["violations"]
         assert [(v["id"], [n["html"][:200] for n in v["nodes"]]) for v in found] == []
 
@@ -264,7 +263,9 @@ def test_a_new_row_is_on_the_page_within_a_second(place: DashboardPlace, market:
         window.seen = {};
         const note = (name, selector, text) => {
           const timer = setInterval(() => {
-            if (document.querySelector(selector)?.textContent.includes(text)) { window.seen[name] = Date.now(); clearInterval(timer); }
+            if (!document.querySelector(selector)?.textContent.includes(text)) return;
+            window.seen[name] = Date.now();
+            clearInterval(timer);
           }, 10);
         };
         note('tile', '#tile-sales .value', '5');

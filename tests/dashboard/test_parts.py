@@ -76,8 +76,12 @@ def row(usd: float | None, sales: int, floor: float | None = None) -> list[Any]:
 
 
 def test_ranked_rows_have_changes_and_missing_values_last() -> None:
-    rows = [("b", row(10.0, 1, 2.0), row(5.0, 2), 0), ("a", row(10.0, 3), None, 0), ("c", row(20.0, 1, 1.0), row(0.0, 1), 0),
-            ("gone", None, row(9.0, 1), 0)]  # fmt: skip
+    rows: list[Any] = [
+        ("b", row(10.0, 1, 2.0), row(5.0, 2), 0),
+        ("a", row(10.0, 3), None, 0),
+        ("c", row(20.0, 1, 1.0), row(0.0, 1), 0),
+        ("gone", None, row(9.0, 1), 0),
+    ]
     by_volume = ranked(rows, {"a": "base"}, View())
     assert [(r[0], r[3], r[6]) for r in by_volume] == [("c", None, 0.0), ("a", None, None), ("b", 1.0, -0.5)]
     assert [r[0] for r in ranked(rows, {}, View(sort="floor", is_descending=False))] == ["c", "b", "a"]

@@ -13,7 +13,7 @@ from tests.dashboard.events import START, sold
 from tests.dashboard.place import SQL, running_dashboard, running_place
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-from playwright.sync_api import expect  # noqa: E402
+from playwright.sync_api import expect
 
 WINDOWS = {"windows": "[{size: 1 MINUTE}]"}
 

@@ -1,4 +1,4 @@
-"""After a loss of the server, of the dashboard, or of a page's connection, every row is there once and is the newest."""
+"""After the loss of a server, a dashboard or a connection, every row is on the page once, and is the newest."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.dashboard.events import MINUTE, START, RawTopic, sold
 from tests.dashboard.place import SQL, running_dashboard
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-from playwright.sync_api import expect  # noqa: E402
+from playwright.sync_api import expect
 
 WINDOWS = {"windows": "[{size: 1 MINUTE}]"}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,30 +16,31 @@ from tests.dashboard.conftest import OpenPage
 from tests.dashboard.events import MINUTE, START, RawTopic, sold
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-from playwright.sync_api import expect  # noqa: E402
+from playwright.sync_api import expect
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ResultTables]:
+def results(tmp_path_factory: pytest.TempPathFactory) -> ResultTables:
     folder = tmp_path_factory.mktemp("archive")
     topic = RawTopic(folder)
-    topic.write([sold("otters", 100, START - MINUTE, 1), sold("otters", 300, START, 2), sold("tsuki", 9, START, 3, chain="base")])
+    topic.write([sold("otters", 100, START - MINUTE, 1), sold("otters", 300, START, 2)])
+    topic.write([sold("tsuki", 9, START, 3, chain="base")])
     source, out = folder / "topics/OpenSeaRawEvents", folder / "results"
     arguments = ["recompute", "all", "--window", "1 minute", "--window", "5 minutes", "--sql", "sql"]
     result = CliRunner().invoke(whole_app(), [*arguments, "--source", str(source), "--to-parquet", str(out)])
     assert result.exit_code == 0, result.output
-    yield ResultTables(str(out))
+    return ResultTables(str(out))
 
 
 @pytest.mark.anyio
 async def test_rows_are_those_of_the_files(results: ResultTables) -> None:
     assert {"GLOBAL_1_MINUTE", "COLLECTION_5_MINUTES", "TRADING_1_MINUTE"} <= await results.names()
     market = await results.rows(Selection("GLOBAL_1_MINUTE", ("WS", "SALES", "USD_VOLUME")))
-    assert sorted(market) == [[START - MINUTE, 1, 100.0], [START, 2, 309.0]]
+    assert sorted(map(list, market)) == [[START - MINUTE, 1, 100.0], [START, 2, 309.0]]
     newest = Selection("COLLECTION_1_MINUTE", ("USD_VOLUME",), (("COLLECTION", "otters"),), START, START + 1)
     assert await results.rows(newest) == [[300.0]]
     keys = Selection("TOP_ASSETS_1_MINUTE", ("SLUG",), (), START, None, ("BY_USD_VOLUME",))
-    assert sorted(await results.rows(keys)) == [["otters", "ethereum/0x1/2"], ["tsuki", "base/0x1/3"]]
+    assert sorted(map(list, await results.rows(keys))) == [["otters", "ethereum/0x1/2"], ["tsuki", "base/0x1/3"]]
 
 
 @pytest.mark.anyio

@@ -41,7 +41,9 @@ def dashboard(ksqldb: str) -> Iterator[str]:
         yield url
 
 
-@pytest.mark.parametrize("path", ["/", "/collection", "/lineage", "/ask", "/nothing", "/static/base.css", "/static/../app.py"])
+@pytest.mark.parametrize(
+    "path", ["/", "/collection", "/lineage", "/ask", "/nothing", "/static/base.css", "/static/../app.py"]
+)
 def test_every_answer_has_the_policy(dashboard: str, path: str) -> None:
     reply = httpx.get(f"{dashboard}{path}")
     assert reply.headers["content-security-policy"] == POLICY.format(" https://i.seadn.io")
@@ -81,8 +83,11 @@ def test_a_query_must_come_from_an_own_page(dashboard: str, origin: str | None, 
     assert reply.status_code == status
 
 
-@pytest.mark.parametrize("sql", ["DROP TABLE t;", "SELECT 1; DROP TABLE t;", "INSERT INTO t VALUES (1);", "TERMINATE ALL;",
-                                 "SELECT * FROM KSQL_PROCESSING_LOG EMIT CHANGES;", "SET 'a'='b';", ""])
+@pytest.mark.parametrize(
+    "sql",
+    ["DROP TABLE t;", "SELECT 1; DROP TABLE t;", "INSERT INTO t VALUES (1);", "TERMINATE ALL;",
+     "SELECT * FROM KSQL_PROCESSING_LOG EMIT CHANGES;", "SET 'a'='b';", ""],
+)  # fmt: skip
 def test_a_query_only_reads_and_ends(dashboard: str, sql: str) -> None:
     reply = httpx.post(f"{dashboard}/api/ask", json={"sql": sql}, headers={"Origin": dashboard})
     assert reply.json()["error"]
@@ -117,7 +122,12 @@ def test_other_machines_need_a_password(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize(
     ("access", "setting", "has_ask"),
-    [(Access(), None, True), (Access(token="t"), None, False), (Access(token="t"), True, True), (Access(), False, False)],
+    [
+        (Access(), None, True),
+        (Access(token="t"), None, False),
+        (Access(token="t"), True, True),
+        (Access(), False, False),
+    ],
 )
 def test_the_box_is_off_where_the_server_needs_credentials(access: Access, setting: bool | None, has_ask: bool) -> None:
     from opensea_metrics.deploy.cli.dashboard import of_server
@@ -128,7 +138,9 @@ def test_the_box_is_off_where_the_server_needs_credentials(access: Access, setti
         assert not of_server(KsqlClient("http://a:b@127.0.0.1:1"), DashboardSettings(), None).has_ask
 
 
-@pytest.mark.parametrize("host", ["", "*", "https://a.example", "a.example/x", "a.example; script-src *", "a.example:80"])
+@pytest.mark.parametrize(
+    "host", ["", "*", "https://a.example", "a.example/x", "a.example; script-src *", "a.example:80"]
+)
 def test_a_host_for_pictures_is_a_host_name(host: str) -> None:
     with pytest.raises(BadImageHost, match="host name"):
         options("http://127.0.0.1:1", image_hosts=(host,))
