@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,6 +21,9 @@ from opensea_metrics.deploy.dashboard.tables import ServerTables
 from opensea_metrics.deploy.embedded.policy import Policy
 from opensea_metrics.deploy.embedded.web_server import LOOPBACK, PortInUse
 from opensea_metrics.deploy.output.plain import say
+
+_COLLECTED_OFTEN = (2_000, 10, 10)
+"""Thresholds of Python's collector for a process that runs for days. Those of short commands would keep garbage."""
 
 Results = Annotated[
     str | None,
@@ -77,6 +81,7 @@ def dashboard(
         chosen = DashboardOptions(tables, tables.url, image_hosts=settings.image_hosts)
     else:
         chosen = of_server(server_access.client(server), settings, sql)
+    gc.set_threshold(*_COLLECTED_OFTEN)
     web.serve(chosen, host, port, policy, lambda url: say(f"dashboard of {chosen.label} at {url}", stderr=True))
 
 
@@ -114,4 +119,5 @@ def _is_taken(error: PortInUse) -> bool:
 def of_server(client: KsqlClient, settings: DashboardSettings, root: Path | None) -> DashboardOptions:
     """The options of a dashboard of a server. It has a query box if a setting or the lack of credentials allows it."""
     has_ask = settings.ask if settings.ask is not None else not client.access.has_credentials
-    return DashboardOptions(ServerTables(client), client.url, has_ask, root, settings.image_hosts)
+    variables = options.variables(None)
+    return DashboardOptions(ServerTables(client), client.url, has_ask, root, variables, settings.image_hosts)

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from opensea_metrics.deploy.dashboard.options import DashboardOptions, safe_url
-from opensea_metrics.deploy.dashboard.tables import Values
+from opensea_metrics.deploy.dashboard.push import Values
 
 
 def top_assets(row: Values, options: DashboardOptions) -> dict[str, Any]:

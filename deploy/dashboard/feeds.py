@@ -15,21 +15,21 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import aclosing, contextmanager
 
 from opensea_metrics.core.errors import OpenSeaMetricsError
-from opensea_metrics.deploy.client import KsqlClient, KsqlError
+from opensea_metrics.deploy.client import KsqlError
 from opensea_metrics.deploy.dashboard import lineage
-from opensea_metrics.deploy.dashboard.push import push
+from opensea_metrics.deploy.dashboard.push import Values
 from opensea_metrics.deploy.dashboard.recent_rows import RecentRows
-from opensea_metrics.deploy.dashboard.tables import Selection, ServerTables, Values
+from opensea_metrics.deploy.dashboard.tables import Selection, ServerTables
 
 LINGER = 30.0
 """Seconds for which a feed without pages goes on, because pages are reloaded."""
 _AGAIN = 1.0
 """Seconds after an error until the next attempt."""
-_SHARE = 0.1
+_SHARE = 0.2
 """The share of the time that the pulls of one feed may take. An expensive pull is repeated less often."""
 _SOONEST = 0.3
 """Seconds between two pulls of one feed, at least."""
-_LONGEST = 10.0
+_LONGEST = 5.0
 """Seconds between two pulls of one feed, at most, unless the feed itself asks for more."""
 _FULL = 30.0
 """Seconds after which all rows are pulled again, because late events change old windows."""
@@ -126,9 +126,8 @@ class PushFeed(Feed):
 
     async def run(self) -> None:
         """Read the push query until it fails."""
-        client = self._tables.client
         selection = await self._select()
-        rows = push(client.url, client.access, selection.push())
+        rows = self._tables.push(selection.push())
         async with aclosing(rows):
             async for row in rows:
                 if row is None:
@@ -189,15 +188,15 @@ class PolledFeed(Feed):
 class LogFeed(Feed):
     """The newest rows of the processing log, numbered. Without this log, a row says why."""
 
-    def __init__(self, client: KsqlClient, most: int) -> None:
+    def __init__(self, tables: ServerTables, most: int) -> None:
         super().__init__(most)
-        self._client = client
+        self._tables = tables
 
     async def run(self) -> None:
         """Read the log from its beginning until the connection fails."""
         numbers = itertools.count()
         try:
-            async with aclosing(push(self._client.url, self._client.access, _LOG, "earliest")) as rows:
+            async with aclosing(self._tables.push(_LOG, "earliest")) as rows:
                 async for row in rows:
                     if row is None:
                         self.loaded([])

@@ -11,7 +11,8 @@ from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.dashboard import lineage, windows
 from opensea_metrics.deploy.dashboard.feeds import Feed, LogFeed, PolledFeed, PulledFeed, PushFeed
 from opensea_metrics.deploy.dashboard.options import DashboardOptions
-from opensea_metrics.deploy.dashboard.tables import Selection, ServerTables, Tables, Values
+from opensea_metrics.deploy.dashboard.push import Values
+from opensea_metrics.deploy.dashboard.tables import Selection, ServerTables, Tables
 from opensea_metrics.deploy.dashboard.windows import DeployedWindow
 
 LOG_ROWS = 50
@@ -219,17 +220,17 @@ class Hub:
             # Loads the migration tool, which no other page needs.
             from opensea_metrics.deploy.dashboard.migration_state import migration_state
 
-            return [(0, migration_state(client, self.options.root))]
+            return [(0, migration_state(client, self.options.root, self.options.variables))]
 
         return self._of_server("migrations", load, 60.0)
 
     def log(self) -> Feed:
         """The newest rows of the processing log: a number, and the values of ``lineage.log_entry``."""
-        client = _client_of(self.tables)
-        return self.feed("log", lambda: LogFeed(client, LOG_ROWS))
+        tables = _server(self.tables)
+        return self.feed("log", lambda: LogFeed(tables, LOG_ROWS))
 
     def _of_server(self, key: Hashable, load: Callable[[KsqlClient], list[Values]], every: float) -> Feed:
-        client = _client_of(self.tables)
+        client = _server(self.tables).client
 
         async def in_thread() -> Iterable[Values]:
             return await run_in_threadpool(load, client)
@@ -256,7 +257,7 @@ class Hub:
         return max((row[0] for row in rows), default=None)
 
 
-def _client_of(tables: Tables) -> KsqlClient:
-    """The client of a server's tables. Only pages of a server ask for it."""
+def _server(tables: Tables) -> ServerTables:
+    """The tables of a server. Only pages of a server ask for them."""
     assert isinstance(tables, ServerTables)
-    return tables.client
+    return tables

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,15 @@ from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.output.upkeep import drift_sentence
 
 
-def migration_state(client: KsqlClient, root: Path | None) -> dict[str, Any]:
+def migration_state(client: KsqlClient, root: Path | None, variables: Mapping[str, str]) -> dict[str, Any]:
     """Versions and drift. ``error`` says why there are none, for instance because of a mistake in a file.
 
-    ``root`` is a folder with settings.yml and migrations/ (None: ./sql, else the packaged one).
+    ``root`` is a folder with settings.yml and migrations/ (None: ./sql, else the packaged one), and
+    ``variables`` override its settings.
     """
     try:
-        versions = commands.status(client, root)
-        drifts = commands.diff(client, root)
+        versions = commands.status(client, root, variables)
+        drifts = commands.diff(client, root, variables)
     except OpenSeaMetricsError as error:
         return {"versions": [], "drift": [], "error": str(error)}
     return {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,7 +23,7 @@ class DashboardOptions:
     """``tables``: the place of the rows. ``label``: its name on the pages.
 
     ``has_ask``: the pages have a query box.
-    ``root``: the folder of the migrations (None: ./sql, else the packaged one).
+    ``root``: the folder of the migrations (None: ./sql, else the packaged one). ``variables`` override its settings.
     ``image_hosts``: hosts whose pictures the pages show.
     """
 
@@ -30,6 +31,7 @@ class DashboardOptions:
     label: str
     has_ask: bool = False
     root: Path | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
     image_hosts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

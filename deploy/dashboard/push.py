@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
 
 import httpx
 
-from opensea_metrics.deploy.client import Access, QueryEnded, ServerUnreachable
+from opensea_metrics.deploy.client import QueryEnded, ServerUnreachable
 from opensea_metrics.deploy.client.errors import BadReply, error_in, error_of
 from opensea_metrics.deploy.client.http import MEDIA_TYPE
 from opensea_metrics.deploy.client.rows import Objects
-from opensea_metrics.deploy.dashboard.tables import Values
 from opensea_metrics.deploy.shapes import WrongShape, listed, member
+
+Values = Sequence[Any]
+"""The values of a row, in the order of a query's columns."""
 
 _ANSWER = 10.0
 """Seconds for the connection and for the head of the reply. Rows may take any time."""
 
 
-async def push(url: str, access: Access, text: str, reset: str = "latest") -> AsyncGenerator[Values | None, None]:
+async def push(
+    http: httpx.AsyncClient, url: str, text: str, reset: str = "latest"
+) -> AsyncGenerator[Values | None, None]:
     """The rows of a push query, after one None when the server has begun it.
 
-    ``reset`` is ``latest`` for future rows only, or ``earliest``. The query has a connection of its own, because
-    several on one connection wait for one another. Raises ClientError; the iteration never ends without an error.
+    ``reset`` is ``latest`` for future rows only, or ``earliest``. ``http`` speaks HTTP/1.1, so that the query has a
+    connection of its own: several on one connection wait for one another. Raises ClientError; the iteration never ends
+    without an error.
     """
     timeout = httpx.Timeout(_ANSWER, read=None)
     body = {"ksql": text, "streamsProperties": {"auto.offset.reset": reset}}
     request = "POST /query (push)"
     try:
-        async with (
-            access.async_http() as http,
-            http.stream("POST", f"{url}/query", json=body, headers={"Accept": MEDIA_TYPE}, timeout=timeout) as reply,
-        ):
+        headers = {"Accept": MEDIA_TYPE}
+        async with http.stream("POST", f"{url}/query", json=body, headers=headers, timeout=timeout) as reply:
             if reply.status_code != 200:
                 page = (await reply.aread()).decode(errors="replace")
                 refused = error_of(reply.status_code, page, text)

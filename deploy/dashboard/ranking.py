@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from opensea_metrics.deploy.dashboard.hub import COLLECTION
-from opensea_metrics.deploy.dashboard.tables import Values
+from opensea_metrics.deploy.dashboard.push import Values
 from opensea_metrics.deploy.dashboard.view import View
 
 COLUMNS = ("name", "chain", "usd", "usd_change", "eth", "sales", "sales_change", "floor", "average", "transfers")

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 from starlette.concurrency import run_in_threadpool
 
 from opensea_metrics.core.errors import OpenSeaMetricsError
-from opensea_metrics.deploy.dashboard.tables import Selection, Values
+from opensea_metrics.deploy.dashboard.push import Values
+from opensea_metrics.deploy.dashboard.tables import Selection
 from opensea_metrics.producer.archive.errors import is_of_storage, reason
 from opensea_metrics.producer.archive.location import open_archive
 from opensea_metrics.producer.environment import without_secrets

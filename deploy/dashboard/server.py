@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+import anyio.to_thread
+
 from opensea_metrics.deploy.dashboard.app import create
 from opensea_metrics.deploy.dashboard.options import DashboardOptions
 from opensea_metrics.deploy.dashboard.stream import Streams
@@ -23,6 +25,7 @@ from opensea_metrics.deploy.embedded.web_server import (
 )
 
 PORT = 8089
+_THREADS = 4
 _HEAD = 256 * 1024
 """Bytes of a request's head. The address of a collection has its name, which may have 10,000 letters."""
 
@@ -70,6 +73,8 @@ def running(options: DashboardOptions, port: int = 0, policy: Policy | None = No
 async def _serve(
     options: DashboardOptions, bound: socket.socket, stop: asyncio.Event, policy: Policy, host: str
 ) -> None:
+    # Each thread keeps memory of its own. Requests to the server wait for the server anyway.
+    anyio.to_thread.current_default_thread_limiter().total_tokens = _THREADS
     policy = replace(policy, limits=replace(policy.limits, head=_HEAD))
     streams = Streams()
     app = create(options, streams, policy, host)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
+import httpx
 from starlette.concurrency import run_in_threadpool
 
 from opensea_metrics.core.quoting import ksqldb_text
 from opensea_metrics.deploy.client import KsqlClient
-
-Values = Sequence[Any]
-"""The values of a row, in the order of a selection's columns."""
+from opensea_metrics.deploy.dashboard.push import Values, push
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,13 @@ class ServerTables:
 
     def __init__(self, client: KsqlClient) -> None:
         self.client = client
+        self._http: httpx.AsyncClient | None = None
+
+    def push(self, text: str, reset: str = "latest") -> AsyncGenerator[Values | None, None]:
+        """The rows of a push query: see :func:`push`."""
+        if self._http is None:  # one for all queries, because its certificates take a megabyte
+            self._http = self.client.access.async_http()
+        return push(self._http, self.client.url, text, reset)
 
     async def names(self) -> frozenset[str]:
         """The names of all tables."""

@@ -52,7 +52,7 @@ def running_place(data: Path, has_migrations: bool = True, **options: Any) -> It
 @contextmanager
 def running_dashboard(client: KsqlClient, port: int = 0, **options: Any) -> Iterator[str]:
     """Run a dashboard of a server in this process."""
-    chosen = {"has_ask": True, "root": SQL, **options}
+    chosen = {"has_ask": True, "root": SQL, "variables": WINDOWS, **options}
     with web.running(DashboardOptions(ServerTables(client), client.url, **chosen), port) as url:
         yield url
 
