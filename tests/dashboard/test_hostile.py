@@ -71,7 +71,7 @@ def open_here(open_page: OpenPage) -> OpenPage:
 def is_untouched(page: Any) -> bool:
     """Whether the page has only elements of its own."""
     script = "!document.querySelector('main img[src=x], main script, main [onerror], main [onmouseover]')"
-    return "broken" not in page.title() and bool(page.evaluate(script))
+    return page.title() != "broken" and bool(page.evaluate(script))
 
 
 def test_every_name_is_a_text_in_the_ranking(place: DashboardPlace, open_here: OpenPage) -> None:
@@ -87,7 +87,7 @@ def test_every_name_is_a_text_in_the_ranking(place: DashboardPlace, open_here: O
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
-def test_every_name_has_a_page(place: DashboardPlace, open_page: OpenPage, name: str) -> None:
+def test_every_name_has_a_page(place: DashboardPlace, open_here: OpenPage, name: str) -> None:
     page = open_here(f"{place.url}/collection?window=1_MINUTE&name={quote(name, safe='')}")
     expect(page.locator("#tile-sales .value")).to_have_text("1")
     expect(page.locator("#by-volume tbody tr")).to_have_count(1)

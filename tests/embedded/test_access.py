@@ -304,7 +304,7 @@ def test_names_and_addresses_are_allowed_as_hosts(name: str) -> None:
 def test_serve_says_that_it_serves_once_it_does(tmp_path: Path) -> None:
     """The message has the port that the system chose."""
     command = [sys.executable, "-c", "from opensea_metrics.deploy import cli; cli.main()", "serve", "--port", "0"]
-    command += ["--data-dir", str(tmp_path)]
+    command += ["--no-dashboard", "--data-dir", str(tmp_path)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         line = process.stderr.readline()

@@ -35,11 +35,12 @@ SECRETS = (
     "MINIO_ROOT_PASSWORD", "CASSANDRA_PASSWORD", "CONDUKTOR_ADMIN_PASSWORD",
     "CONDUKTOR_DB_PASSWORD", "DASHBOARD_PASSWORD", "JUPYTER_TOKEN",
 )  # fmt: skip
-# Service → its ports on this machine, as the predecessor's README and compose file promise them.
+# Service → its ports on this machine. All but the dashboard's are those of the predecessor.
 PROMISED = {
     "notebook": (8888, 4040), "spark-master": (8080,), "minio": (9000, 9001), "cassandra": (9042,),
     "kafka": (9092,), "conduktor": (8090,), "kafka-schema-registry": (8081,),
     "kafka-rest-proxy": (8082,), "kafka-connect": (8083,), "ksqldb-server": (8088,),
+    "dashboard": (8089,),
 }  # fmt: skip
 LAPTOP = 16 * 1024  # MiB
 FOR_THE_SYSTEM = 1536  # MiB
