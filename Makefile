@@ -4,7 +4,7 @@ VENV ?= .venv
 # Of pyproject.toml; with spark and ksqldb (which needs a JDK and a C compiler) all tests run.
 EXTRAS ?= test
 
-.PHONY: help demo install test test-slow test-faults soak lint bench
+.PHONY: help demo install test test-slow test-faults soak lint bench pictures
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/  —/'
@@ -49,3 +49,6 @@ lint: install ## ruff, and mypy of every Python file that git has
 
 bench: install ## replay speed against one hand-written query
 	$(VENV)/bin/python -m tests.bench.replay
+
+pictures: install ## take the pictures of the dashboard for README and docs; needs Chromium
+	$(VENV)/bin/python -m tests.dashboard.pictures

@@ -19,7 +19,7 @@ from opensea_metrics.deploy.client import KsqlError
 from opensea_metrics.deploy.dashboard import lineage
 from opensea_metrics.deploy.dashboard.push import Values
 from opensea_metrics.deploy.dashboard.recent_rows import RecentRows
-from opensea_metrics.deploy.dashboard.tables import Selection, ServerTables
+from opensea_metrics.deploy.dashboard.tables import RowSelection, ServerTables
 
 LINGER = 30.0
 """Seconds for which a feed without pages goes on, because pages are reloaded."""
@@ -118,7 +118,7 @@ class PushFeed(Feed):
     """
 
     def __init__(
-        self, tables: ServerTables, select: Callable[[], Awaitable[Selection]], most: int
+        self, tables: ServerTables, select: Callable[[], Awaitable[RowSelection]], most: int
     ) -> None:
         super().__init__(most)
         self._tables = tables

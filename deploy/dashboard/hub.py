@@ -12,7 +12,7 @@ from opensea_metrics.deploy.dashboard import lineage, windows
 from opensea_metrics.deploy.dashboard.feeds import Feed, LogFeed, PolledFeed, PulledFeed, PushFeed
 from opensea_metrics.deploy.dashboard.options import DashboardOptions
 from opensea_metrics.deploy.dashboard.push import Values
-from opensea_metrics.deploy.dashboard.tables import Selection, ServerTables, Tables
+from opensea_metrics.deploy.dashboard.tables import RowSelection, ServerTables, Tables
 from opensea_metrics.deploy.dashboard.windows import DeployedWindow
 
 LOG_ROWS = 50
@@ -79,9 +79,9 @@ class Hub:
         if not isinstance(tables, ServerTables):
             return self._pulled(key, window, family, columns, equal)
 
-        async def select() -> Selection:
+        async def select() -> RowSelection:
             start = await self._first(window)
-            return Selection(window.table(family), columns, equal, start)
+            return RowSelection(window.table(family), columns, equal, start)
 
         return self.feed(key, lambda: PushFeed(tables, select, POINTS))
 
@@ -96,12 +96,12 @@ class Hub:
         async def load(all_rows: bool) -> Iterable[Values]:
             newest = feed.rows.newest()
             start = await self._first(window) if all_rows or newest is None else newest[0] - window.size
-            return await self.tables.rows(Selection(window.table(family), columns, equal, start))
+            return await self.tables.rows(RowSelection(window.table(family), columns, equal, start))
 
         feed = self.feed(key, lambda: PulledFeed(load, POINTS, self.signal(window)))
         return feed
 
-    def period(self, selection: Selection, window: DeployedWindow) -> Feed:
+    def period(self, selection: RowSelection, window: DeployedWindow) -> Feed:
         """The rows of a selection between two times."""
 
         async def load(_: bool) -> Iterable[Values]:
@@ -128,7 +128,7 @@ class Hub:
                 return []
             longest = with_trading[-1]
             start = newest - _CHAIN_WINDOWS * longest.advance
-            selection = Selection(longest.table("TRADING"), ("NAME",), (("SCOPE", "chain"),), start)
+            selection = RowSelection(longest.table("TRADING"), ("NAME",), (("SCOPE", "chain"),), start)
             return sorted({(row[0],) for row in await self.tables.rows(selection)})
 
         return self.feed("chains", lambda: PolledFeed(load, 10.0))
@@ -151,7 +151,7 @@ class Hub:
             columns = ("COLLECTION", *COLLECTION)
             table = window.table("COLLECTION")
             now, previous = [
-                {row[0]: row[1:] for row in await self.tables.rows(Selection(table, columns, (), first, first + 1))}
+                {row[0]: row[1:] for row in await self.tables.rows(RowSelection(table, columns, (), first, first + 1))}
                 for first in (start, before)
             ]
             return [(name, now.get(name), previous.get(name), start) for name in now.keys() | previous.keys()]
@@ -168,7 +168,7 @@ class Hub:
             first = at if at is not None else await self._first(window)
             end = None if at is None else at + 1
             equal = (("COLLECTION", slug),)
-            rows = await self.tables.rows(Selection(window.table("TOP_ASSETS"), TOP_ASSETS, equal, first, end))
+            rows = await self.tables.rows(RowSelection(window.table("TOP_ASSETS"), TOP_ASSETS, equal, first, end))
             return [max(rows, key=lambda row: row[0])] if rows else []
 
         signal = self.signal(window)
@@ -188,7 +188,7 @@ class Hub:
             if start is None:
                 return []
             lists = ("BY_USD_VOLUME", "BY_TRANSFERS")
-            selection = Selection(table, ("SLUG",), (), start - window.size, start + 1, lists)
+            selection = RowSelection(table, ("SLUG",), (), start - window.size, start + 1, lists)
             rows = await self.tables.rows(selection)
             return sorted({slug: (slug, str(s or m or "").partition("/")[0]) for slug, s, m in rows}.values())
 
@@ -253,7 +253,7 @@ class Hub:
 
     async def newest_start_of(self, window: DeployedWindow) -> int | None:
         """The start of the market's newest window of one size, in epoch ms."""
-        rows = await self.tables.rows(Selection(window.table("GLOBAL"), ("WS",)))
+        rows = await self.tables.rows(RowSelection(window.table("GLOBAL"), ("WS",)))
         return max((row[0] for row in rows), default=None)
 
 

@@ -10,7 +10,7 @@ from opensea_metrics.deploy.dashboard.assets import top_assets
 from opensea_metrics.deploy.dashboard.feeds import Feed
 from opensea_metrics.deploy.dashboard.hub import COLLECTION, MARKET, TRADING, Hub
 from opensea_metrics.deploy.dashboard.stream import Part
-from opensea_metrics.deploy.dashboard.tables import Selection
+from opensea_metrics.deploy.dashboard.tables import RowSelection
 from opensea_metrics.deploy.dashboard.view import View
 from opensea_metrics.deploy.dashboard.windows import DeployedWindow
 
@@ -121,7 +121,7 @@ def _series(
 ) -> Part:
     """A row for each window in the view's range."""
     if view.end is not None:
-        selection = Selection(window.table(family), columns, equal, view.start, view.end)
+        selection = RowSelection(window.table(family), columns, equal, view.start, view.end)
         feed = hub.period(selection, window)
     elif family == "COLLECTION":
         feed = hub.collection(window, view.name)

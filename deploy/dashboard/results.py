@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.deploy.dashboard.push import Values
-from opensea_metrics.deploy.dashboard.tables import Selection
+from opensea_metrics.deploy.dashboard.tables import RowSelection
 from opensea_metrics.producer.archive.errors import is_of_storage, reason
 from opensea_metrics.producer.archive.location import open_archive
 from opensea_metrics.producer.environment import without_secrets
@@ -40,7 +40,7 @@ class ResultTables:
         """The names of all tables. Raises ResultsError."""
         return await run_in_threadpool(self._names)
 
-    async def rows(self, selection: Selection) -> list[Values]:
+    async def rows(self, selection: RowSelection) -> list[Values]:
         """The rows of a selection. Raises ResultsError."""
         return await run_in_threadpool(partial(self._rows, selection))
 
@@ -52,7 +52,7 @@ class ResultTables:
             raise self._failed(self.url, error) from error
         return frozenset(name.removesuffix(_ENDING).upper() for name in files if name.endswith(_ENDING))
 
-    def _rows(self, selection: Selection) -> list[Values]:
+    def _rows(self, selection: RowSelection) -> list[Values]:
         name = f"{selection.table.lower()}{_ENDING}"
         condition = pc.scalar(True)
         for column, value in selection.equal:

@@ -15,7 +15,7 @@ from opensea_metrics.deploy.dashboard.push import Values, push
 
 
 @dataclass(frozen=True)
-class Selection:
+class RowSelection:
     """Columns of the rows of a windowed table whose windows start in ``[start, end)``, in epoch ms.
 
     The rows also have the key of the first entry of each top list in ``first_keys``, or None.
@@ -54,7 +54,7 @@ class Tables(Protocol):
         """The names of all tables, in upper case."""
         ...
 
-    async def rows(self, selection: Selection) -> list[Values]:
+    async def rows(self, selection: RowSelection) -> list[Values]:
         """The rows of a selection."""
         ...
 
@@ -79,7 +79,7 @@ class ServerTables:
         tables = await run_in_threadpool(self.client.tables)
         return frozenset(table.name for table in tables)
 
-    async def rows(self, selection: Selection) -> list[Values]:
+    async def rows(self, selection: RowSelection) -> list[Values]:
         """The rows of a pull query."""
         pulled = await run_in_threadpool(self.client.pull_rows, selection.pull())
         return list(pulled.values)

@@ -11,7 +11,7 @@ from opensea_metrics.deploy.dashboard.catalog import Problem, chosen_window
 from opensea_metrics.deploy.dashboard.lineage import behind, graph, log_entry
 from opensea_metrics.deploy.dashboard.ranking import as_csv, ranked
 from opensea_metrics.deploy.dashboard.recent_rows import RecentRows
-from opensea_metrics.deploy.dashboard.tables import Selection
+from opensea_metrics.deploy.dashboard.tables import RowSelection
 from opensea_metrics.deploy.dashboard.view import BadView, View
 from opensea_metrics.deploy.replies import Description, Offsets, ServerQuery
 
@@ -64,7 +64,7 @@ def test_a_bad_view_is_refused(query: dict[str, str]) -> None:
 
 
 def test_names_are_quoted_in_queries() -> None:
-    selection = Selection("COLLECTION_1_MINUTE", ("WS",), (("COLLECTION", "a' OR '1'='1"),), 1, 2)
+    selection = RowSelection("COLLECTION_1_MINUTE", ("WS",), (("COLLECTION", "a' OR '1'='1"),), 1, 2)
     assert selection.pull() == (
         "SELECT WS FROM COLLECTION_1_MINUTE WHERE COLLECTION = 'a'' OR ''1''=''1' AND WINDOWSTART >= 1"
         " AND WINDOWSTART < 2;"

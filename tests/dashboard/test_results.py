@@ -15,13 +15,12 @@ from opensea_metrics.deploy.cli import whole_app
 from opensea_metrics.deploy.dashboard import server as web
 from opensea_metrics.deploy.dashboard.options import DashboardOptions
 from opensea_metrics.deploy.dashboard.results import ResultsError, ResultTables
-from opensea_metrics.deploy.dashboard.tables import Selection
+from opensea_metrics.deploy.dashboard.tables import RowSelection
 from tests.dashboard.conftest import OpenPage
 from tests.dashboard.events import MINUTE, START, RawTopic, sold
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from playwright.sync_api import expect
-
 
 T = TypeVar("T")
 
@@ -47,11 +46,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> ResultTables:
 
 def test_rows_are_those_of_the_files(results: ResultTables) -> None:
     assert {"GLOBAL_1_MINUTE", "COLLECTION_5_MINUTES", "TRADING_1_MINUTE"} <= run(results.names())
-    market = run(results.rows(Selection("GLOBAL_1_MINUTE", ("WS", "SALES", "USD_VOLUME"))))
+    market = run(results.rows(RowSelection("GLOBAL_1_MINUTE", ("WS", "SALES", "USD_VOLUME"))))
     assert sorted(map(list, market)) == [[START - MINUTE, 1, 100.0], [START, 2, 309.0]]
-    newest = Selection("COLLECTION_1_MINUTE", ("USD_VOLUME",), (("COLLECTION", "otters"),), START, START + 1)
+    newest = RowSelection("COLLECTION_1_MINUTE", ("USD_VOLUME",), (("COLLECTION", "otters"),), START, START + 1)
     assert run(results.rows(newest)) == [[300.0]]
-    keys = Selection("TOP_ASSETS_1_MINUTE", ("SLUG",), (), START, None, ("BY_USD_VOLUME",))
+    keys = RowSelection("TOP_ASSETS_1_MINUTE", ("SLUG",), (), START, None, ("BY_USD_VOLUME",))
     assert sorted(map(list, run(results.rows(keys)))) == [["otters", "ethereum/0x1/2"], ["tsuki", "base/0x1/3"]]
 
 
@@ -60,7 +59,7 @@ def test_what_cannot_be_read_is_an_error_with_its_place(tmp_path: Path) -> None:
         run(ResultTables(str(tmp_path / "nowhere")).names())
     (tmp_path / "global_1_minute.parquet").write_bytes(b"no parquet")
     with pytest.raises(ResultsError, match="global_1_minute"):
-        run(ResultTables(str(tmp_path)).rows(Selection("GLOBAL_1_MINUTE", ("WS",))))
+        run(ResultTables(str(tmp_path)).rows(RowSelection("GLOBAL_1_MINUTE", ("WS",))))
 
 
 def test_the_pages_show_history(results: ResultTables, open_page: OpenPage) -> None:

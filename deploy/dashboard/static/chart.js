@@ -9,7 +9,7 @@ import { bothTimes, utc } from './format.js';
  * @typedef {{starts: number[], size: number, lines: Line[], isLog?: boolean, format: (value: number | null) => string}} ChartData
  */
 
-const HINT = 'Point at the chart to read its values, and click to choose a window.';
+const HINT = 'Point at the chart to read its values';
 const DAY = 86_400;
 
 export class Chart {
@@ -21,7 +21,8 @@ export class Chart {
   constructor(box, numbers, onWindow) {
     this.box = box;
     this.numbers = numbers;
-    this.said = el('p', { class: 'chart-said' }, HINT);
+    this.hint = onWindow ? `${HINT}, and click to choose a window.` : `${HINT}.`;
+    this.said = el('p', { class: 'chart-said' }, this.hint);
     box.after(this.said);
     this.onWindow = onWindow;
     this.key = '';
@@ -98,7 +99,7 @@ export class Chart {
   /** @param {number | null} at */
   #sayAt(at) {
     const { starts, lines, format } = this.data;
-    const text = at === null || at === undefined || !starts[at] ? HINT : `${bothTimes(starts[at])}  ${lines.map((line) => `${line.label} ${format(line.values[at])}`).join(', ')}`;
+    const text = at === null || at === undefined || !starts[at] ? this.hint : `${bothTimes(starts[at])}  ${lines.map((line) => `${line.label} ${format(line.values[at])}`).join(', ')}`;
     say(this.said, text);
   }
 

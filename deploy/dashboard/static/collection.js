@@ -10,7 +10,7 @@ import { showMissing, showProblem } from './notice.js';
 import { showPickers } from './pickers.js';
 import { Series } from './series.js';
 import { follow } from './stream.js';
-import { showTile } from './tiles.js';
+import { prepareTiles, showTile } from './tiles.js';
 import { address, choose, onView, view } from './view.js';
 
 /** @type {Record<string, Series>} */
@@ -59,6 +59,8 @@ function show() {
   showCharts(rows);
 }
 
+const WASH = { id: 'wash', label: 'Wash share', hint: 'The share of the volume that is trades between the accounts of one owner' };
+
 /** @param {number} start */
 function showWash(start) {
   const trading = series.trading;
@@ -67,8 +69,7 @@ function showWash(start) {
   const all = trading.at(start, 'USD_VOLUME');
   const share = all && organic !== null ? (all - organic) / all : null;
   const said = share === null ? '–' : share > 0 && share < 0.001 ? '< 0.1 %' : share ? `${(share * 100).toFixed(1)} %` : '0 %';
-  const hint = 'The share of the volume that is trades between the accounts of one owner';
-  showTile({ id: 'wash', label: 'Wash share', hint, column: '', format: () => said, sub: share ? usd(Number(all) - Number(organic)) : 'of the volume' }, trading, start);
+  showTile({ ...WASH, column: '', format: () => said, sub: share ? usd(Number(all) - Number(organic)) : 'of the volume' }, trading, start);
 }
 
 /** @param {Series} rows */
@@ -114,3 +115,4 @@ follow('/live/collection', {
 });
 onView(() => { showName(); if (catalog) showPickers(catalog); });
 showName();
+prepareTiles([...TILES, WASH]);

@@ -28,7 +28,7 @@ export const usd = (value) => (amount(value) === NONE ? NONE : `$${amount(value)
  */
 export function shortUsd(value) {
   const size = Math.abs(value ?? 0);
-  if (size < 1e7) return usd(value);
+  if (size < 1e6) return usd(value);
   const [unit, letter] = size >= 1e12 ? [1e12, 'T'] : size >= 1e9 ? [1e9, 'B'] : [1e6, 'M'];
   return `$${SMALL.format(/** @type {number} */ (value) / Number(unit))} ${letter}`;
 }

@@ -2,7 +2,7 @@
 /** Tiles: a value of the window, its change from the window before, and a line over the range. */
 
 import { byId, el } from './dom.js';
-import { change, count, eth, NONE, shortUsd } from './format.js';
+import { change, count, eth, shortUsd } from './format.js';
 import { spark } from './spark.js';
 
 /**
@@ -55,11 +55,19 @@ export function showTile(tile, source, start, extra = '') {
   }
   const before = source.at(start - source.size, tile.column);
   const { text, kind } = change(before && value !== null ? value / before - 1 : null);
-  const said = tile.sub ?? (text === NONE ? 'nothing to compare' : text);
+  const said = tile.sub ?? (text);
   box.querySelector('.sub')?.replaceChildren(el('span', { class: kind }, said), extra && el('span', { class: 'extra' }, extra));
   if (!tile.column) return;
   const { values } = source.values(tile.column, tile.isPrice ? null : 0);
   box.querySelector('.spark')?.replaceWith(spark(tile.isPrice ? values.filter((v) => v !== null) : values));
+}
+
+/**
+ * Make the boxes of tiles in their order, whichever value comes first.
+ * @param {{id: string, label: string, hint?: string}[]} tiles
+ */
+export function prepareTiles(tiles) {
+  for (const tile of tiles) boxOf(tile);
 }
 
 /** @param {HTMLElement} element */
