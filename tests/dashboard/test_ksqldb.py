@@ -1,4 +1,4 @@
-"""The dashboard before a real ksqlDB, at KSQLDB_URL. Its names are those of the packaged migrations, so it needs them."""
+"""The dashboard before a real ksqlDB at KSQLDB_URL, which has the packaged migrations."""
 
 from __future__ import annotations
 

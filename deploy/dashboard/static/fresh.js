@@ -44,15 +44,15 @@ function show() {
 
 /** @returns {[string, string, string]} */
 function line() {
-  if (lostAt !== null) return ['lost', `Lost connection · ${duration(Date.now() - lostAt)} ago`, 'The dashboard does not answer. The page reconnects by itself.'];
+  if (lostAt !== null) return ['lost', `Lost connection · ${duration(Date.now() - lostAt)}`, 'The dashboard does not answer. The page reconnects by itself.'];
   if (!status) return ['waiting', 'Connecting…', ''];
   if (status.error) return ['lost', 'Lost connection to the server', visible(status.error, 1000)];
   if (!status.newest) return ['quiet', 'No events yet', 'The dashboard and the server are connected.'];
   const age = Date.now() + skew - status.newest;
   const title = `Newest event: ${bothTimes(status.newest)}. Records that queries have not read: ${lag}.`;
   if (lag > 10_000) return ['behind', `Catching up · ${lag.toLocaleString('en')} records`, title];
-  if (age > QUIET) return ['quiet', `Quiet market · ${duration(age)} ago`, title];
-  return ['live', `Live · ${duration(age)} ago`, title];
+  if (age > QUIET) return ['quiet', `Quiet market · ${duration(age)}`, title];
+  return ['live', `Live · ${duration(age)}`, title];
 }
 
 setInterval(() => {
