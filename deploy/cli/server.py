@@ -1,25 +1,22 @@
-"""The verbs for the embedded server, and for queries to it or to ksqlDB."""
+"""The verbs for the embedded server."""
 
 from __future__ import annotations
 
 import tempfile
 import threading
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from opensea_metrics.deploy import commands
-from opensea_metrics.deploy.cli import options, server_access, serving
+from opensea_metrics.deploy.cli import options, serving
 from opensea_metrics.deploy.cli.app import app
 from opensea_metrics.deploy.config import ServeSettings, Settings
 from opensea_metrics.deploy.demo import run as run_demo
 from opensea_metrics.deploy.embedded import server as embedded
 from opensea_metrics.deploy.embedded.policy import Policy
 from opensea_metrics.deploy.output.plain import say
-from opensea_metrics.deploy.output.rows import show_json, show_push, show_reply, show_rows
-from opensea_metrics.deploy.replies import Rows
 from opensea_metrics.spark_batch.period import duration
 
 
@@ -142,28 +139,3 @@ def serve(
 def _reachable(url: str) -> str:
     """The URL of a server of this machine, which may listen on all addresses."""
     return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
-
-
-@app.command()
-def query(
-    text: Annotated[str, typer.Argument(metavar="QUERY", help="A SELECT, SHOW or DESCRIBE.")],
-    server: options.Server = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
-) -> None:
-    """Run a query and print its rows. With EMIT CHANGES, rows come until LIMIT or Ctrl-C.
-
-    Ctrl-C closes the query on the server, and the exit code is 130.
-
-    Example: opensea-metrics query "SHOW TABLES"
-    """
-    reply = commands.query(server_access.client(server), text)
-    if not isinstance(reply, Rows):
-        (show_json if json else show_reply)(reply)
-        return
-    with closing(reply):
-        if json:
-            show_json(reply)
-        elif commands.is_push(text):
-            show_push(reply)
-        else:
-            show_rows(reply)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -220,6 +220,10 @@ class KsqlClient:
         rows = self.select(text, properties, endless=True)
         with closing(rows):
             yield from rows
+
+    def printed(self, text: str) -> Generator[str, None, None]:
+        """The lines of the reply to ``PRINT topic …;`` as they come. Closing the generator ends the PRINT."""
+        return self._transport.lines(text)
 
     def select(
         self, text: str, properties: Mapping[str, str] | None = None, endless: bool = False

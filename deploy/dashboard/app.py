@@ -25,9 +25,9 @@ from opensea_metrics.deploy.dashboard.catalog import Problem, chosen_window
 from opensea_metrics.deploy.dashboard.feeds import Feed
 from opensea_metrics.deploy.dashboard.hub import MARKET, Hub
 from opensea_metrics.deploy.dashboard.options import DashboardOptions
-from opensea_metrics.deploy.dashboard.stream import Part, Streams, event
+from opensea_metrics.deploy.dashboard.stream import PagePart, Streams, event
 from opensea_metrics.deploy.dashboard.tables import ServerTables
-from opensea_metrics.deploy.dashboard.view import BadView, View
+from opensea_metrics.deploy.dashboard.view import BadView, PageView
 from opensea_metrics.deploy.dashboard.windows import DeployedWindow
 from opensea_metrics.deploy.embedded import access, bodies, origins
 from opensea_metrics.deploy.embedded.policy import Policy
@@ -38,7 +38,7 @@ _FOLDER = Path(__file__).parent
 _WAIT = 10.0
 """Seconds to wait for the list of tables before a page begins without it."""
 
-Parts = Callable[[Hub, View, DeployedWindow, frozenset[str]], tuple[Part, ...]]
+Parts = Callable[[Hub, PageView, DeployedWindow, frozenset[str]], tuple[PagePart, ...]]
 PAGES = {"market": ("/", "Market"), "collection": ("/collection", "Collection")}
 SERVER_PAGES = {"lineage": ("/lineage", "Lineage")}
 ASK_PAGES = {"ask": ("/ask", "Ask")}
@@ -124,7 +124,7 @@ class _Pages:
 
         async def answer(request: Request) -> Response:
             try:
-                view = View.of(request.query_params)
+                view = PageView.of(request.query_params)
             except BadView as error:
                 problem = Problem("This address has a value that no page has", str(error))
                 return _stream(_one(event("problem", problem.as_json())))
@@ -143,7 +143,7 @@ class _Pages:
     async def collections_csv(self, request: Request) -> Response:
         """All rows of a ranking as CSV."""
         try:
-            view = View.of(request.query_params)
+            view = PageView.of(request.query_params)
         except BadView as error:
             return PlainTextResponse(str(error), 400)
         _, window = await self._window(view)
@@ -184,24 +184,24 @@ class _Pages:
         assert isinstance(tables, ServerTables)  # results have no query box
         return tables.client
 
-    async def _window(self, view: View) -> tuple[frozenset[str], DeployedWindow | Problem | None]:
+    async def _window(self, view: PageView) -> tuple[frozenset[str], DeployedWindow | Problem | None]:
         """The names of all tables, and the window of a view. None without an answer of the server."""
         feed = self._hub.names()
         await loaded(feed)
         names = frozenset(row[0] for row in feed.rows.all())
         return names, chosen_window(names, view, self._hub.tables.is_live) if feed.is_loaded else None
 
-    async def _status_events(self, parts: tuple[Part, ...]) -> AsyncIterator[bytes]:
-        _, window = await self._window(View())
+    async def _status_events(self, parts: tuple[PagePart, ...]) -> AsyncIterator[bytes]:
+        _, window = await self._window(PageView())
         if isinstance(window, DeployedWindow):
             parts = (*parts, page_parts.newest_part(self._hub, window))
         async for message in self._streams.events(parts, self._newest(window)):
             yield message
 
-    async def _events(self, view: View, parts: Parts) -> AsyncIterator[bytes]:
+    async def _events(self, view: PageView, parts: Parts) -> AsyncIterator[bytes]:
         hub = self._hub
         names, window = await self._window(view)
-        chosen: tuple[Part, ...] = (page_parts.catalog_part(hub, view),)
+        chosen: tuple[PagePart, ...] = (page_parts.catalog_part(hub, view),)
         if isinstance(window, DeployedWindow):
             chosen = (*chosen, *parts(hub, view, window, names))
             if hub.tables.is_live:
@@ -245,7 +245,7 @@ def _error(status: int, message: str) -> Response:
 
 
 def _json(value: Any, status: int = 200) -> Response:
-    return Response(orjson.dumps(value), status, media_type="application/json")
+    return Response(orjson.dumps(value, default=str), status, media_type="application/json")
 
 
 def _stream(events: AsyncIterator[bytes]) -> Response:

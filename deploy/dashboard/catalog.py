@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from opensea_metrics.deploy.dashboard import windows
-from opensea_metrics.deploy.dashboard.view import View
+from opensea_metrics.deploy.dashboard.view import PageView
 from opensea_metrics.deploy.dashboard.windows import FAMILIES, DeployedWindow
 
 
@@ -24,7 +24,7 @@ class Problem:
         return {"title": self.title, "text": self.text, "commands": self.commands}
 
 
-def chosen_window(names: Collection[str], view: View, is_live: bool) -> DeployedWindow | Problem:
+def chosen_window(names: Collection[str], view: PageView, is_live: bool) -> DeployedWindow | Problem:
     """The window of a view among the tables of a place, or the reason why there is none."""
     deployed = windows.deployed(names)
     if not deployed:
@@ -44,7 +44,7 @@ def chosen_window(names: Collection[str], view: View, is_live: bool) -> Deployed
     )
 
 
-def catalog(names: Collection[str], chains: Iterable[str], view: View, is_live: bool) -> dict[str, Any]:
+def catalog(names: Collection[str], chains: Iterable[str], view: PageView, is_live: bool) -> dict[str, Any]:
     """The catalog for a page."""
     chosen = chosen_window(names, view, is_live)
     deployed = windows.deployed(names)

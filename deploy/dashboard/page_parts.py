@@ -9,13 +9,13 @@ from opensea_metrics.deploy.dashboard import catalog, ranking
 from opensea_metrics.deploy.dashboard.assets import top_assets
 from opensea_metrics.deploy.dashboard.feeds import Feed
 from opensea_metrics.deploy.dashboard.hub import COLLECTION, MARKET, TRADING, Hub
-from opensea_metrics.deploy.dashboard.stream import Part
+from opensea_metrics.deploy.dashboard.stream import PagePart
 from opensea_metrics.deploy.dashboard.tables import RowSelection
-from opensea_metrics.deploy.dashboard.view import View
+from opensea_metrics.deploy.dashboard.view import PageView
 from opensea_metrics.deploy.dashboard.windows import DeployedWindow
 
 
-def catalog_part(hub: Hub, view: View) -> Part:
+def catalog_part(hub: Hub, view: PageView) -> PagePart:
     """The windows and chains of the pickers."""
     names, chains = hub.names(), hub.chains()
 
@@ -23,10 +23,10 @@ def catalog_part(hub: Hub, view: View) -> Part:
         listed = [row[0] for row in names.rows.all()]
         return catalog.catalog(listed, [row[0] for row in chains.rows.all()], view, hub.tables.is_live)
 
-    return Part("catalog", view, (names, chains), message)
+    return PagePart("catalog", view, (names, chains), message)
 
 
-def market_parts(hub: Hub, view: View, window: DeployedWindow, names: frozenset[str]) -> tuple[Part, ...]:
+def market_parts(hub: Hub, view: PageView, window: DeployedWindow, names: frozenset[str]) -> tuple[PagePart, ...]:
     """The market's tiles and chart, and the ranked collections."""
     scope = ("chain", view.chain) if view.chain else ("market", "all")
     parts = [] if view.chain else [_series(hub, view, window, "market", "GLOBAL", MARKET, ())]
@@ -35,7 +35,7 @@ def market_parts(hub: Hub, view: View, window: DeployedWindow, names: frozenset[
     return (*parts, ranking_part(hub, view, window))
 
 
-def ranking_part(hub: Hub, view: View, window: DeployedWindow) -> Part:
+def ranking_part(hub: Hub, view: PageView, window: DeployedWindow) -> PagePart:
     """The ranked collections of one window."""
     at, rows, chains = ranking_feeds(hub, view, window)
 
@@ -50,10 +50,10 @@ def ranking_part(hub: Hub, view: View, window: DeployedWindow) -> Part:
             "rows": listed[: view.rows],
         }
 
-    return Part("ranking", (view, window), (rows, chains), message)
+    return PagePart("ranking", (view, window), (rows, chains), message)
 
 
-def ranking_feeds(hub: Hub, view: View, window: DeployedWindow) -> tuple[int | None, Feed, Feed]:
+def ranking_feeds(hub: Hub, view: PageView, window: DeployedWindow) -> tuple[int | None, Feed, Feed]:
     """The start of the ranked window (None: the newest), its collections, and their chains."""
     at = view.at
     if at is None and view.end is not None:  # the last window of the period
@@ -61,12 +61,12 @@ def ranking_feeds(hub: Hub, view: View, window: DeployedWindow) -> tuple[int | N
     return at, hub.ranking(window, at), hub.chain_names(window, at)
 
 
-def ranked_rows(rows: Feed, chains: Feed, view: View) -> list[list[Any]]:
+def ranked_rows(rows: Feed, chains: Feed, view: PageView) -> list[list[Any]]:
     """All rows of a ranking, in the order of a view."""
     return ranking.ranked(rows.rows.all(), {row[0]: row[1] for row in chains.rows.all()}, view)
 
 
-def collection_parts(hub: Hub, view: View, window: DeployedWindow, names: frozenset[str]) -> tuple[Part, ...]:
+def collection_parts(hub: Hub, view: PageView, window: DeployedWindow, names: frozenset[str]) -> tuple[PagePart, ...]:
     """The charts of a collection, and its top assets."""
     equal = (("COLLECTION", view.name),)
     parts = [_series(hub, view, window, "collection", "COLLECTION", COLLECTION, equal)]
@@ -79,46 +79,46 @@ def collection_parts(hub: Hub, view: View, window: DeployedWindow, names: frozen
             row = assets.rows.newest()
             return None if row is None else top_assets(row, hub.options)
 
-        parts.append(Part("assets", (view, window), (assets,), message))
+        parts.append(PagePart("assets", (view, window), (assets,), message))
     return tuple(parts)
 
 
-def lineage_parts(hub: Hub) -> tuple[Part, ...]:
+def lineage_parts(hub: Hub) -> tuple[PagePart, ...]:
     """The lineage of a server, its migrations and its processing log."""
     graph, migrations, log = hub.graph(), hub.migrations(), hub.log()
     return (
-        Part("lineage", "", (graph,), lambda _: graph.rows.all()[0][1]),
-        Part("lag", "", (graph,), lambda _: {"behind": graph.rows.all()[0][2]}),
-        Part("migrations", "", (migrations,), lambda _: migrations.rows.all()[0][1]),
-        Part("log", "", (log,), lambda _: {"rows": [row[1:] for row in reversed(log.rows.all())]}),
+        PagePart("lineage", "", (graph,), lambda _: graph.rows.all()[0][1]),
+        PagePart("lag", "", (graph,), lambda _: {"behind": graph.rows.all()[0][2]}),
+        PagePart("migrations", "", (migrations,), lambda _: migrations.rows.all()[0][1]),
+        PagePart("log", "", (log,), lambda _: {"rows": [row[1:] for row in reversed(log.rows.all())]}),
     )
 
 
-def newest_part(hub: Hub, window: DeployedWindow) -> Part:
+def newest_part(hub: Hub, window: DeployedWindow) -> PagePart:
     """The time of the newest event, for the status of a page that shows nothing else of the market."""
-    return Part("fresh", window, (hub.market(window),), lambda _: None)
+    return PagePart("fresh", window, (hub.market(window),), lambda _: None)
 
 
-def lag_part(hub: Hub, window: DeployedWindow) -> Part:
+def lag_part(hub: Hub, window: DeployedWindow) -> PagePart:
     """How many records the queries of a window have not read."""
     lag = hub.lag(window)
-    return Part("lag", window, (lag,), lambda _: {"behind": lag.rows.all()[0][1]})
+    return PagePart("lag", window, (lag,), lambda _: {"behind": lag.rows.all()[0][1]})
 
 
-def _trading(hub: Hub, view: View, window: DeployedWindow, scope: str, name: str) -> Part:
+def _trading(hub: Hub, view: PageView, window: DeployedWindow, scope: str, name: str) -> PagePart:
     equal = (("SCOPE", scope), ("NAME", name))
     return _series(hub, view, window, "trading", "TRADING", TRADING, equal)
 
 
 def _series(
     hub: Hub,
-    view: View,
+    view: PageView,
     window: DeployedWindow,
     name: str,
     family: str,
     columns: tuple[str, ...],
     equal: tuple[tuple[str, str], ...],
-) -> Part:
+) -> PagePart:
     """A row for each window in the view's range."""
     if view.end is not None:
         selection = RowSelection(window.table(family), columns, equal, view.start, view.end)
@@ -129,10 +129,10 @@ def _series(
         feed = hub.trading(window, equal[0][1], equal[1][1])
     else:
         feed = hub.market(window)
-    return Part(name, (view, window), (feed,), _message(feed, view, window, columns))
+    return PagePart(name, (view, window), (feed,), _message(feed, view, window, columns))
 
 
-def _message(feed: Feed, view: View, window: DeployedWindow, columns: tuple[str, ...]) -> Callable[[int], Any]:
+def _message(feed: Feed, view: PageView, window: DeployedWindow, columns: tuple[str, ...]) -> Callable[[int], Any]:
     def message(seen: int) -> Any:
         is_full, rows = feed.rows.since(seen)
         newest = feed.rows.newest()

@@ -9,7 +9,7 @@ from typing import Any
 
 from opensea_metrics.deploy.dashboard.hub import COLLECTION
 from opensea_metrics.deploy.dashboard.push import Values
-from opensea_metrics.deploy.dashboard.view import View
+from opensea_metrics.deploy.dashboard.view import PageView
 
 COLUMNS = ("name", "chain", "usd", "usd_change", "eth", "sales", "sales_change", "floor", "average", "transfers")
 """The values of a ranked row. Changes are fractions: 0.5 is half as much again. None: there was nothing before."""
@@ -19,7 +19,7 @@ _SALES, _USD, _ETH, _FLOOR, _AVERAGE, _TRANSFERS = (
 )
 
 
-def ranked(rows: Iterable[Values], chains: Mapping[str, str], view: View) -> list[list[Any]]:
+def ranked(rows: Iterable[Values], chains: Mapping[str, str], view: PageView) -> list[list[Any]]:
     """All rows that a view shows, in its order: values of COLUMNS. ``rows`` are those of ``Hub.ranking``.
 
     A value that is missing comes last in both directions. Rows with equal values are in the order of their names.

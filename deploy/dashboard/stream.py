@@ -20,7 +20,7 @@ _PAUSE = 0.25
 
 
 @dataclass(frozen=True)
-class Part:
+class PagePart:
     """A part of a page. Pages with an equal ``key`` get the same messages.
 
     ``message`` gives the part's data from its feeds. Its argument is the version of the first feed's rows that the page
@@ -50,7 +50,7 @@ class Streams:
         for page in self._pages:
             page.set()
 
-    async def events(self, parts: tuple[Part, ...], newest: Callable[[], int | None]) -> AsyncIterator[bytes]:
+    async def events(self, parts: tuple[PagePart, ...], newest: Callable[[], int | None]) -> AsyncIterator[bytes]:
         """The events of a page. ``newest`` is the time of the newest event of the market, in epoch ms."""
         page = asyncio.Event()
         self._pages.add(page)
@@ -83,7 +83,7 @@ class Streams:
         finally:
             self._pages.discard(page)
 
-    def _message(self, part: Part, state: Hashable, seen: int) -> bytes:
+    def _message(self, part: PagePart, state: Hashable, seen: int) -> bytes:
         key = (part.name, part.key, state, seen)
         if key not in self._messages:
             if len(self._messages) > 100:

@@ -21,7 +21,7 @@ class BadView(OpenSeaMetricsError):
 
 
 @dataclass(frozen=True)
-class View:
+class PageView:
     """The choices of a page. ``window`` is None for the default; ``at`` is the start of a window, None for the newest.
 
     ``start`` and ``end`` bound the charts if both are set. Otherwise ``span`` does, counted back from the newest
@@ -41,7 +41,7 @@ class View:
     name: str = ""
 
     @classmethod
-    def of(cls, query: Mapping[str, str]) -> View:
+    def of(cls, query: Mapping[str, str]) -> PageView:
         """Read the query of a URL. Raises BadView."""
         suffix = query.get("window", "")
         window = window_of(suffix.upper()) if suffix else None

@@ -206,6 +206,16 @@ def test_ask_answers_with_a_table_a_chart_and_csv(place: DashboardPlace, open_pa
     expect(page.locator("#sql")).to_have_value(re.compile("GLOBAL_1_MINUTE"))
 
 
+def test_ask_sorts_and_groups_what_the_server_cannot(place: DashboardPlace, open_page: OpenPage) -> None:
+    page = open_page(f"{place.url}/ask")
+    page.locator("#sql").fill(
+        "SELECT COLLECTION, SUM(SALES) AS N FROM COLLECTION_1_MINUTE GROUP BY COLLECTION ORDER BY N DESC, COLLECTION;"
+    )
+    page.locator("#run").click()
+    expect(page.locator("#answer-rows tbody tr")).to_have_text(["otters3", "kobolds2", "tsuki1", "lanterns0"])
+    expect(page.locator("#answer-said")).to_contain_text("grouped and sorted here, 6 rows pulled")
+
+
 @pytest.mark.parametrize("sql", ["DROP TABLE GLOBAL_1_MINUTE;", "SHOW TABLES; DROP TABLE GLOBAL_1_MINUTE;"])
 def test_ask_only_reads(place: DashboardPlace, open_page: OpenPage, sql: str) -> None:
     page = open_page(f"{place.url}/ask")

@@ -12,7 +12,7 @@ from opensea_metrics.deploy.dashboard.lineage import behind, graph, log_entry
 from opensea_metrics.deploy.dashboard.ranking import as_csv, ranked
 from opensea_metrics.deploy.dashboard.recent_rows import RecentRows
 from opensea_metrics.deploy.dashboard.tables import RowSelection
-from opensea_metrics.deploy.dashboard.view import BadView, View
+from opensea_metrics.deploy.dashboard.view import BadView, PageView
 from opensea_metrics.deploy.replies import Description, Offsets, ServerQuery
 
 
@@ -45,10 +45,10 @@ def test_windows_need_both_tables_and_the_longest_of_an_hour_is_first() -> None:
 
 
 def test_a_place_without_metrics_names_the_migrations() -> None:
-    empty = chosen_window(set(), View(), True)
+    empty = chosen_window(set(), PageView(), True)
     assert isinstance(empty, Problem)
     assert "V002, V003, V005" in empty.text
-    part = chosen_window({"COLLECTION_1_MINUTE", "TRADING_1_MINUTE", "TOP_ASSETS_1_MINUTE"}, View(), True)
+    part = chosen_window({"COLLECTION_1_MINUTE", "TRADING_1_MINUTE", "TOP_ASSETS_1_MINUTE"}, PageView(), True)
     assert isinstance(part, Problem)
     assert "missing: V002." in part.text
 
@@ -60,7 +60,7 @@ def test_a_place_without_metrics_names_the_migrations() -> None:
 )  # fmt: skip
 def test_a_bad_view_is_refused(query: dict[str, str]) -> None:
     with pytest.raises(BadView):
-        View.of(query)
+        PageView.of(query)
 
 
 def test_names_are_quoted_in_queries() -> None:
@@ -82,12 +82,12 @@ def test_ranked_rows_have_changes_and_missing_values_last() -> None:
         ("c", row(20.0, 1, 1.0), row(0.0, 1), 0),
         ("gone", None, row(9.0, 1), 0),
     ]
-    by_volume = ranked(rows, {"a": "base"}, View())
+    by_volume = ranked(rows, {"a": "base"}, PageView())
     assert [(r[0], r[3], r[6]) for r in by_volume] == [("c", None, 0.0), ("a", None, None), ("b", 1.0, -0.5)]
-    assert [r[0] for r in ranked(rows, {}, View(sort="floor", is_descending=False))] == ["c", "b", "a"]
-    assert [r[0] for r in ranked(rows, {}, View(sort="floor"))] == ["b", "c", "a"]
-    assert [r[0] for r in ranked(rows, {"a": "base"}, View(chain="base"))] == ["a"]
-    assert [r[0] for r in ranked(rows, {}, View(find="b"))] == ["b"]
+    assert [r[0] for r in ranked(rows, {}, PageView(sort="floor", is_descending=False))] == ["c", "b", "a"]
+    assert [r[0] for r in ranked(rows, {}, PageView(sort="floor"))] == ["b", "c", "a"]
+    assert [r[0] for r in ranked(rows, {"a": "base"}, PageView(chain="base"))] == ["a"]
+    assert [r[0] for r in ranked(rows, {}, PageView(find="b"))] == ["b"]
 
 
 def test_csv_holds_no_formula() -> None:

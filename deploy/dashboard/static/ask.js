@@ -13,6 +13,7 @@ const MOST_PAST = 20;
 const EXAMPLES = [
   ['The market, minute by minute', 'SELECT WINDOWSTART, SALES, USD_VOLUME\nFROM GLOBAL_1_MINUTE;'],
   ['The chains of the last half hours', "SELECT NAME, WINDOWSTART, SALES, USD_VOLUME, MEDIAN_USD\nFROM TRADING_30_MINUTES\nWHERE SCOPE = 'chain';"],
+  ['The collections with most sales', 'SELECT COLLECTION, SUM(SALES) AS SALES, SUM(USD_VOLUME) AS USD\nFROM COLLECTION_30_MINUTES\nGROUP BY COLLECTION\nORDER BY SALES DESC LIMIT 10;'],
   ['All tables', 'SHOW TABLES;'],
   ['All queries and their states', 'SHOW QUERIES;'],
 ];
