@@ -34,7 +34,7 @@ def chosen_window(names: Collection[str], view: PageView, is_live: bool) -> Depl
     if view.window in deployed:
         return view.window
     labels = ", ".join(window.label for window in deployed)
-    text = f"This place has windows of {labels}. Choose one of them above."
+    text = f"There are windows of {labels}. Choose one of them above."
     if not is_live:
         return Problem(f"There are no results of {view.window.label}", text)
     return Problem(

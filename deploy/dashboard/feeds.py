@@ -7,12 +7,12 @@ newest rows. So a page that falls behind misses intermediate rows, and nothing q
 from __future__ import annotations
 
 import asyncio
-import itertools
 import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
+from itertools import chain, count, repeat
 
 from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.deploy.client import KsqlError
@@ -31,6 +31,8 @@ _SOONEST = 0.3
 """Seconds between two pulls of one feed, at least."""
 _LONGEST = 5.0
 """Seconds between two pulls of one feed, at most, unless the feed itself asks for more."""
+_PULLED_AGAIN = (5.0, 10.0, 60.0)
+"""Seconds between the pulls of a feed that a push query keeps up to date. The last one repeats."""
 _FULL = 30.0
 """Seconds after which all rows are pulled again, because late events change old windows."""
 
@@ -128,11 +130,23 @@ class PushFeed(Feed):
         """Read the push query until it fails."""
         selection = await self._select()
         rows = self._tables.push(selection.push())
-        async with aclosing(rows):
-            async for row in rows:
-                if row is None:
-                    self.loaded(await self._tables.rows(selection))
-                elif self.rows.update([row]):
+        pulling = asyncio.create_task(self._pull_again(selection))
+        try:
+            async with aclosing(rows):
+                async for row in rows:
+                    if row is None:
+                        self.loaded(await self._tables.rows(selection))
+                    elif self.rows.update([row]):
+                        self.changed()
+        finally:
+            pulling.cancel()
+
+    async def _pull_again(self, selection: RowSelection) -> None:
+        """Pull from time to time. ksqlDB answers a push query some seconds before the query sees changes."""
+        for pause in chain(_PULLED_AGAIN, repeat(_PULLED_AGAIN[-1])):
+            await asyncio.sleep(pause)
+            with suppress(OpenSeaMetricsError):  # the push query fails too, and says why
+                if self.rows.update(await self._tables.rows(selection)):
                     self.changed()
 
 
@@ -194,7 +208,7 @@ class LogFeed(Feed):
 
     async def run(self) -> None:
         """Read the log from its beginning until the connection fails."""
-        numbers = itertools.count()
+        numbers = count()
         try:
             async with aclosing(self._tables.push(_LOG, "earliest")) as rows:
                 async for row in rows:

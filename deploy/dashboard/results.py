@@ -54,20 +54,15 @@ class ResultTables:
 
     def _rows(self, selection: RowSelection) -> list[Values]:
         name = f"{selection.table.lower()}{_ENDING}"
-        condition = pc.scalar(True)
-        for column, value in selection.equal:
-            condition &= pc.field(column) == value
-        if selection.start is not None:
-            condition &= pc.field("WINDOWSTART") >= selection.start
-        if selection.end is not None:
-            condition &= pc.field("WINDOWSTART") < selection.end
         columns = [*selection.columns, *selection.first_keys]
         try:
             with self._fs.open(f"{self._root}/{name}", "rb") as file:
-                table = pq.read_table(file, columns=columns, filters=condition)
+                kind = pq.read_schema(file).field("WINDOWSTART").type
+                file.seek(0)
+                table = pq.read_table(file, columns=columns, filters=_condition(selection, kind))
         except Exception as error:
             raise self._failed(f"{self.url}/{name}", error) from error
-        values = [table.column(column).to_pylist() for column in columns]
+        values = [_in_ms(table.column(column)).to_pylist() for column in columns]
         plain = len(selection.columns)
         return [
             [*row[:plain], *(entries[0]["KEY"] if entries else None for entries in row[plain:])]
@@ -81,3 +76,28 @@ class ResultTables:
         if isinstance(error, pa.ArrowException):
             return ResultsError(f"{where} is not a result of this release of recompute: {error}")
         raise error
+
+
+def _condition(selection: RowSelection, kind: pa.DataType) -> Any:
+    """The filter of a selection. ``kind`` is the type of a window's start: a time, or epoch ms."""
+    condition = pc.scalar(True)
+    for column, value in selection.equal:
+        condition &= pc.field(column) == value
+    if selection.start is not None:
+        condition &= pc.field("WINDOWSTART") >= _moment(selection.start, kind)
+    if selection.end is not None:
+        condition &= pc.field("WINDOWSTART") < _moment(selection.end, kind)
+    return condition
+
+
+def _moment(ms: int, kind: pa.DataType) -> pa.Scalar:
+    if not pa.types.is_timestamp(kind):
+        return pa.scalar(ms)
+    return pa.scalar(ms, pa.timestamp("ms", kind.tz)).cast(kind)
+
+
+def _in_ms(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column whose times are epoch ms."""
+    if not pa.types.is_timestamp(column.type):
+        return column
+    return column.cast(pa.timestamp("ms", column.type.tz), safe=False).cast(pa.int64())

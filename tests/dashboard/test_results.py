@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
 from typer.testing import CliRunner
@@ -18,17 +14,10 @@ from opensea_metrics.deploy.dashboard.results import ResultsError, ResultTables
 from opensea_metrics.deploy.dashboard.tables import RowSelection
 from tests.dashboard.conftest import OpenPage
 from tests.dashboard.events import MINUTE, START, RawTopic, sold
+from tests.dashboard.loop import in_loop
 
 pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from playwright.sync_api import expect
-
-T = TypeVar("T")
-
-
-def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine. It runs in another thread, because playwright's loop is in this one."""
-    with ThreadPoolExecutor() as pool:
-        return pool.submit(asyncio.run, coroutine).result()
 
 
 @pytest.fixture(scope="module")
@@ -45,21 +34,21 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> ResultTables:
 
 
 def test_rows_are_those_of_the_files(results: ResultTables) -> None:
-    assert {"GLOBAL_1_MINUTE", "COLLECTION_5_MINUTES", "TRADING_1_MINUTE"} <= run(results.names())
-    market = run(results.rows(RowSelection("GLOBAL_1_MINUTE", ("WS", "SALES", "USD_VOLUME"))))
+    assert {"GLOBAL_1_MINUTE", "COLLECTION_5_MINUTES", "TRADING_1_MINUTE"} <= in_loop(results.names())
+    market = in_loop(results.rows(RowSelection("GLOBAL_1_MINUTE", ("WS", "SALES", "USD_VOLUME"))))
     assert sorted(map(list, market)) == [[START - MINUTE, 1, 100.0], [START, 2, 309.0]]
     newest = RowSelection("COLLECTION_1_MINUTE", ("USD_VOLUME",), (("COLLECTION", "otters"),), START, START + 1)
-    assert run(results.rows(newest)) == [[300.0]]
+    assert in_loop(results.rows(newest)) == [[300.0]]
     keys = RowSelection("TOP_ASSETS_1_MINUTE", ("SLUG",), (), START, None, ("BY_USD_VOLUME",))
-    assert sorted(map(list, run(results.rows(keys)))) == [["otters", "ethereum/0x1/2"], ["tsuki", "base/0x1/3"]]
+    assert sorted(map(list, in_loop(results.rows(keys)))) == [["otters", "ethereum/0x1/2"], ["tsuki", "base/0x1/3"]]
 
 
 def test_what_cannot_be_read_is_an_error_with_its_place(tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match="nowhere"):
-        run(ResultTables(str(tmp_path / "nowhere")).names())
+        in_loop(ResultTables(str(tmp_path / "nowhere")).names())
     (tmp_path / "global_1_minute.parquet").write_bytes(b"no parquet")
     with pytest.raises(ResultsError, match="global_1_minute"):
-        run(ResultTables(str(tmp_path)).rows(RowSelection("GLOBAL_1_MINUTE", ("WS",))))
+        in_loop(ResultTables(str(tmp_path)).rows(RowSelection("GLOBAL_1_MINUTE", ("WS",))))
 
 
 def test_the_pages_show_history(results: ResultTables, open_page: OpenPage) -> None:

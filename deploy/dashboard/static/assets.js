@@ -11,7 +11,7 @@ import { count, usd } from './format.js';
 
 /** @param {Assets | null} assets */
 export function showAssets(assets) {
-  say(byId('sold-count'), assets ? `${count(assets.sold)} different assets sold in this window` : '');
+  say(byId('sold-count'), assets ? `${count(assets.sold)} ${assets.sold === 1 ? 'asset' : 'different assets'} sold in this window` : '');
   fill(byId('by-volume'), assets?.byVolume ?? [], 'Volume (USD)', usd, true);
   fill(byId('by-transfers'), assets?.byTransfers ?? [], 'Transfers', count, false);
 }
