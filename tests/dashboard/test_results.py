@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -41,6 +43,16 @@ def test_rows_are_those_of_the_files(results: ResultTables) -> None:
     assert in_loop(results.rows(newest)) == [[300.0]]
     keys = RowSelection("TOP_ASSETS_1_MINUTE", ("SLUG",), (), START, None, ("BY_USD_VOLUME",))
     assert sorted(map(list, in_loop(results.rows(keys)))) == [["otters", "ethereum/0x1/2"], ["tsuki", "base/0x1/3"]]
+
+
+@pytest.mark.parametrize("kind", [pa.int64(), pa.timestamp("us", "UTC"), pa.timestamp("ms")])
+def test_times_and_milliseconds_are_the_same(tmp_path: Path, kind: pa.DataType) -> None:
+    starts = pa.array([START - MINUTE, START, START + MINUTE], pa.int64())
+    times = starts if kind == pa.int64() else starts.cast(pa.timestamp("ms", kind.tz)).cast(kind)
+    table = pa.table({"WS": times, "WINDOWSTART": times, "SALES": pa.array([1, 2, 3])})
+    pq.write_table(table, tmp_path / "global_1_minute.parquet")
+    selection = RowSelection("GLOBAL_1_MINUTE", ("WS", "SALES"), (), START, START + MINUTE)
+    assert in_loop(ResultTables(str(tmp_path)).rows(selection)) == [[START, 2]]
 
 
 def test_what_cannot_be_read_is_an_error_with_its_place(tmp_path: Path) -> None:
