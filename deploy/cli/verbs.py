@@ -9,6 +9,7 @@ from importlib import import_module
 
 MODULES: dict[str, tuple[str, ...]] = {
     "server": ("demo", "serve"),
+    "dashboard": ("dashboard",),
     "query": ("query",),
     "migrations": ("plan", "apply", "rollback", "status", "unlock"),
     "upkeep": ("init", "new", "validate", "diff", "baseline", "adopt", "repair"),

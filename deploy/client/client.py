@@ -80,7 +80,7 @@ class KsqlClient:
     def __post_init__(self) -> None:
         transport = Transport(self.url, self.access, self.timeout, self.patience, self.wait)
         self._transport = transport
-        self.url = transport.url
+        self.url, self.access = transport.url, transport.access
 
     def under(self, guard: str | None) -> Self:
         """A copy whose commands raise GuardFailed once the stream ``guard`` is gone."""

@@ -60,7 +60,8 @@ class Transport:
         self._timeout = timeout
         self._patience = patience
         self._wait = wait
-        http = (access.as_user(*user) if user else access).http()
+        self.access = access.as_user(*user) if user else access
+        http = self.access.http()
         self._commands = api(self.url, http, httpx.Timeout(timeout), ROWS_BYTES)
         # A push query may be silent for hours.
         self._pushes = api(self.url, http, httpx.Timeout(timeout, read=None), math.inf)
