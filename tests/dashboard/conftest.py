@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 
 CHROMIUM = Path("/usr/bin/chromium")
+WAIT = 30_000
+"""Milliseconds until a page must have what a test expects, also on a busy machine."""
 OpenPage = Callable[..., Any]
 
 
@@ -20,6 +22,7 @@ def chromium() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if not CHROMIUM.exists():
         pytest.skip(f"Chromium is not installed at {CHROMIUM}")
+    playwright.expect.set_options(timeout=WAIT)
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with playwright.sync_playwright() as running:
         browser = running.chromium.launch(executable_path=str(CHROMIUM), args=arguments)
