@@ -44,7 +44,6 @@ class FaultsShown(Exception):
 app = typer.Typer(
     name="opensea-metrics",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -77,6 +76,11 @@ def _load(verb: str | None) -> None:
     for group in (app, *(group_info.typer_instance for group_info in app.registered_groups)):
         for command in group.registered_commands if group else ():
             as_written(command)
+
+
+def _completed_words() -> list[str]:
+    """The words after the command's name for which a shell asks for completions."""
+    return os.environ.get("COMP_WORDS", "").split()[1:]
 
 
 def log_to_stderr(level: int) -> None:
@@ -125,7 +129,7 @@ def main() -> None:
         # Set in the environment, because processes that the command starts need it too.
         if own := FunctionSettings().udfs:
             os.environ[registry.VARIABLE] = own
-        _load(next(iter(sys.argv[1:]), None))
+        _load(next(iter(sys.argv[1:] or _completed_words()), None))
         app()
     except (ChangesPending, FaultsShown):
         code = 2

@@ -53,6 +53,7 @@ SideBySide = Annotated[
         help="If a source cannot be replaced in place, build the new one beside it and switch over.",
     ),
 ]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 

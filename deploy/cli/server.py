@@ -1,24 +1,22 @@
-"""The verbs for the embedded server, and for queries to it or to ksqlDB."""
+"""The verbs for the embedded server."""
 
 from __future__ import annotations
 
 import tempfile
 import threading
-from contextlib import closing, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from opensea_metrics.deploy import commands
-from opensea_metrics.deploy.cli import options, server_access, serving
+from opensea_metrics.deploy.cli import options, serving
 from opensea_metrics.deploy.cli.app import app
 from opensea_metrics.deploy.config import ServeSettings, Settings
 from opensea_metrics.deploy.demo import run as run_demo
 from opensea_metrics.deploy.embedded import server as embedded
+from opensea_metrics.deploy.embedded.policy import Policy
 from opensea_metrics.deploy.output.plain import say
-from opensea_metrics.deploy.output.rows import show_json, show_push, show_reply, show_rows
-from opensea_metrics.deploy.replies import Rows
 from opensea_metrics.spark_batch.period import duration
 
 
@@ -46,15 +44,19 @@ def demo(
 
 
 def _hold(url: str) -> None:
-    say(
-        f"""
+    # Imported here, because "query" starts faster without it.
+    from opensea_metrics.deploy.cli.dashboard import beside
+
+    with beside(url, Policy(), None) as pages, suppress(KeyboardInterrupt):
+        say(
+            f"""
+the dashboard is at {pages}
 the server runs at {url} until Ctrl-C. Try in another terminal:
   opensea-metrics query --server {url} "SELECT * FROM collection_1_minute WHERE collection = 'otters-000'"
   opensea-metrics query --server {url} "SELECT collection, usd FROM sales WHERE usd > 1000 EMIT CHANGES LIMIT 5"
   opensea-metrics status --server {url}
   opensea-metrics rollback --server {url} --to 3"""
-    )
-    with suppress(KeyboardInterrupt):
+        )
         threading.Event().wait()
 
 
@@ -84,6 +86,18 @@ def serve(
             help="Serve other machines without credentials or a certificate, for instance behind a proxy with TLS.",
         ),
     ] = False,
+    dashboard_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=options.PORTS,
+            help="Port of the dashboard, on loopback.",
+            show_default="8089, or a free one if 8089 is in use",
+        ),
+    ] = None,
+    with_dashboard: Annotated[
+        bool, typer.Option("--dashboard/--no-dashboard", help="Also serve web pages of the metrics.")
+    ] = True,
     delete_read_files_after: Annotated[
         str | None,
         typer.Option(
@@ -106,35 +120,22 @@ def serve(
     for warning in warnings:
         say(f"warning: {warning}", stderr=True)
 
-    def ready(url: str) -> None:
-        say(f"serving on {url}, data in {directory}", stderr=True)
+    with ExitStack() as stack:
 
-    age = None if delete_read_files_after is None else duration(delete_read_files_after)
-    embedded.serve(
-        directory, host, port, policy, ready, age, lambda text: say(f"disk: {text}", stderr=True)
-    )
+        def ready(url: str) -> None:
+            say(f"serving on {url}, data in {directory}", stderr=True)
+            if with_dashboard:
+                from opensea_metrics.deploy.cli.dashboard import beside
+
+                local = beside(_reachable(url), policy, dashboard_port)
+                say(f"dashboard at {stack.enter_context(local)}", stderr=True)
+
+        age = None if delete_read_files_after is None else duration(delete_read_files_after)
+        embedded.serve(
+            directory, host, port, policy, ready, age, lambda text: say(f"disk: {text}", stderr=True)
+        )
 
 
-@app.command()
-def query(
-    text: Annotated[str, typer.Argument(metavar="QUERY", help="A SELECT, SHOW or DESCRIBE.")],
-    server: options.Server = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
-) -> None:
-    """Run a query and print its rows. With EMIT CHANGES, rows come until LIMIT or Ctrl-C.
-
-    Ctrl-C closes the query on the server, and the exit code is 130.
-
-    Example: opensea-metrics query "SHOW TABLES"
-    """
-    reply = commands.query(server_access.client(server), text)
-    if not isinstance(reply, Rows):
-        (show_json if json else show_reply)(reply)
-        return
-    with closing(reply):
-        if json:
-            show_json(reply)
-        elif commands.is_push(text):
-            show_push(reply)
-        else:
-            show_rows(reply)
+def _reachable(url: str) -> str:
+    """The URL of a server of this machine, which may listen on all addresses."""
+    return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")

@@ -8,7 +8,9 @@ from __future__ import annotations
 from importlib import import_module
 
 MODULES: dict[str, tuple[str, ...]] = {
-    "server": ("demo", "serve", "query"),
+    "server": ("demo", "serve"),
+    "dashboard": ("dashboard",),
+    "query": ("query",),
     "migrations": ("plan", "apply", "rollback", "status", "unlock"),
     "upkeep": ("init", "new", "validate", "diff", "baseline", "adopt", "repair"),
     "sqltests": ("test",),

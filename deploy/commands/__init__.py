@@ -18,7 +18,6 @@ from opensea_metrics.deploy.commands.migrate import (
     unlock,
     validate,
 )
-from opensea_metrics.deploy.commands.query import is_push, query
 from opensea_metrics.deploy.commands.site import Site
 from opensea_metrics.deploy.commands.sqltests import run_tests
 from opensea_metrics.deploy.commands.upkeep import adopt, baseline, changed, diff, new, repair
@@ -35,12 +34,10 @@ __all__ = [
     "diff",
     "dry_run",
     "init",
-    "is_push",
     "lock_holder",
     "new",
     "plan",
     "plan_rollback",
-    "query",
     "repair",
     "rollback",
     "run_tests",
