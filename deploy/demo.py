@@ -47,7 +47,7 @@ def run(data_dir: Path, port: int, hold: Callable[[str], None] | None = None) ->
         if not any(data_dir.glob("topics/OpenSeaRawEvents/year=*")):
             sink = ArchiveSink(data_dir)
             try:
-                counts = replay(sample.bundled(), sink)
+                counts = replay(sample.recent_frames(time.time_ns() // 1_000_000), sink)
             finally:
                 sink.close()
             screen.print(
