@@ -58,6 +58,11 @@ def recent_frames(now: int) -> Iterator[bytes]:
     return frames(BUNDLED_EVENTS, 1, (now // _HALF_HOUR) * _HALF_HOUR - 2 * HOUR, 2 * HOUR, 0.2)
 
 
+def day_before(now: int) -> int:
+    """The start (epoch ms) of the day before the one of ``now``, in UTC."""
+    return (now // (24 * HOUR) - 1) * 24 * HOUR
+
+
 def make_bundled(path: Path) -> None:
     """Write the package's sample file again, after a change to this module."""
     with open(path, "wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as file:
@@ -78,10 +83,14 @@ def write_sample(
     seed: int = 1,
     partitions: int = 2,
     progress: Callable[[ReplayCounts], None] | None = None,
+    day_start: int = DAY_START,
 ) -> ReplayCounts:
-    """Write an archive of a day's events under ``out/topics``. Raises ArchiveError."""
+    """Write an archive of a day's events under ``out/topics``. The day begins at ``day_start`` (epoch ms).
+
+    Raises ArchiveError.
+    """
     sink = ArchiveSink(out, partitions)
-    day = frames(events, seed, DAY_START, 24 * HOUR, 0.06)
+    day = frames(events, seed, day_start, 24 * HOUR, 0.06)
     try:
         return replay(day, sink, progress=progress or (lambda _: None))
     finally:

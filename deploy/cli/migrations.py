@@ -1,4 +1,4 @@
-"""The verbs that plan and change a server: plan, apply, rollback, status, unlock."""
+"""The verbs that plan and change a server: plan, apply, rollback, status, queries, unlock."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from opensea_metrics.deploy.migrations.plan.steps import RollbackPlan
 from opensea_metrics.deploy.output.plain import say, say_json
 from opensea_metrics.deploy.output.plans import data_sentence, show_plan, show_rollback, show_status
 from opensea_metrics.deploy.output.progress import Reporter
+from opensea_metrics.deploy.output.queries import DONE, query_object, show_queries
+from opensea_metrics.deploy.replies import ServerQuery
 
 
 @app.command()
@@ -63,12 +65,8 @@ def apply(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Let the server check every statement. Change nothing.")
     ] = False,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Wait until new queries have read all records in their sources.")
-    ] = False,
-    timeout: Annotated[
-        float, typer.Option(min=0, callback=options.finite, help="Seconds to wait with --wait.")
-    ] = 3600.0,
+    wait: options.Wait = False,
+    timeout: options.Timeout = 3600.0,
 ) -> None:
     """Apply the pending migrations. After a failure, the next apply resumes there.
 
@@ -115,11 +113,13 @@ def rollback(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan. Change nothing.")
     ] = False,
+    wait: options.Wait = False,
+    timeout: options.Timeout = 3600.0,
     yes: options.Yes = False,
 ) -> None:
     """Undo applied migrations, the newest first, and delete the topics that they created.
 
-    Example: opensea-metrics rollback --to 2 --keep-topics
+    Example: opensea-metrics rollback --to 2 --wait
     """
 
     def consent(planned: RollbackPlan) -> bool:
@@ -147,7 +147,8 @@ def rollback(
             keep_topics,
             report,
             steps=steps,
-            site=server_access.site(),
+            wait=wait,
+            site=server_access.site(timeout),
         )
     versions = ", ".join(f"V{version.version:03}" for version in undone.versions)
     say(f"rolled back {versions}" if versions else "nothing to do")
@@ -164,6 +165,49 @@ def status(server: options.Server = None, sql: options.Sql = None, var: options.
     holder = commands.lock_holder(client)
     if holder is not None:
         say(holder)
+
+
+@app.command()
+def queries(
+    action: Annotated[
+        commands.QueryAction, typer.Argument(metavar="[ACTION]", help="list, pause, resume or terminate.")
+    ] = commands.QueryAction.LIST,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]…", help="The id of a query, or the stream or table that it writes."),
+    ] = None,
+    server: options.Server = None,
+    json: Annotated[bool, typer.Option("--json", help="With list: one JSON object per line.")] = False,
+    yes: options.Yes = False,
+) -> None:
+    """List the persistent queries with their states; pause, resume or terminate some of them.
+
+    A terminated query is gone for good: diff then shows it as missing. A paused query goes on where it was.
+
+    Example: opensea-metrics queries
+
+    Example: opensea-metrics queries resume collection_1_minute
+    """
+    client = server_access.client(server)
+
+    def consent(chosen: tuple[ServerQuery, ...]) -> bool:
+        if yes:
+            return True
+        show_queries(chosen, stderr=True)
+        if not sys.stdin.isatty():
+            raise MigrationError("nothing was terminated, because there was no consent\n  hint: consent with --yes")
+        return typer.confirm("Terminate them?", err=True)
+
+    if action is not commands.QueryAction.LIST:
+        for query in commands.change_queries(client, action, names or (), consent):
+            say(f"{DONE[action]} {query.id}, which writes into {', '.join(query.sinks)}")
+        return
+    listed = commands.queries(client, names or ())
+    if json:
+        for query in listed:
+            say_json(query_object(query))
+    else:
+        show_queries(listed)
 
 
 @app.command()

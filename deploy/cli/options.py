@@ -53,6 +53,9 @@ SideBySide = Annotated[
         help="If a source cannot be replaced in place, build the new one beside it and switch over.",
     ),
 ]
+Wait = Annotated[
+    bool, typer.Option("--wait", help="Wait until new queries have read all records in their sources.")
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
@@ -80,3 +83,6 @@ def variables(given: list[str] | None) -> dict[str, str]:
             raise typer.BadParameter(f"{assignment!r} is not NAME=VALUE", param_hint="--var")
         overrides[name] = value
     return overrides
+
+
+Timeout = Annotated[float, typer.Option(min=0, callback=finite, help="Seconds to wait with --wait.")]

@@ -127,7 +127,8 @@ def query(
 
     Example: opensea-metrics query "SHOW TABLES"
     """
-    reply = commands.query(server_access.client(server), text)
+    client = server_access.client(server)
+    reply = commands.reading(client, text, lambda statement: commands.query(client, statement))
     if not isinstance(reply, Rows):
         (show_json if json else show_reply)(reply)
         return

@@ -9,7 +9,7 @@ from importlib import import_module
 
 MODULES: dict[str, tuple[str, ...]] = {
     "server": ("demo", "serve", "query"),
-    "migrations": ("plan", "apply", "rollback", "status", "unlock"),
+    "migrations": ("plan", "apply", "rollback", "status", "queries", "unlock"),
     "upkeep": ("init", "new", "validate", "diff", "baseline", "adopt", "repair"),
     "events": ("produce", "sample", "replay"),
     "batch": ("recompute",),

@@ -18,31 +18,50 @@ from opensea_metrics.deploy.commands.migrate import (
     unlock,
     validate,
 )
+from opensea_metrics.deploy.commands.new import new, new_change, new_window
+from opensea_metrics.deploy.commands.queries import QueryAction, change_queries, queries
 from opensea_metrics.deploy.commands.query import is_push, query
+from opensea_metrics.deploy.commands.serving import reading, serving_names, with_serving_names
 from opensea_metrics.deploy.commands.site import Site
-from opensea_metrics.deploy.commands.upkeep import adopt, baseline, changed, diff, new, repair
+from opensea_metrics.deploy.commands.upkeep import (
+    adopt,
+    baseline,
+    changed,
+    diff,
+    drop_extra,
+    repair,
+)
 from opensea_metrics.deploy.migrations.plan.pending import ApplyChoice
 
 __all__ = [
     "ApplyChoice",
+    "QueryAction",
     "Site",
     "Validation",
     "adopt",
     "apply",
     "baseline",
+    "change_queries",
     "changed",
     "diff",
+    "drop_extra",
     "dry_run",
     "init",
     "is_push",
     "lock_holder",
     "new",
+    "new_change",
+    "new_window",
     "plan",
     "plan_rollback",
+    "queries",
     "query",
+    "reading",
     "repair",
     "rollback",
+    "serving_names",
     "status",
     "unlock",
     "validate",
+    "with_serving_names",
 ]

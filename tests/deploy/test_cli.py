@@ -201,7 +201,7 @@ def test_a_compiled_sqlglot_is_told_apart() -> None:
     "arguments",
     [
         ["serve", "--port", "70000"], ["serve", "--port", "-1"], ["demo", "--port", "65536"],
-        ["sample", "--events", "-5", "--out", "x"], ["sample", "--events", "0", "--out", "x"],
+        ["sample", "--events", "-5", "--data-dir", "x"], ["sample", "--events", "0", "--data-dir", "x"],
         ["produce", "--metrics-port", "70000"], ["produce", "--dedup-seconds", "inf"], ["replay", "--speed", "nan"],
         ["apply", "--timeout", "nan"],
     ],

@@ -13,7 +13,7 @@ from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.migrations.errors import MigrationError
 
 FILES = [
-    ".env.example", ".gitignore", "README.md", "sql/macros/windows.sql", "sql/migrations/V001__volume.sql",
+    ".env.example", ".gitignore", "README.md", "sql/macros/families/volume.sql", "sql/macros/windows.sql", "sql/migrations/V001__volume.sql",
     "sql/settings.yml", "tests/test_volume.py",
 ]  # fmt: skip
 
