@@ -10,7 +10,7 @@ from functools import partial
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from opensea_metrics.deploy.cli.app import log_to_stderr
+from opensea_metrics.deploy.cli.logs import log_to_stderr
 from opensea_metrics.deploy.output.console import console, shown
 from opensea_metrics.deploy.output.plain import say, visible
 

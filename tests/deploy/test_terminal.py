@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from opensea_metrics.core.errors import OpenSeaMetricsError, Place
 from opensea_metrics.deploy import cli
-from opensea_metrics.deploy.cli.app import log_to_stderr
+from opensea_metrics.deploy.cli.logs import log_to_stderr
 from opensea_metrics.deploy.doctor import Check
 from opensea_metrics.deploy.migrations.plan.drift import Drift, DriftKind, DriftObject
 from opensea_metrics.deploy.migrations.plan.files import FileChange, FileChangeKind, VersionStatus

@@ -87,5 +87,5 @@ def test_the_command_writes_the_day_before_today_or_a_given_day(tmp_path: Path) 
         cli.whole_app(), ["sample", "--events", "40", "--day", "2026-02-28", "--data-dir", str(tmp_path)]
     )
     assert given.exit_code == 0, given.output
-    times = [orjson.loads(line)["event_time"] for path in tmp_path.rglob("*.json.gz") for line in lines(path)]
+    times = [orjson.loads(line)["event_time"] for line in lines(tmp_path, TOPIC)]
     assert 1_772_236_800_000 <= min(times) < max(times) < 1_772_323_200_000
