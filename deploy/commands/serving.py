@@ -47,15 +47,20 @@ def with_serving_names(text: str, names: Mapping[str, str]) -> str:
 def reading(client: KsqlClient, text: str, run: Callable[[str], T]) -> T:
     """The result of ``run`` for a statement that reads. If it fails, run it on the versions that serve.
 
-    Raises the error of ``run``.
+    Raises the error of ``run``. If it is about other versions than the statement names, it names them.
     """
     try:
         return run(text)
     except KsqlError:
         try:
-            serving = with_serving_names(text, serving_names(client))
+            names = serving_names(client)
         except OpenSeaMetricsError:
-            serving = text  # the first error says more
+            names = {}  # the first error says more
+        serving = with_serving_names(text, names)
         if serving == text:
             raise
-    return run(serving)
+    try:
+        return run(serving)
+    except KsqlError as error:
+        used = "; ".join(f"{newest} serves as {name}" for name, newest in names.items() if f"`{newest}`" in serving)
+        raise KsqlError(error.status, error.error_code, f"{error.message}\n{used}", error.statement) from error

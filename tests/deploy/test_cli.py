@@ -117,7 +117,8 @@ def test_completion_is_installed_for_bash(tmp_path: Path) -> None:
     program = "from opensea_metrics.deploy.cli import main; main()"
     run = subprocess.run(
         ["bash", "-c", f'{sys.executable} -c "{program}" --install-completion bash; exit $?'],
-        capture_output=True, text=True, env=os.environ | {"HOME": str(tmp_path), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
+        capture_output=True, text=True,
+        env=os.environ | {"HOME": str(tmp_path), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
     assert "bash_completions" in (tmp_path / ".bashrc").read_text()

@@ -13,8 +13,8 @@ from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.migrations.errors import MigrationError
 
 FILES = [
-    ".env.example", ".gitignore", "README.md", "sql/macros/families/volume.sql", "sql/macros/windows.sql", "sql/migrations/V001__volume.sql",
-    "sql/settings.yml", "tests/test_volume.py",
+    ".env.example", ".gitignore", "README.md", "sql/macros/families/volume.sql", "sql/macros/windows.sql",
+    "sql/migrations/V001__volume.sql", "sql/settings.yml", "tests/test_volume.py",
 ]  # fmt: skip
 
 

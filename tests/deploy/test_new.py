@@ -114,7 +114,7 @@ def test_a_window_is_added_once(root: Path) -> None:
 
 
 def test_a_family_that_is_unknown_or_has_no_table(root: Path) -> None:
-    with pytest.raises(MigrationError, match="'tops' in use\n  hint: .*global, collection, asset, top_collections"):
+    with pytest.raises(MigrationError, match=r"'tops' in use\n  hint: .*global, collection, asset, top_collections"):
         commands.new_change("x", "tops", root)
     with pytest.raises(MigrationError, match=r"long_form.sql has no macro replace\(window\)"):
         commands.new_change("x", "long_form", root)
@@ -122,5 +122,5 @@ def test_a_family_that_is_unknown_or_has_no_table(root: Path) -> None:
 
 def test_a_project_without_families(write_project: Write) -> None:
     root = write_project({"V001__a.sql": "CREATE STREAM s (a INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON');"})
-    with pytest.raises(MigrationError, match="nothing to add\n  hint: .*macros/families/NAME.sql"):
+    with pytest.raises(MigrationError, match=r"nothing to add\n  hint: .*macros/families/NAME\.sql"):
         commands.new_window("1 day", root=root)
