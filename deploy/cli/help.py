@@ -43,7 +43,7 @@ def list_only(app: typer.Typer, summaries: Mapping[str, str]) -> None:
     """Let the list of verbs show those that are not registered. They cannot be called."""
     app.registered_commands = [command for command in app.registered_commands if command.cls is not _Listed]
     registered = {name_of(command) for command in app.registered_commands}
-    registered |= {group.name for group in app.registered_groups}
+    registered |= {str(group.name) for group in app.registered_groups}
     for name, summary in summaries.items():
         if name not in registered:
             app.command(name, cls=_Listed, help=escape(summary))(lambda: None)

@@ -67,6 +67,7 @@ def apply(
     ] = False,
     wait: options.Wait = False,
     timeout: options.Timeout = 3600.0,
+    verbose: options.Verbose = False,
 ) -> None:
     """Apply the pending migrations. After a failure, the next apply resumes there.
 
@@ -80,7 +81,7 @@ def apply(
         show_plan(checked)
         say(f"the server would accept all {len(checked.steps)} statements")
         return
-    with Reporter() as report:
+    with Reporter(verbose) as report:
         applied = commands.apply(
             client,
             sql,
@@ -115,6 +116,7 @@ def rollback(
     ] = False,
     wait: options.Wait = False,
     timeout: options.Timeout = 3600.0,
+    verbose: options.Verbose = False,
     yes: options.Yes = False,
 ) -> None:
     """Undo applied migrations, the newest first, and delete the topics that they created.
@@ -137,7 +139,7 @@ def rollback(
         planned = commands.plan_rollback(client, sql, variables, to, keep_topics, steps=steps)
         show_rollback(planned)
         return
-    with Reporter() as report:
+    with Reporter(verbose) as report:
         undone = commands.rollback(
             client,
             consent,

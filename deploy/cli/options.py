@@ -56,6 +56,7 @@ SideBySide = Annotated[
 Wait = Annotated[
     bool, typer.Option("--wait", help="Wait until new queries have read all records in their sources.")
 ]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Keep a line for each finished statement.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 

@@ -46,14 +46,7 @@ def demo(
 
 
 def _hold(url: str) -> None:
-    say(
-        f"""
-the server runs at {url} until Ctrl-C. Try in another terminal:
-  opensea-metrics query --server {url} "SELECT * FROM collection_1_minute WHERE collection = 'salty-goblins'"
-  opensea-metrics query --server {url} "SELECT collection, usd FROM sales WHERE usd > 1000 EMIT CHANGES LIMIT 5"
-  opensea-metrics status --server {url}
-  opensea-metrics rollback --server {url} --to 3"""
-    )
+    say(f"The server runs at {url} until Ctrl-C.")
     with suppress(KeyboardInterrupt):
         threading.Event().wait()
 

@@ -101,8 +101,8 @@ def rollback() -> None:
 
 def progress() -> None:
     with Reporter() as report:
-        report(StepProgress(1, EVIL, 1, 3, EVIL))
-        report(StepProgress(1, EVIL, 1, 3, EVIL, seconds=1.0))
+        report(StepProgress(1, EVIL, 1, 3, EVIL, 1, 3))
+        report(StepProgress(1, EVIL, 1, 3, EVIL, 1, 3, seconds=1.0))
         report(CatchUpProgress(EVIL, 1, 2))
 
 
