@@ -140,7 +140,8 @@ def produce(
             target = ArchiveSink(_data_dir(data_dir), roll_seconds=roll_seconds)
         if metrics_port is not None:
             metrics.serve(stats, target, metrics_port)
-        line = metrics.StatusLine(stats, target)
+        folder = _data_dir(data_dir) if sink is SinkName.ARCHIVE else None
+        line = metrics.StatusLine(stats, target, folder)
         work = run(
             stream, target, stats, dedup_seconds=dedup_seconds, shutdown_seconds=shutdown_seconds,
             report=lambda: show(line.text()), report_seconds=1.0 if sys.stderr.isatty() else 10.0,

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
 from typing import Annotated
 
+import duckdb
 import typer
 
 from opensea_metrics.deploy import commands
-from opensea_metrics.deploy.cli import options, server_access, serving
+from opensea_metrics.deploy.cli import options, progress, server_access, serving
 from opensea_metrics.deploy.cli.app import app
 from opensea_metrics.deploy.config import ServeSettings, Settings
 from opensea_metrics.deploy.demo import run as run_demo
 from opensea_metrics.deploy.embedded import server as embedded
+from opensea_metrics.deploy.embedded.activity import activity
+from opensea_metrics.deploy.embedded.engine import Engine
+from opensea_metrics.deploy.migrations.record.store import RECORD_NAMES
+from opensea_metrics.deploy.output.activity import ServerStatusLine
 from opensea_metrics.deploy.output.plain import say
 from opensea_metrics.deploy.output.rows import show_json, show_push, show_reply, show_rows
 from opensea_metrics.deploy.replies import Rows
@@ -104,8 +109,19 @@ def serve(
 
     age = None if delete_read_files_after is None else duration(delete_read_files_after)
     embedded.serve(
-        directory, host, port, policy, ready, age, lambda text: say(f"disk: {text}", stderr=True)
+        directory, host, port, policy, ready, age, lambda text: say(f"disk: {text}", stderr=True), _status_line
     )
+
+
+def _status_line(engine: Engine) -> AbstractContextManager[object]:
+    line = ServerStatusLine()
+
+    def text() -> str | None:
+        with suppress(duckdb.Error, OSError):  # /healthcheck and the log report them
+            return line.text(activity(engine, RECORD_NAMES))
+        return None
+
+    return progress.watching(text)
 
 
 @app.command()
