@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from opensea_metrics.core.errors import SqlErrors
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.cli import options, server_access
 from opensea_metrics.deploy.cli.app import ChangesPending, app
+from opensea_metrics.deploy.commands import ApplyChoice
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.plan.drift import Drift
 from opensea_metrics.deploy.migrations.plan.repair import Repair
@@ -101,12 +101,10 @@ def validate(
     Example: opensea-metrics validate --sql ./sql --var windows="[{size: 1 MINUTE}]"
     """
     variables = options.variables(var)
-    checked = commands.validate(sql, variables)
     is_named = bool(server) or options.is_configured()
     client = None if offline or not is_named else server_access.client(server)
     is_embedded = client.info().is_embedded if client else not is_named
-    if is_embedded and checked.unsupported:
-        raise SqlErrors(checked.unsupported)
+    checked = commands.validate(sql, variables, is_embedded)
     for unsupported in checked.unsupported:
         say(f"note: {unsupported.place}: {unsupported.message}")
     say(f"{checked.migrations} migrations, {checked.statements} statements in {checked.root}: valid")
@@ -121,6 +119,14 @@ def validate(
             "  hint: undo the change and write a new migration (opensea-metrics new), or roll back"
         )
     say("no applied file was changed")
+    # The files may be valid, and still the server would refuse them.
+    planned = commands.plan(client, sql, variables)
+    if planned.needs_side_by_side:
+        commands.plan(client, sql, variables, choice=ApplyChoice(side_by_side=True)).refuse()
+        say("note: the server does not replace all objects in place: use apply --side-by-side")
+    else:
+        planned.refuse()
+    say(f"apply would execute {len(planned.steps)} statements" if planned.versions else "nothing is pending")
 
 
 @app.command()

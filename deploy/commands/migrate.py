@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from opensea_metrics.core.errors import SqlError, together
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.client.snapshot import look
 from opensea_metrics.deploy.commands.site import Site, Variables, checked, running
@@ -44,8 +45,13 @@ class Validation:
     unsupported: tuple[Unsupported, ...] = ()
 
 
-def validate(root: Path | None = None, variables: Variables | None = None) -> Validation:
-    """Render and check every statement, without a server."""
+def validate(
+    root: Path | None = None, variables: Variables | None = None, for_embedded: bool = False
+) -> Validation:
+    """Render and check every statement, without a server.
+
+    Raises SqlErrors with all errors. With ``for_embedded``, features that only ksqlDB has are errors too.
+    """
     unsupported: list[Unsupported] = []
 
     def support_of(before: Catalog, statement: Statement, after: Catalog) -> None:
@@ -55,7 +61,12 @@ def validate(root: Path | None = None, variables: Variables | None = None) -> Va
         except Unsupported as error:
             unsupported.append(error)
 
-    project = checked(root, variables, support_of)
+    try:
+        project = checked(root, variables, support_of)
+    except SqlError as error:
+        raise together([error, *(unsupported if for_embedded else ())]) from None
+    if for_embedded and unsupported:
+        raise together(unsupported)
     statements = [steps_of(file) for file in project.migrations]
     return Validation(project.root, len(statements), sum(map(len, statements)), tuple(unsupported))
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+from opensea_metrics.core.errors import SqlError, together
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.migrations.plan.steps import steps_of
 from opensea_metrics.deploy.migrations.record import lock
@@ -18,7 +20,7 @@ from opensea_metrics.deploy.migrations.run.executor import Run
 from opensea_metrics.deploy.migrations.run.progress import Report
 from opensea_metrics.deploy.migrations.run.topics import DeleteByBroker
 from opensea_metrics.sql.language.catalog.changes import Step, check
-from opensea_metrics.sql.language.project.project import Project, load_project
+from opensea_metrics.sql.language.project.project import Project, load_readable
 
 Variables = Mapping[str, str]
 
@@ -58,9 +60,19 @@ def running(client: KsqlClient, site: Site, report: Report) -> Iterator[Run]:
 def checked(
     root: Path | None, variables: Variables | None, step: Step = lambda *_: None
 ) -> Project:
-    """The project, whose statements all fit together; ``step`` gets each statement. Raises SqlErrors."""
-    project = load_project(root, variables)
-    check(project, step)
-    for file in project.migrations:
-        steps_of(file)
+    """The project, whose statements all fit together; ``step`` gets each statement.
+
+    Raises SqlErrors with all errors of all files. After a file that cannot be read, only reading is checked.
+    """
+    project, unreadable = load_readable(root, variables)
+    judges: list[Callable[[], object]] = [partial(check, project, step)]
+    judges += [partial(steps_of, file) for file in project.migrations]
+    errors: list[SqlError] = []
+    for judge in judges:
+        try:
+            judge()
+        except SqlError as error:
+            errors.append(error)
+    if errors or unreadable:
+        raise together([*errors, *unreadable])
     return project

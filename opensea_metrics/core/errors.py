@@ -85,3 +85,11 @@ class SqlErrors(SqlError):
     def __init__(self, errors: Sequence[SqlError]) -> None:
         super().__init__("\n".join(str(error) for error in errors))
         self.errors = tuple(errors)
+
+
+def together(errors: Sequence[SqlError]) -> SqlError:
+    """One error that stands for several."""
+    each: list[SqlError] = []
+    for error in errors:
+        each += error.errors if isinstance(error, SqlErrors) else [error]
+    return each[0] if len(each) == 1 else SqlErrors(each)

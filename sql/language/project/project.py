@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from opensea_metrics.core.errors import Place, SqlError
+from opensea_metrics.core.errors import Place, SqlError, together
 from opensea_metrics.core.places import Located
 from opensea_metrics.sql.language.project.filenames import MigrationFile, migration_files
 from opensea_metrics.sql.language.project.overrides import overridden
@@ -81,7 +82,23 @@ def load_project(
     files without these names.
 
     Raises SqlError with file, line and column for a missing or malformed file, an undefined variable, or a
-    syntax error.
+    syntax error; SqlErrors if there are several.
+    """
+    project, errors = load_readable(root, variables, physical, versions)
+    if errors:
+        raise together(errors)
+    return project
+
+
+def load_readable(
+    root: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+    physical: Mapping[str, str] | None = None,
+    versions: Collection[int] | None = None,
+) -> tuple[Project, list[SqlError]]:
+    """The project up to the first migration that cannot be read, and the errors of all files. See ``load_project``.
+
+    Raises SqlError if the settings or the names of files are not valid.
     """
     root = root or find_root()
     settings = load_settings(root, variables or {})
@@ -93,14 +110,23 @@ def load_project(
             wanted.append((both[False].path, physical))
         if True in both:
             wanted.append((both[True].path, physical or {}))
+    located: Sequence[Located | SqlError]
     if _is_foreign(root):
         located = [plain(path, read_text(path)) for path, _ in wanted]
     else:
         located = Templates(root, settings).render(wanted)
-    texts = _texts(settings)
-    rendered = (resolved(text, texts) for text in located)
-    migrations = tuple(_migration(files[v], rendered, bool(physical)) for v in sorted(files))
-    return Project(root, settings, migrations)
+    texts, rendered = _texts(settings), iter(located)
+    migrations: list[Migration] = []
+    errors: list[SqlError] = []
+    for _, both in sorted(files.items()):
+        own = list(islice(rendered, 1 + bool(physical) + (True in both)))
+        try:
+            migration = _migration(both, [_resolved(text, texts) for text in own], bool(physical))
+        except SqlError as error:
+            errors.append(error)
+        else:
+            migrations += [] if errors else [migration]
+    return Project(root, settings, tuple(migrations)), errors
 
 
 def _is_foreign(root: Path) -> bool:
@@ -136,17 +162,23 @@ def _texts(settings: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in settings.items() if isinstance(value, scalars)}
 
 
+def _resolved(text: Located | SqlError, given: Mapping[str, str]) -> Located:
+    if isinstance(text, SqlError):
+        raise text
+    return resolved(text, given)
+
+
 def _migration(
-    files: Mapping[bool, MigrationFile], rendered: Iterator[Located], has_physical: bool
+    files: Mapping[bool, MigrationFile], rendered: Sequence[Located], has_physical: bool
 ) -> Migration:
-    """One migration. ``rendered`` yields its text, again with physical names if there are any, and its rollback."""
-    file, text = files[False], next(rendered)
+    """One migration. ``rendered`` is its text, again with physical names if there are any, and its rollback."""
+    file, text = files[False], rendered[0]
     checksum = hashlib.sha256(text.text.encode(errors="surrogatepass")).hexdigest()
     if has_physical:
-        text = next(rendered)
+        text = rendered[1]
     down = None
     if True in files:
-        undo = next(rendered)
+        undo = rendered[-1]
         down = parse_script(undo.text, str(files[True].path), undo.place)
     return Migration(
         version=file.version,

@@ -18,9 +18,9 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
-from opensea_metrics.core.errors import Place, SqlError, os_reason
+from opensea_metrics.core.errors import Place, SqlError, os_reason, together
 from opensea_metrics.core.places import Lines, Located
 from opensea_metrics.sql.language.project import rendering
 from opensea_metrics.sql.language.project.reading import read_text
@@ -43,21 +43,21 @@ class Templates:
         self._root = root
         self._variables = variables
 
-    def render(self, files: Sequence[tuple[Path, Mapping[str, str]]]) -> list[Located]:
+    def render(self, files: Sequence[tuple[Path, Mapping[str, str]]]) -> list[Located | SqlError]:
         """Render files. Each file has the names that replace ``ref('name')``; other names stay as they are.
 
-        Raises SqlError at the place of an undefined variable, a syntax error in the template, or an expression that
-        fails or is not allowed. Also where a file exceeds a limit.
+        A file that cannot be rendered has an error: at the place of an undefined variable, a syntax error in the
+        template, or an expression that fails or is not allowed. Also where a file exceeds a limit.
         """
-        sources = [(path, read_text(path), names) for path, names in files]
-        jobs = [entry for entry in sources if any(tag in entry[1] for tag in _TAGS)]
-        rendered = iter(self._run([(str(path), text, names) for path, text, names in jobs]))
+        sources = [(path, _read(path), names) for path, names in files]
+        jobs = [(str(path), text, names) for path, text, names in sources if _is_template(text)]
+        rendered = iter(self._run(jobs))
         return [
-            next(rendered) if any(tag in text for tag in _TAGS) else plain(path, text)
+            text if isinstance(text, SqlError) else next(rendered) if _is_template(text) else plain(path, text)
             for path, text, _ in sources
         ]
 
-    def _run(self, files: list[tuple[str, str, Mapping[str, str]]]) -> list[Located]:
+    def _run(self, files: list[tuple[str, str, Mapping[str, str]]]) -> list[Located | SqlError]:
         if not files:
             return []
         sources, unreadable = self._importable()
@@ -81,7 +81,7 @@ class Templates:
         except OSError as error:
             message = f"cannot start {sys.executable} to render templates: {os_reason(error)}"
             raise SqlError(message, Place(files[0][0], 1, 1)) from error
-        texts: list[Located] = []
+        texts: list[Located | SqlError] = []
         compiled: dict[str, list[tuple[int, int]]] = {}
         begun = files[0][0]
         for line in ended.stdout.decode(errors="replace").splitlines():
@@ -95,14 +95,15 @@ class Templates:
                 case {"error": str(message), "file": file, "line": number}:
                     undefined = message.endswith("is undefined")
                     hint = "define it in settings.yml, or pass --var NAME=VALUE" if undefined else None
-                    raise SqlError(f"template: {message}", Place(file, number, 1), hint)
-        if len(texts) < len(files):
+                    texts.append(SqlError(f"template: {message}", Place(file, number, 1), hint))
+        if len(texts) < len(files):  # the kernel has ended the process
             dump = ended.stderr.decode("ascii", errors="backslashreplace")
             if ended.returncode == -signal.SIGPROF:
                 message = f"template: rendering takes more than {SECONDS:g} seconds"
             else:
                 message = f"template: rendering ended with status {ended.returncode}: {dump[-500:].strip()}"
-            raise SqlError(message, _interrupted_at(dump, compiled, begun))
+            ending = SqlError(message, _interrupted_at(dump, compiled, begun))
+            raise together([*(text for text in texts if isinstance(text, SqlError)), ending])
         return texts
 
     def _importable(self) -> tuple[dict[str, tuple[str, str]], dict[str, tuple[str, int, str]]]:
@@ -119,6 +120,17 @@ class Templates:
                     line = error.place.line if error.place else 1
                     unreadable[name] = (str(path), line, error.message)
         return sources, unreadable
+
+
+def _read(path: Path) -> str | SqlError:
+    try:
+        return read_text(path)
+    except SqlError as error:
+        return error
+
+
+def _is_template(text: str | SqlError) -> TypeGuard[str]:
+    return isinstance(text, str) and any(tag in text for tag in _TAGS)
 
 
 def plain(path: Path, text: str) -> Located:
