@@ -91,7 +91,7 @@ def looked_at(client: KsqlClient) -> DemoScreen:
     Raises DemoFailed if the window has no rows.
     """
     sizes = [parse_window(w["size"], w.get("slide")) for w in load_project().settings["windows"]]
-    window = max(sizes, key=lambda each: each.size or 0)
+    window = max(sizes, key=lambda choice: choice.size or 0)
     name = "_BY_".join(text.replace(" ", "_") for text in (window.label, window.slide) if text)
     markets = client.pull(f"SELECT * FROM global_{name};")
     if not markets:

@@ -107,6 +107,9 @@ def produce(
             min=1, max=options.PORTS, help="Serve metrics for Prometheus on this port (default: off)."
         ),
     ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Also log what is no problem. In a pipe this is always logged.")
+    ] = False,
 ) -> None:
     """Put OpenSea's live stream into Kafka, or into an archive, until SIGTERM or Ctrl-C.
 
@@ -132,7 +135,7 @@ def produce(
         silence_seconds=silence_seconds,
     )
     stats = metrics.Stats()
-    with progress.reporting() as show:
+    with progress.reporting(verbose) as show:
         target: Sink
         if sink is SinkName.KAFKA:
             target = _kafka(bootstrap, compression, stats.latency)

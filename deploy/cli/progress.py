@@ -18,15 +18,18 @@ from opensea_metrics.deploy.output.plain import say, visible
 
 
 @contextmanager
-def reporting() -> Iterator[Callable[[str], None]]:
-    """Yields a function that shows a line on stderr. On a terminal each line replaces the one before."""
+def reporting(verbose: bool) -> Iterator[Callable[[str], None]]:
+    """Yields a function that shows a line on stderr. On a terminal each line replaces the one before.
+
+    The log has all messages if ``verbose`` or in a pipe, else only warnings and errors.
+    """
     screen = console(stderr=True)
     with ExitStack() as stack:
         if screen.is_terminal:
             show = _changing(stack.enter_context(screen.status("starting")))
         else:
             show = partial(say, stderr=True)
-        log_to_stderr(logging.INFO)
+        log_to_stderr(logging.INFO if verbose or not screen.is_terminal else logging.WARNING)
         yield show
 
 

@@ -59,9 +59,9 @@ class Reporter(AbstractContextManager["Reporter"]):
             return
         self._queries[query.query_id] = query
         queries = self._queries.values()
-        behind = [each.query_id for each in queries if each.consumed < each.end or not each.end]
+        behind = [query.query_id for query in queries if query.consumed < query.end or not query.end]
         activity = f"{len(behind)} of {len(queries)} queries catch up: {', '.join(behind)}"
-        self._show(activity, sum(each.consumed for each in queries), sum(each.end for each in queries))
+        self._show(activity, sum(query.consumed for query in queries), sum(query.end for query in queries))
 
     def _show(self, activity: str, done: int, total: int) -> None:
         """Change the line. It begins with the first step, because a question may come before it on the terminal."""

@@ -89,7 +89,7 @@ class SqlErrors(SqlError):
 
 def together(errors: Sequence[SqlError]) -> SqlError:
     """One error that stands for several."""
-    each: list[SqlError] = []
+    single: list[SqlError] = []
     for error in errors:
-        each += error.errors if isinstance(error, SqlErrors) else [error]
-    return each[0] if len(each) == 1 else SqlErrors(each)
+        single += error.errors if isinstance(error, SqlErrors) else [error]
+    return single[0] if len(single) == 1 else SqlErrors(single)

@@ -46,8 +46,8 @@ class Templates:
     def render(self, files: Sequence[tuple[Path, Mapping[str, str]]]) -> list[Located | SqlError]:
         """Render files. Each file has the names that replace ``ref('name')``; other names stay as they are.
 
-        A file that cannot be rendered has an error: at the place of an undefined variable, a syntax error in the
-        template, or an expression that fails or is not allowed. Also where a file exceeds a limit.
+        A file that cannot be rendered gives an error instead. Its place is that of an undefined variable, a syntax
+        error in the template, or an expression that fails or is not allowed. Also where a file exceeds a limit.
         """
         sources = [(path, _read(path), names) for path, names in files]
         jobs = [(str(path), text, names) for path, text, names in sources if _is_template(text)]
