@@ -80,6 +80,8 @@ def apply(
         checked = commands.dry_run(client, sql, variables, choice, saved)
         show_plan(checked)
         say(f"the server would accept all {len(checked.steps)} statements")
+        if (holder := commands.lock_holder(client)) is not None:
+            say(f"note: {holder}. Until the lock is free, apply does not start")
         return
     with Reporter(verbose) as report:
         applied = commands.apply(

@@ -116,7 +116,8 @@ def validate(
         versions = ", ".join(f"V{version:03}" for version in sorted({c.version for c in changed}))
         raise MigrationError(
             f"{versions}: changed after they were applied\n"
-            "  hint: undo the change and write a new migration (opensea-metrics new), or roll back"
+            "  hint: undo the change and write a new migration, or roll back. opensea-metrics new --window SIZE adds a"
+            " window, new NAME --change FAMILY another definition (docs/recipes.md)"
         )
     say("no applied file was changed")
     # The files may be valid, and still the server would refuse them.

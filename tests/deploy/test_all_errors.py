@@ -11,7 +11,9 @@ import pytest
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import KsqlClient
-from opensea_metrics.deploy.migrations.errors import MigrationError, PlanRefused
+from opensea_metrics.deploy.migrations.errors import Locked, MigrationError, PlanRefused
+from opensea_metrics.deploy.migrations.record import lock
+from opensea_metrics.deploy.migrations.record.store import RecordStore
 from tests.deploy.projects import THREE
 from tests.deploy.stub import Write
 from tests.deploy.test_apply import client
@@ -107,3 +109,15 @@ def test_validate_says_that_side_by_side_is_needed(client: KsqlClient, write_pro
     with pytest.raises(PlanRefused):
         commands.dry_run(client, root)
     (root / "migrations/V004__sum.sql").unlink()
+
+
+def test_a_dry_run_says_that_the_lock_is_held(client: KsqlClient, write_project: Write, run: Run) -> None:
+    where = ("--sql", str(write_project(THREE)), "--server", client.url)
+    code, out, _ = run("apply", "--dry-run", *where)
+    assert (code, out.splitlines()[-1]) == (0, "the server would accept all 6 statements")
+    with lock.held(RecordStore(client), "somebody"):
+        with pytest.raises(Locked, match="somebody"):
+            commands.apply(client, Path(where[1]))
+        code, out, _ = run("apply", "--dry-run", *where)
+    assert code == 0
+    assert out.splitlines()[-1].startswith("note: somebody holds the lock since ")

@@ -184,7 +184,8 @@ def _check_applied(record: VersionRecord, file: Migration | None, recorded: Reco
     if not file_matches_record(file, record) and not statements_match(file, statements):
         raise MigrationError(
             f"{file.path} was changed after it was applied ('validate' shows how)\n"
-            "  hint: undo the change in the file, or in the settings that it uses, and write a new migration."
+            "  hint: undo the change in the file, or in the settings and macros that it uses. Then write a new"
+            " migration: opensea-metrics new NAME, new --window SIZE or new NAME --change FAMILY (docs/recipes.md)."
             f" Or roll version {record.version} back and apply it again"
         )
 
