@@ -131,6 +131,19 @@ def test_add_a_column(live: KsqlClient, recipe: Recipe) -> None:
     assert any(row["HIGHEST_USD"] > row["FLOOR_USD"] for row in rows)
 
 
+def test_reconcile_reads_the_version_that_serves(
+    live: KsqlClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It recomputes the changed definition, and the server's windows agree with it."""
+    archive = "data/topics/OpenSeaRawEvents"
+    arguments = ["reconcile", "--table", "collection_1_minute", "--source", archive, "--engine", "duckdb"]
+    monkeypatch.setattr(sys, "argv", ["opensea-metrics", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    out, err = capsys.readouterr()
+    assert not ended.value.code, f"{out}\n{err}"
+
+
 def test_roll_back_and_wait(live: KsqlClient, recipe: Recipe) -> None:
     wanted = "SELECT collection, ws, avg_usd FROM collection_1_minute;"
 
