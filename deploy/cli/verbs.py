@@ -11,6 +11,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "server": ("demo", "serve", "query"),
     "migrations": ("plan", "apply", "rollback", "status", "queries", "unlock"),
     "upkeep": ("init", "new", "validate", "diff", "baseline", "adopt", "repair"),
+    "sqltests": ("test",),
     "events": ("produce", "sample", "replay"),
     "batch": ("recompute",),
     "reconcile": ("reconcile",),
@@ -46,6 +47,8 @@ SUMMARIES: dict[str, str] = {
     "record as they are.",
     "repair": "Make the record match the server, after somebody changed the server by hand. Or "
     "drop an extra object.",
+    "test": "Run tests in SQL: insert records, and assert the rows of streams and tables. Exit code "
+    "1 means a failure.",
     "produce": "Put OpenSea's live stream into Kafka, or into an archive, until SIGTERM or "
     "Ctrl-C.",
     "sample": "Write sample events of one day of a busy market as archive files.",

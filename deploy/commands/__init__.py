@@ -23,6 +23,7 @@ from opensea_metrics.deploy.commands.queries import QueryAction, change_queries,
 from opensea_metrics.deploy.commands.query import is_push, query
 from opensea_metrics.deploy.commands.serving import reading, serving_names, with_serving_names
 from opensea_metrics.deploy.commands.site import Site
+from opensea_metrics.deploy.commands.sqltests import run_tests
 from opensea_metrics.deploy.commands.upkeep import (
     adopt,
     baseline,
@@ -59,6 +60,7 @@ __all__ = [
     "reading",
     "repair",
     "rollback",
+    "run_tests",
     "serving_names",
     "status",
     "unlock",

@@ -20,7 +20,7 @@ from opensea_metrics.deploy.migrations.run.executor import Run
 from opensea_metrics.deploy.migrations.run.progress import Report
 from opensea_metrics.deploy.migrations.run.topics import DeleteByBroker
 from opensea_metrics.sql.language.catalog.changes import Step, check
-from opensea_metrics.sql.language.project.project import Project, load_readable
+from opensea_metrics.sql.language.project.project import Project, load_project
 
 Variables = Mapping[str, str]
 
@@ -62,9 +62,9 @@ def checked(
 ) -> Project:
     """The project, whose statements all fit together; ``step`` gets each statement.
 
-    Raises SqlErrors with all errors of all files. After a file that cannot be read, only reading is checked.
+    Raises SqlErrors with all errors of all files.
     """
-    project, unreadable = load_readable(root, variables)
+    project = load_project(root, variables, keep_errors=True)
     judges: list[Callable[[], object]] = [partial(check, project, step)]
     judges += [partial(steps_of, file) for file in project.migrations]
     errors: list[SqlError] = []
@@ -73,6 +73,6 @@ def checked(
             judge()
         except SqlError as error:
             errors.append(error)
-    if errors or unreadable:
-        raise together([*errors, *unreadable])
+    if errors:
+        raise together(errors)
     return project

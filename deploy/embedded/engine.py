@@ -266,7 +266,7 @@ class Engine:
             before, number = self.catalog, self._next
             after = applied(before, statement, number)
             if after is before:
-                return StatementOutcome(number - 1, effects.unchanged(statement))
+                return StatementOutcome(number - 1, effects.unchanged(statement, before))
             for name in after.queries.keys() - before.queries.keys():
                 # A query that reads only later records needs to know the files that exist now.
                 topic = after.queries[name].analysis.source.topic

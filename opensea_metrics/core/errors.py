@@ -88,8 +88,13 @@ class SqlErrors(SqlError):
 
 
 def together(errors: Sequence[SqlError]) -> SqlError:
-    """One error that stands for several."""
+    """One error that stands for several, in the order of their places."""
     single: list[SqlError] = []
     for error in errors:
         single += error.errors if isinstance(error, SqlErrors) else [error]
-    return single[0] if len(single) == 1 else SqlErrors(single)
+    return single[0] if len(single) == 1 else SqlErrors(sorted(single, key=_order))
+
+
+def _order(error: SqlError) -> tuple[str, int, int]:
+    place = error.place
+    return ("", 0, 0) if place is None else (place.file, place.line, place.column)

@@ -37,7 +37,7 @@ def test_every_file_has_its_errors(write_project: Write) -> None:
         commands.validate(write_project(FAULTY))
     places = re.findall(r"(V00\d)__\w\.sql:(\d+):\d+: ", str(caught.value))
     assert places == [
-        ("V001", "2"), ("V002", "1"), ("V001", "3"), ("V003", "2"), ("V004", "1"), ("V004", "2"), ("V005", "1"),
+        ("V001", "2"), ("V001", "3"), ("V002", "1"), ("V003", "2"), ("V004", "1"), ("V004", "2"), ("V005", "1"),
         ("V006", "1"),
     ]  # fmt: skip
 

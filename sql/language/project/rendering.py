@@ -11,7 +11,7 @@ Standard input has one pickled :class:`RenderJob` (as a dict). Standard output h
 - ``begin``: the file that is rendered next
 - ``compiled``: a file, with pairs of a line of generated code and the template line that it comes from
 - ``text``: a rendered file, with marks
-- ``error``: an error with its place, instead of a text
+- ``error``: an error with its place
 
 If the process runs out of time, it writes the current line of code to standard error.
 """
@@ -199,7 +199,7 @@ def _message(error: BaseException, job: RenderJob) -> str:
 
 
 def run(job: RenderJob) -> None:
-    """Render the files of a job, and report."""
+    """Render the files of a job, and report each text or error."""
     faulthandler.register(signal.SIGPROF, file=sys.stderr, all_threads=False, chain=True)
     with contextlib.suppress(ValueError, OSError):  # macOS does not have this limit
         resource.setrlimit(resource.RLIMIT_AS, (job["memory"], job["memory"]))

@@ -18,9 +18,9 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
-from opensea_metrics.core.errors import Place, SqlError, os_reason, together
+from opensea_metrics.core.errors import Place, SqlError, os_reason
 from opensea_metrics.core.places import Lines, Located
 from opensea_metrics.sql.language.project import rendering
 from opensea_metrics.sql.language.project.reading import read_text
@@ -43,17 +43,26 @@ class Templates:
         self._root = root
         self._variables = variables
 
-    def render(self, files: Sequence[tuple[Path, Mapping[str, str]]]) -> list[Located | SqlError]:
+    def render(self, files: Sequence[tuple[Path, Mapping[str, str]]]) -> list[Located]:
         """Render files. Each file has the names that replace ``ref('name')``; other names stay as they are.
 
-        A file that cannot be rendered gives an error instead. Its place is that of an undefined variable, a syntax
-        error in the template, or an expression that fails or is not allowed. Also where a file exceeds a limit.
+        Raises SqlError at the place of an undefined variable, a syntax error in the template, or an expression that
+        fails or is not allowed. Also where a file exceeds a limit.
         """
-        sources = [(path, _read(path), names) for path, names in files]
-        jobs = [(str(path), text, names) for path, text, names in sources if _is_template(text)]
-        rendered = iter(self._run(jobs))
+        texts = []
+        for outcome in self.render_each(files):
+            if isinstance(outcome, SqlError):
+                raise outcome
+            texts.append(outcome)
+        return texts
+
+    def render_each(self, files: Sequence[tuple[Path, Mapping[str, str]]]) -> list[Located | SqlError]:
+        """As :meth:`render`, with the errors of files instead of their texts."""
+        sources = [(path, read_text(path), names) for path, names in files]
+        jobs = [entry for entry in sources if any(tag in entry[1] for tag in _TAGS)]
+        rendered = iter(self._run([(str(path), text, names) for path, text, names in jobs]))
         return [
-            text if isinstance(text, SqlError) else next(rendered) if _is_template(text) else plain(path, text)
+            next(rendered) if any(tag in text for tag in _TAGS) else plain(path, text)
             for path, text, _ in sources
         ]
 
@@ -96,14 +105,14 @@ class Templates:
                     undefined = message.endswith("is undefined")
                     hint = "define it in settings.yml, or pass --var NAME=VALUE" if undefined else None
                     texts.append(SqlError(f"template: {message}", Place(file, number, 1), hint))
-        if len(texts) < len(files):  # the kernel has ended the process
+        if len(texts) < len(files):
             dump = ended.stderr.decode("ascii", errors="backslashreplace")
             if ended.returncode == -signal.SIGPROF:
                 message = f"template: rendering takes more than {SECONDS:g} seconds"
             else:
                 message = f"template: rendering ended with status {ended.returncode}: {dump[-500:].strip()}"
-            ending = SqlError(message, _interrupted_at(dump, compiled, begun))
-            raise together([*(text for text in texts if isinstance(text, SqlError)), ending])
+            # The process has ended, so the files after this one are not rendered.
+            texts += [SqlError(message, _interrupted_at(dump, compiled, begun))] * (len(files) - len(texts))
         return texts
 
     def _importable(self) -> tuple[dict[str, tuple[str, str]], dict[str, tuple[str, int, str]]]:
@@ -120,17 +129,6 @@ class Templates:
                     line = error.place.line if error.place else 1
                     unreadable[name] = (str(path), line, error.message)
         return sources, unreadable
-
-
-def _read(path: Path) -> str | SqlError:
-    try:
-        return read_text(path)
-    except SqlError as error:
-        return error
-
-
-def _is_template(text: str | SqlError) -> TypeGuard[str]:
-    return isinstance(text, str) and any(tag in text for tag in _TAGS)
 
 
 def plain(path: Path, text: str) -> Located:
