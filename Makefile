@@ -4,7 +4,7 @@ VENV ?= .venv
 # Of pyproject.toml; with spark and ksqldb (which needs a JDK and a C compiler) all tests run.
 EXTRAS ?= test
 
-.PHONY: help demo install test test-slow test-faults soak lint docs bench
+.PHONY: help demo install test test-slow test-faults soak lint docs bench pictures
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/  —/'
@@ -53,3 +53,6 @@ docs: install ## write docs/sql-support.md, which shows what each engine support
 
 bench: install ## replay speed against one hand-written query
 	$(VENV)/bin/python -m tests.bench.replay
+
+pictures: install ## take the pictures of the dashboard for README and docs; needs Chromium
+	$(VENV)/bin/python -m tests.dashboard.pictures

@@ -69,6 +69,19 @@ class ServeSettings(Environment):
     key_password: SecretStr | None = None
 
 
+class DashboardSettings(ServeSettings):
+    """The dashboard, as variables ``OPENSEA_METRICS_DASHBOARD_…``: credentials and certificate as for the server, and
+
+    - ``ask``: whether the pages have a query box. By default only if the ksqlDB server needs no credentials.
+    - ``image_hosts``: the hosts whose pictures the pages show.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="OPENSEA_METRICS_DASHBOARD_")
+
+    ask: bool | None = None
+    image_hosts: tuple[str, ...] = Field(default=(), description='a JSON list of host names, such as ["i.seadn.io"]')
+
+
 class FunctionSettings(Environment):
     """``udfs``: files and folders of a project's own Python functions, separated as in PATH.
 

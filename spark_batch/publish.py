@@ -1,15 +1,17 @@
 """Writes results as files of a folder or bucket. All of them appear when the last one is written, or none.
 
-There is one Parquet or JSON file per table, ``<table>.parquet`` or ``<table>.ndjson``. ``run.json`` describes the
-run. An older one is deleted first and the new one is written last, so all files beside a ``run.json`` are from one
-run. Files with the same names are replaced, and others do not change.
+There is one Parquet, JSON or CSV file per table, ``<table>.parquet``, ``<table>.ndjson`` or ``<table>.csv``.
+``run.json`` describes the run. An older one is deleted first and the new one is written last, so all files beside a
+``run.json`` are from one run. Files with the same names are replaced, and others do not change.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,12 +114,21 @@ Writer = Callable[[BinaryIO, pa.Schema, Iterable[pa.RecordBatch]], int]
 
 
 def write_tables(folder: Folder, tables: Iterable[Table], form: str) -> dict[str, int]:
-    """Write tables as ``parquet`` or ``ndjson`` files, and return the number of rows of each."""
+    """Write tables as ``parquet``, ``ndjson`` or ``csv`` files, and return the number of rows of each."""
     rows = {}
     for table in tables:
         with folder.open(f"{table.name.lower()}.{form}") as file:
             rows[table.name] = _WRITERS[form](file, table.schema, table.batches)
     return rows
+
+
+def with_timestamps(table: Table, times: Collection[str]) -> Table:
+    """A table whose BIGINT columns in ``times`` (epoch ms) are timestamps in UTC."""
+    kind = pa.timestamp("ms", "UTC")
+    fields = [field.with_type(kind) if field.name in times and field.type == pa.int64() else field
+              for field in table.schema]  # fmt: skip
+    schema = pa.schema(fields)
+    return Table(table.name, schema, (batch.cast(schema) for batch in table.batches))
 
 
 def write_description(folder: Folder, facts: Mapping[str, Any]) -> None:
@@ -144,4 +155,25 @@ def _ndjson(file: BinaryIO, _: pa.Schema, batches: Iterable[pa.RecordBatch]) -> 
     return rows
 
 
-_WRITERS: Mapping[str, Writer] = {"parquet": _parquet, "ndjson": _ndjson}
+def _csv(file: BinaryIO, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+    """A header and one line per row. NULL is empty; lists and STRUCTs are JSON."""
+    rows = 0
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(schema.names)
+    for batch in batches:
+        for row in batch.to_pylist():
+            writer.writerow(map(_csv_cell, row.values()))
+            rows += 1
+    text.flush()
+    text.detach()
+    return rows
+
+
+def _csv_cell(value: Any) -> Any:
+    if isinstance(value, list | dict):
+        return orjson.dumps(value).decode()
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+_WRITERS: Mapping[str, Writer] = {"parquet": _parquet, "ndjson": _ndjson, "csv": _csv}

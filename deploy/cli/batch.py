@@ -24,6 +24,7 @@ from opensea_metrics.spark_batch.job import Results
 from opensea_metrics.spark_batch.kafka import KafkaResultSink, KafkaSinkError
 from opensea_metrics.spark_batch.period import duration, parse_time, parse_window
 from opensea_metrics.spark_batch.recompute import Prepared, Request, computed, description, prepare
+from opensea_metrics.sql.language.catalog.moments import CatalogDefinitions, Moments
 from opensea_metrics.sql.language.project.project import find_root, load_settings
 
 
@@ -104,6 +105,9 @@ def recompute(
     to_json: Annotated[
         str | None, typer.Option(metavar="URL", help="Write one file of JSON lines per table.")
     ] = None,
+    to_csv: Annotated[
+        str | None, typer.Option(metavar="URL", help="Write one CSV file per table.")
+    ] = None,
     to_kafka: Annotated[
         bool, typer.Option("--to-kafka", help="Write the long form to its topics, in one transaction.")
     ] = False,
@@ -142,17 +146,17 @@ def recompute(
     with ExitStack() as stack:
         with progress.bar(f"reading {size_text(size)}", size, "bytes") as update:
             results = stack.enter_context(computed(prepared, lambda done, _: update(done)))
-        for form, url in (("parquet", to_parquet), ("ndjson", to_json)):
+        for form, url in (("parquet", to_parquet), ("ndjson", to_json), ("csv", to_csv)):
             if url:
                 _write(prepared, results, form, url, began)
         if to_kafka:
             _send(prepared, results)
         if to_cassandra:
             _insert(prepared, results)
-        if not (to_parquet or to_json or request.long_form):
+        if not (to_parquet or to_json or to_csv or request.long_form):
             for name in prepared.tables:
                 table = results.table(name)
-                show_table(name, table.schema, table.batches)
+                show_table(name, table.schema, table.batches, _moments(prepared).of_source(name))
         show_counts(prepared.job.period.text, prepared.engine, results.counts, time.time() - began)
         show_refused(prepared.job.refused)
 
@@ -165,9 +169,17 @@ def archive(sql: options.Sql, variables: dict[str, str]) -> str:
 
 def _write(prepared: Prepared, results: Results, form: str, url: str, began: float) -> None:
     with publish.published(url) as folder:
-        rows = publish.write_tables(folder, (results.table(name) for name in prepared.tables), form)
+        tables = (results.table(name) for name in prepared.tables)
+        if form == "parquet":
+            moments = _moments(prepared)
+            tables = (publish.with_timestamps(table, moments.of_source(table.name)) for table in tables)
+        rows = publish.write_tables(folder, tables, form)
         publish.write_description(folder, description(prepared, results.counts, rows, began))
     say(f"{sum(rows.values())} rows of {len(rows)} tables in {url}")
+
+
+def _moments(prepared: Prepared) -> Moments:
+    return Moments(CatalogDefinitions(prepared.job.pipeline.catalog))
 
 
 def _check_json(prepared: Prepared) -> None:

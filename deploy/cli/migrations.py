@@ -14,6 +14,7 @@ from opensea_metrics.deploy.cli.app import ChangesPending, app
 from opensea_metrics.deploy.commands import ApplyChoice, plan_file
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.plan.steps import RollbackPlan
+from opensea_metrics.deploy.output.machine import status_json
 from opensea_metrics.deploy.output.plain import say, say_json
 from opensea_metrics.deploy.output.plans import data_sentence, show_plan, show_rollback, show_status
 from opensea_metrics.deploy.output.progress import Reporter
@@ -159,14 +160,19 @@ def rollback(
 
 
 @app.command()
-def status(server: options.Server = None, sql: options.Sql = None, var: options.Var = None) -> None:
+def status(
+    server: options.Server = None, sql: options.Sql = None, var: options.Var = None, json: options.Json = False
+) -> None:
     """Show the state of each version, and the holder of the lock.
 
-    Example: opensea-metrics status
+    Example: opensea-metrics status --json
     """
     client = server_access.client(server)
-    show_status(commands.status(client, sql, options.variables(var)))
-    holder = commands.lock_holder(client)
+    versions, holder = commands.status(client, sql, options.variables(var)), commands.lock_holder(client)
+    if json:
+        status_json(versions, holder)
+        return
+    show_status(versions)
     if holder is not None:
         say(holder)
 

@@ -57,6 +57,7 @@ Wait = Annotated[
     bool, typer.Option("--wait", help="Wait until new queries have read all records in their sources.")
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Keep a line for each finished statement.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 

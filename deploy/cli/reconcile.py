@@ -11,7 +11,7 @@ from opensea_metrics.core.quoting import ksqldb_quoted
 from opensea_metrics.deploy.cli import options, progress, server_access
 from opensea_metrics.deploy.cli.app import ChangesPending, app
 from opensea_metrics.deploy.cli.batch import EngineName, From, Margin, SourceUrl, Until, archive
-from opensea_metrics.deploy.commands.serving import serving_names
+from opensea_metrics.deploy.migrations.record.serving import serving_names
 from opensea_metrics.deploy.output.damage import show_refused
 from opensea_metrics.deploy.output.reconcile import show_differences, show_differences_json
 from opensea_metrics.producer.archive.layout import HOUR_MS

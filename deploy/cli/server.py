@@ -1,29 +1,27 @@
-"""The verbs for the embedded server, and for queries to it or to ksqlDB."""
+"""The verbs for the embedded server."""
 
 from __future__ import annotations
 
 import tempfile
 import threading
-from contextlib import AbstractContextManager, closing, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import Annotated
 
 import duckdb
 import typer
 
-from opensea_metrics.deploy import commands
-from opensea_metrics.deploy.cli import options, progress, server_access, serving
+from opensea_metrics.deploy.cli import options, progress, serving
 from opensea_metrics.deploy.cli.app import app
 from opensea_metrics.deploy.config import ServeSettings, Settings
 from opensea_metrics.deploy.demo import run as run_demo
 from opensea_metrics.deploy.embedded import server as embedded
 from opensea_metrics.deploy.embedded.activity import activity
 from opensea_metrics.deploy.embedded.engine import Engine
+from opensea_metrics.deploy.embedded.policy import Policy
 from opensea_metrics.deploy.migrations.record.store import RECORD_NAMES
 from opensea_metrics.deploy.output.activity import ServerStatusLine
 from opensea_metrics.deploy.output.plain import say
-from opensea_metrics.deploy.output.rows import show_json, show_push, show_reply, show_rows
-from opensea_metrics.deploy.replies import Rows
 from opensea_metrics.spark_batch.period import duration
 
 
@@ -51,8 +49,11 @@ def demo(
 
 
 def _hold(url: str) -> None:
-    say(f"The server runs at {url} until Ctrl-C.")
-    with suppress(KeyboardInterrupt):
+    # Imported here, because "demo" without --keep needs no dashboard.
+    from opensea_metrics.deploy.cli.dashboard import beside
+
+    with beside(url, Policy(), None) as pages, suppress(KeyboardInterrupt):
+        say(f"The dashboard is at {pages}. The server runs until Ctrl-C.")
         threading.Event().wait()
 
 
@@ -82,6 +83,18 @@ def serve(
             help="Serve other machines without credentials or a certificate, for instance behind a proxy with TLS.",
         ),
     ] = False,
+    dashboard_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=options.PORTS,
+            help="Port of the dashboard, on loopback.",
+            show_default="8089, or a free one if 8089 is in use",
+        ),
+    ] = None,
+    with_dashboard: Annotated[
+        bool, typer.Option("--dashboard/--no-dashboard", help="Also serve web pages of the metrics.")
+    ] = True,
     delete_read_files_after: Annotated[
         str | None,
         typer.Option(
@@ -104,13 +117,25 @@ def serve(
     for warning in warnings:
         say(f"warning: {warning}", stderr=True)
 
-    def ready(url: str) -> None:
-        say(f"serving on {url}, data in {directory}", stderr=True)
+    with ExitStack() as stack:
 
-    age = None if delete_read_files_after is None else duration(delete_read_files_after)
-    embedded.serve(
-        directory, host, port, policy, ready, age, lambda text: say(f"disk: {text}", stderr=True), _status_line
-    )
+        def ready(url: str) -> None:
+            say(f"serving on {url}, data in {directory}", stderr=True)
+            if with_dashboard:
+                from opensea_metrics.deploy.cli.dashboard import beside
+
+                local = beside(_reachable(url), policy, dashboard_port)
+                say(f"dashboard at {stack.enter_context(local)}", stderr=True)
+
+        age = None if delete_read_files_after is None else duration(delete_read_files_after)
+        embedded.serve(
+            directory, host, port, policy, ready, age, lambda text: say(f"disk: {text}", stderr=True), _status_line
+        )
+
+
+def _reachable(url: str) -> str:
+    """The URL of a server of this machine, which may listen on all addresses."""
+    return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 
 
 def _status_line(engine: Engine) -> AbstractContextManager[object]:
@@ -122,29 +147,3 @@ def _status_line(engine: Engine) -> AbstractContextManager[object]:
         return None
 
     return progress.watching(text)
-
-
-@app.command()
-def query(
-    text: Annotated[str, typer.Argument(metavar="QUERY", help="A SELECT, SHOW or DESCRIBE.")],
-    server: options.Server = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object per line.")] = False,
-) -> None:
-    """Run a query and print its rows. With EMIT CHANGES, rows come until LIMIT or Ctrl-C.
-
-    Ctrl-C closes the query on the server, and the exit code is 130.
-
-    Example: opensea-metrics query "SHOW TABLES"
-    """
-    client = server_access.client(server)
-    reply = commands.reading(client, text, lambda statement: commands.query(client, statement))
-    if not isinstance(reply, Rows):
-        (show_json if json else show_reply)(reply)
-        return
-    with closing(reply):
-        if json:
-            show_json(reply)
-        elif commands.is_push(text):
-            show_push(reply)
-        else:
-            show_rows(reply)

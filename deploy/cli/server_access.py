@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from confluent_kafka import KafkaError, KafkaException
 from pydantic import SecretStr
 
 from opensea_metrics.deploy.client import Access, KsqlClient
-from opensea_metrics.deploy.commands import Site
 from opensea_metrics.deploy.config import Settings
-from opensea_metrics.deploy.migrations.errors import MigrationError
-from opensea_metrics.deploy.migrations.run.topics import DeleteByBroker
-from opensea_metrics.producer.clients import Client, admin_client
-from opensea_metrics.producer.settings import KafkaSettings
-from opensea_metrics.udfs import registry
+
+# Only migrations need the rest, which takes time and memory to load.
+if TYPE_CHECKING:
+    from opensea_metrics.deploy.commands import Site
+    from opensea_metrics.deploy.migrations.run.topics import DeleteByBroker
+    from opensea_metrics.producer.clients import Client
 
 
 def client(server: str | None) -> KsqlClient:
@@ -35,6 +35,10 @@ def client(server: str | None) -> KsqlClient:
 
 def site(timeout: float | None = None) -> Site:
     """The needs of a run besides the files, from the settings."""
+    from opensea_metrics.deploy.commands import Site
+    from opensea_metrics.producer.settings import KafkaSettings
+    from opensea_metrics.udfs import registry
+
     by_broker = Settings().delete_by_broker
     settings_site = Site(
         functions={name: registry.checksum(name) for name in registry.functions()},
@@ -48,6 +52,10 @@ def by_admin(config: Client, timeout: float = 30.0) -> DeleteByBroker:
 
     It raises MigrationError if the brokers refuse, or do not answer within ``timeout`` seconds.
     """
+    from confluent_kafka import KafkaError, KafkaException
+
+    from opensea_metrics.deploy.migrations.errors import MigrationError
+    from opensea_metrics.producer.clients import admin_client
 
     def delete(topic: str) -> None:
         admin = admin_client({**config, "socket.timeout.ms": int(timeout * 1000)})

@@ -1,4 +1,4 @@
-"""The policy of the embedded server that ``serve`` starts: who may use it."""
+"""The policy of the servers that ``serve`` and ``dashboard`` start: who may use them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from opensea_metrics.deploy.embedded.origins import is_address, is_loopback
 from opensea_metrics.deploy.embedded.policy import Certificate, Credentials, Policy
 
 _NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
-_PREFIX = "OPENSEA_METRICS_SERVE_"
 
 
 class AccessNotSet(OpenSeaMetricsError):
@@ -37,9 +36,10 @@ def policy(
     certificate = _certificate(settings)
     if is_loopback(host):
         return Policy(allowed, credentials, certificate), []
+    prefix = _prefix(settings)
     missing = [
-        *([] if credentials else [f"{_PREFIX}USER and {_PREFIX}PASSWORD, or {_PREFIX}TOKEN"]),
-        *([] if certificate else [f"{_PREFIX}CERT_FILE and {_PREFIX}KEY_FILE"]),
+        *([] if credentials else [f"{prefix}USER and {prefix}PASSWORD, or {prefix}TOKEN"]),
+        *([] if certificate else [f"{prefix}CERT_FILE and {prefix}KEY_FILE"]),
     ]
     if missing and not insecure:
         raise AccessNotSet(
@@ -72,15 +72,21 @@ def _check_name(name: str) -> None:
     )
 
 
+def _prefix(settings: ServeSettings) -> str:
+    """What the names of the settings' variables begin with."""
+    return str(settings.model_config.get("env_prefix"))
+
+
 def _credentials(settings: ServeSettings) -> Credentials | None:
+    prefix = _prefix(settings)
     user = settings.user or None
     password = settings.password.get_secret_value() if settings.password else ""
     token = settings.token.get_secret_value() if settings.token else ""
     if bool(user) != bool(password):
         missing = "PASSWORD" if user else "USER"
-        raise AccessNotSet(f"{_PREFIX}{missing} is not set: set the user and the password together")
+        raise AccessNotSet(f"{prefix}{missing} is not set: set the user and the password together")
     if user and ":" in user:
-        raise AccessNotSet(f"{_PREFIX}USER has a colon, which basic authentication forbids")
+        raise AccessNotSet(f"{prefix}USER has a colon, which basic authentication forbids")
     if not (user or token):
         return None
     return Credentials(user, password or None, token or None)
@@ -89,7 +95,7 @@ def _credentials(settings: ServeSettings) -> Credentials | None:
 def _certificate(settings: ServeSettings) -> Certificate | None:
     if settings.cert_file is None:
         if settings.key_file is not None:
-            raise AccessNotSet(f"{_PREFIX}KEY_FILE is set, but {_PREFIX}CERT_FILE is not")
+            raise AccessNotSet(f"{_prefix(settings)}KEY_FILE is set, but {_prefix(settings)}CERT_FILE is not")
         return None
     password = settings.key_password.get_secret_value() if settings.key_password else None
     return Certificate(settings.cert_file, settings.key_file, password)

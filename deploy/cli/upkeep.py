@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.cli import options, server_access
 from opensea_metrics.deploy.cli.app import ChangesPending, app
@@ -16,6 +18,12 @@ from opensea_metrics.deploy.commands import ApplyChoice
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.plan.drift import Drift
 from opensea_metrics.deploy.migrations.plan.repair import Repair
+from opensea_metrics.deploy.output.machine import (
+    changes_json,
+    drift_json,
+    errors_json,
+    validation_json,
+)
 from opensea_metrics.deploy.output.plain import say
 from opensea_metrics.deploy.output.upkeep import (
     correction_sentence,
@@ -92,6 +100,7 @@ def validate(
     offline: Annotated[
         bool, typer.Option("--offline", help="Ask no server, even if one is configured.")
     ] = False,
+    json: options.Json = False,
 ) -> None:
     """Render and check all statements. With a server, also show changes of applied files.
 
@@ -99,19 +108,31 @@ def validate(
     Without --server and KSQLDB_URL, the embedded server is the target.
 
     Example: opensea-metrics validate --sql ./sql --var windows="[{size: 1 MINUTE}]"
+
+    Example: opensea-metrics validate --json
     """
     variables = options.variables(var)
+    with _errors_as_json(json):
+        _validate(server, sql, variables, offline, json)
+
+
+def _validate(
+    server: str | None, sql: Path | None, variables: dict[str, str], offline: bool, json: bool
+) -> None:
     is_named = bool(server) or options.is_configured()
     client = None if offline or not is_named else server_access.client(server)
     is_embedded = client.info().is_embedded if client else not is_named
     checked = commands.validate(sql, variables, is_embedded)
-    for unsupported in checked.unsupported:
-        say(f"note: {unsupported.place}: {unsupported.message}")
-    say(f"{checked.migrations} migrations, {checked.statements} statements in {checked.root}: valid")
+    if json:
+        validation_json(checked)
+    else:
+        for unsupported in checked.unsupported:
+            say(f"note: {unsupported.place}: {unsupported.message}")
+        say(f"{checked.migrations} migrations, {checked.statements} statements in {checked.root}: valid")
     if client is None:
         return
     changed = commands.changed(client, sql, variables)
-    show_changed(changed)
+    (changes_json if json else show_changed)(changed)
     if changed:
         versions = ", ".join(f"V{version:03}" for version in sorted({c.version for c in changed}))
         raise MigrationError(
@@ -119,28 +140,45 @@ def validate(
             "  hint: undo the change and write a new migration, or roll back. opensea-metrics new --window SIZE adds a"
             " window, new NAME --change FAMILY another definition (docs/recipes.md)"
         )
-    say("no applied file was changed")
     # The files may be valid, and still the server would refuse them.
     planned = commands.plan(client, sql, variables)
     if planned.needs_side_by_side:
         commands.plan(client, sql, variables, choice=ApplyChoice(side_by_side=True)).refuse()
-        say("note: the server does not replace all objects in place: use apply --side-by-side")
     else:
         planned.refuse()
+    if json:
+        return
+    say("no applied file was changed")
+    if planned.needs_side_by_side:
+        say("note: the server does not replace all objects in place: use apply --side-by-side")
     say(f"apply would execute {len(planned.steps)} statements" if planned.versions else "nothing is pending")
 
 
+@contextmanager
+def _errors_as_json(json: bool) -> Iterator[None]:
+    """With ``json``, errors in files are also printed to stdout as JSON."""
+    try:
+        yield
+    except SqlError as error:
+        if json:
+            errors_json(error)
+        raise
+
+
 @app.command()
-def diff(server: options.Server = None, sql: options.Sql = None, var: options.Var = None) -> None:
+def diff(
+    server: options.Server = None, sql: options.Sql = None, var: options.Var = None, json: options.Json = False
+) -> None:
     """Show the differences between the server and the record. Exit code 2 means that there are some.
 
-    Example: opensea-metrics diff --server http://ksqldb:8088
+    Example: opensea-metrics diff --server http://ksqldb:8088 --json
     """
     drifts = commands.diff(server_access.client(server), sql, options.variables(var), server_access.site())
-    show_drift(drifts)
+    (drift_json if json else show_drift)(drifts)
     if drifts:
         raise ChangesPending
-    say("the server matches the record")
+    if not json:
+        say("the server matches the record")
 
 
 @app.command()

@@ -8,7 +8,9 @@ from __future__ import annotations
 from importlib import import_module
 
 MODULES: dict[str, tuple[str, ...]] = {
-    "server": ("demo", "serve", "query"),
+    "server": ("demo", "serve"),
+    "dashboard": ("dashboard",),
+    "query": ("query",),
     "migrations": ("plan", "apply", "rollback", "status", "queries", "unlock"),
     "upkeep": ("init", "new", "validate", "diff", "baseline", "adopt", "repair"),
     "sqltests": ("test",),
@@ -24,7 +26,8 @@ MODULES: dict[str, tuple[str, ...]] = {
 SUMMARIES: dict[str, str] = {
     "demo": "Run everything on sample events, with the embedded server, and show metrics.",
     "serve": "Run the embedded server until Ctrl-C; topics are the folders DIR/topics/<topic>.",
-    "query": "Run a query and print its rows. With EMIT CHANGES, rows come until LIMIT or Ctrl-C.",
+    "dashboard": "Show the market, its collections and the lineage as web pages, until Ctrl-C.",
+    "query": "Run statements and print their rows, or start a shell.",
     "plan": "Show what apply would do, and to which data. Exit code 2 means that changes are "
     "pending.",
     "apply": "Apply the pending migrations. After a failure, the next apply resumes there.",
@@ -47,8 +50,8 @@ SUMMARIES: dict[str, str] = {
     "record as they are.",
     "repair": "Make the record match the server, after somebody changed the server by hand. Or "
     "drop an extra object.",
-    "test": "Run tests in SQL: insert records, and assert the rows of streams and tables. Exit code "
-    "1 means a failure.",
+    "test": "Run tests in SQL: insert records, and assert the rows of streams and tables. "
+    "Exit code 1 means a failure.",
     "produce": "Put OpenSea's live stream into Kafka, or into an archive, until SIGTERM or "
     "Ctrl-C.",
     "sample": "Write sample events of one day of a busy market as archive files.",

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 
@@ -17,6 +18,8 @@ from opensea_metrics.deploy.client.limits import limit_time
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER = re.compile(r"[\x21-\x7e]([\x20-\x7e\t]*[\x21-\x7e])?|")
 
+_AnyClient = TypeVar("_AnyClient", httpx.Client, httpx.AsyncClient)
+
 
 @dataclass(frozen=True)
 class Access:
@@ -24,7 +27,8 @@ class Access:
 
     ``user`` and ``password`` are sent as basic authentication, ``token`` as a bearer token. ``ca_file``
     holds the certificates (PEM) to trust instead of the system's. ``cert_file`` with ``key_file`` (and
-    ``key_password``) is the client's own certificate. ``headers`` go with every request.
+    ``key_password``) is the client's own certificate. ``headers`` go with every request. ``pinned_file`` is
+    the server's own certificate (PEM): then it is trusted under any name, and no other is.
     """
 
     user: str | None = field(default=None, repr=False)
@@ -35,13 +39,26 @@ class Access:
     key_file: Path | None = None
     key_password: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    pinned_file: Path | None = None
 
     def as_user(self, user: str, password: str) -> Access:
         """A copy with this user and password."""
         return replace(self, user=user, password=password)
 
+    @property
+    def has_credentials(self) -> bool:
+        """True if the server could tell this client from others."""
+        return bool(self.user or self.token or self.cert_file or self.headers)
+
     def http(self) -> httpx.Client:
         """A pool of connections. Raises AccessError if a file or a combination cannot be used."""
+        return limit_time(self._opened(httpx.Client))
+
+    def async_http(self) -> httpx.AsyncClient:
+        """The same for asyncio, without limits on the time of a reply."""
+        return self._opened(httpx.AsyncClient)
+
+    def _opened(self, kind: type[_AnyClient]) -> _AnyClient:
         if self.token is not None and self.user is not None:
             raise AccessError("give either a user and password or a token, not both")
         # Only gzip can be unpacked within limits.
@@ -54,21 +71,24 @@ class Access:
                 raise AccessError(f"header {name!r} has characters that HTTP forbids")
         auth = (self.user, self.password or "") if self.user is not None else None
         try:
-            client = httpx.Client(auth=auth, headers=headers, verify=self._tls())
+            return kind(auth=auth, headers=headers, verify=self._tls())
         except ValueError:  # the message would show the proxy's URL
             raise AccessError(
                 "the proxy that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names cannot be used: "
                 "give http://host:port, or name this server in NO_PROXY"
             ) from None
-        return limit_time(client)
 
     def _tls(self) -> ssl.SSLContext | bool:
-        if self.ca_file is None and self.cert_file is None:
+        if self.ca_file is None and self.cert_file is None and self.pinned_file is None:
             return True
+        trusted = self.pinned_file or self.ca_file
         try:
-            context = ssl.create_default_context(cafile=self.ca_file)
+            context = ssl.create_default_context(cafile=trusted)
         except OSError as error:
-            raise AccessError(f"cannot use the CA file {self.ca_file}: {os_reason(error)}") from error
+            raise AccessError(f"cannot use the CA file {trusted}: {os_reason(error)}") from error
+        if self.pinned_file is not None:
+            context.check_hostname = False
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         if self.cert_file is not None:
             try:
                 # Without a password OpenSSL would ask for one on the terminal.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -80,7 +80,7 @@ class KsqlClient:
     def __post_init__(self) -> None:
         transport = Transport(self.url, self.access, self.timeout, self.patience, self.wait)
         self._transport = transport
-        self.url = transport.url
+        self.url, self.access = transport.url, transport.access
 
     def under(self, guard: str | None) -> Self:
         """A copy whose commands raise GuardFailed once the stream ``guard`` is gone."""
@@ -220,6 +220,10 @@ class KsqlClient:
         rows = self.select(text, properties, endless=True)
         with closing(rows):
             yield from rows
+
+    def printed(self, text: str) -> Generator[str, None, None]:
+        """The lines of the reply to ``PRINT topic …;`` as they come. Closing the generator ends the PRINT."""
+        return self._transport.lines(text)
 
     def select(
         self, text: str, properties: Mapping[str, str] | None = None, endless: bool = False

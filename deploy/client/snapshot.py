@@ -87,7 +87,7 @@ def catalog_of(server: Server, with_queries: bool) -> Catalog:
 
     Queries that this tool cannot read (a foreign function) are left out. The server then has the last word.
     """
-    known = {name: _source(description) for name, description in server.described.items()}
+    known = {name: source_of(description) for name, description in server.described.items()}
     queries = {}
     for query in server.queries.values() if with_queries else ():
         for sink in query.sinks:
@@ -107,11 +107,13 @@ def catalog_of(server: Server, with_queries: bool) -> Catalog:
     return Catalog(known, queries, topics)
 
 
-def _source(known: Description) -> CatalogSource:
+def source_of(known: Description) -> CatalogSource:
+    """A stream or table as the catalog has it. The size of a window is 0 if this tool cannot read its statement."""
     key_role = "PRIMARY KEY" if known.kind == "TABLE" else "KEY"
     statement = _definition(known)
     columns = tuple(
-        CatalogColumn(column.name, _type_of(column.type), key_role if column.key else None) for column in known.columns
+        CatalogColumn(column.name, type_named(column.type), key_role if column.key else None)
+        for column in known.columns
     )
     names = {column.name for column in columns}
     timestamp = known.timestamp if known.timestamp in names else known.timestamp.upper()
@@ -129,7 +131,7 @@ def _source(known: Description) -> CatalogSource:
 
 
 @lru_cache(maxsize=1024)
-def _type_of(text: str) -> KsqlType:
+def type_named(text: str) -> KsqlType:
     """The type that a server names; a type with that very name if this tool cannot read it."""
     statement = parsed(f"ALTER STREAM x ADD c {text};")
     known = from_ast(statement.ast.expressions[0].args["kind"]) if statement else None

@@ -60,7 +60,8 @@ class Transport:
         self._timeout = timeout
         self._patience = patience
         self._wait = wait
-        http = (access.as_user(*user) if user else access).http()
+        self.access = access.as_user(*user) if user else access
+        http = self.access.http()
         self._commands = api(self.url, http, httpx.Timeout(timeout), ROWS_BYTES)
         # A push query may be silent for hours.
         self._pushes = api(self.url, http, httpx.Timeout(timeout, read=None), math.inf)
@@ -144,6 +145,34 @@ class Transport:
             raise BadReply(self.url, request, str(error)) from None
         if objects.in_part:
             raise BadReply(self.url, request, "it is cut off", is_passing=True)
+
+    def lines(self, text: str) -> Generator[str, None, None]:
+        """The lines of a reply that is text (PRINT), as they come. Closing the generator closes the connection."""
+        request = f"POST /query ({summary(text)})"
+        chunks = self._pushes.query(text, encoding="latin-1")
+        rest, has_begun = b"", False
+        try:
+            with closing(chunks):
+                while True:
+                    piece = next(chunks, None)  # without a deadline: an empty topic has no lines for hours
+                    if piece is None:
+                        break
+                    has_begun = True
+                    *whole, rest = (rest + piece.encode("latin-1")).split(b"\n")
+                    if len(rest) > ROWS_BYTES:
+                        raise WrongShape("it has a line that never ends")
+                    yield from (line.decode(errors="replace") for line in whole if line.strip())
+        except HttpError as error:
+            refused = error_of(error.status, error.body, text)
+            raise refused or self._no_error_of_ksqldb(request, error) from None
+        except httpx.TransportError as error:
+            if has_begun:
+                raise QueryEnded(self.url, text, self._why(error)) from error
+            raise self._failed(request, error) from error
+        except WrongShape as error:
+            raise BadReply(self.url, request, str(error)) from None
+        if rest.strip():
+            yield rest.decode(errors="replace")
 
     def close_query(self, query_id: str) -> None:
         """End a push query on the server, if it can still be reached."""

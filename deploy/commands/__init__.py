@@ -20,8 +20,6 @@ from opensea_metrics.deploy.commands.migrate import (
 )
 from opensea_metrics.deploy.commands.new import new, new_change, new_window
 from opensea_metrics.deploy.commands.queries import QueryAction, change_queries, queries
-from opensea_metrics.deploy.commands.query import is_push, query
-from opensea_metrics.deploy.commands.serving import reading, serving_names, with_serving_names
 from opensea_metrics.deploy.commands.site import Site
 from opensea_metrics.deploy.commands.sqltests import run_tests
 from opensea_metrics.deploy.commands.upkeep import (
@@ -33,6 +31,11 @@ from opensea_metrics.deploy.commands.upkeep import (
     repair,
 )
 from opensea_metrics.deploy.migrations.plan.pending import ApplyChoice
+from opensea_metrics.deploy.migrations.record.serving import (
+    reading,
+    serving_names,
+    with_serving_names,
+)
 
 __all__ = [
     "ApplyChoice",
@@ -48,7 +51,6 @@ __all__ = [
     "drop_extra",
     "dry_run",
     "init",
-    "is_push",
     "lock_holder",
     "new",
     "new_change",
@@ -56,7 +58,6 @@ __all__ = [
     "plan",
     "plan_rollback",
     "queries",
-    "query",
     "reading",
     "repair",
     "rollback",

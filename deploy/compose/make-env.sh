@@ -7,7 +7,8 @@ umask 077
 [ -f .env ] || cp .env.example .env
 
 filled=
-for name in MINIO_ROOT_PASSWORD CASSANDRA_PASSWORD CONDUKTOR_DB_PASSWORD CONDUKTOR_ADMIN_PASSWORD JUPYTER_TOKEN; do
+for name in MINIO_ROOT_PASSWORD CASSANDRA_PASSWORD CONDUKTOR_DB_PASSWORD CONDUKTOR_ADMIN_PASSWORD \
+    DASHBOARD_PASSWORD JUPYTER_TOKEN; do
   grep -q "^$name=." .env && continue
   secret=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
   # Conduktor requires an upper-case letter, a lower-case letter, a digit and a symbol.

@@ -7,11 +7,14 @@ import os
 import secrets
 import traceback
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-import duckdb
 import structlog
 
 from opensea_metrics.core.errors import Place, SqlError
+
+if TYPE_CHECKING:  # the dashboard logs failures too, and has no other use for DuckDB
+    import duckdb
 
 log = structlog.get_logger()
 
@@ -35,7 +38,7 @@ def logged(error: BaseException, doing: str) -> str:
         )
     lines = str(error).splitlines() or [""]
     message = f"The server failed (error {number}; its log has the details under this number)"
-    if isinstance(error, duckdb.Error):  # its text is about the lowered SQL, which no client wrote
+    if _is_of_duckdb(error):  # its text is about the lowered SQL, which no client wrote
         reason = lines[0].rpartition(": ")[2]
         return f"{message} while it worked on {doing}{f': {reason}' if reason in _REASONS else ''}"
     return f"{message}: {type(error).__name__}: {lines[0][:_LONGEST]}"
@@ -53,3 +56,7 @@ def unreadable(error: duckdb.Error, place: Place) -> SqlError:
         " server (--server URL or KSQLDB_URL)",
         code=50000,
     )
+
+
+def _is_of_duckdb(error: BaseException) -> bool:
+    return any(kind.__module__.partition(".")[0] in ("duckdb", "_duckdb") for kind in type(error).__mro__)

@@ -30,8 +30,10 @@ def is_address(host: str) -> bool:
     return _address(host) is not None
 
 
-def check(allowed: Iterable[str], listens_on: str) -> Check:
+def check(allowed: Iterable[str], listens_on: str, allow_links: bool = False) -> Check:
     """A check that refuses foreign hosts and foreign pages with 403.
+
+    ``allow_links``: a foreign page may have links to this server, which a user follows. The page itself sees nothing.
 
     ``allowed`` are names of this server, in addition to the loopback names. ``listens_on`` is the address that the
     server listens on. If it is all addresses (0.0.0.0 or ::), the address at which a connection arrives is allowed
@@ -43,6 +45,7 @@ def check(allowed: Iterable[str], listens_on: str) -> Check:
 
     def refusal(scope: Scope) -> Refusal | None:
         headers = scope["headers"]
+        is_link = allow_links and _is_link(scope)
         hosts = [value.decode("latin-1") for name, value in headers if name == b"host" and value]
         arrived = (scope.get("server") or ("",))[0] or ""
         for authority in hosts:
@@ -62,11 +65,22 @@ def check(allowed: Iterable[str], listens_on: str) -> Check:
             text = value.decode("latin-1")
             if name == b"origin" and not (hosts and _is_origin_of(text, hosts[0])):
                 return _forbidden(f"Pages of {text!r} may not use this server")
-            if name == b"sec-fetch-site" and text.strip().lower() not in ("same-origin", "none"):
+            is_foreign = name == b"sec-fetch-site" and text.strip().lower() not in ("same-origin", "none")
+            if is_foreign and not is_link:
                 return _forbidden("Pages of another origin may not use this server")
         return None
 
     return refusal
+
+
+def _is_link(scope: Scope) -> bool:
+    """Whether a browser opens a whole page, with a request that changes nothing."""
+    headers = dict(scope["headers"])
+    return (
+        scope.get("method") == "GET"
+        and headers.get(b"sec-fetch-mode") == b"navigate"
+        and headers.get(b"sec-fetch-dest") == b"document"
+    )
 
 
 def _forbidden(message: str) -> Refusal:

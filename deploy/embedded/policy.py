@@ -36,12 +36,14 @@ class Limits:
 
     ``idle`` limits a connection without a request, or with a request whose head stays incomplete. ``body_time``
     limits the time for a whole body. ``open_queries`` limits the number of open queries and insert streams.
+    ``head`` limits the line and the headers of a request over HTTP/1.1.
     """
 
     body: int = 16 * MIB
     body_time: float = 60.0
     idle: float = 30.0
     open_queries: int = 1_000
+    head: int = 16 * 1024
 
 
 @dataclass(frozen=True)

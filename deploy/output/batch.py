@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import pyarrow as pa
 
-from opensea_metrics.deploy.output.console import time_text
 from opensea_metrics.deploy.output.damage import show_damaged
 from opensea_metrics.deploy.output.plain import say
+from opensea_metrics.deploy.output.readable import Look
 from opensea_metrics.deploy.output.tables import print_rows
 from opensea_metrics.spark_batch.job import Counts
 
 _SHOWN = 20
-_TIMES = ("WINDOWSTART", "WINDOWEND", "WS", "WE")
+_TYPES = {"int32": "INTEGER", "int64": "BIGINT", "double": "DOUBLE"}
 
 
 def size_text(size: int) -> str:
@@ -26,19 +26,23 @@ def size_text(size: int) -> str:
     return f"{amount:.0f} {unit}" if amount >= 100 or unit == "bytes" else f"{amount:.1f} {unit}"
 
 
-def show_table(name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
-    """Print the first rows of a result. Times are in UTC."""
+def show_table(
+    name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch], times: Collection[str] = ()
+) -> None:
+    """Print the first rows of a result. ``times`` are the columns that hold epoch ms."""
+    looks = [
+        Look(name, _TYPES.get(str(kind), "STRING"), is_time=name in times)
+        for name, kind in zip(schema.names, schema.types, strict=True)
+    ]
     rows: list[list[object]] = []
     count = 0
     for batch in batches:
         count += batch.num_rows
         for row in batch.slice(0, _SHOWN - len(rows)).to_pylist():
-            rows.append(
-                [time_text(v) if key in _TIMES and isinstance(v, int) else v for key, v in row.items()]
-            )
-    print_rows(schema.names, rows, name)
+            rows.append(list(row.values()))
+    print_rows(looks, rows, name)
     if count > _SHOWN:
-        say(f"… and {count - _SHOWN:,} more rows: --to-parquet or --to-json has all of them")
+        say(f"… and {count - _SHOWN:,} more rows: --to-parquet, --to-csv or --to-json has all of them")
 
 
 def show_counts(period: str, engine: str, counts: Counts, seconds: float) -> None:

@@ -49,8 +49,17 @@ def say(text: object = "", stderr: bool = False) -> None:
 
 def say_json(value: Any, indent: int | None = None) -> None:
     """Print a value as JSON, exactly: JSON allows control characters to be escaped."""
-    written = json.dumps(value, ensure_ascii=False, indent=indent, default=str)
-    _write(CONTROL.sub(_in_letters, written), sys.stdout)
+    _write(json_text(value, indent), sys.stdout)
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """A value as JSON without control characters."""
+    return CONTROL.sub(_in_letters, json.dumps(value, ensure_ascii=False, indent=indent, default=str))
+
+
+def write_line(line: str) -> None:
+    """Print a line of data: exactly in a pipe or a file, without control characters on a terminal."""
+    _write(visible(line) if sys.stdout.isatty() else line, sys.stdout)
 
 
 def write_any_character() -> None:

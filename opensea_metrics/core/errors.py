@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+TYPED = "query"
+"""The file in the place of a text that a user typed."""
+
 
 @dataclass(frozen=True)
 class Place:

@@ -8,17 +8,20 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import IO
 
+import pyarrow.parquet as pq
 import pytest
 
 from opensea_metrics.core.errors import SqlError
-from opensea_metrics.deploy.client import KsqlClient, KsqlError
-from opensea_metrics.deploy.commands import is_push, query
+from opensea_metrics.deploy.client import KsqlClient, KsqlError, QueryEnded
 from opensea_metrics.deploy.embedded.server import running
-from tests.deploy.stub import Stub
+from opensea_metrics.deploy.query.user_statements import Action, UserStatement, statements_in
+from opensea_metrics.deploy.shell.runner import Runner, View, refusing
+from tests.deploy.stub import Canned, Stub
 
 COMMAND = [sys.executable, "-c", "from opensea_metrics.deploy.cli import main; main()", "query"]
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -48,9 +51,12 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Starts the command beside the test, which sees what it prints while it runs."""
     started: list[subprocess.Popen[str]] = []
 
-    def run(url: str, *arguments: str, terminal: int | None = None) -> subprocess.Popen[str]:
+    def run(
+        url: str, *arguments: str, terminal: int | None = None, stdin: int = subprocess.DEVNULL
+    ) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [*COMMAND, "--server", url, *arguments],
+            stdin=stdin,
             stdout=subprocess.PIPE if terminal is None else terminal,
             stderr=subprocess.PIPE if terminal is None else terminal,
             text=True,
@@ -151,31 +157,121 @@ def test_on_a_terminal_columns_grow(client: KsqlClient, start: Start) -> None:
     ],
 )
 def test_what_is_a_push_query(text: str, expected: bool) -> None:
-    assert is_push(text) == expected
+    (statement,) = statements_in(text)
+    assert statement.action == (Action.PUSH if expected else Action.PULL)
 
 
-def test_a_comment_at_the_end_takes_nothing_with_it(client: KsqlClient) -> None:
-    insert(client, "a", 1)
-    rows = query(client, "-- all\nSELECT id FROM s;; -- all")
-    assert list(rows) == [{"ID": "a"}]
+def test_a_comment_at_the_end_takes_nothing_with_it() -> None:
+    assert list(statements_in("-- all\nSELECT id FROM s;; -- all")) == [UserStatement("SELECT id FROM s;", Action.PULL)]
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "actions"),
     [
-        ("SHOW STREAMS; DROP STREAM s;", "more than one statement"),
-        ("", "a query is a SELECT"),
-        ("-- nothing", "a query is a SELECT"),
-        ("DROP STREAM s;", "a query is a SELECT"),
-        ("SELECT 'a", "cannot be read: ' is never closed"),
+        ("SHOW STREAMS; DROP STREAM s;", [Action.ASK, Action.CHANGE]),
+        ("select 1 from s emit changes; print 't'", [Action.PUSH, Action.PRINT]),
+        ("SET 'a'='b';; UNSET 'a'; DEFINE x = '1';", [Action.SESSION] * 3),
+        ("INSERT INTO s VALUES ('SELECT;'); WHATEVER x;", [Action.CHANGE] * 2),
+        ("-- nothing", []),
     ],
 )
-def test_only_one_query(stub: Stub, text: str, message: str) -> None:
-    with pytest.raises(SqlError, match=message):
-        query(stub.will_reply(), text)
-    assert stub.requests == []
+def test_what_statements_do(text: str, actions: list[Action]) -> None:
+    assert [statement.action for statement in statements_in(text)] == actions
 
 
-def test_a_refused_query(client: KsqlClient) -> None:
-    with pytest.raises(KsqlError, match="NOPE"):
-        query(client, "SELECT * FROM nope EMIT CHANGES;")
+def test_text_that_cannot_be_read() -> None:
+    with pytest.raises(SqlError, match="cannot be read: ' is never closed"):
+        list(statements_in("SHOW TABLES; SELECT 'a"))
+
+
+@pytest.mark.parametrize("arguments", [["DROP STREAM s"], ["--read-only", "DROP STREAM s"], ["CREATE TYPE t AS INT"]])
+def test_a_change_needs_consent(client: KsqlClient, start: Start, arguments: list[str]) -> None:
+    process = start(client.url, *arguments)
+    printed, err = process.communicate()
+    assert (printed, process.returncode) == ("", 1)
+    assert "changes the server, and nobody can be asked\n  hint: write it into a migration" in err
+    assert [stream.name for stream in client.streams() if stream.name == "S"] == ["S"]
+
+
+def test_a_change_with_consent(client: KsqlClient, start: Start) -> None:
+    process = start(client.url, "--yes", "INSERT INTO s (id, n) VALUES ('a', 5); SELECT n FROM s;", "--json")
+    assert process.communicate() == ('{"N": 5}\n', "")
+
+
+def test_a_refused_query(client: KsqlClient, start: Start) -> None:
+    process = start(client.url, "SELECT * FROM nope EMIT CHANGES;")
+    printed, err = process.communicate()
+    assert (printed, process.returncode) == ("", 1)
+    assert err.startswith("error: ")
+    assert "NOPE does not exist" in err
+
+
+def test_a_file_of_statements_and_stdin(client: KsqlClient, start: Start, tmp_path: Path) -> None:
+    insert(client, "a", 1)
+    (tmp_path / "report.sql").write_text("-- both\nSELECT COUNT(*) AS many FROM s;\nSELECT id FROM s;\n")
+    process = start(client.url, "-f", "report.sql", "--format", "csv")
+    assert process.communicate() == ("MANY\n1\nID\na\n", "grouped here, 1 rows pulled\n")
+    piped = start(client.url, "--json", stdin=subprocess.PIPE)
+    assert piped.communicate("SELECT n FROM s ORDER BY n;") == ('{"N": 1}\n', "sorted here, 1 rows pulled\n")
+    assert (process.returncode, piped.returncode) == (0, 0)
+
+
+def test_a_failure_ends_a_file_of_statements(client: KsqlClient, start: Start) -> None:
+    process = start(client.url, "SELECT id FROM s; SELECT nope FROM s ORDER BY 1; SELECT id FROM s;", "--json")
+    printed, err = process.communicate()
+    assert (printed, process.returncode) == ("", 1)
+    assert "  1 | SELECT nope FROM s ORDER BY 1;\n    |        ^\n" in err
+
+
+def test_out_writes_exact_values(client: KsqlClient, start: Start, tmp_path: Path) -> None:
+    client.execute("INSERT INTO s (id, n, ROWTIME) VALUES ('a', 1, 1789466400000);")
+    query = "SELECT id, n, ROWTIME AS seen FROM s"
+    for name in ("s.csv", "s.parquet", "s.txt"):
+        assert start(client.url, query, "--out", name).communicate() == ("", "")
+    assert (tmp_path / "s.csv").read_text() == "ID,N,SEEN\na,1,1789466400000\n"
+    assert "│ a  │ 1 │ 1789466400000 │" in (tmp_path / "s.txt").read_text()
+    (row,) = pq.read_table(tmp_path / "s.parquet").to_pylist()
+    assert row == {"ID": "a", "N": 1, "SEEN": datetime(2026, 9, 15, 10, tzinfo=UTC)}
+
+
+def test_an_empty_result_says_why(client: KsqlClient, start: Start) -> None:
+    process = start(client.url, "SELECT * FROM s")
+    assert process.communicate()[1] == "no rows: nothing in the topic s\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--format", "parquet", "SELECT * FROM s"], "hint: name a file: --out FILE.parquet"),
+        (["--out", "x.csv", "SELECT * FROM s; SELECT * FROM s"], "--out holds one result"),
+        (["-f", "x.sql", "SHOW TABLES"], "give either QUERY or --file"),
+        (["--yes", "--read-only", "SHOW TABLES"], "contradict each other"),
+        (["/* nothing */"], "there is no statement"),
+        (["-f", "nowhere.sql"], "error: nowhere.sql: No such file or directory"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    client: KsqlClient, start: Start, arguments: list[str], message: str
+) -> None:
+    process = start(client.url, *arguments)
+    printed, err = process.communicate()
+    assert (printed, process.returncode) == ("", 1)
+    assert message in " ".join(err.replace("│", " ").split())
+
+
+def test_print(stub: Stub, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = "Key format: JSON\nrowtime: 2026/09/15, key: é, value: {}\n\n".encode()
+    runner = Runner(stub.will_reply(Canned(200, lines)), View(), refusing(False))
+    (statement,) = statements_in("PRINT 'sales' FROM BEGINNING;")
+    runner.run(statement)
+    assert capsys.readouterr().out == "Key format: JSON\nrowtime: 2026/09/15, key: é, value: {}\n"
+    assert stub.requests[0][0] == "/query"
+    assert stub.requests[0][1]["ksql"] == "PRINT 'sales' FROM BEGINNING;"
+
+
+def test_print_fails(stub: Stub) -> None:
+    refused = Canned.json({"@type": "statement_error", "error_code": 40001, "message": "no topic"}, 400)
+    with pytest.raises(KsqlError, match="no topic"):
+        list(stub.will_reply(refused).printed("PRINT 'x';"))
+    with pytest.raises(QueryEnded, match="PRINT"):
+        list(stub.will_reply(Canned(200, b"Key format: JSON\n", cut=True)).printed("PRINT 'x';"))

@@ -112,7 +112,7 @@ def archive() -> None:
     show_groups([])
 
 
-SHOWN: dict[str, Callable[[], None]] = {
+SHOWN: dict[str, Callable[[], object]] = {
     "rows": lambda: show_rows(rows()),
     "push": lambda: show_push(rows()),
     "json": lambda: show_json(rows()),

@@ -20,7 +20,7 @@ from opensea_metrics.deploy.cli import server_access, serving
 from opensea_metrics.deploy.cli.app import whole_app
 from opensea_metrics.deploy.client import Access, KsqlClient, KsqlError
 from opensea_metrics.deploy.config import ServeSettings
-from opensea_metrics.deploy.embedded import access, server
+from opensea_metrics.deploy.embedded import access, server, web_server
 from opensea_metrics.deploy.embedded.policy import Certificate, Credentials, Policy
 from opensea_metrics.deploy.embedded.storage import StorageError
 from tests.embedded import h2c
@@ -276,14 +276,14 @@ def test_a_certificate_that_cannot_be_used(
 ) -> None:
     wrong = Certificate(certificate.cert_file, certificate.key_file, password)
     with (
-        pytest.raises(server.CertificateError, match=r"cert\.pem with the key .*key\.pem") as caught,
+        pytest.raises(web_server.CertificateError, match=r"cert\.pem with the key .*key\.pem") as caught,
         server.running(tmp_path, policy=Policy(certificate=wrong)),
     ):
         pass
     assert "wrong" not in str(caught.value)
     missing = Policy(certificate=Certificate(tmp_path / "nothing.pem"))
     with (
-        pytest.raises(server.CertificateError, match=r"nothing\.pem.*No such file"),
+        pytest.raises(web_server.CertificateError, match=r"nothing\.pem.*No such file"),
         server.running(tmp_path, policy=missing),
     ):
         pass
@@ -304,7 +304,7 @@ def test_names_and_addresses_are_allowed_as_hosts(name: str) -> None:
 def test_serve_says_that_it_serves_once_it_does(tmp_path: Path) -> None:
     """The message has the port that the system chose."""
     command = [sys.executable, "-c", "from opensea_metrics.deploy import cli; cli.main()", "serve", "--port", "0"]
-    command += ["--data-dir", str(tmp_path)]
+    command += ["--no-dashboard", "--data-dir", str(tmp_path)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         line = process.stderr.readline()
@@ -325,7 +325,7 @@ def test_serve_says_nothing_but_the_error_if_it_cannot(
     said: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as taken:
         number = taken.getsockname()[1] if port is None else port
-        with pytest.raises(server.PortInUse, match=words):
+        with pytest.raises(web_server.PortInUse, match=words):
             server.serve(tmp_path, host, number, ready=said.append)
     assert said == []
 

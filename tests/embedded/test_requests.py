@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from starlette.types import ASGIApp, Receive, Scope, Send
 from structlog.testing import capture_logs
 
-from opensea_metrics.deploy.embedded import answers, app, listings, replies, server
+from opensea_metrics.deploy.embedded import answers, app, listings, replies, web_server
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.open_requests import OpenRequests
 from opensea_metrics.deploy.embedded.policy import Credentials, Policy
@@ -69,7 +69,7 @@ def portal() -> Iterator[BlockingPortal]:
 
 @pytest.fixture(scope="module")
 def client(engine: Engine, portal: BlockingPortal) -> Client:
-    return Client(portal, app.create(engine, OpenRequests(10), Policy(), server.LOOPBACK), {})
+    return Client(portal, app.create(engine, OpenRequests(10), Policy(), web_server.LOOPBACK), {})
 
 
 # -- wrong types, field by field ----------------------------------------------------------------
@@ -302,7 +302,7 @@ def failing(*_: Any, **__: Any) -> Any:
 @pytest.fixture
 def guarded(engine: Engine, portal: BlockingPortal) -> Client:
     policy = Policy(credentials=Credentials(token="t0ken"))
-    application = app.create(engine, OpenRequests(10), policy, server.LOOPBACK)
+    application = app.create(engine, OpenRequests(10), policy, web_server.LOOPBACK)
     return Client(portal, application, {"Authorization": "Bearer t0ken"})
 
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from opensea_metrics.deploy.client import KsqlClient
-from opensea_metrics.deploy.embedded import server
+from opensea_metrics.deploy.embedded import server, web_server
 from opensea_metrics.deploy.embedded.storage import Storage, StorageError
 
 SETUP = (
@@ -178,7 +178,7 @@ def test_late_rows_are_left_out(tmp_path: Path) -> None:
 def test_a_used_port_and_a_used_directory_are_reported(tmp_path: Path) -> None:
     with server.running(tmp_path) as url:
         port = int(url.rsplit(":", 1)[1])
-        with pytest.raises(server.PortInUse, match="--port"), server.running(tmp_path / "b", port):
+        with pytest.raises(web_server.PortInUse, match="--port"), server.running(tmp_path / "b", port):
             pass
     file = tmp_path / "file"
     file.touch()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import sys
@@ -109,10 +110,27 @@ def rows_of(files: dict[str, bytes], table: str, form: str) -> Rows:
     data = files[f"{table.lower()}.{form}"]
     if form == "ndjson":
         return [json.loads(line) for line in data.splitlines()]
-    return list(pq.read_table(io.BytesIO(data)).to_pylist())
+    if form == "csv":
+        lines = csv.DictReader(io.StringIO(data.decode()))
+        return [{name: _number(text) for name, text in line.items()} for line in lines]
+    read = pq.read_table(io.BytesIO(data))
+    times = {"WINDOWSTART", "WINDOWEND", "WS", "WE"} & set(read.column_names)
+    assert {str(read.schema.field(time).type) for time in times} <= {"timestamp[ms, tz=UTC]"}
+    return list(read.cast(pa.schema([_as_read(field, times) for field in read.schema])).to_pylist())
 
 
-@pytest.mark.parametrize("form", ["parquet", "json"])
+def _number(text: str | None) -> Any:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return text
+
+
+def _as_read(field: pa.Field, times: set[str]) -> pa.Field:
+    return field.with_type(pa.int64()) if field.name in times else field
+
+
+@pytest.mark.parametrize("form", ["parquet", "json", "csv"])
 def test_a_file_a_table(
     run: Run, day: Path, engine: str, place: Place, form: str, tables: dict[str, Rows]
 ) -> None:
@@ -122,7 +140,7 @@ def test_a_file_a_table(
     total = sum(map(len, tables.values()))
     assert out.strip() == f"{total} rows of {len(tables)} tables in {place.url}"
     files = place.files()
-    suffix = {"parquet": "parquet", "json": "ndjson"}[form]
+    suffix = {"parquet": "parquet", "json": "ndjson", "csv": "csv"}[form]
     assert files.keys() == {"run.json", *(f"{name.lower()}.{suffix}" for name in tables)}
     for name, rows in tables.items():
         found = rows_of(files, name, suffix)

@@ -21,7 +21,7 @@ CORE = {"minio", "minio-bucket", "notebook", "spark-master", "spark-worker"}
 CASSANDRA = {"cassandra", "cassandra-init"}
 KAFKA = {
     "conduktor", "conduktor-db", "connectors", "kafka", "kafka-connect", "kafka-rest-proxy",
-    "kafka-schema-registry", "ksqldb-cli", "ksqldb-server", "migrate", "topics",
+    "dashboard", "kafka-schema-registry", "ksqldb-cli", "ksqldb-server", "migrate", "topics",
 }  # fmt: skip
 PROFILES = {
     "": CORE,
@@ -33,13 +33,14 @@ PROFILES = {
 }
 SECRETS = (
     "MINIO_ROOT_PASSWORD", "CASSANDRA_PASSWORD", "CONDUKTOR_ADMIN_PASSWORD",
-    "CONDUKTOR_DB_PASSWORD", "JUPYTER_TOKEN",
+    "CONDUKTOR_DB_PASSWORD", "DASHBOARD_PASSWORD", "JUPYTER_TOKEN",
 )  # fmt: skip
-# Service → its ports on this machine, as the predecessor's README and compose file promise them.
+# Service → its ports on this machine. All but the dashboard's are those of the predecessor.
 PROMISED = {
     "notebook": (8888, 4040), "spark-master": (8080,), "minio": (9000, 9001), "cassandra": (9042,),
     "kafka": (9092,), "conduktor": (8090,), "kafka-schema-registry": (8081,),
     "kafka-rest-proxy": (8082,), "kafka-connect": (8083,), "ksqldb-server": (8088,),
+    "dashboard": (8089,),
 }  # fmt: skip
 LAPTOP = 16 * 1024  # MiB
 FOR_THE_SYSTEM = 1536  # MiB
@@ -251,6 +252,7 @@ def test_the_parts_are_wired_to_one_another(stack: dict[str, Any]) -> None:
             seen.add((name, address.partition(":")[0]))
     for reader, parts in {
         "conduktor": {"kafka", "kafka-schema-registry", "kafka-connect", "ksqldb-server"},
+        "dashboard": {"ksqldb-server"},
         "ksqldb-server": {"kafka", "kafka-schema-registry", "kafka-connect"},
         "kafka-connect": {"kafka", "minio"},
         "tools": {

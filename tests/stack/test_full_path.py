@@ -34,11 +34,11 @@ from tests.parts.ports import free_port
 
 SECRETS = (
     "MINIO_ROOT_PASSWORD", "CASSANDRA_PASSWORD", "CONDUKTOR_ADMIN_PASSWORD",
-    "CONDUKTOR_DB_PASSWORD", "JUPYTER_TOKEN",
+    "CONDUKTOR_DB_PASSWORD", "DASHBOARD_PASSWORD", "JUPYTER_TOKEN",
 )  # fmt: skip
 PORTS = (
     "NOTEBOOK", "SPARK_DRIVER_UI", "SPARK_MASTER_UI", "MINIO", "MINIO_CONSOLE", "CASSANDRA", "KAFKA",
-    "SCHEMA_REGISTRY", "REST_PROXY", "CONNECT", "KSQLDB", "CONDUKTOR",
+    "SCHEMA_REGISTRY", "REST_PROXY", "CONNECT", "KSQLDB", "CONDUKTOR", "DASHBOARD",
 )  # fmt: skip
 PATIENCE = 900  # seconds; the slowest machine may need them
 SOURCE = "s3a://raw-data/topics/OpenSeaRawEvents"

@@ -390,8 +390,7 @@ class Calls(Lambdas):
         names = names_in(str(path.this))
         if names is None:
             return f"CAST(NULL AS {self.type_name(STRING)})"
-        in_python = self.in_python(table.JSON_FIELD, [text, self.value(path)])
-        return self.json_field(text, names, in_python)
+        return self.json_field(text, names, lambda once: self.in_python(table.JSON_FIELD, [once, self.value(path)]))
 
     def _filled(self, name: str, arguments: Sequence[str]) -> str:
         template = self.templates[name]

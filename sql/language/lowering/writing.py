@@ -58,8 +58,8 @@ class Writing(ABC):
         return f"abs(TRY_CAST({value} AS DOUBLE)) < 1E{kind.precision - kind.scale}"
 
     @abstractmethod
-    def json_field(self, json_text: str, names: Sequence[str], in_python: str) -> str:
-        """A field of a JSON text, in levels ``names``. ``in_python`` is right for every text, and slow."""
+    def json_field(self, json_text: str, names: Sequence[str], in_python: Callable[[str], str]) -> str:
+        """A field of a JSON text, in levels ``names``. ``in_python`` writes a call that is right and slow."""
 
     @abstractmethod
     def member(self, struct: str, field: str) -> str:

@@ -91,7 +91,7 @@ class Lowering(Calls):
     def type_name(self, kind: KsqlType) -> str:
         return duckdb(kind)
 
-    def json_field(self, json_text: str, names: Sequence[str], in_python: str) -> str:
+    def json_field(self, json_text: str, names: Sequence[str], in_python: Callable[[str], str]) -> str:
         """DuckDB writes numbers in its own way, takes the first of repeated names, and no text after the JSON."""
         path = text(pointer(names))
         repeated = [
@@ -103,7 +103,7 @@ class Lowering(Calls):
             is_odd = f"json_odd_field(json_extract({{0}}, {path})::VARCHAR, {{0}})"
             odd = " OR ".join(["NOT json_valid({0})", is_odd, *repeated])
             return (
-                f"CASE WHEN {odd.replace('{0}', once[0])} THEN {in_python}"
+                f"CASE WHEN {odd.replace('{0}', once[0])} THEN {in_python(once[0])}"
                 f" WHEN json_type({once[0]}, {path}) = 'NULL' THEN 'null'"
                 f" ELSE json_extract_string({once[0]}, {path}) END"
             )

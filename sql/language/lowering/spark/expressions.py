@@ -78,12 +78,12 @@ class SparkLowering(Calls):
             return f"CAST({literal.this} AS DOUBLE)"
         return super().literal(literal)
 
-    def json_field(self, json_text: str, names: Sequence[str], in_python: str) -> str:
+    def json_field(self, json_text: str, names: Sequence[str], in_python: Callable[[str], str]) -> str:
         """Spark writes numbers in its own way, and would call Python for all rows, also in a branch of a CASE."""
         try:
             paths = self._json_paths(names)
         except ValueError:
-            return in_python
+            return in_python(json_text)
 
         def write(once: Sequence[str]) -> str:
             values = [fill(_JSON_FIELD, [once[0], path]) for path in paths]

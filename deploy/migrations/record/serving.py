@@ -12,7 +12,7 @@ from typing import TypeVar
 from sqlglot.errors import TokenError
 from sqlglot.tokenizer_core import TokenType
 
-from opensea_metrics.core.errors import OpenSeaMetricsError
+from opensea_metrics.core.errors import OpenSeaMetricsError, SqlError
 from opensea_metrics.deploy.client import KsqlClient, KsqlError
 from opensea_metrics.deploy.migrations.record.store import RecordStore
 from opensea_metrics.sql.language.dialect import KsqlDB
@@ -51,7 +51,7 @@ def reading(client: KsqlClient, text: str, run: Callable[[str], T]) -> T:
     """
     try:
         return run(text)
-    except KsqlError:
+    except (KsqlError, SqlError):
         try:
             names = serving_names(client)
         except OpenSeaMetricsError:

@@ -1,0 +1,81 @@
+"""Runs the dashboard, in the foreground or in a thread beside the caller."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import anyio.to_thread
+
+from opensea_metrics.deploy.dashboard.app import create
+from opensea_metrics.deploy.dashboard.options import DashboardOptions
+from opensea_metrics.deploy.dashboard.stream import Streams
+from opensea_metrics.deploy.embedded import web_server
+from opensea_metrics.deploy.embedded.policy import Policy
+from opensea_metrics.deploy.embedded.web_server import (
+    LOOPBACK,
+    check_certificate,
+    listening,
+    url_of,
+)
+
+PORT = 8089
+_THREADS = 4
+_HEAD = 256 * 1024
+"""Bytes of a request's head. The address of a collection has its name, which may have 10,000 letters."""
+
+
+def serve(
+    options: DashboardOptions,
+    host: str = LOOPBACK,
+    port: int = PORT,
+    policy: Policy | None = None,
+    ready: Callable[[str], object] = lambda _: None,
+) -> None:
+    """Serve until SIGINT or SIGTERM. ``ready`` is called with the URL. Raises PortInUse and CertificateError."""
+    check_certificate(policy)
+
+    async def until_signalled() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        ready(url_of(host, bound, policy))
+        await _serve(options, bound, stop, policy or Policy(), host)
+
+    with listening(host, port) as bound:
+        asyncio.run(until_signalled())
+
+
+@contextmanager
+def running(options: DashboardOptions, port: int = 0, policy: Policy | None = None) -> Iterator[str]:
+    """Run the dashboard in a thread of this process, on loopback, and yield its URL. Port 0 takes a free port."""
+    with listening(LOOPBACK, port) as bound:
+        url = url_of(LOOPBACK, bound, policy)
+        loop = asyncio.new_event_loop()
+        stop = asyncio.Event()
+        served = _serve(options, bound, stop, policy or Policy(), LOOPBACK)
+        thread = threading.Thread(target=lambda: loop.run_until_complete(served), name="dashboard")
+        thread.start()
+        try:
+            yield url
+        finally:
+            loop.call_soon_threadsafe(stop.set)
+            thread.join()
+            loop.close()
+
+
+async def _serve(
+    options: DashboardOptions, bound: socket.socket, stop: asyncio.Event, policy: Policy, host: str
+) -> None:
+    # Each thread keeps memory of its own. Requests to the server wait for the server anyway.
+    anyio.to_thread.current_default_thread_limiter().total_tokens = _THREADS
+    policy = replace(policy, limits=replace(policy.limits, head=_HEAD))
+    streams = Streams()
+    app = create(options, streams, policy, host)
+    await web_server.serve(app, bound, policy, stop, streams.stop)

@@ -1,0 +1,85 @@
+"""Where the pages' rows come from: the tables of a server, or the results of a recompute."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Protocol
+
+import httpx
+from starlette.concurrency import run_in_threadpool
+
+from opensea_metrics.core.quoting import ksqldb_text
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.dashboard.push import Values, push
+
+
+@dataclass(frozen=True)
+class RowSelection:
+    """Columns of the rows of a windowed table whose windows start in ``[start, end)``, in epoch ms.
+
+    The rows also have the key of the first entry of each top list in ``first_keys``, or None.
+    ``equal`` are columns and the texts that they must equal. Names of tables and columns are this package's own.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    equal: tuple[tuple[str, str], ...] = ()
+    start: int | None = None
+    end: int | None = None
+    first_keys: tuple[str, ...] = ()
+
+    def pull(self) -> str:
+        """The pull query."""
+        bounds = ((">=", self.start), ("<", self.end))
+        return f"{self._select(*(f'WINDOWSTART {sign} {bound}' for sign, bound in bounds if bound is not None))};"
+
+    def push(self) -> str:
+        """The push query for future changes of any window."""
+        return f"{self._select()} EMIT CHANGES;"
+
+    def _select(self, *bounds: str) -> str:
+        conditions = [*(f"{name} = {ksqldb_text(value)}" for name, value in self.equal), *bounds]
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        keys = (f"{name}[1]->KEY AS FIRST_{name}" for name in self.first_keys)
+        return f"SELECT {', '.join((*self.columns, *keys))} FROM {self.table}{where}"
+
+
+class Tables(Protocol):
+    """The tables of one place. Their methods raise OpenSeaMetricsError if the place cannot be read."""
+
+    is_live: bool
+
+    async def names(self) -> frozenset[str]:
+        """The names of all tables, in upper case."""
+        ...
+
+    async def rows(self, selection: RowSelection) -> list[Values]:
+        """The rows of a selection."""
+        ...
+
+
+class ServerTables:
+    """The tables of a ksqlDB or an embedded server."""
+
+    is_live = True
+
+    def __init__(self, client: KsqlClient) -> None:
+        self.client = client
+        self._http: httpx.AsyncClient | None = None
+
+    def push(self, text: str, reset: str = "latest") -> AsyncGenerator[Values | None, None]:
+        """The rows of a push query: see :func:`push`."""
+        if self._http is None:  # one for all queries, because its certificates take a megabyte
+            self._http = self.client.access.async_http()
+        return push(self._http, self.client.url, text, reset)
+
+    async def names(self) -> frozenset[str]:
+        """The names of all tables."""
+        tables = await run_in_threadpool(self.client.tables)
+        return frozenset(table.name for table in tables)
+
+    async def rows(self, selection: RowSelection) -> list[Values]:
+        """The rows of a pull query."""
+        pulled = await run_in_threadpool(self.client.pull_rows, selection.pull())
+        return list(pulled.values)

@@ -1,0 +1,135 @@
+"""Rows as CSV, JSON lines and Parquet, with exact values."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import sys
+import uuid
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TextIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from opensea_metrics.core.errors import OpenSeaMetricsError
+from opensea_metrics.core.types import KsqlType
+from opensea_metrics.deploy.output.plain import json_text, write_line
+from opensea_metrics.deploy.output.readable import cell
+from opensea_metrics.deploy.query.values import arrow_table, moment
+
+
+class Form(StrEnum):
+    """The form in which rows are shown or written."""
+
+    TABLE = "table"
+    VERTICAL = "vertical"
+    JSON = "json"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+_SUFFIXES = {".csv": Form.CSV, ".json": Form.JSON, ".ndjson": Form.JSON, ".jsonl": Form.JSON, ".parquet": Form.PARQUET}
+
+
+class OutputRefused(OpenSeaMetricsError):
+    """Rows cannot be written in this form or to this place. The message says what to choose."""
+
+
+def form_for(form: Form | None, out: Path | None) -> Form:
+    """The chosen form, or that of the file's suffix, or a table. Raises OutputRefused for Parquet on a terminal."""
+    chosen = form or (_SUFFIXES.get(out.suffix.lower()) if out else None) or Form.TABLE
+    if chosen is Form.PARQUET and out is None:
+        raise OutputRefused("Parquet is not text, so it cannot be printed\n  hint: name a file: --out FILE.parquet")
+    return chosen
+
+
+@contextmanager
+def redirected(out: Path | None) -> Iterator[None]:
+    """Everything that is printed to stdout goes to a file, which appears when the block ends without an error.
+
+    ``None``: nothing changes. Raises OSError.
+    """
+    if out is None:
+        yield
+        return
+    with _appearing(out) as hidden, open(hidden, "w", encoding="utf-8", newline="") as file:
+        before, sys.stdout = sys.stdout, file
+        try:
+            yield
+        finally:
+            sys.stdout = before
+
+
+@contextmanager
+def _appearing(out: Path) -> Iterator[Path]:
+    """A hidden file that gets its name when the block ends, or when Ctrl-C ends it."""
+    hidden = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        try:
+            yield hidden
+        except KeyboardInterrupt:
+            if hidden.exists():
+                os.replace(hidden, out)
+            raise
+        os.replace(hidden, out)
+    finally:
+        hidden.unlink(missing_ok=True)
+
+
+def write_json(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
+    """Print one JSON object per line, as rows come. Returns their number."""
+    count = 0
+    for row in rows:
+        write_line(json_text(dict(zip(names, row, strict=True))))
+        count += 1
+    return count
+
+
+def write_csv(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
+    """Print a header and one line per row, as rows come. NULL is empty; lists and STRUCTs are JSON.
+
+    Returns the number of rows.
+    """
+    write_line(_csv_line(names))
+    count = 0
+    for row in rows:
+        write_line(_csv_line(["" if value is None else cell(value) for value in row]))
+        count += 1
+    return count
+
+
+def _csv_line(values: Sequence[str]) -> str:
+    text: TextIO = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(values)
+    text.seek(0)
+    return text.read()
+
+
+def write_parquet(
+    out: Path, columns: Sequence[tuple[str, KsqlType]], rows: Iterable[Sequence[Any]], times: Collection[str]
+) -> int:
+    """Write a Parquet file and return its number of rows. ``times`` are BIGINT columns that become timestamps, UTC.
+
+    After Ctrl-C the file has the rows so far. Raises SqlError for a value that its type does not allow, and OSError.
+    """
+    taken: list[Sequence[Any]] = []
+    with _appearing(out) as hidden:
+        try:
+            taken.extend(rows)
+        finally:
+            table = arrow_table(columns, taken)
+            for at, (name, _) in enumerate(columns):
+                if name in times:
+                    table = table.set_column(at, name, _timestamps(table.column(at)))
+            pq.write_table(table, hidden, compression="zstd")
+    return len(taken)
+
+
+def _timestamps(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    values = [None if value is None else moment(value) for value in column.to_pylist()]
+    return pa.chunked_array([pa.array(values, pa.timestamp("ms")).cast(pa.timestamp("ms", "UTC"))])

@@ -1,0 +1,8 @@
+"""Answers SELECTs, also those whose ORDER BY, GROUP BY, JOIN or OVER a pull query cannot have.
+
+:func:`answer` is the only entry. The shell, ``query`` and the dashboard call it.
+"""
+
+from opensea_metrics.deploy.query.answer import MOST_ROWS, Answer, TooManyRows, answer
+
+__all__ = ["MOST_ROWS", "Answer", "TooManyRows", "answer"]
