@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-from rich.console import Console
-from rich.table import Table
 
 from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.core.quoting import ksqldb_text
@@ -17,11 +12,12 @@ from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.embedded import server
 from opensea_metrics.deploy.output.console import console, shown
-from opensea_metrics.deploy.output.plain import one_line
+from opensea_metrics.deploy.output.demo import DemoScreen, show_screen
 from opensea_metrics.deploy.output.progress import Reporter
 from opensea_metrics.producer import sample
 from opensea_metrics.producer.replay import replay
 from opensea_metrics.producer.sinks import ArchiveSink
+from opensea_metrics.spark_batch.period import parse_window
 from opensea_metrics.sql.language.project.project import load_project
 
 _TIMEOUT = 120.0
@@ -32,14 +28,14 @@ class DemoFailed(OpenSeaMetricsError):
 
 
 def run(data_dir: Path, port: int, hold: Callable[[str], None] | None = None) -> None:
-    """Run the demo in a data directory, and print each step and the metrics.
+    """Run the demo in a data directory, print its steps, and then one screen with the metrics.
 
     ``hold`` is called with the server's URL at the end, before the server stops. Raises DemoFailed,
     PortInUse, StorageError, and the errors of the migration tool.
     """
     screen = console()
     with server.running(data_dir, port) as url:
-        screen.print(shown("1.", "bold") + shown(f" embedded server at {url}, data in {data_dir}"))
+        screen.print(shown("1.", "bold") + shown(f" embedded server at {url}"))
         client = KsqlClient(url)
         with Reporter() as report:
             applied = commands.apply(client, report=report)
@@ -47,16 +43,16 @@ def run(data_dir: Path, port: int, hold: Callable[[str], None] | None = None) ->
         if not any(data_dir.glob("topics/OpenSeaRawEvents/year=*")):
             sink = ArchiveSink(data_dir)
             try:
-                counts = replay(sample.bundled(), sink)
+                counts = replay(sample.recent_frames(time.time_ns() // 1_000_000), sink)
             finally:
                 sink.close()
             screen.print(
                 shown("3.", "bold") + f" replayed {counts.read} sample frames: {counts.written} records, "
                 f"{counts.dead} dead letters, {counts.skipped} control frames"
             )
-        with _waiting(screen, "counting"):
+        with screen.status("counting"):
             wait_until_read(client, _TIMEOUT)
-        show(client, screen)
+        show_screen(looked_at(client), url if hold else None)
         if hold is not None:
             hold(url)
 
@@ -89,72 +85,27 @@ def _lag(client: KsqlClient, sink: str) -> int:
     return sum(max(0, partition.end - partition.consumed) for partition in offsets)
 
 
-def show(client: KsqlClient, console: Console) -> None:
-    """Print the market, the top collections, and one collection with its top assets, for each window size.
+def looked_at(client: KsqlClient) -> DemoScreen:
+    """The newest window of the largest size: the market, its top collections, and one collection.
 
-    Shows the window with the most sales.
+    Raises DemoFailed if the window has no rows.
     """
-    for window in load_project().settings["windows"]:
-        name = str(window["size"]).replace(" ", "_").upper()
-        if "slide" in window:
-            name += "_BY_" + str(window["slide"]).replace(" ", "_").upper()
-        markets = client.pull(f"SELECT * FROM global_{name};")
-        if not markets:
-            raise DemoFailed(f"GLOBAL_{name} is empty")
-        market = max(markets, key=lambda row: (row["SALES"], row["WS"]))
-        at = f"WINDOWSTART = {market['WS']}"
-        console.rule(f"{window['size'].lower()} from {_clock(market['WS'])}, of {len(markets)} windows")
-        _print(console, "the market", [market], _MARKET)
-        tops = client.pull(f"SELECT * FROM top_collections_{name} WHERE scope = 'all' AND {at};")
-        best = tops[0]["BY_USD_VOLUME"][:5]
-        rows = [
-            client.pull(
-                f"SELECT * FROM collection_{name} WHERE collection = {ksqldb_text(e['KEY'])} AND {at};"
-            )[0]
-            for e in best
-        ]
-        _print(console, "top collections by volume", rows, _COLLECTION)
-        if best:
-            slug = best[0]["KEY"]
-            where = f"collection = {ksqldb_text(slug)} AND {at}"
-            (assets,) = client.pull(f"SELECT * FROM top_assets_{name} WHERE {where};")
-            console.print(shown(slug, "bold") + f": {assets['ASSETS_SOLD']} assets sold; top assets:")
-            _print(console, None, assets["BY_USD_VOLUME"][:5], {"KEY": "nft_id", "VALUE": "USD"})
-
-
-_MARKET = {
-    "EVENTS": "events", "TRANSFERS": "transfers", "ITEMS_TRANSFERRED": "items transferred",
-    "SALES": "sales", "USD_VOLUME": "USD", "ETH_VOLUME": "ETH",
-}  # fmt: skip
-_COLLECTION = {
-    "COLLECTION": "collection", "SALES": "sales", "USD_VOLUME": "USD", "ETH_VOLUME": "ETH",
-    "FLOOR_USD": "floor USD", "AVG_USD": "average USD", "TRANSFERS": "transfers",
-}  # fmt: skip
-
-
-def _print(
-    console: Console, title: str | None, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]
-) -> None:
-    table = Table(title=title, title_justify="left")
-    for label in columns.values():
-        table.add_column(label, justify="left" if label in ("collection", "nft_id") else "right")
-    for row in rows:
-        table.add_row(*(shown(one_line(_cell(row[name]))) for name in columns))
-    console.print(table)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "–"
-    return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
-
-
-def _clock(moment: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(moment / 1000))
-
-
-@contextmanager
-def _waiting(console: Console, activity: str) -> Iterator[None]:
-    status: AbstractContextManager[Any] = console.status(activity)
-    with status:
-        yield
+    sizes = [parse_window(w["size"], w.get("slide")) for w in load_project().settings["windows"]]
+    window = max(sizes, key=lambda choice: choice.size or 0)
+    name = "_BY_".join(text.replace(" ", "_") for text in (window.label, window.slide) if text)
+    markets = client.pull(f"SELECT * FROM global_{name};")
+    if not markets:
+        raise DemoFailed(f"GLOBAL_{name} is empty")
+    market = max(markets, key=lambda row: (row["SALES"] > 0, row["WS"]))
+    at = f"WINDOWSTART = {market['WS']}"
+    (trading,) = client.pull(f"SELECT * FROM trading_{name} WHERE scope = 'market' AND name = 'all' AND {at};")
+    tops = client.pull(f"SELECT * FROM top_collections_{name} WHERE scope = 'all' AND {at};")
+    slugs = [entry["KEY"] for entry in tops[0]["BY_USD_VOLUME"][:5]] if tops else []
+    if not slugs:
+        raise DemoFailed(f"TOP_COLLECTIONS_{name} has no sales")
+    collections = [
+        client.pull(f"SELECT * FROM collection_{name} WHERE collection = {ksqldb_text(slug)} AND {at};")[0]
+        for slug in slugs
+    ]
+    (assets,) = client.pull(f"SELECT * FROM top_assets_{name} WHERE collection = {ksqldb_text(slugs[0])} AND {at};")
+    return DemoScreen(window.label.lower(), market, trading, tuple(collections), assets)

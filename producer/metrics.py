@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -69,10 +71,11 @@ class Stats:
 
 
 class StatusLine:
-    """Text such as ``4,103 events/s · lag 1.2 s · …``. Rates cover the time since the previous line."""
+    """Text such as ``4,103 events/s · newest 10:31:02 UTC · lag 1.2 s · …``. Rates cover the time since the previous
+    line. ``folder`` is on the disk to which events go, if they go to files."""
 
-    def __init__(self, stats: Stats, sink: Sink) -> None:
-        self._stats, self._sink = stats, sink
+    def __init__(self, stats: Stats, sink: Sink, folder: Path | None = None) -> None:
+        self._stats, self._sink, self._folder = stats, sink, folder
         self._at, self._received = time.monotonic(), stats.received
         self._latency = list(stats.latency.counts)
 
@@ -86,7 +89,9 @@ class StatusLine:
         return " · ".join(
             (
                 f"{rate:,.0f} events/s" if stats.joined else "not joined",
+                *self._newest(),
                 f"lag {lag:,.1f} s" if lag is not None else "lag –",
+                *self._free(),
                 f"queue {sink.queued:,}",
                 f"delivered {sink.delivered:,}",
                 f"dead {sink.dead_letters:,}",
@@ -95,6 +100,17 @@ class StatusLine:
                 *([f"ack p99 ≤ {p99 * 1000:,.0f} ms"] if p99 is not None else []),
             )
         )
+
+
+    def _newest(self) -> list[str]:
+        last = self._stats.last_event_ms
+        return [f"newest {time.strftime('%H:%M:%S', time.gmtime(last / 1000))} UTC"] if last else []
+
+    def _free(self) -> list[str]:
+        folder = self._folder
+        if folder is None or not folder.exists():
+            return []
+        return [f"disk {shutil.disk_usage(folder).free / 1e9:,.1f} GB free"]
 
 
 class _Collector(Collector):

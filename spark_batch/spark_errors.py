@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.producer.archive.errors import ArchiveError
-from opensea_metrics.spark_batch.spark_session import first_reason
+from opensea_metrics.udfs.spark import first_reason
 
 _SOURCE_ERROR = f"{ArchiveError.__module__}.{ArchiveError.__name__}: "
 """How Python writes it in a worker's traceback."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from typing import TYPE_CHECKING
 
-from opensea_metrics.core.definition import UdfError
 from opensea_metrics.producer.archive.s3 import S3Settings
 from opensea_metrics.spark_batch.settings import BatchSettings
 from opensea_metrics.udfs import spark as functions
@@ -41,35 +39,30 @@ def open_session(settings: BatchSettings, s3: S3Settings | None) -> SparkSession
 
     Raises UdfError if Spark is not installed or does not start.
     """
-    try:
-        from py4j.protocol import Py4JError
-        from pyspark.errors import PySparkException
-        from pyspark.sql import SparkSession
-    except ImportError as error:
-        raise UdfError("Spark is not installed: pip install 'opensea-metrics[spark]'") from error
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     master = settings.spark_master or "local[*]"
-    builder = (
-        SparkSession.builder.appName("opensea-metrics")
-        .master(master)
-        .config("spark.driver.memory", settings.spark_driver_memory)
+    options = {
+        "spark.app.name": "opensea-metrics",
+        "spark.master": master,
+        "spark.driver.memory": settings.spark_driver_memory,
         # Pauses do not matter in a batch, and Java's default collector takes more CPU time.
-        .config("spark.driver.extraJavaOptions", "-XX:+UseParallelGC")
-        .config("spark.ui.showConsoleProgress", "false")
+        "spark.driver.extraJavaOptions": "-XX:+UseParallelGC",
+        "spark.ui.showConsoleProgress": "false",
         # Errors are raised. Other log lines, for example about code too long to compile, are not errors.
-        .config("spark.log.level", "OFF")
-    )
+        "spark.log.level": "OFF",
+    }
     if master.startswith("local"):
-        builder = builder.config("spark.ui.enabled", "false")
-        builder = builder.config("spark.driver.bindAddress", "127.0.0.1")
-        builder = builder.config("spark.driver.host", "127.0.0.1")
+        options |= {
+            "spark.ui.enabled": "false",
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.driver.host": "127.0.0.1",
+        }
     if s3 is not None and settings.spark_fetch_s3a:
-        builder = builder.config("spark.jars.packages", ",".join(S3A))
-        builder = builder.config("spark.jars.excludes", "software.amazon.awssdk:bundle")
-    try:
-        session = builder.getOrCreate().newSession()
-    except (PySparkException, Py4JError) as error:
-        raise UdfError(f"Spark does not start at {master}: {first_reason(error)}") from error
+        options |= {
+            "spark.jars.packages": ",".join(S3A),
+            "spark.jars.excludes": "software.amazon.awssdk:bundle",
+        }
+    session = functions.started(options).newSession()
     for name, value in _SQL.items():
         session.conf.set(name, value)
     # The default, 200, is for clusters. Here, starting so many small tasks would take longer than their work.
@@ -81,15 +74,3 @@ def open_session(settings: BatchSettings, s3: S3Settings | None) -> SparkSession
             hadoop.set(name, value)
     functions.register(session)
     return session
-
-
-def first_reason(error: Exception) -> str:
-    """The cause of an error, in one line: the exception of a worker's Python, or else Java's message.
-
-    In an error of py4j, Java's message is the line that begins with a colon.
-    """
-    text = str(error).strip() or type(error).__name__
-    if raised := re.search(r"^.*Traceback \(most.*\n(?:[ \t].*\n)+(\S.*)", text, re.MULTILINE):
-        return raised[1]
-    lines = text.splitlines()
-    return next((line.lstrip(": ") for line in lines if line.startswith(": ")), lines[0])

@@ -11,12 +11,13 @@ import atexit
 import importlib
 import io
 import os
+import re
 import shutil
 import sys
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,24 +77,56 @@ def register_scalars(session: SparkSession, definitions: Iterable[Definition]) -
 def local_session() -> SparkSession:
     """A small Spark in this process, whose workers run the same Python. Raises UdfError if pyspark or Java is
     missing."""
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    options = {
+        "spark.master": "local[2]",
+        "spark.ui.enabled": "false",
+        "spark.sql.shuffle.partitions": "2",
+        "spark.sql.variable.substitute": "false",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+    }
+    return started(options)
+
+
+def started(options: Mapping[str, str]) -> SparkSession:
+    """The Spark of this process, which is started with ``options`` if none runs. Java's warnings are not shown.
+
+    Raises UdfError if pyspark or Java is missing, or Spark does not start.
+    """
     try:
+        from py4j.protocol import Py4JError
+        from pyspark import SparkConf, SparkContext
         from pyspark.errors import PySparkException
+        from pyspark.java_gateway import launch_gateway
         from pyspark.sql import SparkSession
     except ImportError as error:
         raise UdfError("Spark is not installed: pip install 'opensea-metrics[spark]'") from error
-    os.environ["PYSPARK_PYTHON"] = sys.executable
-    try:
-        return (
-            SparkSession.builder.master("local[2]")
-            .config("spark.ui.enabled", "false")
-            .config("spark.sql.shuffle.partitions", "2")
-            .config("spark.sql.variable.substitute", "false")
-            .config("spark.driver.bindAddress", "127.0.0.1")
-            .config("spark.driver.host", "127.0.0.1")
-            .getOrCreate()
-        )
-    except PySparkException as error:
-        raise UdfError(f"Spark does not start: {str(error).splitlines()[0]}") from error
+    with tempfile.TemporaryFile() as warnings_of_java:
+        try:
+            if SparkContext._gateway is None:
+                conf = SparkConf(loadDefaults=False).setAll([*options.items()])
+                # pyspark lets Java write to our stderr, and has no option for that.
+                java = launch_gateway(conf, {"stderr": warnings_of_java})  # type: ignore[no-untyped-call]
+                SparkContext._ensure_initialized(gateway=java)
+            return SparkSession.builder.config(map={**options}).getOrCreate()
+        except (PySparkException, Py4JError) as error:
+            warnings_of_java.seek(0)
+            last = warnings_of_java.read().decode(errors="replace").strip().splitlines()[-3:]
+            where = options["spark.master"]
+            raise UdfError("\n  ".join((f"Spark does not start at {where}: {first_reason(error)}", *last))) from error
+
+
+def first_reason(error: Exception) -> str:
+    """The cause of an error, in one line: the exception of a worker's Python, or else Java's message.
+
+    In an error of py4j, Java's message is the line that begins with a colon.
+    """
+    text = str(error).strip() or type(error).__name__
+    if raised := re.search(r"^.*Traceback \(most.*\n(?:[ \t].*\n)+(\S.*)", text, re.MULTILINE):
+        return raised[1]
+    lines = text.splitlines()
+    return next((line.lstrip(": ") for line in lines if line.startswith(": ")), lines[0])
 
 
 def ddl(definition: Definition) -> str:

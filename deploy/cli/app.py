@@ -11,24 +11,19 @@ Exit codes:
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import traceback
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Annotated
 
-import structlog
 import typer
-from structlog.typing import EventDict
 
 from opensea_metrics.core.errors import OpenSeaMetricsError, os_error_text
 from opensea_metrics.deploy.cli import verbs
-from opensea_metrics.deploy.cli.help import as_written
-from opensea_metrics.deploy.config import FunctionSettings
-from opensea_metrics.deploy.output.excerpts import error_text
-from opensea_metrics.deploy.output.plain import one_line, say, visible, write_any_character
-from opensea_metrics.udfs import registry
+from opensea_metrics.deploy.cli.help import as_written, list_only
+from opensea_metrics.deploy.output.plain import say, write_any_character
 
 INTERRUPTED = 130  # the exit code that shells use for Ctrl-C
 
@@ -67,73 +62,52 @@ def _verbs(
 
 def whole_app() -> typer.Typer:
     """The command with all its verbs."""
+    list_only(app, {})
     _load(None)
     return app
 
 
 def _load(verb: str | None) -> None:
+    """Register a verb, or all of them if ``verb`` is None."""
     verbs.load(verb)
-    for group in (app, *(group_info.typer_instance for group_info in app.registered_groups)):
-        for command in group.registered_commands if group else ():
-            as_written(command)
+    as_written(app, "")
+    for group in app.registered_groups:
+        if group.typer_instance:
+            as_written(group.typer_instance, f"{group.name} ")
 
 
-def _completed_words() -> list[str]:
-    """The words after the command's name for which a shell asks for completions."""
-    return os.environ.get("COMP_WORDS", "").split()[1:]
+def _load_for(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Register what a command line needs: one verb with its modules, or only the list of all verbs."""
+    if "_OPENSEA_METRICS_COMPLETE" in environment:
+        typed = environment.get("_TYPER_COMPLETE_ARGS", environment.get("COMP_WORDS", ""))
+        arguments = typed.split()[1:]
+    verb = next(iter(arguments), "")
+    if verb in verbs.SUMMARIES:
+        # Imported here because they take longer than all that a list of verbs needs.
+        from opensea_metrics.deploy.cli.logs import log_to_stderr
+        from opensea_metrics.deploy.config import FunctionSettings
+        from opensea_metrics.udfs import registry
 
-
-def log_to_stderr(level: int) -> None:
-    """Log messages of ``level`` and above on stderr.
-
-    stderr is looked up for each message, because rich replaces it while a status line is shown.
-    Tracebacks show no local variables, because those may hold secrets.
-    """
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper("%Y-%m-%d %H:%M:%S", utc=False),
-            structlog.processors.format_exc_info,
-            _without_control,
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty() and not os.environ.get("NO_COLOR"),
-                exception_formatter=structlog.dev.plain_traceback,
-            ),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
-    )
-    if logging.lastResort is not None:  # it formats the messages of libraries
-        logging.lastResort.setFormatter(_LibraryFormatter())
-
-
-def _without_control(_: Any, __: str, event: EventDict) -> EventDict:
-    return {
-        name: (visible if name == "exception" else one_line)(value) if isinstance(value, str) else value
-        for name, value in event.items()
-    }
-
-
-class _LibraryFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return visible(super().format(record))
+        log_to_stderr()
+        # Set in the environment, because processes that the command starts need it too.
+        if own := FunctionSettings().udfs:
+            os.environ[registry.VARIABLE] = own
+        _load(verb)
+    list_only(app, verbs.SUMMARIES)
 
 
 def main() -> None:
     """Run the command. Each expected error becomes one message on stderr and exit code 1."""
     write_any_character()
-    log_to_stderr(logging.WARNING)
     code: int | str | None
     try:
-        # Set in the environment, because processes that the command starts need it too.
-        if own := FunctionSettings().udfs:
-            os.environ[registry.VARIABLE] = own
-        _load(next(iter(sys.argv[1:] or _completed_words()), None))
-        app()
+        _load_for(sys.argv[1:], os.environ)
+        app(prog_name=app.info.name)
     except (ChangesPending, FaultsShown):
         code = 2
     except OpenSeaMetricsError as error:
+        from opensea_metrics.deploy.output.excerpts import error_text
+
         say(f"error: {error_text(error)}", stderr=True)
         code = 1
     except OSError as error:

@@ -11,7 +11,8 @@ from typing import Annotated
 import typer
 
 from opensea_metrics.deploy.cli import options, progress
-from opensea_metrics.deploy.cli.app import app, log_to_stderr
+from opensea_metrics.deploy.cli.app import app
+from opensea_metrics.deploy.cli.logs import log_to_stderr
 from opensea_metrics.deploy.config import Settings
 from opensea_metrics.deploy.output.batch import show_counts, show_table, size_text
 from opensea_metrics.deploy.output.damage import show_refused

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from datetime import UTC, datetime
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
@@ -56,10 +57,12 @@ class Protocol(StrEnum):
     OBJECTS = "1.0.0"
 
 
-Out = Annotated[
+DataDir = Annotated[
     Path | None,
     typer.Option(
-        metavar="DIR", help="With --sink archive: the server's data (default: ./.opensea-metrics)."
+        metavar="DIR",
+        help="With --sink archive: the data directory of the server.",
+        show_default="./.opensea-metrics",
     ),
 ]
 Bootstrap = Annotated[
@@ -80,7 +83,7 @@ def produce(
     ] = None,
     sink: Annotated[SinkName, typer.Option(help="Where events go.")] = SinkName.KAFKA,
     bootstrap: Bootstrap = None,
-    out: Out = None,
+    data_dir: DataDir = None,
     url: Annotated[
         str | None, typer.Option(help="The stream (default: $OPENSEA_STREAM_URL, or OpenSea's).")
     ] = None,
@@ -104,6 +107,9 @@ def produce(
             min=1, max=options.PORTS, help="Serve metrics for Prometheus on this port (default: off)."
         ),
     ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Also log what is no problem. In a pipe this is always logged.")
+    ] = False,
 ) -> None:
     """Put OpenSea's live stream into Kafka, or into an archive, until SIGTERM or Ctrl-C.
 
@@ -129,15 +135,16 @@ def produce(
         silence_seconds=silence_seconds,
     )
     stats = metrics.Stats()
-    with progress.reporting() as show:
+    with progress.reporting(verbose) as show:
         target: Sink
         if sink is SinkName.KAFKA:
             target = _kafka(bootstrap, compression, stats.latency)
         else:
-            target = ArchiveSink(_data_dir(out), roll_seconds=roll_seconds)
+            target = ArchiveSink(_data_dir(data_dir), roll_seconds=roll_seconds)
         if metrics_port is not None:
             metrics.serve(stats, target, metrics_port)
-        line = metrics.StatusLine(stats, target)
+        folder = _data_dir(data_dir) if sink is SinkName.ARCHIVE else None
+        line = metrics.StatusLine(stats, target, folder)
         work = run(
             stream, target, stats, dedup_seconds=dedup_seconds, shutdown_seconds=shutdown_seconds,
             report=lambda: show(line.text()), report_seconds=1.0 if sys.stderr.isatty() else 10.0,
@@ -171,22 +178,37 @@ def _declared(name: str) -> int:
     return value
 
 
-def _data_dir(out: Path | None) -> Path:
-    return out or Settings().data_dir
+def _data_dir(given: Path | None) -> Path:
+    return given or Settings().data_dir
 
 
 @app.command()
 def sample(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The events go to DIR/topics/.")],
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The events go to DIR/topics/.", show_default="./.opensea-metrics"),
+    ] = None,
     events: Annotated[int, typer.Option(min=1, help="How many events to make.")] = 100_000,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same events.")] = 1,
+    seed: Annotated[int, typer.Option(help="The same seed and day make the same events.")] = 1,
+    day: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            metavar="DATE",
+            help="The day of the events (UTC).",
+            show_default="the day before today",
+        ),
+    ] = None,
 ) -> None:
     """Write sample events of one day of a busy market as archive files.
 
-    Example: opensea-metrics sample --events 1000000 --out .opensea-metrics
+    Example: opensea-metrics sample --events 1000000 --day 2026-09-15
     """
+    start = samples.day_before(now_ms()) if day is None else int(day.replace(tzinfo=UTC).timestamp() * 1000)
     with progress.bar("writing", events) as show:
-        total = samples.write_sample(out, events, seed, progress=lambda counts: show(counts.read))
+        total = samples.write_sample(
+            _data_dir(data_dir), events, seed, progress=lambda counts: show(counts.read), day_start=start
+        )
     say(_summary(total))
 
 
@@ -201,7 +223,7 @@ def replay(
     ] = None,
     sink: Annotated[SinkName, typer.Option(help="Where events go.")] = SinkName.ARCHIVE,
     bootstrap: Bootstrap = None,
-    out: Out = None,
+    data_dir: DataDir = None,
     speed: Annotated[
         float | None,
         typer.Option(
@@ -226,7 +248,7 @@ def replay(
     if speed is not None and speed <= 0:
         raise typer.BadParameter("the speed must be greater than 0", param_hint="--speed")
     recording = Recording(source or Path(str(resources.files("opensea_metrics.producer") / samples.BUNDLED)))
-    directory = _data_dir(out).resolve()
+    directory = _data_dir(data_dir).resolve()
     if sink is SinkName.ARCHIVE and recording.path.resolve() == directory:
         raise typer.BadParameter("an archive cannot be replayed into itself", param_hint="SOURCE")
     target = _kafka(bootstrap) if sink is SinkName.KAFKA else ArchiveSink(directory)

@@ -1,21 +1,61 @@
-"""Shows help texts as they are written. typer gives them to rich, which reads [words] as markup."""
+"""Help pages: texts as they are written, and exit codes. typer gives texts to rich, which reads [words] as markup."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from inspect import cleandoc
 from typing import Any
 
+import typer
 from rich.markup import escape
 from typer.core import TyperArgument, TyperCommand, TyperOption
 from typer.models import CommandInfo
 
+PENDING: dict[str, str] = {
+    "plan": "changes are pending",
+    "diff": "the server differs from the record",
+    "reconcile": "the windows differ",
+    "archive check": "the archive has faults",
+    "archive compact": "some hours were left as they are",
+}
+"""Verb → the meaning of exit code 2."""
 
-def as_written(command: CommandInfo) -> None:
-    """Take a verb's help from its docstring. Show it and the help of its options literally."""
-    # The line breaks of the source go, because a terminal has its own width.
-    paragraphs = cleandoc(command.callback.__doc__ or "").split("\n\n")
-    command.help = escape("\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs))
-    command.cls = _Command
+
+def as_written(app: typer.Typer, parent: str) -> None:
+    """Take each verb's help from its docstring, and name its exit codes. Show all texts literally.
+
+    ``parent`` is the verb and a space if ``app`` is a group of verbs, else ''.
+    """
+    for command in app.registered_commands:
+        # The line breaks of the source go, because a terminal has its own width.
+        paragraphs = cleandoc(command.callback.__doc__ or "").split("\n\n")
+        command.help = escape("\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs))
+        command.epilog = _exit_codes(parent + name_of(command))
+        command.cls = _Command
+
+
+def name_of(command: CommandInfo) -> str:
+    """The name of a verb."""
+    return command.name or (command.callback.__name__ if command.callback else "")
+
+
+def list_only(app: typer.Typer, summaries: Mapping[str, str]) -> None:
+    """Let the list of verbs show those that are not registered. They cannot be called."""
+    app.registered_commands = [command for command in app.registered_commands if command.cls is not _Listed]
+    registered = {name_of(command) for command in app.registered_commands}
+    registered |= {str(group.name) for group in app.registered_groups}
+    for name, summary in summaries.items():
+        if name not in registered:
+            app.command(name, cls=_Listed, help=escape(summary))(lambda: None)
+
+
+def _exit_codes(verb: str) -> str:
+    two = f"2 {PENDING[verb]}, " if verb in PENDING else ""
+    return f"Exit codes: 0 done, 1 error, {two}130 Ctrl-C"
+
+
+class _Listed(TyperCommand):
+    """A verb of which only the summary is known."""
 
 
 class _Command(TyperCommand):

@@ -1,4 +1,4 @@
-"""The verbs that plan and change a server: plan, apply, rollback, status, unlock."""
+"""The verbs that plan and change a server: plan, apply, rollback, status, queries, unlock."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from opensea_metrics.deploy.output.machine import status_json
 from opensea_metrics.deploy.output.plain import say, say_json
 from opensea_metrics.deploy.output.plans import data_sentence, show_plan, show_rollback, show_status
 from opensea_metrics.deploy.output.progress import Reporter
+from opensea_metrics.deploy.output.queries import DONE, query_object, show_queries
+from opensea_metrics.deploy.replies import ServerQuery
 
 
 @app.command()
@@ -64,12 +66,9 @@ def apply(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Let the server check every statement. Change nothing.")
     ] = False,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Wait until new queries have read all records in their sources.")
-    ] = False,
-    timeout: Annotated[
-        float, typer.Option(min=0, callback=options.finite, help="Seconds to wait with --wait.")
-    ] = 3600.0,
+    wait: options.Wait = False,
+    timeout: options.Timeout = 3600.0,
+    verbose: options.Verbose = False,
 ) -> None:
     """Apply the pending migrations. After a failure, the next apply resumes there.
 
@@ -82,8 +81,10 @@ def apply(
         checked = commands.dry_run(client, sql, variables, choice, saved)
         show_plan(checked)
         say(f"the server would accept all {len(checked.steps)} statements")
+        if (holder := commands.lock_holder(client)) is not None:
+            say(f"note: {holder}. Until the lock is free, apply does not start")
         return
-    with Reporter() as report:
+    with Reporter(verbose) as report:
         applied = commands.apply(
             client,
             sql,
@@ -116,11 +117,14 @@ def rollback(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan. Change nothing.")
     ] = False,
+    wait: options.Wait = False,
+    timeout: options.Timeout = 3600.0,
+    verbose: options.Verbose = False,
     yes: options.Yes = False,
 ) -> None:
     """Undo applied migrations, the newest first, and delete the topics that they created.
 
-    Example: opensea-metrics rollback --to 2 --keep-topics
+    Example: opensea-metrics rollback --to 2 --wait
     """
 
     def consent(planned: RollbackPlan) -> bool:
@@ -138,7 +142,7 @@ def rollback(
         planned = commands.plan_rollback(client, sql, variables, to, keep_topics, steps=steps)
         show_rollback(planned)
         return
-    with Reporter() as report:
+    with Reporter(verbose) as report:
         undone = commands.rollback(
             client,
             consent,
@@ -148,7 +152,8 @@ def rollback(
             keep_topics,
             report,
             steps=steps,
-            site=server_access.site(),
+            wait=wait,
+            site=server_access.site(timeout),
         )
     versions = ", ".join(f"V{version.version:03}" for version in undone.versions)
     say(f"rolled back {versions}" if versions else "nothing to do")
@@ -170,6 +175,49 @@ def status(
     show_status(versions)
     if holder is not None:
         say(holder)
+
+
+@app.command()
+def queries(
+    action: Annotated[
+        commands.QueryAction, typer.Argument(metavar="[ACTION]", help="list, pause, resume or terminate.")
+    ] = commands.QueryAction.LIST,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]…", help="The id of a query, or the stream or table that it writes."),
+    ] = None,
+    server: options.Server = None,
+    json: Annotated[bool, typer.Option("--json", help="With list: one JSON object per line.")] = False,
+    yes: options.Yes = False,
+) -> None:
+    """List the persistent queries with their states; pause, resume or terminate some of them.
+
+    A terminated query is gone for good: diff then shows it as missing. A paused query goes on where it was.
+
+    Example: opensea-metrics queries
+
+    Example: opensea-metrics queries resume collection_1_minute
+    """
+    client = server_access.client(server)
+
+    def consent(chosen: tuple[ServerQuery, ...]) -> bool:
+        if yes:
+            return True
+        show_queries(chosen, stderr=True)
+        if not sys.stdin.isatty():
+            raise MigrationError("nothing was terminated, because there was no consent\n  hint: consent with --yes")
+        return typer.confirm("Terminate them?", err=True)
+
+    if action is not commands.QueryAction.LIST:
+        for query in commands.change_queries(client, action, names or (), consent):
+            say(f"{DONE[action]} {query.id}, which writes into {', '.join(query.sinks)}")
+        return
+    listed = commands.queries(client, names or ())
+    if json:
+        for query in listed:
+            say_json(query_object(query))
+    else:
+        show_queries(listed)
 
 
 @app.command()

@@ -53,6 +53,10 @@ SideBySide = Annotated[
         help="If a source cannot be replaced in place, build the new one beside it and switch over.",
     ),
 ]
+Wait = Annotated[
+    bool, typer.Option("--wait", help="Wait until new queries have read all records in their sources.")
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Keep a line for each finished statement.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
@@ -81,3 +85,6 @@ def variables(given: list[str] | None) -> dict[str, str]:
             raise typer.BadParameter(f"{assignment!r} is not NAME=VALUE", param_hint="--var")
         overrides[name] = value
     return overrides
+
+
+Timeout = Annotated[float, typer.Option(min=0, callback=finite, help="Seconds to wait with --wait.")]

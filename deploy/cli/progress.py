@@ -4,31 +4,67 @@ from __future__ import annotations
 
 import logging
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.status import Status
 
-from opensea_metrics.deploy.cli.app import log_to_stderr
+from opensea_metrics.deploy.cli.logs import log_to_stderr
 from opensea_metrics.deploy.output.console import console, shown
 from opensea_metrics.deploy.output.plain import say, visible
 
 
 @contextmanager
-def reporting() -> Iterator[Callable[[str], None]]:
-    """Yields a function that shows a line on stderr. On a terminal each line replaces the one before."""
+def reporting(verbose: bool) -> Iterator[Callable[[str], None]]:
+    """Yields a function that shows a line on stderr. On a terminal each line replaces the one before.
+
+    The log has all messages if ``verbose`` or in a pipe, else only warnings and errors.
+    """
     screen = console(stderr=True)
     with ExitStack() as stack:
         if screen.is_terminal:
-            status = stack.enter_context(screen.status("starting"))
-
-            def show(line: str) -> None:
-                status.update(shown(line))
+            show = _changing(stack.enter_context(screen.status("starting")))
         else:
             show = partial(say, stderr=True)
-        log_to_stderr(logging.INFO)
+        log_to_stderr(logging.INFO if verbose or not screen.is_terminal else logging.WARNING)
         yield show
+
+
+@contextmanager
+def watching(text: Callable[[], str | None], seconds: float = 1.0) -> Iterator[None]:
+    """Shows a text that changes every ``seconds``, if stderr is a terminal. None leaves it as it is."""
+    screen = console(stderr=True)
+    if not screen.is_terminal:
+        yield
+        return
+    ended = threading.Event()
+    with screen.status("starting") as status:
+        show = _changing(status)
+
+        def watch() -> None:
+            while not ended.wait(seconds):
+                if (line := text()) is not None:
+                    show(line)
+
+        thread = threading.Thread(target=watch, name="status line", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+
+def _changing(status: Status) -> Callable[[str], None]:
+    def show(line: str) -> None:
+        text = shown(line)
+        text.truncate(status.console.width - 2, overflow="ellipsis")  # the spinner takes two characters
+        status.update(text)
+
+    return show
 
 
 @contextmanager

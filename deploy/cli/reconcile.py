@@ -11,6 +11,7 @@ from opensea_metrics.core.quoting import ksqldb_quoted
 from opensea_metrics.deploy.cli import options, progress, server_access
 from opensea_metrics.deploy.cli.app import ChangesPending, app
 from opensea_metrics.deploy.cli.batch import EngineName, From, Margin, SourceUrl, Until, archive
+from opensea_metrics.deploy.migrations.record.serving import serving_names
 from opensea_metrics.deploy.output.damage import show_refused
 from opensea_metrics.deploy.output.reconcile import show_differences, show_differences_json
 from opensea_metrics.producer.archive.layout import HOUR_MS
@@ -58,13 +59,14 @@ def reconcile(
     show_refused(prepared.job.refused)
     target = comparison.table_of(prepared)
     client = server_access.client(server)
+    serving = serving_names(client)
 
     def pull(
         name: str, first: int, end: int, limit: int | None = None
     ) -> Iterable[Mapping[str, Any]]:
         windows = f"WINDOWSTART >= {first} AND WINDOWSTART < {end}"
         ending = "" if limit is None else f" LIMIT {limit}"
-        return client.pull(f"SELECT * FROM {ksqldb_quoted(name)} WHERE {windows}{ending};")
+        return client.pull(f"SELECT * FROM {ksqldb_quoted(serving.get(name, name))} WHERE {windows}{ending};")
 
     period = prepared.job.period
     with progress.bar(f"comparing {target.name}", period.end - period.first, "hours") as update:

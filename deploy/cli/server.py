@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import Annotated
 
+import duckdb
 import typer
 
-from opensea_metrics.deploy.cli import options, serving
+from opensea_metrics.deploy.cli import options, progress, serving
 from opensea_metrics.deploy.cli.app import app
 from opensea_metrics.deploy.config import ServeSettings, Settings
 from opensea_metrics.deploy.demo import run as run_demo
 from opensea_metrics.deploy.embedded import server as embedded
+from opensea_metrics.deploy.embedded.activity import activity
+from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.policy import Policy
+from opensea_metrics.deploy.migrations.record.store import RECORD_NAMES
+from opensea_metrics.deploy.output.activity import ServerStatusLine
 from opensea_metrics.deploy.output.plain import say
 from opensea_metrics.spark_batch.period import duration
 
@@ -44,19 +49,11 @@ def demo(
 
 
 def _hold(url: str) -> None:
-    # Imported here, because "query" starts faster without it.
+    # Imported here, because "demo" without --keep needs no dashboard.
     from opensea_metrics.deploy.cli.dashboard import beside
 
     with beside(url, Policy(), None) as pages, suppress(KeyboardInterrupt):
-        say(
-            f"""
-the dashboard is at {pages}
-the server runs at {url} until Ctrl-C. Try in another terminal:
-  opensea-metrics query --server {url} "SELECT * FROM collection_1_minute WHERE collection = 'otters-000'"
-  opensea-metrics query --server {url} "SELECT collection, usd FROM sales WHERE usd > 1000 EMIT CHANGES LIMIT 5"
-  opensea-metrics status --server {url}
-  opensea-metrics rollback --server {url} --to 3"""
-        )
+        say(f"The dashboard is at {pages}. The server runs until Ctrl-C.")
         threading.Event().wait()
 
 
@@ -132,10 +129,21 @@ def serve(
 
         age = None if delete_read_files_after is None else duration(delete_read_files_after)
         embedded.serve(
-            directory, host, port, policy, ready, age, lambda text: say(f"disk: {text}", stderr=True)
+            directory, host, port, policy, ready, age, lambda text: say(f"disk: {text}", stderr=True), _status_line
         )
 
 
 def _reachable(url: str) -> str:
     """The URL of a server of this machine, which may listen on all addresses."""
     return url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+
+
+def _status_line(engine: Engine) -> AbstractContextManager[object]:
+    line = ServerStatusLine()
+
+    def text() -> str | None:
+        with suppress(duckdb.Error, OSError):  # /healthcheck and the log report them
+            return line.text(activity(engine, RECORD_NAMES))
+        return None
+
+    return progress.watching(text)

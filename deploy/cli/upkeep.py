@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from opensea_metrics.core.errors import SqlError, SqlErrors
+from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.cli import options, server_access
 from opensea_metrics.deploy.cli.app import ChangesPending, app
+from opensea_metrics.deploy.commands import ApplyChoice
 from opensea_metrics.deploy.migrations.errors import MigrationError
+from opensea_metrics.deploy.migrations.plan.drift import Drift
 from opensea_metrics.deploy.migrations.plan.repair import Repair
 from opensea_metrics.deploy.output.machine import (
     changes_json,
@@ -23,7 +25,12 @@ from opensea_metrics.deploy.output.machine import (
     validation_json,
 )
 from opensea_metrics.deploy.output.plain import say
-from opensea_metrics.deploy.output.upkeep import correction_sentence, show_changed, show_drift
+from opensea_metrics.deploy.output.upkeep import (
+    correction_sentence,
+    drift_sentence,
+    show_changed,
+    show_drift,
+)
 
 
 @app.command()
@@ -41,15 +48,48 @@ def init(
 
 @app.command()
 def new(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The migration's name, such as sales_by_chain.")],
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="The migration's name, such as sales_by_chain.")
+    ] = None,
+    window: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Add a window, such as '1 DAY', to every family of tables."),
+    ] = None,
+    slide: Annotated[
+        str | None, typer.Option(metavar="SLIDE", help="With --window: a new window starts every SLIDE.")
+    ] = None,
+    change: Annotated[
+        str | None,
+        typer.Option(metavar="FAMILY", help="Copy the definition of a family of tables, to be edited and applied."),
+    ] = None,
     sql: options.Sql = None,
     var: options.Var = None,
 ) -> None:
     """Create a migration: a file with the next version.
 
-    Example: opensea-metrics new sales_by_chain --sql ./sql
+    A family is the tables of one metric, one for each window. Its definition is in macros/families/.
+
+    Example: opensea-metrics new sales_by_chain
+
+    Example: opensea-metrics new --window '1 DAY'
+
+    Example: opensea-metrics new top_5 --change top_collections
     """
-    say(commands.new(name, sql, options.variables(var)))
+    variables = options.variables(var)
+    if slide is not None and window is None:
+        raise typer.BadParameter("use it with --window", param_hint="--slide")
+    if window is not None and change is not None:
+        raise typer.BadParameter("use either --window or --change")
+    if window is not None:
+        say(commands.new_window(window, slide, name, sql, variables))
+        return
+    if name is None:
+        raise typer.BadParameter("give a name, or --window SIZE", param_hint="NAME")
+    if change is None:
+        say(commands.new(name, sql, variables))
+        return
+    copy, migration = commands.new_change(name, change, sql, variables)
+    say(f"{migration}\n{copy}: edit this copy, then run plan")
 
 
 @app.command()
@@ -79,12 +119,10 @@ def validate(
 def _validate(
     server: str | None, sql: Path | None, variables: dict[str, str], offline: bool, json: bool
 ) -> None:
-    checked = commands.validate(sql, variables)
     is_named = bool(server) or options.is_configured()
     client = None if offline or not is_named else server_access.client(server)
     is_embedded = client.info().is_embedded if client else not is_named
-    if is_embedded and checked.unsupported:
-        raise SqlErrors(checked.unsupported)
+    checked = commands.validate(sql, variables, is_embedded)
     if json:
         validation_json(checked)
     else:
@@ -99,10 +137,21 @@ def _validate(
         versions = ", ".join(f"V{version:03}" for version in sorted({c.version for c in changed}))
         raise MigrationError(
             f"{versions}: changed after they were applied\n"
-            "  hint: undo the change and write a new migration (opensea-metrics new), or roll back"
+            "  hint: undo the change and write a new migration, or roll back. opensea-metrics new --window SIZE adds a"
+            " window, new NAME --change FAMILY another definition (docs/recipes.md)"
         )
-    if not json:
-        say("no applied file was changed")
+    # The files may be valid, and still the server would refuse them.
+    planned = commands.plan(client, sql, variables)
+    if planned.needs_side_by_side:
+        commands.plan(client, sql, variables, choice=ApplyChoice(side_by_side=True)).refuse()
+    else:
+        planned.refuse()
+    if json:
+        return
+    say("no applied file was changed")
+    if planned.needs_side_by_side:
+        say("note: the server does not replace all objects in place: use apply --side-by-side")
+    say(f"apply would execute {len(planned.steps)} statements" if planned.versions else "nothing is pending")
 
 
 @contextmanager
@@ -164,12 +213,25 @@ def repair(
     server: options.Server = None,
     sql: options.Sql = None,
     var: options.Var = None,
+    drop: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Drop this stream or table, or end this query, which diff shows as extra. Topics stay."
+        ),
+    ] = None,
     yes: options.Yes = False,
 ) -> None:
-    """Make the record match the server, after somebody changed the server by hand.
+    """Make the record match the server, after somebody changed the server by hand. Or drop an extra object.
 
     Example: opensea-metrics repair
+
+    Example: opensea-metrics repair --drop scratch_table
     """
+    client, variables = server_access.client(server), options.variables(var)
+    if drop is not None:
+        dropped = commands.drop_extra(client, drop, _consent_to_drop(yes), sql, variables, server_access.site())
+        say(f"dropped {dropped.name}")
+        return
 
     def consent(planned: Repair) -> bool:
         for correction in planned.corrections:
@@ -180,11 +242,21 @@ def repair(
             raise MigrationError("nothing was repaired, because there was no consent\n  hint: consent with --yes")
         return typer.confirm("Write this into the record?", err=True)
 
-    repaired = commands.repair(
-        server_access.client(server), consent, sql, options.variables(var), server_access.site()
-    )
+    repaired = commands.repair(client, consent, sql, variables, server_access.site())
     count = len(repaired.corrections)
     say(f"repaired: {count} corrections" if count else "nothing to repair")
+
+
+def _consent_to_drop(yes: bool) -> Callable[[Drift], bool]:
+    def consent(extra: Drift) -> bool:
+        say(f"{extra.name}: {drift_sentence(extra)}", stderr=True)
+        if yes:
+            return True
+        if not sys.stdin.isatty():
+            raise MigrationError("nothing was dropped, because there was no consent\n  hint: consent with --yes")
+        return typer.confirm("Drop it? Its state is lost, its topic stays.", err=True)
+
+    return consent
 
 
 def _versions(versions: tuple[int, ...]) -> str:

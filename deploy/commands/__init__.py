@@ -18,30 +18,53 @@ from opensea_metrics.deploy.commands.migrate import (
     unlock,
     validate,
 )
+from opensea_metrics.deploy.commands.new import new, new_change, new_window
+from opensea_metrics.deploy.commands.queries import QueryAction, change_queries, queries
 from opensea_metrics.deploy.commands.site import Site
 from opensea_metrics.deploy.commands.sqltests import run_tests
-from opensea_metrics.deploy.commands.upkeep import adopt, baseline, changed, diff, new, repair
+from opensea_metrics.deploy.commands.upkeep import (
+    adopt,
+    baseline,
+    changed,
+    diff,
+    drop_extra,
+    repair,
+)
 from opensea_metrics.deploy.migrations.plan.pending import ApplyChoice
+from opensea_metrics.deploy.migrations.record.serving import (
+    reading,
+    serving_names,
+    with_serving_names,
+)
 
 __all__ = [
     "ApplyChoice",
+    "QueryAction",
     "Site",
     "Validation",
     "adopt",
     "apply",
     "baseline",
+    "change_queries",
     "changed",
     "diff",
+    "drop_extra",
     "dry_run",
     "init",
     "lock_holder",
     "new",
+    "new_change",
+    "new_window",
     "plan",
     "plan_rollback",
+    "queries",
+    "reading",
     "repair",
     "rollback",
     "run_tests",
+    "serving_names",
     "status",
     "unlock",
     "validate",
+    "with_serving_names",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from opensea_metrics.core.errors import SqlError, together
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.client.snapshot import look
 from opensea_metrics.deploy.commands.site import Site, Variables, checked, running
@@ -13,7 +14,13 @@ from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.plan.files import VersionStatus, make_status
 from opensea_metrics.deploy.migrations.plan.pending import ApplyChoice, basis_of, make_plan
 from opensea_metrics.deploy.migrations.plan.rollback import make_rollback, versions_above
-from opensea_metrics.deploy.migrations.plan.steps import Plan, RollbackPlan, steps_of
+from opensea_metrics.deploy.migrations.plan.steps import (
+    ApplyStep,
+    Plan,
+    RollbackPlan,
+    VersionPlan,
+    steps_of,
+)
 from opensea_metrics.deploy.migrations.record import lock
 from opensea_metrics.deploy.migrations.record.records import Recorded, StatementRecord
 from opensea_metrics.deploy.migrations.record.store import RecordStore
@@ -38,8 +45,13 @@ class Validation:
     unsupported: tuple[Unsupported, ...] = ()
 
 
-def validate(root: Path | None = None, variables: Variables | None = None) -> Validation:
-    """Render and check every statement, without a server."""
+def validate(
+    root: Path | None = None, variables: Variables | None = None, for_embedded: bool = False
+) -> Validation:
+    """Render and check every statement, without a server.
+
+    Raises SqlErrors with all errors. With ``for_embedded``, features that only ksqlDB has are errors too.
+    """
     unsupported: list[Unsupported] = []
 
     def support_of(before: Catalog, statement: Statement, after: Catalog) -> None:
@@ -49,7 +61,12 @@ def validate(root: Path | None = None, variables: Variables | None = None) -> Va
         except Unsupported as error:
             unsupported.append(error)
 
-    project = checked(root, variables, support_of)
+    try:
+        project = checked(root, variables, support_of)
+    except SqlError as error:
+        raise together([error, *(unsupported if for_embedded else ())]) from None
+    if for_embedded and unsupported:
+        raise together(unsupported)
     statements = [steps_of(file) for file in project.migrations]
     return Validation(project.root, len(statements), sum(map(len, statements)), tuple(unsupported))
 
@@ -80,20 +97,25 @@ def apply(
 ) -> Plan:
     """Apply the pending versions, or the plan ``saved``; returns the executed plan, which may be empty.
 
-    All pending statements are checked before the first one is sent. ``wait`` for the new queries to catch up. Raises
+    All pending statements are checked before the first one is sent. If a version replaces objects side by side that
+    the plan creates, its own plan is made and executed next. ``wait`` for the new queries to catch up. Raises
     StepFailed if the server refuses a statement (the next run resumes there), PlanRefused, Locked, MigrationError.
     """
     choice = choice or ApplyChoice(target)
     # Errors in files are reported before a server is changed.
     project = checked(root, variables) if saved is None else None
+    executed: tuple[VersionPlan[ApplyStep], ...] = ()
     with running(client, site or Site(), report) as run:
-        recorded = run.store.read()
-        chosen = _chosen(run.client, recorded, root, variables, choice, saved, project)
-        if chosen.versions:
-            records = execute(chosen, recorded, run)
-            if wait:
-                _await_caught_up(records, run)
-    return chosen
+        while True:
+            recorded = run.store.read()
+            chosen = _chosen(run.client, recorded, root, variables, choice, saved, project)
+            if chosen.versions:
+                records = execute(chosen, recorded, run)
+                if wait:
+                    _await_caught_up(records, run)
+            executed += chosen.versions
+            if not chosen.later:
+                return replace(chosen, versions=executed)
 
 
 def dry_run(
@@ -123,12 +145,13 @@ def rollback(
     report: Report = ignore,
     *,
     steps: int | None = None,
+    wait: bool = False,
     site: Site | None = None,
 ) -> RollbackPlan:
     """Undo all versions above ``target`` (0: all) or the newest ``steps`` (1); returns the executed plan.
 
-    ``consent`` gets the plan before anything is changed, and again if the plan has changed meanwhile. Raises
-    MigrationError without consent.
+    ``wait`` for the queries of restored objects to catch up. ``consent`` gets the plan before anything is changed, and
+    again if the plan has changed meanwhile. Raises MigrationError without consent.
     """
     first = plan_rollback(client, root, variables, target, keep_topics, steps=steps)
     if not first.versions:
@@ -141,7 +164,9 @@ def rollback(
         chosen = _planned_rollback(run.client, recorded, root, variables, target, keep_topics, steps)
         if chosen != first and not consent(chosen):
             raise MigrationError("nothing was rolled back, because there was no consent")
-        execute(chosen, recorded, run)
+        records = execute(chosen, recorded, run)
+        if wait:
+            _await_caught_up(records, run)
     return chosen
 
 
@@ -231,7 +256,11 @@ def _chosen(
 
 
 def _await_caught_up(records: tuple[StatementRecord, ...], run: Run) -> None:
-    sinks = {record.query_id: record.target for record in records if record.query_id and record.target}
+    sinks = {
+        record.query_id: record.target
+        for record in records
+        if record.in_effect and record.query_id and record.target
+    }
     catch_up.wait(run.client, sinks, run.report, run.timeout)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+from opensea_metrics.core.errors import SqlError, together
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.migrations.plan.steps import steps_of
 from opensea_metrics.deploy.migrations.record import lock
@@ -58,9 +60,19 @@ def running(client: KsqlClient, site: Site, report: Report) -> Iterator[Run]:
 def checked(
     root: Path | None, variables: Variables | None, step: Step = lambda *_: None
 ) -> Project:
-    """The project, whose statements all fit together; ``step`` gets each statement. Raises SqlErrors."""
+    """The project, whose statements all fit together; ``step`` gets each statement.
+
+    Raises SqlErrors with all errors of all files.
+    """
     project = load_project(root, variables, keep_errors=True)
-    check(project, step)
-    for file in project.migrations:
-        steps_of(file)
+    judges: list[Callable[[], object]] = [partial(check, project, step)]
+    judges += [partial(steps_of, file) for file in project.migrations]
+    errors: list[SqlError] = []
+    for judge in judges:
+        try:
+            judge()
+        except SqlError as error:
+            errors.append(error)
+    if errors:
+        raise together(errors)
     return project

@@ -1,8 +1,7 @@
-"""The verbs that keep files, record and server consistent: changed, diff, baseline, adopt, repair, new."""
+"""The verbs that keep files, record and server consistent: changed, diff, baseline, adopt, repair."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,21 +10,21 @@ from opensea_metrics.deploy.client.snapshot import look
 from opensea_metrics.deploy.commands.site import Site, Variables, checked, running, who
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.plan.baseline import make_adoption, make_baseline
-from opensea_metrics.deploy.migrations.plan.drift import Drift, expected, find_drift
+from opensea_metrics.deploy.migrations.plan.drift import (
+    Drift,
+    DriftKind,
+    DriftObject,
+    expected,
+    find_drift,
+)
 from opensea_metrics.deploy.migrations.plan.files import FileChange, changed_files
 from opensea_metrics.deploy.migrations.plan.repair import Repair, make_repair
 from opensea_metrics.deploy.migrations.record.records import Recorded
 from opensea_metrics.deploy.migrations.record.store import RecordStore
 from opensea_metrics.deploy.migrations.run.executor import Run, now
 from opensea_metrics.deploy.migrations.run.progress import ignore
-from opensea_metrics.sql.language.project.project import find_root, load_project, packaged_root
-from opensea_metrics.sql.language.statements.statements import dropping
-
-_TEMPLATE = """\
--- {title}
-SET 'auto.offset.reset' = 'earliest';   -- read the records that the topics already hold
-
-"""
+from opensea_metrics.sql.language.project.project import find_root, load_project
+from opensea_metrics.sql.language.statements.statements import dropping, terminating
 
 
 def changed(
@@ -115,26 +114,36 @@ def repair(
     return chosen
 
 
-def new(name: str, root: Path | None = None, variables: Variables | None = None) -> Path:
-    """Start a migration: an empty file with the next version. Returns its path.
+def drop_extra(
+    client: KsqlClient,
+    name: str,
+    consent: Callable[[Drift], bool],
+    root: Path | None = None,
+    variables: Variables | None = None,
+    site: Site | None = None,
+) -> Drift:
+    """Drop a stream or table, or end a query, that no migration created; topics stay. Returns what was dropped.
 
-    Raises MigrationError for a name that cannot be part of a file name, and outside a project.
+    ``consent`` gets the object before that. Raises MigrationError if ``diff`` does not show ``name`` as extra, and
+    ClientError if the server refuses, for instance because another object reads it.
     """
-    words = re.sub(r"\s+", "_", name.strip())
-    if not re.fullmatch(r"\w+", words):
-        raise MigrationError(f"{name!r} is no name for a migration\n  hint: use letters, digits and underscores")
-    if root is None and find_root() == packaged_root():
-        raise MigrationError(
-            "there is no project here: ./sql has no settings.yml and migrations/\n"
-            "  hint: begin one with opensea-metrics init DIR, or name its folder with --sql DIR"
-        )
     project = load_project(root, variables)
-    versions = [file.version for file in project.migrations]
-    digits = max((len(file.path.name.partition("__")[0]) - 1 for file in project.migrations), default=3)
-    version = max(versions, default=0) + 1
-    path = project.root / "migrations" / f"V{version:0{digits}}__{words}.sql"
-    path.write_text(_TEMPLATE.format(title=words.replace("_", " ")), encoding="utf-8")
-    return path
+    with running(client, site or Site(), ignore) as run:
+        wanted = expected(run.store.read(), project.migrations)
+        drifts = find_drift(wanted, look(run.client, describe=None))
+        extra = {drift.name.upper(): drift for drift in drifts if drift.kind is DriftKind.EXTRA}
+        if (chosen := extra.get(name.upper())) is None:
+            known = ", ".join(sorted(drift.name for drift in extra.values())) or "none"
+            raise MigrationError(
+                f"{name} is not dropped, because diff does not show it as extra\n  hint: extra objects are: {known}"
+            )
+        if not consent(chosen):
+            raise MigrationError("nothing was dropped, because there was no consent")
+        if chosen.object is DriftObject.QUERY:
+            run.client.execute(terminating(chosen.name).text)
+        else:
+            run.client.execute(dropping(chosen.related[0].upper(), chosen.name).text)
+    return chosen
 
 
 def _write(records: Recorded, run: Run) -> None:

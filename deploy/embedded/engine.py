@@ -229,6 +229,11 @@ class Engine:
         """The number of the newest statement that changed the catalog, or -1 before the first."""
         return self._next - 1
 
+    @property
+    def database_file(self) -> Path:
+        """The database."""
+        return self._storage.database_file
+
     def disk_use(self) -> DiskUse:
         """How much of the disk the server uses."""
         cursor = self.cursor()

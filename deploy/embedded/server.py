@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import duckdb
@@ -34,11 +34,13 @@ def serve(
     ready: Callable[[str], object] = lambda _: None,
     delete_read_files_after: int | None = None,
     show: Callable[[str], object] = lambda _: None,
+    watch: Callable[[Engine], AbstractContextManager[object]] = nullcontext,
 ) -> None:
     """Serve until SIGINT or SIGTERM.
 
     ``ready`` is called with the server's URL when clients can connect, and ``show`` with a text about the server's
-    disk use. ``delete_read_files_after``: see :class:`Engine`. Raises PortInUse, CertificateError, or StorageError if
+    disk use. The server runs within the context of ``watch``.
+    ``delete_read_files_after``: see :class:`Engine`. Raises PortInUse, CertificateError, or StorageError if
     the data directory cannot be used.
     """
     check_certificate(policy)
@@ -57,7 +59,8 @@ def serve(
         engine = Engine(Storage(data_dir), delete_read_files_after)
         engine.start()
         try:
-            asyncio.run(until_signalled())
+            with watch(engine):
+                asyncio.run(until_signalled())
         finally:
             engine.stop()
 

@@ -64,6 +64,11 @@ EFFECTS = {
 }
 
 
+SIDE_BY_SIDE = """\
+hint: apply --side-by-side builds the refused replacements beside the old versions, which serve until
+the new ones have caught up. plan --side-by-side shows its steps. Readers keep the names in the files."""
+
+
 def show_plan(plan: Plan) -> None:
     """Print the steps of apply: two lines for each statement, the second about data."""
     out = console()
@@ -76,6 +81,11 @@ def show_plan(plan: Plan) -> None:
             out.print(shown(f"  {version.done} of {version.total} statements are applied already", "dim"))
         for step in version.steps:
             _show_step(step, out.print)
+    if plan.needs_side_by_side:
+        out.print(shown(SIDE_BY_SIDE, "yellow"))
+    if plan.later:
+        later = ", ".join(f"V{version:03}" for version in plan.later)
+        out.print(shown(f"{later}: planned when these are applied, because it replaces what they create"))
 
 
 def data_sentence(step: ApplyStep) -> str:

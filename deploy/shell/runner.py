@@ -12,6 +12,7 @@ from opensea_metrics.core.errors import TYPED, OpenSeaMetricsError, Place, SqlEr
 from opensea_metrics.core.types import KsqlType
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.client.snapshot import type_named
+from opensea_metrics.deploy.migrations.record.serving import reading
 from opensea_metrics.deploy.output.console import console
 from opensea_metrics.deploy.output.excerpts import error_text
 from opensea_metrics.deploy.output.files import (
@@ -94,24 +95,29 @@ class Runner:
         match statement.action:
             case Action.SESSION:
                 self._set(text)
-            case Action.PULL:
-                self._pull(text)
-            case Action.PUSH:
-                with closing(self.client.select(text, self.properties, endless=True)) as rows:
-                    self._show(rows, text, is_endless=True)
+            case Action.PULL | Action.PUSH | Action.ASK:
+                reading(self.client, text, lambda serving: self._read(statement.action, serving))
             case Action.PRINT:
                 with closing(self.client.printed(text)) as lines, redirected(self.view.out):
                     for line in lines:
                         say(line)
-            case Action.ASK:
-                reply = self.client.ask(text)
-                with redirected(self.view.out):
-                    (show_json if self.view.form is Form.JSON else show_reply)(reply)
             case Action.CHANGE:
                 if self.consent(UserStatement(text, statement.action)):
                     self._change(text)
                 else:
                     say("nothing was changed", stderr=True)
+
+    def _read(self, action: Action, text: str) -> None:
+        """Run a statement that only reads. Its errors come before its output, unless the server fails."""
+        if action is Action.PULL:
+            self._pull(text)
+        elif action is Action.PUSH:
+            with closing(self.client.select(text, self.properties, endless=True)) as rows:
+                self._show(rows, text, is_endless=True)
+        else:
+            reply = self.client.ask(text)
+            with redirected(self.view.out):
+                (show_json if self.view.form is Form.JSON else show_reply)(reply)
 
     def _pull(self, text: str) -> None:
         began = time.monotonic()

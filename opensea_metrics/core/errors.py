@@ -88,3 +88,16 @@ class SqlErrors(SqlError):
     def __init__(self, errors: Sequence[SqlError]) -> None:
         super().__init__("\n".join(str(error) for error in errors))
         self.errors = tuple(errors)
+
+
+def together(errors: Sequence[SqlError]) -> SqlError:
+    """One error that stands for several, in the order of their places."""
+    single: list[SqlError] = []
+    for error in errors:
+        single += error.errors if isinstance(error, SqlErrors) else [error]
+    return single[0] if len(single) == 1 else SqlErrors(sorted(single, key=_order))
+
+
+def _order(error: SqlError) -> tuple[str, int, int]:
+    place = error.place
+    return ("", 0, 0) if place is None else (place.file, place.line, place.column)

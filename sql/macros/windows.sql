@@ -11,9 +11,9 @@
 {# The WINDOW clause of a table that aggregates events. #}
 {% macro clause(window) -%}
 {% if window.slide is defined -%}
-WINDOW HOPPING (SIZE {{ window.size }}, ADVANCE BY {{ window.slide }}, RETENTION {{ retention }}, GRACE PERIOD {{ grace }})
+WINDOW HOPPING (SIZE {{ window.size }}, ADVANCE BY {{ window.slide }}, RETENTION {{ window.retention | default(retention) }}, GRACE PERIOD {{ grace }})
 {%- else -%}
-WINDOW TUMBLING (SIZE {{ window.size }}, RETENTION {{ retention }}, GRACE PERIOD {{ grace }})
+WINDOW TUMBLING (SIZE {{ window.size }}, RETENTION {{ window.retention | default(retention) }}, GRACE PERIOD {{ grace }})
 {%- endif %}
 {%- endmacro %}
 
@@ -21,7 +21,7 @@ WINDOW TUMBLING (SIZE {{ window.size }}, RETENTION {{ retention }}, GRACE PERIOD
    start of its window as its time, and belongs to that window only. A tumbling window of the size of the
    advance keeps it there. #}
 {% macro changes_clause(window) -%}
-WINDOW TUMBLING (SIZE {{ window.slide if window.slide is defined else window.size }}, RETENTION {{ retention }}, GRACE PERIOD {{ grace }})
+WINDOW TUMBLING (SIZE {{ window.slide if window.slide is defined else window.size }}, RETENTION {{ window.retention | default(retention) }}, GRACE PERIOD {{ grace }})
 {%- endmacro %}
 
 {# A metric's name in the long form. It ends like the predecessor's: <metric>__30_seconds. #}

@@ -1,4 +1,4 @@
-{% import 'windows.sql' as w with context %}
+{% import 'families/trading.sql' as trading_family with context %}
 -- Trading metrics that depend on accounts: the number of traders, the median price, the volume without wash
 -- trades, mints, burns, and transfers without a sale. There is one table for each window. It has rows for
 -- the market, for every chain and for every collection.
@@ -43,29 +43,5 @@ CREATE STREAM trading_events WITH (KAFKA_TOPIC='opensea.trading_events', VALUE_F
   WHERE event IN ('item_sold', 'item_transferred')
   EMIT CHANGES;
 {% for window in windows %}
-{% set name = w.suffix(window) %}
-
--- Trading, window of {{ window.size }}. For example:
---   SELECT * FROM trading_1_minute WHERE scope = 'chain' AND name = 'ethereum';
-CREATE TABLE trading_{{ name }}
-  WITH (KAFKA_TOPIC='opensea.trading.{{ name | lower }}', KEY_FORMAT='JSON', VALUE_FORMAT='JSON', RETENTION_MS=-1) AS
-  SELECT
-    scope, name,
-    WINDOWSTART AS ws, WINDOWEND AS we,
-    COUNT(CASE WHEN what = 'sale' THEN 1 END) AS sales,
-    SUM(usd) AS usd_volume,
-    COUNT_DISTINCT_EITHER(CASE WHEN what = 'sale' THEN maker END, CASE WHEN what = 'sale' THEN taker END) AS traders,
-    SKETCH_MEDIAN(unit_usd) AS median_usd,               -- of the price of one unit
-    SUM(usd) - WASH_VOLUME(nft_id, maker, taker, usd) AS organic_usd_volume,
-    COUNT(CASE WHEN what = 'mint' THEN 1 END) AS mints,
-    COUNT(CASE WHEN what = 'burn' THEN 1 END) AS burns,
-    -- A sale brings one transfer, of the same time. (Mints and burns are among the others.)
-    CASE WHEN COUNT(CASE WHEN what = 'sale' THEN 1 END) * 2 < COUNT(*)
-         THEN COUNT(*) - COUNT(CASE WHEN what = 'sale' THEN 1 END) * 2
-         ELSE CAST(0 AS BIGINT) END AS transfers_without_sale
-  FROM trading_events
-  {{ w.clause(window) }}
-  WHERE name IS NOT NULL
-  GROUP BY scope, name
-  EMIT CHANGES;
+{{ trading_family.create(window) }}
 {% endfor %}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from inspect import cleandoc
 from pathlib import Path
 from typing import Annotated
 
@@ -16,8 +18,8 @@ from typer.main import get_group
 from typer.testing import CliRunner
 
 from opensea_metrics.deploy import cli
-from opensea_metrics.deploy.cli.help import as_written
-from opensea_metrics.deploy.cli.verbs import MODULES
+from opensea_metrics.deploy.cli.help import PENDING, as_written, name_of
+from opensea_metrics.deploy.cli.verbs import MODULES, SUMMARIES
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.config import Settings
 from tests.deploy.projects import THREE
@@ -53,10 +55,75 @@ def test_each_module_has_its_verbs() -> None:
     assert found == said
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_explains_itself_with_an_example(verb: str) -> None:
-    result = CliRunner().invoke(cli.whole_app(), [verb, "--help"])
+GROUPS = [
+    f"{group.name} {name_of(each)}"
+    for group in cli.whole_app().registered_groups
+    if group.typer_instance
+    for each in group.typer_instance.registered_commands
+]
+
+
+@pytest.mark.parametrize("verb", [*VERBS, *GROUPS])
+def test_every_help_page_has_an_example_and_exit_codes(verb: str) -> None:
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(cli.whole_app(), [*verb.split(), "--help"])
     assert f"Example: opensea-metrics {verb}" in result.output
+    two = f"2 {PENDING[verb]}, " if verb in PENDING else ""
+    assert f"Exit codes: 0 done, 1 error, {two}130 Ctrl-C" in result.output
+
+
+def test_the_list_of_verbs_says_what_their_help_says() -> None:
+    app = cli.whole_app()
+    said = {
+        each.callback.__name__: cleandoc(each.callback.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+        for each in app.registered_commands
+        if each.callback
+    }
+    groups = [group for group in app.registered_groups if group.typer_instance]
+    said |= {str(group.name): str(group.typer_instance.info.help) for group in groups if group.typer_instance}
+    assert said == SUMMARIES
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"]])
+def test_a_list_of_verbs_loads_none(arguments: list[str]) -> None:
+    """Engines, servers and clients would take a second."""
+    program = (
+        "import sys; from opensea_metrics.deploy.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: print(*sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True)
+    loaded = set(run.stdout.splitlines()[-1].split())
+    assert "typer" in loaded
+    assert not loaded & {"duckdb", "sqlglot", "pydantic", "structlog", "httpx", "opensea_metrics.deploy.cli.server"}
+
+
+def completed(typed: str, word: int) -> list[str]:
+    """The completions that bash shows."""
+    program = "from opensea_metrics.deploy.cli import main; main()"
+    environment = {"_OPENSEA_METRICS_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(word)}
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=os.environ | environment
+    )
+    return run.stdout.split()
+
+
+def test_the_shell_completes_verbs_and_options() -> None:
+    assert sorted(completed("opensea-metrics re", 1)) == ["recompute", "reconcile", "repair", "replay"]
+    assert completed("opensea-metrics rollback --st", 2) == ["--steps"]
+    assert completed("opensea-metrics queries res", 2) == ["resume"]
+
+
+def test_completion_is_installed_for_bash(tmp_path: Path) -> None:
+    program = "from opensea_metrics.deploy.cli import main; main()"
+    run = subprocess.run(
+        ["bash", "-c", f'{sys.executable} -c "{program}" --install-completion bash; exit $?'],
+        capture_output=True, text=True,
+        env=os.environ | {"HOME": str(tmp_path), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert "bash_completions" in (tmp_path / ".bashrc").read_text()
+    (script,) = (tmp_path / ".bash_completions").iterdir()
+    assert "complete_bash" in script.read_text()
 
 
 def test_help_is_shown_as_it_is_written() -> None:
@@ -73,7 +140,8 @@ def test_help_is_shown_as_it_is_written() -> None:
         """
 
     (command,) = app.registered_commands
-    as_written(command)
+    assert command.callback
+    as_written(app, "")
     out = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["--help"]).output
     for each in ("opensea-metrics[ksqldb]' first", "Then [bold] and", "As [red] or [ksqldb].", "[X]…"):
         assert each in out
@@ -201,7 +269,7 @@ def test_a_compiled_sqlglot_is_told_apart() -> None:
     "arguments",
     [
         ["serve", "--port", "70000"], ["serve", "--port", "-1"], ["demo", "--port", "65536"],
-        ["sample", "--events", "-5", "--out", "x"], ["sample", "--events", "0", "--out", "x"],
+        ["sample", "--events", "-5", "--data-dir", "x"], ["sample", "--events", "0", "--data-dir", "x"],
         ["produce", "--metrics-port", "70000"], ["produce", "--dedup-seconds", "inf"], ["replay", "--speed", "nan"],
         ["apply", "--timeout", "nan"],
     ],

@@ -11,10 +11,11 @@ import pytest
 
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.migrations.errors import MigrationError
+from opensea_metrics.sql.language.project.project import load_project
 
 FILES = [
-    ".env.example", ".gitignore", "README.md", "sql/macros/windows.sql", "sql/migrations/V001__volume.sql",
-    "sql/settings.yml", "tests/test_volume.py", "tests/volume.sql",
+    ".env.example", ".gitignore", "README.md", "sql/macros/families/volume.sql", "sql/macros/windows.sql",
+    "sql/migrations/V001__volume.sql", "sql/settings.yml", "tests/test_volume.py", "tests/volume.sql",
 ]  # fmt: skip
 
 
@@ -52,6 +53,18 @@ def test_new_adds_a_migration_to_the_project_here(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     assert commands.new("floor price") == Path("sql/migrations/V002__floor_price.sql")
     assert commands.validate().migrations == 2
+
+
+def test_a_window_is_added_to_a_new_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands.init(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert commands.new_window("1 day", "1 hour") == Path("sql/migrations/V002__window_1_day_by_1_hour.sql")
+    commands.new_change("more", "volume")
+    project = load_project()
+    assert [each.name for each in project.migrations[1].statements if each.name] == ["VOLUME_1_DAY_BY_1_HOUR"]
+    names = ["VOLUME_1_MINUTE", "VOLUME_1_HOUR", "VOLUME_1_DAY_BY_1_HOUR"]
+    assert [each.name for each in project.migrations[2].statements if each.name] == names
+    assert commands.validate().migrations == 3
 
 
 def test_new_outside_a_project_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

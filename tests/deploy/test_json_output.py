@@ -89,7 +89,7 @@ def test_shells_complete_the_command_once_it_is_installed(tmp_path: Path, shell:
 
 @pytest.mark.parametrize(
     ("words", "expected"),
-    [("opensea-metrics qu", ["query"]), ("opensea-metrics query --format c", ["csv"]),
+    [("opensea-metrics qu", ["query", "queries"]), ("opensea-metrics query --format c", ["csv"]),
      ("opensea-metrics re", ["replay", "recompute", "reconcile", "repair"])],
 )  # fmt: skip
 def test_completions(tmp_path: Path, words: str, expected: list[str]) -> None:

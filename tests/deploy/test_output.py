@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
 
 from opensea_metrics.deploy.migrations.plan.files import VersionStatus
 from opensea_metrics.deploy.migrations.record.records import VersionState
-from opensea_metrics.deploy.migrations.run.progress import StepProgress
+from opensea_metrics.deploy.migrations.run.progress import CatchUpProgress, StepProgress
 from opensea_metrics.deploy.output.plans import show_status
 from opensea_metrics.deploy.output.progress import Reporter
 from opensea_metrics.deploy.output.rows import show_json, show_push, show_reply, show_rows
@@ -97,12 +98,33 @@ def test_a_list(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_progress_goes_to_stderr_in_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    news = StepProgress(2, "sales", 1, 3, "create stream SALES")
+    news = StepProgress(2, "sales", 1, 3, "create stream SALES", 4, 9)
     with Reporter() as report:
         report(news)
-        report(StepProgress(2, "sales", 1, 3, "create stream SALES", seconds=1.26))
+        report(StepProgress(2, "sales", 1, 3, "create stream SALES", 4, 9, seconds=1.26))
     out, err = capsys.readouterr()
     assert (out, err) == ("", "V002 sales  1/3  create stream SALES  1.3 s\n")
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_progress_on_a_terminal_is_one_line(
+    verbose: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bar, done and total of the whole run, seconds, and the statement or the queries."""
+    for name, value in (("FORCE_COLOR", "1"), ("TERM", "xterm-256color"), ("COLUMNS", "80")):
+        monkeypatch.setenv(name, value)
+    step = StepProgress(2, "sales", 1, 3, "create stream SALES", 4, 9)
+    with Reporter(verbose) as report:
+        report(step)
+        report(replace(step, seconds=1.26))
+        report(CatchUpProgress("CTAS_A_1", 5, 10))
+        report(CatchUpProgress("CTAS_B_2", 90, 90))
+    err = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
+    lines = [line.strip() for line in re.split(r"[\r\n]+", err) if line.strip()]
+    assert ("V002 sales  1/3  create stream SALES  1.3 s" in lines) is verbose
+    shown = [line.lstrip("━╸╺ ") for line in lines if "━" in line]
+    assert shown[-1] == "95/100 0:00:00 1 of 2 queries catch up: CTAS_A_1"
+    assert max(map(len, lines)) <= 80
 
 
 def test_a_status_fits_80_characters(

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from opensea_metrics.core.errors import OpenSeaMetricsError, Place
 from opensea_metrics.deploy import cli
-from opensea_metrics.deploy.cli.app import log_to_stderr
+from opensea_metrics.deploy.cli.logs import log_to_stderr
 from opensea_metrics.deploy.doctor import Check
 from opensea_metrics.deploy.migrations.plan.drift import Drift, DriftKind, DriftObject
 from opensea_metrics.deploy.migrations.plan.files import FileChange, FileChangeKind, VersionStatus
@@ -101,8 +101,8 @@ def rollback() -> None:
 
 def progress() -> None:
     with Reporter() as report:
-        report(StepProgress(1, EVIL, 1, 3, EVIL))
-        report(StepProgress(1, EVIL, 1, 3, EVIL, seconds=1.0))
+        report(StepProgress(1, EVIL, 1, 3, EVIL, 1, 3))
+        report(StepProgress(1, EVIL, 1, 3, EVIL, 1, 3, seconds=1.0))
         report(CatchUpProgress(EVIL, 1, 2))
 
 

@@ -99,7 +99,7 @@ def test_jupysql_and_this_package_do_not_overwrite_each_other(installed: Path, t
 def test_the_command_has_its_files(installed: Path, tmp_path: Path) -> None:
     assert "5 migrations" in run(installed, tmp_path, MAIN, "validate")
     assert "TOP_BY_KEY" in run(installed, tmp_path, MAIN, "udfs", "list")
-    run(installed, tmp_path, MAIN, "sample", "--events", "3", "--out", "sample")
+    run(installed, tmp_path, MAIN, "sample", "--events", "3", "--data-dir", "sample")
     assert list((tmp_path / "sample").rglob("*.json.gz"))
     assert run(installed, tmp_path, MAIN, "--version").startswith("opensea-metrics ")
 

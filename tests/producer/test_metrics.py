@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -44,13 +46,15 @@ def test_status_line() -> None:
     stats.last_event_ms = now_ms() - 5_000
     stats.latency.observe(0.2)
     text = line.text()
-    assert " events/s · lag 5." in text
+    assert re.search(r" events/s · newest \d\d:\d\d:\d\d UTC · lag 5\.\d s · queue", text)
     assert text.endswith(
         "queue 0 · delivered 2 · dead 2 · duplicates 3 · reconnects 3 · ack p99 ≤ 250 ms"
     )
     again = line.text()
     assert again.startswith("0 events/s")
     assert "p99" not in again, "nothing was acknowledged since the line before"
+    in_files = StatusLine(stats, sink, Path()).text()
+    assert re.search(r" · lag [\d.]+ s · disk [\d,.]+ GB free · queue", in_files)
     stats.joined = 0
     assert line.text().startswith("not joined · ")
 

@@ -7,7 +7,9 @@ from itertools import islice
 from pathlib import Path
 
 import orjson
+from typer.testing import CliRunner
 
+from opensea_metrics.deploy import cli
 from opensea_metrics.producer import sample
 from opensea_metrics.producer.envelope import TOPIC, DeadLetter, Record, decode
 from opensea_metrics.producer.sample import BUNDLED_EVENTS, BUNDLED_START, HOUR
@@ -75,3 +77,15 @@ def test_a_day_is_covered() -> None:
     sold = sum(isinstance(found := decode(frame), Record) and found.event == "item_sold"
                for frame in sample.frames(5_000, 1, sample.DAY_START, 24 * HOUR, 0.06))  # fmt: skip
     assert 0.05 < sold / 5_000 < 0.07
+
+
+def test_the_command_writes_the_day_before_today_or_a_given_day(tmp_path: Path) -> None:
+    now = 1_789_516_799_999  # 2026-09-15T23:59:59.999Z
+    assert sample.day_before(now) == 1_789_344_000_000  # 2026-09-14T00:00Z
+    assert sample.day_before(now + 1) == 1_789_430_400_000
+    given = CliRunner().invoke(
+        cli.whole_app(), ["sample", "--events", "40", "--day", "2026-02-28", "--data-dir", str(tmp_path)]
+    )
+    assert given.exit_code == 0, given.output
+    times = [orjson.loads(line)["event_time"] for line in lines(tmp_path, TOPIC)]
+    assert 1_772_236_800_000 <= min(times) < max(times) < 1_772_323_200_000

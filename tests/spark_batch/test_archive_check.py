@@ -188,7 +188,7 @@ def test_a_fresh_archive_is_sound(
     made_by: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    run = CliRunner().invoke(cli.whole_app(), [*made_by, "--out", str(tmp_path)])
+    run = CliRunner().invoke(cli.whole_app(), [*made_by, "--data-dir", str(tmp_path)])
     assert run.exit_code == 0, run.output
     checked = CliRunner().invoke(
         cli.whole_app(), ["archive", "check", "--source", str(tmp_path / "topics" / TOPIC)]

@@ -302,7 +302,7 @@ class Deployed:
         recording.write_bytes(b"".join(frame + b"\n" for frame in frames()))
         # As of now: a broker deletes events that are older than RETENTION from the topics of windowed
         # tables at its next check, whether or not the queries behind them have read them.
-        _command("replay", str(recording), "--out", str(folder), "--to-now")
+        _command("replay", str(recording), "--data-dir", str(folder), "--to-now")
         self.records, _ = oracle.read(folder / "topics/OpenSeaRawEvents")
         self.expected: list[Any] = []
 

@@ -19,6 +19,7 @@ from opensea_metrics.deploy.migrations.plan.steps import (
     Plan,
     Reversibility,
     VersionPlan,
+    is_refused_replacement,
     steps_of,
 )
 from opensea_metrics.deploy.migrations.record.records import (
@@ -105,15 +106,19 @@ def _assessed(
     catalog = catalog_of(server, with_queries)
     catalog = replace(catalog, types=registered(statement for text in executed for statement in parse_script(text, "")))
     world = World(catalog, server.topics, is_embedded=server.is_embedded)
-    versions = []
+    versions: list[VersionPlan[ApplyStep]] = []
     for plan in pending:
         judged: list[ApplyStep] = []
         more = 0  # statements that changes side by side have added
         for step in plan.steps:
             step = replace(step, number=step.number + more)
             impact, after = _assess(step, world, len(judged), server)
-            is_replacement = step.statement.replaces and impact.verdict is Verdict.REFUSED and impact.clause
-            if side_by_side and is_replacement and step.statement.name in server.described:
+            is_beside = side_by_side and is_refused_replacement(step.statement, impact)
+            if is_beside and step.statement.name not in server.described and versions:
+                before = [step for version in versions for step in version.steps]
+                later = tuple(waiting.version for waiting in pending[len(versions) :])
+                return Plan(tuple(versions), basis_of(recorded, server, before), later)
+            if is_beside and step.statement.name in server.described:
                 beside = expand(step, recorded, server)
                 judged.extend(beside)
                 more += len(beside) - 1
@@ -180,7 +185,8 @@ def _check_applied(record: VersionRecord, file: Migration | None, recorded: Reco
     if not file_matches_record(file, record) and not statements_match(file, statements):
         raise MigrationError(
             f"{file.path} was changed after it was applied ('validate' shows how)\n"
-            "  hint: undo the change in the file, or in the settings that it uses, and write a new migration."
+            "  hint: undo the change in the file, or in the settings and macros that it uses. Then write a new"
+            " migration: opensea-metrics new NAME, new --window SIZE or new NAME --change FAMILY (docs/recipes.md)."
             f" Or roll version {record.version} back and apply it again"
         )
 

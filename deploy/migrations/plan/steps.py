@@ -148,16 +148,23 @@ class VersionPlan(Generic[S]):
 class Plan:
     """Versions in the order in which they are applied; empty if there is nothing to do.
 
-    ``basis``: a checksum of the record, and of the definitions on the server that the plan names.
+    ``basis``: a checksum of the record, and of the definitions on the server that the plan names. ``later``: pending
+    versions that replace objects side by side which this plan creates. Their plan can be made when it is applied.
     """
 
     versions: tuple[VersionPlan[ApplyStep], ...] = ()
     basis: str = ""
+    later: tuple[int, ...] = ()
 
     @property
     def steps(self) -> tuple[ApplyStep, ...]:
         """All steps, in order."""
         return tuple(step for version in self.versions for step in version.steps)
+
+    @property
+    def needs_side_by_side(self) -> bool:
+        """True if the server refuses a replacement that can be made side by side."""
+        return any(is_refused_replacement(step.statement, step.impact) for step in self.steps)
 
     def refuse(self) -> None:
         """Raise PlanRefused if the server would refuse one of the steps."""
@@ -218,13 +225,18 @@ def label(statement: Statement) -> str:
     return f"{statement.kind.value} {statement.name or ''}".rstrip()
 
 
+def is_refused_replacement(statement: Statement, impact: Impact) -> bool:
+    """True for a CREATE OR REPLACE that the server does not make in place, because of one of its clauses."""
+    return statement.replaces and impact.verdict is Verdict.REFUSED and impact.clause is not None
+
+
 def refusal(step: ApplyStep, reason: str) -> str:
     """The message that the server would refuse a step."""
     statement, impact = step.statement, step.impact
     clause = impact.clause if impact.verdict is Verdict.REFUSED else None
     because = f", because of {clause}" if clause else ""
     hint = ""
-    if statement.replaces and clause:
+    if is_refused_replacement(statement, impact):
         hint = (
             "\n  hint: drop it and create it again in this migration (its state is lost), or build it"
             " beside the old one: --side-by-side"

@@ -78,16 +78,26 @@ def execute(plan: Plan | RollbackPlan, recorded: Recorded, run: Run) -> tuple[St
     """
     applied = {version.version: version for version in recorded.applied}
     records: list[StatementRecord] = []
+    count = sum(version.total - version.done for version in plan.versions)
+    begun = 0
     for version in plan.versions:
-        records += _execute_version(version, applied, run)
+        records += _execute_version(version, applied, run, begun, count)
+        begun += version.total - version.done
     run.store.settle()
     return tuple(records)
 
 
 def _execute_version(
-    plan: VersionPlan[ApplyStep] | VersionPlan[UndoStep], applied: dict[int, VersionRecord], run: Run
+    plan: VersionPlan[ApplyStep] | VersionPlan[UndoStep],
+    applied: dict[int, VersionRecord],
+    run: Run,
+    begun: int,
+    count: int,
 ) -> list[StatementRecord]:
-    """Execute the steps of one version, and keep ``applied`` up to date."""
+    """Execute the steps of one version, and keep ``applied`` up to date.
+
+    ``begun`` of the run's ``count`` steps belong to earlier versions.
+    """
     records: list[StatementRecord] = []
     previous = max((version for version in applied if version < plan.version), default=None)
     running = replace(plan.record, started_on=now(), previous=previous)
@@ -102,7 +112,8 @@ def _execute_version(
     number = plan.done
     for step in steps:
         number += bool(step.label)
-        progress = StepProgress(plan.version, plan.name, number, plan.total, step.label)
+        position = begun + number - plan.done
+        progress = StepProgress(plan.version, plan.name, number, plan.total, step.label, position, count)
         started = time.monotonic()
         if step.label:
             run.report(progress)

@@ -8,13 +8,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class StepProgress:
-    """A step begins (``seconds`` is None), or has ended after ``seconds``. ``label``: see Step."""
+    """A step begins (``seconds`` is None), or has ended after ``seconds``. ``label``: see Step.
+
+    ``number`` of ``total`` counts the version's steps, ``position`` of ``count`` those of the whole run.
+    """
 
     version: int
     name: str
     number: int
     total: int
     label: str
+    position: int
+    count: int
     seconds: float | None = None
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from opensea_metrics.core.errors import Place, SqlError
+from opensea_metrics.core.errors import Place, SqlError, together
 
 _NAME = re.compile(r"V([0-9]{3,9})__([\w -]+?)(\.down)?\.sql")
 _MEANT = re.compile(r"\s*V\s*([0-9]{1,9})[ _.-]+(.+?)(\.down)?(\.[^.]*)?\s*", re.IGNORECASE)
@@ -36,6 +36,7 @@ def migration_files(
     if not folder.is_dir():
         raise SqlError(f"there is no folder {folder}", hint="see --sql")
     files: dict[int, dict[bool, MigrationFile]] = {}
+    errors: list[SqlError] = []
     for path in sorted(folder.iterdir()):
         file = _read(path)
         if versions is not None and _version(path) not in versions:
@@ -43,16 +44,18 @@ def migration_files(
         if file is None:
             if _is_meant(path):
                 message = f"'{path.name}' is not a valid name for a migration"
-                raise SqlError(message, Place(str(path), 1, 1), _remedy(path))
+                errors.append(SqlError(message, Place(str(path), 1, 1), _remedy(path)))
             continue
         both = files.setdefault(file.version, {})
         if (other := both.get(file.is_down)) is not None:
             message = f"version {file.version} has two files: '{other.path.name}' and '{path.name}'"
-            raise SqlError(message, Place(str(path), 1, 1), "give one of them a different version")
+            errors.append(SqlError(message, Place(str(path), 1, 1), "give one of them a different version"))
         both[file.is_down] = file
     for both in files.values():
         if False not in both:
-            raise SqlError("a rollback without its migration", Place(str(both[True].path), 1, 1))
+            errors.append(SqlError("a rollback without its migration", Place(str(both[True].path), 1, 1)))
+    if errors:
+        raise together(errors)
     return files
 
 

@@ -1,4 +1,4 @@
-{% import 'windows.sql' as window with context %}
+{% import 'families/volume.sql' as volume_family with context %}
 -- The volume of sales, for each collection and window.
 SET 'auto.offset.reset' = 'earliest';   -- read the records that the topic already holds
 
@@ -23,12 +23,6 @@ CREATE STREAM sales WITH (KAFKA_TOPIC='sales', VALUE_FORMAT='JSON') AS
   FROM raw_events
   WHERE event = 'item_sold'
   EMIT CHANGES;
-{% for size in windows %}
-CREATE TABLE volume_{{ window.suffix(size) }}
-  WITH (KAFKA_TOPIC='volume.{{ window.suffix(size) | lower }}', VALUE_FORMAT='JSON') AS
-  SELECT collection, COUNT(*) AS sales, SUM(usd) AS usd_volume
-  FROM sales
-  {{ window.clause(size) }}
-  GROUP BY collection
-  EMIT CHANGES;
+{% for window in windows %}
+{{ volume_family.create(window) }}
 {% endfor %}

@@ -1,0 +1,55 @@
+"""How much the server has read, and how far behind its queries are."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from opensea_metrics.deploy.embedded import persistent
+from opensea_metrics.deploy.embedded.engine import Engine
+
+
+@dataclass(frozen=True)
+class Activity:
+    """``read``: the records read of the topics that no query writes. ``behind``: the records of any topic that the
+    slowest query still has to read. ``newest``: the time (epoch ms) of the newest event, None before the first.
+    ``database``, ``free``: bytes of the database with its log, and free bytes on its disk.
+    """
+
+    read: int
+    behind: int
+    newest: int | None
+    database: int
+    free: int
+
+
+def activity(engine: Engine, ignored: Collection[str]) -> Activity:
+    """The activity of a running server, without queries that write into ``ignored``.
+
+    Raises duckdb.Error if the database fails, and OSError.
+    """
+    read: dict[str, int] = {}
+    behind = 0
+    newest: int | None = None
+    cursor = engine.cursor()
+    try:
+        with engine.turn():
+            catalog = engine.catalog
+            written = {catalog.sources[query.sink].topic for query in catalog.queries.values()}
+            for query in catalog.queries.values():
+                if query.sink in ignored:
+                    continue
+                name, keeps_rows = query.analysis.source.topic, query.analysis.is_aggregation
+                reached = persistent.positions(cursor, query.id)
+                offsets = engine.topic(name).offsets(cursor, reached, keeps_rows)
+                behind = max(behind, sum(partition.end - partition.reached for partition in offsets))
+                if name not in written:
+                    read[name] = max(read.get(name, 0), sum(partition.reached for partition in offsets))
+                times = [number for position, number in reached.items() if position.feed == persistent.STREAM_TIME]
+                newest = max([*times, *([] if newest is None else [newest])], default=None)
+    finally:
+        cursor.close()
+    folder = engine.database_file.parent
+    database = sum(file.stat().st_size for file in folder.glob(f"{engine.database_file.name}*"))
+    return Activity(sum(read.values()), behind, newest, database, shutil.disk_usage(folder).free)
