@@ -200,8 +200,8 @@ def test_definitions_and_mistakes(run: Run, assertion: str, message: str | None)
         # what only the embedded engine refuses is not the expected error
         (
             "--@expected.error: KsqlException",
-            "ASSERT SCHEMA SUBJECT 'x';",
-            "ASSERT SCHEMA is not supported by the embedded server. ksqlDB supports it.",
+            "ALTER SYSTEM 'a'='b';",
+            "ALTER SYSTEM is not supported by the embedded server. ksqlDB supports it.",
         ),
     ],
 )
