@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -284,9 +285,7 @@ def test_the_example_of_the_readme_and_the_page(tmp_path: Path) -> None:
     """The metric and its test in the README, and the same test in docs/testing.md with its failure."""
     metric, test = re.findall(r"```sql\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)[:2]
     for folder in ("macros", "migrations"):
-        (tmp_path / "sql" / folder).mkdir(parents=True)
-        for path in (ROOT / "sql" / folder).glob("*.sql"):
-            (tmp_path / "sql" / folder / path.name).write_bytes(path.read_bytes())
+        shutil.copytree(ROOT / "sql" / folder, tmp_path / "sql" / folder)
     (tmp_path / "sql/settings.yml").write_bytes((ROOT / "sql/settings.yml").read_bytes())
     (tmp_path / "sql/migrations/V006__my_metric.sql").write_text(metric)
     page = (ROOT / "docs/testing.md").read_text(encoding="utf-8")
