@@ -43,22 +43,8 @@ def dashboard(
     port: Annotated[
         int, typer.Option(min=0, max=options.PORTS, help="Port to listen on. 0 picks a free one.")
     ] = web.PORT,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--allow-host",
-            metavar="NAME",
-            help="A further name or address by which browsers call this server, without scheme and port. May be"
-            " repeated.",
-        ),
-    ] = None,
-    insecure: Annotated[
-        bool,
-        typer.Option(
-            "--insecure",
-            help="Serve other machines without credentials or a certificate, for instance behind a proxy with TLS.",
-        ),
-    ] = False,
+    allow_host: options.AllowHost = None,
+    insecure: options.Insecure = False,
 ) -> None:
     """Show the market, its collections and the lineage as web pages, until Ctrl-C.
 

@@ -88,3 +88,18 @@ def variables(given: list[str] | None) -> dict[str, str]:
 
 
 Timeout = Annotated[float, typer.Option(min=0, callback=finite, help="Seconds to wait with --wait.")]
+AllowHost = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-host",
+        metavar="NAME",
+        help="A further name or address by which others call this server, without scheme and port. May be repeated.",
+    ),
+]
+Insecure = Annotated[
+    bool,
+    typer.Option(
+        "--insecure",
+        help="Serve other machines without credentials or a certificate, for instance behind a proxy with TLS.",
+    ),
+]

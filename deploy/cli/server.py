@@ -67,22 +67,8 @@ def serve(
     port: Annotated[
         int, typer.Option(min=0, max=options.PORTS, help="Port to listen on. 0 picks a free one.")
     ] = 8088,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--allow-host",
-            metavar="NAME",
-            help="A further name or address by which clients call this server, without scheme and port. May be"
-            " repeated.",
-        ),
-    ] = None,
-    insecure: Annotated[
-        bool,
-        typer.Option(
-            "--insecure",
-            help="Serve other machines without credentials or a certificate, for instance behind a proxy with TLS.",
-        ),
-    ] = False,
+    allow_host: options.AllowHost = None,
+    insecure: options.Insecure = False,
     dashboard_port: Annotated[
         int | None,
         typer.Option(
