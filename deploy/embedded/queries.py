@@ -205,8 +205,8 @@ class TransientQuery:
             self._engine.report(self.source.topic, batch.paths, batch.reports)
             yield numbered.relation
 
-    def _changes(self) -> feeds.Changes:
-        return feeds.Changes(self._engine.catalog.writers(self.source.name)[0])
+    def _changes(self) -> feeds.RowFeed:
+        return feeds.of_table(self._engine.catalog, self.source.name)
 
 
 def describe(query: TransientQuery) -> str:

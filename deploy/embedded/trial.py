@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +86,7 @@ def run(
             refusal = _refusal(Statements(engine), statements, dict(properties or {}))
             if refusal is not None:
                 return TrialResult(engine.catalog, refusal=refusal)
-            for record in records:
-                _insert(engine, record)
-            while engine.work():
-                pass
+            _feed(engine, records)
             catalog = engine.catalog
             sinks = {query.sink: catalog.sources[query.sink] for query in catalog.queries.values()}
             rows = {name: _rows(engine, source) for name, source in sinks.items()}
@@ -112,6 +110,20 @@ def _refusal(
         if status != 200:
             return StatementRefusal(statement, str(reply["message"]), status)
     return None
+
+
+def _feed(engine: Engine, records: Iterable[TrialRecord]) -> None:
+    """Insert records, and let the queries process them.
+
+    The records arrive in their order. This order matters to a query over several sources only, so the queries process
+    records of one topic together unless there is such a query.
+    """
+    is_ordered = any(query.analysis.joined for query in engine.catalog.queries.values())
+    for _, arriving in groupby(records, lambda record: record.topic if is_ordered else ""):
+        for record in arriving:
+            _insert(engine, record)
+        while engine.work():
+            pass
 
 
 def _insert(engine: Engine, record: TrialRecord) -> None:

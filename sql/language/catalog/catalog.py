@@ -57,13 +57,15 @@ class Catalog:
         streams that queries derive from it."""
         reached = self.reached_from(topic)
         return [
-            query.id for query in self.queries.values() if query.analysis.source.topic in reached
+            query.id
+            for query in self.queries.values()
+            if any(source.topic in reached for source in query.analysis.sources)
         ]
 
     def reached_from(self, topic: str) -> set[str]:
         """The topics that a record in a topic may affect: the topic itself, and the topics of streams that
         queries derive from it."""
-        copies = [query for query in self.queries.values() if not query.analysis.is_aggregation]
+        copies = [q for q in self.queries.values() if not q.analysis.is_aggregation and not q.analysis.is_ordered]
         reached: set[str] = set()
         pending = {topic}
         while pending - reached:  # INSERT INTO may write into what older queries read

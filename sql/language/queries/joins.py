@@ -13,6 +13,7 @@ from sqlglot import exp
 from opensea_metrics.core.errors import SqlError, Stage
 from opensea_metrics.core.types import KsqlType, name_of
 from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.queries.analysis import JoinStep, JoinWindow
 from opensea_metrics.sql.language.queries.inference import infer
 from opensea_metrics.sql.language.queries.scope import Scope, shown
 from opensea_metrics.sql.language.statements.parser import where
@@ -62,6 +63,8 @@ class Joins:
     sources: Mapping[str, Source]
     equal: list[set[tuple[str, str]]] = field(default_factory=list)
     """Columns that earlier joins made equal."""
+    steps: list[JoinStep] = field(default_factory=list)
+    """The joins that :meth:`key` has checked, with ON as it is written."""
 
     def key(self, joins: Sequence[exp.Expression]) -> JoinKey | None:
         """The key of the result; None without joins. Raises SqlError for a join that ksqlDB refuses."""
@@ -85,7 +88,9 @@ class Joins:
             kinds, of = ("table-table", "right input table") if is_table else ("stream-table", "table")
             needs = "join on the table's primary key" if of == "table" else f"join on the primary key of the {of}"
             raise self._error(f"Invalid join condition: {kinds} joins require to {needs}. Got {condition}.", join)
-        if is_table and not self._is_left_key(of_left, left, before):
+        is_foreign = is_table and not self._is_left_key(of_left, left, before)
+        self.steps.append(JoinStep(side, of_left, of_right, _window(join), is_foreign))
+        if is_foreign:
             return self._foreign(join, side, left, alias, condition)
         columns = [self._column(expression) for expression in (of_left, of_right)]
         kind = infer(of_left, self.scope)
@@ -231,3 +236,12 @@ class Joins:
         statement = self.scope.statement
         place = statement.place if at is None else where(statement, at)
         return SqlError(message, place, hint, stage=Stage.QUERY)
+
+
+def _window(join: exp.Expression) -> JoinWindow | None:
+    """The durations of WITHIN, in ms."""
+    if (within := join.args.get("within")) is None:
+        return None
+    grace = within.args.get("grace")
+    before, after = (int(within.args[name].this) for name in ("before", "after"))
+    return JoinWindow(before, after, None if grace is None else int(grace.this))
