@@ -40,16 +40,12 @@ class Queue:
         return ordered.inputs(self.reader.query.analysis)[self.reader.number]
 
     def records(self, relation: str, number: str, has_tombstones: bool) -> str:
-        """The records of a relation of the source as the queue has them. ``number`` is SQL for their ``_seq``.
-
-        Changes of a table without a key are left out.
-        """
+        """The records of a relation of the source as the queue has them. ``number`` is SQL for their ``_seq``."""
         source = self.input
         columns = [f"{column_of(name)} AS {written}" for name, written in source.columns]
         gone = f"coalesce({TOMBSTONE}, false)" if has_tombstones else "false"
         order = [f"{number} AS _seq", "ROWPARTITION AS _part", "ROWTIME AS _time", f"{gone} AS _gone"]
-        rows = f"SELECT {', '.join([*columns, *order])} FROM ({relation})"
-        return f"SELECT * FROM ({rows}) WHERE ({source.key_sql}) IS NOT NULL" if source.source.is_table else rows
+        return f"SELECT {', '.join([*columns, *order])} FROM ({relation})"
 
     def create(self, cursor: duckdb.DuckDBPyConnection, rows: str | None = None) -> None:
         """Create the table, with the ``rows`` that have arrived already."""
@@ -64,15 +60,19 @@ class Queue:
         return int(count)
 
     def items(self, arrived: str | None) -> str:
-        """All records, of the queue and those that have just ``arrived``, as items. Their ``_n`` says their turn."""
+        """All records, of the queue and those that have just ``arrived``, as items. Their ``_n`` says their turn.
+
+        A table's record without a key takes its turn too. :func:`take` then leaves it out.
+        """
         rows = f"SELECT * FROM {self.table}"
         if arrived:
             rows = f"{rows} UNION ALL BY NAME {arrived}"
         sources = len(self.reader.query.analysis.sources)
         turn = f"({_TURNS}::HUGEINT * {sources} + {self.reader.number}) * {_PARTITIONS} + _part"
         items = f"SELECT * EXCLUDE (_seq), ({turn}) * {_NUMBERS} + _seq AS _n, 0::BIGINT AS _s, _seq FROM ({rows})"
-        key = f", {self.input.key_sql} AS _key" if self.reader.source.is_table else ""
-        return f"SELECT *{key} FROM ({items})"
+        if not self.reader.source.is_table:
+            return items
+        return f"SELECT *, {self.input.key_sql} AS _key FROM ({items})"
 
 
 def take(
@@ -85,7 +85,8 @@ def take(
     tables = [f"items_{queue.reader.number}" for queue in queues]
     if most is None:
         for queue, table, rows in zip(queues, tables, arrived, strict=True):
-            cursor.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {queue.items(rows)}")
+            kept = " WHERE _key IS NOT NULL" if queue.reader.source.is_table else ""
+            cursor.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT * FROM ({queue.items(rows)}){kept}")
             cursor.execute(f"DELETE FROM {queue.table}")
         return tables
     for queue, table in zip(queues, tables, strict=True):
@@ -97,4 +98,6 @@ def take(
     for queue, table in zip(queues, tables, strict=True):
         cursor.execute(f"DELETE FROM {table} WHERE _n > {last}")
         cursor.execute(f"DELETE FROM {queue.table} WHERE _seq IN (SELECT _seq FROM {table})")
+        if queue.reader.source.is_table:
+            cursor.execute(f"DELETE FROM {table} WHERE _key IS NULL")
     return tables
