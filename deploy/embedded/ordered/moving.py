@@ -118,8 +118,6 @@ def move(cursor: duckdb.DuckDBPyConnection, topics: StoredTopics, query: Query, 
     has_more = False
     for queue in queues:
         reader = queue.reader
-        if readers.is_sent(catalog, reader):
-            continue
         known = positions(cursor, reader.id)
         topic = topics.topic(reader.source.topic)
         if unread:
@@ -127,6 +125,8 @@ def move(cursor: duckdb.DuckDBPyConnection, topics: StoredTopics, query: Query, 
             batches = iter([again] if again else [])
         else:
             batches = topic.read(cursor, reader.source, known, MOST_BYTES)
+        if readers.is_sent(catalog, reader):  # it gets the rows of its topic from the query that computes them
+            batches = (batch for batch in batches if not batch.is_decoded)
         if (batch := next(batches, None)) is not None:
             arrivals[reader.number] = _read(cursor, queue, batch, known.get(DECODED, 0))
             has_more = has_more or next(batches, None) is not None

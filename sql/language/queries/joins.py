@@ -62,7 +62,7 @@ class Joins:
     scope: Scope
     sources: Mapping[str, Source]
     equal: list[set[tuple[str, str]]] = field(default_factory=list)
-    """Columns that earlier joins made equal."""
+    """Columns that earlier joins made equal, and other expressions: by '' and their text."""
     steps: list[JoinStep] = field(default_factory=list)
     """The joins that :meth:`key` has checked, with ON as it is written."""
 
@@ -92,22 +92,25 @@ class Joins:
         self.steps.append(JoinStep(side, of_left, of_right, _window(join), is_foreign))
         if is_foreign:
             return self._foreign(join, side, left, alias, condition)
-        columns = [self._column(expression) for expression in (of_left, of_right)]
         kind = infer(of_left, self.scope)
         if side == "FULL":
             return JoinKey(synthetic=(self._synthetic(), kind))
-        viable = self._viable([column for column in columns if column])
+        viable = self._viable([self._column(side) or ("", self._shown(side)) for side in (of_left, of_right)])
         return JoinKey(viable) if viable else JoinKey(synthetic=(self._synthetic(), kind))
 
-    def _viable(self, columns: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-        """The columns of a join's two sides, and those that are equal to them; of earlier sources first."""
-        joined = set(columns)
+    def _viable(self, sides: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+        """The columns of a join's two sides, and those that are equal to them; of earlier sources first.
+
+        ``sides`` may have expressions too, as :attr:`equal` has them.
+        """
+        joined = set(sides)
         for group in [group for group in self.equal if group & joined]:
             joined |= group
             self.equal.remove(group)
         self.equal.append(joined)
         order = list(self.sources)
-        return tuple(sorted(joined, key=lambda column: order.index(column[0])))
+        columns = (column for column in joined if column[0])
+        return tuple(sorted(columns, key=lambda column: order.index(column[0])))
 
     def _foreign(
         self, join: exp.Expression, side: str, left: Mapping[str, Source], alias: str, condition: str
