@@ -122,8 +122,14 @@ def _feed(engine: Engine, records: Iterable[TrialRecord]) -> None:
     for _, arriving in groupby(records, lambda record: record.topic if is_ordered else ""):
         for record in arriving:
             _insert(engine, record)
-        while engine.work():
-            pass
+        if is_ordered:
+            _settle(engine)
+    _settle(engine)
+
+
+def _settle(engine: Engine) -> None:
+    while engine.work():
+        pass
 
 
 def _insert(engine: Engine, record: TrialRecord) -> None:
