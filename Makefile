@@ -4,7 +4,7 @@ VENV ?= .venv
 # Of pyproject.toml; with spark and ksqldb (which needs a JDK and a C compiler) all tests run.
 EXTRAS ?= test
 
-.PHONY: help demo install test test-slow test-faults soak lint bench
+.PHONY: help demo install test test-slow test-faults soak lint docs bench
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/  —/'
@@ -46,6 +46,10 @@ lint: install ## ruff, and mypy of every Python file that git has
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy --linecount-report .mypy_cache/lines
 	$(VENV)/bin/python -m tests.typed_files .mypy_cache/lines
+
+docs: install ## write docs/sql-support.md, which shows what each engine supports
+	$(VENV)/bin/python -m tests.sql_support > docs/sql-support.md.new
+	mv docs/sql-support.md.new docs/sql-support.md
 
 bench: install ## replay speed against one hand-written query
 	$(VENV)/bin/python -m tests.bench.replay

@@ -11,6 +11,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "server": ("demo", "serve", "query"),
     "migrations": ("plan", "apply", "rollback", "status", "unlock"),
     "upkeep": ("init", "new", "validate", "diff", "baseline", "adopt", "repair"),
+    "sqltests": ("test",),
     "events": ("produce", "sample", "replay"),
     "batch": ("recompute",),
     "reconcile": ("reconcile",),

@@ -20,6 +20,7 @@ from opensea_metrics.deploy.commands.migrate import (
 )
 from opensea_metrics.deploy.commands.query import is_push, query
 from opensea_metrics.deploy.commands.site import Site
+from opensea_metrics.deploy.commands.sqltests import run_tests
 from opensea_metrics.deploy.commands.upkeep import adopt, baseline, changed, diff, new, repair
 from opensea_metrics.deploy.migrations.plan.pending import ApplyChoice
 
@@ -42,6 +43,7 @@ __all__ = [
     "query",
     "repair",
     "rollback",
+    "run_tests",
     "status",
     "unlock",
     "validate",

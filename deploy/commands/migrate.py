@@ -24,7 +24,7 @@ from opensea_metrics.deploy.migrations.run.progress import Report, ignore
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.lowering import support
 from opensea_metrics.sql.language.lowering.refusals import Unsupported
-from opensea_metrics.sql.language.project.project import load_project
+from opensea_metrics.sql.language.project.project import Project, load_project
 from opensea_metrics.sql.language.statements.statements import Statement
 
 
@@ -84,11 +84,11 @@ def apply(
     StepFailed if the server refuses a statement (the next run resumes there), PlanRefused, Locked, MigrationError.
     """
     choice = choice or ApplyChoice(target)
-    if saved is None:
-        checked(root, variables)  # report errors in files before a server is changed
+    # Errors in files are reported before a server is changed.
+    project = checked(root, variables) if saved is None else None
     with running(client, site or Site(), report) as run:
         recorded = run.store.read()
-        chosen = _chosen(run.client, recorded, root, variables, choice, saved)
+        chosen = _chosen(run.client, recorded, root, variables, choice, saved, project)
         if chosen.versions:
             records = execute(chosen, recorded, run)
             if wait:
@@ -184,8 +184,10 @@ def _planned(
     root: Path | None,
     variables: Variables | None,
     choice: ApplyChoice,
+    project: Project | None = None,
 ) -> Plan:
-    project = checked(root, variables)
+    """The plan for a project, which is read and checked if the caller has not done that."""
+    project = project or checked(root, variables)
     if physical := recorded.physical_names:
         project = load_project(root, variables, physical)
     server = replace(look(client, describe=None), is_embedded=client.info().is_embedded)
@@ -215,9 +217,10 @@ def _chosen(
     variables: Variables | None,
     choice: ApplyChoice,
     saved: Plan | None,
+    project: Project | None = None,
 ) -> Plan:
     """The saved plan if it still fits, else a new one. Raises PlanRefused if the server would refuse a step."""
-    chosen = saved or _planned(client, recorded, root, variables, choice)
+    chosen = saved or _planned(client, recorded, root, variables, choice, project)
     if saved and saved.basis != basis_of(recorded, look(client, describe=None), saved.steps):
         raise MigrationError(
             "the plan no longer fits, because the record or a definition on the server has changed\n"

@@ -59,7 +59,7 @@ def checked(
     root: Path | None, variables: Variables | None, step: Step = lambda *_: None
 ) -> Project:
     """The project, whose statements all fit together; ``step`` gets each statement. Raises SqlErrors."""
-    project = load_project(root, variables)
+    project = load_project(root, variables, keep_errors=True)
     check(project, step)
     for file in project.migrations:
         steps_of(file)

@@ -17,6 +17,7 @@ from opensea_metrics.deploy.embedded.positions import positions
 from opensea_metrics.deploy.embedded.replies import SERVICE_ID
 from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
 from opensea_metrics.sql.language.catalog.changes import applied
+from opensea_metrics.sql.language.catalog.custom_types import with_types
 from opensea_metrics.sql.language.catalog.sources import Column, Source
 from opensea_metrics.sql.language.queries.analysis import Analysis
 from opensea_metrics.sql.language.queries.resolution import analyse
@@ -80,6 +81,7 @@ def _explained_statement(
     if inner.kind is not Kind.SELECT and not inner.starts_query:
         raise SqlError("The provided statement does not run a ksql query")
     if inner.kind is Kind.SELECT:
+        inner = with_types(inner, catalog.types)
         analysis = analyse(inner, inner.ast, dict(catalog.sources))
         query_id = f"transient_{analysis.source.name}_{time.time_ns()}"
         keys = [c for c in analysis.source.columns if c.is_key] if not analysis.group else []

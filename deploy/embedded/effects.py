@@ -14,6 +14,7 @@ from opensea_metrics.deploy.embedded.positions import set_positions
 from opensea_metrics.deploy.embedded.readers import readers_of
 from opensea_metrics.deploy.embedded.stored_topic import StoredTopics
 from opensea_metrics.deploy.embedded.topics import TopicRecord
+from opensea_metrics.sql.language.catalog import custom_types
 from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
 from opensea_metrics.sql.language.catalog.insert_values import stored
 from opensea_metrics.sql.language.catalog.inserts import insert_columns
@@ -74,6 +75,12 @@ def carry_out(
             for old in replaced:
                 _take_over(cursor, query, old, topics, after)
             return f"Created query with ID {query.id}", query.id
+        case Kind.CREATE_TYPE:
+            type_name = custom_types.name_of(statement)
+            kind = str(custom_types.type_of(after.types, type_name, statement))
+            return f"Registered custom type with name '{type_name}' and SQL type {kind}", None
+        case Kind.DROP_TYPE:
+            return f"Dropped type '{custom_types.name_of(statement)}'", None
         case Kind.DROP_STREAM | Kind.DROP_TABLE:
             topic = before.sources[name].topic
             _end_queries(cursor, topics, after, keeps_rows=not statement.deletes_topic)
@@ -85,8 +92,13 @@ def carry_out(
             return "Query terminated.", None
 
 
-def unchanged(statement: Statement) -> str:
+def unchanged(statement: Statement, catalog: Catalog) -> str:
     """The message for a statement with IF EXISTS or IF NOT EXISTS that did not change the catalog."""
+    if statement.kind is Kind.CREATE_TYPE:
+        name = custom_types.name_of(statement)
+        return f"{name} is already registered with type {custom_types.type_of(catalog.types, name, statement)}"
+    if statement.kind is Kind.DROP_TYPE:
+        return f"Type '{custom_types.name_of(statement)}' does not exist"
     if statement.kind in (Kind.DROP_STREAM, Kind.DROP_TABLE):
         return f"Source `{statement.name}` does not exist."
     kind = "stream" if "stream" in statement.kind.value else "table"

@@ -261,7 +261,7 @@ class Engine:
             before, number = self.catalog, self._next
             after = applied(before, statement, number)
             if after is before:
-                return StatementOutcome(number - 1, effects.unchanged(statement))
+                return StatementOutcome(number - 1, effects.unchanged(statement, before))
             for name in after.queries.keys() - before.queries.keys():
                 # A query that reads only later records needs to know the files that exist now.
                 for source in after.queries[name].analysis.sources:
@@ -443,10 +443,23 @@ class Engine:
         worked = False
         for query in list(self.catalog.queries.values()):
             for _ in range(_TURNS):
-                if self._stop.is_set() or query.id not in self._due or not self._step(query):
+                if self._stop.is_set() or query.id not in self._due or self._must_wait(query):
+                    break
+                if not self._step(query):
                     break
                 worked = True
         return worked
+
+    def _must_wait(self, query: Query) -> bool:
+        """True if a query puts records in order, and others still have some to move into what it reads.
+
+        Otherwise its result would depend on how many records they move in a step. It does not wait for queries that
+        are paused or fail.
+        """
+        if not query.analysis.is_ordered:
+            return False
+        moving = self.catalog.above(query) & (self._due - self.paused - self.failures.keys())
+        return any(query.id not in self.catalog.above(self.catalog.queries[other]) for other in moving)
 
     def _step(self, query: Query, unread: bool = False) -> bool:
         """Move one batch of data through a query. False if there is none.

@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 
 from opensea_metrics.core.errors import Place, SqlError, Stage
+from opensea_metrics.core.types import schema
 from opensea_metrics.deploy.embedded import metastore
 from opensea_metrics.deploy.embedded.descriptions import (
     listed_query,
@@ -16,6 +17,7 @@ from opensea_metrics.deploy.embedded.descriptions import (
 )
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.replies import SERVICE_ID
+from opensea_metrics.sql.language.catalog import custom_types
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering import support
 from opensea_metrics.sql.language.lowering.refusals import EMBEDDED, Unsupported
@@ -76,7 +78,9 @@ def listing(
                 "defaultProperties": [item["name"] for item in _PROPERTIES],
             }
         case "TYPES", False:
-            reply |= {"@type": "type_list", "types": {}}
+            types = engine.catalog.types
+            shown = {name: schema(custom_types.type_of(types, name, statement)) for name in sorted(types)}
+            reply |= {"@type": "type_list", "types": shown}
         case "VARIABLES", False:
             entries = [{"name": name, "value": value} for name, value in variables.items()]
             reply |= {"@type": "variables", "variables": entries}

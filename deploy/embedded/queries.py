@@ -19,6 +19,7 @@ from opensea_metrics.deploy.embedded.numbering import DECODED, Numbered
 from opensea_metrics.deploy.embedded.stored_topic import MOST_BYTES
 from opensea_metrics.deploy.embedded.topics import ReadPosition
 from opensea_metrics.deploy.embedded.unread import Unread
+from opensea_metrics.sql.language.catalog.custom_types import with_types
 from opensea_metrics.sql.language.catalog.sources import Column
 from opensea_metrics.sql.language.lowering import support
 from opensea_metrics.sql.language.lowering.duckdb import selects
@@ -49,6 +50,7 @@ class TransientQuery:
     def __init__(self, engine: Engine, statement: Statement, properties: Mapping[str, str]) -> None:
         """Check the query. Raises SqlError if it is refused."""
         self._engine = engine
+        statement = with_types(statement, engine.catalog.types)
         self._analysis = analyse(statement, statement.ast, dict(engine.catalog.sources))
         self.is_push = self._analysis.emit is not None
         self.source = self._analysis.source

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from opensea_metrics.core.errors import SqlError, Stage
 from opensea_metrics.deploy.embedded.health import ServerPart
+from opensea_metrics.sql.language.catalog import custom_types
 from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ def command_id(statement: Statement) -> str:
         return f"{statement.kind.value}/{statement.name}/execute"
     if statement.kind is Kind.ALTER:
         return f"{str(statement.ast.args['kind']).lower()}/{statement.name}/alter"
+    if statement.kind in (Kind.CREATE_TYPE, Kind.DROP_TYPE):
+        return f"type/{custom_types.name_of(statement)}/{statement.kind.value.split()[0]}"
     if statement.kind in (Kind.DROP_STREAM, Kind.DROP_TABLE):
         return f"{statement.kind.value.split()[1]}/{statement.name}/drop"
     kind = "table" if "table" in statement.kind.value else "stream"

@@ -26,7 +26,7 @@ from opensea_metrics.sql.language.statements.statements import Kind, Statement
 _COMMANDS = {
     Kind.CREATE_STREAM, Kind.CREATE_TABLE, Kind.CREATE_STREAM_AS, Kind.CREATE_TABLE_AS,
     Kind.INSERT_SELECT, Kind.ALTER, Kind.DROP_STREAM, Kind.DROP_TABLE, Kind.TERMINATE, Kind.PAUSE,
-    Kind.RESUME,
+    Kind.RESUME, Kind.CREATE_TYPE, Kind.DROP_TYPE,
 }  # fmt: skip
 
 @dataclass

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from opensea_metrics.core.errors import SqlError
+from opensea_metrics.core.quoting import ksqldb_quoted
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.queries import TransientQuery
 from opensea_metrics.deploy.embedded.statements import Statements, StatementsRequest
 from opensea_metrics.deploy.embedded.storage import Storage
 from opensea_metrics.deploy.embedded.topics import TopicRecord
 from opensea_metrics.sql.language.catalog.catalog import Catalog
-from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.statements.parser import parse_statement
 
 
@@ -66,6 +66,63 @@ class TrialResult:
     refusal: StatementRefusal | None = None
 
 
+class Trial:
+    """An engine in a temporary directory, without a web server. Records move only in :meth:`settle`.
+
+    ``properties`` are the properties of all statements. A SET adds to them.
+    """
+
+    def __init__(self, properties: Mapping[str, str] | None = None) -> None:
+        self.properties = dict(properties or {})
+        self._folder = tempfile.TemporaryDirectory(prefix="trial")
+        self.engine = Engine(Storage(Path(self._folder.name)))
+        self._statements = Statements(self.engine)
+
+    def close(self) -> None:
+        """Stop the engine, and delete its data."""
+        self.engine.stop()
+        self._folder.cleanup()
+
+    def create_topic(self, name: str, partitions: int) -> None:
+        """Create a topic's folder, with a file whose name gives the topic ``partitions`` partitions."""
+        folder = self.engine.root / name
+        folder.mkdir(parents=True)
+        (folder / f"{name}+{partitions - 1}+0000000000.json").touch()
+
+    def execute(self, statement: str) -> StatementRefusal | None:
+        """Carry out a statement in a request of its own. Returns the refusal, if there is one."""
+        reply, status = self._statements.run(StatementsRequest(statement, self.properties, {}))
+        return None if status == 200 else StatementRefusal(statement, str(reply["message"]), status)
+
+    def settle(self) -> None:
+        """Move all records through all queries."""
+        while self.engine.work():
+            pass
+
+    def reader(self, name: str) -> ChangeReader:
+        """A reader of the rows of a stream or table, from its first row on."""
+        return ChangeReader(self.engine, name)
+
+
+class ChangeReader:
+    """Reads the rows of a stream or table, as a reply of the server has them, always with ROWTIME (epoch ms).
+
+    Each call of :meth:`rows` returns the rows that are new since the call before. For a table these are the rows of
+    the keys that have changed.
+    """
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        statement = parse_statement(f"SELECT *, ROWTIME AS `:time` FROM {ksqldb_quoted(name)} EMIT CHANGES;")
+        self._query = TransientQuery(engine, statement, {})
+        self._names = [*(column.name for column in self._query.columns[:-1]), "ROWTIME"]
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [dict(zip(self._names, row, strict=True)) for row in self._query.rows()]
+
+    def close(self) -> None:
+        self._query.close()
+
+
 def run(
     statements: Iterable[str],
     records: Iterable[TrialRecord] = (),
@@ -78,58 +135,31 @@ def run(
     properties of a request, and a SET among the statements adds to them. Raises SqlError for a record that the
     embedded server cannot store.
     """
-    with tempfile.TemporaryDirectory(prefix="trial") as directory:
-        engine = Engine(Storage(Path(directory)))
-        try:
-            for name, partitions in (topics or {}).items():
-                _make_topic(engine.root / name, partitions)
-            refusal = _refusal(Statements(engine), statements, dict(properties or {}))
-            if refusal is not None:
-                return TrialResult(engine.catalog, refusal=refusal)
-            _feed(engine, records)
-            catalog = engine.catalog
-            sinks = {query.sink: catalog.sources[query.sink] for query in catalog.queries.values()}
-            rows = {name: _rows(engine, source) for name, source in sinks.items()}
-            return TrialResult(catalog, rows, dict(engine.failures))
-        finally:
-            engine.stop()
+    with closing(Trial(properties)) as trial:
+        for name, partitions in (topics or {}).items():
+            trial.create_topic(name, partitions)
+        for statement in statements:
+            if (refusal := trial.execute(statement)) is not None:
+                return TrialResult(trial.engine.catalog, refusal=refusal)
+        _feed(trial, records)
+        catalog = trial.engine.catalog
+        rows = {name: _rows(trial, name) for name in dict.fromkeys(q.sink for q in catalog.queries.values())}
+        return TrialResult(catalog, rows, dict(trial.engine.failures))
 
 
-def _make_topic(folder: Path, partitions: int) -> None:
-    """Create a topic's folder, with a file whose name gives the topic ``partitions`` partitions."""
-    folder.mkdir(parents=True)
-    (folder / f"{folder.name}+{partitions - 1}+0000000000.json").touch()
-
-
-def _refusal(
-    server: Statements, statements: Iterable[str], properties: dict[str, str]
-) -> StatementRefusal | None:
-    """Carry out the statements, each in a separate request, until one is refused."""
-    for statement in statements:
-        reply, status = server.run(StatementsRequest(statement, properties, {}))
-        if status != 200:
-            return StatementRefusal(statement, str(reply["message"]), status)
-    return None
-
-
-def _feed(engine: Engine, records: Iterable[TrialRecord]) -> None:
+def _feed(trial: Trial, records: Iterable[TrialRecord]) -> None:
     """Insert records, and let the queries process them.
 
     The records arrive in their order. This order matters to a query over several sources only, so the queries process
-    records of one topic together unless there is such a query.
+    all records together unless there is such a query. Then they process the records of one topic together.
     """
-    is_ordered = any(query.analysis.joined for query in engine.catalog.queries.values())
+    is_ordered = any(query.analysis.joined for query in trial.engine.catalog.queries.values())
     for _, arriving in groupby(records, lambda record: record.topic if is_ordered else ""):
         for record in arriving:
-            _insert(engine, record)
+            _insert(trial.engine, record)
         if is_ordered:
-            _settle(engine)
-    _settle(engine)
-
-
-def _settle(engine: Engine) -> None:
-    while engine.work():
-        pass
+            trial.settle()
+    trial.settle()
 
 
 def _insert(engine: Engine, record: TrialRecord) -> None:
@@ -142,8 +172,6 @@ def _insert(engine: Engine, record: TrialRecord) -> None:
     engine.insert(source, [TopicRecord(record.timestamp, record.key, record.value, record.partition)])
 
 
-def _rows(engine: Engine, source: Source) -> list[dict[str, Any]]:
-    statement = parse_statement(f"SELECT *, ROWTIME AS `:time` FROM `{source.name}` EMIT CHANGES;")
-    with closing(TransientQuery(engine, statement, {})) as query:
-        names = [*(column.name for column in query.columns[:-1]), "ROWTIME"]
-        return [dict(zip(names, row, strict=True)) for row in query.rows()]
+def _rows(trial: Trial, name: str) -> list[dict[str, Any]]:
+    with closing(trial.reader(name)) as reader:
+        return reader.rows()

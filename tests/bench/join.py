@@ -26,17 +26,17 @@ from tests.embedded.inside import inside
 EVENTS, KEYS = int(os.environ.get("EVENTS", 1_000_000)), int(os.environ.get("KEYS", 100_000))
 RUNS = int(os.environ.get("RUNS", 5))
 STATEMENTS = """
-CREATE STREAM e (k INT, v INT, at BIGINT) WITH (KAFKA_TOPIC='e', VALUE_FORMAT='JSON', TIMESTAMP='at', PARTITIONS=1);
-CREATE TABLE t (k INT PRIMARY KEY, name VARCHAR, at BIGINT)
-  WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON', TIMESTAMP='at', PARTITIONS=1);
+CREATE STREAM e (k INT, v INT, ts BIGINT) WITH (KAFKA_TOPIC='e', VALUE_FORMAT='JSON', TIMESTAMP='ts', PARTITIONS=1);
+CREATE TABLE t (k INT PRIMARY KEY, name VARCHAR, ts BIGINT)
+  WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON', TIMESTAMP='ts', PARTITIONS=1);
 """
 JOIN = "CREATE STREAM j AS SELECT e.k AS k, v, name FROM e LEFT JOIN t ON e.k = t.k;"
 BY_HAND = """
 CREATE TEMP TABLE e AS FROM read_json('{events}', format='newline_delimited',
-  columns={{'K': 'INTEGER', 'V': 'INTEGER', 'AT': 'BIGINT'}});
+  columns={{'K': 'INTEGER', 'V': 'INTEGER', 'TS': 'BIGINT'}});
 CREATE TEMP TABLE t AS FROM read_json('{table}', format='newline_delimited',
-  columns={{'K': 'INTEGER', 'NAME': 'VARCHAR', 'AT': 'BIGINT'}});
-CREATE TABLE j AS SELECT e.k, e.v, t.name, e.at FROM e ASOF LEFT JOIN t ON e.k = t.k AND e.at > t.at;
+  columns={{'K': 'INTEGER', 'NAME': 'VARCHAR', 'TS': 'BIGINT'}});
+CREATE TABLE j AS SELECT e.k, e.v, t.name, e.ts FROM e ASOF LEFT JOIN t ON e.k = t.k AND e.ts > t.ts;
 CHECKPOINT;
 """
 """Into tables first: DuckDB needs minutes for an ASOF join whose sides it cannot estimate."""
@@ -44,9 +44,9 @@ CHECKPOINT;
 
 def changes() -> Iterator[dict[str, object]]:
     for key in range(KEYS):
-        yield {"K": key, "NAME": f"name {key}", "AT": 1}
+        yield {"K": key, "NAME": f"name {key}", "TS": 1}
     for key in range(0, KEYS, 2):
-        yield {"K": key, "NAME": f"new {key}", "AT": 1_000 + EVENTS // 2}
+        yield {"K": key, "NAME": f"new {key}", "TS": 1_000 + EVENTS // 2}
 
 
 def prepare(folder: Path) -> None:
@@ -54,7 +54,7 @@ def prepare(folder: Path) -> None:
     chosen = random.Random(1)
     with (folder / "events.json").open("w") as file:
         for number in range(EVENTS):
-            file.write(json.dumps({"K": chosen.randrange(KEYS), "V": number % 1_000, "AT": 1_000 + number}) + "\n")
+            file.write(json.dumps({"K": chosen.randrange(KEYS), "V": number % 1_000, "TS": 1_000 + number}) + "\n")
     with (folder / "table.json").open("w") as file:
         file.writelines(json.dumps(change) + "\n" for change in changes())
 
@@ -67,7 +67,7 @@ def of_server(folder: Path, data: Path) -> tuple[float, int]:
     with inside(data) as server:
         server.done(STATEMENTS)
         records = [
-            TopicRecord(0, json.dumps({"K": change["K"]}), json.dumps({"NAME": change["NAME"], "AT": change["AT"]}))
+            TopicRecord(0, json.dumps({"K": change["K"]}), json.dumps({"NAME": change["NAME"], "TS": change["TS"]}))
             for change in changes()
         ]
         server.engine.insert(server.engine.catalog.sources["T"], records)

@@ -55,6 +55,9 @@ def test_the_log_names_a_statement_and_does_not_show_it() -> None:
 EXISTS = KsqlError(400, 40001, "Cannot add stream 'S': A stream with the same name already exists")
 BUSY = KsqlError(500, 50000, "Could not write the statement 'x' into the command topic.")
 FENCED = KsqlError(500, 50000, "Producer with transactionalId 'x' has been fenced by another producer with the same")
+NO_ALTER_SYSTEM = KsqlError(
+    500, 50000, "Could not write the statement 'x' into the command topic.\nCaused by: Cannot alter system configs when"
+)
 INTERNAL = KsqlError(500, 50000, "the retention period must be no smaller than the grace period")
 UNKNOWN = OutcomeUnknown("CREATE STREAM s;", "it is cut off", "http://x")
 DOWN = ServerUnreachable("http://x", "connection refused")
@@ -87,6 +90,7 @@ SENT, SEEN = Delivered("Q", "CREATE STREAM s;", True), Delivered("SEEN")
         ([BUSY], [None], SENT, 2),
         ([FENCED], [None], SENT, 2),
         ([BUSY], [SEEN], SEEN, 1),  # executed, whatever the server says
+        ([NO_ALTER_SYSTEM], [None], StatementRefused, 1),
         ([INTERNAL], [None], StatementRefused, 1),
         ([INTERNAL], [SEEN], SEEN, 1),
         ([UNKNOWN], [None] * SEARCHES, SENT, 2),

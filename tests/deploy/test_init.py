@@ -14,7 +14,7 @@ from opensea_metrics.deploy.migrations.errors import MigrationError
 
 FILES = [
     ".env.example", ".gitignore", "README.md", "sql/macros/windows.sql", "sql/migrations/V001__volume.sql",
-    "sql/settings.yml", "tests/test_volume.py",
+    "sql/settings.yml", "tests/test_volume.py", "tests/volume.sql",
 ]  # fmt: skip
 
 
@@ -23,6 +23,8 @@ def test_a_new_project_is_valid_and_its_test_passes(tmp_path: Path) -> None:
     written = commands.init(project)
     assert sorted(str(path.relative_to(project)) for path in written) == FILES
     assert sorted(str(path.relative_to(project)) for path in project.rglob("*") if path.is_file()) == FILES
+    _, results = commands.run_tests([project / "tests"], root=project / "sql")
+    assert [result.outcome for result in results] == ["passed", "passed"]
     validation = commands.validate(project / "sql")
     assert (validation.migrations, validation.unsupported) == (1, ())
     done = subprocess.run(

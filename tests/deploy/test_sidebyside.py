@@ -12,6 +12,7 @@ from opensea_metrics.deploy.client.snapshot import look
 from opensea_metrics.deploy.commands import ApplyChoice, Site
 from opensea_metrics.deploy.migrations.errors import MigrationError, PlanRefused
 from opensea_metrics.deploy.migrations.plan.side_by_side import rewritten
+from opensea_metrics.deploy.migrations.record.records import StatementState
 from opensea_metrics.deploy.migrations.record.store import RecordStore
 from opensea_metrics.deploy.migrations.run.topics import deleting, private_name
 from tests.deploy.stub import Write
@@ -164,6 +165,9 @@ def test_a_way_back_that_is_interrupted(
     unlucky = Unlucky(live.url, at=at, after=after, anycase=True)
     with pytest.raises(Interrupted):
         commands.rollback(unlucky, agreed, root)
+    if StatementState.UNDONE in {record.state for record in RecordStore(live).read().statements_of(2)}:
+        with pytest.raises(MigrationError, match="a rollback of it has not finished"):
+            commands.apply(live, root, site=SITE)
     commands.rollback(live, agreed, root)
     assert seen(live) == before
     recorded = RecordStore(live).read().statements_of(1)
@@ -178,6 +182,9 @@ def test_begun_and_given_up(live: KsqlClient, write_project: Write) -> None:
         commands.apply(Unlucky(live.url, at=STEPS[2]), root, choice=BESIDE, site=SITE)
     commands.rollback(live, agreed, root)
     assert seen(live) == before
+    # A shorter plan of this version must not find the statements that were only planned.
+    left = [record.state for record in RecordStore(live).read().statements_of(2)]
+    assert left == [StatementState.UNDONE] * 6
 
 
 def test_what_others_made_over_it_stops_it(live: KsqlClient, write_project: Write) -> None:

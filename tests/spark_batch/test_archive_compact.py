@@ -113,17 +113,17 @@ def test_other_declarations(disk: Place, tmp_path: Path) -> None:
     (tmp_path / "sql" / "migrations").mkdir(parents=True)
     (tmp_path / "sql" / "settings.yml").write_text("{}")
     (tmp_path / "sql" / "migrations" / "V001__raw.sql").write_text(
-        "CREATE STREAM mine (at BIGINT, slug VARCHAR, amount DOUBLE) WITH (KAFKA_TOPIC='"
-        f"{TOPIC}', VALUE_FORMAT='JSON', PARTITIONS=1, TIMESTAMP='at');"
+        "CREATE STREAM mine (ts BIGINT, slug VARCHAR, amount DOUBLE) WITH (KAFKA_TOPIC='"
+        f"{TOPIC}', VALUE_FORMAT='JSON', PARTITIONS=1, TIMESTAMP='ts');"
     )
     stream = raw_stream(check_project(load_project(tmp_path / "sql")), TOPIC)
-    disk.write(0, 0, 0, [b'{"at":%d,"slug":"b","amount":1.5}' % TEN, b'{"at":%d}' % TEN])
+    disk.write(0, 0, 0, [b'{"ts":%d,"slug":"b","amount":1.5}' % TEN, b'{"ts":%d}' % TEN])
     done(disk, stream)
     assert rows_of(disk, parquet(0, 0, 0, 2)) == [
-        {"_offset": 0, "_line": f'{{"at":{TEN},"slug":"b","amount":1.5}}', "_failed": None,
-         "at": TEN, "slug": "b", "amount": 1.5},
-        {"_offset": 1, "_line": f'{{"at":{TEN}}}', "_failed": None,
-         "at": TEN, "slug": None, "amount": None},
+        {"_offset": 0, "_line": f'{{"ts":{TEN},"slug":"b","amount":1.5}}', "_failed": None,
+         "ts": TEN, "slug": "b", "amount": 1.5},
+        {"_offset": 1, "_line": f'{{"ts":{TEN}}}', "_failed": None,
+         "ts": TEN, "slug": None, "amount": None},
     ]  # fmt: skip
 
 

@@ -9,10 +9,10 @@ from opensea_metrics.sql.language.catalog.changes import applied
 from opensea_metrics.sql.language.statements.parser import parse_script
 
 SCRIPT = """
-CREATE STREAM raw (at BIGINT, kind VARCHAR, unread VARCHAR, number INTEGER,
+CREATE STREAM raw (ts BIGINT, kind VARCHAR, unread VARCHAR, number INTEGER,
   body STRUCT<name VARCHAR, other VARCHAR, count BIGINT, tags ARRAY<VARCHAR>,
     token STRUCT<symbol VARCHAR, price VARCHAR>, maker STRUCT<address VARCHAR, nick VARCHAR>>)
-  WITH (KAFKA_TOPIC='raw', VALUE_FORMAT='JSON', PARTITIONS=1, TIMESTAMP='at');
+  WITH (KAFKA_TOPIC='raw', VALUE_FORMAT='JSON', PARTITIONS=1, TIMESTAMP='ts');
 CREATE STREAM flat WITH (KAFKA_TOPIC='flat', VALUE_FORMAT='JSON') AS
   SELECT body->name AS name, body->other AS other, body->token->price AS price, kind FROM raw EMIT CHANGES;
 CREATE STREAM rows WITH (KAFKA_TOPIC='rows', VALUE_FORMAT='JSON') AS
@@ -38,7 +38,7 @@ def test_what_is_left() -> None:
     assert columns["FLAT"] == ["NAME", "PRICE"]
     assert columns["ROWS"] == ["TOKEN", "ITEM"]
     raw = made.sources["RAW"]
-    assert [column.name for column in raw.columns] == ["AT", "NUMBER", "BODY"]
+    assert [column.name for column in raw.columns] == ["TS", "NUMBER", "BODY"]
     body = {column.name: column.type for column in raw.columns}["BODY"]
     assert isinstance(body, StructType)
     # TOKEN is read as a whole by one of them; of MAKER one field tells whether it is an object.
@@ -49,4 +49,4 @@ def test_what_is_left() -> None:
     readers = [query for query in made.queries.values() if query.analysis.source.name == "RAW"]
     assert all(query.analysis.source == raw for query in readers)
     read = set().union(*(paths_read(query.analysis) for query in readers))
-    assert read == {"at", "body.name", "body.token.price", "body.token", "body.tags"}
+    assert read == {"ts", "body.name", "body.token.price", "body.token", "body.tags"}

@@ -176,6 +176,14 @@ def test_digits_with_letters_are_the_name_of_a_column(text: str) -> None:
     assert column.this == exp.Column(this=exp.Identifier(this=text, quoted=False))
 
 
+@pytest.mark.parametrize("word", ["at", "query", "size"])
+def test_a_reserved_word_needs_quotes_as_a_name(word: str) -> None:
+    """Asked of a 7.9.1."""
+    with pytest.raises(SqlError, match=f'"{word}" is a reserved keyword'):
+        parse_statement(f"SELECT {word} FROM s;")
+    parse_statement(f"SELECT `{word}` FROM s;")
+
+
 FREE = """
 ADD ALTER ANALYZE ARRAY ASSERT BIGINT BOOLEAN BYTES CHANGES COLUMN COLUMNS DATE DAY DEFINE DOUBLE EMIT ESCAPE
 EXPLAIN FINAL FUNCTION FUNCTIONS GRACE HEADER HEADERS HOUR ID IF INT INTEGER INTERVAL KEY MAP MINUTE MONTH

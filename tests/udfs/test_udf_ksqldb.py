@@ -23,6 +23,7 @@ from opensea_metrics.core.definition import Definition
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.demo import wait_until_read
 from opensea_metrics.deploy.embedded import server
+from opensea_metrics.deploy.migrations.run.topics import delete_topic
 from opensea_metrics.udfs import engines, registry
 from opensea_metrics.udfs.samples import SampleGroup, Samples
 from tests import oracle
@@ -60,12 +61,18 @@ def client(tmp_path_factory: pytest.TempPathFactory, own_functions: None) -> Ite
 
 @pytest.fixture
 def name(client: KsqlClient) -> Iterator[str]:
-    """A name to build on: what is called NAME_t, NAME_s and NAME is dropped at the end."""
+    """A name for a table NAME_t and streams NAME_s and NAME. They and their topics are deleted at the end.
+
+    A topic is deleted after the query that writes it has ended: a ksqlDB waits 60 seconds for a query whose
+    output has no topic.
+    """
     name = f"udf_{uuid.uuid4().hex[:8]}"
     yield name
-    client.execute(f"DROP TABLE IF EXISTS {name}_t DELETE TOPIC;")
-    client.execute(f"DROP STREAM IF EXISTS {name}_s DELETE TOPIC;")
-    client.execute(f"DROP STREAM IF EXISTS {name} DELETE TOPIC;")
+    client.execute(f"DROP TABLE IF EXISTS {name}_t;")
+    client.execute(f"DROP STREAM IF EXISTS {name}_s;")
+    client.execute(f"DROP STREAM IF EXISTS {name};")
+    for topic in (f"{name}_t", f"{name}_s", name):
+        delete_topic(topic, client, None)
 
 
 # -- shipped functions --------------------------------------------------------------------------

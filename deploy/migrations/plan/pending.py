@@ -73,6 +73,7 @@ def make_plan(
         _check_applied(record, files.get(record.version), recorded)
     applied, begun = {version.version for version in recorded.applied}, recorded.begun
     newest = max(applied | begun, default=0)
+    rolling_back = {record.version for record in recorded.versions if record.is_being_rolled_back}
     pending = []
     for version, file in sorted(files.items()):
         if version in applied or (target is not None and version > target):
@@ -83,7 +84,7 @@ def make_plan(
                 f" the file a number above {newest}, roll back to below version {version} first, or apply it with"
                 " --out-of-order"
             )
-        pending.append(_remaining(file, recorded.statements_of(version)))
+        pending.append(_remaining(file, recorded.statements_of(version), version in rolling_back))
     downs = {file.version for file in migrations if file.down is not None}
     return _assessed(pending[:1] if choice.one else pending, recorded, server, downs, choice.side_by_side)
 
@@ -184,9 +185,15 @@ def _check_applied(record: VersionRecord, file: Migration | None, recorded: Reco
         )
 
 
-def _remaining(file: Migration, records: Sequence[StatementRecord]) -> VersionPlan[ApplyStep]:
+def _remaining(file: Migration, records: Sequence[StatementRecord], is_rolling_back: bool) -> VersionPlan[ApplyStep]:
     """The steps of a file that are left."""
     if is_side_by_side(records):
+        # Statements of an earlier and longer plan are recorded as undone, too.
+        if is_rolling_back and any(record.state is StatementState.UNDONE for record in records):
+            raise MigrationError(
+                f"version {file.version} was built side by side, and a rollback of it has not finished\n"
+                "  hint: roll it back again, and then apply it"
+            )
         return _recorded(file, records)
     steps = {step.number: step for step in steps_of(file)}
     left = dict(steps)

@@ -27,6 +27,7 @@ from opensea_metrics.deploy.migrations.record.records import (
     CREATES,
     CREATES_STREAM,
     DROPS,
+    ROLLING_BACK,
     Recorded,
     StatementRecord,
     VersionRecord,
@@ -125,7 +126,9 @@ def make_rollback(
             steps = _marking([UndoStep(statement) for statement in downs[version.version]], own)
         else:
             steps, server = _steps(own, undoing, server)
-        running = replace(version, state=VersionState.RUNNING, error_reason="being rolled back")
+        if not_executed := recorded.not_executed_of(version.version):
+            steps += _marking([], not_executed)  # otherwise another plan of this version would execute them
+        running = replace(version, state=VersionState.RUNNING, error_reason=ROLLING_BACK)
         plans.append(VersionPlan(running, VersionState.PENDING, tuple(steps)))
     return RollbackPlan(tuple(plans))
 

@@ -30,6 +30,10 @@ class VersionState(StrEnum):
     ERROR = "ERROR"
 
 
+ROLLING_BACK = "being rolled back"
+"""The reason of a version that is not rolled back completely begins with this."""
+
+
 class StatementState(StrEnum):
     """RUNNING is written before a statement is sent. If it is still there later, the outcome is unknown.
 
@@ -117,6 +121,11 @@ class VersionRecord:
     previous: Annotated[int | None, _version("previous")] = None
     error_reason: Annotated[str | None, _reason("error_reason")] = None
     rendered: str = ""
+
+    @property
+    def is_being_rolled_back(self) -> bool:
+        """True if a rollback of the version has begun and has not finished."""
+        return (self.error_reason or "").startswith(ROLLING_BACK)
 
 
 @dataclass(frozen=True)
@@ -207,6 +216,11 @@ class Recorded:
     def in_effect_of(self, version: int) -> tuple[StatementRecord, ...]:
         """The statements of a version that were executed, or may have been."""
         return tuple(record for record in self.statements_of(version) if record.in_effect)
+
+    def not_executed_of(self, version: int) -> tuple[StatementRecord, ...]:
+        """The statements of a version that an interrupted run has left: planned, or refused by the server."""
+        left = (StatementState.PLANNED, StatementState.ERROR)
+        return tuple(record for record in self.statements_of(version) if record.state in left)
 
 
 def is_side_by_side(records: Sequence[StatementRecord]) -> bool:

@@ -29,7 +29,13 @@ log = structlog.get_logger()
 
 # The server says this with status 500. It has not executed the statement, and may execute it later.
 # Two statements of two clients at the same time fence one another's producer (observed on a 7.9.1).
-BUSY = ("Could not write the statement", "Another command with the same id", "has been fenced by another producer")
+BUSY = (
+    "Could not write the statement", "Another command with the same id", "has been fenced by another producer",
+    "a newer producer with the same transactionalId",
+)  # fmt: skip
+# The cause that a BUSY message has if the server refuses every ALTER SYSTEM. It does so by default
+# (ksql.runtime.feature.shared.enabled, observed on a 7.9.1).
+NO_ALTER_SYSTEM = "Cannot alter system configs"
 LONGEST_WAIT = 5.0  # seconds between two attempts
 # Searches for the effect of a statement without an answer, before it is sent again. ksqlDB may still be
 # executing it: it waits for other statements for up to 5 seconds, twice
@@ -109,7 +115,8 @@ def _after(error: ClientError, client: KsqlClient, search: Search | None, is_fir
     # After an attempt without an answer, "already exists" may be the late success of that attempt.
     delivered = _searched(client, search, SEARCHES if isinstance(error, OutcomeUnknown) else 1)
     # Any other error 500 is a refusal, for example of a window whose retention is shorter than its grace.
-    may_pass = status in (None, 503) or any(words in str(error) for words in BUSY)
+    is_busy = any(words in str(error) for words in BUSY) and NO_ALTER_SYSTEM not in str(error)
+    may_pass = status in (None, 503) or is_busy
     if delivered is None and isinstance(error, KsqlError) and not may_pass:
         raise StatementRefused(error) from error
     return delivered

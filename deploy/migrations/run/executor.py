@@ -27,6 +27,7 @@ from opensea_metrics.deploy.migrations.plan.steps import (
 from opensea_metrics.deploy.migrations.record.records import (
     CREATES,
     DROPS,
+    ROLLING_BACK,
     Recorded,
     StatementRecord,
     StatementState,
@@ -112,7 +113,8 @@ def _execute_version(
         try:
             outcome = _execute_step(step, run)
         except (StatementRefused, MigrationError) as error:
-            failed = replace(running, state=VersionState.ERROR, error_reason=str(error), completed_on=now())
+            reason = f"{ROLLING_BACK}: {error}" if running.is_being_rolled_back else str(error)
+            failed = replace(running, state=VersionState.ERROR, error_reason=reason, completed_on=now())
             run.store.write_version(failed)
             run.store.settle()
             raise StepFailed(_failure(progress, step, str(error), number - 1)) from error

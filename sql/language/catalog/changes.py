@@ -13,7 +13,7 @@ from dataclasses import replace
 from opensea_metrics.core.errors import SqlError, SqlErrors
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.creations import created_as, declared, inserting
-from opensea_metrics.sql.language.catalog.custom_types import created, dropped, with_types
+from opensea_metrics.sql.language.catalog.custom_types import Types, created, dropped, with_types
 from opensea_metrics.sql.language.catalog.declarations import columns_of, target
 from opensea_metrics.sql.language.catalog.inserts import insert_columns
 from opensea_metrics.sql.language.catalog.upgrade import SourceDefinition
@@ -22,6 +22,8 @@ from opensea_metrics.sql.language.queries.resolution import analyse
 from opensea_metrics.sql.language.statements.properties import check_set
 from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
+_CREATING = (Kind.CREATE_STREAM, Kind.CREATE_TABLE, Kind.CREATE_STREAM_AS, Kind.CREATE_TABLE_AS)
+
 Step = Callable[[Catalog, Statement, Catalog], None]
 """A function that receives a statement, and the catalogs before and after it."""
 
@@ -29,14 +31,14 @@ Step = Callable[[Catalog, Statement, Catalog], None]
 def check(project: Project, step: Step = lambda *_: None) -> Catalog:
     """The catalog after all migrations of a project, starting empty. ``step`` is called for each statement.
 
-    Raises SqlErrors with all errors of all migrations. If a statement fails, errors of statements that depend on
-    it are not reported. The plan decides whether a server can execute a CREATE OR REPLACE in place, because
-    the change may also be applied side by side.
+    Raises SqlErrors with all errors of all migrations, and those that the project was loaded with. If a statement
+    fails, errors of statements that depend on it are not reported. The plan decides whether a server can execute a
+    CREATE OR REPLACE in place, because the change may also be applied side by side.
     """
     catalog = Catalog()
     number = 0
-    errors: list[SqlError] = []
-    broken: set[str] = set()
+    errors = list(project.errors)
+    broken = set(project.broken)
     for migration in project.migrations:
         for statement in migration.statements:
             try:
@@ -44,13 +46,19 @@ def check(project: Project, step: Step = lambda *_: None) -> Catalog:
                 before, catalog = catalog, applied(catalog, statement, number, any_replacement=True)
                 step(before, statement, catalog)
             except SqlError as error:
-                if not broken.intersection(statement.reads):
+                own = set() if statement.kind in _CREATING else {statement.name}
+                if not broken.intersection({*statement.reads, *own}):
                     errors.append(error)
                 if statement.name:
                     broken.add(statement.name)
     if errors:
-        raise SqlErrors(errors)
+        raise SqlErrors(sorted(errors, key=_place))
     return catalog
+
+
+def _place(error: SqlError) -> tuple[str, int, int]:
+    place = error.place
+    return ("", 0, 0) if place is None else (place.file, place.line, place.column)
 
 
 def applied(
@@ -65,9 +73,9 @@ def applied(
     statement = with_types(statement, catalog.types)
     match statement.kind:
         case Kind.CREATE_TYPE:
-            return replace(catalog, types=created(catalog.types, statement))
+            return _with_types(catalog, created(catalog.types, statement))
         case Kind.DROP_TYPE:
-            return replace(catalog, types=dropped(catalog.types, statement))
+            return _with_types(catalog, dropped(catalog.types, statement))
         case Kind.CREATE_STREAM | Kind.CREATE_TABLE:
             return declared(catalog, statement, any_replacement)
         case Kind.CREATE_STREAM_AS | Kind.CREATE_TABLE_AS:
@@ -91,6 +99,10 @@ def applied(
             return catalog
         case _:
             return catalog
+
+
+def _with_types(catalog: Catalog, types: Types) -> Catalog:
+    return catalog if types == catalog.types else replace(catalog, types=types)
 
 
 def _altered(catalog: Catalog, statement: Statement) -> Catalog:

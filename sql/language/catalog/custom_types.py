@@ -8,11 +8,18 @@ from dataclasses import replace
 from sqlglot import exp
 
 from opensea_metrics.core.errors import SqlError
+from opensea_metrics.core.types import KsqlType
 from opensea_metrics.sql.language.catalog.type_names import written_type
+from opensea_metrics.sql.language.dialect.rewriting import rewritten
 from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
 Types = Mapping[str, exp.Expression]
 """What names stand for, upper-cased; names do not differ by case."""
+
+
+def name_of(statement: Statement) -> str:
+    """The name of the type that a CREATE TYPE or DROP TYPE is about."""
+    return str(statement.ast.this.this).upper()
 
 
 def with_types(statement: Statement, types: Types) -> Statement:
@@ -24,18 +31,18 @@ def with_types(statement: Statement, types: Types) -> Statement:
         kind = _stands_for(part, types)
         return part if kind is None else kind.copy()
 
-    return replace(statement, ast=statement.ast.copy().transform(written))
+    return replace(statement, ast=rewritten(statement.ast, written))
 
 
 def created(types: Types, statement: Statement) -> Types:
     """The types after a CREATE TYPE. Raises SqlError for an unknown type, and for a name that there is."""
-    name = str(statement.ast.this.this).upper()
+    name = name_of(statement)
     kind = statement.ast.args["kind"]
     written_type(statement, kind, statement.ast.this, f"the type {name}")
     if name in types:
         if statement.keeps_existing:
             return types
-        shown = written_type(statement, types[name], statement.ast.this, f"the type {name}")
+        shown = type_of(types, name, statement)
         message = f"Cannot register custom type '{name}' since it is already registered with type: {shown}"
         raise SqlError(message, statement.place, "write IF NOT EXISTS, or DROP TYPE before it")
     return {**types, name: kind}
@@ -43,20 +50,25 @@ def created(types: Types, statement: Statement) -> Types:
 
 def dropped(types: Types, statement: Statement) -> Types:
     """The types after a DROP TYPE. Raises SqlError for an unknown name."""
-    name = str(statement.ast.this.this).upper()
+    name = name_of(statement)
     if name not in types and not statement.ast.args.get("if_exists"):
         raise SqlError(f"Type {name} does not exist.", statement.place, "write IF EXISTS")
     return {other: kind for other, kind in types.items() if other != name}
+
+
+def type_of(types: Types, name: str, statement: Statement) -> KsqlType:
+    """What the name of a custom type stands for."""
+    return written_type(statement, types[name], statement.ast, f"the type {name}")
 
 
 def registered(statements: Iterable[Statement]) -> Types:
     """The types after statements that a server has executed."""
     types: Types = {}
     for statement in statements:
-        if statement.kind is Kind.CREATE_TYPE and str(statement.ast.this.this).upper() not in types:
+        if statement.kind is Kind.CREATE_TYPE and name_of(statement) not in types:
             types = created(types, with_types(statement, types))
         elif statement.kind is Kind.DROP_TYPE:
-            name = str(statement.ast.this.this).upper()
+            name = name_of(statement)
             types = {other: kind for other, kind in types.items() if other != name}
     return types
 

@@ -16,12 +16,12 @@ from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
 _PROPERTIES = {
     "KAFKA_TOPIC", "VALUE_FORMAT", "KEY_FORMAT", "FORMAT", "PARTITIONS", "REPLICAS", "TIMESTAMP",
-    "TIMESTAMP_FORMAT", "RETENTION_MS", "CLEANUP_POLICY", "WINDOW_TYPE", "WINDOW_SIZE",
+    "TIMESTAMP_FORMAT", "RETENTION_MS", "WINDOW_TYPE", "WINDOW_SIZE",
     "WRAP_SINGLE_VALUE", "KEY_DELIMITER", "VALUE_DELIMITER", "KEY_SCHEMA_ID", "VALUE_SCHEMA_ID",
     "VALUE_SCHEMA_FULL_NAME", "KEY_SCHEMA_FULL_NAME", "VALUE_AVRO_SCHEMA_FULL_NAME",
     "SOURCED_BY_CONNECTOR", "KEY_PROTOBUF_NULLABLE_REPRESENTATION", "VALUE_PROTOBUF_NULLABLE_REPRESENTATION",
 }  # fmt: skip
-_FORMATS = {
+FORMATS = {
     "JSON", "JSON_SR", "KAFKA", "AVRO", "PROTOBUF", "PROTOBUF_NOSR", "DELIMITED", "NONE",
 }  # fmt: skip
 _HEADERS = array(struct(("KEY", STRING), ("VALUE", BYTES)))
@@ -193,6 +193,9 @@ def properties_of(statement: Statement) -> dict[str, str]:
     """The properties of the WITH clause, checked. Raises SqlError for a property that ksqlDB does not have."""
     properties = statement.properties
     for name in properties:
+        if name == "CLEANUP_POLICY":
+            hint = "delete it: ksqlDB compacts the topics of tables, and no others"
+            raise SqlError(f"Invalid config variable in the WITH clause: {name}.", _place_of(statement, name), hint)
         if name not in _PROPERTIES:
             raise SqlError(
                 f"Invalid config variable(s) in the WITH clause: {name}",
@@ -294,7 +297,7 @@ def format_of(
             "config.",
             statement.place,
         )
-    if written.upper() not in _FORMATS:
+    if written.upper() not in FORMATS:
         raise SqlError(f"Unknown format: {written.upper()}", statement.place)
     return written.upper()
 

@@ -56,17 +56,16 @@ def check_value(
 
     If only ``compute`` can compute a value, such as a function's result, only the type is checked.
     """
-    place = where(scope.statement, value)
     if _is_condition(value):
         raise SqlError(
             "a condition cannot stand alone among the values",
-            place,
+            where(scope.statement, value),
             "put the condition in parentheses",
             stage=Stage.SYNTAX,
         )
     kind = infer(value, scope)
     if not _takes(column.type, kind):
-        raise _mismatch(name, column, kind, value, place)
+        raise _mismatch(name, column, kind, value, where(scope.statement, value))
     given = _constant(name, value, scope, compute)
     if given is not UNKNOWN:
         stored(name, column, given, value, scope)
@@ -80,22 +79,23 @@ def stored(
 
     Raises SqlError if the column does not accept the value.
     """
-    place = where(scope.statement, expression)
     failed = f"Failed to insert values into '{name}'."
     if column.name == "ROWTIME" and (value is None or value < 0):
         written = "NULL" if value is None else value
         raise SqlError(
             f"{failed} Invalid timestamp: {written}. Timestamp should always be non-negative.",
-            place,
+            where(scope.statement, expression),
             "write milliseconds since 1970, or omit ROWTIME to use the current time",
         )
     if column.role == "PRIMARY KEY" and value is None:
+        place = where(scope.statement, expression)
         raise SqlError(
             f"{failed} The primary key column {column.name} is NULL.", place, "write a key that is not NULL"
         )
     try:
         return coercion.stored(column.type, value)
     except coercion.Mismatch:
+        place = where(scope.statement, expression)
         raise _mismatch(name, column, infer(expression, scope), expression, place) from None
 
 

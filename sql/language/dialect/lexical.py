@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Collection
 
 COMMENT = r"--[^\r\n]*|/\*.*?(?:\*/|\Z)"
 """Use this with re.DOTALL. Comments are not nested (observed on 7.9.1)."""
 QUOTED_OR_COMMENT = COMMENT + r"|'[^']*'?|`[^`]*`?|\"[^\"]*\"?"
 """A doubled quote ends one quoted part and starts the next."""
 _PART = re.compile(QUOTED_OR_COMMENT, re.DOTALL)
+_LINE = re.compile(r"\n[ \t\r]*([A-Za-z]+)(?=\s)")
 
 
 def summary(statement: str) -> str:
@@ -42,4 +44,23 @@ def first_unclosed(text: str) -> tuple[int, str] | None:
         end = "*/" if last[0].startswith("/*") else last[0][0]
         if not last[0].endswith(end) or len(last[0]) < 2 * len(end):
             return last.start(), end
+    return None
+
+
+def first_suspect(text: str, quote: str, first_words: Collection[str]) -> int | None:
+    """The offset of the first quoted part that a forgotten quote has probably made too long.
+
+    In it, a line begins with a word of ``first_words``, with which statements begin. None if there is none.
+    """
+    for part in _PART.finditer(text):
+        if part[0][0] == quote and next_statement(part[0], 1, first_words) is not None:
+            return part.start()
+    return None
+
+
+def next_statement(text: str, offset: int, first_words: Collection[str]) -> int | None:
+    """The offset of the first line after ``offset`` that begins with one of ``first_words``. None if there is none."""
+    for line in _LINE.finditer(text, offset):
+        if line[1].upper() in first_words:
+            return line.start(1)
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from sqlglot import exp, parser
@@ -116,32 +116,13 @@ class KsqlDBParser(Definitions):
         for kind in ("PRINT", "ALTER SYSTEM"):
             if kind in (first, f"{first} {second}"):
                 return self.expression(node.ServerOnly(this=self._rest(self._curr), kind=kind))
-        readers: dict[str, Callable[[], exp.Expression]] = {
-            "CREATE": self._ksql_create,
-            "INSERT": self._ksql_insert,
-            "SELECT": self._ksql_query,
-            "ALTER": self._ksql_alter,
-            "DROP": self._ksql_drop,
-            "TERMINATE": self._ksql_query_control,
-            "PAUSE": self._ksql_query_control,
-            "RESUME": self._ksql_query_control,
-            "SET": self._ksql_set,
-            "UNSET": self._ksql_set,
-            "SHOW": self._ksql_show,
-            "LIST": self._ksql_show,
-            "DESCRIBE": self._ksql_describe,
-            "EXPLAIN": self._ksql_explain,
-            "DEFINE": self._ksql_define,
-            "UNDEFINE": self._ksql_define,
-            "ASSERT": self._ksql_assert,
-        }
-        reader = readers.get(first)
+        reader = _READERS.get(first)
         if reader is None:
-            near = nearest(first, readers)
+            near = nearest(first, _READERS)
             meant = f"\nDid you mean '{near}'?" if near else ""
             self.raise_error(f"Unknown statement '{self._curr.text}'{meant}")
             return None
-        return reader()
+        return reader(self)
 
     def _ksql_query_control(self) -> exp.Expression:
         action = self._curr.text.upper()
@@ -218,3 +199,26 @@ class KsqlDBParser(Definitions):
         if self._next:  # a query's id is one word
             return self.expression(node.Explain(statement=self._parse_statement()))
         return self.expression(node.Explain(this=self._name()))
+
+
+_READERS: Mapping[str, Callable[[KsqlDBParser], exp.Expression]] = {
+    "CREATE": KsqlDBParser._ksql_create,
+    "INSERT": KsqlDBParser._ksql_insert,
+    "SELECT": KsqlDBParser._ksql_query,
+    "ALTER": KsqlDBParser._ksql_alter,
+    "DROP": KsqlDBParser._ksql_drop,
+    "TERMINATE": KsqlDBParser._ksql_query_control,
+    "PAUSE": KsqlDBParser._ksql_query_control,
+    "RESUME": KsqlDBParser._ksql_query_control,
+    "SET": KsqlDBParser._ksql_set,
+    "UNSET": KsqlDBParser._ksql_set,
+    "SHOW": KsqlDBParser._ksql_show,
+    "LIST": KsqlDBParser._ksql_show,
+    "DESCRIBE": KsqlDBParser._ksql_describe,
+    "EXPLAIN": KsqlDBParser._ksql_explain,
+    "DEFINE": KsqlDBParser._ksql_define,
+    "UNDEFINE": KsqlDBParser._ksql_define,
+    "ASSERT": KsqlDBParser._ksql_assert,
+}
+FIRST_WORDS = frozenset((*_READERS, "PRINT"))
+"""The words that begin a statement."""

@@ -77,6 +77,10 @@ def _resolved(
         raise scope.error(call, _not_accepted(function.name, kinds), hint) from None
     for number, parameter in enumerate(chosen.parameters):
         argument = call.expressions[number]
+        single = chosen.variation.parameters[number].type if chosen.as_list else parameter.type
+        if single != parameter.type and not variations.is_generic(single):
+            message = f"Cast of {kinds[number]} to {single} is not supported."
+            raise scope.error(argument, message, "write its elements one by one")
         if parameter.literal and not isinstance(argument, exp.Literal | exp.Boolean):
             raise scope.error(
                 argument,
@@ -182,5 +186,9 @@ def _body(
         message = f"{call.this} takes a lambda with {len(kinds)} parameter{'s' * (len(kinds) > 1)} here"
         raise scope.error(given, message, f"such as ({form}) => …")
     parameters = dict(zip(map(name_of, given.expressions), kinds, strict=True))
+    for parameter in given.expressions:
+        if any(name_of(parameter) in columns for columns in scope.columns.values()):
+            message = f"Lambda function argument can't be a column name: {name_of(parameter)}"
+            raise scope.error(parameter, message, "give the parameter another name")
     inner = replace(scope, parameters={**scope.parameters, **parameters})
     return infer(given.this, inner)

@@ -68,7 +68,12 @@ def members(
 
 def widest(expressions: Sequence[exp.Expression], scope: Scope, infer: Infer) -> KsqlType:
     """The type that all of them have or are cast to. Raises SqlError if there is none."""
-    return _folded(NULL, expressions, scope, infer)
+    kind = _folded(NULL, expressions, scope, infer)
+    for expression in expressions if kind in TIMES else ():
+        if isinstance(expression.unnest(), exp.Literal):  # observed: an internal error, or the DATE 2022 - 1 - 1
+            message = f"{shown(expression)} in a list of {kind} fails in ksqlDB"
+            raise scope.error(expression, message, f"write CAST({shown(expression)} AS {kind})")
+    return kind
 
 
 def _folded(kind: KsqlType, expressions: Sequence[exp.Expression], scope: Scope, infer: Infer) -> KsqlType:

@@ -10,7 +10,7 @@ Source: observed on ksqlDB 7.9.1, see ``tests/sql/functions.yml``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 from opensea_metrics.core.types import (
@@ -73,7 +73,7 @@ class Variation:
         return (
             not any(parameter.repeats for parameter in self.parameters),
             len(self.parameters),
-            -sum(bool(_variables(parameter.type)) for parameter in self.parameters),
+            -sum(bool(is_generic(parameter.type)) for parameter in self.parameters),
             VariationParameter(ANY, repeats=True) not in self.parameters,
         )
 
@@ -90,7 +90,8 @@ class Variation:
 class Call:
     """A call with its variation: the parameter of each argument, and the type of the result.
 
-    With ``as_list``, one ARRAY contains all arguments for a repeated parameter.
+    With ``as_list``, an ARRAY stands for a repeated parameter, which may have any type. ksqlDB casts the ARRAY to that
+    type (observed).
     """
 
     variation: Variation
@@ -159,6 +160,8 @@ def _fitted(variation: Variation, arguments: Sequence[KsqlType], casts: bool) ->
             for parameter, argument in zip(parameters, arguments, strict=True)
         ):
             kind = _result(variation.result, parameters, arguments, bound)
+            if as_list and all(p.type == STRING for p in variation.parameters if p.repeats):
+                parameters, as_list = [replace(p, repeats=False) for p in variation.parameters], False
             return Call(variation, tuple(parameters), kind, as_list)
     return None
 
@@ -172,7 +175,7 @@ def _accepts(
         return True
     if parameter.name in _VARIABLES:
         return bound.setdefault(parameter.name, argument) == argument
-    casts = casts and not _variables(parameter)
+    casts = casts and not is_generic(parameter)
     match parameter, argument:
         case ArrayType(), ArrayType():
             return _accepts(parameter.element, argument.element, bound, casts)
@@ -217,12 +220,13 @@ def _element(kind: KsqlType) -> KsqlType:
     return kind.element if isinstance(kind, ArrayType) else kind
 
 
-def _variables(kind: KsqlType) -> bool:
+def is_generic(kind: KsqlType) -> bool:
+    """True for a type variable, a lambda, and a type with one inside."""
     match kind:
         case ArrayType():
-            return _variables(kind.element)
+            return is_generic(kind.element)
         case MapType():
-            return _variables(kind.key) or _variables(kind.value)
+            return is_generic(kind.key) or is_generic(kind.value)
     return kind.name in _VARIABLES or kind.name.startswith("(")
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 
 from sqlglot import exp
 
@@ -22,66 +22,69 @@ from opensea_metrics.core.types import (
     TIMESTAMP,
     ArrayType,
     DecimalType,
-    KsqlType,
     MapType,
-    StructType,
     name_of,
 )
 from opensea_metrics.sql.language.functions import library as functions
 from opensea_metrics.sql.language.functions import variations
 from opensea_metrics.sql.language.functions.calls import resolved
 from opensea_metrics.sql.language.lowering import scalars
-from opensea_metrics.sql.language.lowering.expressions import INTEGERS, Expressions
+from opensea_metrics.sql.language.lowering.expressions import INTEGERS
 from opensea_metrics.sql.language.lowering.failing import is_arithmetic
 from opensea_metrics.sql.language.lowering.json_paths import names_in
+from opensea_metrics.sql.language.lowering.lambdas import Lambdas
 from opensea_metrics.sql.language.lowering.rare import table
 from opensea_metrics.sql.language.lowering.refusals import Unsupported
+from opensea_metrics.sql.language.lowering.template import PART_OF_TEMPLATE, fill
 from opensea_metrics.sql.language.lowering.writing import REPEATING
 from opensea_metrics.sql.language.queries.inference import infer
 
-_PART_OF_TEMPLATE = re.compile(r"\{(\*|[0-9]+\*?)\}|\{\{|\}\}")
 AGGREGATES = frozenset(
     (
-        "AVG", "COLLECT_LIST", "COLLECT_SET", "COUNT", "COUNT_DISTINCT", "EARLIEST_BY_OFFSET", "LATEST_BY_OFFSET",
-        "MAX", "MIN", "SUM", "SUM_LIST", "TOPK", "TOPKDISTINCT",
+        "ATTR", "AVG", "COLLECT_LIST", "COLLECT_SET", "CORRELATION", "COUNT", "COUNT_DISTINCT", "EARLIEST_BY_OFFSET",
+        "HISTOGRAM", "LATEST_BY_OFFSET", "MAX", "MIN", "STDDEV_SAMP", "STDDEV_SAMPLE", "SUM", "SUM_LIST", "TOPK",
+        "TOPKDISTINCT",
     )
 )  # fmt: skip
 PARTLY: dict[str, tuple[str, ...]] = {
     "CHR": ("INT",),
     "CONCAT": ("VARCHAR...",),
     "CONCAT_WS": ("VARCHAR...",),
-    "FILTER": ("ARRAY<T> (T)=>BOOLEAN",),
     "FORMAT_TIMESTAMP": ("TIMESTAMP VARCHAR",),
     "INSTR": ("VARCHAR VARCHAR",),
     "LEN": ("VARCHAR", "BYTES"),
     "LPAD": ("VARCHAR INT VARCHAR",),
-    "REDUCE": ("ARRAY<T> S (S,T)=>S",),
     "ROUND": ("DECIMAL", "DOUBLE", "DECIMAL INT", "INT", "BIGINT"),
     "RPAD": ("VARCHAR INT VARCHAR",),
     "SPLIT": ("VARCHAR VARCHAR",),
     "SUBSTRING": ("VARCHAR INT", "VARCHAR INT INT"),
-    "TRANSFORM": ("ARRAY<T> (T)=>R",),
     "TRUNC": ("DECIMAL", "DOUBLE", "DECIMAL INT", "INT", "BIGINT"),
-    "UNIX_DATE": ("DATE",),
-    "UNIX_TIMESTAMP": ("TIMESTAMP",),
+    "UUID": ("",),
 }
 """For each function whose SQL is for some variations only: these variations."""
 OWN_WAY = frozenset(
     (
-        "ABS", "ARRAY_JOIN", "ARRAY_MAX", "ARRAY_MIN", "ARRAY_SORT", "CEIL", "DATEADD", "DATESUB", "ENTRIES",
-        "EXPLODE", "FILTER", "FLOOR", "FORMAT_TIMESTAMP", "JSON_ARRAY_CONTAINS", "REDUCE", "REGEXP_EXTRACT",
-        "ROUND", "TIMEADD", "TIMESTAMPADD", "TIMESTAMPSUB", "TIMESUB", "TO_JSON_STRING", "TRANSFORM", "TRUNC",
+        "ABS", "ARRAY_JOIN", "ARRAY_MAX", "ARRAY_MIN", "ARRAY_SORT", "CEIL", "CUBE_EXPLODE", "DATEADD", "DATESUB",
+        "ENTRIES", "EXPLODE", "EXTRACTJSONFIELD", "FILTER", "FLOOR", "FORMAT_TIMESTAMP", "JSON_ARRAY_CONTAINS",
+        "MAP_KEYS", "MAP_VALUES", "REDUCE", "REGEXP_EXTRACT", "ROUND", "TIMEADD", "TIMESTAMPADD", "TIMESTAMPSUB",
+        "TIMESUB", "TO_JSON_STRING", "TRANSFORM", "TRUNC",
     )
 )  # fmt: skip
 """Functions that are not written by a template, see :meth:`Calls.call`."""
 
 
-_TAKING_NULL = frozenset(("ARRAY_CONTAINS", "ARRAY_REMOVE", "CONCAT_WS", "FIELD", "IS_JSON_STRING"))
+_TAKING_NULL = frozenset(
+    ("ARRAY_CONTAINS", "ARRAY_REMOVE", "CONCAT_WS", "FIELD", "IS_JSON_STRING", "JSON_ARRAY_CONTAINS")
+)
 """Functions that give something for NULL, where arithmetic on NULL has to make the whole NULL."""
 _COMPARING = frozenset(
     ("ARRAY_CONTAINS", "ARRAY_DISTINCT", "ARRAY_EXCEPT", "ARRAY_INTERSECT", "ARRAY_REMOVE", "ARRAY_UNION", "NULLIF")
 )
 """Functions that compare values of any type."""
+_ORDERS = {False: ("ASC", "ASCEN", "ASCENDING"), True: ("DESC", "DESCEN", "DESCENDING")}
+"""The words for ARRAY_SORT's two orders, by whether it is descending."""
+_OF_NOTHING = {"CONCAT": (1, "''"), "CONCAT_WS": (2, "NULL"), "JSON_CONCAT": (1, "NULL")}
+"""Calls with fewer arguments than these, and their values."""
 _UNITS = {"DAYS": 86_400_000, "HOURS": 3_600_000, "MINUTES": 60_000, "SECONDS": 1000, "MILLISECONDS": 1}
 _DAY = 86_400_000
 _SORTED = frozenset(
@@ -90,36 +93,17 @@ _SORTED = frozenset(
 """Types whose values Java compares as the engines do."""
 _MOST_WHOLE = 36
 """The most digits before the point of a DECIMAL that is rounded, so that one more fits."""
-LAMBDAS = 8
-"""The largest depth of nested lambdas. DuckDB's time and memory double with each level."""
-
-
-def fill(template: str, arguments: Sequence[str]) -> str:
-    """A template with its arguments put in: ``{0}``, ``{1}`` …, ``{1*}`` for those from 1 on, ``{*}`` for all.
-
-    Other braces in the template are doubled. Arguments may contain braces, because one pass inserts all of them.
-    """
-
-    def part(match: re.Match[str]) -> str:
-        if match[1] is None:
-            return match[0][0]
-        if match[1].endswith("*"):
-            return ", ".join(arguments[int(match[1][:-1] or 0) :])
-        return arguments[int(match[1])]
-
-    return _PART_OF_TEMPLATE.sub(part, template)
 
 
 def runs(name: str, variation: str) -> bool:
     """Whether the engines run a variation (as :mod:`sql.language.functions.builtin` writes it)."""
     if variation in table.FORMS.get(name, {}):
         return True
-    return (name in scalars.TEMPLATES or name in OWN_WAY or name in AGGREGATES) and variation in PARTLY.get(
-        name, (variation,)
-    )
+    is_written = not {name, f"{name}()"}.isdisjoint(scalars.TEMPLATES) or name in OWN_WAY or name in AGGREGATES
+    return is_written and variation in PARTLY.get(name, (variation,))
 
 
-class Calls(Expressions):
+class Calls(Lambdas):
     """Writes expressions that contain calls. The class of an engine says how to write each function."""
 
     def call(self, call: exp.Anonymous) -> str:
@@ -132,13 +116,21 @@ class Calls(Expressions):
                     [(name_of(item.this), self.value(item.expression)) for item in arguments]
                 )
             case "MAP":
-                return self._map(arguments)
+                return self._map(call, arguments)
             case "TRANSFORM" | "FILTER" | "REDUCE":
-                return self._higher_order(call, arguments)
+                return self.with_lambda(call)
+        if name in _TAKING_NULL:
+            called = self._call(call, name, arguments)
+            return self.unless_failed(name, arguments, [], lambda _: called)
+        return self._call(call, name, arguments)
+
+    def _call(self, call: exp.Anonymous, name: str, arguments: list[exp.Expression]) -> str:
         function = functions.find(name)
         if function and function.definition:
-            return self._python(call, function.definition, arguments)
+            return self._python(call, function.definition)
         chosen = self.check_runs(call)
+        if name in _OF_NOTHING and len(arguments) < _OF_NOTHING[name][0]:
+            return _OF_NOTHING[name][1]
         if form := table.FORMS.get(name, {}).get(chosen.variation.text):
             try:
                 if name == "FORMAT_TIMESTAMP" and len(arguments) == 2:
@@ -147,8 +139,10 @@ class Calls(Expressions):
                 pass
             return self._in_python(call, form, chosen)
         match name:
-            case "EXPLODE":
-                return self.exploded(call, self.value(arguments[0]))
+            case "EXPLODE" | "CUBE_EXPLODE":
+                return self.exploded(call, self.listed(call))
+            case "MAP_KEYS" | "MAP_VALUES":
+                return self._of_entries(name, arguments[0])
             case "ABS" | "CEIL" | "FLOOR":
                 return self._rounded(name, arguments[0])
             case "ROUND" | "TRUNC":
@@ -169,14 +163,14 @@ class Calls(Expressions):
                 return self._json_contains(call, arguments)
             case "DATEADD" | "DATESUB" | "TIMEADD" | "TIMESUB" | "TIMESTAMPADD" | "TIMESTAMPSUB":
                 return self._moved(call, chosen)
-        if name in _TAKING_NULL and any(map(self.may_fail, arguments)):
-            raise self.refused(call, f"arithmetic inside an argument of {name}")
         if name in _COMPARING:
             self.check_comparable(call)
         if name in ("SUBSTRING", "LOG") and len(arguments) == {"SUBSTRING": 3, "LOG": 2}[name]:
             name = {"SUBSTRING": "SUBSTRING OF LENGTH", "LOG": "LOG OF BASE"}[name]
         if chosen.variation.text.startswith("BYTES"):
             name = f"{name} OF BYTES"
+        if not arguments and f"{name}()" in self.templates:
+            name = f"{name}()"
         if name == "GENERATE_SERIES":
             return self._series(call)
         if name not in self.templates:
@@ -191,14 +185,18 @@ class Calls(Expressions):
         values = [f"CAST({self.value(argument)} AS {element})" for argument in call.expressions]
         return self._filled(name, [*values, element])
 
-    def _map(self, arguments: list[exp.Expression]) -> str:
+    def _map(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
         """A MAP of keys and values. A text that is NULL is the key 'null'; the last value of a key counts."""
         keys = self.of_one_type([item.this for item in arguments])
         values = self.of_one_type([item.expression for item in arguments])
+        kind = self.type_of(call)
+        assert isinstance(kind, MapType)
         pairs = []
         for item, key, value in zip(arguments, keys, values, strict=True):
             if self.type_of(item.this) in (STRING, NULL) and not isinstance(item.this, exp.Literal):
                 key = f"coalesce({key}, 'null')"
+            if self.type_of(item.expression) == NULL:
+                value = f"CAST(NULL AS {self.checked_type(call, kind.value)})"
             pairs.append((key, value))
         if len(pairs) == 1 or all(isinstance(item.this, exp.Literal) for item in arguments):
             return self.map(pairs)
@@ -211,18 +209,20 @@ class Calls(Expressions):
             value, kind = self.value(argument), self.type_of(argument)
             if kind == STRING and parameter.type in (DATE, TIME, TIMESTAMP, BYTES):
                 value = self.cast(argument, STRING, parameter.type, value)
+            if isinstance(kind, ArrayType) and parameter.type == STRING:
+                value = self.cast(argument, kind, STRING, value)
+            if str(call.this).upper() in _COMPARING:
+                value = self.normal(kind, value)
             written.append(value)
         return written
 
     def _in_python(self, call: exp.Anonymous, form: table.PythonForm, chosen: variations.Call) -> str:
         """A call that both engines make in Python."""
         name = str(call.this).upper()
-        if name in _TAKING_NULL and any(map(self.may_fail, call.expressions)):
-            raise self.refused(call, f"arithmetic inside an argument of {name}")
         for number, check in form.checks.items():
             argument = call.expressions[number]
             if not isinstance(argument, exp.Literal):
-                raise self.refused(argument, f"{name} with a pattern that is not a literal")
+                continue  # the function itself checks each pattern
             try:
                 check(str(argument.this))
             except ValueError as error:
@@ -250,35 +250,53 @@ class Calls(Expressions):
             raise self.refused(call, f"{name} of {kind}")
         if name == "ARRAY_JOIN":
             separator = self.value(arguments[1]) if len(arguments) > 1 else self.text(",")
-            if len(arguments) > 1 and not isinstance(arguments[1], exp.Literal):
-                raise self.refused(arguments[1], "ARRAY_JOIN with a separator that is not a literal")
             text = self.cast(call, element, STRING, "_e") if element != STRING else "_e"
             self.check_lambda(call, text)
-            return self.joined(self.mapped(values, "_e", f"coalesce({text}, 'null')"), separator)
+            texts = self.mapped(values, "_e", f"coalesce({text}, 'null')")
+            if len(arguments) > 1 and not isinstance(arguments[1], exp.Literal):
+                return self.joined_by(texts, f"coalesce({separator}, '')")
+            return self.joined(texts, separator)
         if name != "ARRAY_SORT":
             return self.greatest_of(values) if name == "ARRAY_MAX" else self.least_of(values)
-        order = arguments[1] if len(arguments) > 1 else exp.Literal.string("ASC")
-        if not isinstance(order, exp.Literal):
-            raise self.refused(order, "ARRAY_SORT with an order that is not a literal")
-        match str(order.this).upper():
-            case "ASC" | "ASCEN" | "ASCENDING":
-                return self.sorted(values, is_descending=False)
-            case "DESC" | "DESCEN" | "DESCENDING":
-                return self.sorted(values, is_descending=True)
-        return f"CAST(NULL AS {self.checked_type(call, kind)})"
+        written = {down: self.sorted(values, is_descending=down) for down in (False, True)}
+        if len(arguments) == 1:
+            return written[False]
+        if isinstance(arguments[1], exp.Literal):
+            order = str(arguments[1].this).upper()
+            is_descending = next((down for down, names in _ORDERS.items() if order in names), None)
+            return f"CAST(NULL AS {self.checked_type(call, kind)})" if is_descending is None else written[is_descending]
+        order = f"upper({self.value(arguments[1])})"
+        branches = [
+            f"WHEN {order} IN ({', '.join(map(self.text, names))}) THEN {written[is_descending]}"
+            for is_descending, names in _ORDERS.items()
+        ]
+        return f"CASE {' '.join(branches)} END"
 
     def _entries(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
-        """The entries of a MAP in the order of their keys. Without order they are in that of Java's hash table."""
-        if not isinstance(arguments[1], exp.Boolean) or not arguments[1].this:
-            raise self.refused(arguments[1], "ENTRIES without order")
-        return self.sorted_entries(self.value(arguments[0]))
+        """The entries of a MAP in the order of their keys, or in that of Java's hash table."""
+        is_sorted, value = arguments[1], self.value(arguments[0])
+        if isinstance(is_sorted, exp.Boolean) and is_sorted.this:
+            return self.sorted_entries(value)
+        kind = self.type_of(arguments[0])
+        assert isinstance(kind, MapType)
+        fields = [("K", self.key_of("_e")), ("V", self.value_of("_e"))]
+        unsorted = self.mapped(self.hash_ordered(arguments[0], kind, value), "_e", self.struct(fields))
+        if isinstance(is_sorted, exp.Boolean):
+            return unsorted
+        flag, in_order = self.value(is_sorted), self.sorted_entries(value)
+        return f"CASE WHEN {flag} THEN {in_order} WHEN ({flag}) = false THEN {unsorted} END"
+
+    def _of_entries(self, name: str, argument: exp.Expression) -> str:
+        """MAP_KEYS or MAP_VALUES, in the order of Java's hash table."""
+        kind = self.type_of(argument)
+        assert isinstance(kind, MapType)
+        part = self.key_of("_e") if name == "MAP_KEYS" else self.value_of("_e")
+        return self.mapped(self.hash_ordered(argument, kind, self.value(argument)), "_e", part)
 
     def _json_contains(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
         kind = self.type_of(arguments[1])
         if kind not in (STRING, BOOLEAN, INTEGER, BIGINT, DOUBLE):
             raise self.refused(arguments[1], f"JSON_ARRAY_CONTAINS of {kind}")
-        if self.may_fail(arguments[1]):
-            raise self.refused(call, "arithmetic inside an argument of JSON_ARRAY_CONTAINS")
         text = self.cast(arguments[1], kind, STRING, self.value(arguments[1]))
         return self.in_python(table.JSON_ARRAY_CONTAINS, [self.value(arguments[0]), text, self.text(kind.name)])
 
@@ -316,16 +334,19 @@ class Calls(Expressions):
             )
         result = self.type_of(call)
         self.checked_type(call, kind)
-        written = self.checked_type(call, result)
+        self.checked_type(call, result)
+        written = self.wider(result)
         assert isinstance(kind, DecimalType)
         digits = 0
         if len(arguments) > 1:
             literal = arguments[1].this if isinstance(arguments[1], exp.Neg) else arguments[1]
             if not isinstance(literal, exp.Literal):
-                raise self.refused(arguments[1], f"{name} of a DECIMAL to digits that are no literal")
+                form = table.ROUND_DECIMAL if name == "ROUND" else table.TRUNC_DECIMAL
+                text = self.in_python(form, [self.cast(call, kind, STRING, value), self.value(arguments[1])])
+                return f"TRY_CAST({text} AS {self.wider(result)})"
             digits = int(literal.this) * (-1 if literal is not arguments[1] else 1)
         if digits >= kind.scale:
-            return f"CAST({value} AS {written})"
+            return f"CAST({value} AS {self.type_name(result)})"
         if kind.precision - kind.scale + max(digits, 0) > _MOST_WHOLE:
             raise self.refused(call, f"{name} of {kind}")
         unit = "1" + "0" * -digits if digits <= 0 else f"0.{'0' * (digits - 1)}1"
@@ -337,38 +358,44 @@ class Calls(Expressions):
                 return f"TRY_CAST({number} - {number} % CAST({unit} AS {self.type_name(kind)}) AS {written})"
             # Halves are rounded up: of negative numbers, towards 0.
             nudged = f"CASE WHEN {number} < 0 THEN {number} + {least} ELSE {number} END"
-            return f"TRY_CAST(round({nudged}, {digits}) AS {written})"
+            return f"TRY_CAST(round({nudged}, {digits}) AS {written})"  # 99.99 becomes 100.0
 
         return self.once([value], write)
 
     def _extracted(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
+        """The engine's own function where it gives what Java gives, else Python."""
         pattern = arguments[0]
-        if not isinstance(pattern, exp.Literal):
-            raise self.refused(call, "REGEXP_EXTRACT with a pattern that is not a literal")
-        if len(arguments) == 3 and re.search(r"[?*|]|\{0", str(pattern.this)):
-            # In ksqlDB, an unused group is NULL, and an empty one is ''. The engines return '' for both.
-            raise self.refused(call, "a group of REGEXP_EXTRACT beside an optional part")
         group = self.value(arguments[2]) if len(arguments) == 3 else None
-        return self.regexp_extract(call, str(pattern.this), self.value(arguments[1]), group)
+        if isinstance(pattern, exp.Literal):
+            # In ksqlDB, an unused group is NULL, and an empty one is ''. The engines return '' for both.
+            text, own = str(pattern.this), None
+            if group is None or not re.search(r"[?*|]|\{0", text):
+                with contextlib.suppress(Unsupported):
+                    own = self.regexp_extract(call, text, self.value(arguments[1]), group)
+            try:
+                is_pattern = table.is_pattern(text)
+            except ValueError as error:
+                if own is None:
+                    raise self.refused(pattern, f"REGEXP_EXTRACT with {error} in its pattern") from None
+                return own
+            if own is not None and is_pattern:
+                return own
+        return self.in_python(table.REGEXP_EXTRACT, [self.value(pattern), self.value(arguments[1]), group or "0"])
 
     def _json_field(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
         path = arguments[1]
+        text = self.value(arguments[0])
         if not isinstance(path, exp.Literal):
-            raise self.refused(call, "EXTRACTJSONFIELD with a path that is not a literal")
+            return self.in_python(table.JSON_FIELD, [text, self.value(path)])
         names = names_in(str(path.this))
         if names is None:
             return f"CAST(NULL AS {self.type_name(STRING)})"
-        try:
-            paths = self.json_paths(names)
-        except ValueError as error:
-            raise self.refused(call, f"EXTRACTJSONFIELD with {error} in its path") from None
-        text = self.value(arguments[0])
-        values = [self._filled("EXTRACTJSONFIELD", [text, path]) for path in paths]
-        return values[0] if len(values) == 1 else f"coalesce({', '.join(values)})"
+        in_python = self.in_python(table.JSON_FIELD, [text, self.value(path)])
+        return self.json_field(text, names, in_python)
 
     def _filled(self, name: str, arguments: Sequence[str]) -> str:
         template = self.templates[name]
-        parts = _PART_OF_TEMPLATE.findall(template)
+        parts = PART_OF_TEMPLATE.findall(template)
         if len(parts) > len(set(parts)) or template.startswith(REPEATING):
             return self.once(arguments, lambda once: fill(template, once))
         return fill(template, arguments)
@@ -376,8 +403,7 @@ class Calls(Expressions):
     def check_runs(self, call: exp.Anonymous) -> variations.Call:
         """The variation of one of ksqlDB's functions that is called. Raises Unsupported if no engine runs it."""
         chosen = resolved(call, self.scope, infer)
-        without_any = bool(chosen.variation.parameters) and not call.expressions
-        if not runs(str(call.this).upper(), chosen.variation.text) or chosen.as_list or without_any:
+        if not runs(str(call.this).upper(), chosen.variation.text) or chosen.as_list:
             name = str(call.this).upper()
             if not any(runs(name, variation.text) for variation in functions.BUILT_IN[name].variations):
                 raise self.refused(call, name)
@@ -386,21 +412,27 @@ class Calls(Expressions):
         return chosen
 
     def check_comparable(self, call: exp.Anonymous) -> None:
-        """Raises Unsupported for a function that compares MAPs: the engines heed the order of their entries."""
-        kind = self.type_of(call.expressions[0])
-        if _has_map(kind):
-            raise self.refused(call, f"{call.this} of {kind}")
+        """Raises Unsupported for a function that compares MAPs, if the engine cannot compare them."""
 
-    def _python(
-        self, call: exp.Anonymous, definition: Definition, arguments: list[exp.Expression]
-    ) -> str:
+    def listed(self, call: exp.Anonymous) -> str:
+        """The rows of a table function as an ARRAY."""
+        function = functions.known()[str(call.this).upper()]
+        if function.definition:
+            return self._python_call(call.expressions, function.definition)
+        value = self.value(call.expressions[0])
+        return value if function.name == "EXPLODE" else self._filled(function.name, [value])
+
+    def _python(self, call: exp.Anonymous, definition: Definition) -> str:
         """A function of ``udfs``. It is registered with the engine under its name."""
+        called = self._python_call(call.expressions, definition)
+        return self.exploded(call, called) if definition.kind == "table" else called
+
+    def _python_call(self, arguments: Sequence[exp.Expression], definition: Definition) -> str:
         casts = ", ".join(
             f"CAST({self.value(argument)} AS {self.type_name(parameter.type)})"
             for argument, parameter in zip(arguments, definition.parameters, strict=True)
         )
-        called = f"{self.function_name(definition.name)}({casts})"
-        return self.exploded(call, called) if definition.kind == "table" else called
+        return f"{self.function_name(definition.name)}({casts})"
 
     def _rounded(self, name: str, argument: exp.Expression) -> str:
         """ABS, CEIL or FLOOR. The result has the argument's type."""
@@ -412,60 +444,13 @@ class Calls(Expressions):
 
     def _absorbing(self, name: str, arguments: list[exp.Expression], written: list[str]) -> str:
         """Functions that accept NULL. Arithmetic on NULL still fails in ksqlDB, and makes the whole NULL."""
-        failing = []
-        for number, argument in enumerate(arguments):
-            if is_arithmetic(argument):
-                failing.append(number)
-            elif self.may_fail(argument):
-                raise self.refused(argument, f"arithmetic inside an argument of {name}")
-        if not failing:
-            return self._filled(name, written)
-        kinds = set(map(self.type_of, arguments))
-        if failing == [0] and (name == "NULLIF" or (name in ("COALESCE", "IFNULL") and len(kinds) == 1)):
-            # The result is NULL if the first argument is NULL, so no check is needed before it. DuckDB's time grows
-            # with the cube of the depth for a deep expression.
-            return self._filled(name, written) if name == "NULLIF" else written[0]
-
-        def write(once: Sequence[str]) -> str:
-            present = " AND ".join(f"{once[number]} IS NOT NULL" for number in failing)
-            return f"CASE WHEN {present} THEN {fill(self.templates[name], once)} END"
-
-        return self.once(written, write)
-
-    def _higher_order(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
-        name = str(call.this).upper()
-        values, function = arguments[0], arguments[-1]
-        kind = self.type_of(values)
-        if isinstance(kind, MapType):
-            raise self.refused(call, f"{name} of a MAP")
-        if _lambdas_around(call) >= LAMBDAS:
-            raise self.refused(call, f"a lambda inside {LAMBDAS} others")
-        kinds = [getattr(kind, "element", NULL)]
-        if name == "REDUCE":
-            kinds.insert(0, self.type_of(arguments[1]))
-        names = [name_of(parameter) for parameter in function.expressions]
-        parameters = {**self.scope.parameters, **dict(zip(names, kinds, strict=False))}
-        inner = replace(self, scope=replace(self.scope, parameters=parameters))
-        body = self.function(names, inner.value(function.this))
-        self.check_lambda(function, body)
-        start = self.value(arguments[1]) if name == "REDUCE" else None
-        written = self.higher_order(name, self.value(values), body, start)
-        if name == "TRANSFORM" and inner.may_fail(function.this):
-            return self.without_nulls(written)
-        if name != "REDUCE" and inner.may_fail(function.this):
-            raise self.refused(function, f"arithmetic inside the lambda of {name}")
-        return written
-
-
-def _has_map(kind: KsqlType) -> bool:
-    match kind:
-        case MapType():
-            return True
-        case ArrayType():
-            return _has_map(kind.element)
-        case StructType():
-            return any(_has_map(inner) for _, inner in kind.fields)
-    return False
+        if is_arithmetic(arguments[0]) and not any(map(self.may_fail, arguments[1:])):
+            kinds = set(map(self.type_of, arguments))
+            if name == "NULLIF" or (name in ("COALESCE", "IFNULL") and len(kinds) == 1):
+                # The result is NULL if the first argument is NULL, so no check is needed before it. DuckDB's time
+                # grows with the cube of the depth for a deep expression.
+                return self._filled(name, written) if name == "NULLIF" else written[0]
+        return self.unless_failed(name, arguments, written, lambda once: self._filled(name, once))
 
 
 def _nearest(value: str) -> str:
@@ -475,11 +460,3 @@ def _nearest(value: str) -> str:
         f"CASE WHEN abs({value}) < 4503599627370496E0 THEN {whole} +"
         f" CASE WHEN {value} - {whole} >= 0.5E0 THEN 1 ELSE 0 END ELSE {value} END"
     )
-
-
-def _lambdas_around(call: exp.Expression) -> int:
-    around, count = call.parent, 0
-    while around is not None:
-        count += isinstance(around, exp.Lambda)
-        around = around.parent
-    return count

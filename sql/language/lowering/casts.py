@@ -5,12 +5,8 @@ A value that cannot be cast makes the whole expression NULL, also if it stands i
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Sequence
-
 from sqlglot import exp
 
-from opensea_metrics.core.definition import Definition
 from opensea_metrics.core.types import (
     BIGINT,
     BOOLEAN,
@@ -23,29 +19,20 @@ from opensea_metrics.core.types import (
     TIME,
     TIMESTAMP,
     ArrayType,
-    DecimalType,
     KsqlType,
     MapType,
     StructType,
+    is_numeric,
 )
 from opensea_metrics.sql.language.lowering.rare import table
-from opensea_metrics.sql.language.lowering.refusals import Unsupported
-from opensea_metrics.sql.language.lowering.writing import Writing
+from opensea_metrics.sql.language.lowering.typed import Typed
 
 _INTEGERS = (INTEGER, BIGINT)
 _TIMES = (DATE, TIME, TIMESTAMP)
 
 
-class Casts(Writing):
+class Casts(Typed):
     """Writes casts; an engine's class says how the parts are written."""
-
-    @abstractmethod
-    def refused(self, expression: exp.Expression, feature: str) -> Unsupported:
-        """The error for something that the engine cannot give as ksqlDB does."""
-
-    @abstractmethod
-    def checked_type(self, expression: exp.Expression, kind: KsqlType) -> str:
-        """A type in the engine's SQL. Raises SqlError if it has none."""
 
     def cast(
         self, place: exp.Expression, source: KsqlType, target: KsqlType, value: str, depth: int = 0
@@ -61,6 +48,8 @@ class Casts(Writing):
                 return self.once([value], lambda once: self._nested(place, source, target, once[0], depth))
             case ArrayType(), _ if target == STRING:
                 return self.once([value], lambda once: self._array_text(place, source, once[0], depth))
+            case MapType(), _ if target == STRING:
+                return self._map_text(place, source, value, depth)
             case StructType(), _ if target == STRING:
                 return self.once([value], lambda once: self._struct_text(place, source, once[0], depth))
         self.checked_type(place, source)
@@ -76,7 +65,12 @@ class Casts(Writing):
             return f"CAST({value} AS DOUBLE)"
         if source == DOUBLE and target in _INTEGERS:
             return self.truncated(target, value)
-        if target.name == "DECIMAL" and source.name in ("INTEGER", "BIGINT", "DECIMAL"):
+        if source.name == "DECIMAL" and target.name == "DECIMAL":
+            wider = self.wider(target)
+            return self.once(
+                [value], lambda once: f"CASE WHEN {self.fits(target, once[0])} THEN TRY_CAST({once[0]} AS {wider}) END"
+            )
+        if target.name == "DECIMAL" and source in _INTEGERS:
             return f"TRY_CAST({value} AS {written})"
         if source == DOUBLE and target.name == "DECIMAL":
             return f"TRY_CAST({self._text(place, DOUBLE, value)} AS {written})"
@@ -88,35 +82,6 @@ class Casts(Writing):
             return f"CAST({value} AS {written})"
         raise self.refused(place, f"CAST of {source} AS {target}")
 
-    def in_python(self, form: table.PythonForm, values: Sequence[str]) -> str:
-        """A call of a function that both engines make in Python."""
-        return self.called(form.definition, [*values, *form.appended])
-
-    def called(self, definition: Definition, values: Sequence[str]) -> str:
-        """A call of a Python function, registered with the engine under its name."""
-        casts = (
-            f"CAST({value} AS {self.type_name(parameter.type)})"
-            for value, parameter in zip(values, definition.parameters, strict=False)
-        )
-        return f"{self.function_name(definition.name)}({', '.join(casts)})"
-
-    def quotient(self, kind: KsqlType, left: str, right: str) -> str:
-        """A quotient of DECIMALs as text; NULL unless it is exact in the result's type ``kind``."""
-        assert isinstance(kind, DecimalType)
-        text = self.type_name(STRING)
-        digits = [str(kind.precision), str(kind.scale)]
-        return self.in_python(table.DIVISION, [f"CAST({left} AS {text})", f"CAST({right} AS {text})", *digits])
-
-    def as_number(self, place: exp.Expression, kind: KsqlType, value: str) -> str:
-        """A TIMESTAMP in epoch ms, a DATE in days, a TIME in ms."""
-        self.checked_type(place, kind)
-        return self.number_of_time(kind, value)
-
-    def from_number(self, place: exp.Expression, kind: KsqlType, value: str) -> str:
-        """What :meth:`as_number` gives, as a value again."""
-        self.checked_type(place, kind)
-        return self.time_of_number(kind, value)
-
     def _text(self, place: exp.Expression, source: KsqlType, value: str) -> str:
         if source in (INTEGER, BIGINT, BOOLEAN):
             return f"CAST({value} AS {self.type_name(STRING)})"
@@ -127,12 +92,26 @@ class Casts(Writing):
         raise self.refused(place, f"CAST of {source} AS STRING")
 
     def _of_text(self, place: exp.Expression, target: KsqlType, value: str) -> str:
+        literal = place.unnest()
+        is_literal = isinstance(literal, exp.Literal) and literal.is_string
         if target in _TIMES:
-            called = self.in_python(table.CASTS[f"STRING AS {target}"], [value])
-            return self.from_number(place, target, called)
+            form = table.CASTS[f"STRING AS {target}"]
+            if not is_literal:
+                return self.from_number(place, target, self.in_python(form, [value]))
+            number = form.definition.call(str(literal.this))  # computed once, here
+            return self.from_number(place, target, "CAST(NULL AS INTEGER)" if number is None else str(number))
+        if is_literal and is_numeric(target):  # the reader has checked it
+            return f"CAST({self.text(str(literal.this).strip())} AS {self.type_name(target)})"
         if target == BYTES:
             return self.in_python(table.FORMS["TO_BYTES"]["VARCHAR VARCHAR"], [value, "'base64'"])
         return self.parsed(target, value)
+
+    def is_time(self, expression: exp.Expression, kind: KsqlType) -> bool:
+        """True for a text in quotes that is a DATE, TIME or TIMESTAMP."""
+        literal = expression.unnest()
+        if not (isinstance(literal, exp.Literal) and literal.is_string):
+            return False
+        return table.CASTS[f"STRING AS {kind}"].definition.call(str(literal.this)) is not None
 
     def _nested(
         self, place: exp.Expression, source: KsqlType, target: KsqlType, value: str, depth: int
@@ -175,6 +154,16 @@ class Casts(Writing):
         self.check_lambda(place, inner)
         joined = self.joined(self.mapped(value, name, f"coalesce({inner}, 'null')"), self.text(", "))
         return self.concatenated(["'['", joined, "']'"])
+
+    def _map_text(self, place: exp.Expression, source: MapType, value: str, depth: int) -> str:
+        """As Java writes a map: {two=2, one=1}."""
+        name = f"_c{depth}"
+        member = self.value_of(name)
+        inner = member if source.value == STRING else self.cast(place, source.value, STRING, member, depth + 1)
+        self.check_lambda(place, inner)
+        pair = self.concatenated([self.key_of(name), "'='", f"coalesce({inner}, 'null')"])
+        entries = self.hash_ordered(place.this if isinstance(place, exp.Cast) else place, source, value)
+        return self.concatenated(["'{'", self.joined(self.mapped(entries, name, pair), self.text(", ")), "'}'"])
 
     def _struct_text(self, place: exp.Expression, source: StructType, value: str, depth: int) -> str:
         """As Kafka Connect writes a struct, without fields that are NULL: Struct{X=5,Y=yy}."""

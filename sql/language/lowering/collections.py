@@ -58,6 +58,15 @@ COLLECTIONS: dict[str, Template] = {
         "filter(sequence(1, size({0}), 1), _n -> NOT array_contains(slice({0}, _n + 1, size({0})), {0}[_n - 1])),"
         " _n -> struct({0}[_n - 1], get({1}, _n - 1)))) END",
     ),
+    # All combinations of elements and NULL, where the last element changes fastest. NULL has no second form.
+    "CUBE_EXPLODE": Template(
+        duckdb="list_transform(list_filter(range(0, 1 << len({0})), lambda _m: len(list_filter({0},"
+        " lambda _e, _i: _e IS NULL AND (_m >> (len({0}) - _i)) & 1 = 1)) = 0),"
+        " lambda _m: list_transform({0}, lambda _e, _i: CASE WHEN (_m >> (len({0}) - _i)) & 1 = 1 THEN _e END))",
+        spark="transform(filter(sequence(0, shiftleft(1, size({0})) - 1), _m -> NOT exists(transform({0},"
+        " (_e, _i) -> _e IS NULL AND shiftright(_m, size({0}) - _i - 1) % 2 = 1), _x -> _x)),"
+        " _m -> transform({0}, (_e, _i) -> CASE WHEN shiftright(_m, size({0}) - _i - 1) % 2 = 1 THEN _e END))",
+    ),
     "GENERATE_SERIES": Template(
         duckdb="CAST(CASE WHEN {0} <= {1} THEN generate_series({0}, {1})"
         " ELSE generate_series({0}, {1}, -1) END AS {2}[])",

@@ -30,8 +30,12 @@ from opensea_metrics.core.types import (
 from opensea_metrics.sql.language.dialect.nesting import is_chained, operands
 from opensea_metrics.sql.language.functions.coercion import TIMES, widest
 from opensea_metrics.sql.language.lowering.casts import Casts
-from opensea_metrics.sql.language.lowering.failing import may_be_null, may_fail, sides
-from opensea_metrics.sql.language.lowering.implicit_casts import cast_text
+from opensea_metrics.sql.language.lowering.failing import (
+    failing_parts,
+    may_be_null,
+    may_fail,
+    sides,
+)
 from opensea_metrics.sql.language.lowering.refusals import Unsupported
 from opensea_metrics.sql.language.lowering.writing import SHALLOW, is_long
 from opensea_metrics.sql.language.queries.conditions import is_time_bound
@@ -46,6 +50,8 @@ OPERATORS: dict[type[exp.Expression], str] = {
     exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.Mod: "%",
 }  # fmt: skip
 INTEGERS = (BIGINT, INTEGER)
+_NESTED = ("ARRAY", "MAP", "STRUCT")
+_OPERATORS_WITH_NULL = ("IS NULL", "IS [NOT] DISTINCT FROM")
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,8 @@ class Expressions(Casts):
 
     scope: Scope
     substitutes: Mapping[exp.Expression, str] = field(default_factory=dict)
+    named: Mapping[str, str] = field(default_factory=dict)
+    """The SQL of a lambda's parameters that do not stand there by their names."""
     written: dict[tuple[str, int], tuple[exp.Expression, str]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -84,10 +92,9 @@ class Expressions(Casts):
         if expression in self.substitutes:
             return self.substitutes[expression]
         match expression:
-            case exp.Column():
-                return self.name(name_of(expression.this))
-            case exp.Identifier():
-                return self.name(name_of(expression))
+            case exp.Column(this=exp.Identifier() as identifier) | (exp.Identifier() as identifier):
+                name = name_of(identifier)
+                return self.named.get(name) or self.name(name)
             case exp.Literal():
                 return self.literal(expression)
             case exp.Boolean() | exp.Null():
@@ -116,11 +123,14 @@ class Expressions(Casts):
                 return _negated(self.value(expression.this))
             case exp.Like() | exp.Is():
                 return self.condition(expression)
+            case exp.Escape():
+                raise self.refused(expression, "LIKE … ESCAPE")
         if type(expression) in OPERATORS and not isinstance(expression, exp.Predicate):
             return self._arithmetic(expression)
-        if self.may_fail(expression):
-            return self.condition(expression)
-        return f"coalesce({self.condition(expression)}, false)"
+        decided = f"coalesce({self.condition(expression)}, false)"
+        if wrong := self._texts_that_are_no_times(expression):
+            return f"CASE WHEN NOT ({' OR '.join(wrong)}) THEN {decided} END"
+        return self.condition(expression) if self.may_fail(expression) else decided
 
     @abstractmethod
     def call(self, call: exp.Anonymous) -> str:
@@ -140,9 +150,13 @@ class Expressions(Casts):
             case exp.Paren():
                 return f"({self.condition(expression.this)})"
             case exp.Is():
-                return f"({self.value(expression.this)} IS {self.value(expression.expression)})"
+                other = self.value(expression.expression)
+                values = [self.value(expression.this)]
+                return self.unless_failed("IS NULL", [expression.this], values, lambda once: f"({once[0]} IS {other})")
             case exp.In():
-                value, *choices = self.of_one_type([expression.this, *expression.expressions])
+                members = [expression.this, *expression.expressions]
+                kind = widest(members, self.scope, infer)
+                value, *choices = [self.normal(kind, self._as(member, kind)) for member in members]
                 return f"({value} IN ({', '.join(choices)}))"
             case exp.Between():
                 low, high = expression.args["low"], expression.args["high"]
@@ -152,11 +166,7 @@ class Expressions(Casts):
                 value, pattern = self.value(expression.this), self.value(expression.expression)
                 return self.like(value, pattern, bool(expression.args.get("negate")))
         if type(expression) in OPERATORS and isinstance(expression, exp.Predicate):
-            left, right = expression.this, expression.expression
-            if isinstance(expression, exp.NullSafeEQ | exp.NullSafeNEQ) and self.may_fail(expression):
-                raise self.refused(expression, "IS [NOT] DISTINCT FROM of arithmetic")
-            written = [self._time(left, right), self._time(right, left)]
-            return f"({written[0]} {OPERATORS[type(expression)]} {written[1]})"
+            return self._compared(expression)
         return self.value(expression)
 
     def negative(self, negative: exp.Neg) -> str:
@@ -183,8 +193,22 @@ class Expressions(Casts):
             raise self.refused(expression, f"the type {kind}") from None
 
     def may_fail(self, expression: exp.Expression) -> bool:
-        """True if arithmetic on NULL could make an expression NULL, regardless of the expression around it."""
-        return may_fail(expression, self.substitutes)
+        """True if a failure inside could make an expression NULL, regardless of the expression around it.
+
+        Arithmetic fails for NULL. A comparison with a time fails for a text that is not one.
+        """
+        if may_fail(expression, self.substitutes):
+            return True
+        return isinstance(expression, exp.And | exp.Or) and any(map(self.may_fail_for_text, sides(expression)))
+
+    def may_fail_for_text(self, condition: exp.Expression) -> bool:
+        """True for a comparison of a time with a text that may not be one, also inside NOT, AND and OR."""
+        while isinstance(condition, exp.Not | exp.Paren):
+            condition = condition.this
+        return bool(self._written("failure", condition, self._failure))
+
+    def _failure(self, condition: exp.Expression) -> str:
+        return "NULL" if self.may_fail(condition) or self._texts_that_are_no_times(condition) else ""
 
     def _connected(self, expression: exp.Expression) -> str:
         """AND or OR as ksqlDB evaluates it, from left to right.
@@ -193,7 +217,8 @@ class Expressions(Casts):
         """
         connected = sides(expression)
         values = [self.value(side) for side in connected]
-        safe = next((at for at, side in enumerate(connected) if self.may_fail(side)), len(values)) + 1
+        failing = map(self.may_fail_for_text, connected)
+        safe = next((at for at, may_fail in enumerate(failing) if may_fail), len(values)) + 1
         first = _joined(expression, values[:safe])
         if safe >= len(values):
             return first
@@ -209,6 +234,77 @@ class Expressions(Casts):
             return f"CASE{cases} ELSE {once[-1]} END"
 
         return self.once([first, *values[safe:]], write)
+
+    def _compared(self, comparison: exp.Expression) -> str:
+        """A comparison of two values. Values of two nested types are never equal."""
+        left, right = comparison.this, comparison.expression
+        kinds = self.type_of(left), self.type_of(right)
+        written = [
+            self.normal(kind, self._time(side, other))
+            for kind, side, other in zip(kinds, (left, right), (right, left), strict=True)
+        ]
+        one, both = (word.join(f"{side} IS NOT NULL" for side in written) for word in (" OR ", " AND "))
+        if kinds[0] != kinds[1] and kinds[0].name in _NESTED:
+            match comparison:
+                case exp.EQ():
+                    return "false"
+                case exp.NEQ():
+                    return f"({both})"
+                case exp.NullSafeEQ():
+                    return f"(NOT ({one}))"
+            return f"({one})"
+
+        def write(once: Sequence[str]) -> str:
+            return f"({once[0]} {OPERATORS[type(comparison)]} {once[1]})"
+
+        if isinstance(comparison, exp.NullSafeEQ | exp.NullSafeNEQ):
+            return self.unless_failed("IS [NOT] DISTINCT FROM", [left, right], written, write)
+        return write(written)
+
+    def unless_failed(
+        self,
+        name: str,
+        operands: Sequence[exp.Expression],
+        values: Sequence[str],
+        write: Callable[[Sequence[str]], str],
+    ) -> str:
+        """What ``write`` makes of operands' values: something that takes NULLs, but not failures.
+
+        NULL if arithmetic in an operand fails. Raises Unsupported for arithmetic that a branch may leave out.
+        """
+        tests: list[str] = []
+        for operand in operands:
+            if isinstance(operand, exp.Anonymous) and name not in _OPERATORS_WITH_NULL:
+                continue  # a call that is an argument of a call contains its failure
+            parts = failing_parts(operand, self.substitutes)
+            if parts is None:
+                raise self.refused(operand, f"arithmetic in a branch inside an argument of {name}")
+            tests += map(self.value, parts)
+        if not tests:
+            return write(values)
+
+        def guarded(once: Sequence[str]) -> str:
+            there = " AND ".join(f"{test} IS NOT NULL" for test in once[len(values) :])
+            return f"CASE WHEN {there} THEN {write(once[: len(values)])} END"
+
+        return self.once([*values, *tests], guarded)
+
+    def _texts_that_are_no_times(self, expression: exp.Expression) -> list[str]:
+        """Conditions for texts beside a time that are not one: they make a comparison NULL."""
+        match expression:
+            case exp.Between():
+                pairs = [(expression.this, expression.args[bound]) for bound in ("low", "high")]
+            case exp.Binary():
+                pairs = [(expression.this, expression.expression)]
+            case _:
+                return []
+        texts: dict[str, str] = {}
+        for pair in pairs:
+            for side, other in (pair, pair[::-1]):
+                kind = self.type_of(other)
+                if kind in TIMES and self.type_of(side) == STRING and not self.is_time(side, kind):
+                    texts[self.value(side)] = self._as(side, kind)
+        return [f"({text} IS NOT NULL AND {time} IS NULL)" for text, time in texts.items()]
 
     def _time(self, side: exp.Expression, other: exp.Expression) -> str:
         """A side of a comparison. A text beside WINDOWSTART or ROWTIME is an ISO time."""
@@ -227,10 +323,7 @@ class Expressions(Casts):
         given = self.type_of(expression)
         if common(given, kind) is not None or {given, kind} == {DATE, TIMESTAMP}:
             return self.value(expression)
-        text = cast_text(expression.unnest(), kind)
-        if text is None:
-            raise self.refused(expression, f"an implicit cast of {given} to {kind}")
-        return f"CAST({self.text(text)} AS {self.checked_type(expression, kind)})"
+        return self.cast(expression, given, kind, self.value(expression))
 
     def _arithmetic(self, expression: exp.Expression) -> str:
         """An operation, or a chain of additions and subtractions of any length."""

@@ -5,31 +5,53 @@ In ksqlDB, arithmetic on NULL fails, and the whole expression around the arithme
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterator
 
 from sqlglot import exp
 
 from opensea_metrics.sql.language.dialect.nesting import operands
 
 _TAKING_NULL = ("STRUCT", "MAP", "TRANSFORM", "FILTER", "REDUCE")
-"""Calls that contain a failure: arithmetic inside them does not make the expression around them NULL."""
+"""Calls that contain a failure: arithmetic inside them does not make the expression around them NULL.
+
+An ARRAY, a CAST, and a call that is an argument of a call contain it, too (observed on a 7.9.1)."""
 
 
 def may_fail(expression: exp.Expression, known: Container[exp.Expression]) -> bool:
     """True if arithmetic on NULL could make an expression NULL. ``known`` are expressions that are already
     computed."""
+    return any(_failing(expression, known))
+
+
+def failing_parts(expression: exp.Expression, known: Container[exp.Expression]) -> list[exp.Expression] | None:
+    """The arithmetic that makes an expression fail if its value is NULL. None if a branch may leave it out."""
+    parts: list[exp.Expression] = []
+    for part in _failing(expression, known):
+        around: exp.Expr | None = part
+        while around is not None and around is not expression:
+            around = around.parent
+            if isinstance(around, exp.Case | exp.And | exp.Or):
+                return None
+        parts.append(part)
+    return parts
+
+
+def _failing(expression: exp.Expression, known: Container[exp.Expression]) -> Iterator[exp.Expression]:
+    """The outermost arithmetic whose failure reaches an expression."""
     pending = [expression]
     while pending:
         part = pending.pop()
-        if isinstance(part, exp.Array) or part in known:
+        if isinstance(part, exp.Array | exp.Cast) or part in known:
             continue
-        if isinstance(part, exp.Anonymous) and str(part.this).upper() in _TAKING_NULL:
+        is_call = isinstance(part, exp.Anonymous)
+        if is_call and str(part.this).upper() in _TAKING_NULL:
+            continue
+        if is_call and part is not expression and isinstance(part.parent, exp.Anonymous):
             continue
         if not is_arithmetic(part):
             pending.extend(part.iter_expressions())
         elif any(not isinstance(inner, exp.Literal) for inner in part.iter_expressions()):
-            return True
-    return False
+            yield part
 
 
 def may_be_null(condition: exp.Expression, known: Container[exp.Expression]) -> bool:

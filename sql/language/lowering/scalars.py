@@ -28,7 +28,8 @@ TEMPLATES: dict[str, Template] = {
     **MATHEMATICS,
     "CHR": Template(
         duckdb="CASE WHEN {0} BETWEEN 0 AND 55295 OR {0} BETWEEN 57344 AND 1114111 THEN chr({0}) END",
-        spark=None,
+        spark="CASE WHEN {0} BETWEEN 0 AND 55295 OR {0} BETWEEN 57344 AND 1114111"
+        " THEN decode(unhex(lpad(hex({0}), 8, '0')), 'UTF-32') END",
     ),
     "COALESCE": _both("coalesce({*})"),
     # Both omit NULLs.
@@ -37,13 +38,6 @@ TEMPLATES: dict[str, Template] = {
         spark="concat_ws('', {*})",
     ),
     "CONCAT_WS": _both("concat_ws({*})"),
-    # Observed: a JSON null gives the text 'null'.
-    "EXTRACTJSONFIELD": Template(
-        duckdb="CASE WHEN json_valid({0}) THEN CASE WHEN json_type({0}, {1}) = 'NULL' THEN 'null'"
-        " ELSE json_extract_string({0}, {1}) END END",
-        spark="CASE WHEN is_variant_null(try_variant_get(try_parse_json({0}), {1},"
-        " 'variant')) THEN 'null' ELSE get_json_object({0}, {1}) END",
-    ),
     "FROM_DAYS": Template(
         duckdb="TRY(DATE '1970-01-01' + {0})",
         spark="date_from_unix_date({0})",
@@ -52,14 +46,14 @@ TEMPLATES: dict[str, Template] = {
         duckdb="make_timestamp_ms({0})",
         spark="CAST(timestamp_millis({0}) AS TIMESTAMP_NTZ)",
     ),
-    "GREATEST": _both("greatest({*})"),
+    "GREATEST": Template(duckdb="greatest({*})", spark="greatest({0}, {*})"),  # Spark's takes two or more
     "IFNULL": _both("coalesce({*})"),
     "INSTR": Template(
         duckdb="CASE WHEN {0} = '' THEN 0 ELSE CAST(instr({0}, {1}) AS INTEGER) END",
         spark="CASE WHEN {0} = '' THEN 0 ELSE instr({0}, {1}) END",
     ),
     "LCASE": _both("lower({0})"),
-    "LEAST": _both("least({*})"),
+    "LEAST": Template(duckdb="least({*})", spark="least({0}, {*})"),
     # Java counts UTF-16 units, so a character beyond U+FFFF counts twice.
     "LEN": Template(
         duckdb="CAST(length({0}) + length(regexp_replace({0}, '[^\\x{{10000}}-\\x{{10FFFF}}]', '', 'g'))"
@@ -77,7 +71,8 @@ TEMPLATES: dict[str, Template] = {
     "REPLACE": Template(
         duckdb="CASE WHEN {1} = '' THEN regexp_replace({0}, '', replace({2}, '\\', '\\\\'), 'g')"
         " ELSE replace({0}, {1}, {2}) END",
-        spark=None,
+        spark="CASE WHEN {1} <> '' THEN replace({0}, {1}, {2}) WHEN {1} = '' AND {0} = '' THEN {2}"
+        " WHEN {1} = '' THEN concat({2}, array_join(split({0}, ''), {2}), {2}) END",
     ),
     "RPAD": _both("CASE WHEN {2} <> '' AND {1} >= 0 THEN rpad({0}, {1}, {2}) END"),
     "SPLIT": Template(
@@ -93,6 +88,7 @@ TEMPLATES: dict[str, Template] = {
         duckdb="substring_java({0}, {1}, {2})",
         spark=_SPARK_SUBSTRING + ", CASE WHEN {2} > 0 THEN {2} WHEN {2} <= 0 THEN 0 END)",
     ),
+    "RANDOM()": Template(duckdb="random()", spark="rand()"),
     "TRIM": Template(
         duckdb=f"trim({{0}}, {_DUCKDB_BLANKS})",
         spark=f"trim(BOTH '{_SPARK_BLANKS}' FROM {{0}})",
@@ -105,6 +101,15 @@ TEMPLATES: dict[str, Template] = {
         duckdb="CAST({0} - DATE '1970-01-01' AS INTEGER)",
         spark="unix_date({0})",
     ),
+    "UNIX_DATE()": Template(
+        duckdb="CAST(current_date - DATE '1970-01-01' AS INTEGER)",
+        spark="unix_date(current_date())",
+    ),
+    "UNIX_TIMESTAMP()": Template(
+        duckdb="epoch_ms(current_timestamp)",
+        spark="unix_millis(current_timestamp())",
+    ),
+    "UUID()": Template(duckdb="CAST(uuid() AS VARCHAR)", spark="uuid()"),
     "UNIX_TIMESTAMP": Template(
         duckdb="epoch_ms({0})",
         spark="unix_millis(CAST({0} AS TIMESTAMP))",

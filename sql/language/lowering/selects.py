@@ -45,7 +45,9 @@ def as_source(
     for column in source.columns:
         match = column.name if column.name in available else known.get(column.name.upper())
         value = engine.column(match) if match else "NULL"
-        columns[column.name] = f"CAST({value} AS {engine.type_name(column.type)})"
+        kind = engine.type_name(column.type)
+        # A DECIMAL that was rounded may have a digit too many, so that no reader of its topic can hold it.
+        columns[column.name] = f"{'TRY_CAST' if 'DECIMAL' in kind else 'CAST'}({value} AS {kind})"
     bounds = ["WINDOWSTART", "WINDOWEND"] if source.window and "WINDOWSTART" in known else []
     rowtime = engine.event_time(source, columns[source.timestamp]) if source.timestamp else "ROWTIME"
     named = (f"{value} AS {engine.column(name)}" for name, value in columns.items())

@@ -38,7 +38,7 @@ def check_statement(before: Catalog, statement: Statement, after: Catalog) -> No
     """
     if statement.kind is Kind.CONNECTOR:
         raise Unsupported("a connector", EMBEDDED, statement.place)
-    if statement.kind in (Kind.CREATE_TYPE, Kind.DROP_TYPE, Kind.PRINT, Kind.ALTER_SYSTEM):
+    if statement.kind in (Kind.PRINT, Kind.ALTER_SYSTEM):
         raise Unsupported(statement.kind.value.upper(), EMBEDDED, statement.place)
     if statement.kind is Kind.INSERT_VALUES:
         lowering = Lowering(Scope(statement, {}))
@@ -154,7 +154,7 @@ def check_types(source: Source, engine: str, place: Place) -> None:
 
 def runnable() -> dict[str, Function]:
     """The functions that the embedded server runs, by name: ksqlDB's and those of ``udfs``."""
-    names = {*scalars.DUCKDB, *OWN_WAY, *table.FORMS, *aggregates.NAMES}
+    names = {*(name.removesuffix("()") for name in scalars.DUCKDB), *OWN_WAY, *table.FORMS, *aggregates.NAMES}
     return {n: f for n, f in functions.known().items() if f.definition or n in names}
 
 

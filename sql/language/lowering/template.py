@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import NamedTuple
+
+PART_OF_TEMPLATE = re.compile(r"\{(\*|[0-9]+\*?)\}|\{\{|\}\}")
 
 
 class Template(NamedTuple):
@@ -15,3 +19,19 @@ class Template(NamedTuple):
 def both(template: str) -> Template:
     """A function that both engines write in the same way."""
     return Template(template, template)
+
+
+def fill(template: str, arguments: Sequence[str]) -> str:
+    """A template with its arguments put in: ``{0}``, ``{1}`` …, ``{1*}`` for those from 1 on, ``{*}`` for all.
+
+    Other braces in the template are doubled. Arguments may contain braces, because one pass inserts all of them.
+    """
+
+    def part(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return match[0][0]
+        if match[1].endswith("*"):
+            return ", ".join(arguments[int(match[1][:-1] or 0) :])
+        return arguments[int(match[1])]
+
+    return PART_OF_TEMPLATE.sub(part, template)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from sqlglot import exp
 
-from opensea_metrics.core.types import KsqlType
+from opensea_metrics.core.types import DecimalType, KsqlType
 
 SHALLOW = 16
 """The largest number of operands of a chain that are nested. Longer chains are written side by side."""
@@ -17,6 +18,8 @@ _LONG = 400
 REPEATING = ("parse_", "substring_")
 """The beginnings of the names of macros that repeat their arguments (see macros)."""
 _MACRO = 200
+_MOST_DIGITS = 38
+_CHANGING = ("random()", "rand()", "uuid()")
 
 
 class Writing(ABC):
@@ -43,12 +46,20 @@ class Writing(ABC):
     def type_name(self, kind: KsqlType) -> str:
         """A type. Raises ValueError if the engine has no type that holds the values."""
 
-    @abstractmethod
-    def json_paths(self, names: Sequence[str]) -> list[str]:
-        """The engine's paths, as literals, for a ksqlDB path with these names.
+    def wider(self, kind: KsqlType) -> str:
+        """A type with room for one more digit of a DECIMAL: ksqlDB does not check the digits of what it rounds."""
+        if isinstance(kind, DecimalType):
+            kind = replace(kind, precision=min(kind.precision + 1, _MOST_DIGITS))
+        return self.type_name(kind)
 
-        Raises ValueError with the name that the engine cannot write.
-        """
+    def fits(self, kind: KsqlType, value: str) -> str:
+        """A condition for a number, or a number in a text, that has no more digits before the point than a DECIMAL."""
+        assert isinstance(kind, DecimalType)
+        return f"abs(TRY_CAST({value} AS DOUBLE)) < 1E{kind.precision - kind.scale}"
+
+    @abstractmethod
+    def json_field(self, json_text: str, names: Sequence[str], in_python: str) -> str:
+        """A field of a JSON text, in levels ``names``. ``in_python`` is right for every text, and slow."""
 
     @abstractmethod
     def member(self, struct: str, field: str) -> str:
@@ -76,8 +87,12 @@ class Writing(ABC):
         """A lambda. The parameters are ksqlDB names."""
 
     @abstractmethod
-    def higher_order(self, name: str, values: str, function: str, start: str | None) -> str:
-        """TRANSFORM, FILTER or REDUCE."""
+    def higher_order(self, name: str, values: str, function: str) -> str:
+        """TRANSFORM or FILTER of an array."""
+
+    @abstractmethod
+    def reduced(self, values: str, function: str, start: str) -> str:
+        """REDUCE of an array: ``start`` if the array is NULL, and NULL if ``start`` is."""
 
     @abstractmethod
     def without_nulls(self, values: str) -> str:
@@ -125,7 +140,8 @@ class Writing(ABC):
 
     def rounded(self, name: str, kind: KsqlType, value: str) -> str:
         """ABS, CEIL or FLOOR of a DOUBLE or DECIMAL."""
-        return f"CAST({name.lower()}({value}) AS {self.type_name(kind)})"
+        cast = "TRY_CAST" if isinstance(kind, DecimalType) else "CAST"
+        return f"{cast}({name.lower()}({value}) AS {self.wider(kind)})"
 
     @abstractmethod
     def cast_integer(self, kind: KsqlType, value: str) -> str:
@@ -167,6 +183,30 @@ class Writing(ABC):
     def mapped_map(self, value: str, keys: str, values: str) -> str:
         """A MAP of arrays of keys and values; NULL where ``value`` or ``values`` is."""
 
+    def entries(self, value: str) -> str:
+        """The entries of a MAP, see :meth:`key_of` and :meth:`value_of`."""
+        return f"map_entries({value})"
+
+    def key_of(self, entry: str) -> str:
+        """The key of an entry."""
+        return f"{entry}.key"
+
+    def value_of(self, entry: str) -> str:
+        """The value of an entry."""
+        return f"{entry}.value"
+
+    @abstractmethod
+    def filtered(self, values: str, name: str, condition: str) -> str:
+        """The elements ``name`` of an array for which a condition is true."""
+
+    @abstractmethod
+    def picked(self, values: str, positions: str) -> str:
+        """The elements of an array at some positions, in their order."""
+
+    @abstractmethod
+    def normal_map(self, entries: str) -> str:
+        """A MAP's entries in a form that is equal for equal MAPs."""
+
     def keys(self, value: str) -> str:
         """The keys of a MAP."""
         return f"map_keys({value})"
@@ -182,6 +222,10 @@ class Writing(ABC):
     @abstractmethod
     def joined(self, texts: str, separator: str) -> str:
         """An array of texts as one text."""
+
+    @abstractmethod
+    def joined_by(self, texts: str, separator: str) -> str:
+        """Like :meth:`joined`, with a separator of the row."""
 
     @abstractmethod
     def sorted(self, values: str, is_descending: bool) -> str:
@@ -222,7 +266,10 @@ class Writing(ABC):
 
 
 def is_long(value: str) -> bool:
-    """True if a value is too long to repeat. The text that its macros expand to counts too."""
+    """True if a value is too long to repeat, or if it changes with each evaluation. The text that its macros expand
+    to counts too."""
+    if any(name in value for name in _CHANGING):
+        return True
     return len(value) + sum(_MACRO * value.count(name) for name in REPEATING) > _LONG
 
 

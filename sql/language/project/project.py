@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from opensea_metrics.core.errors import Place, SqlError
+from opensea_metrics.core.errors import Place, SqlError, SqlErrors
 from opensea_metrics.core.places import Located
 from opensea_metrics.sql.language.project.filenames import MigrationFile, migration_files
 from opensea_metrics.sql.language.project.overrides import overridden
@@ -17,7 +18,7 @@ from opensea_metrics.sql.language.project.reading import read_text
 from opensea_metrics.sql.language.project.templates import Templates, plain
 from opensea_metrics.sql.language.project.variables import resolved
 from opensea_metrics.sql.language.project.yaml_text import NotYaml, read_yaml
-from opensea_metrics.sql.language.statements.parser import parse_script
+from opensea_metrics.sql.language.statements.parser import read_script
 from opensea_metrics.sql.language.statements.statements import Statement
 
 FOREIGN_SETTINGS = "ksql-migrations.properties"
@@ -44,11 +45,17 @@ class Migration:
 
 @dataclass(frozen=True)
 class Project:
-    """The settings, and the migrations ordered by version."""
+    """The settings, and the migrations ordered by version.
+
+    If a project is loaded in spite of its ``errors``, the migrations lack the statements with errors, which would
+    define the ``broken`` names. They end before the first file that cannot be rendered.
+    """
 
     root: Path
     settings: Mapping[str, Any]
     migrations: tuple[Migration, ...]
+    errors: tuple[SqlError, ...] = ()
+    broken: frozenset[str] = frozenset()
 
 
 def find_root() -> Path:
@@ -72,6 +79,7 @@ def load_project(
     variables: Mapping[str, str] | None = None,
     physical: Mapping[str, str] | None = None,
     versions: Collection[int] | None = None,
+    keep_errors: bool = False,
 ) -> Project:
     """Read, render and parse a project. ``variables`` override settings (:mod:`sql.language.project.overrides`).
 
@@ -80,8 +88,8 @@ def load_project(
     ``physical`` are the names on a server that ``ref('name')`` is replaced with. Checksums are computed from the
     files without these names.
 
-    Raises SqlError with file, line and column for a missing or malformed file, an undefined variable, or a
-    syntax error.
+    Raises SqlError with file, line and column for a missing or malformed file. Raises SqlErrors with all undefined
+    variables and syntax errors of all files. With ``keep_errors``, the project has these errors instead.
     """
     root = root or find_root()
     settings = load_settings(root, variables or {})
@@ -93,14 +101,26 @@ def load_project(
             wanted.append((both[False].path, physical))
         if True in both:
             wanted.append((both[True].path, physical or {}))
+    located: Sequence[Located | SqlError]
     if _is_foreign(root):
         located = [plain(path, read_text(path)) for path, _ in wanted]
     else:
-        located = Templates(root, settings).render(wanted)
+        located = Templates(root, settings).render_each(wanted)
     texts = _texts(settings)
-    rendered = (resolved(text, texts) for text in located)
-    migrations = tuple(_migration(files[v], rendered, bool(physical)) for v in sorted(files))
-    return Project(root, settings, migrations)
+    outcomes = (_resolved(text, texts) for text in located)
+    reader = _Reader()
+    migrations = [reader.migration(files[v], outcomes, bool(physical)) for v in sorted(files)]
+    errors = tuple({str(error): error for error in reader.errors}.values())  # with physical names, files are read twice
+    if errors and not keep_errors:
+        raise errors[0] if len(errors) == 1 else SqlErrors(errors)
+    whole = tuple(migration for migration in takewhile(bool, migrations) if migration is not None)
+    return Project(root, settings, whole, errors, frozenset(reader.broken))
+
+
+def rendered(path: Path, root: Path, settings: Mapping[str, Any]) -> Located:
+    """The text of a file beside a project's migrations, such as a test, rendered as migrations are. Raises SqlError."""
+    (text,) = Templates(root, settings).render([(path, {})])
+    return resolved(text, _texts(settings))
 
 
 def _is_foreign(root: Path) -> bool:
@@ -136,25 +156,50 @@ def _texts(settings: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in settings.items() if isinstance(value, scalars)}
 
 
-def _migration(
-    files: Mapping[bool, MigrationFile], rendered: Iterator[Located], has_physical: bool
-) -> Migration:
-    """One migration. ``rendered`` yields its text, again with physical names if there are any, and its rollback."""
-    file, text = files[False], next(rendered)
-    checksum = hashlib.sha256(text.text.encode(errors="surrogatepass")).hexdigest()
-    if has_physical:
-        text = next(rendered)
-    down = None
-    if True in files:
-        undo = next(rendered)
-        down = parse_script(undo.text, str(files[True].path), undo.place)
-    return Migration(
-        version=file.version,
-        name=file.name,
-        path=file.path,
-        rendered=text.text,
-        statements=parse_script(text.text, str(file.path), text.place, all_errors=True),
-        checksum=checksum,
-        down=down,
-        file_md5=hashlib.md5(file.path.read_bytes(), usedforsecurity=False).hexdigest(),
-    )
+def _resolved(text: Located | SqlError, texts: Mapping[str, str]) -> Located | SqlError:
+    try:
+        return text if isinstance(text, SqlError) else resolved(text, texts)
+    except SqlError as error:
+        return error
+
+
+class _Reader:
+    """Reads rendered files. ``errors`` are those of all files, and ``broken`` the names that they fail to define."""
+
+    def __init__(self) -> None:
+        self.errors: list[SqlError] = []
+        self.broken: set[str] = set()
+
+    def migration(
+        self, files: Mapping[bool, MigrationFile], outcomes: Iterator[Located | SqlError], has_physical: bool
+    ) -> Migration | None:
+        """One migration, or None if it cannot be rendered.
+
+        ``outcomes`` yields its text, again with physical names if there are any, and its rollback.
+        """
+        file, text = files[False], next(outcomes)
+        written = next(outcomes) if has_physical else text
+        undo = next(outcomes) if True in files else None
+        if failed := [outcome for outcome in (text, written, undo) if isinstance(outcome, SqlError)]:
+            self.errors += failed
+            return None
+        assert isinstance(text, Located)
+        assert isinstance(written, Located)
+        checksum = hashlib.sha256(text.text.encode(errors="surrogatepass")).hexdigest()
+        statements = self._statements(written)
+        return Migration(
+            version=file.version,
+            name=file.name,
+            path=file.path,
+            rendered=written.text,
+            statements=statements,
+            checksum=checksum,
+            down=self._statements(undo) if isinstance(undo, Located) else None,
+            file_md5=hashlib.md5(file.path.read_bytes(), usedforsecurity=False).hexdigest(),
+        )
+
+    def _statements(self, text: Located) -> tuple[Statement, ...]:
+        reading = read_script(text.text, text.place)
+        self.errors += reading.errors
+        self.broken |= reading.broken
+        return tuple(reading.statements)

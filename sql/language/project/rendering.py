@@ -199,7 +199,7 @@ def _message(error: BaseException, job: RenderJob) -> str:
 
 
 def run(job: RenderJob) -> None:
-    """Render the files of a job, up to the first one that fails, and report."""
+    """Render the files of a job, and report each text or error."""
     faulthandler.register(signal.SIGPROF, file=sys.stderr, all_threads=False, chain=True)
     with contextlib.suppress(ValueError, OSError):  # macOS does not have this limit
         resource.setrlimit(resource.RLIMIT_AS, (job["memory"], job["memory"]))
@@ -227,7 +227,6 @@ def run(job: RenderJob) -> None:
         except Exception as error:
             file, line = _line(path, environment, error)
             _report(error=_message(error, job), file=file, line=line)
-            return
 
 
 if __name__ == "__main__":

@@ -49,6 +49,15 @@ class Templates:
         Raises SqlError at the place of an undefined variable, a syntax error in the template, or an expression that
         fails or is not allowed. Also where a file exceeds a limit.
         """
+        texts = []
+        for outcome in self.render_each(files):
+            if isinstance(outcome, SqlError):
+                raise outcome
+            texts.append(outcome)
+        return texts
+
+    def render_each(self, files: Sequence[tuple[Path, Mapping[str, str]]]) -> list[Located | SqlError]:
+        """As :meth:`render`, with the errors of files instead of their texts."""
         sources = [(path, read_text(path), names) for path, names in files]
         jobs = [entry for entry in sources if any(tag in entry[1] for tag in _TAGS)]
         rendered = iter(self._run([(str(path), text, names) for path, text, names in jobs]))
@@ -57,7 +66,7 @@ class Templates:
             for path, text, _ in sources
         ]
 
-    def _run(self, files: list[tuple[str, str, Mapping[str, str]]]) -> list[Located]:
+    def _run(self, files: list[tuple[str, str, Mapping[str, str]]]) -> list[Located | SqlError]:
         if not files:
             return []
         sources, unreadable = self._importable()
@@ -81,7 +90,7 @@ class Templates:
         except OSError as error:
             message = f"cannot start {sys.executable} to render templates: {os_reason(error)}"
             raise SqlError(message, Place(files[0][0], 1, 1)) from error
-        texts: list[Located] = []
+        texts: list[Located | SqlError] = []
         compiled: dict[str, list[tuple[int, int]]] = {}
         begun = files[0][0]
         for line in ended.stdout.decode(errors="replace").splitlines():
@@ -95,14 +104,15 @@ class Templates:
                 case {"error": str(message), "file": file, "line": number}:
                     undefined = message.endswith("is undefined")
                     hint = "define it in settings.yml, or pass --var NAME=VALUE" if undefined else None
-                    raise SqlError(f"template: {message}", Place(file, number, 1), hint)
+                    texts.append(SqlError(f"template: {message}", Place(file, number, 1), hint))
         if len(texts) < len(files):
             dump = ended.stderr.decode("ascii", errors="backslashreplace")
             if ended.returncode == -signal.SIGPROF:
                 message = f"template: rendering takes more than {SECONDS:g} seconds"
             else:
                 message = f"template: rendering ended with status {ended.returncode}: {dump[-500:].strip()}"
-            raise SqlError(message, _interrupted_at(dump, compiled, begun))
+            # The process has ended, so the files after this one are not rendered.
+            texts += [SqlError(message, _interrupted_at(dump, compiled, begun))] * (len(files) - len(texts))
         return texts
 
     def _importable(self) -> tuple[dict[str, tuple[str, str]], dict[str, tuple[str, int, str]]]:

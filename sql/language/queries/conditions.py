@@ -5,12 +5,24 @@ from __future__ import annotations
 from sqlglot import exp
 
 from opensea_metrics.core.errors import SqlError
-from opensea_metrics.core.types import BOOLEAN, NULL, STRING, TIME, KsqlType, common, name_of
+from opensea_metrics.core.types import (
+    BIGINT,
+    BOOLEAN,
+    DOUBLE,
+    INTEGER,
+    NULL,
+    STRING,
+    TIME,
+    KsqlType,
+    common,
+    name_of,
+)
 from opensea_metrics.sql.language.functions.coercion import TIMES, widest
-from opensea_metrics.sql.language.queries.scope import COMPARISONS, Infer, Scope, shown
+from opensea_metrics.sql.language.queries.scope import ARITHMETIC, COMPARISONS, Infer, Scope, shown
 from opensea_metrics.sql.language.values.timestamps import milliseconds
 
-_UNORDERED = ("BOOLEAN", "ARRAY", "MAP", "STRUCT")
+_NESTED = ("ARRAY", "MAP", "STRUCT")
+_UNORDERED = ("BOOLEAN", *_NESTED)
 """Types whose values ksqlDB compares only with = and <>."""
 
 
@@ -37,7 +49,11 @@ def predicate(expression: exp.Expression, scope: Scope, infer: Infer) -> KsqlTyp
                 if infer(side, scope) not in (STRING, NULL):
                     raise scope.error(side, "LIKE compares strings")
         case _:  # IS NULL
-            infer(expression.this, scope)
+            kind = infer(expression.this, scope)
+            if type(expression.this.unnest()) in ARITHMETIC and kind in (INTEGER, BIGINT, DOUBLE):
+                # Observed: the compiler of 7.9.1 cannot compare a primitive number with null.
+                message = f"({shown(expression.this)}) IS NULL fails in ksqlDB: arithmetic is never NULL there"
+                raise scope.error(expression.this, message, "ask whether an operand IS NULL")
     return BOOLEAN
 
 
@@ -58,7 +74,7 @@ def _check_bounds(
 
 def _comparable(left: KsqlType, right: KsqlType) -> bool:
     """Whether ksqlDB compares values of two types: a text stands for a date or a time."""
-    if common(left, right) is not None:
+    if common(left, right) is not None or (left.name == right.name and left.name in _NESTED):
         return True
     times = [kind for kind in (left, right) if kind in TIMES]
     return bool(times) and (STRING in (left, right) or (len(times) == 2 and TIME not in times))

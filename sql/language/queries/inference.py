@@ -69,7 +69,7 @@ def _infer(expression: exp.Expression, scope: Scope) -> KsqlType:
             return NULL
         case exp.Neg():
             return _negated(expression, scope)
-        case exp.Paren() | exp.Alias():
+        case exp.Paren() | exp.Alias() | exp.Escape():
             return infer(expression.this, scope)
         case exp.Dot():
             return _field(expression, scope)

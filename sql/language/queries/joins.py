@@ -13,6 +13,7 @@ from sqlglot import exp
 from opensea_metrics.core.errors import SqlError, Stage
 from opensea_metrics.core.types import KsqlType, name_of
 from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.dialect.rewriting import rewritten
 from opensea_metrics.sql.language.queries.analysis import JoinStep, JoinWindow
 from opensea_metrics.sql.language.queries.inference import infer
 from opensea_metrics.sql.language.queries.scope import Scope, shown
@@ -233,7 +234,7 @@ class Joins:
             name = f"{self._owner(part)}.{name_of(part.this)}"
             return exp.Column(this=exp.Identifier(this=name, quoted=True))
 
-        return shown(expression.copy().transform(qualified))
+        return shown(rewritten(expression, qualified))
 
     def _error(self, message: str, at: exp.Expression | None = None, hint: str | None = None) -> SqlError:
         statement = self.scope.statement

@@ -10,6 +10,7 @@ from sqlglot import exp
 from opensea_metrics.core.types import BIGINT, INTEGER, NULL, KsqlType, StructType, name_of
 from opensea_metrics.sql.language.catalog.sources import Column, Source
 from opensea_metrics.sql.language.dialect.naming import SYSTEM_COLUMNS
+from opensea_metrics.sql.language.dialect.rewriting import rewritten
 from opensea_metrics.sql.language.queries.analysis import Projection
 from opensea_metrics.sql.language.queries.inference import infer
 from opensea_metrics.sql.language.queries.scope import Scope, shown
@@ -63,7 +64,7 @@ class Projections:
                 part.set("this", str(part.this).upper())
             return part
 
-        return expression.copy().transform(normalise)
+        return rewritten(expression, normalise)
 
     def _owner(self, column: exp.Column) -> str | None:
         if column.args.get("table"):

@@ -49,6 +49,7 @@ _UTC = {1: r"\+00", 2: r"\+0000", 3: r"\+00:00", 4: r"\+0000", 5: r"\+00:00"}
 _RANGES = {
     "year": 999_999_999, "month": 12, "day": 31, "hour": 24, "minute": 59, "second": 59, "hour of half": 12,
 }  # fmt: skip
+_ZONE, _ZONES = "zone", ("z", "zz", "zzz", "VV")
 _CYCLE, _CYCLE_DAYS = 400, 146_097
 _MOST = 2**63
 _THURSDAY = 3
@@ -77,6 +78,11 @@ class TimestampFormat:
             return time
         return time - shift(time)
 
+    def zone(self, text: str) -> str | None:
+        """The name of the zone in a text, or None if the pattern asks for none."""
+        match = self.expression.fullmatch(text) if _ZONE in self.fields else None
+        return match[1 + self.fields.index(_ZONE)] if match else None
+
     def read(self, text: str) -> dict[str, int] | None:
         """The fields of a text; None if the text is not of this form."""
         match = self.expression.fullmatch(text)
@@ -84,7 +90,7 @@ class TimestampFormat:
             return None
         fields: dict[str, int] = {}
         for name, written in zip(self.fields, match.groups(), strict=True):
-            if written is not None:
+            if written is not None and name != _ZONE:
                 name, value = _READERS[name](written) if name in _READERS else (name, int(written))
                 if fields.setdefault(name, value) != value:
                     return None
@@ -92,8 +98,10 @@ class TimestampFormat:
 
 
 @lru_cache(maxsize=100)
-def timestamp_format(pattern: str) -> TimestampFormat:
-    """The format for a pattern. Raises UnknownFormat."""
+def timestamp_format(pattern: str, zones: bool = False) -> TimestampFormat:
+    """The format for a pattern. Raises UnknownFormat. With ``zones``, the names of time zones are known."""
+    if not zones and any(match[0] in _ZONES for match in _TOKEN.finditer(pattern)):
+        raise UnknownFormat("the name of a time zone")
     fields: list[str] = []
     expression = "".join(_expressions([match[0] for match in _TOKEN.finditer(pattern)], fields))
     return TimestampFormat(re.compile(expression, re.DOTALL), tuple(fields))
@@ -135,6 +143,9 @@ def _expressions(tokens: Sequence[str], fields: list[str]) -> Iterator[str]:
             fields.append("offset")
             utc, form = {"X": ("[Zz]", len(token)), "Z": (_UTC[2], 2)}.get(token[0]) or (_UTC[len(token)], len(token))
             yield f"((?>{utc}|{_OFFSETS[form]}))"  # Java does not go back after it has read UTC
+        elif token in _ZONES:
+            fields.append(_ZONE)
+            yield "([A-Za-z][A-Za-z_/]*)"
         elif token[0].isalpha() or token in ("'", "{", "}", "#"):
             raise UnknownFormat(f"'{token}'")
         elif token == "[":

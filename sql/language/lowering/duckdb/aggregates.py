@@ -17,6 +17,7 @@ from opensea_metrics.core.definition import Definition
 from opensea_metrics.core.types import BIGINT, DOUBLE, INTEGER, DecimalType, duckdb
 from opensea_metrics.sql.language.functions import library as functions
 from opensea_metrics.sql.language.lowering.duckdb.expressions import Lowering, wrapped
+from opensea_metrics.sql.language.lowering.duckdb.statistics import STATISTICS
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ _SIMPLE: dict[str, Aggregate] = {
     "COLLECT_SET": _one(
         "list({0} ORDER BY {off})", _IN_ORDER, tidy="first_occurrences({a})"
     ),
+    **{name: _one(*parts) for name, parts in STATISTICS.items()},
     "LATEST_BY_OFFSET": Aggregate(
         (
             Accumulator("arg_max({0}, {off})", "arg_max({a}, {b})"),
@@ -88,8 +90,8 @@ def aggregate(call: exp.Anonymous, lowering: Lowering) -> Aggregate:
     function = functions.find(name)
     if function and function.definition is None:
         lowering.check_runs(call)
-    if name in ("COLLECT_SET", "COUNT_DISTINCT"):
-        lowering.check_comparable(call)
+    if name in ("ATTR", "COLLECT_SET", "COUNT_DISTINCT"):
+        written = [lowering.normal(lowering.type_of(arguments[0]), written[0])]
     if name == "SUM":
         chosen = _sum(kind)
     elif name == "SUM_LIST":
@@ -100,9 +102,8 @@ def aggregate(call: exp.Anonymous, lowering: Lowering) -> Aggregate:
     elif name == "AVG":
         chosen = _average(_sum(lowering.type_of(arguments[0])))
     elif name in ("TOPK", "TOPKDISTINCT"):
-        if len(arguments) > 2:
-            raise lowering.refused(call, "TOPK of several columns")
-        chosen = _greatest(name, str(arguments[1].this))
+        count = str(arguments[-1].this)
+        chosen = _greatest(name, count) if len(arguments) == 2 else _greatest_rows(len(arguments) - 1, count)
     elif name in _SIMPLE:
         chosen = _SIMPLE[name]
     elif function and function.definition:
@@ -167,6 +168,18 @@ def _average(total: Aggregate) -> Aggregate:
     count = Accumulator("count({0})", "CAST(sum({a}) AS BIGINT)")
     result = f"CASE WHEN {{b}} > 0 THEN CAST({total.finish} AS DOUBLE) / {{b}} ELSE 0 END"
     return Aggregate((*total.accumulators, count), result)
+
+
+def _greatest_rows(columns: int, count: str) -> Aggregate:
+    """TOPK of several columns: the rows with the greatest first column, and of equal ones the older."""
+    names = ["sort_col", *(f"col{number}" for number in range(columns - 1))]
+    row = ", ".join(f"{name} := {{{number}}}" for number, name in enumerate(names))
+    return _one(
+        f"list(struct_pack(s := {{0}}, o := -{{off}}, r := struct_pack({row}))) FILTER ({{0}} IS NOT NULL)",
+        "flatten(list({a}))",
+        tidy=f"list_sort({{a}}, 'DESC')[1:{count}]",
+        finish="list_transform(coalesce({a}, []), lambda _e: _e.r)",
+    )
 
 
 def _greatest(name: str, count: str) -> Aggregate:

@@ -91,8 +91,24 @@ class Lowering(Calls):
     def type_name(self, kind: KsqlType) -> str:
         return duckdb(kind)
 
-    def json_paths(self, names: Sequence[str]) -> list[str]:
-        return [text(pointer(names))]
+    def json_field(self, json_text: str, names: Sequence[str], in_python: str) -> str:
+        """DuckDB writes numbers in its own way, takes the first of repeated names, and no text after the JSON."""
+        path = text(pointer(names))
+        repeated = [
+            f"strlen(replace({{0}}, {text(name)}, '')) < strlen({{0}}) - {len(name.encode())}"
+            for name in (f'"{name}"' for name in dict.fromkeys(names) if not name.isdecimal())
+        ]
+
+        def write(once: Sequence[str]) -> str:
+            is_odd = f"json_odd_field(json_extract({{0}}, {path})::VARCHAR, {{0}})"
+            odd = " OR ".join(["NOT json_valid({0})", is_odd, *repeated])
+            return (
+                f"CASE WHEN {odd.replace('{0}', once[0])} THEN {in_python}"
+                f" WHEN json_type({once[0]}, {path}) = 'NULL' THEN 'null'"
+                f" ELSE json_extract_string({once[0]}, {path}) END"
+            )
+
+        return self.once([json_text], write)
 
     def member(self, struct: str, field: str) -> str:
         return f"struct_extract({struct}, {text(field)})"
@@ -115,16 +131,29 @@ class Lowering(Calls):
     def function(self, parameters: Sequence[str], body: str) -> str:
         return f"lambda {', '.join(map(column, parameters))}: {body}"
 
-    def higher_order(self, name: str, values: str, function: str, start: str | None) -> str:
-        if start is not None:
-            return self.once(
-                [start, values],
-                lambda once: (
-                    f"CASE WHEN {once[1]} IS NULL THEN {once[0]}"
-                    f" ELSE list_reduce({once[1]}, {function}, {once[0]}) END"
-                ),
-            )
+    def higher_order(self, name: str, values: str, function: str) -> str:
         return f"list_{name.lower()}({values}, {function})"
+
+    def reduced(self, values: str, function: str, start: str) -> str:
+        return self.once(
+            [start, values],
+            lambda once: (
+                f"CASE WHEN {once[1]} IS NULL THEN {once[0]}"
+                f" WHEN {once[0]} IS NOT NULL THEN list_reduce({once[1]}, {function}, {once[0]}) END"
+            ),
+        )
+
+    def are_distinct(self, values: str) -> str:
+        return f"len(list_distinct({values})) = len({values})"
+
+    def filtered(self, values: str, name: str, condition: str) -> str:
+        return f"list_filter({values}, lambda {name}: {condition})"
+
+    def picked(self, values: str, positions: str) -> str:
+        return f"list_select({values}, {positions})"
+
+    def normal_map(self, entries: str) -> str:
+        return f"map_from_entries(list_sort({entries}))"
 
     def without_nulls(self, values: str) -> str:
         return self.once(
@@ -185,8 +214,8 @@ class Lowering(Calls):
         return self.once(
             [value],
             lambda once: (
-                f"CASE WHEN ltrim({once[0]}, '+-.0123456789eE ') = ''"
-                f" THEN TRY_CAST(trim({once[0]}) AS {duckdb(kind)}) END"
+                f"CASE WHEN ltrim({once[0]}, '+-.0123456789eE ') = '' AND {self.fits(kind, once[0])}"
+                f" THEN TRY_CAST(trim({once[0]}) AS {self.wider(kind)}) END"
             ),
         )
 
@@ -221,6 +250,10 @@ class Lowering(Calls):
 
     def joined(self, texts: str, separator: str) -> str:
         return f"array_to_string({texts}, {separator})"
+
+    def joined_by(self, texts: str, separator: str) -> str:
+        pieces = f"list_reduce({texts}, lambda _x, _y: _x || {separator} || _y)"  # DuckDB's own takes literals only
+        return f"CASE WHEN len({texts}) = 0 THEN '' ELSE {pieces} END"
 
     def sorted(self, values: str, is_descending: bool) -> str:
         return f"list_sort({values}, '{'DESC' if is_descending else 'ASC'}', 'NULLS LAST')"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from opensea_metrics.sql.language.lowering.duckdb import statistics
+
 SETUP = (
     "SET GLOBAL TimeZone = 'UTC'",
     # Statements that pass sql/language/dialect/nesting.py are about ten times as deep in DuckDB's SQL.
@@ -66,6 +68,11 @@ SETUP = (
       (x < ':' AND strlen(x) < 25 AND regexp_full_match(x,
         '-?[0-9]+[.](?:0|[0-9]*[1-9])|-?[0-9]+(?:[.][0-9]+)?[eE][+-]?[0-9]+'))
       OR (x > 'Z' AND x < '\\') OR (x >= '{' AND regexp_matches(x, '^\\{(?s:.*)[:,\\[]-?[0-9]+[.eE]')))""",
+    # True for an array or object v in a JSON text x, and for a number that DuckDB may write in another way than x: with
+    # an exponent, zeros at the end, more digits than a DOUBLE keeps, or next to 0.
+    """CREATE OR REPLACE MACRO json_odd_field(v, x) AS (
+      regexp_matches(v, '^[\\[{]|^-0') OR (regexp_matches(v, '^[-0-9].*[.eE]')
+        AND regexp_matches(x, '[.][0-9]+0([^0-9]|$)|[0-9][eE][-+0-9]|[0-9.]{16}|0[.]0000')))""",
     # Times as text, as ksqlDB writes them.
     "CREATE OR REPLACE MACRO date_text(x) AS (if(x > DATE '9999-12-31', '+', '') || strftime(x, '%Y-%m-%d'))",
     "CREATE OR REPLACE MACRO time_text(x) AS (left(x::VARCHAR, if(second(x) = 0, 5, 8)))",
@@ -78,6 +85,8 @@ SETUP = (
       list_reduce(list_transform(l, lambda _e: [_e]), lambda _b, _e:
         CASE WHEN _e[1].comes OR list_position(_b, {'comes': true, 'value': _e[1].value}) IS NULL THEN _b || _e
         ELSE _b[:len(_b) - list_position(list_reverse(_b), {'comes': true, 'value': _e[1].value})]
-          || _b[len(_b) + 2 - list_position(list_reverse(_b), {'comes': true, 'value': _e[1].value}):] END))""",
+          || _b[len(_b) + 2 - list_position(list_reverse(_b), {'comes': true, 'value': _e[1].value}):] END,
+        l[1:0]))""",
+    *statistics.MACROS,
 )
 """Statements to run once in a database. All its cursors see the effects."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
+from opensea_metrics.sql.language.lowering.json_paths import names_in
 from opensea_metrics.sql.language.lowering.records.exact import Number, json_text, parsed, text_of
 from opensea_metrics.udfs.api import udf
 
@@ -56,6 +58,28 @@ def _is(member: Any, value: str | None, kind: str) -> bool:
         case str():
             return kind == "STRING" and value == member
     return False
+
+
+@udf(name="ksql_json_field")
+def json_field(text: str, path: str) -> str | None:
+    """EXTRACTJSONFIELD: a text as it is, all else as JSON; NULL for a path of another form."""
+    names = _names(path)
+    value = _read(text)
+    if names is None or value is _NO_JSON:
+        return None
+    for name in names:
+        if isinstance(value, dict):
+            value = value.get(name, _NO_JSON)
+        elif isinstance(value, list) and name.isdecimal() and int(name) < len(value):
+            value = value[int(name)]
+        else:
+            return None
+        if value is _NO_JSON:
+            return None
+    return text_of(value) if isinstance(value, str) else json_text(value)
+
+
+_names = lru_cache(maxsize=200)(names_in)
 
 
 @udf(name="ksql_json_items")

@@ -41,6 +41,25 @@ def trunc_double(value: float, digits: int) -> float | None:
     return _to_digits(value, digits, ROUND_DOWN)
 
 
+@udf(name="ksql_round_decimal")
+def round_decimal(value: str, digits: int) -> str:
+    """A DECIMAL rounded to digits after the point, halves towards positive numbers."""
+    number = Decimal(value)
+    return _cut_to(number, digits, ROUND_HALF_DOWN if number < 0 else ROUND_HALF_UP)
+
+
+@udf(name="ksql_trunc_decimal")
+def trunc_decimal(value: str, digits: int) -> str:
+    """A DECIMAL cut off after digits after the point."""
+    return _cut_to(Decimal(value), digits, ROUND_DOWN)
+
+
+def _cut_to(number: Decimal, digits: int, rounding: str) -> str:
+    if -int(number.as_tuple().exponent) <= digits:
+        return format(number, "f")
+    return format(number.quantize(Decimal(1).scaleb(-max(digits, -_MOST_DIGITS), _EXACT), rounding, _EXACT), "f")
+
+
 @udf(name="ksql_quotient")
 def quotient(left: str, right: str, precision: int, scale: int) -> str | None:
     """A quotient of DECIMALs; NULL for a division by zero, and if it needs more digits than its type has.

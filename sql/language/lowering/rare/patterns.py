@@ -83,12 +83,6 @@ def translated(pattern: str) -> re.Pattern[str] | None:
         return None
 
 
-def splits_between(pattern: str) -> bool:
-    """Whether a pattern can match nothing, so that Java splits between characters. Raises Untranslatable."""
-    compiled = translated(pattern)
-    return bool(pattern) and compiled is not None and compiled.search("") is not None
-
-
 @udf(name="ksql_regexp_replace")
 def regexp_replace(text: str, pattern: str, replacement: str) -> str | None:
     r"""All matches replaced; in the replacement ``$1`` is a group, and a backslash takes a character as it is."""
@@ -135,17 +129,25 @@ def _pieces(replacement: str, groups: int) -> tuple[str | int, ...] | None:
 
 @udf(name="ksql_regexp_split_to_array")
 def regexp_split_to_array(text: str, pattern: str) -> list[str] | None:
-    """The parts between matches; single characters for an empty pattern."""
+    """The parts between matches. Java takes a match of nothing at the start or the end for none."""
     compiled = translated(pattern)
     if compiled is None:
         return None
-    if not pattern:
-        return list(text)
     parts, start = [], 0
     for match in compiled.finditer(text):
+        if match.start() == match.end() and match.start() in (0, len(text)):
+            continue
         parts.append(text[start : match.start()])
         start = match.end()
     return [*parts, text[start:]]
+
+
+@udf(name="ksql_regexp_extract")
+def regexp_extract(pattern: str, text: str, group: int) -> str | None:
+    """What a group matches (0 is the whole pattern) in the first match; NULL without a match or such a group."""
+    compiled = translated(pattern)
+    match = None if compiled is None or not 0 <= group <= compiled.groups else compiled.search(text)
+    return None if match is None else match[group]
 
 
 @udf(name="ksql_regexp_extract_all")

@@ -39,27 +39,28 @@ def _module(name: str) -> Any:
     return importlib.import_module(f"{__package__}.{name}")
 
 
-def _splitting(pattern: str) -> None:
-    if _module("patterns").splits_between(pattern):
-        raise ValueError("a pattern that matches nothing")
-
-
-def _translated(pattern: str) -> None:
+def translated(pattern: str) -> None:
+    """Raises ValueError with the part of a pattern of Java's that Python reads in another way."""
     _module("patterns").translated(pattern)
+
+
+def is_pattern(pattern: str) -> bool:
+    """Whether Java takes a pattern. Raises ValueError with a part that Python reads in another way."""
+    return _module("patterns").translated(pattern) is not None
 
 
 def _simple_date(pattern: str) -> None:
     _module("simple_dates").check(pattern)
 
 
-def _format(pattern: str, letters: str) -> None:
-    _module("times").check(pattern, letters)
+def _format(pattern: str) -> None:
+    _module("times").check(pattern)
 
 
 _MASKS = ("'X'", "'x'", "'n'", "'-'")
-_FORMAT_DATE = {1: partial(_format, letters="date of SimpleDateFormat")}
-_FORMAT = {1: partial(_format, letters="date")}
+_FORMAT = {1: _format}
 _PARSE = {1: timestamp_format}
+_PARSE_WITH_ZONE = {1: partial(timestamp_format, zones=True)}
 
 
 def _mask(call: str, first: str) -> dict[str, PythonForm]:
@@ -81,7 +82,7 @@ FORMS: dict[str, dict[str, PythonForm]] = {
         "BYTES VARCHAR": PythonForm("binary.double_from_bytes"),
     },
     "ENCODE": {"VARCHAR VARCHAR VARCHAR": PythonForm("binary.encode")},
-    "FORMAT_DATE": {"DATE VARCHAR": PythonForm("times.format_date", checks=_FORMAT_DATE)},
+    "FORMAT_DATE": {"DATE VARCHAR": PythonForm("times.format_date", checks=_FORMAT)},
     "FORMAT_TIME": {"TIME VARCHAR": PythonForm("times.format_time", checks=_FORMAT)},
     "FORMAT_TIMESTAMP": {
         "TIMESTAMP VARCHAR": PythonForm("times.format_timestamp", ("'UTC'",), checks=_FORMAT),
@@ -116,18 +117,18 @@ FORMS: dict[str, dict[str, PythonForm]] = {
     "PARSE_DATE": {"VARCHAR VARCHAR": PythonForm("simple_dates.parse_date", checks={1: _simple_date})},
     "PARSE_TIME": {"VARCHAR VARCHAR": PythonForm("times.parse_time", checks=_PARSE)},
     "PARSE_TIMESTAMP": {
-        "VARCHAR VARCHAR": PythonForm("times.parse_timestamp", ("'UTC'",), checks=_PARSE),
-        "VARCHAR VARCHAR VARCHAR": PythonForm("times.parse_timestamp", checks=_PARSE),
+        "VARCHAR VARCHAR": PythonForm("times.parse_timestamp", ("'UTC'",), checks=_PARSE_WITH_ZONE),
+        "VARCHAR VARCHAR VARCHAR": PythonForm("times.parse_timestamp", checks=_PARSE_WITH_ZONE),
     },
     "REGEXP_EXTRACT_ALL": {
-        "VARCHAR VARCHAR": PythonForm("patterns.regexp_extract_all", ("0",), checks={0: _translated}),
-        "VARCHAR VARCHAR INT": PythonForm("patterns.regexp_extract_all", checks={0: _translated}),
+        "VARCHAR VARCHAR": PythonForm("patterns.regexp_extract_all", ("0",), checks={0: translated}),
+        "VARCHAR VARCHAR INT": PythonForm("patterns.regexp_extract_all", checks={0: translated}),
     },
     "REGEXP_REPLACE": {
-        "VARCHAR VARCHAR VARCHAR": PythonForm("patterns.regexp_replace", checks={1: _translated})
+        "VARCHAR VARCHAR VARCHAR": PythonForm("patterns.regexp_replace", checks={1: translated})
     },
     "REGEXP_SPLIT_TO_ARRAY": {
-        "VARCHAR VARCHAR": PythonForm("patterns.regexp_split_to_array", checks={1: _splitting})
+        "VARCHAR VARCHAR": PythonForm("patterns.regexp_split_to_array", checks={1: translated})
     },
     "ROUND": {"DOUBLE INT": PythonForm("numbers.round_double")},
     "RPAD": {"BYTES INT BYTES": PythonForm("binary.rpad_bytes")},
@@ -135,8 +136,8 @@ FORMS: dict[str, dict[str, PythonForm]] = {
     "SPLIT_TO_MAP": {"VARCHAR VARCHAR VARCHAR": PythonForm("letters.split_to_map")},
     "STRINGTODATE": {"VARCHAR VARCHAR": PythonForm("times.string_to_date", checks=_PARSE)},
     "STRINGTOTIMESTAMP": {
-        "VARCHAR VARCHAR": PythonForm("times.parse_timestamp", ("'UTC'",), checks=_PARSE),
-        "VARCHAR VARCHAR VARCHAR": PythonForm("times.parse_timestamp", checks=_PARSE),
+        "VARCHAR VARCHAR": PythonForm("times.parse_timestamp", ("'UTC'",), checks=_PARSE_WITH_ZONE),
+        "VARCHAR VARCHAR VARCHAR": PythonForm("times.parse_timestamp", checks=_PARSE_WITH_ZONE),
     },
     "SUBSTRING": {
         "BYTES INT": PythonForm("binary.sub_bytes", ("2147483647",)),
@@ -168,6 +169,11 @@ CASTS: dict[str, PythonForm] = {
 }
 
 DIVISION = PythonForm("numbers.quotient")
+HASH_ORDER = PythonForm("maps.hash_order")
+ROUND_DECIMAL = PythonForm("numbers.round_decimal")
+TRUNC_DECIMAL = PythonForm("numbers.trunc_decimal")
+JSON_FIELD = PythonForm("json_texts.json_field")
+REGEXP_EXTRACT = PythonForm("patterns.regexp_extract")
 JSON_ARRAY_CONTAINS = PythonForm("json_texts.json_array_contains")
 PLAIN = PythonForm("numbers.plain_decimal")
 CUT = PythonForm("numbers.cut_decimal")
@@ -175,6 +181,7 @@ CUT = PythonForm("numbers.cut_decimal")
 
 def definitions() -> dict[str, Definition]:
     """All functions in Python by their names in the engines' SQL."""
-    forms = [DIVISION, CUT, PLAIN, JSON_ARRAY_CONTAINS, *CASTS.values()]
+    forms = [DIVISION, HASH_ORDER, JSON_FIELD, REGEXP_EXTRACT, ROUND_DECIMAL, TRUNC_DECIMAL, CUT, PLAIN]
+    forms += [JSON_ARRAY_CONTAINS, *CASTS.values()]
     forms += [form for variations in FORMS.values() for form in variations.values()]
     return {form.definition.name: form.definition for form in forms}

@@ -10,7 +10,7 @@ import re
 from datetime import date
 from functools import lru_cache
 
-from opensea_metrics.sql.language.lowering.rare.zones import zone_of
+from opensea_metrics.sql.language.lowering.rare.zones import SHORT_NAMES, zone_of
 from opensea_metrics.sql.language.values import timestamps
 from opensea_metrics.sql.language.values.timestamp_formats import (
     MONTHS,
@@ -22,23 +22,19 @@ from opensea_metrics.udfs.api import udf
 
 _DAY = 86_400_000
 _TOKEN = re.compile(r"'(?:[^']|'')*'|([A-Za-z])\1*|.", re.DOTALL)
-_DATE_LETTERS, _CLOCK_LETTERS, _OFFSET_LETTERS = "yuMdDE", "HhkKmsSnAa", "XxZV"
+_DATE_LETTERS, _CLOCK_LETTERS, _OFFSET_LETTERS = "yuMLdDEecGQqYwW", "HhkKmsSnAa", "XxZVz"
 _WRITTEN = re.compile(
-    "y|yy|yyyy|u|uu|uuuu|M{1,4}|dd?|D|DDD|E{1,4}|HH?|hh?|kk?|KK?|mm?|ss?|S{1,9}|n|A|a|X{1,3}|x{1,3}|Z{1,3}|VV"
+    "y|yy|yyyy|u|uu|uuuu|Y|YY|YYYY|M{1,4}|L{1,2}|dd?|D|DDD|E{1,4}|ee?|c|G|Q{1,3}|q{1,2}|ww?|W|HH?|hh?|kk?|KK?|mm?|ss?"
+    "|S{1,9}|n|A|a|X{1,3}|x{1,3}|Z{1,3}|VV|z{1,3}"
 )
 _CYCLE_YEARS, _CYCLE_DAYS, _TO_1970 = 400, 146_097, date(1970, 1, 1).toordinal() - 1
 
 
-def check(pattern: str, letters: str) -> None:
-    """Raises UnknownFormat for a pattern that is not written here. ``letters`` says for what: "date", "date
-    of SimpleDateFormat", "time" or "timestamp"."""
+def check(pattern: str) -> None:
+    """Raises UnknownFormat for a pattern that is not written here."""
     for match in _TOKEN.finditer(pattern):
         token = match[0]
-        if token == "'" or token in ("{", "}", "#", "[", "]"):
-            raise UnknownFormat(f"'{token}'")
-        if not match[1]:
-            continue
-        if not _WRITTEN.fullmatch(token) or (letters == "date of SimpleDateFormat" and token[0] not in "yMdDE"):
+        if token == "'" or token in ("{", "}", "#", "[", "]") or (match[1] and not _WRITTEN.fullmatch(token)):
             raise UnknownFormat(f"'{token}'")
 
 
@@ -51,7 +47,8 @@ def _civil(days: int) -> tuple[int, date]:
 
 @lru_cache(maxsize=200)
 def _tokens(pattern: str) -> tuple[tuple[str, bool], ...]:
-    """The parts of a pattern, and whether each is a field."""
+    """The parts of a pattern, and whether each is a field. Raises UnknownFormat."""
+    check(pattern)
     tokens: list[tuple[str, bool]] = []
     for match in _TOKEN.finditer(pattern):
         token = match[0]
@@ -64,9 +61,12 @@ def _tokens(pattern: str) -> tuple[tuple[str, bool], ...]:
 
 
 def _written(
-    pattern: str, days: int | None, clock: int | None, offset: int | None = None, zone: str = ""
+    pattern: str, days: int | None, clock: int | None, offset: int | None = None, zone: tuple[str, str] = ("", "")
 ) -> str | None:
-    """A date, a time of day and an offset (ms) in a pattern; None if the pattern asks for one that is missing."""
+    """A date, a time of day and an offset (ms) in a pattern; None if the pattern asks for one that is missing.
+
+    ``zone`` is the name of the offset's region, and its short name at that time.
+    """
     parts = []
     for token, is_field in _tokens(pattern):
         if not is_field:
@@ -88,14 +88,20 @@ def _written(
             parts.append(_clock_field(token, clock))
         else:
             assert offset is not None
-            parts.append(zone if letter == "V" else _offset_field(token, offset // 1000))
+            parts.append(_zone_field(token, zone, offset))
     return "".join(parts)
 
 
 def _date_field(token: str, days: int) -> str:
     year, day = _civil(days)
     letter, count = token[0], len(token)
-    if letter in "yu":
+    if letter in "Yw":
+        year, week = _week(year, day)
+        if letter == "w":
+            return f"{week:0{count}}"
+    if letter == "G":
+        return "AD" if year > 0 else "BC"
+    if letter in "yuY":
         shown = year if letter == "u" or year > 0 else 1 - year
         if count == 2:
             return f"{shown % 100:02}"
@@ -107,8 +113,24 @@ def _date_field(token: str, days: int) -> str:
         return MONTHS[day.month - 1][: None if count == 4 else 3]
     if letter == "E":
         return WEEKDAYS[day.weekday()][: None if count == 4 else 3]
-    number = {"M": day.month, "d": day.day, "D": day.timetuple().tm_yday}[letter]
+    quarter = (day.month + 2) // 3
+    if letter == "Q" and count == 3:
+        return f"Q{quarter}"
+    weekday = day.isoweekday() % 7 + 1
+    number = {
+        "M": day.month, "L": day.month, "d": day.day, "D": day.timetuple().tm_yday, "Q": quarter, "q": quarter,
+        "e": weekday, "c": weekday, "W": (day.day + day.replace(day=1).isoweekday() % 7 + 6) // 7,
+    }[letter]  # fmt: skip
     return f"{number:0{count}}"
+
+
+def _week(year: int, day: date) -> tuple[int, int]:
+    """The year and number of an American week: it begins on a Sunday, and January 1 is in the first one."""
+    first = day.replace(month=1, day=1)
+    week = ((day - first).days + first.isoweekday() % 7) // 7 + 1
+    rest_of_year = (day.replace(month=12, day=31) - day).days
+    saturday = 6 - day.isoweekday() % 7
+    return (year + 1, 1) if rest_of_year < saturday else (year, week)
 
 
 def _clock_field(token: str, clock: int) -> str:
@@ -129,6 +151,16 @@ def _clock_field(token: str, clock: int) -> str:
     return f"{number:0{count}}"
 
 
+def _zone_field(token: str, zone: tuple[str, str], offset: int) -> str:
+    if token[0] == "V":
+        return zone[0]
+    if token[0] != "z":
+        return _offset_field(token, offset // 1000)
+    if not zone[1].isalpha():
+        raise UnknownFormat(f"'{token}' for the zone {zone[0]}")
+    return zone[1]
+
+
 def _offset_field(token: str, seconds: int) -> str:
     letter, count = token[0], len(token)
     if letter == "X" and seconds == 0:
@@ -144,11 +176,12 @@ def _offset_field(token: str, seconds: int) -> str:
 def format_timestamp(milliseconds: int, pattern: str, zone: str) -> str | None:
     """A TIMESTAMP in a pattern, as the clocks of a zone show it; NULL for an unknown zone."""
     try:
-        offset = zone_of(zone).offset(milliseconds)
+        region = zone_of(zone)
     except ValueError:
         return None
+    offset = region.offset(milliseconds)
     days, clock = divmod(milliseconds + offset, _DAY)
-    return _written(pattern, days, clock, offset, zone)
+    return _written(pattern, days, clock, offset, (zone, region.short_name(milliseconds)))
 
 
 @udf(name="ksql_format_date")
@@ -166,8 +199,11 @@ def format_time(clock: int, pattern: str) -> str | None:
 @udf(name="ksql_parse_timestamp")
 def parse_timestamp(text: str, pattern: str, zone: str) -> int | None:
     """The TIMESTAMP in a text; NULL for a text of another form or an unknown zone."""
+    form = timestamp_format(pattern, zones=True)
+    written = form.zone(text)
     try:
-        return timestamp_format(pattern).milliseconds(text, zone_of(zone).offset_of_local)
+        region = zone_of(SHORT_NAMES.get(written.upper(), written) if written else zone)
+        return form.milliseconds(text, region.offset_of_local)
     except ValueError:
         return None
 

@@ -13,12 +13,27 @@ _CYCLE = 146_097 * 86_400_000
 _MOST_OFFSET = 18 * 3600
 
 
+SHORT_NAMES = {
+    "ACST": "Australia/Adelaide", "AEDT": "Australia/Sydney", "AEST": "Australia/Sydney", "AKDT": "America/Anchorage",
+    "AKST": "America/Anchorage", "ART": "America/Argentina/Buenos_Aires", "AWST": "Australia/Perth",
+    "BRT": "America/Sao_Paulo", "CDT": "America/Chicago", "CEST": "Europe/Paris", "CET": "Europe/Paris",
+    "CST": "America/Chicago", "EAT": "Africa/Nairobi", "EDT": "America/New_York", "EEST": "Europe/Athens",
+    "EET": "Europe/Athens", "EST": "America/New_York", "HKT": "Asia/Hong_Kong", "HST": "Pacific/Honolulu",
+    "IST": "Asia/Kolkata", "JST": "Asia/Tokyo", "KST": "Asia/Seoul", "MDT": "America/Denver", "MSK": "Europe/Moscow",
+    "MST": "America/Denver", "NZST": "Pacific/Auckland", "PDT": "America/Los_Angeles", "PKT": "Asia/Karachi",
+    "PST": "America/Los_Angeles", "SAST": "Africa/Johannesburg", "SGT": "Asia/Singapore", "WEST": "Europe/Lisbon",
+    "WET": "Europe/Lisbon",
+}  # fmt: skip
+"""The regions that Java's formatters take these names for (observed on a 7.9.1). EST in July is daylight time, too."""
+
+
 class Zone:
     """A zone: its offset from UTC in milliseconds, by time."""
 
     def __init__(self, name: str) -> None:
         """Raises ValueError for a name that is none."""
         self.fixed: int | None = None
+        self._name = name
         match = _OFFSET.fullmatch(name)
         if name in ("Z", "UTC", "GMT", "UT"):
             self.fixed = 0
@@ -41,6 +56,12 @@ class Zone:
         if self.fixed is not None:
             return self.fixed
         return _milliseconds(_moment(milliseconds).replace(tzinfo=UTC).astimezone(self._zone).utcoffset())
+
+    def short_name(self, milliseconds: int) -> str:
+        """The name of the offset at a time, such as CEST."""
+        if self.fixed is not None:
+            return self._name if self._name.isalpha() else ""
+        return _moment(milliseconds).replace(tzinfo=UTC).astimezone(self._zone).tzname() or ""
 
     def offset_of_local(self, milliseconds: int) -> int:
         """The offset of a local time, given as if it were UTC.

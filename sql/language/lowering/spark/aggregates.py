@@ -25,9 +25,23 @@ _TEMPLATES = {
     "COLLECT_SET": f"slice(array_distinct({_IN_ORDER}), 1, 1000)",
     "LATEST_BY_OFFSET": "max_by({0}, _off) FILTER (WHERE {0} IS NOT NULL)",
     "EARLIEST_BY_OFFSET": "min_by({0}, _off) FILTER (WHERE {0} IS NOT NULL)",
+    "ATTR": "collect_set(named_struct('v', {0}))",
+    "HISTOGRAM": _IN_ORDER.replace("{0}", "coalesce({0}, 'null')"),
+    "STDDEV_SAMP": "var_samp({0})",  # observed: the variance
+    "STDDEV_SAMPLE": "stddev_samp({0})",
     "TOPK": "slice(sort_array(collect_list({0}), false), 1, {n})",
     "TOPKDISTINCT": "slice(sort_array(collect_set({0}), false), 1, {n})",
 }
+
+
+_RESULTS = {
+    "ATTR": "CASE WHEN size({a}) = 1 THEN {a}[0].v END",
+    "HISTOGRAM": "map_from_entries(transform(slice(array_distinct({a}), 1, 1000),"
+    " _k -> struct(_k, CAST(size(filter({a}, _e -> _e = _k)) AS BIGINT))))",
+    "STDDEV_SAMP": "coalesce({a}, CAST(0 AS DOUBLE))",
+    "STDDEV_SAMPLE": "coalesce({a}, CAST(0 AS DOUBLE))",
+}
+"""The results of aggregates that are not Spark's own. ``{a}`` is the aggregate that Spark computes."""
 
 
 def aggregate(call: exp.Anonymous, lowering: SparkLowering, state: str) -> tuple[str, str]:
@@ -44,10 +58,12 @@ def aggregate(call: exp.Anonymous, lowering: SparkLowering, state: str) -> tuple
     function = functions.find(name)
     if function and function.definition is None:
         lowering.check_runs(call)
-    if name in ("COLLECT_SET", "COUNT_DISTINCT"):
+    if name in ("ATTR", "COLLECT_SET", "COUNT_DISTINCT"):
         lowering.check_comparable(call)
     if name == "SUM_LIST":
-        raise lowering.refused(call, name)
+        start = f"CAST(0 AS {spark(kind)})"
+        there = f"filter({written[0]}, _x -> _x IS NOT NULL)"
+        return f"sum(aggregate({there}, {start}, (_x, _y) -> _x + _y))", _sum(kind, state)
     if name in ("LATEST_BY_OFFSET", "EARLIEST_BY_OFFSET") and len(arguments) > 1:
         return _by_offset(name == "LATEST_BY_OFFSET", written[0], arguments[1:]), state
     if name == "SUM":
@@ -57,16 +73,44 @@ def aggregate(call: exp.Anonymous, lowering: SparkLowering, state: str) -> tuple
         both = f"named_struct('s', sum({written[0]}), 'n', count({written[0]}))"
         total = f"CAST({_sum(kind, f'{state}.s')} AS DOUBLE)"
         return both, f"CASE WHEN {state}.n > 0 THEN {total} / {state}.n ELSE CAST(0 AS DOUBLE) END"
+    if name == "CORRELATION":
+        return _correlation(written, lowering, state)
+    if name == "TOPK" and len(arguments) > 2:
+        return _greatest_rows(written), f"transform({state}, _e -> _e.r)"
     if name in _TEMPLATES:
-        if name == "TOPK" and len(arguments) > 2:
-            raise lowering.refused(call, "TOPK of several columns")
         count = arguments[-1]
         if "{n}" in _TEMPLATES[name] and (not isinstance(count, exp.Literal) or count.is_string):
             raise lowering.refused(call, f"{name} with a count that is not a literal")
-        return _TEMPLATES[name].replace("{n}", written[-1]).replace("{0}", written[0]), state
+        return _TEMPLATES[name].replace("{n}", written[-1]).replace("{0}", written[0]), (
+            _RESULTS.get(name, "{a}").replace("{a}", state)
+        )
     if function and function.definition:
         return _python(function.definition, written, state)
     raise lowering.refused(call, name)
+
+
+def _correlation(written: Sequence[str], lowering: SparkLowering, state: str) -> tuple[str, str]:
+    """Pearson's coefficient from sums over the rows that have both values, as ksqlDB computes it."""
+    x, y = (f"CAST({value} AS DOUBLE)" for value in written)
+    products = {"x": x, "y": y, "xx": f"{x} * {x}", "yy": f"{y} * {y}", "xy": f"{x} * {y}"}
+    there = f" FILTER (WHERE {written[0]} IS NOT NULL AND {written[1]} IS NOT NULL)"
+    sums = ", ".join(
+        f"'{name}', coalesce(sum({product}){there}, CAST(0 AS DOUBLE))" for name, product in products.items()
+    )
+    numerator = f"({state}.n * {state}.xy - {state}.x * {state}.y)"
+    squares = (f"({state}.n * {state}.{name}{name} - {state}.{name} * {state}.{name})" for name in "xy")
+    return (
+        f"named_struct('n', CAST(count(*){there} AS DOUBLE), {sums})",
+        lowering.double(numerator, "/", f"sqrt({' * '.join(squares)})"),
+    )
+
+
+def _greatest_rows(written: Sequence[str]) -> str:
+    """TOPK of several columns: the rows with the greatest first column, and of equal ones the older."""
+    names = ["sort_col", *(f"col{number}" for number in range(len(written) - 2))]
+    row = ", ".join(f"'{name}', {value}" for name, value in zip(names, written[:-1], strict=True))
+    listed = f"collect_list(named_struct('s', {written[0]}, 'o', -_off, 'r', named_struct({row})))"
+    return f"slice(sort_array({listed} FILTER (WHERE {written[0]} IS NOT NULL), false), 1, {written[-1]})"
 
 
 def _by_offset(is_latest: bool, value: str, constants: list[exp.Expression]) -> str:

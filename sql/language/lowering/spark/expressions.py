@@ -27,14 +27,21 @@ from opensea_metrics.core.types import (
     spark,
 )
 from opensea_metrics.sql.language.lowering import scalars
-from opensea_metrics.sql.language.lowering.calls import Calls, fill
+from opensea_metrics.sql.language.lowering.calls import Calls
 from opensea_metrics.sql.language.lowering.expressions import spans_all
 from opensea_metrics.sql.language.lowering.rare import table
 from opensea_metrics.sql.language.lowering.refusals import SPARK
+from opensea_metrics.sql.language.lowering.template import fill
+from opensea_metrics.sql.language.lowering.typed import has_map
 from opensea_metrics.sql.language.lowering.writing import SHALLOW, balanced
 
 _MOST_PATHS = 8
 """The largest number of Spark paths that one ksqlDB path may stand for."""
+# Observed: a JSON null gives the text 'null'.
+_JSON_FIELD = (
+    "CASE WHEN is_variant_null(try_variant_get(try_parse_json({0}), {1}, 'variant')) THEN 'null'"
+    " ELSE get_json_object({0}, {1}) END"
+)
 # Spark does not write scalars as JSON. So the value becomes a field, and its text is cut out of the braces.
 _JSON_TEXT = (
     "regexp_extract(to_json(named_struct('v', {0}), map('ignoreNullFields', 'false')), '(?s)^.{{5}}(.*).$', 1)"
@@ -71,7 +78,20 @@ class SparkLowering(Calls):
             return f"CAST({literal.this} AS DOUBLE)"
         return super().literal(literal)
 
-    def json_paths(self, names: Sequence[str]) -> list[str]:
+    def json_field(self, json_text: str, names: Sequence[str], in_python: str) -> str:
+        """Spark writes numbers in its own way, and would call Python for all rows, also in a branch of a CASE."""
+        try:
+            paths = self._json_paths(names)
+        except ValueError:
+            return in_python
+
+        def write(once: Sequence[str]) -> str:
+            values = [fill(_JSON_FIELD, [once[0], path]) for path in paths]
+            return values[0] if len(values) == 1 else f"coalesce({', '.join(values)})"
+
+        return self.once([json_text], write)
+
+    def _json_paths(self, names: Sequence[str]) -> list[str]:
         """For ksqlDB, a name made of digits is an index or a field's name. Spark writes these differently."""
         levels: list[list[str]] = []
         for name in names:
@@ -109,16 +129,29 @@ class SparkLowering(Calls):
         names = ", ".join(map(spark_column, parameters))
         return f"{names if len(parameters) == 1 else f'({names})'} -> {body}"
 
-    def higher_order(self, name: str, values: str, function: str, start: str | None) -> str:
-        if start is not None:
-            return self.once(
-                [start, values],
-                lambda once: (
-                    f"CASE WHEN {once[1]} IS NULL THEN {once[0]}"
-                    f" ELSE aggregate({once[1]}, {once[0]}, {function}) END"
-                ),
-            )
+    def higher_order(self, name: str, values: str, function: str) -> str:
         return f"{name.lower()}({values}, {function})"
+
+    def reduced(self, values: str, function: str, start: str) -> str:
+        return self.once(
+            [start, values],
+            lambda once: (
+                f"CASE WHEN {once[1]} IS NULL THEN {once[0]}"
+                f" WHEN {once[0]} IS NOT NULL THEN aggregate({once[1]}, {once[0]}, {function}) END"
+            ),
+        )
+
+    def are_distinct(self, values: str) -> str:
+        return f"size(array_distinct({values})) = size({values})"
+
+    def filtered(self, values: str, name: str, condition: str) -> str:
+        return f"filter({values}, {name} -> {condition})"
+
+    def picked(self, values: str, positions: str) -> str:
+        return f"transform({positions}, _o -> element_at({values}, CAST(_o AS INT)))"
+
+    def normal_map(self, entries: str) -> str:
+        return f"array_sort({entries}, (_a, _b) -> CASE WHEN _a.key < _b.key THEN -1 ELSE 1 END)"
 
     def without_nulls(self, values: str) -> str:
         return self.once(
@@ -208,8 +241,8 @@ class SparkLowering(Calls):
             case k if k == BOOLEAN:
                 begins = [f"startswith('{word}', lower(trim({value})))" for word in ("true", "yes")]
                 return f"(trim({value}) <> '' AND ({' OR '.join(begins)}))"
-        looks = f"{value} RLIKE '^[-+.0-9eE ]*$'"
-        return f"CASE WHEN {looks} THEN TRY_CAST(trim({value}) AS {spark(kind)}) END"
+        looks = f"{value} RLIKE '^[-+.0-9eE ]*$' AND {self.fits(kind, value)}"
+        return f"CASE WHEN {looks} THEN TRY_CAST(trim({value}) AS {self.wider(kind)}) END"
 
     def cut_decimal(self, kind: KsqlType, value: str) -> str:
         # The last 64 bits of a number of up to 38 digits, from text: Spark has no wider integers.
@@ -252,6 +285,9 @@ class SparkLowering(Calls):
     def joined(self, texts: str, separator: str) -> str:
         return f"array_join({texts}, {separator})"
 
+    def joined_by(self, texts: str, separator: str) -> str:
+        return self.joined(texts, separator)
+
     def sorted(self, values: str, is_descending: bool) -> str:
         return f"sort_array({values}, false)" if is_descending else f"array_sort({values})"
 
@@ -286,6 +322,11 @@ class SparkLowering(Calls):
         if not isinstance(pattern, exp.Literal) or not set(parts) <= set(_NATIVE):
             raise self.refused(call, "this pattern of FORMAT_TIMESTAMP")
         return f"date_format({self.value(arguments[0])}, {self.value(pattern)})"
+
+    def check_comparable(self, call: exp.Anonymous) -> None:
+        kind = self.type_of(call.expressions[0])
+        if has_map(kind):
+            raise self.refused(call, f"{call.this} of {kind}")
 
     def json_text(self, kind: KsqlType, value: str) -> str:
         return fill(_JSON_TEXT, [self.once([value], lambda once: _sorted(kind, once[0]))])

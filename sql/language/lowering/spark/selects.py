@@ -12,7 +12,6 @@ from sqlglot import exp
 from opensea_metrics.core.quoting import spark_column
 from opensea_metrics.core.types import spark
 from opensea_metrics.sql.language.catalog.sources import Source, Window
-from opensea_metrics.sql.language.functions import library as functions
 from opensea_metrics.sql.language.lowering import selects
 from opensea_metrics.sql.language.lowering.selects import EngineSyntax
 from opensea_metrics.sql.language.lowering.spark.aggregates import aggregate
@@ -53,8 +52,7 @@ def rows(analysis: Analysis, relation: str, passed: Sequence[str] = ()) -> str:
         # Spark allows one generator per SELECT, and none inside expressions, so it explodes all arrays side by side.
         lists = []
         for i, call in enumerate(exploding):
-            array = lowering.value(call.expressions[0]) if _is_explode(call) else _table(lowering, call)
-            lists.append(f"{array} AS _l{i}")
+            lists.append(f"{lowering.listed(call)} AS _l{i}")
         zipped = f"arrays_zip({', '.join(f'_l{i}' for i in range(len(lists)))})"
         relation = (
             f"SELECT *, explode({zipped}) AS _row FROM (SELECT *, {', '.join(lists)} FROM ({relation}))"
@@ -117,18 +115,3 @@ def _exploding(analysis: Analysis) -> list[exp.Anonymous]:
     """The different calls of table functions in a SELECT."""
     calls = (call for projection in analysis.projections for call in table_calls(projection.expression))
     return list(dict.fromkeys(calls))
-
-
-def _is_explode(call: exp.Anonymous) -> bool:
-    return str(call.this).upper() == "EXPLODE"
-
-
-def _table(lowering: SparkLowering, call: exp.Anonymous) -> str:
-    definition = functions.known()[str(call.this)].definition
-    if definition is None:
-        raise lowering.refused(call, str(call.this))
-    casts = ", ".join(
-        f"CAST({lowering.value(argument)} AS {spark(parameter.type)})"
-        for argument, parameter in zip(call.expressions, definition.parameters, strict=True)
-    )
-    return f"{lowering.function_name(definition.name)}({casts})"

@@ -1,0 +1,208 @@
+"""Runs test cases on Spark, with the SQL that ``recompute --engine spark`` runs.
+
+Spark computes the rows of a query from all records at once. So it has no intermediate changes of a table's rows, and
+it drops no late records. What it cannot give exactly is refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from opensea_metrics.core.quoting import column as column_of
+from opensea_metrics.core.quoting import spark_column, text
+from opensea_metrics.core.types import BIGINT, spark
+from opensea_metrics.deploy.sqltests.comparison import Row, TableState, row_of
+from opensea_metrics.deploy.sqltests.evaluator import Evaluator
+from opensea_metrics.deploy.sqltests.targets import keys_of
+from opensea_metrics.spark_batch.settings import BatchSettings
+from opensea_metrics.spark_batch.spark_errors import spark_errors
+from opensea_metrics.spark_batch.spark_session import open_session
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.changes import applied
+from opensea_metrics.sql.language.catalog.insert_values import stored
+from opensea_metrics.sql.language.catalog.inserts import insert_columns
+from opensea_metrics.sql.language.catalog.sources import Column, Source
+from opensea_metrics.sql.language.lowering import support
+from opensea_metrics.sql.language.lowering.records import rows as records
+from opensea_metrics.sql.language.lowering.refusals import SPARK, Unsupported
+from opensea_metrics.sql.language.lowering.spark import python
+from opensea_metrics.sql.language.lowering.spark import selects as spark_selects
+from opensea_metrics.sql.language.queries.analysis import Analysis
+from opensea_metrics.sql.language.queries.scope import Scope
+from opensea_metrics.sql.language.statements.statements import Kind, Statement
+from opensea_metrics.sql.language.values.topic_json import dump
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_TIME = ":time"
+"""A column with the record's time, for sources without TIMESTAMP."""
+_SUPPORTED = (
+    Kind.CREATE_STREAM, Kind.CREATE_TABLE, Kind.CREATE_STREAM_AS, Kind.CREATE_TABLE_AS, Kind.INSERT_SELECT,
+    Kind.INSERT_VALUES, Kind.CREATE_TYPE, Kind.DROP_TYPE, Kind.SET, Kind.UNSET,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _InsertedRecord:
+    """A record: the columns of its key and its value, and its time (epoch ms)."""
+
+    fields: dict[str, Any]
+    time: int
+
+
+class SparkTarget:
+    """A Spark session. The evaluator's DuckDB reads the records, as Spark's workers do in a recompute."""
+
+    engine = "spark"
+    patience = 0.0
+    is_ordered = True
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        session: SparkSession | None = None,
+    ) -> None:
+        """Raises UdfError if Spark is not installed or does not start."""
+        self._session = session or open_session(BatchSettings(), None)
+        self._evaluator = evaluator
+        self.begin(())
+
+    def begin(self, asserted: Collection[str]) -> None:
+        self.catalog = Catalog()
+        self._records: dict[str, list[_InsertedRecord]] = {}
+        self._number = 0
+
+    def reset_properties(self) -> None:
+        """SET has no effect on Spark, which always reads all records."""
+
+    def execute(self, statement: Statement) -> None:
+        if statement.kind not in _SUPPORTED:
+            raise Unsupported(statement.kind.value.upper(), SPARK, statement.place)
+        self._number += 1
+        before, after = self.catalog, applied(self.catalog, statement, self._number)
+        for name, source in after.sources.items():
+            if source is not before.sources.get(name):
+                support.check_types(source, SPARK, statement.place)
+        for id_, query in after.queries.items():
+            if id_ not in before.queries:
+                self._check(query.analysis, statement)
+        if statement.kind is Kind.INSERT_VALUES:
+            self._insert(statement)
+        self.catalog = after
+
+    def _check(self, analysis: Analysis, statement: Statement) -> None:
+        if analysis.source.is_table:
+            raise Unsupported("a persistent query over a table", SPARK, statement.place)
+        if statement.replaces and statement.name in self.catalog.sources:
+            raise Unsupported("CREATE OR REPLACE of a query", SPARK, statement.place)
+        support.check_query(analysis, SPARK)
+
+    def _insert(self, statement: Statement) -> None:
+        source = self.catalog.sources[statement.name or ""]
+        if any(self.catalog.sources[query.sink].topic == source.topic for query in self.catalog.queries.values()):
+            raise Unsupported(f"INSERT VALUES into {source.name}, which a query writes,", SPARK, statement.place)
+        scope = Scope(statement, {})
+        fields: dict[str, Any] = {}
+        columns = insert_columns(self.catalog, statement, lambda part: self._evaluator.value(part, scope))
+        for column, value in zip(columns, statement.ast.expressions, strict=True):
+            fields[column.name] = stored(source.name, column, self._evaluator.value(value, scope), value, scope)
+        time = fields.pop("ROWTIME", 0)
+        self._records.setdefault(source.topic, []).append(_InsertedRecord(fields, time))
+
+    def stream(self, source: Source) -> Sequence[Row]:
+        with spark_errors():
+            query = self._relation(source)
+            python.register(self._session, query)
+            rows = self._session.sql(f"SELECT * FROM ({query}) ORDER BY _off").collect()
+        kinds = {column.name: column.type for column in source.columns}
+        names = [*kinds, *(["WINDOWSTART", "WINDOWEND"] if source.window else []), "ROWTIME"]
+        return [row_of(kinds, dict(zip(names, map(_plain, row[: len(names)]), strict=True))) for row in rows]
+
+    def table(self, source: Source) -> TableState:
+        return TableState(keys_of(source), self.stream(source))
+
+    def asserted(self, source: Source) -> None:
+        """Changes are not known, so there is nothing to forget."""
+
+    def end(self) -> None:
+        for name in self._session.catalog.listTables():
+            if name.isTemporary:
+                self._session.catalog.dropTempView(name.name)
+
+    def close(self) -> None:
+        """The session ends with the process."""
+
+    def _relation(self, source: Source) -> str:
+        """The rows of a source: its columns, the window's bounds, ROWTIME and ``_off``."""
+        names = [spark_column(column.name) for column in source.columns]
+        names += ["WINDOWSTART", "WINDOWEND"] if source.window else []
+        listed = ", ".join([*names, "ROWTIME", "_off"])
+        return " UNION ALL ".join(f"SELECT {listed} FROM ({part})" for part in self._parts(source))
+
+    def _parts(self, source: Source) -> Iterator[str]:
+        writers = [query for query in self.catalog.queries.values() if self._topic(query.sink) == source.topic]
+        if not writers:
+            yield self._inserted(source)
+        for query in writers:
+            analysis = query.analysis
+            below = self._relation(analysis.source)
+            available = [column.name for column in analysis.columns]
+            if analysis.is_aggregation:
+                self._check_late(analysis, below)
+                rows = spark_selects.grouped(analysis, below)
+                available += ["WINDOWSTART", "WINDOWEND"] if analysis.window else []
+            else:
+                rows = spark_selects.rows(analysis, below)
+            yield spark_selects.as_source(source, rows, available)
+
+    def _topic(self, sink: str) -> str:
+        return self.catalog.sources[sink].topic
+
+    def _check_late(self, analysis: Analysis, relation: str) -> None:
+        """Raises Unsupported if ksqlDB would drop a record because it comes after its window's grace period."""
+        window = analysis.window
+        if window is None:
+            return
+        python.register(self._session, relation)
+        last = 0
+        for (time,) in self._session.sql(f"SELECT ROWTIME FROM ({relation}) ORDER BY _off").collect():
+            last = max(last, time)
+            if time - time % window.advance + window.size + window.grace <= last:
+                feature = "a record after its window's grace period"
+                raise Unsupported(feature, SPARK, analysis.statement.place)
+
+    def _inserted(self, source: Source) -> str:
+        """The inserted records of a topic, as a source declares them."""
+        # The archive's reader takes no keys. So key and value are read as one object.
+        columns = [Column(column.name, column.type) for column in source.columns]
+        whole = replace(source, columns=(*columns, Column(_TIME, BIGINT)), timestamp=source.timestamp or _TIME)
+        given = self._records.get(source.topic, [])
+        lines = " UNION ALL ".join(
+            f"SELECT {text(dump({**record.fields, _TIME: record.time}).decode())} AS line, '' AS path,"
+            f" 0::BIGINT AS ts, {number}::BIGINT AS _off"
+            for number, record in enumerate(given)
+        ) or "SELECT NULL::VARCHAR AS line, '' AS path, 0::BIGINT AS ts, 0::BIGINT AS _off WHERE false"
+        decoded = records.decoded(lines, whole, records.as_declared(whole), carried=("_off",))
+        names = ", ".join(column_of(column.name) for column in columns)
+        table = self._evaluator.database.sql(
+            f"SELECT {names}, ROWTIME, _off FROM ({decoded}) WHERE _failed IS NULL"
+        ).to_arrow_table()
+        schema = [f"{spark_column(column.name)} {spark(column.type)}" for column in columns]
+        view = f"inserted_{len(given)}_{source.name.encode().hex()}"
+        frame = self._session.createDataFrame(table, schema=", ".join([*schema, "ROWTIME BIGINT", "_off BIGINT"]))
+        frame.createOrReplaceTempView(view)
+        return f"SELECT * FROM {view}"
+
+
+def _plain(value: Any) -> Any:
+    """A value without Spark's own classes of rows."""
+    if hasattr(value, "asDict"):
+        return {name: _plain(inner) for name, inner in value.asDict().items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return value

@@ -1,0 +1,62 @@
+"""CREATE TYPE and DROP TYPE from the files to a server: planned, applied, listed, and known after a restart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from opensea_metrics.deploy import commands
+from opensea_metrics.deploy.client import KsqlClient, KsqlError
+from opensea_metrics.deploy.embedded import server
+from opensea_metrics.deploy.migrations.plan.impact import Verdict
+from opensea_metrics.deploy.migrations.plan.steps import Reversibility
+from tests.deploy.stub import Write
+
+FILES = {
+    "V001__types.sql": """\
+CREATE TYPE ct_money AS STRUCT<amount DOUBLE, unit VARCHAR>;
+CREATE TYPE IF NOT EXISTS ct_prices AS ARRAY<ct_money>;
+CREATE TYPE IF NOT EXISTS ct_money AS INT;
+""",
+    "V002__stream.sql": """\
+CREATE STREAM ct_sales (id VARCHAR KEY, price CT_MONEY, old ct_prices)
+  WITH (KAFKA_TOPIC='ct.sales', VALUE_FORMAT='JSON', PARTITIONS=1);
+SET 'auto.offset.reset' = 'earliest';
+CREATE STREAM ct_prices_seen WITH (RETENTION_MS=-1) AS
+  SELECT id, price->amount AS amount, CAST(old AS ct_prices) AS old FROM ct_sales EMIT CHANGES;
+INSERT INTO ct_sales (id, price) VALUES ('a', STRUCT(amount := 1.5E0, unit := 'ETH'));
+""",
+    "V003__dropped.sql": "DROP TYPE ct_prices;\nDROP TYPE IF EXISTS ct_nothing;\n",
+}
+MONEY = "STRUCT<`AMOUNT` DOUBLE, `UNIT` STRING>"
+
+
+def listed(client: KsqlClient) -> set[str]:
+    return set(client.ask("SHOW TYPES;")[0]["types"])
+
+
+def test_types_are_planned_applied_and_kept(tmp_path: Path, write_project: Write) -> None:
+    root = write_project(FILES)
+    data = tmp_path / "data"
+    with server.running(data) as url:
+        client = KsqlClient(url)
+        plan = commands.plan(client, root)
+        assert Verdict.REFUSED not in {step.impact.verdict for step in plan.steps}
+        assert plan.versions[0].reversible is Reversibility.IRREVERSIBLE
+        commands.apply(client, root)
+        assert listed(client) == {"CT_MONEY"}
+        assert commands.plan(client, root).steps == ()
+    with server.running(data) as url:
+        client = KsqlClient(url)
+        assert listed(client) == {"CT_MONEY"}
+        assert commands.plan(client, root).steps == ()
+        with pytest.raises(KsqlError, match="already registered with type: STRUCT<`AMOUNT` DOUBLE, `UNIT` STRING>"):
+            client.execute("CREATE TYPE ct_money AS INT;")
+        with pytest.raises(KsqlError, match="Type CT_PRICES does not exist"):
+            client.execute("DROP TYPE ct_prices;")
+        more = "CREATE STREAM ct_more (m ct_money) WITH (KAFKA_TOPIC='ct.sales', VALUE_FORMAT='JSON');"
+        root = write_project({**FILES, "V004__more.sql": more})
+        commands.apply(client, root)
+        columns = client.describe("CT_MORE").columns
+        assert {column.name: str(column.type) for column in columns} == {"M": MONEY}
