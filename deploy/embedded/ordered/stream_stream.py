@@ -1,8 +1,8 @@
 """A stream joined with a stream WITHIN a time.
 
-Of two records that match, the later one in the order of processing produces the result. A record that has found no
-match gives a row of its own in an outer join: at once without GRACE PERIOD, otherwise as soon as its window and the
-grace period have passed in stream time, which is the greatest time of both sides so far.
+Of two records that match, the later one in the order of processing produces the result. In an outer join, a
+record without a match gives a row of its own. Without GRACE PERIOD it does so at once, otherwise as soon as its window
+and the grace period have passed in stream time. Stream time is the greatest time of both sides so far.
 
 Source: Kafka Streams' behaviour (docs/ksqldb-facts.md, Joins).
 """

@@ -108,8 +108,9 @@ def check_query(analysis: Analysis, engine: str) -> None:
     """Raise Unsupported if an engine (a name in :mod:`sql.language.lowering.refusals`) does not support a SELECT."""
     check_types(analysis.source, engine, analysis.statement.place)
     if engine != EMBEDDED:
-        if analysis.joined:
-            raise Unsupported("JOIN", engine, analysis.statement.place)
+        if analysis.is_ordered:
+            feature = "JOIN" if analysis.joined else "a query over a table"
+            raise Unsupported(feature, engine, analysis.statement.place)
         _check_record_columns(analysis, engine)
     try:
         if engine == SPARK:
