@@ -85,8 +85,10 @@ def stream_stream(records: Sequence[Record], side: str, before: int, after: int,
     seen: list[int | None] = [None, None]
     waiting: list[_Kept] = []
     now = 0
-    retention = before + after + (max(0, 86_400_000 - 2 * before) if grace is None else grace)
     rows: list[Row] = []
+    retention = before + after + (max(0, 86_400_000 - 2 * before) if grace is None else grace)
+    if side == "RIGHT":  # a LEFT join of the other side
+        before, after = after, before
     is_outer = side in ("LEFT", "FULL"), side in ("RIGHT", "FULL")
     ahead = after, before  # how far after a record of this side the other one may be
 

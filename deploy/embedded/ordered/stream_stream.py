@@ -42,6 +42,15 @@ class StreamJoin:
         grace = max(0, _DAY - 2 * window.before) if window.grace is None else window.grace
         return window.before + window.after + grace
 
+    @property
+    def span(self) -> tuple[int, int]:
+        """How long before and after the left record the right one may be, in ms.
+
+        ksqlDB runs a RIGHT join as a LEFT join of the other side, and WITHIN then counts from the right record.
+        """
+        before, after = self.window.before, self.window.after
+        return (after, before) if self.side == "RIGHT" else (before, after)
+
     def create(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Create the empty tables of records.
 
@@ -101,7 +110,7 @@ class StreamJoin:
 
         Times are cut into slices as long as the window, so that a key with many records does not meet all of them.
         """
-        before, after = self.window.before, self.window.after
+        before, after = self.span
         size = before + after + 1
         left = (
             "SELECT _id, _key, _time, _n, _s, _task,"
@@ -152,7 +161,8 @@ class StreamJoin:
         if self.window.grace is None:
             cursor.execute(f"{_TEMP} lonely_{number} AS SELECT _id, _n AS _at, 2 AS _phase FROM ({unmatched})")
             return
-        open_for = self.window.after if number == 0 else self.window.before
+        before, after = self.span
+        open_for = after if number == 0 else before
         # A record whose window has ended before it arrived does not wait, and neither does one without a key.
         now = f"c._now > s._time + {open_for} OR s._key IS NULL"
         closes = f"s._time + {open_for + self.window.grace}"
