@@ -2,8 +2,8 @@
 
 ``scalars.yml`` maps expressions over one row to their values and types. ``tables.yml`` and ``joins.yml`` have SELECTs,
 and the rows of the tables and streams that they create. Each expectation was observed on a real 7.9.1. It is checked
-there again if KSQLDB_URL is set. ``refused`` means that the embedded server refuses the case by name. ``embedded`` and ``spark`` are
-different results of the embedded server and of Spark, and ``ksqldb`` are rows that depend on ksqlDB's clock.
+there again if KSQLDB_URL is set. ``refused`` means that the embedded server refuses the case by name. ``embedded`` and
+``spark`` are different results of the embedded server and of Spark, and ``ksqldb`` are rows that depend on its clock.
 ``because`` gives the reason.
 """
 
