@@ -235,3 +235,25 @@ def test_a_restart_after_every_step_changes_nothing(tmp_path: Path) -> None:
     with inside(tmp_path) as server:
         check(server, records)
         check_tables(server, records)
+
+
+REFUSED = {
+    "CREATE TABLE fk AS SELECT lt.k AS k, lt.v AS v FROM lt JOIN rt ON lt.v = rt.k;"
+    " CREATE STREAM x AS SELECT l.k, fk.v FROM l JOIN fk ON l.k = fk.k;": (
+        "a JOIN of a stream with FK, which depends on a JOIN on a foreign key,"
+    ),
+    "CREATE TABLE x AS SELECT k, SUM(ROWTIME) AS s FROM rt GROUP BY k;": "ROWTIME in an aggregate over a table",
+    "CREATE TABLE x AS SELECT k, v FROM rt WHERE v > 1;"
+    " CREATE OR REPLACE TABLE x AS SELECT k, v FROM rt WHERE v > 2;": (
+        "CREATE OR REPLACE of a query over several sources or a table"
+    ),
+}
+
+
+@pytest.mark.parametrize("sql", REFUSED)
+def test_what_is_not_exact_is_refused_by_name(tmp_path: Path, sql: str) -> None:
+    with inside(tmp_path) as server:
+        server.done(SOURCES)
+        reply, status = server.run(sql)
+    assert status == 400
+    assert reply["message"].startswith(f"{REFUSED[sql]} is not supported by the embedded server."), reply

@@ -73,10 +73,22 @@ def _check_ordered(catalog: Catalog, query: Query, place: Place) -> None:
         if source.is_table and any(other.is_table and other.topic == source.topic for other in others):
             feature = f"a query over {source.name}, which is declared over the topic of another table,"
             raise Unsupported(feature, EMBEDDED, place)
+    if not analysis.source.is_table and (table := _changes_once(catalog, query)):
+        feature = f"a JOIN of a stream with {table}, which depends on a JOIN on a foreign key,"
+        raise Unsupported(feature, EMBEDDED, place)
     if analysis.is_aggregation and all(source.is_table for source in analysis.sources):
         read = [argument for projection in analysis.projections for argument in aggregates_of(projection.expression)]
         if any(name_of(c.this) == "ROWTIME" for call in read for c in call.find_all(exp.Column)):
             raise Unsupported("ROWTIME in an aggregate over a table", EMBEDDED, place)
+
+
+def _changes_once(catalog: Catalog, query: Query) -> str | None:
+    """A table that a query reads and whose rows change at most once in a batch: that of a JOIN on a foreign key."""
+    for source in query.analysis.sources:
+        for writer in catalog.writers(source.name) if source.is_table else ():
+            if any(step.is_foreign for step in writer.analysis.joins) or _changes_once(catalog, writer):
+                return source.name
+    return None
 
 
 def check_replacement(before: Catalog, statement: Statement, after: Catalog) -> None:
