@@ -6,8 +6,9 @@ import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from opensea_metrics.deploy.embedded import persistent
+from opensea_metrics.deploy.embedded import readers
 from opensea_metrics.deploy.embedded.engine import Engine
+from opensea_metrics.deploy.embedded.positions import STREAM_TIME, positions
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,17 @@ def activity(engine: Engine, ignored: Collection[str]) -> Activity:
         with engine.turn():
             catalog = engine.catalog
             written = {catalog.sources[query.sink].topic for query in catalog.queries.values()}
-            for query in catalog.queries.values():
-                if query.sink in ignored:
+            for reader in readers.readers(catalog):
+                query, name = reader.query, reader.source.topic
+                if query.sink in ignored or readers.is_sent(catalog, reader):
                     continue
-                name, keeps_rows = query.analysis.source.topic, query.analysis.is_aggregation
-                reached = persistent.positions(cursor, query.id)
+                keeps_rows = query.analysis.is_aggregation or query.analysis.is_ordered
+                reached = positions(cursor, reader.id)
                 offsets = engine.topic(name).offsets(cursor, reached, keeps_rows)
                 behind = max(behind, sum(partition.end - partition.reached for partition in offsets))
                 if name not in written:
                     read[name] = max(read.get(name, 0), sum(partition.reached for partition in offsets))
-                times = [number for position, number in reached.items() if position.feed == persistent.STREAM_TIME]
+                times = [number for position, number in reached.items() if position.feed == STREAM_TIME]
                 newest = max([*times, *([] if newest is None else [newest])], default=None)
     finally:
         cursor.close()

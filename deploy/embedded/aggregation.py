@@ -15,17 +15,22 @@ _MADE = "CREATE OR REPLACE TEMP TABLE"
 
 
 def create(
-    cursor: duckdb.DuckDBPyConnection, grouping: Grouping, table: str, temporary: bool = False
+    cursor: duckdb.DuckDBPyConnection,
+    grouping: Grouping,
+    table: str,
+    temporary: bool = False,
+    relation: str | None = None,
 ) -> None:
-    """Create the empty table of the state.
+    """Create the empty table of the state. ``relation`` has the columns of the rows, by default those of the source.
 
     Its columns are the keys, the accumulators, ``_ts``, and ``_off``, the offset of a row's last change. With EMIT
     FINAL, ``_off`` is NULL until the row is final, and ``_partition`` is the partition of the row's stream time.
     """
-    grouping, nothing = _tracked(grouping, feeds.nothing(grouping.analysis.source), stream_time(grouping.analysis, {}))
-    empty = grouping.partial(nothing, None)
+    rows = relation or feeds.nothing(grouping.analysis.source)
+    grouping, rows = _tracked(grouping, rows, stream_time(grouping.analysis, {}))
+    empty = grouping.partial(rows, None)
     kind = "TEMP TABLE" if temporary else "TABLE"
-    cursor.execute(f"CREATE OR REPLACE {kind} {table} AS SELECT *, 0::BIGINT AS _off FROM ({empty})")
+    cursor.execute(f"CREATE OR REPLACE {kind} {table} AS SELECT *, 0::BIGINT AS _off FROM ({empty}) LIMIT 0")
 
 
 def absorb(

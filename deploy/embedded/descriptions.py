@@ -11,9 +11,9 @@ import duckdb
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.core.types import schema
-from opensea_metrics.deploy.embedded import persistent
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.functions import function_description
+from opensea_metrics.deploy.embedded.positions import positions
 from opensea_metrics.deploy.embedded.replies import SERVICE_ID
 from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
 from opensea_metrics.sql.language.catalog.changes import applied
@@ -199,7 +199,7 @@ def _offsets(
     source = query.analysis.source
     engine.discover(cursor, source.topic)
     topic = engine.topic(source.topic)
-    reached = persistent.positions(cursor, query.id)
+    reached = positions(cursor, query.id)
     offsets = [
         {
             "partition": partition.partition,

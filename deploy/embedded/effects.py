@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import duckdb
 from sqlglot import exp
 
 from opensea_metrics.deploy.embedded import feeds, inserts, metastore, partitioner, persistent
+from opensea_metrics.deploy.embedded.positions import set_positions
+from opensea_metrics.deploy.embedded.readers import readers_of
 from opensea_metrics.deploy.embedded.stored_topic import StoredTopics
 from opensea_metrics.deploy.embedded.topics import TopicRecord
 from opensea_metrics.sql.language.catalog import custom_types
@@ -39,7 +42,7 @@ def check(
         _record(cursor, statement, before, 1)
     for query in after.queries.values():
         if query.id not in before.queries:
-            persistent.check(cursor, query)
+            persistent.check(cursor, query, after.sources[query.sink].topic)
 
 
 def carry_out(
@@ -68,7 +71,7 @@ def carry_out(
             if statement.kind is not Kind.INSERT_SELECT:
                 _declare_topic(cursor, topics, statement, after.sources[name])
             replaced = [q for i, q in before.queries.items() if i not in after.queries]
-            _begin(cursor, query, topics, properties)
+            _begin(cursor, query, replace(topics, catalog=after), properties)
             for old in replaced:
                 _take_over(cursor, query, old, topics, after)
             return f"Created query with ID {query.id}", query.id
@@ -155,9 +158,11 @@ def _declare_topic(
 def _begin(
     cursor: duckdb.DuckDBPyConnection, query: Query, topics: StoredTopics, properties: Mapping[str, str]
 ) -> None:
-    persistent.begin(cursor, query)
+    persistent.begin(cursor, query, topics.catalog)
     if reset_of(properties) == "latest":
-        persistent.set_positions(cursor, query.id, topics.topic(query.analysis.source.topic).ends(cursor))
+        for reader in readers_of(query):
+            if not reader.source.is_table:  # ksqlDB reads tables from their beginning
+                set_positions(cursor, reader.id, topics.topic(reader.source.topic).ends(cursor))
 
 
 def _take_over(

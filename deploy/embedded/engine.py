@@ -20,6 +20,7 @@ from opensea_metrics.deploy.embedded import (
     metastore,
     persistent,
     processing_log,
+    readers,
     refusals,
     retention,
     walk,
@@ -162,9 +163,8 @@ class Engine:
             self.register.discover(cursor, topic, None if readers else ())
 
     def _readers(self, topic: str) -> list[str]:
-        """The queries that read a topic."""
-        queries = self.catalog.queries.values()
-        return [query.id for query in queries if query.analysis.source.topic == topic]
+        """The ids under which queries read a topic."""
+        return [reader.id for reader in readers.readers(self.catalog) if reader.source.topic == topic]
 
     def report(self, topic: str, paths: Iterable[str], reports: Sequence[Report]) -> None:
         """Write to the processing log which of ``paths``, files of a topic, a client's query could not read.
@@ -269,8 +269,8 @@ class Engine:
                 return StatementOutcome(number - 1, effects.unchanged(statement, before))
             for name in after.queries.keys() - before.queries.keys():
                 # A query that reads only later records needs to know the files that exist now.
-                topic = after.queries[name].analysis.source.topic
-                self.register.discover(self._cursor, topic, self._readers(topic))
+                for source in after.queries[name].analysis.sources:
+                    self.register.discover(self._cursor, source.topic, self._readers(source.topic))
             with transaction(self._cursor):
                 message, query_id = effects.carry_out(
                     self._cursor, statement, self._topics(), after, properties
@@ -315,19 +315,26 @@ class Engine:
 
     def _note_inserted(self, source: Source) -> None:
         self._feed(source.topic)
-        self._behind.update(query.id for query in self.catalog.readers(source.name))
+        pending = [source.name]
+        while pending:
+            for query in self.catalog.readers(pending.pop()):
+                if query.id not in self._behind:
+                    self._behind.add(query.id)
+                    pending.append(query.sink)
 
     def catch_up(self, name: str) -> None:
-        """Move the records that clients have inserted into the sources of a table.
+        """Move the records that clients have inserted, directly or through queries, into the sources of a table.
 
         So a client that inserts a record and then reads the table sees it. The migration tool needs this.
         """
         with self._turn:
             for query in self.catalog.writers(name):
                 if query.id in self._behind:
+                    self._behind.discard(query.id)
+                    for source in query.reads:
+                        self.catch_up(source)
                     while self._step(query):
                         pass
-                    self._behind.discard(query.id)
 
     # -- data ---------------------------------------------------------------------------------
 
@@ -419,7 +426,7 @@ class Engine:
         with self._turn:
             begun = time.monotonic()
             listings = {"": walk.strangers(self.root)}
-            read = {query.analysis.source.topic for query in self.catalog.queries.values()}
+            read = {reader.source.topic for reader in readers.readers(self.catalog)}
             for topic in read | self.listeners.topics():
                 listings[topic] = self.register.discover(self._cursor, topic, self._readers(topic))
                 if self._ends.get(topic) != (end := self.register.end(topic)):
@@ -441,10 +448,23 @@ class Engine:
         worked = False
         for query in list(self.catalog.queries.values()):
             for _ in range(_TURNS):
-                if self._stop.is_set() or query.id not in self._due or not self._step(query):
+                if self._stop.is_set() or query.id not in self._due or self._must_wait(query):
+                    break
+                if not self._step(query):
                     break
                 worked = True
         return worked
+
+    def _must_wait(self, query: Query) -> bool:
+        """True if a query puts records in order, and others still have some to move into what it reads.
+
+        Otherwise its result would depend on how many records they move in a step. It does not wait for queries that
+        are paused or fail.
+        """
+        if not query.analysis.is_ordered:
+            return False
+        moving = self.catalog.above(query) & (self._due - self.paused - self.failures.keys())
+        return any(query.id not in self.catalog.above(self.catalog.queries[other]) for other in moving)
 
     def _step(self, query: Query, unread: bool = False) -> bool:
         """Move one batch of data through a query. False if there is none.
@@ -459,7 +479,7 @@ class Engine:
             sink = self.catalog.sources[query.sink]
             move = persistent.move_unread if unread else persistent.move
             try:
-                worked = move(self._cursor, self.topic(query.analysis.source.topic), query, sink.topic)
+                worked = move(self._cursor, self._topics(), query)
             except Exception as error:
                 self._is_broken = health.is_fatal(error)
                 self.health.query_failed(query.id, error)
@@ -469,7 +489,7 @@ class Engine:
                 if not unread:
                     self._due.discard(query.id)
                 return False
-            if not query.analysis.is_aggregation:
+            if not query.analysis.gives_table:
                 self._logs = log_tables.logs(self._cursor)  # the first batch of a query creates its log
             self._feed(sink.topic)
             self._feed(processing_log.TOPIC)

@@ -1,9 +1,11 @@
 """The feeds of a topic whose records are rows: relations that can be read from a number on.
 
-- A log: the rows that a stream's query creates from JSON.
+- A log: the rows that a stream's query creates from JSON, or that it joins.
 - The rows that a dropped stream or table has left.
 - The changes of a table: its newest row for each key, at the number of the key's last change. As in a
-  compacted topic, later readers do not see older changes of a key. With EMIT FINAL these are the final rows.
+  compacted topic, later readers do not see older changes of a key. With EMIT FINAL these are the final rows. A
+  running query that joins the table, or selects from it, gets each change from the query that computes the table
+  (:mod:`deploy.embedded.ordered.sending`).
 - A selection: the rows of a stream's SELECT over a feed of rows of another topic. Nothing is stored.
 
 A row of a stream has the partition and the offset of its original record. So the offsets of a stream that a query
@@ -23,6 +25,7 @@ from opensea_metrics.core.quoting import name_of_column, quoted
 from opensea_metrics.core.types import duckdb as duckdb_type
 from opensea_metrics.deploy.embedded.log_tables import BASE, SEPARATOR, state_table
 from opensea_metrics.deploy.embedded.logs import Counts, Log, LogChunk
+from opensea_metrics.deploy.embedded.positions import ROWS, positions
 from opensea_metrics.deploy.embedded.topics import RECORD
 from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
 from opensea_metrics.sql.language.catalog.sources import Source
@@ -61,7 +64,7 @@ class LeftRows:
     columns: tuple[str, ...]
 
     def end(self, cursor: duckdb.DuckDBPyConnection) -> int:
-        return _end(cursor, self.table)
+        return end_of(cursor, self.table)
 
     def counted(self, cursor: duckdb.DuckDBPyConnection, number: int) -> Counts:
         return cursor.execute(
@@ -85,7 +88,7 @@ class Changes:
         return self.query.id
 
     def end(self, cursor: duckdb.DuckDBPyConnection) -> int:
-        return _end(cursor, state_table(self.query.id))
+        return end_of(cursor, state_table(self.query.id))
 
     def counted(self, cursor: duckdb.DuckDBPyConnection, number: int) -> Counts:
         table = state_table(self.query.id)
@@ -106,6 +109,35 @@ class Changes:
         rows = f"SELECT *, 0::INTEGER AS ROWPARTITION, _off AS ROWOFFSET FROM ({finished})"
         names = [*_columns(self.query), "WINDOWSTART", "WINDOWEND"]
         return selects.as_source(source, rows, names, carried=RECORD)
+
+
+@dataclass(frozen=True)
+class TableRows:
+    """The newest row of each key of a table that a query computes without groups. Its keys can be deleted."""
+
+    query: Query
+
+    @property
+    def id(self) -> str:
+        return self.query.id
+
+    def end(self, cursor: duckdb.DuckDBPyConnection) -> int:
+        return positions(cursor, self.query.id).get(ROWS, 0)
+
+    def counted(self, cursor: duckdb.DuckDBPyConnection, number: int) -> Counts:
+        table = state_table(self.query.id)
+        return cursor.execute(
+            f"SELECT 0, coalesce(max(_off) + 1, 0), count(*) FILTER (_off >= {number}) FROM {table}"
+        ).fetchall()
+
+    def relation(self, source: Source, low: int | None, high: int | None) -> str:
+        rows = f"SELECT * FROM {state_table(self.query.id)}{_between(low, high)}"
+        rows = f"SELECT *, 0::INTEGER AS ROWPARTITION, _off AS ROWOFFSET FROM ({rows})"
+        return selects.as_source(source, rows, _columns(self.query), carried=RECORD)
+
+    def with_open(self, source: Source) -> str:
+        """All rows, as in :class:`Changes`. None of them has an open window."""
+        return self.relation(source, None, None)
 
 
 @dataclass(frozen=True)
@@ -165,10 +197,18 @@ def feeds(catalog: Catalog, logs: Mapping[str, tuple[str, ...]], topic: str) -> 
             continue
         if query.analysis.is_aggregation:
             result.append(Changes(query))
-        else:
+        elif query.analysis.gives_table:
+            result.append(TableRows(query))
+        elif not query.analysis.is_ordered:  # such a query has its rows in a log
             below = feeds(catalog, logs, query.analysis.source.topic)
             result.extend(Selection(query, feed) for feed in below)
     return result
+
+
+def of_table(catalog: Catalog, name: str) -> Changes | TableRows:
+    """The rows of a table that a query computes."""
+    (query,) = catalog.writers(name)
+    return Changes(query) if query.analysis.is_aggregation else TableRows(query)
 
 
 def json_log(logs: Mapping[str, tuple[str, ...]], topic: str, feed_id: str) -> Log | None:
@@ -178,7 +218,7 @@ def json_log(logs: Mapping[str, tuple[str, ...]], topic: str, feed_id: str) -> L
 
 
 def json_log_id(query_id: str) -> str:
-    """The id of the log of the rows that a query creates from JSON."""
+    """The id of the log of the rows that a query creates from JSON, or from several sources."""
     return f"{query_id} of JSON"
 
 
@@ -205,7 +245,8 @@ def _columns(query: Query) -> list[str]:
     return [*(column.name for column in query.analysis.columns), *bounds]
 
 
-def _end(cursor: duckdb.DuckDBPyConnection, table: str) -> int:
+def end_of(cursor: duckdb.DuckDBPyConnection, table: str) -> int:
+    """The number after the last row of a table with ``_off``."""
     row = cursor.execute(f"SELECT max(_off) FROM {table}").fetchone()
     return 0 if row is None or row[0] is None else int(row[0]) + 1
 

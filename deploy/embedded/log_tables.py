@@ -26,6 +26,17 @@ def state_table(query_id: str) -> str:
     return f"state.{quoted(query_id)}"
 
 
+def delete_state(cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
+    """Drop the tables with a query's state: its own, and those whose names begin with it and a space."""
+    tables = cursor.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'state'"
+        " AND (table_name = $id OR starts_with(table_name, $id || ' '))",
+        {"id": query_id},
+    ).fetchall()
+    for (table,) in tables:
+        cursor.execute(f"DROP TABLE {state_table(table)}")
+
+
 def topic_of(table: str) -> str:
     """The topic of a table of schema ``log``."""
     return table.partition(SEPARATOR)[0]

@@ -13,43 +13,38 @@ from opensea_metrics.deploy.embedded import (
     chunks,
     failures,
     feeds,
+    grouping,
     log_tables,
     processing_log,
+    readers,
 )
 from opensea_metrics.deploy.embedded.numbering import DECODED, Numbered
+from opensea_metrics.deploy.embedded.ordered import moving
+from opensea_metrics.deploy.embedded.positions import positions, set_positions, unread
 from opensea_metrics.deploy.embedded.storage import transaction
-from opensea_metrics.deploy.embedded.stored_topic import MOST_BYTES
-from opensea_metrics.deploy.embedded.topics import (
-    RECORD,
-    UNREADABLE,
-    Batch,
-    Positions,
-    ReadPosition,
-    RecordTopic,
-)
-from opensea_metrics.deploy.embedded.unread import Unread, Why
-from opensea_metrics.sql.language.catalog.catalog import Query
+from opensea_metrics.deploy.embedded.stored_topic import MOST_BYTES, StoredTopics
+from opensea_metrics.deploy.embedded.topics import RECORD, UNREADABLE, Batch, Positions
+from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
 from opensea_metrics.sql.language.lowering.duckdb import selects
 
 _BATCH = "batch"
 CHUNK_ROWS = 250_000
 """Rows after which a log begins a new chunk."""
-STREAM_TIME = "stream time"
-"""Not a feed, but a counter: the greatest ROWTIME (epoch ms) that a query has seen in a partition."""
-LATE = ReadPosition("late")
-"""Not a position, but a counter: the rows that were left out because their window had closed before they arrived."""
 
 
-def check(cursor: duckdb.DuckDBPyConnection, query: Query) -> None:
+def check(cursor: duckdb.DuckDBPyConnection, query: Query, sink_topic: str) -> None:
     """Let DuckDB check the lowered SQL of a query that :mod:`sql.language.lowering.support` accepts.
 
     Raises SqlError if DuckDB refuses it, which is a fault of the server.
     """
     analysis, nothing = query.analysis, feeds.nothing(query.analysis.source)
+    if analysis.is_ordered:
+        moving.check(cursor, query, sink_topic)
+        return
     if analysis.is_aggregation:
-        grouping = selects.grouping(analysis)
-        merged = grouping.merge(f"SELECT 0 AS _src, * FROM ({grouping.partial(nothing, None)})")
-        sql = grouping.finish(f"SELECT *, 0 AS _off FROM ({merged})")
+        parts = selects.grouping(analysis)
+        merged = parts.merge(f"SELECT 0 AS _src, * FROM ({parts.partial(nothing, None)})")
+        sql = parts.finish(f"SELECT *, 0 AS _off FROM ({merged})")
     else:
         sql = selects.rows(analysis, nothing)
     try:
@@ -58,9 +53,11 @@ def check(cursor: duckdb.DuckDBPyConnection, query: Query) -> None:
         raise failures.unreadable(error, analysis.statement.place) from error
 
 
-def begin(cursor: duckdb.DuckDBPyConnection, query: Query) -> None:
-    """Create the tables of a new query, which :func:`check` has passed."""
-    if query.analysis.is_aggregation:
+def begin(cursor: duckdb.DuckDBPyConnection, query: Query, catalog: Catalog) -> None:
+    """Create the tables of a new query, which :func:`check` has passed. ``catalog`` has the query already."""
+    if query.analysis.is_ordered:
+        moving.create(cursor, query, catalog)
+    elif query.analysis.is_aggregation:
         aggregation.create(cursor, selects.grouping(query.analysis), log_tables.state_table(query.id))
 
 
@@ -77,71 +74,50 @@ def take_over(cursor: duckdb.DuckDBPyConnection, query: Query, old: Query) -> No
 
 def end(cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
     """Delete the state and the positions of a query that has ended."""
-    cursor.execute(f"DROP TABLE IF EXISTS {log_tables.state_table(query_id)}")
-    cursor.execute("DELETE FROM meta.positions WHERE query = ?", [query_id])
-    cursor.execute("DELETE FROM meta.unread WHERE query = ?", [query_id])
+    log_tables.delete_state(cursor, query_id)
+    for table in ("positions", "unread"):
+        cursor.execute(
+            f"DELETE FROM meta.{table} WHERE query = $id OR starts_with(query, $id || ' ')", {"id": query_id}
+        )
 
 
-def move(
-    cursor: duckdb.DuckDBPyConnection, topic: RecordTopic, query: Query, sink_topic: str
-) -> bool:
+def move(cursor: duckdb.DuckDBPyConnection, topics: StoredTopics, query: Query) -> bool:
     """Move one batch of records through a query. False if there is none."""
+    if query.analysis.is_ordered:
+        return moving.move(cursor, topics, query)
+    topic = topics.topic(query.analysis.source.topic)
     known = positions(cursor, query.id)
     batch = next(topic.read(cursor, query.analysis.source, known, MOST_BYTES), None)
-    return batch is not None and _absorb(cursor, query, batch, known, sink_topic)
+    return batch is not None and _absorb(cursor, topics.catalog, query, batch, known)
 
 
-def move_unread(
-    cursor: duckdb.DuckDBPyConnection, topic: RecordTopic, query: Query, sink_topic: str
-) -> bool:
+def move_unread(cursor: duckdb.DuckDBPyConnection, topics: StoredTopics, query: Query) -> bool:
     """Move the unread parts of files through a query, if the files have changed. False if none has changed."""
+    if query.analysis.is_ordered:
+        return moving.move(cursor, topics, query, unread=True)
+    topic = topics.topic(query.analysis.source.topic)
     known = positions(cursor, query.id)
     batch = topic.again(cursor, query.analysis.source, known, unread(cursor, query.id))
-    return batch is not None and _absorb(cursor, query, batch, known, sink_topic)
+    return batch is not None and _absorb(cursor, topics.catalog, query, batch, known)
 
 
 def have_unread(cursor: duckdb.DuckDBPyConnection) -> list[str]:
     """The ids of the queries that have not read all of some file."""
-    return [name for (name,) in cursor.execute("SELECT DISTINCT query FROM meta.unread").fetchall()]
-
-
-def unread(cursor: duckdb.DuckDBPyConnection, query_id: str) -> list[Unread]:
-    """The segments that a query has not read to their end."""
-    rows = cursor.execute(
-        "SELECT seq, taken, checksum, tried, why FROM meta.unread WHERE query = ?", [query_id]
-    ).fetchall()
-    return [
-        Unread(seq, taken, checksum, tried, Why(why)) for seq, taken, checksum, tried, why in rows
-    ]
+    rows = cursor.execute("SELECT DISTINCT query FROM meta.unread").fetchall()
+    return sorted({readers.query_of(reader) for (reader,) in rows})
 
 
 def _absorb(
-    cursor: duckdb.DuckDBPyConnection, query: Query, batch: Batch, known: Positions, sink_topic: str
+    cursor: duckdb.DuckDBPyConnection, catalog: Catalog, query: Query, batch: Batch, known: Positions
 ) -> bool:
     if query.analysis.is_aggregation:
-        _aggregate(cursor, query, batch, known)
+        _aggregate(cursor, catalog, query, batch, known)
     elif not batch.is_decoded:
-        _append(cursor, query, batch, sink_topic)
+        _append(cursor, query, batch, catalog.sources[query.sink].topic)
     else:
         return False  # a selection over rows: nothing is stored (see feeds.Selection)
     batch.kept(query.id)
     return True
-
-
-def positions(cursor: duckdb.DuckDBPyConnection, query_id: str) -> dict[ReadPosition, int]:
-    """The positions up to which a query has read each feed of its source's topic, and the query's counters."""
-    rows = cursor.execute(
-        "SELECT feed, partition, position FROM meta.positions WHERE query = ?", [query_id]
-    ).fetchall()
-    return {ReadPosition(feed, partition): number for feed, partition, number in rows}
-
-
-def set_positions(cursor: duckdb.DuckDBPyConnection, query_id: str, reached: Positions) -> None:
-    """Save the positions up to which (exclusive) a query has read, and its counters."""
-    values = [value for position, number in reached.items() for value in (query_id, *position, number)]
-    if values:
-        rows = ", ".join(["(?, ?, ?, ?)"] * len(reached))
-        cursor.execute(f"INSERT OR REPLACE INTO meta.positions VALUES {rows}", values)
 
 
 def _append(
@@ -185,7 +161,7 @@ def _last_chunk(cursor: duckdb.DuckDBPyConnection, feed: str, sink_topic: str) -
 
 
 def _aggregate(
-    cursor: duckdb.DuckDBPyConnection, query: Query, batch: Batch, known: Positions
+    cursor: duckdb.DuckDBPyConnection, catalog: Catalog, query: Query, batch: Batch, known: Positions
 ) -> None:
     """Merge a batch into the state of an aggregation."""
     analysis = query.analysis
@@ -196,12 +172,6 @@ def _aggregate(
         if numbered.failed:
             unreadable = f"SELECT {', '.join(UNREADABLE)} FROM {_BATCH}"
             processing_log.record(cursor, query.id, analysis.source.topic, unreadable)
-        seen = {position.partition: time for position, time in known.items() if position.feed == STREAM_TIME}
-        times, late = aggregation.absorb(
-            cursor, selects.grouping(analysis), log_tables.state_table(query.id), numbered.relation, seen
-        )
-        reached |= {ReadPosition(STREAM_TIME, partition): time for partition, time in times.items()}
-        if late:
-            reached[LATE] = known.get(LATE, 0) + late
+        reached |= grouping.merge(cursor, catalog, query, numbered.relation, known)
         set_positions(cursor, query.id, reached)
         batch.keep(cursor, query.id)

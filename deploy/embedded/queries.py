@@ -24,7 +24,7 @@ from opensea_metrics.sql.language.catalog.sources import Column
 from opensea_metrics.sql.language.lowering import support
 from opensea_metrics.sql.language.lowering.duckdb import selects
 from opensea_metrics.sql.language.lowering.duckdb.selects import Grouping
-from opensea_metrics.sql.language.lowering.refusals import EMBEDDED
+from opensea_metrics.sql.language.lowering.refusals import EMBEDDED, Unsupported
 from opensea_metrics.sql.language.queries.analysis import Analysis
 from opensea_metrics.sql.language.queries.resolution import analyse
 from opensea_metrics.sql.language.statements.properties import reset_of
@@ -57,8 +57,6 @@ class TransientQuery:
         self._is_made = self.source.is_table and bool(engine.catalog.writers(self.source.name))
         if not self.is_push:
             self._check_pull(statement)
-        if self.source.is_table:
-            engine.catch_up(self.source.name)
         self.columns: tuple[Column, ...] = tuple(p.column for p in self._analysis.projections)
         self._shown = reply_values.row_converter([column.type for column in self.columns])
         self._read = OpenRead(self.source.topic, {})
@@ -66,7 +64,9 @@ class TransientQuery:
         self._unread_files: dict[int, Unread] = {}  # of files, by segment
         self._left = self._analysis.limit
         support.check_replaced_rows(engine.catalog, self._analysis, EMBEDDED)
-        support.check_query(self._analysis, EMBEDDED)
+        self._check_supported(statement)
+        if self.source.is_table:
+            engine.catch_up(self.source.name)
         self._cursor = engine.cursor()
         self._grouping: Grouping | None = None
         self._newest: NewestRows | None = None
@@ -92,9 +92,21 @@ class TransientQuery:
                 engine.discover(self._cursor, self.source.topic)
                 self._read.positions = dict(engine.topic(self.source.topic).ends(self._cursor))
 
+    def _check_supported(self, statement: Statement) -> None:
+        """Raise Unsupported for a push query that needs the state of a persistent query over several sources."""
+        support.check_query(self._analysis, EMBEDDED)
+        feature = None
+        if self._analysis.joined:
+            feature = "a JOIN in a push query"
+        elif self._analysis.is_aggregation and self.source.is_table:
+            feature = "GROUP BY over a table in a push query"
+        if feature:
+            raise Unsupported(feature, EMBEDDED, statement.place)
+
     def _check_pull(self, statement: Statement) -> None:
         analysis = self._analysis
         clauses = {
+            "JOIN": bool(analysis.joined),
             "GROUP BY": analysis.is_aggregation,
             "PARTITION BY": analysis.partition,
             "HAVING": analysis.having is not None,
@@ -211,8 +223,8 @@ class TransientQuery:
             self._engine.report(self.source.topic, batch.paths, batch.reports)
             yield numbered.relation
 
-    def _changes(self) -> feeds.Changes:
-        return feeds.Changes(self._engine.catalog.writers(self.source.name)[0])
+    def _changes(self) -> feeds.Changes | feeds.TableRows:
+        return feeds.of_table(self._engine.catalog, self.source.name)
 
 
 def describe(query: TransientQuery) -> str:

@@ -19,9 +19,10 @@ from itertools import pairwise
 
 import duckdb
 
-from opensea_metrics.deploy.embedded import chunks, feeds, log_tables, persistent, record_store
+from opensea_metrics.deploy.embedded import chunks, feeds, log_tables, readers, record_store
 from opensea_metrics.deploy.embedded.feeds import LeftRows
 from opensea_metrics.deploy.embedded.logs import Log
+from opensea_metrics.deploy.embedded.positions import positions
 from opensea_metrics.deploy.embedded.segments import FILES, merge_segments
 from opensea_metrics.deploy.embedded.storage import transaction
 from opensea_metrics.deploy.embedded.stored_topic import RECORDS, StoredTopics
@@ -43,7 +44,7 @@ def sweep(
     ``clients`` are the positions of clients' queries, by topic. If ``files_stay`` is false, rows that could be rebuilt
     from files stay in the database. Each step is a transaction of its own.
     """
-    reached = {id_: persistent.positions(cursor, id_) for id_ in topics.catalog.queries}
+    reached = {reader.id: positions(cursor, reader.id) for reader in readers.readers(topics.catalog)}
     for query in topics.catalog.queries.values():
         if query.analysis.is_aggregation and query.analysis.window:
             _forget_windows(cursor, query, _reached(topics, query.id, reached))
@@ -57,9 +58,9 @@ def sweep(
                 read = min(_reached(topics, feed.id, reached), _read_by_clients(topics, feed, clients))
                 _drop_chunks(cursor, log_tables.log_table(topic, feed.id), feed, read)
     for (topic,) in cursor.execute("SELECT DISTINCT topic FROM meta.segments").fetchall():
-        readers = [*_readers(topics, topic, reached), *clients.get(topic, ())]
+        reading = [*_readers(topics, topic, reached), *clients.get(topic, ())]
         with transaction(cursor):
-            merge_segments(cursor, topic, _least(readers, FILES, range(topics.topic(topic).partitions(cursor))))
+            merge_segments(cursor, topic, _least(reading, FILES, range(topics.topic(topic).partitions(cursor))))
 
 
 def delete_read_files(
@@ -73,10 +74,10 @@ def delete_read_files(
     A topic's files are deleted only if at least one query over the topic is running, and all of these have read them.
     The newest file of a topic stays. Files from which rows may have to be rebuilt stay too.
     """
-    reached = {id_: persistent.positions(cursor, id_) for id_ in topics.catalog.queries}
-    for topic in {query.analysis.source.topic for query in topics.catalog.queries.values()}:
-        readers = [*_readers(topics, topic, reached), *clients.get(topic, ())]
-        read = _least(readers, FILES, range(topics.topic(topic).partitions(cursor)))
+    reached = {reader.id: positions(cursor, reader.id) for reader in readers.readers(topics.catalog)}
+    for topic in {reader.source.topic for reader in readers.readers(topics.catalog)}:
+        reading = [*_readers(topics, topic, reached), *clients.get(topic, ())]
+        read = _least(reading, FILES, range(topics.topic(topic).partitions(cursor)))
         topics.register.delete_read(cursor, topic, read, oldest, chunks.files_needed(cursor, topics.catalog, topic))
 
 
@@ -152,8 +153,7 @@ def _readers(
     topics: StoredTopics, topic: str, reached: Mapping[str, Positions]
 ) -> list[Positions]:
     """The positions of the running queries that read a topic."""
-    queries = topics.catalog.queries.values()
-    return [reached[query.id] for query in queries if query.analysis.source.topic == topic]
+    return [reached[reader.id] for reader in readers.readers(topics.catalog) if reader.source.topic == topic]
 
 
 def _least(readers: Iterable[Positions], feed: str, partitions: Iterable[int]) -> dict[int, int]:
@@ -166,12 +166,15 @@ def _least(readers: Iterable[Positions], feed: str, partitions: Iterable[int]) -
 def _reached(topics: StoredTopics, feed_id: str, reached: Mapping[str, Positions]) -> int:
     """The position up to which all running queries have read a feed of rows, directly or through a stream's SELECT."""
     low = _ALL
-    for query in topics.catalog.queries.values():
-        if not query.analysis.is_aggregation:
+    for reader in readers.readers(topics.catalog):
+        analysis = reader.query.analysis
+        if not analysis.is_aggregation and not analysis.is_ordered:
             continue  # it stores no rows, so only its readers count
-        for feed in feeds.feeds(topics.catalog, topics.logs, query.analysis.source.topic):
+        if readers.is_sent(topics.catalog, reader):
+            continue
+        for feed in feeds.feeds(topics.catalog, topics.logs, reader.source.topic):
             if feeds.stored(feed).id == feed_id:
-                low = min(low, reached[query.id].get(ReadPosition(feed.id), 0))
+                low = min(low, reached[reader.id].get(ReadPosition(feed.id), 0))
     return low
 
 

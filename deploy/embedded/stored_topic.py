@@ -20,7 +20,7 @@ from opensea_metrics.deploy.embedded import (
 )
 from opensea_metrics.deploy.embedded.archive import Register
 from opensea_metrics.deploy.embedded.batches import FileBatch, JsonBatch, RowBatch
-from opensea_metrics.deploy.embedded.feeds import Changes, RowFeed, Selection
+from opensea_metrics.deploy.embedded.feeds import Changes, RowFeed, Selection, TableRows
 from opensea_metrics.deploy.embedded.lines import FileLines
 from opensea_metrics.deploy.embedded.logs import Counts, Log, LogChunk
 from opensea_metrics.deploy.embedded.segment_files import state
@@ -200,7 +200,7 @@ class StoredTopic:
             if isinstance(feed, Log) and feed.id == feeds.json_log_id(query_id):
                 for rebuilt in dropped:
                     chunks.restore(cursor, rebuilt.chunk, rebuilt, log_tables.log_table(self.name, feed.id))
-            elif isinstance(feed, Changes | Selection) and feed.query.id == query_id:
+            elif isinstance(feed, Changes | Selection | TableRows) and feed.query.id == query_id:
                 rows = [feed.relation(sink, None, None)]
                 rows += [rebuilt.relation(cursor, f"left_{number}") for number, rebuilt in enumerate(dropped)]
                 table = f"log.{quoted(log_tables.log_table(self.name, feed.id))}"

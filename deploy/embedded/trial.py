@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -142,12 +143,25 @@ def run(
         for statement in statements:
             if (refusal := trial.execute(statement)) is not None:
                 return TrialResult(trial.engine.catalog, refusal=refusal)
-        for record in records:
-            _insert(trial.engine, record)
-        trial.settle()
+        _feed(trial, records)
         catalog = trial.engine.catalog
         rows = {name: _rows(trial, name) for name in dict.fromkeys(q.sink for q in catalog.queries.values())}
         return TrialResult(catalog, rows, dict(trial.engine.failures))
+
+
+def _feed(trial: Trial, records: Iterable[TrialRecord]) -> None:
+    """Insert records, and let the queries process them.
+
+    The records arrive in their order. This order matters to a query over several sources only, so the queries process
+    all records together unless there is such a query. Then they process the records of one topic together.
+    """
+    is_ordered = any(query.analysis.joined for query in trial.engine.catalog.queries.values())
+    for _, arriving in groupby(records, lambda record: record.topic if is_ordered else ""):
+        for record in arriving:
+            _insert(trial.engine, record)
+        if is_ordered:
+            trial.settle()
+    trial.settle()
 
 
 def _insert(engine: Engine, record: TrialRecord) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from opensea_metrics.deploy.embedded import chunks, log_tables, persistent, retention, segments
+from opensea_metrics.deploy.embedded.ordered import moving, results
 from tests.embedded.inside import Inside, inside
 
 _CONTEXT = get_context("forkserver")
@@ -25,6 +26,11 @@ STATEMENTS = (
     " GRACE PERIOD 8 DAYS) GROUP BY f;",
     "CREATE TABLE visits AS SELECT f, COUNT(*) AS n FROM raw WINDOW SESSION (1 DAYS, RETENTION 9 DAYS,"
     " GRACE PERIOD 8 DAYS) GROUP BY f;",
+    "CREATE TABLE names (f VARCHAR PRIMARY KEY, name VARCHAR) WITH (KAFKA_TOPIC='names', VALUE_FORMAT='JSON',"
+    " PARTITIONS=1);",
+    "CREATE STREAM named AS SELECT raw.f AS f, name FROM raw LEFT JOIN names ON raw.f = names.f;",
+    "CREATE TABLE joined AS SELECT f, COUNT(*) AS n FROM named GROUP BY f;",
+    "CREATE TABLE selected AS SELECT f, n FROM sums WHERE n > 0;",
 )
 HELD = (
     "CREATE STREAM raw2 (t BIGINT, f VARCHAR) WITH (KAFKA_TOPIC='raw2', VALUE_FORMAT='JSON', PARTITIONS=2,"
@@ -33,7 +39,7 @@ HELD = (
 )
 """A stream whose rows can be rebuilt from files: they are dropped and rebuilt."""
 LATER = "CREATE TABLE later AS SELECT f, COUNT(*) AS n FROM held GROUP BY f;"
-TABLES = ("sums", "direct", "daily", "visits")
+TABLES = ("sums", "direct", "daily", "visits", "joined", "selected")
 TOPICS = ("raw", "raw2")
 FILES = {"raw+0+0.json": 40, "raw+1+0.json.gz": 30, "plain.json": 25, "later/raw+0+40.json": 35, "later/x.json.gz": 20}
 INSERTED = 6
@@ -127,6 +133,9 @@ def small() -> None:
     """Make batches, chunks and merges so small that all of them happen."""
     persistent.MOST_BYTES = 500  # type: ignore[attr-defined]
     persistent.CHUNK_ROWS = 30
+    moving.MOST_BYTES = 500  # type: ignore[attr-defined]
+    moving.MOST_RECORDS = 20
+    results.CHUNK_ROWS = 30
     chunks.KEPT = 0
     segments._FEW = 1
 

@@ -87,11 +87,11 @@ def test_a_failing_query_is_shown_and_the_others_go_on(
     real = persistent.move
     fails, tries = [True], []
 
-    def failing(cursor: Any, reader: Any, query: Any, sink: str) -> bool:
+    def failing(cursor: Any, topics: Any, query: Any) -> bool:
         if fails[0] and query.sink == "T_DIRECT":
             tries.append(time.monotonic())
             raise error
-        return real(cursor, reader, query, sink)
+        return real(cursor, topics, query)
 
     with structlog.testing.capture_logs() as logged:
         monkeypatch.setattr(persistent, "move", failing)

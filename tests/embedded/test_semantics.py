@@ -1,10 +1,11 @@
 """Values as ksqlDB computes them: the expressions, tables and streams of semantics/*.yml.
 
-``scalars.yml`` maps expressions over one row to their values and types. ``tables.yml`` has SELECTs, and the rows of
-the tables and streams that they create. Each expectation was observed on a real 7.9.1. It is checked there again if
-KSQLDB_URL is set. ``refused`` means that the embedded server refuses the case by name. ``embedded`` and ``spark`` are
-different results of the embedded server and of Spark, and ``because`` gives the reason. ``keys`` are the keys by which
-a table is read, because a 7.9.1 does not find all sessions without a key.
+``scalars.yml`` maps expressions over one row to their values and types. ``tables.yml`` and ``joins.yml`` have SELECTs,
+and the rows of the tables and streams that they create. Each expectation was observed on a real 7.9.1. It is checked
+there again if KSQLDB_URL is set. ``refused`` means that the embedded server refuses the case by name. ``embedded`` and
+``spark`` are different results of the embedded server and of Spark, and ``ksqldb`` are rows that depend on its clock.
+``because`` gives the reason. ``keys`` are the keys by which a table is read, because a 7.9.1 does not find all sessions
+without a key.
 """
 
 from __future__ import annotations
@@ -72,7 +73,11 @@ def test_expression(begun: Callable[[str, str], Run], kind: str, case: Case) -> 
     assert header["columnTypes"] == [case["type"]]
 
 
-TABLES = [pytest.param(n, case, id=case["name"]) for n, case in enumerate(FILES["tables"]["cases"])]
+TABLES = [
+    pytest.param(file, n, case, id=case["name"])
+    for file in ("tables", "joins")
+    for n, case in enumerate(FILES[file]["cases"])
+]
 
 
 def created(number: int, case: Case) -> str:
@@ -84,38 +89,43 @@ def created(number: int, case: Case) -> str:
 
 
 @pytest.fixture(scope="module")
-def sinks() -> Mapping[str, list[dict[str, Any]]]:
-    """The rows of all cases that the embedded server runs."""
-    cases = [created(n, case) for n, case in enumerate(FILES["tables"]["cases"]) if not case.get("refused")]
+def sinks() -> Mapping[str, Mapping[str, list[dict[str, Any]]]]:
+    """The rows of all cases that the embedded server runs, by file."""
+    return {file: _sinks(file) for file in ("tables", "joins")}
+
+
+def _sinks(file: str) -> Mapping[str, list[dict[str, Any]]]:
+    cases = [created(n, case) for n, case in enumerate(FILES[file]["cases"]) if not case.get("refused")]
     set_earliest = "SET 'auto.offset.reset' = 'earliest';"
-    result = trial.run([set_earliest, *FILES["tables"]["given"], *cases])
+    result = trial.run([set_earliest, *FILES[file]["given"], *cases])
     assert result.refusal is None
     assert result.failures == {}
     return result.rows
 
 
-@pytest.mark.parametrize(("number", "case"), TABLES)
-def test_rows(sinks: Mapping[str, list[dict[str, Any]]], number: int, case: Case) -> None:
+@pytest.mark.parametrize(("file", "number", "case"), TABLES)
+def test_rows(sinks: Mapping[str, Mapping[str, list[dict[str, Any]]]], file: str, number: int, case: Case) -> None:
     if case.get("refused"):
-        refusal = trial.run([*FILES["tables"]["given"][:1], created(number, case)]).refusal
+        refusal = trial.run([*FILES[file]["given"][:1], created(number, case)]).refusal
         assert refusal is not None
         assert refusal.status == 400
         assert REFUSAL in refusal.message
         return
-    rows = as_json([v for name, v in row.items() if name != "ROWTIME"] for row in sinks[f"RUN_X{number}"])
+    rows = as_json([v for name, v in row.items() if name != "ROWTIME"] for row in sinks[file][f"RUN_X{number}"])
     assert sorted(rows, key=str) == sorted(case["rows"], key=str)
 
 
-@pytest.mark.parametrize(("number", "case"), TABLES)
-def test_rows_of_ksqldb(begun: Callable[[str, str], Run], number: int, case: Case) -> None:
-    run = begun("ksqldb", "tables")
+@pytest.mark.parametrize(("file", "number", "case"), TABLES)
+def test_rows_of_ksqldb(begun: Callable[[str, str], Run], file: str, number: int, case: Case) -> None:
+    run = begun("ksqldb", file)
     run.execute(created(number, case))
+    expected = case.get("ksqldb", case["rows"])
     deadline = time.monotonic() + 90
     selections = [f" WHERE k = '{key}'" for key in case.get("keys", [])] or [""]
     while time.monotonic() < deadline:
         pulled = (run.rows(f"SELECT * FROM RUN_X{number}{selection};") for selection in selections)
         rows = sorted(itertools.chain.from_iterable(pulled), key=str)
-        if rows == sorted(case["rows"], key=str):
+        if rows == sorted(expected, key=str):
             return
         time.sleep(0.3)
-    assert rows == sorted(case["rows"], key=str)
+    assert rows == sorted(expected, key=str)

@@ -52,18 +52,33 @@ class Catalog:
         """The queries that write into a source."""
         return [query for query in self.queries.values() if query.sink == name]
 
+    def above(self, query: Query) -> set[str]:
+        """Ids of the other queries whose results a query reads, directly or through further queries."""
+        ids: set[str] = set()
+        pending = [query]
+        while pending:
+            reading = pending.pop()
+            topics = {source.topic for source in reading.analysis.sources}
+            for other in self.queries.values():
+                if other.id not in ids and self.sources[other.sink].topic in topics:
+                    ids.add(other.id)
+                    pending.append(other)
+        return ids - {query.id}
+
     def fed_by(self, topic: str) -> list[str]:
         """Ids of the queries that a record in a topic may affect, in order of creation. They read the topic, or
         streams that queries derive from it."""
         reached = self.reached_from(topic)
         return [
-            query.id for query in self.queries.values() if query.analysis.source.topic in reached
+            query.id
+            for query in self.queries.values()
+            if any(source.topic in reached for source in query.analysis.sources)
         ]
 
     def reached_from(self, topic: str) -> set[str]:
         """The topics that a record in a topic may affect: the topic itself, and the topics of streams that
         queries derive from it."""
-        copies = [query for query in self.queries.values() if not query.analysis.is_aggregation]
+        copies = [q for q in self.queries.values() if not q.analysis.is_aggregation and not q.analysis.is_ordered]
         reached: set[str] = set()
         pending = {topic}
         while pending - reached:  # INSERT INTO may write into what older queries read

@@ -14,7 +14,7 @@ from sqlglot import exp
 
 from opensea_metrics.core.types import BIGINT, KsqlType
 from opensea_metrics.sql.language.catalog.sources import Source, Window
-from opensea_metrics.sql.language.lowering.refusals import Unsupported
+from opensea_metrics.sql.language.lowering.refusals import EMBEDDED, Unsupported
 from opensea_metrics.sql.language.queries.analysis import Analysis, aggregates
 from opensea_metrics.sql.language.queries.scope import Scope
 
@@ -72,10 +72,25 @@ def order(source: Source) -> list[str]:
 
 def scope_of(analysis: Analysis) -> Scope:
     """The names of a SELECT's source, to lower its expressions."""
-    columns = analysis.source.readable()
+    columns = {
+        alias: source.readable() for alias, source in zip(analysis.aliases, analysis.sources, strict=True)
+    }
     if analysis.window:
-        columns |= {"WINDOWSTART": BIGINT, "WINDOWEND": BIGINT}
-    return Scope(analysis.statement, {analysis.source.name: columns})
+        columns[analysis.aliases[0]] |= {"WINDOWSTART": BIGINT, "WINDOWEND": BIGINT}
+    if analysis.synthetic:
+        columns[""] = dict([analysis.synthetic])
+    return Scope(analysis.statement, columns)
+
+
+def joined_columns(analysis: Analysis) -> dict[exp.Expression, str]:
+    """The columns of a join's sources, as a SELECT names them, with their names in a relation of joined rows."""
+    return {
+        exp.Column(this=exp.Identifier(this=name, quoted=True), table=exp.Identifier(this=alias, quoted=True)): (
+            f"{alias}.{name}"
+        )
+        for alias, source in zip(analysis.aliases, analysis.sources, strict=True)
+        for name in (source.readable() if analysis.joined else ())
+    }
 
 
 def hidden_columns(analysis: Analysis) -> list[str]:
@@ -88,7 +103,7 @@ def hidden_columns(analysis: Analysis) -> list[str]:
 def check_supported(analysis: Analysis, engine: str) -> None:
     """Raise Unsupported for a clause that the engines do not support."""
     feature = None
-    if analysis.joined:
+    if analysis.joined and engine != EMBEDDED:
         feature = "JOIN"
     elif analysis.limit is not None and analysis.limit < 0:
         feature = "a negative LIMIT"

@@ -19,6 +19,7 @@ from opensea_metrics.sql.language.lowering.rare import table
 from opensea_metrics.sql.language.lowering.refusals import EMBEDDED, SPARK, Unsupported
 from opensea_metrics.sql.language.lowering.spark import selects as spark_selects
 from opensea_metrics.sql.language.queries.analysis import Analysis
+from opensea_metrics.sql.language.queries.analysis import aggregates as aggregates_of
 from opensea_metrics.sql.language.queries.scope import Scope
 from opensea_metrics.sql.language.statements.parser import where
 from opensea_metrics.sql.language.statements.statements import Kind, Statement
@@ -48,10 +49,10 @@ def check_statement(before: Catalog, statement: Statement, after: Catalog) -> No
             check_types(source, EMBEDDED, statement.place)
     for query in _started(before, after):
         check_replaced_rows(after, query.analysis, EMBEDDED)
-        if query.analysis.source.is_table:
-            raise Unsupported("a persistent query over a table", EMBEDDED, statement.place)
+        _check_ordered(after, query, statement.place)
         sink = after.sources.get(query.sink)
-        if sink is not None and query.analysis.source.topic in after.reached_from(sink.topic):
+        reached = after.reached_from(sink.topic) if sink is not None else set()
+        if any(source.topic in reached for source in query.analysis.sources):
             feature = "a query that reads what it writes, by itself or through other queries,"
             raise Unsupported(feature, EMBEDDED, statement.place)
         check_query(query.analysis, EMBEDDED)
@@ -72,12 +73,46 @@ def check_replaced_rows(catalog: Catalog, analysis: Analysis, engine: str) -> No
             raise Unsupported(feature, engine, analysis.statement.place)
 
 
+def _check_ordered(catalog: Catalog, query: Query, place: Place) -> None:
+    """Raise Unsupported for joins and for queries over tables that the embedded server cannot run exactly."""
+    analysis = query.analysis
+    if not analysis.is_ordered:
+        return
+    for source in analysis.sources:
+        check_types(source, EMBEDDED, place)
+        if source.window:
+            raise Unsupported(f"a JOIN with {source.name}, whose keys have windows,", EMBEDDED, place)
+        others = [catalog.sources[other.sink] for other in catalog.queries.values() if other.sink != source.name]
+        if source.is_table and any(other.is_table and other.topic == source.topic for other in others):
+            feature = f"a query over {source.name}, which is declared over the topic of another table,"
+            raise Unsupported(feature, EMBEDDED, place)
+    if not analysis.source.is_table and (table := _changes_once(catalog, query)):
+        feature = f"a JOIN of a stream with {table}, which depends on a JOIN on a foreign key,"
+        raise Unsupported(feature, EMBEDDED, place)
+    if analysis.is_aggregation and all(source.is_table for source in analysis.sources):
+        read = [argument for projection in analysis.projections for argument in aggregates_of(projection.expression)]
+        if any(name_of(c.this) == "ROWTIME" for call in read for c in call.find_all(exp.Column)):
+            raise Unsupported("ROWTIME in an aggregate over a table", EMBEDDED, place)
+
+
+def _changes_once(catalog: Catalog, query: Query) -> str | None:
+    """A table that a query reads and whose rows change at most once in a batch: that of a JOIN on a foreign key."""
+    for source in query.analysis.sources:
+        for writer in catalog.writers(source.name) if source.is_table else ():
+            if any(step.is_foreign for step in writer.analysis.joins) or _changes_once(catalog, writer):
+                return source.name
+    return None
+
+
 def check_replacement(before: Catalog, statement: Statement, after: Catalog) -> None:
     """Raise Unsupported if the embedded server cannot replace a query in place although ksqlDB can."""
     sinks = {query.sink for id_, query in before.queries.items() if id_ not in after.queries}
     written = {before.sources[query.sink].topic for query in before.queries.values()}
     for query in _started(before, after):
         source = query.analysis.source
+        replaced = [other for id_, other in before.queries.items() if id_ not in after.queries]
+        if any(q.analysis.is_ordered for q in (query, *replaced)) and query.sink in sinks:
+            raise Unsupported("CREATE OR REPLACE of a query over several sources or a table", EMBEDDED, statement.place)
         if query.sink in sinks and not query.analysis.is_aggregation and source.topic in written:
             feature = f"CREATE OR REPLACE of a stream over {source.name}, which a query makes,"
             raise Unsupported(feature, EMBEDDED, statement.place)
@@ -98,6 +133,9 @@ def check_query(analysis: Analysis, engine: str) -> None:
     """Raise Unsupported if an engine (a name in :mod:`sql.language.lowering.refusals`) does not support a SELECT."""
     check_types(analysis.source, engine, analysis.statement.place)
     if engine != EMBEDDED:
+        if analysis.is_ordered:
+            feature = "JOIN" if analysis.joined else "a query over a table"
+            raise Unsupported(feature, engine, analysis.statement.place)
         _check_record_columns(analysis, engine)
     try:
         if engine == SPARK:
@@ -119,7 +157,8 @@ def _check_record_columns(analysis: Analysis, engine: str) -> None:
     for expression in read:
         for column in expression.find_all(exp.Column):
             if (name := name_of(column.this)) in unknown:
-                raise Unsupported(name, engine, where(analysis.statement, column))
+                feature = f"the HEADERS column {name}" if headers and name == headers.name else name
+                raise Unsupported(feature, engine, where(analysis.statement, column))
 
 
 def check_types(source: Source, engine: str, place: Place) -> None:

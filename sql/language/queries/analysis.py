@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
+from opensea_metrics.core.types import KsqlType
 from opensea_metrics.sql.language.catalog.sources import Column, Source, Window
 from opensea_metrics.sql.language.functions import library as functions
 from opensea_metrics.sql.language.statements.statements import Statement
@@ -20,9 +21,37 @@ class Projection:
     expression: exp.Expression
 
 
+@dataclass(frozen=True)
+class JoinWindow:
+    """WITHIN: how long before and after the left record the right one may be, in ms. Without GRACE PERIOD ``grace``
+    is None: rows without a match then do not wait for one."""
+
+    before: int
+    after: int
+    grace: int | None
+
+
+@dataclass(frozen=True)
+class JoinStep:
+    """One join of a SELECT. ``side`` is INNER, LEFT, RIGHT or FULL.
+
+    ``left`` and ``right`` are the two sides of ON: that of the sources so far, and that of the new one. ``window`` is
+    there for two streams only. With ``is_foreign`` the left side is not the key of the left table.
+    """
+
+    side: str
+    left: exp.Expression
+    right: exp.Expression
+    window: JoinWindow | None
+    is_foreign: bool
+
+
 @dataclass(frozen=True, eq=False)
 class Analysis:
     """A resolved SELECT. ``source`` is the first source. ``group`` is empty without GROUP BY.
+
+    ``aliases`` are the aliases of the source and of those in ``joined``, which ``joins`` join from left to right.
+    ``synthetic`` is the name and the type of a key that the joins add.
 
     Instances are compared by identity, so functions of them can be cached (functools.cache).
     """
@@ -30,6 +59,9 @@ class Analysis:
     statement: Statement
     source: Source
     joined: tuple[Source, ...]
+    aliases: tuple[str, ...]
+    joins: tuple[JoinStep, ...]
+    synthetic: tuple[str, KsqlType] | None
     projections: tuple[Projection, ...]
     window: Window | None
     where: exp.Expression | None
@@ -39,6 +71,21 @@ class Analysis:
     emit: str | None
     limit: int | None
     is_aggregation: bool
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """All sources, in the order of FROM and JOIN."""
+        return (self.source, *self.joined)
+
+    @property
+    def is_ordered(self) -> bool:
+        """True if records of several sources, or the changes of a table, must be put into one order first."""
+        return bool(self.joined) or self.source.is_table
+
+    @property
+    def gives_table(self) -> bool:
+        """True if the result is a table."""
+        return self.is_aggregation or all(source.is_table for source in self.sources)
 
     @property
     def columns(self) -> tuple[Column, ...]:

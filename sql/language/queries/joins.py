@@ -14,6 +14,7 @@ from opensea_metrics.core.errors import SqlError, Stage
 from opensea_metrics.core.types import KsqlType, name_of
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.dialect.rewriting import rewritten
+from opensea_metrics.sql.language.queries.analysis import JoinStep, JoinWindow
 from opensea_metrics.sql.language.queries.inference import infer
 from opensea_metrics.sql.language.queries.scope import Scope, shown
 from opensea_metrics.sql.language.statements.parser import where
@@ -62,7 +63,9 @@ class Joins:
     scope: Scope
     sources: Mapping[str, Source]
     equal: list[set[tuple[str, str]]] = field(default_factory=list)
-    """Columns that earlier joins made equal."""
+    """Columns that earlier joins made equal, and other expressions: by '' and their text."""
+    steps: list[JoinStep] = field(default_factory=list)
+    """The joins that :meth:`key` has checked, with ON as it is written."""
 
     def key(self, joins: Sequence[exp.Expression]) -> JoinKey | None:
         """The key of the result; None without joins. Raises SqlError for a join that ksqlDB refuses."""
@@ -86,24 +89,29 @@ class Joins:
             kinds, of = ("table-table", "right input table") if is_table else ("stream-table", "table")
             needs = "join on the table's primary key" if of == "table" else f"join on the primary key of the {of}"
             raise self._error(f"Invalid join condition: {kinds} joins require to {needs}. Got {condition}.", join)
-        if is_table and not self._is_left_key(of_left, left, before):
+        is_foreign = is_table and not self._is_left_key(of_left, left, before)
+        self.steps.append(JoinStep(side, of_left, of_right, _window(join), is_foreign))
+        if is_foreign:
             return self._foreign(join, side, left, alias, condition)
-        columns = [self._column(expression) for expression in (of_left, of_right)]
         kind = infer(of_left, self.scope)
         if side == "FULL":
             return JoinKey(synthetic=(self._synthetic(), kind))
-        viable = self._viable([column for column in columns if column])
+        viable = self._viable([self._column(side) or ("", self._shown(side)) for side in (of_left, of_right)])
         return JoinKey(viable) if viable else JoinKey(synthetic=(self._synthetic(), kind))
 
-    def _viable(self, columns: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-        """The columns of a join's two sides, and those that are equal to them; of earlier sources first."""
-        joined = set(columns)
+    def _viable(self, sides: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+        """The columns of a join's two sides, and those that are equal to them; of earlier sources first.
+
+        ``sides`` may have expressions too, as :attr:`equal` has them.
+        """
+        joined = set(sides)
         for group in [group for group in self.equal if group & joined]:
             joined |= group
             self.equal.remove(group)
         self.equal.append(joined)
         order = list(self.sources)
-        return tuple(sorted(joined, key=lambda column: order.index(column[0])))
+        columns = (column for column in joined if column[0])
+        return tuple(sorted(columns, key=lambda column: order.index(column[0])))
 
     def _foreign(
         self, join: exp.Expression, side: str, left: Mapping[str, Source], alias: str, condition: str
@@ -232,3 +240,12 @@ class Joins:
         statement = self.scope.statement
         place = statement.place if at is None else where(statement, at)
         return SqlError(message, place, hint, stage=Stage.QUERY)
+
+
+def _window(join: exp.Expression) -> JoinWindow | None:
+    """The durations of WITHIN, in ms."""
+    if (within := join.args.get("within")) is None:
+        return None
+    grace = within.args.get("grace")
+    before, after = (int(within.args[name].this) for name in ("before", "after"))
+    return JoinWindow(before, after, None if grace is None else int(grace.this))

@@ -35,7 +35,8 @@ def analyse(statement: Statement, query: exp.Expression, sources: dict[str, Sour
     if window:
         columns[aliases[0]] |= {"WINDOWSTART": BIGINT, "WINDOWEND": BIGINT}
     scope = Scope(statement, columns)
-    key = Joins(scope, named).key(query.args["joins"])
+    joins = Joins(scope, named)
+    key = joins.key(query.args["joins"])
     if key and key.synthetic:
         columns[""] = dict([key.synthetic])
     is_pull = statement.kind is Kind.SELECT and not query.args.get("emit")  # a server has sentences of its own
@@ -61,6 +62,12 @@ def analyse(statement: Statement, query: exp.Expression, sources: dict[str, Sour
         statement=statement,
         source=source,
         joined=joined,
+        aliases=tuple(aliases),
+        joins=tuple(
+            replace(step, left=resolved.normalised(step.left), right=resolved.normalised(step.right))
+            for step in joins.steps
+        ),
+        synthetic=key.synthetic if key else None,
         projections=projections,
         window=window or (source.window if not group else None),
         where=normalised("where"),

@@ -80,6 +80,13 @@ SETUP = (
     # The first occurrences in order, at most 1,000, which is ksqlDB's default limit for collections.
     """CREATE OR REPLACE MACRO first_occurrences(l) AS (
       list_filter(l, lambda _e, _i: list_position(l, _e) = _i)[1:1000])""",
+    # Values that come and go: one that goes takes the last equal one before it with it.
+    """CREATE OR REPLACE MACRO matched(l) AS (
+      list_reduce(list_transform(l, lambda _e: [_e]), lambda _b, _e:
+        CASE WHEN _e[1].comes OR list_position(_b, {'comes': true, 'value': _e[1].value}) IS NULL THEN _b || _e
+        ELSE _b[:len(_b) - list_position(list_reverse(_b), {'comes': true, 'value': _e[1].value})]
+          || _b[len(_b) + 2 - list_position(list_reverse(_b), {'comes': true, 'value': _e[1].value}):] END,
+        l[1:0]))""",
     *statistics.MACROS,
 )
 """Statements to run once in a database. All its cursors see the effects."""

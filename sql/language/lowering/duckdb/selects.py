@@ -21,6 +21,7 @@ from opensea_metrics.sql.language.lowering.duckdb.aggregates import (
     aggregate,
 )
 from opensea_metrics.sql.language.lowering.duckdb.expressions import Lowering
+from opensea_metrics.sql.language.lowering.duckdb.reversible import reversible
 from opensea_metrics.sql.language.lowering.duckdb.stream_time import StreamTime
 from opensea_metrics.sql.language.lowering.expressions import owner
 from opensea_metrics.sql.language.lowering.selects import EngineSyntax
@@ -143,6 +144,12 @@ class Grouping:
             f"SELECT {columns}{window}, _ts AS ROWTIME, _off FROM ({rows}) WHERE {self.having_sql}"
         )
 
+    def changes(self, rows: str) -> str:
+        """Like :meth:`finish`, but with the rows that HAVING leaves out. ``_tombstone`` is true for them."""
+        columns = ", ".join(f"{sql} AS {duckdb_column(name)}" for name, sql in self.columns_sql)
+        left_out = f"({self.having_sql}) IS NOT TRUE AS _tombstone"
+        return f"SELECT {columns}, _ts AS ROWTIME, _off, {left_out} FROM ({rows})"
+
     def _accumulators(self) -> Iterator[Accumulator]:
         for aggregated in self.aggregates:
             yield from aggregated.accumulators
@@ -193,7 +200,7 @@ def rows(
     With ``unreadable``, the relation has these columns in place of ``_off``, and so does the result. Rows are kept
     regardless of the WHERE clause if the first of these columns is not NULL.
     """
-    fields, columns, kept = _selected(analysis)
+    fields, columns, kept = selected(analysis)
     hidden = [*selects.hidden_columns(analysis), *(unreadable or ["_off"]), *carried]
     if unreadable:
         kept = f"({kept}) OR {unreadable[0]} IS NOT NULL"
@@ -203,26 +210,35 @@ def rows(
 
 
 @lru_cache(maxsize=1_000)
-def _selected(analysis: Analysis) -> tuple[list[str], list[str], str]:
+def selected(analysis: Analysis) -> tuple[list[str], list[str], str]:
     """The fields of structs that a SELECT without groups reads, its columns, and its condition.
 
-    The fields are read first, because DuckDB would select rows of whole structs for each branch of a CASE.
+    The key of a join's result is ``_key``: the column that the SELECT names may be NULL where the key is not. The
+    fields are read first, because DuckDB would select rows of whole structs for each branch of a CASE.
     """
     selects.check_supported(analysis, Lowering.engine)
-    lowering = Lowering(selects.scope_of(analysis))
+    joined = joined_columns(analysis)
+    lowering = Lowering(selects.scope_of(analysis), joined)
     wanted = [projection.expression for projection in analysis.projections]
     wanted += [analysis.where] if analysis.where is not None else []
     named: dict[exp.Expression, str] = {
         field: f"_f{number}" for number, field in enumerate(dict.fromkeys(_fields(wanted)))
     }
     fields = [f"{lowering.whole(field)} AS {name}" for field, name in named.items()]
-    lowering = Lowering(selects.scope_of(analysis), named)
+    lowering = Lowering(selects.scope_of(analysis), joined | named)
+    key = "_key" if analysis.joined and not analysis.partition and not analysis.joins[-1].is_foreign else None
     columns = [
-        f"{lowering.whole(projection.expression)} AS {duckdb_column(projection.column.name)}"
+        f"{key if key and projection.column.is_key else lowering.whole(projection.expression)}"
+        f" AS {duckdb_column(projection.column.name)}"
         for projection in analysis.projections
     ]
     kept = lowering.whole_condition(analysis.where) if analysis.where is not None else "true"
     return fields, columns, kept
+
+
+def joined_columns(analysis: Analysis) -> dict[exp.Expression, str]:
+    """The columns of a join's sources in DuckDB's SQL: see :func:`sql.language.lowering.selects.joined_columns`."""
+    return {column: duckdb_column(name) for column, name in selects.joined_columns(analysis).items()}
 
 
 def _fields(expressions: Sequence[exp.Expression]) -> Iterator[exp.Dot]:
@@ -239,8 +255,10 @@ def _fields(expressions: Sequence[exp.Expression]) -> Iterator[exp.Dot]:
 def grouping(analysis: Analysis) -> Grouping:
     """The parts of a grouped SELECT. Raises SqlError if DuckDB cannot compute the SELECT exactly."""
     selects.check_supported(analysis, Lowering.engine)
-    lowering = Lowering(selects.scope_of(analysis))
-    calls = {call: aggregate(call, lowering) for call in selects.aggregate_calls(analysis)}
+    lowering = Lowering(selects.scope_of(analysis), joined_columns(analysis))
+    over_tables = all(source.is_table for source in analysis.sources)
+    chosen = reversible if over_tables else aggregate
+    calls = {call: chosen(call, lowering) for call in selects.aggregate_calls(analysis)}
     substitutes: dict[exp.Expression, str] = {}
     position = 0
     for call, aggregated in calls.items():

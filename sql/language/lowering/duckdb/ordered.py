@@ -1,0 +1,130 @@
+"""The parts of a SELECT over several sources, or over a table, in DuckDB's SQL.
+
+Such a SELECT reads *items*: the records of streams and the changes of tables, in one order. A relation of items has
+the columns of :class:`Input`, and:
+
+- ``_n`` and ``_s``: the number of the record that the item comes from, and its place among the items of that record
+- ``_part``: the record's partition
+- ``_time``: ROWTIME (epoch ms)
+- ``_gone``: true if the item deletes its key; always false in a stream
+- ``_key``: the key, after the first join or for a table
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from sqlglot import exp
+
+from opensea_metrics.core.quoting import column as column_of
+from opensea_metrics.core.types import name_of
+from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.lowering import selects
+from opensea_metrics.sql.language.lowering.duckdb.expressions import Lowering
+from opensea_metrics.sql.language.lowering.duckdb.selects import joined_columns, selected
+from opensea_metrics.sql.language.queries.analysis import Analysis
+
+ORDER = ("_n", "_s", "_part", "_time", "_gone")
+"""Columns of items in addition to those of their source, and to ``_key``."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """One source of a SELECT. ``columns`` are names of the source, with their columns in the items.
+
+    ``key_sql`` is a table's key.
+    """
+
+    source: Source
+    columns: tuple[tuple[str, str], ...]
+    key_sql: str
+
+    @property
+    def names(self) -> list[str]:
+        """The columns of the items that come from the source."""
+        return [name for _, name in self.columns]
+
+
+@dataclass(frozen=True)
+class StepKeys:
+    """The two sides of a join's ON."""
+
+    left: str
+    right: str
+
+
+@lru_cache(maxsize=1_000)
+def inputs(analysis: Analysis) -> tuple[Input, ...]:
+    """The sources of a SELECT with the columns that it needs of them."""
+    read = _columns_read(analysis)
+    result = []
+    for alias, source in zip(analysis.aliases, analysis.sources, strict=True):
+        keys = [column.name for column in source.columns if column.is_key]
+        names = list(source.readable())
+        if analysis.joined:
+            names = [name for name in names if (alias, name) in read or (source.is_table and name in keys)]
+        written = {name: column_of(f"{alias}.{name}" if analysis.joined else name) for name in names}
+        result.append(
+            Input(
+                source=source,
+                columns=tuple(written.items()),
+                key_sql=_key([written[name] for name in keys]) if source.is_table else "NULL",
+            )
+        )
+    return tuple(result)
+
+
+@lru_cache(maxsize=1_000)
+def step_keys(analysis: Analysis) -> tuple[StepKeys, ...]:
+    """The keys of each join, from left to right."""
+    lowering = Lowering(selects.scope_of(analysis), joined_columns(analysis))
+    return tuple(StepKeys(lowering.whole(step.left), lowering.whole(step.right)) for step in analysis.joins)
+
+
+def rows(analysis: Analysis, items: str) -> str:
+    """Items as a relation for the SELECT itself: with ROWTIME, ROWPARTITION, ROWOFFSET, and the key of a join."""
+    hidden = ["_time AS ROWTIME", "_part AS ROWPARTITION"]
+    if analysis.joined:
+        hidden.append("_s AS ROWOFFSET")
+        if analysis.synthetic:
+            hidden.append(f"_key AS {column_of(analysis.synthetic[0])}")
+    else:
+        hidden = []
+    return f"SELECT {', '.join(['*', *hidden])} FROM ({items})"
+
+
+def changes(analysis: Analysis, items: str) -> str:
+    """The changes of the table that a SELECT without groups gives: its columns, and the order of the items.
+
+    A row that the WHERE clause leaves out is deleted.
+    """
+    fields, columns, kept = selected(analysis)
+    relation = rows(analysis, items)
+    if fields:
+        relation = f"SELECT *, {', '.join(fields)} FROM ({relation})"
+    order = f"_n, _s, _part, _time, _gone OR ({kept}) IS NOT TRUE AS _gone"
+    return f"SELECT {', '.join([*columns, order])} FROM ({relation})"
+
+
+def _key(columns: list[str]) -> str:
+    """A key of one or several columns as one value. It is NULL if any of them is."""
+    if len(columns) == 1:
+        return columns[0]
+    known = " AND ".join(f"{column} IS NOT NULL" for column in columns)
+    return f"CASE WHEN {known} THEN row({', '.join(columns)}) END"
+
+
+def _columns_read(analysis: Analysis) -> set[tuple[str, str]]:
+    """The columns that a SELECT with joins reads, by alias and name."""
+    read = [projection.expression for projection in analysis.projections]
+    read += [*analysis.group, *analysis.partition]
+    read += [clause for clause in (analysis.where, analysis.having) if clause is not None]
+    for step in analysis.joins:
+        read += [step.left, step.right]
+    return {
+        (name_of(column.args["table"]), name_of(column.this))
+        for expression in read
+        for column in expression.find_all(exp.Column)
+        if column.args.get("table")
+    }

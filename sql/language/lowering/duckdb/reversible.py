@@ -1,0 +1,70 @@
+"""ksqlDB's aggregates over a table: they can take a value out again when a row changes.
+
+Their rows have a column ``_sign``: 1 for a value that comes in, -1 for one that goes out.
+"""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from opensea_metrics.core.types import DOUBLE, DecimalType, KsqlType, duckdb
+from opensea_metrics.sql.language.lowering.duckdb.aggregates import (
+    Accumulator,
+    Aggregate,
+    aggregate,
+)
+from opensea_metrics.sql.language.lowering.duckdb.expressions import Lowering
+
+
+def reversible(call: exp.Anonymous, lowering: Lowering) -> Aggregate:
+    """The accumulators of one call over the changes of a table.
+
+    Raises SqlError for an aggregate that the embedded server cannot compute exactly.
+    """
+    name = str(call.this).upper()
+    given = aggregate(call, lowering)
+    arguments = list(call.expressions)
+    star = not arguments or isinstance(arguments[0], exp.Star)
+    value = "1" if star else lowering.whole(arguments[0])
+    if name == "COUNT":
+        return _with_partials(given, _counted(value))
+    if name == "SUM":
+        return _with_partials(given, _summed(value, lowering.type_of(call)))
+    if name == "AVG":
+        return _with_partials(given, _summed(value, lowering.type_of(arguments[0])), _counted(value))
+    if name == "SUM_LIST":
+        return _with_partials(given, _summed(f"list_sum({value})", lowering.type_of(call)))
+    if name == "COLLECT_LIST":
+        return _listed(value)
+    raise lowering.refused(call, f"{name} over a table")
+
+
+def _with_partials(given: Aggregate, *partials: str) -> Aggregate:
+    parts = (
+        Accumulator(partial, part.merge, part.tidy)
+        for partial, part in zip(partials, given.accumulators, strict=True)
+    )
+    return Aggregate(tuple(parts), given.finish)
+
+
+def _counted(value: str) -> str:
+    return f"CAST(sum(CASE WHEN ({value}) IS NOT NULL THEN _sign ELSE 0 END) AS BIGINT)"
+
+
+def _summed(value: str, kind: KsqlType) -> str:
+    if kind == DOUBLE:
+        return f"sum(({value}) * _sign)"
+    if isinstance(kind, DecimalType):
+        exact = f"CAST({value} AS {duckdb(kind)})"
+        return f"sum(CASE WHEN _sign > 0 THEN {exact} ELSE -{exact} END)"
+    return f"sum(CAST({value} AS HUGEINT) * _sign)"
+
+
+def _listed(value: str) -> Aggregate:
+    """The values in the order in which they came. One that goes out takes the last equal value with it.
+
+    The accumulator is a list of values that came in, after values that went out and have not met an equal one yet.
+    """
+    ordered = f"list({{'comes': _sign > 0, 'value': {value}}} ORDER BY _off)"
+    finish = "list_transform(list_filter({a}, lambda _e: _e.comes), lambda _e: _e.value)[1:1000]"
+    return Aggregate((Accumulator(ordered, "flatten(list({a} ORDER BY {src}))", "matched({a})"),), finish)
