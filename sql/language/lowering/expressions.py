@@ -352,14 +352,15 @@ class Expressions(Casts):
                 left = self.integer(kind, left, operator, right)
             elif kind.name == "DECIMAL":
                 written = self.checked_type(operation, kind)
-                for side in (operation.this, operation.expression):
-                    self.checked_type(operation, self.type_of(side))
+                first, second = self.type_of(operation.this), self.type_of(operation.expression)
+                for side in (first, second):
+                    self.checked_type(operation, side)
                 if operator == "/":
                     left = f"TRY_CAST({self.quotient(kind, left, right)} AS {written})"
                 elif operator == "%":
                     left = f"CAST({left} % nullif({right}, 0) AS {written})"
                 else:
-                    left = f"CAST({left} {operator} {right} AS {written})"
+                    left = self.decimal(kind, first, left, operator, right)
             else:
                 left = self.double(f"CAST({left} AS DOUBLE)", operator, f"CAST({right} AS DOUBLE)")
         return left

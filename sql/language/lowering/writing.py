@@ -138,6 +138,11 @@ class Writing(ABC):
         """Arithmetic on DOUBLEs as in Java. A division by zero is infinite or NaN."""
         return f"({left} {operator} {right})"
 
+    def decimal(self, kind: KsqlType, first: KsqlType, left: str, operator: str, right: str) -> str:
+        """``+``, ``-`` or ``*`` of DECIMALs and integers, with a result of type ``kind``. ``first`` is the type of
+        ``left``."""
+        return f"CAST({left} {operator} {right} AS {self.type_name(kind)})"
+
     def rounded(self, name: str, kind: KsqlType, value: str) -> str:
         """ABS, CEIL or FLOOR of a DOUBLE or DECIMAL."""
         cast = "TRY_CAST" if isinstance(kind, DecimalType) else "CAST"

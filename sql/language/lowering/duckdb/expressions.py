@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from sqlglot import exp
@@ -19,9 +19,11 @@ from opensea_metrics.core.types import (
     TIME,
     TIMESTAMP,
     ArrayType,
+    DecimalType,
     KsqlType,
     MapType,
     StructType,
+    as_decimal,
     duckdb,
 )
 from opensea_metrics.sql.language.lowering import scalars
@@ -40,6 +42,8 @@ _CODES = {"yyyy": "%Y", "MM": "%m", "dd": "%d", "HH": "%H", "mm": "%M", "ss": "%
 _LITERALS = {"'T'": "T", "''": "'"}
 _DEEP = 100
 """Brackets inside each other."""
+_FAST_DIGITS = 18
+"""The most digits of a DECIMAL that DuckDB keeps in 64 bits."""
 _TEXTS = {DATE: "date_text", TIME: "time_text", TIMESTAMP: "timestamp_text"}
 _WRAP = {BIGINT: "wrap64", INTEGER: "wrap32"}
 _PARSE = {
@@ -191,6 +195,13 @@ class Lowering(Calls):
         if operator == "%":
             return f"({left} % nullif({right}, 0))"
         return wrapped(kind, f"{left}::HUGEINT {operator} {right}")
+
+    def decimal(self, kind: KsqlType, first: KsqlType, left: str, operator: str, right: str) -> str:
+        """DuckDB computes with 18 digits, and fails for more, unless an operand has a type of more digits."""
+        assert isinstance(kind, DecimalType)
+        if kind.precision > _FAST_DIGITS:
+            left = f"CAST({left} AS {duckdb(replace(kind, scale=as_decimal(first).scale))})"
+        return super().decimal(kind, first, left, operator, right)
 
     def cast_integer(self, kind: KsqlType, value: str) -> str:
         return wrapped(kind, value)
