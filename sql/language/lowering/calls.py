@@ -317,7 +317,7 @@ class Calls(Lambdas):
         shift = f"CAST({count} AS BIGINT) * {unit}"
         number = self.as_number(call, kind, value)
         if kind == DATE:
-            moved = f"CAST(floor((CAST({number} AS BIGINT) * {_DAY} {sign} {shift}) / {float(_DAY)}E0) AS INTEGER)"
+            moved = f"CAST(floor((CAST({number} AS BIGINT) * {_DAY} {sign} {shift}) / {float(_DAY)}E0) AS BIGINT)"
         elif kind == TIME:
             moved = f"((({number} {sign} {shift}) % {_DAY} + {_DAY}) % {_DAY})"
         else:

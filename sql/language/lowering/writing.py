@@ -177,6 +177,10 @@ class Writing(ABC):
         """A TIMESTAMP, DATE or TIME of a number; NULL for a number that is too great."""
 
     @abstractmethod
+    def timestamp_of_date(self, value: str) -> str:
+        """The start of a DATE; NULL for a date that is too far from 1970."""
+
+    @abstractmethod
     def check_lambda(self, place: exp.Expression, body: str) -> None:
         """Raises SqlError for a body of a lambda that the engine cannot compute."""
 
@@ -273,9 +277,14 @@ class Writing(ABC):
 def is_long(value: str) -> bool:
     """True if a value is too long to repeat, or if it changes with each evaluation. The text that its macros expand
     to counts too."""
-    if any(name in value for name in _CHANGING):
+    if is_changing(value):
         return True
     return len(value) + sum(_MACRO * value.count(name) for name in REPEATING) > _LONG
+
+
+def is_changing(value: str) -> bool:
+    """True if a value changes with each evaluation."""
+    return any(name in value for name in _CHANGING)
 
 
 def balanced(terms: Sequence[str]) -> str:

@@ -32,7 +32,7 @@ from opensea_metrics.sql.language.lowering.duckdb.json_text import json_text
 from opensea_metrics.sql.language.lowering.expressions import owner, spans_all
 from opensea_metrics.sql.language.lowering.json_paths import pointer
 from opensea_metrics.sql.language.lowering.refusals import EMBEDDED
-from opensea_metrics.sql.language.lowering.writing import SHALLOW, balanced
+from opensea_metrics.sql.language.lowering.writing import SHALLOW, balanced, is_changing
 
 _JAVA_ONLY = re.compile(r"\(\?[=!<]|[*+?}]\+|\\[1-9]")
 """Parts of regular expressions that DuckDB does not have."""
@@ -240,9 +240,14 @@ class Lowering(Calls):
         return f"CAST({value} - DATE '1970-01-01' AS INTEGER)" if kind == DATE else f"epoch_ms({value})"
 
     def time_of_number(self, kind: KsqlType, value: str) -> str:
+        if is_changing(value):  # DuckDB allows no such value inside TRY
+            return self.computed([value], lambda once: self.time_of_number(kind, once[0]))
         if kind == DATE:
             return f"TRY(DATE '1970-01-01' + CAST({value} AS INTEGER))"
         return f"TRY(make_timestamp_ms({value})){'::TIME' if kind == TIME else ''}"
+
+    def timestamp_of_date(self, value: str) -> str:
+        return f"TRY_CAST({value} AS TIMESTAMP)"
 
     def check_lambda(self, place: exp.Expression, body: str) -> None:
         """DuckDB calls Python functions inside lambdas, too."""
