@@ -178,12 +178,18 @@ class Calls(Lambdas):
         return self._filled(name, self._taken(call, chosen))
 
     def _series(self, call: exp.Anonymous) -> str:
-        name = "GENERATE_SERIES BY" if len(call.expressions) > 2 else "GENERATE_SERIES"
+        """GENERATE_SERIES. Without a step it goes up or down by 1. A series that is too long is NULL."""
         kind = self.type_of(call)
         assert isinstance(kind, ArrayType)
         element = self.type_name(kind.element)
         values = [f"CAST({self.value(argument)} AS {element})" for argument in call.expressions]
-        return self._filled(name, [*values, element])
+
+        def write(once: Sequence[str]) -> str:
+            first, last, *steps = once
+            step = steps[0] if steps else f"CASE WHEN {first} <= {last} THEN 1 ELSE -1 END"
+            return self._filled("GENERATE_SERIES", [first, last, step, element])
+
+        return self.once(values, write)
 
     def _map(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
         """A MAP of keys and values. A text that is NULL is the key 'null'; the last value of a key counts."""
@@ -311,7 +317,7 @@ class Calls(Lambdas):
         shift = f"CAST({count} AS BIGINT) * {unit}"
         number = self.as_number(call, kind, value)
         if kind == DATE:
-            moved = f"CAST(floor((CAST({number} AS BIGINT) * {_DAY} {sign} {shift}) / {float(_DAY)}E0) AS INTEGER)"
+            moved = f"CAST(floor((CAST({number} AS BIGINT) * {_DAY} {sign} {shift}) / {float(_DAY)}E0) AS BIGINT)"
         elif kind == TIME:
             moved = f"((({number} {sign} {shift}) % {_DAY} + {_DAY}) % {_DAY})"
         else:

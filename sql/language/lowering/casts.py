@@ -77,7 +77,7 @@ class Casts(Typed):
         if source.name == "DECIMAL" and target in _INTEGERS:
             return self.cut_decimal(target, value)
         if (source, target) == (DATE, TIMESTAMP):
-            return f"CAST({value} AS {written})"
+            return self.timestamp_of_date(value)
         if source == TIMESTAMP and target in (DATE, TIME):
             return f"CAST({value} AS {written})"
         raise self.refused(place, f"CAST of {source} AS {target}")

@@ -8,7 +8,9 @@ _BOTH_THERE = "{0} IS NOT NULL AND {1} IS NOT NULL"
 _IS_FIRST = "list_position({0}, _e) = _i"
 # The last value of a key counts, and a key without a value has NULL.
 _DUCKDB_KEYS = "list_filter({0}, lambda _k, _i: NOT list_contains({0}[_i + 1:], _k))"
-_GENERATED = "CASE WHEN {2} <> 0 AND ({1} - {0}) * {2} >= 0 THEN %s END"
+_WIDE = "DECIMAL(20, 0)"
+LONGEST_SERIES = 1_000_000
+"""The most elements of GENERATE_SERIES: a record with more is larger than Kafka's default limit of 1 MB."""
 
 COLLECTIONS: dict[str, Template] = {
     "ARRAY_CONCAT": Template(
@@ -67,14 +69,15 @@ COLLECTIONS: dict[str, Template] = {
         " (_e, _i) -> _e IS NULL AND shiftright(_m, size({0}) - _i - 1) % 2 = 1), _x -> _x)),"
         " _m -> transform({0}, (_e, _i) -> CASE WHEN shiftright(_m, size({0}) - _i - 1) % 2 = 1 THEN _e END))",
     ),
+    # The arguments are the first and last number, the step and the type of the elements.
     "GENERATE_SERIES": Template(
-        duckdb="CAST(CASE WHEN {0} <= {1} THEN generate_series({0}, {1})"
-        " ELSE generate_series({0}, {1}, -1) END AS {2}[])",
-        spark="sequence({0}, {1})",
-    ),
-    "GENERATE_SERIES BY": Template(
-        duckdb=f"CAST({_GENERATED % 'generate_series({0}, {1}, {2})'} AS {{3}}[])",
-        spark=_GENERATED % "sequence({0}, {1}, {2})",
+        duckdb="list_transform(range(0, CASE WHEN {2} > 0 AND {0} <= {1} OR {2} < 0 AND {0} >= {1} THEN CASE"
+        f" WHEN abs({{1}}::HUGEINT - {{0}}) < {LONGEST_SERIES} * abs({{2}}::HUGEINT)"
+        " THEN CAST(({1}::HUGEINT - {0}) // {2} AS BIGINT) + 1 END END),"
+        " lambda _i: CAST({0}::HUGEINT + _i * {2}::HUGEINT AS {3}))",
+        spark="CASE WHEN ({2} > 0 AND {0} <= {1} OR {2} < 0 AND {0} >= {1})"
+        f" AND abs(CAST({{1}} AS {_WIDE}) - CAST({{0}} AS {_WIDE})) < {LONGEST_SERIES} * abs(CAST({{2}} AS {_WIDE}))"
+        " THEN sequence({0}, {1}, {2}) END",
     ),
     "MAP_UNION": Template(
         duckdb="CASE WHEN {0} IS NOT NULL OR {1} IS NOT NULL THEN map_concat({0}, {1}) END",

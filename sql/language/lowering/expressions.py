@@ -161,7 +161,10 @@ class Expressions(Casts):
             case exp.Between():
                 low, high = expression.args["low"], expression.args["high"]
                 written = [self._time(side, expression.this) for side in (low, high)]
-                return f"({self.value(expression.this)} BETWEEN {written[0]} AND {written[1]})"
+                bound = high if self.type_of(high) == TIMESTAMP else low
+                is_date = self.type_of(expression.this) == DATE
+                value = self._time(expression.this, bound) if is_date else self.value(expression.this)
+                return f"({value} BETWEEN {written[0]} AND {written[1]})"
             case exp.Like():
                 value, pattern = self.value(expression.this), self.value(expression.expression)
                 return self.like(value, pattern, bool(expression.args.get("negate")))
@@ -321,7 +324,7 @@ class Expressions(Casts):
     def _as(self, expression: exp.Expression, kind: KsqlType) -> str:
         """A value that ksqlDB casts to a type by itself."""
         given = self.type_of(expression)
-        if common(given, kind) is not None or {given, kind} == {DATE, TIMESTAMP}:
+        if common(given, kind) is not None or (given, kind) == (TIMESTAMP, DATE):
             return self.value(expression)
         return self.cast(expression, given, kind, self.value(expression))
 
@@ -352,14 +355,15 @@ class Expressions(Casts):
                 left = self.integer(kind, left, operator, right)
             elif kind.name == "DECIMAL":
                 written = self.checked_type(operation, kind)
-                for side in (operation.this, operation.expression):
-                    self.checked_type(operation, self.type_of(side))
+                first, second = self.type_of(operation.this), self.type_of(operation.expression)
+                for side in (first, second):
+                    self.checked_type(operation, side)
                 if operator == "/":
                     left = f"TRY_CAST({self.quotient(kind, left, right)} AS {written})"
                 elif operator == "%":
                     left = f"CAST({left} % nullif({right}, 0) AS {written})"
                 else:
-                    left = f"CAST({left} {operator} {right} AS {written})"
+                    left = self.decimal(kind, first, left, operator, right)
             else:
                 left = self.double(f"CAST({left} AS DOUBLE)", operator, f"CAST({right} AS DOUBLE)")
         return left

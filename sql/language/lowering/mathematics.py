@@ -1,6 +1,7 @@
 """How each engine writes the functions of DOUBLEs, for :mod:`.scalars`.
 
-Angles are radians. The engines' last digit may differ from Java's, which does not fix it either.
+Angles are radians. For DuckDB, Python computes CBRT and COSH with Java's steps, because DuckDB's own CBRT(27) is not 3.
+The last digit of other functions may differ from Java's, which does not fix it either.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ MATHEMATICS: dict[str, Template] = {
     "ASIN": _limited("asin"),
     "ATAN": both("atan({0})"),
     "ATAN2": both("atan2({0}, {1})"),
-    "CBRT": both("cbrt({0})"),
+    "CBRT": Template(duckdb='"KSQL_CBRT"(CAST({0} AS DOUBLE))', spark="cbrt({0})"),
     "COS": both("cos({0})"),
-    "COSH": both("cosh({0})"),
+    "COSH": Template(duckdb='"KSQL_COSH"(CAST({0} AS DOUBLE))', spark="cosh({0})"),
     "COT": Template(duckdb="(1E0 / tan({0}))", spark="cot({0})"),
     "DEGREES": both("degrees({0})"),
     "EXP": both("exp({0})"),

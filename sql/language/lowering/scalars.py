@@ -9,6 +9,7 @@ from __future__ import annotations
 from opensea_metrics.core.quoting import text
 from opensea_metrics.sql.language.lowering.collections import COLLECTIONS
 from opensea_metrics.sql.language.lowering.mathematics import MATHEMATICS
+from opensea_metrics.sql.language.lowering.records.exact import MILLISECONDS
 from opensea_metrics.sql.language.lowering.template import Template
 from opensea_metrics.sql.language.lowering.template import both as _both
 
@@ -21,6 +22,7 @@ _SPARK_SUBSTRING = (
     "substring({0}, CASE WHEN {1} > 0 THEN {1} WHEN {1} = 0 THEN 1"
     " WHEN char_length({0}) + {1} >= 0 THEN char_length({0}) + {1} + 1 WHEN {1} < 0 THEN 1 END"
 )
+_IS_TIMESTAMP = f"{{0}} BETWEEN -{MILLISECONDS} AND {MILLISECONDS}"
 
 
 TEMPLATES: dict[str, Template] = {
@@ -39,12 +41,12 @@ TEMPLATES: dict[str, Template] = {
     ),
     "CONCAT_WS": _both("concat_ws({*})"),
     "FROM_DAYS": Template(
-        duckdb="TRY(DATE '1970-01-01' + {0})",
+        duckdb="CASE WHEN {0} BETWEEN -2147483646 AND 2147483646 THEN DATE '1970-01-01' + {0} END",
         spark="date_from_unix_date({0})",
     ),
     "FROM_UNIXTIME": Template(
-        duckdb="make_timestamp_ms({0})",
-        spark="CAST(timestamp_millis({0}) AS TIMESTAMP_NTZ)",
+        duckdb=f"CASE WHEN {_IS_TIMESTAMP} THEN make_timestamp_ms({{0}}) END",
+        spark=f"CASE WHEN {_IS_TIMESTAMP} THEN CAST(timestamp_millis({{0}}) AS TIMESTAMP_NTZ) END",
     ),
     "GREATEST": Template(duckdb="greatest({*})", spark="greatest({0}, {*})"),  # Spark's takes two or more
     "IFNULL": _both("coalesce({*})"),

@@ -138,6 +138,11 @@ class Writing(ABC):
         """Arithmetic on DOUBLEs as in Java. A division by zero is infinite or NaN."""
         return f"({left} {operator} {right})"
 
+    def decimal(self, kind: KsqlType, first: KsqlType, left: str, operator: str, right: str) -> str:
+        """``+``, ``-`` or ``*`` of DECIMALs and integers, with a result of type ``kind``. ``first`` is the type of
+        ``left``."""
+        return f"CAST({left} {operator} {right} AS {self.type_name(kind)})"
+
     def rounded(self, name: str, kind: KsqlType, value: str) -> str:
         """ABS, CEIL or FLOOR of a DOUBLE or DECIMAL."""
         cast = "TRY_CAST" if isinstance(kind, DecimalType) else "CAST"
@@ -170,6 +175,10 @@ class Writing(ABC):
     @abstractmethod
     def time_of_number(self, kind: KsqlType, value: str) -> str:
         """A TIMESTAMP, DATE or TIME of a number; NULL for a number that is too great."""
+
+    @abstractmethod
+    def timestamp_of_date(self, value: str) -> str:
+        """The start of a DATE; NULL for a date that is too far from 1970."""
 
     @abstractmethod
     def check_lambda(self, place: exp.Expression, body: str) -> None:
@@ -268,9 +277,14 @@ class Writing(ABC):
 def is_long(value: str) -> bool:
     """True if a value is too long to repeat, or if it changes with each evaluation. The text that its macros expand
     to counts too."""
-    if any(name in value for name in _CHANGING):
+    if is_changing(value):
         return True
     return len(value) + sum(_MACRO * value.count(name) for name in REPEATING) > _LONG
+
+
+def is_changing(value: str) -> bool:
+    """True if a value changes with each evaluation."""
+    return any(name in value for name in _CHANGING)
 
 
 def balanced(terms: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from sqlglot import exp
@@ -19,9 +19,11 @@ from opensea_metrics.core.types import (
     TIME,
     TIMESTAMP,
     ArrayType,
+    DecimalType,
     KsqlType,
     MapType,
     StructType,
+    as_decimal,
     duckdb,
 )
 from opensea_metrics.sql.language.lowering import scalars
@@ -30,7 +32,7 @@ from opensea_metrics.sql.language.lowering.duckdb.json_text import json_text
 from opensea_metrics.sql.language.lowering.expressions import owner, spans_all
 from opensea_metrics.sql.language.lowering.json_paths import pointer
 from opensea_metrics.sql.language.lowering.refusals import EMBEDDED
-from opensea_metrics.sql.language.lowering.writing import SHALLOW, balanced
+from opensea_metrics.sql.language.lowering.writing import SHALLOW, balanced, is_changing
 
 _JAVA_ONLY = re.compile(r"\(\?[=!<]|[*+?}]\+|\\[1-9]")
 """Parts of regular expressions that DuckDB does not have."""
@@ -40,6 +42,8 @@ _CODES = {"yyyy": "%Y", "MM": "%m", "dd": "%d", "HH": "%H", "mm": "%M", "ss": "%
 _LITERALS = {"'T'": "T", "''": "'"}
 _DEEP = 100
 """Brackets inside each other."""
+_FAST_DIGITS = 18
+"""The most digits of a DECIMAL that DuckDB keeps in 64 bits."""
 _TEXTS = {DATE: "date_text", TIME: "time_text", TIMESTAMP: "timestamp_text"}
 _WRAP = {BIGINT: "wrap64", INTEGER: "wrap32"}
 _PARSE = {
@@ -192,6 +196,13 @@ class Lowering(Calls):
             return f"({left} % nullif({right}, 0))"
         return wrapped(kind, f"{left}::HUGEINT {operator} {right}")
 
+    def decimal(self, kind: KsqlType, first: KsqlType, left: str, operator: str, right: str) -> str:
+        """DuckDB computes with 18 digits, and fails for more, unless an operand has a type of more digits."""
+        assert isinstance(kind, DecimalType)
+        if kind.precision > _FAST_DIGITS:
+            left = f"CAST({left} AS {duckdb(replace(kind, scale=as_decimal(first).scale))})"
+        return super().decimal(kind, first, left, operator, right)
+
     def cast_integer(self, kind: KsqlType, value: str) -> str:
         return wrapped(kind, value)
 
@@ -229,9 +240,14 @@ class Lowering(Calls):
         return f"CAST({value} - DATE '1970-01-01' AS INTEGER)" if kind == DATE else f"epoch_ms({value})"
 
     def time_of_number(self, kind: KsqlType, value: str) -> str:
+        if is_changing(value):  # DuckDB allows no such value inside TRY
+            return self.computed([value], lambda once: self.time_of_number(kind, once[0]))
         if kind == DATE:
             return f"TRY(DATE '1970-01-01' + CAST({value} AS INTEGER))"
         return f"TRY(make_timestamp_ms({value})){'::TIME' if kind == TIME else ''}"
+
+    def timestamp_of_date(self, value: str) -> str:
+        return f"TRY_CAST({value} AS TIMESTAMP)"
 
     def check_lambda(self, place: exp.Expression, body: str) -> None:
         """DuckDB calls Python functions inside lambdas, too."""

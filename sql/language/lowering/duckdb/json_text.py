@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import json
 
-from opensea_metrics.core.quoting import text
+from opensea_metrics.core.quoting import quoted, text
 from opensea_metrics.core.types import ArrayType, DecimalType, KsqlType, MapType, StructType
+from opensea_metrics.sql.language.lowering.rare import table
 from opensea_metrics.sql.language.lowering.records.readings import field
 
 _READY = ("BOOLEAN", "INTEGER", "BIGINT", "STRING")
+_DOUBLE = f"{quoted(table.CASTS['DOUBLE AS STRING'].definition.name)}({{0}})"
 _SCALARS = {
     # JSON has no such numbers, so Jackson writes them as text.
-    "DOUBLE": "CASE WHEN isfinite({0}) THEN to_json({0})::VARCHAR WHEN isnan({0}) THEN '\"NaN\"'"
-    " WHEN {0} > 0 THEN '\"Infinity\"' WHEN {0} < 0 THEN '\"-Infinity\"' END",
+    "DOUBLE": f"CASE WHEN isfinite({{0}}) THEN {_DOUBLE} ELSE '\"' || {_DOUBLE} || '\"' END",
     "BYTES": "'\"' || to_base64({0}) || '\"'",
     "DATE": "'\"' || date_text({0}) || '\"'",
     "TIME": "'\"' || time_text({0}) || '\"'",

@@ -177,11 +177,13 @@ REGEXP_EXTRACT = PythonForm("patterns.regexp_extract")
 JSON_ARRAY_CONTAINS = PythonForm("json_texts.json_array_contains")
 PLAIN = PythonForm("numbers.plain_decimal")
 CUT = PythonForm("numbers.cut_decimal")
+CBRT = PythonForm("roots.cbrt")
+COSH = PythonForm("roots.cosh")
 
 
 def definitions() -> dict[str, Definition]:
     """All functions in Python by their names in the engines' SQL."""
     forms = [DIVISION, HASH_ORDER, JSON_FIELD, REGEXP_EXTRACT, ROUND_DECIMAL, TRUNC_DECIMAL, CUT, PLAIN]
-    forms += [JSON_ARRAY_CONTAINS, *CASTS.values()]
+    forms += [JSON_ARRAY_CONTAINS, CBRT, COSH, *CASTS.values()]
     forms += [form for variations in FORMS.values() for form in variations.values()]
     return {form.definition.name: form.definition for form in forms}

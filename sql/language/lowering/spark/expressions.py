@@ -30,6 +30,7 @@ from opensea_metrics.sql.language.lowering import scalars
 from opensea_metrics.sql.language.lowering.calls import Calls
 from opensea_metrics.sql.language.lowering.expressions import spans_all
 from opensea_metrics.sql.language.lowering.rare import table
+from opensea_metrics.sql.language.lowering.records.exact import DAY
 from opensea_metrics.sql.language.lowering.refusals import SPARK
 from opensea_metrics.sql.language.lowering.template import fill
 from opensea_metrics.sql.language.lowering.typed import has_map
@@ -262,7 +263,12 @@ class SparkLowering(Calls):
     def time_of_number(self, kind: KsqlType, value: str) -> str:
         if kind == DATE:
             return f"date_from_unix_date(CAST({value} AS INT))"
-        return f"CAST(timestamp_millis({value}) AS TIMESTAMP_NTZ)"
+        if value.isdecimal() or _CALL_OF_PYTHON in value:  # the functions in Python give no greater numbers
+            return f"CAST(timestamp_millis({value}) AS TIMESTAMP_NTZ)"
+        return self._filled("FROM_UNIXTIME", [value])
+
+    def timestamp_of_date(self, value: str) -> str:
+        return self.time_of_number(TIMESTAMP, f"(unix_date({value}) * {DAY}L)")
 
     def check_lambda(self, place: exp.Expression, body: str) -> None:
         if _CALL_OF_PYTHON in body:
