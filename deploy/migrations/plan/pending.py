@@ -21,6 +21,7 @@ from opensea_metrics.deploy.migrations.plan.steps import (
     VersionPlan,
     steps_of,
 )
+from opensea_metrics.deploy.migrations.plan.types import recorded_types
 from opensea_metrics.deploy.migrations.record.records import (
     CREATES,
     DROPS,
@@ -31,9 +32,8 @@ from opensea_metrics.deploy.migrations.record.records import (
     VersionState,
     is_side_by_side,
 )
-from opensea_metrics.sql.language.catalog.custom_types import registered
 from opensea_metrics.sql.language.project.project import Migration
-from opensea_metrics.sql.language.statements.parser import parse_script, parse_statement
+from opensea_metrics.sql.language.statements.parser import parse_statement
 from opensea_metrics.sql.language.statements.statements import Kind
 
 # For these it matters which queries run.
@@ -101,9 +101,7 @@ def _assessed(
     steps = [step for version in pending for step in version.steps]
     statements = [step.statement for step in steps]
     with_queries = any(s.kind in ENDING or s.replaces or s.keeps_existing for s in statements)
-    executed = [record.text for record in recorded.statements if " TYPE " in record.text.upper()]
-    catalog = catalog_of(server, with_queries)
-    catalog = replace(catalog, types=registered(statement for text in executed for statement in parse_script(text, "")))
+    catalog = replace(catalog_of(server, with_queries), types=recorded_types(recorded))
     world = World(catalog, server.topics, is_embedded=server.is_embedded)
     versions = []
     for plan in pending:
@@ -157,8 +155,6 @@ def _reversible(steps: Sequence[ApplyStep]) -> Reversibility:
     for step in steps:
         statement = step.statement
         match statement.kind:
-            case Kind.CREATE_TYPE | Kind.DROP_TYPE:
-                return Reversibility.IRREVERSIBLE
             case Kind.INSERT_VALUES | Kind.ALTER if statement.name not in created:
                 return Reversibility.IRREVERSIBLE
             case Kind.TERMINATE if not (statement.name or "").startswith("INSERTQUERY"):

@@ -23,6 +23,7 @@ from opensea_metrics.deploy.migrations.plan.steps import (
     UndoStep,
     VersionPlan,
 )
+from opensea_metrics.deploy.migrations.plan.types import TYPES, undoing_type
 from opensea_metrics.deploy.migrations.record.records import (
     CREATES,
     CREATES_STREAM,
@@ -54,7 +55,7 @@ class Undoing:
 
     def is_created_before(self, record: StatementRecord) -> bool:
         """True if an earlier statement created the record's target, and is undone too."""
-        earlier = [statement for statement in self.records if _is_before(statement, record)]
+        earlier = [statement for statement in self.records if statement.is_before(record)]
         if record.kind is Kind.TERMINATE:
             return record.target in {before.query_id for before in earlier}
         return record.target in {before.target for before in earlier if before.created_source}
@@ -166,6 +167,9 @@ def _undone(record: StatementRecord, undoing: Undoing, server: Server) -> list[U
     if record.kind is Kind.INSERT_SELECT:
         query_id = query_of(record, server)
         return [UndoStep(terminating(query_id))] if query_id in server.queries else []
+    if record.kind in TYPES:
+        statement = undoing_type(record, undoing.recorded)
+        return [] if statement is None else [UndoStep(statement)]
     if not record.created_source or record.target is None:
         return []
     kind = "STREAM" if record.kind in CREATES_STREAM else "TABLE"
@@ -187,7 +191,7 @@ def _undone(record: StatementRecord, undoing: Undoing, server: Server) -> list[U
 def _owner(record: StatementRecord, recorded: Recorded) -> StatementRecord | None:
     """The statement before ``record`` that created its target, or started the query that it ended."""
     for statement in reversed(recorded.statements):
-        if statement.in_effect and _is_before(statement, record):
+        if statement.in_effect and statement.is_before(record):
             if record.kind is Kind.TERMINATE:
                 is_owner = statement.query_id == record.target
             else:
@@ -195,10 +199,6 @@ def _owner(record: StatementRecord, recorded: Recorded) -> StatementRecord | Non
             if is_owner:
                 return statement
     return None
-
-
-def _is_before(one: StatementRecord, other: StatementRecord) -> bool:
-    return (one.version, one.number) < (other.version, other.number)
 
 
 def _restored(record: StatementRecord) -> UndoStep | None:

@@ -16,6 +16,7 @@ from opensea_metrics.deploy.migrations.record.records import (
     VersionRecord,
     VersionState,
 )
+from opensea_metrics.sql.language.catalog.custom_types import name_of as type_name
 from opensea_metrics.sql.language.project.project import Migration
 from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
@@ -215,7 +216,8 @@ def record_of(
 
 def label(statement: Statement) -> str:
     """A statement in a few words."""
-    return f"{statement.kind.value} {statement.name or ''}".rstrip()
+    name = type_name(statement) if statement.kind in (Kind.CREATE_TYPE, Kind.DROP_TYPE) else statement.name
+    return f"{statement.kind.value} {name or ''}".rstrip()
 
 
 def refusal(step: ApplyStep, reason: str) -> str:
