@@ -13,7 +13,12 @@ from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.plan.files import VersionStatus, make_status
 from opensea_metrics.deploy.migrations.plan.pending import ApplyChoice, basis_of, make_plan
 from opensea_metrics.deploy.migrations.plan.rollback import make_rollback, versions_above
-from opensea_metrics.deploy.migrations.plan.steps import Plan, RollbackPlan, steps_of
+from opensea_metrics.deploy.migrations.plan.steps import (
+    Plan,
+    RollbackPlan,
+    check_has_statements,
+    steps_of,
+)
 from opensea_metrics.deploy.migrations.record import lock
 from opensea_metrics.deploy.migrations.record.records import Recorded, StatementRecord
 from opensea_metrics.deploy.migrations.record.store import RecordStore
@@ -39,7 +44,7 @@ class Validation:
 
 
 def validate(root: Path | None = None, variables: Variables | None = None) -> Validation:
-    """Render and check every statement, without a server."""
+    """Render and check every statement, without a server. Raises SqlError for a file without statements."""
     unsupported: list[Unsupported] = []
 
     def support_of(before: Catalog, statement: Statement, after: Catalog) -> None:
@@ -50,6 +55,8 @@ def validate(root: Path | None = None, variables: Variables | None = None) -> Va
             unsupported.append(error)
 
     project = checked(root, variables, support_of)
+    for file in project.migrations:
+        check_has_statements(file)
     statements = [steps_of(file) for file in project.migrations]
     return Validation(project.root, len(statements), sum(map(len, statements)), tuple(unsupported))
 

@@ -19,6 +19,7 @@ from opensea_metrics.deploy.migrations.plan.steps import (
     Plan,
     Reversibility,
     VersionPlan,
+    check_has_statements,
     steps_of,
 )
 from opensea_metrics.deploy.migrations.plan.types import recorded_types
@@ -63,7 +64,8 @@ def make_plan(
     """The plan that applies the pending versions; all streams and tables of ``server`` are described.
 
     Raises MigrationError if files and record contradict one another. Then an applied file was changed or is missing, a
-    pending version is below an applied one, or no file has the target version.
+    pending version is below an applied one, or no file has the target version. Raises SqlError if a pending file has no
+    statements.
     """
     server, target = server or Server(), choice.target
     files = {file.version: file for file in migrations}
@@ -182,7 +184,7 @@ def _check_applied(record: VersionRecord, file: Migration | None, recorded: Reco
 
 
 def _remaining(file: Migration, records: Sequence[StatementRecord], is_rolling_back: bool) -> VersionPlan[ApplyStep]:
-    """The steps of a file that are left."""
+    """The steps of a file that are left. Raises SqlError for a file without statements."""
     if is_side_by_side(records):
         # Statements of an earlier and longer plan are recorded as undone, too.
         if is_rolling_back and any(record.state is StatementState.UNDONE for record in records):
@@ -209,6 +211,7 @@ def _remaining(file: Migration, records: Sequence[StatementRecord], is_rolling_b
             del left[record.number]
         else:
             left[record.number] = replace(step, unfinished=record)
+    check_has_statements(file)
     return _version_plan(file, len(steps) - len(left), left.values())
 
 

@@ -101,8 +101,10 @@ def make_rollback(
     """
     derived = [version for version in versions if version.version not in downs]
     for version in derived:
-        # Only another tool records a version as applied without its statements.
-        if version.state is VersionState.MIGRATED and not recorded.in_effect_of(version.version):
+        # This tool records no statements at all only if the file has none.
+        is_empty = bool(version.rendered) and not recorded.statements_of(version.version)
+        is_applied = version.state is VersionState.MIGRATED
+        if is_applied and not is_empty and not recorded.in_effect_of(version.version):
             raise Irreversible(
                 f"version {version.version} was applied by another tool, which recorded no statements\n"
                 f"  hint: write V{version.version:03}__{version.name}.down.sql"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-from opensea_metrics.core.errors import SqlError
+from opensea_metrics.core.errors import Place, SqlError
 from opensea_metrics.deploy.migrations.errors import PlanRefused
 from opensea_metrics.deploy.migrations.plan.impact import DataEffect, Impact, Verdict
 from opensea_metrics.deploy.migrations.record.records import (
@@ -204,6 +204,16 @@ def steps_of(migration: Migration) -> tuple[ApplyStep, ...]:
             now = tuple(sorted(properties.items()))
             steps.append(ApplyStep(migration.version, len(steps) + 1, statement, now))
     return tuple(steps)
+
+
+def check_has_statements(migration: Migration) -> None:
+    """Raise SqlError if nothing in the file is sent to a server."""
+    if not steps_of(migration):
+        raise SqlError(
+            f"{migration.path.name} has no statement to apply",
+            Place(str(migration.path), 1, 1),
+            "write a statement into it, such as CREATE TABLE … AS SELECT …, or delete the file",
+        )
 
 
 def record_of(
