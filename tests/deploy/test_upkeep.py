@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy import commands
+from opensea_metrics.deploy.cli.app import whole_app
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.client.snapshot import look
 from opensea_metrics.deploy.migrations.errors import MigrationError
@@ -336,6 +338,8 @@ def test_a_migration_without_statements_is_refused(write_project: Write) -> None
         commands.validate(root)
     path.unlink()
     assert commands.validate(root).migrations == 1
+    shown = CliRunner().invoke(whole_app(), ["validate", "--sql", str(root), "--offline"])
+    assert shown.stdout.startswith("1 migration, 2 statements in ")
 
 
 def test_a_pending_migration_without_statements_is_not_planned(client: KsqlClient, write_project: Write) -> None:
