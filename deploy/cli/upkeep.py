@@ -128,7 +128,9 @@ def _validate(
     else:
         for unsupported in checked.unsupported:
             say(f"note: {unsupported.place}: {unsupported.message}")
-        say(f"{checked.migrations} migrations, {checked.statements} statements in {checked.root}: valid")
+        migrations = f"{checked.migrations} migration{'s' if checked.migrations != 1 else ''}"
+        statements = f"{checked.statements} statement{'s' if checked.statements != 1 else ''}"
+        say(f"{migrations}, {statements} in {checked.root}: valid")
     if client is None:
         return
     changed = commands.changed(client, sql, variables)

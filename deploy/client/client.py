@@ -167,6 +167,12 @@ class KsqlClient:
         """All Kafka topics except ksqlDB's internal ones."""
         return self._list("SHOW TOPICS;", "topics", ServerTopic.of)
 
+    def types(self) -> tuple[str, ...]:
+        """The names of all custom types."""
+        (reply,) = self.ask("SHOW TYPES;")
+        with self._reading(_request("SHOW TYPES;")):
+            return tuple(map(str, member(reply, "types")))
+
     def describe(self, name: str, extended: bool = False) -> Description:
         """Describe one stream or table. The client quotes ``name``. Raises KsqlError if there is none."""
         statement = f"DESCRIBE {ksqldb_quoted(name)}{' EXTENDED' if extended else ''};"

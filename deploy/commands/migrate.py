@@ -19,6 +19,7 @@ from opensea_metrics.deploy.migrations.plan.steps import (
     Plan,
     RollbackPlan,
     VersionPlan,
+    check_has_statements,
     steps_of,
 )
 from opensea_metrics.deploy.migrations.record import lock
@@ -50,7 +51,7 @@ def validate(
 ) -> Validation:
     """Render and check every statement, without a server.
 
-    Raises SqlErrors with all errors. With ``for_embedded``, features that only ksqlDB has are errors too.
+    Raises SqlErrors with all errors, also for files without statements. With ``for_embedded``, features that only ksqlDB has are errors too.
     """
     unsupported: list[Unsupported] = []
 
@@ -67,6 +68,8 @@ def validate(
         raise together([error, *(unsupported if for_embedded else ())]) from None
     if for_embedded and unsupported:
         raise together(unsupported)
+    for file in project.migrations:
+        check_has_statements(file)
     statements = [steps_of(file) for file in project.migrations]
     return Validation(project.root, len(statements), sum(map(len, statements)), tuple(unsupported))
 

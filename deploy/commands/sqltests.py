@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+from opensea_metrics.core.errors import OpenSeaMetricsError, Place
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.commands.site import Variables
 from opensea_metrics.deploy.sqltests import cases, runner
@@ -36,11 +38,11 @@ def run_tests(
     """Run the cases of files and folders; returns the engine that ran them, and their results.
 
     ``report`` is called after each case. ``patience``: seconds until the effects of an INSERT must appear on a
-    server. Raises CaseFileError for a path without cases, and SqlError for a file that cannot be read as cases.
+    server. A file that cannot be read as cases is one failed result. Raises CaseFileError for a path without cases.
     """
     root = root or find_root()
     settings = load_settings(root, variables or {})
-    loaded = [case for path in cases.files_of(paths) for case in cases.load(path, root, settings)]
+    files = [_loaded(path, root, settings) for path in cases.files_of(paths)]
 
     @cache
     def project() -> Project:
@@ -50,13 +52,27 @@ def run_tests(
     target = _target(choice, evaluator, patience)
     results = []
     try:
-        for case in loaded:
-            results.append(runner.run(case, target, project, evaluator))
-            report(results[-1])
+        for loaded in files:
+            if isinstance(loaded, CaseResult):
+                results.append(loaded)
+                report(loaded)
+                continue
+            for case in loaded:
+                results.append(runner.run(case, target, project, evaluator))
+                report(results[-1])
     finally:
         target.close()
         evaluator.close()
     return target.engine, tuple(results)
+
+
+def _loaded(path: Path, root: Path, settings: Mapping[str, Any]) -> tuple[cases.Case, ...] | CaseResult:
+    """The cases of a file, or a failed result if the file cannot be read as cases."""
+    try:
+        return cases.load(path, root, settings)
+    except OpenSeaMetricsError as error:
+        whole = cases.Case("the whole file", Place(str(path), 1, 1))
+        return CaseResult(whole, runner.failure_of(error, whole.place))
 
 
 def _target(choice: Choice, evaluator: Evaluator, patience: float) -> Target:

@@ -50,7 +50,7 @@ def diff(
         query.id for query in server.queries.values() if query.state == "ERROR" and query.id in wanted.queries
     ]
     errors = {query_id: client.query_errors(query_id) for query_id in failed}
-    return find_drift(wanted, server, errors, (site or Site()).functions)
+    return find_drift(wanted, server, errors, (site or Site()).functions, client.types())
 
 
 def baseline(

@@ -76,7 +76,8 @@ def _explained_statement(
     engine: Engine, statement: Statement, properties: Mapping[str, str]
 ) -> dict[str, Any]:
     """The description of the query that a statement would start."""
-    inner = parse_statement(statement.text[len("EXPLAIN") :].strip())
+    explain = len("EXPLAIN")
+    inner = parse_statement(" " * explain + statement.text[explain:])  # with the places of the whole statement
     catalog = engine.catalog
     if inner.kind is not Kind.SELECT and not inner.starts_query:
         raise SqlError("The provided statement does not run a ksql query")

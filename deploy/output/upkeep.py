@@ -56,14 +56,14 @@ def drift_sentence(drift: Drift) -> str:
     related = ", ".join(drift.related)
     source = _statement(drift.record)
     match drift.kind, drift.object:
-        case DriftKind.MISSING, DriftObject.SOURCE:
+        case DriftKind.MISSING, DriftObject.SOURCE | DriftObject.TYPE:
             return f"{source} created it"
         case DriftKind.MISSING, DriftObject.TOPIC:
             version = drift.record.version if drift.record else ""
             return f"the topic of {related}, which has no rows without it: roll back version {version} and apply"
         case DriftKind.MISSING, _:
             return f"the query of {source}, which writes into {related}"
-        case DriftKind.EXTRA, DriftObject.SOURCE:
+        case DriftKind.EXTRA, DriftObject.SOURCE | DriftObject.TYPE:
             return f"a {related} that no migration created"
         case DriftKind.EXTRA, _:
             return f"writes into {related}; no migration started it"

@@ -28,7 +28,7 @@ from opensea_metrics.sql.language.catalog.insert_values import check_value, stor
 from opensea_metrics.sql.language.catalog.sources import Column, Source
 from opensea_metrics.sql.language.queries.inference import infer
 from opensea_metrics.sql.language.queries.scope import Scope
-from opensea_metrics.sql.language.statements.parser import parse_script, where
+from opensea_metrics.sql.language.statements.parser import read_script, where
 from opensea_metrics.sql.language.statements.statements import Statement
 from opensea_metrics.sql.language.values import timestamps
 from opensea_metrics.sql.language.values.topic_json import dump, finite
@@ -93,10 +93,12 @@ def _parsed(text: str, step: Step, longer_from: int | None = None) -> Statement:
             offset = max(longer_from, offset - len("VALUES") + len("KEY"))
         return step.locate(offset)
 
-    statements = parse_script(text, step.place.file, locate)
-    if len(statements) != 1:  # a semicolon alone
+    reading = read_script(text, locate, all_errors=False)
+    if reading.errors:  # others follow from the first: after a missing semicolon, the rest may be an ASSERT
+        raise reading.errors[0]
+    if len(reading.statements) != 1:  # a semicolon alone
         raise SqlError("write a statement before the semicolon", step.place, stage=Stage.SYNTAX)
-    return statements[0]
+    return reading.statements[0]
 
 
 def expected_row(assertion: Assertion, source: Source, evaluate: Evaluate) -> ExpectedRow:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from opensea_metrics.core.errors import SqlError
+from opensea_metrics.core.errors import Place, SqlError
 from opensea_metrics.deploy.embedded.processing_log import STREAM as PROCESSING_LOG
 from opensea_metrics.deploy.embedded.trial import ChangeReader, Trial
 from opensea_metrics.deploy.sqltests.comparison import Row, TableState, row_of
@@ -21,6 +22,8 @@ from opensea_metrics.sql.language.catalog.changes import applied
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.statements.statements import Statement, dropping, terminating
 
+_POSITION = re.compile(r"\nat line (\d+), column (\d+)(?:\n(.*))?\Z", re.DOTALL)
+"""The end of a message of the server: the place within the statement, and the hint."""
 _UNUSED = 10**12
 """The number of a query whose id does not matter."""
 
@@ -71,7 +74,7 @@ class EmbeddedTarget:
 
     def _carry_out(self, text: str, statement: Statement) -> None:
         if (refusal := self._trial.execute(text)) is not None:
-            raise SqlError(refusal.message, statement.place)
+            raise _in_file(refusal.message, statement.place)
 
     def _watch(self) -> None:
         """Record the changes of the asserted tables."""
@@ -134,3 +137,13 @@ class EmbeddedTarget:
 def _rows(source: Source, reader: ChangeReader) -> list[Row]:
     kinds = {column.name: column.type for column in source.columns}
     return [row_of(kinds, row) for row in reader.rows()]
+
+
+def _in_file(message: str, begin: Place) -> SqlError:
+    """The server's message on a statement as an error in the file, where the statement has the place ``begin``."""
+    position = _POSITION.search(message)
+    if position is None:
+        return SqlError(message, begin)
+    line, column = int(position[1]), int(position[2])
+    place = Place(begin.file, begin.line + line - 1, column + (begin.column - 1 if line == 1 else 0))
+    return SqlError(message[: position.start()], place, position[3])

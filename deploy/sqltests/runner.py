@@ -90,11 +90,11 @@ def run(case: Case, target: Target, project: Callable[[], Project], evaluator: E
             _migrate(project(), case, target)
         failure = _failure(case, target, evaluator)
     except OpenSeaMetricsError as error:
-        failure = _described(error, case.place, "")
+        failure = failure_of(error, case.place)
     try:
         target.end()
     except OpenSeaMetricsError as error:
-        failure = failure or _described(error, case.place, "")
+        failure = failure or failure_of(error, case.place)
     return CaseResult(case, failure)
 
 
@@ -120,7 +120,7 @@ def _failure(case: Case, target: Target, evaluator: Evaluator) -> Failure | None
         except OpenSeaMetricsError as error:
             if case.must_fail and isinstance(error, _EXPECTABLE) and not isinstance(error, Unsupported):
                 return _unexpected(case, error, group[0])
-            return _described(error, group[0].place, group[0].text)
+            return failure_of(error, group[0].place, group[0].text)
     if case.must_fail:
         expected = case.message or case.error
         return Failure(f"no statement failed, but an error was expected: {expected}", case.place)
@@ -211,7 +211,8 @@ def _unexpected(case: Case, error: OpenSeaMetricsError, step: Step) -> Failure |
     return None
 
 
-def _described(error: OpenSeaMetricsError, place: Place, statement: str) -> Failure:
+def failure_of(error: OpenSeaMetricsError, place: Place, statement: str = "") -> Failure:
+    """The failure for an error of a statement, or of a whole case or file. ``place``: if the error has none."""
     match error:
         case Unsupported():
             hint = f"{error.hint}. In a test, name the engines that can run it: --@engines: ksqldb"

@@ -11,6 +11,8 @@ from opensea_metrics.deploy.client import KsqlClient, KsqlError
 from opensea_metrics.deploy.embedded import server
 from opensea_metrics.deploy.migrations.plan.impact import Verdict
 from opensea_metrics.deploy.migrations.plan.steps import Reversibility
+from opensea_metrics.deploy.migrations.plan.types import TYPES
+from opensea_metrics.deploy.output.upkeep import drift_sentence
 from tests.deploy.stub import Write
 
 FILES = {
@@ -43,10 +45,13 @@ def test_types_are_planned_applied_and_kept(tmp_path: Path, write_project: Write
         client = KsqlClient(url)
         plan = commands.plan(client, root)
         assert Verdict.REFUSED not in {step.impact.verdict for step in plan.steps}
-        assert plan.versions[0].reversible is Reversibility.IRREVERSIBLE
+        assert plan.versions[0].reversible is Reversibility.REVERSIBLE
+        verdicts = [step.impact.verdict for step in plan.steps if step.statement.kind in TYPES]
+        assert verdicts == [Verdict.NEW, Verdict.NEW, Verdict.UNCHANGED, Verdict.DROPPED, Verdict.UNCHANGED]
         commands.apply(client, root)
         assert listed(client) == {"CT_MONEY"}
         assert commands.plan(client, root).steps == ()
+        assert commands.diff(client, root) == ()
     with server.running(data) as url:
         client = KsqlClient(url)
         assert listed(client) == {"CT_MONEY"}
@@ -60,3 +65,32 @@ def test_types_are_planned_applied_and_kept(tmp_path: Path, write_project: Write
         commands.apply(client, root)
         columns = client.describe("CT_MORE").columns
         assert {column.name: str(column.type) for column in columns} == {"M": MONEY}
+
+
+def test_a_rollback_undoes_types_and_they_can_be_applied_again(tmp_path: Path, write_project: Write) -> None:
+    root = write_project(FILES)
+    with server.running(tmp_path / "data") as url:
+        client = KsqlClient(url)
+        for _ in range(2):
+            commands.apply(client, root)
+            assert listed(client) == {"CT_MONEY"}
+            commands.rollback(client, lambda _: True, root, target=2)
+            assert listed(client) == {"CT_MONEY", "CT_PRICES"}  # V003 dropped it
+            plan = commands.rollback(client, lambda _: True, root, target=0)
+            assert listed(client) == set()
+        labels = [step.label for step in plan.steps if step.label]
+        assert labels[-2:] == ["drop type CT_PRICES", "drop type CT_MONEY"]
+
+
+def test_diff_finds_types_that_are_missing_or_that_no_migration_created(tmp_path: Path, write_project: Write) -> None:
+    root = write_project(FILES)
+    with server.running(tmp_path / "data") as url:
+        client = KsqlClient(url)
+        commands.apply(client, root)
+        client.execute("DROP TYPE ct_money;")
+        client.execute("CREATE TYPE ct_other AS INT;")
+        drift = commands.diff(client, root)
+    assert [(str(one.kind), one.name, drift_sentence(one)) for one in drift] == [
+        ("missing", "CT_MONEY", "statement 1 of version 1 created it"),
+        ("extra", "CT_OTHER", "a type that no migration created"),
+    ]

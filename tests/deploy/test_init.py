@@ -51,7 +51,9 @@ def test_a_project_is_never_written_over(tmp_path: Path) -> None:
 def test_new_adds_a_migration_to_the_project_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commands.init(tmp_path)
     monkeypatch.chdir(tmp_path)
-    assert commands.new("floor price") == Path("sql/migrations/V002__floor_price.sql")
+    path = commands.new("floor price")
+    assert path == Path("sql/migrations/V002__floor_price.sql")
+    path.write_text(path.read_text() + "DROP TABLE IF EXISTS floor_price;\n")
     assert commands.validate().migrations == 2
 
 

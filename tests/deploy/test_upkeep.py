@@ -8,8 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy import commands
+from opensea_metrics.deploy.cli.app import whole_app
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.client.snapshot import look
 from opensea_metrics.deploy.migrations.errors import MigrationError
@@ -325,3 +328,32 @@ def test_a_new_migration(write_project: Write) -> None:
     assert commands.validate(root).migrations == 4
     with pytest.raises(MigrationError, match="is no name"):
         commands.new("../x", root)
+
+
+def test_a_migration_without_statements_is_refused(write_project: Write) -> None:
+    root = write_project({"V001__raw.sql": THREE["V001__raw.sql"]})
+    path = commands.new("later", root)
+    refusal = r"V002__later\.sql:1:1: V002__later\.sql has no statement to apply\n  hint: write a statement into it"
+    with pytest.raises(SqlError, match=refusal):
+        commands.validate(root)
+    path.unlink()
+    assert commands.validate(root).migrations == 1
+    shown = CliRunner().invoke(whole_app(), ["validate", "--sql", str(root), "--offline"])
+    assert shown.stdout.startswith("1 migration, 2 statements in ")
+
+
+def test_a_pending_migration_without_statements_is_not_planned(client: KsqlClient, write_project: Write) -> None:
+    root = write_project({"V001__raw.sql": THREE["V001__raw.sql"]})
+    path = commands.new("later", root)
+    for verb in (commands.plan, commands.apply):
+        with pytest.raises(SqlError, match=r"V002__later\.sql has no statement to apply"):
+            verb(client, root)
+    assert [plan.version for plan in commands.apply(client, root, target=1).versions] == [1]
+    # An earlier commit of this tool applied such files.
+    store = RecordStore(client)
+    store.write_versions([VersionRecord(2, "later", VersionState.MIGRATED, "md5", 1, 2, rendered="sha")], None)
+    store.settle()
+    commands.rollback(client, agreed, root)
+    assert [(version.version, version.state) for version in store.read().applied] == [(1, VersionState.MIGRATED)]
+    path.unlink()
+    commands.rollback(client, agreed, root)

@@ -319,3 +319,50 @@ def test_a_path_without_cases(tmp_path: Path) -> None:
         commands.run_tests([tmp_path / "none.sql"])
     with pytest.raises(cases.CaseFileError, match=r"no file in .* has a test"):
         commands.run_tests([tmp_path])
+
+
+def test_a_file_with_an_error_does_not_stop_the_others(tmp_path: Path) -> None:
+    texts = {
+        "a": f"--@test: a\n\n{STREAM}ASSERT STREAM nothing (x INT\n",
+        "b": "--@tset: b\n",
+        "c": "--@test: c\nSHOW ${nope};\n",
+        "d": "--@test: d\nRUN SCRIPT 'nope.sql';\n",
+        "e": f"--@test: e\n{STREAM}",
+        "f": "-- nothing\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / f"{name}.sql").write_text(text)
+    paths = [str(tmp_path / f"{name}.sql") for name in texts]
+    shown = CliRunner().invoke(whole_app(), ["test", *paths])
+    assert shown.exit_code == 1
+    out = shown.stdout.replace(f"{tmp_path}/", "")
+    for line in (
+        "failed  b.sql:1  the whole file\n  b.sql:1:1: there is no setting 'tset' of a test\n",
+        "failed  c.sql:1  the whole file\n  c.sql:2:6: ${nope} is not defined\n",
+        "failed  d.sql:1  the whole file\n  d.sql:2:1: there is no file nope.sql\n",
+        "passed  e.sql:1  e\n",
+        "failed  f.sql:1  the whole file\n  f.sql:1:1: f.sql has no test\n",
+        "1 passed, 5 failed on embedded",
+    ):
+        assert line in out
+
+
+def test_errors_have_their_place_and_a_missing_semicolon_is_one(tmp_path: Path, target: EmbeddedTarget) -> None:
+    path = tmp_path / "a.sql"
+    second = "--@test: b\n\nEXPLAIN\n  SELECT 1 AS x FROM nothing;\n--@test: c\nSHOW\n NOTHING;\n"
+    path.write_text(f"--@test: a\n{STREAM}\nSHOW STREAMS\nASSERT VALUES s (v) VALUES (1);\n{second}")
+    results = [
+        runner.run(case, target, lambda: load_project(tmp_path), Evaluator())
+        for case in cases.load(path, tmp_path, {})
+    ]
+    one, other, last = (result.failure for result in results)
+    assert one is not None
+    assert one.message == "missing ';'"
+    assert one.place.line == path.read_text().splitlines().index("SHOW STREAMS") + 1
+    assert other is not None
+    assert "NOTHING does not exist." in other.message
+    assert "at line" not in other.message
+    assert str(other.place) == f"{path}:9:22"
+    assert last is not None
+    assert last.message == "Syntax error at or near 'NOTHING' at line 12:2"
+    assert str(last.place) == f"{path}:12:2"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.client.snapshot import Server, catalog_of, parsed
 from opensea_metrics.deploy.migrations.plan.steps import record_of, steps_of
+from opensea_metrics.deploy.migrations.plan.types import TYPES
 from opensea_metrics.deploy.migrations.record.lock import is_lock
 from opensea_metrics.deploy.migrations.record.records import (
     CREATES,
@@ -22,6 +23,7 @@ from opensea_metrics.deploy.migrations.record.store import RECORD_NAMES
 from opensea_metrics.deploy.migrations.run.topics import PRIVATE_PREFIX
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied
+from opensea_metrics.sql.language.catalog.custom_types import name_of
 from opensea_metrics.sql.language.catalog.sources import Column
 from opensea_metrics.sql.language.catalog.upgrade import (
     Change,
@@ -53,11 +55,12 @@ class DriftObject(StrEnum):
     TOPIC = "topic"
     QUERY = "query"
     FUNCTION = "function"
+    TYPE = "type"
 
 
 @dataclass(frozen=True)
 class Drift:
-    """One difference. ``name``: of the stream or table, of the topic, or the id of the query.
+    """One difference. ``name``: of the stream or table, of the topic, of the type, or the id of the query.
 
     ``record``: the statement that the object comes from. ``related``: the stream or table of a topic, the sinks of a
     query, the function that was changed, or the type of an extra object. ``changes``: from the applied definition to
@@ -75,11 +78,12 @@ class Drift:
 
 @dataclass(frozen=True)
 class Expected:
-    """The objects that should be on the server, with their records: sources by name, queries by id."""
+    """The objects that should be on the server, with their records: sources and types by name, queries by id."""
 
     sources: Mapping[str, StatementRecord] = field(default_factory=dict)
     queries: Mapping[str, StatementRecord] = field(default_factory=dict)
     altered: frozenset[str] = frozenset()
+    types: Mapping[str, StatementRecord] = field(default_factory=dict)
 
 
 def expected(recorded: Recorded, migrations: Sequence[Migration] = ()) -> Expected:
@@ -87,6 +91,7 @@ def expected(recorded: Recorded, migrations: Sequence[Migration] = ()) -> Expect
     sources: dict[str, StatementRecord] = {}
     queries: dict[str, StatementRecord] = {}
     altered: set[str] = set()
+    types: dict[str, StatementRecord] = {}
     for record in _in_order(recorded, migrations):
         name = record.target or ""
         if record.kind in CREATES:
@@ -102,9 +107,14 @@ def expected(recorded: Recorded, migrations: Sequence[Migration] = ()) -> Expect
             queries.pop(name, None)
         elif record.kind is Kind.ALTER:
             altered.add(name)
+        elif record.kind in TYPES and (statement := parsed(record.text)) is not None:
+            if record.kind is Kind.CREATE_TYPE:
+                types.setdefault(name_of(statement), record)
+            else:
+                types.pop(name_of(statement), None)
         if record.query_id is not None:
             queries[record.query_id] = record
-    return Expected(sources, queries, frozenset(altered))
+    return Expected(sources, queries, frozenset(altered), types)
 
 
 def find_drift(
@@ -112,11 +122,12 @@ def find_drift(
     server: Server,
     errors: Mapping[str, Sequence[str]] | None = None,
     functions: Mapping[str, str] | None = None,
+    types: Collection[str] | None = None,
 ) -> tuple[Drift, ...]:
     """All differences.
 
     ``errors``: the server's texts on failed queries, by id. ``functions``: user-defined functions by name, with the
-    checksums of their current sources.
+    checksums of their current sources. ``types``: the names of the server's types; None if they are unknown.
     """
     return (
         *_changed_functions(wanted, functions or {}),
@@ -124,6 +135,7 @@ def find_drift(
         *_extra(wanted, server),
         *_altered(wanted, server),
         *_stopped(wanted, server, errors or {}),
+        *(_types(wanted, types) if types is not None else ()),
     )
 
 
@@ -145,6 +157,14 @@ def _changed_functions(wanted: Expected, functions: Mapping[str, str]) -> Iterat
             if functions.get(name, checksum) != checksum:
                 function = DriftObject.FUNCTION
                 yield Drift(DriftKind.ALTERED, function, record.target or "", record, (name,))
+
+
+def _types(wanted: Expected, types: Collection[str]) -> Iterator[Drift]:
+    for name, record in wanted.types.items():
+        if name not in types:
+            yield Drift(DriftKind.MISSING, DriftObject.TYPE, name, record)
+    for name in sorted(set(types) - wanted.types.keys()):
+        yield Drift(DriftKind.EXTRA, DriftObject.TYPE, name, related=("type",))
 
 
 def _missing(wanted: Expected, server: Server) -> Iterator[Drift]:

@@ -182,6 +182,14 @@ def _impact(statement: Statement, world: World, after: Catalog) -> Impact:
             return Impact(Verdict.DROPPED, effect, topic=known.topic if known else None)
         case Kind.TERMINATE:
             return Impact(Verdict.DROPPED, DataEffect.QUERY_ENDED)
+        case Kind.CREATE_TYPE if after.types == world.catalog.types:
+            return Impact(Verdict.UNCHANGED, DataEffect.EXISTS)
+        case Kind.CREATE_TYPE:
+            return Impact(Verdict.NEW, DataEffect.UNTOUCHED)
+        case Kind.DROP_TYPE if after.types == world.catalog.types:
+            return Impact(Verdict.UNCHANGED, DataEffect.ABSENT)
+        case Kind.DROP_TYPE:
+            return Impact(Verdict.DROPPED, DataEffect.UNTOUCHED)
         case Kind.ALTER:
             return Impact(Verdict.IN_PLACE, DataEffect.COLUMNS_ADDED, "columns")
         case _:

@@ -19,9 +19,11 @@ from opensea_metrics.deploy.migrations.plan.steps import (
     Plan,
     Reversibility,
     VersionPlan,
+    check_has_statements,
     is_refused_replacement,
     steps_of,
 )
+from opensea_metrics.deploy.migrations.plan.types import recorded_types
 from opensea_metrics.deploy.migrations.record.records import (
     CREATES,
     DROPS,
@@ -32,9 +34,8 @@ from opensea_metrics.deploy.migrations.record.records import (
     VersionState,
     is_side_by_side,
 )
-from opensea_metrics.sql.language.catalog.custom_types import registered
 from opensea_metrics.sql.language.project.project import Migration
-from opensea_metrics.sql.language.statements.parser import parse_script, parse_statement
+from opensea_metrics.sql.language.statements.parser import parse_statement
 from opensea_metrics.sql.language.statements.statements import Kind
 
 # For these it matters which queries run.
@@ -64,7 +65,8 @@ def make_plan(
     """The plan that applies the pending versions; all streams and tables of ``server`` are described.
 
     Raises MigrationError if files and record contradict one another. Then an applied file was changed or is missing, a
-    pending version is below an applied one, or no file has the target version.
+    pending version is below an applied one, or no file has the target version. Raises SqlError if a pending file has no
+    statements.
     """
     server, target = server or Server(), choice.target
     files = {file.version: file for file in migrations}
@@ -102,9 +104,7 @@ def _assessed(
     steps = [step for version in pending for step in version.steps]
     statements = [step.statement for step in steps]
     with_queries = any(s.kind in ENDING or s.replaces or s.keeps_existing for s in statements)
-    executed = [record.text for record in recorded.statements if " TYPE " in record.text.upper()]
-    catalog = catalog_of(server, with_queries)
-    catalog = replace(catalog, types=registered(statement for text in executed for statement in parse_script(text, "")))
+    catalog = replace(catalog_of(server, with_queries), types=recorded_types(recorded))
     world = World(catalog, server.topics, is_embedded=server.is_embedded)
     versions: list[VersionPlan[ApplyStep]] = []
     for plan in pending:
@@ -162,8 +162,6 @@ def _reversible(steps: Sequence[ApplyStep]) -> Reversibility:
     for step in steps:
         statement = step.statement
         match statement.kind:
-            case Kind.CREATE_TYPE | Kind.DROP_TYPE:
-                return Reversibility.IRREVERSIBLE
             case Kind.INSERT_VALUES | Kind.ALTER if statement.name not in created:
                 return Reversibility.IRREVERSIBLE
             case Kind.TERMINATE if not (statement.name or "").startswith("INSERTQUERY"):
@@ -192,7 +190,7 @@ def _check_applied(record: VersionRecord, file: Migration | None, recorded: Reco
 
 
 def _remaining(file: Migration, records: Sequence[StatementRecord], is_rolling_back: bool) -> VersionPlan[ApplyStep]:
-    """The steps of a file that are left."""
+    """The steps of a file that are left. Raises SqlError for a file without statements."""
     if is_side_by_side(records):
         # Statements of an earlier and longer plan are recorded as undone, too.
         if is_rolling_back and any(record.state is StatementState.UNDONE for record in records):
@@ -219,6 +217,7 @@ def _remaining(file: Migration, records: Sequence[StatementRecord], is_rolling_b
             del left[record.number]
         else:
             left[record.number] = replace(step, unfinished=record)
+    check_has_statements(file)
     return _version_plan(file, len(steps) - len(left), left.values())
 
 

@@ -23,6 +23,7 @@ from opensea_metrics.deploy.migrations.plan.steps import (
     UndoStep,
     VersionPlan,
 )
+from opensea_metrics.deploy.migrations.plan.types import TYPES, undoing_type
 from opensea_metrics.deploy.migrations.record.records import (
     CREATES,
     CREATES_STREAM,
@@ -54,7 +55,7 @@ class Undoing:
 
     def is_created_before(self, record: StatementRecord) -> bool:
         """True if an earlier statement created the record's target, and is undone too."""
-        earlier = [statement for statement in self.records if _is_before(statement, record)]
+        earlier = [statement for statement in self.records if statement.is_before(record)]
         if record.kind is Kind.TERMINATE:
             return record.target in {before.query_id for before in earlier}
         return record.target in {before.target for before in earlier if before.created_source}
@@ -100,8 +101,10 @@ def make_rollback(
     """
     derived = [version for version in versions if version.version not in downs]
     for version in derived:
-        # Only another tool records a version as applied without its statements.
-        if version.state is VersionState.MIGRATED and not recorded.in_effect_of(version.version):
+        # This tool records no statements at all only if the file has none.
+        is_empty = bool(version.rendered) and not recorded.statements_of(version.version)
+        is_applied = version.state is VersionState.MIGRATED
+        if is_applied and not is_empty and not recorded.in_effect_of(version.version):
             raise Irreversible(
                 f"version {version.version} was applied by another tool, which recorded no statements\n"
                 f"  hint: write V{version.version:03}__{version.name}.down.sql"
@@ -166,6 +169,9 @@ def _undone(record: StatementRecord, undoing: Undoing, server: Server) -> list[U
     if record.kind is Kind.INSERT_SELECT:
         query_id = query_of(record, server)
         return [UndoStep(terminating(query_id))] if query_id in server.queries else []
+    if record.kind in TYPES:
+        statement = undoing_type(record, undoing.recorded)
+        return [] if statement is None else [UndoStep(statement)]
     if not record.created_source or record.target is None:
         return []
     kind = "STREAM" if record.kind in CREATES_STREAM else "TABLE"
@@ -187,7 +193,7 @@ def _undone(record: StatementRecord, undoing: Undoing, server: Server) -> list[U
 def _owner(record: StatementRecord, recorded: Recorded) -> StatementRecord | None:
     """The statement before ``record`` that created its target, or started the query that it ended."""
     for statement in reversed(recorded.statements):
-        if statement.in_effect and _is_before(statement, record):
+        if statement.in_effect and statement.is_before(record):
             if record.kind is Kind.TERMINATE:
                 is_owner = statement.query_id == record.target
             else:
@@ -195,10 +201,6 @@ def _owner(record: StatementRecord, recorded: Recorded) -> StatementRecord | Non
             if is_owner:
                 return statement
     return None
-
-
-def _is_before(one: StatementRecord, other: StatementRecord) -> bool:
-    return (one.version, one.number) < (other.version, other.number)
 
 
 def _restored(record: StatementRecord) -> UndoStep | None:

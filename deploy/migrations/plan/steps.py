@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-from opensea_metrics.core.errors import SqlError
+from opensea_metrics.core.errors import Place, SqlError
 from opensea_metrics.deploy.migrations.errors import PlanRefused
 from opensea_metrics.deploy.migrations.plan.impact import DataEffect, Impact, Verdict
 from opensea_metrics.deploy.migrations.record.records import (
@@ -16,6 +16,7 @@ from opensea_metrics.deploy.migrations.record.records import (
     VersionRecord,
     VersionState,
 )
+from opensea_metrics.sql.language.catalog.custom_types import name_of as type_name
 from opensea_metrics.sql.language.project.project import Migration
 from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
@@ -212,6 +213,16 @@ def steps_of(migration: Migration) -> tuple[ApplyStep, ...]:
     return tuple(steps)
 
 
+def check_has_statements(migration: Migration) -> None:
+    """Raise SqlError if nothing in the file is sent to a server."""
+    if not steps_of(migration):
+        raise SqlError(
+            f"{migration.path.name} has no statement to apply",
+            Place(str(migration.path), 1, 1),
+            "write a statement into it, such as CREATE TABLE … AS SELECT …, or delete the file",
+        )
+
+
 def record_of(
     statement: Statement, version: int, number: int, state: StatementState, properties: Properties = ()
 ) -> StatementRecord:
@@ -222,7 +233,8 @@ def record_of(
 
 def label(statement: Statement) -> str:
     """A statement in a few words."""
-    return f"{statement.kind.value} {statement.name or ''}".rstrip()
+    name = type_name(statement) if statement.kind in (Kind.CREATE_TYPE, Kind.DROP_TYPE) else statement.name
+    return f"{statement.kind.value} {name or ''}".rstrip()
 
 
 def is_refused_replacement(statement: Statement, impact: Impact) -> bool:

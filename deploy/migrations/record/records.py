@@ -167,6 +167,10 @@ class StatementRecord:
     functions: Annotated[Properties, _pairs("called_functions")] = ()
     awaits: Annotated[tuple[str, ...], _names("awaits")] = ()
 
+    def is_before(self, other: StatementRecord) -> bool:
+        """True if the statement comes before the other one in the files."""
+        return (self.version, self.number) < (other.version, other.number)
+
     @property
     def in_effect(self) -> bool:
         """True if the statement was executed, or may have been."""

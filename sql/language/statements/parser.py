@@ -200,7 +200,10 @@ def _statement(
             description = "an operator has no operand"
         elif description.startswith("Invalid expression"):
             description = f"'{detail['highlight']}' does not belong here"
-        raise syntax_error(description, locate(_offset_of(tokens, detail))) from error
+        place = locate(_offset_of(tokens, detail))
+        # ksqlDB's sentence names a line, which the parser counts within its own text.
+        description = re.sub(r" at line \d+:\d+\Z", f" at line {place.line}:{place.column}", description)
+        raise syntax_error(description, place) from error
     except RecursionError:  # nested without brackets, such as NOT NOT NOT …
         raise _too_deep(f"more than {OPERATIONS} operations", locate(parser._curr.start)) from None
     except TokenError as error:

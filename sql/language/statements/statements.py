@@ -210,6 +210,18 @@ def terminating(query_id: str, place: Place = _OWN) -> Statement:
     return Statement(written(ast), place, ast)
 
 
+def creating_type(name: str, kind: exp.Expression) -> Statement:
+    """``CREATE TYPE IF NOT EXISTS name AS kind``."""
+    ast = node.CreateType(this=_quoted(name), kind=kind.copy(), if_not_exists=True)
+    return Statement(written(ast), _OWN, ast)
+
+
+def dropping_type(name: str) -> Statement:
+    """``DROP TYPE IF EXISTS name``."""
+    ast = node.DropType(this=_quoted(name), if_exists=True)
+    return Statement(written(ast), _OWN, ast)
+
+
 _NAMING = (
     node.CreateSource,
     node.AlterSource,
