@@ -51,7 +51,8 @@ def validate(
 ) -> Validation:
     """Render and check every statement, without a server.
 
-    Raises SqlErrors with all errors, also for files without statements. With ``for_embedded``, features that only ksqlDB has are errors too.
+    Raises SqlErrors with all errors, also for files without statements. With ``for_embedded``, features that only
+    ksqlDB has are errors too.
     """
     unsupported: list[Unsupported] = []
 
