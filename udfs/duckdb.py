@@ -38,7 +38,14 @@ def register_scalar(connection: duckdb.DuckDBPyConnection, definition: Definitio
     """Make one scalar or table function known to a database."""
     parameters = [duckdb_type(p.type) for p in definition.parameters]
     result = duckdb_type(definition.result)
-    _create(connection, definition.name, arrow.scalar(definition), parameters, result)
+    _create(connection, definition.name, _scalar(definition), parameters, result)
+
+
+# DuckDB's threads may call a function once more after its database is closed, for example when a query failed. So the
+# functions exist as long as the process.
+@cache
+def _scalar(definition: Definition) -> Callable[..., pa.Array]:
+    return arrow.scalar(definition)
 
 
 def _register_aggregate(connection: duckdb.DuckDBPyConnection, definition: Definition) -> None:
@@ -46,6 +53,21 @@ def _register_aggregate(connection: duckdb.DuckDBPyConnection, definition: Defin
         for macro in definition.native.macros:
             connection.execute(macro)
         return
+
+    columns = ", ".join(f"c{i} {duckdb_type(p.type)}" for i, p in enumerate(definition.parameters))
+    constants = [duckdb_type(p.type) for p in definition.constants]
+    partial, merge, finish = _of_aggregate(definition)
+    for suffix, function, first, result in (
+        ("partial", partial, f"STRUCT({columns})[]", "VARCHAR"),
+        ("merge", merge, "VARCHAR[]", "VARCHAR"),
+        ("finish", finish, "VARCHAR", duckdb_type(definition.result)),
+    ):
+        _create(connection, f"{definition.name}_{suffix}", function, [first, *constants], result)
+
+
+@cache
+def _of_aggregate(definition: Definition) -> tuple[Callable[..., pa.Array], ...]:
+    """The functions of an aggregate: partial, merge and finish. See :func:`_scalar` for why they are kept."""
 
     @cache
     def of_constants(*constants: Any) -> calls.Aggregation:
@@ -61,16 +83,9 @@ def _register_aggregate(connection: duckdb.DuckDBPyConnection, definition: Defin
     def partial(aggregation: calls.Aggregation, rows: Sequence[dict[str, Any]]) -> str:
         return aggregation.partial([tuple(row.values()) for row in rows])
 
-    name, text = definition.name, arrow.arrow_type(STRING)
-    columns = ", ".join(f"c{i} {duckdb_type(p.type)}" for i, p in enumerate(definition.parameters))
-    constants = [duckdb_type(p.type) for p in definition.constants]
+    text = arrow.arrow_type(STRING)
     finish = by_row(calls.Aggregation.finish, arrow.arrow_type(definition.result))
-    for suffix, function, first, result in (
-        ("partial", by_row(partial, text), f"STRUCT({columns})[]", "VARCHAR"),
-        ("merge", by_row(calls.Aggregation.merged, text), "VARCHAR[]", "VARCHAR"),
-        ("finish", finish, "VARCHAR", duckdb_type(definition.result)),
-    ):
-        _create(connection, f"{name}_{suffix}", function, [first, *constants], result)
+    return by_row(partial, text), by_row(calls.Aggregation.merged, text), finish
 
 
 def _create(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
+import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from opensea_metrics.core.definition import Definition
 from opensea_metrics.udfs import check, engines, registry
+from opensea_metrics.udfs import duckdb as udfs_duckdb
 from opensea_metrics.udfs.ksqldb.jvm import Jvm
 from opensea_metrics.udfs.samples import SampleGroup
 from tests.udfs.conftest import OWN
@@ -144,3 +147,17 @@ def test_parts_in_any_grouping(definition: Definition) -> None:
         left = made.finish(made.merged([made.merged([a, b]), c]))
         right = made.finish(made.merged([a, made.merged([b, c])]))
         assert check.same(left, right)
+
+
+def test_functions_outlive_their_database() -> None:
+    """DuckDB's threads may still call a function when its database is closed, after a query that failed."""
+    definition = next(d for d in registry.functions().values() if d.kind == "scalar")
+    registered: list[weakref.ref[Any]] = []
+
+    class Connection:
+        def create_function(self, name: str, function: Any, *rest: Any, **options: Any) -> None:
+            registered.append(weakref.ref(function))
+
+    udfs_duckdb.register_scalar(Connection(), definition)  # type: ignore[arg-type]
+    gc.collect()
+    assert registered[0]() is not None
