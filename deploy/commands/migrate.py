@@ -30,6 +30,7 @@ from opensea_metrics.deploy.migrations.run.dry_run import check_on_server
 from opensea_metrics.deploy.migrations.run.executor import Run, execute
 from opensea_metrics.deploy.migrations.run.progress import Report, ignore
 from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.functions import library
 from opensea_metrics.sql.language.lowering import support
 from opensea_metrics.sql.language.lowering.refusals import Unsupported
 from opensea_metrics.sql.language.project.project import Project, load_project
@@ -107,7 +108,7 @@ def apply(
     """
     choice = choice or ApplyChoice(target)
     # Errors in files are reported before a server is changed.
-    project = checked(root, variables) if saved is None else None
+    project = checked(root, variables, client=client) if saved is None else None
     executed: tuple[VersionPlan[ApplyStep], ...] = ()
     with running(client, site or Site(), report) as run:
         while True:
@@ -216,9 +217,11 @@ def _planned(
     project: Project | None = None,
 ) -> Plan:
     """The plan for a project, which is read and checked if the caller has not done that."""
-    project = project or checked(root, variables)
+    project = project or checked(root, variables, client=client)
     if physical := recorded.physical_names:
+        described = library.declared()
         project = load_project(root, variables, physical)
+        library.declare(described)
     server = replace(look(client, describe=None), is_embedded=client.info().is_embedded)
     return make_plan(project.migrations, recorded, server, choice)
 

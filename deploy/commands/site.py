@@ -6,13 +6,17 @@ import getpass
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+from sqlglot import exp
 
 from opensea_metrics.core.errors import SqlError, together
-from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.core.quoting import ksqldb_quoted
+from opensea_metrics.deploy.client import KsqlClient, KsqlError
 from opensea_metrics.deploy.migrations.plan.steps import steps_of
 from opensea_metrics.deploy.migrations.record import lock
 from opensea_metrics.deploy.migrations.record.store import RecordStore
@@ -20,9 +24,12 @@ from opensea_metrics.deploy.migrations.run.executor import Run
 from opensea_metrics.deploy.migrations.run.progress import Report
 from opensea_metrics.deploy.migrations.run.topics import DeleteByBroker
 from opensea_metrics.sql.language.catalog.changes import Step, check
+from opensea_metrics.sql.language.functions import library
 from opensea_metrics.sql.language.project.project import Project, load_project
 
 Variables = Mapping[str, str]
+_NO_FUNCTIONS = {"STRUCT", "MAP"}
+"""Constructors, which ksqlDB writes as calls."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +65,15 @@ def running(client: KsqlClient, site: Site, report: Report) -> Iterator[Run]:
 
 
 def checked(
-    root: Path | None, variables: Variables | None, step: Step = lambda *_: None
+    root: Path | None, variables: Variables | None, step: Step = lambda *_: None, client: KsqlClient | None = None
 ) -> Project:
     """The project, whose statements all fit together; ``step`` gets each statement.
 
-    Raises SqlErrors with all errors of all files.
+    The server of ``client`` describes functions that are not known here. Raises SqlErrors with all errors of all files.
     """
     project = load_project(root, variables, keep_errors=True)
+    if client is not None:
+        _declare_functions_of(client, project)
     judges: list[Callable[[], object]] = [partial(check, project, step)]
     judges += [partial(steps_of, file) for file in project.migrations]
     errors: list[SqlError] = []
@@ -76,3 +85,30 @@ def checked(
     if errors:
         raise together(errors)
     return project
+
+
+def _declare_functions_of(client: KsqlClient, project: Project) -> None:
+    """Make functions known that the project calls and only the server has."""
+    statements = [statement for file in project.migrations for statement in file.statements]
+    calls = {str(call.this).upper() for statement in statements for call in statement.ast.find_all(exp.Anonymous)}
+    described = {}
+    for name in sorted(calls - _NO_FUNCTIONS):
+        if library.find(name) is None:
+            with suppress(KsqlError, ValueError):  # the server does not have it either, or it cannot be described
+                (reply,) = client.ask(f"DESCRIBE FUNCTION {ksqldb_quoted(name)};")
+                described[name] = library.of_server(name, _variations(reply), str(reply["type"]).lower())
+    library.declare({**library.declared(), **described})
+
+
+def _variations(reply: Mapping[str, Any]) -> str:
+    """The variations of a reply to DESCRIBE FUNCTION, as :mod:`sql.language.functions.builtin` writes them."""
+    variations = []
+    for variation in reply["functions"]:
+        words = [_word(part["type"]) + ("..." if part["isVariadic"] else "") for part in variation["arguments"]]
+        variations.append(f"{' '.join(words)} -> {_word(variation['returnType'])}")
+    return " | ".join(variations)
+
+
+def _word(kind: str) -> str:
+    """A type without blanks: ``STRUCT<NAME VARCHAR, TOTAL DOUBLE>`` becomes ``STRUCT<NAME:VARCHAR,TOTAL:DOUBLE>``."""
+    return kind.replace(", ", ",").replace(" ", ":").replace("STRING", "VARCHAR")

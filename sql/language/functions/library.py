@@ -1,4 +1,6 @@
-"""The known functions: ksqlDB's (:mod:`sql.language.functions.builtin`) and the Python functions of ``udfs``.
+"""The known functions: ksqlDB's (:mod:`sql.language.functions.builtin`), the Python functions of ``udfs``, and those
+that only a server has, such as somebody's Java functions. A project's settings list these, or the server describes
+them (:func:`declare`).
 
 Any other name is refused before a statement is sent. :mod:`sql.language.lowering` decides which of ksqlDB's
 functions the embedded server and recompute support.
@@ -6,13 +8,16 @@ functions the embedded server and recompute support.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache, cached_property
+from types import MappingProxyType
 
 from opensea_metrics.core.definition import Definition, UdfError
 from opensea_metrics.core.suggestions import nearest
 from opensea_metrics.sql.language.functions import builtin
-from opensea_metrics.sql.language.functions.variations import Variation, read
+from opensea_metrics.sql.language.functions.variations import Variation, is_type, read
 from opensea_metrics.udfs import registry
 
 
@@ -23,7 +28,7 @@ class Function:
     ``text`` has its variations as :mod:`sql.language.functions.builtin` writes them. A Python function has
     ``definition`` instead, and its ``text`` is ''. ``changelog_safe`` marks an aggregate whose result stays the same
     if it reads a key's older values before the newest, or never reads them. Only such aggregates may read a
-    stream over a table's topic.
+    stream over a table's topic. ``is_of_server`` marks a function that only a server has.
     """
 
     name: str
@@ -31,6 +36,7 @@ class Function:
     kind: str = "scalar"
     changelog_safe: bool = False
     definition: Definition | None = None
+    is_of_server: bool = False
 
     @cached_property
     def variations(self) -> tuple[Variation, ...]:
@@ -59,14 +65,42 @@ BUILT_IN: dict[str, Function] = {
 }
 
 
+_NOTHING: Mapping[str, Function] = MappingProxyType({})
+_OF_SERVER: ContextVar[Mapping[str, Function]] = ContextVar("functions of a server", default=_NOTHING)
+
+
+def declare(functions: Mapping[str, Function]) -> None:
+    """Make functions known that only a server has, by name. They replace those of the last call."""
+    _OF_SERVER.set(functions)
+
+
+def declared() -> Mapping[str, Function]:
+    """The functions of the last :func:`declare`."""
+    return _OF_SERVER.get()
+
+
+def of_server(name: str, text: str, kind: str = "scalar") -> Function:
+    """A function that only a server has; ``text`` as in :class:`Function`. Raises ValueError if it cannot be read."""
+    form = f"write the function {name} as 'VARCHAR INT -> DOUBLE': its parameters, -> and its result"
+    function = Function(name.upper(), text, kind, is_of_server=True)
+    if "->" not in text:
+        raise ValueError(form)
+    for variation in function.variations:
+        for part in (*(parameter.type for parameter in variation.parameters), variation.result):
+            if not is_type(part):
+                raise ValueError(f"{part} is not a type; {form}")
+    return function
+
+
 def known() -> dict[str, Function]:
-    """All functions by name, ksqlDB's and those of ``udfs``. Raises UdfError."""
-    return BUILT_IN | _registered()
+    """All functions by name: ksqlDB's, those of ``udfs`` and those of a server. Raises UdfError."""
+    return {**_OF_SERVER.get(), **BUILT_IN, **_registered()}
 
 
 def find(name: str) -> Function | None:
     """The function with that name, in any case, or None."""
-    return BUILT_IN.get(name.upper()) or _registered().get(name.upper())
+    name = name.upper()
+    return BUILT_IN.get(name) or _registered().get(name) or _OF_SERVER.get().get(name)
 
 
 def suggestion(name: str) -> str | None:

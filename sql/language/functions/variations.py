@@ -235,6 +235,18 @@ def _parameter(text: str) -> VariationParameter:
     return VariationParameter(kind, text.endswith("..."), text.startswith("#"))
 
 
+def is_type(kind: KsqlType) -> bool:
+    """False for a word in the notation that stands for no type."""
+    match kind:
+        case ArrayType():
+            return is_type(kind.element)
+        case MapType():
+            return is_type(kind.key) and is_type(kind.value)
+        case StructType():
+            return all(is_type(field) for _, field in kind.fields)
+    return kind in _TYPES.values() or kind.name in _VARIABLES
+
+
 def _type(text: str) -> KsqlType:
     if text.startswith("ARRAY<"):
         return array(_type(text[len("ARRAY<") : -1]))

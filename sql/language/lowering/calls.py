@@ -407,6 +407,8 @@ class Calls(Lambdas):
 
     def check_runs(self, call: exp.Anonymous) -> variations.Call:
         """The variation of one of ksqlDB's functions that is called. Raises Unsupported if no engine runs it."""
+        if (function := functions.find(str(call.this))) is not None and function.is_of_server:
+            raise self.refused(call, f"{function.name}, a function of another server,")
         chosen = resolved(call, self.scope, infer)
         if not runs(str(call.this).upper(), chosen.variation.text) or chosen.as_list:
             name = str(call.this).upper()
@@ -424,6 +426,7 @@ class Calls(Lambdas):
         function = functions.known()[str(call.this).upper()]
         if function.definition:
             return self._python_call(call.expressions, function.definition)
+        self.check_runs(call)
         value = self.value(call.expressions[0])
         return value if function.name == "EXPLODE" else self._filled(function.name, [value])
 

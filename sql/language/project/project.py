@@ -12,6 +12,7 @@ from typing import Any
 
 from opensea_metrics.core.errors import Place, SqlError, SqlErrors
 from opensea_metrics.core.places import Located
+from opensea_metrics.sql.language.functions.library import Function, declare, of_server
 from opensea_metrics.sql.language.project.filenames import MigrationFile, migration_files
 from opensea_metrics.sql.language.project.overrides import overridden
 from opensea_metrics.sql.language.project.reading import read_text
@@ -93,6 +94,7 @@ def load_project(
     """
     root = root or find_root()
     settings = load_settings(root, variables or {})
+    declare(_functions_of(root, settings))
     files = migration_files(root / "migrations", versions)
     wanted: list[tuple[Path, Mapping[str, str]]] = []
     for _, both in sorted(files.items()):
@@ -121,6 +123,17 @@ def rendered(path: Path, root: Path, settings: Mapping[str, Any]) -> Located:
     """The text of a file beside a project's migrations, such as a test, rendered as migrations are. Raises SqlError."""
     (text,) = Templates(root, settings).render([(path, {})])
     return resolved(text, _texts(settings))
+
+
+def _functions_of(root: Path, settings: Mapping[str, Any]) -> dict[str, Function]:
+    """The functions that the settings list because only a server has them. Raises SqlError."""
+    listed = settings.get("functions") or {}
+    try:
+        if not isinstance(listed, Mapping):
+            raise ValueError("functions must map names to parameters and results, such as 'VARCHAR INT -> DOUBLE'")
+        return {name.upper(): of_server(name, str(text)) for name, text in listed.items()}
+    except (ValueError, KeyError) as error:
+        raise SqlError(f"{root / 'settings.yml'}: functions: {error}") from None
 
 
 def _is_foreign(root: Path) -> bool:
