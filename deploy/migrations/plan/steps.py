@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
@@ -214,8 +215,12 @@ def steps_of(migration: Migration) -> tuple[ApplyStep, ...]:
 
 
 def check_has_statements(migration: Migration) -> None:
-    """Raise SqlError if nothing in the file is sent to a server."""
-    if not steps_of(migration):
+    """Raise SqlError if nothing in the file is sent to a server.
+
+    The text of a template may be empty, because it depends on settings: such as a window that they list already.
+    """
+    is_template = hashlib.md5(migration.rendered.encode(), usedforsecurity=False).hexdigest() != migration.file_md5
+    if not is_template and not steps_of(migration):
         raise SqlError(
             f"{migration.path.name} has no statement to apply",
             Place(str(migration.path), 1, 1),
