@@ -16,9 +16,12 @@ WAIT = 30_000
 OpenPage = Callable[..., Any]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """Debian's Chromium, driven by playwright. Skips the test without one of the two."""
+    """Debian's Chromium, driven by playwright. Skips the test without one of the two.
+
+    It ends with its module, because playwright keeps an event loop in this thread: tests of others call asyncio.run.
+    """
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if not CHROMIUM.exists():
         pytest.skip(f"Chromium is not installed at {CHROMIUM}")
