@@ -205,7 +205,8 @@ def test_rows_fit_narrow_screens(client: KsqlClient, tmp_path: Path, columns: in
             assert "│ apes │ 2026-09-15 10:01:00 │ 195,185.40 │" in screen.text
         else:
             first = screen.lines.index(f"row 1 {'─' * 34}")  # on a slow machine, below a line of progress
-            assert screen.lines[first + 1 : first + 4] == ["SLUG  apes", "WS    2026-09-15 10:01:00", "USD   195,185.40"]
+            row = screen.lines[first + 1 : first + 4]
+            assert row == ["SLUG  apes", "WS    2026-09-15 10:01:00", "USD   195,185.40"]
 
 
 def test_no_color(client: KsqlClient, tmp_path: Path) -> None:
