@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,7 +18,9 @@ from opensea_metrics.deploy.embedded.policy import Policy
 from opensea_metrics.deploy.embedded.web_server import (
     LOOPBACK,
     check_certificate,
+    in_thread,
     listening,
+    run_until_signalled,
     url_of,
 )
 
@@ -40,16 +40,11 @@ def serve(
     """Serve until SIGINT or SIGTERM. ``ready`` is called with the URL. Raises PortInUse and CertificateError."""
     check_certificate(policy)
 
-    async def until_signalled() -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
-        ready(url_of(host, bound, policy))
-        await _serve(options, bound, stop, policy or Policy(), host)
-
     with listening(host, port) as bound:
-        asyncio.run(until_signalled())
+        run_until_signalled(
+            lambda stop: _serve(options, bound, stop, policy or Policy(), host),
+            lambda: ready(url_of(host, bound, policy)),
+        )
 
 
 @contextmanager
@@ -57,17 +52,8 @@ def running(options: DashboardOptions, port: int = 0, policy: Policy | None = No
     """Run the dashboard in a thread of this process, on loopback, and yield its URL. Port 0 takes a free port."""
     with listening(LOOPBACK, port) as bound:
         url = url_of(LOOPBACK, bound, policy)
-        loop = asyncio.new_event_loop()
-        stop = asyncio.Event()
-        served = _serve(options, bound, stop, policy or Policy(), LOOPBACK)
-        thread = threading.Thread(target=lambda: loop.run_until_complete(served), name="dashboard")
-        thread.start()
-        try:
+        with in_thread(lambda stop: _serve(options, bound, stop, policy or Policy(), LOOPBACK), "dashboard"):
             yield url
-        finally:
-            loop.call_soon_threadsafe(stop.set)
-            thread.join()
-            loop.close()
 
 
 async def _serve(

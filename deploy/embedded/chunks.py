@@ -28,10 +28,19 @@ from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering.duckdb import selects
 from opensea_metrics.sql.language.queries.analysis import Analysis
 
+CHUNK_ROWS = 250_000
+"""Rows after which a log begins a new chunk."""
 KEPT = 4
 """Chunks of a log that are kept for queries that begin soon, in addition to the one that is being written."""
 _TABLE = "chunk_again"
 _CHANGED = "this file has changed since it was read; its earlier content is not read again"
+
+
+def next_base(cursor: duckdb.DuckDBPyConnection, log: Log) -> int:
+    """The first row number of the chunk for the next rows of a log. This is a new chunk if the last one is full."""
+    last = log.chunks[-1]
+    rows = log_tables.rows_of(cursor, last.table)
+    return last.base if rows < CHUNK_ROWS else last.base + rows
 
 
 def note(

@@ -91,10 +91,7 @@ class Changes:
         return end_of(cursor, state_table(self.query.id))
 
     def counted(self, cursor: duckdb.DuckDBPyConnection, number: int) -> Counts:
-        table = state_table(self.query.id)
-        return cursor.execute(
-            f"SELECT 0, coalesce(max(_off) + 1, 0), count(*) FILTER (_off >= {number}) FROM {table}"
-        ).fetchall()
+        return _counted(cursor, self.query, number)
 
     def relation(self, source: Source, low: int | None, high: int | None) -> str:
         rows = f"SELECT * FROM {state_table(self.query.id)}{_between(low, high)}"
@@ -125,10 +122,7 @@ class TableRows:
         return positions(cursor, self.query.id).get(ROWS, 0)
 
     def counted(self, cursor: duckdb.DuckDBPyConnection, number: int) -> Counts:
-        table = state_table(self.query.id)
-        return cursor.execute(
-            f"SELECT 0, coalesce(max(_off) + 1, 0), count(*) FILTER (_off >= {number}) FROM {table}"
-        ).fetchall()
+        return _counted(cursor, self.query, number)
 
     def relation(self, source: Source, low: int | None, high: int | None) -> str:
         rows = f"SELECT * FROM {state_table(self.query.id)}{_between(low, high)}"
@@ -249,6 +243,13 @@ def end_of(cursor: duckdb.DuckDBPyConnection, table: str) -> int:
     """The number after the last row of a table with ``_off``."""
     row = cursor.execute(f"SELECT max(_off) FROM {table}").fetchone()
     return 0 if row is None or row[0] is None else int(row[0]) + 1
+
+
+def _counted(cursor: duckdb.DuckDBPyConnection, query: Query, number: int) -> Counts:
+    """:meth:`RowFeed.counted` of the newest rows of a query's table, all of which are in partition 0."""
+    return cursor.execute(
+        f"SELECT 0, coalesce(max(_off) + 1, 0), count(*) FILTER (_off >= {number}) FROM {state_table(query.id)}"
+    ).fetchall()
 
 
 def _between(low: int | None, high: int | None) -> str:

@@ -28,8 +28,6 @@ from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
 from opensea_metrics.sql.language.lowering.duckdb import selects
 
 _BATCH = "batch"
-CHUNK_ROWS = 250_000
-"""Rows after which a log begins a new chunk."""
 
 
 def check(cursor: duckdb.DuckDBPyConnection, query: Query, sink_topic: str) -> None:
@@ -126,7 +124,7 @@ def _append(
     """Move JSON records through a stream's SELECT into its log, in one pass."""
     analysis = query.analysis
     feed = feeds.json_log_id(query.id)
-    base = _last_chunk(cursor, feed, sink_topic)
+    base = _chunk_for(cursor, feed, sink_topic)
     table = log_tables.chunk_table(sink_topic, feed, base)
     empty = ", ".join(f"NULL::VARCHAR AS {name}" for name in UNREADABLE)
     nothing = f"SELECT * EXCLUDE (_off), {empty} FROM ({feeds.nothing(analysis.source)})"
@@ -150,14 +148,10 @@ def _append(
     batch.read(cursor, consume)
 
 
-def _last_chunk(cursor: duckdb.DuckDBPyConnection, feed: str, sink_topic: str) -> int:
-    """The first row number of the chunk for the next rows of a log. This is a new chunk if the last one is full."""
+def _chunk_for(cursor: duckdb.DuckDBPyConnection, feed: str, sink_topic: str) -> int:
+    """The first row number of the chunk for the next rows of a feed's log, which may not exist yet."""
     log = feeds.json_log(log_tables.logs(cursor), sink_topic, feed)
-    if log is None:
-        return 0
-    last = log.chunks[-1]
-    rows = log_tables.rows_of(cursor, last.table)
-    return last.base if rows < CHUNK_ROWS else last.base + rows
+    return 0 if log is None else chunks.next_base(cursor, log)
 
 
 def _aggregate(

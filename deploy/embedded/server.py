@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -21,7 +19,9 @@ from opensea_metrics.deploy.embedded.storage import Storage
 from opensea_metrics.deploy.embedded.web_server import (
     LOOPBACK,
     check_certificate,
+    in_thread,
     listening,
+    run_until_signalled,
     url_of,
 )
 
@@ -45,22 +45,17 @@ def serve(
     """
     check_certificate(policy)
 
-    async def until_signalled() -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
+    def begun() -> None:
         ready(url_of(host, bound, policy))
         with suppress(duckdb.Error, SqlError):  # the disk may be full, which /healthcheck reports
             show(engine.disk_use().text())
-        await _serve(engine, bound, stop, policy or Policy(), host)
 
     with listening(host, port) as bound:
         engine = Engine(Storage(data_dir), delete_read_files_after)
         engine.start()
         try:
             with watch(engine):
-                asyncio.run(until_signalled())
+                run_until_signalled(lambda stop: _serve(engine, bound, stop, policy or Policy(), host), begun)
         finally:
             engine.stop()
 
@@ -75,18 +70,11 @@ def running(data_dir: Path, port: int = 0, policy: Policy | None = None) -> Iter
     with listening(LOOPBACK, port) as bound:
         engine = Engine(Storage(data_dir))
         engine.start()
-        loop = asyncio.new_event_loop()
-        stop = asyncio.Event()
-        served = _serve(engine, bound, stop, policy or Policy(), LOOPBACK)
-        thread = threading.Thread(target=lambda: loop.run_until_complete(served), name="server")
         url = url_of(LOOPBACK, bound, policy)
-        thread.start()
         try:
-            yield url
+            with in_thread(lambda stop: _serve(engine, bound, stop, policy or Policy(), LOOPBACK), "server"):
+                yield url
         finally:
-            loop.call_soon_threadsafe(stop.set)
-            thread.join()
-            loop.close()
             engine.stop()
 
 

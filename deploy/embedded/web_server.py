@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import signal
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +20,9 @@ from opensea_metrics.core.errors import OpenSeaMetricsError, os_reason
 from opensea_metrics.deploy.embedded.policy import Policy
 
 LOOPBACK = "127.0.0.1"
+
+Serving = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+"""Serves an application until the event is set."""
 
 
 class CertificateError(OpenSeaMetricsError):
@@ -62,6 +67,36 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         yield bound
     finally:
         bound.close()
+
+
+def run_until_signalled(serving: Serving, ready: Callable[[], object]) -> None:
+    """Serve until SIGINT or SIGTERM. ``ready`` is called when these signals are handled."""
+
+    async def until_signalled() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        ready()
+        await serving(stop)
+
+    asyncio.run(until_signalled())
+
+
+@contextmanager
+def in_thread(serving: Serving, name: str) -> Iterator[None]:
+    """Serve in a thread of this process, within the context."""
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+    served = serving(stop)
+    thread = threading.Thread(target=lambda: loop.run_until_complete(served), name=name)
+    thread.start()
+    try:
+        yield
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
 
 
 async def serve(

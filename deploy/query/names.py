@@ -14,6 +14,7 @@ from opensea_metrics.core.errors import SqlError
 from opensea_metrics.core.types import KsqlType, name_of
 from opensea_metrics.deploy.query.grammar import LocalSelect
 from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.dialect.rewriting import identifier
 from opensea_metrics.sql.language.queries.inference import infer
 from opensea_metrics.sql.language.queries.scope import Scope
 from opensea_metrics.sql.language.statements.parser import where as place_in
@@ -72,10 +73,10 @@ class NameResolver:
         def resolve(part: exp.Expr) -> exp.Expr:
             if isinstance(part, exp.Column) and not _is_parameter(part):
                 name = self.name(self.owner(part), name_of(part.this))
-                part.set("this", _identifier(name, part.this))
+                part.set("this", identifier(name, part.this))
                 part.set("table", None)
             elif isinstance(part, exp.Identifier) and not isinstance(part.parent, exp.Column):
-                return _identifier(name_of(part), part)
+                return identifier(name_of(part), part)
             elif isinstance(part, exp.Anonymous):
                 part.set("this", str(part.this).upper())
             return part
@@ -122,7 +123,7 @@ class NameResolver:
 
 def column_of(name: str) -> exp.Column:
     """A column of the relation."""
-    return exp.Column(this=_identifier(name))
+    return exp.Column(this=identifier(name))
 
 
 def check_sources(select: LocalSelect, known: Mapping[str, Source], missing_hint: str) -> None:
@@ -145,10 +146,3 @@ def _is_parameter(column: exp.Column) -> bool:
             return True
         outer = outer.parent
     return False
-
-
-def _identifier(name: str, like: exp.Expr | None = None) -> exp.Identifier:
-    identifier = exp.Identifier(this=name, quoted=True)
-    if like is not None:
-        identifier.meta.update(like.meta)
-    return identifier

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from opensea_metrics.deploy.embedded import chunks, log_tables, persistent, retention, segments
-from opensea_metrics.deploy.embedded.ordered import moving, results
+from opensea_metrics.deploy.embedded.ordered import moving
 from tests.embedded.inside import Inside, inside
 
 _CONTEXT = get_context("forkserver")
@@ -132,10 +132,9 @@ def _run(data: Path, number: int) -> None:
 def small() -> None:
     """Make batches, chunks and merges so small that all of them happen."""
     persistent.MOST_BYTES = 500  # type: ignore[attr-defined]
-    persistent.CHUNK_ROWS = 30
     moving.MOST_BYTES = 500  # type: ignore[attr-defined]
     moving.MOST_RECORDS = 20
-    results.CHUNK_ROWS = 30
+    chunks.CHUNK_ROWS = 30
     chunks.KEPT = 0
     segments._FEW = 1
 

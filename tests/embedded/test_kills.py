@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from opensea_metrics.deploy.embedded import chunks, persistent, segments
-from opensea_metrics.deploy.embedded.ordered import moving, results
+from opensea_metrics.deploy.embedded.ordered import moving
 from tests.embedded import killed
 from tests.embedded.inside import Inside, inside
 
@@ -34,8 +34,8 @@ def statements(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> int:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name in (
-        (persistent, "MOST_BYTES"), (persistent, "CHUNK_ROWS"), (chunks, "KEPT"), (segments, "_FEW"),
-        (moving, "MOST_BYTES"), (moving, "MOST_RECORDS"), (results, "CHUNK_ROWS"),
+        (persistent, "MOST_BYTES"), (chunks, "CHUNK_ROWS"), (chunks, "KEPT"), (segments, "_FEW"),
+        (moving, "MOST_BYTES"), (moving, "MOST_RECORDS"),
     ):  # fmt: skip
         monkeypatch.setattr(module, name, getattr(module, name))
     killed.small()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from opensea_metrics.deploy.embedded import chunks, log_tables, persistent, retention, segments
+from opensea_metrics.deploy.embedded import chunks, log_tables, retention, segments
 from opensea_metrics.deploy.embedded.queries import TransientQuery
 from opensea_metrics.deploy.embedded.topics import Positions
 from opensea_metrics.sql.language.statements.parser import parse_statement
@@ -129,7 +129,7 @@ def test_the_processing_log_is_kept_for_a_week(server: Inside) -> None:
 
 
 def test_a_streams_old_rows_are_deleted_by_chunks(server: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(persistent, "CHUNK_ROWS", 100)
+    monkeypatch.setattr(chunks, "CHUNK_ROWS", 100)
     server.done(RAW.format(more=""))
     server.done("CREATE STREAM copied WITH (RETENTION_MS=1000) AS SELECT * FROM raw;")
     server.done("CREATE STREAM some AS SELECT * FROM copied WHERE t <> 0;")
@@ -162,7 +162,7 @@ def chunk_tables(server: Inside) -> list[str]:
 
 def fill_chunks(server: Inside, monkeypatch: pytest.MonkeyPatch, kept: int, count: int) -> None:
     """Make a stream of ``count`` chunks of 100 records, of which a sweep keeps ``kept``, and a selection of it."""
-    monkeypatch.setattr(persistent, "CHUNK_ROWS", 100)
+    monkeypatch.setattr(chunks, "CHUNK_ROWS", 100)
     monkeypatch.setattr(chunks, "KEPT", kept)
     server.done(RAW.format(more=""))
     server.done("CREATE STREAM copied AS SELECT * FROM raw;")
@@ -240,7 +240,7 @@ def test_files_that_are_needed_to_rebuild_rows_are_not_deleted(dropped: Inside) 
 
 
 def test_rows_are_kept_if_files_are_deleted(server: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(persistent, "CHUNK_ROWS", 100)
+    monkeypatch.setattr(chunks, "CHUNK_ROWS", 100)
     monkeypatch.setattr(chunks, "KEPT", 0)
     server.done(RAW.format(more=""))
     server.done("CREATE STREAM copied AS SELECT * FROM raw;")
@@ -276,7 +276,7 @@ def test_a_file_that_was_rewritten_is_reported_and_not_read_again(dropped: Insid
 
 
 def test_chunks_with_inserted_records_are_kept(server: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(persistent, "CHUNK_ROWS", 100)
+    monkeypatch.setattr(chunks, "CHUNK_ROWS", 100)
     monkeypatch.setattr(chunks, "KEPT", 0)
     server.done(RAW.format(more=""))
     server.done("CREATE STREAM copied AS SELECT * FROM raw;")
@@ -383,7 +383,7 @@ def test_disk_use_names_topics_and_queries(server: Inside) -> None:
 
 def test_a_simulated_week_is_flat(server: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
     """All days have the same number of records, and each day has its own keys."""
-    monkeypatch.setattr(persistent, "CHUNK_ROWS", 5_000)
+    monkeypatch.setattr(chunks, "CHUNK_ROWS", 5_000)
     monkeypatch.setattr(segments, "_FEW", 2)
     server.done(RAW.format(more=""))
     server.done(f"CREATE STREAM copied WITH (RETENTION_MS={DAY}) AS SELECT * FROM raw;")

@@ -5,17 +5,16 @@ import { Chart } from './chart.js';
 import { showAssets } from './assets.js';
 import { byId, el, nameOf, visible } from './dom.js';
 import { bothTimes, count, shortUsd, usd } from './format.js';
-import { onLag, onLost, onStatus } from './fresh.js';
-import { showMissing, showProblem } from './notice.js';
+import { showProblem } from './notice.js';
 import { showPickers } from './pickers.js';
 import { Series } from './series.js';
 import { follow } from './stream.js';
 import { prepareTiles, showTile } from './tiles.js';
 import { address, choose, onView, view } from './view.js';
+import { windowed } from './windowed.js';
 
 /** @type {Record<string, Series>} */
 let series = {};
-let isComplete = true;
 /** @type {import('./pickers.js').Catalog | null} */
 let catalog = null;
 const prices = new Chart(byId('prices'), byId('prices-numbers'), (at) => choose({ at: String(at) }));
@@ -94,21 +93,10 @@ function showName() {
 
 follow('/live/collection', {
   begin: () => { series = {}; },
-  lost: onLost,
-  status: (data) => {
-    onStatus(data);
-    if (data.error && !catalog) showProblem({ title: 'The server does not answer', text: data.error, commands: [] });
-  },
-  lag: onLag,
-  problem: showProblem,
-  hello: (data) => { isComplete = data.isComplete; },
-  catalog: (data) => {
-    if (data.isComplete && !isComplete) choose({}, true);
+  ...windowed((data) => {
     catalog = data;
-    showPickers(data);
-    showMissing(data.missing);
     if (data.problem) showProblem(data.problem);
-  },
+  }),
   collection: (data) => { (series.collection ??= new Series()).take(data); show(); },
   trading: (data) => { (series.trading ??= new Series()).take(data); show(); },
   assets: showAssets,

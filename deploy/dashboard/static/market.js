@@ -4,18 +4,17 @@
 import { Chart } from './chart.js';
 import { byId, el } from './dom.js';
 import { amount, bothTimes, count, shortUsd } from './format.js';
-import { onLag, onLost, onStatus } from './fresh.js';
-import { showMissing, showProblem } from './notice.js';
+import { showProblem } from './notice.js';
 import { radios, showPickers } from './pickers.js';
 import { showRanking, wireRanking } from './ranking.js';
 import { Series } from './series.js';
 import { follow } from './stream.js';
 import { showMarketTiles } from './tiles.js';
 import { choose, onView, view } from './view.js';
+import { windowed } from './windowed.js';
 
 /** @type {Record<string, Series>} */
 let series = {};
-let isComplete = true;
 /** @type {Chart | null} */
 let chart = null;
 
@@ -59,21 +58,10 @@ function showWindow(start, size, newest) {
 
 follow('/live/market', {
   begin: () => { series = {}; },
-  lost: onLost,
-  status: (data) => {
-    onStatus(data);
-    if (data.error && !catalog) showProblem({ title: 'The server does not answer', text: data.error, commands: [] });
-  },
-  lag: onLag,
-  problem: showProblem,
-  hello: (data) => { isComplete = data.isComplete; },
-  catalog: (data) => {
-    if (data.isComplete && !isComplete) choose({}, true); // the server has become complete: begin again
+  ...windowed((data) => {
     catalog = data;
-    showPickers(data);
-    showMissing(data.missing);
     showProblem(data.problem);
-  },
+  }),
   market: (data) => { (series.market ??= new Series()).take(data); show(); },
   trading: (data) => { (series.trading ??= new Series()).take(data); show(); },
   ranking: showRanking,

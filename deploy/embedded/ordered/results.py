@@ -10,8 +10,6 @@ from opensea_metrics.deploy.embedded.topics import RECORD, UNREADABLE
 from opensea_metrics.sql.language.catalog.catalog import Query
 from opensea_metrics.sql.language.lowering.duckdb import ordered, selects
 
-CHUNK_ROWS = 250_000
-"""Rows after which a log begins a new chunk."""
 _ORDER = ordered.ORDER
 
 
@@ -48,12 +46,10 @@ def next_chunk(cursor: duckdb.DuckDBPyConnection, query: Query, sink_topic: str)
     feed = feeds.json_log_id(query.id)
     log = feeds.json_log(log_tables.logs(cursor), sink_topic, feed)
     assert log is not None
-    last = log.chunks[-1]
-    if (rows := log_tables.rows_of(cursor, last.table)) < CHUNK_ROWS:
-        return last.base
-    base = last.base + rows
-    table = log_tables.chunk_table(sink_topic, feed, base)
-    cursor.execute(f"CREATE TABLE {table} AS SELECT * FROM {last.table} LIMIT 0")
+    last, base = log.chunks[-1], chunks.next_base(cursor, log)
+    if base != last.base:
+        table = log_tables.chunk_table(sink_topic, feed, base)
+        cursor.execute(f"CREATE TABLE {table} AS SELECT * FROM {last.table} LIMIT 0")
     return base
 
 

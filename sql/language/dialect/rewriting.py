@@ -7,6 +7,14 @@ from collections.abc import Callable
 from sqlglot import exp
 
 
+def identifier(name: str, like: exp.Expr | None = None) -> exp.Identifier:
+    """A name as it is, with the position of the part that it replaces."""
+    written = exp.Identifier(this=name, quoted=True)
+    if like is not None:
+        written.meta.update(like.meta)
+    return written
+
+
 def rewritten(tree: exp.Expression, change: Callable[[exp.Expression], exp.Expression]) -> exp.Expression:
     """A copy of ``tree``. The tree itself does not change.
 

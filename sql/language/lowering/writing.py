@@ -90,9 +90,19 @@ class Writing(ABC):
     def higher_order(self, name: str, values: str, function: str) -> str:
         """TRANSFORM or FILTER of an array."""
 
-    @abstractmethod
     def reduced(self, values: str, function: str, start: str) -> str:
         """REDUCE of an array: ``start`` if the array is NULL, and NULL if ``start`` is."""
+        return self.once(
+            [start, values],
+            lambda once: (
+                f"CASE WHEN {once[1]} IS NULL THEN {once[0]}"
+                f" WHEN {once[0]} IS NOT NULL THEN {self.fold(once[1], function, once[0])} END"
+            ),
+        )
+
+    @abstractmethod
+    def fold(self, values: str, function: str, start: str) -> str:
+        """A function of a state and an element, applied to each element of an array. Nothing is NULL."""
 
     @abstractmethod
     def without_nulls(self, values: str) -> str:

@@ -10,7 +10,7 @@ from sqlglot import exp
 from opensea_metrics.core.types import BIGINT, INTEGER, NULL, KsqlType, StructType, name_of
 from opensea_metrics.sql.language.catalog.sources import Column, Source
 from opensea_metrics.sql.language.dialect.naming import SYSTEM_COLUMNS
-from opensea_metrics.sql.language.dialect.rewriting import rewritten
+from opensea_metrics.sql.language.dialect.rewriting import identifier, rewritten
 from opensea_metrics.sql.language.queries.analysis import Projection
 from opensea_metrics.sql.language.queries.inference import infer
 from opensea_metrics.sql.language.queries.scope import Scope, shown
@@ -56,10 +56,10 @@ class Projections:
 
         def normalise(part: exp.Expression) -> exp.Expression:
             if isinstance(part, exp.Identifier):
-                return _identifier(name_of(part), part)
+                return identifier(name_of(part), part)
             if isinstance(part, exp.Column):
                 owner = self._owner(part) if self.is_join else None
-                part.set("table", _identifier(owner) if owner else None)
+                part.set("table", identifier(owner) if owner else None)
             if isinstance(part, exp.Anonymous):
                 part.set("this", str(part.this).upper())
             return part
@@ -119,9 +119,9 @@ class Projections:
         return [*keys, *bounds, *values]
 
     def _column(self, name: str, column: Column, alias: str | None = None) -> Projection:
-        expression = exp.Column(this=_identifier(column.name))
+        expression = exp.Column(this=identifier(column.name))
         if alias is not None and self.is_join:
-            expression.set("table", _identifier(alias))
+            expression.set("table", identifier(alias))
         return Projection(Column(name, column.type, None if self.is_join else column.role), expression)
 
     def _fields(self, item: exp.Dot) -> Iterator[Projection]:
@@ -132,7 +132,7 @@ class Projections:
             raise self.scope.error(item.this, message, "name the column, such as address->*")
         base = self.normalised(item.this)
         for name, field in kind.fields:
-            yield Projection(Column(name, field), exp.Dot(this=base.copy(), expression=_identifier(name)))
+            yield Projection(Column(name, field), exp.Dot(this=base.copy(), expression=identifier(name)))
 
     def _one(self, item: exp.Expression) -> Projection:
         kind = infer(item, self.scope)
@@ -186,10 +186,3 @@ class Projections:
             self._generated += 1
         self._generated += 1
         return name
-
-
-def _identifier(name: str, like: exp.Expression | None = None) -> exp.Identifier:
-    identifier = exp.Identifier(this=name, quoted=True)
-    if like is not None:
-        identifier.meta.update(like.meta)
-    return identifier

@@ -138,14 +138,8 @@ class Lowering(Calls):
     def higher_order(self, name: str, values: str, function: str) -> str:
         return f"list_{name.lower()}({values}, {function})"
 
-    def reduced(self, values: str, function: str, start: str) -> str:
-        return self.once(
-            [start, values],
-            lambda once: (
-                f"CASE WHEN {once[1]} IS NULL THEN {once[0]}"
-                f" WHEN {once[0]} IS NOT NULL THEN list_reduce({once[1]}, {function}, {once[0]}) END"
-            ),
-        )
+    def fold(self, values: str, function: str, start: str) -> str:
+        return f"list_reduce({values}, {function}, {start})"
 
     def are_distinct(self, values: str) -> str:
         return f"len(list_distinct({values})) = len({values})"

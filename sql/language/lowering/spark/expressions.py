@@ -133,14 +133,8 @@ class SparkLowering(Calls):
     def higher_order(self, name: str, values: str, function: str) -> str:
         return f"{name.lower()}({values}, {function})"
 
-    def reduced(self, values: str, function: str, start: str) -> str:
-        return self.once(
-            [start, values],
-            lambda once: (
-                f"CASE WHEN {once[1]} IS NULL THEN {once[0]}"
-                f" WHEN {once[0]} IS NOT NULL THEN aggregate({once[1]}, {once[0]}, {function}) END"
-            ),
-        )
+    def fold(self, values: str, function: str, start: str) -> str:
+        return f"aggregate({values}, {start}, {function})"
 
     def are_distinct(self, values: str) -> str:
         return f"size(array_distinct({values})) = size({values})"
