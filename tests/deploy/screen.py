@@ -15,6 +15,8 @@ import pyte
 
 COMMAND = [sys.executable, "-c", "from opensea_metrics.deploy.cli import main; main()"]
 PATIENCE = 25.0  # seconds
+TERMINAL = {"COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR"}
+"""Variables that say what a terminal is like. Those of the machine's own terminal are wrong for this one."""
 
 
 class Screen:
@@ -23,8 +25,8 @@ class Screen:
     def __init__(self, home: Path, *arguments: str, columns: int = 80, rows: int = 24, **environment: str) -> None:
         self._screen = pyte.HistoryScreen(columns, rows, history=400, ratio=0.5)
         self._stream = pyte.ByteStream(self._screen)
-        env = {**os.environ, "PYTHONPATH": os.getcwd(), "TERM": "xterm-256color", "HOME": str(home), **environment}
-        env.pop("NO_COLOR", None) if "NO_COLOR" not in environment else None
+        known = {name: value for name, value in os.environ.items() if name not in TERMINAL}
+        env = {**known, "PYTHONPATH": os.getcwd(), "TERM": "xterm-256color", "HOME": str(home), **environment}
         self.raw = b""
         """The bytes of the program, with its colours."""
         self.process = pexpect.spawn(
