@@ -19,6 +19,7 @@ STARTS = {
     "docs/archive.md": Start.MARKET,
     "docs/change-between-windows.md": Start.MARKET,
     "docs/dashboard.md": Start.MARKET,
+    "docs/maintenance.md": Start.NEW_PROJECT,
     "docs/operations.md": Start.MARKET,
     "docs/queries.md": Start.MARKET,
     "docs/recompute.md": Start.MARKET,
