@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
 
@@ -153,7 +153,9 @@ class Answers:
         wake = partial(loop.call_soon_threadsafe, state.wakeup.set)
         try:
             yield frame.opening(query, query_id)
-            with self._engine.listeners.listening(query.source.topic, wake):
+            with ExitStack() as stack:
+                for topic in query.topics:
+                    stack.enter_context(self._engine.listeners.listening(topic, wake))
                 while True:
                     state.wakeup.clear()
                     async for batch in self._batches(query):
