@@ -118,10 +118,11 @@ def check_replacement(before: Catalog, statement: Statement, after: Catalog) -> 
     written = {before.sources[query.sink].topic for query in before.queries.values()}
     for query in _started(before, after):
         source = query.analysis.source
-        replaced = [other for id_, other in before.queries.items() if id_ not in after.queries]
-        if any(q.analysis.is_ordered for q in (query, *replaced)) and query.sink in sinks:
-            raise Unsupported("CREATE OR REPLACE of a query over several sources or a table", EMBEDDED, statement.place)
-        if query.sink in sinks and not query.analysis.is_aggregation and source.topic in written:
+        if query.sink not in sinks:
+            continue
+        if query.analysis.is_ordered and after.readers(query.sink):
+            raise Unsupported(f"CREATE OR REPLACE of {query.sink}, which queries read,", EMBEDDED, statement.place)
+        if not (query.analysis.is_ordered or query.analysis.is_aggregation) and source.topic in written:
             feature = f"CREATE OR REPLACE of a stream over {source.name}, which a query makes,"
             raise Unsupported(feature, EMBEDDED, statement.place)
 
