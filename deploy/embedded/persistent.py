@@ -15,6 +15,7 @@ from opensea_metrics.deploy.embedded import (
     feeds,
     grouping,
     log_tables,
+    passing,
     processing_log,
     readers,
 )
@@ -128,16 +129,17 @@ def _append(
     table = log_tables.chunk_table(sink_topic, feed, base)
     empty = ", ".join(f"NULL::VARCHAR AS {name}" for name in UNREADABLE)
     nothing = f"SELECT * EXCLUDE (_off), {empty} FROM ({feeds.nothing(analysis.source)})"
+    passed = passing.HAS_VALUE, UNREADABLE, RECORD
     # Outside the transaction: DuckDB 2.0 loses rows that a transaction inserts into a table that the same
     # transaction has created with a CREATE TABLE AS without rows.
     cursor.execute(
-        f"CREATE TABLE IF NOT EXISTS {table} AS {selects.rows(analysis, nothing, UNREADABLE, RECORD)}"
+        f"CREATE TABLE IF NOT EXISTS {table} AS {passing.rows(analysis, nothing, *passed)}"
     )
 
     def consume(decoded: str) -> None:
         with transaction(cursor):
             before = log_tables.rows_of(cursor, table)
-            cursor.execute(f"INSERT INTO {table} {selects.rows(analysis, decoded, UNREADABLE, RECORD)}")
+            cursor.execute(f"INSERT INTO {table} {passing.rows(analysis, decoded, *passed)}")
             added = f"SELECT {', '.join(UNREADABLE)} FROM {table} WHERE rowid >= {before}"
             processing_log.record(cursor, query.id, analysis.source.topic, added)
             set_positions(cursor, query.id, batch.positions)

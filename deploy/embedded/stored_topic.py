@@ -27,6 +27,8 @@ from opensea_metrics.deploy.embedded.segment_files import state
 from opensea_metrics.deploy.embedded.segments import FILES, Segment
 from opensea_metrics.deploy.embedded.topic_lines import lines_of_files, lines_of_records
 from opensea_metrics.deploy.embedded.topics import (
+    RECORD,
+    TOMBSTONE,
     Batch,
     PartitionOffsets,
     Positions,
@@ -97,6 +99,7 @@ class StoredTopic:
     ) -> Iterator[Batch]:
         yield from self._files(cursor, source, of_feed(positions, FILES), most_bytes)
         yield from self._records(cursor, source, of_feed(positions, RECORDS))
+        carried = (*RECORD, TOMBSTONE) if source.is_table else RECORD
         for feed in self._feeds():
             position = ReadPosition(feed.id)
             low, end = positions.get(position, 0), feed.end(cursor)
@@ -108,7 +111,7 @@ class StoredTopic:
                     continue
                 while start < stop:
                     high = min(stop, start + _MOST_ROWS)
-                    yield RowBatch({position: high}, feed.relation(source, start, high))
+                    yield RowBatch({position: high}, feed.relation(source, start, high, carried))
                     start = high
 
     def again(
@@ -195,14 +198,15 @@ class StoredTopic:
 
         Dropped chunks are rebuilt now, because this needs the query's SELECT.
         """
+        carried = (*RECORD, TOMBSTONE)
         for feed in self._feeds():
             dropped = self._dropped(cursor, sink, feed)
             if isinstance(feed, Log) and feed.id == feeds.json_log_id(query_id):
                 for rebuilt in dropped:
                     chunks.restore(cursor, rebuilt.chunk, rebuilt, log_tables.log_table(self.name, feed.id))
             elif isinstance(feed, Changes | Selection | TableRows) and feed.query.id == query_id:
-                rows = [feed.relation(sink, None, None)]
-                rows += [rebuilt.relation(cursor, f"left_{number}") for number, rebuilt in enumerate(dropped)]
+                rows = [feed.relation(sink, None, None, carried)]
+                rows += [rebuilt.relation(cursor, f"left_{number}", carried) for number, rebuilt in enumerate(dropped)]
                 table = f"log.{quoted(log_tables.log_table(self.name, feed.id))}"
                 cursor.execute(f"CREATE TABLE {table} AS {' UNION ALL '.join(rows)}")
 

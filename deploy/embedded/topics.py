@@ -32,7 +32,10 @@ UNREADABLE = ("_failed", "_line", "_path")
 
 
 TOMBSTONE = "_tombstone"
-"""A column of a table's decoded JSON: true if the record has no value, which deletes its key."""
+"""A column of a table's records: true if the record has no value, which deletes its key.
+
+Queries over a stream do not see records without a value. So a stream's decoded JSON counts them as unreadable.
+"""
 
 
 class ReadPosition(NamedTuple):
