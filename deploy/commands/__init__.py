@@ -18,7 +18,7 @@ from opensea_metrics.deploy.commands.migrate import (
     unlock,
     validate,
 )
-from opensea_metrics.deploy.commands.new import new, new_change, new_window
+from opensea_metrics.deploy.commands.new import new, new_change, new_family, new_window
 from opensea_metrics.deploy.commands.queries import QueryAction, change_queries, queries
 from opensea_metrics.deploy.commands.site import Site
 from opensea_metrics.deploy.commands.sqltests import run_tests
@@ -54,6 +54,7 @@ __all__ = [
     "lock_holder",
     "new",
     "new_change",
+    "new_family",
     "new_window",
     "plan",
     "plan_rollback",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from math import nan
 from pathlib import Path
+from statistics import correlation, variance
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -70,6 +73,9 @@ CREATE TABLE chosen AS SELECT k, v + 1 AS w FROM lt WHERE v > 1;
 CREATE TABLE again AS SELECT k, w FROM chosen WHERE w < 5;
 CREATE TABLE groups AS SELECT w, COUNT(*) AS n, SUM(k) AS s, AVG(k) AS m, COLLECT_LIST(k) AS ks FROM chosen GROUP BY w;
 CREATE TABLE many AS SELECT w, COUNT(*) AS n FROM chosen GROUP BY w HAVING COUNT(*) > 1;
+CREATE TABLE stats AS SELECT w, STDDEV_SAMP(k) AS d, STDDEV_SAMPLE(CAST(k AS DOUBLE)) AS e, ATTR(k) AS t,
+  HISTOGRAM(CAST(k AS VARCHAR)) AS h FROM chosen GROUP BY w;
+CREATE TABLE lines AS SELECT 'all' AS scope, CORRELATION(k, k * v) AS c FROM lt GROUP BY 'all';
 CREATE TABLE sums AS SELECT k, COUNT(*) AS n, COLLECT_LIST(v) AS vs FROM counted GROUP BY k HAVING COUNT(*) <> 2;
 CREATE STREAM met AS SELECT r.k AS k, v, n, vs FROM r LEFT JOIN sums ON r.k = sums.k;
 CREATE STREAM met_again AS SELECT r.k AS k, v, w FROM r JOIN again ON r.k = again.k;
@@ -132,12 +138,35 @@ def check_tables(server: Inside, records: Sequence[Record]) -> None:
     assert groups == {
         w: (len(keys), sum(keys), sum(keys) / len(keys) if keys else 0.0, keys) for w, keys in lists.items()
     }
+    stats = {row["W"]: (row["D"], row["T"], row["H"]) for row in server.ask("SELECT * FROM stats;")}
+    assert stats == {
+        w: (
+            pytest.approx(variance(keys) if len(keys) > 1 else 0.0),
+            keys[0] if len(set(keys)) == 1 else None,
+            {str(key): count for key, count in Counter(keys).items()},
+        )
+        for w, keys in lists.items()
+    }
+    for row in server.ask("SELECT d, e FROM stats;"):
+        assert row["E"] == pytest.approx(row["D"] ** 0.5)
+    check_correlation(server, records)
     many = {row["W"]: row["N"] for row in server.ask("SELECT * FROM many;")}
     assert many == {w: len(keys) for w, keys in lists.items() if len(keys) > 1}
     rows = server.ask("SELECT k, v, n, vs FROM met EMIT CHANGES;")
     assert [(row["K"], row["V"], row["N"], row["VS"]) for row in rows] == met
     rows = server.ask("SELECT k, v, w FROM met_again EMIT CHANGES;")
     assert [(row["K"], row["V"], row["W"]) for row in rows] == met_again
+
+
+def check_correlation(server: Inside, records: Sequence[Record]) -> None:
+    newest = {r.key: r.value for r in records if r.source == 0 and r.key is not None}
+    pairs = [(key, key * value) for key, value in newest.items() if value is not None]
+    rows = server.ask("SELECT c FROM lines;")
+    if any(r.source == 0 and r.key is not None and r.value is not None for r in records):
+        xs, ys = zip(*pairs, strict=True) if pairs else ((), ())
+        is_flat = len(set(xs)) < 2 or len(set(ys)) < 2
+        expected = nan if is_flat else correlation(xs, ys)
+        assert [row["C"] for row in rows] == [pytest.approx(expected, nan_ok=True)]
 
 
 def insert(server: Inside, records: Sequence[Record]) -> None:
