@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from opensea_metrics.core.errors import SqlError, Stage
+from opensea_metrics.core.places import Lines
 from opensea_metrics.deploy.embedded import endpoints, failures, properties, replies, wire
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.frames import Frame
@@ -29,6 +30,7 @@ from opensea_metrics.deploy.embedded.printed_topic import (
     print_statement,
 )
 from opensea_metrics.deploy.embedded.queries import TransientQuery
+from opensea_metrics.sql.language.project.variables import Variables, filled
 from opensea_metrics.sql.language.statements.parser import parse_script
 from opensea_metrics.sql.language.statements.statements import Kind
 from opensea_metrics.sql.language.values.topic_json import finite
@@ -128,6 +130,8 @@ class Answers:
             body = await wire.body(request)
             text = wire.sql(body, sql, required=not is_old)
             given = wire.texts(body, properties_name)
+            # Clients of /query fill in their variables themselves.
+            variables = {} if is_old else wire.texts(body, "sessionVariables")
             if is_old and not text:
                 return wire.json(replies.generic_error(40000, '"ksql" field must be populated'), 400)
             self._open_requests.take(state.stop)
@@ -136,7 +140,7 @@ class Answers:
         except Full as error:
             return wire.refused(error.refusal)
         try:
-            query = await self.opened(text, given, is_old)
+            query = await self.opened(text, given, is_old, variables)
         except NoSuchTopic as error:
             self._open_requests.leave(state.stop)
             message = error.did_you_mean if is_old else f"Topic does not exist: {error.topic}"
@@ -236,15 +240,17 @@ class Answers:
             yield [finite(row) for row in batch] if has_doubles else batch
 
     async def opened(
-        self, text: str, given: dict[str, str], is_old: bool
+        self, text: str, given: dict[str, str], is_old: bool, variables: Mapping[str, str] | None = None
     ) -> TransientQuery | PrintedTopic:
         """The query or PRINT of a request. Raises SqlError, and NoSuchTopic if the topic of a PRINT does not exist."""
-        return await run_in_threadpool(self._query, text, given, is_old)
+        return await run_in_threadpool(self._query, text, given, is_old, variables or {})
 
     def _query(
-        self, text: str, given: dict[str, str], is_old: bool
+        self, text: str, given: dict[str, str], is_old: bool, variables: Mapping[str, str]
     ) -> TransientQuery | PrintedTopic:
         properties.check(given, any_name=not is_old)
+        if variables:
+            text = filled(text, Variables(variables), Lines(text, "statement").place).text
         statements = parse_script(text, "statement")
         if len(statements) != 1:
             raise SqlError(

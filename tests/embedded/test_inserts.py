@@ -102,7 +102,7 @@ def test_the_first_wrong_row_ends_the_stream(url: str, source: str) -> None:
         "status": "error",
         "seq": 1,
         "error_code": 40000,
-        "message": "Can't coerce a field of type class java.lang.String into type INTEGER\nColumn A",
+        "message": "Can't coerce a field of type class java.lang.String into type INTEGER",
     }
     assert sums(url, source) == {"x": (1, 1)}
 

@@ -183,7 +183,7 @@ def test_a_method_that_a_path_does_not_accept(client: Client, method: str, path:
     assert reply.headers["allow"]
 
 
-@pytest.mark.parametrize("number", ["-1", -1.5, -1, "-1"])
+@pytest.mark.parametrize("number", ["-1", -1.5, -1])
 def test_numbers_and_texts_are_read_as_each_other(client: Client, number: Any) -> None:
     """As Jackson reads them on a real server."""
     reply = client.post("/ksql", json={"ksql": "SHOW TYPES;", "commandSequenceNumber": number})
