@@ -73,10 +73,4 @@ class RowReader:
 
     @staticmethod
     def _fields(columns: Sequence[tuple[str, Any]], given: Mapping[str, Any]) -> dict[str, Any]:
-        fields: dict[str, Any] = {}
-        for name, read in columns:
-            try:
-                fields[name] = read(given.get(name))
-            except Mismatch as error:
-                raise Mismatch(f"{error}\nColumn {name}") from None
-        return fields
+        return {name: read(given.get(name)) for name, read in columns}

@@ -124,6 +124,11 @@ class TransientQuery:
             )
 
     @property
+    def topic(self) -> str:
+        """The topic whose new records can give new rows."""
+        return self.source.topic
+
+    @property
     def is_complete(self) -> bool:
         """True when the LIMIT is reached."""
         return self._left == 0
@@ -228,12 +233,17 @@ class TransientQuery:
 
 
 def describe(query: TransientQuery) -> str:
-    """The columns for a header in the old format. It marks keys only in pull queries over tables."""
-    keys: set[str] = set()
-    if query.source.is_table and not query.is_push:
-        keys = {column.name for column in query.source.columns if column.is_key}
-        keys |= {"WINDOWSTART", "WINDOWEND"}
+    """The columns for a header in the old format."""
+    keys = keys_of(query)
     return ", ".join(
         f"`{column.name}` {column.type}{' KEY' if column.name in keys else ''}"
         for column in query.columns
     )
+
+
+def keys_of(query: TransientQuery) -> set[str]:
+    """The names of the columns that headers mark as keys. Only pull queries over tables have any."""
+    if query.is_push or not query.source.is_table:
+        return set()
+    keys = {column.name for column in query.source.columns if column.is_key}
+    return keys | {"WINDOWSTART", "WINDOWEND"}
