@@ -8,11 +8,12 @@ limit of ``memory`` goes to disk.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import duckdb
@@ -24,6 +25,7 @@ from opensea_metrics.producer.archive.damage import Damage
 from opensea_metrics.producer.archive.layout import ArchiveFile
 from opensea_metrics.spark_batch import chunks, staging
 from opensea_metrics.spark_batch.chunks import Attempts, Chunk
+from opensea_metrics.spark_batch.duckdb_ordered import DuckDbOrdered
 from opensea_metrics.spark_batch.groups import shared_out
 from opensea_metrics.spark_batch.job import BatchJob, Counts, Progress, Table, adding_up, counted
 from opensea_metrics.spark_batch.memory import Memory
@@ -35,6 +37,7 @@ from opensea_metrics.spark_batch.partial_groupings import (
 )
 from opensea_metrics.spark_batch.prefetch import in_order
 from opensea_metrics.spark_batch.staging import decoded_table, staged_table
+from opensea_metrics.sql.language.catalog.catalog import Query
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering import selects as lowered
 from opensea_metrics.sql.language.lowering.duckdb import selects
@@ -71,10 +74,12 @@ def computed(job: BatchJob, progress: Progress) -> Iterator[DuckDbResults]:
 class _Taken:
     """A lane's results for a group of files.
 
-    ``parts`` are those of groupings, with their queries' ids, older parts first. ``read`` is for ``counted``.
+    ``parts`` are those of groupings, with their queries' ids, older parts first. ``inputs`` are tables of records whose
+    order matters, with their streams. ``read`` is for ``counted``.
     """
 
     parts: list[tuple[str, PartialGrouping]] = field(default_factory=list)
+    inputs: list[tuple[Source, str]] = field(default_factory=list)
     read: list[tuple[str | None, int, int]] = field(default_factory=list)
     damaged: dict[str, Damage] = field(default_factory=dict)
 
@@ -93,6 +98,7 @@ class DuckDbResults:
         }
         self._counts = Counts()
         self._memory = Memory(database)
+        self._ordered = DuckDbOrdered(database, self._memory, job.pipeline, self._result)
         self._attempts = Attempts()
         self._lanes: set[duckdb.DuckDBPyConnection] = set()
         self._stopped = False
@@ -110,23 +116,43 @@ class DuckDbResults:
             for taken in of_groups:
                 for query_id, part in taken.parts:
                     all_parts[query_id].add(part)
+                for source, table in taken.inputs:
+                    self._ordered.keep_input(source, table)
                 read += taken.read
                 damaged |= taken.damaged
         self._counts = counted(read, damaged, self._job.files)
         for parts in all_parts.values():
             self._finish(parts)
-        for query in self._pipeline.later:
-            parts = PartialGroupings(self._database, self._memory, query)
-            relation = self._relation(query.analysis.source)
-            end = number(self._database, f"SELECT coalesce(max(_off), 0) + 1 FROM ({relation})")
-            for low in range(0, end, _PIECE):
-                piece = f"SELECT * FROM ({relation}) WHERE _off >= {low} AND _off < {low + _PIECE}"
-                parts.add(compute_part(self._database, self._memory, query, piece, str(low)))
-            self._finish(parts)
+        self._ordered.finish_inputs()
+        for query in self._pipeline.first:
+            self._keep_history(query, query.analysis.source)
+        for place, query in enumerate(self._pipeline.later):
+            if not query.analysis.is_ordered:
+                self._group(query, self._relation(query.analysis.source))
+                self._keep_history(query, query.analysis.source)
+            elif not query.analysis.is_aggregation:
+                self._ordered.select(query, place)
+            else:
+                with self._ordered.grouped(query, place) as rows:
+                    self._group(query, rows)
+
+    def _group(self, query: Query, relation: str) -> None:
+        """Compute a grouping from the rows of a relation."""
+        parts = PartialGroupings(self._database, self._memory, query)
+        end = number(self._database, f"SELECT coalesce(max(_off), 0) + 1 FROM ({relation})")
+        for low in range(0, end, _PIECE):
+            piece = f"SELECT * FROM ({relation}) WHERE _off >= {low} AND _off < {low + _PIECE}"
+            parts.add(compute_part(self._database, self._memory, query, piece, str(low)))
+        self._finish(parts)
+
+    def _keep_history(self, query: Query, source: Source) -> None:
+        if query.id in self._pipeline.histories:
+            self._ordered.keep_history(query, self._ordered.rows(source))
 
     def table(self, name: str) -> Table:
         source = self._pipeline.catalog.sources[name]
-        result = self._database.sql(lowered.listed(selects.SYNTAX, source, self._relation(source)))
+        rows = self._job.chosen(source, self._relation(source))
+        result = self._database.sql(lowered.listed(selects.SYNTAX, source, rows))
         if order := lowered.order(source):
             result = result.order(", ".join(map(column_of, order)))
         rows = result.to_arrow_reader(50_000)
@@ -164,17 +190,38 @@ class DuckDbResults:
         taken = _Taken()
         with self._lane() as lane:
             streams, leaves = self._pipeline.raw_sources(), self._pipeline.leaves()
-            read = chunks.read(self._job.source, files, streams, leaves, finished, self._folder)
-            for at, chunk in enumerate(read):
+            read = self._chunks(files, streams, leaves, finished)
+            for at, (place, chunk) in enumerate(read):
                 decode = partial(self._attempts.at, chunk, partial(self._decode, lane, chunk))
                 self._memory.enough(decode)
                 for query in self._pipeline.first:
                     relation = self._relation(query.analysis.source)
                     part = compute_part(lane, self._memory, query, relation, f"{group}.{at}")
                     taken.parts.append((query.id, part))
+                for source in self._pipeline.inputs:
+                    table = quoted(f"input {group}.{at} of {source.name}")
+                    rows = f"SELECT *, {place} FROM ({self._relation(source)})"
+                    self._memory.enough(partial(lane.execute, f"CREATE TABLE {table} AS {rows}"))
+                    taken.inputs.append((source, table))
                 taken.read += staging.counted_rows(lane, self._pipeline, self._job.readable)
                 taken.damaged |= chunk.damaged
         return taken
+
+    def _chunks(
+        self,
+        files: Sequence[ArchiveFile],
+        streams: Sequence[Source],
+        leaves: Collection[str],
+        finished: Callable[[ArchiveFile], None],
+    ) -> Iterator[tuple[str, Chunk]]:
+        """The chunks of files, with SQL for their place in the archive, if the order of records matters."""
+        groups = [list(files)]
+        if self._pipeline.is_ordered and files:
+            groups = [list(group) for _, group in groupby(files, lambda file: (file.hour_ms, file.partition))]
+        for group in groups:
+            hour, partition = (group[0].hour_ms, group[0].partition) if group else (0, 0)
+            for chunk in chunks.read(self._job.source, group, streams, leaves, finished, self._folder):
+                yield f"{hour}::BIGINT AS _hour, {partition}::INTEGER AS _part", chunk
 
     @contextmanager
     def _lane(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -193,9 +240,12 @@ class DuckDbResults:
 
     def _finish(self, parts: PartialGroupings) -> None:
         kept, window = "", parts.query.analysis.window
-        if window and parts.query in self._pipeline.first:
+        if window and (self._pipeline.is_ordered or parts.query in self._pipeline.first):
             kept = f"WHERE {self._job.period.holds(window)}"
         parts.finish(self._names[parts.query.id], kept)
+
+    def _result(self, query: Query) -> str:
+        return quoted(self._names[query.id])
 
     def _decode(self, lane: duckdb.DuckDBPyConnection, chunk: Chunk, all_json: bool) -> None:
         staging.stage(lane, chunk, self._pipeline, all_json)
@@ -212,7 +262,9 @@ class DuckDbResults:
             bounds = ["WINDOWSTART", "WINDOWEND"] if query.analysis.window else []
             names = [*(column.name for column in query.analysis.columns), *bounds]
             if query.id in self._names:
-                rows = f"SELECT * FROM {quoted(self._names[query.id])}"
+                rows = f"SELECT * FROM {self._result(query)}"
+                if query.analysis.gives_table and not query.analysis.is_aggregation:
+                    rows += " WHERE _is_newest"
             elif query in self._pipeline.selections:
                 rows = f"SELECT * FROM {staged_table(query)} WHERE {self._job.readable}"
             else:

@@ -41,16 +41,44 @@ def as_source(source: Source, relation: str, available: Sequence[str]) -> str:
     return selects.as_source(SYNTAX, source, relation, available)
 
 
-def rows(analysis: Analysis, relation: str, passed: Sequence[str] = ()) -> str:
-    """A SELECT without groups over a relation: its columns, ROWTIME and ``_off``.
+def rows(analysis: Analysis, relation: str, passed: Sequence[str] = (), carried: Sequence[str] = ()) -> str:
+    """A SELECT without groups over a relation: its columns, ROWTIME, ``_off``, and what is ``carried``.
 
     ``passed`` are further columns of the relation that the result keeps. Rows are kept regardless of the WHERE
     clause if the first of these columns is not NULL.
     """
+    columns, relation, kept = _selected(analysis, relation)
+    if passed:
+        kept = f"({kept}) OR {passed[0]} IS NOT NULL"
+    selected = ", ".join([*columns, *selects.hidden_columns(analysis), "_off", *passed, *carried])
+    return f"SELECT {selected} FROM ({relation}) WHERE {kept}"
+
+
+def changes(analysis: Analysis, relation: str) -> str:
+    """The changes of the table that a SELECT without groups gives: its columns, and the order of the items.
+
+    A row that the WHERE clause leaves out is deleted.
+    """
+    columns, relation, kept = _selected(analysis, relation)
+    order = f"_n, _s, _part, _time, _gone OR coalesce(NOT ({kept}), true) AS _gone"
+    return f"SELECT {', '.join([*columns, order])} FROM ({relation})"
+
+
+def joined_columns(analysis: Analysis) -> dict[exp.Expression, str]:
+    """The columns of a join's sources in Spark's SQL: see :func:`sql.language.lowering.selects.joined_columns`."""
+    return {column: spark_column(name) for column, name in selects.joined_columns(analysis).items()}
+
+
+def _selected(analysis: Analysis, relation: str) -> tuple[list[str], str, str]:
+    """The columns of a SELECT without groups, the relation that they read, and its condition.
+
+    The key of a join's result is ``_key``: the column that the SELECT names may be NULL where the key is not.
+    """
     selects.check_supported(analysis, SparkLowering.engine)
     scope = selects.scope_of(analysis)
     exploding = _exploding(analysis)
-    lowering = SparkLowering(scope)
+    joined = joined_columns(analysis)
+    lowering = SparkLowering(scope, joined)
     if exploding:
         # Spark allows one generator per SELECT, and none inside expressions, so it explodes all arrays side by side.
         lists = []
@@ -60,18 +88,17 @@ def rows(analysis: Analysis, relation: str, passed: Sequence[str] = ()) -> str:
         relation = (
             f"SELECT *, explode({zipped}) AS _row FROM (SELECT *, {', '.join(lists)} FROM ({relation}))"
         )
-        lowering = SparkLowering(scope, {call: f"_row._l{i}" for i, call in enumerate(exploding)})
+        lowering = SparkLowering(scope, joined | {call: f"_row._l{i}" for i, call in enumerate(exploding)})
     wanted = [projection.expression for projection in analysis.projections]
     relation, lowering = bound([*wanted, *_given(analysis.where)], relation, lowering)
+    key = "_key" if analysis.joined and not analysis.partition and not analysis.joins[-1].is_foreign else None
     columns = [
-        f"{lowering.value(projection.expression)} AS {spark_column(projection.column.name)}"
+        f"{key if key and projection.column.is_key else lowering.value(projection.expression)}"
+        f" AS {spark_column(projection.column.name)}"
         for projection in analysis.projections
     ]
     kept = lowering.condition(analysis.where) if analysis.where is not None else "true"
-    if passed:
-        kept = f"({kept}) OR {passed[0]} IS NOT NULL"
-    selected = ", ".join([*columns, *selects.hidden_columns(analysis), "_off", *passed])
-    return f"SELECT {selected} FROM ({relation}) WHERE {kept}"
+    return columns, relation, kept
 
 
 def grouped(analysis: Analysis, relation: str) -> str:
