@@ -8,12 +8,11 @@ limit of ``memory`` goes to disk.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 
 import duckdb
@@ -29,6 +28,7 @@ from opensea_metrics.spark_batch.duckdb_ordered import DuckDbOrdered
 from opensea_metrics.spark_batch.groups import shared_out
 from opensea_metrics.spark_batch.job import BatchJob, Counts, Progress, Table, adding_up, counted
 from opensea_metrics.spark_batch.memory import Memory
+from opensea_metrics.spark_batch.ordered import OrderedQueries
 from opensea_metrics.spark_batch.partial_groupings import (
     PartialGrouping,
     PartialGroupings,
@@ -98,7 +98,7 @@ class DuckDbResults:
         }
         self._counts = Counts()
         self._memory = Memory(database)
-        self._ordered = DuckDbOrdered(database, self._memory, job.pipeline, self._result)
+        self._ordered = OrderedQueries(DuckDbOrdered(database, self._memory, self._result), job.pipeline)
         self._attempts = Attempts()
         self._lanes: set[duckdb.DuckDBPyConnection] = set()
         self._stopped = False
@@ -117,23 +117,25 @@ class DuckDbResults:
                 for query_id, part in taken.parts:
                     all_parts[query_id].add(part)
                 for source, table in taken.inputs:
-                    self._ordered.keep_input(source, table)
+                    self._keep_input(source, table)
                 read += taken.read
                 damaged |= taken.damaged
         self._counts = counted(read, damaged, self._job.files)
         for parts in all_parts.values():
             self._finish(parts)
-        self._ordered.finish_inputs()
+        for source in self._pipeline.inputs:
+            self._ordered.keep_input(source, f"SELECT * FROM {_input(source)}")
+            self._database.execute(f"DROP TABLE {_input(source)}")
         for query in self._pipeline.first:
-            self._keep_history(query, query.analysis.source)
-        for place, query in enumerate(self._pipeline.later):
+            self._ordered.keep_history(query)
+        for query in self._pipeline.later:
             if not query.analysis.is_ordered:
                 self._group(query, self._relation(query.analysis.source))
-                self._keep_history(query, query.analysis.source)
+                self._ordered.keep_history(query)
             elif not query.analysis.is_aggregation:
-                self._ordered.select(query, place)
+                self._ordered.select(query)
             else:
-                with self._ordered.grouped(query, place) as rows:
+                with self._ordered.grouped(query) as rows:
                     self._group(query, rows)
 
     def _group(self, query: Query, relation: str) -> None:
@@ -145,9 +147,14 @@ class DuckDbResults:
             parts.add(compute_part(self._database, self._memory, query, piece, str(low)))
         self._finish(parts)
 
-    def _keep_history(self, query: Query, source: Source) -> None:
-        if query.id in self._pipeline.histories:
-            self._ordered.keep_history(query, self._ordered.rows(source))
+    def _keep_input(self, source: Source, part: str) -> None:
+        """Add a table of a stream's records to those before it."""
+        for statement in (
+            f"CREATE TABLE IF NOT EXISTS {_input(source)} AS SELECT * FROM {part} LIMIT 0",
+            f"INSERT INTO {_input(source)} SELECT * FROM {part}",
+            f"DROP TABLE {part}",
+        ):
+            self._memory.enough(partial(self._database.execute, statement))
 
     def table(self, name: str) -> Table:
         source = self._pipeline.catalog.sources[name]
@@ -200,7 +207,7 @@ class DuckDbResults:
                     taken.parts.append((query.id, part))
                 for source in self._pipeline.inputs:
                     table = quoted(f"input {group}.{at} of {source.name}")
-                    rows = f"SELECT *, {place} FROM ({self._relation(source)})"
+                    rows = f"SELECT *{place} FROM ({self._relation(source)})"
                     self._memory.enough(partial(lane.execute, f"CREATE TABLE {table} AS {rows}"))
                     taken.inputs.append((source, table))
                 taken.read += staging.counted_rows(lane, self._pipeline, self._job.readable)
@@ -214,14 +221,13 @@ class DuckDbResults:
         leaves: Collection[str],
         finished: Callable[[ArchiveFile], None],
     ) -> Iterator[tuple[str, Chunk]]:
-        """The chunks of files, with SQL for their place in the archive, if the order of records matters."""
-        groups = [list(files)]
+        """The chunks of files, with SQL for the columns of their place, if the order of records matters."""
+        groups: Iterable[tuple[str, Sequence[ArchiveFile]]] = [("", files)]
         if self._pipeline.is_ordered and files:
-            groups = [list(group) for _, group in groupby(files, lambda file: (file.hour_ms, file.partition))]
-        for group in groups:
-            hour, partition = (group[0].hour_ms, group[0].partition) if group else (0, 0)
+            groups = chunks.in_places(files)
+        for place, group in groups:
             for chunk in chunks.read(self._job.source, group, streams, leaves, finished, self._folder):
-                yield f"{hour}::BIGINT AS _hour, {partition}::INTEGER AS _part", chunk
+                yield place, chunk
 
     @contextmanager
     def _lane(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -261,13 +267,18 @@ class DuckDbResults:
         for query in self._pipeline.writers(source.topic):
             bounds = ["WINDOWSTART", "WINDOWEND"] if query.analysis.window else []
             names = [*(column.name for column in query.analysis.columns), *bounds]
-            if query.id in self._names:
+            if selected := self._ordered.final(query):
+                rows = selected
+            elif query.id in self._names:
                 rows = f"SELECT * FROM {self._result(query)}"
-                if query.analysis.gives_table and not query.analysis.is_aggregation:
-                    rows += " WHERE _is_newest"
             elif query in self._pipeline.selections:
                 rows = f"SELECT * FROM {staged_table(query)} WHERE {self._job.readable}"
             else:
                 rows = selects.rows(query.analysis, self._relation(query.analysis.source))
             parts.append(selects.as_source(source, rows, names))
         return " UNION ALL ".join(parts)
+
+
+def _input(source: Source) -> str:
+    """The table of a stream's records whose order matters."""
+    return quoted(f"records {source.name}")

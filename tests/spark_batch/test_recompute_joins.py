@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -24,31 +25,35 @@ def within(side: str, grace: str = "") -> str:
     )
 
 
+GRACE = " GRACE PERIOD 4 MILLISECONDS"
 QUERIES = {
-    **{f"ss_{side}": f"CREATE STREAM ss_{side} AS {within(side)};" for side in SIDES},
-    **{f"sg_{side}": f"CREATE STREAM sg_{side} AS {within(side, ' GRACE PERIOD 4 MILLISECONDS')};" for side in SIDES},
+    **{f"ss_{side.lower()}": f"CREATE STREAM ss_{side} AS {within(side)};" for side in SIDES},
+    **{f"sg_{side.lower()}": f"CREATE STREAM sg_{side} AS {within(side, GRACE)};" for side in SIDES},
     "counted": "CREATE TABLE counted AS SELECT k, COUNT(*) AS n, MAX(v) AS most, LATEST_BY_OFFSET(v) AS newest"
     " FROM r GROUP BY k HAVING COUNT(*) <> 2;",
-    "st_inner": "CREATE STREAM st_inner AS SELECT l.k AS id, v, n, most, newest FROM l JOIN counted ON l.k = counted.k;",
+    "st_inner": "CREATE STREAM st_inner AS SELECT l.k AS id, v, n, most, newest"
+    " FROM l JOIN counted ON l.k = counted.k;",
     "st_left": "CREATE STREAM st_left AS SELECT l.k AS id, v, n, newest FROM l LEFT JOIN counted ON l.k = counted.k"
     " WHERE v > 1;",
     "three": "CREATE STREAM three AS SELECT l.k AS id, l.v AS a, r.v AS b, x.v AS c, n FROM l"
-    " JOIN r WITHIN 5 MILLISECONDS ON l.k = r.k LEFT JOIN x WITHIN 6 MILLISECONDS GRACE PERIOD 1 MILLISECOND ON r.k = x.k"
+    " JOIN r WITHIN 5 MILLISECONDS ON l.k = r.k"
+    " LEFT JOIN x WITHIN 6 MILLISECONDS GRACE PERIOD 1 MILLISECOND ON r.k = x.k"
     " LEFT JOIN counted ON l.k = counted.k;",
     "own": "CREATE STREAM own AS SELECT x.k AS id, x.v AS a, y.v AS b FROM x LEFT JOIN y WITHIN 4 MILLISECONDS"
     " GRACE PERIOD 2 MILLISECONDS ON x.k = y.k;",
     "over": "CREATE STREAM over AS SELECT id, a + b AS c FROM ss_inner WHERE a <> 2;",
-    "by_value": "CREATE STREAM by_value AS SELECT over.c AS c, id, n FROM over LEFT JOIN counted ON over.c = counted.k;",
+    "by_value": "CREATE STREAM by_value AS SELECT over.c AS c, id, n"
+    " FROM over LEFT JOIN counted ON over.c = counted.k;",
     "groups": "CREATE TABLE groups AS SELECT l.k AS id, COUNT(*) AS n, SUM(r.v) AS s, COLLECT_LIST(r.v) AS vs FROM l"
     " JOIN r WITHIN 5 MILLISECONDS ON l.k = r.k GROUP BY l.k;",
     "met": "CREATE STREAM met AS SELECT x.k AS id, v, n, vs FROM x JOIN groups ON x.k = groups.id;",
-    "windows": "CREATE TABLE windows AS SELECT l.k AS id, COUNT(*) AS n FROM l JOIN r WITHIN 5 MILLISECONDS ON l.k = r.k"
-    " WINDOW TUMBLING (SIZE 10 MILLISECONDS) GROUP BY l.k;",
+    "windows": "CREATE TABLE windows AS SELECT l.k AS id, COUNT(*) AS n FROM l"
+    " JOIN r WITHIN 5 MILLISECONDS ON l.k = r.k WINDOW TUMBLING (SIZE 10 MILLISECONDS) GROUP BY l.k;",
     "summed": "CREATE TABLE summed AS SELECT k, SUM(v) AS s, COUNT(*) AS n FROM l GROUP BY k;",
     "chosen": "CREATE TABLE chosen AS SELECT k, s + 1 AS s1, n FROM summed WHERE n > 1;",
     "of_chosen": "CREATE STREAM of_chosen AS SELECT x.k AS id, v, s1 FROM x LEFT JOIN chosen ON x.k = chosen.k;",
     **{
-        f"tt_{side}": f"CREATE TABLE tt_{side} AS SELECT {key} AS id, s, n1, s1 FROM summed {side} JOIN"
+        f"tt_{side.lower()}": f"CREATE TABLE tt_{side} AS SELECT {key} AS id, s, n1, s1 FROM summed {side} JOIN"
         f" counted_x ON summed.k = counted_x.k;"
         for side, key in zip(SIDES, ("summed.k", "summed.k", "counted_x.k", "ROWKEY"), strict=True)
     },
@@ -57,9 +62,11 @@ QUERIES = {
     " ON summed.n = counted_x.k;",
     "foreign_left": "CREATE TABLE foreign_left AS SELECT summed.k, s, n1 FROM summed LEFT JOIN counted_x"
     " ON summed.n = counted_x.k WHERE s > 3;",
-    "grouped": "CREATE TABLE grouped AS SELECT n, COUNT(*) AS c, SUM(s) AS total, AVG(k) AS mean FROM summed GROUP BY n;",
+    "grouped": "CREATE TABLE grouped AS SELECT n, COUNT(*) AS c, SUM(s) AS total, AVG(k) AS mean"
+    " FROM summed GROUP BY n;",
     "few": "CREATE TABLE few AS SELECT s1, COUNT(*) AS c FROM chosen GROUP BY s1 HAVING COUNT(*) = 1;",
-    "of_grouped": "CREATE STREAM of_grouped AS SELECT x.k AS id, v, c, total FROM x LEFT JOIN grouped ON x.k = grouped.n;",
+    "of_grouped": "CREATE STREAM of_grouped AS SELECT x.k AS id, v, c, total"
+    " FROM x LEFT JOIN grouped ON x.k = grouped.n;",
 }
 GIVEN = (
     "CREATE STREAM x AS SELECT k, v FROM given WHERE kind <> 'l' PARTITION BY k;"
@@ -98,14 +105,25 @@ records = st.lists(
 )
 
 
+def with_sources(name: str) -> list[str]:
+    """A query and those whose results it reads. A table that is grouped is also joined with a stream: otherwise an
+    embedded server takes its newest rows only, and its groups depend on how it cuts the records into batches."""
+    wanted = {name, *({"grouped": ["of_grouped"], "few": ["of_chosen"]}.get(name, []))}
+    for other in reversed(QUERIES):
+        if any(re.search(rf"\b{other}\b", QUERIES[reader]) for reader in wanted):
+            wanted.add(other)
+    return [other for other in QUERIES if other in wanted]
+
+
 @settings(
     max_examples=int(os.environ.get("JOIN_EXAMPLES", "12")), deadline=None, phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow],
 )  # fmt: skip
-@given(records)
-def test_any_records_give_what_a_server_has(given_records: list[Given]) -> None:
+@given(records, st.sampled_from(list(QUERIES)))
+def test_any_records_give_what_a_server_has(given_records: list[Given], name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        statements = GIVEN + "".join(QUERIES.values())
+        names = with_sources(name)
+        statements = GIVEN + "".join(QUERIES[other] for other in names)
         topic, project = written(Path(folder), [Given("l", 1, 1, 0, 1), *given_records], statements)
-        expected = of_server(Path(folder), statements, list(QUERIES))
-        assert of_recompute(topic, project, list(QUERIES), "duckdb") == expected
+        expected = of_server(Path(folder), statements, names)
+        assert of_recompute(topic, project, names, "duckdb") == expected

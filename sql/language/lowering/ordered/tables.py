@@ -98,6 +98,12 @@ def signed(syntax: OrderedSyntax, relation: ItemRelation) -> str:
     return f"{comes} UNION ALL {goes}"
 
 
+def newest(relation: str, keys: Sequence[str]) -> str:
+    """The newest row of each key of a table, from its changes with ``_off``. Deleted rows are left out."""
+    place = f"row_number() OVER (PARTITION BY {', '.join(keys)} ORDER BY _off DESC)"
+    return f"SELECT * FROM (SELECT *, {place} AS _back FROM ({relation})) WHERE _back = 1 AND NOT _gone"
+
+
 def _packed(syntax: OrderedSyntax, columns: Sequence[str], name: str) -> tuple[str, dict[str, str]]:
     """Columns packed into one value, so that a window function takes them all at once.
 
