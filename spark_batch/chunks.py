@@ -228,6 +228,16 @@ def read(
                     yield from of_texts(FileLineSource(archive, left_out, lambda file: None))
 
 
+def in_places(files: Iterable[ArchiveFile]) -> Iterator[tuple[str, list[ArchiveFile]]]:
+    """Neighbouring files of one hour and partition, with SQL for two further columns of their records.
+
+    These are ``, hour AS _hour, partition AS _part``: with the offset, a record's place in the order in which a server
+    reads an archive.
+    """
+    for (hour, partition), group in groupby(files, lambda file: (file.hour_ms, file.partition)):
+        yield f", CAST({hour} AS BIGINT) AS _hour, CAST({partition} AS INTEGER) AS _part", list(group)
+
+
 def of_texts(texts: FileLineSource, rows: int = _ROWS) -> Iterator[TextChunk]:
     """The chunks of texts, at least one, with about ``rows`` records each."""
     while True:

@@ -109,7 +109,9 @@ def prepare(
     raw_topic = str(project.settings.get("raw_topic", source.root.rsplit("/", 1)[-1]))
     pipeline = plan(catalog, names, raw_topic, period)
     # Our producer and sink file an event under its own hour. Others file it when it arrives.
-    listing = source.listing(period.first, period.end + request.margin)
+    # A join depends on records before and after the period.
+    bounds = () if pipeline.is_ordered else (period.first, period.end + request.margin)
+    listing = source.listing(*bounds)
     files = listing.newest
     job = BatchJob(pipeline, source, files, period, listing.refused)
     return Prepared(project, request, windows, job, _engine(request.engine, files, settings or BatchSettings()))
@@ -153,6 +155,7 @@ def computed(prepared: Prepared, progress: Progress) -> Iterator[Results]:
     catalog, name = prepared.job.pipeline.catalog, SPARK if prepared.engine == "spark" else DUCKDB
     for query in catalog.queries.values():
         support.check_replaced_rows(catalog, query.analysis, name)
+        support.check_ordered(catalog, query, query.analysis.statement.place, name)
         support.check_query(query.analysis, name)
     engine = import_module(f"opensea_metrics.spark_batch.{prepared.engine}_engine")
     computation: AbstractContextManager[Results] = engine.computed(prepared.job, progress)

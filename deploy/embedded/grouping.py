@@ -5,12 +5,11 @@ from __future__ import annotations
 import duckdb
 
 from opensea_metrics.deploy.embedded import aggregation, feeds, log_tables, readers
-from opensea_metrics.deploy.embedded.ordered import history
 from opensea_metrics.deploy.embedded.ordered.sending import needs_all, send
 from opensea_metrics.deploy.embedded.positions import LATE, STREAM_TIME
 from opensea_metrics.deploy.embedded.topics import Positions, ReadPosition
 from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
-from opensea_metrics.sql.language.lowering.duckdb import selects
+from opensea_metrics.sql.language.lowering.duckdb import history, selects
 
 
 def merge(
