@@ -476,21 +476,45 @@ class Engine:
                 return False
             if self._is_broken or self.health.must_wait(query.id):
                 return False
-            sink = self.catalog.sources[query.sink]
-            move = persistent.move_unread if unread else persistent.move
+            if unread:
+                return self._move([query], unread)
             try:
-                worked = move(self._cursor, self._topics(), query)
-            except Exception as error:
-                self._is_broken = health.is_fatal(error)
-                self.health.query_failed(query.id, error)
-                return False
+                together = self._reading_alike(query)
+            except duckdb.Error as error:
+                return self._failed(query, error)
+            return self._move(together)
+
+    def _reading_alike(self, query: Query) -> list[Query]:
+        """A query, and the queries that can move the same records together with it."""
+        ready = self._due - self.paused - self.failures.keys() - {query.id}
+        others = [other for other in self.catalog.queries.values() if other.id in ready]
+        return [query] if query.id in self.failures else persistent.reading_alike(self._cursor, [query, *others])
+
+    def _move(self, queries: Sequence[Query], unread: bool = False) -> bool:
+        """Move one batch through queries together. If this fails, each is tried alone, and only some may fail."""
+        try:
+            if unread:
+                worked = persistent.move_unread(self._cursor, self._topics(), queries[0])
+            else:
+                worked = persistent.move(self._cursor, self._topics(), queries)
+        except Exception as error:
+            if len(queries) > 1 and not health.is_fatal(error):
+                return sum(self._move([query]) for query in queries) > 0
+            return self._failed(queries[0], error)
+        for query in queries:
             self.health.query_works(query.id)
-            if not worked:
-                if not unread:
-                    self._due.discard(query.id)
-                return False
-            if not query.analysis.gives_table:
-                self._logs = log_tables.logs(self._cursor)  # the first batch of a query creates its log
-            self._feed(sink.topic)
-            self._feed(processing_log.TOPIC)
-            return True
+        if not worked:
+            if not unread:
+                self._due.difference_update(query.id for query in queries)
+            return False
+        if not queries[0].analysis.gives_table:
+            self._logs = log_tables.logs(self._cursor)  # the first batch of a query creates its log
+        for query in queries:
+            self._feed(self.catalog.sources[query.sink].topic)
+        self._feed(processing_log.TOPIC)
+        return True
+
+    def _failed(self, query: Query, error: Exception) -> bool:
+        self._is_broken = health.is_fatal(error)
+        self.health.query_failed(query.id, error)
+        return False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import duckdb
 
 from opensea_metrics.deploy.embedded.topics import Positions, ReadPosition
@@ -23,12 +25,34 @@ def positions(cursor: duckdb.DuckDBPyConnection, reader_id: str) -> dict[ReadPos
     return {ReadPosition(feed, partition): number for feed, partition, number in rows}
 
 
+def positions_of(
+    cursor: duckdb.DuckDBPyConnection, reader_ids: Iterable[str]
+) -> dict[str, dict[ReadPosition, int]]:
+    """:func:`positions` of several readers, by their ids."""
+    result: dict[str, dict[ReadPosition, int]] = {reader_id: {} for reader_id in reader_ids}
+    rows = cursor.execute(
+        "SELECT query, feed, partition, position FROM meta.positions WHERE list_contains(?::VARCHAR[], query)",
+        [list(result)],
+    ).fetchall()
+    for reader_id, feed, partition, number in rows:
+        result[reader_id][ReadPosition(feed, partition)] = number
+    return result
+
+
 def set_positions(cursor: duckdb.DuckDBPyConnection, reader_id: str, reached: Positions) -> None:
     """Save the positions up to which (exclusive) a reader has read, and its counters."""
-    values = [value for position, number in reached.items() for value in (reader_id, *position, number)]
-    if values:
-        rows = ", ".join(["(?, ?, ?, ?)"] * len(reached))
-        cursor.execute(f"INSERT OR REPLACE INTO meta.positions VALUES {rows}", values)
+    set_positions_of(cursor, {reader_id: reached})
+
+
+def set_positions_of(cursor: duckdb.DuckDBPyConnection, reached: Mapping[str, Positions]) -> None:
+    """:func:`set_positions` of several readers, by their ids."""
+    rows = [(reader_id, *place, number) for reader_id, of in reached.items() for place, number in of.items()]
+    if rows:
+        cursor.execute(
+            "INSERT OR REPLACE INTO meta.positions SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[]),"
+            " unnest(?::INTEGER[]), unnest(?::BIGINT[])",
+            list(map(list, zip(*rows, strict=True))),
+        )
 
 
 def unread(cursor: duckdb.DuckDBPyConnection, reader_id: str) -> list[Unread]:
