@@ -56,8 +56,9 @@ def absorb(
     rows = grouping.from_slices(f"SELECT * FROM {slices}") if slices else grouping.partial(relation, None)
     cursor.execute(f"{_MADE} {delta} AS {rows}")
     bounds = "min(_ws), max(_ws)" if window else "NULL, NULL"
-    first, last, newest, known = cursor.execute(
-        f"SELECT {bounds}, max(_ts), (SELECT coalesce(max(_off) + 1, 0) FROM {table}) FROM {delta}"
+    first, last, newest, known, is_first = cursor.execute(
+        f"SELECT {bounds}, max(_ts), (SELECT coalesce(max(_off) + 1, 0) FROM {table}),"
+        f" NOT EXISTS (SELECT 1 FROM {table}) FROM {delta}"
     ).fetchone()  # type: ignore[misc]
     if newest is None:
         return dict(seen), 0
@@ -76,7 +77,7 @@ def absorb(
                 cursor.execute(f"{_MADE} {delta} AS {grouping.partial(relation, time)}")
         same = " AND ".join(f"old.{key} = new.{key}" for key in grouping.keys)
         near = f" AND old._ws BETWEEN {first} AND {last}" if window else ""
-        changed_rows.take_out(cursor, grouping, table, f"{same}{near}", delta)
+        changed_rows.take_out(cursor, grouping, table, f"{same}{near}", delta, is_first)
     # Ordered by window, so that readers of the changes see time go forward only.
     order = " ORDER BY _ws" if window else ""
     is_final = grouping.analysis.emit == "FINAL"

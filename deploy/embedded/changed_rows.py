@@ -8,14 +8,19 @@ from opensea_metrics.sql.language.lowering.duckdb.selects import Grouping
 
 
 def take_out(
-    cursor: duckdb.DuckDBPyConnection, grouping: Grouping, table: str, same: str, delta: str = "delta"
+    cursor: duckdb.DuckDBPyConnection,
+    grouping: Grouping,
+    table: str,
+    same: str,
+    delta: str = "delta",
+    is_empty: bool = False,
 ) -> None:
     """Take the rows that ``delta`` changes out of the state in ``table``, and write them, merged, into ``changed``.
 
     ``same`` is the condition for a row ``old`` of the state and a row ``new`` of ``delta``.
+    ``is_empty`` means that the state has no rows.
     """
     changed = f"SELECT * FROM {delta}"
-    ((is_empty,),) = cursor.execute(f"SELECT count(*) = 0 FROM {table}").fetchall()
     if not is_empty:
         older = f"SELECT 0 AS _src, old.* EXCLUDE (_off) FROM {table} AS old SEMI JOIN {delta} AS new ON {same}"
         changed = grouping.merge(f"{older} UNION ALL BY NAME SELECT 1 AS _src, * FROM {delta}")

@@ -25,8 +25,8 @@ from opensea_metrics.deploy.embedded.ordered import moving
 from opensea_metrics.deploy.embedded.positions import (
     LATE,
     STREAM_TIME,
+    KnownPositions,
     positions,
-    positions_of,
     set_positions,
     set_positions_of,
     unread,
@@ -90,7 +90,9 @@ def end(cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
         )
 
 
-def move(cursor: duckdb.DuckDBPyConnection, topics: StoredTopics, queries: Sequence[Query]) -> bool:
+def move(
+    cursor: duckdb.DuckDBPyConnection, topics: StoredTopics, queries: Sequence[Query], places: KnownPositions
+) -> bool:
     """Move one batch of records through queries that read the same records: see :func:`reading_alike`.
 
     All of them have moved it, or none. False if there is none.
@@ -99,12 +101,19 @@ def move(cursor: duckdb.DuckDBPyConnection, topics: StoredTopics, queries: Seque
     if query.analysis.is_ordered:
         return moving.move(cursor, topics, query)
     topic = topics.topic(query.analysis.source.topic)
-    known = positions_of(cursor, (query.id for query in queries))
-    batch = next(topic.read(cursor, query.analysis.source, known[query.id], MOST_BYTES), None)
-    return batch is not None and _absorb(cursor, topics.catalog, queries, batch, known)
+    known = {query.id: places.of(cursor, query.id) for query in queries}
+    # A stream's SELECT over rows is computed when it is read (see feeds.Selection).
+    read = topic.read if query.analysis.is_aggregation else topic.read_json
+    batch = next(read(cursor, query.analysis.source, known[query.id], MOST_BYTES), None)
+    if batch is None:
+        return False
+    places.reached(_absorb(cursor, topics.catalog, queries, batch, known))
+    return True
 
 
-def reading_alike(cursor: duckdb.DuckDBPyConnection, queries: Sequence[Query]) -> list[Query]:
+def reading_alike(
+    cursor: duckdb.DuckDBPyConnection, queries: Sequence[Query], places: KnownPositions
+) -> list[Query]:
     """The first query, and those of the others that read the same records next, and can do it together with it."""
     first = queries[0]
     if not first.analysis.is_aggregation or first.analysis.is_ordered:
@@ -116,10 +125,8 @@ def reading_alike(cursor: duckdb.DuckDBPyConnection, queries: Sequence[Query]) -
         and not query.analysis.is_ordered
         and query.analysis.source == first.analysis.source
     ]
-    if len(alike) == 1:
-        return alike
-    known = positions_of(cursor, (query.id for query in alike))
-    return [query for query in alike if _of_records(known[query.id]) == _of_records(known[first.id])]
+    place = _of_records(places.of(cursor, first.id))
+    return [query for query in alike if _of_records(places.of(cursor, query.id)) == place]
 
 
 def _of_records(known: Positions) -> Positions:
@@ -134,7 +141,10 @@ def move_unread(cursor: duckdb.DuckDBPyConnection, topics: StoredTopics, query: 
     topic = topics.topic(query.analysis.source.topic)
     known = positions(cursor, query.id)
     batch = topic.again(cursor, query.analysis.source, known, unread(cursor, query.id))
-    return batch is not None and _absorb(cursor, topics.catalog, [query], batch, {query.id: known})
+    if batch is None:
+        return False
+    _absorb(cursor, topics.catalog, [query], batch, {query.id: known})
+    return True
 
 
 def have_unread(cursor: duckdb.DuckDBPyConnection) -> list[str]:
@@ -149,17 +159,17 @@ def _absorb(
     queries: Sequence[Query],
     batch: Batch,
     known: Mapping[str, Positions],
-) -> bool:
-    query = queries[0]
-    if query.analysis.is_aggregation:
-        _aggregate(cursor, catalog, queries, batch, known)
-    elif not batch.is_decoded:
-        _append(cursor, query, batch, catalog.sources[query.sink].topic)
+) -> dict[str, Positions]:
+    """Move a batch through queries. Returns the positions and counters that they have reached."""
+    if queries[0].analysis.is_aggregation:
+        reached = _aggregate(cursor, catalog, queries, batch, known)
     else:
-        return False  # a selection over rows: nothing is stored (see feeds.Selection)
+        (query,) = queries
+        _append(cursor, query, batch, catalog.sources[query.sink].topic)
+        reached = {query.id: batch.positions}
     for query in queries:
         batch.kept(query.id)
-    return True
+    return reached
 
 
 def _append(
@@ -204,8 +214,8 @@ def _aggregate(
     queries: Sequence[Query],
     batch: Batch,
     known: Mapping[str, Positions],
-) -> None:
-    """Merge a batch into the states of aggregations."""
+) -> dict[str, Positions]:
+    """Merge a batch into the states of aggregations, in one transaction. Returns what they have reached."""
     numbered = Numbered(cursor, _BATCH, known[queries[0].id].get(DECODED, 0))
     batch.read(cursor, numbered.take if not batch.is_decoded else numbered.take_rows)
     reached: dict[str, Positions] = {}
@@ -221,3 +231,4 @@ def _aggregate(
             reached[query.id] = {**batch.positions, DECODED: numbered.next, **counters}
             batch.keep(cursor, query.id)
         set_positions_of(cursor, reached)
+    return reached

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import duckdb
 
@@ -25,18 +25,29 @@ def positions(cursor: duckdb.DuckDBPyConnection, reader_id: str) -> dict[ReadPos
     return {ReadPosition(feed, partition): number for feed, partition, number in rows}
 
 
-def positions_of(
-    cursor: duckdb.DuckDBPyConnection, reader_ids: Iterable[str]
-) -> dict[str, dict[ReadPosition, int]]:
-    """:func:`positions` of several readers, by their ids."""
-    result: dict[str, dict[ReadPosition, int]] = {reader_id: {} for reader_id in reader_ids}
-    rows = cursor.execute(
-        "SELECT query, feed, partition, position FROM meta.positions WHERE list_contains(?::VARCHAR[], query)",
-        [list(result)],
-    ).fetchall()
-    for reader_id, feed, partition, number in rows:
-        result[reader_id][ReadPosition(feed, partition)] = number
-    return result
+class KnownPositions:
+    """The positions of readers, kept in memory because the same query is moved many times a second.
+
+    Whoever changes ``meta.positions`` calls :meth:`reached` after the transaction, or :meth:`forget`.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, Positions] = {}
+
+    def of(self, cursor: duckdb.DuckDBPyConnection, reader_id: str) -> Positions:
+        """:func:`positions` of a reader."""
+        if reader_id not in self._known:
+            self._known[reader_id] = positions(cursor, reader_id)
+        return self._known[reader_id]
+
+    def reached(self, reached: Mapping[str, Positions]) -> None:
+        """Note what :func:`set_positions_of` has saved."""
+        for reader_id, new in reached.items():
+            self._known[reader_id] = {**self._known[reader_id], **new}
+
+    def forget(self) -> None:
+        """Read all positions from the database again."""
+        self._known.clear()
 
 
 def set_positions(cursor: duckdb.DuckDBPyConnection, reader_id: str, reached: Positions) -> None:
