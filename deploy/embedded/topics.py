@@ -146,6 +146,12 @@ class RecordTopic(Protocol):
         """The records from ``positions`` on, in batches of about ``most_bytes`` bytes of JSON."""
         ...
 
+    def read_json(
+        self, cursor: duckdb.DuckDBPyConnection, source: Source, positions: Positions, most_bytes: int
+    ) -> Iterator[Batch]:
+        """Those batches of :meth:`read` that are JSON."""
+        ...
+
     def again(
         self,
         cursor: duckdb.DuckDBPyConnection,

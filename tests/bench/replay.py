@@ -26,8 +26,9 @@ from opensea_metrics.deploy.embedded import server
 from opensea_metrics.producer.sample import write_sample
 
 _BODY = (
-    "STRUCT(collection STRUCT(slug VARCHAR), chain VARCHAR, maker STRUCT(address VARCHAR), taker STRUCT(address VARCHAR), "
-    "from_account STRUCT(address VARCHAR), to_account STRUCT(address VARCHAR), item STRUCT(nft_id VARCHAR, permalink VARCHAR, metadata "
+    "STRUCT(collection STRUCT(slug VARCHAR), chain VARCHAR, maker STRUCT(address VARCHAR), "
+    "taker STRUCT(address VARCHAR), from_account STRUCT(address VARCHAR), to_account STRUCT(address VARCHAR), "
+    "item STRUCT(nft_id VARCHAR, permalink VARCHAR, metadata "
     "STRUCT(name VARCHAR, image_url VARCHAR)), quantity VARCHAR, sale_price VARCHAR, payment_token "
     "STRUCT(decimals VARCHAR, eth_price VARCHAR, usd_price VARCHAR))"
 )
@@ -97,7 +98,7 @@ def _same(other: str) -> str:
 
 
 def _trading_by_hand(database: duckdb.DuckDBPyConnection, size: int, ws: str) -> None:
-    """Grouping sets instead of three rows for each event. Trades are grouped by asset and pair first, for wash volume."""
+    """Grouping sets, instead of three rows for each event."""
     scopes = "GROUPING SETS ((ws), (ws, chain), (ws, slug))"
     database.execute(
         f"""CREATE TABLE trades AS SELECT {ws}, * FROM events WHERE event IN ('item_sold', 'item_transferred');
