@@ -200,6 +200,23 @@ def plan(
     )
 
 
+def pipeline_of_records(catalog: Catalog) -> QueryPipeline:
+    """A pipeline of all queries of a catalog, over the records of every source that no query writes."""
+    queries = _sorted(catalog)
+    sources = {source.name: source for query in queries for source in query.analysis.sources}
+    return QueryPipeline(
+        catalog=catalog,
+        raw_topic="",
+        selections=(),
+        first=(),
+        later=tuple(query for query in queries if query.analysis.is_aggregation or query.analysis.is_ordered),
+        inputs=tuple(source for source in sources.values() if not _writers(catalog, source.topic)),
+        histories=frozenset(query.id for query in queries if _needs_history(catalog, query)),
+        targets=(),
+        as_streamed=False,
+    )
+
+
 def window_of(pipeline: QueryPipeline, table: Source) -> tuple[Window, int | None] | None:
     """The windows of a table's rows, and how long a server keeps them (ms, None if the statement does not say)."""
     query = _grouping(pipeline.catalog, table.topic)
