@@ -41,6 +41,7 @@ from opensea_metrics.sql.language.catalog.catalog import Query
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering import selects as lowered
 from opensea_metrics.sql.language.lowering.duckdb import selects
+from opensea_metrics.sql.language.lowering.duckdb.stream_time import stream_time
 from opensea_metrics.udfs import duckdb as duckdb_udfs
 
 _LANES = 4
@@ -130,7 +131,8 @@ class DuckDbResults:
             self._ordered.keep_history(query)
         for query in self._pipeline.later:
             if not query.analysis.is_ordered:
-                self._group(query, self._relation(query.analysis.source))
+                relation = self._ordered.rows if self._pipeline.drops_late(query) else self._relation
+                self._group(query, relation(query.analysis.source))
                 self._ordered.keep_history(query)
             elif not query.analysis.is_aggregation:
                 self._ordered.select(query)
@@ -141,6 +143,12 @@ class DuckDbResults:
     def _group(self, query: Query, relation: str) -> None:
         """Compute a grouping from the rows of a relation."""
         parts = PartialGroupings(self._database, self._memory, query)
+        if self._pipeline.drops_late(query):
+            placed = f"SELECT *, _part AS ROWPARTITION FROM ({relation})"
+            time = stream_time(query.analysis, {})
+            parts.add(compute_part(self._database, self._memory, query, placed, "0", time))
+            self._finish(parts)
+            return
         end = number(self._database, f"SELECT coalesce(max(_off), 0) + 1 FROM ({relation})")
         for low in range(0, end, _PIECE):
             piece = f"SELECT * FROM ({relation}) WHERE _off >= {low} AND _off < {low + _PIECE}"

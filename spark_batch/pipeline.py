@@ -30,7 +30,7 @@ class QueryPipeline:
     ``raw_topic`` is the archive's topic, and ``selections`` are the queries that read it row by row. ``first`` and
     ``later`` are the other queries in order. ``inputs`` are the streams of records that later queries read in order.
     ``histories`` are the ids of groupings of whose rows these need all changes. ``targets`` are the requested tables
-    and streams.
+    and streams. With ``as_streamed``, records that come after their window's grace period do not count.
     """
 
     catalog: Catalog
@@ -41,11 +41,16 @@ class QueryPipeline:
     inputs: tuple[Source, ...]
     histories: frozenset[str]
     targets: tuple[Source, ...]
+    as_streamed: bool
 
     @property
     def is_ordered(self) -> bool:
-        """True if the results depend on the order of all records: with joins, and with queries over tables."""
-        return any(query.analysis.is_ordered for query in self.later)
+        """True if the results depend on the order of all records: for joins, queries over tables, and late records."""
+        return self.as_streamed or any(query.analysis.is_ordered for query in self.later)
+
+    def drops_late(self, query: Query) -> bool:
+        """Whether a query leaves out late records."""
+        return self.as_streamed and query.analysis.is_aggregation and query.analysis.window is not None
 
     def writers(self, topic: str) -> list[Query]:
         """The queries that write a topic."""
@@ -133,7 +138,9 @@ def windows_of(catalog: Catalog, names: Sequence[str]) -> list[WindowChoice]:
     return list(dict.fromkeys(choice(w.size, w.advance) for w in windows if w and not w.is_session))
 
 
-def plan(catalog: Catalog, names: Sequence[str], raw_topic: str, period: Period) -> QueryPipeline:
+def plan(
+    catalog: Catalog, names: Sequence[str], raw_topic: str, period: Period, as_streamed: bool = False
+) -> QueryPipeline:
     """The queries for some tables and streams. Their windows are counted from the period's origin.
 
     Raises TargetError if a table reads a topic that is not in the archive, takes its time from anything but the
@@ -158,7 +165,8 @@ def plan(catalog: Catalog, names: Sequence[str], raw_topic: str, period: Period)
         if query.analysis.is_ordered:
             later.append(query)
         elif query.analysis.is_aggregation:
-            (first if _is_of_raw(reduced, query) else later).append(query)
+            is_first = _is_of_raw(reduced, query) and not (as_streamed and query.analysis.window)
+            (first if is_first else later).append(query)
         elif query.analysis.source.topic == raw_topic:
             selections.append(query)
     for source in _raw_sources(reduced, raw_topic):
@@ -173,7 +181,8 @@ def plan(catalog: Catalog, names: Sequence[str], raw_topic: str, period: Period)
                 f"{source.name} takes its time from Kafka, which files do not have: declare it WITH "
                 "(TIMESTAMP='…')"
             )
-    if any(query.analysis.is_ordered for query in later) and (period.is_cut_before or period.is_cut_after):
+    is_ordered = as_streamed or any(query.analysis.is_ordered for query in later)
+    if is_ordered and (period.is_cut_before or period.is_cut_after):
         for target in targets:
             if target.is_table and _window(reduced, target.topic) is None:
                 raise TargetError(f"{target.name} has no window, so it depends on all records: omit --from and --to")
@@ -184,9 +193,27 @@ def plan(catalog: Catalog, names: Sequence[str], raw_topic: str, period: Period)
         selections=tuple(selections),
         first=tuple(first),
         later=tuple(later),
-        inputs=tuple(_inputs(reduced, later, histories)),
+        inputs=tuple(_inputs(reduced, later, histories, as_streamed)),
         histories=histories,
         targets=targets,
+        as_streamed=as_streamed,
+    )
+
+
+def pipeline_of_records(catalog: Catalog) -> QueryPipeline:
+    """A pipeline of all queries of a catalog, over the records of every source that no query writes."""
+    queries = _sorted(catalog)
+    sources = {source.name: source for query in queries for source in query.analysis.sources}
+    return QueryPipeline(
+        catalog=catalog,
+        raw_topic="",
+        selections=(),
+        first=(),
+        later=tuple(query for query in queries if query.analysis.is_aggregation or query.analysis.is_ordered),
+        inputs=tuple(source for source in sources.values() if not _writers(catalog, source.topic)),
+        histories=frozenset(query.id for query in queries if _needs_history(catalog, query)),
+        targets=(),
+        as_streamed=False,
     )
 
 
@@ -265,9 +292,11 @@ def _needs_history(catalog: Catalog, query: Query) -> bool:
     )
 
 
-def _inputs(catalog: Catalog, later: Sequence[Query], histories: Collection[str]) -> Iterator[Source]:
+def _inputs(
+    catalog: Catalog, later: Sequence[Query], histories: Collection[str], as_streamed: bool
+) -> Iterator[Source]:
     """The streams of records whose order matters."""
-    reading = [query for query in later if query.analysis.is_ordered]
+    reading = [query for query in later if query.analysis.is_ordered or (as_streamed and query.analysis.window)]
     reading += [query for query in catalog.queries.values() if query.id in histories]
     sources = {source.name: source for query in reading for source in query.analysis.sources}
     for source in sources.values():

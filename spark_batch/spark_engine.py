@@ -28,6 +28,7 @@ from opensea_metrics.spark_batch.spark_source import compacted_rows, damaged_fil
 from opensea_metrics.sql.language.catalog.catalog import Query
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering import selects
+from opensea_metrics.sql.language.lowering.duckdb.stream_time import stream_time
 from opensea_metrics.sql.language.lowering.spark import python
 from opensea_metrics.sql.language.lowering.spark import selects as spark_selects
 
@@ -96,7 +97,8 @@ class SparkResults:
             self._ordered.keep_input(source, self._in_place(source))
         for query in (*self._pipeline.first, *self._pipeline.later):
             if not query.analysis.is_ordered:
-                self._group(query, self._relation(query.analysis.source))
+                relation = self._ordered.rows if self._pipeline.drops_late(query) else self._relation
+                self._group(query, relation(query.analysis.source))
                 self._ordered.keep_history(query)
             elif not query.analysis.is_aggregation:
                 self._ordered.select(query)
@@ -106,7 +108,11 @@ class SparkResults:
 
     def _group(self, query: Query, relation: str) -> None:
         """Compute a grouping from the rows of a relation."""
-        grouped = spark_selects.grouped(query.analysis, relation)
+        time = None
+        if self._pipeline.drops_late(query):
+            time = stream_time(query.analysis, {})
+            relation = f"SELECT *, _part AS ROWPARTITION FROM ({relation})"
+        grouped = spark_selects.grouped(query.analysis, relation, time)
         if query.analysis.window and (self._pipeline.is_ordered or query in self._pipeline.first):
             grouped = f"SELECT * FROM ({grouped}) WHERE {self._job.period.holds(query.analysis.window)}"
         topic = self._pipeline.catalog.sources[query.sink].topic

@@ -69,11 +69,13 @@ def of_server(folder: Path, statements: str, names: Sequence[str]) -> dict[str, 
         return tables
 
 
-def of_recompute(topic: Path, project: Path, names: Sequence[str], engine: str) -> dict[str, list[str]]:
+def of_recompute(
+    topic: Path, project: Path, names: Sequence[str], engine: str, as_streamed: bool = False
+) -> dict[str, list[str]]:
     """The rows that one run of recompute computes of the whole archive."""
     prepared = prepare(request(wanted=names[0], engine=engine), open_archive(topic), project)
     catalog, job = check(prepared.project), prepared.job
-    pipeline = plan(catalog, [name.upper() for name in names], TOPIC, job.period)
+    pipeline = plan(catalog, [name.upper() for name in names], TOPIC, job.period, as_streamed)
     with computed(replace(prepared, job=replace(job, pipeline=pipeline)), lambda _done, _total: None) as results:
         tables = ((name, results.table(name.upper())) for name in names)
         return {name: plain(row for batch in table.batches for row in batch.to_pylist()) for name, table in tables}

@@ -68,6 +68,14 @@ QUERIES = {
     "of_grouped": "CREATE STREAM of_grouped AS SELECT x.k AS id, v, c, total"
     " FROM x LEFT JOIN grouped ON x.k = grouped.n;",
 }
+LATE = {
+    "short": "CREATE TABLE short AS SELECT k, COUNT(*) AS n, SUM(v) AS s FROM l"
+    " WINDOW TUMBLING (SIZE 5 MILLISECONDS, GRACE PERIOD 3 MILLISECONDS) WHERE v IS NOT NULL GROUP BY k;",
+    "hops": "CREATE TABLE hops AS SELECT k, LATEST_BY_OFFSET(v) AS newest, COUNT(*) AS n FROM x"
+    " WINDOW HOPPING (SIZE 6 MILLISECONDS, ADVANCE BY 2 MILLISECONDS, GRACE PERIOD 1 MILLISECOND) GROUP BY k;",
+    "joined": "CREATE TABLE joined AS SELECT l.k AS id, COUNT(*) AS n FROM l JOIN r WITHIN 5 MILLISECONDS ON l.k = r.k"
+    " WINDOW TUMBLING (SIZE 10 MILLISECONDS, GRACE PERIOD 2 MILLISECONDS) GROUP BY l.k;",
+}
 GIVEN = (
     "CREATE STREAM x AS SELECT k, v FROM given WHERE kind <> 'l' PARTITION BY k;"
     "CREATE STREAM y AS SELECT k, v FROM given WHERE kind = 'l' PARTITION BY k;"
@@ -79,6 +87,9 @@ RECORDS = [
     Given("r", 1, 10, 15), Given("l", 1, 11, 40), Given("r", 3, 12, 41), Given("l", 3, None, 2), Given("r", 3, 1, 3),
     Given("l", 4, 1, 45), Given("r", 4, 2, 60), Given("l", 4, 3, 56), Given("r", 2, None, 57), Given("l", 1, 5, 57),
 ]  # fmt: skip
+
+
+OTHER_PARTITION = [Given(*record[:3], record.time * 2 % 50, partition=1) for record in RECORDS]
 
 
 @pytest.mark.parametrize("engine", ["duckdb", "spark"])
@@ -115,15 +126,27 @@ def with_sources(name: str) -> list[str]:
     return [other for other in QUERIES if other in wanted]
 
 
+@pytest.mark.parametrize("engine", ["duckdb", "spark"])
+def test_late_records_are_dropped_as_a_server_drops_them(tmp_path: Path, engine: str) -> None:
+    needs(engine)
+    statements = GIVEN + "".join(LATE.values())
+    topic, project = written(tmp_path, RECORDS + OTHER_PARTITION, statements)
+    expected = of_server(tmp_path, statements, list(LATE))
+    assert of_recompute(topic, project, list(LATE), engine, as_streamed=True) == expected
+    complete = of_recompute(topic, project, list(LATE), engine)
+    assert all(complete[name] != expected[name] for name in LATE)
+
+
 @settings(
     max_examples=int(os.environ.get("JOIN_EXAMPLES", "12")), deadline=None, phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow],
 )  # fmt: skip
-@given(records, st.sampled_from(list(QUERIES)))
+@given(records, st.sampled_from([*QUERIES, *LATE]))
 def test_any_records_give_what_a_server_has(given_records: list[Given], name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        names = with_sources(name)
-        statements = GIVEN + "".join(QUERIES[other] for other in names)
+        names = with_sources(name) if name in QUERIES else [name]
+        statements = GIVEN + "".join(QUERIES.get(other) or LATE[other] for other in names)
         topic, project = written(Path(folder), [Given("l", 1, 1, 0, 1), *given_records], statements)
         expected = of_server(Path(folder), statements, names)
-        assert of_recompute(topic, project, names, "duckdb") == expected
+        assert of_recompute(topic, project, names, "duckdb", as_streamed=name in LATE) == expected
+

@@ -100,14 +100,26 @@ def check_ordered(catalog: Catalog, query: Query, place: Place, engine: str) -> 
             raise Unsupported("COLLECT_LIST over a table", engine, place)
 
 
+def check_late(catalog: Catalog, query: Query, engine: str) -> None:
+    """Raise Unsupported for a windowed SELECT of which an archive does not say which records a server drops."""
+    analysis, place = query.analysis, query.analysis.statement.place
+    if analysis.window is not None and analysis.window.is_session:
+        raise Unsupported("WINDOW SESSION with --late as-streamed", engine, place)
+    if analysis.emit == "FINAL":
+        raise Unsupported("EMIT FINAL with --late as-streamed", engine, place)
+    for source in analysis.sources:
+        _check_order_of_records(catalog, source, place, engine)
+
+
 def _check_order_of_records(catalog: Catalog, source: Source, place: Place, engine: str) -> None:
     """Raise Unsupported if an archive does not say in which order a server would read the records of a source."""
     writers = [query for query in catalog.queries.values() if catalog.sources[query.sink].topic == source.topic]
     if len(writers) > 1:
-        raise Unsupported(f"a JOIN with {source.name}, which several queries write,", engine, place)
+        raise Unsupported(f"the order of the rows of {source.name}, which several queries write,", engine, place)
     for query in writers:
         if query.analysis.gives_table and not source.is_table:
-            raise Unsupported(f"a JOIN with {source.name}, a stream over the topic of a table,", engine, place)
+            feature = f"the order of the rows of {source.name}, a stream over the topic of a table,"
+            raise Unsupported(feature, engine, place)
         for below in query.analysis.sources:
             _check_order_of_records(catalog, below, place, engine)
 

@@ -14,6 +14,7 @@ from opensea_metrics.core.quoting import spark_column
 from opensea_metrics.core.types import spark
 from opensea_metrics.sql.language.catalog.sources import Source, Window
 from opensea_metrics.sql.language.lowering import selects
+from opensea_metrics.sql.language.lowering.duckdb.stream_time import StreamTime
 from opensea_metrics.sql.language.lowering.selects import EngineSyntax
 from opensea_metrics.sql.language.lowering.spark.aggregates import aggregate
 from opensea_metrics.sql.language.lowering.spark.expressions import SparkLowering
@@ -103,11 +104,17 @@ def _selected(analysis: Analysis, relation: str) -> tuple[list[str], str, str]:
     return columns, relation, kept
 
 
-def grouped(analysis: Analysis, relation: str) -> str:
-    """A grouped SELECT over a relation: its columns, WINDOWSTART, WINDOWEND, ROWTIME and ``_off``."""
+def grouped(analysis: Analysis, relation: str, time: StreamTime | None = None) -> str:
+    """A grouped SELECT over a relation: its columns, WINDOWSTART, WINDOWEND, ROWTIME and ``_off``.
+
+    With a stream time, rows that arrive after their window has closed are omitted. The relation then has ROWPARTITION.
+    """
     grouping = _grouping(analysis, relation)
     window, bounds, keys, rows = analysis.window, "", grouping.keys, grouping.rows
     selected = keys
+    if window and time:
+        late = f"_ws + {window.size + window.grace} <= max(ROWTIME) OVER ({time.order})"
+        rows = f"SELECT * FROM (SELECT *, {late} AS _late FROM ({time.merged(rows)})) WHERE NOT _late"
     if window:
         bounds = f", _ws AS WINDOWSTART, {selects.window_end(window)} AS WINDOWEND"
     if window and window.is_session:
