@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any
 
@@ -213,7 +213,9 @@ class Answers:
         loop = asyncio.get_running_loop()
         wake = partial(loop.call_soon_threadsafe, state.wakeup.set)
         try:
-            with self._engine.listeners.listening(query.topic, wake):
+            with ExitStack() as stack:
+                for topic in query.topics:
+                    stack.enter_context(self._engine.listeners.listening(topic, wake))
                 while True:
                     state.wakeup.clear()
                     async for batch in self._arrived(query):

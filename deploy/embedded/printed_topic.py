@@ -98,6 +98,7 @@ class PrintedTopic:
         self._engine = engine
         self._statement = statement
         self.topic = statement.topic
+        self.topics = {statement.topic}
         self._source = _source_of(engine.catalog, statement.topic)
         self._is_declared = self._source.name in engine.catalog.sources
         self._left = statement.limit
