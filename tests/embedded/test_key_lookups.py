@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
@@ -55,7 +56,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield running
 
 
-def answer(client: httpx.Client, sql: str) -> tuple[int, list[object] | str]:
+def answer(client: httpx.Client, sql: str) -> tuple[int, Any]:
     reply = client.post("/query-stream", json={"sql": sql})
     if reply.status_code != 200:
         return reply.status_code, reply.json()["message"]
