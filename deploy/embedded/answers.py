@@ -22,6 +22,7 @@ from opensea_metrics.deploy.embedded import endpoints, failures, properties, rep
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.frames import Frame
 from opensea_metrics.deploy.embedded.frames import frame as frame_for
+from opensea_metrics.deploy.embedded.key_lookups import KeyLookups
 from opensea_metrics.deploy.embedded.open_requests import Full, OpenRequests
 from opensea_metrics.deploy.embedded.printed_topic import (
     NoSuchTopic,
@@ -29,7 +30,7 @@ from opensea_metrics.deploy.embedded.printed_topic import (
     check_topic,
     print_statement,
 )
-from opensea_metrics.deploy.embedded.queries import TransientQuery
+from opensea_metrics.deploy.embedded.queries import ShownQuery, TransientQuery
 from opensea_metrics.sql.language.project.variables import Variables, filled
 from opensea_metrics.sql.language.statements.parser import parse_script
 from opensea_metrics.sql.language.statements.statements import Kind
@@ -99,6 +100,7 @@ class Answers:
         self._open: dict[str, OpenQuery] = {}
         self._numbers = itertools.count(time.time_ns() // 1_000_000)
         self._threads = anyio.CapacityLimiter(_THREADS)
+        self._lookups = KeyLookups(engine)
 
     async def query_stream(self, request: Request) -> Response:
         """POST /query-stream."""
@@ -139,7 +141,11 @@ class Answers:
             return wire.bad(error)
         except Full as error:
             return wire.refused(error.refusal)
+        accepted = endpoints.accepted(request.scope) or ""
         try:
+            if not (given or variables) and (looked_up := await self._lookups.answer(text)):
+                self._open_requests.leave(state.stop)
+                return self._whole(*looked_up, frame_for(accepted, is_old, is_transient=False))
             query = await self.opened(text, given, is_old, variables)
         except NoSuchTopic as error:
             self._open_requests.leave(state.stop)
@@ -166,8 +172,13 @@ class Answers:
             self._open_requests.leave(state.stop)
             query.close()
 
-        frame = frame_for(endpoints.accepted(request.scope) or "", is_old, is_transient)
+        frame = frame_for(accepted, is_old, is_transient)
         return _Answer(self._rows(query, query_id, state, frame), frame.media_type, release)
+
+    def _whole(self, query: ShownQuery, rows: list[list[Any]], frame: Frame) -> Response:
+        """The answer to a query whose rows are all there."""
+        parts = [frame.opening(query, f"query_{next(self._numbers)}"), frame.rows(rows) if rows else b""]
+        return Response(b"".join([*parts, frame.ending("Query Completed")]), media_type=frame.media_type)
 
     def _print(self, printed: PrintedTopic, state: OpenQuery, is_old: bool) -> Response:
         def release() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from opensea_metrics.deploy.embedded import wire
 from opensea_metrics.deploy.embedded.endpoints import DELIMITED, JSON, KSQL
-from opensea_metrics.deploy.embedded.queries import TransientQuery, describe
+from opensea_metrics.deploy.embedded.queries import ShownQuery, describe
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class Frame:
     after: str
     end: str
     media_type: str
-    header: Callable[[TransientQuery, str], Any]
+    header: Callable[[ShownQuery, str], Any]
     row: Callable[[list[Any]], Any]
     failure: Callable[[Any], Any]
     closing: Callable[[str], Any] | None = None
 
-    def opening(self, query: TransientQuery, query_id: str) -> bytes:
+    def opening(self, query: ShownQuery, query_id: str) -> bytes:
         """The answer's beginning, with the columns."""
         return self.start.encode() + wire.dump(self.header(query, query_id)) + self.after.encode()
 
@@ -50,7 +50,7 @@ class Frame:
         return last + (self.end or self.after).encode()
 
 
-def _header(query: TransientQuery, query_id: str) -> dict[str, Any]:
+def _header(query: ShownQuery, query_id: str) -> dict[str, Any]:
     return {
         "queryId": query_id,
         "columnNames": [column.name for column in query.columns],
@@ -58,7 +58,7 @@ def _header(query: TransientQuery, query_id: str) -> dict[str, Any]:
     }
 
 
-def _old_header(query: TransientQuery, query_id: str) -> dict[str, Any]:
+def _old_header(query: ShownQuery, query_id: str) -> dict[str, Any]:
     return {"header": {"queryId": query_id, "schema": describe(query)}}
 
 
