@@ -100,8 +100,8 @@ def _run(arguments: list[str], folder: str, environment: dict[str, str], streams
     code: object = 0
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
-    sys.stdin = open(0, closefd=False)
-    sys.stdout, sys.stderr = (open(n, "w", 1, encoding="utf-8", closefd=False) for n in (1, 2))
+    sys.stdin = os.fdopen(0, closefd=False)
+    sys.stdout, sys.stderr = (os.fdopen(n, "w", 1, encoding="utf-8", closefd=False) for n in (1, 2))
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)

@@ -17,7 +17,8 @@ from typer.models import ArgumentInfo, OptionInfo
 
 import opensea_metrics
 from opensea_metrics.deploy.cli.app import whole_app
-from opensea_metrics.deploy.cli.help import PENDING, name_of as command_name
+from opensea_metrics.deploy.cli.help import PENDING
+from opensea_metrics.deploy.cli.help import name_of as command_name
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied
 from opensea_metrics.sql.language.dialect import KsqlDB
@@ -95,8 +96,8 @@ class _Parameter:
         if isinstance(self.info, ArgumentInfo):
             return metavar if self.info.metavar else self.name.upper()
         # In Annotated, typer takes the first name for the default.
-        names = [*([self.info.default] if isinstance(self.info.default, str) else []), *(self.info.param_decls or ())]
-        names = ", ".join(names or [f"--{self.name.replace('_', '-')}"])
+        given = [*([self.info.default] if isinstance(self.info.default, str) else []), *(self.info.param_decls or ())]
+        names = ", ".join(given or [f"--{self.name.replace('_', '-')}"])
         return names if self.type is bool else f"{names} {metavar}"
 
     @property
@@ -125,22 +126,25 @@ def settings() -> str:
     """Environment variables, from .env.example, and the settings of the statements, from sql/settings.yml."""
     parts = [
         "# Settings\n\nThis page lists the environment variables that the commands read, and the settings of the SQL "
-        f"statements.{GENERATED}"
-        "\n## Environment variables\n\nA variable may also be in the file `.env` of the working directory. The environment "
-        "takes precedence over the file, and an option takes precedence over both.\n"
+        f"statements.{GENERATED}\n## Environment variables\n\n"
+        "A variable may also be in the file `.env` of the working directory. The environment takes precedence over the "
+        "file, and an option takes precedence over both.\n"
     ]
     for title, rows in _env_sections():
         parts += [f"### {title}\n", table(["variable", "meaning", "default or example"], rows)]
     parts.append(
-        "## Settings of the statements\n\nThe file `sql/settings.yml` has the values that the templates of the migrations "
-        "use. `--var NAME=VALUE` overrides one for a single run. `OPENSEA_METRICS_VARIABLES` does so for every command.\n"
+        "## Settings of the statements\n\n"
+        "The file `sql/settings.yml` has the values that the templates of the migrations use. `--var NAME=VALUE` "
+        "overrides one for a single run. `OPENSEA_METRICS_VARIABLES` does so for every command.\n"
     )
     parts.append(table(["setting", "meaning", "value"], _yaml_settings()))
     return "\n".join(parts)
 
 
 def _env_sections() -> Iterator[tuple[str, list[list[str]]]]:
-    title, rows, comment = "", [], []
+    title = ""
+    rows: list[list[str]] = []
+    comment: list[str] = []
     for line in [*(ROOT / ".env.example").read_text(encoding="utf-8").splitlines(), "# --- end ---"]:
         if heading := re.match(r"# (?:---|===) (.*?) [-=]+$", line):
             if rows:
@@ -158,7 +162,8 @@ def _env_sections() -> Iterator[tuple[str, list[list[str]]]]:
 
 def _yaml_settings() -> list[list[str]]:
     values = yaml.safe_load((packaged_root() / "settings.yml").read_text(encoding="utf-8"))
-    rows, comment = [], []
+    rows: list[list[str]] = []
+    comment: list[str] = []
     for line in (packaged_root() / "settings.yml").read_text(encoding="utf-8").splitlines():
         if setting := re.match(r"(\w+):[^#]*(?:#\s*(.*))?$", line):
             text = setting[2] or " ".join(comment) or (rows[-1][1] if rows else "")
@@ -187,8 +192,8 @@ def catalog() -> Catalog:
 def metrics() -> str:
     """Every table of metrics: its columns with their SQL and unit, and where its rows are stored."""
     parts = [
-        "# Metrics\n\nThis page defines every metric that the packaged migrations compute: its SQL, its unit, and where it is "
-        f"stored.{GENERATED}",
+        "# Metrics\n\nThis page defines every metric that the packaged migrations compute: its SQL, its unit, and "
+        f"where it is stored.{GENERATED}",
         _METRICS_INTRODUCTION,
     ]
     for name, source in catalog().sources.items():
@@ -197,9 +202,11 @@ def metrics() -> str:
             continue
         family = name.removesuffix("_1_MINUTE")
         parts.append(f"## {family}\n")
+        reads = definition.analysis.source.name.replace("1_MINUTE", "<window>")
+        topic = source.topic.replace("1_minute", "<window>")
         parts.append(
-            f"The tables `{family}_<window>` read `{definition.analysis.source.name.replace('1_MINUTE', '<window>')}`. Their rows "
-            f"are in the topics `{source.topic.replace('1_minute', '<window>')}`. {_long_form(family)}\n"
+            f"The tables `{family}_<window>` read `{reads}`. Their rows are in the topics `{topic}`. "
+            f"{_long_form(family)}\n"
         )
         meanings = MEANINGS["common"] | MEANINGS[family]
         rows = []
@@ -237,8 +244,9 @@ def _long_form(family: str) -> str:
     text = (packaged_root() / "macros/families/long_form.sql").read_text(encoding="utf-8")
     for insert in text.split("INSERT INTO")[1:]:
         if f"'{family.lower()}_' ~ name ~ '_changes'" in insert.partition(";")[0]:
-            topic = "OpenSeaEnrichedGlobalEvents" if "global_events" in insert[:60] else "OpenSeaEnrichedCollectionsEvents"
-            cassandra = "global_metrics" if "Global" in topic else "collections_metrics"
+            is_global = "global_events" in insert[:60]
+            topic = "OpenSeaEnrichedGlobalEvents" if is_global else "OpenSeaEnrichedCollectionsEvents"
+            cassandra = "global_metrics" if is_global else "collections_metrics"
             return f"The long form has them in the topic `{topic}`, and in Cassandra's table `opensea.{cassandra}`."
     return "The long form does not have them."
 
@@ -246,7 +254,8 @@ def _long_form(family: str) -> str:
 def python() -> str:
     """The public names of the package, with signatures and docstrings."""
     parts = [
-        "# Python reference\n\nThis page lists the public names of the package `opensea_metrics` with their signatures. "
+        "# Python reference\n\n"
+        "This page lists the public names of the package `opensea_metrics` with their signatures. "
         f"[The Python interface](../python-api.md) shows them in a program.{GENERATED}"
     ]
     for name in sorted(opensea_metrics.__all__, key=str.lower):
@@ -310,7 +319,7 @@ def routes() -> list[tuple[str, str]]:
         for target in node.targets
         if isinstance(target, ast.Name)
     }
-    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "Route"]
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "Route"]
     return [
         (
             str(path.value if isinstance(path := call.args[0], ast.Constant) else names[ast.unparse(path)]),
@@ -322,13 +331,11 @@ def routes() -> list[tuple[str, str]]:
 
 def rest() -> str:
     """The paths of the embedded server."""
-    rows = [
-        [f"`{method} {path.replace(':path', '')}`", REST[path][0], REST[path][1], REST[path][2]] for path, method in routes()
-    ]
+    rows = [[f"`{method} {path.replace(':path', '')}`", *REST[path]] for path, method in routes()]
     return "\n".join(
         [
-            "# REST interface\n\nThis page lists the paths of the embedded server. They are those of ksqlDB 7.9.1, so clients of "
-            f"ksqlDB work with both.{GENERATED}",
+            "# REST interface\n\nThis page lists the paths of the embedded server. They are those of ksqlDB 7.9.1, so "
+            f"clients of ksqlDB work with both.{GENERATED}",
             table(["request", "what it does", "body (JSON)", "answer"], rows),
             _REST_NOTES,
         ]
@@ -356,8 +363,8 @@ status.
 def errors() -> str:
     """The messages of errors that say what to do, by folder."""
     parts = [
-        "# Errors and remedies\n\nThis page lists the error messages that say what to do, by the part that raises them. `…` stands "
-        f"for a name, a number or another message.{GENERATED}"
+        "# Errors and remedies\n\nThis page lists the error messages that say what to do, by the part that raises "
+        f"them. `…` stands for a name, a number or another message.{GENERATED}"
         "\nEvery message names what is wrong and where. Errors in SQL begin with file, line and column.\n"
     ]
     for title, folder in _AREAS.items():
@@ -366,7 +373,9 @@ def errors() -> str:
     return "\n".join(parts)
 
 
-_NO_REMEDY = re.compile(r"Got |Name: |Expected |Left side|Value for|None was|Unsupported|Source names|Key types|The embedded")
+_NO_REMEDY = re.compile(
+    r"Got |Name: |Expected |Left side|Value for|None was|Unsupported|Source|Key |The embedded|Statement: |Each side"
+)
 """Beginnings of second sentences that say more about the error, not what to do."""
 _AREAS = {
     "SQL and templates": "sql/",

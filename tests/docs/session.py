@@ -29,7 +29,7 @@ _STAYS = re.compile(r"opensea-metrics (serve|dashboard|demo --keep)\b(?!.*--help
 _URL = re.compile(r"(?:serving on|server at|dashboard(?: is| of \S+)? at) http://127\.0\.0\.1:(\d+)")
 _SECONDS = re.compile(r"\b\d+(\.\d+)? s\b")
 _BAR = re.compile(r" \d+ % .*\d:\d\d:\d\d$")
-_EXIT_CODE = re.compile(r"# exit code (\d+)")
+_EXIT_CODE = re.compile(r"#.*\bexit code (\d+)")
 _REMEMBER = """cd "$(cat {home}/folder)" && . {home}/variables
 set -a
 {command}
@@ -62,7 +62,8 @@ class Session:
         known = {name: value for name, value in os.environ.items() if not unwanted.match(name)}
         path = os.pathsep.join((str(self.scripts), str(Path(sys.executable).parent), os.environ["PATH"]))
         known |= {"PATH": path, "TERM": "xterm-256color", "NO_COLOR": "1", "HOME": str(self.home), **self.variables}
-        exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in known.items() if name.isidentifier())
+        names = filter(str.isidentifier, known)
+        exports = "".join(f"export {name}={shlex.quote(known[name])}\n" for name in names)
         self.home.mkdir(exist_ok=True)
         (self.home / "variables").write_text(exports)
         (self.home / "folder").write_text(f"{self.folder}\n")
@@ -91,7 +92,8 @@ class Session:
             self._compare(block)
 
     def _command(self, command: str, block: Block) -> str:
-        expected = int(code[1]) if (code := _EXIT_CODE.search(command)) else 0
+        stated = _EXIT_CODE.search(command)
+        expected = int(stated[1]) if stated else 0
         if _STAYS.match(command):
             return self._stay(command)
         code, output = self._on_terminal(_REMEMBER.format(home=self.home, command=self._here(command)))
@@ -156,9 +158,7 @@ class Session:
 
     def _compare(self, block: Block) -> None:
         lines = [_SECONDS.sub("0 s", line.rstrip()) for line in block.text.splitlines()]
-        pattern = "".join(
-            r"(?:.*\n)*?" if line.strip() == "…" else r".*?".join(map(re.escape, line.split("…"))) + r"\n" for line in lines
-        )
+        pattern = "".join(map(_pattern, lines))
         self.output = _SECONDS.sub("0 s", self.output)
         match = re.match(pattern, self.output)
         if match is None:
@@ -166,6 +166,11 @@ class Session:
         self.output = self.output[match.end() :]
         if self.output.strip() and lines[-1].strip() != "…":
             raise PageError(f"line {block.line}: the output has more lines:\n{self.output}")
+
+
+def _pattern(line: str) -> str:
+    """The pattern of a line. ``…`` stands for any text, and alone for any lines."""
+    return r"(?:.*\n)*?" if line.strip() == "…" else r".*?".join(map(re.escape, line.split("…"))) + r"\n"
 
 
 def commands(text: str) -> Iterator[str]:

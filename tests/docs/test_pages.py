@@ -10,7 +10,17 @@ import pytest
 import yaml
 
 from tests.docs.conftest import Open, Start
-from tests.docs.markdown import ROOT, RUN, Block, anchors, blocks, first_paragraph, headings, links, pages
+from tests.docs.markdown import (
+    ROOT,
+    RUN,
+    Block,
+    anchors,
+    blocks,
+    first_paragraph,
+    headings,
+    links,
+    pages,
+)
 from tests.docs.session import PageError
 
 STARTS = {
@@ -20,6 +30,7 @@ STARTS = {
     "docs/change-between-windows.md": Start.MARKET,
     "docs/dashboard.md": Start.MARKET,
     "docs/maintenance.md": Start.NEW_PROJECT,
+    "docs/migrations.md": Start.NEW_PROJECT,
     "docs/operations.md": Start.MARKET,
     "docs/queries.md": Start.MARKET,
     "docs/recompute.md": Start.MARKET,
