@@ -19,6 +19,7 @@ from opensea_metrics.core.types import (
     TIME,
     TIMESTAMP,
     ArrayType,
+    DecimalType,
     KsqlType,
     MapType,
     StructType,
@@ -73,7 +74,9 @@ class Casts(Typed):
         if target.name == "DECIMAL" and source in _INTEGERS:
             return f"TRY_CAST({value} AS {written})"
         if source == DOUBLE and target.name == "DECIMAL":
-            return f"TRY_CAST({self._text(place, DOUBLE, value)} AS {written})"
+            assert isinstance(target, DecimalType)
+            text = self.in_python(table.DECIMAL_OF_DOUBLE, [value, str(target.precision), str(target.scale)])
+            return f"TRY_CAST({text} AS {written})"
         if source.name == "DECIMAL" and target in _INTEGERS:
             return self.cut_decimal(target, value)
         if (source, target) == (DATE, TIMESTAMP):
