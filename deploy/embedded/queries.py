@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 import duckdb
 
@@ -20,7 +20,7 @@ from opensea_metrics.deploy.embedded.source_read import SourceRead
 from opensea_metrics.deploy.embedded.stored_topic import MOST_BYTES
 from opensea_metrics.sql.language.catalog.catalog import Query
 from opensea_metrics.sql.language.catalog.custom_types import with_types
-from opensea_metrics.sql.language.catalog.sources import Column
+from opensea_metrics.sql.language.catalog.sources import Column, Source
 from opensea_metrics.sql.language.lowering import support
 from opensea_metrics.sql.language.lowering.duckdb import selects
 from opensea_metrics.sql.language.lowering.duckdb.selects import Grouping
@@ -51,8 +51,8 @@ class TransientQuery:
         self._engine = engine
         statement = with_types(statement, engine.catalog.types)
         self._analysis = analyse(statement, statement.ast, dict(engine.catalog.sources))
-        self.is_push = self._analysis.emit is not None
-        self.source = self._analysis.source
+        self.is_push: bool = self._analysis.emit is not None
+        self.source: Source = self._analysis.source
         self._is_made = self.source.is_table and bool(engine.catalog.writers(self.source.name))
         if not self.is_push:
             self._check_pull(statement)
@@ -121,8 +121,13 @@ class TransientQuery:
             )
 
     @property
+    def analysis(self) -> Analysis:
+        """The resolved SELECT."""
+        return self._analysis
+
+    @property
     def topics(self) -> set[str]:
-        """The topics that the query reads."""
+        """The topics whose new records can give new rows."""
         return {source.topic for source in self._analysis.sources}
 
     @property
@@ -215,13 +220,31 @@ class TransientQuery:
         yield from self._read.unread(most)
 
 
-def describe(query: TransientQuery) -> str:
-    """The columns for a header in the old format. It marks keys only in pull queries over tables."""
-    keys: set[str] = set()
-    if query.source.is_table and not query.is_push:
-        keys = {column.name for column in query.source.columns if column.is_key}
-        keys |= {"WINDOWSTART", "WINDOWEND"}
+class ShownQuery(Protocol):
+    """What the header of an answer says about a query."""
+
+    @property
+    def is_push(self) -> bool: ...
+
+    @property
+    def source(self) -> Source: ...
+
+    @property
+    def columns(self) -> Sequence[Column]: ...
+
+
+def describe(query: ShownQuery) -> str:
+    """The columns for a header in the old format."""
+    keys = keys_of(query)
     return ", ".join(
         f"`{column.name}` {column.type}{' KEY' if column.name in keys else ''}"
         for column in query.columns
     )
+
+
+def keys_of(query: ShownQuery) -> set[str]:
+    """The names of the columns that headers mark as keys. Only pull queries over tables have any."""
+    if query.is_push or not query.source.is_table:
+        return set()
+    keys = {column.name for column in query.source.columns if column.is_key}
+    return keys | {"WINDOWSTART", "WINDOWEND"}

@@ -165,7 +165,7 @@ def _read(cursor: duckdb.DuckDBPyConnection, queue: Queue, batch: Batch, first: 
     number = f"{first} + row_number() OVER (ORDER BY _off) - 1"
 
     def consume(relation: str) -> None:
-        rows = queue.records(relation, number, has_tombstones=False)
+        rows = queue.records(relation, number, has_tombstones=queue.reader.source.is_table)
         cursor.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {rows}")
 
     batch.read(cursor, consume)
