@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from opensea_metrics.deploy import cli, commands
@@ -30,6 +31,7 @@ from tests import metrics, oracle
 
 PAGE = Path("docs/buyers-and-sellers.md").resolve()
 CASES = Path(__file__).with_name("buyers_sellers.sql")
+BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
 MINUTE = 60_000
 HOUR = 3_600_000
 
@@ -51,7 +53,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def live(root: Path) -> Iterator[KsqlClient]:
     """A server after the commands of the page, with the sample's events."""
     data = root.parent / "data"
-    (block,) = re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    first, _ = BLOCKS
     with pytest.MonkeyPatch.context() as patch, server.running(data) as url:
         patch.chdir(root.parent)
         patch.setenv("KSQLDB_URL", url)
@@ -59,7 +61,7 @@ def live(root: Path) -> Iterator[KsqlClient]:
         sink = ArchiveSink(data)
         replay(events(), sink)
         sink.close()
-        for line in block.splitlines():
+        for line in first.splitlines():
             patch.setattr(sys, "argv", shlex.split(line))
             with pytest.raises(SystemExit) as ended:
                 cli.main()
@@ -125,6 +127,20 @@ def test_the_tables_equal_the_count(live: KsqlClient, root: Path) -> None:
     assert min(buyers, sellers) > 500
     assert trades > unmatched > 50
     assert buyers != sellers
+
+
+def test_recompute_gives_the_same(live: KsqlClient, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, second = BLOCKS
+    monkeypatch.chdir(root.parent)
+    source = ["--source", "data/topics/OpenSeaRawEvents", "--engine", "duckdb"]
+    monkeypatch.setattr(sys, "argv", [*shlex.split(second), *source])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
+    records, _ = oracle.read(root.parent / "data/topics/OpenSeaRawEvents")
+    columns = "epoch_ms(ws), scope, name, buyers, sellers, trades, unmatched_trades"
+    rows = duckdb.sql(f"SELECT {columns} FROM 'results/buyers_sellers_1_minute.parquet'").fetchall()
+    assert {row[:3]: row[3:] for row in rows} == counted(records)
 
 
 def test_a_family_is_added_once(live: KsqlClient, root: Path) -> None:
