@@ -139,7 +139,7 @@ def test_recompute_gives_the_same(live: KsqlClient, root: Path, monkeypatch: pyt
     assert not ended.value.code
     records, _ = oracle.read(root.parent / "data/topics/OpenSeaRawEvents")
     columns = "epoch_ms(ws), scope, name, buyers, sellers, trades, unmatched_trades"
-    rows = duckdb.sql(f"SELECT {columns} FROM 'results/buyers_sellers_1_minute.parquet'").fetchall()
+    rows = duckdb.execute(f"SELECT {columns} FROM 'results/buyers_sellers_1_minute.parquet'").fetchall()
     assert {row[:3]: row[3:] for row in rows} == counted(records)
 
 
