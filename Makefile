@@ -47,9 +47,10 @@ lint: install ## ruff, and mypy of every Python file that git has
 	$(VENV)/bin/mypy --linecount-report .mypy_cache/lines
 	$(VENV)/bin/python -m tests.typed_files .mypy_cache/lines
 
-docs: install ## write docs/sql-support.md, which shows what each engine supports
+docs: install ## write docs/reference/ and docs/sql-support.md, which show what the code has
 	$(VENV)/bin/python -m tests.sql_support > docs/sql-support.md.new
 	mv docs/sql-support.md.new docs/sql-support.md
+	$(VENV)/bin/python -m tests.docs.reference
 
 bench: install ## replay speed against one hand-written query
 	$(VENV)/bin/python -m tests.bench.replay

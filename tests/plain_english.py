@@ -1,6 +1,6 @@
 """Counts long sentences: ``python -m tests.plain_english [GROUP…]``, with the long ones of the groups named.
 
-Groups are README.md, each page of docs/, the command's help, and the messages and docstrings of each source
+Groups are each page at the root and in docs/, the command's help, and the messages and docstrings of each source
 folder. The goal (docs/architecture.md, Names and sentences): no sentence over 30 words, and fewer than 5 % over 25.
 """
 
@@ -145,7 +145,7 @@ def docstrings(tree: ast.Module) -> Iterator[str]:
 
 def groups() -> dict[str, list[str]]:
     """The texts of each group."""
-    files = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    files = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
     texts = {str(path.relative_to(ROOT)): [path.read_text(encoding="utf-8")] for path in files}
     texts["help"] = list(help_texts())
     texts |= {f"{kind} {folder}": [] for kind in ("messages", "docstrings") for folder in FOLDERS}

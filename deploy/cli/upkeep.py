@@ -58,6 +58,10 @@ def new(
     slide: Annotated[
         str | None, typer.Option(metavar="SLIDE", help="With --window: a new window starts every SLIDE.")
     ] = None,
+    family: Annotated[
+        str | None,
+        typer.Option(metavar="FAMILY", help="Create the tables of a family that is defined and not in use."),
+    ] = None,
     change: Annotated[
         str | None,
         typer.Option(metavar="FAMILY", help="Copy the definition of a family of tables, to be edited and applied."),
@@ -73,18 +77,23 @@ def new(
 
     Example: opensea-metrics new --window '1 DAY'
 
+    Example: opensea-metrics new --family buyers_sellers
+
     Example: opensea-metrics new top_5 --change top_collections
     """
     variables = options.variables(var)
     if slide is not None and window is None:
         raise typer.BadParameter("use it with --window", param_hint="--slide")
-    if window is not None and change is not None:
-        raise typer.BadParameter("use either --window or --change")
+    if sum(option is not None for option in (window, family, change)) > 1:
+        raise typer.BadParameter("use one of --window, --family and --change")
     if window is not None:
         say(commands.new_window(window, slide, name, sql, variables))
         return
+    if family is not None:
+        say(commands.new_family(family, name, sql, variables))
+        return
     if name is None:
-        raise typer.BadParameter("give a name, or --window SIZE", param_hint="NAME")
+        raise typer.BadParameter("give a name, --window SIZE, or --family FAMILY", param_hint="NAME")
     if change is None:
         say(commands.new(name, sql, variables))
         return

@@ -140,7 +140,8 @@ def _record(
         else:
             (key if column.is_key else value)[column.name] = fitted
     partition = partitioner.partition(source, key, partitions)
-    return TopicRecord(time, dump(key).decode() if key else None, dump(value).decode(), partition)
+    written_value = dump(value).decode() if source.has_value(value) else None
+    return TopicRecord(time, dump(key).decode() if key else None, written_value, partition)
 
 
 def _declare_topic(

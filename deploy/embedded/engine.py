@@ -21,6 +21,7 @@ from opensea_metrics.deploy.embedded import (
     persistent,
     processing_log,
     readers,
+    record_store,
     refusals,
     retention,
     walk,
@@ -31,6 +32,7 @@ from opensea_metrics.deploy.embedded.health import Health, ServerPart
 from opensea_metrics.deploy.embedded.listeners import Listeners
 from opensea_metrics.deploy.embedded.logs import Counts
 from opensea_metrics.deploy.embedded.metastore import TopicInfo
+from opensea_metrics.deploy.embedded.positions import KnownPositions
 from opensea_metrics.deploy.embedded.processing_log import Report
 from opensea_metrics.deploy.embedded.storage import Storage, damaged, transaction
 from opensea_metrics.deploy.embedded.stored_topic import StoredTopics
@@ -115,9 +117,11 @@ class Engine:
         self._rest = _IDLE
         self.register = Register(self.root)
         self._counts: dict[tuple[str, int, int], Counts] = {}
+        self._places = KnownPositions()
         try:
             self.catalog, self._next = metastore.load(self._cursor)
             self._logs = log_tables.logs(self._cursor)
+            self._with_records = {*record_store.topics_with_records(self._cursor), processing_log.TOPIC}
             self._refused = refusals.load(self._cursor)
         except duckdb.Error as error:
             raise damaged(self._storage.directory, error) from error
@@ -277,6 +281,7 @@ class Engine:
                 )
                 metastore.record(self._cursor, number, statement.text)
             self.catalog, self._next = after, number + 1
+            self._places.forget()
             self.health.keep_only(after.queries)
             self._logs = log_tables.logs(self._cursor)
             if query_id:
@@ -353,7 +358,7 @@ class Engine:
         return self._topics().topic(name)
 
     def _topics(self, catalog: Catalog | None = None) -> StoredTopics:
-        return StoredTopics(catalog or self.catalog, self._logs, self.register, self._counts)
+        return StoredTopics(catalog or self.catalog, self._logs, self.register, self._counts, self._with_records)
 
     def _run(self) -> None:
         moved = time.monotonic()
@@ -427,8 +432,9 @@ class Engine:
             begun = time.monotonic()
             listings = {"": walk.strangers(self.root)}
             read = {reader.source.topic for reader in readers.readers(self.catalog)}
+            partitions = metastore.partitions_by_topic(self._cursor)
             for topic in read | self.listeners.topics():
-                listings[topic] = self.register.discover(self._cursor, topic, self._readers(topic))
+                listings[topic] = self.register.discover(self._cursor, topic, self._readers(topic), partitions)
                 if self._ends.get(topic) != (end := self.register.end(topic)):
                     self._feed(topic)
                     self._ends[topic] = end
@@ -476,21 +482,49 @@ class Engine:
                 return False
             if self._is_broken or self.health.must_wait(query.id):
                 return False
-            sink = self.catalog.sources[query.sink]
-            move = persistent.move_unread if unread else persistent.move
+            if unread:
+                return self._move([query], unread)
             try:
-                worked = move(self._cursor, self._topics(), query)
-            except Exception as error:
-                self._is_broken = health.is_fatal(error)
-                self.health.query_failed(query.id, error)
-                return False
+                together = self._reading_alike(query)
+            except duckdb.Error as error:
+                return self._failed(query, error)
+            return self._move(together)
+
+    def _reading_alike(self, query: Query) -> list[Query]:
+        """A query, and the queries that can move the same records together with it."""
+        ready = self._due - self.paused - self.failures.keys() - {query.id}
+        others = [other for other in self.catalog.queries.values() if other.id in ready]
+        return [query] if query.id in self.failures else persistent.reading_alike(
+            self._cursor, [query, *others], self._places
+        )
+
+    def _move(self, queries: Sequence[Query], unread: bool = False) -> bool:
+        """Move one batch through queries together. If this fails, each is tried alone, and only some may fail."""
+        try:
+            if unread:
+                self._places.forget()
+                worked = persistent.move_unread(self._cursor, self._topics(), queries[0])
+            else:
+                worked = persistent.move(self._cursor, self._topics(), queries, self._places)
+        except Exception as error:
+            self._places.forget()
+            if len(queries) > 1 and not health.is_fatal(error):
+                return sum(self._move([query]) for query in queries) > 0
+            return self._failed(queries[0], error)
+        for query in queries:
             self.health.query_works(query.id)
-            if not worked:
-                if not unread:
-                    self._due.discard(query.id)
-                return False
-            if not query.analysis.gives_table:
-                self._logs = log_tables.logs(self._cursor)  # the first batch of a query creates its log
-            self._feed(sink.topic)
-            self._feed(processing_log.TOPIC)
-            return True
+        if not worked:
+            if not unread:
+                self._due.difference_update(query.id for query in queries)
+            return False
+        if not queries[0].analysis.gives_table:
+            self._logs = log_tables.logs(self._cursor)  # the first batch of a query creates its log
+        for query in queries:
+            self._feed(self.catalog.sources[query.sink].topic)
+        self._feed(processing_log.TOPIC)
+        return True
+
+    def _failed(self, query: Query, error: Exception) -> bool:
+        self._is_broken = health.is_fatal(error)
+        self.health.query_failed(query.id, error)
+        return False

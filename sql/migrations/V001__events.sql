@@ -64,7 +64,7 @@ CREATE STREAM events WITH (KAFKA_TOPIC='opensea.events', VALUE_FORMAT='JSON', RE
       / POWER(10, {{ values.decimals('payload->payload->payment_token->decimals') }})
       * {{ values.rate('payload->payload->payment_token->eth_price') }} END AS eth,
     payload->payload->payment_token->symbol AS token,
-    payload->payload->maker->address AS maker,           -- not always the seller: see README
+    payload->payload->maker->address AS maker,           -- not always the seller: docs/reference/metrics.md
     payload->payload->taker->address AS taker,
     payload->payload->from_account->address AS from_address,
     payload->payload->to_account->address AS to_address,

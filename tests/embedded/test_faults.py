@@ -87,11 +87,11 @@ def test_a_failing_query_is_shown_and_the_others_go_on(
     real = persistent.move
     fails, tries = [True], []
 
-    def failing(cursor: Any, topics: Any, query: Any) -> bool:
-        if fails[0] and query.sink == "T_DIRECT":
+    def failing(cursor: Any, topics: Any, queries: Any, places: Any) -> bool:
+        if fails[0] and any(query.sink == "T_DIRECT" for query in queries):
             tries.append(time.monotonic())
             raise error
-        return real(cursor, topics, query)
+        return real(cursor, topics, queries, places)
 
     with structlog.testing.capture_logs() as logged:
         monkeypatch.setattr(persistent, "move", failing)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from opensea_metrics.deploy.sqltests.runner import CaseResult
 from opensea_metrics.sql.language.project.project import Project, load_project
 from opensea_metrics.sql.language.statements.parser import parse_script
 
-ROOT = Path(__file__).parents[2]
 STREAM = "CREATE STREAM s (k VARCHAR KEY, v INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON');\n"
 TABLE = "CREATE TABLE t AS SELECT k, SUM(v) AS n FROM s GROUP BY k;\n"
 DOUBLED = "CREATE STREAM d AS SELECT k, v * 2 AS w FROM s;\n"
@@ -279,27 +277,6 @@ def test_the_needed_statements_follow_streams_over_the_topics_of_tables() -> Non
     assert needed(statements, {"C"}) == [True, True, True, False, True, False, False]
     assert needed(statements, {"D"}) == [True, True, True, False, True, True, True]
     assert needed(statements, set()) == [True, *[False] * 6]
-
-
-def test_the_example_of_the_readme_and_the_page(tmp_path: Path) -> None:
-    """The metric and its test in the README, and the same test in docs/testing.md with its failure."""
-    metric, test = re.findall(r"```sql\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)[:2]
-    for folder in ("macros", "migrations"):
-        shutil.copytree(ROOT / "sql" / folder, tmp_path / "sql" / folder)
-    (tmp_path / "sql/settings.yml").write_bytes((ROOT / "sql/settings.yml").read_bytes())
-    (tmp_path / "sql/migrations/V006__my_metric.sql").write_text(metric)
-    page = (ROOT / "docs/testing.md").read_text(encoding="utf-8")
-    of_page, report = re.findall(r"```(?:sql|text)\n(.*?)```", page, re.DOTALL)
-    assert of_page.replace("\n  VALUES", " VALUES") == test
-    file = tmp_path / "tests/chains.sql"
-    file.parent.mkdir()
-    file.write_text(of_page)
-    _, (result,) = commands.run_tests([file], root=tmp_path / "sql")
-    assert result.failure is None
-    file.write_text(of_page.replace("INSERT INTO sales (ROWTIME, collection, chain, usd) VALUES (61000", "--"))
-    shown = CliRunner().invoke(whole_app(), ["test", str(file), "--sql", str(tmp_path / "sql")])
-    assert shown.exit_code == 1
-    assert shown.stdout.replace(str(tmp_path) + "/", "").startswith(report)
 
 
 def test_results_as_json(tmp_path: Path) -> None:

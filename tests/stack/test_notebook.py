@@ -1,4 +1,4 @@
-"""Runs the cells of the worked notebook one after the other, as a notebook would."""
+"""Runs the cells of the notebooks one after the other, as Jupyter would."""
 
 from __future__ import annotations
 
@@ -15,17 +15,20 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import duckdb
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-NOTEBOOK = ROOT / "deploy/compose/notebook/opensea-metrics.ipynb"
+FOLDER = ROOT / "deploy/compose/notebook"
+NOTEBOOK = FOLDER / "opensea-metrics.ipynb"
+SQL_CELLS = FOLDER / "sql-cells.ipynb"
 NAMED = (
     "OPENSEA_METRICS_ARCHIVE", "OPENSEA_METRICS_SPARK_MASTER", "KSQLDB_URL", "CASSANDRA_CONTACT_POINTS",
 )  # fmt: skip
 
 
-def cells(kind: str) -> list[str]:
-    all_cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+def cells(kind: str, notebook: Path = NOTEBOOK) -> list[str]:
+    all_cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     return ["".join(cell["source"]) for cell in all_cells if cell["cell_type"] == kind]
 
 
@@ -36,9 +39,13 @@ def execute(with_spark: bool) -> dict[str, Any]:
 
     matplotlib.use("Agg")
     drawn: list[list[str]] = []
+    starts: set[float] = set()
 
     def show() -> None:
         drawn.append([axis.get_title() for axis in plt.gcf().axes if axis.has_data()])
+        for axis in plt.gcf().axes:
+            lowest, _ = axis.get_xlim() if axis.get_xlabel() == "volume" else axis.get_ylim()
+            starts.add(float(lowest))
         plt.close("all")
 
     names: dict[str, Any] = {}
@@ -48,6 +55,7 @@ def execute(with_spark: bool) -> dict[str, Any]:
             if with_spark or "pyspark" not in source:
                 exec(compile(source, "notebook", "exec"), names)
     return {
+        "starts": sorted(starts),
         "drawn": len(drawn),
         "titles": [title for figure in drawn for title in figure if title],
         "hours": len(names["market"]),
@@ -55,7 +63,14 @@ def execute(with_spark: bool) -> dict[str, Any]:
         "top": len(names["top"]),
         "by_spark": int(names["by_hour"].to_numpy().sum()) if with_spark else None,
         "output": output.getvalue(),
+        "sql": [len(duckdb.sql(query).fetchall()) for query in sql_queries()],
     }
+
+
+def sql_queries() -> list[str]:
+    """The queries of the second notebook. JupySQL sends them to DuckDB as they are."""
+    magic = [source.partition("\n") for source in cells("code", SQL_CELLS) if source.startswith("%%sql")]
+    return [query for _, _, query in magic]
 
 
 @pytest.mark.slow
@@ -78,6 +93,8 @@ def test_all_cells_run_on_sample_events(tmp_path: Path, monkeypatch: pytest.Monk
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     result = json.loads(done.stdout.splitlines()[-1])
+    assert result["starts"] == [0], "all axes with values begin at zero"
+    assert result["sql"] == [6, 1, 5, 4]
     assert result["titles"][:2] == ["The market by the hour (UTC)", "Top collections by volume of sales"]
     assert result["drawn"] == (4 if with_spark else 3)
     assert result["hours"] == 24
@@ -101,10 +118,14 @@ def test_all_names_that_it_imports_exist() -> None:
     assert [(module, name) for module, name in imports if not hasattr(importlib.import_module(module), name)] == []
 
 
-def test_it_shows_its_plots_and_no_local_paths() -> None:
+@pytest.mark.parametrize(("notebook", "plots"), [(NOTEBOOK, 4), (SQL_CELLS, 1)], ids=["pandas", "sql"])
+def test_the_stored_output_has_plots_and_no_warnings_or_local_paths(notebook: Path, plots: int) -> None:
     """A reader sees the stored output before running anything."""
-    text = NOTEBOOK.read_text(encoding="utf-8")
-    assert text.count('"image/png"') == 4
+    text = notebook.read_text(encoding="utf-8")
+    assert text.count('"image/png"') == plots
     assert "/home/" not in text.replace("/home/opensea", "")
     assert "/root/" not in text
     assert "/tmp/" not in text
+    outputs = [output for cell in json.loads(text)["cells"] for output in cell.get("outputs", ())]
+    assert {output.get("name") for output in outputs} <= {None, "stdout"}, "nothing on stderr"
+    assert "warn" not in json.dumps([output.get("text", "") for output in outputs]).lower()

@@ -59,6 +59,14 @@ def check_statement(before: Catalog, statement: Statement, after: Catalog) -> No
         check_query(query.analysis, EMBEDDED)
 
 
+def check_selected(catalog: Catalog, query: Query, place: Place) -> None:
+    """Raise Unsupported if the embedded server cannot run a client's SELECT."""
+    check_replaced_rows(catalog, query.analysis, EMBEDDED)
+    if query.analysis.joined or query.analysis.is_aggregation:
+        _check_ordered(catalog, query, place)
+    check_query(query.analysis, EMBEDDED)
+
+
 def check_replaced_rows(catalog: Catalog, analysis: Analysis, engine: str) -> None:
     """Raise Unsupported for a SELECT from a stream over the topic of a session table.
 
