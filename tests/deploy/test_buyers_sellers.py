@@ -25,8 +25,10 @@ from opensea_metrics.deploy.sqltests.embedded import EmbeddedTarget
 from opensea_metrics.deploy.sqltests.evaluator import Evaluator
 from opensea_metrics.producer.replay import replay
 from opensea_metrics.producer.sinks import ArchiveSink
+from opensea_metrics.spark_batch.recompute import recompute
 from opensea_metrics.sql.language.project.project import load_project, packaged_root
 from tests import metrics, oracle
+from tests.spark_batch import archives
 
 PAGE = Path("docs/buyers-and-sellers.md").resolve()
 CASES = Path(__file__).with_name("buyers_sellers.sql")
@@ -125,6 +127,19 @@ def test_the_tables_equal_the_count(live: KsqlClient, root: Path) -> None:
     assert min(buyers, sellers) > 500
     assert trades > unmatched > 50
     assert buyers != sellers
+
+
+@pytest.mark.usefixtures("live")
+@pytest.mark.parametrize("engine", ["duckdb", pytest.param("spark", marks=pytest.mark.slow)])
+def test_recompute_equals_the_count(root: Path, engine: str) -> None:
+    archives.needs(engine)
+    topic = root.parent / "data/topics/OpenSeaRawEvents"
+    records, _ = oracle.read(topic)
+    table = recompute(topic, wanted="buyers_sellers_1_minute", engine=engine, root=root)["BUYERS_SELLERS_1_MINUTE"]
+    assert {
+        (row["WS"], row["SCOPE"], row["NAME"]): (row["BUYERS"], row["SELLERS"], row["TRADES"], row["UNMATCHED_TRADES"])
+        for row in table.to_pylist()
+    } == counted(records)
 
 
 def test_a_family_is_added_once(live: KsqlClient, root: Path) -> None:
