@@ -112,7 +112,7 @@ class Runner:
         if action is Action.PULL:
             self._pull(text)
         elif action is Action.PUSH:
-            with closing(self.client.select(text, self.properties, endless=True)) as rows:
+            with closing(self.client.select(text, self.properties, endless=True, exact=True)) as rows:
                 self._show(rows, text, is_endless=True)
         else:
             reply = self.client.ask(text)

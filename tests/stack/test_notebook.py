@@ -63,7 +63,7 @@ def execute(with_spark: bool) -> dict[str, Any]:
         "top": len(names["top"]),
         "by_spark": int(names["by_hour"].to_numpy().sum()) if with_spark else None,
         "output": output.getvalue(),
-        "sql": [len(duckdb.sql(query).fetchall()) for query in sql_queries()],
+        "sql": [len(duckdb.execute(query).fetchall()) for query in sql_queries()],
     }
 
 

@@ -21,6 +21,7 @@ from opensea_metrics.core.types import (
     TIME,
     TIMESTAMP,
     ArrayType,
+    DecimalType,
     KsqlType,
     MapType,
     StructType,
@@ -81,7 +82,9 @@ class Casts(Typed):
         if target.name == "DECIMAL" and source in _INTEGERS:
             return f"TRY_CAST({value} AS {written})"
         if source == DOUBLE and target.name == "DECIMAL":
-            return f"TRY_CAST({self._text(place, DOUBLE, value)} AS {written})"
+            assert isinstance(target, DecimalType)
+            text = self.in_python(table.DECIMAL_OF_DOUBLE, [value, str(target.precision), str(target.scale)])
+            return f"TRY_CAST({text} AS {written})"
         if source.name == "DECIMAL" and target in _INTEGERS:
             return self.cut_decimal(target, value)
         if (source, target) == (DATE, TIMESTAMP):
@@ -199,7 +202,7 @@ def _may_fail(source: KsqlType, target: KsqlType) -> bool:
     return source != target and (source == STRING or target.name == "DECIMAL")
 
 
-def _is_plain_number(text: exp.Expression, target: KsqlType) -> bool:
+def _is_plain_number(text: object, target: KsqlType) -> bool:
     """True for a text that is NULL, or a number that an engine's own cast reads as ksqlDB does."""
     if not isinstance(text, exp.Anonymous) or str(text.this).upper() != "REGEXP_EXTRACT" or len(text.expressions) != 2:
         return False

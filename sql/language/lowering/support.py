@@ -63,7 +63,7 @@ def check_selected(catalog: Catalog, query: Query, place: Place) -> None:
     """Raise Unsupported if the embedded server cannot run a client's SELECT."""
     check_replaced_rows(catalog, query.analysis, EMBEDDED)
     if query.analysis.joined or query.analysis.is_aggregation:
-        _check_ordered(catalog, query, place)
+        check_ordered(catalog, query, place, EMBEDDED)
     check_query(query.analysis, EMBEDDED)
 
 

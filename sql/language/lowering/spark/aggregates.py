@@ -13,7 +13,7 @@ from sqlglot import exp
 
 from opensea_metrics.core.definition import OF_LIST, Definition
 from opensea_metrics.core.quoting import spark_quoted
-from opensea_metrics.core.types import BIGINT, DOUBLE, INTEGER, DecimalType, spark
+from opensea_metrics.core.types import BIGINT, DOUBLE, INTEGER, STRING, DecimalType, spark
 from opensea_metrics.sql.language.functions import library as functions
 from opensea_metrics.sql.language.lowering.spark.expressions import SparkLowering
 
@@ -81,14 +81,18 @@ def aggregate(call: exp.Anonymous, lowering: SparkLowering, state: str, over: st
         return _correlation(written, lowering, state, over)
     if name == "TOPK" and len(arguments) > 2:
         return _greatest_rows(written, over), f"transform({state}, _e -> _e.r)"
+    result = _RESULTS.get(name, "{a}")
+    if name in ("MIN", "MAX", "TOPK", "TOPKDISTINCT") and lowering.type_of(arguments[0]) == STRING:
+        written[0] = lowering.java_ordered(written[0])
+        result = lowering.of_java_ordered(result)
+        if name not in ("MIN", "MAX"):
+            result = f"transform({{a}}, _e -> {lowering.of_java_ordered('_e')})"
     if name in _TEMPLATES:
         count = arguments[-1]
         if "{n}" in _TEMPLATES[name] and (not isinstance(count, exp.Literal) or count.is_string):
             raise lowering.refused(call, f"{name} with a count that is not a literal")
         template = _TEMPLATES[name].replace("{over}", over).replace("{n}", written[-1])
-        return template.replace("{0}", written[0]), (
-            _RESULTS.get(name, "{a}").replace("{a}", state)
-        )
+        return template.replace("{0}", written[0]), result.replace("{a}", state)
     if function and function.definition:
         return _python(function.definition, written, state, over)
     raise lowering.refused(call, name)
