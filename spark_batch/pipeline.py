@@ -282,8 +282,11 @@ def _are_records(catalog: Catalog, source: Source) -> bool:
 
 
 def _needs_history(catalog: Catalog, query: Query) -> bool:
-    """Whether all changes of a table's rows are needed: for a stream that is joined with it, or with what it gives, and
-    for groups, which stay when all their rows have left."""
+    """Whether all changes of a table's rows are needed.
+
+    They are if a stream is joined with the table or with what it gives. They also are if its rows are grouped, because
+    a group stays when all its rows have left.
+    """
     sink = catalog.sources[query.sink]
     readers = [other for other in catalog.queries.values() if sink.is_table and sink.name in other.reads]
     return any(

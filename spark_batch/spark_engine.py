@@ -116,7 +116,7 @@ class SparkResults:
         if query.analysis.window and (self._pipeline.is_ordered or query in self._pipeline.first):
             grouped = f"SELECT * FROM ({grouped}) WHERE {self._job.period.holds(query.analysis.window)}"
         topic = self._pipeline.catalog.sources[query.sink].topic
-        keep = bool(self._pipeline.readers(topic)) or query.analysis.is_ordered
+        keep = bool(self._pipeline.readers(topic))
         self._view(query.id, self._sql(grouped), keep=keep)
 
     def _grouped(self, query: Query) -> str:

@@ -1,4 +1,4 @@
-"""Ordered queries on Spark: relations are kept in memory or on disks, as views of a session."""
+"""Ordered queries on Spark: relations are kept in memory or on disks of the workers, as views of a session."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from opensea_metrics.spark_batch.spark_errors import spark_errors
 from opensea_metrics.sql.language.catalog.catalog import Query
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering.spark import selects
@@ -27,13 +28,19 @@ class SparkOrdered:
         self._kept: dict[str, DataFrame] = {}
 
     def keep(self, name: str, relation: str) -> None:
-        """Keep a relation when it is first read. Each of its rows then has one number only."""
-        frame = self._run(relation).persist()
-        frame.createOrReplaceTempView(name)
+        """Compute a relation at once, and forget how.
+
+        Relations read each other several times, so a plan with those below it would grow with every join. If a
+        cluster loses a worker with its part of a relation, the run fails.
+        """
+        with spark_errors():
+            frame = self._run(relation).localCheckpoint()
+            frame.createOrReplaceTempView(name)
         self._kept[name] = frame
 
     def release(self, name: str) -> None:
-        """Nothing is dropped before the end, because Spark computes a relation when its rows are read."""
+        """Spark frees the memory when no relation refers to it any more."""
+        self._kept.pop(name).sparkSession.catalog.dropTempView(name)
 
     def rows(self, analysis: Analysis, relation: str, carried: Sequence[str]) -> str:
         return selects.rows(analysis, relation, carried=carried)
@@ -52,8 +59,6 @@ class SparkOrdered:
 
     def close(self) -> None:
         """Release what was kept."""
-        for name, frame in self._kept.items():
+        for name in list(self._kept):
             with suppress(Exception):  # the JVM may have ended, which frees it too
-                frame.unpersist()
-                frame.sparkSession.catalog.dropTempView(name)
-        self._kept.clear()
+                self.release(name)

@@ -188,7 +188,9 @@ class SparkTarget:
                 grouped[query.id] = self._grouped(query.analysis, ordered.rows(query.analysis.source))
             else:
                 with ordered.grouped(query) as rows:
-                    grouped[query.id] = self._grouped(query.analysis, rows)
+                    name = f"grouped_{len(grouped)}"
+                    engine.keep(name, self._grouped(query.analysis, rows))
+                    grouped[query.id] = f"SELECT * FROM {name}"
         return ordered.final(wanted) or grouped[wanted.id]
 
     def _run(self, query: str) -> DataFrame:

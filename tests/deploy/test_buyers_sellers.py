@@ -26,8 +26,10 @@ from opensea_metrics.deploy.sqltests.embedded import EmbeddedTarget
 from opensea_metrics.deploy.sqltests.evaluator import Evaluator
 from opensea_metrics.producer.replay import replay
 from opensea_metrics.producer.sinks import ArchiveSink
+from opensea_metrics.spark_batch.recompute import recompute
 from opensea_metrics.sql.language.project.project import load_project, packaged_root
 from tests import metrics, oracle
+from tests.spark_batch import archives
 
 PAGE = Path("docs/buyers-and-sellers.md").resolve()
 CASES = Path(__file__).with_name("buyers_sellers.sql")
@@ -141,6 +143,19 @@ def test_recompute_gives_the_same(live: KsqlClient, root: Path, monkeypatch: pyt
     columns = "epoch_ms(ws), scope, name, buyers, sellers, trades, unmatched_trades"
     rows = duckdb.execute(f"SELECT {columns} FROM 'results/buyers_sellers_1_minute.parquet'").fetchall()
     assert {row[:3]: row[3:] for row in rows} == counted(records)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("live")
+def test_recompute_on_spark_equals_the_count(root: Path) -> None:
+    archives.needs("spark")
+    topic = root.parent / "data/topics/OpenSeaRawEvents"
+    records, _ = oracle.read(topic)
+    table = recompute(topic, wanted="buyers_sellers_1_minute", engine="spark", root=root)["BUYERS_SELLERS_1_MINUTE"]
+    assert {
+        (row["WS"], row["SCOPE"], row["NAME"]): (row["BUYERS"], row["SELLERS"], row["TRADES"], row["UNMATCHED_TRADES"])
+        for row in table.to_pylist()
+    } == counted(records)
 
 
 def test_a_family_is_added_once(live: KsqlClient, root: Path) -> None:

@@ -11,9 +11,18 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.spark_batch.archives import needs
+from opensea_metrics.core.errors import SqlError
+from opensea_metrics.producer.archive.location import open_archive
+from opensea_metrics.spark_batch.pipeline import TargetError
+from opensea_metrics.spark_batch.recompute import computed, prepare
+from opensea_metrics.spark_batch.upkeep.compact import compact
+from opensea_metrics.spark_batch.upkeep.runs import groups
+from opensea_metrics.sql.language.catalog.changes import check
+from opensea_metrics.sql.language.project.project import load_project
+from tests.spark_batch.archives import DAY_MS, START, needs, recomputed, request
 from tests.spark_batch.joined import Given, of_recompute, of_server, written
 
+HOUR = 3_600_000
 SIDES = ("INNER", "LEFT", "RIGHT", "FULL")
 
 
@@ -87,19 +96,32 @@ RECORDS = [
     Given("r", 1, 10, 15), Given("l", 1, 11, 40), Given("r", 3, 12, 41), Given("l", 3, None, 2), Given("r", 3, 1, 3),
     Given("l", 4, 1, 45), Given("r", 4, 2, 60), Given("l", 4, 3, 56), Given("r", 2, None, 57), Given("l", 1, 5, 57),
 ]  # fmt: skip
-
-
 OTHER_PARTITION = [Given(*record[:3], record.time * 2 % 50, partition=1) for record in RECORDS]
 
 
-@pytest.mark.parametrize("engine", ["duckdb", "spark"])
-def test_what_a_server_has(tmp_path: Path, engine: str) -> None:
-    needs(engine)
+def test_what_a_server_has(tmp_path: Path) -> None:
     statements = GIVEN + "".join(QUERIES.values())
     topic, project = written(tmp_path, RECORDS, statements)
     expected = of_server(tmp_path, statements, list(QUERIES))
     assert all(expected.values())
-    assert of_recompute(topic, project, list(QUERIES), engine) == expected
+    assert of_recompute(topic, project, list(QUERIES), "duckdb") == expected
+
+
+OF_SPARK = [
+    pytest.param(["ss_left", "st_left"], id="two"),
+    pytest.param(["sg_full", "three", "own", "windows", "met"], id="streams", marks=pytest.mark.slow),
+    pytest.param(["of_joined", "foreign_left", "grouped", "few"], id="tables", marks=pytest.mark.slow),
+]
+"""Spark takes seconds for each query."""
+
+
+@pytest.mark.parametrize("wanted", OF_SPARK)
+def test_spark_has_it_too(tmp_path: Path, wanted: list[str]) -> None:
+    needs("spark")
+    names = [name for name in QUERIES if any(name in with_sources(other) for other in wanted)]
+    statements = GIVEN + "".join(QUERIES[name] for name in names)
+    topic, project = written(tmp_path, RECORDS + OTHER_PARTITION, statements)
+    assert of_recompute(topic, project, names, "spark") == of_server(tmp_path, statements, names)
 
 
 records = st.lists(
@@ -126,7 +148,7 @@ def with_sources(name: str) -> list[str]:
     return [other for other in QUERIES if other in wanted]
 
 
-@pytest.mark.parametrize("engine", ["duckdb", "spark"])
+@pytest.mark.parametrize("engine", ["duckdb", pytest.param("spark", marks=pytest.mark.slow)])
 def test_late_records_are_dropped_as_a_server_drops_them(tmp_path: Path, engine: str) -> None:
     needs(engine)
     statements = GIVEN + "".join(LATE.values())
@@ -135,6 +157,89 @@ def test_late_records_are_dropped_as_a_server_drops_them(tmp_path: Path, engine:
     assert of_recompute(topic, project, list(LATE), engine, as_streamed=True) == expected
     complete = of_recompute(topic, project, list(LATE), engine)
     assert all(complete[name] != expected[name] for name in LATE)
+
+
+EARLY_AND_LATE = [
+    Given("l", 1, 1, HOUR - 2), Given("l", 2, 2, HOUR - 1), Given("r", 1, 3, HOUR + 1, hour=1),
+    Given("l", 3, 4, HOUR + 2, hour=1), Given("r", 3, 5, HOUR + 4, hour=1), Given("r", 2, 6, 2 * HOUR, hour=2),
+]  # fmt: skip
+"""The first pair is of two hours."""
+
+
+@pytest.mark.parametrize(("hours", "expected"), [((0, 1), []), ((1, 2), ["1 1 3", "3 4 5"]), ((2, 3), [])])
+def test_a_period_has_the_rows_whose_time_is_in_it(
+    tmp_path: Path, hours: tuple[int, int], expected: list[str]
+) -> None:
+    """The record before the period counts, and the row has the later time of its two records."""
+    topic, project = written(tmp_path, EARLY_AND_LATE, QUERIES["ss_inner"])
+    first, end = (START + hour * HOUR for hour in hours)
+    tables, _, _ = recomputed(topic, request(wanted="ss_inner", first=first, end=end), project)
+    assert sorted(f"{row['ID']} {row['A']} {row['B']}" for row in tables["SS_INNER"]) == expected
+
+
+def test_a_table_without_windows_needs_all_records(tmp_path: Path) -> None:
+    topic, project = written(tmp_path, EARLY_AND_LATE, QUERIES["groups"])
+    with pytest.raises(TargetError, match="GROUPS has no window, so it depends on all records: omit --from and --to"):
+        prepare(request(wanted="groups", first=START + HOUR), open_archive(topic), project)
+
+
+def test_compacted_files_give_the_same(tmp_path: Path) -> None:
+    names = ["ss_full", "counted", "st_left"]
+    statements = "".join(QUERIES[name] for name in names)
+    topic, project = written(tmp_path, [*EARLY_AND_LATE, *RECORDS], statements)
+    before = of_recompute(topic, project, names, "duckdb")
+    source = open_archive(topic)
+    stream = check(load_project(project)).sources["GIVEN"]
+    planned = groups(source.listing().files, START + 90 * DAY_MS, 0, START, START + 9 * HOUR)
+    assert compact(source, stream, planned).compacted
+    assert of_recompute(topic, project, names, "duckdb") == before
+
+
+UNION = "CREATE STREAM both AS SELECT k, v FROM l; INSERT INTO both SELECT k, v FROM r;"
+
+
+@pytest.mark.parametrize(
+    ("statements", "wanted", "as_streamed", "message"),
+    [
+        (
+            "CREATE TABLE of_keys (k BIGINT PRIMARY KEY, v BIGINT)"
+            " WITH (KAFKA_TOPIC='OpenSeaRawEvents', VALUE_FORMAT='JSON');"
+            "CREATE STREAM x AS SELECT l.k AS id, of_keys.v AS v FROM l JOIN of_keys ON l.k = of_keys.k;",
+            "x", False, "OF_KEYS is a table of the archive's records, whose keys are not read",
+        ),
+        (
+            f"{UNION}CREATE STREAM x AS SELECT both.k AS id, l.v AS v FROM both"
+            " JOIN l WITHIN 1 SECOND ON both.k = l.k;",
+            "x", False, "the order of the rows of BOTH, which several queries write, is not supported by recompute on",
+        ),
+        (
+            QUERIES["summed"] + "CREATE STREAM changes (s BIGINT) WITH (KAFKA_TOPIC='SUMMED', VALUE_FORMAT='JSON');"
+            "CREATE STREAM x AS SELECT l.k AS id, s FROM l JOIN changes WITHIN 1 SECOND ON l.k = changes.s;",
+            "x", False, "the order of the rows of CHANGES, a stream over the topic of a table, is not supported",
+        ),
+        (
+            QUERIES["summed"] + "CREATE TABLE x AS SELECT n, COLLECT_LIST(s) AS all_s FROM summed GROUP BY n;",
+            "x", False, "COLLECT_LIST over a table is not supported by recompute on",
+        ),
+        (
+            "CREATE TABLE x AS SELECT k, COUNT(*) AS n FROM l WINDOW SESSION (1 SECOND) GROUP BY k;",
+            "x", True, "WINDOW SESSION with --late as-streamed is not supported by recompute on",
+        ),
+        (
+            "CREATE TABLE x AS SELECT k, COUNT(*) AS n FROM l WINDOW TUMBLING (SIZE 1 SECOND) GROUP BY k EMIT FINAL;",
+            "x", True, "EMIT FINAL with --late as-streamed is not supported by recompute on",
+        ),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("engine", ["duckdb", "spark"])
+def test_refusals_name_the_feature(
+    tmp_path: Path, statements: str, wanted: str, as_streamed: bool, message: str, engine: str
+) -> None:
+    topic, project = written(tmp_path, RECORDS, statements)
+    asked = request(wanted=wanted, engine=engine, as_streamed=as_streamed)
+    refused = pytest.raises((SqlError, TargetError), match=re.escape(message))
+    with refused, computed(prepare(asked, open_archive(topic), project), lambda *_: None):
+        pass
 
 
 @settings(

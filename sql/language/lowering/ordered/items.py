@@ -31,11 +31,11 @@ _OF_RECORDS = ("ROWPARTITION", "ROWOFFSET")
 class OrderedSyntax:
     """An engine's SQL for what the lowering of ordered queries needs.
 
-    ``column`` writes a column's name. ``place`` is a value by which the items of all sources are ordered, from the
-    number of sources and the number of the item's source; it reads ``_turn``, ``_part`` and ``_off``. ``struct``
-    packs values by the names of its fields. ``last`` is the last value that is not NULL, as a window function.
-    ``numbered`` adds ``_off`` to a relation, in the order of some columns. ``key_sides`` are the two sides of each
-    join's ON.
+    ``column`` writes a column's name. ``place`` is a value by which the items of all sources are ordered. Its arguments
+    are the number of sources and the number of the item's source, and it reads ``_turn``, ``_part`` and ``_off``.
+    ``struct`` packs values by the names of its fields. ``last`` is the last value that is not NULL, as a window
+    function. ``numbered`` adds ``_off`` to a relation, in the order of some columns. ``key_sides`` are the two sides of
+    the ON of each join.
     """
 
     column: Callable[[str], str]
