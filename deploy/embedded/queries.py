@@ -13,7 +13,8 @@ import duckdb
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.core.quoting import column as column_of
 from opensea_metrics.deploy.embedded import aggregation, failures, feeds, reply_values
-from opensea_metrics.deploy.embedded.engine import Engine, OpenRead
+from opensea_metrics.deploy.embedded.engine import Engine
+from opensea_metrics.deploy.embedded.engine_state import OpenRead
 from opensea_metrics.deploy.embedded.newest_rows import NewestRows
 from opensea_metrics.deploy.embedded.numbering import DECODED, Numbered
 from opensea_metrics.deploy.embedded.stored_topic import MOST_BYTES
