@@ -41,9 +41,9 @@ from opensea_metrics.sql.language.lowering.records import rows as records
 
 RECORDS = "records"
 """The feed of the table of records."""
-MOST_BYTES = 96 * 1024 * 1024
+MOST_BYTES = 256 * 1024 * 1024
 """The number of bytes of JSON in a batch."""
-_MOST_ROWS = 300_000
+_MOST_ROWS = 200_000
 _MOST_COUNTS = 10_000
 _SAMPLE = 64 * 1024
 """The number of bytes of text from which the usual spelling of names is derived."""
