@@ -19,7 +19,8 @@ from opensea_metrics.core.quoting import column as column_of
 from opensea_metrics.core.quoting import text
 from opensea_metrics.core.types import BIGINT, DOUBLE, INTEGER, KsqlType
 from opensea_metrics.deploy.embedded.batches import FileBatch, JsonBatch
-from opensea_metrics.deploy.embedded.engine import Engine, OpenRead
+from opensea_metrics.deploy.embedded.engine import Engine
+from opensea_metrics.deploy.embedded.engine_state import OpenRead
 from opensea_metrics.deploy.embedded.stored_topic import MOST_BYTES
 from opensea_metrics.deploy.embedded.topics import Batch
 from opensea_metrics.sql.language.catalog.catalog import Catalog

@@ -8,7 +8,8 @@ from itertools import chain
 import duckdb
 
 from opensea_metrics.deploy.embedded import feeds
-from opensea_metrics.deploy.embedded.engine import Engine, OpenRead
+from opensea_metrics.deploy.embedded.engine import Engine
+from opensea_metrics.deploy.embedded.engine_state import OpenRead
 from opensea_metrics.deploy.embedded.numbering import DECODED, Numbered
 from opensea_metrics.deploy.embedded.topics import ReadPosition
 from opensea_metrics.deploy.embedded.unread import Unread

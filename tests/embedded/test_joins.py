@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from opensea_metrics.deploy.embedded import engine
+from opensea_metrics.deploy.embedded import rounds
 from opensea_metrics.deploy.embedded.ordered import moving
 from opensea_metrics.deploy.embedded.queries import TransientQuery
 from opensea_metrics.deploy.embedded.topics import TopicRecord
@@ -348,7 +348,7 @@ def test_a_restart_after_every_step_changes_nothing(tmp_path: Path) -> None:
         insert(server, records)
     worked = True
     with steps_of(2), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "_TURNS", 1)
+        patch.setattr(rounds, "_TURNS", 1)
         while worked:
             with inside(tmp_path) as server:
                 worked = server.engine.work()
