@@ -9,8 +9,6 @@ same for lines that DuckDB reads as JSON anyway, so it takes little time.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from opensea_metrics.core.types import BIGINT
 from opensea_metrics.producer.envelope import payload_time_ms
 from opensea_metrics.sql.language.catalog.sources import Source
