@@ -61,7 +61,7 @@ def test_all_messages_arrive_in_order(seed: int) -> None:
     sent = [str(number).encode().ljust(chance.choice(sizes), b".") for number in range(200)]
     stream = b"".join(frame for message in sent for frame in cut(message, chance))
     most = chance.choice((5_000, 70_000, 1_000_000))
-    pieces = []
+    pieces: list[int] = []
     while sum(pieces) < len(stream):
         pieces.append(chance.randint(1, 8) if chance.random() < 0.3 else chance.randint(1, most))
     messages, reason = asyncio.run(received(stream, pieces, "close"))

@@ -199,7 +199,7 @@ def _may_fail(source: KsqlType, target: KsqlType) -> bool:
     return source != target and (source == STRING or target.name == "DECIMAL")
 
 
-def _is_plain_number(text: exp.Expression, target: KsqlType) -> bool:
+def _is_plain_number(text: object, target: KsqlType) -> bool:
     """True for a text that is NULL, or a number that an engine's own cast reads as ksqlDB does."""
     if not isinstance(text, exp.Anonymous) or str(text.this).upper() != "REGEXP_EXTRACT" or len(text.expressions) != 2:
         return False
