@@ -51,8 +51,9 @@ docs: install ## write docs/sql-support.md, which shows what each engine support
 	$(VENV)/bin/python -m tests.sql_support > docs/sql-support.md.new
 	mv docs/sql-support.md.new docs/sql-support.md
 
-bench: install ## replay speed against one hand-written query
+bench: install ## replay speed against one hand-written query, and pull queries by key (with KSQLDB_URL a real server's too)
 	$(VENV)/bin/python -m tests.bench.replay
+	$(VENV)/bin/python -m tests.bench.lookups
 
 pictures: install ## take the pictures of the dashboard for README and docs; needs Chromium
 	$(VENV)/bin/python -m tests.dashboard.pictures
