@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
@@ -86,7 +86,7 @@ async def _cluster_status(request: Request) -> Response:
 
 
 async def _no_websocket(request: Request) -> Response:
-    return PlainTextResponse('"Connection" header must be "Upgrade".', 400)
+    return Response('"Connection" header must be "Upgrade".', 400)
 
 
 async def _failed(request: Request, error: Exception) -> Response:

@@ -224,13 +224,11 @@ def _offsets(
     engine: Engine, cursor: duckdb.DuckDBPyConnection, query: Query
 ) -> dict[str, Any]:
     """How far a query has read the partitions of its topics."""
-    catalog = engine.catalog
-    # The query that computes a table sends its changes itself, so that their reader is never behind.
-    reading = [reader for reader in readers_of(query) if not is_sent(catalog, reader)]
     return {
         "groupId": f"_confluent-ksql-{SERVICE_ID}query_{query.id}",
         "topicSummaries": [
-            {"kafkaTopic": reader.source.topic, "offsets": _partitions(engine, cursor, reader)} for reader in reading
+            {"kafkaTopic": reader.source.topic, "offsets": _partitions(engine, cursor, reader)}
+            for reader in readers_of(query)
         ],
     }
 
@@ -238,6 +236,9 @@ def _offsets(
 def _partitions(engine: Engine, cursor: duckdb.DuckDBPyConnection, reader: Reader) -> list[dict[str, int]]:
     name = reader.source.topic
     engine.discover(cursor, name)
+    topic = engine.topic(name)
+    # The query that computes a table sends its changes itself, so that their reader is never behind.
+    reached = topic.ends(cursor) if is_sent(engine.catalog, reader) else positions(cursor, reader.id)
     keeps_rows = reader.query.analysis.is_aggregation or reader.query.analysis.is_ordered
     return [
         {
@@ -246,7 +247,7 @@ def _partitions(engine: Engine, cursor: duckdb.DuckDBPyConnection, reader: Reade
             "logEndOffset": partition.end,
             "consumerOffset": partition.reached,
         }
-        for partition in engine.topic(name).offsets(cursor, positions(cursor, reader.id), keeps_rows)
+        for partition in topic.offsets(cursor, reached, keeps_rows)
     ]
 
 

@@ -143,7 +143,7 @@ class KeyLookups:
             some = form.waiting[:_MOST_AT_ONCE]
             del form.waiting[:_MOST_AT_ONCE]
             try:
-                found = await run_in_threadpool(self._rows, form, [key for key, _ in some])
+                by_key = await run_in_threadpool(self._rows, form, [key for key, _ in some])
             except BaseException as error:
                 for _, future in some:
                     if not future.done():
@@ -153,7 +153,7 @@ class KeyLookups:
             else:
                 for key, future in some:
                     if not future.done():  # it is cancelled if the client has left
-                        future.set_result(found.get(key, []))
+                        future.set_result(by_key.get(key, []))
         form.is_running = False
 
     def _rows(self, form: _Form, keys: Sequence[Any]) -> dict[Any, list[list[Any]]]:

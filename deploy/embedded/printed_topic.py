@@ -101,7 +101,7 @@ class PrintedTopic:
         self.topic = statement.topic
         self.topics = {statement.topic}
         self._source = _source_of(engine.catalog, statement.topic)
-        self._is_declared = self._source.name in engine.catalog.sources
+        self._is_declared = self._source in engine.catalog.sources.values()
         self._left = statement.limit
         self._seen = 0
         self._keys = _Formats()
@@ -247,7 +247,7 @@ def _source_of(catalog: Catalog, topic: str) -> Source:
     written = [source for source in over if catalog.writers(source.name)]
     if over:
         return (written or over)[0]
-    declared = "CREATE STREAM `a topic` (`value` VARCHAR) WITH (KAFKA_TOPIC={}, VALUE_FORMAT='JSON', PARTITIONS=1);"
+    declared = "CREATE STREAM undeclared (`value` VARCHAR) WITH (KAFKA_TOPIC={}, VALUE_FORMAT='JSON', PARTITIONS=1);"
     catalog = applied(Catalog(), parse_statement(declared.format(text(topic))), 0)
     return next(iter(catalog.sources.values()))
 

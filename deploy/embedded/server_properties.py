@@ -130,25 +130,24 @@ def shown(given: Mapping[str, str], state_dir: str, address: str) -> dict[str, A
 
     ``state_dir`` is where the server keeps its data, and ``address`` its host and port.
     """
-    overwritten = {_server_name(name): value for name, value in given.items()}
-    properties, defaults = [], []
+    wanted = {_server_name(name): value for name, value in given.items()}
+    properties, overwritten, defaults = [], [], []
     for name, marks, value in (*_lines(), *_own(state_dir, address)):
+        is_overwritten = name in wanted and wanted[name] != value
         properties.append(
             {
                 "name": name,
                 "scope": "KSQL",
-                "value": overwritten.get(name, value),
+                "value": wanted.get(name, value),
                 "editable": "*" in marks,
                 "level": "QUERY" if "Q" in marks else "SERVER",
             }
         )
-        if "=" not in marks and name not in overwritten:
+        if is_overwritten:
+            overwritten.append(name)
+        elif "=" not in marks:
             defaults.append(name)
-    return {
-        "properties": properties,
-        "overwrittenProperties": sorted(overwritten),
-        "defaultProperties": defaults,
-    }
+    return {"properties": properties, "overwrittenProperties": overwritten, "defaultProperties": defaults}
 
 
 def _own(state_dir: str, address: str) -> Iterator[tuple[str, str, str | None]]:

@@ -26,7 +26,7 @@ _LONGEST_REASON = 123
 """Bytes of the reason in the frame that closes a websocket, by RFC 6455."""
 
 
-class _Refused(Exception):
+class _CannotAnswer(Exception):
     """The request cannot be answered. The message is for the client."""
 
 
@@ -45,7 +45,7 @@ class WebsocketQueries:
             try:
                 with self._open_requests.one(state.stop):
                     await self._answer(websocket, state)
-            except _Refused as error:
+            except _CannotAnswer as error:
                 await _end(websocket, _REFUSED, str(error))
             except Full as error:
                 await _end(websocket, _FAILED, error.refusal.message)
@@ -70,24 +70,24 @@ class WebsocketQueries:
     async def _opened(self, websocket: WebSocket) -> TransientQuery | PrintedTopic:
         given = websocket.query_params
         if (version := given.get("version", "1")) != "1":
-            raise _Refused(f"Received invalid api version: {version}")
+            raise _CannotAnswer(f"Received invalid api version: {version}")
         if "request" not in given:
-            raise _Refused("Error parsing request: missing request parameter")
+            raise _CannotAnswer("Error parsing request: missing request parameter")
         try:
             body = wire.loaded(given["request"].encode())
             text, properties = wire.sql(body, "ksql"), wire.texts(body, "streamsProperties")
         except wire.BadRequest as error:
-            raise _Refused(f"Error parsing request: {error}") from error
+            raise _CannotAnswer(f"Error parsing request: {error}") from error
         if not text:
-            raise _Refused('Error parsing request: "ksql" field of "request" must be populated')
+            raise _CannotAnswer('Error parsing request: "ksql" field of "request" must be populated')
         try:
             return await self._answers.opened(text, properties, is_old=True)
         except NoSuchTopic as error:
-            raise _Refused(error.message) from error
+            raise _CannotAnswer(error.message) from error
         except SqlError as error:
             reply, _ = replies.error(text, error)
             part = "query" if error.code == 40001 else "request"
-            raise _Refused(f"Error parsing {part}: {reply['message']}") from error
+            raise _CannotAnswer(f"Error parsing {part}: {reply['message']}") from error
 
 
 def _columns(query: TransientQuery) -> list[dict[str, Any]]:

@@ -39,7 +39,7 @@ def check_statement(before: Catalog, statement: Statement, after: Catalog) -> No
     """
     if statement.kind is Kind.CONNECTOR:
         raise Unsupported("a connector", EMBEDDED, statement.place)
-    if statement.kind in (Kind.PRINT, Kind.ALTER_SYSTEM):
+    if statement.kind is Kind.ALTER_SYSTEM:
         raise Unsupported(statement.kind.value.upper(), EMBEDDED, statement.place)
     if statement.kind is Kind.INSERT_VALUES:
         lowering = Lowering(Scope(statement, {}))
