@@ -152,8 +152,8 @@ def _env_sections() -> Iterator[tuple[str, list[list[str]]]]:
             title, rows, comment = heading[1], [], []
         elif variable := re.match(r"#?([A-Z][A-Z0-9_]+)=(.*)$", line):
             value = f"`{variable[2]}`" if variable[2] else ""
-            rows.append([f"`{variable[1]}`", _markdown(" ".join(comment)) or (rows[-1][1] if rows else ""), value])
-            comment = [] if comment else comment
+            rows.append([f"`{variable[1]}`", _markdown(" ".join(comment)), value])
+            comment = []
         elif line.startswith("#"):
             comment.append(line.removeprefix("#").strip())
         else:
@@ -166,7 +166,7 @@ def _yaml_settings() -> list[list[str]]:
     comment: list[str] = []
     for line in (packaged_root() / "settings.yml").read_text(encoding="utf-8").splitlines():
         if setting := re.match(r"(\w+):[^#]*(?:#\s*(.*))?$", line):
-            text = setting[2] or " ".join(comment) or (rows[-1][1] if rows else "")
+            text = setting[2] or " ".join(comment)
             value = values[setting[1]]
             shown = ", ".join(window["size"] for window in value) if setting[1] == "windows" else value
             rows.append([f"`{setting[1]}`", text.replace("`windows`", "windows"), f"`{shown}`"])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -11,6 +14,8 @@ from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.commands import ApplyChoice
 from opensea_metrics.deploy.embedded import server
+from opensea_metrics.producer import metrics
+from opensea_metrics.producer.sinks import Sink
 from tests.docs.conftest import Open, Start, copy_project
 from tests.docs.markdown import ROOT, Block, blocks
 from tests.docs.session import Session
@@ -109,7 +114,7 @@ def test_reconcile_reads_the_version_that_serves(session: Session) -> None:
     """It recomputes the changed definition, and the server's windows agree with it."""
     command = "opensea-metrics reconcile --table collection_1_minute --engine duckdb\n"
     session.run(Block("sh", command, 0, None, False))
-    assert "are equal" in session.output
+    assert "are equal" in session.output.replace("\n", "")  # the terminal has broken the line
 
 
 def test_roll_back_and_wait(live: KsqlClient, recipe: Recipe) -> None:
@@ -162,3 +167,10 @@ def test_a_new_server_gets_changed_families_too(tmp_path: Path) -> None:
 
 def test_every_recipe_is_run() -> None:
     assert SECTIONS.keys() - TESTED == set()
+
+
+def test_the_metrics_for_prometheus_are_those_of_the_producer() -> None:
+    sink = cast(Sink, SimpleNamespace(queued=0, delivered=0, dead_letters=0))
+    families = list(metrics._Collector(metrics.Stats(), sink).collect())
+    served = {f"{family.name}_total" if family.type == "counter" else family.name for family in families}
+    assert set(re.findall(r"opensea_producer_\w+", PAGE.read_text(encoding="utf-8"))) == served

@@ -48,3 +48,9 @@ def test_every_variable_is_on_the_page() -> None:
     named = set(re.findall(r"^\| `(\w+)`", (FOLDER / "settings.md").read_text(encoding="utf-8"), re.MULTILINE))
     # KSQLDB_URL needs no prefix.
     assert variables(Environment) - named - {"OPENSEA_METRICS_KSQLDB_URL"} == set()
+
+
+def test_every_variable_and_setting_has_a_meaning() -> None:
+    rows = re.findall(r"^\| (`\w+`) \| (.*?) \|", (FOLDER / "settings.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(rows) > 60
+    assert [name for name, meaning in rows if not meaning.strip()] == []
