@@ -20,7 +20,7 @@ import pytest
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.client import KsqlClient, KsqlError, QueryEnded
 from opensea_metrics.deploy.embedded.server import running
-from opensea_metrics.deploy.output.files import Form
+from opensea_metrics.deploy.output.forms import Form
 from opensea_metrics.deploy.query.user_statements import Action, UserStatement, statements_in
 from opensea_metrics.deploy.shell.runner import Runner, View, refusing
 from tests.deploy.stub import Canned, Stub
