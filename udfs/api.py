@@ -62,7 +62,7 @@ def udf(
     """Make a type-hinted function available in SQL as ``name`` (default: its own name, upper-cased).
 
     ``arrow`` returns the same results for whole Arrow arrays, for DuckDB and Spark. ``duckdb`` is an expression of
-    DuckDB's SQL with the same results, with the arguments as ``{0}``, ``{1}`` … Raises UdfError for a parameter
+    DuckDB's SQL with the same results: its arguments are ``{0}``, ``{1}`` and so on. Raises UdfError for a parameter
     or result whose hint has no SQL type.
     """
     return _decorator("scalar", function, name, arrow, duckdb)

@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 from opensea_metrics.deploy.embedded import (
@@ -34,31 +34,8 @@ from opensea_metrics.deploy.embedded.websocket_queries import WebsocketQueries
 
 def create(engine: Engine, open_requests: OpenRequests, policy: Policy, listens_on: str, port: int = 8088) -> ASGIApp:
     """The application. ``open_requests`` counts its queries. The server listens on an address and a port."""
-    # Clients split this at its only colon.
-    handlers = _Handlers(engine, f"{'localhost' if ':' in listens_on else listens_on}:{port}")
-    answers = Answers(engine, open_requests)
-    inserts = InsertStream(engine, open_requests, policy.limits)
     app = Starlette(
-        routes=[
-            Route("/", lambda request: RedirectResponse("/info", 307)),
-            Route("/info", handlers.info),
-            Route("/healthcheck", handlers.healthcheck),
-            *(Route(path, handlers.is_up, methods=["GET"]) for path in ("/chc/ready", "/chc/live")),
-            Route("/is_valid_property/{name}", handlers.is_valid_property),
-            Route("/disk", handlers.disk),
-            Route("/v1/metadata", lambda request: wire.json(replies.METADATA)),
-            Route("/v1/metadata/id", lambda request: wire.json(replies.METADATA["clusterId"])),
-            Route("/ksql", handlers.ksql, methods=["POST"]),
-            Route("/query", answers.old_query, methods=["POST"]),
-            Route("/query-stream", answers.query_stream, methods=["POST"]),
-            Route(endpoints.INSERTS, inserts, methods=["POST"]),
-            Route("/close-query", answers.close_query, methods=["POST"]),
-            Route("/status", handlers.all_status),
-            Route("/status/{kind}/{name:path}/{action}", handlers.status),
-            Route("/clusterStatus", _cluster_status),
-            Route(endpoints.WEBSOCKET, _no_websocket),
-            WebSocketRoute(endpoints.WEBSOCKET, WebsocketQueries(answers, open_requests).answer),
-        ],
+        routes=routes(engine, open_requests, policy, listens_on, port),
         exception_handlers={404: _not_found, 405: _not_allowed, Exception: _failed},
     )
     app.router.redirect_slashes = False
@@ -69,6 +46,36 @@ def create(engine: Engine, open_requests: OpenRequests, policy: Policy, listens_
         endpoints.check_accept,
     )
     return RequestChecks(app, checks, policy.limits, streaming=(endpoints.INSERTS,))
+
+
+def routes(
+    engine: Engine, open_requests: OpenRequests, policy: Policy, listens_on: str, port: int
+) -> list[BaseRoute]:
+    """The paths of the interface. The arguments are those of :func:`create`."""
+    # Clients split this at its only colon.
+    handlers = _Handlers(engine, f"{'localhost' if ':' in listens_on else listens_on}:{port}")
+    answers = Answers(engine, open_requests)
+    inserts = InsertStream(engine, open_requests, policy.limits)
+    return [
+        Route("/", lambda request: RedirectResponse("/info", 307)),
+        Route("/info", handlers.info),
+        Route("/healthcheck", handlers.healthcheck),
+        *(Route(path, handlers.is_up, methods=["GET"]) for path in ("/chc/ready", "/chc/live")),
+        Route("/is_valid_property/{name}", handlers.is_valid_property),
+        Route("/disk", handlers.disk),
+        Route("/v1/metadata", lambda request: wire.json(replies.METADATA)),
+        Route("/v1/metadata/id", lambda request: wire.json(replies.METADATA["clusterId"])),
+        Route("/ksql", handlers.ksql, methods=["POST"]),
+        Route("/query", answers.old_query, methods=["POST"]),
+        Route("/query-stream", answers.query_stream, methods=["POST"]),
+        Route(endpoints.INSERTS, inserts, methods=["POST"]),
+        Route("/close-query", answers.close_query, methods=["POST"]),
+        Route("/status", handlers.all_status),
+        Route("/status/{kind}/{name:path}/{action}", handlers.status),
+        Route("/clusterStatus", _cluster_status),
+        Route(endpoints.WEBSOCKET, _no_websocket),
+        WebSocketRoute(endpoints.WEBSOCKET, WebsocketQueries(answers, open_requests).answer),
+    ]
 
 
 async def _not_found(request: Request, _: Exception) -> Response:
