@@ -52,8 +52,10 @@ docs: install ## write docs/reference/ and docs/sql-support.md, which show what 
 	mv docs/sql-support.md.new docs/sql-support.md
 	$(VENV)/bin/python -m tests.docs.reference
 
-bench: install ## replay speed against one hand-written query
+bench: install ## speed: the embedded server against one hand-written query, how fresh its tables are, pull queries by key
 	$(VENV)/bin/python -m tests.bench.replay
+	$(VENV)/bin/python -m tests.bench.freshness
+	$(VENV)/bin/python -m tests.bench.lookups
 
 pictures: install ## take the pictures of the dashboard for README and docs; needs Chromium
 	$(VENV)/bin/python -m tests.dashboard.pictures

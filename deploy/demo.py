@@ -63,20 +63,27 @@ def wait_until_read(client: KsqlClient, timeout: float) -> None:
     Raises DemoFailed after ``timeout`` seconds.
     """
     deadline = time.monotonic() + timeout
-    sinks = sorted({sink for query in client.queries() for sink in query.sinks})
-    quiet = 0
-    # One query's output is another's input, so a single round without work is not enough.
-    while quiet < 3:
-        quiet += 1
+    # In the order of creation, so the queries that write a query's input come before it. What they have written is
+    # complete when they are not behind.
+    queries = sorted(client.queries(), key=lambda query: _number_of(query.id))
+    sinks = list(dict.fromkeys(sink for query in queries for sink in query.sinks))
+    was_behind = True
+    while was_behind:
+        was_behind = False
         for sink in sinks:
             while behind := _lag(client, sink):
-                quiet = 0
+                was_behind = True
                 if time.monotonic() > deadline:
                     raise DemoFailed(
                         f"after {timeout:.0f} s the query into {sink} still has {behind} offsets to read"
                     )
-                time.sleep(0.1)
-        time.sleep(0.2)
+                time.sleep(0.05)
+
+
+def _number_of(query_id: str) -> int:
+    """The number at the end of a query's id, which grows from query to query. 0 for an id that a user chose."""
+    number = query_id.rpartition("_")[2]
+    return int(number) if number.isdecimal() else 0
 
 
 def _lag(client: KsqlClient, sink: str) -> int:

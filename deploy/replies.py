@@ -236,7 +236,8 @@ def _offsets(summaries: Sequence[Json]) -> Iterator[Offsets]:
 class Rows:
     """The rows of a query, as dicts of column → value in the query's order. Iterate over them once.
 
-    DECIMAL and DOUBLE are floats; TIMESTAMP, DATE and TIME are texts, as the server writes them.
+    DOUBLEs are floats, and so are DECIMALs unless the query asks for exact ones. TIMESTAMP, DATE and TIME are texts, as
+    the server writes them.
     ``close`` ends an endless query that is no longer needed, on the server too.
     """
 

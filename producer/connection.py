@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import structlog
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
+from opensea_metrics.producer.frames import TextConnection
 from opensea_metrics.producer.metrics import Stats
 from opensea_metrics.producer.session import (
     Delays,
@@ -48,7 +49,7 @@ class Stream:
         self._insist = insist
         self._stats = stats
         self._stopping = False
-        self._socket: ClientConnection | None = None
+        self._socket: TextConnection | None = None
         self._idle: asyncio.Future[Any] | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -96,14 +97,15 @@ class Stream:
             if session.heard:
                 delays.reset()
 
-    async def _connect(self) -> ClientConnection:
+    async def _connect(self) -> TextConnection:
         options = self._options
         query = urlencode({"token": options.key.get_secret_value(), "vsn": options.version})
         # At level DEBUG websockets logs the request, and with it the key.
         logger = logging.getLogger("opensea_metrics.producer.connection.websockets")
         logger.setLevel(logging.ERROR)
-        return await connect(
+        connection = await connect(
             f"{options.url}?{query}",
+            create_connection=TextConnection,
             compression=None,
             max_size=_FRAME_LIMIT,
             max_queue=_QUEUE,
@@ -112,6 +114,8 @@ class Stream:
             ping_interval=None,  # the protocol has its own heartbeat
             logger=logger,
         )
+        assert isinstance(connection, TextConnection)
+        return connection
 
     def _refused(self, status: int) -> str:
         """The reason for another try. Raises StreamError for a status that another try cannot change."""

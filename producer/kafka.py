@@ -41,7 +41,7 @@ class KafkaSink:
     whose newest timestamp is older than ``producer.id.expiration.ms`` (a day). Old events that were on their way
     at that moment can arrive twice.
 
-    The sink waits for brokers without a time limit, and holds at most 32 MiB or 100,000 records. Records
+    The sink waits for brokers without a time limit, and holds at most 12 MiB or 100,000 records. Records
     that the broker refuses, or that the sink gives up on, go to a file in ``undelivered_dir``, which can be
     replayed. If there are any, :meth:`close` raises SinkError.
     """
@@ -72,7 +72,7 @@ class KafkaSink:
                 "linger.ms": 20,
                 "message.timeout.ms": 0,  # never: the queue is bounded, and close() saves it to a file
                 "queue.buffering.max.messages": 100_000,
-                "queue.buffering.max.kbytes": 32 * 1024,
+                "queue.buffering.max.kbytes": 12 * 1024,
                 "reconnect.backoff.max.ms": 2_000,
                 "partitioner": "murmur2_random",  # Java's partitioner, so that ksqlDB can join by key
                 "error_cb": self._error,

@@ -25,6 +25,8 @@ _OTHERS = {3: ("Müllpunks", "muellpunks"), 8: ("月の猫", "tsuki-no-neko")}
 """Names with letters beyond ASCII, by the rank of the collection."""
 _CHAINS = ("ethereum", "ethereum", "base", "ethereum", "matic", "ethereum", "base", "solana")
 _TRADERS = 3_000
+_BUSY = 25
+"""How many accounts trade about as often as the busiest one. Others trade less."""
 _RING = 3
 
 COLLECTIONS = len(_ADJECTIVES) * len(_NOUNS)
@@ -134,5 +136,5 @@ def traders(rng: random.Random, collection: SampleCollection, is_wash: bool) -> 
         members = (first, (first + 1 + rng.randrange(_RING - 1)) % _RING)
         seller, buyer = (10**6 + collection.rank * _RING + member for member in members)
     else:
-        seller, buyer = (int(rng.paretovariate(0.7)) % _TRADERS + 1 for _ in range(2))
+        seller, buyer = (int(_BUSY * (rng.paretovariate(0.7) - 1)) % _TRADERS + 1 for _ in range(2))
     return f"0x{seller:040x}", f"0x{buyer:040x}"

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import structlog
 from pydantic import SecretStr
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.producer import phoenix
 from opensea_metrics.producer.envelope import DeadLetter, Record, decode
+from opensea_metrics.producer.frames import TextConnection
 from opensea_metrics.producer.metrics import Stats
 from opensea_metrics.producer.phoenix import Message, Version
 
@@ -71,7 +71,7 @@ class Session:
 
     def __init__(
         self,
-        socket: ClientConnection,
+        socket: TextConnection,
         options: StreamOptions,
         stats: Stats,
         take: Take,
@@ -119,19 +119,19 @@ class Session:
             self._stats.joined = 0
 
     async def _read(self) -> str:
-        # recv() is the only await per frame, and it does not suspend while frames wait.
-        recv, take, stats = self._socket.recv, self._take, self._stats
+        messages, take, stats = self._socket.messages, self._take, self._stats
         try:
             while True:
-                item = decode(await recv(decode=False))
-                if not isinstance(item, (Record, DeadLetter)):
-                    self._control(item)
-                    continue
-                stats.received += 1
-                if not take(item):
-                    self._blocked = self._was_blocked = True
-                    await self._insist(item)
-                    self._blocked = False
+                for message in await messages():
+                    item = decode(message)
+                    if not isinstance(item, (Record, DeadLetter)):
+                        self._control(item)
+                        continue
+                    stats.received += 1
+                    if not take(item):
+                        self._blocked = self._was_blocked = True
+                        await self._insist(item)
+                        self._blocked = False
         except ConnectionClosed as error:
             return str(error)
 

@@ -24,7 +24,7 @@ from opensea_metrics.producer.archive.damage import Damage
 from opensea_metrics.producer.archive.errors import ArchiveError
 from opensea_metrics.producer.archive.layout import ArchiveFile
 from opensea_metrics.producer.archive.location import Archive
-from opensea_metrics.spark_batch.event_times import stamped_sql
+from opensea_metrics.spark_batch.event_times import default_for, stamped_sql
 from opensea_metrics.spark_batch.groups import in_groups
 from opensea_metrics.spark_batch.line_streams import FileLineSource, LineStream
 from opensea_metrics.spark_batch.prefetch import ahead
@@ -83,12 +83,14 @@ class TextChunk(Chunk):
     def relation(self, database: duckdb.DuckDBPyConnection, source: Source, all_json: bool) -> str:
         names = records.spelled(source, self.stream.sample)
         database.register("chunk", self.stream.reader(capitals(names.capitalized)))
+        default = None if self.stream.is_stamped else default_for(source, names)
+        stamped = stamped_sql("line")
         line = (
-            f"SELECT {stamped_sql('line')} AS line, NULL::VARCHAR AS path, NULL::VARCHAR AS key,"
-            " NULL::BIGINT AS ts, _off, _odd FROM chunk"
+            f"SELECT {f'CASE WHEN _odd THEN {stamped} ELSE line END' if default else stamped} AS line,"
+            " NULL::VARCHAR AS path, NULL::VARCHAR AS key, NULL::BIGINT AS ts, _off, _odd FROM chunk"
         )
         odd = "_odd" if names.is_lower else None
-        return records.decoded(line, source, names, odd, carried=("_off",), all_json=all_json)
+        return records.decoded(line, source, names, odd, carried=("_off",), all_json=all_json, default=default)
 
     def error(self) -> ArchiveError | None:
         return self.stream.error
@@ -224,6 +226,16 @@ def read(
                         copy.path.unlink()
                 if left_out := [copy.file for copy in chunk.left_out]:
                     yield from of_texts(FileLineSource(archive, left_out, lambda file: None))
+
+
+def in_places(files: Iterable[ArchiveFile]) -> Iterator[tuple[str, list[ArchiveFile]]]:
+    """Neighbouring files of one hour and partition, with SQL for two further columns of their records.
+
+    These are ``, hour AS _hour, partition AS _part``: with the offset, a record's place in the order in which a server
+    reads an archive.
+    """
+    for (hour, partition), group in groupby(files, lambda file: (file.hour_ms, file.partition)):
+        yield f", CAST({hour} AS BIGINT) AS _hour, CAST({partition} AS INTEGER) AS _part", list(group)
 
 
 def of_texts(texts: FileLineSource, rows: int = _ROWS) -> Iterator[TextChunk]:

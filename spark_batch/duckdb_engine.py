@@ -8,7 +8,7 @@ limit of ``memory`` goes to disk.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -24,9 +24,11 @@ from opensea_metrics.producer.archive.damage import Damage
 from opensea_metrics.producer.archive.layout import ArchiveFile
 from opensea_metrics.spark_batch import chunks, staging
 from opensea_metrics.spark_batch.chunks import Attempts, Chunk
+from opensea_metrics.spark_batch.duckdb_ordered import DuckDbOrdered
 from opensea_metrics.spark_batch.groups import shared_out
 from opensea_metrics.spark_batch.job import BatchJob, Counts, Progress, Table, adding_up, counted
 from opensea_metrics.spark_batch.memory import Memory
+from opensea_metrics.spark_batch.ordered import OrderedQueries
 from opensea_metrics.spark_batch.partial_groupings import (
     PartialGrouping,
     PartialGroupings,
@@ -35,9 +37,11 @@ from opensea_metrics.spark_batch.partial_groupings import (
 )
 from opensea_metrics.spark_batch.prefetch import in_order
 from opensea_metrics.spark_batch.staging import decoded_table, staged_table
+from opensea_metrics.sql.language.catalog.catalog import Query
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering import selects as lowered
 from opensea_metrics.sql.language.lowering.duckdb import selects
+from opensea_metrics.sql.language.lowering.duckdb.stream_time import stream_time
 from opensea_metrics.udfs import duckdb as duckdb_udfs
 
 _LANES = 4
@@ -71,10 +75,12 @@ def computed(job: BatchJob, progress: Progress) -> Iterator[DuckDbResults]:
 class _Taken:
     """A lane's results for a group of files.
 
-    ``parts`` are those of groupings, with their queries' ids, older parts first. ``read`` is for ``counted``.
+    ``parts`` are those of groupings, with their queries' ids, older parts first. ``inputs`` are tables of records whose
+    order matters, with their streams. ``read`` is for ``counted``.
     """
 
     parts: list[tuple[str, PartialGrouping]] = field(default_factory=list)
+    inputs: list[tuple[Source, str]] = field(default_factory=list)
     read: list[tuple[str | None, int, int]] = field(default_factory=list)
     damaged: dict[str, Damage] = field(default_factory=dict)
 
@@ -93,6 +99,7 @@ class DuckDbResults:
         }
         self._counts = Counts()
         self._memory = Memory(database)
+        self._ordered = OrderedQueries(DuckDbOrdered(database, self._memory, self._result), job.pipeline)
         self._attempts = Attempts()
         self._lanes: set[duckdb.DuckDBPyConnection] = set()
         self._stopped = False
@@ -110,23 +117,57 @@ class DuckDbResults:
             for taken in of_groups:
                 for query_id, part in taken.parts:
                     all_parts[query_id].add(part)
+                for source, table in taken.inputs:
+                    self._keep_input(source, table)
                 read += taken.read
                 damaged |= taken.damaged
         self._counts = counted(read, damaged, self._job.files)
         for parts in all_parts.values():
             self._finish(parts)
+        for source in self._pipeline.inputs:
+            self._ordered.keep_input(source, f"SELECT * FROM {_input(source)}")
+            self._database.execute(f"DROP TABLE {_input(source)}")
+        for query in self._pipeline.first:
+            self._ordered.keep_history(query)
         for query in self._pipeline.later:
-            parts = PartialGroupings(self._database, self._memory, query)
-            relation = self._relation(query.analysis.source)
-            end = number(self._database, f"SELECT coalesce(max(_off), 0) + 1 FROM ({relation})")
-            for low in range(0, end, _PIECE):
-                piece = f"SELECT * FROM ({relation}) WHERE _off >= {low} AND _off < {low + _PIECE}"
-                parts.add(compute_part(self._database, self._memory, query, piece, str(low)))
+            if not query.analysis.is_ordered:
+                relation = self._ordered.rows if self._pipeline.drops_late(query) else self._relation
+                self._group(query, relation(query.analysis.source))
+                self._ordered.keep_history(query)
+            elif not query.analysis.is_aggregation:
+                self._ordered.select(query)
+            else:
+                with self._ordered.grouped(query) as rows:
+                    self._group(query, rows)
+
+    def _group(self, query: Query, relation: str) -> None:
+        """Compute a grouping from the rows of a relation."""
+        parts = PartialGroupings(self._database, self._memory, query)
+        if self._pipeline.drops_late(query):
+            placed = f"SELECT *, _part AS ROWPARTITION FROM ({relation})"
+            time = stream_time(query.analysis, {})
+            parts.add(compute_part(self._database, self._memory, query, placed, "0", time))
             self._finish(parts)
+            return
+        end = number(self._database, f"SELECT coalesce(max(_off), 0) + 1 FROM ({relation})")
+        for low in range(0, end, _PIECE):
+            piece = f"SELECT * FROM ({relation}) WHERE _off >= {low} AND _off < {low + _PIECE}"
+            parts.add(compute_part(self._database, self._memory, query, piece, str(low)))
+        self._finish(parts)
+
+    def _keep_input(self, source: Source, part: str) -> None:
+        """Add a table of a stream's records to those before it."""
+        for statement in (
+            f"CREATE TABLE IF NOT EXISTS {_input(source)} AS SELECT * FROM {part} LIMIT 0",
+            f"INSERT INTO {_input(source)} SELECT * FROM {part}",
+            f"DROP TABLE {part}",
+        ):
+            self._memory.enough(partial(self._database.execute, statement))
 
     def table(self, name: str) -> Table:
         source = self._pipeline.catalog.sources[name]
-        result = self._database.sql(lowered.listed(selects.SYNTAX, source, self._relation(source)))
+        rows = self._job.chosen(source, self._relation(source))
+        result = self._database.sql(lowered.listed(selects.SYNTAX, source, rows))
         if order := lowered.order(source):
             result = result.order(", ".join(map(column_of, order)))
         rows = result.to_arrow_reader(50_000)
@@ -164,17 +205,37 @@ class DuckDbResults:
         taken = _Taken()
         with self._lane() as lane:
             streams, leaves = self._pipeline.raw_sources(), self._pipeline.leaves()
-            read = chunks.read(self._job.source, files, streams, leaves, finished, self._folder)
-            for at, chunk in enumerate(read):
+            read = self._chunks(files, streams, leaves, finished)
+            for at, (place, chunk) in enumerate(read):
                 decode = partial(self._attempts.at, chunk, partial(self._decode, lane, chunk))
                 self._memory.enough(decode)
                 for query in self._pipeline.first:
                     relation = self._relation(query.analysis.source)
                     part = compute_part(lane, self._memory, query, relation, f"{group}.{at}")
                     taken.parts.append((query.id, part))
+                for source in self._pipeline.inputs:
+                    table = quoted(f"input {group}.{at} of {source.name}")
+                    rows = f"SELECT *{place} FROM ({self._relation(source)})"
+                    self._memory.enough(partial(lane.execute, f"CREATE TABLE {table} AS {rows}"))
+                    taken.inputs.append((source, table))
                 taken.read += staging.counted_rows(lane, self._pipeline, self._job.readable)
                 taken.damaged |= chunk.damaged
         return taken
+
+    def _chunks(
+        self,
+        files: Sequence[ArchiveFile],
+        streams: Sequence[Source],
+        leaves: Collection[str],
+        finished: Callable[[ArchiveFile], None],
+    ) -> Iterator[tuple[str, Chunk]]:
+        """The chunks of files, with SQL for the columns of their place, if the order of records matters."""
+        groups: Iterable[tuple[str, Sequence[ArchiveFile]]] = [("", files)]
+        if self._pipeline.is_ordered and files:
+            groups = chunks.in_places(files)
+        for place, group in groups:
+            for chunk in chunks.read(self._job.source, group, streams, leaves, finished, self._folder):
+                yield place, chunk
 
     @contextmanager
     def _lane(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -193,9 +254,12 @@ class DuckDbResults:
 
     def _finish(self, parts: PartialGroupings) -> None:
         kept, window = "", parts.query.analysis.window
-        if window and parts.query in self._pipeline.first:
+        if window and (self._pipeline.is_ordered or parts.query in self._pipeline.first):
             kept = f"WHERE {self._job.period.holds(window)}"
         parts.finish(self._names[parts.query.id], kept)
+
+    def _result(self, query: Query) -> str:
+        return quoted(self._names[query.id])
 
     def _decode(self, lane: duckdb.DuckDBPyConnection, chunk: Chunk, all_json: bool) -> None:
         staging.stage(lane, chunk, self._pipeline, all_json)
@@ -211,11 +275,18 @@ class DuckDbResults:
         for query in self._pipeline.writers(source.topic):
             bounds = ["WINDOWSTART", "WINDOWEND"] if query.analysis.window else []
             names = [*(column.name for column in query.analysis.columns), *bounds]
-            if query.id in self._names:
-                rows = f"SELECT * FROM {quoted(self._names[query.id])}"
+            if selected := self._ordered.final(query):
+                rows = selected
+            elif query.id in self._names:
+                rows = f"SELECT * FROM {self._result(query)}"
             elif query in self._pipeline.selections:
                 rows = f"SELECT * FROM {staged_table(query)} WHERE {self._job.readable}"
             else:
                 rows = selects.rows(query.analysis, self._relation(query.analysis.source))
             parts.append(selects.as_source(source, rows, names))
         return " UNION ALL ".join(parts)
+
+
+def _input(source: Source) -> str:
+    """The table of a stream's records whose order matters."""
+    return quoted(f"records {source.name}")

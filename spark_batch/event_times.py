@@ -2,15 +2,21 @@
 
 Such lines are the socket's object frames, ``{"topic": …, "event": …, "payload": …, "ref": null}``, including
 replies of the socket. The keys can have any order, because Connect's JsonConverter does not keep it. The event time
-is that of a live frame (``producer.envelope``): ``payload.payload.event_timestamp``, or else ``payload.sent_at``.
-:func:`event_time_sql` is ``payload_time_ms`` in DuckDB's SQL, and a test compares the two.
+is ``payload.payload.event_timestamp``, or else ``payload.sent_at``, as for a live frame (``producer.envelope``).
+
+``event_time_sql`` computes it in DuckDB's SQL as ``payload_time_ms`` does in Python, and a test compares the two.
+``default_for`` does so for lines that DuckDB reads as JSON anyway, which takes little time.
 """
 
 from __future__ import annotations
 
+from opensea_metrics.core.types import BIGINT
 from opensea_metrics.producer.envelope import payload_time_ms
+from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.lowering.records.rows import Default
+from opensea_metrics.sql.language.lowering.records.spelling import Spelling
 
-__all__ = ["STAMP", "event_time_sql", "payload_time_ms", "stamped_sql"]
+__all__ = ["STAMP", "default_for", "event_time_sql", "payload_time_ms", "stamped_sql"]
 
 STAMP = '{"event_time":'
 """The beginning of each line of our producer."""
@@ -19,8 +25,29 @@ _TIME = (
     "([0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])"
     r"(?:\.([0-9]{1,9}))?(?:Z|([+-])([01][0-9]|2[0-3]):?([0-5][0-9]))?"
 )
+_USUAL = "(?:19[789][0-9]|[2-9][0-9]{3})-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9][.][0-9]{6}Z"
+"""The form that OpenSea sends, from 1970 on."""
 _PARTS = "['seconds', 'fraction', 'sign', 'hours', 'minutes']"
 _END_MS = 253_402_300_800_000  # year 10000
+
+
+_TEXTS = {
+    "_event_timestamp": (("PAYLOAD", "PAYLOAD"), "event_timestamp"),
+    "_sent_at": (("PAYLOAD",), "sent_at"),
+}
+
+
+def default_for(source: Source, names: Spelling) -> Default | None:
+    """The event times of lines in the given spelling that do not have one. Lines in another spelling must be stamped.
+
+    None if all lines must be stamped, because the source declares these fields in an unusual way.
+    """
+    default = Default("EVENT_TIME", _TEXTS, _DEFAULT_SQL)
+    is_usual = source.timestamp == default.column and source.timestamp_type == BIGINT and names.is_lower
+    spelled = {name: names.keys.get(name) for name in ("EVENT_TIME", "PAYLOAD")}
+    if not is_usual or any(key != name.lower() for name, key in spelled.items()):
+        return None
+    return default if default.suits(source, names) else None
 
 
 def event_time_sql(line: str) -> str:
@@ -66,4 +93,19 @@ _MS = (
     "   ELSE (p.sign || '1')::BIGINT * (p.hours::BIGINT * 60 + p.minutes::BIGINT) * 60000 END"
     " + rpad(left(p.fraction, 3), 3, '0')::BIGINT],"
     f" lambda ms: ms >= 0 AND ms < {_END_MS})[1]"
+)
+
+
+def _usual_ms(text: str) -> str:
+    """``producer.envelope.epoch_ms`` of a text of the usual form, in a tenth of the time. NULL for any other text."""
+    return f"CASE WHEN regexp_full_match({text}, '{_USUAL}') THEN epoch_ms(TRY_CAST({text} AS TIMESTAMP)) END"
+
+
+# A search for the name alone is fast. But the name may be that of a field in the payload.
+_LACKING = (
+    """CASE WHEN contains(line, '"event_time"') THEN TRY(json_type(line, '$.event_time')) IS NULL ELSE true END"""
+)
+_DEFAULT_SQL = (
+    f"CASE WHEN {_LACKING} THEN coalesce({_usual_ms('_event_timestamp')},"
+    f" CASE WHEN _event_timestamp IS NULL THEN {_usual_ms('_sent_at')} END, {event_time_sql('line')}) END"
 )

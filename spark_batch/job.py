@@ -16,6 +16,7 @@ from opensea_metrics.producer.archive.layout import ArchiveFile
 from opensea_metrics.producer.archive.location import Archive
 from opensea_metrics.spark_batch.period import Period
 from opensea_metrics.spark_batch.pipeline import QueryPipeline
+from opensea_metrics.sql.language.catalog.sources import Source
 
 Progress = Callable[[int, int], None]
 """Called with the number of bytes of the archive that were read, and the total."""
@@ -25,7 +26,8 @@ Progress = Callable[[int, int], None]
 class BatchJob:
     """A pipeline over some files of an archive, for the records whose event time is in the period.
 
-    Windows that are not completely in it are left out. ``refused`` are paths of the archive that no reader accepts,
+    Windows that are not completely in it are left out. If the order of records matters, all records of the archive
+    are read, and the results are those of the period. ``refused`` are paths of the archive that no reader accepts,
     with the reasons.
     """
 
@@ -37,8 +39,17 @@ class BatchJob:
 
     @property
     def readable(self) -> str:
-        """The SQL condition, on every engine, for records that are used."""
+        """The SQL condition, on every engine, for records that are used: all of them if their order matters."""
+        if self.pipeline.is_ordered:
+            return "_failed IS NULL"
         return f"_failed IS NULL AND ROWTIME >= {self.period.first} AND ROWTIME < {self.period.end}"
+
+
+    def chosen(self, source: Source, relation: str) -> str:
+        """The rows of a result, in SQL of every engine: those of a stream that depends on all records are cut here."""
+        if not self.pipeline.is_ordered or source.is_table or source.window:
+            return relation
+        return f"SELECT * FROM ({relation}) WHERE ROWTIME >= {self.period.first} AND ROWTIME < {self.period.end}"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from opensea_metrics.producer.archive.errors import ArchiveError
 from opensea_metrics.producer.archive.layout import ArchiveFile
 from opensea_metrics.producer.archive.lines import LineBlock, line_blocks
 from opensea_metrics.producer.archive.location import Archive
+from opensea_metrics.spark_batch.event_times import STAMP
 from opensea_metrics.spark_batch.prefetch import ahead
 from opensea_metrics.sql.language.lowering.records.capitals import Capitals
 
@@ -84,6 +85,11 @@ class LineStream:
         self._texts = texts
         self._most = most
         self._taken: dict[ArchiveFile, tuple[int, int]] = {}
+
+    @property
+    def is_stamped(self) -> bool:
+        """Whether all lines of the sample have their event time in front."""
+        return all(line.startswith(STAMP) for line in self.sample.splitlines())
 
     def reader(self, names: Capitals) -> pa.RecordBatchReader:
         """A reader of all the records. A second call reads them again from their files."""

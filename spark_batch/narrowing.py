@@ -6,7 +6,7 @@ all scalars that are not text, and all table functions.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from sqlglot import exp
@@ -25,14 +25,15 @@ def narrowed(catalog: Catalog, raw_topic: str, targets: Sequence[Source]) -> Cat
     """
     queries = {
         id_: _with_used_columns(catalog, query, targets)
-        if query.analysis.source.topic == raw_topic and not query.analysis.is_aggregation
+        if query.analysis.source.topic == raw_topic and not query.analysis.is_aggregation and not query.analysis.joined
         else query
         for id_, query in catalog.queries.items()
     }
     read: dict[str, set[str]] = {}
     for query in queries.values():
-        if query.analysis.source.topic == raw_topic:
-            read.setdefault(query.analysis.source.name, set()).update(paths_read(query.analysis))
+        for source in query.analysis.sources:
+            if source.topic == raw_topic:
+                read.setdefault(source.name, set()).update(paths_read(query.analysis, source))
     sources = {
         name: replace(source, columns=tuple(
             replace(column, type=_pruned(column.type, column.name.lower(), read[name]))
@@ -45,24 +46,25 @@ def narrowed(catalog: Catalog, raw_topic: str, targets: Sequence[Source]) -> Cat
     return Catalog(
         {**catalog.sources, **sources},
         {
-            id_: replace(query, analysis=replace(query.analysis, source=sources[name]))
-            if (name := query.analysis.source.name) in sources
-            else query
+            id_: replace(query, analysis=_over(query.analysis, sources)) if sources.keys() & set(query.reads) else query
             for id_, query in queries.items()
         },
     )
 
 
 def columns_read(analysis: Analysis) -> set[str]:
-    """The columns that a SELECT names, and its source's timestamp."""
+    """The columns that a SELECT names, and its sources' timestamps."""
     names = {name_of(column.this) for column in _columns(analysis)}
-    return names | ({analysis.source.timestamp} if analysis.source.timestamp else set())
+    return names | {source.timestamp for source in analysis.sources if source.timestamp}
 
 
-def paths_read(analysis: Analysis) -> set[str]:
-    """The fields that a SELECT reads from a stream of JSON, as lower-case paths, and the stream's timestamp."""
-    value = {column.name: column.name.lower() for column in analysis.source.columns}
-    paths = {analysis.source.timestamp.lower()} if analysis.source.timestamp else set()
+def paths_read(analysis: Analysis, source: Source) -> set[str]:
+    """The fields that a SELECT reads from a stream of JSON, as lower-case paths, and the stream's timestamp.
+
+    If a join's sources have columns of the same name, all of them count.
+    """
+    value = {column.name: column.name.lower() for column in source.columns}
+    paths = {source.timestamp.lower()} if source.timestamp else set()
     for node in _columns(analysis):
         if name_of(node.this) not in value:
             continue  # ROWTIME
@@ -79,15 +81,22 @@ def _columns(analysis: Analysis) -> Iterator[exp.Column]:
     parts: list[exp.Expression] = [projection.expression for projection in analysis.projections]
     parts += [*analysis.group, *analysis.partition]
     parts += [part for part in (analysis.where, analysis.having) if part is not None]
+    parts += [side for step in analysis.joins for side in (step.left, step.right)]
     for part in parts:
         yield from part.find_all(exp.Column)
+
+
+def _over(analysis: Analysis, sources: Mapping[str, Source]) -> Analysis:
+    """A SELECT over other definitions of its sources."""
+    first, *joined = (sources.get(source.name, source) for source in analysis.sources)
+    return replace(analysis, source=first, joined=tuple(joined))
 
 
 def _with_used_columns(catalog: Catalog, query: Query, targets: Sequence[Source]) -> Query:
     topic = catalog.sources[query.sink].topic
     used = {column.name for target in targets if target.topic == topic for column in target.columns}
     for reader in catalog.queries.values():
-        if reader.analysis.source.topic == topic:
+        if any(source.topic == topic for source in reader.analysis.sources):
             used |= columns_read(reader.analysis)
     projections = tuple(
         projection

@@ -11,6 +11,7 @@ from opensea_metrics.core.quoting import quoted
 from opensea_metrics.spark_batch.memory import Memory
 from opensea_metrics.sql.language.catalog.catalog import Query
 from opensea_metrics.sql.language.lowering.duckdb import selects
+from opensea_metrics.sql.language.lowering.duckdb.stream_time import StreamTime
 
 _ROWS = 500_000
 """The least number of rows of parts that is worth merging."""
@@ -25,10 +26,18 @@ class PartialGrouping:
 
 
 def compute_part(
-    connection: duckdb.DuckDBPyConnection, memory: Memory, query: Query, relation: str, name: str
+    connection: duckdb.DuckDBPyConnection,
+    memory: Memory,
+    query: Query,
+    relation: str,
+    name: str,
+    time: StreamTime | None = None,
 ) -> PartialGrouping:
-    """Compute a query's grouping over the rows of a relation. All connections of the database see the part."""
-    rows = selects.grouping(query.analysis).partial(relation, None)
+    """Compute a query's grouping over the rows of a relation. All connections of the database see the part.
+
+    With a stream time, late rows are left out. The relation then has ROWPARTITION.
+    """
+    rows = selects.grouping(query.analysis).partial(relation, time)
     return memory.enough(partial(_kept, connection, f"part {name} of {query.id}", rows))
 
 

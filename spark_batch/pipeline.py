@@ -1,13 +1,13 @@
 """The queries that a run must compute, and their order. Pure.
 
 A query reads a topic: the archive's (``raw``), or one that other queries write. Selections row by row become part
-of the queries that read them. The other queries are groupings, of two kinds: the ``first`` ones read the archive's
-records in one pass, and the ``later`` ones read the rows of other groupings.
+of the queries that read them. Of the groupings, the ``first`` ones read the archive's records in one pass. The
+``later`` queries read the rows of other queries, or records in order: groupings, joins and queries over tables.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from opensea_metrics.core.errors import OpenSeaMetricsError
@@ -28,7 +28,9 @@ class QueryPipeline:
     """The queries that a run must compute.
 
     ``raw_topic`` is the archive's topic, and ``selections`` are the queries that read it row by row. ``first`` and
-    ``later`` are the groupings in order. ``targets`` are the requested tables and streams.
+    ``later`` are the other queries in order. ``inputs`` are the streams of records that later queries read in order.
+    ``histories`` are the ids of groupings of whose rows these need all changes. ``targets`` are the requested tables
+    and streams. With ``as_streamed``, records that come after their window's grace period do not count.
     """
 
     catalog: Catalog
@@ -36,7 +38,19 @@ class QueryPipeline:
     selections: tuple[Query, ...]
     first: tuple[Query, ...]
     later: tuple[Query, ...]
+    inputs: tuple[Source, ...]
+    histories: frozenset[str]
     targets: tuple[Source, ...]
+    as_streamed: bool
+
+    @property
+    def is_ordered(self) -> bool:
+        """True if the results depend on the order of all records: for joins, queries over tables, and late records."""
+        return self.as_streamed or any(query.analysis.is_ordered for query in self.later)
+
+    def drops_late(self, query: Query) -> bool:
+        """Whether a query leaves out late records."""
+        return self.as_streamed and query.analysis.is_aggregation and query.analysis.window is not None
 
     def writers(self, topic: str) -> list[Query]:
         """The queries that write a topic."""
@@ -44,7 +58,7 @@ class QueryPipeline:
 
     def readers(self, topic: str) -> list[Query]:
         """The queries that read a topic."""
-        return [q for q in self.catalog.queries.values() if q.analysis.source.topic == topic]
+        return [q for q in self.catalog.queries.values() if any(s.topic == topic for s in q.analysis.sources)]
 
     def raw_sources(self) -> list[Source]:
         """The streams declared over the archive that are read."""
@@ -55,13 +69,14 @@ class QueryPipeline:
         return {
             path
             for query in self.catalog.queries.values()
-            if query.analysis.source.topic == self.raw_topic
-            for path in paths_read(query.analysis)
+            for source in query.analysis.sources
+            if source.topic == self.raw_topic
+            for path in paths_read(query.analysis, source)
         }
 
     def reading(self, source: Source, among: Sequence[Query]) -> list[Query]:
         """The queries of ``among`` that read a source."""
-        return [query for query in among if query.analysis.source.name == source.name]
+        return [query for query in among if source.name in query.reads]
 
     def is_kept(self, source: Source) -> bool:
         """Whether a source's decoded records are kept.
@@ -70,7 +85,7 @@ class QueryPipeline:
         the run still counts each record once.
         """
         readers = self.reading(source, (*self.selections, *self.first))
-        return len(readers) > 1 or any(
+        return source in self.inputs or len(readers) > 1 or any(
             query in self.first
             or query.analysis.where is not None
             or any(makes_rows(projection.expression) for projection in query.analysis.projections)
@@ -123,7 +138,9 @@ def windows_of(catalog: Catalog, names: Sequence[str]) -> list[WindowChoice]:
     return list(dict.fromkeys(choice(w.size, w.advance) for w in windows if w and not w.is_session))
 
 
-def plan(catalog: Catalog, names: Sequence[str], raw_topic: str, period: Period) -> QueryPipeline:
+def plan(
+    catalog: Catalog, names: Sequence[str], raw_topic: str, period: Period, as_streamed: bool = False
+) -> QueryPipeline:
     """The queries for some tables and streams. Their windows are counted from the period's origin.
 
     Raises TargetError if a table reads a topic that is not in the archive, takes its time from anything but the
@@ -144,12 +161,17 @@ def plan(catalog: Catalog, names: Sequence[str], raw_topic: str, period: Period)
     selections: list[Query] = []
     first: list[Query] = []
     later: list[Query] = []
-    for query in reduced.queries.values():
-        if query.analysis.is_aggregation:
-            (first if _is_of_raw(reduced, query) else later).append(query)
+    for query in _sorted(reduced):
+        if query.analysis.is_ordered:
+            later.append(query)
+        elif query.analysis.is_aggregation:
+            is_first = _is_of_raw(reduced, query) and not (as_streamed and query.analysis.window)
+            (first if is_first else later).append(query)
         elif query.analysis.source.topic == raw_topic:
             selections.append(query)
     for source in _raw_sources(reduced, raw_topic):
+        if source.is_table:
+            raise TargetError(f"{source.name} is a table of the archive's records, whose keys are not read")
         if source.window is not None:
             raise TargetError(
                 f"{source.name} has windows in its keys, which an archive does not have: omit WINDOW_TYPE"
@@ -159,13 +181,39 @@ def plan(catalog: Catalog, names: Sequence[str], raw_topic: str, period: Period)
                 f"{source.name} takes its time from Kafka, which files do not have: declare it WITH "
                 "(TIMESTAMP='…')"
             )
+    is_ordered = as_streamed or any(query.analysis.is_ordered for query in later)
+    if is_ordered and (period.is_cut_before or period.is_cut_after):
+        for target in targets:
+            if target.is_table and _window(reduced, target.topic) is None:
+                raise TargetError(f"{target.name} has no window, so it depends on all records: omit --from and --to")
+    histories = frozenset(query.id for query in (*first, *later) if _needs_history(reduced, query))
     return QueryPipeline(
         catalog=reduced,
         raw_topic=raw_topic,
         selections=tuple(selections),
         first=tuple(first),
         later=tuple(later),
+        inputs=tuple(_inputs(reduced, later, histories, as_streamed)),
+        histories=histories,
         targets=targets,
+        as_streamed=as_streamed,
+    )
+
+
+def pipeline_of_records(catalog: Catalog) -> QueryPipeline:
+    """A pipeline of all queries of a catalog, over the records of every source that no query writes."""
+    queries = _sorted(catalog)
+    sources = {source.name: source for query in queries for source in query.analysis.sources}
+    return QueryPipeline(
+        catalog=catalog,
+        raw_topic="",
+        selections=(),
+        first=(),
+        later=tuple(query for query in queries if query.analysis.is_aggregation or query.analysis.is_ordered),
+        inputs=tuple(source for source in sources.values() if not _writers(catalog, source.topic)),
+        histories=frozenset(query.id for query in queries if _needs_history(catalog, query)),
+        targets=(),
+        as_streamed=False,
     )
 
 
@@ -186,9 +234,10 @@ def _writers(catalog: Catalog, topic: str) -> list[Query]:
 
 def _raw_sources(catalog: Catalog, topic: str) -> list[Source]:
     sources = {
-        query.analysis.source.name: query.analysis.source
+        source.name: source
         for query in catalog.queries.values()
-        if query.analysis.source.topic == topic
+        for source in query.analysis.sources
+        if source.topic == topic
     }
     return list(sources.values())
 
@@ -200,21 +249,62 @@ def _need(catalog: Catalog, topic: str, raw: str, wanted: str, needed: set[str])
     for query in writers:
         if query.id not in needed:
             needed.add(query.id)
-            for source in _sources(query):
+            for source in query.analysis.sources:
                 _need(catalog, source.topic, raw, wanted, needed)
 
 
-def _sources(query: Query) -> Iterator[Source]:
-    yield query.analysis.source
-    yield from query.analysis.joined
+def _sorted(catalog: Catalog) -> list[Query]:
+    """The queries, after those that write what they read."""
+    result: dict[str, Query] = {}
+
+    def visit(query: Query) -> None:
+        if query.id not in result:
+            for source in query.analysis.sources:
+                for writer in _writers(catalog, source.topic):
+                    visit(writer)
+            result[query.id] = query
+
+    for query in catalog.queries.values():
+        visit(query)
+    return list(result.values())
 
 
 def _is_of_raw(catalog: Catalog, query: Query) -> bool:
-    """Whether a query's rows come from the archive without a grouping in between."""
+    """Whether a query's rows come from the archive without a grouping or a join in between."""
+    return not query.analysis.is_ordered and _are_records(catalog, query.analysis.source)
+
+
+def _are_records(catalog: Catalog, source: Source) -> bool:
+    """Whether a source's rows are records of the archive, selected row by row."""
     return all(
-        not writer.analysis.is_aggregation and _is_of_raw(catalog, writer)
-        for writer in _writers(catalog, query.analysis.source.topic)
+        not writer.analysis.is_aggregation and _is_of_raw(catalog, writer) for writer in _writers(catalog, source.topic)
     )
+
+
+def _needs_history(catalog: Catalog, query: Query) -> bool:
+    """Whether all changes of a table's rows are needed.
+
+    They are if a stream is joined with the table or with what it gives. They also are if its rows are grouped, because
+    a group stays when all its rows have left.
+    """
+    sink = catalog.sources[query.sink]
+    readers = [other for other in catalog.queries.values() if sink.is_table and sink.name in other.reads]
+    return any(
+        not other.analysis.source.is_table or other.analysis.is_aggregation or _needs_history(catalog, other)
+        for other in readers
+    )
+
+
+def _inputs(
+    catalog: Catalog, later: Sequence[Query], histories: Collection[str], as_streamed: bool
+) -> Iterator[Source]:
+    """The streams of records whose order matters."""
+    reading = [query for query in later if query.analysis.is_ordered or (as_streamed and query.analysis.window)]
+    reading += [query for query in catalog.queries.values() if query.id in histories]
+    sources = {source.name: source for query in reading for source in query.analysis.sources}
+    for source in sources.values():
+        if not source.is_table and _are_records(catalog, source):
+            yield source
 
 
 def _counted(query: Query, period: Period) -> Query:
@@ -237,9 +327,9 @@ def _grouping(catalog: Catalog, topic: str) -> Query | None:
     changes of hopping windows declare tumbling windows.
     """
     for query in _writers(catalog, topic):
-        grouping = _grouping(catalog, query.analysis.source.topic)
-        if grouping is not None:
-            return grouping
+        for source in query.analysis.sources:
+            if (grouping := _grouping(catalog, source.topic)) is not None:
+                return grouping
         if query.analysis.is_aggregation and query.analysis.window is not None:
             return query
     return None

@@ -7,6 +7,7 @@ There is one Parquet, JSON or CSV file per table, ``<table>.parquet``, ``<table>
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import os
@@ -14,6 +15,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
@@ -150,7 +152,7 @@ def _ndjson(file: BinaryIO, _: pa.Schema, batches: Iterable[pa.RecordBatch]) -> 
     rows = 0
     for batch in batches:
         for row in batch.to_pylist():
-            file.write(orjson.dumps(row) + b"\n")
+            file.write(orjson.dumps(row, _exactly) + b"\n")
             rows += 1
     return rows
 
@@ -170,9 +172,20 @@ def _csv(file: BinaryIO, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -
     return rows
 
 
+def _exactly(value: Any) -> Any:
+    """A value that orjson does not write by itself: a DECIMAL with all its digits, BYTES as base64."""
+    if isinstance(value, Decimal):
+        return orjson.Fragment(f"{value:f}")
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    raise TypeError(f"a value of the type {type(value).__name__} has no form in JSON")
+
+
 def _csv_cell(value: Any) -> Any:
+    if isinstance(value, Decimal | bytes):
+        return f"{value:f}" if isinstance(value, Decimal) else _exactly(value)
     if isinstance(value, list | dict):
-        return orjson.dumps(value).decode()
+        return orjson.dumps(value, _exactly).decode()
     return str(value).lower() if isinstance(value, bool) else value
 
 

@@ -46,7 +46,7 @@ class Request:
     """A request of the user. Times are in epoch ms.
 
     A record may have been filed up to ``margin`` ms after its event. With ``long_form``, the long-form streams are
-    computed too.
+    computed too. With ``as_streamed``, late records are dropped as a server would drop them.
     """
 
     wanted: str
@@ -57,6 +57,7 @@ class Request:
     engine: str = "auto"
     margin: int = HOUR_MS
     long_form: bool = False
+    as_streamed: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def prepare(
     available = _bounds(source, request)
     period = settle(request.windows, request.first, request.end, request.trailing, available)
     windows = [_sized(window, period) for window in request.windows]
-    project = load_project(root, {**_settings_of(windows), **(variables or {})})
+    project = load_project(root, {**_settings_of(windows, request.as_streamed), **(variables or {})})
     catalog = check(project)
     names = choose(project, catalog, request.wanted, windows)
     if not windows:  # use those of the statements
@@ -107,9 +108,11 @@ def prepare(
     if request.long_form:
         names += _long_form(project, catalog, request.wanted)
     raw_topic = str(project.settings.get("raw_topic", source.root.rsplit("/", 1)[-1]))
-    pipeline = plan(catalog, names, raw_topic, period)
+    pipeline = plan(catalog, names, raw_topic, period, request.as_streamed)
     # Our producer and sink file an event under its own hour. Others file it when it arrives.
-    listing = source.listing(period.first, period.end + request.margin)
+    # A join depends on records before and after the period.
+    bounds = () if pipeline.is_ordered else (period.first, period.end + request.margin)
+    listing = source.listing(*bounds)
     files = listing.newest
     job = BatchJob(pipeline, source, files, period, listing.refused)
     return Prepared(project, request, windows, job, _engine(request.engine, files, settings or BatchSettings()))
@@ -153,7 +156,10 @@ def computed(prepared: Prepared, progress: Progress) -> Iterator[Results]:
     catalog, name = prepared.job.pipeline.catalog, SPARK if prepared.engine == "spark" else DUCKDB
     for query in catalog.queries.values():
         support.check_replaced_rows(catalog, query.analysis, name)
+        support.check_ordered(catalog, query, query.analysis.statement.place, name)
         support.check_query(query.analysis, name)
+        if prepared.job.pipeline.drops_late(query):
+            support.check_late(catalog, query, name)
     engine = import_module(f"opensea_metrics.spark_batch.{prepared.engine}_engine")
     computation: AbstractContextManager[Results] = engine.computed(prepared.job, progress)
     with computation as results:
@@ -180,6 +186,7 @@ def description(
             {"size": w.label, **({"slide": w.slide} if w.slide else {})} for w in prepared.windows
         ],
         "trailing": job.period.trailing,
+        "late": "as-streamed" if job.pipeline.as_streamed else "complete",
         "migrations": [
             {"version": m.version, "name": m.name, "checksum": m.checksum} for m in project.migrations
         ],
@@ -221,7 +228,7 @@ def _sized(window: WindowChoice, period: Period) -> WindowChoice:
     return replace(window, size=length, advance=length)
 
 
-def _settings_of(windows: Sequence[WindowChoice]) -> dict[str, str]:
+def _settings_of(windows: Sequence[WindowChoice], as_streamed: bool) -> dict[str, str]:
     """The settings with which the statements have these windows."""
     if not windows:
         return {}
@@ -232,13 +239,12 @@ def _settings_of(windows: Sequence[WindowChoice]) -> dict[str, str]:
         if window.label == ALL_TIME:
             size, named = f"{window.size} MILLISECONDS", {"name": ALL_TIME}
         rendered.append({"size": size, **({"slide": window.slide} if window.slide else {}), **named})
-    longest = max(window.size or 0 for window in windows)
+    longest = -(-max(window.size or 0 for window in windows) // DAY_MS)
+    of_windows = {"windows": yaml.safe_dump(rendered, default_flow_style=True, width=10_000)}
+    if as_streamed:  # the project's own grace period, and a retention with room for it
+        return {**of_windows, "retention": f"{longest + 365} DAYS"}
     # No record is dropped because it is late here, so these two must only be consistent.
-    return {
-        "windows": yaml.safe_dump(rendered, default_flow_style=True, width=10_000),
-        "grace": "1 DAY",
-        "retention": f"{-(-longest // DAY_MS) + 1} DAYS",
-    }
+    return {**of_windows, "grace": "1 DAY", "retention": f"{longest + 1} DAYS"}
 
 
 def _long_form(project: Project, catalog: Catalog, wanted: str) -> list[str]:

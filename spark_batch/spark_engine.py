@@ -19,12 +19,16 @@ from opensea_metrics.producer.archive.damage import Damage
 from opensea_metrics.producer.archive.layout import ArchiveFile
 from opensea_metrics.spark_batch.job import BatchJob, Counts, Progress, Table, counted
 from opensea_metrics.spark_batch.narrowing import columns_read
+from opensea_metrics.spark_batch.ordered import OrderedQueries
 from opensea_metrics.spark_batch.settings import BatchSettings
 from opensea_metrics.spark_batch.spark_errors import SparkError, spark_errors
+from opensea_metrics.spark_batch.spark_ordered import SparkOrdered
 from opensea_metrics.spark_batch.spark_session import open_session
 from opensea_metrics.spark_batch.spark_source import compacted_rows, damaged_files, text_rows
+from opensea_metrics.sql.language.catalog.catalog import Query
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering import selects
+from opensea_metrics.sql.language.lowering.duckdb.stream_time import stream_time
 from opensea_metrics.sql.language.lowering.spark import python
 from opensea_metrics.sql.language.lowering.spark import selects as spark_selects
 
@@ -59,6 +63,10 @@ class SparkResults:
         self._views: dict[str, str] = {}
         """The view of each selection and grouping, by its query's id."""
         self._kept: list[DataFrame] = []
+        self._ordering = SparkOrdered(self._sql, self._grouped)
+        self._ordered = OrderedQueries(self._ordering, job.pipeline)
+        self._place = ("_hour", "_part") if job.pipeline.is_ordered else ()
+        """Columns of a record that say where it is in the archive."""
         self._counts = Counts()
         self._damaged = damaged_files(session)
         self._rows: list[ArchiveFile] = []
@@ -85,20 +93,40 @@ class SparkResults:
                 self._stage()
                 self._count()
         progress(total, total)
+        for source in self._pipeline.inputs:
+            self._ordered.keep_input(source, self._in_place(source))
         for query in (*self._pipeline.first, *self._pipeline.later):
-            grouped = spark_selects.grouped(
-                query.analysis, self._relation(query.analysis.source)
-            )
-            if query.analysis.window and query in self._pipeline.first:
-                grouped = f"SELECT * FROM ({grouped}) WHERE {self._job.period.holds(query.analysis.window)}"
-            frame = self._sql(grouped)
-            topic = self._pipeline.catalog.sources[query.sink].topic
-            self._view(query.id, frame, keep=bool(self._pipeline.readers(topic)))
+            if not query.analysis.is_ordered:
+                relation = self._ordered.rows if self._pipeline.drops_late(query) else self._relation
+                self._group(query, relation(query.analysis.source))
+                self._ordered.keep_history(query)
+            elif not query.analysis.is_aggregation:
+                self._ordered.select(query)
+            else:
+                with self._ordered.grouped(query) as rows:
+                    self._group(query, rows)
+
+    def _group(self, query: Query, relation: str) -> None:
+        """Compute a grouping from the rows of a relation."""
+        time = None
+        if self._pipeline.drops_late(query):
+            time = stream_time(query.analysis, {})
+            relation = f"SELECT *, _part AS ROWPARTITION FROM ({relation})"
+        grouped = spark_selects.grouped(query.analysis, relation, time)
+        if query.analysis.window and (self._pipeline.is_ordered or query in self._pipeline.first):
+            grouped = f"SELECT * FROM ({grouped}) WHERE {self._job.period.holds(query.analysis.window)}"
+        topic = self._pipeline.catalog.sources[query.sink].topic
+        keep = bool(self._pipeline.readers(topic))
+        self._view(query.id, self._sql(grouped), keep=keep)
+
+    def _grouped(self, query: Query) -> str:
+        return f"SELECT * FROM {self._views[query.id]}"
 
     def table(self, name: str) -> Table:
         """The rows of one target."""
         source = self._pipeline.catalog.sources[name]
-        selected = [selects.listed(spark_selects.SYNTAX, source, relation) for relation in self._relations(source)]
+        relations = (self._job.chosen(source, relation) for relation in self._relations(source))
+        selected = [selects.listed(spark_selects.SYNTAX, source, relation) for relation in relations]
         with spark_errors():
             schema = self._arrow(f"SELECT * FROM ({selected[0]}) LIMIT 0").schema
         order = selects.order(source)
@@ -131,6 +159,7 @@ class SparkResults:
 
     def close(self) -> None:
         """Release the kept data."""
+        self._ordering.close()
         for frame in self._kept:
             with suppress(Exception):  # the JVM may have ended, which frees it too
                 frame.unpersist()
@@ -146,16 +175,16 @@ class SparkResults:
         """Read the needed columns of the archive."""
         for source in self._pipeline.raw_sources():
             selections = self._pipeline.reading(source, self._pipeline.selections)
-            groupings = self._pipeline.reading(source, self._pipeline.first)
+            others = self._pipeline.reading(source, (*self._pipeline.first, *self._pipeline.later))
             relation = self._records(source)
             if self._pipeline.is_kept(source):
-                names = set().union(*(columns_read(q.analysis) for q in selections + groupings))
+                names = set().union(*(columns_read(q.analysis) for q in selections + others))
                 kept = self._chosen(relation, names & set(source.readable()))
                 self._view(source.name, self._sql(kept), keep=True)
                 relation = f"SELECT * FROM {self._views[source.name]}"
             for query in selections:
                 names = {column.name for column in query.analysis.columns}
-                rows = spark_selects.rows(query.analysis, relation, ("_failed",))
+                rows = spark_selects.rows(query.analysis, relation, ("_failed",), self._place)
                 self._view(query.id, self._sql(self._chosen(rows, names)), keep=True)
 
     def _leave_out_damaged(self) -> bool:
@@ -182,13 +211,14 @@ class SparkResults:
             addresses = list(map(self._address, self._rows))
             parts.append(compacted_rows(self._session, addresses, source))
         if texts or not parts:
-            parts.append(text_rows(self._session, self._job.source, texts, source, self._damaged))
-        columns = ", ".join([*(spark_column(c.name) for c in source.columns if not c.is_key), *_HIDDEN])
+            parts.append(text_rows(self._session, self._job.source, texts, source, self._damaged, bool(self._place)))
+        hidden = [*_HIDDEN, *self._place]
+        columns = ", ".join([*(spark_column(c.name) for c in source.columns if not c.is_key), *hidden])
         return " UNION ALL ".join(f"SELECT {columns} FROM ({part})" for part in parts)
 
     def _is_of_rows(self, file: ArchiveFile, source: Source, leaves: Collection[str]) -> bool:
-        """Whether Spark itself can read the needed fields of a file."""
-        if file.form != "parquet" or file.path in self._by_texts:
+        """Whether Spark itself can read the needed fields of a file, and need not know a record's place."""
+        if file.form != "parquet" or file.path in self._by_texts or self._place:
             return False
         columns = schema(self._job.source, file, [source])
         return columns is not None and has_fields(columns, leaves)
@@ -197,7 +227,7 @@ class SparkResults:
         return file.path if self._job.source.s3 is None else f"s3a://{file.path}"
 
     def _chosen(self, relation: str, names: set[str]) -> str:
-        columns = [*map(spark_column, sorted(names - {"ROWTIME"})), *_HIDDEN]
+        columns = [*map(spark_column, sorted(names - {"ROWTIME"})), *_HIDDEN, *self._place]
         return f"SELECT {', '.join(columns)} FROM ({relation})"
 
     def _count(self) -> None:
@@ -220,14 +250,28 @@ class SparkResults:
         for query in self._pipeline.writers(source.topic):
             bounds = ["WINDOWSTART", "WINDOWEND"] if query.analysis.window else []
             names = [*(column.name for column in query.analysis.columns), *bounds]
-            if query.analysis.is_aggregation:
-                rows = f"SELECT * FROM {self._views[query.id]}"
+            if selected := self._ordered.final(query):
+                rows = selected
+            elif query.analysis.is_aggregation:
+                rows = self._grouped(query)
             elif query.id in self._views:
                 rows = f"SELECT * FROM {self._views[query.id]} WHERE {self._job.readable}"
             else:
                 rows = spark_selects.rows(query.analysis, self._relation(query.analysis.source))
             parts.append(spark_selects.as_source(source, rows, names))
         return parts
+
+    def _in_place(self, source: Source) -> str:
+        """A stream's records, selected row by row, with their places in the archive."""
+        if source.topic == self._pipeline.raw_topic:
+            return f"SELECT * FROM {self._views[source.name]} WHERE {self._job.readable}"
+        (query,) = self._pipeline.writers(source.topic)
+        if query.id in self._views:
+            rows = f"SELECT * FROM {self._views[query.id]} WHERE {self._job.readable}"
+        else:
+            rows = spark_selects.rows(query.analysis, self._in_place(query.analysis.source), carried=self._place)
+        names = [column.name for column in query.analysis.columns]
+        return spark_selects.as_source(source, rows, names, self._place)
 
     def _view(self, key: str, frame: DataFrame, keep: bool) -> None:
         name = f"step_{len(self._views)}"

@@ -31,6 +31,8 @@ _SQL = {
     # Java does not compile longer methods. Spark then generates short methods, one for each operator.
     "spark.sql.codegen.hugeMethodLimit": "8000",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
+    # A text that is cut within a character has a mark there, as in Java. It is not an error.
+    "spark.sql.legacy.codingErrorAction": "true",
 }
 
 

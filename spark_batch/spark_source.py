@@ -37,6 +37,7 @@ _ROWS = 100_000
 _BATCH = 10_000
 _MEMORY = "200MB"
 """The most memory of DuckDB in a worker."""
+_PLACE = ("_hour BIGINT", "_part INT")
 _FILES = pa.list_(pa.struct({
     "hour_ms": pa.int64(), "partition": pa.int64(), "start": pa.int64(), "path": pa.string(),
     "size": pa.int64(), "form": pa.string(), "end": pa.int64(), "is_numbered": pa.bool_(),
@@ -50,18 +51,20 @@ def text_rows(
     files: Sequence[ArchiveFile],
     stream: Source,
     damaged: Any,
+    in_place: bool,
 ) -> str:
     """The records of text files as a stream declares them: its columns, ROWTIME, ``_off``, ``_failed``.
 
-    For compacted files, the texts are those of the original files. ``damaged`` is an accumulator
-    (:func:`damaged_files`) of files that could only be read up to their damage.
+    ``in_place`` adds the hour (epoch ms) and the partition of a record's file, ``_hour`` and ``_part``. For compacted
+    files, the texts are those of the original files. ``damaged`` is an accumulator (:func:`damaged_files`) of files
+    that could only be read up to their damage.
     """
     groups = list(shared_out(files, _TASKS * session.sparkContext.defaultParallelism))
     rows = pa.array([list(map(asdict, group)) for group in groups], _FILES)
     # One task for each group.
     session.conf.set("spark.sql.leafNodeDefaultParallelism", max(1, len(groups)))
-    schema = _schema(stream, "ROWTIME BIGINT", "_off BIGINT", "_failed STRING")
-    decoding = _Decoding(archive, stream, damaged)
+    schema = _schema(stream, "ROWTIME BIGINT", "_off BIGINT", "_failed STRING", *(_PLACE if in_place else ()))
+    decoding = _Decoding(archive, stream, damaged, in_place)
     frame = session.createDataFrame(pa.table({"files": rows})).mapInArrow(decoding, schema)
     frame.createOrReplaceTempView("archive_texts")
     return "SELECT * FROM archive_texts"
@@ -107,6 +110,7 @@ class _Decoding:
     archive: Archive
     stream: Source
     damaged: Any
+    in_place: bool
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         # Arrow's own allocator keeps memory that it no longer needs.
@@ -114,18 +118,22 @@ class _Decoding:
         with chunks.database(settings={"memory_limit": _MEMORY, "threads": 1}) as (database, _):
             attempts = Attempts()
             for group in (row for batch in batches for row in batch.column("files").to_pylist()):
-                files = [ArchiveFile(**fields) for fields in group]
-                texts = FileLineSource(self.archive, files, lambda file: None)
-                for chunk in chunks.of_texts(texts, _ROWS):
-                    rows = attempts.at(chunk, partial(self._rows, database, chunk))
-                    for path, damage in chunk.damaged.items():
-                        self.damaged.add({path: damage})
-                    yield from rows.to_batches(_BATCH)
+                for place, files in self._places([ArchiveFile(**fields) for fields in group]):
+                    texts = FileLineSource(self.archive, files, lambda file: None)
+                    for chunk in chunks.of_texts(texts, _ROWS):
+                        rows = attempts.at(chunk, partial(self._rows, database, chunk, place))
+                        for path, damage in chunk.damaged.items():
+                            self.damaged.add({path: damage})
+                        yield from rows.to_batches(_BATCH)
 
-    def _rows(self, database: duckdb.DuckDBPyConnection, chunk: Chunk, all_json: bool) -> pa.Table:
+    def _places(self, files: list[ArchiveFile]) -> Iterable[tuple[str, list[ArchiveFile]]]:
+        """The files with SQL for the columns of their place. Files with one place are together."""
+        return chunks.in_places(files) if self.in_place else [("", files)]
+
+    def _rows(self, database: duckdb.DuckDBPyConnection, chunk: Chunk, place: str, all_json: bool) -> pa.Table:
         relation = chunk.relation(database, self.stream, all_json)
         names = ", ".join(column(field.name) for field in _values(self.stream))
-        return database.sql(f"SELECT {names}, ROWTIME, _off, _failed FROM ({relation})").to_arrow_table()
+        return database.sql(f"SELECT {names}, ROWTIME, _off, _failed{place} FROM ({relation})").to_arrow_table()
 
 
 def _schema(stream: Source, *hidden: str) -> str:

@@ -26,8 +26,8 @@ def stage(lane: duckdb.DuckDBPyConnection, chunk: Chunk, pipeline: QueryPipeline
         selections = pipeline.reading(source, pipeline.selections)
         if pipeline.is_kept(source):
             # Decoded only once.
-            groupings = pipeline.reading(source, pipeline.first)
-            names = set().union(*(columns_read(q.analysis) for q in selections + groupings))
+            others = pipeline.reading(source, (*pipeline.first, *pipeline.later))
+            names = set().union(*(columns_read(q.analysis) for q in selections + others))
             _keep(lane, decoded_table(source), relation, names & set(source.readable()))
             relation = f"SELECT * FROM {decoded_table(source)}"
         for query in selections:

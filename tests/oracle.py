@@ -252,16 +252,17 @@ def _record(line: bytes) -> Record | None:
             "image": metadata.get("image_url"),
             "quantity": units,
             "chain": inner.get("chain"),
-            "maker": _account(inner.get("maker")),
-            "taker": _account(inner.get("taker")),
+            "maker": account(inner.get("maker")),
+            "taker": account(inner.get("taker")),
             "from": (inner.get("from_account") or {}).get("address"),
             "to": (inner.get("to_account") or {}).get("address"),
+            "transaction": (inner.get("transaction") or {}).get("hash"),
             **values,
         },
     )
 
 
-def _account(account: dict[str, Any] | None) -> str | None:
+def account(account: dict[str, Any] | None) -> str | None:
     """An account's address. Hexadecimal addresses become lower case, because capitals are only a checksum."""
     address = str((account or {}).get("address") or "").strip(" \t\r\n")
     return address.lower() if re.fullmatch("0[xX][0-9a-fA-F]{40}", address) else address or None

@@ -19,6 +19,7 @@ import yaml
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.core.types import castable
+from opensea_metrics.deploy.embedded.printed_topic import PrintedTopic, print_statement
 from opensea_metrics.deploy.embedded.queries import TransientQuery
 from opensea_metrics.deploy.embedded.trial import Trial
 from opensea_metrics.sql.language.catalog.catalog import Catalog
@@ -112,6 +113,10 @@ def _on_server(kind: Kind, example: str) -> str:
                 return "yes"
         except Unsupported as error:
             return _no(error)
+    if kind is Kind.PRINT:
+        with closing(PrintedTopic(trial.engine, print_statement(statement), {})) as printed:
+            list(printed.rows())
+        return "yes"
     try:
         support.check_statement(trial.engine.catalog, statement, trial.engine.catalog)
         support.check_registry(trial.engine.catalog, statement, trial.engine.catalog)

@@ -49,16 +49,23 @@ _METHODS = ("initialize", "accumulate", "merge", "finish")
 @overload
 def udf(function: F) -> F: ...
 @overload
-def udf(*, name: str | None = None, arrow: Callable[..., Any] | None = None) -> Callable[[F], F]: ...
 def udf(
-    function: Any = None, *, name: str | None = None, arrow: Callable[..., Any] | None = None
+    *, name: str | None = None, arrow: Callable[..., Any] | None = None, duckdb: str | None = None
+) -> Callable[[F], F]: ...
+def udf(
+    function: Any = None,
+    *,
+    name: str | None = None,
+    arrow: Callable[..., Any] | None = None,
+    duckdb: str | None = None,
 ) -> Any:
     """Make a type-hinted function available in SQL as ``name`` (default: its own name, upper-cased).
 
-    ``arrow`` returns the same results for whole Arrow arrays, for DuckDB and Spark. Raises UdfError for a parameter
+    ``arrow`` returns the same results for whole Arrow arrays, for DuckDB and Spark. ``duckdb`` is an expression of
+    DuckDB's SQL with the same results: its arguments are ``{0}``, ``{1}`` and so on. Raises UdfError for a parameter
     or result whose hint has no SQL type.
     """
-    return _decorator("scalar", function, name, arrow)
+    return _decorator("scalar", function, name, arrow, duckdb)
 
 
 @overload
@@ -67,7 +74,7 @@ def udtf(function: F) -> F: ...
 def udtf(*, name: str | None = None) -> Callable[[F], F]: ...
 def udtf(function: Any = None, *, name: str | None = None) -> Any:
     """Make a function that returns ``list[T]`` a table function, with one row per element, like EXPLODE."""
-    return _decorator("table", function, name, None)
+    return _decorator("table", function, name)
 
 
 def udaf(
@@ -139,7 +146,9 @@ def aggregate(aggregator: Any, rows: Iterable[Sequence[Any]]) -> Any:
     return aggregator.finish(state)
 
 
-def _decorator(kind: FunctionKind, function: Any, name: str | None, arrow: Any) -> Any:
+def _decorator(
+    kind: FunctionKind, function: Any, name: str | None, arrow: Any = None, duckdb: str | None = None
+) -> Any:
     def decorate(function: Any) -> Any:
         where = f"{function.__code__.co_filename}: function {function.__name__}"
         doc = inspect.getdoc(function) or ""
@@ -155,6 +164,7 @@ def _decorator(kind: FunctionKind, function: Any, name: str | None, arrow: Any) 
             result=result,
             result_hint=result_hint,
             arrow=arrow,
+            duckdb=duckdb,
             description=_description(doc),
             examples=_examples(doc),
         )

@@ -142,6 +142,14 @@ class Aggregation:
             log_error(self.definition.name, error)
             return None
 
+    def finished(self, state: Any) -> Any:
+        """The result of a state that is not text, as :meth:`finish` returns it."""
+        try:
+            return self._write(self.conclude(state))
+        except Exception as error:
+            log_error(self.definition.name, error)
+            return None
+
     @cached_property
     def _write(self) -> Converter:
         return writer(self.definition.result)

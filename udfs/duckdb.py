@@ -1,8 +1,8 @@
 """Registers the functions with DuckDB.
 
-Scalar and table functions have their SQL names. Table functions return lists, to be used with ``unnest``. An
-aggregate without a native form becomes three functions over states as JSON text: ``NAME_partial``,
-``NAME_merge`` and ``NAME_finish``. ``Definition.in_duckdb`` writes their calls.
+Scalar and table functions have their SQL names. Table functions return lists, to be used with ``unnest``. A function
+with an expression of DuckDB's SQL becomes a macro. An aggregate without a native form becomes three functions over
+states as JSON text: ``NAME_partial``, ``NAME_merge`` and ``NAME_finish``. ``Definition.in_duckdb`` writes their calls.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import duckdb
 import pyarrow as pa
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
-from opensea_metrics.core.definition import Definition
+from opensea_metrics.core.definition import Definition, NativeState
+from opensea_metrics.core.quoting import quoted
 from opensea_metrics.core.types import STRING
 from opensea_metrics.core.types import duckdb as duckdb_type
 from opensea_metrics.udfs import arrow, calls, registry
@@ -36,6 +37,11 @@ def register(connection: duckdb.DuckDBPyConnection) -> None:
 
 def register_scalar(connection: duckdb.DuckDBPyConnection, definition: Definition) -> None:
     """Make one scalar or table function known to a database."""
+    if definition.duckdb is not None:
+        names = [f"c{i}" for i in range(len(definition.parameters))]
+        macro = f"{quoted(definition.name)}({', '.join(names)}) AS ({definition.duckdb.format(*names)})"
+        connection.execute(f"CREATE OR REPLACE MACRO {macro}")
+        return
     parameters = [duckdb_type(p.type) for p in definition.parameters]
     result = duckdb_type(definition.result)
     _create(connection, definition.name, _scalar(definition), parameters, result)
@@ -49,20 +55,23 @@ def _scalar(definition: Definition) -> Callable[..., pa.Array]:
 
 
 def _register_aggregate(connection: duckdb.DuckDBPyConnection, definition: Definition) -> None:
-    if definition.native is not None:
-        for macro in definition.native.macros:
+    constants = [duckdb_type(p.type) for p in definition.constants]
+    partial, merge, finish = _of_aggregate(definition)
+    result = duckdb_type(definition.result)
+    if native := definition.native:
+        for macro in native.macros:
             connection.execute(macro)
+        if isinstance(native.finish, NativeState):
+            _create(connection, f"{definition.name}_finish", finish, [native.finish.type, *constants], result)
         return
 
     columns = ", ".join(f"c{i} {duckdb_type(p.type)}" for i, p in enumerate(definition.parameters))
-    constants = [duckdb_type(p.type) for p in definition.constants]
-    partial, merge, finish = _of_aggregate(definition)
-    for suffix, function, first, result in (
+    for suffix, function, first, returned in (
         ("partial", partial, f"STRUCT({columns})[]", "VARCHAR"),
         ("merge", merge, "VARCHAR[]", "VARCHAR"),
-        ("finish", finish, "VARCHAR", duckdb_type(definition.result)),
+        ("finish", finish, "VARCHAR", result),
     ):
-        _create(connection, f"{definition.name}_{suffix}", function, [first, *constants], result)
+        _create(connection, f"{definition.name}_{suffix}", function, [first, *constants], returned)
 
 
 @cache
@@ -83,9 +92,15 @@ def _of_aggregate(definition: Definition) -> tuple[Callable[..., pa.Array], ...]
     def partial(aggregation: calls.Aggregation, rows: Sequence[dict[str, Any]]) -> str:
         return aggregation.partial([tuple(row.values()) for row in rows])
 
+    def finish(aggregation: calls.Aggregation, state: Any) -> Any:
+        native = definition.native
+        if native and isinstance(native.finish, NativeState):
+            return aggregation.finished(native.finish.read(state or []))
+        return aggregation.finish(state)
+
     text = arrow.arrow_type(STRING)
-    finish = by_row(calls.Aggregation.finish, arrow.arrow_type(definition.result))
-    return by_row(partial, text), by_row(calls.Aggregation.merged, text), finish
+    finished = by_row(finish, arrow.arrow_type(definition.result))
+    return by_row(partial, text), by_row(calls.Aggregation.merged, text), finished
 
 
 def _create(

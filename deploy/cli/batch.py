@@ -36,6 +36,13 @@ class EngineName(StrEnum):
     SPARK = "spark"
 
 
+class LateRecords(StrEnum):
+    """Whether late records count."""
+
+    COMPLETE = "complete"
+    AS_STREAMED = "as-streamed"
+
+
 class LogLevel(StrEnum):
     """The lowest level that is logged."""
 
@@ -99,6 +106,13 @@ def recompute(
         EngineName, typer.Option(help="auto: Spark if a master is set or there are many GB of files.")
     ] = EngineName.AUTO,
     margin: Margin = "1 hour",
+    late: Annotated[
+        LateRecords,
+        typer.Option(
+            help="complete: all records count. as-streamed: a record that came after its window's grace period is"
+            " dropped, as a server drops it."
+        ),
+    ] = LateRecords.COMPLETE,
     to_parquet: Annotated[
         str | None, typer.Option(metavar="URL", help="Write one Parquet file per table to a folder or bucket.")
     ] = None,
@@ -124,6 +138,9 @@ def recompute(
     counted from 1970-01-01, so 7-day windows start on Thursdays. With --trailing they are counted back from
     --to.
 
+    A join, a query over a table and --late as-streamed depend on the order of all records. So they read the archive
+    from its start, in the order in which a server reads it. What an engine cannot run exactly is refused by name.
+
     Example: opensea-metrics recompute all --window '1 day' --from 2026-09-15 --to 2026-09-16 --to-parquet out
     """
     log_to_stderr(getattr(logging, log_level.upper()))
@@ -137,6 +154,7 @@ def recompute(
         engine=engine,
         margin=duration(margin),
         long_form=to_kafka or to_cassandra,
+        as_streamed=late is LateRecords.AS_STREAMED,
     )
     prepared = prepare(request, open_archive(source or archive(sql, variables)), sql, variables)
     if to_kafka:

@@ -14,11 +14,13 @@ from opensea_metrics.deploy.cli.app import ChangesPending, app
 from opensea_metrics.deploy.commands import ApplyChoice, plan_file
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.plan.steps import RollbackPlan
-from opensea_metrics.deploy.output.machine import status_json
+from opensea_metrics.deploy.output.forms import Form
+from opensea_metrics.deploy.output.machine import PLAN, plan_objects, status_objects
 from opensea_metrics.deploy.output.plain import say, say_json
 from opensea_metrics.deploy.output.plans import data_sentence, show_plan, show_rollback, show_status
 from opensea_metrics.deploy.output.progress import Reporter
 from opensea_metrics.deploy.output.queries import DONE, query_object, show_queries
+from opensea_metrics.deploy.output.reports import WholeReport, write_report
 from opensea_metrics.deploy.replies import ServerQuery
 
 
@@ -31,6 +33,8 @@ def plan(
     one: options.One = False,
     out_of_order: options.OutOfOrder = False,
     side_by_side: options.SideBySide = False,
+    form: options.Format = None,
+    out: options.Out = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print JSON, which apply --plan executes.")
     ] = False,
@@ -39,14 +43,12 @@ def plan(
 
     Example: opensea-metrics plan --json > plan.json
     """
+    view = options.report_view(form, out, json)
     choice = ApplyChoice(to, one, out_of_order, side_by_side)
     planned = commands.plan(server_access.client(server), sql, options.variables(var), choice=choice)
-    if json:
-        say_json(plan_file.to_json(planned, data_sentence), indent=1)
-    elif planned.versions:
-        show_plan(planned)
-    else:
-        say("nothing to do")
+    whole = WholeReport(plan_file.to_json(planned, data_sentence), indent=1)
+    show = (lambda: show_plan(planned)) if planned.versions else (lambda: say("nothing to do"))
+    write_report(view, show, plan_objects(planned, data_sentence), PLAN, whole)
     if planned.versions:
         raise ChangesPending
 
@@ -161,20 +163,28 @@ def rollback(
 
 @app.command()
 def status(
-    server: options.Server = None, sql: options.Sql = None, var: options.Var = None, json: options.Json = False
+    server: options.Server = None,
+    sql: options.Sql = None,
+    var: options.Var = None,
+    form: options.Format = None,
+    out: options.Out = None,
+    json: options.Json = False,
 ) -> None:
     """Show the state of each version, and the holder of the lock.
 
     Example: opensea-metrics status --json
+
+    Example: opensea-metrics status --out versions.csv
     """
+    view = options.report_view(form, out, json)
     client = server_access.client(server)
     versions, holder = commands.status(client, sql, options.variables(var)), commands.lock_holder(client)
-    if json:
-        status_json(versions, holder)
-        return
-    show_status(versions)
-    if holder is not None:
-        say(holder)
+    objects = status_objects(versions)
+    if view.form is Form.JSON and holder is not None:
+        objects.append({"lock": holder})
+    write_report(view, lambda: show_status(versions), objects)
+    if view.form is not Form.JSON and holder is not None:
+        say(holder, stderr=view.form is not Form.TABLE)
 
 
 @app.command()

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from opensea_metrics.deploy.config import Settings
+from opensea_metrics.deploy.output.forms import Form, ReportView, form_for
 
 Server = Annotated[
     str | None,
@@ -58,7 +59,21 @@ Wait = Annotated[
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Keep a line for each finished statement.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
+Format = Annotated[
+    Form | None,
+    typer.Option("--format", help="The form of the rows.", show_default="by the suffix of --out, or table"),
+]
+Out = Annotated[
+    Path | None, typer.Option("--out", metavar="FILE", help="Write the result to a file, with exact values.")
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def report_view(form: Form | None, out: Path | None, json: bool) -> ReportView:
+    """How a report is written. Raises BadParameter for two forms, and OutputRefused."""
+    if json and form not in (None, Form.JSON):
+        raise typer.BadParameter(f"--json and --format {form} contradict each other")
+    return ReportView(Form.JSON if json else form_for(form, out), out)
 
 
 def finite(value: float | None) -> float | None:

@@ -11,7 +11,7 @@ import typer
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.cli import options, server_access
 from opensea_metrics.deploy.cli.app import app
-from opensea_metrics.deploy.output.files import Form
+from opensea_metrics.deploy.output.forms import Form
 from opensea_metrics.deploy.query.user_statements import statements_in
 from opensea_metrics.deploy.shell.runner import Runner, View, refusing
 
@@ -26,13 +26,8 @@ def query(
     file: Annotated[
         Path | None, typer.Option("--file", "-f", metavar="FILE", help="Run the statements of a file; - is stdin.")
     ] = None,
-    form: Annotated[
-        Form | None,
-        typer.Option("--format", help="The form of rows.", show_default="by the suffix of --out, or table"),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Write the result to a file, with exact values.")
-    ] = None,
+    form: options.Format = None,
+    out: options.Out = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Exact values on a terminal too: epoch milliseconds, all digits.")
     ] = False,

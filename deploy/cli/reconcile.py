@@ -13,7 +13,13 @@ from opensea_metrics.deploy.cli.app import ChangesPending, app
 from opensea_metrics.deploy.cli.batch import EngineName, From, Margin, SourceUrl, Until, archive
 from opensea_metrics.deploy.migrations.record.serving import serving_names
 from opensea_metrics.deploy.output.damage import show_refused
-from opensea_metrics.deploy.output.reconcile import show_differences, show_differences_json
+from opensea_metrics.deploy.output.reconcile import (
+    COLUMNS,
+    difference_objects,
+    differences_json,
+    show_differences,
+)
+from opensea_metrics.deploy.output.reports import WholeReport, write_report
 from opensea_metrics.producer.archive.layout import HOUR_MS
 from opensea_metrics.producer.archive.location import open_archive
 from opensea_metrics.spark_batch.period import duration, parse_time
@@ -37,6 +43,8 @@ def reconcile(
     server: options.Server = None,
     sql: options.Sql = None,
     var: options.Var = None,
+    form: options.Format = None,
+    out: options.Out = None,
     json: Annotated[bool, typer.Option("--json", help="Print all differences as one JSON object.")] = False,
 ) -> None:
     """Compare a table's windows on the server with those recomputed from the archive.
@@ -46,6 +54,7 @@ def reconcile(
 
     Example: opensea-metrics reconcile --table collection_30_minutes --from 2026-09-15 --to 2026-09-16
     """
+    view = options.report_view(form, out, json)
     variables = options.variables(var)
     request = Request(
         wanted=table,
@@ -77,9 +86,13 @@ def reconcile(
     window_and_retention = window_of(prepared.job.pipeline, target)
     assert window_and_retention is not None
     size = window_and_retention[0].size
-    if json:
-        show_differences_json(target, size, (period.first, period.end), compared, findings)
-    else:
-        show_differences(target, period.text, compared, findings)
+    report = differences_json(target, size, (period.first, period.end), compared, findings)
+    write_report(
+        view,
+        lambda: show_differences(target, period.text, compared, findings),
+        difference_objects(report),
+        COLUMNS,
+        WholeReport(report, indent=2),
+    )
     if findings:
         raise ChangesPending

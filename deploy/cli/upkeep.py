@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -18,13 +17,18 @@ from opensea_metrics.deploy.commands import ApplyChoice
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.plan.drift import Drift
 from opensea_metrics.deploy.migrations.plan.repair import Repair
+from opensea_metrics.deploy.output.files import redirected
+from opensea_metrics.deploy.output.forms import Form
 from opensea_metrics.deploy.output.machine import (
-    changes_json,
-    drift_json,
-    errors_json,
-    validation_json,
+    DRIFT,
+    Object,
+    change_objects,
+    drift_objects,
+    error_objects,
+    validation_objects,
 )
 from opensea_metrics.deploy.output.plain import say
+from opensea_metrics.deploy.output.reports import write_report
 from opensea_metrics.deploy.output.upkeep import (
     correction_sentence,
     drift_sentence,
@@ -58,6 +62,10 @@ def new(
     slide: Annotated[
         str | None, typer.Option(metavar="SLIDE", help="With --window: a new window starts every SLIDE.")
     ] = None,
+    family: Annotated[
+        str | None,
+        typer.Option(metavar="FAMILY", help="Create the tables of a family that is defined and not in use."),
+    ] = None,
     change: Annotated[
         str | None,
         typer.Option(metavar="FAMILY", help="Copy the definition of a family of tables, to be edited and applied."),
@@ -73,18 +81,23 @@ def new(
 
     Example: opensea-metrics new --window '1 DAY'
 
+    Example: opensea-metrics new --family buyers_sellers
+
     Example: opensea-metrics new top_5 --change top_collections
     """
     variables = options.variables(var)
     if slide is not None and window is None:
         raise typer.BadParameter("use it with --window", param_hint="--slide")
-    if window is not None and change is not None:
-        raise typer.BadParameter("use either --window or --change")
+    if sum(option is not None for option in (window, family, change)) > 1:
+        raise typer.BadParameter("use one of --window, --family and --change")
     if window is not None:
         say(commands.new_window(window, slide, name, sql, variables))
         return
+    if family is not None:
+        say(commands.new_family(family, name, sql, variables))
+        return
     if name is None:
-        raise typer.BadParameter("give a name, or --window SIZE", param_hint="NAME")
+        raise typer.BadParameter("give a name, --window SIZE, or --family FAMILY", param_hint="NAME")
     if change is None:
         say(commands.new(name, sql, variables))
         return
@@ -100,6 +113,8 @@ def validate(
     offline: Annotated[
         bool, typer.Option("--offline", help="Ask no server, even if one is configured.")
     ] = False,
+    form: options.Format = None,
+    out: options.Out = None,
     json: options.Json = False,
 ) -> None:
     """Render and check all statements. With a server, also show changes of applied files.
@@ -111,20 +126,32 @@ def validate(
 
     Example: opensea-metrics validate --json
     """
+    view = options.report_view(form, out, json)
     variables = options.variables(var)
-    with _errors_as_json(json):
-        _validate(server, sql, variables, offline, json)
+    if view.form is Form.TABLE:
+        with redirected(view.out):
+            _validate(server, sql, variables, offline, None)
+        return
+    objects: list[Object] = []
+    try:
+        _validate(server, sql, variables, offline, objects)
+    except SqlError as error:
+        objects += error_objects(error)
+        raise
+    finally:
+        write_report(view, lambda: None, objects)
 
 
 def _validate(
-    server: str | None, sql: Path | None, variables: dict[str, str], offline: bool, json: bool
+    server: str | None, sql: Path | None, variables: dict[str, str], offline: bool, objects: list[Object] | None
 ) -> None:
+    """Check all statements. The results go into ``objects``. Without it they are printed for people."""
     is_named = bool(server) or options.is_configured()
     client = None if offline or not is_named else server_access.client(server)
     is_embedded = client.info().is_embedded if client else not is_named
     checked = commands.validate(sql, variables, is_embedded)
-    if json:
-        validation_json(checked)
+    if objects is not None:
+        objects += validation_objects(checked)
     else:
         for unsupported in checked.unsupported:
             say(f"note: {unsupported.place}: {unsupported.message}")
@@ -134,7 +161,10 @@ def _validate(
     if client is None:
         return
     changed = commands.changed(client, sql, variables)
-    (changes_json if json else show_changed)(changed)
+    if objects is not None:
+        objects += change_objects(changed)
+    else:
+        show_changed(changed)
     if changed:
         versions = ", ".join(f"V{version:03}" for version in sorted({c.version for c in changed}))
         raise MigrationError(
@@ -148,7 +178,7 @@ def _validate(
         commands.plan(client, sql, variables, choice=ApplyChoice(side_by_side=True)).refuse()
     else:
         planned.refuse()
-    if json:
+    if objects is not None:
         return
     say("no applied file was changed")
     if planned.needs_side_by_side:
@@ -156,31 +186,25 @@ def _validate(
     say(f"apply would execute {len(planned.steps)} statements" if planned.versions else "nothing is pending")
 
 
-@contextmanager
-def _errors_as_json(json: bool) -> Iterator[None]:
-    """With ``json``, errors in files are also printed to stdout as JSON."""
-    try:
-        yield
-    except SqlError as error:
-        if json:
-            errors_json(error)
-        raise
-
-
 @app.command()
 def diff(
-    server: options.Server = None, sql: options.Sql = None, var: options.Var = None, json: options.Json = False
+    server: options.Server = None,
+    sql: options.Sql = None,
+    var: options.Var = None,
+    form: options.Format = None,
+    out: options.Out = None,
+    json: options.Json = False,
 ) -> None:
     """Show the differences between the server and the record. Exit code 2 means that there are some.
 
     Example: opensea-metrics diff --server http://ksqldb:8088 --json
     """
+    view = options.report_view(form, out, json)
     drifts = commands.diff(server_access.client(server), sql, options.variables(var), server_access.site())
-    (drift_json if json else show_drift)(drifts)
+    show = (lambda: show_drift(drifts)) if drifts else (lambda: say("the server matches the record"))
+    write_report(view, show, drift_objects(drifts), DRIFT)
     if drifts:
         raise ChangesPending
-    if not json:
-        say("the server matches the record")
 
 
 @app.command()

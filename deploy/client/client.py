@@ -212,11 +212,12 @@ class KsqlClient:
         """All rows of a pull query. The query is repeated while the table is not ready."""
         return list(self.pull_rows(text))
 
-    def pull_rows(self, text: str) -> Rows:
-        """The rows of a pull query with their columns, which an empty result has as well."""
+    def pull_rows(self, text: str, exact: bool = False) -> Rows:
+        """The rows of a pull query with their columns, which an empty result has as well. ``exact``: as in
+        :meth:`select`."""
 
         def request() -> Rows:
-            rows = self.select(text)
+            rows = self.select(text, exact=exact)
             return Rows(rows.columns, iter(list(rows.values)))
 
         return self._transport.patiently(request)
@@ -232,14 +233,14 @@ class KsqlClient:
         return self._transport.lines(text)
 
     def select(
-        self, text: str, properties: Mapping[str, str] | None = None, endless: bool = False
+        self, text: str, properties: Mapping[str, str] | None = None, endless: bool = False, exact: bool = False
     ) -> Rows:
         """Start a query once, and return when its columns are known.
 
         An endless query must be closed, because the server runs it until then. Its rows raise QueryEnded
-        if the server ends it before its LIMIT.
+        if the server ends it before its LIMIT. With ``exact``, DECIMALs are Decimals with all their digits.
         """
-        replies = self._transport.stream(text, properties, endless)
+        replies = self._transport.stream(text, properties, endless, exact)
         with self._reading(f"POST /query ({summary(text)})"):
             reply = next(replies, {})
             if reply.get("errorMessage") is not None:
@@ -248,7 +249,7 @@ class KsqlClient:
             columns = columns_of(shapes.text(header, "schema"))
             query_id = text_or_none(header, "queryId")
         close = partial(self._transport.close_query, query_id or "") if endless else None
-        values = Values(replies, len(columns), text, self.url, close)
+        values = Values(replies, columns, text, self.url, close)
         return Rows(columns, values, values.close)
 
     def _list(self, statement: str, name: str, of: Callable[[Json], T]) -> tuple[T, ...]:

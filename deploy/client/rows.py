@@ -7,22 +7,31 @@ import json
 import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from opensea_metrics.deploy.client.errors import BadReply, ClientError, QueryEnded, error_in
 from opensea_metrics.deploy.client.limits import REPLY_BYTES
-from opensea_metrics.deploy.replies import Row
+from opensea_metrics.deploy.replies import Row, ServerColumn
 from opensea_metrics.deploy.shapes import WrongShape, listed, member, not_too_deep
 from opensea_metrics.sql.language.dialect.lexical import summary
 
 _BETWEEN = re.compile(r"[\[\], \r\n\t]*")
 _DECODER = json.JSONDecoder()
+_EXACT_DECODER = json.JSONDecoder(parse_float=Decimal)
+_DECIMAL = "DECIMAL("
+"""How a header names a column that is or holds a DECIMAL."""
 
 
 class Objects:
-    """Reads the objects of a JSON array that arrives in pieces. A piece may end anywhere."""
+    """Reads the objects of a JSON array that arrives in pieces. A piece may end anywhere.
 
-    def __init__(self) -> None:
+    With ``exact``, numbers with a fraction are Decimals in rows whose header names a DECIMAL. Else they are floats.
+    """
+
+    def __init__(self, exact: bool = False) -> None:
+        self._exact = exact
+        self._decoder = _DECODER
         self._text_of = codecs.getincrementaldecoder("utf-8")().decode
         self._buffer = ""
         self._size = 0
@@ -42,7 +51,7 @@ class Objects:
         at = self._skip(0)
         while at < len(self._buffer) and b"}" in piece:  # else nothing has ended
             try:
-                value, end = _DECODER.raw_decode(self._buffer, at)
+                value, end = self._decoder.raw_decode(self._buffer, at)
             except json.JSONDecodeError:
                 break
             except RecursionError:
@@ -51,6 +60,8 @@ class Objects:
                 raise WrongShape("it has a number of thousands of digits") from None
             not_too_deep(value)
             self._size = 0
+            if self._exact and _DECIMAL in str(value.get("header")):
+                self._decoder = _EXACT_DECODER
             yield value
             at = self._skip(end)
         self._buffer = self._buffer[at:]
@@ -70,7 +81,7 @@ class Objects:
 
 @dataclass
 class Values(Iterator[Sequence[Any]]):
-    """The values of rows in the reply's order, ``width`` of them in each row.
+    """The values of rows in the reply's order, one for each of ``columns``. DOUBLEs are floats.
 
     ``close_query`` ends an endless query on the server; it is None for a finite one. Iterating raises
     KsqlError if the server reports an error after rows, and BadReply. It raises QueryEnded if an endless
@@ -78,11 +89,14 @@ class Values(Iterator[Sequence[Any]]):
     """
 
     replies: Generator[Row, None, None]
-    width: int
+    columns: Sequence[ServerColumn]
     statement: str
     url: str
     close_query: Callable[[], None] | None
     _has_ended: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self._has_decimals = any(_DECIMAL in column.type for column in self.columns)
 
     def __next__(self) -> Sequence[Any]:
         try:
@@ -97,8 +111,11 @@ class Values(Iterator[Sequence[Any]]):
         for reply in self.replies:
             if reply.get("row") is not None:
                 values = listed(member(reply, "row"), "columns")
-                if len(values) != self.width:
-                    raise WrongShape(f"it has {len(values)} values for {self.width} columns")
+                if len(values) != len(self.columns):
+                    raise WrongShape(f"it has {len(values)} values for {len(self.columns)} columns")
+                if self._has_decimals:
+                    pairs = zip(values, self.columns, strict=True)
+                    return [value if _DECIMAL in column.type else _of_floats(value) for value, column in pairs]
                 return values
             if reply.get("errorMessage") is not None:
                 raise error_in(reply["errorMessage"], self.statement)
@@ -114,3 +131,14 @@ class Values(Iterator[Sequence[Any]]):
             self._has_ended = True
             self.close_query()
         self.replies.close()
+
+
+def _of_floats(value: Any) -> Any:
+    match value:
+        case Decimal():
+            return float(value)
+        case list():
+            return [_of_floats(item) for item in value]
+        case dict():
+            return {name: _of_floats(item) for name, item in value.items()}
+    return value

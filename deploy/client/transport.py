@@ -104,7 +104,7 @@ class Transport:
         return entities[1:] if guard else entities
 
     def stream(
-        self, text: str, properties: Mapping[str, str] | None, endless: bool
+        self, text: str, properties: Mapping[str, str] | None, endless: bool, exact: bool = False
     ) -> Generator[Row, None, None]:
         """The objects of a query's reply, as they come. Closing the generator closes the connection.
 
@@ -117,7 +117,7 @@ class Transport:
         # Decoded as Latin-1, the bytes stay as they are.
         chunks = chosen.query(text, encoding="latin-1", stream_properties=dict(properties or {}))
         request = f"POST /query ({summary(text)})"
-        objects = Objects()
+        objects = Objects(exact)
         begun, size, has_begun = time.monotonic(), 0, False
         try:
             with closing(chunks):

@@ -5,6 +5,8 @@ settings. All functions raise SqlError for errors in files, ClientError for fail
 if files, record and server contradict one another.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from opensea_metrics.deploy.commands.init import init
 from opensea_metrics.deploy.commands.migrate import (
     Validation,
@@ -18,10 +20,9 @@ from opensea_metrics.deploy.commands.migrate import (
     unlock,
     validate,
 )
-from opensea_metrics.deploy.commands.new import new, new_change, new_window
+from opensea_metrics.deploy.commands.new import new, new_change, new_family, new_window
 from opensea_metrics.deploy.commands.queries import QueryAction, change_queries, queries
 from opensea_metrics.deploy.commands.site import Site
-from opensea_metrics.deploy.commands.sqltests import run_tests
 from opensea_metrics.deploy.commands.upkeep import (
     adopt,
     baseline,
@@ -36,6 +37,9 @@ from opensea_metrics.deploy.migrations.record.serving import (
     serving_names,
     with_serving_names,
 )
+
+if TYPE_CHECKING:
+    from opensea_metrics.deploy.commands.sqltests import run_tests
 
 __all__ = [
     "ApplyChoice",
@@ -54,6 +58,7 @@ __all__ = [
     "lock_holder",
     "new",
     "new_change",
+    "new_family",
     "new_window",
     "plan",
     "plan_rollback",
@@ -68,3 +73,12 @@ __all__ = [
     "validate",
     "with_serving_names",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "run_tests":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Imported when it is used: it needs the whole embedded server, which takes half of a command's start.
+    from opensea_metrics.deploy.commands.sqltests import run_tests
+
+    return run_tests

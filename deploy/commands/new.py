@@ -1,12 +1,14 @@
-"""New migrations: an empty one, one that adds a window, and one that changes a family of tables.
+"""New migrations: an empty one, and ones that add a window, add a family of tables, or change a family.
 
 A family is the tables of one metric, one table for each window. Its definition is a file ``macros/families/NAME.sql``
-with two macros: ``create(window)`` and ``replace(window)``. The file of a family in use is not edited, because
+with two macros: ``create(window)`` and ``replace(window)``. If all its tables read streams of its own, the macro
+``streams()`` creates them. The file of a family in use is not edited, because
 applied migrations are rendered with it. A change makes a new version of it, ``NAME_v2.sql``.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -73,6 +75,41 @@ def new_window(
     ]
     suffix = "_".join(text for value in bare.values() for text in ("by", value))[3:]
     return _write(project, name or f"window_{suffix.lower()}", "".join(lines))
+
+
+def new_family(
+    family: str, name: str | None = None, root: Path | None = None, variables: Variables | None = None
+) -> Path:
+    """Write the migration that creates the tables of a family, for every window. Returns its path.
+
+    Raises MigrationError if the project does not have the family's definition, or uses it already.
+    """
+    project = _project(root, variables)
+    texts = _texts(project)
+    chosen, used = family.lower(), {_base(newest) for newest in _families(texts)}
+    defined = [path.stem for path in sorted((project.root / "macros" / "families").glob("*.sql"))]
+    unused = ", ".join(stem for stem in defined if _base(stem) not in used) or "none"
+    if chosen not in defined:
+        raise MigrationError(f"there is no macros/families/{chosen}.sql\n  hint: the families not in use are: {unused}")
+    if _base(chosen) in used:
+        raise MigrationError(
+            f"the project has the tables of {chosen} already\n"
+            f"  hint: change them with --change {_base(chosen)}. The families not in use are: {unused}"
+        )
+    definition = (project.root / "macros" / "families" / f"{chosen}.sql").read_text(encoding="utf-8")
+    added = [(repr({k: v for k, v in ast.literal_eval(one).items() if k != "retention"}), one) for one in _added(texts)]
+    lines = [
+        f"-- The tables of the family {chosen}.\n",
+        _SET,
+        f"{{% import 'families/{chosen}.sql' as family with context %}}\n",
+        *(["{{ family.streams() }}\n"] if "{% macro streams()" in definition else []),
+        "{% for window in windows %}\n{{ family.create(window) }}\n{% endfor %}\n",
+        *(
+            f"{{% if {bare} not in windows %}}\n{{{{ family.create({window}) }}}}\n{{% endif %}}\n"
+            for bare, window in added
+        ),
+    ]
+    return _write(project, name or chosen, "".join(lines))
 
 
 def new_change(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -245,7 +246,11 @@ def _error(status: int, message: str) -> Response:
 
 
 def _json(value: Any, status: int = 200) -> Response:
-    return Response(orjson.dumps(value, default=str), status, media_type="application/json")
+    return Response(orjson.dumps(value, default=_plain), status, media_type="application/json")
+
+
+def _plain(value: Any) -> float | str:
+    return float(value) if isinstance(value, Decimal) else str(value)  # a browser's numbers are DOUBLEs
 
 
 def _stream(events: AsyncIterator[bytes]) -> Response:

@@ -9,6 +9,7 @@ from typing import Any
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.migrations.record.serving import reading
 from opensea_metrics.deploy.output.rows import NOISE
 from opensea_metrics.deploy.query import answer
 from opensea_metrics.deploy.query.moments import time_columns
@@ -42,14 +43,18 @@ def ask(client: KsqlClient, text: str) -> Reply:
         raise SqlError(f"this box runs one statement at a time, not {len(statements)}")
     (statement,) = statements
     if statement.action is Action.ASK:
-        return _reply_of(client.ask(statement.text))
+        return reading(client, statement.text, lambda text: _reply_of(client.ask(text)))
     if statement.action is Action.PUSH:
         raise SqlError(
             "this box answers queries that end", hint="remove EMIT CHANGES, or run it with opensea-metrics query"
         )
     if statement.action is not Action.PULL:
         raise SqlError("this box only reads: SELECT, SHOW, DESCRIBE or EXPLAIN", hint="write a migration for changes")
-    answered = answer(client, statement.text, MOST_ROWS)
+    return reading(client, statement.text, lambda text: _rows_of(client, text))
+
+
+def _rows_of(client: KsqlClient, text: str) -> Reply:
+    answered = answer(client, text, MOST_ROWS)
     rows = list(islice(answered.rows.values, MOST_ROWS + 1))
     if len(rows) > MOST_ROWS:
         raise SqlError(
@@ -57,7 +62,7 @@ def ask(client: KsqlClient, text: str) -> Reply:
             hint="add a condition such as WHERE WINDOWSTART >= '2026-09-15T10:00:00', or a LIMIT",
         )
     columns = answered.rows.columns
-    times = time_columns(client, statement.text, columns)
+    times = time_columns(client, text, columns)
     shown = tuple(column.name for column in columns if column.name in times)
     return Reply(tuple((column.name, column.type) for column in columns), rows, shown, answered.note)
 

@@ -129,7 +129,7 @@ class PushFeed(Feed):
     async def run(self) -> None:
         """Read the push query until it fails."""
         selection = await self._select()
-        rows = self._tables.push(selection.push())
+        rows = self._tables.push(self._tables.serving(selection).push())
         pulling = asyncio.create_task(self._pull_again(selection))
         try:
             async with aclosing(rows):

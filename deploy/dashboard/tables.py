@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+import math
+import time
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import httpx
 from starlette.concurrency import run_in_threadpool
 
 from opensea_metrics.core.quoting import ksqldb_text
-from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.client import KsqlClient, KsqlError
 from opensea_metrics.deploy.dashboard.push import Values, push
+from opensea_metrics.deploy.migrations.record.serving import serving_names
+
+_ASKED_AGAIN = 30.0
+"""Seconds after which the record of migrations is read again if no table has come or gone."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +67,19 @@ class Tables(Protocol):
 
 
 class ServerTables:
-    """The tables of a ksqlDB or an embedded server."""
+    """The tables of a ksqlDB or an embedded server.
+
+    A table that was built side by side has its name in the files. See :mod:`deploy.migrations.record.serving`.
+    """
 
     is_live = True
 
     def __init__(self, client: KsqlClient) -> None:
         self.client = client
         self._http: httpx.AsyncClient | None = None
+        self._present: frozenset[str] = frozenset()
+        self._serving: Mapping[str, str] = {}
+        self._asked = -math.inf
 
     def push(self, text: str, reset: str = "latest") -> AsyncGenerator[Values | None, None]:
         """The rows of a push query: see :func:`push`."""
@@ -75,11 +88,22 @@ class ServerTables:
         return push(self._http, self.client.url, text, reset)
 
     async def names(self) -> frozenset[str]:
-        """The names of all tables."""
-        tables = await run_in_threadpool(self.client.tables)
-        return frozenset(table.name for table in tables)
+        """The names of all tables, and the names in the files of those that serve under another name."""
+        return await run_in_threadpool(self._names)
+
+    def _names(self) -> frozenset[str]:
+        present = frozenset(table.name for table in self.client.tables())
+        if present != self._present or time.monotonic() - self._asked > _ASKED_AGAIN:
+            with suppress(KsqlError):  # a server on which nothing was applied has no record
+                self._serving = serving_names(self.client)
+            self._present, self._asked = present, time.monotonic()
+        return present | self._serving.keys()
+
+    def serving(self, selection: RowSelection) -> RowSelection:
+        """The same selection of the version that serves, as of the last :meth:`names`."""
+        return replace(selection, table=self._serving.get(selection.table, selection.table))
 
     async def rows(self, selection: RowSelection) -> list[Values]:
         """The rows of a pull query."""
-        pulled = await run_in_threadpool(self.client.pull_rows, selection.pull())
+        pulled = await run_in_threadpool(self.client.pull_rows, self.serving(selection).pull())
         return list(pulled.values)

@@ -39,19 +39,26 @@ def absorb(
     table: str,
     relation: str,
     seen: Mapping[int, int],
+    delta: str = "delta",
+    slices: str | None = None,
 ) -> tuple[dict[int, int], int]:
     """Merge the rows of a relation into the state in ``table``.
 
     ``seen`` holds the greatest ROWTIME so far (epoch ms) of each partition: see :class:`StreamTime`. Returns the
     new greatest ROWTIMEs, and the number of late rows, which are left out. A row is late if its window had closed
     before it arrived: in stream time, the window's end and the grace period had passed.
+
+    The temporary table ``delta`` gets the rows of state of the relation, with late rows. They are merged from
+    ``slices``, if these are given (see :meth:`Grouping.from_slices`).
     """
     window, time = grouping.analysis.window, stream_time(grouping.analysis, seen)
     grouping, relation = _tracked(grouping, relation, time)
-    cursor.execute(f"{_MADE} delta AS {grouping.partial(relation, None)}")
+    rows = grouping.from_slices(f"SELECT * FROM {slices}") if slices else grouping.partial(relation, None)
+    cursor.execute(f"{_MADE} {delta} AS {rows}")
     bounds = "min(_ws), max(_ws)" if window else "NULL, NULL"
-    first, last, newest, known = cursor.execute(
-        f"SELECT {bounds}, max(_ts), (SELECT coalesce(max(_off) + 1, 0) FROM {table}) FROM delta"
+    newest_window = f"(SELECT max(_ws) FROM {table})" if window else f"(SELECT 0 FROM {table} LIMIT 1)"
+    first, last, newest, known, newest_window = cursor.execute(
+        f"SELECT {bounds}, max(_ts), (SELECT coalesce(max(_off) + 1, 0) FROM {table}), {newest_window} FROM {delta}"
     ).fetchone()  # type: ignore[misc]
     if newest is None:
         return dict(seen), 0
@@ -59,22 +66,28 @@ def absorb(
     if window and time.is_by_partition:
         now = dict(cursor.execute(grouping.newest(relation, time)).fetchall())
     now = {number: max(now.get(number, 0), seen.get(number, 0)) for number in {*now, *seen}}
-    late = 0
+    late, changed = 0, "changed"
     if window and window.is_session:
         late = sessions.merge(cursor, grouping, table, relation, time, max(now.values()))
     else:
         if window and first + window.size + window.grace <= max(now.values()):
             late = int(cursor.execute(grouping.count_late(relation, time)).fetchone()[0])  # type: ignore[index]
             if late:
-                cursor.execute(f"{_MADE} delta AS {grouping.partial(relation, time)}")
+                delta = f"{delta}_in_time"
+                cursor.execute(f"{_MADE} {delta} AS {grouping.partial(relation, time)}")
         same = " AND ".join(f"old.{key} = new.{key}" for key in grouping.keys)
         near = f" AND old._ws BETWEEN {first} AND {last}" if window else ""
-        changed_rows.take_out(cursor, grouping, table, f"{same}{near}")
+        if newest_window is None or (window and newest_window < first):
+            changed = delta  # the state has no rows of these windows
+        else:
+            split = newest_window if window and newest_window < last else None
+            changed_rows.take_out(cursor, grouping, table, f"{same}{near}", delta, split)
     # Ordered by window, so that readers of the changes see time go forward only.
     order = " ORDER BY _ws" if window else ""
+    rows = f"SELECT * FROM {changed}{order}"
     is_final = grouping.analysis.emit == "FINAL"
     number = "NULL" if is_final else f"{known} + row_number() OVER () - 1"
-    cursor.execute(f"INSERT INTO {table} BY NAME SELECT *, {number} AS _off FROM (SELECT * FROM changed{order})")
+    cursor.execute(f"INSERT INTO {table} BY NAME SELECT *, {number} AS _off FROM ({rows})")
     if is_final:
         final_results.emit(cursor, grouping, table, relation, time, max(now.values()))
     return now, late

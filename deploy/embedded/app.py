@@ -9,12 +9,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 from opensea_metrics.deploy.embedded import (
     access,
     bodies,
+    endpoints,
     failures,
     origins,
     properties,
@@ -28,32 +29,13 @@ from opensea_metrics.deploy.embedded.open_requests import OpenRequests
 from opensea_metrics.deploy.embedded.policy import Policy
 from opensea_metrics.deploy.embedded.request_checks import RequestChecks
 from opensea_metrics.deploy.embedded.statements import Statements, StatementsRequest
+from opensea_metrics.deploy.embedded.websocket_queries import WebsocketQueries
 
-INSERTS = "/inserts-stream"
 
-
-def create(engine: Engine, open_requests: OpenRequests, policy: Policy, listens_on: str) -> ASGIApp:
-    """The application. ``open_requests`` counts its queries, and ``listens_on`` is the address of the server."""
-    handlers = _Handlers(engine)
-    answers = Answers(engine, open_requests)
-    inserts = InsertStream(engine, open_requests, policy.limits)
+def create(engine: Engine, open_requests: OpenRequests, policy: Policy, listens_on: str, port: int = 8088) -> ASGIApp:
+    """The application. ``open_requests`` counts its queries. The server listens on an address and a port."""
     app = Starlette(
-        routes=[
-            Route("/", lambda request: RedirectResponse("/info", 307)),
-            Route("/info", handlers.info),
-            Route("/healthcheck", handlers.healthcheck),
-            Route("/is_valid_property/{name}", handlers.is_valid_property),
-            Route("/disk", handlers.disk),
-            Route("/v1/metadata", lambda request: wire.json(replies.METADATA)),
-            Route("/v1/metadata/id", lambda request: wire.json(replies.METADATA["clusterId"])),
-            Route("/ksql", handlers.ksql, methods=["POST"]),
-            Route("/query", answers.old_query, methods=["POST"]),
-            Route("/query-stream", answers.query_stream, methods=["POST"]),
-            Route(INSERTS, inserts, methods=["POST"]),
-            Route("/close-query", answers.close_query, methods=["POST"]),
-            Route("/status", handlers.all_status),
-            Route("/status/{command:path}", handlers.status),
-        ],
+        routes=routes(engine, open_requests, policy, listens_on, port),
         exception_handlers={404: _not_found, 405: _not_allowed, Exception: _failed},
     )
     app.router.redirect_slashes = False
@@ -61,22 +43,57 @@ def create(engine: Engine, open_requests: OpenRequests, policy: Policy, listens_
         origins.check(policy.allowed_hosts, listens_on),
         access.check(policy.credentials),
         bodies.check_kind,
+        endpoints.check_accept,
     )
-    return RequestChecks(app, checks, policy.limits, streaming=(INSERTS,))
+    return RequestChecks(app, checks, policy.limits, streaming=(endpoints.INSERTS,))
+
+
+def routes(
+    engine: Engine, open_requests: OpenRequests, policy: Policy, listens_on: str, port: int
+) -> list[BaseRoute]:
+    """The paths of the interface. The arguments are those of :func:`create`."""
+    # Clients split this at its only colon.
+    handlers = _Handlers(engine, f"{'localhost' if ':' in listens_on else listens_on}:{port}")
+    answers = Answers(engine, open_requests)
+    inserts = InsertStream(engine, open_requests, policy.limits)
+    return [
+        Route("/", lambda request: RedirectResponse("/info", 307)),
+        Route("/info", handlers.info),
+        Route("/healthcheck", handlers.healthcheck),
+        *(Route(path, handlers.is_up, methods=["GET"]) for path in ("/chc/ready", "/chc/live")),
+        Route("/is_valid_property/{name}", handlers.is_valid_property),
+        Route("/disk", handlers.disk),
+        Route("/v1/metadata", lambda request: wire.json(replies.METADATA)),
+        Route("/v1/metadata/id", lambda request: wire.json(replies.METADATA["clusterId"])),
+        Route("/ksql", handlers.ksql, methods=["POST"]),
+        Route("/query", answers.old_query, methods=["POST"]),
+        Route("/query-stream", answers.query_stream, methods=["POST"]),
+        Route(endpoints.INSERTS, inserts, methods=["POST"]),
+        Route("/close-query", answers.close_query, methods=["POST"]),
+        Route("/status", handlers.all_status),
+        Route("/status/{kind}/{name:path}/{action}", handlers.status),
+        Route("/clusterStatus", _cluster_status),
+        Route(endpoints.WEBSOCKET, _no_websocket),
+        WebSocketRoute(endpoints.WEBSOCKET, WebsocketQueries(answers, open_requests).answer),
+    ]
 
 
 async def _not_found(request: Request, _: Exception) -> Response:
-    if request.url.path == "/clusterStatus":  # as on a server without heartbeats
-        return Response(status_code=404, media_type="application/json")
     return HTMLResponse("<html><body><h1>Resource not found</h1></body></html>", 404)
 
 
 async def _not_allowed(request: Request, error: Exception) -> Response:
-    message = f"{request.url.path} does not take {request.method}"
-    reply = wire.json(replies.generic_error(40500, message), 405)
-    if isinstance(error, HTTPException) and error.headers:
-        reply.headers.update(error.headers)
-    return reply
+    headers = error.headers if isinstance(error, HTTPException) else None
+    return Response(status_code=405, headers=headers)
+
+
+async def _cluster_status(request: Request) -> Response:
+    """As on a server without heartbeats, which is ksqlDB's default."""
+    return Response(status_code=404, media_type="application/json")
+
+
+async def _no_websocket(request: Request) -> Response:
+    return Response('"Connection" header must be "Upgrade".', 400)
 
 
 async def _failed(request: Request, error: Exception) -> Response:
@@ -85,15 +102,19 @@ async def _failed(request: Request, error: Exception) -> Response:
 
 
 class _Handlers:
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, host: str) -> None:
         self._engine = engine
-        self._statements = Statements(engine)
+        self._statements = Statements(engine, host)
 
     async def info(self, request: Request) -> Response:
         return wire.json(replies.INFO)
 
     async def healthcheck(self, request: Request) -> Response:
         return wire.json(replies.healthcheck(self._engine))
+
+    async def is_up(self, request: Request) -> Response:
+        """/chc/ready and /chc/live. A real server always answers so once it listens."""
+        return wire.json({})
 
     async def disk(self, request: Request) -> Response:
         """Disk use by topic and query. ksqlDB has no such path."""
@@ -134,7 +155,7 @@ class _Handlers:
         return wire.json({"commandStatuses": statuses})
 
     async def status(self, request: Request) -> Response:
-        known = self._statements.statuses.get(request.path_params["command"])
+        known = self._statements.statuses.get("/".join(request.path_params.values()))
         if known is None:
             return wire.json(replies.generic_error(40400, "Command not found"), 404)
         return wire.json(known)

@@ -18,7 +18,7 @@ from pathlib import Path
 import duckdb
 
 from opensea_metrics.core.errors import os_reason
-from opensea_metrics.deploy.embedded import walk
+from opensea_metrics.deploy.embedded import metastore, walk
 from opensea_metrics.deploy.embedded.compaction import covering
 from opensea_metrics.deploy.embedded.file_look import (
     CHANGED,
@@ -61,22 +61,25 @@ class Register:
         self._counts: dict[tuple[str, int, int], int] = {}
 
     def discover(
-        self, cursor: duckdb.DuckDBPyConnection, topic: str, readers: Collection[str] | None
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        topic: str,
+        readers: Collection[str] | None,
+        partitions: Mapping[str, int] | None = None,
     ) -> Listing:
         """Register new files and lines in a topic's directory, and return the directory's listing.
 
         ``readers`` are the ids of the queries that read the topic's files, none of which may run meanwhile. If a plain
         file was rewritten and no reader has read any of it, it is registered anew. If ``readers`` is None, this is
-        left to the next call.
+        left to the next call. ``partitions`` are the numbers of partitions of all topics, if the caller knows them.
 
         Do not call this within a transaction, because other threads must see the new segments immediately. Raises
         duckdb.Error if the register cannot be written. Then the next call registers the files.
         """
         with self._lock:
-            declared = cursor.execute(
-                "SELECT partitions FROM meta.topics WHERE name = ?", [topic]
-            ).fetchone()
-            listing = walk.listing(self.root, topic, declared[0] if declared else None)
+            if partitions is None:
+                partitions = metastore.partitions_by_topic(cursor)
+            listing = walk.listing(self.root, topic, partitions.get(topic))
             if topic not in self._known:
                 self._load(cursor, topic)
             known = self._known[topic]

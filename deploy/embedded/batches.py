@@ -81,6 +81,10 @@ class JsonBatch(WholeBatch):
     odd: str | None
     is_decoded = False
 
+    def undecoded(self, cursor: duckdb.DuckDBPyConnection) -> str:
+        """A relation of the records as they are stored (see :data:`ReadLines`)."""
+        return self.lines(cursor, capitals(self.names.capitalized))
+
     def read(
         self, cursor: duckdb.DuckDBPyConnection, consume: Callable[[str], None]
     ) -> None:
@@ -88,7 +92,7 @@ class JsonBatch(WholeBatch):
         odd = self.odd if self.names.is_lower else None
         carried = (*RECORD, TOMBSTONE) if self.source.is_table else RECORD
         for all_json in (True, False):
-            given = self.lines(cursor, capitals(self.names.capitalized))
+            given = self.undecoded(cursor)
             try:
                 consume(records.decoded(given, self.source, self.names, odd, carried, all_json))
             except _NO_JSON:

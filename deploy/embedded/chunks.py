@@ -21,7 +21,7 @@ from opensea_metrics.deploy.embedded.feeds import Selection
 from opensea_metrics.deploy.embedded.logs import Log, LogChunk
 from opensea_metrics.deploy.embedded.processing_log import Report
 from opensea_metrics.deploy.embedded.segments import Segment
-from opensea_metrics.deploy.embedded.topics import RECORD, UNREADABLE, Batch, Positions
+from opensea_metrics.deploy.embedded.topics import RECORD, TOMBSTONE, UNREADABLE, Batch, Positions
 from opensea_metrics.producer.archive.paths import opened
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.sources import Source
@@ -187,14 +187,14 @@ class ChunkAgain(WholeBatch):
 
     def read(self, cursor: duckdb.DuckDBPyConnection, consume: Callable[[str], None]) -> None:
         """Rebuild the chunk in a temporary table, and read this table."""
-        consume(self.relation(cursor, _TABLE))
+        consume(self.relation(cursor, _TABLE, (*RECORD, TOMBSTONE) if self.source.is_table else RECORD))
 
-    def relation(self, cursor: duckdb.DuckDBPyConnection, table: str) -> str:
+    def relation(self, cursor: duckdb.DuckDBPyConnection, table: str, carried: Sequence[str]) -> str:
         """The rows, as a relation over a temporary table that is created now."""
         self.make(cursor, table)
-        columns = f"* EXCLUDE ({', '.join(UNREADABLE)}, _row), {self.chunk.base} + _row AS _off"
+        columns = f"* EXCLUDE ({', '.join(UNREADABLE)}, _row), {self.chunk.base} + _row AS _off, false AS {TOMBSTONE}"
         rows = f"SELECT {columns} FROM {table} WHERE _failed IS NULL"
-        return self.feed.through(self.source, rows)
+        return self.feed.through(self.source, rows, carried)
 
     def make(self, cursor: duckdb.DuckDBPyConnection, table: str) -> None:
         """Create a temporary table of the chunk, with a column for the row numbers.

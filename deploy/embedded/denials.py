@@ -21,7 +21,9 @@ class Refusal:
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
     def body(self) -> bytes:
-        """The JSON that ksqlDB's clients read as an error."""
+        """The JSON that ksqlDB's clients read as an error. Empty if there is no message."""
+        if not self.message:
+            return b""
         return orjson.dumps(
             {"@type": "generic_error", "error_code": self.code, "message": self.message}
         )
@@ -44,7 +46,7 @@ async def refuse(scope: Scope, receive: Receive, send: Send, refusal: Refusal) -
     prefix = "websocket.http.response" if scope["type"] == "websocket" else "http.response"
     body = refusal.body()
     headers = [
-        (b"content-type", b"application/json"),
+        *([(b"content-type", b"application/json")] if body else []),
         (b"content-length", str(len(body)).encode()),
         *refusal.headers,
     ]

@@ -11,9 +11,11 @@ import duckdb
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.core.types import schema
+from opensea_metrics.deploy.embedded import query_plans
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.functions import function_description
 from opensea_metrics.deploy.embedded.positions import positions
+from opensea_metrics.deploy.embedded.readers import Reader, is_sent, readers_of
 from opensea_metrics.deploy.embedded.replies import SERVICE_ID
 from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
 from opensea_metrics.sql.language.catalog.changes import applied
@@ -50,9 +52,12 @@ def description(
 
 
 def explanation(
-    engine: Engine, statement: Statement, properties: Mapping[str, str]
+    engine: Engine, cursor: duckdb.DuckDBPyConnection, statement: Statement, properties: Mapping[str, str], host: str
 ) -> dict[str, Any]:
-    """EXPLAIN of a query or statement. Raises SqlError for an unknown query, or a statement without a query."""
+    """EXPLAIN of a query or statement. ``host`` is the server's host and port.
+
+    Raises SqlError for an unknown query, or a statement without a query.
+    """
     named = statement.ast.this
     if named is None:
         described = _explained_statement(engine, statement, properties)
@@ -63,7 +68,7 @@ def explanation(
                 f"Query with id:{name} does not exist, "
                 "use SHOW QUERIES to view the full set of queries."
             )
-        described = query_description(engine, engine.catalog.queries[name])
+        described = query_description(engine, cursor, engine.catalog.queries[name], host)
     return {
         "@type": "queryDescription",
         "statementText": statement.text,
@@ -96,7 +101,7 @@ def _explained_statement(
     if query is None:
         raise SqlError("The provided statement does not run a ksql query")
     sink = after.sources[query.sink]
-    description = described_query(query.id, inner, query.analysis, list(sink.columns), sink.name)
+    description = described_query(query.id, inner, query.analysis, list(sink.columns), sink)
     return {**description, "overriddenProperties": dict(properties)}
 
 
@@ -117,17 +122,39 @@ def listed_query(engine: Engine, query: Query) -> dict[str, Any]:
     }
 
 
-def query_description(engine: Engine, query: Query) -> dict[str, Any]:
-    """A running query as EXPLAIN gives it."""
+def query_description(
+    engine: Engine, cursor: duckdb.DuckDBPyConnection, query: Query, host: str
+) -> dict[str, Any]:
+    """A running query as EXPLAIN gives it. ``host`` is the server's host and port."""
     sink = engine.catalog.sources[query.sink]
     state = "ERROR" if query.id in engine.failures else "RUNNING"
     statement = query.analysis.statement
     return {
-        **described_query(query.id, statement, query.analysis, list(sink.columns), sink.name),
-        "ksqlHostQueryStatus": {"embedded": state},
+        **described_query(query.id, statement, query.analysis, list(sink.columns), sink),
+        "ksqlHostQueryStatus": {host: state},
+        "tasksMetadata": _tasks(engine, cursor, query),
         "state": state,
         **_errors(engine, query),
     }
+
+
+def _tasks(engine: Engine, cursor: duckdb.DuckDBPyConnection, query: Query) -> list[dict[str, Any]]:
+    """A task for each partition that a query reads."""
+    return [
+        {
+            "taskId": f"{number}_{offset['partition']}",
+            "topicOffsets": [
+                {
+                    "topicPartitionEntity": {"topic": summary["kafkaTopic"], "partition": offset["partition"]},
+                    "endOffset": offset["logEndOffset"],
+                    "committedOffset": offset["consumerOffset"],
+                }
+            ],
+            "timeCurrentIdlingStarted": None,
+        }
+        for number, summary in enumerate(_offsets(engine, cursor, query)["topicSummaries"])
+        for offset in summary["offsets"]
+    ]
 
 
 def _errors(engine: Engine, query: Query) -> dict[str, Any]:
@@ -137,7 +164,7 @@ def _errors(engine: Engine, query: Query) -> dict[str, Any]:
 
 
 def described_query(
-    query_id: str, statement: Statement, analysis: Analysis, columns: list[Column], sink: str | None
+    query_id: str, statement: Statement, analysis: Analysis, columns: list[Column], sink: Source | None
 ) -> dict[str, Any]:
     """The description of a query as if it were not running."""
     return {
@@ -146,9 +173,9 @@ def described_query(
         "windowType": analysis.window.kind if analysis.window and analysis.group else None,
         "fields": [_field(column) for column in columns],
         "sources": [source.name for source in (analysis.source, *analysis.joined)],
-        "sinks": [sink] if sink else [],
-        "topology": "",
-        "executionPlan": "",
+        "sinks": [sink.name] if sink else [],
+        "topology": query_plans.topology(analysis, sink),
+        "executionPlan": query_plans.execution_plan(analysis, columns, sink),
         "overriddenProperties": {},
         "ksqlHostQueryStatus": {},
         "queryType": "PERSISTENT",
@@ -196,24 +223,32 @@ def source_description(
 def _offsets(
     engine: Engine, cursor: duckdb.DuckDBPyConnection, query: Query
 ) -> dict[str, Any]:
-    """How far a query has read the partitions of its topic."""
-    source = query.analysis.source
-    engine.discover(cursor, source.topic)
-    topic = engine.topic(source.topic)
-    reached = positions(cursor, query.id)
-    offsets = [
+    """How far a query has read the partitions of its topics."""
+    return {
+        "groupId": f"_confluent-ksql-{SERVICE_ID}query_{query.id}",
+        "topicSummaries": [
+            {"kafkaTopic": reader.source.topic, "offsets": _partitions(engine, cursor, reader)}
+            for reader in readers_of(query)
+        ],
+    }
+
+
+def _partitions(engine: Engine, cursor: duckdb.DuckDBPyConnection, reader: Reader) -> list[dict[str, int]]:
+    name = reader.source.topic
+    engine.discover(cursor, name)
+    topic = engine.topic(name)
+    # The query that computes a table sends its changes itself, so that their reader is never behind.
+    reached = topic.ends(cursor) if is_sent(engine.catalog, reader) else positions(cursor, reader.id)
+    keeps_rows = reader.query.analysis.is_aggregation or reader.query.analysis.is_ordered
+    return [
         {
             "partition": partition.partition,
             "logStartOffset": partition.first,
             "logEndOffset": partition.end,
             "consumerOffset": partition.reached,
         }
-        for partition in topic.offsets(cursor, reached, query.analysis.is_aggregation)
+        for partition in topic.offsets(cursor, reached, keeps_rows)
     ]
-    return {
-        "groupId": f"_confluent-ksql-{SERVICE_ID}query_{query.id}",
-        "topicSummaries": [{"kafkaTopic": source.topic, "offsets": offsets}],
-    }
 
 
 def _field(column: Column) -> dict[str, Any]:

@@ -140,7 +140,8 @@ def _record(
         else:
             (key if column.is_key else value)[column.name] = fitted
     partition = partitioner.partition(source, key, partitions)
-    return TopicRecord(time, dump(key).decode() if key else None, dump(value).decode(), partition)
+    written_value = dump(value).decode() if source.has_value(value) else None
+    return TopicRecord(time, dump(key).decode() if key else None, written_value, partition)
 
 
 def _declare_topic(
@@ -168,13 +169,19 @@ def _begin(
 def _take_over(
     cursor: duckdb.DuckDBPyConnection, query: Query, old: Query, topics: StoredTopics, after: Catalog
 ) -> None:
-    """CREATE OR REPLACE: the new query continues at the old query's positions, with its state."""
-    source = old.analysis.source
-    if not query.analysis.is_aggregation and feeds.feeds(topics.catalog, topics.logs, source.topic):
+    """CREATE OR REPLACE: the new query continues at the old query's positions, with its state.
+
+    A query over a table begins again, because ksqlDB's pull queries see the new definition of all rows.
+    """
+    analysis, source = query.analysis, old.analysis.source
+    if analysis.is_ordered:
+        _end_queries(cursor, topics, after, keeps_rows=False)
+        return
+    if not analysis.is_aggregation and feeds.feeds(topics.catalog, topics.logs, source.topic):
         feature = f"CREATE OR REPLACE of a stream over {source.name}, which a query writes,"
-        raise Unsupported(feature, EMBEDDED, query.analysis.statement.place)
+        raise Unsupported(feature, EMBEDDED, analysis.statement.place)
     persistent.take_over(cursor, query, old)
-    if not query.analysis.is_aggregation:
+    if not analysis.is_aggregation:
         _end_queries(cursor, topics, after)
 
 

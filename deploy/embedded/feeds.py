@@ -14,7 +14,7 @@ writes have gaps. A topic may also have feeds of JSON (:mod:`deploy.embedded.sto
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -23,10 +23,11 @@ import duckdb
 from opensea_metrics.core.quoting import column as column_of
 from opensea_metrics.core.quoting import name_of_column, quoted
 from opensea_metrics.core.types import duckdb as duckdb_type
+from opensea_metrics.deploy.embedded import passing
 from opensea_metrics.deploy.embedded.log_tables import BASE, SEPARATOR, state_table
 from opensea_metrics.deploy.embedded.logs import Counts, Log, LogChunk
 from opensea_metrics.deploy.embedded.positions import ROWS, positions
-from opensea_metrics.deploy.embedded.topics import RECORD
+from opensea_metrics.deploy.embedded.topics import RECORD, TOMBSTONE
 from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering.duckdb import selects
@@ -49,9 +50,14 @@ class RowFeed(Protocol):
         """Each partition, the offset after its last row, and how many of its rows come from ``number`` on."""
         ...
 
-    def relation(self, source: Source, low: int | None, high: int | None) -> str:
+    def relation(
+        self, source: Source, low: int | None, high: int | None, carried: Sequence[str] = RECORD
+    ) -> str:
         """The rows with numbers in [low, high): the columns of ``source``, ROWTIME, ``_off`` (the number) and
-        ``topics.RECORD``."""
+        ``carried``: ``topics.RECORD``, and perhaps ``topics.TOMBSTONE``.
+
+        Only with ``topics.TOMBSTONE`` they include the records without a value that a stream has passed on.
+        """
         ...
 
 
@@ -71,10 +77,16 @@ class LeftRows:
             f"SELECT ROWPARTITION, max(ROWOFFSET) + 1, count(*) FILTER (_off >= {number}) FROM {self.table} GROUP BY 1"
         ).fetchall()
 
-    def relation(self, source: Source, low: int | None, high: int | None) -> str:
-        names = [name_of_column(column) for column in self.columns]
+    def relation(
+        self, source: Source, low: int | None, high: int | None, carried: Sequence[str] = RECORD
+    ) -> str:
+        names = [name_of_column(column) for column in self.columns if column != TOMBSTONE]
         rows = f"SELECT * FROM {self.table}{_between(low, high)}"
-        return selects.as_source(source, rows, names, carried=RECORD)
+        if TOMBSTONE not in self.columns:
+            rows = _with_values(rows)
+        elif TOMBSTONE not in carried:
+            rows = f"SELECT * FROM ({rows}) WHERE NOT {TOMBSTONE}"
+        return selects.as_source(source, rows, names, carried)
 
 
 @dataclass(frozen=True)
@@ -93,19 +105,21 @@ class Changes:
     def counted(self, cursor: duckdb.DuckDBPyConnection, number: int) -> Counts:
         return _counted(cursor, self.query, number)
 
-    def relation(self, source: Source, low: int | None, high: int | None) -> str:
+    def relation(
+        self, source: Source, low: int | None, high: int | None, carried: Sequence[str] = RECORD
+    ) -> str:
         rows = f"SELECT * FROM {state_table(self.query.id)}{_between(low, high)}"
-        return self._finished(source, f"SELECT * FROM ({rows}) WHERE _off IS NOT NULL")
+        return self._finished(source, f"SELECT * FROM ({rows}) WHERE _off IS NOT NULL", carried)
 
     def with_open(self, source: Source) -> str:
         """All rows, including those of open windows of EMIT FINAL, which pull queries see."""
-        return self._finished(source, f"SELECT * FROM {state_table(self.query.id)}")
+        return self._finished(source, f"SELECT * FROM {state_table(self.query.id)}", RECORD)
 
-    def _finished(self, source: Source, rows: str) -> str:
+    def _finished(self, source: Source, rows: str, carried: Sequence[str]) -> str:
         finished = selects.grouping(self.query.analysis).finish(rows)
         rows = f"SELECT *, 0::INTEGER AS ROWPARTITION, _off AS ROWOFFSET FROM ({finished})"
         names = [*_columns(self.query), "WINDOWSTART", "WINDOWEND"]
-        return selects.as_source(source, rows, names, carried=RECORD)
+        return selects.as_source(source, _with_values(rows), names, carried)
 
 
 @dataclass(frozen=True)
@@ -124,10 +138,12 @@ class TableRows:
     def counted(self, cursor: duckdb.DuckDBPyConnection, number: int) -> Counts:
         return _counted(cursor, self.query, number)
 
-    def relation(self, source: Source, low: int | None, high: int | None) -> str:
+    def relation(
+        self, source: Source, low: int | None, high: int | None, carried: Sequence[str] = RECORD
+    ) -> str:
         rows = f"SELECT * FROM {state_table(self.query.id)}{_between(low, high)}"
         rows = f"SELECT *, 0::INTEGER AS ROWPARTITION, _off AS ROWOFFSET FROM ({rows})"
-        return selects.as_source(source, rows, _columns(self.query), carried=RECORD)
+        return selects.as_source(source, _with_values(rows), _columns(self.query), carried)
 
     def with_open(self, source: Source) -> str:
         """All rows, as in :class:`Changes`. None of them has an open window."""
@@ -151,17 +167,22 @@ class Selection:
     def counted(self, cursor: duckdb.DuckDBPyConnection, number: int) -> Counts:
         return self.over.counted(cursor, number)
 
-    def relation(self, source: Source, low: int | None, high: int | None) -> str:
-        return self._selected(source, self.over.relation(self.query.analysis.source, low, high))
+    def relation(
+        self, source: Source, low: int | None, high: int | None, carried: Sequence[str] = RECORD
+    ) -> str:
+        return self._selected(source, self.over.relation(self.query.analysis.source, low, high, carried), carried)
 
-    def through(self, source: Source, rows: str) -> str:
+    def through(self, source: Source, rows: str, carried: Sequence[str] = RECORD) -> str:
         """Rows of a chunk of the log below, after the SELECT, with the columns of a source."""
         assert isinstance(self.over, Log | Selection)
-        return self._selected(source, self.over.through(self.query.analysis.source, rows))
+        return self._selected(source, self.over.through(self.query.analysis.source, rows, carried), carried)
 
-    def _selected(self, source: Source, relation: str) -> str:
-        rows = selects.rows(self.query.analysis, relation, carried=RECORD)
-        return selects.as_source(source, rows, _columns(self.query), carried=RECORD)
+    def _selected(self, source: Source, relation: str, carried: Sequence[str]) -> str:
+        if TOMBSTONE in carried:
+            rows = passing.rows(self.query.analysis, relation, f"NOT {TOMBSTONE}", carried=carried)
+        else:
+            rows = selects.rows(self.query.analysis, relation, carried=carried)
+        return selects.as_source(source, rows, _columns(self.query), carried)
 
 
 def feeds(catalog: Catalog, logs: Mapping[str, tuple[str, ...]], topic: str) -> list[RowFeed]:
@@ -231,6 +252,11 @@ def nothing(source: Source) -> str:
     record = ["0::INTEGER AS ROWPARTITION", "0::BIGINT AS ROWOFFSET"]
     hidden = [*bounds, "0::BIGINT AS ROWTIME", "0::BIGINT AS _off", *record]
     return f"SELECT {', '.join([*columns, *hidden])} WHERE false"
+
+
+def _with_values(rows: str) -> str:
+    """Rows with ``topics.TOMBSTONE``, all of which have a value."""
+    return f"SELECT *, false AS {TOMBSTONE} FROM ({rows})"
 
 
 def _columns(query: Query) -> list[str]:

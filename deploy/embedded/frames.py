@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from opensea_metrics.deploy.embedded import wire
-from opensea_metrics.deploy.embedded.queries import TransientQuery, describe
-
-_DELIMITED = "application/vnd.ksqlapi.delimited.v1"
-_OLD = "application/vnd.ksql.v1+json"
+from opensea_metrics.deploy.embedded.endpoints import DELIMITED, JSON, KSQL
+from opensea_metrics.deploy.embedded.queries import ShownQuery, describe
 
 
 @dataclass(frozen=True)
@@ -27,12 +25,12 @@ class Frame:
     after: str
     end: str
     media_type: str
-    header: Callable[[TransientQuery, str], Any]
+    header: Callable[[ShownQuery, str], Any]
     row: Callable[[list[Any]], Any]
     failure: Callable[[Any], Any]
     closing: Callable[[str], Any] | None = None
 
-    def opening(self, query: TransientQuery, query_id: str) -> bytes:
+    def opening(self, query: ShownQuery, query_id: str) -> bytes:
         """The answer's beginning, with the columns."""
         return self.start.encode() + wire.dump(self.header(query, query_id)) + self.after.encode()
 
@@ -52,7 +50,7 @@ class Frame:
         return last + (self.end or self.after).encode()
 
 
-def _header(query: TransientQuery, query_id: str) -> dict[str, Any]:
+def _header(query: ShownQuery, query_id: str) -> dict[str, Any]:
     return {
         "queryId": query_id,
         "columnNames": [column.name for column in query.columns],
@@ -60,7 +58,7 @@ def _header(query: TransientQuery, query_id: str) -> dict[str, Any]:
     }
 
 
-def _old_header(query: TransientQuery, query_id: str) -> dict[str, Any]:
+def _old_header(query: ShownQuery, query_id: str) -> dict[str, Any]:
     return {"header": {"queryId": query_id, "schema": describe(query)}}
 
 
@@ -68,10 +66,10 @@ def _same(value: Any) -> Any:
     return value
 
 
-_LINES = Frame("", "", "\n", "", _DELIMITED, _header, _same, _same)
-_LIST = Frame("[", ",", "", "]", "application/json", _header, _same, _same)
+_LINES = Frame("", "", "\n", "", DELIMITED, _header, _same, _same)
+_LIST = Frame("[", ",", "", "]", JSON, _header, _same, _same)
 _OLD_PULL = Frame(
-    "[", ",\n", "", "]", _OLD, _old_header,
+    "[", ",\n", "", "]", KSQL, _old_header,
     row=lambda row: {"row": {"columns": row}},
     failure=lambda error: {"errorMessage": error},
 )  # fmt: skip
@@ -80,15 +78,13 @@ _OLD_PUSH = replace(
 )  # a comma can follow every row, because a last part always comes
 
 
-def frame(accept: str, is_old: bool, is_transient: bool) -> Frame:
-    """The format that the Accept header asks for (tests/embedded/replies/queries.yml).
+def frame(accepted: str, is_old: bool, is_transient: bool) -> Frame:
+    """The format of a reply of the type ``accepted`` (tests/embedded/replies/queries.yml).
 
-    Without the header, or for plain JSON, the two endpoints differ. ``is_old`` means /query. ``is_transient``: the
+    Without a type, or for plain JSON, the two endpoints differ. ``is_old`` means /query. ``is_transient``: the
     query is not a pull query over a table.
     """
     old = _OLD_PUSH if is_transient else _OLD_PULL
-    if _OLD in accept:
+    if accepted == KSQL or (is_old and accepted in (JSON, "")):
         return old
-    if "application/json" in accept or not accept:
-        return old if is_old else _LIST if accept else _LINES
-    return _LINES
+    return _LIST if accepted == JSON else _LINES

@@ -5,20 +5,26 @@ from __future__ import annotations
 import duckdb
 
 from opensea_metrics.deploy.embedded import aggregation, feeds, log_tables, readers
-from opensea_metrics.deploy.embedded.ordered import history
 from opensea_metrics.deploy.embedded.ordered.sending import needs_all, send
 from opensea_metrics.deploy.embedded.positions import LATE, STREAM_TIME
 from opensea_metrics.deploy.embedded.topics import Positions, ReadPosition
 from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
-from opensea_metrics.sql.language.lowering.duckdb import selects
+from opensea_metrics.sql.language.lowering.duckdb import history, selects
 
 
 def merge(
-    cursor: duckdb.DuckDBPyConnection, catalog: Catalog, query: Query, relation: str, known: Positions
+    cursor: duckdb.DuckDBPyConnection,
+    catalog: Catalog,
+    query: Query,
+    relation: str,
+    known: Positions,
+    delta: str = "delta",
+    slices: str | None = None,
 ) -> dict[ReadPosition, int]:
     """Merge the rows of a relation into the state of an aggregation, within a transaction.
 
     ``known`` are the query's counters before. Returns those that change: stream times, and the number of late rows.
+    ``delta`` and ``slices``: see :func:`aggregation.absorb`.
     """
     grouping, table = selects.grouping(query.analysis), log_tables.state_table(query.id)
     receivers = readers.receivers(catalog, query.sink)
@@ -27,7 +33,7 @@ def merge(
         send(cursor, all_of_them, history.all_changes(cursor, grouping, table, relation, "history"))
     first = feeds.end_of(cursor, table) if receivers else 0
     seen = {position.partition: time for position, time in known.items() if position.feed == STREAM_TIME}
-    times, late = aggregation.absorb(cursor, grouping, table, relation, seen)
+    times, late = aggregation.absorb(cursor, grouping, table, relation, seen, delta, slices)
     if newest := [reader for reader in receivers if reader not in all_of_them]:
         send(cursor, newest, history.newest_changes(grouping, table, first))
     reached = {ReadPosition(STREAM_TIME, partition): time for partition, time in times.items()}

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Message, Receive, Scope, Send
 
 from opensea_metrics.core.errors import SqlError
-from opensea_metrics.deploy.embedded import bodies, failures, inserts, wire
+from opensea_metrics.deploy.embedded import bodies, endpoints, failures, inserts, wire
 from opensea_metrics.deploy.embedded.denials import Refusal, refuse
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.inserts import RowReader
@@ -61,8 +61,7 @@ class InsertStream:
         except SqlError as error:
             await refuse(scope, lines.receive, send, Refusal(400, error.code, error.message))
         else:
-            accept = dict(scope["headers"]).get(b"accept", b"")
-            replies = _Replies(send, is_list=b"application/json" in accept)
+            replies = _Replies(send, is_list=endpoints.accepted(scope) == endpoints.JSON)
             await replies.begin()
             await self._insert(source, lines, replies)
 

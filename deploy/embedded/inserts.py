@@ -66,16 +66,11 @@ class RowReader:
             if given.get(name) is None:
                 raise Mismatch(f"Key field must be specified: {name}")
         key = self._fields(self._keys, given)
-        value = wire.dump(self._fields(self._values, given)).decode()
+        fields = self._fields(self._values, given)
+        value = wire.dump(fields).decode() if self._source.has_value(fields) else None
         partition = partitioner.partition(self._source, key, self._partitions)
         return TopicRecord(time, wire.dump(key).decode() if key else None, value, partition)
 
     @staticmethod
     def _fields(columns: Sequence[tuple[str, Any]], given: Mapping[str, Any]) -> dict[str, Any]:
-        fields: dict[str, Any] = {}
-        for name, read in columns:
-            try:
-                fields[name] = read(given.get(name))
-            except Mismatch as error:
-                raise Mismatch(f"{error}\nColumn {name}") from None
-        return fields
+        return {name: read(given.get(name)) for name, read in columns}

@@ -9,18 +9,17 @@ import duckdb
 
 from opensea_metrics.core.errors import Place, SqlError, Stage
 from opensea_metrics.core.types import schema
-from opensea_metrics.deploy.embedded import metastore
+from opensea_metrics.deploy.embedded import metastore, server_properties
 from opensea_metrics.deploy.embedded.descriptions import (
     listed_query,
     query_description,
     source_description,
 )
 from opensea_metrics.deploy.embedded.engine import Engine
-from opensea_metrics.deploy.embedded.replies import SERVICE_ID
+from opensea_metrics.deploy.embedded.function_categories import category
 from opensea_metrics.sql.language.catalog import custom_types
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering import support
-from opensea_metrics.sql.language.lowering.refusals import EMBEDDED, Unsupported
 from opensea_metrics.sql.language.statements.statements import Statement
 
 
@@ -30,8 +29,12 @@ def listing(
     statement: Statement,
     variables: Mapping[str, str],
     properties: Mapping[str, str],
+    host: str,
 ) -> dict[str, Any]:
-    """The reply to SHOW or LIST. Raises SqlError for things that the embedded server does not list."""
+    """The reply to SHOW or LIST. ``host`` is the server's host and port.
+
+    Raises SqlError for things that the embedded server does not list.
+    """
     subject = str(statement.ast.this.name)
     extended = bool(statement.ast.args["extended"])
     reply: dict[str, Any] = {"statementText": statement.text}
@@ -51,7 +54,9 @@ def listing(
             entries = [listed_query(engine, query) for query in engine.catalog.queries.values()]
             reply |= {"@type": "queries", "queries": entries}
         case "QUERIES", True:
-            entries = [query_description(engine, query) for query in engine.catalog.queries.values()]
+            entries = [
+                query_description(engine, cursor, query, host) for query in engine.catalog.queries.values()
+            ]
             reply |= {"@type": "query_descriptions", "queryDescriptions": entries}
         case ("TOPICS" | "ALL TOPICS"), _:
             entries = [
@@ -66,17 +71,17 @@ def listing(
             reply |= {"@type": kind, "topics": entries}
         case "FUNCTIONS", False:
             entries = [
-                {"name": function.name, "type": function.kind.upper(), "category": "OTHER"}
+                {
+                    "name": function.name,
+                    "type": function.kind.upper(),
+                    "category": category(function.name, function.kind),
+                }
                 for function in support.runnable().values()
             ]
             reply |= {"@type": "function_names", "functions": entries}
         case "PROPERTIES", False:
-            reply |= {
-                "@type": "properties",
-                "properties": _PROPERTIES,
-                "overwrittenProperties": list(properties),
-                "defaultProperties": [item["name"] for item in _PROPERTIES],
-            }
+            state_dir = str(engine.database_file.parent)
+            reply |= {"@type": "properties", **server_properties.shown(properties, state_dir, host)}
         case "TYPES", False:
             types = engine.catalog.types
             shown = {name: schema(custom_types.type_of(types, name, statement)) for name in sorted(types)}
@@ -84,12 +89,8 @@ def listing(
         case "VARIABLES", False:
             entries = [{"name": name, "value": value} for name, value in variables.items()]
             reply |= {"@type": "variables", "variables": entries}
-        case "CONNECTORS", False:
-            raise SqlError(
-                "Could not connect to the server. The embedded server runs no Kafka Connect.", code=50000
-            )
-        case ("CONNECTOR PLUGINS" | "SOURCE CONNECTORS" | "SINK CONNECTORS"), _:
-            raise Unsupported(f"SHOW {subject}", EMBEDDED, statement.place)
+        case ("CONNECTORS" | "CONNECTOR PLUGINS" | "SOURCE CONNECTORS" | "SINK CONNECTORS"), _:
+            raise no_connect()
         case _:
             word = subject.split(" ")[0]
             place = statement.place
@@ -104,21 +105,16 @@ def listing(
     return {**reply, "warnings": []}
 
 
+def no_connect() -> SqlError:
+    """The error for statements about connectors: that of a server that cannot reach Kafka Connect."""
+    return SqlError("Could not connect to the server. The embedded server runs no Kafka Connect.", code=50000)
+
+
 def _consumers(engine: Engine, topic: metastore.TopicInfo) -> dict[str, int]:
     """How many queries read a topic; each has a consumer for each partition."""
     queries = engine.catalog.queries.values()
-    groups = sum(query.analysis.source.topic == topic.name for query in queries)
+    groups = sum(topic.name in {source.topic for source in query.analysis.sources} for query in queries)
     return {"consumerCount": groups * topic.partitions, "consumerGroupCount": groups}
-
-
-_PROPERTIES = [
-    {"name": name, "scope": "KSQL", "value": value, "editable": False, "level": "SERVER"}
-    for name, value in {
-        "ksql.service.id": SERVICE_ID,
-        "ksql.streams.auto.offset.reset": "earliest",
-        "ksql.query.pull.table.scan.enabled": "true",
-    }.items()
-]
 
 
 def _listed(source: Source) -> dict[str, Any]:

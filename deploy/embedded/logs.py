@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -10,7 +10,8 @@ import duckdb
 
 from opensea_metrics.core.quoting import name_of_column
 from opensea_metrics.deploy.embedded.log_tables import rows_of
-from opensea_metrics.deploy.embedded.topics import RECORD, UNREADABLE
+from opensea_metrics.deploy.embedded.passing import HAS_VALUE
+from opensea_metrics.deploy.embedded.topics import RECORD, TOMBSTONE, UNREADABLE
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering.duckdb import selects
 
@@ -31,7 +32,8 @@ class LogChunk:
 class Log:
     """The rows that a query creates from JSON, in chunks. Old chunks can be dropped as a whole.
 
-    A chunk also holds unreadable records, with the columns ``UNREADABLE``, in which ``_failed`` gives the reason.
+    A chunk also holds unreadable records, with the columns ``UNREADABLE``, in which ``_failed`` gives the reason, and
+    records without a value (:mod:`deploy.embedded.passing`).
     ``id`` names the query that writes the log.
 
     A row's number is the sum of its DuckDB row number and the chunk's base. This works because no row of a chunk is
@@ -77,27 +79,30 @@ class Log:
         if low < end:
             yield low, end, None
 
-    def relation(self, source: Source, low: int | None, high: int | None) -> str:
+    def relation(
+        self, source: Source, low: int | None, high: int | None, carried: Sequence[str] = RECORD
+    ) -> str:
         following = [*(chunk.base for chunk in self.chunks[1:]), None]
         rows = [
-            self._rows(chunk, low, high)
+            self._rows(chunk, low, high, with_tombstones=TOMBSTONE in carried)
             for chunk, end in zip(self.chunks, following, strict=True)
             if (end is None or low is None or low < end) and (high is None or chunk.base < high)
             and not chunk.is_dropped
         ]
-        return self.through(source, " UNION ALL ".join(rows))
+        return self.through(source, " UNION ALL ".join(rows), carried)
 
-    def through(self, source: Source, rows: str) -> str:
+    def through(self, source: Source, rows: str, carried: Sequence[str] = RECORD) -> str:
         """Rows of a chunk with the columns of a source."""
         names = [name_of_column(column) for column in self.columns]
-        return selects.as_source(source, rows, names, carried=RECORD)
+        return selects.as_source(source, rows, names, carried)
 
     @staticmethod
-    def _rows(chunk: LogChunk, low: int | None, high: int | None) -> str:
-        bounds = ["_failed IS NULL"]
+    def _rows(chunk: LogChunk, low: int | None, high: int | None, with_tombstones: bool) -> str:
+        tombstone = f", NOT {HAS_VALUE} AS {TOMBSTONE}" if with_tombstones else ""
+        bounds = [f"(_failed IS NULL OR NOT {HAS_VALUE})" if with_tombstones else "_failed IS NULL"]
         if low is not None and low > chunk.base:
             bounds.append(f"rowid >= {low - chunk.base}")
         if high is not None:
             bounds.append(f"rowid < {high - chunk.base}")
-        columns = f"* EXCLUDE ({', '.join(UNREADABLE)}), {chunk.base} + rowid AS _off"
+        columns = f"* EXCLUDE ({', '.join(UNREADABLE)}), {chunk.base} + rowid AS _off{tombstone}"
         return f"SELECT {columns} FROM {chunk.table} WHERE {' AND '.join(bounds)}"

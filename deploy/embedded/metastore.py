@@ -54,6 +54,11 @@ def list_topics(cursor: duckdb.DuckDBPyConnection, root: Path) -> list[TopicInfo
     return sorted([*known.values(), *undeclared], key=lambda topic: topic.name)
 
 
+def partitions_by_topic(cursor: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """The numbers of partitions of all topics that statements have declared."""
+    return dict(cursor.execute("SELECT name, partitions FROM meta.topics").fetchall())
+
+
 def partitions(cursor: duckdb.DuckDBPyConnection, topic: str) -> int:
     """The number of partitions of a topic. It is 1 if no statement has declared the topic."""
     declared = cursor.execute("SELECT partitions FROM meta.topics WHERE name = ?", [topic]).fetchone()

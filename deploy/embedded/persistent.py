@@ -6,6 +6,8 @@ same transaction records which parts of files a query has not read (``meta.unrea
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import duckdb
 
 from opensea_metrics.deploy.embedded import (
@@ -15,12 +17,22 @@ from opensea_metrics.deploy.embedded import (
     feeds,
     grouping,
     log_tables,
+    passing,
     processing_log,
     readers,
 )
 from opensea_metrics.deploy.embedded.numbering import DECODED, Numbered
 from opensea_metrics.deploy.embedded.ordered import moving
-from opensea_metrics.deploy.embedded.positions import positions, set_positions, unread
+from opensea_metrics.deploy.embedded.positions import (
+    LATE,
+    STREAM_TIME,
+    KnownPositions,
+    positions,
+    set_positions,
+    set_positions_of,
+    unread,
+)
+from opensea_metrics.deploy.embedded.slices import sliced
 from opensea_metrics.deploy.embedded.storage import transaction
 from opensea_metrics.deploy.embedded.stored_topic import MOST_BYTES, StoredTopics
 from opensea_metrics.deploy.embedded.topics import RECORD, UNREADABLE, Batch, Positions
@@ -79,14 +91,48 @@ def end(cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
         )
 
 
-def move(cursor: duckdb.DuckDBPyConnection, topics: StoredTopics, query: Query) -> bool:
-    """Move one batch of records through a query. False if there is none."""
+def move(
+    cursor: duckdb.DuckDBPyConnection, topics: StoredTopics, queries: Sequence[Query], places: KnownPositions
+) -> bool:
+    """Move one batch of records through queries that read the same records: see :func:`reading_alike`.
+
+    All of them have moved it, or none. False if there is none.
+    """
+    query = queries[0]
     if query.analysis.is_ordered:
         return moving.move(cursor, topics, query)
     topic = topics.topic(query.analysis.source.topic)
-    known = positions(cursor, query.id)
-    batch = next(topic.read(cursor, query.analysis.source, known, MOST_BYTES), None)
-    return batch is not None and _absorb(cursor, topics.catalog, query, batch, known)
+    known = {query.id: places.of(cursor, query.id) for query in queries}
+    # A stream's SELECT over rows is computed when it is read (see feeds.Selection).
+    read = topic.read if query.analysis.is_aggregation else topic.read_json
+    batch = next(read(cursor, query.analysis.source, known[query.id], MOST_BYTES), None)
+    if batch is None:
+        return False
+    places.reached(_absorb(cursor, topics.catalog, queries, batch, known))
+    return True
+
+
+def reading_alike(
+    cursor: duckdb.DuckDBPyConnection, queries: Sequence[Query], places: KnownPositions
+) -> list[Query]:
+    """The first query, and those of the others that read the same records next, and can do it together with it."""
+    first = queries[0]
+    if not first.analysis.is_aggregation or first.analysis.is_ordered:
+        return [first]
+    alike = [
+        query
+        for query in queries
+        if query.analysis.is_aggregation
+        and not query.analysis.is_ordered
+        and query.analysis.source == first.analysis.source
+    ]
+    place = _of_records(places.of(cursor, first.id))
+    return [query for query in alike if _of_records(places.of(cursor, query.id)) == place]
+
+
+def _of_records(known: Positions) -> Positions:
+    """Positions without those counters that differ between queries which read the same records."""
+    return {position: number for position, number in known.items() if position.feed not in (STREAM_TIME, LATE.feed)}
 
 
 def move_unread(cursor: duckdb.DuckDBPyConnection, topics: StoredTopics, query: Query) -> bool:
@@ -96,7 +142,10 @@ def move_unread(cursor: duckdb.DuckDBPyConnection, topics: StoredTopics, query: 
     topic = topics.topic(query.analysis.source.topic)
     known = positions(cursor, query.id)
     batch = topic.again(cursor, query.analysis.source, known, unread(cursor, query.id))
-    return batch is not None and _absorb(cursor, topics.catalog, query, batch, known)
+    if batch is None:
+        return False
+    _absorb(cursor, topics.catalog, [query], batch, {query.id: known})
+    return True
 
 
 def have_unread(cursor: duckdb.DuckDBPyConnection) -> list[str]:
@@ -106,16 +155,22 @@ def have_unread(cursor: duckdb.DuckDBPyConnection) -> list[str]:
 
 
 def _absorb(
-    cursor: duckdb.DuckDBPyConnection, catalog: Catalog, query: Query, batch: Batch, known: Positions
-) -> bool:
-    if query.analysis.is_aggregation:
-        _aggregate(cursor, catalog, query, batch, known)
-    elif not batch.is_decoded:
-        _append(cursor, query, batch, catalog.sources[query.sink].topic)
+    cursor: duckdb.DuckDBPyConnection,
+    catalog: Catalog,
+    queries: Sequence[Query],
+    batch: Batch,
+    known: Mapping[str, Positions],
+) -> dict[str, Positions]:
+    """Move a batch through queries. Returns the positions and counters that they have reached."""
+    if queries[0].analysis.is_aggregation:
+        reached = _aggregate(cursor, catalog, queries, batch, known)
     else:
-        return False  # a selection over rows: nothing is stored (see feeds.Selection)
-    batch.kept(query.id)
-    return True
+        (query,) = queries
+        _append(cursor, query, batch, catalog.sources[query.sink].topic)
+        reached = {query.id: batch.positions}
+    for query in queries:
+        batch.kept(query.id)
+    return reached
 
 
 def _append(
@@ -128,16 +183,17 @@ def _append(
     table = log_tables.chunk_table(sink_topic, feed, base)
     empty = ", ".join(f"NULL::VARCHAR AS {name}" for name in UNREADABLE)
     nothing = f"SELECT * EXCLUDE (_off), {empty} FROM ({feeds.nothing(analysis.source)})"
+    passed = passing.HAS_VALUE, UNREADABLE, RECORD
     # Outside the transaction: DuckDB 2.0 loses rows that a transaction inserts into a table that the same
     # transaction has created with a CREATE TABLE AS without rows.
     cursor.execute(
-        f"CREATE TABLE IF NOT EXISTS {table} AS {selects.rows(analysis, nothing, UNREADABLE, RECORD)}"
+        f"CREATE TABLE IF NOT EXISTS {table} AS {passing.rows(analysis, nothing, *passed)}"
     )
 
     def consume(decoded: str) -> None:
         with transaction(cursor):
             before = log_tables.rows_of(cursor, table)
-            cursor.execute(f"INSERT INTO {table} {selects.rows(analysis, decoded, UNREADABLE, RECORD)}")
+            cursor.execute(f"INSERT INTO {table} {passing.rows(analysis, decoded, *passed)}")
             added = f"SELECT {', '.join(UNREADABLE)} FROM {table} WHERE rowid >= {before}"
             processing_log.record(cursor, query.id, analysis.source.topic, added)
             set_positions(cursor, query.id, batch.positions)
@@ -155,17 +211,26 @@ def _chunk_for(cursor: duckdb.DuckDBPyConnection, feed: str, sink_topic: str) ->
 
 
 def _aggregate(
-    cursor: duckdb.DuckDBPyConnection, catalog: Catalog, query: Query, batch: Batch, known: Positions
-) -> None:
-    """Merge a batch into the state of an aggregation."""
-    analysis = query.analysis
-    numbered = Numbered(cursor, _BATCH, known.get(DECODED, 0))
+    cursor: duckdb.DuckDBPyConnection,
+    catalog: Catalog,
+    queries: Sequence[Query],
+    batch: Batch,
+    known: Mapping[str, Positions],
+) -> dict[str, Positions]:
+    """Merge a batch into the states of aggregations, in one transaction. Returns what they have reached."""
+    numbered = Numbered(cursor, _BATCH, known[queries[0].id].get(DECODED, 0))
     batch.read(cursor, numbered.take if not batch.is_decoded else numbered.take_rows)
-    reached = {**batch.positions, DECODED: numbered.next}
+    reached: dict[str, Positions] = {}
     with transaction(cursor):
-        if numbered.failed:
-            unreadable = f"SELECT {', '.join(UNREADABLE)} FROM {_BATCH}"
-            processing_log.record(cursor, query.id, analysis.source.topic, unreadable)
-        reached |= grouping.merge(cursor, catalog, query, numbered.relation, known)
-        set_positions(cursor, query.id, reached)
-        batch.keep(cursor, query.id)
+        for part in sliced(queries):
+            query = part.query
+            if numbered.failed:
+                unreadable = f"SELECT {', '.join(UNREADABLE)} FROM {_BATCH}"
+                processing_log.record(cursor, query.id, query.analysis.source.topic, unreadable)
+            counters = grouping.merge(
+                cursor, catalog, query, numbered.relation, known[query.id], part.delta, part.slices
+            )
+            reached[query.id] = {**batch.positions, DECODED: numbered.next, **counters}
+            batch.keep(cursor, query.id)
+        set_positions_of(cursor, reached)
+    return reached

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import duckdb
 
 from opensea_metrics.deploy.embedded.topics import Positions, ReadPosition
@@ -23,12 +25,45 @@ def positions(cursor: duckdb.DuckDBPyConnection, reader_id: str) -> dict[ReadPos
     return {ReadPosition(feed, partition): number for feed, partition, number in rows}
 
 
+class KnownPositions:
+    """The positions of readers, kept in memory because the same query is moved many times a second.
+
+    Whoever changes ``meta.positions`` calls :meth:`reached` after the transaction, or :meth:`forget`.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, Positions] = {}
+
+    def of(self, cursor: duckdb.DuckDBPyConnection, reader_id: str) -> Positions:
+        """:func:`positions` of a reader."""
+        if reader_id not in self._known:
+            self._known[reader_id] = positions(cursor, reader_id)
+        return self._known[reader_id]
+
+    def reached(self, reached: Mapping[str, Positions]) -> None:
+        """Note what :func:`set_positions_of` has saved."""
+        for reader_id, new in reached.items():
+            self._known[reader_id] = {**self._known[reader_id], **new}
+
+    def forget(self) -> None:
+        """Read all positions from the database again."""
+        self._known.clear()
+
+
 def set_positions(cursor: duckdb.DuckDBPyConnection, reader_id: str, reached: Positions) -> None:
     """Save the positions up to which (exclusive) a reader has read, and its counters."""
-    values = [value for position, number in reached.items() for value in (reader_id, *position, number)]
-    if values:
-        rows = ", ".join(["(?, ?, ?, ?)"] * len(reached))
-        cursor.execute(f"INSERT OR REPLACE INTO meta.positions VALUES {rows}", values)
+    set_positions_of(cursor, {reader_id: reached})
+
+
+def set_positions_of(cursor: duckdb.DuckDBPyConnection, reached: Mapping[str, Positions]) -> None:
+    """:func:`set_positions` of several readers, by their ids."""
+    rows = [(reader_id, *place, number) for reader_id, of in reached.items() for place, number in of.items()]
+    if rows:
+        cursor.execute(
+            "INSERT OR REPLACE INTO meta.positions SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[]),"
+            " unnest(?::INTEGER[]), unnest(?::BIGINT[])",
+            list(map(list, zip(*rows, strict=True))),
+        )
 
 
 def unread(cursor: duckdb.DuckDBPyConnection, reader_id: str) -> list[Unread]:

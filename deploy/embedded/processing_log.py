@@ -18,6 +18,7 @@ import duckdb
 from opensea_metrics.core.quoting import text
 from opensea_metrics.deploy.embedded import record_store
 from opensea_metrics.deploy.embedded.topics import UNREADABLE, TopicRecord
+from opensea_metrics.sql.language.lowering.records.rows import NO_VALUE
 
 STREAM = "KSQL_PROCESSING_LOG"
 TOPIC = "embedded_ksql_processing_log"
@@ -101,5 +102,5 @@ def record(
               'RECORDB64': to_base64(encode({line})),
               'CAUSE': [{reason}],
               'topic': {text(topic)}}}}}}})
-        FROM ({unreadable}) WHERE {reason} IS NOT NULL"""
+        FROM ({unreadable}) WHERE {reason} <> {text(NO_VALUE)}"""
     )

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from itertools import chain
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Protocol
 
 import duckdb
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.core.quoting import column as column_of
 from opensea_metrics.deploy.embedded import aggregation, failures, feeds, reply_values
-from opensea_metrics.deploy.embedded.engine import Engine, OpenRead
+from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.newest_rows import NewestRows
-from opensea_metrics.deploy.embedded.numbering import DECODED, Numbered
+from opensea_metrics.deploy.embedded.ordered.transient import OrderedRows
+from opensea_metrics.deploy.embedded.source_read import SourceRead
 from opensea_metrics.deploy.embedded.stored_topic import MOST_BYTES
-from opensea_metrics.deploy.embedded.topics import ReadPosition
-from opensea_metrics.deploy.embedded.unread import Unread
+from opensea_metrics.sql.language.catalog.catalog import Query
 from opensea_metrics.sql.language.catalog.custom_types import with_types
-from opensea_metrics.sql.language.catalog.sources import Column
+from opensea_metrics.sql.language.catalog.sources import Column, Source
 from opensea_metrics.sql.language.lowering import support
 from opensea_metrics.sql.language.lowering.duckdb import selects
 from opensea_metrics.sql.language.lowering.duckdb.selects import Grouping
-from opensea_metrics.sql.language.lowering.refusals import EMBEDDED, Unsupported
 from opensea_metrics.sql.language.queries.analysis import Analysis
 from opensea_metrics.sql.language.queries.resolution import analyse
 from opensea_metrics.sql.language.statements.properties import reset_of
@@ -52,25 +51,35 @@ class TransientQuery:
         self._engine = engine
         statement = with_types(statement, engine.catalog.types)
         self._analysis = analyse(statement, statement.ast, dict(engine.catalog.sources))
-        self.is_push = self._analysis.emit is not None
-        self.source = self._analysis.source
+        self.is_push: bool = self._analysis.emit is not None
+        self.source: Source = self._analysis.source
         self._is_made = self.source.is_table and bool(engine.catalog.writers(self.source.name))
         if not self.is_push:
             self._check_pull(statement)
         self.columns: tuple[Column, ...] = tuple(p.column for p in self._analysis.projections)
         self._shown = reply_values.row_converter([column.type for column in self.columns])
-        self._read = OpenRead(self.source.topic, {})
-        engine.follow(self._read)
-        self._unread_files: dict[int, Unread] = {}  # of files, by segment
         self._left = self._analysis.limit
-        support.check_replaced_rows(engine.catalog, self._analysis, EMBEDDED)
-        self._check_supported(statement)
-        if self.source.is_table:
-            engine.catch_up(self.source.name)
+        query = Query("push", "", self._analysis)
+        support.check_selected(engine.catalog, query, statement.place)
+        for source in self._analysis.sources:
+            if source.is_table:
+                engine.catch_up(source.name)
         self._cursor = engine.cursor()
+        self._reads = [
+            SourceRead(engine, self._cursor, source, f"{_BATCH}_{number}")
+            for number, source in enumerate(self._analysis.sources)
+        ]
+        self._read = self._reads[0]
+        self._ordered: OrderedRows | None = None
         self._grouping: Grouping | None = None
         self._newest: NewestRows | None = None
-        if self._analysis.is_aggregation:
+        bound: str | None = None
+        if self._analysis.joined or (self._analysis.is_aggregation and self.source.is_table):
+            try:
+                self._ordered = OrderedRows(query, self._reads)
+            except duckdb.Error as error:
+                raise failures.unreadable(error, statement.place) from error
+        elif self._analysis.is_aggregation:
             self._grouping = selects.grouping(self._analysis)
             aggregation.create(self._cursor, self._grouping, _STATE, temporary=True)
             self._times: dict[int, int] = {}
@@ -80,28 +89,16 @@ class TransientQuery:
             bound = selects.rows(self._analysis, feeds.nothing(self.source))
             if self.source.is_table and not self._is_made:
                 self._newest = NewestRows(self._cursor, self.source, _STATE)
-        try:
-            self._cursor.execute(f"SELECT * FROM ({bound})")
-        except duckdb.Error as error:
-            raise failures.unreadable(error, statement.place) from error
+        if bound is not None:
+            try:
+                self._cursor.execute(f"SELECT * FROM ({bound})")
+            except duckdb.Error as error:
+                raise failures.unreadable(error, statement.place) from error
         if self.is_push and reset_of(properties) == "latest":
-            if self._is_made:
-                feed = self._changes()
-                self._read.positions = {ReadPosition(feed.id): feed.end(self._cursor)}
-            else:
-                engine.discover(self._cursor, self.source.topic)
-                self._read.positions = dict(engine.topic(self.source.topic).ends(self._cursor))
-
-    def _check_supported(self, statement: Statement) -> None:
-        """Raise Unsupported for a push query that needs the state of a persistent query over several sources."""
-        support.check_query(self._analysis, EMBEDDED)
-        feature = None
-        if self._analysis.joined:
-            feature = "a JOIN in a push query"
-        elif self._analysis.is_aggregation and self.source.is_table:
-            feature = "GROUP BY over a table in a push query"
-        if feature:
-            raise Unsupported(feature, EMBEDDED, statement.place)
+            for read in self._reads:
+                # ksqlDB reads the tables of a join from their beginning.
+                if not (self._ordered and read.source.is_table):
+                    read.skip()
 
     def _check_pull(self, statement: Statement) -> None:
         analysis = self._analysis
@@ -124,25 +121,41 @@ class TransientQuery:
             )
 
     @property
+    def analysis(self) -> Analysis:
+        """The resolved SELECT."""
+        return self._analysis
+
+    @property
+    def topics(self) -> set[str]:
+        """The topics whose new records can give new rows."""
+        return {source.topic for source in self._analysis.sources}
+
+    @property
     def is_complete(self) -> bool:
         """True when the LIMIT is reached."""
         return self._left == 0
 
     def close(self) -> None:
-        """Close the connection, even while another thread still looks for rows."""
-        try:
-            self._cursor.close()
-        except duckdb.ResourceInUseException:
+        """Close the connections, even while another thread still looks for rows."""
+        if not self._closed():
             threading.Thread(target=self._close_soon, name="close", daemon=True).start()
 
+    def _closed(self) -> bool:
+        """Close the connections. False if another thread uses one of them."""
+        try:
+            self._cursor.close()
+            if self._ordered is not None:
+                self._ordered.close()
+        except duckdb.ResourceInUseException:
+            return False
+        return True
+
     def _close_soon(self) -> None:
-        while True:
-            try:
-                self._cursor.interrupt()
-                self._cursor.close()
-                return
-            except duckdb.ResourceInUseException:
-                time.sleep(0.01)
+        while not self._closed():
+            for cursor in (self._cursor, *([self._ordered.cursor] if self._ordered else [])):
+                with suppress(duckdb.Error):
+                    cursor.interrupt()
+            time.sleep(0.01)
 
     def rows(self) -> Iterator[list[Any]]:
         """The rows that have arrived since the last call, up to the LIMIT."""
@@ -152,7 +165,8 @@ class TransientQuery:
             names = ", ".join(column_of(column.name) for column in self.columns)
             limit = f" LIMIT {self._left}" if self._left is not None else ""
             order = self._order()
-            result = self._cursor.execute(f"SELECT {names} FROM ({relation}){order}{limit}")
+            cursor = self._ordered.cursor if self._ordered else self._cursor
+            result = cursor.execute(f"SELECT {names} FROM ({relation}){order}{limit}")
             while batch := result.fetchmany(_FETCH):
                 for row in batch:
                     yield self._shown(row)
@@ -161,13 +175,17 @@ class TransientQuery:
 
     def _order(self) -> str:
         """The ORDER BY clause: rows of a table by key and window, records of a stream in the order of arrival."""
-        if not self.source.is_table or self._grouping:
+        if not self.source.is_table or self._grouping or self._ordered:
             return " ORDER BY _off"
         names = {column.name for column in self.columns}
         keys = [column_of(c.name) for c in self.source.columns if c.is_key and c.name in names]
         return f" ORDER BY {', '.join([*keys, *(['WINDOWSTART'] if self.source.window else [])] or ['1'])}"
 
     def _relations(self) -> Iterator[str]:
+        if self._ordered is not None:
+            if (arrived := self._ordered.arrived(self._cursor)) is not None:
+                yield arrived
+            return
         if self._grouping is not None:
             yield from self._changed_groups(self._analysis)
             return
@@ -194,46 +212,39 @@ class TransientQuery:
             yield self._grouping.finish(f"SELECT * FROM {_STATE} WHERE _off >= {seen}")
 
     def _unread(self) -> Iterator[str]:
-        if self._is_made:
-            feed = self._changes()
-            if not self.is_push:
-                yield feed.with_open(self.source)
-                return
-            low, high = self._read.positions.get(ReadPosition(feed.id), 0), feed.end(self._cursor)
-            if low < high:
-                self._read.positions = {ReadPosition(feed.id): high}
-                yield feed.relation(self.source, low, high)
+        if self._is_made and not self.is_push:
+            yield self._read.changes().with_open(self.source)
             return
-        self._engine.discover(self._cursor, self.source.topic)
-        topic = self._engine.topic(self.source.topic)
         # A LIMIT rarely needs much.
         most = _FEW_BYTES if self._left is not None and not self._grouping else MOST_BYTES
-        unread = self._unread_files.values()
-        again = topic.again(self._cursor, self.source, self._read.positions, unread) if unread else None
-        for batch in chain(
-            [again] if again else [], topic.read(self._cursor, self.source, self._read.positions, most)
-        ):
-            numbered = Numbered(self._cursor, _BATCH, self._read.positions.get(DECODED, 0))
-            batch.read(self._cursor, numbered.take_rows if batch.is_decoded else numbered.take)
-            self._read.positions = {**self._read.positions, **batch.positions, DECODED: numbered.next}
-            for number, item in batch.outcome.items():
-                self._unread_files.pop(number, None)
-                if item:
-                    self._unread_files[number] = item
-            self._engine.report(self.source.topic, batch.paths, batch.reports)
-            yield numbered.relation
-
-    def _changes(self) -> feeds.Changes | feeds.TableRows:
-        return feeds.of_table(self._engine.catalog, self.source.name)
+        yield from self._read.unread(most)
 
 
-def describe(query: TransientQuery) -> str:
-    """The columns for a header in the old format. It marks keys only in pull queries over tables."""
-    keys: set[str] = set()
-    if query.source.is_table and not query.is_push:
-        keys = {column.name for column in query.source.columns if column.is_key}
-        keys |= {"WINDOWSTART", "WINDOWEND"}
+class ShownQuery(Protocol):
+    """What the header of an answer says about a query."""
+
+    @property
+    def is_push(self) -> bool: ...
+
+    @property
+    def source(self) -> Source: ...
+
+    @property
+    def columns(self) -> Sequence[Column]: ...
+
+
+def describe(query: ShownQuery) -> str:
+    """The columns for a header in the old format."""
+    keys = keys_of(query)
     return ", ".join(
         f"`{column.name}` {column.type}{' KEY' if column.name in keys else ''}"
         for column in query.columns
     )
+
+
+def keys_of(query: ShownQuery) -> set[str]:
+    """The names of the columns that headers mark as keys. Only pull queries over tables have any."""
+    if query.is_push or not query.source.is_table:
+        return set()
+    keys = {column.name for column in query.source.columns if column.is_key}
+    return keys | {"WINDOWSTART", "WINDOWEND"}

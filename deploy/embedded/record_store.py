@@ -20,6 +20,12 @@ def ends(cursor: duckdb.DuckDBPyConnection, topic: str) -> dict[int, int]:
     return dict(rows)
 
 
+def topics_with_records(cursor: duckdb.DuckDBPyConnection) -> set[str]:
+    """The topics that have or had records."""
+    rows = cursor.execute("SELECT topic FROM meta.records UNION SELECT topic FROM meta.deleted").fetchall()
+    return {topic for (topic,) in rows}
+
+
 def append(
     cursor: duckdb.DuckDBPyConnection,
     topic: str,

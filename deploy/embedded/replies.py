@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from opensea_metrics.core.errors import SqlError, Stage
 from opensea_metrics.deploy.embedded.health import ServerPart
 from opensea_metrics.sql.language.catalog import custom_types
+from opensea_metrics.sql.language.lowering.refusals import Unsupported
 from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
 if TYPE_CHECKING:
@@ -89,8 +90,8 @@ def warning(statement: Statement, message: str) -> dict[str, Any]:
 def error(text: str, error: SqlError, creates: bool = False) -> tuple[dict[str, Any], int]:
     """The reply to a refused statement or request, and the HTTP status.
 
-    ksqlDB's own sentence comes first, so that clients that look for it can match it. The place and the hint, which
-    ksqlDB does not give, follow. ``creates``: the statement is a CREATE … AS SELECT.
+    The message is ksqlDB's own, so it has a place only if ksqlDB's has one. Only what ksqlDB would accept is refused
+    with a place and a hint, because its messages have none for it. ``creates``: the statement is a CREATE … AS SELECT.
     """
     message = error.message
     if error.located and error.place:
@@ -99,9 +100,11 @@ def error(text: str, error: SqlError, creates: bool = False) -> tuple[dict[str, 
         message = f"line {error.place.line}:{error.place.column}: Syntax Error\n{message}"
     elif error.stage is not Stage.QUERY or creates:
         message = error.stage.value + message if error.stage is not Stage.SYNTAX else message
-    if error.place and not error.located and error.stage is not Stage.SYNTAX:
-        message += f"\nat line {error.place.line}, column {error.place.column}"
-    if error.hint:
+    if isinstance(error, Unsupported):
+        if error.place:
+            message += f"\nat line {error.place.line}, column {error.place.column}"
+        message += f"\n{error.hint}"
+    elif error.hint and _HAS_ALTERNATIVES in message:
         message += f"\n{error.hint}"
     if error.code in _STATEMENT_ERRORS:
         reply = {
@@ -116,6 +119,8 @@ def error(text: str, error: SqlError, creates: bool = False) -> tuple[dict[str, 
     return reply, error.code // 100
 
 
+_HAS_ALTERNATIVES = "does not accept parameters"
+"""Part of the only message to which ksqlDB adds a hint: the ways to call the function."""
 _STATEMENT_ERRORS = (40001, 40002, 50000)
 """Replies with other codes do not mention the statement (tests/embedded/replies/errors.yml)."""
 

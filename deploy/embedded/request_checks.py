@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from opensea_metrics.deploy.embedded import bodies, failures
+from opensea_metrics.deploy.embedded import bodies, endpoints, failures
 from opensea_metrics.deploy.embedded.denials import Check, refuse
 from opensea_metrics.deploy.embedded.policy import Limits
 
@@ -30,6 +30,7 @@ class RequestChecks:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             return  # there is nothing to begin or to end
+        scope = {**scope, "path": endpoints.normal_path(scope["path"])}
         for check in self._checks:
             if refusal := check(scope):
                 await refuse(scope, receive, send, refusal)

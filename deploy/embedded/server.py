@@ -83,5 +83,5 @@ async def _serve(
 ) -> None:
     http2.repair()
     open_requests = OpenRequests(policy.limits.open_queries)
-    application = app.create(engine, open_requests, policy, host)
+    application = app.create(engine, open_requests, policy, host, bound.getsockname()[1])
     await web_server.serve(application, bound, policy, stop, open_requests.end_all)

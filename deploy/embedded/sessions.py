@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from operator import attrgetter
+from operator import itemgetter
 
 import duckdb
+import pyarrow as pa
 
 from opensea_metrics.deploy.embedded import changed_rows
 from opensea_metrics.sql.language.catalog.sources import Window
 from opensea_metrics.sql.language.lowering.duckdb.selects import Grouping
 from opensea_metrics.sql.language.lowering.duckdb.stream_time import StreamTime
 
+_PARTS = "python_parts"
 _MADE = "CREATE OR REPLACE TEMP TABLE"
 
 
@@ -93,15 +95,13 @@ def _merge_watched(cursor: duckdb.DuckDBPyConnection, grouping: Grouping, table:
     stored = f"{table} AS old JOIN watched ON {of_key}"
     by_key = _of_keys(window, _kept(grouping), cursor.execute(f"SELECT _key, _ws, _we FROM {stored}").fetchall())
     late = 0
-    watched = cursor.execute("SELECT _key, _off, ROWTIME, _before, _now FROM watched_rows ORDER BY _place")
-    while batch := watched.fetchmany(100_000):
-        for key, offset, at, before, now in batch:
-            late += not by_key[key].take(offset, at, before, now)
-    parts = [(key, *part) for key, of_key in by_key.items() for part in of_key.parts()]
-    columns = [list(values) for values in zip(*parts, strict=True)] or [[]] * 6
-    names = ("_key", "_off", "_first", "_last", "_session", "_src")
-    unnested = ", ".join(f"unnest(?::BIGINT[]) AS {name}" for name in names)
-    cursor.execute(f"{_MADE} parts AS SELECT {unnested}", columns)
+    watched = cursor.execute("SELECT _key, _off, ROWTIME, _before, _now FROM watched_rows ORDER BY _place").fetchnumpy()
+    for key, offset, at, before, now in zip(*(column.tolist() for column in watched.values()), strict=True):
+        late += not by_key[key].take(offset, at, before, now)
+    cursor.complete()
+    cursor.register(_PARTS, _parts(by_key))
+    cursor.execute(f"{_MADE} parts AS SELECT * FROM {_PARTS}")
+    cursor.unregister(_PARTS)
     taken = f"SELECT * FROM ({relation}) SEMI JOIN parts USING (_off)"
     is_part = "parts._off IS NULL AND parts._key = watched._key AND parts._first = old._ws AND parts._last = old._we"
     rows = f"({grouping.one_by_one(taken)}) AS row JOIN parts USING (_off)"
@@ -116,68 +116,78 @@ def _merge_watched(cursor: duckdb.DuckDBPyConnection, grouping: Grouping, table:
 def _of_keys(window: Window, kept: int, stored: Iterable[tuple[int, int, int]]) -> defaultdict[int, _Sessions]:
     """The sessions of keys. ``stored`` are a key, and the first and last time of one of its sessions."""
     by_key: defaultdict[int, _Sessions] = defaultdict(lambda: _Sessions(window.size, window.grace, kept))
-    for key, first, last in stored:
-        by_key[key].sessions.append(_Session(first, last, [(None, first, last)]))
-    for of_key in by_key.values():
-        of_key.sessions.sort(key=attrgetter("last", "first"))
+    for key, first, last in sorted(stored, key=itemgetter(0, 2, 1)):
+        by_key[key].lasts.append(last)
+        by_key[key].sessions.append(_Session(first, [(None, first, last)]))
     return by_key
 
 
-@dataclass
+def _parts(by_key: Mapping[int, _Sessions]) -> pa.Table:
+    """The parts of all sessions that have changed: ``_key``, ``_off``, their first and last time, and ``_src``.
+
+    ``_session`` is the number of the session. A part without one is replaced.
+    """
+    columns: tuple[list[int | None], ...] = ([], [], [], [], [], [])
+    for key, of_key in by_key.items():
+        changed = [(number, session) for number, session in enumerate(of_key.sessions) if session.is_changed]
+        for number, session in [*changed, *((None, session) for session in of_key.replaced)]:
+            offsets, firsts, lasts = zip(*session.parts, strict=True)
+            count = len(offsets)
+            added = [key] * count, offsets, firsts, lasts, [number] * count, range(count)
+            for column, values in zip(columns, added, strict=True):
+                column.extend(values)
+    names = ("_key", "_off", "_first", "_last", "_session", "_src")
+    return pa.table([pa.array(column, pa.int64()) for column in columns], names)
+
+
+@dataclass(slots=True)
 class _Session:
-    """A session from its ``first`` to its ``last`` time, and the rows and sessions in it, in the order of merging.
+    """A session from its ``first`` time on, and the rows and sessions in it, in the order of merging.
 
     A part has the row's ``_off``, or None for a session of the state, and its first and last time.
     """
 
     first: int
-    last: int
     parts: list[tuple[int | None, int, int]]
     is_changed: bool = False
 
 
-@dataclass
+@dataclass(slots=True)
 class _Sessions:
-    """The sessions of one key, ordered by their last time. All times are in ms."""
+    """The sessions of one key, ordered by their last time, which is in ``lasts``. All times are in ms."""
 
     gap: int
     grace: int
     kept: int
+    lasts: list[int] = field(default_factory=list)
     sessions: list[_Session] = field(default_factory=list)
     replaced: list[_Session] = field(default_factory=list)
 
     def take(self, offset: int, at: int, before: int, now: int) -> bool:
         """Add a row, unless it is late. ``before`` and ``now`` are the stream time before and after it."""
-        low = bisect_left(self.sessions, max(at - self.gap, before - self.kept + 1), key=attrgetter("last"))
-        high = low
-        while high < len(self.sessions) and self.sessions[high].first <= at + self.gap:
+        sessions, lasts, gap = self.sessions, self.lasts, self.gap
+        low = high = bisect_left(lasts, max(at - gap, before - self.kept + 1))
+        first = last = at
+        while high < len(lasts) and sessions[high].first <= at + gap:
+            first, last = min(first, sessions[high].first), max(last, lasts[high])
             high += 1
-        touched = self.sessions[low:high]
-        last = max([at, *(session.last for session in touched)])
-        if last < now - self.grace - self.gap:
+        if last < now - self.grace - gap:
             return False
-        first = min([at, *(session.first for session in touched)])
-        merged = touched[0] if touched else _Session(first, last, [])
-        for session in touched[1:]:
-            merged.parts += session.parts
+        if low == high:
+            merged = _Session(first, [])
+        else:
+            merged = sessions[low]
+            for session in sessions[low + 1 : high]:
+                merged.parts += session.parts
         merged.parts.append((offset, at, at))
-        merged.first, merged.last, merged.is_changed = first, last, True
-        del self.sessions[low:high]
-        place = bisect_left(self.sessions, (last, first), key=attrgetter("last", "first"))
-        if place < len(self.sessions) and (self.sessions[place].first, self.sessions[place].last) == (first, last):
-            self.replaced.append(self.sessions.pop(place))  # the store holds one session with these times
-        self.sessions.insert(place, merged)
+        merged.first, merged.is_changed = first, True
+        del sessions[low:high], lasts[low:high]
+        place = bisect_left(lasts, last)
+        while place < len(lasts) and lasts[place] == last and sessions[place].first < first:
+            place += 1
+        if place < len(lasts) and (sessions[place].first, lasts[place]) == (first, last):
+            self.replaced.append(sessions.pop(place))  # the store holds one session with these times
+            del lasts[place]
+        sessions.insert(place, merged)
+        lasts.insert(place, last)
         return True
-
-    def parts(self) -> Iterable[tuple[int | None, int, int, int | None, int]]:
-        """The parts of changed sessions: ``_off``, first and last time, the session's number, and the part's place.
-
-        A part without a session is replaced.
-        """
-        for number, session in enumerate(self.sessions):
-            if session.is_changed:
-                for place, part in enumerate(session.parts):
-                    yield *part, number, place
-        for session in self.replaced:
-            for part in session.parts:
-                yield *part, None, 0

@@ -49,8 +49,10 @@ class _Prepared:
 class Statements:
     """Carries out statements. ``statuses`` are the statuses of all commands so far, by command id."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, host: str = "localhost:8088") -> None:
+        """``host`` is the server's host and port, which replies about queries name."""
         self._engine = engine
+        self._host = host
         self.statuses: dict[str, dict[str, Any]] = {}
 
     def run(self, request: StatementsRequest) -> tuple[Any, int]:
@@ -139,6 +141,8 @@ class Statements:
             )
         if statement.kind in (Kind.PAUSE, Kind.RESUME):
             return catalog
+        if statement.kind is Kind.CONNECTOR:
+            raise listings.no_connect()
         if statement.kind is Kind.DESCRIBE and not statement.ast.args["function"]:
             descriptions.described(catalog, statement)
         after = applied(catalog, statement, number)
@@ -146,6 +150,12 @@ class Statements:
         source = after.sources.get(statement.name or "")
         if source is not None and statement.name not in catalog.sources:
             _check_topic(statement, source, topics)
+            if source.is_table and source.window is None and "RETENTION_MS" in statement.properties:
+                raise SqlError(
+                    "Invalid config variable in the WITH clause: RETENTION_MS. Non-windowed tables do not support"
+                    " retention.",
+                    code=40000,
+                )
         return after
 
     def _statement(
@@ -173,14 +183,14 @@ class Statements:
             match statement.kind:
                 case Kind.SHOW:
                     return listings.listing(
-                        self._engine, cursor, statement, prepared.variables, given
+                        self._engine, cursor, statement, prepared.variables, given, self._host
                     )
                 case Kind.DESCRIBE:
                     return descriptions.description(self._engine, cursor, statement)
                 case Kind.ASSERT:
                     return asserted(self._engine, cursor, statement)
                 case _:
-                    return descriptions.explanation(self._engine, statement, given)
+                    return descriptions.explanation(self._engine, cursor, statement, given, self._host)
         finally:
             cursor.close()
 

@@ -63,7 +63,7 @@ CREATE SCHEMA IF NOT EXISTS state;
 """
 
 
-_VERSION = 2
+_VERSION = 3
 """The version of the tables above. Increase it when a server can no longer read the tables of an earlier version."""
 
 
@@ -78,7 +78,7 @@ class Storage:
     deploy/embedded/lines.py passes their lines to it.
     """
 
-    def __init__(self, directory: Path, memory_limit: str = "450MB") -> None:
+    def __init__(self, directory: Path, memory_limit: str = "190MB") -> None:
         """Open or create the database.
 
         Raises StorageError if the directory cannot be written, another server holds it, or the database is

@@ -27,6 +27,8 @@ from opensea_metrics.deploy.embedded.segment_files import state
 from opensea_metrics.deploy.embedded.segments import FILES, Segment
 from opensea_metrics.deploy.embedded.topic_lines import lines_of_files, lines_of_records
 from opensea_metrics.deploy.embedded.topics import (
+    RECORD,
+    TOMBSTONE,
     Batch,
     PartitionOffsets,
     Positions,
@@ -43,7 +45,7 @@ RECORDS = "records"
 """The feed of the table of records."""
 MOST_BYTES = 256 * 1024 * 1024
 """The number of bytes of JSON in a batch."""
-_MOST_ROWS = 1_000_000
+_MOST_ROWS = 200_000
 _MOST_COUNTS = 10_000
 _SAMPLE = 64 * 1024
 """The number of bytes of text from which the usual spelling of names is derived."""
@@ -53,13 +55,15 @@ _SAMPLE = 64 * 1024
 class StoredTopics:
     """The topics at one point in time. ``logs`` are the log tables, and ``register`` has the files.
 
-    ``counts`` caches the counts of feeds of rows, because clients that wait until all is read ask repeatedly.
+    ``with_records`` are the topics that may have records in the table of records; None means any. ``counts`` caches
+    the counts of feeds of rows, because clients that wait until all is read ask repeatedly.
     """
 
     catalog: Catalog
     logs: Mapping[str, tuple[str, ...]]
     register: Register
     counts: dict[tuple[str, int, int], Counts] = field(default_factory=dict)
+    with_records: set[str] | None = None
 
     def topic(self, name: str) -> RecordTopic:
         """The topic with this name."""
@@ -85,7 +89,7 @@ class StoredTopic:
         ends = {ReadPosition(feed.id): feed.end(cursor) for feed in self._feeds()}
         files = self.all.register.end(self.name)
         ends |= {ReadPosition(FILES, number): files for number in range(self.partitions(cursor)) if files}
-        stored = record_store.ends(cursor, self.name)
+        stored = self._ends_of_records(cursor)
         return ends | {ReadPosition(RECORDS, number): end for number, end in stored.items()}
 
     def read(
@@ -95,8 +99,8 @@ class StoredTopic:
         positions: Positions,
         most_bytes: int = MOST_BYTES,
     ) -> Iterator[Batch]:
-        yield from self._files(cursor, source, of_feed(positions, FILES), most_bytes)
-        yield from self._records(cursor, source, of_feed(positions, RECORDS))
+        yield from self.read_json(cursor, source, positions, most_bytes)
+        carried = (*RECORD, TOMBSTONE) if source.is_table else RECORD
         for feed in self._feeds():
             position = ReadPosition(feed.id)
             low, end = positions.get(position, 0), feed.end(cursor)
@@ -108,8 +112,14 @@ class StoredTopic:
                     continue
                 while start < stop:
                     high = min(stop, start + _MOST_ROWS)
-                    yield RowBatch({position: high}, feed.relation(source, start, high))
+                    yield RowBatch({position: high}, feed.relation(source, start, high, carried))
                     start = high
+
+    def read_json(
+        self, cursor: duckdb.DuckDBPyConnection, source: Source, positions: Positions, most_bytes: int
+    ) -> Iterator[Batch]:
+        yield from self._files(cursor, source, of_feed(positions, FILES), most_bytes)
+        yield from self._records(cursor, source, of_feed(positions, RECORDS))
 
     def again(
         self,
@@ -167,6 +177,8 @@ class StoredTopic:
         return self.all.counts[key]
 
     def append(self, cursor: duckdb.DuckDBPyConnection, records: Sequence[TopicRecord]) -> None:
+        if self.all.with_records is not None:
+            self.all.with_records.add(self.name)
         record_store.append(cursor, self.name, records, self.all.register.offsets(self.name))
 
     def ensure(
@@ -195,14 +207,15 @@ class StoredTopic:
 
         Dropped chunks are rebuilt now, because this needs the query's SELECT.
         """
+        carried = (*RECORD, TOMBSTONE)
         for feed in self._feeds():
             dropped = self._dropped(cursor, sink, feed)
             if isinstance(feed, Log) and feed.id == feeds.json_log_id(query_id):
                 for rebuilt in dropped:
                     chunks.restore(cursor, rebuilt.chunk, rebuilt, log_tables.log_table(self.name, feed.id))
             elif isinstance(feed, Changes | Selection | TableRows) and feed.query.id == query_id:
-                rows = [feed.relation(sink, None, None)]
-                rows += [rebuilt.relation(cursor, f"left_{number}") for number, rebuilt in enumerate(dropped)]
+                rows = [feed.relation(sink, None, None, carried)]
+                rows += [rebuilt.relation(cursor, f"left_{number}", carried) for number, rebuilt in enumerate(dropped)]
                 table = f"log.{quoted(log_tables.log_table(self.name, feed.id))}"
                 cursor.execute(f"CREATE TABLE {table} AS {' UNION ALL '.join(rows)}")
 
@@ -238,6 +251,8 @@ class StoredTopic:
         first: dict[int, int],
         most_bytes: int,
     ) -> Iterator[Batch]:
+        if not self.all.register.end(self.name):
+            return
         while pending := segments.segments(cursor, self.name, first):
             chosen = segments.chunk(pending, most_bytes)
             reached = {segment.partition: segment.seq + 1 for segment in chosen}
@@ -261,10 +276,14 @@ class StoredTopic:
             positions, source, names, lines, "_odd", files=files, register=register, segments=chosen, is_rest=bool(rest)
         )
 
+    def _ends_of_records(self, cursor: duckdb.DuckDBPyConnection) -> dict[int, int]:
+        known = self.all.with_records
+        return record_store.ends(cursor, self.name) if known is None or self.name in known else {}
+
     def _records(
         self, cursor: duckdb.DuckDBPyConnection, source: Source, low: dict[int, int]
     ) -> Iterator[Batch]:
-        high = record_store.ends(cursor, self.name)
+        high = self._ends_of_records(cursor)
         if all(low.get(number, 0) >= end for number, end in high.items()):
             return
         lines = lines_of_records(self.name, source, low, high)

@@ -29,13 +29,11 @@ def lines_of_files(files: FileLines, source: Source, cursor: duckdb.DuckDBPyConn
 
 def lines_of_records(topic: str, source: Source, low: Mapping[int, int], high: Mapping[int, int]) -> str:
     """Values of the table of records from ``low`` to ``high``, by partition, with their keys and times."""
-    # In a stream, ksqlDB neither shows nor counts records without a value.
     tombstone = f", value IS NULL AS {TOMBSTONE}" if source.is_table else ""
-    kept = "" if source.is_table else " AND value IS NOT NULL"
     return (
         f"SELECT value AS line, 'INSERT VALUES' AS path, key, ts{tombstone}{_headers(source, are_known=False)},"
         ' partition AS ROWPARTITION, "offset" AS ROWOFFSET FROM meta.records'
-        f" WHERE topic = {text(topic)} AND {record_store.between(low, high)}{kept} ORDER BY seq"
+        f" WHERE topic = {text(topic)} AND {record_store.between(low, high)} ORDER BY seq"
     )
 
 

@@ -32,7 +32,10 @@ UNREADABLE = ("_failed", "_line", "_path")
 
 
 TOMBSTONE = "_tombstone"
-"""A column of a table's decoded JSON: true if the record has no value, which deletes its key."""
+"""A column of a table's records: true if the record has no value, which deletes its key.
+
+Queries over a stream do not see records without a value. So a stream's decoded JSON counts them as unreadable.
+"""
 
 
 class ReadPosition(NamedTuple):
@@ -141,6 +144,12 @@ class RecordTopic(Protocol):
         self, cursor: duckdb.DuckDBPyConnection, source: Source, positions: Positions, most_bytes: int
     ) -> Iterator[Batch]:
         """The records from ``positions`` on, in batches of about ``most_bytes`` bytes of JSON."""
+        ...
+
+    def read_json(
+        self, cursor: duckdb.DuckDBPyConnection, source: Source, positions: Positions, most_bytes: int
+    ) -> Iterator[Batch]:
+        """Those batches of :meth:`read` that are JSON."""
         ...
 
     def again(

@@ -9,19 +9,25 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from opensea_metrics.core.errors import SqlError
+from opensea_metrics.core.quoting import column as column_of
 from opensea_metrics.core.quoting import ksqldb_quoted
+from opensea_metrics.core.types import BIGINT
+from opensea_metrics.deploy.embedded import reply_values
 from opensea_metrics.deploy.embedded.engine import Engine
+from opensea_metrics.deploy.embedded.numbering import Numbered
 from opensea_metrics.deploy.embedded.queries import TransientQuery
 from opensea_metrics.deploy.embedded.statements import Statements, StatementsRequest
 from opensea_metrics.deploy.embedded.storage import Storage
-from opensea_metrics.deploy.embedded.topics import TopicRecord
+from opensea_metrics.deploy.embedded.stored_topic import MOST_BYTES
+from opensea_metrics.deploy.embedded.topics import TOMBSTONE, Positions, TopicRecord
 from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.statements.parser import parse_statement
 
 
@@ -101,17 +107,25 @@ class Trial:
         while self.engine.work():
             pass
 
-    def reader(self, name: str) -> ChangeReader:
+    def reader(self, name: str) -> TrialReader:
         """A reader of the rows of a stream or table, from its first row on."""
-        return ChangeReader(self.engine, name)
+        source = self.engine.catalog.sources[name]
+        return ChangeReader(self.engine, name) if source.is_table else RecordReader(self.engine, source)
+
+
+class TrialReader(Protocol):
+    """Reads the rows of a stream or table, as a reply of the server has them, always with ROWTIME (epoch ms).
+
+    Each call of :meth:`rows` returns the rows that are new since the call before.
+    """
+
+    def rows(self) -> list[dict[str, Any]]: ...
+
+    def close(self) -> None: ...
 
 
 class ChangeReader:
-    """Reads the rows of a stream or table, as a reply of the server has them, always with ROWTIME (epoch ms).
-
-    Each call of :meth:`rows` returns the rows that are new since the call before. For a table these are the rows of
-    the keys that have changed.
-    """
+    """Reads the rows of a table: those of the keys that have changed."""
 
     def __init__(self, engine: Engine, name: str) -> None:
         statement = parse_statement(f"SELECT *, ROWTIME AS `:time` FROM {ksqldb_quoted(name)} EMIT CHANGES;")
@@ -123,6 +137,44 @@ class ChangeReader:
 
     def close(self) -> None:
         self._query.close()
+
+
+class RecordReader:
+    """Reads all records of a stream's topic. In a record without a value, all columns but the key's are NULL.
+
+    Replies of the server do not have such records.
+    """
+
+    def __init__(self, engine: Engine, source: Source) -> None:
+        self._engine = engine
+        # Only readers of a table get the records without a value.
+        self._source = replace(source, kind="TABLE")
+        self._cursor = engine.cursor()
+        self._positions: Positions = {}
+        columns = [(column.name, column.type, column.is_key) for column in source.columns]
+        columns += [(name, BIGINT, True) for name in ("WINDOWSTART", "WINDOWEND") if source.window]
+        columns.append(("ROWTIME", BIGINT, True))
+        self._names = [name for name, _, _ in columns]
+        self._selected = ", ".join(
+            column_of(name) if is_kept else f"CASE WHEN NOT {TOMBSTONE} THEN {column_of(name)} END"
+            for name, _, is_kept in columns
+        )
+        self._shown = reply_values.row_converter([kind for _, kind, _ in columns])
+
+    def rows(self) -> list[dict[str, Any]]:
+        topic = self._engine.topic(self._source.topic)
+        self._engine.discover(self._cursor, self._source.topic)
+        rows: list[dict[str, Any]] = []
+        for batch in topic.read(self._cursor, self._source, self._positions, MOST_BYTES):
+            numbered = Numbered(self._cursor, "read_records", 0)
+            batch.read(self._cursor, numbered.take_rows if batch.is_decoded else numbered.take)
+            self._positions = {**self._positions, **batch.positions}
+            result = self._cursor.execute(f"SELECT {self._selected} FROM ({numbered.relation}) ORDER BY _off")
+            rows += [dict(zip(self._names, self._shown(row), strict=True)) for row in result.fetchall()]
+        return rows
+
+    def close(self) -> None:
+        self._cursor.close()
 
 
 def run(

@@ -21,6 +21,9 @@ from opensea_metrics.deploy.embedded.policy import Policy
 
 LOOPBACK = "127.0.0.1"
 
+_ALL_REQUESTS = 2**63
+"""The number of requests on one connection, which ksqlDB does not limit."""
+
 Serving = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 """Serves an application until the event is set."""
 
@@ -131,6 +134,7 @@ def _config(bound: socket.socket, policy: Policy) -> Config:
     config.errorlog = None
     config.graceful_timeout = 1.0
     config.h11_max_incomplete_size = policy.limits.head
+    config.keep_alive_max_requests = _ALL_REQUESTS
     config.keep_alive_timeout = config.ssl_handshake_timeout = policy.limits.idle
     if policy.certificate:
         config.certfile = str(policy.certificate.cert_file)

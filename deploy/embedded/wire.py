@@ -21,16 +21,16 @@ class BadRequest(Exception):
 def text(sent: Mapping[str, Any], name: str, *, required: bool = False) -> str:
     """A text field of a request. Raises BadRequest.
 
-    A field that is not ``required`` may be missing or null. Its text is empty then.
+    A field that is not ``required`` may be missing or null. Its text is empty then. Numbers and flags become text.
     """
     if required and name not in sent:
         raise BadRequest(f"Missing required creator property '{name}' (index 0)")
     value = sent.get(name)
     if value is None and not required:
         return ""
-    if not isinstance(value, str):
+    if not isinstance(value, str | int | float):
         raise _wrong(name, "text", value)
-    return value
+    return _as_text(value)
 
 
 def sql(sent: Mapping[str, Any], name: str, *, required: bool = False) -> str:
@@ -51,17 +51,28 @@ def texts(sent: Mapping[str, Any], name: str) -> dict[str, str]:
     for key, item in value.items():
         if not isinstance(item, str | int | float):
             raise _wrong(f"{name}.{key}", "text, a number or a flag", item)
-    return {
-        key: str(item).lower() if isinstance(item, bool) else str(item) for key, item in value.items()
-    }
+    return {key: _as_text(item) for key, item in value.items()}
+
+
+def _as_text(value: str | int | float) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def whole_number(sent: Mapping[str, Any], name: str) -> int | None:
-    """A whole-number field of a request. None if it is missing or null. Raises BadRequest."""
+    """A whole-number field of a request, which may also be text. None if it is missing or null. Raises BadRequest.
+
+    Decimal places are cut off, as ksqlDB does.
+    """
     value = sent.get(name)
-    if value is not None and type(value) is not int:
+    if value is None:
+        return None
+    try:
+        number = None if isinstance(value, bool | list | dict) else int(value)
+    except (ValueError, OverflowError):
+        number = None
+    if number is None or not -(2**63) <= number < 2**63:
         raise _wrong(name, "a whole number", value)
-    return value
+    return number
 
 
 def _wrong(name: str, wanted: str, value: Any) -> BadRequest:

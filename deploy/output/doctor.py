@@ -8,7 +8,6 @@ from rich.table import Table
 
 from opensea_metrics.deploy.doctor import Check
 from opensea_metrics.deploy.output.console import console, shown
-from opensea_metrics.deploy.output.plain import say_json
 
 STYLE = {"ok": "green", "warning": "yellow", "failed": "red", "left out": "dim"}
 
@@ -29,12 +28,12 @@ def show_checks(checks: Sequence[Check]) -> None:
     out.print(", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count))
 
 
-def show_checks_json(checks: Sequence[Check]) -> None:
-    """Print one JSON object per check and line."""
-    for check in checks:
-        say_json(
-            {
-                "part": check.part, "name": check.name, "verdict": check.verdict,
-                "found": check.observation, "advice": check.advice,
-            }
-        )  # fmt: skip
+def check_objects(checks: Sequence[Check]) -> list[dict[str, str]]:
+    """An object for each check."""
+    return [
+        {
+            "part": check.part, "name": check.name, "verdict": check.verdict,
+            "found": check.observation, "advice": check.advice,
+        }
+        for check in checks
+    ]  # fmt: skip

@@ -9,43 +9,16 @@ import sys
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, TextIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.core.types import KsqlType
 from opensea_metrics.deploy.output.plain import json_text, write_line
 from opensea_metrics.deploy.output.readable import cell
 from opensea_metrics.deploy.query.values import arrow_table, moment
-
-
-class Form(StrEnum):
-    """The form in which rows are shown or written."""
-
-    TABLE = "table"
-    VERTICAL = "vertical"
-    JSON = "json"
-    CSV = "csv"
-    PARQUET = "parquet"
-
-
-_SUFFIXES = {".csv": Form.CSV, ".json": Form.JSON, ".ndjson": Form.JSON, ".jsonl": Form.JSON, ".parquet": Form.PARQUET}
-
-
-class OutputRefused(OpenSeaMetricsError):
-    """Rows cannot be written in this form or to this place. The message says what to choose."""
-
-
-def form_for(form: Form | None, out: Path | None) -> Form:
-    """The chosen form, or that of the file's suffix, or a table. Raises OutputRefused for Parquet on a terminal."""
-    chosen = form or (_SUFFIXES.get(out.suffix.lower()) if out else None) or Form.TABLE
-    if chosen is Form.PARQUET and out is None:
-        raise OutputRefused("Parquet is not text, so it cannot be printed\n  hint: name a file: --out FILE.parquet")
-    return chosen
 
 
 @contextmanager

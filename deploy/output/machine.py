@@ -1,73 +1,88 @@
-"""Results of the migration tool for programs: one JSON object per line, with times in epoch ms."""
+"""Results of the migration tool for programs, as objects of JSON. Times are in epoch ms."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from opensea_metrics.core.errors import SqlError, SqlErrors
 from opensea_metrics.deploy.commands import Validation
 from opensea_metrics.deploy.migrations.plan.drift import Drift
 from opensea_metrics.deploy.migrations.plan.files import FileChange, VersionStatus
-from opensea_metrics.deploy.output.plain import say_json
+from opensea_metrics.deploy.migrations.plan.steps import ApplyStep, Plan
 from opensea_metrics.deploy.output.upkeep import drift_sentence
 
-
-def status_json(versions: Sequence[VersionStatus], lock_holder: str | None) -> None:
-    """Print an object for each version, and one with the holder of the lock if somebody holds it."""
-    for version in versions:
-        say_json(
-            {
-                "version": version.version, "name": version.name, "state": str(version.state),
-                "statements_done": version.done, "statements": version.total, "by": version.who,
-                "started": version.started_on, "completed": version.completed_on,
-                "changed": version.changed, "error": version.error_reason,
-            }
-        )  # fmt: skip
-    if lock_holder is not None:
-        say_json({"lock": lock_holder})
+Object = dict[str, object]
+DRIFT = ("kind", "object", "name", "related", "detail")
+"""The fields of :func:`drift_objects`."""
+PLAN = ("version", "migration", "reversible", "statement", "name", "verdict", "data")
+"""The fields of :func:`plan_objects`."""
 
 
-def drift_json(drifts: Sequence[Drift]) -> None:
-    """Print an object for each difference."""
-    for drift in drifts:
-        say_json(
-            {
-                "kind": str(drift.kind), "object": str(drift.object), "name": drift.name,
-                "related": list(drift.related), "detail": drift_sentence(drift),
-            }
-        )  # fmt: skip
-
-
-def validation_json(checked: Validation) -> None:
-    """Print an object for each statement that only ksqlDB can run, and one with the numbers."""
-    for unsupported in checked.unsupported:
-        say_json({"kind": "note", **_located(unsupported)})
-    say_json(
+def status_objects(versions: Sequence[VersionStatus]) -> list[Object]:
+    """An object for each version."""
+    return [
         {
-            "kind": "valid", "directory": str(checked.root), "migrations": checked.migrations,
-            "statements": checked.statements,
+            "version": version.version, "name": version.name, "state": str(version.state),
+            "statements_done": version.done, "statements": version.total, "by": version.who,
+            "started": version.started_on, "completed": version.completed_on,
+            "changed": version.changed, "error": version.error_reason,
         }
-    )  # fmt: skip
+        for version in versions
+    ]  # fmt: skip
 
 
-def errors_json(error: SqlError) -> None:
-    """Print an object for each error in files."""
-    for part in error.errors if isinstance(error, SqlErrors) else (error,):
-        say_json({"kind": "error", **_located(part)})
+def plan_objects(plan: Plan, sentence: Callable[[ApplyStep], str]) -> list[Object]:
+    """An object for each statement. ``sentence`` says what a step does to data."""
+    rows = ((version, step) for version in plan.versions for step in version.steps)
+    return [
+        {
+            "version": version.version, "migration": version.name, "reversible": str(version.reversible),
+            "statement": step.statement.text, "name": step.statement.name, "verdict": str(step.impact.verdict),
+            "data": sentence(step),
+        }
+        for version, step in rows
+    ]  # fmt: skip
 
 
-def changes_json(changes: Sequence[FileChange]) -> None:
-    """Print an object for each change of an applied file."""
-    for change in changes:
-        say_json(
-            {
-                "kind": "changed", "version": change.version, "change": str(change.kind), "where": change.where,
-                "statement": change.number, "diff": list(change.diff),
-            }
-        )  # fmt: skip
+def drift_objects(drifts: Sequence[Drift]) -> list[Object]:
+    """An object for each difference."""
+    return [
+        {
+            "kind": str(drift.kind), "object": str(drift.object), "name": drift.name,
+            "related": list(drift.related), "detail": drift_sentence(drift),
+        }
+        for drift in drifts
+    ]  # fmt: skip
 
 
-def _located(error: SqlError) -> dict[str, object]:
+def validation_objects(checked: Validation) -> list[Object]:
+    """An object for each statement that only ksqlDB can run, and one with the numbers."""
+    notes: list[Object] = [{"kind": "note", **_located(unsupported)} for unsupported in checked.unsupported]
+    numbers: Object = {
+        "kind": "valid", "directory": str(checked.root), "migrations": checked.migrations,
+        "statements": checked.statements,
+    }  # fmt: skip
+    return [*notes, numbers]
+
+
+def error_objects(error: SqlError) -> list[Object]:
+    """An object for each error in files."""
+    errors = error.errors if isinstance(error, SqlErrors) else (error,)
+    return [{"kind": "error", **_located(part)} for part in errors]
+
+
+def change_objects(changes: Sequence[FileChange]) -> list[Object]:
+    """An object for each change of an applied file."""
+    return [
+        {
+            "kind": "changed", "version": change.version, "change": str(change.kind), "where": change.where,
+            "statement": change.number, "diff": list(change.diff),
+        }
+        for change in changes
+    ]  # fmt: skip
+
+
+def _located(error: SqlError) -> Object:
     place = error.place
     return {
         "message": error.message, "hint": error.hint, "file": place.file if place else None,

@@ -12,11 +12,16 @@ import json
 import os
 import re
 import sys
+import uuid
+from decimal import Decimal
 from typing import Any, NoReturn
 
 READER_GONE = 141
 """The exit code when the reader of a pipe goes away (``| head``). Shells use it for SIGPIPE."""
 
+_NUMBER = uuid.uuid4().hex
+"""Marks the text of a Decimal, which the module ``json`` cannot write as a number."""
+_MARKED = re.compile(f'"{_NUMBER}([^"]*)"')
 # C0 and C1 controls without tab and newline, marks that turn the direction of writing, line and
 # paragraph separators, and half surrogates, which no encoding has.
 CONTROL = re.compile(
@@ -53,8 +58,15 @@ def say_json(value: Any, indent: int | None = None) -> None:
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
-    """A value as JSON without control characters."""
-    return CONTROL.sub(_in_letters, json.dumps(value, ensure_ascii=False, indent=indent, default=str))
+    """A value as JSON without control characters. Decimals are numbers with all their digits."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent, default=_text_of)
+    if _NUMBER in text:
+        text = _MARKED.sub(r"\1", text)
+    return CONTROL.sub(_in_letters, text)
+
+
+def _text_of(value: Any) -> str:
+    return f"{_NUMBER}{value:f}" if isinstance(value, Decimal) else str(value)
 
 
 def write_line(line: str) -> None:

@@ -10,12 +10,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import chain
 from typing import Any
 
 from rich.cells import cell_len, set_cell_size
 
-from opensea_metrics.deploy.output.plain import one_line
+from opensea_metrics.deploy.output.plain import json_text, one_line
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WHOLE = ("INTEGER", "BIGINT")
@@ -50,7 +51,7 @@ def lines(value: Any, look: Look, width: int | None = None) -> list[str]:
         return [time_of(value)]
     if look.type == "TIMESTAMP" and isinstance(value, str):
         return [_iso(value)]
-    if look.is_number and isinstance(value, int | float):
+    if look.is_number and isinstance(value, int | float | Decimal):
         return [number(value)]
     if _is_top_list(value):
         return _small_table(value, width)
@@ -68,7 +69,7 @@ def cell(value: Any) -> str:
     """A value on one line, exactly."""
     if value is None:
         return "NULL"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return value if isinstance(value, str) else json_text(value)
 
 
 def time_of(moment: int) -> str:
@@ -80,7 +81,7 @@ def time_of(moment: int) -> str:
     return read.strftime("%Y-%m-%d %H:%M:%S") + (f".{moment % 1000:03}" if moment % 1000 else "")
 
 
-def number(value: float) -> str:
+def number(value: float | Decimal) -> str:
     """A number with thousands and sensible digits.
 
     >>> [number(value) for value in (1234567, 195185.40426926521, 0.000123456, 0.0, 1.5e20)]
@@ -88,10 +89,11 @@ def number(value: float) -> str:
     """
     if isinstance(value, int):
         return f"{value:,}"
-    if not math.isfinite(value) or abs(value) >= _HUGE:
-        return f"{value:.4g}"
-    if value != 0 and abs(value) < 1:
-        digits = min(15, 3 - math.floor(math.log10(abs(value))))
+    size = abs(float(value))
+    if not math.isfinite(size) or size >= _HUGE:
+        return f"{float(value):.4g}"
+    if 0 < size < 1:
+        digits = min(15, 3 - math.floor(math.log10(size)))
         text = f"{value:.{digits}f}".rstrip("0")
         return text if len(text.partition(".")[2]) > 1 else f"{value:.2f}"
     return f"{value:,.2f}"
@@ -118,7 +120,7 @@ def _small_table(entries: Sequence[Mapping[str, Any]], width: int | None) -> lis
     rows = [_flat(entry) for entry in entries]
     names = list(dict.fromkeys(chain.from_iterable(rows)))
     columns = [[one_line(name).lower(), *(_entry(row.get(name)) for row in rows)] for name in names]
-    numeric = [all(isinstance(row.get(name), int | float | None) for row in rows) for name in names]
+    numeric = [all(isinstance(row.get(name), int | float | Decimal | None) for row in rows) for name in names]
     widths = [max(map(cell_len, column)) for column in columns]
     if width is not None:
         widths = narrowed(widths, numeric, width - 2 * (len(widths) - 1))
@@ -152,7 +154,7 @@ def _object(value: Any) -> dict[str, Any] | None:
 
 
 def _entry(value: Any) -> str:
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
         return number(value)
     return "" if value is None else one_line(_struct(value))
 

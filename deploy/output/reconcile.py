@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from opensea_metrics.deploy.output.console import console, shown
 from opensea_metrics.deploy.output.damage import show_damaged
-from opensea_metrics.deploy.output.plain import say, say_json
+from opensea_metrics.deploy.output.plain import say
 from opensea_metrics.deploy.output.tables import print_table
 from opensea_metrics.producer.archive.damage import Damage
 from opensea_metrics.spark_batch.period import iso
@@ -60,16 +60,32 @@ def _apart(difference: ColumnDifference) -> str:
     return f"{difference.absolute:+.6g}{relative}"
 
 
-def show_differences_json(
+COLUMNS = (
+    "window_start", "window_end", "key", "kind", "column", "streamed", "recomputed", "absolute", "relative", "cause",
+    "detail",
+)  # fmt: skip
+"""The fields of :func:`difference_objects`."""
+
+
+def difference_objects(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """An object for each value that differs, of a report of :func:`differences_json`."""
+    objects: list[dict[str, Any]] = []
+    for row in report["differences"]:
+        whole = {name: value for name, value in row.items() if name != "columns"}
+        objects += [whole | difference for difference in row["columns"] or [{}]]
+    return objects
+
+
+def differences_json(
     table: Source,
     size: int,
     period: tuple[int, int],
     compared: Sequence[Compared],
     findings: Sequence[Finding],
-) -> None:
-    """Print everything as one JSON object. Times are in UTC, and ``size`` is that of the windows in ms."""
+) -> dict[str, Any]:
+    """Everything as one object of JSON. Times are in UTC, and ``size`` is that of the windows in ms."""
     keys = [column.name for column in table.columns if column.is_key]
-    report = {
+    return {
         "table": table.name,
         "from": iso(period[0]),
         "to": iso(period[1]),
@@ -77,7 +93,6 @@ def show_differences_json(
         "damaged_files": {path: asdict(damage) for path, damage in damaged_in(compared).items()},
         "differences": [_json(finding, keys, size) for finding in findings],
     }
-    say_json(report, indent=2)
 
 
 def damaged_in(compared: Sequence[Compared]) -> dict[str, Damage]:

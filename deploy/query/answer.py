@@ -56,7 +56,7 @@ def answer(client: KsqlClient, sql: str, limit: int = MOST_ROWS) -> Answer:
         raise SqlError("a query is a SELECT", hint="SELECT * FROM collection_1_minute LIMIT 10")
     text = sql[tokens[0].start : tokens[-1].end + 1]
     if not needs_tool(tokens):
-        return Answer(client.pull_rows(f"{text};"))
+        return Answer(client.pull_rows(f"{text};", exact=True))
     select = read(text)
     for clause in ("emit", "window", "partition"):
         if select.query.args.get(clause):
@@ -74,7 +74,7 @@ def _local(client: KsqlClient, select: LocalSelect, limit: int) -> Answer:
     relations = {pull.part.alias: _relation(names, pull, at) for at, pull in enumerate(queries)}
     written = stages.write(relations, rest)  # before any row is pulled, because it finds most mistakes
     if not written.steps:  # a column is called order or group
-        return Answer(client.pull_rows(f"{select.statement.text};"))
+        return Answer(client.pull_rows(f"{select.statement.text};", exact=True))
     tables = [_pulled(client, pull, limit) for pull in queries]
     rows = _run(written, [(pull.columns, values) for pull, values in zip(queries, tables, strict=True)])
     columns = tuple(ServerColumn(name, str(kind)) for name, kind in written.columns)
@@ -106,7 +106,7 @@ def _relation(names: NameResolver, pull: PullQuery, at: int) -> Relation:
 
 
 def _pulled(client: KsqlClient, pull: PullQuery, limit: int) -> list[Sequence[Any]]:
-    rows = client.pull_rows(pull.text(limit + 1))
+    rows = client.pull_rows(pull.text(limit + 1), exact=True)
     values = list(rows.values)
     if len(values) <= limit:
         return values

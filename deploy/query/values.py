@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -31,6 +31,8 @@ _SCALARS = {
     "TIMESTAMP": pa.timestamp("ms"), "NULL": pa.string(),
 }  # fmt: skip
 _EPOCH = datetime(1970, 1, 1)
+_DIGITS = Context(prec=80)
+"""More digits than any DECIMAL has."""
 
 
 def arrow_type(kind: KsqlType) -> pa.DataType:
@@ -69,7 +71,7 @@ def _reader(kind: KsqlType, in_struct: bool) -> Callable[[Any], Any] | None:
     """A function that reads a value of a reply; None if the value is as Arrow needs it."""
     match kind:
         case DecimalType():
-            return lambda value: Decimal(str(value)).quantize(Decimal(1).scaleb(-kind.scale))
+            return lambda value: Decimal(str(value)).quantize(Decimal(1).scaleb(-kind.scale), context=_DIGITS)
         case ArrayType():
             element = _reader(kind.element, in_struct)
             return (lambda value: [_given(element, item) for item in value]) if element else None
@@ -112,15 +114,13 @@ def moment(value: int | str) -> datetime:
 
 
 def reply_rows(kinds: Sequence[KsqlType], rows: Iterable[Sequence[Any]]) -> Iterable[list[Any]]:
-    """DuckDB's rows as a server's reply has them, after JSON was read: a DECIMAL is a float, BYTES are base64."""
+    """DuckDB's rows as a server's reply has them, after JSON was read: BYTES are base64."""
     convert = row_converter(kinds)
     return ([_plain(value) for value in convert(row)] for row in rows)
 
 
 def _plain(value: Any) -> Any:
     match value:
-        case Decimal():
-            return float(value)
         case bytes():
             return base64.b64encode(value).decode()
         case list():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.core.quoting import ksqldb_quoted
-from opensea_metrics.deploy.output.files import Form
+from opensea_metrics.deploy.output.forms import Form
 from opensea_metrics.deploy.output.plain import say
 from opensea_metrics.deploy.shell.runner import Runner
 

@@ -16,13 +16,12 @@ from opensea_metrics.deploy.migrations.record.serving import reading
 from opensea_metrics.deploy.output.console import console
 from opensea_metrics.deploy.output.excerpts import error_text
 from opensea_metrics.deploy.output.files import (
-    Form,
-    form_for,
     redirected,
     write_csv,
     write_json,
     write_parquet,
 )
+from opensea_metrics.deploy.output.forms import Form, form_for
 from opensea_metrics.deploy.output.plain import say
 from opensea_metrics.deploy.output.rows import show_json, show_push, show_reply, show_rows
 from opensea_metrics.deploy.query import answer
@@ -112,7 +111,7 @@ class Runner:
         if action is Action.PULL:
             self._pull(text)
         elif action is Action.PUSH:
-            with closing(self.client.select(text, self.properties, endless=True)) as rows:
+            with closing(self.client.select(text, self.properties, endless=True, exact=True)) as rows:
                 self._show(rows, text, is_endless=True)
         else:
             reply = self.client.ask(text)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from opensea_metrics.core.errors import Place, SqlError
 from opensea_metrics.deploy.embedded.processing_log import STREAM as PROCESSING_LOG
-from opensea_metrics.deploy.embedded.trial import ChangeReader, Trial
+from opensea_metrics.deploy.embedded.trial import Trial, TrialReader
 from opensea_metrics.deploy.sqltests.comparison import Row, TableState, row_of
 from opensea_metrics.deploy.sqltests.targets import (
     EARLIEST,
@@ -33,7 +33,7 @@ class _WatchedTable:
     """A table whose changes are recorded. Changes up to ``asserted`` have been compared."""
 
     source: Source
-    reader: ChangeReader
+    reader: TrialReader
     changes: list[Row] = field(default_factory=list)
     asserted: int = 0
 
@@ -134,7 +134,7 @@ class EmbeddedTarget:
         self._trial.close()
 
 
-def _rows(source: Source, reader: ChangeReader) -> list[Row]:
+def _rows(source: Source, reader: TrialReader) -> list[Row]:
     kinds = {column.name: column.type for column in source.columns}
     return [row_of(kinds, row) for row in reader.rows()]
 

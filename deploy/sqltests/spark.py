@@ -1,13 +1,14 @@
 """Runs test cases on Spark, with the SQL that ``recompute --engine spark`` runs.
 
-Spark computes the rows of a query from all records at once. So it has no intermediate changes of a table's rows, and
-it drops no late records. What it cannot give exactly is refused by name.
+Spark computes the rows of a query from all records at once. So it has no intermediate changes of a table's rows, it
+drops no late records, and it joins records in the order of their times. What it cannot give exactly is refused by name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from opensea_metrics.core.quoting import column as column_of
@@ -16,10 +17,13 @@ from opensea_metrics.core.types import BIGINT, spark
 from opensea_metrics.deploy.sqltests.comparison import Row, TableState, row_of
 from opensea_metrics.deploy.sqltests.evaluator import Evaluator
 from opensea_metrics.deploy.sqltests.targets import keys_of
+from opensea_metrics.spark_batch.ordered import OrderedQueries
+from opensea_metrics.spark_batch.pipeline import pipeline_of_records
 from opensea_metrics.spark_batch.settings import BatchSettings
 from opensea_metrics.spark_batch.spark_errors import spark_errors
+from opensea_metrics.spark_batch.spark_ordered import SparkOrdered
 from opensea_metrics.spark_batch.spark_session import open_session
-from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
 from opensea_metrics.sql.language.catalog.changes import applied
 from opensea_metrics.sql.language.catalog.insert_values import stored
 from opensea_metrics.sql.language.catalog.inserts import insert_columns
@@ -35,7 +39,7 @@ from opensea_metrics.sql.language.statements.statements import Kind, Statement
 from opensea_metrics.sql.language.values.topic_json import dump
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 _TIME = ":time"
 """A column with the record's time, for sources without TIMESTAMP."""
@@ -47,10 +51,11 @@ _SUPPORTED = (
 
 @dataclass(frozen=True)
 class _InsertedRecord:
-    """A record: the columns of its key and its value, and its time (epoch ms)."""
+    """A record: the columns of its key and its value, its time (epoch ms), and its number among all records."""
 
     fields: dict[str, Any]
     time: int
+    number: int
 
 
 class SparkTarget:
@@ -74,6 +79,7 @@ class SparkTarget:
         self.catalog = Catalog()
         self._records: dict[str, list[_InsertedRecord]] = {}
         self._number = 0
+        self._ordered: list[SparkOrdered] = []
 
     def reset_properties(self) -> None:
         """SET has no effect on Spark, which always reads all records."""
@@ -90,13 +96,12 @@ class SparkTarget:
             if id_ not in before.queries:
                 self._check(query.analysis, statement)
                 support.check_replaced_rows(after, query.analysis, SPARK)
+                support.check_ordered(after, query, statement.place, SPARK)
         if statement.kind is Kind.INSERT_VALUES:
             self._insert(statement)
         self.catalog = after
 
     def _check(self, analysis: Analysis, statement: Statement) -> None:
-        if analysis.source.is_table:
-            raise Unsupported("a persistent query over a table", SPARK, statement.place)
         if statement.replaces and statement.name in self.catalog.sources:
             raise Unsupported("CREATE OR REPLACE of a query", SPARK, statement.place)
         if analysis.emit == "FINAL":
@@ -113,7 +118,7 @@ class SparkTarget:
         for column, value in zip(columns, statement.ast.expressions, strict=True):
             fields[column.name] = stored(source.name, column, self._evaluator.value(value, scope), value, scope)
         time = fields.pop("ROWTIME", 0)
-        self._records.setdefault(source.topic, []).append(_InsertedRecord(fields, time))
+        self._records.setdefault(source.topic, []).append(_InsertedRecord(fields, time, self._number))
 
     def stream(self, source: Source) -> Sequence[Row]:
         with spark_errors():
@@ -131,6 +136,8 @@ class SparkTarget:
         """Changes are not known, so there is nothing to forget."""
 
     def end(self) -> None:
+        for ordered in self._ordered:
+            ordered.close()
         for name in self._session.catalog.listTables():
             if name.isTemporary:
                 self._session.catalog.dropTempView(name.name)
@@ -151,15 +158,61 @@ class SparkTarget:
             yield self._inserted(source)
         for query in writers:
             analysis = query.analysis
-            below = self._relation(analysis.source)
             bounds = ["WINDOWSTART", "WINDOWEND"] if analysis.window else []
             available = [*(column.name for column in analysis.columns), *bounds]
-            if analysis.is_aggregation:
-                self._check_late(analysis, below)
-                rows = spark_selects.grouped(analysis, below)
+            if analysis.is_ordered:
+                rows = self._in_order(query)
+            elif analysis.is_aggregation:
+                rows = self._grouped(analysis, self._relation(analysis.source))
             else:
-                rows = spark_selects.rows(analysis, below)
+                rows = spark_selects.rows(analysis, self._relation(analysis.source))
             yield spark_selects.as_source(source, rows, available)
+
+    def _in_order(self, wanted: Query) -> str:
+        """The rows of a join, or of a query over a table."""
+        above = self.catalog.above(wanted)
+        queries = {id_: query for id_, query in self.catalog.queries.items() if id_ in above or query == wanted}
+        pipeline = pipeline_of_records(Catalog(self.catalog.sources, queries))
+        self._check_arrival(pipeline.inputs, wanted.analysis)
+        grouped: dict[str, str] = {}
+        engine = SparkOrdered(self._run, lambda query: grouped[query.id])
+        self._ordered.append(engine)
+        ordered = OrderedQueries(engine, pipeline)
+        for source in pipeline.inputs:
+            ordered.keep_input(source, f"SELECT *, 0 AS _hour, 0 AS _part FROM ({self._inserted(source)})")
+        for query in pipeline.later:
+            if not query.analysis.is_aggregation:
+                ordered.select(query)
+            elif not query.analysis.is_ordered:
+                ordered.keep_history(query)
+                grouped[query.id] = self._grouped(query.analysis, ordered.rows(query.analysis.source))
+            else:
+                with ordered.grouped(query) as rows:
+                    name = f"grouped_{len(grouped)}"
+                    engine.keep(name, self._grouped(query.analysis, rows))
+                    grouped[query.id] = f"SELECT * FROM {name}"
+        return ordered.final(wanted) or grouped[wanted.id]
+
+    def _run(self, query: str) -> DataFrame:
+        python.register(self._session, query)
+        return self._session.sql(query)
+
+    def _grouped(self, analysis: Analysis, relation: str) -> str:
+        self._check_late(analysis, relation)
+        return spark_selects.grouped(analysis, relation)
+
+    def _check_arrival(self, sources: Sequence[Source], analysis: Analysis) -> None:
+        """Raises Unsupported if a server joins the records in another order than that of their times.
+
+        A server processes a record when it arrives.
+        """
+        topics = {source.topic for source in sources}
+        records = sorted(
+            ((record.number, record.time, topic) for topic in topics for record in self._records.get(topic, [])),
+        )
+        for (_, before, earlier), (_, time, later) in pairwise(records):
+            if len(topics) > 1 and (time < before or (time == before and earlier != later)):
+                raise Unsupported("a JOIN of records that come out of order", SPARK, analysis.statement.place)
 
     def _topic(self, sink: str) -> str:
         return self.catalog.sources[sink].topic

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.core.quoting import quoted
@@ -36,21 +36,38 @@ class Parameter:
 
 
 @dataclass(frozen=True)
+class NativeState:
+    """A state in DuckDB's SQL that Python finishes: its type, and the Python state of its value."""
+
+    type: str
+    read: Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
 class Native:
     """An aggregate in DuckDB's own SQL, for aggregates that would be too slow in Python.
 
     ``partial`` computes a state from rows, and ``merge`` computes one from several states. Both are DuckDB
-    aggregates, and ``tidy`` is applied to their results. ``finish`` computes the result. In ``partial``, ``{0}``,
-    ``{1}`` … are the arguments and ``{off}`` is the row's offset. In the others ``{a}`` is the state. Constants
-    are written by name (``{n}``), and other braces are doubled. ``macros`` are statements to run before. Tests
-    compare this form with the Python form.
+    aggregates, and ``tidy`` is applied to their results. ``finish`` computes the result, in SQL or in Python. In
+    ``partial``, ``{0}``, ``{1}`` … are the arguments and ``{off}`` is the row's offset. In the others ``{a}`` is the
+    state. Constants are written by name (``{n}``), and other braces are doubled. ``macros`` are statements to run
+    before. Tests compare this form with the Python form.
     """
 
     partial: str
     merge: str
-    finish: str
+    finish: str | NativeState
     tidy: str = "{a}"
     macros: tuple[str, ...] = ()
+
+
+class AggregateParts(NamedTuple):
+    """The SQL of an aggregate in parts, as in :class:`Native`."""
+
+    partial: str
+    merge: str
+    finish: str
+    tidy: str
 
 
 @dataclass(frozen=True)
@@ -69,7 +86,8 @@ class Definition:
     ``call`` is the plain function or the aggregate's class. ``parameters`` are a function's arguments or an
     aggregate's columns. ``constants`` are an aggregate's literal arguments. They come after its columns in
     SQL and are passed to its constructor. ``state`` is the type hint of an aggregate's state. ``arrow``
-    computes the same results from whole Arrow arrays. The ``result`` of a table function is an ARRAY of its rows.
+    computes the same results from whole Arrow arrays. ``duckdb`` is an expression of DuckDB's SQL with the same
+    results: its arguments are ``{0}``, ``{1}`` and so on. The ``result`` of a table function is an ARRAY of its rows.
     """
 
     name: str
@@ -84,6 +102,7 @@ class Definition:
     native: Native | None = None
     native_spark: NativeSpark | None = None
     arrow: Callable[..., Any] | None = None
+    duckdb: str | None = None
     description: str = ""
     examples: str = ""
 
@@ -102,23 +121,25 @@ class Definition:
         }
         return _NAMED.sub(lambda match: written.get(match[1], match[0]), text)
 
-    def in_duckdb(self, constants: Sequence[str]) -> Native:
+    def in_duckdb(self, constants: Sequence[str]) -> AggregateParts:
         """An aggregate in parts, with its constants given as SQL. The parts are its native form, or calls of the
-        three functions that ``udfs.duckdb`` registers for it."""
-        native = self.native or self._python_in_duckdb()
-        parts = (native.partial, native.merge, native.finish, native.tidy)
-        partial, merge, finish, tidy = (self.with_constants(part, constants) for part in parts)
-        return Native(partial, merge, finish, tidy)
-
-    def _python_in_duckdb(self) -> Native:
-        partial, merge, finish = (quoted(f"{self.name}_{suffix}") for suffix in ("partial", "merge", "finish"))
-        columns = ", ".join(f"c{i} := {{{i}}}" for i in range(len(self.parameters)))
-        constants = "".join(f", {{{p.name}}}" for p in self.constants)
-        return Native(
-            partial=f"{partial}(list(struct_pack({columns}) ORDER BY {{off}}){constants})",
-            merge=f"{merge}(list({{a}} ORDER BY {{src}}){constants})",
-            finish=f"{finish}({{a}}{constants})",
-        )
+        functions that ``udfs.duckdb`` registers for it."""
+        named = "".join(f", {{{p.name}}}" for p in self.constants)
+        finish = f"{quoted(f'{self.name}_finish')}({{a}}{named})"
+        if native := self.native:
+            if isinstance(native.finish, str):
+                finish = native.finish
+            parts = (native.partial, native.merge, finish, native.tidy)
+        else:
+            partial, merge = (quoted(f"{self.name}_{suffix}") for suffix in ("partial", "merge"))
+            columns = ", ".join(f"c{i} := {{{i}}}" for i in range(len(self.parameters)))
+            parts = (
+                f"{partial}(list(struct_pack({columns}) ORDER BY {{off}}){named})",
+                f"{merge}(list({{a}} ORDER BY {{src}}){named})",
+                finish,
+                "{a}",
+            )
+        return AggregateParts(*(self.with_constants(part, constants) for part in parts))
 
     def in_spark(
         self, columns: Sequence[str], constants: Sequence[str], off: str, state: str

@@ -8,12 +8,9 @@
 --   WASH_VOLUME(asset, maker, taker, value) returns the value of trades between the accounts of one owner.
 --   NORMALIZE_ADDRESS(x) gives the addresses of one account the same form, with or without capitals.
 --
--- ksqlDB's SQL cannot express two metrics, so they are missing:
---   * Separate counts of buyers and sellers. A sale names a maker and a taker. If it came from a listing,
---     the taker is the buyer. If it came from an accepted offer, the maker is the buyer. The events do not
---     say which case applies. TRADERS counts both sides together.
---   * The change from the previous window. It would need a join of a windowed table with itself, shifted by
---     one window. Query two windows instead: … AND WINDOWSTART >= <start of the previous window>.
+-- TRADERS counts buyers and sellers together. A sale does not say who its buyer is: it is the taker of a listing, and
+-- the maker of an accepted offer. The family buyers_sellers counts them apart: docs/buyers-and-sellers.md. A change from
+-- the previous window is in docs/change-between-windows.md.
 -- The long form does not have these metrics, because they would cost another query for every window.
 SET 'auto.offset.reset' = 'earliest';   -- read the records that the topics already hold
 

@@ -1,7 +1,8 @@
 """Measures events/s of the embedded server on an archive, and of one hand-written DuckDB query.
 
-Both read the same files and compute the market, collections, assets and top lists of the four windows. The server
-also keeps its position, partial sums and the events' columns, so it can continue from there. The query does not.
+Both read the same files and compute the market, collections, assets, top lists and trading of the four windows. The
+rows of the long form are computed when they are read, on both sides. The server also keeps its position, partial sums
+and the events' columns, so it can continue from there. The query does not.
 Run: make bench [EVENTS=1000000]
 """
 
@@ -25,10 +26,13 @@ from opensea_metrics.deploy.embedded import server
 from opensea_metrics.producer.sample import write_sample
 
 _BODY = (
-    "STRUCT(collection STRUCT(slug VARCHAR), item STRUCT(nft_id VARCHAR, permalink VARCHAR, metadata "
+    "STRUCT(collection STRUCT(slug VARCHAR), chain VARCHAR, maker STRUCT(address VARCHAR), "
+    "taker STRUCT(address VARCHAR), from_account STRUCT(address VARCHAR), to_account STRUCT(address VARCHAR), "
+    "item STRUCT(nft_id VARCHAR, permalink VARCHAR, metadata "
     "STRUCT(name VARCHAR, image_url VARCHAR)), quantity VARCHAR, sale_price VARCHAR, payment_token "
     "STRUCT(decimals VARCHAR, eth_price VARCHAR, usd_price VARCHAR))"
 )
+_ZERO = "0x" + "0" * 40
 
 
 def by_hand(files: str) -> None:
@@ -42,7 +46,11 @@ def by_hand(files: str) -> None:
           CASE WHEN event = 'item_sold' THEN TRY_CAST(p.sale_price AS DOUBLE)
             / pow(10, TRY_CAST(p.payment_token.decimals AS INT)) END AS amount,
           amount * TRY_CAST(p.payment_token.usd_price AS DOUBLE) AS usd,
-          amount * TRY_CAST(p.payment_token.eth_price AS DOUBLE) AS eth
+          amount * TRY_CAST(p.payment_token.eth_price AS DOUBLE) AS eth,
+          p.chain AS chain, {_address("p.maker.address")} AS maker, {_address("p.taker.address")} AS taker,
+          CASE WHEN event = 'item_sold' THEN 'sale' WHEN p.from_account.address = '{_ZERO}' THEN 'mint'
+            WHEN lower(p.to_account.address) IN ('{_ZERO}', '0x000000000000000000000000000000000000dead') THEN 'burn'
+            ELSE 'move' END AS what
         FROM (SELECT event_time, event, payload.payload AS p FROM read_json('{files}',
           format = 'newline_delimited', ignore_errors = true, columns = {{event_time: 'BIGINT',
           event: 'VARCHAR', payload: 'STRUCT(payload {_BODY})'}}))"""
@@ -77,6 +85,48 @@ def by_hand(files: str) -> None:
             ),
         ):
             database.execute(statement)
+        _trading_by_hand(database, size, ws)
+        _long_form_by_hand(database, size)
+
+
+def _address(text: str) -> str:
+    return f"CASE WHEN {text} LIKE '0x%' THEN lower({text}) ELSE {text} END"
+
+
+def _same(other: str) -> str:
+    return " AND ".join(f"sums.{key} IS NOT DISTINCT FROM {other}.{key}" for key in ("ws", "chain", "slug"))
+
+
+def _trading_by_hand(database: duckdb.DuckDBPyConnection, size: int, ws: str) -> None:
+    """Grouping sets, instead of three rows for each event."""
+    scopes = "GROUPING SETS ((ws), (ws, chain), (ws, slug))"
+    database.execute(
+        f"""CREATE TABLE trades AS SELECT {ws}, * FROM events WHERE event IN ('item_sold', 'item_transferred');
+        CREATE TABLE trading{size} AS SELECT sums.*, traders, wash_volume FROM (
+          SELECT ws, chain, slug, count(*) FILTER (what = 'sale') AS sales, sum(usd) AS usd_volume,
+            quantile_disc(usd / quantity, 0.5) AS median, count(*) FILTER (what = 'mint') AS mints,
+            count(*) FILTER (what = 'burn') AS burns, greatest(count(*) - 2 * sales, 0) AS without_sale
+          FROM trades GROUP BY {scopes}) AS sums
+        LEFT JOIN (SELECT ws, chain, slug, count(DISTINCT account) AS traders FROM (
+            SELECT ws, chain, slug, unnest([maker, taker]) AS account FROM trades WHERE what = 'sale')
+          GROUP BY {scopes}) AS accounts ON {_same("accounts")}
+        LEFT JOIN (SELECT ws, chain, slug, sum(usd) AS wash_volume FROM (
+            SELECT *, count(*) OVER (PARTITION BY ws, nft, least(maker, taker), greatest(maker, taker)) AS times
+            FROM trades WHERE usd IS NOT NULL) WHERE maker = taker OR times > 1
+          GROUP BY {scopes}) AS washed ON {_same("washed")};
+        DROP TABLE trades"""
+    )
+
+
+def _long_form_by_hand(database: duckdb.DuckDBPyConnection, size: int) -> None:
+    database.execute(
+        f"""CREATE VIEW long_market{size} AS UNPIVOT market{size}
+          ON events, transfers, items_transferred, sales, usd, eth INTO NAME metric VALUE value;
+        CREATE VIEW long_collection{size} AS UNPIVOT collection{size}
+          ON transfers, items_transferred, sales, items_sold, usd, eth, floor, average, assets_sold
+          INTO NAME metric VALUE value"""
+    )
+
 
 
 def embedded(data: Path) -> None:

@@ -1,7 +1,8 @@
-"""--json of the verbs that programs read, and completion of the command in shells."""
+"""--json, --format and --out of the verbs that programs read, and completion of the command in shells."""
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from opensea_metrics.deploy import cli
@@ -97,3 +99,42 @@ def test_completions(tmp_path: Path, words: str, expected: list[str]) -> None:
         tmp_path, _OPENSEA_METRICS_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=str(words.count(" "))
     )
     assert sorted(offered.split()) == sorted(expected)
+
+
+def test_reports_in_other_forms(run: Run, server_url: str, write_project: Write, tmp_path: Path) -> None:
+    project = str(write_project({"V001__one.sql": V001, "V002__two.sql": V001.replace(" s ", " t ")}))
+    where = ("--sql", project, "--server", server_url)
+    assert run("apply", "--to", "1", *where)[0] == 0
+    assert run("plan", *where, "--out", "plan.csv")[0] == 2
+    head, *rows = csv.reader((tmp_path / "plan.csv").read_text().splitlines())
+    assert head == ["version", "migration", "reversible", "statement", "name", "verdict", "data"]
+    assert [(row[0], row[4], row[5]) for row in rows] == [("2", "T", "new")]
+    assert run("plan", *where, "--out", "plan.json")[0] == 2
+    assert run("apply", "--plan", "plan.json", *where)[0] == 0
+    assert run("status", *where, "--out", "status.parquet")[0] == 0
+    versions = pq.read_table(tmp_path / "status.parquet").to_pylist()
+    assert [(v["version"], v["state"], v["changed"], v["error"]) for v in versions] == [
+        (1, "MIGRATED", False, None), (2, "MIGRATED", False, None),
+    ]  # fmt: skip
+    assert run("diff", *where, "--out", "same.csv")[0] == 0
+    assert (tmp_path / "same.csv").read_text() == "kind,object,name,related,detail\n"
+    assert run("diff", *where, "--out", "same.txt")[0] == 0
+    assert (tmp_path / "same.txt").read_text() == "the server matches the record\n"
+    KsqlClient(server_url).execute("DROP STREAM s;")
+    assert run("diff", *where, "--format", "csv", "--out", "drift.txt")[0] == 2
+    assert (tmp_path / "drift.txt").read_text().splitlines()[1].startswith("missing,source,S,[],")
+    assert run("validate", *where, "--format", "vertical", "--out", "valid.txt")[0] == 0
+    assert "kind        valid\n" in (tmp_path / "valid.txt").read_text()
+
+
+def test_errors_of_validate_as_rows(run: Run, write_project: Write, tmp_path: Path) -> None:
+    project = write_project({"V001__one.sql": f"{V001}CREATE STREAM u AS\n  SELECT nope FROM s;\n"})
+    assert run("validate", "--offline", "--sql", str(project), "--out", "errors.csv")[0] == 1
+    (row,) = csv.DictReader((tmp_path / "errors.csv").read_text().splitlines())
+    assert (row["kind"], row["line"], row["column"]) == ("error", "3", "10")
+
+
+def test_two_forms_contradict_each_other(run: Run, write_project: Write) -> None:
+    code, _, err = run("validate", "--offline", "--sql", str(write_project({})), "--json", "--format", "csv")
+    assert code == 1
+    assert "contradict each other" in err

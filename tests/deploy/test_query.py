@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -19,6 +20,7 @@ import pytest
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.client import KsqlClient, KsqlError, QueryEnded
 from opensea_metrics.deploy.embedded.server import running
+from opensea_metrics.deploy.output.forms import Form
 from opensea_metrics.deploy.query.user_statements import Action, UserStatement, statements_in
 from opensea_metrics.deploy.shell.runner import Runner, View, refusing
 from tests.deploy.stub import Canned, Stub
@@ -275,3 +277,38 @@ def test_print_fails(stub: Stub) -> None:
         list(stub.will_reply(refused).printed("PRINT 'x';"))
     with pytest.raises(QueryEnded, match="PRINT"):
         list(stub.will_reply(Canned(200, b"Key format: JSON\n", cut=True)).printed("PRINT 'x';"))
+
+
+@pytest.mark.parametrize("query", ["SELECT * FROM amounts", "SELECT * FROM amounts ORDER BY id"])
+def test_a_decimal_keeps_all_its_digits(
+    url: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, query: str
+) -> None:
+    """A DOUBLE holds 17 of them."""
+    client = KsqlClient(url)
+    client.execute(
+        "CREATE STREAM amounts (id VARCHAR, wei DECIMAL(38, 2), l ARRAY<DECIMAL(20, 0)>, d DOUBLE,"
+        " m MAP<STRING, DOUBLE>) WITH (KAFKA_TOPIC='amounts', PARTITIONS=1, VALUE_FORMAT='JSON');"
+    )
+    client.execute(
+        "INSERT INTO amounts (id, wei, l, d, m) VALUES ('a', 123456789012345678901234567890123456.78,"
+        " ARRAY[CAST('12345678901234567890' AS DECIMAL(20, 0))], 1.50E0, MAP('k' := 2.50E0));"
+    )
+    try:
+        shown = {}
+        for form in (Form.JSON, Form.CSV, Form.TABLE):
+            Runner(client, View(form), refusing(False)).run(UserStatement(query, Action.PULL))
+            shown[form] = capsys.readouterr().out
+        parquet = View(out=tmp_path / "a.parquet")
+        Runner(client, parquet, refusing(False)).run(UserStatement(query, Action.PULL))
+    finally:
+        client.execute("DROP STREAM amounts DELETE TOPIC;")
+    assert shown[Form.JSON] == (
+        '{"ID": "a", "WEI": 123456789012345678901234567890123456.78, "L": [12345678901234567890], "D": 1.5,'
+        ' "M": {"k": 2.5}}\n'
+    )
+    assert shown[Form.CSV].splitlines()[1] == (
+        'a,123456789012345678901234567890123456.78,[12345678901234567890],1.5,"{""k"": 2.5}"'
+    )
+    assert "│ 123456789012345678901234567890123456.78 │" in shown[Form.TABLE]
+    (row,) = pq.read_table(tmp_path / "a.parquet").to_pylist()
+    assert (row["WEI"], row["L"]) == (Decimal("123456789012345678901234567890123456.78"), [12345678901234567890])

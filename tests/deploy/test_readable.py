@@ -19,7 +19,7 @@ import pytest
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.core.types import BIGINT, DOUBLE, STRING, TIMESTAMP, DecimalType, array, struct
 from opensea_metrics.deploy.output import files, readable
-from opensea_metrics.deploy.output.files import Form, OutputRefused, form_for
+from opensea_metrics.deploy.output.forms import Form, OutputRefused, form_for
 from opensea_metrics.deploy.output.grid import table
 from opensea_metrics.deploy.output.readable import Look, lines
 from opensea_metrics.deploy.output.rows import show_push, show_reply, show_rows

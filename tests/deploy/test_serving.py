@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import KsqlClient, KsqlError
 from opensea_metrics.deploy.commands import QueryAction, Site
+from opensea_metrics.deploy.dashboard.ask import ask
+from opensea_metrics.deploy.dashboard.tables import RowSelection, ServerTables
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.plan.drift import Drift
 from opensea_metrics.deploy.migrations.run.topics import deleting
@@ -51,6 +54,19 @@ def test_the_old_version_serves_until_it_is_dropped(live: KsqlClient, write_proj
         commands.reading(live, "SELECT * FROM nowhere;", live.pull)
     (query_of,) = commands.queries(live, ["oms_by_coll"])
     assert query_of.sinks == ("OMS_BY_COLL_V2",)
+
+
+def test_the_dashboard_reads_the_version_that_serves(live: KsqlClient, write_project: Write) -> None:
+    tables = ServerTables(live)
+    selection = RowSelection("OMS_BY_COLL", ("SALES",), (("COLL", "ape"),))
+    assert "OMS_BY_COLL_V2" not in asyncio.run(tables.names())
+    before = asyncio.run(tables.rows(selection))
+    assert sum(sales for (sales,) in before) == 3
+    commands.apply(live, write_project({"V002__top.sql": CHANGED}), choice=BESIDE, site=SITE)
+    assert {"OMS_BY_COLL", "OMS_BY_COLL_V2"} <= asyncio.run(tables.names())
+    assert asyncio.run(tables.rows(selection)) == before
+    assert tables.serving(selection).push().endswith("FROM OMS_BY_COLL_V2 WHERE COLL = 'ape' EMIT CHANGES;")
+    assert ask(live, "SELECT sales FROM oms_by_coll WHERE coll = 'ape';").rows == before
 
 
 def test_queries_are_paused_resumed_and_ended(live: KsqlClient) -> None:

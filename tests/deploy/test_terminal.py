@@ -39,7 +39,7 @@ from opensea_metrics.deploy.output import plain
 from opensea_metrics.deploy.output.archive import show_groups, show_outcome, show_report
 from opensea_metrics.deploy.output.batch import show_counts
 from opensea_metrics.deploy.output.console import console
-from opensea_metrics.deploy.output.doctor import show_checks, show_checks_json
+from opensea_metrics.deploy.output.doctor import check_objects, show_checks
 from opensea_metrics.deploy.output.plain import CONTROL, one_line, say, say_json, visible
 from opensea_metrics.deploy.output.plans import show_plan, show_rollback, show_status
 from opensea_metrics.deploy.output.progress import Reporter
@@ -127,7 +127,7 @@ SHOWN: dict[str, Callable[[], object]] = {
     "changed": lambda: show_changed([FileChange(1, kind, EVIL, 1, (f"-{EVIL}",)) for kind in FileChangeKind]),
     "progress": progress,
     "doctor": lambda: show_checks([Check(EVIL, EVIL, "failed", EVIL, EVIL)]),
-    "doctor json": lambda: show_checks_json([Check(EVIL, EVIL, "failed", EVIL, EVIL)]),
+    "doctor json": lambda: say_json(check_objects([Check(EVIL, EVIL, "failed", EVIL, EVIL)])),
     "archive": archive,
     "counts": lambda: show_counts(EVIL, EVIL, Counts(1, 1, 1, {EVIL: 1}, {EVIL: Damage(EVIL)}), 1.0),
     "console": lambda: console().print(EVIL),

@@ -11,14 +11,18 @@ from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
+from unittest.mock import Mock
 
 import yaml
+from starlette.routing import Route, WebSocketRoute
 from typer.models import ArgumentInfo, OptionInfo
 
 import opensea_metrics
 from opensea_metrics.deploy.cli.app import whole_app
 from opensea_metrics.deploy.cli.help import PENDING
 from opensea_metrics.deploy.cli.help import name_of as command_name
+from opensea_metrics.deploy.embedded import app
+from opensea_metrics.deploy.embedded.policy import Policy
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied
 from opensea_metrics.sql.language.dialect import KsqlDB
@@ -304,29 +308,22 @@ REST = {
     "/inserts-stream": ("inserts rows into a stream", "`target`, then one row per line", "an acknowledgement per row"),
     "/close-query": ("ends a push query", "`queryId`", ""),
     "/status": ("the status of all commands", "", "`commandStatuses`"),
-    "/status/{command:path}": ("the status of one command", "", "`status`, `message`"),
+    "/status/{kind}/{name:path}/{action}": ("the status of one command", "", "`status`, `message`"),
+    "/clusterStatus": ("answers as a server without heartbeats does", "", "error 404"),
+    "/chc/ready": ("whether the server is up", "", "`{}`"),
+    "/chc/live": ("whether the server is up", "", "`{}`"),
+    "/ws/query": ("runs a SELECT or PRINT", "`request`, in the query of the URL", "a message for each row"),
 }
 """Path → what it does, the keys of its body, its answer."""
 
 
 def routes() -> list[tuple[str, str]]:
     """The paths and methods of the server's application."""
-    tree = ast.parse((ROOT / "deploy/embedded/app.py").read_text(encoding="utf-8"))
-    names = {
-        target.id: node.value.value
-        for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "Route"]
-    return [
-        (
-            str(path.value if isinstance(path := call.args[0], ast.Constant) else names[ast.unparse(path)]),
-            next((ast.literal_eval(k.value)[0] for k in call.keywords if k.arg == "methods"), "GET"),
-        )
-        for call in calls
-    ]
+    every = app.routes(Mock(), Mock(), Policy(), "127.0.0.1", 8088)
+    http = [(route.path, sorted(route.methods or ())) for route in every if isinstance(route, Route)]
+    websockets = {route.path for route in every if isinstance(route, WebSocketRoute)}
+    rows = [(path, "POST" if "POST" in methods else "GET") for path, methods in http if path not in websockets]
+    return [*rows, *((path, "websocket") for path in sorted(websockets))]
 
 
 def rest() -> str:

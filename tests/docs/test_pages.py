@@ -37,7 +37,7 @@ STARTS = {
     "docs/testing.md": Start.PROJECT,
 }
 """Pages that begin with more than an empty folder."""
-RUN_ELSEWHERE = {"docs/recipes.md"}
+RUN_ELSEWHERE = {"docs/buyers-and-sellers.md", "docs/recipes.md"}
 """Pages whose blocks another module runs, because it also compares values."""
 OUTPUTS = ("text", "json", "csv")
 TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in pages()}

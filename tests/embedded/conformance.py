@@ -48,7 +48,7 @@ class Run:
     prefix: str = field(default_factory=lambda: f"T{secrets.token_hex(3)}_".upper())
     names: dict[str, str] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    _http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=60))
+    _http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=180))
 
     def filled(self, value: Any) -> Any:
         """A case's value with the names of this run."""

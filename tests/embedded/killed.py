@@ -30,7 +30,7 @@ STATEMENTS = (
     " PARTITIONS=1);",
     "CREATE STREAM named AS SELECT raw.f AS f, name FROM raw LEFT JOIN names ON raw.f = names.f;",
     "CREATE TABLE joined AS SELECT f, COUNT(*) AS n FROM named GROUP BY f;",
-    "CREATE TABLE selected AS SELECT f, n FROM sums WHERE n > 0;",
+    "CREATE TABLE selected AS SELECT f, n, AS_VALUE(f) AS g FROM sums WHERE n > 0;",
 )
 HELD = (
     "CREATE STREAM raw2 (t BIGINT, f VARCHAR) WITH (KAFKA_TOPIC='raw2', VALUE_FORMAT='JSON', PARTITIONS=2,"
@@ -38,17 +38,38 @@ HELD = (
     "CREATE STREAM held AS SELECT f, ROWPARTITION AS p, ROWOFFSET AS o FROM raw2;",
 )
 """A stream whose rows can be rebuilt from files: they are dropped and rebuilt."""
+MIX = (
+    "CREATE TABLE undone AS SELECT g AS f, SUM(n) AS n FROM selected GROUP BY g;",
+    "CREATE TABLE both AS SELECT sums.f AS f, sums.n AS n FROM sums JOIN direct ON sums.f = direct.f;",
+    "CREATE TABLE on_foreign_key AS SELECT selected.f AS f, n, name FROM selected LEFT JOIN names ON g = names.f;",
+    "CREATE TABLE hourly AS SELECT f, COUNT(*) AS n FROM raw WINDOW TUMBLING (SIZE 1 HOURS, RETENTION 1 DAYS,"
+    " GRACE PERIOD 1 HOURS) GROUP BY f EMIT FINAL;",
+    "CREATE TABLE final_visits AS SELECT f, COUNT(*) AS n FROM raw WINDOW SESSION (1 HOURS, RETENTION 1 DAYS,"
+    " GRACE PERIOD 1 HOURS) GROUP BY f EMIT FINAL;",
+    # The two topics have the same files. A record that was inserted has no match, and gives its row when time goes on.
+    "CREATE STREAM met AS SELECT raw.f AS f, raw2.f AS other FROM raw LEFT JOIN raw2 WITHIN 1 HOURS"
+    " GRACE PERIOD 1 HOURS ON raw.f = raw2.f WHERE raw2.t IS NULL OR raw.t = raw2.t;",
+    "CREATE TABLE matches AS SELECT f, COUNT(*) AS n FROM met GROUP BY f;",
+)
+"""More kinds of queries, which take longer."""
 LATER = "CREATE TABLE later AS SELECT f, COUNT(*) AS n FROM held GROUP BY f;"
 TABLES = ("sums", "direct", "daily", "visits", "joined", "selected")
+MIXED = ("undone", "both", "on_foreign_key", "matches", "hourly", "final_visits")
+FINAL = ("hourly", "final_visits")
+CLOSING = "closing"
+"""The value of F in the record that closes all windows."""
 TOPICS = ("raw", "raw2")
 FILES = {"raw+0+0.json": 40, "raw+1+0.json.gz": 30, "plain.json": 25, "later/raw+0+40.json": 35, "later/x.json.gz": 20}
 INSERTED = 6
 
 
-def prepare(data: Path) -> None:
-    """Prepare a data directory: carry out the statements, and put files aside that are published later."""
+def prepare(data: Path, is_mixed: bool = False) -> None:
+    """Prepare a data directory: carry out the statements, and put files aside that are published later.
+
+    With ``is_mixed``, it has all kinds of queries.
+    """
     with inside(data) as server:
-        for statement in (*STATEMENTS, *HELD):
+        for statement in (*STATEMENTS, *HELD, *(MIX if is_mixed else ())):
             server.done(statement)
     for topic in TOPICS:
         for name, count in FILES.items():
@@ -91,6 +112,13 @@ def finish(server: Inside) -> None:
     """The rest of :func:`work`, which can be repeated."""
     sweep(server)
     publish(server.data, is_later=True)
+    server.settle()
+    for name in FILES:
+        server.done(f"INSERT INTO names VALUES ('{name}', 'name of {name}');")
+    server.settle()
+    sweep(server)
+    for key in ("a", "b", "c", "d"):  # in both partitions
+        server.done(f"INSERT INTO raw (k, t, f) VALUES ('{key}', {TIME + 5 * 3_600_000}, '{CLOSING}');")
     server.settle()
     sweep(server)
 

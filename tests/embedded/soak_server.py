@@ -34,10 +34,10 @@ def _serve(data: str, port: int, clock: str, log: str) -> None:
     time.time = lambda: real() + offset()
     time.time_ns = lambda: real_ns() + int(offset() * 1e9)
     from opensea_metrics.deploy.cli import main
-    from opensea_metrics.deploy.embedded import chunks, engine, segments
+    from opensea_metrics.deploy.embedded import chunks, rounds, segments
 
     # So small that chunks are dropped and segments merged all the time.
-    chunks.CHUNK_ROWS, chunks.KEPT, segments._FEW, engine.SWEEP = 2_000, 1, 3, 0.5
+    chunks.CHUNK_ROWS, chunks.KEPT, segments._FEW, rounds.SWEEP = 2_000, 1, 3, 0.5
     sys.argv = ["opensea-metrics", "serve", "--data-dir", data, "--port", str(port)]
     main()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from opensea_metrics.deploy.embedded import engine as engine_module
+from opensea_metrics.deploy.embedded import rounds
 from opensea_metrics.producer.archive.layout import HOUR_MS
 from opensea_metrics.producer.archive.location import open_archive
 from opensea_metrics.spark_batch.upkeep.compact import CompactionOutcome, Options, compact
@@ -22,7 +22,7 @@ HOUR = "year=2026/month=09/day=15/hour=10"
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server retries immediately."""
-    monkeypatch.setattr(engine_module, "_AGAIN", 0.0)
+    monkeypatch.setattr(rounds, "_AGAIN", 0.0)
 
 
 def compacted(topic: CountedTopic, keep: bool = False, most_records: int = 1_000) -> CompactionOutcome:

@@ -23,8 +23,7 @@ import structlog
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.client import KsqlClient
-from opensea_metrics.deploy.embedded import engine as engine_module
-from opensea_metrics.deploy.embedded import health, persistent, replies
+from opensea_metrics.deploy.embedded import health, persistent, replies, rounds
 from opensea_metrics.deploy.embedded.archive import Register
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.queries import TransientQuery
@@ -37,8 +36,8 @@ from tests.embedded.topic import CountedTopic, lines, rows, running
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses before retries are short."""
-    monkeypatch.setattr(engine_module, "_AGAIN", 0.0)
-    monkeypatch.setattr(engine_module, "_QUIET", 0.0)
+    monkeypatch.setattr(rounds, "_AGAIN", 0.0)
+    monkeypatch.setattr(rounds, "_QUIET", 0.0)
     monkeypatch.setattr(health, "_LONGEST_PAUSE", 0.05)
 
 
@@ -87,11 +86,11 @@ def test_a_failing_query_is_shown_and_the_others_go_on(
     real = persistent.move
     fails, tries = [True], []
 
-    def failing(cursor: Any, topics: Any, query: Any) -> bool:
-        if fails[0] and query.sink == "T_DIRECT":
+    def failing(cursor: Any, topics: Any, queries: Any, places: Any) -> bool:
+        if fails[0] and any(query.sink == "T_DIRECT" for query in queries):
             tries.append(time.monotonic())
             raise error
-        return real(cursor, topics, query)
+        return real(cursor, topics, queries, places)
 
     with structlog.testing.capture_logs() as logged:
         monkeypatch.setattr(persistent, "move", failing)
@@ -180,8 +179,8 @@ def test_the_search_for_files_may_fail(
 def test_a_client_that_never_pauses_does_not_stop_reading(
     topic: CountedTopic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "_QUIET", 1000.0)
-    monkeypatch.setattr(engine_module, "_PATIENCE", 0.2)
+    monkeypatch.setattr(rounds, "_QUIET", 1000.0)
+    monkeypatch.setattr(rounds, "_PATIENCE", 0.2)
     insert = parse_statement(f"INSERT INTO t_raw (t, k, a) VALUES ({10**12}, 'inserted', 1);")
     topic.engine.execute(insert, {})
     topic.write("x.json", lines("x", 3))

@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 from opensea_metrics.deploy.embedded import (
-    engine,
     file_look,
     health,
     persistent,
     replies,
+    rounds,
 )
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.lines import FileLines
@@ -47,7 +47,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server retries immediately."""
-    monkeypatch.setattr(engine, "_AGAIN", 0.0)
+    monkeypatch.setattr(rounds, "_AGAIN", 0.0)
     monkeypatch.setattr(health, "_LONGEST_PAUSE", 0.0)
 
 

@@ -43,7 +43,7 @@ def test_statements_that_are_too_deep_are_refused(client: httpx.Client, path: st
     body = reply.json()
     assert body["error_code"] == 40001
     assert body["message"].startswith("Statement is too large to parse: more than ")
-    assert "at line 1, column " in body["message"]
+    assert "at line" not in body["message"]
 
 
 def test_a_deep_type_can_be_declared_and_described(client: httpx.Client) -> None:

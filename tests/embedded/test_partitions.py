@@ -178,3 +178,30 @@ def test_events_first_and_apply_later(tmp_path: Path, serve_first: bool) -> None
         wait_until_read(client, 60)
         assert sum(row["EVENTS"] for row in client.pull("SELECT events FROM global_1_minute;")) == written[0]
         assert {t.name: t.partitions for t in client.topics()}["OpenSeaRawEvents"] == 2
+
+
+JOINED = """
+CREATE STREAM a (k VARCHAR KEY, v INT) WITH (KAFKA_TOPIC='a', VALUE_FORMAT='JSON', PARTITIONS=3);
+CREATE TABLE b (k VARCHAR PRIMARY KEY, w INT) WITH (KAFKA_TOPIC='b', VALUE_FORMAT='JSON', PARTITIONS=3);
+CREATE STREAM j AS SELECT a.k AS k, v, w FROM a LEFT JOIN b ON a.k = b.k;
+CREATE TABLE t AS SELECT k, COUNT(*) AS n FROM a GROUP BY k;
+"""
+
+
+def test_descriptions_have_the_offsets_of_all_sources(engine: Engine) -> None:
+    """The same statements give the same numbers on a real 7.9.1."""
+    rows = [f"INSERT INTO b (k, w) VALUES ('k{n}', {n});" for n in range(3)]
+    rows += [f"INSERT INTO a (k, v) VALUES ('k{n}', {n});" for n in range(5)]
+    assert ask(engine, JOINED + "".join(rows))[1] == 200
+    while engine.work():
+        pass
+    of_a = [(0, 0, 1, 1), (1, 0, 2, 2), (2, 0, 2, 2)]
+    expected = {"J": {"a": of_a, "b": [(0, 0, 1, 1), (1, 0, 0, 0), (2, 0, 2, 2)]}, "T": {"a": of_a}}
+    for name, topics in expected.items():
+        (reply,), _ = ask(engine, f"DESCRIBE {name} EXTENDED;")
+        (summary,) = reply["sourceDescription"]["queryOffsetSummaries"]
+        offsets = {topic["kafkaTopic"]: topic["offsets"] for topic in summary["topicSummaries"]}
+        assert {topic: [tuple(item.values()) for item in items] for topic, items in offsets.items()} == topics
+    (reply,), _ = ask(engine, "SHOW TOPICS EXTENDED;")
+    groups = {item["name"]: (item["consumerCount"], item["consumerGroupCount"]) for item in reply["topics"]}
+    assert (groups["a"], groups["b"], groups["J"]) == ((6, 2), (3, 1), (0, 0))

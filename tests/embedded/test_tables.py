@@ -11,6 +11,7 @@ import pytest
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.embedded.queries import TransientQuery
 from opensea_metrics.deploy.embedded.topics import TopicRecord
+from opensea_metrics.deploy.embedded.trial import TrialRecord, run
 from opensea_metrics.sql.language.statements.parser import parse_statement
 from tests.embedded.inside import Inside, inside
 
@@ -96,3 +97,63 @@ def test_a_table_over_the_rows_of_a_query(server: Inside) -> None:
         append(server, key, '{"A":1}', "R")
     server.settle()
     assert server.ask("SELECT * FROM n_again;") == [{"ID": "x", "N": 2}, {"ID": "y", "N": 1}]
+
+
+def stored(server: Inside, kind: str, name: str, topic: str, key: str = "id VARCHAR PRIMARY KEY") -> None:
+    """Declare a source over the topic of a stream."""
+    server.done(f"CREATE SOURCE {kind} {name} ({key}, a INT) WITH (KAFKA_TOPIC='{topic}', VALUE_FORMAT='JSON');")
+
+
+@pytest.mark.parametrize("query_ends", [False, True])
+@pytest.mark.parametrize("through", ["r", "r2"])
+def test_a_stream_passes_a_record_without_a_value_on(server: Inside, through: str, query_ends: bool) -> None:
+    server.done(STREAM)
+    server.done("CREATE STREAM r2 WITH (KAFKA_TOPIC='r2') AS SELECT * FROM r;")
+    server.done(f"CREATE STREAM out WITH (KAFKA_TOPIC='out') AS SELECT id, a + 1 AS a FROM {through};")
+    server.done("CREATE TABLE n AS SELECT id, COUNT(*) AS n FROM out GROUP BY id;")
+    stored(server, "TABLE", "again", "out")
+    server.done("CREATE TABLE doubled AS SELECT id, a * 2 AS a FROM again;")
+    for key, value in (("x", '{"A":1}'), ("y", '{"A":2}'), ("x", None)):
+        append(server, key, value, "R")
+    server.settle()
+    if query_ends:
+        stored(server, "TABLE", "later", "out")
+        for name in ("n", "out"):
+            server.done(f"DROP {'TABLE' if name == 'n' else 'STREAM'} {name};")
+        assert server.ask("SELECT * FROM later;") == [{"ID": "y", "A": 3}]
+        return
+    assert server.ask("SELECT * FROM out;") == [{"ID": "x", "A": 2}, {"ID": "y", "A": 3}]
+    assert server.ask("SELECT * FROM n;") == [{"ID": "x", "N": 1}, {"ID": "y", "N": 1}]
+    assert server.ask("SELECT * FROM again;") == [{"ID": "y", "A": 3}]
+    assert server.ask("SELECT * FROM doubled;") == [{"ID": "y", "A": 6}]
+    assert server.ask("SELECT * FROM ksql_processing_log;") == []
+
+
+@pytest.mark.parametrize(
+    ("select", "kept"),
+    [
+        ("SELECT id, a FROM {} WHERE a IS NULL", None),
+        ("SELECT id, EXPLODE(ARRAY[1]) AS a FROM {}", None),
+        ("SELECT id, a FROM {} PARTITION BY id", {"ID": "x", "A": None}),
+        ("SELECT COALESCE(CAST(a AS VARCHAR), 'x') AS id, a FROM {0} PARTITION BY COALESCE(CAST(a AS VARCHAR), 'x')",
+         {"ID": None, "A": None}),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("through", ["r", "r2"])
+def test_what_selects_pass_on(through: str, select: str, kept: dict[str, object] | None) -> None:
+    """Seen on 7.9.1 on 2026-11-30."""
+    statements = [
+        STREAM,
+        "CREATE STREAM r2 AS SELECT * FROM r;",
+        f"CREATE STREAM out AS {select.format(through)};",
+    ]
+    result = run(statements, [TrialRecord("r", None, '{"ID": "x"}', 5)])
+    assert result.rows["OUT"] == ([] if kept is None else [kept | {"ROWTIME": 5}])
+
+
+@pytest.mark.parametrize("form", ["VALUE_FORMAT='JSON', WRAP_SINGLE_VALUE=false", "VALUE_FORMAT='KAFKA'"])
+def test_null_in_the_only_column_of_an_unwrapped_value_is_no_value(server: Inside, form: str) -> None:
+    server.done(f"CREATE STREAM u (id VARCHAR KEY, a INT) WITH (KAFKA_TOPIC='u', PARTITIONS=1, {form});")
+    server.done("INSERT INTO u (id, a) VALUES ('x', 1);")
+    server.done("INSERT INTO u (id) VALUES ('x');")
+    assert server.ask("SELECT * FROM u;") == [{"ID": "x", "A": 1}]

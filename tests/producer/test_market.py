@@ -73,3 +73,10 @@ def test_the_demo_shows_two_hours_that_ended_just_now() -> None:
     now = sample.DAY_START + 50 * sample.HOUR + 12_345
     times = [found.timestamp_ms for found in map(decode, sample.recent_frames(now)) if isinstance(found, Record)]
     assert now - 3 * sample.HOUR < min(times) < max(times) < now
+
+
+def test_many_accounts_trade() -> None:
+    """As many sales as a page of the demo has."""
+    accounts = Counter(sale[role]["address"] for sale in SALES[:294] for role in ("maker", "taker"))
+    assert 200 < len(accounts) < 450
+    assert max(accounts.values()) < 40

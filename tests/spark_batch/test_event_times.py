@@ -5,10 +5,24 @@ from __future__ import annotations
 import json
 
 import duckdb
+import pyarrow as pa
 
 from opensea_metrics.producer import envelope
 from opensea_metrics.producer.sample import frames
-from opensea_metrics.spark_batch.event_times import event_time_sql, payload_time_ms, stamped_sql
+from opensea_metrics.spark_batch import chunks
+from opensea_metrics.spark_batch.event_times import (
+    default_for,
+    event_time_sql,
+    payload_time_ms,
+    stamped_sql,
+)
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.changes import applied, check
+from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.lowering.records import rows as records
+from opensea_metrics.sql.language.lowering.records.capitals import capitals
+from opensea_metrics.sql.language.project.project import load_project
+from opensea_metrics.sql.language.statements.parser import parse_script
 
 SENT = "2026-09-15T11:00:00Z"
 SENT_MS = 1_789_470_000_000
@@ -93,3 +107,73 @@ def test_live_frames_have_the_same_time() -> None:
     assert [payload_time_ms(line) for line in lines] == expected
     assert [time for time, _ in by_sql(lines)] == expected
     assert len(lines) > 2_500
+
+
+WHOLE = """
+CREATE STREAM raw (event_time BIGINT, event VARCHAR, payload STRUCT<sent_at VARCHAR, payload STRUCT<chain VARCHAR>>)
+  WITH (KAFKA_TOPIC='raw', VALUE_FORMAT='JSON', PARTITIONS=1, TIMESTAMP='event_time');
+"""
+OTHERS = (
+    "event_time TIMESTAMP, payload STRUCT<payload STRUCT<chain VARCHAR>>",
+    "event_time BIGINT, payload VARCHAR",
+    "event_time BIGINT, payload STRUCT<sent_at BIGINT, payload STRUCT<chain VARCHAR>>",
+    "event_time BIGINT, payload STRUCT<payload STRUCT<chain VARCHAR, event_timestamp BIGINT>>",
+    "event_time BIGINT, payload STRUCT<chain VARCHAR>",
+)
+
+
+def stream(text: str) -> Source:
+    (statement,) = parse_script(text, "raw.sql")
+    return applied(Catalog(), statement, 0).sources["RAW"]
+
+
+def decoded(source: Source, lines: list[str], by_default: bool) -> list[tuple[object, ...]]:
+    """The rows of lines, with their event times as a default or spliced into all lines."""
+    names = records.spelled(source, "\n".join(lines[:100]))
+    default = default_for(source, names)
+    assert default is not None
+    texts = pa.array(lines, pa.large_string())
+    odd = pa.array(capitals(names.capitalized).of(texts))
+    table = pa.table({"line": texts, "_off": pa.array(range(len(lines))), "_odd": odd})
+    line = f"CASE WHEN _odd THEN {stamped_sql('line')} ELSE line END" if by_default else stamped_sql("line")
+    given = f"SELECT {line} AS line, NULL AS path, NULL AS key, NULL::BIGINT AS ts, _off, _odd FROM lines"
+    with chunks.database() as (database, _):
+        database.register("lines", table)
+        relation = records.decoded(
+            given, source, names, "_odd", carried=("_off",), default=default if by_default else None
+        )
+        return database.execute(f"SELECT * EXCLUDE (_line) FROM ({relation}) ORDER BY _off").fetchall()
+
+
+def test_a_default_is_what_a_line_gets_that_is_stamped() -> None:
+    timed = [
+        json.dumps({"event": "e", "payload": {"sent_at": sent_at, "payload": {"chain": "c", "event_timestamp": time}}})
+        for time in TIMES
+        for sent_at in (None, SENT, "soon")
+    ]
+    at = f'"sent_at":"{SENT}"'
+    special = [
+        f'{{"event_time":{own},"payload":{{{at}}}}}' for own in ("null", "5", "-5", '"x"', '"7"', "1789466400000")
+    ]
+    special += [
+        f'{{"payload":{{"event_time":1,{at}}}}}', f'{{"payload":{{"x":"\\"event_time\\"",{at}}}}}',
+        f'{{"EVENT_TIME":9,"payload":{{{at}}}}}', f'{{"Payload":{{{at}}}}}', f'{{"payload":{{"Sent_At":"{SENT}"}}}}',
+        f'{{"event\\u005ftime":9,"payload":{{{at}}}}}', f'{{"payload":{{"sent\\u005fat":"{SENT}"}}}}',
+        f'{{"payload":{{{at},"payload":{{"chain":5}}}}}}', f'{{"payload":{{{at},"payload":[]}}}}',
+        f'{{"payload":{{{at},"payload":{{"chain":{{"a":1.50}}}}}}}}', f'[{{"payload":{{{at}}}}}]',
+    ]  # fmt: skip
+    lines = [*timed, *(line.decode() for line in ODD), *special]
+    for source in (stream(WHOLE), check(load_project()).sources["OPENSEA_RAW_EVENTS"]):
+        rows = decoded(source, lines, by_default=True)
+        assert rows == decoded(source, lines, by_default=False)
+        times = [row[0] for row in rows]
+        assert len({time for time in times if time is not None}) > 9
+        assert times[: len(timed)] == [payload_time_ms(line.encode()) for line in timed]
+
+
+def test_streams_that_declare_the_payload_in_another_way_have_no_default() -> None:
+    for columns in OTHERS:
+        source = stream(WHOLE.replace(WHOLE[WHOLE.index("(") + 1 : WHOLE.index(")")], columns))
+        assert default_for(source, records.spelled(source, '{"payload":{}}')) is None
+    source = stream(WHOLE)
+    assert default_for(source, records.spelled(source, '{"Payload":{}}')) is None

@@ -48,5 +48,5 @@ def test_what_is_left() -> None:
     assert str(body.field("MAKER")) == "STRUCT<`ADDRESS` STRING>"
     readers = [query for query in made.queries.values() if query.analysis.source.name == "RAW"]
     assert all(query.analysis.source == raw for query in readers)
-    read = set().union(*(paths_read(query.analysis) for query in readers))
+    read = set().union(*(paths_read(query.analysis, query.analysis.source) for query in readers))
     assert read == {"ts", "body.name", "body.token.price", "body.token", "body.tags"}

@@ -7,6 +7,7 @@ import io
 import json
 import sys
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,6 +17,7 @@ import pytest
 
 from opensea_metrics.deploy import cli
 from opensea_metrics.spark_batch import publish
+from opensea_metrics.spark_batch.job import Table
 from opensea_metrics.sql.language.project.project import load_project
 from tests.metrics import Rows
 from tests.parts.s3 import S3
@@ -383,3 +385,20 @@ def test_an_archive_of_another_topic(run: Run, day: Path, engine: str) -> None:
     code, _, err = run("recompute", "global", *HOURS, "--source", str(other), "--engine", engine)
     assert code == 0, err
     assert TOPIC not in err
+
+
+@pytest.mark.parametrize(
+    ("form", "written"),
+    [
+        ("ndjson", b'{"A":123456789012345678901234.50,"L":[1.20],"Y":"AQI="}\n'),
+        ("csv", b"A,L,Y\n123456789012345678901234.50,[1.20],AQI=\n"),
+    ],
+)
+def test_decimals_have_all_their_digits(tmp_path: Path, form: str, written: bytes) -> None:
+    kind = pa.decimal128(38, 2)
+    schema = pa.schema([("A", kind), ("L", pa.list_(kind)), ("Y", pa.binary())])
+    row = {"A": Decimal("123456789012345678901234.50"), "L": [Decimal("1.20")], "Y": b"\x01\x02"}
+    table = Table("T", schema, iter([pa.RecordBatch.from_pylist([row], schema)]))
+    with publish.published(str(tmp_path)) as folder:
+        assert publish.write_tables(folder, [table], form) == {"T": 1}
+    assert (tmp_path / f"t.{form}").read_bytes() == written

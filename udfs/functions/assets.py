@@ -54,7 +54,14 @@ def _normalize_addresses(addresses: pa.Array) -> pa.Array:
     return pc.if_else(pc.equal(normal, ""), None, normal)
 
 
-@udf(arrow=_normalize_addresses)
+_TRIMMED = r"trim({0}, E' \t\r\n')"
+_IN_DUCKDB = (
+    f"CASE WHEN length({_TRIMMED}) = 42 AND regexp_full_match({_TRIMMED}, '0[xX][0-9a-fA-F]{{{{40}}}}')"
+    f" THEN lower({_TRIMMED}) ELSE nullif({_TRIMMED}, '') END"
+)
+
+
+@udf(arrow=_normalize_addresses, duckdb=_IN_DUCKDB)
 def normalize_address(address: str) -> str | None:
     """An account's or contract's address, in one form for comparisons.
 

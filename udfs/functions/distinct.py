@@ -44,7 +44,8 @@ class CountDistinctExact:
 
 @udaf(
     native=Native(
-        partial="list_distinct(flatten(list([{0}, {1}])))",  # list_distinct omits NULL
+        # list_distinct omits NULL. Most rows of trading metrics have neither value.
+        partial="list_distinct(flatten(list([{0}, {1}]) FILTER ({0} IS NOT NULL OR {1} IS NOT NULL)))",
         merge="list_distinct(flatten(list({a})))",
         finish="CAST(coalesce(len({a}), 0) AS BIGINT)",
     ),

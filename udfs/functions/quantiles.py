@@ -9,6 +9,7 @@ from ddsketch.ddsketch import BaseDDSketch
 from ddsketch.mapping import LogarithmicMapping
 from ddsketch.store import DenseStore
 
+from opensea_metrics.core.definition import Native, NativeState
 from opensea_metrics.udfs import udaf
 
 _MAPPING = LogarithmicMapping(0.01)
@@ -57,7 +58,44 @@ def _quantile(bins: Bins, quantile: float) -> float | None:
     return None if value is None else float(value)
 
 
-@udaf()
+_ZERO_AT = 1 << 20
+"""In DuckDB a bin of positive values has its number plus this, and one of negative values the same, negated."""
+_NUMBER = f"ceil(ln(abs({{0}})) / {math.log(2.0)!r}::DOUBLE * {_MAPPING._multiplier!r}::DOUBLE)::INTEGER + {_ZERO_AT}"
+_BIN = (
+    f"CASE WHEN NOT isfinite({{0}}) THEN NULL WHEN abs({{0}}) <= {_MAPPING.min_possible!r}::DOUBLE THEN 0"
+    f" WHEN {{0}} > 0 THEN {_NUMBER} ELSE -({_NUMBER}) END"
+)
+_MOST_ENTRIES = 2_000
+# Several entries of a bin become one.
+_SKETCH_BINS = """CREATE OR REPLACE MACRO sketch_bins(l) AS (
+  list_transform(
+    list_distinct(list_transform(l, lambda e: e.key)),
+    lambda k: {'key': k, 'value': CAST(list_sum(list_transform(
+      list_filter(l, lambda e: e.key = k), lambda e: e.value)) AS UBIGINT)}))"""
+
+
+def _bins(entries: list[dict[str, int]]) -> Bins:
+    bins = Bins()
+    for entry in entries:
+        number, count = entry["key"], entry["value"]
+        if number == 0:
+            bins.zeros += count
+            continue
+        side, key = (bins.positive, number - _ZERO_AT) if number > 0 else (bins.negative, -number - _ZERO_AT)
+        side[key] = side.get(key, 0) + count
+    return bins
+
+
+_IN_DUCKDB = Native(
+    partial=f"map_entries(histogram({_BIN}))",
+    merge="flatten(list({a}))",
+    tidy=f"CASE WHEN len({{a}}) > {_MOST_ENTRIES} THEN sketch_bins({{a}}) ELSE {{a}} END",
+    finish=NativeState('STRUCT("key" INTEGER, "value" UBIGINT)[]', _bins),
+    macros=(_SKETCH_BINS,),
+)
+
+
+@udaf(native=_IN_DUCKDB)
 class SketchMedian:
     """The median with a relative error of at most 1 %.
 
@@ -83,7 +121,7 @@ class SketchMedian:
         return _quantile(state, 0.5)
 
 
-@udaf()
+@udaf(native=_IN_DUCKDB)
 class SketchPercentile:
     """A percentile with a relative error of at most 1 %.
 

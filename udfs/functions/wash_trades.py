@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+from typing import Any
 
+from opensea_metrics.core.definition import Native, NativeState
 from opensea_metrics.udfs import udaf, udf
 from opensea_metrics.udfs.functions.assets import normalize_address
 
@@ -30,7 +32,27 @@ Values = dict[str, list[float]]
 _SELF = ""
 
 
-@udaf()
+def _values(trades: list[dict[str, Any]]) -> Values:
+    values: Values = {}
+    for trade in trades:
+        values.setdefault(_SELF if trade["k"] is None else str(trade["k"]), []).append(trade["v"])
+    return values
+
+
+_SIDES = ("coalesce(NORMALIZE_ADDRESS({1}), '')", "coalesce(NORMALIZE_ADDRESS({2}), '')")
+_ONE, _OTHER = (f"{function}({', '.join(_SIDES)})" for function in ("least", "greatest"))
+_PAIR = f"md5_number(concat(length({{0}}), ' ', length({_ONE}), ' ', {{0}}, {_ONE}, {_OTHER}))"
+
+
+@udaf(
+    native=Native(
+        partial=f"list(struct_pack(k := CASE WHEN {_ONE} <> {_OTHER} THEN {_PAIR} END, v := {{3}}))"
+        f" FILTER (isfinite({{3}}) AND {{1}} IS NOT NULL AND {{2}} IS NOT NULL AND ({{0}} IS NOT NULL"
+        f" OR {_ONE} = {_OTHER}))",
+        merge="flatten(list({a}))",
+        finish=NativeState("STRUCT(k UHUGEINT, v DOUBLE)[]", _values),
+    )
+)
 class WashVolume:
     """The volume of trades that look like wash trades.
 

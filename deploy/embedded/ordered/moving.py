@@ -56,7 +56,7 @@ def check(cursor: duckdb.DuckDBPyConnection, query: Query, sink_topic: str) -> N
     try:
         for reader in readers.readers_of(query):
             Queue(reader).create(cursor)
-        _create_state(cursor, query, sink_topic)
+        create_state(cursor, query, sink_topic)
     except duckdb.Error as error:
         raise failures.unreadable(error, query.analysis.statement.place) from error
     finally:
@@ -77,11 +77,11 @@ def create(cursor: duckdb.DuckDBPyConnection, query: Query, catalog: Catalog) ->
             set_positions(cursor, reader.id, {DECODED: queue.size(cursor)})
         else:
             queue.create(cursor)
-    _create_state(cursor, query, catalog.sources[query.sink].topic)
+    create_state(cursor, query, catalog.sources[query.sink].topic)
 
 
-def _create_state(cursor: duckdb.DuckDBPyConnection, query: Query, sink_topic: str) -> None:
-    """Create the tables of the joins and of the result."""
+def create_state(cursor: duckdb.DuckDBPyConnection, query: Query, sink_topic: str) -> None:
+    """Create the tables of the joins and of the result. The queue's tables exist."""
     analysis = query.analysis
     for reader in readers.readers_of(query):
         items = f"SELECT * FROM ({Queue(reader).items(None)}) LIMIT 0"
@@ -165,7 +165,7 @@ def _read(cursor: duckdb.DuckDBPyConnection, queue: Queue, batch: Batch, first: 
     number = f"{first} + row_number() OVER (ORDER BY _off) - 1"
 
     def consume(relation: str) -> None:
-        rows = queue.records(relation, number, has_tombstones=False)
+        rows = queue.records(relation, number, has_tombstones=queue.reader.source.is_table)
         cursor.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS {rows}")
 
     batch.read(cursor, consume)
@@ -185,15 +185,21 @@ def _note(cursor: duckdb.DuckDBPyConnection, arrival: Arrival) -> None:
     arrival.batch.keep(cursor, reader.id)
 
 
+def run_joins(cursor: duckdb.DuckDBPyConnection, query: Query) -> Side:
+    """Move the items that were taken from the queue through the joins. Returns the items of the result."""
+    items = plan.first_side(query)
+    for step in plan.joins(query):
+        step.run(cursor)
+        items = step.result
+    return items
+
+
 def _process(cursor: duckdb.DuckDBPyConnection, catalog: Catalog, query: Query, base: int) -> None:
     """Move the items of all sources through the joins, and write the result.
 
     A stream's rows go into the chunk of its log that begins at ``base``.
     """
-    items = plan.first_side(query)
-    for step in plan.joins(query):
-        step.run(cursor)
-        items = step.result
+    items = run_joins(cursor, query)
     if query.analysis.is_aggregation:
         _group(cursor, catalog, query, items)
     elif items.is_table:
@@ -208,19 +214,22 @@ def _process(cursor: duckdb.DuckDBPyConnection, catalog: Catalog, query: Query, 
 def _group(cursor: duckdb.DuckDBPyConnection, catalog: Catalog, query: Query, items: Side) -> None:
     """Merge items into the groups of an aggregation."""
     known = positions(cursor, query.id)
-    first = known.get(GROUPED, 0)
-    if items.is_table:
-        following = undo.signed(cursor, items, _rows_table(query), first, "signed")
-        relation = _ungrouped(query, "signed")
-    else:
-        cursor.execute(
-            f"CREATE OR REPLACE TEMP TABLE ungrouped AS SELECT *,"
-            f" {first} + row_number() OVER (ORDER BY _n, _s) - 1 AS _off FROM ({items.items})"
-        )
-        following = first + log_tables.rows_of(cursor, "ungrouped")
-        relation = ordered.rows(query.analysis, "SELECT * FROM ungrouped")
+    relation, following = to_group(cursor, query, items, known.get(GROUPED, 0))
     counters = grouping.merge(cursor, catalog, query, relation, known)
     set_positions(cursor, query.id, {GROUPED: following, **counters})
+
+
+def to_group(cursor: duckdb.DuckDBPyConnection, query: Query, items: Side, first: int) -> tuple[str, int]:
+    """Items as the relation that a grouped SELECT reads, numbered from ``first`` on, and the number after the last."""
+    if items.is_table:
+        following = undo.signed(cursor, items, _rows_table(query), first, "signed")
+        return _ungrouped(query, "signed"), following
+    cursor.execute(
+        f"CREATE OR REPLACE TEMP TABLE ungrouped AS SELECT *,"
+        f" {first} + row_number() OVER (ORDER BY _n, _s) - 1 AS _off FROM ({items.items})"
+    )
+    following = first + log_tables.rows_of(cursor, "ungrouped")
+    return ordered.rows(query.analysis, "SELECT * FROM ungrouped"), following
 
 
 def _ungrouped(query: Query, table: str) -> str:

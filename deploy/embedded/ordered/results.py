@@ -63,6 +63,20 @@ def append(cursor: duckdb.DuckDBPyConnection, query: Query, items: str, sink_top
     chunks.note(cursor, log_tables.log_table(sink_topic, feed), base, query.analysis.source.topic, None)
 
 
+def stream_rows(query: Query, items: str) -> str:
+    """The rows of a stream as a client gets them: ``_off`` is their order."""
+    relation = f"SELECT *, 0::BIGINT AS _off FROM ({ordered.rows(query.analysis, items)})"
+    written = selects.rows(query.analysis, relation, carried=("_n", "_s"))
+    return f"SELECT * REPLACE (row_number() OVER (ORDER BY _n, _s) AS _off) FROM ({written})"
+
+
+def newest_rows(query: Query, items: str) -> str:
+    """The newest row of each key that has changed in a table, unless it is deleted. ``_off`` is their order."""
+    newest = f"SELECT * FROM ({items}) QUALIFY row_number() OVER (PARTITION BY _key ORDER BY _n DESC, _s DESC) = 1"
+    order = "row_number() OVER (ORDER BY _n, _s) AS _off"
+    return f"SELECT *, _time AS ROWTIME, {order} FROM ({ordered.changes(query.analysis, newest)}) WHERE NOT _gone"
+
+
 def merge(cursor: duckdb.DuckDBPyConnection, query: Query, items: str, first: int, result: str) -> int:
     """Merge changes into the newest rows of a table, within a transaction.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from opensea_metrics.core.types import BIGINT, INTEGER, KsqlType
 from opensea_metrics.sql.language.statements.statements import Statement
@@ -94,6 +96,18 @@ class Source:
     def is_read_only(self) -> bool:
         """True for CREATE SOURCE STREAM | TABLE."""
         return bool(self.statement.ast.args.get("read_only"))
+
+    @property
+    def is_unwrapped(self) -> bool:
+        """True if the value of a record is that of its only column. A NULL in this column is a record without a value.
+        Seen on 7.9.1 on 2026-11-30."""
+        values = [column for column in self.columns if column.role is None]
+        wraps = self.statement.properties.get("WRAP_SINGLE_VALUE", "true").lower() == "true"
+        return len(values) == 1 and (self.value_format == "KAFKA" or not wraps)
+
+    def has_value(self, value: Mapping[str, Any]) -> bool:
+        """Whether a record with these columns of the value has a value."""
+        return not self.is_unwrapped or any(given is not None for given in value.values())
 
     @property
     def headers(self) -> Column | None:

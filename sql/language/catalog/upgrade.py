@@ -138,7 +138,22 @@ def _clause(clause: str, value: Callable[[Analysis], object], description: str, 
 
 def _joins(was: Analysis, now: Analysis) -> Iterator[Change]:
     if was.joined and _sources(was) == _sources(now):
-        yield Change("JOIN", "a join cannot be replaced", "Upgrades not yet supported for joins")
+        yield Change("JOIN", "a join cannot be replaced", f"Upgrades not yet supported for {_join_step(was)}")
+
+
+def _join_step(analysis: Analysis) -> str:
+    """ksqlDB's name for the last join of a query (observed for streams with tables)."""
+    if analysis.joins[-1].window is not None:
+        return "StreamStreamJoin"
+    if not analysis.source.is_table:
+        return "StreamTableJoin"
+    return "ForeignKeyTableTableJoin" if analysis.joins[-1].is_foreign else "TableTableJoin"
+
+
+def _groups_of_tables(was: Analysis, now: Analysis) -> Iterator[Change]:
+    if was.is_aggregation and all(source.is_table for source in was.sources) and _sources(was) == _sources(now):
+        reason = "Upgrades not yet supported for TableAggregate"  # observed
+        yield Change("GROUP BY", "an aggregation over a table cannot be replaced", reason)
 
 
 def _having(was: Analysis, now: Analysis) -> Iterator[Change]:
@@ -177,6 +192,7 @@ def _sources(analysis: Analysis) -> list[str]:
 
 _QUERY_RULES: tuple[_Rule, ...] = (
     _clause("FROM", _sources, "a different source", "a query's sources cannot be changed in place"),
+    _groups_of_tables,
     _joins,
     _clause("GROUP BY", lambda query: query.group, "different keys", "a query's grouping cannot be changed in place"),
     _having,

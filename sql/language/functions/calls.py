@@ -119,11 +119,15 @@ def _struct(call: exp.Anonymous, scope: Scope, infer: Infer) -> KsqlType:
     for item in call.expressions:
         if not isinstance(item, exp.PropertyEQ):
             raise scope.error(call, "STRUCT takes name := value")
-        fields.append((name_of(item.this), infer(item.expression, scope)))
-    kind = struct(*fields)
-    if twice := duplicate_name(kind):
+        kind = infer(item.expression, scope)
+        if kind == NULL:  # observed: an internal error
+            message = f"the field {name_of(item.this)} of a STRUCT is NULL without a type, which fails in ksqlDB"
+            raise scope.error(item.expression, message, "give it a type, as in CAST(NULL AS INT)")
+        fields.append((name_of(item.this), kind))
+    whole = struct(*fields)
+    if twice := duplicate_name(whole):
         raise scope.error(call, twice, "give each field its own name")
-    return kind
+    return whole
 
 
 def _map(call: exp.Anonymous, scope: Scope, infer: Infer) -> KsqlType:

@@ -35,6 +35,7 @@ from opensea_metrics.core.types import (
     struct,
 )
 from opensea_metrics.sql.language.queries.scope import Infer, Scope, shown
+from opensea_metrics.sql.language.values import timestamps
 
 TIMES = (DATE, TIME, TIMESTAMP)
 _FROM_TEXT = (*TIMES, BYTES)
@@ -64,6 +65,25 @@ def members(
         message = f"Cannot construct {article} {kind} with all NULL {part}s."
         raise scope.error(whole, message, f"give one {part} a type, as in CAST(NULL AS INT)")
     return shared
+
+
+def comparable(expressions: Sequence[exp.Expression], scope: Scope, infer: Infer) -> list[exp.Expression]:
+    """The operands of IN without those that equal no other.
+
+    Among DATEs this is a date in quotes: ksqlDB compares the number 2022 - 1 - 1 with them. It fails for 08 and 09,
+    which are no numbers in Java (seen on 7.9.1 on 2026-11-30).
+    """
+    if DATE not in [infer(expression, scope) for expression in expressions]:
+        return list(expressions)
+    return [expression for expression in expressions if not _is_number_of_date(expression)]
+
+
+def _is_number_of_date(expression: exp.Expression) -> bool:
+    literal = expression.unnest()
+    if not (isinstance(literal, exp.Literal) and literal.is_string):
+        return False
+    parts = str(literal.this).split("-")
+    return timestamps.days(str(literal.this)) is not None and not {"08", "09"} & set(parts)
 
 
 def widest(expressions: Sequence[exp.Expression], scope: Scope, infer: Infer) -> KsqlType:

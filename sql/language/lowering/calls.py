@@ -262,9 +262,14 @@ class Calls(Lambdas):
             if len(arguments) > 1 and not isinstance(arguments[1], exp.Literal):
                 return self.joined_by(texts, f"coalesce({separator}, '')")
             return self.joined(texts, separator)
+        if element == STRING:
+            values = self.mapped(values, "_e", self.java_ordered("_e"))
         if name != "ARRAY_SORT":
-            return self.greatest_of(values) if name == "ARRAY_MAX" else self.least_of(values)
+            extreme = self.greatest_of(values) if name == "ARRAY_MAX" else self.least_of(values)
+            return self.of_java_ordered(extreme) if element == STRING else extreme
         written = {down: self.sorted(values, is_descending=down) for down in (False, True)}
+        if element == STRING:
+            written = {down: self.mapped(texts, "_e", self.of_java_ordered("_e")) for down, texts in written.items()}
         if len(arguments) == 1:
             return written[False]
         if isinstance(arguments[1], exp.Literal):
@@ -458,6 +463,11 @@ class Calls(Lambdas):
                 # The result is NULL if the first argument is NULL, so no check is needed before it. DuckDB's time
                 # grows with the cube of the depth for a deep expression.
                 return self._filled(name, written) if name == "NULLIF" else written[0]
+        if name in ("GREATEST", "LEAST") and self.type_of(arguments[0]) == STRING:
+            return self.unless_failed(
+                name, arguments, written,
+                lambda once: self.of_java_ordered(self._filled(name, list(map(self.java_ordered, once)))),
+            )  # fmt: skip
         return self.unless_failed(name, arguments, written, lambda once: self._filled(name, once))
 
 

@@ -5,6 +5,8 @@ A value that cannot be cast makes the whole expression NULL, also if it stands i
 
 from __future__ import annotations
 
+import re
+
 from sqlglot import exp
 
 from opensea_metrics.core.types import (
@@ -19,6 +21,7 @@ from opensea_metrics.core.types import (
     TIME,
     TIMESTAMP,
     ArrayType,
+    DecimalType,
     KsqlType,
     MapType,
     StructType,
@@ -29,6 +32,12 @@ from opensea_metrics.sql.language.lowering.typed import Typed
 
 _INTEGERS = (INTEGER, BIGINT)
 _TIMES = (DATE, TIME, TIMESTAMP)
+_PLAIN = {
+    INTEGER: r"\^(-\?)?\[0-9\]\{1,[1-9]\}\$",
+    BIGINT: r"\^(-\?)?\[0-9\]\{1,1?[0-8]\}\$",
+    DOUBLE: r"\^(-\?)?\[0-9\]\{1,[1-8]?[0-9]\}(\(\[\.\]\[0-9\]\{1,[1-2]?[0-9]\}\)\?)?\$",
+}
+"""Patterns of REGEXP_EXTRACT that match only numbers that each engine's own cast reads as ksqlDB does."""
 
 
 class Casts(Typed):
@@ -73,7 +82,9 @@ class Casts(Typed):
         if target.name == "DECIMAL" and source in _INTEGERS:
             return f"TRY_CAST({value} AS {written})"
         if source == DOUBLE and target.name == "DECIMAL":
-            return f"TRY_CAST({self._text(place, DOUBLE, value)} AS {written})"
+            assert isinstance(target, DecimalType)
+            text = self.in_python(table.DECIMAL_OF_DOUBLE, [value, str(target.precision), str(target.scale)])
+            return f"TRY_CAST({text} AS {written})"
         if source.name == "DECIMAL" and target in _INTEGERS:
             return self.cut_decimal(target, value)
         if (source, target) == (DATE, TIMESTAMP):
@@ -104,6 +115,8 @@ class Casts(Typed):
             return f"CAST({self.text(str(literal.this).strip())} AS {self.type_name(target)})"
         if target == BYTES:
             return self.in_python(table.FORMS["TO_BYTES"]["VARCHAR VARCHAR"], [value, "'base64'"])
+        if _is_plain_number(literal, target):
+            return f"TRY_CAST({value} AS {self.type_name(target)})"
         return self.parsed(target, value)
 
     def is_time(self, expression: exp.Expression, kind: KsqlType) -> bool:
@@ -187,3 +200,12 @@ def _may_fail(source: KsqlType, target: KsqlType) -> bool:
         case StructType(), StructType():
             return True
     return source != target and (source == STRING or target.name == "DECIMAL")
+
+
+def _is_plain_number(text: object, target: KsqlType) -> bool:
+    """True for a text that is NULL, or a number that an engine's own cast reads as ksqlDB does."""
+    if not isinstance(text, exp.Anonymous) or str(text.this).upper() != "REGEXP_EXTRACT" or len(text.expressions) != 2:
+        return False
+    pattern = text.expressions[0]
+    is_literal = isinstance(pattern, exp.Literal) and pattern.is_string
+    return is_literal and target in _PLAIN and re.fullmatch(_PLAIN[target], str(pattern.this)) is not None

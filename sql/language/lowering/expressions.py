@@ -28,7 +28,7 @@ from opensea_metrics.core.types import (
     name_of,
 )
 from opensea_metrics.sql.language.dialect.nesting import is_chained, operands
-from opensea_metrics.sql.language.functions.coercion import TIMES, widest
+from opensea_metrics.sql.language.functions.coercion import TIMES, comparable, widest
 from opensea_metrics.sql.language.lowering.casts import Casts
 from opensea_metrics.sql.language.lowering.failing import (
     failing_parts,
@@ -121,10 +121,8 @@ class Expressions(Casts):
                 return self._connected(expression)
             case exp.Not():
                 return _negated(self.value(expression.this))
-            case exp.Like() | exp.Is():
+            case exp.Like() | exp.Is() | exp.Escape():
                 return self.condition(expression)
-            case exp.Escape():
-                raise self.refused(expression, "LIKE … ESCAPE")
         if type(expression) in OPERATORS and not isinstance(expression, exp.Predicate):
             return self._arithmetic(expression)
         decided = f"coalesce({self.condition(expression)}, false)"
@@ -154,9 +152,11 @@ class Expressions(Casts):
                 values = [self.value(expression.this)]
                 return self.unless_failed("IS NULL", [expression.this], values, lambda once: f"({once[0]} IS {other})")
             case exp.In():
-                members = [expression.this, *expression.expressions]
+                members = comparable([expression.this, *expression.expressions], self.scope, infer)
                 kind = widest(members, self.scope, infer)
                 value, *choices = [self.normal(kind, self._as(member, kind)) for member in members]
+                if members[0] is not expression.this or not choices:
+                    return "false"
                 return f"({value} IN ({', '.join(choices)}))"
             case exp.Between():
                 low, high = expression.args["low"], expression.args["high"]
@@ -164,13 +164,36 @@ class Expressions(Casts):
                 bound = high if self.type_of(high) == TIMESTAMP else low
                 is_date = self.type_of(expression.this) == DATE
                 value = self._time(expression.this, bound) if is_date else self.value(expression.this)
+                if self.type_of(expression.this) == self.type_of(low) == STRING and not _are_plain((low, high)):
+                    value, *written = map(self.java_ordered, (value, *written))
                 return f"({value} BETWEEN {written[0]} AND {written[1]})"
             case exp.Like():
                 value, pattern = self.value(expression.this), self.value(expression.expression)
                 return self.like(value, pattern, bool(expression.args.get("negate")))
+            case exp.Escape():
+                return self._like_with_escape(expression)
         if type(expression) in OPERATORS and isinstance(expression, exp.Predicate):
             return self._compared(expression)
         return self.value(expression)
+
+    def _like_with_escape(self, escape: exp.Escape) -> str:
+        """LIKE with a pattern whose escape character makes any character stand for itself.
+
+        A pattern that ends with the escape character is an error in ksqlDB, so the result is NULL.
+        """
+        like, mark = escape.this, str(escape.expression.this)
+        if not (isinstance(like.expression, exp.Literal) and like.expression.is_string):
+            raise self.refused(like.expression, "LIKE … ESCAPE with a pattern that is not a text in quotes")
+        characters = iter(str(like.expression.this))
+        pattern = ""
+        for character in characters:
+            if is_escaped := character == mark:
+                following = next(characters, None)
+                if following is None:
+                    return "CAST(NULL AS BOOLEAN)"
+                character = following
+            pattern += f"\x01{character}" if (is_escaped and character in "%_") or character == "\x01" else character
+        return self.like_escaped(self.value(like.this), self.text(pattern), bool(like.args.get("negate")))
 
     def negative(self, negative: exp.Neg) -> str:
         """A number with a minus sign before it."""
@@ -260,6 +283,9 @@ class Expressions(Casts):
         def write(once: Sequence[str]) -> str:
             return f"({once[0]} {OPERATORS[type(comparison)]} {once[1]})"
 
+        is_order = not isinstance(comparison, exp.EQ | exp.NEQ | exp.NullSafeEQ | exp.NullSafeNEQ)
+        if is_order and kinds == (STRING, STRING) and not (_are_plain((left,)) or _are_plain((right,))):
+            written = list(map(self.java_ordered, written))
         if isinstance(comparison, exp.NullSafeEQ | exp.NullSafeNEQ):
             return self.unless_failed("IS [NOT] DISTINCT FROM", [left, right], written, write)
         return write(written)
@@ -392,6 +418,14 @@ class Expressions(Casts):
         parts = [*asked, *met, *values]
         # Only tests that may be NULL are repeated. Other parts may be long too, but they are written once.
         return self.once(parts, write) if any(map(is_long, asked)) else write(parts)
+
+
+def _are_plain(expressions: Sequence[exp.Expression]) -> bool:
+    """True for texts in quotes that every text has the same order with, by characters and by UTF-16 units."""
+    return all(
+        isinstance(literal := expression.unnest(), exp.Literal) and max(str(literal.this), default="") < "\ud800"
+        for expression in expressions
+    )
 
 
 def _negated(condition: str) -> str:

@@ -10,6 +10,7 @@ from opensea_metrics.core.quoting import text
 from opensea_metrics.sql.language.lowering.collections import COLLECTIONS
 from opensea_metrics.sql.language.lowering.mathematics import MATHEMATICS
 from opensea_metrics.sql.language.lowering.records.exact import MILLISECONDS
+from opensea_metrics.sql.language.lowering.spark import units
 from opensea_metrics.sql.language.lowering.template import Template
 from opensea_metrics.sql.language.lowering.template import both as _both
 
@@ -17,11 +18,6 @@ from opensea_metrics.sql.language.lowering.template import both as _both
 _BLANKS = [chr(code) for code in range(1, 33)]
 _DUCKDB_BLANKS = text("".join(_BLANKS))
 _SPARK_BLANKS = "".join(f"\\u{ord(blank):04x}" for blank in _BLANKS)
-# Position 0 counts as 1, and a negative position counts from the end. DuckDB has macros for these.
-_SPARK_SUBSTRING = (
-    "substring({0}, CASE WHEN {1} > 0 THEN {1} WHEN {1} = 0 THEN 1"
-    " WHEN char_length({0}) + {1} >= 0 THEN char_length({0}) + {1} + 1 WHEN {1} < 0 THEN 1 END"
-)
 _IS_TIMESTAMP = f"{{0}} BETWEEN -{MILLISECONDS} AND {MILLISECONDS}"
 
 
@@ -52,7 +48,7 @@ TEMPLATES: dict[str, Template] = {
     "IFNULL": _both("coalesce({*})"),
     "INSTR": Template(
         duckdb="CASE WHEN {0} = '' THEN 0 ELSE CAST(instr({0}, {1}) AS INTEGER) END",
-        spark="CASE WHEN {0} = '' THEN 0 ELSE instr({0}, {1}) END",
+        spark=units.INSTR,
     ),
     "LCASE": _both("lower({0})"),
     "LEAST": Template(duckdb="least({*})", spark="least({0}, {*})"),
@@ -66,7 +62,10 @@ TEMPLATES: dict[str, Template] = {
         duckdb="CAST(octet_length({0}) AS INTEGER)",
         spark="octet_length({0})",
     ),
-    "LPAD": _both("CASE WHEN {2} <> '' AND {1} >= 0 THEN lpad({0}, {1}, {2}) END"),
+    "LPAD": Template(
+        duckdb="CASE WHEN {2} <> '' AND {1} >= 0 THEN lpad({0}, {1}, {2}) END",
+        spark=units.LPAD,
+    ),
     "MD5": _both("md5({0})"),
     "NULLIF": _both("nullif({0}, {1})"),
     # Java finds an empty text between all characters.
@@ -74,31 +73,31 @@ TEMPLATES: dict[str, Template] = {
         duckdb="CASE WHEN {1} = '' THEN regexp_replace({0}, '', replace({2}, '\\', '\\\\'), 'g')"
         " ELSE replace({0}, {1}, {2}) END",
         spark="CASE WHEN {1} <> '' THEN replace({0}, {1}, {2}) WHEN {1} = '' AND {0} = '' THEN {2}"
-        " WHEN {1} = '' THEN concat({2}, array_join(split({0}, ''), {2}), {2}) END",
+        f" WHEN {{1}} = '' THEN concat({{2}}, array_join({units.CHARACTERS}, {{2}}), {{2}}) END",
     ),
-    "RPAD": _both("CASE WHEN {2} <> '' AND {1} >= 0 THEN rpad({0}, {1}, {2}) END"),
+    "RPAD": Template(
+        duckdb="CASE WHEN {2} <> '' AND {1} >= 0 THEN rpad({0}, {1}, {2}) END",
+        spark=units.RPAD,
+    ),
     "SPLIT": Template(
         duckdb="CASE WHEN {0} = '' AND {1} = '' THEN [''] WHEN {1} IS NOT NULL THEN string_split({0}, {1}) END",
         spark="CASE WHEN {0} = '' AND {1} = '' THEN array('') WHEN {1} = '' THEN"
-        " split({0}, '') ELSE split({0}, concat(r'\\Q', {1}, r'\\E'), -1) END",
+        f" {units.CHARACTERS} ELSE split({{0}}, concat(r'\\Q', {{1}}, r'\\E'), -1) END",
     ),
     "SUBSTRING": Template(
         duckdb="substring_from({0}, {1})",
-        spark=_SPARK_SUBSTRING + ")",
+        spark=units.SUBSTRING,
     ),
     "SUBSTRING OF LENGTH": Template(
         duckdb="substring_java({0}, {1}, {2})",
-        spark=_SPARK_SUBSTRING + ", CASE WHEN {2} > 0 THEN {2} WHEN {2} <= 0 THEN 0 END)",
+        spark=units.SUBSTRING_OF_LENGTH,
     ),
     "RANDOM()": Template(duckdb="random()", spark="rand()"),
     "TRIM": Template(
         duckdb=f"trim({{0}}, {_DUCKDB_BLANKS})",
         spark=f"trim(BOTH '{_SPARK_BLANKS}' FROM {{0}})",
     ),
-    "UCASE": Template(
-        duckdb="upper(replace({0}, 'ß', 'SS'))",
-        spark="upper({0})",
-    ),
+    "UCASE": _both("upper({0})"),
     "UNIX_DATE": Template(
         duckdb="CAST({0} - DATE '1970-01-01' AS INTEGER)",
         spark="unix_date({0})",

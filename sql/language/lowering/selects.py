@@ -14,7 +14,7 @@ from sqlglot import exp
 
 from opensea_metrics.core.types import BIGINT, KsqlType
 from opensea_metrics.sql.language.catalog.sources import Source, Window
-from opensea_metrics.sql.language.lowering.refusals import EMBEDDED, Unsupported
+from opensea_metrics.sql.language.lowering.refusals import Unsupported
 from opensea_metrics.sql.language.queries.analysis import Analysis, aggregates
 from opensea_metrics.sql.language.queries.scope import Scope
 
@@ -102,13 +102,8 @@ def hidden_columns(analysis: Analysis) -> list[str]:
 
 def check_supported(analysis: Analysis, engine: str) -> None:
     """Raise Unsupported for a clause that the engines do not support."""
-    feature = None
-    if analysis.joined and engine != EMBEDDED:
-        feature = "JOIN"
-    elif analysis.limit is not None and analysis.limit < 0:
-        feature = "a negative LIMIT"
-    if feature:
-        raise Unsupported(feature, engine, analysis.statement.place)
+    if analysis.limit is not None and analysis.limit < 0:
+        raise Unsupported("a negative LIMIT", engine, analysis.statement.place)
 
 
 def windowed(engine: EngineSyntax, relation: str, window: Window | None) -> str:

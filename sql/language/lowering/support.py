@@ -13,10 +13,11 @@ from opensea_metrics.sql.language.functions.library import Function
 from opensea_metrics.sql.language.functions.variations import Variation
 from opensea_metrics.sql.language.lowering import scalars
 from opensea_metrics.sql.language.lowering.calls import OWN_WAY, runs
-from opensea_metrics.sql.language.lowering.duckdb import aggregates, selects
+from opensea_metrics.sql.language.lowering.duckdb import aggregates, items, selects
 from opensea_metrics.sql.language.lowering.duckdb.expressions import Lowering
 from opensea_metrics.sql.language.lowering.rare import table
 from opensea_metrics.sql.language.lowering.refusals import EMBEDDED, SPARK, Unsupported
+from opensea_metrics.sql.language.lowering.spark import items as spark_items
 from opensea_metrics.sql.language.lowering.spark import selects as spark_selects
 from opensea_metrics.sql.language.queries.analysis import Analysis
 from opensea_metrics.sql.language.queries.analysis import aggregates as aggregates_of
@@ -38,7 +39,7 @@ def check_statement(before: Catalog, statement: Statement, after: Catalog) -> No
     """
     if statement.kind is Kind.CONNECTOR:
         raise Unsupported("a connector", EMBEDDED, statement.place)
-    if statement.kind in (Kind.PRINT, Kind.ALTER_SYSTEM):
+    if statement.kind is Kind.ALTER_SYSTEM:
         raise Unsupported(statement.kind.value.upper(), EMBEDDED, statement.place)
     if statement.kind is Kind.INSERT_VALUES:
         lowering = Lowering(Scope(statement, {}))
@@ -49,13 +50,21 @@ def check_statement(before: Catalog, statement: Statement, after: Catalog) -> No
             check_types(source, EMBEDDED, statement.place)
     for query in _started(before, after):
         check_replaced_rows(after, query.analysis, EMBEDDED)
-        _check_ordered(after, query, statement.place)
+        check_ordered(after, query, statement.place, EMBEDDED)
         sink = after.sources.get(query.sink)
         reached = after.reached_from(sink.topic) if sink is not None else set()
         if any(source.topic in reached for source in query.analysis.sources):
             feature = "a query that reads what it writes, by itself or through other queries,"
             raise Unsupported(feature, EMBEDDED, statement.place)
         check_query(query.analysis, EMBEDDED)
+
+
+def check_selected(catalog: Catalog, query: Query, place: Place) -> None:
+    """Raise Unsupported if the embedded server cannot run a client's SELECT."""
+    check_replaced_rows(catalog, query.analysis, EMBEDDED)
+    if query.analysis.joined or query.analysis.is_aggregation:
+        check_ordered(catalog, query, place, EMBEDDED)
+    check_query(query.analysis, EMBEDDED)
 
 
 def check_replaced_rows(catalog: Catalog, analysis: Analysis, engine: str) -> None:
@@ -73,26 +82,54 @@ def check_replaced_rows(catalog: Catalog, analysis: Analysis, engine: str) -> No
             raise Unsupported(feature, engine, analysis.statement.place)
 
 
-def _check_ordered(catalog: Catalog, query: Query, place: Place) -> None:
-    """Raise Unsupported for joins and for queries over tables that the embedded server cannot run exactly."""
+def check_ordered(catalog: Catalog, query: Query, place: Place, engine: str) -> None:
+    """Raise Unsupported for joins and for queries over tables that an engine cannot run exactly."""
     analysis = query.analysis
     if not analysis.is_ordered:
         return
     for source in analysis.sources:
-        check_types(source, EMBEDDED, place)
+        check_types(source, engine, place)
         if source.window:
-            raise Unsupported(f"a JOIN with {source.name}, whose keys have windows,", EMBEDDED, place)
+            raise Unsupported(f"a JOIN with {source.name}, whose keys have windows,", engine, place)
         others = [catalog.sources[other.sink] for other in catalog.queries.values() if other.sink != source.name]
         if source.is_table and any(other.is_table and other.topic == source.topic for other in others):
             feature = f"a query over {source.name}, which is declared over the topic of another table,"
-            raise Unsupported(feature, EMBEDDED, place)
+            raise Unsupported(feature, engine, place)
+        if engine != EMBEDDED:
+            _check_order_of_records(catalog, source, place, engine)
     if not analysis.source.is_table and (table := _changes_once(catalog, query)):
         feature = f"a JOIN of a stream with {table}, which depends on a JOIN on a foreign key,"
-        raise Unsupported(feature, EMBEDDED, place)
+        raise Unsupported(feature, engine, place)
     if analysis.is_aggregation and all(source.is_table for source in analysis.sources):
         read = [argument for projection in analysis.projections for argument in aggregates_of(projection.expression)]
         if any(name_of(c.this) == "ROWTIME" for call in read for c in call.find_all(exp.Column)):
-            raise Unsupported("ROWTIME in an aggregate over a table", EMBEDDED, place)
+            raise Unsupported("ROWTIME in an aggregate over a table", engine, place)
+        if engine != EMBEDDED and any(str(call.this).upper() == "COLLECT_LIST" for call in read):
+            raise Unsupported("COLLECT_LIST over a table", engine, place)
+
+
+def check_late(catalog: Catalog, query: Query, engine: str) -> None:
+    """Raise Unsupported for a windowed SELECT of which an archive does not say which records a server drops."""
+    analysis, place = query.analysis, query.analysis.statement.place
+    if analysis.window is not None and analysis.window.is_session:
+        raise Unsupported("WINDOW SESSION with --late as-streamed", engine, place)
+    if analysis.emit == "FINAL":
+        raise Unsupported("EMIT FINAL with --late as-streamed", engine, place)
+    for source in analysis.sources:
+        _check_order_of_records(catalog, source, place, engine)
+
+
+def _check_order_of_records(catalog: Catalog, source: Source, place: Place, engine: str) -> None:
+    """Raise Unsupported if an archive does not say in which order a server would read the records of a source."""
+    writers = [query for query in catalog.queries.values() if catalog.sources[query.sink].topic == source.topic]
+    if len(writers) > 1:
+        raise Unsupported(f"the order of the rows of {source.name}, which several queries write,", engine, place)
+    for query in writers:
+        if query.analysis.gives_table and not source.is_table:
+            feature = f"the order of the rows of {source.name}, a stream over the topic of a table,"
+            raise Unsupported(feature, engine, place)
+        for below in query.analysis.sources:
+            _check_order_of_records(catalog, below, place, engine)
 
 
 def _changes_once(catalog: Catalog, query: Query) -> str | None:
@@ -110,10 +147,11 @@ def check_replacement(before: Catalog, statement: Statement, after: Catalog) -> 
     written = {before.sources[query.sink].topic for query in before.queries.values()}
     for query in _started(before, after):
         source = query.analysis.source
-        replaced = [other for id_, other in before.queries.items() if id_ not in after.queries]
-        if any(q.analysis.is_ordered for q in (query, *replaced)) and query.sink in sinks:
-            raise Unsupported("CREATE OR REPLACE of a query over several sources or a table", EMBEDDED, statement.place)
-        if query.sink in sinks and not query.analysis.is_aggregation and source.topic in written:
+        if query.sink not in sinks:
+            continue
+        if query.analysis.is_ordered and after.readers(query.sink):
+            raise Unsupported(f"CREATE OR REPLACE of {query.sink}, which queries read,", EMBEDDED, statement.place)
+        if not (query.analysis.is_ordered or query.analysis.is_aggregation) and source.topic in written:
             feature = f"CREATE OR REPLACE of a stream over {source.name}, which a query makes,"
             raise Unsupported(feature, EMBEDDED, statement.place)
 
@@ -131,13 +169,12 @@ def check_registry(before: Catalog, statement: Statement, after: Catalog) -> Non
 
 def check_query(analysis: Analysis, engine: str) -> None:
     """Raise Unsupported if an engine (a name in :mod:`sql.language.lowering.refusals`) does not support a SELECT."""
-    check_types(analysis.source, engine, analysis.statement.place)
+    for source in analysis.sources:
+        check_types(source, engine, analysis.statement.place)
     if engine != EMBEDDED:
-        if analysis.is_ordered:
-            feature = "JOIN" if analysis.joined else "a query over a table"
-            raise Unsupported(feature, engine, analysis.statement.place)
         _check_record_columns(analysis, engine)
     try:
+        (spark_items if engine == SPARK else items).ITEMS.key_sides(analysis)
         if engine == SPARK:
             (spark_selects.grouped if analysis.is_aggregation else spark_selects.rows)(analysis, "")
         elif analysis.is_aggregation:
@@ -150,14 +187,15 @@ def check_query(analysis: Analysis, engine: str) -> None:
 
 def _check_record_columns(analysis: Analysis, engine: str) -> None:
     """Raises Unsupported if a SELECT reads what an archive's values do not have."""
-    headers = analysis.source.headers
-    unknown = {"ROWPARTITION", "ROWOFFSET", *([headers.name] if headers else [])}
+    headers = {source.headers.name for source in analysis.sources if source.headers}
+    unknown = {"ROWPARTITION", "ROWOFFSET", *headers}
     read = [projection.expression for projection in analysis.projections]
     read += [clause for clause in (*analysis.group, analysis.where, analysis.having) if clause is not None]
+    read += [side for step in analysis.joins for side in (step.left, step.right)]
     for expression in read:
         for column in expression.find_all(exp.Column):
             if (name := name_of(column.this)) in unknown:
-                feature = f"the HEADERS column {name}" if headers and name == headers.name else name
+                feature = f"the HEADERS column {name}" if name in headers else name
                 raise Unsupported(feature, engine, where(analysis.statement, column))
 
 

@@ -53,9 +53,29 @@ class Writing(ABC):
         return self.type_name(kind)
 
     def fits(self, kind: KsqlType, value: str) -> str:
-        """A condition for a number, or a number in a text, that has no more digits before the point than a DECIMAL."""
+        """A condition for a number, or a number in a text, that has no more digits before the point than a DECIMAL.
+
+        A number such as 999999999999999999 is the next power of ten as a DOUBLE.
+        """
         assert isinstance(kind, DecimalType)
-        return f"abs(TRY_CAST({value} AS DOUBLE)) < 1E{kind.precision - kind.scale}"
+        size, limit = f"abs(TRY_CAST({value} AS DOUBLE))", f"1E{kind.precision - kind.scale}"
+        return f"({size} < {limit} OR ({size} = {limit} AND {self.begins_with_nine(value)}))"
+
+    @abstractmethod
+    def begins_with_nine(self, value: str) -> str:
+        """A condition for a number, or a number in a text, whose first digit that is not 0 is a 9."""
+
+    @abstractmethod
+    def java_ordered(self, value: str) -> str:
+        """A text in a form whose order by characters is Java's order by UTF-16 units."""
+
+    @abstractmethod
+    def of_java_ordered(self, value: str) -> str:
+        """The text of which :meth:`java_ordered` gives the form."""
+
+    @abstractmethod
+    def like_escaped(self, value: str, pattern: str, negated: bool) -> str:
+        """[NOT] LIKE with a pattern, in which U+0001 stands before what is no wildcard."""
 
     @abstractmethod
     def json_field(self, json_text: str, names: Sequence[str], in_python: Callable[[str], str]) -> str:

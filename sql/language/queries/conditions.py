@@ -17,7 +17,7 @@ from opensea_metrics.core.types import (
     common,
     name_of,
 )
-from opensea_metrics.sql.language.functions.coercion import TIMES, widest
+from opensea_metrics.sql.language.functions.coercion import TIMES, comparable, widest
 from opensea_metrics.sql.language.queries.scope import ARITHMETIC, COMPARISONS, Infer, Scope, shown
 from opensea_metrics.sql.language.values.timestamps import milliseconds
 
@@ -37,7 +37,7 @@ def predicate(expression: exp.Expression, scope: Scope, infer: Infer) -> KsqlTyp
         case exp.In():
             if all(isinstance(choice, exp.Null) for choice in expression.expressions):
                 raise scope.error(expression, "IN with only NULLs fails in ksqlDB", "write IS NULL")
-            widest([expression.this, *expression.expressions], scope, infer)
+            widest(comparable([expression.this, *expression.expressions], scope, infer), scope, infer)
         case exp.Between():
             bounds = [expression.args["low"], expression.args["high"]]
             is_time = scope.clause == "WHERE" and is_time_bound(expression.this)

@@ -69,7 +69,15 @@ def _infer(expression: exp.Expression, scope: Scope) -> KsqlType:
             return NULL
         case exp.Neg():
             return _negated(expression, scope)
-        case exp.Paren() | exp.Alias() | exp.Escape():
+        case exp.Paren() | exp.Alias():
+            return infer(expression.this, scope)
+        case exp.Escape():
+            if len(mark := str(expression.expression.this)) != 1:
+                message = f"Expected single character escape but got: {mark}"
+                raise scope.error(expression.expression, message, "give ESCAPE one character, as in ESCAPE '!'")
+            if mark == "\\":  # observed: the compiler of 7.9.1 does not close the quote
+                message = "a backslash as the escape character fails in ksqlDB"
+                raise scope.error(expression.expression, message, "take another character, as in ESCAPE '!'")
             return infer(expression.this, scope)
         case exp.Dot():
             return _field(expression, scope)

@@ -7,12 +7,16 @@ import re
 from datetime import date, timedelta
 
 _EPOCH = date(1970, 1, 1).toordinal()
-_DATE = re.compile(r"(\d{4})(?:-(\d\d))?(?:-(\d\d))?", re.ASCII)
+_DATE = re.compile(r"(\d{4}|-\d{4,7}|[+-]\d{5,7})(?:-(\d\d))?(?:-(\d\d))?", re.ASCII)
+"""A year beyond 9999 has a sign, as in ISO 8601."""
 _TIME = re.compile(r"(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?", re.ASCII)
 _ZONE = re.compile(r"([+-])(\d{1,2})(?::?(\d\d))?", re.ASCII)
 _END_OF_DAY = re.compile(r"24(?::00(?::00(?:\.0{1,3})?)?)?")
 _MIDNIGHT = "00:00:00.000"
-_FULL_DATE = len("2022-01-02")
+_CYCLE_YEARS, _CYCLE_DAYS = 400, 146_097
+"""The calendar repeats after this time."""
+_LAST_YEAR = 5_000_000
+"""The engines have no DATE much later."""
 
 
 def days(text: str) -> int | None:
@@ -43,7 +47,8 @@ def milliseconds(text: str) -> int | None:
     days_later = 0
     if _END_OF_DAY.fullmatch(clock):
         clock, days_later = "", 1
-    date_part = _days(day, is_lenient=True) if not separator or len(day) == _FULL_DATE else None
+    is_full = day.count("-", 1) == 2 and day == day.strip()
+    date_part = _days(day, is_lenient=True) if is_full or not separator else None
     time_part = time_of_day(clock + _MIDNIGHT[len(clock) :]) if len(clock) <= len(_MIDNIGHT) else None
     shift = _offset(zone) if zone else 0
     if date_part is None or time_part is None or shift is None:
@@ -56,12 +61,15 @@ def _days(text: str, is_lenient: bool) -> int | None:
     if match is None:
         return None
     year, month, day = (int(part or 1) for part in match.groups())
-    if not (year >= 1 and 1 <= month <= 12 and 1 <= day <= 31):
+    first = 1 if is_lenient else -_LAST_YEAR  # a TIMESTAMP has no year before 1 (seen on 7.9.1 on 2026-11-30)
+    if not (first <= year <= _LAST_YEAR and 1 <= month <= 12 and 1 <= day <= 31):
         return None
+    cycles, year = divmod(year, _CYCLE_YEARS)
+    year += _CYCLE_YEARS  # the calendar of Python begins with year 1
     last = calendar.monthrange(year, month)[1]
     if day > last and not is_lenient:
         return None
-    return date(year, month, min(day, last)).toordinal() - _EPOCH
+    return date(year, month, min(day, last)).toordinal() + (cycles - 1) * _CYCLE_DAYS - _EPOCH
 
 
 def _offset(zone: str) -> int | None:

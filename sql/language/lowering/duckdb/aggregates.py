@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from opensea_metrics.core.definition import Definition
-from opensea_metrics.core.types import BIGINT, DOUBLE, INTEGER, DecimalType, duckdb
+from opensea_metrics.core.types import BIGINT, DOUBLE, INTEGER, STRING, DecimalType, duckdb
 from opensea_metrics.sql.language.functions import library as functions
 from opensea_metrics.sql.language.lowering.duckdb.expressions import Lowering, wrapped
 from opensea_metrics.sql.language.lowering.duckdb.statistics import STATISTICS
@@ -92,6 +92,9 @@ def aggregate(call: exp.Anonymous, lowering: Lowering) -> Aggregate:
         lowering.check_runs(call)
     if name in ("ATTR", "COLLECT_SET", "COUNT_DISTINCT"):
         written = [lowering.normal(lowering.type_of(arguments[0]), written[0])]
+    is_text = name in ("MIN", "MAX", "TOPK", "TOPKDISTINCT") and lowering.type_of(arguments[0]) == STRING
+    if is_text := is_text and len(arguments) <= 2:
+        written[0] = lowering.java_ordered(written[0])
     if name == "SUM":
         chosen = _sum(kind)
     elif name == "SUM_LIST":
@@ -120,8 +123,15 @@ def aggregate(call: exp.Anonymous, lowering: Lowering) -> Aggregate:
             Accumulator(part.partial.format(*written, off="_off"), part.merge, part.tidy)
             for part in chosen.accumulators
         ),
-        chosen.finish,
+        _in_java_order(name, lowering) if is_text else chosen.finish,
     )
+
+
+def _in_java_order(name: str, lowering: Lowering) -> str:
+    """The result of MIN, MAX, TOPK or TOPKDISTINCT of texts, which are in :meth:`Lowering.java_ordered` form."""
+    if name in ("MIN", "MAX"):
+        return lowering.of_java_ordered("{a}")
+    return f"list_transform(coalesce({{a}}, []), lambda _e: {lowering.of_java_ordered('_e')})"
 
 
 def _by_offset(is_latest: bool, constants: list[exp.Expression]) -> Aggregate:

@@ -31,7 +31,9 @@ from opensea_metrics.sql.language.lowering.calls import Calls
 from opensea_metrics.sql.language.lowering.duckdb.json_text import json_text
 from opensea_metrics.sql.language.lowering.expressions import owner, spans_all
 from opensea_metrics.sql.language.lowering.json_paths import pointer
+from opensea_metrics.sql.language.lowering.rare import table
 from opensea_metrics.sql.language.lowering.refusals import EMBEDDED
+from opensea_metrics.sql.language.lowering.template import fill
 from opensea_metrics.sql.language.lowering.writing import SHALLOW, balanced, is_changing
 
 _JAVA_ONLY = re.compile(r"\(\?[=!<]|[*+?}]\+|\\[1-9]")
@@ -277,6 +279,30 @@ class Lowering(Calls):
     def absolute(self, kind: KsqlType, value: str) -> str:
         return wrapped(kind, f"abs({value}::HUGEINT)")
 
+    def begins_with_nine(self, value: str) -> str:
+        return f"starts_with(ltrim(CAST({value} AS VARCHAR), '+-0. '), '9')"
+
+    def java_ordered(self, value: str) -> str:
+        return self.once([value], lambda once: f"java_ordered({once[0]})")
+
+    def of_java_ordered(self, value: str) -> str:
+        return f"of_java_ordered({value})"
+
+    def like_escaped(self, value: str, pattern: str, negated: bool) -> str:
+        return f"({value} {'NOT LIKE' if negated else 'LIKE'} {pattern} ESCAPE chr(1))"
+
+    def _filled(self, name: str, arguments: Sequence[str]) -> str:
+        usual = super()._filled
+        if (unusual := table.UNUSUAL.get(name)) is None:
+            return usual(name, arguments)
+        return self.once(
+            arguments,
+            lambda once: (
+                f"CASE WHEN {fill(unusual.condition, once)} THEN {self.in_python(unusual.form, once)}"
+                f" ELSE {usual(name, once)} END"
+            ),
+        )
+
     def like(self, value: str, pattern: str, negated: bool) -> str:
         return f"({value} {'NOT LIKE' if negated else 'LIKE'} {pattern})"
 
@@ -311,7 +337,15 @@ class Lowering(Calls):
                 written += part
         if not written:
             raise self.refused(call, "this pattern of FORMAT_TIMESTAMP")
-        return f"strftime({self.value(arguments[0])}, {text(written)})"
+        value = self.value(arguments[0])
+        form = table.FORMS["FORMAT_TIMESTAMP"]["TIMESTAMP VARCHAR"]
+        others = self.in_python(form, [self.number_of_time(TIMESTAMP, value), self.value(pattern)])
+        return self.once(
+            [value],
+            lambda once: (
+                f"CASE WHEN has_usual_year({once[0]}) THEN strftime({once[0]}, {text(written)}) ELSE {others} END"
+            ),
+        )
 
     def json_text(self, kind: KsqlType, value: str) -> str:
         return self.once([value], lambda once: json_text(kind, once[0]))

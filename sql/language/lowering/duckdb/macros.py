@@ -74,9 +74,26 @@ SETUP = (
       regexp_matches(v, '^[\\[{]|^-0') OR (regexp_matches(v, '^[-0-9].*[.eE]')
         AND regexp_matches(x, '[.][0-9]+0([^0-9]|$)|[0-9][eE][-+0-9]|[0-9.]{16}|0[.]0000')))""",
     # Times as text, as ksqlDB writes them.
-    "CREATE OR REPLACE MACRO date_text(x) AS (if(x > DATE '9999-12-31', '+', '') || strftime(x, '%Y-%m-%d'))",
+    """CREATE OR REPLACE MACRO date_text(x) AS (
+      CASE WHEN x > DATE '9999-12-31' THEN '+' WHEN x < DATE '0000-01-01' THEN '-' ELSE '' END
+        || if(x < DATE '0000-01-01', printf('%04d', -year(x)) || strftime(x, '-%m-%d'), strftime(x, '%Y-%m-%d')))""",
     "CREATE OR REPLACE MACRO time_text(x) AS (left(x::VARCHAR, if(second(x) = 0, 5, 8)))",
-    "CREATE OR REPLACE MACRO timestamp_text(x) AS (strftime(x, '%Y-%m-%dT%H:%M:%S.%g'))",
+    # Java counts the years before year 1 from there on: year 0 is 0001 again.
+    """CREATE OR REPLACE MACRO timestamp_text(x) AS (
+      CASE WHEN x < TIMESTAMP '0001-01-01' THEN printf('%04d', 1 - year(x)) || strftime(x, '-%m-%dT%H:%M:%S.%g')
+        WHEN x >= TIMESTAMP '9999-12-31' + INTERVAL 1 DAY THEN '+' || strftime(x, '%Y-%m-%dT%H:%M:%S.%g')
+        ELSE strftime(x, '%Y-%m-%dT%H:%M:%S.%g') END)""",
+    # True for a time whose year has four digits and no sign.
+    """CREATE OR REPLACE MACRO has_usual_year(x) AS (
+      x >= TIMESTAMP '0001-01-01' AND x < TIMESTAMP '9999-12-31' + INTERVAL 1 DAY)""",
+    # A text whose order by characters is Java's order by UTF-16 units: characters beyond U+FFFF come before those
+    # from U+E000 on, because their first unit is less. The second macro gives the text again.
+    """CREATE OR REPLACE MACRO java_ordered(x) AS (CASE WHEN strlen(x) = length(x) THEN x
+      ELSE regexp_replace(x, '([\\x{E000}-\\x{FFFF}])', '\U0010FFFF\\1', 'g') END)""",
+    "CREATE OR REPLACE MACRO of_java_ordered(x) AS (replace(x, '\U0010FFFF', ''))",
+    # True for a text with a character beyond U+FFFF. It counts twice in Java.
+    """CREATE OR REPLACE MACRO has_pairs(x) AS (
+      strlen(x) > length(x) AND regexp_matches(x, '[\\x{10000}-\\x{10FFFF}]'))""",
     # The first occurrences in order, at most 1,000, which is ksqlDB's default limit for collections.
     """CREATE OR REPLACE MACRO first_occurrences(l) AS (
       list_filter(l, lambda _e, _i: list_position(l, _e) = _i)[1:1000])""",

@@ -14,6 +14,7 @@ from opensea_metrics.sql.language.lowering.duckdb.aggregates import (
     aggregate,
 )
 from opensea_metrics.sql.language.lowering.duckdb.expressions import Lowering
+from opensea_metrics.sql.language.lowering.duckdb.statistics import correlation, variance_of
 
 
 def reversible(call: exp.Anonymous, lowering: Lowering) -> Aggregate:
@@ -34,8 +35,13 @@ def reversible(call: exp.Anonymous, lowering: Lowering) -> Aggregate:
         return _with_partials(given, _summed(value, lowering.type_of(arguments[0])), _counted(value))
     if name == "SUM_LIST":
         return _with_partials(given, _summed(f"list_sum({value})", lowering.type_of(call)))
-    if name == "COLLECT_LIST":
-        return _listed(value)
+    if name == "CORRELATION":
+        partial = correlation("_sign").partial.format(value, lowering.whole(arguments[1]))
+        return _with_partials(given, partial)
+    if name in _OF_LISTS:
+        if name == "ATTR":
+            value = lowering.normal(lowering.type_of(arguments[0]), value)
+        return _listed(value, _OF_LISTS[name])
     raise lowering.refused(call, f"{name} over a table")
 
 
@@ -60,11 +66,26 @@ def _summed(value: str, kind: KsqlType) -> str:
     return f"sum(CAST({value} AS HUGEINT) * _sign)"
 
 
-def _listed(value: str) -> Aggregate:
+_VALUES = "list_transform(list_filter({a}, lambda _e: _e.comes), lambda _e: _e.value)"
+_KNOWN = "list_filter(" + _VALUES + ", lambda _e: _e IS NOT NULL)"
+_TEXTS = "list_transform(" + _VALUES + ", lambda _e: coalesce(_e, 'null'))"
+_DIFFERENT = "list_distinct(list_transform(" + _VALUES + ", lambda _e: struct_pack(v := _e)))"
+_OF_LISTS = {
+    "ATTR": f"CASE WHEN len({_DIFFERENT}) = 1 THEN {_DIFFERENT}[1].v END",
+    "COLLECT_LIST": f"{_VALUES}[1:1000]",
+    "HISTOGRAM": (
+        f"map_from_entries(counts_of(first_occurrences({_TEXTS}), map_entries(list_aggregate({_TEXTS}, 'histogram'))))"
+    ),
+    "STDDEV_SAMP": variance_of(_KNOWN),
+    "STDDEV_SAMPLE": f"sqrt({variance_of(_KNOWN)})",
+}
+"""Results that follow from the values that a group has, in the order in which they came."""
+
+
+def _listed(value: str, finish: str) -> Aggregate:
     """The values in the order in which they came. One that goes out takes the last equal value with it.
 
     The accumulator is a list of values that came in, after values that went out and have not met an equal one yet.
     """
     ordered = f"list({{'comes': _sign > 0, 'value': {value}}} ORDER BY _off)"
-    finish = "list_transform(list_filter({a}, lambda _e: _e.comes), lambda _e: _e.value)[1:1000]"
     return Aggregate((Accumulator(ordered, "flatten(list({a} ORDER BY {src}))", "matched({a})"),), finish)

@@ -69,7 +69,12 @@ class Grouping:
     @property
     def is_ordered(self) -> bool:
         """True if an accumulator depends on the order in which rows of state are merged."""
-        return any("{src}" in part.merge for part in self._accumulators())
+        return any("{src}" in part.merge for part in self.accumulators)
+
+    @property
+    def accumulators(self) -> tuple[Accumulator, ...]:
+        """The accumulators of all aggregates, in the order of their columns."""
+        return tuple(part for aggregated in self.aggregates for part in aggregated.accumulators)
 
     def partial(self, relation: str, time: StreamTime | None) -> str:
         """Rows of state, computed from the rows of a relation.
@@ -130,6 +135,14 @@ class Grouping:
             return self.combine(selects.sessions(rows, self.group, window.size, ("_ws", "_we")))
         return self._merged(rows, self.keys, self.keys)
 
+    def from_slices(self, rows: str) -> str:
+        """Rows of state, merged from rows of state of smaller windows whose bounds include those of this window.
+
+        Not for sessions, nor if an accumulator depends on the order of merging.
+        """
+        times = f"SELECT * EXCLUDE (_ws), _ws AS ROWTIME FROM ({rows})"
+        return self._merged(selects.windowed(SYNTAX, times, self.analysis.window), self.keys, self.keys)
+
     def combine(self, rows: str) -> str:
         """One row of state for each session, merged from rows of state that have ``_src`` and ``_session``."""
         return self._merged(rows, [*self.group, "min(_ws) AS _ws", "max(_we) AS _we"], [*self.group, "_session"])
@@ -150,17 +163,13 @@ class Grouping:
         left_out = f"({self.having_sql}) IS NOT TRUE AS _tombstone"
         return f"SELECT {columns}, _ts AS ROWTIME, _off, {left_out} FROM ({rows})"
 
-    def _accumulators(self) -> Iterator[Accumulator]:
-        for aggregated in self.aggregates:
-            yield from aggregated.accumulators
-
     def _named_keys(self) -> list[str]:
         return [f"{sql} AS _k{index}" for index, sql in enumerate(self.key_sql)]
 
     def _partial(self, rows: str, by: list[str], kept: Sequence[str] = ()) -> str:
         """Rows of state from rows that have ``_session`` if the window is a session. ``kept`` are further columns."""
         window = self.analysis.window
-        states = [f"{part.partial} AS _a{i}" for i, part in enumerate(self._accumulators())]
+        states = [f"{part.partial} AS _a{i}" for i, part in enumerate(self.accumulators)]
         is_session = window is not None and window.is_session
         bounds = ["min(ROWTIME) AS _ws", "max(ROWTIME) AS _we"] if is_session else []
         columns = [column for column in by if column != "_session"]
@@ -172,7 +181,7 @@ class Grouping:
     def _merged(self, rows: str, columns: Sequence[str], by: Sequence[str]) -> str:
         states = [
             f"{part.merge.format(a=f'_a{i}', b=f'_a{i + 1}', src='_src')} AS _a{i}"
-            for i, part in enumerate(self._accumulators())
+            for i, part in enumerate(self.accumulators)
         ]
         carried = [f"max({name}) AS {name}" for name in self.carried]
         selected = ", ".join([*columns, *states, "max(_ts) AS _ts", *carried])
@@ -181,7 +190,7 @@ class Grouping:
     def _tidied(self, grouped: str, kept: Sequence[str] = ()) -> str:
         tidied = [
             f"{part.tidy.format(a=f'_a{i}')} AS _a{i}"
-            for i, part in enumerate(self._accumulators())
+            for i, part in enumerate(self.accumulators)
         ]
         more = [*self.carried, *(column.rpartition(" ")[2] for column in kept)]
         return f"SELECT {', '.join([*self.keys, *tidied, '_ts', *more])} FROM ({grouped})"

@@ -14,7 +14,14 @@ class Parts(NamedTuple):
     tidy: str = "{a}"
 
 
+_OF_STATE = "CASE WHEN _v.n < 2 THEN 0E0 ELSE _v.m / (_v.n - 1) END"
 _VARIANCE = "CASE WHEN {a}.n < 2 THEN CAST(0 AS DOUBLE) ELSE {a}.m / ({a}.n - 1) END"
+
+
+_ONE = "struct_pack(n := 1::BIGINT, s := CAST({} AS DOUBLE), m := 0E0)"
+_NONE = "struct_pack(n := 0::BIGINT, s := 0E0, m := 0E0)"
+_DISTANCE = "(_q.s * (_p.n + 1) - (_p.s + _q.s))"
+_ADDED = f"{_DISTANCE} * {_DISTANCE} / ((_p.n + 1) * _p.n)"
 
 
 def _variance(finish: str) -> Parts:
@@ -23,31 +30,38 @@ def _variance(finish: str) -> Parts:
     Parts of several values are joined after Chan, Golub and LeVeque, so the last bits may differ. ksqlDB adds INTEGERs
     in 32 bits, which may overflow; here they do not.
     """
-    distance = "(_q.s * (_p.n + 1) - (_p.s + _q.s))"
-    added = f"{distance} * {distance} / ((_p.n + 1) * _p.n)"
     joined = "_q.m + pow(_p.s / _p.n - _q.s / _q.n, 2) * _p.n * _q.n / (_p.n + _q.n)"
     both = (
         "CASE WHEN _p.n = 0 THEN _q WHEN _q.n = 0 THEN _p ELSE struct_pack(n := _p.n + _q.n, s := _p.s + _q.s,"
-        f" m := _p.m + CASE WHEN _q.n = 1 THEN {added} ELSE {joined} END) END"
+        f" m := _p.m + CASE WHEN _q.n = 1 THEN {_ADDED} ELSE {joined} END) END"
     )
-    one = "struct_pack(n := 1::BIGINT, s := CAST({0} AS DOUBLE), m := 0E0)"
-    none = "struct_pack(n := 0::BIGINT, s := 0E0, m := 0E0)"
-    values = f"list({one} ORDER BY {{off}}) FILTER ({{0}} IS NOT NULL)"
+    values = f"list({_ONE.format('{0}')} ORDER BY {{off}}) FILTER ({{0}} IS NOT NULL)"
     return Parts(
-        f"coalesce(list_reduce({values}, lambda _p, _q: {both}), {none})",
+        f"coalesce(list_reduce({values}, lambda _p, _q: {both}), {_NONE})",
         f"list_reduce(list({{a}} ORDER BY {{src}}), lambda _p, _q: {both})",
         finish,
     )
 
 
-def _correlation() -> Parts:
-    """Pearson's coefficient from sums over the rows that have both values, as ksqlDB computes it."""
+def variance_of(values: str) -> str:
+    """The variance of a list, which is added up value by value."""
+    more = f"struct_pack(n := _p.n + 1, s := _p.s + _q.s, m := _p.m + {_ADDED})"
+    ones = f"list_transform({values}, lambda _e: {_ONE.format('_e')})"
+    state = f"list_reduce({ones}, lambda _p, _q: CASE WHEN _p.n = 0 THEN _q ELSE {more} END, {_NONE})"
+    return f"list_transform([{state}], lambda _v: {_OF_STATE})[1]"
+
+
+def correlation(sign: str = "1") -> Parts:
+    """Pearson's coefficient from sums over the rows that have both values, as ksqlDB computes it.
+
+    ``sign`` is -1 for rows that are taken out.
+    """
     sums = {"x": "{0}", "y": "{1}", "xx": "{0} * {0}", "yy": "{1} * {1}", "xy": "{0} * {1}"}
     there = "{0} IS NOT NULL AND {1} IS NOT NULL"
-    first = [f"n := count(*) FILTER ({there})"]
+    first = [f"n := CAST(coalesce(sum({sign}) FILTER ({there}), 0) AS BIGINT)"]
     for name, product in sums.items():
         factors = product.replace("{0}", "CAST({0} AS DOUBLE)").replace("{1}", "CAST({1} AS DOUBLE)")
-        first.append(f"{name} := coalesce(sum({factors}) FILTER ({there}), 0E0)")
+        first.append(f"{name} := coalesce(sum({factors} * {sign}) FILTER ({there}), 0E0)")
     merged = [f"{name} := sum({{a}}.{name})" for name in sums]
     return Parts(
         f"struct_pack({', '.join(first)})",
@@ -63,7 +77,7 @@ STATISTICS: dict[str, Parts] = {
         "CASE WHEN len({a}) = 1 THEN {a}[1].v END",
         tidy="{a}[1:2]",
     ),
-    "CORRELATION": _correlation(),
+    "CORRELATION": correlation(),
     # The first 1,000 texts count. NULL counts as the text 'null'.
     "HISTOGRAM": Parts(
         "struct_pack(k := first_occurrences(list(coalesce({0}, 'null') ORDER BY {off})),"

@@ -1,4 +1,4 @@
-"""Functions of texts: INITCAP, INSTR, CHR, SPLIT_TO_MAP, and the MASK family."""
+"""Functions of texts: INITCAP, INSTR, CHR, SPLIT_TO_MAP, the MASK family, and functions of texts that are unusual."""
 
 from __future__ import annotations
 
@@ -45,6 +45,56 @@ def instr(text: str | None, part: str | None, position: int | None, occurrence: 
         if at < 0:
             return 0
     return at + 1
+
+
+@udf(name="ksql_upper")
+def upper(text: str) -> str:
+    """A text in capitals. A letter may become several: ß is SS."""
+    return text.upper()
+
+
+@udf(name="ksql_lower")
+def lower(text: str) -> str:
+    """A text in small letters. A sigma at the end of a word has its own form."""
+    return text.lower()
+
+
+@udf(name="ksql_substring")
+def substring(text: str, position: int, length: int) -> str:
+    """Characters from a position on: 0 counts as 1, and a negative position counts from the end."""
+    given = units(text)
+    start = position - 1 if position > 0 else 0 if position == 0 else max(0, len(given) + position)
+    return joined(given[start : start + max(0, length)])
+
+
+def _padding(size: int, padding: str) -> str:
+    return (padding * (size // len(padding) + 1))[: max(0, size)]
+
+
+@udf(name="ksql_lpad")
+def lpad(text: str, length: int, padding: str) -> str | None:
+    """A text cut to a length, or padded on the left. NULL without padding, and for a negative length."""
+    given, pad = units(text), units(padding)
+    return joined((_padding(length - len(given), pad) + given)[:length]) if pad and length >= 0 else None
+
+
+@udf(name="ksql_rpad")
+def rpad(text: str, length: int, padding: str) -> str | None:
+    """A text cut to a length, or padded on the right. NULL without padding, and for a negative length."""
+    given, pad = units(text), units(padding)
+    return joined((given + _padding(length - len(given), pad))[:length]) if pad and length >= 0 else None
+
+
+@udf(name="ksql_split_units")
+def split_units(text: str, nothing: str) -> list[str]:
+    """SPLIT of a text by an empty one."""
+    return [joined(unit) for unit in units(text)]
+
+
+@udf(name="ksql_between_units")
+def between_units(text: str, nothing: str, added: str) -> str:
+    """REPLACE of an empty text, which is between all characters."""
+    return joined(added + "".join(unit + added for unit in units(text)))
 
 
 @udf(name="ksql_chr")

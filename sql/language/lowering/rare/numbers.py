@@ -88,6 +88,19 @@ def plain_decimal(number: str) -> str:
     return format(Decimal(number), "f")
 
 
+@udf(name="ksql_decimal_of_double")
+def decimal_of_double(number: float, precision: int, scale: int) -> str | None:
+    """The exact value of a DOUBLE rounded to ``precision`` digits, and then to ``scale`` digits after the point.
+
+    So 2.675E0, which is a little less than 2.675, is 2.67 as a DECIMAL(3, 2) and 2.68 as a DECIMAL(4, 2) (seen on
+    7.9.1 on 2026-11-30). NULL if the number is not finite.
+    """
+    if not math.isfinite(number):
+        return None
+    rounded = Context(prec=precision, rounding=ROUND_HALF_UP).create_decimal(number)
+    return format(rounded.quantize(Decimal(1).scaleb(-scale), ROUND_HALF_UP, _EXACT), "f")
+
+
 @udf(name="ksql_geo_distance")
 def geo_distance(
     latitude: float, longitude: float, other_latitude: float, other_longitude: float, unit: str | None

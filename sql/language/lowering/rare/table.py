@@ -161,6 +161,30 @@ FORMS: dict[str, dict[str, PythonForm]] = {
     "UUID": {"BYTES": PythonForm("binary.uuid_of_bytes")},
 }
 """The forms of a function by the variation's text in :mod:`sql.language.functions.builtin`."""
+
+
+@dataclass(frozen=True)
+class Unusual:
+    """A function that DuckDB computes as Java does except for some texts. ``condition`` is a template (see
+    :mod:`sql.language.lowering.template`) that is true for these texts, for which the function is called in Python."""
+
+    condition: str
+    form: PythonForm
+
+
+_NOT_ASCII = "strlen({0}) > length({0})"
+UNUSUAL: dict[str, Unusual] = {
+    "INSTR": Unusual("has_pairs({0})", PythonForm("letters.instr", ("1", "1"))),
+    "LCASE": Unusual(_NOT_ASCII, PythonForm("letters.lower")),
+    "LPAD": Unusual("has_pairs({0}) OR has_pairs({2})", PythonForm("letters.lpad")),
+    "REPLACE": Unusual("{1} = '' AND has_pairs({0})", PythonForm("letters.between_units")),
+    "RPAD": Unusual("has_pairs({0}) OR has_pairs({2})", PythonForm("letters.rpad")),
+    "SPLIT": Unusual("{1} = '' AND has_pairs({0})", PythonForm("letters.split_units")),
+    "SUBSTRING": Unusual("has_pairs({0})", PythonForm("letters.substring", ("2147483647",))),
+    "SUBSTRING OF LENGTH": Unusual("has_pairs({0})", PythonForm("letters.substring")),
+    "UCASE": Unusual(_NOT_ASCII, PythonForm("letters.upper")),
+}
+"""By the name of the function's template in :mod:`sql.language.lowering.scalars`."""
 CASTS: dict[str, PythonForm] = {
     "DOUBLE AS STRING": PythonForm("double_text.double_text"),
     "STRING AS DATE": PythonForm("times.date_of_text"),
@@ -177,6 +201,7 @@ REGEXP_EXTRACT = PythonForm("patterns.regexp_extract")
 JSON_ARRAY_CONTAINS = PythonForm("json_texts.json_array_contains")
 PLAIN = PythonForm("numbers.plain_decimal")
 CUT = PythonForm("numbers.cut_decimal")
+DECIMAL_OF_DOUBLE = PythonForm("numbers.decimal_of_double")
 CBRT = PythonForm("roots.cbrt")
 COSH = PythonForm("roots.cosh")
 
@@ -184,6 +209,7 @@ COSH = PythonForm("roots.cosh")
 def definitions() -> dict[str, Definition]:
     """All functions in Python by their names in the engines' SQL."""
     forms = [DIVISION, HASH_ORDER, JSON_FIELD, REGEXP_EXTRACT, ROUND_DECIMAL, TRUNC_DECIMAL, CUT, PLAIN]
-    forms += [JSON_ARRAY_CONTAINS, CBRT, COSH, *CASTS.values()]
+    forms += [JSON_ARRAY_CONTAINS, CBRT, COSH, DECIMAL_OF_DOUBLE, *CASTS.values()]
+    forms += [unusual.form for unusual in UNUSUAL.values()]
     forms += [form for variations in FORMS.values() for form in variations.values()]
     return {form.definition.name: form.definition for form in forms}

@@ -8,7 +8,7 @@ reads the records with such values. So the SQL only has to support the common fo
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from opensea_metrics.core.quoting import quoted, text
@@ -39,9 +39,20 @@ def is_plain(kind: KsqlType) -> bool:
     return kind == STRING
 
 
-def parsed(json_text: str, kind: StructType, keys: Keys) -> str:
-    """The fields of a record's text. A STRING is text, a STRUCT has its fields, and all other types are JSON."""
-    return f"from_json({json_text}, {text(json.dumps(_shape(kind, keys)))})"
+def parsed(
+    json_text: str, kind: StructType, keys: Keys, widened: Mapping[tuple[str, ...], Sequence[str]] | None = None
+) -> str:
+    """The fields of a record's text. A STRING is text, a STRUCT has its fields, and all other types are JSON.
+
+    ``widened`` has, for the paths of structs, the names of further texts in them.
+    """
+    shape = _shape(kind, keys)
+    for path, more in (widened or {}).items():
+        place = shape
+        for name in path:
+            place = place[keys[name]]
+        place.update(dict.fromkeys(more, "VARCHAR"))
+    return f"from_json({json_text}, {text(json.dumps(shape))})"
 
 
 def exact(json_text: str, kind: StructType, keys: Keys) -> str:

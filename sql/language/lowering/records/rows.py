@@ -34,7 +34,28 @@ from opensea_metrics.sql.language.lowering.times import event_time
 _LONG_NUMBER = r"[:,\[]\s*-?(?:[0-9]{9,}[.][0-9]|[0-9]*[.][0-9]{7,}|[0-9.]{16,}[eE])"
 """Numbers with a fraction that may have more digits than DuckDB's DOUBLE keeps."""
 
+NO_VALUE = "no value"
+"""The reason why no query reads a stream's record without a value. ksqlDB only passes such a record on."""
+
 _Path = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Default:
+    """A value for a column in records that do not have it.
+
+    ``sql`` is over the record's text in ``line``, and over texts that are read with the record. For each name of such
+    a text, ``texts`` has the path of a declared struct, and the name of the text in it as records spell it.
+    """
+
+    column: str
+    texts: Mapping[str, tuple[_Path, str]]
+    sql: str
+
+    def suits(self, source: Source, names: Spelling) -> bool:
+        """Whether DuckDB can read the texts with the records of a source."""
+        places = dict(_places(_type_of(_read(source))))
+        return all(_has_room(places.get(path), key, names) for path, key in self.texts.values())
 
 
 def spelled(source: Source, sample: str | None) -> Spelling:
@@ -54,20 +75,23 @@ def decoded(
     odd: str | None = None,
     carried: Sequence[str] = (),
     all_json: bool = False,
+    default: Default | None = None,
 ) -> str:
     """The rows of a relation of lines, as a relation.
 
     ``lines`` has the columns ``line`` (the value), ``path`` and ``ts`` (the record's timestamp, epoch ms). For a
     source with keys it has ``key``, for one with a column of headers ``headers``. The result has the source's
     columns, WINDOWSTART and WINDOWEND if keys have windows, ROWTIME, and ``_path``. For a record that cannot be
-    read, ``_failed`` has the reason and ``_line`` the text. ``carried`` are further columns of ``lines`` that the
-    result keeps.
+    read, ``_failed`` has the reason and ``_line`` the text. For a stream's record without a value the reason is
+    :data:`NO_VALUE`. ``carried`` are further columns of ``lines`` that the result keeps.
 
     ``names`` is the spelling of field names in most lines. ``odd`` is a condition for the lines that may have another
     spelling. Without it, the SQL searches the lines for other spellings, which takes longer. With ``all_json``, a line
-    that is not JSON fails the query (duckdb.InvalidInputException). That is faster than a search for such lines.
+    that is not JSON fails the query (duckdb.InvalidInputException). That is faster than a search for such lines. A
+    ``default`` must suit the source.
     """
-    value = _Side("_v", "line", [column for column in source.columns if column.role is None], names)
+    beside = tuple(default.texts.values()) if default else ()
+    value = _Side("_v", "line", [column for column in source.columns if column.role is None], names, beside)
     key = _Side("_k", "key", source.key_fields, names)
     sides = [side for side in (value, key) if side.columns]
     rows = f"SELECT *, {', '.join(side.parsed(all_json) for side in sides)} FROM ({lines})"
@@ -81,17 +105,21 @@ def decoded(
     ):
         rows = f"SELECT *, {', '.join(added)} FROM ({rows})"
     columns = {name: sql for side in sides for name, sql in side.values()}
+    if default:
+        texts = [f"{field(value.structs[path][1], key)} AS {name}" for name, (path, key) in default.texts.items()]
+        rows = f"SELECT *, {', '.join(texts)}, {columns[default.column]} AS _given FROM ({rows})"
+        rows = f"SELECT *, CASE WHEN _given IS NULL THEN {default.sql} ELSE _given END AS _whole FROM ({rows})"
+        columns[default.column] = "_whole"
     time = event_time(source, columns[source.timestamp]) if source.timestamp else "ts"
     rows = f"SELECT *, {time} AS _time FROM ({rows})"
-    reasons = ", ".join([*(side.reason for side in sides), *_no_window(source, columns)])
+    reasons = [*(side.reason for side in sides), *_no_window(source, columns)]
     no_time = "no timestamp"
     if source.timestamp_format:
         no_time += f" of the form {source.timestamp_format}"
-    failed = (
-        f"coalesce({reasons}, CASE WHEN _time IS NULL THEN {text(no_time)}"
-        " WHEN _time < 0 THEN 'a timestamp before 1970' END)"
-    )
-    rows = f"SELECT *, {failed} AS _why FROM ({rows})"
+    reasons.append(f"CASE WHEN _time IS NULL THEN {text(no_time)} WHEN _time < 0 THEN 'a timestamp before 1970' END")
+    if not source.is_table:
+        reasons.append(f"CASE WHEN line IS NULL THEN {text(NO_VALUE)} END")
+    rows = f"SELECT *, coalesce({', '.join(reasons)}) AS _why FROM ({rows})"
     if headers := source.headers:
         columns[headers.name] = f"coalesce(headers, []::{duckdb(headers.type)})"
     selected = [f"{columns[column.name]} AS {column_of(column.name)}" for column in source.columns]
@@ -124,17 +152,28 @@ class _Side:
     """The value or the key of records: a JSON object in the column ``text``, with some of a source's columns.
 
     Columns whose names begin with ``name`` hold the object as DuckDB parses it, its structs, and the values that
-    DuckDB's parser alone does not read.
+    DuckDB's parser alone does not read. ``beside`` are further texts that DuckDB parses with the object: the paths of
+    structs, and the names in them.
     """
 
     name: str
     text: str
     columns: Sequence[Column]
     names: Spelling
+    beside: Sequence[tuple[_Path, str]] = ()
 
     @cached_property
     def kind(self) -> StructType:
         return _type_of(self.columns)
+
+    @cached_property
+    def widened(self) -> Mapping[_Path, Sequence[str]]:
+        """The structs that have texts beside their fields, with the names of these texts."""
+        lacking: dict[_Path, list[str]] = {}
+        for path, key in self.beside:
+            if key not in (self.names.keys[name] for name, _ in self.structs[path][0].fields):
+                lacking.setdefault(path, []).append(key)
+        return lacking
 
     @cached_property
     def structs(self) -> dict[_Path, tuple[StructType, str]]:
@@ -173,7 +212,7 @@ class _Side:
 
     def parsed(self, all_json: bool) -> str:
         """The object. NULL for a text that is not JSON, unless ``all_json`` is true."""
-        parsed = readings.parsed(self.text, self.kind, self.names.keys)
+        parsed = readings.parsed(self.text, self.kind, self.names.keys, self.widened)
         return f"{parsed if all_json else f'TRY({parsed})'} AS {self.structs[()][1]}"
 
     def layers(self) -> Iterator[list[str]]:
@@ -241,7 +280,8 @@ class _Side:
 
     def _value(self, path: _Path, kind: KsqlType) -> str:
         """A value that is not in doubt."""
-        if is_plain(kind):
+        is_widened = any(other[: len(path)] == path for other in self.widened)
+        if is_plain(kind) and not is_widened:
             return self._given(path)
         if isinstance(kind, StructType):
             fields = [self._value((*path, name), inner) for name, inner in kind.fields]
@@ -251,6 +291,14 @@ class _Side:
     def _given(self, path: _Path) -> str:
         """A field as DuckDB parses it."""
         return field(self.structs[path[:-1]][1], self.names.keys[path[-1]])
+
+
+def _has_room(kind: KsqlType | None, key: str, names: Spelling) -> bool:
+    """Whether DuckDB can read a text in a struct: it is a declared STRING, or differs from all fields."""
+    if not isinstance(kind, StructType):
+        return False
+    fields = {names.keys[name].lower(): (names.keys[name], inner) for name, inner in kind.fields}
+    return fields.get(key.lower(), (key, STRING)) == (key, STRING)
 
 
 def _places(kind: KsqlType, path: _Path = ()) -> Iterator[tuple[_Path, KsqlType]]:

@@ -43,6 +43,8 @@ _JSON_FIELD = (
     "CASE WHEN is_variant_null(try_variant_get(try_parse_json({0}), {1}, 'variant')) THEN 'null'"
     " ELSE get_json_object({0}, {1}) END"
 )
+# Spark writes numbers in its own way. try_parse_json gives NULL for repeated names, and for what follows the JSON.
+_ODD_JSON = "(try_parse_json({0}) IS NULL OR {0} RLIKE '[0-9][.eE]|-0')"
 # Spark does not write scalars as JSON. So the value becomes a field, and its text is cut out of the braces.
 _JSON_TEXT = (
     "regexp_extract(to_json(named_struct('v', {0}), map('ignoreNullFields', 'false')), '(?s)^.{{5}}(.*).$', 1)"
@@ -52,6 +54,7 @@ _PLAIN_SCALE = 6
 """The most decimal places with which Spark writes no exponent."""
 _PATTERN_PART = re.compile(r"'[^']*'|([A-Za-z])\1*|.", re.DOTALL)
 _NATIVE = ("yyyy", "MM", "dd", "HH", "mm", "ss", "SSS")
+_LAST = "\U0010ffff"
 _LINE_ENDS = "\n\r\u0085\u2028\u2029"
 
 
@@ -80,15 +83,17 @@ class SparkLowering(Calls):
         return super().literal(literal)
 
     def json_field(self, json_text: str, names: Sequence[str], in_python: Callable[[str], str]) -> str:
-        """Spark writes numbers in its own way, and would call Python for all rows, also in a branch of a CASE."""
+        """Spark calls Python for all rows, also in a branch of a CASE, so the others give it NULL."""
         try:
             paths = self._json_paths(names)
         except ValueError:
             return in_python(json_text)
 
         def write(once: Sequence[str]) -> str:
+            odd = fill(_ODD_JSON, once)
             values = [fill(_JSON_FIELD, [once[0], path]) for path in paths]
-            return values[0] if len(values) == 1 else f"coalesce({', '.join(values)})"
+            value = values[0] if len(values) == 1 else f"coalesce({', '.join(values)})"
+            return f"CASE WHEN {odd} THEN {in_python(f'CASE WHEN {odd} THEN {once[0]} END')} ELSE {value} END"
 
         return self.once([json_text], write)
 
@@ -300,8 +305,26 @@ class SparkLowering(Calls):
     def absolute(self, kind: KsqlType, value: str) -> str:
         return f"abs({value})"
 
+    def begins_with_nine(self, value: str) -> str:
+        return f"startswith(trim(LEADING '+-0. ' FROM CAST({value} AS STRING)), '9')"
+
+    def java_ordered(self, value: str) -> str:
+        return self.once(
+            [value],
+            lambda once: (
+                f"CASE WHEN octet_length({once[0]}) = char_length({once[0]}) THEN {once[0]} ELSE"
+                f" regexp_replace({once[0]}, '([\\\\x{{E000}}-\\\\x{{FFFF}}])', '{_LAST}\\u00241') END"
+            ),
+        )
+
+    def of_java_ordered(self, value: str) -> str:
+        return f"replace({value}, '{_LAST}', '')"
+
     def like(self, value: str, pattern: str, negated: bool) -> str:
         # Without an escape character of its own, Spark would read a backslash as an escape.
+        return self.like_escaped(value, pattern, negated)
+
+    def like_escaped(self, value: str, pattern: str, negated: bool) -> str:
         return f"({value} {'NOT LIKE' if negated else 'LIKE'} {pattern} ESCAPE '\\u0001')"
 
     def regexp_extract(self, call: exp.Anonymous, pattern: str, value: str, group: str | None) -> str:
