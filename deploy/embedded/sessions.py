@@ -98,8 +98,8 @@ def _may_be_late(window: Window) -> str:
 def _near(grouping: Grouping, table: str) -> str:
     """The rows of ``timed`` that a chain of rows and stored sessions connects with a chosen row.
 
-    The members of a chain are at most the gap apart. ``_key`` is the number of a row's key. ``_are_late`` is true if all
-    members of the chain are late rows, so none of them is near a session.
+    The members of a chain are at most the gap apart. ``_key`` is the number of a row's key. ``_are_late`` is true if
+    all members of the chain are late rows, so none of them is near a session.
     """
     window = grouping.analysis.window
     assert window is not None
@@ -169,6 +169,7 @@ def _parts(by_key: Mapping[int, _Sessions]) -> pa.Table:
         for number, session in [*changed, *((None, session) for session in of_key.replaced)]:
             offsets, firsts, lasts = zip(*session.parts, strict=True)
             count = len(offsets)
+            added: tuple[Iterable[int | None], ...]
             added = [key] * count, offsets, firsts, lasts, [number] * count, range(count)
             for column, values in zip(columns, added, strict=True):
                 column.extend(values)
