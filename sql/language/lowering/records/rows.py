@@ -81,8 +81,9 @@ def decoded(
 
     ``lines`` has the columns ``line`` (the value), ``path`` and ``ts`` (the record's timestamp, epoch ms). For a
     source with keys it has ``key``, for one with a column of headers ``headers``. The result has the source's
-    columns, WINDOWSTART and WINDOWEND if keys have windows, ROWTIME, and ``_path``. For a record that cannot be
-    read, ``_failed`` has the reason and ``_line`` the text. For a stream's record without a value the reason is
+    columns, WINDOWSTART and WINDOWEND if keys have windows, and ROWTIME. For a record that cannot be read,
+    ``_failed`` has the reason, ``_line`` the text and ``_path`` the file. The reason for a stream's record without a
+    value is
     :data:`NO_VALUE`. ``carried`` are further columns of ``lines`` that the result keeps.
 
     ``names`` is the spelling of field names in most lines. ``odd`` is a condition for the lines that may have another
@@ -127,8 +128,9 @@ def decoded(
         end = "WINDOWEND" if source.window.is_session else "WINDOWSTART"
         size = 0 if source.window.is_session else source.window.size
         selected += [f"{columns['WINDOWSTART']} AS WINDOWSTART", f"{columns[end]} + {size} AS WINDOWEND"]
-    selected += [*carried, "path AS _path", "_time AS ROWTIME", "_why AS _failed"]
-    return f"SELECT {', '.join(selected)}, CASE WHEN _why IS NOT NULL THEN line END AS _line FROM ({rows})"
+    selected += [*carried, "_time AS ROWTIME", "_why AS _failed"]
+    selected += [f"CASE WHEN _why IS NOT NULL THEN {name} END AS _{name}" for name in ("line", "path")]
+    return f"SELECT {', '.join(selected)} FROM ({rows})"
 
 
 def _read(source: Source) -> list[Column]:
