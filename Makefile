@@ -51,7 +51,11 @@ docs: install ## write docs/sql-support.md, which shows what each engine support
 	$(VENV)/bin/python -m tests.sql_support > docs/sql-support.md.new
 	mv docs/sql-support.md.new docs/sql-support.md
 
-bench: install ## replay speed against one hand-written query
+bench: install ## figures of speed with their goals, each beside what it is compared with
+	$(VENV)/bin/python -m tests.bench.start
+	$(VENV)/bin/python -m tests.bench.demo
+	$(VENV)/bin/python -m tests.bench.producer
+	$(VENV)/bin/python -m tests.bench.recompute
 	$(VENV)/bin/python -m tests.bench.replay
 
 pictures: install ## take the pictures of the dashboard for README and docs; needs Chromium
