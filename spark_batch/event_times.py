@@ -3,8 +3,9 @@
 Such lines are the socket's object frames, ``{"topic": …, "event": …, "payload": …, "ref": null}``, including
 replies of the socket. The keys can have any order, because Connect's JsonConverter does not keep it. The event time
 is that of a live frame (``producer.envelope``): ``payload.payload.event_timestamp``, or else ``payload.sent_at``.
-:func:`event_time_sql` is ``payload_time_ms`` in DuckDB's SQL, and a test compares the two. :func:`default_for` is the
-same for lines that DuckDB reads as JSON anyway, so it takes little time.
+:func:`event_time_sql` is ``payload_time_ms`` in DuckDB's SQL, and a test compares the two.
+
+:func:`default_for` takes these times from the pass in which DuckDB reads the lines anyway. So they take little time.
 """
 
 from __future__ import annotations

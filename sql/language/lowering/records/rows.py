@@ -41,8 +41,8 @@ _Path = tuple[str, ...]
 class Default:
     """A value for a column in records that do not have it.
 
-    ``sql`` is over the record's text in ``line``, and over texts that are read with the record: ``texts`` has, for each
-    name in ``sql``, the path of a declared struct, and the name of the text in it as records spell it.
+    ``sql`` computes it from the record's text in ``line``, and from texts that are read with the record. For each name
+    of these in ``sql``, ``texts`` has the path of a declared struct, and the text's name in it as records spell it.
     """
 
     column: str
