@@ -76,7 +76,7 @@ def anchors(text: str) -> set[str]:
 def links(text: str) -> list[str]:
     """The targets of the links and pictures of a page."""
     plain = re.sub(r"`[^`\n]*`", "", prose(text))
-    return _LINK.findall(plain) + re.findall(r"!\[[^\]]*\]\(([^)\s]+)\)", plain)
+    return [*dict.fromkeys(_LINK.findall(plain) + re.findall(r"!\[[^\]]*\]\(([^)\s]+)\)", plain))]
 
 
 def first_paragraph(text: str) -> str:
