@@ -95,8 +95,6 @@ class SparkTarget:
         self.catalog = after
 
     def _check(self, analysis: Analysis, statement: Statement) -> None:
-        if analysis.source.is_table:
-            raise Unsupported("a persistent query over a table", SPARK, statement.place)
         if statement.replaces and statement.name in self.catalog.sources:
             raise Unsupported("CREATE OR REPLACE of a query", SPARK, statement.place)
         if analysis.emit == "FINAL":
