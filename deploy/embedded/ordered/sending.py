@@ -9,6 +9,7 @@ from opensea_metrics.deploy.embedded.numbering import DECODED
 from opensea_metrics.deploy.embedded.ordered.queue import Queue
 from opensea_metrics.deploy.embedded.readers import Reader
 from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.lowering.selects import aggregate_calls
 
 
 def send(cursor: duckdb.DuckDBPyConnection, receivers: list[Reader], changes: str) -> None:
@@ -33,5 +34,8 @@ def needs_all(catalog: Catalog, reader: Reader) -> bool:
     """True if the result depends on all changes of a table. Otherwise it follows from the newest rows."""
     query = reader.query
     if not query.analysis.source.is_table:
+        return True
+    # The order of a list is that of the changes.
+    if any(str(call.this).upper() == "COLLECT_LIST" for call in aggregate_calls(query.analysis)):
         return True
     return any(needs_all(catalog, other) for other in readers.receivers(catalog, query.sink))
