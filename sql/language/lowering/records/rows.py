@@ -34,6 +34,9 @@ from opensea_metrics.sql.language.lowering.times import event_time
 _LONG_NUMBER = r"[:,\[]\s*-?(?:[0-9]{9,}[.][0-9]|[0-9]*[.][0-9]{7,}|[0-9.]{16,}[eE])"
 """Numbers with a fraction that may have more digits than DuckDB's DOUBLE keeps."""
 
+NO_VALUE = "no value"
+"""The reason why no query reads a stream's record without a value. ksqlDB only passes such a record on."""
+
 _Path = tuple[str, ...]
 
 
@@ -78,9 +81,9 @@ def decoded(
 
     ``lines`` has the columns ``line`` (the value), ``path`` and ``ts`` (the record's timestamp, epoch ms). For a
     source with keys it has ``key``, for one with a column of headers ``headers``. The result has the source's
-    columns, WINDOWSTART and WINDOWEND if keys have windows, ROWTIME, and ``_path``. For a record that cannot be
-    read, ``_failed`` has the reason and ``_line`` the text. ``carried`` are further columns of ``lines`` that the
-    result keeps.
+    columns, WINDOWSTART and WINDOWEND if keys have windows, and ROWTIME. For a record that cannot be read,
+    ``_failed`` has the reason, ``_line`` the text and ``_path`` the file. For a stream's record without a value, the
+    reason is :data:`NO_VALUE`. ``carried`` are further columns of ``lines`` that the result keeps.
 
     ``names`` is the spelling of field names in most lines. ``odd`` is a condition for the lines that may have another
     spelling. Without it, the SQL searches the lines for other spellings, which takes longer. With ``all_json``, a line
@@ -109,15 +112,14 @@ def decoded(
         columns[default.column] = "_whole"
     time = event_time(source, columns[source.timestamp]) if source.timestamp else "ts"
     rows = f"SELECT *, {time} AS _time FROM ({rows})"
-    reasons = ", ".join([*(side.reason for side in sides), *_no_window(source, columns)])
+    reasons = [*(side.reason for side in sides), *_no_window(source, columns)]
     no_time = "no timestamp"
     if source.timestamp_format:
         no_time += f" of the form {source.timestamp_format}"
-    failed = (
-        f"coalesce({reasons}, CASE WHEN _time IS NULL THEN {text(no_time)}"
-        " WHEN _time < 0 THEN 'a timestamp before 1970' END)"
-    )
-    rows = f"SELECT *, {failed} AS _why FROM ({rows})"
+    reasons.append(f"CASE WHEN _time IS NULL THEN {text(no_time)} WHEN _time < 0 THEN 'a timestamp before 1970' END")
+    if not source.is_table:
+        reasons.append(f"CASE WHEN line IS NULL THEN {text(NO_VALUE)} END")
+    rows = f"SELECT *, coalesce({', '.join(reasons)}) AS _why FROM ({rows})"
     if headers := source.headers:
         columns[headers.name] = f"coalesce(headers, []::{duckdb(headers.type)})"
     selected = [f"{columns[column.name]} AS {column_of(column.name)}" for column in source.columns]
@@ -125,8 +127,9 @@ def decoded(
         end = "WINDOWEND" if source.window.is_session else "WINDOWSTART"
         size = 0 if source.window.is_session else source.window.size
         selected += [f"{columns['WINDOWSTART']} AS WINDOWSTART", f"{columns[end]} + {size} AS WINDOWEND"]
-    selected += [*carried, "path AS _path", "_time AS ROWTIME", "_why AS _failed"]
-    return f"SELECT {', '.join(selected)}, CASE WHEN _why IS NOT NULL THEN line END AS _line FROM ({rows})"
+    selected += [*carried, "_time AS ROWTIME", "_why AS _failed"]
+    selected += [f"CASE WHEN _why IS NOT NULL THEN {name} END AS _{name}" for name in ("line", "path")]
+    return f"SELECT {', '.join(selected)} FROM ({rows})"
 
 
 def _read(source: Source) -> list[Column]:
