@@ -20,10 +20,10 @@ from opensea_metrics.sql.language.functions import library as functions
 from opensea_metrics.sql.language.functions import variations
 from opensea_metrics.sql.language.functions.calls import resolved
 from opensea_metrics.sql.language.lowering import scalars
+from opensea_metrics.sql.language.lowering.extraction import Extraction
 from opensea_metrics.sql.language.lowering.failing import is_arithmetic
 from opensea_metrics.sql.language.lowering.rare import table
 from opensea_metrics.sql.language.lowering.refusals import Unsupported
-from opensea_metrics.sql.language.lowering.texts import Texts
 from opensea_metrics.sql.language.queries.inference import infer
 
 AGGREGATES = frozenset(
@@ -78,7 +78,7 @@ def runs(name: str, variation: str) -> bool:
     return is_written and variation in PARTLY.get(name, (variation,))
 
 
-class Calls(Texts):
+class Calls(Extraction):
     """Writes expressions that contain calls. The class of an engine says how to write each function."""
 
     def call(self, call: exp.Anonymous) -> str:

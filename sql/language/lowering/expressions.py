@@ -1,7 +1,7 @@
 """Writes ksqlDB expressions in an engine's SQL. This part is the same for all engines.
 
 Further classes add to it, each to the one before: :mod:`.conditions`, :mod:`.lambdas`, :mod:`.containers`,
-:mod:`.amounts`, :mod:`.texts` and :mod:`.calls`. Each engine has its own class for the rest (``writing``):
+:mod:`.amounts`, :mod:`.extraction` and :mod:`.calls`. Each engine has its own class for the rest (``writing``):
 ``duckdb.Lowering`` and ``spark.SparkLowering``.
 """
 

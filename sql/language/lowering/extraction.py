@@ -14,7 +14,7 @@ from opensea_metrics.sql.language.lowering.rare import table
 from opensea_metrics.sql.language.lowering.refusals import Unsupported
 
 
-class Texts(Amounts):
+class Extraction(Amounts):
     """Writes expressions with calls of REGEXP_EXTRACT, EXTRACTJSONFIELD and JSON_ARRAY_CONTAINS."""
 
     def _extracted(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
