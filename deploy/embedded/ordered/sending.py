@@ -9,7 +9,6 @@ from opensea_metrics.deploy.embedded.numbering import DECODED
 from opensea_metrics.deploy.embedded.ordered.queue import Queue
 from opensea_metrics.deploy.embedded.readers import Reader
 from opensea_metrics.sql.language.catalog.catalog import Catalog
-from opensea_metrics.sql.language.lowering.selects import aggregate_calls
 
 
 def send(cursor: duckdb.DuckDBPyConnection, receivers: list[Reader], changes: str) -> None:
@@ -35,7 +34,7 @@ def needs_all(catalog: Catalog, reader: Reader) -> bool:
     query = reader.query
     if not query.analysis.source.is_table:
         return True
-    # The order of a list is that of the changes.
-    if any(str(call.this).upper() == "COLLECT_LIST" for call in aggregate_calls(query.analysis)):
+    # A list is in the order of the changes, and a group that was emptied in between stays.
+    if query.analysis.is_aggregation:
         return True
     return any(needs_all(catalog, other) for other in readers.receivers(catalog, query.sink))
