@@ -52,7 +52,11 @@ docs: install ## write docs/reference/ and docs/sql-support.md, which show what 
 	mv docs/sql-support.md.new docs/sql-support.md
 	$(VENV)/bin/python -m tests.docs.reference
 
-bench: install ## speed: the embedded server against one hand-written query, how fresh its tables are, pull queries by key
+bench: install ## figures of speed with their goals, each beside what it is compared with
+	$(VENV)/bin/python -m tests.bench.start
+	$(VENV)/bin/python -m tests.bench.demo
+	$(VENV)/bin/python -m tests.bench.producer
+	$(VENV)/bin/python -m tests.bench.recompute
 	$(VENV)/bin/python -m tests.bench.replay
 	$(VENV)/bin/python -m tests.bench.freshness
 	$(VENV)/bin/python -m tests.bench.lookups

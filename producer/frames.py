@@ -1,4 +1,4 @@
-"""A websocket client that takes whole text messages apart at a third of the library's time.
+"""A websocket client that takes whole text messages apart in a quarter of the library's time.
 
 OpenSea's messages are single text frames of 126 to 65,535 bytes. Such frames are read here. All others, and all frames
 after an incomplete one of another form, go through the library.

@@ -36,8 +36,8 @@ class DuckDbOrdered:
     def rows(self, analysis: Analysis, relation: str, carried: Sequence[str]) -> str:
         return selects.rows(analysis, relation, carried=carried)
 
-    def changes(self, analysis: Analysis, relation: str) -> str:
-        return ordered.changes(analysis, relation)
+    def changes(self, analysis: Analysis, items: str) -> str:
+        return ordered.changes(analysis, f"SELECT * FROM {items}")
 
     def history(self, analysis: Analysis, relation: str) -> str:
         grouping = selects.grouping(analysis)

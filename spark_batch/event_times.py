@@ -2,10 +2,10 @@
 
 Such lines are the socket's object frames, ``{"topic": …, "event": …, "payload": …, "ref": null}``, including
 replies of the socket. The keys can have any order, because Connect's JsonConverter does not keep it. The event time
-is ``payload.payload.event_timestamp``, or else ``payload.sent_at``, as for a live frame (``producer.envelope``).
+is that of a live frame (``producer.envelope``): ``payload.payload.event_timestamp``, or else ``payload.sent_at``.
+:func:`event_time_sql` is ``payload_time_ms`` in DuckDB's SQL, and a test compares the two.
 
-``event_time_sql`` computes it in DuckDB's SQL as ``payload_time_ms`` does in Python, and a test compares the two.
-``default_for`` does so for lines that DuckDB reads as JSON anyway, which takes little time.
+:func:`default_for` takes these times from the pass in which DuckDB reads the lines anyway. So they take little time.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from opensea_metrics.spark_batch.event_times import STAMP
 from opensea_metrics.spark_batch.prefetch import ahead
 from opensea_metrics.sql.language.lowering.records.capitals import Capitals
 
-_SAMPLE = 100
+_SAMPLE = 25
 """The number of lines from which the usual spelling of names is taken."""
 
 

@@ -38,8 +38,8 @@ class OrderedEngine(Protocol):
         """A SELECT without groups, as ``selects.rows`` of the engine."""
         ...
 
-    def changes(self, analysis: Analysis, relation: str) -> str:
-        """The changes of a table without groups: the SELECT's columns, and the order of the items."""
+    def changes(self, analysis: Analysis, items: str) -> str:
+        """The changes of a table without groups, from a table of items: the SELECT's columns, and their order."""
         ...
 
     def history(self, analysis: Analysis, relation: str) -> str:
@@ -91,25 +91,24 @@ class OrderedQueries:
 
     def select(self, query: Query) -> None:
         """Compute a query without groups. A table gets all its changes."""
-        analysis, items = query.analysis, self._engine.items
-        with self._items(query) as relation:
+        analysis, syntax = query.analysis, self._engine.items
+        with self._items(query) as items:
             if not analysis.gives_table:
-                numbered = items.numbered(relation, "_n, _s")
+                numbered = syntax.numbered(plan.relation(syntax, analysis, items), "_n, _s")
                 rows = self._engine.rows(analysis, numbered, ["_part"])
                 self._engine.keep(self._name(query), f"SELECT *, false AS _gone FROM ({rows})")
                 return
-            columns = [items.column(column.name) for column in analysis.columns]
-            changes = self._engine.changes(analysis, relation)
-            numbered = items.numbered(changes, "_n, _s")
+            columns = [syntax.column(column.name) for column in analysis.columns]
+            numbered = syntax.numbered(self._engine.changes(analysis, items), "_n, _s")
             rows = f"SELECT {', '.join(columns)}, _time AS ROWTIME, _part, _gone, _off FROM ({numbered})"
             self._engine.keep(self._name(query), rows)
 
     @contextmanager
     def grouped(self, query: Query) -> Iterator[str]:
         """The rows that a grouping over several sources or a table reads, in their order. Keeps its history."""
-        name = f"rows_{self._numbers[query.id]}"
-        with self._items(query) as relation:
-            self._engine.keep(name, self._engine.items.numbered(relation, "_n, _s"))
+        name, syntax = f"rows_{self._numbers[query.id]}", self._engine.items
+        with self._items(query) as items:
+            self._engine.keep(name, syntax.numbered(plan.relation(syntax, query.analysis, items), "_n, _s"))
             self.keep_history(query, f"SELECT * FROM {name}")
         yield f"SELECT * FROM {name}"
         self._engine.release(name)
@@ -137,7 +136,7 @@ class OrderedQueries:
 
     @contextmanager
     def _items(self, query: Query) -> Iterator[str]:
-        """The items of an ordered query, as the relation from which its SELECT reads."""
+        """The items of an ordered query, as SQL for a table. A grouping over tables gets rows with their signs."""
         analysis, syntax = query.analysis, self._engine.items
         relations = list(map(self.rows, analysis.sources))
         planned = plan.planned(syntax, analysis, relations, f"items_{self._numbers[query.id]}")
@@ -145,6 +144,6 @@ class OrderedQueries:
             self._engine.keep(name, sql)
         items = planned.result
         is_signed = analysis.is_aggregation and items.is_table
-        yield plan.relation(syntax, analysis, f"({tables.signed(syntax, items)})" if is_signed else items.table)
+        yield f"({tables.signed(syntax, items)})" if is_signed else items.table
         for name, _ in planned.steps:
             self._engine.release(name)

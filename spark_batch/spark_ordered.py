@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from opensea_metrics.spark_batch.spark_errors import spark_errors
 from opensea_metrics.sql.language.catalog.catalog import Query
 from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.lowering.ordered import plan
 from opensea_metrics.sql.language.lowering.spark import selects
 from opensea_metrics.sql.language.lowering.spark.items import ITEMS
 from opensea_metrics.sql.language.queries.analysis import Analysis
@@ -45,8 +46,8 @@ class SparkOrdered:
     def rows(self, analysis: Analysis, relation: str, carried: Sequence[str]) -> str:
         return selects.rows(analysis, relation, carried=carried)
 
-    def changes(self, analysis: Analysis, relation: str) -> str:
-        return selects.changes(analysis, relation)
+    def changes(self, analysis: Analysis, items: str) -> str:
+        return selects.changes(analysis, plan.relation(ITEMS, analysis, items))
 
     def history(self, analysis: Analysis, relation: str) -> str:
         return selects.history(analysis, relation)

@@ -61,9 +61,10 @@ def udf(
 ) -> Any:
     """Make a type-hinted function available in SQL as ``name`` (default: its own name, upper-cased).
 
-    ``arrow`` returns the same results for whole Arrow arrays, for DuckDB and Spark. ``duckdb`` is an expression of
-    DuckDB's SQL with the same results: its arguments are ``{0}``, ``{1}`` and so on. Raises UdfError for a parameter
-    or result whose hint has no SQL type.
+    ``arrow`` returns the same results for whole Arrow arrays, for DuckDB and Spark. ``duckdb`` is an expression with
+    the same results in DuckDB's SQL, in which ``{0}``, ``{1}`` … are the arguments.
+
+    Raises UdfError for a parameter or result whose hint has no SQL type.
     """
     return _decorator("scalar", function, name, arrow, duckdb)
 

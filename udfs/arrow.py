@@ -35,22 +35,23 @@ _TYPES: dict[KsqlType, pa.DataType] = {
     BYTES: pa.binary(),
     DATE: pa.date32(),
     TIME: pa.time64("us"),
-    TIMESTAMP: pa.timestamp("us"),
 }
+_WIDEST = 38
+"""The most digits of Arrow's smaller DECIMAL."""
 
 
-def arrow_type(kind: KsqlType) -> pa.DataType:
-    """The Arrow type for an SQL type."""
+def arrow_type(kind: KsqlType, unit: str = "us") -> pa.DataType:
+    """The Arrow type for an SQL type. ``unit`` is that of TIMESTAMPs. A type without a form in Arrow is a text."""
     match kind:
         case DecimalType():
-            return pa.decimal128(kind.precision, kind.scale)
+            return (pa.decimal128 if kind.precision <= _WIDEST else pa.decimal256)(kind.precision, kind.scale)
         case ArrayType():
-            return pa.list_(arrow_type(kind.element))
+            return pa.list_(arrow_type(kind.element, unit))
         case MapType():
-            return pa.map_(pa.string(), arrow_type(kind.value))
+            return pa.map_(arrow_type(kind.key, unit), arrow_type(kind.value, unit))
         case StructType():
-            return pa.struct([pa.field(name, arrow_type(inner)) for name, inner in kind.fields])
-    return _TYPES[kind]
+            return pa.struct([pa.field(name, arrow_type(inner, unit)) for name, inner in kind.fields])
+    return pa.timestamp(unit) if kind == TIMESTAMP else _TYPES.get(kind, pa.string())
 
 
 def scalar(definition: Definition) -> Callable[..., pa.Array]:

@@ -79,9 +79,12 @@ class Engine(Rounds):
         with self._turn:
             effects.check(self._cursor, statement, self._topics(before), after)
 
-    def execute(self, statement: Statement, properties: Mapping[str, str]) -> StatementOutcome:
+    def execute(
+        self, statement: Statement, properties: Mapping[str, str], after: Catalog | None = None
+    ) -> StatementOutcome:
         """Carry out a CREATE, DROP, INSERT, TERMINATE, PAUSE or RESUME, which :meth:`check` has passed.
 
+        ``after`` is the catalog after the statement, if the caller has computed it in this :meth:`turn`.
         Raises SqlError if the statement is refused. Nothing has changed then.
         """
         with self._turn:
@@ -92,7 +95,7 @@ class Engine(Rounds):
             if statement.kind in (Kind.PAUSE, Kind.RESUME):
                 return self._pause(statement)
             before, number = self.catalog, self._next
-            after = applied(before, statement, number)
+            after = after or applied(before, statement, number)
             if after is before:
                 return StatementOutcome(number - 1, effects.unchanged(statement, before))
             for name in after.queries.keys() - before.queries.keys():

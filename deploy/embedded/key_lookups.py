@@ -37,6 +37,8 @@ _FORM = re.compile(
     (?P<after>\s*(?:;|\sAND\s[^$;]*;)\s*)""",
     re.IGNORECASE | re.VERBOSE,
 )
+_LONGEST = 2_000
+"""Characters of a query that is looked at here, so that looking takes no time and keeps no memory that matters."""
 _MOST_FORMS = 200
 _MOST_AT_ONCE = 500
 """Queries that one SELECT answers."""
@@ -70,7 +72,7 @@ class KeyLookups:
 
         That includes all queries that are refused.
         """
-        match = _FORM.fullmatch(text)
+        match = _FORM.fullmatch(text) if len(text) <= _LONGEST else None
         if match is None:
             return None
         written = match["key"]

@@ -1,8 +1,8 @@
 """Session windows: merges rows into the sessions of an aggregation's state, as Kafka Streams does row by row.
 
 Rows that are neither late nor near sessions that the store no longer holds merge in any order to the same sessions,
-so SQL merges them. Other keys are *watched*: for these, :class:`_Sessions` takes the rows one by one, and decides
-which rows and sessions form a session. SQL computes the aggregates in both cases.
+so SQL merges them. Other rows are *watched*, with all that may be in one session with them: :class:`_Sessions` takes
+them one by one, and decides which rows and sessions form a session. SQL computes the aggregates in both cases.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from operator import itemgetter
 import duckdb
 import pyarrow as pa
 
-from opensea_metrics.deploy.embedded import changed_rows
+from opensea_metrics.deploy.embedded import changed_rows, log_tables
 from opensea_metrics.sql.language.catalog.sources import Window
 from opensea_metrics.sql.language.lowering.duckdb.selects import Grouping
 from opensea_metrics.sql.language.lowering.duckdb.stream_time import StreamTime
@@ -45,17 +45,22 @@ def merge(
         return 0
     cursor.execute(f"{_MADE} timed AS SELECT {keys}, ROWTIME, _off, _before, _now, _place"
                    f" FROM ({grouping.timed(relation, time)})")  # fmt: skip
-    cursor.execute(f"{_MADE} watched AS {_watched(grouping, table)}")
-    of_key = " AND ".join(f"timed.{key} = watched.{key}" for key in grouping.group)
-    cursor.execute(f"{_MADE} watched_rows AS SELECT _key, timed.* FROM timed JOIN watched ON {of_key}")
-    ((is_watched,),) = cursor.execute("SELECT count(*) > 0 FROM watched").fetchall()
-    if not is_watched:
+    cursor.execute(f"{_MADE} chosen AS {_chosen(grouping, table)}")
+    ((is_any,),) = cursor.execute("SELECT count(*) > 0 FROM chosen").fetchall()
+    if not is_any:
         changed_rows.take_out(cursor, grouping, table, touching)
         return 0
-    others = f"SELECT * FROM ({relation}) ANTI JOIN watched_rows USING (_off)"
+    cursor.execute(
+        f"{_MADE} watched AS SELECT {keys}, row_number() OVER () AS _key"
+        f" FROM timed SEMI JOIN chosen USING (_off) GROUP BY {keys}"
+    )
+    cursor.execute(f"{_MADE} near AS {_near(grouping, table)}")
+    cursor.execute(f"{_MADE} watched_rows AS SELECT * EXCLUDE (_are_late) FROM near WHERE NOT _are_late")
+    late = log_tables.rows_of(cursor, "near") - log_tables.rows_of(cursor, "watched_rows")
+    others = f"SELECT * FROM ({relation}) ANTI JOIN near USING (_off)"
     cursor.execute(f"{_MADE} delta AS {grouping.partial(others, None)}")
     changed_rows.take_out(cursor, grouping, table, touching)
-    return _merge_watched(cursor, grouping, table, relation)
+    return late + _merge_watched(cursor, grouping, table, relation)
 
 
 def _kept(grouping: Grouping) -> int:
@@ -65,30 +70,61 @@ def _kept(grouping: Grouping) -> int:
     return window.size + window.grace if grouping.analysis.emit == "FINAL" else window.kept
 
 
-def _watched(grouping: Grouping, table: str) -> str:
-    """The keys of ``timed`` that are watched, with a number ``_key``.
+def _chosen(grouping: Grouping, table: str) -> str:
+    """The ``_off`` of the rows of ``timed`` that SQL cannot merge.
 
-    A key is watched if one of its rows may be late. If the order of merging matters, it is also watched if its rows
-    are not in the order of time, because such a row may connect two sessions.
+    Such a row may be late, or near a session that the store no longer holds. If the order of merging matters, so may a
+    row that is not in the order of time, because it may connect two sessions.
     """
     window = grouping.analysis.window
     assert window is not None
     keys = ", ".join(grouping.group)
-    chosen = f"ROWTIME <= _before - {_kept(grouping) - window.size} OR ROWTIME < _now - {window.grace + window.size}"
-    rows = f"SELECT {keys}, {chosen} AS _chosen FROM timed"
-    if grouping.is_ordered:
-        same = " AND ".join(f"old.{key} = timed.{key}" for key in grouping.group)
-        before = "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
-        earlier = f"max(ROWTIME) OVER (PARTITION BY {keys} ORDER BY _place {before})"
-        rows = (
-            f"SELECT {keys}, {chosen} OR coalesce(ROWTIME < {earlier}, false) AS _chosen FROM timed UNION ALL"
-            f" SELECT {keys}, true FROM timed SEMI JOIN {table} AS old ON {same} AND timed.ROWTIME < old._we"
-        )
-    return f"SELECT {keys}, row_number() OVER () AS _key FROM ({rows}) WHERE _chosen GROUP BY {keys}"
+    chosen = f"ROWTIME <= _before - {_kept(grouping) - window.size} OR {_may_be_late(window)}"
+    if not grouping.is_ordered:
+        return f"SELECT _off FROM timed WHERE {chosen}"
+    same = " AND ".join(f"old.{key} = timed.{key}" for key in grouping.group)
+    before = "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
+    earlier = f"max(ROWTIME) OVER (PARTITION BY {keys} ORDER BY _place {before})"
+    return (
+        f"SELECT _off FROM timed QUALIFY {chosen} OR coalesce(ROWTIME < {earlier}, false) UNION"
+        f" SELECT _off FROM timed SEMI JOIN {table} AS old ON {same} AND timed.ROWTIME < old._we"
+    )
+
+
+def _may_be_late(window: Window) -> str:
+    return f"ROWTIME < _now - {window.grace + window.size}"
+
+
+def _near(grouping: Grouping, table: str) -> str:
+    """The rows of ``timed`` that a chain of rows and stored sessions connects with a chosen row.
+
+    The members of a chain are at most the gap apart. ``_key`` is the number of a row's key. ``_are_late`` is true if
+    all members of the chain are late rows, so none of them is near a session.
+    """
+    window = grouping.analysis.window
+    assert window is not None
+    of_key = " AND ".join(f"{{0}}.{key} = watched.{key}" for key in grouping.group)
+    rows = (
+        "SELECT _key, ROWTIME AS _first, ROWTIME AS _last, timed._off, chosen._off IS NOT NULL AS _is_chosen,"
+        f" {_may_be_late(window)} AS _is_late, ROWTIME, _before, _now, _place"
+        f" FROM timed JOIN watched ON {of_key.format('timed')} LEFT JOIN chosen ON timed._off = chosen._off"
+    )
+    stored = (
+        "SELECT _key, _ws AS _first, _we AS _last, false AS _is_chosen, false AS _is_late"
+        f" FROM {table} AS old JOIN watched ON {of_key.format('old')}"
+    )
+    earlier = "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
+    begins = f"_first > max(_last) OVER (PARTITION BY _key ORDER BY _first, _last {earlier}) + {window.size}"
+    begun = f"SELECT *, coalesce({begins}, true) AS _begins FROM ({rows} UNION ALL BY NAME {stored})"
+    chains = f"SELECT *, sum(_begins::INT) OVER (PARTITION BY _key ORDER BY _first, _last) AS _chain FROM ({begun})"
+    of_chain = "OVER (PARTITION BY _key, _chain)"
+    flags = f"bool_or(_is_chosen) {of_chain} AS _has_chosen, bool_and(_is_late) {of_chain} AS _are_late"
+    columns = "_key, _off, ROWTIME, _before, _now, _place, _are_late"
+    return f"SELECT {columns} FROM (SELECT *, {flags} FROM ({chains})) WHERE _has_chosen AND _off IS NOT NULL"
 
 
 def _merge_watched(cursor: duckdb.DuckDBPyConnection, grouping: Grouping, table: str, relation: str) -> int:
-    """Merge the rows of watched keys, and add their sessions to ``changed``. Returns the number of late rows."""
+    """Merge the watched rows, and add their sessions to ``changed``. Returns the number of late rows."""
     window = grouping.analysis.window
     assert window is not None
     of_key = " AND ".join(f"old.{key} = watched.{key}" for key in grouping.group)
@@ -133,6 +169,7 @@ def _parts(by_key: Mapping[int, _Sessions]) -> pa.Table:
         for number, session in [*changed, *((None, session) for session in of_key.replaced)]:
             offsets, firsts, lasts = zip(*session.parts, strict=True)
             count = len(offsets)
+            added: tuple[Iterable[int | None], ...]
             added = [key] * count, offsets, firsts, lasts, [number] * count, range(count)
             for column, values in zip(columns, added, strict=True):
                 column.extend(values)

@@ -73,11 +73,15 @@ class Statements:
                 # Check all statements before any is carried out, as ksqlDB does.
                 for number, item in enumerate(prepared):
                     current = item.statement
-                    # Queries get other ids when they are carried out. The ids here must only be unique.
-                    catalog = self._checked(item.statement, catalog, topics, 10**12 + number)
-                for item in prepared:
+                    # Only the first query has the id here that it gets. The other ids must only be unique.
+                    command = 10**12 + number if number else self._engine.last_command + 1
+                    catalog = self._checked(item.statement, catalog, topics, command)
+                    if not number:
+                        after_first = catalog
+                for number, item in enumerate(prepared):
                     current = item.statement
-                    if entity := self._statement(item, request.properties):
+                    after = None if number else after_first
+                    if entity := self._statement(item, request.properties, after):
                         entities.append(entity)
         except SqlError as error:
             return self._refusal(current, request.text, error)
@@ -159,7 +163,7 @@ class Statements:
         return after
 
     def _statement(
-        self, prepared: _Prepared, given: dict[str, str]
+        self, prepared: _Prepared, given: dict[str, str], after: Catalog | None
     ) -> dict[str, Any] | None:
         statement = prepared.statement
         if statement.kind in (Kind.SET, Kind.UNSET):
@@ -172,7 +176,7 @@ class Statements:
             self._engine.execute(statement, given)
             return None
         if statement.kind in _COMMANDS:
-            outcome = self._engine.execute(statement, given)
+            outcome = self._engine.execute(statement, given, after)
             if statement.keeps_existing and "already exists" in outcome.message:
                 return replies.warning(statement, outcome.message)
             entity = replies.current_status(statement, outcome)

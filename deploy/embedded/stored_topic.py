@@ -147,7 +147,9 @@ class StoredTopic:
         ends: Counter[int] = Counter()
         behind: Counter[int] = Counter()
         first: dict[int, int] = {}
-        for number, deleted, end, unread in record_store.counted(cursor, self.name, of_feed(positions, RECORDS)):
+        read = of_feed(positions, RECORDS)
+        counted = record_store.counted(cursor, self.name, read) if self._may_have_records() else []
+        for number, deleted, end, unread in counted:
             first[number], ends[number], behind[number] = deleted, end, unread
         rows = self.all.register.counted(cursor, self.name, of_feed(positions, FILES))
         for feed in self._feeds():
@@ -276,9 +278,11 @@ class StoredTopic:
             positions, source, names, lines, "_odd", files=files, register=register, segments=chosen, is_rest=bool(rest)
         )
 
+    def _may_have_records(self) -> bool:
+        return self.all.with_records is None or self.name in self.all.with_records
+
     def _ends_of_records(self, cursor: duckdb.DuckDBPyConnection) -> dict[int, int]:
-        known = self.all.with_records
-        return record_store.ends(cursor, self.name) if known is None or self.name in known else {}
+        return record_store.ends(cursor, self.name) if self._may_have_records() else {}
 
     def _records(
         self, cursor: duckdb.DuckDBPyConnection, source: Source, low: dict[int, int]

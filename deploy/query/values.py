@@ -24,30 +24,13 @@ from opensea_metrics.core.types import (
     StructType,
 )
 from opensea_metrics.deploy.embedded.reply_values import row_converter
+from opensea_metrics.udfs.arrow import arrow_type
 
-_SCALARS = {
-    "INTEGER": pa.int32(), "BIGINT": pa.int64(), "DOUBLE": pa.float64(), "BOOLEAN": pa.bool_(),
-    "STRING": pa.string(), "BYTES": pa.binary(), "DATE": pa.date32(), "TIME": pa.time64("us"),
-    "TIMESTAMP": pa.timestamp("ms"), "NULL": pa.string(),
-}  # fmt: skip
 _EPOCH = datetime(1970, 1, 1)
+_UNIT = "ms"
+"""The unit of TIMESTAMPs, as in ksqlDB."""
 _DIGITS = Context(prec=80)
 """More digits than any DECIMAL has."""
-
-
-def arrow_type(kind: KsqlType) -> pa.DataType:
-    """The Arrow type that holds a ksqlDB type."""
-    match kind:
-        case DecimalType():
-            wide = kind.precision > 38
-            return (pa.decimal256 if wide else pa.decimal128)(kind.precision, kind.scale)
-        case ArrayType():
-            return pa.list_(arrow_type(kind.element))
-        case MapType():
-            return pa.map_(arrow_type(kind.key), arrow_type(kind.value))
-        case StructType():
-            return pa.struct([(name, arrow_type(inner)) for name, inner in kind.fields])
-    return _SCALARS.get(kind.name, pa.string())
 
 
 def arrow_table(columns: Sequence[tuple[str, KsqlType]], rows: Iterable[Sequence[Any]]) -> pa.Table:
@@ -61,7 +44,7 @@ def arrow_table(columns: Sequence[tuple[str, KsqlType]], rows: Iterable[Sequence
         convert = _reader(kind, False)
         try:
             converted = values if convert is None else [None if v is None else convert(v) for v in values]
-            arrays.append(pa.array(converted, arrow_type(kind)))
+            arrays.append(pa.array(converted, arrow_type(kind, _UNIT)))
         except (ValueError, TypeError, OverflowError, ArithmeticError, pa.ArrowException) as error:
             raise SqlError(f"the column {name} has a value that is not {kind}: {error}") from error
     return pa.Table.from_arrays(arrays, names=[name for name, _ in columns])

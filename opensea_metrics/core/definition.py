@@ -86,8 +86,8 @@ class Definition:
     ``call`` is the plain function or the aggregate's class. ``parameters`` are a function's arguments or an
     aggregate's columns. ``constants`` are an aggregate's literal arguments. They come after its columns in
     SQL and are passed to its constructor. ``state`` is the type hint of an aggregate's state. ``arrow``
-    computes the same results from whole Arrow arrays. ``duckdb`` is an expression of DuckDB's SQL with the same
-    results: its arguments are ``{0}``, ``{1}`` and so on. The ``result`` of a table function is an ARRAY of its rows.
+    computes the same results from whole Arrow arrays. ``duckdb`` is an expression with the same results in DuckDB's
+    SQL, in which ``{0}``, ``{1}`` … are the arguments. The ``result`` of a table function is an ARRAY of its rows.
     """
 
     name: str

@@ -91,7 +91,8 @@ def name_of(number: int) -> str:
 def has(family: str, rows: list[dict[str, Any]], number: int) -> bool:
     """Whether the rows of a family's query include a probe."""
     if family == "global":
-        return bool(sum(row["USD_VOLUME"] for row in rows) >= sum(_PRICE + earlier for earlier in range(number + 1)))
+        counted = sum(float(row["USD_VOLUME"]) for row in rows)
+        return counted >= sum(_PRICE + earlier for earlier in range(number + 1))
     if family == "top_collections":
         return any(entry["KEY"] == name_of(number) for row in rows for entry in row["BY_USD_VOLUME"])
     return bool(rows)
@@ -115,7 +116,7 @@ def served(folder: Path) -> Iterator[tuple[str, int]]:
 
 def answers(url: str) -> bool:
     try:
-        return KsqlClient(url).healthcheck()
+        return bool(KsqlClient(url).healthcheck())
     except OpenSeaMetricsError:
         return False
 

@@ -26,6 +26,7 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
 from opensea_metrics.producer.envelope import TOPIC
+from tests.bench import goals
 from tests.parts import kafka
 from tests.parts.phoenix import blocks
 from tests.parts.ports import free_port
@@ -161,20 +162,20 @@ def produced(folder: Path, url: str, broker: kafka.Broker, events: int, *argumen
     span = (
         max(came + wait for came, wait in zip(received, appended, strict=True)) - min(received)
     ) / 1000
-    print(f"  events/s, first received to last in Kafka  {events / span:>9,.0f}")
-    print(f"  CPU of the producer, µs an event           {cpu / events * 1e6:>9,.1f}")
-    print(f"  peak RSS, MB                               {peak:>9,}")
-    print(
-        f"  received to in Kafka, ms: p50, p99         {at_share(appended, 0.5)} {at_share(appended, 0.99)}"
-    )
+    rate, each = events / span, cpu / events * 1e6
+    half, most = at_share(appended, 0.5), at_share(appended, 0.99)
     if any(ends):
-        print(
-            f"  sent by the server to in Kafka: p50, p99   {at_share(ends, 0.5)} {at_share(ends, 0.99)}"
-        )
+        print(f"  {rate:,.0f} events/s, {each:.1f} µs of CPU an event, {peak} MB")
+        print(f"  received to in Kafka, ms: p50 {half:.0f}, p99 {most:.0f}")
+        print(f"  sent by the server to in Kafka, ms: p50 {at_share(ends, 0.5):.0f}, p99 {at_share(ends, 0.99):.0f}")
+        return
+    goals.show("producer flat out, first received to last in Kafka", rate, 60_000, "events/s", is_least=True)
+    goals.show("producer flat out, CPU with its start", each, 18, "µs an event", more=f"{peak} MB")
+    goals.show("producer flat out, received to in Kafka, p99", most, 250, "ms", more=f"p50 {half:.0f} ms")
 
 
-def at_share(values: Sequence[float], share: float) -> str:
-    return f"{sorted(values)[int(share * (len(values) - 1))]:>9,.0f}"
+def at_share(values: Sequence[float], share: float) -> float:
+    return sorted(values)[int(share * (len(values) - 1))]
 
 
 def broker_end(broker: kafka.Broker) -> int:

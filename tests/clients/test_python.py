@@ -48,8 +48,9 @@ def test_ksqldb_queries(target: Target) -> None:
 def test_ksqldb_inserts(target: Target) -> None:
     client = KSQLdbClient(target.url)
     replies = client.inserts_stream(target.stream, [{"K": "py1", "V": 3}, {"K": "py1", "V": "x"}])
-    assert [(reply["seq"], reply["status"]) for reply in replies] == [(0, "ok"), (1, "error")]
-    assert replies[1]["message"] == "Can't coerce a field of type class java.lang.String into type INTEGER"
+    *_, last = replies  # a real server may end the reply before it has acknowledged the first row
+    assert (last["seq"], last["status"]) == (1, "error")
+    assert last["message"] == "Can't coerce a field of type class java.lang.String into type INTEGER"
     assert target.sum_of("py1") == 3
 
 
@@ -58,7 +59,7 @@ def test_ksql_python_ng_statements(target: Target) -> None:
     assert client.get_ksql_version() == "7.9.1"
     assert target.stream in [item["name"] for item in client.ksql("SHOW STREAMS;")[0]["streams"]]
     with pytest.raises(KSQLError) as caught:
-        client.ksql("SELECT 1 FROM NOPE;")
+        client.ksql(f"SELECT * FROM {target.stream};")
     assert "should be issued to the websocket endpoint" in str(caught.value)
 
 

@@ -409,3 +409,32 @@ def test_a_query_over_a_table_is_replaced(tmp_path: Path) -> None:
     with inside(tmp_path) as server:
         server.settle()
         assert server.ask("SELECT * FROM x;") == [{"K": 1, "V": 4, "W": 5}, {"K": 3, "V": 3, "W": 4}]
+
+
+def test_rows_of_one_key_match_after_partition_by(tmp_path: Path) -> None:
+    with inside(tmp_path) as server:
+        server.done(
+            "CREATE STREAM given (id INT KEY, k INT, v INT)"
+            " WITH (KAFKA_TOPIC='given', VALUE_FORMAT='JSON', PARTITIONS=4);"
+            "CREATE STREAM small AS SELECT k, v FROM given WHERE v < 10 PARTITION BY k;"
+            "CREATE STREAM large AS SELECT k, v FROM given WHERE v > 10 PARTITION BY k;"
+            "CREATE STREAM met AS SELECT s.k AS k, s.v AS a, g.v AS b"
+            " FROM small s JOIN large g WITHIN 1 HOUR ON s.k = g.k;"
+        )
+        for number in (1, 2, 3, 4, 11, 12, 13, 14):
+            server.done(f"INSERT INTO given (id, k, v) VALUES ({number}, 7, {number});")
+        server.settle()
+        assert len({row["P"] for row in server.ask("SELECT ROWPARTITION AS p FROM given EMIT CHANGES;")}) > 1
+        rows = server.ask("SELECT a, b FROM met EMIT CHANGES;")
+        assert sorted((row["A"], row["B"]) for row in rows) == [(a, b) for a in (1, 2, 3, 4) for b in (11, 12, 13, 14)]
+
+
+def test_a_group_that_was_emptied_in_between_stays(tmp_path: Path) -> None:
+    with inside(tmp_path) as server:
+        server.done(
+            SOURCES + "CREATE TABLE of_rt AS SELECT k, LATEST_BY_OFFSET(v) AS v FROM r GROUP BY k;"
+            "CREATE TABLE counted_again AS SELECT v, COUNT(*) AS n FROM of_rt GROUP BY v;"
+        )
+        insert(server, [Record(1, 1, 3, 1), Record(1, 1, 4, 2)])
+        server.settle()
+        assert {row["V"]: row["N"] for row in server.ask("SELECT v, n FROM counted_again;")} == {3: 0, 4: 1}

@@ -80,6 +80,13 @@ def test_lookups_answer_as_other_queries_do(url: str, form: str) -> None:
                 assert got[0] == expected[0]  # the messages name different columns of the text
 
 
+def test_a_long_query_is_answered_too(url: str) -> None:
+    with httpx.Client(base_url=url, timeout=60) as client:
+        condition = " AND ".join(["n > 0"] * 1_000)
+        assert answer(client, f"SELECT n FROM plain WHERE k = 'a' AND {condition};")[1][2:] == [[3]]
+        assert answer(client, f"SELECT n{' FROM WHERE' * 100_000} k = 'a';")[0] == 400
+
+
 @pytest.mark.parametrize("key", [0, 1, 2, 5, -1, 2**40])
 def test_numbers_as_keys(url: str, key: int) -> None:
     with httpx.Client(base_url=url) as client:

@@ -138,7 +138,8 @@ def test_some_kills(prepared: Path, statements: int, tmp_path: Path, small: None
 def test_kills_all_along_the_work(mixed: Path, tmp_path: Path, small: None) -> None:
     """KILLS statements, evenly spread; each takes about 4 s. ``make soak`` has 300."""
     wanted = int(os.environ.get("KILLS", "40"))
-    statements = counted(mixed, tmp_path / "counted")
+    # Their number varies a little from run to run, so the last ones may not come.
+    statements = counted(mixed, tmp_path / "counted") * 97 // 100
     wrong = {}
     kills = range(1, statements + 1, max(1, statements // wanted))
     assert len(kills) >= min(wanted, statements)

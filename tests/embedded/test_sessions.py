@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.embedded.windows import Row, SessionModel, analysed, database, in_batches
+from tests.embedded.windows import Row, SessionModel, absorbed, analysed, database, in_batches
 
 GAP, GRACE = 5, 7
 
@@ -84,6 +84,17 @@ def test_sums_of_sessions_do_not_depend_on_the_batches(
     assert sorted((r["K"], r["WINDOWSTART"], r["WINDOWEND"], r["N"], r["V"]) for r in computed) == sorted(
         (key, first, last, len(values), sum(values)) for key, first, last, values in expected
     )
+
+
+@pytest.mark.parametrize("aggregates", [LISTS, COUNTS])
+@settings(max_examples=30, deadline=None)
+@given(rows=ROWS, cuts=CUTS)
+def test_late_rows_are_counted(
+    cursor: duckdb.DuckDBPyConnection, aggregates: str, rows: list[tuple[str, int]], cuts: list[int]
+) -> None:
+    records = records_of(rows)
+    late = absorbed(cursor, ANALYSES[aggregates, None, "CHANGES"], cut(records, cuts))
+    assert late == sum(model.late for model in models(records, None))
 
 
 @pytest.mark.parametrize("aggregates", [LISTS, COUNTS])

@@ -154,3 +154,21 @@ def test_a_stopping_server_ends_open_queries(tmp_path: Path, capfd: pytest.Captu
             assert connection.finished(inserts).body == b""
             stopping.join()
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_join_wakes_for_each_of_its_sources(url: str, source: str) -> None:
+    """The rows of a LEFT JOIN: at the left record, and at the right one, which comes later."""
+    client = KsqlClient(url)
+    other = f"{source}_R"
+    client.execute(f"CREATE STREAM {other} (b INT) WITH (KAFKA_TOPIC='{other}', VALUE_FORMAT='JSON', PARTITIONS=1);")
+    sql = f"SELECT l.a, r.b FROM {source} l LEFT JOIN {other} r WITHIN 9 DAYS ON l.a = r.b EMIT CHANGES LIMIT 2;"
+    with (
+        httpx.Client(timeout=20) as http,
+        http.stream("POST", url + "/query-stream", json={"sql": sql}, headers={"Accept": LINES}) as reply,
+    ):
+        lines = reply.iter_lines()
+        assert json.loads(next(lines))["columnNames"] == ["A", "B"]
+        client.ask(f"INSERT INTO {source} (a) VALUES (7);")
+        assert next(lines) == "[7,null]"
+        client.ask(f"INSERT INTO {other} (b) VALUES (7);")
+        assert list(lines) == ["[7,7]"]

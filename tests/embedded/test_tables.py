@@ -157,3 +157,17 @@ def test_null_in_the_only_column_of_an_unwrapped_value_is_no_value(server: Insid
     server.done("INSERT INTO u (id, a) VALUES ('x', 1);")
     server.done("INSERT INTO u (id) VALUES ('x');")
     assert server.ask("SELECT * FROM u;") == [{"ID": "x", "A": 1}]
+
+
+def test_a_list_over_a_table_is_in_the_order_of_the_changes() -> None:
+    """As in the quick start of ksqlDB."""
+    statements = [
+        STREAM,
+        "CREATE TABLE newest AS SELECT id, LATEST_BY_OFFSET(a) AS a FROM r GROUP BY id;",
+        "CREATE TABLE near AS SELECT a / 10 AS tens, COLLECT_LIST(id) AS ids, COUNT(*) AS n FROM newest"
+        " GROUP BY a / 10;",
+    ]
+    ids = [f"{number * 7919 % 10_007:05}" for number in range(40)]
+    records = [TrialRecord("r", f'{{"A": {at % 10}}}', f'{{"ID": "{id_}"}}', at) for at, id_ in enumerate(ids)]
+    (row,) = run(statements, records).rows["NEAR"]
+    assert (row["IDS"], row["N"]) == (ids, 40)

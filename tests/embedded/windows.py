@@ -43,10 +43,19 @@ def database(folder: Path) -> Storage:
 
 def in_batches(cursor: duckdb.DuckDBPyConnection, analysis: Analysis, batches: Sequence[Sequence[Row]]) -> list[Any]:
     """The rows of the state after some batches, as (number of the last change, row)."""
+    absorbed(cursor, analysis, batches)
+    grouping = selects.grouping(analysis)
+    rows = cursor.execute(f"SELECT * FROM ({grouping.finish('SELECT * FROM tested')})").fetchall()
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def absorbed(cursor: duckdb.DuckDBPyConnection, analysis: Analysis, batches: Sequence[Sequence[Row]]) -> int:
+    """Merge batches into a new state, the table ``tested``. Returns the number of late rows."""
     grouping = selects.grouping(analysis)
     aggregation.create(cursor, grouping, "tested", temporary=True)
     seen: dict[int, int] = {}
-    offset = 0
+    offset = late = 0
     for batch in batches:
         if not batch:
             continue
@@ -56,10 +65,9 @@ def in_batches(cursor: duckdb.DuckDBPyConnection, analysis: Analysis, batches: S
         )
         offset += len(batch)
         relation = f"SELECT * FROM (VALUES {values}) AS v(K, G, V, ROWTIME, _off, ROWPARTITION)"
-        seen, _ = aggregation.absorb(cursor, grouping, "tested", relation, seen)
-    rows = cursor.execute(f"SELECT * FROM ({grouping.finish('SELECT * FROM tested')})").fetchall()
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in rows]
+        seen, of_batch = aggregation.absorb(cursor, grouping, "tested", relation, seen)
+        late += of_batch
+    return late
 
 
 @dataclass

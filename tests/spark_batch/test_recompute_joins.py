@@ -99,9 +99,10 @@ RECORDS = [
 OTHER_PARTITION = [Given(*record[:3], record.time * 2 % 50, partition=1) for record in RECORDS]
 
 
-def test_what_a_server_has(tmp_path: Path) -> None:
+@pytest.mark.parametrize("others", [[], OTHER_PARTITION], ids=["one partition", "two partitions"])
+def test_what_a_server_has(tmp_path: Path, others: list[Given]) -> None:
     statements = GIVEN + "".join(QUERIES.values())
-    topic, project = written(tmp_path, RECORDS, statements)
+    topic, project = written(tmp_path, RECORDS + others, statements)
     expected = of_server(tmp_path, statements, list(QUERIES))
     assert all(expected.values())
     assert of_recompute(topic, project, list(QUERIES), "duckdb") == expected

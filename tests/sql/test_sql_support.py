@@ -59,6 +59,6 @@ def test_the_page_has_every_type() -> None:
 
 
 def test_a_refusal_is_on_the_page_by_its_name() -> None:
-    assert "| JOIN of streams | yes | no: JOIN | no: JOIN |" in GENERATED
+    assert "| `ROWPARTITION, ROWOFFSET` | yes | no: ROWPARTITION | no: ROWPARTITION |" in GENERATED
     assert "| `WINDOW TUMBLING` | yes | yes | yes |" in GENERATED
     assert "| TIME | yes | yes | no: the column C of X (Spark has no type for TIME) |" in GENERATED

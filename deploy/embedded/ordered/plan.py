@@ -13,6 +13,7 @@ from opensea_metrics.deploy.embedded.ordered.stream_stream import StreamJoin
 from opensea_metrics.sql.language.catalog.catalog import Query
 from opensea_metrics.sql.language.lowering.duckdb import ordered
 from opensea_metrics.sql.language.lowering.duckdb.ordered import ORDER
+from opensea_metrics.sql.language.lowering.ordered.plan import joins_within_partitions
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def joins(query: Query) -> list[JoinPlan]:
         right = Side(f"SELECT * FROM items_{number + 1}", tuple(source.names), source.source.is_table)
         if not right.is_table:
             right = _keyed(right, keys.right)
-        plan = JoinPlan(query, number, left, right, _is_own_key(query, number))
+        plan = JoinPlan(query, number, left, right, joins_within_partitions(analysis, number))
         result.append(plan)
         left = plan.result
     return result
@@ -97,14 +98,3 @@ def _keyed(side: Side, key: str) -> Side:
     """Items of a stream with the key of a join."""
     columns = ", ".join([*side.names, *ORDER])
     return Side(f"SELECT {columns}, {key} AS _key FROM ({side.items})", side.names, side.is_table)
-
-
-def _is_own_key(query: Query, number: int) -> bool:
-    """True if neither side of the first join of streams must be partitioned again."""
-    analysis = query.analysis
-    step = analysis.joins[number]
-    own = []
-    for alias, source, side in zip(analysis.aliases, analysis.sources, (step.left, step.right), strict=False):
-        keys = [column.name for column in source.columns if column.is_key]
-        own.append([(side.text("table"), side.name)] == [(alias, key) for key in keys])
-    return number == 0 and all(own)

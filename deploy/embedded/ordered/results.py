@@ -25,10 +25,8 @@ def create_rows(cursor: duckdb.DuckDBPyConnection, query: Query, items: str) -> 
 def log_rows(query: Query, items: str) -> str:
     """The rows of a stream in the order of its items, for a chunk of its log."""
     empty = ", ".join(f"NULL::VARCHAR AS {name}" for name in UNREADABLE)
-    relation = f"SELECT *, {empty} FROM ({ordered.rows(query.analysis, items)})"
-    written = selects.rows(query.analysis, relation, UNREADABLE, (*RECORD, "_n", "_s"))
-    kept = f"SELECT * FROM ({written}) ORDER BY _n, _s"
-    return f"SELECT * EXCLUDE (_n, _s) FROM ({kept})"
+    in_order = f"SELECT * FROM ({ordered.rows(query.analysis, items)}) ORDER BY _n, _s"
+    return selects.rows(query.analysis, f"SELECT *, {empty} FROM ({in_order})", UNREADABLE, RECORD)
 
 
 def create_chunk(cursor: duckdb.DuckDBPyConnection, query: Query, items: str, sink_topic: str, base: int) -> None:

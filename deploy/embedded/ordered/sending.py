@@ -34,4 +34,7 @@ def needs_all(catalog: Catalog, reader: Reader) -> bool:
     query = reader.query
     if not query.analysis.source.is_table:
         return True
+    # A list is in the order of the changes, and a group that was emptied in between stays.
+    if query.analysis.is_aggregation:
+        return True
     return any(needs_all(catalog, other) for other in readers.receivers(catalog, query.sink))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
@@ -219,8 +218,7 @@ def check_has_statements(migration: Migration) -> None:
 
     The text of a template may be empty, because it depends on settings: such as a window that they list already.
     """
-    is_template = hashlib.md5(migration.rendered.encode(), usedforsecurity=False).hexdigest() != migration.file_md5
-    if not is_template and not steps_of(migration):
+    if not migration.is_template and not steps_of(migration):
         raise SqlError(
             f"{migration.path.name} has no statement to apply",
             Place(str(migration.path), 1, 1),

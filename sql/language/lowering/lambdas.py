@@ -13,14 +13,14 @@ from dataclasses import replace
 from sqlglot import exp
 
 from opensea_metrics.core.types import NULL, KsqlType, MapType, name_of
-from opensea_metrics.sql.language.lowering.expressions import Expressions
+from opensea_metrics.sql.language.lowering.conditions import Conditions
 from opensea_metrics.sql.language.lowering.failing import may_be_null
 
 LAMBDAS = 8
 """The largest depth of nested lambdas. DuckDB's time and memory double with each level."""
 
 
-class Lambdas(Expressions):
+class Lambdas(Conditions):
     """Writes expressions that contain lambdas."""
 
     @abstractmethod

@@ -15,7 +15,7 @@ SHALLOW = 16
 """The largest number of operands of a chain that are nested. Longer chains are written side by side."""
 _LONG = 400
 """The largest length of a value that may be repeated, in characters."""
-REPEATING = ("parse_", "substring_")
+REPEATING = ("parse_", "substring_", "java_ordered", "has_pairs")
 """The beginnings of the names of macros that repeat their arguments (see macros)."""
 _MACRO = 200
 _MOST_DIGITS = 38

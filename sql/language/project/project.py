@@ -42,6 +42,8 @@ class Migration:
     down: tuple[Statement, ...] | None = None
     file_md5: str = ""
     """The MD5 (hex) of the file's bytes: the checksum that ksql-migrations 7.9.1 records (observed)."""
+    is_template: bool = False
+    """Whether the rendered text is not the file's text."""
 
 
 @dataclass(frozen=True)
@@ -200,6 +202,7 @@ class _Reader:
         assert isinstance(written, Located)
         checksum = hashlib.sha256(text.text.encode(errors="surrogatepass")).hexdigest()
         statements = self._statements(written)
+        content = file.path.read_bytes()
         return Migration(
             version=file.version,
             name=file.name,
@@ -208,7 +211,8 @@ class _Reader:
             statements=statements,
             checksum=checksum,
             down=self._statements(undo) if isinstance(undo, Located) else None,
-            file_md5=hashlib.md5(file.path.read_bytes(), usedforsecurity=False).hexdigest(),
+            file_md5=hashlib.md5(content, usedforsecurity=False).hexdigest(),
+            is_template=content != written.text.encode(errors="surrogatepass"),
         )
 
     def _statements(self, text: Located) -> tuple[Statement, ...]:

@@ -34,7 +34,7 @@ from opensea_metrics.sql.language.lowering.json_paths import pointer
 from opensea_metrics.sql.language.lowering.rare import table
 from opensea_metrics.sql.language.lowering.refusals import EMBEDDED
 from opensea_metrics.sql.language.lowering.template import fill
-from opensea_metrics.sql.language.lowering.writing import SHALLOW, balanced, is_changing
+from opensea_metrics.sql.language.lowering.writing import SHALLOW, balanced, is_changing, is_long
 
 _JAVA_ONLY = re.compile(r"\(\?[=!<]|[*+?}]\+|\\[1-9]")
 """Parts of regular expressions that DuckDB does not have."""
@@ -292,16 +292,13 @@ class Lowering(Calls):
         return f"({value} {'NOT LIKE' if negated else 'LIKE'} {pattern} ESCAPE chr(1))"
 
     def _filled(self, name: str, arguments: Sequence[str]) -> str:
-        usual = super()._filled
         if (unusual := table.UNUSUAL.get(name)) is None:
-            return usual(name, arguments)
-        return self.once(
-            arguments,
-            lambda once: (
-                f"CASE WHEN {fill(unusual.condition, once)} THEN {self.in_python(unusual.form, once)}"
-                f" ELSE {usual(name, once)} END"
-            ),
-        )
+            return super()._filled(name, arguments)
+        in_python = self.in_python(unusual.form, arguments)
+        if any(map(is_long, arguments)):
+            return in_python  # the text of nested calls would grow with each level
+        usual = super()._filled(name, arguments)
+        return f"CASE WHEN {fill(unusual.condition, arguments)} THEN {in_python} ELSE {usual} END"
 
     def like(self, value: str, pattern: str, negated: bool) -> str:
         return f"({value} {'NOT LIKE' if negated else 'LIKE'} {pattern})"

@@ -17,6 +17,7 @@ from opensea_metrics.sql.language.lowering.ordered.items import (
 from opensea_metrics.sql.language.lowering.ordered.stream_stream import WithinJoin
 from opensea_metrics.sql.language.lowering.ordered.tables import FOREIGN
 from opensea_metrics.sql.language.queries.analysis import Analysis
+from opensea_metrics.sql.language.statements.statements import Kind
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def _join(
         of_right, right = _keyed(right, keys[1]), replace(right, table=f"{prefix}_right")
         yield right.table, of_right
     if step.window is not None:
-        by_partition = _is_own_key(analysis, number)
+        by_partition = joins_within_partitions(analysis, number)
         yield from WithinJoin(left, right, step.window, step.side, by_partition, prefix).steps()
     elif not left.is_table:
         yield prefix, tables.stream_table(syntax, left, right, step.side == "LEFT")
@@ -95,12 +96,18 @@ def _keyed(side: ItemRelation, key: str) -> str:
     return f"SELECT {', '.join([*side.names, *ORDER])}, {key} AS _key FROM {side.table}"
 
 
-def _is_own_key(analysis: Analysis, number: int) -> bool:
-    """True if neither side of the first join of streams must be partitioned again."""
+def joins_within_partitions(analysis: Analysis, number: int) -> bool:
+    """True if the rows of a join of streams match only within a partition.
+
+    That is so if neither side must be partitioned again, and no query has written either: what a query writes is
+    partitioned by its key, so rows with one key are in one partition. Here such rows keep the partition of the record
+    that they come from.
+    """
     step = analysis.joins[number]
     own = []
     for alias, source, side in zip(analysis.aliases, analysis.sources, (step.left, step.right), strict=False):
         keys = [column.name for column in source.columns if column.is_key]
         named = (name_of(side.args["table"]), name_of(side.this)) if side.args.get("table") else None
-        own.append([named] == [(alias, key) for key in keys])
+        is_declared = source.statement.kind is Kind.CREATE_STREAM
+        own.append(is_declared and [named] == [(alias, key) for key in keys])
     return number == 0 and all(own)

@@ -87,15 +87,23 @@ def foreign(left: ItemRelation, right: ItemRelation, is_outer: bool) -> str:
 def signed(syntax: OrderedSyntax, relation: ItemRelation) -> str:
     """The changes of a table as rows that come (``_sign`` is 1) and that go (-1).
 
-    ksqlDB first takes the old row out, and then puts the new one in. So ``_s`` orders the rows that an item gives.
+    ksqlDB first takes the old row out, and then puts the new one in. So ``_s`` orders the rows that an item gives. As
+    on the embedded server, a row of a single table goes at the time of the change, in the partition of the old row.
     """
-    packed, fields = _packed(syntax, [*relation.names, "_gone"], "_old")
-    order = "_n, 2 * _s + {} AS _s, _part, _time, _key"
-    comes = f"SELECT {', '.join(relation.names)}, {order.format(1)}, 1 AS _sign FROM {relation.table} WHERE NOT _gone"
+    packed, fields = _packed(syntax, [*relation.names, "_part", "_gone"], "_old")
+    rowtime = syntax.column("ROWTIME")
+    is_single = rowtime in relation.names
+    named = [f"_time AS {name}" if name == rowtime else name for name in relation.names]
+    order = "_n, 2 * _s + {} AS _s, {}, _time, _key"
+    comes = ", ".join([*named, order.format(1, "_part"), "1 AS _sign"])
+    part = f"{fields['_part']} AS _part" if is_single else "_part"
+    old = [f"_time AS {name}" if name == rowtime else f"{fields[name]} AS {name}" for name in relation.names]
+    goes = ", ".join([*old, order.format(0, part), "-1 AS _sign"])
     pairs = f"SELECT *, lag({packed}) OVER (PARTITION BY _key ORDER BY _n, _s) AS _old FROM {relation.table}"
-    old = ", ".join(f"{fields[name]} AS {name}" for name in relation.names)
-    goes = f"SELECT {old}, {order.format(0)}, -1 AS _sign FROM ({pairs}) WHERE NOT {fields['_gone']}"
-    return f"{comes} UNION ALL {goes}"
+    return (
+        f"SELECT {comes} FROM {relation.table} WHERE NOT _gone"
+        f" UNION ALL SELECT {goes} FROM ({pairs}) WHERE NOT {fields['_gone']}"
+    )
 
 
 def newest(relation: str, keys: Sequence[str]) -> str:

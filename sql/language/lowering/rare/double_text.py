@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
+from functools import lru_cache
 
 from opensea_metrics.udfs.api import udf
 
@@ -36,6 +37,7 @@ def double_text(value: float) -> str:
     return f"{sign}{digits[0]}.{digits[1:] or '0'}E{exponent - 1}"
 
 
+@lru_cache(maxsize=1 << 16)  # the same prices appear in each window's rows
 def _digits(value: float) -> tuple[str, int]:
     """The digits of a positive number, and the exponent: the number is 0.DIGITS × 10^exponent."""
     (bits,) = struct.unpack(">q", struct.pack(">d", value))

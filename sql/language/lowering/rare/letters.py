@@ -85,16 +85,20 @@ def rpad(text: str, length: int, padding: str) -> str | None:
     return joined((given + _padding(length - len(given), pad))[:length]) if pad and length >= 0 else None
 
 
-@udf(name="ksql_split_units")
-def split_units(text: str, nothing: str) -> list[str]:
-    """SPLIT of a text by an empty one."""
-    return [joined(unit) for unit in units(text)]
+@udf(name="ksql_split")
+def split(text: str, separator: str) -> list[str]:
+    """The parts of a text between separators. An empty separator is between all characters."""
+    if separator:
+        return text.split(separator)
+    return [joined(unit) for unit in units(text)] or [""]
 
 
-@udf(name="ksql_between_units")
-def between_units(text: str, nothing: str, added: str) -> str:
-    """REPLACE of an empty text, which is between all characters."""
-    return joined(added + "".join(unit + added for unit in units(text)))
+@udf(name="ksql_replace")
+def replace(text: str, part: str, other: str) -> str:
+    """A text in which another text stands for a part. An empty part is between all characters."""
+    if part:
+        return text.replace(part, other)
+    return joined(other + "".join(unit + other for unit in units(text)))
 
 
 @udf(name="ksql_chr")

@@ -165,8 +165,10 @@ FORMS: dict[str, dict[str, PythonForm]] = {
 
 @dataclass(frozen=True)
 class Unusual:
-    """A function that DuckDB computes as Java does except for some texts. ``condition`` is a template (see
-    :mod:`sql.language.lowering.template`) that is true for these texts, for which the function is called in Python."""
+    """A function that DuckDB computes as Java does except for some texts, for which it is called in Python.
+
+    ``condition`` is a template (see :mod:`sql.language.lowering.template`) that is true for these texts.
+    """
 
     condition: str
     form: PythonForm
@@ -177,9 +179,9 @@ UNUSUAL: dict[str, Unusual] = {
     "INSTR": Unusual("has_pairs({0})", PythonForm("letters.instr", ("1", "1"))),
     "LCASE": Unusual(_NOT_ASCII, PythonForm("letters.lower")),
     "LPAD": Unusual("has_pairs({0}) OR has_pairs({2})", PythonForm("letters.lpad")),
-    "REPLACE": Unusual("{1} = '' AND has_pairs({0})", PythonForm("letters.between_units")),
+    "REPLACE": Unusual("{1} = '' AND has_pairs({0})", PythonForm("letters.replace")),
     "RPAD": Unusual("has_pairs({0}) OR has_pairs({2})", PythonForm("letters.rpad")),
-    "SPLIT": Unusual("{1} = '' AND has_pairs({0})", PythonForm("letters.split_units")),
+    "SPLIT": Unusual("{1} = '' AND has_pairs({0})", PythonForm("letters.split")),
     "SUBSTRING": Unusual("has_pairs({0})", PythonForm("letters.substring", ("2147483647",))),
     "SUBSTRING OF LENGTH": Unusual("has_pairs({0})", PythonForm("letters.substring")),
     "UCASE": Unusual(_NOT_ASCII, PythonForm("letters.upper")),

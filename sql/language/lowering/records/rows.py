@@ -44,8 +44,8 @@ _Path = tuple[str, ...]
 class Default:
     """A value for a column in records that do not have it.
 
-    ``sql`` is over the record's text in ``line``, and over texts that are read with the record. For each name of such
-    a text, ``texts`` has the path of a declared struct, and the name of the text in it as records spell it.
+    ``sql`` computes it from the record's text in ``line``, and from texts that are read with the record. For each name
+    of these in ``sql``, ``texts`` has the path of a declared struct, and the text's name in it as records spell it.
     """
 
     column: str
@@ -81,9 +81,9 @@ def decoded(
 
     ``lines`` has the columns ``line`` (the value), ``path`` and ``ts`` (the record's timestamp, epoch ms). For a
     source with keys it has ``key``, for one with a column of headers ``headers``. The result has the source's
-    columns, WINDOWSTART and WINDOWEND if keys have windows, ROWTIME, and ``_path``. For a record that cannot be
-    read, ``_failed`` has the reason and ``_line`` the text. For a stream's record without a value the reason is
-    :data:`NO_VALUE`. ``carried`` are further columns of ``lines`` that the result keeps.
+    columns, WINDOWSTART and WINDOWEND if keys have windows, and ROWTIME. For a record that cannot be read,
+    ``_failed`` has the reason, ``_line`` the text and ``_path`` the file. For a stream's record without a value, the
+    reason is :data:`NO_VALUE`. ``carried`` are further columns of ``lines`` that the result keeps.
 
     ``names`` is the spelling of field names in most lines. ``odd`` is a condition for the lines that may have another
     spelling. Without it, the SQL searches the lines for other spellings, which takes longer. With ``all_json``, a line
@@ -127,8 +127,9 @@ def decoded(
         end = "WINDOWEND" if source.window.is_session else "WINDOWSTART"
         size = 0 if source.window.is_session else source.window.size
         selected += [f"{columns['WINDOWSTART']} AS WINDOWSTART", f"{columns[end]} + {size} AS WINDOWEND"]
-    selected += [*carried, "path AS _path", "_time AS ROWTIME", "_why AS _failed"]
-    return f"SELECT {', '.join(selected)}, CASE WHEN _why IS NOT NULL THEN line END AS _line FROM ({rows})"
+    selected += [*carried, "_time AS ROWTIME", "_why AS _failed"]
+    selected += [f"CASE WHEN _why IS NOT NULL THEN {name} END AS _{name}" for name in ("line", "path")]
+    return f"SELECT {', '.join(selected)} FROM ({rows})"
 
 
 def _read(source: Source) -> list[Column]:
