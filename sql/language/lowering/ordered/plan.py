@@ -99,9 +99,8 @@ def _keyed(side: ItemRelation, key: str) -> str:
 def joins_within_partitions(analysis: Analysis, number: int) -> bool:
     """True if the rows of a join of streams match only within a partition.
 
-    That is so if neither side must be partitioned again, and no query has written either: what a query writes is
-    partitioned by its key, so rows with one key are in one partition. Here such rows keep the partition of the record
-    that they come from.
+    That is so if neither side must be partitioned again, and no query has written either. ksqlDB writes all rows of
+    one key into one partition. Here they keep the partitions of the records that they come from.
     """
     step = analysis.joins[number]
     own = []
