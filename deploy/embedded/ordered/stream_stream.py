@@ -17,7 +17,6 @@ from opensea_metrics.deploy.embedded.ordered.side import Side
 from opensea_metrics.sql.language.lowering.duckdb.ordered import ORDER
 from opensea_metrics.sql.language.queries.analysis import JoinWindow
 
-_DAY = 86_400_000
 _TEMP = "CREATE OR REPLACE TEMP TABLE"
 
 
@@ -34,22 +33,6 @@ class StreamJoin:
     window: JoinWindow
     side: str
     by_partition: bool
-
-    @property
-    def kept(self) -> int:
-        """For how long (ms of the side's own greatest time) a record can find a match."""
-        window = self.window
-        grace = max(0, _DAY - 2 * window.before) if window.grace is None else window.grace
-        return window.before + window.after + grace
-
-    @property
-    def span(self) -> tuple[int, int]:
-        """How long before and after the left record the right one may be, in ms.
-
-        ksqlDB runs a RIGHT join as a LEFT join of the other side, and WITHIN then counts from the right record.
-        """
-        before, after = self.window.before, self.window.after
-        return (after, before) if self.side == "RIGHT" else (before, after)
 
     def create(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Create the empty tables of records.
@@ -110,7 +93,7 @@ class StreamJoin:
 
         Times are cut into slices as long as the window, so that a key with many records does not meet all of them.
         """
-        before, after = self.span
+        before, after = self.window.span(self.side)
         size = before + after + 1
         left = (
             "SELECT _id, _key, _time, _n, _s, _task,"
@@ -133,7 +116,7 @@ class StreamJoin:
         seen = "CASE WHEN _is_left THEN _seen_1 ELSE _seen_0 END"
         cursor.execute(
             f"{_TEMP} pairs AS SELECT pairs.* FROM ({pairs}) AS pairs JOIN clock USING (_n, _s)"
-            f" WHERE _other_time > {seen} - {self.kept}"
+            f" WHERE _other_time > {seen} - {self.window.kept}"
         )
 
     def _matched(self) -> str:
@@ -161,7 +144,7 @@ class StreamJoin:
         if self.window.grace is None:
             cursor.execute(f"{_TEMP} lonely_{number} AS SELECT _id, _n AS _at, 2 AS _phase FROM ({unmatched})")
             return
-        before, after = self.span
+        before, after = self.window.span(self.side)
         open_for = after if number == 0 else before
         # A record whose window has ended before it arrived does not wait, and neither does one without a key.
         now = f"c._now > s._time + {open_for} OR s._key IS NULL"
@@ -204,7 +187,7 @@ class StreamJoin:
             last = "row_number() OVER (PARTITION BY _task, _key ORDER BY _time DESC)"
             cursor.execute(
                 f"{_TEMP} kept AS SELECT {', '.join(columns)}, {order}, {waits} AS _waits FROM side_{number}"
-                f" QUALIFY CASE WHEN _key IS NULL THEN {last} = 1 ELSE _time > {newest} - {self.kept} END"
+                f" QUALIFY CASE WHEN _key IS NULL THEN {last} = 1 ELSE _time > {newest} - {self.window.kept} END"
             )
             cursor.execute(f"DELETE FROM {self.rows[number]}")
             cursor.execute(f"INSERT INTO {self.rows[number]} BY NAME SELECT * FROM kept")

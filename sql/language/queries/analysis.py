@@ -12,6 +12,8 @@ from opensea_metrics.sql.language.catalog.sources import Column, Source, Window
 from opensea_metrics.sql.language.functions import library as functions
 from opensea_metrics.sql.language.statements.statements import Statement
 
+_DAY = 86_400_000  # ms
+
 
 @dataclass(frozen=True)
 class Projection:
@@ -29,6 +31,19 @@ class JoinWindow:
     before: int
     after: int
     grace: int | None
+
+    @property
+    def kept(self) -> int:
+        """For how long (ms of the side's own greatest time) a record can find a match."""
+        grace = max(0, _DAY - 2 * self.before) if self.grace is None else self.grace
+        return self.before + self.after + grace
+
+    def span(self, side: str) -> tuple[int, int]:
+        """How long before and after the left record the right one may be, in ms; ``side`` is that of the JOIN.
+
+        ksqlDB runs a RIGHT join as a LEFT join of the other side, and WITHIN then counts from the right record.
+        """
+        return (self.after, self.before) if side == "RIGHT" else (self.before, self.after)
 
 
 @dataclass(frozen=True)

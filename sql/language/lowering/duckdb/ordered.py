@@ -15,14 +15,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from sqlglot import exp
-
 from opensea_metrics.core.quoting import column as column_of
-from opensea_metrics.core.types import name_of
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering import selects
 from opensea_metrics.sql.language.lowering.duckdb.expressions import Lowering
 from opensea_metrics.sql.language.lowering.duckdb.selects import joined_columns, selected
+from opensea_metrics.sql.language.lowering.ordered.items import qualified_columns
 from opensea_metrics.sql.language.queries.analysis import Analysis
 
 ORDER = ("_n", "_s", "_part", "_time", "_gone")
@@ -57,7 +55,7 @@ class StepKeys:
 @lru_cache(maxsize=1_000)
 def inputs(analysis: Analysis) -> tuple[Input, ...]:
     """The sources of a SELECT with the columns that it needs of them."""
-    read = _columns_read(analysis)
+    read = qualified_columns(analysis)
     result = []
     for alias, source in zip(analysis.aliases, analysis.sources, strict=True):
         keys = [column.name for column in source.columns if column.is_key]
@@ -113,18 +111,3 @@ def _key(columns: list[str]) -> str:
         return columns[0]
     known = " AND ".join(f"{column} IS NOT NULL" for column in columns)
     return f"CASE WHEN {known} THEN row({', '.join(columns)}) END"
-
-
-def _columns_read(analysis: Analysis) -> set[tuple[str, str]]:
-    """The columns that a SELECT with joins reads, by alias and name."""
-    read = [projection.expression for projection in analysis.projections]
-    read += [*analysis.group, *analysis.partition]
-    read += [clause for clause in (analysis.where, analysis.having) if clause is not None]
-    for step in analysis.joins:
-        read += [step.left, step.right]
-    return {
-        (name_of(column.args["table"]), name_of(column.this))
-        for expression in read
-        for column in expression.find_all(exp.Column)
-        if column.args.get("table")
-    }

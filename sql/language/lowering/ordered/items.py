@@ -68,7 +68,7 @@ class ItemRelation:
     is_table: bool
 
 
-def columns_read(analysis: Analysis) -> set[tuple[str, str]]:
+def qualified_columns(analysis: Analysis) -> set[tuple[str, str]]:
     """The columns that a SELECT with joins reads, by alias and name."""
     read = [projection.expression for projection in analysis.projections]
     read += [*analysis.group, *analysis.partition]
@@ -94,7 +94,7 @@ def names_read(analysis: Analysis, number: int) -> list[str]:
     names = [name for name in source.readable() if name not in (*_OF_RECORDS, *headers)]
     if not analysis.joined:
         return names
-    read = columns_read(analysis)
+    read = qualified_columns(analysis)
     return [name for name in names if (alias, name) in read or (source.is_table and name in keys)]
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from opensea_metrics.sql.language.lowering.ordered.items import ORDER, ItemRelation
 from opensea_metrics.sql.language.queries.analysis import JoinWindow
 
-_DAY = 86_400_000
 _BEFORE = "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
 
 
@@ -30,22 +29,6 @@ class WithinJoin:
     side: str
     by_partition: bool
     prefix: str
-
-    @property
-    def kept(self) -> int:
-        """For how long (ms of the side's own greatest time) a record can find a match."""
-        window = self.window
-        grace = max(0, _DAY - 2 * window.before) if window.grace is None else window.grace
-        return window.before + window.after + grace
-
-    @property
-    def span(self) -> tuple[int, int]:
-        """How long before and after the left record the right one may be, in ms.
-
-        ksqlDB runs a RIGHT join as a LEFT join of the other side, and WITHIN then counts from the right record.
-        """
-        before, after = self.window.before, self.window.after
-        return (after, before) if self.side == "RIGHT" else (before, after)
 
     def steps(self) -> Iterator[tuple[str, str]]:
         """Names of relations with their SQL. Each reads those before it, and the last one has the joined items."""
@@ -85,7 +68,7 @@ class WithinJoin:
 
         Times are cut into slices as long as the window, so that a key with many records does not meet all of them.
         """
-        before, after = self.span
+        before, after = self.window.span(self.side)
         size = before + after + 1
         left = [*self.left.names, *ORDER, "_key"]
         first, last = f"_time - {before}", f"_time + {after}"
@@ -112,7 +95,7 @@ class WithinJoin:
         pairs = f"SELECT *, {later} FROM ({pairs})"
         return (
             f"SELECT p.* FROM ({pairs}) AS p JOIN ({clock}) AS c ON p._n = c._n AND p._s = c._s"
-            f" WHERE {earlier} > c._seen - {self.kept}"
+            f" WHERE {earlier} > c._seen - {self.window.kept}"
         )
 
     def _matched(self) -> str:
@@ -146,7 +129,7 @@ class WithinJoin:
         chosen = ", ".join(result)
         if self.window.grace is None:
             return f"SELECT {chosen} FROM (SELECT *, _n AS _at, 2 AS _phase FROM ({waiting}))"
-        before, after = self.span
+        before, after = self.window.span(self.side)
         open_for = after if number == 0 else before
         # A record whose window has ended before it arrived does not wait, and neither does one without a key.
         at_once = f"_now > _time + {open_for} OR _key IS NULL"
