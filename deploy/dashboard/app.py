@@ -211,9 +211,11 @@ class _Pages:
         async for message in self._streams.events(chosen, self._newest(window)):
             yield message
 
-    def _newest(self, window: DeployedWindow | Problem | None) -> Callable[[], int | None]:
-        """Gives the time of the newest event."""
-        if not isinstance(window, DeployedWindow):
+    def _newest(self, window: DeployedWindow | Problem | None) -> Callable[[], int | None] | None:
+        """Gives the time of the newest event. None if the server has no market tables, so that nobody knows it."""
+        if isinstance(window, Problem):
+            return None
+        if window is None:
             return lambda: None
         market = self._hub.market(window)
 

@@ -50,8 +50,10 @@ class Streams:
         for page in self._pages:
             page.set()
 
-    async def events(self, parts: tuple[PagePart, ...], newest: Callable[[], int | None]) -> AsyncIterator[bytes]:
-        """The events of a page. ``newest`` is the time of the newest event of the market, in epoch ms."""
+    async def events(
+        self, parts: tuple[PagePart, ...], newest: Callable[[], int | None] | None
+    ) -> AsyncIterator[bytes]:
+        """The events of a page. ``newest`` is the time of the newest event (epoch ms), if there are market tables."""
         page = asyncio.Event()
         self._pages.add(page)
         states: dict[str, Any] = {}
@@ -70,7 +72,8 @@ class Streams:
                     errors = (feed.error for part in parts for feed in part.feeds)
                     status = {
                         "now": time.time_ns() // 1_000_000,
-                        "newest": newest(),
+                        "newest": newest() if newest else None,
+                        "hasMarket": newest is not None,
                         "error": next((error for error in errors if error), None),
                     }
                     yield event("status", status)

@@ -24,6 +24,7 @@ def test_an_empty_server_says_what_is_missing_and_begins_by_itself(tmp_path: Pat
         expect(page.locator("#notice")).to_contain_text("The server runs, but it has no metrics yet")
         expect(page.locator("#notice")).to_contain_text("V002, V003, V005")
         expect(page.locator("#notice pre")).to_contain_text("opensea-metrics apply")
+        expect(page.locator("#fresh-text")).to_have_text("Connected")  # nobody knows of events without a market
         lineage = open_page(f"{place.url}/lineage")
         expect(lineage.locator("#migrations-said")).to_contain_text("5 pending")
         commands.apply(place.client, SQL, WINDOWS, target=2)

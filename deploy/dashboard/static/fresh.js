@@ -47,6 +47,7 @@ function line() {
   if (lostAt !== null) return ['lost', `Lost connection · ${duration(Date.now() - lostAt)}`, 'The dashboard does not answer. The page reconnects by itself.'];
   if (!status) return ['waiting', 'Connecting…', ''];
   if (status.error) return ['lost', 'Lost connection to the server', visible(status.error, 1000)];
+  if (!status.hasMarket) return ['live', 'Connected', 'The server has no market tables, so the time of the newest event is unknown.'];
   if (!status.newest) return ['quiet', 'No events yet', 'The dashboard and the server are connected.'];
   const age = Date.now() + skew - status.newest;
   const title = `Newest event: ${bothTimes(status.newest)}. Records that queries have not read: ${lag}.`;

@@ -7,7 +7,7 @@ const LATE = 15_000; // ms without an event: the server sends one every 5 second
 const AGAIN = 1000;
 
 /**
- * @typedef {{now: number, newest: number | null, error: string | null}} Status
+ * @typedef {{now: number, newest: number | null, hasMarket: boolean, error: string | null}} Status
  * @typedef {Record<string, (data: any) => void>} Handlers
  */
 
