@@ -104,7 +104,7 @@ def test_a_hidden_page_has_no_connection(tmp_path: Path, open_page: OpenPage) ->
         client = KsqlClient(url)
         with running_dashboard(client) as dashboard:
             page = open_page(f"{dashboard}/ask")
-            expect(page.locator("#fresh")).to_have_attribute("data-state", "quiet")
+            expect(page.locator("#fresh")).to_have_attribute("data-state", "live")
             hide = "Object.defineProperty(document, 'hidden', {value: %s, configurable: true});"
             event = "document.dispatchEvent(new Event('visibilitychange'));"
             page.evaluate("() => { window.opened = 0; const E = EventSource; window.EventSource = class extends E {"
