@@ -22,12 +22,14 @@ from pathlib import Path
 from typing import NoReturn
 
 _SCRIPT = """#!{python} -IS
-import json, os, socket, sys
+import json, os, signal, socket, sys
 server = socket.socket(socket.AF_UNIX)
 server.connect({address!r})
 request = json.dumps([sys.argv, os.getcwd(), dict(os.environ)]).encode()
 socket.send_fds(server, [len(request).to_bytes(8, "big")], [0, 1, 2])
 server.sendall(request)
+# The other process then ends the command, and replies when it has ended.
+signal.signal(signal.SIGTERM, lambda *_: server.shutdown(socket.SHUT_WR))
 sys.exit(int(server.recv(8) or b"1"))
 """
 PYTHON = "run-python-file"
@@ -76,7 +78,7 @@ def serve(address: str) -> None:
 
 
 def _watch(connection: socket.socket) -> NoReturn:
-    """Run a command in a child, reply with its exit code, and end it if the script goes away."""
+    """Run a command in a child, reply with its exit code, and end it if the script ends or gets SIGTERM."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     length, streams, _, _ = socket.recv_fds(connection, 8, 3)
     with connection.makefile("rb") as file:
