@@ -66,7 +66,7 @@ def scalar(definition: Definition) -> Callable[..., pa.Array]:
         assert definition.arrow is not None
         try:
             return definition.arrow(*map(_whole, columns))
-        except Exception as error:
+        except calls.FAILURES as error:
             calls.log_error(definition.name, error)
             return row_by_row(*columns)
 

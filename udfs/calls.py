@@ -27,6 +27,9 @@ def log_error(name: str, error: BaseException) -> None:
     where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     logging.getLogger(f"opensea_metrics.udfs.{name}").error("%s%s", last, where)
 
+FAILURES = (Exception, SystemExit)
+"""What a function may raise. ``sys.exit()`` in a function must not end the program that calls it."""
+
 
 def guarded(definition: Definition) -> Callable[..., Any]:
     """A scalar or table function over plain values. It never raises."""
@@ -43,7 +46,7 @@ def guarded(definition: Definition) -> Callable[..., Any]:
             if convert:
                 arguments = tuple(map(_read, readers, arguments))
             return write(call(*arguments))
-        except Exception as error:
+        except FAILURES as error:
             log_error(definition.name, error)
             return None
 
@@ -109,7 +112,7 @@ class Aggregation:
             for row in kept:
                 state = self.add(state, *row)
             return self.text(state)
-        except Exception:
+        except FAILURES:
             return self._row_by_row(kept)
 
     def _row_by_row(self, rows: Iterable[Sequence[Any]]) -> str:
@@ -118,7 +121,7 @@ class Aggregation:
         for row in rows:
             try:
                 text = self.accumulate(text, *row)
-            except Exception as error:
+            except FAILURES as error:
                 log_error(self.definition.name, error)
         return text
 
@@ -130,7 +133,7 @@ class Aggregation:
                 continue
             try:
                 merged = state if merged is None else self.merge(merged, state)
-            except Exception as error:
+            except FAILURES as error:
                 log_error(self.definition.name, error)
         return merged if merged is not None else self.initialize()
 
@@ -138,7 +141,7 @@ class Aggregation:
         """The result as a plain value, or NULL if it cannot be computed."""
         try:
             return self._write(self.result(self.initialize() if state is None else state))
-        except Exception as error:
+        except FAILURES as error:
             log_error(self.definition.name, error)
             return None
 
@@ -146,7 +149,7 @@ class Aggregation:
         """The result of a state that is not text, as :meth:`finish` returns it."""
         try:
             return self._write(self.conclude(state))
-        except Exception as error:
+        except FAILURES as error:
             log_error(self.definition.name, error)
             return None
 

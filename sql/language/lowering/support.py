@@ -17,6 +17,7 @@ from opensea_metrics.sql.language.lowering.duckdb import aggregates, items, sele
 from opensea_metrics.sql.language.lowering.duckdb.expressions import Lowering
 from opensea_metrics.sql.language.lowering.rare import table
 from opensea_metrics.sql.language.lowering.refusals import EMBEDDED, SPARK, Unsupported
+from opensea_metrics.sql.language.lowering.selects import aggregate_calls
 from opensea_metrics.sql.language.lowering.spark import items as spark_items
 from opensea_metrics.sql.language.lowering.spark import selects as spark_selects
 from opensea_metrics.sql.language.queries.analysis import Analysis
@@ -173,6 +174,7 @@ def check_query(analysis: Analysis, engine: str) -> None:
         check_types(source, engine, analysis.statement.place)
     if engine != EMBEDDED:
         _check_record_columns(analysis, engine)
+        _check_lists_of_sessions(analysis, engine)
     try:
         (spark_items if engine == SPARK else items).ITEMS.key_sides(analysis)
         if engine == SPARK:
@@ -183,6 +185,15 @@ def check_query(analysis: Analysis, engine: str) -> None:
             selects.rows(analysis, "")
     except Unsupported as error:
         raise Unsupported(error.feature, engine, error.place) from None
+
+
+def _check_lists_of_sessions(analysis: Analysis, engine: str) -> None:
+    """Raise Unsupported for a list over sessions: it is in the order in which the server has merged the sessions."""
+    if analysis.window is None or not analysis.window.is_session:
+        return
+    for call in aggregate_calls(analysis):
+        if (name := str(call.this).upper()) in ("COLLECT_LIST", "COLLECT_SET"):
+            raise Unsupported(f"{name} over a SESSION window", engine, where(analysis.statement, call))
 
 
 def _check_record_columns(analysis: Analysis, engine: str) -> None:
