@@ -40,6 +40,7 @@ soak: install ## 300 random schedules of kill -9, lost files, full disks … aga
 	SOAK_SCHEDULES=300 SOAK_SEED=$${SOAK_SEED:-$$(date +%s)} $(VENV)/bin/python -m pytest tests/embedded/test_soak.py
 	KILLS=300 $(VENV)/bin/python -m pytest tests/embedded/test_kills.py
 	HOSTILE=all $(VENV)/bin/python -m pytest tests/embedded/test_hostile.py
+	JOIN_EXAMPLES=200 $(VENV)/bin/python -m pytest tests/embedded/test_joins.py tests/spark_batch/test_recompute_joins.py
 
 # The report names the modules that mypy has checked.
 lint: install ## ruff, and mypy of every Python file that git has

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -207,7 +208,8 @@ RECORDS = st.lists(
 
 
 SETTINGS = settings(
-    max_examples=5,
+    max_examples=int(os.environ.get("JOIN_EXAMPLES", "5")),
+    derandomize="JOIN_EXAMPLES" not in os.environ,
     deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # an example takes seconds, and shrinking needs hundreds
     suppress_health_check=[HealthCheck.too_slow],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -18,9 +19,9 @@ from hypothesis import strategies as st
 from opensea_metrics.deploy.client import KsqlClient, KsqlError
 from opensea_metrics.deploy.demo import wait_until_read
 from opensea_metrics.deploy.embedded import server
-from opensea_metrics.udfs import Int32, aggregate, registry
+from opensea_metrics.udfs import Int32, aggregate, api, registry, udf
 from opensea_metrics.udfs import duckdb as duckdb_udfs
-from opensea_metrics.udfs.calls import Aggregation
+from opensea_metrics.udfs.calls import Aggregation, guarded
 from opensea_metrics.udfs.functions.quantiles import SketchMedian, SketchPercentile
 from opensea_metrics.udfs.functions.token_amounts import token_amount, token_amount_double
 from opensea_metrics.udfs.functions.top import TopByKey
@@ -78,6 +79,15 @@ def test_an_exception_is_logged_with_its_last_line(
     assert record.name == "opensea_metrics.udfs.WHOLE"
     assert record.getMessage().startswith("ValueError: invalid literal for int() with base 10: 'x' (")
     assert "echoes.py:" in record.getMessage()
+
+
+def test_sys_exit_gives_null(caplog: pytest.LogCaptureFixture) -> None:
+    @udf
+    def leaving(number: int) -> int:
+        sys.exit(number)
+
+    assert guarded(getattr(leaving, api.ATTRIBUTE))(3) is None
+    assert caplog.messages[0].startswith("SystemExit: 3")
 
 
 def test_a_bad_row_is_left_out_of_an_aggregate(own: Path, caplog: pytest.LogCaptureFixture) -> None:
