@@ -24,8 +24,8 @@ demo: $(VENV)/demo-ready ## run the whole thing on sample events and show metric
 
 install: $(VENV)/ready ## make .venv with everything for development
 
-# Two files at a time; one after the other against a ksqlDB that they share.
-PYTEST = $(VENV)/bin/python -m pytest $(if $(KSQLDB_URL),,-n 2 --dist loadfile --no-loadscope-reorder)
+# Three files at a time, because tests wait half of their time; one after the other against a ksqlDB that they share.
+PYTEST = $(VENV)/bin/python -m pytest $(if $(KSQLDB_URL),,-n 3 --dist loadfile --no-loadscope-reorder)
 
 test: install ## run the tests, but for the slow ones
 	$(PYTEST) -m "not slow"
