@@ -130,15 +130,7 @@ class DuckDbResults:
         for query in self._pipeline.first:
             self._ordered.keep_history(query)
         for query in self._pipeline.later:
-            if not query.analysis.is_ordered:
-                relation = self._ordered.rows if self._pipeline.drops_late(query) else self._relation
-                self._group(query, relation(query.analysis.source))
-                self._ordered.keep_history(query)
-            elif not query.analysis.is_aggregation:
-                self._ordered.select(query)
-            else:
-                with self._ordered.grouped(query) as rows:
-                    self._group(query, rows)
+            self._ordered.compute(query, self._relation, self._group)
 
     def _group(self, query: Query, relation: str) -> None:
         """Compute a grouping from the rows of a relation."""

@@ -5,7 +5,7 @@ The way is the same on both engines. An engine computes relations and keeps them
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -88,6 +88,23 @@ class OrderedQueries:
             rows = f"SELECT *, 0 AS _part, false AS _gone FROM ({self._engine.final(query)})"
         names = [column.name for column in analysis.columns]
         return self._engine.as_source(source, rows, names, CARRIED)
+
+    def compute(
+        self, query: Query, relation: Callable[[Source], str], group: Callable[[Query, str], None]
+    ) -> None:
+        """Compute a query, after those that it reads. ``relation`` gives the rows of a source in no order.
+
+        ``group`` computes a grouping from a relation of rows.
+        """
+        if not query.analysis.is_ordered:
+            rows_of = self.rows if self._pipeline.drops_late(query) else relation
+            group(query, rows_of(query.analysis.source))
+            self.keep_history(query)
+        elif not query.analysis.is_aggregation:
+            self.select(query)
+        else:
+            with self.grouped(query) as rows:
+                group(query, rows)
 
     def select(self, query: Query) -> None:
         """Compute a query without groups. A table gets all its changes."""

@@ -96,15 +96,7 @@ class SparkResults:
         for source in self._pipeline.inputs:
             self._ordered.keep_input(source, self._in_place(source))
         for query in (*self._pipeline.first, *self._pipeline.later):
-            if not query.analysis.is_ordered:
-                relation = self._ordered.rows if self._pipeline.drops_late(query) else self._relation
-                self._group(query, relation(query.analysis.source))
-                self._ordered.keep_history(query)
-            elif not query.analysis.is_aggregation:
-                self._ordered.select(query)
-            else:
-                with self._ordered.grouped(query) as rows:
-                    self._group(query, rows)
+            self._ordered.compute(query, self._relation, self._group)
 
     def _group(self, query: Query, relation: str) -> None:
         """Compute a grouping from the rows of a relation."""
