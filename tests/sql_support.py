@@ -19,8 +19,8 @@ import yaml
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.core.types import castable
-from opensea_metrics.deploy.embedded.printed_topic import PrintedTopic, print_statement
-from opensea_metrics.deploy.embedded.queries import TransientQuery
+from opensea_metrics.deploy.embedded.queries.client_queries import TransientQuery
+from opensea_metrics.deploy.embedded.queries.printed_topic import PrintedTopic, print_statement
 from opensea_metrics.deploy.embedded.trial import Trial
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied

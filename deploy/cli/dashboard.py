@@ -18,8 +18,8 @@ from opensea_metrics.deploy.config import DashboardSettings
 from opensea_metrics.deploy.dashboard import server as web
 from opensea_metrics.deploy.dashboard.options import DashboardOptions
 from opensea_metrics.deploy.dashboard.tables import ServerTables
-from opensea_metrics.deploy.embedded.policy import Policy
-from opensea_metrics.deploy.embedded.web_server import LOOPBACK, PortInUse
+from opensea_metrics.deploy.embedded.rest.policy import Policy
+from opensea_metrics.deploy.embedded.rest.web_server import LOOPBACK, PortInUse
 from opensea_metrics.deploy.output.plain import say
 
 _COLLECTED_OFTEN = (2_000, 10, 10)

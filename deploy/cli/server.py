@@ -18,7 +18,7 @@ from opensea_metrics.deploy.demo import run as run_demo
 from opensea_metrics.deploy.embedded import server as embedded
 from opensea_metrics.deploy.embedded.activity import activity
 from opensea_metrics.deploy.embedded.engine import Engine
-from opensea_metrics.deploy.embedded.policy import Policy
+from opensea_metrics.deploy.embedded.rest.policy import Policy
 from opensea_metrics.deploy.migrations.record.store import RECORD_NAMES
 from opensea_metrics.deploy.output.activity import ServerStatusLine
 from opensea_metrics.deploy.output.plain import say

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.deploy.config import ServeSettings
-from opensea_metrics.deploy.embedded.origins import is_address, is_loopback
-from opensea_metrics.deploy.embedded.policy import Certificate, Credentials, Policy
+from opensea_metrics.deploy.embedded.rest.origins import is_address, is_loopback
+from opensea_metrics.deploy.embedded.rest.policy import Certificate, Credentials, Policy
 
 _NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 

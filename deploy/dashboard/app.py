@@ -30,9 +30,9 @@ from opensea_metrics.deploy.dashboard.stream import PagePart, Streams, event
 from opensea_metrics.deploy.dashboard.tables import ServerTables
 from opensea_metrics.deploy.dashboard.view import BadView, PageView
 from opensea_metrics.deploy.dashboard.windows import DeployedWindow
-from opensea_metrics.deploy.embedded import access, bodies, origins
-from opensea_metrics.deploy.embedded.policy import Policy
-from opensea_metrics.deploy.embedded.request_checks import RequestChecks
+from opensea_metrics.deploy.embedded.rest import access, bodies, origins
+from opensea_metrics.deploy.embedded.rest.policy import Policy
+from opensea_metrics.deploy.embedded.rest.request_checks import RequestChecks
 from opensea_metrics.deploy.output.excerpts import error_text
 
 _FOLDER = Path(__file__).parent

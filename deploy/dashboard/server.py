@@ -13,9 +13,9 @@ import anyio.to_thread
 from opensea_metrics.deploy.dashboard.app import create
 from opensea_metrics.deploy.dashboard.options import DashboardOptions
 from opensea_metrics.deploy.dashboard.stream import Streams
-from opensea_metrics.deploy.embedded import web_server
-from opensea_metrics.deploy.embedded.policy import Policy
-from opensea_metrics.deploy.embedded.web_server import (
+from opensea_metrics.deploy.embedded.rest import web_server
+from opensea_metrics.deploy.embedded.rest.policy import Policy
+from opensea_metrics.deploy.embedded.rest.web_server import (
     LOOPBACK,
     check_certificate,
     in_thread,

@@ -1,10 +1,9 @@
 """An embedded server that speaks ksqlDB's REST interface over DuckDB.
 
-- ``server`` and ``app`` speak HTTP, and ``replies`` shapes the answers.
-- ``engine`` holds the catalog and moves data.
-- ``topics`` defines what a topic is, and ``stored_topic`` implements the topics of a data directory.
-- ``archive`` finds and reads files.
-- ``aggregation`` keeps windowed state, and ``retention`` deletes old data.
-- ``queries`` answers pull and push queries.
+- ``rest`` speaks HTTP, and ``statements`` runs the statements of a request.
+- ``engine`` holds the catalog, and ``rounds`` moves data.
+- ``queries`` computes streams, windows and joins, and answers pull and push queries.
+- ``topics`` defines what a topic is, and implements the topics of a data directory.
+- ``files`` finds and reads archive files.
 - ``storage`` is the database below all of them.
 """

@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from opensea_metrics.deploy.embedded import readers
 from opensea_metrics.deploy.embedded.engine import Engine
-from opensea_metrics.deploy.embedded.positions import STREAM_TIME, positions
+from opensea_metrics.deploy.embedded.topics import readers
+from opensea_metrics.deploy.embedded.topics.positions import STREAM_TIME, positions
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from opensea_metrics.core.errors import SqlError
-from opensea_metrics.deploy.embedded import (
-    effects,
-    log_tables,
-    metastore,
-    processing_log,
-)
+from opensea_metrics.deploy.embedded import metastore
 from opensea_metrics.deploy.embedded.health import ServerPart
 from opensea_metrics.deploy.embedded.metastore import TopicInfo
 from opensea_metrics.deploy.embedded.rounds import Rounds
+from opensea_metrics.deploy.embedded.statements import effects
 from opensea_metrics.deploy.embedded.storage import transaction
-from opensea_metrics.deploy.embedded.topics import TopicRecord
+from opensea_metrics.deploy.embedded.topics import log_tables, processing_log
+from opensea_metrics.deploy.embedded.topics.record_topic import TopicRecord
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied
 from opensea_metrics.sql.language.catalog.sources import Source

@@ -12,23 +12,18 @@ from pathlib import Path
 import duckdb
 
 from opensea_metrics.core.errors import SqlError
-from opensea_metrics.deploy.embedded import (
-    log_tables,
-    metastore,
-    processing_log,
-    readers,
-    record_store,
-    refusals,
-)
-from opensea_metrics.deploy.embedded.archive import Register
-from opensea_metrics.deploy.embedded.disk import DiskUse, disk_use
+from opensea_metrics.deploy.embedded import metastore
+from opensea_metrics.deploy.embedded.files import refusals
+from opensea_metrics.deploy.embedded.files.archive import Register
 from opensea_metrics.deploy.embedded.health import Health, ServerPart
-from opensea_metrics.deploy.embedded.listeners import Listeners
-from opensea_metrics.deploy.embedded.logs import Counts
-from opensea_metrics.deploy.embedded.positions import KnownPositions
 from opensea_metrics.deploy.embedded.storage import Storage, damaged
-from opensea_metrics.deploy.embedded.stored_topic import StoredTopics
-from opensea_metrics.deploy.embedded.topics import Positions, RecordTopic
+from opensea_metrics.deploy.embedded.topics import log_tables, processing_log, readers, record_store
+from opensea_metrics.deploy.embedded.topics.disk import DiskUse, disk_use
+from opensea_metrics.deploy.embedded.topics.listeners import Listeners
+from opensea_metrics.deploy.embedded.topics.logs import Counts
+from opensea_metrics.deploy.embedded.topics.positions import KnownPositions
+from opensea_metrics.deploy.embedded.topics.record_topic import Positions, RecordTopic
+from opensea_metrics.deploy.embedded.topics.stored_topic import StoredTopics
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 from opensea_metrics.core.errors import SqlError, os_reason
-from opensea_metrics.deploy.embedded import walk
+from opensea_metrics.deploy.embedded.files import walk
 from opensea_metrics.deploy.embedded.replay import replayed
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 

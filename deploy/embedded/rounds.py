@@ -8,22 +8,15 @@ from contextlib import suppress
 
 import duckdb
 
-from opensea_metrics.deploy.embedded import (
-    health,
-    log_tables,
-    metastore,
-    persistent,
-    processing_log,
-    readers,
-    refusals,
-    retention,
-    walk,
-)
+from opensea_metrics.deploy.embedded import health, metastore
 from opensea_metrics.deploy.embedded.engine_state import EngineState
+from opensea_metrics.deploy.embedded.files import refusals, walk
 from opensea_metrics.deploy.embedded.health import ServerPart
-from opensea_metrics.deploy.embedded.processing_log import Report
+from opensea_metrics.deploy.embedded.queries import persistent
 from opensea_metrics.deploy.embedded.storage import transaction
-from opensea_metrics.deploy.embedded.topics import Positions
+from opensea_metrics.deploy.embedded.topics import log_tables, processing_log, readers, retention
+from opensea_metrics.deploy.embedded.topics.processing_log import Report
+from opensea_metrics.deploy.embedded.topics.record_topic import Positions
 from opensea_metrics.sql.language.catalog.catalog import Query
 
 _IDLE = 0.15

@@ -11,12 +11,11 @@ from pathlib import Path
 import duckdb
 
 from opensea_metrics.core.errors import SqlError
-from opensea_metrics.deploy.embedded import app, http2, web_server
 from opensea_metrics.deploy.embedded.engine import Engine
-from opensea_metrics.deploy.embedded.open_requests import OpenRequests
-from opensea_metrics.deploy.embedded.policy import Policy
-from opensea_metrics.deploy.embedded.storage import Storage
-from opensea_metrics.deploy.embedded.web_server import (
+from opensea_metrics.deploy.embedded.rest import app, http2, web_server
+from opensea_metrics.deploy.embedded.rest.open_requests import OpenRequests
+from opensea_metrics.deploy.embedded.rest.policy import Policy
+from opensea_metrics.deploy.embedded.rest.web_server import (
     LOOPBACK,
     check_certificate,
     in_thread,
@@ -24,6 +23,7 @@ from opensea_metrics.deploy.embedded.web_server import (
     run_until_signalled,
     url_of,
 )
+from opensea_metrics.deploy.embedded.storage import Storage
 
 
 def serve(

@@ -27,15 +27,15 @@ CREATE TABLE IF NOT EXISTS meta.layout (version INTEGER);
 CREATE TABLE IF NOT EXISTS meta.commands (
   seq BIGINT PRIMARY KEY, statement VARCHAR NOT NULL);
 -- The positions up to which (exclusive) a query has read each feed of its topic in each partition, and the
--- counters of deploy/embedded/persistent.py.
+-- counters of deploy/embedded/queries/persistent.py.
 CREATE TABLE IF NOT EXISTS meta.positions (
   query VARCHAR, feed VARCHAR, partition INTEGER, position BIGINT, PRIMARY KEY (query, feed, partition));
--- The register of deploy/embedded/segments.py: pieces of archive files, in the order in which they
+-- The register of deploy/embedded/files/segments.py: pieces of archive files, in the order in which they
 -- appeared. Paths are relative to the topic's directory, and first is the offset of the first record.
 CREATE TABLE IF NOT EXISTS meta.segments (
   topic VARCHAR, seq BIGINT, partition INTEGER, first BIGINT, path VARCHAR, start_byte BIGINT,
   end_byte BIGINT, tail BIGINT, records BIGINT);
--- The segments that a query has not read to their end (Unread of deploy/embedded/lines.py).
+-- The segments that a query has not read to their end (Unread of deploy/embedded/files/lines.py).
 CREATE TABLE IF NOT EXISTS meta.unread (
   query VARCHAR, seq BIGINT, taken BIGINT, checksum BIGINT, tried BIGINT, why VARCHAR);
 -- Files and directories that are refused at the moment. Each refusal has been reported once.
@@ -51,7 +51,7 @@ CREATE TABLE IF NOT EXISTS meta.deleted (
 -- Topics that a statement has declared. retention is RETENTION_MS, or NULL if the statement gives none.
 CREATE TABLE IF NOT EXISTS meta.topics (
   name VARCHAR PRIMARY KEY, partitions INTEGER, replicas INTEGER, retention BIGINT);
--- Chunks of logs (deploy/embedded/chunks.py). is_of_files: the chunk holds only whole segments of files, which
+-- Chunks of logs (deploy/embedded/topics/chunks.py). is_of_files: the chunk holds only whole segments of files, which
 -- chunk_files lists. dropped: NULL, or the newest ROWTIME of a chunk that was dropped because it can be rebuilt.
 CREATE TABLE IF NOT EXISTS meta.chunks (
   log VARCHAR, base BIGINT, is_of_files BOOLEAN, dropped BIGINT, PRIMARY KEY (log, base));
@@ -75,7 +75,7 @@ class Storage:
     """Owns the DuckDB database. Every thread takes its own :meth:`cursor`.
 
     The database can open only its own files and ``tmp/`` of the data directory. It does not read the files of topics:
-    deploy/embedded/lines.py passes their lines to it.
+    deploy/embedded/files/lines.py passes their lines to it.
     """
 
     def __init__(self, directory: Path, memory_limit: str = "190MB") -> None:

@@ -18,14 +18,17 @@ from opensea_metrics.core.errors import SqlError
 from opensea_metrics.core.quoting import column as column_of
 from opensea_metrics.core.quoting import ksqldb_quoted
 from opensea_metrics.core.types import BIGINT
-from opensea_metrics.deploy.embedded import reply_values
 from opensea_metrics.deploy.embedded.engine import Engine
-from opensea_metrics.deploy.embedded.numbering import Numbered
-from opensea_metrics.deploy.embedded.queries import TransientQuery
-from opensea_metrics.deploy.embedded.statements import Statements, StatementsRequest
+from opensea_metrics.deploy.embedded.queries import reply_values
+from opensea_metrics.deploy.embedded.queries.client_queries import TransientQuery
+from opensea_metrics.deploy.embedded.statements.statement_runner import (
+    Statements,
+    StatementsRequest,
+)
 from opensea_metrics.deploy.embedded.storage import Storage
-from opensea_metrics.deploy.embedded.stored_topic import MOST_BYTES
-from opensea_metrics.deploy.embedded.topics import TOMBSTONE, Positions, TopicRecord
+from opensea_metrics.deploy.embedded.topics.numbering import Numbered
+from opensea_metrics.deploy.embedded.topics.record_topic import TOMBSTONE, Positions, TopicRecord
+from opensea_metrics.deploy.embedded.topics.stored_topic import MOST_BYTES
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.statements.parser import parse_statement

@@ -9,8 +9,8 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from opensea_metrics.deploy.embedded import replies
-from opensea_metrics.deploy.embedded.denials import Refusal
+from opensea_metrics.deploy.embedded.rest.denials import Refusal
+from opensea_metrics.deploy.embedded.statements import replies
 from opensea_metrics.sql.language.values.topic_json import plain
 
 

@@ -23,7 +23,7 @@ from opensea_metrics.core.types import (
     MapType,
     StructType,
 )
-from opensea_metrics.deploy.embedded.reply_values import row_converter
+from opensea_metrics.deploy.embedded.queries.reply_values import row_converter
 from opensea_metrics.udfs.arrow import arrow_type
 
 _EPOCH = datetime(1970, 1, 1)

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 from opensea_metrics.core.errors import Place, SqlError
-from opensea_metrics.deploy.embedded.processing_log import STREAM as PROCESSING_LOG
+from opensea_metrics.deploy.embedded.topics.processing_log import STREAM as PROCESSING_LOG
 from opensea_metrics.deploy.embedded.trial import Trial, TrialReader
 from opensea_metrics.deploy.sqltests.comparison import Row, TableState, row_of
 from opensea_metrics.deploy.sqltests.targets import (

@@ -20,7 +20,7 @@ from statistics import median
 
 import duckdb
 
-from opensea_metrics.deploy.embedded.topics import TopicRecord
+from opensea_metrics.deploy.embedded.topics.record_topic import TopicRecord
 from tests.embedded.inside import inside
 
 EVENTS, KEYS = int(os.environ.get("EVENTS", 1_000_000)), int(os.environ.get("KEYS", 100_000))

@@ -16,7 +16,7 @@ from opensea_metrics.deploy.dashboard import server as web
 from opensea_metrics.deploy.dashboard.options import BadImageHost, DashboardOptions, safe_url
 from opensea_metrics.deploy.dashboard.tables import ServerTables
 from opensea_metrics.deploy.embedded import server
-from opensea_metrics.deploy.embedded.policy import Credentials, Policy
+from opensea_metrics.deploy.embedded.rest.policy import Credentials, Policy
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; font-src 'self'; img-src 'self'{};"

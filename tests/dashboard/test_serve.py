@@ -15,8 +15,8 @@ import pytest
 
 from opensea_metrics.deploy.cli.dashboard import beside
 from opensea_metrics.deploy.embedded import server
-from opensea_metrics.deploy.embedded.policy import Certificate, Credentials, Policy
-from opensea_metrics.deploy.embedded.web_server import PortInUse
+from opensea_metrics.deploy.embedded.rest.policy import Certificate, Credentials, Policy
+from opensea_metrics.deploy.embedded.rest.web_server import PortInUse
 from tests.parts.ports import free_port
 
 

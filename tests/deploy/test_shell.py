@@ -10,7 +10,7 @@ import pytest
 
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.demo import wait_until_read
-from opensea_metrics.deploy.embedded.queries import TransientQuery
+from opensea_metrics.deploy.embedded.queries.client_queries import TransientQuery
 from opensea_metrics.deploy.embedded.server import running
 from tests.deploy.screen import Screen
 

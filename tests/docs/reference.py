@@ -21,8 +21,8 @@ import opensea_metrics
 from opensea_metrics.deploy.cli.app import whole_app
 from opensea_metrics.deploy.cli.help import PENDING
 from opensea_metrics.deploy.cli.help import name_of as command_name
-from opensea_metrics.deploy.embedded import app
-from opensea_metrics.deploy.embedded.policy import Policy
+from opensea_metrics.deploy.embedded.rest import app
+from opensea_metrics.deploy.embedded.rest.policy import Policy
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied
 from opensea_metrics.sql.language.dialect import KsqlDB

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from opensea_metrics.deploy.embedded.engine import Engine
-from opensea_metrics.deploy.embedded.queries import TransientQuery
-from opensea_metrics.deploy.embedded.statements import Statements, StatementsRequest
+from opensea_metrics.deploy.embedded.queries.client_queries import TransientQuery
+from opensea_metrics.deploy.embedded.statements.statement_runner import (
+    Statements,
+    StatementsRequest,
+)
 from opensea_metrics.deploy.embedded.storage import Storage
 from opensea_metrics.sql.language.statements.parser import parse_script
 

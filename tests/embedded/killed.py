@@ -9,8 +9,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from opensea_metrics.deploy.embedded import chunks, log_tables, persistent, retention, segments
-from opensea_metrics.deploy.embedded.ordered import moving
+from opensea_metrics.deploy.embedded.files import segments
+from opensea_metrics.deploy.embedded.queries import persistent
+from opensea_metrics.deploy.embedded.queries.ordered import moving
+from opensea_metrics.deploy.embedded.topics import chunks, log_tables, retention
 from tests.embedded.inside import Inside, inside
 
 _CONTEXT = get_context("forkserver")

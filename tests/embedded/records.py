@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from opensea_metrics.core.types import MapType
-from opensea_metrics.deploy.embedded import reply_values
+from opensea_metrics.deploy.embedded.queries import reply_values
 from opensea_metrics.sql.language.catalog.sources import Column
 from opensea_metrics.sql.language.values.topic_json import dump
 

@@ -34,7 +34,9 @@ def _serve(data: str, port: int, clock: str, log: str) -> None:
     time.time = lambda: real() + offset()
     time.time_ns = lambda: real_ns() + int(offset() * 1e9)
     from opensea_metrics.deploy.cli import main
-    from opensea_metrics.deploy.embedded import chunks, rounds, segments
+    from opensea_metrics.deploy.embedded import rounds
+    from opensea_metrics.deploy.embedded.files import segments
+    from opensea_metrics.deploy.embedded.topics import chunks
 
     # So small that chunks are dropped and segments merged all the time.
     chunks.CHUNK_ROWS, chunks.KEPT, segments._FEW, rounds.SWEEP = 2_000, 1, 3, 0.5

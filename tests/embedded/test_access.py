@@ -20,8 +20,9 @@ from opensea_metrics.deploy.cli import server_access, serving
 from opensea_metrics.deploy.cli.app import whole_app
 from opensea_metrics.deploy.client import Access, KsqlClient, KsqlError
 from opensea_metrics.deploy.config import ServeSettings
-from opensea_metrics.deploy.embedded import access, server, web_server
-from opensea_metrics.deploy.embedded.policy import Certificate, Credentials, Policy
+from opensea_metrics.deploy.embedded import server
+from opensea_metrics.deploy.embedded.rest import access, web_server
+from opensea_metrics.deploy.embedded.rest.policy import Certificate, Credentials, Policy
 from opensea_metrics.deploy.embedded.storage import StorageError
 from tests.embedded import h2c
 

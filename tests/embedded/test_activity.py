@@ -6,7 +6,10 @@ from pathlib import Path
 
 from opensea_metrics.deploy.embedded.activity import Activity, activity
 from opensea_metrics.deploy.embedded.engine import Engine
-from opensea_metrics.deploy.embedded.statements import Statements, StatementsRequest
+from opensea_metrics.deploy.embedded.statements.statement_runner import (
+    Statements,
+    StatementsRequest,
+)
 from opensea_metrics.deploy.output.activity import ServerStatusLine
 from tests.embedded.topic import running
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from opensea_metrics.deploy.embedded.inserts import RowReader
-from opensea_metrics.deploy.embedded.topics import TopicRecord
+from opensea_metrics.deploy.embedded.topics.inserts import RowReader
+from opensea_metrics.deploy.embedded.topics.record_topic import TopicRecord
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied
 from opensea_metrics.sql.language.statements.parser import parse_statement

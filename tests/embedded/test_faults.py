@@ -23,11 +23,16 @@ import structlog
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.client import KsqlClient
-from opensea_metrics.deploy.embedded import health, persistent, replies, rounds
-from opensea_metrics.deploy.embedded.archive import Register
+from opensea_metrics.deploy.embedded import health, rounds
 from opensea_metrics.deploy.embedded.engine import Engine
-from opensea_metrics.deploy.embedded.queries import TransientQuery
-from opensea_metrics.deploy.embedded.statements import Statements, StatementsRequest
+from opensea_metrics.deploy.embedded.files.archive import Register
+from opensea_metrics.deploy.embedded.queries import persistent
+from opensea_metrics.deploy.embedded.queries.client_queries import TransientQuery
+from opensea_metrics.deploy.embedded.statements import replies
+from opensea_metrics.deploy.embedded.statements.statement_runner import (
+    Statements,
+    StatementsRequest,
+)
 from opensea_metrics.deploy.embedded.storage import Storage, StorageError
 from opensea_metrics.sql.language.statements.parser import parse_statement
 from tests.embedded.topic import CountedTopic, lines, rows, running

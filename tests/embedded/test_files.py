@@ -16,19 +16,16 @@ from typing import Any
 
 import pytest
 
-from opensea_metrics.deploy.embedded import (
-    file_look,
-    health,
-    persistent,
-    replies,
-    rounds,
-)
+from opensea_metrics.deploy.embedded import health, rounds
 from opensea_metrics.deploy.embedded.engine import Engine
-from opensea_metrics.deploy.embedded.lines import FileLines
-from opensea_metrics.deploy.embedded.queries import TransientQuery
-from opensea_metrics.deploy.embedded.segments import Segment
+from opensea_metrics.deploy.embedded.files import file_look
+from opensea_metrics.deploy.embedded.files.lines import FileLines
+from opensea_metrics.deploy.embedded.files.segments import Segment
+from opensea_metrics.deploy.embedded.files.unread import WHEN_IT_GOES_ON, Why
+from opensea_metrics.deploy.embedded.queries import persistent
+from opensea_metrics.deploy.embedded.queries.client_queries import TransientQuery
+from opensea_metrics.deploy.embedded.statements import replies
 from opensea_metrics.deploy.embedded.storage import Storage, StorageError
-from opensea_metrics.deploy.embedded.unread import WHEN_IT_GOES_ON, Why
 from opensea_metrics.producer.archive import listing
 from opensea_metrics.producer.archive import text as texts
 from opensea_metrics.sql.language.statements.parser import parse_statement

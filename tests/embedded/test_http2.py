@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from opensea_metrics.deploy.embedded import server
-from opensea_metrics.deploy.embedded.policy import Limits, Policy
+from opensea_metrics.deploy.embedded.rest.policy import Limits, Policy
 from tests.embedded import h2c
 
 LIMIT = 50_000

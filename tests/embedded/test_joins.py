@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from opensea_metrics.deploy.embedded import rounds
-from opensea_metrics.deploy.embedded.ordered import moving
-from opensea_metrics.deploy.embedded.queries import TransientQuery
-from opensea_metrics.deploy.embedded.topics import TopicRecord
+from opensea_metrics.deploy.embedded.queries.client_queries import TransientQuery
+from opensea_metrics.deploy.embedded.queries.ordered import moving
+from opensea_metrics.deploy.embedded.topics.record_topic import TopicRecord
 from opensea_metrics.sql.language.statements.parser import parse_statement
 from tests.embedded import join_model
 from tests.embedded.inside import Inside, inside

@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from opensea_metrics.deploy.embedded import key_lookups, server
+from opensea_metrics.deploy.embedded import server
+from opensea_metrics.deploy.embedded.queries import key_lookups
 
 SETUP = """
 CREATE STREAM s (k VARCHAR KEY, n INT, d DOUBLE) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=2);

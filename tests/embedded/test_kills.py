@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from opensea_metrics.deploy.embedded import chunks, persistent, segments
-from opensea_metrics.deploy.embedded.ordered import moving
+from opensea_metrics.deploy.embedded.files import segments
+from opensea_metrics.deploy.embedded.queries import persistent
+from opensea_metrics.deploy.embedded.queries.ordered import moving
+from opensea_metrics.deploy.embedded.topics import chunks
 from tests.embedded import killed
 from tests.embedded.inside import Inside, inside
 

@@ -12,7 +12,7 @@ import pytest
 
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.embedded import server
-from opensea_metrics.deploy.embedded.policy import Limits, Policy
+from opensea_metrics.deploy.embedded.rest.policy import Limits, Policy
 from tests.embedded import h2c
 
 LIMITS = Limits(body=10_000, body_time=0.6, idle=0.6, open_queries=3)

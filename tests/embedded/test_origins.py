@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from opensea_metrics.deploy.embedded import bodies, origins, server
-from opensea_metrics.deploy.embedded.policy import Policy
+from opensea_metrics.deploy.embedded import server
+from opensea_metrics.deploy.embedded.rest import bodies, origins
+from opensea_metrics.deploy.embedded.rest.policy import Policy
 
 LOOPBACK = ("127.0.0.1", 50000)
 AFAR = ("192.0.2.7", 50000)

@@ -14,7 +14,10 @@ from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.demo import wait_until_read
 from opensea_metrics.deploy.embedded import server
 from opensea_metrics.deploy.embedded.engine import Engine
-from opensea_metrics.deploy.embedded.statements import Statements, StatementsRequest
+from opensea_metrics.deploy.embedded.statements.statement_runner import (
+    Statements,
+    StatementsRequest,
+)
 from opensea_metrics.producer.replay import replay
 from opensea_metrics.producer.sinks import ArchiveSink
 from tests.embedded.topic import CountedTopic, lines, running

@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from opensea_metrics.deploy.embedded.queries import TransientQuery
+from opensea_metrics.deploy.embedded.queries.client_queries import TransientQuery
 from opensea_metrics.sql.language.statements.parser import parse_script
 from tests.embedded.conformance import Run
 from tests.embedded.inside import Inside, inside

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from starlette.types import ASGIApp, Receive, Scope, Send
 from structlog.testing import capture_logs
 
-from opensea_metrics.deploy.embedded import answers, app, listings, replies, web_server
 from opensea_metrics.deploy.embedded.engine import Engine
-from opensea_metrics.deploy.embedded.open_requests import OpenRequests
-from opensea_metrics.deploy.embedded.policy import Credentials, Policy
+from opensea_metrics.deploy.embedded.rest import answers, app, web_server
+from opensea_metrics.deploy.embedded.rest.open_requests import OpenRequests
+from opensea_metrics.deploy.embedded.rest.policy import Credentials, Policy
+from opensea_metrics.deploy.embedded.statements import listings, replies
 from opensea_metrics.deploy.embedded.storage import Storage
 from opensea_metrics.sql.language.statements.parser import parse_statement
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from opensea_metrics.deploy.embedded import chunks, log_tables, retention, segments
-from opensea_metrics.deploy.embedded.queries import TransientQuery
-from opensea_metrics.deploy.embedded.topics import Positions
+from opensea_metrics.deploy.embedded.files import segments
+from opensea_metrics.deploy.embedded.queries.client_queries import TransientQuery
+from opensea_metrics.deploy.embedded.topics import chunks, log_tables, retention
+from opensea_metrics.deploy.embedded.topics.record_topic import Positions
 from opensea_metrics.sql.language.statements.parser import parse_statement
 from tests.embedded.inside import Inside, inside
 

@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from opensea_metrics.deploy.client import KsqlClient
-from opensea_metrics.deploy.embedded import server, web_server
+from opensea_metrics.deploy.embedded import server
+from opensea_metrics.deploy.embedded.rest import web_server
 from opensea_metrics.deploy.embedded.storage import Storage, StorageError
 
 SETUP = (

@@ -9,8 +9,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from opensea_metrics.deploy.embedded import aggregation
-from opensea_metrics.deploy.embedded.slices import sliced
+from opensea_metrics.deploy.embedded.queries import aggregation
+from opensea_metrics.deploy.embedded.queries.slices import sliced
 from opensea_metrics.sql.language.catalog.catalog import Query
 from opensea_metrics.sql.language.lowering.duckdb import selects
 from tests.embedded.windows import Row, analysed, database

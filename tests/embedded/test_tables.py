@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from opensea_metrics.core.errors import SqlError
-from opensea_metrics.deploy.embedded.queries import TransientQuery
-from opensea_metrics.deploy.embedded.topics import TopicRecord
+from opensea_metrics.deploy.embedded.queries.client_queries import TransientQuery
+from opensea_metrics.deploy.embedded.topics.record_topic import TopicRecord
 from opensea_metrics.deploy.embedded.trial import TrialRecord, run
 from opensea_metrics.sql.language.statements.parser import parse_statement
 from tests.embedded.inside import Inside, inside

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from opensea_metrics.deploy.embedded import partitioner
+from opensea_metrics.deploy.embedded.topics import partitioner
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied
 from opensea_metrics.sql.language.catalog.sources import Source

@@ -12,7 +12,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from opensea_metrics.deploy.embedded import server
-from opensea_metrics.deploy.embedded.policy import Credentials, Limits, Policy
+from opensea_metrics.deploy.embedded.rest.policy import Credentials, Limits, Policy
 
 OPEN = 3
 SETUP = """

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from opensea_metrics.core.errors import SqlError
-from opensea_metrics.deploy.embedded import retention
-from opensea_metrics.deploy.embedded.topics import TopicRecord
+from opensea_metrics.deploy.embedded.topics import retention
+from opensea_metrics.deploy.embedded.topics.record_topic import TopicRecord
 from opensea_metrics.deploy.embedded.trial import TrialRecord, run
 from tests.embedded.inside import Inside, inside
 from tests.embedded.windows import Row, SessionModel, WindowModel

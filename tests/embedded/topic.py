@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from opensea_metrics.deploy.embedded.engine import Engine
-from opensea_metrics.deploy.embedded.queries import TransientQuery
+from opensea_metrics.deploy.embedded.queries.client_queries import TransientQuery
 from opensea_metrics.deploy.embedded.storage import Storage
 from opensea_metrics.sql.language.statements.parser import parse_statement
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 
-from opensea_metrics.deploy.embedded import aggregation
+from opensea_metrics.deploy.embedded.queries import aggregation
 from opensea_metrics.deploy.embedded.storage import Storage
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied

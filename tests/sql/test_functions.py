@@ -13,7 +13,10 @@ import yaml
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.embedded.engine import Engine
-from opensea_metrics.deploy.embedded.statements import Statements, StatementsRequest
+from opensea_metrics.deploy.embedded.statements.statement_runner import (
+    Statements,
+    StatementsRequest,
+)
 from opensea_metrics.deploy.embedded.storage import Storage
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied

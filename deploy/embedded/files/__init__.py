@@ -1,0 +1,1 @@
+"""Archive files: finds them, registers their segments, and reads their lines."""

@@ -1,0 +1,235 @@
+"""Persistent queries: moves data from topics into logs and states, one batch at a time.
+
+A batch and the positions after it are written in one transaction, so a record counts once even after a crash. The
+same transaction records which parts of files a query has not read (``meta.unread``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import duckdb
+
+from opensea_metrics.deploy.embedded import failures
+from opensea_metrics.deploy.embedded.queries import aggregation, grouping
+from opensea_metrics.deploy.embedded.queries.ordered import moving
+from opensea_metrics.deploy.embedded.queries.slices import sliced
+from opensea_metrics.deploy.embedded.storage import transaction
+from opensea_metrics.deploy.embedded.topics import (
+    chunks,
+    feeds,
+    log_tables,
+    passing,
+    processing_log,
+    readers,
+)
+from opensea_metrics.deploy.embedded.topics.numbering import DECODED, Numbered
+from opensea_metrics.deploy.embedded.topics.positions import (
+    LATE,
+    STREAM_TIME,
+    KnownPositions,
+    positions,
+    set_positions,
+    set_positions_of,
+    unread,
+)
+from opensea_metrics.deploy.embedded.topics.record_topic import RECORD, UNREADABLE, Batch, Positions
+from opensea_metrics.deploy.embedded.topics.stored_topic import MOST_BYTES, StoredTopics
+from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
+from opensea_metrics.sql.language.lowering.duckdb import selects
+
+_BATCH = "batch"
+
+
+def check(cursor: duckdb.DuckDBPyConnection, query: Query, sink_topic: str) -> None:
+    """Let DuckDB check the lowered SQL of a query that :mod:`sql.language.lowering.support` accepts.
+
+    Raises SqlError if DuckDB refuses it, which is a fault of the server.
+    """
+    analysis, nothing = query.analysis, feeds.nothing(query.analysis.source)
+    if analysis.is_ordered:
+        moving.check(cursor, query, sink_topic)
+        return
+    if analysis.is_aggregation:
+        parts = selects.grouping(analysis)
+        merged = parts.merge(f"SELECT 0 AS _src, * FROM ({parts.partial(nothing, None)})")
+        sql = parts.finish(f"SELECT *, 0 AS _off FROM ({merged})")
+    else:
+        sql = selects.rows(analysis, nothing)
+    try:
+        cursor.execute(sql)
+    except duckdb.Error as error:
+        raise failures.unreadable(error, analysis.statement.place) from error
+
+
+def begin(cursor: duckdb.DuckDBPyConnection, query: Query, catalog: Catalog) -> None:
+    """Create the tables of a new query, which :func:`check` has passed. ``catalog`` has the query already."""
+    if query.analysis.is_ordered:
+        moving.create(cursor, query, catalog)
+    elif query.analysis.is_aggregation:
+        aggregation.create(cursor, selects.grouping(query.analysis), log_tables.state_table(query.id))
+
+
+def take_over(cursor: duckdb.DuckDBPyConnection, query: Query, old: Query) -> None:
+    """Give a query the positions and the state of the query that it replaces."""
+    cursor.execute("DELETE FROM meta.positions WHERE query = ?", [query.id])
+    cursor.execute("UPDATE meta.positions SET query = ? WHERE query = ?", [query.id, old.id])
+    cursor.execute("UPDATE meta.unread SET query = ? WHERE query = ?", [query.id, old.id])
+    if query.analysis.is_aggregation:
+        table, was = log_tables.state_table(query.id), log_tables.state_table(old.id)
+        cursor.execute(f"CREATE OR REPLACE TABLE {table} AS SELECT * FROM {was}")
+        cursor.execute(f"DROP TABLE {was}")
+
+
+def end(cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
+    """Delete the state and the positions of a query that has ended."""
+    log_tables.delete_state(cursor, query_id)
+    for table in ("positions", "unread"):
+        cursor.execute(
+            f"DELETE FROM meta.{table} WHERE query = $id OR starts_with(query, $id || ' ')", {"id": query_id}
+        )
+
+
+def move(
+    cursor: duckdb.DuckDBPyConnection, topics: StoredTopics, queries: Sequence[Query], places: KnownPositions
+) -> bool:
+    """Move one batch of records through queries that read the same records: see :func:`reading_alike`.
+
+    All of them have moved it, or none. False if there is none.
+    """
+    query = queries[0]
+    if query.analysis.is_ordered:
+        return moving.move(cursor, topics, query)
+    topic = topics.topic(query.analysis.source.topic)
+    known = {query.id: places.of(cursor, query.id) for query in queries}
+    # A stream's SELECT over rows is computed when it is read (see feeds.Selection).
+    read = topic.read if query.analysis.is_aggregation else topic.read_json
+    batch = next(read(cursor, query.analysis.source, known[query.id], MOST_BYTES), None)
+    if batch is None:
+        return False
+    places.reached(_absorb(cursor, topics.catalog, queries, batch, known))
+    return True
+
+
+def reading_alike(
+    cursor: duckdb.DuckDBPyConnection, queries: Sequence[Query], places: KnownPositions
+) -> list[Query]:
+    """The first query, and those of the others that read the same records next, and can do it together with it."""
+    first = queries[0]
+    if not first.analysis.is_aggregation or first.analysis.is_ordered:
+        return [first]
+    alike = [
+        query
+        for query in queries
+        if query.analysis.is_aggregation
+        and not query.analysis.is_ordered
+        and query.analysis.source == first.analysis.source
+    ]
+    place = _of_records(places.of(cursor, first.id))
+    return [query for query in alike if _of_records(places.of(cursor, query.id)) == place]
+
+
+def _of_records(known: Positions) -> Positions:
+    """Positions without those counters that differ between queries which read the same records."""
+    return {position: number for position, number in known.items() if position.feed not in (STREAM_TIME, LATE.feed)}
+
+
+def move_unread(cursor: duckdb.DuckDBPyConnection, topics: StoredTopics, query: Query) -> bool:
+    """Move the unread parts of files through a query, if the files have changed. False if none has changed."""
+    if query.analysis.is_ordered:
+        return moving.move(cursor, topics, query, unread=True)
+    topic = topics.topic(query.analysis.source.topic)
+    known = positions(cursor, query.id)
+    batch = topic.again(cursor, query.analysis.source, known, unread(cursor, query.id))
+    if batch is None:
+        return False
+    _absorb(cursor, topics.catalog, [query], batch, {query.id: known})
+    return True
+
+
+def have_unread(cursor: duckdb.DuckDBPyConnection) -> list[str]:
+    """The ids of the queries that have not read all of some file."""
+    rows = cursor.execute("SELECT DISTINCT query FROM meta.unread").fetchall()
+    return sorted({readers.query_of(reader) for (reader,) in rows})
+
+
+def _absorb(
+    cursor: duckdb.DuckDBPyConnection,
+    catalog: Catalog,
+    queries: Sequence[Query],
+    batch: Batch,
+    known: Mapping[str, Positions],
+) -> dict[str, Positions]:
+    """Move a batch through queries. Returns the positions and counters that they have reached."""
+    if queries[0].analysis.is_aggregation:
+        reached = _aggregate(cursor, catalog, queries, batch, known)
+    else:
+        (query,) = queries
+        _append(cursor, query, batch, catalog.sources[query.sink].topic)
+        reached = {query.id: batch.positions}
+    for query in queries:
+        batch.kept(query.id)
+    return reached
+
+
+def _append(
+    cursor: duckdb.DuckDBPyConnection, query: Query, batch: Batch, sink_topic: str
+) -> None:
+    """Move JSON records through a stream's SELECT into its log, in one pass."""
+    analysis = query.analysis
+    feed = feeds.json_log_id(query.id)
+    base = _chunk_for(cursor, feed, sink_topic)
+    table = log_tables.chunk_table(sink_topic, feed, base)
+    empty = ", ".join(f"NULL::VARCHAR AS {name}" for name in UNREADABLE)
+    nothing = f"SELECT * EXCLUDE (_off), {empty} FROM ({feeds.nothing(analysis.source)})"
+    passed = passing.HAS_VALUE, UNREADABLE, RECORD
+    # Outside the transaction: DuckDB 2.0 loses rows that a transaction inserts into a table that the same
+    # transaction has created with a CREATE TABLE AS without rows.
+    cursor.execute(
+        f"CREATE TABLE IF NOT EXISTS {table} AS {passing.rows(analysis, nothing, *passed)}"
+    )
+
+    def consume(decoded: str) -> None:
+        with transaction(cursor):
+            before = log_tables.rows_of(cursor, table)
+            cursor.execute(f"INSERT INTO {table} {passing.rows(analysis, decoded, *passed)}")
+            added = f"SELECT {', '.join(UNREADABLE)} FROM {table} WHERE rowid >= {before}"
+            processing_log.record(cursor, query.id, analysis.source.topic, added)
+            set_positions(cursor, query.id, batch.positions)
+            batch.keep(cursor, query.id)
+            log = log_tables.log_table(sink_topic, feed)
+            chunks.note(cursor, log, base, analysis.source.topic, batch.whole_segments)
+
+    batch.read(cursor, consume)
+
+
+def _chunk_for(cursor: duckdb.DuckDBPyConnection, feed: str, sink_topic: str) -> int:
+    """The first row number of the chunk for the next rows of a feed's log, which may not exist yet."""
+    log = feeds.json_log(log_tables.logs(cursor), sink_topic, feed)
+    return 0 if log is None else chunks.next_base(cursor, log)
+
+
+def _aggregate(
+    cursor: duckdb.DuckDBPyConnection,
+    catalog: Catalog,
+    queries: Sequence[Query],
+    batch: Batch,
+    known: Mapping[str, Positions],
+) -> dict[str, Positions]:
+    """Merge a batch into the states of aggregations, in one transaction. Returns what they have reached."""
+    numbered = Numbered(cursor, _BATCH, known[queries[0].id].get(DECODED, 0))
+    batch.read(cursor, numbered.take if not batch.is_decoded else numbered.take_rows)
+    reached: dict[str, Positions] = {}
+    with transaction(cursor):
+        for part in sliced(queries):
+            query = part.query
+            if numbered.failed:
+                unreadable = f"SELECT {', '.join(UNREADABLE)} FROM {_BATCH}"
+                processing_log.record(cursor, query.id, query.analysis.source.topic, unreadable)
+            counters = grouping.merge(
+                cursor, catalog, query, numbered.relation, known[query.id], part.delta, part.slices
+            )
+            reached[query.id] = {**batch.positions, DECODED: numbered.next, **counters}
+            batch.keep(cursor, query.id)
+        set_positions_of(cursor, reached)
+    return reached

@@ -1,0 +1,1 @@
+"""ksqlDB's REST interface: requests, their checks, and the shapes of the replies."""

@@ -1,0 +1,1 @@
+"""Statements: runs them, records them, and describes what they have created."""

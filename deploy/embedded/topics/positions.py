@@ -1,0 +1,76 @@
+"""How far queries have read: the positions and the counters of each reader, and the files that it has not finished."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import duckdb
+
+from opensea_metrics.deploy.embedded.files.unread import Unread, Why
+from opensea_metrics.deploy.embedded.topics.record_topic import Positions, ReadPosition
+
+STREAM_TIME = "stream time"
+"""Not a feed, but a counter: the greatest ROWTIME (epoch ms) that a query has seen in a partition."""
+LATE = ReadPosition("late")
+"""Not a position, but a counter: the rows that were left out because their window had closed before they arrived."""
+ROWS = ReadPosition("rows")
+"""Not a position, but a counter: the number of the next change of a table's row, if rows can be deleted."""
+
+
+def positions(cursor: duckdb.DuckDBPyConnection, reader_id: str) -> dict[ReadPosition, int]:
+    """The positions up to which a reader has read each feed of its source's topic, and its counters."""
+    rows = cursor.execute(
+        "SELECT feed, partition, position FROM meta.positions WHERE query = ?", [reader_id]
+    ).fetchall()
+    return {ReadPosition(feed, partition): number for feed, partition, number in rows}
+
+
+class KnownPositions:
+    """The positions of readers, kept in memory because the same query is moved many times a second.
+
+    Whoever changes ``meta.positions`` calls :meth:`reached` after the transaction, or :meth:`forget`.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, Positions] = {}
+
+    def of(self, cursor: duckdb.DuckDBPyConnection, reader_id: str) -> Positions:
+        """:func:`positions` of a reader."""
+        if reader_id not in self._known:
+            self._known[reader_id] = positions(cursor, reader_id)
+        return self._known[reader_id]
+
+    def reached(self, reached: Mapping[str, Positions]) -> None:
+        """Note what :func:`set_positions_of` has saved."""
+        for reader_id, new in reached.items():
+            self._known[reader_id] = {**self._known[reader_id], **new}
+
+    def forget(self) -> None:
+        """Read all positions from the database again."""
+        self._known.clear()
+
+
+def set_positions(cursor: duckdb.DuckDBPyConnection, reader_id: str, reached: Positions) -> None:
+    """Save the positions up to which (exclusive) a reader has read, and its counters."""
+    set_positions_of(cursor, {reader_id: reached})
+
+
+def set_positions_of(cursor: duckdb.DuckDBPyConnection, reached: Mapping[str, Positions]) -> None:
+    """:func:`set_positions` of several readers, by their ids."""
+    rows = [(reader_id, *place, number) for reader_id, of in reached.items() for place, number in of.items()]
+    if rows:
+        cursor.execute(
+            "INSERT OR REPLACE INTO meta.positions SELECT unnest(?::VARCHAR[]), unnest(?::VARCHAR[]),"
+            " unnest(?::INTEGER[]), unnest(?::BIGINT[])",
+            list(map(list, zip(*rows, strict=True))),
+        )
+
+
+def unread(cursor: duckdb.DuckDBPyConnection, reader_id: str) -> list[Unread]:
+    """The segments that a reader has not read to their end."""
+    rows = cursor.execute(
+        "SELECT seq, taken, checksum, tried, why FROM meta.unread WHERE query = ?", [reader_id]
+    ).fetchall()
+    return [
+        Unread(seq, taken, checksum, tried, Why(why)) for seq, taken, checksum, tried, why in rows
+    ]

@@ -1,0 +1,295 @@
+"""The topics of a data directory: files, the table of records, and the rows that queries have written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import duckdb
+
+from opensea_metrics.core.quoting import quoted
+from opensea_metrics.deploy.embedded import metastore
+from opensea_metrics.deploy.embedded.files import segments
+from opensea_metrics.deploy.embedded.files.archive import Register
+from opensea_metrics.deploy.embedded.files.lines import FileLines
+from opensea_metrics.deploy.embedded.files.segment_files import state
+from opensea_metrics.deploy.embedded.files.segments import FILES, Segment
+from opensea_metrics.deploy.embedded.files.unread import Unread
+from opensea_metrics.deploy.embedded.topics import chunks, feeds, log_tables, record_store
+from opensea_metrics.deploy.embedded.topics.batches import FileBatch, JsonBatch, RowBatch
+from opensea_metrics.deploy.embedded.topics.feeds import Changes, RowFeed, Selection, TableRows
+from opensea_metrics.deploy.embedded.topics.logs import Counts, Log, LogChunk
+from opensea_metrics.deploy.embedded.topics.record_topic import (
+    RECORD,
+    TOMBSTONE,
+    Batch,
+    PartitionOffsets,
+    Positions,
+    ReadPosition,
+    RecordTopic,
+    TopicRecord,
+)
+from opensea_metrics.deploy.embedded.topics.topic_lines import lines_of_files, lines_of_records
+from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.lowering.records import rows as records
+
+RECORDS = "records"
+"""The feed of the table of records."""
+MOST_BYTES = 256 * 1024 * 1024
+"""The number of bytes of JSON in a batch."""
+_MOST_ROWS = 200_000
+_MOST_COUNTS = 10_000
+_SAMPLE = 64 * 1024
+"""The number of bytes of text from which the usual spelling of names is derived."""
+
+
+@dataclass(frozen=True)
+class StoredTopics:
+    """The topics at one point in time. ``logs`` are the log tables, and ``register`` has the files.
+
+    ``with_records`` are the topics that may have records in the table of records; None means any. ``counts`` caches
+    the counts of feeds of rows, because clients that wait until all is read ask repeatedly.
+    """
+
+    catalog: Catalog
+    logs: Mapping[str, tuple[str, ...]]
+    register: Register
+    counts: dict[tuple[str, int, int], Counts] = field(default_factory=dict)
+    with_records: set[str] | None = None
+
+    def topic(self, name: str) -> RecordTopic:
+        """The topic with this name."""
+        return StoredTopic(name, self)
+
+    def leave_rows(self, cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
+        """Keep the rows that an ending query has written so far in its topic, within the caller's transaction."""
+        sink = self.catalog.sources[self.catalog.queries[query_id].sink]
+        StoredTopic(sink.topic, self).leave_rows(cursor, query_id, sink)
+
+
+@dataclass(frozen=True)
+class StoredTopic:
+    """A topic of a data directory. It has only the files that are registered: see :meth:`Register.discover`."""
+
+    name: str
+    all: StoredTopics
+
+    def partitions(self, cursor: duckdb.DuckDBPyConnection) -> int:
+        return metastore.partitions(cursor, self.name)
+
+    def ends(self, cursor: duckdb.DuckDBPyConnection) -> Positions:
+        ends = {ReadPosition(feed.id): feed.end(cursor) for feed in self._feeds()}
+        files = self.all.register.end(self.name)
+        ends |= {ReadPosition(FILES, number): files for number in range(self.partitions(cursor)) if files}
+        stored = self._ends_of_records(cursor)
+        return ends | {ReadPosition(RECORDS, number): end for number, end in stored.items()}
+
+    def read(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        source: Source,
+        positions: Positions,
+        most_bytes: int = MOST_BYTES,
+    ) -> Iterator[Batch]:
+        yield from self.read_json(cursor, source, positions, most_bytes)
+        carried = (*RECORD, TOMBSTONE) if source.is_table else RECORD
+        for feed in self._feeds():
+            position = ReadPosition(feed.id)
+            low, end = positions.get(position, 0), feed.end(cursor)
+            log = feeds.stored(feed)
+            spans = log.spans(low, end) if isinstance(log, Log) else [(low, end, None)] if low < end else []
+            for start, stop, chunk in spans:
+                if chunk is not None:
+                    yield self._again(cursor, source, feed, chunk, stop)
+                    continue
+                while start < stop:
+                    high = min(stop, start + _MOST_ROWS)
+                    yield RowBatch({position: high}, feed.relation(source, start, high, carried))
+                    start = high
+
+    def read_json(
+        self, cursor: duckdb.DuckDBPyConnection, source: Source, positions: Positions, most_bytes: int
+    ) -> Iterator[Batch]:
+        yield from self._files(cursor, source, of_feed(positions, FILES), most_bytes)
+        yield from self._records(cursor, source, of_feed(positions, RECORDS))
+
+    def again(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        source: Source,
+        positions: Positions,
+        unread: Iterable[Unread],
+    ) -> Batch | None:
+        by_number = {item.seq: item for item in unread}
+        known = segments.segments(cursor, self.name, {}, by_number)
+        root = self.all.register.root
+        changed = [
+            segment
+            for segment in known
+            if state(root, self.name, segment) != by_number[segment.seq].tried
+        ]
+        if not changed:
+            return None
+        before = [by_number[segment.seq] for segment in changed]
+        return self._of_files(source, {}, changed, before)
+
+    def offsets(
+        self, cursor: duckdb.DuckDBPyConnection, positions: Positions, keeps_rows: bool
+    ) -> list[PartitionOffsets]:
+        ends: Counter[int] = Counter()
+        behind: Counter[int] = Counter()
+        first: dict[int, int] = {}
+        read = of_feed(positions, RECORDS)
+        counted = record_store.counted(cursor, self.name, read) if self._may_have_records() else []
+        for number, deleted, end, unread in counted:
+            first[number], ends[number], behind[number] = deleted, end, unread
+        rows = self.all.register.counted(cursor, self.name, of_feed(positions, FILES))
+        for feed in self._feeds():
+            reached = positions.get(ReadPosition(feed.id), 0) if keeps_rows else None
+            rows += self._counted(cursor, feed, reached)
+        for number, end, unread in rows:
+            ends[number] = max(ends[number], end)
+            behind[number] += unread
+        numbers = range(max([self.partitions(cursor), *(number + 1 for number in ends)]))
+        return [
+            PartitionOffsets(number, first.get(number, 0), ends[number], ends[number] - behind[number])
+            for number in numbers
+        ]
+
+    def _counted(self, cursor: duckdb.DuckDBPyConnection, feed: RowFeed, reached: int | None) -> Counts:
+        """The result of :meth:`RowFeed.counted`, cached as long as the feed has the same end.
+
+        A ``reached`` of None means that all rows have been read.
+        """
+        end = feed.end(cursor)
+        reached = end if reached is None else reached
+        key = f"{self.name} {feed.id}", end, reached
+        if key not in self.all.counts:
+            if len(self.all.counts) >= _MOST_COUNTS:
+                self.all.counts.clear()
+            self.all.counts[key] = feed.counted(cursor, reached)
+        return self.all.counts[key]
+
+    def append(self, cursor: duckdb.DuckDBPyConnection, records: Sequence[TopicRecord]) -> None:
+        if self.all.with_records is not None:
+            self.all.with_records.add(self.name)
+        record_store.append(cursor, self.name, records, self.all.register.offsets(self.name))
+
+    def ensure(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        partitions: int,
+        replicas: int,
+        retention: int | None,
+    ) -> None:
+        cursor.execute(
+            "INSERT INTO meta.topics VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            [self.name, partitions, replicas, retention],
+        )
+
+    def delete(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        """Delete the topic. Files of the archive stay, because the server did not create them."""
+        cursor.execute("DELETE FROM meta.topics WHERE name = ?", [self.name])
+        record_store.delete(cursor, self.name)
+        log_tables.delete_logs(cursor, self.name)
+
+    def _feeds(self) -> list[RowFeed]:
+        return feeds.feeds(self.all.catalog, self.all.logs, self.name)
+
+    def leave_rows(self, cursor: duckdb.DuckDBPyConnection, query_id: str, sink: Source) -> None:
+        """Keep the rows that an ending query has written so far, as rows of the topic of ``sink``.
+
+        Dropped chunks are rebuilt now, because this needs the query's SELECT.
+        """
+        carried = (*RECORD, TOMBSTONE)
+        for feed in self._feeds():
+            dropped = self._dropped(cursor, sink, feed)
+            if isinstance(feed, Log) and feed.id == feeds.json_log_id(query_id):
+                for rebuilt in dropped:
+                    chunks.restore(cursor, rebuilt.chunk, rebuilt, log_tables.log_table(self.name, feed.id))
+            elif isinstance(feed, Changes | Selection | TableRows) and feed.query.id == query_id:
+                rows = [feed.relation(sink, None, None, carried)]
+                rows += [rebuilt.relation(cursor, f"left_{number}", carried) for number, rebuilt in enumerate(dropped)]
+                table = f"log.{quoted(log_tables.log_table(self.name, feed.id))}"
+                cursor.execute(f"CREATE TABLE {table} AS {' UNION ALL '.join(rows)}")
+
+    def _dropped(
+        self, cursor: duckdb.DuckDBPyConnection, source: Source, feed: RowFeed
+    ) -> Iterator[chunks.ChunkAgain]:
+        """The dropped chunks of the log that stores a feed's rows."""
+        log = feeds.stored(feed)
+        if isinstance(log, Log):
+            for chunk in log.chunks:
+                if chunk.is_dropped:
+                    yield self._again(cursor, source, feed, chunk, 0)
+
+    def _again(
+        self, cursor: duckdb.DuckDBPyConnection, source: Source, feed: RowFeed, chunk: LogChunk, stop: int
+    ) -> chunks.ChunkAgain:
+        """A batch that rebuilds a dropped chunk, which ends before the number ``stop``."""
+        assert isinstance(feed, Log | Selection)
+        log = feeds.stored(feed)
+        query = next(q for q in self.all.catalog.queries.values() if feeds.json_log_id(q.id) == log.id)
+        topic = StoredTopic(query.analysis.source.topic, self.all)
+        name = log_tables.log_table(self.all.catalog.sources[query.sink].topic, log.id)
+        folder = self.all.register.root / topic.name
+        segments, changed = chunks.segments_of(cursor, name, chunk.base, folder)
+        files = topic._of_files(query.analysis.source, {}, segments)
+        reached = {ReadPosition(feed.id): stop}
+        return chunks.ChunkAgain(reached, chunk, query.analysis, files, changed, feed, source)
+
+    def _files(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        source: Source,
+        first: dict[int, int],
+        most_bytes: int,
+    ) -> Iterator[Batch]:
+        if not self.all.register.end(self.name):
+            return
+        while pending := segments.segments(cursor, self.name, first):
+            chosen = segments.chunk(pending, most_bytes)
+            reached = {segment.partition: segment.seq + 1 for segment in chosen}
+            first = first | reached
+            positions = {ReadPosition(FILES, number): seq for number, seq in reached.items()}
+            yield self._of_files(source, positions, chosen)
+
+    def _of_files(
+        self,
+        source: Source,
+        positions: Positions,
+        chosen: list[Segment],
+        before: Iterable[Unread] = (),
+    ) -> Batch:
+        register = self.all.register
+        rest = list(before)
+        files = FileLines(register.root, self.name, chosen, rest)
+        names = records.spelled(source, files.sample(_SAMPLE))
+        lines = partial(lines_of_files, files, source)
+        return FileBatch(
+            positions, source, names, lines, "_odd", files=files, register=register, segments=chosen, is_rest=bool(rest)
+        )
+
+    def _may_have_records(self) -> bool:
+        return self.all.with_records is None or self.name in self.all.with_records
+
+    def _ends_of_records(self, cursor: duckdb.DuckDBPyConnection) -> dict[int, int]:
+        return record_store.ends(cursor, self.name) if self._may_have_records() else {}
+
+    def _records(
+        self, cursor: duckdb.DuckDBPyConnection, source: Source, low: dict[int, int]
+    ) -> Iterator[Batch]:
+        high = self._ends_of_records(cursor)
+        if all(low.get(number, 0) >= end for number, end in high.items()):
+            return
+        lines = lines_of_records(self.name, source, low, high)
+        positions = {ReadPosition(RECORDS, number): end for number, end in high.items()}
+        yield JsonBatch(positions, source, records.as_declared(source), lambda *_: lines, None)
+
+
+def of_feed(positions: Positions, feed: str) -> dict[int, int]:
+    """The positions of a feed, by partition."""
+    return {position.partition: number for position, number in positions.items() if position.feed == feed}
