@@ -17,8 +17,9 @@ from opensea_metrics.producer.archive.damage import Damage
 from opensea_metrics.producer.archive.errors import ArchiveError
 from opensea_metrics.producer.archive.layout import HOUR_MS, archive_file
 from opensea_metrics.producer.archive.location import open_archive
-from opensea_metrics.spark_batch.recompute import prepare
+from opensea_metrics.spark_batch.recompute import Request, prepare
 from tests import oracle
+from tests.metrics import TABLES
 from tests.spark_batch.archives import (
     DAY_MS,
     SQL,
@@ -55,11 +56,20 @@ def own(day: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(day, tmp_path / TOPIC))
 
 
+WANTED = {"duckdb": "all", "spark": "collections"}
+KINDS = {"duckdb": tuple(TABLES), "spark": ("collection", "top_assets")}
+"""The tables that a test of sources computes. Spark takes seconds for each, and computes all from the same records."""
+
+
+def hourly(engine: str, **more: Any) -> Request:
+    return request("1 hour", wanted=WANTED[engine], engine=engine, **more)
+
+
 def check(topic: Path | str, engine: str, expected: Path, **more: Any) -> None:
-    asked = request("1 hour", engine=engine, first=START, end=START + DAY_MS, **more)
+    asked = hourly(engine, first=START, end=START + DAY_MS, **more)
     tables, _, _ = recomputed(topic, asked)
     records = records_of(expected, (START, START + DAY_MS))
-    compare(tables, "1_HOUR", oracle.compute(records, HOUR_MS))
+    compare(tables, "1_HOUR", oracle.compute(records, HOUR_MS), KINDS[engine])
 
 
 def test_a_period_reads_only_its_hours(own: Path) -> None:
@@ -89,7 +99,7 @@ def test_files_in_no_folder_of_an_hour_are_read_for_a_period_only(
     check(topic, engine, day)
     for first, end in ((None, None), (START, None), (None, START + DAY_MS)):
         with pytest.raises(ArchiveError, match="has only files outside the folders of hours: give --from and --to"):
-            recomputed(topic, request("1 hour", engine=engine, first=first, end=end))
+            recomputed(topic, hourly(engine, first=first, end=end))
 
 
 def test_what_was_filed_late_counts_within_the_margin(own: Path, engine: str, tmp_path: Path) -> None:
@@ -128,25 +138,25 @@ def test_damaged_files_are_read_up_to_their_damage(own: Path, engine: str, tmp_p
     raw = bytearray(broken.read_bytes())
     raw[len(raw) // 2 : len(raw) // 2 + 64] = bytes(range(64))
     broken.write_bytes(bytes(raw))
-    asked = request("1 hour", engine=engine, first=START, end=START + DAY_MS, margin=2 * HOUR_MS)
+    asked = hourly(engine, first=START, end=START + DAY_MS, margin=2 * HOUR_MS)
     tables, _, counts = recomputed(own, asked)
     assert counts.damaged.keys() == {str(cut), str(no_gzip), str(empty), str(broken)}
     assert counts.damaged[str(cut)].read == len(left)
     assert counts.damaged[str(empty)] == Damage("it is empty (0 bytes)", 0, None)
     records = records_of(expected, (START, START + DAY_MS))
     assert counts.used == len(records)
-    compare(tables, "1_HOUR", oracle.compute(records, HOUR_MS))
+    compare(tables, "1_HOUR", oracle.compute(records, HOUR_MS), KINDS[engine])
 
 
 def test_records_that_cannot_be_read_are_counted(own: Path, engine: str) -> None:
-    before = recomputed(own, request("1 hour", engine=engine))[2]
+    before = recomputed(own, hourly(engine))[2]
     bad = [
         b"{bad", b"5", b'"text"', b"[]", b'{"event_time":null}', b"{}",
         b'{"event_time":%d,"event":"item_sold","payload":7}' % START,
         b'{"event_time":"soon","event":"item_sold"}',
     ]  # fmt: skip
     add(own, START, 7_000_000, [*bad, b"", b""])
-    asked = request("1 hour", engine=engine)
+    asked = hourly(engine)
     _, _, counts = recomputed(own, asked)
     assert counts.set_aside - before.set_aside == len(bad)
     assert counts.read - before.read == len(bad)
@@ -205,8 +215,8 @@ def test_a_day_of_ten_thousand_tiny_files(tmp_path: Path, engine: str) -> None:
 def test_nothing_but_empty_hours(tmp_path: Path, engine: str) -> None:
     topic = tmp_path / TOPIC
     add(topic, START, 0, [])
-    tables, _, counts = recomputed(topic, request("1 hour", engine=engine))
-    assert len(tables) == 6
+    tables, _, counts = recomputed(topic, hourly(engine))
+    assert len(tables) == len(KINDS[engine])
     assert not any(tables.values())
     assert (counts.read, counts.used, counts.set_aside) == (0, 0, 0)
 
