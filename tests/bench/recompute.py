@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import goals
+from tests.bench import goals, memory
 from tests.bench.foreign import write_foreign
 
 HOUR = 3_600_000
@@ -250,9 +249,7 @@ def processes(pid: int) -> Iterator[tuple[float, float]]:
     Spark works in a Java process that nobody waits for, so the figures of ended children are not enough.
     """
     text = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    status = Path(f"/proc/{pid}/status").read_text()
-    peak = re.search(r"VmHWM:\s+(\d+)", status)
-    yield sum(map(int, text[11:15])) / os.sysconf("SC_CLK_TCK"), int(peak[1]) / 1024 if peak else 0.0
+    yield sum(map(int, text[11:15])) / os.sysconf("SC_CLK_TCK"), memory.peak(pid)
     for task in Path(f"/proc/{pid}/task").iterdir():
         for child_pid in (task / "children").read_text().split():
             yield from processes(int(child_pid))

@@ -9,7 +9,6 @@ Run: make bench [EVENTS=1000000]
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.demo import wait_until_read
 from opensea_metrics.deploy.embedded import server
 from opensea_metrics.producer.sample import write_sample
+from tests.bench import memory
 
 _BODY = (
     "STRUCT(collection STRUCT(slug VARCHAR), chain VARCHAR, maker STRUCT(address VARCHAR), "
@@ -140,8 +140,7 @@ def embedded(data: Path) -> None:
         cpu = time.process_time()
         (data / "aside").rename(data / "topics")
         wait_until_read(client, 600)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(applied - begun, time.perf_counter() - applied, time.process_time() - cpu, peak)
+        print(applied - begun, time.perf_counter() - applied, time.process_time() - cpu, memory.peak())
 
 
 def main() -> None:
