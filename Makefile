@@ -61,6 +61,7 @@ bench: install ## figures of speed with their goals, each beside what it is comp
 	$(VENV)/bin/python -m tests.bench.replay
 	$(VENV)/bin/python -m tests.bench.freshness
 	$(VENV)/bin/python -m tests.bench.lookups
+	$(VENV)/bin/python -m tests.bench.real
 
 pictures: install ## take the pictures of the dashboard for README and docs; needs Chromium
 	$(VENV)/bin/python -m tests.dashboard.pictures
