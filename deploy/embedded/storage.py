@@ -78,7 +78,7 @@ class Storage:
     deploy/embedded/files/lines.py passes their lines to it.
     """
 
-    def __init__(self, directory: Path, memory_limit: str = "190MB") -> None:
+    def __init__(self, directory: Path, memory_limit: str = "120MB") -> None:
         """Open or create the database.
 
         Raises StorageError if the directory cannot be written, another server holds it, or the database is
