@@ -1,4 +1,4 @@
-"""The verbs that bring events: the live stream, samples and replays."""
+"""The verbs that supply events: the live stream, samples and replays."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def report_view(form: Form | None, out: Path | None, json: bool) -> ReportView:
-    """How a report is written. Raises BadParameter for two forms, and OutputRefused."""
+    """The form and file of a report. Raises BadParameter if two forms are given, and OutputRefused."""
     if json and form not in (None, Form.JSON):
         raise typer.BadParameter(f"--json and --format {form} contradict each other")
     return ReportView(Form.JSON if json else form_for(form, out), out)

@@ -14,7 +14,7 @@ _HIDDEN = {"env.example": ".env.example", "gitignore": ".gitignore"}
 
 
 def init(directory: Path) -> tuple[Path, ...]:
-    """Write the files of a new project into a directory, which is created if needed; return their paths.
+    """Write the files of a new project into a directory, and create the directory if needed. Returns their paths.
 
     Nothing is overwritten: raises MigrationError if the directory has one of the files. Raises OSError
     if a file cannot be written.

@@ -2,8 +2,8 @@
 
 A family is the tables of one metric, one table for each window. Its definition is a file ``macros/families/NAME.sql``
 with two macros: ``create(window)`` and ``replace(window)``. If all its tables read streams of its own, the macro
-``streams()`` creates them. The file of a family in use is not edited, because
-applied migrations are rendered with it. A change makes a new version of it, ``NAME_v2.sql``.
+``streams()`` creates them. Do not edit the file of a family in use, because
+applied migrations are rendered with it. A change creates a new version of the file, ``NAME_v2.sql``.
 """
 
 from __future__ import annotations
@@ -117,8 +117,8 @@ def new_change(
 ) -> tuple[Path, Path]:
     """Copy the newest definition of a family, and write the migration that replaces its tables with the copy.
 
-    Returns the copy, which is to be edited, and the migration. Raises MigrationError if there is no such family, or
-    if its tables cannot be replaced.
+    Returns the paths of the copy, which the user edits, and of the migration. Raises MigrationError if there is no such
+    family, or if its tables cannot be replaced.
     """
     project = _project(root, variables)
     texts = _texts(project)

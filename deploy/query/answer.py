@@ -72,7 +72,7 @@ def _local(client: KsqlClient, select: LocalSelect, limit: int) -> Answer:
     pushed, rest = split_where(names)
     queries = pulls(names, pushed, stages.used(rest))
     relations = {pull.part.alias: _relation(names, pull, at) for at, pull in enumerate(queries)}
-    written = stages.write(relations, rest)  # before any row is pulled, because it finds most mistakes
+    written = stages.write(relations, rest)  # before any row is pulled, because this step detects most mistakes
     if not written.steps:  # a column is called order or group
         return Answer(client.pull_rows(f"{select.statement.text};", exact=True))
     tables = [_pulled(client, pull, limit) for pull in queries]

@@ -144,7 +144,7 @@ def tokens_of(text: str) -> list[Token]:
 def needs_tool(tokens: list[Token]) -> bool:
     """True if a SELECT without EMIT may have a clause or call that pull queries do not have.
 
-    A column that is called like such a clause gives True too.
+    A column with the name of such a clause also returns True.
     """
     for at, token in enumerate(tokens):
         if token.token_type in (TokenType.STRING, TokenType.IDENTIFIER):

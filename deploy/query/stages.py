@@ -222,7 +222,7 @@ class Stages:
             duckdb(kind)  # raises SqlError for a type that DuckDB does not have
             columns.append((name, kind))
             written.append(f"{lowering.whole(expression)} AS _c{at}")
-        # Sorted by columns, because DuckDB takes a number in ORDER BY for a position.
+        # Sort by columns, because DuckDB reads a number in ORDER BY as a position.
         keys = [f"{lowering.whole(term.this)} AS _o{at}" for at, term in enumerate(self.order)]
         order = ", ".join([*(f"_o{at} {_direction(term)}" for at, term in enumerate(self.order)), "_off"])
         limit = self.names.select.query.args.get("limit")

@@ -40,7 +40,7 @@ PLACE = (
 
 
 class StatementMistake(OpenSeaMetricsError):
-    """A statement that cannot be run. The message has the place, the line, a caret and the remedy."""
+    """A statement that cannot be run. The message has the place, the line, a caret and what to do."""
 
 
 class ChangeRefused(SqlError):
@@ -171,7 +171,7 @@ def _typed(rows: Rows) -> Sequence[tuple[str, KsqlType]]:
 
 
 def refusing(is_allowed: bool) -> Callable[[UserStatement], bool]:
-    """A consent for runs that nobody watches: always yes, or ChangeRefused."""
+    """A consent for runs without a user: it always agrees, or raises ChangeRefused."""
 
     def consent(statement: UserStatement) -> bool:
         if is_allowed:
