@@ -26,7 +26,8 @@ class ServerNames:
 
 def names_of(client: KsqlClient) -> ServerNames:
     """Ask a server for all names. An error of the server only means fewer names, because the shell works without
-    completion."""
+    completion.
+    """
     try:
         sources, queries, topics = client.everything()
         described = client.describe_all([source.name for source in sources])

@@ -48,7 +48,7 @@ class Step:
 
     @property
     def place(self) -> Place:
-        """The place of the first word."""
+        """The place where the step begins."""
         return self.locate(0)
 
     def locate(self, offset: int) -> Place:

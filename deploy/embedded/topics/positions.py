@@ -1,4 +1,4 @@
-"""How far queries have read: the positions and the counters of each reader, and the files that it has not finished."""
+"""How far queries have read: the positions and counters of each reader, and the files that it has not finished."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def positions(cursor: duckdb.DuckDBPyConnection, reader_id: str) -> dict[ReadPos
 class KnownPositions:
     """The positions of readers, kept in memory because the same query is moved many times a second.
 
-    Whoever changes ``meta.positions`` calls :meth:`reached` after the transaction, or :meth:`forget`.
+    Code that changes ``meta.positions`` must call :meth:`reached` or :meth:`forget` after the transaction.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class KnownPositions:
         return self._known[reader_id]
 
     def reached(self, reached: Mapping[str, Positions]) -> None:
-        """Note what :func:`set_positions_of` has saved."""
+        """Store the positions that :func:`set_positions_of` has saved."""
         for reader_id, new in reached.items():
             self._known[reader_id] = {**self._known[reader_id], **new}
 
@@ -51,7 +51,7 @@ class KnownPositions:
 
 
 def set_positions(cursor: duckdb.DuckDBPyConnection, reader_id: str, reached: Positions) -> None:
-    """Save the positions up to which (exclusive) a reader has read, and its counters."""
+    """Save the positions (exclusive) up to which a reader has read, and its counters."""
     set_positions_of(cursor, {reader_id: reached})
 
 

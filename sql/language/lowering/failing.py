@@ -24,7 +24,7 @@ def may_fail(expression: exp.Expression, known: Container[exp.Expression]) -> bo
 
 
 def failing_parts(expression: exp.Expression, known: Container[exp.Expression]) -> list[exp.Expression] | None:
-    """The arithmetic that makes an expression fail if its value is NULL. None if a branch may leave it out."""
+    """The arithmetic that makes an expression fail if its value is NULL. None if a branch may skip the arithmetic."""
     parts: list[exp.Expression] = []
     for part in _failing(expression, known):
         around: exp.Expr | None = part
