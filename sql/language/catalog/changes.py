@@ -31,8 +31,8 @@ Step = Callable[[Catalog, Statement, Catalog], None]
 def check(project: Project, step: Step = lambda *_: None) -> Catalog:
     """The catalog after all migrations of a project, starting empty. ``step`` is called for each statement.
 
-    Raises SqlErrors with all errors of all migrations, and those that the project was loaded with. If a statement
-    fails, errors of statements that depend on it are not reported. The plan decides whether a server can execute a
+    Raises SqlErrors with the errors of all migrations, and with those from loading the project. If a statement
+    fails, the errors of statements that depend on it are not reported. The plan decides whether a server can execute a
     CREATE OR REPLACE in place, because the change may also be applied side by side.
     """
     catalog = Catalog()

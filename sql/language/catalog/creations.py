@@ -93,7 +93,7 @@ def created_as(
     columns = analysis.columns
     key_format = format_of(properties, "KEY_FORMAT", source.key_format, statement)
     if key_format == "NONE" and any(column.is_key for column in columns):
-        key_format = "KAFKA"  # of a source without a key
+        key_format = "KAFKA"  # for a source without a key
     sink = Source(
         name=name,
         kind="TABLE" if is_table else "STREAM",

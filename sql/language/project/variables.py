@@ -217,5 +217,5 @@ def _check(value: str, before: str, place: Place, *, in_file: bool) -> None:
     )
     raise SqlError(
         f"Illegal argument at Line: {place.line}, Col: {place.column}. {rule}Got: '{value}'",
-        place if in_file else None,  # a server's reply has the place only in its sentence
+        place if in_file else None,  # in a server's reply, only the message has the place
     )

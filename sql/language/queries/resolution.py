@@ -39,7 +39,7 @@ def analyse(statement: Statement, query: exp.Expression, sources: dict[str, Sour
     key = joins.key(query.args["joins"])
     if key and key.synthetic:
         columns[""] = dict([key.synthetic])
-    is_pull = statement.kind is Kind.SELECT and not query.args.get("emit")  # a server has sentences of its own
+    is_pull = statement.kind is Kind.SELECT and not query.args.get("emit")  # the server has its own messages for these
     check_clauses(query, scope)
     if not is_pull and all(known.is_table for known in named.values()):
         check_table(query, scope)
@@ -74,7 +74,7 @@ def analyse(statement: Statement, query: exp.Expression, sources: dict[str, Sour
         group=group,
         partition=tuple(resolved.normalised(expression) for expression in partition),
         having=normalised("having"),
-        # A persistent query emits changes, said or not.
+        # A persistent query emits changes, with or without EMIT CHANGES.
         emit=query.args.get("emit") or (None if statement.kind is Kind.SELECT else "CHANGES"),
         limit=_limit(query, scope),
         is_aggregation=bool(group) or any(is_aggregate(p.expression) for p in projections),
