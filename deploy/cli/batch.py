@@ -69,7 +69,7 @@ Margin = Annotated[
     str,
     typer.Option(
         metavar="DURATION",
-        help="How late a record may be filed after its event. The run reads that much past --to.",
+        help="How long after its event a record may be filed. The run reads this much past --to.",
     ),
 ]
 
@@ -109,7 +109,7 @@ def recompute(
     late: Annotated[
         LateRecords,
         typer.Option(
-            help="complete: all records count. as-streamed: a record that came after its window's grace period is"
+            help="complete: all records count. as-streamed: a record that arrived after its window's grace period is"
             " dropped, as a server drops it."
         ),
     ] = LateRecords.COMPLETE,

@@ -16,7 +16,7 @@ PENDING: dict[str, str] = {
     "diff": "the server differs from the record",
     "reconcile": "the windows differ",
     "archive check": "the archive has faults",
-    "archive compact": "some hours were left as they are",
+    "archive compact": "some files could not be compacted",
 }
 """Verb → the meaning of exit code 2."""
 

@@ -66,7 +66,7 @@ Format = Annotated[
 Out = Annotated[
     Path | None, typer.Option("--out", metavar="FILE", help="Write the result to a file, with exact values.")
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
 def report_view(form: Form | None, out: Path | None, json: bool) -> ReportView:
@@ -108,7 +108,7 @@ AllowHost = Annotated[
     typer.Option(
         "--allow-host",
         metavar="NAME",
-        help="A further name or address by which others call this server, without scheme and port. May be repeated.",
+        help="Another host name or address of this server, without scheme and port. May be repeated.",
     ),
 ]
 Insecure = Annotated[

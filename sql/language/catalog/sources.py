@@ -52,8 +52,9 @@ class Window:
 
     @property
     def kept(self) -> int:
-        """How long (ms of stream time) a window is kept after its start, or a session after its end: the RETENTION of the
-        statement, or else size plus grace period (docs/ksqldb-facts.md, Windows).
+        """How long (ms of stream time) a window is kept after its start, or a session after its end.
+
+        That is the statement's RETENTION, or else size plus grace period (docs/ksqldb-facts.md, Windows).
         """
         return self.size + self.grace if self.retention is None else self.retention
 

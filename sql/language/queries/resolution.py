@@ -114,7 +114,7 @@ def _alias(item: exp.Expression) -> str:
 
 
 def _window(statement: Statement, window: exp.Expression | None, is_final: bool) -> Window | None:
-    """The window of a SELECT. Without GRACE PERIOD, EMIT FINAL has no grace period (observed on a 7.9.1)."""
+    """The window of a SELECT. Without GRACE PERIOD, EMIT FINAL has no grace period (observed on 7.9.1)."""
     if window is None:
         return None
 

@@ -41,11 +41,11 @@ SYNTAX = EngineSyntax(duckdb_column, duckdb, event_time, _hops)
 class Grouping:
     """A grouped SELECT, in parts.
 
-    ``partial(relation, …)`` returns rows of state. Their columns are the group keys ``_k0 …``, the window's start
-    ``_ws`` (only with a window), the end ``_we`` (only of a session), the accumulators ``_a0 …``, and the newest
-    ROWTIME ``_ts``. ``merge(rows)`` returns one row per key and window from rows of state with the additional column
-    ``_src`` (0 older, 1 newer). ``finish(rows)`` returns the SELECT's columns, WINDOWSTART, WINDOWEND, ROWTIME and
-    ``_off``. ``carried`` are columns of the relation that rows of state also have.
+    ``partial(relation, …)`` returns rows of state. They have the group keys ``_k0 …``, the accumulators ``_a0 …`` and
+    the newest ROWTIME ``_ts``. With a window they also have its start ``_ws``, and sessions have an end ``_we``.
+    ``merge(rows)`` returns one row per key and window from rows of state with the additional column ``_src`` (0 older,
+    1 newer). ``finish(rows)`` returns the SELECT's columns, WINDOWSTART, WINDOWEND, ROWTIME and ``_off``. ``carried``
+    are columns of the relation that rows of state also have.
     """
 
     analysis: Analysis

@@ -89,7 +89,7 @@ def signed(syntax: OrderedSyntax, relation: ItemRelation) -> str:
     """The changes of a table as rows to add (``_sign`` is 1) and rows to remove (-1).
 
     ksqlDB first removes the old row, and then adds the new one. So ``_s`` orders the rows of an item. As on the
-    embedded server, a row of a single table is removed at the time of the change, in the partition of the old row.
+    embedded server, the time of the change and the partition of the old row apply when a single table's row is removed.
     """
     packed, fields = _packed(syntax, [*relation.names, "_part", "_gone"], "_old")
     rowtime = syntax.column("ROWTIME")

@@ -24,7 +24,7 @@ SHORT_NAMES = {
     "PST": "America/Los_Angeles", "SAST": "Africa/Johannesburg", "SGT": "Asia/Singapore", "WEST": "Europe/Lisbon",
     "WET": "Europe/Lisbon",
 }  # fmt: skip
-"""The regions that Java's formatters take these names for (observed on a 7.9.1). EST in July is daylight time, too."""
+"""The regions that Java's formatters take these names for (observed on 7.9.1). EST in July is daylight time, too."""
 
 
 class Zone:

@@ -53,8 +53,8 @@ class Spelling:
 
     @property
     def pattern(self) -> str:
-        """A regular expression (RE2) that matches each line with another spelling of a name, and each line that DuckDB
-        accepts although it is not valid JSON.
+        """A regular expression (RE2) for lines with another spelling of a name, and for invalid JSON that DuckDB
+        accepts.
         """
         if self.is_unsafe:
             return ""
