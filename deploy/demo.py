@@ -75,7 +75,7 @@ def wait_until_read(client: KsqlClient, timeout: float) -> None:
                 was_behind = True
                 if time.monotonic() > deadline:
                     raise DemoFailed(
-                        f"after {timeout:.0f} s the query into {sink} still has {behind} offsets to read"
+                        f"after {timeout:.0f} s the query into {sink} still has {behind} records to read"
                     )
                 time.sleep(0.05)
 

@@ -90,7 +90,7 @@ def compact_archive(
     to: To = None,
     min_age: Annotated[
         str,
-        typer.Option(metavar="DURATION", help="Only hours that ended at least this long ago, because events may be late."),
+        typer.Option(metavar="DURATION", help="Only hours that ended this long ago or earlier: events may be late."),
     ] = "24 hours",
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep the originals. Readers ignore them.")

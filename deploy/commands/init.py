@@ -23,7 +23,7 @@ def init(directory: Path) -> tuple[Path, ...]:
     files = {directory / path: content for path, content in _files(template)}
     if existing := [path for path in files if path.exists() or path.is_symlink()]:
         raise MigrationError(
-            f"{existing[0]} exists already, and nothing was written\n"
+            f"{existing[0]} already exists; nothing was written\n"
             "  hint: name a new directory, or add a migration with opensea-metrics new"
         )
     for path, content in files.items():

@@ -93,7 +93,7 @@ def new_family(
         raise MigrationError(f"there is no macros/families/{chosen}.sql\n  hint: the families not in use are: {unused}")
     if _base(chosen) in used:
         raise MigrationError(
-            f"the project has the tables of {chosen} already\n"
+            f"the project already has the tables of {chosen}\n"
             f"  hint: change them with --change {_base(chosen)}. The families not in use are: {unused}"
         )
     definition = (project.root / "macros" / "families" / f"{chosen}.sql").read_text(encoding="utf-8")
@@ -161,7 +161,7 @@ def _words(name: str) -> str:
     """The name as a part of a file name."""
     words = re.sub(r"\s+", "_", name.strip())
     if not re.fullmatch(r"\w+", words):
-        raise MigrationError(f"{name!r} is no name for a migration\n  hint: use letters, digits and underscores")
+        raise MigrationError(f"{name!r} is not a migration's name\n  hint: use letters, digits and underscores")
     return words
 
 

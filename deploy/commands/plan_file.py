@@ -63,7 +63,7 @@ def read(path: Path) -> Plan:
         raise MigrationError(f"cannot read {path}: {os_reason(error)}") from error
     except (ValueError, LookupError, TypeError, SqlError) as error:
         raise MigrationError(
-            f"{path} is no plan: {error}\n  hint: make one with plan --json > {path}"
+            f"{path} is not a plan: {error}\n  hint: make one with plan --json > {path}"
         ) from error
 
 

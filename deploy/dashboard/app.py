@@ -127,7 +127,7 @@ class _Pages:
             try:
                 view = PageView.of(request.query_params)
             except BadView as error:
-                problem = Problem("This address has a value that no page has", str(error))
+                problem = Problem("The address of this page has an invalid value", str(error))
                 return _stream(_one(event("problem", problem.as_json())))
             return _stream(self._events(view, parts))
 

@@ -49,7 +49,7 @@ def ask(client: KsqlClient, text: str) -> Reply:
         return reading(client, statement.text, lambda text: _reply_of(client.ask(text)))
     if statement.action is Action.PUSH:
         raise SqlError(
-            "this box answers queries that end", hint="remove EMIT CHANGES, or run it with opensea-metrics query"
+            "this box cannot run an endless query", hint="remove EMIT CHANGES, or run it with opensea-metrics query"
         )
     if statement.action is not Action.PULL:
         raise SqlError("this box only reads: SELECT, SHOW, DESCRIBE or EXPLAIN", hint="write a migration for changes")

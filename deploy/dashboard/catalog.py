@@ -71,6 +71,6 @@ def _nothing(names: Collection[str], is_live: bool) -> Problem:
     listed = ", ".join(f"V{version:03}" for version in versions)
     return Problem(
         "The server runs, but it has no metrics yet",
-        f"The tables of these migrations are missing: {listed}. Apply the migrations; this page begins by itself.",
+        f"The tables of these migrations are missing: {listed}. Apply the migrations; then this page starts by itself.",
         ("opensea-metrics apply", "opensea-metrics replay --to-now"),
     )

@@ -46,7 +46,7 @@ def judge(url: str, facts: ArchiveFacts | None, now: float) -> list[Check]:
         return [
             report.warning(
                 "files",
-                f"{url} has none yet",
+                f"{url} has no files yet",
                 "the sink writes its first file within ten minutes of an event: does it run (connect)?",
             )
         ]

@@ -143,7 +143,7 @@ def _readers(lags: Mapping[str, tuple[int, ...]]) -> list[Check]:
         most = max(behind, key=lambda group: behind[group][-1])
         return [
             report.ok(
-                "lag", f"{len(behind)} readers catch up, {most} has {behind[most][-1]:,} to go"
+                "lag", f"{len(behind)} readers are catching up: {most} has {behind[most][-1]:,} records left"
             )
         ]
     return [

@@ -117,7 +117,7 @@ def _pulled(client: KsqlClient, pull: PullQuery, limit: int) -> list[Sequence[An
     if source.window:
         example = "WINDOWSTART >= '2026-09-15T10:00:00'"
     raise TooManyRows(
-        f"{source.name} has more than {limit:,} rows for this query, which is the limit of what is pulled\n"
+        f"{source.name} has more than {limit:,} rows for this query, and at most that many are read\n"
         f"  hint: select fewer rows on the server, for instance {word} {example}"
     )
 

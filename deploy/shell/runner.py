@@ -177,7 +177,7 @@ def refusing(is_allowed: bool) -> Callable[[UserStatement], bool]:
         if is_allowed:
             return True
         raise ChangeRefused(
-            f"{statement.text.split(None, 1)[0].upper()} changes the server, and nobody can be asked",
+            f"{statement.text.split(None, 1)[0].upper()} changes the server, and there is no terminal to ask on",
             hint="write it into a migration (opensea-metrics new), or consent with --yes",
         )
 

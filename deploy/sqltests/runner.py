@@ -154,7 +154,8 @@ def _carry_out(group: Sequence[Step], target: Target, evaluator: Evaluator, stre
     source = target.catalog.sources.get(assertion.name)
     if source is None:
         names = list(target.catalog.sources)
-        raise SqlError(f"there is no stream or table {assertion.name}", group[0].place, f"there are {', '.join(names)}")
+        hint = f"the case has {', '.join(names)}"
+        raise SqlError(f"there is no stream or table {assertion.name}", group[0].place, hint)
     if not assertion.is_of_rows:
         if problem := definition_difference(assertion, source, target.catalog):
             raise AssertionFailed(problem, group[0].place)

@@ -152,7 +152,7 @@ def _dropped(catalog: Catalog, statement: Statement) -> Catalog:
         )
     if source.is_read_only and statement.deletes_topic:
         message = f"Cannot delete topic for read-only source: {name}"
-        raise SqlError(message, statement.place, "leave DELETE TOPIC out", code=40000)
+        raise SqlError(message, statement.place, "remove DELETE TOPIC", code=40000)
     own = {query.id for query in catalog.writers(name) if not query.id.startswith("INSERT")}
     writers = [query.id for query in catalog.writers(name) if query.id not in own]
     if writers:

@@ -137,7 +137,7 @@ def inserting(catalog: Catalog, statement: Statement, number: int) -> Catalog:
         )
     if sink.is_read_only:
         message = f"Cannot insert into read-only stream: {sink.name}"
-        raise SqlError(message, statement.place, "a SOURCE stream is only read", code=40000)
+        raise SqlError(message, statement.place, "a SOURCE stream is read-only", code=40000)
     analysis = analyse(statement, statement.ast.args["query"], dict(catalog.sources))
     if analysis.is_aggregation:
         raise SqlError("INSERT INTO … SELECT cannot aggregate", statement.place)

@@ -33,7 +33,7 @@ def checked(analysis: Analysis, join: JoinKey | None) -> Analysis:
     if analysis.statement.kind is not Kind.SELECT:
         _check_copies(keyed)
         if all(column.is_key for column in keyed.columns):
-            raise _error(analysis, "The projection contains no value columns.", "select a column that is no key")
+            raise _error(analysis, "The projection contains no value columns.", "select a column that is not a key")
     return keyed
 
 

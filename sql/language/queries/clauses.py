@@ -35,7 +35,7 @@ def check_table(query: exp.Expression, scope: Scope) -> None:
             name = str(call.this).upper()
             if name in BUILT_IN and name not in _ON_TABLES:
                 message = f"The aggregation function {name} cannot be applied to a table source"
-                hint = f"over a table there are {', '.join(_ON_TABLES)}"
+                hint = f"these can be applied to a table: {', '.join(_ON_TABLES)}"
                 raise scope.error(call, f"{message}, only to a stream source.", hint)
 
 
