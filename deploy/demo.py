@@ -87,7 +87,7 @@ def _number_of(query_id: str) -> int:
 
 
 def _lag(client: KsqlClient, sink: str) -> int:
-    """How many offsets the queries into a sink still have to read."""
+    """How many records the queries into a sink still have to read."""
     offsets = client.describe(sink, extended=True).offsets
     return sum(max(0, partition.end - partition.consumed) for partition in offsets)
 

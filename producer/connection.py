@@ -31,7 +31,7 @@ from opensea_metrics.producer.session import (
 log = structlog.get_logger()
 
 _PASSING = frozenset({408, 425, 429})
-"""HTTP statuses below 500 that another try may not meet again."""
+"""HTTP statuses below 500 for which a retry may succeed."""
 _FRAME_LIMIT = 8 * 1024 * 1024
 _QUEUE = (4096, 1024)
 """With more frames in its queue than the first number, the client stops reading the socket. With fewer than the
@@ -118,7 +118,7 @@ class Stream:
         return connection
 
     def _refused(self, status: int) -> str:
-        """The reason for another try. Raises StreamError for a status that another try cannot change."""
+        """The reason to retry. Raises StreamError for a status that a retry cannot change."""
         host = urlsplit(self._options.url).netloc
         if status in (401, 403):
             raise StreamError(

@@ -21,7 +21,7 @@ class TextConnection(ClientConnection):
     """A connection that returns several messages at a time."""
 
     _rest = b""
-    """The beginning of a frame that is read here."""
+    """The beginning of a frame that this class reads."""
 
     async def messages(self) -> list[bytes]:
         """The next messages, at least one. Raises ConnectionClosed, as ``recv`` does."""
@@ -59,7 +59,7 @@ class TextConnection(ClientConnection):
         super().eof_received()
 
     def _pass_on(self) -> None:
-        """Give what is not read here to the library, which also knows what an incomplete frame means."""
+        """Pass other bytes on to the library, which also handles incomplete frames."""
         rest, self._rest = self._rest, b""
         if rest:
             super().data_received(rest)

@@ -23,7 +23,7 @@ _Headers = list[tuple[str, str | bytes | None]]
 log = structlog.get_logger()
 
 _AHEAD_MS = 3_600_000
-"""Kafka refuses a whole batch if a record is further ahead of now (message.timestamp.after.max.ms)."""
+"""If a record's time is further in the future, Kafka refuses its whole batch (message.timestamp.after.max.ms)."""
 _MOST_BYTES = 950_000
 """With its headers, a larger record exceeds a broker's default message.max.bytes of 1 MB."""
 _SAY_AGAIN = 30.0

@@ -271,7 +271,7 @@ def _order(rng: random.Random, kind: str, collection: SampleCollection, moment: 
 
 
 def _odd(rng: random.Random, number: int, moment: int) -> bytes:
-    """A frame that is broken, has an unknown event type, or is not an event."""
+    """A frame that is malformed, has an unknown event type, or is not an event."""
     time = _iso(moment)
     return rng.choice(
         (

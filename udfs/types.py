@@ -48,7 +48,7 @@ from opensea_metrics.core.types import (
 )
 
 Int32 = NewType("Int32", int)
-"""An int that is INTEGER in SQL. A plain int is BIGINT."""
+"""An int whose SQL type is INTEGER. A plain int is BIGINT."""
 
 
 @dataclass(frozen=True)

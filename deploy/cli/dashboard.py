@@ -23,7 +23,10 @@ from opensea_metrics.deploy.embedded.rest.web_server import LOOPBACK, PortInUse
 from opensea_metrics.deploy.output.plain import say
 
 _COLLECTED_OFTEN = (2_000, 10, 10)
-"""Thresholds of Python's collector for a process that runs for days. Those of short commands would keep garbage."""
+"""Thresholds of Python's garbage collector for a process that runs for days.
+
+Those of short commands would keep garbage.
+"""
 
 Results = Annotated[
     str | None,

@@ -55,7 +55,7 @@ def _exit_codes(verb: str) -> str:
 
 
 class _Listed(TyperCommand):
-    """A verb of which only the summary is known."""
+    """A verb in the list of verbs, which needs only its summary."""
 
 
 class _Command(TyperCommand):

@@ -73,7 +73,7 @@ def _check_name(name: str) -> None:
 
 
 def _prefix(settings: ServeSettings) -> str:
-    """What the names of the settings' variables begin with."""
+    """The prefix of the settings' environment variables."""
     return str(settings.model_config.get("env_prefix"))
 
 

@@ -61,7 +61,7 @@ def _entities_of(words: Sequence[str]) -> tuple[int, int]:
 
 
 def _nothing(entity: Json) -> None:
-    """For entities of which only the type is read."""
+    """For entities whose type is the only part that is read."""
 
 
 def _all(name: str, read: Callable[[Json], object]) -> Callable[[Json], None]:

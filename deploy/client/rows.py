@@ -20,7 +20,7 @@ _BETWEEN = re.compile(r"[\[\], \r\n\t]*")
 _DECODER = json.JSONDecoder()
 _EXACT_DECODER = json.JSONDecoder(parse_float=Decimal)
 _DECIMAL = "DECIMAL("
-"""How a header names a column that is or holds a DECIMAL."""
+"""How a header describes a column whose type is or contains a DECIMAL."""
 
 
 class Objects:

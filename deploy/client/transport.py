@@ -261,7 +261,7 @@ def _entities(reply: Any) -> list[Row]:
 
 
 def _shape(error: Exception) -> str:
-    """Says why a complete reply is not usable, in words that continue "the reply"."""
+    """The reason why a complete reply is not usable, as words that follow "the reply"."""
     if isinstance(error, WrongShape):
         return str(error)
     if isinstance(error, RecursionError):

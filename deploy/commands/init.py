@@ -10,7 +10,7 @@ from pathlib import Path
 from opensea_metrics.deploy.migrations.errors import MigrationError
 
 _HIDDEN = {"env.example": ".env.example", "gitignore": ".gitignore"}
-"""Files whose names begin with a dot in a project, and cannot in a package."""
+"""Files whose names begin with a dot in a project. Files of a package cannot have such names."""
 
 
 def init(directory: Path) -> tuple[Path, ...]:

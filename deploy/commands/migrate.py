@@ -217,7 +217,7 @@ def _planned(
     choice: ApplyChoice,
     project: Project | None = None,
 ) -> Plan:
-    """The plan for a project, which is read and checked if the caller has not done that."""
+    """The plan for a project. Reads and checks the project if the caller has not done so."""
     project = project or checked(root, variables, client=client)
     if physical := recorded.physical_names:
         described = library.declared()

@@ -190,7 +190,7 @@ def _families(texts: Iterable[str]) -> list[str]:
 
 
 def _added(texts: Iterable[str]) -> list[str]:
-    """The windows that migrations have added, as they are written there."""
+    """The windows that migrations have added, as the migrations write them."""
     return [window for text in texts for window in _WINDOW.findall(text)]
 
 
@@ -205,7 +205,7 @@ def _next(name: str) -> str:
 
 
 def _retention(settings: Mapping[str, Any], window: WindowChoice) -> dict[str, str]:
-    """A retention of the window's own, if ksqlDB would refuse that of settings.yml because it is too short."""
+    """A retention for this window, if ksqlDB would refuse the retention of settings.yml as too short."""
     try:
         grace, retention = duration(str(settings.get("grace"))), duration(str(settings.get("retention")))
     except PeriodError:

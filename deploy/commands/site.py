@@ -88,7 +88,7 @@ def checked(
 
 
 def _declare_functions_of(client: KsqlClient, project: Project) -> None:
-    """Make functions known that the project calls and only the server has."""
+    """Declare the functions that the project calls and that only the server has."""
     statements = [statement for file in project.migrations for statement in file.statements]
     calls = {str(call.this).upper() for statement in statements for call in statement.ast.find_all(exp.Anonymous)}
     described = {}

@@ -37,7 +37,7 @@ from opensea_metrics.deploy.output.excerpts import error_text
 
 _FOLDER = Path(__file__).parent
 _WAIT = 10.0
-"""Seconds to wait for the list of tables before a page begins without it."""
+"""Seconds to wait for the list of tables before a page starts without the list."""
 
 Parts = Callable[[Hub, PageView, DeployedWindow, frozenset[str]], tuple[PagePart, ...]]
 PAGES = {"market": ("/", "Market"), "collection": ("/collection", "Collection")}
@@ -73,7 +73,7 @@ def create(options: DashboardOptions, streams: Streams, policy: Policy, listens_
 
 
 class _Headers:
-    """Middleware that adds the headers for safety to every answer."""
+    """Middleware that adds security headers to every response."""
 
     def __init__(self, app: ASGIApp, policy: str) -> None:
         self._app = app
@@ -186,7 +186,7 @@ class _Pages:
         return tables.client
 
     async def _window(self, view: PageView) -> tuple[frozenset[str], DeployedWindow | Problem | None]:
-        """The names of all tables, and the window of a view. None without an answer of the server."""
+        """The names of all tables, and the window of a view. None if the server does not answer."""
         feed = self._hub.names()
         await loaded(feed)
         names = frozenset(row[0] for row in feed.rows.all())
@@ -212,7 +212,10 @@ class _Pages:
             yield message
 
     def _newest(self, window: DeployedWindow | Problem | None) -> Callable[[], int | None] | None:
-        """Gives the time of the newest event. None if the server has no market tables, so that nobody knows it."""
+        """A function that returns the time of the newest event.
+
+        None if there are no market tables, so the time is unknown.
+        """
         if isinstance(window, Problem):
             return None
         if window is None:

@@ -71,7 +71,7 @@ def _rows_of(client: KsqlClient, text: str) -> Reply:
 
 
 def _reply_of(entities: Sequence[Mapping[str, Any]]) -> Reply:
-    """A reply of lists as rows; a description as the rows of its columns or its values."""
+    """A reply that consists of lists, as rows. A description becomes one row per column or value."""
     entity = entities[0] if entities else {}
     kind = entity.get("@type")
     body = entity[kind] if kind in ("sourceDescription", "queryDescription") else entity

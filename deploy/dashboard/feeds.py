@@ -22,7 +22,7 @@ from opensea_metrics.deploy.dashboard.recent_rows import RecentRows
 from opensea_metrics.deploy.dashboard.tables import RowSelection, ServerTables
 
 LINGER = 30.0
-"""Seconds for which a feed without pages goes on, because pages are reloaded."""
+"""How many seconds a feed without pages continues, because pages are reloaded."""
 _AGAIN = 1.0
 """Seconds after an error until the next attempt."""
 _SHARE = 0.2

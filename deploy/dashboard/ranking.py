@@ -12,7 +12,7 @@ from opensea_metrics.deploy.dashboard.push import Values
 from opensea_metrics.deploy.dashboard.view import PageView
 
 COLUMNS = ("name", "chain", "usd", "usd_change", "eth", "sales", "sales_change", "floor", "average", "transfers")
-"""The values of a ranked row. Changes are fractions: 0.5 is half as much again. None: there was nothing before."""
+"""The values of a ranked row. Changes are fractions: 0.5 means plus 50 %. None: there was no value before."""
 
 _SALES, _USD, _ETH, _FLOOR, _AVERAGE, _TRANSFERS = (
     COLLECTION.index(name) for name in ("SALES", "USD_VOLUME", "ETH_VOLUME", "FLOOR_USD", "AVG_USD", "TRANSFERS")

@@ -70,7 +70,7 @@ class ResultTables:
         ]
 
     def _failed(self, where: str, error: Exception) -> ResultsError:
-        """The error to raise. Any other error than one of storage or of a file is raised as it is."""
+        """The error to raise. Raises the error itself if it comes neither from the storage nor from a file."""
         if is_of_storage(error) or isinstance(error, OSError):
             return ResultsError(f"cannot read results in {where}: {reason(error)}")
         if isinstance(error, pa.ArrowException):

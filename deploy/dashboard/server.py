@@ -27,7 +27,7 @@ from opensea_metrics.deploy.embedded.rest.web_server import (
 PORT = 8089
 _THREADS = 4
 _HEAD = 256 * 1024
-"""Bytes of a request's head. The address of a collection has its name, which may have 10,000 letters."""
+"""Bytes of a request's head. The URL of a collection contains its name, which may have 10,000 letters."""
 
 
 def serve(

@@ -14,7 +14,7 @@ import orjson
 from opensea_metrics.deploy.dashboard.feeds import Feed
 
 _BEAT = 5.0
-"""Seconds without a change after which a page hears that the connection is alive."""
+"""Seconds without a change after which the server tells a page that the connection is alive."""
 _PAUSE = 0.25
 """Seconds between two messages to one page, so that a page has at most four in a second."""
 

@@ -99,6 +99,6 @@ def fetch(source: Archive) -> ArchiveFacts | None:
 
 
 def _written(info: dict[str, Any]) -> float | None:
-    """When a file was last written: S3 says LastModified, a local disk mtime."""
+    """When a file was last written: LastModified in S3, mtime on a local disk."""
     moment = info.get("LastModified") or info.get("mtime")
     return moment.timestamp() if isinstance(moment, datetime) else moment

@@ -171,7 +171,7 @@ def fetch(settings: KafkaSettings, names: Sequence[str], prefixes: tuple[str, ..
 
 
 def _partitions(topic: Any) -> tuple[int, int]:
-    """How many partitions a topic has, and how many of them lack a leader or a replica in step."""
+    """How many partitions a topic has, and how many of them lack a leader or an in-sync replica."""
     partitions = topic.partitions.values()
     return len(partitions), sum(p.leader < 0 or len(p.isrs) < len(p.replicas) for p in partitions)
 
@@ -209,7 +209,7 @@ def _lags(admin: AdminClient, prefixes: tuple[str, ...]) -> dict[str, tuple[int,
 
 
 def _lag(admin: AdminClient, groups: Sequence[str]) -> dict[str, int]:
-    """Consumer group → how many records behind. Groups that have committed nothing are left out."""
+    """The lag of each consumer group in records. Omits groups that have committed nothing."""
     futures = [
         future
         for group in groups

@@ -73,7 +73,7 @@ def judge(
 
 
 def _disk(used: Mapping[str, Any]) -> Check:
-    """What an embedded server says of its disk."""
+    """The disk use that an embedded server reports."""
     largest = [
         f"{name} {size / 1e6:,.1f} MB"
         for kind in ("topics", "queries")

@@ -119,9 +119,9 @@ class EngineState:
             raise SqlError(f"the embedded server cannot use its database: {why}", code=50000)
 
     def _open_again(self) -> None:
-        """Reopen the database after DuckDB could not write and refuses all further work.
+        """Reopen the database after a failed write, because DuckDB then refuses all further work.
 
-        Raises StorageError as long as this is impossible.
+        Raises StorageError as long as the database cannot be opened.
         """
         with self._turn:
             for cursor in list(self._cursors):  # these connections can no longer be used

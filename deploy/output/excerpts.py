@@ -8,7 +8,7 @@ from pathlib import Path
 from opensea_metrics.core.errors import TYPED, OpenSeaMetricsError, Place, SqlError, SqlErrors
 
 _BEFORE, _WIDTH = 60, 110
-"""How many characters of a long line are shown before the place, and in all."""
+"""How many characters of a long line are shown before the place, and in total."""
 
 
 def error_text(error: OpenSeaMetricsError, typed: str | None = None) -> str:

@@ -64,7 +64,7 @@ class Reporter(AbstractContextManager["Reporter"]):
         self._show(activity, sum(query.consumed for query in queries), sum(query.end for query in queries))
 
     def _show(self, activity: str, done: int, total: int) -> None:
-        """Change the line. It begins with the first step, because a question may come before it on the terminal."""
+        """Change the line. The first step starts it, because the terminal may show a question before."""
         if not self._console.is_terminal:
             return
         if self._progress is None:

@@ -116,7 +116,7 @@ def _is_top_list(value: Any) -> bool:
 
 
 def _small_table(entries: Sequence[Mapping[str, Any]], width: int | None) -> list[str]:
-    """STRUCTs as lines with aligned columns. The fields of a text that is a JSON object are columns of their own."""
+    """STRUCTs as lines with aligned columns. If a text is a JSON object, each of its fields has its own column."""
     rows = [_flat(entry) for entry in entries]
     names = list(dict.fromkeys(chain.from_iterable(rows)))
     columns = [[one_line(name).lower(), *(_entry(row.get(name)) for row in rows)] for name in names]

@@ -29,7 +29,7 @@ from opensea_metrics.sql.language.lowering.duckdb.macros import SETUP
 from opensea_metrics.udfs import duckdb as udfs
 
 MOST_ROWS = 100_000
-"""How many rows of one source are pulled at most, unless the caller says otherwise."""
+"""The most rows that are pulled from one source, unless the caller passes another limit."""
 _MEMORY: Mapping[str, str | bool] = {"memory_limit": "1GB", "error_on_division_by_zero": False}
 
 

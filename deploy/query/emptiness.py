@@ -14,7 +14,7 @@ from opensea_metrics.deploy.replies import Description
 
 _BOUND = re.compile(r"\bWINDOW(START|END)\b", re.IGNORECASE)
 _LONGEST = 20
-"""How many sources are followed to their origin at most."""
+"""The most sources that are followed upstream."""
 
 
 def why_empty(client: KsqlClient, sql: str) -> str:
@@ -42,7 +42,7 @@ def why_empty(client: KsqlClient, sql: str) -> str:
 
 
 def _upstream(client: KsqlClient, names: list[str]) -> Iterator[Description]:
-    """The descriptions of sources and of everything that they are made from, the nearest first."""
+    """The descriptions of sources and of everything upstream of them, the nearest first."""
     known: set[str] = set()
     while names and len(known) < _LONGEST:
         described = client.describe_all(names, extended=True)

@@ -43,7 +43,7 @@ class LocalQuery:
     sql: str
     columns: tuple[tuple[str, KsqlType], ...]
     steps: tuple[str, ...]
-    """What happens here, in words: joined, grouped, ranked, sorted."""
+    """The work that this tool does itself, in words: joined, grouped, ranked, sorted."""
 
 
 class Stages:
@@ -95,7 +95,7 @@ class Stages:
         return dict(self.projections).get(name_of(name.this)) if is_name else None
 
     def _key(self, key: exp.Expression) -> exp.Expression:
-        """A key of GROUP BY, resolved. The name of a source's column goes before that of the result's."""
+        """A resolved key of GROUP BY. A name refers first to the source's columns, then to the result's."""
         if isinstance(key, exp.Literal):
             raise self.names.scope.error(key, "GROUP BY takes columns and expressions, not a constant")
         chosen = self._aliased(key)
@@ -103,7 +103,7 @@ class Stages:
         return self.names.resolved(key) if chosen is None or is_column else chosen
 
     def _with_aliases(self, term: Term) -> Term:
-        """A term of ORDER BY, resolved: the name or number of a column of the result, or an expression."""
+        """A resolved term of ORDER BY: the name or number of a column of the result, or an expression."""
         value = term.this
         if isinstance(value, exp.Literal) and not value.is_string:
             position = int(value.this) if str(value.this).isdigit() else 0

@@ -16,7 +16,7 @@ _NUMBERS = {
 _OF_ROWS = ("LAG", "LEAD", "FIRST_VALUE", "LAST_VALUE")
 _AGGREGATES = ("SUM", "COUNT", "AVG", "MIN", "MAX")
 NAMES = (*_NUMBERS, *_OF_ROWS, *_AGGREGATES)
-"""The functions that may stand before OVER."""
+"""The functions that can have an OVER clause."""
 _MOST_ARGUMENTS = {"NTILE": 1, "LAG": 3, "LEAD": 3, "FIRST_VALUE": 1, "LAST_VALUE": 1}
 
 

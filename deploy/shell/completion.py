@@ -24,7 +24,7 @@ KEYWORDS = (
     "WITH",
 )  # fmt: skip
 _LONGEST = 5_000
-"""How many characters before the cursor are looked at: typing stays quick in a long text."""
+"""How many characters before the cursor completion reads, so that typing in a long text stays fast."""
 _WORD = re.compile(r"[\w@`.]*\Z")
 _SOURCE_AFTER = re.compile(r"\b(FROM|JOIN|INTO|DESCRIBE|STREAM|TABLE|EXISTS)\s+[\w`]*\Z", re.IGNORECASE)
 _QUERY_AFTER = re.compile(r"\b(TERMINATE|PAUSE|RESUME|EXPLAIN)\s+[\w`]*\Z", re.IGNORECASE)

@@ -111,7 +111,7 @@ class Shell:
         threading.Thread(target=look, name="names", daemon=True).start()
 
     def _known_names(self) -> ServerNames:
-        """The names that the server gave last. It has some seconds for its first answer."""
+        """The names from the server's last answer. Waits some seconds for the first answer."""
         self._has_names.wait(_FIRST_NAMES)
         return self._names
 

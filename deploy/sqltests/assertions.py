@@ -86,7 +86,7 @@ def assertion_of(step: Step) -> Assertion | None:
 
 
 def _parsed(text: str, step: Step, longer_from: int | None = None) -> Statement:
-    """The statement of a text, which is longer than the step's text after an offset by the letters of VALUES."""
+    """The statement of a text. After an offset, this text is longer than the step's text by the letters of VALUES."""
 
     def locate(offset: int) -> Place:
         if longer_from is not None and offset > longer_from:

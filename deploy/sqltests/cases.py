@@ -31,7 +31,7 @@ _SCRIPT = re.compile(r"RUN\s+SCRIPT\s+'([^']+)'\s*;", re.IGNORECASE)
 _VERSION = re.compile(r"[Vv]?0*([0-9]{1,9})")
 _SETTINGS = ("test", "expected.error", "expected.message", "migrations", "engines")
 _MOST_SCRIPTS = 20
-"""How deep scripts may run other scripts."""
+"""The largest depth of scripts that run other scripts."""
 
 
 class CaseFileError(OpenSeaMetricsError):

@@ -163,8 +163,10 @@ def table_difference(expected: Sequence[ExpectedRow], table: TableState) -> RowM
 
 
 def _fits_record(wanted: ExpectedRow, row: Row) -> bool:
-    """Whether a record of a stream is the expected one. Of a record without a value, all columns but the key's are
-    NULL."""
+    """Whether a record of a stream is the expected one.
+
+    In a record without a value, all columns but the key are NULL.
+    """
     if not wanted.fits(row):
         return False
     others = [value for name, value in row.items() if name not in (*wanted.columns, "ROWTIME")]

@@ -120,7 +120,7 @@ class EmbeddedTarget:
             self._trial = Trial(EARLIEST)
 
     def _drop_all(self) -> bool:
-        """Drop all that the case has created. False if something is left."""
+        """Drop everything that the case has created. Returns False if something remains."""
         execute = self._trial.execute
         for query_id in [id_ for id_ in self.catalog.queries if id_.startswith("INSERT")]:
             execute(terminating(query_id).text)

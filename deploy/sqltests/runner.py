@@ -34,9 +34,9 @@ from opensea_metrics.sql.language.lowering.refusals import Unsupported
 from opensea_metrics.sql.language.project.project import Project
 
 _PAUSE = 0.25
-"""Seconds between two looks at a server."""
+"""Seconds between two polls of a server."""
 _SYNTAX_ERRORS = ("ParseFailedException", "ParsingException")
-"""ksqlDB's classes for errors of syntax."""
+"""ksqlDB's classes of syntax errors."""
 
 
 class AssertionFailed(OpenSeaMetricsError):
@@ -111,7 +111,7 @@ def _migrate(project: Project, case: Case, target: Target) -> None:
 
 
 def _failure(case: Case, target: Target, evaluator: Evaluator) -> Failure | None:
-    """The failure of a case's steps, or None if they do what the case expects."""
+    """The failure of a case's steps, or None if the case passes."""
     groups = _grouped(case.steps)
     streams: dict[str, int] = {}
     for group in groups:

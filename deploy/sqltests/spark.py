@@ -203,7 +203,7 @@ class SparkTarget:
         return spark_selects.grouped(analysis, relation)
 
     def _check_arrival(self, sources: Sequence[Source], analysis: Analysis) -> None:
-        """Raises Unsupported if a server joins the records in another order than that of their times.
+        """Raises Unsupported if a server would not join the records in the order of their times.
 
         A server processes a record when it arrives.
         """
@@ -219,7 +219,7 @@ class SparkTarget:
         return self.catalog.sources[sink].topic
 
     def _check_late(self, analysis: Analysis, relation: str) -> None:
-        """Raises Unsupported if ksqlDB would drop a record because it comes after its window's grace period."""
+        """Raises Unsupported if ksqlDB would drop a record because it arrives after its window's grace period."""
         window = analysis.window
         if window is None:
             return
@@ -257,7 +257,7 @@ class SparkTarget:
 
 
 def _plain(value: Any) -> Any:
-    """A value without Spark's own classes of rows."""
+    """A value in which Spark's Row objects are replaced."""
     if hasattr(value, "asDict"):
         return {name: _plain(inner) for name, inner in value.asDict().items()}
     if isinstance(value, list):

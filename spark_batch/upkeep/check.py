@@ -27,7 +27,7 @@ from opensea_metrics.spark_batch.upkeep.rows import database
 from opensea_metrics.sql.language.catalog.sources import Source as Stream
 
 WORKERS = 2
-"""Units of files at the same time. One is read while another is decoded."""
+"""The number of units of files that are processed at the same time. One is read while another is decoded."""
 
 Progress = Callable[[int, int, int], None]
 

@@ -10,7 +10,7 @@ from opensea_metrics.producer.archive.layout import HOUR_MS, ArchiveFile, covers
 
 MOST_RECORDS = 250_000
 MOST_BYTES = 256 * 1024 * 1024
-"""The most records and bytes of text in a compacted file. A single original may have twice as many."""
+"""The most records and bytes of text in a compacted file. A file with a single original may have twice as many."""
 
 
 @dataclass(frozen=True)

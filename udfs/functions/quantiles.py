@@ -59,7 +59,7 @@ def _quantile(bins: Bins, quantile: float) -> float | None:
 
 
 _ZERO_AT = 1 << 20
-"""In DuckDB a bin of positive values has its number plus this, and one of negative values the same, negated."""
+"""In DuckDB, this is added to the number of a bin of positive values. For negative values, the sum is negated."""
 _NUMBER = f"ceil(ln(abs({{0}})) / {math.log(2.0)!r}::DOUBLE * {_MAPPING._multiplier!r}::DOUBLE)::INTEGER + {_ZERO_AT}"
 _BIN = (
     f"CASE WHEN NOT isfinite({{0}}) THEN NULL WHEN abs({{0}}) <= {_MAPPING.min_possible!r}::DOUBLE THEN 0"

@@ -177,8 +177,8 @@ def _template(name: str) -> jinja2.Template:
 
 
 def _literal(text: str) -> str:
-    """A Java string literal. Java reads \\u escapes first, so no backslash before a u may remain unless it is an
-    escape. JSON doubles backslashes, which ensures that."""
+    """A Java string literal. Java reads \\u escapes first, so a backslash before a u must be part of an
+    escape. JSON doubles backslashes, which ensures this."""
     return json.dumps(text)
 
 

@@ -248,7 +248,7 @@ class Register:
     def _anew(
         self, cursor: duckdb.DuckDBPyConnection, topic: str, file: File, readers: Collection[str]
     ) -> KnownFile | None:
-        """Register a rewritten file that nobody has read as one segment, with the number of its first segment.
+        """Register a rewritten file that no query has read as one segment, with the number of its first segment.
 
         None if the file has no complete line yet, or cannot be read.
         """

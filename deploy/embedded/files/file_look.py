@@ -15,7 +15,7 @@ from opensea_metrics.producer.archive.listing import File
 from opensea_metrics.producer.archive.paths import opened
 
 PIECE = 64 * 1024 * 1024
-"""The most bytes of a growing file in one segment, if these bytes contain a newline."""
+"""The most bytes of a growing file in one segment. A longer line is still one segment."""
 _BLOCK = 1024 * 1024
 _TAIL = 4096
 CHANGED = "has changed since it was read; its new content is not read: put new records into a new file"

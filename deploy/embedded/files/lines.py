@@ -145,7 +145,7 @@ class FileLines:
         return pa.record_batch([pa.concat_arrays(parts) for parts in [lines, *columns]], _SCHEMA)
 
     def _columns(self, run: LineRun) -> list[pa.Array]:
-        """The columns of a run of lines, but for their text."""
+        """The columns of a run of lines, except the text."""
         path = pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int16()), run.count), pa.array([run.path]))
         partition = pa.repeat(pa.scalar(run.partition, pa.int32()), run.count)
         offsets = pa.array(np.arange(run.first, run.first + run.count), pa.int64())
@@ -221,7 +221,7 @@ class _Counted:
         self._taken = taken
 
     def beginning(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
-        """The same blocks. Counts the lines in the bytes that had been read before."""
+        """Pass the blocks on, and count the lines in the bytes that had been read before."""
         rest = self._taken
         for block in blocks:
             self.lines += _newlines(block[:rest]) if rest else 0
@@ -230,7 +230,7 @@ class _Counted:
 
 
 def _newlines(block: bytes) -> int:
-    """Their number, which ``bytes.count`` takes ten times as long for."""
+    """The number of newlines. ``bytes.count`` takes ten times as long."""
     return int(np.count_nonzero(np.frombuffer(block, np.uint8) == ord("\n")))
 
 

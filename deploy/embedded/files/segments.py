@@ -12,7 +12,7 @@ import duckdb
 from opensea_metrics.deploy.embedded.files import file_look
 
 FILES = "files"
-"""The feed of a topic's files. In ``meta.positions`` it has the segment up to which a query has read."""
+"""The feed of a topic's files. Its position in ``meta.positions`` is the segment up to which a query has read."""
 _FEW = 100
 """Neighbouring segments are merged only if there are more than this."""
 _MOST = 20_000

@@ -37,4 +37,4 @@ WHEN_IT_GOES_ON = {
     Why.NOT_GZIP: "compress it, or rename it to .json",
     Why.CHANGED: "the server reads the rest if the file gets its old content back",
 }
-"""What the server does about it, or its owner: for reports."""
+"""For reports: when the server reads the segment again, or what its owner must do."""

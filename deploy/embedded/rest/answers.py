@@ -48,7 +48,10 @@ Some clients treat a frame as a row.
 _BATCH = 1_000
 _STOPS = "the server is stopping; ask again when it is up"
 _THREADS = 8
-"""Threads that look for rows of push queries. Other requests do not queue behind hundreds of these."""
+"""The number of threads that look for rows of push queries.
+
+So other requests do not queue behind hundreds of queries.
+"""
 
 
 class Ended(Exception):
@@ -178,7 +181,7 @@ class Answers:
         return _Answer(self._rows(query, query_id, state, frame), frame.media_type, release)
 
     def _whole(self, query: ShownQuery, rows: list[list[Any]], frame: Frame) -> Response:
-        """The answer to a query whose rows are all there."""
+        """The reply to a query whose rows are all available."""
         parts = [frame.opening(query, f"query_{next(self._numbers)}"), frame.rows(rows) if rows else b""]
         return Response(b"".join([*parts, frame.ending("Query Completed")]), media_type=frame.media_type)
 
@@ -193,7 +196,7 @@ class Answers:
     async def _lines(
         self, printed: PrintedTopic, state: OpenQuery, has_formats: bool
     ) -> AsyncIterator[bytes]:
-        """The lines of PRINT. Over /query, lines with the formats come first, and again after each change of them."""
+        """The lines of PRINT. Over /query, lines with the formats come first, and again whenever a format changes."""
         shown: dict[str, str] = {}
         async for batch in self.batches(printed, state, "PRINT"):
             lines = list(batch)

@@ -84,7 +84,7 @@ async def _not_allowed(request: Request, error: Exception) -> Response:
 
 
 async def _cluster_status(request: Request) -> Response:
-    """As on a server without heartbeats, which is ksqlDB's default."""
+    """The reply of a server without heartbeats, which is ksqlDB's default."""
     return Response(status_code=404, media_type="application/json")
 
 
@@ -109,7 +109,7 @@ class _Handlers:
         return wire.json(replies.healthcheck(self._engine))
 
     async def is_up(self, request: Request) -> Response:
-        """/chc/ready and /chc/live. A real server always answers so once it listens."""
+        """/chc/ready and /chc/live. Once it listens, a real server always gives this answer."""
         return wire.json({})
 
     async def disk(self, request: Request) -> Response:

@@ -34,7 +34,7 @@ Check = Callable[[Scope], Refusal | None]
 
 
 _LINGER = 5.0
-"""Seconds for which the server reads and discards the rest of a refused body."""
+"""How many seconds the server reads and discards the rest of a refused body."""
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send, refusal: Refusal) -> None:

@@ -26,7 +26,7 @@ from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.values.coercion import Mismatch
 
 _ROOM = 1024 * 1024
-"""Bytes of rows that may wait to be stored. Above this, the client has to wait."""
+"""The most bytes of rows that wait to be stored. Beyond this limit, the client has to wait."""
 
 
 class InsertStream:

@@ -255,7 +255,7 @@ def nothing(source: Source) -> str:
 
 
 def _with_values(rows: str) -> str:
-    """Rows with ``topics.TOMBSTONE``, all of which have a value."""
+    """The rows with the column ``topics.TOMBSTONE``, which is false for all of them."""
     return f"SELECT *, false AS {TOMBSTONE} FROM ({rows})"
 
 

@@ -8,7 +8,7 @@ from opensea_metrics.core.quoting import quoted
 
 SEPARATOR = " of "
 BASE = " from "
-"""Separates the name of a log from the number of a chunk's first row, in the name of the chunk's table."""
+"""In the name of a chunk's table, this separates the name of the log from the number of the chunk's first row."""
 
 
 def log_table(topic: str, feed: str) -> str:

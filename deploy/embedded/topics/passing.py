@@ -43,7 +43,7 @@ def rows(
 
 
 def _keeps_key(analysis: Analysis) -> bool:
-    """True without PARTITION BY, or if it names the key that the source has already."""
+    """True without PARTITION BY, or if PARTITION BY names the existing key of the source."""
     keys = [column.name for column in analysis.source.columns if column.is_key]
     named = [name_of(part.this) if isinstance(part, exp.Column) else None for part in analysis.partition]
     return not analysis.partition or named == keys

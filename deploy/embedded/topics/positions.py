@@ -12,7 +12,7 @@ from opensea_metrics.deploy.embedded.topics.record_topic import Positions, ReadP
 STREAM_TIME = "stream time"
 """Not a feed, but a counter: the greatest ROWTIME (epoch ms) that a query has seen in a partition."""
 LATE = ReadPosition("late")
-"""Not a position, but a counter: the rows that were left out because their window had closed before they arrived."""
+"""Not a position, but a counter: the rows that were dropped because their window had closed before they arrived."""
 ROWS = ReadPosition("rows")
 """Not a position, but a counter: the number of the next change of a table's row, if rows can be deleted."""
 

@@ -46,7 +46,7 @@ class ReadPosition(NamedTuple):
 
 
 Positions = Mapping[ReadPosition, int]
-"""How far (exclusive) a reader has read each feed. For a missing entry it has read nothing yet."""
+"""How far (exclusive) a reader has read each feed. A missing entry means that it has read nothing yet."""
 
 
 class TopicRecord(NamedTuple):

@@ -14,7 +14,7 @@ from opensea_metrics.sql.language.dialect.rewriting import rewritten
 from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
 Types = Mapping[str, exp.Expression]
-"""What names stand for, upper-cased; names do not differ by case."""
+"""The types by their upper-cased names, because names are not case-sensitive."""
 
 
 def name_of(statement: Statement) -> str:

@@ -174,7 +174,7 @@ def _is_condition(value: exp.Expression) -> bool:
 
 
 def _takes(column: KsqlType, value: KsqlType) -> bool:
-    """True if a column can hold a value: its type is not wider, or it is a text for a time or bytes."""
+    """True if a column can hold a value: the value's type is not wider, or it is a text for a time or BYTES."""
     match column, value:
         case ArrayType(), ArrayType():
             return _takes(column.element, value.element)

@@ -41,6 +41,9 @@ def different(name: str, wanted: Topic, known: Topic, place: Place | None, detai
 
 
 def _said(statement: Statement, name: str, default: int | None) -> int | None:
-    """The number in the WITH clause, or the default. None stands for Kafka's own default, which is not known here."""
+    """The number in the WITH clause, or the default.
+
+    None stands for Kafka's own default, which this tool does not know.
+    """
     count = int(statement.properties.get(name, default or -1))
     return count if count >= 1 else None

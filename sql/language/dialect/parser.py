@@ -61,7 +61,7 @@ class KsqlDBParser(Definitions):
     STRICT_CAST = False
 
     def _signed(self) -> exp.Expr | None:
-        """What is after a plus, which means nothing but that a number follows."""
+        """The number after a plus sign. The sign has no other meaning."""
         operand = self._parse_unary()
         if operand is not None:
             operand.meta["is_signed"] = True

@@ -105,7 +105,7 @@ def _folded(kind: KsqlType, expressions: Sequence[exp.Expression], scope: Scope,
 def _joined(
     known: KsqlType, given: KsqlType, expression: exp.Expression, scope: Scope, infer: Infer
 ) -> KsqlType:
-    """The type of a list of ``known`` type with one more value; parts of a constructor count one by one."""
+    """The type of a list of type ``known`` after one more value. The parts of a constructor are added one by one."""
     if (shared := common(known, given)) is not None:
         return shared
     inner = expression.unnest()
@@ -140,7 +140,7 @@ def _joined(
 def _structs(
     known: StructType, given: StructType, expression: exp.Expression, scope: Scope, infer: Infer
 ) -> KsqlType:
-    """Fields of both: those of the later value first."""
+    """A STRUCT with the fields of both types. The fields of the later value come first."""
     inner = expression.unnest()
     written = {}
     if isinstance(inner, exp.Anonymous) and inner.name.upper() == "STRUCT":

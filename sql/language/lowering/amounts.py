@@ -15,7 +15,7 @@ from opensea_metrics.sql.language.lowering.rare import table
 _UNITS = {"DAYS": 86_400_000, "HOURS": 3_600_000, "MINUTES": 60_000, "SECONDS": 1000, "MILLISECONDS": 1}
 _DAY = 86_400_000
 _MOST_WHOLE = 36
-"""The most digits before the point of a DECIMAL that is rounded, so that one more fits."""
+"""The most digits before the point of a DECIMAL to round. One more digit still fits."""
 
 
 class Amounts(Containers):
@@ -30,7 +30,7 @@ class Amounts(Containers):
         return self.rounded(name, kind, value)
 
     def _to_digits(self, call: exp.Anonymous, name: str, arguments: list[exp.Expression]) -> str:
-        """ROUND and TRUNC of all but DOUBLEs to digits."""
+        """ROUND and TRUNC to some digits, for all types except DOUBLE."""
         kind, value = self.type_of(arguments[0]), self.value(arguments[0])
         if kind in INTEGERS:
             return f"CAST({value} AS BIGINT)"
@@ -69,7 +69,7 @@ class Amounts(Containers):
         return self.once([value], write)
 
     def _moved(self, call: exp.Anonymous, chosen: variations.Call) -> str:
-        """A time plus or minus some units. A TIME begins again after midnight; a DATE is cut to its day."""
+        """A time plus or minus some units. A TIME wraps around at midnight, and a DATE keeps only its day."""
         unit = _UNITS.get(str(call.expressions[0].this).upper())
         if unit is None:
             raise self.refused(call, f"the unit {call.expressions[0].this} of {call.this}")
@@ -93,7 +93,7 @@ class Amounts(Containers):
 
 
 def _nearest(value: str) -> str:
-    """A DOUBLE rounded as by Java's ``Math.round``: half of the way goes up."""
+    """A DOUBLE rounded like Java's ``Math.round``, which rounds halves up."""
     whole = f"floor({value})"
     return (
         f"CASE WHEN abs({value}) < 4503599627370496E0 THEN {whole} +"

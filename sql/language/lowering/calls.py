@@ -48,7 +48,7 @@ PARTLY: dict[str, tuple[str, ...]] = {
     "TRUNC": ("DECIMAL", "DOUBLE", "DECIMAL INT", "INT", "BIGINT"),
     "UUID": ("",),
 }
-"""For each function whose SQL is for some variations only: these variations."""
+"""The supported variations of each function whose SQL supports only some of them."""
 OWN_WAY = frozenset(
     (
         "ABS", "ARRAY_JOIN", "ARRAY_MAX", "ARRAY_MIN", "ARRAY_SORT", "CEIL", "CUBE_EXPLODE", "DATEADD", "DATESUB",
@@ -57,17 +57,17 @@ OWN_WAY = frozenset(
         "TIMESUB", "TO_JSON_STRING", "TRANSFORM", "TRUNC",
     )
 )  # fmt: skip
-"""Functions that are not written by a template, see :meth:`Calls.call`."""
+"""Functions without a template; :meth:`Calls.call` writes them."""
 _TAKING_NULL = frozenset(
     ("ARRAY_CONTAINS", "ARRAY_REMOVE", "CONCAT_WS", "FIELD", "IS_JSON_STRING", "JSON_ARRAY_CONTAINS")
 )
-"""Functions that give something for NULL, where arithmetic on NULL has to make the whole NULL."""
+"""Functions with a result for NULL. If arithmetic on NULL is an argument, the whole expression must be NULL."""
 _COMPARING = frozenset(
     ("ARRAY_CONTAINS", "ARRAY_DISTINCT", "ARRAY_EXCEPT", "ARRAY_INTERSECT", "ARRAY_REMOVE", "ARRAY_UNION", "NULLIF")
 )
 """Functions that compare values of any type."""
 _OF_NOTHING = {"CONCAT": (1, "''"), "CONCAT_WS": (2, "NULL"), "JSON_CONCAT": (1, "NULL")}
-"""Calls with fewer arguments than these, and their values."""
+"""By function: a number, and the value of calls with fewer arguments than this number."""
 
 
 def runs(name: str, variation: str) -> bool:
@@ -153,7 +153,7 @@ class Calls(Extraction):
         return self._filled(name, self._taken(call, chosen))
 
     def _taken(self, call: exp.Anonymous, chosen: variations.Call) -> list[str]:
-        """The arguments as the function's parameters take them: ksqlDB makes times and BYTES of texts."""
+        """The arguments with the types of the function's parameters. ksqlDB converts texts to times and BYTES."""
         written = []
         for argument, parameter in zip(call.expressions, chosen.parameters, strict=True):
             value, kind = self.value(argument), self.type_of(argument)
@@ -167,7 +167,7 @@ class Calls(Extraction):
         return written
 
     def _in_python(self, call: exp.Anonymous, form: table.PythonForm, chosen: variations.Call) -> str:
-        """A call that both engines make in Python."""
+        """A call that both engines compute in Python."""
         name = str(call.this).upper()
         for number, check in form.checks.items():
             argument = call.expressions[number]
@@ -229,7 +229,10 @@ class Calls(Extraction):
         return f"{self.function_name(definition.name)}({casts})"
 
     def _absorbing(self, name: str, arguments: list[exp.Expression], written: list[str]) -> str:
-        """Functions that accept NULL. Arithmetic on NULL still fails in ksqlDB, and makes the whole NULL."""
+        """A call of a function that accepts NULL.
+
+        Arithmetic on NULL still fails in ksqlDB, and the whole expression is NULL.
+        """
         if is_arithmetic(arguments[0]) and not any(map(self.may_fail, arguments[1:])):
             kinds = set(map(self.type_of, arguments))
             if name == "NULLIF" or (name in ("COALESCE", "IFNULL") and len(kinds) == 1):

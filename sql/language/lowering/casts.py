@@ -161,7 +161,7 @@ class Casts(Typed):
         return f"CASE WHEN {condition} THEN {self.struct(fields)} END"
 
     def _array_text(self, place: exp.Expression, source: ArrayType, value: str, depth: int) -> str:
-        """As Java writes a list: [1, null]."""
+        """An ARRAY as text, in the form of Java's lists: [1, null]."""
         name = f"_c{depth}"
         inner = name if source.element == STRING else self.cast(place, source.element, STRING, name, depth + 1)
         self.check_lambda(place, inner)
@@ -169,7 +169,7 @@ class Casts(Typed):
         return self.concatenated(["'['", joined, "']'"])
 
     def _map_text(self, place: exp.Expression, source: MapType, value: str, depth: int) -> str:
-        """As Java writes a map: {two=2, one=1}."""
+        """A MAP as text, in the form of Java's maps: {two=2, one=1}."""
         name = f"_c{depth}"
         member = self.value_of(name)
         inner = member if source.value == STRING else self.cast(place, source.value, STRING, member, depth + 1)
@@ -179,7 +179,7 @@ class Casts(Typed):
         return self.concatenated(["'{'", self.joined(self.mapped(entries, name, pair), self.text(", ")), "'}'"])
 
     def _struct_text(self, place: exp.Expression, source: StructType, value: str, depth: int) -> str:
-        """As Kafka Connect writes a struct, without fields that are NULL: Struct{X=5,Y=yy}."""
+        """A STRUCT as text, in the form of Kafka Connect, without fields that are NULL: Struct{X=5,Y=yy}."""
         parts = []
         for field, kind in source.fields:
             member = self.member(value, field)
@@ -191,7 +191,7 @@ class Casts(Typed):
 
 
 def _may_fail(source: KsqlType, target: KsqlType) -> bool:
-    """Whether a value that is not NULL may have no value of the other type."""
+    """Whether the cast of a value that is not NULL may be NULL."""
     match source, target:
         case ArrayType(), ArrayType():
             return _may_fail(source.element, target.element)

@@ -121,7 +121,7 @@ class Conditions(Expressions):
     def _connected(self, expression: exp.Expression) -> str:
         """AND or OR as ksqlDB evaluates it, from left to right.
 
-        If arithmetic on NULL makes a side NULL, the whole is NULL. Sides after the deciding one are ignored.
+        If arithmetic on NULL makes a side NULL, the whole condition is NULL. Sides after the deciding one are ignored.
         """
         connected = sides(expression)
         values = [self.value(side) for side in connected]
@@ -173,7 +173,10 @@ class Conditions(Expressions):
         return write(written)
 
     def _texts_that_are_no_times(self, expression: exp.Expression) -> list[str]:
-        """Conditions for texts beside a time that are not one: they make a comparison NULL."""
+        """Conditions that are true if a text that is compared with a time is not a time.
+
+        The comparison is then NULL.
+        """
         match expression:
             case exp.Between():
                 pairs = [(expression.this, expression.args[bound]) for bound in ("low", "high")]
@@ -190,7 +193,7 @@ class Conditions(Expressions):
         return [f"({text} IS NOT NULL AND {time} IS NULL)" for text, time in texts.items()]
 
     def _time(self, side: exp.Expression, other: exp.Expression) -> str:
-        """A side of a comparison. A text beside WINDOWSTART or ROWTIME is an ISO time."""
+        """A side of a comparison. A text that is compared with WINDOWSTART or ROWTIME is an ISO time."""
         if is_time_bound(other) and isinstance(side, exp.Literal) and side.is_string:
             return str(milliseconds(str(side.this)))
         kind = self.type_of(other)
@@ -198,7 +201,7 @@ class Conditions(Expressions):
 
 
 def _are_plain(expressions: Sequence[exp.Expression]) -> bool:
-    """True for texts in quotes that every text has the same order with, by characters and by UTF-16 units."""
+    """True for literals that compare with every text in the same way by characters and by UTF-16 units."""
     return all(
         isinstance(literal := expression.unnest(), exp.Literal) and max(str(literal.this), default="") < "\ud800"
         for expression in expressions

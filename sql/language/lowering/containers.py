@@ -44,7 +44,7 @@ class Containers(Lambdas):
         return self.once(values, write)
 
     def _map(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
-        """A MAP of keys and values. A text that is NULL is the key 'null'; the last value of a key counts."""
+        """A MAP of keys and values. A NULL text becomes the key 'null'. The last value of a key counts."""
         keys = self.of_one_type([item.this for item in arguments])
         values = self.of_one_type([item.expression for item in arguments])
         kind = self.type_of(call)

@@ -58,12 +58,14 @@ class Expressions(Casts):
     scope: Scope
     substitutes: Mapping[exp.Expression, str] = field(default_factory=dict)
     named: Mapping[str, str] = field(default_factory=dict)
-    """The SQL of a lambda's parameters that do not stand there by their names."""
+    """The SQL of a lambda's parameters, if it differs from their names."""
     written: dict[tuple[str, int], tuple[exp.Expression, str]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
-    """The SQL written so far, by its form and the identity of its expression. Outer expressions ask for it
-    repeatedly. The expression is kept too, so that its identity stays valid."""
+    """The SQL written so far, by its form and the identity of its expression.
+
+    Outer expressions need the SQL repeatedly. The expression is kept too, so that its identity stays valid.
+    """
 
     def value(self, expression: exp.Expression) -> str:
         """The expression as a value. Raises SqlError if the engine cannot compute it exactly."""
@@ -183,7 +185,7 @@ class Expressions(Casts):
         return [self._as(expression, kind) for expression in expressions]
 
     def _as(self, expression: exp.Expression, kind: KsqlType) -> str:
-        """A value that ksqlDB casts to a type by itself."""
+        """A value that ksqlDB casts to a type implicitly."""
         given = self.type_of(expression)
         if common(given, kind) is not None or (given, kind) == (TIMESTAMP, DATE):
             return self.value(expression)
@@ -200,7 +202,7 @@ class Expressions(Casts):
         return written
 
     def _calculated(self, kind: KsqlType, left: str, operations: list[exp.Expression]) -> str:
-        """Operations in sequence, whose results all have one type."""
+        """A sequence of operations, all of whose results have the same type."""
         steps = [(OPERATORS[type(step)], self.value(step.expression)) for step in operations]
         if kind == STRING:
             # Observed: 'x' + NULL is 'xnull'.

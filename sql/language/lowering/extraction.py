@@ -18,7 +18,7 @@ class Extraction(Amounts):
     """Writes expressions with calls of REGEXP_EXTRACT, EXTRACTJSONFIELD and JSON_ARRAY_CONTAINS."""
 
     def _extracted(self, call: exp.Anonymous, arguments: list[exp.Expression]) -> str:
-        """The engine's own function where it gives what Java gives, else Python."""
+        """The engine's own function if its results equal Java's; otherwise a Python function."""
         pattern = arguments[0]
         group = self.value(arguments[2]) if len(arguments) == 3 else None
         if isinstance(pattern, exp.Literal):

@@ -98,8 +98,10 @@ class Lambdas(Conditions):
         return self.reduced(values, body, self.value(start))
 
     def _inside(self, function: exp.Expression, kinds: Sequence[KsqlType], written: Sequence[str] = ()) -> Lambdas:
-        """The writer for a lambda's body. ``kinds`` are the types of its parameters, and ``written`` is their SQL if
-        they do not stand there by their names."""
+        """The writer for a lambda's body.
+
+        ``kinds`` are the types of its parameters, and ``written`` is their SQL if it differs from their names.
+        """
         names = [name_of(parameter) for parameter in function.expressions]
         parameters = {**self.scope.parameters, **dict(zip(names, kinds, strict=True))}
         named = {name: sql for name, sql in self.named.items() if name not in names}

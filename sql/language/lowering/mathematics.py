@@ -12,7 +12,7 @@ _SPARK_NAN, _SPARK_INFINITY = "double('NaN')", "double('-Infinity')"
 
 
 def _logarithm(nan: str, infinity: str) -> str:
-    """DuckDB's and Spark's own give an error or NULL where Java gives -Infinity or NaN."""
+    """A logarithm. The functions of DuckDB and Spark fail or return NULL where Java returns -Infinity or NaN."""
     return f"CASE WHEN {{0}} > 0 THEN ln({{0}}) WHEN {{0}} = 0 THEN {infinity} WHEN {{0}} IS NOT NULL THEN {nan} END"
 
 
@@ -27,7 +27,7 @@ _DUCKDB_NAN, _DUCKDB_INFINITY = "'NaN'::DOUBLE", "'-Infinity'::DOUBLE"
 
 
 def _limited(name: str) -> Template:
-    """ACOS and ASIN are errors in DuckDB for what is no sine."""
+    """ACOS or ASIN of a number beyond [-1, 1], for which DuckDB's functions fail."""
     return Template(
         duckdb=f"CASE WHEN abs({{0}}) <= 1 THEN {name}({{0}}) WHEN {{0}} IS NOT NULL THEN {_DUCKDB_NAN} END",
         spark=f"{name}({{0}})",

@@ -28,7 +28,7 @@ from opensea_metrics.sql.language.statements.statements import Kind, Statement
 from opensea_metrics.sql.language.values.timestamp_formats import UnknownFormat, timestamp_format
 
 REGISTRY_FORMATS = frozenset(("AVRO", "JSON_SR", "PROTOBUF"))
-"""Formats that ksqlDB takes only with a Schema Registry."""
+"""Formats that ksqlDB accepts only with a Schema Registry."""
 _OTHER_FORMATS = frozenset(("PROTOBUF_NOSR",))
 """Formats that the embedded server does not have, though they need no registry."""
 
@@ -134,7 +134,7 @@ def _check_order_of_records(catalog: Catalog, source: Source, place: Place, engi
 
 
 def _changes_once(catalog: Catalog, query: Query) -> str | None:
-    """A table that a query reads and whose rows change at most once in a batch: that of a JOIN on a foreign key."""
+    """A source table whose rows change at most once per batch: the result of a JOIN on a foreign key."""
     for source in query.analysis.sources:
         for writer in catalog.writers(source.name) if source.is_table else ():
             if any(step.is_foreign for step in writer.analysis.joins) or _changes_once(catalog, writer):
@@ -188,7 +188,7 @@ def check_query(analysis: Analysis, engine: str) -> None:
 
 
 def _check_lists_of_sessions(analysis: Analysis, engine: str) -> None:
-    """Raise Unsupported for a list over sessions: it is in the order in which the server has merged the sessions."""
+    """Raise Unsupported for a list over sessions, because its order depends on when the server merged the sessions."""
     if analysis.window is None or not analysis.window.is_session:
         return
     for call in aggregate_calls(analysis):
@@ -197,7 +197,7 @@ def _check_lists_of_sessions(analysis: Analysis, engine: str) -> None:
 
 
 def _check_record_columns(analysis: Analysis, engine: str) -> None:
-    """Raises Unsupported if a SELECT reads what an archive's values do not have."""
+    """Raises Unsupported if a SELECT reads columns that are not in an archive's values."""
     headers = {source.headers.name for source in analysis.sources if source.headers}
     unknown = {"ROWPARTITION", "ROWOFFSET", *headers}
     read = [projection.expression for projection in analysis.projections]

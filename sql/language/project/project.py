@@ -43,7 +43,7 @@ class Migration:
     file_md5: str = ""
     """The MD5 (hex) of the file's bytes: the checksum that ksql-migrations 7.9.1 records (observed)."""
     is_template: bool = False
-    """Whether the rendered text is not the file's text."""
+    """Whether the rendered text differs from the file's text."""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,10 @@ _LITERAL = re.compile(
 )
 _BEFORE_NAMES = {"STREAM", "TABLE", "FROM", "JOIN", "INTO", "EXISTS", "AS", "TERMINATE", "PAUSE", "RESUME"}
 CHARACTERS = 1 << 20
-"""The characters that variables may add to a file or request. So values that double cannot fill the memory."""
+"""The characters that variables may add to a file or request.
+
+The limit stops values that double from filling the memory.
+"""
 _BEFORE_DURATIONS = {"SIZE", "BY", "RETENTION", "PERIOD", "WITHIN", "TIMEOUT", "LIMIT"}
 
 

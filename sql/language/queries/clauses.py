@@ -19,7 +19,7 @@ _ON_TABLES = (
     "ATTR", "AVG", "COLLECT_LIST", "CORRELATION", "COUNT", "HISTOGRAM", "STDDEV_SAMP", "STDDEV_SAMPLE", "SUM",
     "SUM_LIST",
 )  # fmt: skip
-"""Those of ksqlDB's aggregates that can take a value out again, when a table's row changes."""
+"""The ksqlDB aggregates that can remove an old value when a table's row changes."""
 
 
 def check_table(query: exp.Expression, scope: Scope) -> None:
@@ -98,7 +98,7 @@ def _calls_around(call: exp.Expression) -> Iterator[exp.Anonymous]:
 
 
 def _check_bounds(query: exp.Expression, scope: Scope) -> None:
-    """Raises SqlError for a window's bounds where a windowed aggregation does not have them."""
+    """Raises SqlError for a window's bounds in places where a windowed aggregation does not allow them."""
     if query.args.get("window") is None:
         return
     places = [*(query.args.get("group") or []), *filter(None, [query.args.get("where"), query.args.get("having")])]

@@ -207,7 +207,7 @@ def _negated(negation: exp.Neg, scope: Scope) -> KsqlType:
 
 
 def _check_number(operand: exp.Expression, kind: KsqlType, sign: str, scope: Scope) -> None:
-    """Raises SqlError for a plus or a minus before something that is no number."""
+    """Raises SqlError for a plus or a minus before something that is not a number."""
     if not is_numeric(kind):
         message = f"Object of type {kind} cannot be converted to a numeric type: {sign}{shown(operand)}"
         raise scope.error(operand, message, f"a {_SIGNS[sign]} stands before a number; use CAST")

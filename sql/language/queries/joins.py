@@ -63,9 +63,9 @@ class Joins:
     scope: Scope
     sources: Mapping[str, Source]
     equal: list[set[tuple[str, str]]] = field(default_factory=list)
-    """Columns that earlier joins made equal, and other expressions: by '' and their text."""
+    """Columns that earlier joins made equal. Other expressions are in the form ('', text)."""
     steps: list[JoinStep] = field(default_factory=list)
-    """The joins that :meth:`key` has checked, with ON as it is written."""
+    """The joins that :meth:`key` has checked, with ON as in the statement."""
 
     def key(self, joins: Sequence[exp.Expression]) -> JoinKey | None:
         """The key of the result; None without joins. Raises SqlError for a join that ksqlDB refuses."""
@@ -100,7 +100,7 @@ class Joins:
         return JoinKey(viable) if viable else JoinKey(synthetic=(self._synthetic(), kind))
 
     def _viable(self, sides: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-        """The columns of a join's two sides, and those that are equal to them; of earlier sources first.
+        """The columns of a join's two sides, and the columns that are equal to them. Earlier sources come first.
 
         ``sides`` may have expressions too, as :attr:`equal` has them.
         """
@@ -116,7 +116,7 @@ class Joins:
     def _foreign(
         self, join: exp.Expression, side: str, left: Mapping[str, Source], alias: str, condition: str
     ) -> JoinKey:
-        """The key of a join on a foreign key, which is the left table's."""
+        """The key of a join on a foreign key, which is the key of the left table."""
         if len(left) > 1:
             raise self._error(
                 "Invalid join condition: foreign-key table-table joins are not supported as part of n-way joins."
@@ -137,7 +137,7 @@ class Joins:
     def _sides(
         self, join: exp.Expression, left: Mapping[str, Source], alias: str
     ) -> tuple[exp.Expression, exp.Expression]:
-        """The two sides of ON: that of the sources so far, and that of the new one."""
+        """The two sides of ON: of the sources so far, and of the new source."""
         on = join.args["on"].unnest()
         if isinstance(on, exp.And | exp.Or):
             message = "Invalid join condition: joins on multiple conditions are not yet supported."
@@ -170,7 +170,7 @@ class Joins:
         return sides[0], sides[1]
 
     def _check_kinds(self, join: exp.Expression, side: str, left: Source, right: Source, is_table: bool) -> None:
-        """Raises SqlError if such sources are not joined so."""
+        """Raises SqlError if ksqlDB does not support this kind of join for these kinds of sources."""
         got = f"Got {left.name} {_SIDES[side]} {right.name}."
         within = join.args.get("within")
         if is_table and not right.is_table:

@@ -17,7 +17,7 @@ from opensea_metrics.sql.language.queries.scope import Scope, shown
 from opensea_metrics.sql.language.statements.statements import Kind
 
 PSEUDO = (("ROWTIME", BIGINT), ("ROWPARTITION", INTEGER), ("ROWOFFSET", BIGINT))
-"""The columns that each source has besides its own."""
+"""The columns that each source has in addition to its declared columns."""
 
 
 class Projections:
@@ -88,7 +88,7 @@ class Projections:
                 yield self._one(item)
 
     def _all(self, sources: Mapping[str, Source]) -> Iterator[Projection]:
-        """``*`` or ``alias.*``. PARTITION BY puts its keys first, and the keys before it last."""
+        """``*`` or ``alias.*``. PARTITION BY puts its keys first, and the previous keys last."""
         if self.synthetic and len(sources) > 1:
             yield self._column(self.synthetic[0], Column(*self.synthetic))
         keys = []
@@ -108,7 +108,7 @@ class Projections:
                     yield projection
 
     def _starred(self, source: Source) -> list[Column]:
-        """The columns of ``*``: a query of a client sees a window's bounds after the keys."""
+        """The columns of ``*``. In a client's query, a window's bounds follow the keys."""
         keys = [column for column in source.columns if column.is_key]
         values = [column for column in source.columns if not column.is_key]
         if self.partition:
@@ -175,7 +175,7 @@ class Projections:
         return f"{self._owner(column)}_{name}" if name in self._clashing else name
 
     def _generated_name(self, item: exp.Expression) -> str:
-        """A field's name, with a number if there is such a column; or KSQL_COL_ and a number."""
+        """A field's name, with a number if such a column exists already; or KSQL_COL_ and a number."""
         if isinstance(item, exp.Dot):
             field = name_of(item.expression)
             numbered = (f"{field}_{number}" for number in range(1, len(self._taken) + 2))

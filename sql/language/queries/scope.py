@@ -54,7 +54,7 @@ class Scope:
 
 
 Infer = Callable[[exp.Expression, Scope], KsqlType]
-"""Gives an expression's type, as :func:`sql.language.queries.inference.infer` does."""
+"""A function that returns an expression's type, such as :func:`sql.language.queries.inference.infer` does."""
 
 
 def shown(expression: exp.Expression) -> str:

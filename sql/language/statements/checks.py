@@ -51,7 +51,7 @@ def _check_functions(parts: Iterable[exp.Expr], locate: Callable[[int], Place], 
 
 
 def _read_keys(call: exp.Anonymous) -> None:
-    """The keys of ``MAP(key := value)`` are expressions. sqlglot takes a column's name for a field's."""
+    """Read the keys of ``MAP(key := value)`` as expressions. sqlglot reads a column's name there as a field's name."""
     for entry in call.expressions:
         if isinstance(entry, exp.PropertyEQ) and isinstance(entry.this, exp.Identifier):
             entry.set("this", exp.Column(this=entry.this))

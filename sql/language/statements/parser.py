@@ -43,9 +43,9 @@ _DEFINING = re.compile(
     re.IGNORECASE,
 )
 _TRIES = 20
-"""How many missing semicolons are searched in a row."""
+"""How many missing semicolons in a row the parser searches for."""
 _SEARCHED = 5_000
-"""In how many tokens a missing semicolon is searched, because the search parses them again."""
+"""In how many tokens the parser searches for a missing semicolon. The search parses these tokens again."""
 sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION))
 
 

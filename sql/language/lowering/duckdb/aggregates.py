@@ -135,7 +135,7 @@ def _in_java_order(name: str, lowering: Lowering) -> str:
 
 
 def _by_offset(is_latest: bool, constants: list[exp.Expression]) -> Aggregate:
-    """The newest or oldest value, or so many of them; NULLs count unless they are to be ignored."""
+    """The newest or oldest value, or the N newest or oldest values. NULLs count unless the call ignores them."""
     flags = [bool(constant.this) for constant in constants if isinstance(constant, exp.Boolean)]
     counts = [int(constant.this) for constant in constants if isinstance(constant, exp.Literal)]
     with_nulls = flags == [False]
@@ -156,7 +156,7 @@ def _by_offset(is_latest: bool, constants: list[exp.Expression]) -> Aggregate:
 
 
 def _python(definition: Definition, constants: list[str]) -> Aggregate:
-    """An aggregate of ``udfs``: its native form, or Python over a state that is text."""
+    """An aggregate of ``udfs``: its native form, or Python functions over a state as text."""
     parts = definition.in_duckdb(constants)
     return _one(parts.partial, parts.merge, parts.finish, parts.tidy)
 
@@ -181,7 +181,7 @@ def _average(total: Aggregate) -> Aggregate:
 
 
 def _greatest_rows(columns: int, count: str) -> Aggregate:
-    """TOPK of several columns: the rows with the greatest first column, and of equal ones the older."""
+    """TOPK of several columns: the rows with the greatest first column. If values are equal, older rows win."""
     names = ["sort_col", *(f"col{number}" for number in range(columns - 1))]
     row = ", ".join(f"{name} := {{{number}}}" for number, name in enumerate(names))
     return _one(

@@ -43,7 +43,7 @@ _CODES = {"yyyy": "%Y", "MM": "%m", "dd": "%d", "HH": "%H", "mm": "%M", "ss": "%
 """Parts of a pattern of FORMAT_TIMESTAMP, as DuckDB writes them."""
 _LITERALS = {"'T'": "T", "''": "'"}
 _DEEP = 100
-"""Brackets inside each other."""
+"""The number of nested brackets from which a value counts as deep."""
 _FAST_DIGITS = 18
 """The most digits of a DECIMAL that DuckDB keeps in 64 bits."""
 _TEXTS = {DATE: "date_text", TIME: "time_text", TIMESTAMP: "timestamp_text"}

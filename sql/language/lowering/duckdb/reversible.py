@@ -79,13 +79,13 @@ _OF_LISTS = {
     "STDDEV_SAMP": variance_of(_KNOWN),
     "STDDEV_SAMPLE": f"sqrt({variance_of(_KNOWN)})",
 }
-"""Results that follow from the values that a group has, in the order in which they came."""
+"""Results that are computed from the current values of a group, in the order in which they were added."""
 
 
 def _listed(value: str, finish: str) -> Aggregate:
-    """The values in the order in which they came. One that goes out takes the last equal value with it.
+    """The values in the order in which they were added. A removal cancels the last equal value.
 
-    The accumulator is a list of values that came in, after values that went out and have not met an equal one yet.
+    The accumulator is a list of added values, after removed values for which no equal value was added yet.
     """
     ordered = f"list({{'comes': _sign > 0, 'value': {value}}} ORDER BY _off)"
     return Aggregate((Accumulator(ordered, "flatten(list({a} ORDER BY {src}))", "matched({a})"),), finish)

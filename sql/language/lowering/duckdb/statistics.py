@@ -27,8 +27,8 @@ _ADDED = f"{_DISTANCE} * {_DISTANCE} / ((_p.n + 1) * _p.n)"
 def _variance(finish: str) -> Parts:
     """Count, sum and squared distances from the mean. Values are added one by one, as ksqlDB does.
 
-    Parts of several values are joined after Chan, Golub and LeVeque, so the last bits may differ. ksqlDB adds INTEGERs
-    in 32 bits, which may overflow; here they do not.
+    The formula of Chan, Golub and LeVeque merges states of several values, so the last bits may differ. ksqlDB adds
+    INTEGERs in 32 bits, which may overflow. Here they do not overflow.
     """
     joined = "_q.m + pow(_p.s / _p.n - _q.s / _q.n, 2) * _p.n * _q.n / (_p.n + _q.n)"
     both = (

@@ -52,7 +52,7 @@ class WithinJoin:
         return "_part" if self.by_partition else "0"
 
     def _clock(self) -> str:
-        """For each record the stream time, and what each side has seen up to it."""
+        """For each record: the stream time, and the greatest time of each side up to this record."""
         records = " UNION ALL ".join(
             f"SELECT _n, _s, _time, {self._task} AS _task, {number} AS _side, _key FROM {side.table}"
             for number, side in enumerate((self.left, self.right))
@@ -69,7 +69,8 @@ class WithinJoin:
     def _pairs(self) -> str:
         """The records that match, with their columns. ``_is_left`` is true if the left one came later.
 
-        Times are cut into slices as long as the window, so that a key with many records does not meet all of them.
+        Times are divided into slices as long as the window, so that a record is not compared with all records of its
+        key.
         """
         before, after = self.window.span(self.side)
         size = before + after + 1

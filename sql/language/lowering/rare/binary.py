@@ -29,7 +29,7 @@ def _as_bytes(text: str, encoding: str) -> bytes | None:
 
 
 def _base64(text: str) -> bytes | None:
-    """As Java's decoder: padding may be missing, and nothing else may stand there."""
+    """Decode base64 like Java: padding may be missing, and other characters are not allowed."""
     bare = text.rstrip("=")
     if re.search(r"[^A-Za-z0-9+/]", bare) or len(bare) % 4 == 1 or (text != bare and len(text) % 4):
         return None
@@ -83,7 +83,7 @@ def encode(text: str, given: str, wanted: str) -> str | None:
 
 
 def _prefixed_hex(text: str) -> bytes | None:
-    """Hexadecimal digits, maybe as 0x… or X'…'. After 0x a missing first digit is 0."""
+    """Decode hexadecimal digits, with or without 0x… or X'…'. After 0x, a missing first digit is 0."""
     match = _PREFIXED_HEX.fullmatch(text)
     if match is None:
         return None

@@ -74,7 +74,7 @@ def _whole(fraction: int, exponent: int, significant: int) -> tuple[str, int]:
 def _developed(
     fraction: int, exponent: int, significant: int, used: int, tiny: int
 ) -> tuple[str, int]:
-    """Digit by digit, until what is left is less than half of the last bit."""
+    """Compute digit by digit, until the remainder is less than half of the last bit."""
     decimal = _estimate(fraction, exponent, used)
     b5, s5 = max(0, -decimal), max(0, decimal)
     b2, s2 = b5 + tiny + exponent, s5 + tiny

@@ -9,7 +9,7 @@ from opensea_metrics.udfs.api import udf
 
 _BITS = 0xFFFF_FFFF
 _STOCK = 16
-"""The buckets of a hash table that is made without a size."""
+"""The buckets of a hash table that is created without a size."""
 
 
 def _spread(key: str) -> int:

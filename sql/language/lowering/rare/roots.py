@@ -10,7 +10,7 @@ from opensea_metrics.udfs.api import udf
 _TINY = 0x00100000
 """The high word of the least number with all its bits."""
 _THIRD, _TINY_THIRD = 715_094_163, 696_219_795
-"""What is added to a third of the high word, for a first estimate of the root."""
+"""These are added to a third of the high word, as a first estimate of the root."""
 _LN2_HIGH, _LN2_LOW, _PER_LN2 = 6.93147180369123816490e-01, 1.90821492927058770002e-10, 1.44269504088896338700e00
 _POLYNOMIAL = (
     4.13813679705723846039e-08,

@@ -23,7 +23,7 @@ _TO_1970 = date(1970, 1, 1).toordinal()
 
 @lru_cache(maxsize=200)
 def _form(pattern: str) -> tuple[re.Pattern[str], tuple[str, ...]]:
-    """A regular expression of a pattern, and what its groups stand for. Raises UnknownFormat."""
+    """A regular expression for a pattern, and the meaning of its groups. Raises UnknownFormat."""
     fields: list[str] = []
     expression = ""
     tokens = [match[0] for match in _TOKEN.finditer(pattern)]
@@ -79,7 +79,7 @@ def parse_date(text: str, pattern: str) -> int | None:
 
 
 def _year(name: str, written: str) -> int:
-    """A year of two digits is one of the last 80 years or of the next 20."""
+    """The full year for two digits, within the last 80 or the next 20 years."""
     if len(name) > 2 or len(written) != 2:
         return int(written)
     this_year = time.gmtime().tm_year

@@ -39,7 +39,7 @@ def check(pattern: str) -> None:
 
 
 def _civil(days: int) -> tuple[int, date]:
-    """The year of a day, and the same day in a year that Python has."""
+    """The year of a day, and the same day in a year that Python supports."""
     cycles, rest = divmod(days + _TO_1970, _CYCLE_DAYS)
     day = date.fromordinal(rest + 1)
     return day.year + _CYCLE_YEARS * cycles, day
@@ -63,7 +63,7 @@ def _tokens(pattern: str) -> tuple[tuple[str, bool], ...]:
 def _written(
     pattern: str, days: int | None, clock: int | None, offset: int | None = None, zone: tuple[str, str] = ("", "")
 ) -> str | None:
-    """A date, a time of day and an offset (ms) in a pattern; None if the pattern asks for one that is missing.
+    """Format a date, a time of day and an offset (ms) with a pattern. None if the pattern needs a missing one.
 
     ``zone`` is the name of the offset's region, and its short name at that time.
     """

@@ -34,7 +34,7 @@ class _Url(NamedTuple):
 
 
 def _parsed(text: str) -> _Url | None:
-    """The parts of a URL; None for a text that is none. A path is None in such as mailto:a@b.c."""
+    """The parts of a URL. None for a text that is not a URL. The path is None in a URL such as mailto:a@b.c."""
     match = _FORM.fullmatch(text)
     if match is None or not text:
         return None

@@ -24,7 +24,10 @@ SHORT_NAMES = {
     "PST": "America/Los_Angeles", "SAST": "Africa/Johannesburg", "SGT": "Asia/Singapore", "WEST": "Europe/Lisbon",
     "WET": "Europe/Lisbon",
 }  # fmt: skip
-"""The regions that Java's formatters take these names for (observed on 7.9.1). EST in July is daylight time, too."""
+"""The region that each of these names means to Java's formatters (observed on 7.9.1).
+
+EST in July is daylight time, too.
+"""
 
 
 class Zone:
@@ -82,7 +85,7 @@ def zone_of(name: str) -> Zone:
 
 
 def _moment(milliseconds: int) -> datetime:
-    """A time without a zone, in a year that Python has: years beyond are like those of 400 years before."""
+    """A time without a zone, in a year that Python supports. Later years are equivalent to those 400 years earlier."""
     year = 31_556_952_000
     if not -1000 * year < milliseconds < 7000 * year:
         milliseconds = milliseconds % _CYCLE + (30 * year // _CYCLE) * _CYCLE

@@ -139,7 +139,7 @@ def _read(source: Source) -> list[Column]:
 
 
 def _no_window(source: Source, columns: Mapping[str, str]) -> list[str]:
-    """The reason why a key cannot be read that should have a window and has none, as SQL."""
+    """SQL for the reason why a key cannot be read: it should have a window, but has none."""
     missing = " OR ".join(f"({columns[c.name]}) IS NULL" for c in source.key_fields if c.name.startswith("WINDOW"))
     return [f"CASE WHEN key IS NOT NULL AND ({missing}) THEN 'the key has no window' END"] if source.window else []
 
@@ -169,7 +169,7 @@ class _Side:
 
     @cached_property
     def widened(self) -> Mapping[_Path, Sequence[str]]:
-        """The structs that have texts beside their fields, with the names of these texts."""
+        """The structs that have additional text fields, with the names of these fields."""
         lacking: dict[_Path, list[str]] = {}
         for path, key in self.beside:
             if key not in (self.names.keys[name] for name, _ in self.structs[path][0].fields):

@@ -116,7 +116,7 @@ def _correlation(written: Sequence[str], lowering: SparkLowering, state: str, ov
 
 
 def _greatest_rows(written: Sequence[str], over: str) -> str:
-    """TOPK of several columns: the rows with the greatest first column, and of equal ones the older."""
+    """TOPK of several columns: the rows with the greatest first column. If values are equal, older rows win."""
     names = ["sort_col", *(f"col{number}" for number in range(len(written) - 2))]
     row = ", ".join(f"'{name}', {value}" for name, value in zip(names, written[:-1], strict=True))
     value = f"named_struct('s', {written[0]}, 'o', -_off, 'r', named_struct({row}))"
@@ -125,7 +125,7 @@ def _greatest_rows(written: Sequence[str], over: str) -> str:
 
 
 def _by_offset(is_latest: bool, value: str, constants: list[exp.Expression], over: str) -> str:
-    """The newest or oldest value, or so many of them; NULLs count unless they are to be ignored."""
+    """The newest or oldest value, or the N newest or oldest values. NULLs count unless the call ignores them."""
     flags = [bool(constant.this) for constant in constants if isinstance(constant, exp.Boolean)]
     counts = [int(constant.this) for constant in constants if isinstance(constant, exp.Literal)]
     is_counted = flags != [False]

@@ -75,7 +75,8 @@ def joined_columns(analysis: Analysis) -> dict[exp.Expression, str]:
 def _selected(analysis: Analysis, relation: str) -> tuple[list[str], str, str]:
     """The columns of a SELECT without groups, the relation that they read, and its condition.
 
-    The key of a join's result is ``_key``: the column that the SELECT names may be NULL where the key is not.
+    The key of a join's result is
+        ``_key``, because the column that the SELECT names may be NULL when the key is not.
     """
     selects.check_supported(analysis, SparkLowering.engine)
     scope = selects.scope_of(analysis)
@@ -188,6 +189,6 @@ def _given(expression: exp.Expression | None) -> list[exp.Expression]:
 
 
 def _exploding(analysis: Analysis) -> list[exp.Anonymous]:
-    """The different calls of table functions in a SELECT."""
+    """The distinct calls of table functions in a SELECT."""
     calls = (call for projection in analysis.projections for call in table_calls(projection.expression))
     return list(dict.fromkeys(calls))
