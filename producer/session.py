@@ -39,7 +39,7 @@ class _SessionOver(Exception):
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """The address and the subscription. ``slugs`` are those of collections; ``*`` means all collections."""
+    """The address and the subscription. ``slugs`` are the slugs of collections; ``*`` means all collections."""
 
     url: str
     key: SecretStr

@@ -59,8 +59,8 @@ class Pooled(SimplifiedAPI):  # type: ignore[misc]
     The module itself opens a connection and reads all CA certificates (20 ms of CPU) for each request. It
     has no time-out for GET, and parses a reply before it looks at the status.
 
-    ``sequence`` is the greatest commandSequenceNumber so far. It goes with each request, and makes another
-    server of the same cluster wait until it has seen this client's earlier commands.
+    ``sequence`` is the greatest commandSequenceNumber so far. Each request sends this number. Another server of the
+    same cluster then waits until it has seen this client's earlier commands.
     """
 
     def __init__(self, url: str, http: httpx.Client, timeout: httpx.Timeout, most: float) -> None:

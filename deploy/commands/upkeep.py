@@ -80,8 +80,8 @@ def adopt(
 ) -> tuple[int, ...]:
     """Take over the versions that ksql-migrations applied from the same files; returns these versions.
 
-    The record of ksql-migrations stays as it is. The statements are recorded beside it. Only the files of applied
-    versions are read, so a broken file of another version does not matter yet.
+    The record of ksql-migrations does not change. The statements are also recorded in this tool's record. Only the
+    files of applied versions are read, so a broken file of another version does not matter yet.
     """
     root = root or find_root()
     _refuse_other_names(root)

@@ -20,7 +20,7 @@ _SALES, _USD, _ETH, _FLOOR, _AVERAGE, _TRANSFERS = (
 
 
 def ranked(rows: Iterable[Values], chains: Mapping[str, str], view: PageView) -> list[list[Any]]:
-    """All rows that a view shows, in its order: values of COLUMNS. ``rows`` are those of ``Hub.ranking``.
+    """All rows that a view shows, in its order: values of COLUMNS. ``rows`` come from ``Hub.ranking``.
 
     Missing values come last in both directions. Rows with equal values are sorted by name.
     """

@@ -1,6 +1,6 @@
 """Rows as a table with lines around its cells, or row by row where a table does not fit.
 
-Rich's tables take seconds for 10,000 rows; these take a tenth of that.
+Rich's tables take seconds for 10,000 rows. These tables take a tenth of that time.
 """
 
 from __future__ import annotations

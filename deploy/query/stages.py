@@ -1,7 +1,7 @@
 """Writes the part of a SELECT that runs over pulled rows in DuckDB's SQL, one relation after another.
 
 Order of the stages: join, WHERE, GROUP BY, HAVING, OVER, then the columns with ORDER BY and LIMIT. Expressions are
-lowered as in the embedded server, so they mean what they mean in ksqlDB. Rows whose group key is NULL are left out.
+lowered as in the embedded server, so they mean what they mean in ksqlDB. Rows whose group key is NULL are dropped.
 """
 
 from __future__ import annotations

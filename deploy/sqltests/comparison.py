@@ -54,7 +54,7 @@ class RowMismatch:
 
 @dataclass(frozen=True)
 class TableState:
-    """A table: its current rows, and the changes that nobody has asserted yet.
+    """A table: its current rows, and the changes that no assertion has compared yet.
 
     ``keys`` are the columns that identify a row. A change is the new row of a key. ``earlier`` are all rows
     that the table ever had. ``earlier`` and ``changes`` are None if only the current rows are known.

@@ -178,7 +178,8 @@ def _template(name: str) -> jinja2.Template:
 
 def _literal(text: str) -> str:
     """A Java string literal. Java reads \\u escapes first, so a backslash before a u must be part of an
-    escape. JSON doubles backslashes, which ensures this."""
+    escape. JSON doubles backslashes, which ensures this.
+    """
     return json.dumps(text)
 
 

@@ -25,7 +25,7 @@ class Segment:
 
     ``path`` is relative to the topic's directory. ``is_read`` means that a query has read all of the segment.
     ``first`` is the offset of the first record in its ``partition``, and ``records`` is the number of records.
-    ``records`` is None for a compressed file that nobody has read.
+    ``records`` is None for a compressed file that no query has read.
     """
 
     seq: int

@@ -39,7 +39,7 @@ def sweep(
     clients: Mapping[str, Iterable[Positions]],
     files_stay: bool = True,
 ) -> None:
-    """Delete data that is too old at ``now`` (epoch ms). No query may move data meanwhile.
+    """Delete data that is too old at ``now`` (epoch ms). No query may move data during this call.
 
     ``clients`` are the positions of clients' queries, by topic. If ``files_stay`` is false, rows that could be rebuilt
     from files stay in the database. Each step has its own transaction.

@@ -261,7 +261,7 @@ def topic_of(statement: Statement, properties: Mapping[str, str], default: str |
 def count_of(
     statement: Statement, properties: Mapping[str, str], name: str, topic: str, default: int
 ) -> int:
-    """PARTITIONS or REPLICAS from the WITH clause, or the default. -1 stands for Kafka's own default, which is 1.
+    """PARTITIONS or REPLICAS from the WITH clause, or the default. -1 means Kafka's own default, which is 1.
     Raises SqlError for any other number below 1."""
     count = int(properties.get(name, default))
     if count >= 1:

@@ -1,4 +1,4 @@
-"""The keys that GROUP BY or PARTITION BY give to a SELECT's result, and the rules for them."""
+"""The keys of a SELECT's result, which GROUP BY or PARTITION BY sets, and the rules for these keys."""
 
 from __future__ import annotations
 

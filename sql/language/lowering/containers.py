@@ -1,4 +1,4 @@
-"""Writes ARRAYs and MAPs, and calls that take them apart. This part is the same for all engines."""
+"""Writes ARRAYs and MAPs, and calls that read their parts. This part is the same for all engines."""
 
 from __future__ import annotations
 

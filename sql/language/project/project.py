@@ -182,7 +182,10 @@ def _resolved(text: Located | SqlError, texts: Mapping[str, str]) -> Located | S
 
 
 class _Reader:
-    """Reads rendered files. ``errors`` are those of all files, and ``broken`` the names that they fail to define."""
+    """Reads rendered files.
+
+    ``errors`` are the errors of all files, and ``broken`` are the names that they fail to define.
+    """
 
     def __init__(self) -> None:
         self.errors: list[SqlError] = []

@@ -40,9 +40,10 @@ class JoinWindow:
         return self.before + self.after + grace
 
     def span(self, side: str) -> tuple[int, int]:
-        """How long before and after the left record the right one may be, in ms; ``side`` is that of the JOIN.
+        """How long before and after the left record the right one may be, in ms.
 
-        ksqlDB runs a RIGHT join as a LEFT join of the other side, and WITHIN then counts from the right record.
+        ``side`` is INNER, LEFT, RIGHT or FULL. ksqlDB runs a RIGHT join as a LEFT join of the other side, and WITHIN
+        then counts from the right record.
         """
         return (self.after, self.before) if side == "RIGHT" else (self.before, self.after)
 

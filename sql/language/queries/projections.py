@@ -45,7 +45,7 @@ class Projections:
         self._generated = 0
 
     def of(self, items: Sequence[exp.Expression]) -> tuple[Projection, ...]:
-        """The columns that the items of a SELECT give. Raises SqlError."""
+        """The columns that the items of a SELECT produce. Raises SqlError."""
         return tuple(projection for item in items for projection in self._of(item))
 
     def normalised(self, expression: exp.Expression) -> exp.Expression:

@@ -14,7 +14,7 @@ _TEMP = "CREATE OR REPLACE TEMP TABLE"
 def all_changes(
     cursor: duckdb.DuckDBPyConnection, grouping: Grouping, state: str, relation: str, result: str
 ) -> str:
-    """Create the temporary table ``result``, and return a relation of the changes that records make.
+    """Create the temporary table ``result``, and return a relation of the changes that the records cause.
 
     ``state`` is the table of the state before the records of ``relation``. The changes have the SELECT's columns,
     ROWTIME, ``topics.RECORD``, ``topics.TOMBSTONE`` and ``_off``, the number of the record.

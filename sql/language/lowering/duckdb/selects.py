@@ -91,7 +91,7 @@ class Grouping:
         return self._partial(rows, [*self._named_keys(), *selects.window_columns(window)])
 
     def one_by_one(self, relation: str) -> str:
-        """Rows of state, one for each row of a relation that is a session by itself, with its ``_off``."""
+        """Rows of state, one for each row of a relation, with its ``_off``. Each row is a session of its own."""
         rows = f"SELECT *, {', '.join(self._named_keys())}, _off AS _session FROM ({relation})"
         return self._partial(rows, [*self.group, "_session"], kept=["_session AS _off"])
 

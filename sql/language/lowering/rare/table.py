@@ -1,4 +1,4 @@
-"""The calls of ksqlDB's functions that the engines make in Python."""
+"""The calls of ksqlDB's functions that the engines compute in Python."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Finds lines with names that DuckDB may read differently from ksqlDB, and lines that are not valid JSON.
 
-These lines have a capital letter in a name where the declared name, as records write it, has none. Or DuckDB accepts
+In these lines, a name has a capital letter where the declared name, as records write it, has none. Or DuckDB accepts
 them as JSON but ksqlDB does not (``sql.language.lowering.records.malformed``).
 
 The text of many lines is searched as a whole, with one bit for each byte. A search of each name in each line
