@@ -33,7 +33,7 @@ CREATE {{ table(window) }}
   'transfers BIGINT, sales BIGINT, usd_volume DOUBLE, asset_name VARCHAR, asset_url VARCHAR, image_url VARCHAR') }}
 {% endmacro %}
 
-{# The statement that gives the table of a window the definition in this file. #}
+{# The statement that replaces the table of a window with the definition in this file. #}
 {% macro replace(window) %}
 CREATE OR REPLACE {{ table(window) }}
 {% endmacro %}

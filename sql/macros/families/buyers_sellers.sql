@@ -16,7 +16,7 @@ transaction_hash IS NOT NULL AND nft_id IS NOT NULL
 
 {# The streams that the tables of all windows read. #}
 {% macro streams() %}
--- A trade is what two accounts sell to each other of one asset in one transaction. SOLD has the trade of every sale.
+-- A trade is all sales of one asset between two accounts in one transaction. SOLD has the trade of every sale.
 -- A sale without a transaction, an asset or an account is a trade of its own, which no transfer matches.
 CREATE STREAM sold WITH (KAFKA_TOPIC='opensea.sold', VALUE_FORMAT='JSON', RETENTION_MS=-1) AS
   SELECT
@@ -43,7 +43,7 @@ CREATE STREAM trades WITH (KAFKA_TOPIC='opensea.trades', VALUE_FORMAT='JSON', RE
   FROM sold LEFT JOIN moved WITHIN 1 HOUR ON sold.trade = moved.trade
   EMIT CHANGES;
 
--- TRADE_SCOPES has three rows for each: one for the market, one for its chain and one for its collection.
+-- TRADE_SCOPES has three rows for each trade: one for the market, one for its chain and one for its collection.
 {% set scopes %}
 EXPLODE(ARRAY[
       STRUCT(scope := 'market', name := 'all'),
@@ -66,7 +66,7 @@ TABLE {{ ref('buyers_sellers_' ~ name) }}
     COUNT_DISTINCT_EXACT(buyer) AS buyers,
     COUNT_DISTINCT_EXACT(seller) AS sellers,
     COUNT_DISTINCT_EXACT(trade) AS trades,
-    -- No transfer shows who of the two accounts was the buyer.
+    -- Without a transfer, the buyer is unknown.
     COUNT_DISTINCT_EXACT(trade) - COUNT_DISTINCT_EXACT(CASE WHEN buyer IS NOT NULL THEN trade END) AS unmatched_trades
   FROM trade_scopes
   {{ w.clause(window) }}
@@ -82,7 +82,7 @@ TABLE {{ ref('buyers_sellers_' ~ name) }}
 CREATE {{ table(window) }}
 {% endmacro %}
 
-{# The statement that gives the table of a window the definition in this file. #}
+{# The statement that replaces the table of a window with the definition in this file. #}
 {% macro replace(window) %}
 CREATE OR REPLACE {{ table(window) }}
 {% endmacro %}

@@ -32,7 +32,7 @@ CREATE {{ table(window) }}
 {{ changes.stream('collection', window, 'slug VARCHAR', sums.types ~ ', floor_usd DOUBLE, avg_usd DOUBLE') }}
 {% endmacro %}
 
-{# The statement that gives the table of a window the definition in this file. #}
+{# The statement that replaces the table of a window with the definition in this file. #}
 {% macro replace(window) %}
 CREATE OR REPLACE {{ table(window) }}
 {% endmacro %}

@@ -26,7 +26,7 @@ CREATE {{ table(window) }}
 {{ changes.stream('global', window, '', 'events BIGINT, ' ~ sums.types) }}
 {% endmacro %}
 
-{# The statement that gives the table of a window the definition in this file. #}
+{# The statement that replaces the table of a window with the definition in this file. #}
 {% macro replace(window) %}
 CREATE OR REPLACE {{ table(window) }}
 {% endmacro %}

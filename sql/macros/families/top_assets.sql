@@ -36,7 +36,7 @@ CREATE {{ table(window) }}
 {{ changes.stream('top_assets', window, 'slug VARCHAR', 'assets_sold BIGINT, ' ~ top_columns) }}
 {% endmacro %}
 
-{# The statement that gives the table of a window the definition in this file. #}
+{# The statement that replaces the table of a window with the definition in this file. #}
 {% macro replace(window) %}
 CREATE OR REPLACE {{ table(window) }}
 {% endmacro %}

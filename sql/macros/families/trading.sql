@@ -34,7 +34,7 @@ TABLE {{ ref('trading_' ~ name) }}
 CREATE {{ table(window) }}
 {% endmacro %}
 
-{# The statement that gives the table of a window the definition in this file. #}
+{# The statement that replaces the table of a window with the definition in this file. #}
 {% macro replace(window) %}
 CREATE OR REPLACE {{ table(window) }}
 {% endmacro %}
