@@ -64,7 +64,7 @@ class Recording:
         """A hash that changes when a file is added, is deleted, or changes its size."""
 
     def frames(self) -> Iterator[Frame]:
-        """All frames."""
+        """The frames in the order of replay. Raises RecordingError."""
         self.read_bytes = 0
         self.damaged.clear()
         for hour in self._hours:

@@ -102,7 +102,7 @@ class ServerTables:
         return present | self._serving.keys()
 
     def serving(self, selection: RowSelection) -> RowSelection:
-        """The same selection from the version that serves. It is known since the last call of :meth:`names`."""
+        """The same selection from the version that serves. The last call of :meth:`names` found out which version that is."""
         return replace(selection, table=self._serving.get(selection.table, selection.table))
 
     async def rows(self, selection: RowSelection) -> list[Values]:

@@ -29,7 +29,7 @@ function cell(value, kind) {
   return el('td', { class: 'text', title: visible(text, 2000) }, el('bdi', {}, visible(text, 400)));
 }
 
-/** @param {Answer} answer @returns {string} exact values; a text that a spreadsheet would run begins with an apostrophe */
+/** @param {Answer} answer @returns {string} exact values; text that a spreadsheet would run gets an apostrophe in front */
 export function toCsv(answer) {
   const lines = [answer.columns.map(([name]) => name), ...answer.rows];
   return lines.map((row) => row.map(field).join(',')).join('\r\n');

@@ -1,5 +1,5 @@
 // @ts-check
-/** Makes elements of text. Nothing here or elsewhere reads a text as HTML. */
+/** Creates elements from text. No code of the dashboard parses text as HTML. */
 
 const SVG = 'http://www.w3.org/2000/svg';
 
@@ -11,7 +11,7 @@ const CONTROL =
 export const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
 
 /**
- * A text with its control characters in letters, so that no name can turn or hide what is beside it.
+ * A text with visible control characters, so that no name can reverse or hide the text beside it.
  * @param {unknown} text
  * @param {number} [most] the greatest length
  */
@@ -22,9 +22,9 @@ export function visible(text, most = 300) {
 }
 
 /**
- * An element with attributes and children. A child that is no node becomes a text.
+ * An element with attributes and children. A child that is not a node becomes text.
  * @param {string} tag
- * @param {Record<string, unknown>} [attributes] false and null leave an attribute out
+ * @param {Record<string, unknown>} [attributes] false and null omit an attribute
  * @param {...(Node | string | number | null)} children
  * @returns {HTMLElement}
  */
@@ -53,13 +53,13 @@ function filled(element, attributes, children) {
 }
 
 /**
- * A name of a stranger, kept apart from the direction of the text around it.
+ * An untrusted name, isolated from the writing direction of the text around it.
  * @param {unknown} name
  */
 export const nameOf = (name) => el('bdi', {}, visible(name, 120));
 
 /**
- * A link to a stranger's page if the address is https, else only the name.
+ * A link to an untrusted page if its address is https; otherwise only the content.
  * @param {unknown} url
  * @param {Node} content
  */
@@ -69,7 +69,7 @@ export function outside(url, content) {
 }
 
 /**
- * Set an element's text if it differs, so that a reader of the screen does not hear it again.
+ * Set an element's text if it differs, so that a screen reader does not repeat it.
  * @param {Element} element
  * @param {string} text
  */

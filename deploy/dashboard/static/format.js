@@ -1,12 +1,12 @@
 // @ts-check
-/** Numbers and times as people read them. */
+/** Formats numbers and times for people. */
 
 const FORMATS = [0, 2, 3, 4].map((digits) => new Intl.NumberFormat('en', { minimumFractionDigits: digits, maximumFractionDigits: digits }));
 const SMALL = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 });
 export const NONE = '–';
 
 /**
- * A number with as many digits as say something: 12,346 and 12.35 and 0.0123.
+ * A number with its significant digits: 12,346 and 12.35 and 0.0123.
  * @param {number | null | undefined} value
  */
 export function amount(value) {
@@ -23,7 +23,7 @@ export const count = (value) => (value === null || value === undefined ? NONE : 
 export const usd = (value) => (amount(value) === NONE ? NONE : `$${amount(value)}`);
 
 /**
- * A large number in few letters: $12.3 M.
+ * A large number in short form: $12.3 M.
  * @param {number | null | undefined} value
  */
 export function shortUsd(value) {
@@ -37,7 +37,7 @@ export function shortUsd(value) {
 export const eth = (value) => (amount(value) === NONE ? NONE : `${amount(value)} ETH`);
 
 /**
- * A change as text with a sign, which does not need its colour: ▲ 12.3 %.
+ * A change as text with a sign, so that it is readable without colours: ▲ 12.3 %.
  * @param {number | null | undefined} fraction
  * @returns {{text: string, kind: '' | 'up' | 'down'}}
  */
@@ -57,7 +57,7 @@ export function change(fraction) {
 export const utc = (ms) => new Date(ms).toISOString().slice(0, 19).replace('T', ' ');
 
 /**
- * UTC with the local time beside it, if the two differ: 2026-09-15 11:30:00 UTC (13:30 local).
+ * A UTC time, followed by the local time if the two differ: 2026-09-15 11:30:00 UTC (13:30 local).
  * @param {number} ms
  */
 export function bothTimes(ms) {
@@ -69,7 +69,7 @@ export function bothTimes(ms) {
 }
 
 /**
- * A length of time in one unit: 12 s, 5 min, 3 h, 76 days.
+ * A duration in one unit: 12 s, 5 min, 3 h, 76 days.
  * @param {number} ms
  */
 export function duration(ms) {

@@ -1,5 +1,5 @@
 // @ts-check
-/** The header's line on freshness: live, quiet, behind, or lost. They look different and say different things. */
+/** The header's status of freshness: live, quiet, behind, or lost. Each state has its own look and text. */
 
 import { byId, say, visible } from './dom.js';
 import { bothTimes, duration } from './format.js';

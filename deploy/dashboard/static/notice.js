@@ -1,5 +1,5 @@
 // @ts-check
-/** What a page says if it has nothing to show: why, and what to do. */
+/** The notice of a page that has nothing to show: the reason, and what to do. */
 
 import { byId, el, visible } from './dom.js';
 

@@ -1,5 +1,5 @@
 // @ts-check
-/** A line of a few pixels beside a number. The number is the text; the line is for the eye only. */
+/** A small line chart beside a number. Screen readers read the number only. */
 
 import { svg } from './dom.js';
 

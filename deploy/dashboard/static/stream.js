@@ -1,5 +1,5 @@
 // @ts-check
-/** The page's one stream of events. It is closed while nobody sees the page, because a browser has few connections. */
+/** The page's one stream of events. It is closed while the page is hidden, because a browser has few connections. */
 
 import { onView, view } from './view.js';
 

@@ -63,7 +63,7 @@ export function showTile(tile, source, start, extra = '') {
 }
 
 /**
- * Make the boxes of tiles in their order, whichever value comes first.
+ * Create the boxes of tiles in their order, no matter which value arrives first.
  * @param {{id: string, label: string, hint?: string}[]} tiles
  */
 export function prepareTiles(tiles) {

@@ -1,5 +1,5 @@
 // @ts-check
-/** What the pages of windows do alike with the events of their streams. */
+/** How all pages that show windows handle the events of their streams. */
 
 import { onLag, onLost, onStatus } from './fresh.js';
 import { showMissing, showProblem } from './notice.js';

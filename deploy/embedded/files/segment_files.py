@@ -16,7 +16,7 @@ from opensea_metrics.producer.archive import listing, paths
 def state(root: Path, topic: str, segment: Segment) -> int:
     """A number for the state of a segment's file. If it has changed, reading the file again may succeed.
 
-    It is negative if the file cannot be read.
+    The number is negative if the file cannot be read.
     """
     try:
         with opened_within(root, str(root / topic / segment.path), {}) as (descriptor, _):

@@ -73,7 +73,7 @@ def directories(root: Path) -> list[str]:
 def highest_partition(root: Path, topic: str) -> tuple[int, str]:
     """The greatest partition in the names of a topic's files, and such a file's path.
 
-    It is -1 if no name has a partition.
+    The partition is -1 if no name has one.
     """
     named = (
         (partition(topic, os.path.basename(file.path)), file.path)

@@ -31,8 +31,8 @@ class ItemPlan:
 def planned(syntax: OrderedSyntax, analysis: Analysis, rows: Sequence[str], prefix: str) -> ItemPlan:
     """The plan of a SELECT over several sources, or over a table.
 
-    ``rows`` are the relations of the rows of its sources (see :mod:`items`). ``prefix`` begins the names of the plan's
-    relations, which need no quotes.
+    ``rows`` are the relations of the rows of its sources (see :mod:`items`). The names of the plan's relations
+    begin with ``prefix`` and need no quotes.
     """
     steps: list[tuple[str, str]] = []
     sides: list[ItemRelation] = []

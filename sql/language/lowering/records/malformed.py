@@ -19,7 +19,7 @@ _MOST_BLANKS = 64
 
 
 def places(text: Bytes) -> npt.NDArray[np.intp]:
-    """The positions of text that may be malformed. It may also be inside a JSON string."""
+    """The positions of text that may be malformed. Some positions may be inside a JSON string."""
     return np.concatenate([_commas(text), _not_a_number(text)])
 
 

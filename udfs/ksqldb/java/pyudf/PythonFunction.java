@@ -16,12 +16,12 @@ import jep.SharedInterpreter;
 import jep.python.PyCallable;
 
 /**
- * A Python callable: what {@code module.bind(arguments…)} returns, in CPython inside this process.
+ * A Python callable, the result of {@code module.bind(arguments…)}, in CPython inside this process.
  *
- * <p>Python is started by the first call, from the virtual environment that the system property {@code
- * pyudf.venv} (or the variable PYUDF_VENV) names; {@code pyudf.path} (PYUDF_PATH) lists further
- * directories of modules, separated as in a class path. Every thread that calls has an interpreter of its
- * own over the same modules; it lives as long as the process.
+ * <p>The first call starts Python from the virtual environment that the system property {@code
+ * pyudf.venv} (or the variable PYUDF_VENV) names. {@code pyudf.path} (PYUDF_PATH) lists further
+ * directories of modules, separated as in a class path. Each calling thread has its own interpreter over
+ * the same modules. Interpreters live as long as the process.
  */
 public final class PythonFunction {
 
@@ -42,11 +42,11 @@ public final class PythonFunction {
   }
 
   /**
-   * Call it.
+   * Calls the function.
    *
    * @throws RuntimeException if Python raises; the message is the traceback's last line
-   * @throws Error if Python cannot be started, or the function cannot be loaded: the fault is not the
-   *     record's, so no record may be left out for it
+   * @throws Error if Python cannot be started, or the function cannot be loaded. Such a failure is not
+   *     caused by the record, so ksqlDB must not skip the record
    */
   public Object call(final Object... values) {
     final PyCallable callable = SESSION.get().callable(this);
@@ -57,7 +57,7 @@ public final class PythonFunction {
     }
   }
 
-  /** The states that Python keeps for the calling thread; of an aggregate's function. */
+  /** The states that Python keeps for the calling thread, for the function of an aggregate. */
   States states() {
     return SESSION.get().states(slot);
   }

@@ -14,8 +14,9 @@ import org.apache.kafka.connect.data.Struct;
 /**
  * An aggregate whose methods are Python callables, and whose state is text.
  *
- * <p>An exception of Python leaves the row out and is written to the processing log (logger {@code
- * processing.udaf.NAME}): if it were thrown, the query would fail again on the same record for ever.
+ * <p>If Python raises an exception, the row is skipped, and the exception is written to the processing
+ * log (logger {@code processing.udaf.NAME}). If this class threw the exception, the query would fail on
+ * the same record forever.
  */
 public final class PythonUdaf<I, O> implements Udaf<I, String, O> {
 
@@ -30,11 +31,11 @@ public final class PythonUdaf<I, O> implements Udaf<I, String, O> {
   private final PythonFunction finish;
 
   /**
-   * Made once a query.
+   * Creates the aggregate, once per query.
    *
-   * @param columns a row as Python's arguments, the first two places left free for the state; null
-   *     for a row that is left out
-   * @param constants further arguments of {@code bind}: literal ones among them
+   * @param columns converts a row to Python's arguments, with the first two places free for the state;
+   *     null for a row to skip
+   * @param constants further arguments of {@code bind}, including the literal ones
    */
   public PythonUdaf(
       final String module,
@@ -65,7 +66,7 @@ public final class PythonUdaf<I, O> implements Udaf<I, String, O> {
     try {
       return (String) initialize.call();
     } catch (final RuntimeException e) {
-      throw new Error(e.getMessage(), e); // no row is to blame, so none may be lost
+      throw new Error(e.getMessage(), e); // no row caused this, so none may be skipped
     }
   }
 
@@ -89,7 +90,7 @@ public final class PythonUdaf<I, O> implements Udaf<I, String, O> {
       states.keep(place, after);
       return after;
     } catch (final RuntimeException e) {
-      states.forget(place); // Python may have changed it half
+      states.forget(place); // Python may have changed the state partly
       log(e, String.valueOf(row));
       return state;
     }

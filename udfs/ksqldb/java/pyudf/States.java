@@ -1,9 +1,9 @@
 package pyudf;
 
 /**
- * Which states Python has kept, and in which places: those that a thread has had last.
+ * The states that Python keeps, with their places: the most recent states of a thread.
  *
- * <p>A state is found by its text, so a place is right whatever the store has done with the text.
+ * <p>States are looked up by their text, so a place is correct even if the store has changed the state.
  */
 final class States {
 
@@ -23,7 +23,7 @@ final class States {
     return text.equals(texts[place]) ? place : -1;
   }
 
-  /** A place for a state that is in none: that of the one which was put there first; -1 for none. */
+  /** Frees the place of the oldest state and returns it. -1 if the text is too long to keep. */
   int free(final String text) {
     if (text.length() > LONGEST) {
       return -1;
@@ -46,7 +46,7 @@ final class States {
     }
   }
 
-  /** Of some characters only: the texts of states are long, and are compared anyway. */
+  /** A hash of some characters only, because texts are long and are compared in full anyway. */
   private static int print(final String text) {
     final int length = text.length();
     int print = length;

@@ -26,12 +26,12 @@ import org.apache.kafka.connect.data.Time;
 import org.apache.kafka.connect.data.Timestamp;
 
 /**
- * Values between Java and Python.
+ * Converts values between Java and Python.
  *
- * <p>Booleans, whole numbers, doubles and strings cross as they are; a DECIMAL as its digits, BYTES as
- * text of one character a byte, DATE, TIME and TIMESTAMP as milliseconds; ARRAY, MAP and STRUCT as JSON
- * of these, where a double that is not finite is text. A STRUCT from Python may be an array, too: its
- * fields in order.
+ * <p>Booleans, whole numbers, doubles and strings are passed unchanged. A DECIMAL is passed as its digits,
+ * BYTES as text with one character per byte, and DATE, TIME and TIMESTAMP as milliseconds. ARRAY, MAP and
+ * STRUCT are passed as JSON of such values, in which a double that is not finite is text. A STRUCT from
+ * Python may also be an array of its fields in order.
  */
 public final class Values {
 
@@ -45,7 +45,7 @@ public final class Values {
     return Decimal.builder(scale).parameter(PRECISION, Integer.toString(precision)).optional().build();
   }
 
-  /** A list of the parts of a STRUCT's schema: names and schemas by turns. */
+  /** The schema of a STRUCT. The arguments alternate between names and schemas of fields. */
   public static Schema struct(final Object... fields) {
     final SchemaBuilder builder = SchemaBuilder.struct().optional();
     for (int i = 0; i < fields.length; i += 2) {
@@ -54,7 +54,7 @@ public final class Values {
     return builder.build();
   }
 
-  /** A value of ksqlDB as Python gets it. */
+  /** Converts a value of ksqlDB to the form that Python receives. */
   public static Object argument(final Object value) {
     if (value instanceof List || value instanceof Map || value instanceof Struct) {
       final StringWriter text = new StringWriter();
@@ -120,9 +120,9 @@ public final class Values {
   }
 
   /**
-   * What Python gave, as a value of the schema.
+   * Converts a result of Python to a value of the schema.
    *
-   * @throws RuntimeException if it is not of that type
+   * @throws RuntimeException if the result does not have that type
    */
   public static Object result(final Object value, final Schema schema) {
     if (value == null) {
