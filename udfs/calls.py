@@ -83,7 +83,7 @@ class Aggregation:
     # These methods raise, for callers that report errors in their own way.
 
     def initialize(self) -> str:
-        """A new state."""
+        """The state of no rows."""
         return self.text(self._aggregator.initialize())
 
     def accumulate(self, state: str, *columns: Any) -> str:

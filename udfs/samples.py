@@ -160,19 +160,19 @@ class Samples:
         return datetime(1970, 1, 1) + timedelta(seconds=seconds, milliseconds=seconds % 1000)
 
     def day(self) -> date:
-        """A day."""
+        """A random date, from 1938 to 2096."""
         return self._moment().date()
 
     def clock(self) -> time:
-        """A time of day."""
+        """A random time of day, with milliseconds."""
         return self._moment().time()
 
     def truth(self) -> bool:
-        """True or false."""
+        """True or False, with equal probability."""
         return self._random.random() < 0.5
 
     def octets(self) -> bytes:
-        """Up to 20 bytes."""
+        """At most 20 random bytes."""
         return self._random.randbytes(self._random.randint(0, 20))
 
 

@@ -155,11 +155,11 @@ class KsqlClient:
             )
 
     def streams(self) -> tuple[ServerSource, ...]:
-        """All streams."""
+        """All streams on the server, in its order. Raises ClientError."""
         return self._list("SHOW STREAMS;", "streams", ServerSource.of)
 
     def tables(self) -> tuple[ServerSource, ...]:
-        """All tables."""
+        """All tables on the server, in its order. Raises ClientError."""
         return self._list("SHOW TABLES;", "tables", ServerSource.of)
 
     def queries(self) -> tuple[ServerQuery, ...]:

@@ -1,4 +1,4 @@
-"""Runs test files."""
+"""Runs files of tests in SQL: the verb ``test``."""
 
 from __future__ import annotations
 

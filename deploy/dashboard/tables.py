@@ -26,8 +26,8 @@ class RowSelection:
     """Columns of the rows of a windowed table whose windows start in ``[start, end)``, in epoch ms.
 
     The rows also have the key of the first entry of each top list in ``first_keys``, or None.
-    ``equal`` maps columns to the texts that they must equal. Names of tables and columns are constants of this package,
-    not input.
+    ``equal`` are pairs of a column and the text that it must equal. Names of tables and columns are constants of this
+    package, not input.
     """
 
     table: str
@@ -38,12 +38,12 @@ class RowSelection:
     first_keys: tuple[str, ...] = ()
 
     def pull(self) -> str:
-        """The pull query."""
+        """The SQL of the pull query for the selection."""
         bounds = ((">=", self.start), ("<", self.end))
         return f"{self._select(*(f'WINDOWSTART {sign} {bound}' for sign, bound in bounds if bound is not None))};"
 
     def push(self) -> str:
-        """The push query for future changes of any window."""
+        """The SQL of the push query for future changes of any window."""
         return f"{self._select()} EMIT CHANGES;"
 
     def _select(self, *bounds: str) -> str:
@@ -102,7 +102,10 @@ class ServerTables:
         return present | self._serving.keys()
 
     def serving(self, selection: RowSelection) -> RowSelection:
-        """The same selection from the version that serves. The last call of :meth:`names` found out which version that is."""
+        """The same selection from the version that serves.
+
+        The last call of :meth:`names` found out which version that is.
+        """
         return replace(selection, table=self._serving.get(selection.table, selection.table))
 
     async def rows(self, selection: RowSelection) -> list[Values]:

@@ -140,7 +140,7 @@ class EngineState:
 
     @property
     def database_file(self) -> Path:
-        """The database."""
+        """The path of the database file."""
         return self._storage.database_file
 
     def disk_use(self) -> DiskUse:

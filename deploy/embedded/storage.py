@@ -155,7 +155,7 @@ class Storage:
 
     @property
     def database_file(self) -> Path:
-        """The file of the database."""
+        """The path of the database file."""
         return self.directory / _DATABASE
 
     def cursor(self) -> duckdb.DuckDBPyConnection:

@@ -27,7 +27,7 @@ class Target(Protocol):
 
     @property
     def engine(self) -> str:
-        """One of ``cases.ENGINES``."""
+        """The engine's name, one of ``cases.ENGINES``."""
         ...
 
     @property

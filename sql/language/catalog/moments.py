@@ -122,7 +122,7 @@ class Moments:
 
 
 class CatalogDefinitions:
-    """The definitions of a catalog."""
+    """:class:`SourceDefinitions` that are looked up in a catalog."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog

@@ -1,4 +1,4 @@
-"""ksqlDB's tokens."""
+"""Splits SQL text into ksqlDB's tokens."""
 
 from __future__ import annotations
 

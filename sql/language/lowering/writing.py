@@ -40,7 +40,7 @@ class Writing(ABC):
 
     @abstractmethod
     def text(self, value: str) -> str:
-        """A string literal."""
+        """A string literal in the engine's SQL."""
 
     @abstractmethod
     def type_name(self, kind: KsqlType) -> str:
@@ -300,7 +300,7 @@ class Writing(ABC):
 
     @abstractmethod
     def json_text(self, kind: KsqlType, value: str) -> str:
-        """TO_JSON_STRING."""
+        """A value as JSON text, as TO_JSON_STRING returns it."""
 
     @abstractmethod
     def exploded(self, call: exp.Expression, values: str) -> str:
