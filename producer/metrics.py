@@ -126,7 +126,7 @@ class _Collector(Collector):
             ("duplicates", "Events dropped because they were seen before", stats.duplicates),
             ("dead_letters", "Frames that could not become records", sink.dead_letters),
             ("connections", "Connections opened to the stream", stats.connections),
-            ("silences", "Warnings because no event came for a long time", stats.silences),
+            ("silences", "Warnings that no event arrived for a long time", stats.silences),
         ):
             yield CounterMetricFamily(f"opensea_producer_{name}", text, value=count)
         for name, text, value in (

@@ -28,7 +28,7 @@ SUMMARIES: dict[str, str] = {
     "serve": "Run the embedded server until Ctrl-C; topics are the folders DIR/topics/<topic>.",
     "dashboard": "Show the market, its collections and the lineage as web pages, until Ctrl-C.",
     "query": "Run statements and print their rows, or start a shell.",
-    "plan": "Show what apply would do, and to which data. Exit code 2 means that changes are "
+    "plan": "Show what apply would do, and which data it affects. Exit code 2 means that changes are "
     "pending.",
     "apply": "Apply the pending migrations. After a failure, the next apply resumes there.",
     "rollback": "Undo applied migrations, the newest first, and delete the topics that they "
@@ -42,14 +42,14 @@ SUMMARIES: dict[str, str] = {
     "new": "Create a migration: a file with the next version.",
     "validate": "Render and check all statements. With a server, also show changes of applied "
     "files.",
-    "diff": "Show the differences between the server and the record. Exit code 2 means that "
-    "there are some.",
+    "diff": "Show the differences between the server and the record. Exit code 2 means that they "
+    "differ.",
     "baseline": "Record migrations as applied if their streams and tables are already on the "
     "server.",
     "adopt": "Take over a project of Confluent's ksql-migrations, with its files and its "
     "record as they are.",
-    "repair": "Make the record match the server, after somebody changed the server by hand. Or "
-    "drop an extra object.",
+    "repair": "Make the record match a server that somebody changed by hand. With --drop, drop an "
+    "extra object instead.",
     "test": "Run tests in SQL: insert records, and assert the rows of streams and tables. "
     "Exit code 1 means a failure.",
     "produce": "Put OpenSea's live stream into Kafka, or into an archive, until SIGTERM or "

@@ -68,7 +68,7 @@ def unpacked(response: httpx.Response, most: float) -> Iterator[bytes]:
     """The body of a reply in pieces of at most 1 MiB. Raises WrongShape after ``most`` bytes."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "gzip", ""):
-        raise WrongShape(f"it is packed with {encoding}, which was not asked for")
+        raise WrongShape(f"it is compressed with {encoding}, which the client did not request")
     pieces: Iterable[bytes] = response.iter_raw()
     size = 0
     for piece in _inflated(pieces) if encoding == "gzip" else pieces:

@@ -100,7 +100,7 @@ def _topic(name: str, topic: TopicFacts | None) -> Check:
     if topic.short:
         return report.failed(
             name,
-            f"{topic.short} of {topic.partitions} partitions lack a leader or a replica in step",
+            f"{topic.short} of {topic.partitions} partitions lack a leader or an in-sync replica",
             "a broker is down or behind: look at its log",
         )
     return report.ok(name, f"{topic.partitions} partitions, {topic.records:,} records")

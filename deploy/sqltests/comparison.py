@@ -123,7 +123,7 @@ def stream_difference(
         if match is None:
             if not left:
                 return RowMismatch("there is no further row", wanted)
-            message = "the next row is another" if is_ordered else "no further row has these values"
+            message = "the next row is different" if is_ordered else "no further row has these values"
             return RowMismatch(message, wanted, _nearest(wanted, among))
         left.remove(match)
     return None

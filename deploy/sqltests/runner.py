@@ -202,7 +202,7 @@ def _unexpected(case: Case, error: OpenSeaMetricsError, step: Step) -> Failure |
     is_syntax = isinstance(error, SqlError) and error.stage is Stage.SYNTAX
     expected_class = (case.error or "").rpartition(".")[2]
     if expected_class in _SYNTAX_ERRORS and not is_syntax:
-        return Failure(f"an error of syntax was expected, not: {message}", step.place, step.text)
+        return Failure(f"a syntax error was expected, not: {message}", step.place, step.text)
     if case.message and case.message not in message and case.message not in str(error):
         return Failure(
             f"an error with another text was expected\n  expected  {case.message}\n  actual    {message}",

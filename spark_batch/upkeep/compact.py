@@ -228,7 +228,7 @@ class _GroupCompaction:
             output.unlink()
             (at,) = self.store.fetched([replace(parquet, path=staged)], self.folder)
             if _sha256(Path(at.path)) != written:
-                raise unlike(parquet, "other bytes than were written")
+                raise unlike(parquet, "its bytes differ from those that were written")
             verify(self.connection, parquet, at, run)
             self.lock.check()
             self.store.publish(staged, path)

@@ -21,7 +21,7 @@ class FindingKind(Enum):
     GAP = "gaps of offsets", True
     OVERLAP = "offsets in more than one file", True
     MISPLACED = "files with records of other hours than their folder's", True
-    LATE = "files with records that came up to an hour late, which readers take into account", False
+    LATE = "files with records that arrived up to an hour late, which readers take into account", False
     FAILED = "files with records that cannot be read as the stream declares them", False
     REPEATED = "hours with repeated records", False
     UNNUMBERED = "files without partition and offset in their names", False

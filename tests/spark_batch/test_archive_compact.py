@@ -379,7 +379,7 @@ def test_a_file_that_is_stored_otherwise_is_not_published(
         original(self, made, path)
 
     monkeypatch.setattr(kind, "stage", harmed)
-    with pytest.raises(CompactError, match=r"other bytes than were written.*are kept"):
+    with pytest.raises(CompactError, match=r"its bytes differ from those that were written.*are kept"):
         done(place, stream)
     assert place.names() == names
 

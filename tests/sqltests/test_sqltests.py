@@ -67,7 +67,7 @@ def test_the_rows_of_a_stream_come_in_order(run: Run) -> None:
     both = "ASSERT VALUES d (ROWTIME, k, w) VALUES (10, 'a', 2);\nASSERT VALUES d (w) VALUES (4);\n"
     assert run(STREAM + DOUBLED + inserts(1, 2, 3) + both).outcome == "passed"
     result = run(STREAM + DOUBLED + inserts(2, 1) + both)
-    difference = failed(result, "D: the next row is another", 6).difference
+    difference = failed(result, "D: the next row is different", 6).difference
     assert difference is not None
     assert [dict(row) for row in difference.rows] == [{"K": "a", "W": 4, "ROWTIME": 10}]
     assert difference.expected.wrong(difference.rows[0]) == ["W"]
@@ -77,7 +77,7 @@ def test_the_rows_of_a_stream_come_in_order(run: Run) -> None:
 def test_assertions_continue_after_those_before(run: Run) -> None:
     first, second = ("ASSERT VALUES d (w) VALUES (2);\n", "ASSERT VALUES d (w) VALUES (4);\n")
     assert run(STREAM + DOUBLED + inserts(1) + first + inserts(2) + second).outcome == "passed"
-    failed(run(STREAM + DOUBLED + inserts(1) + first + inserts(2) + first), "D: the next row is another", 7)
+    failed(run(STREAM + DOUBLED + inserts(1) + first + inserts(2) + first), "D: the next row is different", 7)
 
 
 def test_the_last_assertion_about_a_row_is_its_current_state(run: Run) -> None:
@@ -183,7 +183,7 @@ def test_definitions_and_mistakes(run: Run, assertion: str, message: str | None)
         (
             "--@expected.error: ParseFailedException",
             "DROP STREAM nothing;",
-            "an error of syntax was expected, not: Stream NOTHING does not exist.",
+            "a syntax error was expected, not: Stream NOTHING does not exist.",
         ),
         (
             "--@expected.message: or other",
@@ -229,7 +229,7 @@ def test_files_are_templates_and_run_scripts(run: Run, tmp_path: Path) -> None:
         "ASSERT VALUES d (w) VALUES (${wanted});\n"
     )
     assert run(text).failure is None
-    failed(run(text.replace("VALUES (2)", "VALUES (3)")), "D: the next row is another", 6)
+    failed(run(text.replace("VALUES (2)", "VALUES (3)")), "D: the next row is different", 6)
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def test_results_as_json(tmp_path: Path) -> None:
     (case,) = json.loads(shown.stdout)["cases"]
     assert (case["name"], case["outcome"], case["line"]) == ("a", "failed", 1)
     assert case["place"] == f"{tmp_path}/a.sql:5:1"
-    assert case["message"] == "D: the next row is another"
+    assert case["message"] == "D: the next row is different"
     assert (case["expected"], case["rows"]) == ({"W": 3}, [{"W": 2}])
 
 

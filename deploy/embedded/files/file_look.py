@@ -24,7 +24,7 @@ NO_NEWLINE = (
     " add the newline to have it read"
 )
 SHORTENED = "has become shorter before any query had read it; the server reads its present content"
-SHORTER = "is shorter than the part that was read; the server reads on if the file gets its old content back"
+SHORTER = "is shorter than the part that was read; the server continues if the file gets its old content back"
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ def _check_scalar(clause: str, expression: exp.Expression, scope: Scope) -> None
     """Raises SqlError for an aggregate or a table function."""
     for call in (*aggregates(expression), *table_calls(expression)):
         name = str(call.this).upper()
-        hint = f"{name} cannot stand in {clause}"
+        hint = f"{name} is not allowed in {clause}"
         if clause == "WHERE":
             hint += "; HAVING selects groups"
         raise scope.error(call, f"Can't find any functions with the name '{name}'.", hint)
