@@ -1,4 +1,4 @@
-"""A server without metrics: the page says what is missing and what to do, and begins by itself."""
+"""A server without metrics: the page says what is missing and what to do, and starts by itself."""
 
 from __future__ import annotations
 

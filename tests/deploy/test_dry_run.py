@@ -110,9 +110,9 @@ def test_what_is_no_plan(tmp_path: Path) -> None:
     with pytest.raises(MigrationError, match="cannot read"):
         plan_file.read(path)
     for text, why in (
-        ("[]", "is no plan"),
-        ("{", "is no plan"),
-        (f'{{"format": {plan_file.FORMAT}}}', "is no plan"),
+        ("[]", "is not a plan"),
+        ("{", "is not a plan"),
+        (f'{{"format": {plan_file.FORMAT}}}', "is not a plan"),
         ('{"format": 0}', "another version of this tool"),
     ):
         path.write_text(text)
