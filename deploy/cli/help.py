@@ -40,7 +40,7 @@ def name_of(command: CommandInfo) -> str:
 
 
 def list_only(app: typer.Typer, summaries: Mapping[str, str]) -> None:
-    """Show verbs that are not registered in the list of verbs. They cannot be called."""
+    """Add verbs that are not registered to the list of verbs. They cannot be called."""
     app.registered_commands = [command for command in app.registered_commands if command.cls is not _Listed]
     registered = {name_of(command) for command in app.registered_commands}
     registered |= {str(group.name) for group in app.registered_groups}

@@ -63,7 +63,7 @@ def _is(member: Any, value: str | None, kind: str) -> bool:
 
 @udf(name="ksql_json_field")
 def json_field(text: str, path: str) -> str | None:
-    """EXTRACTJSONFIELD: a string without quotes, or another value as JSON. NULL for an invalid path."""
+    """EXTRACTJSONFIELD. Returns a string without quotes, or another value as JSON. NULL for an invalid path."""
     names = _names(path)
     value = _read(text)
     if names is None or value is _NO_JSON:
