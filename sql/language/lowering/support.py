@@ -90,7 +90,7 @@ def check_ordered(catalog: Catalog, query: Query, place: Place, engine: str) -> 
         return
     for source in analysis.sources:
         check_types(source, engine, place)
-        if source.window:
+        if source.window and engine != EMBEDDED:
             raise Unsupported(f"a JOIN with {source.name}, whose keys have windows,", engine, place)
         others = [catalog.sources[other.sink] for other in catalog.queries.values() if other.sink != source.name]
         if source.is_table and any(other.is_table and other.topic == source.topic for other in others):
