@@ -109,7 +109,8 @@ class Joins:
         if self.rekeyed is None and not (is_left_key and self._is_key(of_right, alias)):
             self.rekeyed = join.args["on"]
         is_foreign = is_table and not is_left_key
-        self.steps.append(JoinStep(side, of_left, of_right, _window(join), is_foreign))
+        keeps_key = before is not None and self._column(of_left) in before.viable
+        self.steps.append(JoinStep(side, of_left, of_right, _window(join), is_foreign, keeps_key))
         if is_foreign:
             return self._foreign(join, side, left, alias, condition)
         kind = infer(of_left, self.scope)

@@ -18,7 +18,11 @@ from opensea_metrics.sql.language.queries.inference import infer
 from opensea_metrics.sql.language.queries.joins import JoinKey, Joins, check_sources
 from opensea_metrics.sql.language.queries.projections import Projections
 from opensea_metrics.sql.language.queries.scope import Scope
-from opensea_metrics.sql.language.queries.windowed_sources import check_bounds, check_key, check_persistent
+from opensea_metrics.sql.language.queries.windowed_sources import (
+    check_bounds,
+    check_key,
+    check_persistent,
+)
 from opensea_metrics.sql.language.statements.parser import where
 from opensea_metrics.sql.language.statements.statements import Kind, Statement
 

@@ -82,8 +82,7 @@ def joins(query: Query) -> list[JoinPlan]:
     for number, (step, keys) in enumerate(zip(analysis.joins, ordered.step_keys(analysis), strict=True)):
         source = ordered.inputs(analysis)[number + 1]
         if not left.is_table:
-            # The key of a windowed source stays: the catalog refuses joins that need another one.
-            if not (number and source.bounds):
+            if not step.keeps_key:
                 left = _keyed(left, keys.left, first.bounds)
         elif step.is_foreign:
             items = f"SELECT *, {keys.left} AS {foreign.FOREIGN} FROM ({left.items})"

@@ -21,7 +21,11 @@ from opensea_metrics.core.quoting import column as column_of
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering import selects
 from opensea_metrics.sql.language.lowering.duckdb.expressions import Lowering
-from opensea_metrics.sql.language.lowering.duckdb.selects import joined_columns, key_of_join, selected
+from opensea_metrics.sql.language.lowering.duckdb.selects import (
+    joined_columns,
+    key_of_join,
+    selected,
+)
 from opensea_metrics.sql.language.lowering.ordered.items import qualified_columns
 from opensea_metrics.sql.language.queries.analysis import Analysis
 

@@ -236,8 +236,8 @@ def selected(analysis: Analysis) -> tuple[list[str], list[str], str]:
     fields = [f"{lowering.whole(field)} AS {name}" for field, name in named.items()]
     lowering = Lowering(selects.scope_of(analysis), joined | named)
     # PARTITION BY of a windowed source names its key, and ksqlDB then does nothing.
-    keeps_key = analysis.joined and not analysis.joins[-1].is_foreign and (analysis.source.window or not analysis.partition)
-    key = key_of_join(analysis) if keeps_key else None
+    is_kept = not analysis.partition or analysis.source.window is not None
+    key = key_of_join(analysis) if analysis.joined and is_kept and not analysis.joins[-1].is_foreign else None
     columns = [
         f"{key if key and projection.column.is_key else lowering.whole(projection.expression)}"
         f" AS {duckdb_column(projection.column.name)}"
