@@ -7,7 +7,12 @@ from dataclasses import replace
 
 import duckdb
 
-from opensea_metrics.deploy.embedded.queries import changed_rows, final_results, sessions
+from opensea_metrics.deploy.embedded.queries import (
+    changed_rows,
+    final_results,
+    replaced_rows,
+    sessions,
+)
 from opensea_metrics.deploy.embedded.topics import feeds
 from opensea_metrics.sql.language.lowering.duckdb.selects import Grouping
 from opensea_metrics.sql.language.lowering.duckdb.stream_time import StreamTime, stream_time
@@ -42,6 +47,7 @@ def absorb(
     seen: Mapping[int, int],
     delta: str = "delta",
     slices: str | None = None,
+    replaced: str | None = None,
 ) -> tuple[dict[int, int], int]:
     """Merge the rows of a relation into the state in ``table``.
 
@@ -50,7 +56,8 @@ def absorb(
     before it arrived: in stream time, the window's end and the grace period had passed.
 
     The temporary table ``delta`` gets the rows of state of the relation, with late rows. They are merged from
-    ``slices``, if these are given (see :meth:`Grouping.from_slices`).
+    ``slices``, if these are given (see :meth:`Grouping.from_slices`). The table ``replaced``, if there is one, gets the
+    rows of sessions that leave the state.
     """
     window, time = grouping.analysis.window, stream_time(grouping.analysis, seen)
     grouping, relation = _tracked(grouping, relation, time)
@@ -69,7 +76,11 @@ def absorb(
     now = {number: max(now.get(number, 0), seen.get(number, 0)) for number in {*now, *seen}}
     late, changed = 0, "changed"
     if window and window.is_session:
+        if replaced:
+            replaced_rows.note(cursor, grouping, table, delta)
         late = sessions.merge(cursor, grouping, table, relation, time, max(now.values()))
+        if replaced:
+            replaced_rows.keep(cursor, table, replaced)
     else:
         if window and first + window.size + window.grace <= max(now.values()):
             late = int(cursor.execute(grouping.count_late(relation, time)).fetchone()[0])  # type: ignore[index]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import duckdb
 
-from opensea_metrics.deploy.embedded.queries import aggregation
+from opensea_metrics.deploy.embedded.queries import aggregation, replaced_rows
 from opensea_metrics.deploy.embedded.queries.ordered.sending import needs_all, send
 from opensea_metrics.deploy.embedded.topics import feeds, log_tables, readers
 from opensea_metrics.deploy.embedded.topics.positions import LATE, STREAM_TIME
@@ -34,7 +34,8 @@ def merge(
         send(cursor, all_of_them, history.all_changes(cursor, grouping, table, relation, "history"))
     first = feeds.end_of(cursor, table) if receivers else 0
     seen = {position.partition: time for position, time in known.items() if position.feed == STREAM_TIME}
-    times, late = aggregation.absorb(cursor, grouping, table, relation, seen, delta, slices)
+    replaced = replaced_rows.table_of(catalog, query)
+    times, late = aggregation.absorb(cursor, grouping, table, relation, seen, delta, slices, replaced)
     if newest := [reader for reader in receivers if reader not in all_of_them]:
         send(cursor, newest, history.newest_changes(grouping, table, first))
     reached = {ReadPosition(STREAM_TIME, partition): time for partition, time in times.items()}

@@ -10,7 +10,7 @@ import duckdb
 from sqlglot import exp
 
 from opensea_metrics.deploy.embedded import metastore
-from opensea_metrics.deploy.embedded.queries import persistent
+from opensea_metrics.deploy.embedded.queries import persistent, replaced_rows
 from opensea_metrics.deploy.embedded.topics import feeds, inserts, partitioner
 from opensea_metrics.deploy.embedded.topics.positions import set_positions
 from opensea_metrics.deploy.embedded.topics.readers import readers_of
@@ -63,6 +63,7 @@ def carry_out(
     match statement.kind:
         case Kind.CREATE_STREAM | Kind.CREATE_TABLE:
             _declare_topic(cursor, topics, statement, after.sources[name])
+            replaced_rows.prepare(cursor, after)
             kind = "Stream" if statement.kind is Kind.CREATE_STREAM else "Table"
             return f"{kind} created", None
         case Kind.ALTER:
@@ -76,6 +77,7 @@ def carry_out(
             _begin(cursor, query, replace(topics, catalog=after), properties)
             for old in replaced:
                 _take_over(cursor, query, old, topics, after)
+            replaced_rows.prepare(cursor, after)
             return f"Created query with ID {query.id}", query.id
         case Kind.CREATE_TYPE:
             type_name = custom_types.name_of(statement)

@@ -51,7 +51,9 @@ class JoinStep:
     """One join of a SELECT. ``side`` is INNER, LEFT, RIGHT or FULL.
 
     ``left`` and ``right`` are the two sides of ON: that of the sources so far, and that of the new one. ``window`` is
-    there for two streams only. With ``is_foreign`` the left side is not the key of the left table.
+    there for two streams only. With ``is_foreign`` the left side is not the key of the left table. With ``keeps_key``
+    it is the key that the joins before have given. The records then keep this key, even where the column of ON is
+    NULL because it has no match.
     """
 
     side: str
@@ -59,6 +61,7 @@ class JoinStep:
     right: exp.Expression
     window: JoinWindow | None
     is_foreign: bool
+    keeps_key: bool
 
 
 @dataclass(frozen=True, eq=False)

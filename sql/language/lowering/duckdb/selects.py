@@ -235,7 +235,9 @@ def selected(analysis: Analysis) -> tuple[list[str], list[str], str]:
     }
     fields = [f"{lowering.whole(field)} AS {name}" for field, name in named.items()]
     lowering = Lowering(selects.scope_of(analysis), joined | named)
-    key = "_key" if analysis.joined and not analysis.partition and not analysis.joins[-1].is_foreign else None
+    # PARTITION BY of a windowed source names its key, and ksqlDB then does nothing.
+    is_kept = not analysis.partition or analysis.source.window is not None
+    key = key_of_join(analysis) if analysis.joined and is_kept and not analysis.joins[-1].is_foreign else None
     columns = [
         f"{key if key and projection.column.is_key else lowering.whole(projection.expression)}"
         f" AS {duckdb_column(projection.column.name)}"
@@ -243,6 +245,11 @@ def selected(analysis: Analysis) -> tuple[list[str], list[str], str]:
     ]
     kept = lowering.whole_condition(analysis.where) if analysis.where is not None else "true"
     return fields, columns, kept
+
+
+def key_of_join(analysis: Analysis) -> str:
+    """The key of a join's result, without its window."""
+    return "_key.k" if analysis.source.window else "_key"
 
 
 def joined_columns(analysis: Analysis) -> dict[exp.Expression, str]:
